@@ -1,0 +1,49 @@
+"""The audit log's vocabulary: its events, and the record that carries one over Kafka.
+
+An entry holds ids, codes and our own words, never personal data.
+"""
+
+from enum import StrEnum
+from typing import Literal
+from uuid import UUID
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue
+
+
+class AuditEvent(StrEnum):
+    """Everything that may stand in `audit_log.event`."""
+
+    LEAD_RECEIVED = "lead.received"
+    LEAD_REJECTED = "lead.rejected"
+    LEAD_CONFLICT = "lead.conflict"
+    LEAD_PARKED = "lead.parked"
+    LEAD_DEAD = "lead.dead"
+    LEAD_REPLAYED = "lead.replayed"
+    LEAD_ARCHIVED = "lead.archived"
+    LEAD_STATUS_CHANGED = "lead.status_changed"
+    LEAD_EDITED = "lead.edited"
+    LEAD_EXPORTED = "lead.exported"
+    LEAD_ERASED = "lead.erased"
+    EMAIL_SENT = "email.sent"
+    EMAIL_FAILED = "email.failed"
+    EMAIL_UNKNOWN = "email.unknown"
+    EMAIL_SUPPRESSED = "email.suppressed"
+    QUEUE_FLUSHED = "queue.flushed"
+    QUEUE_CLEARED = "queue.cleared"
+    SITE_QUEUE_PULLED = "site_queue.pulled"
+
+
+class AuditRecorded(BaseModel):
+    """One audit entry. `event_id` makes a repeated write a no-op; `status_code` is HTTP or SMTP."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    schema_version: Literal[1] = 1
+    event_id: UUID
+    occurred_at: AwareDatetime
+    event: AuditEvent
+    actor: str = Field(max_length=200)
+    status_code: int | None = None
+    lead_id: UUID | None = None
+    request_id: str | None = Field(default=None, max_length=255)
+    details: dict[str, JsonValue] = Field(default_factory=dict)

@@ -1,0 +1,73 @@
+"""Every topic, declared once: who writes it, who reads it, how long it is kept.
+
+Provisioning (`deploy/topics.py`) and the AsyncAPI document are made from this list.
+"""
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+Service = Literal["ingest", "persister", "notifier", "flusher", "admin"]
+
+PARTITIONS: Final = 6
+DAY_MS: Final = 24 * 60 * 60 * 1000
+# A gateway body is at most 64 KiB; a failed record may be anything that somebody produced into
+# leads.received.v1 (1 MiB, Kafka's default) plus our headers, and must still fit.
+RECEIVED_MAX_BYTES: Final = 1_048_588
+FAILED_MAX_BYTES: Final = 2 * RECEIVED_MAX_BYTES
+
+
+@dataclass(frozen=True)
+class Topic:
+    """One Kafka topic. Times are milliseconds, sizes bytes; the key is the lead's id as text."""
+
+    name: str
+    producers: tuple[Service, ...]
+    consumers: tuple[Service, ...]
+    key: str = "lead_id"
+    partitions: int = PARTITIONS
+    retention_ms: int = 7 * DAY_MS
+    cleanup: Literal["delete"] = "delete"
+    max_message_bytes: int = RECEIVED_MAX_BYTES
+
+    def config(self) -> dict[str, str]:
+        """Return the topic's own settings as the broker names them."""
+        return {
+            "cleanup.policy": self.cleanup,
+            "retention.ms": str(self.retention_ms),
+            "max.message.bytes": str(self.max_message_bytes),
+        }
+
+
+RECEIVED: Final = Topic("leads.received.v1", ("ingest", "flusher"), ("persister", "notifier"))
+FAILED: Final = Topic(
+    "leads.failed.v1", ("persister", "notifier"), ("flusher",), max_message_bytes=FAILED_MAX_BYTES
+)
+RETRY_PERSISTER: Final = Topic(
+    "leads.retry.persister.v1", ("flusher",), ("persister",), max_message_bytes=FAILED_MAX_BYTES
+)
+RETRY_NOTIFIER: Final = Topic(
+    "leads.retry.notifier.v1", ("flusher",), ("notifier",), max_message_bytes=FAILED_MAX_BYTES
+)
+DEAD: Final = Topic(
+    "leads.dead.v1",
+    ("flusher",),
+    (),
+    retention_ms=30 * DAY_MS,
+    max_message_bytes=FAILED_MAX_BYTES,
+)
+AUDIT: Final = Topic(
+    "audit.recorded.v1", ("ingest",), ("persister",), key="lead_id, else request_id"
+)
+
+ALL: Final = (RECEIVED, FAILED, RETRY_PERSISTER, RETRY_NOTIFIER, DEAD, AUDIT)
+RETRY: Final = {"persister": RETRY_PERSISTER, "notifier": RETRY_NOTIFIER}
+GROUPS: Final = {
+    "persister": "fastcore.persister",
+    "notifier": "fastcore.notifier",
+    "flusher": "fastcore.flusher",
+}
+
+
+def consumed_by(service: Service) -> tuple[str, ...]:
+    """Return the names of the topics that a service reads."""
+    return tuple(topic.name for topic in ALL if service in topic.consumers)

@@ -1,0 +1,1 @@
+"""How a process starts, is watched and stops. Knows nothing about leads."""

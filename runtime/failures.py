@@ -1,0 +1,56 @@
+"""The failure words. Adapters translate what drivers raise into these; the consumer acts on them.
+
+| word | what happens |
+|---|---|
+| `InvalidForEver` | the record is dead-lettered as final and committed: no retry can help |
+| `FailedNow` | the record goes to the replay queue and is committed: the others go on |
+| `WorldAway` | the stage pauses and comes back to the same records: no retry is burned |
+
+Anything else is a bug: it is narrowed to one record, tried three times, then treated as `FailedNow`.
+"""
+
+import random
+from dataclasses import dataclass
+
+
+class Failure(Exception):
+    """A known failure. `reason` is our own word and a code, never a driver's text (personal data)."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class InvalidForEver(Failure):
+    """This record can never be processed: dead-letter it and go on."""
+
+
+class FailedNow(Failure):
+    """This record failed, others may not: hand it to the replay queue and go on."""
+
+
+class WorldAway(Failure):
+    """Something outside is away: pause, back off, burn nothing.
+
+    `part` names it for readiness (`kafka`, `database`, `smtp`).
+    """
+
+    def __init__(self, part: str, reason: str) -> None:
+        super().__init__(reason)
+        self.part = part
+
+
+@dataclass(frozen=True)
+class Backoff:
+    """Exponential backoff with jitter, in seconds."""
+
+    base_seconds: float = 0.5
+    cap_seconds: float = 30.0
+
+    def seconds(self, attempt: int, rng: random.Random | None = None) -> float:
+        """Return the wait before attempt `attempt` (from 0): between half of the step and all of it.
+
+        Not full jitter: a wait near zero would hammer a server that has just come back.
+        """
+        step = min(self.cap_seconds, self.base_seconds * 2 ** min(attempt, 30))
+        return step * (0.5 + (rng or random).random() / 2)

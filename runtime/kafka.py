@@ -1,0 +1,149 @@
+"""Kafka, both ways: the FastStream broker that holds the consumers, and a publisher that heals itself."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError, MessageSizeTooLargeError, RecordTooLargeError
+from aiokafka.structs import RecordMetadata
+from faststream.kafka import KafkaBroker
+from faststream.kafka.security import parse_security
+
+from contracts.headers import Headers
+from runtime.failures import Backoff, InvalidForEver, WorldAway
+from runtime.health import Health
+from runtime.logs import logger
+from runtime.settings import Kafka
+from runtime.tasks import running
+
+START_SECONDS = 10.0
+STOP_SECONDS = 5.0
+MAX_REQUEST_BYTES = 4 * 1024 * 1024
+
+
+def build_broker(settings: Kafka, client_id: str) -> KafkaBroker:
+    """Build the broker whose subscribers we read with `runtime.consumer`.
+
+    `consumer_only`: its producer has no bound on a publish and cannot be re-created; ours has and can.
+    """
+    return KafkaBroker(
+        settings.bootstrap_servers.split(","),
+        client_id=client_id,
+        security=settings.security(),
+        consumer_only=True,
+        allow_auto_create_topics=False,
+        logger=None,
+    )
+
+
+class Publisher:
+    """An idempotent producer that waits for every in-sync replica and is re-created when poisoned.
+
+    After an out-of-order sequence, a lost producer id or a dead sender, an aiokafka producer fails
+    for ever (aiokafka #1017): any indefinite error makes us close it and open another.
+    """
+
+    def __init__(self, settings: Kafka, client_id: str, health: Health) -> None:
+        self._settings = settings
+        self._client_id = client_id
+        self._health = health
+        self._producer: AIOKafkaProducer | None = None
+        self._ready = asyncio.Event()
+        self._broken = asyncio.Event()
+        self._log = logger("publisher")
+
+    @property
+    def connected(self) -> bool:
+        """Return True where a send can be tried at once."""
+        return self._ready.is_set()
+
+    async def send(
+        self, topic: str, *, key: bytes | None, value: bytes | None, headers: Headers, seconds: float
+    ) -> RecordMetadata:
+        """Publish one record and wait for `acks=all`, `seconds` in all.
+
+        Raises `WorldAway` where the answer did not come in time (the record may still arrive later:
+        whoever reads it must bear a repeat), `InvalidForEver` where the broker will never take it.
+        """
+        try:
+            async with asyncio.timeout(seconds):
+                await self._ready.wait()
+                producer = self._producer
+                if producer is None:
+                    raise WorldAway("kafka", "kafka connection lost")
+                delivery = await producer.send(topic, value=value, key=key, headers=headers)
+                # Shielded: cancelling a delivery does not stop it, it only loses the answer.
+                return await asyncio.shield(delivery)
+        except TimeoutError as error:
+            raise WorldAway("kafka", "kafka did not acknowledge in time") from error
+        except (MessageSizeTooLargeError, RecordTooLargeError) as error:
+            raise InvalidForEver("record too large for the topic") from error
+        except KafkaError as error:
+            self._break(error)
+            raise WorldAway("kafka", f"kafka answered {type(error).__name__}") from error
+
+    def _break(self, error: Exception) -> None:
+        self._ready.clear()
+        self._broken.set()
+        self._health.set("kafka_producer", ok=False, reason=type(error).__name__)
+
+    async def keep(self) -> None:
+        """Open the producer, and open another each time it breaks, until cancelled."""
+        backoff, attempt = Backoff(), 0
+        while True:
+            self._broken.clear()
+            producer = AIOKafkaProducer(**self._options())
+            try:
+                await asyncio.wait_for(producer.start(), START_SECONDS)
+            except (KafkaError, OSError, TimeoutError) as error:
+                self._health.set("kafka_producer", ok=False, reason="kafka does not answer")
+                self._log.warning("producer not connected", reason=type(error).__name__)
+                await _close(producer)
+                await asyncio.sleep(backoff.seconds(attempt))
+                attempt += 1
+                continue
+            try:
+                attempt, self._producer = 0, producer
+                self._ready.set()
+                self._health.set("kafka_producer", ok=True)
+                await self._broken.wait()
+                self._log.warning("producer broken, opening another")
+            finally:
+                self._ready.clear()
+                self._producer = None
+                await _close(producer)
+            await asyncio.sleep(backoff.seconds(0))
+
+    def _options(self) -> dict[str, Any]:
+        return {
+            "bootstrap_servers": self._settings.bootstrap_servers,
+            "client_id": self._client_id,
+            "acks": "all",
+            "enable_idempotence": True,
+            "linger_ms": 2,
+            # One batch per partition is in flight at a time: small ones would cap the rate.
+            "max_batch_size": 262_144,
+            "max_request_size": MAX_REQUEST_BYTES,
+            "request_timeout_ms": 10_000,
+            **parse_security(self._settings.security()),
+        }
+
+
+async def _close(producer: AIOKafkaProducer) -> None:
+    # With the broker away an idempotent producer's stop() waits for ever: its batches never expire.
+    with contextlib.suppress(KafkaError, OSError, TimeoutError):
+        await asyncio.wait_for(producer.stop(), STOP_SECONDS)
+
+
+@asynccontextmanager
+async def open_publisher(
+    settings: Kafka, client_id: str, health: Health
+) -> AsyncIterator[Publisher]:
+    """Keep a publisher open in the background for as long as the context lasts."""
+    health.set("kafka_producer", ok=False, reason="connecting")
+    publisher = Publisher(settings, client_id, health)
+    async with running(publisher.keep(), "publisher"):
+        yield publisher

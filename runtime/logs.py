@@ -1,0 +1,95 @@
+"""Structured JSON logs on standard output: service, action, ids; never a person's data."""
+
+import logging
+import logging.config
+import sys
+import traceback
+from typing import Any
+
+import structlog
+from structlog.typing import EventDict, WrappedLogger
+
+
+def _name_exception(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    """Put the types and places of an exception into the entry, never its text.
+
+    `str()` of a database or validation error holds the row or the input: personal data.
+    """
+    info = event.pop("exc_info", None)
+    if not info:
+        return event
+    error = info if isinstance(info, BaseException) else (
+        info[1] if isinstance(info, tuple) else sys.exc_info()[1]
+    )
+    if error is not None:
+        event["error"] = f"{type(error).__module__}.{type(error).__qualname__}"
+        event["where"] = [
+            f"{frame.filename.rpartition('/site-packages/')[2]}:{frame.lineno} {frame.name}"
+            for frame in traceback.extract_tb(error.__traceback__)[-8:]
+        ]
+        if error.__cause__ is not None:
+            event["cause"] = type(error.__cause__).__qualname__
+    return event
+
+
+def configure(service: str, level: str) -> None:
+    """Send our own and the libraries' logs through one JSON formatter."""
+    shared: list[Any] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.ExtraAdder(),
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        _name_exception,
+    ]
+
+    def add_service(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+        return {"service": service, **event}
+
+    logging.config.dictConfig(
+        {
+            "version": 1,
+            "disable_existing_loggers": False,
+            "formatters": {
+                "json": {
+                    "()": structlog.stdlib.ProcessorFormatter,
+                    "foreign_pre_chain": shared,
+                    "processors": [
+                        structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                        add_service,
+                        structlog.processors.JSONRenderer(),
+                    ],
+                }
+            },
+            "handlers": {
+                "stdout": {
+                    "class": "logging.StreamHandler",
+                    "stream": "ext://sys.stdout",
+                    "formatter": "json",
+                }
+            },
+            "root": {"handlers": ["stdout"], "level": level},
+            "loggers": {
+                # At DEBUG these print keys, values and parameters: personal data.
+                name: {"level": max(logging.INFO, logging.getLevelName(level))}
+                for name in ("aiokafka", "asyncpg", "aiosmtplib", "httpx", "httpcore", "faststream")
+            },
+        }
+    )
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    logging.getLogger("apscheduler").setLevel(logging.WARNING)
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            *shared,
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+
+
+def logger(action: str | None = None) -> Any:
+    """Return a logger; `action` is the word that people grep for."""
+    log = structlog.stdlib.get_logger("fastcore")
+    return log.bind(action=action) if action else log

@@ -1,0 +1,29 @@
+"""The whole catalogue of metrics: `fastcore_<noun>_<unit>[_total]`. Never an id or an email in a label."""
+
+from typing import Final
+
+from prometheus_client import Counter, Gauge, Histogram
+
+# --- every service -------------------------------------------------------------------------------
+
+# 1 where a part that the process needs (database, kafka, smtp, consumer) is well, else 0.
+PART_UP: Final = Gauge("fastcore_part_up", "A needed part is well.", ["part"])
+
+# --- every consumer ------------------------------------------------------------------------------
+
+# Records taken from Kafka and finished, by topic.
+RECORDS: Final = Counter("fastcore_records_total", "Records handled.", ["topic"])
+# Records per batch: near 1 at rest, near the maximum while a backlog drains.
+BATCH_RECORDS: Final = Histogram(
+    "fastcore_batch_records", "Records in one batch.", buckets=(1, 2, 5, 10, 50, 100, 500, 2000)
+)
+# From taking a batch to having committed its offsets.
+BATCH_SECONDS: Final = Histogram("fastcore_batch_seconds", "Time to handle one batch.")
+# Pauses because something outside was away, by what was away.
+PAUSES: Final = Counter("fastcore_pauses_total", "Pauses of the stage.", ["part"])
+# Records handed to leads.failed.v1, by final or not.
+PARKED: Final = Counter("fastcore_records_parked_total", "Records parked.", ["final"])
+# Failures that nobody foresaw: each is a bug to look at.
+BUGS: Final = Counter("fastcore_bugs_total", "Unexpected exceptions in a handler.")
+# Records between our position and the end of the partition, as the last fetch saw it.
+LAG: Final = Gauge("fastcore_lag_records", "Records not taken yet.", ["topic", "partition"])

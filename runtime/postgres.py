@@ -1,0 +1,89 @@
+"""The pool, bounded transactions, the failure words for PostgreSQL, and the loader of named queries."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiosql
+import asyncpg
+from asyncpg.pool import PoolConnectionProxy
+
+from runtime.failures import FailedNow, Failure, WorldAway
+from runtime.settings import Postgres
+
+Connection = PoolConnectionProxy[asyncpg.Record]
+Pool = asyncpg.Pool[asyncpg.Record]
+
+# Classes of SQLSTATE that are the data's fault (PostgreSQL manual, appendix A): data exception,
+# integrity constraint violation, program limit exceeded (a value too long for an index).
+CLOSE_SECONDS = 5.0
+_DATA_CLASSES = ("22", "23", "54")
+
+
+def load_queries(path: Path) -> Any:
+    """Load the named queries of a `.sql` file; each is a method that takes the connection first."""
+    return aiosql.from_path(path, "asyncpg")
+
+
+def translate(error: Exception) -> Failure:
+    """Say in our own words what a driver's error means. Never uses its text: it holds the row."""
+    if isinstance(error, asyncpg.PostgresError):
+        state = getattr(error, "sqlstate", None) or "unknown"
+        if state.startswith(_DATA_CLASSES):
+            return FailedNow(f"database refused the data ({state})")
+        return WorldAway("database", f"database answered {state}")
+    return WorldAway("database", "database does not answer")
+
+
+async def _prepare(connection: asyncpg.Connection[asyncpg.Record]) -> None:
+    await connection.set_type_codec(
+        "jsonb", schema="pg_catalog", encoder=json.dumps, decoder=json.loads
+    )
+
+
+@asynccontextmanager
+async def open_pool(settings: Postgres, name: str) -> AsyncIterator[Pool]:
+    """Open a pool that connects on first use, so that a service starts while the database is away."""
+    pool = asyncpg.create_pool(
+        settings.url.get_secret_value(),
+        min_size=0,
+        max_size=settings.pool_max,
+        timeout=settings.connect_timeout_seconds,
+        command_timeout=settings.command_timeout_seconds,
+        server_settings={"application_name": f"fastcore-{name}"},
+        init=_prepare,
+    )
+    await pool  # Makes it usable; connects nothing, for min_size is 0.
+    try:
+        yield pool
+    finally:
+        try:
+            await asyncio.wait_for(pool.close(), CLOSE_SECONDS)
+        except TimeoutError:
+            pool.terminate()
+
+
+@asynccontextmanager
+async def transaction(pool: Pool) -> AsyncIterator[Connection]:
+    """Run one transaction; raise `FailedNow` for the data's fault and `WorldAway` for all others'."""
+    try:
+        async with pool.acquire(timeout=10) as connection, connection.transaction():
+            yield connection
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+        raise translate(error) from error
+
+
+@asynccontextmanager
+async def snapshot(pool: Pool) -> AsyncIterator[Connection]:
+    """Read several queries as of one moment: repeatable read, read only."""
+    try:
+        async with (
+            pool.acquire(timeout=10) as connection,
+            connection.transaction(isolation="repeatable_read", readonly=True),
+        ):
+            yield connection
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+        raise translate(error) from error

@@ -1,0 +1,163 @@
+"""Settings sections that services compose, and how a wrong one is reported. No service's own fields."""
+
+import ssl
+import sys
+from typing import Annotated, Any, Literal, TypeVar
+
+from aiokafka.helpers import create_ssl_context
+from faststream.security import (
+    BaseSecurity,
+    SASLPlaintext,
+    SASLScram256,
+    SASLScram512,
+)
+from pydantic import AfterValidator, AliasChoices, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+S = TypeVar("S", bound=BaseSettings)
+
+EXAMPLE_TOKENS = frozenset({"dev-token-xyz-123", "dev-admin-token-xyz-123"})
+TOKEN_MIN_LENGTH = 24
+
+
+def section(prefix: str = "") -> SettingsConfigDict:
+    """Read the environment, then `.env`; names of others' settings are not ours to judge."""
+    return SettingsConfigDict(
+        env_prefix=prefix,
+        env_file=".env",
+        extra="ignore",
+        env_ignore_empty=True,
+        frozen=True,
+        populate_by_name=True,
+    )
+
+
+def named(name: str) -> Any:
+    """Alias a field to an environment name that stands as it is, without a prefix."""
+    return AliasChoices(name)
+
+
+class Debug(BaseSettings):
+    """`DEBUG=true` permits the example tokens and plain HTTP cookies. Never in production."""
+
+    model_config = section()
+    on: bool = Field(default=False, validation_alias=named("DEBUG"))
+
+
+class Log(BaseSettings):
+    """What is logged: JSON lines on standard output."""
+
+    model_config = section("FASTCORE_LOG_")
+    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        default="INFO", validation_alias=named("LOG_LEVEL")
+    )
+
+
+class Kafka(BaseSettings):
+    """How to reach Kafka. SASL and TLS as managed services ask for them."""
+
+    model_config = section("KAFKA_")
+    bootstrap_servers: str
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "PLAIN"
+    sasl_username: str | None = None
+    sasl_password: SecretStr | None = None
+    ssl_ca_file: str | None = None
+
+    def ssl_context(self) -> ssl.SSLContext | None:
+        """Return a verifying context for the TLS protocols, with our CA file where one is given."""
+        if "SSL" not in self.security_protocol:
+            return None
+        context: ssl.SSLContext = create_ssl_context(cafile=self.ssl_ca_file)
+        return context
+
+    def security(self) -> BaseSecurity | None:
+        """Return FastStream's description of the same."""
+        context = self.ssl_context()
+        if not self.security_protocol.startswith("SASL"):
+            return BaseSecurity(ssl_context=context, use_ssl=True) if context else None
+        kind = {
+            "PLAIN": SASLPlaintext,
+            "SCRAM-SHA-256": SASLScram256,
+            "SCRAM-SHA-512": SASLScram512,
+        }[self.sasl_mechanism]
+        return kind(
+            username=self.sasl_username or "",
+            password=self.sasl_password.get_secret_value() if self.sasl_password else "",
+            ssl_context=context,
+            use_ssl=context is not None,
+        )
+
+
+class Postgres(BaseSettings):
+    """How to reach PostgreSQL as the services' role. Every wait is bounded, in seconds."""
+
+    model_config = section("FASTCORE_POSTGRES_")
+    url: SecretStr = Field(validation_alias=named("DATABASE_URL"))
+    pool_max: int = Field(default=5, ge=1)
+    connect_timeout_seconds: float = Field(default=5.0, gt=0)
+    command_timeout_seconds: float = Field(default=20.0, gt=0)
+
+
+class Http(BaseSettings):
+    """Where a service listens, and how long its drain may take."""
+
+    model_config = section("FASTCORE_HTTP_")
+    host: str = "127.0.0.1"
+    port: int | None = Field(default=None, ge=1, le=65535)
+    graceful_timeout_seconds: int = Field(default=50, ge=1)
+
+
+def _split_tokens(value: str) -> str:
+    if not any(part.strip() for part in value.split(",")):
+        msg = "holds no token: give one or more, separated by commas"
+        raise ValueError(msg)
+    return value
+
+
+TokenList = Annotated[str, AfterValidator(_split_tokens)]
+
+
+def named_tokens(value: str, default_name: str) -> dict[str, str]:
+    """Split `[name:]token,...` into token -> name."""
+    pairs: dict[str, str] = {}
+    for part in value.split(","):
+        name, colon, token = part.strip().rpartition(":")
+        if token:
+            pairs[token] = name if colon and name else default_name
+    return pairs
+
+
+def refuse_weak_tokens(variable: str, tokens: list[str]) -> None:
+    """Exit where a production token is an example or too short to resist guessing."""
+    for token in tokens:
+        if token in EXAMPLE_TOKENS or len(token) < TOKEN_MIN_LENGTH:
+            sys.exit(
+                f"{variable}: a token is an example or shorter than {TOKEN_MIN_LENGTH} characters. "
+                'Make one with: python3 -c "import secrets; print(secrets.token_urlsafe(32))" '
+                "(DEBUG=true permits it on a developer's machine)"
+            )
+
+
+def load(settings: type[S]) -> S:
+    """Read settings, or exit with one line that names the variable and what is wrong with it."""
+    try:
+        return settings()
+    except ValidationError as error:
+        problems = "; ".join(
+            f"{_variable(error, item['loc'])}: {item['msg'].removeprefix('Value error, ')}"
+            for item in error.errors(include_input=False, include_url=False)
+        )
+        sys.exit(f"wrong settings: {problems} (see .env.example)")
+
+
+def _variable(error: ValidationError, loc: tuple[int | str, ...]) -> str:
+    name = str(loc[0]) if loc else error.title
+    for cls in _subclasses(BaseSettings):
+        if cls.__name__ == error.title and name in cls.model_fields:
+            return f"{cls.model_config.get('env_prefix', '')}{name}".upper()
+    return name.upper()
+
+
+def _subclasses(cls: type[BaseSettings]) -> list[type[BaseSettings]]:
+    return [c for sub in cls.__subclasses__() for c in (sub, *_subclasses(sub))]

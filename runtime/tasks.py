@@ -1,0 +1,34 @@
+"""Background work of a process: one way to run it, so that none dies unseen."""
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections.abc import AsyncIterator, Coroutine
+from typing import Any
+
+from runtime.logs import logger
+
+
+@contextlib.asynccontextmanager
+async def running(work: Coroutine[Any, Any, None], name: str) -> AsyncIterator[None]:
+    """Run `work` beside the body and cancel it at the end.
+
+    Work that raises ends the process: a service whose loop died must not look alive. SIGTERM to
+    ourselves takes the ordinary drain; the supervisor starts us again.
+    """
+
+    async def guarded() -> None:
+        try:
+            await work
+        except Exception:
+            logger("exit").critical("background work failed, ending the process", work=name, exc_info=True)
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    task = asyncio.create_task(guarded(), name=name)
+    try:
+        yield
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
