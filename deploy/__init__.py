@@ -1,0 +1,1 @@
+"""How FASTCore is provisioned and run: migrations, topics, the embedded stack, deployment files."""

@@ -1,0 +1,150 @@
+"""Kafka's jars: fetched from Maven Central by pinned coordinates, used only with the sha256 of the lock.
+
+`python -m deploy.embedded.jars` resolves anew and rewrites the lock; nothing else may change it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from deploy.embedded.launch import EmbeddedError, Progress, silent
+
+if TYPE_CHECKING:
+    from jgo.maven import MavenContext
+
+LOCK = Path(__file__).with_name("kafka-jars.lock")
+
+# Each root is resolved by itself: jgo lets the managed versions of one root rule the jars of
+# another, and log4j's would bring clients of an older Kafka.
+ROOTS = (
+    "org.apache.kafka:kafka_2.13:4.4.0",
+    "org.apache.logging.log4j:log4j-slf4j-impl:2.25.5",  # carries Kafka's slf4j 1.7 to its log4j 2.25.5
+)
+
+
+@dataclass(frozen=True)
+class Jar:
+    """One line of the lock."""
+
+    group: str
+    artifact: str
+    version: str
+    sha256: str
+
+    def __str__(self) -> str:
+        return f"{self.group}:{self.artifact}:{self.version} {self.sha256}"
+
+    @property
+    def file_name(self) -> str:
+        return f"{self.artifact}-{self.version}.jar"
+
+
+def read_lock(text: str) -> list[Jar]:
+    """Read `group:artifact:version sha256` lines."""
+    jars = []
+    for number, line in enumerate(text.splitlines(), start=1):
+        if not line.strip() or line.startswith("#"):
+            continue
+        coordinate, _, sha256 = line.partition(" ")
+        parts = coordinate.split(":")
+        if len(parts) != 3 or len(sha256) != 64:  # noqa: PLR2004
+            message = f"{LOCK.name}, line {number}: expected `group:artifact:version sha256`, got {line!r}"
+            raise EmbeddedError(message)
+        group, artifact, version = parts
+        jars.append(Jar(group, artifact, version, sha256))
+    return jars
+
+
+def cache_folder() -> Path:
+    """Name the user's cache, shared by all clones."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fastcore" / "jars"
+
+
+def verify(jar: Jar, path: Path) -> None:
+    """Stop unless the file is the one that was locked."""
+    with path.open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    if found != jar.sha256:
+        message = (
+            f"{path} is not the {jar.file_name} that {LOCK.name} pins (sha256 {found} instead of {jar.sha256}). "
+            "It was damaged or tampered with: delete it and try again; if that repeats, do not use this network."
+        )
+        raise EmbeddedError(message)
+
+
+def classpath(progress: Progress = silent, cache: Path | None = None, lock: Path = LOCK) -> list[Path]:
+    """Answer the verified jars, fetching those that the cache lacks."""
+    folder = cache or cache_folder()
+    folder.mkdir(parents=True, exist_ok=True)
+    jars = read_lock(lock.read_text())
+    missing = [jar for jar in jars if not (folder / jar.file_name).exists()]
+    if missing:
+        _fetch(missing, folder, progress)
+    paths = [folder / jar.file_name for jar in jars]
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(verify, jars, paths))
+    return paths
+
+
+def _fetch(jars: list[Jar], folder: Path, progress: Progress) -> None:
+    # Downloaded aside and renamed when verified, so that two clones can fetch at once and a
+    # half-written file is never taken for a jar.
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".fetch-") as aside:
+        context = _maven(Path(aside))
+
+        def fetch(jar: Jar) -> None:
+            project = context.project(jar.group, jar.artifact)
+            try:
+                path = project.at_version(jar.version).artifact().resolve()
+            except (OSError, RuntimeError) as error:
+                message = f"{jar.file_name} could not be fetched from Maven Central: {error}. Check the network and try again."
+                raise EmbeddedError(message) from error
+            verify(jar, path)
+            path.replace(folder / jar.file_name)
+
+        with ThreadPoolExecutor(max_workers=8) as pool:
+            for done, _ in enumerate(pool.map(fetch, jars), start=1):
+                if done % 15 == 0 or done == len(jars):
+                    progress(f"Fetched {done} of {len(jars)} jars of Apache Kafka")
+
+
+def _maven(repository: Path) -> MavenContext:
+    # Imported here: half a second that only a cold start pays.
+    from jgo.config import GlobalSettings  # noqa: PLC0415
+    from jgo.maven import MavenContext  # noqa: PLC0415
+
+    # A company's mirror, if its jgo.conf names one; Maven Central otherwise.
+    return MavenContext(repo_cache=repository, remote_repos=GlobalSettings.load().repositories or None, timeout=60)
+
+
+def resolve(roots: Iterable[str] = ROOTS) -> list[Jar]:
+    """Resolve the roots with all that they need at run time."""
+    found: dict[str, Jar] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        context = _maven(Path(folder))
+        for root in roots:
+            inputs, needed = context.resolver.resolve([context.create_dependency(root)])
+            for dependency in (*inputs, *needed):
+                path = dependency.artifact.resolve()
+                sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+                jar = Jar(dependency.groupId, dependency.artifactId, dependency.version, sha256)
+                found.setdefault(f"{jar.group}:{jar.artifact}", jar)
+    return [found[name] for name in sorted(found)]
+
+
+def main() -> None:
+    """Rewrite the lock."""
+    jars = resolve()
+    LOCK.write_text("# Written by `make kafka-jars`.\n" + "".join(f"{jar}\n" for jar in jars))
+    print(f"{LOCK}: {len(jars)} jars")  # noqa: T201
+
+
+if __name__ == "__main__":
+    main()

