@@ -115,9 +115,7 @@ class LeadDead(LeadFailed):
     """A lead that this stage gave up on: archived on `leads.dead.v1`, kept for a person to decide."""
 
 
-def first_origin(
-    record_headers: h.Headers | tuple[tuple[str, bytes], ...], in_hand: Origin
-) -> Origin:
+def first_origin(record_headers: h.Headers | tuple[tuple[str, bytes], ...], in_hand: Origin) -> Origin:
     """Return the origin that a record already carries, else the record in hand.
 
     Only the first origin is kept; otherwise headers grow with every round (Spring Kafka's rule).

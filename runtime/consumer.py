@@ -8,9 +8,9 @@ explicit commits of what was handled, a pause on a fault of the world, bisection
 import asyncio
 import contextlib
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Coroutine, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError
@@ -71,6 +71,7 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
         handler: Handler,
         health: Health,
         policy: Policy | None = None,
+        prefix: str = "",
     ) -> None:
         self._broker = broker
         self._handler = handler
@@ -81,10 +82,12 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
         self._idle.set()
         self.stopping = asyncio.Event()
         self._progress = time.monotonic()
+        self._stopped = asyncio.Event()
+        self._positions = dict[TopicPartition, int]()
         self._pauses_in_a_row = 0
         self._subscriber = broker.subscriber(
-            *topics,
-            group_id=group,
+            *(prefix + topic for topic in topics),
+            group_id=prefix + group,
             ack_policy=AckPolicy.MANUAL,
             auto_offset_reset="earliest",
             session_timeout_ms=30_000,
@@ -95,7 +98,7 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
         health.set("consumer", ok=False, reason="connecting")
 
     @property
-    def _consumer(self) -> AIOKafkaConsumer[bytes | None, bytes | None]:
+    def _consumer(self) -> AIOKafkaConsumer:
         consumer = self._subscriber.consumer
         if consumer is None:
             raise KafkaError("the consumer is closed")
@@ -119,6 +122,7 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
                     await asyncio.wait_for(self._broker.stop(), self._policy.commit_seconds)
             await self._sleep(self._policy.backoff.seconds(attempt))
             attempt += 1
+        self._stopped.set()
 
     async def _step(self) -> None:
         records = await self._take()
@@ -177,9 +181,9 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
                     self._log.error("unexpected error, record parked", exc_info=True)
                 await self._handler.park(records[0], failure)
 
-    async def _while_polling(self, work: "asyncio._CoroutineLike[None]") -> None:
+    async def _while_polling(self, work: Coroutine[Any, Any, None]) -> None:
         """Run `work` and keep polling with everything paused, so that the group keeps us."""
-        task = asyncio.ensure_future(work)
+        task = asyncio.create_task(work)
         try:
             while not (await asyncio.wait({task}, timeout=self._policy.keepalive_seconds))[0]:
                 await self._poll_paused()
@@ -215,6 +219,7 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
     async def _commit(self, records: Batch) -> None:
         """Commit what was handled; a failure costs a redelivery, which every handler bears."""
         offsets = {TopicPartition(r.topic, r.partition): r.offset + 1 for r in records}
+        self._positions.update(offsets)
         try:
             await asyncio.wait_for(self._consumer.commit(offsets), self._policy.commit_seconds)
         except (KafkaError, TimeoutError) as error:
@@ -237,8 +242,8 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
         consumer, lag = self._consumer, 0
         for partition in consumer.assignment():
             end = consumer.highwater(partition)
-            position = consumer._subscription.subscription.assignment.state_value(partition)  # noqa: SLF001
-            behind = max(0, end - position.position) if end is not None and position.has_valid_position else 0
+            position = self._positions.get(partition)
+            behind = 0 if end is None or position is None else max(0, end - position)
             metrics.LAG.labels(topic=partition.topic, partition=partition.partition).set(behind)
             lag += behind
         if not lag:
@@ -251,6 +256,7 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._idle.wait(), self._policy.drain_seconds)
         for partition in revoked:
+            self._positions.pop(partition, None)
             with contextlib.suppress(KeyError):
                 metrics.LAG.remove(partition.topic, str(partition.partition))
 
@@ -259,7 +265,7 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
         self._log.info("assigned", partitions=sorted(f"{p.topic}/{p.partition}" for p in assigned))
 
     async def drain(self) -> None:
-        """Take nothing more and wait, bounded, for the batch in hand to be committed."""
+        """Take nothing more; wait, bounded, until the batch in hand is committed and the group left."""
         self.stopping.set()
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._idle.wait(), self._policy.drain_seconds)
+            await asyncio.wait_for(self._stopped.wait(), self._policy.drain_seconds)

@@ -22,11 +22,11 @@ class Failure(Exception):
 
 
 class InvalidForEver(Failure):
-    """This record can never be processed: dead-letter it and go on."""
+    """The record can never be processed: dead-letter it and go on."""
 
 
 class FailedNow(Failure):
-    """This record failed, others may not: hand it to the replay queue and go on."""
+    """The record failed, others may not: hand it to the replay queue and go on."""
 
 
 class WorldAway(Failure):

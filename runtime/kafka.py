@@ -63,7 +63,9 @@ class Publisher:
     async def send(
         self, topic: str, *, key: bytes | None, value: bytes | None, headers: Headers, seconds: float
     ) -> RecordMetadata:
-        """Publish one record and wait for `acks=all`, `seconds` in all.
+        """Publish one record to a topic (named without the prefix) and wait for `acks=all`.
+
+        `seconds` bounds all of it.
 
         Raises `WorldAway` where the answer did not come in time (the record may still arrive later:
         whoever reads it must bear a repeat), `InvalidForEver` where the broker will never take it.
@@ -74,7 +76,9 @@ class Publisher:
                 producer = self._producer
                 if producer is None:
                     raise WorldAway("kafka", "kafka connection lost")
-                delivery = await producer.send(topic, value=value, key=key, headers=headers)
+                delivery = await producer.send(
+                    self._settings.topic_prefix + topic, value=value, key=key, headers=headers
+                )
                 # Shielded: cancelling a delivery does not stop it, it only loses the answer.
                 return await asyncio.shield(delivery)
         except TimeoutError as error:
@@ -139,9 +143,7 @@ async def _close(producer: AIOKafkaProducer) -> None:
 
 
 @asynccontextmanager
-async def open_publisher(
-    settings: Kafka, client_id: str, health: Health
-) -> AsyncIterator[Publisher]:
+async def open_publisher(settings: Kafka, client_id: str, health: Health) -> AsyncIterator[Publisher]:
     """Keep a publisher open in the background for as long as the context lasts."""
     health.set("kafka_producer", ok=False, reason="connecting")
     publisher = Publisher(settings, client_id, health)

@@ -18,8 +18,10 @@ def _name_exception(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
     info = event.pop("exc_info", None)
     if not info:
         return event
-    error = info if isinstance(info, BaseException) else (
-        info[1] if isinstance(info, tuple) else sys.exc_info()[1]
+    error = (
+        info
+        if isinstance(info, BaseException)
+        else (info[1] if isinstance(info, tuple) else sys.exc_info()[1])
     )
     if error is not None:
         event["error"] = f"{type(error).__module__}.{type(error).__qualname__}"
@@ -71,12 +73,12 @@ def configure(service: str, level: str) -> None:
             "loggers": {
                 # At DEBUG these print keys, values and parameters: personal data.
                 name: {"level": max(logging.INFO, logging.getLevelName(level))}
-                for name in ("aiokafka", "asyncpg", "aiosmtplib", "httpx", "httpcore", "faststream")
+                for name in ("asyncpg", "aiosmtplib", "httpcore", "faststream")
             },
         }
     )
-    logging.getLogger("httpx").setLevel(logging.WARNING)
-    logging.getLogger("apscheduler").setLevel(logging.WARNING)
+    for name in ("aiokafka", "httpx", "apscheduler"):
+        logging.getLogger(name).setLevel(logging.WARNING)
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,

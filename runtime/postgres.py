@@ -5,7 +5,7 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import aiosql
 import asyncpg
@@ -14,8 +14,9 @@ from asyncpg.pool import PoolConnectionProxy
 from runtime.failures import FailedNow, Failure, WorldAway
 from runtime.settings import Postgres
 
-Connection = PoolConnectionProxy[asyncpg.Record]
-Pool = asyncpg.Pool[asyncpg.Record]
+# Strings: the drivers' classes are generic in their stubs only.
+Connection: TypeAlias = "PoolConnectionProxy[asyncpg.Record]"
+Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 
 # Classes of SQLSTATE that are the data's fault (PostgreSQL manual, appendix A): data exception,
 # integrity constraint violation, program limit exceeded (a value too long for an index).
@@ -38,10 +39,8 @@ def translate(error: Exception) -> Failure:
     return WorldAway("database", "database does not answer")
 
 
-async def _prepare(connection: asyncpg.Connection[asyncpg.Record]) -> None:
-    await connection.set_type_codec(
-        "jsonb", schema="pg_catalog", encoder=json.dumps, decoder=json.loads
-    )
+async def _prepare(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+    await connection.set_type_codec("jsonb", schema="pg_catalog", encoder=json.dumps, decoder=json.loads)
 
 
 @asynccontextmanager

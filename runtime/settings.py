@@ -58,6 +58,8 @@ class Kafka(BaseSettings):
 
     model_config = section("KAFKA_")
     bootstrap_servers: str
+    # For a shared cluster: put before every topic and group name.
+    topic_prefix: str = ""
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
     sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "PLAIN"
     sasl_username: str | None = None

@@ -1,0 +1,1 @@
+"""Shows everything and lets people act. Publishes nothing."""

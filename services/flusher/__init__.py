@@ -1,0 +1,1 @@
+"""Keeps the replay queue and runs the jobs."""

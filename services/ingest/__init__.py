@@ -1,0 +1,1 @@
+"""The gateway: validates a lead and publishes it. No database."""

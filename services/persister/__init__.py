@@ -1,0 +1,1 @@
+"""Stores leads and audit entries: the one writer of lead_inbox."""

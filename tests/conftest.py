@@ -1,0 +1,35 @@
+"""Fixtures of every level: the session's real parts, and a database and topics of each test's own."""
+
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+
+from runtime.settings import Kafka, Postgres
+from tests.support.stack import Database, Stack, running_stack
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """Real Kafka and PostgreSQL, started when the first test asks for them."""
+    with running_stack(tmp_path_factory.mktemp("stack")) as running:
+        yield running
+
+
+@pytest.fixture
+async def database(stack: Stack) -> AsyncIterator[Database]:
+    """A migrated database that nobody else uses."""
+    made = await stack.new_database()
+    yield made
+    await stack.drop_database(made)
+
+
+@pytest.fixture
+def postgres(database: Database) -> Postgres:
+    """The services' settings for this test's database."""
+    return Postgres.model_validate({"url": database.service})
+
+
+@pytest.fixture
+async def kafka(stack: Stack) -> Kafka:
+    """The services' settings for this test's topics."""
+    return await stack.new_topics()

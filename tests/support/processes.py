@@ -1,0 +1,88 @@
+"""Services as real processes: start, wait until ready, stop, kill."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import httpx
+
+from deploy.embedded.parts import free_ports
+from tests.support.wait import eventually
+
+ROOT = Path(__file__).parents[2]
+
+
+class ServiceProcess:
+    """One `python -m services NAME` on a free port; its log is kept beside the test's files."""
+
+    def __init__(self, name: str, environment: Mapping[str, str], folder: Path) -> None:
+        self.name = name
+        self.port = free_ports(1)[0]
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.log = folder / f"{name}-{self.port}.log"
+        self._environment = {
+            **os.environ,
+            **environment,
+            "FASTCORE_HTTP_HOST": "127.0.0.1",
+            "FASTCORE_HTTP_PORT": str(self.port),
+        }
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "services", self.name],
+                cwd=ROOT,
+                env=self._environment,
+                stdout=log,
+                stderr=log,
+            )
+
+    async def ready(self, seconds: float = 30) -> None:
+        """Wait for `/readyz` to answer 200."""
+
+        async def probe() -> str:
+            assert self.process is not None
+            assert self.process.poll() is None, f"{self.name} ended: {self.log.read_text()[-2000:]}"
+            async with httpx.AsyncClient() as client:
+                with contextlib.suppress(httpx.HTTPError):
+                    answer = await client.get(f"{self.url}/readyz", timeout=2)
+                    return "ready" if answer.status_code == 200 else answer.text
+            return "no answer"
+
+        await eventually(
+            probe, until=lambda said: said == "ready", seconds=seconds, what=f"{self.name} ready"
+        )
+
+    def kill(self) -> None:
+        """`kill -9`, as a crash does it."""
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait()
+
+    async def stop(self, seconds: float = 55) -> int:
+        """SIGTERM, and the exit code; fails where the drain takes longer than it may."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGTERM)
+        return await asyncio.to_thread(self.process.wait, seconds)
+
+
+@contextlib.contextmanager
+def processes(
+    folder: Path, environment: Mapping[str, str], *names: str
+) -> Iterator[dict[str, ServiceProcess]]:
+    """Start services at once; kill what is left of them at the end."""
+    started = {name: ServiceProcess(name, environment, folder) for name in names}
+    try:
+        for service in started.values():
+            service.start()
+        yield started
+    finally:
+        for service in started.values():
+            if service.process and service.process.poll() is None:
+                service.kill()

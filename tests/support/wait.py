@@ -1,0 +1,27 @@
+"""Wait for a condition with a deadline; no test sleeps and hopes."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+async def eventually(
+    probe: Callable[[], Awaitable[T]],
+    *,
+    until: Callable[[T], object] = bool,
+    seconds: float = 20,
+    every: float = 0.05,
+    what: str = "the condition",
+) -> T:
+    """Call `probe` until `until` holds for its answer and return that; fail with the last answer."""
+    deadline = time.monotonic() + seconds
+    while True:
+        answer = await probe()
+        if until(answer):
+            return answer
+        if time.monotonic() > deadline:
+            raise AssertionError(f"{what} did not come within {seconds} s; last seen: {answer!r}")
+        await asyncio.sleep(every)
