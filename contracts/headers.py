@@ -38,7 +38,7 @@ def text(headers: Headers | tuple[tuple[str, bytes], ...], name: str) -> str | N
     for key, value in reversed(headers):
         if key == name:
             try:
-                return value.decode() if value is not None else None
-            except UnicodeDecodeError:
+                return value.decode()
+            except (UnicodeDecodeError, AttributeError):  # a header may be null
                 return None
     return None

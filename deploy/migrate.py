@@ -63,7 +63,8 @@ async def _apply(connection: Connection) -> list[str]:
         "CREATE TABLE IF NOT EXISTS schema_migration (name text PRIMARY KEY, sha256 text NOT NULL,"
         " applied_at timestamptz NOT NULL DEFAULT now())"
     )
-    known = dict(await connection.fetch("SELECT name, sha256 FROM schema_migration"))
+    rows = await connection.fetch("SELECT name, sha256 FROM schema_migration")
+    known = {row["name"]: row["sha256"] for row in rows}
     applied = []
     for path in sorted(MIGRATIONS.glob("[0-9]*.sql")):
         sql = path.read_text(encoding="utf-8")

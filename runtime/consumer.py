@@ -10,7 +10,7 @@ import contextlib
 import time
 from collections.abc import Collection, Coroutine, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError
@@ -18,12 +18,12 @@ from faststream import AckPolicy
 from faststream.kafka import KafkaBroker
 
 from runtime import metrics
-from runtime.failures import Backoff, FailedNow, Failure, WorldAway
+from runtime.failures import Backoff, FailedNow, Failure, SeekBack, WorldAway
 from runtime.health import Health
 from runtime.logs import logger
 
-Record = ConsumerRecord[bytes | None, bytes | None]
-Batch = Sequence[Record]
+Record: TypeAlias = "ConsumerRecord[bytes | None, bytes | None]"
+Batch: TypeAlias = Sequence[Record]
 
 
 @dataclass(frozen=True)
@@ -133,6 +133,11 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
         started = time.monotonic()
         try:
             await self._while_polling(self._deliver(records))
+        except SeekBack as back:
+            self._rewind(records)
+            for (topic, partition), offset in back.offsets.items():
+                self._seek(TopicPartition(topic, partition), offset)
+            self._log.warning("going back for records that the books lack", partitions=len(back.offsets))
         except WorldAway as away:
             self._rewind(records)
             self._idle.set()
@@ -164,7 +169,7 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
         """Hand over a batch; where the data is at fault, halve it until the record at fault is alone."""
         try:
             await self._handler.handle(records)
-        except WorldAway:
+        except (WorldAway, SeekBack):
             raise
         except Exception as error:  # noqa: BLE001 - whatever one record does, the others go on
             failure = error if isinstance(error, Failure) else FailedNow(f"bug: {type(error).__name__}")
@@ -203,18 +208,27 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
 
     def _rewind(self, records: Batch) -> None:
         """Go back to the first of these records in every partition that is still ours."""
-        consumer, first = self._consumer, dict[TopicPartition, int]()
+        first = dict[TopicPartition, int]()
         for record in records:
             first.setdefault(TopicPartition(record.topic, record.partition), record.offset)
         for partition, offset in first.items():
-            if partition in consumer.assignment():
-                consumer.seek(partition, offset)
+            self._seek(partition, offset)
 
-    def seek(self, topic: str, partition: int, offset: int) -> None:
-        """Go to an offset, where the partition is ours. Never called from the assignment callback."""
+    def _seek(self, partition: TopicPartition, offset: int) -> None:
+        # Never from the assignment callback: records arrive before it ends.
+        if partition in self._consumer.assignment():
+            self._consumer.seek(partition, offset)
+
+    async def bounds(self, topic: str, partition: int) -> tuple[int, int]:
+        """Return the first offset that Kafka still holds and the one after the last."""
         target = TopicPartition(topic, partition)
-        if target in self._consumer.assignment():
-            self._consumer.seek(target, offset)
+        try:
+            async with asyncio.timeout(self._policy.commit_seconds):
+                first = await self._consumer.beginning_offsets([target])
+                end = await self._consumer.end_offsets([target])
+        except (KafkaError, TimeoutError) as error:
+            raise WorldAway("kafka", "kafka does not tell its offsets") from error
+        return first[target], end[target]
 
     async def _commit(self, records: Batch) -> None:
         """Commit what was handled; a failure costs a redelivery, which every handler bears."""

@@ -29,6 +29,14 @@ class FailedNow(Failure):
     """The record failed, others may not: hand it to the replay queue and go on."""
 
 
+class SeekBack(Exception):
+    """The books lack records that Kafka still holds: go back to these offsets and take them first."""
+
+    def __init__(self, offsets: dict[tuple[str, int], int]) -> None:
+        super().__init__("records are missing from the books")
+        self.offsets = offsets
+
+
 class WorldAway(Failure):
     """Something outside is away: pause, back off, burn nothing.
 
@@ -52,5 +60,5 @@ class Backoff:
 
         Not full jitter: a wait near zero would hammer a server that has just come back.
         """
-        step = min(self.cap_seconds, self.base_seconds * 2 ** min(attempt, 30))
-        return step * (0.5 + (rng or random).random() / 2)
+        step = min(self.cap_seconds, self.base_seconds * 2.0 ** min(attempt, 30))
+        return step * (0.5 + (rng.random() if rng else random.random()) / 2)  # noqa: S311 - jitter, not a secret
