@@ -15,7 +15,7 @@ REPLICATION = 3
 
 
 async def provision(settings: Kafka) -> list[str]:
-    """Create the missing topics and return their names. Replication is 3 wherever three brokers answer."""
+    """Create the missing topics, replicated three times wherever three brokers answer; return their names."""
     admin = AIOKafkaAdminClient(
         bootstrap_servers=settings.bootstrap_servers,
         client_id="fastcore-topics",

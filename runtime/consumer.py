@@ -42,7 +42,7 @@ class Policy:
     start_seconds: float = 30.0
     # Lag and no progress for so long, without a pause: a dead coordinator task (aiokafka #1154).
     watchdog_seconds: float = 120.0
-    backoff: Backoff = Backoff()
+    backoff: Backoff = Backoff()  # noqa: RUF009 - frozen
     bug_attempts: int = 3
 
 
@@ -68,13 +68,12 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
         broker: KafkaBroker,
         topics: Collection[str],
         group: str,
-        handler: Handler,
         health: Health,
         policy: Policy | None = None,
         prefix: str = "",
     ) -> None:
         self._broker = broker
-        self._handler = handler
+        self._handler: Handler
         self._health = health
         self._policy = policy or Policy()
         self._log = logger("consume")
@@ -104,9 +103,9 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
             raise KafkaError("the consumer is closed")
         return consumer
 
-    async def run(self) -> None:
-        """Consume until `stopping` is set; come back from every loss of the broker."""
-        attempt = 0
+    async def run(self, handler: Handler) -> None:
+        """Hand batches to `handler` until `stopping` is set; come back from every loss of the broker."""
+        self._handler, attempt = handler, 0
         while not self.stopping.is_set():
             try:
                 await asyncio.wait_for(self._broker.start(), self._policy.start_seconds)

@@ -6,10 +6,11 @@ from runtime.settings import Http, load
 
 
 def serve(app: str, default_port: int) -> None:
-    """Serve `module:app` until SIGTERM or SIGINT, then drain within the graceful timeout."""
+    """Serve `module:create_app` until SIGTERM or SIGINT, then drain within the graceful timeout."""
     http = load(Http)
     uvicorn.run(
         app,
+        factory=True,
         host=http.host,
         port=http.port or default_port,
         log_config=None,

@@ -21,7 +21,7 @@ async def running(work: Coroutine[Any, Any, None], name: str) -> AsyncIterator[N
     async def guarded() -> None:
         try:
             await work
-        except Exception:
+        except Exception:  # noqa: BLE001 - whatever it was, it is logged and ends the process
             logger("exit").critical("background work failed, ending the process", work=name, exc_info=True)
             os.kill(os.getpid(), signal.SIGTERM)
 

@@ -1,0 +1,53 @@
+"""The persister's process: settings, pool, publisher, consumer, and the order in which they open."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+
+from contracts import topics
+from runtime import health, logs
+from runtime.consumer import Consumer, Policy
+from runtime.kafka import build_broker, open_publisher
+from runtime.ledger import Ledger
+from runtime.postgres import open_pool
+from runtime.settings import load
+from runtime.tasks import running
+from services.persister.handlers import Handler
+from services.persister.publisher import FailurePublisher
+from services.persister.settings import Settings
+from services.persister.store import Store
+
+NAME = "persister"
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """Build the app; nothing connects before its lifespan begins."""
+    settings = settings or load(Settings)
+    logs.configure(NAME, settings.log.level)
+    state = health.Health()
+    group = settings.kafka.topic_prefix + topics.GROUPS[NAME]
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        async with (
+            open_pool(settings.postgres, NAME) as pool,
+            open_publisher(settings.kafka, NAME, state) as publisher,
+        ):
+            consumer = Consumer(
+                build_broker(settings.kafka, NAME),
+                topics.consumed_by(NAME),
+                topics.GROUPS[NAME],
+                state,
+                Policy(max_records=settings.batch_max_records),
+                settings.kafka.topic_prefix,
+            )
+            store = Store(pool, Ledger(NAME, consumer.bounds))
+            handler = Handler(store, FailurePublisher(publisher, group))
+            async with running(consumer.run(handler), "consumer"):
+                yield
+                await consumer.drain()
+
+    app = FastAPI(title="FASTCore persister", lifespan=lifespan, docs_url=None, redoc_url=None)
+    app.include_router(health.routes(state))
+    return app

@@ -1,0 +1,96 @@
+"""What a batch of records means: decided here, written elsewhere. No I/O, no clock."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID, uuid5
+
+from pydantic import JsonValue, ValidationError
+
+from contracts import headers, topics
+from contracts.audit import AuditEvent, AuditRecorded
+from contracts.failures import failure_event_id
+from contracts.leads import LeadReceived
+
+Record = Any  # aiokafka's ConsumerRecord, whose package is untyped
+
+
+@dataclass
+class Batch:
+    """A batch, read. Leads and entries stand with their records, in the order of the records."""
+
+    leads: list[tuple[Record, LeadReceived]] = field(default_factory=list)
+    entries: list[tuple[Record, AuditRecorded]] = field(default_factory=list)
+    undecodable: list[Record] = field(default_factory=list)
+
+    def first_of_each(self) -> dict[UUID, tuple[Record, LeadReceived]]:
+        """Return each lead's first record: a later one with the same id is a duplicate or a conflict."""
+        first = dict[UUID, tuple[Record, LeadReceived]]()
+        for record, lead in self.leads:
+            first.setdefault(lead.lead_id, (record, lead))
+        return first
+
+    def replays(self) -> list[UUID]:
+        """Return the replay-queue rows that sent records of this batch to this stage."""
+        return [queue_id for record, _ in self.leads if (queue_id := queue_id_of(record))]
+
+
+def read(records: Sequence[Record]) -> Batch:
+    """Decode every record; one that cannot be decoded is set aside with its bytes untouched."""
+    batch = Batch()
+    for record in records:
+        try:
+            if record.topic.endswith(topics.AUDIT.name):
+                batch.entries.append((record, AuditRecorded.model_validate_json(record.value or b"")))
+            else:
+                batch.leads.append((record, LeadReceived.model_validate_json(record.value or b"")))
+        except ValidationError:
+            batch.undecodable.append(record)
+    return batch
+
+
+def queue_id_of(record: Record) -> UUID | None:
+    """Return the replay-queue row that sent this record, where one did and it is ours."""
+    if headers.text(record.headers, headers.STAGE) != "persister":
+        return None
+    try:
+        return UUID(headers.text(record.headers, headers.QUEUE_ID) or "")
+    except ValueError:
+        return None
+
+
+def received_entry(record: Record, lead: LeadReceived) -> AuditRecorded:
+    """Write the audit entry of a lead that was stored: where it came from, nothing that was typed."""
+    details: dict[str, JsonValue] = {
+        "site": lead.site,
+        "topic": record.topic,
+        "partition": record.partition,
+        "offset": record.offset,
+    }
+    if lead.spam_reasons:
+        details["spam_reasons"] = list(lead.spam_reasons)
+    return AuditRecorded(
+        event_id=lead.event_id,
+        occurred_at=lead.occurred_at,
+        event=AuditEvent.LEAD_RECEIVED,
+        actor=lead.site,
+        status_code=201,
+        lead_id=lead.lead_id,
+        request_id=lead.request_id,
+        details=details,
+    )
+
+
+def conflict_entry(record: Record, lead: LeadReceived) -> AuditRecorded:
+    """Write the audit entry of a second body under one key; named after its record, so a repeat is one."""
+    failure = failure_event_id(record.topic, record.partition, record.offset, "persister", "store")
+    return AuditRecorded(
+        event_id=uuid5(failure, AuditEvent.LEAD_CONFLICT),
+        occurred_at=lead.occurred_at,
+        event=AuditEvent.LEAD_CONFLICT,
+        actor=lead.site,
+        status_code=409,
+        lead_id=lead.lead_id,
+        request_id=lead.request_id,
+        details={"topic": record.topic, "partition": record.partition, "offset": record.offset},
+    )

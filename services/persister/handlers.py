@@ -1,0 +1,32 @@
+"""What the persister does with records: read, store, hand on what cannot be stored."""
+
+from collections.abc import Sequence
+
+from runtime.failures import Failure, InvalidForEver
+from services.persister.batch import Record, read
+from services.persister.publisher import FailurePublisher
+from services.persister.store import Store
+
+
+class Handler:
+    """Stores batches. The failed record is published after the commit and before the offset's:
+    a crash between them repeats the publication, which its event id makes a no-op.
+    """
+
+    def __init__(self, store: Store, publisher: FailurePublisher) -> None:
+        self._store = store
+        self._publisher = publisher
+
+    async def handle(self, records: Sequence[Record]) -> None:
+        """Store a batch whole; dead-letter what cannot be decoded and what is a conflict."""
+        batch = read(records)
+        conflicts = await self._store.save(batch, records)
+        for record in batch.undecodable:
+            await self._publisher.failed(record, InvalidForEver("undecodable"))
+        for record in conflicts:
+            await self._publisher.failed(record, InvalidForEver("conflict"))
+
+    async def park(self, record: Record, failure: Failure) -> None:
+        """Hand the one record at fault to the replay queue."""
+        await self._publisher.failed(record, failure)
+        await self._store.count_parked(record)

@@ -1,0 +1,51 @@
+"""Hands a record that cannot be stored to the replay queue, by its original bytes."""
+
+from datetime import UTC, datetime
+
+from contracts import headers, topics
+from contracts.failures import LeadFailed, Origin, failure_event_id, first_origin
+from runtime import metrics
+from runtime.failures import Failure, InvalidForEver
+from runtime.kafka import Publisher
+from services.persister.batch import Record, queue_id_of
+
+SEND_SECONDS = 10.0
+
+
+class FailurePublisher:
+    """Publishes to `leads.failed.v1` and waits for the acknowledgement. Raises `WorldAway`."""
+
+    def __init__(self, publisher: Publisher, group: str) -> None:
+        self._publisher = publisher
+        self._group = group
+
+    async def failed(self, record: Record, failure: Failure) -> None:
+        """Publish one failure; `InvalidForEver` is final."""
+        in_hand = Origin(
+            topic=record.topic,
+            partition=record.partition,
+            offset=record.offset,
+            timestamp_ms=record.timestamp,
+            consumer_group=self._group,
+        )
+        final = isinstance(failure, InvalidForEver)
+        failed = LeadFailed(
+            event_id=failure_event_id(record.topic, record.partition, record.offset, "persister", "store"),
+            occurred_at=datetime.now(UTC),
+            stage="persister",
+            kind="store",
+            final=final,
+            reason=failure.reason,
+            error=f"{type(failure).__module__}.{type(failure).__qualname__}",
+            origin=first_origin(record.headers, in_hand),
+            queue_id=queue_id_of(record),
+            attempts=int(headers.text(record.headers, headers.RETRY_ATTEMPTS) or 0),
+        )
+        await self._publisher.send(
+            topics.FAILED.name,
+            key=record.key,
+            value=record.value,
+            headers=failed.to_headers(record.headers),
+            seconds=SEND_SECONDS,
+        )
+        metrics.PARKED.labels(final=str(final).lower()).inc()

@@ -1,0 +1,17 @@
+"""What the persister can be told. Sections that every service has come from runtime."""
+
+from pydantic import Field
+from pydantic_settings import BaseSettings
+
+from runtime.settings import Kafka, Log, Postgres, section
+
+
+class Settings(BaseSettings):
+    """The persister's settings, read from the environment and `.env`."""
+
+    model_config = section("FASTCORE_PERSISTER_")
+    kafka: Kafka = Field(default_factory=Kafka)
+    postgres: Postgres = Field(default_factory=Postgres)
+    log: Log = Field(default_factory=Log)
+    # Records in one transaction at most: 500 is where PostgreSQL stops gaining (ARCHITECTURE.md).
+    batch_max_records: int = Field(default=500, ge=1, le=5000)

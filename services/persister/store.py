@@ -1,0 +1,130 @@
+"""The persister's one adapter to PostgreSQL: a batch in, its outcomes out, in one transaction."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from contracts.audit import AuditRecorded
+from contracts.leads import LeadReceived, LeadStatus
+from runtime.ledger import Ledger, Pages
+from runtime.postgres import Connection, Pool, load_queries, transaction
+from services.persister.batch import Batch, Record, conflict_entry, received_entry
+
+SQL: Any = load_queries(Path(__file__).with_name("queries.sql"))
+
+
+class Store:
+    """Writes leads, audit entries and the books. Raises `FailedNow`, `SeekBack` and `WorldAway`."""
+
+    def __init__(self, pool: Pool, ledger: Ledger) -> None:
+        self._pool = pool
+        self._ledger = ledger
+
+    async def save(self, batch: Batch, records: Sequence[Record]) -> list[Record]:
+        """Store a batch whole or not at all, and return the records that are conflicts."""
+        async with transaction(self._pool) as connection:
+            pages = await self._ledger.lock(connection, records)
+            stored, conflicts = await self._save_leads(connection, batch)
+            stored |= await self._save_entries(connection, batch)
+            parked, undecodable = set(map(id, conflicts)), set(map(id, batch.undecodable))
+            for record in records:
+                if id(record) in undecodable:
+                    pages.count(record, "undecodable")
+                elif id(record) in parked:
+                    pages.count(record, "parked")
+                else:
+                    pages.count(record, "stored" if id(record) in stored else "duplicate")
+            if replays := batch.replays():
+                await SQL.resolve_replays(connection, ids=replays)
+            await self._ledger.save(connection, pages)
+        return conflicts
+
+    async def count_parked(self, record: Record) -> None:
+        """Put one record that was handed to the replay queue into the books."""
+        async with transaction(self._pool) as connection:
+            pages: Pages = await self._ledger.lock(connection, [record])
+            pages.count(record, "parked")
+            await self._ledger.save(connection, pages)
+
+    async def _save_leads(self, connection: Connection, batch: Batch) -> tuple[set[int], list[Record]]:
+        first = batch.first_of_each()
+        if not first:
+            return set(), []
+        leads = [lead for _, lead in first.values()]
+        new = {row["id"] for row in await SQL.insert_leads(connection, **_columns(leads))}
+        stored = {id(first[lead_id][0]) for lead_id in new}
+        conflicts = []
+        if len(stored) < len(batch.leads):
+            conflicts = await self._conflicts(connection, batch, stored)
+        entries = [
+            received_entry(record, lead) for lead_id, (record, lead) in first.items() if lead_id in new
+        ]
+        entries += [conflict_entry(record, lead) for record, lead in conflicts]
+        await _insert_entries(connection, entries)
+        return stored, [record for record, _ in conflicts]
+
+    async def _conflicts(
+        self, connection: Connection, batch: Batch, stored: set[int]
+    ) -> list[tuple[Record, LeadReceived]]:
+        """Return the leads that came a second time with another body; the first one is kept."""
+        again = [(record, lead) for record, lead in batch.leads if id(record) not in stored]
+        rows = await SQL.known_leads(connection, ids=list({lead.lead_id for _, lead in again}))
+        known: dict[UUID, Any] = {row["id"]: row for row in rows}
+        return [
+            (record, lead)
+            for record, lead in again
+            if known[lead.lead_id]["status"] != LeadStatus.ERASED
+            and known[lead.lead_id]["body_sha256"] != lead.body_sha256
+        ]
+
+    async def _save_entries(self, connection: Connection, batch: Batch) -> set[int]:
+        new = await _insert_entries(connection, [entry for _, entry in batch.entries])
+        stored = set[int]()
+        for record, entry in batch.entries:
+            if entry.event_id in new:
+                new.discard(entry.event_id)  # its second record in this batch is a duplicate
+                stored.add(id(record))
+        return stored
+
+
+async def _insert_entries(connection: Connection, entries: list[AuditRecorded]) -> set[UUID]:
+    if not entries:
+        return set()
+    rows = await SQL.insert_entries(
+        connection,
+        event_ids=[entry.event_id for entry in entries],
+        events=[entry.event.value for entry in entries],
+        actors=[entry.actor for entry in entries],
+        status_codes=[entry.status_code for entry in entries],
+        details=[entry.details for entry in entries],
+        lead_ids=[entry.lead_id for entry in entries],
+        request_ids=[entry.request_id for entry in entries],
+        created_ats=[entry.occurred_at for entry in entries],
+    )
+    return {row["event_id"] for row in rows}
+
+
+def _columns(leads: list[LeadReceived]) -> dict[str, list[Any]]:
+    return {
+        "ids": [lead.lead_id for lead in leads],
+        "request_ids": [lead.request_id for lead in leads],
+        "sites": [lead.site for lead in leads],
+        "emails": [lead.email for lead in leads],
+        "services": [lead.service for lead in leads],
+        "names": [lead.name for lead in leads],
+        "phones": [lead.phone for lead in leads],
+        "companies": [lead.company for lead in leads],
+        "messages": [lead.message for lead in leads],
+        "consents": [lead.consent for lead in leads],
+        "consent_texts": [lead.consent_text for lead in leads],
+        "consent_versions": [lead.consent_version for lead in leads],
+        "locales": [lead.locale for lead in leads],
+        "submitted_ats": [lead.submitted_at for lead in leads],
+        "sources": [lead.source.model_dump() if lead.source else None for lead in leads],
+        "extras": [lead.extra for lead in leads],
+        # unnest takes no array of arrays; our own words hold no comma.
+        "spams": [",".join(lead.spam_reasons) for lead in leads],
+        "body_sha256s": [lead.body_sha256 for lead in leads],
+        "created_ats": [lead.occurred_at for lead in leads],
+    }
