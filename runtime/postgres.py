@@ -26,7 +26,7 @@ _DATA_CLASSES = ("22", "23", "54")
 
 def load_queries(path: Path) -> Any:
     """Load the named queries of a `.sql` file; each is a method that takes the connection first."""
-    return aiosql.from_path(path, "asyncpg")
+    return aiosql.from_path(path, "asyncpg", mandatory_parameters=False)
 
 
 def translate(error: Exception) -> Failure:
