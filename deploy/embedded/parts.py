@@ -6,8 +6,6 @@
 Synchronous on purpose: a session fixture starts them outside any event loop.
 """
 
-from __future__ import annotations
-
 import asyncio
 import os
 import signal
@@ -18,8 +16,10 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from deploy.embedded import kafka, postgres
+from deploy.embedded import kafka, postgres, programs
 from deploy.embedded.launch import OWNER_VARIABLE, Alive, Launch
+from deploy.embedded.mailbox import sink
+from deploy.embedded.settings import ROOT
 
 Ready = Callable[[Alive], Awaitable[None]]
 
@@ -51,17 +51,19 @@ class Part:
     @property
     def pid(self) -> int:
         """Name the process, for signals such as SIGSTOP."""
-        assert self.process is not None, f"{self.launch.name} is not started"
+        if self.process is None:
+            raise RuntimeError(f"{self.launch.name} is not started")
         return self.process.pid
 
     def start(self) -> None:
         """Start the program and wait until it answers; also after `kill`."""
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen(  # noqa: S603
+            self.process = subprocess.Popen(
                 self.launch.command,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
+                cwd=ROOT,
                 env={**os.environ, **self.launch.environment, OWNER_VARIABLE: self._owner},
                 user=self.launch.user,
                 extra_groups=[] if self.launch.user else None,
@@ -122,6 +124,19 @@ class Postgres(Part):
         super().__init__(launch, data_dir, lambda alive: postgres.wait_ready(self.urls.service, alive=alive))
 
 
+class Mailbox(Part):
+    """A mail sink of its own; `url` answers `/api/messages`."""
+
+    def __init__(self, data_dir: Path) -> None:
+        self.smtp_port, self.http_port = free_ports(2)
+        self.url = f"http://127.0.0.1:{self.http_port}"
+        super().__init__(
+            programs.mailbox(data_dir, self.smtp_port, self.http_port),
+            data_dir,
+            lambda alive: sink.wait_ready(self.smtp_port, alive=alive),
+        )
+
+
 @contextmanager
 def running_kafka(data_dir: Path, port: int | None = None) -> Iterator[Kafka]:
     """Run a broker under the folder while the block lasts; the folder keeps its data."""
@@ -135,7 +150,7 @@ def running_kafka(data_dir: Path, port: int | None = None) -> Iterator[Kafka]:
 
 @contextmanager
 def running_postgres(data_dir: Path, port: int | None = None, *, keep: bool = False) -> Iterator[Postgres]:
-    """Run a server while the block lasts; its data goes at the end unless kept (as root it lives elsewhere)."""
+    """Run a server while the block lasts. Its data goes at the end unless kept (root has it elsewhere)."""
     part = Postgres(data_dir, port)
     try:
         part.start()
@@ -144,3 +159,14 @@ def running_postgres(data_dir: Path, port: int | None = None, *, keep: bool = Fa
         part.stop()
         if not keep:
             postgres.remove(data_dir)
+
+
+@contextmanager
+def running_mailbox(data_dir: Path) -> Iterator[Mailbox]:
+    """Run a mail sink while the block lasts; the folder keeps its mails."""
+    part = Mailbox(data_dir)
+    try:
+        part.start()
+        yield part
+    finally:
+        part.stop()

@@ -5,9 +5,6 @@ under /var/lib/fastcore, because a checkout is often where that user may not loo
 its parent directories would be no business of ours.
 """
 
-from __future__ import annotations
-
-import asyncio
 import hashlib
 import json
 import os
@@ -22,7 +19,15 @@ from pathlib import Path
 
 import asyncpg
 
-from deploy.embedded.launch import Alive, EmbeddedError, Launch, Progress, always_alive, silent
+from deploy.embedded.launch import (
+    Alive,
+    EmbeddedError,
+    Launch,
+    Progress,
+    always_alive,
+    silent,
+    wait_until,
+)
 
 DATABASE = "fastcore"
 ROOT_HOME = Path("/var/lib/fastcore")
@@ -87,7 +92,7 @@ def passwords(data_dir: Path) -> Passwords:
     if not path.exists():
         made = Passwords(*(secrets.token_urlsafe(24) for _ in range(3)))
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with open(descriptor, "w") as file:
+        with os.fdopen(descriptor, "w") as file:
             json.dump(asdict(made), file)
     return Passwords(**json.loads(path.read_text()))
 
@@ -99,7 +104,11 @@ def urls(data_dir: Path, port: int) -> Urls:
     def url(role: str, password: str) -> str:
         return f"postgresql://{role}:{password}@127.0.0.1:{port}/{DATABASE}"
 
-    return Urls(url("postgres", known.superuser), url("fastcore_owner", known.owner), url("fastcore", known.service))
+    return Urls(
+        url("postgres", known.superuser),
+        url("fastcore_owner", known.owner),
+        url("fastcore", known.service),
+    )
 
 
 def home(data_dir: Path) -> Path:
@@ -128,7 +137,14 @@ def prepare(data_dir: Path, port: int, progress: Progress = silent) -> Launch:
     settings = [f"-c{name}={value}" for name, value in _SETTINGS.items()]
     return Launch(
         name="postgres",
-        command=(str(program / "bin" / "postgres"), "-D", str(base / "data"), "-p", str(port), *settings),
+        command=(
+            str(program / "bin" / "postgres"),
+            "-D",
+            str(base / "data"),
+            "-p",
+            str(port),
+            *settings,
+        ),
         user=account.pw_name if account else None,
         stop_signal=signal.SIGINT,  # fast shutdown; SIGTERM would wait for every client to leave
         stop_timeout_seconds=20,
@@ -143,16 +159,7 @@ def remove(data_dir: Path) -> None:
 
 async def wait_ready(url: str, timeout_seconds: float = 30, alive: Alive = always_alive) -> None:
     """Wait until the server lets this role in."""
-    try:
-        async with asyncio.timeout(timeout_seconds):
-            while not await _answers(url):
-                if not alive():
-                    message = "PostgreSQL ended before it took a connection"
-                    raise EmbeddedError(message)
-                await asyncio.sleep(0.05)
-    except TimeoutError:
-        message = f"PostgreSQL took no connection within {timeout_seconds:g} s"
-        raise EmbeddedError(message) from None
+    await wait_until(lambda: _answers(url), "PostgreSQL", timeout_seconds, alive)
 
 
 async def _answers(url: str) -> bool:
@@ -173,12 +180,14 @@ def _account() -> pwd.struct_passwd | None:
             return pwd.getpwnam(name)
         except KeyError:
             continue
-    message = "As root, PostgreSQL needs an unprivileged user `postgres` or `nobody`, and this machine has neither"
+    message = (
+        "As root, PostgreSQL needs an unprivileged user `postgres` or `nobody`, and this machine has neither"
+    )
     raise EmbeddedError(message)
 
 
 def _run(command: list[str], cwd: Path, account: pwd.struct_passwd | None, text: str = "") -> str:
-    done = subprocess.run(  # noqa: S603
+    done = subprocess.run(
         command,
         input=text,
         capture_output=True,
@@ -215,7 +224,12 @@ def _copied(wheel: Path, base: Path) -> Path:
         # Its libraries are found relative to it, in a folder beside the package.
         for folder in package.parent.glob(f"{package.name}*"):
             if not folder.name.endswith(".dist-info"):
-                shutil.copytree(folder, aside / folder.name, symlinks=True, ignore=shutil.ignore_patterns("*.py*", "*.a"))
+                shutil.copytree(
+                    folder,
+                    aside / folder.name,
+                    symlinks=True,
+                    ignore=shutil.ignore_patterns("*.py*", "*.a"),
+                )
         shutil.rmtree(base / "program", ignore_errors=True)
         aside.rename(base / "program")
         for path in (base / "program", *(base / "program").rglob("*")):
@@ -231,8 +245,17 @@ def _create_cluster(program: Path, base: Path, known: Passwords, account: pwd.st
     postgres, initdb = str(program / "bin" / "postgres"), str(program / "bin" / "initdb")
     encoding = ("-E", "UTF8", "--locale-provider=builtin", "--locale=C.UTF-8")
     # "trust" ends with the next line; nothing listens before it.
-    _run([initdb, "-D", str(aside), "-U", "postgres", *encoding, "--auth=trust", "--no-sync"], base, account)
+    _run(
+        [initdb, "-D", str(aside), "-U", "postgres", *encoding, "--auth=trust", "--no-sync"],
+        base,
+        account,
+    )
     (aside / "pg_hba.conf").write_text("host all all 127.0.0.1/32 scram-sha-256\n")
     sql = _ROLES.format(**asdict(known))
-    _run([postgres, "--single", "-D", str(aside), "-c", "exit_on_error=on", "postgres"], base, account, sql)
+    _run(
+        [postgres, "--single", "-D", str(aside), "-c", "exit_on_error=on", "postgres"],
+        base,
+        account,
+        sql,
+    )
     aside.rename(base / "data")

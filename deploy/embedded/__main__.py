@@ -1,0 +1,5 @@
+"""`python -m deploy.embedded`."""
+
+from deploy.embedded.cli import main
+
+main()

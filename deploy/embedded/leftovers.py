@@ -1,0 +1,70 @@
+"""What still runs of a data folder's stack, also after a crash, and how it is ended.
+
+A process is ours when it carries the folder in its environment (or, for what rewrites its own,
+in its command line), so that a stranger with a recycled pid is never touched.
+"""
+
+import os
+import signal
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+
+from deploy.embedded.launch import OWNER_VARIABLE
+from deploy.embedded.postgres import home
+
+
+def find(folder: Path) -> list[psutil.Process]:
+    """Answer the processes of this folder's stack."""
+    return [process for process in psutil.process_iter() if _is_ours(process, folder)]
+
+
+def supervisor(folder: Path) -> psutil.Process | None:
+    """Answer the live supervisord of this folder."""
+    try:
+        process = psutil.Process(int((folder / "run" / "supervisord.pid").read_text()))
+    except (OSError, ValueError, psutil.NoSuchProcess):
+        return None
+    return process if _is_ours(process, folder) else None
+
+
+def end(folder: Path, grace_seconds: float = 20) -> int:
+    """End what is left, gently and then by force, and say how many there were."""
+    processes = find(folder)
+    for process in processes:
+        # PostgreSQL would wait for its clients after a SIGTERM.
+        _signal(process, signal.SIGINT if _name(process) == "postgres" else signal.SIGTERM)
+    deadline = time.monotonic() + grace_seconds
+    # Looked for anew: what is forked while we stop the others must go too.
+    while (left := find(folder)) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    for process in left:
+        _signal(process, signal.SIGKILL)
+    psutil.wait_procs(left, timeout=5)
+    return len(processes)
+
+
+def _name(process: psutil.Process) -> str:
+    try:
+        return process.name()
+    except psutil.Error:
+        return ""
+
+
+def _signal(process: psutil.Process, number: signal.Signals) -> None:
+    with suppress(psutil.NoSuchProcess):
+        process.send_signal(number)
+
+
+def _is_ours(process: psutil.Process, folder: Path) -> bool:
+    if process.pid == os.getpid():
+        return False
+    try:
+        if process.status() == psutil.STATUS_ZOMBIE:
+            return False
+        cluster = str(home(folder) / "data")
+        return process.environ().get(OWNER_VARIABLE) == str(folder) or cluster in process.cmdline()
+    except (psutil.Error, OSError):
+        return False

@@ -1,0 +1,124 @@
+"""Mails as files: one .eml each, named by time of arrival, exactly as received below the envelope's lines."""
+
+from __future__ import annotations
+
+import os
+import re
+import uuid
+from collections.abc import Iterable
+from contextlib import suppress
+from datetime import UTC, datetime
+from email import policy
+from email.message import EmailMessage
+from email.parser import BytesHeaderParser, BytesParser
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+_ID = re.compile(r"\d{8}T\d{12}-[0-9a-f]{8}")
+
+
+Mail = dict[str, Any]
+"""What the pages and the JSON show of one mail."""
+
+
+class Mails:
+    """The folder of mails. Ids sort by arrival."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder = folder
+        # A mail never changes: a list of thousands, asked for again and again, reads each once.
+        self._summary = lru_cache(maxsize=20_000)(self._read_summary)
+
+    def add(self, sender: str, recipients: list[str], content: bytes) -> str:
+        """Write a mail, whole or not at all, and answer its id."""
+        mail_id = f"{datetime.now(UTC):%Y%m%dT%H%M%S%f}-{uuid.uuid4().hex[:8]}"
+        envelope = [f"Return-Path: <{sender}>", *(f"Delivered-To: {one}" for one in recipients)]
+        head = "".join(f"{line}\r\n" for line in envelope).encode("utf-8", "surrogateescape")
+        aside = self.folder / f".{mail_id}.part"
+        aside.write_bytes(head + content)
+        aside.rename(self.folder / f"{mail_id}.eml")
+        return mail_id
+
+    def ids(self) -> list[str]:
+        """Answer the ids, newest first."""
+        names = (entry.name for entry in os.scandir(self.folder))
+        return sorted((name[:-4] for name in names if name.endswith(".eml")), reverse=True)
+
+    def summaries(self, ids: Iterable[str]) -> list[Mail]:
+        """Answer what a list shows, leaving out what was deleted meanwhile."""
+        found = []
+        for mail_id in ids:
+            with suppress(FileNotFoundError):
+                found.append(self._summary(mail_id))
+        return found
+
+    def read(self, mail_id: str) -> Mail | None:
+        """Read one with its parts, or answer None where there is no such mail."""
+        source = self.source(mail_id)
+        if source is None:
+            return None
+        message = BytesParser(policy=policy.default).parsebytes(source)
+        return {
+            **_summary(mail_id, _headers(message)),
+            "text": _body(message, "plain"),
+            "html": _body(message, "html"),
+            "headers": _headers(message),
+        }
+
+    def source(self, mail_id: str) -> bytes | None:
+        """Answer the bytes on disk."""
+        try:
+            return self._path(mail_id).read_bytes() if _ID.fullmatch(mail_id) else None
+        except FileNotFoundError:
+            return None
+
+    def clear(self) -> int:
+        """Delete all and say how many there were."""
+        ids = self.ids()
+        for mail_id in ids:
+            self._path(mail_id).unlink(missing_ok=True)
+        self._summary.cache_clear()
+        return len(ids)
+
+    def _path(self, mail_id: str) -> Path:
+        return self.folder / f"{mail_id}.eml"
+
+    def _read_summary(self, mail_id: str) -> Mail:
+        with self._path(mail_id).open("rb") as file:
+            message = BytesHeaderParser(policy=policy.default).parse(file)
+        return _summary(mail_id, _headers(message))
+
+
+def _summary(mail_id: str, headers: list[tuple[str, str]]) -> Mail:
+    def values(wanted: str) -> list[str]:
+        return [value for name, value in headers if name.lower() == wanted]
+
+    summary: Mail = {"id": mail_id, "to": values("delivered-to")}
+    for key in ("from", "subject", "date", "message-id"):
+        summary[key.replace("-", "_")] = next(iter(values(key)), "")
+    return summary
+
+
+def _headers(message: EmailMessage) -> list[tuple[str, str]]:
+    return [(name, _decoded(name, str(value))) for name, value in message.raw_items()]
+
+
+def _decoded(name: str, value: str) -> str:
+    try:
+        return str(policy.default.header_fetch_parse(name, value)).strip()
+    except Exception:  # noqa: BLE001 - the parser trips over some malformed headers: show them raw
+        return value
+
+
+def _body(message: EmailMessage, kind: str) -> str:
+    part = message.get_body(preferencelist=(kind,))
+    if part is None:
+        return ""
+    payload = part.get_payload(decode=True)
+    content = payload if isinstance(payload, bytes) else b""
+    try:
+        return content.decode(part.get_content_charset("utf-8"), "replace")
+    except LookupError:  # a charset that nobody knows
+        return content.decode("utf-8", "replace")

@@ -1,0 +1,61 @@
+"""The programs of this checkout that the stack runs: mailbox, edge and the five services."""
+
+import sys
+from pathlib import Path
+
+from deploy.embedded.launch import Launch
+from deploy.embedded.settings import SERVICES, Stack
+
+# The services drain within 50 s (FASTCORE_HTTP_GRACEFUL_TIMEOUT_SECONDS); then they are killed.
+SERVICE_STOP_SECONDS = 60
+
+_PYTHON = {
+    "PYTHONUNBUFFERED": "1",
+    # Threads share arenas of the C library's allocator: eight per core would only hold memory.
+    "MALLOC_ARENA_MAX": "2",
+}
+
+
+def mailbox(data_dir: Path, smtp_port: int, http_port: int) -> Launch:
+    """Run the mail sink."""
+    return _python(
+        "mailbox",
+        "deploy.embedded.mailbox",
+        *("--folder", str(data_dir / "mails")),
+        *("--smtp-port", str(smtp_port)),
+        *("--http-port", str(http_port)),
+    )
+
+
+def edge(stack: Stack) -> Launch:
+    """Run the one front door."""
+    return _python(
+        "edge",
+        "deploy.embedded.edge",
+        *("--port", str(stack.edge_port)),
+        *("--ingest", stack.url("ingest")),
+        *("--admin", stack.url("admin")),
+    )
+
+
+def services(stack: Stack) -> list[Launch]:
+    """Run the five services, each on its port."""
+    return [
+        Launch(
+            name=name,
+            command=(sys.executable, "-m", "services", name),
+            environment=_PYTHON
+            | {"FASTCORE_HTTP_HOST": "127.0.0.1", "FASTCORE_HTTP_PORT": str(stack.port(name))},
+            stop_timeout_seconds=SERVICE_STOP_SECONDS,
+        )
+        for name in SERVICES
+    ]
+
+
+def _python(name: str, module: str, *arguments: str) -> Launch:
+    return Launch(
+        name=name,
+        command=(sys.executable, "-m", module, *arguments),
+        environment=_PYTHON,
+        stop_timeout_seconds=10,
+    )

@@ -1,0 +1,46 @@
+"""What runs, written by `up` for the other commands to find."""
+
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from deploy.embedded import leftovers
+
+
+@dataclass(frozen=True)
+class State:
+    """One running stack."""
+
+    pid: int
+    url: str
+    parts: list[str]
+    """The parts that are ours; a given server stands for the others."""
+    environment: dict[str, str]
+    """What points a service or a test here, passwords included."""
+
+
+def read(folder: Path) -> State | None:
+    """Answer the state while its supervisord lives."""
+    if leftovers.supervisor(folder) is None:
+        return None
+    try:
+        return State(**json.loads(_path(folder).read_text()))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def write(folder: Path, state: State) -> None:
+    """Keep the state, readable to its owner only."""
+    descriptor = os.open(_path(folder), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        json.dump(asdict(state), file)
+
+
+def forget(folder: Path) -> None:
+    """Nothing runs any more."""
+    _path(folder).unlink(missing_ok=True)
+
+
+def _path(folder: Path) -> Path:
+    return folder / "run" / "state.json"

@@ -1,0 +1,171 @@
+"""supervisord: its configuration for our programs, and the few things that are asked of it while it runs."""
+
+import hashlib
+import http.client
+import os
+import shlex
+import socket
+import subprocess
+import sys
+import tempfile
+import xmlrpc.client
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from deploy.embedded.launch import EmbeddedError, Launch
+from deploy.embedded.settings import ROOT
+
+# A socket's path may be 107 bytes long on Linux, 103 on macOS, and supervisord binds it under a
+# longer name first.
+_SOCKET_PATH_MAX = 88
+
+
+@dataclass(frozen=True)
+class Group:
+    """Programs that start together and stop together; the last group is stopped first."""
+
+    name: str
+    launches: tuple[Launch, ...]
+    autostart: bool
+
+
+def socket_path(folder: Path) -> Path:
+    """Answer where supervisord listens: in the data folder, or in a short place where that is too long."""
+    path = folder / "run" / "supervisor.sock"
+    if len(os.fsencode(path)) <= _SOCKET_PATH_MAX:
+        return path
+    digest = hashlib.sha256(os.fsencode(folder)).hexdigest()[:12]
+    return Path(tempfile.gettempdir()) / f"fastcore-{os.getuid()}-{digest}" / "supervisor.sock"
+
+
+def render(folder: Path, groups: Iterable[Group]) -> str:
+    """Write supervisord's configuration."""
+    sections = [
+        _section(
+            "supervisord",
+            nodaemon="true",
+            silent="true",
+            user="root" if os.geteuid() == 0 else None,  # says that it is meant
+            logfile=folder / "logs" / "supervisord.log",
+            logfile_maxbytes="5MB",
+            logfile_backups=1,
+            pidfile=folder / "run" / "supervisord.pid",
+            childlogdir=folder / "logs",
+        ),
+        _section("unix_http_server", file=socket_path(folder), chmod="0700"),
+        _section(
+            "rpcinterface:supervisor",
+            **{"supervisor.rpcinterface_factory": "supervisor.rpcinterface:make_main_rpcinterface"},
+        ),
+    ]
+    for priority, group in enumerate(groups, start=1):
+        names = ",".join(launch.name for launch in group.launches)
+        sections.append(_section(f"group:{group.name}", programs=names, priority=priority))
+        sections += [_program(folder, launch, autostart=group.autostart) for launch in group.launches]
+    return "\n".join(sections)
+
+
+def _program(folder: Path, launch: Launch, *, autostart: bool) -> str:
+    return _section(
+        f"program:{launch.name}",
+        command=shlex.join(launch.command),
+        directory=ROOT,
+        user=launch.user,
+        environment=",".join(f'{name}="{value}"' for name, value in launch.environment.items()) or None,
+        autostart=str(autostart).lower(),
+        autorestart="true",
+        startsecs=1,
+        # It waits a second longer after each failure, and should not give up while somebody looks away.
+        startretries=1000,
+        stopsignal=launch.stop_signal.name.removeprefix("SIG"),
+        stopwaitsecs=launch.stop_timeout_seconds,
+        killasgroup="true",
+        redirect_stderr="true",
+        stdout_logfile=folder / "logs" / f"{launch.name}.log",
+        stdout_logfile_maxbytes="10MB",
+        stdout_logfile_backups=2,
+    )
+
+
+def _section(name: str, **options: object) -> str:
+    # supervisord expands %(...)s in every value.
+    lines = [
+        f"{key} = {str(value).replace('%', '%%')}" for key, value in options.items() if value is not None
+    ]
+    return "\n".join([f"[{name}]", *lines, ""])
+
+
+class Supervisor:
+    """The supervisord of one data folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def start(self, groups: Iterable[Group], environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+        """Start it with its first programs, in a session of its own: a Ctrl-C here is not for it."""
+        run = self._folder / "run"
+        configuration = run / "supervisord.conf"
+        configuration.write_text(render(self._folder, groups))
+        _make_private(socket_path(self._folder).parent)
+        with (self._folder / "logs" / "supervisord.out").open("wb") as out:
+            return subprocess.Popen(
+                [sys.executable, "-m", "supervisor.supervisord", "-c", str(configuration)],
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                cwd=ROOT,
+                env=dict(environment),
+                start_new_session=True,
+            )
+
+    def programs(self) -> dict[str, dict[str, Any]]:
+        """Answer the state of each program by name; empty where no supervisord answers."""
+        try:
+            return {info["name"]: info for info in self._ask("getAllProcessInfo")}
+        except (OSError, http.client.HTTPException):
+            return {}
+
+    def start_group(self, name: str) -> None:
+        """Start a group's programs without waiting for them."""
+        self._ask("startProcessGroup", name, False)
+
+    def shutdown(self) -> None:
+        """Ask it to stop everything, the last group first, and itself."""
+        self._ask("shutdown")
+
+    def _ask(self, method: str, *arguments: object) -> Any:
+        transport = _UnixTransport(socket_path(self._folder))
+        with xmlrpc.client.ServerProxy("http://localhost/RPC2", transport=transport) as server:
+            try:
+                return getattr(server.supervisor, method)(*arguments)
+            except xmlrpc.client.Fault as fault:
+                raise EmbeddedError(f"supervisord refused {method}: {fault.faultString}") from fault
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    def __init__(self, path: Path) -> None:
+        super().__init__("localhost", timeout=10)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(str(self._path))
+
+
+class _UnixTransport(xmlrpc.client.Transport):
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self._path = path
+
+    def make_connection(self, host: Any) -> http.client.HTTPConnection:
+        del host
+        return _UnixConnection(self._path)
+
+
+def _make_private(folder: Path) -> None:
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if folder.stat().st_uid != os.getuid():
+        raise EmbeddedError(f"{folder} belongs to somebody else: delete it or move the checkout")
