@@ -1,0 +1,74 @@
+# `make help` lists the targets. Everything runs in .venv, made from the hash-checked lock by the first of them.
+PYTHON ?= python3
+BIN := .venv/bin
+RUN := $(BIN)/python -m
+EMBEDDED := $(RUN) deploy.embedded
+READY := .venv/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help up down reset psql logs status env test coverage check fmt docs lock kafka-jars venv
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+up: $(READY) ## Start everything and stay until Ctrl-C (d=1: return when ready)
+	@$(EMBEDDED) up $(if $(d),--detach)
+
+down: $(READY) ## Stop everything, also what a crash left behind
+	@$(EMBEDDED) down
+
+reset: $(READY) ## Stop everything and forget the data (yes=1: do not ask)
+	@$(EMBEDDED) reset $(if $(yes),--yes)
+
+psql: $(READY) ## Open the database (q="SELECT ..." runs one query)
+	@$(EMBEDDED) psql $(if $(q),-c "$(q)")
+
+logs: $(READY) ## Follow one program's log: make logs s=persister
+	@$(EMBEDDED) logs $(or $(s),$(error say whose: make logs s=persister))
+
+status: $(READY) ## Say what runs
+	@$(EMBEDDED) status
+
+env: $(READY) ## Print the variables that point a service or a test at the running stack
+	@$(EMBEDDED) env
+
+test: $(READY) ## Run every test on real Kafka and PostgreSQL (a="-k word" narrows)
+	@$(RUN) pytest $(a)
+
+coverage: $(READY) ## Run every test and report the lines that none runs
+	@$(RUN) pytest --cov --cov-report=term-missing:skip-covered $(a)
+
+check: $(READY) ## Lint, format, types, imports between layers, documents up to date
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(RUN) deploy.docs --check
+
+fmt: $(READY) ## Format, and mend what the linter can
+	@$(BIN)/ruff check --fix-only --quiet
+	@$(BIN)/ruff format
+
+docs: $(READY) ## Write the OpenAPI and AsyncAPI documents anew
+	@$(RUN) deploy.docs
+
+UV_COMPILE := uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --quiet
+
+lock: ## Resolve the dependencies anew (needs uv)
+	@$(UV_COMPILE) pyproject.toml -o requirements.lock
+	@$(UV_COMPILE) pyproject.toml --group dev -c requirements.lock -o requirements-dev.lock
+
+kafka-jars: $(READY) ## Resolve Kafka's jars anew and lock their hashes
+	@$(RUN) deploy.embedded.jars
+
+venv: $(READY) ## Make .venv, as every other target does when it must
+
+# Stamped last: an installation that was interrupted is repeated.
+$(READY): requirements-dev.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "FASTCore needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) --version 2>&1). Name another: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
+	@echo "Making .venv with $$($(PYTHON) --version)"
+	@$(PYTHON) -m venv .venv
+	@echo "Installing the locked packages (about a minute the first time)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	@touch $@
