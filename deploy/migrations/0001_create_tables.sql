@@ -2,11 +2,13 @@
 -- deleted: the books (docs: ARCHITECTURE.md) count them. Times are timestamptz.
 
 -- The separated words of what people search leads by. Immutable, so that an index can stand on it;
--- 'simple' because names and addresses must not be stemmed.
+-- 'simple' because names and addresses must not be stemmed. Without its punctuation a text has no
+-- hosts, addresses, tags or signed numbers that the parser would keep as one word ("acme.com").
 CREATE FUNCTION lead_words(email text, name text, company text) RETURNS tsvector
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN to_tsvector('simple'::regconfig,
-    translate(email, '@.+-_', '     ') || ' ' || name || ' ' || coalesce(company, ''));
+    translate(email || ' ' || name || ' ' || coalesce(company, ''),
+              '!"#$%&''()*+,-./:;<=>?@[\]^_`{|}~', repeat(' ', 32)));
 
 CREATE TABLE lead_inbox (
     id              uuid PRIMARY KEY,
@@ -43,6 +45,7 @@ CREATE INDEX lead_inbox_email ON lead_inbox (email);              -- a person's 
 CREATE INDEX lead_inbox_request_id ON lead_inbox (request_id);    -- support: "what became of request x?"
 CREATE INDEX lead_inbox_created ON lead_inbox (created_at_utc DESC, id DESC);          -- newest first, cursor
 CREATE INDEX lead_inbox_status ON lead_inbox (status, created_at_utc DESC, id DESC);   -- a status, newest first
+CREATE INDEX lead_inbox_service ON lead_inbox (service, created_at_utc DESC, id DESC); -- a service, newest first
 CREATE INDEX lead_inbox_words ON lead_inbox USING gin (lead_words(email, name, company));  -- prefix search
 
 CREATE TABLE audit_log (
