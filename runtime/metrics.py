@@ -27,3 +27,17 @@ PARKED: Final = Counter("fastcore_records_parked_total", "Records parked.", ["fi
 BUGS: Final = Counter("fastcore_bugs_total", "Unexpected exceptions in a handler.")
 # Records between our position and the end of the partition, as the last fetch saw it.
 LAG: Final = Gauge("fastcore_lag_records", "Records not taken yet.", ["topic", "partition"])
+
+# --- the admin service, which looks at the whole -------------------------------------------------
+
+# Rows of the replay queue. Alert on dead, and on waiting that does not fall.
+QUEUE_ROWS: Final = Gauge("fastcore_queue_rows", "Rows of the replay queue.", ["stage", "state"])
+# Age of the oldest row that is waiting or replaying; 0 where there is none.
+QUEUE_OLDEST: Final = Gauge("fastcore_queue_oldest_seconds", "Age of the oldest open row.", ["stage"])
+# What the books of a stage say less what its table holds. Not 0: alert, something was lost or doubled.
+LEDGER_DRIFT: Final = Gauge("fastcore_ledger_drift_rows", "Books less rows.", ["stage", "identity"])
+# Records that Kafka no longer held when a stage came for them. Not 0: alert.
+LEDGER_MISSING: Final = Gauge("fastcore_ledger_missing_records", "Records lost before we read them.", ["stage"])
+# Records between a group's committed offsets and the ends, also while its consumers are dead; absent
+# where Kafka does not say.
+GROUP_LAG: Final = Gauge("fastcore_group_lag_records", "Records not committed yet.", ["group"])
