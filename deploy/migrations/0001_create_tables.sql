@@ -92,6 +92,7 @@ CREATE TABLE email_delivery (
     message_id  text NOT NULL,
     reason      text,                       -- our own word and code
     smtp_answer text,                       -- the server's text: personal data, erased with the lead
+    settled_by  uuid,                       -- the record (its failure id) that brought the state: its redelivery changes nothing
     created_at  timestamptz NOT NULL DEFAULT now(),
     updated_at  timestamptz NOT NULL DEFAULT now(),
     sent_at     timestamptz,
