@@ -15,7 +15,7 @@ REPLICATION = 3
 
 
 async def provision(settings: Kafka) -> list[str]:
-    """Create the missing topics, replicated three times wherever three brokers answer; return their names."""
+    """Create the missing topics, three replicas each where three brokers answer; return their names."""
     admin = AIOKafkaAdminClient(
         bootstrap_servers=settings.bootstrap_servers,
         client_id="fastcore-topics",

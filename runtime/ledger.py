@@ -118,14 +118,14 @@ class Ledger:
         )
 
     async def _lock(self, connection: Connection, places: dict[tuple[str, int], int]) -> Pages:
-        rows = await self._sql.lock_pages(
+        rows = self._sql.lock_pages(
             connection,
             stage=self._stage,
             topics=[topic for topic, _ in places],
             partitions=[partition for _, partition in places],
         )
         return Pages(
-            {(row["topic"], row["partition"]): Page(row["epoch"], row["next_offset"]) for row in rows}
+            {(row["topic"], row["partition"]): Page(row["epoch"], row["next_offset"]) async for row in rows}
         )
 
     async def _open(

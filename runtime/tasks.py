@@ -10,6 +10,11 @@ from typing import Any
 from runtime.logs import logger
 
 
+def end_process() -> None:
+    """Take the ordinary way out, as if a supervisor had asked."""
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
 @contextlib.asynccontextmanager
 async def running(work: Coroutine[Any, Any, None], name: str) -> AsyncIterator[None]:
     """Run `work` beside the body and cancel it at the end.
@@ -23,7 +28,7 @@ async def running(work: Coroutine[Any, Any, None], name: str) -> AsyncIterator[N
             await work
         except Exception:  # noqa: BLE001 - whatever it was, it is logged and ends the process
             logger("exit").critical("background work failed, ending the process", work=name, exc_info=True)
-            os.kill(os.getpid(), signal.SIGTERM)
+            end_process()
 
     task = asyncio.create_task(guarded(), name=name)
     try:

@@ -33,3 +33,12 @@ def postgres(database: Database) -> Postgres:
 async def kafka(stack: Stack) -> Kafka:
     """The services' settings for this test's topics."""
     return await stack.new_topics()
+
+
+@pytest.fixture(autouse=True)
+def _ended(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Background work that fails ends a service's process: here it fails the test instead."""
+    ended: list[bool] = []
+    monkeypatch.setattr("runtime.tasks.end_process", lambda: ended.append(True))
+    yield
+    assert not ended, "background work failed and would have ended the process; its log line says why"

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Final
 
 from fastapi import FastAPI
 
@@ -18,7 +19,7 @@ from services.persister.publisher import FailurePublisher
 from services.persister.settings import Settings
 from services.persister.store import Store
 
-NAME = "persister"
+NAME: Final = "persister"
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:

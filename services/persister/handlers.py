@@ -9,8 +9,10 @@ from services.persister.store import Store
 
 
 class Handler:
-    """Stores batches. The failed record is published after the commit and before the offset's:
-    a crash between them repeats the publication, which its event id makes a no-op.
+    """Stores batches.
+
+    A failed record is published after the database's commit and before the offset's: a crash
+    between them repeats the publication, which its event id makes a no-op.
     """
 
     def __init__(self, store: Store, publisher: FailurePublisher) -> None:

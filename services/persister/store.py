@@ -52,7 +52,7 @@ class Store:
         if not first:
             return set(), []
         leads = [lead for _, lead in first.values()]
-        new = {row["id"] for row in await SQL.insert_leads(connection, **_columns(leads))}
+        new = {row["id"] async for row in SQL.insert_leads(connection, **_columns(leads))}
         stored = {id(first[lead_id][0]) for lead_id in new}
         conflicts = []
         if len(stored) < len(batch.leads):
@@ -69,8 +69,8 @@ class Store:
     ) -> list[tuple[Record, LeadReceived]]:
         """Return the leads that came a second time with another body; the first one is kept."""
         again = [(record, lead) for record, lead in batch.leads if id(record) not in stored]
-        rows = await SQL.known_leads(connection, ids=list({lead.lead_id for _, lead in again}))
-        known: dict[UUID, Any] = {row["id"]: row for row in rows}
+        rows = SQL.known_leads(connection, ids=list({lead.lead_id for _, lead in again}))
+        known: dict[UUID, Any] = {row["id"]: row async for row in rows}
         return [
             (record, lead)
             for record, lead in again
@@ -91,7 +91,7 @@ class Store:
 async def _insert_entries(connection: Connection, entries: list[AuditRecorded]) -> set[UUID]:
     if not entries:
         return set()
-    rows = await SQL.insert_entries(
+    rows = SQL.insert_entries(
         connection,
         event_ids=[entry.event_id for entry in entries],
         events=[entry.event.value for entry in entries],
@@ -102,7 +102,7 @@ async def _insert_entries(connection: Connection, entries: list[AuditRecorded]) 
         request_ids=[entry.request_id for entry in entries],
         created_ats=[entry.occurred_at for entry in entries],
     )
-    return {row["event_id"] for row in rows}
+    return {row["event_id"] async for row in rows}
 
 
 def _columns(leads: list[LeadReceived]) -> dict[str, list[Any]]:

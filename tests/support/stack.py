@@ -7,7 +7,7 @@ databases) are used where the variables say so; else the embedded parts are star
 import asyncio
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
@@ -57,6 +57,23 @@ class Stack:
         try:
             await connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
         finally:
+            await connection.close()
+
+    @contextlib.asynccontextmanager
+    async def database_away(self, database: Database) -> AsyncIterator[None]:
+        """Refuse the services' role in this database and cut its connections; let it in again after."""
+        name, role = urlsplit(database.owner).path[1:], urlsplit(self.service_url).username
+        connection = await asyncpg.connect(_on(self.admin_url, name))
+        try:
+            await connection.execute(f'REVOKE CONNECT ON DATABASE "{name}" FROM PUBLIC')
+            await connection.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND usename = $1",
+                role,
+            )
+            yield
+        finally:
+            await connection.execute(f'GRANT CONNECT ON DATABASE "{name}" TO PUBLIC')
             await connection.close()
 
     async def new_topics(self) -> Kafka:

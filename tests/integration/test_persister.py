@@ -1,0 +1,249 @@
+"""The persister alone, against a real broker and a real database."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Any
+
+import asyncpg
+import pytest
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from contracts import headers, topics
+from contracts.leads import LeadReceived
+from runtime.settings import Kafka, Postgres
+from services.persister.app import create_app
+from services.persister.settings import Settings
+from tests.support.factories import lead, post, producer, records_of
+from tests.support.stack import Database, Stack
+from tests.support.wait import eventually
+
+RECEIVED = topics.RECEIVED.name
+
+
+@contextlib.asynccontextmanager
+async def persister(kafka: Kafka, postgres: Postgres) -> AsyncIterator[None]:
+    """The whole service in this process: its lifespan, without its socket."""
+    app = create_app(Settings(kafka=kafka, postgres=postgres))
+    async with app.router.lifespan_context(app):
+        yield
+
+
+@pytest.fixture
+async def db(database: Database) -> AsyncIterator[Any]:
+    connection = await asyncpg.connect(database.owner)
+    yield connection
+    await connection.close()
+
+
+async def counted(db: Any) -> int:
+    """How many records the books have passed."""
+    return int(await db.fetchval("SELECT coalesce(sum(next_offset - base_offset), 0) FROM partition_ledger"))
+
+
+async def books(db: Any) -> dict[str, int]:
+    row = await db.fetchrow(
+        "SELECT sum(stored) stored, sum(duplicate) duplicate, sum(parked) parked,"
+        " sum(undecodable) undecodable, sum(missing) missing FROM partition_ledger"
+    )
+    return {name: int(value) for name, value in row.items()}
+
+
+async def test_a_lead_is_stored_with_its_audit_entry(kafka: Kafka, postgres: Postgres, db: Any) -> None:
+    sent = lead(extra={"budget": 5000}, spam_reasons=())
+    async with persister(kafka, postgres):
+        await post(kafka, sent)
+        row = await eventually(lambda: db.fetchrow("SELECT * FROM lead_inbox"), what="the lead")
+    assert row["id"] == sent.lead_id
+    assert row["email"] == sent.email
+    assert row["status"] == "received"
+    assert row["created_at_utc"] == sent.occurred_at
+    entry = await db.fetchrow("SELECT * FROM audit_log")
+    assert (entry["event"], entry["lead_id"], entry["status_code"]) == ("lead.received", sent.lead_id, 201)
+    assert sent.email not in str(dict(entry))
+
+
+async def test_a_lead_that_looks_like_spam_is_stored_as_spam(kafka: Kafka, postgres: Postgres, db: Any) -> None:
+    async with persister(kafka, postgres):
+        await post(kafka, lead(spam_reasons=("honeypot", "links")))
+        row = await eventually(lambda: db.fetchrow("SELECT status, spam_reasons FROM lead_inbox"))
+    assert (row["status"], row["spam_reasons"]) == ("spam", ["honeypot", "links"])
+
+
+async def test_a_redelivered_batch_inserts_nothing_twice(kafka: Kafka, postgres: Postgres, db: Any) -> None:
+    leads = [lead() for _ in range(40)]
+    async with persister(kafka, postgres):
+        await post(kafka, *leads, *leads)
+        await eventually(lambda: counted(db), until=lambda n: n == 80, what="80 records in the books")
+    await _forget_offsets(kafka)  # all of them come again
+    async with persister(kafka, postgres):
+        await post(kafka, leads[0])
+        await eventually(lambda: counted(db), until=lambda n: n == 81, what="81 records in the books")
+    assert await db.fetchval("SELECT count(*) FROM lead_inbox") == 40
+    assert await db.fetchval("SELECT count(*) FROM audit_log") == 40
+    assert await books(db) == {"stored": 40, "duplicate": 41, "parked": 0, "undecodable": 0, "missing": 0}
+
+
+async def _forget_offsets(kafka: Kafka) -> None:
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=kafka.bootstrap_servers,
+        group_id=kafka.topic_prefix + topics.GROUPS["persister"],
+        enable_auto_commit=False,
+    )
+    await consumer.start()
+    partitions = [TopicPartition(kafka.topic_prefix + RECEIVED, n) for n in range(topics.PARTITIONS)]
+    consumer.assign(partitions)
+    await consumer.commit(dict.fromkeys(partitions, 0))
+    await consumer.stop()
+
+
+async def test_poison_between_good_leads_is_dead_lettered_byte_for_byte(
+    kafka: Kafka, postgres: Postgres, db: Any
+) -> None:
+    good = [lead() for _ in range(3)]
+    topic = kafka.topic_prefix + RECEIVED
+    poison: list[tuple[bytes | None, list[tuple[str, Any]]]] = [
+        (b"\xff\xfe not json", []),
+        (None, []),
+        (b"{}", [("content-type", b"\xff")]),
+        (good[0].model_dump_json().replace('"schema_version":1', '"schema_version":99').encode(), []),
+    ]
+    async with producer(kafka) as sender, persister(kafka, postgres):
+        await sender.send_and_wait(topic, good[0].model_dump_json().encode(), partition=0)
+        for value, odd in poison:
+            await sender.send_and_wait(topic, value, key=b"k", partition=0, headers=odd)
+        await sender.send_and_wait(
+            topic,
+            good[1].model_dump_json().encode(),
+            partition=0,
+            headers=[("x-odd", b"\xff\xfe"), ("x-null", None)],
+        )
+        await sender.send_and_wait(topic, good[2].model_dump_json().encode(), partition=0)
+        await eventually(lambda: counted(db), until=lambda n: n == 7, what="7 records in the books")
+        failed = await eventually(
+            lambda: records_of(kafka, topics.FAILED.name), until=lambda found: len(found) == 4
+        )
+    assert await db.fetchval("SELECT count(*) FROM lead_inbox") == 3
+    assert [record.value for record in failed] == [value for value, _ in poison]
+    for offset, record in enumerate(failed, start=1):
+        assert headers.text(record.headers, headers.FINAL) == "true"
+        assert headers.text(record.headers, headers.EXCEPTION_MESSAGE) == "undecodable"
+        assert headers.text(record.headers, headers.ORIGINAL_TOPIC) == topic
+        assert headers.text(record.headers, headers.ORIGINAL_OFFSET) == str(offset)
+    assert await books(db) == {"stored": 3, "duplicate": 0, "parked": 0, "undecodable": 4, "missing": 0}
+
+
+async def test_a_lead_that_the_database_refuses_is_parked_and_the_others_of_its_batch_are_stored(
+    kafka: Kafka, postgres: Postgres, db: Any
+) -> None:
+    good = [lead() for _ in range(20)]
+    bad = lead(name="nul \x00 inside")
+    async with persister(kafka, postgres):
+        await post(kafka, *good[:10], bad, *good[10:])
+        await eventually(lambda: counted(db), until=lambda n: n == 21, what="21 records in the books")
+        (failed,) = await eventually(lambda: records_of(kafka, topics.FAILED.name))
+    assert await db.fetchval("SELECT count(*) FROM lead_inbox") == 20
+    assert failed.key == str(bad.lead_id).encode()
+    assert headers.text(failed.headers, headers.FINAL) == "false"
+    assert "22021" in (headers.text(failed.headers, headers.EXCEPTION_MESSAGE) or "")
+    assert (await books(db))["parked"] == 1
+
+
+async def test_a_second_body_under_one_key_is_parked_as_a_conflict_and_the_first_is_kept(
+    kafka: Kafka, postgres: Postgres, db: Any
+) -> None:
+    first = lead()
+    second = first.model_copy(update={"body_sha256": "0" * 64, "message": "another"})
+    async with persister(kafka, postgres):
+        await post(kafka, first)
+        await post(kafka, second)
+        (failed,) = await eventually(lambda: records_of(kafka, topics.FAILED.name))
+    assert headers.text(failed.headers, headers.EXCEPTION_MESSAGE) == "conflict"
+    assert headers.text(failed.headers, headers.FINAL) == "true"
+    assert await db.fetchval("SELECT message FROM lead_inbox") == first.message
+    events = [row["event"] for row in await db.fetch("SELECT event FROM audit_log ORDER BY id")]
+    assert events == ["lead.received", "lead.conflict"]
+
+
+async def test_a_late_copy_does_not_revive_an_erased_lead(kafka: Kafka, postgres: Postgres, db: Any) -> None:
+    erased = lead()
+    async with persister(kafka, postgres):
+        await post(kafka, erased)
+        await eventually(lambda: counted(db), until=lambda n: n == 1)
+        await db.execute("UPDATE lead_inbox SET status = 'erased', body_sha256 = '', name = '', message = ''")
+        await post(kafka, erased)
+        await eventually(lambda: counted(db), until=lambda n: n == 2)
+        assert await records_of(kafka, topics.FAILED.name) == []
+    assert await db.fetchval("SELECT status FROM lead_inbox") == "erased"
+
+
+async def test_batches_over_all_partitions_balance_the_books(kafka: Kafka, postgres: Postgres, db: Any) -> None:
+    leads = [lead() for _ in range(1500)]
+    async with persister(kafka, postgres):
+        await post(kafka, *leads)
+        await eventually(lambda: counted(db), until=lambda n: n == 1500, what="1,500 records in the books")
+    assert await db.fetchval("SELECT count(*) FROM partition_ledger") == topics.PARTITIONS
+    assert await db.fetchval("SELECT count(*) FROM lead_inbox") == 1500
+    assert (await books(db))["stored"] == 1500
+
+
+async def test_a_rebalance_in_the_middle_loses_and_repeats_nothing(kafka: Kafka, postgres: Postgres, db: Any) -> None:
+    leads = [lead() for _ in range(2000)]
+    async with persister(kafka, postgres):
+        await post(kafka, *leads[:500])
+        await eventually(lambda: counted(db))
+        async with persister(kafka, postgres):  # joins, and leaves again
+            await post(kafka, *leads[500:1500])
+            await eventually(lambda: counted(db), until=lambda n: n > 600)
+        await post(kafka, *leads[1500:])
+        await eventually(lambda: counted(db), until=lambda n: n == 2000, seconds=40)
+    assert await db.fetchval("SELECT count(*) FROM lead_inbox") == 2000
+    assert await db.fetchval("SELECT count(*) FROM audit_log WHERE event = 'lead.received'") == 2000
+    assert (await books(db))["stored"] == 2000
+
+
+async def test_a_restored_database_gets_the_leads_that_kafka_still_holds(
+    kafka: Kafka, postgres: Postgres, db: Any
+) -> None:
+    leads = [lead() for _ in range(60)]
+    async with persister(kafka, postgres):
+        await post(kafka, *leads)
+        await eventually(lambda: counted(db), until=lambda n: n == 60)
+    # The backup is older: half the leads are not in it, nor in its books.
+    await db.execute("ALTER TABLE audit_log DISABLE TRIGGER ALL")
+    await db.execute("TRUNCATE audit_log, lead_inbox")
+    await db.execute("UPDATE partition_ledger SET next_offset = base_offset, stored = 0")
+    async with persister(kafka, postgres):
+        await post(kafka, *[lead() for _ in range(60)])
+        await eventually(lambda: counted(db), until=lambda n: n == 120, what="120 records in the books")
+    assert await db.fetchval("SELECT count(*) FROM lead_inbox") == 120
+    assert (await books(db))["missing"] == 0
+
+
+async def test_audit_entries_of_the_gateway_are_appended_once(kafka: Kafka, postgres: Postgres, db: Any) -> None:
+    entry = (
+        b'{"schema_version":1,"event_id":"6f9619ff-8b86-4d01-b42d-00c04fc964ff",'
+        b'"occurred_at":"2026-01-01T00:00:00Z","event":"lead.rejected","actor":"anonymous",'
+        b'"status_code":401,"request_id":"r-1","details":{}}'
+    )
+    async with producer(kafka) as sender, persister(kafka, postgres):
+        for _ in range(2):
+            await sender.send_and_wait(kafka.topic_prefix + topics.AUDIT.name, entry, key=b"r-1")
+        await eventually(lambda: counted(db), until=lambda n: n == 2)
+    rows = await db.fetch("SELECT event, actor, status_code, request_id FROM audit_log")
+    assert [tuple(row) for row in rows] == [("lead.rejected", "anonymous", 401, "r-1")]
+
+
+async def test_a_database_that_is_away_pauses_the_stage_and_burns_nothing(
+    kafka: Kafka, postgres: Postgres, db: Any, stack: Stack, database: Database
+) -> None:
+    leads: list[LeadReceived] = [lead() for _ in range(10)]
+    async with persister(kafka, postgres):
+        await post(kafka, leads[0])
+        await eventually(lambda: counted(db), until=lambda n: n == 1)
+        async with stack.database_away(database):
+            await post(kafka, *leads[1:])
+            await asyncio.sleep(1.5)  # long enough for several tries
+            assert await counted(db) == 1
+        await eventually(lambda: counted(db), until=lambda n: n == 10, what="all leads after the pause")
+        assert await records_of(kafka, topics.FAILED.name) == []
