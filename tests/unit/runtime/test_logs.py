@@ -1,0 +1,24 @@
+"""Logs are JSON, name what failed, and never repeat what an error holds."""
+
+import json
+import logging
+
+import pytest
+
+from runtime.logs import configure, logger
+
+
+def test_an_exception_is_logged_by_type_and_place_without_its_text(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    configure("test", "INFO")
+    try:
+        raise ValueError("Failing row contains (bob@example.com)")
+    except ValueError:
+        logger("store").error("failed", exc_info=True)
+        logging.getLogger("library").exception("failed too")
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line["error"] for line in lines] == ["builtins.ValueError"] * 2
+    assert all(line["service"] == "test" for line in lines)
+    assert all("test_logs.py" in line["where"][-1] for line in lines)
+    assert "bob@" not in str(lines)

@@ -1,0 +1,54 @@
+"""A wrong setting stops the service with one line that names the variable."""
+
+from pathlib import Path
+
+import pytest
+
+from runtime.settings import Kafka, Postgres, load, named_tokens, refuse_weak_tokens
+from services.persister.settings import Settings
+
+
+@pytest.fixture(autouse=True)
+def _clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in ("KAFKA_BOOTSTRAP_SERVERS", "DATABASE_URL", "LOG_LEVEL"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)  # away from anybody's .env
+
+
+def test_a_missing_value_is_named_by_its_variable() -> None:
+    with pytest.raises(SystemExit, match=r"KAFKA_BOOTSTRAP_SERVERS: Field required"):
+        load(Kafka)
+
+
+def test_a_wrong_value_is_named_by_its_variable_and_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", "postgresql://u:secret@h/d")
+    monkeypatch.setenv("FASTCORE_POSTGRES_POOL_MAX", "many")
+    with pytest.raises(SystemExit) as stop:
+        load(Postgres)
+    assert "FASTCORE_POSTGRES_POOL_MAX" in str(stop.value)
+    assert "secret" not in str(stop.value)
+
+
+def test_a_section_of_a_service_is_named_like_the_service_s_own_fields(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", "k:9092")
+    with pytest.raises(SystemExit, match="DATABASE_URL"):
+        load(Settings)
+
+
+def test_dot_env_is_read_and_the_environment_wins(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("KAFKA_BOOTSTRAP_SERVERS=file:1\nUNKNOWN_TO_US=1\n")
+    assert load(Kafka).bootstrap_servers == "file:1"
+    monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", "env:1")
+    assert load(Kafka).bootstrap_servers == "env:1"
+
+
+def test_tokens_carry_the_name_of_their_site_or_the_default() -> None:
+    assert named_tokens("a, shop:b ,c:d:e,,", "default") == {"a": "default", "b": "shop", "e": "c:d"}
+
+
+@pytest.mark.parametrize("token", ["dev-token-xyz-123", "short"])
+def test_an_example_or_short_token_stops_a_production_service(token: str) -> None:
+    with pytest.raises(SystemExit, match="FASTCORE_SITE_INGEST_TOKEN"):
+        refuse_weak_tokens("FASTCORE_SITE_INGEST_TOKEN", [token])
