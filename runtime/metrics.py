@@ -37,7 +37,24 @@ QUEUE_OLDEST: Final = Gauge("fastcore_queue_oldest_seconds", "Age of the oldest 
 # What the books of a stage say less what its table holds. Not 0: alert, something was lost or doubled.
 LEDGER_DRIFT: Final = Gauge("fastcore_ledger_drift_rows", "Books less rows.", ["stage", "identity"])
 # Records that Kafka no longer held when a stage came for them. Not 0: alert.
-LEDGER_MISSING: Final = Gauge("fastcore_ledger_missing_records", "Records lost before we read them.", ["stage"])
+LEDGER_MISSING: Final = Gauge(
+    "fastcore_ledger_missing_records", "Records lost before we read them.", ["stage"]
+)
 # Records between a group's committed offsets and the ends, also while its consumers are dead; absent
 # where Kafka does not say.
 GROUP_LAG: Final = Gauge("fastcore_group_lag_records", "Records not committed yet.", ["group"])
+
+# --- the gateway ---------------------------------------------------------------------------------
+
+# Leads answered with 201: received, spam (kept apart), or replayed (a known key, published before).
+LEADS_ACCEPTED: Final = Counter("fastcore_leads_accepted_total", "Leads accepted.", ["outcome"])
+# Requests to POST /inbound/leads that got another answer, by the word of their problem.
+REQUESTS_REJECTED: Final = Counter("fastcore_requests_rejected_total", "Requests refused.", ["code"])
+# From handing a lead to Kafka to its acknowledgement, or to giving up.
+PUBLISH_SECONDS: Final = Histogram(
+    "fastcore_publish_seconds",
+    "Time until Kafka acknowledged a lead.",
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0),
+)
+# Audit entries about refused requests that were not published: too many at once, or Kafka away.
+AUDIT_DROPPED: Final = Counter("fastcore_audit_dropped_total", "Audit entries dropped.")
