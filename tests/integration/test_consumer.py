@@ -1,0 +1,59 @@
+"""The consumer on a broker of its own that dies and comes back."""
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from contracts import topics
+from deploy.embedded.parts import running_kafka
+from deploy.topics import provision
+from runtime.consumer import Consumer
+from runtime.failures import Failure
+from runtime.health import Health
+from runtime.kafka import build_broker, open_publisher
+from runtime.settings import Kafka
+from runtime.tasks import running
+from tests.support.wait import eventually
+
+
+class Taken:
+    """A handler that remembers values."""
+
+    def __init__(self) -> None:
+        self.values: list[bytes] = []
+
+    async def handle(self, records: Sequence[Any]) -> None:
+        self.values.extend(record.value for record in records)
+
+    async def park(self, record: Any, failure: Failure) -> None:
+        raise AssertionError(failure.reason)
+
+
+async def test_consumer_and_publisher_come_back_after_the_broker_was_killed(tmp_path: Path) -> None:
+    with running_kafka(tmp_path) as broker:
+        settings = Kafka(bootstrap_servers=broker.bootstrap_servers)
+        await provision(settings)
+        health, taken = Health(), Taken()
+        consumer = Consumer(build_broker(settings, "test"), [topics.DEAD.name], "g", health)
+
+        async def count() -> int:
+            return len(set(taken.values))
+
+        async with (
+            open_publisher(settings, "test", health) as publisher,
+            running(consumer.run(taken), "consumer"),
+        ):
+
+            async def send(value: bytes) -> None:
+                await publisher.send(topics.DEAD.name, key=None, value=value, headers=[], seconds=30)
+
+            await send(b"before")
+            await eventually(count, until=lambda n: n == 1)
+            broker.kill()
+            await asyncio.sleep(1)
+            await asyncio.to_thread(broker.start)
+            await send(b"after")
+            await eventually(count, until=lambda n: n == 2, seconds=60, what="the record after the restart")
+            await consumer.drain()
+    assert set(taken.values) == {b"before", b"after"}
