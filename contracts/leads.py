@@ -1,8 +1,10 @@
 """A lead: as the website posts it (`LeadSubmission`) and as the services hand it on (`LeadReceived`)."""
 
+import math
 import re
+from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal, Self
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 from pydantic import (
@@ -14,11 +16,18 @@ from pydantic import (
     Field,
     JsonValue,
     StringConstraints,
+    model_validator,
 )
+from pydantic_core import to_json
 
 EXTRA_MAX_BYTES: Final = 4096
+EXTRA_MAX_DEPTH: Final = 16
+# JSON's numbers are doubles to most readers: what a double cannot hold is not finite to them.
+_DOUBLE_BITS: Final = 1024
+_EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_LATEST: Final = datetime(2200, 1, 1, tzinfo=UTC)
 _LEAD_NAMESPACE: Final = uuid5(NAMESPACE_URL, "urn:fastcore:lead")
-_CONTROL: Final = re.compile(r"[\x01-\x1f\x7f]+")
+_CONTROL: Final = re.compile(r"[\x01-\x1f\x7f-\x9f]+")
 
 
 class LeadStatus(StrEnum):
@@ -41,60 +50,155 @@ def lead_id_for(site: str, key: str) -> UUID:
     return uuid5(_LEAD_NAMESPACE, f"{site}\n{key}")
 
 
-def _no_nul(value: str) -> str:
-    # PostgreSQL's text and jsonb cannot hold NUL: refused here, or it becomes poison behind.
-    if "\x00" in value:
-        msg = "must not contain NUL characters"
-        raise ValueError(msg)
+def _storable(value: str) -> str:
+    # PostgreSQL's text and jsonb hold neither NUL nor a lone surrogate, and neither survives UTF-8
+    # JSON: refused here, or they become poison behind. Printable text has neither.
+    if not value.isprintable():
+        if "\x00" in value:
+            raise ValueError("must not contain NUL characters")
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            # From None: the encoder's error holds the text.
+            raise ValueError("must not contain lone surrogates") from None
     return value
 
 
-def _one_line(value: str) -> str:
-    return _CONTROL.sub(" ", _no_nul(value))
+def _text(value: str) -> str:
+    return _storable(value).strip()
 
 
-def _bounded(maximum: int, minimum: int = 0) -> Any:
-    return StringConstraints(strip_whitespace=True, min_length=minimum, max_length=maximum)
+def _line(value: str) -> str:
+    value = _storable(value)
+    return (value if value.isprintable() else _CONTROL.sub(" ", value)).strip()
 
 
-Line = Annotated[str, _bounded(200), AfterValidator(_one_line)]
-RequiredLine = Annotated[str, _bounded(200, 1), AfterValidator(_one_line)]
-Url = Annotated[str, _bounded(2048), AfterValidator(_one_line)]
-Message = Annotated[str, _bounded(10_000, 1), AfterValidator(_no_nul)]
-IdempotencyKey = Annotated[str, StringConstraints(pattern=r"^[\x20-\x7e]{1,255}$")]
+def _cut_to(maximum: int) -> AfterValidator:
+    # For what machines filled in: no visitor can shorten a URL, so a long one must not cost a lead.
+    return AfterValidator(lambda value: _line(value)[:maximum])
+
+
+def _plausible(value: datetime) -> datetime:
+    # Near the ends of the calendar a time zone overflows, in our readers or in the driver.
+    if not _EARLIEST <= value < _LATEST:
+        raise ValueError("must lie between the years 1970 and 2200")
+    return value.astimezone(UTC)
+
+
+def _finite(value: float) -> None:
+    if isinstance(value, int):
+        if value.bit_length() > _DOUBLE_BITS:
+            raise ValueError("must not contain numbers beyond the range of a double")
+    elif not math.isfinite(value):
+        raise ValueError("must not contain NaN or infinite numbers")
+
+
+def _storable_json(value: JsonValue, depth: int = 1) -> JsonValue:
+    """Refuse what JSON or jsonb behind us cannot hold, at any depth."""
+    if isinstance(value, str):
+        _storable(value)
+    elif isinstance(value, int | float):
+        _finite(value)
+    elif value is not None:
+        if depth > EXTRA_MAX_DEPTH:
+            raise ValueError(f"must not be nested deeper than {EXTRA_MAX_DEPTH} levels")
+        if isinstance(value, dict):
+            for key in value:
+                _storable(key)
+        for item in value.values() if isinstance(value, dict) else value:
+            _storable_json(item, depth + 1)
+    return value
+
+
+Line = Annotated[str, AfterValidator(_line), Field(max_length=200)]
+RequiredLine = Annotated[str, AfterValidator(_line), Field(min_length=1, max_length=200)]
+Message = Annotated[str, AfterValidator(_text), Field(min_length=1, max_length=10_000)]
+ConsentText = Annotated[str, AfterValidator(_text), Field(max_length=2000)]
+CutLine = Annotated[str, _cut_to(200)]
+CutUrl = Annotated[str, _cut_to(2048)]
+IdempotencyKey = Annotated[str, StringConstraints(strip_whitespace=True, pattern=r"^[\x20-\x7e]{1,255}$")]
+Moment = Annotated[AwareDatetime, AfterValidator(_plausible)]
 
 
 class Source(BaseModel):
-    """Where the visitor came from."""
+    """Where the visitor came from. What is too long is cut."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    page_url: Url | None = None
-    referrer: Url | None = None
-    utm_source: Line | None = None
-    utm_medium: Line | None = None
-    utm_campaign: Line | None = None
-    utm_term: Line | None = None
-    utm_content: Line | None = None
+    page_url: CutUrl | None = None
+    referrer: CutUrl | None = None
+    utm_source: CutLine | None = None
+    utm_medium: CutLine | None = None
+    utm_campaign: CutLine | None = None
+    utm_term: CutLine | None = None
+    utm_content: CutLine | None = None
 
 
 class Meta(BaseModel):
-    """Signals of the visitor that the site passes on. `ip` and `user_agent` are neither published nor stored."""
+    """Signals of the visitor that the site passes on. `ip` and `user_agent` are neither published nor stored.
+
+    Bots fill these with anything, and what looks like spam is never a 4xx: so a signal may be any
+    JSON, and the gateway judges it.
+    """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    ip: Line | None = None
-    user_agent: Annotated[str, _bounded(1000)] | None = None
-    honeypot: Annotated[str, _bounded(1000)] | None = None
-    form_rendered_at: AwareDatetime | None = None
-    consent_text: Annotated[str, _bounded(2000), AfterValidator(_no_nul)] | None = None
+    ip: JsonValue = Field(default=None, description="The visitor's address; counted, not kept.")
+    user_agent: JsonValue = Field(default=None, description="Not kept.")
+    honeypot: JsonValue = Field(
+        default=None, description="The hidden field: anything in it marks the lead as spam."
+    )
+    form_rendered_at: JsonValue = Field(
+        default=None,
+        description="When the form was shown: ISO 8601 with its zone, or milliseconds since 1970.",
+    )
+    consent_text: ConsentText | None = None
     consent_version: Line | None = None
 
 
-class LeadSubmission(BaseModel):
-    """The body of `POST /inbound/leads`. Unknown fields are kept: a new field must not lose a lead."""
+EXAMPLE: Final[dict[str, JsonValue]] = {
+    "name": "Ada Lovelace",
+    "email": "ada@example.com",
+    "service": "Web design",
+    "message": "We need a new site by spring. Please call me.",
+    "phone": "+44 20 7946 0000",
+    "company": "Analytical Engines Ltd",
+    "consent": True,
+    "locale": "en-GB",
+    "submitted_at": "2024-01-03T10:30:42Z",
+    "source": {
+        "page_url": "https://www.example.com/contact",
+        "referrer": "https://www.example.org/",
+        "utm_source": "newsletter",
+        "utm_medium": "email",
+        "utm_campaign": "spring",
+        "utm_term": "web design",
+        "utm_content": "button",
+    },
+    "request_id": "6f1c1f0e-5f0a-4c7e-9a55-0c8f6a1d2b3c",
+    "meta": {
+        "ip": "192.0.2.1",
+        "user_agent": "Mozilla/5.0",
+        "honeypot": "",
+        "form_rendered_at": "2024-01-03T10:29:58Z",
+        "consent_text": "I agree that you answer me by email.",
+        "consent_version": "2024-01",
+    },
+    "budget": "10,000",
+}
+"""A whole submission; `budget` is a field that we do not know, and keep."""
 
-    model_config = ConfigDict(frozen=True, extra="allow")
+
+class LeadSubmission(BaseModel):
+    """The body of `POST /inbound/leads`. Unknown fields are kept: a new field must not lose a lead.
+
+    Of a key given twice the last one counts, as in JavaScript.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="allow", json_schema_extra={"examples": [EXAMPLE]})
+    __pydantic_extra__: dict[
+        Annotated[str, AfterValidator(_storable)], Annotated[JsonValue, AfterValidator(_storable_json)]
+    ]
 
     name: RequiredLine
     email: EmailStr
@@ -103,11 +207,22 @@ class LeadSubmission(BaseModel):
     phone: Line | None = None
     company: Line | None = None
     consent: bool | None = None
-    locale: Line | None = None
-    submitted_at: AwareDatetime | None = None
+    locale: CutLine | None = None
+    submitted_at: Moment | None = None
     source: Source | None = None
     request_id: IdempotencyKey | None = None
     meta: Meta | None = None
+
+    @property
+    def extra(self) -> dict[str, JsonValue]:
+        """The fields that we do not know."""
+        return self.__pydantic_extra__
+
+    @model_validator(mode="after")
+    def _bound_extra(self) -> Self:
+        if self.extra and len(to_json(self.extra)) > EXTRA_MAX_BYTES:
+            raise ValueError(f"unknown fields must not exceed {EXTRA_MAX_BYTES} bytes in all")
+        return self
 
 
 class LeadReceived(BaseModel):
