@@ -1,0 +1,83 @@
+"""The gateway's process: settings, publisher, audit trail, and the order in which they open."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final
+
+from fastapi import FastAPI
+from fastapi.middleware.cors import CORSMiddleware
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from runtime import health, logs
+from runtime.kafka import open_publisher
+from runtime.settings import load, refuse_weak_tokens
+from runtime.tasks import running
+from services.ingest import problems
+from services.ingest.docs import describe
+from services.ingest.publisher import AuditTrail, LeadPublisher
+from services.ingest.routes import PATH, Inbound, status
+from services.ingest.settings import Settings, split
+
+NAME: Final = "ingest"
+AUDIT_DRAIN_SECONDS: Final = 2.0
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """Build the app; nothing connects before its lifespan begins."""
+    settings = settings or load(Settings)
+    if not settings.debug.on:
+        refuse_weak_tokens("FASTCORE_SITE_INGEST_TOKEN", list(settings.sites()))
+    logs.configure(NAME, settings.log.level)
+    state = health.Health()
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with open_publisher(settings.kafka, NAME, state) as kafka:
+            trail = AuditTrail(kafka)
+            app.state.inbound = Inbound(
+                settings, LeadPublisher(kafka, settings.publish_budget_seconds), trail
+            )
+            async with running(trail.run(), "audit trail"):
+                yield
+                await trail.drain(AUDIT_DRAIN_SECONDS)
+
+    app = FastAPI(
+        title="FASTCore ingest",
+        description="Takes leads from websites and never loses one.",
+        version="1",
+        lifespan=lifespan,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    app.router.routes.append(Route(PATH, _submit, methods=["POST"]))
+    app.add_api_route("/internal/status", lambda: status(state), include_in_schema=False)
+    app.include_router(health.routes(state))
+    app.add_exception_handler(HTTPException, _refused_by_framework)
+    app.add_exception_handler(Exception, _failed)
+    if origins := split(settings.cors_origins):
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=origins,
+            allow_methods=["POST"],
+            allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "X-Request-ID", "traceparent"],
+            expose_headers=["X-Request-ID", "Idempotent-Replayed", "Retry-After", "RateLimit"],
+        )
+    describe(app)
+    return app
+
+
+async def _submit(request: Request) -> Response:
+    inbound: Inbound = request.app.state.inbound
+    return await inbound.submit(request)
+
+
+async def _refused_by_framework(_: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101 - Starlette passes what the handler is for
+    return problems.of_status(error.status_code, error.headers).response()
+
+
+async def _failed(_: Request, __: Exception) -> Response:
+    return problems.BUG.response()

@@ -1,0 +1,90 @@
+"""A submission becomes a lead, and a lead becomes the bytes of its record. No I/O, no clock.
+
+The bytes are built once: whoever publishes later (a spool, a retry) publishes the same ones.
+"""
+
+import json
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from hashlib import sha256
+from typing import Final
+from uuid import UUID
+
+from pydantic_core import to_json
+from uuid_utils.compat import uuid7
+
+from contracts import headers as h
+from contracts.leads import LeadReceived, LeadSubmission
+
+_TRACEPARENT: Final = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
+_DECLARED: Final = set(LeadSubmission.model_fields) - {"meta", "request_id"}
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What is published, byte for byte."""
+
+    key: bytes
+    value: bytes
+    headers: h.Headers
+
+
+def body_sha256(submission: LeadSubmission) -> str:
+    """Digest what was said, not how: the trimmed body without `meta`, `request_id` and nulls.
+
+    The order of keys, whitespace and absent fields do not count, so the same lead resubmitted under
+    its key matches. Lists keep their order; 1 and 1.0 differ.
+    """
+    declared = submission.model_dump_json(include=_DECLARED, exclude_none=True)
+    digest = sha256(declared.encode())
+    if submission.extra:
+        digest.update(json.dumps(submission.extra, sort_keys=True, separators=(",", ":")).encode())
+    return digest.hexdigest()
+
+
+def receive(
+    submission: LeadSubmission,
+    *,
+    lead_id: UUID,
+    request_id: str,
+    site: str,
+    digest: str,
+    now: datetime,
+    spam_reasons: tuple[str, ...],
+) -> LeadReceived:
+    """Make the event: what of a submission is handed on. The visitor's signals are not."""
+    meta = submission.meta
+    return LeadReceived(
+        event_id=uuid7(),
+        occurred_at=now,
+        lead_id=lead_id,
+        request_id=request_id,
+        site=site,
+        body_sha256=digest,
+        name=submission.name,
+        email=submission.email,
+        service=submission.service,
+        message=submission.message,
+        phone=submission.phone,
+        company=submission.company,
+        consent=submission.consent,
+        consent_text=meta.consent_text if meta else None,
+        consent_version=meta.consent_version if meta else None,
+        locale=submission.locale,
+        submitted_at=submission.submitted_at,
+        source=submission.source,
+        extra=submission.extra,
+        spam_reasons=spam_reasons,
+    )
+
+
+def build_record(lead: LeadReceived, correlation_id: str, traceparent: str | None) -> Record:
+    """Serialise a lead, keyed by its id. A `traceparent` that is none is not passed on."""
+    headers: h.Headers = [
+        (h.CONTENT_TYPE, b"application/json"),
+        (h.CORRELATION_ID, correlation_id.encode()),
+    ]
+    if traceparent and _TRACEPARENT.fullmatch(traceparent):
+        headers.append((h.TRACEPARENT, traceparent.encode()))
+    return Record(str(lead.lead_id).encode(), to_json(lead), headers)

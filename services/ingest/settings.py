@@ -1,0 +1,66 @@
+"""What the gateway can be told. Sections that every service has come from runtime."""
+
+import re
+from typing import Annotated, Final
+
+from pydantic import AfterValidator, Field
+from pydantic_settings import BaseSettings
+
+from runtime.settings import Debug, Kafka, Log, TokenList, named, named_tokens, section
+
+DEFAULT_SITE: Final = "default"
+_SITE: Final = re.compile(r"[A-Za-z0-9._-]{1,100}")
+_ORIGIN: Final = re.compile(r"https?://[A-Za-z0-9.\-\[\]:]+")
+
+
+def _site_names(value: str) -> str:
+    # A site's name is part of every lead's id and stands in the audit log.
+    if not all(_SITE.fullmatch(site) for site in named_tokens(value, DEFAULT_SITE).values()):
+        raise ValueError("a site's name is 1 to 100 letters, digits, dots, dashes or underscores")
+    return value
+
+
+def _origins(value: str) -> str:
+    if not all(_ORIGIN.fullmatch(origin) for origin in split(value)):
+        raise ValueError(
+            "is a comma-separated list of origins such as https://www.example.com, without a path"
+        )
+    return value
+
+
+def split(value: str) -> list[str]:
+    """Split a comma-separated list; blanks and slashes at the end do not count."""
+    return [part.strip().rstrip("/") for part in value.split(",") if part.strip()]
+
+
+class Settings(BaseSettings):
+    """The gateway's settings, read from the environment and `.env`."""
+
+    model_config = section("FASTCORE_INGEST_")
+    kafka: Kafka = Field(default_factory=Kafka)
+    log: Log = Field(default_factory=Log)
+    debug: Debug = Field(default_factory=Debug)
+    # Who may post leads: a comma-separated list of [site:]token; tokens rotate, sites are told apart.
+    site_tokens: Annotated[TokenList, AfterValidator(_site_names)] = Field(
+        validation_alias=named("FASTCORE_SITE_INGEST_TOKEN"), repr=False
+    )
+    # Origins whose pages may post from a browser; none where the site's server posts and keeps its token.
+    cors_origins: Annotated[str, AfterValidator(_origins)] = ""
+    # How long a body may take to arrive: a slow one holds a connection.
+    body_deadline_seconds: float = Field(default=10.0, gt=0)
+    # How long a lead waits for Kafka's acknowledgement.
+    publish_budget_seconds: float = Field(default=2.0, gt=0)
+    # A form filled faster than this was filled by a program. 0 switches it off.
+    min_fill_seconds: float = Field(default=2.0, ge=0)
+    # More links than this in a message look like spam.
+    max_links: int = Field(default=3, ge=0)
+    # Leads per visitor's address in an hour; those beyond are kept as spam. 0 switches it off.
+    leads_per_ip_per_hour: int = Field(default=30, ge=0)
+    # Leads per email in an hour; those beyond are kept as spam. 0 switches it off.
+    leads_per_email_per_hour: int = Field(default=10, ge=0)
+    # Requests per token in a minute; those beyond get 429. 0, the default, switches it off.
+    requests_per_token_per_minute: int = Field(default=0, ge=0)
+
+    def sites(self) -> dict[str, str]:
+        """Return token -> site."""
+        return named_tokens(self.site_tokens, DEFAULT_SITE)

@@ -1,0 +1,173 @@
+"""The gateway as a real process before a real broker: what a 201 stands for, and what comes without one."""
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator, Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import httpx
+import pytest
+
+from contracts import headers as h
+from contracts import topics
+from contracts.audit import AuditRecorded
+from contracts.leads import EXAMPLE, LeadReceived, lead_id_for
+from deploy.embedded.parts import free_ports
+from runtime.settings import Kafka
+from tests.support.factories import records_of
+from tests.support.processes import ServiceProcess, processes
+from tests.support.wait import eventually
+
+TOKEN = "a-token-of-a-website-1234567890"
+TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+
+
+def environment(bootstrap_servers: str, prefix: str = "", **more: str) -> dict[str, str]:
+    return {
+        "KAFKA_BOOTSTRAP_SERVERS": bootstrap_servers,
+        "KAFKA_TOPIC_PREFIX": prefix,
+        "FASTCORE_SITE_INGEST_TOKEN": f"www:{TOKEN}",
+        "DEBUG": "false",
+        **more,
+    }
+
+
+@pytest.fixture
+def gateway(kafka: Kafka, tmp_path: Path) -> Iterator[ServiceProcess]:
+    with processes(tmp_path, environment(kafka.bootstrap_servers, kafka.topic_prefix), "ingest") as started:
+        yield started["ingest"]
+
+
+@pytest.fixture
+async def client(gateway: ServiceProcess) -> AsyncIterator[httpx.AsyncClient]:
+    await gateway.ready()
+    headers = {"Authorization": f"Bearer {TOKEN}"}
+    async with httpx.AsyncClient(base_url=gateway.url, headers=headers, timeout=20) as made:
+        yield made
+
+
+def a_lead(**changes: Any) -> dict[str, Any]:
+    return {"name": "Ada", "email": "ada@example.com", "service": "Web", "message": "Hello"} | changes
+
+
+async def test_an_accepted_lead_is_on_the_topic_under_its_id_with_its_headers(
+    client: httpx.AsyncClient, kafka: Kafka
+) -> None:
+    answer = await client.post(
+        "/inbound/leads",
+        json=EXAMPLE,
+        headers={"Idempotency-Key": "key-1", "X-Request-ID": "req-1", "traceparent": TRACEPARENT},
+    )
+
+    assert answer.status_code == 201, answer.text
+    (record,) = await records_of(kafka, topics.RECEIVED.name)
+    lead = LeadReceived.model_validate_json(record.value)
+    assert answer.json().keys() == {"leadId", "timestamp", "status"}
+    assert UUID(answer.json()["leadId"]) == lead.lead_id == lead_id_for("www", "key-1")
+    assert datetime.fromisoformat(answer.json()["timestamp"]) == lead.occurred_at
+    assert record.key == str(lead.lead_id).encode()
+    assert dict(record.headers) == {
+        h.CONTENT_TYPE: b"application/json",
+        h.CORRELATION_ID: b"req-1",
+        h.TRACEPARENT: TRACEPARENT.encode(),
+    }
+    assert lead.request_id == "key-1"
+    assert (lead.site, lead.extra, lead.spam_reasons) == ("www", {"budget": "10,000"}, ())
+    assert lead.consent_version == "2024-01"
+    assert b"192.0.2.1" not in record.value
+    assert b"Mozilla" not in record.value
+
+
+async def test_a_replay_is_answered_alike_and_published_once(client: httpx.AsyncClient, kafka: Kafka) -> None:
+    key = {"Idempotency-Key": uuid4().hex}
+    first = await client.post("/inbound/leads", json=a_lead(), headers=key)
+    again = await client.post("/inbound/leads", json=a_lead(), headers=key)
+    other = await client.post("/inbound/leads", json=a_lead(message="Bye"), headers=key)
+
+    assert (first.status_code, again.status_code, other.status_code) == (201, 201, 422)
+    assert again.json() == first.json()
+    assert "Idempotent-Replayed" not in first.headers
+    assert again.headers["Idempotent-Replayed"] == "true"
+    assert len(await records_of(kafka, topics.RECEIVED.name)) == 1
+
+
+async def test_a_refused_request_is_in_the_audit_trail_without_what_was_sent(
+    client: httpx.AsyncClient, kafka: Kafka
+) -> None:
+    answer = await client.post("/inbound/leads", json=a_lead(email="no-address", secret="\0"))
+    anonymous = await client.post("/inbound/leads", json=a_lead(), headers={"Authorization": "Bearer no"})
+    assert (answer.status_code, anonymous.status_code) == (422, 401)
+
+    async def entries() -> list[Any]:
+        return await records_of(kafka, topics.AUDIT.name)
+
+    records = await eventually(entries, until=lambda found: len(found) == 2)
+    found = {e.actor: e for e in (AuditRecorded.model_validate_json(record.value) for record in records)}
+    assert found["www"].status_code == 422
+    assert found["www"].details == {"code": "invalid-lead", "fields": ["email", "extra"]}
+    assert found["anonymous"].status_code == 401
+    assert all(b"no-address" not in record.value and b"secret" not in record.value for record in records)
+
+
+async def test_without_kafka_a_lead_is_refused_within_the_budget_and_the_gateway_lives(
+    tmp_path: Path,
+) -> None:
+    nowhere = f"127.0.0.1:{free_ports(1)[0]}"
+    with processes(tmp_path, environment(nowhere), "ingest") as started:
+        gateway = started["ingest"]
+
+        async def alive() -> bool:
+            async with httpx.AsyncClient() as probe:
+                try:
+                    return (await probe.get(f"{gateway.url}/livez")).status_code == 200
+                except httpx.HTTPError:
+                    return False
+
+        await eventually(alive, seconds=30)
+        async with httpx.AsyncClient(base_url=gateway.url, timeout=10) as client:
+            begun = time.monotonic()
+            answer = await client.post(
+                "/inbound/leads", json=a_lead(), headers={"Authorization": f"Bearer {TOKEN}"}
+            )
+            assert time.monotonic() - begun < 4
+            assert answer.status_code == 503
+            assert answer.headers["content-type"] == "application/problem+json"
+            assert int(answer.headers["Retry-After"]) > 0
+            assert (await client.get("/readyz")).status_code == 503
+            status = (await client.get("/internal/status")).json()
+            assert (status["spool"], status["kafka"]["ok"]) == (None, False)
+        await gateway.stop(15)
+
+
+async def test_a_body_that_does_not_arrive_is_given_up_and_the_next_lead_is_taken(
+    kafka: Kafka, tmp_path: Path
+) -> None:
+    settings = environment(
+        kafka.bootstrap_servers, kafka.topic_prefix, FASTCORE_INGEST_BODY_DEADLINE_SECONDS="0.3"
+    )
+    with processes(tmp_path, settings, "ingest") as started:
+        await started["ingest"].ready()
+        reader, writer = await asyncio.open_connection("127.0.0.1", started["ingest"].port)
+        writer.write(
+            f"POST /inbound/leads HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {TOKEN}\r\n"
+            "Content-Type: application/json\r\nContent-Length: 500\r\n\r\n{".encode()
+        )
+        answer = await asyncio.wait_for(reader.read(), 5)
+        assert answer.startswith(b"HTTP/1.1 408 ")
+        assert b"application/problem+json" in answer
+        writer.close()
+        async with httpx.AsyncClient(base_url=started["ingest"].url) as client:
+            good = await client.post(
+                "/inbound/leads", json=a_lead(), headers={"Authorization": f"Bearer {TOKEN}"}
+            )
+        assert good.status_code == 201
+
+
+async def test_ten_megabytes_are_refused_with_an_answer_that_arrives(client: httpx.AsyncClient) -> None:
+    answer = await client.post("/inbound/leads", content=json.dumps(a_lead(message="x" * 10_000_000)))
+    assert answer.status_code == 413
+    assert (await client.post("/inbound/leads", json=a_lead())).status_code == 201
