@@ -15,7 +15,7 @@ import typer
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings
 
-from runtime.settings import load, named, section
+from runtime.settings import Debug, load, named, section
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 LOCK = 0x66617374636F7265 >> 1  # "fastcore", as a positive bigint
@@ -26,15 +26,18 @@ class Settings(BaseSettings):
     """The owner's URL migrates; the services' URL names the role to grant to."""
 
     model_config = section()
-    debug: bool = Field(default=False, validation_alias=named("DEBUG"))
+    debug: Debug = Field(default_factory=Debug)
     database_url: SecretStr = Field(validation_alias=named("DATABASE_URL"))
     migration_database_url: SecretStr | None = Field(
-        default=None, validation_alias=named("FASTCORE_MIGRATION_DATABASE_URL")
+        default=None,
+        validation_alias=named("FASTCORE_MIGRATION_DATABASE_URL"),
+        examples=["postgresql://fastcore_owner:password@127.0.0.1:5432/fastcore"],
     )
+    """The owner's role, read by migrate only. By default DATABASE_URL, which needs DEBUG=true."""
 
     @model_validator(mode="after")
     def _two_roles(self) -> "Settings":
-        if self.migration_database_url is None and not self.debug:
+        if self.migration_database_url is None and not self.debug.on:
             msg = (
                 "FASTCORE_MIGRATION_DATABASE_URL is missing: give the owner's URL, so that the services' "
                 "role in DATABASE_URL cannot alter the audit log (only DEBUG=true lets one role do both)"

@@ -29,6 +29,7 @@ def section(prefix: str = "") -> SettingsConfigDict:
         env_ignore_empty=True,
         frozen=True,
         populate_by_name=True,
+        use_attribute_docstrings=True,  # what stands under a field is its comment in .env.example
     )
 
 
@@ -38,10 +39,11 @@ def named(name: str) -> Any:
 
 
 class Debug(BaseSettings):
-    """`DEBUG=true` permits the example tokens and plain HTTP cookies. Never in production."""
+    """A developer's machine or production."""
 
     model_config = section()
     on: bool = Field(default=False, validation_alias=named("DEBUG"))
+    """true permits example tokens, one database role and cookies over plain HTTP. Never in production."""
 
 
 class Log(BaseSettings):
@@ -51,20 +53,27 @@ class Log(BaseSettings):
     level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         default="INFO", validation_alias=named("LOG_LEVEL")
     )
+    """DEBUG, INFO, WARNING or ERROR. Drivers are capped at INFO: below it they print personal data."""
 
 
 class Kafka(BaseSettings):
     """How to reach Kafka. SASL and TLS as managed services ask for them."""
 
     model_config = section("KAFKA_")
-    bootstrap_servers: str
-    # For a shared cluster: put before every topic and group name.
+    bootstrap_servers: str = Field(examples=["127.0.0.1:19092"])
+    """Brokers to ask first: host:port, separated by commas. `make up` starts its own where it is not set."""
     topic_prefix: str = ""
+    """For a shared cluster: put before every topic and group name."""
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    """PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL."""
     sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "PLAIN"
+    """PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512, where the protocol is a SASL one."""
     sasl_username: str | None = None
+    """The SASL user."""
     sasl_password: SecretStr | None = None
+    """Its password."""
     ssl_ca_file: str | None = None
+    """A PEM file with the authority that signed the brokers' certificates, where it is not a public one."""
 
     def ssl_context(self) -> ssl.SSLContext | None:
         """Return a verifying context for the TLS protocols, with our CA file where one is given."""
@@ -95,10 +104,17 @@ class Postgres(BaseSettings):
     """How to reach PostgreSQL as the services' role. Every wait is bounded, in seconds."""
 
     model_config = section("FASTCORE_POSTGRES_")
-    url: SecretStr = Field(validation_alias=named("DATABASE_URL"))
+    url: SecretStr = Field(
+        validation_alias=named("DATABASE_URL"),
+        examples=["postgresql://fastcore:password@127.0.0.1:5432/fastcore"],
+    )
+    """The services' role, which cannot alter the audit log. `postgres://` and `sslmode` are understood."""
     pool_max: int = Field(default=5, ge=1)
+    """Connections that one process holds at most."""
     connect_timeout_seconds: float = Field(default=5.0, gt=0)
+    """How long to wait for a connection before the database counts as away."""
     command_timeout_seconds: float = Field(default=20.0, gt=0)
+    """How long to wait for one statement before the database counts as away."""
 
 
 class Http(BaseSettings):
@@ -106,8 +122,11 @@ class Http(BaseSettings):
 
     model_config = section("FASTCORE_HTTP_")
     host: str = "127.0.0.1"
+    """The address to listen on."""
     port: int | None = Field(default=None, ge=1, le=65535)
+    """The port; 8001 to 8005 by default: ingest, persister, notifier, flusher, admin."""
     graceful_timeout_seconds: int = Field(default=50, ge=1)
+    """How long SIGTERM waits for open requests. Below the container's stop grace of 60 s."""
 
 
 def _split_tokens(value: str) -> str:

@@ -3,8 +3,10 @@
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
+import pytest_asyncio
 
 from runtime.settings import Kafka, Postgres
+from tests.support.installation import Installation, running_installation
 from tests.support.stack import Database, Stack, running_stack
 
 
@@ -33,6 +35,13 @@ def postgres(database: Database) -> Postgres:
 async def kafka(stack: Stack) -> Kafka:
     """The services' settings for this test's topics."""
     return await stack.new_topics()
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def installation(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Installation]:
+    """The whole product, started once a session; tests tell their leads apart by their ids."""
+    async with running_installation(stack, tmp_path_factory.mktemp("installation")) as running:
+        yield running
 
 
 @pytest.fixture(autouse=True)

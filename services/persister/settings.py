@@ -13,5 +13,5 @@ class Settings(BaseSettings):
     kafka: Kafka = Field(default_factory=Kafka)
     postgres: Postgres = Field(default_factory=Postgres)
     log: Log = Field(default_factory=Log)
-    # Records in one transaction at most: 500 is where PostgreSQL stops gaining (ARCHITECTURE.md).
     batch_max_records: int = Field(default=500, ge=1, le=5000)
+    """Records in one transaction at most; PostgreSQL gains little beyond 500."""

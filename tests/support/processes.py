@@ -25,7 +25,7 @@ class ServiceProcess:
         self.port = free_ports(1)[0]
         self.url = f"http://127.0.0.1:{self.port}"
         self.log = folder / f"{name}-{self.port}.log"
-        self._environment = {
+        self.environment = {
             **os.environ,
             **environment,
             "FASTCORE_HTTP_HOST": "127.0.0.1",
@@ -38,7 +38,7 @@ class ServiceProcess:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "services", self.name],
                 cwd=ROOT,
-                env=self._environment,
+                env=self.environment,
                 stdout=log,
                 stderr=log,
             )
