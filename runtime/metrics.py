@@ -58,3 +58,13 @@ PUBLISH_SECONDS: Final = Histogram(
 )
 # Audit entries about refused requests that were not published: too many at once, or Kafka away.
 AUDIT_DROPPED: Final = Counter("fastcore_audit_dropped_total", "Audit entries dropped.")
+
+# --- the notifier --------------------------------------------------------------------------------
+
+# Mails that came to an outcome, by kind (welcome, admin_alert) and state (sent, waiting, dead, unknown,
+# suppressed). A fault of the world is no outcome: it shows in the pauses.
+MAILS: Final = Counter("fastcore_mails_total", "Mails settled.", ["kind", "outcome"])
+# One try with the mail server, from asking for a session to its last answer.
+MAIL_SECONDS: Final = Histogram(
+    "fastcore_mail_seconds", "Time of one try.", buckets=(0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 45)
+)
