@@ -111,20 +111,21 @@ class BringUp:
             raise EmbeddedError(f"{error}. The end of {log}:\n{_tail(log)}") from None
 
     async def _run(self, module: str) -> None:
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", module),
+        # Not asyncio's own subprocess: an interrupt while it is being made would end in a traceback.
+        process = subprocess.Popen(  # noqa: ASYNC220
+            [sys.executable, "-m", module],
             cwd=ROOT,
             env=self._environment,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
         )
         try:
-            output, _ = await process.communicate()
+            output, _ = await asyncio.to_thread(process.communicate)
         finally:
-            with suppress(ProcessLookupError):
-                process.kill()
+            process.kill()  # of what an interrupt has left; one that ended is not touched
         if process.returncode != 0:
-            raise EmbeddedError(f"`python -m {module}` failed:\n{output.decode(errors='replace').strip()}")
+            raise EmbeddedError(f"`python -m {module}` failed:\n{output.strip()}")
 
 
 def _tail(log: Path, lines: int = 15) -> str:

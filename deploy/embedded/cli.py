@@ -57,6 +57,7 @@ def up(
         ended = process.wait()
     except KeyboardInterrupt:
         _stop(stack)
+        report.say("FASTCore is stopped; its data is kept.")
         return
     # Somebody else ended it: `make down` elsewhere, or a signal to supervisord.
     stacks.stop(stack.folder, silent)
@@ -67,21 +68,20 @@ def up(
     report.say("FASTCore was stopped.")
 
 
-def _stop(stack: Stack) -> None:
+def _stop(stack: Stack) -> bool:
     try:
         with report.progress("Stopping FASTCore") as progress:
-            ran = stacks.stop(stack.folder, progress)
+            return stacks.stop(stack.folder, progress)
     except KeyboardInterrupt:
-        leftovers.end(stack.folder, grace_seconds=0)
-        report.say("FASTCore was stopped by force.")
-        return
-    report.say("FASTCore is stopped; its data is kept." if ran else "FASTCore is not running.")
+        report.say("Stopping by force")
+        return leftovers.end(stack.folder, grace_seconds=0) > 0
 
 
 @app.command()
 def down() -> None:
     """Stop everything, also what a crash left behind. The data is kept."""
-    _stop(load())
+    ran = _stop(load())
+    report.say("FASTCore is stopped; its data is kept." if ran else "FASTCore is not running.")
 
 
 @app.command()
@@ -109,8 +109,10 @@ def status() -> None:
     stack = load()
     programs = Supervisor(stack.folder).programs()
     if not programs:
-        report.say("FASTCore is not running. Start it with `make up`.")
-        raise typer.Exit(3)
+        left = len(leftovers.find(stack.folder))
+        crashed = f"Its supervisor is gone, but {left} of its processes run on: end them with `make down`."
+        report.say(crashed if left else "FASTCore is not running. Start it with `make up`.")
+        raise typer.Exit(1 if left else 3)
     report.say(report.table(programs, stack))
     if any(info["statename"] != "RUNNING" for info in programs.values()):
         raise typer.Exit(1)

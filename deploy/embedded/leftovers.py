@@ -30,6 +30,14 @@ def supervisor(folder: Path) -> psutil.Process | None:
     return process if _is_ours(process, folder) else None
 
 
+def lives(process: psutil.Process) -> bool:
+    """Say whether the process still runs; one that only waits for its parent to notice does not."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False
+
+
 def end(folder: Path, grace_seconds: float = 20) -> int:
     """End what is left, gently and then by force, and say how many there were."""
     processes = find(folder)
@@ -59,11 +67,9 @@ def _signal(process: psutil.Process, number: signal.Signals) -> None:
 
 
 def _is_ours(process: psutil.Process, folder: Path) -> bool:
-    if process.pid == os.getpid():
+    if process.pid == os.getpid() or not lives(process):
         return False
     try:
-        if process.status() == psutil.STATUS_ZOMBIE:
-            return False
         cluster = str(home(folder) / "data")
         return process.environ().get(OWNER_VARIABLE) == str(folder) or cluster in process.cmdline()
     except (psutil.Error, OSError):

@@ -33,7 +33,7 @@ _PORTS_OF_PARTS = {
 def start(
     stack: Stack, given: Mapping[str, str], progress: Progress
 ) -> tuple[State, subprocess.Popen[bytes]]:
-    """Start everything and answer when it is ready. A start that fails, or is interrupted, is undone."""
+    """Start everything and answer when it is ready. What fails is stopped; who interrupts, stops it."""
     folder, parts = stack.folder, embedded_parts(given)
     with _starting(stack):
         if count := leftovers.end(folder):
@@ -54,7 +54,7 @@ def start(
             asyncio.run(BringUp(stack, parts, environment, supervisor, watch, progress).run())
             ready = State(process.pid, f"http://localhost:{stack.edge_port}", parts, made)
             state.write(folder, ready)
-        except BaseException:
+        except Exception:
             stop(folder, progress)
             raise
         return ready, process
@@ -70,7 +70,7 @@ def stop(folder: Path, progress: Progress) -> bool:
         except (OSError, EmbeddedError):
             running.terminate()
         deadline = time.monotonic() + STOP_SECONDS
-        while leftovers.supervisor(folder) and time.monotonic() < deadline:
+        while leftovers.lives(running) and time.monotonic() < deadline:
             time.sleep(0.1)
     count = leftovers.end(folder)
     if count:
