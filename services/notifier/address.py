@@ -1,0 +1,31 @@
+"""What an email address is on the wire. Pure: nothing is looked up."""
+
+from dataclasses import dataclass
+
+from email_validator import EmailNotValidError, validate_email
+
+
+@dataclass(frozen=True)
+class Address:
+    """An address that can stand in an envelope and in a header: its domain is ASCII (IDNA)."""
+
+    spec: str
+    smtputf8: bool
+
+    @property
+    def domain(self) -> str:
+        """Return the part behind the @, in ASCII."""
+        return self.spec.rpartition("@")[2]
+
+
+def parse_address(value: str) -> Address | None:
+    """Read one address; None where it is not one that we would write into a header."""
+    # An encoded word is a legal local part, and decodes to anything, a line break included (cpython #121650).
+    if "=?" in value:
+        return None
+    try:
+        # Whether it can be reached is the mail server's to say: "localhost" and ".test" are fine here.
+        parsed = validate_email(value.strip(), check_deliverability=False, globally_deliverable=False)
+    except EmailNotValidError:
+        return None
+    return Address(f"{parsed.local_part}@{parsed.ascii_domain}", parsed.smtputf8)

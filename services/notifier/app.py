@@ -1,0 +1,74 @@
+"""The notifier's process: settings, pool, publisher, mailer, consumer, and the order in which they open."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final
+from uuid import uuid4
+
+from fastapi import FastAPI
+
+from contracts import topics
+from runtime import health, logs
+from runtime.consumer import Consumer, Policy
+from runtime.kafka import build_broker, open_publisher
+from runtime.ledger import Ledger
+from runtime.postgres import open_pool
+from runtime.settings import load
+from runtime.tasks import running
+from services.notifier.handlers import Handler
+from services.notifier.mailer import open_mailer
+from services.notifier.message import Identity
+from services.notifier.publisher import FailurePublisher
+from services.notifier.settings import Settings
+from services.notifier.store import Store
+
+NAME: Final = "notifier"
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """Build the app; nothing connects before its lifespan begins."""
+    settings = settings or load(Settings)
+    logs.configure(NAME, settings.log.level)
+    state = health.Health()
+    prefix = settings.kafka.topic_prefix
+    identity = Identity(settings.from_email, settings.sender_name, settings.admins, settings.admin_url)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        async with (
+            open_pool(settings.postgres, NAME) as pool,
+            open_publisher(settings.kafka, NAME, state) as publisher,
+            open_mailer(settings, state) as mailer,
+        ):
+            consumer = Consumer(
+                build_broker(settings.kafka, NAME),
+                topics.consumed_by(NAME),
+                topics.GROUPS[NAME],
+                state,
+                Policy(max_records=settings.batch_max_records),
+                prefix,
+            )
+            store = Store(
+                pool,
+                # Mails that were sent stay sent: a restored database does not go back for them.
+                Ledger(NAME, consumer.bounds, go_back=False),
+                uuid4(),
+                identity,
+                lease_seconds=settings.lease_seconds,
+                limit=settings.welcomes_per_day,
+            )
+            handler = Handler(
+                store,
+                mailer,
+                FailurePublisher(publisher, prefix + topics.GROUPS[NAME]),
+                identity,
+                consumer.stopping,
+                connections=settings.connections,
+            )
+            async with running(consumer.run(handler), "consumer"):
+                yield
+                await consumer.drain()
+
+    app = FastAPI(title="FASTCore notifier", lifespan=lifespan, docs_url=None, redoc_url=None)
+    app.include_router(health.routes(state))
+    return app

@@ -1,0 +1,200 @@
+"""What the notifier does with records: reserve their mails, send them, settle each. No SQL, no SMTP."""
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Final
+
+from contracts.failures import Kind
+from runtime import metrics
+from runtime.failures import Failure, InvalidForEver, WorldAway
+from runtime.logs import logger
+from services.notifier import plan
+from services.notifier.mailer import Mailer
+from services.notifier.message import Identity, Undeliverable, compose
+from services.notifier.plan import Delivery, Key, Record
+from services.notifier.publisher import FailurePublisher
+from services.notifier.store import Store
+from services.notifier.verdict import CRASHED, Outcome, Phase, Verdict
+
+# Behind RCPT a fault of the world that comes so often to one mail, while others pass, is that mail's.
+WORLD_FAULTS_OF_ONE_MAIL: Final = 3
+RELEASE_SECONDS: Final = 5.0
+
+
+@dataclass
+class Suspicion:
+    """How often one mail met a fault of the world, and how many others had passed when it first did."""
+
+    times: int
+    passed_before: int
+
+
+class Handler:
+    """Sends mails.
+
+    A failure is published before its outcome is committed, and both before the offset: a crash between
+    them repeats the publication, which its event id makes a no-op. A mail once begun is finished,
+    whoever waits for it, and its outcome is kept until it is committed: else it would be unknown.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        mailer: Mailer,
+        publisher: FailurePublisher,
+        identity: Identity,
+        stopping: asyncio.Event,
+        *,
+        connections: int,
+    ) -> None:
+        self._store = store
+        self._mailer = mailer
+        self._publisher = publisher
+        self._identity = identity
+        self._stopping = stopping
+        self._connections = connections
+        self._begun = dict[Key, asyncio.Task[Outcome]]()
+        self._suspects = dict[Key, Suspicion]()
+        self._passed = 0
+        self._log = logger("notify")
+
+    async def handle(self, records: Sequence[Record]) -> None:
+        """Send what these records ask for; what others have in hand is waited out, and looked at again."""
+        reserved = await self._store.reserve(plan.read(records), records, self._begun)
+        for delivery in reserved.suppressed:
+            metrics.MAILS.labels(kind=delivery.kind, outcome="suppressed").inc()
+        for delivery in reserved.send:
+            self._begun.pop(delivery.key, None)  # an answer to an earlier reservation
+        for delivery in reserved.give_up:
+            await self._finish(delivery, CRASHED)
+        await self._send_all(reserved.resume + reserved.send)
+        if reserved.wait_seconds is not None:
+            try:
+                async with asyncio.timeout(reserved.wait_seconds + 0.1):
+                    await self._stopping.wait()
+            except TimeoutError:
+                pass
+            raise WorldAway("lease", "another process had a mail in hand")
+
+    async def park(self, record: Record, failure: Failure) -> None:
+        """Hand the mails of the one record at fault, as far as they are open, to the replay queue."""
+        for _, lead in plan.read([record]).leads:
+            states = await self._store.states(lead.lead_id)
+            for delivery in plan.deliveries(record, lead, first=not states):
+                state = states.get(delivery.kind)
+                if state in (None, "reserved"):
+                    final = isinstance(failure, InvalidForEver)
+                    verdict = Verdict.DEAD if final else Verdict.WAITING
+                    await self._finish(delivery, Outcome(verdict, failure.reason))
+                elif state == "sending":
+                    await self._finish(delivery, CRASHED)
+        await self._store.count_parked(record)
+
+    async def _send_all(self, deliveries: list[Delivery]) -> None:
+        """Send on all connections at once; after a fault of the world, or at a stop, begin no other."""
+        # Suspects last: whether the others pass shows whose fault it is.
+        queue = deque(sorted(deliveries, key=lambda each: self._times_of(each.key)))
+        left, faults = dict[Key, Delivery](), list[Exception]()
+
+        async def work() -> None:
+            while queue and not self._stopping.is_set():
+                if any(isinstance(fault, WorldAway) for fault in faults):
+                    return
+                delivery = queue.popleft()
+                left[delivery.key] = delivery
+                try:
+                    await self._deliver(delivery)
+                except Exception as fault:  # noqa: BLE001 - one mail's fault is told after the others
+                    faults.append(fault)
+                else:
+                    del left[delivery.key]
+
+        try:
+            await asyncio.gather(*(work() for _ in range(self._connections)))
+        finally:
+            await self._release([*left.values(), *queue])
+        for fault in sorted(faults, key=lambda each: not isinstance(each, WorldAway)):
+            raise fault
+        if queue:
+            raise WorldAway("stop", "the service is stopping")
+
+    async def _deliver(self, delivery: Delivery) -> None:
+        key = delivery.key
+        if key not in self._begun:
+            self._begun[key] = asyncio.create_task(self._transact(delivery))
+        # Shielded: a mail half-way, cancelled with its batch, would be unknown.
+        outcome = await asyncio.shield(self._begun[key])
+        if outcome.verdict is Verdict.WORLD:
+            if not self._is_its_own(key, outcome):
+                raise WorldAway("smtp", outcome.reason)
+            outcome = replace(outcome, verdict=Verdict.WAITING)
+        self._passed += 1
+        await self._finish(delivery, outcome)
+        self._suspects.pop(key, None)
+        del self._begun[key]
+
+    async def _transact(self, delivery: Delivery) -> Outcome:
+        try:
+            mail = compose(delivery.kind, delivery.lead, self._identity, datetime.now(UTC))
+        except Undeliverable as never:
+            return Outcome(Verdict.DEAD, never.reason)
+        with metrics.MAIL_SECONDS.time():
+            return await self._mailer.send(mail, lambda: self._store.begin_sending(delivery))
+
+    async def _finish(self, delivery: Delivery, outcome: Outcome) -> None:
+        """Publish a failure, then commit the outcome."""
+        if outcome.verdict is not Verdict.SENT:
+            await self._publisher.failed(
+                delivery,
+                outcome.reason,
+                f"smtp.{outcome.verdict}",
+                final=_is_final(outcome.verdict, delivery.kind),
+            )
+        ours = await self._store.settle(delivery, outcome)
+        if ours:
+            metrics.MAILS.labels(kind=delivery.kind, outcome=str(outcome.verdict)).inc()
+        self._log.info(
+            "mail settled" if ours else "mail settled by another",
+            lead_id=str(delivery.lead.lead_id),
+            kind=delivery.kind,
+            outcome=str(outcome.verdict),
+            reason=outcome.reason,
+        )
+
+    async def _release(self, deliveries: list[Delivery]) -> None:
+        """Give back what was certainly not sent; where that fails, the batch will come to it again."""
+        free = [each for each in deliveries if self._is_free(each.key)]
+        try:
+            async with asyncio.timeout(RELEASE_SECONDS):
+                await self._store.release(free)
+        except (Failure, TimeoutError):
+            self._log.warning("reservations not given back", mails=len(free))
+        else:
+            for delivery in free:
+                self._begun.pop(delivery.key, None)
+
+    def _is_free(self, key: Key) -> bool:
+        """Return True for a mail that was not begun, or came to nothing."""
+        task = self._begun.get(key)
+        if task is None:
+            return True
+        return task.done() and (task.exception() is not None or task.result().verdict is Verdict.WORLD)
+
+    def _times_of(self, key: Key) -> int:
+        return self._suspects[key].times if key in self._suspects else 0
+
+    def _is_its_own(self, key: Key, outcome: Outcome) -> bool:
+        """Return True where a fault of the world has come to one mail only, again and again."""
+        if outcome.phase not in (Phase.RCPT, Phase.DATA, Phase.BODY):
+            return False
+        suspicion = self._suspects.setdefault(key, Suspicion(0, self._passed))
+        suspicion.times += 1
+        return suspicion.times >= WORLD_FAULTS_OF_ONE_MAIL and self._passed > suspicion.passed_before
+
+
+def _is_final(verdict: Verdict, kind: Kind) -> bool:
+    """Return False where it is sent again by itself: an unknown alert is, an unknown welcome an admin's."""
+    return verdict is Verdict.DEAD or (verdict is Verdict.UNKNOWN and kind == "welcome")

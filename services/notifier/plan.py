@@ -1,0 +1,192 @@
+"""What to do with a delivery, given its row and the record in hand. Pure: no I/O, no clock."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Final
+from uuid import UUID
+
+from pydantic import ValidationError
+
+from contracts import headers, topics
+from contracts.failures import Kind, failure_event_id
+from contracts.leads import LeadReceived, LeadStatus
+
+Record = Any  # aiokafka's ConsumerRecord, whose package is untyped
+Key = tuple[UUID, Kind]
+
+KINDS: Final[tuple[Kind, ...]] = ("welcome", "admin_alert")
+STAGE: Final = "notifier"
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """One mail of one lead, and the record that asks for it."""
+
+    record: Record
+    lead: LeadReceived
+    kind: Kind
+    retry: bool
+
+    @property
+    def key(self) -> Key:
+        """Name the row in `email_delivery`."""
+        return self.lead.lead_id, self.kind
+
+    @property
+    def record_id(self) -> UUID:
+        """Name the record in hand: the id of its failure, should it have one."""
+        return failure_event_id(
+            self.record.topic, self.record.partition, self.record.offset, STAGE, self.kind
+        )
+
+    @property
+    def queue_id(self) -> UUID | None:
+        """Return the replay-queue row that sent this record for this mail."""
+        if not self.retry or kind_of(self.record) != self.kind:
+            return None
+        try:
+            return UUID(headers.text(self.record.headers, headers.QUEUE_ID) or "")
+        except ValueError:
+            return None
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of `email_delivery` as the database sees it. `lease_seconds` is what is left of the lease."""
+
+    state: str
+    owner: UUID | None
+    lease_seconds: float
+    settled_by: UUID | None
+
+
+class Step(StrEnum):
+    """What is done with a delivery whose row was there before."""
+
+    SKIP = "skip"
+    RESOLVE = "resolve"  # done before: only its replay is over
+    WAIT = "wait"  # another process has it in hand
+    TAKE = "take"  # reserve it for us and send
+    RESUME = "resume"  # we have it in hand already
+    GIVE_UP = "give_up"  # its process ended after the body may have been written: unknown
+    SUPPRESS = "suppress"
+
+
+@dataclass
+class Reading:
+    """A batch, decoded. A retry asks for one kind, any other record for both."""
+
+    leads: list[tuple[Record, LeadReceived]] = field(default_factory=list)
+    undecodable: list[Record] = field(default_factory=list)
+
+    def by_lead(self) -> dict[UUID, list[tuple[Record, LeadReceived]]]:
+        """Return the records of each lead in their order, the leads in the order of their ids."""
+        found = dict[UUID, list[tuple[Record, LeadReceived]]]()
+        for record, lead in self.leads:
+            found.setdefault(lead.lead_id, []).append((record, lead))
+        return dict(sorted(found.items()))
+
+
+def read(records: Sequence[Record]) -> Reading:
+    """Decode every record; what cannot be decoded is the persister's to dead-letter, ours to count."""
+    reading = Reading()
+    for record in records:
+        try:
+            reading.leads.append((record, LeadReceived.model_validate_json(record.value or b"")))
+        except ValidationError:
+            reading.undecodable.append(record)
+    return reading
+
+
+def kind_of(record: Record) -> Kind | None:
+    """Return the one kind that a record of our retry topic asks for."""
+    if record.topic.endswith(topics.RETRY_NOTIFIER.name):
+        name = headers.text(record.headers, headers.KIND)
+        for kind in KINDS:
+            if kind == name:
+                return kind
+    return None
+
+
+def deliveries(record: Record, lead: LeadReceived, *, first: bool) -> list[Delivery]:
+    """Return the mails that a record asks for; a lead's first record asks for both, whatever it is."""
+    kind = kind_of(record)
+    kinds = KINDS if first or kind is None else (kind,)
+    return [Delivery(record, lead, each, kind is not None) for each in kinds]
+
+
+def barred(delivery: Delivery, status: str | None, welcomes: Collection[UUID], limit: int) -> str | None:
+    """Return why this mail must not be sent, if so.
+
+    The stored status goes before the record: an admin may have found that it is no spam. `welcomes` are
+    the leads of the last day whose welcome went to this address.
+    """
+    if status is None:
+        status = LeadStatus.SPAM if delivery.lead.spam_reasons else LeadStatus.RECEIVED
+    if status in (LeadStatus.SPAM, LeadStatus.ERASED):
+        return str(status)
+    if delivery.kind == "welcome" and len(set(welcomes) - {delivery.lead.lead_id}) >= limit:
+        return "too many welcomes to this address"
+    return None
+
+
+def decide(delivery: Delivery, row: Row, reason: str | None, owner: UUID, in_hand: Collection[Key]) -> Step:
+    """Decide on a delivery whose row was there before. `reason` is why it is barred, if it is."""
+    mine = row.owner == owner
+    if row.state in ("reserved", "sending"):
+        if mine and delivery.key in in_hand:
+            return Step.RESUME
+        if row.lease_seconds > 0 and not (mine and row.state == "reserved"):
+            return Step.WAIT
+        if row.state == "sending":
+            return Step.GIVE_UP
+    elif not delivery.retry or row.settled_by == delivery.record_id:
+        return Step.SKIP
+    elif row.state == "sent":
+        return Step.RESOLVE
+    return Step.SUPPRESS if reason else Step.TAKE
+
+
+@dataclass
+class Arrangement:
+    """What a batch means: the records that are their lead's first, and what is done with each delivery."""
+
+    first: set[int] = field(default_factory=set)  # by identity: `id(record)`
+    new: list[tuple[Delivery, str | None]] = field(default_factory=list)
+    known: list[tuple[Delivery, Row, Step, str | None]] = field(default_factory=list)
+
+
+def arrange(
+    reading: Reading,
+    rows: Mapping[Key, Row],
+    statuses: Mapping[UUID, str],
+    welcomes: dict[str, set[UUID]],
+    *,
+    limit: int,
+    owner: UUID,
+    in_hand: Collection[Key],
+) -> Arrangement:
+    """Decide on every delivery of a batch. A welcome admitted here counts for the next one at once."""
+    made, known = Arrangement(), dict[Key, Delivery]()
+    for lead_id, of_lead in reading.by_lead().items():
+        if not any((lead_id, kind) in rows for kind in KINDS):
+            made.first.add(id(of_lead[0][0]))
+            for delivery in deliveries(*of_lead[0], first=True):
+                to_address = welcomes.setdefault(delivery.lead.email.lower(), set())
+                reason = barred(delivery, statuses.get(lead_id), to_address, limit)
+                if reason is None and delivery.kind == "welcome":
+                    to_address.add(lead_id)
+                made.new.append((delivery, reason))
+            continue
+        for record, lead in of_lead:
+            for delivery in deliveries(record, lead, first=False):
+                # Of several records a retry says most: it may take back what is settled.
+                if delivery.key not in known or delivery.retry:
+                    known[delivery.key] = delivery
+    for delivery in known.values():
+        to_address = welcomes.get(delivery.lead.email.lower(), set())
+        reason = barred(delivery, statuses.get(delivery.lead.lead_id), to_address, limit)
+        row = rows[delivery.key]
+        made.known.append((delivery, row, decide(delivery, row, reason, owner, in_hand), reason))
+    return made

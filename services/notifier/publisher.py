@@ -1,0 +1,51 @@
+"""Hands a mail that was not sent to the replay queue, by the lead's original bytes."""
+
+from datetime import UTC, datetime
+
+from contracts import headers, topics
+from contracts.failures import LeadFailed, Origin, first_origin
+from runtime import metrics
+from runtime.kafka import Publisher
+from services.notifier.plan import STAGE, Delivery
+
+SEND_SECONDS = 5.0
+
+
+class FailurePublisher:
+    """Publishes to `leads.failed.v1` and waits for the acknowledgement. Raises `WorldAway`."""
+
+    def __init__(self, publisher: Publisher, group: str) -> None:
+        self._publisher = publisher
+        self._group = group
+
+    async def failed(self, delivery: Delivery, reason: str, error: str, *, final: bool) -> None:
+        """Publish one failure, named by the record in hand: a repeat is a no-op."""
+        record = delivery.record
+        in_hand = Origin(
+            topic=record.topic,
+            partition=record.partition,
+            offset=record.offset,
+            timestamp_ms=record.timestamp,
+            consumer_group=self._group,
+        )
+        attempts = headers.text(record.headers, headers.RETRY_ATTEMPTS) or ""
+        failed = LeadFailed(
+            event_id=delivery.record_id,
+            occurred_at=datetime.now(UTC),
+            stage=STAGE,
+            kind=delivery.kind,
+            final=final,
+            reason=reason,
+            error=error,
+            origin=first_origin(record.headers, in_hand),
+            queue_id=delivery.queue_id,
+            attempts=int(attempts) if attempts.isdecimal() else 0,
+        )
+        await self._publisher.send(
+            topics.FAILED.name,
+            key=record.key,
+            value=record.value,
+            headers=failed.to_headers(record.headers),
+            seconds=SEND_SECONDS,
+        )
+        metrics.PARKED.labels(final=str(final).lower()).inc()

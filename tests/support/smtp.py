@@ -1,0 +1,209 @@
+"""A real SMTP server on loopback that does as a test tells it: answers, silence or a lost connection, per phase."""
+
+import asyncio
+import email
+import email.policy
+import ssl
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from email.message import EmailMessage
+from typing import Any, Literal
+
+from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
+
+Phase = Literal["connect", "ehlo", "login", "mail", "rcpt", "data", "body"]
+
+HANG = "hang"
+DROP = "drop"
+
+
+@dataclass
+class Received:
+    """One mail that the server took with 250."""
+
+    sender: str
+    recipients: list[str]
+    content: bytes
+
+    @property
+    def message(self) -> EmailMessage:
+        parsed = email.message_from_bytes(self.content, policy=email.policy.default)
+        assert isinstance(parsed, EmailMessage)
+        return parsed
+
+    @property
+    def kind(self) -> str:
+        return str(self.message["Message-ID"]).split("@")[0].rpartition(".")[2]
+
+    def text(self, kind: str = "plain") -> str:
+        """The text or HTML part as a reader sees it."""
+        part = self.message.get_body((kind,))
+        assert part is not None
+        return str(part.get_content())
+
+
+@dataclass
+class SmtpServer:
+    """`script[phase]` holds the next answers: a line such as `451 4.7.1 later`, `HANG` or `DROP`.
+
+    Each is used once, in order; afterwards all is well again. `always[phase]` stays. A key
+    `rcpt:<address>` is for one recipient. `body` is after the final dot: a drop there comes with the
+    mail taken.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 0
+    script: dict[str, list[str]] = field(default_factory=dict)
+    always: dict[str, str] = field(default_factory=dict)
+    mails: list[Received] = field(default_factory=list)
+    lost: list[Received] = field(default_factory=list)  # taken, but the sender never learned it
+    seen: Counter[str] = field(default_factory=Counter)
+    credentials: tuple[str, str] | None = None
+    tls_context: ssl.SSLContext | None = None
+    smtputf8: bool = True
+    on_body: Callable[[], None] | None = None
+    _open: set[asyncio.Transport] = field(default_factory=set)
+    _server: asyncio.Server | None = None
+
+    def then(self, phase: str, *answers: str) -> None:
+        """Answer so the next times in this phase."""
+        self.script.setdefault(phase, []).extend(answers)
+
+    def next(self, phase: str, *, only: str = "") -> str | None:
+        self.seen[phase] += 1
+        for key in (f"{phase}:{only}", phase):
+            if self.script.get(key):
+                return self.script[key].pop(0)
+            if key in self.always:
+                return self.always[key]
+        return None
+
+    async def start(self) -> None:
+        loop = asyncio.get_running_loop()
+        implicit = self.tls_context if self.port == 465 else None
+        self._server = await loop.create_server(
+            lambda: _Protocol(self, loop), self.host, self.port, ssl=implicit
+        )
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    async def stop(self) -> None:
+        """Go away, as a killed server does: open connections are cut."""
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+        for transport in list(self._open):
+            transport.abort()
+        await asyncio.sleep(0)
+
+    def of(self, lead_id: object, kind: str) -> list[Received]:
+        """The mails of one kind that arrived for a lead."""
+        return [m for m in self.mails if f"<{lead_id}.{kind}@" in str(m.message["Message-ID"])]
+
+
+class _Protocol(SMTP):  # type: ignore[misc]
+    """aiosmtpd, with the script asked before each answer."""
+
+    def __init__(self, plan: SmtpServer, loop: asyncio.AbstractEventLoop) -> None:
+        login = plan.credentials is not None
+        super().__init__(
+            self,
+            enable_SMTPUTF8=plan.smtputf8,
+            hostname="scripted.test",
+            tls_context=plan.tls_context,
+            loop=loop,
+            authenticator=self._authenticate if login else None,
+            auth_required=False,
+            auth_require_tls=False,
+        )
+        self.plan = plan
+
+    def connection_made(self, transport: Any) -> None:
+        self.plan._open.add(transport)
+        super().connection_made(transport)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self.plan._open.discard(self.transport)  # type: ignore[arg-type]
+        super().connection_lost(error)
+
+    def _authenticate(
+        self, server: Any, session: Any, envelope: Any, mechanism: str, auth_data: Any
+    ) -> AuthResult:
+        assert isinstance(auth_data, LoginPassword)
+        given = (auth_data.login.decode(), auth_data.password.decode())
+        return AuthResult(success=given == self.plan.credentials, handled=False)
+
+    async def _told(self, phase: str, only: str = "") -> str | None:
+        """Do what the script says here; return the line to answer with, if it says one."""
+        said = self.plan.next(phase, only=only)
+        if said == HANG:
+            await asyncio.Event().wait()
+        if said == DROP:
+            assert self.transport is not None
+            self.transport.abort()
+            await asyncio.sleep(0)
+            raise asyncio.CancelledError
+        return said
+
+    async def push(self, status: Any) -> None:
+        if str(status).startswith("220 scripted") and (said := await self._told("connect")):
+            status = said
+        await super().push(status)
+
+    async def smtp_EHLO(self, hostname: str) -> None:  # noqa: N802 - aiosmtpd's name
+        if said := await self._told("ehlo"):
+            await super().push(said)
+        else:
+            await super().smtp_EHLO(hostname)
+
+    async def smtp_AUTH(self, arg: str) -> None:  # noqa: N802
+        if said := await self._told("login"):
+            await super().push(said)
+        else:
+            await super().smtp_AUTH(arg)
+
+    async def smtp_MAIL(self, arg: str | None) -> None:  # noqa: N802
+        if said := await self._told("mail"):
+            await super().push(said)
+        else:
+            await super().smtp_MAIL(arg)
+
+    async def handle_RCPT(  # noqa: N802
+        self, server: Any, session: Session, envelope: Envelope, address: str, options: list[str]
+    ) -> str:
+        if said := await self._told("rcpt", address):
+            return said
+        envelope.rcpt_tos.append(address)
+        return "250 OK"
+
+    async def smtp_DATA(self, arg: str) -> None:  # noqa: N802
+        if said := await self._told("data"):
+            await super().push(said)
+        else:
+            await super().smtp_DATA(arg)
+
+    async def handle_DATA(self, server: Any, session: Session, envelope: Envelope) -> str:  # noqa: N802
+        assert isinstance(envelope.original_content, bytes)
+        assert envelope.mail_from is not None
+        received = Received(envelope.mail_from, list(envelope.rcpt_tos), envelope.original_content)
+        if self.plan.on_body:
+            self.plan.on_body()
+        self.plan.lost.append(received)
+        if said := await self._told("body"):
+            self.plan.lost.remove(received)
+            return said
+        self.plan.lost.remove(received)
+        self.plan.mails.append(received)
+        return "250 2.0.0 OK"
+
+
+@asynccontextmanager
+async def smtp_server(**options: Any) -> AsyncIterator[SmtpServer]:
+    """Run a scripted server while the block lasts."""
+    server = SmtpServer(**options)
+    await server.start()
+    try:
+        yield server
+    finally:
+        await server.stop()
