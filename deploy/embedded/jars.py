@@ -89,6 +89,7 @@ def classpath(progress: Progress = silent, cache: Path | None = None, lock: Path
     jars = read_lock(lock.read_text())
     missing = [jar for jar in jars if not (folder / jar.file_name).exists()]
     if missing:
+        progress(f"Fetching {len(missing)} jars of Apache Kafka from Maven Central (42 MB in all)")
         _fetch(missing, folder, progress)
     paths = [folder / jar.file_name for jar in jars]
     with ThreadPoolExecutor() as pool:
@@ -117,7 +118,7 @@ def _fetch(jars: list[Jar], folder: Path, progress: Progress) -> None:
         with ThreadPoolExecutor(max_workers=8) as pool:
             for done, _ in enumerate(pool.map(fetch, jars), start=1):
                 if done % 15 == 0 or done == len(jars):
-                    progress(f"Fetched {done} of {len(jars)} jars of Apache Kafka")
+                    progress(f"Fetched {done} of {len(jars)} jars")
 
 
 def _maven(repository: Path) -> MavenContext:

@@ -4,6 +4,7 @@ import asyncio
 import signal
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 #: Every process of a stack carries its data folder under this name, so that what a crash leaves
 #: behind can be told from a stranger's process before it is stopped.
@@ -28,6 +29,8 @@ class Launch:
     command: tuple[str, ...]
     environment: Mapping[str, str] = field(default_factory=dict)
     user: str | None = None
+    folder: Path | None = None
+    """Where it starts, for a user who may not enter the checkout; the checkout by default."""
     stop_signal: signal.Signals = signal.SIGTERM
     stop_timeout_seconds: int = 15
 

@@ -63,7 +63,7 @@ class Part:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                cwd=ROOT,
+                cwd=self.launch.folder or ROOT,
                 env={**os.environ, **self.launch.environment, OWNER_VARIABLE: self._owner},
                 user=self.launch.user,
                 extra_groups=[] if self.launch.user else None,

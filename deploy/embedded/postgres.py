@@ -146,6 +146,7 @@ def prepare(data_dir: Path, port: int, progress: Progress = silent) -> Launch:
             *settings,
         ),
         user=account.pw_name if account else None,
+        folder=base,
         stop_signal=signal.SIGINT,  # fast shutdown; SIGTERM would wait for every client to leave
         stop_timeout_seconds=20,
     )

@@ -82,9 +82,9 @@ def stop(folder: Path, progress: Progress) -> bool:
 @contextmanager
 def _starting(stack: Stack) -> Iterator[None]:
     folder = stack.folder
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # mails and leads are nobody else's business
     for name in ("run", "logs"):
-        (folder / name).mkdir(parents=True, exist_ok=True)
-    (folder / "run").chmod(0o700)
+        (folder / name).mkdir(mode=0o700, exist_ok=True)
     with (folder / "run" / "up.lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

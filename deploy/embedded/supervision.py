@@ -71,7 +71,7 @@ def _program(folder: Path, launch: Launch, *, autostart: bool) -> str:
     return _section(
         f"program:{launch.name}",
         command=shlex.join(launch.command),
-        directory=ROOT,
+        directory=launch.folder or ROOT,
         user=launch.user,
         environment=",".join(f'{name}="{value}"' for name, value in launch.environment.items()) or None,
         autostart=str(autostart).lower(),
