@@ -15,7 +15,7 @@ from typing import Final, Protocol
 from uuid import UUID
 
 from pydantic import TypeAdapter, ValidationError
-from pydantic_core import to_json
+from pydantic_core import from_json, to_json
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from structlog.contextvars import bound_contextvars
@@ -198,6 +198,8 @@ def _read(body: bytes, header_key: str | None) -> tuple[LeadSubmission, str | No
             key = _KEY.validate_python(header_key)
         except ValidationError:
             errors.append(FieldError("Idempotency-Key", "must be 1 to 255 printable ASCII characters"))
+    if b"NaN" in body or b"Infinity" in body:
+        _refuse_nan(body)
     try:
         submission = LeadSubmission.model_validate_json(body)
     except ValidationError as error:
@@ -207,6 +209,15 @@ def _read(body: bytes, header_key: str | None) -> tuple[LeadSubmission, str | No
     if errors:
         raise Refused(problems.invalid(errors))
     return submission, key or submission.request_id
+
+
+def _refuse_nan(body: bytes) -> None:
+    # pydantic reads NaN and Infinity, which are no JSON. Asked only where these letters occur: a
+    # second reading of every body would cost what the first one did.
+    try:
+        from_json(body, allow_inf_nan=False)
+    except ValueError:
+        raise Refused(problems.NOT_JSON) from None
 
 
 def _created(lead_id: UUID, timestamp: str, headers: dict[str, str]) -> Response:

@@ -1,0 +1,98 @@
+"""The gateway's app without Kafka: leads and audit entries land in lists, and the clock is ours."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
+
+from contracts.audit import AuditRecorded
+from contracts.leads import LeadReceived
+from runtime.failures import WorldAway
+from runtime.settings import Kafka
+from services.ingest.app import create_app
+from services.ingest.record import Record
+from services.ingest.routes import Inbound
+from services.ingest.settings import Settings
+
+TOKEN = "a-token-of-a-website-1234567890"
+AUTHORIZED = {"Authorization": f"Bearer {TOKEN}"}
+
+
+def submission(**changes: Any) -> dict[str, Any]:
+    """A good body with the required fields only."""
+    return {"name": "Ada", "email": "ada@example.com", "service": "Web", "message": "Hello"} | changes
+
+
+class FakeLeads:
+    """Takes records, or raises what it was told to."""
+
+    def __init__(self) -> None:
+        self.records: list[Record] = []
+        self.error: Exception | None = None
+
+    async def publish(self, record: Record) -> None:
+        if self.error:
+            raise self.error
+        self.records.append(record)
+
+    def kafka_goes_away(self) -> None:
+        self.error = WorldAway("kafka", "kafka did not acknowledge in time")
+
+    @property
+    def leads(self) -> list[LeadReceived]:
+        return [LeadReceived.model_validate_json(record.value) for record in self.records]
+
+
+class FakeTrail:
+    """Keeps the audit entries."""
+
+    def __init__(self) -> None:
+        self.entries: list[AuditRecorded] = []
+
+    def note(self, entry: AuditRecorded) -> None:
+        self.entries.append(entry)
+
+
+class Gateway:
+    """The app under test, what it published, and its clock."""
+
+    def __init__(self, client: httpx.AsyncClient) -> None:
+        self.client = client
+        self.leads = FakeLeads()
+        self.trail = FakeTrail()
+        self.now = datetime(2024, 1, 3, 10, 30, 45, 123456, tzinfo=UTC)
+        self.inbound: Inbound | None = None
+
+    def monotonic(self) -> float:
+        return self.now.timestamp()
+
+    def passes(self, seconds: float) -> None:
+        self.now += timedelta(seconds=seconds)
+
+    async def post(self, body: Any = None, **headers: str) -> httpx.Response:
+        """POST a body as JSON with our token; header names with underscores for dashes."""
+        return await self.client.post(
+            "/inbound/leads",
+            json=submission() if body is None else body,
+            headers=AUTHORIZED | {name.replace("_", "-"): value for name, value in headers.items()},
+        )
+
+    async def post_raw(self, content: Any, headers: dict[str, str] | None = None) -> httpx.Response:
+        """POST bytes with our token, as application/json unless said otherwise."""
+        named = {"Content-Type": "application/json"} if headers is None else headers
+        return await self.client.post("/inbound/leads", content=content, headers=AUTHORIZED | named)
+
+
+@asynccontextmanager
+async def gateway(**fields: Any) -> AsyncIterator[Gateway]:
+    """Build an app with these settings; its lifespan, and with it Kafka, is not entered."""
+    kafka = Kafka(bootstrap_servers="127.0.0.1:1")
+    settings = Settings.model_validate({"kafka": kafka, "site_tokens": f"www:{TOKEN}"} | fields)
+    app = create_app(settings)
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
+        made = Gateway(client)
+        app.state.inbound = Inbound(settings, made.leads, made.trail, lambda: made.now, made.monotonic)
+        yield made

@@ -1,0 +1,107 @@
+"""What looks like spam, and what must not."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from contracts.leads import LeadSubmission
+from services.ingest.spam import Reason, Rules, signs_of_spam, visitor_network
+
+NOW = datetime(2024, 1, 3, 10, 30, tzinfo=UTC)
+RULES = Rules(min_fill_seconds=2, max_links=2)
+
+
+def judge(meta: dict[str, Any] | None = None, **changes: Any) -> list[Reason]:
+    fields = {"name": "Ada", "email": "ada@example.com", "service": "Web", "message": "Hello", "meta": meta}
+    return signs_of_spam(LeadSubmission.model_validate(fields | changes), RULES, NOW)
+
+
+def test_an_ordinary_lead_is_not_spam() -> None:
+    shown = (NOW - timedelta(seconds=30)).isoformat()
+    assert judge({"honeypot": "", "form_rendered_at": shown}, message="See https://example.com") == []
+    assert judge(None) == []
+
+
+@pytest.mark.parametrize("filled", ["x", 1, True, ["a"], {"a": 1}])
+def test_anything_in_the_honeypot_is_spam(filled: Any) -> None:
+    assert judge({"honeypot": filled}) == [Reason.HONEYPOT]
+
+
+@pytest.mark.parametrize("empty", [None, "", "  ", 0, False, [], {}])
+def test_an_empty_honeypot_is_none(empty: Any) -> None:
+    assert judge({"honeypot": empty}) == []
+
+
+@pytest.mark.parametrize(
+    ("seconds_ago", "reasons"),
+    [
+        (2, []),
+        (1.9, [Reason.FILLED_TOO_FAST]),
+        (0, [Reason.FILLED_TOO_FAST]),
+        (-300, [Reason.FILLED_TOO_FAST]),
+        (-301, [Reason.FORM_TIME_IMPLAUSIBLE]),
+        (30 * 24 * 3600, []),
+    ],
+)
+def test_the_time_to_fill_the_form_is_judged_with_room_for_clocks(
+    seconds_ago: float, reasons: list[Reason]
+) -> None:
+    shown = NOW - timedelta(seconds=seconds_ago)
+    assert judge({"form_rendered_at": shown.isoformat()}) == reasons
+    assert judge({"form_rendered_at": int(shown.timestamp() * 1000)}) == reasons
+
+
+@pytest.mark.parametrize("garbage", ["soon", "\x00", [], {}, 1e300, "9" * 400])
+def test_a_time_that_is_none_is_spam(garbage: Any) -> None:
+    assert judge({"form_rendered_at": garbage}) == [Reason.FORM_TIME_IMPLAUSIBLE]
+
+
+@pytest.mark.parametrize("said", [None, "", "2024-01-03T10:29:00", "2024-01-03T18:29:00"])
+def test_no_time_and_a_time_without_a_zone_prove_nothing(said: str | None) -> None:
+    assert judge({"form_rendered_at": said}) == []
+
+
+def test_many_links_or_their_markup_or_one_in_the_name_are_spam() -> None:
+    assert judge(message="http://a http://b") == []
+    assert judge(message="http://a https://b www.c") == [Reason.TOO_MANY_LINKS]
+    assert judge(message="[URL=http://a]b[/URL]") == [Reason.LINK_MARKUP]
+    assert judge(message="<A HREF='http://a'>b</A>") == [Reason.LINK_MARKUP]
+    assert judge(name="Win at www.example.com") == [Reason.LINK_IN_NAME]
+
+
+@pytest.mark.parametrize(
+    ("ip", "counted_by"),
+    [
+        ("192.0.2.1", "192.0.2.1"),
+        (" 192.0.2.1 ", "192.0.2.1"),
+        ("::ffff:192.0.2.1", "192.0.2.1"),
+        ("2001:db8::1", "2001:db8::/64"),
+        ("2001:db8::ffff:1", "2001:db8::/64"),
+        ("::1", "::/64"),
+        ("fe80::1%eth0", "fe80::/64"),
+        ("192.0.2.1, 198.51.100.1", None),
+        ("unknown", None),
+        ("", None),
+        (None, None),
+        (7, None),
+        ({"a": 1}, None),
+    ],
+)
+def test_a_visitor_is_counted_by_what_one_host_owns(ip: Any, counted_by: str | None) -> None:
+    assert visitor_network(ip) == counted_by
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+@given(honeypot=JSON, form_rendered_at=JSON | st.datetimes(timezones=st.timezones()).map(str), ip=JSON)
+def test_no_signal_of_a_bot_breaks_the_judgement(honeypot: Any, form_rendered_at: Any, ip: Any) -> None:
+    judge({"honeypot": honeypot, "form_rendered_at": form_rendered_at, "ip": ip})
+    visitor_network(ip)

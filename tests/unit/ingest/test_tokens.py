@@ -1,0 +1,27 @@
+"""Bearer tokens."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.ingest.tokens import Tokens
+
+TOKENS = Tokens({"first": "www", "second": "shop", "t\u00f6ken": "utf-8"})
+
+
+def test_a_token_names_its_site() -> None:
+    assert [TOKENS.site_of(f"Bearer {token}") for token in ("first", "second", "third")] == [
+        "www",
+        "shop",
+        None,
+    ]
+
+
+def test_a_token_beyond_ascii_is_compared_as_the_bytes_that_were_sent() -> None:
+    as_starlette_decodes = "Bearer t\u00f6ken".encode().decode("latin-1")
+    assert TOKENS.site_of(as_starlette_decodes) == "utf-8"
+
+
+@given(st.text(st.characters(max_codepoint=255)))
+def test_no_header_raises(header: str) -> None:
+    assert TOKENS.site_of(header) is None
+    assert TOKENS.site_of(f"Bearer {header}x") is None
