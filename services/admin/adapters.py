@@ -1,0 +1,19 @@
+"""What this service opened to the outside, in one hand. No logic."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from services.admin.census import Census
+from services.admin.lag import LagReader
+from services.admin.peers import Peers
+from services.admin.store import Store
+
+
+@dataclass(frozen=True)
+class Adapters:
+    """The database, its census, Kafka and the other services."""
+
+    store: Store
+    census: Callable[[], Awaitable[Census]]
+    lag: LagReader
+    peers: Peers

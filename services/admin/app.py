@@ -1,0 +1,58 @@
+"""The admin service's process: settings, pool, readers, and the order in which they open."""
+
+from collections.abc import AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+from functools import partial
+from typing import Final
+
+from fastapi import FastAPI
+
+from runtime import health, logs
+from runtime.postgres import open_pool
+from runtime.tasks import running
+from services.admin import problems, settings
+from services.admin.access import Access
+from services.admin.adapters import Adapters
+from services.admin.census import take_census
+from services.admin.lag import LagReader
+from services.admin.loop import watch
+from services.admin.peers import open_peers
+from services.admin.routes import routes
+from services.admin.store import Store
+
+NAME: Final = "admin"
+
+
+def create_app(given: settings.Settings | None = None) -> FastAPI:
+    """Build the app; nothing connects before its lifespan begins."""
+    told = given or settings.read()
+    logs.configure(NAME, told.log.level)
+    state = health.Health()
+    state.set("database", ok=False, reason="connecting")
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with (
+            open_pool(told.postgres, NAME) as pool,
+            open_peers(told.gateway_urls, told.service_urls) as peers,
+            aclosing(LagReader(told.kafka)) as lag,
+        ):
+            app.state.adapters = adapters = Adapters(Store(pool), partial(take_census, pool), lag, peers)
+            async with running(watch(adapters, state), "watch"):
+                yield
+
+    app = FastAPI(
+        title="FASTCore admin",
+        summary="Looks leads up, shows what is stuck and why, and pushes it on.",
+        lifespan=lifespan,
+        # These two need no token: they hold no data, only what the repository says too, and a browser
+        # cannot send one with the request for a page. Every route that they describe asks for it.
+        docs_url="/admin/docs",
+        openapi_url="/admin/openapi.json",
+        redoc_url=None,
+    )
+    app.state.access = Access(told.actors)
+    problems.install(app)
+    app.include_router(health.routes(state))
+    app.include_router(routes())
+    return app

@@ -1,0 +1,81 @@
+"""The background check: nothing else tells this service that the database is away or the books differ."""
+
+import asyncio
+import contextlib
+import time
+from typing import Final
+
+from contracts import topics
+from runtime import metrics
+from runtime.failures import WorldAway
+from runtime.health import Health
+from runtime.logs import logger
+from services.admin.adapters import Adapters
+from services.admin.census import STATES, Census
+
+CHECK_SECONDS: Final = 15.0
+# While the database is away we look more often, so that readiness comes back soon after it.
+AWAY_SECONDS: Final = 2.0
+# A census of a very large installation takes a while: it may cost the database this share of its time.
+CENSUS_SHARE: Final = 0.05
+
+
+async def watch(adapters: Adapters, health: Health) -> None:
+    """Refresh readiness and the gauges until cancelled."""
+    census_due = 0.0
+    while True:
+        try:
+            await adapters.store.ping()
+        except WorldAway as away:
+            health.set("database", ok=False, reason=away.reason)
+            await asyncio.sleep(AWAY_SECONDS)
+            continue
+        health.set("database", ok=True)
+        started = time.monotonic()
+        if started >= census_due:
+            await _show_census(adapters)
+            census_due = time.monotonic() + (time.monotonic() - started) / CENSUS_SHARE
+        await _show_lag(adapters)
+        await asyncio.sleep(CHECK_SECONDS)
+
+
+async def _show_census(adapters: Adapters) -> None:
+    try:
+        census = await adapters.census()
+    except WorldAway as away:
+        logger("census").warning("not counted", reason=away.reason)
+        return
+    show(census)
+    for identity in census.books.identities:
+        if not identity.balanced:
+            logger("ledger").error(
+                "the books do not balance",
+                stage=identity.stage,
+                identity=identity.name,
+                difference=identity.difference,
+            )
+
+
+def show(census: Census) -> None:
+    """Put a census into the gauges."""
+    for stage in census.stages:
+        for state in STATES:
+            metrics.QUEUE_ROWS.labels(stage=stage.stage, state=state).set(getattr(stage, state))
+        metrics.QUEUE_OLDEST.labels(stage=stage.stage).set(stage.oldest_open_age_seconds or 0)
+    for identity in census.books.identities:
+        metrics.LEDGER_DRIFT.labels(stage=identity.stage, identity=identity.name).set(identity.difference)
+    for totals in census.books.stages:
+        metrics.LEDGER_MISSING.labels(stage=totals.stage).set(totals.missing)
+
+
+async def _show_lag(adapters: Adapters) -> None:
+    try:
+        found = await adapters.lag.read()
+    except WorldAway:
+        # Absent, not 0: nobody knows.
+        for group in topics.GROUPS.values():
+            with contextlib.suppress(KeyError):
+                metrics.GROUP_LAG.remove(group)
+        return
+    for group, lags in found.items():
+        metrics.GROUP_LAG.labels(group=group).set(sum(lags.values()))

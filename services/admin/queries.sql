@@ -1,0 +1,169 @@
+-- The admin service's queries. Lists are planned for the values in hand (plan_for_these_values!): with a
+-- generic plan "no filter or this one" would walk the whole table.
+
+-- name: plan_for_these_values!
+-- Filters are optional; the planner must see which are given.
+SET LOCAL plan_cache_mode = force_custom_plan;
+
+-- name: ping$
+-- Does the database answer?
+SELECT 1;
+
+-- name: list_leads
+-- A page of leads, newest first.
+SELECT id, request_id, site, email, name, phone, company, service, status, assignee, created_at_utc
+FROM lead_inbox
+WHERE (:status::text IS NULL OR status = :status)
+  AND (:service::text IS NULL OR service = :service)
+  AND (:since::timestamptz IS NULL OR created_at_utc >= :since)
+  AND (:until::timestamptz IS NULL OR created_at_utc < :until)
+  AND (:words::text IS NULL OR lead_words(email, name, company) @@ to_tsquery('simple', :words))
+  AND (:after_at::timestamptz IS NULL OR (created_at_utc, id) < (:after_at, :after_id::uuid))
+ORDER BY created_at_utc DESC, id DESC
+LIMIT :limit::bigint OFFSET :offset::bigint;
+
+-- name: count_leads$
+-- How many leads match, counted up to a bound.
+SELECT count(*) FROM (
+    SELECT 1 FROM lead_inbox
+    WHERE (:status::text IS NULL OR status = :status)
+      AND (:service::text IS NULL OR service = :service)
+      AND (:since::timestamptz IS NULL OR created_at_utc >= :since)
+      AND (:until::timestamptz IS NULL OR created_at_utc < :until)
+      AND (:words::text IS NULL OR lead_words(email, name, company) @@ to_tsquery('simple', :words))
+    LIMIT :bound::bigint
+) AS matching;
+
+-- name: estimate_leads$
+-- How many leads match, as the planner's statistics have it.
+EXPLAIN (FORMAT JSON)
+SELECT 1 FROM lead_inbox
+WHERE (:status::text IS NULL OR status = :status)
+  AND (:service::text IS NULL OR service = :service)
+  AND (:since::timestamptz IS NULL OR created_at_utc >= :since)
+  AND (:until::timestamptz IS NULL OR created_at_utc < :until)
+  AND (:words::text IS NULL OR lead_words(email, name, company) @@ to_tsquery('simple', :words));
+
+-- name: get_lead^
+-- One lead.
+SELECT * FROM lead_inbox WHERE id = :id;
+
+-- name: lock_lead^
+-- One lead, kept from others until this transaction ends.
+SELECT * FROM lead_inbox WHERE id = :id FOR UPDATE;
+
+-- name: list_emails
+-- The mails of a lead.
+SELECT * FROM email_delivery WHERE lead_id = :id ORDER BY kind DESC;
+
+-- name: list_lead_queue
+-- A lead's rows in the replay queue.
+SELECT id, stage, kind, lead_id, state, final, reason, error, attempts, next_attempt_at, requested_at,
+       requested_by, last_sent_at, origin_topic, origin_partition, origin_offset, made_by, first_failed_at,
+       last_failed_at
+FROM replay_queue WHERE lead_id = :id ORDER BY first_failed_at, id;
+
+-- name: list_timeline
+-- What happened to a lead, in order. A lead has a handful of entries; the bound is for a lead gone wild.
+SELECT id, event, actor, status_code, details_json, lead_id, request_id, created_at_utc
+FROM audit_log WHERE lead_id = :id ORDER BY created_at_utc, id LIMIT 1000;
+
+-- name: set_status^
+-- Change a lead's status.
+UPDATE lead_inbox SET status = :status, updated_at = now() WHERE id = :id RETURNING *;
+
+-- name: delivery_state$
+-- The state of one mail; null where the notifier has not seen the lead yet.
+SELECT state FROM email_delivery WHERE lead_id = :id AND kind = :kind;
+
+-- name: request_mails
+-- Have the notifier take these mails again, now. A row that is there is taken back to waiting with three
+-- new retries; who made it stays, for the books count rows by their maker. What was sent stays sent.
+INSERT INTO replay_queue (id, stage, kind, lead_id, state, reason, error, attempts, next_attempt_at,
+                          requested_at, requested_by, origin_topic, origin_partition, origin_offset,
+                          origin_timestamp, origin_group, record_key, payload, headers, made_by,
+                          first_failed_at, last_failed_at)
+SELECT gen_random_uuid(), 'notifier', kind, :lead_id, 'waiting', :reason, 'AdminRequest', 0, now(),
+       now(), :actor, 'admin', -1, -1,
+       now(), 'admin', convert_to(:lead_id::uuid::text, 'UTF8'), :payload::bytea, :headers::jsonb, 'admin',
+       now(), now()
+FROM unnest(:kinds::text[]) AS wanted (kind)
+WHERE NOT EXISTS (SELECT 1 FROM email_delivery AS mail
+                  WHERE mail.lead_id = :lead_id AND mail.kind = wanted.kind AND mail.state = 'sent')
+ON CONFLICT (stage, lead_id, kind) WHERE lead_id IS NOT NULL AND NOT by_origin DO UPDATE
+SET state = 'waiting', final = false, attempts = 0, next_attempt_at = now(), requested_at = now(),
+    requested_by = excluded.requested_by, record_key = excluded.record_key, payload = excluded.payload,
+    headers = excluded.headers, updated_at = now()
+RETURNING id, kind;
+
+-- name: add_audit_entry!
+-- Write one entry in the transaction of what it tells.
+INSERT INTO audit_log (event_id, event, actor, details_json, lead_id, request_id)
+VALUES (gen_random_uuid(), :event, :actor, :details, :lead_id::uuid, :request_id::text);
+
+-- name: list_audit
+-- A page of the audit log, newest first.
+SELECT id, event, actor, status_code, details_json, lead_id, request_id, created_at_utc
+FROM audit_log
+WHERE (:event::text IS NULL OR event = :event)
+  AND (:lead_id::uuid IS NULL OR lead_id = :lead_id)
+  AND (:request_id::text IS NULL OR request_id = :request_id)
+  AND (:actor::text IS NULL OR actor = :actor)
+  AND (:since::timestamptz IS NULL OR created_at_utc >= :since)
+  AND (:until::timestamptz IS NULL OR created_at_utc < :until)
+  AND (:after_at::timestamptz IS NULL OR (created_at_utc, id) < (:after_at, :after_id::bigint))
+ORDER BY created_at_utc DESC, id DESC
+LIMIT :limit::bigint;
+
+-- name: list_queue
+-- A page of the replay queue, the last failure first.
+SELECT id, stage, kind, lead_id, state, final, reason, error, attempts, next_attempt_at, requested_at,
+       requested_by, last_sent_at, origin_topic, origin_partition, origin_offset, made_by, first_failed_at,
+       last_failed_at
+FROM replay_queue
+WHERE (:stage::text IS NULL OR stage = :stage)
+  AND (:kind::text IS NULL OR kind = :kind)
+  AND (:state::text IS NULL OR state = :state)
+  AND (:reason::text IS NULL OR reason = :reason)
+  AND (:lead_id::uuid IS NULL OR lead_id = :lead_id)
+  AND (:after_at::timestamptz IS NULL OR (last_failed_at, id) < (:after_at, :after_id::uuid))
+ORDER BY last_failed_at DESC, id DESC
+LIMIT :limit::bigint;
+
+-- name: request_waiting$
+-- Everything that waits is wanted now; a flusher takes it within its poll.
+WITH wanted AS (
+    UPDATE replay_queue SET requested_at = now(), requested_by = :actor, updated_at = now()
+    WHERE state = 'waiting' RETURNING 1
+)
+SELECT count(*) FROM wanted;
+
+-- name: archive_waiting
+-- What waits is archived, payload and all, so that it can be replayed later; an audit entry for each row.
+WITH archived AS (
+    UPDATE replay_queue
+    SET state = 'archived', next_attempt_at = NULL, requested_at = NULL, updated_at = now()
+    WHERE state = 'waiting' AND (:stage::text IS NULL OR stage = :stage)
+    RETURNING id, stage, kind, lead_id, reason
+), told AS (
+    INSERT INTO audit_log (event_id, event, actor, details_json, lead_id)
+    SELECT gen_random_uuid(), 'lead.archived', :actor,
+           jsonb_build_object('queue_id', id, 'stage', stage, 'kind', kind, 'reason', reason), lead_id
+    FROM archived
+)
+SELECT stage, count(*) AS rows FROM archived GROUP BY stage ORDER BY stage;
+
+-- name: list_jobs
+-- The scheduled jobs; overdue a minute after their time, for a run may take a while to begin.
+SELECT name, schedule, runs, last_started_at, last_finished_at, last_outcome, last_duration_ms, last_details,
+       next_run_at, coalesce(next_run_at < now() - interval '1 minute', false) AS overdue
+FROM scheduled_job ORDER BY name;
+
+-- name: lock_stage^
+-- A stage's breaker, kept from others until this transaction ends.
+SELECT paused FROM stage_control WHERE stage = :stage FOR UPDATE;
+
+-- name: resume_stage!
+-- Close a stage's breaker.
+UPDATE stage_control SET paused = false, reason = NULL, changed_at = now(), changed_by = :actor
+WHERE stage = :stage;

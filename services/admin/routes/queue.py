@@ -1,0 +1,82 @@
+"""The replay queue: what is stuck and why, push it on, or set it aside."""
+
+import asyncio
+from datetime import UTC, datetime
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+
+from contracts import topics
+from contracts.failures import Stage
+from runtime.failures import WorldAway
+from services.admin.adapters import Adapters
+from services.admin.answers import Cleared, Flushed, GroupLag, QueuePage, QueueStats, Resumed
+from services.admin.census import Census
+from services.admin.filters import QueueFilter, StageFilter
+from services.admin.lag import LagReader
+from services.admin.routes.given import Actor, Given
+
+router = APIRouter(tags=["queue"])
+
+
+@router.get("/queue/stats", summary="What is stuck, how far behind, and whether the books balance")
+async def queue_stats(given: Given) -> QueueStats:
+    """Show every part that answers; what does not is null, never 0."""
+    census, groups, gateways = await asyncio.gather(
+        _census(given), _groups(given.lag), given.peers.ask_gateways()
+    )
+    flusher = next(group for group in groups if group.group == topics.GROUPS["flusher"])
+    return QueueStats(
+        at=census.at if census else None,
+        stages=census.stages if census else None,
+        books=census.books if census else None,
+        read_at=datetime.now(UTC),
+        groups=groups,
+        failed_not_taken=flusher.topics[topics.FAILED.name] if flusher.topics else None,
+        gateways=gateways,
+    )
+
+
+@router.get("/queue/items", summary="The rows of the replay queue")
+async def list_items(asked: Annotated[QueueFilter, Query()], given: Given) -> QueuePage:
+    """Filter and page, the last failure first."""
+    return await given.store.list_queue(asked)
+
+
+@router.post("/queue/flush", status_code=202, summary="Replay everything that waits, now")
+async def flush(given: Given, actor: Actor) -> Flushed:
+    """Make every waiting row due. A flusher takes it within seconds; no retry is burned."""
+    count = await given.store.flush(actor)
+    return Flushed(requested=count, message=f"{count} waiting rows are due now.")
+
+
+@router.delete("/queue/clear", summary="Archive everything that waits")
+async def clear(asked: Annotated[StageFilter, Query()], given: Given, actor: Actor) -> Cleared:
+    """Set what waits aside, of one stage or of all. Nothing is destroyed: it can be replayed later."""
+    stages = await given.store.clear(asked.stage, actor)
+    count = sum(stages.values())
+    return Cleared(archived=count, stages=stages, message=f"{count} waiting rows are archived.")
+
+
+@router.post("/stages/{stage}/resume", summary="Close a stage's breaker")
+async def resume(stage: Stage, given: Given, actor: Actor) -> Resumed:
+    """Let a stage go on that paused itself because too much of it died."""
+    was_paused = await given.store.resume(stage, actor)
+    said = f"The {stage} goes on." if was_paused else f"The {stage} was not paused."
+    return Resumed(stage=stage, was_paused=was_paused, paused=False, message=said)
+
+
+async def _census(given: Adapters) -> Census | None:
+    try:
+        return await given.census()
+    except WorldAway:
+        return None
+
+
+async def _groups(lag: LagReader) -> list[GroupLag]:
+    names = topics.GROUPS.values()
+    try:
+        found = await lag.read()
+    except WorldAway as away:
+        return [GroupLag(group=name, lag=None, topics=None, reason=away.reason) for name in names]
+    return [GroupLag(group=name, lag=sum(found[name].values()), topics=found[name]) for name in names]

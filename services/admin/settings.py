@@ -1,0 +1,70 @@
+"""What the admin service can be told. Sections that every service has come from runtime."""
+
+from typing import Annotated, Final
+
+from pydantic import BeforeValidator, Field
+from pydantic_settings import BaseSettings, NoDecode
+
+from runtime.settings import (
+    Debug,
+    Kafka,
+    Log,
+    Postgres,
+    TokenList,
+    load,
+    named_tokens,
+    refuse_weak_tokens,
+    section,
+)
+
+DEFAULT_ACTOR: Final = "admin"
+
+
+def _split(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    return tuple(part.strip().rstrip("/") for part in value.split(",") if part.strip())
+
+
+def _split_named(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    pairs = [part.partition("=") for part in value.split(",") if part.strip()]
+    if not all(name.strip() and url.strip() for name, _, url in pairs):
+        msg = "must be name=url, separated by commas"
+        raise ValueError(msg)
+    return {name.strip(): url.strip().rstrip("/") for name, _, url in pairs}
+
+
+Url = Annotated[str, Field(pattern=r"^https?://[^/?#\s]+")]
+
+
+class Settings(BaseSettings):
+    """The admin service's settings, read from the environment and `.env`."""
+
+    model_config = section("FASTCORE_ADMIN_")
+    debug: Debug = Field(default_factory=Debug)
+    kafka: Kafka = Field(default_factory=Kafka)
+    postgres: Postgres = Field(default_factory=Postgres)
+    log: Log = Field(default_factory=Log)
+    # Who may use the admin API: `[name:]token,...`. The name is the actor in the audit log.
+    token: TokenList = Field(repr=False)
+    # The gateways whose spools we show, as URLs; a name stands for all its addresses.
+    gateway_urls: Annotated[tuple[Url, ...], NoDecode, BeforeValidator(_split)] = ()
+    # The services whose readiness we show: `name=url,...`.
+    service_urls: Annotated[dict[str, Url], NoDecode, BeforeValidator(_split_named)] = Field(
+        default_factory=dict
+    )
+
+    @property
+    def actors(self) -> dict[str, str]:
+        """Return token -> actor."""
+        return named_tokens(self.token, DEFAULT_ACTOR)
+
+
+def read() -> Settings:
+    """Read the settings, or exit with one line; weak tokens are for `DEBUG=true` only."""
+    settings = load(Settings)
+    if not settings.debug.on:
+        refuse_weak_tokens("FASTCORE_ADMIN_TOKEN", list(settings.actors))
+    return settings

@@ -1,0 +1,202 @@
+"""The admin service's one adapter to PostgreSQL: reads what it shows, writes what admins decide.
+
+Raises `WorldAway`, and `Unknown` and `Refused` from the decisions that it asks within a transaction.
+"""
+
+import json
+from pathlib import Path
+from typing import Any, Final
+from uuid import UUID, uuid4
+
+from contracts.audit import AuditEvent
+from contracts.failures import Kind
+from contracts.leads import LeadStatus
+from runtime.postgres import Connection, Pool, load_queries, snapshot, transaction
+from services.admin import answers
+from services.admin.filters import AuditFilter, LeadFilter, QueueFilter
+from services.admin.paging import Place, cut
+from services.admin.status import Unknown, as_received, judge_change, judge_resend, mails_owed
+
+SQL: Any = load_queries(Path(__file__).with_name("queries.sql"))
+# Counting so many matches takes a few milliseconds; beyond, the planner's estimate is told as one.
+COUNT_EXACTLY_UP_TO: Final = 10_000
+
+
+class Store:
+    """Everything that the admin routes ask of the database."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    async def ping(self) -> None:
+        """Return where the database answers."""
+        async with snapshot(self._pool) as connection:
+            await SQL.ping(connection)
+
+    async def list_leads(self, asked: LeadFilter) -> answers.LeadPage:
+        """Return a page of leads and how many match."""
+        wanted = asked.selection()
+        async with snapshot(self._pool) as connection:
+            await SQL.plan_for_these_values(connection)
+            rows = SQL.list_leads(
+                connection, **wanted, **asked.after(), limit=asked.limit + 1, offset=asked.offset
+            )
+            leads = [answers.LeadSummary.model_validate(dict(row)) async for row in rows]
+            total = await SQL.count_leads(connection, **wanted, bound=COUNT_EXACTLY_UP_TO + 1)
+            many = total > COUNT_EXACTLY_UP_TO
+            if many:
+                plan = json.loads(await SQL.estimate_leads(connection, **wanted))
+                total = max(total, plan[0]["Plan"]["Plan Rows"])
+        page, following = cut(leads, asked.limit, lambda lead: Place(lead.created_at_utc, lead.id))
+        return answers.LeadPage(
+            leads=page,
+            total=total,
+            total_is_estimate=many,
+            limit=asked.limit,
+            offset=asked.offset,
+            next_cursor=following,
+        )
+
+    async def get_lead(self, lead_id: UUID) -> answers.LeadDetail:
+        """Return a lead, its mails, its queue rows and its timeline, as of one moment."""
+        async with snapshot(self._pool) as connection:
+            lead = await SQL.get_lead(connection, id=lead_id)
+            queue = [row async for row in SQL.list_lead_queue(connection, id=lead_id)]
+            # Accepted, but not stored: the persister's row is where it is now.
+            if lead is None and not any(row["stage"] == "persister" for row in queue):
+                raise Unknown("There is no lead with this id.")
+            emails = [row async for row in SQL.list_emails(connection, id=lead_id)]
+            timeline = [row async for row in SQL.list_timeline(connection, id=lead_id)]
+        return answers.LeadDetail(
+            lead=answers.Lead.model_validate(dict(lead)) if lead else None,
+            emails=[answers.Email.model_validate(dict(row)) for row in emails],
+            queue=[answers.QueueItem.model_validate(dict(row)) for row in queue],
+            timeline=[answers.AuditEntry.model_validate(dict(row)) for row in timeline],
+        )
+
+    async def change_status(
+        self, lead_id: UUID, new: LeadStatus, expected: LeadStatus | None, actor: str
+    ) -> answers.StatusChanged:
+        """Set a lead's status, with its audit entry and the mails that it makes due."""
+        async with transaction(self._pool) as connection:
+            row = await _lock_lead(connection, lead_id)
+            current = LeadStatus(row["status"])
+            changed = judge_change(current, new, expected)
+            requested: list[str] = []
+            if changed:
+                if owed := mails_owed(current, new):
+                    rows = await _request_mails(connection, row, owed, actor, "released from spam")
+                    requested = sorted(mail["kind"] for mail in rows)
+                row = await SQL.set_status(connection, id=lead_id, status=new)
+                details = {"from": current, "to": new, "mails_requested": requested}
+                await _tell(connection, AuditEvent.LEAD_STATUS_CHANGED, actor, details, lead=row)
+        said = f"The status was {current} and is {new}." if changed else f"The status was {new} already."
+        if requested:
+            said += " Its mails are sent now."
+        return answers.StatusChanged(
+            lead=answers.Lead.model_validate(dict(row)),
+            previous_status=current,
+            changed=changed,
+            mails_requested=requested,
+            message=said,
+        )
+
+    async def resend(self, lead_id: UUID, kind: Kind, actor: str) -> answers.Resent:
+        """Have the notifier try one mail again, now."""
+        async with transaction(self._pool) as connection:
+            row = await _lock_lead(connection, lead_id)
+            delivery = await SQL.delivery_state(connection, id=lead_id, kind=kind)
+            judge_resend(LeadStatus(row["status"]), kind, delivery)
+            (queued,) = await _request_mails(connection, row, (kind,), actor, "requested by an admin")
+            details = {"queue_id": str(queued["id"]), "stage": "notifier", "kind": kind, "was": delivery}
+            await _tell(connection, AuditEvent.LEAD_REPLAYED, actor, details, lead=row)
+        return answers.Resent(
+            lead_id=lead_id,
+            kind=kind,
+            queue_id=queued["id"],
+            message="The mail is tried again within seconds; see the lead's emails for the outcome.",
+        )
+
+    async def list_queue(self, asked: QueueFilter) -> answers.QueuePage:
+        """Return a page of the replay queue."""
+        async with snapshot(self._pool) as connection:
+            await SQL.plan_for_these_values(connection)
+            rows = SQL.list_queue(connection, **asked.selection(), limit=asked.limit + 1)
+            items = [answers.QueueItem.model_validate(dict(row)) async for row in rows]
+        page, following = cut(items, asked.limit, lambda item: Place(item.last_failed_at, item.id))
+        return answers.QueuePage(items=page, limit=asked.limit, next_cursor=following)
+
+    async def list_audit(self, asked: AuditFilter) -> answers.AuditPage:
+        """Return a page of the audit log."""
+        async with snapshot(self._pool) as connection:
+            await SQL.plan_for_these_values(connection)
+            rows = SQL.list_audit(connection, **asked.selection(), limit=asked.limit + 1)
+            entries = [answers.AuditEntry.model_validate(dict(row)) async for row in rows]
+        page, following = cut(entries, asked.limit, lambda entry: Place(entry.created_at_utc, entry.id))
+        return answers.AuditPage(entries=page, limit=asked.limit, next_cursor=following)
+
+    async def flush(self, actor: str) -> int:
+        """Make everything that waits due now, and return how many rows that is."""
+        async with transaction(self._pool) as connection:
+            count: int = await SQL.request_waiting(connection, actor=actor)
+            await _tell(connection, AuditEvent.QUEUE_FLUSHED, actor, {"count": count})
+        return count
+
+    async def clear(self, stage: str | None, actor: str) -> dict[str, int]:
+        """Archive what waits, and return how many rows by stage."""
+        async with transaction(self._pool) as connection:
+            rows = SQL.archive_waiting(connection, stage=stage, actor=actor)
+            archived = {row["stage"]: row["rows"] async for row in rows}
+            details = {"count": sum(archived.values()), "stages": archived, "asked_for": stage or "all"}
+            await _tell(connection, AuditEvent.QUEUE_CLEARED, actor, details)
+        return archived
+
+    async def list_jobs(self) -> list[answers.Job]:
+        """Return the scheduled jobs."""
+        async with snapshot(self._pool) as connection:
+            return [answers.Job.model_validate(dict(row)) async for row in SQL.list_jobs(connection)]
+
+    async def resume(self, stage: str, actor: str) -> bool:
+        """Close a stage's breaker; return False where it was not open."""
+        async with transaction(self._pool) as connection:
+            known = await SQL.lock_stage(connection, stage=stage)
+            if known is None or not known["paused"]:
+                return False
+            await SQL.resume_stage(connection, stage=stage, actor=actor)
+        return True
+
+
+async def _lock_lead(connection: Connection, lead_id: UUID) -> Any:
+    row = await SQL.lock_lead(connection, id=lead_id)
+    if row is None:
+        raise Unknown("There is no lead with this id.")
+    return row
+
+
+async def _request_mails(
+    connection: Connection, lead: Any, kinds: tuple[Kind, ...], actor: str, reason: str
+) -> list[Any]:
+    received = as_received(lead, uuid4())
+    rows = SQL.request_mails(
+        connection,
+        lead_id=lead["id"],
+        kinds=list(kinds),
+        actor=actor,
+        reason=reason,
+        payload=received.model_dump_json().encode(),
+        headers={"content-type": "application/json"},
+    )
+    return [row async for row in rows]
+
+
+async def _tell(
+    connection: Connection, event: AuditEvent, actor: str, details: dict[str, Any], lead: Any = None
+) -> None:
+    await SQL.add_audit_entry(
+        connection,
+        event=event,
+        actor=actor,
+        details=details,
+        lead_id=lead["id"] if lead else None,
+        request_id=lead["request_id"] if lead else None,
+    )

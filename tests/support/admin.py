@@ -1,0 +1,123 @@
+"""The admin service in this process, on real parts, and rows for it to show."""
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID, uuid4
+
+import asyncpg
+import httpx
+
+from contracts.leads import LeadReceived
+from runtime.settings import Debug, Kafka, Postgres
+from services.admin.app import create_app
+from services.admin.settings import Settings
+from tests.support.factories import lead as make_lead
+
+TOKEN = "ann-token-for-tests-0123456789"
+
+
+@dataclass(frozen=True)
+class Admin:
+    """A client that is logged in as `ann`, and a connection to look behind."""
+
+    client: httpx.AsyncClient
+    db: "asyncpg.Connection[asyncpg.Record]"
+
+    async def ask(self, method: str, path: str, status: int = 200, **params: Any) -> Any:
+        """Call a route and return its JSON; fail on another status."""
+        answer = await self.client.request(method, path, params=params)
+        assert answer.status_code == status, answer.text
+        return answer.json()
+
+    async def get(self, path: str, status: int = 200, **params: Any) -> Any:
+        return await self.ask("GET", path, status, **params)
+
+    async def add_lead(self, status: str = "received", **changes: Any) -> LeadReceived:
+        """Store a lead as the persister does."""
+        made = make_lead(**changes)
+        await add_leads(self.db, [made], status)
+        return made
+
+    async def add_queue_row(self, **changes: Any) -> UUID:
+        """Put a failure into the replay queue as the flusher does."""
+        now = datetime.now(UTC)
+        row: dict[str, Any] = {
+            "id": uuid4(),
+            "stage": "notifier",
+            "kind": "welcome",
+            "lead_id": uuid4(),
+            "state": "waiting",
+            "reason": "smtp 451",
+            "error": "FailedNow",
+            "next_attempt_at": now,
+            "origin_topic": "leads.received.v1",
+            "origin_partition": 0,
+            "origin_offset": 1,
+            "origin_timestamp": now,
+            "origin_group": "fastcore.notifier",
+            "payload": b"{}",
+            "first_failed_at": now,
+            "last_failed_at": now,
+        } | changes
+        columns = ", ".join(row)
+        values = ", ".join(f"${number}" for number in range(1, len(row) + 1))
+        await self.db.execute(f"INSERT INTO replay_queue ({columns}) VALUES ({values})", *row.values())
+        return UUID(str(row["id"]))
+
+    async def add_email(self, lead_id: UUID, kind: str, state: str) -> None:
+        await self.db.execute(
+            "INSERT INTO email_delivery (lead_id, kind, state, message_id) VALUES ($1, $2, $3, 'm')",
+            lead_id,
+            kind,
+            state,
+        )
+
+
+async def add_leads(
+    db: "asyncpg.Connection[asyncpg.Record]", leads: list[LeadReceived], status: str = "received"
+) -> None:
+    await db.executemany(
+        "INSERT INTO lead_inbox (id, request_id, site, email, service, status, name, company, message,"
+        " source, extra, spam_reasons, body_sha256, created_at_utc)"
+        " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
+        [
+            (
+                each.lead_id,
+                each.request_id,
+                each.site,
+                each.email,
+                each.service,
+                status,
+                each.name,
+                each.company,
+                each.message,
+                json.dumps(each.source.model_dump()) if each.source else None,
+                json.dumps(each.extra),
+                list(each.spam_reasons),
+                each.body_sha256,
+                each.occurred_at,
+            )
+            for each in leads
+        ],
+    )
+
+
+@asynccontextmanager
+async def running_admin(postgres: Postgres, kafka: Kafka, **changes: Any) -> AsyncIterator[Admin]:
+    """Run the app with its lifespan, and a client with ann's token."""
+    fields: dict[str, Any] = {"postgres": postgres, "kafka": kafka, "debug": Debug(DEBUG=False)}
+    settings = Settings.model_validate(fields | {"token": f"ann:{TOKEN},bob:bob-{TOKEN}"} | changes)
+    app = create_app(settings)
+    async with app.router.lifespan_context(app):
+        transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+        headers = {"Authorization": f"Bearer {TOKEN}"}
+        async with httpx.AsyncClient(transport=transport, base_url="http://admin", headers=headers) as client:
+            db = await asyncpg.connect(postgres.url.get_secret_value())
+            try:
+                yield Admin(client, db)
+            finally:
+                await db.close()
