@@ -68,3 +68,24 @@ MAILS: Final = Counter("fastcore_mails_total", "Mails settled.", ["kind", "outco
 MAIL_SECONDS: Final = Histogram(
     "fastcore_mail_seconds", "Time of one try.", buckets=(0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 45)
 )
+
+# --- the gateway's spool -------------------------------------------------------------------------
+
+# Leads on this gateway's disk that Kafka has not acknowledged yet. 0 in quiet times.
+SPOOL_LEADS: Final = Gauge("fastcore_spool_leads", "Leads in the spool.")
+# Disk that they take; beyond FASTCORE_INGEST_SPOOL_MAX_BYTES the gateway answers 503.
+SPOOL_BYTES: Final = Gauge("fastcore_spool_bytes", "Disk taken by the spool.")
+# How long the oldest of them has waited; grows as long as Kafka is away.
+SPOOL_OLDEST_AGE: Final = Gauge("fastcore_spool_oldest_age_seconds", "Age of the oldest spooled lead.")
+# Leads that went through the spool, since the start.
+LEADS_SPOOLED: Final = Counter("fastcore_leads_spooled_total", "Leads spooled.")
+# Lines that were not what was written: a disk that lies. The file is kept beside, as .damaged.
+SPOOL_DAMAGED: Final = Counter("fastcore_spool_damaged_total", "Damaged lines in the spool.")
+
+# --- the flusher ---------------------------------------------------------------------------------
+
+# Records sent to a stage again. Cause: automatic (burns a retry), requested (by an admin), overdue
+# (sent an hour ago, and no word since: the stage is away or lost it).
+REPLAYS: Final = Counter("fastcore_replays_sent_total", "Records sent again.", ["stage", "cause"])
+# Rows that became dead: final, or out of retries. Each wants a person.
+DEAD: Final = Counter("fastcore_leads_dead_total", "Leads that a stage gave up on.", ["stage"])

@@ -1,0 +1,170 @@
+"""The spool's files: append-only segments of checked lines. Blocking; no event loop, no Kafka.
+
+A record is one line, `<CRC-32 as 8 hex digits> <JSON>`, between two newlines: a reader passes over a
+torn or flipped line, so it hides neither the leads before it nor those behind it, and a person can
+read the file. A segment is deleted as a whole once all of it is published; a crash in between
+publishes some of it again, which its ids make harmless, and no cursor has to be kept on disk.
+"""
+
+import contextlib
+import fcntl
+import os
+import time
+import zlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Final, Self
+
+from pydantic_core import from_json, to_json
+
+from services.ingest.record import Record
+
+SUFFIX: Final = ".spool"
+DAMAGED: Final = ".damaged"
+_CHECK_BYTES: Final = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Spooled:
+    """A record as it was tried, and when, in seconds since 1970."""
+
+    record: Record
+    at: float
+
+
+def encode(spooled: Spooled) -> bytes:
+    """Return a record as it stands in a segment."""
+    record = spooled.record
+    headers = [(name, value.decode()) for name, value in record.headers]
+    body = to_json(
+        {"at": spooled.at, "key": record.key.decode(), "value": record.value.decode(), "headers": headers}
+    )
+    return b"\n%08x %b\n" % (zlib.crc32(body), body)
+
+
+def decode(data: bytes) -> Iterator[Spooled | None]:
+    """Yield the records of a segment in their order; None for a line that is not what was written."""
+    for line in data.split(b"\n"):
+        if line:
+            yield _read(line)
+
+
+def _read(line: bytes) -> Spooled | None:
+    check, _, body = line.partition(b" ")
+    if len(check) != _CHECK_BYTES or check != b"%08x" % zlib.crc32(body):
+        return None
+    fields = from_json(body)
+    headers = [(name, value.encode()) for name, value in fields["headers"]]
+    return Spooled(Record(fields["key"].encode(), fields["value"].encode(), headers), fields["at"])
+
+
+class Folder:
+    """One worker's segments, held by a lock that dies with the process.
+
+    Raises `OSError` where the disk is full, read-only or failing.
+    """
+
+    def __init__(self, path: Path, lock: IO[bytes]) -> None:
+        self.path = path
+        self._lock = lock
+        self._open: IO[bytes] | None = None  # the segment that is written; the folder itself is 0700
+
+    @classmethod
+    def create(cls, root: Path) -> Self:
+        """Make a folder of our own; others see it only once it is locked."""
+        root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        name = f"{time.time_ns():020d}-{os.getpid()}"
+        hidden = root / f".{name}"
+        hidden.mkdir(mode=0o700)
+        made = cls._claim(hidden)
+        if made is None:
+            raise OSError(f"{hidden} cannot be locked")
+        made.path = hidden.rename(root / name)
+        _sync_folder(root)
+        return made
+
+    @classmethod
+    def adopt(cls, root: Path, own: Path | None) -> list[Self]:
+        """Take over what dead workers left, the oldest first."""
+        with contextlib.suppress(FileNotFoundError):
+            others = sorted(path for path in root.iterdir() if path.is_dir() and path != own)
+            return [folder for path in others if (folder := cls._claim(path))]
+        return []
+
+    @classmethod
+    def _claim(cls, path: Path) -> Self | None:
+        lock = (path / "lock").open("ab")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.close()
+            return None
+        return cls(path, lock)
+
+    def segments(self) -> list[Path]:
+        """Return the segments, the oldest first."""
+        return sorted(self.path.glob(f"*{SUFFIX}"))
+
+    def append(self, records: Iterable[Spooled], segment_max_bytes: int) -> Path:
+        """Write records, return once they are on the disk, and name their segment.
+
+        After a failure the segment is left as it is and never written again: what a failed fsync
+        leaves behind is unknown, and a second one that succeeds would prove nothing.
+        """
+        file = self._open or self._new()
+        path = Path(file.name)
+        try:
+            file.write(b"".join(map(encode, records)))
+            file.flush()
+            os.fdatasync(file.fileno())
+        except OSError:
+            self._open = None
+            with contextlib.suppress(OSError):
+                file.close()
+            raise
+        if file.tell() >= segment_max_bytes:
+            self.seal()
+        return path
+
+    def _new(self) -> IO[bytes]:
+        path = self.path / f"{time.time_ns():020d}{SUFFIX}"
+        file = path.open("xb")
+        try:
+            _sync_folder(self.path)
+        except OSError:
+            file.close()
+            raise
+        self._open = file
+        return file
+
+    def seal(self) -> None:
+        """Write no more to the newest segment, so that it can be published and removed."""
+        if self._open is not None:
+            self._open.close()
+            self._open = None
+
+    def remove(self, segment: Path, *, damaged: bool) -> None:
+        """Forget a published segment; keep one with a damaged line, for a person to look at."""
+        if damaged:
+            segment.rename(segment.with_suffix(DAMAGED))
+        else:
+            segment.unlink()
+
+    def close(self) -> None:
+        """Let go of the lock; take the folder away where it holds nothing any more."""
+        self.seal()
+        with contextlib.suppress(OSError):
+            if not any(path.name != "lock" for path in self.path.iterdir()):
+                (self.path / "lock").unlink()
+                self.path.rmdir()
+        self._lock.close()
+
+
+def _sync_folder(path: Path) -> None:
+    # A new file is on the disk only once its folder is.
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

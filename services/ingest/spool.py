@@ -1,0 +1,188 @@
+"""The gateway's own disk, for the time that Kafka is away: a lead is safe here, and published later.
+
+Overflow, not detour: Kafka first. What is decided about a lead lives elsewhere.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from runtime import metrics
+from runtime.failures import Failure
+from runtime.logs import logger
+from services.ingest.record import Record
+from services.ingest.segments import Folder, Spooled, decode, encode
+
+SEGMENT_MAX_BYTES: Final = 1 << 20
+SEND_AT_ONCE: Final = 100
+# An fsync that takes longer than this is a disk that failed: the client gets its 503.
+KEEP_SECONDS: Final = 5.0
+
+
+class SpoolUnavailable(Failure):
+    """The spool is full or its disk fails: refuse the lead, so that the site keeps it."""
+
+
+@dataclass
+class Segment:
+    """A file of the spool, and how much of it has been published by this process."""
+
+    folder: Folder
+    path: Path
+    leads: int
+    bytes: int
+    oldest_at: float
+    published: int = 0
+
+
+class Spool:
+    """Bounded, fsynced, first in first out. One folder a worker; dead workers' folders are adopted."""
+
+    def __init__(
+        self, root: Path, max_bytes: int, max_leads: int, now: Callable[[], float] = time.time
+    ) -> None:
+        self._root = root
+        self._max_bytes = max_bytes
+        self._max_leads = max_leads
+        self._now = now
+        self._folder: Folder | None = None
+        self._segments: list[Segment] = []
+        self._waiting: list[tuple[Spooled, asyncio.Future[None]]] = []
+        self._wake = asyncio.Event()
+        self._files = asyncio.Lock()  # one thread at a time in the folder
+        self._log = logger("spool")
+        metrics.SPOOL_LEADS.set_function(lambda: self.leads)
+        metrics.SPOOL_BYTES.set_function(lambda: self.bytes)
+        metrics.SPOOL_OLDEST_AGE.set_function(lambda: self.oldest_age_seconds or 0.0)
+
+    @property
+    def leads(self) -> int:
+        """Return how many leads wait here."""
+        return sum(segment.leads - segment.published for segment in self._segments)
+
+    @property
+    def bytes(self) -> int:
+        """Return how much disk they take."""
+        return sum(segment.bytes for segment in self._segments)
+
+    @property
+    def oldest_age_seconds(self) -> float | None:
+        """Return how long the oldest lead has waited, None where none does."""
+        oldest = min((segment.oldest_at for segment in self._segments), default=None)
+        return None if oldest is None else max(0.0, self._now() - oldest)
+
+    async def keep(self, record: Record) -> None:
+        """Return once the record is on the disk. Raises `SpoolUnavailable`."""
+        spooled = Spooled(record, self._now())
+        if self.leads + len(self._waiting) >= self._max_leads or self.bytes >= self._max_bytes:
+            raise SpoolUnavailable("spool is full")
+        done = asyncio.get_running_loop().create_future()
+        self._waiting.append((spooled, done))
+        self._wake.set()
+        try:
+            await asyncio.wait_for(done, KEEP_SECONDS)
+        except TimeoutError as error:
+            raise SpoolUnavailable("spool's disk does not answer") from error
+        metrics.LEADS_SPOOLED.inc()
+
+    async def write(self) -> None:
+        """Write what waits, many records to one fsync, until cancelled."""
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            batch, self._waiting = self._waiting, []
+            batch = [(spooled, done) for spooled, done in batch if not done.done()]
+            if not batch:
+                continue
+            try:
+                async with self._files:
+                    await asyncio.to_thread(self._append, [spooled for spooled, _ in batch])
+            except OSError as error:
+                self._log.error("spool not written", reason=type(error).__name__, errno=error.errno)
+                for _, done in batch:
+                    if not done.done():
+                        done.set_exception(SpoolUnavailable("spool's disk failed"))
+            else:
+                for _, done in batch:
+                    if not done.done():
+                        done.set_result(None)
+
+    def _append(self, records: Sequence[Spooled]) -> None:
+        if self._folder is None:
+            self._folder = Folder.create(self._root)
+        path = self._folder.append(records, SEGMENT_MAX_BYTES)
+        size = sum(len(encode(spooled)) for spooled in records)
+        last = self._segments[-1] if self._segments else None
+        if last and last.path == path:
+            last.leads += len(records)
+            last.bytes += size
+        else:
+            self._segments.append(Segment(self._folder, path, len(records), size, records[0].at))
+
+    async def adopt(self) -> None:
+        """Take over what dead workers left; the oldest goes first."""
+        async with self._files:
+            found = await asyncio.to_thread(self._adopt)
+        if found:
+            self._segments = sorted([*found, *self._segments], key=lambda segment: segment.oldest_at)
+            self._log.warning("adopted a dead worker's spool", leads=sum(s.leads for s in found))
+
+    def _adopt(self) -> list[Segment]:
+        found = []
+        for folder in Folder.adopt(self._root, self._folder.path if self._folder else None):
+            segments = folder.segments()
+            for path in segments:
+                data = path.read_bytes()
+                records = [spooled for spooled in decode(data) if spooled]
+                oldest = records[0].at if records else self._now()
+                found.append(Segment(folder, path, len(records), len(data), oldest))
+            if not segments:
+                folder.close()
+        return found
+
+    async def drain(self, send: Callable[[Record], Awaitable[object]]) -> None:
+        """Publish everything, the oldest first; a file goes once Kafka has acknowledged all of it.
+
+        Raises what `send` raises; what was acknowledged before is not sent again by this process.
+        """
+        while self._segments:
+            segment = self._segments[0]
+            async with self._files:
+                if segment.folder is self._folder:
+                    segment.folder.seal()
+                data = await asyncio.to_thread(segment.path.read_bytes)
+            read = list(decode(data))
+            records = [spooled.record for spooled in read if spooled]
+            while segment.published < len(records):
+                chunk = records[segment.published : segment.published + SEND_AT_ONCE]
+                answers = await asyncio.gather(*map(send, chunk), return_exceptions=True)
+                for answer in answers:
+                    if isinstance(answer, BaseException):
+                        raise answer
+                    segment.published += 1
+            damaged = len(read) - len(records)
+            if damaged:
+                metrics.SPOOL_DAMAGED.inc(damaged)
+                self._log.error("spool had damaged lines, file kept", file=segment.path.name, lines=damaged)
+            await self._remove(segment, damaged=bool(damaged))
+
+    async def _remove(self, segment: Segment, *, damaged: bool) -> None:
+        async with self._files:
+            await asyncio.to_thread(segment.folder.remove, segment.path, damaged=damaged)
+            self._segments.remove(segment)
+            emptied = all(other.folder is not segment.folder for other in self._segments)
+            if emptied and segment.folder is not self._folder:
+                await asyncio.to_thread(segment.folder.close)
+
+    def close(self) -> None:
+        """Let go of the folders; what is in them is adopted by whoever starts next."""
+        folders = {id(segment.folder): segment.folder for segment in self._segments}
+        if self._folder:
+            folders[id(self._folder)] = self._folder
+        for folder in folders.values():
+            with contextlib.suppress(OSError):
+                folder.close()

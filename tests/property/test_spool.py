@@ -1,0 +1,109 @@
+"""The spool over any crash, torn write or flipped bit: what was acknowledged comes back, in order, once."""
+
+import asyncio
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from services.ingest.record import Record
+from services.ingest.segments import Spooled, decode, encode
+from services.ingest.spool import Spool
+
+HEADERS = st.lists(st.tuples(st.text("abc-", min_size=1), st.text().map(str.encode)), max_size=3)
+RECORDS = st.builds(
+    Spooled,
+    st.builds(Record, st.uuids().map(lambda u: str(u).encode()), st.text().map(str.encode), HEADERS),
+    st.floats(0, 1e10),
+)
+
+
+@given(st.lists(RECORDS, max_size=8))
+def test_what_is_written_is_read_back_byte_for_byte_and_in_order(records: list[Spooled]) -> None:
+    assert list(decode(b"".join(map(encode, records)))) == records
+
+
+@given(records=st.lists(RECORDS, min_size=1, max_size=8), data=st.data())
+def test_a_torn_tail_never_hides_the_records_before_it(records: list[Spooled], data: st.DataObject) -> None:
+    lines = [encode(record) for record in records]
+    written = b"".join(lines)
+    cut = data.draw(st.integers(0, len(written)))
+    # A line is whole without its last newline.
+    ends = [sum(map(len, lines[: n + 1])) - 1 for n in range(len(lines))]
+    whole = sum(end <= cut for end in ends)
+    found = [spooled for spooled in decode(written[:cut]) if spooled]
+    assert found == records[:whole]
+
+
+@given(records=st.lists(RECORDS, min_size=1, max_size=8), data=st.data())
+def test_a_flipped_bit_costs_at_most_the_record_it_hit(records: list[Spooled], data: st.DataObject) -> None:
+    written = bytearray(b"".join(map(encode, records)))
+    at = data.draw(st.integers(0, len(written) - 1))
+    written[at] ^= 1 << data.draw(st.integers(0, 7))
+    found = [spooled for spooled in decode(bytes(written)) if spooled]
+    hit, end = 0, 0
+    for number, record in enumerate(records):
+        end += len(encode(record))
+        if at < end:
+            hit = number
+            break
+    others = records[:hit] + records[hit + 1 :]
+    assert [record for record in found if record in others] == others or found == records
+
+
+def spooled_files(root: Path) -> list[Path]:
+    return list(root.glob("*/*.spool"))
+
+
+class Crash(Exception):
+    """The process died here."""
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    rounds=st.lists(st.tuples(st.integers(0, 12), st.integers(0, 40)), min_size=1, max_size=4),
+)
+def test_over_any_crashes_every_kept_record_is_published_and_the_oldest_first(
+    rounds: list[tuple[int, int]],
+) -> None:
+    """Each round is one life of a worker: keep some, publish some, die."""
+    kept: list[bytes] = []
+    published: list[bytes] = []
+
+    async def life(root: Path, keep: int, publish: int) -> None:
+        spool = Spool(root, max_bytes=1 << 20, max_leads=1000)
+        writer = asyncio.create_task(spool.write())
+        await spool.adopt()
+        for _ in range(keep):
+            value = str(len(kept)).encode()
+            await spool.keep(Record(b"k", value, []))
+            kept.append(value)
+        left = publish
+
+        async def send(record: Record) -> None:
+            nonlocal left
+            if left == 0:
+                raise Crash
+            left -= 1
+            published.append(record.value)
+
+        try:
+            await spool.drain(send)
+        except Crash:
+            pass
+        finally:
+            writer.cancel()
+            spool.close()  # lets the lock go, as a death does
+
+    async def lives() -> None:
+        with TemporaryDirectory() as folder:
+            for keep, publish in rounds:
+                await life(Path(folder), keep, publish)
+            await life(Path(folder), 0, 10_000)
+            assert not spooled_files(Path(folder))
+
+    asyncio.run(lives())
+    assert set(published) == set(kept)
+    first_times = list(dict.fromkeys(published))
+    assert first_times == kept
