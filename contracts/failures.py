@@ -5,7 +5,7 @@ what could not be understood; what we know about the failure stands beside it.
 """
 
 from datetime import UTC, datetime
-from typing import Literal, Self
+from typing import Final, Literal, Self
 from uuid import UUID, uuid5
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
@@ -14,6 +14,10 @@ from contracts import headers as h
 
 Stage = Literal["persister", "notifier", "site"]
 Kind = Literal["store", "welcome", "admin_alert", "pull"]
+
+# Reasons that decide what a replay does: a conflict is replayed as a lead of its own.
+CONFLICT: Final = "conflict"
+UNDECODABLE: Final = "undecodable"
 
 _NAMESPACE = UUID("5f0c2c8e-6f6b-5b0e-9a3e-0d6a0f4c7f11")
 

@@ -89,3 +89,11 @@ SPOOL_DAMAGED: Final = Counter("fastcore_spool_damaged_total", "Damaged lines in
 REPLAYS: Final = Counter("fastcore_replays_sent_total", "Records sent again.", ["stage", "cause"])
 # Rows that became dead: final, or out of retries. Each wants a person.
 DEAD: Final = Counter("fastcore_leads_dead_total", "Leads that a stage gave up on.", ["stage"])
+
+# --- the flusher ---------------------------------------------------------------------------------
+
+# Records sent to a stage again. Cause: automatic (burns a retry), requested (by an admin), overdue
+# (sent an hour ago, and no word since: the stage is away or lost it).
+REPLAYS: Final = Counter("fastcore_replays_sent_total", "Records sent again.", ["stage", "cause"])
+# Rows that became dead: final, or out of retries. Each wants a person.
+DEAD: Final = Counter("fastcore_leads_dead_total", "Leads that a stage gave up on.", ["stage"])

@@ -115,12 +115,14 @@ CREATE TABLE replay_queue (
     lead_id          uuid,                   -- null where the record could not be decoded
     -- waiting -> replaying   sent to the stage's retry topic, acknowledged by Kafka
     -- replaying -> waiting   failed again, retries left;  -> dead  none left, or final
+    -- resolved -> waiting    failed anew, with three new retries
     -- any -> resolved        by the stage, in the transaction of its effect
     -- waiting -> archived    cleared by an admin
     -- dead | archived -> waiting   replayed by an admin, with three new retries
     state            text NOT NULL DEFAULT 'waiting',
     final            boolean NOT NULL DEFAULT false,
     by_origin        boolean NOT NULL DEFAULT false,  -- a conflict, or not decodable: named by its origin
+    replay_lead_id   uuid,                   -- a conflict is replayed as a new lead, under this id
     reason           text NOT NULL,
     error            text NOT NULL,
     attempts         integer NOT NULL DEFAULT 0,   -- automatic retries sent, at most 3
