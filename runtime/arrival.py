@@ -1,0 +1,60 @@
+"""A deadline on the arrival of a request's head, which uvicorn has not. Who reads a body bounds it."""
+
+import asyncio
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+
+
+class BoundedArrival(HttpToolsProtocol):
+    """uvicorn's protocol, but a connection whose request does not begin in time is closed.
+
+    Else two thousand clients that send a header line a minute hold two thousand connections for ever.
+    """
+
+    head_timeout_seconds = 10.0
+    _deadline: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Expect the first request."""
+        super().connection_made(transport)
+        self._expect_head()
+
+    def on_message_begin(self) -> None:
+        """Expect the rest of a later request's head; until it begins, the keep-alive timeout counts."""
+        super().on_message_begin()
+        if self._deadline is None:
+            self._expect_head()
+
+    def on_headers_complete(self) -> None:
+        """Stop the clock."""
+        self._stop_expecting()
+        super().on_headers_complete()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Nothing is expected any more."""
+        self._stop_expecting()
+        super().connection_lost(exc)
+
+    def _expect_head(self) -> None:
+        self._deadline = self.loop.call_later(self.head_timeout_seconds, self._give_up)
+
+    def _stop_expecting(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+    def _give_up(self) -> None:
+        # A pipelined head may be late while the answer before it is still on its way. uvicorn's type
+        # does not say that there is no cycle before the first request.
+        cycle: RequestResponseCycle | None = self.cycle
+        if cycle is not None and not cycle.response_complete:
+            self._expect_head()
+        else:
+            self.timeout_keep_alive_handler()
+
+
+def bounded_arrival(seconds: float) -> type[BoundedArrival]:
+    """Return the protocol with this deadline."""
+    attributes: dict[str, Any] = {"head_timeout_seconds": seconds}
+    return type("BoundedArrival", (BoundedArrival,), attributes)
