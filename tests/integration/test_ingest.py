@@ -171,3 +171,29 @@ async def test_ten_megabytes_are_refused_with_an_answer_that_arrives(client: htt
     answer = await client.post("/inbound/leads", content=json.dumps(a_lead(message="x" * 10_000_000)))
     assert answer.status_code == 413
     assert (await client.post("/inbound/leads", json=a_lead())).status_code == 201
+
+
+async def test_two_hundred_idle_and_half_sent_requests_are_dropped_and_leads_go_on(
+    kafka: Kafka, tmp_path: Path
+) -> None:
+    settings = environment(
+        kafka.bootstrap_servers, kafka.topic_prefix, FASTCORE_HTTP_HEAD_TIMEOUT_SECONDS="1"
+    )
+    with processes(tmp_path, settings, "ingest") as started:
+        gateway = started["ingest"]
+        await gateway.ready()
+        slow = [await asyncio.open_connection("127.0.0.1", gateway.port) for _ in range(200)]
+        for _, writer in slow[::2]:
+            writer.write(b"POST /inbound/leads HTTP/1.1\r\nHost: x\r\nX-Slow")
+        async with httpx.AsyncClient(base_url=gateway.url) as client:
+            for _ in range(2):
+                good = await client.post(
+                    "/inbound/leads", json=a_lead(), headers={"Authorization": f"Bearer {TOKEN}"}
+                )
+                assert good.status_code == 201
+            ended = await asyncio.wait_for(asyncio.gather(*(reader.read() for reader, _ in slow)), 5)
+            assert set(ended) == {b""}
+            # A connection that was used keeps its own, longer time.
+            assert (await client.get("/livez")).status_code == 200
+        for _, writer in slow:
+            writer.close()
