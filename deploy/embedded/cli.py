@@ -15,7 +15,7 @@ from deploy.embedded import stack as stacks
 from deploy.embedded.environment import MIGRATION_URL, assemble, embedded_parts, read_given
 from deploy.embedded.launch import EmbeddedError, silent
 from deploy.embedded.settings import Stack, load
-from deploy.embedded.supervision import Supervisor
+from deploy.embedded.supervision import Supervisor, socket_path
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None
@@ -100,6 +100,7 @@ def reset(*, yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask."
     for name in ("kafka", "mails", "logs", "run"):
         shutil.rmtree(stack.folder / name, ignore_errors=True)
     (stack.folder / "passwords.json").unlink(missing_ok=True)
+    shutil.rmtree(socket_path(stack.folder).parent, ignore_errors=True)
     report.say(f"The data in {stack.folder} is gone.")
 
 
