@@ -92,8 +92,7 @@ DEAD: Final = Counter("fastcore_leads_dead_total", "Leads that a stage gave up o
 
 # --- the flusher ---------------------------------------------------------------------------------
 
-# Records sent to a stage again. Cause: automatic (burns a retry), requested (by an admin), overdue
-# (sent an hour ago, and no word since: the stage is away or lost it).
-REPLAYS: Final = Counter("fastcore_replays_sent_total", "Records sent again.", ["stage", "cause"])
-# Rows that became dead: final, or out of retries. Each wants a person.
-DEAD: Final = Counter("fastcore_leads_dead_total", "Leads that a stage gave up on.", ["stage"])
+# Rows sent to their stage again, by the clock or because an admin asked.
+REPLAYS_SENT: Final = Counter("fastcore_replays_sent_total", "Replays sent.", ["stage", "kind"])
+# Leads that a stage gave up on; each is on leads.dead.v1 and waits for a person in the queue.
+LEADS_DEAD: Final = Counter("fastcore_leads_dead_total", "Leads given up on.", ["stage", "kind"])

@@ -1,0 +1,30 @@
+"""What the flusher can be told. Sections that every service has come from runtime."""
+
+from typing import Annotated
+
+from apscheduler.triggers.cron import CronTrigger
+from pydantic import AfterValidator, Field
+from pydantic_settings import BaseSettings
+
+from runtime.settings import Kafka, Log, Postgres, section
+
+
+def _cron(value: str) -> str:
+    try:
+        CronTrigger.from_crontab(value, timezone="UTC")
+    except ValueError as error:
+        raise ValueError("is a cron line of five fields, such as */5 * * * *") from error
+    return value
+
+
+class Settings(BaseSettings):
+    """The flusher's settings, read from the environment and `.env`."""
+
+    model_config = section("FASTCORE_FLUSHER_")
+    kafka: Kafka = Field(default_factory=Kafka)
+    postgres: Postgres = Field(default_factory=Postgres)
+    log: Log = Field(default_factory=Log)
+    cron: Annotated[str, AfterValidator(_cron)] = "*/5 * * * *"
+    """When what is due is sent again: minute, hour, day, month, weekday, in UTC."""
+    poll_seconds: float = Field(default=1.0, gt=0)
+    """How often to look for what an admin wants sent now; it is taken within twice this."""
