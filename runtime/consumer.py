@@ -183,7 +183,18 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
                 if failure is not error:
                     metrics.BUGS.inc()
                     self._log.error("unexpected error, record parked", exc_info=True)
-                await self._handler.park(records[0], failure)
+                await self._park(records[0], failure)
+
+    async def _park(self, record: Record, failure: Failure) -> None:
+        """Park one record; what cannot even be parked is not passed over: the stage pauses for people."""
+        try:
+            await self._handler.park(record, failure)
+        except (WorldAway, SeekBack):
+            raise
+        except Exception as error:
+            self._log.error("record not parked", offset=record.offset, exc_info=True)
+            place = f"{record.topic}/{record.partition} at {record.offset}"
+            raise WorldAway("record", f"a record can be neither handled nor parked: {place}") from error
 
     async def _while_polling(self, work: Coroutine[Any, Any, None]) -> None:
         """Run `work` and keep polling with everything paused, so that the group keeps us."""

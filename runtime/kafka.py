@@ -70,6 +70,8 @@ class Publisher:
         Raises `WorldAway` where the answer did not come in time (the record may still arrive later:
         whoever reads it must bear a repeat), `InvalidForEver` where the broker will never take it.
         """
+        if key is None and value is None:
+            key = b""  # aiokafka asks for one of the two; a null value stays null
         try:
             async with asyncio.timeout(seconds):
                 await self._ready.wait()

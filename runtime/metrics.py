@@ -89,10 +89,3 @@ SPOOL_DAMAGED: Final = Counter("fastcore_spool_damaged_total", "Damaged lines in
 REPLAYS: Final = Counter("fastcore_replays_sent_total", "Records sent again.", ["stage", "cause"])
 # Rows that became dead: final, or out of retries. Each wants a person.
 DEAD: Final = Counter("fastcore_leads_dead_total", "Leads that a stage gave up on.", ["stage"])
-
-# --- the flusher ---------------------------------------------------------------------------------
-
-# Rows sent to their stage again, by the clock or because an admin asked.
-REPLAYS_SENT: Final = Counter("fastcore_replays_sent_total", "Replays sent.", ["stage", "kind"])
-# Leads that a stage gave up on; each is on leads.dead.v1 and waits for a person in the queue.
-LEADS_DEAD: Final = Counter("fastcore_leads_dead_total", "Leads given up on.", ["stage", "kind"])

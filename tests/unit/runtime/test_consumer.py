@@ -15,6 +15,17 @@ from runtime.health import Health
 from runtime.kafka import build_broker
 from runtime.settings import Kafka
 
+
+class Place(int):
+    """A record that is only its place."""
+
+    topic, partition = "t", 0
+
+    @property
+    def offset(self) -> int:
+        return int(self)
+
+
 QUICK = Policy(backoff=Backoff(base_seconds=0.0, cap_seconds=0.0))
 
 
@@ -38,12 +49,12 @@ class Recorder:
         self.parked.append((record, failure.reason))
 
 
-def deliver(handler: Recorder, records: list[int]) -> None:
+def deliver(handler: Recorder, records: Sequence[int]) -> None:
     async def run() -> None:
         broker = build_broker(Kafka(bootstrap_servers="127.0.0.1:1"), "test")
         consumer = Consumer(broker, ["t"], "g", Health(), QUICK)
         consumer._handler = handler
-        await consumer._deliver(records)
+        await consumer._deliver(list(records))
 
     asyncio.run(run())
 
@@ -70,6 +81,15 @@ def test_a_bug_is_tried_three_times_and_then_parked_under_its_type() -> None:
     deliver(handler, [1])
     assert handler.calls == 3
     assert handler.parked == [(1, "bug: ZeroDivisionError")]
+
+
+def test_a_record_that_cannot_even_be_parked_pauses_the_stage_instead_of_being_passed_over() -> None:
+    class Refusing(Recorder):
+        async def park(self, record: Any, failure: Failure) -> None:
+            raise ZeroDivisionError
+
+    with pytest.raises(WorldAway, match="t/0 at 7"):
+        deliver(Refusing({7}, FailedNow("refused")), [Place(7)])
 
 
 def test_a_fault_of_the_world_parks_nothing() -> None:
