@@ -126,6 +126,7 @@ async def test_poison_between_good_leads_is_dead_lettered_byte_for_byte(
         failed = await eventually(
             lambda: records_of(kafka, topics.FAILED.name), until=lambda found: len(found) == 4
         )
+    failed.sort(key=lambda record: headers.text(record.headers, headers.ORIGINAL_OFFSET) or "")
     assert await db.fetchval("SELECT count(*) FROM lead_inbox") == 3
     assert [record.value for record in failed] == [value for value, _ in poison]
     for offset, record in enumerate(failed, start=1):
