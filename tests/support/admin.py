@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 
 import asyncpg
 import httpx
+from fastapi import FastAPI
 
 from contracts.leads import LeadReceived
 from runtime.settings import Debug, Kafka, Postgres
@@ -24,16 +25,17 @@ TOKEN = "ann-token-for-tests-0123456789"
 class Admin:
     """A client that is logged in as `ann`, and a connection to look behind."""
 
+    app: FastAPI
     client: httpx.AsyncClient
     db: "asyncpg.Connection[asyncpg.Record]"
 
-    async def ask(self, method: str, path: str, status: int = 200, **params: Any) -> Any:
+    async def ask(self, method: str, path: str, status: int = 200, /, **params: Any) -> Any:
         """Call a route and return its JSON; fail on another status."""
         answer = await self.client.request(method, path, params=params)
         assert answer.status_code == status, answer.text
         return answer.json()
 
-    async def get(self, path: str, status: int = 200, **params: Any) -> Any:
+    async def get(self, path: str, status: int = 200, /, **params: Any) -> Any:
         return await self.ask("GET", path, status, **params)
 
     async def add_lead(self, status: str = "received", **changes: Any) -> LeadReceived:
@@ -118,6 +120,6 @@ async def running_admin(postgres: Postgres, kafka: Kafka, **changes: Any) -> Asy
         async with httpx.AsyncClient(transport=transport, base_url="http://admin", headers=headers) as client:
             db = await asyncpg.connect(postgres.url.get_secret_value())
             try:
-                yield Admin(client, db)
+                yield Admin(app, client, db)
             finally:
                 await db.close()

@@ -1,0 +1,124 @@
+"""The admin service's SQL on the migrated schema: it prepares, and its plans can use the indexes."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import asyncpg
+import pytest
+
+from runtime.settings import Kafka, Postgres
+from services.admin import census, store
+from services.admin.paging import word_query
+from services.admin.store import COUNT_EXACTLY_UP_TO
+from tests.support.admin import Admin, running_admin
+from tests.support.stack import Database, Stack
+
+ROWS = 12_000
+QUERIES = {
+    name: getattr(module.SQL, name)
+    for module in (store, census)
+    for name in module.SQL.available_queries
+    if not name.endswith("_cursor")
+}
+
+
+@pytest.fixture
+async def db(database: Database) -> AsyncIterator[Any]:
+    connection = await asyncpg.connect(database.service)
+    yield connection
+    await connection.close()
+
+
+async def test_every_query_is_prepared_by_the_services_role(db: Any) -> None:
+    assert len(QUERIES) > 20
+    for query in QUERIES.values():
+        await db.prepare(query.sql)
+
+
+async def fill(database: Database) -> None:
+    """A few thousand leads and three times the audit entries, with statistics."""
+    owner = await asyncpg.connect(database.owner)
+    await owner.execute(
+        f"""
+        INSERT INTO lead_inbox (id, request_id, site, email, service, status, name, company, message,
+                                body_sha256, created_at_utc)
+        SELECT gen_random_uuid(), 'r' || n, 'site', 'person' || n || '@example' || n % 100 || '.com',
+               'service ' || n % 1000, CASE WHEN n % 500 = 0 THEN 'won' ELSE 'received' END, 'Person ' || n,
+               'Company ' || n % 50, 'hello', repeat('0', 64), now() - n * interval '1 minute'
+        FROM generate_series(1, {ROWS}) AS n;
+        INSERT INTO audit_log (event_id, event, actor, lead_id, request_id, created_at_utc)
+        SELECT gen_random_uuid(), event, 'persister', id, request_id, created_at_utc
+        FROM lead_inbox, unnest(ARRAY['lead.received', 'email.sent', 'email.sent']) AS event;
+        INSERT INTO replay_queue (id, stage, kind, lead_id, state, reason, error, origin_topic,
+                                  origin_partition, origin_offset, origin_timestamp, origin_group,
+                                  first_failed_at, last_failed_at)
+        SELECT gen_random_uuid(), 'notifier', 'welcome', id, 'resolved', 'smtp 451', 'X', 't', 0, 0, now(),
+               'g', created_at_utc, created_at_utc
+        FROM lead_inbox;
+        """
+    )
+    await owner.execute("ANALYZE")
+    await owner.close()
+
+
+def arguments(name: str, given: dict[str, Any]) -> list[Any]:
+    """Order the parameters as aiosql numbered them."""
+    module = store if name in store.SQL.available_queries else census
+    order = module.SQL.driver_adapter.var_sorted[name]
+    return [given.get(parameter) for parameter in order]
+
+
+async def test_lists_counts_and_pages_walk_no_whole_table(database: Database, db: Any) -> None:
+    await fill(database)
+    lead = await db.fetchrow("SELECT * FROM lead_inbox WHERE request_id = 'r6000'")
+    page = {"limit": 51, "offset": 0, "bound": 10_001}
+    place = {"after_at": lead["created_at_utc"], "after_id": lead["id"]}
+    words = {"words": word_query("person6000@exam")}
+    cases: list[tuple[str, dict[str, Any], str]] = [
+        ("list_leads", page, "lead_inbox_created"),
+        ("list_leads", page | place, "lead_inbox_created"),
+        ("list_leads", page | {"since": lead["created_at_utc"]}, "lead_inbox_created"),
+        ("list_leads", page | {"status": "won"}, "lead_inbox_status"),
+        ("list_leads", page | {"service": "service 7"}, "lead_inbox_service"),
+        ("list_leads", page | words, "lead_inbox_words"),
+        ("count_leads", page | {"status": "won"}, "lead_inbox_status"),
+        ("count_leads", page | words, "lead_inbox_words"),
+        ("get_lead", {"id": lead["id"]}, "lead_inbox_pkey"),
+        ("list_timeline", {"id": lead["id"]}, "audit_log_lead"),
+        ("list_lead_queue", {"id": lead["id"]}, "replay_queue_lead"),
+        ("list_audit", page, "audit_log_created"),
+        ("list_audit", page | {"event": "lead.received"}, "audit_log_"),
+        ("list_audit", page | {"lead_id": lead["id"]}, "audit_log_lead"),
+        ("list_audit", page | {"request_id": "r6000"}, "audit_log_request"),
+        ("list_audit", page | {"after_at": lead["created_at_utc"], "after_id": 1}, "audit_log_created"),
+        ("list_queue", page | {"state": "waiting"}, "replay_queue_"),
+        ("list_queue", page | {"state": "resolved"}, "replay_queue_state"),
+    ]
+    for name, given, index in cases:
+        async with db.transaction():
+            await db.execute(QUERIES["plan_for_these_values"].sql)
+            rows = await db.fetch("EXPLAIN " + QUERIES[name].sql, *arguments(name, given))
+        plan = "\n".join(row[0] for row in rows)
+        assert index in plan, f"{name} with {sorted(given)}:\n{plan}"
+        assert "Seq Scan" not in plan, f"{name} with {sorted(given)}:\n{plan}"
+
+
+async def test_beyond_the_exact_count_the_total_is_an_estimate_and_says_so(
+    postgres: Postgres, database: Database, stack: Stack
+) -> None:
+    await fill(database)
+    kafka = Kafka(bootstrap_servers=stack.bootstrap_servers)
+    async with running_admin(postgres, kafka) as admin:
+        answer = await admin.get("/admin/leads")
+        assert answer["total_is_estimate"]
+        assert COUNT_EXACTLY_UP_TO < answer["total"] < ROWS * 1.2
+        exact = await admin.get("/admin/leads", q="person60")
+        assert (exact["total"], exact["total_is_estimate"]) == (111, False)
+        await _first_pages_agree(admin)
+
+
+async def _first_pages_agree(admin: Admin) -> None:
+    by_offset = await admin.get("/admin/leads", limit=50, offset=50)
+    first = await admin.get("/admin/leads", limit=50)
+    by_cursor = await admin.get("/admin/leads", limit=50, cursor=first["next_cursor"])
+    assert by_offset["leads"] == by_cursor["leads"]

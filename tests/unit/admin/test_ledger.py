@@ -1,0 +1,85 @@
+"""The books: each identity holds for what happened, and any lost or doubled row is named."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.admin.ledger import Books, Counts, Page, balance
+
+few = st.integers(min_value=0, max_value=50)
+
+
+def page(stage: str, topic: str, **outcomes: int) -> Page:
+    counted = dict.fromkeys(("stored", "duplicate", "parked", "undecodable", "missing"), 0) | outcomes
+    return Page(stage=stage, topic=topic, offsets=sum(counted.values()), **counted)
+
+
+def unbalanced(books: Books) -> list[tuple[str, str, int]]:
+    return [(each.stage, each.name, each.difference) for each in books.identities if not each.balanced]
+
+
+HEALTHY = Counts(
+    pages=(
+        page("persister", "p.leads.received.v1", stored=5, duplicate=2, parked=1, undecodable=1),
+        page("persister", "p.leads.retry.persister.v1", stored=1),
+        page("persister", "p.audit.recorded.v1", stored=9),
+        page("notifier", "p.leads.received.v1", stored=6, undecodable=1),
+        page("flusher", "p.leads.failed.v1", stored=3, duplicate=1),
+    ),
+    leads=6,
+    queue={"waiting": 1, "dead": 2, "resolved": 2},
+    queue_by_others=2,
+    emails={"sent": 10, "waiting": 2},
+)
+
+
+def test_an_empty_installation_balances() -> None:
+    assert balance(Counts(pages=(), leads=0, queue={}, queue_by_others=0, emails={})).balanced
+
+
+def test_what_was_counted_is_what_is_there() -> None:
+    books = balance(HEALTHY)
+    assert books.balanced, unbalanced(books)
+    assert [(stage.stage, stage.records) for stage in books.stages] == [
+        ("flusher", 4),
+        ("notifier", 7),
+        ("persister", 19),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("counts", "named"),
+    [
+        (replace(HEALTHY, leads=5), ("persister", "leads", 1)),
+        (replace(HEALTHY, queue={"waiting": 6}), ("flusher", "queue", -1)),
+        (replace(HEALTHY, queue_by_others=1), ("flusher", "queue", -1)),
+        (replace(HEALTHY, emails={"sent": 11}), ("notifier", "mails", 1)),
+        (
+            replace(HEALTHY, pages=(*HEALTHY.pages, replace(page("site", "x"), offsets=2))),
+            ("site", "records", -2),
+        ),
+    ],
+)
+def test_a_difference_is_named_with_its_stage_and_size(counts: Counts, named: tuple[str, str, int]) -> None:
+    books = balance(counts)
+    assert not books.balanced
+    assert unbalanced(books) == [named]
+
+
+@given(stored=few, retried=few, duplicate=few, lost=st.integers(min_value=-5, max_value=5))
+def test_the_difference_is_exactly_what_was_lost_or_doubled(
+    stored: int, retried: int, duplicate: int, lost: int
+) -> None:
+    counts = Counts(
+        pages=(
+            page("persister", "leads.received.v1", stored=stored, duplicate=duplicate),
+            page("persister", "leads.retry.persister.v1", stored=retried, duplicate=duplicate),
+        ),
+        leads=stored + retried - lost,
+        queue={},
+        queue_by_others=0,
+        emails={},
+    )
+    assert unbalanced(balance(counts)) == ([("persister", "leads", lost)] if lost else [])
