@@ -53,7 +53,7 @@ class Backoff:
     """Exponential backoff with jitter, in seconds."""
 
     base_seconds: float = 0.5
-    cap_seconds: float = 30.0
+    cap_seconds: float = 10.0
 
     def seconds(self, attempt: int, rng: random.Random | None = None) -> float:
         """Return the wait before attempt `attempt` (from 0): between half of the step and all of it.

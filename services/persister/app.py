@@ -8,6 +8,7 @@ from fastapi import FastAPI
 
 from contracts import topics
 from runtime import health, logs
+from runtime.breaker import Breaker
 from runtime.consumer import Consumer, Policy
 from runtime.kafka import build_broker, open_publisher
 from runtime.ledger import Ledger
@@ -44,7 +45,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
                 settings.kafka.topic_prefix,
             )
             store = Store(pool, Ledger(NAME, consumer.bounds))
-            handler = Handler(store, FailurePublisher(publisher, group))
+            handler = Handler(store, FailurePublisher(publisher, group), Breaker(NAME, pool))
             async with running(consumer.run(handler), "consumer"):
                 yield
                 await consumer.drain()

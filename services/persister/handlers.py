@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from runtime.breaker import Breaker
 from runtime.failures import Failure, InvalidForEver
 from services.persister.batch import Record, read
 from services.persister.publisher import FailurePublisher
@@ -15,20 +16,25 @@ class Handler:
     between them repeats the publication, which its event id makes a no-op.
     """
 
-    def __init__(self, store: Store, publisher: FailurePublisher) -> None:
+    def __init__(self, store: Store, publisher: FailurePublisher, breaker: Breaker) -> None:
         self._store = store
         self._publisher = publisher
+        self._breaker = breaker
 
     async def handle(self, records: Sequence[Record]) -> None:
         """Store a batch whole; dead-letter what cannot be decoded and what is a conflict."""
+        await self._breaker.check()
         batch = read(records)
         conflicts = await self._store.save(batch, records)
         for record in batch.undecodable:
             await self._publisher.failed(record, InvalidForEver("undecodable"))
         for record in conflicts:
             await self._publisher.failed(record, InvalidForEver("conflict"))
+        dead = len(batch.undecodable)
+        self._breaker.count(good=len(records) - dead, dead=dead)
 
     async def park(self, record: Record, failure: Failure) -> None:
         """Hand the one record at fault to the replay queue."""
         await self._publisher.failed(record, failure)
         await self._store.count_parked(record)
+        self._breaker.count(dead=1)

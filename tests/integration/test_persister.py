@@ -22,9 +22,9 @@ RECEIVED = topics.RECEIVED.name
 
 
 @contextlib.asynccontextmanager
-async def persister(kafka: Kafka, postgres: Postgres) -> AsyncIterator[None]:
+async def persister(kafka: Kafka, postgres: Postgres, **settings: Any) -> AsyncIterator[None]:
     """The whole service in this process: its lifespan, without its socket."""
-    app = create_app(Settings(kafka=kafka, postgres=postgres))
+    app = create_app(Settings(kafka=kafka, postgres=postgres, **settings))
     async with app.router.lifespan_context(app):
         yield
 
@@ -257,3 +257,26 @@ async def test_a_database_that_is_away_pauses_the_stage_and_burns_nothing(
             assert await counted(db) == 1
         await eventually(lambda: counted(db), until=lambda n: n == 10, what="all leads after the pause")
         assert await records_of(kafka, topics.FAILED.name) == []
+
+
+async def test_a_stage_whose_records_are_all_poison_stops_until_an_admin_resumes_it(
+    kafka: Kafka, postgres: Postgres, db: Any
+) -> None:
+    topic = kafka.topic_prefix + RECEIVED
+    async with producer(kafka) as sender, persister(kafka, postgres, batch_max_records=50):
+        for _ in range(600):
+            await sender.send(topic, b"not json")
+        await sender.flush()
+
+        async def paused() -> Any:
+            return await db.fetchval("SELECT reason FROM stage_control WHERE stage = 'persister' AND paused")
+
+        assert "records were dead" in await eventually(paused, what="the breaker")
+        stopped_at = len(await records_of(kafka, topics.FAILED.name))
+        assert 100 <= stopped_at < 300
+        await db.execute("UPDATE stage_control SET paused = false")
+
+        async def failed() -> int:
+            return len(await records_of(kafka, topics.FAILED.name))
+
+        await eventually(failed, until=lambda n: n > stopped_at, what="the stage at work again")
