@@ -51,8 +51,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         lifespan=lifespan,
         redoc_url=None,
         redirect_slashes=False,
+        # FastAPI's own spans and meters: the trace context travels with the record instead.
+        telemetry={"tracing": False, "metrics": False, "logs": False},
     )
-    app.router.routes.append(Route(PATH, _submit, methods=["POST"]))
+    # First, so that the hot path asks no other route whether it matches.
+    app.router.routes.insert(0, Route(PATH, _submit, methods=["POST"]))
     app.add_api_route("/internal/status", lambda: status(state), include_in_schema=False)
     app.include_router(health.routes(state))
     app.add_exception_handler(HTTPException, _refused_by_framework)

@@ -18,7 +18,7 @@ from contracts import headers as h
 from contracts.leads import LeadReceived, LeadSubmission
 
 _TRACEPARENT: Final = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
-_DECLARED: Final = set(LeadSubmission.model_fields) - {"meta", "request_id"}
+_NOT_SAID: Final = frozenset({"meta", "request_id"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ def body_sha256(submission: LeadSubmission) -> str:
     The order of keys, whitespace and absent fields do not count, so the same lead resubmitted under
     its key matches. Lists keep their order; 1 and 1.0 differ.
     """
-    declared = submission.model_dump_json(include=_DECLARED, exclude_none=True)
+    declared = submission.model_dump_json(exclude={*_NOT_SAID, *submission.extra}, exclude_none=True)
     digest = sha256(declared.encode())
     if submission.extra:
         digest.update(json.dumps(submission.extra, sort_keys=True, separators=(",", ":")).encode())

@@ -153,7 +153,6 @@ class Inbound:
         timestamp = now.isoformat(timespec="microseconds").replace("+00:00", "Z")
         self._memory.keep(lead_id, Acknowledged(digest, timestamp))
         metrics.LEADS_ACCEPTED.labels(outcome="spam" if spam_reasons else "received").inc()
-        self._log.debug("lead accepted", lead_id=str(lead_id))
         return _created(lead_id, timestamp, headers)
 
     def _judge(self, submission: LeadSubmission, now: datetime) -> tuple[str, ...]:
