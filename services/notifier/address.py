@@ -9,13 +9,14 @@ from email_validator import EmailNotValidError, validate_email
 class Address:
     """An address that can stand in an envelope and in a header: its domain is ASCII (IDNA)."""
 
-    spec: str
+    local: str
+    domain: str
     smtputf8: bool
 
     @property
-    def domain(self) -> str:
-        """Return the part behind the @, in ASCII."""
-        return self.spec.rpartition("@")[2]
+    def spec(self) -> str:
+        """Return the whole address."""
+        return f"{self.local}@{self.domain}"
 
 
 def parse_address(value: str) -> Address | None:
@@ -24,8 +25,8 @@ def parse_address(value: str) -> Address | None:
     if "=?" in value:
         return None
     try:
-        # Whether it can be reached is the mail server's to say: "localhost" and ".test" are fine here.
+        # Whether it can be reached is the mail server's to say: "ada@mailhost" is fine here.
         parsed = validate_email(value.strip(), check_deliverability=False, globally_deliverable=False)
     except EmailNotValidError:
         return None
-    return Address(f"{parsed.local_part}@{parsed.ascii_domain}", parsed.smtputf8)
+    return Address(parsed.local_part, parsed.ascii_domain, parsed.smtputf8)

@@ -78,11 +78,13 @@ def message_id(lead: LeadReceived, kind: Kind, from_email: str) -> str:
 def compose(kind: Kind, lead: LeadReceived, identity: Identity, now: datetime) -> Mail:
     """Write one mail. Raises `Undeliverable`."""
     addresses = _recipients(kind, lead, identity)
-    smtputf8 = any(address.smtputf8 for address in addresses) or not identity.from_email.isascii()
+    smtputf8 = any(address.smtputf8 for address in addresses)
     message = EmailMessage(policy=policy.SMTP.clone(utf8=smtputf8))
     message["Date"] = format_datetime(now)
     message["From"] = HeaderAddress(identity.sender_name, addr_spec=identity.from_email)
-    message["To"] = [HeaderAddress(addr_spec=address.spec) for address in addresses]
+    message["To"] = [
+        HeaderAddress(username=address.local, domain=address.domain) for address in addresses
+    ]
     message["Subject"] = _subject(kind, lead, identity)
     message["Message-ID"] = message_id(lead, kind, identity.from_email)
     # RFC 3834: no out-of-office answers to this.

@@ -16,6 +16,13 @@ def _one_address(value: str) -> str:
     return address.spec
 
 
+def _sender(value: str) -> str:
+    address = _one_address(value)
+    if not address.isascii():
+        raise ValueError("must be ASCII before the @, or servers without SMTPUTF8 take no mail of ours")
+    return address
+
+
 def _addresses(value: str) -> str:
     found = [part for part in value.split(",") if part.strip()]
     if not found:
@@ -50,7 +57,7 @@ class Settings(BaseSettings):
     log: Log = Field(default_factory=Log)
     smtp: Smtp = Field(default_factory=Smtp)
     # The sender of all mails, also of the envelope: bounces go there.
-    from_email: Annotated[str, AfterValidator(_one_address)] = Field(validation_alias=named("FROM_EMAIL"))
+    from_email: Annotated[str, AfterValidator(_sender)] = Field(validation_alias=named("FROM_EMAIL"))
     # Who is told of a new lead; several are separated by commas.
     admin_email: Annotated[str, AfterValidator(_addresses)] = Field(validation_alias=named("ADMIN_EMAIL"))
     # Who the mails say they are from.

@@ -1,4 +1,4 @@
-"""A real SMTP server on loopback that does as a test tells it: answers, silence or a lost connection, per phase."""
+"""A real SMTP server on loopback that does as a test tells it: answers, silence or a drop, per phase."""
 
 import asyncio
 import email
@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from email.message import EmailMessage
+from functools import cached_property
 from typing import Any, Literal
 
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
@@ -27,7 +28,7 @@ class Received:
     recipients: list[str]
     content: bytes
 
-    @property
+    @cached_property
     def message(self) -> EmailMessage:
         parsed = email.message_from_bytes(self.content, policy=email.policy.default)
         assert isinstance(parsed, EmailMessage)
@@ -64,7 +65,7 @@ class SmtpServer:
     tls_context: ssl.SSLContext | None = None
     smtputf8: bool = True
     on_body: Callable[[], None] | None = None
-    _open: set[asyncio.Transport] = field(default_factory=set)
+    _open: set[Any] = field(default_factory=set)
     _server: asyncio.Server | None = None
 
     def then(self, phase: str, *answers: str) -> None:
@@ -102,7 +103,7 @@ class SmtpServer:
         return [m for m in self.mails if f"<{lead_id}.{kind}@" in str(m.message["Message-ID"])]
 
 
-class _Protocol(SMTP):  # type: ignore[misc]
+class _Protocol(SMTP):
     """aiosmtpd, with the script asked before each answer."""
 
     def __init__(self, plan: SmtpServer, loop: asyncio.AbstractEventLoop) -> None:
@@ -113,7 +114,7 @@ class _Protocol(SMTP):  # type: ignore[misc]
             hostname="scripted.test",
             tls_context=plan.tls_context,
             loop=loop,
-            authenticator=self._authenticate if login else None,
+            authenticator=self._log_in if login else None,
             auth_required=False,
             auth_require_tls=False,
         )
@@ -124,12 +125,10 @@ class _Protocol(SMTP):  # type: ignore[misc]
         super().connection_made(transport)
 
     def connection_lost(self, error: Exception | None) -> None:
-        self.plan._open.discard(self.transport)  # type: ignore[arg-type]
+        self.plan._open.discard(self.transport)
         super().connection_lost(error)
 
-    def _authenticate(
-        self, server: Any, session: Any, envelope: Any, mechanism: str, auth_data: Any
-    ) -> AuthResult:
+    def _log_in(self, server: Any, session: Any, envelope: Any, mechanism: str, auth_data: Any) -> AuthResult:
         assert isinstance(auth_data, LoginPassword)
         given = (auth_data.login.decode(), auth_data.password.decode())
         return AuthResult(success=given == self.plan.credentials, handled=False)
@@ -140,7 +139,7 @@ class _Protocol(SMTP):  # type: ignore[misc]
         if said == HANG:
             await asyncio.Event().wait()
         if said == DROP:
-            assert self.transport is not None
+            assert isinstance(self.transport, asyncio.Transport)
             self.transport.abort()
             await asyncio.sleep(0)
             raise asyncio.CancelledError

@@ -1,0 +1,214 @@
+"""The two mails: right to read, and nothing that a visitor types gets out of its place."""
+
+import email
+import email.policy
+from datetime import UTC, datetime
+from email.message import EmailMessage
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from contracts.failures import Kind
+from services.notifier.message import Identity, Undeliverable, clean, compose, greeting_name
+from services.notifier.plan import KINDS
+from tests.support.factories import lead
+
+NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+IDENTITY = Identity(
+    "hello@fast.example",
+    "FAST Tech Services",
+    ("boss@fast.example", "ops@fast.example"),
+    "https://x.example/admin",
+)
+HEADERS = [
+    "Date",
+    "From",
+    "To",
+    "Subject",
+    "Message-ID",
+    "Auto-Submitted",
+    "MIME-Version",
+    "Content-Type",
+]
+
+
+def mail(kind: Kind, /, identity: Identity = IDENTITY, **changes: Any) -> EmailMessage:
+    content = compose(kind, lead(**changes), identity, NOW).content
+    read = email.message_from_bytes(content, policy=email.policy.default)
+    assert isinstance(read, EmailMessage)
+    return read
+
+
+def part(message: EmailMessage, kind: str) -> str:
+    body = message.get_body((kind,))
+    assert body is not None
+    return str(body.get_content())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_mail_has_the_headers_that_we_mean_and_no_other(kind: Kind) -> None:
+    given_lead = lead()
+    content = compose(kind, given_lead, IDENTITY, NOW).content
+    read = email.message_from_bytes(content, policy=email.policy.default)
+    assert list(read.keys()) == HEADERS
+    assert read["Message-ID"] == f"<{given_lead.lead_id}.{kind}@fast.example>"
+    assert read["Auto-Submitted"] == "auto-generated"
+    assert read["Date"].datetime == NOW
+    assert read.get_content_type() == "multipart/alternative"
+    assert [p.get_content_type() for p in read.iter_parts()] == ["text/plain", "text/html"]
+    assert [p.get_content_charset() for p in read.iter_parts()] == ["utf-8", "utf-8"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_line_is_short_enough_and_ascii_and_ends_as_smtp_wants(kind: Kind) -> None:
+    content = compose(kind, lead(name="Zoë Straße", message="é" * 5000), IDENTITY, NOW).content
+    assert content.isascii()
+    assert b"\n" not in content.replace(b"\r\n", b"")
+    assert max(map(len, content.split(b"\r\n"))) <= 998
+
+
+INJECTIONS = [
+    "Bob\r\nBcc: victim@example.net",
+    "Bob\nBcc: victim@example.net",
+    "=?UTF-8?Q?=0A?=Bcc: victim@example.net",
+    "=?utf-8?b?DQpCY2M6IHZpY3RpbUBleGFtcGxlLm5ldA==?=",
+    "Bob\x0b\x0cBcc: victim@example.net",
+    "Bob\u2028Bcc: victim@example.net",
+    "\r\n\r\n<html>",
+    "Bob\x00",
+]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "field", ["name", "company", "service", "phone", "message", "request_id", "site", "locale"]
+)
+@pytest.mark.parametrize("typed", INJECTIONS)
+def test_no_field_of_a_lead_can_make_a_header(kind: Kind, field: str, typed: str) -> None:
+    changes: dict[str, Any] = {field: typed}
+    read = mail(kind, **changes)
+    assert list(read.keys()) == HEADERS
+    assert "victim@example.net" not in str(read["To"]) + str(read["Subject"]) + str(read["From"])
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "ada@example.com\r\nBcc: victim@example.net",
+        "ada@example.com\nBcc:victim@example.net",
+        "=?utf-8?q?=0a?=bcc@example.com",
+        "ada@example.com, victim@example.net",
+        "Ada <ada@example.com>",
+        "ada@example.com>\r\nRCPT TO:<victim@example.net",
+        "ada",
+        "",
+        "@example.com",
+        "ada@exa\x00mple.com",
+        "ada@" + "x" * 300 + ".com",
+    ],
+)
+def test_what_is_no_address_gets_no_welcome_and_harms_no_alert(typed: str) -> None:
+    with pytest.raises(Undeliverable):
+        mail("welcome", email=typed)
+    assert list(mail("admin_alert", email=typed).keys()) == HEADERS
+
+
+@given(
+    st.fixed_dictionaries(
+        {name: st.text() for name in ("name", "email", "service", "message", "company", "phone", "site")}
+    )
+)
+def test_whatever_is_typed_the_headers_stay_ours(fields: dict[str, Any]) -> None:
+    for kind in KINDS:
+        try:
+            read = mail(kind, **fields)
+        except Undeliverable:
+            assert kind == "welcome"
+        else:
+            assert list(read.keys()) == HEADERS
+
+
+def test_the_alert_shows_markup_as_text() -> None:
+    script = "<script>alert('x')</script><img src=x onerror=alert(1)>"
+    read = mail("admin_alert", name=script, message=script, extra={script: script}, company='"><b>')
+    html = part(read, "html")
+    assert "<script" not in html
+    assert "<img" not in html
+    assert "&lt;script&gt;" in html
+    assert script in part(read, "plain")
+
+
+def test_the_alert_tells_all_of_the_lead_and_links_to_it() -> None:
+    given_lead = lead(
+        phone="+49 30 123", company="Analytical Engines", extra={"budget": 5000}, message="Line 1\nLine 2"
+    )
+    content = compose("admin_alert", given_lead, IDENTITY, NOW)
+    assert content.recipients == ("boss@fast.example", "ops@fast.example")
+    read = email.message_from_bytes(content.content, policy=email.policy.default)
+    assert isinstance(read, EmailMessage)
+    for kind in ("plain", "html"):
+        text = part(read, kind)
+        for value in ("Ada Lovelace", given_lead.email, "+49 30 123", "Analytical Engines", "5000", "Line 2"):
+            assert value in text
+        assert f"https://x.example/admin/leads/{given_lead.lead_id}" in text
+
+
+def test_without_a_dashboard_there_is_no_link() -> None:
+    read = mail("admin_alert", Identity("hello@fast.example", "F", ("boss@fast.example",)))
+    assert "Open the lead" not in part(read, "html") + part(read, "plain")
+
+
+def test_the_welcome_holds_a_name_and_nothing_else_that_was_typed() -> None:
+    read = mail(
+        "welcome", message="SECRET", company="SECRET", service="SECRET", phone="SECRET", extra={"a": "SECRET"}
+    )
+    for kind in ("plain", "html"):
+        assert "Thank you, Ada Lovelace" in part(read, kind)
+        assert "SECRET" not in part(read, kind)
+
+
+def test_the_welcome_escapes_the_name() -> None:
+    assert "O&#39;Neil &amp; Söhne" in part(mail("welcome", name="O'Neil & Söhne"), "html")
+
+
+@pytest.mark.parametrize(
+    ("typed", "greeted"),
+    [
+        ("Ada Lovelace", "Ada Lovelace"),
+        ("  Ada \t\r\n Lovelace ", "Ada Lovelace"),
+        ("Dr. J. R. Tolkien", "Dr. J. R. Tolkien"),
+        ("李小龙", "李小龙"),
+        ("https://evil.example/win", ""),
+        ("You won! evil.example", ""),
+        ("call \uff45\uff56\uff49\uff4c\uff0e\uff43\uff4f\uff4d now", ""),
+        ("mail bob@evil.example", ""),
+        ("evil\u200b.com", ""),
+        ("x" * 61, ""),
+        ("\u202eevil", "evil"),
+        ("<b>Ada</b>", ""),
+    ],
+)
+def test_a_name_that_could_carry_a_message_is_left_out(typed: str, greeted: str) -> None:
+    assert greeting_name(typed) == greeted
+
+
+def test_what_hides_text_is_dropped() -> None:
+    assert clean("a\u202eb\u200bc\x00d\x1be\r\nf") == "abcde\nf"
+
+
+@pytest.mark.parametrize(
+    ("typed", "on_the_wire", "smtputf8"),
+    [
+        ("ada@exämple.de", "ada@xn--exmple-cua.de", False),
+        ("ädä@exämple.de", "ädä@xn--exmple-cua.de", True),
+        ("ada@mailhost", "ada@mailhost", False),
+    ],
+)
+def test_an_address_beyond_ascii_is_written_as_the_wire_needs_it(
+    typed: str, on_the_wire: str, smtputf8: bool
+) -> None:
+    made = compose("welcome", lead(email=typed), IDENTITY, NOW)
+    assert made.recipients == (on_the_wire,)
+    assert made.smtputf8 is smtputf8
