@@ -31,7 +31,7 @@ VALUES: dict[str, type[BaseModel]] = {"leads.received.v1": LeadReceived, "audit.
 HEAD = """\
 # Every setting of FASTCore with its default: generated from the Settings classes by `make docs`.
 # Copy it to .env, and uncomment and change what you need; "Required" has no default in production,
-# and `make up` fills it in by itself. The environment wins over .env. Times are in the unit that the name ends with.
+# and `make up` fills it in by itself. The environment wins over .env. A name ends with its unit.
 """
 
 
@@ -127,7 +127,7 @@ def _filled(settings: type[BaseSettings]) -> dict[str, Any]:
             inner: Any = field.annotation
             filled[name] = inner.model_validate(_filled(inner))
         elif field.default is PydanticUndefined and field.default_factory is None:
-            filled[name] = (field.examples or ["x"])[0]
+            filled[name] = (field.examples or ["x" * 32])[0]  # long enough for a token
     return filled
 
 
