@@ -10,7 +10,7 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 
 import typer
 
-from deploy.embedded import leftovers, postgres, report, state
+from deploy.embedded import cluster, leftovers, postgres, report, state
 from deploy.embedded import stack as stacks
 from deploy.embedded.environment import MIGRATION_URL, assemble, embedded_parts, read_given
 from deploy.embedded.launch import EmbeddedError, silent
@@ -147,7 +147,7 @@ def psql(
     url = urlsplit(environment[MIGRATION_URL if owner and MIGRATION_URL in environment else "DATABASE_URL"])
     address = url.netloc.rpartition("@")[2]
     user = f"{url.username}@" if url.username else ""
-    program = postgres.binaries() / "bin" / "psql"
+    program = cluster.binaries() / "bin" / "psql"
     # Not on the command line, which every user of the machine can read.
     password = {"PGPASSWORD": unquote(url.password)} if url.password else {}
     target = urlunsplit(url._replace(netloc=user + address))
@@ -179,4 +179,10 @@ def main() -> None:
         app()
     except EmbeddedError as error:
         report.complain(str(error))
+        sys.exit(1)
+    except PermissionError as error:
+        report.complain(
+            f"{error}. If another user (root?) made it, delete it as that user, "
+            "or choose another data folder with FASTCORE_EMBEDDED_DATA."
+        )
         sys.exit(1)

@@ -74,12 +74,11 @@ def verify(jar: Jar, path: Path) -> None:
     with path.open("rb") as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()
     if found != jar.sha256:
-        message = (
+        raise EmbeddedError(
             f"{path} is not the {jar.file_name} that {LOCK.name} pins: its sha256 is {found} instead of "
             f"{jar.sha256}. It was damaged or tampered with. Delete it if it is still there and try again; "
             "if that repeats, do not trust this network."
         )
-        raise EmbeddedError(message)
 
 
 def classpath(progress: Progress = silent, cache: Path | None = None, lock: Path = LOCK) -> list[Path]:

@@ -128,14 +128,13 @@ def _format(jvm: tuple[str, ...], properties: Path) -> None:
     )
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     if done.returncode != 0:
-        message = (
+        raise EmbeddedError(
             f"Kafka's storage under {properties.parent} could not be formatted:\n{done.stdout}{done.stderr}"
         )
-        raise EmbeddedError(message)
 
 
 async def wait_ready(
-    bootstrap_servers: str, timeout_seconds: float = 30, alive: Alive = always_alive
+    bootstrap_servers: str, timeout_seconds: float = 60, alive: Alive = always_alive
 ) -> None:
     """Wait until a broker answers with its cluster's metadata, not only with an open port."""
     what = f"Kafka on {bootstrap_servers}"

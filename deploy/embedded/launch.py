@@ -52,9 +52,7 @@ async def wait_until(
         async with asyncio.timeout(timeout_seconds):
             while not await answers():
                 if not alive():
-                    message = f"{what} ended before it answered"
-                    raise EmbeddedError(message)
+                    raise EmbeddedError(f"{what} ended before it answered")
                 await asyncio.sleep(0.1)
     except TimeoutError:
-        message = f"{what} did not answer within {timeout_seconds:g} s"
-        raise EmbeddedError(message) from None
+        raise EmbeddedError(f"{what} did not answer within {timeout_seconds:g} s") from None

@@ -36,7 +36,6 @@ def _is_used(port: int) -> bool:
             probe.bind(("127.0.0.1", port))
         except OSError as error:
             if error.errno == errno.EACCES:
-                message = f"port {port} may not be used by this user: choose one above 1023"
-                raise EmbeddedError(message) from error
+                raise EmbeddedError(f"port {port} is not for this user: choose one above 1023") from error
             return True
     return False

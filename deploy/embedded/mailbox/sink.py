@@ -49,7 +49,7 @@ def _let_in(
     return AuthResult(success=isinstance(credentials, LoginPassword))
 
 
-async def wait_ready(port: int, timeout_seconds: float = 20, alive: Alive = always_alive) -> None:
+async def wait_ready(port: int, timeout_seconds: float = 60, alive: Alive = always_alive) -> None:
     """Wait until the sink greets an SMTP client."""
     await wait_until(lambda: _greets(port), f"the mailbox's SMTP on port {port}", timeout_seconds, alive)
 

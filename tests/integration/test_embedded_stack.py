@@ -1,0 +1,180 @@
+"""`make up` for real: one command starts all of it, and none of it outlives what ends it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import UUID
+
+import httpx
+import psutil
+import pytest
+
+from deploy.embedded import leftovers, state
+from deploy.embedded.environment import EXAMPLE_TOKENS, REPLACES
+from deploy.embedded.parts import free_ports
+from deploy.embedded.settings import ROOT, Stack, port_variable
+from tests.support.wait import eventually
+
+ADMIN = {"Authorization": f"Bearer {EXAMPLE_TOKENS['FASTCORE_ADMIN_TOKEN']}"}
+SITE = {"Authorization": f"Bearer {EXAMPLE_TOKENS['FASTCORE_SITE_INGEST_TOKEN']}"}
+LEAD = {"name": "Ada", "email": "ada@example.com", "service": "Web", "message": "Please call."}
+
+
+class Installation:
+    """One data folder on ports of its own, and the commands on it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        names = [name.removesuffix("_port") for name in Stack.model_fields if name.endswith("_port")]
+        self.ports = dict(zip(names, free_ports(len(names)), strict=True))
+        self.environment = {name: value for name, value in os.environ.items() if name not in REPLACES}
+        self.environment |= {port_variable(name): str(port) for name, port in self.ports.items()}
+        self.environment |= {"FASTCORE_EMBEDDED_DATA": str(folder), **EXAMPLE_TOKENS, "DEBUG": "true"}
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "deploy.embedded", *arguments],
+            cwd=ROOT,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+
+    def up(self) -> str:
+        done = self.run("up", "--detach")
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def url(self, name: str) -> str:
+        return f"http://127.0.0.1:{self.ports[name]}"
+
+    def client(self) -> httpx.AsyncClient:
+        return httpx.AsyncClient(base_url=self.url("edge"), timeout=10)
+
+
+@pytest.fixture(scope="module")
+def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+    ours = Installation(tmp_path_factory.mktemp("embedded") / "data")
+    try:
+        ours.up()
+        yield ours
+    finally:
+        ours.run("reset", "--yes")
+
+
+async def test_a_lead_posted_to_the_edge_is_stored_and_mailed(installation: Installation) -> None:
+    async with (
+        installation.client() as edge,
+        httpx.AsyncClient(base_url=installation.url("mailbox")) as mailbox,
+    ):
+        posted = await edge.post("/inbound/leads", json=LEAD, headers=SITE)
+        assert posted.status_code == 201, posted.text
+        lead_id = UUID(posted.json()["leadId"])
+
+        async def stored() -> int:
+            return (await edge.get(f"/admin/leads/{lead_id}", headers=ADMIN)).status_code
+
+        async def mailed() -> set[str]:
+            return {to for mail in (await mailbox.get("/api/messages")).json() for to in mail["to"]}
+
+        await eventually(stored, until=lambda status: status == 200, what="the lead in the inbox")
+        await eventually(
+            mailed, until=lambda to: to >= {"ada@example.com", "admin@fastcore.example"}, what="both mails"
+        )
+
+
+async def test_internal_routes_do_not_leave_the_machine_by_the_edge(installation: Installation) -> None:
+    async with installation.client() as edge:
+        assert (await edge.get("/internal/status")).status_code == 404
+        assert (await edge.get("/admin/docs")).status_code == 200
+        assert (await edge.get("/docs")).status_code == 200
+
+
+def test_a_second_up_says_that_one_is_running(installation: Installation) -> None:
+    running = state.read(installation.folder)
+    assert running
+    second = installation.run("up")
+    assert second.returncode == 1
+    assert (
+        f"running already: pid {running.pid}, http://localhost:{installation.ports['edge']}" in second.stderr
+    )
+
+
+def test_the_state_is_readable_to_its_owner_only(installation: Installation) -> None:
+    assert (installation.folder / "run" / "state.json").stat().st_mode & 0o777 == 0o600
+    assert installation.folder.stat().st_mode & 0o777 == 0o700
+
+
+def test_psql_opens_the_database_as_the_services_or_as_the_owner(installation: Installation) -> None:
+    asked = ("-Atc", "select current_user")
+    assert installation.run("psql", *asked).stdout == "fastcore\n"
+    assert installation.run("psql", "--owner", *asked).stdout == "fastcore_owner\n"
+
+
+def test_a_program_that_dies_is_started_again(installation: Installation) -> None:
+    before = _pid_of(installation, "persister")
+    os.kill(before, signal.SIGKILL)
+    deadline = time.monotonic() + 20
+    while (pid := _pid_of(installation, "persister")) in (0, before) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert pid not in (0, before)
+
+
+async def test_down_cleans_up_after_a_crash_and_the_data_survives(installation: Installation) -> None:
+    async with installation.client() as edge:
+        assert (await edge.post("/inbound/leads", json=LEAD, headers=SITE)).status_code == 201
+
+    async def count_leads() -> int:
+        return _count_leads(installation)
+
+    count = await eventually(count_leads, every=0.5, what="the lead in the inbox")
+    supervisor = leftovers.supervisor(installation.folder)
+    assert supervisor
+    supervisor.kill()
+    supervisor.wait(5)
+    assert leftovers.find(installation.folder), "nothing was left behind to clean up"
+    down = installation.run("down")
+    assert (down.returncode, leftovers.find(installation.folder)) == (0, []), down.stdout
+    installation.up()
+    assert _count_leads(installation) == count
+
+
+def test_an_interrupt_stops_all_of_it(installation: Installation) -> None:
+    installation.run("down")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "deploy.embedded", "up"],
+        cwd=ROOT,
+        env=installation.environment,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    with process:
+        assert process.stdout
+        assert any("Ctrl-C stops it" in line for line in process.stdout)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(90) == 0
+    assert leftovers.find(installation.folder) == []
+    assert installation.run("status").returncode == 3
+
+
+def _pid_of(installation: Installation, program: str) -> int:
+    for process in leftovers.find(installation.folder):
+        try:
+            if process.cmdline()[-2:] == ["services", program]:
+                return process.pid
+        except psutil.Error:
+            continue
+    return 0
+
+
+def _count_leads(installation: Installation) -> int:
+    answer = installation.run("psql", "-Atc", "select json_build_object('n', count(*)) from lead_inbox")
+    count: int = json.loads(answer.stdout)["n"]
+    return count
