@@ -24,8 +24,6 @@ EXTRA_MAX_BYTES: Final = 4096
 EXTRA_MAX_DEPTH: Final = 16
 # JSON's numbers are doubles to most readers: what a double cannot hold is not finite to them.
 _DOUBLE_BITS: Final = 1024
-_EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_LATEST: Final = datetime(2200, 1, 1, tzinfo=UTC)
 _LEAD_NAMESPACE: Final = uuid5(NAMESPACE_URL, "urn:fastcore:lead")
 _CONTROL: Final = re.compile(r"[\x01-\x1f\x7f-\x9f]+")
 
@@ -80,7 +78,7 @@ def _cut_to(maximum: int) -> AfterValidator:
 
 def _plausible(value: datetime) -> datetime:
     # Near the ends of the calendar a time zone overflows, in our readers or in the driver.
-    if not _EARLIEST <= value < _LATEST:
+    if not 1970 <= value.year < 2200:
         raise ValueError("must lie between the years 1970 and 2200")
     return value.astimezone(UTC)
 
@@ -145,9 +143,7 @@ class Meta(BaseModel):
 
     ip: JsonValue = Field(default=None, description="The visitor's address; counted, not kept.")
     user_agent: JsonValue = Field(default=None, description="Not kept.")
-    honeypot: JsonValue = Field(
-        default=None, description="The hidden field: anything in it marks the lead as spam."
-    )
+    honeypot: JsonValue = Field(default=None, description="The hidden field: anything in it is spam.")
     form_rendered_at: JsonValue = Field(
         default=None,
         description="When the form was shown: ISO 8601 with its zone, or milliseconds since 1970.",
