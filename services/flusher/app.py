@@ -1,4 +1,4 @@
-"""The flusher's process: settings, pool, publisher, consumer, jobs, and the order in which they open."""
+"""The flusher's process: settings, pool, publisher, consumer and jobs, and the order in which they open."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -15,7 +15,8 @@ from runtime.postgres import open_pool
 from runtime.settings import load
 from runtime.tasks import running
 from services.flusher.handlers import Handler
-from services.flusher.loop import Jobs, scheduled
+from services.flusher.loop import Jobs, utc_now
+from services.flusher.outbox import Outbox
 from services.flusher.publisher import ReplayPublisher
 from services.flusher.settings import Settings
 from services.flusher.store import Store
@@ -28,30 +29,29 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     settings = settings or load(Settings)
     logs.configure(NAME, settings.log.level)
     state = health.Health()
-    group = settings.kafka.topic_prefix + topics.GROUPS[NAME]
+    prefix = settings.kafka.topic_prefix
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         async with (
             open_pool(settings.postgres, NAME) as pool,
-            open_publisher(settings.kafka, NAME, state) as publisher,
+            open_publisher(settings.kafka, NAME, state) as opened,
         ):
             consumer = Consumer(
                 build_broker(settings.kafka, NAME),
                 topics.consumed_by(NAME),
                 topics.GROUPS[NAME],
                 state,
-                Policy(max_records=100),
-                settings.kafka.topic_prefix,
+                Policy(),
+                prefix,
             )
-            store, replays = Store(pool, Ledger(NAME, consumer.bounds)), ReplayPublisher(publisher)
-            jobs = Jobs(store, replays, state, settings.cron, settings.poll_seconds)
-            async with (
-                running(consumer.run(Handler(store, replays, group)), "consumer"),
-                running(jobs.poll(), "poll"),
-                scheduled(jobs, settings.cron),
-            ):
+            store = Store(pool, Ledger(NAME, consumer.bounds), utc_now)
+            publisher = ReplayPublisher(opened)
+            jobs = Jobs(Outbox(pool, utc_now), publisher, state, settings.cron)
+            handler = Handler(store, publisher, prefix + topics.GROUPS[NAME])
+            async with running(consumer.run(handler), "consumer"), running(jobs.run(), "jobs"):
                 yield
+                await jobs.drain()
                 await consumer.drain()
 
     app = FastAPI(title="FASTCore flusher", lifespan=lifespan, docs_url=None, redoc_url=None)

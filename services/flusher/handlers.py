@@ -1,31 +1,35 @@
-"""What the flusher does with records of `leads.failed.v1`: take them into the queue."""
+"""What the flusher does with `leads.failed.v1`: every failure becomes, or moves, a row of the queue."""
 
 from collections.abc import Sequence
 
+from runtime.consumer import Record
 from runtime.failures import Failure
 from runtime.logs import logger
-from services.flusher.intake import Record, read
+from services.flusher.intake import read, unreadable
 from services.flusher.publisher import ReplayPublisher
 from services.flusher.store import Store
 
 
 class Handler:
-    """Takes failures. There is no stage behind this one: what cannot be taken pauses it."""
+    """Takes failures into the queue.
+
+    Dead letters are acknowledged by Kafka before the database's commit: a crash between them
+    repeats the letter, under the same event id, and loses none.
+    """
 
     def __init__(self, store: Store, publisher: ReplayPublisher, group: str) -> None:
         self._store = store
         self._publisher = publisher
         self._group = group
-        self._log = logger("queue")
+        self._log = logger("park")
 
     async def handle(self, records: Sequence[Record]) -> None:
-        """Take a batch whole."""
-        failures = [read(record, self._group) for record in records]
-        await self._store.take(failures, self._publisher.archive)
-        self._log.info("Queue took failures", count=len(failures))
+        """Take a batch whole, or nothing of it."""
+        parked = [read(record, self._group) for record in records]
+        counts = await self._store.take(parked, self._publisher.archive)
+        self._log.info("Queue took failures", records=len(records), **counts)
 
     async def park(self, record: Record, failure: Failure) -> None:
-        """Archive a failure that the queue refuses: its bytes are safe, and its row is missing."""
-        self._log.error("failure not taken into the queue", reason=failure.reason)
-        await self._publisher.archive(read(record, self._group))
-        await self._store.count_parked(record)
+        """Keep the one record that we could not take, dead, with its bytes: nothing stands behind us."""
+        kept = unreadable(record, self._group, f"not taken: {failure.reason}"[:200])
+        await self._store.take([kept], self._publisher.archive)

@@ -1,69 +1,135 @@
-"""What a record of `leads.failed.v1` says. Pure: no I/O, no clock."""
+"""What a record of `leads.failed.v1` says. Pure: no I/O, no clock; nothing is ever refused here."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any
-from uuid import UUID
+from datetime import UTC, datetime, timedelta
+from typing import Final
+from uuid import UUID, uuid5
 
-from contracts import headers
-from contracts.failures import LeadFailed, Origin, failure_event_id
+from contracts import headers as h
+from contracts import topics
+from contracts.audit import AuditEvent, AuditRecorded
+from contracts.failures import CONFLICT, UNDECODABLE, LeadFailed, Origin, failure_event_id
+from runtime.consumer import Record
 
-Record = Any  # aiokafka's ConsumerRecord, whose package is untyped
+UNREADABLE: Final = "undecodable failure"
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_INT4: Final = 2**31
+_INT8: Final = 2**63
 
 
 @dataclass(frozen=True)
-class Failed:
-    """One failure and its record. `by_origin`: a conflict, or what could not be decoded."""
+class Parked:
+    """A record that failed somewhere: what is known of the failure, and the original bytes.
+
+    `by_origin`: a conflict, or what could not be decoded; its row is named by where it was first read.
+    """
 
     record: Record
     failure: LeadFailed
     lead_id: UUID | None
+    kept: dict[str, str]
     by_origin: bool
 
-    def place(self) -> dict[str, Any]:
-        """Return what names its row: the lead's trouble in a stage, or the origin."""
-        origin = self.failure.origin
-        return {
-            "stage": self.failure.stage,
-            "kind": self.failure.kind,
-            "lead_id": self.lead_id,
-            "by_origin": self.by_origin,
-            "origin_topic": origin.topic,
-            "origin_partition": origin.partition,
-            "origin_offset": origin.offset,
-        }
+    @property
+    def final(self) -> bool:
+        """True where no retry can help; without bytes there is nothing to retry with."""
+        return self.failure.final or self.record.value is None
 
-    def kept_headers(self) -> dict[str, str]:
-        """Return what the record keeps of its own headers over a replay."""
-        found = {name: headers.text(self.record.headers, name) for name in headers.PASSED_ON}
-        return {name: value.replace("\x00", "") for name, value in found.items() if value}
+    @property
+    def replay_lead_id(self) -> UUID | None:
+        """The id of the lead that a conflict is replayed as."""
+        if self.by_origin and self.failure.reason == CONFLICT:
+            return uuid5(self.failure.event_id, "lead_id")
+        return None
+
+    @property
+    def origin_at(self) -> datetime:
+        """When Kafka got the record, aware UTC."""
+        return _at(self.failure.origin.timestamp_ms)
 
 
-def read(record: Record, group: str) -> Failed:
-    """Read a failure; one that says nothing we understand is kept under its own place, as final."""
+def read(record: Record, group: str) -> Parked:
+    """Read what the stage said of its failure; where that cannot be read, keep the record as dead."""
+    headers = _storable(record.headers)
     try:
-        failure = LeadFailed.from_headers(record.headers)
-    except ValueError:
-        failure = LeadFailed(
-            event_id=failure_event_id(record.topic, record.partition, record.offset, "persister", "store"),
-            occurred_at=datetime.fromtimestamp(record.timestamp / 1000, UTC),
-            stage="persister",
-            kind="store",
-            final=True,
-            reason="undecodable failure",
-            error="flusher.intake",
-            origin=Origin(
-                topic=record.topic,
-                partition=record.partition,
-                offset=record.offset,
-                timestamp_ms=record.timestamp,
-                consumer_group=group,
-            ),
-        )
-    lead_id = _lead_id(record.key)
-    # Only the persister calls a record final for what it is: undecodable, or a second body.
-    by_origin = lead_id is None or (failure.stage == "persister" and failure.final)
-    return Failed(record, failure, lead_id, by_origin)
+        failure = LeadFailed.from_headers(headers)
+        _at(failure.origin.timestamp_ms)
+        if not (
+            -_INT4 <= failure.origin.partition < _INT4
+            and -_INT8 <= failure.origin.offset < _INT8
+            and failure.stage in topics.RETRY
+        ):
+            raise ValueError("no such place in Kafka, or no such stage behind it")
+    except (ValueError, OverflowError, OSError):
+        return unreadable(record, group, UNREADABLE)
+    by_origin = failure.stage == "persister" and failure.reason in (CONFLICT, UNDECODABLE)
+    return Parked(record, failure, _lead_id(record.key), _kept(headers), by_origin)
+
+
+def unreadable(record: Record, group: str, reason: str) -> Parked:
+    """Keep a record about which nothing is known but where it lies: dead, for a person to look at."""
+    place = (record.topic, record.partition, record.offset)
+    failure = LeadFailed(
+        event_id=failure_event_id(*place, "persister", "store"),
+        occurred_at=_at(record.timestamp),
+        stage="persister",
+        kind="store",
+        final=True,
+        reason=reason,
+        error="runtime.failures.InvalidForEver",
+        origin=Origin(
+            topic=record.topic,
+            partition=record.partition,
+            offset=record.offset,
+            timestamp_ms=record.timestamp,
+            consumer_group=group,
+        ),
+    )
+    return Parked(record, failure, _lead_id(record.key), _kept(_storable(record.headers)), by_origin=True)
+
+
+def dead_event_id(failure: LeadFailed) -> UUID:
+    """Name the death after the failure that caused it, so that a repeated letter is known as one."""
+    return uuid5(failure.event_id, AuditEvent.LEAD_DEAD)
+
+
+def entry(
+    event: AuditEvent,
+    failure: LeadFailed,
+    lead_id: UUID | None,
+    *,
+    actor: str,
+    details: dict[str, str] | None = None,
+) -> AuditRecorded:
+    """Write the audit entry of a failure, a death or a replay: ids, codes and our own words."""
+    return AuditRecorded(
+        event_id=failure.event_id,
+        occurred_at=failure.occurred_at,
+        event=event,
+        actor=actor[:200],
+        lead_id=lead_id,
+        details={
+            "queue_id": str(failure.queue_id) if failure.queue_id else None,
+            "stage": failure.stage,
+            "kind": failure.kind,
+            "reason": failure.reason,
+            "final": failure.final,
+            "attempts": failure.attempts,
+            "topic": failure.origin.topic,
+            "partition": failure.origin.partition,
+            "offset": failure.origin.offset,
+            **(details or {}),
+        },
+    )
+
+
+def _storable(headers: tuple[tuple[str, bytes | None], ...]) -> h.Headers:
+    # PostgreSQL's text holds no NUL; a header may hold anything, and be null.
+    return [(name, value.replace(b"\x00", b"")) for name, value in headers if value is not None]
+
+
+def _kept(headers: h.Headers) -> dict[str, str]:
+    return {name: value for name in h.PASSED_ON if (value := h.text(headers, name))}
 
 
 def _lead_id(key: bytes | None) -> UUID | None:
@@ -71,3 +137,7 @@ def _lead_id(key: bytes | None) -> UUID | None:
         return UUID((key or b"").decode())
     except ValueError:
         return None
+
+
+def _at(milliseconds: int) -> datetime:
+    return _EPOCH + timedelta(milliseconds=milliseconds)

@@ -1,130 +1,180 @@
-"""The jobs: what runs by the clock, what runs when an admin asks, and how each run is recorded."""
+"""The flusher's jobs: what is due is sent by the clock, what an admin wants within a second or two."""
 
 import asyncio
-import contextlib
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections import Counter
+from collections.abc import Coroutine
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.cron import CronTrigger
 
-from runtime.failures import Failure
+from runtime import metrics
+from runtime.failures import Backoff, FailedNow, Failure, WorldAway
 from runtime.health import Health
 from runtime.logs import logger
-from services.flusher.publisher import ReplayPublisher
-from services.flusher.store import Store
+from services.flusher.outbox import Outbox
+from services.flusher.publisher import ReplayPublisher, Sent
+from services.flusher.replay import cause_of
+from services.flusher.store import Clock
 
-JOB: Final = "replay"
-CHUNK: Final = 50
-# A run that finds more than this leaves the rest to the next one: a job must end.
-CHUNKS_PER_RUN: Final = 200
-LATE_SECONDS: Final = 240
+JOB: Final = "replay_queue"
+# A chunk is one transaction that holds its payloads in memory: at most 100 x 1 MiB.
+CHUNK: Final = 100
+POLL_SECONDS: Final = 1.0
+# A chunk in hand ends within its sends (10 s) and its commit.
 DRAIN_SECONDS: Final = 20.0
 
 
+def utc_now() -> datetime:
+    """Return the time. The only clock of this service; tests put another in its place."""
+    return datetime.now(UTC)
+
+
 class Jobs:
-    """Sends what is due. Several flushers may run: rows are claimed, and a job has one lock."""
+    """Runs the scheduled job and watches for requests. Every run ends recorded, or is run again."""
 
     def __init__(
-        self, store: Store, publisher: ReplayPublisher, health: Health, cron: str, poll_seconds: float
+        self,
+        outbox: Outbox,
+        publisher: ReplayPublisher,
+        health: Health,
+        cron: str,
+        clock: Clock = utc_now,
+        backoff: Backoff | None = None,
     ) -> None:
-        self._store = store
+        self._outbox = outbox
         self._publisher = publisher
         self._health = health
         self._cron = cron
-        self._trigger: Any = CronTrigger.from_crontab(cron, timezone="UTC")
-        self._poll_seconds = poll_seconds
-        self._busy = asyncio.Lock()
-        self._log = logger("queue")
-        health.set("jobs", ok=False, reason="starting")
-
-    def _next(self) -> datetime:
-        at: datetime = self._trigger.get_next_fire_time(None, datetime.now(UTC))
-        return at
-
-    async def register(self) -> bool:
-        """Make the job known to the admin service; return True where a run was missed."""
-        return await self._store.register_job(JOB, self._cron, self._next())
+        self._trigger = CronTrigger.from_crontab(cron, timezone=UTC)
+        self._clock = clock
+        self._backoff = backoff or Backoff()
+        self._log = logger("replay")
+        self._stopping = asyncio.Event()
+        self._in_hand = set[asyncio.Task[Any]]()
+        health.set("database", ok=False, reason="connecting")
 
     async def run(self) -> None:
-        """Send everything that is due, once, and record how that went. Raises nothing."""
-        async with self._busy:
-            started, outcome, details = time.monotonic(), "failed", dict[str, Any]()
-            try:
-                async with self._store.job_lock(JOB) as ours:
-                    if not ours:
-                        return
-                    await self._store.start_job(JOB, datetime.now(UTC))
-                    try:
-                        details["sent"] = await self._send(requested_only=False)
-                        outcome = "succeeded"
-                    except Failure as failure:
-                        details["reason"] = failure.reason
-                        raise
-                    finally:
-                        duration = round((time.monotonic() - started) * 1000)
-                        await self._store.finish_job(JOB, outcome, duration, details, self._next())
-                self._health.set("jobs", ok=True)
-                self._log.info("Queue flushed", sent=details["sent"], job=JOB)
-            except Failure as failure:
-                self._health.set("jobs", ok=False, reason=failure.reason)
-                self._log.warning("Queue not flushed", reason=failure.reason, job=JOB)
-
-    async def _send(self, *, requested_only: bool) -> dict[str, int]:
-        sent = dict[str, int]()
-        for _ in range(CHUNKS_PER_RUN):
-            chunk = await self._store.send_chunk(
-                self._publisher.replay, requested_only=requested_only, limit=CHUNK
-            )
-            for stage, count in chunk.by_stage.items():
-                sent[stage] = sent.get(stage, 0) + count
-            if chunk.total < CHUNK:
-                break
-        return sent
-
-    async def poll(self) -> None:
-        """See within two seconds what an admin wants sent now (no LISTEN: poolers break it)."""
-        registered = False
-        while True:
-            try:
-                if not registered:
-                    overdue = await self.register()
-                    registered = True
-                    if overdue:
-                        await self.run()
-                if sent := await self._send(requested_only=True):
-                    self._log.info("Queue flushed", sent=sent, job="requested")
-                self._health.set("jobs", ok=True)
-            except Failure as failure:
-                if self._health.set("jobs", ok=False, reason=failure.reason):
-                    self._log.warning("Queue not polled", reason=failure.reason)
-            await asyncio.sleep(self._poll_seconds)
+        """Keep the scheduler and the poll going until cancelled; what was missed is made up."""
+        scheduler = AsyncIOScheduler(timezone=UTC)
+        # Late is better than never, and once is enough; next_run_time: now, if nobody ran this tick.
+        scheduler.add_job(
+            self.tick,
+            self._trigger,
+            misfire_grace_time=None,
+            coalesce=True,
+            max_instances=1,
+            next_run_time=self._clock(),
+        )
+        scheduler.start()
+        try:
+            while not self._stopping.is_set():
+                await self._hold(self.poll())
+                await self._sleep(POLL_SECONDS)
+        finally:
+            scheduler.shutdown(wait=False)
 
     async def drain(self) -> None:
-        """Wait, bounded, for the run in hand."""
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._busy.acquire(), DRAIN_SECONDS)
+        """Begin nothing more and let the chunks in hand end. Bounded: a cut-off one is sent again later."""
+        self._stopping.set()
+        if self._in_hand:
+            await asyncio.wait(set(self._in_hand), timeout=DRAIN_SECONDS)
+
+    async def tick(self) -> None:
+        """Run the job for this tick; come back until it succeeded, whatever is away meanwhile."""
+        attempt = 0
+        while not self._stopping.is_set():
+            try:
+                if await self._hold(self._run_once()):
+                    return
+            except WorldAway as away:
+                self._log.warning("Queue not flushed", reason=away.reason)
+            await self._sleep(self._backoff.seconds(attempt))
+            attempt += 1
+
+    async def poll(self) -> None:
+        """Send what an admin asked for."""
+        try:
+            # While Kafka is away the rows stay free: an admin, or a stage, may want them.
+            if await self._outbox.has_requests() and self._publisher.connected:
+                await self._send_all("requested")
+                self._health.set("replays", ok=True)
+            self._health.set("database", ok=True)
+        except Failure as failure:
+            part = "database" if isinstance(failure, WorldAway) and failure.part == "database" else "replays"
+            if self._health.set(part, ok=False, reason=failure.reason):
+                self._log.warning("Queue not flushed on request", reason=failure.reason)
+
+    async def _run_once(self) -> bool:
+        """Run the job unless another flusher has this tick; False where it is to be tried again."""
+        async with self._outbox.job_lock(JOB) as mine:
+            if not mine:
+                return True
+            upcoming = self._trigger.get_next_fire_time(None, self._clock())
+            runs = await self._outbox.begin_run(JOB, self._cron, upcoming)
+            if runs is None:
+                return True
+            started = time.monotonic()
+            outcome, details, again = "succeeded", dict[str, Any](), False
+            try:
+                details = await self._send_all("due")
+            except Failure as failure:
+                outcome, details, again = "failed", {"reason": failure.reason}, isinstance(failure, WorldAway)
+            except Exception as error:  # noqa: BLE001 - a bug is recorded with its run
+                metrics.BUGS.inc()
+                self._log.error("unexpected error in a job", exc_info=True)
+                outcome, details = "failed", {"reason": f"bug: {type(error).__name__}"}
+            duration_ms = round((time.monotonic() - started) * 1000)
+            await self._outbox.end_run(JOB, runs, outcome, duration_ms, details)
+        said = "Queue flushed" if outcome == "succeeded" else "Queue not flushed"
+        self._health.set("replays", ok=outcome == "succeeded", reason=str(details.get("reason", "")))
+        self._log.info(said, run=runs, duration_ms=duration_ms, next_run_at=str(upcoming), **details)
+        return not again
+
+    async def _send_all(self, what: Literal["due", "requested"]) -> dict[str, int]:
+        """Send everything that is due, or wanted, chunk by chunk. Raises `WorldAway`; what went is marked."""
+        counts = Counter[str](sent=0, dead=0)
+        while True:
+            async with self._outbox.claimed(what, CHUNK) as claim:
+                sent = await self._publisher.replay(claim.rows, claim.now)
+                if claim.rows:
+                    await claim.mark_sent(sent.acknowledged)
+                    await claim.bury(sent.impossible, self._publisher.archive)
+            _count(sent, counts)
+            if sent.away:
+                raise sent.away
+            if len(claim.rows) < CHUNK:
+                break
+            if self._stopping.is_set():
+                raise FailedNow("stopped before the end")  # recorded, so the next start goes on
+        if what == "requested" and counts.total():
+            self._log.info("Queue flushed on request", **counts)
+        return dict(counts)
+
+    async def _hold(self, work: Coroutine[Any, Any, Any]) -> Any:
+        """Run `work` as something that a drain waits for."""
+        task = asyncio.ensure_future(work)
+        self._in_hand.add(task)
+        try:
+            return await task
+        finally:
+            self._in_hand.discard(task)
+
+    async def _sleep(self, seconds: float) -> None:
+        try:
+            await asyncio.wait_for(self._stopping.wait(), seconds)
+        except TimeoutError:
+            return
 
 
-@asynccontextmanager
-async def scheduled(jobs: Jobs, cron: str) -> AsyncIterator[None]:
-    """Run the job by the clock while the context lasts; a run missed by a moment is made up for, once."""
-    scheduler = AsyncIOScheduler(timezone="UTC")
-    scheduler.add_job(
-        jobs.run,
-        CronTrigger.from_crontab(cron, timezone="UTC"),
-        id=JOB,
-        coalesce=True,
-        max_instances=1,
-        misfire_grace_time=LATE_SECONDS,
-    )
-    scheduler.start()
-    try:
-        yield
-    finally:
-        scheduler.pause()
-        await jobs.drain()
-        scheduler.shutdown(wait=False)
+def _count(sent: Sent, counts: Counter[str]) -> None:
+    """Count what is committed, for the log, the job's record and the metrics."""
+    for row, _ in sent.acknowledged:
+        counts["sent"] += 1
+        counts[row.stage] += 1
+        metrics.REPLAYS.labels(stage=row.stage, cause=cause_of(row)).inc()
+    for row, _ in sent.impossible:
+        counts["dead"] += 1
+        metrics.DEAD.labels(stage=row.stage).inc()

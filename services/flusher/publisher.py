@@ -1,66 +1,79 @@
-"""The flusher's one adapter to Kafka: retries to their stage, the dead to the archive."""
+"""Puts records on the retry and dead topics and waits for Kafka's word. No decision about them lives here."""
 
-from datetime import UTC, datetime
-from typing import Any
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from uuid import UUID, uuid4
 
-from contracts import topics
-from contracts.failures import LeadDead, LeadFailed, Origin
-from contracts.headers import Headers
 from runtime import metrics
+from runtime.failures import InvalidForEver, WorldAway
 from runtime.kafka import Publisher
-from services.flusher.intake import Failed
-from services.flusher.replay import under_new_id
+from runtime.logs import logger
+from services.flusher.replay import Outgoing, Row, outgoing
 
 SEND_SECONDS = 10.0
 
 
+@dataclass
+class Sent:
+    """What became of a chunk: each row that Kafka has, with the send's event id, and the others."""
+
+    acknowledged: list[tuple[Row, UUID]] = field(default_factory=list)
+    impossible: list[tuple[Row, str]] = field(default_factory=list)
+    away: WorldAway | None = None
+
+
 class ReplayPublisher:
-    """Publishes and waits for the acknowledgement. Raises `WorldAway`."""
+    """Publishes replays and dead letters; each send is bounded."""
 
     def __init__(self, publisher: Publisher) -> None:
         self._publisher = publisher
+        self._log = logger("replay")
 
-    async def archive(self, failed: Failed) -> None:
-        """Put a dead lead on `leads.dead.v1`: its original bytes, its first origin, the last reason."""
-        dead = LeadDead.model_validate(failed.failure.model_dump())
+    @property
+    def connected(self) -> bool:
+        """Return True where a send can be tried at once."""
+        return self._publisher.connected
+
+    async def replay(self, rows: Sequence[Row], now: datetime) -> Sent:
+        """Send these rows at once; what one of them does leaves the others alone."""
+        sent = Sent()
+
+        async def one(row: Row) -> None:
+            event_id = uuid4()
+            try:
+                await self._send(outgoing(row, event_id, now))
+            except WorldAway as away:
+                sent.away = away
+            except InvalidForEver as never:
+                sent.impossible.append((row, never.reason))
+            except Exception as error:  # noqa: BLE001 - one bad row must not hold up the others
+                metrics.BUGS.inc()
+                self._log.error("Queue row cannot be sent", queue_id=str(row.id), exc_info=True)
+                sent.impossible.append((row, f"bug: {type(error).__name__}"))
+            else:
+                sent.acknowledged.append((row, event_id))
+
+        await asyncio.gather(*map(one, rows))
+        return sent
+
+    async def archive(self, letters: Sequence[Outgoing]) -> None:
+        """Put dead letters on `leads.dead.v1`. Raises `WorldAway`."""
+        await asyncio.gather(*map(self._archive, letters))
+
+    async def _archive(self, letter: Outgoing) -> None:
+        try:
+            await self._send(letter)
+        except InvalidForEver as never:
+            # Its row keeps the bytes; nothing that we do makes the topic take them.
+            self._log.error("Queue row is dead, its record not archived on Kafka", reason=never.reason)
+
+    async def _send(self, record: Outgoing) -> None:
         await self._publisher.send(
-            topics.DEAD.name,
-            key=failed.record.key,
-            value=failed.record.value,
-            headers=dead.to_headers(failed.record.headers),
+            record.topic,
+            key=record.key,
+            value=record.value,
+            headers=record.headers,
             seconds=SEND_SECONDS,
         )
-        metrics.LEADS_DEAD.labels(stage=dead.stage, kind=dead.kind).inc()
-
-    async def replay(self, row: dict[str, Any]) -> None:
-        """Send one row to the stage that failed; what has no stage's row goes in by the front door."""
-        key, value, topic = row["record_key"], row["payload"], topics.RECEIVED
-        if not row["by_origin"]:
-            topic = topics.RETRY[row["stage"]]
-        elif row["reason"] == "conflict":
-            lead_id, value = under_new_id(value, row["id"])
-            key = str(lead_id).encode()
-        origin_at: datetime = row["origin_timestamp"]
-        failure = LeadFailed(
-            event_id=row["id"],
-            occurred_at=row["sent_at"].astimezone(UTC),
-            stage=row["stage"],
-            kind=row["kind"],
-            final=False,
-            reason=row["reason"],
-            error=row["error"],
-            origin=Origin(
-                topic=row["origin_topic"],
-                partition=row["origin_partition"],
-                offset=row["origin_offset"],
-                timestamp_ms=round(origin_at.timestamp() * 1000),
-                consumer_group=row["origin_group"],
-            ),
-            queue_id=row["id"],
-            attempts=row["attempts"],
-        )
-        kept: Headers = [(name, text.encode()) for name, text in row["headers"].items()]
-        await self._publisher.send(
-            topic.name, key=key, value=value, headers=failure.to_headers(kept), seconds=SEND_SECONDS
-        )
-        metrics.REPLAYS_SENT.labels(stage=row["stage"], kind=row["kind"]).inc()

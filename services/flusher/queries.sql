@@ -1,89 +1,118 @@
 -- name: insert_entry$
--- Append one audit entry; nothing comes back where it is there already: the failure is a repeat.
-INSERT INTO audit_log (event_id, event, actor, details_json, lead_id, request_id)
-VALUES (:event_id, :event, :actor, :details, :lead_id, :request_id)
+-- Append an audit entry; null comes back where it was there already: the failure was seen before.
+INSERT INTO audit_log (event_id, event, actor, details_json, lead_id, created_at_utc)
+VALUES (:event_id, :event, :actor, :details, :lead_id, :created_at)
 ON CONFLICT (event_id) DO NOTHING
-RETURNING id;
+RETURNING event_id;
 
--- name: find_row^
--- The row of a lead's trouble, or of an origin, locked until its change is committed.
-SELECT id, state, attempts, next_attempt_at FROM replay_queue
-WHERE stage = :stage AND kind = :kind
-  AND CASE WHEN :by_origin::boolean
-      THEN (by_origin OR lead_id IS NULL)
-           AND (origin_topic, origin_partition, origin_offset)
-             = (:origin_topic::text, :origin_partition::int, :origin_offset::bigint)
-      ELSE NOT by_origin AND lead_id = :lead_id::uuid END
+-- name: find_by_id^
+-- The row that sent the record at fault, locked.
+SELECT * FROM replay_queue WHERE id = :id AND stage = :stage AND kind = :kind FOR UPDATE;
+
+-- name: find_by_lead^
+-- A lead's trouble with one effect, locked.
+SELECT * FROM replay_queue
+WHERE stage = :stage AND lead_id = :lead_id AND kind = :kind AND NOT by_origin
 FOR UPDATE;
 
--- name: insert_row!
--- A lead's first failure in a stage.
-INSERT INTO replay_queue (id, stage, kind, lead_id, state, final, by_origin, reason, error, attempts,
+-- name: find_by_origin^
+-- A row that is named by where its record was first read, locked.
+SELECT * FROM replay_queue
+WHERE stage = :stage AND origin_topic = :topic AND origin_partition = :partition AND origin_offset = :offset
+  AND kind = :kind AND (lead_id IS NULL OR by_origin)
+FOR UPDATE;
+
+-- name: insert_row$
+-- Keep a first failure. Null comes back where an admin made the row at this very moment.
+INSERT INTO replay_queue (id, stage, kind, lead_id, state, final, by_origin, replay_lead_id, reason, error, attempts,
                           next_attempt_at, origin_topic, origin_partition, origin_offset, origin_timestamp,
                           origin_group, record_key, payload, headers, first_failed_at, last_failed_at)
-VALUES (:id, :stage, :kind, :lead_id, :state, :final, :by_origin, :reason, :error, :attempts, :next_attempt_at,
-        :origin_topic, :origin_partition, :origin_offset, :origin_timestamp, :origin_group, :record_key, :payload,
-        :headers, :failed_at, :failed_at);
+VALUES (:id, :stage, :kind, :lead_id, :state, :final, :by_origin, :replay_lead_id, :reason, :error, :attempts,
+        :next_attempt_at, :topic, :partition, :offset, :origin_at, :origin_group, :key, :payload, :headers,
+        :failed_at, :failed_at)
+ON CONFLICT DO NOTHING
+RETURNING id;
 
--- name: update_row!
--- A later failure: the first origin and the last reason are kept.
+-- name: note_failure!
+-- A row keeps its place; what is new is the last reason. A dead row's finality is its own.
 UPDATE replay_queue
-SET state = :state, final = final OR :final, reason = :reason, error = :error, attempts = :attempts,
-    next_attempt_at = :next_attempt_at, payload = coalesce(payload, :payload), record_key = coalesce(record_key, :record_key),
-    requested_at = CASE WHEN :state = 'waiting' THEN requested_at END,
-    requested_by = CASE WHEN :state = 'waiting' THEN requested_by END,
+SET reason = :reason, error = :error, last_failed_at = greatest(last_failed_at, :failed_at), updated_at = now()
+WHERE id = :id;
+
+-- name: move_row!
+-- A row moves after a failure. One that turns out to be a conflict is named by its origin from now on.
+UPDATE replay_queue
+SET state = :state, final = :final, attempts = :attempts, next_attempt_at = :next_attempt_at,
+    by_origin = by_origin OR :by_origin, replay_lead_id = coalesce(replay_lead_id, :replay_lead_id),
+    reason = :reason, error = :error, requested_at = NULL, requested_by = NULL,
     last_failed_at = greatest(last_failed_at, :failed_at), updated_at = now()
 WHERE id = :id;
 
+-- name: renew_row!
+-- A resolved row begins a new life with the record that failed now; its old payload is gone.
+UPDATE replay_queue
+SET state = :state, final = :final, attempts = :attempts, next_attempt_at = :next_attempt_at,
+    by_origin = by_origin OR :by_origin, replay_lead_id = coalesce(replay_lead_id, :replay_lead_id),
+    reason = :reason, error = :error, requested_at = NULL, requested_by = NULL,
+    origin_topic = :topic, origin_partition = :partition, origin_offset = :offset,
+    origin_timestamp = :origin_at, origin_group = :origin_group,
+    record_key = :key, payload = :payload, headers = :headers, last_failed_at = :failed_at, updated_at = now()
+WHERE id = :id;
+
 -- name: claim_due
--- What is due, or was asked for; rows in another flusher's hands are passed over.
-SELECT id, stage, kind, lead_id, state, final, by_origin, reason, error, attempts, next_attempt_at, requested_at,
-       requested_by, origin_topic, origin_partition, origin_offset, origin_timestamp, origin_group, record_key,
-       payload, headers, last_failed_at
-FROM replay_queue
-WHERE state IN ('waiting', 'replaying') AND stage <> 'site'
-  AND (next_attempt_at <= :now OR (state = 'waiting' AND requested_at IS NOT NULL))
+-- What is due, oldest first. Another flusher's rows are skipped, not waited for.
+SELECT * FROM replay_queue
+WHERE state IN ('waiting', 'replaying') AND stage = ANY(:stages::text[]) AND next_attempt_at <= :now
 ORDER BY next_attempt_at
-LIMIT :limit
+LIMIT :chunk
 FOR UPDATE SKIP LOCKED;
 
+-- name: has_requests$
+-- Does an admin want something now? Asked every second.
+SELECT EXISTS (SELECT 1 FROM replay_queue
+               WHERE state = 'waiting' AND requested_at IS NOT NULL AND stage = ANY(:stages::text[]));
+
 -- name: claim_requested
--- Only what was asked for: the poll between the ticks.
-SELECT id, stage, kind, lead_id, state, final, by_origin, reason, error, attempts, next_attempt_at, requested_at,
-       requested_by, origin_topic, origin_partition, origin_offset, origin_timestamp, origin_group, record_key,
-       payload, headers, last_failed_at
-FROM replay_queue
-WHERE state = 'waiting' AND requested_at IS NOT NULL AND stage <> 'site'
+-- What an admin wants now.
+SELECT * FROM replay_queue
+WHERE state = 'waiting' AND requested_at IS NOT NULL AND stage = ANY(:stages::text[])
 ORDER BY requested_at
-LIMIT :limit
+LIMIT :chunk
 FOR UPDATE SKIP LOCKED;
 
 -- name: mark_sent!
--- Sent and acknowledged: the stage answers by resolving the row or by failing again.
-UPDATE replay_queue
-SET state = 'replaying', attempts = :attempts, next_attempt_at = :next_attempt_at, requested_at = NULL,
+-- Kafka has these: wait for the stage's word, and send again where none comes until `overdue_at`.
+UPDATE replay_queue q
+SET state = 'replaying', attempts = d.attempts, next_attempt_at = :overdue_at, requested_at = NULL,
     requested_by = NULL, last_sent_at = :now, updated_at = now()
+FROM unnest(:ids::uuid[], :attempts::int[]) AS d (id, attempts)
+WHERE q.id = d.id;
+
+-- name: bury_row!
+-- A row that can never be sent.
+UPDATE replay_queue
+SET state = 'dead', final = true, reason = :reason, next_attempt_at = NULL, requested_at = NULL,
+    requested_by = NULL, updated_at = now()
 WHERE id = :id;
 
--- name: lock_job$
--- One run of a job at a time, whoever runs it. The lock ends with the transaction (poolers keep no session).
-SELECT pg_try_advisory_xact_lock(hashtextextended('fastcore job ' || :name, 0));
+-- name: try_job_lock$
+-- One run of a job at a time, over all flushers; given back when this transaction ends, crash or not.
+SELECT pg_try_advisory_xact_lock(hashtextextended('fastcore.job.' || :name, 0));
 
--- name: register_job^
--- Make the job known; say whether a run was missed while nobody was there.
-INSERT INTO scheduled_job (name, schedule, next_run_at) VALUES (:name, :schedule, :next_run_at)
+-- name: begin_run$
+-- Take this tick, unless it was taken: then the next time is written already. A run that nobody ended
+-- (we hold the lock, so its flusher is dead), or that failed, is run again. A changed schedule and a
+-- clock that jumped both make another next time.
+INSERT INTO scheduled_job AS job (name, schedule, runs, last_started_at, last_outcome, next_run_at)
+VALUES (:name, :schedule, 1, :now, 'running', :next_run_at)
 ON CONFLICT (name) DO UPDATE
-SET schedule = excluded.schedule, next_run_at = least(scheduled_job.next_run_at, excluded.next_run_at)
-RETURNING coalesce(next_run_at < now(), false) AS overdue;
+SET schedule = excluded.schedule, runs = job.runs + 1, last_started_at = excluded.last_started_at,
+    last_outcome = 'running', next_run_at = excluded.next_run_at
+WHERE job.next_run_at IS DISTINCT FROM excluded.next_run_at OR job.last_outcome IS DISTINCT FROM 'succeeded'
+RETURNING runs;
 
--- name: start_job!
+-- name: end_run!
+-- Say how a run went, unless a later one has begun.
 UPDATE scheduled_job
-SET runs = runs + 1, last_started_at = :started_at, last_finished_at = NULL, last_outcome = 'running',
-    last_duration_ms = NULL, last_details = '{}'
-WHERE name = :name;
-
--- name: finish_job!
-UPDATE scheduled_job
-SET last_finished_at = now(), last_outcome = :outcome, last_duration_ms = :duration_ms, last_details = :details,
-    next_run_at = :next_run_at
-WHERE name = :name;
+SET last_finished_at = :now, last_outcome = :outcome, last_duration_ms = :duration_ms, last_details = :details
+WHERE name = :name AND runs = :runs;

@@ -1,66 +1,176 @@
-"""When a lead is tried again, and when it is given up. Pure: no I/O, no clock, no chance of its own."""
+"""When a failed record is sent again, and what becomes of its row. No I/O, no clock: `now` is given.
 
-from collections.abc import Callable
+| row is         | it failed, retries left      | final, or failed after the third | it was sent           |
+|----------------|------------------------------|----------------------------------|-----------------------|
+| not there      | waiting, due now             | dead                             |                       |
+| waiting        | stays, keeps its time        | dead (final only)                | replaying             |
+| replaying      | waiting, due by the schedule | dead                             | replaying (after 1 h) |
+| resolved       | waiting afresh, due now      | dead                             |                       |
+| dead, archived | stays: a person has it       | stays                            |                       |
+
+A resolved row comes back because a failure is never thrown away; where the effect is there after
+all, the stage finds a duplicate and resolves it again.
+"""
+
+import json
+import random
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Final, Literal
+from typing import Final, Literal
 from uuid import UUID, uuid5
 
-from pydantic_core import from_json, to_json
+from contracts import headers as h
+from contracts import topics
+from contracts.failures import Kind, LeadDead, LeadFailed, Origin, Stage
 
 State = Literal["waiting", "replaying", "resolved", "dead", "archived"]
+Cause = Literal["automatic", "requested", "overdue"]
 
-# Before the first, the second and the third retry; the first goes at the next tick.
-DELAYS: Final = (timedelta(0), timedelta(minutes=15), timedelta(minutes=60))
-MAX_RETRIES: Final = len(DELAYS)
+# The wait before each automatic retry: the next tick, then long enough for a deploy or for an
+# outage of somebody else's to pass. After the third failed retry a person looks.
+WAITS: Final = (timedelta(0), timedelta(minutes=15), timedelta(minutes=60))
+# Added, never taken away: a retry is never early, and a thousand do not come at once.
 JITTER: Final = 0.2
-# A replay that nobody answered for so long was lost on its way: it is sent again, and burns nothing.
-STUCK_AFTER: Final = timedelta(hours=1)
+# No word for so long after a send: the stage is away, or lost it. Sent again, burning nothing.
+OVERDUE_AFTER: Final = timedelta(hours=1)
 
 
 @dataclass(frozen=True)
 class Row:
-    """What the queue knows of a lead's trouble. `next_attempt_at` is set while waiting or replaying."""
+    """A row of `replay_queue`, as far as a decision needs it."""
+
+    id: UUID
+    stage: Stage
+    kind: Kind
+    lead_id: UUID | None
+    state: State
+    final: bool
+    by_origin: bool
+    replay_lead_id: UUID | None
+    reason: str
+    error: str
+    attempts: int
+    requested_at: datetime | None
+    requested_by: str | None
+    origin_topic: str
+    origin_partition: int
+    origin_offset: int
+    origin_timestamp: datetime
+    origin_group: str
+    record_key: bytes | None
+    payload: bytes | None
+    headers: dict[str, str]
+
+    @property
+    def origin(self) -> Origin:
+        """Where the record was first read."""
+        return Origin(
+            topic=self.origin_topic,
+            partition=self.origin_partition,
+            offset=self.origin_offset,
+            timestamp_ms=round(self.origin_timestamp.timestamp() * 1000),
+            consumer_group=self.origin_group,
+        )
+
+    def failure(self, event_id: UUID, now: datetime) -> LeadFailed:
+        """Describe the row's last failure, for the record or the entry of something that happens now."""
+        return LeadFailed(
+            event_id=event_id,
+            occurred_at=now,
+            stage=self.stage,
+            kind=self.kind,
+            final=self.final,
+            reason=self.reason[:200],
+            error=self.error[:200],
+            origin=self.origin,
+            queue_id=self.id,
+            attempts=attempts_after_send(self),
+        )
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a row stands after a failure."""
 
     state: State
     attempts: int
     next_attempt_at: datetime | None
 
 
-def schedule(attempts: int, now: datetime, chance: Callable[[], float]) -> datetime:
-    """Return when to try again after `attempts` retries: never early, at most 20 % late."""
-    return now + DELAYS[attempts] * (1 + JITTER * chance())
+@dataclass(frozen=True)
+class Outgoing:
+    """A record to publish. `topic` is named without the prefix."""
+
+    topic: str
+    key: bytes | None
+    value: bytes | None
+    headers: h.Headers
 
 
-def after_failure(row: Row | None, *, final: bool, now: datetime, chance: Callable[[], float]) -> Row:
-    """Return what a new failure makes of a row.
+def due_at(attempts: int, now: datetime, rng: random.Random) -> datetime:
+    """Return when the retry after `attempts` sent ones is due."""
+    return now + WAITS[attempts] * (1 + JITTER * rng.random())
 
-    | before | final | retries left | none left |
-    |---|---|---|---|
-    | no row, resolved | dead | waiting, three retries | |
-    | waiting | dead | waiting as it was | |
-    | replaying | dead | waiting by the schedule | dead |
-    | dead, archived | as it was: people have decided, or will | | |
+
+def after_failure(row: Row | None, *, final: bool, now: datetime, rng: random.Random) -> Place | None:
+    """Decide where a row stands after a new failure; None where it keeps its place."""
+    if row is None or row.state == "resolved":
+        return Place("dead", 0, None) if final else Place("waiting", 0, now)
+    if row.state in ("dead", "archived"):
+        return None
+    if final or (row.state == "replaying" and row.attempts >= len(WAITS)):
+        return Place("dead", row.attempts, None)
+    if row.state == "waiting":
+        return None
+    return Place("waiting", row.attempts, due_at(row.attempts, now, rng))
+
+
+def cause_of(row: Row) -> Cause:
+    """Say why this row is sent now."""
+    if row.state == "replaying":
+        return "overdue"
+    return "requested" if row.requested_at else "automatic"
+
+
+def attempts_after_send(row: Row) -> int:
+    """Count automatic retries only: an admin's wish and a repeat burn none."""
+    return min(row.attempts + (cause_of(row) == "automatic"), len(WAITS))
+
+
+def outgoing(row: Row, event_id: UUID, now: datetime) -> Outgoing:
+    """Make the record that a replay sends: the original bytes, to the stage that failed and no other.
+
+    What is named by its origin goes where it came from, to `leads.received.v1`: a record that could
+    not be decoded as it is, a conflict as a new lead.
     """
-    if row and row.state in ("dead", "archived"):
-        return row
-    attempts = row.attempts if row and row.state != "resolved" else 0
-    if final or (row and row.state == "replaying" and attempts >= MAX_RETRIES):
-        return Row("dead", attempts, None)
-    if row and row.state == "waiting":
-        return row
-    return Row("waiting", attempts, schedule(attempts, now, chance))
+    headers = row.failure(event_id, now).to_headers(_kept(row.headers))
+    if not row.by_origin:
+        return Outgoing(topics.RETRY[row.stage].name, row.record_key, row.payload, headers)
+    key, value = row.record_key, row.payload
+    if row.replay_lead_id:
+        key, value = str(row.replay_lead_id).encode(), _reissue(value or b"", row.id, row.replay_lead_id)
+    return Outgoing(topics.RECEIVED.name, key, value, headers)
 
 
-def after_sending(row: Row, *, requested: bool, now: datetime) -> Row:
-    """Return what sending makes of a row: only an automatic retry is counted."""
-    automatic = row.state == "waiting" and not requested
-    return Row("replaying", row.attempts + automatic, now + STUCK_AFTER)
+def archived(failure: LeadFailed, key: bytes | None, payload: bytes | None, kept: dict[str, str]) -> Outgoing:
+    """Make the record for `leads.dead.v1`: the original bytes, and why nobody could take them."""
+    dead = LeadDead.model_validate(failure.model_dump())
+    return Outgoing(topics.DEAD.name, key, payload, dead.to_headers(_kept(kept)))
 
 
-def under_new_id(payload: bytes, row_id: UUID) -> tuple[UUID, bytes]:
-    """Give a conflicting lead an id of its own, named after its row: replayed twice, it is still one."""
-    lead: dict[str, Any] = from_json(payload)
-    lead_id = uuid5(row_id, "lead")
-    lead |= {"lead_id": str(lead_id), "event_id": str(uuid5(row_id, "event"))}
-    return lead_id, to_json(lead)
+def _kept(headers: dict[str, str]) -> h.Headers:
+    return [(name, value.encode()) for name, value in headers.items()]
+
+
+def _reissue(value: bytes, queue_id: UUID, lead_id: UUID) -> bytes:
+    """Give a conflicting lead ids of its own, the same at every send; all else stays.
+
+    The request id names the queue row, whose audit trail leads back to the first lead.
+    """
+    lead = json.loads(value)
+    lead |= {
+        "lead_id": str(lead_id),
+        "event_id": str(uuid5(lead_id, "lead.received")),
+        "request_id": f"conflict-{queue_id}",
+    }
+    return json.dumps(lead, ensure_ascii=False, separators=(",", ":")).encode()

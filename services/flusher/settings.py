@@ -9,11 +9,11 @@ from pydantic_settings import BaseSettings
 from runtime.settings import Kafka, Log, Postgres, section
 
 
-def _cron(value: str) -> str:
+def _crontab(value: str) -> str:
     try:
         CronTrigger.from_crontab(value, timezone="UTC")
     except ValueError as error:
-        raise ValueError("is a cron line of five fields, such as */5 * * * *") from error
+        raise ValueError("must be a cron line of five fields, such as */5 * * * *") from error
     return value
 
 
@@ -24,7 +24,5 @@ class Settings(BaseSettings):
     kafka: Kafka = Field(default_factory=Kafka)
     postgres: Postgres = Field(default_factory=Postgres)
     log: Log = Field(default_factory=Log)
-    cron: Annotated[str, AfterValidator(_cron)] = "*/5 * * * *"
-    """When what is due is sent again: minute, hour, day, month, weekday, in UTC."""
-    poll_seconds: float = Field(default=1.0, gt=0)
-    """How often to look for what an admin wants sent now; it is taken within twice this."""
+    cron: Annotated[str, AfterValidator(_crontab)] = "*/5 * * * *"
+    """When what is due is sent again: minute, hour, day, month, weekday (by name: mon), in UTC."""

@@ -1,191 +1,172 @@
-"""The flusher's one adapter to PostgreSQL: the replay queue, the jobs and the books."""
+"""The intake's adapter to PostgreSQL: a failure in, its row, its entries and its place in the books out."""
 
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import fields, replace
+from datetime import datetime
 from pathlib import Path
-from typing import Any
-from uuid import UUID, uuid5
+from typing import Any, Final
 
-from uuid_utils.compat import uuid7
-
-from contracts.audit import AuditEvent
-from runtime.ledger import Ledger
+from contracts.audit import AuditEvent, AuditRecorded
+from runtime import metrics
+from runtime.failures import FailedNow
+from runtime.ledger import Ledger, Outcome
 from runtime.postgres import Connection, Pool, load_queries, transaction
-from services.flusher.intake import Failed
-from services.flusher.replay import Row, after_failure, after_sending
+from services.flusher.intake import Parked, dead_event_id, entry
+from services.flusher.replay import Outgoing, Place, Row, after_failure, archived
 
 SQL: Any = load_queries(Path(__file__).with_name("queries.sql"))
-Archive = Callable[[Failed], Awaitable[None]]
-Send = Callable[[Any], Awaitable[None]]
+ACTOR: Final = "flusher"
+_COLUMNS: Final = [each.name for each in fields(Row)]
 
-
-@dataclass(frozen=True)
-class Sent:
-    """How many rows one chunk sent, by stage."""
-
-    by_stage: dict[str, int]
-
-    @property
-    def total(self) -> int:
-        """Return how many in all."""
-        return sum(self.by_stage.values())
+Archive = Callable[[Sequence[Outgoing]], Awaitable[None]]
+Clock = Callable[[], datetime]
 
 
 class Store:
-    """Writes `replay_queue` and `scheduled_job`. Raises `FailedNow`, `SeekBack` and `WorldAway`."""
+    """Keeps the queue. Raises `FailedNow`, `SeekBack` and `WorldAway`."""
 
-    def __init__(self, pool: Pool, ledger: Ledger) -> None:
+    def __init__(self, pool: Pool, ledger: Ledger, clock: Clock, rng: random.Random | None = None) -> None:
         self._pool = pool
         self._ledger = ledger
+        self._clock = clock
+        self._rng = rng or random.Random()  # noqa: S311 - jitter, not a secret
 
-    async def take(self, failures: Sequence[Failed], archive: Archive) -> None:
-        """Take failures into the queue, with their audit entries and the books, in one transaction.
-
-        A row that becomes dead is archived before the commit: a crash between the two archives it
-        twice, never not at all.
-        """
+    async def take(self, batch: Sequence[Parked], archive: Archive) -> dict[str, int]:
+        """Take a batch whole or not at all; `archive` has what became dead before this commits."""
+        counts, dead, letters = Counter[str](), Counter[str](), list[Outgoing]()
         async with transaction(self._pool) as connection:
-            pages = await self._ledger.lock(connection, [each.record for each in failures])
-            for each in failures:
-                made = await self._take(connection, each, archive)
-                pages.count(each.record, "stored" if made else "duplicate")
+            pages = await self._ledger.lock(connection, [parked.record for parked in batch])
+            for parked in batch:
+                outcome, letter = await self._take_one(connection, parked)
+                pages.count(parked.record, outcome)
+                counts[outcome] += 1
+                if letter:
+                    letters.append(letter)
+                    dead[parked.failure.stage] += 1
+            await archive(letters)
             await self._ledger.save(connection, pages)
+        for stage, rows in dead.items():
+            metrics.DEAD.labels(stage=stage).inc(rows)
+        return {**counts, "dead": dead.total()}
 
-    async def _take(self, connection: Connection, failed: Failed, archive: Archive) -> bool:
-        """Return True where a row was made."""
-        failure = failed.failure
-        details = {
-            "stage": failure.stage,
-            "kind": failure.kind,
-            "reason": failure.reason,
-            "final": failure.final,
-            "attempts": failure.attempts,
-        }
-        if not await _audit(connection, failure.event_id, AuditEvent.LEAD_PARKED, failed, details):
-            return False
-        found = await SQL.find_row(connection, **failed.place())
-        before = Row(found["state"], found["attempts"], found["next_attempt_at"]) if found else None
-        after = after_failure(before, final=failure.final, now=datetime.now(UTC), chance=random.random)
-        fields = {
-            "state": after.state,
-            "attempts": after.attempts,
-            "next_attempt_at": after.next_attempt_at,
-            "final": failure.final,
-            "reason": failure.reason,
-            "error": failure.error,
-            "record_key": failed.record.key,
-            "payload": failed.record.value,
-            "failed_at": failure.occurred_at,
-        }
-        if found:
-            await SQL.update_row(connection, id=found["id"], **fields)
-        else:
-            origin_at = datetime.fromtimestamp(failure.origin.timestamp_ms / 1000, UTC)
-            await SQL.insert_row(
-                connection,
-                id=uuid7(),
-                **failed.place(),
-                **fields,
-                origin_timestamp=origin_at,
-                origin_group=failure.origin.consumer_group,
-                headers=failed.kept_headers(),
-            )
-        if after.state == "dead" and (before is None or before.state != "dead"):
-            event_id = uuid5(failure.event_id, AuditEvent.LEAD_DEAD)
-            await _audit(connection, event_id, AuditEvent.LEAD_DEAD, failed, details)
-            await archive(failed)
-        return not found
+    async def _take_one(self, connection: Connection, parked: Parked) -> tuple[Outcome, Outgoing | None]:
+        """Keep one failure, or know it as a repeat; return its dead letter where it brought one."""
+        failure = parked.failure
+        told = entry(AuditEvent.LEAD_PARKED, failure, parked.lead_id, actor=failure.stage)
+        if not await tell(connection, told):
+            return "duplicate", None
+        row, parked = await _find(connection, parked)
+        place = after_failure(row, final=parked.final, now=self._clock(), rng=self._rng)
+        if row is None and place:
+            if await SQL.insert_row(connection, id=failure.event_id, **_columns(parked, place)):
+                return "stored", await self._bury(connection, parked, None, place)
+            # An admin made it at this very moment.
+            row, parked = await _find(connection, parked)
+            place = after_failure(row, final=parked.final, now=self._clock(), rng=self._rng)
+        if row is None:
+            raise FailedNow("queue row neither found nor made")
+        if place is None:
+            noted = {"reason": failure.reason, "error": failure.error, "failed_at": failure.occurred_at}
+            await SQL.note_failure(connection, id=row.id, **noted)
+            return "duplicate", None
+        change = SQL.renew_row if row.state == "resolved" else SQL.move_row
+        await change(connection, **{**_columns(parked, place), "id": row.id})
+        return "duplicate", await self._bury(connection, parked, row, place)
 
-    async def count_parked(self, record: Any) -> None:
-        """Put a record that could not be taken into the books."""
-        async with transaction(self._pool) as connection:
-            pages = await self._ledger.lock(connection, [record])
-            pages.count(record, "parked")
-            await self._ledger.save(connection, pages)
-
-    async def send_chunk(self, send: Send, *, requested_only: bool, limit: int) -> Sent:
-        """Send one chunk of what is due; nothing is marked before Kafka has acknowledged all of it."""
-        now, by_stage = datetime.now(UTC), dict[str, int]()
-        async with transaction(self._pool) as connection:
-            claim = (
-                SQL.claim_requested(connection, limit=limit)
-                if requested_only
-                else SQL.claim_due(connection, now=now, limit=limit)
-            )
-            for row in [row async for row in claim]:
-                requested = row["requested_at"] is not None
-                before = Row(row["state"], row["attempts"], row["next_attempt_at"])
-                after = after_sending(before, requested=requested, now=now)
-                await send({**row, "attempts": after.attempts, "sent_at": now})
-                await SQL.mark_sent(
-                    connection,
-                    id=row["id"],
-                    attempts=after.attempts,
-                    next_attempt_at=after.next_attempt_at,
-                    now=now,
-                )
-                await SQL.insert_entry(
-                    connection,
-                    event_id=uuid7(),
-                    event=AuditEvent.LEAD_REPLAYED.value,
-                    actor=row["requested_by"] or "flusher",
-                    details={
-                        "stage": row["stage"],
-                        "kind": row["kind"],
-                        "attempt": after.attempts,
-                        "requested": requested,
-                    },
-                    lead_id=row["lead_id"],
-                    request_id=None,
-                )
-                by_stage[row["stage"]] = by_stage.get(row["stage"], 0) + 1
-        return Sent(by_stage)
-
-    @asynccontextmanager
-    async def job_lock(self, name: str) -> AsyncIterator[bool]:
-        """Hold a job's lock while the block lasts; False where another flusher runs it."""
-        async with transaction(self._pool) as connection:
-            yield bool(await SQL.lock_job(connection, name=name))
-
-    async def register_job(self, name: str, schedule: str, next_run_at: datetime) -> bool:
-        """Make a job known; return True where a run was missed."""
-        async with transaction(self._pool) as connection:
-            row = await SQL.register_job(connection, name=name, schedule=schedule, next_run_at=next_run_at)
-            return bool(row["overdue"])
-
-    async def start_job(self, name: str, started_at: datetime) -> None:
-        """Note that a run began."""
-        async with transaction(self._pool) as connection:
-            await SQL.start_job(connection, name=name, started_at=started_at)
-
-    async def finish_job(
-        self, name: str, outcome: str, duration_ms: int, details: dict[str, Any], next_run_at: datetime
-    ) -> None:
-        """Note how a run ended, and when the next one is."""
-        async with transaction(self._pool) as connection:
-            await SQL.finish_job(
-                connection,
-                name=name,
-                outcome=outcome,
-                duration_ms=duration_ms,
-                details=details,
-                next_run_at=next_run_at,
-            )
+    async def _bury(
+        self, connection: Connection, parked: Parked, row: Row | None, place: Place
+    ) -> Outgoing | None:
+        """Tell that a row is dead, where it is, and return its letter: the bytes that first failed."""
+        if place.state != "dead":
+            return None
+        failure = parked.failure
+        first = row if row and row.payload is not None else None
+        dead = failure.model_copy(
+            update={
+                "event_id": dead_event_id(failure),
+                "queue_id": row.id if row else failure.event_id,
+                "origin": first.origin if first else failure.origin,
+                "attempts": place.attempts,
+                "occurred_at": self._clock(),
+            }
+        )
+        await tell(connection, entry(AuditEvent.LEAD_DEAD, dead, parked.lead_id, actor=ACTOR))
+        if first:
+            return archived(dead, first.record_key, first.payload, first.headers)
+        return archived(dead, parked.record.key, parked.record.value, parked.kept)
 
 
-async def _audit(
-    connection: Connection, event_id: UUID, event: AuditEvent, failed: Failed, details: dict[str, Any]
-) -> bool:
-    made = await SQL.insert_entry(
+async def tell(connection: Connection, told: AuditRecorded) -> bool:
+    """Write an audit entry; False where it was there already."""
+    written = await SQL.insert_entry(
         connection,
-        event_id=event_id,
-        event=event.value,
-        actor="flusher",
-        details=details,
-        lead_id=failed.lead_id,
-        request_id=None,
+        event_id=told.event_id,
+        event=told.event.value,
+        actor=told.actor,
+        details=told.details,
+        lead_id=told.lead_id,
+        created_at=told.occurred_at,
     )
-    return made is not None
+    return written is not None
+
+
+async def _find(connection: Connection, parked: Parked) -> tuple[Row | None, Parked]:
+    """Find the row that a failure belongs to: the one that sent the record, else by its name."""
+    failure, found = parked.failure, None
+    names = {"stage": failure.stage, "kind": failure.kind}
+    if failure.queue_id:
+        found = await SQL.find_by_id(connection, id=failure.queue_id, **names)
+    if not found and parked.lead_id and not parked.by_origin:
+        found = await SQL.find_by_lead(connection, lead_id=parked.lead_id, **names)
+        if found and failure.stage == "persister" and _is_another(row_of(found), parked):
+            # The same id came again, maybe with another body: bytes of its own, a row of its own.
+            found, parked = None, replace(parked, by_origin=True)
+    if not found and (parked.by_origin or not parked.lead_id):
+        origin = failure.origin
+        found = await SQL.find_by_origin(
+            connection,
+            topic=origin.topic,
+            partition=origin.partition,
+            offset=origin.offset,
+            **names,
+        )
+    return (row_of(found) if found else None), parked
+
+
+def _is_another(row: Row, parked: Parked) -> bool:
+    origin = parked.failure.origin
+    place = (row.origin_topic, row.origin_partition, row.origin_offset)
+    return row.state != "resolved" and place != (origin.topic, origin.partition, origin.offset)
+
+
+def row_of(found: Any) -> Row:
+    """Take from a table's row what decisions need."""
+    return Row(**{name: found[name] for name in _COLUMNS})
+
+
+def _columns(parked: Parked, place: Place) -> dict[str, Any]:
+    failure = parked.failure
+    return {
+        "stage": failure.stage,
+        "kind": failure.kind,
+        "lead_id": parked.lead_id,
+        "state": place.state,
+        "final": parked.final,
+        "by_origin": parked.by_origin,
+        "replay_lead_id": parked.replay_lead_id,
+        "reason": failure.reason,
+        "error": failure.error,
+        "attempts": place.attempts,
+        "next_attempt_at": place.next_attempt_at,
+        "topic": failure.origin.topic,
+        "partition": failure.origin.partition,
+        "offset": failure.origin.offset,
+        "origin_at": parked.origin_at,
+        "origin_group": failure.origin.consumer_group,
+        "key": parked.record.key,
+        "payload": parked.record.value,
+        "headers": parked.kept,
+        "failed_at": failure.occurred_at,
+    }
