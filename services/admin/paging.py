@@ -10,7 +10,8 @@ from uuid import UUID
 
 R = TypeVar("R")
 
-_WORD: Final = re.compile(r"[^\W_]+")
+# Letters, digits, and the combining marks of letters that are written as two characters.
+_WORD: Final = re.compile(r"(?:[^\W_][\u0300-\u036f]*)+")
 _MAX_WORDS: Final = 8
 
 

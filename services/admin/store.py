@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any, Final
 from uuid import UUID, uuid4
 
+import asyncpg
+
 from contracts.audit import AuditEvent
 from contracts.failures import Kind
 from contracts.leads import LeadStatus
-from runtime.postgres import Connection, Pool, load_queries, snapshot, transaction
+from runtime.postgres import Connection, Pool, load_queries, snapshot, transaction, translate
 from services.admin import answers
 from services.admin.filters import AuditFilter, LeadFilter, QueueFilter
 from services.admin.paging import Place, cut
@@ -20,6 +22,7 @@ from services.admin.status import Unknown, as_received, judge_change, judge_rese
 SQL: Any = load_queries(Path(__file__).with_name("queries.sql"))
 # Counting so many matches takes a few milliseconds; beyond, the planner's estimate is told as one.
 COUNT_EXACTLY_UP_TO: Final = 10_000
+PING_SECONDS: Final = 2.0
 
 
 class Store:
@@ -29,9 +32,21 @@ class Store:
         self._pool = pool
 
     async def ping(self) -> None:
-        """Return where the database answers."""
-        async with snapshot(self._pool) as connection:
-            await SQL.ping(connection)
+        """Return where the database answers within a moment.
+
+        No transaction: to end one with a server that hangs would take as long as it hangs.
+        """
+        try:
+            connection = await self._pool.acquire(timeout=PING_SECONDS)
+            try:
+                await connection.fetchval(SQL.ping.sql, timeout=PING_SECONDS)
+            except BaseException:
+                connection.terminate()
+                raise
+            finally:
+                await self._pool.release(connection)
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+            raise translate(error) from error
 
     async def list_leads(self, asked: LeadFilter) -> answers.LeadPage:
         """Return a page of leads and how many match."""

@@ -1,13 +1,15 @@
 """Who gets into the admin API, how it refuses, and how it lives while the database is away."""
 
 import signal
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-import asyncpg
 import httpx
+import psutil
 import pytest
 from fastapi.routing import APIRoute
 
@@ -160,6 +162,19 @@ async def test_the_docs_need_no_token_and_describe_each_answer(admin: Admin) -> 
                 assert "application/problem+json" in operation["responses"]["422"]["content"]
 
 
+@contextmanager
+def suspended(pid: int) -> Iterator[None]:
+    """Stop a program and its children, as a frozen machine does."""
+    program = psutil.Process(pid)
+    stopped = [program, *program.children(recursive=True)]
+    for each in stopped:
+        each.suspend()
+    yield
+    for each in stopped:
+        with suppress(psutil.NoSuchProcess):
+            each.resume()
+
+
 async def test_it_starts_while_database_and_kafka_are_away_and_comes_back_by_itself(tmp_path: Path) -> None:
     with running_postgres(tmp_path / "database") as postgres:
         await migrate(postgres.urls.owner, postgres.urls.service)
@@ -193,8 +208,13 @@ async def test_it_starts_while_database_and_kafka_are_away_and_comes_back_by_its
                 assert (await client.get("/admin/leads")).json()["total"] == 0
                 # Kafka is away still: that is no reason to be turned away from one's leads.
                 assert (await client.get("/admin/health")).json()["broker"]["state"] == "down"
-                connection = await asyncpg.connect(postgres.urls.owner)
-                await connection.close()
+                with suspended(postgres.pid):
+                    began = time.monotonic()
+                    health = (await client.get("/admin/health")).json()
+                    stats = (await client.get("/admin/queue/stats")).json()
+                    assert time.monotonic() - began < 10
+                    assert (health["database"]["state"], stats["books"]) == ("down", None)
+                assert (await client.get("/admin/leads")).status_code == 200
             # uvicorn drains, then ends by the signal it got.
             assert await service.stop() in (0, -signal.SIGTERM)
             assert TOKEN not in service.log.read_text()

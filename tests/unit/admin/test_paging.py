@@ -44,7 +44,7 @@ def test_a_query_holds_words_and_nothing_else(text: str) -> None:
     except ValueError:
         assert not any(character.isalnum() for character in text)
     else:
-        assert re.fullmatch(r"'[^\W_]+':\*( & '[^\W_]+':\*){0,7}", query)
+        assert re.fullmatch(r"'[\w\u0300-\u036f]+':\*( & '[\w\u0300-\u036f]+':\*){0,7}", query)
 
 
 def test_a_time_without_a_zone_is_utc_and_one_beyond_the_calendar_is_refused() -> None:
