@@ -26,7 +26,10 @@ class Settings(BaseSettings):
     """The owner's URL migrates; the services' URL names the role to grant to."""
 
     model_config = section()
-    debug: Debug = Field(default_factory=Debug)
+    # Not the section Debug: a field of that name would itself be read from the variable.
+    debug: bool = Field(
+        default=False, validation_alias=named("DEBUG"), description=Debug.model_fields["on"].description
+    )
     database_url: SecretStr = Field(validation_alias=named("DATABASE_URL"))
     migration_database_url: SecretStr | None = Field(
         default=None,
@@ -37,7 +40,7 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _two_roles(self) -> "Settings":
-        if self.migration_database_url is None and not self.debug.on:
+        if self.migration_database_url is None and not self.debug:
             msg = (
                 "FASTCORE_MIGRATION_DATABASE_URL is missing: give the owner's URL, so that the services' "
                 "role in DATABASE_URL cannot alter the audit log (only DEBUG=true lets one role do both)"
