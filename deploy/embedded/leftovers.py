@@ -7,6 +7,7 @@ in its command line), so that a stranger with a recycled pid is never touched.
 import os
 import signal
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -14,6 +15,8 @@ import psutil
 
 from deploy.embedded.launch import OWNER_VARIABLE
 from deploy.embedded.postgres import home
+
+_PARTS = {"java", "postgres"}
 
 
 def find(folder: Path) -> list[psutil.Process]:
@@ -38,20 +41,26 @@ def lives(process: psutil.Process) -> bool:
         return False
 
 
-def end(folder: Path, grace_seconds: float = 20) -> int:
+def end(folder: Path, grace_seconds: float = 30) -> int:
     """End what is left, gently and then by force, and say how many there were."""
-    processes = find(folder)
-    for process in processes:
+    count = len(find(folder))
+    # Kafka and PostgreSQL last: a service that still commits, or leaves its group, needs them.
+    _end(lambda: [process for process in find(folder) if _name(process) not in _PARTS], grace_seconds)
+    _end(lambda: find(folder), grace_seconds)
+    return count
+
+
+def _end(remaining: Callable[[], list[psutil.Process]], grace_seconds: float) -> None:
+    for process in remaining():
         # PostgreSQL would wait for its clients after a SIGTERM.
         _signal(process, signal.SIGINT if _name(process) == "postgres" else signal.SIGTERM)
     deadline = time.monotonic() + grace_seconds
     # Looked for anew: what is forked while we stop the others must go too.
-    while (left := find(folder)) and time.monotonic() < deadline:
+    while (left := remaining()) and time.monotonic() < deadline:
         time.sleep(0.1)
     for process in left:
         _signal(process, signal.SIGKILL)
     psutil.wait_procs(left, timeout=5)
-    return len(processes)
 
 
 def _name(process: psutil.Process) -> str:
