@@ -6,6 +6,7 @@ from functools import partial
 from typing import Final
 
 from fastapi import FastAPI
+from fastapi_offline import FastAPIOffline
 
 from runtime import health, logs
 from runtime.postgres import open_pool
@@ -41,7 +42,7 @@ def create_app(given: settings.Settings | None = None) -> FastAPI:
             async with running(watch(adapters, state), "watch"):
                 yield
 
-    app = FastAPI(
+    app = FastAPIOffline(  # Swagger UI from the package, not from a CDN
         title="FASTCore admin",
         summary="Looks leads up, shows what is stuck and why, and pushes it on.",
         lifespan=lifespan,
@@ -50,6 +51,7 @@ def create_app(given: settings.Settings | None = None) -> FastAPI:
         docs_url="/admin/docs",
         openapi_url="/admin/openapi.json",
         redoc_url=None,
+        static_url="/admin/docs-static",
     )
     app.state.access = Access(told.actors)
     problems.install(app)

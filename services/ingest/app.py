@@ -6,6 +6,7 @@ from typing import Final
 
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
+from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -17,9 +18,11 @@ from runtime.settings import load, refuse_weak_tokens
 from runtime.tasks import running
 from services.ingest import problems
 from services.ingest.docs import describe
+from services.ingest.intake import Intake
 from services.ingest.publisher import AuditTrail, LeadPublisher
 from services.ingest.routes import PATH, Inbound, status
 from services.ingest.settings import Settings, split
+from services.ingest.spool import Spool
 
 NAME: Final = "ingest"
 AUDIT_DRAIN_SECONDS: Final = 2.0
@@ -31,20 +34,26 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     if not settings.debug.on:
         refuse_weak_tokens("FASTCORE_SITE_INGEST_TOKEN", list(settings.sites()))
     logs.configure(NAME, settings.log.level)
-    state = health.Health()
+    # Kafka away is no reason to take a gateway out of service: it has its spool.
+    state, kafka_state = health.Health(), health.Health()
+    spool = Spool(settings.spool_folder, settings.spool_max_bytes, settings.spool_max_leads)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with open_publisher(settings.kafka, NAME, state) as kafka:
+        async with open_publisher(settings.kafka, NAME, kafka_state) as kafka:
             trail = AuditTrail(kafka)
-            app.state.inbound = Inbound(
-                settings, LeadPublisher(kafka, settings.publish_budget_seconds), trail
-            )
-            async with running(trail.run(), "audit trail"):
+            intake = Intake(LeadPublisher(kafka, settings.publish_budget_seconds), spool, state)
+            app.state.intake, app.state.inbound = intake, Inbound(settings, intake, trail)
+            async with (
+                running(spool.write(), "spool writer"),
+                running(intake.drain(), "spool drain"),
+                running(trail.run(), "audit trail"),
+            ):
                 yield
                 await trail.drain(AUDIT_DRAIN_SECONDS)
+            spool.close()
 
-    app = FastAPI(
+    app = FastAPIOffline(  # Swagger UI from the package, not from a CDN
         title="FASTCore ingest",
         description="Takes leads from websites and never loses one.",
         version="1",
@@ -56,7 +65,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     # First, so that the hot path asks no other route whether it matches.
     app.router.routes.insert(0, Route(PATH, _submit, methods=["POST"]))
-    app.add_api_route("/internal/status", lambda: status(state), include_in_schema=False)
+    app.add_api_route(
+        "/internal/status",
+        lambda: status(kafka_state, spool, app.state.intake.breaker),
+        include_in_schema=False,
+    )
     app.include_router(health.routes(state))
     app.add_exception_handler(HTTPException, _refused_by_framework)
     app.add_exception_handler(Exception, _failed)

@@ -25,6 +25,11 @@ class LeadPublisher:
         self._kafka = kafka
         self._budget_seconds = budget_seconds
 
+    @property
+    def connected(self) -> bool:
+        """Return False where a record would wait for a connection first."""
+        return self._kafka.connected
+
     async def publish(self, record: Record) -> None:
         """Wait for every in-sync replica. Raises `WorldAway` where that took longer than the budget."""
         with metrics.PUBLISH_SECONDS.time():

@@ -34,6 +34,7 @@ from services.ingest.problems import FieldError, Problem, Refused
 from services.ingest.record import Record, body_sha256, build_record, receive
 from services.ingest.settings import Settings
 from services.ingest.spam import Reason, Rules, signs_of_spam, visitor_network
+from services.ingest.spool import Spool
 from services.ingest.tokens import Tokens
 from services.ingest.window import Window
 
@@ -224,13 +225,17 @@ def _created(lead_id: UUID, timestamp: str, headers: dict[str, str]) -> Response
     return Response(to_json(answer), status_code=201, media_type="application/json", headers=headers)
 
 
-def status(health: Health) -> JSONResponse:
-    """Say how this gateway stands, for the admin service. `spool` and `breaker` are null: there is none."""
-    kafka = health.parts.get("kafka_producer")
+def status(kafka: Health, spool: Spool, breaker: str) -> JSONResponse:
+    """Say how this gateway stands, for the admin service."""
+    part = kafka.parts.get("kafka_producer")
     return JSONResponse(
         {
-            "spool": None,
-            "breaker": None,
-            "kafka": kafka and {"ok": kafka.ok, "reason": kafka.reason, "since": kafka.since.isoformat()},
+            "spool": {
+                "depth": spool.leads,
+                "bytes": spool.bytes,
+                "oldest_age_seconds": spool.oldest_age_seconds,
+            },
+            "breaker": breaker,
+            "kafka": part and {"ok": part.ok, "reason": part.reason, "since": part.since.isoformat()},
         }
     )

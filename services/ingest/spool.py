@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from runtime import metrics
-from runtime.failures import Failure
+from runtime.failures import WorldAway
 from runtime.logs import logger
 from services.ingest.record import Record
 from services.ingest.segments import Folder, Spooled, decode, encode
@@ -23,8 +23,11 @@ SEND_AT_ONCE: Final = 100
 KEEP_SECONDS: Final = 5.0
 
 
-class SpoolUnavailable(Failure):
+class SpoolUnavailable(WorldAway):
     """The spool is full or its disk fails: refuse the lead, so that the site keeps it."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__("spool", reason)
 
 
 @dataclass
@@ -158,7 +161,9 @@ class Spool:
             read = list(decode(data))
             records = [spooled.record for spooled in read if spooled]
             while segment.published < len(records):
-                chunk = records[segment.published : segment.published + SEND_AT_ONCE]
+                # One alone first: it tells whether Kafka is back before the others follow.
+                size = SEND_AT_ONCE if segment.published else 1
+                chunk = records[segment.published : segment.published + size]
                 answers = await asyncio.gather(*map(send, chunk), return_exceptions=True)
                 for answer in answers:
                     if isinstance(answer, BaseException):

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import time
 from collections.abc import AsyncIterator, Iterator
 from datetime import datetime
 from pathlib import Path
@@ -16,7 +15,6 @@ from contracts import headers as h
 from contracts import topics
 from contracts.audit import AuditRecorded
 from contracts.leads import EXAMPLE, LeadReceived, lead_id_for
-from deploy.embedded.parts import free_ports
 from runtime.settings import Kafka
 from tests.support.factories import records_of
 from tests.support.processes import ServiceProcess, processes
@@ -111,36 +109,6 @@ async def test_a_refused_request_is_in_the_audit_trail_without_what_was_sent(
     assert found["www"].details == {"code": "invalid-lead", "fields": ["email", "extra"]}
     assert found["anonymous"].status_code == 401
     assert all(b"no-address" not in record.value and b"secret" not in record.value for record in records)
-
-
-async def test_without_kafka_a_lead_is_refused_within_the_budget_and_the_gateway_lives(
-    tmp_path: Path,
-) -> None:
-    nowhere = f"127.0.0.1:{free_ports(1)[0]}"
-    with processes(tmp_path, environment(nowhere), "ingest") as started:
-        gateway = started["ingest"]
-
-        async def alive() -> bool:
-            async with httpx.AsyncClient() as probe:
-                try:
-                    return (await probe.get(f"{gateway.url}/livez")).status_code == 200
-                except httpx.HTTPError:
-                    return False
-
-        await eventually(alive, seconds=30)
-        async with httpx.AsyncClient(base_url=gateway.url, timeout=10) as client:
-            begun = time.monotonic()
-            answer = await client.post(
-                "/inbound/leads", json=a_lead(), headers={"Authorization": f"Bearer {TOKEN}"}
-            )
-            assert time.monotonic() - begun < 4
-            assert answer.status_code == 503
-            assert answer.headers["content-type"] == "application/problem+json"
-            assert int(answer.headers["Retry-After"]) > 0
-            assert (await client.get("/readyz")).status_code == 503
-            status = (await client.get("/internal/status")).json()
-            assert (status["spool"], status["kafka"]["ok"]) == (None, False)
-        await gateway.stop(15)
 
 
 async def test_a_body_that_does_not_arrive_is_given_up_and_the_next_lead_is_taken(

@@ -80,6 +80,7 @@ async def running_installation(stack: Stack, folder: Path) -> AsyncIterator[Inst
         "SMTP_HOST": "127.0.0.1",
         "SMTP_PORT": str(mailbox.smtp_port),
         "SMTP_TLS": "false",
+        "FASTCORE_INGEST_SPOOL_FOLDER": str(folder / "spool"),
         "FROM_EMAIL": "leads@fastcore.example",
         "ADMIN_EMAIL": "admin@fastcore.example",
     }

@@ -27,6 +27,7 @@ class ServiceProcess:
         self.log = folder / f"{name}-{self.port}.log"
         self.environment = {
             **os.environ,
+            "FASTCORE_INGEST_SPOOL_FOLDER": str(folder / "spool"),
             **environment,
             "FASTCORE_HTTP_HOST": "127.0.0.1",
             "FASTCORE_HTTP_PORT": str(self.port),

@@ -10,12 +10,15 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from email.message import EmailMessage
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Literal
 
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
 Phase = Literal["connect", "ehlo", "login", "mail", "rcpt", "data", "body"]
 
+# Made once with `openssl req -x509 -newkey ec -days 36500`; it opens nothing but these tests.
+CERTIFICATE = Path(__file__).with_name("localhost.pem")
 HANG = "hang"
 DROP = "drop"
 
@@ -63,6 +66,7 @@ class SmtpServer:
     seen: Counter[str] = field(default_factory=Counter)
     credentials: tuple[str, str] | None = None
     tls_context: ssl.SSLContext | None = None
+    implicit_tls: bool = False  # else the context is for STARTTLS
     smtputf8: bool = True
     on_body: Callable[[], None] | None = None
     _open: set[Any] = field(default_factory=set)
@@ -83,9 +87,11 @@ class SmtpServer:
 
     async def start(self) -> None:
         loop = asyncio.get_running_loop()
-        implicit = self.tls_context if self.port == 465 else None
         self._server = await loop.create_server(
-            lambda: _Protocol(self, loop), self.host, self.port, ssl=implicit
+            lambda: _Protocol(self, loop),
+            self.host,
+            self.port,
+            ssl=self.tls_context if self.implicit_tls else None,
         )
         self.port = self._server.sockets[0].getsockname()[1]
 
@@ -112,7 +118,7 @@ class _Protocol(SMTP):
             self,
             enable_SMTPUTF8=plan.smtputf8,
             hostname="scripted.test",
-            tls_context=plan.tls_context,
+            tls_context=None if plan.implicit_tls else plan.tls_context,
             loop=loop,
             authenticator=self._log_in if login else None,
             auth_required=False,
@@ -195,6 +201,13 @@ class _Protocol(SMTP):
         self.plan.lost.remove(received)
         self.plan.mails.append(received)
         return "250 2.0.0 OK"
+
+
+def tls_for_localhost() -> tuple[ssl.SSLContext, Path]:
+    """A context with a certificate for localhost that signs itself, and the file to trust it by."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(CERTIFICATE)
+    return context, CERTIFICATE
 
 
 @asynccontextmanager

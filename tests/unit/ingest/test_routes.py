@@ -537,9 +537,10 @@ async def test_pages_of_configured_origins_may_post_and_read_the_answer() -> Non
         assert allowed not in (await ours.post(Origin="https://evil.example")).headers
 
 
-async def test_the_status_says_honestly_that_there_is_no_spool(ours: Gateway) -> None:
+async def test_the_status_tells_the_spool_and_the_breaker(ours: Gateway) -> None:
     answer = await ours.client.get("/internal/status")
-    assert answer.json() == IsPartialDict({"spool": None, "breaker": None})
+    empty = {"depth": 0, "bytes": 0, "oldest_age_seconds": None}
+    assert answer.json() == IsPartialDict({"spool": empty, "breaker": "closed"})
 
 
 async def test_operations_are_answered(ours: Gateway) -> None:

@@ -1,0 +1,120 @@
+"""Kafka first, then the disk: an accepted lead is in one of the two before anybody gets a 201.
+
+Which one is decided here, by a breaker; how each of them works, in `publisher` and `spool`.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Final
+
+from runtime.failures import WorldAway
+from runtime.health import Health
+from runtime.logs import logger
+from services.ingest.publisher import LeadPublisher
+from services.ingest.record import Record
+from services.ingest.spool import Spool
+
+# Leads in a row that Kafka did not acknowledge in time: from then on nobody waits for it.
+FAILURES_TO_OPEN: Final = 3
+# An open breaker tries Kafka with a lead this often, where the spool has none to try it with.
+TRIAL_SECONDS: Final = 1.0
+DRAIN_PAUSE_SECONDS: Final = 0.5
+ADOPT_SECONDS: Final = 10.0
+
+
+class Intake:
+    """Makes leads durable, and brings what the spool holds to Kafka once that is back."""
+
+    def __init__(
+        self,
+        publisher: LeadPublisher,
+        spool: Spool,
+        health: Health,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._publisher = publisher
+        self._spool = spool
+        self._health = health
+        self._monotonic = monotonic
+        self._failures = 0
+        self._trial_at = 0.0
+        self._log = logger("intake")
+        health.set("intake", ok=True)
+
+    @property
+    def breaker(self) -> str:
+        """Return `closed` while leads go to Kafka, `open` while they go to the disk at once."""
+        return "open" if self._failures >= FAILURES_TO_OPEN else "closed"
+
+    async def publish(self, record: Record) -> None:
+        """Return once the record is safe. Raises `WorldAway` where neither Kafka nor the disk takes it."""
+        if self._may_try_kafka():
+            try:
+                await self._publisher.publish(record)
+            except WorldAway as away:
+                self._failed(away)
+            else:
+                self._succeeded()
+                return
+        try:
+            await self._spool.keep(record)
+        except WorldAway as away:
+            self._health.set("intake", ok=False, reason=f"kafka is away and {away.reason}")
+            raise
+        self._health.set("intake", ok=True)
+
+    def _may_try_kafka(self) -> bool:
+        if not self._publisher.connected:
+            return False
+        if self.breaker == "closed":
+            return True
+        # The spool's own leads are the trial, where it has any: no visitor waits for it.
+        if self._spool.leads or self._monotonic() < self._trial_at:
+            return False
+        self._trial_at = self._monotonic() + TRIAL_SECONDS
+        return True
+
+    def _failed(self, away: WorldAway) -> None:
+        self._failures += 1
+        if self._failures == FAILURES_TO_OPEN:
+            self._log.warning("breaker open, leads go to the spool", reason=away.reason)
+
+    def _succeeded(self) -> None:
+        if self.breaker == "open":
+            self._log.info("breaker closed, leads go to kafka")
+        self._failures = 0
+        self._health.set("intake", ok=True)
+
+    async def drain(self) -> None:
+        """Publish what the spool holds and adopt what dead workers left, for ever."""
+        adopt_at = 0.0
+        while True:
+            if self._monotonic() >= adopt_at:
+                await self._adopt()
+                adopt_at = self._monotonic() + ADOPT_SECONDS
+            if self._spool.leads and self._publisher.connected:
+                await self._drain_once()
+            await asyncio.sleep(DRAIN_PAUSE_SECONDS)
+
+    async def _adopt(self) -> None:
+        try:
+            await self._spool.adopt()
+        except OSError as error:
+            self._log.error("spool not read", reason=type(error).__name__, errno=error.errno)
+
+    async def _drain_once(self) -> None:
+        before, started = self._spool.leads, self._monotonic()
+        try:
+            await self._spool.drain(self._publish_spooled)
+        except WorldAway as away:
+            self._log.warning("spool not drained", leads=self._spool.leads, reason=away.reason)
+        except OSError as error:
+            self._log.error("spool not read", reason=type(error).__name__, errno=error.errno)
+        else:
+            seconds = round(self._monotonic() - started, 1)
+            self._log.info("spool drained", leads=before, seconds=seconds)
+
+    async def _publish_spooled(self, record: Record) -> None:
+        await self._publisher.publish(record)
+        self._succeeded()
