@@ -40,6 +40,7 @@ def assemble(stack: Stack, given: Mapping[str, str], database: Urls | None) -> d
     defaults = {
         "DEBUG": "true",
         **EXAMPLE_TOKENS,
+        "FASTCORE_INGEST_SPOOL_FOLDER": str(stack.folder / "spool"),
         "FROM_EMAIL": "leads@fastcore.example",
         "ADMIN_EMAIL": "admin@fastcore.example",
         "FASTCORE_ADMIN_GATEWAY_URLS": stack.url("ingest"),
