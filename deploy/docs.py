@@ -66,7 +66,8 @@ def env_lines(settings: type[BaseSettings], seen: set[str]) -> Iterator[str]:
         default = field.get_default(call_default_factory=True) if not required else None
         if isinstance(default, SecretStr):
             default = default.get_secret_value()
-        shown = default if default is not None else (field.examples or [""])[0]
+        empty = default is None or default in ((), {})
+        shown = (field.examples or [""])[0] if empty else default
         shown = str(shown).lower() if isinstance(shown, bool) else shown
         yield f"#{key}={shown}"
 

@@ -126,9 +126,9 @@ class Http(BaseSettings):
     port: int | None = Field(default=None, ge=1, le=65535)
     """The port; 8001 to 8005 by default: ingest, persister, notifier, flusher, admin."""
     graceful_timeout_seconds: int = Field(default=50, ge=1)
-    # How long a request's head may take to arrive: a slow one holds a connection.
-    head_timeout_seconds: float = Field(default=10.0, gt=0)
     """How long SIGTERM waits for open requests. Below the container's stop grace of 60 s."""
+    head_timeout_seconds: float = Field(default=10.0, gt=0)
+    """How long a request's head may take to arrive: a slow one holds a connection."""
 
 
 def _split_tokens(value: str) -> str:
