@@ -122,9 +122,8 @@ class Store:
             row = await _lock_lead(connection, lead_id)
             delivery = await SQL.delivery_state(connection, id=lead_id, kind=kind)
             judge_resend(LeadStatus(row["status"]), kind, delivery)
+            # Its audit entry is `lead.replayed`, in this actor's name, by the flusher that sends it.
             (queued,) = await _request_mails(connection, row, (kind,), actor, "requested by an admin")
-            details = {"queue_id": str(queued["id"]), "stage": "notifier", "kind": kind, "was": delivery}
-            await _tell(connection, AuditEvent.LEAD_REPLAYED, actor, details, lead=row)
         return answers.Resent(
             lead_id=lead_id,
             kind=kind,

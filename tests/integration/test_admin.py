@@ -179,7 +179,7 @@ async def test_a_mail_that_was_sent_is_not_sent_again_when_spam_is_released(admi
 
 
 @pytest.mark.parametrize("delivery", ["dead", "unknown", "suppressed", None])
-async def test_a_mail_is_requested_again_and_audited(admin: Admin, delivery: str | None) -> None:
+async def test_a_mail_is_requested_again_as_one_row(admin: Admin, delivery: str | None) -> None:
     lead = await admin.add_lead()
     if delivery:
         await admin.add_email(lead.lead_id, "welcome", delivery)
@@ -189,9 +189,6 @@ async def test_a_mail_is_requested_again_and_audited(admin: Admin, delivery: str
     row = await admin.db.fetchrow("SELECT * FROM replay_queue")
     assert row is not None
     assert (row["state"], row["requested_by"]) == ("waiting", "ann")
-    entries = (await admin.get("/admin/audit", lead_id=str(lead.lead_id)))["entries"]
-    assert [entry["event"] for entry in entries] == ["lead.replayed"] * 2
-    assert entries[0]["details_json"]["was"] == delivery
 
 
 @pytest.mark.parametrize(("status", "delivery"), [("spam", None), ("erased", "dead"), ("received", "sent")])

@@ -1,0 +1,47 @@
+"""What an admin decides has its effect: the real flusher and notifier carry it out."""
+
+import asyncio
+from typing import Any
+
+from tests.support.installation import Installation
+from tests.support.wait import eventually
+
+LEAD = {"name": "Ada", "email": "ada@example.com", "service": "SEO", "message": "Hello"}
+
+
+async def test_a_lead_released_from_spam_gets_both_mails_once_and_the_books_balance(
+    installation: Installation,
+) -> None:
+    posted = await installation.post(LEAD | {"meta": {"honeypot": "x"}})
+    lead_id = posted.json()["leadId"]
+
+    async def detail() -> Any:
+        return (await installation.admin("GET", f"/admin/leads/{lead_id}")).json()
+
+    def states(shown: Any) -> list[str]:
+        return [mail["state"] for mail in shown.get("emails", [])] if shown.get("lead") else []
+
+    await eventually(detail, until=lambda shown: states(shown) == ["suppressed"] * 2)
+    # Two admins at once: one releases it, the other is told that it is done.
+    path = f"/admin/leads/{lead_id}/status?new_status=received"
+    answers = await asyncio.gather(*(installation.admin("PATCH", path) for _ in range(2)))
+    assert sorted(answer.json()["changed"] for answer in answers) == [False, True]
+    shown = await eventually(detail, until=lambda shown: states(shown) == ["sent"] * 2)
+    assert len([mail for mail in await installation.mails() if lead_id in mail["message_id"]]) == 2
+    assert {row["state"] for row in shown["queue"]} == {"resolved"}
+    told = [(entry["event"], entry["actor"]) for entry in shown["timeline"]]
+    assert told.count(("lead.status_changed", "admin")) == 1
+    # Each replay is told once, by the flusher in the name of the admin who wanted it.
+    assert told.count(("lead.replayed", "admin")) == 2
+
+    async def stats() -> Any:
+        return (await installation.admin("GET", "/admin/queue/stats")).json()
+
+    calm = await eventually(
+        stats, until=lambda stats: stats["books"]["balanced"] and not any(g["lag"] for g in stats["groups"])
+    )
+    assert [spool["state"] for spool in calm["gateways"]] == ["up"]
+    again = await installation.admin("POST", f"/admin/leads/{lead_id}/emails/welcome/resend")
+    assert again.status_code == 409
+    health = await installation.admin("GET", "/admin/health")
+    assert (health.status_code, health.json()["mail"]["state"]) == (200, "up")
