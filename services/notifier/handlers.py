@@ -63,17 +63,17 @@ class Handler:
 
     async def handle(self, records: Sequence[Record]) -> None:
         """Send what these records ask for; what others have in hand is waited out, and looked at again."""
-        reserved = await self._store.reserve(plan.read(records), records, self._begun)
-        for delivery in reserved.suppressed:
+        batch = await self._store.reserve(plan.read(records), records, self._begun)
+        for delivery, _ in batch.suppressed:
             metrics.MAILS.labels(kind=delivery.kind, outcome="suppressed").inc()
-        for delivery in reserved.send:
+        for delivery in batch.to_send:
             self._begun.pop(delivery.key, None)  # an answer to an earlier reservation
-        for delivery in reserved.give_up:
+        for delivery in batch.given_up:
             await self._finish(delivery, CRASHED)
-        await self._send_all(reserved.resume + reserved.send)
-        if reserved.wait_seconds is not None:
+        await self._send_all(batch.resumed + batch.to_send)
+        if batch.wait_seconds is not None:
             try:
-                async with asyncio.timeout(reserved.wait_seconds + 0.1):
+                async with asyncio.timeout(batch.wait_seconds + 0.1):
                     await self._stopping.wait()
             except TimeoutError:
                 pass
@@ -166,14 +166,14 @@ class Handler:
 
     async def _release(self, deliveries: list[Delivery]) -> None:
         """Give back what was certainly not sent; where that fails, the batch will come to it again."""
-        free = [each for each in deliveries if self._is_free(each.key)]
+        free = [(each, each.key in self._begun) for each in deliveries if self._is_free(each.key)]
         try:
             async with asyncio.timeout(RELEASE_SECONDS):
                 await self._store.release(free)
         except (Failure, TimeoutError):
             self._log.warning("reservations not given back", mails=len(free))
         else:
-            for delivery in free:
+            for delivery, _ in free:
                 self._begun.pop(delivery.key, None)
 
     def _is_free(self, key: Key) -> bool:

@@ -48,6 +48,8 @@ class Mailer:
         self._settings = settings
         self._health = health
         self._idle: list[Session] = []
+        # Verifies against the system's authorities, or those that SSL_CERT_FILE names.
+        self._tls = ssl.create_default_context() if settings.smtp.tls or settings.smtp.implicit_tls else None
         self._answer_seconds = settings.answer_timeout_seconds
         self._envelope_seconds = settings.mail_timeout_seconds - settings.answer_timeout_seconds
         self._log = logger("mailer")
@@ -104,6 +106,7 @@ class Mailer:
             password=smtp.password.get_secret_value() if smtp.password else None,
             use_tls=smtp.implicit_tls,
             start_tls=smtp.tls and not smtp.implicit_tls,
+            tls_context=self._tls,
             # Ours, or it would ask the resolver for this machine's name, which may take seconds.
             local_hostname=self._settings.from_email.rpartition("@")[2],
             timeout=self._envelope_seconds,
@@ -116,6 +119,8 @@ class Mailer:
             if not client.supports_extension("smtputf8"):
                 return Outcome(Verdict.DEAD, "address needs smtputf8, which the mail server lacks")
             options, encoding = ["SMTPUTF8"], "utf-8"
+            # A MAIL with an option that only this mail needs is about this mail already.
+            session.phase = Phase.RCPT
         await client.mail(mail.sender, options=options, encoding=encoding)
         session.phase = Phase.RCPT
         for recipient in mail.recipients:

@@ -82,9 +82,7 @@ def compose(kind: Kind, lead: LeadReceived, identity: Identity, now: datetime) -
     message = EmailMessage(policy=policy.SMTP.clone(utf8=smtputf8))
     message["Date"] = format_datetime(now)
     message["From"] = HeaderAddress(identity.sender_name, addr_spec=identity.from_email)
-    message["To"] = [
-        HeaderAddress(username=address.local, domain=address.domain) for address in addresses
-    ]
+    message["To"] = [HeaderAddress(username=address.local, domain=address.domain) for address in addresses]
     message["Subject"] = _subject(kind, lead, identity)
     message["Message-ID"] = message_id(lead, kind, identity.from_email)
     # RFC 3834: no out-of-office answers to this.

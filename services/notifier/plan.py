@@ -153,8 +153,38 @@ class Arrangement:
     """What a batch means: the records that are their lead's first, and what is done with each delivery."""
 
     first: set[int] = field(default_factory=set)  # by identity: `id(record)`
-    new: list[tuple[Delivery, str | None]] = field(default_factory=list)
-    known: list[tuple[Delivery, Row, Step, str | None]] = field(default_factory=list)
+    new: list[tuple[Delivery, str | None]] = field(default_factory=list)  # with why it is barred
+    taken: list[Delivery] = field(default_factory=list)
+    resumed: list[Delivery] = field(default_factory=list)
+    given_up: list[Delivery] = field(default_factory=list)
+    resolved: list[Delivery] = field(default_factory=list)
+    barred: list[tuple[Delivery, str]] = field(default_factory=list)
+    wait_seconds: float | None = None
+
+    @property
+    def to_send(self) -> list[Delivery]:
+        """Return what is reserved for us by this batch."""
+        return [delivery for delivery, reason in self.new if reason is None] + self.taken
+
+    @property
+    def suppressed(self) -> list[tuple[Delivery, str]]:
+        """Return what this batch must not send, and why."""
+        return [(delivery, reason) for delivery, reason in self.new if reason] + self.barred
+
+    def add(self, delivery: Delivery, row: Row, step: Step, reason: str | None) -> None:
+        """Take in the decision on a delivery whose row was there before."""
+        if step is Step.WAIT:
+            self.wait_seconds = max(self.wait_seconds or 0.0, row.lease_seconds)
+        elif step is Step.SUPPRESS and reason:
+            self.barred.append((delivery, reason))
+        else:
+            lists = {
+                Step.TAKE: self.taken,
+                Step.RESUME: self.resumed,
+                Step.GIVE_UP: self.given_up,
+                Step.RESOLVE: self.resolved,
+            }
+            lists.get(step, []).append(delivery)
 
 
 def arrange(
@@ -188,5 +218,5 @@ def arrange(
         to_address = welcomes.get(delivery.lead.email.lower(), set())
         reason = barred(delivery, statuses.get(delivery.lead.lead_id), to_address, limit)
         row = rows[delivery.key]
-        made.known.append((delivery, row, decide(delivery, row, reason, owner, in_hand), reason))
+        made.add(delivery, row, decide(delivery, row, reason, owner, in_hand), reason)
     return made

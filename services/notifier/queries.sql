@@ -52,12 +52,13 @@ WHERE lead_id = :lead_id AND kind = :kind AND state = 'reserved' AND owner = :ow
 RETURNING 1;
 
 -- name: release_rows!
--- Give back what was not sent: whoever takes its record next need not wait for our lease.
+-- Give back what was not sent: whoever takes its record next need not wait for our lease. What is
+-- `sending` only where its try has ended: another try of this process may have begun meanwhile.
 UPDATE email_delivery d
 SET state = 'reserved', lease_until = now(), updated_at = now()
-FROM unnest(:lead_ids::uuid[], :kinds::text[]) AS released (lead_id, kind)
+FROM unnest(:lead_ids::uuid[], :kinds::text[], :tried::boolean[]) AS released (lead_id, kind, tried)
 WHERE d.lead_id = released.lead_id AND d.kind = released.kind AND d.owner = :owner
-  AND d.state IN ('reserved', 'sending');
+  AND (d.state = 'reserved' OR (d.state = 'sending' AND released.tried));
 
 -- name: settle$
 -- The outcome of a delivery that is ours. An erased lead's recipient is null: then no answer is kept either.

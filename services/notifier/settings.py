@@ -42,6 +42,12 @@ class Smtp(BaseSettings):
     # STARTTLS, which never falls back to plain; port 465 is implicit TLS whatever this says.
     tls: bool = True
 
+    @model_validator(mode="after")
+    def _login_is_whole(self) -> Self:
+        if (self.user is None) != (self.password is None):
+            raise ValueError("SMTP_USER and SMTP_PASSWORD: give both, or neither for no login")
+        return self
+
     @property
     def implicit_tls(self) -> bool:
         """Return True where TLS begins with the connection."""

@@ -30,6 +30,7 @@ class Verdict(StrEnum):
     WAITING = "waiting"
     DEAD = "dead"
     UNKNOWN = "unknown"
+    SUPPRESSED = "suppressed"  # ours to say, before any server is asked
     WORLD = "world"  # nothing: the stage pauses, and the mail is tried again
 
 

@@ -4,7 +4,9 @@ import asyncio
 import contextlib
 import functools
 import json
+import signal
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -17,10 +19,13 @@ from contracts import headers, topics
 from contracts.failures import LeadFailed
 from contracts.leads import LeadReceived
 from runtime.settings import Kafka, Postgres
+from services.notifier import handlers
 from services.notifier.app import create_app
+from services.notifier.message import compose
 from services.notifier.settings import Settings, Smtp
 from tests.support.factories import lead, post, producer, records_of
-from tests.support.smtp import DROP, HANG, SmtpServer, smtp_server
+from tests.support.processes import processes
+from tests.support.smtp import DROP, HANG, SmtpServer, smtp_server, tls_for_localhost
 from tests.support.stack import Database
 from tests.support.wait import eventually
 
@@ -771,3 +776,79 @@ async def test_starttls_never_falls_back_to_plain(
         )
     assert smtp.mails == []
     assert smtp.seen["mail"] == 0
+
+
+@pytest.mark.parametrize("implicit", [False, True])
+async def test_over_tls_the_certificate_is_checked(
+    kafka: Kafka, postgres: Postgres, db: Any, monkeypatch: pytest.MonkeyPatch, implicit: bool
+) -> None:
+    context, trusted = tls_for_localhost()
+    sent = lead()
+    monkeypatch.setattr(Smtp, "implicit_tls", implicit)  # as port 465 says, which a test cannot have
+    async with smtp_server(host="localhost", tls_context=context, implicit_tls=implicit) as smtp:
+        settings = configured(kafka, postgres, server_of(smtp, tls=True))
+        async with notifier(settings) as client:
+            await post(kafka, sent)
+            await eventually(
+                lambda: _readyz(client),
+                until=lambda h: h["parts"]["consumer"]["reason"] == "paused: smtp tls refused at connect",
+                what="a pause for the certificate",
+            )
+        assert smtp.seen["mail"] == 0
+        monkeypatch.setenv("SSL_CERT_FILE", str(trusted))
+        async with notifier(settings):
+            await settled(db, sent)
+    assert len(smtp.mails) == 2
+
+
+async def test_a_record_that_fails_on_its_own_is_parked_and_the_others_are_mailed(
+    settings: Settings, smtp: SmtpServer, kafka: Kafka, db: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bad, good = lead(), [lead() for _ in range(4)]
+
+    def compose_or_fail(kind: Any, which: LeadReceived, *others: Any) -> Any:
+        if which.lead_id == bad.lead_id and kind == "welcome":
+            raise ZeroDivisionError
+        return compose(kind, which, *others)
+
+    monkeypatch.setattr(handlers, "compose", compose_or_fail)
+    async with notifier(settings):
+        await post(kafka, bad, *good)
+        for each in good:
+            await settled(db, each)
+        await settled(db, bad, "waiting", "sent")
+        failed = (await failures(kafka, 1))["welcome"]
+        assert (failed.reason, failed.final) == ("bug: ZeroDivisionError", False)
+        monkeypatch.undo()
+        await retry(kafka, bad, "welcome")
+        await settled(db, bad)
+    assert len(smtp.mails) == 10
+    assert (await books_balance(db))["stored"] == 5
+
+
+async def test_the_process_starts_mails_and_stops_on_sigterm(
+    smtp: SmtpServer, kafka: Kafka, postgres: Postgres, db: Any, tmp_path: Path
+) -> None:
+    sent = lead()
+    with processes(tmp_path, environment(kafka, postgres, smtp), "notifier") as started:
+        await started["notifier"].ready()
+        await post(kafka, sent)
+        await settled(db, sent)
+        assert await started["notifier"].stop(seconds=10) in (0, -signal.SIGTERM)
+        log = started["notifier"].log.read_text()
+    assert len(smtp.mails) == 2
+    assert sent.email not in log
+    assert "boss@fast.example" not in log
+
+
+def environment(kafka: Kafka, postgres: Postgres, smtp: SmtpServer) -> dict[str, str]:
+    return {
+        "KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap_servers,
+        "KAFKA_TOPIC_PREFIX": kafka.topic_prefix,
+        "DATABASE_URL": postgres.url.get_secret_value(),
+        "SMTP_HOST": smtp.host,
+        "SMTP_PORT": str(smtp.port),
+        "SMTP_TLS": "false",
+        "FROM_EMAIL": "hello@fast.example",
+        "ADMIN_EMAIL": "boss@fast.example",
+    }

@@ -130,7 +130,8 @@ def test_the_first_record_of_a_lead_asks_for_both_mails_and_the_second_for_none(
     made = arrange([first, second])
     assert made.first == {id(first)}
     assert [(each.kind, reason) for each, reason in made.new] == [("welcome", None), ("admin_alert", None)]
-    assert made.known == []
+    assert made.to_send == [each for each, _ in made.new]
+    assert (made.taken, made.resumed, made.resolved) == ([], [], [])
 
 
 def test_a_retry_that_is_the_first_record_of_its_lead_asks_for_both_mails() -> None:
@@ -142,10 +143,8 @@ def test_a_retry_asks_for_its_own_kind_only() -> None:
     given = lead()
     rows: dict[plan.Key, Row] = {(given.lead_id, kind): row("waiting") for kind in plan.KINDS}
     made = arrange([record_of(given, 1), record_of(given, 1, "admin_alert")], rows)
-    assert {each.kind: step for each, _, step, _ in made.known} == {
-        "welcome": Step.SKIP,
-        "admin_alert": Step.TAKE,
-    }
+    assert [each.kind for each in made.taken] == ["admin_alert"]
+    assert made.to_send == made.taken
 
 
 def test_welcomes_to_one_address_are_bounded_within_a_batch_however_it_is_spelt() -> None:

@@ -1,0 +1,61 @@
+"""Wrong settings are said at the start, by the variable's name."""
+
+from typing import Any
+
+import pytest
+
+from runtime.settings import load
+from services.notifier.settings import Settings
+
+GOOD = {
+    "KAFKA_BOOTSTRAP_SERVERS": "localhost:9092",
+    "DATABASE_URL": "postgresql://u:p@localhost/d",
+    "SMTP_HOST": "localhost",
+    "FROM_EMAIL": "hello@fast.example",
+    "ADMIN_EMAIL": "boss@fast.example, Ops@fast.example",
+}
+
+
+@pytest.fixture(autouse=True)
+def _environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
+    monkeypatch.chdir(tmp_path)  # no .env of this checkout
+    for name, value in GOOD.items():
+        monkeypatch.setenv(name, value)
+
+
+def test_good_settings_are_read() -> None:
+    settings = load(Settings)
+    assert settings.admins == ("boss@fast.example", "Ops@fast.example")
+    assert settings.answer_timeout_seconds < settings.mail_timeout_seconds < settings.lease_seconds
+    assert settings.smtp.tls
+    assert not settings.smtp.implicit_tls
+
+
+def test_port_465_is_implicit_tls(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SMTP_PORT", "465")
+    monkeypatch.setenv("SMTP_TLS", "false")
+    assert load(Settings).smtp.implicit_tls
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("SMTP_HOST", ""),
+        ("SMTP_PORT", "0"),
+        ("SMTP_USER", "only-a-user"),
+        ("FROM_EMAIL", "nobody"),
+        ("FROM_EMAIL", "hällo@fast.example"),
+        ("FROM_EMAIL", "hello@fast.example\nBcc: x@example.com"),
+        ("ADMIN_EMAIL", " , "),
+        ("ADMIN_EMAIL", "boss@fast.example,nobody"),
+        ("FASTCORE_NOTIFIER_SENDER_NAME", "a\nBcc: x@example.com"),
+        ("FASTCORE_NOTIFIER_ADMIN_URL", "javascript:alert(1)"),
+        ("FASTCORE_NOTIFIER_LEASE_SECONDS", "40"),
+    ],
+)
+def test_a_wrong_value_stops_the_service_with_the_name_of_its_variable(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SystemExit, match=name):
+        load(Settings)
