@@ -127,9 +127,9 @@ class Jobs:
                 self._log.error("unexpected error in a job", exc_info=True)
                 outcome, details = "failed", {"reason": f"bug: {type(error).__name__}"}
             duration_ms = round((time.monotonic() - started) * 1000)
+            self._health.set("replays", ok=outcome == "succeeded", reason=str(details.get("reason", "")))
             await self._outbox.end_run(JOB, runs, outcome, duration_ms, details)
         said = "Queue flushed" if outcome == "succeeded" else "Queue not flushed"
-        self._health.set("replays", ok=outcome == "succeeded", reason=str(details.get("reason", "")))
         self._log.info(said, run=runs, duration_ms=duration_ms, next_run_at=str(upcoming), **details)
         return not again
 

@@ -1,0 +1,306 @@
+"""The flusher sending what is due or wanted, and giving up, against a real broker and a real database."""
+
+import asyncio
+import json
+import random
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+import asyncpg
+import pytest
+from structlog.testing import capture_logs
+
+from contracts import headers as h
+from contracts import topics
+from contracts.failures import LeadDead, LeadFailed
+from runtime.postgres import open_pool
+from runtime.settings import Kafka, Postgres
+from services.flusher.loop import JOB
+from services.flusher.store import Store
+from services.persister.app import create_app as create_persister
+from services.persister.settings import Settings as PersisterSettings
+from tests.support.factories import lead, post, records_of
+from tests.support.flusher import (
+    NOTIFIER,
+    OWN,
+    Clock,
+    NoBooks,
+    books,
+    failure,
+    fill,
+    flusher,
+    hand_over,
+    jobs_of,
+    named,
+    park,
+    replay_as_admin,
+    row_of,
+    until_taken,
+)
+from tests.support.stack import Database
+from tests.support.wait import eventually
+
+
+@pytest.fixture
+async def db(database: Database) -> AsyncIterator[Any]:
+    connection = await asyncpg.connect(database.owner)
+    await connection.set_type_codec("jsonb", schema="pg_catalog", encoder=json.dumps, decoder=json.loads)
+    yield connection
+    await connection.close()
+
+
+async def test_a_failure_waits_and_goes_back_to_its_stage_at_the_tick(
+    kafka: Kafka, postgres: Postgres, db: Any
+) -> None:
+    sent, clock = lead(), Clock()
+    value, failed = sent.model_dump_json().encode(), failure()
+    async with flusher(kafka, postgres):
+        await park(kafka, sent.lead_id, value, failed)
+        await until_taken(db, 1)
+    row = await row_of(db)
+    assert (row["state"], row["attempts"], row["lead_id"]) == ("waiting", 0, sent.lead_id)
+    assert (row["payload"], row["record_key"]) == (value, str(sent.lead_id).encode())
+    assert row["headers"][h.CORRELATION_ID] == "req-7"
+    assert (row["origin_partition"], row["reason"]) == (3, "smtp 451 4.7.1")
+
+    async with jobs_of(kafka, postgres, clock) as jobs:
+        clock.turn(minutes=1)
+        await jobs.tick()
+    (record,) = await records_of(kafka, NOTIFIER)
+    assert (record.key, record.value) == (str(sent.lead_id).encode(), value)
+    assert named(record, h.QUEUE_ID) == str(row["id"])
+    assert named(record, h.RETRY_ATTEMPTS) == "1"
+    assert named(record, h.KIND) == "welcome"
+    assert named(record, h.TRACEPARENT) == OWN[2][1].decode()
+    assert named(record, h.ORIGINAL_TIMESTAMP) == "1700000000123"
+    assert LeadFailed.from_headers(record.headers).origin == failed.origin
+    assert "x-odd" not in dict(record.headers)
+    row = await row_of(db)
+    assert (row["state"], row["attempts"]) == ("replaying", 1)
+    assert row["next_attempt_at"] == clock.now + timedelta(hours=1)
+    entries = await db.fetch("SELECT event, actor, lead_id FROM audit_log ORDER BY id")
+    assert [tuple(entry) for entry in entries] == [
+        ("lead.parked", "notifier", sent.lead_id),
+        ("lead.replayed", "flusher", sent.lead_id),
+    ]
+    assert sent.email not in str(await db.fetch("SELECT details_json::text FROM audit_log"))
+
+
+async def test_the_third_failed_retry_is_the_last_and_the_lead_is_archived_byte_for_byte(
+    kafka: Kafka, postgres: Postgres, db: Any
+) -> None:
+    key, value, clock = uuid4(), b'{"caf\xc3\xa9": "\\u0041 "}', Clock()
+    async with (
+        open_pool(postgres, "test") as pool,
+        jobs_of(kafka, postgres, clock) as jobs,
+        flusher(kafka, postgres),
+    ):
+        await park(kafka, key, value, failure())
+        await until_taken(db, 1)
+        queue_id = (await row_of(db))["id"]
+        store = Store(pool, NoBooks(), clock, random.Random(1))
+        for attempt, wait in ((1, 15), (2, 60), (3, None)):
+            clock.turn(minutes=5)
+            await jobs.tick()
+            row = await row_of(db)
+            assert (row["state"], row["attempts"]) == ("replaying", attempt)
+            again = failure(attempt, queue_id=queue_id, attempts=attempt, reason=f"smtp 451 4.7.{attempt}")
+            await hand_over(store, again, key, value, jobs._publisher)
+            row = await row_of(db)
+            if wait is None:
+                break
+            assert row["state"] == "waiting"
+            late = row["next_attempt_at"] - clock.now
+            assert timedelta(minutes=wait) <= late <= timedelta(minutes=wait * 1.2)
+            clock.turn(minutes=wait - 1)
+            await jobs.tick()  # not yet
+            assert (await row_of(db))["state"] == "waiting"
+            clock.now = row["next_attempt_at"]
+    assert (row["state"], row["attempts"], row["reason"]) == ("dead", 3, "smtp 451 4.7.3")
+    assert len(await records_of(kafka, NOTIFIER)) == 3
+    (letter,) = await records_of(kafka, topics.DEAD.name)
+    assert (letter.key, letter.value) == (str(key).encode(), value)
+    dead = LeadDead.from_headers(letter.headers)
+    assert (dead.reason, dead.origin.offset, dead.attempts) == ("smtp 451 4.7.3", 0, 3)
+    assert dead.queue_id == queue_id
+    assert row["payload"] == value
+    told = await db.fetchrow("SELECT * FROM audit_log WHERE event = 'lead.dead'")
+    assert (told["event_id"], told["details_json"]["attempts"]) == (dead.event_id, 3)
+
+
+async def test_a_request_is_taken_within_two_seconds_and_burns_no_retry(
+    kafka: Kafka, postgres: Postgres, db: Any
+) -> None:
+    async with flusher(kafka, postgres):
+        await park(kafka, uuid4(), b"{}", failure())
+        await until_taken(db, 1)
+        with capture_logs() as logs:
+            await db.execute("UPDATE replay_queue SET requested_at = now(), requested_by = 'alice'")
+            row = await eventually(
+                lambda: row_of(db), until=lambda row: row["state"] == "replaying", seconds=2, what="the send"
+            )
+    assert (row["attempts"], row["requested_at"], row["requested_by"]) == (0, None, None)
+    (record,) = await records_of(kafka, NOTIFIER)
+    assert named(record, h.RETRY_ATTEMPTS) == "0"
+    entry = await db.fetchrow("SELECT actor, details_json FROM audit_log WHERE event = 'lead.replayed'")
+    assert (entry["actor"], entry["details_json"]["cause"]) == ("alice", "requested")
+    assert any("Queue flushed" in line["event"] and line["notifier"] == 1 for line in logs)
+
+
+async def test_two_flushers_at_once_send_each_row_once(kafka: Kafka, postgres: Postgres, db: Any) -> None:
+    clock, rows = Clock(), 450
+    await fill(db, rows)
+    async with jobs_of(kafka, postgres, clock) as one, jobs_of(kafka, postgres, clock) as other:
+        await asyncio.gather(one.tick(), other.tick())  # one has the lock
+        assert len(await records_of(kafka, NOTIFIER)) == rows
+        assert await db.fetchval("SELECT runs FROM scheduled_job") == 1
+        await db.execute("UPDATE replay_queue SET state = 'waiting', requested_at = now()")
+        await asyncio.gather(one.poll(), other.poll())  # rows in one's hands are skipped by the other
+    assert len(await records_of(kafka, NOTIFIER)) == 2 * rows
+    assert await db.fetchval("SELECT count(*) FROM replay_queue WHERE state = 'replaying'") == rows
+    assert await db.fetchval("SELECT max(attempts) FROM replay_queue") == 1
+
+
+async def test_an_undecodable_record_is_replayed_to_where_it_came_from(
+    kafka: Kafka, postgres: Postgres, db: Any
+) -> None:
+    undecodable = failure(
+        stage="persister", kind="store", final=True, reason="undecodable", error="runtime.InvalidForEver"
+    )
+    async with flusher(kafka, postgres):
+        await park(kafka, None, b"\xffnot json", undecodable)
+        await until_taken(db, 1)
+        row = await row_of(db)
+        assert (row["state"], row["by_origin"], row["lead_id"]) == ("dead", True, None)
+        await replay_as_admin(db)
+        again = await eventually(lambda: records_of(kafka, topics.RECEIVED.name), what="the replay")
+        assert (again[0].key, again[0].value) == (b"", b"\xffnot json")
+        assert named(again[0], h.QUEUE_ID) == str(row["id"])
+        # It cannot be decoded still: the same row is dead again, with a second letter.
+        await park(kafka, None, b"\xffnot json", undecodable.model_copy(update={"event_id": uuid4()}))
+        await until_taken(db, 2)
+    assert (await row_of(db))["state"] == "dead"
+    assert await books(db) == {"stored": 1, "duplicate": 1, "parked": 0, "undecodable": 0, "missing": 0}
+    assert [letter.value for letter in await records_of(kafka, topics.DEAD.name)] == [b"\xffnot json"] * 2
+
+
+async def test_a_conflict_is_replayed_as_a_new_lead_and_resolved_by_the_persister(
+    kafka: Kafka, postgres: Postgres, db: Any
+) -> None:
+    first = lead(extra={"n": 1})
+    second = lead(lead_id=first.lead_id, request_id=first.request_id, message="Another body: caf\u00e9")
+    app = create_persister(PersisterSettings(kafka=kafka, postgres=postgres))
+    async with app.router.lifespan_context(app), flusher(kafka, postgres):
+        await post(kafka, first, second)
+        row = await eventually(lambda: row_of(db), what="the conflict's row")
+        assert (row["state"], row["reason"], row["lead_id"]) == ("dead", "conflict", first.lead_id)
+        await replay_as_admin(db)
+        await eventually(
+            lambda: row_of(db), until=lambda row: row["state"] == "resolved", what="the replay's effect"
+        )
+    stored = await db.fetchrow("SELECT * FROM lead_inbox WHERE id <> $1", first.lead_id)
+    assert stored["id"] == row["replay_lead_id"]
+    assert stored["message"] == second.message
+    assert stored["request_id"] == f"conflict-{row['id']}"
+    assert (await row_of(db))["payload"] is None
+    replayed = await db.fetchrow("SELECT * FROM audit_log WHERE event = 'lead.replayed'")
+    assert replayed["lead_id"] == first.lead_id
+    assert replayed["details_json"]["replayed_as"] == str(stored["id"])
+
+
+async def test_a_record_that_no_topic_takes_is_dead_and_holds_up_nobody(
+    kafka: Kafka, postgres: Postgres, db: Any
+) -> None:
+    clock = Clock()
+    await fill(db, 1, bytes(3 << 20))
+    await fill(db, 1, b"small")
+    await db.execute(  # a conflict whose bytes are no JSON: cannot be, and if it is
+        "UPDATE replay_queue SET by_origin = true, replay_lead_id = id WHERE payload = 'small'"
+    )
+    await fill(db, 3, b"good")
+    async with jobs_of(kafka, postgres, clock) as jobs:
+        await jobs.tick()
+    assert [record.value for record in await records_of(kafka, NOTIFIER)] == [b"good"] * 3
+    rows = await db.fetch("SELECT reason FROM replay_queue WHERE state = 'dead' ORDER BY reason")
+    assert [row["reason"] for row in rows] == ["bug: JSONDecodeError", "record too large for the topic"]
+
+
+async def test_a_replay_without_a_word_for_an_hour_is_sent_again_and_burns_nothing(
+    kafka: Kafka, postgres: Postgres, db: Any
+) -> None:
+    clock = Clock()
+    await fill(db, 1)
+    async with jobs_of(kafka, postgres, clock) as jobs:
+        for minutes, sent in ((0, 1), (55, 1), (10, 2)):
+            clock.turn(minutes=minutes)
+            await jobs.tick()
+            assert len(await records_of(kafka, NOTIFIER)) == sent
+    row = await row_of(db)
+    assert (row["state"], row["attempts"]) == ("replaying", 1)
+
+
+async def test_a_run_is_recorded_and_each_tick_has_one(kafka: Kafka, postgres: Postgres, db: Any) -> None:
+    clock = Clock(datetime(2030, 1, 1, 12, 1, tzinfo=UTC))
+    await fill(db, 2)
+    with capture_logs() as logs:
+        async with jobs_of(kafka, postgres, clock) as jobs:
+            await jobs.tick()
+            await jobs.tick()  # a restart within the same five minutes
+    job = await db.fetchrow("SELECT * FROM scheduled_job")
+    assert (job["name"], job["schedule"], job["runs"]) == (JOB, "*/5 * * * *", 1)
+    assert job["last_outcome"] == "succeeded"
+    assert job["last_started_at"] == clock.now
+    assert job["next_run_at"] == datetime(2030, 1, 1, 12, 5, tzinfo=UTC)
+    assert job["last_details"] == {"sent": 2, "dead": 0, "notifier": 2}
+    assert job["last_duration_ms"] >= 0
+    (line,) = [line for line in logs if line["event"] == "Queue flushed"]
+    assert (line["sent"], line["notifier"]) == (2, 2)
+
+
+@pytest.mark.parametrize(
+    "left",
+    [
+        "next_run_at = next_run_at - interval '1 day'",  # the service was down
+        "next_run_at = next_run_at + interval '1 hour'",  # the clock jumped back
+        "last_outcome = 'running', last_finished_at = NULL",  # the flusher died in it
+        "last_outcome = 'failed'",
+    ],
+)
+async def test_a_run_that_was_missed_is_made_up_at_the_start(
+    kafka: Kafka, postgres: Postgres, db: Any, left: str
+) -> None:
+    clock = Clock()
+    async with jobs_of(kafka, postgres, clock) as jobs:
+        await jobs.tick()
+        await db.execute(f"UPDATE scheduled_job SET {left}")
+        await jobs.tick()
+        await jobs.tick()
+    job = await db.fetchrow("SELECT runs, last_outcome FROM scheduled_job")
+    assert tuple(job) == (2, "succeeded")
+
+
+async def test_kafka_away_fails_the_run_burns_nothing_and_is_made_up_when_it_is_back(
+    kafka: Kafka, postgres: Postgres, db: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock()
+    await fill(db, 3)
+    monkeypatch.setattr("services.flusher.publisher.SEND_SECONDS", 0.5)
+    nowhere = kafka.model_copy(update={"bootstrap_servers": "127.0.0.1:9"})
+    async with jobs_of(nowhere, postgres, clock) as jobs:
+        ticking = asyncio.create_task(jobs.tick())
+        job = await eventually(
+            lambda: db.fetchrow("SELECT * FROM scheduled_job WHERE last_outcome = 'failed'"),
+            what="the failed run",
+        )
+        assert job["last_details"] == {"reason": "kafka did not acknowledge in time"}
+        assert job["last_finished_at"] is not None
+        assert not jobs._health.parts["replays"].ok
+        assert await db.fetchval("SELECT sum(attempts) FROM replay_queue WHERE state = 'waiting'") == 0
+        jobs._publisher._publisher._settings = kafka
+        await asyncio.wait_for(ticking, 20)
+        assert jobs._health.parts["replays"].ok
+    assert await db.fetchval("SELECT last_outcome FROM scheduled_job") == "succeeded"
+    assert await db.fetchval("SELECT sum(attempts) FROM replay_queue WHERE state = 'replaying'") == 3
+    assert len(await records_of(kafka, NOTIFIER)) >= 3

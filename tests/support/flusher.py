@@ -1,0 +1,192 @@
+"""The flusher to test with: the whole service, its jobs under a clock of the test's own, and failures."""
+
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+from contracts import headers as h
+from contracts import topics
+from contracts.failures import LeadFailed, Origin
+from runtime import kafka as runtime_kafka
+from runtime.failures import Backoff
+from runtime.health import Health
+from runtime.ledger import Ledger
+from runtime.postgres import open_pool
+from runtime.settings import Kafka, Postgres
+from services.flusher.app import create_app
+from services.flusher.intake import read
+from services.flusher.loop import Jobs
+from services.flusher.outbox import Outbox
+from services.flusher.publisher import ReplayPublisher
+from services.flusher.settings import Settings
+from services.flusher.store import Store
+from tests.support.factories import producer
+from tests.support.wait import eventually
+
+NOTIFIER = topics.RETRY_NOTIFIER.name
+NEVER = "0 0 29 2 *"
+
+
+@contextlib.asynccontextmanager
+async def flusher(kafka: Kafka, postgres: Postgres, cron: str = NEVER) -> AsyncIterator[Any]:
+    """The whole service in this process: its lifespan, without its socket."""
+    app = create_app(Settings(kafka=kafka, postgres=postgres, cron=cron))
+    async with app.router.lifespan_context(app):
+        yield app
+
+
+@dataclass
+class Clock:
+    """A clock that a test turns."""
+
+    now: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def turn(self, **by: float) -> None:
+        self.now += timedelta(**by)
+
+
+@contextlib.asynccontextmanager
+async def jobs_of(
+    kafka: Kafka, postgres: Postgres, clock: Clock, cron: str = "*/5 * * * *"
+) -> AsyncIterator[Jobs]:
+    """The jobs without their scheduler: a test says when they tick."""
+    health = Health()
+    async with (
+        open_pool(postgres, "test") as pool,
+        runtime_kafka.open_publisher(kafka, "test", health) as publisher,
+    ):
+        yield Jobs(
+            Outbox(pool, clock),
+            ReplayPublisher(publisher),
+            health,
+            cron,
+            clock,
+            Backoff(base_seconds=0.05, cap_seconds=0.1),
+        )
+
+
+def failure(number: int = 0, **changes: Any) -> LeadFailed:
+    """What the notifier says when a mail was deferred; `number` is the offset of the record in hand."""
+    fields: dict[str, Any] = {
+        "event_id": uuid4(),
+        "occurred_at": datetime.now(UTC),
+        "stage": "notifier",
+        "kind": "welcome",
+        "final": False,
+        "reason": "smtp 451 4.7.1",
+        "error": "runtime.failures.FailedNow",
+        "origin": Origin(
+            topic="leads.received.v1",
+            partition=3,
+            offset=number,
+            timestamp_ms=1_700_000_000_123,
+            consumer_group="fastcore.notifier",
+        ),
+    }
+    return LeadFailed.model_validate(fields | changes)
+
+
+OWN = [
+    (h.CONTENT_TYPE, b"application/json"),
+    (h.CORRELATION_ID, b"req-7"),
+    (h.TRACEPARENT, b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"),
+    ("x-odd", b"\xff"),
+]
+
+
+async def park(kafka: Kafka, key: Any, value: bytes | None, *failures: LeadFailed) -> None:
+    """Publish failures as a stage does."""
+    async with producer(kafka) as sender:
+        for each in failures:
+            await sender.send_and_wait(
+                kafka.topic_prefix + topics.FAILED.name,
+                key=str(key).encode() if key is not None else b"",
+                value=value,
+                headers=each.to_headers(OWN),
+            )
+
+
+async def taken(db: Any) -> int:
+    return int(await db.fetchval("SELECT coalesce(sum(next_offset - base_offset), 0) FROM partition_ledger"))
+
+
+async def until_taken(db: Any, count: int) -> None:
+    await eventually(lambda: taken(db), until=lambda n: n >= count, what=f"{count} failures in the books")
+
+
+async def books(db: Any) -> dict[str, int]:
+    row = await db.fetchrow(
+        "SELECT sum(stored)::int stored, sum(duplicate)::int duplicate, sum(parked)::int parked,"
+        " sum(undecodable)::int undecodable, sum(missing)::int missing FROM partition_ledger"
+    )
+    return dict(row)
+
+
+async def row_of(db: Any) -> Any:
+    return await db.fetchrow("SELECT * FROM replay_queue")
+
+
+def named(record: Any, name: str) -> str | None:
+    return h.text(record.headers, name)
+
+
+@dataclass
+class Record:
+    """A record as the consumer hands it over."""
+
+    topic: str
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    headers: Any
+    partition: int = 0
+    timestamp: int = 1_700_000_000_000
+
+
+class NoBooks(Ledger):
+    """Books for tests that hand failures over without Kafka: they keep pages, but never seek."""
+
+    def __init__(self) -> None:
+        async def bounds(topic: str, partition: int) -> tuple[int, int]:
+            return 0, 1_000_000
+
+        super().__init__("flusher", bounds, go_back=False)
+
+
+_offsets = iter(range(1, 1_000_000))
+
+
+async def hand_over(
+    store: Store, failed: LeadFailed, key: Any, value: bytes | None, publisher: ReplayPublisher
+) -> dict[str, int]:
+    """Give one failure to the store, at the time of the store's clock."""
+    record = Record("elsewhere", next(_offsets), str(key).encode(), value, tuple(failed.to_headers(OWN)))
+    return await store.take([read(record, "group")], publisher.archive)
+
+
+async def fill(db: Any, rows: int, payload: bytes = b"{}") -> None:
+    """Rows that wait and are due."""
+    await db.execute(
+        "INSERT INTO replay_queue (id, stage, kind, lead_id, reason, error, next_attempt_at, origin_topic,"
+        " origin_partition, origin_offset, origin_timestamp, origin_group, record_key, payload,"
+        " first_failed_at, last_failed_at) SELECT gen_random_uuid(), 'notifier', 'welcome',"
+        " gen_random_uuid(), 'smtp 451', 'FailedNow', now() - interval '1 minute', 't', 0, n, now(), 'g',"
+        " 'k', $2, now(), now()"
+        " FROM generate_series(1, $1) n",
+        rows,
+        payload,
+    )
+
+
+async def replay_as_admin(db: Any) -> None:
+    """What the admin service does to a dead row."""
+    await db.execute(
+        "UPDATE replay_queue SET state = 'waiting', attempts = 0, final = false, next_attempt_at = now(),"
+        " requested_at = now(), requested_by = 'alice' WHERE state = 'dead'"
+    )

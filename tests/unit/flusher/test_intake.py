@@ -1,0 +1,95 @@
+"""What is read of a failed record: whatever its headers hold, something is kept of it."""
+
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from contracts import headers as h
+from contracts.audit import AuditEvent
+from contracts.failures import LeadFailed
+from services.flusher.intake import dead_event_id, entry, read, unreadable
+from tests.support.flusher import OWN, Record, failure
+
+
+def record(headers: Any, key: bytes | None = b"key", value: bytes | None = b"{}", offset: int = 5) -> Record:
+    return Record("leads.failed.v1", offset, key, value, headers)
+
+
+def test_a_failure_is_read_with_what_its_record_keeps() -> None:
+    told, lead_id = failure(7), uuid4()
+    parked = read(record(tuple(told.to_headers(OWN)), str(lead_id).encode()), "group")
+    assert parked.failure.model_copy(update={"occurred_at": told.occurred_at}) == told
+    assert parked.lead_id == lead_id
+    assert parked.kept == {"content-type": "application/json", "correlation_id": "req-7"} | {
+        h.TRACEPARENT: OWN[2][1].decode()
+    }
+    assert not parked.by_origin
+    assert not parked.final
+
+
+@pytest.mark.parametrize("key", [None, b"", b"no uuid", b"\xff\xfe"])
+def test_a_key_that_is_no_uuid_names_no_lead(key: bytes | None) -> None:
+    assert read(record(tuple(failure().to_headers(OWN)), key), "group").lead_id is None
+
+
+@pytest.mark.parametrize(
+    ("stage", "kind", "reason", "by_origin", "reissued"),
+    [
+        ("persister", "store", "conflict", True, True),
+        ("persister", "store", "undecodable", True, False),
+        ("persister", "store", "database refused the data (22P05)", False, False),
+        ("notifier", "welcome", "conflict", False, False),
+    ],
+)
+def test_conflicts_and_the_undecodable_are_named_by_their_origin(
+    stage: str, kind: str, reason: str, by_origin: bool, reissued: bool
+) -> None:
+    told = failure(stage=stage, kind=kind, reason=reason, final=True)
+    parked = read(record(tuple(told.to_headers())), "group")
+    assert parked.by_origin == by_origin
+    assert (parked.replay_lead_id is not None) == reissued
+
+
+def test_without_bytes_there_is_nothing_to_retry_with() -> None:
+    assert read(record(tuple(failure().to_headers()), value=None), "group").final
+
+
+header_names = st.sampled_from([name for name, _ in failure(queue_id=uuid4()).to_headers(OWN)])
+
+
+@given(
+    st.dictionaries(
+        header_names,
+        st.none()
+        | st.binary(max_size=40)
+        | st.integers(-(10**30), 10**30).map(lambda n: str(n).encode())
+        | st.text(max_size=20).map(str.encode),
+        max_size=6,
+    )
+)
+def test_whatever_the_headers_hold_the_record_is_kept(broken: dict[str, bytes | None]) -> None:
+    told = failure(queue_id=uuid4()).to_headers(OWN)
+    headers = [(name, broken.get(name, value)) for name, value in told]
+    parked = read(record(tuple(headers)), "group")
+    written = entry(AuditEvent.LEAD_PARKED, parked.failure, parked.lead_id, actor="x").model_dump_json()
+    assert "\\u0000" not in written + str(parked.kept)
+    assert parked.origin_at.tzinfo is not None
+    assert -(2**31) <= parked.failure.origin.partition < 2**31
+    assert -(2**63) <= parked.failure.origin.offset < 2**63
+
+
+def test_what_cannot_be_read_is_named_after_where_it_lies() -> None:
+    one, same, other = (unreadable(record((), offset=n), "group", "why") for n in (5, 5, 6))
+    assert one.failure.event_id == same.failure.event_id != other.failure.event_id
+    assert (one.failure.final, one.by_origin, one.failure.reason) == (True, True, "why")
+    origin = one.failure.origin
+    assert (origin.topic, origin.offset, origin.consumer_group) == ("leads.failed.v1", 5, "group")
+
+
+def test_a_death_is_named_after_the_failure_that_caused_it() -> None:
+    told: LeadFailed = failure()
+    assert dead_event_id(told) == dead_event_id(told)
+    assert dead_event_id(told) not in (told.event_id, UUID(int=0))

@@ -1,0 +1,255 @@
+"""The schedule and the way of a row, over a clock and a chance of the test's own."""
+
+import json
+import random
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from contracts import headers as h
+from contracts import topics
+from contracts.failures import LeadDead, LeadFailed
+from services.flusher.replay import (
+    JITTER,
+    OVERDUE_AFTER,
+    WAITS,
+    Row,
+    after_failure,
+    archived,
+    attempts_after_send,
+    cause_of,
+    due_at,
+    outgoing,
+)
+
+NOW = datetime(2030, 1, 1, tzinfo=UTC)
+RNG = random.Random(1)
+
+
+def row(**changes: Any) -> Row:
+    fields: dict[str, Any] = {
+        "id": uuid4(),
+        "stage": "notifier",
+        "kind": "welcome",
+        "lead_id": uuid4(),
+        "state": "waiting",
+        "final": False,
+        "by_origin": False,
+        "replay_lead_id": None,
+        "reason": "smtp 451 4.7.1",
+        "error": "runtime.failures.FailedNow",
+        "attempts": 0,
+        "requested_at": None,
+        "requested_by": None,
+        "origin_topic": "leads.received.v1",
+        "origin_partition": 2,
+        "origin_offset": 40,
+        "origin_timestamp": NOW - timedelta(minutes=3, microseconds=-789_000),
+        "origin_group": "fastcore.notifier",
+        "record_key": b"key",
+        "payload": b'{"lead_id": "x"}',
+        "headers": {"correlation_id": "req-1"},
+    }
+    return Row(**(fields | changes))
+
+
+@given(st.integers(0, 2), st.integers())
+def test_a_retry_is_never_early_and_at_most_a_fifth_late(attempts: int, seed: int) -> None:
+    late = due_at(attempts, NOW, random.Random(seed)) - NOW
+    assert WAITS[attempts] <= late <= WAITS[attempts] * (1 + JITTER)
+
+
+def test_the_waits_are_the_next_tick_a_quarter_of_an_hour_and_an_hour() -> None:
+    assert [wait.total_seconds() / 60 for wait in WAITS] == [0, 15, 60]
+
+
+@pytest.mark.parametrize(
+    ("state", "attempts", "final", "place"),
+    [
+        (None, 0, False, ("waiting", 0)),
+        (None, 0, True, ("dead", 0)),
+        ("waiting", 2, False, None),
+        ("waiting", 3, False, None),
+        ("waiting", 1, True, ("dead", 1)),
+        ("replaying", 0, False, ("waiting", 0)),
+        ("replaying", 2, False, ("waiting", 2)),
+        ("replaying", 3, False, ("dead", 3)),
+        ("replaying", 1, True, ("dead", 1)),
+        ("resolved", 2, False, ("waiting", 0)),
+        ("resolved", 2, True, ("dead", 0)),
+        ("dead", 3, False, None),
+        ("dead", 3, True, None),
+        ("archived", 1, False, None),
+        ("archived", 1, True, None),
+    ],
+)
+def test_what_a_failure_makes_of_a_row(
+    state: str | None, attempts: int, final: bool, place: tuple[str, int] | None
+) -> None:
+    before = row(state=state, attempts=attempts) if state else None
+    after = after_failure(before, final=final, now=NOW, rng=RNG)
+    assert ((after.state, after.attempts) if after else None) == place
+    if after:
+        assert (after.next_attempt_at is not None) == (after.state == "waiting")
+
+
+@pytest.mark.parametrize(
+    ("state", "requested", "cause", "attempts"),
+    [
+        ("waiting", None, "automatic", 2),
+        ("waiting", NOW, "requested", 1),
+        ("replaying", None, "overdue", 1),
+    ],
+)
+def test_only_an_automatic_retry_is_counted(
+    state: str, requested: datetime | None, cause: str, attempts: int
+) -> None:
+    sent = row(state=state, attempts=1, requested_at=requested)
+    assert (cause_of(sent), attempts_after_send(sent)) == (cause, attempts)
+
+
+class WayOfARow(RuleBasedStateMachine):
+    """Any order of failures, ticks, requests, successes and restarts over a clock that only goes on."""
+
+    @initialize()
+    def begin(self) -> None:
+        self.now, self.row, self.due = NOW, None, None
+        self.automatic = 0
+        self.sent_at: datetime | None = None
+
+    row: Row | None
+    due: datetime | None
+
+    def fail(self, *, final: bool) -> None:
+        was = self.row
+        place = after_failure(was, final=final, now=self.now, rng=random.Random(self.automatic))
+        if place is None:
+            return
+        if was is None or was.state == "resolved":
+            self.automatic = 0
+        if place.state == "dead":
+            assert final or self.automatic == len(WAITS)  # given up only when all were tried
+        if place.state == "waiting" and was and was.state == "replaying":
+            assert place.next_attempt_at
+            assert place.next_attempt_at - self.now >= WAITS[place.attempts]
+        self.row = replace(
+            was or row(), state=place.state, attempts=place.attempts, requested_at=None, final=final
+        )
+        self.due = place.next_attempt_at
+
+    @rule(minutes=st.integers(0, 90))
+    def wait(self, minutes: int) -> None:
+        self.now += timedelta(minutes=minutes)
+
+    @rule(final=st.booleans())
+    def a_failure_comes(self, final: bool) -> None:
+        self.fail(final=final)
+
+    @rule()
+    def tick(self) -> None:
+        if self.row and self.due and self.due <= self.now:
+            self.send()
+
+    @precondition(lambda self: self.row and self.row.state == "waiting")
+    @rule()
+    def an_admin_asks(self) -> None:
+        assert self.row
+        self.row = replace(self.row, requested_at=self.now)
+        before = self.automatic
+        self.send()
+        assert self.automatic == before
+
+    @precondition(lambda self: self.row and self.row.state == "replaying")
+    @rule()
+    def it_succeeds(self) -> None:
+        assert self.row
+        self.row, self.due = replace(self.row, state="resolved"), None
+
+    def send(self) -> None:
+        assert self.row
+        self.automatic += cause_of(self.row) == "automatic"
+        attempts = attempts_after_send(self.row)
+        self.row = replace(self.row, state="replaying", attempts=attempts, requested_at=None)
+        self.due = self.now + OVERDUE_AFTER
+
+    @invariant()
+    def never_a_fourth(self) -> None:
+        if self.row:
+            assert self.automatic <= len(WAITS)
+            assert self.row.attempts == self.automatic or self.row.state in ("resolved", "dead")
+
+    @invariant()
+    def never_lost(self) -> None:
+        # All that a restart keeps is the row: while it is open it says when it is sent next, within
+        # what the schedule allows, so the next tick after that moment finds it.
+        if self.row and self.row.state in ("waiting", "replaying"):
+            assert self.due
+            assert self.due - self.now <= max(OVERDUE_AFTER, WAITS[-1] * (1 + JITTER))
+
+
+TestWayOfARow = WayOfARow.TestCase
+
+
+def sent_headers(record_headers: h.Headers) -> Mapping[str, str]:
+    return {name: value.decode() for name, value in record_headers}
+
+
+def test_a_replay_is_the_original_bytes_to_the_stage_that_failed_and_no_other() -> None:
+    waiting, event_id = row(), uuid4()
+    for stage, kind, topic in (
+        ("notifier", "welcome", topics.RETRY_NOTIFIER),
+        ("persister", "store", topics.RETRY_PERSISTER),
+    ):
+        record = outgoing(row(id=waiting.id, stage=stage, kind=kind), event_id, NOW)
+        assert (record.topic, record.key, record.value) == (topic.name, b"key", waiting.payload)
+        told = LeadFailed.from_headers(record.headers)
+        assert (told.event_id, told.queue_id, told.attempts) == (event_id, waiting.id, 1)
+        assert (told.stage, told.kind, told.origin) == (stage, kind, waiting.origin)
+        assert told.occurred_at == NOW
+        assert sent_headers(record.headers)["correlation_id"] == "req-1"
+
+
+def test_what_is_named_by_its_origin_goes_back_there_as_it_is() -> None:
+    record = outgoing(row(stage="persister", kind="store", by_origin=True, payload=b"\xff"), uuid4(), NOW)
+    assert (record.topic, record.key, record.value) == (topics.RECEIVED.name, b"key", b"\xff")
+
+
+def test_a_conflict_goes_out_as_the_same_new_lead_each_time() -> None:
+    new = uuid4()
+    lead = {
+        "lead_id": str(uuid4()),
+        "event_id": str(uuid4()),
+        "request_id": "r",
+        "message": "café \u2028",
+        "n": 1.5,
+    }
+    conflict = row(
+        stage="persister",
+        kind="store",
+        by_origin=True,
+        replay_lead_id=new,
+        payload=json.dumps(lead).encode(),
+        headers={},
+    )
+    first, second = outgoing(conflict, uuid4(), NOW), outgoing(conflict, uuid4(), NOW)
+    assert first.value == second.value
+    assert (first.topic, first.key) == (topics.RECEIVED.name, str(new).encode())
+    said = json.loads(first.value or b"")
+    assert (said["lead_id"], said["request_id"]) == (str(new), f"conflict-{conflict.id}")
+    assert UUID(said["event_id"]) != UUID(lead["event_id"])  # type: ignore[arg-type]
+    assert {name: said[name] for name in ("message", "n")} == {"message": "café \u2028", "n": 1.5}
+
+
+def test_a_dead_letter_is_the_original_bytes_and_why() -> None:
+    dead = row(state="dead", attempts=3).failure(uuid4(), NOW).model_copy(update={"attempts": 3})
+    letter = archived(dead, b"k", b"\x00", {"content-type": "application/json"})
+    assert (letter.topic, letter.key, letter.value) == (topics.DEAD.name, b"k", b"\x00")
+    assert LeadDead.from_headers(letter.headers).model_dump() == dead.model_dump()
+    assert sent_headers(letter.headers)["content-type"] == "application/json"
