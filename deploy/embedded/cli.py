@@ -86,7 +86,7 @@ def down() -> None:
 
 @app.command()
 def reset(*, yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False) -> None:
-    """Stop everything and forget the data: leads, topics, mails and logs."""
+    """Stop everything and forget the data: leads, topics, spool, mails and logs."""
     stack = load()
     if not yes:
         if not sys.stdin.isatty():
@@ -97,7 +97,7 @@ def reset(*, yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask."
     _stop(stack)
     postgres.remove(stack.folder)
     # Only what is ours: somebody may have put the data folder where there is more.
-    for name in ("kafka", "mails", "logs", "run"):
+    for name in ("kafka", "spool", "mails", "logs", "run"):
         shutil.rmtree(stack.folder / name, ignore_errors=True)
     (stack.folder / "passwords.json").unlink(missing_ok=True)
     shutil.rmtree(socket_path(stack.folder).parent, ignore_errors=True)

@@ -1,5 +1,7 @@
 """What the services are told, and what a given variable replaces."""
 
+from pathlib import Path
+
 import pytest
 
 from deploy.embedded.environment import EXAMPLE_TOKENS, MIGRATION_URL, assemble, embedded_parts, read_given
@@ -45,6 +47,10 @@ def test_a_moved_port_moves_in_every_url() -> None:
     assert "ingest=http://127.0.0.1:18001" in made["FASTCORE_ADMIN_SERVICE_URLS"]
     assert made["SMTP_PORT"] == "11025"
     assert made["KAFKA_BOOTSTRAP_SERVERS"] == "127.0.0.1:29092"
+
+
+def test_the_spool_lies_in_the_data_folder_and_so_goes_with_it(tmp_path: Path) -> None:
+    assert assemble(Stack(data=tmp_path), {}, OURS)["FASTCORE_INGEST_SPOOL_FOLDER"] == str(tmp_path / "spool")
 
 
 def test_ones_own_settings_win_over_the_defaults() -> None:
