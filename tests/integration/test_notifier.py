@@ -377,12 +377,9 @@ async def test_the_failed_record_is_the_lead_byte_for_byte_with_its_first_origin
     ("phase", "answer"),
     [
         ("connect", "421 4.3.2 not now"),
-        ("ehlo", "554 no"),
         ("mail", "550 5.7.1 who are you"),
         ("rcpt", "421 4.7.0 too fast"),
         ("rcpt", "452 4.3.1 disk full"),
-        ("data", "421 bye"),
-        ("body", "451 4.3.0 queue file write error"),
         ("body", "550 5.4.5 daily quota exceeded"),
         ("rcpt", DROP),
         ("data", DROP),
@@ -569,6 +566,27 @@ async def test_the_lease_of_another_process_is_waited_out_while_the_others_are_m
         assert await states(db, held) == {"welcome": "reserved", "admin_alert": "reserved"}
         await settled(db, held, seconds=8)
     assert len(smtp.mails) == 4
+
+
+async def test_that_a_mail_may_be_out_is_committed_before_its_body_goes(
+    settings: Settings, smtp: SmtpServer, kafka: Kafka, db: Any
+) -> None:
+    sent = lead()
+    smtp.always["data"] = HANG
+    async with notifier(settings):
+        await post(kafka, sent)
+        await eventually(lambda: _asked(smtp, "data"), until=lambda n: n == 2)
+        assert await states(db, sent) == {"welcome": "sending", "admin_alert": "sending"}
+        assert await db.fetchval("SELECT min(lease_until) > now() FROM email_delivery")
+        del smtp.always["data"]
+        await smtp.stop()
+        await smtp.start()
+        await settled(db, sent)
+    assert len(smtp.mails) == 2
+
+
+async def _asked(smtp: SmtpServer, phase: str) -> int:
+    return smtp.seen[phase]
 
 
 async def test_an_outcome_that_the_database_could_not_take_is_kept_and_written_later(
