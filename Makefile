@@ -1,4 +1,4 @@
-# `make help` lists the targets. Everything runs in .venv, made from the hash-checked lock by the first of them.
+# `make help` lists the targets. All of them run in .venv, which the first of them makes from the locked packages.
 PYTHON ?= python3
 BIN := .venv/bin
 RUN := $(BIN)/python -m

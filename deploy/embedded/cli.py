@@ -1,6 +1,7 @@
 """`python -m deploy.embedded`: the commands behind `make up`, `down`, `reset`, `psql`, `logs`, `status`."""
 
 import os
+import shlex
 import shutil
 import signal
 import sys
@@ -156,9 +157,9 @@ def psql(
 
 @app.command()
 def env() -> None:
-    """Print the variables that point a service or a test at this stack, as KEY=value lines."""
+    """Print the variables that point a service or a test at this stack, as KEY=value lines for a shell."""
     for name, value in _environment().items():
-        print(f"{name}={value}")
+        print(f"{name}={shlex.quote(value)}")
 
 
 def _environment() -> dict[str, str]:

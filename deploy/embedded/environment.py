@@ -46,7 +46,6 @@ def assemble(stack: Stack, given: Mapping[str, str], database: Urls | None) -> d
         "FASTCORE_ADMIN_GATEWAY_URLS": stack.url("ingest"),
         "FASTCORE_ADMIN_SERVICE_URLS": ",".join(f"{name}={stack.url(name)}" for name in SERVICES),
         "FASTCORE_FLUSHER_GATEWAY_URL": stack.url("ingest"),
-        "FASTCORE_INGEST_SPOOL_FOLDER": str(stack.folder / "spool"),
     }
     made = {name: given.get(name, value) for name, value in defaults.items()}
     # The settings that go with a server go with it as a whole: a given password is not for ours.
