@@ -92,7 +92,8 @@ def compose(kind: Kind, lead: LeadReceived, identity: Identity, now: datetime) -
     html = _TEMPLATES.get_template(f"{kind}.html").render(values)
     message.set_content(text, charset="utf-8", cte="quoted-printable")
     message.add_alternative(html, subtype="html", charset="utf-8", cte="quoted-printable")
-    content = message.as_bytes()
+    # Headers unfolded, as far as RFC 5322 lets a line be: a folded Message-ID reads back as another.
+    content = message.as_bytes(policy=message.policy.clone(max_line_length=998))
     _check_headers(content, message)
     return Mail(identity.from_email, tuple(address.spec for address in addresses), content, smtputf8)
 

@@ -2,6 +2,7 @@
 
 import email
 import email.policy
+from dataclasses import replace
 from datetime import UTC, datetime
 from email.message import EmailMessage
 from typing import Any
@@ -128,6 +129,15 @@ def test_whatever_is_typed_the_headers_stay_ours(fields: dict[str, Any]) -> None
             assert kind == "welcome"
         else:
             assert list(read.keys()) == HEADERS
+
+
+@pytest.mark.parametrize("length", [10, 30, 60])
+@pytest.mark.parametrize("kind", KINDS)
+def test_regression_a_long_sender_s_domain_does_not_fold_the_message_id(kind: Kind, length: int) -> None:
+    domain = f"{'d' * length}.example.com"
+    sent = mail(kind, identity=replace(IDENTITY, from_email=f"leads@{domain}"))
+    assert sent["Message-ID"] == str(sent["Message-ID"]).strip()
+    assert str(sent["Message-ID"]).endswith(f".{kind}@{domain}>")
 
 
 def test_the_alert_shows_markup_as_text() -> None:
