@@ -1,15 +1,11 @@
-"""What the admin API answers, as typed models: the OpenAPI document is made from these. No logic."""
+"""What admins see of leads, queue and audit log, as typed models; the rest is in readings.py. No logic."""
 
 from datetime import datetime
-from typing import Any, Literal
 from uuid import UUID
 
 from pydantic import BaseModel, Field, JsonValue
 
 from contracts.leads import LeadStatus
-from services.admin.ledger import Books
-
-State = Literal["up", "down", "unknown"]
 
 
 class LeadSummary(BaseModel):
@@ -152,55 +148,6 @@ class Resent(BaseModel):
     message: str
 
 
-class StageQueue(BaseModel):
-    """The replay queue of one stage. `due` would be sent by the next run of the job."""
-
-    stage: str
-    waiting: int
-    replaying: int
-    due: int
-    dead: int
-    resolved: int
-    archived: int
-    oldest_open_at: datetime | None
-    oldest_open_age_seconds: float | None
-    paused: bool
-    pause_reason: str | None
-
-
-class GroupLag(BaseModel):
-    """Records between a group's committed offsets and the ends. Null where it is not known."""
-
-    group: str
-    lag: int | None
-    topics: dict[str, int] | None
-    reason: str | None = Field(default=None, description="Why it is not known.")
-
-
-class GatewaySpool(BaseModel):
-    """What one gateway says of itself. Null where it did not answer: unknown is not empty."""
-
-    url: str
-    address: str | None
-    state: State
-    status: dict[str, JsonValue] | None
-    reason: str | None = None
-
-
-class QueueStats(BaseModel):
-    """Stages and books are of one database snapshot; lag and gateways are readings of a moment later."""
-
-    at: datetime | None = Field(description="The time of the snapshot; null where the database is away.")
-    stages: list[StageQueue] | None
-    books: Books | None
-    read_at: datetime = Field(description="The time of the readings below.")
-    groups: list[GroupLag]
-    failed_not_taken: int | None = Field(
-        description="Failures on their way to the replay queue: the flusher's lag on the failed topic."
-    )
-    gateways: list[GatewaySpool]
-
-
 class Flushed(BaseModel):
     """How many rows are due now."""
 
@@ -214,46 +161,6 @@ class Cleared(BaseModel):
     archived: int
     stages: dict[str, int]
     message: str
-
-
-class Job(BaseModel):
-    """A scheduled job and its last run. `overdue` says that it should have run a minute ago."""
-
-    name: str
-    schedule: str
-    runs: int
-    last_started_at: datetime | None
-    last_finished_at: datetime | None
-    last_outcome: str | None
-    last_duration_ms: int | None
-    last_details: dict[str, Any]
-    next_run_at: datetime | None
-    overdue: bool
-
-
-class Jobs(BaseModel):
-    """All scheduled jobs."""
-
-    jobs: list[Job]
-
-
-class PartHealth(BaseModel):
-    """One thing that FASTCore needs."""
-
-    state: State
-    reason: str | None = None
-    parts: dict[str, JsonValue] | None = None
-
-
-class SystemHealth(BaseModel):
-    """The state of the whole. `status` is down where one part is."""
-
-    status: Literal["up", "down"]
-    at: datetime
-    database: PartHealth
-    broker: PartHealth
-    mail: PartHealth
-    services: dict[str, PartHealth]
 
 
 class Resumed(BaseModel):

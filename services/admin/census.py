@@ -8,7 +8,7 @@ from typing import Any, Final, get_args
 
 from contracts.failures import Stage
 from runtime.postgres import Pool, load_queries, snapshot
-from services.admin import answers
+from services.admin import readings
 from services.admin.ledger import Books, Counts, Page, balance
 
 SQL: Any = load_queries(Path(__file__).with_name("census.sql"))
@@ -20,7 +20,7 @@ class Census:
     """What the database holds at one moment."""
 
     at: datetime
-    stages: list[answers.StageQueue]
+    stages: list[readings.StageQueue]
     books: Books
 
 
@@ -50,12 +50,12 @@ async def take_census(pool: Pool) -> Census:
     return Census(at, stages, balance(counts))
 
 
-def _stage(stage: str, rows: list[Any], control: Any, at: datetime) -> answers.StageQueue:
+def _stage(stage: str, rows: list[Any], control: Any, at: datetime) -> readings.StageQueue:
     states = Counter[str]()
     for row in rows:
         states[row["state"]] += row["rows"]
     oldest = min((row["oldest_open_at"] for row in rows if row["oldest_open_at"]), default=None)
-    return answers.StageQueue(
+    return readings.StageQueue(
         stage=stage,
         **{state: states[state] for state in STATES},
         due=sum(row["due"] for row in rows),

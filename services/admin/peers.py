@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import httpx
 
-from services.admin.answers import GatewaySpool, PartHealth
+from services.admin.readings import GatewaySpool, PartHealth
 
 ASK_SECONDS: Final = 1.0
 

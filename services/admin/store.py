@@ -14,7 +14,7 @@ from contracts.audit import AuditEvent
 from contracts.failures import Kind
 from contracts.leads import LeadStatus
 from runtime.postgres import Connection, Pool, load_queries, snapshot, transaction, translate
-from services.admin import answers
+from services.admin import answers, readings
 from services.admin.filters import AuditFilter, LeadFilter, QueueFilter
 from services.admin.paging import Place, cut
 from services.admin.status import Unknown, as_received, judge_change, judge_resend, mails_owed
@@ -165,10 +165,10 @@ class Store:
             await _tell(connection, AuditEvent.QUEUE_CLEARED, actor, details)
         return archived
 
-    async def list_jobs(self) -> list[answers.Job]:
+    async def list_jobs(self) -> list[readings.Job]:
         """Return the scheduled jobs."""
         async with snapshot(self._pool) as connection:
-            return [answers.Job.model_validate(dict(row)) async for row in SQL.list_jobs(connection)]
+            return [readings.Job.model_validate(dict(row)) async for row in SQL.list_jobs(connection)]
 
     async def resume(self, stage: str, actor: str) -> bool:
         """Close a stage's breaker; return False where it was not open."""

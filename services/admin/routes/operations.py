@@ -8,7 +8,7 @@ from typing import Any
 from fastapi import APIRouter, Response
 
 from runtime.failures import WorldAway
-from services.admin.answers import Jobs, PartHealth, SystemHealth
+from services.admin.readings import Jobs, PartHealth, SystemHealth
 from services.admin.routes.given import Given
 
 router = APIRouter(tags=["operations"])

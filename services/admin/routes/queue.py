@@ -10,10 +10,11 @@ from contracts import topics
 from contracts.failures import Stage
 from runtime.failures import WorldAway
 from services.admin.adapters import Adapters
-from services.admin.answers import Cleared, Flushed, GroupLag, QueuePage, QueueStats, Resumed
+from services.admin.answers import Cleared, Flushed, QueuePage, Resumed
 from services.admin.census import Census
 from services.admin.filters import QueueFilter, StageFilter
 from services.admin.lag import LagReader
+from services.admin.readings import GroupLag, QueueStats
 from services.admin.routes.given import Actor, Given
 
 router = APIRouter(tags=["queue"])
