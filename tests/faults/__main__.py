@@ -1,0 +1,86 @@
+"""`python -m tests.faults`: break a real installation, seeded, and prove that no promise breaks with it."""
+
+import asyncio
+import logging
+import shutil
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tests.faults import report
+from tests.faults.faults import ALL, QUICK, deal
+from tests.faults.suite import Round, Suite
+
+ROOT = Path(__file__).parents[2]
+
+
+def main(
+    seed: Annotated[int, typer.Option(help="Draws load and faults; the same seed draws the same.")] = 1,
+    rounds: Annotated[int, typer.Option(min=1, help="How many rounds.")] = 5,
+    first: Annotated[int, typer.Option(min=1, help="Begin with this round of the seed.")] = 1,
+    minutes: Annotated[float, typer.Option(help="Begin no round after so many minutes; 0: no limit.")] = 0,
+    fault: Annotated[
+        list[str] | None, typer.Option(help="Inject just this in every round; may be given several times.")
+    ] = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="A selection for CI: four rounds, four minutes.")
+    ] = False,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Keep data and logs of a run that found nothing.")
+    ] = False,
+    list_: Annotated[bool, typer.Option("--list", help="Name every fault and end.")] = False,
+) -> None:
+    """Post leads while real processes and servers break, then check every promise.
+
+    Each round posts about 480 requests in 12 s with idempotency keys (some repeated, some at once,
+    some spam, some bad), injects its faults, heals everything, waits for quiet and compares what
+    was answered with what is in the database, the topics and the mailbox. Ends with 1 where a
+    promise was broken, and then says how to repeat the round and what became of the lead at fault.
+    """
+    if list_:
+        typer.echo("\n".join(ALL))
+        return
+    if unknown := [name for name in fault or () if name not in ALL]:
+        raise typer.BadParameter(f"{unknown[0]!r} is no fault; --list names them", param_hint="--fault")
+    if fault:
+        planned = [tuple(fault)] * (first + rounds - 1)
+    else:
+        planned = list(QUICK) if quick else deal(seed, first + rounds - 1)
+    folder = ROOT / ".fastcore" / "faults" / f"{datetime.now(UTC):%Y%m%dT%H%M%S}-seed{seed}"
+    logging.disable(logging.CRITICAL)  # aiokafka tells each lost connection: here they are the point
+    done = asyncio.run(_run(folder, seed, planned, first, minutes, keep=keep))
+    typer.echo("\n" + report.render(done))
+    report.save(done, folder / "report.json")
+    typer.echo(f"\nas JSON: {folder / 'report.json'}")
+    broken = any(told.violations for told in done)
+    if not broken and not keep:
+        for world in folder.glob("world-*"):
+            shutil.rmtree(world, ignore_errors=True)
+    sys.exit(1 if broken else 0)
+
+
+async def _run(
+    folder: Path, seed: int, planned: list[tuple[str, ...]], first: int, minutes: float, *, keep: bool
+) -> list[Round]:
+    suite, began, done = Suite(folder, typer.echo, keep=keep), time.monotonic(), list[Round]()
+    try:
+        for number, faults in enumerate(planned[first - 1 :], start=first):
+            if minutes and time.monotonic() - began > minutes * 60:
+                typer.echo(f"{minutes:g} minutes are over after {len(done)} rounds")
+                break
+            typer.echo(f"round {seed}/{number} of {len(planned)}: {', '.join(faults)} ...")
+            done.append(await suite.run(seed, number, faults))
+            typer.echo(report.line(done[-1]))
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        typer.echo("interrupted: what was found so far")
+    finally:
+        await suite.close()
+    return done
+
+
+if __name__ == "__main__":
+    typer.run(main)

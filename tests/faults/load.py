@@ -1,0 +1,201 @@
+"""What the website posts, from a seed, and what it was answered. No fault and no check lives here."""
+
+import asyncio
+import random
+import time
+from dataclasses import dataclass, field
+from typing import Any, Literal
+from uuid import NAMESPACE_URL, UUID, uuid5
+
+import httpx
+
+Mailing = Literal["good", "refused", "greylisted"]
+Shape = Literal["plain", "again", "at once", "other body", "other body at once", "bad"]
+
+# Out of a hundred. A site's client repeats more than people think: double clicks, retries, reloads.
+_SHAPES: dict[Shape, int] = {
+    "plain": 76, "again": 8, "at once": 5, "other body": 3, "other body at once": 2, "bad": 6,
+}  # fmt: skip
+_SPAM, _REFUSED, _GREYLISTED, _IMPATIENT = 0.08, 0.02, 0.02, 0.1
+
+BAD: dict[str, tuple[dict[str, Any], set[int]]] = {
+    "no token": ({"headers": {"Authorization": ""}}, {401}),
+    "another token": ({"headers": {"Authorization": "Bearer wr\xf6ng".encode("latin-1")}}, {401}),
+    "no JSON": ({"content": b"{name: "}, {400}),
+    "NaN": ({"content": b'{"name": NaN}'}, {400}),
+    "nothing in it": ({"content": b"{}"}, {422}),
+    "NUL": ({"content": b'{"name":"a\\u0000","email":"b@example.com","service":"s","message":"m"}'}, {422}),
+    "too large": ({"content": b'{"name":"' + b"x" * 70_000 + b'"}'}, {413}),
+    "deep": ({"content": b'{"x":' * 5000 + b"1" + b"}" * 5000}, {400, 422}),
+    "text": ({"content": b"{}", "headers": {"Content-Type": "text/plain"}}, {415}),
+}
+
+
+@dataclass
+class Answer:
+    """One answer; `status` 0 is none: nobody knows what became of the request."""
+
+    status: int
+    seconds: float
+    lead_id: str = ""
+    timestamp: str = ""
+    detail: str = ""
+
+
+@dataclass
+class Body:
+    """One text posted under a key, and every answer to it."""
+
+    message: str
+    answers: list[Answer] = field(default_factory=list)
+
+    @property
+    def accepted(self) -> bool:
+        return any(answer.status == 201 for answer in self.answers)
+
+    @property
+    def possible(self) -> bool:
+        """True where it may have been stored: accepted, or an answer that says nothing about that."""
+        return any(answer.status in (0, 201) or answer.status >= 500 for answer in self.answers)
+
+
+@dataclass
+class Lead:
+    """One idempotency key, what was said under it, and what is to be expected of it."""
+
+    key: str
+    bodies: list[Body]
+    email: str
+    spam: bool = False
+    mailing: Mailing = "good"
+
+    @property
+    def id(self) -> str:
+        """As the design says: UUIDv5 of the site and the key. Not asked of the services."""
+        return str(uuid5(uuid5(NAMESPACE_URL, "urn:fastcore:lead"), f"default\n{self.key}"))
+
+    def json(self, body: Body) -> dict[str, Any]:
+        posted: dict[str, Any] = {
+            "name": f"Visitor {self.key}", "email": self.email, "service": "Fault suite",
+            "message": body.message,
+        }  # fmt: skip
+        return posted | ({"meta": {"honeypot": "https://spam.example"}} if self.spam else {})
+
+
+@dataclass
+class Step:
+    """Something that the website does `at` seconds after the round's start."""
+
+    at: float
+    shape: Shape
+    lead: Lead | None = None
+    bad: str = ""
+    patient: bool = True
+
+
+@dataclass
+class Refusal:
+    """A bad request and its answers."""
+
+    name: str
+    answers: list[Answer] = field(default_factory=list)
+
+
+def plan(rng: random.Random, name: str, seconds: float, rate: float) -> list[Step]:
+    """Draw a round's load; the same seed draws the same."""
+    steps, at = list[Step](), 0.0
+    while (at := at + rng.expovariate(rate)) < seconds:
+        shape = rng.choices(list(_SHAPES), list(_SHAPES.values()))[0]
+        if shape == "bad":
+            steps.append(Step(at, shape, bad=rng.choice(list(BAD))))
+            continue
+        key = f"{name}-{len(steps)}-{UUID(int=rng.getrandbits(128), version=4)}"
+        texts = [f"First text under {key}", f"Second text under {key}"]
+        lead = Lead(
+            key,
+            [Body(text) for text in (texts if shape.startswith("other") else texts[:1])],
+            email=f"{key[-36:]}@{'refused' if (draw := rng.random()) < _REFUSED else 'mail'}.example",
+            spam=rng.random() < _SPAM,
+        )
+        if not lead.spam and draw < _REFUSED + _GREYLISTED:
+            lead.mailing = "refused" if draw < _REFUSED else "greylisted"
+        steps.append(Step(at, shape, lead, patient=rng.random() > _IMPATIENT))
+    return steps
+
+
+class Website:
+    """Posts what was planned, and remembers all of it for the whole run."""
+
+    def __init__(self, url: str, token: str) -> None:
+        self._url = f"{url}/inbound/leads"
+        self._token = token
+        self.leads: dict[str, Lead] = {}
+        self.refusals: list[Refusal] = []
+        self.give_up = asyncio.Event()
+
+    async def run(self, steps: list[Step], *, patience_seconds: float = 60) -> None:
+        """Post every step at its time; returns when each has its answer or was given up."""
+        began, limits = time.monotonic(), httpx.Limits(max_connections=200, max_keepalive_connections=50)
+        async with (
+            httpx.AsyncClient(timeout=15, limits=limits) as client,
+            asyncio.TaskGroup() as tasks,
+        ):
+            for step in steps:
+                await asyncio.sleep(max(0.0, began + step.at - time.monotonic()))
+                patience = patience_seconds if step.patient else 0.0
+                tasks.create_task(self._take(client, step, patience))
+
+    async def _take(self, client: httpx.AsyncClient, step: Step, patience: float) -> None:
+        if step.lead is None:
+            refusal = Refusal(step.bad)
+            self.refusals.append(refusal)
+            request = {"content": b"{}", **BAD[step.bad][0]}
+            request["headers"] = {
+                "Content-Type": "application/json",
+                **self._auth,
+                **request.get("headers", {}),
+            }
+            await self._insist(client, request, refusal.answers, patience)
+            return
+        lead = step.lead
+        self.leads[lead.id] = lead
+        posts = [self._post(client, lead, body, patience) for body in lead.bodies]
+        if step.shape == "again":
+            posts.append(self._post(client, lead, lead.bodies[0], patience))
+        if step.shape.endswith("at once"):
+            posts += [self._post(client, lead, lead.bodies[0], patience) for _ in range(3)]
+            await asyncio.gather(*posts)
+        else:
+            for post in posts:
+                await post
+
+    @property
+    def _auth(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self._token}"}
+
+    async def _post(self, client: httpx.AsyncClient, lead: Lead, body: Body, patience: float) -> None:
+        headers = {**self._auth, "Idempotency-Key": lead.key}
+        await self._insist(client, {"json": lead.json(body), "headers": headers}, body.answers, patience)
+
+    async def _insist(
+        self, client: httpx.AsyncClient, request: dict[str, Any], answers: list[Answer], patience: float
+    ) -> None:
+        """Post, and again under the same key while there is no final answer: as a website's queue does."""
+        deadline, wait = time.monotonic() + patience, 0.2
+        while True:
+            started = time.monotonic()
+            try:
+                answer = await client.post(self._url, **request)
+            except httpx.HTTPError as error:
+                answers.append(Answer(0, time.monotonic() - started, detail=type(error).__name__))
+            else:
+                taken = Answer(answer.status_code, time.monotonic() - started)
+                if answer.status_code == 201:
+                    taken.lead_id, taken.timestamp = answer.json()["leadId"], answer.json()["timestamp"]
+                answers.append(taken)
+                if answer.status_code not in (429, 503):
+                    return
+            if time.monotonic() > deadline:
+                return
+            await asyncio.sleep(wait)
+            wait = min(2.0, wait * 2)

@@ -1,0 +1,185 @@
+"""One round after another: load and faults, heal, quiet, judgement. Nothing is broken or checked here."""
+
+import asyncio
+import random
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tests.faults import evidence
+from tests.faults.checker import Violation, judge
+from tests.faults.faults import ALL
+from tests.faults.load import Step, Website, plan
+from tests.faults.poison import Poisoner
+from tests.faults.world import SITE_TOKEN, World
+
+LOAD_SECONDS = 12.0
+LEADS_PER_SECOND = 40.0
+# The promise is 60 s; a machine that others use too gets half as much again.
+QUIET_SECONDS = 90.0
+SHOWN_TIMELINES = 3
+
+
+@dataclass
+class Round:
+    """What a round did and what was found."""
+
+    seed: int
+    number: int
+    faults: tuple[str, ...]
+    timeline: list[tuple[float, str]] = field(default_factory=list)
+    posted: int = 0
+    answers: dict[str, int] = field(default_factory=dict)
+    slowest_seconds: float = 0.0
+    median_seconds: float = 0.0
+    unknown_mails: int = 0
+    recovery_seconds: float = 0.0
+    violations: list[Violation] = field(default_factory=list)
+    stories: dict[str, list[str]] = field(default_factory=dict)
+
+    def count(self, kind: str) -> int:
+        return sum(violation.kind == kind for violation in self.violations)
+
+    def json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+class Suite:
+    """Runs rounds in one world; a world that broke a promise is replaced."""
+
+    def __init__(self, folder: Path, say: Callable[[str], None], *, keep: bool) -> None:
+        self._folder = folder
+        self._say = say
+        self._keep = keep
+        self._worlds = 0
+        self._world: World | None = None
+        self._website: Website
+        self._poison: Poisoner
+
+    async def run(self, seed: int, number: int, faults: tuple[str, ...]) -> Round:
+        """Run one round."""
+        if self._world is None:
+            await self._build()
+        world = self._world
+        assert world
+        told, world.timeline, world.began = Round(seed, number, faults), [], time.monotonic()
+        unknown_before = await _unknown_mails(world)
+        steps = plan(random.Random(f"{seed}/{number}"), f"{seed}.{number}", LOAD_SECONDS, LEADS_PER_SECOND)
+        _prepare_mailboxes(world, steps)
+        known, refused = set(self._website.leads), len(self._website.refusals)
+        try:
+            load = asyncio.create_task(self._website.run(steps))
+            await asyncio.gather(*(self._inject(told, fault) for fault in faults))
+            await asyncio.sleep(max(0.0, world.began + LOAD_SECONDS - time.monotonic()))
+            healed = time.monotonic()
+            await world.heal()
+            world.note("healed")
+            await load
+            world.note("every client has its answer")
+            await self._quiet(told)
+            told.recovery_seconds = round(time.monotonic() - healed, 1)
+            world.note("quiet")
+            facts = await evidence.gather(world)
+            told.violations += judge(facts, self._website.leads, self._website.refusals, self._poison)
+        except Exception as error:  # noqa: BLE001 - a round that broke is a result, too
+            told.violations.append(Violation("suite", f"{type(error).__name__}: {error}"[:500]))
+        for ended in world.restarts:
+            told.violations.append(Violation("ended", ended))
+        self._measure(told, known, refused)
+        told.timeline = world.timeline
+        told.unknown_mails = await _unknown_mails(world) - unknown_before
+        if told.violations:
+            for lead_id in [v.lead_id for v in told.violations if v.lead_id][:SHOWN_TIMELINES]:
+                told.stories[lead_id] = await self._story(lead_id)
+            await self.close(keep=True)
+        return told
+
+    async def _build(self) -> None:
+        self._worlds += 1
+        folder = self._folder / f"world-{self._worlds}"
+        self._say(f"starting Kafka, PostgreSQL, a mail server and five services in {folder}")
+        world = self._world = await World.build(folder)
+        await world.start()
+        self._website = Website(world.services["ingest"].url, SITE_TOKEN)
+        self._poison = Poisoner(world.kafka.bootstrap_servers)
+
+    async def close(self, *, keep: bool = False) -> None:
+        if self._world is not None:
+            await self._world.stop(keep=keep or self._keep)
+            self._world = None
+
+    async def _inject(self, told: Round, fault: str) -> None:
+        assert self._world
+        rng = random.Random(f"{told.seed}/{told.number}/{fault}")
+        await asyncio.sleep(rng.uniform(1, LOAD_SECONDS / 2))
+        await ALL[fault].action(self._world, rng, self._poison)
+
+    async def _quiet(self, told: Round) -> None:
+        """Wait until nothing is on its way any more; what waits for a retry is flushed as an admin would."""
+        world, began, calm = self._world, time.monotonic(), 0
+        assert world
+        waiting: dict[str, Any] = {}
+        while time.monotonic() < began + QUIET_SECONDS:
+            await world.restart_dead()
+            waiting = await self._waiting(world)
+            calm = calm + 1 if not any(waiting.values()) else 0
+            if calm == 2:
+                return
+            if waiting["queue"]:
+                await world.flush()
+            await asyncio.sleep(1)
+        told.violations.append(Violation("not quiet", f"after {QUIET_SECONDS:.0f} s: {waiting}"))
+
+    async def _waiting(self, world: World) -> dict[str, Any]:
+        lags, _ = await evidence.read_lags(world.kafka.bootstrap_servers)
+        spooled = await world.spooled()
+        # What no database takes fails each time that it is flushed: it waits for its third retry.
+        rows = await world.sql(
+            "SELECT count(*) FROM replay_queue WHERE state IN ('waiting', 'replaying')"
+            " AND NOT coalesce(lead_id::text = ANY($1::text[]) AND stage = 'persister', false)",
+            list(self._poison.unstorable),
+        )
+        return {**lags, "spool": "no answer" if spooled is None else spooled, "queue": rows[0]["count"]}
+
+    def _measure(self, told: Round, known: set[str], refused: int) -> None:
+        fresh = [lead for lead_id, lead in self._website.leads.items() if lead_id not in known]
+        answers = [answer for lead in fresh for body in lead.bodies for answer in body.answers]
+        answers += [a for refusal in self._website.refusals[refused:] for a in refusal.answers]
+        told.posted = len(fresh)
+        told.answers = dict(Counter(str(answer.status or "lost") for answer in answers))
+        taken = sorted(answer.seconds for answer in answers if answer.status == 201)
+        if taken:
+            told.median_seconds, told.slowest_seconds = taken[len(taken) // 2], taken[-1]
+
+    async def _story(self, lead_id: str) -> list[str]:
+        assert self._world
+        try:
+            found = await evidence.timeline(self._world, lead_id)
+        except Exception as error:  # noqa: BLE001 - the database may be what broke
+            found = [f"no timeline: {type(error).__name__}"]
+        lead = self._website.leads.get(lead_id)
+        for number, body in enumerate(lead.bodies if lead else []):
+            found += [
+                f"answer to body {number}: {a.status} after {a.seconds:.2f} s {a.detail}"
+                for a in body.answers
+            ]
+        return found
+
+
+def _prepare_mailboxes(world: World, steps: list[Step]) -> None:
+    for lead in (step.lead for step in steps if step.lead):
+        if lead.mailing == "refused":
+            world.smtp.always[f"rcpt:{lead.email}"] = "550 5.1.1 no such mailbox"
+        elif lead.mailing == "greylisted":
+            world.smtp.script[f"rcpt:{lead.email}"] = ["451 4.7.1 greylisted"]
+
+
+async def _unknown_mails(world: World) -> int:
+    try:
+        rows = await world.sql("SELECT count(*) FROM audit_log WHERE event = 'email.unknown'")
+    except Exception:  # noqa: BLE001 - the database may be what broke
+        return 0
+    return int(rows[0]["count"])

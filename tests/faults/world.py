@@ -1,0 +1,219 @@
+"""The installation that is broken: real processes, with a proxy before each server. Faults live elsewhere."""
+
+import asyncio
+import contextlib
+import os
+import re
+import signal
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import httpx
+
+from deploy.embedded import parts, postgres
+from deploy.migrate import migrate
+from deploy.topics import provision
+from runtime.settings import Kafka
+from tests.faults.proxy import Proxy
+from tests.support.processes import ServiceProcess
+from tests.support.smtp import SmtpServer
+
+SITE_TOKEN = "site-token-of-the-fault-suite"
+ADMIN_TOKEN = "admin-token-of-the-fault-suite"
+SERVICES = ("ingest", "persister", "notifier", "flusher", "admin")
+_MAIL_NAME = re.compile(
+    rb"^Message-ID:\s*<([0-9a-f-]{36})\.(welcome|admin_alert)@", re.MULTILINE | re.IGNORECASE
+)
+
+# The order of the drain inequality with smaller numbers, so that a hung mail costs seconds: a mail < lease.
+TIMES = {
+    "FASTCORE_NOTIFIER_ANSWER_TIMEOUT_SECONDS": "4",
+    "FASTCORE_NOTIFIER_MAIL_TIMEOUT_SECONDS": "8",
+    "FASTCORE_NOTIFIER_LEASE_SECONDS": "10",
+}
+
+
+@dataclass
+class World:
+    """Everything that runs. `note` writes the round's timeline."""
+
+    folder: Path
+    kafka: parts.Kafka
+    postgres: parts.Postgres
+    kafka_proxy: Proxy
+    postgres_proxy: Proxy
+    smtp_proxy: Proxy
+    smtp: SmtpServer
+    services: dict[str, ServiceProcess] = field(default_factory=dict)
+    extras: list[ServiceProcess] = field(default_factory=list)
+    mails: Counter[tuple[str, str]] = field(default_factory=Counter)  # (lead id, kind) -> times taken
+    restarts: list[str] = field(default_factory=list)  # services that ended by themselves
+    timeline: list[tuple[float, str]] = field(default_factory=list)
+    began: float = field(default_factory=time.monotonic)
+
+    @classmethod
+    async def build(cls, folder: Path) -> "World":
+        folder.mkdir(parents=True, exist_ok=True)  # noqa: ASYNC240 - once, at the start
+        proxied_port, kafka_proxy_port = parts.free_ports(2)
+        kafka = await asyncio.to_thread(parts.Kafka, folder)
+        _listen_behind_proxy(folder, proxied_port, kafka_proxy_port)
+        database = await asyncio.to_thread(parts.Postgres, folder)
+        smtp = SmtpServer(credentials=("fastcore", "right"))
+        world = cls(
+            folder, kafka, database,
+            Proxy(proxied_port, kafka_proxy_port), Proxy(database.port), Proxy(0), smtp,
+        )  # fmt: skip
+        for name in SERVICES:
+            world.services[name] = world.service(name)
+        world.services["admin"].environment |= {"FASTCORE_ADMIN_GATEWAY_URLS": world.services["ingest"].url}
+        return world
+
+    def service(self, name: str) -> ServiceProcess:
+        """Describe one more process of a service."""
+        return ServiceProcess(name, self.environment, self.folder)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        url = self.postgres.urls.service.replace(f":{self.postgres.port}/", f":{self.postgres_proxy.port}/")
+        return {
+            "DEBUG": "false",
+            "DATABASE_URL": url,
+            "KAFKA_BOOTSTRAP_SERVERS": f"127.0.0.1:{self.kafka_proxy.port}",
+            "FASTCORE_SITE_INGEST_TOKEN": SITE_TOKEN,
+            "FASTCORE_ADMIN_TOKEN": ADMIN_TOKEN,
+            "FASTCORE_INGEST_SPOOL_FOLDER": str(self.folder / "spool"),
+            "SMTP_HOST": "127.0.0.1",
+            "SMTP_PORT": str(self.smtp_proxy.port),
+            "SMTP_USER": "fastcore",
+            "SMTP_PASSWORD": "right",
+            "SMTP_TLS": "false",
+            "FROM_EMAIL": "leads@fastcore.example",
+            "ADMIN_EMAIL": "admin@fastcore.example",
+            **TIMES,
+        }
+
+    async def start(self) -> None:
+        """Start all of it and wait until it is ready."""
+        await asyncio.gather(asyncio.to_thread(self.kafka.start), asyncio.to_thread(self.postgres.start))
+        await migrate(self.postgres.urls.owner, self.postgres.urls.service)
+        await provision(Kafka(bootstrap_servers=self.kafka.bootstrap_servers))
+        await self.smtp.start()
+        self.smtp_proxy.target_port = self.smtp.port
+        for proxy in self.proxies:
+            await proxy.start()
+        for service in self.services.values():
+            service.start()
+        for service in self.services.values():
+            await service.ready(90)
+
+    @property
+    def proxies(self) -> tuple[Proxy, Proxy, Proxy]:
+        return self.kafka_proxy, self.postgres_proxy, self.smtp_proxy
+
+    async def stop(self, *, keep: bool) -> None:
+        """End everything, in whatever state it is."""
+        for service in [*self.services.values(), *self.extras]:
+            if service.process and service.process.poll() is None:
+                service.kill()
+        for proxy in self.proxies:
+            await proxy.stop()
+        await self.smtp.stop()
+        await asyncio.to_thread(self.kafka.stop)
+        await asyncio.to_thread(self.postgres.stop)
+        if not keep:
+            postgres.remove(self.folder)
+
+    def note(self, said: str) -> None:
+        self.timeline.append((round(time.monotonic() - self.began, 1), said))
+
+    async def heal(self) -> None:
+        """Undo every fault; what is dead is started."""
+        for proxy in self.proxies:
+            await proxy.heal()
+        self.smtp.script.clear()
+        self.smtp.always = {k: v for k, v in self.smtp.always.items() if k.startswith("rcpt:")}
+        for part in (self.kafka, self.postgres):
+            if part.alive:
+                os.kill(part.pid, signal.SIGCONT)
+            else:
+                await start_part(part)
+        for extra in self.extras:
+            if extra.process and extra.process.poll() is None:
+                extra.kill()
+        self.extras.clear()
+        await self.restart_dead()
+
+    async def restart_dead(self) -> None:
+        """Do what a supervisor does."""
+        for name, service in self.services.items():
+            assert service.process
+            if service.process.poll() is not None:
+                said = f"{name} ended by itself ({service.process.returncode}), started again"
+                self.note(said)
+                self.restarts.append(said)
+                service.start()
+
+    async def spooled(self) -> int | None:
+        """Leads on the gateway's disk, as it says itself; None where it does not answer."""
+        with contextlib.suppress(httpx.HTTPError, KeyError):
+            async with httpx.AsyncClient(timeout=5) as client:
+                status = (await client.get(f"{self.services['ingest'].url}/internal/status")).json()
+                return int(status["spool"]["depth"])
+        return None
+
+    async def flush(self) -> None:
+        """Ask as an admin that everything waiting is sent now."""
+        with contextlib.suppress(httpx.HTTPError):
+            async with httpx.AsyncClient(timeout=5) as client:
+                await client.post(
+                    f"{self.services['admin'].url}/admin/queue/flush",
+                    headers={"Authorization": f"Bearer {ADMIN_TOKEN}"},
+                )
+
+    async def sql(self, statement: str, *args: Any) -> list[Any]:
+        """Ask the database directly, past the proxy, as its superuser."""
+        connection = await asyncpg.connect(self.postgres.urls.superuser, timeout=10)
+        try:
+            return list(await connection.fetch(statement, *args))
+        finally:
+            await connection.close()
+
+    def collect_mails(self) -> None:
+        """Record every mail that the server took, also those whose sender never learned it. When quiet."""
+        for received in [*self.smtp.mails, *self.smtp.lost]:
+            found = _MAIL_NAME.search(received.content)
+            name = (found[1].decode(), found[2].decode()) if found else ("unnamed", "unnamed")
+            self.mails[name] += 1
+        self.smtp.mails.clear()
+        self.smtp.lost.clear()
+
+
+async def start_part(part: parts.Part) -> None:
+    """Start a server; a port that a client happens to use as its own is free again in a moment."""
+    for last in (False, False, True):
+        try:
+            await asyncio.to_thread(part.start)
+        except Exception:
+            if last:
+                raise
+            await asyncio.sleep(2)
+        else:
+            return
+
+
+def _listen_behind_proxy(folder: Path, port: int, advertised_port: int) -> None:
+    """Give the broker a second listener, which tells clients that it is where the proxy listens."""
+    path = folder / "kafka" / "server.properties"
+    added = {
+        "listeners": f"PROXIED://127.0.0.1:{port}",
+        "advertised.listeners": f"PROXIED://127.0.0.1:{advertised_port}",
+        "listener.security.protocol.map": "PROXIED:PLAINTEXT",
+    }
+    lines = path.read_text().splitlines()
+    path.write_text(
+        "\n".join(f"{line},{added[k]}" if (k := line.partition("=")[0]) in added else line for line in lines)
+    )
