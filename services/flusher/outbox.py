@@ -8,7 +8,7 @@ from typing import Any, Final, Literal
 from uuid import UUID, uuid4
 
 from contracts import topics
-from contracts.audit import AuditEvent
+from contracts.audit import AuditEvent, AuditRecorded
 from runtime.postgres import Connection, Pool, transaction
 from services.flusher.intake import entry
 from services.flusher.replay import OVERDUE_AFTER, Row, archived, attempts_after_send, cause_of
@@ -34,19 +34,7 @@ class Claim:
             overdue_at=self.now + OVERDUE_AFTER,
             now=self.now,
         )
-        for row, event_id in sent:
-            cause = cause_of(row)
-            details: dict[str, str] = {"cause": cause}
-            if row.replay_lead_id:
-                details["replayed_as"] = str(row.replay_lead_id)
-            told = entry(
-                AuditEvent.LEAD_REPLAYED,
-                row.failure(event_id, self.now),
-                row.lead_id,
-                actor=(cause == "requested" and row.requested_by) or ACTOR,
-                details=details,
-            )
-            await tell(self.connection, told)
+        await tell(self.connection, [self._replayed(row, event_id) for row, event_id in sent])
 
     async def bury(self, impossible: Sequence[tuple[Row, str]], archive: Archive) -> None:
         """Give up on rows that can never be sent. Their letters are archived before this commits."""
@@ -56,10 +44,22 @@ class Claim:
             dead = row.failure(uuid4(), self.now).model_copy(
                 update={"final": True, "reason": reason, "attempts": row.attempts}
             )
-            told = entry(AuditEvent.LEAD_DEAD, dead, row.lead_id, actor=ACTOR)
-            await tell(self.connection, told)
+            await tell(self.connection, [entry(AuditEvent.LEAD_DEAD, dead, row.lead_id, actor=ACTOR)])
             letters.append(archived(dead, row.record_key, row.payload, row.headers))
         await archive(letters)
+
+    def _replayed(self, row: Row, event_id: UUID) -> AuditRecorded:
+        cause = cause_of(row)
+        details: dict[str, str] = {"cause": cause}
+        if row.replay_lead_id:
+            details["replayed_as"] = str(row.replay_lead_id)
+        return entry(
+            AuditEvent.LEAD_REPLAYED,
+            row.failure(event_id, self.now),
+            row.lead_id,
+            actor=(cause == "requested" and row.requested_by) or ACTOR,
+            details=details,
+        )
 
 
 class Outbox:

@@ -1,7 +1,8 @@
--- name: insert_entry$
--- Append an audit entry; null comes back where it was there already: the failure was seen before.
+-- name: insert_entries
+-- Append audit entries; what does not come back was there already: that failure was seen before.
 INSERT INTO audit_log (event_id, event, actor, details_json, lead_id, created_at_utc)
-VALUES (:event_id, :event, :actor, :details, :lead_id, :created_at)
+SELECT * FROM unnest(:event_ids::uuid[], :events::text[], :actors::text[], :details::jsonb[], :lead_ids::uuid[],
+                     :created_ats::timestamptz[])
 ON CONFLICT (event_id) DO NOTHING
 RETURNING event_id;
 

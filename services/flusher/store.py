@@ -7,6 +7,7 @@ from dataclasses import fields, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
+from uuid import UUID
 
 from contracts.audit import AuditEvent, AuditRecorded
 from runtime import metrics
@@ -38,8 +39,9 @@ class Store:
         counts, dead, letters = Counter[str](), Counter[str](), list[Outgoing]()
         async with transaction(self._pool) as connection:
             pages = await self._ledger.lock(connection, [parked.record for parked in batch])
+            new = await tell(connection, [_parked_entry(parked) for parked in batch])
             for parked in batch:
-                outcome, letter = await self._take_one(connection, parked)
+                outcome, letter = await self._take_one(connection, parked, new)
                 pages.count(parked.record, outcome)
                 counts[outcome] += 1
                 if letter:
@@ -51,12 +53,14 @@ class Store:
             metrics.DEAD.labels(stage=stage).inc(rows)
         return {**counts, "dead": dead.total()}
 
-    async def _take_one(self, connection: Connection, parked: Parked) -> tuple[Outcome, Outgoing | None]:
+    async def _take_one(
+        self, connection: Connection, parked: Parked, new: set[UUID]
+    ) -> tuple[Outcome, Outgoing | None]:
         """Keep one failure, or know it as a repeat; return its dead letter where it brought one."""
         failure = parked.failure
-        told = entry(AuditEvent.LEAD_PARKED, failure, parked.lead_id, actor=failure.stage)
-        if not await tell(connection, told):
+        if failure.event_id not in new:
             return "duplicate", None
+        new.discard(failure.event_id)  # its second record in this batch is a repeat
         row, parked = await _find(connection, parked)
         place = after_failure(row, final=parked.final, now=self._clock(), rng=self._rng)
         if row is None and place:
@@ -92,24 +96,28 @@ class Store:
                 "occurred_at": self._clock(),
             }
         )
-        await tell(connection, entry(AuditEvent.LEAD_DEAD, dead, parked.lead_id, actor=ACTOR))
+        await tell(connection, [entry(AuditEvent.LEAD_DEAD, dead, parked.lead_id, actor=ACTOR)])
         if first:
             return archived(dead, first.record_key, first.payload, first.headers)
         return archived(dead, parked.record.key, parked.record.value, parked.kept)
 
 
-async def tell(connection: Connection, told: AuditRecorded) -> bool:
-    """Write an audit entry; False where it was there already."""
-    written = await SQL.insert_entry(
+async def tell(connection: Connection, entries: Sequence[AuditRecorded]) -> set[UUID]:
+    """Write audit entries; return the ids of those that were not there yet."""
+    written = SQL.insert_entries(
         connection,
-        event_id=told.event_id,
-        event=told.event.value,
-        actor=told.actor,
-        details=told.details,
-        lead_id=told.lead_id,
-        created_at=told.occurred_at,
+        event_ids=[told.event_id for told in entries],
+        events=[told.event.value for told in entries],
+        actors=[told.actor for told in entries],
+        details=[told.details for told in entries],
+        lead_ids=[told.lead_id for told in entries],
+        created_ats=[told.occurred_at for told in entries],
     )
-    return written is not None
+    return {each["event_id"] async for each in written}
+
+
+def _parked_entry(parked: Parked) -> AuditRecorded:
+    return entry(AuditEvent.LEAD_PARKED, parked.failure, parked.lead_id, actor=parked.failure.stage)
 
 
 async def _find(connection: Connection, parked: Parked) -> tuple[Row | None, Parked]:

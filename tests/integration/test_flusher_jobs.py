@@ -304,3 +304,36 @@ async def test_kafka_away_fails_the_run_burns_nothing_and_is_made_up_when_it_is_
     assert await db.fetchval("SELECT last_outcome FROM scheduled_job") == "succeeded"
     assert await db.fetchval("SELECT sum(attempts) FROM replay_queue WHERE state = 'replaying'") == 3
     assert len(await records_of(kafka, NOTIFIER)) >= 3
+
+
+async def test_a_repeat_of_an_old_failure_does_not_take_a_replay_back(
+    kafka: Kafka, postgres: Postgres, db: Any
+) -> None:
+    key, clock, told = uuid4(), Clock(), failure()
+    async with open_pool(postgres, "test") as pool, jobs_of(kafka, postgres, clock) as jobs:
+        store = Store(pool, NoBooks(), clock)
+        await hand_over(store, told, key, b"{}", jobs._publisher)
+        await jobs.tick()
+        await db.execute("UPDATE replay_queue SET attempts = 3")
+        assert await hand_over(store, told, key, b"{}", jobs._publisher) == {"duplicate": 1, "dead": 0}
+    assert (await row_of(db))["state"] == "replaying"
+
+
+async def test_a_drain_ends_the_run_after_the_chunk_in_hand_and_the_next_start_goes_on(
+    kafka: Kafka, postgres: Postgres, db: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock, sent = Clock(), "SELECT count(*) FROM replay_queue WHERE state = 'replaying'"
+    monkeypatch.setattr("services.flusher.loop.CHUNK", 5)
+    await fill(db, 300)
+    async with jobs_of(kafka, postgres, clock) as jobs:
+        ticking = asyncio.create_task(jobs.tick())
+        await eventually(lambda: db.fetchval(sent), every=0.005, what="the first chunk")
+        await jobs.drain()
+        await ticking
+    assert 0 < await db.fetchval(sent) < 300
+    job = await db.fetchrow("SELECT last_outcome, last_details FROM scheduled_job")
+    assert tuple(job) == ("failed", {"reason": "stopped before the end"})
+    async with jobs_of(kafka, postgres, clock) as jobs:
+        await jobs.tick()
+    assert await db.fetchval(sent) == 300
+    assert len(await records_of(kafka, NOTIFIER)) == 300
