@@ -61,6 +61,8 @@ def env_lines(settings: type[BaseSettings], seen: set[str]) -> Iterator[str]:
         if is_section(field) or key in seen:
             continue
         seen.add(key)
+        if not field.description:
+            sys.exit(f"{settings.__name__}.{name}: say what it is, in a docstring under the field")
         required = field.default is PydanticUndefined and field.default_factory is None
         yield f"# {'Required. ' if required else ''}{' '.join((field.description or '').split())}"
         default = field.get_default(call_default_factory=True) if not required else None

@@ -47,14 +47,14 @@ class Settings(BaseSettings):
     kafka: Kafka = Field(default_factory=Kafka)
     postgres: Postgres = Field(default_factory=Postgres)
     log: Log = Field(default_factory=Log)
-    # Who may use the admin API: `[name:]token,...`. The name is the actor in the audit log.
     token: TokenList = Field(repr=False)
-    # The gateways whose spools we show, as URLs; a name stands for all its addresses.
+    """Who may use the admin API: `[name:]token,...`. The name is the actor in the audit log."""
     gateway_urls: Annotated[tuple[Url, ...], NoDecode, BeforeValidator(_split)] = ()
-    # The services whose readiness we show: `name=url,...`.
+    """The gateways whose spools we show, as URLs; a name stands for all its addresses."""
     service_urls: Annotated[dict[str, Url], NoDecode, BeforeValidator(_split_named)] = Field(
         default_factory=dict
     )
+    """The services whose readiness we show: `name=url,...`."""
 
     @property
     def actors(self) -> dict[str, str]:

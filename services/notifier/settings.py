@@ -34,13 +34,16 @@ class Smtp(BaseSettings):
     """The mail server."""
 
     model_config = section("SMTP_")
-    host: str
+    host: str = Field(examples=["smtp.example.com"])
+    """The mail server. `make up` starts a mailbox of its own where it is not set."""
     port: int = Field(default=587, ge=1, le=65535)
-    # Empty: no login.
+    """587 for STARTTLS, 465 for implicit TLS."""
     user: str | None = None
+    """Who logs in; empty: nobody does."""
     password: SecretStr | None = None
-    # STARTTLS, which never falls back to plain; port 465 is implicit TLS whatever this says.
+    """The password of SMTP_USER."""
     tls: bool = True
+    """STARTTLS, which never falls back to plain; port 465 is implicit TLS whatever this says."""
 
     @model_validator(mode="after")
     def _login_is_whole(self) -> Self:
@@ -62,24 +65,26 @@ class Settings(BaseSettings):
     postgres: Postgres = Field(default_factory=Postgres)
     log: Log = Field(default_factory=Log)
     smtp: Smtp = Field(default_factory=Smtp)
-    # The sender of all mails, also of the envelope: bounces go there.
     from_email: Annotated[str, AfterValidator(_sender)] = Field(validation_alias=named("FROM_EMAIL"))
-    # Who is told of a new lead; several are separated by commas.
+    """The sender of all mails, also of the envelope: bounces go there."""
     admin_email: Annotated[str, AfterValidator(_addresses)] = Field(validation_alias=named("ADMIN_EMAIL"))
-    # Who the mails say they are from.
+    """Who is told of a new lead; several are separated by commas."""
     sender_name: str = Field(default="FAST Tech Services", pattern=r"^[^\x00-\x1f\x7f<>\"=]{1,80}$")
-    # Where the dashboard is, for the link in the alert: https://example.com/admin. Empty: no link.
+    """Who the mails say they are from."""
     admin_url: str = Field(default="", pattern=r"^(https?://[^\s<>\"]+)?$")
-    # Welcomes to one address in 24 hours; more are suppressed, or bots would use us to mail strangers.
+    """Where the dashboard is, for the link in the alert: https://example.com/admin. Empty: no link."""
     welcomes_per_day: int = Field(default=3, ge=1)
-    # Connections to the mail server kept open, and so the mails sent at once.
+    """Welcomes to one address in 24 hours; more are suppressed, or bots would use us to mail strangers."""
     connections: int = Field(default=4, ge=1, le=100)
-    # Records taken at once: few, for a batch in hand is what a stop has to wait for.
+    """Connections to the mail server kept open, and so the mails sent at once."""
     batch_max_records: int = Field(default=20, ge=1, le=500)
-    # The drain inequality (ARCHITECTURE.md): answer < mail < lease = graceful timeout.
+    """Records taken at once: few, for a batch in hand is what a stop has to wait for."""
     answer_timeout_seconds: float = Field(default=30.0, gt=0)
+    """How long to wait for the answer to a mail's body; after it the mail is unknown."""
     mail_timeout_seconds: float = Field(default=45.0, gt=0)
+    """How long one mail may take in all. Below the lease (ARCHITECTURE.md, the drain inequality)."""
     lease_seconds: float = Field(default=50.0, gt=0)
+    """How long a mail is ours before another notifier may take it over. The graceful timeout."""
 
     @model_validator(mode="after")
     def _times_fit(self) -> Self:

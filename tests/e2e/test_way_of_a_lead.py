@@ -78,7 +78,8 @@ async def test_a_lead_that_looks_like_spam_is_kept_and_never_mailed(installation
 
     async def status() -> Any:
         answer = await installation.admin("GET", f"/admin/leads/{lead_id}")
-        return answer.json().get("status") if answer.status_code == 200 else None
+        found = answer.json().get("lead") if answer.status_code == 200 else None
+        return found and found["status"]
 
     assert await eventually(status) == "spam"
     assert await mails_of(installation, lead_id) == []
