@@ -60,7 +60,8 @@ def main() -> None:
         created = asyncio.run(provision(settings))
     except (KafkaError, OSError, TimeoutError) as error:
         sys.exit(
-            f"Kafka did not create the topics ({type(error).__name__}: {error}): check KAFKA_BOOTSTRAP_SERVERS"
+            f"Kafka did not create the topics ({type(error).__name__}: {error}):"
+            " check KAFKA_BOOTSTRAP_SERVERS"
         )
     for name in created:
         print(f"created {name}")

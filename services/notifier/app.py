@@ -9,6 +9,7 @@ from fastapi import FastAPI
 
 from contracts import topics
 from runtime import health, logs
+from runtime.breaker import Breaker
 from runtime.consumer import Consumer, Policy
 from runtime.kafka import build_broker, open_publisher
 from runtime.ledger import Ledger
@@ -63,6 +64,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
                 FailurePublisher(publisher, prefix + topics.GROUPS[NAME]),
                 identity,
                 consumer.stopping,
+                Breaker(NAME, pool),
                 connections=settings.connections,
             )
             async with running(consumer.run(handler), "consumer"):

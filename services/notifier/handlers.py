@@ -9,6 +9,7 @@ from typing import Final
 
 from contracts.failures import Kind
 from runtime import metrics
+from runtime.breaker import Breaker
 from runtime.failures import Failure, InvalidForEver, WorldAway
 from runtime.logs import logger
 from services.notifier import plan
@@ -47,6 +48,7 @@ class Handler:
         publisher: FailurePublisher,
         identity: Identity,
         stopping: asyncio.Event,
+        breaker: Breaker,
         *,
         connections: int,
     ) -> None:
@@ -55,6 +57,7 @@ class Handler:
         self._publisher = publisher
         self._identity = identity
         self._stopping = stopping
+        self._breaker = breaker
         self._connections = connections
         self._begun = dict[Key, asyncio.Task[Outcome]]()
         self._suspects = dict[Key, Suspicion]()
@@ -153,6 +156,10 @@ class Handler:
                 f"smtp.{outcome.verdict}",
                 final=_is_final(outcome.verdict, delivery.kind),
             )
+        if outcome.verdict is not Verdict.DEAD:
+            self._breaker.count(good=1)
+        elif outcome.phase is not Phase.RCPT:  # a refused recipient says nothing of us
+            self._breaker.count(dead=1)
         ours = await self._store.settle(delivery, outcome)
         if ours:
             metrics.MAILS.labels(kind=delivery.kind, outcome=str(outcome.verdict)).inc()

@@ -2,12 +2,14 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Sequence
+from dataclasses import replace
 from typing import Any, cast
 
 import pytest
 
 from contracts.failures import Kind
 from contracts.leads import LeadReceived
+from runtime.breaker import Breaker
 from runtime.failures import WorldAway
 from services.notifier.handlers import Handler
 from services.notifier.mailer import Mailer
@@ -88,16 +90,29 @@ class FakePublisher:
         self.failures.append((delivery.kind, final))
 
 
+class FakeBreaker:
+    """Never opens; counts the dead."""
+
+    def __init__(self) -> None:
+        self.dead = 0
+
+    async def check(self) -> None: ...
+
+    def count(self, *, good: int = 0, dead: int = 0) -> None:
+        self.dead += dead
+
+
 class World:
     def __init__(self, connections: int = 4) -> None:
         self.store, self.mailer, self.publisher = FakeStore(), FakeMailer(), FakePublisher()
-        self.stopping = asyncio.Event()
+        self.stopping, self.breaker = asyncio.Event(), FakeBreaker()
         self.handler = Handler(
             cast("Store", self.store),
             cast("Mailer", self.mailer),
             cast("FailurePublisher", self.publisher),
             IDENTITY,
             self.stopping,
+            cast("Breaker", self.breaker),
             connections=connections,
         )
 
@@ -193,3 +208,13 @@ async def test_only_what_may_be_sent_again_by_itself_is_not_final(
     world.mailer.answers = {"ada@example.com": outcome, "boss@fast.example": outcome}
     await world.handler.handle(records(given))
     assert dict(world.publisher.failures) == final
+
+
+async def test_a_refused_recipient_does_not_count_for_the_breaker_and_a_refused_body_does() -> None:
+    world, given = World(), lead(email="ada@example.com")
+    world.mailer.answers["ada@example.com"] = replace(DEAD, phase=Phase.RCPT)
+    await world.handler.handle(records(given))
+    assert world.breaker.dead == 0
+    world.mailer.answers["bob@example.com"] = replace(DEAD, phase=Phase.BODY)
+    await world.handler.handle(records(lead(email="bob@example.com")))
+    assert world.breaker.dead == 1
