@@ -5,6 +5,8 @@ import json
 import random
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
+from operator import eq
 from typing import Any
 from uuid import uuid4
 
@@ -19,6 +21,8 @@ from runtime.postgres import open_pool
 from runtime.settings import Kafka, Postgres
 from services.flusher.loop import JOB
 from services.flusher.store import Store
+from services.notifier.app import create_app as create_notifier
+from services.notifier.settings import Settings as NotifierSettings
 from services.persister.app import create_app as create_persister
 from services.persister.settings import Settings as PersisterSettings
 from tests.support.factories import lead, post, records_of
@@ -39,6 +43,7 @@ from tests.support.flusher import (
     row_of,
     until_taken,
 )
+from tests.support.smtp import smtp_server
 from tests.support.stack import Database
 from tests.support.wait import eventually
 
@@ -337,3 +342,47 @@ async def test_a_drain_ends_the_run_after_the_chunk_in_hand_and_the_next_start_g
         await jobs.tick()
     assert await db.fetchval(sent) == 300
     assert len(await records_of(kafka, NOTIFIER)) == 300
+
+
+async def test_a_mail_deferred_twice_is_sent_once_after_two_requests_and_a_refused_one_is_dead(
+    kafka: Kafka, postgres: Postgres, db: Any
+) -> None:
+    sent, gone = lead(), lead(email="gone@example.com")
+    async with smtp_server() as server:
+        server.then(f"rcpt:{sent.email}", "451 4.7.1 later", "451 4.7.1 later")
+        server.always["rcpt:gone@example.com"] = "550 5.1.1 no such user"
+        told = {
+            "kafka": kafka,
+            "postgres": postgres,
+            "smtp": {"host": server.host, "port": server.port, "tls": False},
+            "from_email": "hello@fast.example",
+            "admin_email": "boss@fast.example",
+        }
+        app = create_notifier(NotifierSettings.model_validate(told))
+        async with app.router.lifespan_context(app), flusher(kafka, postgres):
+            await post(kafka, sent, gone)
+            for attempt in (1, 2):
+                await eventually(
+                    lambda: db.fetchval("SELECT count(*) FROM replay_queue WHERE state = 'waiting'"),
+                    what=f"the row before request {attempt}",
+                )
+                await db.execute(
+                    "UPDATE replay_queue SET requested_at = now(), requested_by = 'alice'"
+                    " WHERE state = 'waiting'"
+                )
+                await eventually(
+                    lambda: db.fetchval("SELECT count(*) FROM audit_log WHERE event = 'lead.replayed'"),
+                    until=partial(eq, attempt),
+                    what="the replay",
+                )
+            row = await eventually(
+                lambda: db.fetchrow("SELECT * FROM replay_queue WHERE lead_id = $1", sent.lead_id),
+                until=lambda row: row["state"] == "resolved",
+                what="the mail's effect",
+            )
+    assert (row["attempts"], row["payload"]) == (0, None)
+    assert [mail.kind for mail in server.mails if mail.recipients == [sent.email]] == ["welcome"]
+    dead = await db.fetchrow("SELECT * FROM replay_queue WHERE lead_id = $1", gone.lead_id)
+    assert (dead["state"], dead["kind"]) == ("dead", "welcome")
+    assert "550" in dead["reason"]
+    assert len(await records_of(kafka, topics.DEAD.name)) == 1
