@@ -64,7 +64,7 @@ def stop(folder: Path, progress: Progress) -> bool:
     """Stop everything in order, by force at last; say whether anything ran."""
     running = leftovers.supervisor(folder)
     if running:
-        progress("Stopping the edge, the gateway, the consumers, then Kafka and PostgreSQL")
+        progress("Stopping the edge, the gateway, the consumers, then what they stand on")
         try:
             Supervisor(folder).shutdown()
         except (OSError, EmbeddedError):
