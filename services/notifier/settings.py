@@ -30,6 +30,13 @@ def _addresses(value: str) -> str:
     return ",".join(_one_address(part) for part in found)
 
 
+def _one_line(value: str) -> str:
+    # Spaces at an end or in a row do not survive a header, and one that reads back otherwise stops a mail.
+    if not (line := " ".join(value.split())):
+        raise ValueError("is empty")
+    return line
+
+
 class Smtp(BaseSettings):
     """The mail server."""
 
@@ -69,7 +76,9 @@ class Settings(BaseSettings):
     """The sender of all mails, also of the envelope: bounces go there."""
     admin_email: Annotated[str, AfterValidator(_addresses)] = Field(validation_alias=named("ADMIN_EMAIL"))
     """Who is told of a new lead; several are separated by commas."""
-    sender_name: str = Field(default="FAST Tech Services", pattern=r"^[^\x00-\x1f\x7f<>\"=]{1,80}$")
+    sender_name: Annotated[str, AfterValidator(_one_line)] = Field(
+        default="FAST Tech Services", pattern=r"^[^\x00-\x1f\x7f<>\"=]{1,80}$"
+    )
     """Who the mails say they are from."""
     admin_url: str = Field(default="", pattern=r"^(https?://[^\s<>\"]+)?$")
     """Where the dashboard is, for the link in the alert: https://example.com/admin. Empty: no link."""

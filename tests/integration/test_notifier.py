@@ -622,6 +622,27 @@ async def test_an_outcome_that_the_database_could_not_take_is_kept_and_written_l
     assert await records_of(kafka, topics.FAILED.name) == []
 
 
+async def test_processes_that_come_and_go_send_each_mail_once(
+    settings: Settings, smtp: SmtpServer, kafka: Kafka, db: Any
+) -> None:
+    leads = [lead() for _ in range(90)]
+
+    async def sent() -> int:
+        return int(await db.fetchval("SELECT count(*) FROM email_delivery WHERE state = 'sent'"))
+
+    async with notifier(settings):
+        await post(kafka, *leads[:30])
+        await eventually(sent)
+        async with notifier(settings):  # joins, and leaves again
+            await post(kafka, *leads[30:60])
+            await eventually(sent, until=lambda n: n > 60)
+        await post(kafka, *leads[60:])
+        await eventually(sent, until=lambda n: n == 180, seconds=40)
+    assert len(smtp.mails) == len({str(mail.message["Message-ID"]) for mail in smtp.mails}) == 180
+    assert (await books_balance(db))["stored"] == 90
+    assert await records_of(kafka, topics.FAILED.name) == []
+
+
 async def test_a_stop_comes_between_mails_and_what_is_left_is_sent_after_the_start(
     settings: Settings, smtp: SmtpServer, kafka: Kafka, postgres: Postgres, db: Any
 ) -> None:

@@ -140,6 +140,13 @@ def test_regression_a_long_sender_s_domain_does_not_fold_the_message_id(kind: Ki
     assert str(sent["Message-ID"]).endswith(f".{kind}@{domain}>")
 
 
+def test_regression_an_alert_to_many_admins_is_sent() -> None:
+    many = tuple(f"person-number-{at}@a-long-domain-of-{at}.example.com" for at in range(80))
+    made = compose("admin_alert", lead(), replace(IDENTITY, admins=many), NOW)
+    assert made.recipients == many
+    assert max(map(len, made.content.split(b"\r\n"))) <= 998
+
+
 def test_the_alert_shows_markup_as_text() -> None:
     script = "<script>alert('x')</script><img src=x onerror=alert(1)>"
     read = mail("admin_alert", name=script, message=script, extra={script: script}, company='"><b>')

@@ -1,11 +1,15 @@
 """Wrong settings are said at the start, by the variable's name."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from runtime.settings import load
+from services.notifier.message import Identity, compose
+from services.notifier.plan import KINDS
 from services.notifier.settings import Settings
+from tests.support.factories import lead
 
 GOOD = {
     "KAFKA_BOOTSTRAP_SERVERS": "localhost:9092",
@@ -37,6 +41,15 @@ def test_port_465_is_implicit_tls(monkeypatch: pytest.MonkeyPatch) -> None:
     assert load(Settings).smtp.implicit_tls
 
 
+def test_regression_spaces_around_the_sender_s_name_kill_no_mail(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FASTCORE_NOTIFIER_SENDER_NAME", " Zoë  & Söhne, Inc. ")
+    settings = load(Settings)
+    identity = Identity(settings.from_email, settings.sender_name, settings.admins)
+    for kind in KINDS:
+        assert compose(kind, lead(), identity, datetime.now(UTC)).content
+    assert settings.sender_name == "Zoë & Söhne, Inc."
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
@@ -48,6 +61,7 @@ def test_port_465_is_implicit_tls(monkeypatch: pytest.MonkeyPatch) -> None:
         ("FROM_EMAIL", "hello@fast.example\nBcc: x@example.com"),
         ("ADMIN_EMAIL", " , "),
         ("ADMIN_EMAIL", "boss@fast.example,nobody"),
+        ("FASTCORE_NOTIFIER_SENDER_NAME", "   "),
         ("FASTCORE_NOTIFIER_SENDER_NAME", "a\nBcc: x@example.com"),
         ("FASTCORE_NOTIFIER_ADMIN_URL", "javascript:alert(1)"),
         ("FASTCORE_NOTIFIER_LEASE_SECONDS", "40"),
