@@ -6,7 +6,7 @@ EMBEDDED := $(RUN) deploy.embedded
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help up down reset psql logs status env test coverage check fmt docs lock kafka-jars venv
+.PHONY: help up down reset psql logs status env test coverage faults faults-quick ledger check fmt docs lock kafka-jars venv
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,6 +37,15 @@ test: $(READY) ## Run every test on real Kafka and PostgreSQL (a="-k word" narro
 
 coverage: $(READY) ## Run every test and report the lines that none runs
 	@$(RUN) pytest --cov --cov-report=term-missing:skip-covered $(a)
+
+ledger: $(READY) ## Compare what the topics hold with the tables, and name what is missing
+	@set -a; eval "$$($(EMBEDDED) env)"; $(RUN) deploy.ledger
+
+faults: $(READY) ## Break real things by seed and check every promise (SEED=1 ROUNDS=5)
+	@$(RUN) tests.faults --seed $(or $(SEED),1) --rounds $(or $(ROUNDS),5) $(a)
+
+faults-quick: $(READY) ## A selection of the same, in four minutes
+	@$(RUN) tests.faults --quick $(a)
 
 check: $(READY) ## Lint, format, types, imports between layers, documents up to date
 	@$(BIN)/ruff check

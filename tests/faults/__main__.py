@@ -12,7 +12,8 @@ from typing import Annotated
 import typer
 
 from tests.faults import report
-from tests.faults.faults import ALL, QUICK, deal
+from tests.faults.deck import QUICK, deal
+from tests.faults.faults import ALL
 from tests.faults.suite import Round, Suite
 
 ROOT = Path(__file__).parents[2]
@@ -49,7 +50,7 @@ def main(
     if fault:
         planned = [tuple(fault)] * (first + rounds - 1)
     else:
-        planned = list(QUICK) if quick else deal(seed, first + rounds - 1)
+        planned = list(QUICK) if quick else deal(seed, first + rounds - 1, ALL)
     folder = ROOT / ".fastcore" / "faults" / f"{datetime.now(UTC):%Y%m%dT%H%M%S}-seed{seed}"
     logging.disable(logging.CRITICAL)  # aiokafka tells each lost connection: here they are the point
     done = asyncio.run(_run(folder, seed, planned, first, minutes, keep=keep))

@@ -13,7 +13,6 @@ from tests.faults import evidence
 from tests.faults.checker import Violation, judge
 from tests.faults.faults import ALL
 from tests.faults.load import Step, Website, plan
-from tests.faults.poison import Poisoner
 from tests.faults.world import SITE_TOKEN, World
 
 LOAD_SECONDS = 12.0
@@ -57,7 +56,6 @@ class Suite:
         self._worlds = 0
         self._world: World | None = None
         self._website: Website
-        self._poison: Poisoner
 
     async def run(self, seed: int, number: int, faults: tuple[str, ...]) -> Round:
         """Run one round."""
@@ -83,7 +81,7 @@ class Suite:
             told.recovery_seconds = round(time.monotonic() - healed, 1)
             world.note("quiet")
             facts = await evidence.gather(world)
-            told.violations += judge(facts, self._website.leads, self._website.refusals, self._poison)
+            told.violations += judge(facts, self._website.leads, self._website.refusals, world.poison)
         except Exception as error:  # noqa: BLE001 - a round that broke is a result, too
             told.violations.append(Violation("suite", f"{type(error).__name__}: {error}"[:500]))
         for ended in world.restarts:
@@ -104,7 +102,6 @@ class Suite:
         world = self._world = await World.build(folder)
         await world.start()
         self._website = Website(world.services["ingest"].url, SITE_TOKEN)
-        self._poison = Poisoner(world.kafka.bootstrap_servers)
 
     async def close(self, *, keep: bool = False) -> None:
         if self._world is not None:
@@ -115,7 +112,7 @@ class Suite:
         assert self._world
         rng = random.Random(f"{told.seed}/{told.number}/{fault}")
         await asyncio.sleep(rng.uniform(1, LOAD_SECONDS / 2))
-        await ALL[fault].action(self._world, rng, self._poison)
+        await ALL[fault].action(self._world, rng)
 
     async def _quiet(self, told: Round) -> None:
         """Wait until nothing is on its way any more; what waits for a retry is flushed as an admin would."""
@@ -140,7 +137,7 @@ class Suite:
         rows = await world.sql(
             "SELECT count(*) FROM replay_queue WHERE state IN ('waiting', 'replaying')"
             " AND NOT coalesce(lead_id::text = ANY($1::text[]) AND stage = 'persister', false)",
-            list(self._poison.unstorable),
+            list(world.poison.unstorable),
         )
         return {**lags, "spool": "no answer" if spooled is None else spooled, "queue": rows[0]["count"]}
 

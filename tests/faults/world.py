@@ -3,10 +3,12 @@
 import asyncio
 import contextlib
 import os
+import random
 import re
 import signal
 import time
 from collections import Counter
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,8 @@ from deploy.embedded import parts, postgres
 from deploy.migrate import migrate
 from deploy.topics import provision
 from runtime.settings import Kafka
+from tests.faults import power_cut
+from tests.faults.poison import Poisoner
 from tests.faults.proxy import Proxy
 from tests.support.processes import ServiceProcess
 from tests.support.smtp import SmtpServer
@@ -48,6 +52,7 @@ class World:
     postgres_proxy: Proxy
     smtp_proxy: Proxy
     smtp: SmtpServer
+    poison: Poisoner
     services: dict[str, ServiceProcess] = field(default_factory=dict)
     extras: list[ServiceProcess] = field(default_factory=list)
     mails: Counter[tuple[str, str]] = field(default_factory=Counter)  # (lead id, kind) -> times taken
@@ -64,11 +69,18 @@ class World:
         database = await asyncio.to_thread(parts.Postgres, folder)
         smtp = SmtpServer(credentials=("fastcore", "right"))
         world = cls(
-            folder, kafka, database,
-            Proxy(proxied_port, kafka_proxy_port), Proxy(database.port), Proxy(0), smtp,
-        )  # fmt: skip
+            folder,
+            kafka,
+            database,
+            kafka_proxy=Proxy(proxied_port, kafka_proxy_port),
+            postgres_proxy=Proxy(database.port),
+            smtp_proxy=Proxy(0),
+            smtp=smtp,
+            poison=Poisoner(kafka.bootstrap_servers),
+        )
         for name in SERVICES:
             world.services[name] = world.service(name)
+        world.services["ingest"].environment |= power_cut.environment(folder)
         world.services["admin"].environment |= {"FASTCORE_ADMIN_GATEWAY_URLS": world.services["ingest"].url}
         return world
 
@@ -126,6 +138,12 @@ class World:
         await asyncio.to_thread(self.postgres.stop)
         if not keep:
             postgres.remove(self.folder)
+
+    def cut_power_of_gateway(self) -> None:
+        """`kill -9`, and what it had not fsynced is gone."""
+        self.services["ingest"].kill()
+        lost = power_cut.cut(self.folder, self.folder / "spool")
+        self.note(f"power of ingest cut, {lost} bytes were not on the disk")
 
     def note(self, said: str) -> None:
         self.timeline.append((round(time.monotonic() - self.began, 1), said))
@@ -190,6 +208,10 @@ class World:
             self.mails[name] += 1
         self.smtp.mails.clear()
         self.smtp.lost.clear()
+
+
+# What a fault is: it breaks something in a world, with a randomness of its own, and mends it.
+Action = Callable[[World, random.Random], Awaitable[None]]
 
 
 async def start_part(part: parts.Part) -> None:
