@@ -1,5 +1,6 @@
 """Fixtures of every level: the session's real parts, and a database and topics of each test's own."""
 
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
@@ -51,3 +52,17 @@ def _ended(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr("runtime.tasks.end_process", lambda: ended.append(True))
     yield
     assert not ended, "background work failed and would have ended the process; its log line says why"
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say what each level took: its first folder under tests/ is its name."""
+    counts, seconds = Counter[str](), defaultdict[str, float](float)
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            if isinstance(report, pytest.TestReport):
+                _, _, path = report.nodeid.partition("tests/")
+                level = path.split("/")[0] if "/" in path else "e2e"
+                counts[level] += report.when == "call"
+                seconds[level] += report.duration
+    for level, number in sorted(counts.items()):
+        terminalreporter.write_line(f"{level:12} {number:5} tests {seconds[level]:7.1f} s")

@@ -3,13 +3,14 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import pytest
+from aiokafka import TopicPartition
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runtime.consumer import Consumer, Policy
+from runtime.consumer import Consumer, Policy, Stalled
 from runtime.failures import Backoff, FailedNow, Failure, InvalidForEver, WorldAway
 from runtime.health import Health
 from runtime.kafka import build_broker
@@ -98,3 +99,28 @@ def test_a_fault_of_the_world_parks_nothing() -> None:
         deliver(handler, [1, 2])
     assert handler.parked == []
     assert handler.calls == 1
+
+
+class FakeKafka:
+    """What the watchdog asks: one partition, of which 10 records are not taken."""
+
+    partition = TopicPartition("t", 0)
+
+    def assignment(self) -> set[TopicPartition]:
+        return {self.partition}
+
+    def highwater(self, _: TopicPartition) -> int:
+        return 20
+
+
+async def test_lag_without_progress_and_without_a_pause_ends_the_process() -> None:
+    broker = build_broker(Kafka(bootstrap_servers="127.0.0.1:1"), "test")
+    consumer = Consumer(broker, ["t"], "g", Health(), QUICK)
+    consumer._subscriber.consumer = cast("Any", FakeKafka())
+    consumer._positions[FakeKafka.partition] = 10
+    consumer._watch()
+    consumer._progress -= QUICK.watchdog_seconds + 1
+    with pytest.raises(Stalled, match="10 records behind"):
+        consumer._watch()
+    consumer._positions[FakeKafka.partition] = 20
+    consumer._watch()

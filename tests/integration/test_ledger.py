@@ -1,0 +1,50 @@
+"""`make ledger` on a real broker and database: it finds what is there, and names what is not."""
+
+from typing import Any
+
+import asyncpg
+import pytest
+from rich.console import Console
+
+from contracts.leads import LeadReceived
+from deploy.ledger import audit
+from runtime.settings import Kafka, Postgres
+from tests.integration.test_persister import counted, persister
+from tests.support.factories import lead, post
+from tests.support.stack import Database
+from tests.support.wait import eventually
+
+
+@pytest.fixture
+async def leads(kafka: Kafka, postgres: Postgres, database: Database) -> list[LeadReceived]:
+    """Thirty leads, stored, and marked as mailed."""
+    sent = [lead() for _ in range(30)]
+    db: Any = await asyncpg.connect(database.owner)
+    async with persister(kafka, postgres):
+        await post(kafka, *sent)
+        await eventually(lambda: counted(db), until=lambda n: n == 30)
+    await db.close()
+    return sent
+
+
+async def test_what_is_in_the_tables_is_found(
+    kafka: Kafka, postgres: Postgres, leads: list[LeadReceived]
+) -> None:
+    console = Console(record=True, width=120)
+    await audit(kafka, postgres, console)
+    said = console.export_text()
+    assert "persister: leads" in said
+    assert "missing:" not in said
+
+
+async def test_a_lead_that_vanished_from_the_inbox_is_named(
+    kafka: Kafka, postgres: Postgres, leads: list[LeadReceived], database: Database
+) -> None:
+    connection = await asyncpg.connect(database.owner)
+    await connection.execute("DELETE FROM lead_inbox WHERE id = $1", leads[7].lead_id)
+    await connection.close()
+    console = Console(record=True, width=120)
+    assert not await audit(kafka, postgres, console)
+    said = console.export_text()
+    assert f"missing: {leads[7].lead_id}" in said
+    assert "differs by 1" in said

@@ -1,0 +1,117 @@
+"""The publisher over producers that break: a fake one, for a real one breaks too seldom."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from aiokafka.errors import KafkaConnectionError, OutOfOrderSequenceNumber, RecordTooLargeError
+
+from runtime.failures import InvalidForEver, WorldAway
+from runtime.health import Health
+from runtime.kafka import Publisher, open_publisher
+from runtime.settings import Kafka
+from tests.support.wait import eventually
+
+
+class FakeProducer:
+    """One of a series; each is told how its start and its sends end."""
+
+    made: list["FakeProducer"]
+    plan: list[Exception | None]
+
+    def __init__(self, **options: Any) -> None:
+        self.options = options
+        self.fault = self.plan[len(self.made)] if len(self.made) < len(self.plan) else None
+        self.stopped = False
+        self.made.append(self)
+
+    async def start(self) -> None:
+        if isinstance(self.fault, KafkaConnectionError):
+            raise self.fault
+
+    async def stop(self) -> None:
+        self.stopped = True
+
+    async def send(self, topic: str, **_: Any) -> asyncio.Future[str]:
+        delivery = asyncio.get_running_loop().create_future()
+        if isinstance(self.fault, TimeoutError):
+            return delivery  # never answered
+        if self.fault:
+            delivery.set_exception(self.fault)
+        else:
+            delivery.set_result(topic)
+        return delivery
+
+
+@pytest.fixture
+def producers(monkeypatch: pytest.MonkeyPatch) -> type[FakeProducer]:
+    class Series(FakeProducer):
+        made: list[FakeProducer] = []  # noqa: RUF012 - one list for the series
+        plan: list[Exception | None] = []  # noqa: RUF012
+
+    monkeypatch.setattr("runtime.kafka.AIOKafkaProducer", Series)
+    monkeypatch.setattr("runtime.failures.Backoff.seconds", lambda *_: 0.01)
+    return Series
+
+
+async def send(publisher: Publisher, seconds: float = 1.0) -> Any:
+    return await publisher.send("t", key=b"k", value=b"v", headers=[], seconds=seconds)
+
+
+SETTINGS = Kafka(bootstrap_servers="127.0.0.1:1", topic_prefix="p.")
+
+
+async def test_a_poisoned_producer_is_closed_and_another_takes_its_place(
+    producers: type[FakeProducer],
+) -> None:
+    producers.plan = [OutOfOrderSequenceNumber(), None]
+    async with open_publisher(SETTINGS, "test", Health()) as publisher:
+        with pytest.raises(WorldAway, match="OutOfOrderSequenceNumber"):
+            await send(publisher)
+        assert await send(publisher) == "p.t"
+    assert [each.stopped for each in producers.made] == [True, True]
+
+
+async def test_an_acknowledgement_that_does_not_come_is_not_waited_for_beyond_the_budget(
+    producers: type[FakeProducer],
+) -> None:
+    producers.plan = [TimeoutError()]
+    async with open_publisher(SETTINGS, "test", Health()) as publisher:
+        with pytest.raises(WorldAway, match="in time"):
+            await send(publisher, seconds=0.05)
+    assert len(producers.made) == 1
+
+
+async def test_a_record_that_no_broker_takes_is_invalid_and_breaks_nothing(
+    producers: type[FakeProducer],
+) -> None:
+    producers.plan = [RecordTooLargeError()]
+    async with open_publisher(SETTINGS, "test", Health()) as publisher:
+        with pytest.raises(InvalidForEver):
+            await send(publisher)
+        assert publisher.connected
+    assert len(producers.made) == 1
+
+
+async def test_a_broker_that_is_away_at_the_start_is_asked_again_until_it_answers(
+    producers: type[FakeProducer],
+) -> None:
+    producers.plan = [KafkaConnectionError(), KafkaConnectionError(), None]
+    health = Health()
+    async with open_publisher(SETTINGS, "test", health) as publisher:
+
+        async def connected() -> bool:
+            return publisher.connected
+
+        await eventually(connected, seconds=5)
+        assert health.ready
+    assert len(producers.made) == 3
+
+
+async def test_every_record_waits_for_all_replicas_and_is_written_once(
+    producers: type[FakeProducer],
+) -> None:
+    async with open_publisher(SETTINGS, "test", Health()) as publisher:
+        await send(publisher)
+    assert producers.made[0].options["acks"] == "all"
+    assert producers.made[0].options["enable_idempotence"] is True
