@@ -1,0 +1,213 @@
+"""The checker says nothing of a world in order, and names each way in which it may not be."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import pytest
+
+from tests.faults.checker import judge
+from tests.faults.evidence import READ_BY, Archived, Evidence
+from tests.faults.load import Answer, Body, Lead, Refusal
+from tests.faults.poison import Poison, Poisoner
+
+AT = "2024-01-03T10:30:45.123456Z"
+KINDS = ("welcome", "admin_alert")
+
+
+class World:
+    """One good lead, one spam, one conflict, one poison: all as it should be."""
+
+    def __init__(self) -> None:
+        self.good = self.lead("good")
+        self.spam = self.lead("spam", spam=True)
+        self.twice = self.lead("twice", second=True)
+        self.leads = {lead.id: lead for lead in (self.good, self.spam, self.twice)}
+        self.poison = Poisoner("")
+        self.poison.undecodable.append(Poison(b"k", b"\x00 no JSON"))
+        self.refusals = [Refusal("no token", [Answer(401, 0.1)])]
+        self.facts = Evidence()
+        for lead in self.leads.values():
+            self.store(lead)
+        second = self.twice.bodies[1].message.encode()
+        self.facts.queue = [
+            self.row(self.twice.id, "conflict", second),
+            self.row(None, "undecodable", b"\x00 no JSON"),
+        ]
+        self.facts.archive = [
+            Archived(self.twice.id.encode(), second, b"1"),
+            Archived(b"k", b"\x00 no JSON", b"2"),
+        ]
+        self.facts.lags = dict.fromkeys(READ_BY, 0)
+        self.page("persister", "leads.received.v1", 5, stored=3)
+        self.page("notifier", "leads.received.v1", 5, stored=3)
+        self.page("flusher", "leads.failed.v1", 2, stored=2)
+
+    @staticmethod
+    def lead(key: str, *, spam: bool = False, second: bool = False) -> Lead:
+        lead = Lead(key, [Body(f"First {key}")], f"{key}@mail.example", spam)
+        lead.bodies += [Body(f"Second {key}")] if second else []
+        for body in lead.bodies:
+            body.answers.append(Answer(201, 0.1, lead.id, AT))
+        return lead
+
+    def store(self, lead: Lead) -> None:
+        self.facts.inbox[lead.id] = {
+            "email": lead.email,
+            "message": lead.bodies[0].message,
+            "status": "spam" if lead.spam else "received",
+            "created_at_utc": datetime(2024, 1, 3, 10, 30, 45, 123456, UTC),
+        }
+        self.facts.received[lead.id] = 1
+        for kind in KINDS:
+            self.facts.deliveries[lead.id, kind] = "suppressed" if lead.spam else "sent"
+            self.facts.mails[lead.id, kind] = 0 if lead.spam else 1
+
+    @staticmethod
+    def row(lead_id: str | None, reason: str, payload: bytes, **changes: object) -> dict[str, object]:
+        row = {"stage": "persister", "kind": "store", "state": "dead", "attempts": 0, "by_origin": True}
+        return (
+            row | {"lead_id": lead_id, "reason": reason, "payload": payload, "made_by": "flusher"} | changes
+        )
+
+    def page(self, stage: str, topic: str, end: int, *, stored: int) -> None:
+        page = {"stage": stage, "topic": topic, "partition": 0, "base_offset": 0, "next_offset": end}
+        self.facts.pages.append(page | {"stored": stored, "missing": 0})
+        self.facts.ends[topic, 0] = end
+
+    def broken(self) -> set[str]:
+        return {each.kind for each in judge(self.facts, self.leads, self.refusals, self.poison)}
+
+
+def test_a_world_in_order_breaks_no_promise() -> None:
+    assert World().broken() == set()
+
+
+def forget_row(world: World) -> None:
+    del world.facts.inbox[world.good.id]
+
+
+def forget_conflict(world: World) -> None:
+    world.facts.queue[0]["payload"] = b"something else"
+
+
+def double_row(world: World) -> None:
+    world.facts.inbox["another"] = dict(world.facts.inbox[world.good.id])
+
+
+def double_welcome(world: World) -> None:
+    world.facts.mails[world.good.id, "welcome"] = 2
+
+
+def double_known_alert(world: World) -> None:
+    world.facts.mails[world.good.id, "admin_alert"] = 2
+
+
+def lose_mail(world: World) -> None:
+    world.facts.mails[world.good.id, "welcome"] = 0
+
+
+def mail_spam(world: World) -> None:
+    world.facts.mails[world.spam.id, "admin_alert"] = 1
+
+
+def forget_entry(world: World) -> None:
+    world.facts.received[world.good.id] = 0
+
+
+def double_entry(world: World) -> None:
+    world.facts.received[world.good.id] = 2
+
+
+def burn_retry(world: World) -> None:
+    row = world.row(world.good.id, "database answered 57P01", b"", stage="notifier", kind="welcome")
+    world.facts.queue.append(row | {"state": "resolved", "attempts": 1})
+
+
+def die_of_the_world(world: World) -> None:
+    row = world.row(world.good.id, "smtp 421 4.3.2 at rcpt", b"", stage="notifier", kind="welcome")
+    world.facts.queue.append(row)
+
+
+def alter_poison(world: World) -> None:
+    world.facts.archive[1] = Archived(b"k", b"\x00 no JSO", b"2")
+
+
+def store_other_text(world: World) -> None:
+    world.facts.inbox[world.good.id]["message"] = "Altered"
+
+
+def refuse_good_lead(world: World) -> None:
+    world.good.bodies[0].answers.insert(0, Answer(503, 2.0))
+
+
+def accept_bad_request(world: World) -> None:
+    world.refusals[0].answers.append(Answer(201, 0.1))
+
+
+def answer_another_id(world: World) -> None:
+    world.good.bodies[0].answers[0].lead_id = "another"
+
+
+def miscount(world: World) -> None:
+    world.facts.pages[0]["next_offset"] = 4
+
+
+def store_one_less_in_the_books(world: World) -> None:
+    world.facts.pages[1]["stored"] = 2
+
+
+def fall_behind(world: World) -> None:
+    world.facts.lags["notifier"] = 3
+
+
+@pytest.mark.parametrize(
+    ("breaks", "named"),
+    [
+        (forget_row, "lost"),
+        (forget_conflict, "lost"),
+        (double_row, "duplicated row"),
+        (double_welcome, "duplicated mail"),
+        (double_known_alert, "duplicated mail"),
+        (lose_mail, "lost mail"),
+        (mail_spam, "mail state"),
+        (forget_entry, "audit"),
+        (double_entry, "audit"),
+        (burn_retry, "queue"),
+        (die_of_the_world, "queue"),
+        (alter_poison, "lost"),
+        (store_other_text, "invented"),
+        (refuse_good_lead, "refused"),
+        (accept_bad_request, "answer"),
+        (answer_another_id, "answer"),
+        (miscount, "books"),
+        (store_one_less_in_the_books, "books"),
+        (fall_behind, "lag"),
+    ],
+)
+def test_each_broken_promise_is_named(breaks: Callable[[World], None], named: str) -> None:
+    world = World()
+    breaks(world)
+    assert named in world.broken()
+
+
+def test_an_unknown_alert_may_come_twice_and_an_unknown_welcome_once() -> None:
+    world = World()
+    world.facts.unknown.update({(world.good.id, kind): 1 for kind in KINDS})
+    world.facts.mails[world.good.id, "admin_alert"] = 2
+    world.facts.deliveries[world.good.id, "welcome"] = "unknown"
+    assert world.broken() == set()
+    world.facts.mails[world.good.id, "welcome"] = 2
+    assert world.broken() == {"duplicated mail"}
+
+
+def test_a_lead_without_a_final_answer_may_be_stored_or_not() -> None:
+    world = World()
+    world.good.bodies[0].answers = [Answer(0, 15.0)]
+    assert world.broken() == set()
+    for known in (world.facts.inbox, world.facts.received):
+        del known[world.good.id]
+    for kind in KINDS:
+        del world.facts.deliveries[world.good.id, kind]
+        del world.facts.mails[world.good.id, kind]
+    world.facts.pages[0]["stored"] = world.facts.pages[1]["stored"] = 2
+    assert world.broken() == set()

@@ -1,0 +1,55 @@
+"""What a seed draws, and what a cut of the power takes."""
+
+import json
+import random
+from pathlib import Path
+
+from contracts.leads import LeadSubmission, lead_id_for
+from tests.faults.deck import QUICK, deal
+from tests.faults.faults import ALL
+from tests.faults.load import plan
+from tests.faults.power_cut import cut
+
+
+def test_a_seed_draws_the_same_load_and_another_seed_another() -> None:
+    one, same, other = (plan(random.Random(seed), "1.1", 10, 50) for seed in ("a", "a", "b"))
+    assert one == same != other
+    assert {step.shape for step in one} >= {"plain", "again", "at once", "bad"}
+
+
+def test_the_load_is_valid_and_its_ids_are_those_of_the_design() -> None:
+    for step in plan(random.Random(1), "1.1", 5, 50):
+        if step.lead:
+            LeadSubmission.model_validate(step.lead.json(step.lead.bodies[0]))
+            assert step.lead.id == str(lead_id_for("default", step.lead.key))
+
+
+def test_every_fault_is_dealt_before_one_comes_again() -> None:
+    dealt = [fault for hand in deal(7, 60, ALL) for fault in hand]
+    assert deal(7, 60, ALL) == deal(7, 60, ALL)
+    assert set(dealt[: len(ALL)]) == set(ALL)
+    assert all(len(set(hand)) == len(hand) for hand in deal(7, 60, ALL))
+
+
+def test_a_longer_run_begins_like_a_shorter_one() -> None:
+    assert deal(3, 20, ALL)[:5] == deal(3, 5, ALL)
+
+
+def test_the_quick_selection_names_faults_that_there_are() -> None:
+    assert {fault for hand in QUICK for fault in hand} <= set(ALL)
+
+
+def test_a_cut_of_the_power_takes_what_was_not_fsynced(tmp_path: Path) -> None:
+    spool = tmp_path / "spool" / "worker"
+    spool.mkdir(parents=True)
+    half, none, unnamed = (spool / f"{name}.spool" for name in ("half", "none", "unnamed"))
+    for path in (half, none, unnamed):
+        path.write_bytes(b"0123456789")
+    notes = [
+        {"path": str(spool), "size": 0, "names": [half.name, none.name]},
+        {"path": str(half), "size": 5, "names": []},
+        {"path": str(unnamed), "size": 10, "names": []},
+    ]
+    (tmp_path / "synced.jsonl").write_text("\n".join(map(json.dumps, notes)))
+    assert cut(tmp_path, tmp_path / "spool") == 25
+    assert [path.stat().st_size for path in (half, none, unnamed)] == [5, 0, 0]
