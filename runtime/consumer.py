@@ -201,7 +201,13 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
         task = asyncio.create_task(work)
         try:
             while not (await asyncio.wait({task}, timeout=self._policy.keepalive_seconds))[0]:
-                await self._poll_paused()
+                # Not longer than the work: in a rebalance a poll waits for the new assignment, which
+                # waits for us in on_partitions_revoked.
+                poll = asyncio.create_task(self._poll_paused())
+                await asyncio.wait({task, poll}, return_when=asyncio.FIRST_COMPLETED)
+                if poll.done():
+                    poll.result()
+                poll.cancel()
             task.result()
         finally:
             if not task.done():

@@ -8,7 +8,7 @@ from typing import Any
 from contracts import topics
 from deploy.embedded.parts import running_kafka
 from deploy.topics import provision
-from runtime.consumer import Consumer
+from runtime.consumer import Consumer, Policy
 from runtime.failures import Failure
 from runtime.health import Health
 from runtime.kafka import build_broker, open_publisher
@@ -57,3 +57,41 @@ async def test_consumer_and_publisher_come_back_after_the_broker_was_killed(tmp_
             await eventually(count, until=lambda n: n == 2, seconds=60, what="the record after the restart")
             await consumer.drain()
     assert set(taken.values) == {b"before", b"after"}
+
+
+class Slow(Taken):
+    """A handler that is busy for longer than the consumer goes without a poll."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.busy = asyncio.Event()
+
+    async def handle(self, records: Sequence[Any]) -> None:
+        self.busy.set()
+        await asyncio.sleep(4)
+        await super().handle(records)
+
+
+async def test_regression_a_rebalance_waits_for_the_batch_in_hand_and_no_longer(kafka: Kafka) -> None:
+    slow, quick, health = Slow(), Taken(), Health()
+    policy = Policy(keepalive_seconds=0.2)
+    first, second = (
+        Consumer(build_broker(kafka, name), [topics.DEAD.name], "g", Health(), policy, kafka.topic_prefix)
+        for name in ("first", "second")
+    )
+
+    async def assigned() -> int:
+        return len(second._consumer.assignment()) if second._subscriber.consumer else 0
+
+    async with (
+        open_publisher(kafka, "test", health) as publisher,
+        running(first.run(slow), "first"),
+    ):
+        await publisher.send(topics.DEAD.name, key=None, value=b"one", headers=[], seconds=30)
+        await asyncio.wait_for(slow.busy.wait(), 30)
+        async with running(second.run(quick), "second"):
+            # The drain's bound is 50 s: a poll that waited for the assignment used it all up.
+            await eventually(assigned, seconds=20, what="the second member's partitions")
+            await second.drain()
+        await first.drain()
+    assert slow.values == [b"one"]
