@@ -6,6 +6,7 @@ import os
 import random
 import signal
 from collections.abc import AsyncIterator
+from typing import Any
 
 import asyncpg
 
@@ -82,7 +83,7 @@ async def terminated_backends(world: World, rng: random.Random) -> None:
 
 
 async def too_many_connections(world: World, rng: random.Random) -> None:
-    held = list[asyncpg.Connection[asyncpg.Record]]()
+    held: list[Any] = []
     try:
         with contextlib.suppress(asyncpg.TooManyConnectionsError):
             while True:

@@ -3,6 +3,7 @@
 import asyncio
 import random
 import time
+import traceback
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -68,8 +69,8 @@ class Suite:
         steps = plan(random.Random(f"{seed}/{number}"), f"{seed}.{number}", LOAD_SECONDS, LEADS_PER_SECOND)
         _prepare_mailboxes(world, steps)
         known, refused = set(self._website.leads), len(self._website.refusals)
+        load = asyncio.create_task(self._website.run(steps))
         try:
-            load = asyncio.create_task(self._website.run(steps))
             await asyncio.gather(*(self._inject(told, fault) for fault in faults))
             await asyncio.sleep(max(0.0, world.began + LOAD_SECONDS - time.monotonic()))
             healed = time.monotonic()
@@ -83,7 +84,11 @@ class Suite:
             facts = await evidence.gather(world)
             told.violations += judge(facts, self._website.leads, self._website.refusals, world.poison)
         except Exception as error:  # noqa: BLE001 - a round that broke is a result, too
-            told.violations.append(Violation("suite", f"{type(error).__name__}: {error}"[:500]))
+            place = traceback.extract_tb(error.__traceback__)[-1]
+            said = f"{type(error).__name__}: {error} ({place.name}, {place.filename}:{place.lineno})"
+            told.violations.append(Violation("suite", said[:500]))
+        finally:
+            load.cancel()
         for ended in world.restarts:
             told.violations.append(Violation("ended", ended))
         self._measure(told, known, refused)
