@@ -109,10 +109,12 @@ class Folder:
     def append(self, records: Iterable[Spooled], segment_max_bytes: int) -> Path:
         """Write records, return once they are on the disk, and name their segment.
 
-        After a failure the segment is left as it is and never written again: what a failed fsync
-        leaves behind is unknown, and a second one that succeeds would prove nothing.
+        After a failure the segment is never written again: what a failed fsync leaves behind is unknown,
+        and a second one that succeeds would prove nothing. One that held nothing before is taken away,
+        or a disk that stays full would get a new file for every lead that is refused.
         """
-        file = self._open or self._new()
+        known = self._open
+        file = known or self._new()
         path = Path(file.name)
         try:
             file.write(b"".join(map(encode, records)))
@@ -122,6 +124,8 @@ class Folder:
             self._open = None
             with contextlib.suppress(OSError):
                 file.close()
+            if known is None:
+                _take_away(path)
             raise
         if file.tell() >= segment_max_bytes:
             self.seal()
@@ -134,6 +138,7 @@ class Folder:
             _sync_folder(self.path)
         except OSError:
             file.close()
+            _take_away(path)
             raise
         self._open = file
         return file
@@ -159,6 +164,11 @@ class Folder:
                 (self.path / "lock").unlink()
                 self.path.rmdir()
         self._lock.close()
+
+
+def _take_away(path: Path) -> None:
+    with contextlib.suppress(OSError):
+        path.unlink()
 
 
 def _sync_folder(path: Path) -> None:

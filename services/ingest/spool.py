@@ -119,10 +119,11 @@ class Spool:
             self._folder = Folder.create(self._root)
         path = self._folder.append(records, SEGMENT_MAX_BYTES)
         size = sum(len(encode(spooled)) for spooled in records)
-        last = self._segments[-1] if self._segments else None
-        if last and last.path == path:
-            last.leads += len(records)
-            last.bytes += size
+        # Not always the last one: what was adopted may be younger.
+        known = next((segment for segment in self._segments if segment.path == path), None)
+        if known:
+            known.leads += len(records)
+            known.bytes += size
         else:
             self._segments.append(Segment(self._folder, path, len(records), size, records[0].at))
 
@@ -150,30 +151,39 @@ class Spool:
     async def drain(self, send: Callable[[Record], Awaitable[object]]) -> None:
         """Publish everything, the oldest first; a file goes once Kafka has acknowledged all of it.
 
-        Raises what `send` raises; what was acknowledged before is not sent again by this process.
+        Raises what `send` raises; what was acknowledged before is not sent again by this process. Raises
+        `OSError` of a file that cannot be read or removed, after all the others: it hides none of them.
         """
-        while self._segments:
-            segment = self._segments[0]
-            async with self._files:
-                if segment.folder is self._folder:
-                    segment.folder.seal()
-                data = await asyncio.to_thread(segment.path.read_bytes)
-            read = list(decode(data))
-            records = [spooled.record for spooled in read if spooled]
-            while segment.published < len(records):
-                # One alone first: it tells whether Kafka is back before the others follow.
-                size = SEND_AT_ONCE if segment.published else 1
-                chunk = records[segment.published : segment.published + size]
-                answers = await asyncio.gather(*map(send, chunk), return_exceptions=True)
-                for answer in answers:
-                    if isinstance(answer, BaseException):
-                        raise answer
-                    segment.published += 1
-            damaged = len(read) - len(records)
-            if damaged:
-                metrics.SPOOL_DAMAGED.inc(damaged)
-                self._log.error("spool had damaged lines, file kept", file=segment.path.name, lines=damaged)
-            await self._remove(segment, damaged=bool(damaged))
+        failed: list[tuple[Segment, OSError]] = []
+        while left := [each for each in self._segments if all(each is not one for one, _ in failed)]:
+            try:
+                await self._publish(left[0], send)
+            except OSError as error:
+                failed.append((left[0], error))
+        if failed:
+            raise failed[0][1]
+
+    async def _publish(self, segment: Segment, send: Callable[[Record], Awaitable[object]]) -> None:
+        async with self._files:
+            if segment.folder is self._folder:
+                segment.folder.seal()
+            data = await asyncio.to_thread(segment.path.read_bytes)
+        read = list(decode(data))
+        records = [spooled.record for spooled in read if spooled]
+        while segment.published < len(records):
+            # One alone first: it tells whether Kafka is back before the others follow.
+            size = SEND_AT_ONCE if segment.published else 1
+            chunk = records[segment.published : segment.published + size]
+            answers = await asyncio.gather(*map(send, chunk), return_exceptions=True)
+            for answer in answers:
+                if isinstance(answer, BaseException):
+                    raise answer
+                segment.published += 1
+        damaged = len(read) - len(records)
+        if damaged:
+            metrics.SPOOL_DAMAGED.inc(damaged)
+            self._log.error("spool had damaged lines, file kept", file=segment.path.name, lines=damaged)
+        await self._remove(segment, damaged=bool(damaged))
 
     async def _remove(self, segment: Segment, *, damaged: bool) -> None:
         async with self._files:

@@ -98,3 +98,61 @@ async def test_a_live_worker_s_folder_is_not_adopted_and_a_dead_one_s_is(tmp_pat
 
     assert await eventually(leads) == 1
     other.close()
+
+
+async def test_regression_a_segment_that_grows_after_an_adoption_is_published_once_and_blocks_nothing(
+    tmp_path: Path,
+) -> None:
+    live = Spool(tmp_path, max_bytes=100_000, max_leads=100)
+    dead = Spool(tmp_path, max_bytes=100_000, max_leads=100)
+    writers = [asyncio.create_task(spool.write()) for spool in (live, dead)]
+    await live.keep(record("a1"))
+    await dead.keep(record("b1"))
+    writers[1].cancel()
+    dead.close()
+    await live.adopt()
+    await live.keep(record("a2"))  # into the file of a1, which is older than the adopted one
+    assert live.leads == 3
+    sent: list[bytes] = []
+
+    async def send(each: Record) -> None:
+        sent.append(each.value)
+
+    await live.drain(send)
+    assert sent == [b"a1", b"a2", b"b1"]
+    assert live.leads == 0
+    writers[0].cancel()
+    live.close()
+
+
+async def test_regression_a_file_that_cannot_be_read_does_not_hide_those_behind_it(
+    spool: Spool, tmp_path: Path
+) -> None:
+    await spool.keep(record("gone"))
+    (file,) = (tmp_path / "spool").glob("*/*.spool")
+    assert spool._folder
+    spool._folder.seal()
+    await spool.keep(record("behind"))
+    file.unlink()
+    sent: list[bytes] = []
+
+    async def send(each: Record) -> None:
+        sent.append(each.value)
+
+    with pytest.raises(FileNotFoundError):
+        await spool.drain(send)
+    assert sent == [b"behind"]
+    assert spool.leads == 1
+
+
+async def test_regression_a_disk_that_stays_full_gets_no_file_for_every_lead_that_is_refused(
+    spool: Spool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def fail(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fdatasync", fail)
+    for _ in range(3):
+        with pytest.raises(SpoolUnavailable):
+            await spool.keep(record())
+    assert list((tmp_path / "spool").glob("*/*.spool")) == []
