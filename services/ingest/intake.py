@@ -45,7 +45,11 @@ class Intake:
     @property
     def breaker(self) -> str:
         """Return `closed` while leads go to Kafka, `open` while they go to the disk at once."""
-        return "open" if self._failures >= FAILURES_TO_OPEN else "closed"
+        return "open" if self._tripped or not self._publisher.connected else "closed"
+
+    @property
+    def _tripped(self) -> bool:
+        return self._failures >= FAILURES_TO_OPEN
 
     async def publish(self, record: Record) -> None:
         """Return once the record is safe. Raises `WorldAway` where neither Kafka nor the disk takes it."""
@@ -67,7 +71,7 @@ class Intake:
     def _may_try_kafka(self) -> bool:
         if not self._publisher.connected:
             return False
-        if self.breaker == "closed":
+        if not self._tripped:
             return True
         # The spool's own leads are the trial, where it has any: no visitor waits for it.
         if self._spool.leads or self._monotonic() < self._trial_at:
@@ -81,7 +85,7 @@ class Intake:
             self._log.warning("breaker open, leads go to the spool", reason=away.reason)
 
     def _succeeded(self) -> None:
-        if self.breaker == "open":
+        if self._tripped:
             self._log.info("breaker closed, leads go to kafka")
         self._failures = 0
         self._health.set("intake", ok=True)
