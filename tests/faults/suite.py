@@ -60,37 +60,26 @@ class Suite:
 
     async def run(self, seed: int, number: int, faults: tuple[str, ...]) -> Round:
         """Run one round."""
-        if self._world is None:
-            await self._build()
-        world = self._world
-        assert world
-        told, world.timeline, world.began = Round(seed, number, faults), [], time.monotonic()
+        told = Round(seed, number, faults)
+        try:
+            world = self._world or await self._build()
+        except Exception as error:  # noqa: BLE001 - without a world there is no round
+            told.violations.append(_broke(error))
+            await self.close(keep=True)
+            return told
+        world.timeline, world.began = [], time.monotonic()
         unknown_before = await _unknown_mails(world)
         steps = plan(random.Random(f"{seed}/{number}"), f"{seed}.{number}", LOAD_SECONDS, LEADS_PER_SECOND)
         _prepare_mailboxes(world, steps)
         known, refused = set(self._website.leads), len(self._website.refusals)
         load = asyncio.create_task(self._website.run(steps))
         try:
-            await asyncio.gather(*(self._inject(told, fault) for fault in faults))
-            await asyncio.sleep(max(0.0, world.began + LOAD_SECONDS - time.monotonic()))
-            healed = time.monotonic()
-            await world.heal()
-            world.note("healed")
-            await load
-            world.note("every client has its answer")
-            await self._quiet(told)
-            told.recovery_seconds = round(time.monotonic() - healed, 1)
-            world.note("quiet")
-            facts = await evidence.gather(world)
-            told.violations += judge(facts, self._website.leads, self._website.refusals, world.poison)
+            await self._break_and_heal(world, told, load)
         except Exception as error:  # noqa: BLE001 - a round that broke is a result, too
-            place = traceback.extract_tb(error.__traceback__)[-1]
-            said = f"{type(error).__name__}: {error} ({place.name}, {place.filename}:{place.lineno})"
-            told.violations.append(Violation("suite", said[:500]))
+            told.violations.append(_broke(error))
         finally:
             load.cancel()
-        for ended in world.restarts:
-            told.violations.append(Violation("ended", ended))
+        told.violations += [Violation("ended", said) for said in world.restarts]
         self._measure(told, known, refused)
         told.timeline = world.timeline
         told.unknown_mails = await _unknown_mails(world) - unknown_before
@@ -100,13 +89,28 @@ class Suite:
             await self.close(keep=True)
         return told
 
-    async def _build(self) -> None:
+    async def _break_and_heal(self, world: World, told: Round, load: asyncio.Task[None]) -> None:
+        await asyncio.gather(*(self._inject(told, fault) for fault in told.faults))
+        await asyncio.sleep(max(0.0, world.began + LOAD_SECONDS - time.monotonic()))
+        healed = time.monotonic()
+        await world.heal()
+        world.note("healed")
+        await load
+        world.note("every client has its answer")
+        await self._quiet(told)
+        told.recovery_seconds = round(time.monotonic() - healed, 1)
+        world.note("quiet")
+        facts = await evidence.gather(world)
+        told.violations += judge(facts, self._website.leads, self._website.refusals, world.poison)
+
+    async def _build(self) -> World:
         self._worlds += 1
         folder = self._folder / f"world-{self._worlds}"
         self._say(f"starting Kafka, PostgreSQL, a mail server and five services in {folder}")
         world = self._world = await World.build(folder)
         await world.start()
         self._website = Website(world.services["ingest"].url, SITE_TOKEN)
+        return world
 
     async def close(self, *, keep: bool = False) -> None:
         if self._world is not None:
@@ -169,6 +173,13 @@ class Suite:
                 for a in body.answers
             ]
         return found
+
+
+def _broke(error: Exception) -> Violation:
+    """Say where the suite itself gave up: a server that did not start, a service that did not end in time."""
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    said = f"{type(error).__name__}: {error} ({place.name}, {place.filename}:{place.lineno})"
+    return Violation("suite", said[:500])
 
 
 def _prepare_mailboxes(world: World, steps: list[Step]) -> None:

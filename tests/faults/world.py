@@ -6,6 +6,7 @@ import os
 import random
 import re
 import signal
+import socket
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
@@ -41,6 +42,18 @@ TIMES = {
 }
 
 
+_PORTS = iter(random.sample(range(20_000, 32_000), 12_000))
+
+
+def own_port() -> int:
+    """Find a port below those that clients are given: else, while a server is dead, one may take its port."""
+    for port in _PORTS:
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise OSError("no port is free between 20000 and 32000")
+
+
 @dataclass
 class World:
     """Everything that runs. `note` writes the round's timeline."""
@@ -63,18 +76,18 @@ class World:
     @classmethod
     async def build(cls, folder: Path) -> "World":
         folder.mkdir(parents=True, exist_ok=True)  # noqa: ASYNC240 - once, at the start
-        proxied_port, kafka_proxy_port = parts.free_ports(2)
-        kafka = await asyncio.to_thread(parts.Kafka, folder)
+        proxied_port, kafka_proxy_port = own_port(), own_port()
+        kafka = await asyncio.to_thread(parts.Kafka, folder, own_port())
         _listen_behind_proxy(folder, proxied_port, kafka_proxy_port)
-        database = await asyncio.to_thread(parts.Postgres, folder)
+        database = await asyncio.to_thread(parts.Postgres, folder, own_port())
         smtp = SmtpServer(credentials=("fastcore", "right"))
         world = cls(
             folder,
             kafka,
             database,
             kafka_proxy=Proxy(proxied_port, kafka_proxy_port),
-            postgres_proxy=Proxy(database.port),
-            smtp_proxy=Proxy(0),
+            postgres_proxy=Proxy(database.port, own_port()),
+            smtp_proxy=Proxy(0, own_port()),
             smtp=smtp,
             poison=Poisoner(kafka.bootstrap_servers),
         )
@@ -86,7 +99,11 @@ class World:
 
     def service(self, name: str) -> ServiceProcess:
         """Describe one more process of a service."""
-        return ServiceProcess(name, self.environment, self.folder)
+        made = ServiceProcess(name, self.environment, self.folder)
+        made.port = own_port()
+        made.url = f"http://127.0.0.1:{made.port}"
+        made.environment["FASTCORE_HTTP_PORT"] = str(made.port)
+        return made
 
     @property
     def environment(self) -> dict[str, str]:
