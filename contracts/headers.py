@@ -42,3 +42,10 @@ def text(headers: Headers | tuple[tuple[str, bytes], ...], name: str) -> str | N
             except (UnicodeDecodeError, AttributeError):  # a header may be null
                 return None
     return None
+
+
+def count(headers: Headers | tuple[tuple[str, bytes], ...], name: str) -> int:
+    """Return the last value of a header as a small count, 0 for what we would not have written."""
+    value = text(headers, name) or ""
+    # Anyone may have produced the record: no digits of other scripts, none beyond an integer column.
+    return int(value) if value.isascii() and value.isdecimal() and len(value) < 10 else 0

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from contracts.failures import CONFLICT, UNDECODABLE
 from runtime.breaker import Breaker
 from runtime.failures import Failure, InvalidForEver
 from services.persister.batch import Record, read
@@ -27,9 +28,9 @@ class Handler:
         batch = read(records)
         conflicts = await self._store.save(batch, records)
         for record in batch.undecodable:
-            await self._publisher.failed(record, InvalidForEver("undecodable"))
+            await self._publisher.failed(record, InvalidForEver(UNDECODABLE))
         for record in conflicts:
-            await self._publisher.failed(record, InvalidForEver("conflict"))
+            await self._publisher.failed(record, InvalidForEver(CONFLICT))
         dead = len(batch.undecodable)
         self._breaker.count(good=len(records) - dead, dead=dead)
 

@@ -39,7 +39,7 @@ class FailurePublisher:
             error=f"{type(failure).__module__}.{type(failure).__qualname__}",
             origin=first_origin(record.headers, in_hand),
             queue_id=queue_id_of(record),
-            attempts=int(headers.text(record.headers, headers.RETRY_ATTEMPTS) or 0),
+            attempts=headers.count(record.headers, headers.RETRY_ATTEMPTS),
         )
         await self._publisher.send(
             topics.FAILED.name,

@@ -109,6 +109,8 @@ async def test_poison_between_good_leads_is_dead_lettered_byte_for_byte(
         (None, []),
         (b"{}", [("content-type", b"\xff")]),
         (good[0].model_dump_json().replace('"schema_version":1', '"schema_version":99').encode(), []),
+        # Regression: a count that is none could be neither handled nor parked, and stopped the stage.
+        (b"[]", [(headers.RETRY_ATTEMPTS, b"many")]),
     ]
     async with producer(kafka) as sender, persister(kafka, postgres):
         await sender.send_and_wait(topic, good[0].model_dump_json().encode(), partition=0)
@@ -122,9 +124,9 @@ async def test_poison_between_good_leads_is_dead_lettered_byte_for_byte(
             headers=[("x-odd", b"\xff\xfe"), ("x-null", None)],
         )
         await sender.send_and_wait(topic, good[2].model_dump_json().encode(), partition=0)
-        await eventually(lambda: counted(db), until=lambda n: n == 7, what="7 records in the books")
+        await eventually(lambda: counted(db), until=lambda n: n == 8, what="8 records in the books")
         failed = await eventually(
-            lambda: records_of(kafka, topics.FAILED.name), until=lambda found: len(found) == 4
+            lambda: records_of(kafka, topics.FAILED.name), until=lambda found: len(found) == 5
         )
     failed.sort(key=lambda record: headers.text(record.headers, headers.ORIGINAL_OFFSET) or "")
     assert await db.fetchval("SELECT count(*) FROM lead_inbox") == 3
@@ -134,7 +136,7 @@ async def test_poison_between_good_leads_is_dead_lettered_byte_for_byte(
         assert headers.text(record.headers, headers.EXCEPTION_MESSAGE) == "undecodable"
         assert headers.text(record.headers, headers.ORIGINAL_TOPIC) == topic
         assert headers.text(record.headers, headers.ORIGINAL_OFFSET) == str(offset)
-    assert await books(db) == {"stored": 3, "duplicate": 0, "parked": 0, "undecodable": 4, "missing": 0}
+    assert await books(db) == {"stored": 3, "duplicate": 0, "parked": 0, "undecodable": 5, "missing": 0}
 
 
 async def test_a_lead_that_the_database_refuses_is_parked_and_the_others_of_its_batch_are_stored(
