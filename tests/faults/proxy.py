@@ -2,16 +2,28 @@
 
 import asyncio
 import contextlib
+import random
+import socket
 from dataclasses import dataclass, field
 from typing import Literal
-
-from deploy.embedded.parts import free_ports
 
 Way = Literal["up", "down"]  # towards the server, and back
 
 CHUNK_BYTES = 16 * 1024
 # What is on its way at most, in chunks: beyond it the sender feels the slowness, as with a full pipe.
 CHUNKS_IN_FLIGHT = 64
+
+
+_PORTS = iter(random.sample(range(20_000, 32_000), 12_000))
+
+
+def own_port() -> int:
+    """Find a port below those that clients are given: else, while a server is dead, one may take its port."""
+    for port in _PORTS:
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise OSError("no port is free between 20000 and 32000")
 
 
 @dataclass
@@ -22,7 +34,7 @@ class Proxy:
     """
 
     target_port: int
-    port: int = field(default_factory=lambda: free_ports(1)[0])
+    port: int = field(default_factory=own_port)
     blackhole: set[Way] = field(default_factory=set)
     latency_seconds: float = 0.0
     bytes_per_second: float = 0.0

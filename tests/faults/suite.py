@@ -10,6 +10,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import asyncpg
+from aiokafka.errors import KafkaError
+
 from tests.faults import evidence
 from tests.faults.checker import Violation, judge
 from tests.faults.faults import ALL
@@ -130,7 +133,10 @@ class Suite:
         waiting: dict[str, Any] = {}
         while time.monotonic() < began + QUIET_SECONDS:
             await world.restart_dead()
-            waiting = await self._waiting(world)
+            try:
+                waiting = await self._waiting(world)
+            except (KafkaError, asyncpg.PostgresError, OSError) as error:
+                waiting = {"queue": 0, "a server": type(error).__name__}  # it is coming back
             calm = calm + 1 if not any(waiting.values()) else 0
             if calm == 2:
                 return

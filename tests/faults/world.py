@@ -6,7 +6,6 @@ import os
 import random
 import re
 import signal
-import socket
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
@@ -23,7 +22,7 @@ from deploy.topics import provision
 from runtime.settings import Kafka
 from tests.faults import power_cut
 from tests.faults.poison import Poisoner
-from tests.faults.proxy import Proxy
+from tests.faults.proxy import Proxy, own_port
 from tests.support.processes import ServiceProcess
 from tests.support.smtp import SmtpServer
 
@@ -40,18 +39,6 @@ TIMES = {
     "FASTCORE_NOTIFIER_MAIL_TIMEOUT_SECONDS": "8",
     "FASTCORE_NOTIFIER_LEASE_SECONDS": "10",
 }
-
-
-_PORTS = iter(random.sample(range(20_000, 32_000), 12_000))
-
-
-def own_port() -> int:
-    """Find a port below those that clients are given: else, while a server is dead, one may take its port."""
-    for port in _PORTS:
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
-    raise OSError("no port is free between 20000 and 32000")
 
 
 @dataclass
@@ -86,8 +73,8 @@ class World:
             kafka,
             database,
             kafka_proxy=Proxy(proxied_port, kafka_proxy_port),
-            postgres_proxy=Proxy(database.port, own_port()),
-            smtp_proxy=Proxy(0, own_port()),
+            postgres_proxy=Proxy(database.port),
+            smtp_proxy=Proxy(0),
             smtp=smtp,
             poison=Poisoner(kafka.bootstrap_servers),
         )
