@@ -40,6 +40,8 @@ class Policy:
     drain_seconds: float = 50.0
     commit_seconds: float = 10.0
     start_seconds: float = 30.0
+    # An idle consumer hears of each partition twice a second. Silence for so long: Kafka is away.
+    silence_seconds: float = 5.0
     # Lag and no progress for so long, without a pause: a dead coordinator task (aiokafka #1154).
     watchdog_seconds: float = 120.0
     backoff: Backoff = Backoff()  # noqa: RUF009 - frozen
@@ -81,6 +83,8 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
         self._idle.set()
         self.stopping = asyncio.Event()
         self._progress = time.monotonic()
+        self._heard = time.monotonic()
+        self._fetched_at: int | None = None
         self._stopped = asyncio.Event()
         self._positions = dict[TopicPartition, int]()
         self._pauses_in_a_row = 0
@@ -109,7 +113,7 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
         while not self.stopping.is_set():
             try:
                 await asyncio.wait_for(self._broker.start(), self._policy.start_seconds)
-                self._progress, attempt = time.monotonic(), 0
+                self._progress, self._heard, attempt = time.monotonic(), time.monotonic(), 0
                 self._health.set("consumer", ok=True)
                 while not self.stopping.is_set():
                     await self._step()
@@ -125,6 +129,7 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
 
     async def _step(self) -> None:
         records = await self._take()
+        self._listen()
         self._watch()
         if not records:
             return
@@ -150,7 +155,7 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
             for record in records:
                 metrics.RECORDS.labels(topic=record.topic).inc()
         finally:
-            self._progress = time.monotonic()
+            self._progress = self._heard = time.monotonic()
             self._idle.set()
 
     async def _take(self) -> list[Record]:
@@ -267,6 +272,17 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
     async def _sleep(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self.stopping.wait(), seconds)
+
+    def _listen(self) -> None:
+        """Tell readiness where Kafka is silent: then aiokafka hands out nothing, and raises nothing."""
+        consumer = self._consumer
+        fetched_at = max((consumer.last_poll_timestamp(p) or 0 for p in consumer.assignment()), default=None)
+        if fetched_at != self._fetched_at:
+            self._fetched_at, self._heard = fetched_at, time.monotonic()
+            self._health.set("kafka", ok=True)
+        silent = fetched_at is not None and time.monotonic() - self._heard > self._policy.silence_seconds
+        if silent and self._health.set("kafka", ok=False, reason="kafka is silent"):
+            self._log.warning("kafka is silent")
 
     def _watch(self) -> None:
         consumer, lag = self._consumer, 0

@@ -40,6 +40,9 @@ async def test_consumer_and_publisher_come_back_after_the_broker_was_killed(tmp_
         async def count() -> int:
             return len(set(taken.values))
 
+        async def ready() -> bool:
+            return health.ready
+
         async with (
             open_publisher(settings, "test", health) as publisher,
             running(consumer.run(taken), "consumer"),
@@ -51,8 +54,9 @@ async def test_consumer_and_publisher_come_back_after_the_broker_was_killed(tmp_
             await send(b"before")
             await eventually(count, until=lambda n: n == 1)
             broker.kill()
-            await asyncio.sleep(1)
+            await eventually(ready, until=lambda ok: not ok, what="red readiness")
             await asyncio.to_thread(broker.start)
+            await eventually(ready, seconds=60, what="green readiness")
             await send(b"after")
             await eventually(count, until=lambda n: n == 2, seconds=60, what="the record after the restart")
             await consumer.drain()
