@@ -18,7 +18,7 @@ from pydantic_settings import BaseSettings
 from runtime.settings import Debug, load, named, section
 
 MIGRATIONS = Path(__file__).parent / "migrations"
-LOCK = 0x66617374636F7265 >> 1  # "fastcore", as a positive bigint
+LOCK = 0x66617374636F7265  # "fastcore"
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 

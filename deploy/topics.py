@@ -1,4 +1,4 @@
-"""`python -m deploy.topics`: create what `contracts/topics.py` declares, and say what differs."""
+"""`python -m deploy.topics`: create what `contracts/topics.py` declares. What exists is left as it is."""
 
 import asyncio
 import sys

@@ -18,9 +18,10 @@ from runtime.settings import Postgres
 Connection: TypeAlias = "PoolConnectionProxy[asyncpg.Record]"
 Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 
-# Classes of SQLSTATE that are the data's fault (PostgreSQL manual, appendix A): data exception,
-# integrity constraint violation, program limit exceeded (a value too long for an index).
 CLOSE_SECONDS = 5.0
+# Classes of SQLSTATE that are the data's fault (PostgreSQL manual, appendix A): data exception,
+# integrity constraint violation, program limit exceeded (a value too long for an index). What asyncpg
+# itself cannot encode has 22000.
 _DATA_CLASSES = ("22", "23", "54")
 
 
