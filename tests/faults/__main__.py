@@ -13,13 +13,15 @@ import typer
 
 from tests.faults import report
 from tests.faults.deck import QUICK, deal
-from tests.faults.faults import ALL
+from tests.faults.faults import ALL, LONG
+from tests.faults.load import Traffic
 from tests.faults.suite import Round, Suite
 
 ROOT = Path(__file__).parents[2]
 
 
 def main(
+    *,
     seed: Annotated[int, typer.Option(help="Draws load and faults; the same seed draws the same.")] = 1,
     rounds: Annotated[int, typer.Option(min=1, help="How many rounds.")] = 5,
     first: Annotated[int, typer.Option(min=1, help="Begin with this round of the seed.")] = 1,
@@ -30,6 +32,9 @@ def main(
     quick: Annotated[
         bool, typer.Option("--quick", help="A selection for CI: four rounds, four minutes.")
     ] = False,
+    load_seconds: Annotated[float, typer.Option(help="How long a round posts.")] = 12,
+    rate: Annotated[float, typer.Option(help="Leads a second.")] = 40,
+    spam: Annotated[float, typer.Option(min=0, max=1, help="Share of spam, which is not mailed.")] = 0.08,
     keep: Annotated[
         bool, typer.Option("--keep", help="Keep data and logs of a run that found nothing.")
     ] = False,
@@ -43,9 +48,9 @@ def main(
     promise was broken, and then says how to repeat the round and what became of the lead at fault.
     """
     if list_:
-        typer.echo("\n".join(ALL))
+        typer.echo("\n".join([*ALL, *LONG]))
         return
-    if unknown := [name for name in fault or () if name not in ALL]:
+    if unknown := [name for name in fault or () if name not in ALL | LONG]:
         raise typer.BadParameter(f"{unknown[0]!r} is no fault; --list names them", param_hint="--fault")
     if fault:
         planned = [tuple(fault)] * (first + rounds - 1)
@@ -53,7 +58,8 @@ def main(
         planned = list(QUICK) if quick else deal(seed, first + rounds - 1, ALL)
     folder = ROOT / ".fastcore" / "faults" / f"{datetime.now(UTC):%Y%m%dT%H%M%S}-seed{seed}"
     logging.disable(logging.CRITICAL)  # aiokafka tells each lost connection: here they are the point
-    done = asyncio.run(_run(folder, seed, planned, first, minutes, keep=keep))
+    suite = Suite(folder, Traffic(load_seconds, rate, spam), typer.echo, keep=keep)
+    done = asyncio.run(_run(suite, seed, planned, first, minutes))
     typer.echo("\n" + report.render(done))
     report.save(done, folder / "report.json")
     typer.echo(f"\nas JSON: {folder / 'report.json'}")
@@ -65,9 +71,9 @@ def main(
 
 
 async def _run(
-    folder: Path, seed: int, planned: list[tuple[str, ...]], first: int, minutes: float, *, keep: bool
+    suite: Suite, seed: int, planned: list[tuple[str, ...]], first: int, minutes: float
 ) -> list[Round]:
-    suite, began, done = Suite(folder, typer.echo, keep=keep), time.monotonic(), list[Round]()
+    began, done = time.monotonic(), list[Round]()
     try:
         for number, faults in enumerate(planned[first - 1 :], start=first):
             if minutes and time.monotonic() - began > minutes * 60:

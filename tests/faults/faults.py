@@ -56,10 +56,22 @@ def _all() -> list[Fault]:
         "smtp drop": on_mail.now_and_then(DROP, "connect", "ehlo", "login", "mail", "rcpt", "data"),
         "smtp hang after the dot": on_mail.now_and_then(HANG, "body"),
         "smtp drop after the dot": on_mail.now_and_then(DROP, "body"),
-        "smtp away": on_mail.away,
+        "smtp away": on_mail.away_for(),
         "poison": on_servers.poisoned,
     }
     return [Fault(name, action) for name, action in named.items()]
 
 
 ALL = {fault.name: fault for fault in _all()}
+
+# A minute each, and not dealt: for `--fault`, with a load that lasts longer.
+LONG = {
+    name: Fault(name, action)
+    for name, action in {
+        "kafka stopped for a minute": on_servers.stopped("kafka", 60),
+        "kafka dead for a minute": on_servers.killed("kafka", 60),
+        "postgres dead for a minute": on_servers.killed("postgres", 60),
+        "smtp away for a minute": on_mail.away_for(60),
+        "smtp 535 for a minute": on_mail.says("login", "535 5.7.8 not you", 60),
+    }.items()
+}

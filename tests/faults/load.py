@@ -16,7 +16,8 @@ Shape = Literal["plain", "again", "at once", "other body", "other body at once",
 _SHAPES: dict[Shape, int] = {
     "plain": 76, "again": 8, "at once": 5, "other body": 3, "other body at once": 2, "bad": 6,
 }  # fmt: skip
-_SPAM, _REFUSED, _GREYLISTED, _IMPATIENT = 0.08, 0.02, 0.02, 0.1
+_CROWD = 99
+_REFUSED, _GREYLISTED, _IMPATIENT = 0.02, 0.02, 0.1
 
 BAD: dict[str, tuple[dict[str, Any], set[int]]] = {
     "no token": ({"headers": {"Authorization": ""}}, {401}),
@@ -31,6 +32,15 @@ BAD: dict[str, tuple[dict[str, Any], set[int]]] = {
 }
 
 
+@dataclass(frozen=True)
+class Traffic:
+    """How much comes in a round."""
+
+    seconds: float = 12.0
+    per_second: float = 40.0
+    spam: float = 0.08  # as a share; spam is stored and not mailed
+
+
 @dataclass
 class Answer:
     """One answer; `status` 0 is none: nobody knows what became of the request."""
@@ -40,6 +50,7 @@ class Answer:
     lead_id: str = ""
     timestamp: str = ""
     detail: str = ""
+    at: float = 0.0  # monotonic, when it was asked
 
 
 @dataclass
@@ -91,6 +102,7 @@ class Step:
     lead: Lead | None = None
     bad: str = ""
     patient: bool = True
+    copies: int = 3  # of what is posted at once
 
 
 @dataclass
@@ -101,10 +113,10 @@ class Refusal:
     answers: list[Answer] = field(default_factory=list)
 
 
-def plan(rng: random.Random, name: str, seconds: float, rate: float) -> list[Step]:
+def plan(rng: random.Random, name: str, traffic: Traffic) -> list[Step]:
     """Draw a round's load; the same seed draws the same."""
     steps, at = list[Step](), 0.0
-    while (at := at + rng.expovariate(rate)) < seconds:
+    while (at := at + rng.expovariate(traffic.per_second)) < traffic.seconds:
         shape = rng.choices(list(_SHAPES), list(_SHAPES.values()))[0]
         if shape == "bad":
             steps.append(Step(at, shape, bad=rng.choice(list(BAD))))
@@ -115,11 +127,15 @@ def plan(rng: random.Random, name: str, seconds: float, rate: float) -> list[Ste
             key,
             [Body(text) for text in (texts if shape.startswith("other") else texts[:1])],
             email=f"{key[-36:]}@{'refused' if (draw := rng.random()) < _REFUSED else 'mail'}.example",
-            spam=rng.random() < _SPAM,
+            spam=rng.random() < traffic.spam,
         )
         if not lead.spam and draw < _REFUSED + _GREYLISTED:
             lead.mailing = "refused" if draw < _REFUSED else "greylisted"
         steps.append(Step(at, shape, lead, patient=rng.random() > _IMPATIENT))
+    for step in steps:
+        if step.shape == "at once":
+            step.copies = _CROWD  # once a round
+            break
     return steps
 
 
@@ -163,7 +179,7 @@ class Website:
         if step.shape == "again":
             posts.append(self._post(client, lead, lead.bodies[0], patience))
         if step.shape.endswith("at once"):
-            posts += [self._post(client, lead, lead.bodies[0], patience) for _ in range(3)]
+            posts += [self._post(client, lead, lead.bodies[0], patience) for _ in range(step.copies)]
             await asyncio.gather(*posts)
         else:
             for post in posts:
@@ -187,9 +203,9 @@ class Website:
             try:
                 answer = await client.post(self._url, **request)
             except httpx.HTTPError as error:
-                answers.append(Answer(0, time.monotonic() - started, detail=type(error).__name__))
+                answers.append(Answer(0, time.monotonic() - started, detail=type(error).__name__, at=started))
             else:
-                taken = Answer(answer.status_code, time.monotonic() - started)
+                taken = Answer(answer.status_code, time.monotonic() - started, at=started)
                 if answer.status_code == 201:
                     taken.lead_id, taken.timestamp = answer.json()["leadId"], answer.json()["timestamp"]
                 answers.append(taken)

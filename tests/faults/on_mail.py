@@ -6,7 +6,7 @@ import random
 from tests.faults.world import Action, World
 
 
-def says(phase: str, answer: str) -> Action:
+def says(phase: str, answer: str, lasts: float = 0) -> Action:
     """The mail server answers everybody so for a while."""
 
     async def action(world: World, rng: random.Random) -> None:
@@ -14,7 +14,7 @@ def says(phase: str, answer: str) -> Action:
         world.smtp.always[phase] = answer
         if phase in ("connect", "ehlo", "login"):  # else the sessions that are open would not notice
             world.smtp_proxy.reset()
-        await asyncio.sleep(rng.uniform(3, 8))
+        await asyncio.sleep(lasts or rng.uniform(3, 8))
         world.smtp.always.pop(phase, None)
 
     return action
@@ -34,9 +34,14 @@ def now_and_then(answer: str, *phases: str) -> Action:
     return action
 
 
-async def away(world: World, rng: random.Random) -> None:
-    seconds = rng.uniform(4, 10)
-    world.note(f"SMTP: away for {seconds:.0f} s")
-    await world.smtp_proxy.stop()
-    await asyncio.sleep(seconds)
-    await world.smtp_proxy.heal()
+def away_for(lasts: float = 0) -> Action:
+    """Nobody listens there."""
+
+    async def action(world: World, rng: random.Random) -> None:
+        seconds = lasts or rng.uniform(4, 10)
+        world.note(f"SMTP: away for {seconds:.0f} s")
+        await world.smtp_proxy.stop()
+        await asyncio.sleep(seconds)
+        await world.smtp_proxy.heal()
+
+    return action

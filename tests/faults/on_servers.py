@@ -15,12 +15,12 @@ from tests.faults.proxy import Proxy, Way
 from tests.faults.world import Action, World, start_part
 
 
-def stopped(part: str) -> Action:
+def stopped(part: str, lasts: float = 0) -> Action:
     """SIGSTOP: its connections stay open, and nobody answers."""
 
     async def action(world: World, rng: random.Random) -> None:
         server: Part = getattr(world, part)
-        seconds = rng.uniform(5, 20)
+        seconds = lasts or rng.uniform(5, 20)
         world.note(f"SIGSTOP {part} for {seconds:.0f} s")
         os.kill(server.pid, signal.SIGSTOP)
         await asyncio.sleep(seconds)
@@ -29,12 +29,12 @@ def stopped(part: str) -> Action:
     return action
 
 
-def killed(part: str) -> Action:
+def killed(part: str, lasts: float = 0) -> Action:
     """A server dies: Kafka by `kill -9`, PostgreSQL by its immediate stop, which needs a recovery."""
 
     async def action(world: World, rng: random.Random) -> None:
         server: Part = getattr(world, part)
-        seconds = rng.uniform(1, 8)
+        seconds = lasts or rng.uniform(1, 8)
         world.note(f"{part} dies for {seconds:.0f} s")
         if part == "postgres" and server.process:
             server.process.send_signal(signal.SIGQUIT)

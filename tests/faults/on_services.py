@@ -37,20 +37,21 @@ def restart(name: str) -> Action:
 
 
 def another(name: str) -> Action:
-    """A second member joins its group, and leaves it: in order or not."""
+    """A second member joins its group, and leaves it, in order or not; and the same again."""
 
     async def action(world: World, rng: random.Random) -> None:
-        extra = world.service(name)
-        world.extras.append(extra)
-        extra.start()
-        world.note(f"another {name} joins")
-        await asyncio.sleep(rng.uniform(5, 9))
-        if rng.random() < 0.5:
-            world.note(f"kill -9 the other {name}")
-            extra.kill()
-        else:
-            world.note(f"SIGTERM the other {name}")
-            await extra.stop()
+        for _ in range(2):
+            extra = world.service(name)
+            world.extras.append(extra)
+            extra.start()
+            world.note(f"another {name} joins")
+            await asyncio.sleep(rng.uniform(3, 9))
+            if rng.random() < 0.5:
+                world.note(f"kill -9 the other {name}")
+                extra.kill()
+            else:
+                world.note(f"SIGTERM the other {name}")
+                await extra.stop()
 
     return action
 

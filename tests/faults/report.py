@@ -64,6 +64,12 @@ def render(rounds: Sequence[Round]) -> str:
     faults = Counter(fault for told in rounds for fault in told.faults)
     lines += ["", "faults: " + ", ".join(f"{name} x{count}" for name, count in sorted(faults.items()))]
     for told in rounds:
+        if len(told.slices) > 5:
+            lines += [
+                "",
+                f"201s of round {told.seed}/{told.number}: from second, count, p50, p99 and slowest in ms",
+            ]
+            lines += ["  " + "".join(f"{each:>7}" for each in one) for one in told.slices]
         if told.violations:
             lines += ["", *_failure(told)]
     return "\n".join(lines)

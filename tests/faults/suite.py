@@ -15,12 +15,11 @@ from aiokafka.errors import KafkaError
 
 from tests.faults import evidence
 from tests.faults.checker import Violation, judge
-from tests.faults.faults import ALL
-from tests.faults.load import Step, Website, plan
+from tests.faults.faults import ALL, LONG
+from tests.faults.load import Step, Traffic, Website, plan
 from tests.faults.world import SITE_TOKEN, World
 
-LOAD_SECONDS = 12.0
-LEADS_PER_SECOND = 40.0
+SLICE_SECONDS = 5
 # The promise is 60 s; a machine that others use too gets half as much again.
 QUIET_SECONDS = 90.0
 SHOWN_TIMELINES = 3
@@ -37,6 +36,8 @@ class Round:
     posted: int = 0
     answers: dict[str, int] = field(default_factory=dict)
     slowest_seconds: float = 0.0
+    # Of each five seconds: begin, answers with 201, their median, 99th percentile and slowest, in ms.
+    slices: list[tuple[int, int, int, int, int]] = field(default_factory=list)
     median_seconds: float = 0.0
     unknown_mails: int = 0
     recovery_seconds: float = 0.0
@@ -53,11 +54,13 @@ class Round:
 class Suite:
     """Runs rounds in one world; a world that broke a promise is replaced."""
 
-    def __init__(self, folder: Path, say: Callable[[str], None], *, keep: bool) -> None:
+    def __init__(self, folder: Path, traffic: Traffic, say: Callable[[str], None], *, keep: bool) -> None:
         self._folder = folder
+        self._traffic = traffic
         self._say = say
         self._keep = keep
         self._worlds = 0
+        self._began = 0.0
         self._world: World | None = None
         self._website: Website
 
@@ -71,8 +74,9 @@ class Suite:
             await self.close(keep=True)
             return told
         world.timeline, world.began = [], time.monotonic()
+        self._began = world.began
         unknown_before = await _unknown_mails(world)
-        steps = plan(random.Random(f"{seed}/{number}"), f"{seed}.{number}", LOAD_SECONDS, LEADS_PER_SECOND)
+        steps = plan(random.Random(f"{seed}/{number}"), f"{seed}.{number}", self._traffic)
         _prepare_mailboxes(world, steps)
         known, refused = set(self._website.leads), len(self._website.refusals)
         load = asyncio.create_task(self._website.run(steps))
@@ -94,7 +98,7 @@ class Suite:
 
     async def _break_and_heal(self, world: World, told: Round, load: asyncio.Task[None]) -> None:
         await asyncio.gather(*(self._inject(told, fault) for fault in told.faults))
-        await asyncio.sleep(max(0.0, world.began + LOAD_SECONDS - time.monotonic()))
+        await asyncio.sleep(max(0.0, world.began + self._traffic.seconds - time.monotonic()))
         healed = time.monotonic()
         await world.heal()
         world.note("healed")
@@ -123,8 +127,8 @@ class Suite:
     async def _inject(self, told: Round, fault: str) -> None:
         assert self._world
         rng = random.Random(f"{told.seed}/{told.number}/{fault}")
-        await asyncio.sleep(rng.uniform(1, LOAD_SECONDS / 2))
-        await ALL[fault].action(self._world, rng)
+        await asyncio.sleep(rng.uniform(1, min(6.0, self._traffic.seconds / 2)))
+        await (ALL | LONG)[fault].action(self._world, rng)
 
     async def _quiet(self, told: Round) -> None:
         """Wait until nothing is on its way any more; what waits for a retry is flushed as an admin would."""
@@ -165,6 +169,15 @@ class Suite:
         taken = sorted(answer.seconds for answer in answers if answer.status == 201)
         if taken:
             told.median_seconds, told.slowest_seconds = taken[len(taken) // 2], taken[-1]
+        slices: dict[int, list[int]] = {}
+        for answer in answers:
+            if answer.status == 201:
+                began = int(answer.at - self._began) // SLICE_SECONDS * SLICE_SECONDS
+                slices.setdefault(began, []).append(round(answer.seconds * 1000))
+        for began, times in sorted(slices.items()):
+            times.sort()
+            count = len(times)
+            told.slices.append((began, count, times[count // 2], times[count * 99 // 100], times[-1]))
 
     async def _story(self, lead_id: str) -> list[str]:
         assert self._world

@@ -7,18 +7,18 @@ from pathlib import Path
 from contracts.leads import LeadSubmission, lead_id_for
 from tests.faults.deck import QUICK, deal
 from tests.faults.faults import ALL
-from tests.faults.load import plan
+from tests.faults.load import Traffic, plan
 from tests.faults.power_cut import cut
 
 
 def test_a_seed_draws_the_same_load_and_another_seed_another() -> None:
-    one, same, other = (plan(random.Random(seed), "1.1", 10, 50) for seed in ("a", "a", "b"))
+    one, same, other = (plan(random.Random(seed), "1.1", Traffic()) for seed in ("a", "a", "b"))
     assert one == same != other
     assert {step.shape for step in one} >= {"plain", "again", "at once", "bad"}
 
 
 def test_the_load_is_valid_and_its_ids_are_those_of_the_design() -> None:
-    for step in plan(random.Random(1), "1.1", 5, 50):
+    for step in plan(random.Random(1), "1.1", Traffic()):
         if step.lead:
             LeadSubmission.model_validate(step.lead.json(step.lead.bodies[0]))
             assert step.lead.id == str(lead_id_for("default", step.lead.key))
