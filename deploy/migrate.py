@@ -127,7 +127,7 @@ def main(
             f"the database does not answer ({type(error).__name__}): check FASTCORE_MIGRATION_DATABASE_URL"
         )
     except asyncpg.PostgresError as error:
-        sys.exit(f"the database refused a migration: {error}")
+        sys.exit(f"the database refused a migration: {error.args[0]}")
     except RuntimeError as error:
         sys.exit(str(error))
     for name in applied:

@@ -8,22 +8,21 @@ explicit commits of what was handled, a pause on a fault of the world, bisection
 import asyncio
 import contextlib
 import time
-from collections.abc import Collection, Coroutine, Sequence
+from collections.abc import Collection, Coroutine
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias
+from typing import Any
 
-from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import KafkaError
 from faststream import AckPolicy
 from faststream.kafka import KafkaBroker
 
 from runtime import metrics
-from runtime.failures import Backoff, FailedNow, Failure, SeekBack, WorldAway
+from runtime.delivery import Batch, Delivery, Handler, Record
+from runtime.failures import Backoff, SeekBack, WorldAway
 from runtime.health import Health
 from runtime.logs import logger
-
-Record: TypeAlias = "ConsumerRecord[bytes | None, bytes | None]"
-Batch: TypeAlias = Sequence[Record]
+from runtime.watch import Watch
 
 
 @dataclass(frozen=True)
@@ -36,30 +35,13 @@ class Policy:
     # While a handler or a pause lasts we poll this often, or the group would throw us out after
     # max.poll.interval (300 s) without a poll.
     keepalive_seconds: float = 1.0
-    # How long a rebalance or a stop waits for the batch in hand. Below the rebalance timeout (60 s).
-    drain_seconds: float = 50.0
+    # How long a rebalance or a stop waits for the batch in hand: a mail (45 s), below the rebalance
+    # timeout. With what closes after it (5 s here, 3 s publisher, 3 s pool) it stays below the grace of 60 s.
+    drain_seconds: float = 46.0
+    stop_seconds: float = 5.0
     commit_seconds: float = 10.0
     start_seconds: float = 30.0
-    # An idle consumer hears of each partition twice a second. Silence for so long: Kafka is away.
-    silence_seconds: float = 5.0
-    # Lag and no progress for so long, without a pause: a dead coordinator task (aiokafka #1154).
-    watchdog_seconds: float = 120.0
     backoff: Backoff = Backoff()  # noqa: RUF009 - frozen
-    bug_attempts: int = 3
-
-
-class Handler(Protocol):
-    """What a service does with records. Both must bear a repeat of any record."""
-
-    async def handle(self, records: Batch) -> None:
-        """Take all of these records, or raise a failure word and have taken none for good."""
-
-    async def park(self, record: Record, failure: Failure) -> None:
-        """Dead-letter or queue the one record at fault."""
-
-
-class Stalled(Exception):
-    """There is lag and no progress although nothing is paused: end the process, start afresh."""
 
 
 class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
@@ -82,11 +64,8 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
         self._idle = asyncio.Event()
         self._idle.set()
         self.stopping = asyncio.Event()
-        self._progress = time.monotonic()
-        self._heard = time.monotonic()
-        self._fetched_at: int | None = None
+        self._watch = Watch(health)
         self._stopped = asyncio.Event()
-        self._positions = dict[TopicPartition, int]()
         self._pauses_in_a_row = 0
         self._subscriber = broker.subscriber(
             *(prefix + topic for topic in topics),
@@ -113,7 +92,8 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
         while not self.stopping.is_set():
             try:
                 await asyncio.wait_for(self._broker.start(), self._policy.start_seconds)
-                self._progress, self._heard, attempt = time.monotonic(), time.monotonic(), 0
+                self._watch.progressed()
+                attempt = 0
                 self._health.set("consumer", ok=True)
                 while not self.stopping.is_set():
                     await self._step()
@@ -122,41 +102,49 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
                 self._log.warning("kafka connection lost", reason=type(error).__name__)
             finally:
                 with contextlib.suppress(KafkaError, OSError, TimeoutError):
-                    await asyncio.wait_for(self._broker.stop(), self._policy.commit_seconds)
+                    await asyncio.wait_for(self._broker.stop(), self._policy.stop_seconds)
             await self._sleep(self._policy.backoff.seconds(attempt))
             attempt += 1
         self._stopped.set()
 
     async def _step(self) -> None:
         records = await self._take()
-        self._listen()
-        self._watch()
+        await self._watch.look(self._consumer)
         if not records:
+            # What paused us may have gone to another member: nothing here is waited for.
+            self._health.set("consumer", ok=True)
             return
         self._idle.clear()
         started = time.monotonic()
+        delivery = Delivery(self._handler, records, self._policy.backoff)
         try:
-            await self._while_polling(self._deliver(records))
+            await self._while_polling(delivery.run())
         except SeekBack as back:
-            self._rewind(records)
+            await self._settle(records, delivery.done)
             for (topic, partition), offset in back.offsets.items():
                 self._seek(TopicPartition(topic, partition), offset)
             self._log.warning("going back for records that the books lack", partitions=len(back.offsets))
         except WorldAway as away:
-            self._rewind(records)
+            await self._settle(records, delivery.done)
             self._idle.set()
             await self._pause(away)
         else:
-            await self._commit(records)
+            await self._settle(records, len(records))
             self._pauses_in_a_row = 0
             self._health.set("consumer", ok=True)
-            metrics.BATCH_RECORDS.observe(len(records))
             metrics.BATCH_SECONDS.observe(time.monotonic() - started)
-            for record in records:
-                metrics.RECORDS.labels(topic=record.topic).inc()
         finally:
-            self._progress = self._heard = time.monotonic()
+            self._watch.progressed()
             self._idle.set()
+
+    async def _settle(self, records: Batch, done: int) -> None:
+        """Commit the first records, which are done, and go back for the others."""
+        if done:
+            await self._commit(records[:done])
+            metrics.BATCH_RECORDS.observe(done)
+            for record in records[:done]:
+                metrics.RECORDS.labels(topic=record.topic).inc()
+        self._rewind(records[done:])
 
     async def _take(self) -> list[Record]:
         """Return what arrives within half a second, filled up for a moment where it is few."""
@@ -168,38 +156,6 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
             found = await self._consumer.getmany(max_records=limit - len(records))
             records += [record for part in found.values() for record in part]
         return records
-
-    async def _deliver(self, records: Batch, attempt: int = 1) -> None:
-        """Hand over a batch; where the data is at fault, halve it until the record at fault is alone."""
-        try:
-            await self._handler.handle(records)
-        except (WorldAway, SeekBack):
-            raise
-        except Exception as error:  # noqa: BLE001 - whatever one record does, the others go on
-            failure = error if isinstance(error, Failure) else FailedNow(f"bug: {type(error).__name__}")
-            if len(records) > 1:
-                middle = len(records) // 2
-                await self._deliver(records[:middle])
-                await self._deliver(records[middle:])
-            elif failure is not error and attempt < self._policy.bug_attempts:
-                await asyncio.sleep(self._policy.backoff.seconds(attempt))
-                await self._deliver(records, attempt + 1)
-            else:
-                if failure is not error:
-                    metrics.BUGS.inc()
-                    self._log.error("unexpected error, record parked", exc_info=True)
-                await self._park(records[0], failure)
-
-    async def _park(self, record: Record, failure: Failure) -> None:
-        """Park one record; what cannot even be parked is not passed over: the stage pauses for people."""
-        try:
-            await self._handler.park(record, failure)
-        except (WorldAway, SeekBack):
-            raise
-        except Exception as error:
-            self._log.error("record not parked", offset=record.offset, exc_info=True)
-            place = f"{record.topic}/{record.partition} at {record.offset}"
-            raise WorldAway("record", f"a record can be neither handled nor parked: {place}") from error
 
     async def _while_polling(self, work: Coroutine[Any, Any, None]) -> None:
         """Run `work` and keep polling with everything paused, so that the group keeps us."""
@@ -217,6 +173,8 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
         finally:
             if not task.done():
                 task.cancel()
+                # Unwound before anything else begins: two handlers must not run at once.
+                await asyncio.wait({task}, timeout=self._policy.stop_seconds)
             with contextlib.suppress(KafkaError):
                 self._consumer.resume(*self._consumer.assignment())
 
@@ -254,7 +212,6 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
     async def _commit(self, records: Batch) -> None:
         """Commit what was handled; a failure costs a redelivery, which every handler bears."""
         offsets = {TopicPartition(r.topic, r.partition): r.offset + 1 for r in records}
-        self._positions.update(offsets)
         try:
             await asyncio.wait_for(self._consumer.commit(offsets), self._policy.commit_seconds)
         except (KafkaError, TimeoutError) as error:
@@ -273,38 +230,10 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self.stopping.wait(), seconds)
 
-    def _listen(self) -> None:
-        """Tell readiness where Kafka is silent: then aiokafka hands out nothing, and raises nothing."""
-        consumer = self._consumer
-        fetched_at = max((consumer.last_poll_timestamp(p) or 0 for p in consumer.assignment()), default=None)
-        if fetched_at != self._fetched_at:
-            self._fetched_at, self._heard = fetched_at, time.monotonic()
-            self._health.set("kafka", ok=True)
-        silent = fetched_at is not None and time.monotonic() - self._heard > self._policy.silence_seconds
-        if silent and self._health.set("kafka", ok=False, reason="kafka is silent"):
-            self._log.warning("kafka is silent")
-
-    def _watch(self) -> None:
-        consumer, lag = self._consumer, 0
-        for partition in consumer.assignment():
-            end = consumer.highwater(partition)
-            position = self._positions.get(partition)
-            behind = 0 if end is None or position is None else max(0, end - position)
-            metrics.LAG.labels(topic=partition.topic, partition=partition.partition).set(behind)
-            lag += behind
-        if not lag:
-            self._progress = time.monotonic()
-        elif time.monotonic() - self._progress > self._policy.watchdog_seconds:
-            raise Stalled(f"{lag} records behind and no progress for {self._policy.watchdog_seconds} s")
-
-    async def on_partitions_revoked(self, revoked: Collection[TopicPartition]) -> None:
+    async def on_partitions_revoked(self, _: Collection[TopicPartition]) -> None:
         """Let the batch in hand end and commit before others get its partitions. Bounded."""
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._idle.wait(), self._policy.drain_seconds)
-        for partition in revoked:
-            self._positions.pop(partition, None)
-            with contextlib.suppress(KeyError):
-                metrics.LAG.remove(partition.topic, str(partition.partition))
 
     async def on_partitions_assigned(self, assigned: Collection[TopicPartition]) -> None:
         """Say what we read. Nothing seeks here: records may arrive before this ends."""

@@ -20,7 +20,7 @@ from runtime.settings import Kafka
 from runtime.tasks import running
 
 START_SECONDS = 10.0
-STOP_SECONDS = 5.0
+STOP_SECONDS = 3.0
 MAX_REQUEST_BYTES = 4 * 1024 * 1024
 
 
@@ -72,6 +72,7 @@ class Publisher:
         """
         if key is None and value is None:
             key = b""  # aiokafka asks for one of the two; a null value stays null
+        producer: AIOKafkaProducer | None = None
         try:
             async with asyncio.timeout(seconds):
                 await self._ready.wait()
@@ -88,10 +89,12 @@ class Publisher:
         except (MessageSizeTooLargeError, RecordTooLargeError) as error:
             raise InvalidForEver("record too large for the topic") from error
         except KafkaError as error:
-            self._break(error)
+            self._break(producer, error)
             raise WorldAway("kafka", f"kafka answered {type(error).__name__}") from error
 
-    def _break(self, error: Exception) -> None:
+    def _break(self, producer: AIOKafkaProducer | None, error: Exception) -> None:
+        if producer is not self._producer:
+            return  # a late answer of the one before: this one is well
         self._ready.clear()
         self._broken.set()
         self._health.set("kafka_producer", ok=False, reason=type(error).__name__)

@@ -77,8 +77,10 @@ def configure(service: str, level: str) -> None:
             },
         }
     )
-    for name in ("aiokafka", "httpx", "apscheduler"):
+    for name in ("httpx", "apscheduler"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    # With the broker away it writes 45 ERROR lines a second; readiness and our own WARNING say it once.
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,

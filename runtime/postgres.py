@@ -18,7 +18,7 @@ from runtime.settings import Postgres
 Connection: TypeAlias = "PoolConnectionProxy[asyncpg.Record]"
 Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 
-CLOSE_SECONDS = 5.0
+CLOSE_SECONDS = 3.0
 # Classes of SQLSTATE that are the data's fault (PostgreSQL manual, appendix A): data exception,
 # integrity constraint violation, program limit exceeded (a value too long for an index). What asyncpg
 # itself cannot encode has 22000.

@@ -109,8 +109,8 @@ class Postgres(BaseSettings):
         examples=["postgresql://fastcore:password@127.0.0.1:5432/fastcore"],
     )
     """The services' role, which cannot alter the audit log. `postgres://` and `sslmode` are understood."""
-    pool_max: int = Field(default=5, ge=1)
-    """Connections that one process holds at most."""
+    pool_max: int = Field(default=5, ge=4)
+    """Connections that one process holds at most. At least 4: a job holds one while others work."""
     connect_timeout_seconds: float = Field(default=5.0, gt=0)
     """How long to wait for a connection before the database counts as away."""
     command_timeout_seconds: float = Field(default=20.0, gt=0)

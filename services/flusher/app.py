@@ -1,5 +1,6 @@
 """The flusher's process: settings, pool, publisher, consumer and jobs, and the order in which they open."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
@@ -51,8 +52,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             handler = Handler(store, publisher, prefix + topics.GROUPS[NAME])
             async with running(consumer.run(handler), "consumer"), running(jobs.run(), "jobs"):
                 yield
-                await jobs.drain()
-                await consumer.drain()
+                await asyncio.gather(jobs.drain(), consumer.drain())
 
     app = FastAPI(title="FASTCore flusher", lifespan=lifespan, docs_url=None, redoc_url=None)
     app.include_router(health.routes(state))

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from runtime.consumer import Record
+from runtime.delivery import Record
 from runtime.failures import Failure
 from runtime.logs import logger
 from services.flusher.intake import read, unreadable

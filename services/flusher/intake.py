@@ -9,7 +9,7 @@ from contracts import headers as h
 from contracts import topics
 from contracts.audit import AuditEvent, AuditRecorded
 from contracts.failures import CONFLICT, UNDECODABLE, LeadFailed, Origin, failure_event_id
-from runtime.consumer import Record
+from runtime.delivery import Record
 
 UNREADABLE: Final = "undecodable failure"
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)

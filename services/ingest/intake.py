@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from runtime.failures import WorldAway
+from runtime.failures import Failure, WorldAway
 from runtime.health import Health
 from runtime.logs import logger
 from services.ingest.publisher import LeadPublisher
@@ -111,8 +111,8 @@ class Intake:
         before, started = self._spool.leads, self._monotonic()
         try:
             await self._spool.drain(self._publish_spooled)
-        except WorldAway as away:
-            self._log.warning("spool not drained", leads=self._spool.leads, reason=away.reason)
+        except Failure as failure:
+            self._log.warning("spool not drained", leads=self._spool.leads, reason=failure.reason)
         except OSError as error:
             self._log.error("spool not read", reason=type(error).__name__, errno=error.errno)
         else:

@@ -10,12 +10,13 @@ from typing import Final
 from contracts.failures import Kind
 from runtime import metrics
 from runtime.breaker import Breaker
+from runtime.delivery import Record
 from runtime.failures import Failure, InvalidForEver, WorldAway
 from runtime.logs import logger
 from services.notifier import plan
 from services.notifier.mailer import Mailer
 from services.notifier.message import Identity, Undeliverable, compose
-from services.notifier.plan import Delivery, Key, Record
+from services.notifier.plan import Delivery, Key
 from services.notifier.publisher import FailurePublisher
 from services.notifier.store import Store
 from services.notifier.verdict import CRASHED, Outcome, Phase, Verdict

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
 from pydantic import ValidationError
@@ -11,8 +11,8 @@ from pydantic import ValidationError
 from contracts import headers, topics
 from contracts.failures import Kind, failure_event_id
 from contracts.leads import LeadReceived, LeadStatus
+from runtime.delivery import Record
 
-Record = Any  # aiokafka's ConsumerRecord, whose package is untyped
 Key = tuple[UUID, Kind]
 
 KINDS: Final[tuple[Kind, ...]] = ("welcome", "admin_alert")

@@ -28,7 +28,6 @@ class FailurePublisher:
             timestamp_ms=record.timestamp,
             consumer_group=self._group,
         )
-        attempts = headers.text(record.headers, headers.RETRY_ATTEMPTS) or ""
         failed = LeadFailed(
             event_id=delivery.record_id,
             occurred_at=datetime.now(UTC),
@@ -39,7 +38,7 @@ class FailurePublisher:
             error=error,
             origin=first_origin(record.headers, in_hand),
             queue_id=delivery.queue_id,
-            attempts=int(attempts) if attempts.isdecimal() else 0,
+            attempts=headers.count(record.headers, headers.RETRY_ATTEMPTS),
         )
         await self._publisher.send(
             topics.FAILED.name,

@@ -6,12 +6,13 @@ from typing import Any, Final
 from uuid import UUID, uuid5
 
 from contracts.audit import AuditEvent
+from runtime.delivery import Record
 from runtime.failures import WorldAway
 from runtime.ledger import Ledger, Pages
 from runtime.postgres import Connection, Pool, load_queries, transaction
 from services.notifier import plan
 from services.notifier.message import Identity, message_id
-from services.notifier.plan import Arrangement, Delivery, Key, Reading, Record, Row
+from services.notifier.plan import Arrangement, Delivery, Key, Reading, Row
 from services.notifier.verdict import Outcome, Verdict
 
 SQL: Any = load_queries(Path(__file__).with_name("queries.sql"))

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 from uuid import UUID, uuid5
 
 from pydantic import JsonValue, ValidationError
@@ -11,8 +10,7 @@ from contracts import headers, topics
 from contracts.audit import AuditEvent, AuditRecorded
 from contracts.failures import failure_event_id
 from contracts.leads import LeadReceived
-
-Record = Any  # aiokafka's ConsumerRecord, whose package is untyped
+from runtime.delivery import Record
 
 
 @dataclass

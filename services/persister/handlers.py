@@ -4,8 +4,9 @@ from collections.abc import Sequence
 
 from contracts.failures import CONFLICT, UNDECODABLE
 from runtime.breaker import Breaker
+from runtime.delivery import Record
 from runtime.failures import Failure, InvalidForEver
-from services.persister.batch import Record, read
+from services.persister.batch import read
 from services.persister.publisher import FailurePublisher
 from services.persister.store import Store
 

@@ -5,9 +5,10 @@ from datetime import UTC, datetime
 from contracts import headers, topics
 from contracts.failures import LeadFailed, Origin, failure_event_id, first_origin
 from runtime import metrics
+from runtime.delivery import Record
 from runtime.failures import Failure, InvalidForEver
 from runtime.kafka import Publisher
-from services.persister.batch import Record, queue_id_of
+from services.persister.batch import queue_id_of
 
 SEND_SECONDS = 10.0
 

@@ -7,9 +7,10 @@ from uuid import UUID
 
 from contracts.audit import AuditRecorded
 from contracts.leads import LeadReceived, LeadStatus
+from runtime.delivery import Record
 from runtime.ledger import Ledger, Pages
 from runtime.postgres import Connection, Pool, load_queries, transaction
-from services.persister.batch import Batch, Record, conflict_entry, received_entry
+from services.persister.batch import Batch, conflict_entry, received_entry
 
 SQL: Any = load_queries(Path(__file__).with_name("queries.sql"))
 

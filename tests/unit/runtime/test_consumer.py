@@ -10,11 +10,10 @@ from aiokafka import TopicPartition
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runtime.consumer import Consumer, Policy, Stalled
+from runtime.delivery import Batch, Delivery
 from runtime.failures import Backoff, FailedNow, Failure, InvalidForEver, WorldAway
 from runtime.health import Health
-from runtime.kafka import build_broker
-from runtime.settings import Kafka
+from runtime.watch import SILENCE_SECONDS, STALL_SECONDS, Stalled, Watch
 
 
 class Place(int):
@@ -27,7 +26,7 @@ class Place(int):
         return int(self)
 
 
-QUICK = Policy(backoff=Backoff(base_seconds=0.0, cap_seconds=0.0))
+QUICK = Backoff(base_seconds=0.0, cap_seconds=0.0)
 
 
 @dataclass
@@ -50,14 +49,10 @@ class Recorder:
         self.parked.append((record, failure.reason))
 
 
-def deliver(handler: Recorder, records: Sequence[int]) -> None:
-    async def run() -> None:
-        broker = build_broker(Kafka(bootstrap_servers="127.0.0.1:1"), "test")
-        consumer = Consumer(broker, ["t"], "g", Health(), QUICK)
-        consumer._handler = handler
-        await consumer._deliver(list(records))
-
-    asyncio.run(run())
+def deliver(handler: Recorder, records: Sequence[int]) -> Delivery:
+    delivery = Delivery(handler, cast("Batch", records), QUICK)
+    asyncio.run(delivery.run())
+    return delivery
 
 
 @settings(max_examples=60, deadline=None)
@@ -101,26 +96,60 @@ def test_a_fault_of_the_world_parks_nothing() -> None:
     assert handler.calls == 1
 
 
+def test_what_was_done_before_a_pause_is_told_so_that_it_is_not_done_again() -> None:
+    class Breaking(Recorder):
+        """Refuses the records of the first half, and then finds the world away."""
+
+        async def handle(self, records: Sequence[Any]) -> None:
+            if len(self.parked) == 3:
+                raise WorldAway("breaker", "open")
+            await super().handle(records)
+
+    handler = Breaking(set(range(8)), FailedNow("refused"))
+    delivery = Delivery(handler, cast("Batch", list(range(8))), QUICK)
+    with pytest.raises(WorldAway):
+        asyncio.run(delivery.run())
+    assert [record for record, _ in handler.parked] == [0, 1, 2]
+    assert delivery.done == 3
+
+
 class FakeKafka:
-    """What the watchdog asks: one partition, of which 10 records are not taken."""
+    """What the watch asks: one partition of 20 records, of which some are committed."""
 
     partition = TopicPartition("t", 0)
+
+    def __init__(self) -> None:
+        self.done = 10
 
     def assignment(self) -> set[TopicPartition]:
         return {self.partition}
 
-    def highwater(self, _: TopicPartition) -> int:
-        return 20
+    def last_poll_timestamp(self, _: TopicPartition) -> int:
+        return 1
+
+    async def end_offsets(self, partitions: set[TopicPartition]) -> dict[TopicPartition, int]:
+        return dict.fromkeys(partitions, 20)
+
+    async def committed(self, _: TopicPartition) -> int:
+        return self.done
 
 
 async def test_lag_without_progress_and_without_a_pause_ends_the_process() -> None:
-    broker = build_broker(Kafka(bootstrap_servers="127.0.0.1:1"), "test")
-    consumer = Consumer(broker, ["t"], "g", Health(), QUICK)
-    consumer._subscriber.consumer = cast("Any", FakeKafka())
-    consumer._positions[FakeKafka.partition] = 10
-    consumer._watch()
-    consumer._progress -= QUICK.watchdog_seconds + 1
+    watch, kafka = Watch(Health()), FakeKafka()
+    await watch.look(cast("Any", kafka))
+    watch._progress -= STALL_SECONDS + 1
+    watch._look_at = 0
     with pytest.raises(Stalled, match="10 records behind"):
-        consumer._watch()
-    consumer._positions[FakeKafka.partition] = 20
-    consumer._watch()
+        await watch.look(cast("Any", kafka))
+    kafka.done, watch._look_at = 20, 0
+    await watch.look(cast("Any", kafka))
+
+
+async def test_a_broker_that_is_silent_turns_readiness_red() -> None:
+    health = Health()
+    watch, kafka = Watch(health), FakeKafka()
+    await watch.look(cast("Any", kafka))
+    assert health.parts["kafka"].ok
+    watch._heard -= SILENCE_SECONDS + 1
+    await watch.look(cast("Any", kafka))
+    assert not health.parts["kafka"].ok

@@ -1,0 +1,73 @@
+"""One batch on its way to a handler: narrowed to the records at fault, so that the others are taken."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Protocol, TypeAlias
+
+from aiokafka import ConsumerRecord
+
+from runtime import metrics
+from runtime.failures import Backoff, FailedNow, Failure, SeekBack, WorldAway
+from runtime.logs import logger
+
+Record: TypeAlias = "ConsumerRecord[bytes | None, bytes | None]"
+Batch: TypeAlias = Sequence[Record]
+BUG_ATTEMPTS = 3
+
+
+class Handler(Protocol):
+    """What a service does with records. Both must bear a repeat of any record."""
+
+    async def handle(self, records: Batch) -> None:
+        """Take all of these records, or raise a failure word and have taken none for good."""
+
+    async def park(self, record: Record, failure: Failure) -> None:
+        """Dead-letter or queue the one record at fault."""
+
+
+class Delivery:
+    """Hands a batch over, in its order. `done` counts the first records that are taken or parked."""
+
+    def __init__(self, handler: Handler, records: Batch, backoff: Backoff) -> None:
+        self._handler = handler
+        self._records = records
+        self._backoff = backoff
+        self._log = logger("consume")
+        self.done = 0
+
+    async def run(self) -> None:
+        """Hand over everything. Raises `WorldAway` and `SeekBack`; what is `done` then stays done."""
+        await self._deliver(0, len(self._records))
+
+    async def _deliver(self, first: int, last: int, attempt: int = 1) -> None:
+        """Hand over a part; where its data is at fault, halve it until the record at fault is alone."""
+        try:
+            await self._handler.handle(self._records[first:last])
+        except (WorldAway, SeekBack):
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever one record does, the others go on
+            failure = error if isinstance(error, Failure) else FailedNow(f"bug: {type(error).__name__}")
+            if last - first > 1:
+                middle = (first + last) // 2
+                await self._deliver(first, middle)
+                await self._deliver(middle, last)
+            elif failure is not error and attempt < BUG_ATTEMPTS:
+                await asyncio.sleep(self._backoff.seconds(attempt))
+                await self._deliver(first, last, attempt + 1)
+            else:
+                if failure is not error:
+                    metrics.BUGS.inc()
+                    self._log.error("unexpected error, record parked", exc_info=True)
+                await self._park(self._records[first], failure)
+        self.done = last
+
+    async def _park(self, record: Record, failure: Failure) -> None:
+        """Park one record; what cannot even be parked is not passed over: the stage pauses for people."""
+        try:
+            await self._handler.park(record, failure)
+        except (WorldAway, SeekBack):
+            raise
+        except Exception as error:
+            self._log.error("record not parked", offset=record.offset, exc_info=True)
+            place = f"{record.topic}/{record.partition} at {record.offset}"
+            raise WorldAway("record", f"a record can be neither handled nor parked: {place}") from error
