@@ -7,7 +7,9 @@ from enum import StrEnum
 from typing import Literal
 from uuid import UUID
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
+
+from contracts.leads import CutMoment
 
 
 class AuditEvent(StrEnum):
@@ -40,7 +42,7 @@ class AuditRecorded(BaseModel):
 
     schema_version: Literal[1] = 1
     event_id: UUID
-    occurred_at: AwareDatetime
+    occurred_at: CutMoment
     event: AuditEvent
     actor: str = Field(max_length=200)
     status_code: int | None = None

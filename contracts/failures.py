@@ -5,12 +5,13 @@ what could not be understood; what we know about the failure stands beside it.
 """
 
 from datetime import UTC, datetime
-from typing import Final, Literal, Self
+from typing import Annotated, Final, Literal, Self
 from uuid import UUID, uuid5
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from contracts import headers as h
+from contracts.leads import CutMoment
 
 Stage = Literal["persister", "notifier", "site"]
 Kind = Literal["store", "welcome", "admin_alert", "pull"]
@@ -19,12 +20,21 @@ Kind = Literal["store", "welcome", "admin_alert", "pull"]
 CONFLICT: Final = "conflict"
 UNDECODABLE: Final = "undecodable"
 
+_YEAR_2200_MS: Final = 7_258_118_400_000
 _NAMESPACE = UUID("5f0c2c8e-6f6b-5b0e-9a3e-0d6a0f4c7f11")
 
 
 def failure_event_id(topic: str, partition: int, offset: int, stage: Stage, kind: Kind) -> UUID:
     """Name one failure after the record in hand, so that a repeat is a no-op and a second is not."""
     return uuid5(_NAMESPACE, f"{topic}\n{partition}\n{offset}\n{stage}\n{kind}")
+
+
+def _cut(milliseconds: int) -> int:
+    return min(max(milliseconds, 0), _YEAR_2200_MS)
+
+
+# Kafka takes any time from a producer. A refused one would stop the stage that tells of the failure.
+Milliseconds = Annotated[int, AfterValidator(_cut)]
 
 
 class Origin(BaseModel):
@@ -35,7 +45,7 @@ class Origin(BaseModel):
     topic: str
     partition: int
     offset: int
-    timestamp_ms: int
+    timestamp_ms: Milliseconds
     consumer_group: str
 
 
@@ -51,7 +61,7 @@ class LeadFailed(BaseModel):
 
     schema_version: Literal[1] = 1
     event_id: UUID
-    occurred_at: AwareDatetime
+    occurred_at: CutMoment
     stage: Stage
     kind: Kind
     final: bool

@@ -25,6 +25,8 @@ EXTRA_MAX_DEPTH: Final = 16
 # JSON's numbers are doubles to most readers: what a double cannot hold is not finite to them.
 _DOUBLE_BITS: Final = 1024
 _LEAD_NAMESPACE: Final = uuid5(NAMESPACE_URL, "urn:fastcore:lead")
+_EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_LATEST: Final = datetime(2199, 12, 31, tzinfo=UTC)
 _CONTROL: Final = re.compile(r"[\x01-\x1f\x7f-\x9f]+")
 
 
@@ -77,10 +79,15 @@ def _cut_to(maximum: int) -> AfterValidator:
 
 
 def _plausible(value: datetime) -> datetime:
-    # Near the ends of the calendar a time zone overflows, in our readers or in the driver.
+    # Near the ends of the calendar a time zone overflows, in our readers or in the driver, and
+    # asyncpg stores the very first and last moments as infinite ones, which it reads back without a zone.
     if not 1970 <= value.year < 2200:
         raise ValueError("must lie between the years 1970 and 2200")
     return value.astimezone(UTC)
+
+
+def _cut(value: datetime) -> datetime:
+    return min(max(value, _EARLIEST), _LATEST)
 
 
 def _finite(value: float) -> None:
@@ -116,6 +123,8 @@ CutLine = Annotated[str, _cut_to(200)]
 CutUrl = Annotated[str, _cut_to(2048)]
 IdempotencyKey = Annotated[str, StringConstraints(strip_whitespace=True, pattern=r"^[\x20-\x7e]{1,255}$")]
 Moment = Annotated[AwareDatetime, AfterValidator(_plausible)]
+# For what stands beside a record that must be kept whatever its clock said.
+CutMoment = Annotated[AwareDatetime, AfterValidator(_cut)]
 
 
 class Source(BaseModel):
@@ -228,7 +237,7 @@ class LeadReceived(BaseModel):
 
     schema_version: Literal[1] = 1
     event_id: UUID
-    occurred_at: AwareDatetime
+    occurred_at: Moment
     lead_id: UUID
     request_id: str = Field(max_length=255)
     site: str = Field(max_length=100)
@@ -243,7 +252,7 @@ class LeadReceived(BaseModel):
     consent_text: str | None = None
     consent_version: str | None = None
     locale: str | None = None
-    submitted_at: AwareDatetime | None = None
+    submitted_at: Moment | None = None
     source: Source | None = None
     extra: dict[str, JsonValue] = Field(default_factory=dict)
     spam_reasons: tuple[str, ...] = ()

@@ -1,0 +1,59 @@
+"""What a producer's clock may say. Anybody can write to the topics."""
+
+from datetime import UTC, datetime, timedelta, timezone
+from uuid import uuid4
+
+import pytest
+from pydantic import ValidationError
+
+from contracts.audit import AuditEvent, AuditRecorded
+from contracts.failures import LeadFailed, Origin
+from contracts.leads import LeadReceived
+from tests.support.factories import lead
+
+FIRST = datetime(1, 1, 1, tzinfo=UTC)
+LAST = datetime.max.replace(tzinfo=UTC)
+OUTSIDE = [
+    FIRST,
+    LAST,
+    FIRST.replace(tzinfo=timezone(timedelta(hours=23))),
+    datetime(1969, 12, 31, tzinfo=UTC),
+]
+
+
+def failed(origin_ms: int, at: datetime) -> LeadFailed:
+    return LeadFailed(
+        event_id=uuid4(),
+        occurred_at=at,
+        stage="persister",
+        kind="store",
+        final=False,
+        reason="why",
+        error="error",
+        origin=Origin(topic="t", partition=0, offset=0, timestamp_ms=origin_ms, consumer_group="g"),
+    )
+
+
+@pytest.mark.parametrize("at", OUTSIDE)
+@pytest.mark.parametrize("name", ["occurred_at", "submitted_at"])
+def test_regression_a_lead_whose_time_the_database_would_take_as_infinite_is_refused(
+    name: str, at: datetime
+) -> None:
+    with pytest.raises(ValidationError, match="between the years"):
+        LeadReceived.model_validate({**lead().model_dump(), name: at})
+
+
+@pytest.mark.parametrize("at", OUTSIDE)
+@pytest.mark.parametrize("origin_ms", [-1, -(2**62), 2**62, -62_135_596_800_000, 253_402_300_799_999])
+def test_regression_a_failure_of_any_time_is_told_within_the_calendar(origin_ms: int, at: datetime) -> None:
+    told = failed(origin_ms, at)
+    read = LeadFailed.from_headers(told.to_headers())
+    assert read == told
+    assert 1970 <= read.occurred_at.year < 2200
+    assert 0 <= read.origin.timestamp_ms <= datetime(2200, 1, 1, tzinfo=UTC).timestamp() * 1000
+
+
+@pytest.mark.parametrize("at", OUTSIDE)
+def test_an_audit_entry_of_any_time_is_kept_within_the_calendar(at: datetime) -> None:
+    entry = AuditRecorded(event_id=uuid4(), occurred_at=at, event=AuditEvent.LEAD_REJECTED, actor="x")
+    assert 1970 <= entry.occurred_at.year < 2200
