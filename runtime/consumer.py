@@ -89,23 +89,25 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
     async def run(self, handler: Handler) -> None:
         """Hand batches to `handler` until `stopping` is set; come back from every loss of the broker."""
         self._handler, attempt = handler, 0
-        while not self.stopping.is_set():
-            try:
-                await asyncio.wait_for(self._broker.start(), self._policy.start_seconds)
-                self._watch.progressed()
-                attempt = 0
-                self._health.set("consumer", ok=True)
-                while not self.stopping.is_set():
-                    await self._step()
-            except (KafkaError, OSError, TimeoutError) as error:
-                self._health.set("consumer", ok=False, reason=f"kafka: {type(error).__name__}")
-                self._log.warning("kafka connection lost", reason=type(error).__name__)
-            finally:
-                with contextlib.suppress(KafkaError, OSError, TimeoutError):
-                    await asyncio.wait_for(self._broker.stop(), self._policy.stop_seconds)
-            await self._sleep(self._policy.backoff.seconds(attempt))
-            attempt += 1
-        self._stopped.set()
+        try:
+            while not self.stopping.is_set():
+                try:
+                    await asyncio.wait_for(self._broker.start(), self._policy.start_seconds)
+                    self._watch.progressed()
+                    attempt = 0
+                    self._health.set("consumer", ok=True)
+                    while not self.stopping.is_set():
+                        await self._step()
+                except (KafkaError, OSError, TimeoutError) as error:
+                    self._health.set("consumer", ok=False, reason=f"kafka: {type(error).__name__}")
+                    self._log.warning("kafka connection lost", reason=type(error).__name__)
+                finally:
+                    with contextlib.suppress(KafkaError, OSError, TimeoutError):
+                        await asyncio.wait_for(self._broker.stop(), self._policy.stop_seconds)
+                await self._sleep(self._policy.backoff.seconds(attempt))
+                attempt += 1
+        finally:
+            self._stopped.set()
 
     async def _step(self) -> None:
         records = await self._take()

@@ -16,6 +16,7 @@ from contracts.headers import Headers
 from runtime.failures import Backoff, InvalidForEver, WorldAway
 from runtime.health import Health
 from runtime.logs import logger
+from runtime.records import tolerate_any_header
 from runtime.settings import Kafka
 from runtime.tasks import running
 
@@ -29,6 +30,7 @@ def build_broker(settings: Kafka, client_id: str) -> KafkaBroker:
 
     `consumer_only`: its producer has no bound on a publish and cannot be re-created; ours has and can.
     """
+    tolerate_any_header()
     return KafkaBroker(
         settings.bootstrap_servers.split(","),
         client_id=client_id,

@@ -7,9 +7,11 @@ from typing import Any, cast
 
 import pytest
 from aiokafka import TopicPartition
+from faststream.kafka import KafkaBroker
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from runtime.consumer import Consumer
 from runtime.delivery import Batch, Delivery
 from runtime.failures import Backoff, FailedNow, Failure, InvalidForEver, WorldAway
 from runtime.health import Health
@@ -153,3 +155,21 @@ async def test_a_broker_that_is_silent_turns_readiness_red() -> None:
     watch._heard -= SILENCE_SECONDS + 1
     await watch.look(cast("Any", kafka))
     assert not health.parts["kafka"].ok
+
+
+async def test_regression_a_drain_does_not_wait_for_a_consumer_that_has_ended() -> None:
+    class Broken:
+        def subscriber(self, *_: Any, **__: Any) -> None:
+            pass
+
+        async def start(self) -> None:
+            raise RuntimeError("a bug")
+
+        async def stop(self) -> None:
+            pass
+
+    consumer = Consumer(cast("KafkaBroker", Broken()), ["topic"], "group", Health())
+    with pytest.raises(RuntimeError):
+        await consumer.run(Recorder(set(), RuntimeError()))
+    async with asyncio.timeout(1):
+        await consumer.drain()
