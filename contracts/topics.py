@@ -33,6 +33,7 @@ class Topic:
         """Return the topic's own settings as the broker names them."""
         return {
             "cleanup.policy": self.cleanup,
+            "compression.type": "producer",
             "retention.ms": str(self.retention_ms),
             "max.message.bytes": str(self.max_message_bytes),
         }

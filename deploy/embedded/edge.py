@@ -5,7 +5,6 @@ It streams both ways and decides nothing else; limits and authentication are the
 
 import asyncio
 import json
-import posixpath
 from collections.abc import AsyncIterator, Iterable
 from http import HTTPStatus
 from typing import Annotated, Any
@@ -14,6 +13,8 @@ import httpx
 import typer
 import uvicorn
 from starlette.types import Receive, Scope, Send
+
+from runtime.arrival import bounded_arrival
 
 # RFC 9110, 7.6.1: these are between two neighbours, as are those that Connection names.
 _HOP_BY_HOP = {
@@ -34,6 +35,7 @@ _FORWARDED = {b"forwarded", b"x-forwarded-for", b"x-forwarded-proto", b"x-forwar
 # Ingest answers in 10 s at the latest; an export may pause that long between two pieces.
 _TIMEOUT = httpx.Timeout(connect=2, read=60, write=30, pool=5)
 _BODY_IDLE_SECONDS = 30
+_HEAD_SECONDS = 10
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -48,9 +50,11 @@ class CallerStalledError(Exception):
 
 def choose_upstream(path: str, ingest: str, admin: str) -> str | None:
     """Answer the service for a decoded path, or None for what is nobody's business outside."""
-    # Dots and doubled slashes first, or `/x/../internal` would slip by.
-    plain = posixpath.normpath("/" + path.lstrip("/"))
-    first = plain.split("/")[1]
+    segments = path.split("/")
+    # Dots are nobody's: two readers of one path need not resolve them alike, and /internal would slip by.
+    if "." in segments or ".." in segments:
+        return None
+    first = next(filter(None, segments), "")
     if first == "internal":
         return None
     return admin if first == "admin" else ingest
@@ -58,7 +62,8 @@ def choose_upstream(path: str, ingest: str, admin: str) -> str | None:
 
 def end_to_end(headers: Iterable[tuple[bytes, bytes]]) -> Headers:
     """Leave out the headers that are only for the next hop."""
-    pairs = [(name.lower(), value) for name, value in headers]
+    # Blanks around a value are no part of it (RFC 9110, 5.5), and h11 refuses to send them.
+    pairs = [(name.lower(), value.strip(b" \t")) for name, value in headers]
     named = {
         token.strip().lower() for name, value in pairs if name == b"connection" for token in value.split(b",")
     }
@@ -177,6 +182,8 @@ async def serve(port: int, ingest: str, admin: str) -> None:
             host="127.0.0.1",
             port=port,
             lifespan="off",
+            http=bounded_arrival(_HEAD_SECONDS),
+            ws="none",
             access_log=False,
             proxy_headers=False,
             server_header=False,

@@ -92,11 +92,10 @@ def _starting(stack: Stack) -> Iterator[None]:
             raise EmbeddedError(f"FASTCore is being started already (data in {folder})") from None
         if running := leftovers.supervisor(folder):
             known = state.read(folder)
-            url = known.url if known else f"http://localhost:{stack.edge_port}"
-            raise EmbeddedError(
-                f"FASTCore is running already: pid {running.pid}, {url} (data in {folder}). "
-                "Stop it with `make down`."
+            said = (
+                f"is running already: pid {running.pid}, {known.url}" if known else "was cut off in its start"
             )
+            raise EmbeddedError(f"FASTCore {said} (data in {folder}). Stop it with `make down`.")
         yield
 
 

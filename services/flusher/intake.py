@@ -53,7 +53,6 @@ def read(record: Record, group: str) -> Parked:
     headers = _storable(record.headers)
     try:
         failure = LeadFailed.from_headers(headers)
-        _at(failure.origin.timestamp_ms)
         if not (
             -_INT4 <= failure.origin.partition < _INT4
             and -_INT8 <= failure.origin.offset < _INT8
@@ -69,21 +68,22 @@ def read(record: Record, group: str) -> Parked:
 def unreadable(record: Record, group: str, reason: str) -> Parked:
     """Keep a record about which nothing is known but where it lies: dead, for a person to look at."""
     place = (record.topic, record.partition, record.offset)
+    origin = Origin(
+        topic=record.topic,
+        partition=record.partition,
+        offset=record.offset,
+        timestamp_ms=record.timestamp,
+        consumer_group=group,
+    )
     failure = LeadFailed(
         event_id=failure_event_id(*place, "persister", "store"),
-        occurred_at=_at(record.timestamp),
+        occurred_at=_at(origin.timestamp_ms),  # the origin's, which is cut to the calendar
         stage="persister",
         kind="store",
         final=True,
         reason=reason,
         error="runtime.failures.InvalidForEver",
-        origin=Origin(
-            topic=record.topic,
-            partition=record.partition,
-            offset=record.offset,
-            timestamp_ms=record.timestamp,
-            consumer_group=group,
-        ),
+        origin=origin,
     )
     return Parked(record, failure, _lead_id(record.key), _kept(_storable(record.headers)), by_origin=True)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import asyncpg
 import pytest
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from contracts import headers, topics
 from contracts.leads import LeadReceived
@@ -193,6 +193,19 @@ async def test_batches_over_all_partitions_balance_the_books(
     assert await db.fetchval("SELECT count(*) FROM partition_ledger") == topics.PARTITIONS
     assert await db.fetchval("SELECT count(*) FROM lead_inbox") == 1500
     assert (await books(db))["stored"] == 1500
+
+
+@pytest.mark.parametrize("codec", ["gzip", "lz4", "snappy", "zstd"])
+async def test_a_batch_in_any_of_kafka_s_codecs_is_read(
+    kafka: Kafka, postgres: Postgres, db: Any, codec: str
+) -> None:
+    sender = AIOKafkaProducer(bootstrap_servers=kafka.bootstrap_servers, compression_type=codec)
+    await sender.start()
+    sent = lead()
+    await sender.send_and_wait(kafka.topic_prefix + RECEIVED, sent.model_dump_json().encode())
+    await sender.stop()
+    async with persister(kafka, postgres):
+        assert await eventually(lambda: db.fetchval("SELECT id FROM lead_inbox")) == sent.lead_id
 
 
 async def test_a_rebalance_in_the_middle_loses_and_repeats_nothing(

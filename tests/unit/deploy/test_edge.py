@@ -40,7 +40,17 @@ def test_admin_and_all_below_it_goes_to_admin(path: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/internal", "/internal/status", "//internal/status", "/x/../internal/status", "/./internal"]
+    "path",
+    [
+        "/internal",
+        "/internal/status",
+        "//internal/status",
+        "/x/../internal/status",
+        "/./internal",
+        "/internal/x//../../status",
+        "/internal/a/b///../../../../status",
+        "/admin/../internal",
+    ],
 )
 def test_internal_paths_are_nobodys(path: str) -> None:
     assert choose_upstream(path, INGEST, ADMIN) is None
@@ -53,6 +63,13 @@ async def test_an_internal_path_is_a_404_problem_and_never_passed_on(path: str) 
     assert answer.status_code == 404
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.json()["status"] == 404
+
+
+def test_regression_blanks_behind_a_value_are_not_passed_on() -> None:
+    assert end_to_end([(b"Authorization", b"Bearer "), (b"X", b" a b\t")]) == [
+        (b"authorization", b"Bearer"),
+        (b"x", b"a b"),
+    ]
 
 
 async def test_a_request_arrives_as_it_was_sent() -> None:

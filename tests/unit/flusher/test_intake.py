@@ -1,5 +1,6 @@
 """What is read of a failed record: whatever its headers hold, something is kept of it."""
 
+from dataclasses import replace
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -87,6 +88,14 @@ def test_what_cannot_be_read_is_named_after_where_it_lies() -> None:
     assert (one.failure.final, one.by_origin, one.failure.reason) == (True, True, "why")
     origin = one.failure.origin
     assert (origin.topic, origin.offset, origin.consumer_group) == ("leads.failed.v1", 5, "group")
+
+
+@pytest.mark.parametrize("timestamp", [-99_999_999_999_999_999, 99_999_999_999_999_999, -1, 0])
+def test_regression_a_record_with_an_absurd_time_is_kept_as_dead(timestamp: int) -> None:
+    kept = read(replace(record((), offset=5), timestamp=timestamp), "group")
+    assert kept.failure.final
+    assert 1970 <= kept.failure.occurred_at.year <= 2200
+    assert 1970 <= kept.origin_at.year <= 2200
 
 
 def test_a_death_is_named_after_the_failure_that_caused_it() -> None:
