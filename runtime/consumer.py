@@ -40,7 +40,10 @@ class Policy:
     drain_seconds: float = 46.0
     stop_seconds: float = 5.0
     commit_seconds: float = 10.0
-    start_seconds: float = 30.0
+    session_seconds: float = 30.0
+    rebalance_seconds: float = 60.0
+    # Above both: a start waits for members that died, and one that gives up is another of them.
+    start_seconds: float = 90.0
     backoff: Backoff = Backoff()  # noqa: RUF009 - frozen
 
 
@@ -72,8 +75,8 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
             group_id=prefix + group,
             ack_policy=AckPolicy.MANUAL,
             auto_offset_reset="earliest",
-            session_timeout_ms=30_000,
-            rebalance_timeout_ms=60_000,
+            session_timeout_ms=int(self._policy.session_seconds * 1000),
+            rebalance_timeout_ms=int(self._policy.rebalance_seconds * 1000),
             max_poll_interval_ms=300_000,
             listener=self,
         )

@@ -11,7 +11,7 @@ from faststream.kafka import KafkaBroker
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runtime.consumer import Consumer
+from runtime.consumer import Consumer, Policy
 from runtime.delivery import Batch, Delivery
 from runtime.failures import Backoff, FailedNow, Failure, InvalidForEver, WorldAway
 from runtime.health import Health
@@ -173,3 +173,9 @@ async def test_regression_a_drain_does_not_wait_for_a_consumer_that_has_ended() 
         await consumer.run(Recorder(set(), RuntimeError()))
     async with asyncio.timeout(1):
         await consumer.drain()
+
+
+def test_regression_a_start_outlasts_the_members_that_died_in_its_group() -> None:
+    # It gave up after 30 s, as long as a dead member's session lasts, and left one more of them behind.
+    policy = Policy()
+    assert policy.start_seconds > max(policy.session_seconds, policy.rebalance_seconds)
