@@ -5,7 +5,7 @@ what could not be understood; what we know about the failure stands beside it.
 """
 
 from datetime import UTC, datetime
-from typing import Annotated, Final, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 from uuid import UUID, uuid5
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
@@ -47,6 +47,17 @@ class Origin(BaseModel):
     offset: int
     timestamp_ms: Milliseconds
     consumer_group: str
+
+    @classmethod
+    def of(cls, record: Any, group: str) -> Self:
+        """Name the place of an aiokafka record that this group has in hand."""
+        return cls(
+            topic=record.topic,
+            partition=record.partition,
+            offset=record.offset,
+            timestamp_ms=record.timestamp,
+            consumer_group=group,
+        )
 
 
 class LeadFailed(BaseModel):

@@ -21,13 +21,6 @@ class FailurePublisher:
     async def failed(self, delivery: Delivery, reason: str, error: str, *, final: bool) -> None:
         """Publish one failure, named by the record in hand: a repeat is a no-op."""
         record = delivery.record
-        in_hand = Origin(
-            topic=record.topic,
-            partition=record.partition,
-            offset=record.offset,
-            timestamp_ms=record.timestamp,
-            consumer_group=self._group,
-        )
         failed = LeadFailed(
             event_id=delivery.record_id,
             occurred_at=datetime.now(UTC),
@@ -36,7 +29,7 @@ class FailurePublisher:
             final=final,
             reason=reason,
             error=error,
-            origin=first_origin(record.headers, in_hand),
+            origin=first_origin(record.headers, Origin.of(record, self._group)),
             queue_id=delivery.queue_id,
             attempts=headers.count(record.headers, headers.RETRY_ATTEMPTS),
         )

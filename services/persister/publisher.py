@@ -22,13 +22,6 @@ class FailurePublisher:
 
     async def failed(self, record: Record, failure: Failure) -> None:
         """Publish one failure; `InvalidForEver` is final."""
-        in_hand = Origin(
-            topic=record.topic,
-            partition=record.partition,
-            offset=record.offset,
-            timestamp_ms=record.timestamp,
-            consumer_group=self._group,
-        )
         final = isinstance(failure, InvalidForEver)
         failed = LeadFailed(
             event_id=failure_event_id(record.topic, record.partition, record.offset, "persister", "store"),
@@ -38,7 +31,7 @@ class FailurePublisher:
             final=final,
             reason=failure.reason,
             error=f"{type(failure).__module__}.{type(failure).__qualname__}",
-            origin=first_origin(record.headers, in_hand),
+            origin=first_origin(record.headers, Origin.of(record, self._group)),
             queue_id=queue_id_of(record),
             attempts=headers.count(record.headers, headers.RETRY_ATTEMPTS),
         )
