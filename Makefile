@@ -6,7 +6,7 @@ EMBEDDED := $(RUN) deploy.embedded
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help up down reset psql logs status env test coverage faults faults-quick ledger check fmt docs lock kafka-jars venv
+.PHONY: help up down reset psql logs status env test coverage faults outage faults-quick ledger check fmt docs lock kafka-jars venv
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -43,6 +43,9 @@ ledger: $(READY) ## Compare what the topics hold with the tables, and name what 
 
 faults: $(READY) ## Break real things by seed and check every promise (SEED=1 ROUNDS=5)
 	@$(RUN) tests.faults --seed $(or $(SEED),1) --rounds $(or $(ROUNDS),5) $(a)
+
+outage: $(READY) ## Kafka away for a minute under load, timed (how=stopped, killed or absent)
+	@$(RUN) tests.faults.outage --how $(or $(how),stopped) $(a)
 
 faults-quick: $(READY) ## A selection of the same, in four minutes
 	@$(RUN) tests.faults --quick $(a)
