@@ -8,6 +8,7 @@ explicit commits of what was handled, a pause on a fault of the world, bisection
 import asyncio
 import contextlib
 import time
+from collections import Counter
 from collections.abc import Collection, Coroutine
 from dataclasses import dataclass
 from typing import Any
@@ -147,8 +148,8 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
         if done:
             await self._commit(records[:done])
             metrics.BATCH_RECORDS.observe(done)
-            for record in records[:done]:
-                metrics.RECORDS.labels(topic=record.topic).inc()
+            for topic, count in Counter(record.topic for record in records[:done]).items():
+                metrics.RECORDS.labels(topic=topic).inc(count)
         self._rewind(records[done:])
 
     async def _take(self) -> list[Record]:

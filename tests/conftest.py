@@ -1,8 +1,11 @@
 """Fixtures of every level: the session's real parts, and a database and topics of each test's own."""
 
+import json
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Iterator
+from typing import Any
 
+import asyncpg
 import pytest
 import pytest_asyncio
 
@@ -30,6 +33,15 @@ async def database(stack: Stack) -> AsyncIterator[Database]:
 def postgres(database: Database) -> Postgres:
     """The services' settings for this test's database."""
     return Postgres.model_validate({"url": database.service})
+
+
+@pytest.fixture
+async def db(database: Database) -> AsyncIterator[Any]:
+    """The owner's own connection to this test's database; jsonb comes as data."""
+    connection = await asyncpg.connect(database.owner)
+    await connection.set_type_codec("jsonb", schema="pg_catalog", encoder=json.dumps, decoder=json.loads)
+    yield connection
+    await connection.close()
 
 
 @pytest.fixture

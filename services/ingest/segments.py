@@ -106,8 +106,8 @@ class Folder:
         """Return the segments, the oldest first."""
         return sorted(self.path.glob(f"*{SUFFIX}"))
 
-    def append(self, records: Iterable[Spooled], segment_max_bytes: int) -> Path:
-        """Write records, return once they are on the disk, and name their segment.
+    def append(self, records: Iterable[Spooled], segment_max_bytes: int) -> tuple[Path, int]:
+        """Write records, return once they are on the disk: their segment, and how many bytes they take.
 
         After a failure the segment is never written again: what a failed fsync leaves behind is unknown,
         and a second one that succeeds would prove nothing. One that held nothing before is taken away,
@@ -116,8 +116,9 @@ class Folder:
         known = self._open
         file = known or self._new()
         path = Path(file.name)
+        data = b"".join(map(encode, records))
         try:
-            file.write(b"".join(map(encode, records)))
+            file.write(data)
             file.flush()
             os.fdatasync(file.fileno())
         except OSError:
@@ -129,7 +130,7 @@ class Folder:
             raise
         if file.tell() >= segment_max_bytes:
             self.seal()
-        return path
+        return path, len(data)
 
     def _new(self) -> IO[bytes]:
         path = self.path / f"{time.time_ns():020d}{SUFFIX}"

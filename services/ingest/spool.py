@@ -15,7 +15,7 @@ from runtime import metrics
 from runtime.failures import WorldAway
 from runtime.logs import logger
 from services.ingest.record import Record
-from services.ingest.segments import Folder, Spooled, decode, encode
+from services.ingest.segments import Folder, Spooled, decode
 
 SEGMENT_MAX_BYTES: Final = 1 << 20
 SEND_AT_ONCE: Final = 100
@@ -117,8 +117,7 @@ class Spool:
     def _append(self, records: Sequence[Spooled]) -> None:
         if self._folder is None:
             self._folder = Folder.create(self._root)
-        path = self._folder.append(records, SEGMENT_MAX_BYTES)
-        size = sum(len(encode(spooled)) for spooled in records)
+        path, size = self._folder.append(records, SEGMENT_MAX_BYTES)
         # Not always the last one: what was adopted may be younger.
         known = next((segment for segment in self._segments if segment.path == path), None)
         if known:

@@ -1,15 +1,12 @@
 """The flusher taking failures, against a real broker and a real database."""
 
 import contextlib
-import json
 import random
 import signal
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-import asyncpg
 import httpx
 import pytest
 from prometheus_client import REGISTRY
@@ -40,14 +37,6 @@ from tests.support.flusher import (
 from tests.support.processes import processes
 from tests.support.stack import Database, Stack
 from tests.support.wait import eventually
-
-
-@pytest.fixture
-async def db(database: Database) -> AsyncIterator[Any]:
-    connection = await asyncpg.connect(database.owner)
-    await connection.set_type_codec("jsonb", schema="pg_catalog", encoder=json.dumps, decoder=json.loads)
-    yield connection
-    await connection.close()
 
 
 async def test_repeats_change_nothing(kafka: Kafka, postgres: Postgres, db: Any) -> None:

@@ -1,16 +1,13 @@
 """The flusher sending what is due or wanted, and giving up, against a real broker and a real database."""
 
 import asyncio
-import json
 import random
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from operator import eq
 from typing import Any
 from uuid import uuid4
 
-import asyncpg
 import pytest
 from structlog.testing import capture_logs
 
@@ -44,16 +41,7 @@ from tests.support.flusher import (
     until_taken,
 )
 from tests.support.smtp import smtp_server
-from tests.support.stack import Database
 from tests.support.wait import eventually
-
-
-@pytest.fixture
-async def db(database: Database) -> AsyncIterator[Any]:
-    connection = await asyncpg.connect(database.owner)
-    await connection.set_type_codec("jsonb", schema="pg_catalog", encoder=json.dumps, decoder=json.loads)
-    yield connection
-    await connection.close()
 
 
 async def test_a_failure_waits_and_goes_back_to_its_stage_at_the_tick(

@@ -3,14 +3,12 @@
 import asyncio
 import contextlib
 import functools
-import json
 import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-import asyncpg
 import httpx
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -26,7 +24,6 @@ from services.notifier.settings import Settings, Smtp
 from tests.support.factories import lead, post, producer, records_of
 from tests.support.processes import processes
 from tests.support.smtp import DROP, HANG, SmtpServer, smtp_server, tls_for_localhost
-from tests.support.stack import Database
 from tests.support.wait import eventually
 
 KINDS = ("welcome", "admin_alert")
@@ -36,14 +33,6 @@ KINDS = ("welcome", "admin_alert")
 async def smtp() -> AsyncIterator[SmtpServer]:
     async with smtp_server() as server:
         yield server
-
-
-@pytest.fixture
-async def db(database: Database) -> AsyncIterator[Any]:
-    connection = await asyncpg.connect(database.owner)
-    await connection.set_type_codec("jsonb", schema="pg_catalog", encoder=json.dumps, decoder=json.loads)
-    yield connection
-    await connection.close()
 
 
 @pytest.fixture

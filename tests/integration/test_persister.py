@@ -5,7 +5,6 @@ import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
 
-import asyncpg
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
@@ -27,13 +26,6 @@ async def persister(kafka: Kafka, postgres: Postgres, **settings: Any) -> AsyncI
     app = create_app(Settings(kafka=kafka, postgres=postgres, **settings))
     async with app.router.lifespan_context(app):
         yield
-
-
-@pytest.fixture
-async def db(database: Database) -> AsyncIterator[Any]:
-    connection = await asyncpg.connect(database.owner)
-    yield connection
-    await connection.close()
 
 
 async def counted(db: Any) -> int:
