@@ -386,12 +386,15 @@ async def test_a_fault_of_the_world_pauses_and_burns_nothing(
     smtp.always[phase] = answer
     async with notifier(quick) as client:
         await post(kafka, sent)
-        health = await eventually(
+        # In one answer: where the server takes a connection and refuses later, the mailer's own probe
+        # turns the part green again until the next try.
+        await eventually(
             lambda: _readyz(client),
-            until=lambda h: h["parts"]["consumer"]["reason"].startswith("paused: smtp"),
-            what="a pause",
+            until=lambda h: (
+                h["parts"]["consumer"]["reason"].startswith("paused: smtp") and not h["parts"]["smtp"]["ok"]
+            ),
+            what="a pause, with the mail server named",
         )
-        assert not health["parts"]["smtp"]["ok"]
         del smtp.always[phase]
         await settled(db, sent)
         await eventually(lambda: _readyz(client), until=lambda h: h["status"] == "ready", what="readiness")
