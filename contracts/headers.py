@@ -17,6 +17,7 @@ QUEUE_ID: Final = "fastcore-queue-id"
 STAGE: Final = "fastcore-stage"
 KIND: Final = "fastcore-kind"
 FINAL: Final = "fastcore-final"
+SPOOLED: Final = "fastcore-spooled"
 
 ORIGINAL_TOPIC: Final = "kafka_dlt-original-topic"
 ORIGINAL_PARTITION: Final = "kafka_dlt-original-partition"
@@ -29,7 +30,7 @@ RETRY_ATTEMPTS: Final = "retry_topic-attempts"
 RETRY_ORIGINAL_TIMESTAMP: Final = "retry_topic-original-timestamp"
 RETRY_BACKOFF_TIMESTAMP: Final = "retry_topic-backoff-timestamp"
 
-PASSED_ON: Final = (CONTENT_TYPE, CORRELATION_ID, TRACEPARENT)
+PASSED_ON: Final = (CONTENT_TYPE, CORRELATION_ID, TRACEPARENT, SPOOLED)
 """What a failed record keeps of its own headers; the rest may be anything, even not UTF-8."""
 
 

@@ -1,6 +1,7 @@
 """What admins see of leads, queue and audit log, as typed models; the rest is in readings.py. No logic."""
 
 from datetime import datetime
+from typing import Literal
 from uuid import UUID
 
 from pydantic import BaseModel, Field, JsonValue
@@ -120,13 +121,30 @@ class AuditPage(BaseModel):
     next_cursor: str | None
 
 
+Tone = Literal["good", "bad", "wait", "neutral"]
+
+
+class TimelineEvent(BaseModel):
+    """One thing that happened to a lead. `planned`: it is still to come, or waits for somebody."""
+
+    at: datetime
+    since_previous_ms: int
+    event: str
+    title: str = Field(description="A sentence for a person.")
+    actor: str | None
+    tone: Tone
+    planned: bool
+    details: dict[str, JsonValue]
+
+
 class LeadDetail(BaseModel):
     """One lead's whole way. `lead` is null where it was accepted but its storing is still in the queue."""
 
     lead: Lead | None
     emails: list[Email]
     queue: list[QueueItem]
-    timeline: list[AuditEntry] = Field(description="The audit log of this lead, oldest first.")
+    timeline: list[TimelineEvent] = Field(description="The lead's whole way, in order; then what is planned.")
+    audit: list[AuditEntry] = Field(description="The audit log of this lead, oldest first.")
 
 
 class StatusChanged(BaseModel):

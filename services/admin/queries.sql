@@ -59,8 +59,8 @@ SELECT * FROM email_delivery WHERE lead_id = :id ORDER BY kind DESC;
 -- name: list_lead_queue
 -- A lead's rows in the replay queue.
 SELECT id, stage, kind, lead_id, state, final, reason, error, attempts, next_attempt_at, requested_at,
-       requested_by, last_sent_at, origin_topic, origin_partition, origin_offset, made_by, first_failed_at,
-       last_failed_at
+       requested_by, last_sent_at, origin_topic, origin_partition, origin_offset, origin_timestamp, made_by,
+       first_failed_at, last_failed_at
 FROM replay_queue WHERE lead_id = :id ORDER BY first_failed_at, id;
 
 -- name: list_timeline

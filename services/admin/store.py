@@ -14,7 +14,7 @@ from contracts.audit import AuditEvent
 from contracts.failures import Kind
 from contracts.leads import LeadStatus
 from runtime.postgres import Connection, Pool, load_queries, snapshot, transaction, translate
-from services.admin import answers, readings
+from services.admin import answers, readings, timeline
 from services.admin.filters import AuditFilter, LeadFilter, QueueFilter
 from services.admin.paging import Place, cut
 from services.admin.status import Unknown, as_received, judge_change, judge_resend, mails_owed
@@ -81,12 +81,13 @@ class Store:
             if lead is None and not any(row["stage"] == "persister" for row in queue):
                 raise Unknown("There is no lead with this id.")
             emails = [row async for row in SQL.list_emails(connection, id=lead_id)]
-            timeline = [row async for row in SQL.list_timeline(connection, id=lead_id)]
+            entries = [row async for row in SQL.list_timeline(connection, id=lead_id)]
         return answers.LeadDetail(
             lead=answers.Lead.model_validate(dict(lead)) if lead else None,
             emails=[answers.Email.model_validate(dict(row)) for row in emails],
             queue=[answers.QueueItem.model_validate(dict(row)) for row in queue],
-            timeline=[answers.AuditEntry.model_validate(dict(row)) for row in timeline],
+            timeline=timeline.build(lead, entries, emails, queue),
+            audit=[answers.AuditEntry.model_validate(dict(row)) for row in entries],
         )
 
     async def change_status(

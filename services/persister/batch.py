@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from uuid import UUID, uuid5
 
 from pydantic import JsonValue, ValidationError
 
 from contracts import headers, topics
 from contracts.audit import AuditEvent, AuditRecorded
-from contracts.failures import failure_event_id
+from contracts.failures import Origin, failure_event_id
 from contracts.leads import LeadReceived
 from runtime.delivery import Record
 
@@ -64,7 +65,11 @@ def received_entry(record: Record, lead: LeadReceived) -> AuditRecorded:
         "topic": record.topic,
         "partition": record.partition,
         "offset": record.offset,
+        # When it came to Kafka; for one that had to wait on the gateway's disk, later than its 201.
+        "published_at": _published_at(record).isoformat(),
     }
+    if headers.text(record.headers, headers.SPOOLED) == "true":
+        details["spooled"] = True
     if lead.spam_reasons:
         details["spam_reasons"] = list(lead.spam_reasons)
     return AuditRecorded(
@@ -77,6 +82,11 @@ def received_entry(record: Record, lead: LeadReceived) -> AuditRecorded:
         request_id=lead.request_id,
         details=details,
     )
+
+
+def _published_at(record: Record) -> datetime:
+    # By way of the origin, which keeps an absurd time within the calendar.
+    return datetime.fromtimestamp(Origin.of(record, "").timestamp_ms / 1000, UTC)
 
 
 def conflict_entry(record: Record, lead: LeadReceived) -> AuditRecorded:

@@ -84,9 +84,13 @@ async def test_a_lead_is_shown_with_its_mails_queue_and_timeline(admin: Admin) -
     assert answer["lead"]["extra"] == {"budget": 7}
     assert [(mail["kind"], mail["state"]) for mail in answer["emails"]] == [("welcome", "sent")]
     assert [row["kind"] for row in answer["queue"]] == ["admin_alert"]
-    (entry,) = answer["timeline"]
+    (entry,) = answer["audit"]
     assert (entry["event"], entry["actor"]) == ("lead.status_changed", "ann")
     assert entry["details_json"] == {"from": "received", "to": "processing", "mails_requested": []}
+    assert [event["title"] for event in answer["timeline"]][-2:] == [
+        "ann changed the status from received to processing.",
+        "Next try of the alert to the team; 3 tries are left.",
+    ]
 
 
 async def test_a_lead_whose_storing_failed_is_found_by_its_queue_row(admin: Admin) -> None:

@@ -29,7 +29,7 @@ async def test_a_lead_released_from_spam_gets_both_mails_once_and_the_books_bala
     shown = await eventually(detail, until=lambda shown: states(shown) == ["sent"] * 2)
     assert len([mail for mail in await installation.mails() if lead_id in mail["message_id"]]) == 2
     assert {row["state"] for row in shown["queue"]} == {"resolved"}
-    told = [(entry["event"], entry["actor"]) for entry in shown["timeline"]]
+    told = [(entry["event"], entry["actor"]) for entry in shown["audit"]]
     assert told.count(("lead.status_changed", "admin")) == 1
     # Each replay is told once, by the flusher in the name of the admin who wanted it.
     assert told.count(("lead.replayed", "admin")) == 2
