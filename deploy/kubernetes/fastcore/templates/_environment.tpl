@@ -1,0 +1,66 @@
+{{/* The environment of a pod: names as in .env.example, secrets by reference. Takes (dict "root" $ "name" "ingest"). */}}
+
+{{/* Which Secret has which settings, and who is given them: nobody is given a secret that it does not need. */}}
+{{- define "fastcore.secretEnv" -}}
+{{- $secrets := .root.Values.secrets -}}
+{{- $given := list -}}
+{{- if and $secrets.kafka (ne .name "migrate") -}}
+{{- $given = append $given (list $secrets.kafka "KAFKA_SASL_USERNAME" "KAFKA_SASL_PASSWORD") -}}
+{{- end -}}
+{{- if not (has .name (list "ingest" "topics")) -}}
+{{- $given = append $given (list $secrets.database "DATABASE_URL") -}}
+{{- end -}}
+{{- if eq .name "migrate" -}}
+{{- $given = append $given (list $secrets.owner "FASTCORE_MIGRATION_DATABASE_URL") -}}
+{{- end -}}
+{{- if eq .name "ingest" -}}
+{{- $given = append $given (list $secrets.site "FASTCORE_SITE_INGEST_TOKEN") -}}
+{{- end -}}
+{{- if eq .name "admin" -}}
+{{- $given = append $given (list $secrets.admin "FASTCORE_ADMIN_TOKEN") -}}
+{{- end -}}
+{{- if and (eq .name "notifier") $secrets.smtp -}}
+{{- $given = append $given (list $secrets.smtp "SMTP_USER" "SMTP_PASSWORD") -}}
+{{- end -}}
+{{- range $one := $given -}}
+{{- range $key := rest $one }}
+- name: {{ $key }}
+  valueFrom: {secretKeyRef: {name: {{ first $one }}, key: {{ $key }}}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "fastcore.env" -}}
+{{- $full := include "fastcore.fullname" .root -}}
+{{- $own := index .root.Values .name | default dict -}}
+{{- $env := merge (dict) ($own.env | default dict) .root.Values.env -}}
+{{- $_ := required "env.KAFKA_BOOTSTRAP_SERVERS is missing: name the brokers, host:port separated by commas" $env.KAFKA_BOOTSTRAP_SERVERS -}}
+{{- if .root.Values.secrets.authorities -}}
+{{- $_ := set $env "KAFKA_SSL_CA_FILE" ($env.KAFKA_SSL_CA_FILE | default "/etc/fastcore/authorities/kafka.pem") -}}
+{{- end -}}
+{{- if not (has .name (list "migrate" "topics")) -}}
+{{- $_ := set $env "FASTCORE_HTTP_HOST" "0.0.0.0" -}}
+{{- end -}}
+{{- if eq .name "ingest" -}}
+{{- $_ := set $env "FASTCORE_INGEST_SPOOL_FOLDER" "/var/lib/fastcore/spool" -}}
+{{- end -}}
+{{- if eq .name "admin" -}}
+{{- $urls := list -}}
+{{- range $name := list "ingest" "persister" "notifier" "flusher" "admin" -}}
+{{- $urls = append $urls (printf "%s=http://%s-%s:%s" $name $full $name (include "fastcore.port" $name)) -}}
+{{- end -}}
+{{- $_ := set $env "FASTCORE_ADMIN_SERVICE_URLS" (join "," $urls) -}}
+{{- $_ := set $env "FASTCORE_ADMIN_GATEWAY_URLS" (printf "http://%s-ingest-each:%s" $full (include "fastcore.port" "ingest")) -}}
+{{- end -}}
+{{- range $name, $value := $env -}}
+{{- if ne (toString $value) "" }}
+- name: {{ $name }}
+  value: {{ $value | toString | quote }}
+{{- end -}}
+{{- end -}}
+{{- include "fastcore.secretEnv" . -}}
+{{- range $name, $from := $own.secretEnv | default dict }}
+- name: {{ $name }}
+  valueFrom: {secretKeyRef: {name: {{ $from.secret }}, key: {{ $from.key }}}}
+{{- end -}}
+{{- end -}}

@@ -1,0 +1,248 @@
+"""The Helm chart says what the code says: names of settings, ports, paths, drain. `make chart` renders it."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from contracts import topics
+from deploy.chart import CASES, CHART, RENDERED, is_custom, manifests, problems
+from deploy.docs import env_example
+from runtime.settings import Http
+from services.__main__ import PORTS
+from services.ingest.settings import Settings as Ingest
+from services.notifier.settings import Settings as Notifier
+
+SETTINGS = set(re.findall(r"^#?([A-Z][A-Z0-9_]*)=", env_example(), re.MULTILINE))
+# Read by uvicorn itself.
+SETTINGS |= {"FORWARDED_ALLOW_IPS"}
+SECRET = re.compile("TOKEN|PASSWORD|DATABASE_URL|SASL_USERNAME|SMTP_USER")
+WORKLOADS = ("Deployment", "StatefulSet", "Job")
+
+Manifest = dict[str, Any]
+
+
+def rendered(case: str) -> list[Manifest]:
+    return list(manifests((RENDERED / f"{case}.yaml").read_text(encoding="utf-8")))
+
+
+@pytest.fixture(params=CASES)
+def chart(request: pytest.FixtureRequest) -> list[Manifest]:
+    return rendered(request.param)
+
+
+def of_kind(chart: list[Manifest], *kinds: str) -> list[Manifest]:
+    return [each for each in chart if each["kind"] in kinds]
+
+
+def component(manifest: Manifest) -> str:
+    return str(manifest["metadata"]["labels"]["app.kubernetes.io/component"])
+
+
+def pod(manifest: Manifest) -> Manifest:
+    spec: Manifest = manifest["spec"]["template"]["spec"]
+    return spec
+
+
+def containers(manifest: Manifest) -> Iterator[Manifest]:
+    yield from pod(manifest).get("initContainers", [])
+    yield from pod(manifest)["containers"]
+
+
+def services(chart: list[Manifest]) -> dict[str, Manifest]:
+    return {component(each): each for each in of_kind(chart, "Deployment", "StatefulSet")}
+
+
+def environment(container: Manifest) -> dict[str, str]:
+    """Name -> value, or the Secret that it comes from."""
+    return {
+        each["name"]: each.get("value") or each["valueFrom"]["secretKeyRef"]["name"]
+        for each in container["env"]
+    }
+
+
+def test_every_object_fits_the_schema_of_its_kind(chart: list[Manifest]) -> None:
+    assert [problem for each in chart if not is_custom(each) for problem in problems(each)] == []
+
+
+def test_a_field_that_kubernetes_does_not_know_is_found() -> None:
+    broken = services(rendered("full"))["admin"]
+    pod(broken)["containers"][0]["livenessPrope"] = {}
+    assert list(problems(broken))
+
+
+def test_each_service_runs_as_its_role_on_its_port(chart: list[Manifest]) -> None:
+    found = services(chart)
+    assert found.keys() == PORTS.keys()
+    for name, manifest in found.items():
+        [container] = containers(manifest)
+        assert container["command"] == ["python", "-m", "services", name]
+        assert container["ports"] == [{"name": "http", "containerPort": PORTS[name]}]
+        probes = [
+            container[f"{probe}Probe"]["httpGet"]["path"] for probe in ("startup", "liveness", "readiness")
+        ]
+        assert probes == ["/livez", "/livez", "/readyz"]
+    assert {component(each) for each in of_kind(chart, "PodDisruptionBudget")} == PORTS.keys()
+
+
+def test_every_variable_is_a_setting(chart: list[Manifest]) -> None:
+    for manifest in of_kind(chart, *WORKLOADS):
+        for container in containers(manifest):
+            assert environment(container).keys() <= SETTINGS
+
+
+def test_no_secret_has_a_value_and_only_those_who_need_one_are_given_it(chart: list[Manifest]) -> None:
+    given: dict[str, set[str]] = {}
+    for manifest in of_kind(chart, *WORKLOADS):
+        for container in containers(manifest):
+            for variable in container["env"]:
+                if SECRET.search(variable["name"]):
+                    assert "secretKeyRef" in variable["valueFrom"]
+                    given.setdefault(variable["name"], set()).add(container["name"])
+    everybody = set(PORTS)
+    assert given == {
+        "DATABASE_URL": everybody - {"ingest"} | {"schema"},
+        "FASTCORE_MIGRATION_DATABASE_URL": {"schema"},
+        "FASTCORE_SITE_INGEST_TOKEN": {"ingest"},
+        "FASTCORE_ADMIN_TOKEN": {"admin"},
+        "KAFKA_SASL_USERNAME": everybody | {"topics"},
+        "KAFKA_SASL_PASSWORD": everybody | {"topics"},
+        "SMTP_USER": {"notifier"},
+        "SMTP_PASSWORD": {"notifier"},
+    }
+    assert not of_kind(chart, "Secret")
+
+
+def test_the_values_refuse_a_secret_in_the_open() -> None:
+    schema = json.loads((CHART / "values.schema.json").read_text(encoding="utf-8"))
+    refused = set(schema["definitions"]["env"]["propertyNames"]["not"]["enum"])
+    assert {name for name in SETTINGS if re.search("TOKEN$|PASSWORD$|DATABASE_URL$", name)} <= refused
+
+
+def test_the_required_settings_of_each_service_are_there(chart: list[Manifest]) -> None:
+    required = {
+        "ingest": {"KAFKA_BOOTSTRAP_SERVERS", "FASTCORE_SITE_INGEST_TOKEN"},
+        "persister": {"KAFKA_BOOTSTRAP_SERVERS", "DATABASE_URL"},
+        "notifier": {"KAFKA_BOOTSTRAP_SERVERS", "DATABASE_URL", "SMTP_HOST", "FROM_EMAIL", "ADMIN_EMAIL"},
+        "flusher": {"KAFKA_BOOTSTRAP_SERVERS", "DATABASE_URL"},
+        "admin": {"KAFKA_BOOTSTRAP_SERVERS", "DATABASE_URL", "FASTCORE_ADMIN_TOKEN"},
+    }
+    for name, manifest in services(chart).items():
+        [container] = containers(manifest)
+        assert environment(container).keys() >= required[name]
+        assert environment(container)["FASTCORE_HTTP_HOST"] == "0.0.0.0"  # noqa: S104 - in a pod of its own
+
+
+def test_a_pod_has_longer_to_stop_than_its_drain_takes(chart: list[Manifest]) -> None:
+    graceful = Http.model_fields["graceful_timeout_seconds"].default
+    mail, lease = (Notifier.model_fields[f].default for f in ("mail_timeout_seconds", "lease_seconds"))
+    for name, manifest in services(chart).items():
+        grace = pod(manifest)["terminationGracePeriodSeconds"]
+        [container] = containers(manifest)
+        hook = str(container.get("lifecycle", {}))
+        # What the hook before the drain takes comes off the grace.
+        before = int(found[1]) if (found := re.search(r"(?:--wait-seconds |sleep\()(\d+)", hook)) else 0
+        assert mail < graceful == lease < grace - before, name
+
+
+def test_a_gateway_keeps_its_spool_and_waits_for_it(chart: list[Manifest]) -> None:
+    [gateway] = of_kind(chart, "StatefulSet")
+    [container] = containers(gateway)
+    [claim] = gateway["spec"]["volumeClaimTemplates"]
+    [mount] = [each for each in container["volumeMounts"] if each["name"] == claim["metadata"]["name"]]
+    assert environment(container)["FASTCORE_INGEST_SPOOL_FOLDER"].startswith(f"{mount['mountPath']}/")
+    assert set(gateway["spec"]["persistentVolumeClaimRetentionPolicy"].values()) == {"Retain"}
+    assert "deploy.spool" in str(container["lifecycle"]["preStop"])
+    size = claim["spec"]["resources"]["requests"]["storage"]
+    assert int(size.removesuffix("Gi")) << 30 > 2 * Ingest.model_fields["spool_max_bytes"].default
+
+
+def test_no_pod_has_more_rights_than_it_needs(chart: list[Manifest]) -> None:
+    for manifest in of_kind(chart, *WORKLOADS):
+        assert pod(manifest)["automountServiceAccountToken"] is False
+        assert pod(manifest)["securityContext"]["runAsNonRoot"] is True
+        assert pod(manifest)["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        for container in containers(manifest):
+            assert container["securityContext"] == {
+                "allowPrivilegeEscalation": False,
+                "readOnlyRootFilesystem": True,
+                "capabilities": {"drop": ["ALL"]},
+            }
+            assert container["resources"]["limits"]["memory"]
+
+
+def test_the_schema_comes_first_and_then_the_topics(chart: list[Manifest]) -> None:
+    [job] = of_kind(chart, "Job")
+    assert job["metadata"]["annotations"]["helm.sh/hook"] == "pre-install,pre-upgrade"
+    assert [c["command"][-1] for c in containers(job)] == ["deploy.migrate", "deploy.topics"]
+
+
+def test_admin_knows_where_every_service_is(chart: list[Manifest]) -> None:
+    known = environment(next(containers(services(chart)["admin"])))
+    addresses = {
+        f"http://{each['metadata']['name']}:{each['spec']['ports'][0]['port']}"
+        for each in of_kind(chart, "Service")
+    }
+    urls = dict(pair.split("=") for pair in known["FASTCORE_ADMIN_SERVICE_URLS"].split(","))
+    assert urls.keys() == PORTS.keys()
+    assert {*urls.values(), known["FASTCORE_ADMIN_GATEWAY_URLS"]} <= addresses
+
+
+def test_only_admin_flusher_and_the_edge_reach_a_gateway_and_no_consumer_is_reached_from_outside(
+    chart: list[Manifest],
+) -> None:
+    policies = {component(each): each["spec"] for each in of_kind(chart, "NetworkPolicy")}
+    assert "ingress" not in policies["network"]
+    assert "ingress" not in policies["migrate"]
+    for name in PORTS:
+        [rule] = policies[name]["ingress"]
+        assert rule["ports"] == [{"port": PORTS[name], "protocol": "TCP"}]
+        peers = {
+            peer["podSelector"]["matchLabels"]["app.kubernetes.io/component"]
+            for peer in rule["from"]
+            if "namespaceSelector" not in peer
+        }
+        namespaces = {
+            peer["namespaceSelector"]["matchLabels"]["kubernetes.io/metadata.name"]
+            for peer in rule["from"]
+            if "namespaceSelector" in peer
+        }
+        assert peers == ({"admin", "flusher"} if name == "ingest" else {"admin"})
+        assert namespaces == {"monitoring"} | ({"ingress-nginx"} if name in {"ingest", "admin"} else set())
+
+
+def test_the_edge_serves_the_documented_urls_and_nothing_internal() -> None:
+    [ingress] = of_kind(rendered("full"), "Ingress")
+    [rule] = ingress["spec"]["rules"]
+    backends = {p["path"]: p["backend"]["service"]["name"].rpartition("-")[2] for p in rule["http"]["paths"]}
+    assert backends["/admin"] == "admin"
+    assert backends["/inbound"] == "ingest"
+    assert not {"/", "/internal", "/metrics"} & backends.keys()
+
+
+def test_consumers_follow_the_lag_of_their_group_up_to_the_partitions() -> None:
+    chart = rendered("full")
+    scaled = {component(each): each["spec"] for each in of_kind(chart, "ScaledObject")}
+    assert scaled.keys() == topics.GROUPS.keys()
+    for name, spec in scaled.items():
+        assert 1 <= spec["minReplicaCount"] <= spec["maxReplicaCount"] == topics.PARTITIONS
+        [trigger] = spec["triggers"]
+        assert trigger["metadata"]["consumerGroup"] == f"shop.{topics.GROUPS[name]}"
+        # The autoscaler's number and ours must not fight.
+        assert "replicas" not in services(chart)[name]["spec"]
+
+
+def test_the_chart_s_examples_are_what_was_rendered() -> None:
+    values = yaml.safe_load((CHART / "ci" / "full-values.yaml").read_text(encoding="utf-8"))
+    image = next(containers(services(rendered("full"))["admin"]))["image"]
+    assert image == f"{values['image']['repository']}:{values['image']['tag']}"
+
+
+def test_the_version_is_the_project_s() -> None:
+    chart = yaml.safe_load((CHART / "Chart.yaml").read_text(encoding="utf-8"))
+    project = (Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8")
+    assert f'\nversion = "{chart["appVersion"]}"\n' in project

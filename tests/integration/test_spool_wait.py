@@ -1,0 +1,35 @@
+"""A gateway that is to stop waits for its spool: what a pod's preStop hook runs, against a real gateway."""
+
+import asyncio
+from pathlib import Path
+
+import httpx
+
+from deploy.spool import wait
+from tests.support.installation import INGEST_TOKEN
+from tests.support.processes import ROOT, processes
+
+LEAD = (ROOT / "lead.json").read_bytes()
+KAFKA_AWAY = {
+    "DEBUG": "true",
+    "KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:9",
+    "FASTCORE_SITE_INGEST_TOKEN": INGEST_TOKEN,
+    "FASTCORE_INGEST_PUBLISH_BUDGET_SECONDS": "0.2",
+}
+
+
+async def test_an_empty_spool_lets_a_gateway_go_and_a_full_one_holds_it(tmp_path: Path) -> None:
+    with processes(tmp_path, KAFKA_AWAY, "ingest") as started:
+        gateway = started["ingest"]
+        await gateway.ready()
+        status = f"{gateway.url}/internal/status"
+        assert await asyncio.to_thread(wait, status, 5, 0.1) == 0
+        async with httpx.AsyncClient() as client:
+            answer = await client.post(
+                f"{gateway.url}/inbound/leads",
+                content=LEAD,
+                headers={"Authorization": f"Bearer {INGEST_TOKEN}"},
+            )
+        assert answer.status_code == 201
+        assert await asyncio.to_thread(wait, status, 1, 0.1) == 1
+    assert await asyncio.to_thread(wait, status, 1, 0.1) is None
