@@ -11,13 +11,21 @@ import pytest_asyncio
 
 from runtime.settings import Kafka, Postgres
 from tests.support.installation import Installation, running_installation
-from tests.support.stack import Database, Stack, running_stack
+from tests.support.stack import Database, Stack, forced, running_stack
+
+_PARTS = pytest.StashKey[str]()
+
+
+def pytest_configure() -> None:
+    """Refuse a misspelt choice before the first test."""
+    forced()
 
 
 @pytest.fixture(scope="session")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+def stack(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """Real Kafka and PostgreSQL, started when the first test asks for them."""
     with running_stack(tmp_path_factory.mktemp("stack")) as running:
+        request.config.stash[_PARTS] = running.parts
         yield running
 
 
@@ -67,7 +75,10 @@ def _ended(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say what each level took: its first folder under tests/ is its name."""
+    """Say what the tests stood on, and what each level took: its first folder under tests/ is its name."""
+    terminalreporter.write_line(
+        terminalreporter.config.stash.get(_PARTS, "no test asked for Kafka or PostgreSQL")
+    )
     counts, seconds = Counter[str](), defaultdict[str, float](float)
     for reports in terminalreporter.stats.values():
         for report in reports:

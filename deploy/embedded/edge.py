@@ -171,15 +171,15 @@ async def _pass_back(response: httpx.Response, send: Send) -> None:
         await response.aclose()
 
 
-async def serve(port: int, ingest: str, admin: str) -> None:
-    """Serve on loopback until SIGTERM."""
+async def serve(host: str, port: int, ingest: str, admin: str) -> None:
+    """Serve until SIGTERM."""
     # Kept for less long than the services do (30 s), or a request could meet a connection just closed.
     limits = httpx.Limits(max_connections=500, max_keepalive_connections=50, keepalive_expiry=20)
     # trust_env off: a proxy meant for the internet is not for our own machine.
     async with httpx.AsyncClient(limits=limits, trust_env=False) as client:
         config = uvicorn.Config(
             Edge(client, ingest.rstrip("/"), admin.rstrip("/")),
-            host="127.0.0.1",
+            host=host,
             port=port,
             lifespan="off",
             http=bounded_arrival(_HEAD_SECONDS),
@@ -197,9 +197,10 @@ def main(
     port: Annotated[int, typer.Option(help="The port to serve.")] = 8000,
     ingest: Annotated[str, typer.Option(help="URL of ingest.")] = "http://127.0.0.1:8001",
     admin: Annotated[str, typer.Option(help="URL of admin.")] = "http://127.0.0.1:8005",
+    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
 ) -> None:
     """Serve the one front door of the embedded stack."""
-    asyncio.run(serve(port, ingest, admin))
+    asyncio.run(serve(host, port, ingest, admin))
 
 
 if __name__ == "__main__":

@@ -1,24 +1,30 @@
 """The real parts that integration and end-to-end tests stand on: one Kafka, one PostgreSQL a session.
 
 Given servers (KAFKA_BOOTSTRAP_SERVERS, and FASTCORE_MIGRATION_DATABASE_URL as a role that may create
-databases) are used where the variables say so; else the embedded parts are started.
+databases) are used where the variables say so; else containers where a Docker engine answers; else the
+embedded parts. FASTCORE_TEST_PARTS=containers or embedded forces one.
 """
 
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 from urllib.parse import urlsplit, urlunsplit
 from uuid import uuid4
 
 import asyncpg
 
 from deploy.embedded.parts import running_kafka, running_postgres
+from deploy.embedded.postgres import Urls
 from deploy.migrate import migrate
 from deploy.topics import provision
 from runtime.settings import Kafka
+from tests.support import containers
+
+T = TypeVar("T")
 
 TEMPLATE = "fastcore_test_template"
 
@@ -39,6 +45,7 @@ class Stack:
     admin_url: str  # may create databases
     owner_url: str
     service_url: str
+    parts: str  # what they are, for the report
 
     async def new_database(self) -> Database:
         """Clone the migrated template: about 50 ms."""
@@ -97,18 +104,67 @@ async def _make_template(admin_url: str, owner_url: str, service_url: str) -> No
     await migrate(_on(owner_url, TEMPLATE), _on(service_url, TEMPLATE))
 
 
+def forced() -> str | None:
+    """Answer which parts the person who runs the tests insists on."""
+    choice = os.environ.get("FASTCORE_TEST_PARTS") or None
+    if choice not in (None, "containers", "embedded"):
+        raise ValueError(f"FASTCORE_TEST_PARTS is {choice!r}: say containers or embedded, or unset it")
+    return choice
+
+
+def containers_wanted() -> bool:
+    """Say whether parts that are not given are to be containers."""
+    return forced() == "containers" or (forced() is None and containers.engine() is not None)
+
+
+def _start(
+    stack: contextlib.ExitStack,
+    container: Callable[[], contextlib.AbstractContextManager[T]],
+    image: str,
+    embedded: Callable[[], T],
+) -> tuple[T, str]:
+    """Start a container where one is wanted and to be had, else the embedded part; answer it and its name."""
+    name = "embedded"
+    if containers_wanted():
+        try:
+            return stack.enter_context(container()), f"container {image}"
+        except containers.NoContainerError as why:
+            if forced():
+                raise
+            name = f"embedded (no container: {why})"
+    return embedded(), name
+
+
+def _kafka(stack: contextlib.ExitStack, folder: Path) -> tuple[str, str]:
+    """Answer the brokers, and what they are."""
+    if given := os.environ.get("KAFKA_BOOTSTRAP_SERVERS"):
+        return given, "given"
+
+    def embedded() -> str:
+        return stack.enter_context(running_kafka(folder)).bootstrap_servers
+
+    return _start(stack, containers.running_kafka, containers.KAFKA_IMAGE, embedded)
+
+
+def _postgres(stack: contextlib.ExitStack, folder: Path) -> tuple[Urls, str]:
+    """Answer the database as its roles see it, and what it is."""
+    owner = os.environ.get("FASTCORE_MIGRATION_DATABASE_URL")
+    service = os.environ.get("DATABASE_URL")
+    if owner and service:
+        return Urls(owner, owner, service), "given"
+
+    def embedded() -> Urls:
+        return stack.enter_context(running_postgres(folder)).urls
+
+    return _start(stack, containers.running_postgres, containers.POSTGRES_IMAGE, embedded)
+
+
 @contextlib.contextmanager
 def running_stack(folder: Path) -> Iterator[Stack]:
     """Start what is not given, prepare the template, and stop what was started."""
     with contextlib.ExitStack() as stack:
-        bootstrap = os.environ.get("KAFKA_BOOTSTRAP_SERVERS")
-        if not bootstrap:
-            bootstrap = stack.enter_context(running_kafka(folder)).bootstrap_servers
-        owner = os.environ.get("FASTCORE_MIGRATION_DATABASE_URL")
-        service = os.environ.get("DATABASE_URL")
-        admin = owner
-        if not admin or not owner or not service:
-            urls = stack.enter_context(running_postgres(folder)).urls
-            admin, owner, service = urls.superuser, urls.owner, urls.service
-        asyncio.run(_make_template(admin, owner, service))
-        yield Stack(bootstrap, admin, owner, service)
+        bootstrap, kafka = _kafka(stack, folder)
+        urls, postgres = _postgres(stack, folder)
+        asyncio.run(_make_template(urls.superuser, urls.owner, urls.service))
+        parts = f"Kafka: {kafka}; PostgreSQL: {postgres}"
+        yield Stack(bootstrap, urls.superuser, urls.owner, urls.service, parts)

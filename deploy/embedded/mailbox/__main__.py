@@ -14,11 +14,12 @@ def main(
     folder: Annotated[Path, typer.Option(help="Where the mails are kept.")],
     smtp_port: Annotated[int, typer.Option(help="The port for SMTP.")] = 1025,
     http_port: Annotated[int, typer.Option(help="The port for browsers.")] = 8025,
+    host: Annotated[str, typer.Option(help="The address of both.")] = "127.0.0.1",
 ) -> None:
     """Take mails on one port and show them on another."""
     uvicorn.run(
-        application(Mails(folder), smtp_port),
-        host="127.0.0.1",
+        application(Mails(folder), smtp_port, host),
+        host=host,
         port=http_port,
         access_log=False,
         server_header=False,

@@ -102,7 +102,7 @@ class Web:
         return HTMLResponse(self._templates.get_template(name).render(values), headers=_HEADERS)
 
 
-def application(mails: Mails, smtp_port: int | None = None) -> Starlette:
+def application(mails: Mails, smtp_port: int | None = None, host: str = "127.0.0.1") -> Starlette:
     """Build the web mailbox; with a port, it takes mails in the same loop while it runs."""
 
     @asynccontextmanager
@@ -111,7 +111,7 @@ def application(mails: Mails, smtp_port: int | None = None) -> Starlette:
             yield
             return
         loop = asyncio.get_running_loop()
-        async with await loop.create_server(lambda: protocol(mails), "127.0.0.1", smtp_port):
+        async with await loop.create_server(lambda: protocol(mails), host, smtp_port):
             yield
 
     return Starlette(

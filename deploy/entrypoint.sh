@@ -1,0 +1,10 @@
+#!/bin/sh
+# The role is the command: a service, `migrate`, `mailbox`, nothing for all five services, or any program.
+set -eu
+case ${1:-} in
+  ingest | persister | notifier | flusher | admin) exec python -m services "$@" ;;
+  migrate) python -m deploy.migrate && exec python -m deploy.topics ;;
+  mailbox) exec python -m deploy.embedded.mailbox --host 0.0.0.0 --folder /var/lib/fastcore/mails ;;
+  '') exec python -m deploy.together ;;
+  *) exec "$@" ;;
+esac
