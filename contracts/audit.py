@@ -32,6 +32,9 @@ class AuditEvent(StrEnum):
     EMAIL_SUPPRESSED = "email.suppressed"
     QUEUE_FLUSHED = "queue.flushed"
     QUEUE_CLEARED = "queue.cleared"
+    QUEUE_REPLAYED = "queue.replayed"
+    QUEUE_REPLAY_CANCELLED = "queue.replay_cancelled"
+    STAGE_RESUMED = "stage.resumed"
     SITE_QUEUE_PULLED = "site_queue.pulled"
 
 

@@ -106,9 +106,9 @@ async def _grant(connection: Connection, service_url: str) -> None:
         REVOKE ALL ON ALL TABLES IN SCHEMA public FROM {name};
         GRANT USAGE ON SCHEMA public TO {name};
         GRANT SELECT, INSERT, UPDATE ON lead_inbox, email_delivery, replay_queue, scheduled_job,
-            partition_ledger, stage_control TO {name};
+            partition_ledger, stage_control, queue_replay, queue_replay_item TO {name};
         GRANT SELECT, INSERT ON audit_log TO {name};
-        GRANT SELECT ON schema_migration TO {name};
+        GRANT SELECT ON schema_migration, queue_replay_result TO {name};
         """
     )
 

@@ -7,6 +7,7 @@ from services.admin.census import Census
 from services.admin.lag import LagReader
 from services.admin.peers import Peers
 from services.admin.store import Store
+from services.admin.workbench import Workbench
 
 
 @dataclass(frozen=True)
@@ -17,3 +18,4 @@ class Adapters:
     census: Callable[[], Awaitable[Census]]
     lag: LagReader
     peers: Peers
+    workbench: Workbench

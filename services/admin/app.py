@@ -20,6 +20,7 @@ from services.admin.loop import watch
 from services.admin.peers import open_peers
 from services.admin.routes import routes
 from services.admin.store import Store
+from services.admin.workbench import Workbench
 
 NAME: Final = "admin"
 
@@ -38,7 +39,9 @@ def create_app(given: settings.Settings | None = None) -> FastAPI:
             open_peers(told.gateway_urls, told.service_urls) as peers,
             aclosing(LagReader(told.kafka)) as lag,
         ):
-            app.state.adapters = adapters = Adapters(Store(pool), partial(take_census, pool), lag, peers)
+            app.state.adapters = adapters = Adapters(
+                Store(pool), partial(take_census, pool), lag, peers, Workbench(pool)
+            )
             async with running(watch(adapters, state), "watch"):
                 yield
 

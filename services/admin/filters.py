@@ -101,6 +101,8 @@ class QueueFilter(_Filter):
     state: QueueState | None = None
     reason: Text | None = None
     lead_id: UUID | None = None
+    since: Since = None
+    until: Until = None
     cursor: Annotated[
         Annotated[Text, AfterValidator(_is_place_of_uuid)] | None, Field(description=_CURSOR)
     ] = None
@@ -114,6 +116,8 @@ class QueueFilter(_Filter):
             "state": self.state,
             "reason": self.reason,
             "lead_id": self.lead_id,
+            "since": self.since,
+            "until": self.until,
             "after_at": last and last.at,
             "after_id": last and last.id,
         }

@@ -102,7 +102,10 @@ def _field(item: Mapping[str, Any]) -> FieldProblem:
     name = str(place[1]) if len(place) > 1 else str(place[0])
     if kind == "extra_forbidden":
         # The name itself is what was sent.
-        return FieldProblem(field="query", message="holds a parameter that this route does not know")
+        where = str(place[0])
+        return FieldProblem(field=where, message="holds a parameter that this route does not know")
+    if kind == "json_invalid":
+        return FieldProblem(field="body", message="must be JSON")
     if kind == "uuid_parsing":
         return FieldProblem(field=name, message="must be a UUID")
     if kind.startswith("datetime"):

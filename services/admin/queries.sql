@@ -92,7 +92,7 @@ WHERE NOT EXISTS (SELECT 1 FROM email_delivery AS mail
                   WHERE mail.lead_id = :lead_id AND mail.kind = wanted.kind AND mail.state = 'sent')
 ON CONFLICT (stage, lead_id, kind) WHERE lead_id IS NOT NULL AND NOT by_origin DO UPDATE
 SET state = 'waiting', final = false, attempts = 0, next_attempt_at = now(), requested_at = now(),
-    requested_by = excluded.requested_by, record_key = excluded.record_key, payload = excluded.payload,
+    requested_by = excluded.requested_by, requested_comment = NULL, record_key = excluded.record_key, payload = excluded.payload,
     headers = excluded.headers, updated_at = now()
 RETURNING id, kind;
 
@@ -126,6 +126,8 @@ WHERE (:stage::text IS NULL OR stage = :stage)
   AND (:state::text IS NULL OR state = :state)
   AND (:reason::text IS NULL OR reason = :reason)
   AND (:lead_id::uuid IS NULL OR lead_id = :lead_id)
+  AND (:since::timestamptz IS NULL OR last_failed_at >= :since)
+  AND (:until::timestamptz IS NULL OR last_failed_at < :until)
   AND (:after_at::timestamptz IS NULL OR (last_failed_at, id) < (:after_at, :after_id::uuid))
 ORDER BY last_failed_at DESC, id DESC
 LIMIT :limit::bigint;
@@ -133,7 +135,8 @@ LIMIT :limit::bigint;
 -- name: request_waiting$
 -- Everything that waits is wanted now; a flusher takes it within its poll.
 WITH wanted AS (
-    UPDATE replay_queue SET requested_at = now(), requested_by = :actor, updated_at = now()
+    UPDATE replay_queue SET requested_at = now(), requested_by = :actor, requested_comment = NULL,
+                            updated_at = now()
     WHERE state = 'waiting' RETURNING 1
 )
 SELECT count(*) FROM wanted;

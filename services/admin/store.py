@@ -178,6 +178,7 @@ class Store:
             if known is None or not known["paused"]:
                 return False
             await SQL.resume_stage(connection, stage=stage, actor=actor)
+            await _tell(connection, AuditEvent.STAGE_RESUMED, actor, {"stage": stage})
         return True
 
 

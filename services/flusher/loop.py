@@ -100,6 +100,7 @@ class Jobs:
             # While Kafka is away the rows stay free: an admin, or a stage, may want them.
             if await self._outbox.has_requests() and self._publisher.connected:
                 await self._send_all("requested")
+                await self._take_turns()
                 self._health.set("replays", ok=True)
             self._health.set("database", ok=True)
         except Failure as failure:
@@ -152,6 +153,23 @@ class Jobs:
         if what == "requested" and counts.total():
             self._log.info("Queue flushed on request", **counts)
         return dict(counts)
+
+    async def _take_turns(self) -> None:
+        """Give each running replay one turn: its rate is its own, and nothing else waits for its end."""
+        now, counts = self._clock(), Counter[str]()
+        while not self._stopping.is_set():
+            async with self._outbox.claimed_turn(now) as claim:
+                if claim is None:
+                    break
+                sent = await self._publisher.replay(claim.rows, now)
+                await claim.mark_sent(sent.acknowledged)
+                await claim.bury(sent.impossible, self._publisher.archive)
+                await claim.end_turn(sent.acknowledged, sent.impossible)
+            _count(sent, counts)
+            if sent.away:
+                raise sent.away
+        if counts.total():
+            self._log.info("Replay took its turn", **counts)
 
     async def _hold(self, work: Coroutine[Any, Any, Any]) -> Any:
         """Run `work` as something that a drain waits for."""

@@ -11,7 +11,7 @@ from contracts import topics
 from contracts.audit import AuditEvent, AuditRecorded
 from runtime.postgres import Connection, Pool, transaction
 from services.flusher.intake import entry
-from services.flusher.replay import OVERDUE_AFTER, Row, archived, attempts_after_send, cause_of
+from services.flusher.replay import OVERDUE_AFTER, Row, archived, attempts_after_send, cause_of, wanted_again
 from services.flusher.store import ACTOR, SQL, Archive, Clock, row_of, tell
 
 STAGES: Final = list(topics.RETRY)
@@ -24,6 +24,8 @@ class Claim:
     connection: Connection
     rows: list[Row]
     now: datetime
+    replay_id: UUID | None = None
+    skipped: Sequence[UUID] = ()
 
     async def mark_sent(self, sent: Sequence[tuple[Row, UUID]]) -> None:
         """Record what Kafka has acknowledged, and who wanted it."""
@@ -35,6 +37,17 @@ class Claim:
             now=self.now,
         )
         await tell(self.connection, [self._replayed(row, event_id) for row, event_id in sent])
+
+    async def end_turn(self, sent: Sequence[tuple[Row, UUID]], impossible: Sequence[tuple[Row, str]]) -> None:
+        """Record which rows of a replay had their turn."""
+        ids = [row.id for row, _ in (*sent, *impossible)]
+        await SQL.end_turn(
+            self.connection,
+            replay_id=self.replay_id,
+            ids=[*ids, *self.skipped],
+            skipped=self.skipped,
+            now=self.now,
+        )
 
     async def bury(self, impossible: Sequence[tuple[Row, str]], archive: Archive) -> None:
         """Give up on rows that can never be sent. Their letters are archived before this commits."""
@@ -53,6 +66,10 @@ class Claim:
         details: dict[str, str] = {"cause": cause}
         if row.replay_lead_id:
             details["replayed_as"] = str(row.replay_lead_id)
+        if self.replay_id:
+            details["replay_id"] = str(self.replay_id)
+        if cause == "requested" and row.requested_comment:
+            details["comment"] = row.requested_comment
         return entry(
             AuditEvent.LEAD_REPLAYED,
             row.failure(event_id, self.now),
@@ -85,6 +102,24 @@ class Outbox:
             else:
                 found = SQL.claim_requested(connection, stages=STAGES, chunk=chunk)
             yield Claim(connection, [row_of(each) async for each in found], now)
+
+    @asynccontextmanager
+    async def claimed_turn(self, now: datetime) -> AsyncIterator["Claim | None"]:
+        """Hold a running replay and the rows whose turn it is; None where each had its turn by `now`."""
+        async with transaction(self._pool) as connection:
+            replay = await SQL.claim_replay(connection, now=now)
+            if replay is None:
+                yield None
+                return
+            found = SQL.claim_replay_rows(connection, replay_id=replay["id"], chunk=replay["per_second"])
+            rows, skipped = list[Row](), list[UUID]()
+            async for each in found:
+                row = wanted_again(row_of(each), replay["requested_by"], replay["comment"], now)
+                if row:
+                    rows.append(row)
+                else:
+                    skipped.append(each["id"])
+            yield Claim(connection, rows, now, replay["id"], skipped)
 
     @asynccontextmanager
     async def job_lock(self, name: str) -> AsyncIterator[bool]:

@@ -71,7 +71,8 @@ FOR UPDATE SKIP LOCKED;
 -- name: has_requests$
 -- Does an admin want something now? Asked every second.
 SELECT EXISTS (SELECT 1 FROM replay_queue
-               WHERE state = 'waiting' AND requested_at IS NOT NULL AND stage = ANY(:stages::text[]));
+               WHERE state = 'waiting' AND requested_at IS NOT NULL AND stage = ANY(:stages::text[]))
+    OR EXISTS (SELECT 1 FROM queue_replay WHERE finished_at IS NULL AND cancelled_at IS NULL);
 
 -- name: claim_requested
 -- What an admin wants now.
@@ -81,11 +82,43 @@ ORDER BY requested_at
 LIMIT :chunk
 FOR UPDATE SKIP LOCKED;
 
+-- name: claim_replay^
+-- A running replay that had no turn for a second, by whatever flusher. A time far ahead is that of a
+-- clock that jumped back since. Held until the turn ends: a cancel waits for that, then nothing more goes.
+SELECT id, requested_by, comment, per_second FROM queue_replay
+WHERE finished_at IS NULL AND cancelled_at IS NULL
+  AND (last_turn_at IS NULL
+       OR last_turn_at NOT BETWEEN :now::timestamptz - interval '0.9 seconds'
+                               AND :now::timestamptz + interval '0.9 seconds')
+ORDER BY last_turn_at NULLS FIRST, created_at
+LIMIT 1
+FOR UPDATE SKIP LOCKED;
+
+-- name: claim_replay_rows
+-- The rows whose turn it is. One that somebody holds has its turn later.
+SELECT q.* FROM queue_replay_item AS item JOIN replay_queue AS q ON q.id = item.queue_id
+WHERE item.replay_id = :replay_id AND item.turn_at IS NULL
+ORDER BY item.queue_id
+LIMIT :chunk
+FOR UPDATE OF q SKIP LOCKED;
+
+-- name: end_turn!
+-- These rows had their turn; with the last one the replay is finished.
+WITH turn AS (
+    UPDATE queue_replay_item SET turn_at = :now, skipped = (queue_id = ANY(:skipped::uuid[]))
+    WHERE replay_id = :replay_id AND queue_id = ANY(:ids::uuid[])
+    RETURNING 1
+)
+UPDATE queue_replay
+SET last_turn_at = :now, taken = taken + (SELECT count(*) FROM turn),
+    finished_at = CASE WHEN taken + (SELECT count(*) FROM turn) = wanted THEN :now::timestamptz END
+WHERE id = :replay_id;
+
 -- name: mark_sent!
 -- Kafka has these: wait for the stage's word, and send again where none comes until `overdue_at`.
 UPDATE replay_queue q
-SET state = 'replaying', attempts = d.attempts, next_attempt_at = :overdue_at, requested_at = NULL,
-    requested_by = NULL, last_sent_at = :now, updated_at = now()
+SET state = 'replaying', final = false, attempts = d.attempts, next_attempt_at = :overdue_at,
+    requested_at = NULL, requested_by = NULL, requested_comment = NULL, last_sent_at = :now, updated_at = now()
 FROM unnest(:ids::uuid[], :attempts::int[]) AS d (id, attempts)
 WHERE q.id = d.id;
 

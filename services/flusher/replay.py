@@ -6,7 +6,7 @@
 | waiting        | stays, keeps its time        | dead (final only)                | replaying             |
 | replaying      | waiting, due by the schedule | dead                             | replaying (after 1 h) |
 | resolved       | waiting afresh, due now      | dead                             |                       |
-| dead, archived | stays: a person has it       | stays                            |                       |
+| dead, archived | stays: a person has it       | stays                            | replaying, 3 new ones |
 
 A resolved row comes back because a failure is never thrown away; where the effect is there after
 all, the stage finds a duplicate and resolves it again.
@@ -14,7 +14,7 @@ all, the stage finds a duplicate and resolves it again.
 
 import json
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final, Literal
 from uuid import UUID, uuid5
@@ -60,6 +60,7 @@ class Row:
     record_key: bytes | None
     payload: bytes | None
     headers: dict[str, str]
+    requested_comment: str | None = None
 
     @property
     def origin(self) -> Origin:
@@ -130,6 +131,19 @@ def cause_of(row: Row) -> Cause:
     if row.state == "replaying":
         return "overdue"
     return "requested" if row.requested_at else "automatic"
+
+
+def wanted_again(row: Row, by: str, comment: str | None, now: datetime) -> Row | None:
+    """Take a row as an admin's replay wants it sent; None where there is nothing to send.
+
+    One that had come to its end gets three new retries; one that waits keeps those it has.
+    """
+    if row.state in ("resolved", "replaying") or row.payload is None or row.stage not in topics.RETRY:
+        return None
+    attempts = row.attempts if row.state == "waiting" else 0
+    return replace(
+        row, final=False, attempts=attempts, requested_at=now, requested_by=by, requested_comment=comment
+    )
 
 
 def attempts_after_send(row: Row) -> int:

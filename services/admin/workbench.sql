@@ -1,0 +1,110 @@
+-- The workbench's queries: what is stuck in groups, replays of one row and by a filter.
+
+-- name: plan_for_these_values!
+-- Filters are optional; the planner must see which are given.
+SET LOCAL plan_cache_mode = force_custom_plan;
+
+-- name: list_groups
+-- Rows with the same trouble, the largest group first; `total` counts the rows of all groups.
+SELECT stage, kind, state, reason, count(*) AS rows, min(first_failed_at) AS oldest_at,
+       max(last_failed_at) AS newest_at, (sum(count(*)) OVER ())::bigint AS total
+FROM replay_queue
+WHERE state = ANY(:states::text[])
+  AND (:stage::text IS NULL OR stage = :stage)
+  AND (:kind::text IS NULL OR kind = :kind)
+GROUP BY stage, kind, state, reason
+ORDER BY rows DESC, stage, kind, state, reason
+LIMIT :limit::bigint;
+
+-- name: lock_row^
+-- One row and what decides whether it can be replayed, kept from others until this transaction ends.
+SELECT stage, kind, state, attempts, reason, lead_id, payload IS NOT NULL AS has_payload,
+       EXISTS (SELECT 1 FROM lead_inbox AS lead WHERE lead.id = lead_id AND lead.status = 'erased') AS erased
+FROM replay_queue WHERE id = :id FOR UPDATE;
+
+-- name: request_row!
+-- An admin wants this row now. One that had come to its end gets three new retries.
+UPDATE replay_queue
+SET attempts = CASE WHEN state = 'waiting' THEN attempts ELSE 0 END,
+    next_attempt_at = CASE WHEN state = 'waiting' THEN next_attempt_at ELSE now() END,
+    state = 'waiting', final = false, requested_at = now(), requested_by = :actor,
+    requested_comment = :comment, updated_at = now()
+WHERE id = :id;
+
+-- name: choose_rows
+-- The rows that a filter means, counted by what they are and whether they can be replayed; these become
+-- items of the replay, where one is given. Preview and replay are this one statement, so they agree.
+-- Of what cannot be replayed some ids are named.
+WITH meant AS MATERIALIZED (
+    SELECT id, stage, kind, state, reason, payload IS NOT NULL AS has_payload,
+           EXISTS (SELECT 1 FROM lead_inbox AS lead WHERE lead.id = lead_id AND lead.status = 'erased') AS erased
+    FROM replay_queue
+    WHERE state = ANY(:states::text[])
+      AND (:stage::text IS NULL OR stage = :stage)
+      AND (:kind::text IS NULL OR kind = :kind)
+      AND (:reason::text IS NULL OR reason = :reason)
+      AND (:ids::uuid[] IS NULL OR id = ANY(:ids::uuid[]))
+      AND (:since::timestamptz IS NULL OR last_failed_at >= :since)
+      AND (:until::timestamptz IS NULL OR last_failed_at < :until)
+), judged AS (
+    SELECT *, state = ANY(:replayable_states::text[]) AND stage = ANY(:replayable_stages::text[])
+              AND has_payload AND NOT erased AS replayable
+    FROM meant
+), chosen AS (
+    INSERT INTO queue_replay_item (replay_id, queue_id)
+    SELECT :replay_id::uuid, id FROM judged WHERE replayable AND :replay_id::uuid IS NOT NULL
+)
+SELECT stage, kind, state, reason, has_payload, erased, replayable, count(*) AS rows,
+       (sum(count(*)) FILTER (WHERE replayable) OVER ())::bigint AS wanted,
+       (array_agg(id) FILTER (WHERE NOT replayable))[1 : 1000] AS blocked_ids
+FROM judged
+GROUP BY stage, kind, state, reason, has_payload, erased, replayable
+ORDER BY replayable DESC, rows DESC, stage, kind, state, reason
+LIMIT :limit::bigint;
+
+-- name: unknown_ids
+-- Which of these ids no row has.
+SELECT given.id FROM unnest(:ids::uuid[]) AS given (id)
+WHERE NOT EXISTS (SELECT 1 FROM replay_queue AS q WHERE q.id = given.id)
+ORDER BY given.id;
+
+-- name: start_replay^
+-- From this commit on a flusher takes its rows, so many a second.
+INSERT INTO queue_replay (id, requested_by, comment, filter, per_second, wanted)
+VALUES (:id, :actor, :comment, :filter, :per_second, :wanted)
+RETURNING *;
+
+-- name: list_replays
+-- The history of replays, newest first.
+SELECT * FROM queue_replay
+WHERE (:after_at::timestamptz IS NULL OR (created_at, id) < (:after_at, :after_id::uuid))
+ORDER BY created_at DESC, id DESC
+LIMIT :limit::bigint;
+
+-- name: get_replay^
+-- One replay.
+SELECT * FROM queue_replay WHERE id = :id;
+
+-- name: count_results
+-- What became of a replay's rows.
+SELECT result, count(*) AS rows FROM queue_replay_result WHERE replay_id = :id GROUP BY result;
+
+-- name: list_results
+-- A page of what became of a replay's rows.
+SELECT queue_id, stage, kind, lead_id, state, reason, turn_at, result
+FROM queue_replay_result
+WHERE replay_id = :id AND (:result::text IS NULL OR result = :result)
+  AND (:after::uuid IS NULL OR queue_id > :after)
+ORDER BY queue_id
+LIMIT :limit::bigint;
+
+-- name: cancel_replay^
+-- Stop a running replay; waits for a turn in hand, a few seconds at most.
+UPDATE queue_replay SET cancelled_at = now(), cancelled_by = :actor
+WHERE id = :id AND finished_at IS NULL AND cancelled_at IS NULL
+RETURNING *;
+
+-- name: add_audit_entry!
+-- Write one entry in the transaction of what it tells.
+INSERT INTO audit_log (event_id, event, actor, details_json)
+VALUES (gen_random_uuid(), :event, :actor, :details);
