@@ -23,7 +23,7 @@ from contracts import topics
 from contracts.audit import AuditRecorded
 from contracts.leads import LeadReceived
 from deploy.migrate import Settings as MigrateSettings
-from runtime.settings import Http, Kafka, Log, Postgres
+from runtime.settings import Http, Kafka, Log, Postgres, Tracing
 
 ROOT = Path(__file__).parents[1]
 SERVICES = ("ingest", "persister", "notifier", "flusher", "admin")
@@ -83,12 +83,13 @@ def env_example() -> str:
         ("PostgreSQL", Postgres),
         ("Migrations", MigrateSettings),
         ("Logs", Log),
+        ("Traces", Tracing),
         ("Listening", Http),
         *((service, settings_of(service)) for service in SERVICES),
     ]
     for title, settings in sections:
         for field in settings.model_fields.values():
-            if is_section(field) and field.annotation not in (Kafka, Postgres, Log):
+            if is_section(field) and field.annotation not in (Kafka, Postgres, Log, Tracing):
                 inner: Any = field.annotation
                 parts.append("\n".join(env_lines(inner, seen)))
         if lines := list(env_lines(settings, seen)):

@@ -23,6 +23,7 @@ from runtime.delivery import Batch, Delivery, Handler, Record
 from runtime.failures import Backoff, SeekBack, WorldAway
 from runtime.health import Health
 from runtime.logs import logger
+from runtime.tracing import handling
 from runtime.watch import Watch
 
 
@@ -124,7 +125,8 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
         started = time.monotonic()
         delivery = Delivery(self._handler, records, self._policy.backoff)
         try:
-            await self._while_polling(delivery.run())
+            with handling(records):
+                await self._while_polling(delivery.run())
         except SeekBack as back:
             await self._settle(records, delivery.done)
             for (topic, partition), offset in back.offsets.items():

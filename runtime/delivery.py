@@ -9,6 +9,7 @@ from aiokafka import ConsumerRecord
 from runtime import metrics
 from runtime.failures import Backoff, FailedNow, Failure, SeekBack, WorldAway
 from runtime.logs import logger
+from runtime.tracing import about
 
 Record: TypeAlias = "ConsumerRecord[bytes | None, bytes | None]"
 Batch: TypeAlias = Sequence[Record]
@@ -55,10 +56,11 @@ class Delivery:
                 await asyncio.sleep(self._backoff.seconds(attempt))
                 await self._deliver(first, last, attempt + 1)
             else:
-                if failure is not error:
-                    metrics.BUGS.inc()
-                    self._log.error("unexpected error, record parked", exc_info=True)
-                await self._park(self._records[first], failure)
+                with about(self._records[first]):
+                    if failure is not error:
+                        metrics.BUGS.inc()
+                        self._log.error("unexpected error, record parked", exc_info=True)
+                    await self._park(self._records[first], failure)
         self.done = last
 
     async def _park(self, record: Record, failure: Failure) -> None:

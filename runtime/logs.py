@@ -7,6 +7,7 @@ import traceback
 from typing import Any
 
 import structlog
+from opentelemetry.trace import format_span_id, format_trace_id, get_current_span
 from structlog.typing import EventDict, WrappedLogger
 
 
@@ -34,10 +35,20 @@ def _name_exception(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
     return event
 
 
+def _name_span(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    """Put the current span's ids into the entry, where there is one."""
+    context = get_current_span().get_span_context()
+    if context.is_valid:
+        event["trace_id"] = format_trace_id(context.trace_id)
+        event["span_id"] = format_span_id(context.span_id)
+    return event
+
+
 def configure(service: str, level: str) -> None:
     """Send our own and the libraries' logs through one JSON formatter."""
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
+        _name_span,
         structlog.stdlib.add_log_level,
         structlog.stdlib.ExtraAdder(),
         structlog.processors.TimeStamper(fmt="iso", utc=True),
@@ -73,7 +84,7 @@ def configure(service: str, level: str) -> None:
             "loggers": {
                 # At DEBUG these print keys, values and parameters: personal data.
                 name: {"level": max(logging.INFO, logging.getLevelName(level))}
-                for name in ("asyncpg", "aiosmtplib", "httpcore", "faststream")
+                for name in ("asyncpg", "aiosmtplib", "httpcore", "faststream", "opentelemetry")
             },
         }
     )

@@ -11,6 +11,7 @@ import aiosql
 import asyncpg
 from asyncpg.pool import PoolConnectionProxy
 
+from runtime import tracing
 from runtime.failures import FailedNow, Failure, WorldAway
 from runtime.settings import Postgres
 
@@ -23,11 +24,15 @@ CLOSE_SECONDS = 3.0
 # integrity constraint violation, program limit exceeded (a value too long for an index). What asyncpg
 # itself cannot encode has 22000.
 _DATA_CLASSES = ("22", "23", "54")
+# The name of each query by its text, for its span.
+_NAMES = {"COMMIT;": "commit", "ROLLBACK;": "rollback"}
 
 
 def load_queries(path: Path) -> Any:
     """Load the named queries of a `.sql` file; each is a method that takes the connection first."""
-    return aiosql.from_path(path, "asyncpg", mandatory_parameters=False)
+    queries = aiosql.from_path(path, "asyncpg", mandatory_parameters=False)
+    _NAMES.update({getattr(queries, name).sql: name for name in queries.available_queries})
+    return queries
 
 
 def translate(error: Exception) -> Failure:
@@ -42,6 +47,13 @@ def translate(error: Exception) -> Failure:
 
 async def _prepare(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
     await connection.set_type_codec("jsonb", schema="pg_catalog", encoder=json.dumps, decoder=json.loads)
+    if tracing.on():
+        connection.add_query_logger(_trace)
+
+
+def _trace(query: "asyncpg.connection.LoggedQuery") -> None:
+    if name := _NAMES.get(query.query):
+        tracing.note_query(name.removesuffix("_cursor"), query.elapsed, query.exception)
 
 
 @asynccontextmanager

@@ -56,6 +56,16 @@ class Log(BaseSettings):
     """DEBUG, INFO, WARNING or ERROR. Drivers are capped at INFO: below it they print personal data."""
 
 
+class Tracing(BaseSettings):
+    """Where traces go."""
+
+    model_config = section("OTEL_")
+    exporter_otlp_endpoint: str | None = Field(
+        default=None, pattern=r"^https?://", examples=["http://127.0.0.1:4318"]
+    )
+    """A collector of traces that takes OTLP over HTTP; not set: no traces. The SDK's other variables hold."""
+
+
 class Kafka(BaseSettings):
     """How to reach Kafka. SASL and TLS as managed services ask for them."""
 

@@ -10,7 +10,9 @@ from fastapi_offline import FastAPIOffline
 
 from runtime import health, logs
 from runtime.postgres import open_pool
+from runtime.requests import ServerSpans
 from runtime.tasks import running
+from runtime.tracing import exporting
 from services.admin import problems, settings
 from services.admin.access import Access
 from services.admin.adapters import Adapters
@@ -35,6 +37,7 @@ def create_app(given: settings.Settings | None = None) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with (
+            exporting(told.tracing, NAME),
             open_pool(told.postgres, NAME) as pool,
             open_peers(told.gateway_urls, told.service_urls) as peers,
             aclosing(LagReader(told.kafka)) as lag,
@@ -58,6 +61,8 @@ def create_app(given: settings.Settings | None = None) -> FastAPI:
     )
     app.state.access = Access(told.actors)
     problems.install(app)
+    if told.tracing.exporter_otlp_endpoint:
+        app.add_middleware(ServerSpans)
     app.include_router(health.routes(state))
     app.include_router(routes())
     return app

@@ -11,6 +11,7 @@ from runtime.settings import (
     Log,
     Postgres,
     TokenList,
+    Tracing,
     load,
     named_tokens,
     refuse_weak_tokens,
@@ -47,6 +48,7 @@ class Settings(BaseSettings):
     kafka: Kafka = Field(default_factory=Kafka)
     postgres: Postgres = Field(default_factory=Postgres)
     log: Log = Field(default_factory=Log)
+    tracing: Tracing = Field(default_factory=Tracing)
     token: TokenList = Field(repr=False)
     """Who may use the admin API: `[name:]token,...`. The name is the actor in the audit log."""
     gateway_urls: Annotated[tuple[Url, ...], NoDecode, BeforeValidator(_split)] = ()

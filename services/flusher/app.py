@@ -15,6 +15,7 @@ from runtime.ledger import Ledger
 from runtime.postgres import open_pool
 from runtime.settings import load
 from runtime.tasks import running
+from runtime.tracing import exporting
 from services.flusher.handlers import Handler
 from services.flusher.loop import Jobs, utc_now
 from services.flusher.outbox import Outbox
@@ -35,6 +36,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         async with (
+            exporting(settings.tracing, NAME),
             open_pool(settings.postgres, NAME) as pool,
             open_publisher(settings.kafka, NAME, state) as opened,
         ):

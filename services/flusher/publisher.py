@@ -10,6 +10,7 @@ from runtime import metrics
 from runtime.failures import InvalidForEver, WorldAway
 from runtime.kafka import Publisher
 from runtime.logs import logger
+from runtime.tracing import sending
 from services.flusher.replay import Outgoing, Row, outgoing
 
 SEND_SECONDS = 10.0
@@ -70,10 +71,11 @@ class ReplayPublisher:
             self._log.error("Queue row is dead, its record not archived on Kafka", reason=never.reason)
 
     async def _send(self, record: Outgoing) -> None:
-        await self._publisher.send(
-            record.topic,
-            key=record.key,
-            value=record.value,
-            headers=record.headers,
-            seconds=SEND_SECONDS,
-        )
+        with sending(record.topic, record.headers, record.key) as carried:
+            await self._publisher.send(
+                record.topic,
+                key=record.key,
+                value=record.value,
+                headers=carried,
+                seconds=SEND_SECONDS,
+            )

@@ -6,7 +6,7 @@ from apscheduler.triggers.cron import CronTrigger
 from pydantic import AfterValidator, Field
 from pydantic_settings import BaseSettings
 
-from runtime.settings import Kafka, Log, Postgres, section
+from runtime.settings import Kafka, Log, Postgres, Tracing, section
 
 
 def _crontab(value: str) -> str:
@@ -24,5 +24,6 @@ class Settings(BaseSettings):
     kafka: Kafka = Field(default_factory=Kafka)
     postgres: Postgres = Field(default_factory=Postgres)
     log: Log = Field(default_factory=Log)
+    tracing: Tracing = Field(default_factory=Tracing)
     cron: Annotated[str, AfterValidator(_crontab)] = "*/5 * * * *"
     """When what is due is sent again: minute, hour, day, month, weekday (by name: mon), in UTC."""

@@ -14,8 +14,10 @@ from starlette.routing import Route
 
 from runtime import health, logs
 from runtime.kafka import open_publisher
+from runtime.requests import ServerSpans
 from runtime.settings import load, refuse_weak_tokens
 from runtime.tasks import running
+from runtime.tracing import exporting
 from services.ingest import problems
 from services.ingest.docs import describe
 from services.ingest.intake import Intake
@@ -40,7 +42,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with open_publisher(settings.kafka, NAME, kafka_state) as kafka:
+        async with (
+            exporting(settings.tracing, NAME),
+            open_publisher(settings.kafka, NAME, kafka_state) as kafka,
+        ):
             trail = AuditTrail(kafka)
             intake = Intake(LeadPublisher(kafka, settings.publish_budget_seconds), spool, state)
             app.state.intake, app.state.inbound = intake, Inbound(settings, intake, trail)
@@ -73,6 +78,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.include_router(health.routes(state))
     app.add_exception_handler(HTTPException, _refused_by_framework)
     app.add_exception_handler(Exception, _failed)
+    if settings.tracing.exporter_otlp_endpoint:
+        app.add_middleware(ServerSpans, paths={PATH})
     if origins := split(settings.cors_origins):
         app.add_middleware(
             CORSMiddleware,

@@ -9,10 +9,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
-from contracts import headers
+from contracts import headers, topics
 from runtime.failures import Failure, WorldAway
 from runtime.health import Health
 from runtime.logs import logger
+from runtime.tracing import note, sending
 from services.ingest.publisher import LeadPublisher
 from services.ingest.record import Record
 from services.ingest.spool import Spool
@@ -68,6 +69,7 @@ class Intake:
         except WorldAway as away:
             self._health.set("intake", ok=False, reason=f"kafka is away and {away.reason}")
             raise
+        note(spooled=True)
         self._health.set("intake", ok=True)
 
     def _may_try_kafka(self) -> bool:
@@ -124,5 +126,7 @@ class Intake:
     async def _publish_spooled(self, record: Record) -> None:
         # Byte for byte what was tried, with a word for the lead's timeline.
         spooled = replace(record, headers=[*record.headers, (headers.SPOOLED, b"true")])
-        await self._publisher.publish(spooled)
+        # Its headers name the span of the request; so does the span of this send.
+        with sending(topics.RECEIVED.name, record.headers, record.key):
+            await self._publisher.publish(spooled)
         self._succeeded()

@@ -21,12 +21,14 @@ from starlette.responses import JSONResponse, Response
 from structlog.contextvars import bound_contextvars
 from uuid_utils.compat import uuid7
 
+from contracts import topics
 from contracts.audit import AuditEvent, AuditRecorded
 from contracts.leads import IdempotencyKey, LeadSubmission, lead_id_for
 from runtime import metrics
 from runtime.failures import WorldAway
 from runtime.health import Health
 from runtime.logs import logger
+from runtime.tracing import note, sending
 from services.ingest import problems
 from services.ingest.body import discard, read_body
 from services.ingest.memory import Acknowledged, Memory
@@ -146,8 +148,10 @@ class Inbound:
             spam_reasons=spam_reasons,
         )
         record = build_record(lead, correlation_id, request.headers.get("traceparent"))
+        note(lead_id=str(lead_id))
         try:
-            await self._leads.publish(record)
+            with sending(topics.RECEIVED.name, record.headers, record.key) as carried:
+                await self._leads.publish(replace(record, headers=carried))
         except WorldAway as away:
             self._log.warning("lead not acknowledged", lead_id=str(lead_id), reason=away.reason)
             raise Refused(problems.UNAVAILABLE) from None

@@ -16,6 +16,7 @@ from runtime.ledger import Ledger
 from runtime.postgres import open_pool
 from runtime.settings import load
 from runtime.tasks import running
+from runtime.tracing import exporting
 from services.notifier.handlers import Handler
 from services.notifier.mailer import open_mailer
 from services.notifier.message import Identity
@@ -37,6 +38,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         async with (
+            exporting(settings.tracing, NAME),
             open_pool(settings.postgres, NAME) as pool,
             open_publisher(settings.kafka, NAME, state) as publisher,
             open_mailer(settings, state) as mailer,

@@ -7,12 +7,15 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Final
 
+from opentelemetry.trace import SpanKind
+
 from contracts.failures import Kind
 from runtime import metrics
 from runtime.breaker import Breaker
 from runtime.delivery import Record
 from runtime.failures import Failure, InvalidForEver, WorldAway
 from runtime.logs import logger
+from runtime.tracing import about, span
 from services.notifier import plan
 from services.notifier.mailer import Mailer
 from services.notifier.message import Identity, Undeliverable, compose
@@ -145,11 +148,21 @@ class Handler:
             mail = compose(delivery.kind, delivery.lead, self._identity, datetime.now(UTC))
         except Undeliverable as never:
             return Outcome(Verdict.DEAD, never.reason)
-        with metrics.MAIL_SECONDS.time():
-            return await self._mailer.send(mail, lambda: self._store.begin_sending(delivery))
+        with (
+            about(delivery.record),
+            span(f"smtp {delivery.kind}", SpanKind.CLIENT) as sending,
+            metrics.MAIL_SECONDS.time(),
+        ):
+            outcome = await self._mailer.send(mail, lambda: self._store.begin_sending(delivery))
+            sending.set_attributes(_said(outcome))
+            return outcome
 
     async def _finish(self, delivery: Delivery, outcome: Outcome) -> None:
         """Publish a failure, then commit the outcome."""
+        with about(delivery.record):
+            await self._settle(delivery, outcome)
+
+    async def _settle(self, delivery: Delivery, outcome: Outcome) -> None:
         if outcome.verdict is not Verdict.SENT:
             await self._publisher.failed(
                 delivery,
@@ -201,6 +214,18 @@ class Handler:
         suspicion = self._suspects.setdefault(key, Suspicion(0, self._passed))
         suspicion.times += 1
         return suspicion.times >= WORLD_FAULTS_OF_ONE_MAIL and self._passed > suspicion.passed_before
+
+
+def _said(outcome: Outcome) -> dict[str, str | int]:
+    """Say of an outcome what holds no personal data: never the server's text."""
+    said = {
+        "smtp.outcome": str(outcome.verdict),
+        "smtp.phase": outcome.phase and str(outcome.phase),
+        "smtp.response.code": outcome.code,
+        "smtp.response.enhanced_code": outcome.enhanced,
+        "smtp.reason": outcome.reason,
+    }
+    return {name: value for name, value in said.items() if value is not None}
 
 
 def _is_final(verdict: Verdict, kind: Kind) -> bool:

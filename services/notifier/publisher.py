@@ -6,6 +6,7 @@ from contracts import headers, topics
 from contracts.failures import LeadFailed, Origin, first_origin
 from runtime import metrics
 from runtime.kafka import Publisher
+from runtime.tracing import sending
 from services.notifier.plan import STAGE, Delivery
 
 SEND_SECONDS = 5.0
@@ -33,11 +34,12 @@ class FailurePublisher:
             queue_id=delivery.queue_id,
             attempts=headers.count(record.headers, headers.RETRY_ATTEMPTS),
         )
-        await self._publisher.send(
-            topics.FAILED.name,
-            key=record.key,
-            value=record.value,
-            headers=failed.to_headers(record.headers),
-            seconds=SEND_SECONDS,
-        )
+        with sending(topics.FAILED.name, failed.to_headers(record.headers), record.key) as carried:
+            await self._publisher.send(
+                topics.FAILED.name,
+                key=record.key,
+                value=record.value,
+                headers=carried,
+                seconds=SEND_SECONDS,
+            )
         metrics.PARKED.labels(final=str(final).lower()).inc()

@@ -5,7 +5,7 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings
 
-from runtime.settings import Kafka, Log, Postgres, named, section
+from runtime.settings import Kafka, Log, Postgres, Tracing, named, section
 from services.notifier.address import parse_address
 
 
@@ -71,6 +71,7 @@ class Settings(BaseSettings):
     kafka: Kafka = Field(default_factory=Kafka)
     postgres: Postgres = Field(default_factory=Postgres)
     log: Log = Field(default_factory=Log)
+    tracing: Tracing = Field(default_factory=Tracing)
     smtp: Smtp = Field(default_factory=Smtp)
     from_email: Annotated[str, AfterValidator(_sender)] = Field(validation_alias=named("FROM_EMAIL"))
     """The sender of all mails, also of the envelope: bounces go there."""

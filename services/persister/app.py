@@ -15,6 +15,7 @@ from runtime.ledger import Ledger
 from runtime.postgres import open_pool
 from runtime.settings import load
 from runtime.tasks import running
+from runtime.tracing import exporting
 from services.persister.handlers import Handler
 from services.persister.publisher import FailurePublisher
 from services.persister.settings import Settings
@@ -33,6 +34,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         async with (
+            exporting(settings.tracing, NAME),
             open_pool(settings.postgres, NAME) as pool,
             open_publisher(settings.kafka, NAME, state) as publisher,
         ):

@@ -8,6 +8,8 @@ from runtime import metrics
 from runtime.delivery import Record
 from runtime.failures import Failure, InvalidForEver
 from runtime.kafka import Publisher
+from runtime.logs import logger
+from runtime.tracing import about, sending
 from services.persister.batch import queue_id_of
 
 SEND_SECONDS = 10.0
@@ -19,9 +21,14 @@ class FailurePublisher:
     def __init__(self, publisher: Publisher, group: str) -> None:
         self._publisher = publisher
         self._group = group
+        self._log = logger("park")
 
     async def failed(self, record: Record, failure: Failure) -> None:
         """Publish one failure; `InvalidForEver` is final."""
+        with about(record):
+            await self._failed(record, failure)
+
+    async def _failed(self, record: Record, failure: Failure) -> None:
         final = isinstance(failure, InvalidForEver)
         failed = LeadFailed(
             event_id=failure_event_id(record.topic, record.partition, record.offset, "persister", "store"),
@@ -35,11 +42,14 @@ class FailurePublisher:
             queue_id=queue_id_of(record),
             attempts=headers.count(record.headers, headers.RETRY_ATTEMPTS),
         )
-        await self._publisher.send(
-            topics.FAILED.name,
-            key=record.key,
-            value=record.value,
-            headers=failed.to_headers(record.headers),
-            seconds=SEND_SECONDS,
-        )
+        with sending(topics.FAILED.name, failed.to_headers(record.headers), record.key) as carried:
+            await self._publisher.send(
+                topics.FAILED.name,
+                key=record.key,
+                value=record.value,
+                headers=carried,
+                seconds=SEND_SECONDS,
+            )
         metrics.PARKED.labels(final=str(final).lower()).inc()
+        place = {"topic": record.topic, "partition": record.partition, "offset": record.offset}
+        self._log.info("record parked", reason=failure.reason, final=final, **place)

@@ -3,7 +3,7 @@
 from pydantic import Field
 from pydantic_settings import BaseSettings
 
-from runtime.settings import Kafka, Log, Postgres, section
+from runtime.settings import Kafka, Log, Postgres, Tracing, section
 
 
 class Settings(BaseSettings):
@@ -13,5 +13,6 @@ class Settings(BaseSettings):
     kafka: Kafka = Field(default_factory=Kafka)
     postgres: Postgres = Field(default_factory=Postgres)
     log: Log = Field(default_factory=Log)
+    tracing: Tracing = Field(default_factory=Tracing)
     batch_max_records: int = Field(default=500, ge=1, le=5000)
     """Records in one transaction at most; PostgreSQL gains little beyond 500."""

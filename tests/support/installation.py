@@ -65,8 +65,8 @@ class Installation:
 
 
 @contextlib.asynccontextmanager
-async def running_installation(stack: Stack, folder: Path) -> AsyncIterator[Installation]:
-    """Start everything, wait until it is ready, and stop it as an operator would."""
+async def running_installation(stack: Stack, folder: Path, **given: str) -> AsyncIterator[Installation]:
+    """Start everything, wait until it is ready, and stop it as an operator would; `given` are variables."""
     database, kafka = await stack.new_database(), await stack.new_topics()
     mailbox = Mailbox(folder)
     edge_port = free_ports(1)[0]
@@ -83,6 +83,7 @@ async def running_installation(stack: Stack, folder: Path) -> AsyncIterator[Inst
         "FASTCORE_INGEST_SPOOL_FOLDER": str(folder / "spool"),
         "FROM_EMAIL": "leads@fastcore.example",
         "ADMIN_EMAIL": "admin@fastcore.example",
+        **given,
     }
     services = {name: ServiceProcess(name, environment, folder) for name in NAMES}
     services["admin"].environment |= {
