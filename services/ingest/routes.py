@@ -137,7 +137,7 @@ class Inbound:
             metrics.LEADS_ACCEPTED.labels(outcome="replayed").inc()
             return _created(lead_id, known.timestamp, {**headers, "Idempotent-Replayed": "true"})
         now = self._now()
-        spam_reasons = self._judge(submission, now)
+        spam_reasons = self._judge(submission, lead_id, now)
         lead = receive(
             submission,
             lead_id=lead_id,
@@ -160,13 +160,13 @@ class Inbound:
         metrics.LEADS_ACCEPTED.labels(outcome="spam" if spam_reasons else "received").inc()
         return _created(lead_id, timestamp, headers)
 
-    def _judge(self, submission: LeadSubmission, now: datetime) -> tuple[str, ...]:
+    def _judge(self, submission: LeadSubmission, lead_id: UUID, now: datetime) -> tuple[str, ...]:
         reasons = signs_of_spam(submission, self._rules, now)
         seconds = self._monotonic()
         network = visitor_network(submission.meta.ip) if submission.meta else None
-        if network and not self._by_ip.hit(network, seconds):
+        if network and not self._by_ip.hit(network, seconds, lead_id):
             reasons.append(Reason.RATE_IP)
-        if not self._by_email.hit(submission.email.casefold(), seconds):
+        if not self._by_email.hit(submission.email.casefold(), seconds, lead_id):
             reasons.append(Reason.RATE_EMAIL)
         return tuple(reasons)
 

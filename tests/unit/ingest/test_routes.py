@@ -505,6 +505,20 @@ async def test_a_replay_counts_for_no_limit() -> None:
         assert [lead.spam_reasons for lead in ours.leads.leads] == [()]
 
 
+async def test_regression_a_lead_that_the_site_must_repeat_does_not_become_spam() -> None:
+    async with gateway(leads_per_email_per_hour=2, leads_per_ip_per_hour=2) as ours:
+        lead = submission(meta={"ip": "192.0.2.1"})
+        ours.leads.kafka_goes_away()
+        for _ in range(5):
+            is_problem(await ours.post(lead, Idempotency_Key="k"), 503)
+        ours.leads.error = None
+        await ours.post(lead, Idempotency_Key="k")
+        await ours.post(lead, Idempotency_Key="l")
+        await ours.post(lead, Idempotency_Key="m")
+        reasons = [lead.spam_reasons for lead in ours.leads.leads]
+        assert reasons == [(), (), ("rate_ip", "rate_email")]
+
+
 async def test_spam_gets_the_same_answer_as_any_lead(ours: Gateway) -> None:
     answer = await ours.post(submission(meta={"honeypot": "x" * 5000, "form_rendered_at": "\x00garbage"}))
     assert answer.status_code == 201

@@ -1,5 +1,7 @@
 """Counting over a moving window, within bounded memory."""
 
+from uuid import UUID
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,6 +17,12 @@ def test_keys_do_not_share_a_window() -> None:
     window = Window(limit=1, seconds=10)
     assert window.hit("a", 0)
     assert window.hit("b", 0)
+
+
+def test_one_thing_is_counted_once_while_its_hit_is_in_the_window() -> None:
+    window, one, other = Window(limit=1, seconds=10), UUID(int=1), UUID(int=2)
+    assert [window.hit("a", at, one) for at in (0, 5, 9)] == [True] * 3
+    assert [window.hit("a", at, other) for at in (9, 10)] == [False, True]
 
 
 def test_a_limit_of_zero_is_no_limit() -> None:
