@@ -35,14 +35,19 @@ class Policy:
     # A batch waits this long for more after its first record: bounds latency, raises throughput.
     max_wait_seconds: float = 0.02
     # While a handler or a pause lasts we poll this often, or the group would throw us out after
-    # max.poll.interval (300 s) without a poll.
+    # max.poll.interval without a poll.
     keepalive_seconds: float = 1.0
+    max_poll_seconds: float = 300.0
     # How long a rebalance or a stop waits for the batch in hand: a mail (45 s), below the rebalance
     # timeout. With what closes after it (5 s here, 3 s publisher, 3 s pool) it stays below the grace of 60 s.
     drain_seconds: float = 46.0
     stop_seconds: float = 5.0
     commit_seconds: float = 10.0
-    session_seconds: float = 30.0
+    # A member that was killed is missed for this long, and nobody reads its partitions: all of what is in
+    # Kafka then waits. Two deaths in a row must stay below the 60 s in which we promise quiet: 2 x 10 s and
+    # the two starts. Not shorter: three heartbeats (3 s each, aiokafka's own task, also while a handler
+    # or a pause lasts) may be lost before it, and a member thrown out wrongly costs a rebalance, no lead.
+    session_seconds: float = 10.0
     rebalance_seconds: float = 60.0
     # Above both: a start waits for members that died, and one that gives up is another of them.
     start_seconds: float = 90.0
@@ -79,7 +84,7 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
             auto_offset_reset="earliest",
             session_timeout_ms=int(self._policy.session_seconds * 1000),
             rebalance_timeout_ms=int(self._policy.rebalance_seconds * 1000),
-            max_poll_interval_ms=300_000,
+            max_poll_interval_ms=int(self._policy.max_poll_seconds * 1000),
             listener=self,
         )
         health.set("consumer", ok=False, reason="connecting")

@@ -99,3 +99,28 @@ async def test_regression_a_rebalance_waits_for_the_batch_in_hand_and_no_longer(
             await second.drain()
         await first.drain()
     assert slow.values == [b"one"]
+
+
+async def test_a_handler_that_outlasts_the_poll_interval_keeps_its_partitions(kafka: Kafka) -> None:
+    slow = Slow()
+    policy = Policy(keepalive_seconds=0.2, max_poll_seconds=2)
+    consumer = Consumer(
+        build_broker(kafka, "one"), [topics.DEAD.name], "g", Health(), policy, kafka.topic_prefix
+    )
+
+    async def handled() -> bytes:
+        return slow.values[-1] if slow.values else b""
+
+    async with (
+        open_publisher(kafka, "test", Health()) as publisher,
+        running(consumer.run(slow), "consumer"),
+    ):
+        for value in (b"one", b"two"):
+            slow.busy.clear()
+            await publisher.send(topics.DEAD.name, key=None, value=value, headers=[], seconds=30)
+            await asyncio.wait_for(slow.busy.wait(), 30)
+            generation = consumer._consumer._coordinator.generation
+            await eventually(handled, until=value.__eq__, what="the record")
+            assert consumer._consumer._coordinator.generation == generation
+        await consumer.drain()
+    assert slow.values == [b"one", b"two"]
