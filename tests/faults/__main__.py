@@ -52,6 +52,9 @@ def main(
         return
     if unknown := [name for name in fault or () if name not in ALL | LONG]:
         raise typer.BadParameter(f"{unknown[0]!r} is no fault; --list names them", param_hint="--fault")
+    for name in fault or ():
+        if missing := (ALL | LONG)[name].missing():
+            raise typer.BadParameter(f"{name!r} needs {missing}", param_hint="--fault")
     if fault:
         planned = [tuple(fault)] * (first + rounds - 1)
     else:

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from tests.faults.evidence import READ_BY, Evidence
-from tests.faults.load import BAD, Lead, Refusal
+from tests.faults.load import BAD, Answer, Lead, Refusal
 from tests.faults.poison import Poisoner
 
 # What our mail server says of one mail or mailbox. Every other fault is the world's and makes no row.
@@ -25,11 +25,18 @@ class Violation:
 
 
 def judge(
-    facts: Evidence, leads: Mapping[str, Lead], refusals: Sequence[Refusal], poison: Poisoner
+    facts: Evidence,
+    leads: Mapping[str, Lead],
+    refusals: Sequence[Refusal],
+    poison: Poisoner,
+    refusing: Sequence[tuple[float, float]] = (),
 ) -> list[Violation]:
-    """Return every broken promise; an empty list is the proof."""
+    """Return every broken promise; an empty list is the proof.
+
+    `refusing` tells from when to when a 503 was right.
+    """
     return [
-        *_answers(leads, refusals),
+        *_answers(leads, refusals, refusing),
         *_inbox(facts, leads, poison),
         *_audit(facts),
         *_mails(facts, leads, poison),
@@ -39,14 +46,16 @@ def judge(
     ]
 
 
-def _answers(leads: Mapping[str, Lead], refusals: Sequence[Refusal]) -> Iterator[Violation]:
+def _answers(
+    leads: Mapping[str, Lead], refusals: Sequence[Refusal], refusing: Sequence[tuple[float, float]]
+) -> Iterator[Violation]:
     for lead in leads.values():
         for answer in (each for body in lead.bodies for each in body.answers):
             if answer.status == 201 and answer.lead_id != lead.id:
                 yield Violation("answer", f"201 under another id: {answer.lead_id}", lead.id)
             if answer.status == 422 and len(lead.bodies) == 1:
                 yield Violation("refused", "422 for a good lead", lead.id)
-            if answer.status not in (0, 201, 422):
+            if answer.status not in (0, 201, 422) and not _is_right(answer, refusing):
                 yield Violation("refused", f"{answer.status} for a good lead", lead.id)
     for refusal in refusals:
         wanted = BAD[refusal.name][1] | {0}
@@ -55,6 +64,15 @@ def _answers(leads: Mapping[str, Lead], refusals: Sequence[Refusal]) -> Iterator
             for each in refusal.answers
             if each.status not in wanted
         )
+
+
+def _is_right(answer: Answer, refusing: Sequence[tuple[float, float]]) -> bool:
+    """A 503 says when to come again, and was asked for while neither Kafka nor the spool took a lead."""
+    return (
+        answer.status == 503
+        and answer.retry_after.isdecimal()
+        and any(began <= answer.at + answer.seconds and answer.at <= ended for began, ended in refusing)
+    )
 
 
 def _inbox(facts: Evidence, leads: Mapping[str, Lead], poison: Poisoner) -> Iterator[Violation]:

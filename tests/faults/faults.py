@@ -1,8 +1,9 @@
 """Every fault by its name. Each breaks one real thing for a while; what must hold is the checker's."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from tests.faults import on_mail, on_servers, on_services
+from tests.faults import on_clients, on_clock, on_mail, on_servers, on_services, on_spool, on_sql
 from tests.faults.world import Action
 from tests.support.smtp import DROP, HANG
 
@@ -13,6 +14,8 @@ class Fault:
 
     name: str
     action: Action
+    # What it needs and this machine has not, in words; None where it has all.
+    missing: Callable[[], str | None] = lambda: None
 
 
 def _all() -> list[Fault]:
@@ -33,6 +36,18 @@ def _all() -> list[Fault]:
         "persister in hand": on_services.persister_dies_with_a_batch_in_hand,
         "notifier in hand": on_services.notifier_dies_with_mails_in_hand,
         "drain without kafka": on_services.drained_without_kafka,
+        "drain all without kafka": on_services.all_drained_without_kafka,
+        "members come and go": on_services.members_come_and_go,
+    }
+    named |= {
+        f"{name} dies before: {place}": on_services.dies_before(name, place)
+        for name, place in (
+            ("persister", "offset commit"),
+            ("notifier", "offset commit"),
+            ("notifier", "mail settled"),
+            ("flusher", "offset commit"),
+            ("flusher", "replay noted"),
+        )
     }
     for part in ("kafka", "postgres", "smtp"):
         named |= {
@@ -41,10 +56,16 @@ def _all() -> list[Fault]:
         }
     named |= {f"refused {part}": on_servers.wire(part, "refused") for part in ("kafka", "postgres")}
     named |= {
-        "terminate backends": on_servers.terminated_backends,
-        "too many connections": on_servers.too_many_connections,
-        "read-only": on_servers.read_only,
-        "locked table": on_servers.locked_table,
+        "terminate backends": on_sql.terminated_backends,
+        "too many connections": on_sql.too_many_connections,
+        "read-only": on_sql.read_only,
+        "locked table": on_sql.locked_table,
+        "deadlocks": on_sql.deadlocks,
+        "lost commits": on_sql.lost_commits,
+        "slow bodies": on_clients.slow_bodies,
+        "huge bodies": on_clients.huge_bodies,
+        "torn record": on_spool.torn_record,
+        "flipped bit": on_spool.flipped_bit,
         "smtp 421 connect": on_mail.says("connect", "421 4.3.2 too busy"),
         "smtp 421 rcpt": on_mail.says("rcpt", "421 4.7.0 slow down"),
         "smtp 451 mail": on_mail.says("mail", "451 4.3.0 try later"),
@@ -59,7 +80,13 @@ def _all() -> list[Fault]:
         "smtp away": on_mail.away_for(),
         "poison": on_servers.poisoned,
     }
-    return [Fault(name, action) for name, action in named.items()]
+    return [
+        *(Fault(name, action) for name, action in named.items()),
+        Fault("disk full", on_spool.disk_full, on_spool.no_mounts),
+        Fault("fsync fails", on_spool.fsync_fails, on_spool.no_strace),
+        Fault("clock jumps forward", on_clock.jumps(3600), on_clock.no_faketime),
+        Fault("clock jumps back", on_clock.jumps(-3600), on_clock.no_faketime),
+    ]
 
 
 ALL = {fault.name: fault for fault in _all()}

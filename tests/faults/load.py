@@ -51,6 +51,7 @@ class Answer:
     timestamp: str = ""
     detail: str = ""
     at: float = 0.0  # monotonic, when it was asked
+    retry_after: str = ""
 
 
 @dataclass
@@ -206,6 +207,7 @@ class Website:
                 answers.append(Answer(0, time.monotonic() - started, detail=type(error).__name__, at=started))
             else:
                 taken = Answer(answer.status_code, time.monotonic() - started, at=started)
+                taken.retry_after = answer.headers.get("Retry-After", "")
                 if answer.status_code == 201:
                     taken.lead_id, taken.timestamp = answer.json()["leadId"], answer.json()["timestamp"]
                 answers.append(taken)

@@ -1,30 +1,38 @@
-"""What happens to Kafka and PostgreSQL, to the wire before them, and to the topics."""
+"""What happens to Kafka and PostgreSQL as processes, to the wire before them, and to the topics."""
 
 import asyncio
 import contextlib
 import os
 import random
 import signal
-from collections.abc import AsyncIterator
-from typing import Any
-
-import asyncpg
+from collections.abc import Iterator
 
 from deploy.embedded.parts import Part
 from tests.faults.proxy import Proxy, Way
-from tests.faults.world import Action, World, start_part
+from tests.faults.servers import start_part
+from tests.faults.world import Action, World
+
+
+@contextlib.contextmanager
+def frozen(world: World, part: str = "kafka") -> Iterator[None]:
+    """SIGSTOP a server and let it go on; the caller has it alone."""
+    server: Part = getattr(world, part)
+    os.kill(server.pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(server.pid, signal.SIGCONT)
 
 
 def stopped(part: str, lasts: float = 0) -> Action:
     """SIGSTOP: its connections stay open, and nobody answers."""
 
     async def action(world: World, rng: random.Random) -> None:
-        server: Part = getattr(world, part)
         seconds = lasts or rng.uniform(5, 20)
-        world.note(f"SIGSTOP {part} for {seconds:.0f} s")
-        os.kill(server.pid, signal.SIGSTOP)
-        await asyncio.sleep(seconds)
-        os.kill(server.pid, signal.SIGCONT)
+        async with world.alone(part):
+            world.note(f"SIGSTOP {part} for {seconds:.0f} s")
+            with frozen(world, part):
+                await asyncio.sleep(seconds)
 
     return action
 
@@ -35,14 +43,15 @@ def killed(part: str, lasts: float = 0) -> Action:
     async def action(world: World, rng: random.Random) -> None:
         server: Part = getattr(world, part)
         seconds = lasts or rng.uniform(1, 8)
-        world.note(f"{part} dies for {seconds:.0f} s")
-        if part == "postgres" and server.process:
-            server.process.send_signal(signal.SIGQUIT)
-            await asyncio.to_thread(server.process.wait, 20)
-        else:
-            await asyncio.to_thread(server.kill)
-        await asyncio.sleep(seconds)
-        await start_part(server)
+        async with world.alone(part):
+            world.note(f"{part} dies for {seconds:.0f} s")
+            if part == "postgres" and server.process:
+                server.process.send_signal(signal.SIGQUIT)
+                await asyncio.to_thread(server.process.wait, 20)
+            else:
+                await asyncio.to_thread(server.kill)
+            await asyncio.sleep(seconds)
+            await start_part(server)
 
     return action
 
@@ -73,62 +82,6 @@ def wire(part: str, fault: str) -> Action:
         world.note(f"{part} is near again")
 
     return action
-
-
-async def terminated_backends(world: World, rng: random.Random) -> None:
-    world.note("every backend of the services is terminated, three times")
-    for _ in range(3):
-        await world.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'fastcore'")
-        await asyncio.sleep(rng.uniform(0.5, 2))
-
-
-async def too_many_connections(world: World, rng: random.Random) -> None:
-    held: list[Any] = []
-    try:
-        with contextlib.suppress(asyncpg.TooManyConnectionsError):
-            while True:
-                held.append(await asyncpg.connect(world.postgres.urls.service, timeout=10))
-        world.note(f"too many connections: {len(held)} are taken")
-        await world.sql(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-            " WHERE usename = 'fastcore' AND application_name LIKE 'fastcore-%'"
-        )
-        with contextlib.suppress(asyncpg.TooManyConnectionsError):
-            while True:
-                held.append(await asyncpg.connect(world.postgres.urls.service, timeout=10))
-        await asyncio.sleep(rng.uniform(4, 10))
-    finally:
-        for connection in held:
-            connection.terminate()
-
-
-async def read_only(world: World, rng: random.Random) -> None:
-    world.note("the database is read-only")
-    await world.sql("ALTER SYSTEM SET default_transaction_read_only = on")
-    await world.sql("SELECT pg_reload_conf()")
-    try:
-        await asyncio.sleep(rng.uniform(4, 10))
-    finally:
-        await world.sql("ALTER SYSTEM RESET default_transaction_read_only")
-        await world.sql("SELECT pg_reload_conf()")
-
-
-@contextlib.asynccontextmanager
-async def locked(world: World, table: str) -> AsyncIterator[None]:
-    connection = await asyncpg.connect(world.postgres.urls.superuser, timeout=10)
-    try:
-        async with connection.transaction():
-            await connection.execute(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")
-            world.note(f"{table} is locked")
-            yield
-    finally:
-        await connection.close()
-
-
-async def locked_table(world: World, rng: random.Random) -> None:
-    tables = ["lead_inbox", "email_delivery", "partition_ledger", "replay_queue"]
-    async with locked(world, rng.choice(tables)):
-        await asyncio.sleep(rng.uniform(8, 26))
 
 
 async def poisoned(world: World, rng: random.Random) -> None:

@@ -12,6 +12,8 @@ Way = Literal["up", "down"]  # towards the server, and back
 CHUNK_BYTES = 16 * 1024
 # What is on its way at most, in chunks: beyond it the sender feels the slowness, as with a full pipe.
 CHUNKS_IN_FLIGHT = 64
+# How long a server may take to do what the last words told it, before the connection is cut.
+HEARD_SECONDS = 0.3
 
 
 _PORTS = iter(random.sample(range(20_000, 32_000), 12_000))
@@ -31,6 +33,7 @@ class Proxy:
     """Listens on a port of its own before one server. Set a fault; `heal` ends all of them.
 
     A blackhole holds bytes back, as lost packets are: they arrive after it, if anybody still waits.
+    `last_words`: a connection on which these bytes went up gets no answer any more, and is cut.
     """
 
     target_port: int
@@ -38,6 +41,8 @@ class Proxy:
     blackhole: set[Way] = field(default_factory=set)
     latency_seconds: float = 0.0
     bytes_per_second: float = 0.0
+    last_words: bytes = b""
+    cuts: int = 0  # connections cut by their last words
     connections: int = 0
     _pairs: set[asyncio.StreamWriter] = field(default_factory=set)
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
@@ -67,6 +72,7 @@ class Proxy:
         """Be a plain wire again."""
         self.blackhole.clear()
         self.latency_seconds = self.bytes_per_second = 0.0
+        self.last_words = b""
         if self._server is None:
             await self.start()
 
@@ -81,9 +87,10 @@ class Proxy:
             answers, upstream = await asyncio.open_connection("127.0.0.1", self.target_port)
             self._pairs.add(upstream)
             self.connections += 1
+            deaf = asyncio.Event()
             pumps = [
-                asyncio.create_task(self._pump(reader, upstream, "up")),
-                asyncio.create_task(self._pump(answers, writer, "down")),
+                asyncio.create_task(self._pump(reader, upstream, "up", deaf)),
+                asyncio.create_task(self._pump(answers, writer, "down", deaf)),
             ]
             self._tasks.update(pumps)
             try:
@@ -100,10 +107,12 @@ class Proxy:
                     self._pairs.discard(each)
                     each.transport.abort()
 
-    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, way: Way) -> None:
+    async def _pump(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, way: Way, deaf: asyncio.Event
+    ) -> None:
         """Carry one direction: what was read is delivered when its time has come, in its order."""
         flight: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue(CHUNKS_IN_FLIGHT)
-        delivery = asyncio.create_task(self._deliver(flight, writer, way))
+        delivery = asyncio.create_task(self._deliver(flight, writer, way, deaf))
         clock = asyncio.get_running_loop().time
         try:
             while chunk := await reader.read(CHUNK_BYTES):
@@ -116,7 +125,11 @@ class Proxy:
             delivery.cancel()
 
     async def _deliver(
-        self, flight: asyncio.Queue[tuple[float, bytes]], writer: asyncio.StreamWriter, way: Way
+        self,
+        flight: asyncio.Queue[tuple[float, bytes]],
+        writer: asyncio.StreamWriter,
+        way: Way,
+        deaf: asyncio.Event,
     ) -> None:
         clock = asyncio.get_running_loop().time
         with contextlib.suppress(OSError, RuntimeError):
@@ -130,5 +143,13 @@ class Proxy:
                     return
                 if self.bytes_per_second:
                     await asyncio.sleep(len(chunk) / self.bytes_per_second)
-                writer.write(chunk)
-                await writer.drain()
+                if way == "up" and self.last_words and self.last_words in chunk:
+                    deaf.set()  # before it goes on: the answer may be quick
+                    self.cuts += 1
+                if not (way == "down" and deaf.is_set()):
+                    writer.write(chunk)
+                    await writer.drain()
+                if way == "up" and deaf.is_set():
+                    await asyncio.sleep(HEARD_SECONDS)
+                    writer.transport.abort()  # the other way finds an end, and passes that on
+                    return

@@ -50,6 +50,7 @@ def line(told: Round) -> str:
     return (
         f"round {told.seed}/{told.number} [{', '.join(told.faults)}]: {told.posted} leads,"
         f" quiet {told.recovery_seconds:.0f} s after healing, {verdict}"
+        + "".join(f"; LEFT OUT {said}" for said in told.left_out)
     )
 
 

@@ -41,6 +41,7 @@ class Round:
     median_seconds: float = 0.0
     unknown_mails: int = 0
     recovery_seconds: float = 0.0
+    left_out: list[str] = field(default_factory=list)  # faults that this machine cannot make
     violations: list[Violation] = field(default_factory=list)
     stories: dict[str, list[str]] = field(default_factory=dict)
 
@@ -108,7 +109,9 @@ class Suite:
         told.recovery_seconds = round(time.monotonic() - healed, 1)
         world.note("quiet")
         facts = await evidence.gather(world)
-        told.violations += judge(facts, self._website.leads, self._website.refusals, world.poison)
+        told.violations += judge(
+            facts, self._website.leads, self._website.refusals, world.poison, world.refusing
+        )
 
     async def _build(self) -> World:
         self._worlds += 1
@@ -127,8 +130,12 @@ class Suite:
     async def _inject(self, told: Round, fault: str) -> None:
         assert self._world
         rng = random.Random(f"{told.seed}/{told.number}/{fault}")
+        found = (ALL | LONG)[fault]
+        if missing := found.missing():
+            told.left_out.append(f"{fault}: needs {missing}")
+            return
         await asyncio.sleep(rng.uniform(1, min(6.0, self._traffic.seconds / 2)))
-        await (ALL | LONG)[fault].action(self._world, rng)
+        await found.action(self._world, rng)
 
     async def _quiet(self, told: Round) -> None:
         """Wait until nothing is on its way any more; what waits for a retry is flushed as an admin would."""

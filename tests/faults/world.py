@@ -7,8 +7,8 @@ import random
 import re
 import signal
 import time
-from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections import Counter, defaultdict
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from runtime.settings import Kafka
 from tests.faults import power_cut
 from tests.faults.poison import Poisoner
 from tests.faults.proxy import Proxy, own_port
+from tests.faults.servers import listen_behind_proxy, start_part
 from tests.support.processes import ServiceProcess
 from tests.support.smtp import SmtpServer
 
@@ -59,13 +60,16 @@ class World:
     restarts: list[str] = field(default_factory=list)  # services that ended by themselves
     timeline: list[tuple[float, str]] = field(default_factory=list)
     began: float = field(default_factory=time.monotonic)
+    # From when to when a 503 was right: Kafka was away and the spool's disk failed. Monotonic.
+    refusing: list[tuple[float, float]] = field(default_factory=list)
+    _held: defaultdict[str, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock))
 
     @classmethod
     async def build(cls, folder: Path) -> "World":
         folder.mkdir(parents=True, exist_ok=True)  # noqa: ASYNC240 - once, at the start
         proxied_port, kafka_proxy_port = own_port(), own_port()
         kafka = await asyncio.to_thread(parts.Kafka, folder, own_port())
-        _listen_behind_proxy(folder, proxied_port, kafka_proxy_port)
+        listen_behind_proxy(folder, proxied_port, kafka_proxy_port)
         database = await asyncio.to_thread(parts.Postgres, folder, own_port())
         smtp = SmtpServer(credentials=("fastcore", "right"))
         world = cls(
@@ -152,6 +156,25 @@ class World:
     def note(self, said: str) -> None:
         self.timeline.append((round(time.monotonic() - self.began, 1), said))
 
+    @contextlib.asynccontextmanager
+    async def alone(self, *parts: str) -> AsyncIterator[None]:
+        """Let no other fault stop or start these meanwhile: a service started twice would be two."""
+        async with contextlib.AsyncExitStack() as held:
+            for part in sorted(parts):
+                await held.enter_async_context(self._held[part])
+            yield
+
+    @contextlib.contextmanager
+    def may_refuse(self) -> Iterator[None]:
+        """Say while neither Kafka nor the spool's disk takes a lead: then, and only then, a 503 is right."""
+        began = time.monotonic()
+        self.refusing.append((began, float("inf")))
+        try:
+            yield
+        finally:
+            self.refusing.remove((began, float("inf")))
+            self.refusing.append((began, time.monotonic()))
+
     async def heal(self) -> None:
         """Undo every fault; what is dead is started."""
         for proxy in self.proxies:
@@ -216,30 +239,3 @@ class World:
 
 # What a fault is: it breaks something in a world, with a randomness of its own, and mends it.
 Action = Callable[[World, random.Random], Awaitable[None]]
-
-
-async def start_part(part: parts.Part) -> None:
-    """Start a server; a port that a client happens to use as its own is free again in a moment."""
-    for last in (False, False, True):
-        try:
-            await asyncio.to_thread(part.start)
-        except Exception:
-            if last:
-                raise
-            await asyncio.sleep(2)
-        else:
-            return
-
-
-def _listen_behind_proxy(folder: Path, port: int, advertised_port: int) -> None:
-    """Give the broker a second listener, which tells clients that it is where the proxy listens."""
-    path = folder / "kafka" / "server.properties"
-    added = {
-        "listeners": f"PROXIED://127.0.0.1:{port}",
-        "advertised.listeners": f"PROXIED://127.0.0.1:{advertised_port}",
-        "listener.security.protocol.map": "PROXIED:PLAINTEXT",
-    }
-    lines = path.read_text().splitlines()
-    path.write_text(
-        "\n".join(f"{line},{added[k]}" if (k := line.partition("=")[0]) in added else line for line in lines)
-    )

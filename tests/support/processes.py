@@ -32,12 +32,13 @@ class ServiceProcess:
             "FASTCORE_HTTP_HOST": "127.0.0.1",
             "FASTCORE_HTTP_PORT": str(self.port),
         }
+        self.program: tuple[str, ...] = ("services", name)  # what `python -m` runs
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "services", self.name],
+                [sys.executable, "-m", *self.program],
                 cwd=ROOT,
                 env=self.environment,
                 stdout=log,

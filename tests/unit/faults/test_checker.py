@@ -190,6 +190,26 @@ def test_each_broken_promise_is_named(breaks: Callable[[World], None], named: st
     assert named in world.broken()
 
 
+@pytest.mark.parametrize(
+    ("answer", "broken"),
+    [
+        (Answer(503, 1.0, at=9.5, retry_after="5"), False),
+        (Answer(503, 1.0, at=19.5, retry_after="5"), False),
+        (Answer(503, 1.0, at=8.5, retry_after="5"), True),
+        (Answer(503, 1.0, at=20.5, retry_after="5"), True),
+        (Answer(503, 1.0, at=15.0), True),
+        (Answer(500, 1.0, at=15.0, retry_after="5"), True),
+    ],
+)
+def test_a_503_is_right_only_while_neither_kafka_nor_the_spool_takes_a_lead(
+    answer: Answer, broken: bool
+) -> None:
+    world = World()
+    world.good.bodies[0].answers.insert(0, answer)
+    found = judge(world.facts, world.leads, world.refusals, world.poison, [(1.0, 2.0), (10.0, 20.0)])
+    assert [each.kind for each in found] == (["refused"] if broken else [])
+
+
 def test_an_unknown_alert_may_come_twice_and_an_unknown_welcome_once() -> None:
     world = World()
     world.facts.unknown.update({(world.good.id, kind): 1 for kind in KINDS})

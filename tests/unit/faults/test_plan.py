@@ -1,13 +1,18 @@
 """What a seed draws, and what a cut of the power takes."""
 
+import importlib
 import json
 import random
 from pathlib import Path
 
+import pytest
+
 from contracts.leads import LeadSubmission, lead_id_for
 from tests.faults.deck import QUICK, deal
+from tests.faults.failpoint import PLACES
 from tests.faults.faults import ALL
 from tests.faults.load import Traffic, plan
+from tests.faults.on_spool import flip, turn
 from tests.faults.power_cut import cut
 
 
@@ -37,6 +42,23 @@ def test_a_longer_run_begins_like_a_shorter_one() -> None:
 
 def test_the_quick_selection_names_faults_that_there_are() -> None:
     assert {fault for hand in QUICK for fault in hand} <= set(ALL)
+
+
+@pytest.mark.parametrize("draw", range(20))
+def test_a_flipped_bit_changes_one_line_and_can_be_turned_back(tmp_path: Path, draw: int) -> None:
+    path = tmp_path / "one.spool"
+    path.write_bytes(data := b"\n*( first\n\n*( second\n")
+    place, bit = flip(path, random.Random(draw))
+    changed = path.read_bytes()
+    assert sum(a != b for a, b in zip(data.split(b"\n"), changed.split(b"\n"), strict=True)) == 1
+    turn(path, place, bit)
+    assert path.read_bytes() == data
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_the_places_where_a_service_dies_are_there(place: str) -> None:
+    module, owner, method = PLACES[place]
+    assert callable(getattr(getattr(importlib.import_module(module), owner), method))
 
 
 def test_a_cut_of_the_power_takes_what_was_not_fsynced(tmp_path: Path) -> None:

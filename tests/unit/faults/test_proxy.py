@@ -87,6 +87,19 @@ async def test_latency_delays_each_way_and_a_limit_slows() -> None:
         await client.close()
 
 
+async def test_last_words_arrive_and_their_answer_does_not() -> None:
+    async with echo_behind_proxy() as proxy:
+        client, other = await Client.of(proxy), await Client.of(proxy)
+        assert await client.ask(b"BEGIN") == b"BEGIN"
+        proxy.last_words = b"COMMIT"
+        client.writer.write(b"COMMIT;")
+        assert await asyncio.wait_for(client.reader.read(), 5) == b""
+        assert proxy.cuts == 1
+        assert await other.ask(b"SELECT") == b"SELECT"
+        await client.close()
+        await other.close()
+
+
 async def test_a_reset_cuts_and_a_stopped_proxy_refuses() -> None:
     async with echo_behind_proxy() as proxy:
         client = await Client.of(proxy)

@@ -1,0 +1,32 @@
+"""`python -m tests.faults.failpoint NAME PLACE`: a service that kills itself at one place. For tests."""
+
+import importlib
+import os
+import signal
+import sys
+
+import services.__main__
+
+# What has happened by then -> what has not.
+PLACES = {
+    "offset commit": ("runtime.consumer", "Consumer", "_commit"),  # effect committed -> offset
+    "mail settled": ("services.notifier.store", "Store", "settle"),  # 250 after the dot -> sent
+    "replay noted": ("services.flusher.outbox", "Claim", "mark_sent"),  # acknowledged by Kafka -> replaying
+}
+
+
+async def _die(*_: object, **__: object) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def main(name: str, place: str) -> None:
+    """Run the service until it comes to `place`."""
+    module, owner, method = PLACES[place]
+    found = getattr(importlib.import_module(module), owner)
+    assert hasattr(found, method), f"{owner} has no {method} any more"
+    setattr(found, method, _die)
+    services.__main__.main(name)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
