@@ -7,15 +7,17 @@ from services.admin.census import Census
 from services.admin.lag import LagReader
 from services.admin.peers import Peers
 from services.admin.store import Store
+from services.admin.trends import Trends
 from services.admin.workbench import Workbench
 
 
 @dataclass(frozen=True)
 class Adapters:
-    """The database, its census, Kafka and the other services."""
+    """The database, its census and trends, Kafka and the other services."""
 
     store: Store
     census: Callable[[], Awaitable[Census]]
     lag: LagReader
     peers: Peers
     workbench: Workbench
+    trends: Trends

@@ -19,9 +19,14 @@ from services.admin.adapters import Adapters
 from services.admin.census import take_census
 from services.admin.lag import LagReader
 from services.admin.loop import watch
+from services.admin.pages import pages
+from services.admin.pages.page import STATIC, Static
+from services.admin.pages.recent import Recent
 from services.admin.peers import open_peers
 from services.admin.routes import routes
+from services.admin.session import Sessions
 from services.admin.store import Store
+from services.admin.trends import Trends
 from services.admin.workbench import Workbench
 
 NAME: Final = "admin"
@@ -43,7 +48,7 @@ def create_app(given: settings.Settings | None = None) -> FastAPI:
             aclosing(LagReader(told.kafka)) as lag,
         ):
             app.state.adapters = adapters = Adapters(
-                Store(pool), partial(take_census, pool), lag, peers, Workbench(pool)
+                Store(pool), partial(take_census, pool), lag, peers, Workbench(pool), Trends(pool)
             )
             async with running(watch(adapters, state), "watch"):
                 yield
@@ -60,9 +65,13 @@ def create_app(given: settings.Settings | None = None) -> FastAPI:
         static_url="/admin/docs-static",
     )
     app.state.access = Access(told.actors)
+    app.state.recent = Recent()
+    app.state.sessions = Sessions(told.actors, secure=not told.debug.on)
     problems.install(app)
     if told.tracing.exporter_otlp_endpoint:
         app.add_middleware(ServerSpans)
     app.include_router(health.routes(state))
+    app.include_router(pages())
     app.include_router(routes())
+    app.mount("/admin/static", Static(directory=STATIC), name="static")
     return app

@@ -1,21 +1,15 @@
 """The replay queue: what is stuck and why, push it on, or set it aside."""
 
-import asyncio
-from datetime import UTC, datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Query
 
-from contracts import topics
 from contracts.failures import Stage
-from runtime.failures import WorldAway
-from services.admin.adapters import Adapters
 from services.admin.answers import Cleared, Flushed, QueuePage, Resumed
-from services.admin.census import Census
 from services.admin.filters import QueueFilter, StageFilter
-from services.admin.lag import LagReader
-from services.admin.readings import GroupLag, QueueStats
+from services.admin.readings import QueueStats
 from services.admin.routes.given import Actor, Given
+from services.admin.survey import survey_queue
 
 router = APIRouter(tags=["queue"])
 
@@ -23,19 +17,7 @@ router = APIRouter(tags=["queue"])
 @router.get("/queue/stats", summary="What is stuck, how far behind, and whether the books balance")
 async def queue_stats(given: Given) -> QueueStats:
     """Show every part that answers; what does not is null, never 0."""
-    census, groups, gateways = await asyncio.gather(
-        _census(given), _groups(given.lag), given.peers.ask_gateways()
-    )
-    flusher = next(group for group in groups if group.group == topics.GROUPS["flusher"])
-    return QueueStats(
-        at=census.at if census else None,
-        stages=census.stages if census else None,
-        books=census.books if census else None,
-        read_at=datetime.now(UTC),
-        groups=groups,
-        failed_not_taken=flusher.topics[topics.FAILED.name] if flusher.topics else None,
-        gateways=gateways,
-    )
+    return await survey_queue(given)
 
 
 @router.get("/queue/items", summary="The rows of the replay queue")
@@ -65,21 +47,3 @@ async def resume(stage: Stage, given: Given, actor: Actor) -> Resumed:
     was_paused = await given.store.resume(stage, actor)
     said = f"The {stage} goes on." if was_paused else f"The {stage} was not paused."
     return Resumed(stage=stage, was_paused=was_paused, paused=False, message=said)
-
-
-async def _census(given: Adapters) -> Census | None:
-    try:
-        # A server that hangs would hold the census for its long timeout; this page is for such days.
-        await given.store.ping()
-        return await given.census()
-    except WorldAway:
-        return None
-
-
-async def _groups(lag: LagReader) -> list[GroupLag]:
-    names = topics.GROUPS.values()
-    try:
-        found = await lag.read()
-    except WorldAway as away:
-        return [GroupLag(group=name, lag=None, topics=None, reason=away.reason) for name in names]
-    return [GroupLag(group=name, lag=sum(found[name].values()), topics=found[name]) for name in names]

@@ -1,0 +1,55 @@
+"""One lead: everything that is known of it, and what can be done with it."""
+
+from typing import Annotated, Literal
+from uuid import UUID
+
+from fastapi import APIRouter, Form, Request, Response
+
+from contracts.leads import LeadStatus
+from services.admin.filters import SettableStatus
+from services.admin.pages.page import PageRoute, go_to, in_part, render
+from services.admin.pages.visit import Given, Visit
+from services.admin.status import Refused
+
+router = APIRouter(prefix="/admin/ui/leads/{lead_id}", route_class=PageRoute)
+
+
+@router.get("")
+async def show(request: Request, lead_id: UUID, visitor: Visit, given: Given) -> Response:
+    """Show a lead; what changes by itself is asked for anew by the page."""
+    found = await given.store.get_lead(lead_id)
+    return render(request, visitor, "lead.html", lead_id=lead_id, found=found, lead=found.lead)
+
+
+@router.post("/status")
+async def change_status(
+    request: Request,
+    lead_id: UUID,
+    visitor: Visit,
+    given: Given,
+    status: Annotated[SettableStatus, Form()],
+    expected: Annotated[LeadStatus | None, Form()] = None,
+) -> Response:
+    """Set the status where the lead still has the one that the visitor saw."""
+    said, tone, code = "", "good", 200
+    try:
+        said = (await given.store.change_status(lead_id, status, expected, visitor.actor)).message
+    except Refused as refused:
+        if not in_part(request):
+            raise
+        said, tone, code = str(refused), "bad", 409
+    if not in_part(request):
+        return go_to(request, f"/admin/ui/leads/{lead_id}")
+    lead = (await given.store.get_lead(lead_id)).lead
+    return render(request, visitor, "status.html", code, lead=lead, said=said, tone=tone)
+
+
+@router.post("/emails/{kind}/resend")
+async def resend(
+    request: Request, lead_id: UUID, kind: Literal["welcome", "admin_alert"], visitor: Visit, given: Given
+) -> Response:
+    """Have a mail tried again."""
+    done = await given.store.resend(lead_id, kind, visitor.actor)
+    if not in_part(request):
+        return go_to(request, f"/admin/ui/leads/{lead_id}")
+    return render(request, visitor, "said.html", said=done.message, tone="good")

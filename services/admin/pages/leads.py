@@ -1,0 +1,74 @@
+"""The leads: search, filters, pages. A search may hold an address, so it is posted: no URL holds it."""
+
+from datetime import date
+from typing import Annotated
+from zoneinfo import ZoneInfo
+
+from fastapi import APIRouter, Form, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from contracts.leads import LeadStatus
+from services.admin.filters import LeadFilter
+from services.admin.pages.fields import Maybe
+from services.admin.pages.page import PageRoute, render
+from services.admin.pages.visit import Given, Visit
+from services.admin.pages.zone import Zone, midnight
+
+router = APIRouter(prefix="/admin/ui/leads", route_class=PageRoute)
+PAGE_ROWS = 30
+
+
+class Filters(BaseModel):
+    """What may stand in an address: nothing personal. Dates are the viewer's; `until` is included."""
+
+    model_config = ConfigDict(frozen=True)
+
+    status: Maybe[LeadStatus] = None
+    service: Maybe[str] = None
+    since: Maybe[date] = None
+    until: Maybe[date] = None
+    cursor: Maybe[str] = None
+
+
+class Search(Filters):
+    """The form: the filters, and the words that no address may hold."""
+
+    q: Maybe[str] = None
+
+
+@router.get("")
+async def show(
+    request: Request, visitor: Visit, given: Given, zone: Zone, asked: Annotated[Filters, Query()]
+) -> Response:
+    """Show a page of leads, newest first."""
+    return await _show(request, visitor, given, zone, Search(**asked.model_dump()))
+
+
+@router.post("")
+async def search(
+    request: Request, visitor: Visit, given: Given, zone: Zone, asked: Annotated[Search, Form()]
+) -> Response:
+    """Show the leads that match what was typed."""
+    return await _show(request, visitor, given, zone, asked)
+
+
+async def _show(request: Request, visitor: Visit, given: Given, zone: ZoneInfo, asked: Search) -> Response:
+    page = await given.store.list_leads(_wanted(asked, zone))
+    narrowed = any((asked.q, asked.status, asked.service, asked.since, asked.until))
+    return render(request, visitor, "leads.html", page=page, asked=asked, narrowed=narrowed)
+
+
+def _wanted(asked: Search, zone: ZoneInfo) -> LeadFilter:
+    try:
+        return LeadFilter(
+            limit=PAGE_ROWS,
+            status_filter=asked.status,
+            q=asked.q,
+            service=asked.service,
+            since=midnight(asked.since, zone) if asked.since else None,
+            until=midnight(asked.until, zone, days=1) if asked.until else None,
+            cursor=asked.cursor,
+        )
+    except ValidationError as error:
+        raise RequestValidationError(error.errors()) from error

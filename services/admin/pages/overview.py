@@ -1,0 +1,70 @@
+"""The overview: a page of panels, each asked for by itself, so that one part's silence hides no other."""
+
+from datetime import UTC, datetime
+from functools import partial
+from typing import Annotated
+
+from fastapi import APIRouter, Form, Request, Response
+
+from contracts.failures import Stage
+from services.admin.pages.charts import Chart, Unit, begin, draw
+from services.admin.pages.page import PageRoute, go_to, in_part, render
+from services.admin.pages.recent import Kept, Recent
+from services.admin.pages.visit import Given, Visit
+from services.admin.pages.zone import Zone
+from services.admin.survey import survey_health, survey_queue
+
+router = APIRouter(prefix="/admin", route_class=PageRoute)
+CHART_SECONDS: dict[Unit, float] = {"hour": 10, "day": 30}
+READING_SECONDS = 2.0
+
+
+@router.get("")
+async def show(request: Request, visitor: Visit) -> Response:
+    """Show the frame at once; the panels follow."""
+    return render(request, visitor, "overview.html")
+
+
+@router.get("/ui/overview/leads")
+async def leads(request: Request, visitor: Visit, given: Given, zone: Zone, kept: Kept) -> Response:
+    """Draw leads over time, by status and by service."""
+    now = datetime.now(UTC)
+
+    async def chart(unit: Unit) -> Chart:
+        since = begin(unit, now, zone)
+        count = partial(given.trends.count, unit, since, zone)
+        # The window's beginning is in the key: at the full hour a new one is asked for.
+        counts = await kept.ask(f"{unit} {zone.key} {since:%d%H%M}", count, CHART_SECONDS[unit])
+        return draw(unit, counts, now, zone)
+
+    shares = await kept.ask("shares", given.trends.shares, CHART_SECONDS["day"])
+    charts = [("Last 24 hours", await chart("hour")), ("Last 30 days", await chart("day"))]
+    return render(request, visitor, "overview_leads.html", charts=charts, shares=shares, zone=zone.key)
+
+
+@router.get("/ui/overview/work")
+async def work(request: Request, visitor: Visit, given: Given, kept: Kept) -> Response:
+    """Show what waits, the mails, the books, and how far consumers are behind."""
+    return await _work(request, visitor, given, kept)
+
+
+@router.get("/ui/overview/parts")
+async def parts(request: Request, visitor: Visit, given: Given, kept: Kept) -> Response:
+    """Show the health of each part."""
+    health = await kept.ask("health", partial(survey_health, given), READING_SECONDS)
+    return render(request, visitor, "overview_parts.html", health=health)
+
+
+@router.post("/ui/stages/resume")
+async def resume(request: Request, visitor: Visit, given: Given, stage: Annotated[Stage, Form()]) -> Response:
+    """Close a stage's breaker."""
+    was_paused = await given.store.resume(stage, visitor.actor)
+    if not in_part(request):
+        return go_to(request, "/admin")
+    said = f"The {stage} goes on." if was_paused else f"The {stage} was not paused."
+    return await _work(request, visitor, given, Recent(), said)
+
+
+async def _work(request: Request, visitor: Visit, given: Given, kept: Recent, said: str = "") -> Response:
+    stats = await kept.ask("queue", partial(survey_queue, given), READING_SECONDS)
+    return render(request, visitor, "overview_work.html", stats=stats, said=said)

@@ -1,0 +1,150 @@
+"""What the pages call things: times, spans, numbers, events and states, in words for people. Pure."""
+
+import json
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from fastapi.exceptions import RequestValidationError
+from markupsafe import Markup
+
+# What each event of the audit log says to somebody who has never heard of Kafka.
+EVENTS: Final = {
+    "lead.received": "Lead received",
+    "lead.rejected": "Request refused",
+    "lead.conflict": "Conflicting copy kept aside",
+    "lead.parked": "Put into the queue",
+    "lead.dead": "Gave up",
+    "lead.replayed": "Tried again",
+    "lead.archived": "Set aside",
+    "lead.status_changed": "Status changed",
+    "lead.edited": "Lead edited",
+    "lead.exported": "Data exported",
+    "lead.erased": "Lead erased",
+    "email.sent": "Mail sent",
+    "email.failed": "Mail failed",
+    "email.unknown": "Mail: outcome unknown",
+    "email.suppressed": "Mail held back",
+    "queue.flushed": "Queue flushed",
+    "queue.cleared": "Queue cleared",
+    "site_queue.pulled": "Website's own queue taken in",
+}
+KINDS: Final = {
+    "welcome": "Welcome mail",
+    "admin_alert": "Alert to admins",
+    "store": "Storing the lead",
+    "pull": "Taking in from the website",
+}
+NOT_KNOWN: Final = "\N{EN DASH}"
+STATUSES: Final = ("received", "processing", "contacted", "won", "lost", "spam")
+# The tone of a word: how its chip looks. What is not here is neutral.
+TONES: Final = {
+    "received": "blue", "processing": "amber", "contacted": "violet", "won": "good", "lost": "grey",
+    "spam": "bad", "erased": "grey",
+    "sent": "good", "waiting": "amber", "reserved": "blue", "sending": "blue", "dead": "bad",
+    "unknown": "amber", "suppressed": "grey", "replaying": "blue", "resolved": "good", "archived": "grey",
+    "succeeded": "good", "failed": "bad", "running": "blue",
+    "up": "good", "down": "bad",
+    "lead.received": "blue", "lead.rejected": "bad", "lead.conflict": "amber", "lead.parked": "amber",
+    "lead.dead": "bad", "lead.replayed": "blue", "lead.archived": "grey", "lead.status_changed": "violet",
+    "lead.edited": "violet", "lead.exported": "violet", "lead.erased": "bad", "email.sent": "good",
+    "email.failed": "bad", "email.unknown": "amber", "email.suppressed": "grey", "queue.flushed": "violet",
+    "queue.cleared": "violet",
+}  # fmt: skip
+
+
+def when(time: datetime | None) -> Markup:
+    """Write a time; the browser turns it into the viewer's zone."""
+    if time is None:
+        return Markup('<span class="none">never</span>')
+    utc = time.astimezone(UTC)
+    return Markup('<time datetime="{}">{}</time>').format(
+        utc.isoformat(timespec="milliseconds"), f"{utc:%Y-%m-%d %H:%M} UTC"
+    )
+
+
+def span(seconds: float | None) -> str:
+    """Write a span of time in its two largest units."""
+    if seconds is None:
+        return NOT_KNOWN
+    if seconds < 1:
+        return f"{max(0, round(seconds * 1000))} ms"
+    if seconds < 10:
+        return f"{seconds:.1f} s".replace(".0 s", " s")
+    whole = int(seconds)
+    for size, unit, lower, part in ((86400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s")):
+        if whole >= size:
+            rest = whole % size // lower
+            return f"{whole // size} {unit}" + (f" {rest} {part}" if rest else "")
+    return f"{whole} s"
+
+
+def number(value: float | None) -> str:
+    """Write a count with its thousands apart."""
+    return NOT_KNOWN if value is None else f"{value:,}".replace(",", "\u2009")
+
+
+def plural(count: int, one: str, many: str = "") -> str:
+    """Write a count with its noun."""
+    return f"{number(count)} {one if count == 1 else many or one + 's'}"
+
+
+def event_name(event: str) -> str:
+    """Say what happened."""
+    return EVENTS.get(event, event.replace(".", " ").replace("_", " ").capitalize())
+
+
+def kind_name(kind: object) -> str:
+    """Say what was tried."""
+    kind = str(kind)
+    return KINDS.get(kind, kind.replace("_", " ").capitalize())
+
+
+def tone(word: str) -> str:
+    """Return how a word's chip looks."""
+    return TONES.get(word, "grey")
+
+
+def plain(value: Any) -> str:
+    """Write a value of JSON as text."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return json.dumps(value, ensure_ascii=False)
+
+
+def details(given: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return what an entry tells beside its event, as pairs; what is empty is left out."""
+    return [
+        (name.replace("_", " "), ", ".join(map(plain, value)) if isinstance(value, list) else plain(value))
+        for name, value in given.items()
+        if value not in (None, "", [], {})
+    ]
+
+
+def label(name: str) -> str:
+    """Write the name of a field for people."""
+    return name.replace("_", " ").capitalize().replace("Utm", "UTM").replace(" url", " URL")
+
+
+def wrong_fields(error: RequestValidationError) -> str:
+    """Say which field is wrong and why; never what was sent."""
+    said = []
+    for item in error.errors():
+        name = label(str(item["loc"][-1]))
+        said.append(f"{name}: {str(item['msg']).removeprefix('Value error, ')}.")
+    return " ".join(said)
+
+
+FILTERS: Final = {
+    "when": when,
+    "span": span,
+    "number": number,
+    "event_name": event_name,
+    "kind_name": kind_name,
+    "tone": tone,
+    "details": details,
+    "label": label,
+    "plain": plain,
+}
+GLOBALS: Final = {"STATUSES": STATUSES, "EVENTS": EVENTS, "plural": plural}
