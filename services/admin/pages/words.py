@@ -43,7 +43,7 @@ TONES: Final = {
     "sent": "good", "waiting": "amber", "reserved": "blue", "sending": "blue", "dead": "bad",
     "unknown": "amber", "suppressed": "grey", "replaying": "blue", "resolved": "good", "archived": "grey",
     "succeeded": "good", "failed": "bad", "running": "blue",
-    "up": "good", "down": "bad",
+    "up": "good", "down": "bad", "good": "good", "bad": "bad", "wait": "amber", "neutral": "violet",
     "lead.received": "blue", "lead.rejected": "bad", "lead.conflict": "amber", "lead.parked": "amber",
     "lead.dead": "bad", "lead.replayed": "blue", "lead.archived": "grey", "lead.status_changed": "violet",
     "lead.edited": "violet", "lead.exported": "violet", "lead.erased": "bad", "email.sent": "good",

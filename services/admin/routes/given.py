@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import Depends, Request, Response
+from fastapi import Depends, HTTPException, Request, Response
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from services.admin.access import Access
@@ -20,9 +20,20 @@ def actor(
     access: Access = request.app.state.access
     # Personal data: no browser and no proxy keeps it.
     response.headers["Cache-Control"] = "no-store"
+    if credentials is None:
+        _show_page_instead(request)
     # Starlette decodes headers as Latin-1; back to the bytes that were sent.
     token = credentials.credentials.encode("latin-1") if credentials else None
     return access.actor(token, request.client.host if request.client else "")
+
+
+def _show_page_instead(request: Request) -> None:
+    """Send a browser to the page of what it asked for: people follow the link in an alert, or type it."""
+    path = request.url.path
+    if request.method == "GET" and "text/html" in request.headers.get("accept", ""):
+        for data, page in (("/admin/leads", "/admin/ui/leads"), ("/admin/audit", "/admin/ui/audit")):
+            if path == data or (path.startswith(f"{data}/") and path.count("/") == 3):
+                raise HTTPException(303, "This is for people.", {"Location": page + path[len(data) :]})
 
 
 def adapters(request: Request) -> Adapters:

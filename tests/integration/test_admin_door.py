@@ -1,0 +1,188 @@
+"""The dashboard's door: who gets a session, what a forged form meets, what the headers say."""
+
+import re
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pytest
+from fastapi.routing import APIRoute
+
+from runtime.settings import Kafka, Postgres
+from services.admin.access import FAILURES_A_MINUTE
+from services.admin.pages import pages
+from services.admin.pages.page import HEADERS
+from services.admin.session import COOKIE
+from tests.support.admin import TOKEN, Admin, running_admin
+from tests.support.stack import Stack
+
+
+@pytest.fixture
+async def admin(postgres: Postgres, stack: Stack) -> AsyncIterator[Admin]:
+    kafka = Kafka(bootstrap_servers=stack.bootstrap_servers, topic_prefix="nobody.")
+    async with running_admin(postgres, kafka) as running:
+        del running.client.headers["Authorization"]
+        # The cookie is for TLS only outside DEBUG.
+        running.client.base_url = httpx.URL("https://admin")
+        yield running
+
+
+async def sign_in(admin: Admin) -> str:
+    """Sign in, and return the session's word for forms."""
+    answer = await admin.client.post("/admin/login", data={"token": TOKEN})
+    assert answer.status_code == 303, answer.text
+    page = await admin.client.get("/admin/ui/jobs")
+    found = re.search(r'name="csrf" value="(\w+)"', page.text)
+    assert found, page.text
+    return found.group(1)
+
+
+def routes_of(router: Any) -> Iterator[APIRoute]:
+    """All routes, also of routers that were included."""
+    for each in router.routes:
+        if isinstance(each, APIRoute):
+            yield each
+        elif hasattr(each, "original_router"):
+            yield from routes_of(each.original_router)
+
+
+def pages_of() -> list[tuple[str, str]]:
+    return [
+        (method, re.sub(r"{\w+_id}", str(uuid4()), route.path).replace("{kind}", "welcome"))
+        for route in routes_of(pages())
+        if route.path != "/admin/login"
+        for method in route.methods
+    ]
+
+
+async def test_without_a_session_every_page_sends_to_the_door(admin: Admin) -> None:
+    found = pages_of()
+    assert len(found) > 10
+    for method, path in found:
+        answer = await admin.client.request(method, path)
+        assert answer.status_code == 303, path
+        assert answer.headers["location"].startswith("/admin/login"), path
+        part = await admin.client.request(method, path, headers={"HX-Request": "true"})
+        assert (part.status_code, part.headers["hx-redirect"]) == (401, "/admin/login"), path
+
+
+async def test_a_token_opens_a_session_that_scripts_and_other_sites_cannot_use(admin: Admin) -> None:
+    answer = await admin.client.post("/admin/login", data={"token": f" {TOKEN} ", "next": "/admin/ui/leads"})
+    assert (answer.status_code, answer.headers["location"]) == (303, "/admin/ui/leads")
+    cookie = answer.headers["set-cookie"]
+    for flag in ("HttpOnly", "Secure", "SameSite=strict", "Path=/admin", "Max-Age=43200"):
+        assert flag in cookie
+    assert TOKEN not in cookie
+    page = await admin.client.get("/admin/ui/leads")
+    assert page.status_code == 200
+    assert TOKEN not in page.text
+    for name, value in HEADERS.items():
+        assert page.headers[name] == value
+
+
+async def test_the_api_takes_no_cookie(admin: Admin) -> None:
+    await sign_in(admin)
+    assert (await admin.client.get("/admin/leads")).status_code == 401
+
+
+async def test_signing_out_forgets_the_session(admin: Admin) -> None:
+    word = await sign_in(admin)
+    answer = await admin.client.post("/admin/logout", data={"csrf": word})
+    assert answer.headers["location"] == "/admin/login"
+    assert COOKIE not in admin.client.cookies
+    assert (await admin.client.get("/admin")).status_code == 303
+
+
+async def test_forged_posts_are_refused_and_change_nothing(admin: Admin) -> None:
+    word = await sign_in(admin)
+    lead = await admin.add_lead()
+    url = f"/admin/ui/leads/{lead.lead_id}/status"
+    good = {"csrf": word, "status": "won"}
+    forged: list[tuple[dict[str, str], dict[str, str]]] = [
+        ({"status": "won"}, {}),
+        ({"status": "won", "csrf": ""}, {}),
+        ({"status": "won", "csrf": "0" * 64}, {}),
+        (good, {"Origin": "https://evil.example"}),
+        (good, {"Origin": "null"}),
+        (good, {"Sec-Fetch-Site": "cross-site"}),
+        (good, {"Sec-Fetch-Site": "same-site"}),
+    ]
+    for data, headers in forged:
+        assert (await admin.client.post(url, data=data, headers=headers)).status_code == 403, headers
+    status = "SELECT status FROM lead_inbox WHERE id = $1"
+    assert await admin.db.fetchval(status, lead.lead_id) == "received"
+    answer = await admin.client.post(url, data=good, headers={"Origin": "https://admin"})
+    assert answer.status_code == 303
+    assert await admin.db.fetchval(status, lead.lead_id) == "won"
+
+
+async def test_a_forged_sign_in_is_refused(admin: Admin) -> None:
+    for headers in ({"Origin": "https://evil.example"}, {"Sec-Fetch-Site": "cross-site"}):
+        answer = await admin.client.post("/admin/login", data={"token": TOKEN}, headers=headers)
+        assert answer.status_code == 403
+        assert "set-cookie" not in answer.headers
+
+
+async def test_wrong_tokens_are_limited_together_with_the_api_s(admin: Admin) -> None:
+    for _ in range(FAILURES_A_MINUTE):
+        answer = await admin.client.post("/admin/login", data={"token": "a-wrong-one"})
+        assert answer.status_code == 401
+        assert "a-wrong-one" not in answer.text
+    answer = await admin.client.post("/admin/login", data={"token": TOKEN})
+    assert answer.status_code == 429
+    assert int(answer.headers["retry-after"]) > 0
+    assert (await admin.client.get("/admin/jobs", headers={"Authorization": "Bearer x"})).status_code != 200
+
+
+@pytest.mark.parametrize(
+    "onward",
+    ["https://evil.example/", "//evil.example/admin", "/\\evil.example", "/adminevil", "javascript:alert(1)",
+     "/admin/../x\n", "/admin/login", "\xfc"],
+)  # fmt: skip
+async def test_the_door_leads_nowhere_else(admin: Admin, onward: str) -> None:
+    answer = await admin.client.post("/admin/login", data={"token": TOKEN, "next": onward})
+    assert answer.headers["location"] == "/admin"
+
+
+async def test_a_link_from_a_mail_finds_the_session_on_its_second_asking(admin: Admin) -> None:
+    lead = await admin.add_lead()
+    browser = {"Accept": "text/html", "Sec-Fetch-Site": "cross-site"}
+    answer = await admin.client.get(f"/admin/leads/{lead.lead_id}", headers=browser)
+    assert (answer.status_code, answer.headers["location"]) == (303, f"/admin/ui/leads/{lead.lead_id}")
+    # The browser keeps the cookie back, and would send it when our own page asks.
+    answer = await admin.client.get(f"/admin/ui/leads/{lead.lead_id}", headers=browser)
+    assert answer.status_code == 200
+    assert f"0; url=/admin/ui/leads/{lead.lead_id}?again=1" in answer.text
+    assert lead.email not in answer.text
+
+
+async def test_what_is_not_there_or_not_valid_is_a_page_for_people(admin: Admin) -> None:
+    await sign_in(admin)
+    wrong = {
+        f"/admin/ui/leads/{uuid4()}": 404,
+        "/admin/ui/leads/x": 422,
+        "/admin/ui/leads?status=nonsense": 422,
+        "/admin/ui/audit?cursor=x": 422,
+    }
+    for path, status in wrong.items():
+        answer = await admin.client.get(path)
+        assert answer.status_code == status, path
+        assert answer.headers["content-type"].startswith("text/html")
+        assert "nonsense" not in answer.text
+
+
+async def test_a_body_too_large_is_refused_before_it_is_read(admin: Admin) -> None:
+    answer = await admin.client.post("/admin/login", content=b"token=" + b"x" * 600_000)
+    assert answer.status_code == 413
+
+
+async def test_static_files_are_kept_by_version(admin: Admin) -> None:
+    page = await admin.client.get("/admin/login")
+    urls = re.findall(r'(?:href|src)="(/admin/static/[^"]+)"', page.text)
+    assert len(urls) == 4
+    for url in urls:
+        answer = await admin.client.get(url)
+        assert answer.status_code == 200, url
+        assert "immutable" in answer.headers["cache-control"]
+        assert answer.headers["x-content-type-options"] == "nosniff"
