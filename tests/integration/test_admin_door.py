@@ -52,7 +52,7 @@ def pages_of() -> list[tuple[str, str]]:
         (method, re.sub(r"{\w+_id}", str(uuid4()), route.path).replace("{kind}", "welcome"))
         for route in routes_of(pages())
         if route.path != "/admin/login"
-        for method in route.methods
+        for method in route.methods or ()
     ]
 
 
