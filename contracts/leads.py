@@ -118,6 +118,7 @@ def _storable_json(value: JsonValue, depth: int = 1) -> JsonValue:
 Line = Annotated[str, AfterValidator(_line), Field(max_length=200)]
 RequiredLine = Annotated[str, AfterValidator(_line), Field(min_length=1, max_length=200)]
 Message = Annotated[str, AfterValidator(_text), Field(min_length=1, max_length=10_000)]
+Note = Annotated[str, AfterValidator(_text), Field(max_length=10_000)]
 ConsentText = Annotated[str, AfterValidator(_text), Field(max_length=2000)]
 CutLine = Annotated[str, _cut_to(200)]
 CutUrl = Annotated[str, _cut_to(2048)]

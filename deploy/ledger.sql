@@ -13,7 +13,7 @@ WHERE origin_topic = :topic
 SELECT event_id FROM audit_log WHERE event_id = ANY(:ids::uuid[]);
 
 -- name: leads_without_mails
--- Leads whose two deliveries the notifier has not made.
+-- Leads whose two deliveries the notifier has not made; one erased before it was stored may never come.
 SELECT id FROM lead_inbox l
-WHERE (SELECT count(*) FROM email_delivery d WHERE d.lead_id = l.id) <> 2
+WHERE l.stored AND (SELECT count(*) FROM email_delivery d WHERE d.lead_id = l.id) <> 2
 ORDER BY created_at_utc LIMIT :limit;

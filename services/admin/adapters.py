@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from services.admin.census import Census
 from services.admin.lag import LagReader
 from services.admin.peers import Peers
+from services.admin.people import People
 from services.admin.store import Store
 from services.admin.trends import Trends
 from services.admin.workbench import Workbench
@@ -16,6 +17,7 @@ class Adapters:
     """The database, its census and trends, Kafka and the other services."""
 
     store: Store
+    people: People
     census: Callable[[], Awaitable[Census]]
     lag: LagReader
     peers: Peers

@@ -23,6 +23,7 @@ from services.admin.pages import pages
 from services.admin.pages.page import STATIC, Static
 from services.admin.pages.recent import Recent
 from services.admin.peers import open_peers
+from services.admin.people import People
 from services.admin.routes import routes
 from services.admin.session import Sessions
 from services.admin.store import Store
@@ -48,7 +49,13 @@ def create_app(given: settings.Settings | None = None) -> FastAPI:
             aclosing(LagReader(told.kafka)) as lag,
         ):
             app.state.adapters = adapters = Adapters(
-                Store(pool), partial(take_census, pool), lag, peers, Workbench(pool), Trends(pool)
+                Store(pool),
+                People(pool),
+                partial(take_census, pool),
+                lag,
+                peers,
+                Workbench(pool),
+                Trends(pool),
             )
             async with running(watch(adapters, state), "watch"):
                 yield

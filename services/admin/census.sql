@@ -24,8 +24,8 @@ SELECT stage, topic, sum(next_offset - base_offset)::bigint AS offsets, sum(stor
 FROM partition_ledger GROUP BY stage, topic;
 
 -- name: count_inbox$
--- All leads, whatever their status.
-SELECT count(*) FROM lead_inbox;
+-- All leads that were stored, whatever their status: the others are tombstones that no record brought.
+SELECT count(*) - (SELECT count(*) FROM lead_inbox WHERE NOT stored) FROM lead_inbox;
 
 -- name: count_emails
 -- The mails by state.

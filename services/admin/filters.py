@@ -59,11 +59,9 @@ class _Filter(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class LeadFilter(_Filter):
-    """Which leads, and which page of them."""
+class ExportFilter(_Filter):
+    """Which leads."""
 
-    limit: Limit = 50
-    offset: Annotated[int, Field(ge=0, le=10_000, description="For deeper pages use cursor.")] = 0
     status_filter: LeadStatus | None = None
     q: Annotated[
         Annotated[Text, AfterValidator(_is_word_query)] | None,
@@ -72,9 +70,6 @@ class LeadFilter(_Filter):
     service: Text | None = None
     since: Since = None
     until: Until = None
-    cursor: Annotated[
-        Annotated[Text, AfterValidator(_is_place_of_uuid)] | None, Field(description=_CURSOR)
-    ] = None
 
     def selection(self) -> dict[str, Any]:
         """Return what the rows must match."""
@@ -85,6 +80,16 @@ class LeadFilter(_Filter):
             "since": self.since,
             "until": self.until,
         }
+
+
+class LeadFilter(ExportFilter):
+    """Which leads, and which page of them."""
+
+    limit: Limit = 50
+    offset: Annotated[int, Field(ge=0, le=10_000, description="For deeper pages use cursor.")] = 0
+    cursor: Annotated[
+        Annotated[Text, AfterValidator(_is_place_of_uuid)] | None, Field(description=_CURSOR)
+    ] = None
 
     def after(self) -> dict[str, Any]:
         """Return the row after which the page begins."""

@@ -92,7 +92,7 @@ def balance(counts: Counts) -> Books:
         _identity(
             ("persister", "leads"),
             (_stored(counts.pages, "persister", _LEAD_TOPICS), "stored, of the received and retry topics"),
-            (counts.leads, "rows of lead_inbox"),
+            (counts.leads, "rows of lead_inbox, but those erased before they were stored"),
         ),
         _identity(
             ("flusher", "queue"),

@@ -100,6 +100,9 @@ def _field(item: Mapping[str, Any]) -> FieldProblem:
     """Name the parameter and the rule that it broke; what was sent stays out."""
     kind, place = item["type"], item["loc"]
     name = str(place[1]) if len(place) > 1 else str(place[0])
+    if place[0] == "body" and kind in ("extra_forbidden", "json_invalid"):
+        said = "holds a field that this route does not know" if kind == "extra_forbidden" else "must be JSON"
+        return FieldProblem(field="body", message=said)
     if kind == "extra_forbidden":
         # The name itself is what was sent.
         where = str(place[0])

@@ -20,6 +20,7 @@ from services.flusher.handlers import Handler
 from services.flusher.loop import Jobs, utc_now
 from services.flusher.outbox import Outbox
 from services.flusher.publisher import ReplayPublisher
+from services.flusher.retention import Retention
 from services.flusher.settings import Settings
 from services.flusher.store import Store
 
@@ -50,9 +51,15 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             )
             store = Store(pool, Ledger(NAME, consumer.bounds), utc_now)
             publisher = ReplayPublisher(opened)
-            jobs = Jobs(Outbox(pool, utc_now), publisher, state, settings.cron)
+            outbox = Outbox(pool, utc_now)
+            jobs = Jobs(outbox, publisher, state, settings.cron)
+            retention = Retention(pool, outbox, utc_now, settings.retention_days)
             handler = Handler(store, publisher, prefix + topics.GROUPS[NAME])
-            async with running(consumer.run(handler), "consumer"), running(jobs.run(), "jobs"):
+            async with (
+                running(consumer.run(handler), "consumer"),
+                running(jobs.run(), "jobs"),
+                running(retention.run(), "retention"),
+            ):
                 yield
                 await asyncio.gather(jobs.drain(), consumer.drain())
 

@@ -1,6 +1,6 @@
 """What a record of `leads.failed.v1` says. Pure: no I/O, no clock; nothing is ever refused here."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 from uuid import UUID, uuid5
@@ -80,6 +80,12 @@ def unreadable(record: Record, group: str, reason: str) -> Parked:
         origin=origin,
     )
     return Parked(record, failure, _lead_id(record.key), _kept(_storable(record.headers)), by_origin=True)
+
+
+def forget(parked: Parked) -> Parked:
+    """Return a failure of an erased lead: that it failed, and nothing of what came."""
+    emptied = replace(parked.record, key=None, value=None, headers=())
+    return replace(parked, record=emptied, kept={})
 
 
 def dead_event_id(failure: LeadFailed) -> UUID:

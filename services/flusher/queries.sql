@@ -6,6 +6,14 @@ SELECT * FROM unnest(:event_ids::uuid[], :events::text[], :actors::text[], :deta
 ON CONFLICT (event_id) DO NOTHING
 RETURNING event_id;
 
+-- name: keep_erasures_out!
+-- No lead is erased until this transaction ends (erase_lead holds this lock alone).
+SELECT pg_advisory_xact_lock_shared(hashtextextended('fastcore.erase', 0));
+
+-- name: erased_leads
+-- Which of these leads are erased.
+SELECT id FROM lead_inbox WHERE id = ANY(:ids::uuid[]) AND status = 'erased';
+
 -- name: find_by_id^
 -- The row that sent the record at fault, locked.
 SELECT * FROM replay_queue WHERE id = :id AND stage = :stage AND kind = :kind FOR UPDATE;

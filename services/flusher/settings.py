@@ -27,3 +27,5 @@ class Settings(BaseSettings):
     tracing: Tracing = Field(default_factory=Tracing)
     cron: Annotated[str, AfterValidator(_crontab)] = "*/5 * * * *"
     """When what is due is sent again: minute, hour, day, month, weekday (by name: mon), in UTC."""
+    retention_days: int | None = Field(default=None, ge=1)
+    """Personal data of leads older than so many days is erased, once a day; without it, never."""

@@ -14,7 +14,7 @@ from runtime import metrics
 from runtime.failures import FailedNow
 from runtime.ledger import Ledger, Outcome
 from runtime.postgres import Connection, Pool, load_queries, transaction
-from services.flusher.intake import Parked, dead_event_id, entry
+from services.flusher.intake import Parked, dead_event_id, entry, forget
 from services.flusher.replay import Outgoing, Place, Row, after_failure, archived
 
 SQL: Any = load_queries(Path(__file__).with_name("queries.sql"))
@@ -38,10 +38,16 @@ class Store:
         """Take a batch whole or not at all; `archive` has what became dead before this commits."""
         counts, dead, letters = Counter[str](), Counter[str](), list[Outgoing]()
         async with transaction(self._pool) as connection:
+            await SQL.keep_erasures_out(connection)
+            ids = list({parked.lead_id for parked in batch if parked.lead_id})
+            erased = {row["id"] async for row in SQL.erased_leads(connection, ids=ids)}
             pages = await self._ledger.lock(connection, [parked.record for parked in batch])
             new = await tell(connection, [_parked_entry(parked) for parked in batch])
             for parked in batch:
-                outcome, letter = await self._take_one(connection, parked, new)
+                if parked.lead_id in erased:
+                    outcome, letter = await self._take_forgotten(connection, parked, new)
+                else:
+                    outcome, letter = await self._take_one(connection, parked, new)
                 pages.count(parked.record, outcome)
                 counts[outcome] += 1
                 if letter:
@@ -78,6 +84,20 @@ class Store:
         change = SQL.renew_row if row.state == "resolved" else SQL.move_row
         await change(connection, **{**_columns(parked, place), "id": row.id})
         return "duplicate", await self._bury(connection, parked, row, place)
+
+    async def _take_forgotten(
+        self, connection: Connection, parked: Parked, new: set[UUID]
+    ) -> tuple[Outcome, None]:
+        """Keep that an erased lead failed, so that the books balance; nothing of it is sent or kept."""
+        event_id = parked.failure.event_id
+        if event_id not in new:
+            return "duplicate", None
+        new.discard(event_id)
+        row, parked = await _find(connection, parked)
+        columns = _columns(forget(parked), Place("archived", 0, None))
+        if row is None and await SQL.insert_row(connection, id=event_id, **columns):
+            return "stored", None
+        return "duplicate", None
 
     async def _bury(
         self, connection: Connection, parked: Parked, row: Row | None, place: Place

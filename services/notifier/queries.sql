@@ -1,3 +1,7 @@
+-- name: keep_erasures_out!
+-- No lead is erased until this transaction ends (erase_lead holds this lock alone).
+SELECT pg_advisory_xact_lock_shared(hashtextextended('fastcore.erase', 0));
+
 -- name: lock_rows
 -- The deliveries of a batch's leads, locked in one order for all processes.
 SELECT lead_id, kind, state, owner, settled_by,
@@ -28,7 +32,7 @@ INSERT INTO email_delivery (lead_id, kind, state, owner, lease_until, recipient,
 SELECT lead_id, kind, CASE WHEN reason IS NULL THEN 'reserved' ELSE 'suppressed' END,
        CASE WHEN reason IS NULL THEN :owner::uuid END,
        CASE WHEN reason IS NULL THEN now() + make_interval(secs => :lease_seconds::float8) END,
-       recipient, message_id, reason, CASE WHEN reason IS NOT NULL THEN record_id END
+       CASE WHEN reason IS DISTINCT FROM 'erased' THEN recipient END, message_id, reason, CASE WHEN reason IS NOT NULL THEN record_id END
 FROM unnest(:lead_ids::uuid[], :kinds::text[], :recipients::text[], :message_ids::text[], :reasons::text[],
             :record_ids::uuid[]) AS made (lead_id, kind, recipient, message_id, reason, record_id)
 ORDER BY lead_id, kind
@@ -36,11 +40,13 @@ ON CONFLICT DO NOTHING
 RETURNING lead_id;
 
 -- name: take_rows!
--- Reserve these deliveries for this process; one whose process ended after the body stays `sending`.
+-- Reserve these deliveries for this process, to the address of the record in hand: it may have been
+-- corrected. One whose process ended after the body stays `sending`, and what it was.
 UPDATE email_delivery d
-SET state = CASE WHEN d.state = 'sending' THEN 'sending' ELSE 'reserved' END, owner = :owner::uuid,
+SET state = CASE WHEN d.state = 'sending' THEN 'sending' ELSE 'reserved' END,
+    recipient = CASE WHEN d.state = 'sending' THEN d.recipient ELSE taken.recipient END, owner = :owner::uuid,
     lease_until = now() + make_interval(secs => :lease_seconds::float8), updated_at = now()
-FROM unnest(:lead_ids::uuid[], :kinds::text[]) AS taken (lead_id, kind)
+FROM unnest(:lead_ids::uuid[], :kinds::text[], :recipients::text[]) AS taken (lead_id, kind, recipient)
 WHERE d.lead_id = taken.lead_id AND d.kind = taken.kind;
 
 -- name: begin_sending$
@@ -73,7 +79,7 @@ RETURNING attempts;
 -- name: suppress_row$
 -- This mail must not be sent.
 UPDATE email_delivery
-SET state = 'suppressed', reason = :reason, owner = NULL, lease_until = NULL, updated_at = now(),
+SET state = 'suppressed', reason = :reason, recipient = CASE WHEN :reason <> 'erased' THEN recipient END, owner = NULL, lease_until = NULL, updated_at = now(),
     settled_by = :record_id
 WHERE lead_id = :lead_id AND kind = :kind AND state <> 'sent'
 RETURNING attempts;

@@ -52,14 +52,17 @@ class Store:
         """Make or take over the deliveries of a batch, and count it, in one transaction."""
         undecodable = set(map(id, reading.undecodable))
         async with transaction(self._pool) as connection:
+            await SQL.keep_erasures_out(connection)
             pages = await self._ledger.lock(connection, records)
             arranged = await self._arrange(connection, reading, in_hand)
             await self._insert(connection, arranged.new)
+            taken = arranged.taken + arranged.given_up
             await SQL.take_rows(
                 connection,
                 owner=self._owner,
                 lease_seconds=self._lease_seconds,
-                **_keys(arranged.taken + arranged.given_up),
+                **_keys(taken),
+                recipients=[self._recipient(delivery) for delivery in taken],
             )
             for delivery, reason in arranged.barred:
                 await self._suppress(connection, delivery, reason)

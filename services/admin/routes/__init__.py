@@ -3,7 +3,7 @@
 from fastapi import APIRouter, Depends
 
 from services.admin.problems import documented
-from services.admin.routes import audit, leads, operations, queue, replays
+from services.admin.routes import audit, leads, operations, people, queue, replays
 from services.admin.routes.given import actor
 
 
@@ -12,6 +12,6 @@ def routes() -> APIRouter:
     router = APIRouter(
         prefix="/admin", dependencies=[Depends(actor)], responses=documented(401, 422, 429, 503)
     )
-    for part in (leads, queue, replays, audit, operations):
+    for part in (people, leads, queue, replays, audit, operations):
         router.include_router(part.router)
     return router

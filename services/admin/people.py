@@ -1,0 +1,242 @@
+"""The adapter to PostgreSQL for what is done with a person's data: edit, export, erase. All of it audited.
+
+Raises `WorldAway`, and `Unknown` and `Refused` from the decisions that it asks within a transaction.
+"""
+
+from base64 import b64encode
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+from uuid import UUID, uuid4
+
+from contracts import topics
+from contracts.audit import AuditEvent
+from contracts.leads import LeadReceived, LeadStatus
+from runtime.failures import Failure
+from runtime.postgres import Connection, Pool, load_queries, transaction
+from services.admin import answers, edits, spreadsheet
+from services.admin.erasure import Erased, ErasedPerson, KafkaKeeps, PersonData, PersonQueueRow
+from services.admin.filters import ExportFilter
+from services.admin.paging import word_query
+from services.admin.status import Refused, Unknown, as_received
+
+SQL: Any = load_queries(Path(__file__).with_name("people.sql"))
+# Rows of one piece of an export: at most about 20 MB with the longest of messages, mostly 1 MB.
+EXPORT_CHUNK: Final = 1000
+
+
+class People:
+    """What admins do with people's data."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    async def edit(self, lead_id: UUID, edit: edits.LeadEdit, actor: str) -> edits.Edited:
+        """Change a lead's fields, stored or parked, and those of its mails that may be tried again."""
+        async with transaction(self._pool) as connection:
+            lead = await SQL.lock_lead(connection, id=lead_id)
+            if lead is None:
+                return await _edit_parked(connection, lead_id, edit, actor)
+            edits.judge_edit(LeadStatus(lead["status"]), lead["updated_at"], edit)
+            changed = edits.changes(lead, edit)
+            queue_ids: list[UUID] = []
+            if changed:
+                fields = {name: lead[name] for name in (*edits.VISITORS, *edits.OURS)} | changed
+                original = edits.original_of(lead, changed)
+                lead = await SQL.edit_lead(connection, id=lead_id, original=original, **fields)
+                if original:
+                    payload = as_received(lead, uuid4()).model_dump_json().encode()
+                    queue_ids = await _edit_mails(connection, lead_id, payload)
+                await _tell_edit(connection, actor, lead_id, lead["request_id"], list(changed))
+        return edits.Edited(
+            lead=answers.Lead.model_validate(dict(lead)),
+            changed=list(changed),
+            queue_ids=queue_ids,
+            updated_at=lead["updated_at"],
+            message=_said(changed, len(queue_ids)),
+        )
+
+    async def export_leads(self, asked: ExportFilter, actor: str) -> AsyncIterator[str]:
+        """Return the leads as CSV, piece by piece; the audit entry is there before the first piece is."""
+        wanted = asked.selection()
+        kinds = sorted(name for name, value in wanted.items() if value is not None)
+        async with transaction(self._pool) as connection:
+            await SQL.plan_for_these_values(connection)
+            count = await SQL.count_export(connection, **wanted)
+            # What was filtered by, never for what: a search is often an address.
+            details = {"what": "csv", "filters": kinds, "count": count}
+            await _tell(connection, AuditEvent.LEAD_EXPORTED, actor, details)
+        return self._pieces(wanted)
+
+    async def _pieces(self, wanted: dict[str, Any]) -> AsyncIterator[str]:
+        """Yield chunks, each read in a transaction of its own: a reader that stops holds none open."""
+        yield spreadsheet.header()
+        last: dict[str, Any] = {"after_at": None, "after_id": None}
+        while True:
+            async with transaction(self._pool) as connection:
+                await SQL.plan_for_these_values(connection)
+                found = SQL.list_export(connection, **wanted, **last, limit=EXPORT_CHUNK)
+                rows = [row async for row in found]
+            yield spreadsheet.lines(rows)
+            if len(rows) < EXPORT_CHUNK:
+                return
+            last = {"after_at": rows[-1]["created_at_utc"], "after_id": rows[-1]["id"]}
+
+    async def export_person(self, lead_id: UUID, actor: str) -> PersonData:
+        """Return everything that we hold of a lead, and name the person's other leads."""
+        async with transaction(self._pool) as connection:
+            lead = await SQL.get_lead(connection, id=lead_id)
+            queue = [row async for row in SQL.list_queue(connection, id=lead_id)]
+            emails = [row async for row in SQL.list_emails(connection, id=lead_id)]
+            if lead is None and not queue and not emails:
+                raise Unknown("There is no lead with this id.")
+            request_id = lead["request_id"] if lead else None
+            await _tell(connection, AuditEvent.LEAD_EXPORTED, actor, {"what": "person"}, lead_id, request_id)
+            entries = [row async for row in SQL.list_entries(connection, id=lead_id)]
+            others = await _leads_of(connection, lead["email"]) if lead and lead["email"] else []
+        return PersonData(
+            exported_at=datetime.now(UTC),
+            lead=dict(lead) if lead else None,
+            emails=[dict(row) for row in emails],
+            queue=[_shown(row) for row in queue],
+            audit=[answers.AuditEntry.model_validate(dict(row)) for row in entries],
+            other_leads=[each for each in others if each != lead_id],
+            kafka=_kafka_keeps(datetime.now(UTC)),
+        )
+
+    async def erase(self, lead_id: UUID, actor: str) -> Erased:
+        """Take the person out of everything that we hold of a lead. Again is no harm."""
+        async with transaction(self._pool) as connection:
+            done = await SQL.erase_lead(connection, id=lead_id, actor=actor)
+        if done is None:
+            raise Unknown("There is no lead with this id.")
+        at = datetime.fromisoformat(done["erased_at"])
+        said = "The lead was erased before." if done["already"] else "The lead is erased."
+        return Erased(
+            lead_id=lead_id,
+            already=done["already"],
+            erased_at=at,
+            was_stored=done["stored"],
+            mails_emptied=done["emails"],
+            queue_rows_emptied=done["queue_rows"],
+            kafka=_kafka_keeps(at),
+            message=f"{said} Its record, its place in the books and its audit trail stay.",
+        )
+
+    async def erase_person(self, email: str, actor: str) -> ErasedPerson:
+        """Erase every lead of an address, each in a transaction of its own: each is told for itself."""
+        async with transaction(self._pool) as connection:
+            ids = await _leads_of(connection, email)
+        erased, failed = list[Erased](), dict[UUID, str]()
+        for lead_id in ids:
+            try:
+                erased.append(await self.erase(lead_id, actor))
+            except Failure as failure:
+                failed[lead_id] = failure.reason
+        said = f"{len(erased)} leads of this address are erased."
+        return ErasedPerson(
+            erased=erased, failed=failed, message=said if not failed else f"{said} Ask again for the others."
+        )
+
+
+async def _edit_parked(
+    connection: Connection, lead_id: UUID, edit: edits.LeadEdit, actor: str
+) -> edits.Edited:
+    """Change the record that waits to be stored."""
+    rows = [row async for row in SQL.lock_parked(connection, id=lead_id)]
+    if not rows:
+        raise Unknown("There is no lead with this id.")
+    row = next((each for each in rows if each["state"] != "replaying"), None)
+    if row is None:
+        raise Refused("The lead is being stored at this moment. Look again in a minute.")
+    edits.expect(row["updated_at"], edit)
+    lead = edits.parked_lead(row["payload"])
+    changed = edits.changes(dict.fromkeys(edits.OURS) | lead, edit)
+    queue_ids = list[UUID]()
+    if changed:
+        payload = edits.rewritten(lead, changed)
+        await SQL.edit_parked(connection, id=row["id"], payload=payload)
+        queue_ids = [row["id"], *await _edit_mails(connection, lead_id, payload)]
+        await _tell_edit(connection, actor, lead_id, lead.get("request_id"), list(changed))
+        row = next(
+            each
+            for each in [r async for r in SQL.lock_parked(connection, id=lead_id)]
+            if each["id"] == row["id"]
+        )
+    return edits.Edited(
+        lead=None,
+        changed=list(changed),
+        queue_ids=queue_ids,
+        updated_at=row["updated_at"],
+        message=_said(changed, len(queue_ids)),
+    )
+
+
+async def _edit_mails(connection: Connection, lead_id: UUID, payload: bytes) -> list[UUID]:
+    return [row["id"] async for row in SQL.edit_mails(connection, id=lead_id, payload=payload)]
+
+
+async def _leads_of(connection: Connection, email: str) -> list[UUID]:
+    rows = SQL.find_by_email(connection, email=email, words=word_query(email))
+    return sorted([row["id"] async for row in rows])
+
+
+async def _tell_edit(
+    connection: Connection, actor: str, lead_id: UUID, request_id: str | None, changed: list[str]
+) -> None:
+    await _tell(connection, AuditEvent.LEAD_EDITED, actor, {"fields": changed}, lead_id, request_id)
+
+
+async def _tell(
+    connection: Connection,
+    event: AuditEvent,
+    actor: str,
+    details: dict[str, Any],
+    lead_id: UUID | None = None,
+    request_id: str | None = None,
+) -> None:
+    await SQL.add_audit_entry(
+        connection, event=event, actor=actor, details=details, lead_id=lead_id, request_id=request_id
+    )
+
+
+def _said(changed: dict[str, str | None], rows: int) -> str:
+    if not changed:
+        return "Nothing is different: nothing was changed."
+    waiting = f" {rows} waiting steps go by the new fields." if rows else ""
+    return f"Changed: {', '.join(changed)}.{waiting}"
+
+
+def _shown(row: Any) -> PersonQueueRow:
+    return PersonQueueRow(
+        id=row["id"],
+        stage=row["stage"],
+        kind=row["kind"],
+        state=row["state"],
+        reason=row["reason"],
+        headers=row["headers"],
+        payload=_decoded(row["payload"]),
+        original_payload=_decoded(row["original_payload"]),
+        first_failed_at=row["first_failed_at"],
+        last_failed_at=row["last_failed_at"],
+    )
+
+
+def _decoded(payload: bytes | None) -> Any:
+    """Return a record as the lead that it is, else its bytes."""
+    if payload is None:
+        return None
+    try:
+        return LeadReceived.model_validate_json(payload).model_dump(mode="json")
+    except ValueError:
+        return {"base64": b64encode(payload).decode()}
+
+
+def _kafka_keeps(at: datetime) -> list[KafkaKeeps]:
+    """Say what Kafka may still hold of what was written up to this moment, and until when."""
+    return [
+        KafkaKeeps(topic=topic.name, until=at + timedelta(milliseconds=topic.retention_ms))
+        for topic in topics.ALL
+        if topic is not topics.AUDIT
+    ]

@@ -1,0 +1,94 @@
+-- What admins do with a person's data: edit, export, erase. What erasing means is erase_lead (migration 0003).
+
+-- name: plan_for_these_values!
+-- Filters are optional; the planner must see which are given.
+SET LOCAL plan_cache_mode = force_custom_plan;
+
+-- name: lock_lead^
+-- One lead, kept from others until this transaction ends.
+SELECT * FROM lead_inbox WHERE id = :id FOR UPDATE;
+
+-- name: lock_parked
+-- The records of a lead that is not stored, as the persister gave them back; the newest first.
+SELECT id, state, payload, updated_at FROM replay_queue
+WHERE lead_id = :id AND stage = 'persister' ORDER BY last_failed_at DESC, id FOR UPDATE;
+
+-- name: edit_lead^
+-- Change a lead's fields. The first original is kept; the hash stays, so that a redelivery is a duplicate.
+UPDATE lead_inbox
+SET name = :name, email = :email, phone = :phone, company = :company, service = :service, message = :message,
+    assignee = :assignee, notes = :notes, original = coalesce(original, :original::jsonb), updated_at = now()
+WHERE id = :id
+RETURNING *;
+
+-- name: edit_parked!
+-- Change a parked record before its replay. The first payload is kept.
+UPDATE replay_queue
+SET original_payload = coalesce(original_payload, payload), payload = :payload::bytea, updated_at = now()
+WHERE id = :id;
+
+-- name: edit_mails
+-- A lead's mails that may be tried again go by its new fields.
+UPDATE replay_queue
+SET original_payload = coalesce(original_payload, payload), payload = :payload::bytea, updated_at = now()
+WHERE lead_id = :id AND stage = 'notifier' AND NOT by_origin AND payload IS NOT NULL AND state <> 'resolved'
+RETURNING id;
+
+-- name: add_audit_entry!
+-- Write one entry in the transaction of what it tells.
+INSERT INTO audit_log (event_id, event, actor, details_json, lead_id, request_id)
+VALUES (gen_random_uuid(), :event, :actor, :details, :lead_id::uuid, :request_id::text);
+
+-- name: count_export$
+-- How many leads an export will hold.
+SELECT count(*) FROM lead_inbox
+WHERE (:status::text IS NULL OR status = :status)
+  AND (:service::text IS NULL OR service = :service)
+  AND (:since::timestamptz IS NULL OR created_at_utc >= :since)
+  AND (:until::timestamptz IS NULL OR created_at_utc < :until)
+  AND (:words::text IS NULL OR lead_words(email, name, company) @@ to_tsquery('simple', :words));
+
+-- name: list_export
+-- One chunk of an export, newest first.
+SELECT * FROM lead_inbox
+WHERE (:status::text IS NULL OR status = :status)
+  AND (:service::text IS NULL OR service = :service)
+  AND (:since::timestamptz IS NULL OR created_at_utc >= :since)
+  AND (:until::timestamptz IS NULL OR created_at_utc < :until)
+  AND (:words::text IS NULL OR lead_words(email, name, company) @@ to_tsquery('simple', :words))
+  AND (:after_at::timestamptz IS NULL OR (created_at_utc, id) < (:after_at, :after_id::uuid))
+ORDER BY created_at_utc DESC, id DESC
+LIMIT :limit::bigint;
+
+-- name: get_lead^
+-- One lead, whole.
+SELECT * FROM lead_inbox WHERE id = :id;
+
+-- name: list_emails
+-- The mails of a lead, whole.
+SELECT * FROM email_delivery WHERE lead_id = :id ORDER BY kind DESC;
+
+-- name: list_queue
+-- A lead's rows in the replay queue, whole.
+SELECT * FROM replay_queue WHERE lead_id = :id ORDER BY first_failed_at, id;
+
+-- name: list_entries
+-- A lead's audit entries, in order.
+SELECT id, event, actor, status_code, details_json, lead_id, request_id, created_at_utc
+FROM audit_log WHERE lead_id = :id ORDER BY created_at_utc, id;
+
+-- name: find_by_email
+-- Every lead that holds this address: stored, as it first came, mailed to, or parked. The words find it by
+-- their index; without a word in the address, which no mail server would take, nothing is found by it.
+SELECT id FROM lead_inbox
+WHERE lead_words(email, name, company) @@ to_tsquery('simple', :words) AND lower(email) = lower(:email)
+UNION SELECT id FROM lead_inbox WHERE original ->> 'email' = ANY(ARRAY[:email, lower(:email)])
+UNION SELECT lead_id FROM email_delivery WHERE kind = 'welcome' AND recipient = lower(:email)
+UNION SELECT lead_id FROM replay_queue
+WHERE lead_id IS NOT NULL
+  AND (position(convert_to('"' || :email || '"', 'UTF8') IN payload) > 0
+       OR position(convert_to('"' || :email || '"', 'UTF8') IN original_payload) > 0);
+
+-- name: erase_lead$
+-- Take the person out of everything that we hold of a lead.
+SELECT erase_lead(:id, :actor);
