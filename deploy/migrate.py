@@ -5,6 +5,7 @@ The smallest possible runner: plain files, one transaction each, an advisory loc
 
 import asyncio
 import hashlib
+import ssl
 import sys
 from pathlib import Path
 from typing import Annotated, TypeAlias
@@ -12,10 +13,10 @@ from urllib.parse import unquote, urlsplit
 
 import asyncpg
 import typer
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings
 
-from runtime.settings import Debug, load, named, section
+from runtime.settings import DatabaseUrl, Debug, load, named, section
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 LOCK = 0x66617374636F7265  # "fastcore"
@@ -30,8 +31,8 @@ class Settings(BaseSettings):
     debug: bool = Field(
         default=False, validation_alias=named("DEBUG"), description=Debug.model_fields["on"].description
     )
-    database_url: SecretStr = Field(validation_alias=named("DATABASE_URL"))
-    migration_database_url: SecretStr | None = Field(
+    database_url: DatabaseUrl = Field(validation_alias=named("DATABASE_URL"))
+    migration_database_url: DatabaseUrl | None = Field(
         default=None,
         validation_alias=named("FASTCORE_MIGRATION_DATABASE_URL"),
         examples=["postgresql://fastcore_owner:password@127.0.0.1:5432/fastcore"],
@@ -122,6 +123,11 @@ def main(
     owner = settings.migration_database_url or settings.database_url
     try:
         applied = asyncio.run(migrate(owner.get_secret_value(), service_url))
+    except ssl.SSLCertVerificationError:
+        sys.exit(
+            "the database's certificate is not from the authority in sslrootcert, or for another name:"
+            " check FASTCORE_MIGRATION_DATABASE_URL"
+        )
     except (OSError, TimeoutError) as error:
         sys.exit(
             f"the database does not answer ({type(error).__name__}): check FASTCORE_MIGRATION_DATABASE_URL"

@@ -5,10 +5,11 @@ import sys
 
 import typer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+from aiokafka.errors import KafkaConnectionError, KafkaError, TopicAlreadyExistsError, for_code
 from faststream.kafka.security import parse_security
 
 from contracts import topics
+from runtime.kafka import why_not
 from runtime.settings import Kafka, load
 
 REPLICATION = 3
@@ -59,9 +60,10 @@ def main() -> None:
     try:
         created = asyncio.run(provision(settings))
     except (KafkaError, OSError, TimeoutError) as error:
+        reason = asyncio.run(why_not(settings)) if isinstance(error, KafkaConnectionError) else error
         sys.exit(
-            f"Kafka did not create the topics ({type(error).__name__}: {error}):"
-            " check KAFKA_BOOTSTRAP_SERVERS"
+            f"Kafka did not create the topics ({type(error).__name__}: {reason}):"
+            " check KAFKA_BOOTSTRAP_SERVERS and the settings beside it"
         )
     for name in created:
         print(f"created {name}")

