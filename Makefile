@@ -6,7 +6,7 @@ EMBEDDED := $(RUN) deploy.embedded
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help up down reset psql logs status env test coverage faults outage faults-quick ledger check fmt docs chart lock kafka-jars venv
+.PHONY: help up down reset psql logs status env test test-compose coverage faults outage faults-quick ledger check fmt docs chart lock kafka-jars venv
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,6 +34,9 @@ env: $(READY) ## Print the variables that point a service or a test at the runni
 
 test: $(READY) ## Run every test on real Kafka and PostgreSQL (a="-k word" narrows)
 	@$(RUN) pytest $(a)
+
+test-compose: $(READY) ## Tell the story of a lead on the composed stack (needs docker compose)
+	@$(RUN) pytest tests/compose/story.py $(a)
 
 coverage: $(READY) ## Run every test and report the lines that none runs
 	@$(RUN) pytest --cov --cov-report=term-missing:skip-covered $(a)

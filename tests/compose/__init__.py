@@ -1,0 +1,1 @@
+"""The composed stack: the story of `make test-compose`, and each container killed under load."""

@@ -1,0 +1,146 @@
+"""A compose project of the tests' own: another name, free ports, no `.env`; it disturbs nothing else."""
+
+import asyncio
+import contextlib
+import json
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import httpx
+
+from deploy.embedded.parts import free_ports
+from tests.support.wait import eventually
+
+ROOT = Path(__file__).parents[2]
+INGEST_TOKEN = "dev-token-xyz-123"
+ADMIN_TOKEN = "dev-admin-token-xyz-123"
+# Those that tests choose by variables; any other setting of a developer's shell is not the tests'.
+PASSED_ON = ("PATH", "HOME", "DOCKER_", "PYTHON_IMAGE", "KAFKA_IMAGE", "POSTGRES_IMAGE", "EDGE_IMAGE")
+
+
+class Project:
+    """`docker compose` for one project."""
+
+    def __init__(self) -> None:
+        self.name = f"fastcore-test-{uuid4().hex[:6]}"
+        edge, mailbox = free_ports(2)
+        self.url = f"http://127.0.0.1:{edge}"
+        self.mailbox = f"http://127.0.0.1:{mailbox}"
+        self._environment = {k: v for k, v in os.environ.items() if k.startswith(PASSED_ON)} | {
+            "COMPOSE_PROJECT_NAME": self.name,
+            "COMPOSE_DISABLE_ENV_FILE": "true",
+            "FASTCORE_COMPOSE_ENV_FILE": "deploy/compose/no.env",
+            "FASTCORE_COMPOSE_PORT": str(edge),
+            "FASTCORE_COMPOSE_MAILBOX_PORT": str(mailbox),
+            "FASTCORE_IMAGE": "fastcore:test",
+        }
+
+    def docker(self, *command: str, text: str | None = None, seconds: float = 300) -> str:
+        """Run `docker ...` and answer what it printed; fail with what it complained about."""
+        done = subprocess.run(
+            ["docker", *command],
+            cwd=ROOT,
+            env=self._environment,
+            input=text,
+            capture_output=True,
+            text=True,
+            timeout=seconds,
+            check=False,
+        )
+        assert done.returncode == 0, (
+            f"docker {' '.join(command)}:\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
+        )
+        return done.stdout
+
+    def compose(self, *command: str, text: str | None = None, seconds: float = 300) -> str:
+        """Run `docker compose ...` for this project."""
+        return self.docker("compose", *command, text=text, seconds=seconds)
+
+    def up(self, **scale: int) -> None:
+        """Bring all up, or to another number of containers, and wait until all is healthy."""
+        scales = [word for name, count in scale.items() for word in ("--scale", f"{name}={count}")]
+        self.compose("up", "--detach", "--wait", "--wait-timeout", "240", "--no-recreate", *scales)
+
+    def containers(self, service: str) -> list[str]:
+        """Name a service's containers, running or not."""
+        return self.compose("ps", "--all", "--quiet", service).split()
+
+    def inspect(self, container: str) -> dict[str, Any]:
+        """Answer what the engine knows of a container."""
+        found: dict[str, Any] = json.loads(self.docker("inspect", container))[0]
+        return found
+
+    def sql(self, query: str) -> list[list[str]]:
+        """Ask the database."""
+        command = ("exec", "-T", "postgres", "psql", "-U", "postgres", "-d", "fastcore", "-qAtX", "-F", "\t")
+        answer = self.compose(*command, "-c", query)
+        return [line.split("\t") for line in answer.splitlines()]
+
+    def assignments(self, service: str) -> list[list[int]]:
+        """Answer the partitions of `leads.received.v1` that each member of a consumer group holds."""
+        program = Path(__file__).with_name("members.py").read_text()
+        command = ("exec", "-T", "flusher", "python", "-", f"fastcore.{service}")
+        found: list[list[int]] = json.loads(self.compose(*command, text=program))
+        return found
+
+    def ledger(self) -> str:
+        """Compare the topics with the tables; fails where anything is missing or the books do not balance."""
+        return self.compose("exec", "-T", "flusher", "python", "-m", "deploy.ledger")
+
+    def client(self) -> httpx.AsyncClient:
+        return httpx.AsyncClient(base_url=self.url, timeout=15)
+
+    async def admin(self, method: str, path: str) -> httpx.Response:
+        """Ask as an admin does."""
+        async with self.client() as client:
+            return await client.request(method, path, headers={"Authorization": f"Bearer {ADMIN_TOKEN}"})
+
+    async def mails(self) -> list[dict[str, Any]]:
+        """Every mail that has arrived."""
+        async with httpx.AsyncClient(timeout=30) as client:
+            found: list[dict[str, Any]] = (await client.get(f"{self.mailbox}/api/messages")).json()
+            return found
+
+    async def healthy(self, seconds: float = 120) -> None:
+        """Wait until the admin service says that every part is up."""
+
+        async def probe() -> Any:
+            with contextlib.suppress(httpx.HTTPError, ValueError):
+                answer = await self.admin("GET", "/admin/health")
+                return answer.status_code if answer.status_code == 200 else answer.text[:500]
+            return "no answer"
+
+        await eventually(probe, until=lambda said: said == 200, seconds=seconds, every=0.5, what="health")
+
+    async def balanced(self, seconds: float = 120) -> None:
+        """Wait until nothing lags and the books balance."""
+
+        async def probe() -> str:
+            try:
+                return await asyncio.to_thread(self.ledger)
+            except AssertionError as error:
+                return str(error)
+
+        await eventually(
+            probe, until=lambda said: "nothing is missing" in said, seconds=seconds, every=1, what="balance"
+        )
+
+
+@contextlib.contextmanager
+def running_project() -> Iterator[Project]:
+    """Build the image of this checkout, bring all up, and leave nothing behind."""
+    project = Project()
+    try:
+        project.compose("build", seconds=600)
+        project.up()
+        yield project
+    except BaseException:
+        with contextlib.suppress(Exception):
+            print(project.compose("ps", "--all"), project.compose("logs", "--tail", "30"))  # noqa: T201
+        raise
+    finally:
+        project.compose("down", "--volumes", "--remove-orphans", "--timeout", "60")

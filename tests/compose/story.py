@@ -1,0 +1,162 @@
+"""The story of the composed stack, in order: it comes up, takes a lead, scales, loses a container, goes down.
+
+Run by `make test-compose`; not collected by `make test`, which needs no engine.
+"""
+
+import asyncio
+import subprocess
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.compose.load import Load
+from tests.compose.project import INGEST_TOKEN, Project, running_project
+from tests.support.wait import eventually
+
+pytestmark = pytest.mark.timeout(600)
+
+SERVICES = ("ingest", "persister", "notifier", "flusher", "admin")
+LEAD = {"name": "Ada Lovelace", "email": "ada@example.com", "service": "Hosting", "message": "Call me."}
+GRACE_SECONDS = 60
+
+
+@pytest.fixture(scope="module")
+def project() -> Iterator[Project]:
+    with running_project() as running:
+        yield running
+
+
+def test_the_image_is_not_root_has_no_compiler_and_writes_to_its_volumes_only(project: Project) -> None:
+    for service in SERVICES:
+        (container,) = project.containers(service)
+        known = project.inspect(container)
+        assert known["Config"]["User"] == "10001:10001"
+        assert known["HostConfig"]["ReadonlyRootfs"]
+        assert known["HostConfig"]["CapDrop"] == ["ALL"]
+        assert known["HostConfig"]["SecurityOpt"] == ["no-new-privileges:true"]
+        assert known["HostConfig"]["Memory"] > 0
+        assert not known["HostConfig"]["PortBindings"], f"{service} can be reached past the edge"
+    found = project.compose("exec", "-T", "ingest", "sh", "-c", "command -v gcc cc c++ make ld || echo none")
+    assert found.strip() == "none"
+
+
+def test_only_loopback_is_published(project: Project) -> None:
+    for service in ("edge", "mailbox"):
+        bindings = project.inspect(project.containers(service)[0])["HostConfig"]["PortBindings"]
+        assert {each["HostIp"] for pairs in bindings.values() for each in pairs} == {"127.0.0.1"}
+
+
+def test_the_image_alone_names_in_one_line_what_it_lacks(project: Project) -> None:
+    done = subprocess.run(
+        ["docker", "run", "--rm", "--read-only", "fastcore:test"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert len(done.stderr.splitlines()) == 1
+    for name in ("KAFKA_BOOTSTRAP_SERVERS", "DATABASE_URL", "FASTCORE_SITE_INGEST_TOKEN", "SMTP_HOST"):
+        assert name in done.stderr
+
+
+async def test_a_lead_goes_in_and_the_admin_s_answer_out(project: Project) -> None:
+    async with project.client() as client:
+        answer = await client.post(
+            "/inbound/leads", json=LEAD, headers={"Authorization": f"Bearer {INGEST_TOKEN}"}
+        )
+    assert answer.status_code == 201, answer.text
+    lead_id = answer.json()["leadId"]
+
+    async def mails() -> list[str]:
+        return sorted(
+            one for mail in await project.mails() if lead_id in mail["message_id"] for one in mail["to"]
+        )
+
+    arrived = await eventually(mails, until=lambda to: len(to) == 2, seconds=60, what="both mails")
+    assert arrived == ["ada@example.com", "admin@fastcore.example"]
+
+    async def known() -> int:
+        return (await project.admin("GET", f"/admin/leads/{lead_id}")).status_code
+
+    await eventually(known, until=lambda status: status == 200)
+    changed = await project.admin("PATCH", f"/admin/leads/{lead_id}/status?new_status=processing")
+    assert changed.status_code == 200, changed.text
+    shown = (await project.admin("GET", f"/admin/leads/{lead_id}")).json()
+    assert shown["lead"]["status"] == "processing"
+
+
+async def test_every_documented_address_answers_at_the_edge(project: Project) -> None:
+    async with project.client() as client:
+        for path in ("/docs", "/openapi.json", "/livez", "/readyz", "/metrics", "/admin/docs"):
+            assert (await client.get(path)).status_code == 200, path
+        for path in (
+            "/internal/status",
+            "//internal/status",
+            "/x/%2e%2e/internal/status",
+            "/Internal/status",
+        ):
+            answer = await client.get(path)
+            assert answer.status_code == 404, path
+            assert answer.headers["content-type"] == "application/problem+json"
+    stats = (await project.admin("GET", "/admin/queue/stats")).json()
+    assert [each["state"] for each in stats["gateways"]] == ["up"]
+    await project.healthy()
+
+
+async def _shared(project: Project, service: str, members: int) -> None:
+    async def held() -> list[list[int]]:
+        return await asyncio.to_thread(project.assignments, service)
+
+    def even(shares: list[list[int]]) -> bool:
+        whole = sorted(partition for share in shares for partition in share)
+        return whole == [0, 1, 2, 3, 4, 5] and {len(share) for share in shares} == {6 // members}
+
+    await eventually(
+        held, until=even, seconds=60, every=0.5, what=f"six partitions on {members} of {service}"
+    )
+
+
+async def test_consumers_scale_under_load_and_share_all_partitions(project: Project) -> None:
+    load = Load(project, mails=False)
+    await asyncio.gather(load.post(1500), asyncio.to_thread(project.up, persister=3, notifier=2))
+    await load.stored()
+
+    await _shared(project, "persister", 3)
+    await _shared(project, "notifier", 2)
+    assert len(project.containers("persister")) == 3
+
+
+async def test_a_container_killed_under_load_loses_nothing(project: Project) -> None:
+    load, ended = Load(project), asyncio.Event()
+
+    async def killer() -> None:
+        async def posted() -> int:
+            return load.posted
+
+        for service in ("persister", "ingest"):
+            seen = load.posted
+            await eventually(posted, until=lambda n: n > seen + 40, seconds=60)  # noqa: B023
+            victim = project.containers(service)[0]
+            await asyncio.to_thread(project.docker, "kill", victim)
+            await asyncio.sleep(1)  # its absence is the fault
+            await asyncio.to_thread(project.docker, "start", victim)
+        ended.set()
+
+    await asyncio.gather(load.post_until(ended), killer())
+    await load.stored()
+    await load.mailed()
+    await project.healthy()
+    await project.balanced()
+
+
+def test_going_down_drains_within_the_grace_period(project: Project) -> None:
+    before = [c for service in SERVICES for c in project.containers(service)]
+    started = time.monotonic()
+    project.compose("stop")
+    assert time.monotonic() - started < GRACE_SECONDS
+    states: list[dict[str, Any]] = [project.inspect(each)["State"] for each in before]
+    # 0, or 143 where uvicorn ends by the signal itself; 137 would be a kill.
+    assert {state["ExitCode"] for state in states} <= {0, 143}
