@@ -6,7 +6,7 @@ EMBEDDED := $(RUN) deploy.embedded
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help up down reset psql logs status env test test-compose coverage faults outage faults-quick ledger check fmt docs chart lock kafka-jars venv
+.PHONY: help up down reset psql logs status env test test-compose coverage faults outage faults-quick ledger check fmt docs chart alerts lock kafka-jars venv
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -69,6 +69,9 @@ docs: $(READY) ## Write the OpenAPI and AsyncAPI documents anew
 
 chart: $(READY) ## Lint the Helm chart, check what it renders (write=1 writes it); needs helm or go
 	@$(RUN) deploy.chart $(if $(write),,--check)
+
+alerts: $(READY) ## Check the alert rules and run their tests (needs promtool; fetches it on Debian)
+	@$(RUN) deploy.alerts
 
 UV_COMPILE := uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --quiet
 

@@ -1,6 +1,7 @@
 """`python -m deploy.docs [--check]`: write what is generated from the code, or say what has drifted.
 
-docs/openapi/*.json from the apps, docs/asyncapi.json from the topics, .env.example from the settings.
+docs/openapi/*.json from the apps, docs/asyncapi.json from the topics, docs/metrics.md from the catalogue,
+the chart's alerts from Prometheus' own, .env.example from the settings.
 """
 
 import importlib
@@ -22,6 +23,7 @@ from pydantic_settings import BaseSettings
 from contracts import topics
 from contracts.audit import AuditRecorded
 from contracts.leads import LeadReceived
+from deploy.catalogue import catalogue
 from deploy.migrate import Settings as MigrateSettings
 from runtime.settings import Http, Kafka, Log, Postgres, Tracing
 
@@ -145,9 +147,12 @@ def openapi(service: str) -> str:
 
 def documents() -> dict[Path, str]:
     """Return every generated document by its path."""
+    alerts = (ROOT / "deploy/prometheus/alerts.yml").read_text(encoding="utf-8")
     return {
         ROOT / ".env.example": env_example(),
         ROOT / "docs/asyncapi.json": asyncapi(),
+        ROOT / "docs/metrics.md": catalogue(),
+        ROOT / "deploy/kubernetes/fastcore/alerts.yaml": alerts,
         ROOT / "docs/openapi/ingest.json": openapi("ingest"),
         ROOT / "docs/openapi/admin.json": openapi("admin"),
     }

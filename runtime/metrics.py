@@ -41,8 +41,20 @@ LEDGER_MISSING: Final = Gauge(
     "fastcore_ledger_missing_records", "Records lost before we read them.", ["stage"]
 )
 # Records between a group's committed offsets and the ends, also while its consumers are dead; absent
-# where Kafka does not say.
-GROUP_LAG: Final = Gauge("fastcore_group_lag_records", "Records not committed yet.", ["group"])
+# where Kafka does not say. Alert where it grows.
+GROUP_LAG: Final = Gauge("fastcore_group_lag_records", "Records not committed yet.", ["group", "topic"])
+# How long the oldest of them has waited, to the look before (15 s), counted from this process's start.
+GROUP_OLDEST: Final = Gauge(
+    "fastcore_group_oldest_seconds", "Age of the oldest record not committed yet.", ["group"]
+)
+# 1 where a stage's breaker is open: nearly everything that it took died, so it stands until a person looks.
+STAGE_PAUSED: Final = Gauge("fastcore_stage_paused", "The stage's breaker is open.", ["stage"])
+# When each scheduled job ended last, in seconds since 1970. Told by admin: the flushers may all be dead.
+JOB_LAST_RUN: Final = Gauge("fastcore_job_last_run_timestamp_seconds", "End of the last run.", ["name"])
+# When it is due next. Alert where that is past.
+JOB_NEXT_RUN: Final = Gauge("fastcore_job_next_run_timestamp_seconds", "The next run is due.", ["name"])
+# 1 where its last run succeeded.
+JOB_SUCCEEDED: Final = Gauge("fastcore_job_last_run_succeeded", "The last run succeeded.", ["name"])
 
 # --- the gateway ---------------------------------------------------------------------------------
 
@@ -75,6 +87,8 @@ MAIL_SECONDS: Final = Histogram(
 SPOOL_LEADS: Final = Gauge("fastcore_spool_leads", "Leads in the spool.")
 # Disk that they take; beyond FASTCORE_INGEST_SPOOL_MAX_BYTES the gateway answers 503.
 SPOOL_BYTES: Final = Gauge("fastcore_spool_bytes", "Disk taken by the spool.")
+# How full the spool is, 0 to 1: the greater of leads and bytes against their bounds. At 1 leads are refused.
+SPOOL_FULL: Final = Gauge("fastcore_spool_full_ratio", "Share of the spool that is taken.")
 # How long the oldest of them has waited; grows as long as Kafka is away.
 SPOOL_OLDEST_AGE: Final = Gauge("fastcore_spool_oldest_age_seconds", "Age of the oldest spooled lead.")
 # Leads that went through the spool, since the start.

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, Final, TypeAlias
@@ -14,6 +15,7 @@ from faststream.kafka.security import parse_security
 from contracts import topics
 from runtime.failures import WorldAway
 from runtime.settings import Kafka
+from services.admin.waiting import Waiting
 
 # A page waits for this: longer than a healthy broker ever needs, shorter than a reader's patience.
 READ_SECONDS: Final = 3.0
@@ -31,6 +33,8 @@ class LagReader:
         self._settings = settings
         self._opening: asyncio.Task[Connection] | None = None
         self._lock = asyncio.Lock()
+        self._waiting = Waiting()
+        self.oldest_seconds: dict[str, float] = {}
 
     async def read(self) -> Lags:
         """Return the lag of each group, by topic: end less committed offsets. Raises `WorldAway`."""
@@ -44,13 +48,18 @@ class LagReader:
             starts = await consumer.beginning_offsets(list(ends))
         lags: Lags = {}
         for service, group in topics.GROUPS.items():
-            lags[group] = {}
-            for topic in topics.ALL:
-                if service in topic.consumers:
-                    lags[group][topic.name] = sum(
-                        _behind(committed[group].get(part), starts[part], ends[part])
-                        for part in partitions[topic.name]
-                    )
+            taken = [topic.name for topic in topics.ALL if service in topic.consumers]
+            behind = {
+                part: _behind(committed[group].get(part), starts[part], ends[part])
+                for name in taken
+                for part in partitions[name]
+            }
+            lags[group] = {name: sum(behind[part] for part in partitions[name]) for name in taken}
+            now = time.monotonic()
+            self.oldest_seconds[group] = max(
+                self._waiting.seconds(group, part, committed=ends[part] - lag, end=ends[part], now=now)
+                for part, lag in behind.items()
+            )
         return lags
 
     async def ping(self) -> None:

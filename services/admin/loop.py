@@ -1,11 +1,9 @@
 """The background check: nothing else tells this service that the database is away or the books differ."""
 
 import asyncio
-import contextlib
 import time
 from typing import Final
 
-from contracts import topics
 from runtime import metrics
 from runtime.failures import WorldAway
 from runtime.health import Health
@@ -28,12 +26,14 @@ async def watch(adapters: Adapters, health: Health) -> None:
             await adapters.store.ping()
         except WorldAway as away:
             health.set("database", ok=False, reason=away.reason)
+            await _show_lag(adapters)
             await asyncio.sleep(AWAY_SECONDS)
             continue
         health.set("database", ok=True)
         started = time.monotonic()
         if started >= census_due:
             await _show_census(adapters)
+            await _show_jobs(adapters)
             census_due = time.monotonic() + (time.monotonic() - started) / CENSUS_SHARE
         await _show_lag(adapters)
         await asyncio.sleep(CHECK_SECONDS)
@@ -62,10 +62,24 @@ def show(census: Census) -> None:
         for state in STATES:
             metrics.QUEUE_ROWS.labels(stage=stage.stage, state=state).set(getattr(stage, state))
         metrics.QUEUE_OLDEST.labels(stage=stage.stage).set(stage.oldest_open_age_seconds or 0)
+        metrics.STAGE_PAUSED.labels(stage=stage.stage).set(stage.paused)
     for identity in census.books.identities:
         metrics.LEDGER_DRIFT.labels(stage=identity.stage, identity=identity.name).set(identity.difference)
     for totals in census.books.stages:
         metrics.LEDGER_MISSING.labels(stage=totals.stage).set(totals.missing)
+
+
+async def _show_jobs(adapters: Adapters) -> None:
+    try:
+        jobs = await adapters.store.list_jobs()
+    except WorldAway:
+        return  # readiness says it
+    for job in jobs:
+        if job.last_finished_at:
+            metrics.JOB_LAST_RUN.labels(name=job.name).set(job.last_finished_at.timestamp())
+            metrics.JOB_SUCCEEDED.labels(name=job.name).set(job.last_outcome != "failed")
+        if job.next_run_at:
+            metrics.JOB_NEXT_RUN.labels(name=job.name).set(job.next_run_at.timestamp())
 
 
 async def _show_lag(adapters: Adapters) -> None:
@@ -73,9 +87,10 @@ async def _show_lag(adapters: Adapters) -> None:
         found = await adapters.lag.read()
     except WorldAway:
         # Absent, not 0: nobody knows.
-        for group in topics.GROUPS.values():
-            with contextlib.suppress(KeyError):
-                metrics.GROUP_LAG.remove(group)
+        metrics.GROUP_LAG.clear()
+        metrics.GROUP_OLDEST.clear()
         return
     for group, lags in found.items():
-        metrics.GROUP_LAG.labels(group=group).set(sum(lags.values()))
+        for topic, lag in lags.items():
+            metrics.GROUP_LAG.labels(group=group, topic=topic).set(lag)
+        metrics.GROUP_OLDEST.labels(group=group).set(adapters.lag.oldest_seconds[group])

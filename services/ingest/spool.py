@@ -60,6 +60,7 @@ class Spool:
         self._log = logger("spool")
         metrics.SPOOL_LEADS.set_function(lambda: self.leads)
         metrics.SPOOL_BYTES.set_function(lambda: self.bytes)
+        metrics.SPOOL_FULL.set_function(lambda: max(self.leads / max_leads, self.bytes / max_bytes))
         metrics.SPOOL_OLDEST_AGE.set_function(lambda: self.oldest_age_seconds or 0.0)
 
     @property

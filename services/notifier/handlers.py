@@ -178,7 +178,7 @@ class Handler:
         if ours:
             metrics.MAILS.labels(kind=delivery.kind, outcome=str(outcome.verdict)).inc()
         self._log.info(
-            "mail settled" if ours else "mail settled by another",
+            "SMTP mail settled" if ours else "SMTP mail settled by another",
             lead_id=str(delivery.lead.lead_id),
             kind=delivery.kind,
             outcome=str(outcome.verdict),

@@ -187,7 +187,7 @@ class Mailer:
             session.client.close()
             reason = _judge(error, session).reason
             if self._health.set("smtp", ok=False, reason=reason):
-                self._log.warning("mail server away", reason=reason)
+                self._log.warning("SMTP server away", reason=reason)
             return
         session.used_at = time.monotonic()
         self._idle.append(session)

@@ -290,8 +290,7 @@ async def test_drift_queue_and_lag_are_metrics(admin: Admin) -> None:
     async def page() -> str:
         return (await admin.client.get("/metrics")).text
 
-    text = await eventually(
-        page, until=lambda text: 'fastcore_group_lag_records{group="fastcore.flusher"}' in text
-    )
+    measured = 'fastcore_group_lag_records{group="fastcore.flusher",topic="leads.failed.v1"}'
+    text = await eventually(page, until=lambda text: measured in text)
     assert 'fastcore_ledger_drift_rows{identity="leads",stage="persister"} 0.0' in text
     assert 'fastcore_queue_rows{stage="notifier",state="waiting"} 0.0' in text
