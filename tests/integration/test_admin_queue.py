@@ -202,6 +202,8 @@ async def test_a_paused_stage_is_resumed_once(admin: Admin) -> None:
     row = await admin.db.fetchrow("SELECT paused, reason, changed_by FROM stage_control")
     assert row is not None
     assert tuple(row) == (False, None, "ann")
+    (entry,) = (await admin.get("/admin/audit", event="stage.resumed"))["entries"]
+    assert (entry["actor"], entry["details_json"]) == ("ann", {"stage": "notifier"})
     await admin.ask("POST", "/admin/stages/nonsense/resume", 422)
 
 
