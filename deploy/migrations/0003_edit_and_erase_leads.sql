@@ -48,7 +48,7 @@ BEGIN
 
     UPDATE replay_queue
     SET payload = NULL, original_payload = NULL, record_key = NULL, headers = '{}', next_attempt_at = NULL,
-        requested_at = NULL, updated_at = now(), state = CASE WHEN state = 'resolved' THEN state ELSE 'archived' END
+        requested_at = NULL, requested_comment = NULL, updated_at = now(), state = CASE WHEN state = 'resolved' THEN state ELSE 'archived' END
     WHERE lead_id = wanted AND (payload IS NOT NULL OR original_payload IS NOT NULL OR record_key IS NOT NULL
                                 OR headers <> '{}' OR state NOT IN ('resolved', 'archived'));
     GET DIAGNOSTICS queue_count = ROW_COUNT;

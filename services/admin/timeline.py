@@ -139,7 +139,8 @@ def _words(event: str, details: Mapping[str, Any], actor: str) -> tuple[str, Ton
 def _cause(details: Mapping[str, Any], actor: str) -> str:
     match details.get("cause"):
         case "requested":
-            return f": {actor} asked for it"
+            said = f' ("{details["comment"]}")' if details.get("comment") else ""
+            return f": {actor} asked for it{said}"
         case "overdue":
             return ": no word had come for an hour"
         case _:

@@ -24,7 +24,7 @@ SELECT erase_lead(:id, :actor);
 WITH emptied AS (
     UPDATE replay_queue
     SET payload = NULL, original_payload = NULL, record_key = NULL, headers = '{}', next_attempt_at = NULL,
-        requested_at = NULL, updated_at = now(), state = CASE WHEN state = 'resolved' THEN state ELSE 'archived' END
+        requested_at = NULL, requested_comment = NULL, updated_at = now(), state = CASE WHEN state = 'resolved' THEN state ELSE 'archived' END
     WHERE lead_id IS NULL AND payload IS NOT NULL AND last_failed_at < :before
     RETURNING id, stage, kind
 ), told AS (

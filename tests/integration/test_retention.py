@@ -1,0 +1,104 @@
+"""The daily job that erases what is too old, on a real database."""
+
+import json
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from runtime.failures import WorldAway
+from runtime.postgres import Pool, open_pool
+from runtime.settings import Kafka, Postgres
+from services.flusher import retention
+from services.flusher.outbox import Outbox
+from services.flusher.retention import Retention
+from tests.support.admin import Admin, running_admin
+from tests.support.flusher import Clock
+from tests.support.people import dump
+from tests.support.stack import Stack
+
+
+@pytest.fixture
+async def admin(postgres: Postgres, stack: Stack) -> AsyncIterator[Admin]:
+    kafka = Kafka(bootstrap_servers=stack.bootstrap_servers, topic_prefix="nobody.")
+    async with running_admin(postgres, kafka) as running:
+        yield running
+
+
+@pytest.fixture
+async def pool(postgres: Postgres) -> AsyncIterator[Pool]:
+    async with open_pool(postgres, "test") as opened:
+        yield opened
+
+
+def job(pool: Pool, clock: Clock, days: int | None) -> Retention:
+    return Retention(pool, Outbox(pool, clock), clock, days)
+
+
+async def test_what_is_too_old_is_erased_once_a_day_and_each_lead_audited(
+    admin: Admin, pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retention, "CHUNK", 2)
+    clock = Clock()
+    old = [
+        await admin.add_lead(name="Grace Hopper", occurred_at=clock.now - timedelta(days=31))
+        for _ in range(3)
+    ]
+    young = await admin.add_lead(occurred_at=clock.now - timedelta(days=29))
+    long_ago = clock.now - timedelta(days=40)
+    never_stored = uuid4()
+    await admin.add_queue_row(
+        stage="persister", kind="store", lead_id=never_stored, payload=b"Grace Hopper",
+        first_failed_at=long_ago, last_failed_at=long_ago,
+    )  # fmt: skip
+    await admin.add_queue_row(
+        lead_id=None, stage="persister", kind="store", payload=b"Grace Hopper", origin_offset=2,
+        first_failed_at=long_ago, last_failed_at=long_ago,
+    )  # fmt: skip
+    assert await job(pool, clock, 30).tick()
+    assert "grace" not in await dump(admin.db)
+    kept = await admin.db.fetch("SELECT id FROM lead_inbox WHERE status <> 'erased'")
+    assert [row["id"] for row in kept] == [young.lead_id]
+    told = await admin.db.fetch("SELECT lead_id, actor FROM audit_log WHERE event = 'lead.erased'")
+    assert {row["actor"] for row in told} == {"retention"}
+    assert {row["lead_id"] for row in told} == {*(each.lead_id for each in old), never_stored, None}
+    row = await admin.db.fetchrow("SELECT * FROM scheduled_job WHERE name = 'retention'")
+    assert row
+    assert (row["last_outcome"], json.loads(row["last_details"])) == (
+        "succeeded",
+        {"erased": 4, "records_emptied": 1},
+    )
+    await job(pool, clock, 30).tick()
+    assert await admin.db.fetchval("SELECT runs FROM scheduled_job") == 1
+    clock.turn(days=1)
+    await job(pool, clock, 30).tick()
+    assert await admin.db.fetchval("SELECT runs FROM scheduled_job") == 2
+
+
+async def test_a_job_that_is_switched_off_erases_nothing_and_waits_for_no_run(
+    admin: Admin, pool: Pool
+) -> None:
+    clock = Clock()
+    await job(pool, clock, 30).tick()
+    await admin.add_lead(occurred_at=clock.now - timedelta(days=9000))
+    await job(pool, clock, None).run()
+    assert await admin.db.fetchval("SELECT next_run_at FROM scheduled_job") is None
+    assert await admin.db.fetchval("SELECT count(*) FROM lead_inbox WHERE status = 'erased'") == 0
+
+
+async def test_a_run_that_cannot_go_on_is_recorded_and_tried_again(admin: Admin, pool: Pool) -> None:
+    clock, made = Clock(), list[Any]()
+    await admin.add_lead(occurred_at=clock.now - timedelta(days=31))
+    halting = job(pool, clock, 30)
+
+    async def refuse(lead_id: Any) -> None:
+        made.append(lead_id)
+        raise WorldAway("database", "database answered 57P01")
+
+    halting._erase = refuse  # type: ignore[method-assign]
+    assert not await halting.tick()
+    assert await admin.db.fetchval("SELECT last_outcome FROM scheduled_job") == "failed"
+    assert await job(pool, clock, 30).tick()
+    assert await admin.db.fetchval("SELECT count(*) FROM lead_inbox WHERE status = 'erased'") == 1
