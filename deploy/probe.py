@@ -9,7 +9,7 @@ import sys
 
 # All five behind the edge on 8000, one service on its own port, or the mailbox.
 PORTS = (8000, 8001, 8002, 8003, 8004, 8005, 8025)
-TIMEOUT_SECONDS = 4
+TIMEOUT_SECONDS = 8
 
 
 def ask(port: int, path: str) -> int | None:
