@@ -146,12 +146,13 @@ def _understood(secret: SecretStr) -> SecretStr:
             "channel_binding=require is not supported: replace sslmode and it by"
             " sslmode=verify-full&sslrootcert=system, which checks the server's certificate"
         )
+    given = dict(query)
     query.pop("channel_binding", None)
     if query.get("sslrootcert") == "system":  # libpq's word for the authorities of the system
         query["sslrootcert"] = ssl.get_default_verify_paths().cafile or certifi.where()
     if (authority := query.get("sslrootcert")) and not Path(authority).is_file():
         raise ValueError(f"sslrootcert={authority} is not a file")
-    return SecretStr(urlunsplit(parts._replace(query=urlencode(query))))
+    return secret if query == given else SecretStr(urlunsplit(parts._replace(query=urlencode(query))))
 
 
 DatabaseUrl = Annotated[SecretStr, AfterValidator(_understood)]

@@ -1,0 +1,55 @@
+"""A Kafka cluster of three, each broker and controller in one, as production has it at the least."""
+
+import contextlib
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from deploy.embedded.kafka import new_cluster_id
+from deploy.embedded.parts import Kafka as Broker
+from deploy.embedded.parts import free_ports
+
+_PROPERTIES = """
+node.id={node}
+controller.quorum.voters={voters}
+
+# Every record of Kafka's own too on three, written to two at least: a group's offsets must outlive a broker.
+default.replication.factor=3
+min.insync.replicas=2
+offsets.topic.replication.factor=3
+transaction.state.log.replication.factor=3
+transaction.state.log.min.isr=2
+share.coordinator.state.topic.replication.factor=3
+share.coordinator.state.topic.min.isr=2
+# A follower that stopped leaves the set after this, not after 30 s.
+replica.lag.time.max.ms=5000
+"""
+
+
+@contextlib.contextmanager
+def running_brokers(folder: Path, count: int = 3) -> Iterator[list[Broker]]:
+    """Run that many while the block lasts, each in a folder of its own."""
+    ports = free_ports(2 * count)
+    plain, controllers = ports[:count], ports[count:]
+    voters = ",".join(f"{node}@127.0.0.1:{port}" for node, port in enumerate(controllers, 1))
+    cluster = new_cluster_id()
+
+    def make(node: int) -> Broker:
+        home = folder / f"broker-{node}"
+        home.mkdir()
+        return Broker(
+            home,
+            plain[node - 1],
+            controllers[node - 1],
+            properties=_PROPERTIES.format(node=node, voters=voters),
+            cluster_id=cluster,
+        )
+
+    with ThreadPoolExecutor(count) as pool:
+        brokers = list(pool.map(make, range(1, count + 1)))
+        try:
+            # At once: none answers before most of them are there.
+            list(pool.map(Broker.start, brokers))
+            yield brokers
+        finally:
+            list(pool.map(Broker.stop, brokers))
