@@ -26,6 +26,9 @@ EVENTS: Final = {
     "email.suppressed": "Mail held back",
     "queue.flushed": "Queue flushed",
     "queue.cleared": "Queue cleared",
+    "queue.replayed": "Replay begun",
+    "queue.replay_cancelled": "Replay cancelled",
+    "stage.resumed": "Stage let go on",
     "site_queue.pulled": "Website's own queue taken in",
 }
 KINDS: Final = {
@@ -43,6 +46,7 @@ TONES: Final = {
     "sent": "good", "waiting": "amber", "reserved": "blue", "sending": "blue", "dead": "bad",
     "unknown": "amber", "suppressed": "grey", "replaying": "blue", "resolved": "good", "archived": "grey",
     "succeeded": "good", "failed": "bad", "running": "blue",
+    "finished": "good", "cancelled": "grey", "queued": "grey", "skipped": "grey",
     "up": "good", "down": "bad", "good": "good", "bad": "bad", "wait": "amber", "neutral": "violet",
     "lead.received": "blue", "lead.rejected": "bad", "lead.conflict": "amber", "lead.parked": "amber",
     "lead.dead": "bad", "lead.replayed": "blue", "lead.archived": "grey", "lead.status_changed": "violet",
