@@ -36,6 +36,21 @@ class Search(Filters):
 
     q: Maybe[str] = None
 
+    def wanted(self, zone: ZoneInfo) -> LeadFilter:
+        """Return what the store is asked for; a wrong field is told like any other of a form."""
+        try:
+            return LeadFilter(
+                limit=PAGE_ROWS,
+                status_filter=self.status,
+                q=self.q,
+                service=self.service,
+                since=midnight(self.since, zone) if self.since else None,
+                until=midnight(self.until, zone, days=1) if self.until else None,
+                cursor=self.cursor,
+            )
+        except ValidationError as error:
+            raise RequestValidationError(error.errors()) from error
+
 
 @router.get("")
 async def show(
@@ -54,21 +69,6 @@ async def search(
 
 
 async def _show(request: Request, visitor: Visit, given: Given, zone: ZoneInfo, asked: Search) -> Response:
-    page = await given.store.list_leads(_wanted(asked, zone))
+    page = await given.store.list_leads(asked.wanted(zone))
     narrowed = any((asked.q, asked.status, asked.service, asked.since, asked.until))
-    return render(request, visitor, "leads.html", page=page, asked=asked, narrowed=narrowed)
-
-
-def _wanted(asked: Search, zone: ZoneInfo) -> LeadFilter:
-    try:
-        return LeadFilter(
-            limit=PAGE_ROWS,
-            status_filter=asked.status,
-            q=asked.q,
-            service=asked.service,
-            since=midnight(asked.since, zone) if asked.since else None,
-            until=midnight(asked.until, zone, days=1) if asked.until else None,
-            cursor=asked.cursor,
-        )
-    except ValidationError as error:
-        raise RequestValidationError(error.errors()) from error
+    return render(request, visitor, "leads.html", page=page, asked=asked, narrowed=narrowed, zone=zone.key)

@@ -8,9 +8,14 @@ from fastapi import Depends, Request
 
 
 def zone(request: Request) -> ZoneInfo:
-    """Return the viewer's zone; UTC where it is not told, or not known here."""
+    """Return the viewer's zone, as its browser tells it."""
+    return named_zone(request.headers.get("x-time-zone"))
+
+
+def named_zone(name: str | None) -> ZoneInfo:
+    """Return a zone; UTC where none is told, or it is not known here."""
     try:
-        return ZoneInfo(request.headers.get("x-time-zone", "UTC"))
+        return ZoneInfo(name or "UTC")
     except (ZoneInfoNotFoundError, ValueError, OSError):
         return ZoneInfo("UTC")
 
