@@ -29,6 +29,10 @@ class Group(BaseModel):
     state: Maybe[QueueState] = None
     reason: Maybe[str] = None
 
+    def names(self) -> dict[str, str]:
+        """Return what is given, for an address."""
+        return self.model_dump(mode="json", exclude_none=True, include=set(Group.model_fields))
+
 
 class Items(Group):
     """Rows of a group, and which page of them."""
