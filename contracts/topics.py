@@ -35,6 +35,9 @@ class Topic:
             "cleanup.policy": self.cleanup,
             "compression.type": "producer",
             "retention.ms": str(self.retention_ms),
+            # The broker's clock. With the producer's, the record of a machine whose clock is an hour ahead
+            # is refused (Kafka 4), and that of one a week behind is over its retention at once.
+            "message.timestamp.type": "LogAppendTime",
             "max.message.bytes": str(self.max_message_bytes),
         }
 

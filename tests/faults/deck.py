@@ -7,8 +7,8 @@ from collections.abc import Collection
 QUICK = (
     ("persister in hand", "poison", "smtp drop after the dot"),
     ("gateway and kafka", "smtp 451"),
-    ("kill postgres", "notifier in hand"),
-    ("reset kafka", "restart persister", "smtp 535"),
+    ("kill postgres", "notifier in hand", "reset kafka"),
+    ("torn record", "lost commits", "restart persister", "smtp 535"),
 )
 
 

@@ -84,8 +84,8 @@ def _all() -> list[Fault]:
         *(Fault(name, action) for name, action in named.items()),
         Fault("disk full", on_spool.disk_full, on_spool.no_mounts),
         Fault("fsync fails", on_spool.fsync_fails, on_spool.no_strace),
-        Fault("clock jumps forward", on_clock.jumps(3600), on_clock.no_faketime),
-        Fault("clock jumps back", on_clock.jumps(-3600), on_clock.no_faketime),
+        Fault("clock jumps forward", on_clock.jumps(on_clock.HOUR_AND_A_BIT), on_clock.no_faketime),
+        Fault("clock jumps back", on_clock.jumps(-on_clock.HOUR_AND_A_BIT), on_clock.no_faketime),
     ]
 
 

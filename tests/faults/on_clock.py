@@ -7,6 +7,9 @@ from pathlib import Path
 from tests.faults.on_services import PARTS
 from tests.faults.world import Action, World
 
+# Kafka refuses, where the producer's clock counts, what is stamped more than an hour ahead.
+HOUR_AND_A_BIT = 3700
+
 # Debian's package `faketime`, and where others put it.
 _PLACES = ("/usr/lib/*/faketime", "/usr/lib/faketime", "/usr/lib64/faketime", "/usr/local/lib/faketime")
 LIBRARY = next(
