@@ -86,14 +86,14 @@ class People:
     async def export_person(self, lead_id: UUID, actor: str) -> PersonData:
         """Return everything that we hold of a lead, and name the person's other leads."""
         async with transaction(self._pool) as connection:
-            lead = await SQL.get_lead(connection, id=lead_id)
-            queue = [row async for row in SQL.list_queue(connection, id=lead_id)]
-            emails = [row async for row in SQL.list_emails(connection, id=lead_id)]
+            lead = await SQL.read_lead(connection, id=lead_id)
+            queue = [row async for row in SQL.read_queue(connection, id=lead_id)]
+            emails = [row async for row in SQL.read_emails(connection, id=lead_id)]
             if lead is None and not queue and not emails:
                 raise Unknown("There is no lead with this id.")
             request_id = lead["request_id"] if lead else None
             await _tell(connection, AuditEvent.LEAD_EXPORTED, actor, {"what": "person"}, lead_id, request_id)
-            entries = [row async for row in SQL.list_entries(connection, id=lead_id)]
+            entries = [row async for row in SQL.read_entries(connection, id=lead_id)]
             others = await _leads_of(connection, lead["email"]) if lead and lead["email"] else []
         return PersonData(
             exported_at=datetime.now(UTC),

@@ -60,19 +60,19 @@ WHERE (:status::text IS NULL OR status = :status)
 ORDER BY created_at_utc DESC, id DESC
 LIMIT :limit::bigint;
 
--- name: get_lead^
+-- name: read_lead^
 -- One lead, whole.
 SELECT * FROM lead_inbox WHERE id = :id;
 
--- name: list_emails
+-- name: read_emails
 -- The mails of a lead, whole.
 SELECT * FROM email_delivery WHERE lead_id = :id ORDER BY kind DESC;
 
--- name: list_queue
+-- name: read_queue
 -- A lead's rows in the replay queue, whole.
 SELECT * FROM replay_queue WHERE lead_id = :id ORDER BY first_failed_at, id;
 
--- name: list_entries
+-- name: read_entries
 -- A lead's audit entries, in order.
 SELECT id, event, actor, status_code, details_json, lead_id, request_id, created_at_utc
 FROM audit_log WHERE lead_id = :id ORDER BY created_at_utc, id;

@@ -7,16 +7,17 @@ import asyncpg
 import pytest
 
 from runtime.settings import Kafka, Postgres
-from services.admin import census, store
+from services.admin import census, people, store
 from services.admin.paging import word_query
 from services.admin.store import COUNT_EXACTLY_UP_TO
 from tests.support.admin import Admin, running_admin
 from tests.support.stack import Database, Stack
 
 ROWS = 12_000
+MODULES = (store, census, people)
 QUERIES = {
     name: getattr(module.SQL, name)
-    for module in (store, census)
+    for module in MODULES
     for name in module.SQL.available_queries
     if not name.endswith("_cursor")
 }
@@ -63,7 +64,7 @@ async def fill(database: Database) -> None:
 
 def arguments(name: str, given: dict[str, Any]) -> list[Any]:
     """Order the parameters as aiosql numbered them."""
-    module = store if name in store.SQL.available_queries else census
+    module = next(each for each in MODULES if name in each.SQL.available_queries)
     order = module.SQL.driver_adapter.var_sorted[name]
     return [given.get(parameter) for parameter in order]
 
@@ -83,6 +84,11 @@ async def test_lists_counts_and_pages_walk_no_whole_table(database: Database, db
         ("list_leads", page | words, "lead_inbox_words"),
         ("count_leads", page | {"status": "won"}, "lead_inbox_status"),
         ("count_leads", page | words, "lead_inbox_words"),
+        ("list_export", page, "lead_inbox_created"),
+        ("list_export", page | words, "lead_inbox_words"),
+        ("count_export", words, "lead_inbox_words"),
+        ("lock_parked", {"id": lead["id"]}, "replay_queue_lead"),
+        ("read_queue", {"id": lead["id"]}, "replay_queue_lead"),
         ("get_lead", {"id": lead["id"]}, "lead_inbox_pkey"),
         ("list_timeline", {"id": lead["id"]}, "audit_log_lead"),
         ("list_lead_queue", {"id": lead["id"]}, "replay_queue_lead"),
