@@ -39,7 +39,8 @@ class Policy:
     keepalive_seconds: float = 1.0
     max_poll_seconds: float = 300.0
     # How long a rebalance or a stop waits for the batch in hand: a mail (45 s), below the rebalance
-    # timeout. With what closes after it (5 s here, 3 s publisher, 3 s pool) it stays below the grace of 60 s.
+    # timeout. With what closes after it (5 s here, 3 s publisher, 3 s pool, 1.5 s spans) it stays below the
+    # grace of 60 s.
     drain_seconds: float = 46.0
     stop_seconds: float = 5.0
     commit_seconds: float = 10.0

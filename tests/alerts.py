@@ -1,0 +1,220 @@
+"""`python -m tests.alerts`: make each alert fire once, by a real fault under a real Prometheus.
+
+Times are fast-forwarded (`for` 2 s, ranges 40 s, ages and delays 5 s), so that an hour's alerts take minutes;
+the expressions are those of deploy/prometheus/alerts.yml, whose real times promtool tests.
+"""
+
+import asyncio
+import contextlib
+import logging
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import typer
+import yaml
+
+from contracts import topics
+from deploy.alerts import find
+from runtime.settings import Kafka
+from tests.faults.proxy import own_port
+from tests.faults.servers import start_part
+from tests.faults.world import SERVICES, SITE_TOKEN, World
+from tests.support.factories import lead, post, producer
+
+ROOT = Path(__file__).parents[1]
+WAIT_SECONDS = 120
+Fired = dict[tuple[str, str], float]
+
+
+def fast_forwarded() -> str:
+    """The alerts with short times."""
+    text = (ROOT / "deploy/prometheus/alerts.yml").read_text(encoding="utf-8")
+    text = re.sub(r"for: \d+m", "for: 2s", text)
+    text = re.sub(r"\[\d+m\]", "[40s]", text)
+    return re.sub(r"> (300|10800|120)\b", "> 5", text)
+
+
+class Prometheus:
+    """Debian's binary, asked every second which alerts fire."""
+
+    def __init__(self, folder: Path, targets: dict[str, str]) -> None:
+        self.url = f"http://127.0.0.1:{own_port()}"
+        self._folder = folder
+        (folder / "alerts.yml").write_text(fast_forwarded())
+        jobs = [{"job_name": n, "static_configs": [{"targets": [t]}]} for n, t in targets.items()]
+        config = {
+            "global": {"scrape_interval": "1s", "evaluation_interval": "1s", "scrape_timeout": "1s"},
+            "rule_files": ["alerts.yml"],
+            "scrape_configs": jobs,
+        }
+        (folder / "prometheus.yml").write_text(yaml.safe_dump(config))
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        with (self._folder / "prometheus.log").open("wb") as log:
+            process = subprocess.Popen(  # noqa: ASYNC220 - started here, waited for below
+                [
+                    find("prometheus"), "--config.file=prometheus.yml", "--storage.tsdb.path=data",
+                    f"--web.listen-address={self.url.removeprefix('http://')}",
+                ],
+                cwd=self._folder, stdout=log, stderr=log,
+            )  # fmt: skip
+        try:
+            yield
+        finally:
+            process.terminate()
+            await asyncio.to_thread(process.wait, 20)
+
+    async def firing(self) -> set[tuple[str, str]]:
+        """Name and severity of what fires now."""
+        with contextlib.suppress(httpx.HTTPError):
+            async with httpx.AsyncClient(timeout=5) as client:
+                found = (await client.get(f"{self.url}/api/v1/alerts")).json()["data"]["alerts"]
+                return {
+                    (each["labels"]["alertname"], _kind(each["labels"]))
+                    for each in found
+                    if each["state"] == "firing"
+                }
+        return set()
+
+
+def _kind(labels: dict[str, str]) -> str:
+    more = labels.get("fault") or labels.get("whose") or labels.get("group") or labels.get("part") or ""
+    return f"{labels['severity']} {more}".strip()
+
+
+async def website(world: World, count: int, token: str = SITE_TOKEN) -> None:
+    """Post leads one after the other."""
+    async with httpx.AsyncClient(base_url=world.services["ingest"].url, timeout=10) as client:
+        for _ in range(count):
+            body = {"name": "A", "email": f"{uuid4().hex[:8]}@example.com", "service": "S", "message": "M"}
+            with contextlib.suppress(httpx.HTTPError):
+                await client.post("/inbound/leads", json=body, headers={"Authorization": f"Bearer {token}"})
+
+
+async def refuse_mails(world: World) -> None:
+    world.smtp.always["rcpt"] = "550 5.1.1 no such user"
+    for _ in range(4):
+        await website(world, 8)
+        await asyncio.sleep(3)
+
+
+async def wrong_token(world: World) -> None:
+    for _ in range(10):
+        await website(world, 10, token="wrong")
+        await asyncio.sleep(1)
+
+
+async def kafka_away(world: World) -> None:
+    await asyncio.to_thread(world.kafka.kill)
+    for _ in range(10):
+        await website(world, 10)
+        await asyncio.sleep(1)
+
+
+async def persister_dead(world: World) -> None:
+    world.services["persister"].kill()
+    for _ in range(8):
+        leads = [lead(spam_reasons=("honeypot",)) for _ in range(600)]
+        await post(Kafka(bootstrap_servers=world.kafka.bootstrap_servers), *leads)
+        await asyncio.sleep(5)
+
+
+async def flusher_dead(world: World) -> None:
+    world.services["flusher"].kill()
+
+
+async def poison(world: World) -> None:
+    async with producer(Kafka(bootstrap_servers=world.kafka.bootstrap_servers)) as sender:
+        for _ in range(3):
+            for _ in range(80):
+                await sender.send(topics.RECEIVED.name, b"no lead")
+            await sender.flush()
+            await asyncio.sleep(2)
+
+
+async def mail_server_away(world: World) -> None:
+    await world.smtp_proxy.stop()
+    await website(world, 3)
+
+
+async def lead_deleted(world: World) -> None:
+    await world.sql("DELETE FROM lead_inbox WHERE id IN (SELECT id FROM lead_inbox LIMIT 1)")
+
+
+FAULTS: list[tuple[str, Callable[[World], Coroutine[Any, Any, None]], set[str]]] = [
+    ("every recipient gets 550", refuse_mails, {"MailFailures", "DeadLetters"}),
+    ("a website with a wrong token", wrong_token, {"GatewayErrorRatio"}),
+    ("Kafka killed, the spool small", kafka_away, {"SpoolFilling", "GatewayErrorRatio"}),
+    ("persister killed under load", persister_dead, {"ServiceDown", "LagGrowing", "OldestLeadWaiting"}),
+    ("flusher killed", flusher_dead, {"JobNotRun", "ServiceDown"}),
+    ("the mail server refuses connections", mail_server_away, {"MailFailures"}),
+    ("240 poisonous records", poison, {"BreakerOpen"}),
+    ("a row of lead_inbox deleted by hand", lead_deleted, {"LedgerDrift"}),
+]
+
+
+async def heal(world: World) -> None:
+    world.smtp.always.clear()
+    await world.smtp_proxy.heal()
+    if not world.kafka.alive:
+        await start_part(world.kafka)
+    for service in world.services.values():
+        if service.process and service.process.poll() is not None:
+            service.start()
+
+
+async def run(folder: Path) -> set[str]:
+    """Break one thing after the other; return the alerts that did not fire."""
+    world = await World.build(folder)
+    world.services["ingest"].environment["FASTCORE_INGEST_SPOOL_MAX_LEADS"] = "60"
+    world.services["flusher"].environment["FASTCORE_FLUSHER_CRON"] = "* * * * *"
+    targets = {name: world.services[name].url.removeprefix("http://") for name in SERVICES}
+    prometheus, missed = Prometheus(folder, targets), set[str]()
+    try:
+        await world.start()
+        async with prometheus.running():
+            await website(world, 5)
+            await asyncio.sleep(20)
+            typer.echo(f"before any fault: {sorted(await prometheus.firing()) or 'nothing fires'}")
+            for name, fault, wanted in FAULTS:
+                known, began, fired = await prometheus.firing(), time.monotonic(), Fired()
+                breaking = asyncio.create_task(fault(world))
+                while time.monotonic() - began < WAIT_SECONDS:
+                    for each in await prometheus.firing() - known - fired.keys():
+                        fired[each] = time.monotonic() - began
+                    if wanted <= {alert for alert, _ in fired} and breaking.done():
+                        break
+                    await asyncio.sleep(1)
+                await breaking
+                typer.echo(f"{name}:")
+                for (alert, kind), seconds in sorted(fired.items(), key=lambda item: item[1]):
+                    typer.echo(f"  {seconds:5.0f} s  {alert} ({kind})")
+                for alert in wanted - {alert for alert, _ in fired}:
+                    typer.echo(f"  MISSING  {alert}")
+                    missed.add(alert)
+                await heal(world)
+                await asyncio.sleep(5)
+    finally:
+        await world.stop(keep=False)
+    return missed
+
+
+def main() -> None:
+    logging.disable(logging.CRITICAL)  # aiokafka tells each lost connection: here they are the point
+    with tempfile.TemporaryDirectory(prefix="fastcore-alerts-") as name:
+        Path(name).chmod(0o755)  # PostgreSQL runs as another user
+        missed = asyncio.run(run(Path(name)))
+    sys.exit(f"did not fire: {', '.join(sorted(missed))}" if missed else 0)
+
+
+if __name__ == "__main__":
+    main()
