@@ -56,10 +56,11 @@ class LagReader:
             }
             lags[group] = {name: sum(behind[part] for part in partitions[name]) for name in taken}
             now = time.monotonic()
-            self.oldest_seconds[group] = max(
+            waits = [
                 self._waiting.seconds(group, part, committed=ends[part] - lag, end=ends[part], now=now)
                 for part, lag in behind.items()
-            )
+            ]
+            self.oldest_seconds[group] = max(waits, default=0.0)  # no topic is there before provisioning
         return lags
 
     async def ping(self) -> None:
