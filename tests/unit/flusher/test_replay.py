@@ -27,6 +27,7 @@ from services.flusher.replay import (
     cause_of,
     due_at,
     outgoing,
+    wanted_again,
 )
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
@@ -253,3 +254,25 @@ def test_a_dead_letter_is_the_original_bytes_and_why() -> None:
     assert (letter.topic, letter.key, letter.value) == (topics.DEAD.name, b"k", b"\x00")
     assert LeadDead.from_headers(letter.headers).model_dump() == dead.model_dump()
     assert sent_headers(letter.headers)["content-type"] == "application/json"
+
+
+@pytest.mark.parametrize("state", ["dead", "archived"])
+def test_a_replay_gives_what_had_come_to_its_end_three_new_retries(state: str) -> None:
+    again = wanted_again(row(state=state, attempts=3, final=True), "ann", "repaired", NOW)
+    assert again is not None
+    assert (again.attempts, again.final, again.requested_by) == (0, False, "ann")
+    assert (cause_of(again), attempts_after_send(again)) == ("requested", 0)
+
+
+def test_a_replay_burns_no_retry_of_a_row_that_waits() -> None:
+    again = wanted_again(row(attempts=2), "ann", None, NOW)
+    assert again is not None
+    assert attempts_after_send(again) == 2
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"state": "resolved"}, {"state": "replaying"}, {"state": "dead", "payload": None}, {"stage": "site"}],
+)
+def test_a_replay_passes_over_what_there_is_nothing_to_send_of(changes: dict[str, Any]) -> None:
+    assert wanted_again(row(**changes), "ann", None, NOW) is None

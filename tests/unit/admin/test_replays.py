@@ -1,0 +1,44 @@
+"""Which rows a replay means, and the words for those that it cannot send."""
+
+from uuid import uuid4
+
+import pytest
+from pydantic import ValidationError
+
+from services.admin.replay_answers import BlockedGroup
+from services.admin.replays import ALL_STATES, REPLAYABLE_STATES, ReplayOrder, refusal, why_not
+
+
+@pytest.mark.parametrize("state", REPLAYABLE_STATES)
+def test_what_waits_is_dead_or_archived_can_be_replayed(state: str) -> None:
+    assert why_not(stage="notifier", state=state, has_payload=True, erased=False) is None
+
+
+@pytest.mark.parametrize("state", ALL_STATES)
+def test_nothing_of_an_erased_lead_is_replayed_and_that_is_the_reason_told(state: str) -> None:
+    said = why_not(stage="notifier", state=state, has_payload=False, erased=True)
+    assert said == "Its lead is erased, and that is final."
+
+
+def test_an_order_means_what_can_be_replayed_and_of_named_rows_each_has_its_word() -> None:
+    assert ReplayOrder().selection()["states"] == REPLAYABLE_STATES
+    assert ReplayOrder(state="dead").selection()["states"] == ("dead",)
+    assert ReplayOrder(ids=[uuid4()]).selection()["states"] == ALL_STATES
+
+
+def test_history_keeps_the_filter_and_of_ids_their_number() -> None:
+    order = ReplayOrder(stage="notifier", ids=[uuid4(), uuid4()], comment="because", per_second=5)
+    assert order.told() == {"stage": "notifier", "ids": 2}
+
+
+def test_a_comment_is_short_and_a_replay_has_a_bounded_rate() -> None:
+    for wrong in ({"comment": "x" * 201}, {"per_second": 0}, {"per_second": 101}):
+        with pytest.raises(ValidationError):
+            ReplayOrder.model_validate(wrong)
+
+
+def test_a_refusal_says_what_was_found() -> None:
+    blocked = BlockedGroup(stage="s", kind="k", state="dead", reason="r", rows=2, why="Because.", ids=[])
+    assert refusal([blocked], 0) == "None of the rows that match can be replayed: 2 x Because."
+    assert refusal([], 1) == "No row has any of these ids."
+    assert refusal([], 0) == "No row matches, so nothing is replayed."
