@@ -43,6 +43,11 @@ def body_sha256(submission: LeadSubmission) -> str:
     return digest.hexdigest()
 
 
+def request_id_of(key: str) -> str:
+    """Return a key as it may stand in the audit log for ever: one that may hold an address as its digest."""
+    return f"sha256-{sha256(key.encode()).hexdigest()}" if "@" in key else key
+
+
 def receive(
     submission: LeadSubmission,
     *,

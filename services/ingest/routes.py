@@ -33,7 +33,7 @@ from services.ingest import problems
 from services.ingest.body import discard, read_body
 from services.ingest.memory import Acknowledged, Memory
 from services.ingest.problems import FieldError, Problem, Refused
-from services.ingest.record import Record, body_sha256, build_record, receive
+from services.ingest.record import Record, body_sha256, build_record, receive, request_id_of
 from services.ingest.settings import Settings
 from services.ingest.spam import Reason, Rules, signs_of_spam, visitor_network
 from services.ingest.spool import Spool
@@ -141,7 +141,7 @@ class Inbound:
         lead = receive(
             submission,
             lead_id=lead_id,
-            request_id=key or uuid7().hex,
+            request_id=request_id_of(key) if key else uuid7().hex,
             site=site,
             digest=digest,
             now=now,

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from contracts.leads import EXTRA_MAX_DEPTH, LeadReceived, LeadSubmission
-from services.ingest.record import body_sha256, build_record, receive
+from services.ingest.record import body_sha256, build_record, receive, request_id_of
 
 NOW = datetime(2024, 1, 3, 10, 30, tzinfo=UTC)
 BASE = {"name": "Ada", "email": "ada@example.com", "service": "Web", "message": "Hello"}
@@ -123,3 +123,9 @@ def test_whatever_is_accepted_survives_the_way_and_can_be_stored(body: dict[str,
     assert lead.submitted_at is None or lead.submitted_at.tzinfo is UTC
     again = LeadSubmission.model_validate_json(json.dumps(dict(reversed(body.items())), indent=2))
     assert body_sha256(again) == lead.body_sha256
+
+
+def test_a_key_that_may_hold_an_address_stands_in_the_audit_log_as_its_digest() -> None:
+    assert request_id_of("order-7") == "order-7"
+    assert "ada" not in request_id_of("ada@example.com-7")
+    assert request_id_of("ada@example.com-7") == request_id_of("ada@example.com-7")
