@@ -18,7 +18,10 @@ _PARTS = pytest.StashKey[str]()
 
 def pytest_configure() -> None:
     """Refuse a misspelt choice before the first test."""
-    forced()
+    try:
+        forced()
+    except ValueError as error:
+        raise pytest.UsageError(str(error)) from None
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,45 @@
+"""All five in one container: what is missing is named at once, and what runs is what belongs there."""
+
+import configparser
+from pathlib import Path
+
+import pytest
+
+from deploy import together
+from deploy.embedded.settings import SERVICES
+
+REQUIRED = {
+    "ADMIN_EMAIL", "DATABASE_URL", "FASTCORE_ADMIN_TOKEN", "FASTCORE_SITE_INGEST_TOKEN",
+    "FROM_EMAIL", "KAFKA_BOOTSTRAP_SERVERS", "SMTP_HOST",
+}  # fmt: skip
+
+
+def test_all_that_is_missing_is_named_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in REQUIRED:
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(SystemExit) as ended:
+        together.main()
+    said = str(ended.value)
+    assert all(name in said for name in REQUIRED)
+    assert len(said.splitlines()) == 1
+    assert ".env" in said
+
+
+def test_what_is_given_is_not_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in REQUIRED - {"SMTP_HOST"}:
+        monkeypatch.setenv(name, "x")
+    monkeypatch.delenv("SMTP_HOST", raising=False)
+    assert {name for each in together.SETTINGS for name in together.missing(each)} == {"SMTP_HOST"}
+
+
+def test_the_five_services_and_the_edge_run_in_one_group_that_stops_at_once(tmp_path: Path) -> None:
+    made = configparser.RawConfigParser()
+    made.read_string(together.render(tmp_path))
+    programs = made["group:fastcore"]["programs"].split(",")
+    assert sorted(programs) == sorted([*SERVICES, "edge"])
+    for name in programs:
+        assert made[f"program:{name}"]["autorestart"] == "true"
+        # Above the drain's 50 s, below the container's 60 s.
+        assert 50 < int(made[f"program:{name}"]["stopwaitsecs"]) < 60
+        assert made[f"program:{name}"]["stdout_logfile"] == "/dev/stdout"
+    assert "--host 0.0.0.0" in made["program:edge"]["command"]
