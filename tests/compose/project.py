@@ -39,7 +39,7 @@ class Project:
             "FASTCORE_IMAGE": "fastcore:test",
         }
 
-    def docker(self, *command: str, text: str | None = None, seconds: float = 300) -> str:
+    def docker(self, *command: str, text: str | None = None, seconds: float = 500) -> str:
         """Run `docker ...` and answer what it printed; fail with what it complained about."""
         done = subprocess.run(
             ["docker", *command],
@@ -56,14 +56,14 @@ class Project:
         )
         return done.stdout
 
-    def compose(self, *command: str, text: str | None = None, seconds: float = 300) -> str:
+    def compose(self, *command: str, text: str | None = None, seconds: float = 500) -> str:
         """Run `docker compose ...` for this project."""
         return self.docker("compose", *command, text=text, seconds=seconds)
 
     def up(self, **scale: int) -> None:
         """Bring all up, or to another number of containers, and wait until all is healthy."""
         scales = [word for name, count in scale.items() for word in ("--scale", f"{name}={count}")]
-        self.compose("up", "--detach", "--wait", "--wait-timeout", "240", "--no-recreate", *scales)
+        self.compose("up", "--detach", "--wait", "--wait-timeout", "400", "--no-recreate", *scales)
 
     def containers(self, service: str) -> list[str]:
         """Name a service's containers, running or not."""
