@@ -87,8 +87,8 @@ class Prometheus:
 
 
 def _kind(labels: dict[str, str]) -> str:
-    more = labels.get("fault") or labels.get("whose") or labels.get("group") or labels.get("part") or ""
-    return f"{labels['severity']} {more}".strip()
+    names = ("severity", "fault", "whose", "job", "group", "stage", "part")
+    return " ".join(labels[name] for name in names if name in labels)
 
 
 async def website(world: World, count: int, token: str = SITE_TOKEN) -> None:
