@@ -6,7 +6,7 @@ EMBEDDED := $(RUN) deploy.embedded
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help up down reset psql logs status env test test-compose coverage faults outage faults-quick ledger check fmt docs chart alerts lock kafka-jars venv
+.PHONY: help up down reset psql logs status env test test-compose coverage bench-admin faults outage faults-quick ledger check fmt docs chart alerts lock kafka-jars venv
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,6 +40,9 @@ test-compose: $(READY) ## Tell the story of a lead on the composed stack (needs 
 
 coverage: $(READY) ## Run every test and report the lines that none runs
 	@$(RUN) pytest --cov --cov-report=term-missing:skip-covered $(a)
+
+bench-admin: $(READY) ## Every query of the admin service at a million leads, with plans and times (a="--only audit")
+	@$(RUN) tests.bench.admin $(a)
 
 ledger: $(READY) ## Compare what the topics hold with the tables, and name what is missing
 	@set -a; eval "$$($(EMBEDDED) env)"; $(RUN) deploy.ledger

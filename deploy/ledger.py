@@ -25,7 +25,7 @@ from contracts.leads import LeadReceived
 from runtime.failures import Failure
 from runtime.postgres import Pool, load_queries, open_pool, transaction
 from runtime.settings import Kafka, Postgres, load
-from services.admin.census import take_census
+from services.admin.census import recount, take_census
 
 SQL: Any = load_queries(Path(__file__).with_name("ledger.sql"))
 CHUNK: Final = 1000
@@ -179,6 +179,7 @@ async def audit(kafka: Kafka, postgres: Postgres, console: Console) -> bool:
                 await compare_leads(kafka, pool),
                 await compare_failures(kafka, pool),
                 await compare_mails(pool, await _notifier_lag(kafka)),
+                Finding("rows that the triggers have not counted", missing=await recount(pool)),
             ]
         table = Table("compared", "records", "not taken yet", "missing")
         for found in findings:

@@ -109,7 +109,7 @@ async def _grant(connection: Connection, service_url: str) -> None:
         GRANT SELECT, INSERT, UPDATE ON lead_inbox, email_delivery, replay_queue, scheduled_job,
             partition_ledger, stage_control, queue_replay, queue_replay_item TO {name};
         GRANT SELECT, INSERT ON audit_log TO {name};
-        GRANT SELECT ON schema_migration, queue_replay_result TO {name};
+        GRANT SELECT ON schema_migration, row_count, queue_replay_result TO {name};
         """
     )
 

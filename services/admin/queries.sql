@@ -10,17 +10,38 @@ SET LOCAL plan_cache_mode = force_custom_plan;
 SELECT 1;
 
 -- name: list_leads
--- A page of leads, newest first.
+-- A page of leads, newest first. Its ids first: what is passed over is then read from an index alone.
 SELECT id, request_id, site, email, name, phone, company, service, status, assignee, created_at_utc
-FROM lead_inbox
-WHERE (:status::text IS NULL OR status = :status)
-  AND (:service::text IS NULL OR service = :service)
-  AND (:since::timestamptz IS NULL OR created_at_utc >= :since)
-  AND (:until::timestamptz IS NULL OR created_at_utc < :until)
-  AND (:words::text IS NULL OR lead_words(email, name, company) @@ to_tsquery('simple', :words))
-  AND (:after_at::timestamptz IS NULL OR (created_at_utc, id) < (:after_at, :after_id::uuid))
-ORDER BY created_at_utc DESC, id DESC
-LIMIT :limit::bigint OFFSET :offset::bigint;
+FROM (
+    SELECT id FROM lead_inbox
+    WHERE (:status::text IS NULL OR status = :status)
+      AND (:service::text IS NULL OR service = :service)
+      AND (:since::timestamptz IS NULL OR created_at_utc >= :since)
+      AND (:until::timestamptz IS NULL OR created_at_utc < :until)
+      AND (:words::text IS NULL OR lead_words(email, name, company) @@ to_tsquery('simple', :words))
+      AND (:after_at::timestamptz IS NULL OR (created_at_utc, id) < (:after_at, :after_id::uuid))
+    ORDER BY created_at_utc DESC, id DESC
+    LIMIT :limit::bigint OFFSET :offset::bigint
+) AS page JOIN lead_inbox USING (id)
+ORDER BY created_at_utc DESC, id DESC;
+
+-- name: gather_leads
+-- The same for words that few leads have: all that match, and a page of them. A row without an id only tells the total.
+WITH matching AS MATERIALIZED (
+    SELECT id, created_at_utc AS at FROM lead_inbox
+    WHERE (:status::text IS NULL OR status = :status)
+      AND (:service::text IS NULL OR service = :service)
+      AND (:since::timestamptz IS NULL OR created_at_utc >= :since)
+      AND (:until::timestamptz IS NULL OR created_at_utc < :until)
+      AND (:words::text IS NULL OR lead_words(email, name, company) @@ to_tsquery('simple', :words))
+), page AS (
+    SELECT id FROM matching WHERE :after_at::timestamptz IS NULL OR (at, id) < (:after_at, :after_id::uuid)
+    ORDER BY at DESC, id DESC
+    LIMIT :limit::bigint OFFSET :offset::bigint
+)
+SELECT total, id, request_id, site, email, name, phone, company, service, status, assignee, created_at_utc
+FROM (SELECT count(*) AS total FROM matching) AS counted LEFT JOIN (page JOIN lead_inbox USING (id)) ON true
+ORDER BY created_at_utc DESC, id DESC;
 
 -- name: count_leads$
 -- How many leads match, counted up to a bound.
@@ -112,6 +133,21 @@ WHERE (:event::text IS NULL OR event = :event)
   AND (:since::timestamptz IS NULL OR created_at_utc >= :since)
   AND (:until::timestamptz IS NULL OR created_at_utc < :until)
   AND (:after_at::timestamptz IS NULL OR (created_at_utc, id) < (:after_at, :after_id::bigint))
+ORDER BY created_at_utc DESC, id DESC
+LIMIT :limit::bigint;
+
+-- name: list_audit_of_actor
+-- The same for what somebody did: the newest of each event, and the newest of those.
+SELECT id, event, actor, status_code, details_json, lead_id, request_id, created_at_utc
+FROM unnest(:events::text[]) AS told (event)
+CROSS JOIN LATERAL (
+    SELECT id, actor, status_code, details_json, lead_id, request_id, created_at_utc FROM audit_log
+    WHERE actor = :actor AND audit_log.event = told.event
+      AND (:since::timestamptz IS NULL OR created_at_utc >= :since)
+      AND (:until::timestamptz IS NULL OR created_at_utc < :until)
+      AND (:after_at::timestamptz IS NULL OR (created_at_utc, id) < (:after_at, :after_id::bigint))
+    ORDER BY created_at_utc DESC, id DESC LIMIT :limit::bigint
+) AS entry
 ORDER BY created_at_utc DESC, id DESC
 LIMIT :limit::bigint;
 

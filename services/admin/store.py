@@ -50,23 +50,14 @@ class Store:
 
     async def list_leads(self, asked: LeadFilter) -> answers.LeadPage:
         """Return a page of leads and how many match."""
-        wanted = asked.selection()
         async with snapshot(self._pool) as connection:
             await SQL.plan_for_these_values(connection)
-            rows = SQL.list_leads(
-                connection, **wanted, **asked.after(), limit=asked.limit + 1, offset=asked.offset
-            )
-            leads = [answers.LeadSummary.model_validate(dict(row)) async for row in rows]
-            total = await SQL.count_leads(connection, **wanted, bound=COUNT_EXACTLY_UP_TO + 1)
-            many = total > COUNT_EXACTLY_UP_TO
-            if many:
-                plan = json.loads(await SQL.estimate_leads(connection, **wanted))
-                total = max(total, plan[0]["Plan"]["Plan Rows"])
+            leads, total, estimated = await _find_leads(connection, asked)
         page, following = cut(leads, asked.limit, lambda lead: Place(lead.created_at_utc, lead.id))
         return answers.LeadPage(
             leads=page,
             total=total,
-            total_is_estimate=many,
+            total_is_estimate=estimated,
             limit=asked.limit,
             offset=asked.offset,
             next_cursor=following,
@@ -145,7 +136,12 @@ class Store:
         """Return a page of the audit log."""
         async with snapshot(self._pool) as connection:
             await SQL.plan_for_these_values(connection)
-            rows = SQL.list_audit(connection, **asked.selection(), limit=asked.limit + 1)
+            given = asked.selection() | {"limit": asked.limit + 1}
+            if asked.actor and not asked.lead_id and not asked.request_id:
+                events = [asked.event] if asked.event else list(AuditEvent)
+                rows = SQL.list_audit_of_actor(connection, **given, events=events)
+            else:
+                rows = SQL.list_audit(connection, **given)
             entries = [answers.AuditEntry.model_validate(dict(row)) async for row in rows]
         page, following = cut(entries, asked.limit, lambda entry: Place(entry.created_at_utc, entry.id))
         return answers.AuditPage(entries=page, limit=asked.limit, next_cursor=following)
@@ -180,6 +176,40 @@ class Store:
             await SQL.resume_stage(connection, stage=stage, actor=actor)
             await _tell(connection, AuditEvent.STAGE_RESUMED, actor, {"stage": stage})
         return True
+
+
+async def _find_leads(
+    connection: Connection, asked: LeadFilter
+) -> tuple[list[answers.LeadSummary], int, bool]:
+    """Return a page with a row too many, how many match, and whether that is an estimate.
+
+    A common word is met soon on a walk from the newest on; of a rare one all leads are gathered. As the planner
+    gives up neither its order nor its limit, the choice is made here, by its own estimates.
+    """
+    wanted, place = asked.selection(), asked.after() | {"limit": asked.limit + 1, "offset": asked.offset}
+    if asked.q:
+        matching = await _estimate(connection, wanted)
+        walked = (
+            (asked.limit + asked.offset) * await _estimate(connection, wanted | {"words": None}) / matching
+        )
+        if await _estimate(connection, dict.fromkeys(wanted) | {"words": wanted["words"]}) <= walked:
+            rows = [row async for row in SQL.gather_leads(connection, **wanted, **place)]
+            found = [answers.LeadSummary.model_validate(dict(row)) for row in rows if row["id"]]
+            return found, rows[0]["total"], False
+    rows = [row async for row in SQL.list_leads(connection, **wanted, **place)]
+    leads = [answers.LeadSummary.model_validate(dict(row)) for row in rows]
+    if asked.q:
+        return leads, max(matching, asked.offset + len(leads)), True
+    total = await SQL.count_leads(connection, **wanted, bound=COUNT_EXACTLY_UP_TO + 1)
+    if total <= COUNT_EXACTLY_UP_TO:
+        return leads, total, False
+    return leads, max(total, await _estimate(connection, wanted)), True
+
+
+async def _estimate(connection: Connection, wanted: dict[str, Any]) -> int:
+    """Return the planner's count of matches, at least 1."""
+    plan = json.loads(await SQL.estimate_leads(connection, **wanted))
+    return max(1, int(plan[0]["Plan"]["Plan Rows"]))
 
 
 async def _lock_lead(connection: Connection, lead_id: UUID) -> Any:

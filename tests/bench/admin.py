@@ -1,0 +1,204 @@
+"""`python -m tests.bench.admin`: every query of the admin service at a million leads, with plans and times.
+
+Fails where one takes over 100 ms at the database, or reads a large table from end to end. Figures are of a
+warm cache: each case is asked once before (the column "first"), then repeatedly.
+"""
+
+import asyncio
+import json
+import statistics
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Annotated, Any, Final
+
+import asyncpg
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from runtime.failures import WorldAway
+from runtime.postgres import _prepare
+from services.admin import census, store
+from tests.bench.data import SQL, TABLES, Size, large_database, sizes
+from tests.bench.plans import Case, cases
+
+LIMIT_MS: Final = 100.0
+GIVEN_UP_MS: Final = 5000.0
+NAMED: Final = {
+    getattr(queries, name).sql
+    for queries in (store.SQL, census.SQL, SQL)
+    for name in queries.available_queries
+    if not name.endswith("_cursor")
+}
+
+
+@dataclass(frozen=True)
+class Worst:
+    """The plan node that took longest by itself."""
+
+    name: str
+    ms: float
+
+
+@dataclass(frozen=True)
+class Result:
+    """One case's times in milliseconds."""
+
+    case: Case
+    first: float
+    wall: list[float]
+    database: list[float]
+    worst: Worst
+    walked: list[str]
+
+    @property
+    def median(self) -> float:
+        return statistics.median(self.database)
+
+    @property
+    def p95(self) -> float:
+        return _p95(self.database)
+
+    @property
+    def failed(self) -> bool:
+        return bool(self.walked) or self.p95 > LIMIT_MS
+
+
+def _p95(times: list[float]) -> float:
+    return sorted(times)[min(len(times) - 1, int(len(times) * 0.95))]
+
+
+async def _time(pool: Any, case: Case) -> float:
+    began = time.perf_counter()
+    await case.ask(pool)
+    return (time.perf_counter() - began) * 1000
+
+
+async def _explain(pool: Any, statements: list[Any], options: str) -> list[Any]:
+    """Explain what a case asked, with the same values and under the same settings."""
+    plans = []
+    async with pool.acquire() as connection, connection.transaction(readonly=True):
+        for each in statements:
+            if "SET LOCAL" in each.query:
+                await connection.execute(each.query)
+            else:
+                query = each.query.replace("EXPLAIN (FORMAT JSON)", "")
+                only = "" if query != each.query else f"ANALYZE, BUFFERS{options}, "
+                answer = await connection.fetchval(
+                    f"EXPLAIN ({only}SUMMARY, FORMAT JSON) {query}", *each.args
+                )
+                plans.append(json.loads(answer)[0])
+    return plans
+
+
+def _nodes(plan: dict[str, Any]) -> Iterator[tuple[dict[str, Any], float]]:
+    """Walk a plan: each node with the time that it took without its children."""
+    children = plan.get("Plans", [])
+    own = _ms(plan) - sum(_ms(child) for child in children)
+    yield plan, own
+    for child in children:
+        yield from _nodes(child)
+
+
+def _ms(node: dict[str, Any]) -> float:
+    return float(node["Actual Total Time"] * node["Actual Loops"])
+
+
+def _name(node: dict[str, Any]) -> str:
+    of = node.get("Index Name") or node.get("Relation Name")
+    removed = node.get("Rows Removed by Filter", 0) * node["Actual Loops"]
+    return f"{node['Node Type']}{' ' + of if of else ''}" + (
+        f", {removed:,.0f} passed over" if removed else ""
+    )
+
+
+async def _measure(pool: Any, asked: list[Any], case: Case, runs: int) -> Result:
+    asked.clear()
+    first = await _time(pool, case)
+    # What the driver itself says has no name: BEGIN, COMMIT, the reset of a connection.
+    statements = [each for each in asked if each.query in NAMED]
+    wall = [await _time(pool, case) for _ in range(runs)]
+    # Without the clock of each node, which costs more than the nodes do; with it once, for the worst of them.
+    database = []
+    for _ in range(runs):
+        plans = await _explain(pool, statements, ", TIMING OFF")
+        database.append(sum(plan["Planning Time"] + plan.get("Execution Time", 0) for plan in plans))
+    plans = [plan for plan in await _explain(pool, statements, "") if "Execution Time" in plan]
+    nodes = [node for plan in plans for node in _nodes(plan["Plan"])]
+    worst, own = max(nodes, key=lambda node: node[1])
+    walked = [
+        node["Relation Name"]
+        for node, _ in nodes
+        if node["Node Type"] == "Seq Scan" and node["Relation Name"] in TABLES and node["Actual Loops"]
+    ]
+    return Result(case, first, wall, database, Worst(_name(worst), own), walked)
+
+
+def _report(results: list[Result], console: Console) -> None:
+    table = Table(
+        "asked", "first", "wall p50", "p95", "database p50", "p95", "worst node", title="milliseconds"
+    )
+    for each in results:
+        figures = [each.first, statistics.median(each.wall), _p95(each.wall), each.median, each.p95]
+        worst = f"{each.worst.ms:.1f} in {each.worst.name}"
+        if each.walked:
+            worst += f"; reads {', '.join(each.walked)} from end to end"
+        table.add_row(
+            each.case.name,
+            *(f"{figure:.1f}" for figure in figures),
+            worst,
+            style="red" if each.failed else None,
+        )
+    console.print(table)
+
+
+async def _run(url: str, runs: int, only: str, console: Console) -> list[Result]:
+    asked: list[Any] = []
+
+    async def prepare(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+        await _prepare(connection)
+        connection.add_query_logger(asked.append)
+
+    async with asyncpg.create_pool(
+        url,
+        min_size=1,
+        max_size=1,
+        init=prepare,
+        command_timeout=120,
+        server_settings={"statement_timeout": str(int(GIVEN_UP_MS))},
+    ) as pool:
+        async with pool.acquire() as connection:
+            for row in await sizes(connection, url):
+                rows = f"{row['rows']:>12,} rows" if row["rows"] is not None else " " * 17
+                console.print(f"{row['table']:20}{rows} {row['bytes'] / 1e6:8,.0f} MB")
+            sample = dict(await SQL.sample(connection))
+        return [
+            await _measure(pool, asked, case, runs)
+            for case in cases(sample)
+            if only.lower() in case.name.lower()
+        ]
+
+
+def main(
+    leads: Annotated[int, typer.Option(help="How many leads; five times as many audit entries.")] = 1_000_000,
+    seed: Annotated[int, typer.Option(help="Another seed draws other people.")] = 1,
+    runs: Annotated[int, typer.Option(help="How often each case is asked.")] = 20,
+    only: Annotated[str, typer.Option(help="Only cases with this in their name.")] = "",
+) -> None:
+    """Ask everything that the admin service asks, of a large database, and say what is slow."""
+    console = Console(width=None if sys.stdout.isatty() else 200)
+    with large_database(Size(leads, seed), console) as server:
+        results = asyncio.run(_run(server.urls.service, runs, only, console))
+    _report(results, console)
+    failed = [each.case.name for each in results if each.failed]
+    if failed:
+        sys.exit(f"over {LIMIT_MS:.0f} ms, or a large table read from end to end: {'; '.join(failed)}")
+    console.print(
+        f"all {len(results)} within {LIMIT_MS:.0f} ms at the database, and none reads a large table whole"
+    )
+
+
+if __name__ == "__main__":
+    typer.run(main)
