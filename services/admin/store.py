@@ -183,8 +183,8 @@ async def _find_leads(
 ) -> tuple[list[answers.LeadSummary], int, bool]:
     """Return a page with a row too many, how many match, and whether that is an estimate.
 
-    A common word is met soon on a walk from the newest on; of a rare one all leads are gathered. As the planner
-    gives up neither its order nor its limit, the choice is made here, by its own estimates.
+    A common word is met soon on a walk from the newest on; of a rare one all are gathered. The choice is
+    made here, by the planner's own estimates: left to it, a count or a deep page reads the whole table.
     """
     wanted, place = asked.selection(), asked.after() | {"limit": asked.limit + 1, "offset": asked.offset}
     if asked.q:
