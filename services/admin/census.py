@@ -42,7 +42,11 @@ async def take_census(pool: Pool) -> Census:
     counts = Counts(
         pages=pages,
         # Without the tombstones of leads that no record brought.
-        leads=sum(row["rows"] for row in counted if row["table_name"] == "lead_inbox" and row["made_by"] == "persister"),
+        leads=sum(
+            row["rows"]
+            for row in counted
+            if row["table_name"] == "lead_inbox" and row["made_by"] == "persister"
+        ),
         queue=dict(states),
         queue_by_others=sum(row["rows"] for row in queue if row["made_by"] != "flusher"),
         emails={row["state"]: row["rows"] for row in counted if row["table_name"] == "email_delivery"},

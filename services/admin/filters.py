@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from contracts.audit import AuditEvent
 from contracts.failures import Kind, Stage
@@ -52,6 +52,7 @@ Time = Annotated[datetime, AfterValidator(as_utc)]
 Limit = Annotated[int, Field(ge=1, le=200, description="Rows of one page.")]
 Since = Annotated[Time | None, Field(description="Not before this time; UTC where it has no zone.")]
 Until = Annotated[Time | None, Field(description="Before this time; UTC where it has no zone.")]
+SEARCH_OFFSET_AT_MOST = 200
 _CURSOR = "The next_cursor of the page before."
 
 
@@ -86,10 +87,20 @@ class LeadFilter(ExportFilter):
     """Which leads, and which page of them."""
 
     limit: Limit = 50
-    offset: Annotated[int, Field(ge=0, le=10_000, description="For deeper pages use cursor.")] = 0
+    offset: Annotated[
+        int, Field(ge=0, le=10_000, description="For deeper pages use cursor; at most 200 with q.")
+    ] = 0
     cursor: Annotated[
         Annotated[Text, AfterValidator(_is_place_of_uuid)] | None, Field(description=_CURSOR)
     ] = None
+
+    @model_validator(mode="after")
+    def _search_is_not_deep(self) -> "LeadFilter":
+        # What a search passes over has to be looked into, row by row.
+        if self.q and self.offset > SEARCH_OFFSET_AT_MOST:
+            msg = f"offset may be at most {SEARCH_OFFSET_AT_MOST} with q: for deeper pages use cursor"
+            raise ValueError(msg)
+        return self
 
     def after(self) -> dict[str, Any]:
         """Return the row after which the page begins."""

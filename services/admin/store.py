@@ -3,7 +3,6 @@
 Raises `WorldAway`, and `Unknown` and `Refused` from the decisions that it asks within a transaction.
 """
 
-import json
 from pathlib import Path
 from typing import Any, Final
 from uuid import UUID, uuid4
@@ -17,11 +16,10 @@ from runtime.postgres import Connection, Pool, load_queries, snapshot, transacti
 from services.admin import answers, readings, timeline
 from services.admin.filters import AuditFilter, LeadFilter, QueueFilter
 from services.admin.paging import Place, cut
+from services.admin.search import find_leads
 from services.admin.status import Unknown, as_received, judge_change, judge_resend, mails_owed
 
 SQL: Any = load_queries(Path(__file__).with_name("queries.sql"))
-# Counting so many matches takes a few milliseconds; beyond, the planner's estimate is told as one.
-COUNT_EXACTLY_UP_TO: Final = 10_000
 PING_SECONDS: Final = 2.0
 
 
@@ -52,7 +50,7 @@ class Store:
         """Return a page of leads and how many match."""
         async with snapshot(self._pool) as connection:
             await SQL.plan_for_these_values(connection)
-            leads, total, estimated = await _find_leads(connection, asked)
+            leads, total, estimated = await find_leads(connection, asked)
         page, following = cut(leads, asked.limit, lambda lead: Place(lead.created_at_utc, lead.id))
         return answers.LeadPage(
             leads=page,
@@ -176,40 +174,6 @@ class Store:
             await SQL.resume_stage(connection, stage=stage, actor=actor)
             await _tell(connection, AuditEvent.STAGE_RESUMED, actor, {"stage": stage})
         return True
-
-
-async def _find_leads(
-    connection: Connection, asked: LeadFilter
-) -> tuple[list[answers.LeadSummary], int, bool]:
-    """Return a page with a row too many, how many match, and whether that is an estimate.
-
-    A common word is met soon on a walk from the newest on; of a rare one all are gathered. The choice is
-    made here, by the planner's own estimates: left to it, a count or a deep page reads the whole table.
-    """
-    wanted, place = asked.selection(), asked.after() | {"limit": asked.limit + 1, "offset": asked.offset}
-    if asked.q:
-        matching = await _estimate(connection, wanted)
-        walked = (
-            (asked.limit + asked.offset) * await _estimate(connection, wanted | {"words": None}) / matching
-        )
-        if await _estimate(connection, dict.fromkeys(wanted) | {"words": wanted["words"]}) <= walked:
-            rows = [row async for row in SQL.gather_leads(connection, **wanted, **place)]
-            found = [answers.LeadSummary.model_validate(dict(row)) for row in rows if row["id"]]
-            return found, rows[0]["total"], False
-    rows = [row async for row in SQL.list_leads(connection, **wanted, **place)]
-    leads = [answers.LeadSummary.model_validate(dict(row)) for row in rows]
-    if asked.q:
-        return leads, max(matching, asked.offset + len(leads)), True
-    total = await SQL.count_leads(connection, **wanted, bound=COUNT_EXACTLY_UP_TO + 1)
-    if total <= COUNT_EXACTLY_UP_TO:
-        return leads, total, False
-    return leads, max(total, await _estimate(connection, wanted)), True
-
-
-async def _estimate(connection: Connection, wanted: dict[str, Any]) -> int:
-    """Return the planner's count of matches, at least 1."""
-    plan = json.loads(await SQL.estimate_leads(connection, **wanted))
-    return max(1, int(plan[0]["Plan"]["Plan Rows"]))
 
 
 async def _lock_lead(connection: Connection, lead_id: UUID) -> Any:

@@ -20,7 +20,7 @@ from rich.table import Table
 
 from runtime.failures import WorldAway
 from runtime.postgres import _prepare
-from services.admin import census, store
+from services.admin import census, search, store
 from tests.bench.data import SQL, TABLES, Size, large_database, sizes
 from tests.bench.plans import Case, cases
 
@@ -28,7 +28,7 @@ LIMIT_MS: Final = 100.0
 GIVEN_UP_MS: Final = 5000.0
 NAMED: Final = {
     getattr(queries, name).sql
-    for queries in (store.SQL, census.SQL, SQL)
+    for queries in (store.SQL, search.SQL, census.SQL, SQL)
     for name in queries.available_queries
     if not name.endswith("_cursor")
 }

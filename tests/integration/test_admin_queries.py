@@ -7,14 +7,14 @@ import asyncpg
 import pytest
 
 from runtime.settings import Kafka, Postgres
-from services.admin import census, people, store
+from services.admin import census, people, search, store
 from services.admin.paging import word_query
-from services.admin.store import COUNT_EXACTLY_UP_TO
+from services.admin.search import COUNT_EXACTLY_UP_TO
 from tests.support.admin import Admin, running_admin
 from tests.support.stack import Database, Stack
 
 ROWS = 12_000
-MODULES = (store, census, people)
+MODULES = (store, search, census, people)
 QUERIES = {
     name: getattr(module.SQL, name)
     for module in MODULES
@@ -82,6 +82,7 @@ async def test_lists_counts_and_pages_walk_no_whole_table(database: Database, db
         ("list_leads", page | {"status": "won"}, "lead_inbox_status"),
         ("list_leads", page | {"service": "service 7"}, "lead_inbox_service"),
         ("list_leads", page | words, "lead_inbox_words"),
+        ("gather_leads", page | words | {"looked_up": word_query("person6000")}, "lead_inbox_words"),
         ("count_leads", page | {"status": "won"}, "lead_inbox_status"),
         ("count_leads", page | words, "lead_inbox_words"),
         ("list_export", page, "lead_inbox_created"),
@@ -96,9 +97,11 @@ async def test_lists_counts_and_pages_walk_no_whole_table(database: Database, db
         ("list_audit", page | {"event": "lead.received"}, "audit_log_"),
         ("list_audit", page | {"lead_id": lead["id"]}, "audit_log_lead"),
         ("list_audit", page | {"request_id": "r6000"}, "audit_log_request"),
+        ("list_audit_of_actor", page | {"actor": "persister", "events": ["email.sent"]}, "audit_log_actor"),
         ("list_audit", page | {"after_at": lead["created_at_utc"], "after_id": 1}, "audit_log_created"),
         ("list_queue", page | {"state": "waiting"}, "replay_queue_"),
-        ("list_queue", page | {"state": "resolved"}, "replay_queue_state"),
+        ("list_queue", page | {"state": "resolved"}, "replay_queue_"),
+        ("list_queue", page, "replay_queue_recent"),
     ]
     for name, given, index in cases:
         async with db.transaction():
@@ -120,6 +123,15 @@ async def test_beyond_the_exact_count_the_total_is_an_estimate_and_says_so(
         assert COUNT_EXACTLY_UP_TO < answer["total"] < ROWS * 1.2
         exact = await admin.get("/admin/leads", q="person60")
         assert (exact["total"], exact["total_is_estimate"]) == (111, False)
+        both = await admin.get("/admin/leads", q="example person60")  # one word that all have, one of a few
+        assert (both["total"], both["leads"]) == (111, exact["leads"])
+        common = await admin.get("/admin/leads", q="example")
+        assert common["total_is_estimate"]
+        assert [lead["email"] for lead in common["leads"]] == [lead["email"] for lead in answer["leads"]]
+        beyond = await admin.get("/admin/leads", q="person60", offset=150)
+        assert (beyond["total"], beyond["leads"]) == (111, [])
+        deep = await admin.get("/admin/leads", 422, q="person60", offset=201)
+        assert "cursor" in str(deep)
         await _first_pages_agree(admin)
 
 

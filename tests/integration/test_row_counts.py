@@ -84,11 +84,20 @@ async def test_an_erasure_is_counted_and_its_tombstone_stays_out_of_the_books(
     await service.execute(INSERT_LEADS, 2, "received")
     await service.execute(INSERT_MAILS)
     await service.execute("SELECT erase_lead(id, 'ann') FROM lead_inbox LIMIT 1")
-    never_stored = "INSERT INTO email_delivery (lead_id, kind, state, message_id) VALUES ($1, 'welcome', 'waiting', 'm')"
+    never_stored = (
+        "INSERT INTO email_delivery (lead_id, kind, state, message_id) VALUES ($1, 'welcome', 'waiting', 'm')"
+    )
     await service.execute(never_stored, UUID(int=7))
     await service.execute("SELECT erase_lead($1, 'ann')", UUID(int=7))
     assert await agree(service)
-    assert sum(row["rows"] for row in await service.fetch(SQL.count_rows.sql) if row["table_name"] == "lead_inbox") == 3
+    assert (
+        sum(
+            row["rows"]
+            for row in await service.fetch(SQL.count_rows.sql)
+            if row["table_name"] == "lead_inbox"
+        )
+        == 3
+    )
     assert await counts(service, "email_delivery") == {"waiting": 2, "suppressed": 3}
     async with open_pool(postgres, "test") as pool:
         assert (await take_census(pool)).books.identities[0].rows == 2

@@ -1,0 +1,61 @@
+-- The queries behind the list of leads. Planned for the values in hand: see queries.sql.
+
+-- name: list_leads
+-- A page of leads, newest first. Its ids first: what is passed over is then read from an index alone.
+SELECT id, request_id, site, email, name, phone, company, service, status, assignee, created_at_utc
+FROM (
+    SELECT id FROM lead_inbox
+    WHERE (:status::text IS NULL OR status = :status)
+      AND (:service::text IS NULL OR service = :service)
+      AND (:since::timestamptz IS NULL OR created_at_utc >= :since)
+      AND (:until::timestamptz IS NULL OR created_at_utc < :until)
+      AND (:words::text IS NULL OR lead_words(email, name, company) @@ to_tsquery('simple', :words))
+      AND (:after_at::timestamptz IS NULL OR (created_at_utc, id) < (:after_at, :after_id::uuid))
+    ORDER BY created_at_utc DESC, id DESC
+    LIMIT :limit::bigint OFFSET :offset::bigint
+) AS page JOIN lead_inbox USING (id)
+ORDER BY created_at_utc DESC, id DESC;
+
+-- name: gather_leads
+-- The same for words that few leads have: all that match, and a page of them. Only rare words go to the index,
+-- which would collect each lead of a common one. A row without an id only tells the total.
+WITH found AS MATERIALIZED (
+    SELECT id, created_at_utc AS at, email, name, company FROM lead_inbox
+    WHERE (:status::text IS NULL OR status = :status)
+      AND (:service::text IS NULL OR service = :service)
+      AND (:since::timestamptz IS NULL OR created_at_utc >= :since)
+      AND (:until::timestamptz IS NULL OR created_at_utc < :until)
+      AND lead_words(email, name, company) @@ to_tsquery('simple', :looked_up::text)
+), matching AS MATERIALIZED (
+    SELECT id, at FROM found
+    WHERE :words::text = :looked_up OR lead_words(email, name, company) @@ to_tsquery('simple', :words)
+), page AS (
+    SELECT id FROM matching WHERE :after_at::timestamptz IS NULL OR (at, id) < (:after_at, :after_id::uuid)
+    ORDER BY at DESC, id DESC
+    LIMIT :limit::bigint OFFSET :offset::bigint
+)
+SELECT total, id, request_id, site, email, name, phone, company, service, status, assignee, created_at_utc
+FROM (SELECT count(*) AS total FROM matching) AS counted LEFT JOIN (page JOIN lead_inbox USING (id)) ON true
+ORDER BY created_at_utc DESC, id DESC;
+
+-- name: count_leads$
+-- How many leads match, counted up to a bound.
+SELECT count(*) FROM (
+    SELECT 1 FROM lead_inbox
+    WHERE (:status::text IS NULL OR status = :status)
+      AND (:service::text IS NULL OR service = :service)
+      AND (:since::timestamptz IS NULL OR created_at_utc >= :since)
+      AND (:until::timestamptz IS NULL OR created_at_utc < :until)
+      AND (:words::text IS NULL OR lead_words(email, name, company) @@ to_tsquery('simple', :words))
+    LIMIT :bound::bigint
+) AS matching;
+
+-- name: estimate_leads$
+-- How many leads match, as the planner's statistics have it.
+EXPLAIN (FORMAT JSON)
+SELECT 1 FROM lead_inbox
+WHERE (:status::text IS NULL OR status = :status)
+  AND (:service::text IS NULL OR service = :service)
+  AND (:since::timestamptz IS NULL OR created_at_utc >= :since)
+  AND (:until::timestamptz IS NULL OR created_at_utc < :until)
+  AND (:words::text IS NULL OR lead_words(email, name, company) @@ to_tsquery('simple', :words));
