@@ -1,0 +1,76 @@
+"""`python -m tests.bench.batch`: what the counts cost the persister, in a batch of 500 leads with their entries.
+
+Batches with and without the triggers take turns, so that both meet the same machine. Rolled back: nothing stays.
+"""
+
+import asyncio
+import statistics
+import time
+from datetime import UTC, datetime
+from typing import Annotated, Any
+from uuid import uuid4
+
+import asyncpg
+import typer
+from rich.console import Console
+
+from contracts.audit import AuditEvent, AuditRecorded
+from runtime.postgres import _prepare
+from services.persister.store import SQL, _columns, _insert_entries
+from tests.bench.data import Size, large_database
+from tests.support.factories import lead
+
+BATCH = 500
+
+
+async def _batch(connection: Any) -> float:
+    leads = [lead() for _ in range(BATCH)]
+    entries = [
+        AuditRecorded(
+            event_id=uuid4(),
+            occurred_at=datetime.now(UTC),
+            event=AuditEvent.LEAD_RECEIVED,
+            actor="default",
+            lead_id=each.lead_id,
+        )
+        for each in leads
+    ]
+    began = time.perf_counter()
+    async for _ in SQL.insert_leads(connection, **_columns(leads)):
+        pass
+    await _insert_entries(connection, entries)
+    return (time.perf_counter() - began) * 1000
+
+
+async def _compare(url: str, rounds: int) -> dict[bool, list[float]]:
+    connection = await asyncpg.connect(url)
+    await _prepare(connection)
+    times: dict[bool, list[float]] = {True: [], False: []}
+    for turn in range(2 * rounds):
+        counted = turn % 2 == 0
+        change = connection.transaction()
+        await change.start()
+        if not counted:
+            await connection.execute("ALTER TABLE lead_inbox DISABLE TRIGGER lead_inbox_came")
+        times[counted].append(await _batch(connection))
+        await change.rollback()
+    await connection.close()
+    return times
+
+
+def main(
+    leads: Annotated[int, typer.Option(help="Of the database to insert into.")] = 1_000_000,
+    rounds: Annotated[int, typer.Option(help="Batches of either kind.")] = 40,
+) -> None:
+    """Time a batch with and without the counts."""
+    console = Console()
+    with large_database(Size(leads), console) as server:
+        times = asyncio.run(_compare(server.urls.owner, rounds))
+    for counted, name in ((False, "without counts"), (True, "with counts")):
+        console.print(
+            f"{name:15} median {statistics.median(times[counted]):7.1f} ms, best {min(times[counted]):7.1f} ms"
+        )
+
+
+if __name__ == "__main__":
+    typer.run(main)
