@@ -1,6 +1,6 @@
-"""`python -m tests.bench.batch`: what the counts cost the persister, in a batch of 500 leads with their entries.
+"""`python -m tests.bench.batch`: what the counts cost the persister's batch of 500 leads.
 
-Batches with and without the triggers take turns, so that both meet the same machine. Rolled back: nothing stays.
+Batches with and without the triggers take turns, so that both meet the same machine; nothing stays.
 """
 
 import asyncio
@@ -67,9 +67,8 @@ def main(
     with large_database(Size(leads), console) as server:
         times = asyncio.run(_compare(server.urls.owner, rounds))
     for counted, name in ((False, "without counts"), (True, "with counts")):
-        console.print(
-            f"{name:15} median {statistics.median(times[counted]):7.1f} ms, best {min(times[counted]):7.1f} ms"
-        )
+        took = times[counted]
+        console.print(f"{name:15} median {statistics.median(took):7.1f} ms, best {min(took):7.1f} ms")
 
 
 if __name__ == "__main__":
