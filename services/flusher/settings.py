@@ -1,12 +1,27 @@
 """What the flusher can be told. Sections that every service has come from runtime."""
 
-from typing import Annotated
+import re
+from dataclasses import dataclass, field
+from typing import Annotated, Final, Self
 
 from apscheduler.triggers.cron import CronTrigger
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 from pydantic_settings import BaseSettings
 
-from runtime.settings import Kafka, Log, Postgres, Tracing, section
+from runtime.settings import Kafka, Log, Postgres, Tracing, named, named_tokens, section
+
+DEFAULT_SITE: Final = "default"
+_SITE_URL: Final = re.compile(r"(?:([A-Za-z0-9._-]{1,100}):)?(https?://[^/?#\s]+[^?#\s]*)")
+
+
+@dataclass(frozen=True)
+class Site:
+    """One website with a queue of its own. Tokens stay out of every repr."""
+
+    name: str
+    queue_url: str
+    queue_token: str = field(repr=False)
+    ingest_token: str = field(repr=False)
 
 
 def _crontab(value: str) -> str:
@@ -15,6 +30,16 @@ def _crontab(value: str) -> str:
     except ValueError as error:
         raise ValueError("must be a cron line of five fields, such as */5 * * * *") from error
     return value
+
+
+def _site_urls(value: str) -> str:
+    if not all(_SITE_URL.fullmatch(part) for part in _split(value)):
+        raise ValueError("is a comma-separated list of [site:]https://... URLs, without a query")
+    return value
+
+
+def _split(value: str) -> list[str]:
+    return [part.strip() for part in value.split(",") if part.strip()]
 
 
 class Settings(BaseSettings):
@@ -29,3 +54,46 @@ class Settings(BaseSettings):
     """When what is due is sent again: minute, hour, day, month, weekday (by name: mon), in UTC."""
     retention_days: int | None = Field(default=None, ge=1)
     """Personal data of leads older than so many days is erased, once a day; without it, never."""
+    gateway_url: str = ""
+    """The gateway that a website's queued leads are posted to; needed with FASTCORE_SITE_QUEUE_URL."""
+    site_queue_url: Annotated[str, AfterValidator(_site_urls)] = Field(
+        default="", validation_alias=named("FASTCORE_SITE_QUEUE_URL")
+    )
+    """The websites' own queues: a comma-separated list of `[site:]url`. Empty: no website keeps one."""
+    site_queue_token: str = Field(default="", validation_alias=named("FASTCORE_SITE_QUEUE_TOKEN"), repr=False)
+    """The token of each queue: a comma-separated list of `[site:]token`."""
+    site_ingest_token: str = Field(
+        default="", validation_alias=named("FASTCORE_SITE_INGEST_TOKEN"), repr=False
+    )
+    """The gateway's tokens; a website's queued leads are posted under its own."""
+
+    @model_validator(mode="after")
+    def _sites_are_whole(self) -> Self:
+        if self.site_queue_url and not self.gateway_url:
+            raise ValueError("FASTCORE_FLUSHER_GATEWAY_URL is missing: it takes what a website has queued")
+        self.sites()
+        return self
+
+    def sites(self) -> list[Site]:
+        """Return the websites that keep a queue, with their tokens; the first token given is used."""
+        queue_tokens = _by_site(self.site_queue_token)
+        ingest_tokens = _by_site(self.site_ingest_token)
+        sites = []
+        for part in _split(self.site_queue_url):
+            found = _SITE_URL.fullmatch(part)
+            name, url = (found[1] or DEFAULT_SITE, found[2]) if found else (DEFAULT_SITE, part)
+            for variable, tokens in (
+                ("FASTCORE_SITE_QUEUE_TOKEN", queue_tokens),
+                ("FASTCORE_SITE_INGEST_TOKEN", ingest_tokens),
+            ):
+                if name not in tokens:
+                    raise ValueError(f"{variable} has no token for the site {name}, whose queue is given")
+            sites.append(Site(name, url, queue_tokens[name], ingest_tokens[name]))
+        return sites
+
+
+def _by_site(value: str) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for token, site in named_tokens(value, DEFAULT_SITE).items():
+        found.setdefault(site, token)
+    return found

@@ -1,0 +1,37 @@
+"""What a website's own queue answers: the leads that it could not deliver, for the flusher to fetch.
+
+`GET <queue>?limit=n` answers a `SiteQueuePage`, oldest first; `DELETE <queue>/<id>` removes an entry (204,
+or 404 where it is gone already). Both behind a Bearer token of the queue's own.
+"""
+
+from typing import Annotated, Final
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue
+from pydantic.alias_generators import to_camel
+
+PAGE_MAX_ENTRIES: Final = 100
+
+_CAMEL = ConfigDict(frozen=True, extra="ignore", alias_generator=to_camel, validate_by_name=True)
+
+
+class SiteQueueEntry(BaseModel):
+    """One submission as the website keeps it: `body` is what it posts to the gateway, under that key."""
+
+    model_config = _CAMEL
+
+    # It becomes a part of a URL's path.
+    id: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,100}$")]
+    idempotency_key: Annotated[str, Field(pattern=r"^[\x21-\x7e]{1,255}$")]
+    queued_at: AwareDatetime
+    traceparent: str | None = None
+    body: JsonValue
+
+
+class SiteQueuePage(BaseModel):
+    """The oldest entries, and how many there are in all. Each entry is judged by itself."""
+
+    model_config = _CAMEL
+
+    entries: list[JsonValue] = Field(max_length=PAGE_MAX_ENTRIES)
+    depth: Annotated[int, Field(ge=0)]
+    oldest_queued_at: AwareDatetime | None = None
