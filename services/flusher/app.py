@@ -20,8 +20,10 @@ from services.flusher.handlers import Handler
 from services.flusher.loop import Jobs, utc_now
 from services.flusher.outbox import Outbox
 from services.flusher.publisher import ReplayPublisher
+from services.flusher.pull import Pull
 from services.flusher.retention import Retention
 from services.flusher.settings import Settings
+from services.flusher.sites import open_sites
 from services.flusher.store import Store
 
 NAME: Final = "flusher"
@@ -40,6 +42,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             exporting(settings.tracing, NAME),
             open_pool(settings.postgres, NAME) as pool,
             open_publisher(settings.kafka, NAME, state) as opened,
+            open_sites(settings.gateway_url, settings.sites()) as sites,
         ):
             consumer = Consumer(
                 build_broker(settings.kafka, NAME),
@@ -50,14 +53,16 @@ def create_app(settings: Settings | None = None) -> FastAPI:
                 prefix,
             )
             store = Store(pool, Ledger(NAME, consumer.bounds), utc_now)
-            publisher = ReplayPublisher(opened)
+            publisher = ReplayPublisher(opened, sites.deliver)
             outbox = Outbox(pool, utc_now)
             jobs = Jobs(outbox, publisher, state, settings.cron)
+            pull = Pull(pool, outbox, sites, state, settings.cron, utc_now)
             retention = Retention(pool, outbox, utc_now, settings.retention_days)
             handler = Handler(store, publisher, prefix + topics.GROUPS[NAME])
             async with (
                 running(consumer.run(handler), "consumer"),
                 running(jobs.run(), "jobs"),
+                running(pull.run(), "pull"),
                 running(retention.run(), "retention"),
             ):
                 yield

@@ -1,6 +1,7 @@
 """The flusher's jobs: what is due is sent by the clock, what an admin wants within a second or two."""
 
 import asyncio
+import random
 import time
 from collections import Counter
 from collections.abc import Coroutine
@@ -14,9 +15,9 @@ from runtime import metrics
 from runtime.failures import Backoff, FailedNow, Failure, WorldAway
 from runtime.health import Health
 from runtime.logs import logger
-from services.flusher.outbox import Outbox
-from services.flusher.publisher import ReplayPublisher, Sent
-from services.flusher.replay import cause_of
+from services.flusher.outbox import WAYS, Outbox
+from services.flusher.publisher import ReplayPublisher
+from services.flusher.replay import Row, Sent, cause_of
 from services.flusher.store import Clock
 
 JOB: Final = "replay_queue"
@@ -51,6 +52,7 @@ class Jobs:
         self._trigger = CronTrigger.from_crontab(cron, timezone=UTC)
         self._clock = clock
         self._backoff = backoff or Backoff()
+        self._rng = random.Random()  # noqa: S311 - jitter, not a secret
         self._log = logger("replay")
         self._stopping = asyncio.Event()
         self._in_hand = set[asyncio.Task[Any]]()
@@ -136,23 +138,32 @@ class Jobs:
 
     async def _send_all(self, what: Literal["due", "requested"]) -> dict[str, int]:
         """Send everything that is due, or wanted, chunk by chunk. Raises `WorldAway`; what went is marked."""
-        counts = Counter[str](sent=0, dead=0)
+        counts, away = Counter[str](sent=0, dead=0), None
+        for stages in WAYS:
+            try:
+                await self._send_way(what, stages, counts)
+            except WorldAway as one_way:
+                away = one_way
+        if away:
+            raise away
+        if what == "requested" and counts.total():
+            self._log.info("Queue flushed on request", **counts)
+        return dict(counts)
+
+    async def _send_way(
+        self, what: Literal["due", "requested"], stages: list[str], counts: Counter[str]
+    ) -> None:
         while True:
-            async with self._outbox.claimed(what, CHUNK) as claim:
+            async with self._outbox.claimed(what, stages, CHUNK) as claim:
                 sent = await self._publisher.replay(claim.rows, claim.now)
-                if claim.rows:
-                    await claim.mark_sent(sent.acknowledged)
-                    await claim.bury(sent.impossible, self._publisher.archive)
-            _count(sent, counts)
+                died = await claim.settle(sent, self._publisher.archive, self._rng) if claim.rows else []
+            _count(sent, died, counts)
             if sent.away:
                 raise sent.away
             if len(claim.rows) < CHUNK:
                 break
             if self._stopping.is_set():
                 raise FailedNow("stopped before the end")  # recorded, so the next start goes on
-        if what == "requested" and counts.total():
-            self._log.info("Queue flushed on request", **counts)
-        return dict(counts)
 
     async def _take_turns(self) -> None:
         """Give each running replay one turn: its rate is its own, and nothing else waits for its end."""
@@ -162,10 +173,8 @@ class Jobs:
                 if claim is None:
                     break
                 sent = await self._publisher.replay(claim.rows, now)
-                await claim.mark_sent(sent.acknowledged)
-                await claim.bury(sent.impossible, self._publisher.archive)
-                await claim.end_turn(sent.acknowledged, sent.impossible)
-            _count(sent, counts)
+                died = await claim.settle(sent, self._publisher.archive, self._rng)
+            _count(sent, died, counts)
             if sent.away:
                 raise sent.away
         if counts.total():
@@ -187,12 +196,12 @@ class Jobs:
             return
 
 
-def _count(sent: Sent, counts: Counter[str]) -> None:
+def _count(sent: Sent, died: list[Row], counts: Counter[str]) -> None:
     """Count what is committed, for the log, the job's record and the metrics."""
-    for row, _ in sent.acknowledged:
+    for row, _ in (*sent.acknowledged, *sent.delivered, *sent.refused):
         counts["sent"] += 1
         counts[row.stage] += 1
         metrics.REPLAYS.labels(stage=row.stage, cause=cause_of(row)).inc()
-    for row, _ in sent.impossible:
+    for row in died:
         counts["dead"] += 1
         metrics.DEAD.labels(stage=row.stage).inc()

@@ -1,20 +1,35 @@
 """The sending side's adapter to PostgreSQL: rows claimed and marked, and the job's runs recorded."""
 
+import random
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final, Literal
 from uuid import UUID, uuid4
 
 from contracts import topics
 from contracts.audit import AuditEvent, AuditRecorded
+from contracts.failures import LeadFailed
 from runtime.postgres import Connection, Pool, transaction
 from services.flusher.intake import entry
-from services.flusher.replay import OVERDUE_AFTER, Row, archived, attempts_after_send, cause_of, wanted_again
+from services.flusher.replay import (
+    OVERDUE_AFTER,
+    SITE,
+    Cause,
+    Row,
+    Sent,
+    after_failure,
+    archived,
+    attempts_after_send,
+    cause_of,
+    wanted_again,
+)
 from services.flusher.store import ACTOR, SQL, Archive, Clock, row_of, tell
 
-STAGES: Final = list(topics.RETRY)
+# A website's leads go to the gateway, all others to Kafka: neither waits while the other is away.
+WAYS: Final = (list(topics.RETRY), [SITE])
+STAGES: Final = [stage for way in WAYS for stage in way]
 
 
 @dataclass(frozen=True)
@@ -27,8 +42,16 @@ class Claim:
     replay_id: UUID | None = None
     skipped: Sequence[UUID] = ()
 
-    async def mark_sent(self, sent: Sequence[tuple[Row, UUID]]) -> None:
-        """Record what Kafka has acknowledged, and who wanted it."""
+    async def settle(self, sent: Sent, archive: Archive, rng: random.Random) -> list[Row]:
+        """Record what became of these rows; return those that died, archived before this commits."""
+        await self._mark_sent(sent.acknowledged)
+        await self._resolve(sent.delivered)
+        died = await self._bury(await self._put_back(sent.refused, rng), sent.impossible, archive)
+        if self.replay_id:
+            await self._end_turn(sent)
+        return died
+
+    async def _mark_sent(self, sent: Sequence[tuple[Row, UUID]]) -> None:
         await SQL.mark_sent(
             self.connection,
             ids=[row.id for row, _ in sent],
@@ -38,31 +61,70 @@ class Claim:
         )
         await tell(self.connection, [self._replayed(row, event_id) for row, event_id in sent])
 
-    async def end_turn(self, sent: Sequence[tuple[Row, UUID]], impossible: Sequence[tuple[Row, str]]) -> None:
+    async def _resolve(self, delivered: Sequence[tuple[Row, UUID]]) -> None:
+        await SQL.resolve_rows(self.connection, ids=[row.id for row, _ in delivered], now=self.now)
+        await tell(self.connection, [self._replayed(row, event_id) for row, event_id in delivered])
+
+    async def _put_back(
+        self, refused: Sequence[tuple[Row, str]], rng: random.Random
+    ) -> list[tuple[Row, LeadFailed]]:
+        """Give each its next time, and return those that had their last."""
+        dead = []
+        for row, reason in refused:
+            attempts = attempts_after_send(row)
+            tried = replace(row, state="replaying", attempts=attempts, reason=reason)
+            place = after_failure(tried, final=False, now=self.now, rng=rng)
+            if place is None:
+                continue
+            failed = tried.failure(uuid4(), self.now)
+            await SQL.move_row(
+                self.connection,
+                **vars(place),
+                id=row.id,
+                final=False,
+                by_origin=row.by_origin,
+                replay_lead_id=row.replay_lead_id,
+                reason=reason,
+                error=failed.error,
+                failed_at=self.now,
+            )
+            await tell(self.connection, [self._replayed(tried, uuid4(), cause_of(row))])
+            if place.state == "dead":
+                dead.append((row, failed))
+        return dead
+
+    async def _bury(
+        self,
+        dead: Sequence[tuple[Row, LeadFailed]],
+        impossible: Sequence[tuple[Row, str]],
+        archive: Archive,
+    ) -> list[Row]:
+        """Tell of the rows that are dead; those that can never be sent are made so here."""
+        buried = list(dead)
+        for row, reason in impossible:
+            await SQL.bury_row(self.connection, id=row.id, reason=reason)
+            changes = {"final": True, "reason": reason, "attempts": row.attempts}
+            buried.append((row, row.failure(uuid4(), self.now).model_copy(update=changes)))
+        letters = []
+        for row, failed in buried:
+            await tell(self.connection, [entry(AuditEvent.LEAD_DEAD, failed, row.lead_id, actor=ACTOR)])
+            letters.append(archived(failed, row.record_key, row.payload, row.headers))
+        await archive(letters)
+        return [row for row, _ in buried]
+
+    async def _end_turn(self, sent: Sent) -> None:
         """Record which rows of a replay had their turn."""
-        ids = [row.id for row, _ in (*sent, *impossible)]
+        had = (*sent.acknowledged, *sent.delivered, *sent.refused, *sent.impossible)
         await SQL.end_turn(
             self.connection,
             replay_id=self.replay_id,
-            ids=[*ids, *self.skipped],
+            ids=[*(row.id for row, _ in had), *self.skipped],
             skipped=self.skipped,
             now=self.now,
         )
 
-    async def bury(self, impossible: Sequence[tuple[Row, str]], archive: Archive) -> None:
-        """Give up on rows that can never be sent. Their letters are archived before this commits."""
-        letters = []
-        for row, reason in impossible:
-            await SQL.bury_row(self.connection, id=row.id, reason=reason)
-            dead = row.failure(uuid4(), self.now).model_copy(
-                update={"final": True, "reason": reason, "attempts": row.attempts}
-            )
-            await tell(self.connection, [entry(AuditEvent.LEAD_DEAD, dead, row.lead_id, actor=ACTOR)])
-            letters.append(archived(dead, row.record_key, row.payload, row.headers))
-        await archive(letters)
-
-    def _replayed(self, row: Row, event_id: UUID) -> AuditRecorded:
-        cause = cause_of(row)
+    def _replayed(self, row: Row, event_id: UUID, cause: Cause | None = None) -> AuditRecorded:
+        cause = cause or cause_of(row)
         details: dict[str, str] = {"cause": cause}
         if row.replay_lead_id:
             details["replayed_as"] = str(row.replay_lead_id)
@@ -93,14 +155,16 @@ class Outbox:
             return wanted
 
     @asynccontextmanager
-    async def claimed(self, what: Literal["due", "requested"], chunk: int) -> AsyncIterator["Claim"]:
+    async def claimed(
+        self, what: Literal["due", "requested"], stages: list[str], chunk: int
+    ) -> AsyncIterator["Claim"]:
         """Hold a chunk of rows that are to be sent now; nobody else has them meanwhile."""
         now = self._clock()
         async with transaction(self._pool) as connection:
             if what == "due":
-                found = SQL.claim_due(connection, stages=STAGES, now=now, chunk=chunk)
+                found = SQL.claim_due(connection, stages=stages, now=now, chunk=chunk)
             else:
-                found = SQL.claim_requested(connection, stages=STAGES, chunk=chunk)
+                found = SQL.claim_requested(connection, stages=stages, chunk=chunk)
             yield Claim(connection, [row_of(each) async for each in found], now)
 
     @asynccontextmanager
@@ -126,6 +190,12 @@ class Outbox:
         """Hold a job's lock, over all flushers; yields False where another has it."""
         async with transaction(self._pool) as connection:
             yield await SQL.try_job_lock(connection, name=name)
+
+    async def is_job_requested(self, name: str) -> bool:
+        """Return True where an admin wants this job run now."""
+        async with transaction(self._pool) as connection:
+            wanted: bool = await SQL.is_job_requested(connection, name=name)
+            return wanted
 
     async def begin_run(self, name: str, schedule: str, next_run_at: datetime | None) -> int | None:
         """Record that a run begins and return its number; None where this tick was run already."""

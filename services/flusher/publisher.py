@@ -1,35 +1,26 @@
 """Puts records on the retry and dead topics and waits for Kafka's word. No decision about them lives here."""
 
 import asyncio
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 from runtime import metrics
-from runtime.failures import InvalidForEver, WorldAway
+from runtime.failures import FailedNow, InvalidForEver, WorldAway
 from runtime.kafka import Publisher
 from runtime.logs import logger
 from runtime.tracing import sending
-from services.flusher.replay import Outgoing, Row, outgoing
+from services.flusher.replay import SITE, Outgoing, Row, Sent, outgoing
 
 SEND_SECONDS = 10.0
-
-
-@dataclass
-class Sent:
-    """What became of a chunk: each row that Kafka has, with the send's event id, and the others."""
-
-    acknowledged: list[tuple[Row, UUID]] = field(default_factory=list)
-    impossible: list[tuple[Row, str]] = field(default_factory=list)
-    away: WorldAway | None = None
 
 
 class ReplayPublisher:
     """Publishes replays and dead letters; each send is bounded."""
 
-    def __init__(self, publisher: Publisher) -> None:
+    def __init__(self, publisher: Publisher, deliver: Callable[[Row], Awaitable[None]]) -> None:
         self._publisher = publisher
+        self._deliver = deliver
         self._log = logger("replay")
 
     @property
@@ -44,9 +35,14 @@ class ReplayPublisher:
         async def one(row: Row) -> None:
             event_id = uuid4()
             try:
-                await self._send(outgoing(row, event_id, now))
+                if row.stage == SITE:
+                    await self._deliver(row)
+                else:
+                    await self._send(outgoing(row, event_id, now))
             except WorldAway as away:
                 sent.away = away
+            except FailedNow as failed:
+                sent.refused.append((row, failed.reason))
             except InvalidForEver as never:
                 sent.impossible.append((row, never.reason))
             except Exception as error:  # noqa: BLE001 - one bad row must not hold up the others
@@ -54,7 +50,7 @@ class ReplayPublisher:
                 self._log.error("Queue row cannot be sent", queue_id=str(row.id), exc_info=True)
                 sent.impossible.append((row, f"bug: {type(error).__name__}"))
             else:
-                sent.acknowledged.append((row, event_id))
+                (sent.delivered if row.stage == SITE else sent.acknowledged).append((row, event_id))
 
         await asyncio.gather(*map(one, rows))
         return sent

@@ -130,6 +130,13 @@ SET state = 'replaying', final = false, attempts = d.attempts, next_attempt_at =
 FROM unnest(:ids::uuid[], :attempts::int[]) AS d (id, attempts)
 WHERE q.id = d.id;
 
+-- name: resolve_rows!
+-- The gateway has these: their effect is there, and their payload is not needed any more.
+UPDATE replay_queue
+SET state = 'resolved', final = false, payload = NULL, next_attempt_at = NULL, requested_at = NULL,
+    requested_by = NULL, requested_comment = NULL, last_sent_at = :now, updated_at = now()
+WHERE id = ANY(:ids::uuid[]);
+
 -- name: bury_row!
 -- A row that can never be sent.
 UPDATE replay_queue
@@ -144,14 +151,19 @@ SELECT pg_try_advisory_xact_lock(hashtextextended('fastcore.job.' || :name, 0));
 -- name: begin_run$
 -- Take this tick, unless it was taken: then the next time is written already. A run that nobody ended
 -- (we hold the lock, so its flusher is dead), or that failed, is run again. A changed schedule and a
--- clock that jumped both make another next time.
+-- clock that jumped both make another next time. A run that an admin wants is always taken.
 INSERT INTO scheduled_job AS job (name, schedule, runs, last_started_at, last_outcome, next_run_at)
 VALUES (:name, :schedule, 1, :now, 'running', :next_run_at)
 ON CONFLICT (name) DO UPDATE
 SET schedule = excluded.schedule, runs = job.runs + 1, last_started_at = excluded.last_started_at,
-    last_outcome = 'running', next_run_at = excluded.next_run_at
+    last_outcome = 'running', next_run_at = excluded.next_run_at, requested_at = NULL
 WHERE job.next_run_at IS DISTINCT FROM excluded.next_run_at OR job.last_outcome IS DISTINCT FROM 'succeeded'
+   OR job.requested_at IS NOT NULL
 RETURNING runs;
+
+-- name: is_job_requested$
+-- Does an admin want this job run now? Asked every second.
+SELECT EXISTS (SELECT 1 FROM scheduled_job WHERE name = :name AND requested_at IS NOT NULL);
 
 -- name: end_run!
 -- Say how a run went, unless a later one has begun.

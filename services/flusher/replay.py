@@ -14,7 +14,7 @@ all, the stage finds a duplicate and resolves it again.
 
 import json
 import random
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Final, Literal
 from uuid import UUID, uuid5
@@ -22,6 +22,7 @@ from uuid import UUID, uuid5
 from contracts import headers as h
 from contracts import topics
 from contracts.failures import Kind, LeadDead, LeadFailed, Origin, Stage
+from runtime.failures import WorldAway
 
 State = Literal["waiting", "replaying", "resolved", "dead", "archived"]
 Cause = Literal["automatic", "requested", "overdue"]
@@ -29,6 +30,8 @@ Cause = Literal["automatic", "requested", "overdue"]
 # The wait before each automatic retry: the next tick, then long enough for a deploy or for an
 # outage of somebody else's to pass. After the third failed retry a person looks.
 WAITS: Final = (timedelta(0), timedelta(minutes=15), timedelta(minutes=60))
+# The stage of leads that a website had queued: no consumer takes them, the gateway does.
+SITE: Final = "site"
 # Added, never taken away: a retry is never early, and a thousand do not come at once.
 JITTER: Final = 0.2
 # No word for so long after a send: the stage is away, or lost it. Sent again, burning nothing.
@@ -108,6 +111,20 @@ class Outgoing:
     headers: h.Headers
 
 
+@dataclass
+class Sent:
+    """What became of a chunk: each row that Kafka has, with the send's event id, and the others.
+
+    A website's lead goes to the gateway, whose answer is final: it was `delivered`, or `refused` again.
+    """
+
+    acknowledged: list[tuple[Row, UUID]] = field(default_factory=list)
+    delivered: list[tuple[Row, UUID]] = field(default_factory=list)
+    refused: list[tuple[Row, str]] = field(default_factory=list)
+    impossible: list[tuple[Row, str]] = field(default_factory=list)
+    away: WorldAway | None = None
+
+
 def due_at(attempts: int, now: datetime, rng: random.Random) -> datetime:
     """Return when the retry after `attempts` sent ones is due."""
     return now + WAITS[attempts] * (1 + JITTER * rng.random())
@@ -138,7 +155,7 @@ def wanted_again(row: Row, by: str, comment: str | None, now: datetime) -> Row |
 
     One that had come to its end gets three new retries; one that waits keeps those it has.
     """
-    if row.state in ("resolved", "replaying") or row.payload is None or row.stage not in topics.RETRY:
+    if row.state in ("resolved", "replaying") or row.payload is None:
         return None
     attempts = row.attempts if row.state == "waiting" else 0
     return replace(

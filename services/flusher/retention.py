@@ -1,17 +1,14 @@
 """The daily job that erases leads older than they may be, by the database's own `erase_lead`."""
 
 import asyncio
-import time
-from datetime import UTC, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 
-from apscheduler.triggers.cron import CronTrigger
-
-from runtime.failures import Backoff, Failure
-from runtime.logs import logger
+from runtime.failures import Failure
 from runtime.postgres import Pool, load_queries, transaction
 from services.flusher.outbox import Outbox
+from services.flusher.scheduled import POLL_SECONDS, Job, Report
 from services.flusher.store import Clock
 
 JOB: Final = "retention"
@@ -30,54 +27,20 @@ class Retention:
 
     def __init__(self, pool: Pool, outbox: Outbox, clock: Clock, days: int | None) -> None:
         self._pool = pool
-        self._outbox = outbox
         self._clock = clock
         self._days = days
-        self._trigger = CronTrigger.from_crontab(CRON, timezone=UTC)
-        self._backoff = Backoff(cap_seconds=60)
-        self._log = logger("retention")
+        self.job = Job(JOB, CRON, outbox, clock, self._erase_old)
 
     async def run(self) -> None:
-        """Run each day, and now where a run was missed, until cancelled."""
-        attempt = 0
-        while True:
-            try:
-                if self._days is None:
-                    await self._stop_job()
-                    return
-                done = await self.tick()
-            except Failure as failure:
-                self._log.warning("Retention not run", reason=failure.reason)
-                done = False
-            if done:
-                attempt = 0
-                await asyncio.sleep(self._seconds_to_next())
-            else:
-                await asyncio.sleep(self._backoff.seconds(attempt))
-                attempt += 1
+        """Run by the clock until cancelled; without days only take the job's next time away."""
+        if self._days is not None:
+            await self.job.run()
+        while not await self._stopped():
+            await asyncio.sleep(POLL_SECONDS)
 
-    async def tick(self) -> bool:
-        """Run once, unless another flusher has this tick; return False where it is to be tried again."""
-        async with self._outbox.job_lock(JOB) as mine:
-            if not mine:
-                return True
-            upcoming = self._trigger.get_next_fire_time(None, self._clock())
-            runs = await self._outbox.begin_run(JOB, CRON, upcoming)
-            if runs is None:
-                return True
-            started, outcome, details = time.monotonic(), "succeeded", dict[str, Any]()
-            try:
-                details = await self._erase_old()
-            except Failure as failure:
-                outcome, details = "failed", {"reason": failure.reason}
-            duration_ms = round((time.monotonic() - started) * 1000)
-            await self._outbox.end_run(JOB, runs, outcome, duration_ms, details)
-        self._log.info("Retention run", outcome=outcome, duration_ms=duration_ms, **details)
-        return outcome == "succeeded"
-
-    async def _erase_old(self) -> dict[str, int]:
+    async def _erase_old(self) -> Report:
         if self._days is None:
-            return {}
+            return Report({})
         before = self._clock() - timedelta(days=self._days)
         leads, last = 0, dict[str, Any](after_at=None, after_id=None)
         while True:
@@ -94,7 +57,7 @@ class Retention:
             leads += len(rows)
         async with transaction(self._pool) as connection:
             records = await SQL.empty_old_rows(connection, before=before, actor=ACTOR)
-        return {"erased": leads, "records_emptied": records}
+        return Report({"erased": leads, "records_emptied": records})
 
     async def _list(self, query: Any, **wanted: Any) -> list[Any]:
         async with transaction(self._pool) as connection:
@@ -104,11 +67,10 @@ class Retention:
         async with transaction(self._pool) as connection:
             await SQL.erase_lead(connection, id=lead_id, actor=ACTOR)
 
-    async def _stop_job(self) -> None:
-        async with transaction(self._pool) as connection:
-            await SQL.stop_job(connection, name=JOB)
-
-    def _seconds_to_next(self) -> float:
-        now = self._clock()
-        upcoming = self._trigger.get_next_fire_time(None, now)
-        return max(1.0, (upcoming - now).total_seconds()) if upcoming else 3600.0
+    async def _stopped(self) -> bool:
+        try:
+            async with transaction(self._pool) as connection:
+                await SQL.stop_job(connection, name=JOB)
+        except Failure:
+            return False
+        return True

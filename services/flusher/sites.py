@@ -4,7 +4,7 @@ Every answer is bounded in time and size, and no redirect is followed: each end 
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final
@@ -12,11 +12,15 @@ from typing import Any, Final
 import httpx
 from pydantic import ValidationError
 
+from contracts import headers as h
 from contracts.sites import PAGE_MAX_ENTRIES, SiteQueueEntry, SiteQueuePage
 from runtime.failures import FailedNow, WorldAway
 from runtime.logs import logger
+from services.flusher.replay import Row
 from services.flusher.settings import Site
 
+# `origin_topic` of a row that came from a website: this and the site's name.
+ORIGIN: Final = "site:"
 ANSWER_SECONDS: Final = 10.0
 # A page of the largest entries: 100 bodies of 64 KiB, and what JSON adds.
 PAGE_MAX_BYTES: Final = 16 * 1024 * 1024
@@ -37,7 +41,8 @@ class Submission:
 class Sites:
     """Asks websites for what they keep, and hands it to the gateway. Raises `FailedNow` and `WorldAway`."""
 
-    def __init__(self, client: httpx.AsyncClient, gateway_url: str) -> None:
+    def __init__(self, client: httpx.AsyncClient, gateway_url: str, sites: Sequence[Site]) -> None:
+        self.sites = sites
         self._client = client
         self._gateway_url = gateway_url.rstrip("/")
         self._log = logger("pull")
@@ -86,6 +91,15 @@ class Sites:
         if status != 201:
             raise WorldAway("gateway", f"gateway answered {status}")
 
+    async def deliver(self, row: Row) -> None:
+        """Post what a row of the replay queue keeps of a website's lead, under the key that it came with."""
+        name = row.origin_topic.removeprefix(ORIGIN)
+        site = next((each for each in self.sites if each.name == name), None)
+        if site is None:
+            raise FailedNow(f"no site {name} in FASTCORE_SITE_QUEUE_URL")
+        key, traceparent = (row.record_key or b"").decode(), row.headers.get(h.TRACEPARENT)
+        await self.submit(site, Submission(key, row.payload or b"", traceparent))
+
     async def remove(self, site: Site, entry_id: str) -> None:
         """Take an entry off the website's queue; one that is gone already is as good."""
         url = f"{site.queue_url.rstrip('/')}/{entry_id}"
@@ -123,7 +137,7 @@ def _fields(problem: bytes) -> str:
 
 
 @asynccontextmanager
-async def open_sites(gateway_url: str) -> AsyncIterator[Sites]:
+async def open_sites(gateway_url: str, sites: Sequence[Site]) -> AsyncIterator[Sites]:
     """Open the HTTP client for as long as the context lasts. It trusts no proxy variable."""
     async with httpx.AsyncClient(timeout=ANSWER_SECONDS, trust_env=False) as client:
-        yield Sites(client, gateway_url)
+        yield Sites(client, gateway_url, sites)

@@ -1,7 +1,7 @@
 """The flusher to test with: the whole service, its jobs under a clock of the test's own, and failures."""
 
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -21,6 +21,7 @@ from services.flusher.intake import read
 from services.flusher.loop import Jobs
 from services.flusher.outbox import Outbox
 from services.flusher.publisher import ReplayPublisher
+from services.flusher.replay import Row
 from services.flusher.settings import Settings
 from services.flusher.store import Store
 from tests.support.factories import producer
@@ -53,7 +54,11 @@ class Clock:
 
 @contextlib.asynccontextmanager
 async def jobs_of(
-    kafka: Kafka, postgres: Postgres, clock: Clock, cron: str = "*/5 * * * *"
+    kafka: Kafka,
+    postgres: Postgres,
+    clock: Clock,
+    cron: str = "*/5 * * * *",
+    deliver: Callable[[Row], Awaitable[None]] | None = None,
 ) -> AsyncIterator[Jobs]:
     """The jobs without their scheduler: a test says when they tick."""
     health = Health()
@@ -63,12 +68,16 @@ async def jobs_of(
     ):
         yield Jobs(
             Outbox(pool, clock),
-            ReplayPublisher(publisher),
+            ReplayPublisher(publisher, deliver or _no_site),
             health,
             cron,
             clock,
             Backoff(base_seconds=0.05, cap_seconds=0.1),
         )
+
+
+async def _no_site(row: Row) -> None:
+    raise AssertionError("no row of this test comes from a website")
 
 
 def failure(number: int = 0, **changes: Any) -> LeadFailed:

@@ -1,0 +1,172 @@
+"""The job that fetches what websites could not deliver. What a website or the gateway says is `sites`' part.
+
+Each entry is posted under its own key, and only then taken off the website's queue: whatever is lost on
+the way, a kill included, is done again and comes to the same lead. What the gateway refuses for its own
+sake is kept in the replay queue, where the schedule of retries and people find it; an outage burns nothing.
+"""
+
+import asyncio
+import json
+from collections import Counter
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+from uuid import uuid4
+
+from contracts import headers as h
+from contracts.audit import AuditEvent, AuditRecorded
+from contracts.failures import LeadFailed, Origin
+from contracts.leads import lead_id_for
+from contracts.sites import SiteQueueEntry
+from runtime.failures import FailedNow, WorldAway
+from runtime.health import Health
+from runtime.postgres import Pool, load_queries, transaction
+from services.flusher.intake import entry as audit_entry
+from services.flusher.outbox import Outbox
+from services.flusher.replay import SITE
+from services.flusher.scheduled import Job, Report
+from services.flusher.settings import Site
+from services.flusher.sites import ORIGIN, Sites, Submission
+from services.flusher.store import ACTOR, Clock, tell
+
+JOB: Final = "site_queue"
+# The gateway takes hundreds a second; a website's own queue is a small server's.
+AT_ONCE: Final = 8
+SQL: Any = load_queries(Path(__file__).with_name("pull.sql"))
+
+
+@dataclass
+class Pulled:
+    """What came of one website: counts of this run, and its queue as it was last seen."""
+
+    pulled: int = 0
+    refused: int = 0
+    unreadable: int = 0
+    depth: int | None = None
+    oldest_queued_at: datetime | None = None
+    reason: str | None = None
+
+    def details(self) -> dict[str, Any]:
+        """Return this as JSON for the job's record."""
+        oldest = self.oldest_queued_at and self.oldest_queued_at.astimezone(UTC).isoformat()
+        return {**vars(self), "oldest_queued_at": oldest}
+
+
+class Pull:
+    """Runs by the clock, and when an admin flushes; once over all flushers."""
+
+    def __init__(
+        self, pool: Pool, outbox: Outbox, sites: Sites, health: Health, cron: str, clock: Clock
+    ) -> None:
+        self._pool = pool
+        self._sites = sites
+        self._health = health
+        self._clock = clock
+        self.job = Job(JOB, cron, outbox, clock, self._pull_all)
+
+    async def run(self) -> None:
+        """Run by the clock and on request until cancelled; not at all where no website has a queue."""
+        if self._sites.sites:
+            await self.job.run()
+
+    async def _pull_all(self) -> Report:
+        found = {site.name: await self._pull(site) for site in self._sites.sites}
+        reason = "; ".join(sorted({each.reason for each in found.values() if each.reason}))
+        await self._tell(found)
+        self._health.set("sites", ok=not reason, reason=reason)
+        return Report({"sites": {name: each.details() for name, each in found.items()}}, reason or None)
+
+    async def _pull(self, site: Site) -> Pulled:
+        """Fetch one website's queue, oldest first, page by page."""
+        state, seen = Pulled(), set[str]()
+        try:
+            while True:
+                page, entries = await self._sites.list_queue(site)
+                state.depth, state.oldest_queued_at = page.depth, page.oldest_queued_at
+                state.unreadable = len(page.entries) - len(entries)
+                fresh = [each for each in entries if each.id not in seen]
+                if not fresh:
+                    break
+                seen |= {each.id for each in fresh}
+                for start in range(0, len(fresh), AT_ONCE):
+                    await self._take(site, fresh[start : start + AT_ONCE], state)
+        except WorldAway as away:
+            state.reason = away.reason
+        return state
+
+    async def _take(self, site: Site, entries: list[SiteQueueEntry], state: Pulled) -> None:
+        ends = await asyncio.gather(*(self._take_one(site, each) for each in entries), return_exceptions=True)
+        counts = Counter(end for end in ends if isinstance(end, str))
+        state.pulled += counts["pulled"]
+        state.refused += counts["refused"]
+        for end in ends:
+            if isinstance(end, BaseException):
+                raise end
+
+    async def _take_one(self, site: Site, queued: SiteQueueEntry) -> str:
+        body = json.dumps(queued.body, ensure_ascii=False, separators=(",", ":")).encode(
+            "utf-8", "surrogatepass"
+        )
+        submission = Submission(queued.idempotency_key, body, queued.traceparent)
+        end = "pulled"
+        try:
+            await self._sites.submit(site, submission)
+        except FailedNow as refused:
+            await self._keep(site, queued, submission, refused.reason)
+            end = "refused"
+        await self._sites.remove(site, queued.id)
+        return end
+
+    async def _keep(self, site: Site, queued: SiteQueueEntry, submission: Submission, reason: str) -> None:
+        """Put a refused lead where retries and people find it, before it leaves the website's queue."""
+        now, lead_id = self._clock(), lead_id_for(site.name, submission.key)
+        failed = LeadFailed(
+            event_id=uuid4(),
+            occurred_at=now,
+            stage=SITE,
+            kind="pull",
+            final=False,
+            reason=reason,
+            error="gateway",
+            origin=Origin(
+                topic=ORIGIN + site.name,
+                partition=-1,
+                offset=-1,
+                timestamp_ms=round(queued.queued_at.timestamp() * 1000),
+                consumer_group="site",
+            ),
+        )
+        row = {
+            "lead_id": lead_id,
+            "reason": reason,
+            "error": failed.error,
+            "now": now,
+            "key": submission.key.encode(),
+            "payload": submission.body,
+            "headers": {h.TRACEPARENT: submission.traceparent} if submission.traceparent else {},
+        }
+        async with transaction(self._pool) as connection:
+            made = await SQL.keep_refused(
+                connection, id=failed.event_id, topic=failed.origin.topic, queued_at=queued.queued_at, **row
+            )
+            if made is None:
+                await SQL.revive_refused(connection, **row)
+            await tell(connection, [audit_entry(AuditEvent.LEAD_PARKED, failed, lead_id, actor=SITE)])
+
+    async def _tell(self, found: dict[str, Pulled]) -> None:
+        """Write the audit entry of each website from which something came."""
+        entries = [
+            AuditRecorded(
+                event_id=uuid4(),
+                occurred_at=self._clock(),
+                event=AuditEvent.SITE_QUEUE_PULLED,
+                actor=ACTOR,
+                details={"site": name, "pulled": each.pulled, "refused": each.refused},
+            )
+            for name, each in found.items()
+            if each.pulled or each.refused
+        ]
+        if entries:
+            async with transaction(self._pool) as connection:
+                await tell(connection, entries)
