@@ -8,6 +8,7 @@ from typing import Any
 import asyncpg
 import pytest
 import pytest_asyncio
+from hypothesis import HealthCheck, settings
 
 from runtime.settings import Kafka, Postgres
 from tests.support.installation import Installation, running_installation
@@ -22,6 +23,11 @@ def pytest_configure() -> None:
         forced()
     except ValueError as error:
         raise pytest.UsageError(str(error)) from None
+
+
+# A busy machine is no fault of a property.
+settings.register_profile("fastcore", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("fastcore")
 
 
 @pytest.fixture(scope="session")

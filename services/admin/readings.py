@@ -45,6 +45,19 @@ class GatewaySpool(BaseModel):
     reason: str | None = None
 
 
+class SiteQueue(BaseModel):
+    """A website's own queue, as the flusher's last run saw it. Null where the website did not answer."""
+
+    site: str
+    asked_at: datetime | None
+    depth: int | None = None
+    oldest_queued_at: datetime | None = None
+    pulled: int = Field(default=0, description="Leads fetched by that run.")
+    refused: int = Field(default=0, description="Leads that the gateway refused; they are in the queue.")
+    unreadable: int = Field(default=0, description="Entries that stay there, for nobody can read them.")
+    reason: str | None = Field(default=None, description="Why that run did not come to its end.")
+
+
 class QueueStats(BaseModel):
     """Stages and books are of one database snapshot; lag and gateways are readings of a moment later."""
 
@@ -57,6 +70,9 @@ class QueueStats(BaseModel):
         description="Failures on their way to the replay queue: the flusher's lag on the failed topic."
     )
     gateways: list[GatewaySpool]
+    site_queues: list[SiteQueue] | None = Field(
+        description="Websites that keep a queue of their own; null where the database is away."
+    )
 
 
 class Job(BaseModel):

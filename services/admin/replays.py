@@ -5,7 +5,6 @@ from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
 
-from contracts import topics
 from contracts.failures import Kind, Stage
 from services.admin.filters import Limit, QueueState, Since, Text, Until
 from services.admin.paging import place
@@ -13,7 +12,6 @@ from services.admin.replay_answers import BlockedGroup, ReplayState, Result
 
 # What a flusher can be asked to send: it has come to an end, or waits for its time.
 REPLAYABLE_STATES: Final = ("waiting", "dead", "archived")
-REPLAYABLE_STAGES: Final = tuple(topics.RETRY)
 OPEN_STATES: Final = ("waiting", "replaying", "dead")
 ALL_STATES: Final = (*OPEN_STATES, "archived", "resolved")
 # 100,000 rows in an hour and a bit. A mail server takes some tens of mails a second, and live leads go
@@ -121,7 +119,7 @@ class ResultPage(_Asked):
     cursor: Annotated[UUID | None, _CURSOR] = None
 
 
-def why_not(*, stage: str, state: str, has_payload: bool, erased: bool) -> str | None:
+def why_not(*, state: str, has_payload: bool, erased: bool) -> str | None:
     """Say why a row cannot be replayed; None where it can."""
     if erased:
         return "Its lead is erased, and that is final."
@@ -131,8 +129,6 @@ def why_not(*, stage: str, state: str, has_payload: bool, erased: bool) -> str |
         return (
             "It was sent and the stage has not answered yet; without an answer it goes again after an hour."
         )
-    if stage not in REPLAYABLE_STAGES:
-        return f"Nothing is sent to the stage {stage}: its next run tries it again by itself."
     if not has_payload:
         return "Its record came without content, so there is nothing to send."
     return None

@@ -20,6 +20,8 @@ from services.admin.search import find_leads
 from services.admin.status import Unknown, as_received, judge_change, judge_resend, mails_owed
 
 SQL: Any = load_queries(Path(__file__).with_name("queries.sql"))
+# The flusher's job that fetches what websites have queued.
+SITE_QUEUE_JOB: Final = "site_queue"
 PING_SECONDS: Final = 2.0
 
 
@@ -148,6 +150,7 @@ class Store:
         """Make everything that waits due now, and return how many rows that is."""
         async with transaction(self._pool) as connection:
             count: int = await SQL.request_waiting(connection, actor=actor)
+            await SQL.request_job(connection, name=SITE_QUEUE_JOB)
             await _tell(connection, AuditEvent.QUEUE_FLUSHED, actor, {"count": count})
         return count
 
@@ -164,6 +167,15 @@ class Store:
         """Return the scheduled jobs."""
         async with snapshot(self._pool) as connection:
             return [readings.Job.model_validate(dict(row)) async for row in SQL.list_jobs(connection)]
+
+    async def list_site_queues(self) -> list[readings.SiteQueue]:
+        """Return what the flusher's last run saw of each website's own queue."""
+        job = next((each for each in await self.list_jobs() if each.name == SITE_QUEUE_JOB), None)
+        found = (job.last_details.get("sites") or {}) if job else {}
+        return [
+            readings.SiteQueue(site=name, asked_at=job and job.last_finished_at, **seen)
+            for name, seen in sorted(found.items())
+        ]
 
     async def resume(self, stage: str, actor: str) -> bool:
         """Close a stage's breaker; return False where it was not open."""

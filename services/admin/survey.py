@@ -10,7 +10,7 @@ from runtime.failures import WorldAway
 from services.admin.adapters import Adapters
 from services.admin.census import Census
 from services.admin.lag import LagReader
-from services.admin.readings import GroupLag, PartHealth, QueueStats, SystemHealth
+from services.admin.readings import GroupLag, PartHealth, QueueStats, SiteQueue, SystemHealth
 
 
 async def survey_queue(given: Adapters) -> QueueStats:
@@ -27,6 +27,7 @@ async def survey_queue(given: Adapters) -> QueueStats:
         groups=groups,
         failed_not_taken=flusher.topics[topics.FAILED.name] if flusher.topics else None,
         gateways=gateways,
+        site_queues=await _site_queues(given) if census else None,
     )
 
 
@@ -38,6 +39,13 @@ async def survey_groups(lag: LagReader) -> list[GroupLag]:
     except WorldAway as away:
         return [GroupLag(group=name, lag=None, topics=None, reason=away.reason) for name in names]
     return [GroupLag(group=name, lag=sum(found[name].values()), topics=found[name]) for name in names]
+
+
+async def _site_queues(given: Adapters) -> list[SiteQueue] | None:
+    try:
+        return await given.store.list_site_queues()
+    except WorldAway:
+        return None
 
 
 async def survey_health(given: Adapters) -> SystemHealth:

@@ -150,7 +150,6 @@ async def _choose(
         connection,
         **order.selection(),
         replayable_states=replays.REPLAYABLE_STATES,
-        replayable_stages=replays.REPLAYABLE_STAGES,
         replay_id=replay_id,
         limit=MAX_GROUPS,
     )
@@ -175,9 +174,7 @@ async def _choose(
 
 
 def _why_not(row: Any) -> str | None:
-    return replays.why_not(
-        stage=row["stage"], state=row["state"], has_payload=row["has_payload"], erased=row["erased"]
-    )
+    return replays.why_not(state=row["state"], has_payload=row["has_payload"], erased=row["erased"])
 
 
 def _group(row: Any) -> dict[str, Any]:

@@ -47,8 +47,7 @@ WITH meant AS MATERIALIZED (
       AND (:since::timestamptz IS NULL OR last_failed_at >= :since)
       AND (:until::timestamptz IS NULL OR last_failed_at < :until)
 ), judged AS (
-    SELECT *, state = ANY(:replayable_states::text[]) AND stage = ANY(:replayable_stages::text[])
-              AND has_payload AND NOT erased AS replayable
+    SELECT *, state = ANY(:replayable_states::text[]) AND has_payload AND NOT erased AS replayable
     FROM meant
 ), chosen AS (
     INSERT INTO queue_replay_item (replay_id, queue_id)

@@ -35,7 +35,9 @@ class Retention:
         """Run by the clock until cancelled; without days only take the job's next time away."""
         if self._days is not None:
             await self.job.run()
-        while not await self._stopped():
+        while self._days is None:
+            if await self._stopped():
+                return
             await asyncio.sleep(POLL_SECONDS)
 
     async def _erase_old(self) -> Report:

@@ -1,4 +1,4 @@
-"""A job by the clock: once a tick over all flushers, recorded in `scheduled_job`, made up where it was missed.
+"""A job by the clock: once a tick over all flushers, recorded in `scheduled_job`, made up where missed.
 
 What a job does is its own module's part. The replay queue's job is `loop`'s, for it also drains.
 """

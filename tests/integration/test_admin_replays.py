@@ -93,7 +93,6 @@ async def test_what_cannot_be_replayed_is_refused_with_the_reason(admin: Admin) 
         await admin.add_queue_row(state="replaying"): "has not answered yet",
         await admin.add_queue_row(**DEAD, payload=None): "nothing to send",
         await admin.add_queue_row(**DEAD, lead_id=erased): "lead is erased",
-        await admin.add_queue_row(**DEAD | {"stage": "site", "kind": "pull"}): "the stage site",
     }
     before = await admin.db.fetch("SELECT * FROM replay_queue ORDER BY id")
     for queue_id, words in refused.items():

@@ -25,3 +25,58 @@ def test_a_schedule_that_is_no_cron_line_stops_the_start_by_name(
     monkeypatch.setenv("FASTCORE_FLUSHER_CRON", wrong)
     with pytest.raises(SystemExit, match="FASTCORE_FLUSHER_CRON: must be a cron line of five fields"):
         load(Settings)
+
+
+SITES = {
+    "FASTCORE_SITE_QUEUE_URL": "https://www.example.com/api/contact/queue, shop:http://shop.example:3000/q",
+    "FASTCORE_SITE_QUEUE_TOKEN": "first,shop:second",
+    "FASTCORE_SITE_INGEST_TOKEN": "new,old,shop:third",
+    "FASTCORE_FLUSHER_GATEWAY_URL": "http://ingest:8001",
+}
+
+
+def test_each_website_has_its_queue_and_its_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in SITES.items():
+        monkeypatch.setenv(name, value)
+    sites = [
+        (each.name, each.queue_url, each.queue_token, each.ingest_token) for each in load(Settings).sites()
+    ]
+    assert sites == [
+        ("default", "https://www.example.com/api/contact/queue", "first", "new"),
+        ("shop", "http://shop.example:3000/q", "second", "third"),
+    ]
+
+
+def test_no_website_keeps_a_queue_unless_one_is_named() -> None:
+    assert load(Settings).sites() == []
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "words"),
+    [
+        ("FASTCORE_SITE_QUEUE_URL", "www.example.com/queue", "FASTCORE_SITE_QUEUE_URL: is a comma-separated"),
+        ("FASTCORE_SITE_QUEUE_TOKEN", "first", "FASTCORE_SITE_QUEUE_TOKEN has no token for the site shop"),
+        (
+            "FASTCORE_SITE_INGEST_TOKEN",
+            "shop:x",
+            "FASTCORE_SITE_INGEST_TOKEN has no token for the site default",
+        ),
+        ("FASTCORE_FLUSHER_GATEWAY_URL", "", "FASTCORE_FLUSHER_GATEWAY_URL is missing"),
+    ],
+)
+def test_half_a_website_stops_the_start_by_name(
+    variable: str, value: str, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, told in {**SITES, variable: value}.items():
+        monkeypatch.setenv(name, told)
+    with pytest.raises(SystemExit, match=words):
+        load(Settings)
+
+
+def test_no_token_of_a_website_is_in_a_repr(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in SITES.items():
+        monkeypatch.setenv(name, value)
+    settings = load(Settings)
+    assert not {"first", "second", "third"} & set(
+        f"{settings!r} {settings.sites()!r}".replace("'", " ").split()
+    )

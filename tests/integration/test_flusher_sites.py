@@ -1,0 +1,202 @@
+"""The flusher fetching what websites queued: real HTTP and a real database; the gateway answers as told."""
+
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from contracts import topics
+from contracts.leads import lead_id_for
+from runtime.health import Health
+from runtime.postgres import open_pool
+from runtime.settings import Kafka, Postgres
+from services.flusher.outbox import Outbox
+from services.flusher.pull import JOB, Pull
+from services.flusher.sites import open_sites
+from tests.support.factories import records_of
+from tests.support.flusher import Clock, jobs_of
+from tests.support.websites import World, queued, refusal, world
+
+LEAD = lead_id_for("shop", "key-1")
+
+
+@dataclass
+class Flusher:
+    """The pull and the replay queue's job, under one clock, before one website."""
+
+    pull: Pull
+    jobs: Any
+    health: Health
+    clock: Clock
+    web: World
+
+    async def tick(self, **later: float) -> bool:
+        self.clock.turn(**(later or {"minutes": 5}))
+        return await self.pull.job.tick()
+
+
+@pytest.fixture
+async def web() -> AsyncIterator[World]:
+    async with world() as made:
+        yield made
+
+
+@pytest.fixture
+async def flusher(kafka: Kafka, postgres: Postgres, web: World) -> AsyncIterator[Flusher]:
+    clock, health = Clock(), Health()
+    async with contextlib.AsyncExitStack() as stack:
+        pool = await stack.enter_async_context(open_pool(postgres, "test"))
+        sites = await stack.enter_async_context(open_sites(web.url, [web.site]))
+        jobs = await stack.enter_async_context(jobs_of(kafka, postgres, clock, deliver=sites.deliver))
+        pull = Pull(pool, Outbox(pool, clock), sites, health, "*/5 * * * *", clock)
+        yield Flusher(pull, jobs, health, clock, web)
+
+
+async def job(db: Any) -> Any:
+    return await db.fetchrow("SELECT * FROM scheduled_job WHERE name = $1", JOB)
+
+
+async def entries(db: Any) -> list[Any]:
+    return [tuple(row) for row in await db.fetch("SELECT event, actor, lead_id FROM audit_log ORDER BY id")]
+
+
+async def row(db: Any) -> Any:
+    return await db.fetchrow("SELECT * FROM replay_queue")
+
+
+async def test_what_a_website_queued_is_posted_under_its_own_key_and_then_removed(
+    flusher: Flusher, db: Any
+) -> None:
+    flusher.web.entries, flusher.web.page = [queued(n) for n in range(1, 24)], 10
+    assert await flusher.tick()
+    assert sorted(flusher.web.keys) == sorted(f"key-{n}" for n in range(1, 24))
+    assert dict(flusher.web.taken)["key-3"] == queued(3)["body"]
+    assert flusher.web.entries == []
+    run = await job(db)
+    seen = run["last_details"]["sites"]["shop"]
+    assert run["last_outcome"] == "succeeded"
+    assert (seen["pulled"], seen["refused"], seen["depth"], seen["reason"]) == (23, 0, 0, None)
+    told = await db.fetchrow("SELECT event, details_json FROM audit_log")
+    assert told["event"] == "site_queue.pulled"
+    assert told["details_json"] == {"site": "shop", "pulled": 23, "refused": 0}
+
+
+async def test_an_empty_queue_is_a_run_without_an_audit_entry(flusher: Flusher, db: Any) -> None:
+    assert await flusher.tick()
+    assert (await job(db))["last_outcome"] == "succeeded"
+    assert await entries(db) == []
+
+
+@pytest.mark.parametrize("status", [401, 429, 500, 503])
+async def test_a_gateway_that_is_away_or_busy_burns_nothing_and_the_lead_stays(
+    flusher: Flusher, db: Any, status: int
+) -> None:
+    flusher.web.entries, flusher.web.gateway_status = [queued(1)], status
+    assert not await flusher.tick()
+    assert len(flusher.web.entries) == 1
+    assert await row(db) is None
+    run = await job(db)
+    assert run["last_outcome"] == "failed"
+    assert run["last_details"]["sites"]["shop"]["reason"] == f"gateway answered {status}"
+    assert run["last_details"]["sites"]["shop"]["depth"] == 1
+    assert not flusher.health.ready
+    flusher.web.gateway_status = 201
+    assert await flusher.tick()
+    assert flusher.web.keys == ["key-1"]
+    assert flusher.health.ready
+
+
+async def test_a_removal_that_fails_is_made_up_by_the_next_run_under_the_same_key(flusher: Flusher) -> None:
+    flusher.web.entries, flusher.web.removals = [queued(1)], 500
+    assert not await flusher.tick()
+    flusher.web.removals = 204
+    assert await flusher.tick()
+    assert flusher.web.keys == ["key-1", "key-1"]  # the gateway knows it by its key
+    assert flusher.web.entries == []
+
+
+async def test_a_refused_lead_leaves_the_website_for_the_queue_and_dies_after_the_third_retry(
+    flusher: Flusher, kafka: Kafka, db: Any
+) -> None:
+    flusher.web.entries = [queued(1), queued(2)]
+    flusher.web.refuse["key-1"] = refusal("email", "name")
+    assert await flusher.tick()
+    assert flusher.web.keys == ["key-2"]
+    assert flusher.web.entries == []
+    made = await row(db)
+    assert (made["stage"], made["kind"], made["made_by"]) == ("site", "pull", "site_pull")
+    assert (made["state"], made["lead_id"], made["reason"]) == ("waiting", LEAD, "gateway 422: email, name")
+    assert made["record_key"] == b"key-1"
+    for attempt, wait in enumerate((5, 20, 80), start=1):
+        flusher.clock.turn(minutes=wait)
+        await flusher.jobs.tick()
+        made = await row(db)
+        assert (made["attempts"], made["state"]) == (attempt, "waiting" if attempt < 3 else "dead")
+    assert [event for event, _, _ in await entries(db)].count("lead.replayed") == 3
+    assert ("lead.dead", "flusher", LEAD) in await entries(db)
+    (letter,) = await records_of(kafka, topics.DEAD.name)
+    assert letter.value == made["payload"]
+
+
+async def test_an_outage_between_the_retries_of_a_refused_lead_burns_none(flusher: Flusher, db: Any) -> None:
+    flusher.web.entries = [queued(1)]
+    flusher.web.refuse["key-1"] = refusal("email")
+    await flusher.tick()
+    flusher.web.refuse, flusher.web.gateway_status = {}, 503
+    flusher.clock.turn(minutes=5)
+    assert not await flusher.jobs._run_once()
+    made = await row(db)
+    assert (made["state"], made["attempts"]) == ("waiting", 0)
+    flusher.web.gateway_status = 201
+    await flusher.jobs.tick()
+    made = await row(db)
+    assert (made["state"], made["payload"]) == ("resolved", None)
+    assert flusher.web.keys == ["key-1"]
+
+
+async def test_a_dead_lead_of_a_website_goes_to_the_gateway_again_when_an_admin_replays_it(
+    flusher: Flusher, db: Any
+) -> None:
+    flusher.web.entries = [queued(1)]
+    flusher.web.refuse["key-1"] = refusal("email")
+    await flusher.tick()
+    await db.execute(
+        "UPDATE replay_queue SET state = 'waiting', attempts = 0, requested_at = now(),"
+        " requested_by = 'alice'"
+    )
+    flusher.web.refuse = {}
+    await flusher.jobs.poll()
+    assert (await row(db))["state"] == "resolved"
+    assert ("lead.replayed", "alice", LEAD) in await entries(db)
+
+
+async def test_an_entry_that_nobody_can_read_stays_and_leaves_the_others_alone(
+    flusher: Flusher, db: Any
+) -> None:
+    flusher.web.entries = [queued(1, id="../admin"), queued(2, idempotencyKey="a\nb"), queued(3)]
+    assert await flusher.tick()
+    assert flusher.web.keys == ["key-3"]
+    assert (await job(db))["last_details"]["sites"]["shop"]["unreadable"] == 2
+
+
+async def test_an_admins_flush_runs_the_job_although_its_tick_was_run(flusher: Flusher, db: Any) -> None:
+    await flusher.tick()
+    flusher.web.entries = [queued(1)]
+    flusher.clock.turn(seconds=1)
+    await flusher.pull.job.tick()
+    assert flusher.web.keys == []
+    await db.execute("UPDATE scheduled_job SET requested_at = now() WHERE name = $1", JOB)
+    await flusher.pull.job.tick()
+    assert flusher.web.keys == ["key-1"]
+    assert (await job(db))["requested_at"] is None
+
+
+async def test_a_website_that_answers_something_else_is_away_not_empty(flusher: Flusher, db: Any) -> None:
+    flusher.web.entries = [queued(1, queuedAt="2026-01-01T00:00:00Z")]
+    flusher.web.entries[0]["queuedAt"] = "never"
+    assert await flusher.tick() is False
+    assert (await job(db))["last_details"]["sites"]["shop"][
+        "reason"
+    ] == "site queue's answer is not understood"

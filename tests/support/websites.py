@@ -1,0 +1,106 @@
+"""A website with a queue of its own, and a gateway that answers as told: real HTTP, one server."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from deploy.embedded.parts import free_ports
+from services.flusher.settings import Site
+from tests.support.wait import eventually
+
+QUEUE_TOKEN = "queue-token"
+INGEST_TOKEN = "ingest-token"
+
+
+def queued(number: int, **changes: Any) -> dict[str, Any]:
+    """One entry as a website keeps it."""
+    body = {"name": "Ada", "email": f"ada{number}@example.com", "service": "Web", "message": "Hello"}
+    return {
+        "id": f"e{number}",
+        "idempotencyKey": f"key-{number}",
+        "queuedAt": f"2026-01-01T00:00:{number % 60:02}Z",
+        "body": body,
+    } | changes
+
+
+@dataclass
+class World:
+    """What the website holds, what reached the gateway, and how both answer."""
+
+    url: str
+    entries: list[dict[str, Any]] = field(default_factory=list)
+    taken: list[tuple[str, Any]] = field(default_factory=list)
+    refuse: dict[str, Response] = field(default_factory=dict)
+    gateway_status: int = 201
+    removals: int = 204
+    page: int = 100
+
+    @property
+    def site(self) -> Site:
+        return Site("shop", f"{self.url}/api/contact/queue", QUEUE_TOKEN, INGEST_TOKEN)
+
+    @property
+    def keys(self) -> list[str]:
+        return [key for key, _ in self.taken]
+
+    async def listing(self, request: Request) -> Response:
+        if request.headers["authorization"] != f"Bearer {QUEUE_TOKEN}":
+            return JSONResponse({}, 401)
+        oldest = min((each["queuedAt"] for each in self.entries), default=None)
+        page = self.entries[: min(self.page, int(request.query_params["limit"]))]
+        return JSONResponse({"entries": page, "depth": len(self.entries), "oldestQueuedAt": oldest})
+
+    async def removing(self, request: Request) -> Response:
+        if self.removals == 204:
+            self.entries = [each for each in self.entries if each["id"] != request.path_params["id"]]
+        return Response(status_code=self.removals)
+
+    async def inbound(self, request: Request) -> Response:
+        if request.headers["authorization"] != f"Bearer {INGEST_TOKEN}":
+            return JSONResponse({}, 401)
+        key = request.headers["idempotency-key"]
+        if refusal := self.refuse.get(key):
+            return refusal
+        if self.gateway_status == 201:
+            self.taken.append((key, await request.json()))
+        return JSONResponse({}, self.gateway_status)
+
+
+def refusal(*fields: str) -> Response:
+    """What the gateway says of a body that it does not take."""
+    errors = [{"field": name, "message": "is required"} for name in fields]
+    return JSONResponse({"status": 422, "errors": errors}, 422)
+
+
+@contextlib.asynccontextmanager
+async def world() -> AsyncIterator[World]:
+    """Serve both until the test ends."""
+    (port,) = free_ports(1)
+    made = World(f"http://127.0.0.1:{port}")
+    app = Starlette(
+        routes=[
+            Route("/api/contact/queue", made.listing),
+            Route("/api/contact/queue/{id}", made.removing, methods=["DELETE"]),
+            Route("/inbound/leads", made.inbound, methods=["POST"]),
+        ]
+    )
+    server = uvicorn.Server(
+        uvicorn.Config(app, host="127.0.0.1", port=port, lifespan="off", log_config=None, access_log=False)
+    )
+    task = asyncio.create_task(server.serve())
+
+    async def started() -> bool:
+        return server.started
+
+    await eventually(started, what="the website")
+    yield made
+    server.should_exit = True
+    await task
