@@ -134,12 +134,16 @@ async def test_a_request_is_taken_within_two_seconds_and_burns_no_retry(
             row = await eventually(
                 lambda: row_of(db), until=lambda row: row["state"] == "replaying", seconds=2, what="the send"
             )
+
+            async def told() -> bool:  # after the commit that we saw
+                return any("Queue flushed" in line["event"] and line["notifier"] == 1 for line in logs)
+
+            await eventually(told, what="the log line")
     assert (row["attempts"], row["requested_at"], row["requested_by"]) == (0, None, None)
     (record,) = await records_of(kafka, NOTIFIER)
     assert named(record, h.RETRY_ATTEMPTS) == "0"
     entry = await db.fetchrow("SELECT actor, details_json FROM audit_log WHERE event = 'lead.replayed'")
     assert (entry["actor"], entry["details_json"]["cause"]) == ("alice", "requested")
-    assert any("Queue flushed" in line["event"] and line["notifier"] == 1 for line in logs)
 
 
 async def test_two_flushers_at_once_send_each_row_once(kafka: Kafka, postgres: Postgres, db: Any) -> None:

@@ -57,7 +57,7 @@ async def test_what_is_too_old_is_erased_once_a_day_and_each_lead_audited(
         lead_id=None, stage="persister", kind="store", payload=b"Grace Hopper", origin_offset=2,
         first_failed_at=long_ago, last_failed_at=long_ago,
     )  # fmt: skip
-    assert await job(pool, clock, 30).tick()
+    assert await job(pool, clock, 30).job.tick()
     assert "grace" not in await dump(admin.db)
     kept = await admin.db.fetch("SELECT id FROM lead_inbox WHERE status <> 'erased'")
     assert [row["id"] for row in kept] == [young.lead_id]
@@ -70,10 +70,10 @@ async def test_what_is_too_old_is_erased_once_a_day_and_each_lead_audited(
         "succeeded",
         {"erased": 4, "records_emptied": 1},
     )
-    await job(pool, clock, 30).tick()
+    await job(pool, clock, 30).job.tick()
     assert await admin.db.fetchval("SELECT runs FROM scheduled_job") == 1
     clock.turn(days=1)
-    await job(pool, clock, 30).tick()
+    await job(pool, clock, 30).job.tick()
     assert await admin.db.fetchval("SELECT runs FROM scheduled_job") == 2
 
 
@@ -81,7 +81,7 @@ async def test_a_job_that_is_switched_off_erases_nothing_and_waits_for_no_run(
     admin: Admin, pool: Pool
 ) -> None:
     clock = Clock()
-    await job(pool, clock, 30).tick()
+    await job(pool, clock, 30).job.tick()
     await admin.add_lead(occurred_at=clock.now - timedelta(days=9000))
     await job(pool, clock, None).run()
     assert await admin.db.fetchval("SELECT next_run_at FROM scheduled_job") is None
@@ -98,7 +98,7 @@ async def test_a_run_that_cannot_go_on_is_recorded_and_tried_again(admin: Admin,
         raise WorldAway("database", "database answered 57P01")
 
     halting._erase = refuse  # type: ignore[method-assign]
-    assert not await halting.tick()
+    assert not await halting.job.tick()
     assert await admin.db.fetchval("SELECT last_outcome FROM scheduled_job") == "failed"
-    assert await job(pool, clock, 30).tick()
+    assert await job(pool, clock, 30).job.tick()
     assert await admin.db.fetchval("SELECT count(*) FROM lead_inbox WHERE status = 'erased'") == 1
