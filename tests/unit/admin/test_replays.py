@@ -11,12 +11,12 @@ from services.admin.replays import ALL_STATES, REPLAYABLE_STATES, ReplayOrder, r
 
 @pytest.mark.parametrize("state", REPLAYABLE_STATES)
 def test_what_waits_is_dead_or_archived_can_be_replayed(state: str) -> None:
-    assert why_not(stage="notifier", state=state, has_payload=True, erased=False) is None
+    assert why_not(state=state, has_payload=True, erased=False) is None
 
 
 @pytest.mark.parametrize("state", ALL_STATES)
 def test_nothing_of_an_erased_lead_is_replayed_and_that_is_the_reason_told(state: str) -> None:
-    said = why_not(stage="notifier", state=state, has_payload=False, erased=True)
+    said = why_not(state=state, has_payload=False, erased=True)
     assert said == "Its lead is erased, and that is final."
 
 
