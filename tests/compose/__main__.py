@@ -28,7 +28,7 @@ async def scale(project: Project, total: int) -> None:
     posted = time.monotonic() - started
     await load.stored()
     stored = time.monotonic() - started
-    shares = {name: project.assignments(name) for name in ("persister", "notifier", "flusher")}
+    shares = {name: project.assignments(name) for name in ("persister", "notifier")}
     console.print(f"{total} leads posted in {posted:.1f} s, {load.repeated} requests repeated")
     console.print(f"all stored once after {stored:.1f} s")
     console.print(f"partitions: {shares}")
