@@ -11,7 +11,7 @@ import services.__main__
 PLACES = {
     "offset commit": ("runtime.consumer", "Consumer", "_commit"),  # effect committed -> offset
     "mail settled": ("services.notifier.store", "Store", "settle"),  # 250 after the dot -> sent
-    "replay noted": ("services.flusher.outbox", "Claim", "mark_sent"),  # acknowledged by Kafka -> replaying
+    "replay noted": ("services.flusher.outbox", "Claim", "_mark_sent"),  # acknowledged by Kafka -> replaying
 }
 
 

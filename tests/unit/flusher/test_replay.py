@@ -272,7 +272,7 @@ def test_a_replay_burns_no_retry_of_a_row_that_waits() -> None:
 
 @pytest.mark.parametrize(
     "changes",
-    [{"state": "resolved"}, {"state": "replaying"}, {"state": "dead", "payload": None}, {"stage": "site"}],
+    [{"state": "resolved"}, {"state": "replaying"}, {"state": "dead", "payload": None}],
 )
 def test_a_replay_passes_over_what_there_is_nothing_to_send_of(changes: dict[str, Any]) -> None:
     assert wanted_again(row(**changes), "ann", None, NOW) is None

@@ -76,6 +76,7 @@ async def test_a_failed_fsync_refuses_the_lead_and_its_file_is_never_written_aga
 async def test_a_disk_that_hangs_refuses_the_lead_in_time(
     spool: Spool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    await spool.keep(record())  # its folder is there, and is closed at the end whatever hangs
     monkeypatch.setattr("services.ingest.spool.KEEP_SECONDS", 0.05)
     monkeypatch.setattr(Folder, "append", lambda *_: __import__("time").sleep(0.3))
     with pytest.raises(SpoolUnavailable, match="does not answer"):

@@ -23,6 +23,7 @@ class FakeRecord:
     offset: int = 7
     value: bytes = b""
     headers: list[tuple[str, bytes]] = field(default_factory=list)
+    key: bytes | None = None
 
 
 def delivery(kind: Kind = "welcome", *, retry: bool = False, given: LeadReceived | None = None) -> Delivery:

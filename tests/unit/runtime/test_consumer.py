@@ -21,7 +21,7 @@ from runtime.watch import SILENCE_SECONDS, STALL_SECONDS, Stalled, Watch
 class Place(int):
     """A record that is only its place."""
 
-    topic, partition = "t", 0
+    topic, partition, key, headers = "t", 0, None, ()
 
     @property
     def offset(self) -> int:
@@ -52,7 +52,7 @@ class Recorder:
 
 
 def deliver(handler: Recorder, records: Sequence[int]) -> Delivery:
-    delivery = Delivery(handler, cast("Batch", records), QUICK)
+    delivery = Delivery(handler, cast("Batch", [Place(each) for each in records]), QUICK)
     asyncio.run(delivery.run())
     return delivery
 
@@ -108,7 +108,7 @@ def test_what_was_done_before_a_pause_is_told_so_that_it_is_not_done_again() -> 
             await super().handle(records)
 
     handler = Breaking(set(range(8)), FailedNow("refused"))
-    delivery = Delivery(handler, cast("Batch", list(range(8))), QUICK)
+    delivery = Delivery(handler, cast("Batch", [Place(each) for each in range(8)]), QUICK)
     with pytest.raises(WorldAway):
         asyncio.run(delivery.run())
     assert [record for record, _ in handler.parked] == [0, 1, 2]
