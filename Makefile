@@ -6,7 +6,7 @@ EMBEDDED := $(RUN) deploy.embedded
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help up down reset psql logs status env test test-compose coverage bench-admin faults outage faults-quick ledger check fmt docs chart alerts lock kafka-jars venv
+.PHONY: help up down reset psql logs status env test test-compose coverage bench-admin faults outage faults-quick ledger doctor check fmt docs chart alerts lock kafka-jars venv
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -46,6 +46,9 @@ bench-admin: $(READY) ## Every query of the admin service at a million leads, wi
 
 ledger: $(READY) ## Compare what the topics hold with the tables, and name what is missing
 	@set -a; eval "$$($(EMBEDDED) env)"; $(RUN) deploy.ledger
+
+doctor: $(READY) ## Run the production checklist against what runs here, and say what to do
+	@set -a; eval "$$($(EMBEDDED) env)"; $(RUN) deploy.doctor
 
 faults: $(READY) ## Break real things by seed and check every promise (SEED=1 ROUNDS=5)
 	@$(RUN) tests.faults --seed $(or $(SEED),1) --rounds $(or $(ROUNDS),5) $(a)

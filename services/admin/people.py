@@ -14,6 +14,7 @@ from contracts import topics
 from contracts.audit import AuditEvent
 from contracts.leads import LeadReceived, LeadStatus
 from runtime.failures import Failure
+from runtime.logs import logger
 from runtime.postgres import Connection, Pool, load_queries, transaction
 from services.admin import answers, edits, spreadsheet
 from services.admin.erasure import Erased, ErasedPerson, KafkaKeeps, PersonData, PersonQueueRow
@@ -31,6 +32,7 @@ class People:
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
+        self._log = logger("people")
 
     async def edit(self, lead_id: UUID, edit: edits.LeadEdit, actor: str) -> edits.Edited:
         """Change a lead's fields, stored or parked, and those of its mails that may be tried again."""
@@ -111,6 +113,8 @@ class People:
             done = await SQL.erase_lead(connection, id=lead_id, actor=actor)
         if done is None:
             raise Unknown("There is no lead with this id.")
+        # For those who restore an older backup: where else would the ids be, with the database gone?
+        self._log.info("Lead erased", lead_id=str(lead_id))
         at = datetime.fromisoformat(done["erased_at"])
         said = "The lead was erased before." if done["already"] else "The lead is erased."
         return Erased(

@@ -1,0 +1,1 @@
+"""`python -m deploy.doctor`: the production checklist as checks of an installation. It changes nothing."""

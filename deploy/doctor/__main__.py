@@ -1,0 +1,108 @@
+"""The command: run every check, print what was found, and say with the exit code whether one failed."""
+
+import asyncio
+import sys
+from collections import Counter
+from collections.abc import AsyncIterator
+
+import typer
+from aiokafka.errors import KafkaError
+from rich.console import Console
+from rich.markup import escape
+
+from deploy.doctor.broker import count_members, examine_broker_clock, examine_kafka, examine_places
+from deploy.doctor.database import examine_database
+from deploy.doctor.finding import Finding, fail
+from deploy.doctor.neighbours import examine_mail, examine_services
+from deploy.doctor.settings import examine_disk, examine_settings, read
+from runtime.failures import Failure
+from runtime.postgres import open_pool
+from runtime.settings import Kafka, Postgres
+from services.admin.settings import Settings as Admin
+from services.notifier.settings import Smtp
+
+COLOURS = {"ok": "green", "warn": "yellow", "fail": "bold red"}
+# A check that hangs on is itself a finding: each outside has bounds of its own, far below.
+CHECK_SECONDS = 120.0
+
+
+async def examine() -> AsyncIterator[Finding]:
+    """Run all checks, one part of the installation after the other."""
+    for found in examine_settings():
+        yield found
+    kafka, postgres, smtp, admin = read(Kafka), read(Postgres), read(Smtp), read(Admin)
+    parts = []
+    if isinstance(kafka, Kafka):
+        parts.append(examine_kafka(kafka))
+    if isinstance(postgres, Postgres):
+        parts.append(_examine_stores(postgres, kafka))
+    if isinstance(admin, Admin):
+        parts.append(examine_services(admin))
+    if isinstance(smtp, Smtp):
+        parts.append(examine_mail(smtp))
+    for part in parts:
+        async for found in part:
+            yield found
+    for found in examine_disk():
+        yield found
+
+
+async def _examine_stores(postgres: Postgres, kafka: Kafka | str) -> AsyncIterator[Finding]:
+    """Look at the database, and at what it and Kafka must agree on."""
+    members = 0 if isinstance(kafka, str) else await count_members(kafka)
+    async with open_pool(postgres, "doctor") as pool:
+        # Two admin services, or one while it is replaced.
+        async for found in examine_database(pool, postgres, members + 2):
+            yield found
+        if isinstance(kafka, str) or not members:
+            return
+        async for found in examine_places(kafka, pool):
+            yield found
+    async for found in examine_broker_clock(kafka):
+        yield found
+
+
+async def _print(console: Console) -> Counter[str]:
+    counts = Counter[str]()
+    try:
+        async with asyncio.timeout(CHECK_SECONDS):
+            async for found in examine():
+                counts[found.level] += 1
+                show(console, found)
+    except (KafkaError, OSError, TimeoutError, Failure) as error:
+        reason = error.reason if isinstance(error, Failure) else type(error).__name__
+        counts["fail"] += 1
+        show(console, fail("doctor", f"ended early: {reason}", "mend what failed above, then run it again"))
+    return counts
+
+
+def show(console: Console, found: Finding) -> None:
+    """Print a finding, and below it what to do."""
+    colour = COLOURS[found.level]
+    line = f"[{colour}]{found.level:4}[/]  {found.check:14} {escape(found.seen)}"
+    console.print(line, soft_wrap=True, highlight=False)
+    if found.todo:
+        console.print(f"{'':22}-> {escape(found.todo)}", soft_wrap=True, highlight=False)
+
+
+def main() -> None:
+    """Examine a running installation: the production checklist of docs/operations.md, box by box.
+
+    It reads the services' settings from the environment and .env, asks Kafka, PostgreSQL, the mail server and
+    each service, and changes nothing: no mail is sent, no record written, no secret printed.
+
+    Each line is a box: ok, warn (works, but not as production should) or fail, what was seen, and below it
+    what to do. Ends with 1 where a box fails, else with 0.
+
+    make doctor                                        the stack of make up
+    docker compose exec ingest python -m deploy.doctor the composed stack
+    python -m deploy.doctor                            what the environment names
+    """
+    counts = asyncio.run(_print(Console()))
+    print(f"{counts['ok']} ok, {counts['warn']} to look at, {counts['fail']} failed")
+    if counts["fail"]:
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,94 @@
+"""Checks of what the services are told. Nothing is connected, and no value of a secret is shown."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic_settings import BaseSettings
+
+from deploy.doctor.finding import Finding, fail, ok, warn
+from deploy.together import SETTINGS, missing
+from runtime.settings import EXAMPLE_TOKENS, TOKEN_MIN_LENGTH, Debug, load, named_tokens
+from services.admin.settings import Settings as Admin
+from services.ingest.settings import Settings as Ingest
+
+S = TypeVar("S", bound=BaseSettings)
+GIBIBYTE = 1 << 30
+
+
+def read(settings: type[S]) -> S | str:
+    """Read settings, or return the line that the service would end with."""
+    try:
+        return load(settings)
+    except SystemExit as error:
+        return str(error.code)
+
+
+def examine_settings() -> Iterator[Finding]:
+    """Look whether each service would start with what is given here."""
+    for settings in SETTINGS:
+        name = settings.__module__.split(".")[1]
+        given = read(settings)
+        if not isinstance(given, str):
+            yield ok("settings", f"{name}: complete")
+        elif lacking := missing(settings):
+            yield warn(
+                "settings",
+                f"{name}: not given here: {', '.join(lacking)}",
+                "run the doctor where they are, for what hangs on them is not checked",
+            )
+        else:
+            yield fail("settings", f"{name}: {given}", "mend the variable that it names")
+    debug = read(Debug)
+    if isinstance(debug, str):
+        yield fail("debug", debug, "true or false")
+        return
+    if debug.on:
+        yield warn("debug", "DEBUG is true", "production: unset it; it permits example tokens")
+    else:
+        yield ok("debug", "off")
+    yield from _examine_tokens(debug=debug.on)
+
+
+def _examine_tokens(*, debug: bool) -> Iterator[Finding]:
+    ingest, admin = read(Ingest), read(Admin)
+    given = {}
+    if not isinstance(ingest, str):
+        given["FASTCORE_SITE_INGEST_TOKEN"] = named_tokens(ingest.site_tokens, "")
+    if not isinstance(admin, str):
+        given["FASTCORE_ADMIN_TOKEN"] = named_tokens(admin.token, "")
+    judge = warn if debug else fail
+    for variable, tokens in given.items():
+        weak = [token for token in tokens if token in EXAMPLE_TOKENS or len(token) < TOKEN_MIN_LENGTH]
+        if weak:
+            yield judge(
+                "tokens",
+                f"{variable}: {len(weak)} of {len(tokens)} are examples or shorter than {TOKEN_MIN_LENGTH}",
+                'make one with: python -c "import secrets; print(secrets.token_urlsafe(32))"',
+            )
+        else:
+            yield ok("tokens", f"{variable}: {len(tokens)}, none an example or short")
+    if len(given) == 2 and set.intersection(*map(set, given.values())):
+        yield fail("tokens", "a site's token is an admin's, too", "give the site a token of its own")
+
+
+def examine_disk() -> Iterator[Finding]:
+    """Look whether there is room for a full spool, where the spool is on this machine."""
+    ingest = read(Ingest)
+    folder = Path(os.environ.get("FASTCORE_INGEST_SPOOL_FOLDER") or ".fastcore/spool")
+    bound = 256 << 20
+    if not isinstance(ingest, str):
+        folder, bound = ingest.spool_folder, ingest.spool_max_bytes
+    if not folder.is_dir():
+        yield warn("disk", f"no spool at {folder} here", "run the doctor beside a gateway, too")
+        return
+    free = shutil.disk_usage(folder).free
+    seen = f"{free / GIBIBYTE:.1f} GiB free for a spool of at most {bound / GIBIBYTE:.2f} GiB"
+    if not os.access(folder, os.W_OK):
+        yield fail("disk", f"{folder} cannot be written by this user", "give it to the gateway's user")
+    elif free < bound:
+        yield fail("disk", seen, "free some, or lower FASTCORE_INGEST_SPOOL_MAX_BYTES")
+    else:
+        yield ok("disk", seen)

@@ -1,0 +1,240 @@
+"""A backup under load, the database destroyed, the documented steps run: nothing lost, no mail twice."""
+
+import asyncio
+import contextlib
+import os
+import re
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import asyncpg
+import pytest
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
+
+from contracts import topics
+from contracts.leads import LeadReceived
+from deploy.embedded.cluster import binaries
+from deploy.topics import provision
+from runtime.settings import Kafka, Postgres
+from services.notifier.app import create_app as notifier_app
+from services.notifier.settings import Settings as NotifierSettings
+from services.persister.app import create_app as persister_app
+from services.persister.settings import Settings as PersisterSettings
+from tests.support.admin import Admin, running_admin
+from tests.support.factories import lead, post, producer
+from tests.support.flusher import flusher
+from tests.support.processes import ROOT
+from tests.support.smtp import SmtpServer, smtp_server
+from tests.support.stack import Database, Stack
+from tests.support.wait import eventually
+
+FROM, BOSS = "hello@fast.example", "boss@fast.example"
+
+
+@pytest.fixture
+async def smtp() -> AsyncIterator[SmtpServer]:
+    async with smtp_server() as server:
+        yield server
+
+
+@contextlib.asynccontextmanager
+async def services(kafka: Kafka, postgres: Postgres, smtp: SmtpServer) -> AsyncIterator[Admin]:
+    """All services behind the gateway, in this process."""
+    notifier = NotifierSettings.model_validate(
+        {
+            "kafka": kafka,
+            "postgres": postgres,
+            "smtp": {"host": smtp.host, "port": smtp.port, "tls": False},
+            "from_email": FROM,
+            "admin_email": BOSS,
+        }
+    )
+    async with contextlib.AsyncExitStack() as opened:
+        for app in (persister_app(PersisterSettings(kafka=kafka, postgres=postgres)), notifier_app(notifier)):
+            await opened.enter_async_context(app.router.lifespan_context(app))
+        await opened.enter_async_context(flusher(kafka, postgres))
+        yield await opened.enter_async_context(running_admin(postgres, kafka))
+
+
+@pytest.fixture
+def shell(database: Database, kafka: Kafka, smtp: SmtpServer, tmp_path: Path) -> Any:
+    """Run a block of commands of docs/operations.md as it stands there, and return what it printed."""
+    environment = {
+        **os.environ,
+        "PATH": f"{tmp_path}:{Path(sys.executable).parent}:{binaries() / 'bin'}:{os.environ['PATH']}",
+        "PYTHONPATH": str(ROOT),
+        "DATABASE_URL": database.service,
+        "FASTCORE_MIGRATION_DATABASE_URL": database.owner,
+        "KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap_servers,
+        "KAFKA_TOPIC_PREFIX": kafka.topic_prefix,
+        "SMTP_HOST": smtp.host,
+        "FROM_EMAIL": FROM,
+        "ADMIN_EMAIL": BOSS,
+    }
+
+    def run(block: str, status: int = 0) -> str:
+        text = (ROOT / "docs/operations.md").read_text()
+        found = re.search(rf"<!-- tried: {block} -->\n```\n(.*?)```", text, re.DOTALL)
+        assert found, f"docs/operations.md has no block {block!r}"
+        done = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", found[1]],
+            cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120, check=False,
+        )  # fmt: skip
+        assert done.returncode == status, done.stdout + done.stderr
+        return done.stdout + done.stderr
+
+    return run
+
+
+OLDER_RESTORE = f"""#!/bin/bash
+for each in "$@"; do case $each in --dbname=*) url=${{each#--dbname=}} ;; esac; done
+{binaries()}/bin/pg_restore --no-owner --file=- "${{@: -1}}" | sed /transaction_timeout/d |
+  psql --quiet --single-transaction --set=ON_ERROR_STOP=1 "$url" >/dev/null
+"""
+
+
+async def make_empty(stack: Stack, database: Database, folder: Path) -> None:
+    """Destroy the database, and make an empty one for the restore; the roles are there."""
+    await stack.drop_database(database)
+    owner = urlsplit(database.owner)
+    connection = await asyncpg.connect(stack.admin_url)
+    await connection.execute(f'CREATE DATABASE "{owner.path[1:]}" OWNER "{owner.username}"')
+    old = connection.get_server_version().major < 17
+    await connection.close()
+    if old:
+        # Our programs are of version 18 and say what this server does not know; its own would not.
+        (folder / "pg_restore").write_text(OLDER_RESTORE)
+        (folder / "pg_restore").chmod(0o755)
+
+
+async def settled(admin: Admin, leads: int, mails: int) -> Any:
+    """Wait until so many leads are stored, so many mails settled, and no group has lag."""
+
+    async def read() -> tuple[int, int, int]:
+        census = await admin.app.state.adapters.census()
+        stats = await admin.get("/admin/queue/stats")
+        lag = sum(each["lag"] for each in stats["groups"])
+        open_mails = sum(census.books.email_states.get(state, 0) for state in ("reserved", "sending"))
+        stored = await admin.db.fetchval("SELECT count(*) FROM lead_inbox")
+        return stored, sum(census.books.email_states.values()) - open_mails, lag
+
+    return await eventually(read, until=lambda at: at == (leads, mails, 0), seconds=60, what="all settled")
+
+
+def once(smtp: SmtpServer, *leads: LeadReceived) -> None:
+    for each in leads:
+        for kind in ("welcome", "admin_alert"):
+            assert len(smtp.of(each.lead_id, kind)) == 1, f"{kind} of {each.email}"
+
+
+async def test_a_backup_under_load_is_restored_with_all_that_came_later_and_no_mail_twice(
+    stack: Stack,
+    kafka: Kafka,
+    postgres: Postgres,
+    database: Database,
+    smtp: SmtpServer,
+    shell: Any,
+    tmp_path: Path,
+) -> None:
+    greylisted, refused = lead(email="later@slow.example"), lead(email="nobody@typo.example")
+    spam, erased = lead(spam_reasons=("honeypot",)), lead(name="Erased Person")
+    before, during = [lead() for _ in range(60)], [lead() for _ in range(60)]
+    smtp.always["rcpt:later@slow.example"] = "451 4.7.1 greylisted"
+    smtp.always["rcpt:nobody@typo.example"] = "550 5.1.1 unknown"
+    async with services(kafka, postgres, smtp) as admin:
+        await post(kafka, erased, *before)
+        await eventually(lambda: admin.db.fetchval("SELECT count(*) FROM lead_inbox"), until=lambda n: n > 20)
+        backup = asyncio.create_task(asyncio.to_thread(shell, "backup"))
+        for each in during:
+            await post(kafka, each)
+        await backup
+        await post(kafka, greylisted, refused, spam)
+        async with producer(kafka) as raw:
+            await raw.send_and_wait(kafka.topic_prefix + topics.RECEIVED.name, b"no lead", key=b"x")
+        await settled(admin, 124, 248)
+        await admin.ask("DELETE", f"/admin/leads/{erased.lead_id}")
+        sent = len(smtp.mails)
+
+    await make_empty(stack, database, tmp_path)
+    late = [lead() for _ in range(5)]
+    await post(kafka, *late)  # the gateway goes on without a database
+    said = shell("restore")
+    assert "persister will take" in said
+
+    async with services(kafka, postgres, smtp) as admin:
+        await settled(admin, 129, 258)
+        assert len(smtp.mails) == sent + 10, "only the five late leads are mailed"
+        states = await admin.db.fetch(
+            "SELECT kind, state FROM email_delivery WHERE lead_id = $1", refused.lead_id
+        )
+        assert {row["kind"]: row["state"] for row in states} == {"welcome": "dead", "admin_alert": "sent"}
+        del smtp.always["rcpt:later@slow.example"]
+        await admin.ask("POST", "/admin/queue/flush", 202)
+        await eventually(
+            lambda: asyncio.sleep(0, len(smtp.of(greylisted.lead_id, "welcome"))), what="the mail"
+        )
+        once(smtp, erased, greylisted, *before, *during, *late)
+        assert not smtp.of(spam.lead_id, "welcome")
+        # The backup did not know of the erasure.
+        path = f"/admin/leads/{erased.lead_id}"
+        assert (await admin.get(path))["lead"]["name"] == "Erased Person"
+        await admin.ask("DELETE", path)
+        assert (await admin.get(path))["lead"]["name"] == ""
+        await settled(admin, 129, 258)
+        assert "nothing is missing and the books balance" in shell("check")
+
+
+async def test_a_backup_is_restored_beside_another_kafka_and_the_books_begin_anew(
+    stack: Stack,
+    kafka: Kafka,
+    postgres: Postgres,
+    database: Database,
+    smtp: SmtpServer,
+    shell: Any,
+    tmp_path: Path,
+) -> None:
+    known, new = [lead() for _ in range(20)], [lead() for _ in range(40)]
+    async with services(kafka, postgres, smtp) as admin:
+        await post(kafka, *known)
+        await settled(admin, 20, 40)
+    shell("backup")
+    await make_empty(stack, database, tmp_path)
+    await replace_topics(kafka)
+    await post(kafka, *new)  # more than the books know: they must not take these for counted ones
+    assert "12 partitions are of another Kafka" in shell("restore")
+    async with services(kafka, postgres, smtp) as admin:
+        await settled(admin, 60, 120)
+        once(smtp, *known, *new)
+        assert "nothing is missing and the books balance" in shell("check")
+
+
+async def test_services_that_run_are_not_moved(
+    kafka: Kafka, postgres: Postgres, smtp: SmtpServer, shell: Any, database: Database
+) -> None:
+    shell("backup")
+    async with services(kafka, postgres, smtp) as admin:
+        await post(kafka, lead())
+        await settled(admin, 1, 2)
+        said = await asyncio.to_thread(shell, "rejoin", 1)
+    assert "notifier" in said
+    assert "stop them" in said
+
+
+async def replace_topics(kafka: Kafka) -> None:
+    """Make the topics anew, as an empty Kafka has them."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=kafka.bootstrap_servers)
+    await admin.start()
+    await admin.delete_topics([kafka.topic_prefix + topic.name for topic in topics.ALL])
+    await admin.close()
+
+    async def made() -> bool:
+        with contextlib.suppress(KafkaError):
+            await provision(kafka)
+        return not await provision(kafka)
+
+    await eventually(made, what="new topics")
