@@ -19,7 +19,7 @@ from runtime.postgres import Connection, Pool, load_queries, transaction
 from services.admin import answers, edits, spreadsheet
 from services.admin.erasure import Erased, ErasedPerson, KafkaKeeps, PersonData, PersonQueueRow
 from services.admin.filters import ExportFilter
-from services.admin.paging import word_query
+from services.admin.search import count_leads
 from services.admin.status import Refused, Unknown, as_received
 
 SQL: Any = load_queries(Path(__file__).with_name("people.sql"))
@@ -65,9 +65,10 @@ class People:
         kinds = sorted(name for name, value in wanted.items() if value is not None)
         async with transaction(self._pool) as connection:
             await SQL.plan_for_these_values(connection)
-            count = await SQL.count_export(connection, **wanted)
+            count, estimated = await count_leads(connection, wanted)
             # What was filtered by, never for what: a search is often an address.
             details = {"what": "csv", "filters": kinds, "count": count}
+            details |= {"count_is_estimate": True} if estimated else {}
             await _tell(connection, AuditEvent.LEAD_EXPORTED, actor, details)
         return self._pieces(wanted)
 
@@ -99,7 +100,8 @@ class People:
             others = await _leads_of(connection, lead["email"]) if lead and lead["email"] else []
         return PersonData(
             exported_at=datetime.now(UTC),
-            lead=dict(lead) if lead else None,
+            # All but what is derived from the rest.
+            lead={name: value for name, value in lead.items() if name != "words"} if lead else None,
             emails=[dict(row) for row in emails],
             queue=[_shown(row) for row in queue],
             audit=[answers.AuditEntry.model_validate(dict(row)) for row in entries],
@@ -182,7 +184,7 @@ async def _edit_mails(connection: Connection, lead_id: UUID, payload: bytes) -> 
 
 
 async def _leads_of(connection: Connection, email: str) -> list[UUID]:
-    rows = SQL.find_by_email(connection, email=email, words=word_query(email))
+    rows = SQL.find_by_email(connection, email=email)
     return sorted([row["id"] async for row in rows])
 
 

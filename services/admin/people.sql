@@ -39,29 +39,22 @@ RETURNING id;
 INSERT INTO audit_log (event_id, event, actor, details_json, lead_id, request_id)
 VALUES (gen_random_uuid(), :event, :actor, :details, :lead_id::uuid, :request_id::text);
 
--- name: count_export$
--- How many leads an export will hold.
-SELECT count(*) FROM lead_inbox
-WHERE (:status::text IS NULL OR status = :status)
-  AND (:service::text IS NULL OR service = :service)
-  AND (:since::timestamptz IS NULL OR created_at_utc >= :since)
-  AND (:until::timestamptz IS NULL OR created_at_utc < :until)
-  AND (:words::text IS NULL OR lead_words(email, name, company) @@ to_tsquery('simple', :words));
-
 -- name: list_export
 -- One chunk of an export, newest first.
-SELECT * FROM lead_inbox
+SELECT id, created_at_utc, status, service, name, email, phone, company, message, assignee, notes, consent,
+       consent_version, locale, submitted_at, source, spam_reasons, extra, site, request_id
+FROM lead_inbox
 WHERE (:status::text IS NULL OR status = :status)
   AND (:service::text IS NULL OR service = :service)
   AND (:since::timestamptz IS NULL OR created_at_utc >= :since)
   AND (:until::timestamptz IS NULL OR created_at_utc < :until)
-  AND (:words::text IS NULL OR lead_words(email, name, company) @@ to_tsquery('simple', :words))
+  AND (:words::text IS NULL OR words @@ to_tsquery('simple', :words))
   AND (:after_at::timestamptz IS NULL OR (created_at_utc, id) < (:after_at, :after_id::uuid))
 ORDER BY created_at_utc DESC, id DESC
 LIMIT :limit::bigint;
 
 -- name: read_lead^
--- One lead, whole.
+-- One lead, whole: also the words that it is searched by.
 SELECT * FROM lead_inbox WHERE id = :id;
 
 -- name: read_emails
@@ -78,10 +71,8 @@ SELECT id, event, actor, status_code, details_json, lead_id, request_id, created
 FROM audit_log WHERE lead_id = :id ORDER BY created_at_utc, id;
 
 -- name: find_by_email
--- Every lead that holds this address: stored, as it first came, mailed to, or parked. The words find it by
--- their index; without a word in the address, which no mail server would take, nothing is found by it.
-SELECT id FROM lead_inbox
-WHERE lead_words(email, name, company) @@ to_tsquery('simple', :words) AND lower(email) = lower(:email)
+-- Every lead that holds this address: stored, as it first came, mailed to, or parked.
+SELECT id FROM lead_inbox WHERE lower(email) = lower(:email)
 UNION SELECT id FROM lead_inbox WHERE original ->> 'email' = ANY(ARRAY[:email, lower(:email)])
 UNION SELECT lead_id FROM email_delivery WHERE kind = 'welcome' AND recipient = lower(:email)
 UNION SELECT lead_id FROM replay_queue

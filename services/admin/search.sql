@@ -9,7 +9,7 @@ FROM (
       AND (:service::text IS NULL OR service = :service)
       AND (:since::timestamptz IS NULL OR created_at_utc >= :since)
       AND (:until::timestamptz IS NULL OR created_at_utc < :until)
-      AND (:words::text IS NULL OR lead_words(email, name, company) @@ to_tsquery('simple', :words))
+      AND (:words::text IS NULL OR words @@ to_tsquery('simple', :words))
       AND (:after_at::timestamptz IS NULL OR (created_at_utc, id) < (:after_at, :after_id::uuid))
     ORDER BY created_at_utc DESC, id DESC
     LIMIT :limit::bigint OFFSET :offset::bigint
@@ -20,15 +20,15 @@ ORDER BY created_at_utc DESC, id DESC;
 -- The same for words that few leads have: all that match, and a page of them. Only rare words go to the index,
 -- which would collect each lead of a common one. A row without an id only tells the total.
 WITH found AS MATERIALIZED (
-    SELECT id, created_at_utc AS at, email, name, company FROM lead_inbox
+    SELECT id, created_at_utc AS at, words FROM lead_inbox
     WHERE (:status::text IS NULL OR status = :status)
       AND (:service::text IS NULL OR service = :service)
       AND (:since::timestamptz IS NULL OR created_at_utc >= :since)
       AND (:until::timestamptz IS NULL OR created_at_utc < :until)
-      AND lead_words(email, name, company) @@ to_tsquery('simple', :looked_up::text)
+      AND words @@ to_tsquery('simple', :looked_up::text)
 ), matching AS MATERIALIZED (
     SELECT id, at FROM found
-    WHERE :words::text = :looked_up OR lead_words(email, name, company) @@ to_tsquery('simple', :words)
+    WHERE :words::text = :looked_up OR words @@ to_tsquery('simple', :words)
 ), page AS (
     SELECT id FROM matching WHERE :after_at::timestamptz IS NULL OR (at, id) < (:after_at, :after_id::uuid)
     ORDER BY at DESC, id DESC
@@ -46,7 +46,7 @@ SELECT count(*) FROM (
       AND (:service::text IS NULL OR service = :service)
       AND (:since::timestamptz IS NULL OR created_at_utc >= :since)
       AND (:until::timestamptz IS NULL OR created_at_utc < :until)
-      AND (:words::text IS NULL OR lead_words(email, name, company) @@ to_tsquery('simple', :words))
+      AND (:words::text IS NULL OR words @@ to_tsquery('simple', :words))
     LIMIT :bound::bigint
 ) AS matching;
 
@@ -58,4 +58,4 @@ WHERE (:status::text IS NULL OR status = :status)
   AND (:service::text IS NULL OR service = :service)
   AND (:since::timestamptz IS NULL OR created_at_utc >= :since)
   AND (:until::timestamptz IS NULL OR created_at_utc < :until)
-  AND (:words::text IS NULL OR lead_words(email, name, company) @@ to_tsquery('simple', :words));
+  AND (:words::text IS NULL OR words @@ to_tsquery('simple', :words));

@@ -15,7 +15,7 @@ COUNT_UP_TO: Final = 50_000
 
 @dataclass(frozen=True)
 class Shares:
-    """Leads by status and by service, the commonest first. `estimated`: from a sample, not counted."""
+    """Leads by status and by service, the commonest first. `estimated`: services are from a sample."""
 
     statuses: dict[str, int]
     services: dict[str, int]
@@ -37,15 +37,13 @@ class Trends:
             return {row["at"]: row["leads"] async for row in rows}
 
     async def shares(self) -> Shares:
-        """Return all leads by status and service: counted while that is cheap, else estimated."""
+        """Return all leads by status, and by service: these counted while that is cheap, else estimated."""
         async with snapshot(self._pool) as connection:
-            rows = await SQL.estimate_rows(connection)
-            if rows <= COUNT_UP_TO:
-                found = [SQL.count_statuses(connection), SQL.count_services(connection)]
-            else:
-                found = [
-                    SQL.estimate_words(connection, rows=rows, column=column)
-                    for column in ("status", "service")
-                ]
-            statuses, services = [{row["word"]: row["leads"] async for row in each} for each in found]
-        return Shares(statuses, services, estimated=rows > COUNT_UP_TO)
+            statuses = {row["word"]: row["leads"] async for row in SQL.count_statuses(connection)}
+            rows = sum(statuses.values())
+            estimated = rows > COUNT_UP_TO
+            found = (
+                SQL.estimate_services(connection, rows=rows) if estimated else SQL.count_services(connection)
+            )
+            services = {row["word"]: row["leads"] async for row in found}
+        return Shares(statuses, services, estimated=estimated)

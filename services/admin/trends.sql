@@ -5,21 +5,18 @@
 SELECT date_trunc(:unit::text, created_at_utc, :zone::text) AS at, count(*) AS leads
 FROM lead_inbox WHERE created_at_utc >= :since::timestamptz GROUP BY 1 ORDER BY 1;
 
--- name: estimate_rows$
--- How many leads there are, as the last vacuum or analyze had it; below 0: never looked at, so few.
-SELECT reltuples::bigint FROM pg_class WHERE oid = 'lead_inbox'::regclass;
-
 -- name: count_statuses
--- All leads by status, counted.
-SELECT status AS word, count(*) AS leads FROM lead_inbox GROUP BY 1 ORDER BY 2 DESC, 1;
+-- All leads by status, exactly: kept by triggers (migration 0004).
+SELECT state AS word, sum(rows)::bigint AS leads FROM row_count WHERE table_name = 'lead_inbox'
+GROUP BY 1 HAVING sum(rows) <> 0 ORDER BY 2 DESC, 1;
 
 -- name: count_services
 -- All leads by service, counted; the commonest ones.
 SELECT service AS word, count(*) AS leads FROM lead_inbox GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT 8;
 
--- name: estimate_words
--- The commonest values of a column with their share of the rows, as the last analyze found them in a sample.
+-- name: estimate_services
+-- The commonest services with their share of the rows, as the last analyze found them in a sample.
 SELECT word, (share * :rows::bigint)::bigint AS leads
 FROM pg_stats, unnest(most_common_vals::text::text[], most_common_freqs) AS common (word, share)
-WHERE schemaname = current_schema() AND tablename = 'lead_inbox' AND attname = :column::text
+WHERE schemaname = current_schema() AND tablename = 'lead_inbox' AND attname = 'service'
 ORDER BY share DESC, word LIMIT 8;

@@ -200,6 +200,7 @@ async def test_a_persons_data_is_everything_that_we_hold_and_names_the_other_lea
     assert "attachment" in answer.headers["content-disposition"]
     data = answer.json()
     assert data["lead"]["original"]["name"] == "Ada Lovelace"
+    assert "words" not in data["lead"]  # what it is searched by is no more of the person
     assert [mail["kind"] for mail in data["emails"]] == ["welcome"]
     assert data["queue"][0]["payload"]["email"] == "ada@example.com"
     assert data["other_leads"] == [str(other.lead_id)]

@@ -87,7 +87,6 @@ async def test_lists_counts_and_pages_walk_no_whole_table(database: Database, db
         ("count_leads", page | words, "lead_inbox_words"),
         ("list_export", page, "lead_inbox_created"),
         ("list_export", page | words, "lead_inbox_words"),
-        ("count_export", words, "lead_inbox_words"),
         ("lock_parked", {"id": lead["id"]}, "replay_queue_lead"),
         ("read_queue", {"id": lead["id"]}, "replay_queue_lead"),
         ("get_lead", {"id": lead["id"]}, "lead_inbox_pkey"),
