@@ -162,7 +162,15 @@ async def _books(pool: Pool) -> list[Finding]:
     queue = f"{sum(stage.waiting for stage in census.stages)} waiting, {dead} dead"
     queue_todo = "docs/runbooks/DeadLetters.md"
     return [
-        *(found or [ok("ledger", f"balanced, {sum(stage.records for stage in books.stages)} records")]),
+        *(
+            found
+            or [
+                ok(
+                    "ledger",
+                    f"balanced, {sum(stage.records for stage in books.stages)} records taken by all stages",
+                )
+            ]
+        ),
         warn("queue", queue, queue_todo) if dead else ok("queue", queue),
         *(
             fail("breaker", f"{stage.stage} is stopped: {stage.pause_reason}", "docs/runbooks/BreakerOpen.md")

@@ -35,7 +35,7 @@ async def examine_services(admin: Admin) -> AsyncIterator[Finding]:
             yield fail("spools", f"{where}: {gateway.reason}", "unknown is not empty: is the gateway up?")
             continue
         spool = gateway.status.get("spool")
-        leads = spool.get("leads") if isinstance(spool, dict) else None
+        leads = spool.get("depth") if isinstance(spool, dict) else None
         if leads:
             yield warn("spools", f"{where}: {leads} leads wait", "docs/runbooks/SpoolFilling.md")
         else:

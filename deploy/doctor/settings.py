@@ -81,9 +81,10 @@ def examine_disk() -> Iterator[Finding]:
     bound = 256 << 20
     if not isinstance(ingest, str):
         folder, bound = ingest.spool_folder, ingest.spool_max_bytes
-    if not folder.is_dir():
+    if not folder.is_dir() and not folder.parent.is_dir():
         yield warn("disk", f"no spool at {folder} here", "run the doctor beside a gateway, too")
         return
+    folder = folder if folder.is_dir() else folder.parent  # the gateway makes it when it first starts
     free = shutil.disk_usage(folder).free
     seen = f"{free / GIBIBYTE:.1f} GiB free for a spool of at most {bound / GIBIBYTE:.2f} GiB"
     if not os.access(folder, os.W_OK):

@@ -19,6 +19,7 @@ from aiokafka.errors import KafkaError
 from contracts import topics
 from contracts.leads import LeadReceived
 from deploy.embedded.cluster import binaries
+from deploy.migrate import migrate
 from deploy.topics import provision
 from runtime.settings import Kafka, Postgres
 from services.notifier.app import create_app as notifier_app
@@ -69,6 +70,7 @@ def shell(database: Database, kafka: Kafka, smtp: SmtpServer, tmp_path: Path) ->
         "PATH": f"{tmp_path}:{Path(sys.executable).parent}:{binaries() / 'bin'}:{os.environ['PATH']}",
         "PYTHONPATH": str(ROOT),
         "DATABASE_URL": database.service,
+        "OLD_DATABASE_URL": database.owner,
         "FASTCORE_MIGRATION_DATABASE_URL": database.owner,
         "KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap_servers,
         "KAFKA_TOPIC_PREFIX": kafka.topic_prefix,
@@ -77,16 +79,21 @@ def shell(database: Database, kafka: Kafka, smtp: SmtpServer, tmp_path: Path) ->
         "ADMIN_EMAIL": BOSS,
     }
 
-    def run(block: str, status: int = 0) -> str:
-        text = (ROOT / "docs/operations.md").read_text()
-        found = re.search(rf"<!-- tried: {block} -->\n```\n(.*?)```", text, re.DOTALL)
-        assert found, f"docs/operations.md has no block {block!r}"
+    def do(commands: str, status: int) -> str:
         done = subprocess.run(
-            ["bash", "-euo", "pipefail", "-c", found[1]],
+            ["bash", "-euo", "pipefail", "-c", commands],
             cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120, check=False,
         )  # fmt: skip
         assert done.returncode == status, done.stdout + done.stderr
         return done.stdout + done.stderr
+
+    def run(block: str, status: int = 0) -> str:
+        if block == "rejoin":  # the last of the steps, alone
+            return do("python -m deploy.restored", status)
+        text = (ROOT / "docs/operations.md").read_text()
+        found = re.search(rf"<!-- tried: {block} -->\n```\n(.*?)```", text, re.DOTALL)
+        assert found, f"docs/operations.md has no block {block!r}"
+        return do(found[1], status)
 
     return run
 
@@ -159,6 +166,7 @@ async def test_a_backup_under_load_is_restored_with_all_that_came_later_and_no_m
         await settled(admin, 124, 248)
         await admin.ask("DELETE", f"/admin/leads/{erased.lead_id}")
         sent = len(smtp.mails)
+    shell("erased")
 
     await make_empty(stack, database, tmp_path)
     late = [lead() for _ in range(5)]
@@ -181,7 +189,8 @@ async def test_a_backup_under_load_is_restored_with_all_that_came_later_and_no_m
         once(smtp, erased, greylisted, *before, *during, *late)
         assert not smtp.of(spam.lead_id, "welcome")
         # The backup did not know of the erasure.
-        path = f"/admin/leads/{erased.lead_id}"
+        (again,) = (tmp_path / "erased.txt").read_text().split()
+        path = f"/admin/leads/{again}"
         assert (await admin.get(path))["lead"]["name"] == "Erased Person"
         await admin.ask("DELETE", path)
         assert (await admin.get(path))["lead"]["name"] == ""
@@ -210,6 +219,28 @@ async def test_a_backup_is_restored_beside_another_kafka_and_the_books_begin_ane
     async with services(kafka, postgres, smtp) as admin:
         await settled(admin, 60, 120)
         once(smtp, *known, *new)
+        assert "nothing is missing and the books balance" in shell("check")
+
+
+async def test_a_database_lost_without_a_backup_comes_back_from_kafka(
+    stack: Stack,
+    kafka: Kafka,
+    postgres: Postgres,
+    database: Database,
+    smtp: SmtpServer,
+    shell: Any,
+    tmp_path: Path,
+) -> None:
+    known = [lead() for _ in range(20)]
+    async with services(kafka, postgres, smtp) as admin:
+        await post(kafka, *known)
+        await settled(admin, 20, 40)
+    await make_empty(stack, database, tmp_path)
+    await migrate(database.owner, database.service)
+    shell("rejoin")
+    async with services(kafka, postgres, smtp) as admin:
+        await settled(admin, 20, 40)
+        once(smtp, *known)
         assert "nothing is missing and the books balance" in shell("check")
 
 
