@@ -21,7 +21,7 @@ from runtime.kafka import why_not
 from runtime.postgres import Pool, transaction
 from runtime.settings import Kafka
 
-SECONDS: Final = 20.0
+SECONDS: Final = 10.0
 LAG_TO_LOOK_AT: Final = 1000  # as the alert LagGrowing
 SKEW_SECONDS: Final = 5.0
 RESTORED_TODO: Final = "restored? Stop the consumers, python -m deploy.restored, start them"

@@ -1,0 +1,79 @@
+"""What Kafka tells of mails since a backup: each in the state in which the notifier had left it."""
+
+from collections.abc import Collection
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from contracts import headers, topics
+from contracts.failures import failure_event_id
+from contracts.leads import LeadReceived
+from deploy.remembered import remember
+from tests.support.factories import lead
+
+RECEIVED, RETRY = topics.RECEIVED.name, topics.RETRY_NOTIFIER.name
+
+
+def record(of: LeadReceived | None, offset: int, kind: str | None = None) -> Any:
+    return SimpleNamespace(
+        topic=RETRY if kind else RECEIVED,
+        partition=0,
+        offset=offset,
+        timestamp=0,
+        key=b"",
+        value=of.model_dump_json().encode() if of else b"no lead",
+        headers=[(headers.KIND, kind.encode())] if kind else [],
+    )
+
+
+def failure(of: Any, kind: Any, error: str) -> dict[str, str]:
+    return {str(failure_event_id(of.topic, of.partition, of.offset, "notifier", kind)): error}
+
+
+def told(records: list[Any], failures: dict[str, str], known: Collection[Any] = ()) -> Any:
+    mails, outcomes = remember(records, known, {}, failures)
+    return [(mail.delivery.kind, mail.state) for mail in mails], outcomes
+
+
+def test_a_mail_without_a_failure_was_sent() -> None:
+    assert told([record(lead(), 1)], {}) == ([("welcome", "sent"), ("admin_alert", "sent")], ["stored"])
+
+
+@pytest.mark.parametrize("verdict", ["waiting", "dead", "unknown"])
+def test_a_failure_tells_how_its_mail_failed_and_nothing_of_the_other(verdict: str) -> None:
+    first = record(lead(), 1)
+    mails, _ = told([first], failure(first, "welcome", f"smtp.{verdict}"))
+    assert mails == [("welcome", verdict), ("admin_alert", "sent")]
+
+
+def test_a_retry_says_more_than_the_first_try() -> None:
+    one = lead()
+    first, again = record(one, 1), record(one, 1, "welcome")
+    mails, outcomes = told([first, again], failure(first, "welcome", "smtp.waiting"))
+    assert mails == [("welcome", "waiting"), ("admin_alert", "sent"), ("welcome", "sent")]
+    assert outcomes == ["stored", "duplicate"]
+
+
+def test_a_retry_of_a_lead_that_the_backup_knew_changes_that_one_mail() -> None:
+    one = lead()
+    mails, outcomes = told([record(one, 7, "welcome")], {}, [one.lead_id])
+    assert (mails, outcomes) == ([("welcome", "sent")], ["duplicate"])
+
+
+def test_a_repeat_of_a_known_lead_changes_nothing() -> None:
+    one = lead()
+    assert told([record(one, 7)], {}, {one.lead_id}) == ([], ["duplicate"])
+
+
+def test_spam_was_suppressed_and_what_is_no_lead_counts_as_undecodable() -> None:
+    spam = record(lead(spam_reasons=("honeypot",)), 1)
+    mails, outcomes = told([spam, record(None, 2)], {})
+    assert mails == [("welcome", "suppressed"), ("admin_alert", "suppressed")]
+    assert outcomes == ["stored", "undecodable"]
+
+
+def test_an_erased_lead_is_mailed_to_nobody() -> None:
+    one = lead()
+    mails, _ = remember([record(one, 1)], set(), {one.lead_id: "erased"}, {})
+    assert {(mail.state, mail.reason) for mail in mails} == {("suppressed", "erased")}
