@@ -79,6 +79,37 @@ chart: $(READY) ## Lint the Helm chart, check what it renders (write=1 writes it
 alerts: $(READY) ## Check the alert rules and run their tests (needs promtool; fetches it on Debian)
 	@$(RUN) deploy.alerts
 
+# The website's side needs Node.js; nothing else here does.
+SITE_SOURCES := $(shell find site/kit/src site/example/app -type f) $(wildcard site/*.json site/*/*.json site/example/next.config.ts)
+SITE_PACKAGES := site/node_modules/.package-lock.json
+SITE_ENV = FASTCORE_URL=$${FASTCORE_URL:-http://localhost:8000} \
+  FASTCORE_SITE_INGEST_TOKEN=$${FASTCORE_SITE_INGEST_TOKEN:-dev-token-xyz-123} \
+  FASTCORE_SITE_QUEUE_TOKEN=$${FASTCORE_SITE_QUEUE_TOKEN:-dev-queue-token-xyz-123}
+export NEXT_TELEMETRY_DISABLED := 1
+
+.PHONY: site-up site-build site-check
+
+site-up: site-build ## Run the example website before `make up`, on http://localhost:3000
+	@cd site/example && $(SITE_ENV) ../node_modules/.bin/next start --port $${PORT:-3000}
+
+site-build: site/example/.next/BUILD_ID ## Build the site kit and the example website
+
+site-check: site/kit/dist/index.js ## Test, type-check and lint the site kit and the example website
+	@cd site && npm test && npm run typecheck && npm run lint
+
+site/example/.next/BUILD_ID: site/kit/dist/index.js $(SITE_SOURCES)
+	@cd site && npm run build --workspace example
+
+site/kit/dist/index.js: $(SITE_PACKAGES) $(SITE_SOURCES)
+	@cd site && npm run build --workspace kit
+	@touch $@
+
+$(SITE_PACKAGES): site/package-lock.json
+	@node -e 'const [a, b] = process.versions.node.split("."); process.exit(a > 20 || (a == 20 && b >= 9) ? 0 : 1)' || { \
+	  echo "The website's side needs Node.js 20.9 or newer with npm: see https://nodejs.org, or your system's package nodejs" >&2; exit 1; }
+	@cd site && npm ci --ignore-scripts --no-audit --no-fund
+	@touch $@
+
 UV_COMPILE := uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --quiet
 
 lock: ## Resolve the dependencies anew (needs uv)

@@ -158,6 +158,10 @@ class Meta(BaseModel):
         default=None,
         description="When the form was shown: ISO 8601 with its zone, or milliseconds since 1970.",
     )
+    fill_seconds: JsonValue = Field(
+        default=None,
+        description="How long the form took to fill, as the site measured it; counts before form_rendered_at.",
+    )
     consent_text: ConsentText | None = None
     consent_version: Line | None = None
 
@@ -187,6 +191,7 @@ EXAMPLE: Final[dict[str, JsonValue]] = {
         "user_agent": "Mozilla/5.0",
         "honeypot": "",
         "form_rendered_at": "2024-01-03T10:29:58Z",
+        "fill_seconds": 44,
         "consent_text": "I agree that you answer me by email.",
         "consent_version": "2024-01",
     },

@@ -1,7 +1,8 @@
 """`python -m deploy.docs [--check]`: write what is generated from the code, or say what has drifted.
 
 docs/openapi/*.json from the apps, docs/asyncapi.json from the topics, docs/metrics.md from the catalogue,
-the chart's alerts from Prometheus' own, .env.example from the settings.
+the chart's alerts from Prometheus' own, .env.example from the settings, the site kit's types and schema
+from the contracts.
 """
 
 import importlib
@@ -25,6 +26,7 @@ from contracts.audit import AuditRecorded
 from contracts.leads import LeadReceived
 from deploy.catalogue import catalogue
 from deploy.migrate import Settings as MigrateSettings
+from deploy.typescript import contract, submission_schema
 from runtime.settings import Http, Kafka, Log, Postgres, Tracing
 
 ROOT = Path(__file__).parents[1]
@@ -155,6 +157,8 @@ def documents() -> dict[Path, str]:
         ROOT / "deploy/kubernetes/fastcore/alerts.yaml": alerts,
         ROOT / "docs/openapi/ingest.json": openapi("ingest"),
         ROOT / "docs/openapi/admin.json": openapi("admin"),
+        ROOT / "site/kit/schema/lead-submission.json": submission_schema(),
+        ROOT / "site/kit/src/contract.ts": contract(),
     }
 
 

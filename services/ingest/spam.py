@@ -9,7 +9,7 @@ from typing import Final
 
 from pydantic import JsonValue, TypeAdapter, ValidationError
 
-from contracts.leads import LeadSubmission
+from contracts.leads import LeadSubmission, Meta
 
 # The site's clock and ours differ; a form shown later than this from now was never shown.
 CLOCK_SKEW: Final = timedelta(minutes=5)
@@ -46,7 +46,7 @@ def signs_of_spam(submission: LeadSubmission, rules: Rules, now: datetime) -> li
     found: list[Reason] = []
     if meta and _filled(meta.honeypot):
         found.append(Reason.HONEYPOT)
-    if meta and (reason := _judge_form_time(meta.form_rendered_at, rules, now)):
+    if meta and (reason := _judge_time(meta, rules, now)):
         found.append(reason)
     if len(_LINK.findall(submission.message)) > rules.max_links:
         found.append(Reason.TOO_MANY_LINKS)
@@ -61,7 +61,11 @@ def _filled(honeypot: JsonValue) -> bool:
     return bool(honeypot.strip() if isinstance(honeypot, str) else honeypot)
 
 
-def _judge_form_time(shown: JsonValue, rules: Rules, now: datetime) -> Reason | None:
+def _judge_time(meta: Meta, rules: Rules, now: datetime) -> Reason | None:
+    # What the site measured holds also for a lead that waited in its queue before it came here.
+    if isinstance(meta.fill_seconds, int | float) and not isinstance(meta.fill_seconds, bool):
+        return Reason.FILLED_TOO_FAST if meta.fill_seconds < rules.min_fill_seconds else None
+    shown = meta.form_rendered_at
     if shown is None or shown == "":
         return None
     try:

@@ -1,0 +1,3 @@
+import { createQueueRoutes } from "@fastcore/site";
+
+export const { GET } = createQueueRoutes();

@@ -1,0 +1,100 @@
+/**
+ * What a form shows: its key, and after a refusal without JavaScript what was wrong and what the visitor had typed.
+ * That travels in a short-lived cookie of the visitor's own, never in an address.
+ */
+
+import { randomUUID } from "node:crypto";
+import { deflateRawSync, inflateRawSync } from "node:zlib";
+import { FORM_KEY, HONEYPOT, RENDERED_AT } from "./names.js";
+import { isObject } from "./validate.js";
+
+export const COOKIE = "fastcore_form";
+const COOKIE_SECONDS = 300;
+// Browsers take 4 KiB with name and attributes.
+const COOKIE_MAX = 3800;
+const INFLATED_MAX = 64 * 1024;
+
+export interface FormState {
+  /** Made once for each form that is shown. */
+  readonly key: string;
+  readonly renderedAt: string;
+  /** By the field's name. */
+  readonly errors: Readonly<Record<string, string>>;
+  /** Over the form, where there is something to say. */
+  readonly message: string;
+  /** What the visitor had typed. */
+  readonly values: Readonly<Record<string, string>>;
+}
+
+/** `cookies()` of Next.js, or anything like it. */
+interface Cookies {
+  get(name: string): { readonly value: string } | undefined;
+}
+
+/** Make the state of a form for one visitor. Reading cookies makes Next.js render the page for each of them. */
+export function openForm(cookies: Cookies, now: Date = new Date()): FormState {
+  const left = unpack(cookies.get(COOKIE)?.value);
+  const renderedAt = left.renderedAt;
+  return {
+    key: randomUUID(),
+    renderedAt: typeof renderedAt === "string" ? renderedAt : now.toISOString(),
+    errors: texts(left.errors),
+    message: typeof left.message === "string" ? left.message : "",
+    values: texts(left.values),
+  };
+}
+
+/** The `Set-Cookie` that carries a refusal to the form's page. */
+export function refusedCookie(
+  path: string,
+  secure: boolean,
+  message: string,
+  errors: Readonly<Record<string, string>>,
+  fields: Readonly<Record<string, unknown>>,
+): string {
+  const hidden = new Set([FORM_KEY, HONEYPOT, RENDERED_AT]);
+  const values = Object.entries(fields).filter(
+    ([name, value]) => typeof value === "string" && !hidden.has(name),
+  );
+  // The longest goes first where there is too much: rather one field to type again than all.
+  values.sort(([, a], [, b]) => String(a).length - String(b).length);
+  const renderedAt = fields[RENDERED_AT];
+  let packed: string;
+  do {
+    packed = pack({ message, errors, renderedAt, values: Object.fromEntries(values) });
+  } while (packed.length > COOKIE_MAX && values.pop());
+  return `${COOKIE}=${packed}; ${attributes(path, secure)}; Max-Age=${COOKIE_SECONDS}`;
+}
+
+/** The `Set-Cookie` that ends it. */
+export function clearedCookie(path: string, secure: boolean): string {
+  return `${COOKIE}=; ${attributes(path, secure)}; Max-Age=0`;
+}
+
+function attributes(path: string, secure: boolean): string {
+  return `Path=${path}; HttpOnly; SameSite=Lax${secure ? "; Secure" : ""}`;
+}
+
+function pack(value: unknown): string {
+  return deflateRawSync(JSON.stringify(value)).toString("base64url");
+}
+
+function unpack(cookie: string | undefined): Record<string, unknown> {
+  try {
+    const packed = Buffer.from(cookie ?? "", "base64url");
+    const value: unknown = JSON.parse(
+      inflateRawSync(packed, { maxOutputLength: INFLATED_MAX }).toString("utf8"),
+    );
+    return isObject(value) ? value : {};
+  } catch {
+    return {}; // none, or somebody's own
+  }
+}
+
+function texts(value: unknown): Record<string, string> {
+  return isObject(value)
+    ? Object.fromEntries(
+        Object.entries(value).filter((each): each is [string, string] => typeof each[1] === "string"),
+      )
+    : {};
+}

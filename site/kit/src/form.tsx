@@ -1,0 +1,179 @@
+"use client";
+
+/**
+ * The browser's half of a contact form. The form works without it: a plain `<form method="post">`. With it the
+ * visitor stays on the page, sees what is wrong beside its field, and cannot send one message twice.
+ */
+
+import { type FormEvent, type ReactElement, useEffect, useRef, useState } from "react";
+import type { FormState } from "./form-state.js";
+import { FORM_KEY, HONEYPOT, RENDERED_AT } from "./names.js";
+import type { Rule } from "./validate.js";
+import { explain, WORDS, type Words } from "./words.js";
+
+export interface ContactFormOptions {
+  /** Where the site's route is. */
+  readonly action?: string;
+  readonly words?: Partial<Words>;
+}
+
+export interface ContactForm {
+  readonly phase: "filling" | "sending" | "sent";
+  /** By the field's name. */
+  readonly errors: Readonly<Record<string, string>>;
+  /** Over the form, where there is something to say. */
+  readonly message: string;
+  /** For the `<form>`. */
+  readonly form: {
+    readonly action: string;
+    readonly method: "post";
+    readonly noValidate: boolean;
+    readonly onSubmit: (event: FormEvent<HTMLFormElement>) => void;
+  };
+}
+
+type View = Pick<ContactForm, "phase" | "errors" | "message">;
+type Field = HTMLInputElement | HTMLTextAreaElement | HTMLSelectElement;
+
+export function useContactForm(state: FormState, options: ContactFormOptions = {}): ContactForm {
+  const { action = "/api/contact" } = options;
+  const words: Words = { ...WORDS, ...options.words };
+  const [view, setView] = useState<View>({ phase: "filling", errors: state.errors, message: state.message });
+  const busy = useRef(false);
+  // The browser's own bubbles are for visitors without JavaScript; with it we speak beside the fields.
+  const [alive, setAlive] = useState(false);
+  useEffect(() => setAlive(true), []);
+
+  async function send(element: HTMLFormElement): Promise<void> {
+    const wrong = violationsOf(element, words);
+    if (Object.keys(wrong).length) {
+      setView({ phase: "filling", errors: wrong, message: words.check });
+      focusFirst(element, wrong);
+      return;
+    }
+    setView({ phase: "sending", errors: {}, message: "" });
+    const refusal = await post(action, element, words);
+    if (!refusal) {
+      setView({ phase: "sent", errors: {}, message: "" });
+      return;
+    }
+    setView({ phase: "filling", ...refusal });
+    focusFirst(element, refusal.errors);
+  }
+
+  function onSubmit(event: FormEvent<HTMLFormElement>): void {
+    event.preventDefault();
+    if (busy.current) return;
+    busy.current = true;
+    void send(event.currentTarget).finally(() => {
+      busy.current = false;
+    });
+  }
+
+  return { ...view, form: { action, method: "post", noValidate: alive, onSubmit } };
+}
+
+/** What goes along unseen: the form's key and time, where the visitor came from, and a field that only bots fill. */
+export function HiddenFields({ state }: { readonly state: FormState }): ReactElement {
+  const [source, setSource] = useState<Readonly<Record<string, string>>>({});
+  useEffect(() => {
+    rememberLanding();
+    setSource({ ...landing, page_url: location.href });
+  }, []);
+  const fields = { [FORM_KEY]: state.key, [RENDERED_AT]: state.renderedAt, ...source };
+  return (
+    <>
+      {Object.entries(fields).map(([name, value]) => (
+        <input key={name} type="hidden" name={name} value={value} readOnly />
+      ))}
+      <div aria-hidden="true" style={{ position: "absolute", left: "-10000px" }}>
+        <label>
+          Leave this empty
+          <input type="text" name={HONEYPOT} tabIndex={-1} autoComplete="off" defaultValue="" />
+        </label>
+      </div>
+    </>
+  );
+}
+
+/** In the layout: remembers the page that the visitor landed on, until the form is sent. Nothing is stored. */
+export function LandingPage(): null {
+  useEffect(rememberLanding, []);
+  return null;
+}
+
+const UTM = ["utm_source", "utm_medium", "utm_campaign", "utm_term", "utm_content"];
+// As long as the visitor stays on the site without a reload: no cookie and no storage to ask leave for.
+let landing: Readonly<Record<string, string>> | undefined;
+
+function rememberLanding(): void {
+  const query = new URLSearchParams(location.search);
+  landing ??= Object.fromEntries(
+    [["referrer", document.referrer], ...UTM.map((name) => [name, query.get(name) ?? ""])].filter(
+      ([, value]) => value,
+    ),
+  );
+}
+
+async function post(
+  action: string,
+  element: HTMLFormElement,
+  words: Words,
+): Promise<Pick<View, "errors" | "message"> | undefined> {
+  const answer = await fetch(action, {
+    method: "POST",
+    headers: { accept: "application/json", "content-type": "application/json" },
+    body: JSON.stringify(fieldsOf(element)),
+  }).catch(() => undefined);
+  if (!answer) return { errors: {}, message: words.offline };
+  if (answer.ok) return undefined;
+  const problem = (await answer.json().catch(() => undefined)) as
+    | { detail?: string; errors?: { field: string; message: string }[] }
+    | undefined;
+  return {
+    message: problem?.detail ?? words.sorry,
+    errors: Object.fromEntries((problem?.errors ?? []).map((each) => [each.field, each.message])),
+  };
+}
+
+function fieldsOf(element: HTMLFormElement): Record<string, unknown> {
+  const data = new FormData(element);
+  return Object.fromEntries(
+    [...new Set(data.keys())].map((name) => {
+      const values = data.getAll(name).map((each) => (typeof each === "string" ? each : each.name));
+      return [name, values.length > 1 ? values : values[0]];
+    }),
+  );
+}
+
+function fieldsIn(element: HTMLFormElement): Field[] {
+  return [...element.elements].filter((each): each is Field => "validity" in each && "name" in each);
+}
+
+function violationsOf(element: HTMLFormElement, words: Words): Record<string, string> {
+  return Object.fromEntries(
+    fieldsIn(element)
+      .filter((each) => !each.validity.valid || isBlank(each))
+      .map((each) => {
+        const limit = "maxLength" in each ? each.maxLength : 0;
+        return [each.name, explain({ field: each.name, rule: ruleOf(each), limit }, words)];
+      }),
+  );
+}
+
+function ruleOf(field: Field): Rule {
+  if (field.validity.valueMissing || isBlank(field)) return "required";
+  if (field.validity.tooLong) return "tooLong";
+  return field.type === "email" ? "email" : "invalid";
+}
+
+// The browser counts blanks as an answer; we do not.
+function isBlank(field: Field): boolean {
+  return "required" in field && field.required && field.type !== "checkbox" && !field.value.trim();
+}
+
+function focusFirst(element: HTMLFormElement, errors: Readonly<Record<string, string>>): void {
+  fieldsIn(element)
+    .find((each) => each.name in errors)
+    ?.focus();
+}

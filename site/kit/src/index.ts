@@ -1,0 +1,13 @@
+/** The server's half of a site's contact form. The browser's half is `@fastcore/site/form`. */
+
+export type { LeadSubmission, SiteQueueEntry, SiteQueuePage } from "./contract.js";
+export { type FormState, openForm } from "./form-state.js";
+export type { Budget } from "./gateway.js";
+export type { Log } from "./log.js";
+export type { Bounds } from "./queue.js";
+export { createQueueRoutes, type QueueOptions, type QueueRoutes } from "./queue-route.js";
+export { type Contact, type ContactOptions, createContactRoute } from "./route.js";
+export type { Settings } from "./settings.js";
+export type { Consent } from "./submission.js";
+export type { Limit } from "./window.js";
+export type { Words } from "./words.js";

@@ -1,0 +1,7 @@
+/** The form's own fields, which are no part of the lead; both halves of the kit know them. */
+
+export const FORM_KEY = "form_key";
+export const RENDERED_AT = "form_rendered_at";
+export const CONSENT_VERSION = "consent_version";
+/** People never see it; bots fill it. */
+export const HONEYPOT = "homepage_url";

@@ -1,0 +1,75 @@
+/** `GET /api/contact/queue` and `DELETE /api/contact/queue/{id}`: for FASTCore's flusher, behind a token of its own. */
+
+import { createHash, timingSafeEqual } from "node:crypto";
+import { codeOf, type Log, log as standardLog } from "./log.js";
+import { Queue } from "./queue.js";
+import { readSettings, type Settings } from "./settings.js";
+
+export interface QueueOptions {
+  /** Instead of the environment's. */
+  readonly settings?: Partial<Settings>;
+  readonly log?: Log;
+}
+
+export interface QueueRoutes {
+  readonly GET: (request: Request) => Promise<Response>;
+  readonly DELETE: (
+    request: Request,
+    context: { readonly params: Promise<{ id: string }> },
+  ) => Promise<Response>;
+}
+
+const PAGE_MAX_ENTRIES = 100;
+
+export function createQueueRoutes(options: QueueOptions = {}): QueueRoutes {
+  const { log = standardLog } = options;
+
+  /** Answer for whoever may ask; in plain words what is wrong for the others. */
+  async function guarded(request: Request, work: (queue: Queue) => Promise<Response>): Promise<Response> {
+    const settings = { ...readSettings(), ...options.settings };
+    if (!settings.queueToken) return problem(503, "FASTCORE_SITE_QUEUE_TOKEN is not set on this site.");
+    const given = request.headers.get("authorization") ?? "";
+    if (!isSame(given, `Bearer ${settings.queueToken}`)) {
+      return problem(401, "Send the queue's token: Authorization: Bearer <token>.", {
+        "www-authenticate": 'Bearer realm="queue"',
+      });
+    }
+    try {
+      return await work(new Queue(settings.queueFolder, undefined, log));
+    } catch (error) {
+      log("error", "The queue's folder cannot be read", { reason: codeOf(error) });
+      return problem(503, "The queue's folder cannot be read; the site's log says why.");
+    }
+  }
+
+  return {
+    GET: (request) =>
+      guarded(request, async (queue) => {
+        const asked = Number(new URL(request.url).searchParams.get("limit") ?? PAGE_MAX_ENTRIES);
+        if (!Number.isInteger(asked) || asked < 1) return problem(400, "limit is a number from 1 to 100.");
+        return Response.json(await queue.page(Math.min(asked, PAGE_MAX_ENTRIES)), {
+          headers: { "cache-control": "no-store" },
+        });
+      }),
+    DELETE: (request, context) =>
+      guarded(request, async (queue) => {
+        const { id } = await context.params;
+        return (await queue.remove(id))
+          ? new Response(null, { status: 204 })
+          : problem(404, "There is no such entry; it may be gone already.");
+      }),
+  };
+}
+
+// Digests: of one length whatever was given, and no comparison stops at the first difference.
+function isSame(given: string, wanted: string): boolean {
+  const digest = (text: string) => createHash("sha256").update(text).digest();
+  return timingSafeEqual(digest(given), digest(wanted));
+}
+
+function problem(status: number, detail: string, headers: Record<string, string> = {}): Response {
+  return new Response(JSON.stringify({ title: "Refused", status, detail }), {
+    status,
+    headers: { ...headers, "cache-control": "no-store", "content-type": "application/problem+json" },
+  });
+}

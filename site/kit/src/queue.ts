@@ -1,0 +1,224 @@
+/**
+ * The site's own queue on disk: one file per lead, complete or not there. No HTTP and no clock in here.
+ *
+ * A file's name says all that a list must know (when, which key, how many bytes), so that neither a count nor a
+ * bound opens a file. Its first line is the SHA-256 of the rest: what a disk has damaged is set aside, not sent.
+ */
+
+import { createHash } from "node:crypto";
+import { mkdir, open, readdir, readFile, rename, stat, unlink } from "node:fs/promises";
+import { join } from "node:path";
+import type { LeadSubmission, SiteQueueEntry, SiteQueuePage } from "./contract.js";
+import { type Log, log } from "./log.js";
+
+/** The queue can take no more; say so to the visitor. */
+export class QueueFull extends Error {
+  override readonly name = "QueueFull";
+}
+
+export interface Bounds {
+  readonly entries: number;
+  readonly bytes: number;
+}
+
+export interface Kept {
+  readonly key: string;
+  readonly at: Date;
+  readonly traceparent: string;
+  readonly body: LeadSubmission;
+}
+
+// A lead takes about 1 KB, the largest 64 KiB: days of leads, and a disk that nobody notices.
+const BOUNDS: Bounds = { entries: 10_000, bytes: 100 * 1024 * 1024 };
+const NAME = /^(\d{15})-([0-9a-f]{32})-(\d{1,9})$/;
+const READY = ".json";
+const WRITING = ".tmp";
+const DAMAGED = ".damaged";
+// No write takes so long: an unfinished file of this age was left by a process that died.
+const ABANDONED_MS = 60_000;
+
+interface Name {
+  readonly id: string;
+  readonly at: Date;
+  readonly digest: string;
+  readonly bytes: number;
+}
+
+export class Queue {
+  readonly #folder: string;
+  readonly #bounds: Bounds;
+  readonly #log: Log;
+  #turn: Promise<unknown> = Promise.resolve();
+
+  constructor(folder: string, bounds: Bounds = BOUNDS, to: Log = log) {
+    this.#folder = folder;
+    this.#bounds = bounds;
+    this.#log = to;
+  }
+
+  /** Return once the lead is on disk, also after a loss of power. A key that is there already stays as it is. */
+  async keep(lead: Kept): Promise<string> {
+    const turn = this.#turn.then(() => this.#keep(lead));
+    this.#turn = turn.catch(() => undefined); // one after the other, or the bounds and the keys are guesses
+    return turn;
+  }
+
+  /** The oldest entries, and how many there are in all. */
+  async page(limit: number): Promise<SiteQueuePage> {
+    await this.#adopt();
+    const names = (await this.#list()).ready;
+    const entries: SiteQueueEntry[] = [];
+    for (const name of names) {
+      if (entries.length === limit) break;
+      const entry = await this.#read(name);
+      if (entry) entries.push(entry);
+    }
+    const { ready, damaged } = await this.#list();
+    const oldest = ready[0];
+    return {
+      entries,
+      depth: ready.length,
+      ...(oldest ? { oldestQueuedAt: oldest.at.toISOString() } : {}),
+      ...(damaged ? { damaged } : {}),
+    };
+  }
+
+  /** Take an entry off; false where there is none. An entry that a crash brings back goes out under its own key. */
+  async remove(id: string): Promise<boolean> {
+    if (!NAME.test(id)) return false;
+    try {
+      await unlink(join(this.#folder, id + READY));
+      return true;
+    } catch (error) {
+      if (isMissing(error)) return false;
+      throw error;
+    }
+  }
+
+  async #keep(lead: Kept): Promise<string> {
+    await mkdir(this.#folder, { recursive: true, mode: 0o700 });
+    const digest = createHash("sha256").update(lead.key).digest("hex").slice(0, 32);
+    const { ready, files, bytes } = await this.#list();
+    const known = ready.find((each) => each.digest === digest);
+    if (known) return known.id;
+    const text = Buffer.from(
+      JSON.stringify({
+        idempotencyKey: lead.key,
+        queuedAt: lead.at.toISOString(),
+        traceparent: lead.traceparent,
+        body: lead.body,
+      }),
+    );
+    if (files >= this.#bounds.entries || bytes + text.length > this.#bounds.bytes) throw new QueueFull();
+    const id = `${String(lead.at.getTime()).padStart(15, "0")}-${digest}-${text.length}`;
+    const path = join(this.#folder, id);
+    await writeWhole(path + WRITING, Buffer.concat([Buffer.from(`${sha256(text)}\n`), text]));
+    await rename(path + WRITING, path + READY);
+    await syncFolder(this.#folder);
+    return id;
+  }
+
+  async #list(): Promise<{ ready: Name[]; files: number; bytes: number; damaged: number }> {
+    let files: string[];
+    try {
+      files = await readdir(this.#folder);
+    } catch (error) {
+      if (!isMissing(error)) throw error;
+      files = []; // nothing was ever kept
+    }
+    const names = files.flatMap((file) => parse(file) ?? []);
+    return {
+      ready: files
+        .filter((file) => file.endsWith(READY))
+        .flatMap((file) => parse(file) ?? [])
+        .sort((a, b) => (a.id < b.id ? -1 : 1)),
+      files: names.length,
+      bytes: names.reduce((sum, each) => sum + each.bytes, 0),
+      damaged: files.filter((file) => file.endsWith(DAMAGED)).length,
+    };
+  }
+
+  async #read(name: Name): Promise<SiteQueueEntry | undefined> {
+    const path = join(this.#folder, name.id);
+    let whole: Buffer;
+    try {
+      whole = await readFile(path + READY);
+    } catch (error) {
+      if (isMissing(error)) return undefined; // taken off by somebody else since
+      throw error;
+    }
+    const text = checked(whole);
+    if (text) return { id: name.id, ...JSON.parse(text.toString("utf8")) };
+    await rename(path + READY, path + DAMAGED);
+    this.#log("error", "A queued lead is damaged on disk and was set aside", { file: name.id + DAMAGED });
+    return undefined;
+  }
+
+  /** Bring in what a process had written when it died before it could give it its name. */
+  async #adopt(): Promise<void> {
+    for (const file of await readdir(this.#folder).catch(() => [])) {
+      if (!file.endsWith(WRITING) || !parse(file)) continue;
+      const from = join(this.#folder, file);
+      try {
+        if (Date.now() - (await stat(from)).mtimeMs < ABANDONED_MS) continue;
+        const whole = checked(await readFile(from)) !== undefined;
+        await rename(from, from.slice(0, -WRITING.length) + (whole ? READY : DAMAGED));
+        this.#log(
+          "warn",
+          whole ? "An unfinished file was whole and is queued" : "A torn file was set aside",
+          {
+            file,
+          },
+        );
+      } catch (error) {
+        if (!isMissing(error)) throw error;
+      }
+    }
+  }
+}
+
+function parse(file: string): Name | undefined {
+  const id = file.replace(/\.(json|tmp|damaged)$/, "");
+  const [, at, digest, bytes] = NAME.exec(id) ?? [];
+  return at && digest && bytes && id !== file
+    ? { id, at: new Date(Number(at)), digest, bytes: Number(bytes) }
+    : undefined;
+}
+
+/** The text below its sum, or nothing where the two do not belong together. */
+function checked(whole: Buffer): Buffer | undefined {
+  const end = whole.indexOf("\n");
+  const text = whole.subarray(end + 1);
+  return end > 0 && whole.subarray(0, end).toString("latin1") === sha256(text) ? text : undefined;
+}
+
+async function writeWhole(path: string, data: Buffer): Promise<void> {
+  const file = await open(path, "w", 0o600);
+  try {
+    await file.writeFile(data);
+    await file.sync();
+  } catch (error) {
+    await unlink(path).catch(() => undefined);
+    throw error;
+  } finally {
+    await file.close();
+  }
+}
+
+// A new name is safe only once the folder that holds it is.
+async function syncFolder(path: string): Promise<void> {
+  const folder = await open(path, "r");
+  try {
+    await folder.sync();
+  } finally {
+    await folder.close();
+  }
+}
+
+function sha256(data: Buffer): string {
+  return createHash("sha256").update(data).digest("hex");
+}
+
+function isMissing(error: unknown): boolean {
+  return (error as NodeJS.ErrnoException).code === "ENOENT";
+}

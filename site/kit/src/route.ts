@@ -1,0 +1,214 @@
+/** `POST /api/contact`: every visitor gets a final answer in a bounded time, and no thanks before the lead is safe. */
+
+import { randomBytes, randomUUID } from "node:crypto";
+import { readArrival, Unreadable } from "./arrival.js";
+import { clearedCookie, refusedCookie } from "./form-state.js";
+import { type Answer, type Budget, type FieldProblem, submit } from "./gateway.js";
+import { codeOf, type Log, log as standardLog } from "./log.js";
+import { type Bounds, Queue, QueueFull } from "./queue.js";
+import { Recent } from "./recent.js";
+import { readSettings, type Settings } from "./settings.js";
+import { type Consent, type Prepared, prepare } from "./submission.js";
+import { type Limit, networkOf, visitorAddress, Window } from "./window.js";
+import { explain, WORDS, type Words } from "./words.js";
+
+export interface ContactOptions {
+  /** The page with the form: visitors without JavaScript come back here where something is wrong. */
+  readonly formPage?: string;
+  /** The page that thanks visitors without JavaScript. */
+  readonly thanksPage?: string;
+  readonly consent?: Consent;
+  /** How often one address may post. */
+  readonly limit?: Limit;
+  readonly budget?: Budget;
+  readonly queueBounds?: Bounds;
+  readonly words?: Partial<Words>;
+  /** Instead of the environment's. */
+  readonly settings?: Partial<Settings>;
+  readonly log?: Log;
+}
+
+export interface Contact {
+  readonly POST: (request: Request) => Promise<Response>;
+}
+
+type Outcome =
+  | { readonly is: "safe"; readonly status: 201 | 202; readonly leadId?: string | undefined }
+  | { readonly is: "invalid"; readonly problems: readonly FieldProblem[] }
+  | { readonly is: "lost" };
+
+/** What a visitor can set right. All else in a refusal is ours, and for people to look at. */
+const VISITORS = new Set(["name", "email", "service", "message", "phone", "company", "consent"]);
+const BODY_MAX_BYTES = 64 * 1024;
+// An office behind one address sends a few; the gateway judges what comes slower than this.
+const LIMIT: Limit = { posts: 20, seconds: 600 };
+const TRACEPARENT = /^00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}$/;
+
+export function createContactRoute(options: ContactOptions = {}): Contact {
+  const { formPage = "/contact", thanksPage = "/contact/thanks", consent, log = standardLog } = options;
+  const words: Words = { ...WORDS, ...options.words };
+  const window = new Window(options.limit ?? LIMIT);
+  const recent = new Recent<Outcome>();
+  let made: { settings: Settings; queue: Queue } | undefined;
+
+  function site(): { settings: Settings; queue: Queue } {
+    if (!made) {
+      const settings = { ...readSettings(), ...options.settings };
+      made = { settings, queue: new Queue(settings.queueFolder, options.queueBounds, log) };
+    }
+    return made;
+  }
+
+  async function deliver(lead: Prepared, traceparent: string, now: Date): Promise<Outcome> {
+    const { settings, queue } = site();
+    const answer: Answer = await submit(settings, { ...lead, traceparent }, options.budget);
+    if (answer.is === "accepted") return { is: "safe", status: 201, leadId: answer.leadId };
+    let reason = answer.is === "invalid" ? "gateway 422" : answer.reason;
+    if (answer.is === "invalid") {
+      const problems = answer.problems.filter((each) => VISITORS.has(each.field));
+      if (problems.length) return { is: "invalid", problems };
+      reason = `gateway 422: ${answer.problems.map((each) => each.field).join(", ")}`;
+    }
+    try {
+      const id = await queue.keep({ key: lead.key, at: now, traceparent, body: lead.body });
+      // What is refused for ever waits for people: the flusher brings it where they look.
+      log(answer.is === "away" ? "warn" : "error", "Lead queued on this site", { reason, id });
+      return { is: "safe", status: 202 };
+    } catch (error) {
+      const why = error instanceof QueueFull ? "full" : codeOf(error);
+      log("error", "Lead NOT taken: neither FASTCore nor the queue has it", { reason, queue: why });
+      return { is: "lost" };
+    }
+  }
+
+  async function answer(request: Request, say: Say): Promise<Response> {
+    const now = new Date();
+    const address = visitorAddress(request.headers, site().settings.proxyHops);
+    const wait = address ? window.hit(networkOf(address), now.getTime()) : 0;
+    if (wait) return say.no(429, words.tooMany, {}, { "retry-after": String(wait) });
+    const lead = prepare(
+      say.fields,
+      {
+        address,
+        userAgent: request.headers.get("user-agent"),
+        language: request.headers.get("accept-language"),
+        referer: request.headers.get("referer"),
+        key: request.headers.get("idempotency-key"),
+      },
+      consent,
+      now,
+      randomUUID(),
+    );
+    if (lead.violations.length) {
+      return say.no(
+        422,
+        words.check,
+        Object.fromEntries(lead.violations.map((each) => [each.field, explain(each, words)])),
+      );
+    }
+    if (Buffer.byteLength(JSON.stringify(lead.body)) > BODY_MAX_BYTES) return say.no(413, words.tooLarge);
+    const traceparent = traceOf(request.headers.get("traceparent"));
+    const outcome = await recent.once(
+      lead.key,
+      () => deliver(lead, traceparent, now),
+      (each) => each.is === "safe",
+    );
+    if (outcome.is === "safe") return say.thanks(outcome.status, outcome.leadId);
+    if (outcome.is === "lost") return say.no(503, words.sorry, {}, { "retry-after": "60" });
+    return say.no(
+      422,
+      words.check,
+      Object.fromEntries(outcome.problems.map((each) => [each.field, words.refused(each.message)])),
+    );
+  }
+
+  async function POST(request: Request): Promise<Response> {
+    let say = new Say(request, isForm(request), {}, formPage, thanksPage);
+    try {
+      const arrival = await readArrival(request);
+      say = new Say(request, arrival.plain, arrival.fields, formPage, thanksPage);
+      return await answer(request, say);
+    } catch (error) {
+      if (error instanceof Unreadable) {
+        return say.no(error.status, error.status === 413 ? words.tooLarge : words.unreadable);
+      }
+      log("error", "Lead NOT taken: a fault of this site", { reason: codeOf(error) });
+      return say.no(503, words.sorry, {}, { "retry-after": "60" });
+    }
+  }
+
+  return { POST };
+}
+
+/** An answer to a page's script, or to a browser without one. */
+class Say {
+  constructor(
+    readonly request: Request,
+    readonly plain: boolean,
+    readonly fields: Readonly<Record<string, unknown>>,
+    readonly formPage: string,
+    readonly thanksPage: string,
+  ) {}
+
+  thanks(status: 201 | 202, leadId: string | undefined): Response {
+    const headers = { ...NO_STORE, "set-cookie": clearedCookie(this.#path, this.#secure) };
+    if (this.plain) return seeOther(this.thanksPage, headers);
+    return Response.json({ status: "received", ...(leadId ? { leadId } : {}) }, { status, headers });
+  }
+
+  no(
+    status: number,
+    message: string,
+    errors: Readonly<Record<string, string>> = {},
+    more: Readonly<Record<string, string>> = {},
+  ): Response {
+    if (this.plain) {
+      const cookie = refusedCookie(this.#path, this.#secure, message, errors, this.fields);
+      return seeOther(this.#back(), { ...NO_STORE, "set-cookie": cookie });
+    }
+    const problem = {
+      title: "Not sent",
+      status,
+      detail: message,
+      errors: Object.entries(errors).map(([field, each]) => ({ field, message: each })),
+    };
+    return new Response(JSON.stringify(problem), {
+      status,
+      headers: { ...NO_STORE, ...more, "content-type": "application/problem+json" },
+    });
+  }
+
+  get #path(): string {
+    return this.formPage.split(/[?#]/, 1)[0] || "/";
+  }
+
+  get #secure(): boolean {
+    const proto = this.request.headers.get("x-forwarded-proto") ?? new URL(this.request.url).protocol;
+    return proto.startsWith("https");
+  }
+
+  /** The form's page as the visitor saw it: with the campaign in its address, and never anybody else's page. */
+  #back(): string {
+    const referer = this.request.headers.get("referer") ?? "";
+    const seen = URL.canParse(referer) ? new URL(referer) : undefined;
+    const [page, anchor] = this.formPage.split("#");
+    const query = seen && seen.pathname === this.#path && !this.formPage.includes("?") ? seen.search : "";
+    return `${page}${query}${anchor === undefined ? "" : `#${anchor}`}`;
+  }
+}
+
+const NO_STORE = { "cache-control": "no-store" };
+
+function seeOther(location: string, headers: Readonly<Record<string, string>>): Response {
+  return new Response(null, { status: 303, headers: { ...headers, location } });
+}
+
+function isForm(request: Request): boolean {
+  const wantsJson = (request.headers.get("accept") ?? "").includes("application/json");
+  return !wantsJson && /form/.test(request.headers.get("content-type") ?? "");
+}
+
+function traceOf(given: string | null): string {
+  if (given && TRACEPARENT.test(given)) return given;
+  return `00-${randomBytes(16).toString("hex")}-${randomBytes(8).toString("hex")}-01`;
+}

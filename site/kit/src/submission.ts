@@ -1,0 +1,149 @@
+/** From what a visitor sent to what the gateway takes, and its key. Pure: time and chance are arguments. */
+
+import { createHash } from "node:crypto";
+import { type LeadSubmission, leadSubmissionSchema, type Meta, type Source } from "./contract.js";
+import { CONSENT_VERSION, FORM_KEY, HONEYPOT, RENDERED_AT } from "./names.js";
+import { isObject, type Schema, type Violation, validate } from "./validate.js";
+
+export interface Consent {
+  /** What stands beside the box. */
+  readonly text: string;
+  /** Which version of that text. */
+  readonly version: string;
+  /** Whether a message without it is refused; true where nothing is said. */
+  readonly required?: boolean;
+}
+
+export interface Visit {
+  readonly address: string | undefined;
+  readonly userAgent: string | null;
+  readonly language: string | null;
+  /** The page that the form stands on. */
+  readonly referer: string | null;
+  /** `Idempotency-Key`, from clients that are no form. */
+  readonly key: string | null;
+}
+
+export interface Prepared {
+  readonly body: LeadSubmission;
+  readonly key: string;
+  readonly violations: readonly Violation[];
+}
+
+const UTM = ["utm_source", "utm_medium", "utm_campaign", "utm_term", "utm_content"] as const;
+const SOURCE = ["page_url", "referrer", ...UTM] as const;
+const OWN = new Set<string>([
+  FORM_KEY,
+  RENDERED_AT,
+  CONSENT_VERSION,
+  HONEYPOT,
+  ...SOURCE,
+  ...["source", "meta", "submitted_at", "request_id", "consent", "locale"],
+]);
+const URL_MAX = 2048;
+const LINE_MAX = 200;
+
+export function prepare(
+  fields: Readonly<Record<string, unknown>>,
+  visit: Visit,
+  consent: Consent | undefined,
+  now: Date,
+  random: string,
+): Prepared {
+  const typed = Object.fromEntries(
+    Object.entries(fields)
+      .filter(([name]) => !OWN.has(name))
+      .map(([name, value]) => [name, clean(value)])
+      .filter(([, value]) => value !== "" && value !== null),
+  );
+  const agreed = asBoolean(fields.consent);
+  const locale = text(fields.locale) || language(visit.language);
+  const body = {
+    ...typed,
+    ...(agreed === undefined ? (consent ? { consent: false } : {}) : { consent: agreed }),
+    ...(locale ? { locale: locale.slice(0, LINE_MAX) } : {}),
+    submitted_at: now.toISOString(),
+    source: sourceOf(fields, visit.referer),
+    meta: metaOf(fields, visit, agreed === true ? consent : undefined, now),
+  } as LeadSubmission;
+  const violations = validate(body, leadSubmissionSchema as Schema);
+  if (consent && consent.required !== false && agreed !== true) {
+    violations.push({ field: "consent", rule: "required" });
+  }
+  const given = text(fields[FORM_KEY]) || text(fields.request_id) || visit.key || random;
+  return { body, key: keyOf(given, { ...typed, consent: agreed }), violations };
+}
+
+/**
+ * One key per form and content. A double click and a reload are the same lead; a corrected message is another; and
+ * where a cache shows one form to many visitors, each of them is another too.
+ */
+function keyOf(given: string, typed: Readonly<Record<string, unknown>>): string {
+  const sorted = Object.entries(typed).sort(([a], [b]) => (a < b ? -1 : 1));
+  return createHash("sha256")
+    .update(`${given}\n${JSON.stringify(sorted)}`)
+    .digest("base64url");
+}
+
+function sourceOf(fields: Readonly<Record<string, unknown>>, referer: string | null): Source {
+  const given = isObject(fields.source) ? { ...fields, ...fields.source } : fields;
+  const page = text(given.page_url) || referer || "";
+  // Without JavaScript the address of the form's page is all there is.
+  const query = URL.canParse(page) ? new URL(page).searchParams : new URLSearchParams();
+  const found: Record<string, string> = {
+    page_url: page.slice(0, URL_MAX),
+    referrer: text(given.referrer).slice(0, URL_MAX),
+    ...Object.fromEntries(
+      UTM.map((name) => [name, (text(given[name]) || clean(query.get(name) ?? "")).slice(0, LINE_MAX)]),
+    ),
+  };
+  return Object.fromEntries(Object.entries(found).filter(([, value]) => value));
+}
+
+function metaOf(
+  fields: Readonly<Record<string, unknown>>,
+  visit: Visit,
+  consent: Consent | undefined,
+  now: Date,
+): Meta {
+  const shown = text(fields[RENDERED_AT]);
+  const shownMs = Date.parse(shown);
+  const seconds = (now.getTime() - shownMs) / 1000;
+  const version = text(fields[CONSENT_VERSION]) || consent?.version;
+  return {
+    ...(visit.address ? { ip: visit.address } : {}),
+    ...(visit.userAgent ? { user_agent: clean(visit.userAgent).slice(0, 500) } : {}),
+    ...(text(fields[HONEYPOT]) ? { honeypot: text(fields[HONEYPOT]).slice(0, LINE_MAX) } : {}),
+    ...(shown ? { form_rendered_at: shown.slice(0, LINE_MAX) } : {}),
+    // Measured now: the lead may wait in the queue for an hour.
+    ...(seconds >= 0 ? { fill_seconds: Math.round(seconds * 10) / 10 } : {}),
+    // A form older than the last release shows the text of its time, which we no longer have.
+    ...(consent && version === consent.version ? { consent_text: consent.text } : {}),
+    ...(consent && version ? { consent_version: version.slice(0, LINE_MAX) } : {}),
+  };
+}
+
+/** What no database holds is left out, at any depth; blanks around a text are no part of it. */
+function clean<T>(value: T): T {
+  if (typeof value === "string") return value.replaceAll("\0", "").toWellFormed().trim() as T;
+  if (Array.isArray(value)) return value.map(clean) as T;
+  if (isObject(value)) {
+    return Object.fromEntries(Object.entries(value).map(([name, each]) => [clean(name), clean(each)])) as T;
+  }
+  return value;
+}
+
+function text(value: unknown): string {
+  return typeof value === "string" ? clean(value) : "";
+}
+
+function asBoolean(value: unknown): boolean | undefined {
+  if (typeof value === "boolean") return value;
+  const said = text(value).toLowerCase();
+  return said ? ["on", "true", "yes", "1"].includes(said) : undefined;
+}
+
+function language(accepted: string | null): string {
+  const first = (accepted ?? "").split(/[,;]/, 1)[0]?.trim() ?? "";
+  return first === "*" ? "" : first;
+}

@@ -1,0 +1,189 @@
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { mkdtemp, readdir, readFile, utimes, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { test } from "node:test";
+import { fileURLToPath } from "node:url";
+import { createQueueRoutes, type SiteQueueEntry } from "../src/index.js";
+import { type Bounds, type Kept, Queue, QueueFull } from "../src/queue.js";
+
+const AT = Date.parse("2026-01-01T00:00:00Z");
+
+function lead(n: number): Kept {
+  return {
+    key: `key-${n}`,
+    at: new Date(AT + n * 1000),
+    traceparent: `00-${"a".repeat(32)}-${"b".repeat(16)}-01`,
+    body: { name: "Ada", email: `ada${n}@example.com`, service: "Website", message: "Grüße 👋" },
+  };
+}
+
+async function newQueue(bounds?: Bounds) {
+  const folder = join(await mkdtemp(join(tmpdir(), "queue-")), "queue");
+  const lines: string[] = [];
+  return { folder, lines, queue: new Queue(folder, bounds, (_, message) => lines.push(message)) };
+}
+
+test("what was kept is listed, oldest first, and gone once it is removed", async () => {
+  const { queue } = await newQueue();
+  assert.deepEqual(await queue.page(100), { entries: [], depth: 0 });
+  for (const n of [3, 1, 2]) await queue.keep(lead(n));
+  const page = await queue.page(2);
+  const entries = page.entries as SiteQueueEntry[];
+  assert.deepEqual(
+    entries.map((each) => each.idempotencyKey),
+    ["key-1", "key-2"],
+  );
+  assert.equal(page.depth, 3);
+  assert.equal(page.oldestQueuedAt, "2026-01-01T00:00:01.000Z");
+  const [first] = entries;
+  assert.match(first?.id ?? "", /^[A-Za-z0-9_-]{1,100}$/);
+  assert.deepEqual(first, {
+    id: first?.id,
+    idempotencyKey: "key-1",
+    queuedAt: "2026-01-01T00:00:01.000Z",
+    traceparent: lead(1).traceparent,
+    body: lead(1).body,
+  });
+  assert.equal(await queue.remove(first?.id ?? ""), true);
+  assert.equal(await queue.remove(first?.id ?? ""), false);
+  assert.equal((await queue.page(100)).depth, 2);
+});
+
+test("one key is one entry, and stays as it was first", async () => {
+  const { queue } = await newQueue();
+  const ids = await Promise.all([1, 2, 3].map((n) => queue.keep({ ...lead(1), at: new Date(AT + n) })));
+  assert.equal(new Set(ids).size, 1);
+  assert.equal((await queue.page(100)).depth, 1);
+});
+
+test("the queue is bounded in entries and in bytes", async () => {
+  const few = await newQueue({ entries: 2, bytes: 1_000_000 });
+  await few.queue.keep(lead(1));
+  await few.queue.keep(lead(2));
+  await assert.rejects(few.queue.keep(lead(3)), QueueFull);
+  await few.queue.keep(lead(2)); // it is there
+  const small = await newQueue({ entries: 100, bytes: 400 });
+  await small.queue.keep(lead(1));
+  await assert.rejects(small.queue.keep(lead(2)), QueueFull);
+  assert.equal((await small.queue.page(100)).depth, 1);
+});
+
+test("a bound holds for many at once", async () => {
+  const { queue } = await newQueue({ entries: 10, bytes: 1_000_000 });
+  const ends = await Promise.allSettled(Array.from({ length: 30 }, (_, n) => queue.keep(lead(n))));
+  assert.equal(ends.filter((each) => each.status === "fulfilled").length, 10);
+  assert.equal((await queue.page(100)).depth, 10);
+});
+
+test("a damaged file is set aside and reported, and the others are served", async () => {
+  const { queue, folder, lines } = await newQueue();
+  const [torn, flipped] = [await queue.keep(lead(1)), await queue.keep(lead(2))];
+  await queue.keep(lead(3));
+  const path = join(folder, `${torn}.json`);
+  await writeFile(path, (await readFile(path)).subarray(0, 150));
+  const bytes = await readFile(join(folder, `${flipped}.json`));
+  bytes[bytes.length - 10] = (bytes[bytes.length - 10] ?? 0) ^ 1;
+  await writeFile(join(folder, `${flipped}.json`), bytes);
+  const page = await queue.page(100);
+  assert.deepEqual(
+    (page.entries as SiteQueueEntry[]).map((each) => each.idempotencyKey),
+    ["key-3"],
+  );
+  assert.equal(page.depth, 1);
+  assert.equal((page as { damaged?: number }).damaged, 2);
+  assert.equal(lines.length, 2);
+  assert.equal((await readdir(folder)).filter((each) => each.endsWith(".damaged")).length, 2); // for people
+  await writeFile(join(folder, "notes.txt"), "not ours");
+  assert.equal((await queue.page(100)).depth, 1);
+});
+
+test("what a process had written when it died is brought in, and a torn piece of it is not", async () => {
+  const { queue, folder } = await newQueue();
+  const id = await queue.keep(lead(1));
+  const whole = await readFile(join(folder, `${id}.json`));
+  const names = [1, 2, 3].map((n) => `${String(AT + n).padStart(15, "0")}-${String(n).repeat(32)}-300.tmp`);
+  await writeFile(join(folder, names[0] ?? ""), whole);
+  await writeFile(join(folder, names[1] ?? ""), whole.subarray(0, 99));
+  await writeFile(join(folder, names[2] ?? ""), whole); // somebody is writing this one now
+  const hourAgo = Date.now() / 1000 - 3600;
+  for (const name of names.slice(0, 2)) await utimes(join(folder, name), hourAgo, hourAgo);
+  assert.equal((await queue.page(100)).depth, 2);
+  assert.deepEqual((await readdir(folder)).map((each) => each.slice(each.indexOf("."))).sort(), [
+    ".damaged",
+    ".json",
+    ".json",
+    ".tmp",
+  ]);
+});
+
+test("after kill -9 at any moment every lead that was said to be safe is there, whole", async () => {
+  const { queue, folder, lines } = await newQueue();
+  const said = new Set<string>();
+  for (let round = 0; round < 5; round += 1) {
+    const writer = spawn(process.execPath, [
+      fileURLToPath(new URL("writer.js", import.meta.url)),
+      folder,
+      String(round),
+    ]);
+    let text = "";
+    await new Promise<void>((killed) => {
+      writer.stdout.on("data", (piece) => {
+        text += piece;
+        if (text.split("\n").length > 20 + round * 7) writer.kill("SIGKILL");
+      });
+      writer.on("close", () => killed());
+    });
+    for (const key of text.split("\n").slice(0, -1)) said.add(key);
+  }
+  assert.ok(said.size >= 100);
+  const found = new Set<string>();
+  for (;;) {
+    const entries = (await queue.page(100)).entries as SiteQueueEntry[];
+    if (!entries.length) break;
+    for (const entry of entries) {
+      found.add(entry.idempotencyKey);
+      await queue.remove(entry.id);
+    }
+  }
+  assert.deepEqual(
+    [...said].filter((key) => !found.has(key)),
+    [],
+  );
+  assert.deepEqual(lines, []); // nothing was torn
+});
+
+test("the queue's routes serve whoever has its token, and nobody else", async () => {
+  const { queue, folder } = await newQueue();
+  const id = await queue.keep(lead(1));
+  const settings = { queueFolder: folder, queueToken: "queue-token" };
+  const { GET, DELETE } = createQueueRoutes({ settings });
+  const ask = (token: string, query = "") =>
+    new Request(`http://site.example/api/contact/queue${query}`, { headers: { authorization: token } });
+  const params = Promise.resolve({ id });
+  for (const token of ["", "Bearer", "Bearer other", "queue-token", "Bearer queue-token "]) {
+    const wanted = token.trim() === "Bearer queue-token" ? 200 : 401;
+    assert.equal((await GET(ask(token))).status, wanted, token);
+  }
+  assert.equal((await DELETE(ask("Bearer other"), { params })).status, 401);
+  const page = await GET(ask("Bearer queue-token", "?limit=1"));
+  assert.equal(page.status, 200);
+  assert.equal(page.headers.get("cache-control"), "no-store");
+  assert.equal(((await page.json()) as { depth: number }).depth, 1);
+  assert.equal((await GET(ask("Bearer queue-token", "?limit=0"))).status, 400);
+  assert.equal((await GET(ask("Bearer queue-token", "?limit=x"))).status, 400);
+  for (const wrong of ["..", "../../etc/passwd", "%2e%2e", "x"]) {
+    const answer = await DELETE(ask("Bearer queue-token"), { params: Promise.resolve({ id: wrong }) });
+    assert.equal(answer.status, 404, wrong);
+  }
+  assert.equal((await DELETE(ask("Bearer queue-token"), { params })).status, 204);
+  assert.equal((await DELETE(ask("Bearer queue-token"), { params })).status, 404);
+});
+
+test("without a token the queue is closed, not open", async () => {
+  const { GET } = createQueueRoutes({ settings: { queueToken: "" } });
+  const answer = await GET(new Request("http://site.example/", { headers: { authorization: "Bearer " } }));
+  assert.equal(answer.status, 503);
+  assert.match(await answer.text(), /FASTCORE_SITE_QUEUE_TOKEN/);
+});

@@ -1,0 +1,321 @@
+import assert from "node:assert/strict";
+import { chmod, mkdir, writeFile } from "node:fs/promises";
+import { dirname } from "node:path";
+import { after, afterEach, before, test } from "node:test";
+import { openForm } from "../src/index.js";
+import { accept, filled, Gateway, say, siteBefore } from "./gateway.js";
+
+let gateway: Gateway;
+before(async () => {
+  gateway = await Gateway.start();
+});
+afterEach(() => {
+  gateway.taken.length = 0;
+  gateway.answer = accept;
+});
+after(() => gateway.stop());
+
+const AWAY = "http://127.0.0.1:2"; // nobody listens there
+const QUICK = { tryMs: 150, totalMs: 600 };
+
+async function errorsOf(answer: Response): Promise<Record<string, string>> {
+  const problem = (await answer.json()) as { errors: { field: string; message: string }[] };
+  return Object.fromEntries(problem.errors.map((each) => [each.field, each.message]));
+}
+
+test("a visitor's message reaches the gateway with all that belongs to it", async () => {
+  const consent = { text: "You may answer me.", version: "2026-01" };
+  const site = await siteBefore(gateway.url, { consent });
+  const sentAt = Date.now();
+  const answer = await site.json(
+    filled({
+      consent: "on",
+      phone: " ",
+      budget: "10,000",
+      utm_source: "newsletter",
+      page_url: "https://a.example/contact",
+    }),
+    {
+      "user-agent": "Mozilla/5.0",
+      "accept-language": "de-CH,de;q=0.8",
+      traceparent: `00-${"a".repeat(32)}-${"b".repeat(16)}-01`,
+    },
+  );
+  assert.equal(answer.status, 201);
+  assert.deepEqual(await answer.json(), {
+    status: "received",
+    leadId: "019b0c5e-9d3a-7c41-8f0e-2a6b4c8d0e1f",
+  });
+  const [taken] = gateway.taken;
+  assert.equal(taken?.headers.authorization, "Bearer ingest-token");
+  assert.equal(taken?.headers.traceparent, `00-${"a".repeat(32)}-${"b".repeat(16)}-01`);
+  assert.match(String(taken?.headers["idempotency-key"]), /^[\x21-\x7e]{1,255}$/);
+  const { submitted_at, meta, ...rest } = taken?.body ?? {};
+  assert.deepEqual(rest, {
+    name: "Ada Lovelace",
+    email: "ada@example.com",
+    service: "Website",
+    message: "Please call me.",
+    budget: "10,000",
+    consent: true,
+    locale: "de-CH",
+    source: { page_url: "https://a.example/contact", utm_source: "newsletter" },
+  });
+  assert.ok(Math.abs(Date.parse(String(submitted_at)) - sentAt) < 5000);
+  const { form_rendered_at, fill_seconds, ...signals } = meta as Record<string, unknown>;
+  assert.ok(form_rendered_at);
+  assert.ok(Math.abs(Number(fill_seconds) - 60) < 5);
+  assert.deepEqual(signals, {
+    ip: "192.0.2.7",
+    user_agent: "Mozilla/5.0",
+    consent_text: "You may answer me.",
+    consent_version: "2026-01",
+  });
+});
+
+test("a form without JavaScript is thanked on a page of its own", async () => {
+  const site = await siteBefore(gateway.url);
+  const answer = await site.form(filled() as Record<string, string>, {
+    referer: "https://a.example/contact?utm_source=letter&utm_campaign=spring",
+  });
+  assert.equal(answer.status, 303);
+  assert.equal(answer.headers.get("location"), "/contact/thanks");
+  assert.deepEqual(gateway.taken[0]?.body.source, {
+    page_url: "https://a.example/contact?utm_source=letter&utm_campaign=spring",
+    utm_source: "letter",
+    utm_campaign: "spring",
+  });
+});
+
+test("a form without JavaScript that is wrong comes back with errors and with what was typed", async () => {
+  const site = await siteBefore(gateway.url);
+  const message = "Bitte rufen Sie mich an! ".repeat(80);
+  const sent = filled({ email: "nobody", message }) as Record<string, string>;
+  const answer = await site.form(sent, { referer: "https://a.example/contact?utm_source=letter" });
+  assert.equal(answer.status, 303);
+  assert.equal(answer.headers.get("location"), "/contact?utm_source=letter");
+  const cookie = answer.headers.get("set-cookie") ?? "";
+  assert.match(cookie, /HttpOnly; SameSite=Lax/);
+  const value = /fastcore_form=([^;]*)/.exec(cookie)?.[1] ?? "";
+  assert.doesNotMatch(value, /nobody|Ada/);
+  const shown = openForm({ get: () => ({ value }) });
+  assert.deepEqual(shown.errors, { email: "Please enter an email address, such as name@example.com." });
+  assert.equal(shown.values.message, message);
+  assert.equal(shown.values.name, "Ada Lovelace");
+  assert.equal(shown.renderedAt, sent.form_rendered_at);
+  assert.equal(gateway.taken.length, 0);
+});
+
+test("a message that no cookie can carry leaves the other fields and the errors", async () => {
+  const site = await siteBefore(gateway.url);
+  const message = Array.from({ length: 9000 }, () => String.fromCharCode(33 + Math.random() * 90)).join("");
+  const answer = await site.form(filled({ email: "nobody", message }) as Record<string, string>);
+  const cookie = answer.headers.get("set-cookie") ?? "";
+  assert.ok(cookie.length < 4096);
+  const shown = openForm({ get: () => ({ value: /=([^;]*)/.exec(cookie)?.[1] ?? "" }) });
+  assert.ok(shown.errors.email);
+  assert.equal(shown.values.name, "Ada Lovelace");
+});
+
+test("a cookie that somebody made up is no form's state", () => {
+  for (const value of ["", "x", "////", Buffer.from("[1]").toString("base64url")]) {
+    assert.deepEqual(openForm({ get: () => ({ value }) }).errors, {});
+  }
+});
+
+test("what is wrong is said by field, before the gateway is asked", async () => {
+  const site = await siteBefore(gateway.url, { consent: { text: "Yes", version: "1" } });
+  const answer = await site.json({ email: "nobody", service: " ", message: "x".repeat(10_001) });
+  assert.equal(answer.status, 422);
+  assert.deepEqual(await errorsOf(answer), {
+    name: "Please fill this in.",
+    service: "Please fill this in.",
+    email: "Please enter an email address, such as name@example.com.",
+    message: "Please use at most 10,000 characters.",
+    consent: "Please tick this, so that we may answer you.",
+  });
+  assert.equal(gateway.taken.length, 0);
+});
+
+test("what the gateway has against a visitor's field is shown beside it", async () => {
+  gateway.answer = (response) =>
+    say(response, 422, { errors: [{ field: "email", message: "must be an email address" }] });
+  const site = await siteBefore(gateway.url);
+  const answer = await site.json(filled());
+  assert.equal(answer.status, 422);
+  assert.deepEqual(await errorsOf(answer), { email: "Please check this: it must be an email address." });
+  assert.deepEqual(await site.queued(), []);
+  gateway.answer = accept;
+  assert.equal((await site.json(filled())).status, 201); // it was not remembered as final
+});
+
+for (const [what, status, body] of [
+  ["is not JSON", 400, {}],
+  ["is too large", 413, {}],
+  ["has another type", 415, {}],
+  [
+    "has fields of ours that are wrong",
+    422,
+    { errors: [{ field: "source.page_url", message: "is not valid" }] },
+  ],
+] as const) {
+  test(`a lead that ${what} to the gateway is kept for people, and the visitor thanked`, async () => {
+    gateway.answer = (response) => say(response, status, body);
+    const site = await siteBefore(gateway.url);
+    assert.equal((await site.json(filled())).status, 202);
+    assert.equal((await site.queued()).length, 1);
+    assert.equal(gateway.taken.length, 1); // not tried again
+    assert.equal(site.lines[0]?.level, "error");
+  });
+}
+
+for (const status of [401, 403, 404, 429, 500, 502, 503, 302]) {
+  test(`a gateway that answers ${status} costs no lead`, async () => {
+    gateway.answer = (response) => say(response, status, {});
+    const site = await siteBefore(gateway.url);
+    assert.equal((await site.json(filled())).status, 202);
+    assert.equal((await site.queued()).length, 1);
+    assert.equal(gateway.taken.length, status >= 500 ? 2 : 1);
+    assert.equal(site.lines[0]?.facts.reason, `gateway ${status}`);
+  });
+}
+
+test("a gateway that is not there, or not configured, costs no lead", async () => {
+  for (const [url, reason] of [
+    [AWAY, "ECONNREFUSED"],
+    ["", "FASTCORE_URL is not set"],
+  ] as const) {
+    const site = await siteBefore(url);
+    assert.equal((await site.json(filled())).status, 202);
+    assert.equal((await site.queued()).length, 1);
+    assert.equal(site.lines[0]?.facts.reason, reason);
+  }
+});
+
+test("a gateway that does not answer is waited for within the budget, not longer", async () => {
+  gateway.answer = () => undefined;
+  const site = await siteBefore(gateway.url, { budget: QUICK });
+  const started = performance.now();
+  assert.equal((await site.json(filled())).status, 202);
+  assert.ok(performance.now() - started < 2000);
+  assert.equal((await site.queued()).length, 1);
+  assert.equal(gateway.taken.length, 2);
+  assert.equal(site.lines[0]?.facts.reason, "timeout");
+});
+
+test("an answer that breaks off in its middle is no answer", async () => {
+  gateway.answer = (response) => {
+    response.writeHead(201, { "content-length": "500" }).write("{");
+    setTimeout(() => response.destroy(), 20);
+  };
+  const site = await siteBefore(gateway.url, { budget: QUICK });
+  assert.equal((await site.json(filled())).status, 202);
+  assert.equal((await site.queued()).length, 1);
+});
+
+test("a double click and a reload are one lead; a corrected message and another visitor's are not", async () => {
+  const site = await siteBefore(gateway.url);
+  const other = await siteBefore(gateway.url); // another process of the same site
+  const answers = await Promise.all([
+    site.json(filled()),
+    site.json(filled()),
+    site.form(filled() as Record<string, string>),
+  ]);
+  assert.deepEqual(
+    answers.map((each) => each.status),
+    [201, 201, 303],
+  );
+  assert.equal(gateway.taken.length, 1);
+  await other.json(filled());
+  await site.json(filled({ message: "Please write to me." }));
+  await site.json(filled({ name: "Charles Babbage" })); // whom a cache showed the same form
+  const keys = gateway.taken.map((each) => each.headers["idempotency-key"]);
+  assert.equal(keys[0], keys[1]);
+  assert.equal(new Set(keys).size, 3);
+});
+
+test("a key that the gateway knows from before is a lead that it has", async () => {
+  gateway.answer = (response) => say(response, 422, { type: "urn:fastcore:problem:key-reused" });
+  const site = await siteBefore(gateway.url);
+  assert.equal((await site.json(filled())).status, 201);
+  assert.deepEqual(await site.queued(), []);
+});
+
+test("a bot that fills the honeypot is thanked, and the gateway told", async () => {
+  const site = await siteBefore(gateway.url);
+  assert.equal((await site.json(filled({ homepage_url: "https://spam.example" }))).status, 201);
+  assert.equal(Object(gateway.taken[0]?.body.meta).honeypot, "https://spam.example");
+  assert.equal(gateway.taken[0]?.body.homepage_url, undefined);
+});
+
+test("fifty posts from one address: the first are taken, the others told to wait; other visitors are not", async () => {
+  const site = await siteBefore(gateway.url);
+  const statuses: number[] = [];
+  for (let n = 0; n < 50; n += 1) statuses.push((await site.json(filled({ message: `number ${n}` }))).status);
+  assert.deepEqual([...new Set(statuses)], [201, 429]);
+  assert.equal(statuses.filter((each) => each === 201).length, 20);
+  assert.equal(gateway.taken.length, 20);
+  const refused = await site.json(filled());
+  assert.ok(Number(refused.headers.get("retry-after")) > 500);
+  assert.equal((await site.json(filled(), { "x-forwarded-for": "192.0.2.8" })).status, 201);
+  // What stands left of our own proxy's word is a claim.
+  assert.equal((await site.json(filled(), { "x-forwarded-for": "192.0.2.99, 192.0.2.7" })).status, 429);
+});
+
+test("with neither FASTCore nor the queue the visitor is told the truth, and may try again", async () => {
+  const full = await siteBefore(AWAY, { queueBounds: { entries: 1, bytes: 1_000_000 } });
+  assert.equal((await full.json(filled())).status, 202);
+  const refused = await full.json(filled({ message: "the second" }));
+  assert.equal(refused.status, 503);
+  assert.match(((await refused.json()) as { detail: string }).detail, /have not kept it/);
+  assert.equal(full.lines.at(-1)?.facts.queue, "full");
+
+  const broken = await siteBefore(AWAY);
+  await mkdir(dirname(broken.settings.queueFolder), { recursive: true });
+  await writeFile(broken.settings.queueFolder, "a file stands where the folder should");
+  assert.equal((await broken.json(filled())).status, 503);
+  await chmod(broken.settings.queueFolder, 0o600);
+  const plain = await broken.form(filled({ message: "third" }) as Record<string, string>);
+  assert.equal(plain.headers.get("location"), "/contact");
+});
+
+test("what cannot be read is refused in plain words", async () => {
+  const site = await siteBefore(gateway.url);
+  const post = (body: string, type: string) =>
+    site.POST(
+      new Request("http://site.example/", { method: "POST", headers: { "content-type": type }, body }),
+    );
+  assert.equal((await post("{", "application/json")).status, 400);
+  assert.equal((await post("[]", "application/json")).status, 400);
+  assert.equal((await post("hello", "text/plain")).status, 415);
+  assert.equal((await post(`{"a":"${"x".repeat(300_000)}"}`, "application/json")).status, 413);
+  assert.equal((await site.json(filled({ extra: "x".repeat(70_000) }))).status, 413);
+  assert.equal(gateway.taken.length, 0);
+});
+
+test("what no database holds is left out, not refused", async () => {
+  const site = await siteBefore(gateway.url);
+  await site.json(filled({ name: "A\0da \uD800", extra: { deep: ["\0x"] } }));
+  assert.equal(gateway.taken[0]?.body.name, "Ada \uFFFD");
+  assert.deepEqual(gateway.taken[0]?.body.extra, { deep: ["x"] });
+});
+
+test("nothing that a visitor typed, nor who it was, is in the log", async () => {
+  const site = await siteBefore(AWAY);
+  await site.json(filled({ consent: "on" }), { "user-agent": "Visitor/1" });
+  await site.json(filled({ email: "nobody" }));
+  assert.doesNotMatch(JSON.stringify(site.lines), /Ada|ada@|call me|192\.0\.2|Visitor/);
+});
+
+test("a form in several parts is read as one, without its files' bytes", async () => {
+  const site = await siteBefore(gateway.url);
+  const form = new FormData();
+  for (const [name, value] of Object.entries(filled())) form.append(name, String(value));
+  form.append("topics", "one");
+  form.append("topics", "two");
+  form.append("plan", new Blob(["secret"]), "plan.pdf");
+  const answer = await site.POST(new Request("http://site.example/", { method: "POST", body: form }));
+  assert.equal(answer.status, 303);
+  assert.deepEqual(gateway.taken[0]?.body.topics, ["one", "two"]);
+  assert.equal(gateway.taken[0]?.body.plan, "plan.pdf");
+});

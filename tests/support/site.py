@@ -1,0 +1,92 @@
+"""The example website as a real process: built once a session, started, killed, started again."""
+
+import contextlib
+import os
+import subprocess
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from tests.support.processes import ROOT
+from tests.support.wait import eventually
+
+QUEUE_TOKEN = "dev-queue-token-xyz-123"
+FOLDER = ROOT / "site" / "example"
+NEXT = ROOT / "site" / "node_modules" / "next" / "dist" / "bin" / "next"
+
+
+def build() -> None:
+    """Install what is locked and build, where that is not done; fail with what was said."""
+    done = subprocess.run(
+        ["make", "site-build"], cwd=ROOT, capture_output=True, text=True, timeout=600, check=False
+    )
+    assert done.returncode == 0, f"make site-build: {done.stdout[-3000:]}{done.stderr[-3000:]}"
+
+
+@dataclass
+class Site:
+    """Where it listens, and what it was told. `folder` keeps its queue and its log."""
+
+    port: int
+    folder: Path
+    environment: dict[str, str]
+    process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def queue_url(self) -> str:
+        return f"{self.url}/api/contact/queue"
+
+    @property
+    def log(self) -> str:
+        return (self.folder / "site.log").read_text(encoding="utf-8")
+
+    async def start(self) -> None:
+        """Start it, and wait until it answers."""
+        told = {
+            "FASTCORE_SITE_QUEUE_TOKEN": QUEUE_TOKEN,
+            "FASTCORE_SITE_QUEUE_FOLDER": str(self.folder / "queue"),
+            **self.environment,
+        }
+        with (self.folder / "site.log").open("ab") as log:
+            self.process = subprocess.Popen(  # noqa: ASYNC220 - started here, waited for below
+                ["node", str(NEXT), "start", "--hostname", "127.0.0.1", "--port", str(self.port)],
+                cwd=FOLDER,
+                env={**os.environ, **told},
+                stdout=log,
+                stderr=log,
+            )
+
+        async def answers() -> bool:
+            assert self.process is not None
+            assert self.process.poll() is None, self.log[-2000:]
+            with contextlib.suppress(httpx.HTTPError):
+                async with httpx.AsyncClient() as client:
+                    return (await client.get(self.url, timeout=5)).status_code == 200
+            return False
+
+        await eventually(answers, seconds=60, what="the website")
+
+    def kill(self) -> None:
+        """`kill -9`, as a crash does it."""
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait()
+
+    async def queue(self) -> dict[str, Any]:
+        """Ask for the queue as the flusher does."""
+        async with httpx.AsyncClient() as client:
+            answer = await client.get(
+                self.queue_url, headers={"Authorization": f"Bearer {QUEUE_TOKEN}"}, timeout=10
+            )
+        assert answer.status_code == 200, answer.text
+        page: dict[str, Any] = answer.json()
+        return page
+
+    async def depth(self) -> int:
+        return int((await self.queue())["depth"])
