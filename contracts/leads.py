@@ -160,7 +160,7 @@ class Meta(BaseModel):
     )
     fill_seconds: JsonValue = Field(
         default=None,
-        description="How long the form took to fill, as the site measured it; counts before form_rendered_at.",
+        description="How long the form took to fill, measured by the site; counts before form_rendered_at.",
     )
     consent_text: ConsentText | None = None
     consent_version: Line | None = None

@@ -54,6 +54,22 @@ def test_the_time_to_fill_the_form_is_judged_with_room_for_clocks(
     assert judge({"form_rendered_at": int(shown.timestamp() * 1000)}) == reasons
 
 
+@pytest.mark.parametrize(
+    ("measured", "reasons"),
+    [
+        (60, []),
+        (2.0, []),
+        (1.9, [Reason.FILLED_TOO_FAST]),
+        (-1, [Reason.FILLED_TOO_FAST]),
+        ("60", [Reason.FORM_TIME_IMPLAUSIBLE]),  # no measure: the form's time is judged
+        (True, [Reason.FORM_TIME_IMPLAUSIBLE]),
+        (None, [Reason.FORM_TIME_IMPLAUSIBLE]),
+    ],
+)
+def test_what_the_site_measured_counts_before_the_form_s_time(measured: Any, reasons: list[Reason]) -> None:
+    assert judge({"form_rendered_at": "soon", "fill_seconds": measured}) == reasons
+
+
 @pytest.mark.parametrize("garbage", ["soon", "\x00", [], {}, 1e300, "9" * 400])
 def test_a_time_that_is_none_is_spam(garbage: Any) -> None:
     assert judge({"form_rendered_at": garbage}) == [Reason.FORM_TIME_IMPLAUSIBLE]
