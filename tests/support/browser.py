@@ -124,7 +124,7 @@ async def visiting(
 ) -> AsyncIterator[Visitor]:
     """Open a browser window that knows nothing yet."""
     context = await browser.new_context(
-        viewport=SIZES[size],  # type: ignore[arg-type] - a TypedDict of the same two
+        viewport=SIZES[size],  # type: ignore[arg-type]  # a TypedDict of the same two
         color_scheme=theme,
         timezone_id="Asia/Kolkata",  # not the machine's, and not on full hours from UTC
         locale="en-GB",
