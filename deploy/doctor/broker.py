@@ -24,7 +24,9 @@ from runtime.settings import Kafka
 SECONDS: Final = 10.0
 LAG_TO_LOOK_AT: Final = 1000  # as the alert LagGrowing
 SKEW_SECONDS: Final = 5.0
-RESTORED_TODO: Final = "restored? Stop the consumers, python -m deploy.restored, start them"
+RESTORED_TODO: Final = (
+    "restored? Stop the consumers, python -m deploy.restored, start them: docs/operations.md#restore"
+)
 
 
 async def examine_kafka(kafka: Kafka) -> AsyncIterator[Finding]:

@@ -1,0 +1,89 @@
+"""What the doctor makes of what it is shown: topics, connections, encryption. Pure halves only."""
+
+from typing import Any
+
+import pytest
+
+from contracts import topics
+from deploy.doctor.broker import _encrypted, _topics
+from deploy.doctor.database import _connections
+from deploy.doctor.finding import is_this_machine
+from runtime.settings import Kafka, Postgres
+
+KAFKA = Kafka(bootstrap_servers="127.0.0.1:9092")
+POSTGRES = Postgres.model_validate({"url": "postgresql://a:b@db.example/x"})
+
+
+def cluster(
+    replicas: int = 3, behind: int = 0, **config: str
+) -> tuple[dict[str, Any], dict[str, dict[str, str]]]:
+    """All topics as they are declared, but for what is said."""
+    nodes = list(range(replicas))
+    part = {"replicas": nodes, "isr": nodes[: replicas - behind]}
+    described = {
+        topic.name: {"partitions": [part | {"partition": n} for n in range(topic.partitions)]}
+        for topic in topics.ALL
+    }
+    configs = {topic.name: topic.config() | {"min.insync.replicas": "2"} | config for topic in topics.ALL}
+    return described, configs
+
+
+def levels(brokers: int = 3, **changes: Any) -> set[str]:
+    return {found.level for found in _topics(KAFKA, *cluster(**changes), brokers)}
+
+
+def test_topics_as_declared_are_well() -> None:
+    assert levels() == {"ok"}
+    assert levels(brokers=1, replicas=1, **{"min.insync.replicas": "1"}) == {"ok"}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"replicas": 1},
+        {"min.insync.replicas": "1"},
+        {"retention.ms": "3600000"},
+        {"cleanup.policy": "compact"},
+        {"unclean.leader.election.enable": "true"},
+    ],
+    ids=lambda changes: next(iter(changes)),
+)
+def test_a_topic_that_could_lose_leads_fails(changes: dict[str, Any]) -> None:
+    assert levels(**changes) == {"fail"}
+
+
+def test_a_replica_that_is_behind_is_to_be_looked_at() -> None:
+    assert levels(behind=1) == {"warn"}
+
+
+@pytest.mark.parametrize(
+    ("processes", "limit", "level"), [(8, 97, "ok"), (18, 97, "warn"), (20, 97, "fail"), (8, 30, "fail")]
+)
+def test_all_pools_must_fit_with_ten_to_spare(processes: int, limit: int, level: str) -> None:
+    server = {"connections": limit, "rolconnlimit": -1, "datconnlimit": -1}
+    assert _connections(server, POSTGRES, processes).level == level
+
+
+def test_a_limit_of_the_role_counts_too() -> None:
+    server = {"connections": 500, "rolconnlimit": 20, "datconnlimit": -1}
+    assert _connections(server, POSTGRES, 8).level == "fail"
+
+
+def test_kafka_without_tls_is_well_on_this_machine_only() -> None:
+    assert _encrypted(KAFKA).level == "ok"
+    assert _encrypted(Kafka(bootstrap_servers="127.0.0.1:9092,kafka.example:9092")).level == "warn"
+    login = {"sasl_username": "u", "sasl_password": "p", "bootstrap_servers": "kafka.example:9092"}
+    plain = Kafka.model_validate({**login, "security_protocol": "SASL_PLAINTEXT"})
+    assert _encrypted(plain).level == "warn"
+    assert _encrypted(Kafka.model_validate({**login, "security_protocol": "SASL_SSL"})).level == "ok"
+
+
+@pytest.mark.parametrize(
+    ("host", "is_so"),
+    [
+        *((here, True) for here in ("localhost", "127.0.0.1", "::1", "[::1]", "/run/pg", None)),
+        *((away, False) for away in ("10.0.0.1", "db")),
+    ],
+)
+def test_only_loopback_and_sockets_are_this_machine(host: str | None, is_so: bool) -> None:
+    assert is_this_machine(host) is is_so
