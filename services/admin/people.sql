@@ -1,8 +1,9 @@
 -- What admins do with a person's data: edit, export, erase. What erasing means is erase_lead (migration 0003).
 
 -- name: plan_for_these_values!
--- Filters are optional; the planner must see which are given.
-SET LOCAL plan_cache_mode = force_custom_plan;
+-- Filters are optional; the planner must see which are given. What is asked for is mostly in memory, or on a
+-- disk without heads: a table is not read whole only to read it in order.
+SELECT set_config('plan_cache_mode', 'force_custom_plan', true), set_config('random_page_cost', '1.1', true);
 
 -- name: lock_lead^
 -- One lead, kept from others until this transaction ends.
@@ -43,15 +44,18 @@ VALUES (gen_random_uuid(), :event, :actor, :details, :lead_id::uuid, :request_id
 -- One chunk of an export, newest first.
 SELECT id, created_at_utc, status, service, name, email, phone, company, message, assignee, notes, consent,
        consent_version, locale, submitted_at, source, spam_reasons, extra, site, request_id
-FROM lead_inbox
-WHERE (:status::text IS NULL OR status = :status)
-  AND (:service::text IS NULL OR service = :service)
-  AND (:since::timestamptz IS NULL OR created_at_utc >= :since)
-  AND (:until::timestamptz IS NULL OR created_at_utc < :until)
-  AND (:words::text IS NULL OR words @@ to_tsquery('simple', :words))
-  AND (:after_at::timestamptz IS NULL OR (created_at_utc, id) < (:after_at, :after_id::uuid))
-ORDER BY created_at_utc DESC, id DESC
-LIMIT :limit::bigint;
+FROM (
+    SELECT id FROM lead_inbox
+    WHERE (:status::text IS NULL OR status = :status)
+      AND (:service::text IS NULL OR service = :service)
+      AND (:since::timestamptz IS NULL OR created_at_utc >= :since)
+      AND (:until::timestamptz IS NULL OR created_at_utc < :until)
+      AND (:words::text IS NULL OR words @@ to_tsquery('simple', :words))
+      AND (:after_at::timestamptz IS NULL OR (created_at_utc, id) < (:after_at, :after_id::uuid))
+    ORDER BY created_at_utc DESC, id DESC
+    LIMIT :limit::bigint
+) AS page JOIN lead_inbox USING (id)
+ORDER BY created_at_utc DESC, id DESC;
 
 -- name: read_lead^
 -- One lead, whole: also the words that it is searched by.
@@ -77,8 +81,8 @@ UNION SELECT id FROM lead_inbox WHERE original ->> 'email' = ANY(ARRAY[:email, l
 UNION SELECT lead_id FROM email_delivery WHERE kind = 'welcome' AND recipient = lower(:email)
 UNION SELECT lead_id FROM replay_queue
 WHERE lead_id IS NOT NULL
-  AND (position(convert_to('"' || :email || '"', 'UTF8') IN payload) > 0
-       OR position(convert_to('"' || :email || '"', 'UTF8') IN original_payload) > 0);
+  AND (position((SELECT convert_to('"' || :email || '"', 'UTF8')) IN payload) > 0
+       OR position((SELECT convert_to('"' || :email || '"', 'UTF8')) IN original_payload) > 0);
 
 -- name: erase_lead$
 -- Take the person out of everything that we hold of a lead.

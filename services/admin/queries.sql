@@ -2,8 +2,9 @@
 -- generic plan "no filter or this one" would walk the whole table.
 
 -- name: plan_for_these_values!
--- Filters are optional; the planner must see which are given.
-SET LOCAL plan_cache_mode = force_custom_plan;
+-- Filters are optional; the planner must see which are given. What is asked for is mostly in memory, or on a
+-- disk without heads: a table is not read whole only to read it in order.
+SELECT set_config('plan_cache_mode', 'force_custom_plan', true), set_config('random_page_cost', '1.1', true);
 
 -- name: ping$
 -- Does the database answer?

@@ -119,10 +119,16 @@ class ReplayResult(BaseModel):
 
 
 class ReplayDetail(BaseModel):
-    """One replay, how far it is, and a page of its rows by id."""
+    """One replay, how far it is, and a page of its rows by id.
+
+    With `result` a page may hold fewer rows than `limit`, or none, and yet have a `next_cursor`.
+    """
 
     replay: Replay
     outcomes: Outcomes
+    outcomes_are_estimates: bool = Field(
+        description="What became of many rows is told by a sample; queued and cancelled are exact."
+    )
     results: list[ReplayResult]
     limit: int
     next_cursor: UUID | None

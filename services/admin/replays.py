@@ -1,5 +1,6 @@
 """Replays: what one is asked with, and which rows it cannot send and why. No I/O, no clock."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal
 from uuid import UUID
 
@@ -139,6 +140,16 @@ def state_of(replay: dict[str, Any]) -> ReplayState:
     if replay["cancelled_at"]:
         return "cancelled"
     return "finished" if replay["finished_at"] else "running"
+
+
+def outcomes(replay: Mapping[str, Any], counted: Mapping[str, int]) -> dict[str, int]:
+    """Return where a replay's rows stand. `counted`: those that had their turn, all or a sample."""
+    taken, seen = replay["taken"], sum(counted.values())
+    found = {result: rows * taken // seen for result, rows in counted.items()}
+    if found:
+        # What rounding left over belongs to the largest.
+        found[max(found, key=found.__getitem__)] += taken - sum(found.values())
+    return found | {"cancelled" if replay["cancelled_at"] else "queued": replay["wanted"] - taken}
 
 
 def refusal(blocked: list[BlockedGroup], unknown: int) -> str:

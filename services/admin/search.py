@@ -49,6 +49,8 @@ async def find_leads(
 
 async def count_leads(connection: Connection, wanted: dict[str, Any]) -> tuple[int, bool]:
     """Return how many leads match, and whether that is an estimate."""
+    if wanted["words"] and (matching := await _estimate(connection, wanted)) > GATHERED_ANYWAY:
+        return matching, True
     total = await SQL.count_leads(connection, **wanted, bound=COUNT_EXACTLY_UP_TO + 1)
     if total <= COUNT_EXACTLY_UP_TO:
         return total, False

@@ -17,6 +17,11 @@ from services.admin.status import Refused, Unknown
 SQL: Any = load_queries(Path(__file__).with_name("workbench.sql"))
 # Reasons are words and codes of ours, so groups are few; the bound is for forged ones.
 MAX_GROUPS: Final = 500
+# What became of so many rows is counted one by one; beyond, a sample tells it, and says so.
+COUNT_RESULTS_UP_TO: Final = 2000
+RESULTS_SAMPLED: Final = 1000
+# So many rows of a replay are looked at for one page of those with a certain result.
+RESULTS_LOOKED_AT: Final = 2000
 NO_REPLAY: Final = "There is no replay with this id."
 
 
@@ -107,20 +112,22 @@ class Workbench:
             if row is None:
                 raise Unknown(NO_REPLAY)
             await SQL.plan_for_these_values(connection)
-            counts = {
-                each["result"]: each["rows"] async for each in SQL.count_results(connection, id=replay_id)
-            }
-            rows = SQL.list_results(
-                connection, id=replay_id, result=asked.result, after=asked.cursor, limit=asked.limit + 1
-            )
+            counted = await _count_results(connection, row)
+            among = {"id": replay_id, "after": asked.cursor, "result": asked.result}
+            # What few rows came to would be looked for through all; who had no turn stands in an index.
+            by_state = asked.result not in (None, "queued", "cancelled")
+            window = RESULTS_LOOKED_AT if by_state else asked.limit + 1
+            upto = await SQL.end_of_window(connection, **among, window=window) if by_state else None
+            rows = SQL.list_results(connection, **among, window=window, limit=asked.limit + 1)
             results = [answers.ReplayResult.model_validate(dict(each)) async for each in rows]
         page = results[: asked.limit]
         return answers.ReplayDetail(
             replay=_replay(row),
-            outcomes=answers.Outcomes(**counts),
+            outcomes=answers.Outcomes(**replays.outcomes(row, counted)),
+            outcomes_are_estimates=row["taken"] > COUNT_RESULTS_UP_TO,
             results=page,
             limit=asked.limit,
-            next_cursor=page[-1].queue_id if len(results) > asked.limit else None,
+            next_cursor=page[-1].queue_id if len(results) > asked.limit else upto,
         )
 
     async def cancel_replay(self, replay_id: UUID, actor: str) -> answers.Cancelled:
@@ -140,6 +147,18 @@ class Workbench:
             cancelled=never,
             message=f"{never} of {stopped.wanted} rows are not sent and stay as they were.",
         )
+
+
+async def _count_results(connection: Connection, replay: Any) -> dict[str, int]:
+    """Count what became of the rows that had their turn; of many only a sample."""
+    if not replay["taken"]:
+        return {}
+    if replay["taken"] <= COUNT_RESULTS_UP_TO:
+        rows = SQL.count_results(connection, id=replay["id"], taken=replay["taken"])
+    else:
+        share = replay["taken"] / replay["wanted"]
+        rows = SQL.sample_results(connection, id=replay["id"], share=share, points=RESULTS_SAMPLED)
+    return {row["result"]: row["rows"] async for row in rows}
 
 
 async def _choose(

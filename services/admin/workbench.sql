@@ -1,8 +1,9 @@
 -- The workbench's queries: what is stuck in groups, replays of one row and by a filter.
 
 -- name: plan_for_these_values!
--- Filters are optional; the planner must see which are given.
-SET LOCAL plan_cache_mode = force_custom_plan;
+-- Filters are optional; the planner must see which are given. What is asked for is mostly in memory, or on a
+-- disk without heads: a table is not read whole only to read it in order.
+SELECT set_config('plan_cache_mode', 'force_custom_plan', true), set_config('random_page_cost', '1.1', true);
 
 -- name: list_groups
 -- Rows with the same trouble, the largest group first; `total` counts the rows of all groups.
@@ -85,15 +86,44 @@ LIMIT :limit::bigint;
 SELECT * FROM queue_replay WHERE id = :id;
 
 -- name: count_results
--- What became of a replay's rows.
-SELECT result, count(*) AS rows FROM queue_replay_result WHERE replay_id = :id GROUP BY result;
+-- What became of the rows that had their turn, which go in the order of their ids.
+SELECT result, count(*) AS rows FROM (
+    SELECT result FROM queue_replay_result WHERE replay_id = :id AND turn_at IS NOT NULL
+    ORDER BY queue_id LIMIT :taken::bigint
+) AS turns GROUP BY result;
+
+-- name: sample_results
+-- The same of a sample: the ids are random, so points at even distances over `share` of them meet rows by chance.
+WITH sample AS MATERIALIZED (
+    SELECT DISTINCT item.queue_id FROM generate_series(0, :points::int - 1) AS n
+    CROSS JOIN LATERAL (
+        SELECT queue_id FROM queue_replay_item
+        WHERE replay_id = :id
+          AND queue_id >= rpad(lpad(to_hex(floor(n * :share::float8 / :points * x'7FFFFFFF'::int * 2)::bigint), 8, '0'), 32, '0')::uuid
+        ORDER BY queue_id LIMIT 1
+    ) AS item
+)
+SELECT result, count(*) AS rows FROM sample JOIN queue_replay_result USING (queue_id)
+WHERE replay_id = :id AND turn_at IS NOT NULL GROUP BY result;
+
+-- name: end_of_window$
+-- The last of so many rows of a replay that a page looks at; null where there are fewer.
+SELECT queue_id FROM queue_replay_item
+WHERE replay_id = :id AND (:after::uuid IS NULL OR queue_id > :after)
+  AND (:result::text IS NULL OR (turn_at IS NULL) = (:result IN ('queued', 'cancelled')))
+ORDER BY queue_id OFFSET :window::int - 1 LIMIT 1;
 
 -- name: list_results
--- A page of what became of a replay's rows.
+-- A page of what became of a replay's rows, up to the end of the window.
+WITH looked_at AS MATERIALIZED (
+    SELECT queue_id FROM queue_replay_item
+    WHERE replay_id = :id AND (:after::uuid IS NULL OR queue_id > :after)
+      AND (:result::text IS NULL OR (turn_at IS NULL) = (:result IN ('queued', 'cancelled')))
+    ORDER BY queue_id LIMIT :window::bigint
+)
 SELECT queue_id, stage, kind, lead_id, state, reason, turn_at, result
-FROM queue_replay_result
+FROM looked_at JOIN queue_replay_result USING (queue_id)
 WHERE replay_id = :id AND (:result::text IS NULL OR result = :result)
-  AND (:after::uuid IS NULL OR queue_id > :after)
 ORDER BY queue_id
 LIMIT :limit::bigint;
 

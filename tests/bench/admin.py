@@ -1,7 +1,8 @@
 """`python -m tests.bench.admin`: every query of the admin service at a million leads, with plans and times.
 
-Fails where one takes over 100 ms at the database, or reads a large table from end to end. Figures are of a
-warm cache: each case is asked once before (the column "first"), then repeatedly.
+Fails where one takes over 100 ms of the database's processor, or reads a large table from end to end.
+Figures are of a warm cache: each case is asked once before (the column "first"), then repeatedly. On a quiet
+machine the processor's time is the time at the database; on a busy one that is also the wait for others.
 """
 
 import asyncio
@@ -11,6 +12,7 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any, Final
 
 import asyncpg
@@ -20,7 +22,7 @@ from rich.table import Table
 
 from runtime.failures import WorldAway
 from runtime.postgres import _prepare
-from services.admin import census, search, store
+from services.admin import census, people, search, store, trends, workbench
 from tests.bench.data import SQL, TABLES, Size, large_database, sizes
 from tests.bench.plans import Case, cases
 
@@ -28,7 +30,7 @@ LIMIT_MS: Final = 100.0
 GIVEN_UP_MS: Final = 5000.0
 NAMED: Final = {
     getattr(queries, name).sql
-    for queries in (store.SQL, search.SQL, census.SQL, SQL)
+    for queries in (each.SQL for each in (store, search, census, trends, workbench, people))
     for name in queries.available_queries
     if not name.endswith("_cursor")
 }
@@ -50,24 +52,22 @@ class Result:
     first: float
     wall: list[float]
     database: list[float]
+    processor: list[float]
     worst: Worst
     walked: list[str]
 
     @property
-    def median(self) -> float:
-        return statistics.median(self.database)
-
-    @property
-    def p95(self) -> float:
-        return _p95(self.database)
-
-    @property
     def failed(self) -> bool:
-        return bool(self.walked) or self.p95 > LIMIT_MS
+        return bool(self.walked) or _p95(self.processor) > LIMIT_MS
 
 
 def _p95(times: list[float]) -> float:
     return sorted(times)[min(len(times) - 1, int(len(times) * 0.95))]
+
+
+def _worked(process: int) -> float:
+    """Return for how many milliseconds a process was on a processor so far."""
+    return int(Path(f"/proc/{process}/schedstat").read_text().split()[0]) / 1e6
 
 
 async def _time(pool: Any, case: Case) -> float:
@@ -79,9 +79,11 @@ async def _time(pool: Any, case: Case) -> float:
 async def _explain(pool: Any, statements: list[Any], options: str) -> list[Any]:
     """Explain what a case asked, with the same values and under the same settings."""
     plans = []
-    async with pool.acquire() as connection, connection.transaction(readonly=True):
+    async with pool.acquire() as connection:
+        change = connection.transaction()  # a preview's statement could write, so what it does is undone
+        await change.start()
         for each in statements:
-            if "SET LOCAL" in each.query:
+            if "set_config" in each.query:
                 await connection.execute(each.query)
             else:
                 query = each.query.replace("EXPLAIN (FORMAT JSON)", "")
@@ -90,6 +92,7 @@ async def _explain(pool: Any, statements: list[Any], options: str) -> list[Any]:
                     f"EXPLAIN ({only}SUMMARY, FORMAT JSON) {query}", *each.args
                 )
                 plans.append(json.loads(answer)[0])
+        await change.rollback()
     return plans
 
 
@@ -119,14 +122,17 @@ async def _measure(pool: Any, asked: list[Any], case: Case, runs: int) -> Result
     try:
         first = await _time(pool, case)
     except (WorldAway, asyncpg.QueryCanceledError):
-        return Result(case, GIVEN_UP_MS, [GIVEN_UP_MS], [GIVEN_UP_MS], Worst("given up", GIVEN_UP_MS), [])
+        return Result(case, GIVEN_UP_MS, *[[GIVEN_UP_MS]] * 3, Worst("given up", GIVEN_UP_MS), [])
     # What the driver itself says has no name: BEGIN, COMMIT, the reset of a connection.
     statements = [each for each in asked if each.query in NAMED]
     wall = [await _time(pool, case) for _ in range(runs)]
     # Without the clock of each node, which costs more than the nodes do; with it once, for the worst of them.
-    database = []
+    database, processor = [], []
+    process = await pool.fetchval("SELECT pg_backend_pid()")
     for _ in range(runs):
+        began = _worked(process)
         plans = await _explain(pool, statements, ", TIMING OFF")
+        processor.append(_worked(process) - began)
         database.append(sum(plan["Planning Time"] + plan.get("Execution Time", 0) for plan in plans))
     plans = [plan for plan in await _explain(pool, statements, "") if "Execution Time" in plan]
     nodes = [node for plan in plans for node in _nodes(plan["Plan"])]
@@ -134,17 +140,30 @@ async def _measure(pool: Any, asked: list[Any], case: Case, runs: int) -> Result
     walked = [
         node["Relation Name"]
         for node, _ in nodes
-        if node["Node Type"] == "Seq Scan" and node["Relation Name"] in TABLES and node["Actual Loops"]
+        if node["Node Type"] == "Seq Scan"
+        and node["Relation Name"] in TABLES
+        and node["Actual Loops"]
+        and node["Relation Name"] not in case.may_walk
     ]
-    return Result(case, first, wall, database, Worst(_name(worst), own), walked)
+    return Result(case, first, wall, database, processor, Worst(_name(worst), own), walked)
 
 
 def _report(results: list[Result], console: Console) -> None:
     table = Table(
-        "asked", "first", "wall p50", "p95", "database p50", "p95", "worst node", title="milliseconds"
+        "asked",
+        "first",
+        "wall p50",
+        "p95",
+        "database p50",
+        "p95",
+        "processor p50",
+        "p95",
+        "worst node",
+        title="milliseconds",
     )
     for each in results:
-        figures = [each.first, statistics.median(each.wall), _p95(each.wall), each.median, each.p95]
+        figures = [each.first, statistics.median(each.wall), _p95(each.wall)]
+        figures += [f(times) for times in (each.database, each.processor) for f in (statistics.median, _p95)]
         worst = f"{each.worst.ms:.1f} in {each.worst.name}"
         if each.walked:
             worst += f"; reads {', '.join(each.walked)} from end to end"
@@ -197,9 +216,11 @@ def main(
     _report(results, console)
     failed = [each.case.name for each in results if each.failed]
     if failed:
-        sys.exit(f"over {LIMIT_MS:.0f} ms, or a large table read from end to end: {'; '.join(failed)}")
+        sys.exit(
+            f"over {LIMIT_MS:.0f} ms of processor, or a large table read from end to end: {'; '.join(failed)}"
+        )
     console.print(
-        f"all {len(results)} within {LIMIT_MS:.0f} ms at the database, and none reads a large table whole"
+        f"all {len(results)} within {LIMIT_MS:.0f} ms of processor, and none reads a large table whole"
     )
 
 

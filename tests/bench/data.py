@@ -49,7 +49,16 @@ def large_database(size: Size, console: Console) -> Iterator[Postgres]:
             done.write_text(json.dumps(asdict(size) | made))
         elif applied:
             asyncio.run(_settle(server.urls.superuser))
+        asyncio.run(_replay_once(server.urls.superuser))
         yield server
+
+
+async def _replay_once(url: str) -> None:
+    db = await asyncpg.connect(url, command_timeout=600)
+    if not await db.fetchval("SELECT count(*) FROM queue_replay"):
+        await SQL.add_replay(db)
+        await db.execute("VACUUM ANALYZE queue_replay, queue_replay_item")
+    await db.close()
 
 
 async def ends_at(connection: Any) -> datetime:

@@ -180,6 +180,18 @@ CROSS JOIN LATERAL (SELECT rows / 6 + (partition < rows % 6)::int AS stored) AS 
 INSERT INTO scheduled_job (name, schedule, runs, last_started_at, last_finished_at, last_outcome, last_duration_ms, next_run_at)
 VALUES ('replay', '*/5 * * * *', 210000, now(), now(), 'succeeded', 40, now() + interval '5 minutes');
 
+-- name: add_replay!
+-- A replay of all that was ever in the queue, four fifths of it done. (The rows' own states stay as they are.)
+WITH replay AS (
+    INSERT INTO queue_replay (id, requested_by, filter, per_second, wanted, taken, created_at, last_turn_at)
+    SELECT md5('replay')::uuid, 'ann', '{}', 100, count(*), count(*) * 4 / 5, now() - interval '1 hour', now()
+    FROM replay_queue
+    RETURNING id, taken
+)
+INSERT INTO queue_replay_item (replay_id, queue_id, turn_at)
+SELECT replay.id, q.id, CASE WHEN q.n <= taken THEN now() END
+FROM replay CROSS JOIN (SELECT id, row_number() OVER (ORDER BY id) AS n FROM replay_queue) AS q;
+
 -- name: list_indexes
 -- The indexes and keys of the large tables, to be made anew after the load: in one go is many times faster.
 SELECT conrelid::regclass::text AS table, conname AS name, contype = 'p' AS first,
@@ -206,32 +218,8 @@ FROM pg_class c WHERE c.oid = ANY(:tables::text[]::regclass[]) ORDER BY bytes DE
 
 -- name: sample^
 -- Ids and words that the data has: a lead of a while ago, and one that failed.
-SELECT l.id AS lead, l.email, l.request_id AS request, q.lead_id AS failed,
+SELECT l.id AS lead, md5('replay')::uuid AS replay, l.email, l.request_id AS request, q.lead_id AS failed,
        (SELECT max(created_at_utc) FROM lead_inbox) AS now
-FROM (SELECT * FROM lead_inbox WHERE status = 'won' ORDER BY created_at_utc DESC, id OFFSET 5000 LIMIT 1) AS l,
-     (SELECT * FROM replay_queue WHERE state = 'dead' AND lead_id IS NOT NULL ORDER BY last_failed_at DESC LIMIT 1) AS q;
-
--- name: leads_per_hour
--- The overview's chart of a day.
-SELECT date_trunc('hour', created_at_utc) AS hour, count(*) AS leads FROM lead_inbox
-WHERE created_at_utc >= :now::timestamptz - interval '24 hours' GROUP BY 1 ORDER BY 1;
-
--- name: leads_per_day
--- The overview's chart of a month.
-SELECT date_trunc('day', created_at_utc) AS day, count(*) AS leads FROM lead_inbox
-WHERE created_at_utc >= :now::timestamptz - interval '30 days' GROUP BY 1 ORDER BY 1;
-
--- name: leads_by_status
--- All leads by status, exactly, as the triggers count them.
-SELECT state AS status, sum(rows)::bigint AS leads FROM row_count WHERE table_name = 'lead_inbox' GROUP BY state;
-
--- name: leads_by_service
--- What is asked for now: services are free text of the site, so they have no counter.
-SELECT service, count(*) AS leads FROM lead_inbox
-WHERE created_at_utc >= :now::timestamptz - interval '30 days' GROUP BY service ORDER BY 2 DESC, 1 LIMIT 20;
-
--- name: queue_groups
--- The workbench: what is stuck, by reason.
-SELECT stage, kind, reason, state, count(*) AS rows, min(first_failed_at) AS oldest_at, max(last_failed_at) AS newest_at
-FROM replay_queue WHERE state IN ('waiting', 'replaying', 'dead')
-GROUP BY stage, kind, reason, state ORDER BY 5 DESC LIMIT 100;
+FROM lead_inbox AS l,
+     (SELECT * FROM replay_queue WHERE state = 'dead' AND lead_id IS NOT NULL ORDER BY last_failed_at DESC LIMIT 1) AS q
+WHERE l.id = (SELECT id FROM lead_inbox WHERE status = 'won' ORDER BY created_at_utc DESC, id DESC OFFSET 5000 LIMIT 1);

@@ -1,26 +1,35 @@
 """Every query that a page or a route of the admin service asks, by the code that asks it. No timing here."""
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
+from uuid import UUID
+from zoneinfo import ZoneInfo
 
+from runtime.postgres import snapshot
+from services.admin import people
 from services.admin.census import take_census
-from services.admin.filters import AuditFilter, LeadFilter, QueueFilter
+from services.admin.filters import AuditFilter, ExportFilter, LeadFilter, QueueFilter
 from services.admin.paging import Place
+from services.admin.replays import GroupFilter, HistoryPage, ReplayOrder, ResultPage
+from services.admin.search import count_leads
 from services.admin.store import Store
-from tests.bench.data import SQL
+from services.admin.trends import Trends
+from services.admin.workbench import Workbench
 
 Ask = Callable[[Any], Awaitable[Any]]
 DAY: Final = timedelta(days=1)
+ZONE: Final = ZoneInfo("Europe/Berlin")
 
 
 @dataclass(frozen=True)
 class Case:
-    """One page load, or one part of it: `ask` does it with a pool."""
+    """One page load, or one part of it: `ask` does it with a pool. Acts may walk the queue."""
 
     name: str
     ask: Ask
+    may_walk: tuple[str, ...] = ()
 
 
 def cases(sample: dict[str, Any]) -> list[Case]:
@@ -62,7 +71,10 @@ def cases(sample: dict[str, Any]) -> list[Case]:
         _leads("no match", q="qqzzxy"),
         _leads("common word and no match", q="gmail qqzzxy"),
         _leads("name and common word", q="okafor gmail"),
-        _leads("common word, rare status", q="gmx", status_filter="erased"),
+        _leads("common word, rare status", q="gmx", status_filter="processing"),
+        _leads("common word and service that never meet", q="gmail", service="Beekeeping"),
+        _leads("name, rare service", q="maria", service="Other: wish 7"),
+        _leads("name, a status that has few", q="okafor", status_filter="processing"),
         _leads("name, status, service", q="maria", status_filter="won", service="Training"),
         _leads("common word, a day a year ago", q="gmail", since=now - 365 * DAY, until=now - 364 * DAY),
         _leads("common word, cursor", q="gmail", cursor=deep),
@@ -98,11 +110,53 @@ def cases(sample: dict[str, Any]) -> list[Case]:
         _audit("a year ago and before", until=now - 365 * DAY),
         Case("stats: queue and books", take_census),
         Case("jobs", lambda pool: Store(pool).list_jobs()),
-        _sketch("overview: leads per hour, 24 hours", "leads_per_hour", now),
-        _sketch("overview: leads per day, 30 days", "leads_per_day", now),
-        _sketch("overview: all leads by status", "leads_by_status", None),
-        _sketch("overview: by service, 30 days", "leads_by_service", now),
-        _sketch("workbench: groups by reason", "queue_groups", None),
+        Case("overview: leads per hour", lambda pool: Trends(pool).count("hour", now - DAY, ZONE)),
+        Case("overview: leads per day", lambda pool: Trends(pool).count("day", now - 30 * DAY, ZONE)),
+        Case("overview: by status and service", lambda pool: Trends(pool).shares()),
+        *_workbench(sample),
+        *_people(sample),
+    ]
+
+
+def _workbench(sample: dict[str, Any]) -> list[Case]:
+    deep = Place(sample["now"], sample["replay"]).cursor()
+    return [
+        _groups("open"),
+        _groups("resolved", state="resolved"),
+        _groups("stage and kind", stage="notifier", kind="welcome"),
+        _preview("one group", state="dead", stage="notifier", kind="welcome", reason="smtp 552 5.2.2"),
+        _preview("all that is dead", state="dead"),
+        replace(_preview("all"), may_walk=("replay_queue",)),
+        Case("replays: history", lambda pool: Workbench(pool).list_replays(HistoryPage())),
+        Case("replays: history, cursor", lambda pool: Workbench(pool).list_replays(HistoryPage(cursor=deep))),
+        _replay(sample, "its rows"),
+        _replay(sample, "queued", result="queued"),
+        _replay(sample, "failed", result="failed"),
+        _replay(sample, "none so", result="skipped"),
+        _replay(sample, "cursor", cursor=UUID(int=2**127)),
+    ]
+
+
+def _people(sample: dict[str, Any]) -> list[Case]:
+    return [
+        *(
+            _asked(f"person: {name}", query, id=sample["lead"])
+            for name, query in (
+                ("the lead", "read_lead"),
+                ("mails", "read_emails"),
+                ("queue rows", "read_queue"),
+                ("entries", "read_entries"),
+            )
+        ),
+        replace(
+            _asked("person: all leads of an address", "find_by_email", email=sample["email"]),
+            may_walk=("replay_queue",),  # who is in a parked record stands in no index
+        ),
+        _export("all"),
+        _export("a service and status", service="SEO", status_filter="won"),
+        _export("common word", q="gmail"),
+        _export("word of a few", q="okafor"),
+        _export("rare word", q="borealis media"),
     ]
 
 
@@ -118,13 +172,44 @@ def _audit(what: str, **asked: Any) -> Case:
     return Case(f"audit: {what}", lambda pool: Store(pool).list_audit(AuditFilter(**asked)))
 
 
-def _sketch(name: str, query: str, now: datetime | None) -> Case:
-    """Ask a query of the bench's own: one that a page wants, as it would be written."""
+def _groups(what: str, **asked: Any) -> Case:
+    return Case(f"groups: {what}", lambda pool: Workbench(pool).list_groups(GroupFilter(**asked)))
+
+
+def _preview(what: str, **asked: Any) -> Case:
+    return Case(f"preview: {what}", lambda pool: Workbench(pool).preview(ReplayOrder(**asked)))
+
+
+def _replay(sample: dict[str, Any], what: str, **asked: Any) -> Case:
+    page = ResultPage(**asked)
+    return Case(f"replay: {what}", lambda pool: Workbench(pool).get_replay(sample["replay"], page))
+
+
+def _asked(name: str, query: str, **given: Any) -> Case:
+    """Ask one query of people.sql alone: what asks it also writes."""
 
     async def ask(pool: Any) -> None:
-        async with pool.acquire() as connection:
-            given = {"now": now} if now else {}
-            async for _ in getattr(SQL, query)(connection, **given):
-                pass
+        async with snapshot(pool) as connection:
+            await people.SQL.plan_for_these_values(connection)
+            found = getattr(people.SQL, query)(connection, **given)
+            if hasattr(found, "__aiter__"):
+                async for _ in found:
+                    pass
+            else:
+                await found
 
     return Case(name, ask)
+
+
+def _export(what: str, **asked: Any) -> Case:
+    """Count and read what the first piece of a CSV holds."""
+    wanted = ExportFilter(**asked).selection()
+    first = _asked("", "list_export", **wanted, after_at=None, after_id=None, limit=people.EXPORT_CHUNK)
+
+    async def ask(pool: Any) -> None:
+        async with snapshot(pool) as connection:
+            await people.SQL.plan_for_these_values(connection)
+            await count_leads(connection, wanted)
+        await first.ask(pool)
+
+    return Case(f"CSV: {what}", ask)
