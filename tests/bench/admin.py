@@ -122,7 +122,8 @@ async def _measure(pool: Any, asked: list[Any], case: Case, runs: int) -> Result
     try:
         first = await _time(pool, case)
     except (WorldAway, asyncpg.QueryCanceledError):
-        return Result(case, GIVEN_UP_MS, *[[GIVEN_UP_MS]] * 3, Worst("given up", GIVEN_UP_MS), [])
+        late = [GIVEN_UP_MS]
+        return Result(case, GIVEN_UP_MS, late, late, late, Worst("given up", GIVEN_UP_MS), [])
     # What the driver itself says has no name: BEGIN, COMMIT, the reset of a connection.
     statements = [each for each in asked if each.query in NAMED]
     wall = [await _time(pool, case) for _ in range(runs)]

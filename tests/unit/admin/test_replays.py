@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from services.admin.replay_answers import BlockedGroup
-from services.admin.replays import ALL_STATES, REPLAYABLE_STATES, ReplayOrder, refusal, why_not
+from services.admin.replays import ALL_STATES, REPLAYABLE_STATES, ReplayOrder, outcomes, refusal, why_not
 
 
 @pytest.mark.parametrize("state", REPLAYABLE_STATES)
@@ -42,3 +42,15 @@ def test_a_refusal_says_what_was_found() -> None:
     assert refusal([blocked], 0) == "None of the rows that match can be replayed: 2 x Because."
     assert refusal([], 1) == "No row has any of these ids."
     assert refusal([], 0) == "No row matches, so nothing is replayed."
+
+
+@pytest.mark.parametrize("counted", [{"resolved": 667, "failed": 333}, {"resolved": 2, "failed": 1}, {}])
+@pytest.mark.parametrize(("cancelled_at", "never"), [(None, "queued"), ("now", "cancelled")])
+def test_the_outcomes_of_a_sample_add_up_to_what_was_wanted(
+    counted: dict[str, int], cancelled_at: str | None, never: str
+) -> None:
+    taken = 3000 if counted else 0
+    replay = {"wanted": 100_000, "taken": taken, "cancelled_at": cancelled_at}
+    found = outcomes(replay, counted)
+    assert (sum(found.values()), found[never]) == (100_000, 100_000 - taken)
+    assert found.get("failed", 0) in (0, 999, 1000)
