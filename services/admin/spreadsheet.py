@@ -15,10 +15,12 @@ COLUMNS: Final = (
     "notes", "consent", "consent_version", "locale", "submitted_at", "page_url", "referrer", "utm_source",
     "utm_medium", "utm_campaign", "utm_term", "utm_content", "spam_reasons", "extra", "site", "request_id",
 )  # fmt: skip
-# A cell that begins so may be run as a formula (OWASP, CSV injection; the wide forms are read alike). It may
-# begin behind blanks and quotes, and, in a spreadsheet that separates by another sign than a comma or does
-# not know our quotes, behind a separator or a line's end within our cell.
-_FORMULA: Final = re.compile(r"""(^|[;|\t\r\n])([\s"']*)(?=[=+\-@\uff1d\uff0b\uff0d\uff20])|^(?=[\t\r])""")
+# What begins so may be run as a formula (OWASP, CSV injection; the wide forms are read alike): at a cell's
+# beginning, behind blanks and quotes, and, in a spreadsheet that separates by another sign than a comma or
+# does not know our quotes, behind a separator or a line's end within our cell. What stands before the sign is
+# looked at once and as a whole, however long it is.
+_FORMULA: Final = re.compile(r"""(?<![\s"';|])[\s"';|]*+(?=[=+\-@\uff1d\uff0b\uff0d\uff20])""")
+_SEPARATORS: Final = ";|\t\r\n"
 
 
 def header() -> str:
@@ -33,7 +35,15 @@ def lines(leads: Iterable[Mapping[str, Any]]) -> str:
 
 def harmless(text: str) -> str:
     """Put an apostrophe where a spreadsheet would begin a formula: it then shows the text."""
-    return _FORMULA.sub(r"\1'\2", text)
+    guarded = _FORMULA.sub(_guarded, text)
+    return "'" + guarded if guarded.startswith(("\t", "\r")) else guarded
+
+
+def _guarded(before: re.Match[str]) -> str:
+    """Put the apostrophe behind the last separator, or at the cell's beginning; elsewhere nothing begins."""
+    blanks = before[0]
+    place = max(map(blanks.rfind, _SEPARATORS)) + 1
+    return blanks[:place] + "'" + blanks[place:] if place or before.start() == 0 else blanks
 
 
 def _cell(lead: Mapping[str, Any], column: str) -> str:
