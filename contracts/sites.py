@@ -4,12 +4,21 @@
 or 404 where it is gone already). Both behind a Bearer token of the queue's own.
 """
 
+import re
 from typing import Annotated, Final
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
 from pydantic.alias_generators import to_camel
 
 PAGE_MAX_ENTRIES: Final = 100
+
+_TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}(-[0-9a-f]{32})(-[0-9a-f]{16})-[0-9a-f]{2}")
+
+
+def _traceparent(value: object) -> str | None:
+    """Leave out what is none: it becomes a header, and no lead is refused for its trace's sake."""
+    return value if isinstance(value, str) and _TRACEPARENT.fullmatch(value) else None
+
 
 _CAMEL = ConfigDict(frozen=True, extra="ignore", alias_generator=to_camel, validate_by_name=True)
 
@@ -23,7 +32,7 @@ class SiteQueueEntry(BaseModel):
     id: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,100}$")]
     idempotency_key: Annotated[str, Field(pattern=r"^[\x21-\x7e]{1,255}$")]
     queued_at: AwareDatetime
-    traceparent: str | None = None
+    traceparent: Annotated[str | None, BeforeValidator(_traceparent)] = None
     body: JsonValue
 
 

@@ -19,7 +19,7 @@ from contracts.audit import AuditEvent, AuditRecorded
 from contracts.failures import LeadFailed, Origin
 from contracts.leads import lead_id_for
 from contracts.sites import SiteQueueEntry
-from runtime.failures import FailedNow, WorldAway
+from runtime.failures import FailedNow, Failure
 from runtime.health import Health
 from runtime.postgres import Pool, load_queries, transaction
 from services.flusher.intake import entry as audit_entry
@@ -29,6 +29,7 @@ from services.flusher.scheduled import Job, Report
 from services.flusher.settings import Site
 from services.flusher.sites import ORIGIN, Sites, Submission
 from services.flusher.store import ACTOR, Clock, tell
+from services.flusher.store import SQL as QUEUE
 
 JOB: Final = "site_queue"
 # The gateway takes hundreds a second; a website's own queue is a small server's.
@@ -87,12 +88,15 @@ class Pull:
                 state.unreadable = len(page.entries) - len(entries)
                 fresh = [each for each in entries if each.id not in seen]
                 if not fresh:
+                    if state.unreadable and page.depth > len(page.entries):
+                        state.reason = "entries that cannot be read hold up those behind them"
                     break
                 seen |= {each.id for each in fresh}
                 for start in range(0, len(fresh), AT_ONCE):
                     await self._take(site, fresh[start : start + AT_ONCE], state)
-        except WorldAway as away:
-            state.reason = away.reason
+        except Failure as failure:
+            # This website's or this lead's: the other websites are asked all the same.
+            state.reason = failure.reason
         return state
 
     async def _take(self, site: Site, entries: list[SiteQueueEntry], state: Pulled) -> None:
@@ -100,9 +104,12 @@ class Pull:
         counts = Counter(end for end in ends if isinstance(end, str))
         state.pulled += counts["pulled"]
         state.refused += counts["refused"]
-        for end in ends:
-            if isinstance(end, BaseException):
+        failed = [end for end in ends if isinstance(end, BaseException)]
+        for end in failed:
+            # One that the gateway cannot answer holds up no other; where none gets through, it is away.
+            if not isinstance(end, Failure) or len(failed) == len(ends):
                 raise end
+            state.reason = end.reason
 
     async def _take_one(self, site: Site, queued: SiteQueueEntry) -> str:
         body = json.dumps(queued.body, ensure_ascii=False, separators=(",", ":")).encode(
@@ -147,11 +154,18 @@ class Pull:
             "headers": {h.TRACEPARENT: submission.traceparent} if submission.traceparent else {},
         }
         async with transaction(self._pool) as connection:
-            made = await SQL.keep_refused(
-                connection, id=failed.event_id, topic=failed.origin.topic, queued_at=queued.queued_at, **row
-            )
-            if made is None:
-                await SQL.revive_refused(connection, **row)
+            await QUEUE.keep_erasures_out(connection)
+            # Of an erased lead nothing is kept but that it came again.
+            if not [each async for each in QUEUE.erased_leads(connection, ids=[lead_id])]:
+                made = await SQL.keep_refused(
+                    connection,
+                    id=failed.event_id,
+                    topic=failed.origin.topic,
+                    queued_at=queued.queued_at,
+                    **row,
+                )
+                if made is None:
+                    await SQL.revive_refused(connection, **row)
             await tell(connection, [audit_entry(AuditEvent.LEAD_PARKED, failed, lead_id, actor=SITE)])
 
     async def _tell(self, found: dict[str, Pulled]) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from starlette.responses import JSONResponse
 
 from contracts import topics
 from contracts.leads import lead_id_for
@@ -179,6 +180,51 @@ async def test_an_entry_that_nobody_can_read_stays_and_leaves_the_others_alone(
     assert await flusher.tick()
     assert flusher.web.keys == ["key-3"]
     assert (await job(db))["last_details"]["sites"]["shop"]["unreadable"] == 2
+
+
+async def test_regression_a_header_that_is_no_trace_is_left_out_and_holds_up_no_lead(
+    flusher: Flusher,
+) -> None:
+    flusher.web.entries = [
+        queued(1, traceparent="é"), queued(2, traceparent="a\nb"), queued(3, traceparent=7), queued(4),
+    ]  # fmt: skip
+    assert await flusher.tick()
+    assert sorted(flusher.web.keys) == ["key-1", "key-2", "key-3", "key-4"]
+
+
+async def test_regression_a_lead_that_the_gateway_cannot_answer_holds_up_no_other(
+    flusher: Flusher, db: Any
+) -> None:
+    flusher.web.entries, flusher.web.page = [queued(n) for n in range(1, 24)], 10
+    flusher.web.refuse["key-1"] = JSONResponse({}, 500)
+    assert not await flusher.tick()
+    assert sorted(flusher.web.keys) == sorted(f"key-{n}" for n in range(2, 24))
+    assert [each["id"] for each in flusher.web.entries] == ["e1"]
+    seen = (await job(db))["last_details"]["sites"]["shop"]
+    assert (seen["pulled"], seen["reason"]) == (22, "gateway answered 500")
+
+
+async def test_regression_a_page_that_nobody_can_read_is_told_where_it_holds_up_others(
+    flusher: Flusher, db: Any
+) -> None:
+    flusher.web.entries, flusher.web.page = [queued(1, id="../a"), queued(2, id="../b"), queued(3)], 2
+    assert not await flusher.tick()
+    reason = (await job(db))["last_details"]["sites"]["shop"]["reason"]
+    assert reason == "entries that cannot be read hold up those behind them"
+
+
+async def test_regression_a_refused_lead_that_was_erased_is_not_kept_again(flusher: Flusher, db: Any) -> None:
+    await db.execute(
+        "INSERT INTO lead_inbox (id, request_id, site, email, service, name, message, body_sha256, status,"
+        " created_at_utc) VALUES ($1, 'r', 'shop', '', '', '', '', '', 'erased', now())",
+        LEAD,
+    )
+    flusher.web.entries = [queued(1)]
+    flusher.web.refuse["key-1"] = refusal("email")
+    assert await flusher.tick()
+    assert flusher.web.entries == []
+    assert await row(db) is None
+    assert ("lead.parked", "site", LEAD) in await entries(db)
 
 
 async def test_an_admins_flush_runs_the_job_although_its_tick_was_run(flusher: Flusher, db: Any) -> None:

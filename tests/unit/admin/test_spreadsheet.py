@@ -29,7 +29,7 @@ from services.admin.spreadsheet import BOM, COLUMNS, harmless, header, lines
         ("hello\n=1+1", "hello\n'=1+1"),
         ("hello\n\n=1+1", "hello\n\n'=1+1"),
         ("\n=1+1", "\n'=1+1"),
-        ("a; \"=1+1", "a;' \"=1+1"),
+        ('a; "=1+1', "a;' \"=1+1"),
         ("a = b", "a = b"),
         ("ada@example.com", "ada@example.com"),
         ("", ""),
