@@ -7,6 +7,7 @@ import asyncio
 import hashlib
 import ssl
 import sys
+import time
 from pathlib import Path
 from typing import Annotated, TypeAlias
 from urllib.parse import unquote, urlsplit
@@ -20,6 +21,10 @@ from runtime.settings import DatabaseUrl, Debug, load, named, section
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 LOCK = 0x66617374636F7265  # "fastcore"
+# How long services may keep a file from its tables, and one try: longer than PostgreSQL needs to see that two
+# wait for each other (1 s), short enough that whoever queues up behind us hardly notices.
+BUSY_SECONDS = 120
+LOCK_TIMEOUT = "2s"
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 
@@ -80,13 +85,45 @@ async def _apply(connection: Connection) -> list[str]:
             if known[path.name] != digest:
                 raise RuntimeError(f"{path.name} was changed after it was applied: add a new file instead")
             continue
-        async with connection.transaction():
-            await connection.execute(sql)
-            await connection.execute(
-                "INSERT INTO schema_migration (name, sha256) VALUES ($1, $2)", path.name, digest
-            )
+        await _apply_alone(connection, path.name, sql, digest)
         applied.append(path.name)
     return applied
+
+
+async def _apply_alone(connection: Connection, name: str, sql: str, digest: str) -> None:
+    """Apply one file with every table locked from its beginning, or not begun at all.
+
+    Services that are at work hold some tables and come for others: a file that did likewise would sooner or
+    later wait for one that waits for it. They wait here for a moment; what they see is an outage.
+    """
+    give_up = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            async with connection.transaction():
+                await _lock_tables(connection)
+                await connection.execute(sql)
+                await connection.execute(
+                    "INSERT INTO schema_migration (name, sha256) VALUES ($1, $2)", name, digest
+                )
+                return
+        except (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError):
+            if time.monotonic() > give_up:
+                msg = (
+                    f"{name} was not applied: a transaction (a dump?) holds its tables; run this again later"
+                )
+                raise RuntimeError(msg) from None
+            await asyncio.sleep(1)
+
+
+async def _lock_tables(connection: Connection) -> None:
+    tables = await connection.fetchval(
+        "SELECT string_agg(oid::regclass::text, ', ' ORDER BY relname) FROM pg_class WHERE relkind = 'r'"
+        " AND relnamespace = 'public'::regnamespace AND pg_get_userbyid(relowner) = current_user"
+    )
+    await connection.execute(
+        f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'; LOCK TABLE {tables} IN ACCESS EXCLUSIVE MODE;"
+        " SET LOCAL lock_timeout TO DEFAULT"
+    )
 
 
 async def _grant(connection: Connection, service_url: str) -> None:
