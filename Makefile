@@ -6,7 +6,7 @@ EMBEDDED := $(RUN) deploy.embedded
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help up down reset psql logs status env test test-compose coverage bench-admin faults outage faults-quick ledger doctor check fmt docs chart alerts lock kafka-jars venv
+.PHONY: help up down reset psql logs status env test test-compose coverage bench-admin screenshots faults outage faults-quick ledger doctor check fmt docs chart alerts lock kafka-jars venv
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -43,6 +43,9 @@ coverage: $(READY) ## Run every test and report the lines that none runs
 
 bench-admin: $(READY) ## Every query of the admin service at a million leads, with plans and times (a="--only audit")
 	@$(RUN) tests.bench.admin $(a)
+
+screenshots: $(READY) ## Take the README's pictures of the dashboard anew (needs chromium)
+	@$(RUN) tests.screenshots
 
 ledger: $(READY) ## Compare what the topics hold with the tables, and name what is missing
 	@set -a; eval "$$($(EMBEDDED) env)"; $(RUN) deploy.ledger

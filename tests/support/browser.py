@@ -9,12 +9,21 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from playwright.async_api import Browser, ConsoleMessage, Page, Request, async_playwright, expect
+from playwright.async_api import (
+    Browser,
+    ConsoleMessage,
+    Page,
+    Request,
+    ViewportSize,
+    async_playwright,
+    expect,
+)
 
 AXE = (Path(__file__).parent / "vendor" / "axe-4.14.1.min.js").read_text(encoding="utf-8")
 # `color-contrast` and the rest of WCAG 2.2 AA, with what axe counts as good practice.
 AXE_RUN = "axe.run(document, {resultTypes: ['violations']}).then(found => found.violations)"
-SIZES: dict[str, dict[str, int]] = {
+AXE_COLOURS = AXE_RUN.replace("{", "{runOnly: ['color-contrast'], ", 1)
+SIZES: dict[str, ViewportSize] = {
     "desktop": {"width": 1280, "height": 800},
     "phone": {"width": 390, "height": 844},
 }
@@ -55,12 +64,16 @@ async def running_browser() -> AsyncIterator[Browser]:
 
 @dataclass
 class Visitor:
-    """Somebody at a browser. `complaints` is what the browser says against us; `urls` all it asked for."""
+    """Somebody at a browser. `complaints` is what the browser says against us; `urls` all it asked for.
+
+    `documents` are the paths of the pages that were loaded as a whole.
+    """
 
     page: Page
     url: str
     complaints: list[str] = field(default_factory=list)
     urls: list[str] = field(default_factory=list)
+    documents: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.page.set_default_timeout(PATIENCE_MS)
@@ -74,6 +87,8 @@ class Visitor:
 
     def _request(self, request: Request) -> None:
         self.urls.append(request.url)
+        if request.is_navigation_request():
+            self.documents.append(urlsplit(request.url).path)
         if not request.url.startswith(f"{self.url}/"):
             self.complaints.append(f"another origin: {request.url}")
 
@@ -83,8 +98,10 @@ class Visitor:
         await self.settled()
 
     async def settled(self) -> None:
-        await self.page.wait_for_function(
-            "!document.querySelector('[aria-busy=true], .htmx-request') && document.readyState === 'complete'"
+        await self.page.wait_for_load_state()
+        # No wait_for_function: it needs eval, which the pages' policy forbids.
+        await expect(self.page.locator("[aria-busy=true], .htmx-request")).to_have_count(
+            0, timeout=PATIENCE_MS
         )
 
     async def sign_in(self, token: str) -> None:
@@ -104,11 +121,22 @@ class Visitor:
     async def look(self) -> None:
         """Fail on anything that the browser or the accessibility check has against the page as it is."""
         await self.settled()
-        assert self.complaints == []
+        assert not self.complaints, f"{self.path}: {self.complaints}"
         widths: list[int] = await self.page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
         assert widths[0] <= widths[1], f"{self.path} is wider than the screen: {widths}"
-        await self.page.evaluate(AXE)
-        found: list[dict[str, Any]] = await self.page.evaluate(AXE_RUN)
+        await self._check(AXE_RUN)
+
+    async def look_in_both_themes(self) -> None:
+        """Look at the page, and once more at its colours in the dark."""
+        await self.look()
+        await self.page.emulate_media(color_scheme="dark")
+        await self._check(AXE_COLOURS)
+        await self.page.emulate_media(color_scheme="light")
+
+    async def _check(self, run: str) -> None:
+        if not await self.page.evaluate("'axe' in window"):
+            await self.page.evaluate(AXE)
+        found: list[dict[str, Any]] = await self.page.evaluate(run)
         grave = [
             f"{each['id']} ({each['impact']}): {node['html'][:200]} {node['failureSummary']}"
             for each in found
@@ -124,7 +152,7 @@ async def visiting(
 ) -> AsyncIterator[Visitor]:
     """Open a browser window that knows nothing yet."""
     context = await browser.new_context(
-        viewport=SIZES[size],  # type: ignore[arg-type]  # a TypedDict of the same two
+        viewport=SIZES[size],
         color_scheme=theme,
         timezone_id="Asia/Kolkata",  # not the machine's, and not on full hours from UTC
         locale="en-GB",

@@ -1,0 +1,173 @@
+"""The dashboard in a real browser: what a sales person does with a lead, by mouse, finger and keyboard."""
+
+from datetime import UTC, datetime
+from uuid import uuid4
+from zoneinfo import ZoneInfo
+
+import pytest
+from playwright.async_api import Page, expect
+
+from tests.e2e.conftest import Dashboard
+from tests.support.browser import PATIENCE_MS, SIZES, Size, Visitor
+from tests.support.installation import ADMIN_TOKEN
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+async def search(visitor: Visitor, words: str) -> None:
+    """Type into the search of the leads; it finds while one types."""
+    await visitor.page.get_by_label("Search").press_sequentially(words)
+    await expect(visitor.page.get_by_role("status").first).to_contain_text("found", timeout=PATIENCE_MS)
+
+
+async def found(visitor: Visitor, words: str, name: str) -> None:
+    """Search until the lead is stored and found."""
+    await visitor.open("/admin/ui/leads")
+    await search(visitor, words)
+    # A lead that is not stored yet appears with the next poll.
+    await expect(visitor.page.get_by_role("link", name=name)).to_be_visible(timeout=PATIENCE_MS)
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_a_lead_is_found_by_part_of_its_email_followed_up_and_the_change_audited(
+    dashboard: Dashboard, size: Size
+) -> None:
+    tag = uuid4().hex[:10]
+    name = f"Margaret {tag}"
+    lead_id = await dashboard.post(name=name, email=f"margaret.h.{tag}@example.com")
+    async with dashboard.visit_unknown(size) as visitor:
+        page = visitor.page
+        await visitor.sign_in(ADMIN_TOKEN)
+        await page.get_by_role("link", name="Leads", exact=True).first.click()
+        await page.wait_for_url("**/admin/ui/leads")
+        await search(visitor, tag[:8])
+        await page.get_by_role("link", name=name).click()
+        await page.wait_for_url(f"**/admin/ui/leads/{lead_id}")
+        timeline = page.get_by_role("region", name="Timeline")
+        await expect(timeline).to_contain_text("Accepted")
+        await expect(timeline).to_contain_text("The welcome mail was sent", timeout=PATIENCE_MS)
+        await page.get_by_label(f"Status of {name}").select_option("contacted")
+        await visitor.said("contacted")
+        await expect(timeline).to_contain_text("from received to contacted", timeout=PATIENCE_MS)
+        await page.get_by_role("link", name="Audit log").click()
+        await page.get_by_label("Lead id").fill(lead_id)
+        await page.get_by_role("button", name="Search").click()
+        changed = page.get_by_role("row").filter(has_text="Status changed").filter(has_text="contacted")
+        await expect(changed.filter(has_text="admin").filter(has_text=lead_id[-8:])).to_have_count(1)
+        await visitor.look()
+        # Back at the list the search is still there, and the row has the new status.
+        await page.get_by_role("link", name="Leads", exact=True).first.click()
+        await expect(page.get_by_label(f"Status of {name}")).to_have_value("contacted")
+        assert not [url for url in visitor.urls if tag in url]
+
+
+async def test_times_are_those_of_the_viewer_s_zone(dashboard: Dashboard) -> None:
+    tag = uuid4().hex[:10]
+    await dashboard.post(name=f"Zoe {tag}", email=f"{tag}@example.com")
+    async with dashboard.visit() as visitor:
+        await found(visitor, tag, f"Zoe {tag}")
+        time = visitor.page.get_by_role("row", name=tag).locator("time")
+        at = datetime.fromisoformat(str(await time.get_attribute("datetime")))
+        assert abs((datetime.now(UTC) - at).total_seconds()) < 60
+        local = at.astimezone(ZoneInfo("Asia/Kolkata"))
+        assert f"{local.day} {local:%b}, {local:%H:%M}" in await time.inner_text()
+        await visitor.open("/admin")
+        await expect(visitor.page.locator(".zone")).to_contain_text("Asia/")
+
+
+async def test_what_happens_appears_by_itself(dashboard: Dashboard) -> None:
+    tag = uuid4().hex[:10]
+    async with dashboard.visit() as at_the_list, dashboard.visit() as at_the_overview:
+        await at_the_list.open("/admin/ui/leads")
+        await at_the_overview.open("/admin")
+        total = at_the_overview.page.get_by_label("Leads, last 24 hours").locator(".big")
+        before = await total.inner_text()
+        await dashboard.post(name=f"Nina {tag}", email=f"{tag}@example.com")
+        row = at_the_list.page.get_by_role("link", name=f"Nina {tag}")
+        await expect(row).to_be_visible(timeout=PATIENCE_MS)
+        await expect(total).not_to_have_text(before, timeout=2 * PATIENCE_MS)
+        for visitor, path in ((at_the_list, "/admin/ui/leads"), (at_the_overview, "/admin")):
+            assert visitor.documents == [path]
+            await visitor.look()
+
+
+async def test_erasing_asks_first_says_what_it_does_and_leaves_a_tombstone(dashboard: Dashboard) -> None:
+    tag = uuid4().hex[:10]
+    name, email = f"Erna {tag}", f"erna.{tag}@example.com"
+    lead_id = await dashboard.post(name=name, email=email)
+    async with dashboard.visit() as visitor:
+        page = visitor.page
+        await found(visitor, tag, name)
+        await page.get_by_role("link", name=name).click()
+        await page.get_by_role("button", name="Erase").click()
+        dialog = page.get_by_role("dialog", name="Erase this lead?")
+        await expect(dialog).to_contain_text("cannot be undone")
+        await expect(dialog).to_contain_text("The audit log keeps what happened, without personal data")
+        await visitor.look()
+        await dialog.get_by_role("button", name="Keep it").click()
+        await expect(dialog).to_be_hidden()
+        await expect(page.get_by_role("heading", name=name)).to_be_visible()
+        await page.get_by_role("button", name="Erase").click()
+        await dialog.get_by_role("button", name="Erase for good").click()
+        await expect(page.get_by_role("heading", name="Erased lead")).to_be_visible()
+        await expect(page.get_by_text("is erased, and that is final")).to_be_visible()
+        timeline = page.get_by_role("region", name="Timeline")
+        await expect(timeline).to_contain_text("Accepted")
+        await expect(timeline).to_contain_text("erased the personal data", timeout=PATIENCE_MS)
+        assert lead_id in await page.content()
+        assert tag not in await page.content()
+        await visitor.look()
+        await visitor.open("/admin/ui/leads")
+        await search(visitor, tag)
+        await expect(page.get_by_text("No lead matches")).to_be_visible()
+
+
+async def tab_to(page: Page, name: str) -> None:
+    """Press Tab until the thing of this name has the focus, as somebody without a mouse does."""
+    said = (
+        "[document.activeElement.getAttribute('aria-label'), document.activeElement.textContent,"
+        " document.activeElement.labels?.[0]?.textContent].join('|')"
+    )
+    for _ in range(60):
+        await page.keyboard.press("Tab")
+        if name in await page.evaluate(said):
+            return
+    raise AssertionError(f"Tab never reaches {name!r}")
+
+
+async def test_everything_can_be_done_with_the_keyboard_alone(dashboard: Dashboard) -> None:
+    tag = uuid4().hex[:10]
+    name = f"Kay {tag}"
+    lead_id = await dashboard.post(name=name, email=f"{tag}@example.com")
+    async with dashboard.visit_unknown() as visitor:
+        page, keyboard = visitor.page, visitor.page.keyboard
+        await page.goto(f"{visitor.url}/admin/ui/leads")
+        await keyboard.type(ADMIN_TOKEN)  # the field has the focus
+        await keyboard.press("Enter")
+        await page.wait_for_url(f"{visitor.url}/admin/ui/leads")
+        await tab_to(page, "Skip to the content")
+        await keyboard.press("Enter")
+        await tab_to(page, "Search")
+        await keyboard.type(tag)
+        await expect(page.get_by_role("link", name=name)).to_be_visible(timeout=PATIENCE_MS)
+        await tab_to(page, name)
+        await keyboard.press("Enter")
+        await page.wait_for_url(f"**/{lead_id}")
+        await tab_to(page, f"Status of {name}")
+        await keyboard.type("won")
+        await visitor.said("won")
+        await expect(page.get_by_label(f"Status of {name}")).to_be_focused()
+        await tab_to(page, "Erase")
+        await keyboard.press("Enter")
+        dialog = page.get_by_role("dialog")
+        await expect(dialog.get_by_role("button", name="Keep it")).to_be_focused()
+        for _ in range(6):
+            await keyboard.press("Tab")
+            # The browser's own bar may have its turn; the page behind the dialog may not.
+            assert await page.evaluate(
+                "document.activeElement === document.body || !!document.activeElement.closest('dialog')"
+            )
+        await keyboard.press("Escape")
+        await expect(dialog).to_be_hidden()
+        await expect(page.get_by_role("button", name="Erase")).to_be_focused()
+        assert visitor.complaints == []

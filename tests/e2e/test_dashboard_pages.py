@@ -1,0 +1,131 @@
+"""Every page of the dashboard in a real browser: at both sizes, in both themes, with a hostile lead."""
+
+import csv
+import io
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from playwright.async_api import expect
+
+from tests.e2e.conftest import Dashboard
+from tests.support.browser import PATIENCE_MS, SIZES, Size, Visitor
+from tests.support.wait import eventually
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+PAGES = (
+    "/admin",
+    "/admin/ui/leads",
+    "/admin/ui/leads/{lead}",
+    "/admin/ui/leads/{lead}/edit",
+    "/admin/ui/workbench",
+    "/admin/ui/workbench/items",
+    "/admin/ui/workbench/replay?state=dead",
+    "/admin/ui/workbench/replays/{replay}",
+    "/admin/ui/jobs",
+    "/admin/ui/audit",
+)
+
+
+async def a_replay(dashboard: Dashboard) -> str:
+    """Let a welcome be refused, and send it again; return the replay's id."""
+    smtp, installation = dashboard.watched.smtp, dashboard.watched.installation
+    email = f"{uuid4().hex[:10]}@example.com"
+    smtp.always[f"rcpt:{email}"] = "550 5.1.1 no such user"
+    lead_id = await dashboard.post(email=email)
+
+    async def rows() -> list[Any]:
+        return await installation.fetch("SELECT id FROM replay_queue WHERE lead_id = $1", lead_id)
+
+    await eventually(rows, what="the refused mail in the queue")
+    order = {"state": "dead", "kind": "welcome", "reason": "smtp 550 5.1.1 at rcpt"}
+    answer = await installation.admin("POST", "/admin/queue/replay", json=order)
+    assert answer.status_code == 202, answer.text
+    return str(answer.json()["replay"]["id"])
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_every_page_is_sound_at_every_size_in_both_themes(dashboard: Dashboard, size: Size) -> None:
+    lead_id, replay_id = await dashboard.post(message="Hello\n" * 20), await a_replay(dashboard)
+    async with dashboard.visit_unknown(size) as visitor:
+        await visitor.open("/admin/login")
+        await visitor.look_in_both_themes()
+    async with dashboard.visit(size) as visitor:
+        for path in PAGES:
+            await visitor.open(path.format(lead=lead_id, replay=replay_id))
+            await visitor.look_in_both_themes()
+            assert visitor.path != "/admin/login"
+
+
+HOSTILE = "<script>document.documentElement.dataset.hacked=1</script>"
+IMAGE = "<img src=x onerror=document.documentElement.dataset.hacked=1>"
+# No link: many of them would make it spam, which gets no mails.
+FORMULA = "=2+5+cmd|' /C calc'!A0"
+RIGHT_TO_LEFT = "\u202egnp.exe\u2067 \u05d0\u05d1\u05d2"
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_a_hostile_lead_is_text_on_every_page_in_the_csv_and_in_both_mails(
+    dashboard: Dashboard, size: Size, tmp_path: Path
+) -> None:
+    tag = uuid4().hex[:10]
+    name, message = (
+        f"{HOSTILE} {tag}",
+        (f"{IMAGE} {RIGHT_TO_LEFT} {FORMULA} " * 200)[:10_000].strip().ljust(10_000, "x"),
+    )
+    given = {
+        "company": FORMULA,
+        "service": f"{IMAGE} {tag}",
+        "phone": "+1 (555) 0100",
+        "budget": FORMULA,
+        HOSTILE: IMAGE,
+    }
+    lead_id = await dashboard.post(name=name, email=f"{tag}@example.com", message=message, **given)
+    async with dashboard.visit(size) as visitor:
+        page = visitor.page
+        await visitor.open("/admin/ui/leads")
+        await page.get_by_label("Search").fill(tag)
+        await expect(page.get_by_role("link", name=name)).to_be_visible(timeout=PATIENCE_MS)
+        await expect(page.get_by_role("row", name=name)).to_contain_text(FORMULA)
+        await text_only(visitor)
+        async with page.expect_download() as download:
+            await page.get_by_role("button", name="Export as CSV").click()
+        await (await download.value).save_as(tmp_path / "leads.csv")
+        await page.get_by_role("link", name=name).click()
+        await expect(page.get_by_role("heading", name=name)).to_be_visible()
+        shown = await page.locator(".message").inner_text()
+        assert shown == message
+        await expect(page.get_by_role("region", name="Details")).to_contain_text(HOSTILE)
+        await text_only(visitor)
+        await visitor.open(f"/admin/ui/leads/{lead_id}/edit")
+        assert await page.get_by_label("Message").input_value() == message
+        await text_only(visitor)
+        for path in ("/admin", f"/admin/ui/audit?lead_id={lead_id}"):
+            await visitor.open(path)
+            await text_only(visitor)
+
+    (row,) = csv.DictReader(io.StringIO((tmp_path / "leads.csv").read_text(encoding="utf-8-sig")))
+    assert row["company"] == f"'{FORMULA}"
+    assert (row["name"], row["message"], row["phone"]) == (name, message, "'+1 (555) 0100")
+
+    smtp = dashboard.watched.smtp
+    for kind in ("welcome", "admin_alert"):
+        (mail,) = await eventually(lambda: _mails(dashboard, lead_id, kind), what=kind)  # noqa: B023
+        assert "<script" not in mail.text("html")
+        assert "<img" not in mail.text("html").replace("&lt;img", "")
+        assert mail.message["Bcc"] is None
+    (alert,) = smtp.of(lead_id, "admin_alert")
+    assert HOSTILE in alert.text("plain")
+    assert "&lt;script&gt;" in alert.text("html")
+
+
+async def _mails(dashboard: Dashboard, lead_id: str, kind: str) -> list[Any]:
+    return dashboard.watched.smtp.of(lead_id, kind)
+
+
+async def text_only(visitor: Visitor) -> None:
+    """Look at the page: nothing of the lead ran, or became an element."""
+    await visitor.look()
+    assert await visitor.page.evaluate("document.documentElement.dataset.hacked") is None
+    assert await visitor.page.locator("img, script:not([src])").count() == 0
