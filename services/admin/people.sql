@@ -75,14 +75,17 @@ SELECT id, event, actor, status_code, details_json, lead_id, request_id, created
 FROM audit_log WHERE lead_id = :id ORDER BY created_at_utc, id;
 
 -- name: find_by_email
--- Every lead that holds this address: stored, as it first came, mailed to, or parked.
+-- Every lead that holds this address, however it is written: stored, as it first came, mailed to, or parked.
+-- `escape` leaves ASCII as it is and takes any bytes; an address beyond ASCII is found as it was written.
 SELECT id FROM lead_inbox WHERE lower(email) = lower(:email)
-UNION SELECT id FROM lead_inbox WHERE original ->> 'email' = ANY(ARRAY[:email, lower(:email)])
+UNION SELECT id FROM lead_inbox WHERE original IS NOT NULL AND lower(original ->> 'email') = lower(:email)
 UNION SELECT lead_id FROM email_delivery WHERE kind = 'welcome' AND recipient = lower(:email)
 UNION SELECT lead_id FROM replay_queue
 WHERE lead_id IS NOT NULL
-  AND (position((SELECT convert_to('"' || :email || '"', 'UTF8')) IN payload) > 0
-       OR position((SELECT convert_to('"' || :email || '"', 'UTF8')) IN original_payload) > 0);
+  AND (position(lower('"' || :email || '"') IN lower(encode(payload, 'escape'))) > 0
+       OR position(lower('"' || :email || '"') IN lower(encode(original_payload, 'escape'))) > 0
+       OR position(convert_to('"' || :email || '"', 'UTF8') IN payload) > 0
+       OR position(convert_to('"' || :email || '"', 'UTF8') IN original_payload) > 0);
 
 -- name: erase_lead$
 -- Take the person out of everything that we hold of a lead.

@@ -50,10 +50,11 @@ FROM unnest(:lead_ids::uuid[], :kinds::text[], :recipients::text[]) AS taken (le
 WHERE d.lead_id = taken.lead_id AND d.kind = taken.kind;
 
 -- name: begin_sending$
--- From here on the mail may be out. Nothing comes back where the delivery is not ours any more.
+-- From here on the mail may be out. Nothing comes back where the delivery is not ours any more, or its lead erased: who
+-- waited here for the erasure sees the row that it emptied, but lead_inbox as it was before.
 UPDATE email_delivery
 SET state = 'sending', lease_until = now() + make_interval(secs => :lease_seconds::float8), updated_at = now()
-WHERE lead_id = :lead_id AND kind = :kind AND state = 'reserved' AND owner = :owner
+WHERE lead_id = :lead_id AND kind = :kind AND state = 'reserved' AND owner = :owner AND recipient IS NOT NULL
   AND NOT EXISTS (SELECT FROM lead_inbox WHERE id = :lead_id AND status = 'erased')
 RETURNING 1;
 

@@ -1,5 +1,6 @@
 """What admins do with people's data, on a real PostgreSQL: edit, export, erase."""
 
+import asyncio
 import csv
 import io
 import json
@@ -10,13 +11,16 @@ from uuid import UUID, uuid4
 import pytest
 
 from contracts.leads import LeadReceived
+from runtime.postgres import open_pool
 from runtime.settings import Kafka, Postgres
 from services.admin import people
 from services.admin.filters import ExportFilter
+from services.notifier.store import SQL as NOTIFIER
 from tests.support.admin import Admin, running_admin
 from tests.support.factories import lead as make_lead
 from tests.support.people import dump
-from tests.support.stack import Stack
+from tests.support.stack import Database, Stack
+from tests.support.wait import eventually
 
 
 @pytest.fixture
@@ -278,3 +282,46 @@ async def test_every_lead_of_an_address_is_erased_in_one_request(admin: Admin) -
     }
     kept = await admin.db.fetchval("SELECT email FROM lead_inbox WHERE status <> 'erased'")
     assert kept == stranger.email
+
+
+async def test_regression_a_person_is_found_however_the_address_was_written(admin: Admin) -> None:
+    edited = await admin.add_lead(email="Ada.Lovelace@example.com")
+    await edit(admin, edited.lead_id, email="other@example.com")
+    waiting = make_lead(email="Ada.LOVELACE@example.com")
+    await admin.add_queue_row(**parked(waiting))
+    answer = await admin.client.post("/admin/leads/erase", json={"email": "ada.lovelace@example.com"})
+    assert {each["lead_id"] for each in answer.json()["erased"]} == {
+        str(each.lead_id) for each in (edited, waiting)
+    }
+
+
+async def test_regression_no_mail_begins_that_waited_for_its_leads_erasure(
+    admin: Admin, database: Database
+) -> None:
+    lead, owner = await admin.add_lead(), uuid4()
+    await admin.db.execute(
+        "INSERT INTO email_delivery (lead_id, kind, state, owner, lease_until, recipient, message_id)"
+        " VALUES ($1, 'welcome', 'reserved', $2, now() + interval '1 minute', 'ada@example.com', 'm')",
+        lead.lead_id,
+        owner,
+    )
+    async with (
+        open_pool(Postgres.model_validate({"url": database.service}), "test") as pool,
+        pool.acquire() as notifier,
+        pool.acquire() as watcher,
+    ):
+        erasing = admin.db.transaction()
+        await erasing.start()
+        await admin.db.execute("SELECT erase_lead($1, 'alice')", lead.lead_id)
+        beginning = asyncio.create_task(
+            NOTIFIER.begin_sending(
+                notifier, lead_id=lead.lead_id, kind="welcome", owner=owner, lease_seconds=60.0
+            )
+        )
+
+        async def waits() -> bool:
+            return bool(await watcher.fetchval("SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)"))
+
+        await eventually(waits, what="the notifier")
+        await erasing.commit()
+        assert await beginning is None
