@@ -68,8 +68,8 @@ class Store:
         async with snapshot(self._pool) as connection:
             lead = await SQL.get_lead(connection, id=lead_id)
             queue = [row async for row in SQL.list_lead_queue(connection, id=lead_id)]
-            # Accepted, but not stored: the persister's row is where it is now.
-            if lead is None and not any(row["stage"] == "persister" for row in queue):
+            # Not stored: the persister's row, or that of a website's queue, is where it is now.
+            if lead is None and not any(row["stage"] in ("persister", "site") for row in queue):
                 raise Unknown("There is no lead with this id.")
             emails = [row async for row in SQL.list_emails(connection, id=lead_id)]
             entries = [row async for row in SQL.list_timeline(connection, id=lead_id)]

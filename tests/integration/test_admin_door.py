@@ -186,3 +186,18 @@ async def test_static_files_are_kept_by_version(admin: Admin) -> None:
         assert answer.status_code == 200, url
         assert "immutable" in answer.headers["cache-control"]
         assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+async def test_regression_a_lead_that_the_gateway_refused_has_a_page_and_can_be_sent_again(
+    admin: Admin,
+) -> None:
+    csrf, lead_id = await sign_in(admin), uuid4()
+    queue_id = await admin.add_queue_row(
+        stage="site", kind="pull", lead_id=lead_id, state="dead", next_attempt_at=None, made_by="site_pull",
+        origin_topic="site:shop", reason="gateway 422: email", record_key=b"key-1",
+    )  # fmt: skip
+    assert "gateway 422: email" in (await admin.client.get(f"/admin/ui/leads/{lead_id}")).text
+    again = f"/admin/ui/workbench/items/{queue_id}/replay"
+    assert again in (await admin.client.get("/admin/ui/workbench/items", params={"stage": "site"})).text
+    assert (await admin.client.post(again, data={"csrf": csrf})).status_code == 303
+    assert await admin.db.fetchval("SELECT state FROM replay_queue") == "waiting"
