@@ -44,7 +44,7 @@ coverage: $(READY) ## Run every test and report the lines that none runs
 bench-admin: $(READY) ## Every query of the admin service at a million leads, with plans and times (a="--only audit")
 	@$(RUN) tests.bench.admin $(a)
 
-screenshots: $(READY) ## Take the README's pictures of the dashboard anew (needs chromium)
+screenshots: $(READY) ## Take the README's pictures of the dashboard anew (needs Chromium)
 	@$(RUN) tests.screenshots
 
 ledger: $(READY) ## Compare what the topics hold with the tables, and name what is missing

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -56,6 +57,30 @@ async def test_every_page_is_sound_at_every_size_in_both_themes(dashboard: Dashb
             await visitor.open(path.format(lead=lead_id, replay=replay_id))
             await visitor.look_in_both_themes()
             assert visitor.path != "/admin/login"
+
+
+async def test_a_website_s_own_queue_stands_on_the_overview(dashboard: Dashboard) -> None:
+    seen = {
+        "shop": {"depth": 3, "oldest_queued_at": "2026-11-23T04:30:00+00:00", "pulled": 2},
+        "blog": {"depth": None, "reason": "the website did not answer"},
+    }
+    installation = dashboard.watched.installation
+    await installation.fetch(
+        "INSERT INTO scheduled_job (name, schedule, last_finished_at, last_details)"
+        " VALUES ('site_queue', '*/5 * * * *', now(), $1::jsonb)",
+        json.dumps({"sites": seen}),
+    )
+    try:
+        async with dashboard.visit("phone") as visitor:
+            await visitor.open("/admin")
+            card = visitor.page.get_by_role("region", name="Websites' own queues")
+            await expect(card).to_contain_text("3 leads")
+            await expect(card).to_contain_text("23 Nov, 10:00")
+            await expect(card).to_contain_text("2 leads taken in")
+            await expect(card).to_contain_text("the website did not answer")
+            await visitor.look()
+    finally:
+        await installation.fetch("DELETE FROM scheduled_job WHERE name = 'site_queue'")
 
 
 HOSTILE = "<script>document.documentElement.dataset.hacked=1</script>"
