@@ -128,6 +128,8 @@ def test_every_variable_that_a_page_names_exists() -> None:
     known |= {f"FASTCORE_EMBEDDED_{name}".upper() for name in Stack.model_fields} | {"FASTCORE_TEST_PARTS"}
     for path in (ROOT / "docker-compose.yml", *(ROOT / "deploy/compose").iterdir()):
         known |= set(re.findall(r"\$\{([A-Z][A-Z0-9_]+)", path.read_text(encoding="utf-8")))
+    kit = (ROOT / "site/kit/src/settings.ts").read_text(encoding="utf-8")
+    known |= set(re.findall(r"\bFASTCORE_[A-Z_]+\b", kit))
     named = set[str]()
     for text in PAGES.values():
         # FASTCORE_<SECTION>_<FIELD> and the like name none.

@@ -8,7 +8,7 @@ import { Thanks } from "./thanks";
 
 const SERVICES = ["Website", "Network", "Support", "Something else"];
 
-export function Form({ state }: { state: FormState }) {
+export function Form({ state, children }: { state: FormState; children: ReactNode }) {
   const { phase, errors, message, form } = useContactForm(state);
   if (phase === "sent") return <Thanks />;
   const { values } = state;
@@ -22,6 +22,7 @@ export function Form({ state }: { state: FormState }) {
   });
   return (
     <form {...form} className="contact" aria-busy={phase === "sending"}>
+      <div>{children}</div>
       <p className="problem" role="alert" hidden={!message}>
         {message}
       </p>

@@ -8,9 +8,10 @@ export const metadata: Metadata = { title: "Contact" };
 export default async function Contact() {
   return (
     <div className="narrow">
-      <h1>Tell us what you need</h1>
-      <p className="lead">We answer by email, as a rule on the same working day.</p>
-      <Form state={openForm(await cookies())} />
+      <Form state={openForm(await cookies())}>
+        <h1>Tell us what you need</h1>
+        <p className="lead">We answer by email, as a rule on the same working day.</p>
+      </Form>
     </div>
   );
 }

@@ -1,9 +1,17 @@
+"use client";
+
 import Link from "next/link";
+import { useEffect, useRef } from "react";
 
 export function Thanks() {
+  const heading = useRef<HTMLHeadingElement>(null);
+  // The button that the visitor pressed is gone: whoever listens or tabs goes on from here.
+  useEffect(() => heading.current?.focus(), []);
   return (
-    <section className="thanks" role="status">
-      <h1>Thank you</h1>
+    <section className="thanks">
+      <h1 ref={heading} tabIndex={-1}>
+        Thank you
+      </h1>
       <p>Your message has arrived. We answer by email, as a rule on the same working day.</p>
       <Link href="/">Back to the start</Link>
     </section>

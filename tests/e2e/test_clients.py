@@ -1,0 +1,167 @@
+"""The clients of docs/clients.md, as they stand there, before a gateway that is away, busy or strict."""
+
+import asyncio
+import json
+import os
+import re
+import shutil
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from contracts.leads import LeadSubmission
+from contracts.sites import SiteQueueEntry, SiteQueuePage
+from tests.support.processes import ROOT
+from tests.support.websites import INGEST_TOKEN, World, refusal, world
+
+PAGE = (ROOT / "docs/clients.md").read_text(encoding="utf-8")
+# The page says so: PHP where there is one.
+LANGUAGES = ["bash", "python", *(["php"] if shutil.which("php") else [])]
+LEAD = {"name": "Zoë 'O\"Brien", "email": "zoe@example.com", "service": "Web", "message": "Line 1\nLine 2 👋"}
+
+
+def code(language: str) -> str:
+    (found,) = re.findall(rf"^```{language}\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+    return str(found)
+
+
+@dataclass
+class Client:
+    """One client in a folder of its own."""
+
+    language: str
+    folder: Path
+    url: str
+
+    @property
+    def leads(self) -> Path:
+        return self.folder / "leads"
+
+    async def run(self, *command: str, body: str = "") -> tuple[int, str]:
+        process = await asyncio.create_subprocess_exec(
+            *command,
+            cwd=self.folder,
+            env={
+                **os.environ,
+                "FASTCORE_URL": self.url,
+                "FASTCORE_SITE_INGEST_TOKEN": INGEST_TOKEN,
+                "LEADS_FOLDER": str(self.leads),
+            },
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        said, _ = await asyncio.wait_for(process.communicate(body.encode()), 30)
+        return process.returncode or 0, said.decode()
+
+    async def keep(self, lead: Any) -> None:
+        text = json.dumps(lead)
+        ended = await {
+            "bash": lambda: self.run("bash", "leads.sh", "keep", body=text),
+            "python": lambda: self.run(
+                "python3", "-c", "import json, leads, sys; leads.keep(json.load(sys.stdin))", body=text
+            ),
+            "php": lambda: self.run(
+                "php", "-r", "require 'leads.php'; keep(json_decode(fgets(STDIN), true));", body=text
+            ),
+        }[self.language]()  # fmt: skip
+        assert ended == (0, "")
+
+    async def send(self) -> int:
+        """Run what cron runs."""
+        command = {
+            "bash": ["bash", "leads.sh", "send"],
+            "python": ["python3", "leads.py"],
+            "php": ["php", "leads.php"],
+        }[self.language]
+        status, said = await self.run(*command)
+        assert "zoe@" not in said
+        return status
+
+    def waiting(self) -> list[str]:
+        return sorted(path.stem for path in self.leads.glob("*.json"))
+
+    def refused(self) -> list[str]:
+        return sorted(path.stem for path in self.leads.glob("refused/*.json"))
+
+
+@pytest.fixture
+async def web() -> AsyncIterator[World]:
+    async with world() as made:
+        yield made
+
+
+@pytest.fixture(params=LANGUAGES)
+def client(request: pytest.FixtureRequest, tmp_path: Path, web: World) -> Client:
+    name = {"bash": "leads.sh", "python": "leads.py", "php": "leads.php"}[request.param]
+    (tmp_path / name).write_text(code(request.param), encoding="utf-8")
+    return Client(request.param, tmp_path, web.url)
+
+
+async def test_what_was_kept_while_nobody_answered_is_sent_once_in_its_order(
+    client: Client, web: World
+) -> None:
+    client.url = "http://127.0.0.1:9"
+    for number in range(3):
+        await client.keep({**LEAD, "phone": str(number)})
+        assert await client.send() == 1
+    keys = client.waiting()
+    assert len(keys) == 3
+    client.url = web.url
+    assert await client.send() == 0
+    assert web.keys == keys
+    assert [body["phone"] for _, body in web.taken] == ["0", "1", "2"]
+    assert client.waiting() == []
+    assert await client.send() == 0  # nothing is left to come twice
+    assert len(web.taken) == 3
+    sent = LeadSubmission.model_validate(web.taken[0][1])
+    assert (sent.name, sent.message) == (LEAD["name"], LEAD["message"])
+    if client.language != "bash":  # whose caller says it
+        assert sent.submitted_at is not None
+
+
+@pytest.mark.parametrize("status", [401, 403, 429, 500, 503])
+async def test_an_answer_that_is_not_final_costs_nothing(client: Client, web: World, status: int) -> None:
+    await client.keep(LEAD)
+    (key,) = client.waiting()
+    web.gateway_status = status
+    assert await client.send() == 1
+    assert client.waiting() == [key]
+    web.gateway_status = 201
+    assert await client.send() == 0
+    assert web.keys == [key]
+
+
+async def test_a_refused_lead_is_put_aside_for_people_and_does_not_block_the_next(
+    client: Client, web: World
+) -> None:
+    await client.keep(LEAD)
+    (bad,) = client.waiting()
+    await client.keep(LEAD)
+    web.refuse[bad] = refusal("email")
+    assert await client.send() == 0
+    assert len(web.keys) == 1
+    assert client.refused() == [bad]
+    assert client.waiting() == []
+
+
+async def test_what_visitors_wrote_is_for_nobody_else_on_the_machine(client: Client) -> None:
+    await client.keep(LEAD)
+    (path,) = client.leads.glob("*.json")
+    assert path.stat().st_mode & 0o077 == 0
+
+
+async def test_a_lead_that_cannot_be_kept_is_no_success(client: Client) -> None:
+    client.leads.write_text("a file stands where the folder should", encoding="utf-8")
+    with pytest.raises(AssertionError):
+        await client.keep(LEAD)
+
+
+def test_the_queue_that_the_page_shows_is_the_contracts() -> None:
+    (shown,) = re.findall(r"^\{\"entries\".*?^ \"depth\".*?$", PAGE, re.MULTILINE | re.DOTALL)
+    page = SiteQueuePage.model_validate_json(shown)
+    assert page.depth == 1
+    assert SiteQueueEntry.model_validate(page.entries[0]).body == {"name": "Ada Lovelace"}
