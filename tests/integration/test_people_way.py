@@ -161,6 +161,9 @@ async def test_a_lead_erased_before_it_was_stored_is_not_stored_or_mailed_when_i
         lead_id=sent.lead_id,
         payload=sent.model_dump_json().encode(),
         made_by="admin",
+        # No flusher sends it before it is erased.
+        state="dead",
+        next_attempt_at=None,
     )
     await admin.ask("DELETE", f"/admin/leads/{sent.lead_id}")
     await post(kafka, sent)
