@@ -246,3 +246,16 @@ async def test_a_website_that_answers_something_else_is_away_not_empty(flusher: 
     assert (await job(db))["last_details"]["sites"]["shop"][
         "reason"
     ] == "site queue's answer is not understood"
+
+
+async def test_regression_another_body_under_a_refused_key_is_kept_beside_the_first(
+    flusher: Flusher, db: Any
+) -> None:
+    flusher.web.refuse["key-1"] = refusal("email")
+    for attempt, name in enumerate(("Ada", "Ada", "Grace")):
+        body = {**queued(1)["body"], "name": name}
+        flusher.web.entries = [queued(1, id=f"e{attempt}", body=body)]
+        assert await flusher.tick()
+    kept = await db.fetch("SELECT lead_id, payload FROM replay_queue ORDER BY first_failed_at")
+    assert [row["lead_id"] for row in kept] == [LEAD, LEAD]
+    assert [b"Ada" in kept[0]["payload"], b"Grace" in kept[1]["payload"]] == [True, True]
