@@ -125,7 +125,10 @@ def test_every_route_is_in_the_readme(operations: dict[tuple[str, str], dict[str
 
 def test_every_variable_that_a_page_names_exists() -> None:
     known = set(re.findall(r"^#?([A-Z][A-Z0-9_]+)=", env_example(), re.MULTILINE))
-    known |= {f"FASTCORE_EMBEDDED_{name}".upper() for name in Stack.model_fields} | {"FASTCORE_TEST_PARTS"}
+    known |= {f"FASTCORE_EMBEDDED_{name}".upper() for name in Stack.model_fields} | {
+        "FASTCORE_TEST_PARTS",
+        "FASTCORE_CHROMIUM",
+    }
     for path in (ROOT / "docker-compose.yml", *(ROOT / "deploy/compose").iterdir()):
         known |= set(re.findall(r"\$\{([A-Z][A-Z0-9_]+)", path.read_text(encoding="utf-8")))
     kit = (ROOT / "site/kit/src/settings.ts").read_text(encoding="utf-8")
