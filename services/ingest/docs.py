@@ -81,6 +81,10 @@ def _build(app: FastAPI) -> dict[str, Any]:
     _, models = models_json_schema(
         [(LeadSubmission, "validation")], ref_template="#/components/schemas/{model}"
     )
+    for model in models["$defs"].values():
+        for field in model.get("properties", {}).values():
+            # What may be left out is null then; but to generators of clients a default means "always there".
+            field.pop("default", None)
     components = schema.setdefault("components", {})
     components.setdefault("schemas", {}).update({**models["$defs"], **_SCHEMAS})
     components["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}

@@ -128,13 +128,20 @@ test("after kill -9 at any moment every lead that was said to be safe is there, 
       String(round),
     ]);
     let text = "";
-    await new Promise<void>((killed) => {
+    let alive = true;
+    const killed = new Promise<void>((done) => {
       writer.stdout.on("data", (piece) => {
         text += piece;
         if (text.split("\n").length > 20 + round * 7) writer.kill("SIGKILL");
       });
-      writer.on("close", () => killed());
+      writer.on("close", () => {
+        alive = false;
+        done();
+      });
     });
+    // A reader at the same time sees what a crash at that moment would have left.
+    while (alive) await queue.page(100);
+    await killed;
     for (const key of text.split("\n").slice(0, -1)) said.add(key);
   }
   assert.ok(said.size >= 100);
