@@ -56,7 +56,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             publisher = ReplayPublisher(opened, sites.deliver)
             outbox = Outbox(pool, utc_now)
             jobs = Jobs(outbox, publisher, state, settings.cron)
-            pull = Pull(pool, outbox, sites, state, settings.cron, utc_now)
+            pull = Pull(pool, outbox, sites, settings.cron, utc_now)
             retention = Retention(pool, outbox, utc_now, settings.retention_days)
             handler = Handler(store, publisher, prefix + topics.GROUPS[NAME])
             async with (

@@ -21,7 +21,6 @@ from contracts.failures import LeadFailed, Origin
 from contracts.leads import lead_id_for
 from contracts.sites import SiteQueueEntry
 from runtime.failures import FailedNow, Failure
-from runtime.health import Health
 from runtime.postgres import Pool, load_queries, transaction
 from services.flusher.intake import entry as audit_entry
 from services.flusher.outbox import Outbox
@@ -58,12 +57,9 @@ class Pulled:
 class Pull:
     """Runs by the clock, and when an admin flushes; once over all flushers."""
 
-    def __init__(
-        self, pool: Pool, outbox: Outbox, sites: Sites, health: Health, cron: str, clock: Clock
-    ) -> None:
+    def __init__(self, pool: Pool, outbox: Outbox, sites: Sites, cron: str, clock: Clock) -> None:
         self._pool = pool
         self._sites = sites
-        self._health = health
         self._clock = clock
         self.job = Job(JOB, cron, outbox, clock, self._pull_all)
 
@@ -74,9 +70,9 @@ class Pull:
 
     async def _pull_all(self) -> Report:
         found = {site.name: await self._pull(site) for site in self._sites.sites}
+        # A website that is away is told by the job's outcome; this service is ready all the same.
         reason = "; ".join(sorted({each.reason for each in found.values() if each.reason}))
         await self._tell(found)
-        self._health.set("sites", ok=not reason, reason=reason)
         return Report({"sites": {name: each.details() for name, each in found.items()}}, reason or None)
 
     async def _pull(self, site: Site) -> Pulled:

@@ -10,7 +10,6 @@ from starlette.responses import JSONResponse
 
 from contracts import topics
 from contracts.leads import lead_id_for
-from runtime.health import Health
 from runtime.postgres import open_pool
 from runtime.settings import Kafka, Postgres
 from services.flusher.outbox import Outbox
@@ -29,7 +28,6 @@ class Flusher:
 
     pull: Pull
     jobs: Any
-    health: Health
     clock: Clock
     web: World
 
@@ -46,13 +44,13 @@ async def web() -> AsyncIterator[World]:
 
 @pytest.fixture
 async def flusher(kafka: Kafka, postgres: Postgres, web: World) -> AsyncIterator[Flusher]:
-    clock, health = Clock(), Health()
+    clock = Clock()
     async with contextlib.AsyncExitStack() as stack:
         pool = await stack.enter_async_context(open_pool(postgres, "test"))
         sites = await stack.enter_async_context(open_sites(web.url, [web.site]))
         jobs = await stack.enter_async_context(jobs_of(kafka, postgres, clock, deliver=sites.deliver))
-        pull = Pull(pool, Outbox(pool, clock), sites, health, "*/5 * * * *", clock)
-        yield Flusher(pull, jobs, health, clock, web)
+        pull = Pull(pool, Outbox(pool, clock), sites, "*/5 * * * *", clock)
+        yield Flusher(pull, jobs, clock, web)
 
 
 async def job(db: Any) -> Any:
@@ -102,11 +100,9 @@ async def test_a_gateway_that_is_away_or_busy_burns_nothing_and_the_lead_stays(
     assert run["last_outcome"] == "failed"
     assert run["last_details"]["sites"]["shop"]["reason"] == f"gateway answered {status}"
     assert run["last_details"]["sites"]["shop"]["depth"] == 1
-    assert not flusher.health.ready
     flusher.web.gateway_status = 201
     assert await flusher.tick()
     assert flusher.web.keys == ["key-1"]
-    assert flusher.health.ready
 
 
 async def test_a_removal_that_fails_is_made_up_by_the_next_run_under_the_same_key(flusher: Flusher) -> None:
