@@ -157,6 +157,23 @@ async def test_a_link_from_a_mail_finds_the_session_on_its_second_asking(admin: 
     assert lead.email not in answer.text
 
 
+async def test_a_browser_without_scripts_searches_and_works_with_plain_forms(admin: Admin) -> None:
+    word = await sign_in(admin)
+    lead, other = await admin.add_lead(name="Grace Hopper"), await admin.add_lead(name="Ada Lovelace")
+    found = await admin.client.post("/admin/ui/leads", data={"csrf": word, "q": "hop", "status": ""})
+    assert found.status_code == 200
+    assert f"/admin/ui/leads/{lead.lead_id}" in found.text
+    assert str(other.lead_id) not in found.text
+    url = f"/admin/ui/leads/{lead.lead_id}"
+    answer = await admin.client.post(f"{url}/edit", data={"csrf": word, "assignee": "ann", "notes": "a\r\nb"})
+    assert (answer.status_code, answer.headers["location"]) == (303, url)
+    page = (await admin.client.get(url)).text
+    assert 'value="ann"' in page
+    stored = await admin.db.fetchrow("SELECT name, notes FROM lead_inbox WHERE id = $1", lead.lead_id)
+    assert stored is not None
+    assert tuple(stored) == ("Grace Hopper", "a\nb"), "what a form does not show stays as it was"
+
+
 async def test_what_is_not_there_or_not_valid_is_a_page_for_people(admin: Admin) -> None:
     await sign_in(admin)
     wrong = {

@@ -82,13 +82,13 @@ def draw(unit: Unit, counts: Mapping[datetime, int], now: datetime, zone: ZoneIn
 
 
 def ceiling(highest: int) -> int:
-    """Return a round number that no bar exceeds: 1, 2 or 5 with noughts."""
-    size = 1
-    while True:
-        for step in (1, 2, 5):
-            if step * size >= highest:
-                return max(step * size, 4)
+    """Return a round number that no bar exceeds, and whose half is whole: 4, or 1, 2 or 5 with noughts."""
+    if highest <= 4:
+        return 4
+    size = 10
+    while highest > 5 * size:
         size *= 10
+    return next(step * size for step in (1, 2, 5) if highest <= step * size)
 
 
 def _label(unit: Unit, here: datetime, back: int) -> str:

@@ -52,7 +52,8 @@ TONES: Final = {
     "lead.dead": "bad", "lead.replayed": "blue", "lead.archived": "grey", "lead.status_changed": "violet",
     "lead.edited": "violet", "lead.exported": "violet", "lead.erased": "bad", "email.sent": "good",
     "email.failed": "bad", "email.unknown": "amber", "email.suppressed": "grey", "queue.flushed": "violet",
-    "queue.cleared": "violet",
+    "queue.cleared": "violet", "queue.replayed": "violet", "queue.replay_cancelled": "violet",
+    "stage.resumed": "violet", "site_queue.pulled": "blue",
 }  # fmt: skip
 
 

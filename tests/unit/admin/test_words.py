@@ -1,0 +1,39 @@
+"""The words of the pages: every event has one, spans and counts read well, and times are marked up."""
+
+from datetime import UTC, datetime, timedelta, timezone
+from typing import get_args
+
+import pytest
+
+from contracts.audit import AuditEvent
+from contracts.failures import Kind
+from contracts.leads import LeadStatus
+from services.admin.pages import words
+
+
+def test_every_event_kind_and_status_has_a_word_and_every_event_a_tone() -> None:
+    assert set(words.EVENTS) == set(AuditEvent)
+    assert set(words.KINDS) == set(get_args(Kind))
+    assert {*words.STATUSES, "erased"} == set(LeadStatus)
+    assert {*AuditEvent, *LeadStatus} <= set(words.TONES)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [(None, words.NOT_KNOWN), (0.0421, "42 ms"), (1.0, "1 s"), (9.96, "10 s"), (59, "59 s"), (60, "1 min"),
+     (3725, "1 h 2 min"), (90_000, "1 d 1 h")],
+)  # fmt: skip
+def test_a_span_is_told_in_its_two_largest_units(seconds: float | None, said: str) -> None:
+    assert words.span(seconds) == said
+
+
+def test_a_time_is_marked_up_in_utc_for_the_browser_to_turn() -> None:
+    at = datetime(2026, 11, 23, 10, 30, 45, tzinfo=timezone(timedelta(hours=5, minutes=30)))
+    assert words.when(at) == '<time datetime="2026-11-23T05:00:45.000+00:00">2026-11-23 05:00 UTC</time>'
+    assert "never" in words.when(None)
+    assert words.when(at.astimezone(UTC)) == words.when(at)
+
+
+def test_details_leave_out_what_is_empty_and_write_lists_as_words() -> None:
+    given = {"retry_after": 0, "fields": ["name", "email"], "reason": "", "more": None, "final": False}
+    assert words.details(given) == [("retry after", "0"), ("fields", "name, email"), ("final", "no")]
