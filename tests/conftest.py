@@ -62,9 +62,11 @@ async def db(database: Database) -> AsyncIterator[Any]:
 
 
 @pytest.fixture
-async def kafka(stack: Stack) -> Kafka:
+async def kafka(stack: Stack) -> AsyncIterator[Kafka]:
     """The services' settings for this test's topics."""
-    return await stack.new_topics()
+    made = await stack.new_topics()
+    yield made
+    await stack.drop_topics(made)
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

@@ -98,7 +98,7 @@ def running_kafka() -> Iterator[str]:
         "KAFKA_SHARE_COORDINATOR_STATE_TOPIC_REPLICATION_FACTOR": "1",
         "KAFKA_SHARE_COORDINATOR_STATE_TOPIC_MIN_ISR": "1",
         "KAFKA_GROUP_INITIAL_REBALANCE_DELAY_MS": "0",
-        "KAFKA_HEAP_OPTS": "-Xms64m -Xmx256m",
+        "KAFKA_HEAP_OPTS": "-Xms64m -Xmx768m",
     }
     address = f"127.0.0.1:{port}"
     with _running(KAFKA_IMAGE, port, environment, []):

@@ -16,7 +16,9 @@ from urllib.parse import urlsplit, urlunsplit
 from uuid import uuid4
 
 import asyncpg
+from aiokafka.admin import AIOKafkaAdminClient
 
+from contracts import topics
 from deploy.embedded.parts import running_kafka, running_postgres
 from deploy.embedded.postgres import Urls
 from deploy.migrate import migrate
@@ -88,6 +90,15 @@ class Stack:
         kafka = Kafka(bootstrap_servers=self.bootstrap_servers, topic_prefix=f"t{uuid4().hex[:8]}.")
         await provision(kafka)
         return kafka
+
+    async def drop_topics(self, kafka: Kafka) -> None:
+        """Delete a test's topics: some hundreds of tests' partitions fill a broker's memory."""
+        admin = AIOKafkaAdminClient(bootstrap_servers=self.bootstrap_servers, request_timeout_ms=20_000)
+        await admin.start()
+        try:
+            await admin.delete_topics([kafka.topic_prefix + topic.name for topic in topics.ALL])
+        finally:
+            await admin.close()
 
 
 def _on(url: str, database: str) -> str:
