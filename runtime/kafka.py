@@ -142,6 +142,9 @@ class Publisher:
                 await asyncio.sleep(backoff.seconds(attempt))
                 attempt += 1
                 continue
+            except asyncio.CancelledError:
+                await _close(producer)  # a start that is cut off leaves its connections open
+                raise
             try:
                 attempt, self._producer = 0, producer
                 self._ready.set()

@@ -17,6 +17,7 @@ from services.flusher.pull import JOB, Pull
 from services.flusher.sites import open_sites
 from tests.support.factories import records_of
 from tests.support.flusher import Clock, jobs_of
+from tests.support.wait import eventually
 from tests.support.websites import World, queued, refusal, world
 
 LEAD = lead_id_for("shop", "key-1")
@@ -49,6 +50,11 @@ async def flusher(kafka: Kafka, postgres: Postgres, web: World) -> AsyncIterator
         pool = await stack.enter_async_context(open_pool(postgres, "test"))
         sites = await stack.enter_async_context(open_sites(web.url, [web.site]))
         jobs = await stack.enter_async_context(jobs_of(kafka, postgres, clock, deliver=sites.deliver))
+
+        async def connected() -> bool:  # a poll before that sends nothing
+            return jobs._publisher.connected
+
+        await eventually(connected, what="the producer")
         pull = Pull(pool, Outbox(pool, clock), sites, "*/5 * * * *", clock)
         yield Flusher(pull, jobs, clock, web)
 

@@ -28,6 +28,8 @@ class FakeProducer:
     async def start(self) -> None:
         if isinstance(self.fault, KafkaConnectionError):
             raise self.fault
+        if isinstance(self.fault, BlockingIOError):
+            await asyncio.Event().wait()  # the broker does not answer
 
     async def stop(self) -> None:
         self.stopped = True
@@ -115,3 +117,17 @@ async def test_every_record_waits_for_all_replicas_and_is_written_once(
         await send(publisher)
     assert producers.made[0].options["acks"] == "all"
     assert producers.made[0].options["enable_idempotence"] is True
+
+
+async def test_regression_a_producer_that_was_still_starting_is_closed_at_the_end(
+    producers: type[FakeProducer],
+) -> None:
+    producers.plan = [BlockingIOError()]
+    async with open_publisher(SETTINGS, "test", Health()) as publisher:
+
+        async def made() -> bool:
+            return bool(producers.made)
+
+        await eventually(made, what="the producer")
+        assert not publisher.connected
+    assert [each.stopped for each in producers.made] == [True]
