@@ -550,13 +550,13 @@ async def test_the_lease_of_another_process_is_waited_out_while_the_others_are_m
     settings: Settings, smtp: SmtpServer, kafka: Kafka, db: Any
 ) -> None:
     held, free = lead(), lead()
-    await delivery(db, held, "welcome", "reserved", "3 seconds")
-    await delivery(db, held, "admin_alert", "reserved", "3 seconds")
+    await delivery(db, held, "welcome", "reserved", "8 seconds")
+    await delivery(db, held, "admin_alert", "reserved", "8 seconds")
     async with notifier(settings):
         await post(kafka, held, free)
         await settled(db, free)
         assert await states(db, held) == {"welcome": "reserved", "admin_alert": "reserved"}
-        await settled(db, held, seconds=8)
+        await settled(db, held, seconds=20)
     assert len(smtp.mails) == 4
 
 
