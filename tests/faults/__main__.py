@@ -30,7 +30,7 @@ def main(
         list[str] | None, typer.Option(help="Inject just this in every round; may be given several times.")
     ] = None,
     quick: Annotated[
-        bool, typer.Option("--quick", help="A selection for CI: five rounds, four minutes.")
+        bool, typer.Option("--quick", help="A selection for CI: four rounds, four minutes.")
     ] = False,
     load_seconds: Annotated[float, typer.Option(help="How long a round posts.")] = 12,
     rate: Annotated[float, typer.Option(help="Leads a second.")] = 40,

@@ -9,7 +9,6 @@ QUICK = (
     ("gateway and kafka", "smtp 451"),
     ("kill postgres", "notifier in hand", "reset kafka"),
     ("torn record", "lost commits", "restart persister", "smtp 535"),
-    ("fsync fails", "persister dies before: offset commit"),
 )
 
 
