@@ -62,12 +62,13 @@ outage: $(READY) ## Kafka away for a minute under load, timed (how=stopped, kill
 faults-quick: $(READY) ## A selection of the same, in four minutes
 	@$(RUN) tests.faults --quick $(a)
 
-check: $(READY) ## Lint, format, types, imports between layers, documents up to date
+check: $(READY) ## Lint, format, types, imports between layers, documents and chart up to date
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@$(RUN) deploy.docs --check
+	@$(RUN) deploy.chart --at-hand
 
 fmt: $(READY) ## Format, and mend what the linter can
 	@$(BIN)/ruff check --fix-only --quiet

@@ -1,7 +1,8 @@
 """`python -m deploy.chart [--check]`: lint the Helm chart, render it, check what it renders against schemas.
 
 What it renders stands in deploy/kubernetes/rendered, so that a change of the chart shows what it does,
-and so that the contract tests need no Helm. Helm is built from its Go module where the machine has none.
+and so that the contract tests need no Helm. Helm is built from its Go module where the machine has none;
+`--at-hand`, for `make check`, builds and fetches nothing.
 """
 
 import json
@@ -52,9 +53,14 @@ def _run(*command: str, **environment: str) -> str:
     return done.stdout
 
 
+def built_helm() -> Path:
+    """Name the place of the Helm that we build."""
+    return tools_folder() / HELM.rpartition("@")[2] / "helm"
+
+
 def find_helm() -> str:
     """Find Helm, or build the pinned one from its Go module: two minutes, once."""
-    built = tools_folder() / HELM.rpartition("@")[2] / "helm"
+    built = built_helm()
     if built.exists():
         return str(built)
     if not (go := shutil.which("go")):
@@ -129,24 +135,45 @@ def custom_problems(manifest: dict[str, Any]) -> Iterator[str]:
         yield f"{manifest['kind']} {manifest['metadata']['name']}: {error.json_path}: {error.message}"
 
 
-def main(
-    check: Annotated[bool, typer.Option(help="Write nothing; fail where the rendering has drifted.")] = False,
-) -> None:
-    """Lint, render and check the chart; write what it renders."""
-    helm, found = find_helm(), list[str]()
+def examine_at_hand() -> Iterator[str]:
+    """Say what is wrong as far as it can be seen without building or fetching anything."""
+    for case in CASES:
+        written = (RENDERED / f"{case}.yaml").read_text(encoding="utf-8")
+        for manifest in manifests(written):
+            if not is_custom(manifest):
+                yield from problems(manifest)
+        if built_helm().exists() and render(str(built_helm()), case) != written:
+            yield f"{case}.yaml is not what the chart renders: run make chart write=1"
+
+
+def examine(*, write: bool) -> Iterator[str]:
+    """Say what is wrong with the chart, or with what stands rendered of it; or write that anew."""
+    helm = find_helm()
     for case in CASES:
         text, path = render(helm, case), RENDERED / f"{case}.yaml"
         # The alerts are checked and not written: they stand in deploy/prometheus, and change by themselves.
         for manifest in manifests(render(helm, case, "--set", "prometheusRule.enabled=true")):
-            found += custom_problems(manifest) if is_custom(manifest) else problems(manifest)
-        if not check:
+            yield from custom_problems(manifest) if is_custom(manifest) else problems(manifest)
+        if write:
             RENDERED.mkdir(exist_ok=True)
             path.write_text(text, encoding="utf-8")
         elif not path.exists() or path.read_text(encoding="utf-8") != text:
-            found.append(f"{path.name} is not what the chart renders: run make chart write=1")
-    if found:
+            yield f"{path.name} is not what the chart renders: run make chart write=1"
+
+
+def main(
+    check: Annotated[bool, typer.Option(help="Write nothing; fail where the rendering has drifted.")] = False,
+    at_hand: Annotated[bool, typer.Option(help="The same, but build and fetch nothing for it.")] = False,
+) -> None:
+    """Lint, render and check the chart; write what it renders."""
+    if found := list(examine_at_hand() if at_hand else examine(write=not check)):
         sys.exit("\n".join(found))
-    print(f"the chart renders {', '.join(CASES)} and every object fits its schema")
+    if not at_hand:
+        print(f"the chart renders {', '.join(CASES)} and every object fits its schema")
+    elif built_helm().exists():
+        print("the chart renders what is written, and what is Kubernetes' own fits its schema")
+    else:
+        print("what the chart rendered fits Kubernetes' schemas; no Helm to render it anew: make chart")
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from contracts import topics
-from deploy.chart import CASES, CHART, RENDERED, is_custom, manifests, problems
+from deploy.chart import CASES, CHART, RENDERED, examine_at_hand, is_custom, manifests, problems
 from deploy.docs import env_example
 from runtime.settings import Http
 from services.__main__ import PORTS
@@ -73,6 +73,19 @@ def test_a_field_that_kubernetes_does_not_know_is_found() -> None:
     broken = services(rendered("full"))["admin"]
     pod(broken)["containers"][0]["livenessPrope"] = {}
     assert list(problems(broken))
+
+
+def test_make_check_finds_what_kubernetes_refuses_where_there_is_no_helm(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("deploy.chart.RENDERED", tmp_path)
+    monkeypatch.setattr("deploy.chart.built_helm", lambda: tmp_path / "none")
+    for case in CASES:
+        text = (RENDERED / f"{case}.yaml").read_text(encoding="utf-8")
+        (tmp_path / f"{case}.yaml").write_text(text, encoding="utf-8")
+    assert list(examine_at_hand()) == []
+    (tmp_path / "full.yaml").write_text(text.replace("livenessProbe", "livenessPrope"), encoding="utf-8")
+    assert {problem.partition(" ")[0] for problem in examine_at_hand()} == {"Deployment", "StatefulSet"}
 
 
 def test_each_service_runs_as_its_role_on_its_port(chart: list[Manifest]) -> None:
