@@ -34,6 +34,8 @@ class Policy:
     max_records: int = 500
     # A batch waits this long for more after its first record: bounds latency, raises throughput.
     max_wait_seconds: float = 0.02
+    # A poll that lasts longer is given up: readiness, the watchdog and a stop must have their turn.
+    take_seconds: float = 5.0
     # While a handler or a pause lasts we poll this often, or the group would throw us out after
     # max.poll.interval without a poll.
     keepalive_seconds: float = 1.0
@@ -163,7 +165,11 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
     async def _take(self) -> list[Record]:
         """Return what arrives within half a second, filled up for a moment where it is few."""
         limit = self._policy.max_records
-        found = await self._consumer.getmany(timeout_ms=500, max_records=limit)
+        try:
+            async with asyncio.timeout(self._policy.take_seconds):
+                found = await self._consumer.getmany(timeout_ms=500, max_records=limit)
+        except TimeoutError:
+            return []  # in a rebalance a poll waits for the assignment, whenever that comes
         records = [record for part in found.values() for record in part]
         if records and len(records) < limit and self._policy.max_wait_seconds:
             await asyncio.sleep(self._policy.max_wait_seconds)
@@ -173,9 +179,10 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
 
     async def _while_polling(self, work: Coroutine[Any, Any, None]) -> None:
         """Run `work` and keep polling with everything paused, so that the group keeps us."""
-        task = asyncio.create_task(work)
+        task, began = asyncio.create_task(work), time.monotonic()
         try:
             while not (await asyncio.wait({task}, timeout=self._policy.keepalive_seconds))[0]:
+                self._watch.in_hand(began)
                 # Not longer than the work: in a rebalance a poll waits for the new assignment, which
                 # waits for us in on_partitions_revoked.
                 poll = asyncio.create_task(self._poll_paused())

@@ -93,7 +93,8 @@ SPOOL_FULL: Final = Gauge("fastcore_spool_full_ratio", "Share of the spool that 
 SPOOL_OLDEST_AGE: Final = Gauge("fastcore_spool_oldest_age_seconds", "Age of the oldest spooled lead.")
 # Leads that went through the spool, since the start.
 LEADS_SPOOLED: Final = Counter("fastcore_leads_spooled_total", "Leads spooled.")
-# Lines that were not what was written: a disk that lies. The file is kept beside, as .damaged.
+# Lines that were not what was written (a disk that lies), or that Kafka will never take. The file is kept
+# beside, as .damaged.
 SPOOL_DAMAGED: Final = Counter("fastcore_spool_damaged_total", "Damaged lines in the spool.")
 
 # --- the flusher ---------------------------------------------------------------------------------

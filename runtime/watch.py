@@ -15,6 +15,9 @@ SILENCE_SECONDS = 5.0
 # Lag and no progress for so long, without a pause: a dead coordinator task, a member that never
 # rejoined (aiokafka #1154).
 STALL_SECONDS = 120.0
+# One batch in hand for so long: everything that a handler waits for has a bound, so it hangs where none
+# should be. The longest is forty mails on four connections, 45 s each: 450 s.
+HANG_SECONDS = 1800.0
 LOOK_SECONDS = 10.0
 ASK_SECONDS = 5.0
 
@@ -37,6 +40,11 @@ class Watch:
     def progressed(self) -> None:
         """Note that a batch ended, or that the stage paused on purpose."""
         self._progress = self._heard = time.monotonic()
+
+    def in_hand(self, since: float) -> None:
+        """Bear with one batch for as long as it may take. Raises `Stalled`."""
+        if time.monotonic() - since > HANG_SECONDS:
+            raise Stalled(f"one batch in hand for more than {HANG_SECONDS:.0f} s")
 
     async def look(self, consumer: AIOKafkaConsumer) -> None:
         """Tell readiness and metrics how the consumer stands. Raises `Stalled`."""

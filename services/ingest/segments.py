@@ -86,11 +86,13 @@ class Folder:
 
     @classmethod
     def adopt(cls, root: Path, own: Path | None) -> list[Self]:
-        """Take over what dead workers left, the oldest first."""
-        with contextlib.suppress(FileNotFoundError):
-            others = sorted(path for path in root.iterdir() if path.is_dir() and path != own)
-            return [folder for path in others if (folder := cls._claim(path))]
-        return []
+        """Take over what dead workers left, the oldest first; what is hidden is being made."""
+        found = []
+        for path in sorted(root.glob("[!.]*/")):
+            with contextlib.suppress(FileNotFoundError):  # its last owner has just taken it away
+                if path != own and (folder := cls._claim(path)):
+                    found.append(folder)
+        return found
 
     @classmethod
     def _claim(cls, path: Path) -> Self | None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from runtime import metrics
-from runtime.failures import WorldAway
+from runtime.failures import InvalidForEver, WorldAway
 from runtime.logs import logger
 from services.ingest.record import Record
 from services.ingest.segments import Folder, Spooled, decode
@@ -40,6 +40,7 @@ class Segment:
     bytes: int
     oldest_at: float
     published: int = 0
+    refused: int = 0  # of these, what Kafka will never take
 
 
 class Spool:
@@ -129,15 +130,16 @@ class Spool:
 
     async def adopt(self) -> None:
         """Take over what dead workers left; the oldest goes first."""
-        async with self._files:
-            found = await asyncio.to_thread(self._adopt)
+        # Beside `keep`, not before it: a large spool takes seconds to read.
+        found = await asyncio.to_thread(self._adopt, self._folder.path if self._folder else None)
         if found:
-            self._segments = sorted([*found, *self._segments], key=lambda segment: segment.oldest_at)
+            async with self._files:
+                self._segments = sorted([*found, *self._segments], key=lambda segment: segment.oldest_at)
             self._log.warning("adopted a dead worker's spool", leads=sum(s.leads for s in found))
 
-    def _adopt(self) -> list[Segment]:
+    def _adopt(self, own: Path | None) -> list[Segment]:
         found = []
-        for folder in Folder.adopt(self._root, self._folder.path if self._folder else None):
+        for folder in Folder.adopt(self._root, own):
             segments = folder.segments()
             for path in segments:
                 data = path.read_bytes()
@@ -167,8 +169,7 @@ class Spool:
         async with self._files:
             if segment.folder is self._folder:
                 segment.folder.seal()
-            data = await asyncio.to_thread(segment.path.read_bytes)
-        read = list(decode(data))
+            read = await asyncio.to_thread(_read, segment.path)
         records = [spooled.record for spooled in read if spooled]
         while segment.published < len(records):
             # One alone first: it tells whether Kafka is back before the others follow.
@@ -176,10 +177,13 @@ class Spool:
             chunk = records[segment.published : segment.published + size]
             answers = await asyncio.gather(*map(send, chunk), return_exceptions=True)
             for answer in answers:
-                if isinstance(answer, BaseException):
+                if isinstance(answer, InvalidForEver):  # kept in its file, and in nobody's way
+                    segment.refused += 1
+                    self._log.error("spool has a lead that kafka never takes", reason=answer.reason)
+                elif isinstance(answer, BaseException):
                     raise answer
                 segment.published += 1
-        damaged = len(read) - len(records)
+        damaged = len(read) - len(records) + segment.refused
         if damaged:
             metrics.SPOOL_DAMAGED.inc(damaged)
             self._log.error("spool had damaged lines, file kept", file=segment.path.name, lines=damaged)
@@ -201,3 +205,7 @@ class Spool:
         for folder in folders.values():
             with contextlib.suppress(OSError):
                 folder.close()
+
+
+def _read(path: Path) -> list[Spooled | None]:
+    return list(decode(path.read_bytes()))

@@ -131,6 +131,8 @@ class Handler:
     async def _deliver(self, delivery: Delivery) -> None:
         key = delivery.key
         if key not in self._begun:
+            # Before each mail, not each batch: a batch may be of more mails than may die in a row.
+            await self._breaker.check()
             self._begun[key] = asyncio.create_task(self._transact(delivery))
         # Shielded: a mail half-way, cancelled with its batch, would be unknown.
         outcome = await asyncio.shield(self._begun[key])

@@ -883,3 +883,29 @@ def environment(kafka: Kafka, postgres: Postgres, smtp: SmtpServer) -> dict[str,
         "FROM_EMAIL": "hello@fast.example",
         "ADMIN_EMAIL": "boss@fast.example",
     }
+
+
+async def test_regression_a_stage_whose_every_body_is_refused_stops_until_an_admin_resumes_it(
+    settings: Settings, smtp: SmtpServer, kafka: Kafka, db: Any
+) -> None:
+    smtp.always["body"] = "554 5.7.1 your domain is blocked"
+    leads = [lead() for _ in range(90)]
+    async with notifier(settings) as client:
+        await post(kafka, *leads)
+
+        async def paused() -> Any:
+            return await db.fetchval("SELECT reason FROM stage_control WHERE stage = 'notifier' AND paused")
+
+        assert "records were dead" in await eventually(paused, seconds=60, what="the breaker")
+        health = await eventually(lambda: _readyz(client), until=lambda h: not h["parts"]["consumer"]["ok"])
+        assert "resume the stage" in health["parts"]["consumer"]["reason"]
+        died = await db.fetchval("SELECT count(*) FROM email_delivery WHERE state = 'dead'")
+        assert 100 <= died < 110  # those of the other connections were on their way
+        smtp.always.clear()
+        await db.execute("UPDATE stage_control SET paused = false")
+
+        async def sent() -> int:
+            return int(await db.fetchval("SELECT count(*) FROM email_delivery WHERE state = 'sent'"))
+
+        await eventually(sent, until=(180 - died).__eq__, seconds=60, what="all others sent")
+    assert await db.fetchval("SELECT count(*) FROM email_delivery WHERE state = 'dead'") == died

@@ -1,11 +1,13 @@
 """The spool's bounds and its disk's failures."""
 
 import asyncio
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from runtime.failures import InvalidForEver
 from services.ingest.record import Record
 from services.ingest.segments import Folder
 from services.ingest.spool import Spool, SpoolUnavailable
@@ -157,3 +159,46 @@ async def test_regression_a_disk_that_stays_full_gets_no_file_for_every_lead_tha
         with pytest.raises(SpoolUnavailable):
             await spool.keep(record())
     assert list((tmp_path / "spool").glob("*/*.spool")) == []
+
+
+async def test_regression_a_lead_is_kept_while_a_large_spool_is_adopted(
+    spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    adopt = Folder.adopt
+
+    def slow(root: Path, own: Path | None) -> list[Folder]:
+        time.sleep(1)
+        return adopt(root, own)
+
+    monkeypatch.setattr(Folder, "adopt", slow)
+    adopting = asyncio.create_task(spool.adopt())
+    await asyncio.sleep(0)
+    await asyncio.wait_for(spool.keep(record()), 0.9)
+    await adopting
+    assert spool.leads == 1
+
+
+async def test_regression_a_folder_that_another_worker_is_making_is_left_alone(tmp_path: Path) -> None:
+    # Adopted between its making and its lock, it was gone for its maker: a 503.
+    (tmp_path / ".00000000000000000001-7").mkdir()
+    await Spool(tmp_path, max_bytes=100_000, max_leads=5).adopt()
+    assert (tmp_path / ".00000000000000000001-7").exists()
+
+
+async def test_regression_a_lead_that_kafka_never_takes_is_kept_in_its_file_and_in_nobodys_way(
+    spool: Spool, tmp_path: Path
+) -> None:
+    sent: list[bytes] = []
+
+    async def send(each: Record) -> None:
+        if each.value == b"large":
+            raise InvalidForEver("record too large for the topic")
+        sent.append(each.value)
+
+    for value in ("first", "large", "last"):
+        await spool.keep(record(value))
+    await spool.drain(send)
+    assert sent == [b"first", b"last"]
+    assert spool.leads == 0
+    (kept,) = (tmp_path / "spool").glob("*/*.damaged")
+    assert b"large" in kept.read_bytes()

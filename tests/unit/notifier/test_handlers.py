@@ -91,12 +91,14 @@ class FakePublisher:
 
 
 class FakeBreaker:
-    """Never opens; counts the dead."""
+    """Counts the dead, and opens at so many."""
 
     def __init__(self) -> None:
-        self.dead = 0
+        self.dead, self.limit = 0, 100
 
-    async def check(self) -> None: ...
+    async def check(self) -> None:
+        if self.dead >= self.limit:
+            raise WorldAway("breaker", "dead")
 
     def count(self, *, good: int = 0, dead: int = 0) -> None:
         self.dead += dead
@@ -218,3 +220,16 @@ async def test_a_refused_recipient_does_not_count_for_the_breaker_and_a_refused_
     world.mailer.answers["bob@example.com"] = replace(DEAD, phase=Phase.BODY)
     await world.handler.handle(records(lead(email="bob@example.com")))
     assert world.breaker.dead == 1
+
+
+async def test_regression_the_breaker_stands_before_each_mail_and_what_was_not_sent_is_given_back() -> None:
+    # It counted the dead, and nobody ever asked it.
+    world, leads = World(connections=1), [lead(email=f"{at}@example.com") for at in range(6)]
+    for address in ["boss@fast.example", *(each.email for each in leads)]:
+        world.mailer.answers[address] = replace(DEAD, phase=Phase.BODY)
+    world.breaker.limit = 3
+    for _ in range(2):
+        with pytest.raises(WorldAway, match="dead"):
+            await world.handler.handle(records(*leads))
+    assert len(world.mailer.sent) == len(world.publisher.failures) == 3
+    assert len(world.store.released) == 9 + 9

@@ -16,6 +16,7 @@ from runtime.delivery import Batch, Delivery
 from runtime.failures import Backoff, FailedNow, Failure, InvalidForEver, WorldAway
 from runtime.health import Health
 from runtime.watch import SILENCE_SECONDS, STALL_SECONDS, Stalled, Watch
+from tests.support.wait import eventually
 
 
 class Place(int):
@@ -179,3 +180,80 @@ def test_regression_a_start_outlasts_the_members_that_died_in_its_group() -> Non
     # It gave up after 30 s, as long as a dead member's session lasts, and left one more of them behind.
     policy = Policy()
     assert policy.start_seconds > max(policy.session_seconds, policy.rebalance_seconds)
+
+
+class Deaf(FakeKafka):
+    """A consumer that waits for an assignment which never comes."""
+
+    async def getmany(self, **_: Any) -> dict[TopicPartition, list[Any]]:
+        await asyncio.Event().wait()
+        return {}
+
+    def resume(self, *_: TopicPartition) -> None: ...
+
+
+class Around:
+    """A broker that holds this consumer."""
+
+    def __init__(self, consumer: FakeKafka) -> None:
+        self.consumer = consumer
+
+    def subscriber(self, *_: Any, **__: Any) -> "Around":
+        return self
+
+    async def start(self) -> None: ...
+
+    async def stop(self) -> None: ...
+
+
+def consuming(kafka: FakeKafka, health: Health, policy: Policy) -> Consumer:
+    return Consumer(cast("KafkaBroker", Around(kafka)), ["t"], "group", health, policy)
+
+
+async def test_regression_a_poll_that_waits_for_ever_is_seen_by_the_watchdog_and_by_readiness() -> None:
+    # It stood in a rebalance without an end: green, with lag, and no watchdog ever looked.
+    health = Health()
+    consumer = consuming(Deaf(), health, Policy(take_seconds=0.01))
+    running = asyncio.create_task(consumer.run(Recorder(set(), RuntimeError())))
+
+    async def heard() -> bool:
+        return "kafka" in health.parts and health.parts["kafka"].ok
+
+    await eventually(heard, what="a first look")
+    consumer._watch._heard -= SILENCE_SECONDS + 1
+    await eventually(heard, until=lambda ok: not ok, what="red readiness")
+    consumer._watch._progress -= STALL_SECONDS + 1
+    consumer._watch._look_at = 0
+    with pytest.raises(Stalled):
+        await asyncio.wait_for(running, 5)
+
+
+async def test_regression_a_stop_does_not_wait_for_a_poll_that_waits_for_ever() -> None:
+    consumer = consuming(Deaf(), Health(), Policy(take_seconds=0.01))
+    running = asyncio.create_task(consumer.run(Recorder(set(), RuntimeError())))
+    await asyncio.sleep(0.05)
+    async with asyncio.timeout(1):
+        await consumer.drain()
+        await running
+
+
+async def test_a_handler_that_hangs_where_nothing_should_ends_the_process(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Full(Deaf):
+        async def getmany(self, **_: Any) -> dict[TopicPartition, list[Any]]:
+            return {self.partition: [Place(11)]}
+
+        def pause(self, *_: TopicPartition) -> None: ...
+
+        def seek(self, *_: Any) -> None: ...
+
+    class Hanging(Recorder):
+        async def handle(self, records: Sequence[Any]) -> None:
+            await asyncio.Event().wait()
+
+    monkeypatch.setattr("runtime.watch.HANG_SECONDS", 0.05)
+    policy = Policy(keepalive_seconds=0.01, max_wait_seconds=0)
+    consumer = consuming(Full(), Health(), policy)
+    with pytest.raises(Stalled, match="in hand"):
+        await asyncio.wait_for(consumer.run(Hanging(set(), RuntimeError())), 5)
