@@ -1,8 +1,10 @@
 """A stage's breaker: dead letters that say that the deploy is bad, not the data, stop the stage.
 
-It never ends the process. A restart closes it, or an admin (`stage_control`), or nobody.
+It never ends a process. An admin closes it (`stage_control`), or the restart of the process that opened
+it, or nobody: another process that joins, as one does when lag grows, finds the stage paused.
 """
 
+import time
 from collections import deque
 from pathlib import Path
 from typing import Any, Final
@@ -13,18 +15,23 @@ from runtime.postgres import Pool, load_queries, transaction
 
 WINDOW: Final = 200
 LIMIT: Final = 100
+# What the other processes of the stage say is asked for so often.
+LOOK_SECONDS: Final = 5.0
+# Who opened it says so at each try, 10 s apart at most; after three that were missed it is gone.
+LEFT_SECONDS: Final = 30.0
 SQL: Any = load_queries(Path(__file__).with_name("breaker.sql"))
 
 
 class Breaker:
-    """Counts the last 200 outcomes of a stage and opens at 100 dead ones."""
+    """Counts the last 200 outcomes of this process and stops the stage at 100 dead ones."""
 
     def __init__(self, stage: str, pool: Pool) -> None:
         self._stage = stage
         self._pool = pool
         self._last: deque[bool] = deque(maxlen=WINDOW)
-        self._known = False  # what `stage_control` says has been read since our start
         self._open = False
+        self._ours = False  # open, by this process
+        self._look_at = 0.0  # monotonic
         self._log = logger("breaker")
 
     def count(self, *, good: int = 0, dead: int = 0) -> None:
@@ -33,17 +40,12 @@ class Breaker:
         self._last.extend([True] * min(dead, WINDOW))
 
     async def check(self) -> None:
-        """Pass, or raise `WorldAway` while the breaker is open. Call it before taking a batch."""
-        if not self._known:
-            async with transaction(self._pool) as connection:
-                await SQL.resume(connection, stage=self._stage)
-            self._known = True
+        """Pass, or raise `WorldAway` while the stage is paused. Call it before what may bring dead ones."""
         if not self._open and sum(self._last) >= LIMIT:
             await self._trip()
-        if self._open and await self._closed_by_an_admin():
-            self._open = False
-            self._last.clear()
-            self._log.warning("breaker closed", stage=self._stage)
+        elif self._open or time.monotonic() >= self._look_at:
+            self._look_at = time.monotonic() + LOOK_SECONDS
+            await self._look()
         if self._open:
             raise WorldAway("breaker", f"{LIMIT} of the last {WINDOW} records were dead: resume the stage")
 
@@ -51,9 +53,18 @@ class Breaker:
         async with transaction(self._pool) as connection:
             reason = f"{sum(self._last)} of the last {len(self._last)} records were dead"
             await SQL.pause(connection, stage=self._stage, reason=reason)
-        self._open = True
+        self._open = self._ours = True
         self._log.error("breaker open", stage=self._stage, dead=sum(self._last))
 
-    async def _closed_by_an_admin(self) -> bool:
+    async def _look(self) -> None:
+        """Learn whether the stage is paused, by whomever."""
         async with transaction(self._pool) as connection:
-            return not await SQL.is_paused(connection, stage=self._stage)
+            if self._ours:
+                paused = await SQL.keep_paused(connection, stage=self._stage)
+            else:
+                await SQL.resume_left(connection, stage=self._stage, seconds=LEFT_SECONDS)
+                paused = await SQL.is_paused(connection, stage=self._stage)
+        if self._open and not paused:
+            self._last.clear()
+            self._log.warning("breaker closed", stage=self._stage)
+        self._open, self._ours = bool(paused), self._ours and bool(paused)

@@ -1,0 +1,72 @@
+"""A stage's breaker over several processes of the stage, on a real database."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from runtime.breaker import LEFT_SECONDS, LIMIT, Breaker
+from runtime.failures import WorldAway
+from runtime.postgres import Pool, open_pool
+from runtime.settings import Postgres
+
+
+@pytest.fixture
+async def pool(postgres: Postgres) -> AsyncIterator[Pool]:
+    async with open_pool(postgres, "test") as opened:
+        yield opened
+
+
+@pytest.fixture(autouse=True)
+def look_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("runtime.breaker.LOOK_SECONDS", 0)
+
+
+async def paused(breaker: Breaker) -> bool:
+    try:
+        await breaker.check()
+    except WorldAway:
+        return True
+    return False
+
+
+async def opened(pool: Pool) -> Breaker:
+    breaker = Breaker("notifier", pool)
+    breaker.count(good=LIMIT, dead=LIMIT - 1)
+    assert not await paused(breaker)
+    breaker.count(dead=1)
+    assert await paused(breaker)
+    return breaker
+
+
+async def test_one_process_that_opens_it_stops_the_stage_until_an_admin_resumes_it(
+    pool: Pool, db: Any
+) -> None:
+    others = [Breaker("notifier", pool), Breaker("persister", pool)]
+    assert [await paused(each) for each in others] == [False, False]
+    first = await opened(pool)
+    assert [await paused(each) for each in (first, *others)] == [True, True, False]
+    await db.execute("UPDATE stage_control SET paused = false")
+    assert [await paused(each) for each in (first, *others)] == [False, False, False]
+
+
+async def test_regression_a_process_that_joins_a_stopped_stage_does_not_resume_it(
+    pool: Pool, db: Any
+) -> None:
+    # Any start closed it for all: where lag brings more processes, each let another hundred die.
+    first = await opened(pool)
+    await db.execute("UPDATE stage_control SET changed_at = changed_at - interval '1 hour'")
+    assert await paused(first)
+    assert await paused(Breaker("notifier", pool))
+    assert await paused(first)
+
+
+async def test_a_restart_of_the_process_that_opened_it_closes_it(pool: Pool, db: Any) -> None:
+    await opened(pool)
+    again = Breaker("notifier", pool)
+    assert await paused(again)  # for as long as the one before might still be there
+    await db.execute(
+        "UPDATE stage_control SET changed_at = changed_at - make_interval(secs => $1)", LEFT_SECONDS
+    )
+    assert not await paused(again)
+    assert await db.fetchval("SELECT changed_by FROM stage_control") == "restart"
