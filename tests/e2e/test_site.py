@@ -271,6 +271,40 @@ async def test_what_is_wrong_is_said_beside_its_field(world: World) -> None:
     assert await world.site.depth() == 0
 
 
+async def test_regression_a_page_that_stands_in_for_the_site_is_no_thanks(world: World) -> None:
+    email = somebody()
+    async with world.visit() as page:
+        await page.route("**/api/contact", lambda route: route.fulfill(status=200, body="Back soon"))
+        await fill(page, email)
+        await page.wait_for_timeout(2100)
+        await press_send(page)
+        await expect(page.locator(".problem")).to_contain_text("have not kept it", timeout=PATIENCE_MS)
+        await page.unroute("**/api/contact")
+        await press_send(page)
+        await is_thanked(page)
+    await world.stored(email)
+
+
+async def test_regression_another_websites_form_leads_to_ours_and_sends_nothing(world: World) -> None:
+    email = somebody()
+    action = f"{world.site.url}/api/contact"
+    async with world.visit() as page:
+        await page.goto("about:blank")
+        await page.set_content(
+            f'<form method="post" action="{action}"><input name="email" value="{email}">'
+            '<input name="name" value="Grace"><input name="message" value="Hi"><button>Send</button></form>'
+        )
+        await press_send(page)
+        await expect(page.get_by_text("not come from our own form")).to_be_visible(timeout=PATIENCE_MS)
+        assert await page.get_by_label("Email", exact=True).input_value() == email
+        await page.get_by_label("What is it about?").select_option("Website")
+        await page.get_by_label("You may store what I wrote").check()
+        await page.wait_for_timeout(2100)
+        await press_send(page)
+        await is_thanked(page)
+    assert (await world.stored(email))["status"] == "received"
+
+
 async def test_a_bot_is_thanked_and_its_lead_kept_apart_also_when_it_waited(world: World) -> None:
     email, hasty = somebody(), somebody()
     async with world.visit(java_script_enabled=False) as page:

@@ -19,6 +19,8 @@ export interface Arrival {
 // A form writes one byte as up to three: the gateway's 64 KiB, and what that adds.
 const MAX_BYTES = 200 * 1024;
 const DEADLINE_MS = 10_000;
+// The gateway takes no deeper lists and objects, and a page of the queue that holds one is read by nobody.
+const MAX_DEPTH = 16;
 
 export async function readArrival(request: Request): Promise<Arrival> {
   const type = request.headers.get("content-type") ?? "";
@@ -59,11 +61,16 @@ async function readBytes(request: Request): Promise<Uint8Array<ArrayBuffer>> {
 function readJson(bytes: Uint8Array): Record<string, unknown> {
   try {
     const value: unknown = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
-    if (isObject(value)) return value;
+    if (isObject(value) && !isDeeper(value, MAX_DEPTH)) return value;
   } catch {
     // Said below: the parser's own words quote the input.
   }
   throw new Unreadable(400);
+}
+
+function isDeeper(value: unknown, levels: number): boolean {
+  if (typeof value !== "object" || value === null) return false;
+  return levels < 0 || Object.values(value).some((each) => isDeeper(each, levels - 1));
 }
 
 async function readForm(bytes: Uint8Array<ArrayBuffer>, type: string): Promise<Record<string, unknown>> {

@@ -115,6 +115,9 @@ function rememberLanding(): void {
   );
 }
 
+// The site answers within its budget of some seconds; the rest is for a slow connection.
+const PATIENCE_MS = 30_000;
+
 async function post(
   action: string,
   element: HTMLFormElement,
@@ -124,9 +127,11 @@ async function post(
     method: "POST",
     headers: { accept: "application/json", "content-type": "application/json" },
     body: JSON.stringify(fieldsOf(element)),
+    signal: AbortSignal.timeout(PATIENCE_MS),
   }).catch(() => undefined);
   if (!answer) return { errors: {}, message: words.offline };
-  if (answer.ok) return undefined;
+  // Our route's own answers, and no other page that something on the way may show with a 200.
+  if (answer.status === 201 || answer.status === 202) return undefined;
   const problem = (await answer.json().catch(() => undefined)) as
     | { detail?: string; errors?: { field: string; message: string }[] }
     | undefined;

@@ -81,7 +81,11 @@ async function attempt(
   } catch (error) {
     return { is: "away", reason: codeOf(error), again: true };
   }
-  if (status === 201) return { is: "accepted", leadId: asObject(text)?.leadId as string | undefined };
+  if (status === 201) {
+    const leadId = asObject(text)?.leadId;
+    // Whoever says 201 without it is another server at this address: its word is no lead that is safe.
+    return typeof leadId === "string" ? { is: "accepted", leadId } : { is: "away", reason: "not FASTCore" };
+  }
   if (!REFUSED.has(status)) {
     // Our token, our address, a limit, an outage: not the lead's fault. Waiting helps with some of these.
     return { is: "away", reason: `gateway ${status}`, again: status >= 500 };

@@ -5,9 +5,9 @@
  * bound opens a file. Its first line is the SHA-256 of the rest: what a disk has damaged is set aside, not sent.
  */
 
-import { createHash } from "node:crypto";
+import { createHash, randomBytes } from "node:crypto";
 import { mkdir, open, readdir, readFile, rename, stat, unlink } from "node:fs/promises";
-import { join } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import type { LeadSubmission, SiteQueueEntry, SiteQueuePage } from "./contract.js";
 import { type Log, log } from "./log.js";
 
@@ -51,7 +51,7 @@ export class Queue {
   #turn: Promise<unknown> = Promise.resolve();
 
   constructor(folder: string, bounds: Bounds = BOUNDS, to: Log = log) {
-    this.#folder = folder;
+    this.#folder = resolve(folder);
     this.#bounds = bounds;
     this.#log = to;
   }
@@ -61,6 +61,12 @@ export class Queue {
     const turn = this.#turn.then(() => this.#keep(lead));
     this.#turn = turn.catch(() => undefined); // one after the other, or the bounds and the keys are guesses
     return turn;
+  }
+
+  /** Say whether a lead waits here under this key: then it is safe, whoever put it there. */
+  async has(key: string): Promise<boolean> {
+    const digest = digestOf(key);
+    return (await this.#list()).ready.some((each) => each.digest === digest);
   }
 
   /** The oldest entries, and how many there are in all. */
@@ -96,11 +102,14 @@ export class Queue {
   }
 
   async #keep(lead: Kept): Promise<string> {
-    await mkdir(this.#folder, { recursive: true, mode: 0o700 });
-    const digest = createHash("sha256").update(lead.key).digest("hex").slice(0, 32);
+    await makeFolder(this.#folder);
+    const digest = digestOf(lead.key);
     const { ready, files, bytes } = await this.#list();
     const known = ready.find((each) => each.digest === digest);
-    if (known) return known.id;
+    if (known) {
+      await syncFolder(this.#folder); // another process may be about to, or have failed to
+      return known.id;
+    }
     const text = Buffer.from(
       JSON.stringify({
         idempotencyKey: lead.key,
@@ -112,8 +121,10 @@ export class Queue {
     if (files >= this.#bounds.entries || bytes + text.length > this.#bounds.bytes) throw new QueueFull();
     const id = `${String(lead.at.getTime()).padStart(15, "0")}-${digest}-${text.length}`;
     const path = join(this.#folder, id);
-    await writeWhole(path + WRITING, Buffer.concat([Buffer.from(`${sha256(text)}\n`), text]));
-    await rename(path + WRITING, path + READY);
+    // A name of its own: another process may be writing the same lead in the same millisecond.
+    const writing = `${path}.${randomBytes(4).toString("hex")}${WRITING}`;
+    await writeWhole(writing, Buffer.concat([Buffer.from(`${sha256(text)}\n`), text]));
+    await rename(writing, path + READY);
     await syncFolder(this.#folder);
     return id;
   }
@@ -157,12 +168,13 @@ export class Queue {
   /** Bring in what a process had written when it died before it could give it its name. */
   async #adopt(): Promise<void> {
     for (const file of await readdir(this.#folder).catch(() => [])) {
-      if (!file.endsWith(WRITING) || !parse(file)) continue;
+      const name = parse(file);
+      if (!file.endsWith(WRITING) || !name) continue;
       const from = join(this.#folder, file);
       try {
         if (Date.now() - (await stat(from)).mtimeMs < ABANDONED_MS) continue;
         const whole = checked(await readFile(from)) !== undefined;
-        await rename(from, from.slice(0, -WRITING.length) + (whole ? READY : DAMAGED));
+        await rename(from, join(this.#folder, name.id) + (whole ? READY : DAMAGED));
         this.#log(
           "warn",
           whole ? "An unfinished file was whole and is queued" : "A torn file was set aside",
@@ -178,7 +190,7 @@ export class Queue {
 }
 
 function parse(file: string): Name | undefined {
-  const id = file.replace(/\.(json|tmp|damaged)$/, "");
+  const id = file.replace(/(\.[0-9a-f]{8})?\.(json|tmp|damaged)$/, "");
   const [, at, digest, bytes] = NAME.exec(id) ?? [];
   return at && digest && bytes && id !== file
     ? { id, at: new Date(Number(at)), digest, bytes: Number(bytes) }
@@ -193,7 +205,7 @@ function checked(whole: Buffer): Buffer | undefined {
 }
 
 async function writeWhole(path: string, data: Buffer): Promise<void> {
-  const file = await open(path, "w", 0o600);
+  const file = await open(path, "wx", 0o600);
   try {
     await file.writeFile(data);
     await file.sync();
@@ -205,6 +217,13 @@ async function writeWhole(path: string, data: Buffer): Promise<void> {
   }
 }
 
+async function makeFolder(path: string): Promise<void> {
+  const first = await mkdir(path, { recursive: true, mode: 0o700 });
+  for (let each = path; first && each.length >= first.length; each = dirname(each)) {
+    await syncFolder(dirname(each));
+  }
+}
+
 // A new name is safe only once the folder that holds it is.
 async function syncFolder(path: string): Promise<void> {
   const folder = await open(path, "r");
@@ -213,6 +232,10 @@ async function syncFolder(path: string): Promise<void> {
   } finally {
     await folder.close();
   }
+}
+
+function digestOf(key: string): string {
+  return createHash("sha256").update(key).digest("hex").slice(0, 32);
 }
 
 function sha256(data: Buffer): string {

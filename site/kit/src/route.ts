@@ -61,6 +61,8 @@ export function createContactRoute(options: ContactOptions = {}): Contact {
 
   async function deliver(lead: Prepared, traceparent: string, now: Date): Promise<Outcome> {
     const { settings, queue } = site();
+    // Sent again while it waits here: it has another time now, and would be another lead under the same key.
+    if (await queue.has(lead.key).catch(() => false)) return { is: "safe", status: 202 };
     const answer: Answer = await submit(settings, { ...lead, traceparent }, options.budget);
     if (answer.is === "accepted") return { is: "safe", status: 201, leadId: answer.leadId };
     let reason = answer.is === "invalid" ? "gateway 422" : answer.reason;
@@ -82,9 +84,11 @@ export function createContactRoute(options: ContactOptions = {}): Contact {
   }
 
   async function answer(request: Request, say: Say): Promise<Response> {
+    // A page of somebody else's that made a visitor's browser post: it is for the visitor to send, from our form.
+    if (request.headers.get("sec-fetch-site") === "cross-site") return say.no(403, words.elsewhere);
     const now = new Date();
     const address = visitorAddress(request.headers, site().settings.proxyHops);
-    const wait = address ? window.hit(networkOf(address), now.getTime()) : 0;
+    const wait = address ? window.hit(networkOf(address), performance.now()) : 0;
     if (wait) return say.no(429, words.tooMany, {}, { "retry-after": String(wait) });
     const lead = prepare(
       say.fields,

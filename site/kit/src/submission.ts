@@ -123,9 +123,14 @@ function metaOf(
   };
 }
 
-/** What no database holds is left out, at any depth; blanks around a text are no part of it. */
+/**
+ * What no database holds is left out, at any depth; blanks around a text are no part of it. A form that the browser
+ * posts ends its lines with two characters, which neither its `maxLength` nor the visitor has counted.
+ */
 function clean<T>(value: T): T {
-  if (typeof value === "string") return value.replaceAll("\0", "").toWellFormed().trim() as T;
+  if (typeof value === "string") {
+    return value.replaceAll("\0", "").replaceAll("\r\n", "\n").toWellFormed().trim() as T;
+  }
   if (Array.isArray(value)) return value.map(clean) as T;
   if (isObject(value)) {
     return Object.fromEntries(Object.entries(value).map(([name, each]) => [clean(name), clean(each)])) as T;

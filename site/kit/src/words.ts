@@ -14,6 +14,8 @@ export interface Words {
   readonly tooMany: string;
   readonly tooLarge: string;
   readonly unreadable: string;
+  /** Posted by another website's page. */
+  readonly elsewhere: string;
   readonly sorry: string;
   readonly offline: string;
 }
@@ -29,6 +31,7 @@ export const WORDS: Words = {
   tooMany: "Many messages came from your connection. Please wait a few minutes, and send it again.",
   tooLarge: "This is more than we can take in one message. Please shorten it, and send it again.",
   unreadable: "This message could not be read. Please send the form again.",
+  elsewhere: "This did not come from our own form. Please check it, and send it from here.",
   sorry: "We could not take your message now, and have not kept it. Please send it again in a few minutes.",
   offline:
     "Our site could not be reached. Please check your connection, and send it again: nothing is lost here.",

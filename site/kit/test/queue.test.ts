@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
-import { mkdtemp, readdir, readFile, utimes, writeFile } from "node:fs/promises";
+import { mkdtemp, readdir, readFile, rm, utimes, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -193,4 +193,35 @@ test("without a token the queue is closed, not open", async () => {
   const answer = await GET(new Request("http://site.example/", { headers: { authorization: "Bearer " } }));
   assert.equal(answer.status, 503);
   assert.match(await answer.text(), /FASTCORE_SITE_QUEUE_TOKEN/);
+});
+
+test("regression: two processes that keep the same lead at once do not write into each other's file", async () => {
+  const { folder, queue } = await newQueue();
+  const id = await queue.keep(lead(1));
+  await rm(join(folder, `${id}.json`));
+  const theirs = join(folder, `${id}.tmp`); // as another process has it between its fsync and its rename
+  await writeFile(theirs, "theirs");
+  assert.equal(await queue.keep(lead(1)), id);
+  assert.equal(await readFile(theirs, "utf8"), "theirs");
+  assert.deepEqual((await readdir(folder)).sort(), [`${id}.json`, `${id}.tmp`]);
+});
+
+test("two processes on one folder keep every lead that they said was safe", async () => {
+  const { folder, queue, lines } = await newQueue();
+  const said = new Set<string>();
+  await Promise.all(
+    [0, 1].map(async () => {
+      const path = fileURLToPath(new URL("writer.js", import.meta.url));
+      const writer = spawn(process.execPath, [path, folder, "same"]);
+      let text = "";
+      writer.stdout.on("data", (piece) => {
+        text += piece;
+        if (text.split("\n").length > 40) writer.kill("SIGKILL");
+      });
+      await new Promise((done) => writer.on("close", done));
+      for (const key of text.split("\n").slice(0, -1)) said.add(key);
+    }),
+  );
+  for (const key of said) assert.equal(await queue.has(key), true, key);
+  assert.deepEqual(lines, []);
 });

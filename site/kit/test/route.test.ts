@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { chmod, mkdir, writeFile } from "node:fs/promises";
 import { dirname } from "node:path";
-import { after, afterEach, before, test } from "node:test";
+import { after, afterEach, before, mock, test } from "node:test";
 import { openForm } from "../src/index.js";
 import { accept, filled, Gateway, say, siteBefore } from "./gateway.js";
 
@@ -318,4 +318,70 @@ test("a form in several parts is read as one, without its files' bytes", async (
   assert.equal(answer.status, 303);
   assert.deepEqual(gateway.taken[0]?.body.topics, ["one", "two"]);
   assert.equal(gateway.taken[0]?.body.plan, "plan.pdf");
+});
+
+test("regression: what no reader of the queue could read is refused, and holds up no other lead", async () => {
+  const site = await siteBefore(AWAY);
+  for (const levels of [17, 250, 5000, 50_000]) {
+    const deep = "[".repeat(levels) + "]".repeat(levels);
+    const body = `${JSON.stringify(filled()).slice(0, -1)},"extra":${deep}}`;
+    const headers = { "content-type": "application/json" };
+    const answer = await site.POST(new Request("http://site.example/", { method: "POST", headers, body }));
+    assert.equal(answer.status, 400);
+  }
+  assert.deepEqual(await site.queued(), []);
+  assert.equal((await site.json(filled({ extra: { a: [[1]] } }))).status, 202);
+});
+
+test("regression: lines that the browser ends with two characters are as long as the visitor was told", async () => {
+  const site = await siteBefore(gateway.url);
+  const message = `${"x".repeat(99)}\r\n`.repeat(99) + "👋".repeat(100); // 10,000 characters
+  assert.equal((await site.form(filled({ message }) as Record<string, string>)).status, 303);
+  assert.equal(gateway.taken[0]?.body.message, message.replaceAll("\r\n", "\n"));
+});
+
+test("regression: another server's 201 is not FASTCore's word", async () => {
+  gateway.answer = (response) => say(response, 201, { ok: true });
+  const site = await siteBefore(gateway.url);
+  assert.equal((await site.json(filled())).status, 202);
+  assert.equal((await site.queued()).length, 1);
+  assert.equal(site.lines[0]?.facts.reason, "not FASTCore");
+});
+
+test("regression: a lead sent again while it waits stays as it is, also by another process of the site", async () => {
+  const site = await siteBefore(AWAY);
+  assert.equal((await site.json(filled())).status, 202);
+  const other = await siteBefore(gateway.url, { settings: { queueFolder: site.settings.queueFolder } });
+  assert.equal((await other.json(filled())).status, 202);
+  assert.equal(gateway.taken.length, 0); // with another time it would be another lead under the same key
+  assert.equal((await site.queued()).length, 1);
+});
+
+test("regression: another website's page cannot make a visitor's browser send", async () => {
+  const site = await siteBefore(gateway.url);
+  const from = (where: string) => ({ "sec-fetch-site": where });
+  for (let n = 0; n < 30; n += 1) {
+    const answer = await site.form(filled() as Record<string, string>, from("cross-site"));
+    assert.equal(answer.status, 303);
+    assert.equal(answer.headers.get("location"), "/contact");
+    const value = /=([^;]*)/.exec(answer.headers.get("set-cookie") ?? "")?.[1] ?? "";
+    assert.equal(openForm({ get: () => ({ value }) }).values.message, "Please call me.");
+  }
+  assert.equal((await site.json(filled(), from("cross-site"))).status, 403);
+  assert.equal(gateway.taken.length, 0);
+  // Nor does it use up what the visitor may send.
+  for (const where of ["same-origin", "same-site", "none"]) {
+    assert.equal((await site.json(filled(), from(where))).status, 201);
+  }
+});
+
+test("regression: a clock that is set gives nobody more posts, and takes none away", async () => {
+  const site = await siteBefore(gateway.url, { limit: { posts: 1, seconds: 600 } });
+  assert.equal((await site.json(filled())).status, 201);
+  mock.timers.enable({ apis: ["Date"], now: Date.now() + 3_600_000 });
+  try {
+    assert.equal((await site.json(filled())).status, 429);
+  } finally {
+    mock.timers.reset();
+  }
 });
