@@ -5,7 +5,7 @@ or 404 where it is gone already). Both behind a Bearer token of the queue's own.
 """
 
 import re
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
 from pydantic.alias_generators import to_camel
@@ -41,6 +41,9 @@ class SiteQueuePage(BaseModel):
 
     model_config = _CAMEL
 
-    entries: list[JsonValue] = Field(max_length=PAGE_MAX_ENTRIES)
+    # Any, not JsonValue: that refuses the whole page for one body that is nested too deep.
+    entries: list[Any] = Field(max_length=PAGE_MAX_ENTRIES)
     depth: Annotated[int, Field(ge=0)]
     oldest_queued_at: AwareDatetime | None = None
+    # Files that the website's disk has damaged, set aside there for people.
+    damaged: Annotated[int, Field(ge=0)] = 0

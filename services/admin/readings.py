@@ -55,6 +55,7 @@ class SiteQueue(BaseModel):
     pulled: int = Field(default=0, description="Leads fetched by that run.")
     refused: int = Field(default=0, description="Leads that the gateway refused; they are in the queue.")
     unreadable: int = Field(default=0, description="Entries that stay there, for nobody can read them.")
+    damaged: int = Field(default=0, description="Files that the website's disk has damaged; they stay there.")
     reason: str | None = Field(default=None, description="Why that run did not come to its end.")
 
 

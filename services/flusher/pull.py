@@ -44,6 +44,7 @@ class Pulled:
     pulled: int = 0
     refused: int = 0
     unreadable: int = 0
+    damaged: int = 0
     depth: int | None = None
     oldest_queued_at: datetime | None = None
     reason: str | None = None
@@ -83,6 +84,7 @@ class Pull:
                 page, entries = await self._sites.list_queue(site)
                 state.depth, state.oldest_queued_at = page.depth, page.oldest_queued_at
                 state.unreadable = len(page.entries) - len(entries)
+                state.damaged = page.damaged
                 fresh = [each for each in entries if each.id not in seen]
                 if not fresh:
                     if state.unreadable and page.depth > len(page.entries):

@@ -78,10 +78,12 @@ class Settings(BaseSettings):
         """Return the websites that keep a queue, with their tokens; the first token given is used."""
         queue_tokens = _by_site(self.site_queue_token)
         ingest_tokens = _by_site(self.site_ingest_token)
-        sites = []
+        sites: list[Site] = []
         for part in _split(self.site_queue_url):
             found = _SITE_URL.fullmatch(part)
             name, url = (found[1] or DEFAULT_SITE, found[2]) if found else (DEFAULT_SITE, part)
+            if any(each.name == name for each in sites):
+                raise ValueError(f"FASTCORE_SITE_QUEUE_URL names the site {name} twice: one queue, one name")
             for variable, tokens in (
                 ("FASTCORE_SITE_QUEUE_TOKEN", queue_tokens),
                 ("FASTCORE_SITE_INGEST_TOKEN", ingest_tokens),

@@ -61,7 +61,7 @@ async def test_every_page_is_sound_at_every_size_in_both_themes(dashboard: Dashb
 
 async def test_a_website_s_own_queue_stands_on_the_overview(dashboard: Dashboard) -> None:
     seen = {
-        "shop": {"depth": 3, "oldest_queued_at": "2026-11-23T04:30:00+00:00", "pulled": 2},
+        "shop": {"depth": 3, "oldest_queued_at": "2026-11-23T04:30:00+00:00", "pulled": 2, "damaged": 1},
         "blog": {"depth": None, "reason": "the website did not answer"},
     }
     installation = dashboard.watched.installation
@@ -77,6 +77,7 @@ async def test_a_website_s_own_queue_stands_on_the_overview(dashboard: Dashboard
             await expect(card).to_contain_text("3 leads")
             await expect(card).to_contain_text("23 Nov, 10:00")
             await expect(card).to_contain_text("2 leads taken in")
+            await expect(card).to_contain_text("1 damaged")
             await expect(card).to_contain_text("the website did not answer")
             await visitor.look()
     finally:

@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -86,6 +86,27 @@ async def test_what_a_website_queued_is_posted_under_its_own_key_and_then_remove
     told = await db.fetchrow("SELECT event, details_json FROM audit_log")
     assert told["event"] == "site_queue.pulled"
     assert told["details_json"] == {"site": "shop", "pulled": 23, "refused": 0}
+
+
+async def test_each_website_is_fetched_under_its_own_tokens_and_one_that_is_away_holds_up_no_other(
+    flusher: Flusher, db: Any
+) -> None:
+    async with world() as blog:
+        flusher.pull._sites.sites = [
+            replace(flusher.web.site, name="away", queue_url="http://127.0.0.1:9/queue"),
+            flusher.web.site,
+            replace(blog.site, name="blog", ingest_token="blog-token"),
+        ]
+        flusher.web.entries, blog.entries = [queued(1)], [queued(1)]
+        assert not await flusher.tick()
+        assert blog.entries == flusher.web.entries == []
+    assert (flusher.web.keys, flusher.web.sites) == (["key-1", "key-1"], ["shop", "blog"])
+    seen = (await job(db))["last_details"]["sites"]
+    assert {name: (each["pulled"], each["reason"]) for name, each in seen.items()} == {
+        "away": (0, "site: no answer (ConnectError)"),
+        "shop": (1, None),
+        "blog": (1, None),
+    }
 
 
 async def test_an_empty_queue_is_a_run_without_an_audit_entry(flusher: Flusher, db: Any) -> None:
@@ -192,6 +213,24 @@ async def test_regression_a_header_that_is_no_trace_is_left_out_and_holds_up_no_
     ]  # fmt: skip
     assert await flusher.tick()
     assert sorted(flusher.web.keys) == ["key-1", "key-2", "key-3", "key-4"]
+
+
+async def test_regression_an_entry_that_is_nested_too_deep_holds_up_no_other(
+    flusher: Flusher, db: Any
+) -> None:
+    deep: list[Any] = []
+    for _ in range(400):
+        deep = [deep]
+    flusher.web.entries = [queued(1, body={"extra": deep}), queued(2)]
+    assert await flusher.tick()
+    assert flusher.web.keys == ["key-2"]
+    assert (await job(db))["last_details"]["sites"]["shop"]["unreadable"] == 1
+
+
+async def test_what_a_websites_disk_has_damaged_is_told(flusher: Flusher, db: Any) -> None:
+    flusher.web.damaged = 2
+    assert await flusher.tick()
+    assert (await job(db))["last_details"]["sites"]["shop"]["damaged"] == 2
 
 
 async def test_regression_a_lead_that_the_gateway_cannot_answer_holds_up_no_other(

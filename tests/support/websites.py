@@ -18,6 +18,7 @@ from tests.support.wait import eventually
 
 QUEUE_TOKEN = "queue-token"
 INGEST_TOKEN = "ingest-token"
+INGEST_TOKENS = {INGEST_TOKEN: "shop", "blog-token": "blog"}
 
 
 def queued(number: int, **changes: Any) -> dict[str, Any]:
@@ -42,6 +43,9 @@ class World:
     gateway_status: int = 201
     removals: int = 204
     page: int = 100
+    damaged: int = 0
+    # Whose token each lead came with.
+    sites: list[str] = field(default_factory=list)
 
     @property
     def site(self) -> Site:
@@ -56,7 +60,8 @@ class World:
             return JSONResponse({}, 401)
         oldest = min((each["queuedAt"] for each in self.entries), default=None)
         page = self.entries[: min(self.page, int(request.query_params["limit"]))]
-        return JSONResponse({"entries": page, "depth": len(self.entries), "oldestQueuedAt": oldest})
+        told = {"depth": len(self.entries), "oldestQueuedAt": oldest, "damaged": self.damaged}
+        return JSONResponse({"entries": page, **told})
 
     async def removing(self, request: Request) -> Response:
         if self.removals == 204:
@@ -64,13 +69,15 @@ class World:
         return Response(status_code=self.removals)
 
     async def inbound(self, request: Request) -> Response:
-        if request.headers["authorization"] != f"Bearer {INGEST_TOKEN}":
+        token = request.headers["authorization"].removeprefix("Bearer ")
+        if token not in INGEST_TOKENS:
             return JSONResponse({}, 401)
         key = request.headers["idempotency-key"]
         if refusal := self.refuse.get(key):
             return refusal
         if self.gateway_status == 201:
             self.taken.append((key, await request.json()))
+            self.sites.append(INGEST_TOKENS[token])
         return JSONResponse({}, self.gateway_status)
 
 

@@ -37,9 +37,10 @@ export interface SiteQueueEntry {
 }
 
 export interface SiteQueuePage {
-  entries: readonly JsonValue[];
+  entries: readonly unknown[];
   depth: number;
   oldestQueuedAt?: string | null;
+  damaged?: number;
 }
 
 export interface Source {
