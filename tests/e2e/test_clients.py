@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from starlette.responses import RedirectResponse
 
 from contracts.leads import LeadSubmission
 from contracts.sites import SiteQueueEntry, SiteQueuePage
@@ -123,7 +124,7 @@ async def test_what_was_kept_while_nobody_answered_is_sent_once_in_its_order(
         assert sent.submitted_at is not None
 
 
-@pytest.mark.parametrize("status", [401, 403, 429, 500, 503])
+@pytest.mark.parametrize("status", [401, 403, 408, 429, 500, 503])
 async def test_an_answer_that_is_not_final_costs_nothing(client: Client, web: World, status: int) -> None:
     await client.keep(LEAD)
     (key,) = client.waiting()
@@ -133,6 +134,26 @@ async def test_an_answer_that_is_not_final_costs_nothing(client: Client, web: Wo
     web.gateway_status = 201
     assert await client.send() == 0
     assert web.keys == [key]
+
+
+async def test_regression_a_redirect_is_not_followed_and_the_token_stays_here(
+    client: Client, web: World
+) -> None:
+    await client.keep(LEAD)
+    (key,) = client.waiting()
+    callers: list[asyncio.StreamWriter] = []
+
+    def called(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        callers.append(writer)
+        writer.close()
+
+    elsewhere = await asyncio.start_server(called, "127.0.0.1", 0)
+    async with elsewhere:
+        port = elsewhere.sockets[0].getsockname()[1]
+        web.refuse[key] = RedirectResponse(f"http://127.0.0.1:{port}/", 302)
+        assert await client.send() == 1
+    assert callers == []
+    assert client.waiting() == [key]
 
 
 async def test_a_refused_lead_is_put_aside_for_people_and_does_not_block_the_next(
