@@ -21,6 +21,15 @@ Connection: TypeAlias = "PoolConnectionProxy[asyncpg.Record]"
 Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 
 CLOSE_SECONDS = 3.0
+# What asyncpg raises. The third is neither of the first two: the pool handed out a connection that the
+# server had cut while it was being made or reset (seen with too many connections); it is dropped on release.
+FAULTS = (
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    OSError,
+    TimeoutError,
+)
 # Classes of SQLSTATE that are the data's fault (PostgreSQL manual, appendix A): data exception,
 # integrity constraint violation, program limit exceeded (a value too long for an index). What asyncpg
 # itself cannot encode has 22000.
@@ -87,7 +96,7 @@ async def transaction(pool: Pool) -> AsyncIterator[Connection]:
     try:
         async with pool.acquire(timeout=10) as connection, connection.transaction():
             yield connection
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+    except FAULTS as error:
         raise translate(error) from error
 
 
@@ -100,5 +109,5 @@ async def snapshot(pool: Pool) -> AsyncIterator[Connection]:
             connection.transaction(isolation="repeatable_read", readonly=True),
         ):
             yield connection
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+    except FAULTS as error:
         raise translate(error) from error

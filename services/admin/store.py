@@ -7,12 +7,10 @@ from pathlib import Path
 from typing import Any, Final
 from uuid import UUID, uuid4
 
-import asyncpg
-
 from contracts.audit import AuditEvent
 from contracts.failures import Kind
 from contracts.leads import LeadStatus
-from runtime.postgres import Connection, Pool, load_queries, snapshot, transaction, translate
+from runtime.postgres import FAULTS, Connection, Pool, load_queries, snapshot, transaction, translate
 from services.admin import answers, readings, timeline
 from services.admin.filters import AuditFilter, LeadFilter, QueueFilter
 from services.admin.paging import Place, cut
@@ -45,7 +43,7 @@ class Store:
                 raise
             finally:
                 await self._pool.release(connection)
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+        except FAULTS as error:
             raise translate(error) from error
 
     async def list_leads(self, asked: LeadFilter) -> answers.LeadPage:
