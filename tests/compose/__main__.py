@@ -1,4 +1,4 @@
-"""`python -m tests.compose`: 10,000 leads while consumers scale, and each container killed under load."""
+"""`python -m tests.compose`: under load, consumers scale, each container is killed, an upgrade is made."""
 
 import asyncio
 import contextlib
@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from services.__main__ import PORTS
 from tests.compose.load import Load
 from tests.compose.project import Project, running_project
 from tests.support.wait import eventually
@@ -36,8 +37,8 @@ async def scale(project: Project, total: int) -> None:
 
 
 @contextlib.asynccontextmanager
-async def _posting(load: Load) -> AsyncIterator[None]:
-    """Post at both sides of what happens inside."""
+async def _posting(load: Load, at_once: int = 10) -> AsyncIterator[None]:
+    """Post before, during and after what happens inside."""
     ended = asyncio.Event()
 
     async def more() -> None:
@@ -48,7 +49,7 @@ async def _posting(load: Load) -> AsyncIterator[None]:
         await eventually(posted, until=lambda n: n >= seen + LEADS_PER_PHASE, seconds=90)
 
     async with asyncio.TaskGroup() as group:
-        posting = group.create_task(load.post_until(ended))
+        posting = group.create_task(load.post_until(ended, at_once))
         await more()
         yield
         await more()
@@ -79,9 +80,31 @@ async def kill_all(project: Project) -> None:
     console.print(table)
 
 
+async def upgrade(project: Project) -> None:
+    """Upgrade under load by the steps of docs/operations.md, and look for every lead and mail."""
+    load = Load(project)
+    await asyncio.to_thread(project.build, "next")
+    async with _posting(load, at_once=1):
+        started = time.monotonic()
+        await asyncio.to_thread(project.compose, "run", "--rm", "migrate")
+        await asyncio.to_thread(project.compose, "up", "--detach", "--wait", "--wait-timeout", "400")
+        took = time.monotonic() - started
+    assert {project.version(service) for service in PORTS} == {"next"}
+    await load.stored()
+    mails, unknown = await load.mailed()
+    await project.balanced()
+    console.print(
+        f"upgraded in {took:.1f} s: {load.posted} leads, {load.repeated} requests repeated,"
+        f" {mails} mails, {unknown} unknown, nothing lost"
+    )
+
+
 def main(
     leads: Annotated[int, typer.Option(help="How many to post while consumers scale; 0: none.")] = 10_000,
     kill_each: Annotated[bool, typer.Option("--kill-all", help="Kill each container in turn.")] = False,
+    upgraded: Annotated[
+        bool, typer.Option("--upgrade", help="Replace all services by another image.")
+    ] = False,
 ) -> None:
     """Bring up a stack of its own, try it, and leave nothing behind."""
     started = time.monotonic()
@@ -91,6 +114,8 @@ def main(
             asyncio.run(scale(project, leads))
         if kill_each:
             asyncio.run(kill_all(project))
+        if upgraded:
+            asyncio.run(upgrade(project))
         started = time.monotonic()
         project.compose("stop")
         console.print(f"all drained and stopped in {time.monotonic() - started:.1f} s")

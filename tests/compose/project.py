@@ -39,12 +39,12 @@ class Project:
             "FASTCORE_IMAGE": "fastcore:test",
         }
 
-    def docker(self, *command: str, text: str | None = None, seconds: float = 500) -> str:
+    def docker(self, *command: str, text: str | None = None, seconds: float = 500, **environment: str) -> str:
         """Run `docker ...` and answer what it printed; fail with what it complained about."""
         done = subprocess.run(
             ["docker", *command],
             cwd=ROOT,
-            env=self._environment,
+            env=self._environment | environment,
             input=text,
             capture_output=True,
             text=True,
@@ -56,9 +56,21 @@ class Project:
         )
         return done.stdout
 
-    def compose(self, *command: str, text: str | None = None, seconds: float = 500) -> str:
+    def compose(
+        self, *command: str, text: str | None = None, seconds: float = 500, **environment: str
+    ) -> str:
         """Run `docker compose ...` for this project."""
-        return self.docker("compose", *command, text=text, seconds=seconds)
+        return self.docker("compose", *command, text=text, seconds=seconds, **environment)
+
+    def build(self, version: str) -> None:
+        """Build the image of this checkout; another version is another image, if only by its labels."""
+        self._environment["VERSION"] = version
+        self.compose("build", seconds=600)
+
+    def version(self, service: str) -> str:
+        """Answer the version of the image that a service's first container runs."""
+        labels: dict[str, str] = self.inspect(self.containers(service)[0])["Config"]["Labels"]
+        return labels["org.opencontainers.image.version"]
 
     def up(self, **scale: int) -> None:
         """Bring all up, or to another number of containers, and wait until all is healthy."""
@@ -135,7 +147,7 @@ def running_project() -> Iterator[Project]:
     """Build the image of this checkout, bring all up, and leave nothing behind."""
     project = Project()
     try:
-        project.compose("build", seconds=600)
+        project.build("this")
         project.up()
         yield project
     except BaseException:

@@ -68,7 +68,7 @@ def test_every_make_target_and_module_that_it_names_exists() -> None:
 
 def test_every_compose_command_names_services_and_options_that_exist() -> None:
     services = set(yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"])
-    verbs = {"up", "down", "run", "exec", "logs", "stop"}
+    verbs = {"build", "up", "down", "run", "exec", "logs", "stop"}
     seen = 0
     for command in commands():
         for verb, rest in re.findall(r"docker compose (\w+)([^|]*)", command):
