@@ -1,0 +1,44 @@
+"""What the driver raises while a real server cuts its connections."""
+
+import asyncio
+from collections import Counter
+
+import asyncpg
+
+from runtime.failures import WorldAway
+from runtime.postgres import open_pool, transaction
+from runtime.settings import Postgres
+
+
+async def test_regression_a_connection_that_is_cut_at_any_moment_is_the_worlds_fault(
+    postgres: Postgres,
+) -> None:
+    # asyncpg has an error that is none of its own families: taken for a bug, it ended the admin service, and
+    # would have parked a consumer's good records.
+    outcomes = Counter[str]()
+    same_role = await asyncpg.connect(postgres.url.get_secret_value())
+    async with open_pool(postgres, "test") as pool:
+
+        async def use() -> None:
+            try:
+                async with transaction(pool) as connection:
+                    await connection.fetchval("SELECT pg_sleep(0.002)")
+            except WorldAway:
+                outcomes["away"] += 1
+            else:
+                outcomes["well"] += 1
+
+        for delay in range(60):
+            async with asyncio.TaskGroup() as tasks:
+                for _ in range(3):
+                    tasks.create_task(use())
+                await asyncio.sleep(delay * 0.0002)
+                await same_role.execute(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                    " WHERE datname = current_database() AND application_name = 'fastcore-test'"
+                )
+                for _ in range(6):
+                    tasks.create_task(use())
+    await same_role.close()
+    assert outcomes["away"]
+    assert outcomes["well"]
