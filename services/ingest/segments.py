@@ -77,25 +77,21 @@ class Folder:
         name = f"{time.time_ns():020d}-{os.getpid()}"
         hidden = root / f".{name}"
         hidden.mkdir(mode=0o700)
-        made = cls._claim(hidden)
+        made = cls.claim(hidden)
         if made is None:
             raise OSError(f"{hidden} cannot be locked")
         made.path = hidden.rename(root / name)
         _sync_folder(root)
         return made
 
-    @classmethod
-    def adopt(cls, root: Path, own: Path | None) -> list[Self]:
-        """Take over what dead workers left, the oldest first; what is hidden is being made."""
-        found = []
-        for path in sorted(root.glob("[!.]*/")):
-            with contextlib.suppress(FileNotFoundError):  # its last owner has just taken it away
-                if path != own and (folder := cls._claim(path)):
-                    found.append(folder)
-        return found
+    @staticmethod
+    def all_in(root: Path) -> list[Path]:
+        """Return every worker's folder, the oldest first; what is hidden is being made."""
+        return sorted(root.glob("[!.]*/"))
 
     @classmethod
-    def _claim(cls, path: Path) -> Self | None:
+    def claim(cls, path: Path) -> Self | None:
+        """Take over a folder that a dead worker left; None where its worker lives."""
         lock = (path / "lock").open("ab")
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

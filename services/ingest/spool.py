@@ -139,15 +139,29 @@ class Spool:
 
     def _adopt(self, own: Path | None) -> list[Segment]:
         found = []
-        for folder in Folder.adopt(self._root, own):
-            segments = folder.segments()
-            for path in segments:
-                data = path.read_bytes()
-                records = [spooled for spooled in decode(data) if spooled]
-                oldest = records[0].at if records else self._now()
-                found.append(Segment(folder, path, len(records), len(data), oldest))
-            if not segments:
-                folder.close()
+        for path in Folder.all_in(self._root):
+            try:
+                if path != own and (folder := Folder.claim(path)):
+                    found += self._take_over(folder)
+            except FileNotFoundError:
+                pass  # its last owner has just taken it away
+            except OSError as error:
+                self._log.error("spool not adopted", folder=path.name, errno=error.errno)
+        return found
+
+    def _take_over(self, folder: Folder) -> list[Segment]:
+        found = []
+        for path in folder.segments():
+            try:
+                records = [spooled for spooled in _read(path) if spooled]
+                size = path.stat().st_size
+            except OSError as error:  # left to the drain, and it hides none of the others
+                self._log.error("spool not read", file=path.name, errno=error.errno)
+                records, size = [], 0
+            oldest = records[0].at if records else self._now()
+            found.append(Segment(folder, path, len(records), size, oldest))
+        if not found:
+            folder.close()
         return found
 
     async def drain(self, send: Callable[[Record], Awaitable[object]]) -> None:

@@ -164,13 +164,13 @@ async def test_regression_a_disk_that_stays_full_gets_no_file_for_every_lead_tha
 async def test_regression_a_lead_is_kept_while_a_large_spool_is_adopted(
     spool: Spool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    adopt = Folder.adopt
+    all_in = Folder.all_in
 
-    def slow(root: Path, own: Path | None) -> list[Folder]:
+    def slow(root: Path) -> list[Path]:
         time.sleep(1)
-        return adopt(root, own)
+        return all_in(root)
 
-    monkeypatch.setattr(Folder, "adopt", slow)
+    monkeypatch.setattr(Folder, "all_in", slow)
     adopting = asyncio.create_task(spool.adopt())
     await asyncio.sleep(0)
     await asyncio.wait_for(spool.keep(record()), 0.9)
@@ -202,3 +202,39 @@ async def test_regression_a_lead_that_kafka_never_takes_is_kept_in_its_file_and_
     assert spool.leads == 0
     (kept,) = (tmp_path / "spool").glob("*/*.damaged")
     assert b"large" in kept.read_bytes()
+
+
+async def test_regression_what_cannot_be_read_in_a_dead_workers_spool_hides_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for value in ("unreadable", "second", "third"):
+        dead = Spool(tmp_path, max_bytes=100_000, max_leads=5)
+        writer = asyncio.create_task(dead.write())
+        await dead.keep(record(value))
+        writer.cancel()
+        dead.close()
+    first, second, _ = sorted((tmp_path / ".").glob("*/*.spool"))
+    # Nobody may lock the second folder, and nobody can read the first one's file.
+    (second.parent / "lock").unlink()
+    (second.parent / "lock").mkdir()
+    read_bytes = Path.read_bytes
+
+    def reads(path: Path) -> bytes:
+        if path == first:
+            raise OSError(5, "Input/output error")
+        return read_bytes(path)
+
+    monkeypatch.setattr(Path, "read_bytes", reads)
+    spool, sent = Spool(tmp_path, max_bytes=100_000, max_leads=5), list[bytes]()
+
+    async def send(each: Record) -> None:
+        sent.append(each.value)
+
+    await spool.adopt()
+    assert spool.leads == 1
+    with pytest.raises(OSError, match="Input/output"):
+        await spool.drain(send)
+    assert sent == [b"third"]
+    assert first.exists()
+    assert second.exists()
+    spool.close()
