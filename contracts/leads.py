@@ -12,13 +12,14 @@ from pydantic import (
     AwareDatetime,
     BaseModel,
     ConfigDict,
-    EmailStr,
     Field,
     JsonValue,
     StringConstraints,
     model_validator,
 )
 from pydantic_core import to_json
+
+from contracts.email import Email
 
 EXTRA_MAX_BYTES: Final = 4096
 EXTRA_MAX_DEPTH: Final = 16
@@ -69,8 +70,16 @@ def _text(value: str) -> str:
 
 
 def _line(value: str) -> str:
-    value = _storable(value)
-    return (value if value.isprintable() else _CONTROL.sub(" ", value)).strip()
+    if value.isprintable():
+        return value.strip()
+    return _CONTROL.sub(" ", _storable(value)).strip()
+
+
+def _not_empty(value: str) -> str:
+    # What was nothing but control characters is seen to be empty only now.
+    if not value:
+        raise ValueError("must not be empty")
+    return value
 
 
 def _cut_to(maximum: int) -> AfterValidator:
@@ -115,11 +124,22 @@ def _storable_json(value: JsonValue, depth: int = 1) -> JsonValue:
     return value
 
 
-Line = Annotated[str, AfterValidator(_line), Field(max_length=200)]
-RequiredLine = Annotated[str, AfterValidator(_line), Field(min_length=1, max_length=200)]
-Message = Annotated[str, AfterValidator(_text), Field(min_length=1, max_length=10_000)]
-Note = Annotated[str, AfterValidator(_text), Field(max_length=10_000)]
-ConsentText = Annotated[str, AfterValidator(_text), Field(max_length=2000)]
+# Bounds first, which pydantic's core checks by itself; our own look at the characters after them.
+Line = Annotated[str, StringConstraints(strip_whitespace=True, max_length=200), AfterValidator(_line)]
+RequiredLine = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=200),
+    AfterValidator(_line),
+    AfterValidator(_not_empty),
+]
+Message = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=10_000),
+    AfterValidator(_text),
+    AfterValidator(_not_empty),
+]
+Note = Annotated[str, StringConstraints(strip_whitespace=True, max_length=10_000), AfterValidator(_text)]
+ConsentText = Annotated[str, StringConstraints(strip_whitespace=True, max_length=2000), AfterValidator(_text)]
 CutLine = Annotated[str, _cut_to(200)]
 CutUrl = Annotated[str, _cut_to(2048)]
 IdempotencyKey = Annotated[str, StringConstraints(strip_whitespace=True, pattern=r"^[\x20-\x7e]{1,255}$")]
@@ -212,7 +232,7 @@ class LeadSubmission(BaseModel):
     ]
 
     name: RequiredLine
-    email: EmailStr
+    email: Email
     service: RequiredLine
     message: Message
     phone: Line | None = None

@@ -143,8 +143,9 @@ def openapi(service: str) -> str:
     """Write a service's OpenAPI document, from an app that connects to nothing."""
     settings = settings_of(service)
     made = settings.model_validate(_filled(settings))
-    app: FastAPI = importlib.import_module(f"services.{service}.app").create_app(made)
-    return json.dumps(app.openapi(), indent=2, sort_keys=True) + "\n"
+    app = importlib.import_module(f"services.{service}.app").create_app(made)
+    api: FastAPI = getattr(app, "api", app)
+    return json.dumps(api.openapi(), indent=2, sort_keys=True) + "\n"
 
 
 def documents() -> dict[Path, str]:

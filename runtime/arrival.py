@@ -1,9 +1,12 @@
 """A deadline on the arrival of a request's head, which uvicorn has not. Who reads a body bounds it."""
 
 import asyncio
-from typing import Any
+from typing import Any, Final
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+
+WHOLE: Final = "fastcore.whole"
+"""Set in a scope whose body is here: who reads it needs no deadline."""
 
 
 class BoundedArrival(HttpToolsProtocol):
@@ -30,6 +33,11 @@ class BoundedArrival(HttpToolsProtocol):
         """Stop the clock."""
         self._stop_expecting()
         super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        """Say that the body is here; mostly it came with the head, before the app is even called."""
+        super().on_message_complete()
+        self.scope[WHOLE] = True  # type: ignore[typeddict-unknown-key]
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Nothing is expected any more."""

@@ -109,8 +109,9 @@ class Publisher:
                 delivery = await producer.send(
                     self._settings.topic_prefix + topic, value=value, key=key, headers=headers
                 )
-                # Shielded: cancelling a delivery does not stop it, it only loses the answer.
-                return await asyncio.shield(delivery)
+                # A deadline cancels it, which does not stop the delivery: only its answer is lost.
+                metadata: RecordMetadata = await delivery
+                return metadata
         except TimeoutError as error:
             raise WorldAway("kafka", "kafka did not acknowledge in time") from error
         except (MessageSizeTooLargeError, RecordTooLargeError) as error:

@@ -10,7 +10,7 @@ from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from runtime import health, logs
 from runtime.kafka import open_publisher
@@ -28,9 +28,12 @@ from services.ingest.spool import Spool
 
 NAME: Final = "ingest"
 AUDIT_DRAIN_SECONDS: Final = 2.0
+# Headers that a page may send and read across origins.
+ASKED: Final = ("Authorization", "Content-Type", "Idempotency-Key", "X-Request-ID", "traceparent")
+ANSWERED: Final = ("X-Request-ID", "Idempotent-Replayed", "Retry-After", "RateLimit")
 
 
-def create_app(settings: Settings | None = None) -> FastAPI:
+def create_app(settings: Settings | None = None) -> "Door":
     """Build the app; nothing connects before its lifespan begins."""
     settings = settings or load(Settings)
     if not settings.debug.on:
@@ -41,14 +44,14 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     spool = Spool(settings.spool_folder, settings.spool_max_bytes, settings.spool_max_leads)
 
     @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         async with (
             exporting(settings.tracing, NAME),
             open_publisher(settings.kafka, NAME, kafka_state) as kafka,
         ):
             trail = AuditTrail(kafka)
             intake = Intake(LeadPublisher(kafka, settings.publish_budget_seconds), spool, state)
-            app.state.intake, app.state.inbound = intake, Inbound(settings, intake, trail)
+            door.inbound, api.state.intake = Inbound(settings, intake, trail), intake
             async with (
                 running(spool.write(), "spool writer"),
                 running(intake.drain(), "spool drain"),
@@ -58,7 +61,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
                 await trail.drain(AUDIT_DRAIN_SECONDS)
             spool.close()
 
-    app = FastAPIOffline(  # Swagger UI from the package, not from a CDN
+    api = FastAPIOffline(  # Swagger UI from the package, not from a CDN
         title="FASTCore ingest",
         description="Takes leads from websites and never loses one.",
         version="1",
@@ -68,33 +71,47 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         # FastAPI's own spans and meters: the trace context travels with the record instead.
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
-    # First, so that the hot path asks no other route whether it matches.
-    app.router.routes.insert(0, Route(PATH, _submit, methods=["POST"]))
-    app.add_api_route(
+    api.add_api_route(
         "/internal/status",
-        lambda: status(kafka_state, spool, app.state.intake.breaker),
+        lambda: status(kafka_state, spool, api.state.intake.breaker),
         include_in_schema=False,
     )
-    app.include_router(health.routes(state))
-    app.add_exception_handler(HTTPException, _refused_by_framework)
-    app.add_exception_handler(Exception, _failed)
-    if settings.tracing.exporter_otlp_endpoint:
-        app.add_middleware(ServerSpans, paths={PATH})
-    if origins := split(settings.cors_origins):
-        app.add_middleware(
-            CORSMiddleware,
-            allow_origins=origins,
-            allow_methods=["POST"],
-            allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "X-Request-ID", "traceparent"],
-            expose_headers=["X-Request-ID", "Idempotent-Replayed", "Retry-After", "RateLimit"],
-        )
-    describe(app)
-    return app
+    api.include_router(health.routes(state))
+    api.add_exception_handler(HTTPException, _refused_by_framework)
+    api.add_exception_handler(Exception, _failed)
+    describe(api)
+    door = Door(api, settings)
+    return door
 
 
-async def _submit(request: Request) -> Response:
-    inbound: Inbound = request.app.state.inbound
-    return await inbound.submit(request)
+class Door:
+    """ASGI: a lead is answered by `inbound`, everything else by FastAPI.
+
+    What its router and middlewares add to a request costs as much as all that we do with it.
+    """
+
+    inbound: ASGIApp
+    """There once the lifespan has begun."""
+
+    def __init__(self, api: FastAPI, settings: Settings) -> None:
+        self.api = api
+        self._way: ASGIApp = self._choose
+        if settings.tracing.exporter_otlp_endpoint:
+            self._way = ServerSpans(self._way, paths={PATH})
+        if origins := split(settings.cors_origins):
+            self._way = CORSMiddleware(self._way, origins, ["POST"], ASKED, expose_headers=ANSWERED)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request, or run the lifespan."""
+        await self._way(scope, receive, send)
+
+    async def _choose(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["path"] != PATH:
+            await self.api(scope, receive, send)
+        elif scope["method"] == "POST":
+            await self.inbound(scope, receive, send)
+        else:
+            await problems.of_status(405, {"Allow": "POST"}).response()(scope, receive, send)
 
 
 async def _refused_by_framework(_: Request, error: Exception) -> Response:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -19,8 +19,8 @@ _MESSAGES: Final = {
     "string_type": "must be text",
     "bool_type": "must be true or false",
     "bool_parsing": "must be true or false",
-    "too_short": "must not be empty",
-    "too_long": "must be at most {max_length} characters",
+    "string_too_short": "must not be empty",
+    "string_too_long": "must be at most {max_length} characters",
     "string_pattern_mismatch": "must be 1 to 255 printable ASCII characters",
     "model_type": "must be a JSON object",
     "timezone_aware": _DATE,
@@ -87,6 +87,7 @@ TOO_LARGE: Final = Problem(
 TOO_SLOW: Final = Problem(
     HTTPStatus.REQUEST_TIMEOUT, "too-slow", "The body did not arrive in time. Send the lead again."
 )
+DISCONNECTED: Final = replace(TOO_SLOW, code="disconnected")
 MEDIA: Final = Problem(
     HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     "unsupported-media-type",

@@ -95,6 +95,6 @@ async def gateway(**fields: Any) -> AsyncIterator[Gateway]:
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
         made = Gateway(client)
-        app.state.intake = SimpleNamespace(breaker="closed")
-        app.state.inbound = Inbound(settings, made.leads, made.trail, lambda: made.now, made.monotonic)
+        app.api.state.intake = SimpleNamespace(breaker="closed")
+        app.inbound = Inbound(settings, made.leads, made.trail, lambda: made.now, made.monotonic)
         yield made

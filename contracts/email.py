@@ -1,0 +1,26 @@
+"""An email address as a lead may have it. What is done with it lives elsewhere."""
+
+import re
+from typing import Annotated, Final
+
+from pydantic import EmailStr, ValidatorFunctionWrapHandler, WrapValidator
+
+# What email-validator accepts and leaves as it is, and what most people have, in a twentieth of its time,
+# which was half of a whole lead's (28 of 51 us). No longer than a local part may be (64), so nothing in it is
+# too long; no two hyphens, which begin an international domain; no capital, which a domain loses.
+_PLAIN: Final = re.compile(
+    r"[a-z0-9_+-]+(?:\.[a-z0-9_+-]+)*@(?:[a-z0-9]+(?:-[a-z0-9]+)*\.)+"
+    r"(?!(?:arpa|invalid|local|localhost|onion|test)$)[a-z]{2,}"
+)
+_PLAIN_MAX: Final = 64
+
+
+def _plain_first(value: object, validate: ValidatorFunctionWrapHandler) -> str:
+    if isinstance(value, str) and len(value) <= _PLAIN_MAX and _PLAIN.fullmatch(value):
+        return value
+    address: str = validate(value)
+    return address
+
+
+Email = Annotated[EmailStr, WrapValidator(_plain_first)]
+"""Pydantic's `EmailStr`, quickly. A property test holds the two together."""

@@ -1,0 +1,39 @@
+"""An email address is read quickly, and as pydantic's own type reads it."""
+
+from hypothesis import example, given
+from hypothesis import strategies as st
+from pydantic import EmailStr, TypeAdapter, ValidationError
+
+from contracts.email import _PLAIN, Email
+
+OURS, THEIRS = TypeAdapter[str](Email), TypeAdapter[str](EmailStr)
+LETTERS = "abzAZ09.-_+@ \nüxn"
+ADDRESSES = st.builds(
+    "{}@{}.{}".format,
+    st.text(LETTERS, min_size=1, max_size=70),
+    st.text(LETTERS, min_size=1, max_size=70),
+    st.sampled_from(
+        ["com", "co.uk", "test", "local", "localhost", "c", "xn--p1ai", "museum", "123", "latest"]
+    ),
+)
+
+
+def read(adapter: TypeAdapter[str], address: str) -> str | None:
+    try:
+        return adapter.validate_python(address)
+    except ValidationError:
+        return None
+
+
+@given(address=ADDRESSES | st.emails() | st.from_regex(_PLAIN, fullmatch=True) | st.text(max_size=80))
+@example(address="Postmaster@example.com")
+@example(address="ada@xn--bcher-kva.example")
+@example(address="ada@a--b.example")
+@example(address="ada@example.com\n")
+@example(address="ada@sub.test")
+def test_an_address_is_accepted_and_written_as_pydantic_does_it(address: str) -> None:
+    assert read(OURS, address) == read(THEIRS, address)
+
+
+def test_what_most_people_have_is_plain() -> None:
+    assert all(map(_PLAIN.fullmatch, ("ada@example.com", "ada.l+x_1@mail.my-firm.co.uk")))
