@@ -1,0 +1,71 @@
+"""Load from processes of their own: wrk for all that a gateway takes, `steady` for a fixed rate."""
+
+import asyncio
+import json
+import re
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.bench.ground import TOKEN
+from tests.support.processes import ROOT
+
+CONNECTIONS = 64
+SCRIPT = Path(__file__).with_name("post.lua")
+
+
+@dataclass(frozen=True)
+class Steady:
+    """The times of answers at a fixed rate, in ms, counted from when each request was due."""
+
+    p50: float
+    p99: float
+    sent: int
+    refused: int
+
+
+def need_wrk() -> None:
+    """Refuse to begin without the load generator."""
+    if shutil.which("wrk") is None:
+        sys.exit("make bench needs wrk, the load generator: apt-get install wrk (or brew install wrk)")
+
+
+async def _run(*command: str) -> str:
+    process = await asyncio.create_subprocess_exec(
+        *command, cwd=ROOT, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+    )
+    out, err = await process.communicate()
+    if process.returncode:
+        raise RuntimeError(f"{command[0]} ended with {process.returncode}: {err.decode()[-2000:]}")
+    return out.decode()
+
+
+async def accepted_a_second(url: str, seconds: float) -> float:
+    """Post as fast as answers come, over 64 connections; every answer must be a 201."""
+    said = await _run(
+        "wrk",
+        "-t1",
+        f"-c{CONNECTIONS}",
+        f"-d{seconds:g}s",
+        "--timeout",
+        "10s",
+        "-s",
+        str(SCRIPT),
+        url,
+        "--",
+        TOKEN,
+    )
+    if "Non-2xx" in said or "Socket errors" in said:
+        raise RuntimeError(f"the load was not all accepted:\n{said}")
+    rate = re.search(r"Requests/sec:\s+([\d.]+)", said)
+    assert rate, said
+    return float(rate[1])
+
+
+async def answered_in(url: str, rate: float, seconds: float) -> Steady:
+    """Post at a fixed rate, whatever the answers take."""
+    said = await _run(
+        sys.executable, "-m", "tests.bench.steady", url, f"--rate={rate}", f"--seconds={seconds}"
+    )
+    return Steady(**json.loads(said))
