@@ -4,13 +4,16 @@ Run by `make test-compose`; not collected by `make test`, which needs no engine.
 """
 
 import asyncio
+import contextlib
 import subprocess
 import time
 from collections.abc import Iterator
 from typing import Any
 
+import httpx
 import pytest
 
+from deploy.embedded.parts import free_ports
 from tests.compose.load import Load
 from tests.compose.project import INGEST_TOKEN, Project, running_project
 from tests.support.wait import eventually
@@ -104,6 +107,27 @@ async def test_every_documented_address_answers_at_the_edge(project: Project) ->
     stats = (await project.admin("GET", "/admin/queue/stats")).json()
     assert [each["state"] for each in stats["gateways"]] == ["up"]
     await project.healthy()
+
+
+async def test_with_a_domain_the_edge_speaks_https_and_keeps_metrics_to_itself(project: Project) -> None:
+    # For the name localhost Caddy signs by itself; for any other it asks an authority outside.
+    (port,) = free_ports(1)
+    publish = ("--detach", "--no-deps", "--publish", f"127.0.0.1:{port}:443")
+    edge = project.compose("run", *publish, "edge", FASTCORE_DOMAIN="localhost").strip()
+    try:
+        async with httpx.AsyncClient(base_url=f"https://localhost:{port}", verify=False) as client:  # noqa: S501
+
+            async def alive() -> int:
+                with contextlib.suppress(httpx.HTTPError):
+                    return (await client.get("/livez")).status_code
+                return 0
+
+            await eventually(alive, until=lambda status: status == 200, seconds=30)
+            assert (await client.get("/admin/docs")).status_code == 200
+            for path in ("/metrics", "/internal/status"):
+                assert (await client.get(path)).status_code == 404, path
+    finally:
+        project.docker("rm", "--force", edge)
 
 
 async def _shared(project: Project, service: str, members: int) -> None:
