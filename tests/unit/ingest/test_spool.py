@@ -18,6 +18,10 @@ def record(value: str = "v") -> Record:
     return Record(b"key", value.encode(), [("content-type", b"application/json")])
 
 
+def spooled_files(root: Path) -> list[Path]:
+    return sorted(root.glob("*/*.spool"))
+
+
 @pytest.fixture
 async def spool(tmp_path: Path) -> Any:
     made = Spool(tmp_path / "spool", max_bytes=100_000, max_leads=5)
@@ -207,13 +211,14 @@ async def test_regression_a_lead_that_kafka_never_takes_is_kept_in_its_file_and_
 async def test_regression_what_cannot_be_read_in_a_dead_workers_spool_hides_nothing_else(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    root = tmp_path / "spool"
     for value in ("unreadable", "second", "third"):
-        dead = Spool(tmp_path, max_bytes=100_000, max_leads=5)
+        dead = Spool(root, max_bytes=100_000, max_leads=5)
         writer = asyncio.create_task(dead.write())
         await dead.keep(record(value))
         writer.cancel()
         dead.close()
-    first, second, _ = sorted((tmp_path / ".").glob("*/*.spool"))
+    first, second, _ = spooled_files(root)
     # Nobody may lock the second folder, and nobody can read the first one's file.
     (second.parent / "lock").unlink()
     (second.parent / "lock").mkdir()
@@ -225,7 +230,7 @@ async def test_regression_what_cannot_be_read_in_a_dead_workers_spool_hides_noth
         return read_bytes(path)
 
     monkeypatch.setattr(Path, "read_bytes", reads)
-    spool, sent = Spool(tmp_path, max_bytes=100_000, max_leads=5), list[bytes]()
+    spool, sent = Spool(root, max_bytes=100_000, max_leads=5), list[bytes]()
 
     async def send(each: Record) -> None:
         sent.append(each.value)
