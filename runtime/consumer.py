@@ -10,7 +10,6 @@ import contextlib
 import time
 from collections import Counter
 from collections.abc import Collection, Coroutine
-from dataclasses import dataclass
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
@@ -20,41 +19,12 @@ from faststream.kafka import KafkaBroker
 
 from runtime import metrics
 from runtime.delivery import Batch, Delivery, Handler, Record
-from runtime.failures import Backoff, SeekBack, WorldAway
+from runtime.failures import SeekBack, WorldAway
 from runtime.health import Health
 from runtime.logs import logger
+from runtime.policy import Policy
 from runtime.tracing import handling
 from runtime.watch import Watch
-
-
-@dataclass(frozen=True)
-class Policy:
-    """How records are taken. The drain inequality stands in ARCHITECTURE.md."""
-
-    max_records: int = 500
-    # A batch waits this long for more after its first record: bounds latency, raises throughput.
-    max_wait_seconds: float = 0.02
-    # A poll that lasts longer is given up: readiness, the watchdog and a stop must have their turn.
-    take_seconds: float = 5.0
-    # While a handler or a pause lasts we poll this often, or the group would throw us out after
-    # max.poll.interval without a poll.
-    keepalive_seconds: float = 1.0
-    max_poll_seconds: float = 300.0
-    # How long a rebalance or a stop waits for the batch in hand: a mail (45 s), below the rebalance
-    # timeout. With what closes after it (5 s here, 3 s publisher, 3 s pool, 1.5 s spans) it stays below the
-    # grace of 60 s.
-    drain_seconds: float = 46.0
-    stop_seconds: float = 5.0
-    commit_seconds: float = 10.0
-    # A member that was killed is missed for this long, and nobody reads its partitions: all of what is in
-    # Kafka then waits. Two deaths in a row must stay below the 60 s in which we promise quiet: 2 x 10 s and
-    # the two starts. Not shorter: three heartbeats (3 s each, aiokafka's own task, also while a handler
-    # or a pause lasts) may be lost before it, and a member thrown out wrongly costs a rebalance, no lead.
-    session_seconds: float = 10.0
-    rebalance_seconds: float = 60.0
-    # Above both: a start waits for members that died, and one that gives up is another of them.
-    start_seconds: float = 90.0
-    backoff: Backoff = Backoff()  # noqa: RUF009 - frozen
 
 
 class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]

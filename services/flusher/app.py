@@ -9,9 +9,10 @@ from fastapi import FastAPI
 
 from contracts import topics
 from runtime import health, logs
-from runtime.consumer import Consumer, Policy
+from runtime.consumer import Consumer
 from runtime.kafka import build_broker, open_publisher
 from runtime.ledger import Ledger
+from runtime.policy import Policy
 from runtime.postgres import open_pool
 from runtime.settings import load
 from runtime.tasks import running

@@ -8,10 +8,11 @@ from typing import Any
 from contracts import topics
 from deploy.embedded.parts import running_kafka
 from deploy.topics import provision
-from runtime.consumer import Consumer, Policy
+from runtime.consumer import Consumer
 from runtime.failures import Failure
 from runtime.health import Health
 from runtime.kafka import build_broker, open_publisher
+from runtime.policy import Policy
 from runtime.settings import Kafka
 from runtime.tasks import running
 from tests.support.wait import eventually

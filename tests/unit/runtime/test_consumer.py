@@ -11,10 +11,11 @@ from faststream.kafka import KafkaBroker
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runtime.consumer import Consumer, Policy
+from runtime.consumer import Consumer
 from runtime.delivery import Batch, Delivery
 from runtime.failures import Backoff, FailedNow, Failure, InvalidForEver, WorldAway
 from runtime.health import Health
+from runtime.policy import Policy
 from runtime.watch import SILENCE_SECONDS, STALL_SECONDS, Stalled, Watch
 from tests.support.wait import eventually
 
