@@ -6,7 +6,7 @@ EMBEDDED := $(RUN) deploy.embedded
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help up down reset psql logs status env test test-compose coverage bench-admin screenshots faults outage faults-quick ledger doctor check fmt docs chart alerts lock kafka-jars venv
+.PHONY: help up down reset psql logs status env test test-compose coverage bench bench-quick bench-admin screenshots faults outage faults-quick ledger doctor check fmt docs chart alerts lock kafka-jars venv
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,6 +40,12 @@ test-compose: $(READY) ## Tell the story of a lead on the composed stack (needs 
 
 coverage: $(READY) ## Run every test and report the lines that none runs
 	@$(RUN) pytest --cov --cov-report=term-missing:skip-covered $(a)
+
+bench: $(READY) ## Hold the speed of every stage against its limits and the usual ways, in one run (a="--only gateway")
+	@$(RUN) tests.bench $(a)
+
+bench-quick: $(READY) ## The same in three minutes, less exactly
+	@$(RUN) tests.bench --quick $(a)
 
 bench-admin: $(READY) ## Every query of the admin service at a million leads, with plans and times (a="--only audit")
 	@$(RUN) tests.bench.admin $(a)

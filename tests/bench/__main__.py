@@ -1,48 +1,60 @@
 """`python -m tests.bench`: every speed claim as a ratio, measured in turns in one run."""
 
 import asyncio
+import json
 import os
+import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import typer
 from rich.console import Console
 
-from tests.bench import gateway
+from deploy.embedded.settings import ROOT
+from tests.bench import gateway, report
 from tests.bench.ground import Ground
 from tests.bench.measure import Result
 from tests.support.stack import running_stack
 
-Compare = Callable[[Ground], Awaitable[list[Result]]]
+Compare = Callable[[Ground], Coroutine[Any, Any, list[Result]]]
 COMPARISONS: Final[dict[str, Compare]] = {"gateway": gateway.compare}
+LAST: Final = ROOT / ".fastcore" / "bench" / "results.json"
 
 
 def main(
-    quick: Annotated[bool, typer.Option("--quick", help="Shorter loads, fewer rounds.")] = False,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Shorter loads and fewer rounds: under 3 minutes.")
+    ] = False,
     only: Annotated[list[str] | None, typer.Option(help=f"Any of: {', '.join(COMPARISONS)}.")] = None,
+    out: Annotated[Path, typer.Option(help="Where the figures go as JSON.")] = LAST,
+    known: Annotated[Path, typer.Option(help="The run that this one must not be worse than.")] = report.KNOWN,
 ) -> None:
-    """Measure and print."""
-    console = Console()
+    """Measure FASTCore against the usual ways to build its parts, and against their limits.
+
+    Every figure is a ratio of two things measured alternately. Ends with 1 where a ratio is worse than the
+    known one by more than the margin. A limit that is not kept is said in the table.
+    """
+    console = Console(width=None if sys.stdout.isatty() else 160)
+    if unknown := set(only or ()) - set(COMPARISONS):
+        raise typer.BadParameter(f"there is no {', '.join(unknown)}; choose of: {', '.join(COMPARISONS)}")
     os.environ.setdefault("FASTCORE_TEST_PARTS", "embedded")
-    began = time.monotonic()
-    results: list[Result] = []
+    began, results = time.monotonic(), list[Result]()
     with (
         tempfile.TemporaryDirectory(prefix="fastcore-bench-") as folder,
         running_stack(Path(folder)) as stack,
     ):
-        for name in only or list(COMPARISONS):
-            ground = Ground(stack, Path(folder), quick, console.print)
-            results += asyncio.run(_compare(COMPARISONS[name], ground))
-    for result in results:
-        console.print(result.as_json())
-    console.print(f"{time.monotonic() - began:.0f} s")
-
-
-async def _compare(compare: Compare, ground: Ground) -> list[Result]:
-    return await compare(ground)
+        ground = Ground(stack, Path(folder), quick, lambda text: console.print(f"... {text}"))
+        for name in only or COMPARISONS:
+            results += asyncio.run(COMPARISONS[name](ground))
+        report.write(out, report.document(results, stack.parts, quick=quick))
+    console.print(report.table(results))
+    console.print(f"{time.monotonic() - began:.0f} s; written to {out}")
+    before = report.ratios(json.loads(known.read_text())) if known.exists() else {}
+    if faults := report.worse(results, before):
+        sys.exit("\n".join([f"worse than {known} by more than {report.MARGIN:.0%}:", *faults]))
 
 
 if __name__ == "__main__":

@@ -22,12 +22,12 @@ class Ground:
 
     @property
     def rounds(self) -> int:
-        return 3 if self.quick else 5
+        return 2 if self.quick else 5
 
     @property
     def seconds(self) -> float:
         """How long one load lasts."""
-        return 3 if self.quick else 8
+        return 2 if self.quick else 8
 
 
 @contextlib.asynccontextmanager

@@ -1,0 +1,101 @@
+"""What a run says: a table for people, JSON for machines, and whether it is worse than the one before."""
+
+import json
+import os
+import platform
+from collections.abc import Iterable, Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Final
+
+import psutil
+from rich.table import Table
+
+from tests.bench.measure import Result
+
+KNOWN: Final = Path(__file__).with_name("results.json")
+# How far a ratio may differ between two runs of one machine: rounds are short, and so are some figures.
+MARGIN: Final = 0.3
+_VERSIONS: Final = (
+    "fastapi",
+    "starlette",
+    "uvicorn",
+    "uvloop",
+    "pydantic-core",
+    "aiokafka",
+    "asyncpg",
+    "aiosmtplib",
+)
+Json = dict[str, Any]
+
+
+def machine(parts: str) -> Json:
+    """Describe what was measured on."""
+    return {
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "memory_gib": round(psutil.virtual_memory().total / 2**30),
+        "system": platform.platform(terse=True),
+        "python": platform.python_version(),
+        "packages": {name: version(name) for name in _VERSIONS},
+        "servers": parts,
+    }
+
+
+def _processor() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+    return next(
+        (line.partition(": ")[2] for line in lines if line.startswith("model name")), platform.machine()
+    )
+
+
+def table(results: Iterable[Result]) -> Table:
+    """Show each comparison: ours, the reference, their ratio with its spread, and the limit."""
+    shown = Table(title="ours against a reference, measured in turns", title_justify="left")
+    for name in ("what", "against", "unit"):
+        shown.add_column(name)
+    for name in ("ours", "reference", "ratio", "lowest", "highest"):
+        shown.add_column(name, justify="right")
+    shown.add_column("limit")
+    for result in results:
+        said = result.as_json()
+        numbers = (f"{said[name]:,.{2 if said[name] < 100 else 0}f}" for name in ("ours", "reference"))
+        ratios = (f"{said[name]:.2f}" for name in ("ratio", "lowest", "highest"))
+        verdict = f"{said['limit']}{'' if result.holds else ': falls short'}"
+        shown.add_row(said["name"], said["against"], said["unit"], *numbers, *ratios, verdict)
+    return shown
+
+
+def document(results: Iterable[Result], parts: str, *, quick: bool) -> Json:
+    """Return what is kept of a run."""
+    return {
+        "machine": machine(parts),
+        "quick": quick,
+        "results": [result.as_json() for result in results],
+    }
+
+
+def write(path: Path, said: Json) -> None:
+    """Keep a run."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(said, indent=2) + "\n")
+
+
+def ratios(said: Json) -> dict[tuple[str, str], float]:
+    """Return the ratios of a run by what was compared."""
+    return {(each["name"], each["against"]): each["ratio"] for each in said["results"]}
+
+
+def worse(results: Iterable[Result], known: Mapping[tuple[str, str], float]) -> list[str]:
+    """Name each ratio that is worse than the known one by more than the margin; better is no fault."""
+    found = []
+    for result in results:
+        before = known.get((result.name, result.against))
+        if before is None:
+            continue
+        fell = result.ratio < before * (1 - MARGIN)
+        rose = result.ratio > before * (1 + MARGIN)
+        if (fell and result.limit.at_least is not None) or (rose and result.limit.at_most is not None):
+            found.append(f"{result.name} against {result.against}: {result.ratio:.2f}, was {before:.2f}")
+    return found
