@@ -14,9 +14,9 @@ import typer
 from rich.console import Console
 
 from deploy.embedded.settings import ROOT
-from tests.bench import gateway, report
+from tests.bench import gateway, plots, report
 from tests.bench.ground import Ground
-from tests.bench.measure import Result
+from tests.bench.measure import Curve, Result
 from tests.support.stack import running_stack
 
 Compare = Callable[[Ground], Coroutine[Any, Any, list[Result]]]
@@ -30,6 +30,9 @@ def main(
     ] = False,
     only: Annotated[list[str] | None, typer.Option(help=f"Any of: {', '.join(COMPARISONS)}.")] = None,
     out: Annotated[Path, typer.Option(help="Where the figures go as JSON.")] = LAST,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Make this the known run, and draw its curves.")
+    ] = False,
     known: Annotated[Path, typer.Option(help="The run that this one must not be worse than.")] = report.KNOWN,
 ) -> None:
     """Measure FASTCore against the usual ways to build its parts, and against their limits.
@@ -41,18 +44,22 @@ def main(
     if unknown := set(only or ()) - set(COMPARISONS):
         raise typer.BadParameter(f"there is no {', '.join(unknown)}; choose of: {', '.join(COMPARISONS)}")
     os.environ.setdefault("FASTCORE_TEST_PARTS", "embedded")
-    began, results = time.monotonic(), list[Result]()
+    began, results, curves = time.monotonic(), list[Result](), list[Curve]()
+    before = report.ratios(json.loads(known.read_text())) if known.exists() else {}
     with (
         tempfile.TemporaryDirectory(prefix="fastcore-bench-") as folder,
         running_stack(Path(folder)) as stack,
     ):
-        ground = Ground(stack, Path(folder), quick, lambda text: console.print(f"... {text}"))
+        ground = Ground(stack, Path(folder), quick, lambda text: console.print(f"... {text}"), curves)
         for name in only or COMPARISONS:
             results += asyncio.run(COMPARISONS[name](ground))
-        report.write(out, report.document(results, stack.parts, quick=quick))
+        said = report.document(results, stack.parts, curves, quick=quick)
+    report.write(out, said)
+    if keep:
+        report.write(known, said)
+        plots.draw(curves)
     console.print(report.table(results))
     console.print(f"{time.monotonic() - began:.0f} s; written to {out}")
-    before = report.ratios(json.loads(known.read_text())) if known.exists() else {}
     if faults := report.worse(results, before):
         sys.exit("\n".join([f"worse than {known} by more than {report.MARGIN:.0%}:", *faults]))
 

@@ -6,7 +6,7 @@ from typing import Final
 
 from tests.bench.ground import TOKEN, Ground, program
 from tests.bench.load import accepted_a_second, answered_in, need_wrk
-from tests.bench.measure import Limit, Result, Run, in_turns
+from tests.bench.measure import Curve, Limit, Result, Run, in_turns
 
 RATE: Final = "gateway, leads a second"
 REFERENCES: Final = {
@@ -60,7 +60,10 @@ async def compare(ground: Ground) -> list[Result]:
         for url in urls.values():
             await accepted_a_second(url, 1)  # warm
         rates = await _rates(ground, urls)
-        return [*rates, *await _latencies(ground, urls, rates[0])]
+        latencies = await _latencies(ground, urls, rates[0])
+        if not ground.quick:
+            ground.curves.append(await _curve(ground, urls, min(rates[0].ours)))
+        return [*rates, *latencies]
 
 
 async def _rates(ground: Ground, urls: Mapping[str, str]) -> list[Result]:
@@ -101,3 +104,15 @@ async def _latencies(ground: Ground, urls: Mapping[str, str], rates: Result) -> 
         Result(f"gateway, {name} at half its limit", against, "ms", figures["ours"], figures["bare"], limit)
         for name, figures in (("p50", p50s), ("p99", p99s))
     ]
+
+
+async def _curve(ground: Ground, urls: Mapping[str, str], limit: float) -> Curve:
+    ground.say("gateway: how the answers' times follow the load")
+    lines: dict[str, list[tuple[float, float]]] = {}
+    for share in (0.1, 0.25, 0.5, 0.65, 0.8):
+        rate = limit * share
+        for name in ("ours", "bare"):
+            answers = await answered_in(urls[name], rate, ground.seconds)
+            for quantile, took in (("p50", answers.p50), ("p99", answers.p99)):
+                lines.setdefault(f"{name} {quantile}", []).append((round(rate), round(took, 2)))
+    return Curve("gateway latency against load", "leads a second", "ms", lines)

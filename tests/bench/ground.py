@@ -2,9 +2,10 @@
 
 import contextlib
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.bench.measure import Curve
 from tests.support.processes import ServiceProcess
 from tests.support.stack import Stack
 
@@ -13,12 +14,13 @@ TOKEN = "a-token-of-a-website-1234567890"
 
 @dataclass(frozen=True)
 class Ground:
-    """`quick` asks for the short form. `say` tells a person what is measured now."""
+    """`quick` asks for the short form, without curves. `say` tells a person what is measured now."""
 
     stack: Stack
     folder: Path
     quick: bool
     say: Callable[[str], None]
+    curves: list[Curve] = field(default_factory=list)
 
     @property
     def rounds(self) -> int:
@@ -27,7 +29,7 @@ class Ground:
     @property
     def seconds(self) -> float:
         """How long one load lasts."""
-        return 2 if self.quick else 8
+        return 2 if self.quick else 5
 
 
 @contextlib.asynccontextmanager

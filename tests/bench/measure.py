@@ -65,6 +65,16 @@ class Result:
         }
 
 
+@dataclass(frozen=True)
+class Curve:
+    """How a figure follows another: points of x and y for each line."""
+
+    name: str
+    x: str
+    y: str
+    lines: dict[str, list[tuple[float, float]]]
+
+
 async def in_turns(contenders: Mapping[str, Run], rounds: int) -> Figures:
     """Run each contender once a round, forwards and backwards by turns; answer a figure a round."""
     figures: Figures = {name: [] for name in contenders}

@@ -4,6 +4,7 @@ import json
 import os
 import platform
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
@@ -11,7 +12,7 @@ from typing import Any, Final
 import psutil
 from rich.table import Table
 
-from tests.bench.measure import Result
+from tests.bench.measure import Curve, Result
 
 KNOWN: Final = Path(__file__).with_name("results.json")
 # How far a ratio may differ between two runs of one machine: rounds are short, and so are some figures.
@@ -67,12 +68,13 @@ def table(results: Iterable[Result]) -> Table:
     return shown
 
 
-def document(results: Iterable[Result], parts: str, *, quick: bool) -> Json:
+def document(results: Iterable[Result], parts: str, curves: Iterable[Curve], *, quick: bool) -> Json:
     """Return what is kept of a run."""
     return {
         "machine": machine(parts),
         "quick": quick,
         "results": [result.as_json() for result in results],
+        "curves": [asdict(curve) for curve in curves],
     }
 
 
