@@ -79,6 +79,28 @@ async def test_leads_accepted_without_kafka_outlive_kill_9_and_are_published_whe
         assert not list(tmp_path.glob("spool/*/*.spool"))  # noqa: ASYNC240 - a few files
 
 
+async def test_a_live_worker_publishes_what_a_dead_one_beside_it_had_accepted(
+    broker: Broker, tmp_path: Path
+) -> None:
+    settings = environment(broker)
+    with processes(tmp_path, settings, "ingest") as one, processes(tmp_path, settings, "ingest") as other:
+        workers = [one["ingest"], other["ingest"]]
+        for worker in workers:
+            await worker.ready()
+        answers = [await post(workers[number % 2], number) for number in range(20)]
+        assert [await depth(worker) for worker in workers] == [10, 10]
+        workers[0].kill()
+        await eventually(lambda: depth(workers[1]), until=lambda n: n == 20, what="the dead worker's leads")
+        await asyncio.to_thread(broker.start)
+        kafka = Kafka(bootstrap_servers=broker.bootstrap_servers)
+        await provision(kafka)
+        await eventually(lambda: depth(workers[1]), until=lambda n: n == 0, seconds=40, what="an empty spool")
+        await workers[1].stop()
+        records = await records_of(kafka, topics.RECEIVED.name)
+    assert sorted(record.key.decode() for record in records) == sorted(a.json()["leadId"] for a in answers)
+    assert not list(tmp_path.glob("spool/*"))  # noqa: ASYNC240 - a few files
+
+
 async def test_while_kafka_hangs_every_post_gets_its_201_and_at_once_when_the_breaker_is_open(
     broker: Broker, tmp_path: Path
 ) -> None:

@@ -287,3 +287,23 @@ async def test_a_stage_whose_records_are_all_poison_stops_until_an_admin_resumes
             return len(await records_of(kafka, topics.FAILED.name))
 
         await eventually(failed, until=lambda n: n > stopped_at, what="the stage at work again")
+
+
+async def test_a_bad_deploy_that_refuses_good_leads_stops_the_stage_and_those_behind_are_stored_after_it(
+    kafka: Kafka, postgres: Postgres, db: Any
+) -> None:
+    await db.execute("ALTER TABLE lead_inbox ADD CONSTRAINT bad_deploy CHECK (false)")
+    leads = [lead() for _ in range(300)]
+    async with persister(kafka, postgres):
+        await post(kafka, *leads)
+
+        async def paused() -> Any:
+            return await db.fetchval("SELECT reason FROM stage_control WHERE stage = 'persister' AND paused")
+
+        assert "100 of the last 100 records were dead" in await eventually(paused, what="the breaker")
+        assert len(await records_of(kafka, topics.FAILED.name)) == 100
+        await db.execute("ALTER TABLE lead_inbox DROP CONSTRAINT bad_deploy")
+        await db.execute("UPDATE stage_control SET paused = false")
+        await eventually(lambda: counted(db), until=lambda n: n == 300, seconds=30, what="all others taken")
+        assert await db.fetchval("SELECT count(*) FROM lead_inbox") == 200
+    assert len(await records_of(kafka, topics.FAILED.name)) == 100
