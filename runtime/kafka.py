@@ -3,7 +3,8 @@
 import asyncio
 import contextlib
 import ssl
-from collections.abc import AsyncIterator
+import zlib
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -165,12 +166,18 @@ class Publisher:
             "acks": "all",
             "enable_idempotence": True,
             "linger_ms": 2,
+            "partitioner": _partition_of,
             # One batch per partition is in flight at a time: small ones would cap the rate.
             "max_batch_size": 262_144,
             "max_request_size": MAX_REQUEST_BYTES,
             "request_timeout_ms": 10_000,
             **parse_security(self._settings.security()),
         }
+
+
+def _partition_of(key: bytes | None, partitions: Sequence[int], _: Sequence[int]) -> int:
+    # By CRC-32, as librdkafka does it: aiokafka's own murmur2 is Python, 7 of the 150 us that a lead costs.
+    return partitions[zlib.crc32(key or b"") % len(partitions)]
 
 
 async def _close(producer: AIOKafkaProducer) -> None:

@@ -11,8 +11,11 @@ from runtime.arrival import bounded_arrival
 from runtime.settings import Http, load
 
 
-def serve(app: str, default_port: int) -> None:
-    """Serve `module:create_app` until SIGTERM or SIGINT, then drain within the graceful timeout."""
+def serve(app: str, default_port: int, *, knows_clients: bool) -> None:
+    """Serve `module:create_app` until SIGTERM or SIGINT, then drain within the graceful timeout.
+
+    Only a service that `knows_clients` by their addresses reads what a proxy says of them.
+    """
     http = load(Http)
     _allow_connections()
     made = import_from_string(app)()
@@ -25,6 +28,7 @@ def serve(app: str, default_port: int) -> None:
         log_config=None,
         access_log=False,
         server_header=False,
+        proxy_headers=knows_clients,
         timeout_graceful_shutdown=http.graceful_timeout_seconds,
         timeout_keep_alive=30,
         lifespan="on",

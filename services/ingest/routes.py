@@ -23,11 +23,10 @@ from uuid_utils.compat import uuid7
 from contracts import topics
 from contracts.audit import AuditEvent, AuditRecorded
 from contracts.leads import IdempotencyKey, LeadSubmission, lead_id_for
-from runtime import metrics
+from runtime import metrics, tracing
 from runtime.failures import WorldAway
 from runtime.health import Health
 from runtime.logs import logger
-from runtime.tracing import note, sending
 from services.ingest import problems
 from services.ingest.body import Body
 from services.ingest.memory import Acknowledged, Memory
@@ -153,9 +152,10 @@ class Inbound:
             correlation_id=correlation_id,
             traceparent=body.header(b"traceparent"),
         )
-        note(lead_id=str(lead_id))
+        if tracing.on():
+            tracing.note(lead_id=str(lead_id))
         try:
-            with sending(topics.RECEIVED.name, record.headers, record.key) as carried:
+            with tracing.sending(topics.RECEIVED.name, record.headers, record.key) as carried:
                 await self._leads.publish(
                     record if carried is record.headers else replace(record, headers=carried)
                 )

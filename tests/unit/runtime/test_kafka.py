@@ -8,7 +8,7 @@ from aiokafka.errors import KafkaConnectionError, OutOfOrderSequenceNumber, Reco
 
 from runtime.failures import InvalidForEver, WorldAway
 from runtime.health import Health
-from runtime.kafka import Publisher, open_publisher
+from runtime.kafka import Publisher, _partition_of, open_publisher
 from runtime.settings import Kafka
 from tests.support.wait import eventually
 
@@ -131,3 +131,13 @@ async def test_regression_a_producer_that_was_still_starting_is_closed_at_the_en
         await eventually(made, what="the producer")
         assert not publisher.connected
     assert [each.stopped for each in producers.made] == [True]
+
+
+def test_a_key_has_one_partition_and_keys_are_spread_over_all() -> None:
+    partitions = range(6)
+    places = [_partition_of(f"lead-{number}".encode(), partitions, partitions) for number in range(600)]
+    assert places == [
+        _partition_of(f"lead-{number}".encode(), partitions, partitions) for number in range(600)
+    ]
+    assert all(places.count(partition) > 50 for partition in partitions)
+    assert _partition_of(None, partitions, partitions) in partitions
