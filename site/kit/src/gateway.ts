@@ -45,7 +45,7 @@ export async function submit(
   const deadline = performance.now() + budget.totalMs;
   let answer = await attempt(settings, lead, budget.tryMs);
   // Once more: a restart or a lost connection is over in a moment.
-  const left = deadline - performance.now() - PAUSE_MS;
+  const left = Math.floor(deadline - performance.now() - PAUSE_MS); // a signal takes whole milliseconds alone
   if (answer.is === "away" && answer.again && left > 0) {
     await new Promise((done) => setTimeout(done, PAUSE_MS));
     answer = await attempt(settings, lead, Math.min(budget.tryMs, left));

@@ -203,6 +203,17 @@ test("a gateway that does not answer is waited for within the budget, not longer
   assert.equal(site.lines[0]?.facts.reason, "timeout");
 });
 
+test("regression: what is left of the budget after a first try that was slow is used for a second one", async () => {
+  gateway.answer = (response) => {
+    if (gateway.taken.length > 1) accept(response);
+  };
+  const site = await siteBefore(gateway.url, { budget: { tryMs: 1000, totalMs: 2200 } });
+  assert.equal((await site.json(filled())).status, 201);
+  assert.equal(gateway.taken.length, 2);
+  const keys = gateway.taken.map((each) => each.headers["idempotency-key"]);
+  assert.equal(keys[0], keys[1]);
+});
+
 test("an answer that breaks off in its middle is no answer", async () => {
   gateway.answer = (response) => {
     response.writeHead(201, { "content-length": "500" }).write("{");
