@@ -14,13 +14,17 @@ import typer
 from rich.console import Console
 
 from deploy.embedded.settings import ROOT
-from tests.bench import gateway, plots, report
+from tests.bench import consumers, gateway, persister, plots, report
 from tests.bench.ground import Ground
 from tests.bench.measure import Curve, Result
 from tests.support.stack import running_stack
 
 Compare = Callable[[Ground], Coroutine[Any, Any, list[Result]]]
-COMPARISONS: Final[dict[str, Compare]] = {"gateway": gateway.compare}
+COMPARISONS: Final[dict[str, Compare]] = {
+    "gateway": gateway.compare,
+    "persister": persister.compare,
+    "consumers": consumers.compare,
+}
 LAST: Final = ROOT / ".fastcore" / "bench" / "results.json"
 
 

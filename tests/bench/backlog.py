@@ -1,0 +1,146 @@
+"""Leads that wait in Kafka before a clock starts: as the gateway writes them, read as often as one likes."""
+
+import contextlib
+import random
+import time
+from collections.abc import AsyncIterator, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import asyncpg
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from uuid_utils.compat import uuid7
+
+from contracts import topics
+from contracts.leads import EXAMPLE, LeadSubmission
+from runtime.settings import Kafka
+from services.ingest.record import Record, body_sha256, build_record
+from tests.bench.ground import Ground, program
+from tests.support.stack import Database
+from tests.support.wait import eventually
+
+FIRST: Final = ("Ada", "Grace", "Alan", "Barbara", "Margaret", "Tony", "Frances", "Radia", "Ken", "Sophie")
+LAST: Final = ("Lovelace", "Hopper", "Turing", "Liskov", "Hamilton", "Hoare", "Allen", "Perlman", "Backus")
+WORDS: Final = str(EXAMPLE["message"]).split()
+# Where a clock has started and nothing more comes: a service that hangs must not hang the bench.
+PATIENCE_SECONDS: Final = 300
+
+
+def made(count: int, seed: int = 1) -> list[Record]:
+    """Write the records of so many leads, messages of 5 to 120 words, by the gateway's own hand."""
+    draw = random.Random(seed)
+    return [_made(number, draw) for number in range(count)]
+
+
+def _made(number: int, draw: random.Random) -> Record:
+    name = f"{draw.choice(FIRST)} {draw.choice(LAST)}"
+    said = EXAMPLE | {
+        "name": name,
+        "email": f"{name.replace(' ', '.').lower()}.{number}@example.com",
+        "message": " ".join(draw.choices(WORDS, k=draw.randint(5, 120))),
+    }
+    submission, lead_id = LeadSubmission.model_validate(said), uuid7()
+    return build_record(
+        submission,
+        lead_id=lead_id,
+        request_id=str(lead_id),
+        site="default",
+        digest=body_sha256(submission),
+        now=datetime.now(UTC),
+        spam_reasons=(),
+        correlation_id=lead_id.hex,
+        traceparent=None,
+    )
+
+
+async def publish(kafka: Kafka, topic: str, records: Iterable[tuple[bytes, bytes, Any]]) -> None:
+    """Publish keys, values and headers as fast as the broker takes them, all acknowledged at the end."""
+    async with AIOKafkaProducer(
+        bootstrap_servers=kafka.bootstrap_servers,
+        acks="all",
+        linger_ms=5,
+        max_batch_size=262_144,
+        max_request_size=4 << 20,
+    ) as producer:
+        for key, value, headers in records:
+            await producer.send(topic, key=key, value=value, headers=headers)
+        await producer.flush()
+
+
+@dataclass
+class Backlog:
+    """Topics of a bench's own that hold these leads."""
+
+    ground: Ground
+    kafka: Kafka
+    records: list[Record] = field(repr=False)
+
+    async def rewind(self) -> None:
+        """Let the persister's group, which has no members now, begin anew."""
+        topic = self.kafka.topic_prefix + topics.RECEIVED.name
+        partitions = [TopicPartition(topic, number) for number in range(topics.PARTITIONS)]
+        async with AIOKafkaConsumer(
+            bootstrap_servers=self.kafka.bootstrap_servers,
+            group_id=self.kafka.topic_prefix + topics.GROUPS["persister"],
+            enable_auto_commit=False,
+        ) as consumer:
+            consumer.assign(partitions)
+            await consumer.commit(dict.fromkeys(partitions, 0))
+
+    async def drained(self, consumers: int = 1, environment: Mapping[str, str] | None = None) -> float:
+        """Have persisters store it all in a new database; answer leads a second.
+
+        The clock runs from the first look that finds rows with every consumer ready, to the last row.
+        """
+        await self.rewind()
+        database = await self.ground.stack.new_database()
+        variables = {
+            "DATABASE_URL": database.service,
+            "KAFKA_BOOTSTRAP_SERVERS": self.kafka.bootstrap_servers,
+            "KAFKA_TOPIC_PREFIX": self.kafka.topic_prefix,
+            **(environment or {}),
+        }
+        try:
+            async with contextlib.AsyncExitStack() as running:
+                for _ in range(consumers):
+                    await running.enter_async_context(program(self.ground, "persister", variables))
+                return await rate_of(database, STORED, len(self.records))
+        finally:
+            await self.ground.stack.drop_database(database)
+
+
+STORED: Final = "SELECT coalesce(sum(next_offset - base_offset), 0)::bigint FROM partition_ledger"
+
+
+async def rate_of(database: Database, counting: str, count: int) -> float:
+    """Look at a cheap count of rows until all are there; answer how many came a second."""
+    connection = await asyncpg.connect(database.owner)
+
+    async def look() -> int:
+        return int(await connection.fetchval(counting))
+
+    try:
+        first = await eventually(look, seconds=PATIENCE_SECONDS, every=0.01, what="the first row")
+        began = time.perf_counter()
+        await eventually(
+            look, until=lambda rows: rows >= count, seconds=PATIENCE_SECONDS, every=0.02, what="the last row"
+        )
+        return (count - first) / (time.perf_counter() - began)
+    finally:
+        await connection.close()
+
+
+@contextlib.asynccontextmanager
+async def backlog(ground: Ground, count: int) -> AsyncIterator[Backlog]:
+    """Publish so many leads to topics of their own; the topics go at the end."""
+    kafka = await ground.stack.new_topics()
+    ground.say(f"{count:,} leads into Kafka")
+    records = made(count)
+    try:
+        await publish(
+            kafka, kafka.topic_prefix + topics.RECEIVED.name, ((r.key, r.value, r.headers) for r in records)
+        )
+        yield Backlog(ground, kafka, records)
+    finally:
+        await ground.stack.drop_topics(kafka)

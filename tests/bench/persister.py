@@ -1,0 +1,98 @@
+"""The persister on a backlog, against what PostgreSQL takes at best and against a general sink."""
+
+import contextlib
+import json
+import time
+from collections.abc import AsyncIterator
+from datetime import datetime
+from typing import Any, Final
+
+import asyncpg
+
+from contracts.leads import LeadReceived
+from tests.bench.backlog import Backlog, backlog
+from tests.bench.ground import Ground
+from tests.bench.measure import Limit, Result, Run, in_turns
+from tests.support.stack import Database
+
+NAME: Final = "persister draining a backlog, leads a second"
+COPY_BATCH: Final = 2_000
+LEAD: Final = (
+    "id", "request_id", "site", "email", "service", "name", "phone", "company", "message", "consent",
+    "consent_text", "consent_version", "locale", "submitted_at", "source", "extra", "body_sha256",
+    "created_at_utc",
+)  # fmt: skip
+ENTRY: Final = (
+    "event_id", "event", "actor", "status_code", "details_json", "lead_id", "request_id", "created_at_utc",
+)  # fmt: skip
+
+
+def size(ground: Ground) -> int:
+    """Return how many leads wait."""
+    return 20_000 if ground.quick else 200_000
+
+
+async def compare(ground: Ground) -> list[Result]:
+    """Drain and copy by turns, each time into a new database."""
+    async with backlog(ground, size(ground)) as waiting:
+        ground.say("persister: draining, and COPY of the same rows")
+        runs: dict[str, Run] = {"ours": waiting.drained, "copy": lambda: _copied(waiting)}
+        rates = await in_turns(runs, 2 if ground.quick else 3)
+    against = "asyncpg COPY of the same rows"
+    return [Result(NAME, against, "leads/s", rates["ours"], rates["copy"], Limit(at_least=0.5))]
+
+
+async def _copied(waiting: Backlog) -> float:
+    """Copy a lead row and an audit row of each lead; only the database is on the clock, no decoding."""
+    took = 0.0
+    async with _database(waiting.ground) as connection:
+        for first in range(0, len(waiting.records), COPY_BATCH):
+            leads, entries = _rows(waiting, first)
+            began = time.perf_counter()
+            async with connection.transaction():
+                await connection.copy_records_to_table("lead_inbox", records=leads, columns=LEAD)
+                await connection.copy_records_to_table("audit_log", records=entries, columns=ENTRY)
+            took += time.perf_counter() - began
+    return len(waiting.records) / took
+
+
+@contextlib.asynccontextmanager
+async def _database(ground: Ground) -> AsyncIterator[Any]:
+    database: Database = await ground.stack.new_database()
+    try:
+        # As its owner: the audit log's own columns are then as open to COPY as to us.
+        connection = await asyncpg.connect(database.owner)
+        try:
+            yield connection
+        finally:
+            await connection.close()
+    finally:
+        await ground.stack.drop_database(database)
+
+
+def _rows(waiting: Backlog, first: int) -> tuple[list[tuple[Any, ...]], list[tuple[Any, ...]]]:
+    leads, entries = [], []
+    for record in waiting.records[first : first + COPY_BATCH]:
+        lead = LeadReceived.model_validate_json(record.value)
+        source = lead.source.model_dump_json() if lead.source else None
+        leads.append(
+            (
+                lead.lead_id, lead.request_id, lead.site, lead.email, lead.service, lead.name, lead.phone,
+                lead.company, lead.message, lead.consent, lead.consent_text, lead.consent_version,
+                lead.locale, lead.submitted_at, source, json.dumps(lead.extra), lead.body_sha256,
+                lead.occurred_at,
+            )
+        )  # fmt: skip
+        entries.append(
+            (
+                lead.event_id, "lead.received", lead.site, 201, _details(lead.site, lead.occurred_at),
+                lead.lead_id, lead.request_id, lead.occurred_at,
+            )
+        )  # fmt: skip
+    return leads, entries
+
+
+def _details(site: str, published_at: datetime) -> str:
+    """Write what an entry says of the record that it came by."""
+    said = {"site": site, "topic": "leads.received.v1", "partition": 0, "offset": 123_456}
+    return json.dumps(said | {"published_at": published_at.isoformat()})
