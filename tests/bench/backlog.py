@@ -3,17 +3,19 @@
 import contextlib
 import random
 import time
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
 
 import asyncpg
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from uuid_utils.compat import uuid7
 
 from contracts import topics
 from contracts.leads import EXAMPLE, LeadSubmission
+from deploy.embedded.launch import Alive, always_alive
 from runtime.settings import Kafka
 from services.ingest.record import Record, body_sha256, build_record
 from tests.bench.ground import Ground, program
@@ -88,36 +90,56 @@ class Backlog:
             consumer.assign(partitions)
             await consumer.commit(dict.fromkeys(partitions, 0))
 
-    async def drained(self, consumers: int = 1, environment: Mapping[str, str] | None = None) -> float:
-        """Have persisters store it all in a new database; answer leads a second.
-
-        The clock runs from the first look that finds rows with every consumer ready, to the last row.
-        """
-        await self.rewind()
-        database = await self.ground.stack.new_database()
-        variables = {
-            "DATABASE_URL": database.service,
-            "KAFKA_BOOTSTRAP_SERVERS": self.kafka.bootstrap_servers,
-            "KAFKA_TOPIC_PREFIX": self.kafka.topic_prefix,
-            **(environment or {}),
-        }
+    async def enveloped(self, envelope: Callable[[bytes], bytes]) -> str:
+        """Publish the same leads once more, as another reader wants them; answer the topic, which stays."""
+        topic = self.kafka.topic_prefix + "enveloped"
+        admin = AIOKafkaAdminClient(bootstrap_servers=self.kafka.bootstrap_servers)
+        await admin.start()
         try:
-            async with contextlib.AsyncExitStack() as running:
-                for _ in range(consumers):
-                    await running.enter_async_context(program(self.ground, "persister", variables))
-                return await rate_of(database, STORED, len(self.records))
+            await admin.create_topics([NewTopic(topic, topics.PARTITIONS, 1)])
         finally:
-            await self.ground.stack.drop_database(database)
+            await admin.close()
+        await publish(self.kafka, topic, ((r.key, envelope(r.value), []) for r in self.records))
+        return topic
+
+    async def drained(self, **environment: str) -> float:
+        """Have one persister store it all in a new database; answer leads a second, first row to last."""
+        await self.rewind()
+        async with persisters(self.ground, self.kafka, environment=environment) as database:
+            return await rate_of(database, STORED, len(self.records))
+
+
+@contextlib.asynccontextmanager
+async def persisters(
+    ground: Ground, kafka: Kafka, count: int = 1, environment: Mapping[str, str] | None = None
+) -> AsyncIterator[Database]:
+    """Run so many persisters on a new database until the block ends; all have joined when it begins."""
+    database = await ground.stack.new_database()
+    variables = {
+        "DATABASE_URL": database.service,
+        "KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap_servers,
+        "KAFKA_TOPIC_PREFIX": kafka.topic_prefix,
+        **(environment or {}),
+    }
+    try:
+        async with contextlib.AsyncExitStack() as running:
+            for _ in range(count):
+                await running.enter_async_context(program(ground, "persister", variables))
+            yield database
+    finally:
+        await ground.stack.drop_database(database)
 
 
 STORED: Final = "SELECT coalesce(sum(next_offset - base_offset), 0)::bigint FROM partition_ledger"
 
 
-async def rate_of(database: Database, counting: str, count: int) -> float:
+async def rate_of(database: Database, counting: str, count: int, alive: Alive = always_alive) -> float:
     """Look at a cheap count of rows until all are there; answer how many came a second."""
     connection = await asyncpg.connect(database.owner)
 
     async def look() -> int:
+        if not alive():
+            raise RuntimeError("what should write rows has ended")
         return int(await connection.fetchval(counting))
 
     try:
@@ -136,11 +158,15 @@ async def backlog(ground: Ground, count: int) -> AsyncIterator[Backlog]:
     """Publish so many leads to topics of their own; the topics go at the end."""
     kafka = await ground.stack.new_topics()
     ground.say(f"{count:,} leads into Kafka")
-    records = made(count)
+    waiting = Backlog(ground, kafka, made(count))
     try:
-        await publish(
-            kafka, kafka.topic_prefix + topics.RECEIVED.name, ((r.key, r.value, r.headers) for r in records)
-        )
-        yield Backlog(ground, kafka, records)
+        await post(kafka, waiting.records)
+        yield waiting
     finally:
         await ground.stack.drop_topics(kafka)
+
+
+async def post(kafka: Kafka, records: Iterable[Record]) -> None:
+    """Publish leads where the gateway does."""
+    topic = kafka.topic_prefix + topics.RECEIVED.name
+    await publish(kafka, topic, ((each.key, each.value, each.headers) for each in records))

@@ -1,28 +1,48 @@
-"""What more persisters bring: one backlog drained by one, two and three of them."""
+"""What more persisters bring: the same leads drained by one, two and three of them."""
 
+import statistics
 from typing import Final
 
-from tests.bench.backlog import backlog
+from services.ingest.record import Record
+from tests.bench.backlog import STORED, made, persisters, post, rate_of
 from tests.bench.ground import Ground
-from tests.bench.measure import Limit, Result, Run, in_turns
+from tests.bench.measure import Curve, Limit, Result, Run, in_turns
 from tests.bench.persister import size
 
-OTHERS: Final = (2, 3)
+COUNTS: Final = (1, 2, 3)
 
 
 async def compare(ground: Ground) -> list[Result]:
-    """Drain by turns; the machine's cores are shared with Kafka and PostgreSQL, and with the look at them."""
-    async with backlog(ground, size(ground)) as waiting:
-        ground.say("persister: drained by one, two and three")
-        runs: dict[str, Run] = {
-            str(count): lambda count=count: waiting.drained(count)  # type: ignore[misc]
-            for count in (1, *OTHERS)
-        }
-        rates = await in_turns(runs, 2 if ground.quick else 3)
+    """Drain by turns; the machine's cores are shared with Kafka, PostgreSQL and the look at them."""
+    records = made(size(ground))
+    ground.say("persister: drained by one, two and three")
+    runs: dict[str, Run] = {
+        str(count): lambda count=count: _drained(ground, records, count)  # type: ignore[misc]
+        for count in COUNTS
+    }
+    rates = await in_turns(runs, 2 if ground.quick else 3)
+    drains = [(float(count), statistics.median(rates[str(count)])) for count in COUNTS]
+    ground.curves.append(
+        Curve("drain rate against persisters", "persisters", "leads a second", {"persister": drains})
+    )
     return [
         Result(
-            f"{count} persisters draining a backlog, leads a second", "one of them", "leads/s",
-            rates[str(count)], rates["1"], Limit(at_least=0.9),
+            f"{count} persisters draining a backlog", "one of them", "leads/s", rates[str(count)], rates["1"],
+            Limit(at_least=0.9),
         )
-        for count in OTHERS
+        for count in COUNTS[1:]
     ]  # fmt: skip
+
+
+async def _drained(ground: Ground, records: list[Record], count: int) -> float:
+    """Answer leads a second, from when all of them are in Kafka and all persisters read.
+
+    Those join first: else one that starts sooner has much of a short backlog before the others are there.
+    """
+    kafka = await ground.stack.new_topics()
+    try:
+        async with persisters(ground, kafka, count) as database:
+            await post(kafka, records)
+            return await rate_of(database, STORED, len(records))
+    finally:
+        await ground.stack.drop_topics(kafka)

@@ -13,9 +13,11 @@ from contracts.leads import LeadReceived
 from tests.bench.backlog import Backlog, backlog
 from tests.bench.ground import Ground
 from tests.bench.measure import Limit, Result, Run, in_turns
+from tests.bench.references import sink
 from tests.support.stack import Database
 
 NAME: Final = "persister draining a backlog, leads a second"
+SINK: Final = "Debezium's JDBC sink"
 COPY_BATCH: Final = 2_000
 LEAD: Final = (
     "id", "request_id", "site", "email", "service", "name", "phone", "company", "message", "consent",
@@ -33,13 +35,25 @@ def size(ground: Ground) -> int:
 
 
 async def compare(ground: Ground) -> list[Result]:
-    """Drain and copy by turns, each time into a new database."""
+    """Drain, copy and sink by turns, each time into a new database."""
     async with backlog(ground, size(ground)) as waiting:
-        ground.say("persister: draining, and COPY of the same rows")
         runs: dict[str, Run] = {"ours": waiting.drained, "copy": lambda: _copied(waiting)}
+        if not ground.quick:  # so few records would be drained by a JVM that is still warming up
+            topic = await waiting.enveloped(sink.envelope)
+            runs["sink"] = lambda: sink.drained(ground, topic, len(waiting.records))
+        ground.say(f"persister: drained in turns with {', '.join(runs.keys() - {'ours'})}")
         rates = await in_turns(runs, 2 if ground.quick else 3)
-    against = "asyncpg COPY of the same rows"
-    return [Result(NAME, against, "leads/s", rates["ours"], rates["copy"], Limit(at_least=0.5))]
+    results = [
+        Result(NAME, "asyncpg COPY of the same rows", "leads/s", rates["ours"], rates["copy"], Limit(0.5))
+    ]
+    if "sink" in rates:
+        rows = [2 * rate for rate in rates["ours"]]  # a lead and its audit entry
+        what = "persister draining a backlog, rows a second"
+        results += [
+            Result(what, SINK, "rows/s", rows, rates["sink"], Limit(at_least=1.0)),
+            Result(NAME, f"{SINK}, its rows", "1/s", rates["ours"], rates["sink"], Limit()),
+        ]
+    return results
 
 
 async def _copied(waiting: Backlog) -> float:
