@@ -152,6 +152,7 @@ class StatusChanged(BaseModel):
 
     lead: Lead
     previous_status: LeadStatus
+    previous_updated_at: datetime
     changed: bool
     mails_requested: list[str]
     message: str

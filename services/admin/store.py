@@ -85,7 +85,7 @@ class Store:
         """Set a lead's status, with its audit entry and the mails that it makes due."""
         async with transaction(self._pool) as connection:
             row = await _lock_lead(connection, lead_id)
-            current = LeadStatus(row["status"])
+            current, seen = LeadStatus(row["status"]), row["updated_at"]
             changed = judge_change(current, new, expected)
             requested: list[str] = []
             if changed:
@@ -101,6 +101,7 @@ class Store:
         return answers.StatusChanged(
             lead=answers.Lead.model_validate(dict(row)),
             previous_status=current,
+            previous_updated_at=seen,
             changed=changed,
             mails_requested=requested,
             message=said,

@@ -11,6 +11,8 @@ from typing import Any, Final
 from contracts import topics
 from contracts.audit import AuditEvent
 from services.admin.answers import TimelineEvent, Tone
+from services.admin.reasons import spam_word
+from services.admin.reasons import told as reason_told
 
 Row = Mapping[str, Any]
 
@@ -80,13 +82,17 @@ def _arrival(lead: Row | None, entries: list[Row], queue: list[Row]) -> Iterable
         yield _event(accepted, "lead.accepted", f"Accepted{from_site}.", tone="good")
     if _is_first(place):
         where = {name: place[name] for name in ("topic", "partition", "offset") if name in place}
-        said = f"Handed to Kafka: partition {place['partition']}, offset {place['offset']}."
+        said = f"On its way (Kafka partition {place['partition']}, offset {place['offset']})."
         published = known.get("published_at") if place is known else None
         at = datetime.fromisoformat(str(published)) if published else origin or accepted
         yield _event(max(at, accepted), "lead.published", said, where)
     if lead is not None and lead.get("stored", True):  # a tombstone may be of a lead that never came so far
         reasons = known.get("spam_reasons")
-        said = "Stored." if not reasons else "Stored as spam: " + ", ".join(map(str, reasons)) + "."
+        said = (
+            "Stored."
+            if not reasons
+            else "Stored as spam: " + ", ".join(spam_word(str(each)) for each in reasons) + "."
+        )
         tone: Tone = "bad" if reasons else "good"
         yield _event(
             lead["stored_at"], "lead.stored", said, {"spam_reasons": reasons} if reasons else {}, tone=tone
@@ -125,7 +131,7 @@ def _words(event: str, details: Mapping[str, Any], actor: str) -> tuple[str, Ton
         actor=actor,
         what=what,
         What=what[0].upper() + what[1:],
-        why=details.get("reason") or "no reason given",
+        why=_why(details),
         after=f" (the mail server answered {code})" if code else "",
         hope="No retry can help." if details.get("final") else "It is tried again.",
         again=_cause(details, actor),
@@ -134,6 +140,11 @@ def _words(event: str, details: Mapping[str, Any], actor: str) -> tuple[str, Ton
         fields=_listed(details.get("fields")),
     )
     return said, tone
+
+
+def _why(details: Mapping[str, Any]) -> str:
+    reason = details.get("reason")
+    return reason_told(str(reason)) if reason else "no reason given"
 
 
 def _cause(details: Mapping[str, Any], actor: str) -> str:
@@ -175,7 +186,9 @@ def _planned(row: Row) -> TimelineEvent:
         said = f"{row['requested_by'] or 'An admin'} asked for {what} to be tried again now."
         return _event(row["requested_at"], "retry.requested", said, details, tone="wait", planned=True)
     left = 3 - row["attempts"]
-    said = f"Next try of {what}; {left} {'try is' if left == 1 else 'tries are'} left."
+    # The time is when it is due; a run of the queue then takes it.
+    hope = f"{left} {'try is' if left == 1 else 'tries are'} left"
+    said = f"Next try of {what}, by the queue's first run after this; {hope}."
     return _event(row["next_attempt_at"], "retry.planned", said, details, tone="wait", planned=True)
 
 

@@ -41,6 +41,12 @@ class Workbench:
             total=rows[0]["total"] if rows else 0,
         )
 
+    async def count_waiting(self) -> int:
+        """Return how many rows a flush would try, and a clear would set aside."""
+        async with snapshot(self._pool) as connection:
+            waiting: int = await SQL.count_waiting(connection)
+        return waiting
+
     async def replay_one(self, queue_id: UUID, comment: str | None, actor: str) -> answers.Requested:
         """Have one row sent now. Its audit entry is the flusher's, in this actor's name, when it is sent."""
         async with transaction(self._pool) as connection:

@@ -17,6 +17,10 @@ GROUP BY stage, kind, state, reason
 ORDER BY rows DESC, stage, kind, state, reason
 LIMIT :limit::bigint;
 
+-- name: count_waiting$
+-- How many rows wait, exactly: kept by triggers (migration 0004).
+SELECT coalesce(sum(rows), 0)::bigint FROM row_count WHERE table_name = 'replay_queue' AND state = 'waiting';
+
 -- name: lock_row^
 -- One row and what decides whether it can be replayed, kept from others until this transaction ends.
 SELECT stage, kind, state, attempts, reason, lead_id, payload IS NOT NULL AS has_payload,

@@ -10,6 +10,7 @@ from playwright.async_api import Page, expect
 from tests.e2e.conftest import Dashboard
 from tests.support.browser import PATIENCE_MS, SIZES, Size, Visitor
 from tests.support.installation import ADMIN_TOKEN
+from tests.support.wait import eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -59,6 +60,42 @@ async def test_a_lead_is_found_by_part_of_its_email_followed_up_and_the_change_a
         await page.get_by_role("link", name="Leads", exact=True).first.click()
         await expect(page.get_by_label(f"Status of {name}")).to_have_value("contacted")
         assert not [url for url in visitor.urls if tag in url]
+
+
+async def test_regression_status_and_note_can_be_changed_one_after_the_other(dashboard: Dashboard) -> None:
+    tag = uuid4().hex[:10]
+    name = f"Nora {tag}"
+    lead_id = await dashboard.post(name=name, email=f"{tag}@example.com")
+    async with dashboard.visit() as visitor:
+        page = visitor.page
+        await found(visitor, tag, name)
+        await visitor.open(f"/admin/ui/leads/{lead_id}")
+        for status in ("processing", "contacted"):
+            await page.get_by_label(f"Status of {name}").select_option(status)
+            await visitor.said(status)
+        # What was done stands in the timeline at once.
+        await expect(page.get_by_role("region", name="Timeline")).to_contain_text("processing to contacted")
+        await page.get_by_label("Notes").fill("She wants a shop.")
+        async with page.expect_event("load"):  # the page is shown anew
+            await page.get_by_role("button", name="Save").click()
+        await expect(page.get_by_label("Notes")).to_have_value("She wants a shop.")
+        await expect(page.get_by_label(f"Status of {name}")).to_have_value("contacted")
+        await visitor.look()
+
+
+async def test_the_services_that_leads_ask_for_are_there_to_choose_from(dashboard: Dashboard) -> None:
+    await dashboard.post(service="Web design", email=f"{uuid4().hex[:10]}@example.com")
+    async with dashboard.visit() as visitor:
+        choices = visitor.page.locator("#services option[value='Web design']")
+
+        async def known() -> int:
+            await visitor.open("/admin/ui/leads")
+            return await choices.count()
+
+        assert (
+            await eventually(known, every=2, seconds=60, what="the services, which are kept for a moment")
+            == 1
+        )
 
 
 async def test_times_are_those_of_the_viewer_s_zone(dashboard: Dashboard) -> None:

@@ -218,3 +218,86 @@ async def test_regression_a_lead_that_the_gateway_refused_has_a_page_and_can_be_
     assert again in (await admin.client.get("/admin/ui/workbench/items", params={"stage": "site"})).text
     assert (await admin.client.post(again, data={"csrf": csrf})).status_code == 303
     assert await admin.db.fetchval("SELECT state FROM replay_queue") == "waiting"
+
+
+@pytest.mark.parametrize("tail", ["x%0d%0aX-Evil:%201", "%C3%A4%E2%82%AC", "a%20b"])
+async def test_regression_a_browser_s_odd_address_is_sent_on_and_breaks_no_header(
+    admin: Admin, tail: str
+) -> None:
+    browser = {"Accept": "text/html", "Sec-Fetch-Site": "none"}
+    answer = await admin.client.get(f"/admin/leads/{tail}", headers=browser)
+    assert answer.status_code == 303
+    assert answer.headers["location"].isascii()
+    assert not set(answer.headers["location"]) & set("\r\n ")
+    assert "x-evil" not in answer.headers
+
+
+async def test_an_address_of_no_page_is_told_so_in_a_page(admin: Admin) -> None:
+    assert (await admin.client.get("/admin/ui/nothing/here")).headers["location"].startswith("/admin/login")
+    await sign_in(admin)
+    answer = await admin.client.get("/admin/ui/nothing/here")
+    assert answer.status_code == 404
+    assert answer.headers["content-type"].startswith("text/html")
+    assert "There is no such page." in answer.text
+
+
+async def test_regression_a_note_can_be_saved_after_the_status_was_changed_beside_it(admin: Admin) -> None:
+    word = await sign_in(admin)
+    lead = await admin.add_lead()
+    url = f"/admin/ui/leads/{lead.lead_id}"
+    in_place = {"HX-Request": "true"}
+
+    def seen(html: str) -> str:
+        found = re.search(r'id="seen" name="expected_updated_at" value="([^"]+)"', html)
+        assert found, html
+        return found.group(1)
+
+    async def change(status: str, saw: str) -> str:
+        form = {"csrf": word, "status": status, "seen": saw}
+        answer = await admin.client.post(f"{url}/status", data=form, headers=in_place)
+        assert answer.status_code == 200, answer.text
+        return seen(answer.text)
+
+    async def note(text: str, saw: str) -> int:
+        form = {"csrf": word, "notes": text, "expected_updated_at": saw}
+        return (await admin.client.post(f"{url}/edit", data=form, headers=in_place)).status_code
+
+    first = seen((await admin.client.get(url)).text)
+    assert await note("she wants a shop", await change("contacted", first)) == 204
+    # Somebody else was at it in between: then the note's form is as stale as it was.
+    stale = seen((await admin.client.get(url)).text)
+    assert await note("somebody else's", stale) == 204
+    assert await note("mine, over theirs", await change("won", stale)) == 409
+    assert await admin.db.fetchval("SELECT notes FROM lead_inbox") == "somebody else's"
+
+
+async def test_regression_the_question_before_clearing_counts_what_waits_whatever_is_shown(
+    admin: Admin,
+) -> None:
+    await sign_in(admin)
+    url = "/admin/ui/workbench?state=dead"
+    page = (await admin.client.get(url)).text
+    assert re.search(r'<button id="clear"[^>]* disabled>', page)
+    await admin.add_queue_row(state="dead", next_attempt_at=None, lead_id=uuid4())
+    for _ in range(2):
+        await admin.add_queue_row(lead_id=uuid4())
+    page = (await admin.client.get(url)).text
+    assert 'Set <span id="count-clear">2 waiting rows</span> aside' in page
+    assert 'Try <span id="count-flush">2 waiting rows</span> now' in page
+    assert not re.search(r'<button id="clear"[^>]* disabled>', page)
+
+
+async def test_a_lead_that_is_not_stored_can_be_handed_out_and_erased(admin: Admin) -> None:
+    word, lead_id = await sign_in(admin), uuid4()
+    await admin.add_queue_row(
+        stage="persister", kind="store", lead_id=lead_id, reason="database refused the data (22001)"
+    )
+    url = f"/admin/ui/leads/{lead_id}"
+    page = (await admin.client.get(url)).text
+    assert "The database does not accept something in this lead" in page
+    assert f'action="{url}/export"' in page
+    assert f'action="{url}/erase"' in page
+    assert (await admin.client.post(f"{url}/export", data={"csrf": word})).status_code == 200
+    assert (await admin.client.post(f"{url}/erase", data={"csrf": word})).status_code == 303
+    assert "The personal data of this lead is erased" in (await admin.client.get(url)).text
+    assert await admin.db.fetchval("SELECT payload FROM replay_queue") is None

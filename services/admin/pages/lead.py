@@ -1,5 +1,6 @@
 """One lead: everything that is known of it, and what can be done with it."""
 
+from datetime import datetime
 from typing import Annotated, Literal
 from uuid import UUID
 
@@ -7,7 +8,8 @@ from fastapi import APIRouter, Form, Request, Response
 
 from contracts.leads import LeadStatus
 from services.admin.filters import SettableStatus
-from services.admin.pages.page import PageRoute, go_to, in_part, render
+from services.admin.pages.fields import Maybe
+from services.admin.pages.page import PageRoute, as_changed, go_to, in_part, render
 from services.admin.pages.visit import Given, Visit
 from services.admin.status import Refused
 
@@ -29,11 +31,16 @@ async def change_status(
     given: Given,
     status: Annotated[SettableStatus, Form()],
     expected: Annotated[LeadStatus | None, Form()] = None,
+    seen: Annotated[Maybe[datetime], Form()] = None,
 ) -> Response:
     """Set the status where the lead still has the one that the visitor saw."""
     said, tone, code = "", "good", 200
     try:
-        said = (await given.store.change_status(lead_id, status, expected, visitor.actor)).message
+        done = await given.store.change_status(lead_id, status, expected, visitor.actor)
+        said = done.message
+        if seen == done.previous_updated_at:
+            # Nobody else was at it: the form beside goes by what is there now.
+            seen = done.lead.updated_at
     except Refused as refused:
         if not in_part(request):
             raise
@@ -41,7 +48,9 @@ async def change_status(
     if not in_part(request):
         return go_to(request, f"/admin/ui/leads/{lead_id}")
     lead = (await given.store.get_lead(lead_id)).lead
-    return render(request, visitor, "status.html", code, lead=lead, said=said, tone=tone)
+    return as_changed(
+        render(request, visitor, "status.html", code, lead=lead, seen=seen, said=said, tone=tone)
+    )
 
 
 @router.post("/emails/{kind}/resend")
@@ -52,4 +61,4 @@ async def resend(
     done = await given.store.resend(lead_id, kind, visitor.actor)
     if not in_part(request):
         return go_to(request, f"/admin/ui/leads/{lead_id}")
-    return render(request, visitor, "said.html", said=done.message, tone="good")
+    return as_changed(render(request, visitor, "said.html", said=done.message, tone="good"))

@@ -11,12 +11,14 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from contracts.leads import LeadStatus
 from services.admin.filters import LeadFilter
 from services.admin.pages.fields import Maybe
-from services.admin.pages.page import PageRoute, render
+from services.admin.pages.page import PageRoute, in_part, render
+from services.admin.pages.recent import Kept, Recent
 from services.admin.pages.visit import Given, Visit
 from services.admin.pages.zone import Zone, midnight
 
 router = APIRouter(prefix="/admin/ui/leads", route_class=PageRoute)
 PAGE_ROWS = 30
+SERVICES_SECONDS = 30.0
 
 
 class Filters(BaseModel):
@@ -54,21 +56,34 @@ class Search(Filters):
 
 @router.get("")
 async def show(
-    request: Request, visitor: Visit, given: Given, zone: Zone, asked: Annotated[Filters, Query()]
+    request: Request, visitor: Visit, given: Given, zone: Zone, kept: Kept, asked: Annotated[Filters, Query()]
 ) -> Response:
     """Show a page of leads, newest first."""
-    return await _show(request, visitor, given, zone, Search(**asked.model_dump()))
+    return await _show(request, visitor, given, zone, kept, Search(**asked.model_dump()))
 
 
 @router.post("")
 async def search(
-    request: Request, visitor: Visit, given: Given, zone: Zone, asked: Annotated[Search, Form()]
+    request: Request, visitor: Visit, given: Given, zone: Zone, kept: Kept, asked: Annotated[Search, Form()]
 ) -> Response:
     """Show the leads that match what was typed."""
-    return await _show(request, visitor, given, zone, asked)
+    return await _show(request, visitor, given, zone, kept, asked)
 
 
-async def _show(request: Request, visitor: Visit, given: Given, zone: ZoneInfo, asked: Search) -> Response:
+async def _show(
+    request: Request, visitor: Visit, given: Given, zone: ZoneInfo, kept: Recent, asked: Search
+) -> Response:
     page = await given.store.list_leads(asked.wanted(zone))
     narrowed = any((asked.q, asked.status, asked.service, asked.since, asked.until))
-    return render(request, visitor, "leads.html", page=page, asked=asked, narrowed=narrowed, zone=zone.key)
+    # The commonest ones, to choose from. htmx draws the list alone.
+    shares = None if in_part(request) else await kept.ask("shares", given.trends.shares, SERVICES_SECONDS)
+    return render(
+        request,
+        visitor,
+        "leads.html",
+        page=page,
+        asked=asked,
+        narrowed=narrowed,
+        zone=zone.key,
+        services=shares.services if shares else (),
+    )

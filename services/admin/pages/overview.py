@@ -11,6 +11,7 @@ from services.admin.pages.charts import Chart, Unit, begin, draw
 from services.admin.pages.page import PageRoute, go_to, in_part, render
 from services.admin.pages.recent import Kept, Recent
 from services.admin.pages.visit import Given, Visit
+from services.admin.pages.words import stage_name
 from services.admin.pages.zone import Zone
 from services.admin.survey import survey_health, survey_queue
 
@@ -61,7 +62,7 @@ async def resume(request: Request, visitor: Visit, given: Given, stage: Annotate
     was_paused = await given.store.resume(stage, visitor.actor)
     if not in_part(request):
         return go_to(request, "/admin")
-    said = f"The {stage} goes on." if was_paused else f"The {stage} was not paused."
+    said = f"{stage_name(stage)} goes on." if was_paused else f"{stage_name(stage)} was not paused."
     return await _work(request, visitor, given, Recent(), said)
 
 

@@ -3,7 +3,6 @@
 import hashlib
 from collections.abc import Callable, Coroutine
 from functools import cache
-from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
@@ -94,6 +93,12 @@ def go_to(request: Request, url: str) -> Response:
     return RedirectResponse(url, 303)
 
 
+def as_changed(answer: Response) -> Response:
+    """Have the regions that show what was changed ask anew at once."""
+    answer.headers["HX-Trigger"] = "changed"
+    return answer
+
+
 class PageRoute(APIRoute):
     """A route whose answers, errors too, are pages with the headers of one."""
 
@@ -147,7 +152,7 @@ def _sorry(request: Request, error: Exception) -> Response:
         response = render(request, None, "said.html", status, said=said, tone="bad")
     else:
         response = render(
-            request, None, "sorry.html", status, title=HTTPStatus(status).phrase, said=said, code=status
+            request, None, "sorry.html", status, title=words.title(status), said=said, code=status
         )
     response.headers.update(headers)
     return response

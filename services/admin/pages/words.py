@@ -1,11 +1,15 @@
 """What the pages call things: times, spans, numbers, events and states, in words for people. Pure."""
 
 import json
+import re
 from datetime import UTC, datetime
+from http import HTTPStatus
 from typing import Any, Final
 
 from fastapi.exceptions import RequestValidationError
 from markupsafe import Markup
+
+from services.admin.reasons import explain, spam_word
 
 # What each event of the audit log says to somebody who has never heard of Kafka.
 EVENTS: Final = {
@@ -37,6 +41,40 @@ KINDS: Final = {
     "store": "Storing the lead",
     "pull": "Taking in from the website",
 }
+# What runs where, by what it does.
+STAGES: Final = {
+    "persister": "Storing leads",
+    "notifier": "Sending mails",
+    "site": "From websites",
+    "flusher": "Trying again",
+}
+# States of mails, queue rows and replays, where the API's own word says little to somebody who sells.
+STATES: Final = {
+    "reserved": "in hand",
+    "suppressed": "held back",
+    "unknown": "not known",
+    "replaying": "being tried",
+    "dead": "given up",
+    "archived": "set aside",
+    "resolved": "done",
+}
+JOBS: Final = {
+    "replay_queue": "Tries again what waits and is due",
+    "site_queue": "Fetches the leads that websites kept while they could not reach us",
+    "retention": "Erases leads that are older than the settings allow",
+}
+TITLES: Final = {
+    403: "Not accepted",
+    404: "Not found",
+    409: "This cannot be done now",
+    413: "Too much at once",
+    422: "Something in it is not right",
+    429: "Too often",
+    500: "Something went wrong",
+    503: "Not available now",
+}
+_EVERY: Final = re.compile(r"\*/(\d+) \* \* \* \*$")
+_DAILY: Final = re.compile(r"(\d{1,2}) (\d{1,2}) \* \* \*$")
 NOT_KNOWN: Final = "\N{EN DASH}"
 STATUSES: Final = ("received", "processing", "contacted", "won", "lost", "spam")
 # The tone of a word: how its chip looks. What is not here is neutral.
@@ -104,6 +142,41 @@ def kind_name(kind: object) -> str:
     return KINDS.get(kind, kind.replace("_", " ").capitalize())
 
 
+def stage_name(stage: object) -> str:
+    """Say what a stage does."""
+    return STAGES.get(str(stage), label(str(stage)))
+
+
+def job_name(job: str) -> str:
+    """Say what a job does."""
+    return JOBS.get(job, "")
+
+
+def schedule_name(cron: str) -> str:
+    """Say when a job runs; a schedule that is not a simple one is told as it is written."""
+    if every := _EVERY.match(cron):
+        return f"Every {plural(int(every[1]), 'minute')}"
+    if daily := _DAILY.match(cron):
+        return f"Every day at {int(daily[2]):02}:{int(daily[1]):02} UTC"
+    return cron
+
+
+def title(status: int) -> str:
+    """Head a page that says why something was not done."""
+    return TITLES.get(status) or HTTPStatus(status).phrase
+
+
+def state_name(state: object) -> str:
+    """Say how something stands."""
+    return STATES.get(str(state), str(state))
+
+
+def why(reason: str) -> str:
+    """Say what a reason means, as a heading; one that nobody foresaw stays as it is."""
+    said = explain(reason)
+    return said[0].upper() + said[1:] if said else reason
+
+
 def tone(word: str) -> str:
     """Return how a word's chip looks."""
     return TONES.get(word, "grey")
@@ -147,6 +220,12 @@ FILTERS: Final = {
     "number": number,
     "event_name": event_name,
     "kind_name": kind_name,
+    "stage_name": stage_name,
+    "job_name": job_name,
+    "schedule_name": schedule_name,
+    "state_name": state_name,
+    "spam_word": spam_word,
+    "why": why,
     "tone": tone,
     "details": details,
     "label": label,

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from contracts.failures import Kind, Stage
 from services.admin.filters import QueueFilter, QueueState
 from services.admin.pages.fields import Maybe
-from services.admin.pages.page import PageRoute, go_to, in_part, render
+from services.admin.pages.page import PageRoute, as_changed, go_to, in_part, render
 from services.admin.pages.visit import Given, Visit
 from services.admin.replays import GroupFilter, HistoryPage
 
@@ -45,7 +45,8 @@ async def show(request: Request, visitor: Visit, given: Given, asked: Annotated[
     """Show what is stuck by what is wrong, and the last replays."""
     groups = await given.workbench.list_groups(GroupFilter(state=asked.state))
     history = await given.workbench.list_replays(HistoryPage(limit=HISTORY_ROWS))
-    waiting = sum(each.rows for each in groups.groups if each.state == "waiting")
+    # Not from the groups: those of another state may be shown.
+    waiting = await given.workbench.count_waiting()
     return render(
         request, visitor, "workbench.html", groups=groups, history=history, asked=asked, waiting=waiting
     )
@@ -84,13 +85,10 @@ async def clear(
 ) -> Response:
     """Set everything that waits aside."""
     count = sum((await given.store.clear(stage, visitor.actor)).values())
-    return _done(request, visitor, f"{count} rows are set aside. They can be replayed from 'archived'.")
+    return _done(request, visitor, f"{count} rows are set aside. They can be replayed from 'Set aside'.")
 
 
 def _done(request: Request, visitor: Visit, said: str) -> Response:
     if not in_part(request):
         return go_to(request, "/admin/ui/workbench")
-    answer = render(request, visitor, "said.html", said=said, tone="good")
-    # The lists that are shown ask anew at once.
-    answer.headers["HX-Trigger"] = "changed"
-    return answer
+    return as_changed(render(request, visitor, "said.html", said=said, tone="good"))

@@ -1,6 +1,7 @@
 """What a route is given: the admin's name, and the adapters, so that a test can give others."""
 
 from typing import Annotated
+from urllib.parse import quote
 
 from fastapi import Depends, HTTPException, Request, Response
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
@@ -33,7 +34,9 @@ def _show_page_instead(request: Request) -> None:
     if request.method == "GET" and "text/html" in request.headers.get("accept", ""):
         for data, page in (("/admin/leads", "/admin/ui/leads"), ("/admin/audit", "/admin/ui/audit")):
             if path == data or (path.startswith(f"{data}/") and path.count("/") == 3):
-                raise HTTPException(303, "This is for people.", {"Location": page + path[len(data) :]})
+                # The path is decoded: it may hold what no header may.
+                where = page + quote(path[len(data) :])
+                raise HTTPException(303, "This is for people.", {"Location": where})
 
 
 def adapters(request: Request) -> Adapters:

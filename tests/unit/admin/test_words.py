@@ -6,7 +6,7 @@ from typing import get_args
 import pytest
 
 from contracts.audit import AuditEvent
-from contracts.failures import Kind
+from contracts.failures import Kind, Stage
 from contracts.leads import LeadStatus
 from services.admin.pages import words
 
@@ -16,6 +16,9 @@ def test_every_event_kind_and_status_has_a_word_and_every_event_a_tone() -> None
     assert set(words.KINDS) == set(get_args(Kind))
     assert {*words.STATUSES, "erased"} == set(LeadStatus)
     assert {*AuditEvent, *LeadStatus} <= set(words.TONES)
+    assert set(get_args(Stage)) <= set(words.STAGES)
+    assert set(words.STATES) <= set(words.TONES)
+    assert not set(words.STATES) & set(LeadStatus), "a status is called what the API calls it"
 
 
 @pytest.mark.parametrize(
@@ -37,3 +40,19 @@ def test_a_time_is_marked_up_in_utc_for_the_browser_to_turn() -> None:
 def test_details_leave_out_what_is_empty_and_write_lists_as_words() -> None:
     given = {"retry_after": 0, "fields": ["name", "email"], "reason": "", "more": None, "final": False}
     assert words.details(given) == [("retry after", "0"), ("fields", "name, email"), ("final", "no")]
+
+
+def test_a_reason_is_a_heading_in_words_or_stays_what_it_is() -> None:
+    assert words.why("smtp 452 4.2.2 at rcpt") == "The mailbox is full"
+    assert words.why("something new") == "something new"
+    assert words.stage_name("persister") == "Storing leads"
+    assert words.state_name("dead") == "given up"
+    assert words.state_name("received") == "received"
+
+
+def test_a_schedule_and_a_refusal_are_told_in_words() -> None:
+    assert words.schedule_name("*/5 * * * *") == "Every 5 minutes"
+    assert words.schedule_name("7 3 * * *") == "Every day at 03:07 UTC"
+    assert words.schedule_name("7 3 * * 1") == "7 3 * * 1"
+    assert words.title(404) == "Not found"
+    assert words.title(405) == "Method Not Allowed"
