@@ -51,6 +51,19 @@ class LeadEdit(BaseModel):
         }
 
 
+class Parked(BaseModel):
+    """A lead that waits to be stored: what the visitor typed, as its record in the queue has it."""
+
+    id: UUID
+    name: str
+    email: str
+    phone: str | None
+    company: str | None
+    service: str
+    message: str
+    updated_at: datetime
+
+
 class Edited(BaseModel):
     """What an edit did. `lead` is null where the lead is not stored yet: its parked record was edited."""
 
@@ -96,6 +109,16 @@ def parked_lead(payload: bytes | None) -> dict[str, Any]:
     except ValidationError:
         raise Refused("The record of this lead cannot be decoded, so its fields cannot be edited.") from None
     return dict.fromkeys(VISITORS) | found
+
+
+def parked(row: Mapping[str, Any]) -> Parked | None:
+    """Read the lead in a row of the queue; None where there is none, or none that can be read."""
+    try:
+        lead = parked_lead(row["payload"])
+    except Refused:
+        return None
+    fields = {name: lead[name] for name in VISITORS}
+    return Parked(id=row["lead_id"], updated_at=row["updated_at"], **fields)
 
 
 def rewritten(lead: Mapping[str, Any], changed: Mapping[str, Any]) -> bytes:

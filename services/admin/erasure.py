@@ -1,11 +1,12 @@
-"""What admins see of a person's data: all that we hold, and what erasing did. Models only, no logic."""
+"""What admins see of a person's data: all that we hold, and what erasing did. No I/O, no clock."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from pydantic import BaseModel, EmailStr, Field, JsonValue
 
+from contracts import topics
 from services.admin.answers import AuditEntry
 
 
@@ -68,3 +69,12 @@ class ErasedPerson(BaseModel):
     erased: list[Erased]
     failed: dict[UUID, str]
     message: str
+
+
+def kafka_keeps(at: datetime) -> list[KafkaKeeps]:
+    """Say what Kafka may still hold of what was written up to this moment, and until when."""
+    return [
+        KafkaKeeps(topic=topic.name, until=at + timedelta(milliseconds=topic.retention_ms))
+        for topic in topics.ALL
+        if topic is not topics.AUDIT
+    ]

@@ -5,19 +5,18 @@ Raises `WorldAway`, and `Unknown` and `Refused` from the decisions that it asks 
 
 from base64 import b64encode
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 from uuid import UUID, uuid4
 
-from contracts import topics
 from contracts.audit import AuditEvent
 from contracts.leads import LeadReceived, LeadStatus
 from runtime.failures import Failure
 from runtime.logs import logger
-from runtime.postgres import Connection, Pool, load_queries, transaction
+from runtime.postgres import Connection, Pool, load_queries, snapshot, transaction
 from services.admin import answers, edits, spreadsheet
-from services.admin.erasure import Erased, ErasedPerson, KafkaKeeps, PersonData, PersonQueueRow
+from services.admin.erasure import Erased, ErasedPerson, PersonData, PersonQueueRow, kafka_keeps
 from services.admin.filters import ExportFilter
 from services.admin.search import count_leads
 from services.admin.status import Refused, Unknown, as_received
@@ -58,6 +57,14 @@ class People:
             updated_at=lead["updated_at"],
             message=_said(changed, len(queue_ids)),
         )
+
+    async def read_parked(self, lead_id: UUID) -> edits.Parked | None:
+        """Return a lead that waits to be stored, as its record has it; None where that cannot be read."""
+        async with snapshot(self._pool) as connection:
+            rows = [
+                row async for row in SQL.read_queue(connection, id=lead_id) if row["stage"] == "persister"
+            ]
+        return next((found for row in rows if (found := edits.parked(row))), None)
 
     async def export_leads(self, asked: ExportFilter, actor: str) -> AsyncIterator[str]:
         """Return the leads as CSV, piece by piece; the audit entry is there before the first piece is."""
@@ -106,7 +113,7 @@ class People:
             queue=[_shown(row) for row in queue],
             audit=[answers.AuditEntry.model_validate(dict(row)) for row in entries],
             other_leads=[each for each in others if each != lead_id],
-            kafka=_kafka_keeps(datetime.now(UTC)),
+            kafka=kafka_keeps(datetime.now(UTC)),
         )
 
     async def erase(self, lead_id: UUID, actor: str) -> Erased:
@@ -126,7 +133,7 @@ class People:
             was_stored=done["stored"],
             mails_emptied=done["emails"],
             queue_rows_emptied=done["queue_rows"],
-            kafka=_kafka_keeps(at),
+            kafka=kafka_keeps(at),
             message=f"{said} Its record, its place in the books and its audit trail stay.",
         )
 
@@ -237,12 +244,3 @@ def _decoded(payload: bytes | None) -> Any:
         return LeadReceived.model_validate_json(payload).model_dump(mode="json")
     except ValueError:
         return {"base64": b64encode(payload).decode()}
-
-
-def _kafka_keeps(at: datetime) -> list[KafkaKeeps]:
-    """Say what Kafka may still hold of what was written up to this moment, and until when."""
-    return [
-        KafkaKeeps(topic=topic.name, until=at + timedelta(milliseconds=topic.retention_ms))
-        for topic in topics.ALL
-        if topic is not topics.AUDIT
-    ]

@@ -15,6 +15,7 @@ from services.admin.pages import pages
 from services.admin.pages.page import HEADERS
 from services.admin.session import COOKIE
 from tests.support.admin import TOKEN, Admin, running_admin
+from tests.support.factories import lead as make_lead
 from tests.support.stack import Stack
 
 
@@ -285,6 +286,36 @@ async def test_regression_the_question_before_clearing_counts_what_waits_whateve
     assert 'Set <span id="count-clear">2 waiting rows</span> aside' in page
     assert 'Try <span id="count-flush">2 waiting rows</span> now' in page
     assert not re.search(r'<button id="clear"[^>]* disabled>', page)
+
+
+async def test_a_lead_that_is_not_stored_is_shown_as_it_came_and_can_be_mended_before_its_replay(
+    admin: Admin,
+) -> None:
+    word, lead = await sign_in(admin), make_lead(name="Ada <Parked>", email="adda@example.com", phone="0123")
+    await admin.add_queue_row(
+        stage="persister",
+        kind="store",
+        lead_id=lead.lead_id,
+        state="dead",
+        next_attempt_at=None,
+        payload=lead.model_dump_json().encode(),
+    )
+    url = f"/admin/ui/leads/{lead.lead_id}"
+    page = (await admin.client.get(url)).text
+    for shown in ("Ada &lt;Parked&gt;", "adda@example.com", "0123", "not stored so far"):
+        assert shown in page
+    form = (await admin.client.get(f"{url}/edit")).text
+    seen = re.search(r'name="expected_updated_at" value="([^"]+)"', form)
+    assert seen
+    mended = {"csrf": word, "email": "ada@example.com", "expected_updated_at": seen.group(1)}
+    assert (await admin.client.post(f"{url}/edit", data=mended)).status_code == 303
+    assert "ada@example.com" in (await admin.client.get(url)).text
+    row = await admin.db.fetchrow("SELECT payload, original_payload FROM replay_queue")
+    assert row is not None
+    assert (b"ada@example.com" in row["payload"], b"adda@example.com" in row["original_payload"]) == (
+        True,
+        True,
+    )
 
 
 async def test_a_lead_that_is_not_stored_can_be_handed_out_and_erased(admin: Admin) -> None:

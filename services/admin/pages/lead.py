@@ -20,7 +20,8 @@ router = APIRouter(prefix="/admin/ui/leads/{lead_id}", route_class=PageRoute)
 async def show(request: Request, lead_id: UUID, visitor: Visit, given: Given) -> Response:
     """Show a lead; what changes by itself is asked for anew by the page."""
     found = await given.store.get_lead(lead_id)
-    return render(request, visitor, "lead.html", lead_id=lead_id, found=found, lead=found.lead)
+    parked = None if found.lead else await given.people.read_parked(lead_id)
+    return render(request, visitor, "lead.html", lead_id=lead_id, found=found, lead=found.lead, parked=parked)
 
 
 @router.post("/status")

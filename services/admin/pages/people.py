@@ -39,9 +39,9 @@ async def export_leads(visitor: Visit, given: Given, asked: Annotated[Export, Fo
 @router.get("/{lead_id}/edit")
 async def show_edit(request: Request, lead_id: UUID, visitor: Visit, given: Given) -> Response:
     """Show the form with the lead's fields."""
-    lead = (await given.store.get_lead(lead_id)).lead
+    lead = (await given.store.get_lead(lead_id)).lead or await given.people.read_parked(lead_id)
     if lead is None:
-        raise Unknown("This lead is not stored yet.")
+        raise Unknown("This lead is not stored yet, and its record cannot be edited.")
     return render(request, visitor, "edit.html", lead=lead, fields=VISITORS)
 
 
