@@ -76,7 +76,7 @@ async def sign_out(request: Request) -> Response:
 
 def _own_page(url: str) -> str:
     """Return a page of ours to go to; anything else is home, so that nobody is sent elsewhere."""
-    if not (url.isascii() and url.isprintable()) or "\\" in url:
+    if not (url.isascii() and url.isprintable()) or any(odd in url for odd in ("\\", "//", "..")):
         return HOME
     told = urlsplit(url)
     ours = told.path == HOME or told.path.startswith(f"{HOME}/")
