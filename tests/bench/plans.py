@@ -124,6 +124,7 @@ def _workbench(sample: dict[str, Any]) -> list[Case]:
         _groups("open"),
         _groups("resolved", state="resolved"),
         _groups("stage and kind", stage="notifier", kind="welcome"),
+        Case("groups: how many wait", lambda pool: Workbench(pool).count_waiting()),
         _preview("one group", state="dead", stage="notifier", kind="welcome", reason="smtp 552 5.2.2"),
         _preview("all that is dead", state="dead"),
         replace(_preview("all"), may_walk=("replay_queue",)),
