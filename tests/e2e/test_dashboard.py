@@ -188,6 +188,11 @@ async def test_everything_can_be_done_with_the_keyboard_alone(dashboard: Dashboa
         await keyboard.type(tag)
         await expect(page.get_by_role("link", name=name)).to_be_visible(timeout=PATIENCE_MS)
         await tab_to(page, name)
+        # The list is drawn anew meanwhile, and one stays where one is.
+        async with page.expect_response("**/admin/ui/leads"):
+            await page.evaluate("htmx.trigger(document.body, 'seen')")
+        await visitor.settled()
+        await expect(page.get_by_role("link", name=name)).to_be_focused()
         await keyboard.press("Enter")
         await page.wait_for_url(f"**/{lead_id}")
         await tab_to(page, f"Status of {name}")

@@ -27,6 +27,22 @@ document.addEventListener("htmx:load", ({ target }) => {
   for (const id of unfolded) target.querySelector?.(`details[id="${CSS.escape(id)}"]`)?.setAttribute("open", "");
 });
 
+// Who goes by keyboard stays on the same link, button or fold when its region is drawn anew.
+function spot(elt) {
+  const named = (name) => `[${name}="${CSS.escape(elt.getAttribute(name))}"]`;
+  if (elt.id) return `#${CSS.escape(elt.id)}`;
+  if (elt.matches("a[href]")) return `a${named("href")}`;
+  if (elt.matches("summary")) return `${spot(elt.parentElement)} > summary`;
+  return elt.form?.action ? `form[action="${CSS.escape(elt.form.getAttribute("action"))}"] ${elt.localName}` : null;
+}
+let left;
+document.addEventListener("htmx:beforeSwap", ({ detail }) => {
+  left = detail.target.contains(document.activeElement) ? spot(document.activeElement) : null;
+});
+document.addEventListener("htmx:afterSettle", () => {
+  if (left && document.activeElement === document.body) document.querySelector(left)?.focus({ preventScroll: true });
+});
+
 document.addEventListener("htmx:configRequest", ({ detail }) => {
   detail.headers["X-Time-Zone"] = zone;
 });
