@@ -68,6 +68,17 @@ async def test_without_a_session_every_page_sends_to_the_door(admin: Admin) -> N
         assert (part.status_code, part.headers["hx-redirect"]) == (401, "/admin/login"), path
 
 
+async def test_who_stayed_until_the_session_ended_comes_back_to_the_same_page(admin: Admin) -> None:
+    for page, onward in (
+        ("https://admin/admin/ui/jobs?x=1", "/admin/login?next=/admin/ui/jobs"),
+        ("https://admin/admin/ui/\u00e4", "/admin/login?next=/admin/ui/%C3%A4"),
+        ("//[", "/admin/login"),
+    ):
+        headers = {b"HX-Request": b"true", b"HX-Current-URL": page.encode("latin-1")}
+        part = await admin.client.get("/admin/ui/overview/work", headers=headers)
+        assert (part.status_code, part.headers["hx-redirect"]) == (401, onward)
+
+
 async def test_a_token_opens_a_session_that_scripts_and_other_sites_cannot_use(admin: Admin) -> None:
     answer = await admin.client.post("/admin/login", data={"token": f" {TOKEN} ", "next": "/admin/ui/leads"})
     assert (answer.status_code, answer.headers["location"]) == (303, "/admin/ui/leads")
@@ -119,7 +130,12 @@ async def test_forged_posts_are_refused_and_change_nothing(admin: Admin) -> None
 
 
 async def test_a_forged_sign_in_is_refused(admin: Admin) -> None:
-    for headers in ({"Origin": "https://evil.example"}, {"Sec-Fetch-Site": "cross-site"}):
+    for headers in (
+        {"Origin": "https://evil.example"},
+        {"Origin": "https://["},
+        {"Origin": "null"},
+        {"Sec-Fetch-Site": "cross-site"},
+    ):
         answer = await admin.client.post("/admin/login", data={"token": TOKEN}, headers=headers)
         assert answer.status_code == 403
         assert "set-cookie" not in answer.headers

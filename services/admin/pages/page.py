@@ -131,15 +131,21 @@ def _refuse_large(request: Request) -> None:
 
 def _to_the_door(request: Request) -> Response:
     # Back to the page afterwards; where a part or an act was asked for, htmx tells the page's address.
-    url = f"{LOGIN}?next={quote(request.url.path)}" if request.method == "GET" else LOGIN
     if in_part(request):
-        return Response(status_code=401, headers={"HX-Redirect": LOGIN})
+        shown = request.headers.get("hx-current-url", "").split("?")[0]
+        _, slash, path = shown.partition("//")[2].partition("/")
+        return Response(status_code=401, headers={"HX-Redirect": _door(slash + path)})
+    url = _door(request.url.path if request.method == "GET" else "")
     elsewhere = request.headers.get("sec-fetch-site") == "cross-site"
     if elsewhere and request.method == "GET" and "again" not in request.query_params:
         # A link in a mail: the browser keeps a SameSite=Strict cookie back. Asked again by a page of
         # ours, it sends it.
         return render(request, None, "again.html", url=f"{request.url.path}?again=1")
     return RedirectResponse(url, 303)
+
+
+def _door(onward: str) -> str:
+    return f"{LOGIN}?next={quote(onward)}" if onward else LOGIN
 
 
 def _sorry(request: Request, error: Exception) -> Response:
