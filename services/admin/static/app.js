@@ -110,4 +110,9 @@ document.addEventListener("click", ({ target }) => {
   else if (link) sessionStorage.clear();
 });
 
+// On a phone the rows of pages and tabs are wider than the screen: the current one is not left outside.
+for (const current of document.querySelectorAll(".tabs [aria-current], .bar nav [aria-current]")) {
+  current.scrollIntoView({ block: "nearest", inline: "nearest" });
+}
+
 localise(document);
