@@ -14,7 +14,7 @@ import typer
 from rich.console import Console
 
 from deploy.embedded.settings import ROOT
-from tests.bench import consumers, gateway, persister, plots, report
+from tests.bench import consumers, gateway, notifier, persister, plots, report
 from tests.bench.ground import Ground
 from tests.bench.measure import Curve, Result
 from tests.support.stack import running_stack
@@ -24,6 +24,7 @@ COMPARISONS: Final[dict[str, Compare]] = {
     "gateway": gateway.compare,
     "persister": persister.compare,
     "consumers": consumers.compare,
+    "notifier": notifier.compare,
 }
 LAST: Final = ROOT / ".fastcore" / "bench" / "results.json"
 
