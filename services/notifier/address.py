@@ -1,6 +1,7 @@
 """What an email address is on the wire. Pure: nothing is looked up."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from email_validator import EmailNotValidError, validate_email
 
@@ -19,6 +20,8 @@ class Address:
         return f"{self.local}@{self.domain}"
 
 
+# The admins' for each alert, and a lead's once for its two mails.
+@lru_cache(maxsize=64)
 def parse_address(value: str) -> Address | None:
     """Read one address; None where it is not one that we would write into a header."""
     # An encoded word is a legal local part, and decodes to anything, a line break included (cpython #121650).

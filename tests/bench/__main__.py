@@ -14,7 +14,7 @@ import typer
 from rich.console import Console
 
 from deploy.embedded.settings import ROOT
-from tests.bench import consumers, gateway, notifier, persister, plots, report
+from tests.bench import consumers, gateway, memory, notifier, persister, plots, report, start, way
 from tests.bench.ground import Ground
 from tests.bench.measure import Curve, Result
 from tests.support.stack import running_stack
@@ -25,6 +25,9 @@ COMPARISONS: Final[dict[str, Compare]] = {
     "persister": persister.compare,
     "consumers": consumers.compare,
     "notifier": notifier.compare,
+    "way": way.compare,
+    "memory": memory.compare,
+    "start": start.compare,
 }
 LAST: Final = ROOT / ".fastcore" / "bench" / "results.json"
 
