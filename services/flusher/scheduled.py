@@ -49,6 +49,8 @@ class Job:
         """Run until cancelled: now, where nobody ran this tick, then by the clock."""
         attempt, due = 0, self._clock()
         while True:
+            # A clock that was set back must not put the next run off by as much.
+            due = min(due, self._trigger.get_next_fire_time(None, self._clock()) or due)
             try:
                 if self._clock() >= due or await self._outbox.is_job_requested(self._name):
                     done = await self.tick()

@@ -1,0 +1,59 @@
+"""When a job runs, under a clock that a test turns. What is recorded of it is the integration tests' part."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from typing import Any, cast
+
+import pytest
+
+from services.flusher import scheduled
+from services.flusher.outbox import Outbox
+from services.flusher.scheduled import Job, Report
+from tests.support.wait import eventually
+
+
+class Records:
+    """What the database would keep: every tick is this flusher's, and nobody asks for one."""
+
+    @contextlib.asynccontextmanager
+    async def job_lock(self, _: str) -> AsyncIterator[bool]:
+        yield True
+
+    async def is_job_requested(self, _: str) -> bool:
+        return False
+
+    async def begin_run(self, *_: Any) -> int:
+        return 1
+
+    async def end_run(self, *_: Any) -> None:
+        pass
+
+
+async def test_regression_a_clock_that_is_set_back_does_not_put_the_next_run_off(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(scheduled, "POLL_SECONDS", 0.001)
+    now, runs = datetime(2026, 1, 1, 12, 1, 3, tzinfo=UTC), []
+
+    async def work() -> Report:
+        runs.append(now)
+        return Report({})
+
+    async def runs_by_then() -> int:
+        nonlocal now
+        now += timedelta(seconds=10)
+        return len(runs)
+
+    job = Job("job", "*/5 * * * *", cast("Outbox", Records()), lambda: now, work)
+    running = asyncio.create_task(job.run())
+    try:
+        await eventually(runs_by_then, every=0.01, what="the first run")
+        now -= timedelta(hours=2)
+        before = now
+        await eventually(runs_by_then, until=lambda count: count == 2, every=0.01, what="the next run")
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+    assert runs[1] - before < timedelta(hours=1)
