@@ -53,6 +53,8 @@ class Installation:
 
     @contextmanager
     def up_in_the_foreground(self) -> Iterator[subprocess.Popen[str]]:
+        # What a shell runs in the background ignores interrupts, and all that it starts does: not this.
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
         process = subprocess.Popen(
             [sys.executable, "-m", "deploy.embedded", "up"],
             cwd=ROOT,
@@ -60,6 +62,7 @@ class Installation:
             stdout=subprocess.PIPE,
             text=True,
         )
+        signal.signal(signal.SIGINT, before)
         with process:
             assert process.stdout
             try:
