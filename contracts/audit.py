@@ -41,7 +41,7 @@ class AuditEvent(StrEnum):
 class AuditRecorded(BaseModel):
     """One audit entry. `event_id` makes a repeated write a no-op; `status_code` is HTTP or SMTP."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", ser_json_inf_nan="constants")
 
     schema_version: Literal[1] = 1
     event_id: UUID

@@ -29,12 +29,13 @@ def failure_event_id(topic: str, partition: int, offset: int, stage: Stage, kind
     return uuid5(_NAMESPACE, f"{topic}\n{partition}\n{offset}\n{stage}\n{kind}")
 
 
-def _cut(milliseconds: int) -> int:
+def within_calendar(milliseconds: int) -> int:
+    """Bring a time that Kafka tells, which may be any, between the years 1970 and 2200."""
     return min(max(milliseconds, 0), _YEAR_2200_MS)
 
 
 # Kafka takes any time from a producer. A refused one would stop the stage that tells of the failure.
-Milliseconds = Annotated[int, AfterValidator(_cut)]
+Milliseconds = Annotated[int, AfterValidator(within_calendar)]
 
 
 class Origin(BaseModel):

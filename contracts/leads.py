@@ -259,7 +259,8 @@ class LeadSubmission(BaseModel):
 class LeadReceived(BaseModel):
     """The value on `leads.received.v1`: one lead, accepted. Times are aware UTC."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    # A number that JSON does not know is written as it came, not as null: it is for the database to refuse.
+    model_config = ConfigDict(frozen=True, extra="ignore", ser_json_inf_nan="constants")
 
     schema_version: Literal[1] = 1
     event_id: UUID

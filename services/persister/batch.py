@@ -9,7 +9,7 @@ from pydantic import JsonValue, ValidationError
 
 from contracts import headers, topics
 from contracts.audit import AuditEvent, AuditRecorded
-from contracts.failures import Origin, failure_event_id
+from contracts.failures import failure_event_id, within_calendar
 from contracts.leads import LeadReceived
 from runtime.delivery import Record
 
@@ -85,8 +85,7 @@ def received_entry(record: Record, lead: LeadReceived) -> AuditRecorded:
 
 
 def _published_at(record: Record) -> datetime:
-    # By way of the origin, which keeps an absurd time within the calendar.
-    return datetime.fromtimestamp(Origin.of(record, "").timestamp_ms / 1000, UTC)
+    return datetime.fromtimestamp(within_calendar(record.timestamp) / 1000, UTC)
 
 
 def conflict_entry(record: Record, lead: LeadReceived) -> AuditRecorded:

@@ -5,6 +5,9 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+from pydantic import BaseModel
+from pydantic_core import to_json
+
 from contracts.audit import AuditRecorded
 from contracts.leads import LeadReceived, LeadStatus
 from runtime.delivery import Record
@@ -53,7 +56,7 @@ class Store:
         if not first:
             return set(), []
         leads = [lead for _, lead in first.values()]
-        new = {row["id"] async for row in SQL.insert_leads(connection, **_columns(leads))}
+        new = {row["id"] async for row in SQL.insert_leads(connection, leads=_json(leads))}
         stored = {id(first[lead_id][0]) for lead_id in new}
         conflicts = []
         if len(stored) < len(batch.leads):
@@ -92,40 +95,10 @@ class Store:
 async def _insert_entries(connection: Connection, entries: list[AuditRecorded]) -> set[UUID]:
     if not entries:
         return set()
-    rows = SQL.insert_entries(
-        connection,
-        event_ids=[entry.event_id for entry in entries],
-        events=[entry.event.value for entry in entries],
-        actors=[entry.actor for entry in entries],
-        status_codes=[entry.status_code for entry in entries],
-        details=[entry.details for entry in entries],
-        lead_ids=[entry.lead_id for entry in entries],
-        request_ids=[entry.request_id for entry in entries],
-        created_ats=[entry.occurred_at for entry in entries],
-    )
+    rows = SQL.insert_entries(connection, entries=_json(entries))
     return {row["event_id"] async for row in rows}
 
 
-def _columns(leads: list[LeadReceived]) -> dict[str, list[Any]]:
-    return {
-        "ids": [lead.lead_id for lead in leads],
-        "request_ids": [lead.request_id for lead in leads],
-        "sites": [lead.site for lead in leads],
-        "emails": [lead.email for lead in leads],
-        "services": [lead.service for lead in leads],
-        "names": [lead.name for lead in leads],
-        "phones": [lead.phone for lead in leads],
-        "companies": [lead.company for lead in leads],
-        "messages": [lead.message for lead in leads],
-        "consents": [lead.consent for lead in leads],
-        "consent_texts": [lead.consent_text for lead in leads],
-        "consent_versions": [lead.consent_version for lead in leads],
-        "locales": [lead.locale for lead in leads],
-        "submitted_ats": [lead.submitted_at for lead in leads],
-        "sources": [lead.source.model_dump() if lead.source else None for lead in leads],
-        "extras": [lead.extra for lead in leads],
-        # unnest takes no array of arrays; our own words hold no comma.
-        "spams": [",".join(lead.spam_reasons) for lead in leads],
-        "body_sha256s": [lead.body_sha256 for lead in leads],
-        "created_ats": [lead.occurred_at for lead in leads],
-    }
+def _json(rows: Sequence[BaseModel]) -> str:
+    """Write models as the JSON that a query reads its rows from, by their own names."""
+    return to_json(rows).decode()

@@ -16,7 +16,7 @@ from rich.console import Console
 
 from contracts.audit import AuditEvent, AuditRecorded
 from runtime.postgres import _prepare
-from services.persister.store import SQL, _columns, _insert_entries
+from services.persister.store import SQL, _insert_entries, _json
 from tests.bench.data import Size, large_database
 from tests.support.factories import lead
 
@@ -36,7 +36,7 @@ async def _batch(connection: Any) -> float:
         for each in leads
     ]
     began = time.perf_counter()
-    async for _ in SQL.insert_leads(connection, **_columns(leads)):
+    async for _ in SQL.insert_leads(connection, leads=_json(leads)):
         pass
     await _insert_entries(connection, entries)
     return (time.perf_counter() - began) * 1000
