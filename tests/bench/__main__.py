@@ -14,7 +14,7 @@ import typer
 from rich.console import Console
 
 from deploy.embedded.settings import ROOT
-from tests.bench import consumers, gateway, memory, notifier, persister, plots, report, start, way
+from tests.bench import consumers, gateway, memory, notifier, page, persister, plots, report, start, way
 from tests.bench.ground import Ground
 from tests.bench.measure import Curve, Result
 from tests.support.stack import running_stack
@@ -29,6 +29,8 @@ COMPARISONS: Final[dict[str, Compare]] = {
     "memory": memory.compare,
     "start": start.compare,
 }
+# What a short run cannot tell: what grows with the leads, and what a group's members share out first.
+FULL_ONLY: Final = {"consumers", "memory"}
 LAST: Final = ROOT / ".fastcore" / "bench" / "results.json"
 
 
@@ -59,13 +61,14 @@ def main(
         running_stack(Path(folder)) as stack,
     ):
         ground = Ground(stack, Path(folder), quick, lambda text: console.print(f"... {text}"), curves)
-        for name in only or COMPARISONS:
+        for name in only or [name for name in COMPARISONS if not (quick and name in FULL_ONLY)]:
             results += asyncio.run(COMPARISONS[name](ground))
         said = report.document(results, stack.parts, curves, quick=quick)
     report.write(out, said)
     if keep:
         report.write(known, said)
         plots.draw(curves)
+        page.write(said)
     console.print(report.table(results))
     console.print(f"{time.monotonic() - began:.0f} s; written to {out}")
     if faults := report.worse(results, before):

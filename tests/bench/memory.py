@@ -31,7 +31,7 @@ LOOK_SECONDS: Final = 0.5
 LOAD_SECONDS: Final = 2.0
 WAIT_SECONDS: Final = 900.0
 ONE_FAILS_IN: Final = 100
-PAGES: Final = ("/admin/leads", "/admin/stats", "/admin/audit", "/admin/queue")
+PAGES: Final = ("/admin/leads", "/admin/queue/stats", "/admin/audit", "/admin/queue/items")
 
 Peaks = dict[str, float]
 
@@ -111,6 +111,7 @@ async def _leads(ground: Ground, few: int, many: int) -> tuple[Peaks, Peaks]:
         first = dict(peaks)
         await _post(started["ingest"].url, kafka, many - few)
         await _count(database.owner, "SELECT count(*) FROM lead_inbox", many)
+        assert not asking.done(), asking.exception()
         asking.cancel()
     await ground.stack.drop_topics(kafka)
     await ground.stack.drop_database(database)
