@@ -23,7 +23,7 @@ async def too_many_connections(world: World, rng: random.Random) -> None:
     try:
         with contextlib.suppress(asyncpg.TooManyConnectionsError):
             while True:
-                held.append(await asyncpg.connect(world.postgres.urls.service, timeout=10))
+                held.append(await asyncpg.connect(world.postgres.urls.service, timeout=30))
         world.note(f"too many connections: {len(held)} are taken")
         await world.sql(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
@@ -31,7 +31,7 @@ async def too_many_connections(world: World, rng: random.Random) -> None:
         )
         with contextlib.suppress(asyncpg.TooManyConnectionsError):
             while True:
-                held.append(await asyncpg.connect(world.postgres.urls.service, timeout=10))
+                held.append(await asyncpg.connect(world.postgres.urls.service, timeout=30))
         await asyncio.sleep(rng.uniform(4, 10))
     finally:
         for connection in held:
