@@ -62,6 +62,7 @@ class Suite:
         self._keep = keep
         self._worlds = 0
         self._began = 0.0
+        self._ends: dict[tuple[str, int], int] = {}
         self._world: World | None = None
         self._website: Website
 
@@ -157,7 +158,9 @@ class Suite:
         told.violations.append(Violation("not quiet", f"after {QUIET_SECONDS:.0f} s: {waiting}"))
 
     async def _waiting(self, world: World) -> dict[str, Any]:
-        lags, _ = await evidence.read_lags(world.kafka.bootstrap_servers)
+        lags, ends = await evidence.read_lags(world.kafka.bootstrap_servers)
+        # The gateway publishes its audit entries slowly: no lag, and still something on its way.
+        came, self._ends = sum(ends.values()) - sum(self._ends.values()), ends
         spooled = await world.spooled()
         # What no database takes fails each time that it is flushed: it waits for its third retry.
         rows = await world.sql(
@@ -165,7 +168,12 @@ class Suite:
             " AND NOT coalesce(lead_id::text = ANY($1::text[]) AND stage = 'persister', false)",
             list(world.poison.unstorable),
         )
-        return {**lags, "spool": "no answer" if spooled is None else spooled, "queue": rows[0]["count"]}
+        return {
+            **lags,
+            "came": came,
+            "spool": "no answer" if spooled is None else spooled,
+            "queue": rows[0]["count"],
+        }
 
     def _measure(self, told: Round, known: set[str], refused: int) -> None:
         fresh = [lead for lead_id, lead in self._website.leads.items() if lead_id not in known]
