@@ -62,7 +62,8 @@ class Handler:
         self._identity = identity
         self._stopping = stopping
         self._breaker = breaker
-        self._connections = connections
+        self._count = connections
+        self._connections = asyncio.Semaphore(connections)
         self._begun = dict[Key, asyncio.Task[Outcome]]()
         self._suspects = dict[Key, Suspicion]()
         self._passed = 0
@@ -107,20 +108,29 @@ class Handler:
         left, faults = dict[Key, Delivery](), list[Exception]()
 
         async def work() -> None:
-            while queue and not self._stopping.is_set():
-                if any(isinstance(fault, WorldAway) for fault in faults):
-                    return
-                delivery = queue.popleft()
-                left[delivery.key] = delivery
+            while True:
+                async with self._connections:
+                    if not queue or self._stopping.is_set():
+                        return
+                    if any(isinstance(fault, WorldAway) for fault in faults):
+                        return
+                    delivery = queue.popleft()
+                    left[delivery.key] = delivery
+                    try:
+                        outcome = await self._attempt(delivery)
+                    except Exception as fault:  # noqa: BLE001 - one mail's fault is told after the others
+                        faults.append(fault)
+                        continue
                 try:
-                    await self._deliver(delivery)
-                except Exception as fault:  # noqa: BLE001 - one mail's fault is told after the others
+                    await self._conclude(delivery, outcome)
+                except Exception as fault:  # noqa: BLE001
                     faults.append(fault)
                 else:
                     del left[delivery.key]
 
         try:
-            await asyncio.gather(*(work() for _ in range(self._connections)))
+            # Twice as many as connections: while one mail's outcome is written the next is sent.
+            await asyncio.gather(*(work() for _ in range(2 * self._count)))
         finally:
             await self._release([*left.values(), *queue])
         for fault in sorted(faults, key=lambda each: not isinstance(each, WorldAway)):
@@ -128,7 +138,7 @@ class Handler:
         if queue:
             raise WorldAway("stop", "the service is stopping")
 
-    async def _deliver(self, delivery: Delivery) -> None:
+    async def _attempt(self, delivery: Delivery) -> Outcome:
         key = delivery.key
         if key not in self._begun:
             # Before each mail, not each batch: a batch may be of more mails than may die in a row.
@@ -141,9 +151,12 @@ class Handler:
                 raise WorldAway("smtp", outcome.reason)
             outcome = replace(outcome, verdict=Verdict.WAITING)
         self._passed += 1
+        return outcome
+
+    async def _conclude(self, delivery: Delivery, outcome: Outcome) -> None:
         await self._finish(delivery, outcome)
-        self._suspects.pop(key, None)
-        del self._begun[key]
+        self._suspects.pop(delivery.key, None)
+        del self._begun[delivery.key]
 
     async def _transact(self, delivery: Delivery) -> Outcome:
         try:

@@ -11,6 +11,13 @@ WHERE lead_id = ANY(:lead_ids::uuid[])
 ORDER BY lead_id, kind
 FOR UPDATE;
 
+-- name: lock_deliveries
+-- The same for some deliveries of several leads.
+SELECT d.lead_id FROM email_delivery d
+JOIN unnest(:lead_ids::uuid[], :kinds::text[]) AS one (lead_id, kind) ON d.lead_id = one.lead_id AND d.kind = one.kind
+ORDER BY d.lead_id, d.kind
+FOR UPDATE OF d;
+
 -- name: statuses
 -- What the inbox says of these leads; it may not know one yet.
 SELECT id, status FROM lead_inbox WHERE id = ANY(:lead_ids::uuid[]);
@@ -49,14 +56,16 @@ SET state = CASE WHEN d.state = 'sending' THEN 'sending' ELSE 'reserved' END,
 FROM unnest(:lead_ids::uuid[], :kinds::text[], :recipients::text[]) AS taken (lead_id, kind, recipient)
 WHERE d.lead_id = taken.lead_id AND d.kind = taken.kind;
 
--- name: begin_sending$
--- From here on the mail may be out. Nothing comes back where the delivery is not ours any more, or its lead erased: who
+-- name: begin_sending
+-- From here on these mails may be out. What does not come back is not ours any more, or its lead erased: who
 -- waited here for the erasure sees the row that it emptied, but lead_inbox as it was before.
-UPDATE email_delivery
+UPDATE email_delivery d
 SET state = 'sending', lease_until = now() + make_interval(secs => :lease_seconds::float8), updated_at = now()
-WHERE lead_id = :lead_id AND kind = :kind AND state = 'reserved' AND owner = :owner AND recipient IS NOT NULL
-  AND NOT EXISTS (SELECT FROM lead_inbox WHERE id = :lead_id AND status = 'erased')
-RETURNING 1;
+FROM unnest(:lead_ids::uuid[], :kinds::text[]) AS begun (lead_id, kind)
+WHERE d.lead_id = begun.lead_id AND d.kind = begun.kind AND d.state = 'reserved' AND d.owner = :owner
+  AND d.recipient IS NOT NULL
+  AND NOT EXISTS (SELECT FROM lead_inbox WHERE id = d.lead_id AND status = 'erased')
+RETURNING d.lead_id, d.kind;
 
 -- name: release_rows!
 -- Give back what was not sent: whoever takes its record next need not wait for our lease. What is
@@ -67,15 +76,18 @@ FROM unnest(:lead_ids::uuid[], :kinds::text[], :tried::boolean[]) AS released (l
 WHERE d.lead_id = released.lead_id AND d.kind = released.kind AND d.owner = :owner
   AND (d.state = 'reserved' OR (d.state = 'sending' AND released.tried));
 
--- name: settle$
--- The outcome of a delivery that is ours. An erased lead's recipient is null: then no answer is kept either.
-UPDATE email_delivery
-SET state = :state, reason = :reason, owner = NULL, lease_until = NULL, updated_at = now(),
-    attempts = attempts + :attempts,
-    smtp_answer = CASE WHEN recipient IS NOT NULL THEN :answer END,
-    sent_at = CASE WHEN :state = 'sent' THEN now() END, settled_by = :record_id
-WHERE lead_id = :lead_id AND kind = :kind AND state IN ('reserved', 'sending') AND owner = :owner
-RETURNING attempts;
+-- name: settle
+-- The outcomes of deliveries that are ours. An erased lead's recipient is null: then no answer is kept either.
+UPDATE email_delivery d
+SET state = settled.state, reason = settled.reason, owner = NULL, lease_until = NULL, updated_at = now(),
+    attempts = d.attempts + settled.tries,
+    smtp_answer = CASE WHEN d.recipient IS NOT NULL THEN settled.answer END,
+    sent_at = CASE WHEN settled.state = 'sent' THEN now() END, settled_by = settled.record_id
+FROM unnest(:lead_ids::uuid[], :kinds::text[], :states::text[], :reasons::text[], :tries::int[], :answers::text[],
+            :record_ids::uuid[]) AS settled (lead_id, kind, state, reason, tries, answer, record_id)
+WHERE d.lead_id = settled.lead_id AND d.kind = settled.kind AND d.state IN ('reserved', 'sending')
+  AND d.owner = :owner
+RETURNING d.lead_id, d.kind, d.attempts;
 
 -- name: suppress_row$
 -- This mail must not be sent.
@@ -85,15 +97,21 @@ SET state = 'suppressed', reason = :reason, recipient = CASE WHEN :reason <> 'er
 WHERE lead_id = :lead_id AND kind = :kind AND state <> 'sent'
 RETURNING attempts;
 
--- name: insert_entry!
--- Append one audit entry; one that is there already is left as it is.
+-- name: insert_entries!
+-- Append audit entries; one that is there already is left as it is.
 INSERT INTO audit_log (event_id, event, actor, status_code, details_json, lead_id, request_id)
-VALUES (:event_id, :event, 'notifier', :status_code, :details, :lead_id, :request_id)
+SELECT event_id, event, 'notifier', status_code, details, lead_id, request_id
+FROM unnest(:event_ids::uuid[], :events::text[], :status_codes::int[], :details::jsonb[], :lead_ids::uuid[],
+            :request_ids::text[]) AS entry (event_id, event, status_code, details, lead_id, request_id)
 ON CONFLICT (event_id) DO NOTHING;
 
--- name: resolve_replay!
--- The effect is there, or is not wanted any more: the replay is over and its payload not needed.
+-- name: resolve_replays!
+-- The effects are there, or are not wanted any more: the replays are over and their payloads not needed.
 UPDATE replay_queue
 SET state = 'resolved', payload = NULL, next_attempt_at = NULL, requested_at = NULL, updated_at = now()
-WHERE (id = :queue_id OR (stage = 'notifier' AND lead_id = :lead_id AND kind = :kind AND NOT by_origin))
-  AND state <> 'resolved';
+WHERE state <> 'resolved' AND id IN (
+    SELECT unnest(:queue_ids::uuid[])
+    UNION ALL
+    SELECT q.id FROM unnest(:lead_ids::uuid[], :kinds::text[]) AS done (lead_id, kind)
+    JOIN replay_queue q ON q.stage = 'notifier' AND q.lead_id = done.lead_id AND q.kind = done.kind
+                       AND NOT q.by_origin);

@@ -13,6 +13,7 @@ from runtime.postgres import Connection, Pool, load_queries, transaction
 from services.notifier import plan
 from services.notifier.message import Identity, message_id
 from services.notifier.plan import Arrangement, Delivery, Key, Reading, Row
+from services.notifier.together import Together
 from services.notifier.verdict import Outcome, Verdict
 
 SQL: Any = load_queries(Path(__file__).with_name("queries.sql"))
@@ -45,6 +46,9 @@ class Store:
         self._lease_seconds = lease_seconds
         self._limit = limit
         self._identity = identity
+        # A commit waits for the disk: what several connections have to write shares one.
+        self._begin = Together(self._begin_all)
+        self._settle = Together(self._settle_all)
 
     async def reserve(
         self, reading: Reading, records: Sequence[Record], in_hand: Collection[Key]
@@ -66,8 +70,7 @@ class Store:
             )
             for delivery, reason in arranged.barred:
                 await self._suppress(connection, delivery, reason)
-            for delivery in arranged.resolved:
-                await self._resolve(connection, delivery)
+            await _resolve(connection, arranged.resolved)
             for record in records:
                 if id(record) in undecodable:
                     pages.count(record, "undecodable")
@@ -114,9 +117,8 @@ class Store:
         if len(made) < len(new):
             # Between our look and our insert another process made them: look again.
             raise WorldAway("lease", "another process took a lead at the same moment")
-        for delivery, reason in new:
-            if reason:
-                await self._audit(connection, delivery, Outcome(Verdict.SUPPRESSED, reason), 0)
+        barred = [(each, Outcome(Verdict.SUPPRESSED, reason), 0) for each, reason in new if reason]
+        await _audit(connection, barred)
 
     async def _suppress(self, connection: Connection, delivery: Delivery, reason: str) -> None:
         attempts = await SQL.suppress_row(
@@ -126,25 +128,30 @@ class Store:
             reason=reason,
             record_id=delivery.record_id,
         )
-        await self._audit(connection, delivery, Outcome(Verdict.SUPPRESSED, reason), attempts)
-        await self._resolve(connection, delivery)
+        await _audit(connection, [(delivery, Outcome(Verdict.SUPPRESSED, reason), attempts)])
+        await _resolve(connection, [delivery])
 
     async def begin_sending(self, delivery: Delivery) -> None:
         """Commit that from here on the mail may be out. Raises `WorldAway` where it is not ours any more."""
-        async with transaction(self._pool) as connection:
-            begun = await SQL.begin_sending(
-                connection,
-                lead_id=delivery.lead.lead_id,
-                kind=delivery.kind,
-                owner=self._owner,
-                lease_seconds=self._lease_seconds,
-            )
-        if not begun:
+        if not await self._begin(delivery):
             raise WorldAway("lease", "the delivery is not ours any more")
+
+    async def _begin_all(self, deliveries: list[Delivery]) -> list[bool]:
+        async with transaction(self._pool) as connection:
+            await _lock(connection, deliveries)
+            begun = {
+                (row["lead_id"], row["kind"])
+                async for row in SQL.begin_sending(
+                    connection, owner=self._owner, lease_seconds=self._lease_seconds, **_keys(deliveries)
+                )
+            }
+        return [delivery.key in begun for delivery in deliveries]
 
     async def release(self, deliveries: Collection[tuple[Delivery, bool]]) -> None:
         """Give back mails that were certainly not sent; the flag says that a try has ended."""
         if deliveries:
+            # Of who gave up waiting the commit may still be on its way: it must not come after this one.
+            await self._begin.idle()
             async with transaction(self._pool) as connection:
                 await SQL.release_rows(
                     connection,
@@ -155,24 +162,29 @@ class Store:
 
     async def settle(self, delivery: Delivery, outcome: Outcome) -> bool:
         """Write an outcome with its audit entry; False where the delivery is not ours any more."""
+        return await self._settle((delivery, outcome))
+
+    async def _settle_all(self, settled: list[tuple[Delivery, Outcome]]) -> list[bool]:
+        deliveries, outcomes = [delivery for delivery, _ in settled], [outcome for _, outcome in settled]
         async with transaction(self._pool) as connection:
-            attempts = await SQL.settle(
-                connection,
-                lead_id=delivery.lead.lead_id,
-                kind=delivery.kind,
-                owner=self._owner,
-                state=str(outcome.verdict),
-                reason=outcome.reason,
-                attempts=0 if outcome.phase is None else 1,
-                answer=_storable(outcome.answer or "") or None,
-                record_id=delivery.record_id,
-            )
-            if attempts is None:
-                return False
-            await self._audit(connection, delivery, outcome, attempts)
-            if outcome.verdict is Verdict.SENT:
-                await self._resolve(connection, delivery)
-        return True
+            await _lock(connection, deliveries)
+            attempts: dict[Key, int] = {
+                (row["lead_id"], row["kind"]): row["attempts"]
+                async for row in SQL.settle(
+                    connection,
+                    owner=self._owner,
+                    **_keys(deliveries),
+                    states=[str(outcome.verdict) for outcome in outcomes],
+                    reasons=[outcome.reason for outcome in outcomes],
+                    tries=[0 if outcome.phase is None else 1 for outcome in outcomes],
+                    answers=[_storable(outcome.answer or "") or None for outcome in outcomes],
+                    record_ids=[delivery.record_id for delivery in deliveries],
+                )
+            }
+            ours = [(each, outcome) for each, outcome in settled if each.key in attempts]
+            await _audit(connection, [(*each, attempts[each[0].key]) for each in ours])
+            await _resolve(connection, [each for each, outcome in ours if outcome.verdict is Verdict.SENT])
+        return [delivery.key in attempts for delivery in deliveries]
 
     async def states(self, lead_id: UUID) -> dict[Any, str]:
         """Return the state of each of a lead's mails."""
@@ -192,30 +204,44 @@ class Store:
             return _storable(delivery.lead.email.lower())
         return ", ".join(self._identity.admins)
 
-    async def _resolve(self, connection: Connection, delivery: Delivery) -> None:
-        await SQL.resolve_replay(
-            connection, queue_id=delivery.queue_id, lead_id=delivery.lead.lead_id, kind=delivery.kind
-        )
 
-    async def _audit(
-        self, connection: Connection, delivery: Delivery, outcome: Outcome, attempt: int
-    ) -> None:
-        event = _EVENTS[outcome.verdict]
-        await SQL.insert_entry(
-            connection,
-            event_id=uuid5(delivery.record_id, event),
-            event=event.value,
-            status_code=outcome.code,
-            details={
+async def _lock(connection: Connection, deliveries: Sequence[Delivery]) -> None:
+    """Lock these rows in the one order that all processes keep, so that no two wait for each other."""
+    if len(deliveries) > 1:
+        async for _ in SQL.lock_deliveries(connection, **_keys(deliveries)):
+            pass  # a query that returns rows runs as they are read
+
+
+async def _resolve(connection: Connection, deliveries: Sequence[Delivery]) -> None:
+    if deliveries:
+        queue_ids = [each.queue_id for each in deliveries]
+        await SQL.resolve_replays(connection, queue_ids=queue_ids, **_keys(deliveries))
+
+
+async def _audit(connection: Connection, audited: Sequence[tuple[Delivery, Outcome, int]]) -> None:
+    """Append an entry for each delivery, its outcome and the number of tries."""
+    if not audited:
+        return
+    events = [_EVENTS[outcome.verdict] for _, outcome, _ in audited]
+    deliveries = [delivery for delivery, _, _ in audited]
+    await SQL.insert_entries(
+        connection,
+        event_ids=[uuid5(each.record_id, event) for each, event in zip(deliveries, events, strict=True)],
+        events=[event.value for event in events],
+        status_codes=[outcome.code for _, outcome, _ in audited],
+        details=[
+            {
                 "kind": delivery.kind,
                 "reason": outcome.reason,
                 "code": outcome.code,
                 "enhanced": outcome.enhanced,
                 "attempt": attempt,
-            },
-            lead_id=delivery.lead.lead_id,
-            request_id=_storable(delivery.lead.request_id),
-        )
+            }
+            for delivery, outcome, attempt in audited
+        ],
+        lead_ids=[each.lead.lead_id for each in deliveries],
+        request_ids=[_storable(each.lead.request_id) for each in deliveries],
+    )
 
 
 def _storable(text: str) -> str:
