@@ -57,6 +57,7 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
             auto_offset_reset="earliest",
             session_timeout_ms=int(self._policy.session_seconds * 1000),
             rebalance_timeout_ms=int(self._policy.rebalance_seconds * 1000),
+            fetch_max_wait_ms=int(self._policy.fetch_wait_seconds * 1000),
             max_poll_interval_ms=int(self._policy.max_poll_seconds * 1000),
             listener=self,
         )

@@ -16,7 +16,7 @@ SILENCE_SECONDS = 5.0
 # rejoined (aiokafka #1154).
 STALL_SECONDS = 120.0
 # One batch in hand for so long: everything that a handler waits for has a bound, so it hangs where none
-# should be. The longest is forty mails on four connections, 45 s each: 450 s.
+# should be. The longest is a hundred mails on ten connections, 45 s each: 450 s.
 HANG_SECONDS = 1800.0
 LOOK_SECONDS = 10.0
 ASK_SECONDS = 5.0

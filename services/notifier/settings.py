@@ -85,9 +85,9 @@ class Settings(BaseSettings):
     """Where the dashboard is, for the link in the alert: https://example.com/admin. Empty: no link."""
     welcomes_per_day: int = Field(default=3, ge=1)
     """Welcomes to one address in 24 hours; more are suppressed, or bots would use us to mail strangers."""
-    connections: int = Field(default=4, ge=1, le=100)
-    """Connections to the mail server kept open, and so the mails sent at once."""
-    batch_max_records: int = Field(default=20, ge=1, le=500)
+    connections: int = Field(default=10, ge=1, le=100)
+    """Connections to the mail server kept open, and so the mails sent at once: fewer, if it allows fewer."""
+    batch_max_records: int = Field(default=50, ge=1, le=500)
     """Records taken at once: few, for a batch in hand is what a stop has to wait for."""
     answer_timeout_seconds: float = Field(default=30.0, gt=0)
     """How long to wait for the answer to a mail's body; after it the mail is unknown."""
