@@ -88,7 +88,7 @@ def classpath(progress: Progress = silent, cache: Path | None = None, lock: Path
     jars = read_lock(lock.read_text())
     missing = [jar for jar in jars if not (folder / jar.file_name).exists()]
     if missing:
-        progress(f"Fetching {len(missing)} jars of Apache Kafka from Maven Central (42 MB in all)")
+        progress(f"Fetching {len(missing)} jars from Maven Central, about 1 MB each")
         _fetch(missing, folder, progress)
     paths = [folder / jar.file_name for jar in jars]
     with ThreadPoolExecutor() as pool:

@@ -6,7 +6,7 @@ from contracts.failures import CONFLICT, UNDECODABLE
 from runtime.breaker import Breaker
 from runtime.delivery import Record
 from runtime.failures import Failure, InvalidForEver
-from services.persister.batch import read
+from services.persister.batch import read_in_parts
 from services.persister.publisher import FailurePublisher
 from services.persister.store import Store
 
@@ -26,13 +26,12 @@ class Handler:
     async def handle(self, records: Sequence[Record]) -> None:
         """Store a batch whole; dead-letter what cannot be decoded and what is a conflict."""
         await self._breaker.check()
-        batch = read(records)
-        conflicts = await self._store.save(batch, records)
-        for record in batch.undecodable:
+        saved = await self._store.save(read_in_parts(records), records)
+        for record in saved.undecodable:
             await self._publisher.failed(record, InvalidForEver(UNDECODABLE))
-        for record in conflicts:
+        for record in saved.conflicts:
             await self._publisher.failed(record, InvalidForEver(CONFLICT))
-        dead = len(batch.undecodable)
+        dead = len(saved.undecodable)
         self._breaker.count(good=len(records) - dead, dead=dead)
 
     async def park(self, record: Record, failure: Failure) -> None:

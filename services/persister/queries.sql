@@ -1,6 +1,6 @@
 -- name: insert_leads
--- Store a batch of leads; only those that were not there come back. A batch comes as one JSON text, which costs a third
--- of what an array a column did: 20 us of Python instead of 65 for a lead and its entry, and none more here.
+-- Store a batch of leads; only those that were not there come back. They come as one JSON text: an array a column would
+-- cost 9 us less here for each lead, and 29 more in the driver, which looks at every value.
 INSERT INTO lead_inbox (id, request_id, site, email, service, status, name, phone, company, message, consent,
                         consent_text, consent_version, locale, submitted_at, source, extra, spam_reasons,
                         body_sha256, created_at_utc)

@@ -1,8 +1,10 @@
 """The persister's one adapter to PostgreSQL: a batch in, its outcomes out, in one transaction."""
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 from uuid import UUID
 
 from pydantic import BaseModel
@@ -18,6 +20,31 @@ from services.persister.batch import Batch, conflict_entry, received_entry
 SQL: Any = load_queries(Path(__file__).with_name("queries.sql"))
 
 
+@dataclass
+class Saved:
+    """What is to be done about records that were taken: to be dead-lettered, or already replayed."""
+
+    undecodable: list[Record] = field(default_factory=list)
+    conflicts: list[Record] = field(default_factory=list)
+    replays: list[UUID] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class _Ready:
+    """A batch with all that is written of it, should its leads be new."""
+
+    batch: Batch
+    first: dict[UUID, tuple[Record, LeadReceived]]
+    leads: str
+    entries: list[AuditRecorded]
+
+    @classmethod
+    def of(cls, batch: Batch) -> Self:
+        first = batch.first_of_each()
+        entries = [received_entry(record, lead) for record, lead in first.values()]
+        return cls(batch, first, _json([lead for _, lead in first.values()]), entries)
+
+
 class Store:
     """Writes leads, audit entries and the books. Raises `FailedNow`, `SeekBack` and `WorldAway`."""
 
@@ -25,24 +52,47 @@ class Store:
         self._pool = pool
         self._ledger = ledger
 
-    async def save(self, batch: Batch, records: Sequence[Record]) -> list[Record]:
-        """Store a batch whole or not at all, and return the records that are conflicts."""
+    async def save(self, parts: Iterable[Batch], records: Sequence[Record]) -> Saved:
+        """Store records whole or not at all: all of them in one transaction, part by part.
+
+        A part is read and made ready while the database writes the one before it: 17 ms of 70 for 500 leads.
+        """
+        saved, writing = Saved(), None
         async with transaction(self._pool) as connection:
             pages = await self._ledger.lock(connection, records)
-            stored, conflicts = await self._save_leads(connection, batch)
-            stored |= await self._save_entries(connection, batch)
-            parked, undecodable = set(map(id, conflicts)), set(map(id, batch.undecodable))
-            for record in records:
-                if id(record) in undecodable:
-                    pages.count(record, "undecodable")
-                elif id(record) in parked:
-                    pages.count(record, "parked")
-                else:
-                    pages.count(record, "stored" if id(record) in stored else "duplicate")
-            if replays := batch.replays():
-                await SQL.resolve_replays(connection, ids=replays)
+            try:
+                for batch in parts:
+                    ready = _Ready.of(batch)
+                    if writing:
+                        await writing
+                    writing = asyncio.create_task(self._write(connection, ready, pages, saved))
+                    await asyncio.sleep(0)  # its first statement is sent now
+                if writing:
+                    await writing
+            finally:
+                if writing:  # nothing else may use the connection before it has ended, however
+                    writing.cancel()
+                    await asyncio.gather(writing, return_exceptions=True)
+            if saved.replays:
+                await SQL.resolve_replays(connection, ids=saved.replays)
             await self._ledger.save(connection, pages)
-        return conflicts
+        return saved
+
+    async def _write(self, connection: Connection, ready: _Ready, pages: Pages, saved: Saved) -> None:
+        batch = ready.batch
+        stored, conflicts = await self._save_leads(connection, ready)
+        stored |= await self._save_entries(connection, batch)
+        parked, undecodable = set(map(id, conflicts)), set(map(id, batch.undecodable))
+        for record in batch.records:
+            if id(record) in undecodable:
+                pages.count(record, "undecodable")
+            elif id(record) in parked:
+                pages.count(record, "parked")
+            else:
+                pages.count(record, "stored" if id(record) in stored else "duplicate")
+        saved.undecodable += batch.undecodable
+        saved.conflicts += conflicts
+        saved.replays += batch.replays()
 
     async def count_parked(self, record: Record) -> None:
         """Put one record that was handed to the replay queue into the books."""
@@ -51,19 +101,16 @@ class Store:
             pages.count(record, "parked")
             await self._ledger.save(connection, pages)
 
-    async def _save_leads(self, connection: Connection, batch: Batch) -> tuple[set[int], list[Record]]:
-        first = batch.first_of_each()
+    async def _save_leads(self, connection: Connection, ready: _Ready) -> tuple[set[int], list[Record]]:
+        batch, first = ready.batch, ready.first
         if not first:
             return set(), []
-        leads = [lead for _, lead in first.values()]
-        new = {row["id"] async for row in SQL.insert_leads(connection, leads=_json(leads))}
+        new = {row["id"] async for row in SQL.insert_leads(connection, leads=ready.leads)}
         stored = {id(first[lead_id][0]) for lead_id in new}
         conflicts = []
         if len(stored) < len(batch.leads):
             conflicts = await self._conflicts(connection, batch, stored)
-        entries = [
-            received_entry(record, lead) for lead_id, (record, lead) in first.items() if lead_id in new
-        ]
+        entries = [entry for entry in ready.entries if entry.lead_id in new]
         entries += [conflict_entry(record, lead) for record, lead in conflicts]
         await _insert_entries(connection, entries)
         return stored, [record for record, _ in conflicts]

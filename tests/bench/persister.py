@@ -12,13 +12,14 @@ import asyncpg
 from contracts.leads import LeadReceived
 from tests.bench.backlog import Backlog, backlog
 from tests.bench.ground import Ground
-from tests.bench.measure import Limit, Result, Run, in_turns
+from tests.bench.measure import Curve, Limit, Result, Run, in_turns
 from tests.bench.references import sink
 from tests.support.stack import Database
 
 NAME: Final = "persister draining a backlog, leads a second"
 SINK: Final = "Debezium's JDBC sink"
 COPY_BATCH: Final = 2_000
+BATCHES: Final = (100, 250, 500, 1000, 2000, 5000)
 LEAD: Final = (
     "id", "request_id", "site", "email", "service", "name", "phone", "company", "message", "consent",
     "consent_text", "consent_version", "locale", "submitted_at", "source", "extra", "body_sha256",
@@ -43,6 +44,8 @@ async def compare(ground: Ground) -> list[Result]:
             runs["sink"] = lambda: sink.drained(ground, topic, len(waiting.records))
         ground.say(f"persister: drained in turns with {', '.join(runs.keys() - {'ours'})}")
         rates = await in_turns(runs, 2 if ground.quick else 3)
+        if not ground.quick:
+            ground.curves.append(await _by_batch(waiting))
     results = [
         Result(NAME, "asyncpg COPY of the same rows", "leads/s", rates["ours"], rates["copy"], Limit(0.5))
     ]
@@ -54,6 +57,17 @@ async def compare(ground: Ground) -> list[Result]:
             Result(NAME, f"{SINK}, its rows", "1/s", rates["ours"], rates["sink"], Limit()),
         ]
     return results
+
+
+async def _by_batch(waiting: Backlog) -> Curve:
+    waiting.ground.say(f"persister: batches of {BATCHES[0]} to {BATCHES[-1]:,}")
+    points = [
+        (float(batch), await waiting.drained(FASTCORE_PERSISTER_BATCH_MAX_RECORDS=str(batch)))
+        for batch in BATCHES
+    ]
+    return Curve(
+        "drain rate against batch size", "records in a batch at most", "leads a second", {"persister": points}
+    )
 
 
 async def _copied(waiting: Backlog) -> float:

@@ -12,6 +12,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from contracts import headers, topics
 from contracts.leads import LeadReceived
 from runtime.settings import Kafka, Postgres
+from services.persister import batch
 from services.persister.app import create_app
 from services.persister.settings import Settings
 from tests.support.factories import lead, post, producer, records_of
@@ -65,7 +66,11 @@ async def test_a_lead_that_looks_like_spam_is_stored_as_spam(
     assert (row["status"], row["spam_reasons"]) == ("spam", ["honeypot", "links"])
 
 
-async def test_a_redelivered_batch_inserts_nothing_twice(kafka: Kafka, postgres: Postgres, db: Any) -> None:
+@pytest.mark.parametrize("part", [batch.PART, 8])
+async def test_a_redelivered_batch_inserts_nothing_twice(
+    kafka: Kafka, postgres: Postgres, db: Any, monkeypatch: pytest.MonkeyPatch, part: int
+) -> None:
+    monkeypatch.setattr(batch, "PART", part)
     leads = [lead() for _ in range(40)]
     async with persister(kafka, postgres):
         await post(kafka, *leads, *leads)
@@ -132,14 +137,22 @@ async def test_poison_between_good_leads_is_dead_lettered_byte_for_byte(
     assert await books(db) == {"stored": 3, "duplicate": 0, "parked": 0, "undecodable": 5, "missing": 0}
 
 
+@pytest.mark.parametrize("part", [batch.PART, 8])
 @pytest.mark.parametrize(
     ("refused", "code"),
     [({"name": "nul \x00 inside"}, "22P05"), ({"extra": {"score": math.nan}}, "22P02")],
     ids=["nul", "nan"],
 )
 async def test_a_lead_that_the_database_refuses_is_parked_and_the_others_of_its_batch_are_stored(
-    kafka: Kafka, postgres: Postgres, db: Any, refused: dict[str, Any], code: str
+    kafka: Kafka,
+    postgres: Postgres,
+    db: Any,
+    refused: dict[str, Any],
+    code: str,
+    part: int,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(batch, "PART", part)
     good = [lead() for _ in range(20)]
     bad = lead(**refused)
     async with persister(kafka, postgres):
