@@ -134,19 +134,14 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
         self._rewind(records[done:])
 
     async def _take(self) -> list[Record]:
-        """Return what arrives within half a second, filled up for a moment where it is few."""
+        """Return what is there, or what arrives within half a second."""
         limit = self._policy.max_records
         try:
             async with asyncio.timeout(self._policy.take_seconds):
                 found = await self._consumer.getmany(timeout_ms=500, max_records=limit)
         except TimeoutError:
             return []  # in a rebalance a poll waits for the assignment, whenever that comes
-        records = [record for part in found.values() for record in part]
-        if records and len(records) < limit and self._policy.max_wait_seconds:
-            await asyncio.sleep(self._policy.max_wait_seconds)
-            found = await self._consumer.getmany(max_records=limit - len(records))
-            records += [record for part in found.values() for record in part]
-        return records
+        return [record for part in found.values() for record in part]
 
     async def _while_polling(self, work: Coroutine[Any, Any, None]) -> None:
         """Run `work` and keep polling with everything paused, so that the group keeps us."""

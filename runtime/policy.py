@@ -9,9 +9,9 @@ from runtime.failures import Backoff
 class Policy:
     """How records are taken. The drain inequality stands in ARCHITECTURE.md."""
 
+    # Nothing waits for a batch to fill: what comes while one is handled is the next. Waiting 20 ms for more
+    # made a lead's way at 300 a second six times that of a bare loop; now it is twice.
     max_records: int = 500
-    # A batch waits this long for more after its first record: bounds latency, raises throughput.
-    max_wait_seconds: float = 0.02
     # How long a broker may keep a fetch that finds nothing. aiokafka sends it no other meanwhile, and while
     # records wait for us it asks without their partitions: at 300 leads a second that was for idle topics
     # only, and every new lead waited for its end (with the usual 500 ms the median was 200 ms).

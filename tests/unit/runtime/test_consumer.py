@@ -254,7 +254,7 @@ async def test_a_handler_that_hangs_where_nothing_should_ends_the_process(
             await asyncio.Event().wait()
 
     monkeypatch.setattr("runtime.watch.HANG_SECONDS", 0.05)
-    policy = Policy(keepalive_seconds=0.01, max_wait_seconds=0)
+    policy = Policy(keepalive_seconds=0.01)
     consumer = consuming(Full(), Health(), policy)
     with pytest.raises(Stalled, match="in hand"):
         await asyncio.wait_for(consumer.run(Hanging(set(), RuntimeError())), 5)
