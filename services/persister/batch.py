@@ -12,7 +12,9 @@ from contracts import headers, topics
 from contracts.audit import AuditEvent, AuditRecorded
 from contracts.failures import failure_event_id, within_calendar
 from contracts.leads import LeadReceived
+from runtime.breaker import LIMIT
 from runtime.delivery import Record
+from runtime.failures import FailedNow
 
 # Records read while the database writes as many: some 15 ms, in which nothing else in the process runs.
 PART: Final = 500
@@ -40,9 +42,18 @@ class Batch:
 
 
 def read_in_parts(records: Sequence[Record]) -> Iterator[Batch]:
-    """Decode records part by part, each when it is asked for."""
+    """Decode records part by part, each when it is asked for.
+
+    Raises `FailedNow` where so many cannot be decoded that the breaker must be asked between them: the batch
+    is halved then, and comes again.
+    """
+    undecodable = 0
     for first in range(0, len(records), PART):
-        yield read(records[first : first + PART])
+        part = read(records[first : first + PART])
+        undecodable += len(part.undecodable)
+        if undecodable > LIMIT:
+            raise FailedNow("too many undecodable records in one batch")
+        yield part
 
 
 def read(records: Sequence[Record]) -> Batch:

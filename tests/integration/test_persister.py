@@ -289,10 +289,12 @@ async def test_a_stage_whose_records_are_all_poison_stops_until_an_admin_resumes
     kafka: Kafka, postgres: Postgres, db: Any
 ) -> None:
     topic = kafka.topic_prefix + RECEIVED
-    async with producer(kafka) as sender, persister(kafka, postgres, batch_max_records=50):
+    async with producer(kafka) as sender:
         for _ in range(600):
             await sender.send(topic, b"not json")
         await sender.flush()
+    # All of them there before it starts: it could take them in one batch.
+    async with persister(kafka, postgres):
 
         async def paused() -> Any:
             return await db.fetchval("SELECT reason FROM stage_control WHERE stage = 'persister' AND paused")
