@@ -63,8 +63,9 @@ def main(
         ground = Ground(stack, Path(folder), quick, lambda text: console.print(f"... {text}"), curves)
         for name in only or [name for name in COMPARISONS if not (quick and name in FULL_ONLY)]:
             results += asyncio.run(COMPARISONS[name](ground))
-        said = report.document(results, stack.parts, curves, quick=quick)
-    report.write(out, said)
+            # Each time: a run that is cut off has said what it knew.
+            said = report.document(results, stack.parts, curves, quick=quick)
+            report.write(out, said)
     if keep:
         report.write(known, said)
         plots.draw(curves)

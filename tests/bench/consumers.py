@@ -7,20 +7,20 @@ from services.ingest.record import Record
 from tests.bench.backlog import STORED, made, persisters, post, rate_of
 from tests.bench.ground import Ground
 from tests.bench.measure import Curve, Limit, Result, Run, in_turns
-from tests.bench.persister import size
 
 COUNTS: Final = (1, 2, 3)
+LEADS: Final = 100_000
 
 
 async def compare(ground: Ground) -> list[Result]:
     """Drain by turns; the machine's cores are shared with Kafka, PostgreSQL and the look at them."""
-    records = made(size(ground))
+    records = made(LEADS)
     ground.say("persister: drained by one, two and three")
     runs: dict[str, Run] = {
         str(count): lambda count=count: _drained(ground, records, count)  # type: ignore[misc]
         for count in COUNTS
     }
-    rates = await in_turns(runs, 2 if ground.quick else 3)
+    rates = await in_turns(runs, 2)
     drains = [(float(count), statistics.median(rates[str(count)])) for count in COUNTS]
     ground.curves.append(
         Curve("drain rate against persisters", "persisters", "leads a second", {"persister": drains})

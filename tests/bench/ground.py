@@ -24,7 +24,7 @@ class Ground:
 
     @property
     def rounds(self) -> int:
-        return 2 if self.quick else 5
+        return 2 if self.quick else 4
 
     @property
     def seconds(self) -> float:

@@ -157,7 +157,7 @@ async def _run(chain: Chain, seconds: float) -> Times:
 
 async def compare(ground: Ground) -> list[Result]:
     """Let both run at once, and load them in turns."""
-    seconds = 5 if ground.quick else 20
+    seconds = 5 if ground.quick else 10
     ground.say(f"way: {RATE:.0f} leads a second from the website to the dashboard")
     times: dict[str, list[Times]] = {"ours": [], "bare": []}
     async with _ours(ground) as ours, _bare(ground) as bare:
