@@ -20,6 +20,8 @@ def figures(said: dict[str, Any]) -> str:
         f"{machine['system']}; "
         f"Python {machine['python']}; {packages}. {machine['servers']}."
     )
+    if said["quick"]:
+        head += " The short form: `make bench-quick`."
     rows = [
         "| what | held against | ours | reference | ratio | lowest to highest | limit |",
         "|---|---|--:|--:|--:|--:|---|",
