@@ -5,8 +5,8 @@ from typing import Annotated, Final
 
 from pydantic import EmailStr, ValidatorFunctionWrapHandler, WrapValidator
 
-# What email-validator accepts and leaves as it is, and what most people have, in a twentieth of its time,
-# which was half of a whole lead's (28 of 51 us). No longer than a local part may be (64), so nothing in it is
+# What email-validator accepts and leaves as it is, and what most people have: 1 us instead of 34, when the
+# whole rest of a lead takes 12. No longer than a local part may be (64), so nothing in it is
 # too long; no two hyphens, which begin an international domain; no capital, which a domain loses.
 _PLAIN: Final = re.compile(
     r"[a-z0-9_+-]+(?:\.[a-z0-9_+-]+)*@(?:[a-z0-9]+(?:-[a-z0-9]+)*\.)+"

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from fastapi import FastAPI
 from faststream.kafka import KafkaBroker
 from faststream.specification import AsyncAPI
 from pydantic import BaseModel, SecretStr
@@ -144,8 +143,7 @@ def openapi(service: str) -> str:
     settings = settings_of(service)
     made = settings.model_validate(_filled(settings))
     app = importlib.import_module(f"services.{service}.app").create_app(made)
-    api: FastAPI = getattr(app, "api", app)
-    return json.dumps(api.openapi(), indent=2, sort_keys=True) + "\n"
+    return json.dumps(app.openapi(), indent=2, sort_keys=True) + "\n"
 
 
 def documents() -> dict[Path, str]:

@@ -176,7 +176,7 @@ class Publisher:
 
 
 def _partition_of(key: bytes | None, partitions: Sequence[int], _: Sequence[int]) -> int:
-    # By CRC-32, as librdkafka does it: aiokafka's own murmur2 is Python, 7 of the 150 us that a lead costs.
+    # By CRC-32, as librdkafka does it: aiokafka's own murmur2 is Python, 7 us for each lead.
     return partitions[zlib.crc32(key or b"") % len(partitions)]
 
 

@@ -10,7 +10,7 @@ class Policy:
     """How records are taken. The drain inequality stands in ARCHITECTURE.md."""
 
     # Nothing waits for a batch to fill: what comes while one is handled is the next. Waiting 20 ms for more
-    # made a lead's way at 300 a second six times that of a bare loop; now it is twice.
+    # made a lead's way at 300 a second six times that of a bare loop; now it is some two.
     max_records: int = 500
     # How long a broker may keep a fetch that finds nothing. aiokafka sends it no other meanwhile, and while
     # records wait for us it asks without their partitions: at 300 leads a second that was for idle topics

