@@ -68,6 +68,13 @@ def _trace(query: "asyncpg.connection.LoggedQuery") -> None:
         tracing.note_query(name.removesuffix("_cursor"), query.elapsed, query.exception)
 
 
+async def _keep_session(_: "asyncpg.Connection[asyncpg.Record]") -> None:
+    """Let a connection go back to the pool as it is: our locks and settings end with their transaction.
+
+    What asyncpg would send instead is a round trip after each use. It still ends an open transaction itself.
+    """
+
+
 @asynccontextmanager
 async def open_pool(settings: Postgres, name: str) -> AsyncIterator[Pool]:
     """Open a pool that connects on first use, so that a service starts while the database is away."""
@@ -79,6 +86,7 @@ async def open_pool(settings: Postgres, name: str) -> AsyncIterator[Pool]:
         command_timeout=settings.command_timeout_seconds,
         server_settings={"application_name": f"fastcore-{name}"},
         init=_prepare,
+        reset=_keep_session,
     )
     await pool  # Makes it usable; connects nothing, for min_size is 0.
     try:
@@ -95,6 +103,16 @@ async def transaction(pool: Pool) -> AsyncIterator[Connection]:
     """Run one transaction; raise `FailedNow` for the data's fault and `WorldAway` for all others'."""
     try:
         async with pool.acquire(timeout=10) as connection, connection.transaction():
+            yield connection
+    except FAULTS as error:
+        raise translate(error) from error
+
+
+@asynccontextmanager
+async def autocommit(pool: Pool) -> AsyncIterator[Connection]:
+    """Run single statements, each a transaction by itself: begin and commit are no round trips then."""
+    try:
+        async with pool.acquire(timeout=10) as connection:
             yield connection
     except FAULTS as error:
         raise translate(error) from error

@@ -6,7 +6,7 @@ from collections import Counter
 import asyncpg
 
 from runtime.failures import WorldAway
-from runtime.postgres import open_pool, transaction
+from runtime.postgres import autocommit, open_pool, transaction
 from runtime.settings import Postgres
 
 
@@ -42,3 +42,16 @@ async def test_regression_a_connection_that_is_cut_at_any_moment_is_the_worlds_f
     await same_role.close()
     assert outcomes["away"]
     assert outcomes["well"]
+
+
+async def test_a_connection_goes_back_at_once_and_never_with_an_open_transaction(postgres: Postgres) -> None:
+    one = postgres.model_copy(update={"pool_max": 1})
+    async with open_pool(one, "test") as pool:
+        async with pool.acquire() as connection:
+            await connection.execute("BEGIN; SELECT pg_advisory_xact_lock(42)")
+        async with autocommit(pool) as connection:
+            locks = "SELECT count(*) FROM pg_locks WHERE pid = pg_backend_pid() AND locktype = 'advisory'"
+            assert await connection.fetchval(locks) == 0
+            before = await connection.fetchval("SELECT pg_backend_pid()")
+        async with transaction(pool) as connection:
+            assert await connection.fetchval("SELECT pg_backend_pid()") == before
