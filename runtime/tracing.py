@@ -7,7 +7,7 @@ a parameter of SQL, a URL's query or a driver's text (docs/decisions/0015 says w
 import re
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry import context as contexts
@@ -79,18 +79,19 @@ def span(name: str, kind: SpanKind = SpanKind.INTERNAL) -> Iterator[Span]:
         yield made
 
 
-@contextmanager
-def sending(topic: str, headers: h.Headers, key: bytes | None) -> Iterator[h.Headers]:
+def sending(topic: str, headers: h.Headers, key: bytes | None) -> AbstractContextManager[h.Headers]:
     """Make the body a producer's span; yields the headers with its `traceparent`, for who reads the record.
 
     It hangs under the span in hand where that is about one record, else under what the headers name.
     """
-    if _tracer is None:
-        yield headers
-        return
+    return nullcontext(headers) if _tracer is None else _sending(_tracer, topic, headers, key)
+
+
+@contextmanager
+def _sending(tracer: Tracer, topic: str, headers: h.Headers, key: bytes | None) -> Iterator[h.Headers]:
     parent = contexts.get_current() if contexts.get_value(_ONE) else _named_by(headers)
     attributes = {**_messaging("send", topic), **_lead(key)}
-    with _started(_tracer, f"send {topic}", SpanKind.PRODUCER, parent, attributes) as made:
+    with _started(tracer, f"send {topic}", SpanKind.PRODUCER, parent, attributes) as made:
         carrier: dict[str, str] = {}
         _W3C.inject(carrier, set_span_in_context(made, Context()))
         named = carrier.get(h.TRACEPARENT)

@@ -6,7 +6,6 @@ Which one is decided here, by a breaker; how each of them works, in `publisher` 
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Final
 
 from contracts import headers, topics
@@ -125,7 +124,7 @@ class Intake:
 
     async def _publish_spooled(self, record: Record) -> None:
         # Byte for byte what was tried, with a word for the lead's timeline.
-        spooled = replace(record, headers=[*record.headers, (headers.SPOOLED, b"true")])
+        spooled = record._replace(headers=[*record.headers, (headers.SPOOLED, b"true")])
         # Its headers name the span of the request; so does the span of this send.
         with sending(topics.RECEIVED.name, record.headers, record.key):
             await self._publisher.publish(spooled)

@@ -5,12 +5,11 @@ finds what this forgets.
 """
 
 from collections import OrderedDict
-from dataclasses import dataclass
+from typing import NamedTuple
 from uuid import UUID
 
 
-@dataclass(frozen=True, slots=True)
-class Acknowledged:
+class Acknowledged(NamedTuple):
     """A lead that got its 201: the digest of its body, and the time in the answer."""
 
     body_sha256: str

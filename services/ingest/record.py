@@ -5,10 +5,9 @@ The bytes are built once: whoever publishes later (a spool, a retry) publishes t
 
 import json
 import re
-from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
-from typing import Final
+from typing import Final, NamedTuple
 from uuid import UUID
 
 from pydantic_core import to_json
@@ -22,8 +21,7 @@ _EXTRA: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
 _NOT_SAID: Final = frozenset({"meta", "request_id"})
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(NamedTuple):
     """What is published, byte for byte."""
 
     key: bytes

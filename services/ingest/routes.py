@@ -7,7 +7,6 @@ import math
 import re
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final, Protocol
 from uuid import UUID
@@ -155,7 +154,7 @@ class Inbound:
         try:
             with tracing.sending(topics.RECEIVED.name, record.headers, record.key) as carried:
                 await self._leads.publish(
-                    record if carried is record.headers else replace(record, headers=carried)
+                    record if carried is record.headers else record._replace(headers=carried)
                 )
         except WorldAway as away:
             self._log.warning(
