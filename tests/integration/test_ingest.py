@@ -45,6 +45,10 @@ async def client(gateway: ServiceProcess) -> AsyncIterator[httpx.AsyncClient]:
     await gateway.ready()
     headers = {"Authorization": f"Bearer {TOKEN}"}
     async with httpx.AsyncClient(base_url=gateway.url, headers=headers, timeout=20) as made:
+        # Ready is a gateway also without Kafka: what came before that is there would be spooled first.
+        await eventually(
+            lambda: made.get("/internal/status"), until=lambda said: said.json()["breaker"] == "closed"
+        )
         yield made
 
 
