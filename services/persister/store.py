@@ -36,13 +36,13 @@ class _Ready:
     batch: Batch
     first: dict[UUID, tuple[Record, LeadReceived]]
     leads: str
-    entries: list[AuditRecorded]
+    entries: str
 
     @classmethod
     def of(cls, batch: Batch) -> Self:
         first = batch.first_of_each()
         entries = [received_entry(record, lead) for record, lead in first.values()]
-        return cls(batch, first, _json([lead for _, lead in first.values()]), entries)
+        return cls(batch, first, _json([lead for _, lead in first.values()]), _json(entries))
 
 
 class Store:
@@ -106,14 +106,12 @@ class Store:
         batch, first = ready.batch, ready.first
         if not first:
             return set(), []
-        new = {row["id"] async for row in SQL.insert_leads(connection, leads=ready.leads)}
-        stored = {id(first[lead_id][0]) for lead_id in new}
+        new = SQL.insert_leads(connection, leads=ready.leads, entries=ready.entries)
+        stored = {id(first[row["id"]][0]) async for row in new}
         conflicts = []
         if len(stored) < len(batch.leads):
             conflicts = await self._conflicts(connection, batch, stored)
-        entries = [entry for entry in ready.entries if entry.lead_id in new]
-        entries += [conflict_entry(record, lead) for record, lead in conflicts]
-        await _insert_entries(connection, entries)
+        await _insert_entries(connection, [conflict_entry(record, lead) for record, lead in conflicts])
         return stored, [record for record, _ in conflicts]
 
     async def _conflicts(

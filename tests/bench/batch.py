@@ -16,7 +16,7 @@ from rich.console import Console
 
 from contracts.audit import AuditEvent, AuditRecorded
 from runtime.postgres import _prepare
-from services.persister.store import SQL, _insert_entries, _json
+from services.persister.store import SQL, _json
 from tests.bench.data import Size, large_database
 from tests.support.factories import lead
 
@@ -36,9 +36,8 @@ async def _batch(connection: Any) -> float:
         for each in leads
     ]
     began = time.perf_counter()
-    async for _ in SQL.insert_leads(connection, leads=_json(leads)):
+    async for _ in SQL.insert_leads(connection, leads=_json(leads), entries=_json(entries)):
         pass
-    await _insert_entries(connection, entries)
     return (time.perf_counter() - began) * 1000
 
 
