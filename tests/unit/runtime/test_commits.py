@@ -1,0 +1,259 @@
+"""Offsets are committed beside the loop, and records read ahead of it: what may not be lost by either."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any, cast
+
+import pytest
+import structlog
+from aiokafka import TopicPartition
+from aiokafka.errors import KafkaError
+from faststream.kafka import KafkaBroker
+
+from runtime.commits import Commits
+from runtime.consumer import Consumer
+from runtime.delivery import Batch
+from runtime.failures import Backoff, Failure, SeekBack, WorldAway
+from runtime.health import Health
+from runtime.policy import Policy
+from tests.support.wait import eventually
+
+PARTITION = TopicPartition("t", 0)
+
+
+class Place(int):
+    """A record that is only its place."""
+
+    topic, partition, key, headers = "t", 0, None, ()
+
+    @property
+    def offset(self) -> int:
+        return int(self)
+
+
+class FakeKafka:
+    """A consumer of one partition, and the broker that holds it. A commit ends when `free` is set."""
+
+    def __init__(self, end: int = 0) -> None:
+        self.end, self.position = end, 0
+        self.asked: list[int] = []
+        self.committed_to: list[int] = []
+        self.under_way = self.most_under_way = 0
+        self.free = asyncio.Event()
+        self.refuse: Exception | None = None
+
+    async def commit(self, offsets: dict[TopicPartition, int]) -> None:
+        self.asked.append(offsets[PARTITION])
+        self.under_way += 1
+        self.most_under_way = max(self.most_under_way, self.under_way)
+        try:
+            await self.free.wait()
+            if self.refuse:
+                raise self.refuse
+            self.committed_to.append(offsets[PARTITION])
+        finally:
+            self.under_way -= 1
+
+    async def getmany(self, timeout_ms: int = 0, max_records: int = 2) -> dict[TopicPartition, list[Place]]:
+        found = [Place(each) for each in range(self.position, min(self.end, self.position + max_records))]
+        if not found:
+            await asyncio.sleep(timeout_ms / 1000)
+        self.position += len(found)
+        return {PARTITION: found}
+
+    def assignment(self) -> set[TopicPartition]:
+        return {PARTITION}
+
+    def seek(self, _: TopicPartition, offset: int) -> None:
+        self.position = offset
+
+    def pause(self, *_: TopicPartition) -> None: ...
+
+    def resume(self, *_: TopicPartition) -> None: ...
+
+    def last_poll_timestamp(self, _: TopicPartition) -> int:
+        return 1
+
+    async def end_offsets(self, _: set[TopicPartition]) -> dict[TopicPartition, int]:
+        return {PARTITION: self.end}
+
+    async def committed(self, _: TopicPartition) -> int:
+        return self.committed_to[-1] if self.committed_to else 0
+
+
+class Around:
+    """A broker that holds this consumer; `stopped_at` is what was committed when it was closed."""
+
+    def __init__(self, consumer: FakeKafka) -> None:
+        self.consumer = consumer
+        self.stopped_at: list[int] | None = None
+
+    def subscriber(self, *_: Any, **__: Any) -> "Around":
+        return self
+
+    async def start(self) -> None: ...
+
+    async def stop(self) -> None:
+        self.stopped_at = list(self.consumer.committed_to)
+
+
+class Busy:
+    """A handler that ends a batch when it is let, and raises what it is told to, once."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[int]] = []
+        self.let = asyncio.Event()
+        self.error: Exception | None = None
+
+    async def handle(self, records: Sequence[Any]) -> None:
+        self.batches.append(list(map(int, records)))
+        await self.let.wait()
+        if self.error:
+            error, self.error = self.error, None
+            raise error
+
+    async def park(self, record: Any, failure: Failure) -> None:
+        raise AssertionError(failure.reason)
+
+
+def places(*offsets: int) -> Batch:
+    return cast("Batch", [Place(each) for each in offsets])
+
+
+def consuming(kafka: FakeKafka) -> tuple[Consumer, Around]:
+    policy = Policy(max_records=2, keepalive_seconds=0.01, backoff=Backoff(0.0, 0.0))
+    around = Around(kafka)
+    return Consumer(cast("KafkaBroker", around), ["t"], "group", Health(), policy), around
+
+
+async def test_one_commit_is_under_way_and_what_comes_meanwhile_is_one_more() -> None:
+    kafka, commits = FakeKafka(), Commits(5)
+    for offset in (0, 1, 2, 3):
+        commits.add(cast("Any", kafka), places(offset))
+        await asyncio.sleep(0)
+    assert kafka.asked == [1]
+    kafka.free.set()
+    await commits.settled()
+    assert (kafka.committed_to, kafka.most_under_way) == ([1, 4], 1)
+
+
+async def test_a_commit_that_fails_is_told_and_the_next_one_goes_on() -> None:
+    kafka, commits = FakeKafka(), Commits(5)
+    kafka.free.set()
+    kafka.refuse = KafkaError("not now")
+    with structlog.testing.capture_logs() as told:
+        commits.add(cast("Any", kafka), places(0))
+        await commits.settled()
+    assert [(each["event"], each["reason"]) for each in told] == [("offsets not committed", "KafkaError")]
+    kafka.refuse = None
+    commits.add(cast("Any", kafka), places(1))
+    await commits.settled()
+    assert kafka.committed_to == [2]
+
+
+async def test_a_commit_that_hangs_is_given_up_with_what_waits_behind_it() -> None:
+    kafka, commits = FakeKafka(), Commits(0.2)
+    commits.add(cast("Any", kafka), places(0))
+    await asyncio.sleep(0.1)
+    commits.add(cast("Any", kafka), places(1))  # its commit begins when the first one is given up
+    async with asyncio.timeout(1):
+        await commits.settled()
+    await asyncio.sleep(0.01)
+    assert (kafka.asked, kafka.under_way) == ([1, 2], 0)
+
+
+async def test_a_batch_waits_for_no_commit_but_a_rebalance_does() -> None:
+    kafka, busy = FakeKafka(end=6), Busy()
+    busy.let.set()
+    consumer, _ = consuming(kafka)
+    running = asyncio.create_task(consumer.run(busy))
+
+    async def handled() -> int:
+        return len(busy.batches)
+
+    await eventually(handled, until=lambda n: n == 3, what="three batches beside one commit")
+    assert kafka.asked == [2]
+    revoked = asyncio.create_task(consumer.on_partitions_revoked([PARTITION]))
+    await asyncio.sleep(0.05)
+    assert not revoked.done()
+    kafka.free.set()
+    await revoked
+    assert kafka.committed_to == [2, 6]
+    await consumer.drain()
+    await running
+
+
+async def test_a_stop_commits_what_was_handled_before_the_group_is_left() -> None:
+    kafka, busy = FakeKafka(end=2), Busy()
+    consumer, around = consuming(kafka)
+    running = asyncio.create_task(consumer.run(busy))
+
+    async def asked() -> bool:
+        return bool(busy.batches)
+
+    await eventually(asked, what="the batch in hand")
+    stop = asyncio.create_task(consumer.drain())
+    busy.let.set()
+    await asyncio.sleep(0.05)
+    assert around.stopped_at is None
+    kafka.free.set()
+    await stop
+    await running
+    assert around.stopped_at == [2]
+
+
+async def test_the_next_batch_is_read_while_one_is_handled_and_no_more_than_that() -> None:
+    kafka, busy = FakeKafka(end=9), Busy()
+    kafka.free.set()
+    consumer, _ = consuming(kafka)
+    running = asyncio.create_task(consumer.run(busy))
+    await asyncio.sleep(0.1)
+    assert (busy.batches, kafka.position) == ([[0, 1]], 4)
+    busy.let.set()
+
+    async def committed() -> int:
+        return await kafka.committed(PARTITION)
+
+    await eventually(committed, until=lambda n: n == 9, what="all of them")
+    assert [each for batch in busy.batches for each in batch] == list(range(9))
+    await consumer.drain()
+    await running
+
+
+@pytest.mark.parametrize(
+    "error", [WorldAway("database", "away"), SeekBack({("t", 0): 0})], ids=["away", "back"]
+)
+async def test_what_was_read_ahead_comes_again_after_a_batch_that_was_not_taken(error: Exception) -> None:
+    kafka, busy = FakeKafka(end=6), Busy()
+    kafka.free.set()
+    consumer, _ = consuming(kafka)
+    busy.error = error
+    running = asyncio.create_task(consumer.run(busy))
+    await asyncio.sleep(0.05)
+    busy.let.set()
+
+    async def handled() -> list[int]:
+        return [each for batch in busy.batches[1:] for each in batch]
+
+    await eventually(handled, until=lambda all_of: len(all_of) >= 6, what="all of them, in order")
+    assert await handled() == list(range(6))
+    await consumer.drain()
+    await running
+
+
+async def test_what_was_read_ahead_is_dropped_where_partitions_go_to_others() -> None:
+    kafka, busy = FakeKafka(end=4), Busy()
+    kafka.free.set()
+    consumer, _ = consuming(kafka)
+    running = asyncio.create_task(consumer.run(busy))
+    await asyncio.sleep(0.05)
+    assert kafka.position == 4
+    kafka.end = kafka.position  # in a rebalance a poll hands out nothing
+    revoked = asyncio.create_task(consumer.on_partitions_revoked([PARTITION]))
+    await asyncio.sleep(0)
+    busy.let.set()
+    await revoked
+    await asyncio.sleep(0.05)
+    assert (busy.batches, kafka.committed_to) == ([[0, 1]], [2])
+    await consumer.drain()
+    await running
