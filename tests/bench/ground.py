@@ -29,7 +29,7 @@ class Ground:
     @property
     def seconds(self) -> float:
         """How long one load lasts."""
-        return 2 if self.quick else 5
+        return 2 if self.quick else 4
 
 
 @contextlib.asynccontextmanager

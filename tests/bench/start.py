@@ -74,8 +74,9 @@ async def compare(ground: Ground) -> list[Result]:
     for name in NAMES:
         process = ServiceProcess(name, _environment(ground), ground.folder)
         runs[name] = lambda process=process: asyncio.to_thread(_started, process)  # type: ignore[misc]
-    for run in runs.values():
-        await run()  # warm: the compiled modules and the disk's cache
+    if not ground.quick:
+        for run in runs.values():
+            await run()  # warm: the compiled modules and the disk's cache
     times = await in_turns(runs, ground.rounds)
     against, limit = 'python -c "import fastapi, faststream"', Limit(at_most=4.0)
     return [
