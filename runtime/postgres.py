@@ -84,7 +84,8 @@ async def open_pool(settings: Postgres, name: str) -> AsyncIterator[Pool]:
         max_size=settings.pool_max,
         timeout=settings.connect_timeout_seconds,
         command_timeout=settings.command_timeout_seconds,
-        server_settings={"application_name": f"fastcore-{name}"},
+        # Times that come within JSON are in UTC too, whatever the server's zone is.
+        server_settings={"application_name": f"fastcore-{name}", "timezone": "UTC"},
         init=_prepare,
         reset=_keep_session,
     )

@@ -11,28 +11,30 @@ SELECT set_config('plan_cache_mode', 'force_custom_plan', true), set_config('ran
 SELECT 1;
 
 -- name: get_lead^
--- One lead.
-SELECT * FROM lead_inbox WHERE id = :id;
+-- One lead, null where it is not stored, with its mails, its rows in the replay queue and what happened to it, in order.
+-- One statement is one moment, and one round trip. A lead has a handful of entries; the bound is for one gone wild.
+SELECT lead.*, emails, queue, entries
+FROM (VALUES (:id::uuid)) AS asked (id)
+LEFT JOIN lead_inbox AS lead USING (id)
+CROSS JOIN LATERAL (
+    SELECT coalesce(json_agg(mail ORDER BY kind DESC), '[]') FROM email_delivery AS mail WHERE lead_id = asked.id
+) AS mails (emails)
+CROSS JOIN LATERAL (
+    SELECT coalesce(json_agg(item ORDER BY first_failed_at, id), '[]')
+    FROM (SELECT id, stage, kind, lead_id, state, final, reason, error, attempts, next_attempt_at, requested_at,
+                 requested_by, last_sent_at, origin_topic, origin_partition, origin_offset, origin_timestamp, made_by,
+                 first_failed_at, last_failed_at
+          FROM replay_queue WHERE lead_id = asked.id) AS item
+) AS items (queue)
+CROSS JOIN LATERAL (
+    SELECT coalesce(json_agg(entry ORDER BY created_at_utc, id), '[]')
+    FROM (SELECT id, event, actor, status_code, details_json, lead_id, request_id, created_at_utc
+          FROM audit_log WHERE lead_id = asked.id ORDER BY created_at_utc, id LIMIT 1000) AS entry
+) AS told (entries);
 
 -- name: lock_lead^
 -- One lead, kept from others until this transaction ends.
 SELECT * FROM lead_inbox WHERE id = :id FOR UPDATE;
-
--- name: list_emails
--- The mails of a lead.
-SELECT * FROM email_delivery WHERE lead_id = :id ORDER BY kind DESC;
-
--- name: list_lead_queue
--- A lead's rows in the replay queue.
-SELECT id, stage, kind, lead_id, state, final, reason, error, attempts, next_attempt_at, requested_at,
-       requested_by, last_sent_at, origin_topic, origin_partition, origin_offset, origin_timestamp, made_by,
-       first_failed_at, last_failed_at
-FROM replay_queue WHERE lead_id = :id ORDER BY first_failed_at, id;
-
--- name: list_timeline
--- What happened to a lead, in order. A lead has a handful of entries; the bound is for a lead gone wild.
-SELECT id, event, actor, status_code, details_json, lead_id, request_id, created_at_utc
-FROM audit_log WHERE lead_id = :id ORDER BY created_at_utc, id LIMIT 1000;
 
 -- name: set_status^
 -- Change a lead's status.

@@ -3,14 +3,26 @@
 Raises `WorldAway`, and `Unknown` and `Refused` from the decisions that it asks within a transaction.
 """
 
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 from uuid import UUID, uuid4
 
+from pydantic import TypeAdapter
+
 from contracts.audit import AuditEvent
 from contracts.failures import Kind
 from contracts.leads import LeadStatus
-from runtime.postgres import FAULTS, Connection, Pool, load_queries, snapshot, transaction, translate
+from runtime.postgres import (
+    FAULTS,
+    Connection,
+    Pool,
+    autocommit,
+    load_queries,
+    snapshot,
+    transaction,
+    translate,
+)
 from services.admin import answers, readings, timeline
 from services.admin.filters import AuditFilter, LeadFilter, QueueFilter
 from services.admin.paging import Place, cut
@@ -21,6 +33,15 @@ SQL: Any = load_queries(Path(__file__).with_name("queries.sql"))
 # The flusher's job that fetches what websites have queued.
 SITE_QUEUE_JOB: Final = "site_queue"
 PING_SECONDS: Final = 2.0
+
+
+class _QueueRow(answers.QueueItem):
+    origin_timestamp: datetime
+
+
+_QUEUE: Final = TypeAdapter(list[_QueueRow])
+_EMAILS: Final = TypeAdapter(list[answers.Email])
+_ENTRIES: Final = TypeAdapter(list[answers.AuditEntry])
 
 
 class Store:
@@ -63,20 +84,19 @@ class Store:
 
     async def get_lead(self, lead_id: UUID) -> answers.LeadDetail:
         """Return a lead, its mails, its queue rows and its timeline, as of one moment."""
-        async with snapshot(self._pool) as connection:
-            lead = await SQL.get_lead(connection, id=lead_id)
-            queue = [row async for row in SQL.list_lead_queue(connection, id=lead_id)]
-            # Not stored: the persister's row, or that of a website's queue, is where it is now.
-            if lead is None and not any(row["stage"] in ("persister", "site") for row in queue):
-                raise Unknown("There is no lead with this id.")
-            emails = [row async for row in SQL.list_emails(connection, id=lead_id)]
-            entries = [row async for row in SQL.list_timeline(connection, id=lead_id)]
+        async with autocommit(self._pool) as connection:
+            row = await SQL.get_lead(connection, id=lead_id)
+        lead, queue = row if row["id"] else None, _QUEUE.validate_json(row["queue"])
+        # Not stored: the persister's row, or that of a website's queue, is where it is now.
+        if lead is None and not any(item.stage in ("persister", "site") for item in queue):
+            raise Unknown("There is no lead with this id.")
+        emails, entries = _EMAILS.validate_json(row["emails"]), _ENTRIES.validate_json(row["entries"])
         return answers.LeadDetail(
             lead=answers.Lead.model_validate(dict(lead)) if lead else None,
-            emails=[answers.Email.model_validate(dict(row)) for row in emails],
-            queue=[answers.QueueItem.model_validate(dict(row)) for row in queue],
-            timeline=timeline.build(lead, entries, emails, queue),
-            audit=[answers.AuditEntry.model_validate(dict(row)) for row in entries],
+            emails=emails,
+            queue=[*queue],
+            timeline=timeline.build(lead, map(dict, entries), map(dict, emails), map(dict, queue)),
+            audit=entries,
         )
 
     async def change_status(

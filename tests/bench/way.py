@@ -3,7 +3,7 @@
 The loop is fed by the bare gateway: what publishing, taking and inserting cost at the least. Twice: how long
 after the 201 the database took the row (`stored_at` less `created_at_utc`), and how long after it somebody
 who asks sees it. Ours is asked for at the admin service's API, the loop's at the database itself. Both are
-asked, 3 ms after each answer, on a bare connection: httpx took 3 ms of the two cores for each question.
+asked, 3 ms after each answer, on a bare connection: httpx takes 2 to 3 ms of the two cores for each.
 """
 
 import asyncio

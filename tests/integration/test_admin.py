@@ -5,12 +5,13 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
+import asyncpg
 import pytest
 
 from contracts.leads import LeadReceived
 from runtime.settings import Kafka, Postgres
 from tests.support.admin import Admin, running_admin
-from tests.support.stack import Stack
+from tests.support.stack import Database, Stack
 
 
 @pytest.fixture
@@ -91,6 +92,27 @@ async def test_a_lead_is_shown_with_its_mails_queue_and_timeline(admin: Admin) -
         "ann changed the status from received to processing.",
         "Next try of the alert to the team, by the queue's first run after this; 3 tries are left.",
     ]
+
+
+async def test_a_lead_s_times_are_utc_whatever_zone_the_database_is_in(
+    postgres: Postgres, database: Database, stack: Stack
+) -> None:
+    owner = await asyncpg.connect(database.owner)
+    name = await owner.fetchval("SELECT current_database()")
+    await owner.execute(f"ALTER DATABASE \"{name}\" SET timezone TO 'Asia/Tokyo'")
+    await owner.close()
+    async with running_admin(postgres, Kafka(bootstrap_servers=stack.bootstrap_servers)) as admin:
+        lead = await admin.add_lead()
+        await admin.add_email(lead.lead_id, "welcome", "sent")
+        await admin.add_queue_row(lead_id=lead.lead_id, kind="admin_alert")
+        answer = await admin.get(f"/admin/leads/{lead.lead_id}")
+    told = [
+        answer["lead"]["stored_at"],
+        answer["emails"][0]["created_at"],
+        answer["queue"][0]["last_failed_at"],
+    ]
+    told += [event["at"] for event in answer["timeline"]]
+    assert [each for each in told if not each.endswith("Z")] == []
 
 
 async def test_a_lead_whose_storing_failed_is_found_by_its_queue_row(admin: Admin) -> None:

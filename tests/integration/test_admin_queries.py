@@ -52,6 +52,8 @@ async def fill(database: Database) -> None:
         INSERT INTO audit_log (event_id, event, actor, lead_id, request_id, created_at_utc)
         SELECT gen_random_uuid(), event, 'persister', id, request_id, created_at_utc
         FROM lead_inbox, unnest(ARRAY['lead.received', 'email.sent', 'email.sent']) AS event;
+        INSERT INTO email_delivery (lead_id, kind, state, message_id)
+        SELECT id, 'welcome', 'sent', 'm' FROM lead_inbox;
         INSERT INTO replay_queue (id, stage, kind, lead_id, state, reason, error, origin_topic,
                                   origin_partition, origin_offset, origin_timestamp, origin_group,
                                   first_failed_at, last_failed_at)
@@ -92,8 +94,9 @@ async def test_lists_counts_and_pages_walk_no_whole_table(database: Database, db
         ("lock_parked", {"id": lead["id"]}, "replay_queue_lead"),
         ("read_queue", {"id": lead["id"]}, "replay_queue_lead"),
         ("get_lead", {"id": lead["id"]}, "lead_inbox_pkey"),
-        ("list_timeline", {"id": lead["id"]}, "audit_log_lead"),
-        ("list_lead_queue", {"id": lead["id"]}, "replay_queue_lead"),
+        ("get_lead", {"id": lead["id"]}, "email_delivery_pkey"),
+        ("get_lead", {"id": lead["id"]}, "audit_log_lead"),
+        ("get_lead", {"id": lead["id"]}, "replay_queue_lead"),
         ("list_audit", page, "audit_log_created"),
         ("list_audit", page | {"event": "lead.received"}, "audit_log_"),
         ("list_audit", page | {"lead_id": lead["id"]}, "audit_log_lead"),
