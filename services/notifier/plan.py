@@ -3,6 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cached_property
 from typing import Final
 from uuid import UUID
 
@@ -33,7 +34,7 @@ class Delivery:
         """Name the row in `email_delivery`."""
         return self.lead.lead_id, self.kind
 
-    @property
+    @cached_property
     def record_id(self) -> UUID:
         """Name the record in hand: the id of its failure, should it have one."""
         return failure_event_id(

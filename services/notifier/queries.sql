@@ -11,13 +11,6 @@ WHERE lead_id = ANY(:lead_ids::uuid[])
 ORDER BY lead_id, kind
 FOR UPDATE;
 
--- name: lock_deliveries
--- The same for some deliveries of several leads.
-SELECT d.lead_id FROM email_delivery d
-JOIN unnest(:lead_ids::uuid[], :kinds::text[]) AS one (lead_id, kind) ON d.lead_id = one.lead_id AND d.kind = one.kind
-ORDER BY d.lead_id, d.kind
-FOR UPDATE OF d;
-
 -- name: statuses
 -- What the inbox says of these leads; it may not know one yet.
 SELECT id, status FROM lead_inbox WHERE id = ANY(:lead_ids::uuid[]);
@@ -56,16 +49,54 @@ SET state = CASE WHEN d.state = 'sending' THEN 'sending' ELSE 'reserved' END,
 FROM unnest(:lead_ids::uuid[], :kinds::text[], :recipients::text[]) AS taken (lead_id, kind, recipient)
 WHERE d.lead_id = taken.lead_id AND d.kind = taken.kind;
 
--- name: begin_sending
--- From here on these mails may be out. What does not come back is not ours any more, or its lead erased: who
--- waited here for the erasure sees the row that it emptied, but lead_inbox as it was before.
-UPDATE email_delivery d
-SET state = 'sending', lease_until = now() + make_interval(secs => :lease_seconds::float8), updated_at = now()
-FROM unnest(:lead_ids::uuid[], :kinds::text[]) AS begun (lead_id, kind)
-WHERE d.lead_id = begun.lead_id AND d.kind = begun.kind AND d.state = 'reserved' AND d.owner = :owner
-  AND d.recipient IS NOT NULL
-  AND NOT EXISTS (SELECT FROM lead_inbox WHERE id = d.lead_id AND status = 'erased')
-RETURNING d.lead_id, d.kind;
+-- name: move_mails
+-- The next states of many deliveries, in one statement, and so in one commit and one round trip. What does not come
+-- back is not ours any more, or, where it was to be sent, its lead is erased: who waited here for the erasure sees
+-- the row that it emptied, but lead_inbox as it was before. Rows are locked in the order that all processes keep.
+WITH moving AS (
+    SELECT one.* FROM email_delivery d
+    JOIN unnest(:lead_ids::uuid[], :kinds::text[], :states::text[], :reasons::text[], :codes::int[], :enhanced::text[],
+                :answers::text[], :tries::int[], :record_ids::uuid[], :events::text[], :event_ids::uuid[],
+                :request_ids::text[], :queue_ids::uuid[])
+        AS one (lead_id, kind, state, reason, code, enhanced, answer, tries, record_id, event, event_id, request_id,
+                queue_id) ON d.lead_id = one.lead_id AND d.kind = one.kind
+    ORDER BY d.lead_id, d.kind
+    FOR UPDATE OF d
+), begun AS (  -- from here on these mails may be out
+    UPDATE email_delivery d
+    SET state = 'sending', lease_until = now() + make_interval(secs => :lease_seconds::float8), updated_at = now()
+    FROM moving one
+    WHERE d.lead_id = one.lead_id AND d.kind = one.kind AND one.state = 'sending' AND d.state = 'reserved'
+      AND d.owner = :owner AND d.recipient IS NOT NULL
+      AND NOT EXISTS (SELECT FROM lead_inbox WHERE id = d.lead_id AND status = 'erased')
+    RETURNING d.lead_id, d.kind, d.state
+), settled AS (  -- of an erased lead (its recipient is null) no answer is kept either
+    UPDATE email_delivery d
+    SET state = one.state, reason = one.reason, owner = NULL, lease_until = NULL, updated_at = now(),
+        attempts = d.attempts + one.tries, smtp_answer = CASE WHEN d.recipient IS NOT NULL THEN one.answer END,
+        sent_at = CASE WHEN one.state = 'sent' THEN now() END, settled_by = one.record_id
+    FROM moving one
+    WHERE d.lead_id = one.lead_id AND d.kind = one.kind AND one.state <> 'sending'
+      AND d.state IN ('reserved', 'sending') AND d.owner = :owner
+    RETURNING one.*, d.attempts
+), audited AS (
+    INSERT INTO audit_log (event_id, event, actor, status_code, details_json, lead_id, request_id)
+    SELECT event_id, event, 'notifier', code, jsonb_build_object('kind', kind, 'reason', reason, 'code', code,
+           'enhanced', enhanced, 'attempt', attempts), lead_id, request_id
+    FROM settled
+    ON CONFLICT (event_id) DO NOTHING
+), resolved AS (  -- as resolve_replays does
+    UPDATE replay_queue
+    SET state = 'resolved', payload = NULL, next_attempt_at = NULL, requested_at = NULL, updated_at = now()
+    WHERE state <> 'resolved' AND id IN (
+        SELECT queue_id FROM settled WHERE state = 'sent'
+        UNION ALL
+        SELECT q.id FROM settled
+        JOIN replay_queue q ON q.stage = 'notifier' AND q.lead_id = settled.lead_id AND q.kind = settled.kind
+                           AND NOT q.by_origin
+        WHERE settled.state = 'sent')
+)
+SELECT lead_id, kind, state FROM begun UNION ALL SELECT lead_id, kind, state FROM settled;
 
 -- name: release_rows!
 -- Give back what was not sent: whoever takes its record next need not wait for our lease. What is
@@ -75,19 +106,6 @@ SET state = 'reserved', lease_until = now(), updated_at = now()
 FROM unnest(:lead_ids::uuid[], :kinds::text[], :tried::boolean[]) AS released (lead_id, kind, tried)
 WHERE d.lead_id = released.lead_id AND d.kind = released.kind AND d.owner = :owner
   AND (d.state = 'reserved' OR (d.state = 'sending' AND released.tried));
-
--- name: settle
--- The outcomes of deliveries that are ours. An erased lead's recipient is null: then no answer is kept either.
-UPDATE email_delivery d
-SET state = settled.state, reason = settled.reason, owner = NULL, lease_until = NULL, updated_at = now(),
-    attempts = d.attempts + settled.tries,
-    smtp_answer = CASE WHEN d.recipient IS NOT NULL THEN settled.answer END,
-    sent_at = CASE WHEN settled.state = 'sent' THEN now() END, settled_by = settled.record_id
-FROM unnest(:lead_ids::uuid[], :kinds::text[], :states::text[], :reasons::text[], :tries::int[], :answers::text[],
-            :record_ids::uuid[]) AS settled (lead_id, kind, state, reason, tries, answer, record_id)
-WHERE d.lead_id = settled.lead_id AND d.kind = settled.kind AND d.state IN ('reserved', 'sending')
-  AND d.owner = :owner
-RETURNING d.lead_id, d.kind, d.attempts;
 
 -- name: suppress_row$
 -- This mail must not be sent.

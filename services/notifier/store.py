@@ -9,7 +9,7 @@ from contracts.audit import AuditEvent
 from runtime.delivery import Record
 from runtime.failures import WorldAway
 from runtime.ledger import Ledger, Pages
-from runtime.postgres import Connection, Pool, load_queries, transaction
+from runtime.postgres import Connection, Pool, autocommit, load_queries, transaction
 from services.notifier import plan
 from services.notifier.message import Identity, message_id
 from services.notifier.plan import Arrangement, Delivery, Key, Reading, Row
@@ -25,6 +25,9 @@ _EVENTS: Final = {
     Verdict.UNKNOWN: AuditEvent.EMAIL_UNKNOWN,
     Verdict.SUPPRESSED: AuditEvent.EMAIL_SUPPRESSED,
 }
+
+# What becomes of a mail: its outcome, or None where it is about to be sent.
+Move = tuple[Delivery, Outcome | None]
 
 
 class Store:
@@ -46,9 +49,8 @@ class Store:
         self._lease_seconds = lease_seconds
         self._limit = limit
         self._identity = identity
-        # A commit waits for the disk: what several connections have to write shares one.
-        self._begin = Together(self._begin_all)
-        self._settle = Together(self._settle_all)
+        # A commit waits for the disk: mails that begin and mails that end share one.
+        self._move = Together(self._move_all)
 
     async def reserve(
         self, reading: Reading, records: Sequence[Record], in_hand: Collection[Key]
@@ -60,14 +62,14 @@ class Store:
             pages = await self._ledger.lock(connection, records)
             arranged = await self._arrange(connection, reading, in_hand)
             await self._insert(connection, arranged.new)
-            taken = arranged.taken + arranged.given_up
-            await SQL.take_rows(
-                connection,
-                owner=self._owner,
-                lease_seconds=self._lease_seconds,
-                **_keys(taken),
-                recipients=[self._recipient(delivery) for delivery in taken],
-            )
+            if taken := arranged.taken + arranged.given_up:
+                await SQL.take_rows(
+                    connection,
+                    owner=self._owner,
+                    lease_seconds=self._lease_seconds,
+                    **_keys(taken),
+                    recipients=[self._recipient(delivery) for delivery in taken],
+                )
             for delivery, reason in arranged.barred:
                 await self._suppress(connection, delivery, reason)
             await _resolve(connection, arranged.resolved)
@@ -101,6 +103,8 @@ class Store:
         )
 
     async def _insert(self, connection: Connection, new: Sequence[tuple[Delivery, str | None]]) -> None:
+        if not new:
+            return
         made = [
             row
             async for row in SQL.insert_rows(
@@ -133,26 +137,15 @@ class Store:
 
     async def begin_sending(self, delivery: Delivery) -> None:
         """Commit that from here on the mail may be out. Raises `WorldAway` where it is not ours any more."""
-        if not await self._begin(delivery):
+        if not await self._move((delivery, None)):
             raise WorldAway("lease", "the delivery is not ours any more")
-
-    async def _begin_all(self, deliveries: list[Delivery]) -> list[bool]:
-        async with transaction(self._pool) as connection:
-            await _lock(connection, deliveries)
-            begun = {
-                (row["lead_id"], row["kind"])
-                async for row in SQL.begin_sending(
-                    connection, owner=self._owner, lease_seconds=self._lease_seconds, **_keys(deliveries)
-                )
-            }
-        return [delivery.key in begun for delivery in deliveries]
 
     async def release(self, deliveries: Collection[tuple[Delivery, bool]]) -> None:
         """Give back mails that were certainly not sent; the flag says that a try has ended."""
         if deliveries:
             # Of who gave up waiting the commit may still be on its way: it must not come after this one.
-            await self._begin.idle()
-            async with transaction(self._pool) as connection:
+            await self._move.idle()
+            async with autocommit(self._pool) as connection:
                 await SQL.release_rows(
                     connection,
                     owner=self._owner,
@@ -162,29 +155,33 @@ class Store:
 
     async def settle(self, delivery: Delivery, outcome: Outcome) -> bool:
         """Write an outcome with its audit entry; False where the delivery is not ours any more."""
-        return await self._settle((delivery, outcome))
+        return await self._move((delivery, outcome))
 
-    async def _settle_all(self, settled: list[tuple[Delivery, Outcome]]) -> list[bool]:
-        deliveries, outcomes = [delivery for delivery, _ in settled], [outcome for _, outcome in settled]
-        async with transaction(self._pool) as connection:
-            await _lock(connection, deliveries)
-            attempts: dict[Key, int] = {
-                (row["lead_id"], row["kind"]): row["attempts"]
-                async for row in SQL.settle(
+    async def _move_all(self, moves: list[Move]) -> list[bool]:
+        deliveries, outcomes = [delivery for delivery, _ in moves], [outcome for _, outcome in moves]
+        states = [str(outcome.verdict) if outcome else "sending" for outcome in outcomes]
+        async with autocommit(self._pool) as connection:
+            moved = {
+                (row["lead_id"], row["kind"], row["state"])
+                async for row in SQL.move_mails(
                     connection,
                     owner=self._owner,
+                    lease_seconds=self._lease_seconds,
                     **_keys(deliveries),
-                    states=[str(outcome.verdict) for outcome in outcomes],
-                    reasons=[outcome.reason for outcome in outcomes],
-                    tries=[0 if outcome.phase is None else 1 for outcome in outcomes],
-                    answers=[_storable(outcome.answer or "") or None for outcome in outcomes],
+                    states=states,
                     record_ids=[delivery.record_id for delivery in deliveries],
+                    request_ids=[_storable(delivery.lead.request_id) for delivery in deliveries],
+                    queue_ids=[delivery.queue_id for delivery in deliveries],
+                    reasons=[outcome and outcome.reason for outcome in outcomes],
+                    codes=[outcome and outcome.code for outcome in outcomes],
+                    enhanced=[outcome and outcome.enhanced for outcome in outcomes],
+                    answers=[outcome and (_storable(outcome.answer or "") or None) for outcome in outcomes],
+                    tries=[int(outcome is not None and outcome.phase is not None) for outcome in outcomes],
+                    events=[outcome and _EVENTS[outcome.verdict] for outcome in outcomes],
+                    event_ids=[outcome and _event_id(delivery, outcome) for delivery, outcome in moves],
                 )
             }
-            ours = [(each, outcome) for each, outcome in settled if each.key in attempts]
-            await _audit(connection, [(*each, attempts[each[0].key]) for each in ours])
-            await _resolve(connection, [each for each, outcome in ours if outcome.verdict is Verdict.SENT])
-        return [delivery.key in attempts for delivery in deliveries]
+        return [(*each.key, state) in moved for each, state in zip(deliveries, states, strict=True)]
 
     async def states(self, lead_id: UUID) -> dict[Any, str]:
         """Return the state of each of a lead's mails."""
@@ -205,13 +202,6 @@ class Store:
         return ", ".join(self._identity.admins)
 
 
-async def _lock(connection: Connection, deliveries: Sequence[Delivery]) -> None:
-    """Lock these rows in the one order that all processes keep, so that no two wait for each other."""
-    if len(deliveries) > 1:
-        async for _ in SQL.lock_deliveries(connection, **_keys(deliveries)):
-            pass  # a query that returns rows runs as they are read
-
-
 async def _resolve(connection: Connection, deliveries: Sequence[Delivery]) -> None:
     if deliveries:
         queue_ids = [each.queue_id for each in deliveries]
@@ -226,7 +216,7 @@ async def _audit(connection: Connection, audited: Sequence[tuple[Delivery, Outco
     deliveries = [delivery for delivery, _, _ in audited]
     await SQL.insert_entries(
         connection,
-        event_ids=[uuid5(each.record_id, event) for each, event in zip(deliveries, events, strict=True)],
+        event_ids=[_event_id(delivery, outcome) for delivery, outcome, _ in audited],
         events=[event.value for event in events],
         status_codes=[outcome.code for _, outcome, _ in audited],
         details=[
@@ -242,6 +232,10 @@ async def _audit(connection: Connection, audited: Sequence[tuple[Delivery, Outco
         lead_ids=[each.lead.lead_id for each in deliveries],
         request_ids=[_storable(each.lead.request_id) for each in deliveries],
     )
+
+
+def _event_id(delivery: Delivery, outcome: Outcome) -> UUID:
+    return uuid5(delivery.record_id, _EVENTS[outcome.verdict])
 
 
 def _storable(text: str) -> str:

@@ -17,7 +17,7 @@ WAY: set[Edge] = {
     ("notifier", "consumer", "process leads.received.v1", "send leads.received.v1"),
     ("notifier", "client", "smtp admin_alert", "process leads.received.v1"),
     ("notifier", "client", "smtp welcome", "process leads.received.v1"),
-    ("notifier", "client", "begin_sending", "smtp admin_alert"),
+    ("notifier", "client", "move_mails", "smtp admin_alert"),
     ("notifier", "producer", "send leads.failed.v1", "process leads.received.v1"),
     ("flusher", "consumer", "process leads.failed.v1", "send leads.failed.v1"),
     ("flusher", "producer", "send leads.retry.notifier.v1", "send leads.failed.v1"),

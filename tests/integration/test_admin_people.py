@@ -5,22 +5,26 @@ import csv
 import io
 import json
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, cast
 from uuid import UUID, uuid4
 
 import pytest
 
 from contracts.leads import LeadReceived
+from runtime.failures import WorldAway
+from runtime.ledger import Ledger
 from runtime.postgres import open_pool
 from runtime.settings import Kafka, Postgres
 from services.admin import people
 from services.admin.filters import ExportFilter
-from services.notifier.store import SQL as NOTIFIER
+from services.notifier.message import Identity
+from services.notifier.store import Store
 from tests.support.admin import Admin, running_admin
 from tests.support.factories import lead as make_lead
 from tests.support.people import dump
 from tests.support.stack import Database, Stack
 from tests.support.wait import eventually
+from tests.unit.notifier.test_plan import delivery
 
 
 @pytest.fixture
@@ -298,33 +302,34 @@ async def test_regression_a_person_is_found_however_the_address_was_written(admi
 async def test_regression_no_mail_begins_that_waited_for_its_leads_erasure(
     admin: Admin, database: Database
 ) -> None:
-    lead, owner = await admin.add_lead(), uuid4()
-    await admin.db.execute(
-        "INSERT INTO email_delivery (lead_id, kind, state, owner, lease_until, recipient, message_id)"
-        " VALUES ($1, 'welcome', 'reserved', $2, now() + interval '1 minute', 'ada@example.com', 'm')",
-        lead.lead_id,
-        owner,
-    )
-    async with (
-        open_pool(Postgres.model_validate({"url": database.service}), "test") as pool,
-        pool.acquire() as notifier,
-        pool.acquire() as watcher,
-    ):
+    owner, mails = uuid4(), [delivery("welcome", given=await admin.add_lead()) for _ in range(2)]
+    for mail in mails:
+        await admin.db.execute(
+            "INSERT INTO email_delivery (lead_id, kind, state, owner, lease_until, recipient, message_id)"
+            " VALUES ($1, 'welcome', 'reserved', $2, now() + interval '1 minute', 'ada@example.com', 'm')",
+            mail.lead.lead_id,
+            owner,
+        )
+    async with open_pool(Postgres.model_validate({"url": database.service}), "test") as pool:
+        identity = Identity("hello@fast.example", "FAST", ("boss@fast.example",))
+        ledger = cast("Ledger", None)  # of a mail that begins the books say nothing
+        store = Store(pool, ledger, owner, identity, lease_seconds=60, limit=3)
         erasing = admin.db.transaction()
         await erasing.start()
-        await admin.db.execute("SELECT erase_lead($1, 'alice')", lead.lead_id)
-
-        async def begin() -> list[Any]:
-            begun = NOTIFIER.begin_sending(
-                notifier, lead_ids=[lead.lead_id], kinds=["welcome"], owner=owner, lease_seconds=60.0
-            )
-            return [row async for row in begun]
-
-        beginning = asyncio.create_task(begin())
+        await admin.db.execute("SELECT erase_lead($1, 'alice')", mails[0].lead.lead_id)
+        # In one statement with another's.
+        beginning = asyncio.gather(*map(store.begin_sending, mails), return_exceptions=True)
 
         async def waits() -> bool:
-            return bool(await watcher.fetchval("SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)"))
+            return bool(await pool.fetchval("SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)"))
 
         await eventually(waits, what="the notifier")
         await erasing.commit()
-        assert await beginning == []
+        erased, other = await beginning
+    assert isinstance(erased, WorldAway)
+    assert other is None
+    states = await admin.db.fetch("SELECT lead_id, state FROM email_delivery")
+    assert {row["lead_id"]: row["state"] for row in states} == {
+        mails[0].lead.lead_id: "reserved",
+        mails[1].lead.lead_id: "sending",
+    }
