@@ -12,6 +12,7 @@ from uuid import uuid4
 import httpx
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from prometheus_client import REGISTRY
 
 from contracts import headers, topics
 from contracts.failures import LeadFailed
@@ -678,6 +679,41 @@ async def test_a_mail_server_that_goes_away_and_comes_back_gets_every_mail_once(
             await settled(db, each)
     assert len(smtp.mails) == 12
     assert await records_of(kafka, topics.FAILED.name) == []
+
+
+def _pauses() -> float:
+    return REGISTRY.get_sample_value("fastcore_pauses_total", {"part": "smtp"}) or 0.0
+
+
+@pytest.mark.parametrize("end", [DROP, "421 4.4.2 enough mails in this session"])
+async def test_a_session_that_the_server_ends_after_a_mail_is_replaced_and_nothing_pauses(
+    kafka: Kafka, postgres: Postgres, smtp: SmtpServer, db: Any, end: str
+) -> None:
+    first, second = lead(), lead()
+    async with notifier(configured(kafka, postgres, server_of(smtp), connections=1)):
+        await post(kafka, first)
+        await settled(db, first)
+        connects, pauses = smtp.seen["connect"], _pauses()
+        smtp.then("mail", end)
+        await post(kafka, second)
+        await settled(db, second)
+    assert (smtp.seen["connect"], _pauses()) == (connects + 1, pauses)
+    assert len(smtp.mails) == 4
+    assert await db.fetchval("SELECT max(attempts) FROM email_delivery") == 1
+
+
+async def test_a_refused_mail_leaves_its_session_fit_for_the_next(
+    kafka: Kafka, postgres: Postgres, smtp: SmtpServer, db: Any
+) -> None:
+    refused, well = lead(), lead()
+    smtp.always[f"rcpt:{refused.email}"] = "550 5.1.1 no such user"
+    async with notifier(configured(kafka, postgres, server_of(smtp), connections=1)):
+        await post(kafka, refused)
+        await settled(db, refused, "dead", "sent")
+        connects, pauses = smtp.seen["connect"], _pauses()
+        await post(kafka, well)
+        await settled(db, well)
+    assert (smtp.seen["connect"], _pauses()) == (connects, pauses)
 
 
 async def test_the_service_starts_without_a_mail_server_and_says_so(

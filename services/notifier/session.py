@@ -1,0 +1,142 @@
+"""One connection to the mail server, and what is said on it for one mail at a time. No pool, no database.
+
+What an answer means is decided in `verdict`; here is only what was said, and in which phase.
+"""
+
+import contextlib
+import ssl
+import time
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+import aiosmtplib
+
+from services.notifier.message import Mail
+from services.notifier.verdict import Outcome, Phase, Verdict, answered, not_answered, of_all
+
+# Servers close what is idle (Postfix after 300 s, others sooner) and count the mails of a session.
+IDLE_SECONDS: Final = 30.0
+MAILS_PER_SESSION: Final = 100
+KEPT_SECONDS: Final = 5.0  # a kept session that is silent for so long is taken for dead
+QUIT_SECONDS: Final = 2.0
+
+
+class StaleError(Exception):
+    """A kept session has ended, and no body was on its way: take another."""
+
+
+@dataclass
+class Session:
+    """One connection to the server, and how far the mail on it got. `used_at` is monotonic; 0: it is new.
+
+    `clean`: its last mail was taken, and with that is over for the server, too (RFC 5321, 4.1.1.4).
+    """
+
+    client: aiosmtplib.SMTP
+    phase: Phase = Phase.CONNECT
+    mails: int = 0
+    used_at: float = 0.0
+    clean: bool = True
+    refused: list[Outcome] = field(default_factory=list)
+
+    async def connect(self) -> None:
+        """Connect and log in."""
+        await self.client.connect()
+        if self.client.is_ehlo_or_helo_needed:
+            self.phase = Phase.EHLO
+            await self.client.ehlo()
+        self.phase = Phase.MAIL
+
+    async def _ready(self) -> None:
+        """Log a new session in; refuse a kept one that is old, or rid it of its last mail."""
+        if not self.used_at:
+            await self.connect()
+        elif time.monotonic() - self.used_at > IDLE_SECONDS or self.mails >= MAILS_PER_SESSION:
+            await self.quit()
+            raise StaleError
+        elif not self.clean:
+            try:
+                await self.client.rset(timeout=KEPT_SECONDS)
+            except (aiosmtplib.SMTPException, OSError) as error:
+                raise StaleError from error
+
+    async def envelope(self, mail: Mail) -> Outcome | None:
+        """Say from whom and to whom; return an outcome where nobody is left to send it to."""
+        await self._ready()
+        client, options, encoding = self.client, list[bytes](), "ascii"
+        if mail.smtputf8:
+            if not client.supports_extension("smtputf8"):
+                return Outcome(Verdict.DEAD, "address needs smtputf8, which the mail server lacks")
+            options, encoding = [b"SMTPUTF8"], "utf-8"
+            # A MAIL with an option that only this mail needs is about this mail already.
+            self.phase = Phase.RCPT
+        # Not `client.mail` and `client.rcpt`, which parse each address again: a tenth of a mail's time.
+        # What we have are addresses and nothing else (address.py).
+        try:
+            sender = f"FROM:<{mail.sender}>".encode(encoding)
+            said = await client.execute_command(
+                b"MAIL", sender, *options, timeout=KEPT_SECONDS if self.used_at else None
+            )
+        except (aiosmtplib.SMTPException, OSError) as error:
+            raise (StaleError if self.used_at else error) from error
+        if said.code != aiosmtplib.SMTPStatus.completed:
+            if self.used_at and not client.is_connected:  # 421: the session is over
+                raise StaleError
+            return answered(self.phase, said.code, said.message)
+        self.phase = Phase.RCPT
+        for recipient in mail.recipients:
+            said = await client.execute_command(b"RCPT", f"TO:<{recipient}>".encode(encoding), timeout=None)
+            if said.code not in (aiosmtplib.SMTPStatus.completed, aiosmtplib.SMTPStatus.will_forward):
+                self.refused.append(answered(Phase.RCPT, said.code, said.message))
+                if not client.is_connected:  # a 421 ends the session
+                    break
+        if len(self.refused) < len(mail.recipients) and client.is_connected:
+            return None
+        return of_all(self.refused)
+
+    async def ask_for_body(self) -> Outcome | None:
+        """Ask whether the body may come; return an outcome where it may not."""
+        self.phase = Phase.DATA
+        said = await self.client.execute_command(b"DATA", timeout=None)
+        if said.code == aiosmtplib.SMTPStatus.start_input:
+            return None
+        return answered(Phase.DATA, said.code, said.message)
+
+    async def body(self, mail: Mail, answer_seconds: float) -> Outcome:
+        """Hand over the body; `aiosmtplib`'s own `data` could not say whether it was written."""
+        protocol = self.client.protocol
+        if protocol is None:
+            raise aiosmtplib.SMTPServerDisconnected("connection lost")
+        protocol.write(mail.content.replace(b"\r\n.", b"\r\n..") + b".\r\n")
+        self.phase = Phase.BODY
+        done = await protocol.read_response(timeout=answer_seconds)
+        self.mails += 1
+        outcome = answered(Phase.BODY, done.code, done.message)
+        if outcome.verdict is Verdict.SENT and self.refused:
+            some = f"{len(self.refused)} of {len(mail.recipients)} recipients refused"
+            return replace(outcome, reason=f"{some}: {self.refused[0].reason}")
+        return outcome
+
+    async def quit(self) -> None:
+        """Take leave, whatever the server says."""
+        with contextlib.suppress(aiosmtplib.SMTPException, OSError):
+            await self.client.quit(timeout=QUIT_SECONDS)
+        self.client.close()
+
+
+def judge(error: Exception, phase: Phase) -> Outcome:
+    """Say what an exception of the driver means in the phase that a mail was in."""
+    if isinstance(error, aiosmtplib.SMTPAuthenticationError):
+        phase = Phase.LOGIN
+    elif isinstance(error, aiosmtplib.SMTPHeloError):
+        phase = Phase.EHLO
+    if isinstance(error, aiosmtplib.SMTPResponseException):
+        return answered(phase, error.code, error.message)
+    if isinstance(error, TimeoutError):
+        return not_answered(phase, "smtp silent")
+    if isinstance(error, ssl.SSLError) or isinstance(error.__cause__, ssl.SSLError):
+        return not_answered(phase, "smtp tls refused")
+    if isinstance(error, OSError):
+        return not_answered(phase, "smtp connection lost")
+    # No STARTTLS, no AUTH, no method that we speak: never a fallback to less.
+    return not_answered(phase, "smtp server lacks what we need")
