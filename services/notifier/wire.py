@@ -4,6 +4,7 @@ Written here and not by `email`, which parses each header that it writes, reads 
 in Python: 4 ms a mail, five times of what sending it takes.
 """
 
+import re
 from binascii import b2a_qp
 from collections.abc import Mapping
 from email.parser import HeaderParser
@@ -13,8 +14,11 @@ from typing import Final
 
 # RFC 5322 lets a line be 998 bytes; a folded Message-ID reads back as another.
 _LINE_MAX: Final = 998
-# In quoted-printable a = is followed by a digit or ends a line, so no part can hold this (RFC 2045, 6.7).
+# In quoted-printable a = is followed by a digit or ends a line, so no part can hold this (RFC 2045, 6.7);
+# a part that goes as it is must not.
 _BOUNDARY: Final = "=_fastcore_"
+# What reads back as it was written, whoever reads: a tenth of a mail's time less than to try it each time.
+_PLAIN: Final = re.compile(r"[!-~][ -~]*")
 
 
 class NotAsMeantError(Exception):
@@ -32,7 +36,8 @@ def write(headers: Mapping[str, str], text: str, html: str, *, utf8: bool) -> by
     lines = [(name, _value(name, value, utf8=utf8)) for name, value in whole.items()]
     head = "".join(f"{name}: {value}\r\n" for name, value in lines)
     # As a receiver reads it: any header that we did not mean stops the mail.
-    if HeaderParser(policy=compat32).parsestr(head + "\r\n").items() != lines:
+    plain = all(_PLAIN.fullmatch(value) for _, value in lines)
+    if not plain and HeaderParser(policy=compat32).parsestr(head + "\r\n").items() != lines:
         raise NotAsMeantError
     mark = f"--{boundary}".encode()
     parts = (mark, _part("plain", text), mark, _part("html", html), mark + b"--\r\n")
@@ -40,9 +45,15 @@ def write(headers: Mapping[str, str], text: str, html: str, *, utf8: bool) -> by
 
 
 def _part(subtype: str, text: str) -> bytes:
+    lines = text.encode().splitlines()
+    body = b"\r\n".join(lines) + b"\r\n"
+    # ASCII in lines that every server takes may go as it is: encoding takes a sixth of a mail's time.
+    if text.isascii() and _BOUNDARY not in text and max(map(len, lines), default=0) <= _LINE_MAX:
+        encoding = "7bit"
+    else:
+        encoding, body = "quoted-printable", b2a_qp(body)
     kind = f'Content-Type: text/{subtype}; charset="utf-8"\r\n'
-    head = f"{kind}Content-Transfer-Encoding: quoted-printable\r\n\r\n"
-    return head.encode() + b2a_qp(b"\r\n".join(text.encode().splitlines()) + b"\r\n")
+    return f"{kind}Content-Transfer-Encoding: {encoding}\r\n\r\n".encode() + body
 
 
 def _value(name: str, value: str, *, utf8: bool) -> str:

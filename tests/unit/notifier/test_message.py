@@ -230,3 +230,22 @@ def test_an_address_beyond_ascii_is_written_as_the_wire_needs_it(
     made = compose("welcome", lead(email=typed), IDENTITY, NOW)
     assert made.recipients == (on_the_wire,)
     assert made.smtputf8 is smtputf8
+
+
+@pytest.mark.parametrize(
+    ("message", "encoding"),
+    [
+        ("All of it ASCII.", "7bit"),
+        ("Grüße", "quoted-printable"),
+        ("x" * 999, "quoted-printable"),
+        ("--=_fastcore_", "quoted-printable"),
+    ],
+)
+def test_a_part_goes_as_it_is_only_where_every_server_takes_it_and_no_reader_errs(
+    message: str, encoding: str
+) -> None:
+    read = mail("admin_alert", message=message)
+    plain = read.get_body(("plain",))
+    assert plain is not None
+    assert plain["Content-Transfer-Encoding"] == encoding
+    assert f"\n{message}\n" in part(read, "plain").replace("\r\n", "\n")
