@@ -706,14 +706,15 @@ async def test_a_refused_mail_leaves_its_session_fit_for_the_next(
     kafka: Kafka, postgres: Postgres, smtp: SmtpServer, db: Any
 ) -> None:
     refused, well = lead(), lead()
+    pauses = _pauses()
     smtp.always[f"rcpt:{refused.email}"] = "550 5.1.1 no such user"
     async with notifier(configured(kafka, postgres, server_of(smtp), connections=1)):
         await post(kafka, refused)
         await settled(db, refused, "dead", "sent")
-        connects, pauses = smtp.seen["connect"], _pauses()
         await post(kafka, well)
         await settled(db, well)
-    assert (smtp.seen["connect"], _pauses()) == (connects, pauses)
+    assert _pauses() == pauses
+    assert smtp.seen["connect"] <= 2  # and the one that readiness asked for
 
 
 async def test_the_service_starts_without_a_mail_server_and_says_so(
