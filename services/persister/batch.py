@@ -16,8 +16,9 @@ from runtime.breaker import LIMIT
 from runtime.delivery import Record
 from runtime.failures import FailedNow
 
-# Records read while the database writes as many: some 15 ms, in which nothing else in the process runs.
-PART: Final = 500
+# Records read while the database writes as many: some 8 ms, in which nothing else in the process runs. The
+# database waits for the first part of a batch: with 500 a backlog drained some 3 % slower.
+PART: Final = 250
 
 
 @dataclass
