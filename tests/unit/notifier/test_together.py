@@ -91,3 +91,18 @@ async def test_who_gave_up_before_its_group_began_is_left_out() -> None:
     assert await first == 10
     await together.idle()
     assert disk.groups == [[1]]
+
+
+async def test_what_comes_in_the_same_turn_of_the_loop_goes_along() -> None:
+    groups: list[list[str]] = []
+
+    async def work(items: list[str]) -> list[str]:
+        groups.append(items)
+        return items
+
+    together = Together(work)
+    first = asyncio.create_task(together("a"))
+    await asyncio.sleep(0)  # its group is about to go
+    second = asyncio.create_task(together("b"))
+    await asyncio.gather(first, second)
+    assert groups == [["a", "b"]]
