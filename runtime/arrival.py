@@ -25,9 +25,12 @@ class BoundedArrival(HttpToolsProtocol):
         self._expect_head()
 
     def data_received(self, data: bytes) -> None:
-        """Expect the rest of a head that did not come whole; a clock for each that does would cost 3 us."""
+        """Expect the rest of a head that did not come whole; a clock for each that does would cost 3 us.
+
+        Also after bytes that begin none, as empty lines: they end uvicorn's keep-alive timeout.
+        """
         super().data_received(data)
-        if self._in_head and self._deadline is None:
+        if self._deadline is None and (self._in_head or not self._answering):
             self._expect_head()
 
     def on_message_begin(self) -> None:
@@ -59,11 +62,15 @@ class BoundedArrival(HttpToolsProtocol):
             self._deadline.cancel()
             self._deadline = None
 
-    def _give_up(self) -> None:
-        # A pipelined head may be late while the answer before it is still on its way. uvicorn's type
-        # does not say that there is no cycle before the first request.
+    @property
+    def _answering(self) -> bool:
+        # uvicorn's type does not say that there is no cycle before the first request.
         cycle: RequestResponseCycle | None = self.cycle
-        if cycle is not None and not cycle.response_complete:
+        return cycle is not None and not cycle.response_complete
+
+    def _give_up(self) -> None:
+        # A pipelined head may be late while the answer before it is still on its way.
+        if self._answering:
             self._expect_head()
         else:
             self.timeout_keep_alive_handler()

@@ -27,13 +27,16 @@ class Commits:
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._commit(consumer))
 
-    async def settled(self) -> None:
-        """Return when nothing is to be committed any more; what takes too long is given up."""
+    async def settled(self, seconds: float) -> None:
+        """Return when nothing is to be committed any more; what takes longer than this is given up."""
         task, self._task = self._task, None
-        if task:
-            await asyncio.wait({task}, timeout=self._seconds)
-            task.cancel()
-        self._waiting.clear()  # later it might undo what another member has committed since
+        try:
+            if task:
+                await asyncio.wait({task}, timeout=seconds)
+        finally:
+            if task:
+                task.cancel()
+            self._waiting.clear()  # later it might undo what another member has committed since
 
     async def _commit(self, consumer: AIOKafkaConsumer) -> None:
         while self._waiting:

@@ -53,6 +53,7 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
         self._pauses_in_a_row = 0
         self._commits = Commits(self._policy.commit_seconds)
         self._ahead: list[Record] = []
+        self._fault: BaseException | None = None
         self._subscriber = broker.subscriber(
             *(prefix + topic for topic in topics),
             group_id=prefix + group,
@@ -90,13 +91,20 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
                     self._log.warning("kafka connection lost", reason=type(error).__name__)
                 finally:
                     self._ahead.clear()
-                    await self._commits.settled()
-                    with contextlib.suppress(KafkaError, OSError, TimeoutError):
-                        await asyncio.wait_for(self._broker.stop(), self._policy.stop_seconds)
+                    await self._leave()
                 await self._sleep(self._policy.backoff.seconds(attempt))
                 attempt += 1
         finally:
             self._stopped.set()
+
+    async def _leave(self) -> None:
+        """End the last commit and leave the group, each in its half of the time."""
+        half = self._policy.stop_seconds / 2
+        try:
+            await self._commits.settled(half)
+        finally:
+            with contextlib.suppress(KafkaError, OSError, TimeoutError):
+                await asyncio.wait_for(self._broker.stop(), half)
 
     async def _step(self) -> None:
         records = await self._take()
@@ -139,12 +147,15 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
         """Commit the first records, which are done, and go back for the others and all that came after."""
         if done:
             self._settle(records[:done])
-        await self._commits.settled()
+        await self._commits.settled(self._policy.commit_seconds)
         self._rewind([*records[done:], *self._ahead])
         self._ahead.clear()
 
     async def _take(self) -> list[Record]:
         """Return what was read ahead, else what is there or arrives within half a second."""
+        if self._fault:  # of reading ahead: aiokafka may have passed over records, so its consumer must go
+            fault, self._fault = self._fault, None
+            raise fault
         if not self._ahead:  # in a rebalance a poll waits for the assignment, whenever that comes
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._read(0.5, self._policy.max_records), self._policy.take_seconds)
@@ -168,10 +179,13 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
             while not task.done():
                 self._watch.in_hand(began)
                 # Not longer than the work: in a rebalance a poll waits for the assignment, and that for us.
-                await asyncio.wait({task, poll}, timeout=pause, return_when=asyncio.FIRST_COMPLETED)
-                if poll.done():
-                    poll.result()
+                waiting = {task} if self._fault else {task, poll}
+                await asyncio.wait(waiting, timeout=pause, return_when=asyncio.FIRST_COMPLETED)
+                # What reading ahead met is no fault of the batch in hand, which is finished first.
+                if poll.done() and not (fault := poll.exception()):
                     poll = asyncio.create_task(self._poll(room - len(self._ahead)))
+                elif poll.done():
+                    self._fault = fault
             task.result()
         finally:
             poll.cancel()
@@ -236,7 +250,7 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
         self._ahead.clear()  # nothing comes to it now: polls wait for the assignment
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._idle.wait(), self._policy.drain_seconds)
-        await self._commits.settled()
+        await self._commits.settled(self._policy.stop_seconds)
 
     async def on_partitions_assigned(self, assigned: Collection[TopicPartition]) -> None:
         """Say what we read. Nothing seeks here: records may arrive before this ends."""

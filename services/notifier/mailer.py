@@ -101,8 +101,10 @@ class Mailer:
         """Close what is idle for long, and while the server is away ask for it, so that readiness is true."""
         backoff, attempt = Backoff(base_seconds=1.0), 0
         while True:
-            for session in [s for s in self._idle if time.monotonic() - s.used_at > IDLE_SECONDS]:
-                self._idle.remove(session)
+            old = [each for each in self._idle if time.monotonic() - each.used_at > IDLE_SECONDS]
+            # Out of the list before anything is awaited: a mail must not take one that is about to end.
+            self._idle = [each for each in self._idle if each not in old]
+            for session in old:
                 await session.quit()
             if self._health.parts["smtp"].ok:
                 attempt = 0

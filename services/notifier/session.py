@@ -17,7 +17,9 @@ from services.notifier.verdict import Outcome, Phase, Verdict, answered, not_ans
 # Servers close what is idle (Postfix after 300 s, others sooner) and count the mails of a session.
 IDLE_SECONDS: Final = 30.0
 MAILS_PER_SESSION: Final = 100
-KEPT_SECONDS: Final = 5.0  # a kept session that is silent for so long is taken for dead
+# A kept session that rested for so long is asked whether it lives before a mail is said on it, ...
+RESTED_SECONDS: Final = 1.0
+RSET_SECONDS: Final = 5.0  # ... and one that is silent for so long is taken for dead.
 QUIT_SECONDS: Final = 2.0
 
 
@@ -54,9 +56,9 @@ class Session:
         elif time.monotonic() - self.used_at > IDLE_SECONDS or self.mails >= MAILS_PER_SESSION:
             await self.quit()
             raise StaleError
-        elif not self.clean:
+        elif not self.clean or time.monotonic() - self.used_at > RESTED_SECONDS:
             try:
-                await self.client.rset(timeout=KEPT_SECONDS)
+                await self.client.rset(timeout=RSET_SECONDS)
             except (aiosmtplib.SMTPException, OSError) as error:
                 raise StaleError from error
 
@@ -72,16 +74,8 @@ class Session:
             self.phase = Phase.RCPT
         # Not `client.mail` and `client.rcpt`, which parse each address again: a tenth of a mail's time.
         # What we have are addresses and nothing else (address.py).
-        try:
-            sender = f"FROM:<{mail.sender}>".encode(encoding)
-            said = await client.execute_command(
-                b"MAIL", sender, *options, timeout=KEPT_SECONDS if self.used_at else None
-            )
-        except (aiosmtplib.SMTPException, OSError) as error:
-            raise (StaleError if self.used_at else error) from error
+        said = await self._mail_from(f"FROM:<{mail.sender}>".encode(encoding), *options)
         if said.code != aiosmtplib.SMTPStatus.completed:
-            if self.used_at and not client.is_connected:  # 421: the session is over
-                raise StaleError
             return answered(self.phase, said.code, said.message)
         self.phase = Phase.RCPT
         for recipient in mail.recipients:
@@ -93,6 +87,18 @@ class Session:
         if len(self.refused) < len(mail.recipients) and client.is_connected:
             return None
         return of_all(self.refused)
+
+    async def _mail_from(self, *words: bytes) -> aiosmtplib.SMTPResponse:
+        """Begin a mail; a kept session may have ended, at once or with a 421."""
+        try:
+            said = await self.client.execute_command(b"MAIL", *words, timeout=None)
+        except ConnectionError as error:
+            if not self.used_at:
+                raise
+            raise StaleError from error
+        if self.used_at and not self.client.is_connected:
+            raise StaleError
+        return said
 
     async def ask_for_body(self) -> Outcome | None:
         """Ask whether the body may come; return an outcome where it may not."""

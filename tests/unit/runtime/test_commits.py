@@ -7,7 +7,7 @@ from typing import Any, cast
 import pytest
 import structlog
 from aiokafka import TopicPartition
-from aiokafka.errors import KafkaError
+from aiokafka.errors import CorruptRecordException, KafkaError
 from faststream.kafka import KafkaBroker
 
 from runtime.commits import Commits
@@ -41,6 +41,7 @@ class FakeKafka:
         self.under_way = self.most_under_way = 0
         self.free = asyncio.Event()
         self.refuse: Exception | None = None
+        self.corrupt: Exception | None = None
 
     async def commit(self, offsets: dict[TopicPartition, int]) -> None:
         self.asked.append(offsets[PARTITION])
@@ -55,6 +56,9 @@ class FakeKafka:
             self.under_way -= 1
 
     async def getmany(self, timeout_ms: int = 0, max_records: int = 2) -> dict[TopicPartition, list[Place]]:
+        if self.position and self.corrupt:
+            corrupt, self.corrupt = self.corrupt, None
+            raise corrupt
         found = [Place(each) for each in range(self.position, min(self.end, self.position + max_records))]
         if not found:
             await asyncio.sleep(timeout_ms / 1000)
@@ -120,8 +124,8 @@ def places(*offsets: int) -> Batch:
     return cast("Batch", [Place(each) for each in offsets])
 
 
-def consuming(kafka: FakeKafka) -> tuple[Consumer, Around]:
-    policy = Policy(max_records=2, keepalive_seconds=0.01, backoff=Backoff(0.0, 0.0))
+def consuming(kafka: FakeKafka, **more: float) -> tuple[Consumer, Around]:
+    policy = Policy(max_records=2, keepalive_seconds=0.01, backoff=Backoff(0.0, 0.0), **more)
     around = Around(kafka)
     return Consumer(cast("KafkaBroker", around), ["t"], "group", Health(), policy), around
 
@@ -133,7 +137,7 @@ async def test_one_commit_is_under_way_and_what_comes_meanwhile_is_one_more() ->
         await asyncio.sleep(0)
     assert kafka.asked == [1]
     kafka.free.set()
-    await commits.settled()
+    await commits.settled(5)
     assert (kafka.committed_to, kafka.most_under_way) == ([1, 4], 1)
 
 
@@ -143,11 +147,11 @@ async def test_a_commit_that_fails_is_told_and_the_next_one_goes_on() -> None:
     kafka.refuse = KafkaError("not now")
     with structlog.testing.capture_logs() as told:
         commits.add(cast("Any", kafka), places(0))
-        await commits.settled()
+        await commits.settled(5)
     assert [(each["event"], each["reason"]) for each in told] == [("offsets not committed", "KafkaError")]
     kafka.refuse = None
     commits.add(cast("Any", kafka), places(1))
-    await commits.settled()
+    await commits.settled(5)
     assert kafka.committed_to == [2]
 
 
@@ -157,7 +161,7 @@ async def test_a_commit_that_hangs_is_given_up_with_what_waits_behind_it() -> No
     await asyncio.sleep(0.1)
     commits.add(cast("Any", kafka), places(1))  # its commit begins when the first one is given up
     async with asyncio.timeout(1):
-        await commits.settled()
+        await commits.settled(0.2)
     await asyncio.sleep(0.01)
     assert (kafka.asked, kafka.under_way) == ([1, 2], 0)
 
@@ -200,6 +204,43 @@ async def test_a_stop_commits_what_was_handled_before_the_group_is_left() -> Non
     await stop
     await running
     assert around.stopped_at == [2]
+
+
+async def test_regression_the_group_is_left_in_time_though_the_last_commit_hangs() -> None:
+    kafka, busy = FakeKafka(end=2), Busy()
+    busy.let.set()
+    consumer, around = consuming(kafka, drain_seconds=0.1, stop_seconds=0.4)
+    running = asyncio.create_task(consumer.run(busy))
+
+    async def asked() -> list[int]:
+        return kafka.asked
+
+    await eventually(asked, what="a commit that hangs")
+    async with asyncio.timeout(0.6):
+        await consumer.drain()
+        running.cancel()
+        await asyncio.wait({running})
+    assert around.stopped_at == []
+    assert kafka.under_way == 0
+
+
+async def test_regression_what_reading_ahead_meets_does_not_cut_off_the_batch_in_hand() -> None:
+    kafka, busy = FakeKafka(end=4), Busy()
+    kafka.free.set()
+    kafka.corrupt = CorruptRecordException("checksum")
+    consumer, around = consuming(kafka)
+    running = asyncio.create_task(consumer.run(busy))
+    await asyncio.sleep(0.1)
+    assert (kafka.corrupt, around.stopped_at, busy.batches) == (None, None, [[0, 1]])
+    busy.let.set()
+
+    async def committed() -> int:
+        return await kafka.committed(PARTITION)
+
+    await eventually(committed, until=lambda n: n == 4, what="the rest, on another connection")
+    assert (around.stopped_at, busy.batches) == ([2], [[0, 1], [2, 3]])
+    await consumer.drain()
+    await running
 
 
 async def test_the_next_batch_is_read_while_one_is_handled_and_no_more_than_that() -> None:
