@@ -25,7 +25,7 @@ def _request(number: int) -> bytes:
 
 
 async def _post(url: str, rate: float, seconds: float) -> dict[str, float]:
-    idle = asyncio.LifoQueue[Connection]()
+    idle = asyncio.Queue[Connection]()  # each in its turn: a server closes what rests
     for _ in range(CONNECTIONS):
         idle.put_nowait(await Connection.to(url))
     took, refused = list[float](), 0
