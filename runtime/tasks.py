@@ -5,9 +5,12 @@ import contextlib
 import os
 import signal
 from collections.abc import AsyncIterator, Coroutine
-from typing import Any
+from typing import Any, Final
 
 from runtime.logs import logger
+
+# Longer than any end of ours: a consumer's takes 10 s at most.
+CANCEL_SECONDS: Final = 12.0
 
 
 def end_process() -> None:
@@ -34,6 +37,8 @@ async def running(work: Coroutine[Any, Any, None], name: str) -> AsyncIterator[N
     try:
         yield
     finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
+        while not task.done():
+            # Again after what an orderly end may take: wait_for loses a cancel that comes in the moment in
+            # which its work ends (Python 3.11, cpython #86296), and then nothing would ever end this.
+            task.cancel()
+            await asyncio.wait({task}, timeout=CANCEL_SECONDS)

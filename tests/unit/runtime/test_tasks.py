@@ -1,0 +1,27 @@
+"""Background work ends when its owner does."""
+
+import asyncio
+import contextlib
+
+import pytest
+
+from runtime import tasks
+
+
+async def test_regression_work_that_loses_a_cancel_is_cancelled_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(tasks, "CANCEL_SECONDS", 0.05)
+    lost = 0
+
+    async def work() -> None:
+        nonlocal lost
+        with contextlib.suppress(asyncio.CancelledError):  # as wait_for does where its work ends just then
+            await asyncio.sleep(60)
+        lost += 1
+        await asyncio.sleep(60)
+
+    async with asyncio.timeout(2):
+        async with tasks.running(work(), "work"):
+            await asyncio.sleep(0)
+    assert lost == 1
