@@ -15,8 +15,13 @@ _PLAIN: Final = re.compile(
 _PLAIN_MAX: Final = 64
 
 
+def is_plain(address: str) -> bool:
+    """Return True where email-validator takes it and leaves it as it is, as most; False says nothing."""
+    return len(address) <= _PLAIN_MAX and _PLAIN.fullmatch(address) is not None
+
+
 def _plain_first(value: object, validate: ValidatorFunctionWrapHandler) -> str:
-    if isinstance(value, str) and len(value) <= _PLAIN_MAX and _PLAIN.fullmatch(value):
+    if isinstance(value, str) and is_plain(value):
         return value
     address: str = validate(value)
     return address
