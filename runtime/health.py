@@ -1,14 +1,27 @@
-"""`/livez`, `/readyz` and `/metrics`: what a process says of itself. No checks of its own live here."""
+"""`/livez`, `/readyz` and `/metrics`: what a process reports about itself. No part's own check lives here."""
 
+import asyncio
 import time
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Final, TypeAlias
 
 from fastapi import APIRouter, Response
 from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from runtime import metrics
+from runtime.failures import Failure
+from runtime.logs import logger
+
+# Below the 2 s of the readiness probes (deploy/kubernetes): a report that names the part beats no answer.
+CHECK_SECONDS: Final = 1.5
+# Readiness may be read by anybody, many times a second: the dependencies are asked once a second at most.
+REUSE_SECONDS: Final = 1.0
+
+Check: TypeAlias = Callable[[], Awaitable[None]]
+"""Returns if the part works now, and raises a `Failure` with the reason if it does not."""
 
 
 @dataclass
@@ -23,9 +36,23 @@ class Part:
 
 @dataclass
 class Health:
-    """What is ready and what is not. A part says so itself, as it happens: no polling."""
+    """The state of each part that a process needs.
+
+    `check` is the rule: the part is asked whenever its state is read. A remembered state is wrong as soon as
+    nothing happens that could change it, so `set` is only for what a loop repeats all the time.
+    """
 
     parts: dict[str, Part] = field(default_factory=dict)
+    _checks: dict[str, Check] = field(default_factory=dict)
+    _running: dict[str, asyncio.Task[None]] = field(default_factory=dict)
+    _refreshing: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _reuse_until: float = 0.0
+
+    def check(self, name: str, check: Check) -> None:
+        """Register the check of a part. It replaces an earlier one of the same name."""
+        self._checks[name] = check
+        self._reuse_until = 0.0
+        self.set(name, ok=False, reason="not checked yet")
 
     def set(self, name: str, *, ok: bool, reason: str = "") -> bool:
         """Record a part's state; return True where it changed."""
@@ -38,6 +65,35 @@ class Health:
         self.parts[name] = Part(ok, reason, since, changed)
         metrics.PART_UP.labels(part=name).set(1 if ok else 0)
         return True
+
+    async def refresh(self) -> None:
+        """Run all checks at once. Returns within `CHECK_SECONDS`, whatever a check does."""
+        async with self._refreshing:
+            if time.monotonic() >= self._reuse_until:
+                await asyncio.gather(*(self._run(name, check) for name, check in self._checks.items()))
+                self._reuse_until = time.monotonic() + REUSE_SECONDS
+
+    async def _run(self, name: str, check: Check) -> None:
+        # A check that does not end when it is cancelled is not started a second time.
+        task = self._running.get(name) or asyncio.create_task(self._answer(name, check), name=f"check {name}")
+        self._running[name] = task
+        await asyncio.wait({task}, timeout=CHECK_SECONDS)
+        if task.done():
+            del self._running[name]
+        else:
+            task.cancel()
+            self.set(name, ok=False, reason=f"no answer within {CHECK_SECONDS:g} s")
+
+    async def _answer(self, name: str, check: Check) -> None:
+        try:
+            await check()
+        except Failure as failure:
+            self.set(name, ok=False, reason=failure.reason)
+        except Exception as error:  # noqa: BLE001 - a check with a bug must not take /readyz down
+            if self.set(name, ok=False, reason=f"check failed ({type(error).__name__})"):
+                logger("health").error("check failed", part=name, error=type(error).__name__)
+        else:
+            self.set(name, ok=True)
 
     @property
     def ready(self) -> bool:
@@ -55,8 +111,11 @@ class Health:
         }
 
 
-def routes(health: Health) -> APIRouter:
-    """Return the three routes that every service has."""
+def routes(health: Health, *reported: Health) -> APIRouter:
+    """Return the three routes that every service has.
+
+    `reported` are parts that do not decide readiness; `/metrics` shows them too.
+    """
     router = APIRouter(tags=["operations"])
 
     @router.get("/livez", summary="Is the process alive?")
@@ -69,10 +128,12 @@ def routes(health: Health) -> APIRouter:
         responses={503: {"description": "A part that it needs is away; the body names it."}},
     )
     async def readyz() -> JSONResponse:
+        await health.refresh()
         return JSONResponse(health.report(), status_code=200 if health.ready else 503)
 
     @router.get("/metrics", summary="Prometheus metrics", response_class=Response)
     async def metrics_page() -> Response:
+        await asyncio.gather(*(each.refresh() for each in (health, *reported)))
         return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
     return router

@@ -1,0 +1,119 @@
+"""Readiness: checked when it is read, bounded, and never remembered."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from runtime.failures import WorldAway
+from runtime.health import Health, routes
+
+
+@pytest.fixture
+def health(monkeypatch: pytest.MonkeyPatch) -> Health:
+    monkeypatch.setattr("runtime.health.CHECK_SECONDS", 0.1)
+    monkeypatch.setattr("runtime.health.REUSE_SECONDS", 0.0)
+    return Health()
+
+
+@pytest.fixture
+async def client(health: Health) -> AsyncIterator[httpx.AsyncClient]:
+    app = FastAPI()
+    app.include_router(routes(health))
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
+        yield client
+
+
+class Dependency:
+    """A database, say: it answers, it fails, or it hangs."""
+
+    def __init__(self) -> None:
+        self.fault: Exception | None = None
+        self.hangs = False
+        self.checks = 0
+
+    async def check(self) -> None:
+        self.checks += 1
+        if self.hangs:
+            await asyncio.Event().wait()
+        if self.fault:
+            raise self.fault
+
+
+async def test_regression_readiness_turns_green_without_traffic(
+    health: Health, client: httpx.AsyncClient
+) -> None:
+    dependency = Dependency()
+    health.check("disk", dependency.check)
+    assert (await client.get("/readyz")).status_code == 200
+    dependency.fault = WorldAway("disk", "disk is full")
+    answer = await client.get("/readyz")
+    assert (answer.status_code, answer.json()["parts"]["disk"]["reason"]) == (503, "disk is full")
+    assert 'fastcore_part_up{part="disk"} 0.0' in (await client.get("/metrics")).text
+    dependency.fault = None
+    assert 'fastcore_part_up{part="disk"} 1.0' in (await client.get("/metrics")).text
+    assert (await client.get("/readyz")).status_code == 200
+
+
+async def test_a_check_that_hangs_is_not_waited_for_and_hides_no_other(
+    health: Health, client: httpx.AsyncClient
+) -> None:
+    hung, well = Dependency(), Dependency()
+    hung.hangs = True
+    health.check("database", hung.check)
+    health.check("smtp", well.check)
+    async with asyncio.timeout(2):
+        parts = (await client.get("/readyz")).json()["parts"]
+    assert parts["smtp"]["ok"]
+    assert (parts["database"]["ok"], parts["database"]["reason"]) == (False, "no answer within 0.1 s")
+
+
+async def test_a_check_that_cannot_be_cancelled_runs_once(health: Health) -> None:
+    release, started = asyncio.Event(), 0
+
+    async def stubborn() -> None:
+        nonlocal started
+        started += 1
+        while not release.is_set():
+            try:
+                await release.wait()
+            except asyncio.CancelledError:
+                continue
+
+    health.check("database", stubborn)
+    for _ in range(3):
+        async with asyncio.timeout(2):
+            await health.refresh()
+        assert not health.ready
+    assert started == 1
+    release.set()
+    await health.refresh()
+    assert health.ready
+
+
+async def test_many_readers_ask_a_dependency_once_a_second(
+    health: Health, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("runtime.health.REUSE_SECONDS", 60.0)
+    dependency = Dependency()
+    health.check("database", dependency.check)
+    await asyncio.gather(*(client.get("/readyz") for _ in range(50)))
+    assert dependency.checks == 1
+
+
+async def test_a_check_with_a_bug_is_a_part_that_is_not_well(
+    health: Health, client: httpx.AsyncClient
+) -> None:
+    dependency = Dependency()
+    dependency.fault = KeyError("bob@example.com")
+    health.check("database", dependency.check)
+    answer = await client.get("/readyz")
+    assert answer.status_code == 503
+    assert answer.json()["parts"]["database"]["reason"] == "check failed (KeyError)"
+
+
+async def test_a_part_that_was_never_checked_is_not_ready(health: Health) -> None:
+    health.check("database", Dependency().check)
+    assert not health.ready
