@@ -1,8 +1,8 @@
 """`python -m deploy.docs [--check]`: write what is generated from the code, or say what has drifted.
 
 docs/openapi/*.json from the apps, docs/asyncapi.json from the topics, docs/metrics.md from the catalogue,
-the chart's alerts from Prometheus' own, .env.example from the settings, the site kit's types and schema
-from the contracts.
+the chart's alerts from Prometheus' own, .env.example and compose's lists of settings from the settings, the
+site kit's types and schema from the contracts.
 """
 
 import importlib
@@ -16,7 +16,6 @@ import typer
 from faststream.kafka import KafkaBroker
 from faststream.specification import AsyncAPI
 from pydantic import BaseModel, SecretStr
-from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 from pydantic_settings import BaseSettings
 
@@ -24,9 +23,10 @@ from contracts import topics
 from contracts.audit import AuditRecorded
 from contracts.leads import LeadReceived
 from deploy.catalogue import catalogue
+from deploy.compose_environment import environment_files
 from deploy.migrate import Settings as MigrateSettings
 from deploy.typescript import contract, submission_schema
-from runtime.settings import Http, Kafka, Log, Postgres, Tracing
+from runtime.settings import Http, Kafka, Log, Postgres, Tracing, is_section, variable_name
 
 ROOT = Path(__file__).parents[1]
 SERVICES = ("ingest", "persister", "notifier", "flusher", "admin")
@@ -44,23 +44,10 @@ def settings_of(service: str) -> type[BaseSettings]:
     return found
 
 
-def variable(settings: type[BaseSettings], name: str, field: FieldInfo) -> str:
-    """Return the environment name of a field."""
-    alias = field.validation_alias
-    if alias is not None:
-        return str(getattr(alias, "choices", [alias])[0])
-    return f"{settings.model_config.get('env_prefix', '')}{name}".upper()
-
-
-def is_section(field: FieldInfo) -> bool:
-    """Say whether a field is a composed section, not a value."""
-    return isinstance(field.annotation, type) and issubclass(field.annotation, BaseSettings)
-
-
 def env_lines(settings: type[BaseSettings], seen: set[str]) -> Iterator[str]:
     """Yield the lines of one settings class, each variable once."""
     for name, field in settings.model_fields.items():
-        key = variable(settings, name, field)
+        key = variable_name(settings, name, field)
         if is_section(field) or key in seen:
             continue
         seen.add(key)
@@ -158,6 +145,7 @@ def documents() -> dict[Path, str]:
         ROOT / "docs/openapi/admin.json": openapi("admin"),
         ROOT / "site/kit/schema/lead-submission.json": submission_schema(),
         ROOT / "site/kit/src/contract.ts": contract(),
+        **environment_files(),
     }
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from pydantic_core import PydanticUndefined
 from pydantic_settings import BaseSettings
 
-from runtime.settings import load
+from runtime.settings import is_section, load, variable_name
 from services.__main__ import PORTS
 from services.admin.settings import Settings as Admin
 from services.flusher.settings import Settings as Flusher
@@ -27,19 +27,14 @@ STOP_SECONDS = 55
 
 
 def missing(settings: type[BaseSettings]) -> list[str]:
-    """Name what a service requires and nobody gave, its sections included."""
+    """Return the variables that a service and its sections require and that are not set."""
     found = []
     for name, field in settings.model_fields.items():
-        kind: Any = field.annotation
-        if isinstance(kind, type) and issubclass(kind, BaseSettings):
-            found += missing(kind)
+        section: Any = field.annotation
+        if is_section(field):
+            found += missing(section)
         elif field.default is PydanticUndefined and field.default_factory is None:
-            alias = field.validation_alias
-            variable = str(
-                getattr(alias, "choices", [alias])[0]
-                if alias
-                else f"{settings.model_config.get('env_prefix', '')}{name}".upper()
-            )
+            variable = variable_name(settings, name, field)
             if not os.environ.get(variable):
                 found.append(variable)
     return found

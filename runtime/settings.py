@@ -23,6 +23,7 @@ from pydantic import (
     ValidationError,
     model_validator,
 )
+from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 S = TypeVar("S", bound=BaseSettings)
@@ -47,6 +48,19 @@ def section(prefix: str = "") -> SettingsConfigDict:
 def named(name: str) -> Any:
     """Alias a field to an environment name that stands as it is, without a prefix."""
     return AliasChoices(name)
+
+
+def variable_name(settings: type[BaseSettings], name: str, field: FieldInfo) -> str:
+    """Return the environment variable that sets a field: its alias, else the class's prefix and its name."""
+    alias = field.validation_alias
+    if alias is not None:
+        return str(getattr(alias, "choices", [alias])[0])
+    return f"{settings.model_config.get('env_prefix', '')}{name}".upper()
+
+
+def is_section(field: FieldInfo) -> bool:
+    """Return True for a field that is a settings class of its own, not a value."""
+    return isinstance(field.annotation, type) and issubclass(field.annotation, BaseSettings)
 
 
 class Debug(BaseSettings):

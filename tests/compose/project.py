@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import os
+import secrets
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,13 +14,19 @@ from uuid import uuid4
 import httpx
 
 from deploy.embedded.parts import free_ports
+from tests.compose.edge_image import edge_image
 from tests.support.wait import eventually
 
 ROOT = Path(__file__).parents[2]
 INGEST_TOKEN = "dev-token-xyz-123"
 ADMIN_TOKEN = "dev-admin-token-xyz-123"
 # Those that tests choose by variables; any other setting of a developer's shell is not the tests'.
-PASSED_ON = ("PATH", "HOME", "DOCKER_", "PYTHON_IMAGE", "KAFKA_IMAGE", "POSTGRES_IMAGE", "EDGE_IMAGE")
+PASSED_ON = ("PATH", "HOME", "DOCKER_", "PYTHON_IMAGE", "KAFKA_IMAGE", "POSTGRES_IMAGE")
+
+
+def _free_subnet() -> str:
+    """Return a network that a stack of the developer's own does not use."""
+    return f"172.30.{secrets.randbelow(256)}.0/24"
 
 
 class Project:
@@ -33,16 +40,21 @@ class Project:
         self._environment = {k: v for k, v in os.environ.items() if k.startswith(PASSED_ON)} | {
             "COMPOSE_PROJECT_NAME": self.name,
             "COMPOSE_DISABLE_ENV_FILE": "true",
-            "FASTCORE_COMPOSE_ENV_FILE": "deploy/compose/no.env",
+            "FASTCORE_COMPOSE_EDGE_SUBNET": _free_subnet(),
             "FASTCORE_COMPOSE_PORT": str(edge),
             "FASTCORE_COMPOSE_MAILBOX_PORT": str(mailbox),
             "FASTCORE_IMAGE": "fastcore:test",
+            "EDGE_IMAGE": edge_image(),
         }
 
     def docker(self, *command: str, text: str | None = None, seconds: float = 500, **environment: str) -> str:
-        """Run `docker ...` and answer what it printed; fail with what it complained about."""
+        """Run `docker ...` and return what it printed; fail with its error output."""
+        return self.run("docker", *command, text=text, seconds=seconds, **environment)
+
+    def run(self, *command: str, text: str | None = None, seconds: float = 500, **environment: str) -> str:
+        """Run a program as this project's user would."""
         done = subprocess.run(
-            ["docker", *command],
+            [*command],
             cwd=ROOT,
             env=self._environment | environment,
             input=text,
@@ -51,9 +63,7 @@ class Project:
             timeout=seconds,
             check=False,
         )
-        assert done.returncode == 0, (
-            f"docker {' '.join(command)}:\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
-        )
+        assert done.returncode == 0, f"{' '.join(command)}:\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
         return done.stdout
 
     def compose(

@@ -15,7 +15,7 @@ import pytest
 
 from deploy.embedded.parts import free_ports
 from tests.compose.load import Load
-from tests.compose.project import INGEST_TOKEN, Project, running_project
+from tests.compose.project import ADMIN_TOKEN, INGEST_TOKEN, ROOT, Project, running_project
 from tests.support.wait import eventually
 
 pytestmark = pytest.mark.timeout(600)
@@ -113,7 +113,11 @@ async def test_with_a_domain_the_edge_speaks_https_and_keeps_metrics_to_itself(p
     # For the name localhost Caddy signs by itself; for any other it asks an authority outside.
     (port,) = free_ports(1)
     publish = ("--detach", "--no-deps", "--publish", f"127.0.0.1:{port}:443")
-    edge = project.compose("run", *publish, "edge", FASTCORE_DOMAIN="localhost").strip()
+    passwords = {
+        "FASTCORE_COMPOSE_OWNER_PASSWORD": "fastcore_owner",
+        "FASTCORE_COMPOSE_DATABASE_PASSWORD": "fastcore",
+    }
+    edge = project.compose("run", *publish, "edge", FASTCORE_DOMAIN="localhost", **passwords).strip()
     try:
         async with httpx.AsyncClient(base_url=f"https://localhost:{port}", verify=False) as client:  # noqa: S501
 
@@ -151,6 +155,76 @@ async def test_consumers_scale_under_load_and_share_all_partitions(project: Proj
     await _shared(project, "persister", 3)
     await _shared(project, "notifier", 2)
     assert len(project.containers("persister")) == 3
+
+
+async def test_gateways_scale_and_are_upgraded_without_a_refused_lead(project: Project) -> None:
+    load, ended = Load(project, mails=False), asyncio.Event()
+
+    async def change() -> None:
+        await asyncio.to_thread(project.up, ingest=3, persister=2)
+        await asyncio.to_thread(project.up, ingest=1, persister=2)
+        await asyncio.to_thread(project.build, "next")
+        await asyncio.to_thread(project.run, "sh", "deploy/compose/upgrade.sh")
+        ended.set()
+
+    await asyncio.gather(load.post_until(ended, at_once=4), change())
+    assert load.repeated == 0, f"{load.repeated} of {load.posted} first attempts were refused"
+    assert {project.version(service) for service in SERVICES} == {"next"}
+    assert [len(project.containers(service)) for service in ("ingest", "persister")] == [1, 2]
+    await load.stored()
+
+
+def test_each_server_is_reached_only_by_those_who_need_it(project: Project) -> None:
+    def reached(service: str, host: str, port: int) -> bool:
+        program = f"import socket; socket.create_connection(('{host}', {port}), 2)"
+        try:
+            project.compose("exec", "-T", service, "python", "-c", program)
+        except AssertionError:
+            return False
+        return True
+
+    assert reached("persister", "postgres", 5432)
+    assert reached("ingest", "kafka", 9092)
+    assert not reached("ingest", "postgres", 5432)
+    assert not reached("mailbox", "kafka", 9092)
+    assert not reached("mailbox", "ingest", 8001)
+
+
+def test_no_service_receives_another_one_s_secrets(project: Project) -> None:
+    for service in ("ingest", "persister", "notifier"):
+        given = project.compose("exec", "-T", service, "env")
+        assert "FASTCORE_ADMIN_TOKEN" not in given
+        assert "fastcore_owner" not in given
+    assert "DATABASE_URL" not in project.compose("exec", "-T", "ingest", "env")
+
+
+def test_a_domain_needs_passwords_of_its_own(project: Project) -> None:
+    with pytest.raises(AssertionError, match="FASTCORE_COMPOSE_OWNER_PASSWORD is missing a value"):
+        project.compose("config", "--quiet", FASTCORE_DOMAIN="leads.example.com")
+
+
+def test_the_edge_refuses_a_caddy_that_loses_retried_posts(project: Project) -> None:
+    script = ROOT / "deploy/compose/edge.sh"
+    old = "caddy() { echo v2.11.1 h1:x; }; "
+    done = subprocess.run(
+        ["sh", "-c", old + script.read_text()], capture_output=True, text=True, timeout=10, check=False
+    )
+    assert done.returncode == 1
+    assert "Caddy 2.11.1" in done.stderr
+
+
+async def test_a_failed_request_is_logged_at_the_edge_without_personal_data(project: Project) -> None:
+    project.compose("stop", "admin")
+    try:
+        answer = await project.admin("GET", "/admin/leads?q=grace@example.com")
+        assert answer.status_code in (502, 503)
+    finally:
+        project.compose("start", "admin")
+    log = project.compose("logs", "--no-log-prefix", "edge")
+    assert '"status":50' in log
+    assert "grace@example.com" not in log
+    assert ADMIN_TOKEN not in log
+    await project.healthy()
 
 
 async def test_a_container_killed_under_load_loses_nothing(project: Project) -> None:

@@ -129,7 +129,7 @@ def test_every_variable_that_a_page_names_exists() -> None:
         "FASTCORE_TEST_PARTS",
         "FASTCORE_CHROMIUM",
     }
-    for path in (ROOT / "docker-compose.yml", *(ROOT / "deploy/compose").iterdir()):
+    for path in (ROOT / "docker-compose.yml", *(ROOT / "deploy/compose").glob("**/*.*")):
         known |= set(re.findall(r"\$\{([A-Z][A-Z0-9_]+)", path.read_text(encoding="utf-8")))
     kit = (ROOT / "site/kit/src/settings.ts").read_text(encoding="utf-8")
     known |= set(re.findall(r"\bFASTCORE_[A-Z_]+\b", kit))

@@ -1,0 +1,42 @@
+#!/bin/sh
+# Replaces the composed services by the image that docker-compose.yml names now, and refuses no lead meanwhile:
+#   docker compose build                 # or another FASTCORE_IMAGE in .env, and: docker compose pull
+#   sh deploy/compose/upgrade.sh
+# The schema first, then the gateways one by one, then the other services, each at its present number of containers.
+# Options before the command (`--env-file`, `--file`) go into COMPOSE_ENV_FILES and COMPOSE_FILE.
+set -eu
+cd "$(dirname "$0")/../.."
+wait_seconds=${WAIT_SECONDS:-400}
+# The services' drain ends within 50 s (ARCHITECTURE.md).
+grace_seconds=60
+
+containers() { docker compose ps --quiet "$1"; }
+count() { containers "$1" | wc -l | tr -d ' '; }
+up() { docker compose up --detach --wait --wait-timeout "$wait_seconds" "$@"; }
+
+old=$(containers ingest)
+if [ -z "$old" ]; then
+  echo "Nothing runs here: start it with docker compose up --detach --wait" >&2
+  exit 1
+fi
+
+echo "Migrating"
+docker compose run --rm migrate
+
+gateways=$(count ingest)
+echo "Starting $gateways new gateway(s) beside the old"
+up --no-deps --no-recreate --scale "ingest=$((gateways * 2))" ingest
+for container in $old; do
+  echo "Stopping an old gateway"
+  # It answers what it has accepted. The edge sends what it refuses to another one.
+  docker stop --time "$grace_seconds" "$container" >/dev/null
+  docker rm --volumes "$container" >/dev/null
+done
+
+set -- --scale "ingest=$gateways"
+for service in persister notifier flusher admin; do
+  set -- "$@" --scale "$service=$(count "$service")"
+done
+echo "Replacing the other services"
+up "$@"
+echo "Upgraded. Check it: docker compose exec ingest python -m deploy.doctor"
