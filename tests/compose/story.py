@@ -113,11 +113,14 @@ async def test_with_a_domain_the_edge_speaks_https_and_keeps_metrics_to_itself(p
     # For the name localhost Caddy signs by itself; for any other it asks an authority outside.
     (port,) = free_ports(1)
     publish = ("--detach", "--no-deps", "--publish", f"127.0.0.1:{port}:443")
-    passwords = {
-        "FASTCORE_COMPOSE_OWNER_PASSWORD": "fastcore_owner",
-        "FASTCORE_COMPOSE_DATABASE_PASSWORD": "fastcore",
-    }
-    edge = project.compose("run", *publish, "edge", FASTCORE_DOMAIN="localhost", **passwords).strip()
+    edge = project.compose(
+        "run",
+        *publish,
+        "edge",
+        FASTCORE_DOMAIN="localhost",
+        FASTCORE_COMPOSE_OWNER_PASSWORD="fastcore_owner",
+        FASTCORE_COMPOSE_DATABASE_PASSWORD="fastcore",
+    ).strip()
     try:
         async with httpx.AsyncClient(base_url=f"https://localhost:{port}", verify=False) as client:  # noqa: S501
 
