@@ -22,6 +22,7 @@ from rich.table import Table
 
 from contracts import headers, topics
 from contracts.leads import LeadReceived
+from runtime import event_loop
 from runtime.failures import Failure
 from runtime.postgres import Pool, load_queries, open_pool, transaction
 from runtime.settings import Kafka, Postgres, load
@@ -195,7 +196,7 @@ def main() -> None:
     """Compare Kafka with PostgreSQL, and say what is missing. Exits 1 where anything is."""
     kafka, postgres = load(Kafka), load(Postgres)
     try:
-        well = asyncio.run(audit(kafka, postgres, Console()))
+        well = event_loop.run(audit(kafka, postgres, Console()))
     except (KafkaError, OSError, TimeoutError, Failure) as error:
         reason = error.reason if isinstance(error, Failure) else type(error).__name__
         sys.exit(f"the ledger cannot be read ({reason}): check KAFKA_BOOTSTRAP_SERVERS and DATABASE_URL")

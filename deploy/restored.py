@@ -24,6 +24,7 @@ from contracts import headers, topics
 from deploy.groups import CONSUMERS, read_groups
 from deploy.places import KAFKA_SECONDS, Place, open_reader, read_places, read_spans
 from deploy.remembered import Remembered, remember
+from runtime import event_loop
 from runtime.failures import Failure
 from runtime.ledger import Ledger
 from runtime.postgres import Connection, load_queries, open_pool, transaction
@@ -189,7 +190,7 @@ def main() -> None:
     """After a restore of the database: fit its books and Kafka's groups together, before services start."""
     settings = load(Settings)
     try:
-        report = asyncio.run(rejoin(settings))
+        report = event_loop.run(rejoin(settings))
     except StillRunningError as error:
         sys.exit(str(error))
     except (KafkaError, OSError, TimeoutError, Failure) as error:

@@ -9,6 +9,7 @@ from aiokafka.errors import KafkaConnectionError, KafkaError, TopicAlreadyExists
 from faststream.kafka.security import parse_security
 
 from contracts import topics
+from runtime import event_loop
 from runtime.kafka import why_not
 from runtime.settings import Kafka, load
 
@@ -58,9 +59,9 @@ def main() -> None:
     """Create the Kafka topics that do not exist yet."""
     settings = load(Kafka)
     try:
-        created = asyncio.run(provision(settings))
+        created = event_loop.run(provision(settings))
     except (KafkaError, OSError, TimeoutError) as error:
-        reason = asyncio.run(why_not(settings)) if isinstance(error, KafkaConnectionError) else error
+        reason = event_loop.run(why_not(settings)) if isinstance(error, KafkaConnectionError) else error
         sys.exit(
             f"Kafka did not create the topics ({type(error).__name__}: {reason}):"
             " check KAFKA_BOOTSTRAP_SERVERS and the settings beside it"

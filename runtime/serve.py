@@ -22,6 +22,7 @@ def serve(app: str, default_port: int, *, knows_clients: bool) -> None:
     _collect_less()
     uvicorn.run(
         made,
+        loop="runtime.event_loop:Loop",
         http=bounded_arrival(http.head_timeout_seconds),
         host=http.host,
         port=http.port or default_port,

@@ -16,6 +16,7 @@ from deploy.doctor.database import examine_database
 from deploy.doctor.finding import Finding, fail
 from deploy.doctor.neighbours import examine_mail, examine_services
 from deploy.doctor.settings import examine_disk, examine_settings, read
+from runtime import event_loop
 from runtime.failures import Failure
 from runtime.postgres import open_pool
 from runtime.settings import Kafka, Postgres
@@ -101,7 +102,7 @@ def main() -> None:
     """
     # What the driver cannot reach is a finding of ours, in our words.
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
-    counts = asyncio.run(_print(Console()))
+    counts = event_loop.run(_print(Console()))
     print(f"{counts['ok']} ok, {counts['warn']} to look at, {counts['fail']} failed")
     if counts["fail"]:
         sys.exit(1)
