@@ -25,7 +25,7 @@ from services.flusher.replay import (
     cause_of,
     wanted_again,
 )
-from services.flusher.store import ACTOR, SQL, Archive, Clock, row_of, tell
+from services.flusher.store import ACTOR, SQL, Archive, Clock, row_of, settle_dead_mail, tell
 
 # A website's leads go to the gateway, all others to Kafka: neither waits while the other is away.
 WAYS: Final = (list(topics.RETRY), [SITE])
@@ -108,6 +108,7 @@ class Claim:
         letters = []
         for row, failed in buried:
             await tell(self.connection, [entry(AuditEvent.LEAD_DEAD, failed, row.lead_id, actor=ACTOR)])
+            await settle_dead_mail(self.connection, failed, row.lead_id, failed.event_id)
             letters.append(archived(failed, row.record_key, row.payload, row.headers))
         await archive(letters)
         return [row for row, _ in buried]

@@ -144,6 +144,15 @@ SET state = 'dead', final = true, reason = :reason, next_attempt_at = NULL, requ
     requested_by = NULL, updated_at = now()
 WHERE id = :id;
 
+-- name: settle_dead_mail^
+-- The mail of a dead row is dead, too. The notifier publishes a failure before it commits the outcome: where the mail is
+-- still in its hand it finds the failure's id here, and commits `dead` instead of `waiting`.
+UPDATE email_delivery
+SET state = CASE state WHEN 'waiting' THEN 'dead' ELSE state END,
+    settled_by = CASE state WHEN 'waiting' THEN settled_by ELSE :failure_id END, updated_at = now()
+WHERE lead_id = :lead_id AND kind = :kind AND state IN ('waiting', 'reserved', 'sending')
+RETURNING state, attempts;
+
 -- name: try_job_lock$
 -- One run of a job at a time, over all flushers; given back when this transaction ends, crash or not.
 SELECT pg_try_advisory_xact_lock(hashtextextended('fastcore.job.' || :name, 0));

@@ -7,9 +7,10 @@ from dataclasses import fields, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
-from uuid import UUID
+from uuid import UUID, uuid5
 
 from contracts.audit import AuditEvent, AuditRecorded
+from contracts.failures import LeadFailed
 from runtime import metrics
 from runtime.failures import FailedNow
 from runtime.ledger import Ledger, Outcome
@@ -117,6 +118,7 @@ class Store:
             }
         )
         await tell(connection, [entry(AuditEvent.LEAD_DEAD, dead, parked.lead_id, actor=ACTOR)])
+        await settle_dead_mail(connection, dead, parked.lead_id, failure.event_id)
         if first:
             return archived(dead, first.record_key, first.payload, first.headers)
         return archived(dead, parked.record.key, parked.record.value, parked.kept)
@@ -134,6 +136,25 @@ async def tell(connection: Connection, entries: Sequence[AuditRecorded]) -> set[
         created_ats=[told.occurred_at for told in entries],
     )
     return {each["event_id"] async for each in written}
+
+
+async def settle_dead_mail(
+    connection: Connection, dead: LeadFailed, lead_id: UUID | None, failure_id: UUID
+) -> None:
+    """Record that the mail of a dead row is dead. The notifier itself records a mail that failed for good."""
+    if dead.stage != "notifier" or lead_id is None:
+        return
+    mail = await SQL.settle_dead_mail(connection, lead_id=lead_id, kind=dead.kind, failure_id=failure_id)
+    if mail and (mail["state"] == "dead" or not dead.final):
+        failed = AuditRecorded(
+            event_id=uuid5(dead.event_id, AuditEvent.EMAIL_FAILED),
+            occurred_at=dead.occurred_at,
+            event=AuditEvent.EMAIL_FAILED,
+            actor=ACTOR,
+            lead_id=lead_id,
+            details={"kind": dead.kind, "reason": dead.reason, "final": True, "attempt": mail["attempts"]},
+        )
+        await tell(connection, [failed])
 
 
 def _parked_entry(parked: Parked) -> AuditRecorded:

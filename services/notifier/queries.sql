@@ -54,7 +54,9 @@ WHERE d.lead_id = taken.lead_id AND d.kind = taken.kind;
 -- back is not ours any more, or, where it was to be sent, its lead is erased: who waited here for the erasure sees
 -- the row that it emptied, but lead_inbox as it was before. Rows are locked in the order that all processes keep.
 WITH moving AS (
-    SELECT one.* FROM email_delivery d
+    SELECT one.lead_id, one.kind, one.state, one.reason, one.code, one.enhanced, one.answer, one.tries, one.record_id,
+           one.event, one.event_id, one.request_id, one.queue_id
+    FROM email_delivery d
     JOIN unnest(:lead_ids::uuid[], :kinds::text[], :states::text[], :reasons::text[], :codes::int[], :enhanced::text[],
                 :answers::text[], :tries::int[], :record_ids::uuid[], :events::text[], :event_ids::uuid[],
                 :request_ids::text[], :queue_ids::uuid[])
@@ -72,13 +74,15 @@ WITH moving AS (
     RETURNING d.lead_id, d.kind, d.state
 ), settled AS (  -- of an erased lead (its recipient is null) no answer is kept either
     UPDATE email_delivery d
-    SET state = one.state, reason = one.reason, owner = NULL, lease_until = NULL, updated_at = now(),
+    -- One whose last retry this was may be known as dead already (the flusher's settle_dead_mail).
+    SET state = CASE WHEN one.state = 'waiting' AND d.settled_by = one.record_id THEN 'dead' ELSE one.state END, reason = one.reason, owner = NULL, lease_until = NULL, updated_at = now(),
         attempts = d.attempts + one.tries, smtp_answer = CASE WHEN d.recipient IS NOT NULL THEN one.answer END,
         sent_at = CASE WHEN one.state = 'sent' THEN now() END, settled_by = one.record_id
     FROM moving one
     WHERE d.lead_id = one.lead_id AND d.kind = one.kind AND one.state <> 'sending'
       AND d.state IN ('reserved', 'sending') AND d.owner = :owner
-    RETURNING one.*, d.attempts
+    RETURNING one.lead_id, one.kind, one.state, one.reason, one.code, one.enhanced, one.record_id, one.event,
+              one.event_id, one.request_id, one.queue_id, d.attempts
 ), audited AS (
     INSERT INTO audit_log (event_id, event, actor, status_code, details_json, lead_id, request_id)
     SELECT event_id, event, 'notifier', code, jsonb_build_object('kind', kind, 'reason', reason, 'code', code,
