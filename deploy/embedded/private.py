@@ -1,4 +1,4 @@
-"""Files with secrets: whole or not at all, and readable to their owner only."""
+"""Files and folders with secrets and personal data: readable to their owner only."""
 
 import os
 from pathlib import Path
@@ -11,3 +11,13 @@ def write(path: Path, text: str) -> None:
     with os.fdopen(descriptor, "w") as file:
         file.write(text)
     aside.rename(path)
+
+
+def restrict(folder: Path) -> None:
+    """Make a folder, or one that exists, accessible to its owner only.
+
+    Raises `PermissionError` where the folder belongs to somebody else.
+    """
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if folder.stat().st_mode & 0o077:
+        folder.chmod(0o700)

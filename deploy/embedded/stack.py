@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
-from deploy.embedded import kafka, leftovers, postgres, programs, state
+from deploy.embedded import kafka, leftovers, postgres, private, programs, state
 from deploy.embedded.bringup import BringUp, Watch
 from deploy.embedded.environment import MIGRATION_URL, assemble, embedded_parts
 from deploy.embedded.launch import OWNER_VARIABLE, EmbeddedError, Launch, Progress
@@ -82,9 +82,11 @@ def stop(folder: Path, progress: Progress) -> bool:
 @contextmanager
 def _starting(stack: Stack) -> Iterator[None]:
     folder = stack.folder
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # mails and leads are nobody else's business
-    for name in ("run", "logs"):
-        (folder / name).mkdir(mode=0o700, exist_ok=True)
+    try:
+        for each in (folder, folder / "run", folder / "logs"):
+            private.restrict(each)  # they hold leads and emails
+    except PermissionError:
+        raise EmbeddedError(f"The data folder {folder} belongs to another user: choose another") from None
     with (folder / "run" / "up.lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -15,6 +15,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from deploy.embedded.private import restrict
+
 _ID = re.compile(r"\d{8}T\d{12}-[0-9a-f]{8}")
 
 
@@ -26,7 +28,7 @@ class Mails:
     """The folder of mails. Ids sort by arrival."""
 
     def __init__(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
+        restrict(folder)
         self.folder = folder
         # A mail never changes: a list of thousands, asked for again and again, reads each once.
         self._summary = lru_cache(maxsize=20_000)(self._read_summary)
