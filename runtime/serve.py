@@ -29,6 +29,7 @@ def serve(app: str, default_port: int, *, knows_clients: bool) -> None:
         log_config=None,
         access_log=False,
         server_header=False,
+        ws="none",
         proxy_headers=knows_clients,
         timeout_graceful_shutdown=http.graceful_timeout_seconds,
         timeout_keep_alive=30,

@@ -139,6 +139,14 @@ async def test_a_body_that_does_not_arrive_is_given_up_and_the_next_lead_is_take
         assert good.status_code == 201
 
 
+async def test_regression_a_lead_that_offers_an_upgrade_is_accepted(client: httpx.AsyncClient) -> None:
+    offer = {"Connection": "Upgrade, HTTP2-Settings", "Upgrade": "h2c", "HTTP2-Settings": "AAEAAEAAAAIAAAAB"}
+    answer = await client.post("/inbound/leads", json=a_lead(), headers=offer)
+    assert answer.status_code == 201
+    # The connection is still in step: nothing of the body was read as another request.
+    assert (await client.get("/livez")).status_code == 200
+
+
 async def test_ten_megabytes_are_refused_with_an_answer_that_arrives(client: httpx.AsyncClient) -> None:
     answer = await client.post("/inbound/leads", content=json.dumps(a_lead(message="x" * 10_000_000)))
     assert answer.status_code == 413
