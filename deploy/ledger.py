@@ -24,6 +24,7 @@ from contracts import headers, topics
 from contracts.leads import LeadReceived
 from runtime import event_loop
 from runtime.failures import Failure
+from runtime.lag import lag
 from runtime.postgres import Pool, load_queries, open_pool, transaction
 from runtime.settings import Kafka, Postgres, load
 from services.admin.census import recount, take_census
@@ -69,7 +70,7 @@ async def _chunks(consumer: Any, topic: str, finding: Finding) -> AsyncIterator[
     starts = await consumer.beginning_offsets(partitions)
     for partition in partitions:
         taken = max(starts[partition], await consumer.committed(partition) or 0)
-        finding.waiting += ends[partition] - taken
+        finding.waiting += lag(taken, starts[partition], ends[partition])
         at = starts[partition]
         consumer.seek(partition, at)
         while at < taken:
@@ -146,9 +147,10 @@ async def _notifier_lag(kafka: Kafka) -> int:
             TopicPartition(kafka.topic_prefix + topics.RECEIVED.name, n) for n in range(topics.PARTITIONS)
         ]
         consumer.assign(partitions)
+        starts = await consumer.beginning_offsets(partitions)
         ends = await consumer.end_offsets(partitions)
         for partition in partitions:
-            finding.waiting += ends[partition] - (await consumer.committed(partition) or 0)
+            finding.waiting += lag(await consumer.committed(partition), starts[partition], ends[partition])
     return finding.waiting
 
 

@@ -18,6 +18,7 @@ from faststream import AckPolicy
 from faststream.kafka import KafkaBroker
 
 from runtime import metrics
+from runtime.closing import close_for_good
 from runtime.commits import Commits
 from runtime.delivery import Batch, Delivery, Handler, Record
 from runtime.failures import SeekBack, WorldAway
@@ -98,22 +99,32 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
             self._stopped.set()
 
     async def _leave(self) -> None:
-        """End the last commit and leave the group, each in its half of the time."""
-        half = self._policy.stop_seconds / 2
+        """End the last commit and leave the group: two fifths of the time each, and one for force."""
+        fifth = self._policy.stop_seconds / 5
         try:
-            await self._commits.settled(half)
+            await self._commits.settled(2 * fifth)
         finally:
-            with contextlib.suppress(KafkaError, OSError, TimeoutError):
-                await asyncio.wait_for(self._broker.stop(), half)
+            await self._disconnect(2 * fifth, fifth)
+
+    async def _disconnect(self, seconds: float, by_force: float) -> None:
+        """Stop the broker's consumer, by force where it does not stop in order: no member may stay behind."""
+        consumer, stopped = self._subscriber.consumer, False
+        try:
+            await asyncio.wait_for(self._broker.stop(), seconds)
+            stopped = True
+        except Exception as error:  # noqa: BLE001 - FastStream wraps what it met in an ExceptionGroup
+            self._log.warning("consumer not stopped in order", reason=type(error).__name__)
+        finally:
+            if consumer is not None and not stopped:
+                await close_for_good(consumer, by_force)
 
     async def _step(self) -> None:
-        records = await self._take()
         await self._watch.look(self._consumer)
+        records = await self._take()
         if not records:
-            # What paused us may have gone to another member: nothing here is waited for.
+            # The failing partition may have moved to another member, so report healthy.
             self._health.set("consumer", ok=True)
             return
-        self._idle.clear()
         started = time.monotonic()
         delivery = Delivery(self._handler, records, self._policy.backoff)
         try:
@@ -160,6 +171,8 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._read(0.5, self._policy.max_records), self._policy.take_seconds)
         taken, self._ahead = self._ahead, []
+        if taken:
+            self._idle.clear()  # at once: a rebalance waits for these from the moment in which we have them
         return taken
 
     async def _read(self, seconds: float, limit: int) -> None:
@@ -220,6 +233,11 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
         # Never from the assignment callback: records arrive before it ends.
         for partition in places.keys() & self._consumer.assignment():
             self._consumer.seek(partition, places[partition])
+
+    def holds(self, topic: str, partition: int) -> bool:
+        """Return True where the group has given us this partition."""
+        consumer = self._subscriber.consumer
+        return consumer is not None and TopicPartition(topic, partition) in consumer.assignment()
 
     async def bounds(self, topic: str, partition: int) -> tuple[int, int]:
         """Return the first offset that Kafka still holds and the one after the last."""

@@ -8,6 +8,7 @@ from aiokafka.errors import KafkaError
 
 from runtime import metrics
 from runtime.health import Health
+from runtime.lag import lag
 from runtime.logs import logger
 
 # With the broker away aiokafka hands out nothing and raises nothing. A fetch answers twice a second.
@@ -67,15 +68,16 @@ class Watch:
         assigned = consumer.assignment()
         try:
             async with asyncio.timeout(ASK_SECONDS):
+                starts = await consumer.beginning_offsets(assigned)
                 ends = await consumer.end_offsets(assigned)
-                behind = {p: max(0, ends[p] - (await consumer.committed(p) or 0)) for p in assigned}
+                behind = {p: lag(await consumer.committed(p), starts[p], ends[p]) for p in assigned}
         except (KafkaError, TimeoutError):
             return  # the silence says it
-        labels = {(partition.topic, str(partition.partition)): lag for partition, lag in behind.items()}
+        labels = {(each.topic, str(each.partition)): records for each, records in behind.items()}
         for gone in self._known - labels.keys():
             metrics.LAG.remove(*gone)
-        for place, lag in labels.items():
-            metrics.LAG.labels(*place).set(lag)
+        for place, records in labels.items():
+            metrics.LAG.labels(*place).set(records)
         self._known = set(labels)
         if not any(labels.values()):
             self._progress = time.monotonic()

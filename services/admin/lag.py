@@ -14,6 +14,7 @@ from faststream.kafka.security import parse_security
 
 from contracts import topics
 from runtime.failures import WorldAway
+from runtime.lag import lag
 from runtime.settings import Kafka
 from services.admin.waiting import Waiting
 
@@ -50,15 +51,15 @@ class LagReader:
         for service, group in topics.GROUPS.items():
             taken = [topic.name for topic in topics.ALL if service in topic.consumers]
             behind = {
-                part: _behind(committed[group].get(part), starts[part], ends[part])
+                part: lag(_offset(committed[group].get(part)), starts[part], ends[part])
                 for name in taken
                 for part in partitions[name]
             }
             lags[group] = {name: sum(behind[part] for part in partitions[name]) for name in taken}
             now = time.monotonic()
             waits = [
-                self._waiting.seconds(group, part, committed=ends[part] - lag, end=ends[part], now=now)
-                for part, lag in behind.items()
+                self._waiting.seconds(group, part, committed=ends[part] - records, end=ends[part], now=now)
+                for part, records in behind.items()
             ]
             self.oldest_seconds[group] = max(waits, default=0.0)  # no topic is there before provisioning
         return lags
@@ -133,7 +134,6 @@ async def _close(admin: AIOKafkaAdminClient, consumer: AIOKafkaConsumer) -> None
             await asyncio.wait_for(stop(), CLOSE_SECONDS)
 
 
-def _behind(committed: Any, start: int, end: int) -> int:
-    # A group that has committed nothing begins at the start, as its consumers do (`earliest`).
-    offset = committed.offset if committed is not None and committed.offset >= 0 else start
-    return max(0, end - max(offset, start))
+def _offset(committed: Any) -> int | None:
+    # Kafka answers -1 for a partition in which the group has committed nothing.
+    return committed.offset if committed is not None and committed.offset >= 0 else None

@@ -69,6 +69,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
                 consumer.stopping,
                 Breaker(NAME, pool),
                 connections=settings.connections,
+                holds=consumer.holds,
             )
             async with running(consumer.run(handler), "consumer"):
                 yield

@@ -17,6 +17,7 @@ from runtime.failures import Failure, InvalidForEver, WorldAway
 from runtime.logs import logger
 from runtime.tracing import about, span
 from services.notifier import plan
+from services.notifier.begun import BegunMails, Holds
 from services.notifier.mailer import Mailer
 from services.notifier.message import Identity, Undeliverable, compose
 from services.notifier.plan import Delivery, Key
@@ -33,6 +34,8 @@ RELEASE_SECONDS: Final = 5.0
 class Suspicion:
     """How often one mail met a fault of the world, and how many others had passed when it first did."""
 
+    topic: str
+    partition: int
     times: int
     passed_before: int
 
@@ -55,6 +58,7 @@ class Handler:
         breaker: Breaker,
         *,
         connections: int,
+        holds: Holds = lambda _topic, _partition: True,
     ) -> None:
         self._store = store
         self._mailer = mailer
@@ -64,18 +68,20 @@ class Handler:
         self._breaker = breaker
         self._count = connections
         self._connections = asyncio.Semaphore(connections)
-        self._begun = dict[Key, asyncio.Task[Outcome]]()
+        self._holds = holds
+        self._begun = BegunMails(holds)
         self._suspects = dict[Key, Suspicion]()
         self._passed = 0
         self._log = logger("notify")
 
     async def handle(self, records: Sequence[Record]) -> None:
         """Send what these records ask for; what others have in hand is waited out, and looked at again."""
-        batch = await self._store.reserve(plan.read(records), records, self._begun)
+        self._forget_moved()
+        batch = await self._store.reserve(plan.read(records), records, list(self._begun))
         for delivery, _ in batch.suppressed:
             metrics.MAILS.labels(kind=delivery.kind, outcome="suppressed").inc()
         for delivery in batch.to_send:
-            self._begun.pop(delivery.key, None)  # an answer to an earlier reservation
+            self._begun.forget_other(delivery)
         for delivery in batch.given_up:
             await self._finish(delivery, CRASHED)
         await self._send_all(batch.resumed + batch.to_send)
@@ -139,15 +145,16 @@ class Handler:
             raise WorldAway("stop", "the service is stopping")
 
     async def _attempt(self, delivery: Delivery) -> Outcome:
-        key = delivery.key
-        if key not in self._begun:
+        task = self._begun.find(delivery)
+        if task is None:
             # Before each mail, not each batch: a batch may be of more mails than may die in a row.
             await self._breaker.check()
-            self._begun[key] = asyncio.create_task(self._transact(delivery))
+            task = asyncio.create_task(self._transact(delivery))
+            self._begun.add(delivery, task)
         # Shielded: a mail half-way, cancelled with its batch, would be unknown.
-        outcome = await asyncio.shield(self._begun[key])
+        outcome = await asyncio.shield(task)
         if outcome.verdict is Verdict.WORLD:
-            if not self._is_its_own(key, outcome):
+            if not self._is_its_own(delivery, outcome):
                 raise WorldAway("smtp", outcome.reason)
             outcome = replace(outcome, verdict=Verdict.WAITING)
         self._passed += 1
@@ -156,7 +163,13 @@ class Handler:
     async def _conclude(self, delivery: Delivery, outcome: Outcome) -> None:
         await self._finish(delivery, outcome)
         self._suspects.pop(delivery.key, None)
-        del self._begun[delivery.key]
+        self._begun.committed(delivery.key)
+
+    def _forget_moved(self) -> None:
+        self._begun.forget_moved()
+        for key, suspicion in list(self._suspects.items()):
+            if not self._holds(suspicion.topic, suspicion.partition):
+                del self._suspects[key]
 
     async def _transact(self, delivery: Delivery) -> Outcome:
         try:
@@ -202,7 +215,7 @@ class Handler:
 
     async def _release(self, deliveries: list[Delivery]) -> None:
         """Give back what was certainly not sent; where that fails, the batch will come to it again."""
-        free = [(each, each.key in self._begun) for each in deliveries if self._is_free(each.key)]
+        free = [(each, each.key in self._begun) for each in deliveries if self._begun.is_free(each.key)]
         try:
             async with asyncio.timeout(RELEASE_SECONDS):
                 await self._store.release(free)
@@ -210,23 +223,19 @@ class Handler:
             self._log.warning("reservations not given back", mails=len(free))
         else:
             for delivery, _ in free:
-                self._begun.pop(delivery.key, None)
-
-    def _is_free(self, key: Key) -> bool:
-        """Return True for a mail that was not begun, or came to nothing."""
-        task = self._begun.get(key)
-        if task is None:
-            return True
-        return task.done() and (task.exception() is not None or task.result().verdict is Verdict.WORLD)
+                self._begun.discard(delivery.key)
 
     def _times_of(self, key: Key) -> int:
         return self._suspects[key].times if key in self._suspects else 0
 
-    def _is_its_own(self, key: Key, outcome: Outcome) -> bool:
+    def _is_its_own(self, delivery: Delivery, outcome: Outcome) -> bool:
         """Return True where a fault of the world has come to one mail only, again and again."""
         if outcome.phase not in (Phase.RCPT, Phase.DATA, Phase.BODY):
             return False
-        suspicion = self._suspects.setdefault(key, Suspicion(0, self._passed))
+        record = delivery.record
+        suspicion = self._suspects.setdefault(
+            delivery.key, Suspicion(record.topic, record.partition, 0, self._passed)
+        )
         suspicion.times += 1
         return suspicion.times >= WORLD_FAULTS_OF_ONE_MAIL and self._passed > suspicion.passed_before
 

@@ -125,3 +125,46 @@ async def test_a_handler_that_outlasts_the_poll_interval_keeps_its_partitions(ka
             assert consumer._consumer._coordinator.generation == generation
         await consumer.drain()
     assert slow.values == [b"one", b"two"]
+
+
+class Clinging(Consumer):
+    """A consumer whose last commit hangs when its partitions are to go to others."""
+
+    def __init__(self, *given: Any) -> None:
+        super().__init__(*given)
+        self.revoking = asyncio.Event()
+
+    async def on_partitions_revoked(self, partitions: Any) -> None:
+        if partitions:  # none before the first assignment
+            self.revoking.set()
+            await asyncio.Event().wait()
+
+
+async def test_regression_a_member_whose_stop_is_cut_off_leaves_the_group(kafka: Kafka) -> None:
+    # Its heartbeat went on, and the group waited a minute for a member that was gone.
+    clinging, quick = Taken(), Taken()
+    policy = Policy(keepalive_seconds=0.2, stop_seconds=2.5)
+    first, second = (
+        make(build_broker(kafka, name), [topics.DEAD.name], "g", Health(), policy, kafka.topic_prefix)
+        for name, make in (("first", Clinging), ("second", Consumer))
+    )
+    assert isinstance(first, Clinging)
+
+    async def taken(by: Taken) -> list[bytes]:
+        return by.values
+
+    async with open_publisher(kafka, "test", Health()) as publisher:
+
+        async def send(value: bytes) -> None:
+            await publisher.send(topics.DEAD.name, key=None, value=value, headers=[], seconds=30)
+
+        work = asyncio.create_task(first.run(clinging))
+        await send(b"one")
+        await eventually(lambda: taken(clinging), seconds=30, what="the first record")
+        async with running(second.run(quick), "second"):
+            await asyncio.wait_for(first.revoking.wait(), 30)
+            work.cancel()
+            await asyncio.wait({work})
+            await send(b"two")
+            await eventually(lambda: taken(quick), seconds=8, what="a record at the second member")
+            await second.drain()

@@ -42,9 +42,11 @@ class FakeStore:
         for record, each in reading.leads:
             for kind in KINDS:
                 delivery = Delivery(record, each, kind, retry=False)
+                if delivery.key in self.settled:
+                    continue
                 if delivery.key in in_hand:
                     made.resumed.append(delivery)
-                elif delivery.key not in self.settled:
+                else:
                     made.taken.append(delivery)
         return made
 
@@ -106,6 +108,7 @@ class FakeBreaker:
 
 class World:
     def __init__(self, connections: int = 4) -> None:
+        self.moved = False
         self.store, self.mailer, self.publisher = FakeStore(), FakeMailer(), FakePublisher()
         self.stopping, self.breaker = asyncio.Event(), FakeBreaker()
         self.handler = Handler(
@@ -116,6 +119,7 @@ class World:
             self.stopping,
             cast("Breaker", self.breaker),
             connections=connections,
+            holds=lambda _topic, _partition: not self.moved,
         )
 
 
@@ -233,3 +237,27 @@ async def test_regression_the_breaker_stands_before_each_mail_and_what_was_not_s
             await world.handler.handle(records(*leads))
     assert len(world.mailer.sent) == len(world.publisher.failures) == 3
     assert len(world.store.released) == 9 + 9
+
+
+async def test_regression_a_database_that_forgot_an_outcome_gets_it_again_and_no_mail_is_sent_twice() -> None:
+    # After a failover to a standby that lagged the rows were gone, and the record came again.
+    world, given = World(), lead(email="ada@example.com")
+    world.mailer.answers["ada@example.com"] = DEAD
+    await world.handler.handle(records(given))
+    settled = dict(world.store.settled)
+    world.store.settled.clear()
+    await world.handler.handle(records(given))
+    assert world.store.settled == settled
+    assert len(world.mailer.sent) == 2
+
+
+async def test_regression_mails_of_partitions_that_moved_are_forgotten() -> None:
+    world, given = World(), lead(email="ada@example.com")
+    world.mailer.answers["ada@example.com"] = AWAY
+    with pytest.raises(WorldAway):
+        await world.handler.handle(records(given))
+    assert world.handler._suspects
+    world.moved = True
+    await world.handler.handle([])
+    assert not world.handler._suspects
+    assert not list(world.handler._begun)

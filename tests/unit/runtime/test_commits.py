@@ -78,6 +78,9 @@ class FakeKafka:
     def last_poll_timestamp(self, _: TopicPartition) -> int:
         return 1
 
+    async def beginning_offsets(self, _: set[TopicPartition]) -> dict[TopicPartition, int]:
+        return {PARTITION: 0}
+
     async def end_offsets(self, _: set[TopicPartition]) -> dict[TopicPartition, int]:
         return {PARTITION: self.end}
 

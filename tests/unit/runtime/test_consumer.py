@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import pytest
 from aiokafka import TopicPartition
+from aiokafka.errors import KafkaError
 from faststream.kafka import KafkaBroker
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -123,7 +124,7 @@ class FakeKafka:
     partition = TopicPartition("t", 0)
 
     def __init__(self) -> None:
-        self.done = 10
+        self.start, self.done = 0, cast("int | None", 10)
 
     def assignment(self) -> set[TopicPartition]:
         return {self.partition}
@@ -131,10 +132,13 @@ class FakeKafka:
     def last_poll_timestamp(self, _: TopicPartition) -> int:
         return 1
 
+    async def beginning_offsets(self, partitions: set[TopicPartition]) -> dict[TopicPartition, int]:
+        return dict.fromkeys(partitions, self.start)
+
     async def end_offsets(self, partitions: set[TopicPartition]) -> dict[TopicPartition, int]:
         return dict.fromkeys(partitions, 20)
 
-    async def committed(self, _: TopicPartition) -> int:
+    async def committed(self, _: TopicPartition) -> int | None:
         return self.done
 
 
@@ -146,6 +150,19 @@ async def test_lag_without_progress_and_without_a_pause_ends_the_process() -> No
     with pytest.raises(Stalled, match="10 records behind"):
         await watch.look(cast("Any", kafka))
     kafka.done, watch._look_at = 20, 0
+    await watch.look(cast("Any", kafka))
+
+
+@pytest.mark.parametrize("committed", [None, 5], ids=["nothing committed", "a commit below the start"])
+async def test_regression_records_that_expired_are_no_lag_that_ends_the_process(
+    committed: int | None,
+) -> None:
+    # It counted them for ever: the process was restarted every two minutes.
+    watch, kafka = Watch(Health()), FakeKafka()
+    kafka.start, kafka.done = 20, committed
+    await watch.look(cast("Any", kafka))
+    watch._progress -= STALL_SECONDS + 1
+    watch._look_at = 0
     await watch.look(cast("Any", kafka))
 
 
@@ -161,8 +178,10 @@ async def test_a_broker_that_is_silent_turns_readiness_red() -> None:
 
 async def test_regression_a_drain_does_not_wait_for_a_consumer_that_has_ended() -> None:
     class Broken:
-        def subscriber(self, *_: Any, **__: Any) -> None:
-            pass
+        consumer = None
+
+        def subscriber(self, *_: Any, **__: Any) -> "Broken":
+            return self
 
         async def start(self) -> None:
             raise RuntimeError("a bug")
@@ -191,6 +210,15 @@ class Deaf(FakeKafka):
         return {}
 
     def resume(self, *_: TopicPartition) -> None: ...
+
+    # What is ended by force where a stop fails.
+    _coordinator = _fetcher = None
+
+    @property
+    def _client(self) -> "Deaf":
+        return self
+
+    async def close(self) -> None: ...
 
 
 class Around:
@@ -258,3 +286,72 @@ async def test_a_handler_that_hangs_where_nothing_should_ends_the_process(
     consumer = consuming(Full(), Health(), policy)
     with pytest.raises(Stalled, match="in hand"):
         await asyncio.wait_for(consumer.run(Hanging(set(), RuntimeError())), 5)
+
+
+async def test_regression_whatever_a_stop_raises_the_consumer_connects_again() -> None:
+    # FastStream raises an ExceptionGroup, which contextlib.suppress does not look into (Python 3.11).
+    class Failing(Around):
+        def __init__(self, consumer: FakeKafka) -> None:
+            super().__init__(consumer)
+            self.starts = 0
+
+        async def start(self) -> None:
+            self.starts += 1
+            if self.starts == 1:
+                raise KafkaError("no broker")
+
+        async def stop(self) -> None:
+            raise ExceptionGroup("Failed to stop subscribers", [KafkaError("no coordinator")])
+
+    around = Failing(Deaf())
+    policy = Policy(take_seconds=0.01, backoff=QUICK)
+    consumer = Consumer(cast("KafkaBroker", around), ["t"], "group", Health(), policy)
+    running = asyncio.create_task(consumer.run(Recorder(set(), RuntimeError())))
+
+    async def starts() -> int:
+        return around.starts
+
+    await eventually(starts, until=lambda n: n == 2, what="another connection")
+    await consumer.drain()
+    await running
+
+
+async def test_regression_a_rebalance_waits_for_records_from_the_moment_they_are_taken() -> None:
+    # Between taking a batch and marking it as in hand the loop waited for Kafka's offsets.
+    kafka, busy = OneRecord(), Hanging(set(), RuntimeError())
+    consumer = consuming(kafka, Health(), Policy(drain_seconds=0.2, stop_seconds=0.1))
+    running = asyncio.create_task(consumer.run(busy))
+    await asyncio.wait_for(kafka.taken.wait(), 5)
+    revoked = asyncio.create_task(consumer.on_partitions_revoked([kafka.partition]))
+    await asyncio.sleep(0.05)
+    assert busy.calls == 1
+    assert not revoked.done()
+    running.cancel()
+    await asyncio.wait({running, revoked})
+
+
+class OneRecord(Deaf):
+    """Hands out one record, and is slow to tell its offsets from then on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.taken = asyncio.Event()
+
+    async def getmany(self, **_: Any) -> dict[TopicPartition, list[Any]]:
+        if self.taken.is_set():
+            await asyncio.Event().wait()
+        self.taken.set()
+        return {self.partition: [Place(11)]}
+
+    async def end_offsets(self, partitions: set[TopicPartition]) -> dict[TopicPartition, int]:
+        if self.taken.is_set():
+            await asyncio.sleep(0.1)
+        return await super().end_offsets(partitions)
+
+
+class Hanging(Recorder):
+    """A handler that never ends."""
+
+    async def handle(self, records: Sequence[Any]) -> None:
+        self.calls += 1
+        await asyncio.Event().wait()
