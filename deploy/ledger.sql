@@ -6,7 +6,8 @@ SELECT id FROM lead_inbox WHERE id = ANY(:ids::uuid[]);
 -- Which of these records stand in the replay queue instead: conflicts, and what could not be decoded or stored.
 SELECT origin_partition, origin_offset FROM replay_queue
 WHERE origin_topic = :topic
-  AND (origin_partition, origin_offset) IN (SELECT * FROM unnest(:partitions::int[], :offsets::bigint[]));
+  AND (origin_partition, origin_offset) IN (SELECT partition, "offset"
+                                            FROM unnest(:partitions::int[], :offsets::bigint[]) AS asked (partition, "offset"));
 
 -- name: known_events
 -- Which of these events the audit log has.

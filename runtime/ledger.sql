@@ -3,7 +3,8 @@
 SELECT topic, partition, epoch, next_offset
 FROM partition_ledger l
 WHERE stage = :stage
-  AND (topic, partition) IN (SELECT * FROM unnest(:topics::text[], :partitions::int[]))
+  AND (topic, partition) IN (SELECT asked.topic, asked.partition
+                             FROM unnest(:topics::text[], :partitions::int[]) AS asked (topic, partition))
   AND epoch = (SELECT max(epoch) FROM partition_ledger n
                WHERE (n.stage, n.topic, n.partition) = (l.stage, l.topic, l.partition))
 ORDER BY topic, partition

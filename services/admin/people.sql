@@ -7,7 +7,10 @@ SELECT set_config('plan_cache_mode', 'force_custom_plan', true), set_config('ran
 
 -- name: lock_lead^
 -- One lead, kept from others until this transaction ends.
-SELECT * FROM lead_inbox WHERE id = :id FOR UPDATE;
+SELECT id, request_id, site, email, service, status, name, phone, company, message, consent, consent_text,
+       consent_version, locale, submitted_at, source, extra, spam_reasons, body_sha256, assignee, notes,
+       created_at_utc, stored_at, updated_at
+FROM lead_inbox WHERE id = :id FOR UPDATE;
 
 -- name: lock_parked
 -- The records of a lead that is not stored, as the persister gave them back; the newest first.
@@ -20,7 +23,9 @@ UPDATE lead_inbox
 SET name = :name, email = :email, phone = :phone, company = :company, service = :service, message = :message,
     assignee = :assignee, notes = :notes, original = coalesce(original, :original::jsonb), updated_at = now()
 WHERE id = :id
-RETURNING *;
+RETURNING id, request_id, site, email, service, status, name, phone, company, message, consent, consent_text,
+          consent_version, locale, submitted_at, source, extra, spam_reasons, body_sha256, assignee, notes,
+          created_at_utc, stored_at, updated_at;
 
 -- name: edit_parked!
 -- Change a parked record before its replay. The first payload is kept.
@@ -58,16 +63,23 @@ FROM (
 ORDER BY created_at_utc DESC, id DESC;
 
 -- name: read_lead^
--- One lead, whole: also the words that it is searched by.
-SELECT * FROM lead_inbox WHERE id = :id;
+-- One lead, every column but `words`, which is derived from the others.
+SELECT id, request_id, site, email, service, status, name, phone, company, message, consent, consent_text,
+       consent_version, locale, submitted_at, source, extra, spam_reasons, body_sha256, assignee, notes,
+       created_at_utc, stored_at, updated_at, original, stored
+FROM lead_inbox WHERE id = :id;
 
 -- name: read_emails
--- The mails of a lead, whole.
-SELECT * FROM email_delivery WHERE lead_id = :id ORDER BY kind DESC;
+-- The mails of a lead, every column.
+SELECT lead_id, kind, state, owner, lease_until, attempts, recipient, message_id, reason, smtp_answer, settled_by,
+       created_at, updated_at, sent_at, mailbox, site, lead_received_at
+FROM email_delivery WHERE lead_id = :id ORDER BY kind DESC;
 
 -- name: read_queue
--- A lead's rows in the replay queue, whole.
-SELECT * FROM replay_queue WHERE lead_id = :id ORDER BY first_failed_at, id;
+-- A lead's rows in the replay queue, with their records.
+SELECT id, stage, kind, lead_id, state, reason, headers, payload, original_payload, first_failed_at, last_failed_at,
+       updated_at
+FROM replay_queue WHERE lead_id = :id ORDER BY first_failed_at, id;
 
 -- name: read_entries
 -- A lead's audit entries, in order.

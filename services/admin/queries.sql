@@ -13,7 +13,11 @@ SELECT 1;
 -- name: get_lead^
 -- One lead, null where it is not stored, with its mails, its rows in the replay queue and what happened to it, in order.
 -- One statement is one moment, and one round trip. A lead has a handful of entries; the bound is for one gone wild.
-SELECT lead.*, emails, queue, entries
+SELECT lead.id, lead.request_id, lead.site, lead.email, lead.service, lead.status, lead.name, lead.phone,
+       lead.company, lead.message, lead.consent, lead.consent_text, lead.consent_version, lead.locale,
+       lead.submitted_at, lead.source, lead.extra, lead.spam_reasons, lead.body_sha256, lead.assignee, lead.notes,
+       lead.created_at_utc, lead.stored_at, lead.updated_at,
+       emails, queue, entries
 FROM (VALUES (:id::uuid)) AS asked (id)
 LEFT JOIN lead_inbox AS lead USING (id)
 CROSS JOIN LATERAL (
@@ -34,11 +38,17 @@ CROSS JOIN LATERAL (
 
 -- name: lock_lead^
 -- One lead, kept from others until this transaction ends.
-SELECT * FROM lead_inbox WHERE id = :id FOR UPDATE;
+SELECT id, request_id, site, email, service, status, name, phone, company, message, consent, consent_text,
+       consent_version, locale, submitted_at, source, extra, spam_reasons, body_sha256, assignee, notes,
+       created_at_utc, stored_at, updated_at
+FROM lead_inbox WHERE id = :id FOR UPDATE;
 
 -- name: set_status^
 -- Change a lead's status.
-UPDATE lead_inbox SET status = :status, updated_at = now() WHERE id = :id RETURNING *;
+UPDATE lead_inbox SET status = :status, updated_at = now() WHERE id = :id
+RETURNING id, request_id, site, email, service, status, name, phone, company, message, consent, consent_text,
+          consent_version, locale, submitted_at, source, extra, spam_reasons, body_sha256, assignee, notes,
+          created_at_utc, stored_at, updated_at;
 
 -- name: delivery_state$
 -- The state of one mail; null where the notifier has not seen the lead yet.

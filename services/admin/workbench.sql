@@ -52,7 +52,8 @@ WITH meant AS MATERIALIZED (
       AND (:since::timestamptz IS NULL OR last_failed_at >= :since)
       AND (:until::timestamptz IS NULL OR last_failed_at < :until)
 ), judged AS (
-    SELECT *, state = ANY(:replayable_states::text[]) AND has_payload AND NOT erased AS replayable
+    SELECT id, stage, kind, state, reason, has_payload, erased,
+           state = ANY(:replayable_states::text[]) AND has_payload AND NOT erased AS replayable
     FROM meant
 ), chosen AS (
     INSERT INTO queue_replay_item (replay_id, queue_id)
@@ -76,18 +77,23 @@ ORDER BY given.id;
 -- From this commit on a flusher takes its rows, so many a second.
 INSERT INTO queue_replay (id, requested_by, comment, filter, per_second, wanted)
 VALUES (:id, :actor, :comment, :filter, :per_second, :wanted)
-RETURNING *;
+RETURNING id, requested_by, comment, filter, per_second, wanted, taken, created_at, finished_at, cancelled_at,
+          cancelled_by;
 
 -- name: list_replays
 -- The history of replays, newest first.
-SELECT * FROM queue_replay
+SELECT id, requested_by, comment, filter, per_second, wanted, taken, created_at, finished_at, cancelled_at,
+       cancelled_by
+FROM queue_replay
 WHERE (:after_at::timestamptz IS NULL OR (created_at, id) < (:after_at, :after_id::uuid))
 ORDER BY created_at DESC, id DESC
 LIMIT :limit::bigint;
 
 -- name: get_replay^
 -- One replay.
-SELECT * FROM queue_replay WHERE id = :id;
+SELECT id, requested_by, comment, filter, per_second, wanted, taken, created_at, finished_at, cancelled_at,
+       cancelled_by
+FROM queue_replay WHERE id = :id;
 
 -- name: count_results
 -- What became of the rows that had their turn, which go in the order of their ids.
@@ -135,7 +141,8 @@ LIMIT :limit::bigint;
 -- Stop a running replay; waits for a turn in hand, a few seconds at most.
 UPDATE queue_replay SET cancelled_at = now(), cancelled_by = :actor
 WHERE id = :id AND finished_at IS NULL AND cancelled_at IS NULL
-RETURNING *;
+RETURNING id, requested_by, comment, filter, per_second, wanted, taken, created_at, finished_at, cancelled_at,
+          cancelled_by;
 
 -- name: add_audit_entry!
 -- Write one entry in the transaction of what it tells.

@@ -1,8 +1,9 @@
 -- name: insert_entries
 -- Append audit entries; what does not come back was there already: that failure was seen before.
 INSERT INTO audit_log (event_id, event, actor, details_json, lead_id, created_at_utc)
-SELECT * FROM unnest(:event_ids::uuid[], :events::text[], :actors::text[], :details::jsonb[], :lead_ids::uuid[],
-                     :created_ats::timestamptz[])
+SELECT event_id, event, actor, details, lead_id, created_at
+FROM unnest(:event_ids::uuid[], :events::text[], :actors::text[], :details::jsonb[], :lead_ids::uuid[],
+            :created_ats::timestamptz[]) AS entry (event_id, event, actor, details, lead_id, created_at)
 ON CONFLICT (event_id) DO NOTHING
 RETURNING event_id;
 
@@ -16,17 +17,26 @@ SELECT id FROM lead_inbox WHERE id = ANY(:ids::uuid[]) AND status = 'erased';
 
 -- name: find_by_id^
 -- The row that sent the record at fault, locked.
-SELECT * FROM replay_queue WHERE id = :id AND stage = :stage AND kind = :kind FOR UPDATE;
+SELECT id, stage, kind, lead_id, state, final, by_origin, replay_lead_id, reason, error, attempts, requested_at,
+       requested_by, requested_comment, origin_topic, origin_partition, origin_offset, origin_timestamp, origin_group,
+       record_key, payload, headers
+FROM replay_queue WHERE id = :id AND stage = :stage AND kind = :kind FOR UPDATE;
 
 -- name: find_by_lead^
 -- A lead's trouble with one effect, locked.
-SELECT * FROM replay_queue
+SELECT id, stage, kind, lead_id, state, final, by_origin, replay_lead_id, reason, error, attempts, requested_at,
+       requested_by, requested_comment, origin_topic, origin_partition, origin_offset, origin_timestamp, origin_group,
+       record_key, payload, headers
+FROM replay_queue
 WHERE stage = :stage AND lead_id = :lead_id AND kind = :kind AND NOT by_origin
 FOR UPDATE;
 
 -- name: find_by_origin^
 -- A row that is named by where its record was first read, locked.
-SELECT * FROM replay_queue
+SELECT id, stage, kind, lead_id, state, final, by_origin, replay_lead_id, reason, error, attempts, requested_at,
+       requested_by, requested_comment, origin_topic, origin_partition, origin_offset, origin_timestamp, origin_group,
+       record_key, payload, headers
+FROM replay_queue
 WHERE stage = :stage AND origin_topic = :topic AND origin_partition = :partition AND origin_offset = :offset
   AND kind = :kind AND (lead_id IS NULL OR by_origin)
 FOR UPDATE;
@@ -70,7 +80,10 @@ WHERE id = :id;
 
 -- name: claim_due
 -- What is due, oldest first. Another flusher's rows are skipped, not waited for.
-SELECT * FROM replay_queue
+SELECT id, stage, kind, lead_id, state, final, by_origin, replay_lead_id, reason, error, attempts, requested_at,
+       requested_by, requested_comment, origin_topic, origin_partition, origin_offset, origin_timestamp, origin_group,
+       record_key, payload, headers
+FROM replay_queue
 WHERE state IN ('waiting', 'replaying') AND stage = ANY(:stages::text[]) AND next_attempt_at <= :now
 ORDER BY next_attempt_at
 LIMIT :chunk
@@ -84,7 +97,10 @@ SELECT EXISTS (SELECT 1 FROM replay_queue
 
 -- name: claim_requested
 -- What an admin wants now.
-SELECT * FROM replay_queue
+SELECT id, stage, kind, lead_id, state, final, by_origin, replay_lead_id, reason, error, attempts, requested_at,
+       requested_by, requested_comment, origin_topic, origin_partition, origin_offset, origin_timestamp, origin_group,
+       record_key, payload, headers
+FROM replay_queue
 WHERE state = 'waiting' AND requested_at IS NOT NULL AND stage = ANY(:stages::text[])
 ORDER BY requested_at
 LIMIT :chunk
@@ -104,7 +120,10 @@ FOR UPDATE SKIP LOCKED;
 
 -- name: claim_replay_rows
 -- The rows whose turn it is. One that somebody holds has its turn later.
-SELECT q.* FROM queue_replay_item AS item JOIN replay_queue AS q ON q.id = item.queue_id
+SELECT q.id, q.stage, q.kind, q.lead_id, q.state, q.final, q.by_origin, q.replay_lead_id, q.reason, q.error,
+       q.attempts, q.requested_at, q.requested_by, q.requested_comment, q.origin_topic, q.origin_partition,
+       q.origin_offset, q.origin_timestamp, q.origin_group, q.record_key, q.payload, q.headers
+FROM queue_replay_item AS item JOIN replay_queue AS q ON q.id = item.queue_id
 WHERE item.replay_id = :replay_id AND item.turn_at IS NULL
 ORDER BY item.queue_id
 LIMIT :chunk

@@ -18,7 +18,9 @@ WITH stored AS (
     RETURNING id
 ), told AS (
     INSERT INTO audit_log (event_id, event, actor, status_code, details_json, lead_id, request_id, created_at_utc)
-    SELECT entry.* FROM stored JOIN json_to_recordset(:entries::json)
+    SELECT entry.event_id, entry.event, entry.actor, entry.status_code, entry.details, entry.lead_id,
+           entry.request_id, entry.occurred_at
+    FROM stored JOIN json_to_recordset(:entries::json)
         AS entry (event_id uuid, event text, actor text, status_code integer, details jsonb, lead_id uuid,
                   request_id text, occurred_at timestamptz) ON entry.lead_id = stored.id
     ON CONFLICT (event_id) DO NOTHING
@@ -32,7 +34,8 @@ SELECT id, body_sha256, status FROM lead_inbox WHERE id = ANY(:ids::uuid[]);
 -- name: insert_entries
 -- Append other audit entries, as JSON too; one that is there already is left as it is.
 INSERT INTO audit_log (event_id, event, actor, status_code, details_json, lead_id, request_id, created_at_utc)
-SELECT * FROM json_to_recordset(:entries::json)
+SELECT event_id, event, actor, status_code, details, lead_id, request_id, occurred_at
+FROM json_to_recordset(:entries::json)
     AS entry (event_id uuid, event text, actor text, status_code integer, details jsonb, lead_id uuid, request_id text,
               occurred_at timestamptz)
 ON CONFLICT (event_id) DO NOTHING
