@@ -5,9 +5,10 @@ or 404 where it is gone already). Both behind a Bearer token of the queue's own.
 """
 
 import re
+from datetime import UTC, datetime
 from typing import Annotated, Any, Final
 
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
 from pydantic.alias_generators import to_camel
 
 PAGE_MAX_ENTRIES: Final = 100
@@ -20,6 +21,19 @@ def _traceparent(value: object) -> str | None:
     return value if isinstance(value, str) and _TRACEPARENT.fullmatch(value) else None
 
 
+_EARLIEST: Final = datetime(2000, 1, 1, tzinfo=UTC)
+_LATEST: Final = datetime(2100, 1, 1, tzinfo=UTC)
+
+
+def _within_reason(value: datetime) -> datetime:
+    """Clamp a time from a clock that is wrong: year 1 has no equal in UTC, and no lead is refused for it."""
+    return min(max(value, _EARLIEST), _LATEST).astimezone(UTC)
+
+
+SiteTime = Annotated[AwareDatetime, AfterValidator(_within_reason)]
+# More than any website holds, and still an integer for whoever reads it.
+Count = Annotated[int, Field(ge=0, le=1_000_000_000)]
+
 _CAMEL = ConfigDict(frozen=True, extra="ignore", alias_generator=to_camel, validate_by_name=True)
 
 
@@ -31,7 +45,7 @@ class SiteQueueEntry(BaseModel):
     # It becomes a part of a URL's path.
     id: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,100}$")]
     idempotency_key: Annotated[str, Field(pattern=r"^[\x21-\x7e]{1,255}$")]
-    queued_at: AwareDatetime
+    queued_at: SiteTime
     traceparent: Annotated[str | None, BeforeValidator(_traceparent)] = None
     body: JsonValue
 
@@ -43,7 +57,7 @@ class SiteQueuePage(BaseModel):
 
     # Any, not JsonValue: that refuses the whole page for one body that is nested too deep.
     entries: list[Any] = Field(max_length=PAGE_MAX_ENTRIES)
-    depth: Annotated[int, Field(ge=0)]
-    oldest_queued_at: AwareDatetime | None = None
+    depth: Count
+    oldest_queued_at: SiteTime | None = None
     # Files that the website's disk has damaged, set aside there for people.
-    damaged: Annotated[int, Field(ge=0)] = 0
+    damaged: Count = 0

@@ -18,6 +18,7 @@ from runtime.settings import load
 from runtime.tasks import running
 from runtime.tracing import exporting
 from services.flusher.handlers import Handler
+from services.flusher.lanes import CONNECTIONS
 from services.flusher.loop import Jobs, utc_now
 from services.flusher.outbox import Outbox
 from services.flusher.publisher import ReplayPublisher
@@ -36,12 +37,13 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     logs.configure(NAME, settings.log.level)
     state = health.Health()
     prefix = settings.kafka.topic_prefix
+    postgres = settings.postgres.model_copy(update={"pool_max": settings.postgres.pool_max + CONNECTIONS})
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         async with (
             exporting(settings.tracing, NAME),
-            open_pool(settings.postgres, NAME) as pool,
+            open_pool(postgres, NAME) as pool,
             open_publisher(settings.kafka, NAME, state) as opened,
             open_sites(settings.gateway_url, settings.sites()) as sites,
         ):

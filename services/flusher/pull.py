@@ -7,6 +7,7 @@ sake is kept in the replay queue, where the schedule of retries and people find 
 
 import asyncio
 import json
+import time
 from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,7 +21,9 @@ from contracts.audit import AuditEvent, AuditRecorded
 from contracts.failures import LeadFailed, Origin
 from contracts.leads import lead_id_for
 from contracts.sites import SiteQueueEntry
+from runtime import metrics
 from runtime.failures import FailedNow, Failure
+from runtime.logs import logger
 from runtime.postgres import Pool, load_queries, transaction
 from services.flusher.intake import entry as audit_entry
 from services.flusher.outbox import Outbox
@@ -34,6 +37,8 @@ from services.flusher.store import SQL as QUEUE
 JOB: Final = "site_queue"
 # The gateway takes hundreds a second; a website's own queue is a small server's.
 AT_ONCE: Final = 8
+# How long a run fetches from one website; the rest is the next run's, which the other websites wait for.
+RUN_SECONDS: Final = 60.0
 SQL: Any = load_queries(Path(__file__).with_name("pull.sql"))
 
 
@@ -62,6 +67,7 @@ class Pull:
         self._pool = pool
         self._sites = sites
         self._clock = clock
+        self._log = logger(JOB)
         self.job = Job(JOB, cron, outbox, clock, self._pull_all)
 
     async def run(self) -> None:
@@ -70,33 +76,47 @@ class Pull:
             await self.job.run()
 
     async def _pull_all(self) -> Report:
-        found = {site.name: await self._pull(site) for site in self._sites.sites}
+        # At the same time, and each for a bounded time: a website that is slow holds up no other.
+        deadline = time.monotonic() + RUN_SECONDS
+        pulled = await asyncio.gather(*(self._pull_safely(site, deadline) for site in self._sites.sites))
+        found = dict(zip((site.name for site in self._sites.sites), pulled, strict=True))
         # A website that is away is told by the job's outcome; this service is ready all the same.
         reason = "; ".join(sorted({each.reason for each in found.values() if each.reason}))
         await self._tell(found)
         return Report({"sites": {name: each.details() for name, each in found.items()}}, reason or None)
 
-    async def _pull(self, site: Site) -> Pulled:
-        """Fetch one website's queue, oldest first, page by page."""
-        state, seen = Pulled(), set[str]()
+    async def _pull_safely(self, site: Site, deadline: float) -> Pulled:
+        """Fetch one website's queue; whatever it answers costs the other websites nothing."""
+        state = Pulled()
         try:
-            while True:
-                page, entries = await self._sites.list_queue(site)
-                state.depth, state.oldest_queued_at = page.depth, page.oldest_queued_at
-                state.unreadable = len(page.entries) - len(entries)
-                state.damaged = page.damaged
-                fresh = [each for each in entries if each.id not in seen]
-                if not fresh:
-                    if state.unreadable and page.depth > len(page.entries):
-                        state.reason = "entries that cannot be read hold up those behind them"
-                    break
-                seen |= {each.id for each in fresh}
-                for start in range(0, len(fresh), AT_ONCE):
-                    await self._take(site, fresh[start : start + AT_ONCE], state)
+            await self._pull(site, state, deadline)
         except Failure as failure:
-            # This website's or this lead's: the other websites are asked all the same.
             state.reason = failure.reason
+        except Exception as error:  # noqa: BLE001 - a bug, told with this website's counts
+            metrics.BUGS.inc()
+            self._log.error("unexpected error in a pull", site=site.name, exc_info=True)
+            state.reason = f"bug: {type(error).__name__}"
         return state
+
+    async def _pull(self, site: Site, state: Pulled, deadline: float) -> None:
+        """Fetch one website's queue, oldest first, page by page."""
+        seen = set[str]()
+        while True:
+            page, entries = await self._sites.list_queue(site)
+            state.depth, state.oldest_queued_at = page.depth, page.oldest_queued_at
+            state.unreadable = len(page.entries) - len(entries)
+            state.damaged = page.damaged
+            fresh = [each for each in entries if each.id not in seen]
+            if not fresh:
+                if state.unreadable and page.depth > len(page.entries):
+                    state.reason = "entries that cannot be read hold up those behind them"
+                return
+            seen |= {each.id for each in fresh}
+            for start in range(0, len(fresh), AT_ONCE):
+                if time.monotonic() > deadline:
+                    state.reason = "slow: the rest is fetched by the next run"
+                    return
+                await self._take(site, fresh[start : start + AT_ONCE], state)
 
     async def _take(self, site: Site, entries: list[SiteQueueEntry], state: Pulled) -> None:
         ends = await asyncio.gather(*(self._take_one(site, each) for each in entries), return_exceptions=True)

@@ -78,33 +78,48 @@ SET state = :state, final = :final, attempts = :attempts, next_attempt_at = :nex
     record_key = :key, payload = :payload, headers = :headers, last_failed_at = :failed_at, updated_at = now()
 WHERE id = :id;
 
+-- name: list_due_destinations
+-- Where the rows go that are due (replay.Row.destination computes the same).
+SELECT DISTINCT stage, CASE WHEN by_origin OR stage = 'site' THEN origin_topic ELSE stage END AS destination
+FROM replay_queue
+WHERE state IN ('waiting', 'replaying') AND next_attempt_at <= :now;
+
+-- name: list_requested_destinations
+-- Where the rows go that an admin wants now. Asked every second.
+SELECT DISTINCT stage, CASE WHEN by_origin OR stage = 'site' THEN origin_topic ELSE stage END AS destination
+FROM replay_queue
+WHERE state = 'waiting' AND requested_at IS NOT NULL;
+
 -- name: claim_due
--- What is due, oldest first. Another flusher's rows are skipped, not waited for.
+-- What is due for one destination, oldest first. Another flusher's rows are skipped, not waited for.
 SELECT id, stage, kind, lead_id, state, final, by_origin, replay_lead_id, reason, error, attempts, requested_at,
        requested_by, requested_comment, origin_topic, origin_partition, origin_offset, origin_timestamp, origin_group,
        record_key, payload, headers
 FROM replay_queue
-WHERE state IN ('waiting', 'replaying') AND stage = ANY(:stages::text[]) AND next_attempt_at <= :now
+WHERE state IN ('waiting', 'replaying') AND next_attempt_at <= :now
+  AND stage = :stage AND CASE WHEN by_origin OR stage = 'site' THEN origin_topic ELSE stage END = :destination
 ORDER BY next_attempt_at
 LIMIT :chunk
 FOR UPDATE SKIP LOCKED;
 
--- name: has_requests$
--- Does an admin want something now? Asked every second.
-SELECT EXISTS (SELECT 1 FROM replay_queue
-               WHERE state = 'waiting' AND requested_at IS NOT NULL AND stage = ANY(:stages::text[]))
-    OR EXISTS (SELECT 1 FROM queue_replay WHERE finished_at IS NULL AND cancelled_at IS NULL);
-
 -- name: claim_requested
--- What an admin wants now.
+-- What an admin wants now for one destination.
 SELECT id, stage, kind, lead_id, state, final, by_origin, replay_lead_id, reason, error, attempts, requested_at,
        requested_by, requested_comment, origin_topic, origin_partition, origin_offset, origin_timestamp, origin_group,
        record_key, payload, headers
 FROM replay_queue
-WHERE state = 'waiting' AND requested_at IS NOT NULL AND stage = ANY(:stages::text[])
+WHERE state = 'waiting' AND requested_at IS NOT NULL
+  AND stage = :stage AND CASE WHEN by_origin OR stage = 'site' THEN origin_topic ELSE stage END = :destination
 ORDER BY requested_at
 LIMIT :chunk
 FOR UPDATE SKIP LOCKED;
+
+-- name: put_last!
+-- These could not be sent for a reason that is not theirs: the rows behind them are tried before they are
+-- tried again. A row at the head that always fails would stop all others.
+UPDATE replay_queue
+SET next_attempt_at = :now, requested_at = CASE WHEN requested_at IS NOT NULL THEN now() END
+WHERE id = ANY(:ids::uuid[]) AND state IN ('waiting', 'replaying');
 
 -- name: claim_replay^
 -- A running replay that had no turn for a second, by whatever flusher. A time far ahead is that of a
@@ -119,19 +134,26 @@ LIMIT 1
 FOR UPDATE SKIP LOCKED;
 
 -- name: claim_replay_rows
--- The rows whose turn it is. One that somebody holds has its turn later.
+-- The rows whose turn it is. One that somebody holds, or whose destination is away, has its turn later; one
+-- that was tried and not sent comes after those that were not tried.
 SELECT q.id, q.stage, q.kind, q.lead_id, q.state, q.final, q.by_origin, q.replay_lead_id, q.reason, q.error,
        q.attempts, q.requested_at, q.requested_by, q.requested_comment, q.origin_topic, q.origin_partition,
        q.origin_offset, q.origin_timestamp, q.origin_group, q.record_key, q.payload, q.headers
 FROM queue_replay_item AS item JOIN replay_queue AS q ON q.id = item.queue_id
 WHERE item.replay_id = :replay_id AND item.turn_at IS NULL
-ORDER BY item.queue_id
+  AND (q.stage = 'site' OR NOT :sites_only::boolean)
+  AND q.stage || ' ' || CASE WHEN q.by_origin OR q.stage = 'site' THEN q.origin_topic ELSE q.stage END
+      <> ALL(:without::text[])
+ORDER BY item.tried_at NULLS FIRST, item.queue_id
 LIMIT :chunk
 FOR UPDATE OF q SKIP LOCKED;
 
 -- name: end_turn!
--- These rows had their turn; with the last one the replay is finished.
-WITH turn AS (
+-- These rows had their turn; with the last one the replay is finished. What could not be sent was tried.
+WITH tried AS (
+    UPDATE queue_replay_item SET tried_at = :now
+    WHERE replay_id = :replay_id AND queue_id = ANY(:put_off::uuid[])
+), turn AS (
     UPDATE queue_replay_item SET turn_at = :now, skipped = (queue_id = ANY(:skipped::uuid[]))
     WHERE replay_id = :replay_id AND queue_id = ANY(:ids::uuid[])
     RETURNING 1

@@ -14,9 +14,10 @@ all, the stage finds a duplicate and resolves it again.
 
 import json
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 from uuid import UUID, uuid5
 
 from contracts import headers as h
@@ -36,6 +37,16 @@ SITE: Final = "site"
 JITTER: Final = 0.2
 # No word for so long after a send: the stage is away, or lost it. Sent again, burning nothing.
 OVERDUE_AFTER: Final = timedelta(hours=1)
+
+
+class Destination(NamedTuple):
+    """Where rows are sent: a stage's retry topic, the topic of an origin, or the gateway for one website.
+
+    Rows of one destination wait for each other; rows of two never do.
+    """
+
+    stage: str
+    name: str
 
 
 @dataclass(frozen=True)
@@ -75,6 +86,12 @@ class Row:
             timestamp_ms=round(self.origin_timestamp.timestamp() * 1000),
             consumer_group=self.origin_group,
         )
+
+    @property
+    def destination(self) -> Destination:
+        """Where this row is sent; `queries.sql` computes the same."""
+        by_origin = self.by_origin or self.stage == SITE
+        return Destination(self.stage, self.origin_topic if by_origin else self.stage)
 
     def failure(self, event_id: UUID, now: datetime) -> LeadFailed:
         """Describe the row's last failure, for the record or the entry of something that happens now."""
@@ -122,7 +139,20 @@ class Sent:
     delivered: list[tuple[Row, UUID]] = field(default_factory=list)
     refused: list[tuple[Row, str]] = field(default_factory=list)
     impossible: list[tuple[Row, str]] = field(default_factory=list)
-    away: WorldAway | None = None
+    # Not sent, for a reason that is not the row's: it burns no retry.
+    away: list[tuple[Row, WorldAway]] = field(default_factory=list)
+
+    def put_off(self, rows: Sequence[Row], away: WorldAway) -> None:
+        """Take these rows as not sent."""
+        ids = {row.id for row in rows}
+        self.refused = [each for each in self.refused if each[0].id not in ids]
+        self.impossible = [each for each in self.impossible if each[0].id not in ids]
+        self.away += [(row, away) for row in rows]
+
+    def unreachable(self) -> dict[Destination, str]:
+        """Return each destination that took nothing of this chunk, and why."""
+        answered = {row.destination for row, _ in (*self.acknowledged, *self.delivered, *self.refused)}
+        return {row.destination: away.reason for row, away in self.away if row.destination not in answered}
 
 
 def due_at(attempts: int, now: datetime, rng: random.Random) -> datetime:

@@ -44,26 +44,37 @@ class Retention:
         if self._days is None:
             return Report({})
         before = self._clock() - timedelta(days=self._days)
-        leads, last = 0, dict[str, Any](after_at=None, after_id=None)
+        leads, last, refused = 0, dict[str, Any](after_at=None, after_id=None), dict[Any, str]()
         while True:
             rows = await self._list(SQL.list_old_leads, before=before, **last)
-            for row in rows:
-                await self._erase(row["id"])
-            leads += len(rows)
+            leads += await self._erase_all(rows, refused)
             if len(rows) < CHUNK:
                 break
             last = {"after_at": rows[-1]["created_at_utc"], "after_id": rows[-1]["id"]}
-        while rows := await self._list(SQL.list_old_parked, before=before):
-            for row in rows:
-                await self._erase(row["id"])
-            leads += len(rows)
+        while rows := await self._list(SQL.list_old_parked, before=before, without=list(refused)):
+            leads += await self._erase_all(rows, refused)
         async with transaction(self._pool) as connection:
             records = await SQL.empty_old_rows(connection, before=before, actor=ACTOR)
-        return Report({"erased": leads, "records_emptied": records})
+        details = {"erased": leads, "records_emptied": records}
+        if refused:
+            reasons = ", ".join(sorted(set(refused.values())))
+            return Report(details, f"{len(refused)} leads are not erased: {reasons}")
+        return Report(details)
 
     async def _list(self, query: Any, **wanted: Any) -> list[Any]:
         async with transaction(self._pool) as connection:
             return [row async for row in query(connection, chunk=CHUNK, **wanted)]
+
+    async def _erase_all(self, rows: list[Any], refused: dict[Any, str]) -> int:
+        """Erase these; one that the database refuses is named, and does not keep the others."""
+        for row in rows:
+            try:
+                await self._erase(row["id"])
+            except Failure as failure:
+                refused[row["id"]] = failure.reason
+                async with transaction(self._pool):  # raises where it is not this lead, but the database
+                    pass
+        return sum(row["id"] not in refused for row in rows)
 
     async def _erase(self, lead_id: Any) -> None:
         async with transaction(self._pool) as connection:

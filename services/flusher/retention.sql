@@ -12,6 +12,7 @@ LIMIT :chunk::bigint;
 -- Leads that were never stored and failed before a time.
 SELECT DISTINCT lead_id AS id FROM replay_queue q
 WHERE lead_id IS NOT NULL AND payload IS NOT NULL AND first_failed_at < :before
+  AND lead_id <> ALL(:without::uuid[])
   AND NOT EXISTS (SELECT FROM lead_inbox l WHERE l.id = q.lead_id)
 LIMIT :chunk::bigint;
 

@@ -141,5 +141,8 @@ def _fields(problem: bytes) -> str:
 @asynccontextmanager
 async def open_sites(gateway_url: str, sites: Sequence[Site]) -> AsyncIterator[Sites]:
     """Open the HTTP client for as long as the context lasts. It trusts no proxy variable."""
-    async with httpx.AsyncClient(timeout=ANSWER_SECONDS, trust_env=False) as client:
+    # No limit over all hosts: one that hangs would hold the connections that the others need.
+    # The callers bound how much they send at once.
+    limits = httpx.Limits(max_connections=None, max_keepalive_connections=20)
+    async with httpx.AsyncClient(timeout=ANSWER_SECONDS, trust_env=False, limits=limits) as client:
         yield Sites(client, gateway_url, sites)

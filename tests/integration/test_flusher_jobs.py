@@ -320,7 +320,7 @@ async def test_a_drain_ends_the_run_after_the_chunk_in_hand_and_the_next_start_g
     kafka: Kafka, postgres: Postgres, db: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock, sent = Clock(), "SELECT count(*) FROM replay_queue WHERE state = 'replaying'"
-    monkeypatch.setattr("services.flusher.loop.CHUNK", 5)
+    monkeypatch.setattr("services.flusher.lanes.CHUNK", 5)
     await fill(db, 300)
     async with jobs_of(kafka, postgres, clock) as jobs:
         ticking = asyncio.create_task(jobs.tick())

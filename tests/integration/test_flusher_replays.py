@@ -143,6 +143,7 @@ async def test_while_kafka_is_away_no_row_has_its_turn_and_none_is_touched(
         await jobs.poll()
         # Also where it went away a moment after we looked.
         monkeypatch.setattr("services.flusher.publisher.ReplayPublisher.connected", True)
+        clock.turn(seconds=1)
         await jobs.poll()
         assert not jobs._health.parts["replays"].ok
     assert await outcomes(postgres, replay_id) == {"queued": 3}

@@ -1,5 +1,6 @@
 """The flusher fetching what websites queued: real HTTP and a real database; the gateway answers as told."""
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
@@ -300,3 +301,97 @@ async def test_regression_another_body_under_a_refused_key_is_kept_beside_the_fi
     kept = await db.fetch("SELECT lead_id, payload FROM replay_queue ORDER BY first_failed_at")
     assert [row["lead_id"] for row in kept] == [LEAD, LEAD]
     assert [b"Ada" in kept[0]["payload"], b"Grace" in kept[1]["payload"]] == [True, True]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b'{"entries": [], "depth": 1, "oldestQueuedAt": "0001-01-01T00:00:00+14:00"}',
+        b'{"entries": [], "depth": 1, "oldestQueuedAt": "9999-12-31T23:59:59-14:00"}',
+        b'{"entries": [], "depth": %s}' % (b"9" * 4000),
+        b'{"entries": [], "depth": NaN}',
+        b'{"entries": {"a": 1}, "depth": 1}',
+        b"[" * 100_000,
+        b"\xff\x00",
+        b"null",
+    ],
+)
+async def test_regression_whatever_one_website_answers_costs_no_other_its_report(
+    flusher: Flusher, db: Any, answer: bytes
+) -> None:
+    async with world() as blog:
+        flusher.pull._sites.sites = [
+            flusher.web.site,
+            replace(blog.site, name="blog", ingest_token="blog-token"),
+        ]
+        flusher.web.answer, blog.entries = answer, [queued(1)]
+        await flusher.tick()
+    seen = (await job(db))["last_details"]["sites"]
+    assert (seen["blog"]["pulled"], seen["blog"]["reason"]) == (1, None)
+    assert seen["shop"]["depth"] in (None, 1)
+    assert ("site_queue.pulled", "flusher", None) in await entries(db)
+
+
+async def test_regression_a_bug_in_one_websites_pull_costs_no_other_its_report(
+    flusher: Flusher, db: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take = flusher.pull._take
+
+    async def broken(site: Any, *rest: Any) -> None:
+        if site.name == "shop":
+            raise ZeroDivisionError
+        await take(site, *rest)
+
+    monkeypatch.setattr(flusher.pull, "_take", broken)
+    flusher.web.entries = [queued(1)]
+    flusher.pull._sites.sites = [flusher.web.site, replace(flusher.web.site, name="blog")]
+    assert not await flusher.tick()
+    seen = (await job(db))["last_details"]["sites"]
+    assert {name: each["reason"] for name, each in seen.items()} == {
+        "shop": "bug: ZeroDivisionError", "blog": None,
+    }  # fmt: skip
+
+
+async def test_regression_an_entry_with_an_impossible_time_is_posted_or_kept_like_any_other(
+    flusher: Flusher, db: Any
+) -> None:
+    flusher.web.entries = [
+        queued(1, queuedAt="0001-01-01T00:00:00+14:00"), queued(2, queuedAt="0001-01-01T00:00:00+14:00"),
+    ]  # fmt: skip
+    flusher.web.refuse["key-2"] = refusal("email")
+    assert await flusher.tick()
+    assert (flusher.web.keys, flusher.web.entries) == (["key-1"], [])
+    assert (await row(db))["origin_timestamp"].year == 2000
+
+
+async def test_regression_a_slow_website_does_not_delay_the_others(
+    flusher: Flusher, db: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listing, released = flusher.pull._sites.list_queue, asyncio.Event()
+
+    async def slow(site: Any) -> Any:
+        if site.name == "slow":
+            await released.wait()
+        return await listing(site)
+
+    monkeypatch.setattr(flusher.pull._sites, "list_queue", slow)
+    flusher.web.entries = [queued(1)]
+    flusher.pull._sites.sites = [replace(flusher.web.site, name="slow"), flusher.web.site]
+    ticking = asyncio.create_task(flusher.tick())
+    await eventually(lambda: asyncio.sleep(0, flusher.web.keys), what="the other website's lead")
+    assert not ticking.done()
+    released.set()
+    assert await ticking
+
+
+async def test_regression_a_long_queue_is_fetched_in_runs_that_end(
+    flusher: Flusher, db: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flusher.web.entries = [queued(n) for n in range(1, 24)]
+    monkeypatch.setattr("services.flusher.pull.RUN_SECONDS", -1.0)
+    assert not await flusher.tick()
+    seen = (await job(db))["last_details"]["sites"]["shop"]
+    assert (seen["pulled"], seen["reason"]) == (0, "slow: the rest is fetched by the next run")
+    monkeypatch.setattr("services.flusher.pull.RUN_SECONDS", 60.0)
+    assert await flusher.tick()
+    assert len(flusher.web.keys) == 23

@@ -102,3 +102,35 @@ async def test_a_run_that_cannot_go_on_is_recorded_and_tried_again(admin: Admin,
     assert await admin.db.fetchval("SELECT last_outcome FROM scheduled_job") == "failed"
     assert await job(pool, clock, 30).job.tick()
     assert await admin.db.fetchval("SELECT count(*) FROM lead_inbox WHERE status = 'erased'") == 1
+
+
+async def test_regression_a_lead_that_cannot_be_erased_keeps_no_other_from_it(
+    admin: Admin, pool: Pool, db: Any
+) -> None:
+    clock = Clock()
+    old = [await admin.add_lead(occurred_at=clock.now - timedelta(days=31 + n)) for n in range(3)]
+    never_stored = [uuid4(), uuid4()]
+    long_ago = clock.now - timedelta(days=40)
+    for number, lead_id in enumerate(never_stored):
+        await admin.add_queue_row(
+            stage="persister", kind="store", lead_id=lead_id, payload=b"Grace", origin_offset=number,
+            first_failed_at=long_ago, last_failed_at=long_ago,
+        )  # fmt: skip
+    await db.execute(
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'no'; END $$"
+    )
+    for table, column, refused in (
+        ("lead_inbox", "id", old[2].lead_id), ("replay_queue", "lead_id", never_stored[0]),
+    ):  # fmt: skip
+        await db.execute(
+            f"CREATE TRIGGER refuse BEFORE UPDATE ON {table} FOR EACH ROW"
+            f" WHEN (old.{column} = '{refused}') EXECUTE FUNCTION refuse()"
+        )
+    assert not await job(pool, clock, 30).job.tick()
+    kept = await admin.db.fetch("SELECT id FROM lead_inbox WHERE status <> 'erased'")
+    assert [row["id"] for row in kept] == [old[2].lead_id]
+    rows = await admin.db.fetch("SELECT lead_id FROM replay_queue WHERE payload IS NOT NULL")
+    assert [row["lead_id"] for row in rows] == [never_stored[0]]
+    run = await admin.db.fetchrow("SELECT * FROM scheduled_job WHERE name = 'retention'")
+    assert run
+    assert json.loads(run["last_details"])["reason"] == "2 leads are not erased: database answered P0001"

@@ -59,6 +59,7 @@ async def jobs_of(
     clock: Clock,
     cron: str = "*/5 * * * *",
     deliver: Callable[[Row], Awaitable[None]] | None = None,
+    backoff: Backoff | None = None,
 ) -> AsyncIterator[Jobs]:
     """The jobs without their scheduler: a test says when they tick."""
     health = Health()
@@ -72,7 +73,7 @@ async def jobs_of(
             health,
             cron,
             clock,
-            Backoff(base_seconds=0.05, cap_seconds=0.1),
+            backoff or Backoff(base_seconds=0.05, cap_seconds=0.1),
         )
 
 
@@ -191,6 +192,29 @@ async def fill(db: Any, rows: int, payload: bytes = b"{}") -> None:
         rows,
         payload,
     )
+
+
+async def fill_site(db: Any, rows: int, site: str = "shop", **changes: Any) -> list[Any]:
+    """Rows of a website's leads that wait and are due, oldest first; return their ids."""
+    await db.execute(
+        "INSERT INTO replay_queue (id, stage, kind, lead_id, by_origin, reason, error, next_attempt_at,"
+        " origin_topic, origin_partition, origin_offset, origin_timestamp, origin_group, record_key, payload,"
+        " made_by, first_failed_at, last_failed_at) SELECT gen_random_uuid(), 'site', 'pull',"
+        " gen_random_uuid(), true, 'gateway 422', 'gateway', now() - interval '1 hour' + n * interval '1 s',"
+        " 'site:' || $2, -1, n, now(), 'site', convert_to('key-' || n, 'UTF8'), '{}', 'site_pull', now(),"
+        " now()"
+        " FROM generate_series(1, $1) n",
+        rows,
+        site,
+    )
+    for column, value in changes.items():
+        await db.execute(
+            f"UPDATE replay_queue SET {column} = $1 WHERE origin_topic = $2", value, f"site:{site}"
+        )
+    found = await db.fetch(
+        "SELECT id FROM replay_queue WHERE origin_topic = $1 ORDER BY origin_offset", f"site:{site}"
+    )
+    return [row["id"] for row in found]
 
 
 async def replay_as_admin(db: Any) -> None:

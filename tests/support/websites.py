@@ -44,6 +44,8 @@ class World:
     removals: int = 204
     page: int = 100
     damaged: int = 0
+    # What the queue answers in place of a page.
+    answer: bytes | None = None
     # Whose token each lead came with.
     sites: list[str] = field(default_factory=list)
 
@@ -58,6 +60,8 @@ class World:
     async def listing(self, request: Request) -> Response:
         if request.headers["authorization"] != f"Bearer {QUEUE_TOKEN}":
             return JSONResponse({}, 401)
+        if self.answer is not None:
+            return Response(self.answer, media_type="application/json")
         oldest = min((each["queuedAt"] for each in self.entries), default=None)
         page = self.entries[: min(self.page, int(request.query_params["limit"]))]
         told = {"depth": len(self.entries), "oldestQueuedAt": oldest, "damaged": self.damaged}

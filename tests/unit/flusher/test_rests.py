@@ -1,0 +1,44 @@
+"""How long a destination rests after a failure."""
+
+from runtime.failures import Backoff
+from services.flusher.replay import Destination
+from services.flusher.rests import FORGET_SECONDS, Rests
+
+SHOP, BLOG = Destination("site", "site:shop"), Destination("site", "site:blog")
+
+
+class Timer:
+    """A clock that a test turns."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_a_destination_rests_longer_each_time_and_the_others_do_not() -> None:
+    timer = Timer()
+    rests = Rests(Backoff(base_seconds=2, cap_seconds=60), timer)
+    waits = []
+    for _ in range(8):
+        rests.failed(SHOP, "gateway answered 401")
+        began = timer.now
+        while rests.is_resting(SHOP):
+            assert rests.resting() == [SHOP]
+            timer.now += 0.5
+        waits.append(timer.now - began)
+    assert waits[0] <= 2
+    assert 30 <= waits[-1] <= 60
+    assert not rests.is_suspect(BLOG)
+    rests.passed(SHOP)
+    assert not rests.is_suspect(SHOP)
+
+
+def test_a_destination_that_nobody_tries_any_more_is_forgotten() -> None:
+    timer = Timer()
+    rests = Rests(Backoff(base_seconds=2, cap_seconds=2), timer)
+    rests.failed(SHOP, "gateway answered 401")
+    timer.now = FORGET_SECONDS
+    assert rests.reasons() == {SHOP: "gateway answered 401"}
+    timer.now = FORGET_SECONDS + 2
+    assert rests.reasons() == {}
