@@ -10,7 +10,7 @@ Service = Literal["ingest", "persister", "notifier", "flusher", "admin"]
 
 PARTITIONS: Final = 6
 DAY_MS: Final = 24 * 60 * 60 * 1000
-# A gateway body is at most 64 KiB; a failed record may be anything that somebody produced into
+# A gateway body is at most 256 KiB; a failed record may be anything that somebody produced into
 # leads.received.v1 (1 MiB, Kafka's default) plus our headers, and must still fit.
 RECEIVED_MAX_BYTES: Final = 1_048_588
 FAILED_MAX_BYTES: Final = 2 * RECEIVED_MAX_BYTES

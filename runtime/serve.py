@@ -8,6 +8,7 @@ import uvicorn
 from uvicorn.importer import import_from_string
 
 from runtime.arrival import bounded_arrival
+from runtime.security_headers import SecurityHeaders
 from runtime.settings import Http, load
 
 
@@ -18,7 +19,7 @@ def serve(app: str, default_port: int, *, knows_clients: bool) -> None:
     """
     http = load(Http)
     _allow_connections()
-    made = import_from_string(app)()
+    made = SecurityHeaders(import_from_string(app)())
     _collect_less()
     uvicorn.run(
         made,

@@ -201,6 +201,9 @@ class Http(BaseSettings):
     """How long SIGTERM waits for open requests. Below the container's stop grace of 60 s."""
     head_timeout_seconds: float = Field(default=10.0, gt=0)
     """How long a request's head may take to arrive: a slow one holds a connection."""
+    allowed_hosts: str = Field(default="", examples=["leads.example.com,*.internal.example.com"])
+    """Names that requests may be for. Empty: every name; with DEBUG=true only localhost, IP addresses and
+    names without a dot, so that no website reaches the example tokens under a name of its own."""
 
 
 def _split_tokens(value: str) -> str:

@@ -1,5 +1,6 @@
 """The admin service's process: settings, pool, readers, and the order in which they open."""
 
+import time
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from functools import partial
@@ -9,18 +10,22 @@ from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
 from runtime import health, logs
+from runtime.allowed_hosts import AllowedHosts
+from runtime.docs_page import add_docs_page
 from runtime.postgres import open_pool
+from runtime.request_limits import RequestLimits
 from runtime.requests import ServerSpans
 from runtime.tasks import running
 from runtime.tracing import exporting
 from services.admin import problems, settings
 from services.admin.access import Access
 from services.admin.adapters import Adapters
+from services.admin.body_access import body_access
 from services.admin.census import take_census
 from services.admin.lag import LagReader
 from services.admin.loop import watch
 from services.admin.pages import pages
-from services.admin.pages.page import STATIC, Static
+from services.admin.pages.page import LOGIN, STATIC, Static
 from services.admin.pages.recent import Recent
 from services.admin.peers import open_peers
 from services.admin.people import People
@@ -31,6 +36,9 @@ from services.admin.trends import Trends
 from services.admin.workbench import Workbench
 
 NAME: Final = "admin"
+DOCS_FILES: Final = "/admin/docs-static"
+# A token and a path of 500 characters each, and what their encoding adds. Whoever sends it is not known yet.
+LOGIN_MAX_BYTES: Final = 4096
 
 
 def create_app(given: settings.Settings | None = None) -> FastAPI:
@@ -64,17 +72,24 @@ def create_app(given: settings.Settings | None = None) -> FastAPI:
         title="FASTCore admin",
         summary="Looks leads up, shows what is stuck and why, and pushes it on.",
         lifespan=lifespan,
-        # These two need no token: they hold no data, only what the repository says too, and a browser
-        # cannot send one with the request for a page. Every route that they describe asks for it.
-        docs_url="/admin/docs",
+        # This and its page need no token: they hold no data, only what the repository says too, and a
+        # browser cannot send one with the request for a page. Every route that they describe asks for it.
         openapi_url="/admin/openapi.json",
+        docs_url=None,
         redoc_url=None,
-        static_url="/admin/docs-static",
+        static_url=DOCS_FILES,
     )
-    app.state.access = Access(told.actors)
+    add_docs_page(app, "/admin/docs", DOCS_FILES)
+    app.state.access = access = Access(told.actors)
     app.state.recent = Recent()
-    app.state.sessions = Sessions(told.actors, secure=not told.debug.on)
+    app.state.sessions = sessions = Sessions(told.actors, secure=not told.debug.on)
     problems.install(app)
+    app.add_middleware(
+        RequestLimits,
+        hosts=AllowedHosts(told.http.allowed_hosts, debug=told.debug.on),
+        authenticated=body_access(access, sessions, LOGIN, time.time),
+        body_max_bytes={LOGIN: LOGIN_MAX_BYTES},
+    )
     if told.tracing.exporter_otlp_endpoint:
         app.add_middleware(ServerSpans)
     app.include_router(health.routes(state))

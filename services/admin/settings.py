@@ -7,6 +7,7 @@ from pydantic_settings import BaseSettings, NoDecode
 
 from runtime.settings import (
     Debug,
+    Http,
     Kafka,
     Log,
     Postgres,
@@ -45,6 +46,7 @@ class Settings(BaseSettings):
 
     model_config = section("FASTCORE_ADMIN_")
     debug: Debug = Field(default_factory=Debug)
+    http: Http = Field(default_factory=Http)
     kafka: Kafka = Field(default_factory=Kafka)
     postgres: Postgres = Field(default_factory=Postgres)
     log: Log = Field(default_factory=Log)

@@ -13,7 +13,10 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from runtime import health, logs
+from runtime.allowed_hosts import AllowedHosts
+from runtime.docs_page import add_docs_page
 from runtime.kafka import open_publisher
+from runtime.request_limits import RequestLimits
 from runtime.requests import ServerSpans
 from runtime.settings import load, refuse_weak_tokens
 from runtime.tasks import running
@@ -27,6 +30,7 @@ from services.ingest.settings import Settings, split
 from services.ingest.spool import Spool
 
 NAME: Final = "ingest"
+DOCS_FILES: Final = "/static-offline-docs"
 AUDIT_DRAIN_SECONDS: Final = 2.0
 # Headers that a page may send and read across origins.
 ASKED: Final = ("Authorization", "Content-Type", "Idempotency-Key", "X-Request-ID", "traceparent")
@@ -66,7 +70,9 @@ def create_app(settings: Settings | None = None) -> "Door":
         description="Takes leads from websites and never loses one.",
         version="1",
         lifespan=lifespan,
+        docs_url=None,
         redoc_url=None,
+        static_url=DOCS_FILES,
         redirect_slashes=False,
         # FastAPI's own spans and meters: the trace context travels with the record instead.
         telemetry={"tracing": False, "metrics": False, "logs": False},
@@ -79,6 +85,7 @@ def create_app(settings: Settings | None = None) -> "Door":
     api.include_router(health.routes(state))
     api.add_exception_handler(HTTPException, _refused_by_framework)
     api.add_exception_handler(Exception, _failed)
+    add_docs_page(api, "/docs", DOCS_FILES)
     describe(api)
     door = Door(api, settings)
     return door
@@ -95,7 +102,11 @@ class Door:
 
     def __init__(self, api: FastAPI, settings: Settings) -> None:
         self.api = api
-        self._way: ASGIApp = self._choose
+        self._way: ASGIApp = RequestLimits(
+            self._choose,
+            hosts=AllowedHosts(settings.http.allowed_hosts, debug=settings.debug.on),
+            deadline_seconds=settings.body_deadline_seconds,
+        )
         if settings.tracing.exporter_otlp_endpoint:
             self._way = ServerSpans(self._way, paths={PATH})
         if origins := split(settings.cors_origins):

@@ -137,7 +137,7 @@ def _operation() -> dict[str, Any]:
                 {"WWW-Authenticate": {"description": "Bearer.", "schema": _TEXT}},
             ),
             "408": _refusal("The body took too long to arrive.", problems.TOO_SLOW),
-            "413": _refusal("More than 64 KiB.", problems.TOO_LARGE),
+            "413": _refusal("More than 256 KiB.", problems.TOO_LARGE),
             "415": _refusal("Not a JSON media type, or an encoded body.", problems.MEDIA),
             "422": _refusal("Fields that cannot be accepted, or a key used for another lead.", _INVALID),
             "429": _refusal("The flood limit of this token.", problems.too_many(30), {**_RETRY, **_LIMITS}),

@@ -82,7 +82,7 @@ UNAUTHORIZED: Final = Problem(
     headers={"WWW-Authenticate": 'Bearer realm="fastcore"'},
 )
 TOO_LARGE: Final = Problem(
-    HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too-large", "A lead may be at most 64 KiB of JSON."
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too-large", "A lead may be at most 256 KiB of JSON."
 )
 TOO_SLOW: Final = Problem(
     HTTPStatus.REQUEST_TIMEOUT, "too-slow", "The body did not arrive in time. Send the lead again."

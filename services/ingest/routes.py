@@ -25,6 +25,7 @@ from runtime import metrics, tracing
 from runtime.failures import WorldAway
 from runtime.health import Health
 from runtime.logs import logger
+from runtime.rate_limiter import Window
 from services.ingest import problems
 from services.ingest.body import Body
 from services.ingest.memory import Acknowledged, Memory
@@ -34,7 +35,6 @@ from services.ingest.settings import Settings
 from services.ingest.spam import Reason, Rules, signs_of_spam, visitor_network
 from services.ingest.spool import Spool
 from services.ingest.tokens import Tokens
-from services.ingest.window import Window
 
 PATH: Final = "/inbound/leads"
 ANONYMOUS: Final = "anonymous"
@@ -76,7 +76,6 @@ class Inbound:
         self._trail = trail
         self._now = now
         self._monotonic = monotonic
-        self._body_deadline_seconds = settings.body_deadline_seconds
         self._rules = Rules(settings.min_fill_seconds, settings.max_links)
         self._tokens = Tokens(settings.sites())
         self._memory = Memory()
@@ -105,7 +104,7 @@ class Inbound:
         except Exception:  # noqa: BLE001 - whatever it was, the client gets an answer that it can use
             self._log.exception("request failed", correlation_id=correlation_id)
             problem = problems.BUG
-        return await self._refuse(body, problem, site or ANONYMOUS, correlation_id, headers)
+        return await self._refuse(problem, site or ANONYMOUS, correlation_id, headers)
 
     def _authenticate(self, body: Body) -> str:
         site = self._tokens.site_of(body.header(b"authorization"))
@@ -126,7 +125,7 @@ class Inbound:
             raise Refused(problems.too_many(max(1, seconds)))
 
     async def _accept(self, body: Body, site: str, correlation_id: str, headers: dict[str, str]) -> ASGIApp:
-        text = await body.read(self._body_deadline_seconds)
+        text = await body.read()
         submission, key = _read(text, body.header(b"idempotency-key"))
         lead_id = lead_id_for(site, key) if key else uuid7()
         digest = body_sha256(submission)
@@ -180,7 +179,7 @@ class Inbound:
         return tuple(reasons)
 
     async def _refuse(
-        self, body: Body, problem: Problem, actor: str, correlation_id: str, headers: dict[str, str]
+        self, problem: Problem, actor: str, correlation_id: str, headers: dict[str, str]
     ) -> ASGIApp:
         metrics.REQUESTS_REJECTED.labels(code=problem.code).inc()
         self._log.info("request refused", correlation_id=correlation_id, code=problem.code, site=actor)
@@ -196,7 +195,7 @@ class Inbound:
                 details=details,
             )
         )
-        if problem.status == problems.TOO_SLOW.status or not await body.discard():
+        if problem.status == problems.TOO_SLOW.status:
             headers["Connection"] = "close"
         return problem.response(headers)
 

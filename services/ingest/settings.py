@@ -7,7 +7,7 @@ from typing import Annotated, Final
 from pydantic import AfterValidator, Field
 from pydantic_settings import BaseSettings
 
-from runtime.settings import Debug, Kafka, Log, TokenList, Tracing, named, named_tokens, section
+from runtime.settings import Debug, Http, Kafka, Log, TokenList, Tracing, named, named_tokens, section
 
 DEFAULT_SITE: Final = "default"
 _SITE: Final = re.compile(r"[A-Za-z0-9._-]{1,100}")
@@ -42,6 +42,7 @@ class Settings(BaseSettings):
     log: Log = Field(default_factory=Log)
     tracing: Tracing = Field(default_factory=Tracing)
     debug: Debug = Field(default_factory=Debug)
+    http: Http = Field(default_factory=Http)
     site_tokens: Annotated[TokenList, AfterValidator(_site_names)] = Field(
         validation_alias=named("FASTCORE_SITE_INGEST_TOKEN"), repr=False
     )

@@ -14,6 +14,7 @@ from runtime.kafka import build_broker, open_publisher
 from runtime.ledger import Ledger
 from runtime.policy import Policy
 from runtime.postgres import open_pool
+from runtime.request_limits import RequestLimits
 from runtime.settings import load
 from runtime.tasks import running
 from runtime.tracing import exporting
@@ -54,5 +55,6 @@ def create_app(settings: Settings | None = None) -> FastAPI:
                 await consumer.drain()
 
     app = FastAPI(title="FASTCore persister", lifespan=lifespan, docs_url=None, redoc_url=None)
+    app.add_middleware(RequestLimits)
     app.include_router(health.routes(state))
     return app

@@ -80,15 +80,15 @@ async def test_the_name_before_a_token_is_the_actor(admin: Admin) -> None:
     assert await admin.db.fetchval("SELECT actor FROM audit_log") == "bob"
 
 
-async def test_who_fails_too_often_is_refused_for_a_while_even_with_the_right_token(admin: Admin) -> None:
+async def test_regression_a_guesser_is_refused_for_a_while_and_a_right_token_never(admin: Admin) -> None:
     wrong = {"Authorization": "Bearer guess"}
     for _ in range(FAILURES_A_MINUTE):
         assert (await admin.client.get("/admin/leads", headers=wrong)).status_code == 401
-    for headers in (wrong, {}):
-        answer = await admin.client.get("/admin/leads", headers=headers)
-        assert answer.status_code == 429
-        assert 1 <= int(answer.headers["retry-after"]) <= 60
-        assert answer.json()["title"] == "Too Many Requests"
+    answer = await admin.client.get("/admin/leads", headers=wrong)
+    assert answer.status_code == 429
+    assert 1 <= int(answer.headers["retry-after"]) <= 60
+    assert answer.json()["title"] == "Too Many Requests"
+    assert (await admin.client.get("/admin/leads")).status_code == 200
 
 
 @pytest.mark.parametrize(

@@ -24,8 +24,6 @@ from services.admin.session import Session
 from services.admin.status import Refused, Unknown
 
 STATIC: Final = Path(__file__).parents[1] / "static"
-# A message of 10,000 characters, each of them written as %XX four times, and the fields beside it.
-FORM_BYTES: Final = 256 * 1024
 LOGIN: Final = "/admin/login"
 HEADERS: Final = {
     "Cache-Control": "no-store",
@@ -108,7 +106,6 @@ class PageRoute(APIRoute):
 
         async def answer(request: Request) -> Response:
             try:
-                _refuse_large(request)
                 response = await handle(request)
             except SignInFirst:
                 response = _to_the_door(request)
@@ -118,15 +115,6 @@ class PageRoute(APIRoute):
             return response
 
         return answer
-
-
-def _refuse_large(request: Request) -> None:
-    """Refuse a form that none of our pages sends; a browser tells the length of each."""
-    if request.method in ("GET", "HEAD"):
-        return
-    length = request.headers.get("content-length")
-    if "transfer-encoding" in request.headers or (length and int(length) > FORM_BYTES):
-        raise HTTPException(413, "This is more than a form of ours can hold.")
 
 
 def _to_the_door(request: Request) -> Response:

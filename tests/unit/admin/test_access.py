@@ -1,5 +1,7 @@
 """Tokens and the limit on guessing, without HTTP."""
 
+from zlib import crc32
+
 import pytest
 from fastapi import HTTPException
 
@@ -21,7 +23,44 @@ def test_a_guesser_is_stopped_and_others_are_not() -> None:
     access = Access({"one": "ann"})
     statuses = [fail(access, "192.0.2.1") for _ in range(FAILURES_A_MINUTE + 1)]
     assert statuses == [401] * FAILURES_A_MINUTE + [429]
-    assert access.actor(b"one", "192.0.2.2") == "ann"
+    assert fail(access, "192.0.2.2") == 401
+
+
+def test_regression_a_right_token_passes_also_where_a_guesser_shares_the_address() -> None:
+    access = Access({"one": "ann"})
+    for _ in range(FAILURES_A_MINUTE * 2):
+        fail(access, "192.0.2.1")
+    assert access.actor(b"one", "192.0.2.1") == "ann"
+
+
+def test_regression_two_addresses_never_share_a_counter() -> None:
+    # Both have the same CRC-32 modulo 65,536, by which addresses were counted.
+    access = Access({"one": "ann"})
+    first, second = _colliding()
+    for _ in range(FAILURES_A_MINUTE + 1):
+        fail(access, first)
+    assert fail(access, second) == 401
+
+
+def _colliding() -> tuple[str, str]:
+    seen: dict[int, str] = {}
+    for number in range(1_000_000):
+        address = f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}"
+        counter = crc32(address.encode()) % 65_536
+        if counter in seen:
+            return seen[counter], address
+        seen[counter] = address
+    raise AssertionError
+
+
+def test_a_guesser_may_try_again_after_a_minute() -> None:
+    now = 0.0
+    access = Access({"one": "ann"}, lambda: now)
+    for _ in range(FAILURES_A_MINUTE):
+        fail(access, "192.0.2.1")
+    assert fail(access, "192.0.2.1") == 429
+    now = 61.0
+    assert fail(access, "192.0.2.1") == 401
 
 
 def test_a_whole_ipv6_network_is_one_guesser() -> None:

@@ -5,7 +5,7 @@ from uuid import UUID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.ingest.window import Window
+from runtime.rate_limiter import Window
 
 
 def test_the_window_moves_with_each_hit() -> None:

@@ -1,0 +1,43 @@
+"""Which names a request may be for."""
+
+import pytest
+
+from runtime.allowed_hosts import AllowedHosts
+
+
+def allows(listed: str, host: str, *, debug: bool = False) -> bool:
+    return AllowedHosts(listed, debug=debug).allows([(b"accept", b"*/*"), (b"host", host.encode())])
+
+
+@pytest.mark.parametrize("host", ["evil.example", "10.0.0.1", "localhost:8000", ""])
+def test_in_production_every_name_is_allowed_unless_some_are_listed(host: str) -> None:
+    assert allows("", host)
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["localhost", "LOCALHOST:8000", "admin.localhost", "127.0.0.1:8005", "10.2.3.4", "[::1]:8000",
+     "[fe80::1]", "ingest:8001", "fastcore-admin", "host.docker.internal:8000", ""],
+)  # fmt: skip
+@pytest.mark.parametrize(("listed", "debug"), [("", True), ("leads.example.com", False)])
+def test_probes_containers_and_localhost_are_always_allowed(host: str, listed: str, debug: bool) -> None:
+    assert allows(listed, host, debug=debug)
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["evil.example", "127.0.0.1.evil.example:8000", "localhost.evil.example", "evil.example.", "a.b",
+     "xlocalhost.evil", "1.2.3.4.5", "[::1]evil.example", "notleads.example.com"],
+)  # fmt: skip
+@pytest.mark.parametrize(("listed", "debug"), [("", True), ("leads.example.com,*.own.example", False)])
+def test_a_name_of_somebody_else_is_not_allowed(host: str, listed: str, debug: bool) -> None:
+    # Brackets hold an address, whatever stands behind them.
+    assert allows(listed, host, debug=debug) == host.startswith("[::1]")
+
+
+@pytest.mark.parametrize(
+    "host", ["leads.example.com", "Leads.Example.com.:443", "a.own.example", "b.a.own.example"]
+)
+@pytest.mark.parametrize("debug", [True, False])
+def test_listed_names_are_allowed(host: str, debug: bool) -> None:
+    assert allows(" leads.example.com, *.own.example ", host, debug=debug)

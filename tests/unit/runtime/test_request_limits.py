@@ -1,0 +1,98 @@
+"""What is read of a request, and what is answered instead."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from typing import Annotated, Any
+
+import httpx
+from fastapi import Body, FastAPI
+
+from runtime.allowed_hosts import AllowedHosts
+from runtime.request_limits import BODY_MAX_BYTES, RequestLimits
+
+JSON = {"Content-Type": "application/json"}
+
+
+def client_of(**options: Any) -> httpx.AsyncClient:
+    """Return a client of an app that answers how long a body is."""
+    app = FastAPI()
+    app.add_middleware(RequestLimits, **options)
+
+    @app.post("/")
+    @app.post("/login")
+    async def length(text: Annotated[str, Body()]) -> int:
+        return len(text)
+
+    transport = httpx.ASGITransport(app)
+    return httpx.AsyncClient(transport=transport, base_url="http://localhost", headers=JSON)
+
+
+def text(size: int) -> bytes:
+    """Return JSON of so many bytes."""
+    return b'"' + b"x" * (size - 2) + b'"'
+
+
+async def pieces(body: bytes, pause: float = 0) -> AsyncIterator[bytes]:
+    for start in range(0, len(body), 65_536):
+        yield body[start : start + 65_536]
+        await asyncio.sleep(pause)
+
+
+async def test_a_body_within_the_limit_is_read_whether_its_length_is_declared_or_not() -> None:
+    async with client_of() as client:
+        for content in (text(BODY_MAX_BYTES), pieces(text(BODY_MAX_BYTES))):
+            answer = await client.post("/", content=content)
+            assert (answer.status_code, answer.json()) == (200, BODY_MAX_BYTES - 2)
+
+
+async def test_a_larger_body_is_413_and_no_more_of_it_is_read() -> None:
+    sent = 0
+
+    async def endless() -> AsyncIterator[bytes]:
+        nonlocal sent
+        while True:
+            sent += 65_536
+            yield b" " * 65_536
+
+    async with client_of() as client:
+        assert (await client.post("/", content=endless())).status_code == 413
+        assert sent <= BODY_MAX_BYTES + 2 * 65_536
+        declared = {"Content-Length": "9" * 5000}
+        assert (await client.post("/", content=pieces(b"1"), headers=declared)).status_code == 413
+
+
+async def test_a_route_may_have_a_limit_of_its_own() -> None:
+    async with client_of(body_max_bytes={"/login": 100}) as client:
+        assert (await client.post("/login", content=text(100))).status_code == 200
+        assert (await client.post("/login", content=text(101))).status_code == 413
+
+
+async def test_a_body_that_does_not_arrive_in_time_is_408_and_its_connection_closed() -> None:
+    async with client_of(deadline_seconds=0.05) as client:
+        # Each piece comes in time: all of them do not.
+        answer = await client.post("/", content=pieces(text(200_000), pause=0.03))
+    assert (answer.status_code, answer.headers["connection"]) == (408, "close")
+
+
+async def test_a_body_of_somebody_unknown_is_never_read() -> None:
+    def unread() -> Iterator[bytes]:
+        raise AssertionError("the body was read")
+        yield b""
+
+    async def body() -> AsyncIterator[bytes]:
+        for each in unread():
+            yield each
+
+    async with client_of(authenticated=lambda _: False) as client:
+        # The app sees no body, and refuses the request for what it knows.
+        assert (await client.post("/", content=body())).status_code == 422
+        waiting = await client.post("/", content=body(), headers={"Expect": "100-continue"})
+        assert waiting.headers["connection"] == "close"
+
+
+async def test_a_request_for_a_name_of_somebody_else_is_421() -> None:
+    async with client_of(hosts=AllowedHosts("", debug=True)) as client:
+        answer = await client.post("/", content=b'"x"', headers={"Host": "evil.example"})
+        assert (answer.status_code, answer.json()["title"]) == (421, "Misdirected Request")
+        assert "FASTCORE_HTTP_ALLOWED_HOSTS" in answer.json()["detail"]
+        assert (await client.post("/", content=b'"x"')).status_code == 200
