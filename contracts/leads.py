@@ -17,12 +17,11 @@ from pydantic import (
     StringConstraints,
     model_validator,
 )
-from pydantic_core import to_json
 from uuid_utils.compat import uuid5
 
 from contracts.email import Email
+from contracts.extra_fields import shorten_extra
 
-EXTRA_MAX_BYTES: Final = 4096
 EXTRA_MAX_DEPTH: Final = 16
 # JSON's numbers are doubles to most readers: what a double cannot hold is not finite to them.
 _DOUBLE_BITS: Final = 1024
@@ -224,6 +223,9 @@ EXAMPLE: Final[dict[str, JsonValue]] = {
 class LeadSubmission(BaseModel):
     """The body of `POST /inbound/leads`. Unknown fields are kept: a new field must not lose a lead.
 
+    Unknown fields may take 64 KiB in total. Beyond that the longest values are shortened and end with
+    `[shortened]`.
+
     Of a key given twice the last one counts, as in JavaScript.
     """
 
@@ -252,8 +254,8 @@ class LeadSubmission(BaseModel):
 
     @model_validator(mode="after")
     def _bound_extra(self) -> Self:
-        if self.extra and len(to_json(self.extra)) > EXTRA_MAX_BYTES:
-            raise ValueError(f"unknown fields must not exceed {EXTRA_MAX_BYTES} bytes in all")
+        # In place: the model is frozen, its dictionary is not.
+        shorten_extra(self.extra)
         return self
 
 

@@ -99,7 +99,8 @@ def _operation() -> dict[str, Any]:
         "description": (
             "A 201 means that the lead is stored durably. Send an Idempotency-Key and repeat the request "
             "until there is a final answer: 408, 429, 500 and 503 are not final, and the same key gives "
-            "the same leadId. Unknown fields are kept (4 KiB at most). What looks like spam gets a 201 too."
+            "the same leadId. Unknown fields are kept, up to 64 KiB in total; beyond that the longest values "
+            "are shortened. What looks like spam gets a 201 too."
         ),
         "operationId": "submit_lead",
         "security": [{"token": []}],

@@ -9,7 +9,7 @@ from typing import Any, Final
 from pydantic import ValidationError
 from starlette.responses import Response
 
-from contracts.leads import EXTRA_MAX_BYTES, LeadSubmission
+from contracts.leads import LeadSubmission
 
 MEDIA_TYPE: Final = "application/problem+json"
 BODY: Final = "body"
@@ -179,8 +179,4 @@ def _message(kind: str, context: Mapping[str, Any], loc: tuple[int | str, ...]) 
         return "must be an email address, such as name@example.com"
     if kind.startswith(("datetime", "date_")):
         return _DATE
-    return (
-        f"is not valid (unknown fields: at most {EXTRA_MAX_BYTES} bytes of JSON)"
-        if not loc
-        else "is not valid"
-    )
+    return "is not valid"
