@@ -13,6 +13,7 @@ from pydantic.alias_generators import to_camel
 
 PAGE_MAX_ENTRIES: Final = 100
 
+_ERROR_CODE: Final = re.compile(r"[A-Za-z0-9_]{1,40}")
 _TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}(-[0-9a-f]{32})(-[0-9a-f]{16})-[0-9a-f]{2}")
 
 
@@ -33,6 +34,12 @@ def _within_reason(value: datetime) -> datetime:
 SiteTime = Annotated[AwareDatetime, AfterValidator(_within_reason)]
 # More than any website holds, and still an integer for whoever reads it.
 Count = Annotated[int, Field(ge=0, le=1_000_000_000)]
+
+
+def _error_code(value: object) -> str | None:
+    """Leave out what is no code, such as EACCES: the entries beside it are read all the same."""
+    return value if isinstance(value, str) and _ERROR_CODE.fullmatch(value) else None
+
 
 _CAMEL = ConfigDict(frozen=True, extra="ignore", alias_generator=to_camel, validate_by_name=True)
 
@@ -61,3 +68,5 @@ class SiteQueuePage(BaseModel):
     oldest_queued_at: SiteTime | None = None
     # Files that the website's disk has damaged, set aside there for people.
     damaged: Count = 0
+    # Why the website could not write a test file into its queue's folder: the next lead would be refused.
+    write_error: Annotated[str | None, BeforeValidator(_error_code)] = None

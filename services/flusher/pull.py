@@ -106,6 +106,8 @@ class Pull:
             state.depth, state.oldest_queued_at = page.depth, page.oldest_queued_at
             state.unreadable = len(page.entries) - len(entries)
             state.damaged = page.damaged
+            if page.write_error:
+                state.reason = f"the site cannot write to its queue ({page.write_error})"
             fresh = [each for each in entries if each.id not in seen]
             if not fresh:
                 if state.unreadable and page.depth > len(page.entries):

@@ -112,11 +112,11 @@ class Sites:
     async def _ask(
         self, part: str, method: str, url: str, token: str, *, limit: int, **options: Any
     ) -> tuple[int, bytes]:
-        headers = {"Authorization": f"Bearer {token}", **options.pop("headers", {})}
+        options["headers"] = {"Authorization": f"Bearer {token}", **options.pop("headers", {})}
         try:
             async with (
                 asyncio.timeout(ANSWER_SECONDS),
-                self._client.stream(method, url, headers=headers, **options) as answer,
+                self._stream(method, httpx.URL(url), **options) as answer,
             ):
                 body = bytearray()
                 async for piece in answer.aiter_bytes():
@@ -126,6 +126,27 @@ class Sites:
                 return answer.status_code, bytes(body)
         except (httpx.HTTPError, httpx.InvalidURL, OSError, TimeoutError) as error:
             raise WorldAway(part, f"{part}: no answer ({type(error).__name__})") from None
+
+    @asynccontextmanager
+    async def _stream(self, method: str, url: httpx.URL, **options: Any) -> AsyncIterator[httpx.Response]:
+        """Send a request; where the server wants the path with or without its last slash, send it there."""
+        async with self._client.stream(method, url, **options) as answer:
+            other = _other_slash(url, answer)
+            if other is None:
+                yield answer
+                return
+        async with self._client.stream(method, other, **options) as answer:
+            yield answer
+
+
+def _other_slash(url: httpx.URL, answer: httpx.Response) -> httpx.URL | None:
+    """Return where a 307 or 308 leads, if that is this URL but for the last slash of its path."""
+    if answer.status_code not in (307, 308):
+        return None
+    path = url.path.removesuffix("/") if url.path.endswith("/") else f"{url.path}/"
+    target = url.join(answer.headers.get("Location", ""))
+    same = (target.scheme, target.netloc, target.path) == (url.scheme, url.netloc, path)
+    return url.copy_with(path=path) if same else None
 
 
 def _fields(problem: bytes) -> str:

@@ -110,6 +110,40 @@ async def test_each_website_is_fetched_under_its_own_tokens_and_one_that_is_away
     }
 
 
+@pytest.mark.parametrize("slash", [True, False])
+@pytest.mark.parametrize("given", ["", "/"])
+async def test_regression_a_site_that_redirects_for_a_last_slash_loses_no_lead(
+    flusher: Flusher, slash: bool, given: str
+) -> None:
+    flusher.web.entries, flusher.web.slash = [queued(1), queued(2)], slash
+    site = flusher.web.site
+    flusher.pull._sites.sites = [replace(site, queue_url=site.queue_url + given)]
+    assert await flusher.tick()
+    assert sorted(flusher.web.keys) == ["key-1", "key-2"]
+    assert flusher.web.entries == []
+
+
+async def test_regression_a_redirect_to_another_place_gets_no_token(flusher: Flusher, db: Any) -> None:
+    async with world() as other:
+        flusher.web.moved_to = f"{other.url}/api/contact/queue"
+        assert not await flusher.tick()
+        assert other.asked == 0
+    assert (await job(db))["last_details"]["sites"]["shop"]["reason"] == "site queue answered 308"
+
+
+async def test_a_site_that_cannot_write_to_its_queue_is_reported_and_its_entries_are_taken(
+    flusher: Flusher, db: Any
+) -> None:
+    flusher.web.entries, flusher.web.write_error = [queued(1)], "ENOSPC"
+    assert not await flusher.tick()
+    assert flusher.web.keys == ["key-1"]
+    run = await job(db)
+    assert run["last_outcome"] == "failed"
+    assert run["last_details"]["sites"]["shop"]["reason"] == "the site cannot write to its queue (ENOSPC)"
+    flusher.web.write_error = None
+    assert await flusher.tick()
+
+
 async def test_an_empty_queue_is_a_run_without_an_audit_entry(flusher: Flusher, db: Any) -> None:
     assert await flusher.tick()
     assert (await job(db))["last_outcome"] == "succeeded"

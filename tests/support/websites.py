@@ -46,6 +46,11 @@ class World:
     damaged: int = 0
     # What the queue answers in place of a page.
     answer: bytes | None = None
+    write_error: str | None = None
+    # How the website redirects: to paths that end with a slash, to paths that do not, or not at all.
+    slash: bool | None = None
+    moved_to: str = ""
+    asked: int = 0
     # Whose token each lead came with.
     sites: list[str] = field(default_factory=list)
 
@@ -58,6 +63,8 @@ class World:
         return [key for key, _ in self.taken]
 
     async def listing(self, request: Request) -> Response:
+        if moved := self.redirected(request):
+            return moved
         if request.headers["authorization"] != f"Bearer {QUEUE_TOKEN}":
             return JSONResponse({}, 401)
         if self.answer is not None:
@@ -65,9 +72,23 @@ class World:
         oldest = min((each["queuedAt"] for each in self.entries), default=None)
         page = self.entries[: min(self.page, int(request.query_params["limit"]))]
         told = {"depth": len(self.entries), "oldestQueuedAt": oldest, "damaged": self.damaged}
-        return JSONResponse({"entries": page, **told})
+        return JSONResponse({"entries": page, **told, "writeError": self.write_error})
+
+    def redirected(self, request: Request) -> Response | None:
+        """Answer 308 as Next.js does, with or without `trailingSlash`."""
+        self.asked += 1
+        if self.moved_to:
+            return Response(status_code=308, headers={"Location": self.moved_to})
+        path = request.url.path
+        if self.slash is None or path.endswith("/") == self.slash:
+            return None
+        wanted = f"{path}/" if self.slash else path.rstrip("/")
+        query = f"?{request.url.query}" if request.url.query else ""
+        return Response(status_code=308, headers={"Location": f"{wanted}{query}"})
 
     async def removing(self, request: Request) -> Response:
+        if moved := self.redirected(request):
+            return moved
         if self.removals == 204:
             self.entries = [each for each in self.entries if each["id"] != request.path_params["id"]]
         return Response(status_code=self.removals)
@@ -99,7 +120,9 @@ async def world() -> AsyncIterator[World]:
     app = Starlette(
         routes=[
             Route("/api/contact/queue", made.listing),
+            Route("/api/contact/queue/", made.listing),
             Route("/api/contact/queue/{id}", made.removing, methods=["DELETE"]),
+            Route("/api/contact/queue/{id}/", made.removing, methods=["DELETE"]),
             Route("/inbound/leads", made.inbound, methods=["POST"]),
         ]
     )

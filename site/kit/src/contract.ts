@@ -41,6 +41,7 @@ export interface SiteQueuePage {
   depth: number;
   oldestQueuedAt?: string | null;
   damaged?: number;
+  writeError?: string | null;
 }
 
 export interface Source {
