@@ -90,7 +90,7 @@ alerts: $(READY) ## Check the alert rules and run their tests (needs promtool; f
 	@$(RUN) deploy.alerts
 
 # The website's side needs Node.js; nothing else here does.
-SITE_SOURCES := $(shell find site/kit/src site/example/app -type f) $(wildcard site/*.json site/*/*.json site/example/next.config.ts)
+SITE_SOURCES := $(shell find site/kit/src site/example/app -type f) $(wildcard site/*.json site/*/*.json site/example/next.config.ts site/example/instrumentation.ts)
 SITE_PACKAGES := site/node_modules/.package-lock.json
 SITE_ENV = FASTCORE_URL=$${FASTCORE_URL:-http://localhost:8000} \
   FASTCORE_SITE_INGEST_TOKEN=$${FASTCORE_SITE_INGEST_TOKEN:-dev-token-xyz-123} \

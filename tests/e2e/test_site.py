@@ -5,6 +5,7 @@ import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -357,6 +358,47 @@ async def test_of_fifty_posts_from_one_address_none_that_was_thanked_is_lost(wor
         return len(await world.fastcore.fetch("SELECT 1 FROM lead_inbox WHERE service = $1", service))
 
     await eventually(stored, until=lambda count: count == 20, seconds=60)
+
+
+@pytest.mark.parametrize("scripted", [True, False])
+async def test_regression_a_lead_with_a_file_arrives_without_it_and_the_visitor_is_told(
+    world: World, *, scripted: bool
+) -> None:
+    email = somebody()
+    async with world.visit(java_script_enabled=scripted) as page:
+        await fill(page, email)
+        await page.evaluate(
+            """() => {
+                const form = document.querySelector('form');
+                form.enctype = 'multipart/form-data';
+                form.insertAdjacentHTML('beforeend', '<input type="file" name="plan" aria-label="Plan">');
+            }"""
+        )
+        plan = {"name": "plan.pdf", "mimeType": "application/pdf", "buffer": b"%PDF" * 500_000}
+        await page.get_by_label("Plan").set_input_files(plan)  # type: ignore[arg-type] # a TypedDict of its own
+        await page.wait_for_timeout(2100)
+        await press_send(page)
+        await is_thanked(page)
+        await expect(page.get_by_text("without its files")).to_be_visible()
+    lead = await world.stored(email)
+    detail = (await world.fastcore.admin("GET", f"/admin/leads/{lead['id']}")).json()["lead"]
+    assert detail["extra"] == {"plan": "plan.pdf", "files_not_stored": "plan.pdf"}
+
+
+async def test_a_site_that_cannot_write_to_its_queue_logs_it_when_it_starts(
+    world: World, tmp_path: Path
+) -> None:
+    (tmp_path / "queue").write_text("a file stands where the folder should be")
+    site = Site(free_ports(1)[0], tmp_path, world.site.environment)
+    await site.start()
+
+    async def logged() -> bool:
+        return "cannot be written" in site.log
+
+    try:
+        await eventually(logged, what="the log line")
+    finally:
+        site.kill()
 
 
 @pytest.mark.parametrize("size", ["desktop", "phone"])

@@ -5,7 +5,8 @@
 
 import { randomUUID } from "node:crypto";
 import { deflateRawSync, inflateRawSync } from "node:zlib";
-import { FORM_KEY, HONEYPOT, RENDERED_AT } from "./names.js";
+import { FILES, FORM_KEY, HONEYPOT, RENDERED_AT } from "./names.js";
+import { text } from "./text.js";
 import { isObject } from "./validate.js";
 
 export const COOKIE = "fastcore_form";
@@ -52,17 +53,35 @@ export function refusedCookie(
   errors: Readonly<Record<string, string>>,
   fields: Readonly<Record<string, unknown>>,
 ): string {
-  const hidden = new Set([FORM_KEY, HONEYPOT, RENDERED_AT]);
-  const values = Object.entries(fields).filter(
-    ([name, value]) => typeof value === "string" && !hidden.has(name),
-  );
-  // The longest goes first where there is too much: rather one field to type again than all.
-  values.sort(([, a], [, b]) => String(a).length - String(b).length);
-  const renderedAt = fields[RENDERED_AT];
-  let packed: string;
-  do {
-    packed = pack({ message, errors, renderedAt, values: Object.fromEntries(values) });
-  } while (packed.length > COOKIE_MAX && values.pop());
+  const hidden = new Set([FORM_KEY, HONEYPOT, RENDERED_AT, FILES]);
+  const values = Object.entries(fields)
+    .filter((each): each is [string, string] => typeof each[1] === "string" && !hidden.has(each[0]))
+    // The longest goes first where there is too much: rather one field to type again than all.
+    .sort(([, a], [, b]) => a.length - b.length);
+  const packedWith = (count: number) =>
+    pack({
+      message,
+      errors,
+      renderedAt: text(fields[RENDERED_AT], 100),
+      values: Object.fromEntries(values.slice(0, count)),
+    });
+  // As many as can be unpacked again, by size; then by halves: compressing once per field would take a minute.
+  let most = 0;
+  for (let size = 0; most < values.length; most += 1) {
+    const [name, value] = values[most] ?? ["", ""];
+    size += Buffer.byteLength(JSON.stringify([name, value]));
+    if (size > INFLATED_MAX / 2) break;
+  }
+  let packed = packedWith(most);
+  if (packed.length > COOKIE_MAX) {
+    packed = packedWith(0);
+    for (let fits = 0; most - fits > 1; ) {
+      const count = Math.floor((fits + most) / 2);
+      const tried = packedWith(count);
+      if (tried.length > COOKIE_MAX) most = count;
+      else [fits, packed] = [count, tried];
+    }
+  }
   return `${COOKIE}=${packed}; ${attributes(path, secure)}; Max-Age=${COOKIE_SECONDS}`;
 }
 

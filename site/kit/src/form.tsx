@@ -7,7 +7,7 @@
 
 import { type FormEvent, type ReactElement, useEffect, useRef, useState } from "react";
 import type { FormState } from "./form-state.js";
-import { FORM_KEY, HONEYPOT, RENDERED_AT } from "./names.js";
+import { FILES, FORM_KEY, HONEYPOT, RENDERED_AT } from "./names.js";
 import type { Rule } from "./validate.js";
 import { explain, WORDS, type Words } from "./words.js";
 
@@ -21,7 +21,7 @@ export interface ContactForm {
   readonly phase: "filling" | "sending" | "sent";
   /** By the field's name. */
   readonly errors: Readonly<Record<string, string>>;
-  /** Over the form, where there is something to say. */
+  /** Over the form, where there is something to say; with the thanks, where a file was not sent. */
   readonly message: string;
   /** For the `<form>`. */
   readonly form: {
@@ -52,13 +52,9 @@ export function useContactForm(state: FormState, options: ContactFormOptions = {
       return;
     }
     setView({ phase: "sending", errors: {}, message: "" });
-    const refusal = await post(action, element, words);
-    if (!refusal) {
-      setView({ phase: "sent", errors: {}, message: "" });
-      return;
-    }
-    setView({ phase: "filling", ...refusal });
-    focusFirst(element, refusal.errors);
+    const answer = await post(action, element, words);
+    setView(answer);
+    if (answer.phase === "filling") focusFirst(element, answer.errors);
   }
 
   function onSubmit(event: FormEvent<HTMLFormElement>): void {
@@ -118,37 +114,46 @@ function rememberLanding(): void {
 // The site answers within its budget of some seconds; the rest is for a slow connection.
 const PATIENCE_MS = 30_000;
 
-async function post(
-  action: string,
-  element: HTMLFormElement,
-  words: Words,
-): Promise<Pick<View, "errors" | "message"> | undefined> {
+async function post(action: string, element: HTMLFormElement, words: Words): Promise<View> {
   const answer = await fetch(action, {
     method: "POST",
     headers: { accept: "application/json", "content-type": "application/json" },
     body: JSON.stringify(fieldsOf(element)),
     signal: AbortSignal.timeout(PATIENCE_MS),
   }).catch(() => undefined);
-  if (!answer) return { errors: {}, message: words.offline };
-  // Our route's own answers, and no other page that something on the way may show with a 200.
-  if (answer.status === 201 || answer.status === 202) return undefined;
+  if (!answer) return { phase: "filling", errors: {}, message: words.offline };
   const problem = (await answer.json().catch(() => undefined)) as
-    | { detail?: string; errors?: { field: string; message: string }[] }
+    | { notice?: string; detail?: string; errors?: { field: string; message: string }[] }
     | undefined;
+  // Our route's own answers, and no other page that something on the way may show with a 200.
+  if (answer.status === 201 || answer.status === 202) {
+    return { phase: "sent", errors: {}, message: problem?.notice ?? "" };
+  }
   return {
+    phase: "filling",
     message: problem?.detail ?? words.sorry,
     errors: Object.fromEntries((problem?.errors ?? []).map((each) => [each.field, each.message])),
   };
 }
 
 function fieldsOf(element: HTMLFormElement): Record<string, unknown> {
-  const data = new FormData(element);
-  return Object.fromEntries(
-    [...new Set(data.keys())].map((name) => {
-      const values = data.getAll(name).map((each) => (typeof each === "string" ? each : each.name));
-      return [name, values.length > 1 ? values : values[0]];
-    }),
-  );
+  const fields = new Map<string, string[]>();
+  const files: string[] = [];
+  for (const [name, value] of new FormData(element)) {
+    if (typeof value !== "string") {
+      if (!value.name) continue; // the visitor chose none
+      files.push(value.name);
+    }
+    const values = fields.get(name) ?? [];
+    values.push(typeof value === "string" ? value : value.name);
+    fields.set(name, values);
+  }
+  return {
+    ...Object.fromEntries(
+      [...fields].map(([name, values]) => [name, values.length > 1 ? values : values[0]]),
+    ),
+    ...(files.length ? { [FILES]: files } : {}),
+  };
 }
 
 function fieldsIn(element: HTMLFormElement): Field[] {

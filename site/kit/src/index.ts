@@ -1,5 +1,6 @@
 /** The server's half of a site's contact form. The browser's half is `@fastcore/site/form`. */
 
+export { checkSite } from "./check.js";
 export type { LeadSubmission, SiteQueueEntry, SiteQueuePage } from "./contract.js";
 export { type FormState, openForm } from "./form-state.js";
 export type { Budget } from "./gateway.js";
@@ -10,4 +11,4 @@ export { type Contact, type ContactOptions, createContactRoute } from "./route.j
 export type { Settings } from "./settings.js";
 export type { Consent } from "./submission.js";
 export type { Limit } from "./window.js";
-export type { Words } from "./words.js";
+export { thanksNotice, type Words } from "./words.js";

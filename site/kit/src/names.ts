@@ -5,3 +5,5 @@ export const RENDERED_AT = "form_rendered_at";
 export const CONSENT_VERSION = "consent_version";
 /** People never see it; bots fill it. */
 export const HONEYPOT = "homepage_url";
+/** The names of the files that the visitor chose: their content is not sent. */
+export const FILES = "files_not_sent";

@@ -2,10 +2,12 @@
 
 import { createHash, timingSafeEqual } from "node:crypto";
 import { codeOf, type Log, log as standardLog } from "./log.js";
-import { Queue } from "./queue.js";
+import { type Bounds, Queue } from "./queue.js";
 import { readSettings, type Settings } from "./settings.js";
 
 export interface QueueOptions {
+  /** As of `createContactRoute`: a queue that is full is reported. */
+  readonly queueBounds?: Bounds;
   /** Instead of the environment's. */
   readonly settings?: Partial<Settings>;
   readonly log?: Log;
@@ -35,7 +37,7 @@ export function createQueueRoutes(options: QueueOptions = {}): QueueRoutes {
       });
     }
     try {
-      return await work(new Queue(settings.queueFolder, undefined, log));
+      return await work(new Queue(settings.queueFolder, options.queueBounds, log));
     } catch (error) {
       log("error", "The queue's folder cannot be read", { reason: codeOf(error) });
       return problem(503, "The queue's folder cannot be read; the site's log says why.");
@@ -47,14 +49,16 @@ export function createQueueRoutes(options: QueueOptions = {}): QueueRoutes {
       guarded(request, async (queue) => {
         const asked = Number(new URL(request.url).searchParams.get("limit") ?? PAGE_MAX_ENTRIES);
         if (!Number.isInteger(asked) || asked < 1) return problem(400, "limit is a number from 1 to 100.");
-        return Response.json(await queue.page(Math.min(asked, PAGE_MAX_ENTRIES)), {
-          headers: { "cache-control": "no-store" },
-        });
+        const page = await queue.page(Math.min(asked, PAGE_MAX_ENTRIES));
+        // Served all the same: a full disk is emptied by whoever fetches what is on it.
+        if (page.writeError) log("error", "The queue cannot be written", { reason: page.writeError });
+        return Response.json(page, { headers: { "cache-control": "no-store" } });
       }),
     DELETE: (request, context) =>
       guarded(request, async (queue) => {
         const { id } = await context.params;
-        return (await queue.remove(id))
+        // Some servers hand on the last slash of the path with it.
+        return (await queue.remove(id.replace(/\/$/, "")))
           ? new Response(null, { status: 204 })
           : problem(404, "There is no such entry; it may be gone already.");
       }),

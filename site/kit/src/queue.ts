@@ -9,7 +9,7 @@ import { createHash, randomBytes } from "node:crypto";
 import { mkdir, open, readdir, readFile, rename, stat, unlink } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import type { LeadSubmission, SiteQueueEntry, SiteQueuePage } from "./contract.js";
-import { type Log, log } from "./log.js";
+import { codeOf, type Log, log } from "./log.js";
 
 /** The queue can take no more; say so to the visitor. */
 export class QueueFull extends Error {
@@ -28,9 +28,13 @@ export interface Kept {
   readonly body: LeadSubmission;
 }
 
-// A lead takes about 1 KB, the largest 64 KiB: days of leads, and a disk that nobody notices.
+// A lead takes about 1 KB, the largest 256 KiB: days of leads, and a disk that nobody notices.
 const BOUNDS: Bounds = { entries: 10_000, bytes: 100 * 1024 * 1024 };
 const NAME = /^(\d{15})-([0-9a-f]{32})-(\d{1,9})$/;
+// What the flusher reads of a page is bounded: with fewer entries it asks again, with too many bytes it never ends.
+const PAGE_MAX_BYTES = 8 * 1024 * 1024;
+// What a file's name can say. A clock beyond it must not hide a lead.
+const LATEST_MS = 999_999_999_999_999;
 const READY = ".json";
 const WRITING = ".tmp";
 const DAMAGED = ".damaged";
@@ -63,10 +67,25 @@ export class Queue {
     return turn;
   }
 
-  /** Say whether a lead waits here under this key: then it is safe, whoever put it there. */
+  /** Say whether a lead waits here under this key, undamaged: then it is safe, whoever put it there. */
   async has(key: string): Promise<boolean> {
-    const digest = digestOf(key);
-    return (await this.#list()).ready.some((each) => each.digest === digest);
+    return (await this.#find(digestOf(key), (await this.#list()).ready)) !== undefined;
+  }
+
+  /** Return why the next lead could not be written, as a code such as `EACCES` or `full`; nothing where it could. */
+  async writeError(): Promise<string | undefined> {
+    try {
+      await makeFolder(this.#folder);
+      const { files, bytes } = await this.#list();
+      if (files >= this.#bounds.entries || bytes >= this.#bounds.bytes) return "full";
+      // Written, not looked up: permissions say nothing about a full, read-only or failing disk.
+      const path = join(this.#folder, `.write-check-${randomBytes(4).toString("hex")}`);
+      await writeWhole(path, Buffer.alloc(4096));
+      await unlink(path);
+      return undefined;
+    } catch (error) {
+      return codeOf(error);
+    }
   }
 
   /** The oldest entries, and how many there are in all. */
@@ -74,18 +93,22 @@ export class Queue {
     await this.#adopt();
     const names = (await this.#list()).ready;
     const entries: SiteQueueEntry[] = [];
+    let bytes = 0;
     for (const name of names) {
-      if (entries.length === limit) break;
+      bytes += name.bytes;
+      if (entries.length === limit || (entries.length && bytes > PAGE_MAX_BYTES)) break;
       const entry = await this.#read(name);
       if (entry) entries.push(entry);
     }
     const { ready, damaged } = await this.#list();
     const oldest = ready[0];
+    const writeError = await this.writeError();
     return {
       entries,
       depth: ready.length,
       ...(oldest ? { oldestQueuedAt: oldest.at.toISOString() } : {}),
       ...(damaged ? { damaged } : {}),
+      ...(writeError ? { writeError } : {}),
     };
   }
 
@@ -105,21 +128,22 @@ export class Queue {
     await makeFolder(this.#folder);
     const digest = digestOf(lead.key);
     const { ready, files, bytes } = await this.#list();
-    const known = ready.find((each) => each.digest === digest);
+    const known = await this.#find(digest, ready);
     if (known) {
       await syncFolder(this.#folder); // another process may be about to, or have failed to
       return known.id;
     }
+    const at = new Date(Math.min(Math.max(lead.at.getTime(), 0), LATEST_MS));
     const text = Buffer.from(
       JSON.stringify({
         idempotencyKey: lead.key,
-        queuedAt: lead.at.toISOString(),
+        queuedAt: at.toISOString(),
         traceparent: lead.traceparent,
         body: lead.body,
       }),
     );
     if (files >= this.#bounds.entries || bytes + text.length > this.#bounds.bytes) throw new QueueFull();
-    const id = `${String(lead.at.getTime()).padStart(15, "0")}-${digest}-${text.length}`;
+    const id = `${String(at.getTime()).padStart(15, "0")}-${digest}-${text.length}`;
     const path = join(this.#folder, id);
     // A name of its own: another process may be writing the same lead in the same millisecond.
     const writing = `${path}.${randomBytes(4).toString("hex")}${WRITING}`;
@@ -127,6 +151,14 @@ export class Queue {
     await rename(writing, path + READY);
     await syncFolder(this.#folder);
     return id;
+  }
+
+  /** Find an entry that can be read. A damaged one is set aside, so it stands for no lead. */
+  async #find(digest: string, ready: readonly Name[]): Promise<Name | undefined> {
+    for (const name of ready) {
+      if (name.digest === digest && (await this.#read(name))) return name;
+    }
+    return undefined;
   }
 
   async #list(): Promise<{ ready: Name[]; files: number; bytes: number; damaged: number }> {

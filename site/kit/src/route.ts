@@ -1,14 +1,14 @@
 /** `POST /api/contact`: every visitor gets a final answer in a bounded time, and no thanks before the lead is safe. */
 
 import { randomBytes, randomUUID } from "node:crypto";
-import { readArrival, Unreadable } from "./arrival.js";
-import { clearedCookie, refusedCookie } from "./form-state.js";
+import { type Arrival, readArrival, Unreadable } from "./arrival.js";
 import { type Answer, type Budget, type FieldProblem, submit } from "./gateway.js";
 import { codeOf, type Log, log as standardLog } from "./log.js";
 import { type Bounds, Queue, QueueFull } from "./queue.js";
 import { Recent } from "./recent.js";
+import { Say } from "./say.js";
 import { readSettings, type Settings } from "./settings.js";
-import { type Consent, type Prepared, prepare } from "./submission.js";
+import { type Consent, checkConsent, type Prepared, prepare } from "./submission.js";
 import { type Limit, networkOf, visitorAddress, Window } from "./window.js";
 import { explain, WORDS, type Words } from "./words.js";
 
@@ -39,7 +39,8 @@ type Outcome =
 
 /** What a visitor can set right. All else in a refusal is ours, and for people to look at. */
 const VISITORS = new Set(["name", "email", "service", "message", "phone", "company", "consent"]);
-const BODY_MAX_BYTES = 64 * 1024;
+/** What the gateway takes. */
+const BODY_MAX_BYTES = 256 * 1024;
 // An office behind one address sends a few; the gateway judges what comes slower than this.
 const LIMIT: Limit = { posts: 20, seconds: 600 };
 const TRACEPARENT = /^00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}$/;
@@ -47,7 +48,11 @@ const TRACEPARENT = /^00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}
 export function createContactRoute(options: ContactOptions = {}): Contact {
   const { formPage = "/contact", thanksPage = "/contact/thanks", consent, log = standardLog } = options;
   const words: Words = { ...WORDS, ...options.words };
-  const window = new Window(options.limit ?? LIMIT);
+  checkConsent(consent);
+  const limit = options.limit ?? LIMIT;
+  const window = new Window(limit);
+  // Counted by itself: another website's page must not use up what the visitor may send.
+  const elsewhere = new Window({ ...limit, posts: limit.posts * 3 });
   const recent = new Recent<Outcome>();
   let made: { settings: Settings; queue: Queue } | undefined;
 
@@ -83,21 +88,27 @@ export function createContactRoute(options: ContactOptions = {}): Contact {
     }
   }
 
-  async function answer(request: Request, say: Say): Promise<Response> {
-    // A page of somebody else's that made a visitor's browser post: it is for the visitor to send, from our form.
-    if (request.headers.get("sec-fetch-site") === "cross-site") return say.no(403, words.elsewhere);
-    const now = new Date();
+  /** Return the seconds to wait, where an address posts too often. Before anything of the post is read. */
+  function secondsToWait(request: Request): number {
     const address = visitorAddress(request.headers, site().settings.proxyHops);
-    const wait = address ? window.hit(networkOf(address), performance.now()) : 0;
-    if (wait) return say.no(429, words.tooMany, {}, { "retry-after": String(wait) });
+    return address
+      ? (isFromElsewhere(request) ? elsewhere : window).hit(networkOf(address), performance.now())
+      : 0;
+  }
+
+  async function answer(request: Request, say: Say, arrival: Arrival): Promise<Response> {
+    // A page of somebody else's that made a visitor's browser post: it is for the visitor to send, from our form.
+    if (isFromElsewhere(request)) return say.no(403, words.elsewhere);
+    const now = new Date();
     const lead = prepare(
-      say.fields,
+      arrival.fields,
       {
-        address,
+        address: visitorAddress(request.headers, site().settings.proxyHops),
         userAgent: request.headers.get("user-agent"),
         language: request.headers.get("accept-language"),
         referer: request.headers.get("referer"),
         key: request.headers.get("idempotency-key"),
+        files: arrival.files,
       },
       consent,
       now,
@@ -117,7 +128,7 @@ export function createContactRoute(options: ContactOptions = {}): Contact {
       () => deliver(lead, traceparent, now),
       (each) => each.is === "safe",
     );
-    if (outcome.is === "safe") return say.thanks(outcome.status, outcome.leadId);
+    if (outcome.is === "safe") return say.thanks(outcome.status, outcome.leadId, arrival.files.length > 0);
     if (outcome.is === "lost") return say.no(503, words.sorry, {}, { "retry-after": "60" });
     return say.no(
       422,
@@ -127,11 +138,13 @@ export function createContactRoute(options: ContactOptions = {}): Contact {
   }
 
   async function POST(request: Request): Promise<Response> {
-    let say = new Say(request, isForm(request), {}, formPage, thanksPage);
+    let say = new Say(request, isForm(request), {}, formPage, thanksPage, words);
     try {
+      const wait = secondsToWait(request);
+      if (wait) return say.no(429, words.tooMany, {}, { "retry-after": String(wait) });
       const arrival = await readArrival(request);
-      say = new Say(request, arrival.plain, arrival.fields, formPage, thanksPage);
-      return await answer(request, say);
+      say = new Say(request, arrival.plain, arrival.fields, formPage, thanksPage, words);
+      return await answer(request, say, arrival);
     } catch (error) {
       if (error instanceof Unreadable) {
         return say.no(error.status, error.status === 413 ? words.tooLarge : words.unreadable);
@@ -144,67 +157,8 @@ export function createContactRoute(options: ContactOptions = {}): Contact {
   return { POST };
 }
 
-/** An answer to a page's script, or to a browser without one. */
-class Say {
-  constructor(
-    readonly request: Request,
-    readonly plain: boolean,
-    readonly fields: Readonly<Record<string, unknown>>,
-    readonly formPage: string,
-    readonly thanksPage: string,
-  ) {}
-
-  thanks(status: 201 | 202, leadId: string | undefined): Response {
-    const headers = { ...NO_STORE, "set-cookie": clearedCookie(this.#path, this.#secure) };
-    if (this.plain) return seeOther(this.thanksPage, headers);
-    return Response.json({ status: "received", ...(leadId ? { leadId } : {}) }, { status, headers });
-  }
-
-  no(
-    status: number,
-    message: string,
-    errors: Readonly<Record<string, string>> = {},
-    more: Readonly<Record<string, string>> = {},
-  ): Response {
-    if (this.plain) {
-      const cookie = refusedCookie(this.#path, this.#secure, message, errors, this.fields);
-      return seeOther(this.#back(), { ...NO_STORE, "set-cookie": cookie });
-    }
-    const problem = {
-      title: "Not sent",
-      status,
-      detail: message,
-      errors: Object.entries(errors).map(([field, each]) => ({ field, message: each })),
-    };
-    return new Response(JSON.stringify(problem), {
-      status,
-      headers: { ...NO_STORE, ...more, "content-type": "application/problem+json" },
-    });
-  }
-
-  get #path(): string {
-    return this.formPage.split(/[?#]/, 1)[0] || "/";
-  }
-
-  get #secure(): boolean {
-    const proto = this.request.headers.get("x-forwarded-proto") ?? new URL(this.request.url).protocol;
-    return proto.startsWith("https");
-  }
-
-  /** The form's page as the visitor saw it: with the campaign in its address, and never anybody else's page. */
-  #back(): string {
-    const referer = this.request.headers.get("referer") ?? "";
-    const seen = URL.canParse(referer) ? new URL(referer) : undefined;
-    const [page, anchor] = this.formPage.split("#");
-    const query = seen && seen.pathname === this.#path && !this.formPage.includes("?") ? seen.search : "";
-    return `${page}${query}${anchor === undefined ? "" : `#${anchor}`}`;
-  }
-}
-
-const NO_STORE = { "cache-control": "no-store" };
-
-function seeOther(location: string, headers: Readonly<Record<string, string>>): Response {
-  return new Response(null, { status: 303, headers: { ...headers, location } });
+function isFromElsewhere(request: Request): boolean {
+  return request.headers.get("sec-fetch-site") === "cross-site";
 }
 
 function isForm(request: Request): boolean {

@@ -2,7 +2,8 @@
 
 import { createHash } from "node:crypto";
 import { type LeadSubmission, leadSubmissionSchema, type Meta, type Source } from "./contract.js";
-import { CONSENT_VERSION, FORM_KEY, HONEYPOT, RENDERED_AT } from "./names.js";
+import { CONSENT_VERSION, FILES, FORM_KEY, HONEYPOT, RENDERED_AT } from "./names.js";
+import { clean, storable, text } from "./text.js";
 import { isObject, type Schema, type Violation, validate } from "./validate.js";
 
 export interface Consent {
@@ -22,6 +23,8 @@ export interface Visit {
   readonly referer: string | null;
   /** `Idempotency-Key`, from clients that are no form. */
   readonly key: string | null;
+  /** The names of files that came with the form and are not stored. */
+  readonly files: readonly string[];
 }
 
 export interface Prepared {
@@ -37,11 +40,27 @@ const OWN = new Set<string>([
   RENDERED_AT,
   CONSENT_VERSION,
   HONEYPOT,
+  FILES,
   ...SOURCE,
   ...["source", "meta", "submitted_at", "request_id", "consent", "locale"],
 ]);
 const URL_MAX = 2048;
 const LINE_MAX = 200;
+/** What the gateway takes of a consent's text. */
+const CONSENT_TEXT_MAX = 2000;
+/** In the lead, and so in the team's notification and on the dashboard. */
+const FILES_NOT_STORED = "files_not_stored";
+
+/** Refuse a consent that the gateway would refuse with each lead. Visitors cannot shorten it. */
+export function checkConsent(consent: Consent | undefined): void {
+  for (const [part, limit] of [
+    ["text", CONSENT_TEXT_MAX],
+    ["version", LINE_MAX],
+  ] as const) {
+    const length = [...(consent?.[part] ?? "")].length;
+    if (length > limit) throw new Error(`consent.${part} has ${length} characters; the limit is ${limit}`);
+  }
+}
 
 export function prepare(
   fields: Readonly<Record<string, unknown>>,
@@ -52,16 +71,16 @@ export function prepare(
 ): Prepared {
   const typed = Object.fromEntries(
     Object.entries(fields)
-      .filter(([name]) => !OWN.has(name))
-      .map(([name, value]) => [name, clean(value)])
-      .filter(([, value]) => value !== "" && value !== null),
+      .map(([name, value]): [string, unknown] => [storable(name), clean(value)])
+      .filter(([name, value]) => !OWN.has(name) && value !== "" && value !== null),
   );
+  if (visit.files.length) typed[FILES_NOT_STORED] = clean(visit.files.join(", "));
   const agreed = asBoolean(fields.consent);
-  const locale = text(fields.locale) || language(visit.language);
+  const locale = text(fields.locale, LINE_MAX) || text(language(visit.language), LINE_MAX);
   const body = {
     ...typed,
     ...(agreed === undefined ? (consent ? { consent: false } : {}) : { consent: agreed }),
-    ...(locale ? { locale: locale.slice(0, LINE_MAX) } : {}),
+    ...(locale ? { locale } : {}),
     submitted_at: now.toISOString(),
     source: sourceOf(fields, visit.referer),
     meta: metaOf(fields, visit, agreed === true ? consent : undefined, now),
@@ -91,10 +110,10 @@ function sourceOf(fields: Readonly<Record<string, unknown>>, referer: string | n
   // Without JavaScript the address of the form's page is all there is.
   const query = URL.canParse(page) ? new URL(page).searchParams : new URLSearchParams();
   const found: Record<string, string> = {
-    page_url: page.slice(0, URL_MAX),
-    referrer: text(given.referrer).slice(0, URL_MAX),
+    page_url: text(page, URL_MAX),
+    referrer: text(given.referrer, URL_MAX),
     ...Object.fromEntries(
-      UTM.map((name) => [name, (text(given[name]) || clean(query.get(name) ?? "")).slice(0, LINE_MAX)]),
+      UTM.map((name) => [name, text(given[name], LINE_MAX) || text(query.get(name), LINE_MAX)]),
     ),
   };
   return Object.fromEntries(Object.entries(found).filter(([, value]) => value));
@@ -106,40 +125,23 @@ function metaOf(
   consent: Consent | undefined,
   now: Date,
 ): Meta {
-  const shown = text(fields[RENDERED_AT]);
+  const shown = text(fields[RENDERED_AT], LINE_MAX);
+  const honeypot = text(fields[HONEYPOT], LINE_MAX);
+  const userAgent = text(visit.userAgent, 500);
   const shownMs = Date.parse(shown);
   const seconds = (now.getTime() - shownMs) / 1000;
-  const version = text(fields[CONSENT_VERSION]) || consent?.version;
+  const version = text(fields[CONSENT_VERSION], LINE_MAX) || consent?.version;
   return {
     ...(visit.address ? { ip: visit.address } : {}),
-    ...(visit.userAgent ? { user_agent: clean(visit.userAgent).slice(0, 500) } : {}),
-    ...(text(fields[HONEYPOT]) ? { honeypot: text(fields[HONEYPOT]).slice(0, LINE_MAX) } : {}),
-    ...(shown ? { form_rendered_at: shown.slice(0, LINE_MAX) } : {}),
+    ...(userAgent ? { user_agent: userAgent } : {}),
+    ...(honeypot ? { honeypot } : {}),
+    ...(shown ? { form_rendered_at: shown } : {}),
     // Measured now: the lead may wait in the queue for an hour.
     ...(seconds >= 0 ? { fill_seconds: Math.round(seconds * 10) / 10 } : {}),
     // A form older than the last release shows the text of its time, which we no longer have.
     ...(consent && version === consent.version ? { consent_text: consent.text } : {}),
-    ...(consent && version ? { consent_version: version.slice(0, LINE_MAX) } : {}),
+    ...(consent && version ? { consent_version: version } : {}),
   };
-}
-
-/**
- * What no database holds is left out, at any depth; blanks around a text are no part of it. A form that the browser
- * posts ends its lines with two characters, which neither its `maxLength` nor the visitor has counted.
- */
-function clean<T>(value: T): T {
-  if (typeof value === "string") {
-    return value.replaceAll("\0", "").replaceAll("\r\n", "\n").toWellFormed().trim() as T;
-  }
-  if (Array.isArray(value)) return value.map(clean) as T;
-  if (isObject(value)) {
-    return Object.fromEntries(Object.entries(value).map(([name, each]) => [clean(name), clean(each)])) as T;
-  }
-  return value;
-}
-
-function text(value: unknown): string {
-  return typeof value === "string" ? clean(value) : "";
 }
 
 function asBoolean(value: unknown): boolean | undefined {

@@ -18,6 +18,8 @@ export interface Words {
   readonly elsewhere: string;
   readonly sorry: string;
   readonly offline: string;
+  /** Shown with the thanks: the message was taken, the files that came with it were not. */
+  readonly filesNotStored: string;
 }
 
 export const WORDS: Words = {
@@ -35,7 +37,21 @@ export const WORDS: Words = {
   sorry: "We could not take your message now, and have not kept it. Please send it again in a few minutes.",
   offline:
     "Our site could not be reached. Please check your connection, and send it again: nothing is lost here.",
+  filesNotStored: "Your message was sent without its files: this form cannot store files.",
 };
+
+/** In the address of the thanks page, for visitors without JavaScript. */
+export const NOTICE = { name: "notice", filesNotStored: "files-not-stored" } as const;
+
+/** What the thanks page says besides thanks, from its `searchParams`; an empty text where there is nothing. */
+export function thanksNotice(
+  searchParams: Readonly<Record<string, string | readonly string[] | undefined>>,
+  words: Partial<Words> = {},
+): string {
+  return searchParams[NOTICE.name] === NOTICE.filesNotStored
+    ? (words.filesNotStored ?? WORDS.filesNotStored)
+    : "";
+}
 
 export function explain(violation: Violation, words: Words): string {
   if (violation.field === "consent") return words.consent;

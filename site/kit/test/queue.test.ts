@@ -188,6 +188,44 @@ test("the queue's routes serve whoever has its token, and nobody else", async ()
   assert.equal((await DELETE(ask("Bearer queue-token"), { params })).status, 404);
 });
 
+test("regression: a queue that cannot be written does not look healthy", async () => {
+  const settings = { queueToken: "queue-token" };
+  const ask = new Request("http://site.example/", { headers: { authorization: "Bearer queue-token" } });
+  const pageOf = async (folder: string, bounds?: Bounds) => {
+    const log = (_: string, message: string) => lines.push(message);
+    const lines: string[] = [];
+    const { GET } = createQueueRoutes({
+      log,
+      settings: { ...settings, queueFolder: folder },
+      ...(bounds ? { queueBounds: bounds } : {}),
+    });
+    const answer = await GET(ask);
+    return { page: (await answer.json()) as { depth: number; writeError?: string }, lines };
+  };
+  const broken = await pageOf("/sys/fastcore-queue");
+  assert.equal(broken.page.depth, 0);
+  assert.match(broken.page.writeError ?? "", /^E[A-Z]+$/);
+  assert.deepEqual(broken.lines, ["The queue cannot be written"]);
+  const { folder, queue } = await newQueue();
+  await queue.keep(lead(1));
+  assert.deepEqual((await pageOf(folder, { entries: 1, bytes: 1_000_000 })).page.writeError, "full");
+  const healthy = await pageOf(folder);
+  assert.deepEqual([healthy.page.depth, healthy.page.writeError, healthy.lines], [1, undefined, []]);
+  assert.equal((await readdir(folder)).length, 1); // nothing is left of the check
+});
+
+test("a page of large entries stays within what the flusher reads", async () => {
+  const { queue } = await newQueue();
+  for (let n = 0; n < 40; n += 1) {
+    const one = lead(n);
+    await queue.keep({ ...one, body: { ...one.body, essay: "x".repeat(250 * 1024) } });
+  }
+  const { entries, depth } = await queue.page(100);
+  assert.equal(depth, 40);
+  assert.ok(entries.length >= 30);
+  assert.ok(JSON.stringify(entries).length <= 8 * 1024 * 1024 + 20_000);
+});
+
 test("without a token the queue is closed, not open", async () => {
   const { GET } = createQueueRoutes({ settings: { queueToken: "" } });
   const answer = await GET(new Request("http://site.example/", { headers: { authorization: "Bearer " } }));

@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
 import { chmod, mkdir, writeFile } from "node:fs/promises";
-import { dirname } from "node:path";
+import { dirname, join } from "node:path";
 import { after, afterEach, before, mock, test } from "node:test";
-import { openForm } from "../src/index.js";
+import { checkSite, createContactRoute, openForm, thanksNotice } from "../src/index.js";
+import { Queue } from "../src/queue.js";
 import { accept, filled, Gateway, say, siteBefore } from "./gateway.js";
 
 let gateway: Gateway;
@@ -299,8 +300,8 @@ test("what cannot be read is refused in plain words", async () => {
   assert.equal((await post("{", "application/json")).status, 400);
   assert.equal((await post("[]", "application/json")).status, 400);
   assert.equal((await post("hello", "text/plain")).status, 415);
-  assert.equal((await post(`{"a":"${"x".repeat(300_000)}"}`, "application/json")).status, 413);
-  assert.equal((await site.json(filled({ extra: "x".repeat(70_000) }))).status, 413);
+  assert.equal((await post(`{"a":"${"x".repeat(900_000)}"}`, "application/json")).status, 413);
+  assert.equal((await site.json(filled({ extra: "x".repeat(270_000) }))).status, 413);
   assert.equal(gateway.taken.length, 0);
 });
 
@@ -318,17 +319,180 @@ test("nothing that a visitor typed, nor who it was, is in the log", async () => 
   assert.doesNotMatch(JSON.stringify(site.lines), /Ada|ada@|call me|192\.0\.2|Visitor/);
 });
 
-test("a form in several parts is read as one, without its files' bytes", async () => {
+function inParts(fields: Record<string, unknown>, ...files: [string, Blob, string][]): Request {
+  const form = new FormData();
+  for (const [name, value] of Object.entries(fields)) form.append(name, String(value));
+  for (const [name, file, fileName] of files) form.append(name, file, fileName);
+  return new Request("http://site.example/", { method: "POST", body: form });
+}
+
+test("regression: a lead with files is taken without them, and lead and visitor are told", async () => {
+  const site = await siteBefore(gateway.url);
+  const large = new Blob([new Uint8Array(6 * 1024 * 1024)]);
+  const request = inParts(filled(), ["plan", large, "plan.pdf"], ["photo", new Blob(["x"]), "a/b photo.jpg"]);
+  const answer = await site.POST(request);
+  assert.equal(answer.status, 303);
+  assert.equal(answer.headers.get("location"), "/contact/thanks?notice=files-not-stored");
+  assert.equal(gateway.taken[0]?.body.plan, "plan.pdf");
+  assert.equal(gateway.taken[0]?.body.files_not_stored, "plan.pdf, b photo.jpg");
+  assert.match(thanksNotice({ notice: "files-not-stored" }), /without its files/);
+  assert.equal(thanksNotice({ notice: "<b>" }), "");
+  // As the page's script sends it: the names alone.
+  const scripted = await site.json(filled({ plan: "plan.pdf", files_not_sent: ["plan.pdf"] }));
+  assert.equal(scripted.status, 201);
+  assert.match(((await scripted.json()) as { notice: string }).notice, /without its files/);
+  assert.equal(gateway.taken[1]?.body.files_not_stored, "plan.pdf");
+  assert.equal(gateway.taken[1]?.body.files_not_sent, undefined);
+});
+
+test("a form in several parts is read as one, and a file that the visitor did not choose is none", async () => {
   const site = await siteBefore(gateway.url);
   const form = new FormData();
-  for (const [name, value] of Object.entries(filled())) form.append(name, String(value));
+  for (const [name, value] of Object.entries(filled({ name: "Zoë 👋" }))) form.append(name, String(value));
   form.append("topics", "one");
   form.append("topics", "two");
-  form.append("plan", new Blob(["secret"]), "plan.pdf");
+  form.append("plan", new Blob([]), "");
   const answer = await site.POST(new Request("http://site.example/", { method: "POST", body: form }));
-  assert.equal(answer.status, 303);
+  assert.equal(answer.headers.get("location"), "/contact/thanks");
   assert.deepEqual(gateway.taken[0]?.body.topics, ["one", "two"]);
-  assert.equal(gateway.taken[0]?.body.plan, "plan.pdf");
+  assert.equal(gateway.taken[0]?.body.name, "Zoë 👋");
+  assert.equal(gateway.taken[0]?.body.files_not_stored, undefined);
+});
+
+test("a form in several parts that breaks off is refused, not taken in part", async () => {
+  const site = await siteBefore(gateway.url);
+  const whole = inParts(filled(), ["plan", new Blob(["x".repeat(1000)]), "plan.pdf"]);
+  const headers = { "content-type": whole.headers.get("content-type") ?? "" };
+  const bytes = await whole.bytes();
+  for (let length = 0; length < bytes.length - 4; length += 7) {
+    const body = bytes.subarray(0, length);
+    const answer = await site.POST(new Request("http://site.example/", { method: "POST", headers, body }));
+    assert.equal(answer.headers.get("location"), "/contact", `cut to ${length} bytes`);
+  }
+  assert.equal(gateway.taken.length, 0);
+});
+
+const HOSTILE = {
+  "names in a form": ["application/x-www-form-urlencoded", (n: number) => `f${n}=&`, 300_000],
+  "the same name in a form": ["application/x-www-form-urlencoded", () => "a=b&", 300_000],
+  "a thousand names in a form": ["application/x-www-form-urlencoded", (n: number) => `f${n}=x&`, 990],
+  "a thousand long answers": [
+    "application/x-www-form-urlencoded",
+    (n: number) => `f${n}=${"x%22".repeat(90)}&`,
+    990,
+  ],
+  parts: [
+    "multipart/form-data; boundary=b",
+    (n: number) => `--b\r\nContent-Disposition: form-data; name="f${n}"\r\n\r\n\r\n`,
+    20_000,
+  ],
+  blanks: ["application/x-www-form-urlencoded", (n: number) => (n ? "+" : "message=x"), 700_000],
+  "an address of dots": [
+    "application/x-www-form-urlencoded",
+    (n: number) => (n ? "a." : "email=a@"),
+    300_000,
+  ],
+} as const;
+
+for (const [what, [type, part, count]] of Object.entries(HOSTILE)) {
+  test(`regression: a post of ${what} does not hold up the site's process`, async () => {
+    const site = await siteBefore(gateway.url);
+    const body = Array.from({ length: count }, (_, n) => part(n))
+      .join("")
+      .slice(0, 799_000);
+    const started = performance.now();
+    const answer = await site.POST(
+      new Request("http://site.example/", { method: "POST", headers: { "content-type": type }, body }),
+    );
+    const seconds = (performance.now() - started) / 1000;
+    assert.equal(answer.status, 303);
+    assert.ok((answer.headers.get("set-cookie") ?? "").length < 4096);
+    assert.ok(seconds < 2, `took ${seconds} s`);
+    assert.equal(gateway.taken.length, 0);
+  });
+}
+
+test("regression: whoever posts too often is refused before the body is read", async () => {
+  const site = await siteBefore(gateway.url, { limit: { posts: 2, seconds: 600 } });
+  const post = (more: Record<string, string> = {}) => {
+    let pulled = 0;
+    const body = new ReadableStream(
+      {
+        pull(stream) {
+          pulled += 1;
+          stream.enqueue(new TextEncoder().encode("name=a&"));
+          if (pulled === 50) stream.close();
+        },
+      },
+      { highWaterMark: 0 },
+    );
+    const headers = {
+      "content-type": "application/x-www-form-urlencoded",
+      accept: "application/json",
+      "x-forwarded-for": "192.0.2.7",
+      ...more,
+    };
+    const request = new Request("http://site.example/", {
+      method: "POST",
+      headers,
+      body,
+      duplex: "half",
+    } as RequestInit);
+    return site.POST(request).then((answer) => [answer.status, pulled]);
+  };
+  assert.deepEqual(await post(), [422, 50]);
+  assert.deepEqual(await post(), [422, 50]);
+  assert.deepEqual(await post(), [429, 0]);
+  const elsewhere = { "sec-fetch-site": "cross-site" };
+  const statuses = [];
+  for (let n = 0; n < 8; n += 1) statuses.push((await post(elsewhere))[0]);
+  assert.deepEqual(statuses, [403, 403, 403, 403, 403, 403, 429, 429]);
+});
+
+test("regression: a clock outside what a file's name can say hides no lead", async () => {
+  const site = await siteBefore(AWAY);
+  for (const now of [1, 8_000_000_000_000_000]) {
+    mock.timers.enable({ apis: ["Date"], now });
+    try {
+      assert.equal((await site.json(filled({ message: `at ${now}` }))).status, 202);
+    } finally {
+      mock.timers.reset();
+    }
+  }
+  const { entries } = await new Queue(site.settings.queueFolder).page(10);
+  assert.equal(entries.length, 2);
+});
+
+test("regression: a queued lead that the disk has damaged since does not count as safe", async () => {
+  const site = await siteBefore(AWAY);
+  assert.equal((await site.json(filled())).status, 202);
+  const [file] = await site.queued();
+  await writeFile(join(site.settings.queueFolder, file ?? ""), "torn");
+  const other = await siteBefore(AWAY, { settings: { queueFolder: site.settings.queueFolder } });
+  assert.equal((await other.json(filled())).status, 202);
+  const { entries } = await new Queue(site.settings.queueFolder).page(10);
+  assert.equal(entries.length, 1);
+});
+
+test("a consent text that the gateway would refuse with each lead is refused when the route is made", () => {
+  assert.throws(
+    () => createContactRoute({ consent: { text: "x".repeat(2001), version: "1" } }),
+    /consent.text has 2001 characters; the limit is 2000/,
+  );
+});
+
+test("a site without settings or with a queue that it cannot write says so at its start", async () => {
+  const lines: string[] = [];
+  const log = (_: string, message: string) => lines.push(message);
+  const settings = { url: "", ingestToken: "", queueToken: "", queueFolder: "/sys/fastcore-queue" };
+  const problems = await checkSite({ settings, log });
+  assert.deepEqual(lines, problems);
+  assert.deepEqual(
+    problems.map((each) => each.split(" ")[0]),
+    ["FASTCORE_URL", "FASTCORE_SITE_INGEST_TOKEN", "FASTCORE_SITE_QUEUE_TOKEN", "The"],
+  );
+  const site = await siteBefore(gateway.url);
+  assert.deepEqual(await checkSite({ settings: site.settings }), []);
 });
 
 test("regression: what no reader of the queue could read is refused, and holds up no other lead", async () => {

@@ -10,7 +10,7 @@ const SERVICES = ["Website", "Network", "Support", "Something else"];
 
 export function Form({ state, children }: { state: FormState; children: ReactNode }) {
   const { phase, errors, message, form } = useContactForm(state);
-  if (phase === "sent") return <Thanks />;
+  if (phase === "sent") return <Thanks notice={message} />;
   const { values } = state;
   /** What ties a field to its name, its old value and what is wrong with it. */
   const field = (name: string) => ({

@@ -3,7 +3,7 @@
 import Link from "next/link";
 import { useEffect, useRef } from "react";
 
-export function Thanks() {
+export function Thanks({ notice }: { notice: string }) {
   const heading = useRef<HTMLHeadingElement>(null);
   // The button that the visitor pressed is gone: whoever listens or tabs goes on from here.
   useEffect(() => heading.current?.focus(), []);
@@ -13,6 +13,7 @@ export function Thanks() {
         Thank you
       </h1>
       <p>Your message has arrived. We answer by email, as a rule on the same working day.</p>
+      {notice && <p role="status">{notice}</p>}
       <Link href="/">Back to the start</Link>
     </section>
   );

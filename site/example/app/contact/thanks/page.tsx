@@ -1,12 +1,15 @@
+import { thanksNotice } from "@fastcore/site";
 import type { Metadata } from "next";
 import { Thanks } from "../thanks";
 
 export const metadata: Metadata = { title: "Thank you" };
 
-export default function Page() {
+type Props = { searchParams: Promise<Record<string, string | string[] | undefined>> };
+
+export default async function Page({ searchParams }: Props) {
   return (
     <div className="narrow">
-      <Thanks />
+      <Thanks notice={thanksNotice(await searchParams)} />
     </div>
   );
 }

@@ -1,0 +1,78 @@
+/** The answer to a visitor: JSON for a page's script, a redirect for a browser without one. Decides nothing. */
+
+import { clearedCookie, refusedCookie } from "./form-state.js";
+import { NOTICE, type Words } from "./words.js";
+
+/** An answer to a page's script, or to a browser without one. */
+export class Say {
+  constructor(
+    readonly request: Request,
+    readonly plain: boolean,
+    readonly fields: Readonly<Record<string, unknown>>,
+    readonly formPage: string,
+    readonly thanksPage: string,
+    readonly words: Words,
+  ) {}
+
+  thanks(status: 201 | 202, leadId: string | undefined, withoutFiles: boolean): Response {
+    const headers = { ...NO_STORE, "set-cookie": clearedCookie(this.#path, this.#secure) };
+    if (this.plain) return seeOther(withoutFiles ? this.#thanksWithoutFiles() : this.thanksPage, headers);
+    const notice = withoutFiles ? { notice: this.words.filesNotStored } : {};
+    return Response.json(
+      { status: "received", ...(leadId ? { leadId } : {}), ...notice },
+      { status, headers },
+    );
+  }
+
+  no(
+    status: number,
+    message: string,
+    errors: Readonly<Record<string, string>> = {},
+    more: Readonly<Record<string, string>> = {},
+  ): Response {
+    if (this.plain) {
+      const cookie = refusedCookie(this.#path, this.#secure, message, errors, this.fields);
+      return seeOther(this.#back(), { ...NO_STORE, "set-cookie": cookie });
+    }
+    const problem = {
+      title: "Not sent",
+      status,
+      detail: message,
+      errors: Object.entries(errors).map(([field, each]) => ({ field, message: each })),
+    };
+    return new Response(JSON.stringify(problem), {
+      status,
+      headers: { ...NO_STORE, ...more, "content-type": "application/problem+json" },
+    });
+  }
+
+  #thanksWithoutFiles(): string {
+    const [page = "", anchor] = this.thanksPage.split("#");
+    const query = `${page.includes("?") ? "&" : "?"}${NOTICE.name}=${NOTICE.filesNotStored}`;
+    return `${page}${query}${anchor === undefined ? "" : `#${anchor}`}`;
+  }
+
+  get #path(): string {
+    return this.formPage.split(/[?#]/, 1)[0] || "/";
+  }
+
+  get #secure(): boolean {
+    const proto = this.request.headers.get("x-forwarded-proto") ?? new URL(this.request.url).protocol;
+    return proto.startsWith("https");
+  }
+
+  /** The form's page as the visitor saw it: with the campaign in its address, and never anybody else's page. */
+  #back(): string {
+    const referer = this.request.headers.get("referer") ?? "";
+    const seen = URL.canParse(referer) ? new URL(referer) : undefined;
+    const [page, anchor] = this.formPage.split("#");
+    const query = seen && seen.pathname === this.#path && !this.formPage.includes("?") ? seen.search : "";
+    return `${page}${query}${anchor === undefined ? "" : `#${anchor}`}`;
+  }
+}
+
+const NO_STORE = { "cache-control": "no-store" };
+
+function seeOther(location: string, headers: Readonly<Record<string, string>>): Response {
+  return new Response(null, { status: 303, headers: { ...headers, location } });
+}

@@ -1,0 +1,48 @@
+/** Text as the gateway can store it. Linear in its length, whatever it holds. */
+
+import { isObject } from "./validate.js";
+
+const BLANK = /^[\s\p{Cc}]$/u;
+
+/**
+ * Remove what no database stores, at any depth, and blanks and control characters around a text. A form that the
+ * browser posts ends its lines with two characters, which neither its `maxLength` nor the visitor has counted.
+ */
+export function clean<T>(value: T): T {
+  if (typeof value === "string") {
+    return trim(storable(value).replaceAll("\r\n", "\n")) as T;
+  }
+  if (Array.isArray(value)) return value.map(clean) as T;
+  if (isObject(value)) {
+    return Object.fromEntries(
+      Object.entries(value).map(([name, each]) => [storable(name), clean(each)]),
+    ) as T;
+  }
+  return value;
+}
+
+/** The text without what neither PostgreSQL nor JSON can hold. */
+export function storable(value: string): string {
+  return value.replaceAll("\0", "").toWellFormed();
+}
+
+/** The clean text, or nothing where the value is none; at most `maximum` characters of it. */
+export function text(value: unknown, maximum = Number.POSITIVE_INFINITY): string {
+  return typeof value === "string" ? cut(clean(value), maximum) : "";
+}
+
+/** Cut to a number of UTF-16 units, but never inside a character: half of one is refused by the gateway. */
+function cut(value: string, maximum: number): string {
+  if (value.length <= maximum) return value;
+  const last = value.charCodeAt(maximum - 1);
+  return value.slice(0, last >= 0xd800 && last <= 0xdbff ? maximum - 1 : maximum).trimEnd();
+}
+
+// No regular expression over the whole: `\s+$` looks at each run of blanks again from each of its characters.
+function trim(value: string): string {
+  let start = 0;
+  let end = value.length;
+  while (start < end && BLANK.test(value.charAt(start))) start += 1;
+  while (end > start && BLANK.test(value.charAt(end - 1))) end -= 1;
+  return value.slice(start, end);
+}
