@@ -25,6 +25,7 @@ from runtime.failures import SeekBack, WorldAway
 from runtime.health import Health
 from runtime.logs import logger
 from runtime.policy import Policy
+from runtime.rebootstrap import ask_brokers
 from runtime.tracing import handling
 from runtime.watch import Watch
 
@@ -49,7 +50,7 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
         self._idle = asyncio.Event()
         self._idle.set()
         self.stopping = asyncio.Event()
-        self._watch = Watch(health)
+        self._watch = Watch(self._policy.silence_seconds)
         self._stopped = asyncio.Event()
         self._pauses_in_a_row = 0
         self._commits = Commits(self._policy.commit_seconds)
@@ -67,6 +68,7 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
             listener=self,
         )
         health.set("consumer", ok=False, reason="connecting")
+        health.check("kafka", self._check_kafka)
 
     @property
     def _consumer(self) -> AIOKafkaConsumer:
@@ -74,6 +76,13 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
         if consumer is None:
             raise KafkaError("the consumer is closed")
         return consumer
+
+    async def _check_kafka(self) -> None:
+        """Return if a broker answers the consumer now. Raises `WorldAway`."""
+        consumer = self._subscriber.consumer
+        if consumer is None:
+            raise WorldAway("kafka", "connecting")
+        await ask_brokers(consumer._client)  # noqa: SLF001 - aiokafka hides it
 
     async def run(self, handler: Handler) -> None:
         """Hand batches to `handler` until `stopping` is set; come back from every loss of the broker."""
@@ -122,8 +131,6 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
         await self._watch.look(self._consumer)
         records = await self._take()
         if not records:
-            # The failing partition may have moved to another member, so report healthy.
-            self._health.set("consumer", ok=True)
             return
         started = time.monotonic()
         delivery = Delivery(self._handler, records, self._policy.backoff)
@@ -168,8 +175,13 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
             fault, self._fault = self._fault, None
             raise fault
         if not self._ahead:  # in a rebalance a poll waits for the assignment, whenever that comes
-            with contextlib.suppress(TimeoutError):
+            try:
                 await asyncio.wait_for(self._read(0.5, self._policy.max_records), self._policy.take_seconds)
+            except TimeoutError:
+                self._health.set("consumer", ok=False, reason="waits for the group's assignment")
+            else:
+                if not self._ahead:  # the failing partition may have moved to another member
+                    self._health.set("consumer", ok=True)
         taken, self._ahead = self._ahead, []
         if taken:
             self._idle.clear()  # at once: a rebalance waits for these from the moment in which we have them

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import ssl
+import time
 import zlib
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -26,34 +27,59 @@ from contracts.headers import Headers
 from runtime.failures import Backoff, InvalidForEver, WorldAway
 from runtime.health import Health
 from runtime.logs import logger
+from runtime.rebootstrap import (
+    METADATA_MAX_AGE_MS,
+    SILENCE_SECONDS,
+    ask_brokers,
+    enable_rebootstrap,
+    silent_seconds,
+)
 from runtime.records import tolerate_any_header
 from runtime.settings import Kafka
 from runtime.tasks import running
 
 START_SECONDS = 10.0
 STOP_SECONDS = 3.0
+LOOK_SECONDS = 5.0
+# A send that failed speaks against Kafka for so long, unless a later one succeeds. Whoever has something to
+# send tries again every 10 s at least.
+FAILED_SECONDS = 30.0
+NO_ANSWER = "kafka does not answer"
 MAX_REQUEST_BYTES = 4 * 1024 * 1024
 
 
-def build_broker(settings: Kafka, client_id: str) -> KafkaBroker:
+def build_broker(
+    settings: Kafka, client_id: str, metadata_max_age_ms: int = METADATA_MAX_AGE_MS
+) -> KafkaBroker:
     """Build the broker whose subscribers we read with `runtime.consumer`.
 
     `consumer_only`: its producer has no bound on a publish and cannot be re-created; ours has and can.
     """
     tolerate_any_header()
+    enable_rebootstrap()
     return KafkaBroker(
         settings.bootstrap_servers.split(","),
         client_id=client_id,
         security=settings.security(),
         consumer_only=True,
+        metadata_max_age_ms=metadata_max_age_ms,
         allow_auto_create_topics=False,
         logger=None,
     )
 
 
 async def why_not(settings: Kafka) -> str:
-    """Say in our own words why Kafka cannot be connected: aiokafka's error only says that it cannot."""
-    host, _, port = settings.bootstrap_servers.split(",")[0].strip().rpartition(":")
+    """Say in our own words why Kafka cannot be connected: aiokafka's error only says that it cannot.
+
+    The first server that says more than that it is not there decides.
+    """
+    servers = settings.bootstrap_servers.split(",")
+    reasons = await asyncio.gather(*(_why_not(server.strip(), settings) for server in servers))
+    return next((reason for reason in reasons if reason != NO_ANSWER), NO_ANSWER)
+
+
+async def _why_not(server: str, settings: Kafka) -> str:
+    host, _, port = server.rpartition(":")
     options = parse_security(settings.security())
     try:
         connection = await asyncio.wait_for(create_conn(host, int(port), **options), START_SECONDS)
@@ -62,23 +88,28 @@ async def why_not(settings: Kafka) -> str:
     except ssl.SSLCertVerificationError:
         return "kafka's certificate is not from our authority, or for another name"
     except (KafkaError, OSError, TimeoutError, ValueError):
-        return "kafka does not answer"
+        return NO_ANSWER
     connection.close()
     return "kafka answers, but no broker of the cluster does"
 
 
 class Publisher:
-    """An idempotent producer that waits for every in-sync replica and is re-created when poisoned.
+    """An idempotent producer that waits for every in-sync replica and is re-created when it cannot go on.
 
     After an out-of-order sequence, a lost producer id or a dead sender, an aiokafka producer fails
-    for ever (aiokafka #1017): any indefinite error makes us close it and open another.
+    for ever (aiokafka #1017): any indefinite error makes us close it and open another. So does a minute
+    in which no broker answered.
     """
 
-    def __init__(self, settings: Kafka, client_id: str, health: Health) -> None:
+    def __init__(self, settings: Kafka, client_id: str, silence_seconds: float = SILENCE_SECONDS) -> None:
+        enable_rebootstrap()
         self._settings = settings
         self._client_id = client_id
-        self._health = health
+        self._silence_seconds = silence_seconds
         self._producer: AIOKafkaProducer | None = None
+        self._reason = "connecting"  # why there is no producer
+        self._failed_at = -FAILED_SECONDS  # monotonic; forgotten when a later send succeeds
+        self._failure = ""
         self._ready = asyncio.Event()
         self._broken = asyncio.Event()
         self._log = logger("publisher")
@@ -98,6 +129,25 @@ class Publisher:
         Raises `WorldAway` where the answer did not come in time (the record may still arrive later:
         whoever reads it must bear a repeat), `InvalidForEver` where the broker will never take it.
         """
+        try:
+            metadata = await self._send(topic, key, value, headers, seconds)
+        except WorldAway as away:
+            self._failed_at, self._failure = time.monotonic(), away.reason
+            raise
+        self._failed_at = -FAILED_SECONDS
+        return metadata
+
+    async def check(self) -> None:
+        """Return if records can be published now. Raises `WorldAway`."""
+        if self._producer is None:
+            raise WorldAway("kafka", self._reason)
+        if time.monotonic() - self._failed_at < FAILED_SECONDS:
+            raise WorldAway("kafka", self._failure)
+        await ask_brokers(self._producer.client)
+
+    async def _send(
+        self, topic: str, key: bytes | None, value: bytes | None, headers: Headers, seconds: float
+    ) -> RecordMetadata:
         if key is None and value is None:
             key = b""  # aiokafka asks for one of the two; a null value stays null
         producer: AIOKafkaProducer | None = None
@@ -126,7 +176,7 @@ class Publisher:
             return  # a late answer of the one before: this one is well
         self._ready.clear()
         self._broken.set()
-        self._health.set("kafka_producer", ok=False, reason=type(error).__name__)
+        self._reason = f"kafka answered {type(error).__name__}"
 
     async def keep(self) -> None:
         """Open the producer, and open another each time it breaks, until cancelled."""
@@ -137,9 +187,8 @@ class Publisher:
             try:
                 await asyncio.wait_for(producer.start(), START_SECONDS)
             except (KafkaError, OSError, TimeoutError) as error:
-                reason = await why_not(self._settings)
-                self._health.set("kafka_producer", ok=False, reason=reason)
-                self._log.warning("producer not connected", reason=reason, error=type(error).__name__)
+                self._reason = await why_not(self._settings)
+                self._log.warning("producer not connected", reason=self._reason, error=type(error).__name__)
                 await _close(producer)
                 await asyncio.sleep(backoff.seconds(attempt))
                 attempt += 1
@@ -150,14 +199,23 @@ class Publisher:
             try:
                 attempt, self._producer = 0, producer
                 self._ready.set()
-                self._health.set("kafka_producer", ok=True)
-                await self._broken.wait()
-                self._log.warning("producer broken, opening another")
+                await self._until_broken(producer)
+                self._log.warning("producer broken, opening another", reason=self._reason)
             finally:
                 self._ready.clear()
                 self._producer = None
                 await _close(producer)
             await asyncio.sleep(backoff.seconds(0))
+
+    async def _until_broken(self, producer: AIOKafkaProducer) -> None:
+        """Return when the producer has failed, or when no broker has answered it for too long."""
+        pause = min(LOOK_SECONDS, self._silence_seconds / 4)
+        while not self._broken.is_set():
+            if silent_seconds(producer.client) > self._silence_seconds:
+                self._reason = NO_ANSWER
+                return
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._broken.wait(), pause)
 
     def _options(self) -> dict[str, Any]:
         return {
@@ -171,6 +229,7 @@ class Publisher:
             "max_batch_size": 262_144,
             "max_request_size": MAX_REQUEST_BYTES,
             "request_timeout_ms": 10_000,
+            "metadata_max_age_ms": min(METADATA_MAX_AGE_MS, int(self._silence_seconds * 500)),
             **parse_security(self._settings.security()),
         }
 
@@ -189,7 +248,7 @@ async def _close(producer: AIOKafkaProducer) -> None:
 @asynccontextmanager
 async def open_publisher(settings: Kafka, client_id: str, health: Health) -> AsyncIterator[Publisher]:
     """Keep a publisher open in the background for as long as the context lasts."""
-    health.set("kafka_producer", ok=False, reason="connecting")
-    publisher = Publisher(settings, client_id, health)
+    publisher = Publisher(settings, client_id)
+    health.check("kafka_producer", publisher.check)
     async with running(publisher.keep(), "publisher"):
         yield publisher

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from runtime.failures import Backoff
+from runtime.rebootstrap import SILENCE_SECONDS
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,8 @@ class Policy:
     # or a pause lasts) may be lost before it, and a member thrown out wrongly costs a rebalance, no lead.
     session_seconds: float = 10.0
     rebalance_seconds: float = 60.0
+    # A consumer that no broker has answered for so long is replaced: its brokers may have moved.
+    silence_seconds: float = SILENCE_SECONDS
     # Above both: a start waits for members that died, and one that gives up is another of them.
     start_seconds: float = 90.0
     backoff: Backoff = Backoff()  # noqa: RUF009 - frozen

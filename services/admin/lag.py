@@ -15,6 +15,7 @@ from faststream.kafka.security import parse_security
 from contracts import topics
 from runtime.failures import WorldAway
 from runtime.lag import lag
+from runtime.rebootstrap import METADATA_MAX_AGE_MS, enable_rebootstrap
 from runtime.settings import Kafka
 from services.admin.waiting import Waiting
 
@@ -31,6 +32,7 @@ class LagReader:
     """One connection to Kafka, opened when it is first needed and again after each failure."""
 
     def __init__(self, settings: Kafka) -> None:
+        enable_rebootstrap()
         self._settings = settings
         self._opening: asyncio.Task[Connection] | None = None
         self._lock = asyncio.Lock()
@@ -105,6 +107,7 @@ class LagReader:
             "bootstrap_servers": self._settings.bootstrap_servers,
             "client_id": CLIENT_ID,
             "request_timeout_ms": int(READ_SECONDS * 1000),
+            "metadata_max_age_ms": METADATA_MAX_AGE_MS,
             **parse_security(self._settings.security()),
         }
         admin = AIOKafkaAdminClient(**options)

@@ -131,6 +131,7 @@ async def test_a_connection_to_kafka_that_is_not_trusted_says_why(
     health = Health()
 
     async def probe() -> str:
+        await health.refresh()
         return health.parts["kafka_producer"].reason
 
     async with open_publisher(kafka_of(managed, **changes), "test", health):

@@ -1,4 +1,4 @@
-"""A Kafka cluster of three, each broker and controller in one, as production has it at the least."""
+"""Kafka clusters: three brokers as production has at least, and one whose broker moves."""
 
 import contextlib
 from collections.abc import Iterator
@@ -53,3 +53,50 @@ def running_brokers(folder: Path, count: int = 3) -> Iterator[list[Broker]]:
             yield brokers
         finally:
             list(pool.map(Broker.stop, brokers))
+
+
+# Clients bootstrap on one port and are sent to another, as with a load balancer or a DNS name in front.
+_MOVED = """
+node.id={node}
+controller.quorum.voters={node}@127.0.0.1:{controller}
+listeners=PLAINTEXT://127.0.0.1:{bootstrap},DATA://127.0.0.1:{data},CONTROLLER://127.0.0.1:{controller}
+advertised.listeners=PLAINTEXT://127.0.0.1:{advertised},DATA://127.0.0.1:{data}
+listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,DATA:PLAINTEXT
+inter.broker.listener.name=DATA
+"""
+
+
+class MovingBroker:
+    """A cluster of one broker at one bootstrap address, whose advertised address and node id change."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._bootstrap, self._controller = free_ports(2)
+        self._broker: Broker | None = None
+        self.bootstrap_servers = f"127.0.0.1:{self._bootstrap}"
+
+    def move(self, node: int = 1, data: int = 0, advertised: int = 0) -> None:
+        """Stop the broker and start it elsewhere. Another `node` is another cluster, with an empty log."""
+        self.stop()
+        data = data or free_ports(1)[0]
+        home = self._folder / f"node-{node}"
+        home.mkdir(exist_ok=True)
+        self._broker = Broker(
+            home,
+            self._bootstrap,
+            self._controller,
+            properties=_MOVED.format(
+                node=node,
+                controller=self._controller,
+                bootstrap=self._bootstrap,
+                data=data,
+                advertised=advertised or data,
+            ),
+        )
+        self._broker.start()
+
+    def stop(self) -> None:
+        """Stop the broker."""
+        if self._broker:
+            self._broker.stop()
+            self._broker = None

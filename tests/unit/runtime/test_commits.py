@@ -42,6 +42,7 @@ class FakeKafka:
         self.free = asyncio.Event()
         self.refuse: Exception | None = None
         self.corrupt: Exception | None = None
+        self._client = object  # whose silence is measured
 
     async def commit(self, offsets: dict[TopicPartition, int]) -> None:
         self.asked.append(offsets[PARTITION])

@@ -1,13 +1,14 @@
 """What the consumer does with a batch that fails, without a broker: narrowing, parking, pausing."""
 
 import asyncio
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
 import pytest
 from aiokafka import TopicPartition
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaConnectionError, KafkaError
 from faststream.kafka import KafkaBroker
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -17,7 +18,7 @@ from runtime.delivery import Batch, Delivery
 from runtime.failures import Backoff, FailedNow, Failure, InvalidForEver, WorldAway
 from runtime.health import Health
 from runtime.policy import Policy
-from runtime.watch import SILENCE_SECONDS, STALL_SECONDS, Stalled, Watch
+from runtime.watch import STALL_SECONDS, Stalled, Watch
 from tests.support.wait import eventually
 
 
@@ -125,12 +126,17 @@ class FakeKafka:
 
     def __init__(self) -> None:
         self.start, self.done = 0, cast("int | None", 10)
+        self.answers = True
 
     def assignment(self) -> set[TopicPartition]:
         return {self.partition}
 
-    def last_poll_timestamp(self, _: TopicPartition) -> int:
-        return 1
+    @property
+    def _client(self) -> "FakeKafka":
+        return self
+
+    async def force_metadata_update(self) -> bool:
+        return self.answers
 
     async def beginning_offsets(self, partitions: set[TopicPartition]) -> dict[TopicPartition, int]:
         return dict.fromkeys(partitions, self.start)
@@ -143,7 +149,7 @@ class FakeKafka:
 
 
 async def test_lag_without_progress_and_without_a_pause_ends_the_process() -> None:
-    watch, kafka = Watch(Health()), FakeKafka()
+    watch, kafka = Watch(), FakeKafka()
     await watch.look(cast("Any", kafka))
     watch._progress -= STALL_SECONDS + 1
     watch._look_at = 0
@@ -158,7 +164,7 @@ async def test_regression_records_that_expired_are_no_lag_that_ends_the_process(
     committed: int | None,
 ) -> None:
     # It counted them for ever: the process was restarted every two minutes.
-    watch, kafka = Watch(Health()), FakeKafka()
+    watch, kafka = Watch(), FakeKafka()
     kafka.start, kafka.done = 20, committed
     await watch.look(cast("Any", kafka))
     watch._progress -= STALL_SECONDS + 1
@@ -166,14 +172,25 @@ async def test_regression_records_that_expired_are_no_lag_that_ends_the_process(
     await watch.look(cast("Any", kafka))
 
 
-async def test_a_broker_that_is_silent_turns_readiness_red() -> None:
-    health = Health()
-    watch, kafka = Watch(health), FakeKafka()
+async def test_regression_a_client_that_no_broker_answers_is_replaced(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    watch, kafka = Watch(silence_seconds=60), FakeKafka()
     await watch.look(cast("Any", kafka))
-    assert health.parts["kafka"].ok
-    watch._heard -= SILENCE_SECONDS + 1
-    await watch.look(cast("Any", kafka))
-    assert not health.parts["kafka"].ok
+    now = time.monotonic()
+    monkeypatch.setattr("runtime.rebootstrap.time.monotonic", lambda: now + 61)
+    with pytest.raises(KafkaConnectionError):
+        await watch.look(cast("Any", kafka))
+
+
+async def test_readiness_asks_the_brokers_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("runtime.health.REUSE_SECONDS", 0.0)
+    health, kafka = Health(), FakeKafka()
+    consuming(kafka, health, Policy())
+    for answers in (True, False, True):
+        kafka.answers = answers
+        await health.refresh()
+        assert health.parts["kafka"].ok is answers
 
 
 async def test_regression_a_drain_does_not_wait_for_a_consumer_that_has_ended() -> None:
@@ -214,10 +231,6 @@ class Deaf(FakeKafka):
     # What is ended by force where a stop fails.
     _coordinator = _fetcher = None
 
-    @property
-    def _client(self) -> "Deaf":
-        return self
-
     async def close(self) -> None: ...
 
 
@@ -245,12 +258,10 @@ async def test_regression_a_poll_that_waits_for_ever_is_seen_by_the_watchdog_and
     consumer = consuming(Deaf(), health, Policy(take_seconds=0.01))
     running = asyncio.create_task(consumer.run(Recorder(set(), RuntimeError())))
 
-    async def heard() -> bool:
-        return "kafka" in health.parts and health.parts["kafka"].ok
+    async def reason() -> str:
+        return health.parts["consumer"].reason
 
-    await eventually(heard, what="a first look")
-    consumer._watch._heard -= SILENCE_SECONDS + 1
-    await eventually(heard, until=lambda ok: not ok, what="red readiness")
+    await eventually(reason, until=lambda said: "assignment" in said, what="red readiness")
     consumer._watch._progress -= STALL_SECONDS + 1
     consumer._watch._look_at = 0
     with pytest.raises(Stalled):

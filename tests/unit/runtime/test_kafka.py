@@ -8,8 +8,9 @@ from aiokafka.errors import KafkaConnectionError, OutOfOrderSequenceNumber, Reco
 
 from runtime.failures import InvalidForEver, WorldAway
 from runtime.health import Health
-from runtime.kafka import Publisher, _partition_of, open_publisher
+from runtime.kafka import Publisher, _partition_of, build_broker, open_publisher
 from runtime.settings import Kafka
+from runtime.tasks import running
 from tests.support.wait import eventually
 
 
@@ -23,6 +24,8 @@ class FakeProducer:
         self.options = options
         self.fault = self.plan[len(self.made)] if len(self.made) < len(self.plan) else None
         self.stopped = False
+        self.client = self
+        self.answers = True
         self.made.append(self)
 
     async def start(self) -> None:
@@ -33,6 +36,9 @@ class FakeProducer:
 
     async def stop(self) -> None:
         self.stopped = True
+
+    async def force_metadata_update(self) -> bool:
+        return self.answers
 
     async def send(self, topic: str, **_: Any) -> asyncio.Future[str]:
         delivery = asyncio.get_running_loop().create_future()
@@ -106,8 +112,59 @@ async def test_a_broker_that_is_away_at_the_start_is_asked_again_until_it_answer
             return publisher.connected
 
         await eventually(connected, seconds=5)
+        await health.refresh()
         assert health.ready
     assert len(producers.made) == 3
+
+
+async def test_regression_a_producer_that_no_broker_answers_is_replaced(
+    producers: type[FakeProducer],
+) -> None:
+    publisher = Publisher(SETTINGS, "test", silence_seconds=0.05)
+    async with running(publisher.keep(), "publisher"):
+
+        async def made() -> int:
+            return len(producers.made)
+
+        await eventually(made, until=lambda count: count > 1, what="another producer")
+
+
+@pytest.fixture
+def checked(monkeypatch: pytest.MonkeyPatch) -> Health:
+    monkeypatch.setattr("runtime.health.REUSE_SECONDS", 0.0)
+    return Health()
+
+
+async def test_regression_kafka_is_not_well_while_its_brokers_do_not_answer(
+    producers: type[FakeProducer], checked: Health
+) -> None:
+    async with open_publisher(SETTINGS, "test", checked) as publisher:
+        await send(publisher)
+        for answers in (True, False, True):
+            producers.made[0].answers = answers
+            await checked.refresh()
+            assert checked.ready is answers
+
+
+async def test_regression_kafka_is_not_well_while_records_are_not_acknowledged(
+    producers: type[FakeProducer], checked: Health, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    producers.plan = [TimeoutError()]
+    async with open_publisher(SETTINGS, "test", checked) as publisher:
+        with pytest.raises(WorldAway):
+            await send(publisher, seconds=0.05)
+        await checked.refresh()
+        assert checked.parts["kafka_producer"].reason == "kafka did not acknowledge in time"
+        producers.made[0].fault = None
+        await send(publisher)
+        await checked.refresh()
+        assert checked.ready
+        producers.made[0].fault = TimeoutError()
+        with pytest.raises(WorldAway):
+            await send(publisher, seconds=0.05)
+        monkeypatch.setattr("runtime.kafka.FAILED_SECONDS", 0.0)  # nobody has tried again since
+        await checked.refresh()
+        assert checked.ready
 
 
 async def test_every_record_waits_for_all_replicas_and_is_written_once(
@@ -131,6 +188,17 @@ async def test_regression_a_producer_that_was_still_starting_is_closed_at_the_en
         await eventually(made, what="the producer")
         assert not publisher.connected
     assert [each.stopped for each in producers.made] == [True]
+
+
+async def test_no_client_keeps_metadata_for_more_than_half_a_minute(
+    producers: type[FakeProducer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[dict[str, Any]] = []
+    monkeypatch.setattr("runtime.kafka.KafkaBroker", lambda *_, **options: made.append(options))
+    build_broker(SETTINGS, "test")
+    async with open_publisher(SETTINGS, "test", Health()) as publisher:
+        await send(publisher)
+    assert [each["metadata_max_age_ms"] for each in (*made, producers.made[0].options)] == [30_000, 30_000]
 
 
 def test_a_key_has_one_partition_and_keys_are_spread_over_all() -> None:
