@@ -42,6 +42,7 @@ async def test_consumer_and_publisher_come_back_after_the_broker_was_killed(tmp_
             return len(set(taken.values))
 
         async def ready() -> bool:
+            await health.refresh()
             return health.ready
 
         async with (
