@@ -7,6 +7,7 @@ site kit's types and schema from the contracts.
 
 import importlib
 import json
+import string
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -121,7 +122,7 @@ def _filled(settings: type[BaseSettings]) -> dict[str, Any]:
             inner: Any = field.annotation
             filled[name] = inner.model_validate(_filled(inner))
         elif field.default is PydanticUndefined and field.default_factory is None:
-            filled[name] = (field.examples or ["x" * 32])[0]  # long enough for a token
+            filled[name] = (field.examples or [string.ascii_letters])[0]  # long and varied enough for a token
     return filled
 
 

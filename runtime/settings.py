@@ -28,8 +28,11 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 S = TypeVar("S", bound=BaseSettings)
 
-EXAMPLE_TOKENS = frozenset({"dev-token-xyz-123", "dev-admin-token-xyz-123"})
+EXAMPLE_TOKENS = frozenset({"dev-token-xyz-123", "dev-admin-token-xyz-123", "dev-queue-token-xyz-123"})
 TOKEN_MIN_LENGTH = 24
+# Different pairs of neighbouring characters. 24 random digits have 20 of them; "a" 24 times has 1, and
+# "changeme" three times has 8.
+TOKEN_MIN_PAIRS = 16
 
 
 def section(prefix: str = "") -> SettingsConfigDict:
@@ -226,12 +229,19 @@ def named_tokens(value: str, default_name: str) -> dict[str, str]:
     return pairs
 
 
+def is_weak_token(token: str) -> bool:
+    """Return True for a token that is an example, short, or repeats itself: it does not resist guessing."""
+    pairs = {token[start : start + 2] for start in range(len(token) - 1)}
+    return token in EXAMPLE_TOKENS or len(token) < TOKEN_MIN_LENGTH or len(pairs) < TOKEN_MIN_PAIRS
+
+
 def refuse_weak_tokens(variable: str, tokens: list[str]) -> None:
-    """Exit where a production token is an example or too short to resist guessing."""
+    """Exit where a production token does not resist guessing."""
     for token in tokens:
-        if token in EXAMPLE_TOKENS or len(token) < TOKEN_MIN_LENGTH:
+        if is_weak_token(token):
             sys.exit(
-                f"{variable}: a token is an example or shorter than {TOKEN_MIN_LENGTH} characters. "
+                f"{variable}: a token is an example, shorter than {TOKEN_MIN_LENGTH} characters or repeats"
+                " itself. "
                 'Make one with: python3 -c "import secrets; print(secrets.token_urlsafe(32))" '
                 "(DEBUG=true permits it on a developer's machine)"
             )

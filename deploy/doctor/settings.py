@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
@@ -10,12 +10,15 @@ from pydantic_settings import BaseSettings
 
 from deploy.doctor.finding import Finding, fail, ok, warn
 from deploy.together import SETTINGS, missing
-from runtime.settings import EXAMPLE_TOKENS, TOKEN_MIN_LENGTH, Debug, load, named_tokens
+from runtime.settings import Debug, is_weak_token, load, named_tokens
 from services.admin.settings import Settings as Admin
+from services.flusher.settings import Settings as Flusher
+from services.flusher.settings import is_exposed
 from services.ingest.settings import Settings as Ingest
 
 S = TypeVar("S", bound=BaseSettings)
 GIBIBYTE = 1 << 30
+Judge = Callable[[str, str, str], Finding]
 
 
 def read(settings: type[S]) -> S | str:
@@ -53,25 +56,40 @@ def examine_settings() -> Iterator[Finding]:
 
 
 def _examine_tokens(*, debug: bool) -> Iterator[Finding]:
-    ingest, admin = read(Ingest), read(Admin)
+    ingest, admin, flusher = read(Ingest), read(Admin), read(Flusher)
     given = {}
     if not isinstance(ingest, str):
         given["FASTCORE_SITE_INGEST_TOKEN"] = named_tokens(ingest.site_tokens, "")
     if not isinstance(admin, str):
         given["FASTCORE_ADMIN_TOKEN"] = named_tokens(admin.token, "")
+    if not isinstance(flusher, str) and flusher.site_queue_token:
+        given["FASTCORE_SITE_QUEUE_TOKEN"] = named_tokens(flusher.site_queue_token, "")
     judge = warn if debug else fail
     for variable, tokens in given.items():
-        weak = [token for token in tokens if token in EXAMPLE_TOKENS or len(token) < TOKEN_MIN_LENGTH]
+        weak = [token for token in tokens if is_weak_token(token)]
         if weak:
             yield judge(
                 "tokens",
-                f"{variable}: {len(weak)} of {len(tokens)} are examples or shorter than {TOKEN_MIN_LENGTH}",
+                f"{variable}: {len(weak)} of {len(tokens)} are examples, short or repeat themselves",
                 'make one with: python -c "import secrets; print(secrets.token_urlsafe(32))"',
             )
         else:
-            yield ok("tokens", f"{variable}: {len(tokens)}, none an example or short")
-    if len(given) == 2 and set.intersection(*map(set, given.values())):
+            yield ok("tokens", f"{variable}: {len(tokens)}, none an example, short or repetitive")
+    yield from _examine_urls(judge, flusher)
+    if {"FASTCORE_SITE_INGEST_TOKEN", "FASTCORE_ADMIN_TOKEN"} <= given.keys() and (
+        given["FASTCORE_SITE_INGEST_TOKEN"].keys() & given["FASTCORE_ADMIN_TOKEN"]
+    ):
         yield fail("tokens", "a site's token is an admin's, too", "give the site a token of its own")
+
+
+def _examine_urls(judge: Judge, flusher: Flusher | str) -> Iterator[Finding]:
+    if isinstance(flusher, str):
+        return
+    urls = {"FASTCORE_SITE_QUEUE_URL": [site.queue_url for site in flusher.sites()]}
+    urls["FASTCORE_FLUSHER_GATEWAY_URL"] = [flusher.gateway_url]
+    for variable, given in urls.items():
+        for url in filter(is_exposed, given):
+            yield judge("urls", f"{variable}: {url} is not encrypted", "use https")
 
 
 def examine_disk() -> Iterator[Finding]:

@@ -168,10 +168,21 @@ class Resent(BaseModel):
 
 
 class Flushed(BaseModel):
-    """How many rows are due now."""
+    """What a flush has begun: rows of the queue that are due now, and websites whose queue is fetched."""
 
     requested: int
+    sites: list[str] = Field(
+        description="Websites whose own queue is fetched now, as far as a run has seen them."
+    )
     message: str
+
+
+def flushed(rows: int, sites: list[str]) -> Flushed:
+    """Say what a flush has begun."""
+    said = f"{rows} waiting {'row is' if rows == 1 else 'rows are'} due now."
+    if sites:
+        said += f" The websites' own queues are fetched now: {', '.join(sites)}."
+    return Flushed(requested=rows, sites=sites, message=said)
 
 
 class Cleared(BaseModel):

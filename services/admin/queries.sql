@@ -134,9 +134,9 @@ WITH wanted AS (
 )
 SELECT count(*) FROM wanted;
 
--- name: request_job!
--- A job is wanted now; a flusher takes it within its poll.
-UPDATE scheduled_job SET requested_at = now() WHERE name = :name;
+-- name: request_job$
+-- A job is wanted now; a flusher takes it within its poll. Returns what its last run saw.
+UPDATE scheduled_job SET requested_at = now() WHERE name = :name RETURNING last_details;
 
 -- name: archive_waiting
 -- What waits is archived, payload and all, so that it can be replayed later; an audit entry for each row.

@@ -165,13 +165,13 @@ class Store:
         page, following = cut(entries, asked.limit, lambda entry: Place(entry.created_at_utc, entry.id))
         return answers.AuditPage(entries=page, limit=asked.limit, next_cursor=following)
 
-    async def flush(self, actor: str) -> int:
-        """Make everything that waits due now, and return how many rows that is."""
+    async def flush(self, actor: str) -> answers.Flushed:
+        """Make everything that waits due now, have the websites' queues fetched, and say so."""
         async with transaction(self._pool) as connection:
             count: int = await SQL.request_waiting(connection, actor=actor)
-            await SQL.request_job(connection, name=SITE_QUEUE_JOB)
+            details = await SQL.request_job(connection, name=SITE_QUEUE_JOB) or {}
             await _tell(connection, AuditEvent.QUEUE_FLUSHED, actor, {"count": count})
-        return count
+        return answers.flushed(count, sorted(details.get("sites") or {}))
 
     async def clear(self, stage: str | None, actor: str) -> dict[str, int]:
         """Archive what waits, and return how many rows by stage."""

@@ -35,6 +35,8 @@ NAME: Final = "flusher"
 def create_app(settings: Settings | None = None) -> FastAPI:
     """Build the app; nothing connects before its lifespan begins."""
     settings = settings or load(Settings)
+    if not settings.debug.on:
+        settings.refuse_weak()
     logs.configure(NAME, settings.log.level)
     state = health.Health()
     prefix = settings.kafka.topic_prefix

@@ -1,16 +1,31 @@
 """What the flusher can be told. Sections that every service has come from runtime."""
 
+import ipaddress
 import re
+import sys
 from dataclasses import dataclass, field
 from typing import Annotated, Final, Self
+from urllib.parse import urlsplit
 
 from apscheduler.triggers.cron import CronTrigger
 from pydantic import AfterValidator, Field, model_validator
 from pydantic_settings import BaseSettings
 
-from runtime.settings import Kafka, Log, Postgres, Tracing, named, named_tokens, section
+from runtime.settings import (
+    Debug,
+    Kafka,
+    Log,
+    Postgres,
+    Tracing,
+    named,
+    named_tokens,
+    refuse_weak_tokens,
+    section,
+)
 
 DEFAULT_SITE: Final = "default"
+# Names that only a private network resolves: Kubernetes, RFC 6762, RFC 6761 and ICANN's .internal.
+_PRIVATE_NAMES: Final = (".svc", ".cluster.local", ".local", ".localhost", ".internal")
 _SITE_URL: Final = re.compile(r"(?:([A-Za-z0-9._-]{1,100}):)?(https?://[^/?#\s]+[^?#\s]*)")
 
 
@@ -22,6 +37,18 @@ class Site:
     queue_url: str
     queue_token: str = field(repr=False)
     ingest_token: str = field(repr=False)
+
+
+def is_exposed(url: str) -> bool:
+    """Return True where tokens and leads would cross a public network without encryption."""
+    parts = urlsplit(url)
+    host = (parts.hostname or "").rstrip(".")
+    if parts.scheme != "http":
+        return False
+    try:
+        return not ipaddress.ip_address(host).is_private
+    except ValueError:
+        return "." in host and not host.endswith(_PRIVATE_NAMES)
 
 
 def _crontab(value: str) -> str:
@@ -46,6 +73,7 @@ class Settings(BaseSettings):
     """The flusher's settings, read from the environment and `.env`."""
 
     model_config = section("FASTCORE_FLUSHER_")
+    debug: Debug = Field(default_factory=Debug)
     kafka: Kafka = Field(default_factory=Kafka)
     postgres: Postgres = Field(default_factory=Postgres)
     log: Log = Field(default_factory=Log)
@@ -59,7 +87,7 @@ class Settings(BaseSettings):
     site_queue_url: Annotated[str, AfterValidator(_site_urls)] = Field(
         default="", validation_alias=named("FASTCORE_SITE_QUEUE_URL")
     )
-    """The websites' own queues: a comma-separated list of `[site:]url`. Empty: no website keeps one."""
+    """The websites' own queues: a comma-separated list of `[site:]url`; http only to private names."""
     site_queue_token: str = Field(default="", validation_alias=named("FASTCORE_SITE_QUEUE_TOKEN"), repr=False)
     """The token of each queue: a comma-separated list of `[site:]token`."""
     site_ingest_token: str = Field(
@@ -73,6 +101,21 @@ class Settings(BaseSettings):
             raise ValueError("FASTCORE_FLUSHER_GATEWAY_URL is missing: it takes what a website has queued")
         self.sites()
         return self
+
+    def refuse_weak(self) -> None:
+        """Exit where a token does not resist guessing, or would be sent where others can read it."""
+        sites = self.sites()
+        refuse_weak_tokens("FASTCORE_SITE_QUEUE_TOKEN", [site.queue_token for site in sites])
+        refuse_weak_tokens("FASTCORE_SITE_INGEST_TOKEN", [site.ingest_token for site in sites])
+        urls = [("FASTCORE_SITE_QUEUE_URL", site.queue_url) for site in sites]
+        urls.append(("FASTCORE_FLUSHER_GATEWAY_URL", self.gateway_url))
+        for variable, url in urls:
+            if is_exposed(url):
+                sys.exit(
+                    f"{variable}: {url} would carry tokens and leads unencrypted over a public network. "
+                    "Use https (http is for this machine, private addresses and private names; "
+                    "DEBUG=true permits it)"
+                )
 
     def sites(self) -> list[Site]:
         """Return the websites that keep a queue, with their tokens; the first token given is used."""

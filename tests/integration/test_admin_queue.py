@@ -1,6 +1,7 @@
 """The admin API on a real PostgreSQL and Kafka: queue, books, lag, jobs, audit log and health."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -169,6 +170,21 @@ async def test_a_flush_makes_everything_that_waits_due_and_is_audited(admin: Adm
     assert {(row["state"], row["requested_by"], row["attempts"]) for row in rows} == {("waiting", "ann", 0)}
     (entry,) = (await admin.get("/admin/audit", event="queue.flushed"))["entries"]
     assert (entry["actor"], entry["details_json"]) == ("ann", {"count": 3})
+
+
+async def test_regression_a_flush_names_the_websites_whose_queues_are_fetched(admin: Admin) -> None:
+    answer = await admin.ask("POST", "/admin/queue/flush", 202)
+    assert (answer["sites"], answer["message"]) == ([], "0 waiting rows are due now.")
+    await admin.db.execute(
+        "INSERT INTO scheduled_job (name, schedule, last_details) VALUES ('site_queue', '*', $1)",
+        json.dumps({"sites": {"shop": {"depth": 2}, "blog": {"depth": 0}}}),
+    )
+    answer = await admin.ask("POST", "/admin/queue/flush", 202)
+    assert (answer["requested"], answer["sites"]) == (0, ["blog", "shop"])
+    assert answer["message"] == (
+        "0 waiting rows are due now. The websites' own queues are fetched now: blog, shop."
+    )
+    assert await admin.db.fetchval("SELECT requested_at IS NOT NULL FROM scheduled_job")
 
 
 async def test_clearing_archives_what_waits_keeps_its_payload_and_tells_each_lead(admin: Admin) -> None:

@@ -75,8 +75,8 @@ async def replay_one(request: Request, queue_id: UUID, visitor: Visit, given: Gi
 @router.post("/flush")
 async def flush(request: Request, visitor: Visit, given: Given) -> Response:
     """Have everything that waits tried now."""
-    count = await given.store.flush(visitor.actor)
-    return _done(request, visitor, f"{count} waiting rows are tried now.")
+    done = await given.store.flush(visitor.actor)
+    return _done(request, visitor, done.message)
 
 
 @router.post("/clear")

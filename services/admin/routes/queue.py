@@ -26,11 +26,17 @@ async def list_items(asked: Annotated[QueueFilter, Query()], given: Given) -> Qu
     return await given.store.list_queue(asked)
 
 
-@router.post("/queue/flush", status_code=202, summary="Replay everything that waits, now")
+@router.post(
+    "/queue/flush",
+    status_code=202,
+    summary="Retry everything that waits, and fetch the websites' queues, now",
+)
 async def flush(given: Given, actor: Actor) -> Flushed:
-    """Make every waiting row due. A flusher takes it within seconds; no retry is burned."""
-    count = await given.store.flush(actor)
-    return Flushed(requested=count, message=f"{count} waiting rows are due now.")
+    """Make every waiting row due, and fetch the websites' queues. A flusher does it within seconds.
+
+    No retry is burned.
+    """
+    return await given.store.flush(actor)
 
 
 @router.delete("/queue/clear", summary="Archive everything that waits")

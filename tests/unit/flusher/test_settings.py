@@ -3,6 +3,7 @@
 import pytest
 
 from runtime.settings import load
+from services.flusher.app import create_app
 from services.flusher.settings import Settings
 
 NEEDED = {"KAFKA_BOOTSTRAP_SERVERS": "k:9092", "DATABASE_URL": "postgresql://f:f@db/f"}
@@ -72,6 +73,59 @@ def test_half_a_website_stops_the_start_by_name(
         monkeypatch.setenv(name, told)
     with pytest.raises(SystemExit, match=words):
         load(Settings)
+
+
+STRONG = {
+    "FASTCORE_SITE_QUEUE_URL": "https://www.example.com/queue",
+    "FASTCORE_SITE_QUEUE_TOKEN": "kP4vXw0sN8cQzL2mRt7yBd5e",
+    "FASTCORE_SITE_INGEST_TOKEN": "Gh3jUf9aKo1iVx6lSb2nTc8q",
+    "FASTCORE_FLUSHER_GATEWAY_URL": "http://ingest:8001",
+}
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("FASTCORE_SITE_QUEUE_TOKEN", "dev-queue-token-xyz-123"),
+        ("FASTCORE_SITE_QUEUE_TOKEN", "a" * 24),
+        ("FASTCORE_SITE_INGEST_TOKEN", "changeme" * 3),
+        ("FASTCORE_SITE_QUEUE_URL", "http://www.example.com/queue"),
+        ("FASTCORE_SITE_QUEUE_URL", "http://8.8.8.8/queue"),
+        ("FASTCORE_FLUSHER_GATEWAY_URL", "http://leads.example.com"),
+    ],
+)
+def test_regression_a_weak_token_and_plain_http_to_a_public_name_stop_the_start(
+    variable: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, told in {**STRONG, variable: value}.items():
+        monkeypatch.setenv(name, told)
+    with pytest.raises(SystemExit, match=variable) as stopped:
+        create_app()
+    assert "token" not in variable.lower() or value not in str(stopped.value)
+    monkeypatch.setenv("DEBUG", "true")
+    create_app()
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://www.example.com/queue",
+        "http://127.0.0.1:3000/queue",
+        "http://[::1]/queue",
+        "http://10.1.2.3/queue",
+        "http://localhost:3000/queue",
+        "http://website:3000/queue",
+        "http://website.shop.svc:3000/queue",
+        "http://website.shop.svc.cluster.local/queue",
+        "http://website.internal/queue",
+    ],
+)
+def test_plain_http_is_for_names_and_addresses_of_a_private_network(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, told in {**STRONG, "FASTCORE_SITE_QUEUE_URL": url}.items():
+        monkeypatch.setenv(name, told)
+    create_app()
 
 
 def test_no_token_of_a_website_is_in_a_repr(monkeypatch: pytest.MonkeyPatch) -> None:

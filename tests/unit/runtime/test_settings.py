@@ -1,5 +1,6 @@
 """A wrong setting stops the service with one line that names the variable."""
 
+import secrets
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -50,8 +51,26 @@ def test_tokens_carry_the_name_of_their_site_or_the_default() -> None:
     assert named_tokens("a, shop:b ,c:d:e,,", "default") == {"a": "default", "b": "shop", "e": "c:d"}
 
 
-@pytest.mark.parametrize("token", ["dev-token-xyz-123", "short"])
-def test_an_example_or_short_token_stops_a_production_service(token: str) -> None:
+@pytest.mark.parametrize(
+    "token", [secrets.token_urlsafe(18), secrets.token_hex(12), "730915584412926507318845"]
+)
+def test_a_random_token_is_accepted(token: str) -> None:
+    refuse_weak_tokens("FASTCORE_SITE_INGEST_TOKEN", [token])
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        "dev-token-xyz-123",
+        "dev-queue-token-xyz-123",
+        "short",
+        "a" * 24,
+        "ab" * 20,
+        "changeme" * 3,
+        "1234567890" * 4,
+    ],
+)
+def test_a_token_that_does_not_resist_guessing_stops_a_production_service(token: str) -> None:
     with pytest.raises(SystemExit, match="FASTCORE_SITE_INGEST_TOKEN"):
         refuse_weak_tokens("FASTCORE_SITE_INGEST_TOKEN", [token])
 
