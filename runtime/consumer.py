@@ -20,12 +20,14 @@ from faststream.kafka import KafkaBroker
 from runtime import metrics
 from runtime.closing import close_for_good
 from runtime.commits import Commits
+from runtime.continuity import Continuity
 from runtime.delivery import Batch, Delivery, Handler, Record
 from runtime.failures import SeekBack, WorldAway
 from runtime.health import Health
 from runtime.logs import logger
 from runtime.policy import Policy
 from runtime.rebootstrap import ask_brokers
+from runtime.reconcile import INTERVAL_SECONDS, Reconciler
 from runtime.tracing import handling
 from runtime.watch import Watch
 
@@ -55,6 +57,10 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
         self._pauses_in_a_row = 0
         self._commits = Commits(self._policy.commit_seconds)
         self._ahead: list[Record] = []
+        self._reconciler: Reconciler | None = None
+        self._continuity = Continuity()
+        self._compare_at = 0.0
+        self._compared: Collection[TopicPartition] = ()
         self._fault: BaseException | None = None
         self._subscriber = broker.subscriber(
             *(prefix + topic for topic in topics),
@@ -84,9 +90,12 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
             raise WorldAway("kafka", "connecting")
         await ask_brokers(consumer._client)  # noqa: SLF001 - aiokafka hides it
 
-    async def run(self, handler: Handler) -> None:
-        """Hand batches to `handler` until `stopping` is set; come back from every loss of the broker."""
-        self._handler, attempt = handler, 0
+    async def run(self, handler: Handler, reconciler: Reconciler | None = None) -> None:
+        """Hand batches to `handler` until `stopping` is set; come back from every loss of the broker.
+
+        `reconciler` compares the ledger with Kafka first, and whenever either may have changed.
+        """
+        self._handler, self._reconciler, attempt = handler, reconciler, 0
         try:
             while not self.stopping.is_set():
                 try:
@@ -94,6 +103,7 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
                     self._watch.progressed()
                     attempt = 0
                     self._health.set("consumer", ok=True)
+                    self._compare_at = 0.0
                     while not self.stopping.is_set():
                         await self._step()
                 except (KafkaError, OSError, TimeoutError) as error:
@@ -129,7 +139,14 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
 
     async def _step(self) -> None:
         await self._watch.look(self._consumer)
+        if self._is_due() and not await self._compare():
+            return
         records = await self._take()
+        self._continuity.look(self._consumer)
+        if self._is_due():  # the assignment or the log changed while we waited for these
+            self._rewind(records)
+            self._idle.set()
+            return
         if not records:
             return
         started = time.monotonic()
@@ -139,11 +156,13 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
                 await self._while_polling(delivery.run(), room=self._policy.max_records)
         except SeekBack as back:
             await self._go_back(records, delivery.done)
-            self._seek({TopicPartition(*place): offset for place, offset in back.offsets.items()})
-            self._log.warning("going back for records that the books lack", partitions=len(back.offsets))
+            self._log.warning("records do not continue the ledger", partitions=len(back.offsets))
+            await self._compare(back)
         except WorldAway as away:
             await self._go_back(records, delivery.done)
             self._idle.set()
+            if away.part == "database":
+                self._compare_at = 0.0  # it may come back as an older one
             await self._pause(away)
         else:
             self._settle(records)
@@ -153,6 +172,44 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
         finally:
             self._watch.progressed()
             self._idle.set()
+
+    def _is_due(self) -> bool:
+        """Return True where the ledger must be compared with Kafka before more records are handled."""
+        if self._reconciler is None:
+            return False
+        due = self._continuity.broken or time.monotonic() >= self._compare_at
+        return due or self._consumer.assignment() != self._compared
+
+    async def _compare(self, back: SeekBack | None = None) -> bool:
+        """Have the ledger compared with Kafka, and go back where it says so; False where the stage paused."""
+        if self._reconciler is None:
+            return True
+        self._idle.clear()
+        self._compare_at = 0.0  # until it succeeds no record is handled
+        assigned, targets = self._consumer.assignment(), dict[TopicPartition, int]()
+        try:
+            await self._commits.settled(self._policy.commit_seconds)  # none may come after the reconciler's
+            await self._while_polling(self._reconcile(self._reconciler, back, targets))
+        except WorldAway as away:
+            self._idle.set()
+            await self._pause(away)
+            return False
+        finally:
+            self._watch.progressed()
+            self._idle.set()
+        self._rewind(self._ahead)
+        self._ahead.clear()
+        self._seek(targets)
+        self._compare_at, self._compared = time.monotonic() + INTERVAL_SECONDS, assigned
+        self._continuity.checked(self._consumer)
+        return True
+
+    async def _reconcile(
+        self, reconciler: Reconciler, back: SeekBack | None, targets: dict[TopicPartition, int]
+    ) -> None:
+        if back:
+            targets |= {TopicPartition(*each): offset for each, offset in back.offsets.items()}
+        targets |= await reconciler.run(self._consumer, back.other_logs if back else ())
 
     def _settle(self, records: Batch) -> None:
         """Have these committed, which are done."""
@@ -190,6 +247,7 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
     async def _read(self, seconds: float, limit: int) -> None:
         # Cancelled at any moment it loses nothing: aiokafka hands out in one go, and then nothing waits.
         found = await self._consumer.getmany(timeout_ms=int(seconds * 1000), max_records=limit)
+        self._continuity.look(self._consumer)
         self._ahead += [record for part in found.values() for record in part]
 
     async def _while_polling(self, work: Coroutine[Any, Any, None], room: int = 0) -> None:
@@ -251,17 +309,6 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
         consumer = self._subscriber.consumer
         return consumer is not None and TopicPartition(topic, partition) in consumer.assignment()
 
-    async def bounds(self, topic: str, partition: int) -> tuple[int, int]:
-        """Return the first offset that Kafka still holds and the one after the last."""
-        target = TopicPartition(topic, partition)
-        try:
-            async with asyncio.timeout(self._policy.commit_seconds):
-                first = await self._consumer.beginning_offsets([target])
-                end = await self._consumer.end_offsets([target])
-        except (KafkaError, TimeoutError) as error:
-            raise WorldAway("kafka", "kafka does not tell its offsets") from error
-        return first[target], end[target]
-
     async def _pause(self, away: WorldAway) -> None:
         seconds = self._policy.backoff.seconds(self._pauses_in_a_row)
         self._pauses_in_a_row += 1
@@ -284,6 +331,7 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
 
     async def on_partitions_assigned(self, assigned: Collection[TopicPartition]) -> None:
         """Say what we read. Nothing seeks here: records may arrive before this ends."""
+        self._compare_at = 0.0
         self._log.info("assigned", partitions=sorted(f"{p.topic}/{p.partition}" for p in assigned))
 
     async def drain(self) -> None:

@@ -10,6 +10,7 @@ Anything else is a bug: it is narrowed to one record, tried three times, then tr
 """
 
 import random
+from collections.abc import Collection
 from dataclasses import dataclass
 
 
@@ -30,11 +31,17 @@ class FailedNow(Failure):
 
 
 class SeekBack(Exception):
-    """The books lack records that Kafka still holds: go back to these offsets and take them first."""
+    """The records do not continue the ledger: compare it with Kafka, and go back to these offsets.
 
-    def __init__(self, offsets: dict[tuple[str, int], int]) -> None:
-        super().__init__("records are missing from the books")
+    `other_logs` are partitions of which a record is another than the one that the ledger counted there.
+    """
+
+    def __init__(
+        self, offsets: dict[tuple[str, int], int], other_logs: Collection[tuple[str, int]] = ()
+    ) -> None:
+        super().__init__("records do not continue the ledger")
         self.offsets = offsets
+        self.other_logs = other_logs
 
 
 class WorldAway(Failure):

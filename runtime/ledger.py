@@ -4,8 +4,9 @@ Ids decide what is written, offsets only what is counted: a record below `next_o
 before, whoever handled it then, so zombies, rebalances and redeliveries cannot count twice.
 """
 
+import zlib
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -14,7 +15,6 @@ from runtime.failures import SeekBack
 from runtime.postgres import Connection, load_queries
 
 Outcome = Literal["stored", "duplicate", "parked", "undecodable"]
-Bounds = Callable[[str, int], Awaitable[tuple[int, int]]]
 _COUNTED: tuple[Outcome, ...] = ("stored", "duplicate", "parked", "undecodable")
 
 
@@ -24,22 +24,30 @@ class Record(Protocol):
     topic: str
     partition: int
     offset: int
+    timestamp: int
+    key: bytes | None
+
+
+def fingerprint(record: Record) -> str:
+    """Return what tells a record from another one at the same offset: its time, and a checksum of its key."""
+    return f"{record.timestamp}/{zlib.crc32(record.key or b''):08x}"
 
 
 @dataclass
 class Page:
-    """One partition's page while a batch is in hand."""
+    """One partition's page while a batch is in hand. `last_record` is that at `next_offset` - 1."""
 
     epoch: int
     next_offset: int
+    last_record: str | None = None
     last_offset: int = -1
     outcomes: Counter[Outcome] = field(default_factory=Counter)
 
-    def count(self, offset: int, outcome: Outcome) -> None:
+    def count(self, offset: int, outcome: Outcome, last_record: str | None = None) -> None:
         """Count a record, unless it was counted before."""
         if offset >= self.next_offset and offset > self.last_offset:
             self.outcomes[outcome] += 1
-            self.last_offset = offset
+            self.last_offset, self.last_record = offset, last_record
 
     @property
     def following(self) -> int:
@@ -53,53 +61,47 @@ class Page:
 
 
 class Pages(dict[tuple[str, int], Page]):
-    """The locked pages of a batch. Count records in the order of their offsets."""
+    """The pages of a batch. Count records in the order of their offsets."""
 
     def count(self, record: Record, outcome: Outcome) -> None:
         """Count one record's outcome on its partition's page."""
-        self[record.topic, record.partition].count(record.offset, outcome)
+        self[record.topic, record.partition].count(record.offset, outcome, fingerprint(record))
 
 
 class Ledger:
     """Locks, counts and saves within the caller's transaction.
 
-    `bounds` answers a partition's first and next offset in Kafka. A first record past `next_offset`
-    (a restored database) makes the stage go back; what Kafka no longer holds is counted as missing.
-    `go_back=False` is for a stage whose effects left the house: mails sent stay sent.
+    Records that do not continue the ledger (it was rolled back with its database, or the log is another
+    one) are refused with `SeekBack`: `runtime.reconcile` decides what is done.
     """
 
-    def __init__(self, stage: str, bounds: Bounds, *, go_back: bool = True) -> None:
-        self._stage = stage
-        self._bounds = bounds
-        self._go_back = go_back
+    def __init__(self, stage: str) -> None:
+        self.stage = stage
         self._tried: dict[tuple[str, int], int] = {}
         self._sql: Any = load_queries(Path(__file__).with_name("ledger.sql"))
 
     async def lock(self, connection: Connection, records: Sequence[Record]) -> Pages:
-        """Lock the pages of these records' partitions. Raises `SeekBack`, or `WorldAway` from Kafka."""
+        """Lock the pages of these records' partitions. Raises `SeekBack`."""
         first = dict[tuple[str, int], int]()
         for record in records:
             place = (record.topic, record.partition)
             first[place] = min(record.offset, first.get(place, record.offset))
-        pages = await self._lock(connection, first)
-        if len(pages) < len(first):
-            for place in first.keys() - pages.keys():
-                base = (await self._bounds(*place))[0] if self._go_back else first[place]
-                await self._open(connection, place, 1, min(base, first[place]))
-            pages = await self._lock(connection, first)
-        back = dict[tuple[str, int], int]()
+        pages = _pages([row async for row in self._sql.lock_pages(connection, **self._named(first))])
+        others = {(r.topic, r.partition) for r in records if self._is_another(r, pages)}
+        back = {place: first[place] for place in first.keys() - pages.keys() | others}
         for place, page in pages.items():
-            if first[place] < page.next_offset:
-                await self._check_epoch(connection, place, page, first[place])
-            elif first[place] > page.next_offset and self._go_back:
-                held_from = (await self._bounds(*place))[0]
-                target = max(page.next_offset, held_from)
-                # Once only: offsets that hold no record would send us back for ever.
-                if target < first[place] and self._tried.get(place) != target:
-                    self._tried[place] = back[place] = target
+            # Once only: offsets that hold no record would send us back for ever.
+            if first[place] > page.next_offset and self._tried.get(place) != page.next_offset:
+                self._tried[place] = back[place] = page.next_offset
         if back:
-            raise SeekBack(back)
+            raise SeekBack(back, others)
         return pages
+
+    @staticmethod
+    def _is_another(record: Record, pages: Pages) -> bool:
+        page = pages.get((record.topic, record.partition))
+        known = page is not None and page.last_record and record.offset == page.next_offset - 1
+        return bool(known and page and page.last_record != fingerprint(record))
 
     async def save(self, connection: Connection, pages: Pages) -> None:
         """Write what was counted; call it last, in the transaction of the effects."""
@@ -108,43 +110,57 @@ class Ledger:
             return
         await self._sql.save_pages(
             connection,
-            stage=self._stage,
-            topics=[topic for topic, _ in moved],
-            partitions=[partition for _, partition in moved],
+            **self._named(moved),
             epochs=[page.epoch for page in moved.values()],
             next_offsets=[page.following for page in moved.values()],
+            last_records=[page.last_record for page in moved.values()],
             missing=[page.missing for page in moved.values()],
             **{name: [page.outcomes[name] for page in moved.values()] for name in _COUNTED},
         )
 
-    async def _lock(self, connection: Connection, places: dict[tuple[str, int], int]) -> Pages:
-        rows = self._sql.lock_pages(
-            connection,
-            stage=self._stage,
-            topics=[topic for topic, _ in places],
-            partitions=[partition for _, partition in places],
-        )
-        return Pages(
-            {(row["topic"], row["partition"]): Page(row["epoch"], row["next_offset"]) async for row in rows}
-        )
+    async def read(self, connection: Connection, places: Collection[tuple[str, int]]) -> Pages:
+        """Return the newest page of each of these partitions that has one."""
+        return _pages([row async for row in self._sql.read_pages(connection, **self._named(places))])
 
-    async def _open(
+    async def open(
         self, connection: Connection, place: tuple[str, int], epoch: int, base_offset: int
     ) -> None:
+        """Open a partition's first page, or the page of a new epoch."""
         await self._sql.open_page(
             connection,
-            stage=self._stage,
+            stage=self.stage,
             topic=place[0],
             partition=place[1],
             epoch=epoch,
             base_offset=base_offset,
         )
 
-    async def _check_epoch(
-        self, connection: Connection, place: tuple[str, int], page: Page, first: int
+    async def count_expired(
+        self, connection: Connection, place: tuple[str, int], page: Page, start: int
     ) -> None:
-        """Begin a new epoch where the log ends before what we have counted: it is another log."""
-        if (await self._bounds(*place))[1] < page.next_offset:
-            page.epoch += 1
-            await self._open(connection, place, page.epoch, first)
-            page.next_offset = first
+        """Count as missing what Kafka deleted before the stage had taken it: all before `start`."""
+        await self._sql.count_expired(
+            connection,
+            stage=self.stage,
+            topic=place[0],
+            partition=place[1],
+            epoch=page.epoch,
+            next_offset=page.next_offset,
+            start=start,
+        )
+
+    def _named(self, places: Collection[tuple[str, int]]) -> dict[str, Any]:
+        return {
+            "stage": self.stage,
+            "topics": [topic for topic, _ in places],
+            "partitions": [partition for _, partition in places],
+        }
+
+
+def _pages(rows: Sequence[Any]) -> Pages:
+    return Pages(
+        {
+            (row["topic"], row["partition"]): Page(row["epoch"], row["next_offset"], row["last_record"])
+            for row in rows
+        }
+    )

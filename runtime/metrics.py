@@ -28,6 +28,12 @@ BUGS: Final = Counter("fastcore_bugs_total", "Unexpected exceptions in a handler
 # Records between our position and the end of the partition, as the last fetch saw it.
 LAG: Final = Gauge("fastcore_lag_records", "Records not taken yet.", ["topic", "partition"])
 
+# Partitions of which a ledger was repaired. Cause: database (it was rolled back: records that the group had
+# committed are taken again), log (it lost its tail, or is another one). Not 0: alert.
+LEDGER_REWINDS: Final = Counter(
+    "fastcore_ledger_rewinds_total", "Ledgers that did not fit Kafka any more.", ["cause"]
+)
+
 # --- the admin service, which looks at the whole -------------------------------------------------
 
 # Rows of the replay queue. Alert on dead, and on waiting that does not fall.

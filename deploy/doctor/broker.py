@@ -15,17 +15,19 @@ from contracts import topics
 from contracts.leads import LeadReceived
 from deploy.doctor.finding import Finding, fail, is_this_machine, ok, warn
 from deploy.groups import CONSUMERS, Group, read_groups
-from deploy.places import open_reader, read_places
+from deploy.places import read_positions
 from deploy.topics import REPLICATION
 from runtime.kafka import why_not
+from runtime.lag import lag
 from runtime.postgres import Pool, transaction
+from runtime.reader import open_reader
 from runtime.settings import Kafka
 
 SECONDS: Final = 10.0
 LAG_TO_LOOK_AT: Final = 1000  # as the alert LagGrowing
 SKEW_SECONDS: Final = 5.0
 RESTORED_TODO: Final = (
-    "restored? Stop the consumers, python -m deploy.restored, start them: docs/operations.md#restore"
+    "restored, or failed over? The services repair it within a minute: docs/runbooks/LedgerRewound.md"
 )
 
 
@@ -173,18 +175,14 @@ async def examine_places(kafka: Kafka, pool: Pool) -> AsyncIterator[Finding]:
     """Compare groups with logs (lag), and with the books: behind them they are after a restore only."""
     for service in CONSUMERS:
         async with open_reader(kafka, topics.GROUPS[service]) as consumer, transaction(pool) as connection:
-            places = await read_places(kafka, consumer, connection, service)
-        lag = sum(place.end - max(place.committed or 0, place.start) for place in places.values())
-        seen = f"{service}: {lag} records"
-        if lag > LAG_TO_LOOK_AT:
+            positions = (await read_positions(kafka, consumer, connection, service)).values()
+        records = sum(lag(each.committed, each.start, each.end) for each in positions)
+        seen = f"{service}: {records} records"
+        if records > LAG_TO_LOOK_AT:
             yield warn("lag", seen, "docs/runbooks/LagGrowing.md")
         else:
             yield ok("lag", seen)
-        behind = [
-            place
-            for place in places.values()
-            if place.is_another_log or (place.committed or 0) > max(place.next_offset, place.start)
-        ]
+        behind = [each for each in positions if each.is_another_log or each.behind]
         if behind:
             yield fail("books", f"{service}: behind Kafka in {len(behind)} partitions", RESTORED_TODO)
         else:

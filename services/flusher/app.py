@@ -14,6 +14,7 @@ from runtime.kafka import build_broker, open_publisher
 from runtime.ledger import Ledger
 from runtime.policy import Policy
 from runtime.postgres import open_pool
+from runtime.reconcile import Reconciler
 from runtime.request_limits import RequestLimits
 from runtime.settings import load
 from runtime.tasks import running
@@ -58,7 +59,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
                 Policy(),
                 prefix,
             )
-            store = Store(pool, Ledger(NAME, consumer.bounds), utc_now)
+            ledger = Ledger(NAME)
+            store = Store(pool, ledger, utc_now)
+            reconciler = Reconciler(settings.kafka, pool, ledger)
             publisher = ReplayPublisher(opened, sites.deliver)
             outbox = Outbox(pool, utc_now)
             jobs = Jobs(outbox, publisher, state, settings.cron)
@@ -66,7 +69,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             retention = Retention(pool, outbox, utc_now, settings.retention_days)
             handler = Handler(store, publisher, prefix + topics.GROUPS[NAME])
             async with (
-                running(consumer.run(handler), "consumer"),
+                running(consumer.run(handler, reconciler), "consumer"),
                 running(jobs.run(), "jobs"),
                 running(pull.run(), "pull"),
                 running(retention.run(), "retention"),

@@ -15,6 +15,7 @@ from runtime.kafka import build_broker, open_publisher
 from runtime.ledger import Ledger
 from runtime.policy import Policy
 from runtime.postgres import open_pool
+from runtime.reconcile import Reconciler
 from runtime.request_limits import RequestLimits
 from runtime.settings import load
 from runtime.tasks import running
@@ -23,6 +24,7 @@ from services.notifier.handlers import Handler
 from services.notifier.mailer import open_mailer
 from services.notifier.message import Identity
 from services.notifier.publisher import FailurePublisher
+from services.notifier.rebuild import Rebuild
 from services.notifier.settings import Settings
 from services.notifier.store import Store
 
@@ -53,10 +55,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
                 Policy(max_records=settings.batch_max_records),
                 prefix,
             )
+            ledger = Ledger(NAME)
             store = Store(
                 pool,
-                # Mails that were sent stay sent: a restored database does not go back for them.
-                Ledger(NAME, consumer.bounds, go_back=False),
+                ledger,
                 uuid4(),
                 identity,
                 lease_seconds=settings.lease_seconds,
@@ -72,7 +74,12 @@ def create_app(settings: Settings | None = None) -> FastAPI:
                 connections=settings.connections,
                 holds=consumer.holds,
             )
-            async with running(consumer.run(handler), "consumer"):
+            # Mails that were sent stay sent: the group does not go back for them. A retry that a new log
+            # does not hold any more is sent again by the flusher; an old one must not be.
+            rebuild = Rebuild(settings.kafka, pool, ledger, identity)
+            by_time = [topics.RETRY_NOTIFIER.name]
+            reconciler = Reconciler(settings.kafka, pool, ledger, rebuild.run, by_time)
+            async with running(consumer.run(handler, reconciler), "consumer"):
                 yield
                 await consumer.drain()
 

@@ -92,7 +92,7 @@ class Store:
             async for row in SQL.lock_rows(connection, lead_ids=ids)
         }
         statuses = {row["id"]: row["status"] async for row in SQL.statuses(connection, lead_ids=ids)}
-        addresses = sorted({_storable(lead.email.lower()) for _, lead in reading.leads})
+        addresses = sorted({storable(lead.email.lower()) for _, lead in reading.leads})
         async for _ in SQL.lock_addresses(connection, addresses=addresses):
             pass  # a query that returns rows runs as they are read
         welcomes = dict[str, set[UUID]]()
@@ -170,12 +170,12 @@ class Store:
                     **_keys(deliveries),
                     states=states,
                     record_ids=[delivery.record_id for delivery in deliveries],
-                    request_ids=[_storable(delivery.lead.request_id) for delivery in deliveries],
+                    request_ids=[storable(delivery.lead.request_id) for delivery in deliveries],
                     queue_ids=[delivery.queue_id for delivery in deliveries],
                     reasons=[outcome and outcome.reason for outcome in outcomes],
                     codes=[outcome and outcome.code for outcome in outcomes],
                     enhanced=[outcome and outcome.enhanced for outcome in outcomes],
-                    answers=[outcome and (_storable(outcome.answer or "") or None) for outcome in outcomes],
+                    answers=[outcome and (storable(outcome.answer or "") or None) for outcome in outcomes],
                     tries=[int(outcome is not None and outcome.phase is not None) for outcome in outcomes],
                     events=[outcome and _EVENTS[outcome.verdict] for outcome in outcomes],
                     event_ids=[outcome and _event_id(delivery, outcome) for delivery, outcome in moves],
@@ -198,7 +198,7 @@ class Store:
     def _recipient(self, delivery: Delivery) -> str:
         # In lower case: the limit must not be passed by spelling an address in another way.
         if delivery.kind == "welcome":
-            return _storable(delivery.lead.email.lower())
+            return storable(delivery.lead.email.lower())
         return ", ".join(self._identity.admins)
 
 
@@ -230,7 +230,7 @@ async def _audit(connection: Connection, audited: Sequence[tuple[Delivery, Outco
             for delivery, outcome, attempt in audited
         ],
         lead_ids=[each.lead.lead_id for each in deliveries],
-        request_ids=[_storable(each.lead.request_id) for each in deliveries],
+        request_ids=[storable(each.lead.request_id) for each in deliveries],
     )
 
 
@@ -238,8 +238,8 @@ def _event_id(delivery: Delivery, outcome: Outcome) -> UUID:
     return uuid5(delivery.record_id, _EVENTS[outcome.verdict])
 
 
-def _storable(text: str) -> str:
-    # NUL and lone surrogates, which text cannot hold: only somebody else's producer sends them.
+def storable(text: str) -> str:
+    """Return the text without what PostgreSQL cannot hold: NUL and lone surrogates."""
     return text.replace("\x00", "").encode(errors="replace").decode()
 
 

@@ -14,6 +14,7 @@ from runtime.kafka import build_broker, open_publisher
 from runtime.ledger import Ledger
 from runtime.policy import Policy
 from runtime.postgres import open_pool
+from runtime.reconcile import Reconciler
 from runtime.request_limits import RequestLimits
 from runtime.settings import load
 from runtime.tasks import running
@@ -48,9 +49,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
                 Policy(max_records=settings.batch_max_records),
                 settings.kafka.topic_prefix,
             )
-            store = Store(pool, Ledger(NAME, consumer.bounds))
+            ledger = Ledger(NAME)
+            store = Store(pool, ledger)
+            reconciler = Reconciler(settings.kafka, pool, ledger)
             handler = Handler(store, FailurePublisher(publisher, group), Breaker(NAME, pool))
-            async with running(consumer.run(handler), "consumer"):
+            async with running(consumer.run(handler, reconciler), "consumer"):
                 yield
                 await consumer.drain()
 

@@ -201,7 +201,8 @@ async def test_batches_over_all_partitions_balance_the_books(
     async with persister(kafka, postgres):
         await post(kafka, *leads)
         await eventually(lambda: counted(db), until=lambda n: n == 1500, what="1,500 records in the books")
-    assert await db.fetchval("SELECT count(*) FROM partition_ledger") == topics.PARTITIONS
+    read = await db.fetchval("SELECT count(*) FROM partition_ledger WHERE next_offset > 0")
+    assert read == topics.PARTITIONS
     assert await db.fetchval("SELECT count(*) FROM lead_inbox") == 1500
     assert (await books(db))["stored"] == 1500
 

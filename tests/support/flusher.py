@@ -1,7 +1,7 @@
 """The flusher to test with: the whole service, its jobs under a clock of the test's own, and failures."""
 
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -11,10 +11,10 @@ from contracts import headers as h
 from contracts import topics
 from contracts.failures import LeadFailed, Origin
 from runtime import kafka as runtime_kafka
-from runtime.failures import Backoff
+from runtime.failures import Backoff, SeekBack
 from runtime.health import Health
-from runtime.ledger import Ledger
-from runtime.postgres import open_pool
+from runtime.ledger import Ledger, Pages
+from runtime.postgres import Connection, open_pool
 from runtime.settings import Kafka, Postgres
 from services.flusher.app import create_app
 from services.flusher.intake import read
@@ -163,10 +163,15 @@ class NoBooks(Ledger):
     """Books for tests that hand failures over without Kafka: they keep pages, but never seek."""
 
     def __init__(self) -> None:
-        async def bounds(topic: str, partition: int) -> tuple[int, int]:
-            return 0, 1_000_000
+        super().__init__("flusher")
 
-        super().__init__("flusher", bounds, go_back=False)
+    async def lock(self, connection: Connection, records: Sequence[Any]) -> Pages:
+        try:
+            return await super().lock(connection, records)
+        except SeekBack as back:
+            for place, offset in back.offsets.items():
+                await self.open(connection, place, 1, offset)
+            return await super().lock(connection, records)
 
 
 _offsets = iter(range(1, 1_000_000))

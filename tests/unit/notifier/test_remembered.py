@@ -1,4 +1,4 @@
-"""What Kafka tells of mails since a backup: each in the state in which the notifier had left it."""
+"""What Kafka tells of forgotten mails: each in the state in which the notifier had left it."""
 
 from collections.abc import Collection
 from types import SimpleNamespace
@@ -9,9 +9,11 @@ import pytest
 from contracts import headers, topics
 from contracts.failures import failure_event_id
 from contracts.leads import LeadReceived
-from deploy.remembered import remember
+from services.notifier.plan import KINDS, Key, Row
+from services.notifier.remembered import remember
 from tests.support.factories import lead
 
+Rows = dict[Key, Row]
 RECEIVED, RETRY = topics.RECEIVED.name, topics.RETRY_NOTIFIER.name
 
 
@@ -32,7 +34,8 @@ def failure(of: Any, kind: Any, error: str) -> dict[str, str]:
 
 
 def told(records: list[Any], failures: dict[str, str], known: Collection[Any] = ()) -> Any:
-    mails, outcomes = remember(records, known, {}, failures)
+    rows = {(lead_id, kind): Row("waiting", None, 0.0, None) for lead_id in known for kind in KINDS}
+    mails, outcomes = remember(records, rows, {}, failures, set(map(id, records)))
     return [(mail.delivery.kind, mail.state) for mail in mails], outcomes
 
 
@@ -75,5 +78,33 @@ def test_spam_was_suppressed_and_what_is_no_lead_counts_as_undecodable() -> None
 
 def test_an_erased_lead_is_mailed_to_nobody() -> None:
     one = lead()
-    mails, _ = remember([record(one, 1)], set(), {one.lead_id: "erased"}, {})
+    given = record(one, 1)
+    mails, _ = remember([given], {}, {one.lead_id: "erased"}, {}, {id(given)})
     assert {(mail.state, mail.reason) for mail in mails} == {("suppressed", "erased")}
+
+
+def in_hand(settled_by: Any = None, lease: float = 0.0, state: str = "sending") -> Row:
+    return Row(state, None, lease, settled_by)
+
+
+def test_a_mail_that_was_in_hand_when_the_database_was_copied_gets_its_outcome() -> None:
+    one = lead()
+    first = record(one, 1)
+    rows: Rows = {(one.lead_id, "welcome"): in_hand(), (one.lead_id, "admin_alert"): in_hand(lease=10.0)}
+    mails, outcomes = remember([first], rows, {}, failure(first, "welcome", "smtp.dead"), set())
+    assert [(mail.delivery.kind, mail.state) for mail in mails] == [("welcome", "dead")]
+    assert outcomes == ["duplicate"]
+
+
+def test_a_mail_in_hand_for_a_retry_is_not_settled_by_its_first_record() -> None:
+    one = lead()
+    first, again = record(one, 1), record(one, 1, "welcome")
+    before = failure_event_id(first.topic, 0, 1, "notifier", "welcome")
+    rows: Rows = {
+        (one.lead_id, "welcome"): in_hand(before),
+        (one.lead_id, "admin_alert"): in_hand(state="sent"),
+    }
+    mails, _ = remember([first], rows, {}, {}, set())
+    assert mails == []
+    mails, _ = remember([again], rows, {}, {}, set())
+    assert [(mail.delivery.kind, mail.state) for mail in mails] == [("welcome", "sent")]

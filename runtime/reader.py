@@ -1,0 +1,71 @@
+"""Reads records from a log beside the groups: it joins none, and commits nothing. Every wait is bounded."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from faststream.kafka.security import parse_security
+
+from runtime.records import tolerate_any_header
+from runtime.settings import Kafka
+
+CHUNK: Final = 1000
+KAFKA_SECONDS: Final = 30.0
+# Long enough for one record of each partition, short enough for a stage that waits for it.
+LOOK_SECONDS: Final = 5.0
+
+
+@asynccontextmanager
+async def open_reader(kafka: Kafka, group: str | None = None) -> AsyncIterator[Any]:
+    """Open a reader that may read a group's offsets, and never joins it. Raises what aiokafka raises."""
+    tolerate_any_header()
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=kafka.bootstrap_servers,
+        group_id=kafka.topic_prefix + group if group else None,
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        **parse_security(kafka.security()),
+    )
+    try:
+        await asyncio.wait_for(consumer.start(), KAFKA_SECONDS)
+        yield consumer
+    finally:
+        await asyncio.wait_for(consumer.stop(), KAFKA_SECONDS)
+
+
+async def read_spans(
+    consumer: Any, spans: Mapping[TopicPartition, tuple[int, int]]
+) -> AsyncIterator[list[Any]]:
+    """Yield the records from the first offset up to the second, partition by partition."""
+    for partition, (first, end) in spans.items():
+        at = first
+        consumer.seek(partition, at)
+        while at < end:
+            async with asyncio.timeout(KAFKA_SECONDS):
+                found = await consumer.getmany(partition, timeout_ms=1000, max_records=CHUNK)
+            records = [record for part in found.values() for record in part]
+            if records:
+                at = records[-1].offset + 1
+            if kept := [record for record in records if record.offset < end]:
+                yield kept
+
+
+async def read_at(kafka: Kafka, places: Mapping[TopicPartition, int]) -> dict[TopicPartition, Any]:
+    """Return the record at each of these offsets, of those that the logs hold."""
+    if not places:
+        return {}
+    found, wanted = dict[TopicPartition, Any](), dict(places)
+    async with open_reader(kafka) as consumer, asyncio.timeout(LOOK_SECONDS):
+        consumer.assign(list(wanted))
+        for partition, offset in wanted.items():
+            consumer.seek(partition, offset)
+        while wanted:
+            batches = await consumer.getmany(*wanted, timeout_ms=500)
+            for partition, records in batches.items():
+                if records and (offset := wanted.pop(partition, None)) is not None:
+                    consumer.pause(partition)
+                    if records[0].offset == offset:
+                        found[partition] = records[0]
+    return found

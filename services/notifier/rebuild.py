@@ -1,0 +1,152 @@
+"""Writes again what the database has forgotten of mails: none may be sent twice, none be missing.
+
+Below its commit in Kafka the notifier has settled every mail: it was sent, or its failure was published. So
+the records and the failures say what became of each. The decisions are in `remembered`.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+from uuid import uuid5
+
+from aiokafka import TopicPartition
+from aiokafka.errors import KafkaError
+
+from contracts import headers, topics
+from runtime.failures import SeekBack, WorldAway
+from runtime.ledger import Ledger, Pages
+from runtime.logs import logger
+from runtime.positions import Position
+from runtime.postgres import Connection, Pool, load_queries, transaction
+from runtime.reader import open_reader, read_spans
+from runtime.settings import Kafka
+from services.notifier import plan
+from services.notifier.message import Identity, message_id
+from services.notifier.plan import Row
+from services.notifier.remembered import EVENTS, Remembered, remember
+from services.notifier.store import storable
+
+SQL: Any = load_queries(Path(__file__).with_name("rebuild.sql"))
+
+# A rolled-back database may have the reservation of the last batch and not its outcomes; a batch is smaller.
+LOOK_BACK: Final = 500
+# The clocks of two brokers differ by less.
+CLOCK_SKEW_MS: Final = 3_600_000
+
+Positions = dict[TopicPartition, Position]
+
+
+class Rebuild:
+    """Brings `email_delivery` and the ledger up to the group's commits. Raises `WorldAway`."""
+
+    def __init__(self, kafka: Kafka, pool: Pool, ledger: Ledger, identity: Identity) -> None:
+        self._kafka = kafka
+        self._pool = pool
+        self._ledger = ledger
+        self._identity = identity
+        self._log = logger("reconcile")
+
+    async def run(self, positions: Positions) -> None:
+        """Write what is missing of these partitions; does nothing where nothing is."""
+        async with transaction(self._pool) as connection:
+            orphans = await SQL.has_orphans(connection)
+        if not orphans and not any(position.behind for position in positions.values()):
+            return
+        spans = {
+            each: (first, end)
+            for each, position in positions.items()
+            if (first := max(position.start, position.next_offset - LOOK_BACK))
+            < (end := min(position.committed or 0, position.end))
+        }
+        if not spans:
+            return
+        # First all leads, then what was tried again: two topics have no order between them.
+        ordered = dict(sorted(spans.items(), key=lambda span: topics.RETRY_NOTIFIER.name in span[0].topic))
+        written = 0
+        try:
+            async with open_reader(self._kafka) as reader:
+                failures = await self._failures(reader, ordered)
+                reader.assign(list(ordered))
+                async for records in read_spans(reader, ordered):
+                    written += await self._write_all(records, failures)
+        except (KafkaError, OSError, TimeoutError, SeekBack) as error:
+            raise WorldAway("kafka", f"kafka does not answer ({type(error).__name__})") from error
+        if written:
+            self._log.warning("Mails rebuilt from Kafka's records", mails=written)
+
+    async def _failures(self, reader: Any, spans: dict[TopicPartition, tuple[int, int]]) -> dict[str, str]:
+        """Return how each mail failed, by the id of its failure, since the first of these records."""
+        since = await self._oldest(reader, spans)
+        name = self._kafka.topic_prefix + topics.FAILED.name
+        partitions = [TopicPartition(name, number) for number in range(topics.PARTITIONS)]
+        reader.assign(partitions)
+        ends = await reader.end_offsets(partitions)
+        begins = await reader.offsets_for_times(dict.fromkeys(partitions, max(0, since - CLOCK_SKEW_MS)))
+        found = dict[str, str]()
+        wanted = {each: (begin.offset, ends[each]) for each, begin in begins.items() if begin}
+        async for records in read_spans(reader, wanted):
+            for record in records:
+                event_id = headers.text(record.headers, headers.EVENT_ID)
+                error = headers.text(record.headers, headers.EXCEPTION_FQCN)
+                if event_id and error:
+                    found[event_id] = error
+        return found
+
+    async def _oldest(self, reader: Any, spans: dict[TopicPartition, tuple[int, int]]) -> int:
+        """Return the time of the oldest of these records, in milliseconds since 1970."""
+        times = []
+        reader.assign(list(spans))
+        for each, (first, end) in spans.items():
+            found = read_spans(reader, {each: (first, min(first + 1, end))})
+            times += [records[0].timestamp async for records in found]
+        return min(times, default=0)
+
+    async def _write_all(self, records: Sequence[Any], failures: dict[str, str]) -> int:
+        """Write what one chunk lacks, in one transaction with its place in the ledger."""
+        leads = plan.read(records).by_lead()
+        async with transaction(self._pool) as connection:
+            await SQL.keep_erasures_out(connection)
+            pages = await self._lock(connection, records)
+            rows = {
+                (row["lead_id"], row["kind"]): Row(
+                    row["state"], row["owner"], row["lease_seconds"], row["settled_by"]
+                )
+                async for row in SQL.lock_rows(connection, lead_ids=list(leads))
+            }
+            statuses = {
+                row["id"]: row["status"] async for row in SQL.statuses(connection, lead_ids=list(leads))
+            }
+            lacked = {id(r) for r in records if r.offset >= pages[r.topic, r.partition].next_offset}
+            mails, outcomes = remember(records, rows, statuses, failures, lacked)
+            for mail in mails:
+                await self._write(connection, mail)
+            for record, outcome in zip(records, outcomes, strict=True):
+                pages.count(record, outcome)
+            await self._ledger.save(connection, pages)
+        return len(mails)
+
+    async def _lock(self, connection: Connection, records: Sequence[Any]) -> Pages:
+        try:
+            return await self._ledger.lock(connection, records)
+        except SeekBack:  # offsets that hold no record: there is nothing to go back for
+            return await self._ledger.lock(connection, records)
+
+    async def _write(self, connection: Connection, mail: Remembered) -> None:
+        delivery, event = mail.delivery, EVENTS[mail.state]
+        to = delivery.lead.email.lower() if delivery.kind == "welcome" else ", ".join(self._identity.admins)
+        named = {"lead_id": delivery.lead.lead_id, "kind": delivery.kind, "reason": mail.reason}
+        await SQL.write_mail(
+            connection,
+            **named,
+            state=mail.state,
+            recipient=None if mail.reason == "erased" else storable(to),
+            message_id=message_id(delivery.lead, delivery.kind, self._identity.from_email),
+            record_id=delivery.record_id,
+        )
+        await SQL.insert_entry(
+            connection,
+            **named,
+            event_id=uuid5(delivery.record_id, event),
+            event=event.value,
+            request_id=storable(delivery.lead.request_id),
+        )
