@@ -2,7 +2,9 @@
 -- The newest page of each of these partitions.
 SELECT DISTINCT ON (topic, partition) topic, partition, epoch, next_offset, last_record
 FROM partition_ledger
-WHERE stage = :stage AND (topic, partition) IN (SELECT * FROM unnest(:topics::text[], :partitions::int[]))
+WHERE stage = :stage
+  AND (topic, partition) IN (SELECT asked.topic, asked.partition
+                             FROM unnest(:topics::text[], :partitions::int[]) AS asked (topic, partition))
 ORDER BY topic, partition, epoch DESC;
 
 -- name: lock_pages

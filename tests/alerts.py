@@ -167,6 +167,13 @@ async def lead_deleted(world: World) -> None:
     await world.sql("DELETE FROM lead_inbox WHERE id IN (SELECT id FROM lead_inbox LIMIT 1)")
 
 
+async def rolled_back(world: World) -> None:
+    await world.sql(
+        "UPDATE partition_ledger SET base_offset = 0, next_offset = 0, stored = 0, duplicate = 0, parked = 0,"
+        " undecodable = 0, missing = 0, last_record = NULL WHERE stage = 'persister'"
+    )
+
+
 # With the beginning of each alert that must come: its name, and what tells its rules apart.
 FAULTS: list[tuple[str, Callable[[World], Coroutine[Any, Any, None]], set[str]]] = [
     ("every recipient gets 550", refuse_mails, {"MailFailures warning", "DeadLetters"}),
@@ -184,6 +191,7 @@ FAULTS: list[tuple[str, Callable[[World], Coroutine[Any, Any, None]], set[str]]]
     ("the mail server refuses connections", mail_server_away, {"MailFailures critical"}),
     ("240 poisonous records", poison, {"BreakerOpen"}),
     ("a row of lead_inbox deleted by hand", lead_deleted, {"LedgerDrift"}),
+    ("the persister's ledger set back", rolled_back, {"LedgerRewound critical"}),
     ("every recipient is greylisted", greylisted, {"OldestLeadWaiting warning notifier"}),
     ("a website's queue is away", queue_away, {"JobNotRun warning failed"}),
 ]  # fmt: skip

@@ -49,8 +49,8 @@ class Rebuild:
     async def run(self, positions: Positions) -> None:
         """Write what is missing of these partitions; does nothing where nothing is."""
         async with transaction(self._pool) as connection:
-            orphans = await SQL.has_orphans(connection)
-        if not orphans and not any(position.behind for position in positions.values()):
+            in_hand = await SQL.has_mails_in_hand(connection)
+        if not in_hand and not any(position.behind for position in positions.values()):
             return
         spans = {
             each: (first, end)

@@ -67,7 +67,10 @@ def _is_forgotten(delivery: Delivery, row: Row | None, *, lacked: bool) -> bool:
         return False
     if row.state in ("reserved", "sending"):
         # Reserved for this record: a row has no outcome before its first one, and one before each retry.
-        return row.lease_seconds <= 0 and delivery.retry == (row.settled_by is not None)
+        # One retry may be long settled and the next one in hand, so that counts when the lease is over.
+        if delivery.retry:
+            return row.settled_by is not None and row.lease_seconds <= 0
+        return row.settled_by is None
     return delivery.retry and lacked
 
 

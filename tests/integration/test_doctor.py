@@ -178,7 +178,7 @@ async def test_books_that_a_restore_has_set_back_are_found(
         await consumer.stop()
     assert code == 1
     assert ("books", "fail") in found, said
-    assert "python -m deploy.restored" in said
+    assert "docs/runbooks/LedgerRewound.md" in said
 
 
 @pytest.mark.parametrize("variable", ["DATABASE_URL", "KAFKA_BOOTSTRAP_SERVERS"])

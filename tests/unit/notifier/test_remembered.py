@@ -90,7 +90,10 @@ def in_hand(settled_by: Any = None, lease: float = 0.0, state: str = "sending") 
 def test_a_mail_that_was_in_hand_when_the_database_was_copied_gets_its_outcome() -> None:
     one = lead()
     first = record(one, 1)
-    rows: Rows = {(one.lead_id, "welcome"): in_hand(), (one.lead_id, "admin_alert"): in_hand(lease=10.0)}
+    rows: Rows = {
+        (one.lead_id, "welcome"): in_hand(lease=10.0),
+        (one.lead_id, "admin_alert"): in_hand(state="sent"),
+    }
     mails, outcomes = remember([first], rows, {}, failure(first, "welcome", "smtp.dead"), set())
     assert [(mail.delivery.kind, mail.state) for mail in mails] == [("welcome", "dead")]
     assert outcomes == ["duplicate"]
@@ -106,5 +109,8 @@ def test_a_mail_in_hand_for_a_retry_is_not_settled_by_its_first_record() -> None
     }
     mails, _ = remember([first], rows, {}, {}, set())
     assert mails == []
+    rows[one.lead_id, "welcome"] = in_hand(before, lease=10.0)
+    assert remember([again], rows, {}, {}, set())[0] == []
+    rows[one.lead_id, "welcome"] = in_hand(before)
     mails, _ = remember([again], rows, {}, {}, set())
     assert [(mail.delivery.kind, mail.state) for mail in mails] == [("welcome", "sent")]
