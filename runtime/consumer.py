@@ -193,10 +193,12 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
         except WorldAway as away:
             self._idle.set()
             await self._pause(away)
+            self._watch.progressed()
             return False
         finally:
-            self._watch.progressed()
             self._idle.set()
+        if targets:
+            self._watch.progressed()
         self._rewind(self._ahead)
         self._ahead.clear()
         self._seek(targets)

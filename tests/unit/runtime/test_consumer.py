@@ -138,6 +138,9 @@ class FakeKafka:
     async def force_metadata_update(self) -> bool:
         return self.answers
 
+    def last_poll_timestamp(self, _: TopicPartition) -> int:
+        return 1
+
     async def beginning_offsets(self, partitions: set[TopicPartition]) -> dict[TopicPartition, int]:
         return dict.fromkeys(partitions, self.start)
 

@@ -1,0 +1,50 @@
+"""What the ledger, the group and the log say about one partition."""
+
+import pytest
+
+from runtime.ledger import Page
+from runtime.positions import Position
+
+LAST = "1000/0000002a"
+
+
+def page(next_offset: int, last_record: str | None = LAST) -> Page:
+    return Page(1, next_offset, last_record)
+
+
+@pytest.mark.parametrize(
+    "position",
+    [
+        Position(page(10), committed=10, start=0, end=9, found=None),  # the log lost its tail
+        Position(page(10), committed=10, start=0, end=20, found="2000/00000000"),  # and has grown since
+        Position(page(10, None), committed=None, start=0, end=20),  # written before migration 0008
+    ],
+)
+def test_a_log_without_the_last_record_is_another_one(position: Position) -> None:
+    assert position.is_another_log
+
+
+@pytest.mark.parametrize(
+    "position",
+    [
+        Position(page(10), committed=10, start=0, end=20, found=LAST),
+        Position(page(10), committed=None, start=0, end=20, found=LAST),  # the group's commits expired
+        Position(page(10), committed=10, start=15, end=20),  # its last record expired
+        Position(page(10, None), committed=10, start=0, end=20),
+        Position(page(0, None), committed=None, start=0, end=20),
+        Position(None, committed=None, start=0, end=20),
+    ],
+)
+def test_a_log_with_the_last_record_or_with_nothing_to_compare_is_the_same(position: Position) -> None:
+    assert not position.is_another_log
+
+
+def test_a_ledger_below_the_commit_was_rolled_back() -> None:
+    assert Position(page(10), committed=25, start=0, end=30, found=LAST).behind == 15
+    assert Position(None, committed=25, start=5, end=30).behind == 20
+    assert Position(page(25), committed=10, start=0, end=30, found=LAST).behind == 0
+
+
+def test_records_that_kafka_deleted_before_they_were_taken_are_expired_and_not_behind() -> None:
+    position = Position(page(10), committed=25, start=20, end=30)
+    assert (position.expired, position.next_offset, position.behind) == (10, 20, 5)
