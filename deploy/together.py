@@ -43,7 +43,7 @@ def missing(settings: type[BaseSettings]) -> list[str]:
 def render(folder: Path) -> str:
     """Write supervisord's configuration: what ends is started again, and all logs go to our own output."""
     commands = {name: f"-m services {name}" for name in PORTS}
-    commands["edge"] = f"-m deploy.embedded.edge --host 0.0.0.0 --port {EDGE_PORT}"
+    commands["edge"] = f"-m deploy.embedded.edge --host 0.0.0.0 --port {EDGE_PORT} --folder {folder}"
     programs = [
         f"""\
 [program:{name}]

@@ -39,6 +39,7 @@ class BoundedArrival(HttpToolsProtocol):
     _unread: asyncio.TimerHandle | None = None
     _in_head = False
     _hosts = 0
+    _coding = b"chunked"
     _progress = False
     # Bytes since the last one that began a message, ended a head or belonged to a body.
     _overhead_bytes = 0
@@ -109,7 +110,7 @@ class BoundedArrival(HttpToolsProtocol):
             return
         super().on_message_begin()
         self._in_head = self._progress = True
-        self._hosts = 0
+        self._hosts, self._coding = 0, b"chunked"
 
     def on_url(self, url: bytes) -> None:
         """Take the target."""
@@ -123,6 +124,8 @@ class BoundedArrival(HttpToolsProtocol):
         name = name.lower()
         if name == b"host":
             self._hosts += 1
+        elif name == b"transfer-encoding":
+            self._coding = value.strip().lower()
         elif name == b"expect" and value.lower() == b"100-continue":
             self.expect_100_continue = True
         self.headers.append((name, value))
@@ -146,6 +149,8 @@ class BoundedArrival(HttpToolsProtocol):
             self._refuse(HTTPStatus.HTTP_VERSION_NOT_SUPPORTED, "Use HTTP/1.1.")
         elif self._hosts > 1 or (self._hosts == 0 and version == "1.1"):
             self._refuse(HTTPStatus.BAD_REQUEST, "Send exactly one Host header (RFC 9112, 3.2).")
+        elif self._coding != b"chunked":
+            self._refuse(HTTPStatus.NOT_IMPLEMENTED, "Send the body without a transfer coding, or chunked.")
         elif b"#" in self.url:
             self._refuse(HTTPStatus.BAD_REQUEST, "A request target has no fragment: leave out the '#'.")
         elif len(self.pipeline) >= PIPELINE_MAX:

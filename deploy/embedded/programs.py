@@ -35,6 +35,7 @@ def edge(stack: Stack) -> Launch:
         *("--port", str(stack.edge_port)),
         *("--ingest", stack.url("ingest")),
         *("--admin", stack.url("admin")),
+        *("--folder", str(stack.folder / "run")),
     )
 
 

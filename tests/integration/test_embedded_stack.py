@@ -182,6 +182,6 @@ async def test_down_cleans_up_after_a_crash_and_an_interrupt_after_that(installa
 def _pid_of_edge(installation: Installation) -> int:
     for process in leftovers.find(installation.folder):
         with suppress(psutil.Error):
-            if "deploy.embedded.edge" in process.cmdline():
+            if process.name() == "caddy":
                 return process.pid
     return 0

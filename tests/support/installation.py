@@ -99,6 +99,7 @@ async def running_installation(stack: Stack, folder: Path, **given: str) -> Asyn
             [
                 sys.executable, "-m", "deploy.embedded.edge", "--port", str(edge_port),
                 "--ingest", services["ingest"].url, "--admin", services["admin"].url,
+                "--folder", str(folder),
             ],
             cwd=ROOT,
         )  # fmt: skip
