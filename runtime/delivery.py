@@ -7,13 +7,15 @@ from typing import Protocol, TypeAlias
 from aiokafka import ConsumerRecord
 
 from runtime import metrics
-from runtime.failures import Backoff, FailedNow, Failure, SeekBack, WorldAway
+from runtime.failures import Backoff, FailedNow, Failure, Refused, SeekBack, WorldAway
 from runtime.logs import logger
 from runtime.tracing import about
 
 Record: TypeAlias = "ConsumerRecord[bytes | None, bytes | None]"
 Batch: TypeAlias = Sequence[Record]
 BUG_ATTEMPTS = 3
+# So many single records refused, and none taken: it is the server's fault, and the rest need not be tried.
+REFUSALS = 20
 
 
 class Handler(Protocol):
@@ -34,16 +36,27 @@ class Delivery:
         self._records = records
         self._backoff = backoff
         self._log = logger("consume")
-        self.done = 0
+        self._handed_over = 0
+        self._taken = False
+        self._refused: list[tuple[int, Refused]] = []  # single records; whose fault it is shows later
+
+    @property
+    def done(self) -> int:
+        """Return how many of the first records are taken or parked."""
+        return self._refused[0][0] if self._refused else self._handed_over
 
     async def run(self) -> None:
         """Hand over everything. Raises `WorldAway` and `SeekBack`; what is `done` then stays done."""
         await self._deliver(0, len(self._records))
+        if self._refused:
+            raise self._refused[0][1]  # no record was taken, so it is not theirs
 
     async def _deliver(self, first: int, last: int, attempt: int = 1) -> None:
         """Hand over a part; where its data is at fault, halve it until the record at fault is alone."""
         try:
             await self._handler.handle(self._records[first:last])
+        except Refused as refused:
+            await self._narrow(first, last, refused)
         except (WorldAway, SeekBack):
             raise
         except Exception as error:  # noqa: BLE001 - whatever one record does, the others go on
@@ -61,7 +74,34 @@ class Delivery:
                         metrics.BUGS.inc()
                         self._log.error("unexpected error, record parked", exc_info=True)
                     await self._park(self._records[first], failure)
-        self.done = last
+        else:
+            await self._judge_refused()
+        self._handed_over = last
+
+    async def _narrow(self, first: int, last: int, refused: Refused) -> None:
+        """Halve a part that was refused; a record refused alone is at fault where others are taken."""
+        if last - first > 1:
+            middle = (first + last) // 2
+            await self._deliver(first, middle)
+            await self._deliver(middle, last)
+        elif self._taken:
+            await self._park(self._records[first], FailedNow(refused.reason))
+        elif len(self._refused) + 1 < REFUSALS:
+            self._refused.append((first, refused))
+        else:
+            raise refused
+
+    async def _judge_refused(self) -> None:
+        """Now that a record was taken: give those that were refused before it another try, or park them."""
+        self._taken = True
+        while self._refused:
+            record = self._records[self._refused[0][0]]
+            try:
+                await self._handler.handle([record])
+            except Refused as again:
+                with about(record):
+                    await self._park(record, FailedNow(again.reason))
+            self._refused.pop(0)
 
     async def _park(self, record: Record, failure: Failure) -> None:
         """Park one record; what cannot even be parked is not passed over: the stage pauses for people."""

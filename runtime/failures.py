@@ -5,6 +5,7 @@
 | `InvalidForEver` | the record is dead-lettered as final and committed: no retry can help |
 | `FailedNow` | the record goes to the replay queue and is committed: the others go on |
 | `WorldAway` | the stage pauses and comes back to the same records: no retry is burned |
+| `Refused` | a `WorldAway` that may be one record's fault: the batch is narrowed first |
 
 Anything else is a bug: it is narrowed to one record, tried three times, then treated as `FailedNow`.
 """
@@ -53,6 +54,10 @@ class WorldAway(Failure):
     def __init__(self, part: str, reason: str) -> None:
         super().__init__(reason)
         self.part = part
+
+
+class Refused(WorldAway):
+    """A server that answers has refused a statement: one record is at fault where others are taken."""
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import asyncpg
 from asyncpg.pool import PoolConnectionProxy
 
 from runtime import tracing
-from runtime.failures import FailedNow, Failure, WorldAway
+from runtime.failures import FailedNow, Failure, Refused, WorldAway
 from runtime.settings import Postgres
 
 # Strings: the drivers' classes are generic in their stubs only.
@@ -34,6 +34,12 @@ FAULTS = (
 # integrity constraint violation, program limit exceeded (a value too long for an index). What asyncpg
 # itself cannot encode has 22000.
 _DATA_CLASSES = ("22", "23", "54")
+# Classes that say nothing about the data: no connection (08), a statement or plan that a pooler lost (0A, 26,
+# 42P05), a transaction that cannot go on, as on a standby (25), no login (28), no database (3D), rolled back,
+# as by a deadlock (40), no resources (53), a lock that is held (55), an operator's word (57), the system's
+# fault (58), the server's configuration (F0). Any other (P0001 of a trigger, 42501, 38 and 39 of a
+# function, XX of a damaged page) may be one row's fault.
+_WORLD_CLASSES = ("08", "0A", "25", "26", "28", "3D", "40", "42P05", "53", "55", "57", "58", "F0")
 # The name of each query by its text, for its span.
 _NAMES = {"COMMIT;": "commit", "ROLLBACK;": "rollback"}
 
@@ -51,7 +57,8 @@ def translate(error: Exception) -> Failure:
         state = getattr(error, "sqlstate", None) or "unknown"
         if state.startswith(_DATA_CLASSES):
             return FailedNow(f"database refused the data ({state})")
-        return WorldAway("database", f"database answered {state}")
+        word = WorldAway if state.startswith((*_WORLD_CLASSES, "unknown")) else Refused
+        return word("database", f"database answered {state}")
     if isinstance(error, ssl.SSLCertVerificationError):
         return WorldAway("database", "database's certificate is not from our authority, or for another name")
     return WorldAway("database", "database does not answer")

@@ -329,3 +329,25 @@ async def test_a_bad_deploy_that_refuses_good_leads_stops_the_stage_and_those_be
         await eventually(lambda: counted(db), until=lambda n: n == 300, seconds=30, what="all others taken")
         assert await db.fetchval("SELECT count(*) FROM lead_inbox") == 200
     assert len(await records_of(kafka, topics.FAILED.name)) == 100
+
+
+async def test_regression_a_lead_that_a_trigger_refuses_waits_alone_and_the_others_are_stored(
+    kafka: Kafka, postgres: Postgres, db: Any
+) -> None:
+    # P0001 is of no class of data errors: the stage stood still for every lead.
+    await db.execute(
+        """
+        CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS
+            $$ BEGIN IF new.name = 'Refused' THEN RAISE EXCEPTION 'no'; END IF; RETURN new; END $$;
+        CREATE TRIGGER refuse BEFORE INSERT ON lead_inbox FOR EACH ROW EXECUTE FUNCTION refuse();
+        """
+    )
+    good = [lead() for _ in range(9)]
+    async with persister(kafka, postgres):
+        await post(kafka, *good[:4], lead(name="Refused"), *good[4:])
+        await eventually(lambda: counted(db), until=lambda n: n == 10, what="10 records in the books")
+        failed = await records_of(kafka, topics.FAILED.name)
+    assert await db.fetchval("SELECT count(*) FROM lead_inbox") == 9
+    assert (await books(db))["parked"] == 1
+    reasons = [headers.text(record.headers, headers.EXCEPTION_MESSAGE) for record in failed]
+    assert reasons == ["database answered P0001"]

@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runtime.consumer import Consumer
-from runtime.delivery import Batch, Delivery
-from runtime.failures import Backoff, FailedNow, Failure, InvalidForEver, WorldAway
+from runtime.delivery import REFUSALS, Batch, Delivery
+from runtime.failures import Backoff, FailedNow, Failure, InvalidForEver, Refused, WorldAway
 from runtime.health import Health
 from runtime.policy import Policy
 from runtime.watch import STALL_SECONDS, Stalled, Watch
@@ -100,6 +100,40 @@ def test_a_fault_of_the_world_parks_nothing() -> None:
         deliver(handler, [1, 2])
     assert handler.parked == []
     assert handler.calls == 1
+
+
+@settings(max_examples=60, deadline=None)
+@given(size=st.integers(2, 200), bad=st.sets(st.integers(0, 199), max_size=6))
+def test_regression_records_that_the_database_refuses_are_parked_where_it_takes_others(
+    size: int, bad: set[int]
+) -> None:
+    # A trigger's P0001 for one row paused the stage for ever.
+    handler = Recorder(bad, Refused("database", "database answered P0001"))
+    of_batch = {n for n in bad if n < size}
+    if len(of_batch) == size:
+        with pytest.raises(Refused):
+            deliver(handler, list(range(size)))
+        assert handler.parked == []
+        return
+    assert deliver(handler, list(range(size))).done == size
+    assert sorted(handler.taken) == [n for n in range(size) if n not in bad]
+    assert sorted(handler.parked) == [(n, "database answered P0001") for n in sorted(of_batch)]
+
+
+def test_a_database_that_refuses_every_record_pauses_the_stage_after_few_tries() -> None:
+    handler = Recorder(set(range(500)), Refused("database", "database answered 42P01"))
+    delivery = Delivery(handler, cast("Batch", [Place(each) for each in range(500)]), QUICK)
+    with pytest.raises(Refused):
+        asyncio.run(delivery.run())
+    assert (handler.parked, delivery.done) == ([], 0)
+    assert handler.calls < 3 * REFUSALS
+
+
+def test_a_record_that_is_refused_alone_waits_for_another_one_to_tell_whose_fault_it_is() -> None:
+    handler = Recorder({7}, Refused("database", "database answered P0001"))
+    with pytest.raises(Refused):
+        deliver(handler, [7])
+    assert handler.parked == []
 
 
 def test_what_was_done_before_a_pause_is_told_so_that_it_is_not_done_again() -> None:
