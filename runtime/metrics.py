@@ -87,6 +87,12 @@ MAIL_SECONDS: Final = Histogram(
     "fastcore_mail_seconds", "Time of one try.", buckets=(0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 45)
 )
 
+# How many mails a second a notifier starts at most: FASTCORE_NOTIFIER_MAILS_PER_SECOND, or less where the
+# provider's replies said so. +Inf: nothing limits it.
+MAIL_RATE: Final = Gauge("fastcore_mail_rate_limit_per_second", "Mails a second that may be started.")
+# Replies that said: not so many, or not so quickly. Each slows the notifier down; the mail is sent again.
+MAILS_THROTTLED: Final = Counter("fastcore_mails_throttled_total", "Rate-limit replies of the mail server.")
+
 # --- the gateway's spool -------------------------------------------------------------------------
 
 # Leads on this gateway's disk that Kafka has not acknowledged yet. 0 in quiet times.

@@ -27,6 +27,7 @@ from services.notifier.publisher import FailurePublisher
 from services.notifier.rebuild import Rebuild
 from services.notifier.settings import Settings
 from services.notifier.store import Store
+from services.notifier.token_bucket import TokenBucket
 
 NAME: Final = "notifier"
 
@@ -45,14 +46,16 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             exporting(settings.tracing, NAME),
             open_pool(settings.postgres, NAME) as pool,
             open_publisher(settings.kafka, NAME, state) as publisher,
-            open_mailer(settings, state) as mailer,
         ):
             consumer = Consumer(
                 build_broker(settings.kafka, NAME),
                 topics.consumed_by(NAME),
                 topics.GROUPS[NAME],
                 state,
-                Policy(max_records=settings.batch_max_records),
+                # A stop waits for a mail whose body is on its way, and for nothing longer.
+                Policy(
+                    max_records=settings.batch_max_records, drain_seconds=settings.mail_timeout_seconds + 1
+                ),
                 prefix,
             )
             ledger = Ledger(NAME)
@@ -64,24 +67,26 @@ def create_app(settings: Settings | None = None) -> FastAPI:
                 lease_seconds=settings.lease_seconds,
                 limit=settings.welcomes_per_day,
             )
-            handler = Handler(
-                store,
-                mailer,
-                FailurePublisher(publisher, prefix + topics.GROUPS[NAME]),
-                identity,
-                consumer.stopping,
-                Breaker(NAME, pool),
-                connections=settings.connections,
-                holds=consumer.holds,
-            )
             # Mails that were sent stay sent: the group does not go back for them. A retry that a new log
             # does not hold any more is sent again by the flusher; an old one must not be.
             rebuild = Rebuild(settings.kafka, pool, ledger, identity)
             by_time = [topics.RETRY_NOTIFIER.name]
             reconciler = Reconciler(settings.kafka, pool, ledger, rebuild.run, by_time)
-            async with running(consumer.run(handler, reconciler), "consumer"):
-                yield
-                await consumer.drain()
+            async with open_mailer(settings, state, consumer.stopping) as mailer:
+                handler = Handler(
+                    store,
+                    mailer,
+                    FailurePublisher(publisher, prefix + topics.GROUPS[NAME]),
+                    identity,
+                    consumer.stopping,
+                    Breaker(NAME, pool),
+                    TokenBucket(settings.mails_per_second),
+                    connections=settings.connections,
+                    holds=consumer.holds,
+                )
+                async with running(consumer.run(handler, reconciler), "consumer"):
+                    yield
+                    await consumer.drain()
 
     app = FastAPI(title="FASTCore notifier", lifespan=lifespan, docs_url=None, redoc_url=None)
     app.add_middleware(RequestLimits)

@@ -7,7 +7,7 @@ from typing import Final
 from uuid import UUID
 
 from services.notifier.plan import Delivery, Key
-from services.notifier.verdict import Outcome, Verdict
+from services.notifier.verdict import NO_OUTCOME, Outcome
 
 # Committed outcomes that are remembered: more than two batches can bring (500 records, two mails each).
 REMEMBERED: Final = 10_000
@@ -74,7 +74,7 @@ class BegunMails:
     def committed(self, key: Key) -> None:
         """Note that the outcome of a mail is in the database."""
         begun = self._mails.pop(key)
-        if begun.task.result().verdict is not Verdict.WORLD:
+        if begun.task.result().verdict not in NO_OUTCOME:
             self._mails[key] = replace(begun, committed=True)  # at the end: the newest
         if len(self._mails) > REMEMBERED:
             oldest = next((each for each, mail in self._mails.items() if mail.committed), None)
@@ -90,4 +90,4 @@ class BegunMails:
         if key not in self._mails:
             return True
         task = self._mails[key].task
-        return task.done() and (task.exception() is not None or task.result().verdict is Verdict.WORLD)
+        return task.done() and (task.exception() is not None or task.result().verdict in NO_OUTCOME)

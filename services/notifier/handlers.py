@@ -1,7 +1,6 @@
 """What the notifier does with records: reserve their mails, send them, settle each. No SQL, no SMTP."""
 
 import asyncio
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -17,13 +16,17 @@ from runtime.failures import Failure, InvalidForEver, WorldAway
 from runtime.logs import logger
 from runtime.tracing import about, span
 from services.notifier import plan
+from services.notifier.batch_sender import BatchSender
 from services.notifier.begun import BegunMails, Holds
 from services.notifier.mailer import Mailer
 from services.notifier.message import Identity, Undeliverable, compose
+from services.notifier.pacing import Pacing
 from services.notifier.plan import Delivery, Key
 from services.notifier.publisher import FailurePublisher
+from services.notifier.refusal_streak import RefusalStreak
 from services.notifier.store import Store
-from services.notifier.verdict import CRASHED, Outcome, Phase, Verdict
+from services.notifier.token_bucket import TokenBucket
+from services.notifier.verdict import CRASHED, REFUSES_ALL, Outcome, Phase, Verdict, span_attributes
 
 # Behind RCPT a fault of the world that comes so often to one mail, while others pass, is that mail's.
 WORLD_FAULTS_OF_ONE_MAIL: Final = 3
@@ -56,6 +59,7 @@ class Handler:
         identity: Identity,
         stopping: asyncio.Event,
         breaker: Breaker,
+        bucket: TokenBucket,
         *,
         connections: int,
         holds: Holds = lambda _topic, _partition: True,
@@ -66,6 +70,8 @@ class Handler:
         self._identity = identity
         self._stopping = stopping
         self._breaker = breaker
+        self._pacing = Pacing(bucket, stopping)
+        self._streak = RefusalStreak(identity.admins)
         self._count = connections
         self._connections = asyncio.Semaphore(connections)
         self._holds = holds
@@ -108,59 +114,39 @@ class Handler:
         await self._store.count_parked(record)
 
     async def _send_all(self, deliveries: list[Delivery]) -> None:
-        """Send on all connections at once; after a fault of the world, or at a stop, begin no other."""
         # Suspects last: whether the others pass shows whose fault it is.
-        queue = deque(sorted(deliveries, key=lambda each: self._times_of(each.key)))
-        left, faults = dict[Key, Delivery](), list[Exception]()
-
-        async def work() -> None:
-            while True:
-                async with self._connections:
-                    if not queue or self._stopping.is_set():
-                        return
-                    if any(isinstance(fault, WorldAway) for fault in faults):
-                        return
-                    delivery = queue.popleft()
-                    left[delivery.key] = delivery
-                    try:
-                        outcome = await self._attempt(delivery)
-                    except Exception as fault:  # noqa: BLE001 - one mail's fault is told after the others
-                        faults.append(fault)
-                        continue
-                try:
-                    await self._conclude(delivery, outcome)
-                except Exception as fault:  # noqa: BLE001
-                    faults.append(fault)
-                else:
-                    del left[delivery.key]
-
+        deliveries = sorted(deliveries, key=lambda each: self._times_of(each.key))
+        batch = BatchSender(self, deliveries, self._connections, self._pacing, self._stopping)
         try:
             # Twice as many as connections: while one mail's outcome is written the next is sent.
-            await asyncio.gather(*(work() for _ in range(2 * self._count)))
+            await batch.run(2 * self._count)
         finally:
-            await self._release([*left.values(), *queue])
-        for fault in sorted(faults, key=lambda each: not isinstance(each, WorldAway)):
-            raise fault
-        if queue:
-            raise WorldAway("stop", "the service is stopping")
+            await self._release(batch.left)
+        batch.raise_fault()
 
-    async def _attempt(self, delivery: Delivery) -> Outcome:
+    async def attempt(self, delivery: Delivery, started_at: float) -> Outcome:
+        """Send one mail, or go on waiting for one that is under way. Raises `WorldAway`."""
         task = self._begun.find(delivery)
         if task is None:
             # Before each mail, not each batch: a batch may be of more mails than may die in a row.
             await self._breaker.check()
-            task = asyncio.create_task(self._transact(delivery))
+            task = asyncio.create_task(self._transact(delivery, started_at))
             self._begun.add(delivery, task)
         # Shielded: a mail half-way, cancelled with its batch, would be unknown.
         outcome = await asyncio.shield(task)
         if outcome.verdict is Verdict.WORLD:
             if not self._is_its_own(delivery, outcome):
-                raise WorldAway("smtp", outcome.reason)
+                raise WorldAway("smtp", outcome.reason_of_pause)
+            outcome = replace(outcome, verdict=Verdict.WAITING)
+        if outcome.verdict is Verdict.THROTTLED:
+            if not self._pacing.is_of_one_mail(delivery.key):
+                return outcome
             outcome = replace(outcome, verdict=Verdict.WAITING)
         self._passed += 1
         return outcome
 
-    async def _conclude(self, delivery: Delivery, outcome: Outcome) -> None:
+    async def conclude(self, delivery: Delivery, outcome: Outcome) -> None:
+        """Commit an outcome. Raises `WorldAway`."""
         await self._finish(delivery, outcome)
         self._suspects.pop(delivery.key, None)
         self._begun.committed(delivery.key)
@@ -171,7 +157,16 @@ class Handler:
             if not self._holds(suspicion.topic, suspicion.partition):
                 del self._suspects[key]
 
-    async def _transact(self, delivery: Delivery) -> Outcome:
+    async def take_back(self, delivery: Delivery) -> None:
+        """Make a mail that met a rate limit one that was not begun. Raises `WorldAway`."""
+        try:
+            async with asyncio.timeout(RELEASE_SECONDS):
+                await self._store.release([(delivery, True)])
+        except TimeoutError as error:
+            raise WorldAway("database", "database does not answer in time") from error
+        self._begun.discard(delivery.key)
+
+    async def _transact(self, delivery: Delivery, started_at: float) -> Outcome:
         try:
             mail = compose(delivery.kind, delivery.lead, self._identity, datetime.now(UTC))
         except Undeliverable as never:
@@ -182,7 +177,10 @@ class Handler:
             metrics.MAIL_SECONDS.time(),
         ):
             outcome = await self._mailer.send(mail, lambda: self._store.begin_sending(delivery))
-            sending.set_attributes(_said(outcome))
+            if self._streak.is_about_us(outcome, mail.recipients):
+                outcome = replace(outcome, verdict=Verdict.WORLD, cause=REFUSES_ALL)
+            self._pacing.learn(delivery.key, outcome, started_at)
+            sending.set_attributes(span_attributes(outcome))
             return outcome
 
     async def _finish(self, delivery: Delivery, outcome: Outcome) -> None:
@@ -238,18 +236,6 @@ class Handler:
         )
         suspicion.times += 1
         return suspicion.times >= WORLD_FAULTS_OF_ONE_MAIL and self._passed > suspicion.passed_before
-
-
-def _said(outcome: Outcome) -> dict[str, str | int]:
-    """Say of an outcome what holds no personal data: never the server's text."""
-    said = {
-        "smtp.outcome": str(outcome.verdict),
-        "smtp.phase": outcome.phase and str(outcome.phase),
-        "smtp.response.code": outcome.code,
-        "smtp.response.enhanced_code": outcome.enhanced,
-        "smtp.reason": outcome.reason,
-    }
-    return {name: value for name, value in said.items() if value is not None}
 
 
 def _is_final(verdict: Verdict, kind: Kind) -> bool:

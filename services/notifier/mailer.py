@@ -3,10 +3,10 @@
 import asyncio
 import ssl
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final, TypeVar
 
 import aiosmtplib
 
@@ -19,53 +19,96 @@ from services.notifier.session import IDLE_SECONDS, Session, StaleError, judge
 from services.notifier.settings import Settings
 from services.notifier.verdict import Outcome, Phase, Verdict
 
+Result = TypeVar("Result")
+
 WATCH_SECONDS: Final = 5.0
+# A server that is silent for so long is shown in readiness; its mail waits on.
+SLOW_SECONDS: Final = 20.0
 
 
 class Mailer:
-    """Sends mails. All of a mail up to its body has one bound, the answer to the body another."""
+    """Sends mails.
 
-    def __init__(self, settings: Settings, health: Health) -> None:
+    What comes before a mail's body may take as long as RFC 5321 lets a server take (4.5.3.2), and is given
+    up at a stop: nothing was sent. From the commit before the body to its answer there is one bound, below
+    the time that a stop waits (ARCHITECTURE.md, the drain inequality).
+    """
+
+    def __init__(self, settings: Settings, health: Health, stopping: asyncio.Event) -> None:
         self._settings = settings
         self._health = health
+        self._stopping = stopping
         self._idle: list[Session] = []
         # Verifies against the system's authorities, or those that SSL_CERT_FILE names.
         self._tls = ssl.create_default_context() if settings.smtp.tls or settings.smtp.implicit_tls else None
-        self._answer_seconds = settings.answer_timeout_seconds
-        self._envelope_seconds = settings.mail_timeout_seconds - settings.answer_timeout_seconds
+        self._envelope_seconds = settings.envelope_timeout_seconds
         self._log = logger("mailer")
         health.set("smtp", ok=False, reason="connecting")
 
-    async def send(self, mail: Mail, before_data: Callable[[], Awaitable[None]]) -> Outcome:
-        """Send one mail and say what became of it; only what `before_data` raises is raised."""
-        deadline = asyncio.get_running_loop().time() + self._envelope_seconds
-        session, begins = self._next(), False
+    async def send(self, mail: Mail, before_body: Callable[[], Awaitable[None]]) -> Outcome:
+        """Send one mail. Raises what `before_body` raises, and `WorldAway` at a stop."""
+        session, outcome = await self._unless_stopping(self._envelope(mail))
         try:
-            async with asyncio.timeout_at(deadline):
-                while True:
-                    try:
-                        outcome = await session.envelope(mail)
-                        break
-                    except StaleError:
-                        session.client.close()
-                        session = self._next()
-                if outcome is None:
-                    begins = True
-                    await before_data()
-                    begins = False
-                    outcome = await session.ask_for_body()
             if outcome is None:
-                outcome = await session.body(mail, self._answer_seconds)
-        except (aiosmtplib.SMTPException, OSError) as error:
-            if begins:  # the deadline came
-                session.client.close()
-                raise WorldAway("database", "database does not answer in time") from error
-            outcome = judge(error, session.phase)
+                outcome = await self._body(session, mail, before_body)
         except BaseException:
             session.client.close()
             raise
         self._keep(session, outcome)
         return outcome
+
+    async def _unless_stopping(self, work: Coroutine[Any, Any, Result]) -> Result:
+        """Do what may take minutes, or raise `WorldAway` where the service stops before it is done."""
+        task, stop = asyncio.create_task(work), asyncio.create_task(self._stopping.wait())
+        try:
+            await asyncio.wait({task, stop}, return_when=asyncio.FIRST_COMPLETED)
+            if not task.done():
+                raise WorldAway("stop", "the service is stopping")
+            return task.result()
+        finally:
+            stop.cancel()
+            if not task.done():
+                task.cancel()
+                await asyncio.wait({task})
+
+    async def _envelope(self, mail: Mail) -> tuple[Session, Outcome | None]:
+        """Say what comes before the body; return the session, and an outcome where the body may not come."""
+        while True:
+            session = self._next()
+            slow = asyncio.get_running_loop().call_later(SLOW_SECONDS, self._report_slow, session)
+            try:
+                async with asyncio.timeout(self._envelope_seconds):
+                    await session.ready()
+                async with asyncio.timeout(self._envelope_seconds):
+                    return session, await session.envelope(mail)
+            except StaleError:
+                session.client.close()
+            except (aiosmtplib.SMTPException, OSError) as error:
+                return session, judge(error, session.phase)
+            except BaseException:
+                session.client.close()
+                raise
+            finally:
+                slow.cancel()
+
+    def _report_slow(self, session: Session) -> None:
+        """Show a server that takes long: it may be slow, or gone."""
+        self._health.set("smtp", ok=False, reason=f"smtp slow at {session.phase}")
+
+    async def _body(
+        self, session: Session, mail: Mail, before_body: Callable[[], Awaitable[None]]
+    ) -> Outcome:
+        loop, settings = asyncio.get_running_loop(), self._settings
+        deadline = loop.time() + settings.mail_timeout_seconds
+        try:
+            async with asyncio.timeout_at(deadline - settings.answer_timeout_seconds):
+                await before_body()
+        except TimeoutError as error:
+            raise WorldAway("database", "database does not answer in time") from error
+        try:
+            return await session.body(mail, deadline - loop.time())
+        except (aiosmtplib.SMTPException, OSError) as error:
+            return judge(error, session.phase)
 
     def _next(self) -> Session:
         """Return the kept session that was used last, or a new one."""
@@ -90,7 +133,7 @@ class Mailer:
 
     def _keep(self, session: Session, outcome: Outcome) -> None:
         well = outcome.verdict is not Verdict.WORLD
-        self._health.set("smtp", ok=well, reason="" if well else outcome.reason)
+        self._health.set("smtp", ok=well, reason="" if well else outcome.reason_of_pause)
         if well and outcome.verdict is not Verdict.UNKNOWN and session.client.is_connected:
             session.used_at, session.clean = time.monotonic(), outcome.verdict is Verdict.SENT
             self._idle.append(session)
@@ -136,9 +179,9 @@ class Mailer:
 
 
 @asynccontextmanager
-async def open_mailer(settings: Settings, health: Health) -> AsyncIterator[Mailer]:
-    """Keep a mailer for as long as the context lasts."""
-    mailer = Mailer(settings, health)
+async def open_mailer(settings: Settings, health: Health, stopping: asyncio.Event) -> AsyncIterator[Mailer]:
+    """Keep a mailer for as long as the context lasts; from `stopping` on it begins no mail's body."""
+    mailer = Mailer(settings, health, stopping)
     try:
         async with running(mailer.watch(), "mailer"):
             yield mailer

@@ -89,10 +89,15 @@ class Settings(BaseSettings):
     """Connections to the mail server kept open, and so the mails sent at once: fewer, if it allows fewer."""
     batch_max_records: int = Field(default=50, ge=1, le=500)
     """Records taken at once: few, for a batch in hand is what a stop has to wait for."""
+    mails_per_second: float = Field(default=0.0, ge=0)
+    """Mails a second that each notifier starts at most; 0: no ceiling. It learns a provider's lower limit."""
+    envelope_timeout_seconds: float = Field(default=300.0, gt=0)
+    """How long connecting and logging in, or what comes before a mail's body, may take (RFC 5321: minutes).
+    A stop does not wait for it."""
     answer_timeout_seconds: float = Field(default=30.0, gt=0)
-    """How long to wait for the answer to a mail's body; after it the mail is unknown."""
+    """How long to wait at least for the answer to a mail's body; then the mail is unknown."""
     mail_timeout_seconds: float = Field(default=45.0, gt=0)
-    """How long one mail may take in all. Below the lease (ARCHITECTURE.md, the drain inequality)."""
+    """How long a mail may take from its body to the answer. Below the lease (the drain inequality)."""
     lease_seconds: float = Field(default=50.0, gt=0)
     """How long a mail is ours before another notifier may take it over. The graceful timeout."""
 

@@ -36,6 +36,7 @@ _MAIL_NAME = re.compile(
 
 # The order of the drain inequality with smaller numbers, so that a hung mail costs seconds: a mail < lease.
 TIMES = {
+    "FASTCORE_NOTIFIER_ENVELOPE_TIMEOUT_SECONDS": "4",
     "FASTCORE_NOTIFIER_ANSWER_TIMEOUT_SECONDS": "4",
     "FASTCORE_NOTIFIER_MAIL_TIMEOUT_SECONDS": "8",
     "FASTCORE_NOTIFIER_LEASE_SECONDS": "10",

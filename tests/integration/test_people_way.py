@@ -36,6 +36,7 @@ async def admin(kafka: Kafka, postgres: Postgres, smtp: SmtpServer) -> AsyncIter
             "smtp": {"host": smtp.host, "port": smtp.port, "tls": False},
             "from_email": "hello@fast.example",
             "admin_email": "boss@fast.example",
+            "envelope_timeout_seconds": 8.0,
             "answer_timeout_seconds": 2.0,
             "mail_timeout_seconds": 10.0,
             "lease_seconds": 15.0,

@@ -5,7 +5,7 @@ import email
 import email.policy
 import ssl
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from email.message import EmailMessage
@@ -69,6 +69,8 @@ class SmtpServer:
     implicit_tls: bool = False  # else the context is for STARTTLS
     smtputf8: bool = True
     on_body: Callable[[], None] | None = None
+    limit: Callable[[], str | None] | None = None  # the answer to a body where the script has none
+    delay: Callable[[], Awaitable[None]] | None = None  # before each answer up to the body
     _open: set[Any] = field(default_factory=set)
     _server: asyncio.Server | None = None
 
@@ -141,6 +143,8 @@ class _Protocol(SMTP):
 
     async def _told(self, phase: str, only: str = "") -> str | None:
         """Do what the script says here; return the line to answer with, if it says one."""
+        if self.plan.delay and phase != "body":
+            await self.plan.delay()
         said = self.plan.next(phase, only=only)
         if said == HANG:
             await asyncio.Event().wait()
@@ -195,7 +199,7 @@ class _Protocol(SMTP):
         if self.plan.on_body:
             self.plan.on_body()
         self.plan.lost.append(received)
-        if said := await self._told("body"):
+        if said := await self._told("body") or (self.plan.limit and self.plan.limit()):
             self.plan.lost.remove(received)
             return said
         self.plan.lost.remove(received)

@@ -17,6 +17,7 @@ from services.notifier.message import Identity, Mail
 from services.notifier.plan import KINDS, Arrangement, Delivery, Key, Reading
 from services.notifier.publisher import FailurePublisher
 from services.notifier.store import Store
+from services.notifier.token_bucket import TokenBucket
 from services.notifier.verdict import Outcome, Phase, Verdict
 from tests.support.factories import lead
 from tests.unit.notifier.test_plan import FakeRecord
@@ -118,6 +119,7 @@ class World:
             IDENTITY,
             self.stopping,
             cast("Breaker", self.breaker),
+            TokenBucket(),
             connections=connections,
             holds=lambda _topic, _partition: not self.moved,
         )
@@ -229,8 +231,9 @@ async def test_a_refused_recipient_does_not_count_for_the_breaker_and_a_refused_
 async def test_regression_the_breaker_stands_before_each_mail_and_what_was_not_sent_is_given_back() -> None:
     # It counted the dead, and nobody ever asked it.
     world, leads = World(connections=1), [lead(email=f"{at}@example.com") for at in range(6)]
-    for address in ["boss@fast.example", *(each.email for each in leads)]:
-        world.mailer.answers[address] = replace(DEAD, phase=Phase.BODY)
+    for at, each in enumerate(leads):  # replies of their own: the same for all would be about us
+        world.mailer.answers[each.email] = replace(DEAD, phase=Phase.BODY, code=550 + at)
+    world.mailer.answers["boss@fast.example"] = replace(DEAD, phase=Phase.BODY, code=None)
     world.breaker.limit = 3
     for _ in range(2):
         with pytest.raises(WorldAway, match="dead"):

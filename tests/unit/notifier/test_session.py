@@ -48,6 +48,7 @@ async def kept(server: Server) -> AsyncIterator[Session]:
         session = Session(
             aiosmtplib.SMTP(hostname="127.0.0.1", port=port, start_tls=False, local_hostname="fast.example")
         )
+        await session.ready()
         assert await session.envelope(MAIL) is None
         session.used_at = time.monotonic()
         server.said.clear()
@@ -61,11 +62,13 @@ async def test_regression_a_server_that_is_slow_at_mail_does_not_lose_its_sessio
 ) -> None:
     monkeypatch.setattr(module, "RSET_SECONDS", 0.1)
     server.seconds = 0.3
+    await kept.ready()
     assert await kept.envelope(MAIL) is None
-    assert server.said == ["MAIL", "RCPT"]
+    assert server.said == ["MAIL", "RCPT", "DATA"]
 
 
 async def test_a_session_that_rested_is_asked_whether_it_lives(kept: Session, server: Server) -> None:
     kept.used_at -= module.RESTED_SECONDS
+    await kept.ready()
     assert await kept.envelope(MAIL) is None
-    assert server.said == ["RSET", "MAIL", "RCPT"]
+    assert server.said == ["RSET", "MAIL", "RCPT", "DATA"]

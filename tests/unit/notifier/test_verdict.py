@@ -12,8 +12,9 @@ from services.notifier.verdict import (
     of_all,
 )
 
-WORLD, WAITING, DEAD, SENT, UNKNOWN = (
+WORLD, THROTTLED, WAITING, DEAD, SENT, UNKNOWN = (
     Verdict.WORLD,
+    Verdict.THROTTLED,
     Verdict.WAITING,
     Verdict.DEAD,
     Verdict.SENT,
@@ -47,9 +48,9 @@ def test_up_to_mail_every_refusal_is_the_worlds(phase: Phase, line: str) -> None
         (451, "4.4.1 no route", WORLD),
         (450, "4.7.1 greylisted", WAITING),
         (454, "4.7.0 temporary authentication failure", WORLD),
-        (450, "4.7.28 rate limited", WORLD),
+        (450, "4.7.28 rate limited", THROTTLED),
         (450, "4.7.2 not these", WAITING),
-        (550, "5.4.5 daily quota exceeded", WORLD),
+        (550, "5.4.5 daily quota exceeded", THROTTLED),
         (550, "5.4.4 no such host", DEAD),
         (550, "5.1.1 no such user", DEAD),
         (550, "no enhanced status", DEAD),
