@@ -9,7 +9,7 @@ import ssl
 import sys
 import time
 from pathlib import Path
-from typing import Annotated, TypeAlias
+from typing import Annotated, Final, TypeAlias
 from urllib.parse import unquote, urlsplit
 
 import asyncpg
@@ -138,17 +138,74 @@ async def _grant(connection: Connection, service_url: str) -> None:
     )
     if not await connection.fetchval("SELECT true FROM pg_roles WHERE rolname = $1", role):
         await connection.execute(f"CREATE ROLE {name} LOGIN PASSWORD {secret}")
-    # No DELETE anywhere: rows are what the books count.
-    await connection.execute(
-        f"""
-        REVOKE ALL ON ALL TABLES IN SCHEMA public FROM {name};
-        GRANT USAGE ON SCHEMA public TO {name};
-        GRANT SELECT, INSERT, UPDATE ON lead_inbox, email_delivery, replay_queue, scheduled_job,
-            partition_ledger, stage_control, queue_replay, queue_replay_item TO {name};
-        GRANT SELECT, INSERT ON audit_log TO {name};
-        GRANT SELECT ON schema_migration, row_count, queue_replay_result TO {name};
-        """
+    # Functions of ours, not those of an extension that somebody else installed here.
+    functions = await connection.fetchval(
+        "SELECT string_agg(oid::regprocedure::text, ', ') FROM pg_proc"
+        " WHERE pronamespace = 'public'::regnamespace AND pg_get_userbyid(proowner) = current_user"
     )
+    async with connection.transaction():  # a service at work never sees itself without rights
+        await connection.execute(f"REVOKE ALL ON ROUTINE {functions} FROM PUBLIC, {name}; {_rights(name)}")
+        await _close_database(connection, name)
+
+
+# The rights of the services' role, and no DELETE: rows are what the ledger counts. The doctor compares these.
+# In audit_log only these columns: with `id` a role could take the next ids and stop every later entry.
+AUDIT_COLUMNS: Final = (
+    "event_id, event, actor, status_code, details_json, lead_id, request_id, created_at_utc"
+)
+GRANTS: Final = {
+    **dict.fromkeys(
+        (
+            "lead_inbox",
+            "email_delivery",
+            "replay_queue",
+            "scheduled_job",
+            "partition_ledger",
+            "stage_control",
+            "queue_replay",
+            "queue_replay_item",
+        ),
+        ("SELECT", "INSERT", "UPDATE"),
+    ),
+    "audit_log": ("SELECT", f"INSERT ({AUDIT_COLUMNS})"),
+    **dict.fromkeys(("schema_migration", "row_count", "queue_replay_result"), ("SELECT",)),
+}
+# Trigger functions are not among them: a trigger needs no EXECUTE of the role that fires it.
+FUNCTIONS: Final = (
+    "lead_words(text, text, text)",
+    "record_addresses(bytea)",
+    "erase_lead(uuid, text)",
+    "erase_record(uuid, text)",
+    "request_statistics()",
+    "refresh_statistics()",
+)
+
+
+def _rights(role: str) -> str:
+    """Return the statements that take every right away and grant what the services need."""
+    tables = "; ".join(
+        f"GRANT {', '.join(what)} ON public.{table} TO {role}" for table, what in GRANTS.items()
+    )
+    functions = ", ".join(f"public.{function}" for function in FUNCTIONS)
+    return f"""
+        REVOKE ALL ON ALL TABLES IN SCHEMA public FROM {role}, PUBLIC;
+        REVOKE ALL ON ALL SEQUENCES IN SCHEMA public FROM {role}, PUBLIC;
+        REVOKE CREATE ON SCHEMA public FROM {role}, PUBLIC;
+        GRANT USAGE ON SCHEMA public TO {role};
+        {tables};
+        ALTER DEFAULT PRIVILEGES REVOKE EXECUTE ON ROUTINES FROM PUBLIC;
+        GRANT EXECUTE ON FUNCTION {functions} TO {role};
+    """
+
+
+async def _close_database(connection: Connection, role: str) -> None:
+    """Deny temporary tables, which a search_path finds first, and schemas. Needs the database's owner."""
+    database = await connection.fetchval(
+        "SELECT quote_ident(datname) FROM pg_database"
+        " WHERE datname = current_database() AND pg_has_role(current_user, datdba, 'USAGE')"
+    )
+    if database:  # else the doctor says what to do
+        await connection.execute(f"REVOKE TEMPORARY, CREATE ON DATABASE {database} FROM PUBLIC, {role}")
 
 
 def main(

@@ -9,6 +9,7 @@ from typing import Any, Final
 from urllib.parse import parse_qs, urlsplit
 
 from deploy.doctor.finding import Finding, fail, is_this_machine, ok, warn
+from deploy.doctor.rights import examine_rights
 from deploy.migrate import MIGRATIONS
 from runtime.failures import Failure
 from runtime.postgres import Connection, Pool, load_queries, snapshot
@@ -39,8 +40,7 @@ async def examine_database(pool: Pool, settings: Postgres, processes: int) -> As
             if not migrated:
                 yield fail("migrations", "the database is empty", "python -m deploy.migrate")
                 return
-            yield await _role(connection, server)
-            for found in await _audit(connection):
+            async for found in examine_rights(connection, server):
                 yield found
             yield await _migrations(connection)
             async for found in _jobs(connection):
@@ -90,34 +90,6 @@ def _connections(server: Any, settings: Postgres, processes: int) -> Finding:
     if needed + SPARE_CONNECTIONS > limit:
         return warn("connections", f"{seen}: none to spare for you and a migration", todo)
     return ok("connections", seen)
-
-
-async def _role(connection: Connection, server: Any) -> Finding:
-    rights, owned = await SQL.rights(connection), await SQL.tables_of_the_role(connection)
-    can = [
-        word
-        for word, is_so in (
-            ("is a superuser or may make roles", server["is_mighty"]),
-            (f"owns {owned} tables", owned),
-            ("may create tables", rights["creates"]),
-        )
-        if is_so
-    ]
-    if can:
-        todo = "give the services a role of their own in DATABASE_URL, the owner's to migrate only"
-        return fail("database-role", f"{server['role']} {', '.join(can)}", todo)
-    return ok("database-role", f"{server['role']} owns nothing and may create nothing")
-
-
-async def _audit(connection: Connection) -> list[Finding]:
-    rights = await SQL.rights(connection)
-    found = []
-    if rights["alters_audit"]:
-        found.append(fail("audit-log", "the services' role may change it", "python -m deploy.migrate"))
-    if rights["trigger"] != "A":
-        todo = "as the owner: ALTER TABLE audit_log ENABLE ALWAYS TRIGGER audit_log_is_append_only"
-        found.append(fail("audit-log", "the trigger that keeps it append-only is off or gone", todo))
-    return found or [ok("audit-log", "append-only by trigger and by right")]
 
 
 async def _migrations(connection: Connection) -> Finding:

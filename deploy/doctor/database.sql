@@ -1,7 +1,7 @@
 -- name: server^
 -- What the server says of itself, of this connection and of its role.
 SELECT current_user AS role, current_setting('server_version_num')::int AS version, clock_timestamp() AS now,
-       r.rolsuper OR r.rolcreaterole OR r.rolcreatedb OR r.rolbypassrls AS is_mighty, r.rolconnlimit,
+       r.rolsuper OR r.rolcreaterole OR r.rolcreatedb OR r.rolreplication OR r.rolbypassrls AS is_mighty, r.rolconnlimit,
        coalesce((SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()), false) AS is_encrypted,
        current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int
            - coalesce(current_setting('reserved_connections', true)::int, 0) AS connections,
@@ -9,18 +9,59 @@ SELECT current_user AS role, current_setting('server_version_num')::int AS versi
        pg_database_size(current_database()) AS bytes
 FROM pg_roles r WHERE r.rolname = current_user;
 
--- name: tables_of_the_role$
--- How many tables the services' role owns, or could own by being a member of the owner.
-SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'
-   AND pg_has_role(current_user, relowner, 'MEMBER');
+-- name: objects_of_the_role$
+-- How many objects of this database the services' role owns, or could own as a member of their owner's role.
+SELECT count(*) FROM pg_shdepend
+WHERE deptype = 'o' AND refclassid = 'pg_authid'::regclass
+  AND dbid = (SELECT oid FROM pg_database WHERE datname = current_database())
+  AND pg_has_role(current_user, refobjid, 'MEMBER');
+
+-- name: roles_of_the_role
+-- The other roles whose rights the services' role has or could take.
+SELECT rolname FROM pg_roles
+WHERE rolname <> current_user AND pg_has_role(current_user, oid, 'MEMBER') ORDER BY 1;
 
 -- name: rights^
--- What the services' role could do to the audit log and the schema, and whether the log's trigger is on.
+-- What the services' role could do to the audit log and the schema.
 SELECT has_schema_privilege('public', 'CREATE') AS creates,
+       has_database_privilege(current_database(), 'TEMPORARY') AS creates_temporary,
+       has_database_privilege(current_database(), 'CREATE') AS creates_schemas,
        has_table_privilege('audit_log', 'UPDATE') OR has_table_privilege('audit_log', 'DELETE')
-           OR has_table_privilege('audit_log', 'TRUNCATE') AS alters_audit,
-       (SELECT tgenabled::text FROM pg_trigger
-        WHERE tgrelid = 'audit_log'::regclass AND tgname = 'audit_log_is_append_only') AS trigger;
+           OR has_table_privilege('audit_log', 'TRUNCATE') OR has_any_column_privilege('audit_log', 'UPDATE')
+           OR has_column_privilege('audit_log', 'id', 'INSERT') AS alters_audit;
+
+-- name: grants
+-- Every right on a table, view or sequence that the services' role has by a grant to it or to everybody.
+SELECT c.relname AS name, acl.privilege_type AS privilege
+FROM pg_class c, aclexplode(c.relacl) AS acl
+WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p', 'v', 'm', 'S', 'f')
+  AND (acl.grantee = 0 OR pg_has_role(current_user, acl.grantee, 'MEMBER'))
+  AND NOT EXISTS (SELECT FROM pg_depend WHERE classid = 'pg_class'::regclass AND objid = c.oid AND deptype = 'e')
+UNION SELECT c.relname, acl.privilege_type || ' of columns'
+FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid, aclexplode(a.attacl) AS acl
+WHERE c.relnamespace = 'public'::regnamespace
+  AND (acl.grantee = 0 OR pg_has_role(current_user, acl.grantee, 'MEMBER'))
+ORDER BY 1, 2;
+
+-- name: functions
+-- Each function of this database (but those of extensions) that runs as its owner, or that everybody may execute.
+SELECT p.oid::regprocedure::text AS name, p.prosecdef AS is_definer, r.rolsuper AS is_superusers,
+       has_function_privilege('public', p.oid, 'EXECUTE') AS is_public,
+       has_function_privilege(p.oid, 'EXECUTE') AS is_allowed,
+       coalesce((SELECT setting FROM unnest(p.proconfig) AS setting WHERE setting LIKE 'search_path=%'), '')
+           AS search_path
+FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace JOIN pg_roles r ON r.oid = p.proowner
+WHERE n.nspname NOT IN ('pg_catalog', 'information_schema')
+  AND NOT EXISTS (SELECT FROM pg_depend WHERE classid = 'pg_proc'::regclass AND objid = p.oid AND deptype = 'e')
+  AND (p.prosecdef OR has_function_privilege('public', p.oid, 'EXECUTE'))
+ORDER BY 1;
+
+-- name: triggers
+-- Our triggers: on which table, calling what, for which statements (pg_trigger's bits), and whether they fire.
+SELECT c.relname || '.' || t.tgname AS name, t.tgfoid::regproc::text AS function, t.tgtype::int AS type,
+       t.tgenabled::text AS enabled
+FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid
+WHERE NOT t.tgisinternal AND c.relnamespace = 'public'::regnamespace;
 
 -- name: applied
 -- The migrations that the database has.

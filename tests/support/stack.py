@@ -56,6 +56,8 @@ class Stack:
         try:
             owner = urlsplit(self.owner_url).username
             await connection.execute(f'CREATE DATABASE "{name}" TEMPLATE {TEMPLATE} OWNER "{owner}"')
+            # A clone does not inherit the rights on the database that deploy.migrate revokes.
+            await connection.execute(f'REVOKE TEMPORARY ON DATABASE "{name}" FROM PUBLIC')
         finally:
             await connection.close()
         return Database(_on(self.owner_url, name), _on(self.service_url, name))
