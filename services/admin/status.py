@@ -34,6 +34,18 @@ def mails_owed(current: LeadStatus, new: LeadStatus) -> tuple[Kind, ...]:
     return MAILS if (current, new) == (LeadStatus.SPAM, LeadStatus.RECEIVED) else ()
 
 
+def undo_status(previous: LeadStatus, new: LeadStatus) -> LeadStatus | None:
+    """Return the status that undoes a change, where it can be undone without another effect.
+
+    Released spam was mailed. Spam itself becomes 'received' only.
+    """
+    if new is previous or previous is LeadStatus.SPAM:
+        return None
+    if new is LeadStatus.SPAM and previous is not LeadStatus.RECEIVED:
+        return None
+    return previous
+
+
 def judge_resend(current: LeadStatus, kind: str, delivery: str | None) -> None:
     """Raise `Refused` where this mail is not to be sent again."""
     if current in (LeadStatus.ERASED, LeadStatus.SPAM):

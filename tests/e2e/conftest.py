@@ -58,6 +58,10 @@ class Dashboard:
         """Open a window that is signed in."""
         return visiting(self.browser, self.url, size, theme, storage_state=self.signed_in)
 
+    def visit_without_script(self) -> AbstractAsyncContextManager[Visitor]:
+        """Open a window that is signed in and runs no script."""
+        return visiting(self.browser, self.url, storage_state=self.signed_in, java_script_enabled=False)
+
     def visit_unknown(self, size: Size = "desktop") -> AbstractAsyncContextManager[Visitor]:
         """Open a window that is not."""
         return visiting(self.browser, self.url, size)

@@ -7,11 +7,13 @@ from uuid import UUID
 from fastapi import APIRouter, Form, Request, Response
 
 from contracts.leads import LeadStatus
+from services.admin.answers import StatusChanged
 from services.admin.filters import SettableStatus
 from services.admin.pages.fields import Maybe
 from services.admin.pages.page import PageRoute, as_changed, go_to, in_part, render
 from services.admin.pages.visit import Given, Visit
-from services.admin.status import Refused
+from services.admin.pages.words import state_name
+from services.admin.status import Refused, undo_status
 
 router = APIRouter(prefix="/admin/ui/leads/{lead_id}", route_class=PageRoute)
 
@@ -33,12 +35,19 @@ async def change_status(
     status: Annotated[SettableStatus, Form()],
     expected: Annotated[LeadStatus | None, Form()] = None,
     seen: Annotated[Maybe[datetime], Form()] = None,
+    confirmed: Annotated[bool, Form()] = False,
 ) -> Response:
-    """Set the status where the lead still has the one that the visitor saw."""
-    said, tone, code = "", "good", 200
+    """Set the status where the lead still has the one that the visitor saw. Releasing spam is confirmed."""
+    if status == LeadStatus.RECEIVED and not confirmed:
+        current = (await given.store.get_lead(lead_id)).lead
+        if current and current.status == LeadStatus.SPAM:
+            template = "release_dialog.html" if in_part(request) else "release.html"
+            return render(request, visitor, template, lead_id=lead_id, seen=seen)
+    said, tone, code, undo = "", "good", 200, None
     try:
         done = await given.store.change_status(lead_id, status, expected, visitor.actor)
-        said = done.message
+        said = status_changed(done)
+        undo = undo_status(done.previous_status, LeadStatus(done.lead.status))
         if seen == done.previous_updated_at:
             # Nobody else was at it: the form beside goes by what is there now.
             seen = done.lead.updated_at
@@ -50,8 +59,16 @@ async def change_status(
         return go_to(request, f"/admin/ui/leads/{lead_id}")
     lead = (await given.store.get_lead(lead_id)).lead
     return as_changed(
-        render(request, visitor, "status.html", code, lead=lead, seen=seen, said=said, tone=tone)
+        render(request, visitor, "status.html", code, lead=lead, seen=seen, said=said, tone=tone, undo=undo)
     )
+
+
+def status_changed(done: StatusChanged) -> str:
+    """Say what a change of status did."""
+    if not done.changed:
+        return f"The status was already {state_name(done.lead.status)}."
+    sending = " Sending the confirmation and the notification." if done.mails_requested else ""
+    return f"Status changed to {state_name(done.lead.status)}.{sending}"
 
 
 @router.post("/emails/{kind}/resend")

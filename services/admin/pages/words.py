@@ -48,8 +48,16 @@ STAGES: Final = {
     "site": "From websites",
     "flusher": "Trying again",
 }
-# States of mails, queue rows and replays, where the API's own word says little to somebody who sells.
+# Statuses of leads, and states of mails, queue rows and replays, where the API's own word says little to
+# somebody who sells.
 STATES: Final = {
+    "received": "New",
+    "processing": "In progress",
+    "contacted": "Contacted",
+    "won": "Won",
+    "lost": "Lost",
+    "spam": "Spam",
+    "erased": "Erased",
     "reserved": "in hand",
     "suppressed": "held back",
     "unknown": "not known",

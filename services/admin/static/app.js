@@ -24,23 +24,34 @@ document.addEventListener("toggle", ({ target }) => {
 
 document.addEventListener("htmx:load", ({ target }) => {
   localise(target);
+  (target.matches?.("dialog[data-open]") ? target : target.querySelector?.("dialog[data-open]"))?.showModal();
   for (const id of unfolded) target.querySelector?.(`details[id="${CSS.escape(id)}"]`)?.setAttribute("open", "");
 });
 
 // Who goes by keyboard stays on the same link, button or fold when its region is drawn anew.
 function spot(elt) {
+  // The button that saved a status is gone with its form: the status itself is where one goes on.
+  const onward = elt.closest("form[data-focus]")?.dataset.focus;
+  if (onward) return `#${CSS.escape(onward)}`;
   const named = (name) => `[${name}="${CSS.escape(elt.getAttribute(name))}"]`;
   if (elt.id) return `#${CSS.escape(elt.id)}`;
   if (elt.matches("a[href]")) return `a${named("href")}`;
   if (elt.matches("summary")) return `${spot(elt.parentElement)} > summary`;
   return elt.form?.action ? `form[action="${CSS.escape(elt.form.getAttribute("action"))}"] ${elt.localName}` : null;
 }
+// Where there is no such thing any more, at the page's beginning and not at the browser's.
+function refocus(selector) {
+  const { activeElement } = document;
+  // In a dialog that was just closed the focus stays until the next frame.
+  if (activeElement !== document.body && !activeElement.closest("dialog:not([open])")) return;
+  (document.querySelector(selector) || document.getElementById("main")).focus({ preventScroll: true });
+}
 let left;
 document.addEventListener("htmx:beforeSwap", ({ detail }) => {
   left = detail.target.contains(document.activeElement) ? spot(document.activeElement) : null;
 });
 document.addEventListener("htmx:afterSettle", () => {
-  if (left && document.activeElement === document.body) document.querySelector(left)?.focus({ preventScroll: true });
+  if (left) refocus(left);
 });
 
 document.addEventListener("htmx:configRequest", ({ detail }) => {
@@ -52,7 +63,7 @@ document.addEventListener("htmx:beforeRequest", (event) => {
   const { elt, requestConfig } = event.detail;
   const by = requestConfig.triggeringEvent?.type;
   if (by && by !== "seen") return;
-  const busy = elt.contains(document.activeElement) && document.activeElement.matches("select, input, textarea");
+  const busy = elt.contains(document.activeElement) && document.activeElement.matches("select, input, textarea, form.status *");
   if (document.hidden || busy || document.querySelector("dialog[open]")) event.preventDefault();
 });
 document.addEventListener("visibilitychange", () => {
@@ -71,24 +82,39 @@ document.addEventListener("htmx:beforeSwap", ({ detail }) => {
   if (edgeSpoke(detail.xhr)) detail.shouldSwap = false;
 });
 
-// A word of success goes by itself; a problem stays until the next word.
+// Enter saves a status that was chosen. Arrow keys only choose: a status may send emails.
+document.addEventListener("keydown", (event) => {
+  const { target, key } = event;
+  if (key !== "Enter" || !target.matches?.("form.status select") || target.selectedOptions[0]?.defaultSelected) return;
+  event.preventDefault();
+  target.form.requestSubmit();
+});
+
+// A word of success goes by itself; a problem, and what can be undone, stay until the next word.
 let fading;
 new MutationObserver(() => {
   clearTimeout(fading);
   const said = document.getElementById("said");
-  if (said.querySelector(".toast.good")) fading = setTimeout(() => said.replaceChildren(), 7000);
+  if (said.querySelector(".toast.good") && !said.querySelector("button")) fading = setTimeout(() => said.replaceChildren(), 7000);
 }).observe(document.getElementById("said"), { childList: true, subtree: true });
 
 // <button data-ask="dialog-id"> opens a dialog; the form in it does the act, the button with data-close does not.
 document.addEventListener("click", (event) => {
-  const button = event.target.closest("[data-ask], [data-close]");
+  const button = event.target.closest("[data-ask], [data-close], [data-dismiss]");
   if (!button) return;
   event.preventDefault();
-  if (button.dataset.ask) document.getElementById(button.dataset.ask).showModal();
+  if ("dismiss" in button.dataset) {
+    const onward = spot(button);
+    document.getElementById("said").replaceChildren();
+    refocus(onward);
+  } else if (button.dataset.ask) document.getElementById(button.dataset.ask).showModal();
   else button.closest("dialog").close();
 });
 document.addEventListener("htmx:afterRequest", ({ detail }) => {
-  if (detail.requestConfig?.triggeringEvent?.type === "submit") detail.elt.closest("dialog")?.close();
+  if (detail.requestConfig?.triggeringEvent?.type !== "submit") return;
+  const dialog = detail.elt.closest("dialog");
+  dialog?.close();
+  if (dialog && detail.elt.dataset.focus) refocus(`#${CSS.escape(detail.elt.dataset.focus)}`);
 });
 
 // The words of a search stand in no address, so this tab keeps them for the way back from a lead.

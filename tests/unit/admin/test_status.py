@@ -9,7 +9,15 @@ import pytest
 
 from contracts.leads import LeadStatus
 from services.admin.filters import SettableStatus
-from services.admin.status import MAILS, Refused, as_received, judge_change, judge_resend, mails_owed
+from services.admin.status import (
+    MAILS,
+    Refused,
+    as_received,
+    judge_change,
+    judge_resend,
+    mails_owed,
+    undo_status,
+)
 
 SETTABLE = get_args(SettableStatus)
 WORKED = [status for status in SETTABLE if status is not LeadStatus.SPAM]
@@ -81,3 +89,20 @@ def test_a_stored_lead_is_written_as_the_event_it_came_from() -> None:
     assert (received.lead_id, received.event_id, received.occurred_at) == (lead_id, event_id, at)
     assert (received.extra, received.spam_reasons) == ({"budget": 7}, ("honeypot",))
     assert "notes" not in received.model_dump()
+
+
+@pytest.mark.parametrize(
+    ("previous", "new", "undo"),
+    [
+        ("received", "contacted", "received"),
+        ("won", "lost", "won"),
+        ("received", "spam", "received"),
+        ("won", "spam", None),  # spam becomes 'received' only
+        ("spam", "received", None),  # the mails are on their way
+        ("won", "won", None),
+    ],
+)
+def test_a_change_can_be_undone_where_nothing_else_follows_from_it(
+    previous: str, new: str, undo: str | None
+) -> None:
+    assert undo_status(LeadStatus(previous), LeadStatus(new)) == undo
