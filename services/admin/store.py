@@ -44,6 +44,24 @@ _EMAILS: Final = TypeAdapter(list[answers.Email])
 _ENTRIES: Final = TypeAdapter(list[answers.AuditEntry])
 
 
+async def fetch_quickly(pool: Pool, query: str, *values: object) -> Any:
+    """Return a query's value, or raise `WorldAway` where it is not here within a moment.
+
+    No transaction: to end one with a server that hangs would take as long as it hangs.
+    """
+    try:
+        connection = await pool.acquire(timeout=PING_SECONDS)
+        try:
+            return await connection.fetchval(query, *values, timeout=PING_SECONDS)
+        except BaseException:
+            connection.terminate()
+            raise
+        finally:
+            await pool.release(connection)
+    except FAULTS as error:
+        raise translate(error) from error
+
+
 class Store:
     """Everything that the admin routes ask of the database."""
 
@@ -51,21 +69,8 @@ class Store:
         self._pool = pool
 
     async def ping(self) -> None:
-        """Return where the database answers within a moment.
-
-        No transaction: to end one with a server that hangs would take as long as it hangs.
-        """
-        try:
-            connection = await self._pool.acquire(timeout=PING_SECONDS)
-            try:
-                await connection.fetchval(SQL.ping.sql, timeout=PING_SECONDS)
-            except BaseException:
-                connection.terminate()
-                raise
-            finally:
-                await self._pool.release(connection)
-        except FAULTS as error:
-            raise translate(error) from error
+        """Return where the database answers within a moment."""
+        await fetch_quickly(self._pool, SQL.ping.sql)
 
     async def list_leads(self, asked: LeadFilter) -> answers.LeadPage:
         """Return a page of leads and how many match."""
