@@ -52,3 +52,13 @@ class AuditRecorded(BaseModel):
     lead_id: UUID | None = None
     request_id: str | None = Field(default=None, max_length=255)
     details: dict[str, JsonValue] = Field(default_factory=dict)
+
+
+class LeadRejected(AuditRecorded):
+    """The one entry that `audit.recorded.v1` carries: the gateway refused a request of a site.
+
+    The topic's producer is not the database's role, so nothing else is taken from it. Every other event is
+    written in the transaction of what it reports.
+    """
+
+    event: Literal[AuditEvent.LEAD_REJECTED]

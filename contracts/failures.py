@@ -14,8 +14,10 @@ from contracts import headers as h
 from contracts.leads import CutMoment
 
 Stage = Literal["persister", "notifier", "site"]
-Kind = Literal["store", "welcome", "admin_alert", "pull"]
+Kind = Literal["store", "audit", "welcome", "admin_alert", "pull"]
 
+# The kind of a failed audit record, which is no lead: named by its origin, replayed to its own topic.
+AUDIT_KIND: Final = "audit"
 # Reasons that decide what a replay does: a conflict is replayed as a lead of its own.
 CONFLICT: Final = "conflict"
 UNDECODABLE: Final = "undecodable"

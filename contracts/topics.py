@@ -59,7 +59,13 @@ DEAD: Final = Topic(
     retention_ms=30 * DAY_MS,
     max_message_bytes=FAILED_MAX_BYTES,
 )
-AUDIT: Final = Topic("audit.recorded.v1", ("ingest",), ("persister",), key="lead_id, else request_id")
+AUDIT: Final = Topic("audit.recorded.v1", ("ingest", "flusher"), ("persister",), key="request_id")
+
+
+def is_audit(name: str) -> bool:
+    """Return whether this topic, named with or without its prefix, carries audit records."""
+    return name == AUDIT.name or name.endswith(f".{AUDIT.name}")
+
 
 ALL: Final = (RECEIVED, FAILED, RETRY_PERSISTER, RETRY_NOTIFIER, DEAD, AUDIT)
 RETRY: Final = {"persister": RETRY_PERSISTER, "notifier": RETRY_NOTIFIER}

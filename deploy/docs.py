@@ -21,7 +21,7 @@ from pydantic_core import PydanticUndefined
 from pydantic_settings import BaseSettings
 
 from contracts import topics
-from contracts.audit import AuditRecorded
+from contracts.audit import LeadRejected
 from contracts.leads import LeadReceived
 from deploy.catalogue import catalogue
 from deploy.compose_environment import environment_files
@@ -31,7 +31,7 @@ from runtime.settings import Http, Kafka, Log, Postgres, Tracing, is_section, va
 
 ROOT = Path(__file__).parents[1]
 SERVICES = ("ingest", "persister", "notifier", "flusher", "admin")
-VALUES: dict[str, type[BaseModel]] = {"leads.received.v1": LeadReceived, "audit.recorded.v1": AuditRecorded}
+VALUES: dict[str, type[BaseModel]] = {"leads.received.v1": LeadReceived, "audit.recorded.v1": LeadRejected}
 HEAD = """\
 # Every setting of FASTCore with its default: generated from the Settings classes by `make docs`.
 # Copy it to .env, and uncomment and change what you need; "Required" has no default in production,

@@ -18,6 +18,7 @@ Row = Mapping[str, Any]
 
 KINDS: Final = {
     "store": "storing the lead",
+    "audit": "storing an audit record",
     "welcome": "the welcome mail",
     "admin_alert": "the alert to the team",
     "pull": "taking the lead from the site's own queue",

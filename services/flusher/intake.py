@@ -8,7 +8,7 @@ from uuid import UUID, uuid5
 from contracts import headers as h
 from contracts import topics
 from contracts.audit import AuditEvent, AuditRecorded
-from contracts.failures import CONFLICT, UNDECODABLE, LeadFailed, Origin, failure_event_id
+from contracts.failures import AUDIT_KIND, CONFLICT, UNDECODABLE, LeadFailed, Origin, failure_event_id
 from runtime.delivery import Record
 
 UNREADABLE: Final = "undecodable failure"
@@ -21,7 +21,8 @@ _INT8: Final = 2**63
 class Parked:
     """A record that failed somewhere: what is known of the failure, and the original bytes.
 
-    `by_origin`: a conflict, or what could not be decoded; its row is named by where it was first read.
+    `by_origin`: a conflict, what could not be decoded, or an audit record; its row is named by where it was
+    first read.
     """
 
     record: Record
@@ -61,6 +62,10 @@ def read(record: Record, group: str) -> Parked:
             raise ValueError("no such place in Kafka, or no such stage behind it")
     except (ValueError, OverflowError, OSError):
         return unreadable(record, group, UNREADABLE)
+    if topics.is_audit(failure.origin.topic):
+        # No lead: its key is the client's X-Request-ID. Older persisters report it as `store`.
+        failure = failure.model_copy(update={"kind": AUDIT_KIND})
+        return Parked(record, failure, None, _kept(headers), by_origin=True)
     by_origin = failure.stage == "persister" and failure.reason in (CONFLICT, UNDECODABLE)
     return Parked(record, failure, _lead_id(record.key), _kept(headers), by_origin)
 

@@ -174,8 +174,8 @@ WHERE q.id = d.id;
 -- name: resolve_rows!
 -- The gateway has these: their effect is there, and their payload is not needed any more.
 UPDATE replay_queue
-SET state = 'resolved', final = false, payload = NULL, next_attempt_at = NULL, requested_at = NULL,
-    requested_by = NULL, requested_comment = NULL, last_sent_at = :now, updated_at = now()
+SET state = 'resolved', final = false, payload = NULL, original_payload = NULL, next_attempt_at = NULL,
+    requested_at = NULL, requested_by = NULL, requested_comment = NULL, last_sent_at = :now, updated_at = now()
 WHERE id = ANY(:ids::uuid[]);
 
 -- name: bury_row!

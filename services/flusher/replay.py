@@ -22,7 +22,7 @@ from uuid import UUID, uuid5
 
 from contracts import headers as h
 from contracts import topics
-from contracts.failures import Kind, LeadDead, LeadFailed, Origin, Stage
+from contracts.failures import AUDIT_KIND, Kind, LeadDead, LeadFailed, Origin, Stage
 from runtime.failures import WorldAway
 
 State = Literal["waiting", "replaying", "resolved", "dead", "archived"]
@@ -201,10 +201,12 @@ def attempts_after_send(row: Row) -> int:
 def outgoing(row: Row, event_id: UUID, now: datetime) -> Outgoing:
     """Make the record that a replay sends: the original bytes, to the stage that failed and no other.
 
-    What is named by its origin goes where it came from, to `leads.received.v1`: a record that could
-    not be decoded as it is, a conflict as a new lead.
+    What is named by its origin goes where it came from: an audit record to `audit.recorded.v1`, a record that
+    could not be decoded to `leads.received.v1` as it is, and a conflict there as a new lead.
     """
     headers = row.failure(event_id, now).to_headers(_kept(row.headers))
+    if row.kind == AUDIT_KIND:
+        return Outgoing(topics.AUDIT.name, row.record_key, row.payload, headers)
     if not row.by_origin:
         return Outgoing(topics.RETRY[row.stage].name, row.record_key, row.payload, headers)
     key, value = row.record_key, row.payload

@@ -37,7 +37,6 @@ from services.ingest.spool import Spool
 from services.ingest.tokens import Tokens
 
 PATH: Final = "/inbound/leads"
-ANONYMOUS: Final = "anonymous"
 # No @ and no blank: what stands in logs and headers must not be a person's address or name.
 _CORRELATION: Final = re.compile(r"[A-Za-z0-9._:\-]{1,128}")
 # Looked up once: a label's metric costs more to find than to count with.
@@ -104,7 +103,7 @@ class Inbound:
         except Exception:  # noqa: BLE001 - whatever it was, the client gets an answer that it can use
             self._log.exception("request failed", correlation_id=correlation_id)
             problem = problems.BUG
-        return await self._refuse(problem, site or ANONYMOUS, correlation_id, headers)
+        return await self._refuse(problem, site, correlation_id, headers)
 
     def _authenticate(self, body: Body) -> str:
         site = self._tokens.site_of(body.header(b"authorization"))
@@ -179,25 +178,32 @@ class Inbound:
         return tuple(reasons)
 
     async def _refuse(
-        self, problem: Problem, actor: str, correlation_id: str, headers: dict[str, str]
+        self, problem: Problem, site: str | None, correlation_id: str, headers: dict[str, str]
     ) -> ASGIApp:
         metrics.REQUESTS_REJECTED.labels(code=problem.code).inc()
-        self._log.info("request refused", correlation_id=correlation_id, code=problem.code, site=actor)
+        self._log.info(
+            "request refused", correlation_id=correlation_id, code=problem.code, site=site or "anonymous"
+        )
+        if site is not None:  # strangers could fill a log that nobody may delete: they are only counted
+            self._record(problem, site, correlation_id)
+        if problem.status == problems.TOO_SLOW.status:
+            headers["Connection"] = "close"
+        return problem.response(headers)
+
+    def _record(self, problem: Problem, site: str, correlation_id: str) -> None:
+        """Have a site's refused request entered in the audit log."""
         details = {"code": problem.code, "fields": sorted({error.field for error in problem.errors})}
         self._trail.note(
             AuditRecorded(
                 event_id=uuid7(),
                 occurred_at=self._now(),
                 event=AuditEvent.LEAD_REJECTED,
-                actor=actor,
+                actor=site,
                 status_code=problem.status,
                 request_id=correlation_id,
                 details=details,
             )
         )
-        if problem.status == problems.TOO_SLOW.status:
-            headers["Connection"] = "close"
-        return problem.response(headers)
 
 
 def _read(body: bytes, header_key: str | None) -> tuple[LeadSubmission, str | None]:

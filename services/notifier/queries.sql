@@ -91,7 +91,7 @@ WITH moving AS (
     ON CONFLICT (event_id) DO NOTHING
 ), resolved AS (  -- as resolve_replays does
     UPDATE replay_queue
-    SET state = 'resolved', payload = NULL, next_attempt_at = NULL, requested_at = NULL, updated_at = now()
+    SET state = 'resolved', payload = NULL, original_payload = NULL, next_attempt_at = NULL, requested_at = NULL, updated_at = now()
     WHERE state <> 'resolved' AND id IN (
         SELECT queue_id FROM settled WHERE state = 'sent'
         UNION ALL
@@ -130,7 +130,7 @@ ON CONFLICT (event_id) DO NOTHING;
 -- name: resolve_replays!
 -- The effects are there, or are not wanted any more: the replays are over and their payloads not needed.
 UPDATE replay_queue
-SET state = 'resolved', payload = NULL, next_attempt_at = NULL, requested_at = NULL, updated_at = now()
+SET state = 'resolved', payload = NULL, original_payload = NULL, next_attempt_at = NULL, requested_at = NULL, updated_at = now()
 WHERE state <> 'resolved' AND id IN (
     SELECT unnest(:queue_ids::uuid[])
     UNION ALL

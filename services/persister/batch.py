@@ -9,7 +9,7 @@ from uuid import UUID, uuid5
 from pydantic import JsonValue, ValidationError
 
 from contracts import headers, topics
-from contracts.audit import AuditEvent, AuditRecorded
+from contracts.audit import AuditEvent, AuditRecorded, LeadRejected
 from contracts.failures import failure_event_id, within_calendar
 from contracts.leads import LeadReceived
 from runtime.breaker import LIMIT
@@ -27,7 +27,7 @@ class Batch:
 
     records: Sequence[Record]
     leads: list[tuple[Record, LeadReceived]] = field(default_factory=list)
-    entries: list[tuple[Record, AuditRecorded]] = field(default_factory=list)
+    entries: list[tuple[Record, LeadRejected]] = field(default_factory=list)
     undecodable: list[Record] = field(default_factory=list)
 
     def first_of_each(self) -> dict[UUID, tuple[Record, LeadReceived]]:
@@ -39,7 +39,8 @@ class Batch:
 
     def replays(self) -> list[UUID]:
         """Return the replay-queue rows that sent records of this batch to this stage."""
-        return [queue_id for record, _ in self.leads if (queue_id := queue_id_of(record))]
+        taken = [record for record, _ in (*self.leads, *self.entries)]
+        return [queue_id for record in taken if (queue_id := queue_id_of(record))]
 
 
 def read_in_parts(records: Sequence[Record]) -> Iterator[Batch]:
@@ -51,7 +52,7 @@ def read_in_parts(records: Sequence[Record]) -> Iterator[Batch]:
     undecodable = 0
     for first in range(0, len(records), PART):
         part = read(records[first : first + PART])
-        undecodable += len(part.undecodable)
+        undecodable += leads_among(part.undecodable)
         if undecodable > LIMIT:
             raise FailedNow("too many undecodable records in one batch")
         yield part
@@ -62,13 +63,18 @@ def read(records: Sequence[Record]) -> Batch:
     batch = Batch(records)
     for record in records:
         try:
-            if record.topic.endswith(topics.AUDIT.name):
-                batch.entries.append((record, AuditRecorded.model_validate_json(record.value or b"")))
+            if topics.is_audit(record.topic):
+                batch.entries.append((record, LeadRejected.model_validate_json(record.value or b"")))
             else:
                 batch.leads.append((record, LeadReceived.model_validate_json(record.value or b"")))
         except ValidationError:
             batch.undecodable.append(record)
     return batch
+
+
+def leads_among(records: Sequence[Record]) -> int:
+    """Count the records of leads: what becomes of audit records says nothing of the leads."""
+    return sum(not topics.is_audit(record.topic) for record in records)
 
 
 def queue_id_of(record: Record) -> UUID | None:
@@ -79,6 +85,20 @@ def queue_id_of(record: Record) -> UUID | None:
         return UUID(headers.text(record.headers, headers.QUEUE_ID) or "")
     except ValueError:
         return None
+
+
+def rejected_entry(entry: LeadRejected) -> AuditRecorded:
+    """Return the entry to store of a refused request: what the gateway reports, and nothing else.
+
+    Whoever may write to the topic chose the rest. The time is the database's own; the sender's is a detail.
+    """
+    details: dict[str, JsonValue] = {"sent_at": entry.occurred_at.isoformat()}
+    code, fields = entry.details.get("code"), entry.details.get("fields")
+    if isinstance(code, str):
+        details["code"] = code[:100]
+    if isinstance(fields, list):
+        details["fields"] = [each[:100] for each in fields[:100] if isinstance(each, str)]
+    return entry.model_copy(update={"lead_id": None, "details": details})
 
 
 def received_entry(record: Record, lead: LeadReceived) -> AuditRecorded:

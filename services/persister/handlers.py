@@ -6,7 +6,7 @@ from contracts.failures import CONFLICT, UNDECODABLE
 from runtime.breaker import Breaker
 from runtime.delivery import Record
 from runtime.failures import Failure, InvalidForEver
-from services.persister.batch import read_in_parts
+from services.persister.batch import leads_among, read_in_parts
 from services.persister.publisher import FailurePublisher
 from services.persister.store import Store
 
@@ -31,11 +31,11 @@ class Handler:
             await self._publisher.failed(record, InvalidForEver(UNDECODABLE))
         for record in saved.conflicts:
             await self._publisher.failed(record, InvalidForEver(CONFLICT))
-        dead = len(saved.undecodable)
-        self._breaker.count(good=len(records) - dead, dead=dead)
+        dead = leads_among(saved.undecodable)
+        self._breaker.count(good=leads_among(records) - dead, dead=dead)
 
     async def park(self, record: Record, failure: Failure) -> None:
         """Hand the one record at fault to the replay queue."""
         await self._publisher.failed(record, failure)
         await self._store.count_parked(record)
-        self._breaker.count(dead=1)
+        self._breaker.count(dead=leads_among([record]))

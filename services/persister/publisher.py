@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 
 from contracts import headers, topics
-from contracts.failures import LeadFailed, Origin, failure_event_id, first_origin
+from contracts.failures import AUDIT_KIND, Kind, LeadFailed, Origin, failure_event_id, first_origin
 from runtime import metrics
 from runtime.delivery import Record
 from runtime.failures import Failure, InvalidForEver
@@ -30,15 +30,17 @@ class FailurePublisher:
 
     async def _failed(self, record: Record, failure: Failure) -> None:
         final = isinstance(failure, InvalidForEver)
+        origin = first_origin(record.headers, Origin.of(record, self._group))
+        kind: Kind = AUDIT_KIND if topics.is_audit(origin.topic) else "store"
         failed = LeadFailed(
-            event_id=failure_event_id(record.topic, record.partition, record.offset, "persister", "store"),
+            event_id=failure_event_id(record.topic, record.partition, record.offset, "persister", kind),
             occurred_at=datetime.now(UTC),
             stage="persister",
-            kind="store",
+            kind=kind,
             final=final,
             reason=failure.reason,
             error=f"{type(failure).__module__}.{type(failure).__qualname__}",
-            origin=first_origin(record.headers, Origin.of(record, self._group)),
+            origin=origin,
             queue_id=queue_id_of(record),
             attempts=headers.count(record.headers, headers.RETRY_ATTEMPTS),
         )

@@ -41,8 +41,17 @@ FROM json_to_recordset(:entries::json)
 ON CONFLICT (event_id) DO NOTHING
 RETURNING event_id;
 
+-- name: insert_rejections
+-- Append the gateway's entries, at our own time: theirs is whatever a producer says.
+INSERT INTO audit_log (event_id, event, actor, status_code, details_json, request_id)
+SELECT * FROM json_to_recordset(:entries::json)
+    AS entry (event_id uuid, event text, actor text, status_code integer, details jsonb, request_id text)
+ON CONFLICT (event_id) DO NOTHING
+RETURNING event_id;
+
 -- name: resolve_replays!
 -- The effect of these replays is there, whoever brought it: their payloads are not needed any more.
 UPDATE replay_queue
-SET state = 'resolved', payload = NULL, next_attempt_at = NULL, requested_at = NULL, updated_at = now()
+SET state = 'resolved', payload = NULL, original_payload = NULL, next_attempt_at = NULL, requested_at = NULL,
+    updated_at = now()
 WHERE id = ANY(:ids::uuid[]) AND state <> 'resolved';

@@ -15,7 +15,7 @@ from contracts.leads import LeadReceived, LeadStatus
 from runtime.delivery import Record
 from runtime.ledger import Ledger, Pages
 from runtime.postgres import Connection, Pool, load_queries, transaction
-from services.persister.batch import Batch, conflict_entry, received_entry
+from services.persister.batch import Batch, conflict_entry, received_entry, rejected_entry
 
 SQL: Any = load_queries(Path(__file__).with_name("queries.sql"))
 
@@ -129,7 +129,8 @@ class Store:
         ]
 
     async def _save_entries(self, connection: Connection, batch: Batch) -> set[int]:
-        new = await _insert_entries(connection, [entry for _, entry in batch.entries])
+        entries = [rejected_entry(entry) for _, entry in batch.entries]
+        new = await _insert_entries(connection, entries, SQL.insert_rejections)
         stored = set[int]()
         for record, entry in batch.entries:
             if entry.event_id in new:
@@ -138,10 +139,12 @@ class Store:
         return stored
 
 
-async def _insert_entries(connection: Connection, entries: list[AuditRecorded]) -> set[UUID]:
+async def _insert_entries(
+    connection: Connection, entries: list[AuditRecorded], insert: Any = SQL.insert_entries
+) -> set[UUID]:
     if not entries:
         return set()
-    rows = SQL.insert_entries(connection, entries=_json(entries))
+    rows = insert(connection, entries=_json(entries))
     return {row["event_id"] async for row in rows}
 
 

@@ -100,18 +100,19 @@ async def test_a_replay_is_answered_alike_and_published_once(client: httpx.Async
 async def test_a_refused_request_is_in_the_audit_trail_without_what_was_sent(
     client: httpx.AsyncClient, kafka: Kafka
 ) -> None:
-    answer = await client.post("/inbound/leads", json=a_lead(email="no-address", secret="\0"))
     anonymous = await client.post("/inbound/leads", json=a_lead(), headers={"Authorization": "Bearer no"})
+    answer = await client.post("/inbound/leads", json=a_lead(email="no-address", secret="\0"))
     assert (answer.status_code, anonymous.status_code) == (422, 401)
 
     async def entries() -> list[Any]:
         return await records_of(kafka, topics.AUDIT.name)
 
-    records = await eventually(entries, until=lambda found: len(found) == 2)
+    # The stranger's request came first: an entry about it would be here, too.
+    records = await eventually(entries, until=lambda found: len(found) >= 1)
     found = {e.actor: e for e in (AuditRecorded.model_validate_json(record.value) for record in records)}
     assert found["www"].status_code == 422
     assert found["www"].details == {"code": "invalid-lead", "fields": ["email", "extra"]}
-    assert found["anonymous"].status_code == 401
+    assert set(found) == {"www"}
     assert all(b"no-address" not in record.value and b"secret" not in record.value for record in records)
 
 

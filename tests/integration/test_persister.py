@@ -255,22 +255,6 @@ async def test_a_restored_database_gets_the_leads_that_kafka_still_holds(
     assert (await books(db))["missing"] == 0
 
 
-async def test_audit_entries_of_the_gateway_are_appended_once(
-    kafka: Kafka, postgres: Postgres, db: Any
-) -> None:
-    entry = (
-        b'{"schema_version":1,"event_id":"6f9619ff-8b86-4d01-b42d-00c04fc964ff",'
-        b'"occurred_at":"2026-01-01T00:00:00Z","event":"lead.rejected","actor":"anonymous",'
-        b'"status_code":401,"request_id":"r-1","details":{}}'
-    )
-    async with producer(kafka) as sender, persister(kafka, postgres):
-        for _ in range(2):
-            await sender.send_and_wait(kafka.topic_prefix + topics.AUDIT.name, entry, key=b"r-1")
-        await eventually(lambda: counted(db), until=lambda n: n == 2)
-    rows = await db.fetch("SELECT event, actor, status_code, request_id FROM audit_log")
-    assert [tuple(row) for row in rows] == [("lead.rejected", "anonymous", 401, "r-1")]
-
-
 async def test_a_database_that_is_away_pauses_the_stage_and_burns_nothing(
     kafka: Kafka, postgres: Postgres, db: Any, stack: Stack, database: Database
 ) -> None:

@@ -39,6 +39,7 @@ KINDS: Final = {
     "welcome": "Welcome mail",
     "admin_alert": "Alert to admins",
     "store": "Storing the lead",
+    "audit": "Storing an audit record",
     "pull": "Taking in from the website",
 }
 # What runs where, by what it does.

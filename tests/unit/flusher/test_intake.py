@@ -54,6 +54,18 @@ def test_conflicts_and_the_undecodable_are_named_by_their_origin(
     assert (parked.replay_lead_id is not None) == reissued
 
 
+@pytest.mark.parametrize("kind", ["audit", "store"])
+def test_regression_a_failed_audit_record_names_no_lead_whatever_its_key_and_its_persisters_version(
+    kind: str,
+) -> None:
+    told = failure(stage="persister", kind=kind, reason="database refused the data (22P05)")
+    origin = told.origin.model_copy(update={"topic": "prefix.audit.recorded.v1"})
+    told = told.model_copy(update={"origin": origin})
+    parked = read(record(tuple(told.to_headers()), str(uuid4()).encode()), "group")
+    assert (parked.failure.kind, parked.lead_id, parked.by_origin) == ("audit", None, True)
+    assert parked.replay_lead_id is None
+
+
 def test_without_bytes_there_is_nothing_to_retry_with() -> None:
     assert read(record(tuple(failure().to_headers()), value=None), "group").final
 

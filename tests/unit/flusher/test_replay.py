@@ -222,6 +222,14 @@ def test_what_is_named_by_its_origin_goes_back_there_as_it_is() -> None:
     assert (record.topic, record.key, record.value) == (topics.RECEIVED.name, b"key", b"\xff")
 
 
+@pytest.mark.parametrize("by_origin", [True, False])
+def test_regression_an_audit_record_goes_back_to_its_own_topic(by_origin: bool) -> None:
+    record = outgoing(
+        row(stage="persister", kind="audit", by_origin=by_origin, payload=b"\xff"), uuid4(), NOW
+    )
+    assert (record.topic, record.key, record.value) == (topics.AUDIT.name, b"key", b"\xff")
+
+
 def test_a_conflict_goes_out_as_the_same_new_lead_each_time() -> None:
     new = uuid4()
     lead = {

@@ -14,6 +14,8 @@ from dirty_equals import IsPartialDict, IsUUID
 from contracts import headers as h
 from contracts.audit import AuditEvent
 from contracts.leads import EXAMPLE, lead_id_for
+from runtime import metrics
+from services.ingest import problems
 from tests.support.gateway import TOKEN, Gateway, gateway, submission
 
 
@@ -106,6 +108,17 @@ async def test_without_a_valid_token_the_answer_is_401(ours: Gateway, authorizat
     is_problem(answer, 401)
     assert answer.headers["WWW-Authenticate"].startswith("Bearer")
     assert not ours.leads.records
+
+
+async def test_regression_a_stranger_is_counted_and_not_listed_in_the_audit_log(ours: Gateway) -> None:
+    counter = metrics.REQUESTS_REJECTED.labels(code=problems.UNAUTHORIZED.code)._value
+    before = counter.get()
+    for _ in range(5):
+        headers = {"Authorization": "Bearer x"}
+        answer = await ours.client.post("/inbound/leads", json=submission(), headers=headers)
+        assert answer.status_code == 401
+    assert counter.get() == before + 5
+    assert ours.trail.entries == []
 
 
 @pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER"])
