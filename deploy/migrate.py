@@ -8,6 +8,8 @@ import hashlib
 import ssl
 import sys
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Annotated, Final, TypeAlias
 from urllib.parse import unquote, urlsplit
@@ -17,6 +19,8 @@ import typer
 from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings
 
+from runtime import event_loop
+from runtime.postgres_connect import Connector
 from runtime.settings import DatabaseUrl, Debug, load, named, section
 
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -25,6 +29,10 @@ LOCK = 0x66617374636F7265  # "fastcore"
 # wait for each other (1 s), short enough that whoever queues up behind us hardly notices.
 BUSY_SECONDS = 120
 LOCK_TIMEOUT = "2s"
+ENCODING = "UTF8"
+CONNECT_SECONDS = 10.0
+# A file may rewrite a large table.
+COMMAND_SECONDS = 600.0
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 
@@ -60,52 +68,72 @@ async def migrate(owner_url: str, service_url: str) -> list[str]:
 
     Safe to run by several processes at once. Raises `RuntimeError` where an applied file has changed.
     """
-    connection = await asyncpg.connect(owner_url, timeout=10, command_timeout=600)
+    connection = await Connector(owner_url, CONNECT_SECONDS).connect(command_timeout=COMMAND_SECONDS)
     try:
-        await connection.execute("SELECT pg_advisory_lock($1)", LOCK)
+        await _refuse_encoding(connection)
         applied = await _apply(connection)
-        await _grant(connection, service_url)
+        async with _alone(connection):
+            await _grant(connection, service_url)
         return applied
     finally:
         await connection.close(timeout=5)
 
 
+async def _refuse_encoding(connection: Connection) -> None:
+    """Raise `RuntimeError` if the database cannot store every character that a lead may have."""
+    encoding = await connection.fetchval("SELECT current_setting('server_encoding')")
+    if encoding != ENCODING:
+        todo = f"create it with ENCODING '{ENCODING}' TEMPLATE template0"
+        raise RuntimeError(f"the database has the encoding {encoding}: {todo}")
+
+
+@asynccontextmanager
+async def _alone(connection: Connection) -> AsyncIterator[None]:
+    """Run one transaction that no other migration runs beside.
+
+    The lock belongs to the transaction. A session's lock would stay behind on whatever server connection a
+    pooler in transaction mode had at that moment.
+    """
+    async with connection.transaction():
+        await connection.execute("SELECT pg_advisory_xact_lock($1)", LOCK)
+        yield
+
+
 async def _apply(connection: Connection) -> list[str]:
-    await connection.execute(
-        "CREATE TABLE IF NOT EXISTS schema_migration (name text PRIMARY KEY, sha256 text NOT NULL,"
-        " applied_at timestamptz NOT NULL DEFAULT now())"
-    )
-    rows = await connection.fetch("SELECT name, sha256 FROM schema_migration")
-    known = {row["name"]: row["sha256"] for row in rows}
-    applied = []
-    for path in sorted(MIGRATIONS.glob("[0-9]*.sql")):
-        sql = path.read_text(encoding="utf-8")
-        digest = hashlib.sha256(sql.encode()).hexdigest()
-        if path.name in known:
-            if known[path.name] != digest:
-                raise RuntimeError(f"{path.name} was changed after it was applied: add a new file instead")
-            continue
-        await _apply_alone(connection, path.name, sql, digest)
-        applied.append(path.name)
-    return applied
+    async with _alone(connection):
+        await connection.execute(
+            "CREATE TABLE IF NOT EXISTS schema_migration (name text PRIMARY KEY, sha256 text NOT NULL,"
+            " applied_at timestamptz NOT NULL DEFAULT now())"
+        )
+    return [
+        path.name
+        for path in sorted(MIGRATIONS.glob("[0-9]*.sql"))
+        if await _apply_one(connection, path.name, path.read_text(encoding="utf-8"))
+    ]
 
 
-async def _apply_alone(connection: Connection, name: str, sql: str, digest: str) -> None:
-    """Apply one file with every table locked from its beginning, or not begun at all.
+async def _apply_one(connection: Connection, name: str, sql: str) -> bool:
+    """Apply one file with every table locked from its beginning, or not at all; return whether it was.
 
     Services that are at work hold some tables and come for others: a file that did likewise would sooner or
     later wait for one that waits for it. They wait here for a moment; what they see is an outage.
     """
+    digest = hashlib.sha256(sql.encode()).hexdigest()
     give_up = time.monotonic() + BUSY_SECONDS
     while True:
         try:
-            async with connection.transaction():
+            async with _alone(connection):
+                known = await connection.fetchval("SELECT sha256 FROM schema_migration WHERE name = $1", name)
+                if known == digest:
+                    return False
+                if known:
+                    raise RuntimeError(f"{name} was changed after it was applied: add a new file instead")
                 await _lock_tables(connection)
                 await connection.execute(sql)
                 await connection.execute(
                     "INSERT INTO schema_migration (name, sha256) VALUES ($1, $2)", name, digest
                 )
-                return
+                return True
         except (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError):
             if time.monotonic() > give_up:
                 msg = (
@@ -168,7 +196,6 @@ GRANTS: Final = {
         ("SELECT", "INSERT", "UPDATE"),
     ),
     "audit_log": ("SELECT", f"INSERT ({AUDIT_COLUMNS})"),
-    "revoked_session": ("SELECT", "INSERT"),
     **dict.fromkeys(("schema_migration", "row_count", "queue_replay_result"), ("SELECT",)),
 }
 # Trigger functions are not among them: a trigger needs no EXECUTE of the role that fires it.
@@ -217,7 +244,7 @@ def main(
     service_url = settings.database_url.get_secret_value()
     owner = settings.migration_database_url or settings.database_url
     try:
-        applied = asyncio.run(migrate(owner.get_secret_value(), service_url))
+        applied = event_loop.run(migrate(owner.get_secret_value(), service_url))
     except ssl.SSLCertVerificationError:
         sys.exit(
             "the database's certificate is not from the authority in sslrootcert, or for another name:"

@@ -1,9 +1,10 @@
 """The pool, bounded transactions, the failure words for PostgreSQL, and the loader of named queries."""
 
 import asyncio
+import contextlib
 import json
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -14,6 +15,7 @@ from asyncpg.pool import PoolConnectionProxy
 
 from runtime import tracing
 from runtime.failures import FailedNow, Failure, Refused, WorldAway
+from runtime.postgres_connect import FAULTS, Connector
 from runtime.settings import Postgres
 
 # Strings: the drivers' classes are generic in their stubs only.
@@ -21,15 +23,11 @@ Connection: TypeAlias = "PoolConnectionProxy[asyncpg.Record]"
 Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 
 CLOSE_SECONDS = 3.0
-# What asyncpg raises. The third is of no family of its own: a connection that the server cuts at a bad
-# moment breaks inside the driver (seen: 92 of 3,600 uses). The pool drops it.
-FAULTS = (
-    asyncpg.PostgresError,
-    asyncpg.InterfaceError,
-    asyncpg.InternalClientError,
-    OSError,
-    TimeoutError,
-)
+ACQUIRE_SECONDS = 10.0
+# How long a cancel request may take to reach a server that answers.
+CANCEL_SECONDS = 1.0
+# Below the bound of a health check (`health.CHECK_SECONDS`), so that the reason says what is wrong.
+PING_SECONDS = 1.2
 # Classes of SQLSTATE that are the data's fault (PostgreSQL manual, appendix A): data exception,
 # integrity constraint violation, program limit exceeded (a value too long for an index). What asyncpg
 # itself cannot encode has 22000.
@@ -40,6 +38,13 @@ _DATA_CLASSES = ("22", "23", "54")
 # fault (58), the server's configuration (F0). Any other (P0001 of a trigger, 42501, 38 and 39 of a
 # function, XX of a damaged page) may be one row's fault.
 _WORLD_CLASSES = ("08", "0A", "25", "26", "28", "3D", "40", "42P05", "53", "55", "57", "58", "F0")
+# Codes after which every connection of the pool is replaced (PostgreSQL manual, appendix A):
+# 08 the connection failed, also PgBouncer's own errors (08P01); 25006 the server has become read-only; 26000
+# and 42P05 a pooler lost or mixed up prepared statements; 53 the server lacks room, which idle ones take up
+# (53300 too many connections, 53200 out of memory); 57P01 to 57P05 the server ended the session or stops.
+_LOST = ("08", "25006", "26000", "42P05", "53", "57P")
+# Without arguments asyncpg takes the simple query protocol, and says how many rows came.
+_IS_READ_ONLY = "SELECT WHERE current_setting('transaction_read_only') = 'on'"
 # The name of each query by its text, for its span.
 _NAMES = {"COMMIT;": "commit", "ROLLBACK;": "rollback"}
 
@@ -85,11 +90,11 @@ async def _keep_session(_: "asyncpg.Connection[asyncpg.Record]") -> None:
 @asynccontextmanager
 async def open_pool(settings: Postgres, name: str) -> AsyncIterator[Pool]:
     """Open a pool that connects on first use, so that a service starts while the database is away."""
+    url = settings.url.get_secret_value()
     pool = asyncpg.create_pool(
-        settings.url.get_secret_value(),
+        connect=Connector(url, settings.connect_timeout_seconds).connect,
         min_size=0,
         max_size=settings.pool_max,
-        timeout=settings.connect_timeout_seconds,
         command_timeout=settings.command_timeout_seconds,
         # Times that come within JSON are in UTC too, whatever the server's zone is.
         server_settings={"application_name": f"fastcore-{name}", "timezone": "UTC"},
@@ -107,33 +112,104 @@ async def open_pool(settings: Postgres, name: str) -> AsyncIterator[Pool]:
 
 
 @asynccontextmanager
+async def _connected(pool: Pool) -> AsyncIterator[Connection]:
+    """Take a connection from the pool; raise what `translate` returns. Replaces connections that are lost."""
+    try:
+        async with pool.acquire(timeout=ACQUIRE_SECONDS) as connection:
+            try:
+                yield connection
+            except FAULTS as error:
+                if _is_lost(error):
+                    _close(connection)
+                raise
+    except FAULTS as error:
+        if _is_lost(error):
+            # The others too: an idle connection notices no failover. Each is replaced before its next use.
+            await pool.expire_connections()
+        raise translate(error) from error
+
+
+def _close(connection: Connection) -> None:
+    """Close without a word to the server. The pool takes such a connection back at once, and only once."""
+    with contextlib.suppress(asyncpg.InterfaceError):
+        connection.terminate()
+
+
+def _is_lost(error: Exception) -> bool:
+    """Return True if the server behind the connection may be gone or have another role now."""
+    if isinstance(error, asyncpg.PostgresError):
+        return (getattr(error, "sqlstate", None) or "").startswith(_LOST)
+    return True
+
+
+@asynccontextmanager
 async def transaction(pool: Pool) -> AsyncIterator[Connection]:
     """Run one transaction; raise `FailedNow` for the data's fault and `WorldAway` for all others'."""
+    async with _connected(pool) as connection, connection.transaction(), _bounded(connection):
+        yield connection
+
+
+@asynccontextmanager
+async def _bounded(connection: Connection) -> AsyncIterator[None]:
+    """Close the connection of a statement that took too long, once its cancel request had time to arrive.
+
+    asyncpg sends that request when it raises `TimeoutError`. A server that hangs would keep the ROLLBACK for
+    as long again.
+    """
     try:
-        async with pool.acquire(timeout=10) as connection, connection.transaction():
-            yield connection
-    except FAULTS as error:
-        raise translate(error) from error
+        yield
+    except TimeoutError:
+        await asyncio.sleep(CANCEL_SECONDS)
+        _close(connection)
+        raise
 
 
 @asynccontextmanager
 async def autocommit(pool: Pool) -> AsyncIterator[Connection]:
     """Run single statements, each a transaction by itself: begin and commit are no round trips then."""
-    try:
-        async with pool.acquire(timeout=10) as connection:
-            yield connection
-    except FAULTS as error:
-        raise translate(error) from error
+    async with _connected(pool) as connection, _bounded(connection):
+        yield connection
 
 
 @asynccontextmanager
 async def snapshot(pool: Pool) -> AsyncIterator[Connection]:
     """Read several queries as of one moment: repeatable read, read only."""
+    async with (
+        _connected(pool) as connection,
+        connection.transaction(isolation="repeatable_read", readonly=True),
+        _bounded(connection),
+    ):
+        yield connection
+
+
+async def ping(pool: Pool) -> None:
+    """Return if the database is writable now; raise `WorldAway` within `PING_SECONDS` if it is not.
+
+    No transaction: a server that hangs would hold its end.
+    """
     try:
-        async with (
-            pool.acquire(timeout=10) as connection,
-            connection.transaction(isolation="repeatable_read", readonly=True),
-        ):
-            yield connection
-    except FAULTS as error:
+        async with asyncio.timeout(PING_SECONDS), _connected(pool) as connection:
+            try:
+                if await connection.execute(_IS_READ_ONLY) != "SELECT 0":
+                    raise asyncpg.ReadOnlySQLTransactionError("the server is read-only")
+            except BaseException:
+                _close(connection)
+                raise
+    except TimeoutError as error:
         raise translate(error) from error
+
+
+def check_database(settings: Postgres, pool: Pool) -> Callable[[], Awaitable[None]]:
+    """Return the health check of the database. A pool whose connections are all in use gets a further one."""
+    spare = Connector(settings.url.get_secret_value(), PING_SECONDS)
+
+    async def check() -> None:
+        if pool.get_idle_size() or pool.get_size() < pool.get_max_size():
+            await ping(pool)
+            return
+        try:
+            (await spare.connect()).terminate()
+        except FAULTS as error:
+            raise translate(error) from error
+
+    return check

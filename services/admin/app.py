@@ -12,7 +12,7 @@ from fastapi_offline import FastAPIOffline
 from runtime import health, logs
 from runtime.allowed_hosts import AllowedHosts
 from runtime.docs_page import add_docs_page
-from runtime.postgres import open_pool
+from runtime.postgres import check_database, open_pool
 from runtime.request_limits import RequestLimits
 from runtime.requests import ServerSpans
 from runtime.tasks import running
@@ -29,7 +29,6 @@ from services.admin.pages.page import LOGIN, STATIC, Static
 from services.admin.pages.recent import Recent
 from services.admin.peers import open_peers
 from services.admin.people import People
-from services.admin.revocations import Revocations
 from services.admin.routes import routes
 from services.admin.session import Sessions
 from services.admin.store import Store
@@ -47,7 +46,6 @@ def create_app(given: settings.Settings | None = None) -> FastAPI:
     told = given or settings.read()
     logs.configure(NAME, told.log.level)
     state = health.Health()
-    state.set("database", ok=False, reason="connecting")
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -57,6 +55,7 @@ def create_app(given: settings.Settings | None = None) -> FastAPI:
             open_peers(told.gateway_urls, told.service_urls) as peers,
             aclosing(LagReader(told.kafka)) as lag,
         ):
+            state.check("database", check_database(told.postgres, pool))
             app.state.adapters = adapters = Adapters(
                 Store(pool),
                 People(pool),
@@ -65,9 +64,8 @@ def create_app(given: settings.Settings | None = None) -> FastAPI:
                 peers,
                 Workbench(pool),
                 Trends(pool),
-                Revocations(pool),
             )
-            async with running(watch(adapters, state), "watch"):
+            async with running(watch(adapters), "watch"):
                 yield
 
     app = FastAPIOffline(  # Swagger UI from the package, not from a CDN

@@ -1,4 +1,4 @@
-"""The background check: nothing else tells this service that the database is away or the books differ."""
+"""The background check of the gauges: nothing else tells this service that the books differ."""
 
 import asyncio
 import time
@@ -6,30 +6,27 @@ from typing import Final
 
 from runtime import metrics
 from runtime.failures import WorldAway
-from runtime.health import Health
 from runtime.logs import logger
 from services.admin.adapters import Adapters
 from services.admin.census import STATES, Census
 
 CHECK_SECONDS: Final = 15.0
-# While the database is away we look more often, so that readiness comes back soon after it.
+# While the database is away, look more often, so that the gauges come back soon after it.
 AWAY_SECONDS: Final = 2.0
 # A census of a very large installation takes a while: it may cost the database this share of its time.
 CENSUS_SHARE: Final = 0.05
 
 
-async def watch(adapters: Adapters, health: Health) -> None:
-    """Refresh readiness and the gauges until cancelled."""
+async def watch(adapters: Adapters) -> None:
+    """Refresh the gauges until cancelled."""
     census_due = 0.0
     while True:
         try:
             await adapters.store.ping()
-        except WorldAway as away:
-            health.set("database", ok=False, reason=away.reason)
+        except WorldAway:
             await _show_lag(adapters)
             await asyncio.sleep(AWAY_SECONDS)
             continue
-        health.set("database", ok=True)
         started = time.monotonic()
         if started >= census_due:
             await _show_census(adapters)
@@ -73,7 +70,7 @@ async def _show_jobs(adapters: Adapters) -> None:
     try:
         jobs = await adapters.store.list_jobs()
     except WorldAway:
-        return  # readiness says it
+        return  # readiness reports it
     for job in jobs:
         if job.last_finished_at:
             metrics.JOB_LAST_RUN.labels(name=job.name).set(job.last_finished_at.timestamp())

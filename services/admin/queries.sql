@@ -6,10 +6,6 @@
 -- disk without heads: a table is not read whole only to read it in order.
 SELECT set_config('plan_cache_mode', 'force_custom_plan', true), set_config('random_page_cost', '1.1', true);
 
--- name: ping$
--- Does the database answer?
-SELECT 1;
-
 -- name: get_lead^
 -- One lead, null where it is not stored, with its mails, its rows in the replay queue and what happened to it, in order.
 -- One statement is one moment, and one round trip. A lead has a handful of entries; the bound is for one gone wild.

@@ -13,16 +13,7 @@ from pydantic import TypeAdapter
 from contracts.audit import AuditEvent
 from contracts.failures import Kind
 from contracts.leads import LeadStatus
-from runtime.postgres import (
-    FAULTS,
-    Connection,
-    Pool,
-    autocommit,
-    load_queries,
-    snapshot,
-    transaction,
-    translate,
-)
+from runtime.postgres import Connection, Pool, autocommit, load_queries, ping, snapshot, transaction
 from services.admin import answers, readings, timeline
 from services.admin.filters import AuditFilter, LeadFilter, QueueFilter
 from services.admin.paging import Place, cut
@@ -32,7 +23,6 @@ from services.admin.status import Unknown, as_received, judge_change, judge_rese
 SQL: Any = load_queries(Path(__file__).with_name("queries.sql"))
 # The flusher's job that fetches what websites have queued.
 SITE_QUEUE_JOB: Final = "site_queue"
-PING_SECONDS: Final = 2.0
 
 
 class _QueueRow(answers.QueueItem):
@@ -44,24 +34,6 @@ _EMAILS: Final = TypeAdapter(list[answers.Email])
 _ENTRIES: Final = TypeAdapter(list[answers.AuditEntry])
 
 
-async def fetch_quickly(pool: Pool, query: str, *values: object) -> Any:
-    """Return a query's value, or raise `WorldAway` where it is not here within a moment.
-
-    No transaction: to end one with a server that hangs would take as long as it hangs.
-    """
-    try:
-        connection = await pool.acquire(timeout=PING_SECONDS)
-        try:
-            return await connection.fetchval(query, *values, timeout=PING_SECONDS)
-        except BaseException:
-            connection.terminate()
-            raise
-        finally:
-            await pool.release(connection)
-    except FAULTS as error:
-        raise translate(error) from error
-
-
 class Store:
     """Everything that the admin routes ask of the database."""
 
@@ -69,8 +41,8 @@ class Store:
         self._pool = pool
 
     async def ping(self) -> None:
-        """Return where the database answers within a moment."""
-        await fetch_quickly(self._pool, SQL.ping.sql)
+        """Return if the database answers within a moment."""
+        await ping(self._pool)
 
     async def list_leads(self, asked: LeadFilter) -> answers.LeadPage:
         """Return a page of leads and how many match."""

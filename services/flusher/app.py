@@ -13,7 +13,7 @@ from runtime.consumer import Consumer
 from runtime.kafka import build_broker, open_publisher
 from runtime.ledger import Ledger
 from runtime.policy import Policy
-from runtime.postgres import open_pool
+from runtime.postgres import check_database, open_pool
 from runtime.reconcile import Reconciler
 from runtime.request_limits import RequestLimits
 from runtime.settings import load
@@ -51,6 +51,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             open_publisher(settings.kafka, NAME, state) as opened,
             open_sites(settings.gateway_url, settings.sites()) as sites,
         ):
+            state.check("database", check_database(settings.postgres, pool))
             consumer = Consumer(
                 build_broker(settings.kafka, NAME),
                 topics.consumed_by(NAME),

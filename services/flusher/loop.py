@@ -55,7 +55,6 @@ class Jobs:
         )
         self._bug = ""  # of the last run
         self._in_hand = set[asyncio.Task[Any]]()
-        health.set("database", ok=False, reason="connecting")
 
     async def run(self) -> None:
         """Keep the scheduler and the polls going until cancelled; what was missed is made up."""
@@ -118,10 +117,10 @@ class Jobs:
             counts = await send()
             if any(counts.values()):
                 self._log.info(said, **counts)
-            self._health.set("database", ok=True)
         except Failure as failure:
-            part = "database" if isinstance(failure, WorldAway) and failure.part == "database" else "replays"
-            if self._health.set(part, ok=False, reason=failure.reason):
+            # Readiness checks the database itself.
+            is_database = isinstance(failure, WorldAway) and failure.part == "database"
+            if not is_database and self._health.set("replays", ok=False, reason=failure.reason):
                 self._log.warning("Queue not flushed on request", reason=failure.reason)
         self._tell_health()
 

@@ -14,7 +14,7 @@ from runtime.consumer import Consumer
 from runtime.kafka import build_broker, open_publisher
 from runtime.ledger import Ledger
 from runtime.policy import Policy
-from runtime.postgres import open_pool
+from runtime.postgres import check_database, open_pool
 from runtime.reconcile import Reconciler
 from runtime.request_limits import RequestLimits
 from runtime.settings import load
@@ -47,6 +47,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             open_pool(settings.postgres, NAME) as pool,
             open_publisher(settings.kafka, NAME, state) as publisher,
         ):
+            state.check("database", check_database(settings.postgres, pool))
             consumer = Consumer(
                 build_broker(settings.kafka, NAME),
                 topics.consumed_by(NAME),

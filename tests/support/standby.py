@@ -1,0 +1,122 @@
+"""A PostgreSQL primary with a streaming standby, both real, for failovers."""
+
+import contextlib
+import os
+import shutil
+import signal
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import asyncpg
+
+from deploy.embedded import cluster, postgres
+from deploy.embedded.parts import Postgres
+from tests.support.wait import eventually
+
+_REPLICATION = "host replication all 127.0.0.1/32 scram-sha-256\n"
+
+
+@dataclass
+class Pair:
+    """Two servers with the same data. `primary` is the one that began as primary."""
+
+    primary: Postgres
+    standby: Postgres
+
+    def url(self, url: str) -> str:
+        """Name both hosts in a URL of the primary's: the primary first."""
+        first, second = f"127.0.0.1:{self.primary.port}", f"127.0.0.1:{self.standby.port}"
+        return url.replace(f"@{first}/", f"@{first},{second}/")
+
+    async def promote(self) -> None:
+        """Make the standby the primary; what the old one still says of itself is not our business here."""
+        connection = await asyncpg.connect(self.standby.urls.superuser)
+        try:
+            await connection.execute("SELECT pg_promote()")
+        finally:
+            await connection.close()
+
+    async def fence(self) -> None:
+        """Make the primary read-only while its connections live, as cloud providers do."""
+        connection = await asyncpg.connect(self.primary.urls.superuser)
+        try:
+            await connection.execute("ALTER SYSTEM SET default_transaction_read_only = on")
+            await connection.execute("SELECT pg_reload_conf()")
+        finally:
+            await connection.close()
+
+    async def in_sync(self) -> None:
+        """Wait until the standby has replayed all that the primary has written."""
+        connection = await asyncpg.connect(self.primary.urls.superuser)
+
+        async def is_level() -> bool:
+            return bool(
+                await connection.fetchval(
+                    "SELECT bool_and(replay_lsn >= pg_current_wal_lsn()) FROM pg_stat_replication"
+                )
+            )
+
+        try:
+            await eventually(is_level, seconds=20, what="the standby level with the primary")
+        finally:
+            await connection.close()
+
+
+@contextlib.contextmanager
+def running_pair(folder: Path) -> Iterator[Pair]:
+    """Run a primary and its standby while the block lasts; remove both at the end."""
+    first, second = folder / "primary", folder / "standby"
+    with contextlib.ExitStack() as stack:
+        primary = Postgres(first)
+        stack.callback(postgres.remove, first)
+        with (postgres.home(first) / "data" / "pg_hba.conf").open("a") as file:
+            file.write(_REPLICATION)
+        _copy(first, second, primary)
+        stack.callback(postgres.remove, second)
+        stack.callback(primary.stop)
+        primary.start()
+        standby = Postgres(second)
+        stack.callback(standby.stop)
+        standby.start()
+        yield Pair(primary, standby)
+
+
+def _copy(first: Path, second: Path, primary: Postgres) -> None:
+    """Copy the files of a server that is stopped, and make the copy follow it."""
+    second.mkdir()
+    shutil.copy(first / "passwords.json", second)
+    home = postgres.home(second)
+    home.mkdir(parents=True, exist_ok=True)
+    shutil.copytree(postgres.home(first) / "data", home / "data", symlinks=True)
+    (home / "data" / "standby.signal").touch()
+    password = postgres.passwords(first).superuser
+    with (home / "data" / "postgresql.auto.conf").open("a") as file:
+        file.write(
+            f"primary_conninfo = 'host=127.0.0.1 port={primary.port} user=postgres password={password}'\n"
+        )
+    if account := cluster.account():
+        for path in (home / "data", *(home / "data").rglob("*")):
+            os.chown(path, account.pw_uid, account.pw_gid, follow_symlinks=False)
+
+
+@contextlib.contextmanager
+def hanging(server: Postgres) -> Iterator[None]:
+    """Stop the postmaster and its backends (SIGSTOP): the kernel accepts connections, and nothing answers."""
+    _signal(server, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        _signal(server, signal.SIGCONT)
+
+
+def _signal(server: Postgres, number: signal.Signals) -> None:
+    # Backends have sessions of their own, so the process group is not enough.
+    tree = [server.pid]
+    for each in Path("/proc").iterdir():
+        with contextlib.suppress(OSError, ValueError, IndexError):
+            if int((each / "stat").read_text().rpartition(")")[2].split()[1]) == server.pid:
+                tree.append(int(each.name))
+    for pid in tree:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
