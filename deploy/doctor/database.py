@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from deploy.doctor.finding import Finding, fail, is_this_machine, ok, warn
 from deploy.doctor.rights import examine_rights
-from deploy.migrate import MIGRATIONS
+from deploy.migrate import ENCODING, MIGRATIONS
 from runtime.failures import Failure
 from runtime.postgres import Connection, Pool, load_queries, snapshot
 from runtime.settings import Postgres
@@ -57,6 +57,9 @@ def _reached(server: Any) -> Finding:
     seen = f"PostgreSQL {server['version'] // 10000} as {server['role']}, {server['bytes'] // MEBIBYTE} MiB"
     if server["version"] < OLDEST:
         return fail("database", seen, "15 or newer is needed")
+    if server["encoding"] != ENCODING:
+        todo = f"create it with ENCODING '{ENCODING}' TEMPLATE template0, and restore the data into it"
+        return fail("database", f"{seen}, encoding {server['encoding']}", todo)
     return ok("database", seen)
 
 

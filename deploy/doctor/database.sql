@@ -6,7 +6,7 @@ SELECT current_user AS role, current_setting('server_version_num')::int AS versi
        current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int
            - coalesce(current_setting('reserved_connections', true)::int, 0) AS connections,
        (SELECT datconnlimit FROM pg_database WHERE datname = current_database()) AS datconnlimit,
-       pg_database_size(current_database()) AS bytes
+       pg_database_size(current_database()) AS bytes, current_setting('server_encoding') AS encoding
 FROM pg_roles r WHERE r.rolname = current_user;
 
 -- name: objects_of_the_role$

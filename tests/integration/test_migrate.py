@@ -2,14 +2,24 @@
 
 import asyncio
 import contextlib
+import os
+import subprocess
+import sys
+from collections.abc import AsyncIterator
 from pathlib import Path
+from urllib.parse import urlsplit
+from uuid import uuid4
 
 import asyncpg
 import pytest
 
 from deploy import migrate as runner
+from deploy.doctor.database import examine_database
 from deploy.migrate import migrate
-from tests.support.stack import Database
+from runtime.postgres import open_pool
+from runtime.settings import Postgres
+from tests.support.processes import ROOT
+from tests.support.stack import Database, Stack
 from tests.support.wait import eventually
 
 
@@ -68,3 +78,44 @@ async def test_regression_a_migration_and_a_service_at_work_do_not_wait_for_each
     assert await migrating == ["9999_count_mails.sql"]
     await service.close()
     await watcher.close()
+
+
+@pytest.fixture
+async def latin1(stack: Stack) -> AsyncIterator[Database]:
+    """An empty database that cannot store most of the world's names."""
+    name = f"test_{uuid4().hex}"
+    admin = await asyncpg.connect(stack.admin_url)
+    await admin.execute(
+        f"CREATE DATABASE \"{name}\" ENCODING 'LATIN1' LOCALE_PROVIDER libc LOCALE 'C' TEMPLATE template0"
+        f' OWNER "{urlsplit(stack.owner_url).username}"'
+    )
+    yield Database(
+        *(urlsplit(url)._replace(path=f"/{name}").geturl() for url in (stack.owner_url, stack.service_url))
+    )
+    await admin.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+    await admin.close()
+
+
+async def test_a_database_of_another_encoding_is_refused_with_one_line(latin1: Database) -> None:
+    environment = {
+        **os.environ,
+        "DATABASE_URL": latin1.service,
+        "FASTCORE_MIGRATION_DATABASE_URL": latin1.owner,
+    }
+    done = await asyncio.to_thread(
+        subprocess.run, [sys.executable, "-m", "deploy.migrate"],
+        cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr == (
+        "the database has the encoding LATIN1: create it with ENCODING 'UTF8' TEMPLATE template0\n"
+    )
+
+
+async def test_the_doctor_refuses_a_database_of_another_encoding(latin1: Database) -> None:
+    settings = Postgres.model_validate({"url": latin1.service})
+    async with open_pool(settings, "doctor") as pool:
+        found = {each.check: each async for each in examine_database(pool, settings, 1)}
+    assert found["database"].level == "fail"
+    assert "encoding LATIN1" in found["database"].seen
+    assert "UTF8" in (found["database"].todo or "")
