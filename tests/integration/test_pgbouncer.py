@@ -1,0 +1,169 @@
+"""PgBouncer 1.18 in transaction mode, which knows no prepared statements: all works, over a migration too."""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import asyncpg
+import pytest
+
+from deploy import migrate as runner
+from deploy.migrate import LOCK, migrate
+from runtime.failures import WorldAway
+from runtime.postgres import Connection, Pool, load_queries, open_pool, transaction
+from runtime.settings import Postgres
+from tests.support.admin import add_leads
+from tests.support.factories import lead
+from tests.support.pgbouncer import running_pgbouncer
+from tests.support.stack import Database
+from tests.support.wait import eventually
+
+SERVICES = runner.MIGRATIONS.parents[1] / "services"
+ADMIN, PEOPLE, FLUSHER = (
+    load_queries(SERVICES / path) for path in ("admin/queries.sql", "admin/people.sql", "flusher/queries.sql")
+)
+TABLES = ("lead_inbox", "email_delivery", "replay_queue", "queue_replay", "audit_log", "row_count")
+RETRIED_SECONDS = 5.0
+
+
+@pytest.fixture
+async def pooled(database: Database) -> AsyncIterator[Database]:
+    """The test's database, through PgBouncer."""
+    with running_pgbouncer(database.owner, database.service) as (owner, service):
+
+        async def answers() -> bool:
+            try:
+                await (await asyncpg.connect(service)).close()
+            except OSError:
+                return False
+            return True
+
+        await eventually(answers, what="PgBouncer")
+        yield Database(owner, service)
+
+
+def pool_settings(database: Database) -> Postgres:
+    return Postgres.model_validate({"url": database.service})
+
+
+async def test_regression_statements_survive_transaction_mode(pooled: Database) -> None:
+    async with open_pool(pool_settings(pooled), "test") as pool:
+
+        async def use(number: int) -> None:
+            for _ in range(20):
+                async with transaction(pool) as connection:
+                    assert await connection.fetchval(f"SELECT $1::int + {number}", 1) == 1 + number
+
+        async with asyncio.TaskGroup() as group:
+            for number in range(8):
+                group.create_task(use(number))
+
+
+async def test_migrations_through_a_pooler_leave_no_lock_behind(
+    pooled: Database, database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "files").mkdir()
+    (tmp_path / "files" / "9999_add_column.sql").write_text("ALTER TABLE lead_inbox ADD COLUMN again int")
+    monkeypatch.setattr(runner, "MIGRATIONS", tmp_path / "files")
+    applied = await asyncio.gather(*(migrate(pooled.owner, pooled.service) for _ in range(4)))
+    assert sorted(applied) == [[], [], [], ["9999_add_column.sql"]]
+    connection = await asyncpg.connect(database.owner)
+    held = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid::bigint = $1"
+    assert await connection.fetchval(held, LOCK & 0xFFFFFFFF) == 0
+    await connection.close()
+
+
+@pytest.mark.parametrize("way", ["direct", "pooled"])
+async def test_no_query_fails_for_longer_than_a_migration_under_load(
+    way: str,
+    pooled: Database,
+    database: Database,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    used = pooled if way == "pooled" else database
+    (tmp_path / "files").mkdir()
+    (tmp_path / "files" / "9999_add_columns.sql").write_text(
+        "".join(f"ALTER TABLE {table} ADD COLUMN again int DEFAULT 1;\n" for table in TABLES)
+    )
+    monkeypatch.setattr(runner, "MIGRATIONS", tmp_path / "files")
+    db: Any = await asyncpg.connect(database.owner)
+    stored = lead()
+    await add_leads(db, [stored])
+    failures, runs, stopping = Counter[str](), Counter[str](), asyncio.Event()
+    async with open_pool(pool_settings(used), "test") as pool, asyncio.TaskGroup() as group:
+        for name, query in queries(stored.lead_id).items():
+            for _ in range(2):
+                group.create_task(_repeat(pool, name, query, runs, failures, stopping))
+        # Every query has run, on every connection, with the plans of before.
+        await eventually(lambda: _count(runs, 20), what="the load")
+        assert await migrate(used.owner, used.service) == ["9999_add_columns.sql"]
+        runs.clear()
+        await eventually(lambda: _count(runs, 20), what="the load after the migration")
+        stopping.set()
+    await db.close()
+    assert not {reason for reason in failures if not reason.endswith("40P01")}, failures
+
+
+def queries(lead_id: UUID) -> dict[str, Callable[[Connection], Awaitable[Any]]]:
+    """What the services ask, most of all what returned whole rows; and both functions with a star."""
+
+    async def claim(connection: Connection) -> list[Any]:
+        now = await connection.fetchval("SELECT now()")
+        asked = {"stage": "notifier", "destination": "notifier", "now": now, "chunk": 10}
+        return [row async for row in FLUSHER.claim_due(connection, **asked)]
+
+    async def mails(connection: Connection) -> list[Any]:
+        return [row async for row in PEOPLE.read_emails(connection, id=lead_id)]
+
+    async def make_and_erase(connection: Connection) -> None:
+        new = uuid4()
+        await connection.execute(
+            "INSERT INTO email_delivery (lead_id, kind, state, message_id)"
+            " VALUES ($1, 'welcome', 'sent', 'm')",
+            new,
+        )
+        assert await PEOPLE.erase_lead(connection, id=new, actor="test")
+
+    return {
+        "get_lead": lambda connection: ADMIN.get_lead(connection, id=lead_id),
+        "lock_lead": lambda connection: ADMIN.lock_lead(connection, id=lead_id),
+        "set_status": lambda connection: ADMIN.set_status(connection, id=lead_id, status="contacted"),
+        "read_lead": lambda connection: PEOPLE.read_lead(connection, id=lead_id),
+        "read_emails": mails,
+        "claim_due": claim,
+        "make_and_erase": make_and_erase,
+    }
+
+
+async def _repeat(
+    pool: Pool,
+    name: str,
+    query: Callable[[Connection], Awaitable[Any]],
+    runs: Counter[str],
+    failures: Counter[str],
+    stopping: asyncio.Event,
+) -> None:
+    """Run a query again and again; fail where it fails for longer than a retry takes."""
+    failing_since: float | None = None
+    while not stopping.is_set():
+        try:
+            async with transaction(pool) as connection:
+                await query(connection)
+        except WorldAway as away:
+            failures[away.reason] += 1
+            failing_since = failing_since or time.monotonic()
+            if time.monotonic() - failing_since > RETRIED_SECONDS:
+                pytest.fail(f"{name}: {away.reason}")
+        else:
+            runs[name] += 1
+            failing_since = None
+        await asyncio.sleep(0)
+
+
+async def _count(runs: Counter[str], least: int) -> bool:
+    return len(runs) == len(queries(uuid4())) and min(runs.values()) >= least
