@@ -22,7 +22,7 @@ from runtime.closing import close_for_good
 from runtime.commits import Commits
 from runtime.continuity import Continuity
 from runtime.delivery import Batch, Delivery, Handler, Record
-from runtime.failures import SeekBack, WorldAway
+from runtime.failures import Held, SeekBack, WorldAway
 from runtime.health import Health
 from runtime.logs import logger
 from runtime.policy import Policy
@@ -57,6 +57,7 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
         self._pauses_in_a_row = 0
         self._commits = Commits(self._policy.commit_seconds)
         self._ahead: list[Record] = []
+        self._held = dict[TopicPartition, float]()  # until when, monotonic
         self._reconciler: Reconciler | None = None
         self._continuity = Continuity()
         self._compare_at = 0.0
@@ -141,6 +142,8 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
         await self._watch.look(self._consumer)
         if self._is_due() and not await self._compare():
             return
+        if self._held:
+            self._resume()
         records = await self._take()
         self._continuity.look(self._consumer)
         if self._is_due():  # the assignment or the log changed while we waited for these
@@ -155,17 +158,20 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
             with handling(records):
                 await self._while_polling(delivery.run(), room=self._policy.max_records)
         except SeekBack as back:
-            await self._go_back(records, delivery.done)
+            await self._go_back(delivery)
             self._log.warning("records do not continue the ledger", partitions=len(back.offsets))
             await self._compare(back)
         except WorldAway as away:
-            await self._go_back(records, delivery.done)
+            await self._go_back(delivery)
             self._idle.set()
             if away.part == "database":
                 self._compare_at = 0.0  # it may come back as an older one
             await self._pause(away)
         else:
-            self._settle(records)
+            if delivery.held:
+                self._hold(delivery, delivery.held)
+            else:
+                self._settle(records)
             self._pauses_in_a_row = 0
             self._health.set("consumer", ok=True)
             metrics.BATCH_SECONDS.observe(time.monotonic() - started)
@@ -220,13 +226,35 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
         for topic, count in Counter(record.topic for record in records).items():
             metrics.RECORDS.labels(topic=topic).inc(count)
 
-    async def _go_back(self, records: Batch, done: int) -> None:
-        """Commit the first records, which are done, and go back for the others and all that came after."""
+    async def _go_back(self, delivery: Delivery) -> None:
+        """Commit the records that are done, and go back for the others and all that came after."""
+        done, again = delivery.split()
         if done:
-            self._settle(records[:done])
+            self._settle(done)
         await self._commits.settled(self._policy.commit_seconds)
-        self._rewind([*records[done:], *self._ahead])
+        self._rewind([*again, *self._ahead])
         self._ahead.clear()
+
+    def _hold(self, delivery: Delivery, held: Held) -> None:
+        """Commit the records that are done, and let the partitions of the others wait. The rest goes on."""
+        done, again = delivery.split()
+        if done:
+            self._settle(done)
+        waiting = {TopicPartition(*place) for place in held.offsets} & self._consumer.assignment()
+        self._ahead, passed = (
+            [each for each in self._ahead if (TopicPartition(each.topic, each.partition) in waiting) is late]
+            for late in (False, True)
+        )
+        self._rewind([*again, *passed])
+        self._held |= dict.fromkeys(waiting, time.monotonic() + held.seconds)
+        self._consumer.pause(*waiting)
+        self._log.info("partitions wait for another process", partitions=len(waiting), seconds=held.seconds)
+
+    def _resume(self) -> None:
+        """Read on in every partition that does not wait for another process."""
+        now = time.monotonic()
+        self._held = {each: until for each, until in self._held.items() if until > now}
+        self._consumer.resume(*self._consumer.assignment() - self._held.keys())
 
     async def _take(self) -> list[Record]:
         """Return what was read ahead, else what is there or arrives within half a second."""
@@ -279,7 +307,7 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
                 # Unwound before anything else begins: two handlers must not run at once.
                 await asyncio.wait({task}, timeout=self._policy.stop_seconds)
             with contextlib.suppress(KafkaError):
-                self._consumer.resume(*self._consumer.assignment())
+                self._resume()
 
     async def _poll(self, room: int) -> None:
         """Read ahead, or, where there is no room for more, wait a little and poll with everything paused."""

@@ -7,7 +7,7 @@ from typing import Protocol, TypeAlias
 from aiokafka import ConsumerRecord
 
 from runtime import metrics
-from runtime.failures import Backoff, FailedNow, Failure, Refused, SeekBack, WorldAway
+from runtime.failures import Backoff, FailedNow, Failure, Held, Refused, SeekBack, WorldAway
 from runtime.logs import logger
 from runtime.tracing import about
 
@@ -37,6 +37,7 @@ class Delivery:
         self._backoff = backoff
         self._log = logger("consume")
         self._handed_over = 0
+        self.held: Held | None = None
         self._taken = False
         self._refused: list[tuple[int, Refused]] = []  # single records; whose fault it is shows later
 
@@ -55,6 +56,8 @@ class Delivery:
         """Hand over a part; where its data is at fault, halve it until the record at fault is alone."""
         try:
             await self._handler.handle(self._records[first:last])
+        except Held as held:
+            self._hold(held)
         except Refused as refused:
             await self._narrow(first, last, refused)
         except (WorldAway, SeekBack):
@@ -77,6 +80,23 @@ class Delivery:
         else:
             await self._judge_refused()
         self._handed_over = last
+
+    def split(self) -> tuple[Batch, Batch]:
+        """Return the records that are done, and those that must come again, each in their order."""
+        done, again = list[Record](), list[Record]()
+        for at, record in enumerate(self._records):
+            held = self.held.offsets.get((record.topic, record.partition)) if self.held else None
+            (again if at >= self.done or (held is not None and record.offset >= held) else done).append(
+                record
+            )
+        return done, again
+
+    def _hold(self, held: Held) -> None:
+        before = self.held or Held({}, 0.0)
+        offsets = dict(before.offsets)
+        for place, offset in held.offsets.items():
+            offsets[place] = min(offset, offsets.get(place, offset))
+        self.held = Held(offsets, max(before.seconds, held.seconds))
 
     async def _narrow(self, first: int, last: int, refused: Refused) -> None:
         """Halve a part that was refused; a record refused alone is at fault where others are taken."""

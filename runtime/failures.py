@@ -45,6 +45,18 @@ class SeekBack(Exception):
         self.other_logs = other_logs
 
 
+class Held(Exception):
+    """Another process has something of these partitions in hand: they wait, from these offsets on.
+
+    Every other record of the batch is taken.
+    """
+
+    def __init__(self, offsets: dict[tuple[str, int], int], seconds: float) -> None:
+        super().__init__("another process has records in hand")
+        self.offsets = offsets
+        self.seconds = seconds
+
+
 class WorldAway(Failure):
     """Something outside is away: pause, back off, burn nothing.
 

@@ -12,7 +12,7 @@ from contracts.failures import Kind
 from runtime import metrics
 from runtime.breaker import Breaker
 from runtime.delivery import Record
-from runtime.failures import Failure, InvalidForEver, WorldAway
+from runtime.failures import Failure, Held, InvalidForEver, WorldAway
 from runtime.logs import logger
 from runtime.tracing import about, span
 from services.notifier import plan
@@ -81,7 +81,7 @@ class Handler:
         self._log = logger("notify")
 
     async def handle(self, records: Sequence[Record]) -> None:
-        """Send what these records ask for; what others have in hand is waited out, and looked at again."""
+        """Send what these records ask for. Raises `Held` for what another process has in hand."""
         self._forget_moved()
         batch = await self._store.reserve(plan.read(records), records, list(self._begun))
         for delivery, _ in batch.suppressed:
@@ -91,13 +91,8 @@ class Handler:
         for delivery in batch.given_up:
             await self._finish(delivery, CRASHED)
         await self._send_all(batch.resumed + batch.to_send)
-        if batch.wait_seconds is not None:
-            try:
-                async with asyncio.timeout(batch.wait_seconds + 0.1):
-                    await self._stopping.wait()
-            except TimeoutError:
-                pass
-            raise WorldAway("lease", "another process had a mail in hand")
+        if batch.waiting:
+            raise Held(batch.waiting, batch.wait_seconds + 0.1)
 
     async def park(self, record: Record, failure: Failure) -> None:
         """Hand the mails of the one record at fault, as far as they are open, to the replay queue."""

@@ -160,7 +160,8 @@ class Arrangement:
     given_up: list[Delivery] = field(default_factory=list)
     resolved: list[Delivery] = field(default_factory=list)
     barred: list[tuple[Delivery, str]] = field(default_factory=list)
-    wait_seconds: float | None = None
+    waiting: dict[tuple[str, int], int] = field(default_factory=dict)  # from which offset on, by partition
+    wait_seconds: float = 0.0
 
     @property
     def to_send(self) -> list[Delivery]:
@@ -175,7 +176,10 @@ class Arrangement:
     def add(self, delivery: Delivery, row: Row, step: Step, reason: str | None) -> None:
         """Take in the decision on a delivery whose row was there before."""
         if step is Step.WAIT:
-            self.wait_seconds = max(self.wait_seconds or 0.0, row.lease_seconds)
+            record = delivery.record
+            place = (record.topic, record.partition)
+            self.waiting[place] = min(record.offset, self.waiting.get(place, record.offset))
+            self.wait_seconds = max(self.wait_seconds, row.lease_seconds)
         elif step is Step.SUPPRESS and reason:
             self.barred.append((delivery, reason))
         else:

@@ -566,6 +566,28 @@ async def test_the_lease_of_another_process_is_waited_out_while_the_others_are_m
     assert len(smtp.mails) == 4
 
 
+async def test_regression_leads_of_other_partitions_do_not_wait_for_the_lease_of_another_process(
+    settings: Settings, smtp: SmtpServer, kafka: Kafka, db: Any
+) -> None:
+    # The whole consumer waited for the end of the lease, 50 s.
+    held, later = lead(), lead()
+    for kind in ("welcome", "admin_alert"):
+        await delivery(db, held, kind, "reserved", "15 seconds")
+
+    async def send(which: LeadReceived, partition: int) -> None:
+        topic = kafka.topic_prefix + topics.RECEIVED.name
+        await raw.send_and_wait(topic, which.model_dump_json().encode(), partition=partition)
+
+    async with notifier(settings), producer(kafka) as raw:
+        await send(held, 0)
+        await eventually(lambda: counted(db), until=lambda n: n == 1, what="the held lead in the books")
+        await send(later, 1)
+        await settled(db, later, seconds=8)
+        assert (await states(db, held))["welcome"] == "reserved"
+        await settled(db, held, seconds=30)
+    assert len(smtp.of(held.lead_id, "welcome")) == 1
+
+
 async def test_that_a_mail_may_be_out_is_committed_before_its_body_goes(
     settings: Settings, smtp: SmtpServer, kafka: Kafka, db: Any
 ) -> None:

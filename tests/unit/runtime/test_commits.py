@@ -13,7 +13,7 @@ from faststream.kafka import KafkaBroker
 from runtime.commits import Commits
 from runtime.consumer import Consumer
 from runtime.delivery import Batch
-from runtime.failures import Backoff, Failure, SeekBack, WorldAway
+from runtime.failures import Backoff, Failure, Held, SeekBack, WorldAway
 from runtime.health import Health
 from runtime.policy import Policy
 from tests.support.wait import eventually
@@ -302,3 +302,91 @@ async def test_what_was_read_ahead_is_dropped_where_partitions_go_to_others() ->
     assert (busy.batches, kafka.committed_to) == ([[0, 1]], [2])
     await consumer.drain()
     await running
+
+
+async def test_regression_a_record_in_anothers_hand_holds_up_its_own_partition_only() -> None:
+    # One lease of another process stalled every partition of the consumer for 50 s.
+    kafka, held = TwoPartitions(end=4), Holding()
+    kafka.free.set()
+    consumer, _ = consuming(kafka)
+    running = asyncio.create_task(consumer.run(held))
+
+    async def committed() -> dict[int, int]:
+        return kafka.committed_of
+
+    await eventually(
+        committed, until={0: 4, 1: 1}.__eq__, what="one partition whole, the other up to the lease"
+    )
+    assert kafka.paused == {OTHER}
+    held.free = True
+    await eventually(committed, until={0: 4, 1: 4}.__eq__, what="the other one too")
+    await consumer.drain()
+    await running
+
+
+OTHER = TopicPartition("t", 1)
+
+
+class Placed:
+    """A record of one of two partitions."""
+
+    topic, key, headers = "t", None, ()
+
+    def __init__(self, partition: int, offset: int) -> None:
+        self.partition, self.offset = partition, offset
+
+
+class TwoPartitions(FakeKafka):
+    """Two partitions of as many records; what is paused is not handed out."""
+
+    def __init__(self, end: int) -> None:
+        super().__init__(end)
+        self.positions = {PARTITION: 0, OTHER: 0}
+        self.paused = set[TopicPartition]()
+        self.committed_of: dict[int, int] = {}
+
+    def assignment(self) -> set[TopicPartition]:
+        return set(self.positions)
+
+    async def commit(self, offsets: dict[TopicPartition, int]) -> None:
+        self.committed_of |= {each.partition: offset for each, offset in offsets.items()}
+
+    async def getmany(self, timeout_ms: int = 0, max_records: int = 2) -> dict[TopicPartition, list[Any]]:
+        found = dict[TopicPartition, list[Any]]()
+        for each in self.positions.keys() - self.paused:
+            at = self.positions[each]
+            found[each] = [Placed(each.partition, n) for n in range(at, min(self.end, at + 1))]
+            self.positions[each] += len(found[each])
+        if not any(found.values()):
+            await asyncio.sleep(timeout_ms / 1000)
+        return found
+
+    def seek(self, partition: TopicPartition, offset: int) -> None:
+        self.positions[partition] = offset
+
+    def pause(self, *partitions: TopicPartition) -> None:
+        self.paused |= set(partitions)
+
+    def resume(self, *partitions: TopicPartition) -> None:
+        self.paused -= set(partitions)
+
+    async def beginning_offsets(self, partitions: Any) -> dict[TopicPartition, int]:
+        return dict.fromkeys(partitions, 0)
+
+    async def end_offsets(self, partitions: Any) -> dict[TopicPartition, int]:
+        return dict.fromkeys(partitions, self.end)
+
+
+class Holding:
+    """A handler that finds the second record of one partition in another's hand."""
+
+    def __init__(self) -> None:
+        self.free = False
+
+    async def handle(self, records: Sequence[Any]) -> None:
+        await asyncio.sleep(0)
+        if not self.free and any((each.partition, each.offset) == (1, 1) for each in records):
+            raise Held({("t", 1): 1}, 0.5)
+
+    async def park(self, record: Any, failure: Failure) -> None:
+        raise AssertionError(failure.reason)
