@@ -196,6 +196,7 @@ GRANTS: Final = {
         ("SELECT", "INSERT", "UPDATE"),
     ),
     "audit_log": ("SELECT", f"INSERT ({AUDIT_COLUMNS})"),
+    "revoked_session": ("SELECT", "INSERT"),
     **dict.fromkeys(("schema_migration", "row_count", "queue_replay_result"), ("SELECT",)),
 }
 # Trigger functions are not among them: a trigger needs no EXECUTE of the role that fires it.

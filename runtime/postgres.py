@@ -182,21 +182,28 @@ async def snapshot(pool: Pool) -> AsyncIterator[Connection]:
         yield connection
 
 
-async def ping(pool: Pool) -> None:
-    """Return if the database is writable now; raise `WorldAway` within `PING_SECONDS` if it is not.
+@asynccontextmanager
+async def quickly(pool: Pool) -> AsyncIterator[Connection]:
+    """Give a connection for a moment. Raises `WorldAway` after `PING_SECONDS`.
 
     No transaction: a server that hangs would hold its end.
     """
     try:
         async with asyncio.timeout(PING_SECONDS), _connected(pool) as connection:
             try:
-                if await connection.execute(_IS_READ_ONLY) != "SELECT 0":
-                    raise asyncpg.ReadOnlySQLTransactionError("the server is read-only")
+                yield connection
             except BaseException:
                 _close(connection)
                 raise
     except TimeoutError as error:
         raise translate(error) from error
+
+
+async def ping(pool: Pool) -> None:
+    """Return if the database is writable now; raise `WorldAway` in a moment if it is not."""
+    async with quickly(pool) as connection:
+        if await connection.execute(_IS_READ_ONLY) != "SELECT 0":
+            raise asyncpg.ReadOnlySQLTransactionError("the server is read-only")
 
 
 def check_database(settings: Postgres, pool: Pool) -> Callable[[], Awaitable[None]]:

@@ -7,6 +7,7 @@ from services.admin.census import Census
 from services.admin.lag import LagReader
 from services.admin.peers import Peers
 from services.admin.people import People
+from services.admin.revocations import Revocations
 from services.admin.store import Store
 from services.admin.trends import Trends
 from services.admin.workbench import Workbench
@@ -23,3 +24,4 @@ class Adapters:
     peers: Peers
     workbench: Workbench
     trends: Trends
+    revocations: Revocations

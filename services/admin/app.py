@@ -29,6 +29,7 @@ from services.admin.pages.page import LOGIN, STATIC, Static
 from services.admin.pages.recent import Recent
 from services.admin.peers import open_peers
 from services.admin.people import People
+from services.admin.revocations import Revocations
 from services.admin.routes import routes
 from services.admin.session import Sessions
 from services.admin.store import Store
@@ -64,6 +65,7 @@ def create_app(given: settings.Settings | None = None) -> FastAPI:
                 peers,
                 Workbench(pool),
                 Trends(pool),
+                Revocations(pool),
             )
             async with running(watch(adapters), "watch"):
                 yield

@@ -1,7 +1,7 @@
-"""A browser's session: signed, stateless, expiring. No I/O, no clock: `now` is an argument.
+"""A browser's session: signed, expiring. No I/O, no clock: `now` is an argument.
 
 Its key derives from the token that it was opened with, so that every replica reads it without shared
-state, and it dies with the token.
+state, and it dies with the token. A sign-out ends it before: see `revocations`.
 """
 
 import hmac
@@ -23,6 +23,8 @@ class Session:
 
     actor: str
     csrf: str
+    digest: bytes
+    """Names the session without being it."""
 
     def wrote(self, csrf: str) -> bool:
         """Return whether a form is one of this session's own."""
@@ -49,7 +51,11 @@ class Sessions:
                 continue
             if now >= said["until"]:
                 return None
-            return Session(name, hmac.new(key, f"csrf {said['id']}".encode(), sha256).hexdigest())
+            return Session(
+                name,
+                csrf=hmac.new(key, f"csrf {said['id']}".encode(), sha256).hexdigest(),
+                digest=sha256(said["id"].encode()).digest(),
+            )
         return None
 
 

@@ -13,7 +13,7 @@ from pydantic import TypeAdapter
 from contracts.audit import AuditEvent
 from contracts.failures import Kind
 from contracts.leads import LeadStatus
-from runtime.postgres import Connection, Pool, autocommit, load_queries, ping, snapshot, transaction
+from runtime.postgres import Connection, Pool, autocommit, load_queries, ping, quickly, snapshot, transaction
 from services.admin import answers, readings, timeline
 from services.admin.filters import AuditFilter, LeadFilter, QueueFilter
 from services.admin.paging import Place, cut
@@ -32,6 +32,12 @@ class _QueueRow(answers.QueueItem):
 _QUEUE: Final = TypeAdapter(list[_QueueRow])
 _EMAILS: Final = TypeAdapter(list[answers.Email])
 _ENTRIES: Final = TypeAdapter(list[answers.AuditEntry])
+
+
+async def fetch_quickly(pool: Pool, query: str, *values: object) -> Any:
+    """Return a query's value, or raise `WorldAway` where it is not here within a moment."""
+    async with quickly(pool) as connection:
+        return await connection.fetchval(query, *values)
 
 
 class Store:

@@ -106,6 +106,26 @@ async def test_signing_out_forgets_the_session(admin: Admin) -> None:
     assert (await admin.client.get("/admin")).status_code == 303
 
 
+async def test_regression_a_signed_out_session_is_over_on_every_replica(
+    admin: Admin, postgres: Postgres, stack: Stack
+) -> None:
+    word = await sign_in(admin)
+    cookie = f"{COOKIE}={admin.client.cookies[COOKIE]}"
+    kafka = Kafka(bootstrap_servers=stack.bootstrap_servers, topic_prefix="nobody.")
+    async with running_admin(postgres, kafka) as other:
+        del other.client.headers["Authorization"]
+        thief = {"Cookie": cookie}
+        assert (await other.client.get("/admin/ui/jobs", headers=thief)).status_code == 200
+        assert (await admin.client.post("/admin/logout", data={"csrf": word})).status_code == 303
+        for replica in (admin, other):
+            answer = await replica.client.get("/admin/ui/jobs", headers=thief)
+            assert (answer.status_code, answer.headers["location"][:12]) == (303, "/admin/login")
+            answer = await replica.client.post("/admin/ui/leads", data={"csrf": word}, headers=thief)
+            assert answer.headers["location"] == "/admin/login"
+    # Signing in again opens another session.
+    await sign_in(admin)
+
+
 async def test_forged_posts_are_refused_and_change_nothing(admin: Admin) -> None:
     word = await sign_in(admin)
     lead = await admin.add_lead()

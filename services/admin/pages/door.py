@@ -10,7 +10,7 @@ from starlette.exceptions import HTTPException
 
 from services.admin.access import Access
 from services.admin.pages.page import LOGIN, PageRoute, go_to, render
-from services.admin.pages.visit import SignInFirst, own_form, refuse_elsewhere, visit
+from services.admin.pages.visit import Given, SignInFirst, Visit, own_form, refuse_elsewhere, visit
 from services.admin.session import COOKIE, SESSION_SECONDS, Sessions
 
 router = APIRouter(prefix="/admin", route_class=PageRoute)
@@ -18,11 +18,11 @@ HOME = "/admin"
 
 
 @router.get("/login")
-async def show_door(request: Request) -> Response:
+async def show_door(request: Request, given: Given) -> Response:
     """Show the form; who is signed in goes on."""
     onward = _own_page(request.query_params.get("next", ""))
     try:
-        visit(request)
+        await visit(request, given)
     except SignInFirst:
         return render(request, None, "login.html", onward=onward, wrong=None)
     return RedirectResponse(onward, 303)
@@ -65,8 +65,9 @@ async def sign_in(
 
 
 @router.post("/logout", dependencies=[Depends(own_form)])
-async def sign_out(request: Request) -> Response:
-    """Forget the session in this browser."""
+async def sign_out(request: Request, visitor: Visit, given: Given) -> Response:
+    """End the session, in this browser and for whoever has its cookie."""
+    await given.revocations.revoke(visitor)
     sessions: Sessions = request.app.state.sessions
     answer = go_to(request, LOGIN)
     answer.delete_cookie(COOKIE, path=HOME, secure=sessions.secure, httponly=True, samesite="strict")

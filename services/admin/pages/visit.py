@@ -17,23 +17,25 @@ class Forged(Exception):
     """No page of ours sent it: refuse it (403)."""
 
 
-def visit(request: Request) -> Session:
-    """Return the visitor's session, or raise `SignInFirst`."""
-    sessions: Sessions = request.app.state.sessions
-    found = sessions.read(request.cookies.get(COOKIE, ""), time.time())
-    if found is None:
-        raise SignInFirst
-    return found
-
-
-def adapters(request: Request) -> Adapters:
+async def adapters(request: Request) -> Adapters:
     """Return the adapters of this app."""
     found: Adapters = request.app.state.adapters
     return found
 
 
-Visit = Annotated[Session, Depends(visit)]
 Given = Annotated[Adapters, Depends(adapters)]
+
+
+async def visit(request: Request, given: Given) -> Session:
+    """Return the visitor's session, or raise `SignInFirst`."""
+    sessions: Sessions = request.app.state.sessions
+    found = sessions.read(request.cookies.get(COOKIE, ""), time.time())
+    if found is None or await given.revocations.include(found):
+        raise SignInFirst
+    return found
+
+
+Visit = Annotated[Session, Depends(visit)]
 
 
 async def own_form(request: Request, visitor: Visit) -> None:
