@@ -7,6 +7,7 @@ from services.admin.census import Census
 from services.admin.lag import LagReader
 from services.admin.peers import Peers
 from services.admin.people import People
+from services.admin.recent_outcomes import RecentOutcomes
 from services.admin.revocations import Revocations
 from services.admin.store import Store
 from services.admin.trends import Trends
@@ -15,7 +16,7 @@ from services.admin.workbench import Workbench
 
 @dataclass(frozen=True)
 class Adapters:
-    """The database, its census and trends, Kafka and the other services."""
+    """The database, its census, trends and recent outcomes, Kafka and the other services."""
 
     store: Store
     people: People
@@ -25,3 +26,4 @@ class Adapters:
     workbench: Workbench
     trends: Trends
     revocations: Revocations
+    recent_outcomes: Callable[[], Awaitable[RecentOutcomes]]

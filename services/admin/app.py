@@ -29,6 +29,7 @@ from services.admin.pages.page import LOGIN, STATIC, Static
 from services.admin.pages.recent import Recent
 from services.admin.peers import open_peers
 from services.admin.people import People
+from services.admin.recent_outcomes import count_recent
 from services.admin.revocations import Revocations
 from services.admin.routes import routes
 from services.admin.session import Sessions
@@ -66,6 +67,7 @@ def create_app(given: settings.Settings | None = None) -> FastAPI:
                 Workbench(pool),
                 Trends(pool),
                 Revocations(pool),
+                partial(count_recent, pool),
             )
             async with running(watch(adapters), "watch"):
                 yield

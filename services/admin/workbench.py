@@ -3,6 +3,7 @@
 Raises `WorldAway`, and `Unknown` and `Refused` from the decisions that it asks within a transaction.
 """
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 from uuid import UUID, uuid4
@@ -23,6 +24,14 @@ RESULTS_SAMPLED: Final = 1000
 # So many rows of a replay are looked at for one page of those with a certain result.
 RESULTS_LOOKED_AT: Final = 2000
 NO_REPLAY: Final = "There is no replay with this id."
+
+
+@dataclass(frozen=True)
+class PausedStage:
+    """A stage, and why its breaker has paused it."""
+
+    stage: str
+    reason: str | None
 
 
 class Workbench:
@@ -46,6 +55,11 @@ class Workbench:
         async with snapshot(self._pool) as connection:
             waiting: int = await SQL.count_waiting(connection)
         return waiting
+
+    async def list_paused(self) -> list[PausedStage]:
+        """Return the stages that their breakers have paused."""
+        async with snapshot(self._pool) as connection:
+            return [PausedStage(row["stage"], row["reason"]) async for row in SQL.list_paused(connection)]
 
     async def replay_one(self, queue_id: UUID, comment: str | None, actor: str) -> answers.Requested:
         """Have one row sent now. Its audit entry is the flusher's, in this actor's name, when it is sent."""

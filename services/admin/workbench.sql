@@ -21,6 +21,10 @@ LIMIT :limit::bigint;
 -- How many rows wait, exactly: kept by triggers (migration 0004).
 SELECT coalesce(sum(rows), 0)::bigint FROM row_count WHERE table_name = 'replay_queue' AND state = 'waiting';
 
+-- name: list_paused
+-- The stages that their breakers have paused.
+SELECT stage, reason FROM stage_control WHERE paused ORDER BY stage;
+
 -- name: lock_row^
 -- One row and what decides whether it can be replayed, kept from others until this transaction ends.
 SELECT stage, kind, state, attempts, reason, lead_id, payload IS NOT NULL AS has_payload,

@@ -1,5 +1,6 @@
 """The overview: a page of panels, each asked for by itself, so that one part's silence hides no other."""
 
+import asyncio
 from datetime import UTC, datetime
 from functools import partial
 from typing import Annotated
@@ -7,17 +8,22 @@ from typing import Annotated
 from fastapi import APIRouter, Form, Request, Response
 
 from contracts.failures import Stage
+from runtime.failures import WorldAway
+from services.admin.adapters import Adapters
 from services.admin.pages.charts import Chart, Unit, begin, draw
-from services.admin.pages.page import PageRoute, go_to, in_part, render
-from services.admin.pages.recent import Kept, Recent
+from services.admin.pages.disruptions import find_disruptions, parts_of
+from services.admin.pages.page import PageRoute, as_changed, go_to, in_part, render
+from services.admin.pages.recent import Kept
 from services.admin.pages.visit import Given, Visit
 from services.admin.pages.words import stage_name
 from services.admin.pages.zone import Zone
+from services.admin.recent_outcomes import RecentOutcomes
 from services.admin.survey import survey_health, survey_queue
 
 router = APIRouter(prefix="/admin", route_class=PageRoute)
 CHART_SECONDS: dict[Unit, float] = {"hour": 10, "day": 30}
 READING_SECONDS = 2.0
+RECENT_SECONDS = 10.0
 
 
 @router.get("")
@@ -46,26 +52,43 @@ async def leads(request: Request, visitor: Visit, given: Given, zone: Zone, kept
 @router.get("/ui/overview/work")
 async def work(request: Request, visitor: Visit, given: Given, kept: Kept) -> Response:
     """Show what waits, the mails, the books, and how far consumers are behind."""
-    return await _work(request, visitor, given, kept)
+    stats = await kept.ask("queue", partial(survey_queue, given), READING_SECONDS)
+    return render(request, visitor, "overview_work.html", stats=stats)
 
 
 @router.get("/ui/overview/parts")
 async def parts(request: Request, visitor: Visit, given: Given, kept: Kept) -> Response:
-    """Show the health of each part."""
-    health = await kept.ask("health", partial(survey_health, given), READING_SECONDS)
-    return render(request, visitor, "overview_parts.html", health=health)
+    """Show whether everything works, and what does not."""
+    health, stats, recent = await asyncio.gather(
+        kept.ask("health", partial(survey_health, given), READING_SECONDS),
+        kept.ask("queue", partial(survey_queue, given), READING_SECONDS),
+        kept.ask("recent", partial(_recent, given), RECENT_SECONDS),
+    )
+    return render(
+        request,
+        visitor,
+        "overview_parts.html",
+        stats=stats,
+        parts=parts_of(health),
+        disruptions=find_disruptions(health, stats, recent),
+    )
 
 
 @router.post("/ui/stages/resume")
-async def resume(request: Request, visitor: Visit, given: Given, stage: Annotated[Stage, Form()]) -> Response:
+async def resume(
+    request: Request, visitor: Visit, given: Given, kept: Kept, stage: Annotated[Stage, Form()]
+) -> Response:
     """Close a stage's breaker."""
     was_paused = await given.store.resume(stage, visitor.actor)
     if not in_part(request):
         return go_to(request, "/admin")
-    said = f"{stage_name(stage)} goes on." if was_paused else f"{stage_name(stage)} was not paused."
-    return await _work(request, visitor, given, Recent(), said)
+    kept.forget("queue")
+    said = f"{stage_name(stage)} resumed." if was_paused else f"{stage_name(stage)} was not paused."
+    return as_changed(render(request, visitor, "said.html", said=said, tone="good"))
 
 
-async def _work(request: Request, visitor: Visit, given: Given, kept: Recent, said: str = "") -> Response:
-    stats = await kept.ask("queue", partial(survey_queue, given), READING_SECONDS)
-    return render(request, visitor, "overview_work.html", stats=stats, said=said)
+async def _recent(given: Adapters) -> RecentOutcomes | None:
+    try:
+        return await given.recent_outcomes()
+    except WorldAway:
+        return None

@@ -34,6 +34,10 @@ class Recent:
             found: T = answer
             return found
 
+    def forget(self, key: str) -> None:
+        """Have the next caller ask anew: what the answer shows was changed."""
+        self._answers.pop(key, None)
+
 
 def recent(request: Request) -> Recent:
     """Return the memory of this app."""

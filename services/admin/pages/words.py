@@ -44,10 +44,11 @@ KINDS: Final = {
 }
 # What runs where, by what it does.
 STAGES: Final = {
-    "persister": "Storing leads",
-    "notifier": "Sending mails",
-    "site": "From websites",
-    "flusher": "Trying again",
+    "ingest": "Lead intake",
+    "persister": "Storage",
+    "notifier": "Email",
+    "site": "Website queues",
+    "flusher": "Retries",
 }
 # Statuses of leads, and states of mails, queue rows and replays, where the API's own word says little to
 # somebody who sells.
@@ -59,9 +60,11 @@ STATES: Final = {
     "lost": "Lost",
     "spam": "Spam",
     "erased": "Erased",
+    "up": "Operational",
+    "down": "Unavailable",
     "reserved": "in hand",
     "suppressed": "held back",
-    "unknown": "not known",
+    "unknown": "Unknown",
     "replaying": "being tried",
     "dead": "given up",
     "archived": "set aside",

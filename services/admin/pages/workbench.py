@@ -48,7 +48,14 @@ async def show(request: Request, visitor: Visit, given: Given, asked: Annotated[
     # Not from the groups: those of another state may be shown.
     waiting = await given.workbench.count_waiting()
     return render(
-        request, visitor, "workbench.html", groups=groups, history=history, asked=asked, waiting=waiting
+        request,
+        visitor,
+        "workbench.html",
+        groups=groups,
+        history=history,
+        asked=asked,
+        waiting=waiting,
+        paused=await given.workbench.list_paused(),
     )
 
 

@@ -45,9 +45,9 @@ def test_details_leave_out_what_is_empty_and_write_lists_as_words() -> None:
 def test_a_reason_is_a_heading_in_words_or_stays_what_it_is() -> None:
     assert words.why("smtp 452 4.2.2 at rcpt") == "The mailbox is full"
     assert words.why("something new") == "something new"
-    assert words.stage_name("persister") == "Storing leads"
+    assert words.stage_name("persister") == "Storage"
     assert words.state_name("dead") == "given up"
-    assert words.state_name("received") == "received"
+    assert words.state_name("received") == "New"
 
 
 def test_a_schedule_and_a_refusal_are_told_in_words() -> None:
