@@ -26,7 +26,15 @@ from services.notifier.publisher import FailurePublisher
 from services.notifier.refusal_streak import RefusalStreak
 from services.notifier.store import Store
 from services.notifier.token_bucket import TokenBucket
-from services.notifier.verdict import CRASHED, REFUSES_ALL, Outcome, Phase, Verdict, span_attributes
+from services.notifier.verdict import (
+    CRASHED,
+    REFUSES_ALL,
+    REFUSES_US,
+    Outcome,
+    Phase,
+    Verdict,
+    span_attributes,
+)
 
 # Behind RCPT a fault of the world that comes so often to one mail, while others pass, is that mail's.
 WORLD_FAULTS_OF_ONE_MAIL: Final = 3
@@ -41,6 +49,7 @@ class Suspicion:
     partition: int
     times: int
     passed_before: int
+    welcomes_before: int
 
 
 class Handler:
@@ -77,7 +86,7 @@ class Handler:
         self._holds = holds
         self._begun = BegunMails(holds)
         self._suspects = dict[Key, Suspicion]()
-        self._passed = 0
+        self._passed = self._welcomes_passed = 0
         self._log = logger("notify")
 
     async def handle(self, records: Sequence[Record]) -> None:
@@ -138,6 +147,7 @@ class Handler:
                 return outcome
             outcome = replace(outcome, verdict=Verdict.WAITING)
         self._passed += 1
+        self._welcomes_passed += delivery.kind == "welcome" and outcome.verdict is Verdict.SENT
         return outcome
 
     async def conclude(self, delivery: Delivery, outcome: Outcome) -> None:
@@ -227,10 +237,15 @@ class Handler:
             return False
         record = delivery.record
         suspicion = self._suspects.setdefault(
-            delivery.key, Suspicion(record.topic, record.partition, 0, self._passed)
+            delivery.key,
+            Suspicion(record.topic, record.partition, 0, self._passed, self._welcomes_passed),
         )
         suspicion.times += 1
-        return suspicion.times >= WORLD_FAULTS_OF_ONE_MAIL and self._passed > suspicion.passed_before
+        if suspicion.times < WORLD_FAULTS_OF_ONE_MAIL:
+            return False
+        if outcome.cause == REFUSES_US:  # a relay that takes only mails to its own domain takes the alerts
+            return self._welcomes_passed > suspicion.welcomes_before
+        return self._passed > suspicion.passed_before
 
 
 def _is_final(verdict: Verdict, kind: Kind) -> bool:

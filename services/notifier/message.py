@@ -78,7 +78,7 @@ def message_id(lead: LeadReceived, kind: Kind, from_email: str) -> str:
 def compose(kind: Kind, lead: LeadReceived, identity: Identity, now: datetime) -> Mail:
     """Write one mail. Raises `Undeliverable`."""
     addresses = _recipients(kind, lead, identity)
-    smtputf8 = any(address.smtputf8 for address in addresses)
+    smtputf8 = not identity.from_email.isascii() or any(address.smtputf8 for address in addresses)
     headers = {
         "Date": format_datetime(now),
         "From": _sender(identity),
@@ -100,7 +100,8 @@ def compose(kind: Kind, lead: LeadReceived, identity: Identity, now: datetime) -
 
 @lru_cache(maxsize=1)
 def _sender(identity: Identity) -> str:
-    return str(Address(identity.sender_name, addr_spec=identity.from_email))
+    local, _, domain = identity.from_email.rpartition("@")
+    return str(Address(identity.sender_name, local, domain))
 
 
 def _recipients(kind: Kind, lead: LeadReceived, identity: Identity) -> list[Recipient]:

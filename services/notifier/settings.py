@@ -16,13 +16,6 @@ def _one_address(value: str) -> str:
     return address.spec
 
 
-def _sender(value: str) -> str:
-    address = _one_address(value)
-    if not address.isascii():
-        raise ValueError("must be ASCII before the @, or servers without SMTPUTF8 take no mail of ours")
-    return address
-
-
 def _addresses(value: str) -> str:
     found = [part for part in value.split(",") if part.strip()]
     if not found:
@@ -73,8 +66,8 @@ class Settings(BaseSettings):
     log: Log = Field(default_factory=Log)
     tracing: Tracing = Field(default_factory=Tracing)
     smtp: Smtp = Field(default_factory=Smtp)
-    from_email: Annotated[str, AfterValidator(_sender)] = Field(validation_alias=named("FROM_EMAIL"))
-    """The sender of all mails, also of the envelope: bounces go there."""
+    from_email: Annotated[str, AfterValidator(_one_address)] = Field(validation_alias=named("FROM_EMAIL"))
+    """The sender of all mails, also of the envelope: bounces go there. Not ASCII: it needs SMTPUTF8."""
     admin_email: Annotated[str, AfterValidator(_addresses)] = Field(validation_alias=named("ADMIN_EMAIL"))
     """Who is told of a new lead; several are separated by commas."""
     sender_name: Annotated[str, AfterValidator(_one_line)] = Field(

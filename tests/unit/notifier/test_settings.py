@@ -50,6 +50,33 @@ def test_regression_spaces_around_the_sender_s_name_kill_no_mail(monkeypatch: py
     assert settings.sender_name == "Zoë & Söhne, Inc."
 
 
+@pytest.mark.parametrize("name", ["FROM_EMAIL", "ADMIN_EMAIL"])
+@pytest.mark.parametrize(
+    "address",
+    [
+        "leads@fast.local",
+        "leads@fast.internal",
+        "leads@fast.test",
+        "leads@mailhost",
+        "leads@localhost",
+        "leads@fast.invalid",
+        "hällo@fast.example",
+        "o'brien+leads@fast.example",
+    ],
+)
+def test_regression_an_address_that_a_mail_server_may_know_stops_nothing(
+    monkeypatch: pytest.MonkeyPatch, name: str, address: str
+) -> None:
+    monkeypatch.setenv(name, address)
+    settings = load(Settings)
+    identity = Identity(settings.from_email, settings.sender_name, settings.admins)
+    for kind in KINDS:
+        mail = compose(kind, lead(), identity, datetime.now(UTC))
+        used = mail.sender if name == "FROM_EMAIL" else settings.admins[0]
+        assert used == address
+        assert mail.smtputf8 or mail.content.isascii()
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
@@ -57,7 +84,7 @@ def test_regression_spaces_around_the_sender_s_name_kill_no_mail(monkeypatch: py
         ("SMTP_PORT", "0"),
         ("SMTP_USER", "only-a-user"),
         ("FROM_EMAIL", "nobody"),
-        ("FROM_EMAIL", "hällo@fast.example"),
+        ("FROM_EMAIL", "hello@fast..local"),
         ("FROM_EMAIL", "hello@fast.example\nBcc: x@example.com"),
         ("ADMIN_EMAIL", " , "),
         ("ADMIN_EMAIL", "boss@fast.example,nobody"),

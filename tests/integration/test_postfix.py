@@ -1,0 +1,96 @@
+"""A real Postfix that refuses us in five ways at RCPT, and a recipient that it does not know."""
+
+import asyncio
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from contracts import topics
+from runtime.health import Health
+from runtime.settings import Kafka, Postgres
+from services.notifier.mailer import open_mailer
+from services.notifier.message import Identity, compose
+from services.notifier.settings import Smtp
+from services.notifier.verdict import REFUSES_US, Outcome, Phase, Verdict
+from tests.integration.test_notifier import _readyz, configured, notifier, settled
+from tests.support.factories import lead, post, records_of
+from tests.support.postfix import Postfix, postfix
+from tests.support.wait import eventually
+
+# Each port's reply, as it is in Postfix 3.7.
+REFUSALS = {
+    "relay": "554 5.7.1 <stranger@elsewhere.example>: Relay access denied",
+    "login": "553 5.7.1 <hello@fast.example>: Sender address rejected: not owned by user us",
+    "sender": "450 4.1.8 <hello@nowhere.invalid>: Sender address rejected: Domain not found",
+    "helo": "554 5.7.1 <fast.example>: Helo command rejected: Access denied",
+    "client": "554 5.7.1 <localhost[127.0.0.1]>: Client host rejected: Access denied",
+}
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Postfix]:
+    with postfix() as running:
+        yield running
+
+
+def at(server: Postfix, port: str) -> Smtp:
+    login = {"user": "us", "password": "secret"} if port == "login" else {}
+    return Smtp.model_validate({"host": "127.0.0.1", "port": server.ports[port], "tls": False} | login)
+
+
+async def send(kafka: Kafka, postgres: Postgres, smtp: Smtp, recipient: str, sender: str) -> Outcome:
+    """Send one welcome as the notifier does, without its records."""
+    settings, state = configured(kafka, postgres, smtp, from_email=sender), Health()
+    mail = compose(
+        "welcome", lead(email=recipient), Identity(sender, "FAST", ("boss@fast.example",)), datetime.now(UTC)
+    )
+
+    async def nothing_to_commit() -> None: ...
+
+    async with open_mailer(settings, state, asyncio.Event()) as mailer:
+        return await mailer.send(mail, nothing_to_commit)
+
+
+@pytest.mark.parametrize("port", REFUSALS)
+async def test_regression_a_refusal_of_us_at_rcpt_is_not_the_leads_fault(
+    server: Postfix, kafka: Kafka, postgres: Postgres, port: str
+) -> None:
+    sender = "hello@nowhere.invalid" if port == "sender" else "hello@fast.example"
+    outcome = await send(kafka, postgres, at(server, port), "stranger@elsewhere.example", sender)
+    assert f"{outcome.code} {outcome.answer}" == REFUSALS[port]
+    assert (outcome.verdict, outcome.phase, outcome.cause) == (Verdict.WORLD, Phase.RCPT, REFUSES_US)
+
+
+async def test_an_unknown_recipient_stays_the_leads_fault(
+    server: Postfix, kafka: Kafka, postgres: Postgres
+) -> None:
+    gone = await send(kafka, postgres, at(server, "recipient"), "gone@fast.example", "hello@fast.example")
+    assert (gone.verdict, gone.code, gone.enhanced) == (Verdict.DEAD, 550, "5.1.1")
+    here = await send(kafka, postgres, at(server, "recipient"), "ada@fast.example", "hello@fast.example")
+    assert here.verdict is Verdict.SENT
+
+
+async def test_regression_a_relay_that_refuses_us_kills_no_mail_and_turns_readiness_red(
+    server: Postfix, kafka: Kafka, postgres: Postgres, db: Any
+) -> None:
+    leads = [lead() for _ in range(20)]
+    async with notifier(configured(kafka, postgres, at(server, "relay"))) as client:
+        await post(kafka, *leads)
+        health = await eventually(
+            lambda: _readyz(client),
+            until=lambda h: REFUSES_US in h["parts"]["consumer"]["reason"],
+            what="red readiness",
+        )
+        assert health["parts"]["consumer"]["reason"] == f"paused: smtp 554 5.7.1 at rcpt: {REFUSES_US}"
+        # It takes mails to its own domain: that the alerts pass does not make it each lead's own fault.
+        alerts = "SELECT count(*) FROM email_delivery WHERE kind = 'admin_alert' AND state = 'sent'"
+        await eventually(lambda: db.fetchval(alerts), until=(20).__eq__, what="20 alerts")
+        assert (await _readyz(client))["status"] == "not ready"
+    assert await records_of(kafka, topics.FAILED.name) == []
+    assert await db.fetchval("SELECT count(*) FROM email_delivery WHERE state = 'reserved'") == 20
+    # The login, or mynetworks, is corrected: everything goes out.
+    async with notifier(configured(kafka, postgres, at(server, "recipient"))):
+        for each in leads:
+            await settled(db, each)

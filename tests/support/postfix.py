@@ -1,0 +1,131 @@
+"""A real Postfix on loopback, with folders and ports of its own: it refuses in another way on each port."""
+
+import contextlib
+import shutil
+import socket
+import socketserver
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from deploy.embedded.parts import free_ports
+
+START_SECONDS = 20.0
+PORTS = ("relay", "login", "sender", "helo", "client", "recipient")
+
+# `-o` of each port refers to these; smtpd_delay_reject is yes, as by default: all of it is said at RCPT.
+MAIN = """
+compatibility_level = 3.6
+queue_directory = {folder}/queue
+data_directory = {folder}/data
+maillog_file = /dev/stdout
+inet_interfaces = 127.0.0.1
+inet_protocols = ipv4
+myhostname = mail.postfix.test
+mydestination = fast.example
+mynetworks = 127.0.0.0/8
+local_recipient_maps = inline:{{boss=here ada=here}}
+local_transport = discard
+default_transport = discard
+smtpd_delay_reject = yes
+smtpd_relay_restrictions = permit_mynetworks, reject_unauth_destination
+smtpd_sasl_type = dovecot
+smtpd_sasl_path = inet:127.0.0.1:{sasl}
+smtpd_sasl_security_options =
+smtpd_sender_login_maps = inline:{{hello@fast.example=another}}
+strangers_only = reject_unauth_destination
+owners_only = reject_sender_login_mismatch
+known_domains_only = reject_unknown_sender_domain
+some_helo = check_helo_access inline:{{fast.example=REJECT}}
+some_clients = check_client_access inline:{{127.0.0.1=REJECT}}
+import_environment = MAIL_CONFIG TZ LANG=C RES_OPTIONS=timeout:1
+"""
+MASTER = """
+127.0.0.1:{relay} inet n - n - - smtpd -o smtpd_relay_restrictions=$strangers_only
+127.0.0.1:{login} inet n - n - - smtpd -o smtpd_sasl_auth_enable=yes -o smtpd_sender_restrictions=$owners_only
+127.0.0.1:{sender} inet n - n - - smtpd -o smtpd_sender_restrictions=$known_domains_only
+127.0.0.1:{helo} inet n - n - - smtpd -o smtpd_helo_restrictions=$some_helo
+127.0.0.1:{client} inet n - n - - smtpd -o smtpd_client_restrictions=$some_clients
+127.0.0.1:{recipient} inet n - n - - smtpd
+cleanup unix n - n - 0 cleanup
+qmgr unix n - n 300 1 qmgr
+rewrite unix - - n - - trivial-rewrite
+bounce unix - - n - 0 bounce
+defer unix - - n - 0 bounce
+proxymap unix - - n - - proxymap
+anvil unix - - n - 1 anvil
+discard unix - - n - - discard
+postlog unix-dgram n - n - 1 postlogd
+"""
+
+
+@dataclass(frozen=True)
+class Postfix:
+    """Where it listens: a port for each way to refuse."""
+
+    ports: dict[str, int]
+
+
+@contextlib.contextmanager
+def postfix() -> Iterator[Postfix]:
+    """Run Postfix while the block lasts. Its master needs root, and the Debian package `postfix`."""
+    program = shutil.which("postfix", path="/usr/sbin:/usr/bin:/sbin")
+    if program is None:
+        raise FileNotFoundError("these tests need Postfix: apt-get install postfix (.ci/run does so)")
+    ports = dict(zip(PORTS, free_ports(len(PORTS)), strict=True))
+    # Not below pytest's folder, which is closed to the user `postfix`.
+    with tempfile.TemporaryDirectory(prefix="fastcore-postfix-") as made:
+        folder = Path(made)
+        folder.chmod(0o755)
+        with _running(program, folder, ports):
+            yield Postfix(ports)
+
+
+@contextlib.contextmanager
+def _running(program: str, folder: Path, ports: dict[str, int]) -> Iterator[None]:
+    config, queue, data = (folder / name for name in ("config", "queue", "data"))
+    for each in (config, queue, data):
+        each.mkdir()
+    shutil.chown(data, "postfix")
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), _AcceptEveryLogin) as logins:
+        logins.daemon_threads = True
+        threading.Thread(target=logins.serve_forever, daemon=True).start()
+        (config / "main.cf").write_text(MAIN.format(folder=folder, sasl=logins.server_address[1]))
+        (config / "master.cf").write_text(MASTER.format(**ports))
+        log = folder / "log"
+        with log.open("wb") as out:
+            running = subprocess.Popen(
+                [program, "-c", config, "start-fg"], stdout=out, stderr=subprocess.STDOUT
+            )
+        try:
+            _wait_for(ports["recipient"], running, log)
+            yield
+        finally:
+            running.terminate()
+            running.wait(10)
+            logins.shutdown()
+
+
+def _wait_for(port: int, running: "subprocess.Popen[bytes]", log: Path) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline and running.poll() is None:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 5) as connection:
+            if connection.recv(100).startswith(b"220"):
+                return
+        time.sleep(0.05)
+    raise AssertionError(f"Postfix did not start: {log.read_text(errors='replace')}")
+
+
+class _AcceptEveryLogin(socketserver.StreamRequestHandler):
+    """Plays Dovecot's authentication server (protocol 1.1): everybody is the user `us`."""
+
+    def handle(self) -> None:
+        self.wfile.write(b"VERSION\t1\t1\nMECH\tPLAIN\tplaintext\nSPID\t1\nCUID\t1\nCOOKIE\t00\nDONE\n")
+        for line in self.rfile:
+            fields = line.decode().rstrip("\n").split("\t")
+            if fields[0] == "AUTH":
+                self.wfile.write(f"OK\t{fields[1]}\tuser=us\n".encode())
