@@ -149,6 +149,8 @@ MALFORMED = {
     "blank before colon": HEAD + b"Transfer-Encoding : chunked\r\n\r\n0\r\n\r\n",
     "chunk size": HEAD + CHUNKED + b"ffffffffffffffffffff\r\n",
     "chunk size with a prefix": HEAD + CHUNKED + b"0x5\r\nhello\r\n0\r\n\r\n",
+    "trailer without a value": HEAD + CHUNKED + b"0\r\nCo\r\n\r\n",
+    "trailer with a bare feed": HEAD + CHUNKED + b"0\r\n\r\xff\n",
     "nul in value": HEAD + b"X: a\0b\r\n\r\n",
     "nul in name": HEAD + b"X\0: b\r\n\r\n",
     "bare return": HEAD + b"X: a\rContent-Length: 0\r\n\r\n",
