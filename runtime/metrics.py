@@ -6,7 +6,7 @@ from prometheus_client import Counter, Gauge, Histogram
 
 # --- every service -------------------------------------------------------------------------------
 
-# 1 where a part that the process needs (database, kafka, smtp, consumer) is well, else 0.
+# 1 where a part that the process needs (database, kafka, smtp, consumer) is well, else 0. Checked when read.
 PART_UP: Final = Gauge("fastcore_part_up", "A needed part is well.", ["part"])
 
 # --- every consumer ------------------------------------------------------------------------------
@@ -95,7 +95,8 @@ MAILS_THROTTLED: Final = Counter("fastcore_mails_throttled_total", "Rate-limit r
 
 # --- the gateway's spool -------------------------------------------------------------------------
 
-# Leads on this gateway's disk that Kafka has not acknowledged yet. 0 in quiet times.
+# Leads on this gateway's disk that Kafka has not acknowledged yet. 0 in quiet times; a file that cannot be
+# read counts as at least one.
 SPOOL_LEADS: Final = Gauge("fastcore_spool_leads", "Leads in the spool.")
 # Disk that they take; beyond FASTCORE_INGEST_SPOOL_MAX_BYTES the gateway answers 503.
 SPOOL_BYTES: Final = Gauge("fastcore_spool_bytes", "Disk taken by the spool.")
@@ -108,6 +109,8 @@ LEADS_SPOOLED: Final = Counter("fastcore_leads_spooled_total", "Leads spooled.")
 # Lines that were not what was written (a disk that lies), or that Kafka will never take. The file is kept
 # beside, as .damaged.
 SPOOL_DAMAGED: Final = Counter("fastcore_spool_damaged_total", "Damaged lines in the spool.")
+# Such files on the disk, also those from before the start. Not 0: look at them, a lead may be in one.
+SPOOL_DAMAGED_FILES: Final = Gauge("fastcore_spool_damaged_files", "Damaged files in the spool's folder.")
 
 # --- the flusher ---------------------------------------------------------------------------------
 

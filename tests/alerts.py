@@ -174,6 +174,13 @@ async def rolled_back(world: World) -> None:
     )
 
 
+async def spool_damaged(world: World) -> None:
+    left = world.folder / "spool" / "00000000000000000001-7"  # as a dead worker leaves it
+    left.mkdir(parents=True)
+    (left / "lock").touch()
+    (left / "00000000000000000002.spool").write_bytes(b"\n00000000 {")
+
+
 # With the beginning of each alert that must come: its name, and what tells its rules apart.
 FAULTS: list[tuple[str, Callable[[World], Coroutine[Any, Any, None]], set[str]]] = [
     ("every recipient gets 550", refuse_mails, {"MailFailures warning", "DeadLetters"}),
@@ -193,6 +200,7 @@ FAULTS: list[tuple[str, Callable[[World], Coroutine[Any, Any, None]], set[str]]]
     ("a row of lead_inbox deleted by hand", lead_deleted, {"LedgerDrift"}),
     ("the persister's ledger set back", rolled_back, {"LedgerRewound critical"}),
     ("every recipient is greylisted", greylisted, {"OldestLeadWaiting warning notifier"}),
+    ("a torn line alone in the spool", spool_damaged, {"SpoolFilling warning"}),
     ("a website's queue is away", queue_away, {"JobNotRun warning failed"}),
 ]  # fmt: skip
 

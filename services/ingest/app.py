@@ -77,12 +77,12 @@ def create_app(settings: Settings | None = None) -> "Door":
         # FastAPI's own spans and meters: the trace context travels with the record instead.
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
-    api.add_api_route(
-        "/internal/status",
-        lambda: status(kafka_state, spool, api.state.intake.breaker),
-        include_in_schema=False,
-    )
-    api.include_router(health.routes(state))
+
+    async def report() -> Response:
+        return await status(kafka_state, spool, lambda: api.state.intake.breaker)
+
+    api.add_api_route("/internal/status", report, include_in_schema=False)
+    api.include_router(health.routes(state, kafka_state))
     api.add_exception_handler(HTTPException, _refused_by_framework)
     api.add_exception_handler(Exception, _failed)
     add_docs_page(api, "/docs", DOCS_FILES)

@@ -23,6 +23,8 @@ FAILURES_TO_OPEN: Final = 3
 TRIAL_SECONDS: Final = 1.0
 DRAIN_PAUSE_SECONDS: Final = 0.5
 ADOPT_SECONDS: Final = 10.0
+# Below half of what a readiness check may take: the spool is checked after it.
+KAFKA_CHECK_SECONDS: Final = 0.5
 
 
 class Intake:
@@ -37,12 +39,11 @@ class Intake:
     ) -> None:
         self._publisher = publisher
         self._spool = spool
-        self._health = health
         self._monotonic = monotonic
         self._failures = 0
         self._trial_at = 0.0
         self._log = logger("intake")
-        health.set("intake", ok=True)
+        health.check("intake", self.check)
 
     @property
     def breaker(self) -> str:
@@ -53,31 +54,53 @@ class Intake:
     def _tripped(self) -> bool:
         return self._failures >= FAILURES_TO_OPEN
 
+    async def check(self) -> None:
+        """Return if a lead could be made durable now, in Kafka or on the disk. Raises `WorldAway`."""
+        if await self._kafka_answers():
+            return
+        try:
+            await self._spool.check()
+        except WorldAway as away:
+            raise WorldAway("intake", f"kafka is away and {away.reason}") from away
+
+    async def _kafka_answers(self) -> bool:
+        try:
+            async with asyncio.timeout(KAFKA_CHECK_SECONDS):
+                await self._publisher.check()
+        except (WorldAway, TimeoutError):
+            return False
+        return True
+
     async def publish(self, record: Record) -> None:
         """Return once the record is safe. Raises `WorldAway` where neither Kafka nor the disk takes it."""
-        if self._may_try_kafka():
-            try:
-                await self._publisher.publish(record)
-            except WorldAway as away:
-                self._failed(away)
-            else:
-                self._succeeded()
-                return
+        tries_kafka = self._may_try_kafka()
+        if tries_kafka and await self._in_kafka(record):
+            return
         try:
             await self._spool.keep(record)
-        except WorldAway as away:
-            self._health.set("intake", ok=False, reason=f"kafka is away and {away.reason}")
+        except WorldAway:
+            # A drain that cannot read its files closes no breaker: then a lead tries Kafka.
+            if not tries_kafka and self._may_try_kafka(spool_fails=True) and await self._in_kafka(record):
+                return
             raise
         note(spooled=True)
-        self._health.set("intake", ok=True)
 
-    def _may_try_kafka(self) -> bool:
+    async def _in_kafka(self, record: Record) -> bool:
+        try:
+            await self._publisher.publish(record)
+        except WorldAway as away:
+            self._failed(away)
+            return False
+        self._succeeded()
+        return True
+
+    def _may_try_kafka(self, *, spool_fails: bool = False) -> bool:
         if not self._publisher.connected:
             return False
         if not self._tripped:
             return True
         # The spool's own leads are the trial, where it has any: no visitor waits for it.
-        if self._spool.leads or self._monotonic() < self._trial_at:
+        if (self._spool.drainable and not spool_fails) or self._monotonic() < self._trial_at:
             return False
         self._trial_at = self._monotonic() + TRIAL_SECONDS
         return True
@@ -91,7 +114,6 @@ class Intake:
         if self._tripped:
             self._log.info("breaker closed, leads go to kafka")
         self._failures = 0
-        self._health.set("intake", ok=True)
 
     async def drain(self) -> None:
         """Publish what the spool holds and adopt what dead workers left, for ever."""
@@ -100,8 +122,11 @@ class Intake:
             if self._monotonic() >= adopt_at:
                 await self._adopt()
                 adopt_at = self._monotonic() + ADOPT_SECONDS
-            if self._spool.leads and self._publisher.connected:
-                await self._drain_once()
+            if self._publisher.connected:
+                if self._spool.drainable:  # not its leads: a file that could not be read yet may hold some
+                    await self._drain_once()
+                elif self._tripped and await self._kafka_answers():
+                    self._succeeded()
             await asyncio.sleep(DRAIN_PAUSE_SECONDS)
 
     async def _adopt(self) -> None:
@@ -117,7 +142,7 @@ class Intake:
         except Failure as failure:
             self._log.warning("spool not drained", leads=self._spool.leads, reason=failure.reason)
         except OSError as error:
-            self._log.error("spool not read", reason=type(error).__name__, errno=error.errno)
+            self._log.error("spool not drained", reason=type(error).__name__, errno=error.errno)
         else:
             seconds = round(self._monotonic() - started, 1)
             self._log.info("spool drained", leads=before, seconds=seconds)

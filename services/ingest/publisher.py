@@ -30,6 +30,10 @@ class LeadPublisher:
         """Return False where a record would wait for a connection first."""
         return self._kafka.connected
 
+    async def check(self) -> None:
+        """Return if Kafka takes records now. Raises `WorldAway`. The caller bounds it."""
+        await self._kafka.check()
+
     async def publish(self, record: Record) -> None:
         """Wait for every in-sync replica. Raises `WorldAway` where that took longer than the budget."""
         with metrics.PUBLISH_SECONDS.time():

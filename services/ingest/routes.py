@@ -242,8 +242,9 @@ def _created(lead_id: UUID, timestamp: str, headers: dict[str, str]) -> Response
     return Response(to_json(answer), status_code=201, media_type="application/json", headers=headers)
 
 
-def status(kafka: Health, spool: Spool, breaker: str) -> JSONResponse:
-    """Say how this gateway stands, for the admin service."""
+async def status(kafka: Health, spool: Spool, breaker: Callable[[], str]) -> JSONResponse:
+    """Report how this gateway stands, for the admin service. Kafka is asked now."""
+    await kafka.refresh()
     part = kafka.parts.get("kafka_producer")
     return JSONResponse(
         {
@@ -251,8 +252,9 @@ def status(kafka: Health, spool: Spool, breaker: str) -> JSONResponse:
                 "depth": spool.leads,
                 "bytes": spool.bytes,
                 "oldest_age_seconds": spool.oldest_age_seconds,
+                "damaged_files": spool.damaged_files,
             },
-            "breaker": breaker,
+            "breaker": breaker(),
             "kafka": part and {"ok": part.ok, "reason": part.reason, "since": part.since.isoformat()},
         }
     )

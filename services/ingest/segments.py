@@ -23,6 +23,8 @@ from services.ingest.record import Record
 SUFFIX: Final = ".spool"
 DAMAGED: Final = ".damaged"
 _CHECK_BYTES: Final = 8
+_PROBE: Final = ".probe"
+_PROBE_BYTES: Final = 4096  # a block, which a full disk does not have
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +56,12 @@ def _read(line: bytes) -> Spooled | None:
     check, _, body = line.partition(b" ")
     if len(check) != _CHECK_BYTES or check != b"%08x" % zlib.crc32(body):
         return None
-    fields = from_json(body)
-    headers = [(name, value.encode()) for name, value in fields["headers"]]
-    return Spooled(Record(fields["key"].encode(), fields["value"].encode(), headers), fields["at"])
+    try:
+        fields = from_json(body)
+        headers = [(name, value.encode()) for name, value in fields["headers"]]
+        return Spooled(Record(fields["key"].encode(), fields["value"].encode(), headers), fields["at"])
+    except (ValueError, LookupError, TypeError, AttributeError):  # written by another version
+        return None
 
 
 class Folder:
@@ -86,8 +91,15 @@ class Folder:
 
     @staticmethod
     def all_in(root: Path) -> list[Path]:
-        """Return every worker's folder, the oldest first; what is hidden is being made."""
-        return sorted(root.glob("[!.]*/"))
+        """Return every worker's folder, the oldest first; what is hidden is being made.
+
+        Raises `OSError` where the root cannot be read: `glob` would find nothing there.
+        """
+        try:
+            with os.scandir(root) as found:
+                return sorted(Path(each.path) for each in found if each.is_dir() and each.name[0] != ".")
+        except FileNotFoundError:
+            return []
 
     @classmethod
     def claim(cls, path: Path) -> Self | None:
@@ -100,9 +112,15 @@ class Folder:
             return None
         return cls(path, lock)
 
+    @staticmethod
+    def files(path: Path, suffix: str) -> list[Path]:
+        """Return a folder's files of this kind, the oldest first."""
+        with os.scandir(path) as found:
+            return sorted(Path(each.path) for each in found if each.name.endswith(suffix))
+
     def segments(self) -> list[Path]:
         """Return the segments, the oldest first."""
-        return sorted(self.path.glob(f"*{SUFFIX}"))
+        return self.files(self.path, SUFFIX)
 
     def append(self, records: Iterable[Spooled], segment_max_bytes: int) -> tuple[Path, int]:
         """Write records, return once they are on the disk: their segment, and how many bytes they take.
@@ -129,6 +147,17 @@ class Folder:
         if file.tell() >= segment_max_bytes:
             self.seal()
         return path, len(data)
+
+    def probe(self) -> None:
+        """Write as much as a lead takes, return once it is on the disk, and remove it."""
+        path = self.path / _PROBE
+        try:
+            with path.open("wb") as file:
+                file.write(bytes(_PROBE_BYTES))
+                file.flush()
+                os.fdatasync(file.fileno())
+        finally:
+            _take_away(path)
 
     def _new(self) -> IO[bytes]:
         path = self.path / f"{time.time_ns():020d}{SUFFIX}"
@@ -158,11 +187,42 @@ class Folder:
     def close(self) -> None:
         """Let go of the lock; take the folder away where it holds nothing any more."""
         self.seal()
+        _take_away(self.path / _PROBE)
         with contextlib.suppress(OSError):
             if not any(path.name != "lock" for path in self.path.iterdir()):
                 (self.path / "lock").unlink()
                 self.path.rmdir()
         self._lock.close()
+
+
+@dataclass
+class Segment:
+    """A file of the spool, and how much of it has been published by this process."""
+
+    folder: Folder
+    path: Path
+    leads: int  # of a file that could not be read yet: 1, because it may hold some
+    bytes: int
+    oldest_at: float
+    counted: bool = True
+    published: int = 0
+    refused: int = 0  # of these, what Kafka will never take
+
+    @classmethod
+    def unread(cls, folder: Folder, path: Path) -> Self:
+        """Return a segment that was found on the disk; it is named after the nanosecond it was made in."""
+        made_at = int(path.stem) / 1e9 if path.stem.isdecimal() else time.time()
+        return cls(folder, path, leads=1, bytes=0, oldest_at=made_at, counted=False)
+
+    def read(self) -> list[Spooled | None]:
+        """Return the lines, None for a damaged one, and note how many leads there are. Raises `OSError`."""
+        self.bytes = self.path.stat().st_size
+        read = list(decode(self.path.read_bytes()))
+        records = [spooled for spooled in read if spooled]
+        self.leads, self.counted = len(records), True
+        if records:
+            self.oldest_at = records[0].at
+        return read
 
 
 def _take_away(path: Path) -> None:

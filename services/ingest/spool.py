@@ -7,7 +7,6 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -15,7 +14,7 @@ from runtime import metrics
 from runtime.failures import InvalidForEver, WorldAway
 from runtime.logs import logger
 from services.ingest.record import Record
-from services.ingest.segments import Folder, Spooled, decode
+from services.ingest.segments import DAMAGED, SUFFIX, Folder, Segment, Spooled
 
 SEGMENT_MAX_BYTES: Final = 1 << 20
 SEND_AT_ONCE: Final = 100
@@ -30,19 +29,6 @@ class SpoolUnavailable(WorldAway):
         super().__init__("spool", reason)
 
 
-@dataclass
-class Segment:
-    """A file of the spool, and how much of it has been published by this process."""
-
-    folder: Folder
-    path: Path
-    leads: int
-    bytes: int
-    oldest_at: float
-    published: int = 0
-    refused: int = 0  # of these, what Kafka will never take
-
-
 class Spool:
     """Bounded, fsynced, first in first out. One folder a worker; dead workers' folders are adopted."""
 
@@ -55,19 +41,27 @@ class Spool:
         self._now = now
         self._folder: Folder | None = None
         self._segments: list[Segment] = []
-        self._waiting: list[tuple[Spooled, asyncio.Future[None]]] = []
+        self._unavailable = 0  # segments of dead workers whose folder cannot be adopted now
+        self.damaged_files = 0
+        self._waiting: list[tuple[Spooled | None, asyncio.Future[None]]] = []  # None: a probe
         self._wake = asyncio.Event()
         self._files = asyncio.Lock()  # one thread at a time in the folder
         self._log = logger("spool")
         metrics.SPOOL_LEADS.set_function(lambda: self.leads)
         metrics.SPOOL_BYTES.set_function(lambda: self.bytes)
         metrics.SPOOL_FULL.set_function(lambda: max(self.leads / max_leads, self.bytes / max_bytes))
+        metrics.SPOOL_DAMAGED_FILES.set_function(lambda: self.damaged_files)
         metrics.SPOOL_OLDEST_AGE.set_function(lambda: self.oldest_age_seconds or 0.0)
 
     @property
     def leads(self) -> int:
-        """Return how many leads wait here."""
-        return sum(segment.leads - segment.published for segment in self._segments)
+        """Return how many leads wait here. Never 0 while there is a file that could not be read."""
+        return self._unavailable + sum(segment.leads - segment.published for segment in self._segments)
+
+    @property
+    def drainable(self) -> bool:
+        """Return True where there is a file to publish or to remove, whatever it holds."""
+        return bool(self._segments)
 
     @property
     def bytes(self) -> int:
@@ -82,7 +76,14 @@ class Spool:
 
     async def keep(self, record: Record) -> None:
         """Return once the record is on the disk. Raises `SpoolUnavailable`."""
-        spooled = Spooled(record, self._now())
+        await self._write_one(Spooled(record, self._now()))
+        metrics.LEADS_SPOOLED.inc()
+
+    async def check(self) -> None:
+        """Return if a lead could be written now: the disk is tried. Raises `SpoolUnavailable`."""
+        await self._write_one(None)
+
+    async def _write_one(self, spooled: Spooled | None) -> None:
         if self.leads + len(self._waiting) >= self._max_leads or self.bytes >= self._max_bytes:
             raise SpoolUnavailable("spool is full")
         done = asyncio.get_running_loop().create_future()
@@ -92,7 +93,6 @@ class Spool:
             await asyncio.wait_for(done, KEEP_SECONDS)
         except TimeoutError as error:
             raise SpoolUnavailable("spool's disk does not answer") from error
-        metrics.LEADS_SPOOLED.inc()
 
     async def write(self) -> None:
         """Write what waits, many records to one fsync, until cancelled."""
@@ -105,7 +105,7 @@ class Spool:
                 continue
             try:
                 async with self._files:
-                    await asyncio.to_thread(self._append, [spooled for spooled, _ in batch])
+                    await asyncio.to_thread(self._append, [spooled for spooled, _ in batch if spooled])
             except OSError as error:
                 self._log.error("spool not written", reason=type(error).__name__, errno=error.errno)
                 for _, done in batch:
@@ -119,6 +119,9 @@ class Spool:
     def _append(self, records: Sequence[Spooled]) -> None:
         if self._folder is None:
             self._folder = Folder.create(self._root)
+        if not records:
+            self._folder.probe()
+            return
         path, size = self._folder.append(records, SEGMENT_MAX_BYTES)
         # Not always the last one: what was adopted may be younger.
         known = next((segment for segment in self._segments if segment.path == path), None)
@@ -129,40 +132,56 @@ class Spool:
             self._segments.append(Segment(self._folder, path, len(records), size, records[0].at))
 
     async def adopt(self) -> None:
-        """Take over what dead workers left; the oldest goes first."""
+        """Take over what dead workers left; the oldest goes first. Raises `OSError`."""
         # Beside `keep`, not before it: a large spool takes seconds to read.
-        found = await asyncio.to_thread(self._adopt, self._folder.path if self._folder else None)
-        if found:
-            async with self._files:
+        try:
+            found = await asyncio.to_thread(self._adopt, self._folder.path if self._folder else None)
+        except OSError:
+            self._unavailable = max(1, self._unavailable)  # unknown is not empty
+            raise
+        async with self._files:
+            for segment in self._segments:
+                if not segment.counted:
+                    await asyncio.to_thread(self._count, segment)
+            if found:
                 self._segments = sorted([*found, *self._segments], key=lambda segment: segment.oldest_at)
+        if found:
             self._log.warning("adopted a dead worker's spool", leads=sum(s.leads for s in found))
 
     def _adopt(self, own: Path | None) -> list[Segment]:
-        found = []
+        found, unavailable, damaged = list[Segment](), 0, 0
         for path in Folder.all_in(self._root):
             try:
+                damaged += len(Folder.files(path, DAMAGED))
                 if path != own and (folder := Folder.claim(path)):
                     found += self._take_over(folder)
             except FileNotFoundError:
                 pass  # its last owner has just taken it away
             except OSError as error:
+                unavailable += _files_at_least(path)
                 self._log.error("spool not adopted", folder=path.name, errno=error.errno)
+        self._unavailable, self.damaged_files = unavailable, damaged
         return found
 
     def _take_over(self, folder: Folder) -> list[Segment]:
-        found = []
-        for path in folder.segments():
-            try:
-                records = [spooled for spooled in _read(path) if spooled]
-                size = path.stat().st_size
-            except OSError as error:  # left to the drain, and it hides none of the others
-                self._log.error("spool not read", file=path.name, errno=error.errno)
-                records, size = [], 0
-            oldest = records[0].at if records else self._now()
-            found.append(Segment(folder, path, len(records), size, oldest))
+        try:
+            paths = folder.segments()
+        except OSError:
+            folder.close()  # to be adopted at the next try
+            raise
+        found = [Segment.unread(folder, path) for path in paths]
+        for segment in found:
+            self._count(segment)
         if not found:
             folder.close()
         return found
+
+    def _count(self, segment: Segment) -> None:
+        """Note what a segment holds; one that cannot be read now is counted at the next try."""
+        try:
+            segment.read()
+        except OSError as error:
+            self._log.error("spool not read", file=segment.path.name, errno=error.errno)
 
     async def drain(self, send: Callable[[Record], Awaitable[object]]) -> None:
         """Publish everything, the oldest first; a file goes once Kafka has acknowledged all of it.
@@ -183,7 +202,7 @@ class Spool:
         async with self._files:
             if segment.folder is self._folder:
                 segment.folder.seal()
-            read = await asyncio.to_thread(_read, segment.path)
+            read = await asyncio.to_thread(segment.read)
         records = [spooled.record for spooled in read if spooled]
         while segment.published < len(records):
             # One alone first: it tells whether Kafka is back before the others follow.
@@ -221,5 +240,8 @@ class Spool:
                 folder.close()
 
 
-def _read(path: Path) -> list[Spooled | None]:
-    return list(decode(path.read_bytes()))
+def _files_at_least(path: Path) -> int:
+    # A folder that cannot be read may hold some.
+    with contextlib.suppress(OSError):
+        return len(Folder.files(path, SUFFIX))
+    return 1

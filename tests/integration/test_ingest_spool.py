@@ -53,6 +53,14 @@ async def depth(gateway: ServiceProcess) -> int:
     return int((await status(gateway))["spool"]["depth"])
 
 
+async def kafka_up(gateway: ServiceProcess) -> list[bool]:
+    """Return what the status and the metric say of Kafka."""
+    said = bool((await status(gateway))["kafka"]["ok"])
+    async with httpx.AsyncClient() as client:
+        page = (await client.get(f"{gateway.url}/metrics")).text
+    return [said, 'fastcore_part_up{part="kafka_producer"} 1.0' in page]
+
+
 def ids(records: list[Any]) -> set[str]:
     return {record.key.decode() for record in records}
 
@@ -111,10 +119,14 @@ async def test_while_kafka_hangs_every_post_gets_its_201_and_at_once_when_the_br
         gateway = started["ingest"]
         await gateway.ready()
         accepted = [await post(gateway, 0)]
+        await eventually(lambda: kafka_up(gateway), until=all, what="kafka up")
         os.kill(broker.pid, signal.SIGSTOP)
         try:
+            # Before any lead has failed; it was called well beside an open breaker.
+            await eventually(lambda: kafka_up(gateway), until=lambda said: not any(said), what="kafka down")
             accepted += await asyncio.gather(*(post(gateway, number) for number in range(1, 21)))
             assert (await status(gateway))["breaker"] == "open"
+            assert not any(await kafka_up(gateway))
             begun = time.monotonic()
             accepted.append(await post(gateway, 21))
             assert time.monotonic() - begun < 1
@@ -123,6 +135,7 @@ async def test_while_kafka_hangs_every_post_gets_its_201_and_at_once_when_the_br
         assert {answer.status_code for answer in accepted} == {201}
         await eventually(lambda: depth(gateway), until=lambda n: n == 0, seconds=60, what="an empty spool")
         assert (await status(gateway))["breaker"] == "closed"
+        await eventually(lambda: kafka_up(gateway), until=all, what="kafka up again")
         found = ids(await records_of(kafka, topics.RECEIVED.name))
         assert found == {answer.json()["leadId"] for answer in accepted}
 
@@ -138,9 +151,12 @@ async def test_a_full_spool_answers_503_with_retry_after_and_kafka_is_tried_agai
         assert [answer.status_code for answer in answers] == [201, 201, 503]
         assert int(answers[2].headers["Retry-After"]) > 0
         assert answers[2].headers["content-type"] == "application/problem+json"
-        async with httpx.AsyncClient() as client:
-            ready = await client.get(f"{gateway.url}/readyz")
-        assert ready.status_code == 503
+
+        async def readiness() -> int:
+            async with httpx.AsyncClient() as client:
+                return (await client.get(f"{gateway.url}/readyz")).status_code
+
+        await eventually(readiness, until=lambda code: code == 503, what="red readiness")
         await asyncio.to_thread(broker.start)
         await provision(Kafka(bootstrap_servers=broker.bootstrap_servers))
 
@@ -148,3 +164,4 @@ async def test_a_full_spool_answers_503_with_retry_after_and_kafka_is_tried_agai
             return (await post(gateway, 2)).status_code
 
         assert await eventually(again, until=lambda code: code == 201, seconds=40) == 201
+        await eventually(readiness, until=lambda code: code == 200, what="green readiness")

@@ -572,7 +572,7 @@ async def test_pages_of_configured_origins_may_post_and_read_the_answer() -> Non
 
 async def test_the_status_tells_the_spool_and_the_breaker(ours: Gateway) -> None:
     answer = await ours.client.get("/internal/status")
-    empty = {"depth": 0, "bytes": 0, "oldest_age_seconds": None}
+    empty = {"depth": 0, "bytes": 0, "oldest_age_seconds": None, "damaged_files": 0}
     assert answer.json() == IsPartialDict({"spool": empty, "breaker": "closed"})
 
 

@@ -236,7 +236,7 @@ async def test_regression_what_cannot_be_read_in_a_dead_workers_spool_hides_noth
         sent.append(each.value)
 
     await spool.adopt()
-    assert spool.leads == 1
+    assert spool.leads == 3  # what cannot be read is not taken for empty
     with pytest.raises(OSError, match="Input/output"):
         await spool.drain(send)
     assert sent == [b"third"]
