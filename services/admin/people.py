@@ -3,7 +3,6 @@
 Raises `WorldAway`, and `Unknown` and `Refused` from the decisions that it asks within a transaction.
 """
 
-from base64 import b64encode
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,12 +10,22 @@ from typing import Any, Final
 from uuid import UUID, uuid4
 
 from contracts.audit import AuditEvent
-from contracts.leads import LeadReceived, LeadStatus
+from contracts.leads import LeadStatus
 from runtime.failures import Failure
 from runtime.logs import logger
 from runtime.postgres import Connection, Pool, load_queries, snapshot, transaction
 from services.admin import answers, edits, spreadsheet
-from services.admin.erasure import Erased, ErasedPerson, PersonData, PersonQueueRow, kafka_keeps
+from services.admin.erasure import (
+    Erased,
+    ErasedPerson,
+    PersonData,
+    Traces,
+    addresses_of,
+    erased_words,
+    kafka_keeps,
+    own_rows,
+    shown,
+)
 from services.admin.filters import ExportFilter
 from services.admin.search import count_leads
 from services.admin.status import Refused, Unknown, as_received
@@ -61,9 +70,8 @@ class People:
     async def read_parked(self, lead_id: UUID) -> edits.Parked | None:
         """Return a lead that waits to be stored, as its record has it; None where that cannot be read."""
         async with snapshot(self._pool) as connection:
-            rows = [
-                row async for row in SQL.read_queue(connection, id=lead_id) if row["stage"] == "persister"
-            ]
+            found = SQL.read_queue(connection, id=lead_id)
+            rows = [row async for row in found if row["stage"] == "persister" and not row["by_origin"]]
         return next((found for row in rows if (found := edits.parked(row))), None)
 
     async def export_leads(self, asked: ExportFilter, actor: str) -> AsyncIterator[str]:
@@ -97,22 +105,28 @@ class People:
         """Return everything that we hold of a lead, and name the person's other leads."""
         async with transaction(self._pool) as connection:
             lead = await SQL.read_lead(connection, id=lead_id)
-            queue = [row async for row in SQL.read_queue(connection, id=lead_id)]
+            under = [row async for row in SQL.read_queue(connection, id=lead_id)]
             emails = [row async for row in SQL.read_emails(connection, id=lead_id)]
-            if lead is None and not queue and not emails:
+            if lead is None and not under and not emails:
                 raise Unknown("There is no lead with this id.")
+            person = Traces()
+            theirs = addresses_of(lead, emails, under)
+            for address in sorted(theirs):
+                person |= await _traces_of(connection, address)
+            queue = own_rows(lead, under, theirs)
+            elsewhere = person.records - {row["id"] for row in queue}
+            queue += [row async for row in SQL.read_records(connection, ids=list(elsewhere))]
             request_id = lead["request_id"] if lead else None
             await _tell(connection, AuditEvent.LEAD_EXPORTED, actor, {"what": "person"}, lead_id, request_id)
             entries = [row async for row in SQL.read_entries(connection, id=lead_id)]
-            others = await _leads_of(connection, lead["email"]) if lead and lead["email"] else []
         return PersonData(
             exported_at=datetime.now(UTC),
             # All but what is derived from the rest.
             lead={name: value for name, value in lead.items() if name != "words"} if lead else None,
             emails=[dict(row) for row in emails],
-            queue=[_shown(row) for row in queue],
+            queue=[shown(row) for row in queue],
             audit=[answers.AuditEntry.model_validate(dict(row)) for row in entries],
-            other_leads=[each for each in others if each != lead_id],
+            other_leads=sorted(person.leads - {lead_id}),
             kafka=kafka_keeps(datetime.now(UTC)),
         )
 
@@ -138,18 +152,31 @@ class People:
         )
 
     async def erase_person(self, email: str, actor: str) -> ErasedPerson:
-        """Erase every lead of an address, each in a transaction of its own: each is told for itself."""
+        """Erase every lead and record of an address, each in a transaction of its own and audited."""
         async with transaction(self._pool) as connection:
-            ids = await _leads_of(connection, email)
-        erased, failed = list[Erased](), dict[UUID, str]()
-        for lead_id in ids:
+            person = await _traces_of(connection, email)
+        erased, records, failed = list[Erased](), list[UUID](), dict[UUID, str]()
+        for lead_id in sorted(person.leads):
             try:
                 erased.append(await self.erase(lead_id, actor))
             except Failure as failure:
                 failed[lead_id] = failure.reason
-        said = f"{len(erased)} leads of this address are erased."
+        for queue_id in sorted(person.records):
+            try:
+                async with transaction(self._pool) as connection:
+                    done = await SQL.erase_record(connection, id=queue_id, actor=actor)
+            except Failure as failure:
+                failed[queue_id] = failure.reason
+                continue
+            if done:  # else it went with one of the leads
+                records.append(queue_id)
+                self._log.info("Record erased", queue_id=str(queue_id))
+        said = erased_words(len(erased), len(records))
         return ErasedPerson(
-            erased=erased, failed=failed, message=said if not failed else f"{said} Ask again for the others."
+            erased=erased,
+            records=records,
+            failed=failed,
+            message=said if not failed else f"{said} Ask again for the others.",
         )
 
 
@@ -190,9 +217,12 @@ async def _edit_mails(connection: Connection, lead_id: UUID, payload: bytes) -> 
     return [row["id"] async for row in SQL.edit_mails(connection, id=lead_id, payload=payload)]
 
 
-async def _leads_of(connection: Connection, email: str) -> list[UUID]:
-    rows = SQL.find_by_email(connection, email=email)
-    return sorted([row["id"] async for row in rows])
+async def _traces_of(connection: Connection, email: str) -> Traces:
+    rows = [row async for row in SQL.find_by_email(connection, email=email)]
+    return Traces(
+        frozenset(row["lead_id"] for row in rows if row["lead_id"]),
+        frozenset(row["queue_id"] for row in rows if row["queue_id"]),
+    )
 
 
 async def _tell_edit(
@@ -219,28 +249,3 @@ def _said(changed: dict[str, str | None], rows: int) -> str:
         return "Nothing is different: nothing was changed."
     waiting = f" {rows} waiting steps go by the new fields." if rows else ""
     return f"Changed: {', '.join(changed)}.{waiting}"
-
-
-def _shown(row: Any) -> PersonQueueRow:
-    return PersonQueueRow(
-        id=row["id"],
-        stage=row["stage"],
-        kind=row["kind"],
-        state=row["state"],
-        reason=row["reason"],
-        headers=row["headers"],
-        payload=_decoded(row["payload"]),
-        original_payload=_decoded(row["original_payload"]),
-        first_failed_at=row["first_failed_at"],
-        last_failed_at=row["last_failed_at"],
-    )
-
-
-def _decoded(payload: bytes | None) -> Any:
-    """Return a record as the lead that it is, else its bytes."""
-    if payload is None:
-        return None
-    try:
-        return LeadReceived.model_validate_json(payload).model_dump(mode="json")
-    except ValueError:
-        return {"base64": b64encode(payload).decode()}

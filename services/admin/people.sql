@@ -1,4 +1,4 @@
--- What admins do with a person's data: edit, export, erase. What erasing means is erase_lead (migration 0003).
+-- What admins do with a person's data: edit, export, erase. What erasing means is erase_lead (migration 0009).
 
 -- name: plan_for_these_values!
 -- Filters are optional; the planner must see which are given. What is asked for is mostly in memory, or on a
@@ -15,7 +15,7 @@ FROM lead_inbox WHERE id = :id FOR UPDATE;
 -- name: lock_parked
 -- The records of a lead that is not stored, as the persister gave them back; the newest first.
 SELECT id, state, payload, updated_at FROM replay_queue
-WHERE lead_id = :id AND stage = 'persister' ORDER BY last_failed_at DESC, id FOR UPDATE;
+WHERE lead_id = :id AND stage = 'persister' AND NOT by_origin ORDER BY last_failed_at DESC, id FOR UPDATE;
 
 -- name: edit_lead^
 -- Change a lead's fields. The first original is kept; the hash stays, so that a redelivery is a duplicate.
@@ -76,9 +76,9 @@ SELECT lead_id, kind, state, owner, lease_until, attempts, recipient, message_id
 FROM email_delivery WHERE lead_id = :id ORDER BY kind DESC;
 
 -- name: read_queue
--- A lead's rows in the replay queue, with their records.
+-- A lead's rows in the replay queue, with their records and the addresses in them.
 SELECT id, stage, kind, lead_id, state, reason, headers, payload, original_payload, first_failed_at, last_failed_at,
-       updated_at
+       updated_at, by_origin, record_addresses(payload) || record_addresses(original_payload) AS addresses
 FROM replay_queue WHERE lead_id = :id ORDER BY first_failed_at, id;
 
 -- name: read_entries
@@ -87,17 +87,29 @@ SELECT id, event, actor, status_code, details_json, lead_id, request_id, created
 FROM audit_log WHERE lead_id = :id ORDER BY created_at_utc, id;
 
 -- name: find_by_email
--- Every lead that holds this address, however it is written: stored, as it first came, mailed to, or parked.
--- `escape` leaves ASCII as it is and takes any bytes; an address beyond ASCII is found as it was written.
-SELECT id FROM lead_inbox WHERE lower(email) = lower(:email)
-UNION SELECT id FROM lead_inbox WHERE original IS NOT NULL AND lower(original ->> 'email') = lower(:email)
-UNION SELECT lead_id FROM email_delivery WHERE kind = 'welcome' AND recipient = lower(:email)
-UNION SELECT lead_id FROM replay_queue
-WHERE lead_id IS NOT NULL
-  AND (position(lower('"' || :email || '"') IN lower(encode(payload, 'escape'))) > 0
-       OR position(lower('"' || :email || '"') IN lower(encode(original_payload, 'escape'))) > 0
-       OR position(convert_to('"' || :email || '"', 'UTF8') IN payload) > 0
-       OR position(convert_to('"' || :email || '"', 'UTF8') IN original_payload) > 0);
+-- What holds an address, however it is written: leads (stored, as they first came, mailed to, or waiting to be stored),
+-- and records that the queue holds under the id of another lead, or of none. The first conditions on a record are a
+-- cheap filter: `escape` leaves ASCII as it is and takes any bytes; an escape such as \u00fc may hide an address.
+SELECT id AS lead_id, NULL::uuid AS queue_id FROM lead_inbox WHERE lower(email) = lower(:email)
+UNION SELECT id, NULL FROM lead_inbox WHERE original IS NOT NULL AND lower(original ->> 'email') = lower(:email)
+UNION SELECT lead_id, NULL FROM email_delivery WHERE kind = 'welcome' AND recipient = lower(:email)
+UNION SELECT CASE WHEN NOT by_origin THEN lead_id END, CASE WHEN by_origin OR lead_id IS NULL THEN id END
+FROM replay_queue
+WHERE (payload IS NOT NULL OR original_payload IS NOT NULL)
+  AND (position(lower(:email) IN lower(encode(coalesce(payload, '') || coalesce(original_payload, ''), 'escape'))) > 0
+       OR position('\\u' IN encode(coalesce(payload, '') || coalesce(original_payload, ''), 'escape')) > 0
+       OR position(convert_to(:email, 'UTF8') IN coalesce(payload, '') || coalesce(original_payload, '')) > 0)
+  AND lower(:email) = ANY(record_addresses(payload) || record_addresses(original_payload));
+
+-- name: read_records
+-- Rows of the queue, with their records.
+SELECT id, stage, kind, lead_id, state, reason, headers, payload, original_payload, first_failed_at, last_failed_at,
+       updated_at, by_origin
+FROM replay_queue WHERE id = ANY(:ids::uuid[]) ORDER BY first_failed_at, id;
+
+-- name: erase_record$
+-- Remove the person from one row of the queue that is named by its origin.
+SELECT erase_record(:id, :actor);
 
 -- name: erase_lead$
 -- Take the person out of everything that we hold of a lead.

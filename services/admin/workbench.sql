@@ -28,7 +28,8 @@ SELECT stage, reason FROM stage_control WHERE paused ORDER BY stage;
 -- name: lock_row^
 -- One row and what decides whether it can be replayed, kept from others until this transaction ends.
 SELECT stage, kind, state, attempts, reason, lead_id, payload IS NOT NULL AS has_payload,
-       EXISTS (SELECT 1 FROM lead_inbox AS lead WHERE lead.id = lead_id AND lead.status = 'erased') AS erased
+       EXISTS (SELECT 1 FROM lead_inbox AS lead
+               WHERE lead.id = coalesce(replay_lead_id, lead_id) AND lead.status = 'erased') AS erased
 FROM replay_queue WHERE id = :id FOR UPDATE;
 
 -- name: request_row!
@@ -46,7 +47,8 @@ WHERE id = :id;
 -- Of what cannot be replayed some ids are named.
 WITH meant AS MATERIALIZED (
     SELECT id, stage, kind, state, reason, payload IS NOT NULL AS has_payload,
-           EXISTS (SELECT 1 FROM lead_inbox AS lead WHERE lead.id = lead_id AND lead.status = 'erased') AS erased
+           EXISTS (SELECT 1 FROM lead_inbox AS lead
+               WHERE lead.id = coalesce(replay_lead_id, lead_id) AND lead.status = 'erased') AS erased
     FROM replay_queue
     WHERE state = ANY(:states::text[])
       AND (:stage::text IS NULL OR stage = :stage)

@@ -28,6 +28,7 @@ from services.flusher.pull import Pull
 from services.flusher.retention import Retention
 from services.flusher.settings import Settings
 from services.flusher.sites import open_sites
+from services.flusher.statistics import statistics_job
 from services.flusher.store import Store
 
 NAME: Final = "flusher"
@@ -74,6 +75,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
                 running(jobs.run(), "jobs"),
                 running(pull.run(), "pull"),
                 running(retention.run(), "retention"),
+                running(statistics_job(pool, outbox, utc_now).run(), "statistics"),
             ):
                 yield
                 await asyncio.gather(jobs.drain(), consumer.drain())

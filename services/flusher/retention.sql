@@ -1,4 +1,4 @@
--- What is older than it may be. What erasing means is erase_lead (migration 0003), as for an admin's wish.
+-- What is older than it may be. What erasing means is erase_lead (migration 0009), as for an admin's wish.
 
 -- name: list_old_leads
 -- Leads from before a time, oldest first, after the last one seen.
@@ -21,20 +21,27 @@ LIMIT :chunk::bigint;
 SELECT erase_lead(:id, :actor);
 
 -- name: empty_old_rows$
--- Records that name no lead, for they could not be read, and failed before a time: nobody can ask for these.
+-- Records that belong to no lead, or stand under another's id, and failed before a time.
 WITH emptied AS (
     UPDATE replay_queue
     SET payload = NULL, original_payload = NULL, record_key = NULL, headers = '{}', next_attempt_at = NULL,
         requested_at = NULL, requested_comment = NULL, updated_at = now(), state = CASE WHEN state = 'resolved' THEN state ELSE 'archived' END
-    WHERE lead_id IS NULL AND payload IS NOT NULL AND last_failed_at < :before
+    WHERE (lead_id IS NULL OR by_origin) AND (payload IS NOT NULL OR original_payload IS NOT NULL)
+      AND last_failed_at < :before
     RETURNING id, stage, kind
 ), told AS (
     INSERT INTO audit_log (event_id, event, actor, details_json)
     SELECT gen_random_uuid(), 'lead.erased', :actor,
            jsonb_build_object('queue_id', id, 'stage', stage, 'kind', kind)
     FROM emptied
+), planned AS MATERIALIZED (
+    SELECT request_statistics() FROM emptied LIMIT 1
 )
-SELECT count(*) FROM emptied;
+SELECT count(*) + 0 * (SELECT count(*) FROM planned) FROM emptied;
+
+-- name: refresh_statistics$
+-- ANALYZE what may hold personal data, with the owner's rights.
+SELECT refresh_statistics();
 
 -- name: stop_job!
 -- The job is switched off: nobody waits for its next run.

@@ -71,10 +71,10 @@ async def test_what_is_too_old_is_erased_once_a_day_and_each_lead_audited(
         {"erased": 4, "records_emptied": 1},
     )
     await job(pool, clock, 30).job.tick()
-    assert await admin.db.fetchval("SELECT runs FROM scheduled_job") == 1
+    assert await admin.db.fetchval("SELECT runs FROM scheduled_job WHERE name = 'retention'") == 1
     clock.turn(days=1)
     await job(pool, clock, 30).job.tick()
-    assert await admin.db.fetchval("SELECT runs FROM scheduled_job") == 2
+    assert await admin.db.fetchval("SELECT runs FROM scheduled_job WHERE name = 'retention'") == 2
 
 
 async def test_a_job_that_is_switched_off_erases_nothing_and_waits_for_no_run(

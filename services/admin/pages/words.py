@@ -74,6 +74,7 @@ JOBS: Final = {
     "replay_queue": "Tries again what waits and is due",
     "site_queue": "Fetches the leads that websites kept while they could not reach us",
     "retention": "Erases leads that are older than the settings allow",
+    "statistics": "Removes erased values from the database's own statistics",
 }
 TITLES: Final = {
     403: "Not accepted",

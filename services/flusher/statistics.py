@@ -1,0 +1,24 @@
+"""The job that renews the planner's statistics after an erasure: they hold values of columns until then."""
+
+from typing import Final
+
+from runtime.postgres import Pool, transaction
+from services.flusher.outbox import Outbox
+from services.flusher.retention import SQL
+from services.flusher.scheduled import Job, Report
+from services.flusher.store import Clock
+
+JOB: Final = "statistics"
+# Erasures ask for a run (migration 0009); the daily one, after the retention job, makes up for a missed one.
+CRON: Final = "30 4 * * *"
+
+
+def statistics_job(pool: Pool, outbox: Outbox, clock: Clock) -> Job:
+    """Return the job; however many erasures ask for it meanwhile, it runs once."""
+
+    async def refresh() -> Report:
+        async with transaction(pool) as connection:
+            await SQL.refresh_statistics(connection)
+        return Report({})
+
+    return Job(JOB, CRON, outbox, clock, refresh)

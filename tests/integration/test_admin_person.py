@@ -1,0 +1,182 @@
+"""Erasing and exporting by address: all of one person's data, and nobody else's."""
+
+import json
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+
+from contracts.leads import LeadReceived
+from runtime.postgres import open_pool
+from runtime.settings import Kafka, Postgres
+from services.flusher.outbox import Outbox
+from services.flusher.statistics import statistics_job
+from tests.integration.test_admin_people import edit, parked
+from tests.support.admin import Admin, running_admin
+from tests.support.factories import lead as make_lead
+from tests.support.flusher import Clock
+from tests.support.people import dump
+from tests.support.stack import Database, Stack
+
+
+@pytest.fixture
+async def admin(postgres: Postgres, stack: Stack) -> AsyncIterator[Admin]:
+    kafka = Kafka(bootstrap_servers=stack.bootstrap_servers, topic_prefix="nobody.")
+    async with running_admin(postgres, kafka) as running:
+        yield running
+
+
+def json_of(**fields: Any) -> bytes:
+    return json.dumps(fields).encode()
+
+
+def site_row(payload: bytes, **changes: Any) -> dict[str, Any]:
+    """A queue row of what a website had queued and the gateway refused: nobody validated it."""
+    return {
+        "stage": "site",
+        "kind": "pull",
+        "lead_id": uuid4(),
+        "by_origin": True,
+        "reason": "gateway 422",
+        "payload": payload,
+        "state": "dead",
+        "next_attempt_at": None,
+        "made_by": "site_pull",
+        "origin_topic": "shop",
+        "origin_offset": uuid4().int % 10**9,
+    } | changes
+
+
+async def with_conflict(admin: Admin) -> tuple[LeadReceived, UUID]:
+    """Ada's stored lead, and Bob's record that came under the same key and waits as a conflict."""
+    ada = await admin.add_lead(name="Ada", email="ada@example.com")
+    bob = ada.model_copy(update={"name": "Bob", "email": "bob@example.com", "message": "Bob's own"})
+    row = parked(bob, by_origin=True, reason="conflict", replay_lead_id=uuid4())
+    return ada, await admin.add_queue_row(**row)
+
+
+async def erase_person(admin: Admin, email: str) -> Any:
+    answer = await admin.client.post("/admin/leads/erase", json={"email": email})
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+async def test_regression_erasing_a_person_leaves_the_lead_that_their_record_collided_with(
+    admin: Admin,
+) -> None:
+    ada, row = await with_conflict(admin)
+    answer = await erase_person(admin, "bob@example.com")
+    assert (answer["erased"], answer["records"]) == ([], [str(row)])
+    assert answer["message"] == (
+        "The personal data of 0 leads and 1 record in the queue of this address was deleted."
+    )
+    assert "bob" not in await dump(admin.db)
+    assert await admin.db.fetchval("SELECT email FROM lead_inbox WHERE id = $1", ada.lead_id) == ada.email
+    told = await admin.db.fetchrow("SELECT lead_id, details_json FROM audit_log WHERE event = 'lead.erased'")
+    assert told
+    assert (told["lead_id"], json.loads(told["details_json"])["queue_id"]) == (None, str(row))
+
+
+@pytest.mark.parametrize("by", ["id", "address"])
+async def test_regression_erasing_a_lead_leaves_the_record_of_another_person_replayable(
+    admin: Admin, by: str
+) -> None:
+    ada, row = await with_conflict(admin)
+    if by == "id":
+        await admin.ask("DELETE", f"/admin/leads/{ada.lead_id}")
+    else:
+        await erase_person(admin, "ada@example.com")
+    assert "ada@" not in await dump(admin.db)
+    kept = await admin.db.fetchrow("SELECT state, payload FROM replay_queue WHERE id = $1", row)
+    assert kept
+    assert (kept["state"], b"Bob's own" in kept["payload"]) == ("dead", True)
+    answer = await admin.client.post(f"/admin/queue/{row}/replay", json={})
+    assert answer.status_code == 202, answer.text
+
+
+async def test_regression_an_export_holds_no_record_of_another_person(admin: Admin) -> None:
+    ada, row = await with_conflict(admin)
+    assert "Bob" not in (await admin.client.get(f"/admin/leads/{ada.lead_id}/export")).text
+    bob = await admin.add_lead(name="Bob", email="Bob@example.com")
+    data = await admin.get(f"/admin/leads/{bob.lead_id}/export")
+    assert [each["id"] for each in data["queue"]] == [str(row)]
+    assert data["other_leads"] == []
+
+
+async def test_regression_a_lead_that_mentions_an_address_is_not_that_persons(admin: Admin) -> None:
+    mentions = make_lead(email="eve@example.com", extra={"friend": "ada@example.com"})
+    row = await admin.add_queue_row(**parked(mentions))
+    assert (await erase_person(admin, "ada@example.com"))["erased"] == []
+    assert await admin.db.fetchval("SELECT payload FROM replay_queue WHERE id = $1", row)
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        json_of(email=" ada@example.com "),
+        json_of(email="Ada <Ada@Example.com>", message="call"),
+        json_of(email="mailto:ada@example.com"),
+        json_of(email="ada@example.com, other@example.com"),
+        json_of(email=["ada@example.com"]),
+        json_of(Email="ada@example.com"),
+        b'{"email": "ada\\u0040example.com"}',
+        b'{"email": "ada@example.com", "message": "\\u0000"}',
+        b"email=x; ada@example.com\xff",
+    ],
+)
+async def test_regression_a_refused_row_of_a_website_is_erased_however_the_address_is_written(
+    admin: Admin, payload: bytes
+) -> None:
+    row = await admin.add_queue_row(**site_row(payload))
+    other = await admin.add_queue_row(**site_row(json_of(email="dada@x.example", note="ada@example.com")))
+    answer = await erase_person(admin, "ada@example.com")
+    assert answer["records"] == [str(row)]
+    assert await admin.db.fetchval("SELECT payload FROM replay_queue WHERE id = $1", row) is None
+    assert await admin.db.fetchval("SELECT payload FROM replay_queue WHERE id = $1", other)
+
+
+async def test_a_conflict_that_is_being_stored_as_a_lead_leaves_a_tombstone(admin: Admin) -> None:
+    _, row = await with_conflict(admin)
+    await admin.db.execute(
+        "UPDATE replay_queue SET state = 'replaying', next_attempt_at = now() WHERE id = $1", row
+    )
+    await erase_person(admin, "bob@example.com")
+    replayed = await admin.db.fetchval("SELECT replay_lead_id FROM replay_queue WHERE id = $1", row)
+    assert await admin.db.fetchval("SELECT status FROM lead_inbox WHERE id = $1", replayed) == "erased"
+
+
+async def test_regression_an_edit_of_a_parked_lead_does_not_touch_another_persons_record(
+    admin: Admin,
+) -> None:
+    ada = make_lead(email="ada@example.com")
+    own = await admin.add_queue_row(**parked(ada))
+    bob = ada.model_copy(update={"email": "bob@example.com"})
+    await admin.add_queue_row(
+        **parked(bob, by_origin=True, origin_offset=2, last_failed_at=datetime.now(UTC))
+    )
+    answer = await edit(admin, ada.lead_id, name="Ada King")
+    assert answer["queue_ids"] == [str(own)]
+
+
+async def test_regression_the_statistics_forget_an_erased_person(
+    admin: Admin, database: Database, db: Any
+) -> None:
+    for _ in range(4):
+        await admin.add_lead(name="Gracehopper", email="grace@navy.example", message="grace")
+    await admin.add_lead()
+    await db.execute("ANALYZE")
+    held = (
+        "SELECT string_agg(concat(most_common_vals, histogram_bounds, most_common_elems), ' ')"
+        " FROM pg_stats WHERE schemaname = 'public'"
+    )
+    assert "grace" in (await db.fetchval(held))
+    await erase_person(admin, "grace@navy.example")
+    asked = "SELECT requested_at FROM scheduled_job WHERE name = 'statistics'"
+    assert await db.fetchval(asked)
+    async with open_pool(Postgres.model_validate({"url": database.service}), "test") as pool:
+        clock = Clock()
+        assert await statistics_job(pool, Outbox(pool, clock), clock).tick()
+    assert await db.fetchval(asked) is None
+    assert "grace" not in (await db.fetchval(held)).lower()
