@@ -8,6 +8,7 @@ from pydantic_settings import BaseSettings
 
 from deploy.migrate import Settings as Migrate
 from deploy.together import SETTINGS
+from deploy.topics import Topics
 from runtime.settings import Http, Kafka, is_section, variable_name
 
 FOLDER: Final = Path(__file__).parent / "compose/environment"
@@ -34,7 +35,7 @@ def environment_files() -> dict[Path, str]:
     read: dict[str, tuple[type[BaseSettings], ...]] = {
         settings.__module__.split(".")[1]: (settings, Http) for settings in SETTINGS
     }
-    read["migrate"] = (Migrate, Kafka)
+    read["migrate"] = (Migrate, Kafka, Topics)
     return {
         FOLDER / f"{name}.env": HEAD.format(name=name) + "\n".join(_names(name, classes)) + "\n"
         for name, classes in read.items()

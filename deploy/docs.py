@@ -26,6 +26,7 @@ from contracts.leads import LeadReceived
 from deploy.catalogue import catalogue
 from deploy.compose_environment import environment_files
 from deploy.migrate import Settings as MigrateSettings
+from deploy.topics import Topics
 from deploy.typescript import contract, submission_schema
 from runtime.settings import Http, Kafka, Log, Postgres, Tracing, is_section, variable_name
 
@@ -71,6 +72,7 @@ def env_example() -> str:
     parts = [HEAD]
     sections: list[tuple[str, type[BaseSettings]]] = [
         ("Kafka", Kafka),
+        ("Topics", Topics),
         ("PostgreSQL", Postgres),
         ("Migrations", MigrateSettings),
         ("Logs", Log),

@@ -1,21 +1,26 @@
 """The command: run every check, print what was found, and say with the exit code whether one failed."""
 
 import asyncio
+import json
 import logging
 import sys
 from collections import Counter
 from collections.abc import AsyncIterator
+from dataclasses import asdict
+from typing import Annotated
 
 import typer
 from aiokafka.errors import KafkaError
 from rich.console import Console
 from rich.markup import escape
 
-from deploy.doctor.broker import count_members, examine_broker_clock, examine_kafka, examine_places
+from deploy.doctor.broker import count_members, examine_broker_clock, examine_places
+from deploy.doctor.cluster import examine_kafka
 from deploy.doctor.database import examine_database
 from deploy.doctor.finding import Finding, fail
 from deploy.doctor.neighbours import examine_mail, examine_services
 from deploy.doctor.settings import examine_disk, examine_settings, read
+from deploy.topics import Topics
 from runtime import event_loop
 from runtime.failures import Failure
 from runtime.postgres import open_pool
@@ -33,9 +38,13 @@ async def examine() -> AsyncIterator[Finding]:
     for found in examine_settings():
         yield found
     kafka, postgres, smtp, admin = read(Kafka), read(Postgres), read(Smtp), read(Admin)
+    given = read(Topics)
+    replication = (
+        given.replication if isinstance(given, Topics) else Topics.model_fields["replication"].default
+    )
     parts = []
     if isinstance(kafka, Kafka):
-        parts.append(examine_kafka(kafka))
+        parts.append(examine_kafka(kafka, replication))
     if isinstance(postgres, Postgres):
         parts.append(_examine_stores(postgres, kafka))
     if isinstance(admin, Admin):
@@ -64,17 +73,29 @@ async def _examine_stores(postgres: Postgres, kafka: Kafka | str) -> AsyncIterat
         yield found
 
 
-async def _print(console: Console) -> Counter[str]:
-    counts = Counter[str]()
+async def examine_within_bounds() -> AsyncIterator[Finding]:
+    """Run all checks for as long as they may take; what ends them early is a finding, too."""
     try:
         async with asyncio.timeout(CHECK_SECONDS):
             async for found in examine():
-                counts[found.level] += 1
-                show(console, found)
+                yield found
     except (KafkaError, OSError, TimeoutError, Failure) as error:
         reason = error.reason if isinstance(error, Failure) else type(error).__name__
-        counts["fail"] += 1
-        show(console, fail("doctor", f"ended early: {reason}", "mend what failed above, then run it again"))
+        yield fail("doctor", f"ended early: {reason}", "correct what failed above, then run it again")
+
+
+async def _report(*, as_json: bool) -> Counter[str]:
+    console, findings = Console(), list[Finding]()
+    async for found in examine_within_bounds():
+        findings.append(found)
+        if not as_json:
+            show(console, found)
+    counts = Counter({"ok": 0, "warn": 0, "fail": 0})
+    counts.update(found.level for found in findings)
+    if as_json:
+        print(json.dumps({**counts, "findings": [asdict(found) for found in findings]}, indent=2))
+    else:
+        print(f"{counts['ok']} ok, {counts['warn']} to look at, {counts['fail']} failed")
     return counts
 
 
@@ -87,14 +108,19 @@ def show(console: Console, found: Finding) -> None:
         console.print(f"{'':22}-> {escape(found.todo)}", soft_wrap=True, highlight=False)
 
 
-def main() -> None:
+def main(
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON document in place of lines.")
+    ] = False,
+) -> None:
     """Examine a running installation: the production checklist of docs/operations.md, box by box.
 
     It reads the services' settings from the environment and .env, asks Kafka, PostgreSQL, the mail server and
     each service, and changes nothing: no mail is sent, no record written, no secret printed.
 
     Each line is a box: ok, warn (works, but not as production should) or fail, what was seen, and below it
-    what to do. Ends with 1 where a box fails, else with 0.
+    what to do. Ends with 1 where a box fails, else with 0, with --json as without. --json prints one object:
+    the counts "ok", "warn" and "fail", and "findings", each with "check", "level", "seen" and "todo".
 
     make doctor                                        the stack of make up
     docker compose exec ingest python -m deploy.doctor the composed stack
@@ -102,9 +128,7 @@ def main() -> None:
     """
     # What the driver cannot reach is a finding of ours, in our words.
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
-    counts = event_loop.run(_print(Console()))
-    print(f"{counts['ok']} ok, {counts['warn']} to look at, {counts['fail']} failed")
-    if counts["fail"]:
+    if event_loop.run(_report(as_json=as_json))["fail"]:
         sys.exit(1)
 
 

@@ -5,12 +5,15 @@ import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
+from urllib.parse import unquote, urlsplit
 
+from pydantic import SecretStr
 from pydantic_settings import BaseSettings
 
-from deploy.doctor.finding import Finding, fail, ok, warn
+from deploy.doctor.finding import Finding, fail, is_this_machine, ok, warn
+from deploy.migrate import Settings as Migrate
 from deploy.together import SETTINGS, missing
-from runtime.settings import Debug, is_weak_token, load, named_tokens
+from runtime.settings import Debug, Postgres, is_weak_token, load, named_tokens
 from services.admin.settings import Settings as Admin
 from services.flusher.settings import Settings as Flusher
 from services.flusher.settings import is_exposed
@@ -18,6 +21,8 @@ from services.ingest.settings import Settings as Ingest
 
 S = TypeVar("S", bound=BaseSettings)
 GIBIBYTE = 1 << 30
+# Those of docker-compose.yml, and of the examples in .env.example.
+EXAMPLE_PASSWORDS = frozenset({"fastcore", "fastcore_owner", "password", "postgres"})
 Judge = Callable[[str, str, str], Finding]
 
 
@@ -53,6 +58,7 @@ def examine_settings() -> Iterator[Finding]:
     else:
         yield ok("debug", "off")
     yield from _examine_tokens(debug=debug.on)
+    yield from _examine_passwords(debug=debug.on)
 
 
 def _examine_tokens(*, debug: bool) -> Iterator[Finding]:
@@ -80,6 +86,27 @@ def _examine_tokens(*, debug: bool) -> Iterator[Finding]:
         given["FASTCORE_SITE_INGEST_TOKEN"].keys() & given["FASTCORE_ADMIN_TOKEN"]
     ):
         yield fail("tokens", "a site's token is an admin's, too", "give the site a token of its own")
+
+
+def _examine_passwords(*, debug: bool) -> Iterator[Finding]:
+    """Look whether a database's password is one that this repository shows to everybody."""
+    given: dict[str, SecretStr | None] = {}
+    postgres, migrate = read(Postgres), read(Migrate)
+    if not isinstance(postgres, str):
+        given["DATABASE_URL"] = postgres.url
+    if not isinstance(migrate, str):
+        given["FASTCORE_MIGRATION_DATABASE_URL"] = migrate.migration_database_url
+    for variable, url in given.items():
+        if url is None:
+            continue
+        parts = urlsplit(url.get_secret_value())
+        password = unquote(parts.password or "")
+        if password in EXAMPLE_PASSWORDS or password == parts.username:
+            judge = warn if debug or is_this_machine(parts.hostname) else fail
+            todo = "ALTER ROLE ... PASSWORD, then change it here; with compose: docs/operations.md"
+            yield judge("passwords", f"{variable}: the password is an example or the role's own name", todo)
+        else:
+            yield ok("passwords", f"{variable}: no example")
 
 
 def _examine_urls(judge: Judge, flusher: Flusher | str) -> Iterator[Finding]:

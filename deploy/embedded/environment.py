@@ -52,6 +52,9 @@ def assemble(stack: Stack, given: Mapping[str, str], database: Urls | None) -> d
     if "KAFKA_BOOTSTRAP_SERVERS" not in given:
         made["KAFKA_BOOTSTRAP_SERVERS"] = f"127.0.0.1:{stack.kafka_port}"
         made["KAFKA_SECURITY_PROTOCOL"] = "PLAINTEXT"
+        made["FASTCORE_KAFKA_REPLICATION"] = "1"  # it is one broker
+    elif "FASTCORE_KAFKA_REPLICATION" in given:
+        made["FASTCORE_KAFKA_REPLICATION"] = given["FASTCORE_KAFKA_REPLICATION"]
     if "SMTP_HOST" not in given:
         made |= {"SMTP_HOST": "127.0.0.1", "SMTP_PORT": str(stack.smtp_port), "SMTP_TLS": "false"}
     if "DATABASE_URL" not in given and database:

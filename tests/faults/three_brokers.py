@@ -63,7 +63,7 @@ async def story(folder: Path, rate: float, seconds: float) -> dict[str, Any]:
     with running_brokers(folder) as brokers, running_postgres(folder) as postgres:
         bootstrap = ",".join(broker.bootstrap_servers for broker in brokers)
         await migrate(postgres.urls.owner, postgres.urls.service)
-        await provision(Kafka(bootstrap_servers=bootstrap))
+        await provision(Kafka(bootstrap_servers=bootstrap), len(brokers))
         environment = {
             "DEBUG": "true",
             "KAFKA_BOOTSTRAP_SERVERS": bootstrap,

@@ -74,6 +74,7 @@ def shell(database: Database, kafka: Kafka, smtp: SmtpServer, tmp_path: Path) ->
         "FASTCORE_MIGRATION_DATABASE_URL": database.owner,
         "KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap_servers,
         "KAFKA_TOPIC_PREFIX": kafka.topic_prefix,
+        "FASTCORE_KAFKA_REPLICATION": "1",
         "SMTP_HOST": smtp.host,
         "FROM_EMAIL": FROM,
         "ADMIN_EMAIL": BOSS,

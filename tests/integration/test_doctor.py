@@ -72,6 +72,8 @@ async def test_a_whole_installation_is_well_but_for_what_is_a_developers(install
         "spools",
         "mail",
         "disk",
+        "bootstrap",
+        "offsets-topic",
     ]:
         assert (check, "ok") in found, f"{check}: {said}"
     for check in ("debug", "tokens", "brokers"):
@@ -111,6 +113,7 @@ async def broken(kafka: Kafka, database: Database, db: Any, tmp_path: Path) -> d
         "DATABASE_URL": database.service,
         "KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap_servers,
         "KAFKA_TOPIC_PREFIX": kafka.topic_prefix,
+        "FASTCORE_KAFKA_REPLICATION": "1",
         "FASTCORE_SITE_INGEST_TOKEN": INGEST_TOKEN,
         "FASTCORE_ADMIN_TOKEN": ADMIN_TOKEN,
         "FASTCORE_ADMIN_SERVICE_URLS": f"ingest=http://127.0.0.1:{nobody}",
@@ -194,6 +197,18 @@ async def test_a_server_that_is_away_is_named_and_the_others_are_examined(
     assert ("database" if variable == "DATABASE_URL" else "kafka", "fail") in found, said
     assert ("mail", "fail") in found, "the doctor went on"
     assert "secret-word" not in said
+
+
+@pytest.mark.parametrize(
+    ("debug", "password", "level"),
+    [("false", "fastcore", "fail"), ("true", "fastcore", "warn"), ("false", "wL8qPz3v", "ok")],
+)
+async def test_regression_a_password_that_this_repository_shows_is_found(
+    debug: str, password: str, level: str
+) -> None:
+    url = f"postgresql://fastcore:{password}@postgres.invalid:5432/fastcore"
+    _, said, found = await doctor({"PATH": "", "DEBUG": debug, "DATABASE_URL": url})
+    assert ("passwords", level) in found, said
 
 
 async def test_what_is_not_given_is_named_and_not_judged() -> None:

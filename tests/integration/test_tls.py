@@ -45,6 +45,7 @@ class Managed:
         return {
             "DEBUG": "false",
             "KAFKA_BOOTSTRAP_SERVERS": self.kafka.bootstrap_servers,
+            "FASTCORE_KAFKA_REPLICATION": "1",
             "KAFKA_SECURITY_PROTOCOL": "SASL_SSL",
             "KAFKA_SASL_MECHANISM": "SCRAM-SHA-512",
             "KAFKA_SASL_USERNAME": self.kafka.sasl_username or "",

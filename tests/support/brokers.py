@@ -27,8 +27,8 @@ replica.lag.time.max.ms=5000
 
 
 @contextlib.contextmanager
-def running_brokers(folder: Path, count: int = 3) -> Iterator[list[Broker]]:
-    """Run that many while the block lasts, each in a folder of its own."""
+def running_brokers(folder: Path, count: int = 3, properties: str = "") -> Iterator[list[Broker]]:
+    """Run that many while the block lasts, each in a folder of its own; later `properties` count."""
     ports = free_ports(2 * count)
     plain, controllers = ports[:count], ports[count:]
     voters = ",".join(f"{node}@127.0.0.1:{port}" for node, port in enumerate(controllers, 1))
@@ -41,7 +41,7 @@ def running_brokers(folder: Path, count: int = 3) -> Iterator[list[Broker]]:
             home,
             plain[node - 1],
             controllers[node - 1],
-            properties=_PROPERTIES.format(node=node, voters=voters),
+            properties=_PROPERTIES.format(node=node, voters=voters) + properties,
             cluster_id=cluster,
         )
 

@@ -75,6 +75,7 @@ async def running_installation(stack: Stack, folder: Path, **given: str) -> Asyn
         "DATABASE_URL": database.service,
         "KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap_servers,
         "KAFKA_TOPIC_PREFIX": kafka.topic_prefix,
+        "FASTCORE_KAFKA_REPLICATION": "1",
         "FASTCORE_SITE_INGEST_TOKEN": INGEST_TOKEN,
         "FASTCORE_ADMIN_TOKEN": ADMIN_TOKEN,
         "SMTP_HOST": "127.0.0.1",

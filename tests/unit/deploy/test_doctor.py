@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from contracts import topics
-from deploy.doctor.broker import _encrypted, _topics
+from deploy.doctor.cluster import _brokers, _encrypted, _offsets_topic, _topics
 from deploy.doctor.database import _connections
 from deploy.doctor.finding import is_this_machine
 from runtime.settings import Kafka, Postgres
@@ -54,6 +54,41 @@ def test_a_topic_that_could_lose_leads_fails(changes: dict[str, Any]) -> None:
 
 def test_a_replica_that_is_behind_is_to_be_looked_at() -> None:
     assert levels(behind=1) == {"warn"}
+
+
+def test_a_setting_that_keeps_more_than_declared_is_well() -> None:
+    for longer in (str(400 * topics.DAY_MS), "-1"):
+        changes: dict[str, Any] = {"retention.ms": longer}
+        assert levels(**changes) == {"ok"}
+
+
+def test_a_topic_that_nobody_can_write_fails() -> None:
+    assert levels(brokers=1, replicas=1, **{"min.insync.replicas": "2"}) == {"fail"}
+
+
+def test_the_brokers_are_as_many_as_are_wanted_or_named_as_away() -> None:
+    described, _ = cluster()
+    named = {node: f"broker-{node}:9092" for node in range(3)}
+    assert [found.level for found in _brokers(KAFKA, described, named, 3)] == ["ok"]
+    del named[1]
+    [away] = _brokers(KAFKA, {name: leading(topic) for name, topic in described.items()}, named, 3)
+    assert (away.level, away.seen) == (
+        "fail", "broker 1 is away: it has replicas of 36 partitions in 6 topics",
+    )  # fmt: skip
+    alone, _ = cluster(replicas=1)
+    assert [found.level for found in _brokers(KAFKA, alone, {0: "a:1"}, 1)] == ["warn"]
+    assert [found.level for found in _brokers(KAFKA, alone, {0: "a:1"}, 3)] == ["fail"]
+
+
+def leading(topic: dict[str, Any]) -> dict[str, Any]:
+    return {"partitions": [part | {"leader": 0} for part in topic["partitions"]]}
+
+
+def test_the_topic_of_the_offsets_needs_its_replicas_too() -> None:
+    alone = {"__consumer_offsets": {"partitions": [{"replicas": [1]}]}}
+    assert _offsets_topic(alone, 3).level == "fail"
+    assert _offsets_topic(alone, 1).level == "ok"
+    assert _offsets_topic({}, 3).level == "ok"
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,248 @@
+"""Makes the topics what `contracts/topics.py` declares: creates what is missing, repairs what falls short.
+
+Nothing is ever lowered: a longer retention, more partitions or more replicas than declared stay.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from typing import Any, Final, TypeAlias
+
+from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+from aiokafka.protocol.admin import AlterPartitionReassignmentsRequest
+from faststream.kafka.security import parse_security
+
+from contracts import topics
+from runtime.settings import Kafka
+
+# Where groups keep their offsets: with one replica, losing its broker stops or resets every consumer.
+OFFSETS_TOPIC: Final = "__consumer_offsets"
+BROKERS_SECONDS: Final = 60.0
+# A new replica has to be copied; a topic of some gigabytes takes minutes.
+COPY_SECONDS: Final = 300.0
+LOOK_SECONDS: Final = 1.0
+# Settings of which more is no fault, and less would lose or refuse records.
+_MINIMA: Final = frozenset({"retention.ms", "max.message.bytes", "min.insync.replicas"})
+# Kafka's number for a setting that a topic has of its own (ConfigSource of DescribeConfigs).
+_TOPICS_OWN: Final = 1
+
+# A topic and the number of a partition, and the brokers that have it, its preferred leader first.
+Layout: TypeAlias = Mapping[tuple[str, int], Sequence[int]]
+
+
+class ProvisionError(Exception):
+    """The topics cannot be made as declared; the message says what to do."""
+
+
+@asynccontextmanager
+async def open_admin(settings: Kafka, client_id: str) -> AsyncIterator[AIOKafkaAdminClient]:
+    """Connect an admin client for as long as the context lasts."""
+    admin = AIOKafkaAdminClient(
+        bootstrap_servers=settings.bootstrap_servers,
+        client_id=client_id,
+        request_timeout_ms=20_000,
+        **parse_security(settings.security()),
+    )
+    try:
+        await asyncio.wait_for(admin.start(), 20)
+        yield admin
+    finally:
+        await asyncio.wait_for(admin.close(), 10)
+
+
+async def provision(settings: Kafka, replication: int = 1) -> list[str]:
+    """Create and repair the topics, as for one broker unless told; return a line for each change.
+
+    Raises `ProvisionError`.
+    """
+    prefix = settings.topic_prefix
+    async with open_admin(settings, "fastcore-topics") as admin:
+        brokers = await _wait_for_brokers(admin, replication)
+        existing = await admin.list_topics()
+        missing = [topic for topic in topics.ALL if prefix + topic.name not in existing]
+        if missing:
+            await _create(admin, missing, prefix, replication)
+        done = [f"created {prefix}{topic.name}" for topic in missing]
+        kept = [prefix + topic.name for topic in topics.ALL if topic not in missing]
+        if kept:
+            done += await _add_replicas(admin, kept, brokers, replication)
+            # After the replicas: new partitions get as many as the topic's others have.
+            done += await _add_partitions(admin, prefix, kept)
+            # Last: with fewer replicas than that, no record would be taken.
+            done += await _configure(admin, prefix, kept, replication)
+        # On a shared cluster the offsets' topic is its operator's.
+        if OFFSETS_TOPIC in existing and not prefix:
+            done += await _add_replicas(admin, [OFFSETS_TOPIC], brokers, replication)
+        return done
+
+
+async def _wait_for_brokers(admin: AIOKafkaAdminClient, replication: int) -> list[int]:
+    """Return the ids of the brokers, once there are enough of them."""
+    deadline = asyncio.get_running_loop().time() + BROKERS_SECONDS
+    while True:
+        brokers = list[int]()
+        with suppress(KafkaError):  # a broker that went away is asked no more once its session is over
+            brokers = sorted(each["node_id"] for each in (await admin.describe_cluster())["brokers"])
+        if len(brokers) >= replication:
+            return brokers
+        if asyncio.get_running_loop().time() > deadline:
+            raise ProvisionError(
+                f"{len(brokers)} of {replication} brokers answered within {BROKERS_SECONDS:.0f} s"
+                f" (ids: {', '.join(map(str, brokers))}). Nothing was created or changed."
+                " Start the others, or set FASTCORE_KAFKA_REPLICATION to the number of replicas that you want"
+            )
+        await asyncio.sleep(LOOK_SECONDS)
+
+
+def min_insync(replicas: int) -> int:
+    """Return how many brokers must have a record before it counts as written: one of three may be away."""
+    return 2 if replicas > 2 else 1
+
+
+def falls_short(name: str, value: str, declared: str) -> bool:
+    """Return True where a topic's setting is not what is declared, or less."""
+    if name not in _MINIMA:
+        return value != declared
+    return value != "-1" and int(value) < int(declared)
+
+
+def more_replicas(
+    layout: Layout, brokers: Sequence[int], replication: int
+) -> dict[tuple[str, int], list[int]]:
+    """Give each partition that has too few replicas others, on the brokers that have the fewest."""
+    load = Counter(dict.fromkeys(brokers, 0))
+    load.update(broker for replicas in layout.values() for broker in replicas if broker in load)
+    made = {}
+    for partition, replicas in sorted(layout.items()):
+        lacking = replication - len(replicas)
+        others = sorted(
+            (each for each in brokers if each not in replicas), key=lambda each: (load[each], each)
+        )
+        if lacking > 0:
+            made[partition] = [*replicas, *others[:lacking]]
+            load.update(others[:lacking])
+    return made
+
+
+async def _create(
+    admin: AIOKafkaAdminClient, missing: Iterable[topics.Topic], prefix: str, replication: int
+) -> None:
+    answer = await admin.create_topics(
+        [
+            NewTopic(
+                prefix + topic.name,
+                num_partitions=topic.partitions,
+                replication_factor=replication,
+                topic_configs=topic.config() | {"min.insync.replicas": str(min_insync(replication))},
+            )
+            for topic in missing
+        ],
+        timeout_ms=20_000,
+    )
+    for error in answer.topic_errors:
+        kind = for_code(error[1])
+        # Somebody else may create them at the same moment.
+        if error[1] and kind is not TopicAlreadyExistsError:
+            raise kind(f"{error[0]}: {error[2] if len(error) > 2 else kind.__name__}")
+
+
+async def read_layout(admin: AIOKafkaAdminClient, names: list[str], *, of: str = "replicas") -> Layout:
+    """Return the brokers that have each partition (`isr`: that have all of it)."""
+    described = await admin.describe_topics(names)
+    return {
+        (topic["topic"], part["partition"]): part[of] for topic in described for part in topic["partitions"]
+    }
+
+
+async def _add_partitions(admin: AIOKafkaAdminClient, prefix: str, names: list[str]) -> list[str]:
+    counts = Counter(name for name, _ in await read_layout(admin, names))
+    wanted = {prefix + topic.name: topic.partitions for topic in topics.ALL}
+    few = {name: wanted[name] for name in names if counts[name] < wanted[name]}
+    if not few:
+        return []
+    await admin.create_partitions({name: NewPartitions(total) for name, total in few.items()})
+    deadline = asyncio.get_running_loop().time() + BROKERS_SECONDS
+    while Counter(name for name, _ in await read_layout(admin, list(few))) != few:
+        if asyncio.get_running_loop().time() > deadline:
+            raise ProvisionError("new partitions were made, but are not shown yet: run this again")
+        await asyncio.sleep(LOOK_SECONDS)
+    return [f"{name}: {counts[name]} partitions, now {total}" for name, total in few.items()]
+
+
+async def _add_replicas(
+    admin: AIOKafkaAdminClient, names: list[str], brokers: list[int], replication: int
+) -> list[str]:
+    """Copy what has too few replicas to other brokers, and wait until they have it."""
+    before = await read_layout(admin, names)
+    wanted = more_replicas(before, brokers, replication)
+    if not wanted:
+        return []
+    moves: dict[str, list[Any]] = {}
+    for (name, partition), replicas in wanted.items():
+        moves.setdefault(name, []).append((partition, replicas, {}))
+    request = AlterPartitionReassignmentsRequest(
+        20_000,
+        [(name, parts, {}) for name, parts in moves.items()],
+        {},
+    )
+    answer = await admin._send_to_controller(request)  # noqa: SLF001 - it has no method for this
+    codes = [answer.error_code, *(part[1] for _, parts, _ in answer.responses for part in parts)]
+    for code in filter(None, codes):
+        raise for_code(code)("replicas")
+    deadline = asyncio.get_running_loop().time() + COPY_SECONDS
+    while True:
+        copied = await read_layout(admin, list(moves), of="isr")
+        behind = [each for each, replicas in wanted.items() if not set(replicas) <= set(copied[each])]
+        if not behind:
+            return [
+                f"{name}: {min(len(before[name, part[0]]) for part in parts)} replicas, now {replication}"
+                for name, parts in moves.items()
+            ]
+        if asyncio.get_running_loop().time() > deadline:
+            raise ProvisionError(
+                f"{len(behind)} of {len(wanted)} partitions are still being copied to other brokers after"
+                f" {COPY_SECONDS:.0f} s. Kafka goes on with it; run this again for what comes after"
+            )
+        await asyncio.sleep(LOOK_SECONDS)
+
+
+async def read_configs(
+    admin: AIOKafkaAdminClient, names: Iterable[str], *, own: bool = False
+) -> dict[str, dict[str, str]]:
+    """Return the settings of each topic, or those that it has of its own."""
+    resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in names]
+    answers = await admin.describe_configs(resources) if resources else []
+    return {
+        found[3]: {entry[0]: entry[1] for entry in found[4] if not own or entry[3] == _TOPICS_OWN}
+        for answer in answers
+        for found in answer.resources
+    }
+
+
+async def _configure(
+    admin: AIOKafkaAdminClient, prefix: str, names: list[str], replication: int
+) -> list[str]:
+    replicas: dict[str, int] = {}
+    for (name, _), on in (await read_layout(admin, names)).items():
+        replicas[name] = min(replicas.get(name, len(on)), len(on))
+    effective, own = await read_configs(admin, names), await read_configs(admin, names, own=True)
+    declared = {prefix + topic.name: topic.config() for topic in topics.ALL}
+    changes, said = [], []
+    for name in names:
+        wanted = declared[name] | {"min.insync.replicas": str(min_insync(replication))}
+        wrong = {key: value for key, value in wanted.items() if falls_short(key, effective[name][key], value)}
+        if int(effective[name]["min.insync.replicas"]) > replicas[name]:
+            wrong["min.insync.replicas"] = wanted["min.insync.replicas"]  # no record would be taken
+        if wrong:
+            # AlterConfigs sets all that a topic has of its own: what is not named goes back to the default.
+            changes.append(ConfigResource(ConfigResourceType.TOPIC, name, {**own[name], **wrong}))
+            said += [f"{name}: {key} was {effective[name][key]}, now {value}" for key, value in wrong.items()]
+    if changes:
+        for answer in await admin.alter_configs(changes):
+            for resource in answer.resources:
+                if resource[0]:
+                    raise for_code(resource[0])(f"{resource[3]}: settings")
+    return said

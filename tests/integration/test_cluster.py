@@ -1,0 +1,182 @@
+"""Topics and the doctor on three real brokers, of which some are away: JVMs of the test's own."""
+
+import asyncio
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import KafkaError
+
+from contracts import topics
+from deploy import provision as provisioning
+from deploy.embedded.parts import Kafka as Broker
+from deploy.provision import OFFSETS_TOPIC, ProvisionError, open_admin, provision, read_configs, read_layout
+from runtime.settings import Kafka
+from tests.support.brokers import running_brokers
+from tests.support.processes import ROOT
+from tests.support.wait import eventually
+
+# As a cluster that began with one broker has it.
+BEGAN_ALONE = "\noffsets.topic.replication.factor=1\noffsets.topic.num.partitions=2\n"
+
+
+@dataclass
+class Cluster:
+    """Three brokers, the third of which has not started yet."""
+
+    brokers: list[Broker]
+
+    @property
+    def kafka(self) -> Kafka:
+        return Kafka(bootstrap_servers=",".join(each.bootstrap_servers for each in self.brokers))
+
+    async def doctor(self) -> tuple[int, dict[str, list[tuple[str, str]]]]:
+        """Run it with --json; answer its exit code and, by check, each level and what was seen."""
+        environment = {
+            "PATH": "", "DEBUG": "true", "KAFKA_BOOTSTRAP_SERVERS": self.kafka.bootstrap_servers,
+        }  # fmt: skip
+        done = await asyncio.to_thread(
+            subprocess.run,
+            [sys.executable, "-m", "deploy.doctor", "--json"],
+            cwd=ROOT, env=environment, capture_output=True, text=True, timeout=100, check=False,
+        )  # fmt: skip
+        assert not done.stderr, done.stderr
+        report: dict[str, Any] = json.loads(done.stdout)
+        found: dict[str, list[tuple[str, str]]] = {}
+        for finding in report["findings"]:
+            assert finding["level"] == "ok" or finding["todo"], finding
+            found.setdefault(finding["check"], []).append((finding["level"], finding["seen"]))
+        assert report["fail"] == sum(level == "fail" for each in found.values() for level, _ in each)
+        return done.returncode, found
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    with running_brokers(tmp_path_factory.mktemp("brokers"), properties=BEGAN_ALONE) as brokers:
+        yield Cluster(brokers)
+        for broker in brokers:
+            broker.kill()  # a graceful stop would hand over leaders, and wait
+
+
+async def commit(kafka: Kafka) -> None:
+    """Commit an offset: that is when Kafka makes the topic of the offsets."""
+    place = TopicPartition(topics.RECEIVED.name, 0)
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=kafka.bootstrap_servers, group_id="test", enable_auto_commit=False
+    )
+    await consumer.start()
+    consumer.assign([place])
+    try:
+        await consumer.commit({place: 0})
+    finally:
+        await consumer.stop()
+
+
+async def known(kafka: Kafka, count: int) -> None:
+    async def brokers() -> int:
+        try:
+            async with open_admin(kafka, "test") as admin:
+                return len((await admin.describe_cluster())["brokers"])
+        except KafkaError:  # of one that is not there
+            return 0
+
+    await eventually(brokers, until=lambda n: n == count, seconds=60, what=f"{count} brokers")
+
+
+async def test_regression_topics_wait_for_the_brokers_and_get_the_replicas_that_they_lack(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(provisioning, "BROKERS_SECONDS", 0.5)
+    kafka, third = cluster.kafka, cluster.brokers[2]
+    await known(kafka, 3)
+    await asyncio.to_thread(third.stop)
+    await known(kafka, 2)
+    with pytest.raises(ProvisionError, match="2 of 3 brokers answered"):
+        await provision(kafka, 3)
+    async with open_admin(kafka, "test") as admin:
+        assert not [name for name in await admin.list_topics() if name != OFFSETS_TOPIC]
+
+    # What such an installation had: one replica of everything, and settings that fall short.
+    assert "created leads.received.v1" in await provision(kafka, 1)
+    async with open_admin(kafka, "test") as admin:
+        short = [topics.FAILED.name, topics.DEAD.name]
+        await admin.delete_topics(short)
+        await eventually(admin.list_topics, until=lambda names: not set(short) & set(names), what="none")
+        await admin.create_topics(
+            [
+                NewTopic(
+                    topics.FAILED.name, 3, 1, topic_configs={"retention.ms": "1000", "segment.ms": "60000"}
+                )
+            ]
+        )
+        longer = {"retention.ms": str(90 * topics.DAY_MS)}
+        await admin.create_topics([NewTopic(topics.DEAD.name, 6, 1, topic_configs=longer)])
+    await commit(kafka)
+
+    code, found = await cluster.doctor()
+    assert code == 1
+    assert found["brokers"] == [("fail", "2 of 3 (FASTCORE_KAFKA_REPLICATION)")]
+    assert found["offsets-topic"][0][0] == "fail"
+    assert "1 of 3 replicas" in found["offsets-topic"][0][1]
+
+    monkeypatch.setattr(provisioning, "BROKERS_SECONDS", 60.0)
+    waiting = asyncio.create_task(provision(kafka, 3))
+    await asyncio.to_thread(third.start)
+    said = await waiting
+    assert "leads.received.v1: 1 replicas, now 3" in said
+    assert "leads.failed.v1: 3 partitions, now 6" in said
+    assert f"{OFFSETS_TOPIC}: 1 replicas, now 3" in said
+    assert sum("min.insync.replicas was 1, now 2" in line for line in said) == 4
+    # The other two have the brokers' default, which is 2.
+    await eventually(lambda: provision(kafka, 3), until=lambda said: not said, what="nothing to repair")
+    names = [topic.name for topic in topics.ALL]
+    async with open_admin(kafka, "test") as admin:
+        for part, replicas in (await read_layout(admin, [*names, OFFSETS_TOPIC], of="isr")).items():
+            assert sorted(replicas) == [1, 2, 3], part
+        configs = await read_configs(admin, names)
+    assert {each["min.insync.replicas"] for each in configs.values()} == {"2"}
+    assert configs[topics.FAILED.name]["retention.ms"] == str(topics.FAILED.retention_ms)
+    assert configs[topics.FAILED.name]["segment.ms"] == "60000", "a setting that is not ours stays"
+    assert configs[topics.DEAD.name]["retention.ms"] == str(90 * topics.DAY_MS), "a longer one stays"
+
+
+async def test_regression_the_doctor_names_a_broker_that_is_away_and_what_is_not_on_three(
+    cluster: Cluster,
+) -> None:
+    kafka = cluster.kafka
+    await known(kafka, 3)
+    await provision(kafka, 3)
+    code, found = await cluster.doctor()
+    checked = found["topics"] + found["brokers"] + found["offsets-topic"]
+    assert [level for level, _ in checked] == ["ok"] * 3, checked
+    assert found["bootstrap"] == [("ok", "all 3 servers and 3 brokers answer")]
+    assert code == 1, "the groups have no members"
+
+    admin = AIOKafkaAdminClient(bootstrap_servers=kafka.bootstrap_servers)
+    await admin.start()
+    await admin.delete_topics([topics.AUDIT.name])
+    await eventually(admin.list_topics, until=lambda names: topics.AUDIT.name not in names, what="no topic")
+    await admin.create_topics([NewTopic(topics.AUDIT.name, 6, 1)])
+    await admin.close()
+    # The first in the list: a doctor that asked no other would say that Kafka is away.
+    first = cluster.brokers[0]
+    await asyncio.to_thread(first.kill)
+    await known(kafka, 2)
+    code, found = await cluster.doctor()
+    assert code == 1
+    [(level, seen)] = found["brokers"]
+    assert level == "fail"
+    assert seen.startswith("broker 1 is away: it has replicas of ")
+    assert ("ok", "2 brokers answer") in found["kafka"]
+    [(level, seen)] = found["bootstrap"]
+    assert (level, first.bootstrap_servers in seen) == ("warn", True)
+    assert ("fail", "audit.recorded.v1: ") in [(level, seen[:19]) for level, seen in found["topics"]]
+    assert any("of 3 replicas" in seen for _, seen in found["topics"])
+    await asyncio.to_thread(first.start)
+    await known(kafka, 3)
