@@ -15,7 +15,7 @@ from fastapi.routing import APIRoute
 
 from deploy.embedded.parts import running_postgres
 from deploy.migrate import migrate
-from runtime.settings import Kafka, Postgres
+from runtime.settings import Debug, Kafka, Postgres
 from services.admin.access import FAILURES_A_MINUTE
 from tests.support.admin import TOKEN, Admin, running_admin
 from tests.support.processes import processes
@@ -122,6 +122,17 @@ async def test_a_bad_value_is_named_and_never_repeated(
     assert answer.headers["content-type"] == "application/problem+json"
     assert [error["field"] for error in answer.json()["errors"]] == [field]
     assert "canary" not in answer.text
+
+
+async def test_regression_a_website_cannot_use_the_example_token_under_a_name_of_its_own(
+    postgres: Postgres, stack: Stack
+) -> None:
+    kafka = Kafka(bootstrap_servers=stack.bootstrap_servers, topic_prefix="nobody.")
+    async with running_admin(postgres, kafka, debug=Debug(DEBUG=True)) as admin:
+        for path in ("/admin/leads", "/admin/login", "/livez"):
+            answer = await admin.client.get(path, headers={"Host": "rebound.evil.example"})
+            assert answer.status_code == 421
+            assert (await admin.client.get(path, headers={"Host": "10.0.0.7:8005"})).status_code == 200
 
 
 async def test_what_does_not_exist_is_a_problem_too(admin: Admin) -> None:

@@ -8,6 +8,7 @@ import uvicorn
 
 from deploy.embedded.mailbox.mails import Mails
 from deploy.embedded.mailbox.web import application
+from runtime.arrival import bounded_arrival
 
 
 def main(
@@ -21,6 +22,8 @@ def main(
         application(Mails(folder), smtp_port, host),
         host=host,
         port=http_port,
+        http=bounded_arrival(10),
+        ws="none",
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=3,

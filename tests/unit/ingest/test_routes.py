@@ -15,6 +15,7 @@ from contracts import headers as h
 from contracts.audit import AuditEvent
 from contracts.leads import EXAMPLE, lead_id_for
 from runtime import metrics
+from runtime.settings import Debug, Http
 from services.ingest import problems
 from tests.support.gateway import TOKEN, Gateway, gateway, submission
 
@@ -417,6 +418,17 @@ async def test_a_bug_is_a_problem_too_and_shows_nothing_of_itself(ours: Gateway)
     is_problem(answer, 500)
     assert "secret" not in answer.text
     assert answer.headers["X-Request-ID"]
+
+
+async def test_regression_a_website_cannot_use_the_example_token_under_a_name_of_its_own() -> None:
+    async with gateway(debug=Debug(DEBUG=True)) as ours:
+        answer = await ours.post(Host="rebound.evil.example")
+        assert (answer.status_code, ours.leads.records) == (421, [])
+        for name in ("localhost:8000", "127.0.0.1:8001", "ingest:8001"):
+            assert (await ours.post(Host=name)).status_code == 201
+    async with gateway(http=Http(allowed_hosts="leads.example.com")) as ours:
+        assert (await ours.post(Host="leads.example.com")).status_code == 201
+        assert (await ours.post(Host="other.example.com")).status_code == 421
 
 
 async def test_unknown_paths_and_methods_are_problems(ours: Gateway) -> None:
