@@ -6,7 +6,7 @@ EMBEDDED := $(RUN) deploy.embedded
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help up down reset psql logs status env test test-compose coverage bench bench-quick bench-admin screenshots faults outage faults-quick ledger doctor check fmt docs chart alerts lock kafka-jars venv
+.PHONY: help up down reset psql logs status env test test-compose coverage bench bench-quick bench-admin screenshots faults faults-brokers outage faults-quick ledger doctor check fmt docs chart alerts lock kafka-jars venv
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -59,8 +59,12 @@ ledger: $(READY) ## Compare what the topics hold with the tables, and name what 
 doctor: $(READY) ## Run the production checklist against what runs here, and say what to do
 	@set -a; eval "$$($(EMBEDDED) env)"; $(RUN) deploy.doctor
 
-faults: $(READY) ## Break real things by seed and check every promise (SEED=1 ROUNDS=5)
+faults: $(READY) ## Break real things by seed and check every promise (SEED=1 ROUNDS=5), then three brokers
 	@$(RUN) tests.faults --seed $(or $(SEED),1) --rounds $(or $(ROUNDS),5) $(a)
+	@$(RUN) tests.faults.three_brokers
+
+faults-brokers: $(READY) ## Kill, hang and roll three brokers under load, and count (a="--rate 50")
+	@$(RUN) tests.faults.three_brokers $(a)
 
 outage: $(READY) ## Kafka away for a minute under load, timed (how=stopped, killed or absent)
 	@$(RUN) tests.faults.outage --how $(or $(how),stopped) $(a)
