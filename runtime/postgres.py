@@ -196,6 +196,7 @@ async def quickly(pool: Pool) -> AsyncIterator[Connection]:
                 _close(connection)
                 raise
     except TimeoutError as error:
+        await pool.expire_connections()
         raise translate(error) from error
 
 

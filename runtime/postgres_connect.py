@@ -49,6 +49,9 @@ class Connector:
         """
         failed = list[Exception]()
         for host in list(self._hosts):
+            # To the end until it has answered, also where whoever asked does not wait for that.
+            self._hosts.remove(host)
+            self._hosts.append(host)
             try:
                 async with asyncio.timeout(self._timeout_seconds / len(self._hosts)):
                     session = await self._connect_to(host, options)

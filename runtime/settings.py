@@ -183,11 +183,11 @@ class Postgres(BaseSettings):
         validation_alias=named("DATABASE_URL"),
         examples=["postgresql://fastcore:password@127.0.0.1:5432/fastcore"],
     )
-    """The services' role, which cannot alter the audit log. `postgres://` and `sslmode` are understood."""
+    """The services' role, which cannot alter the audit log. Of several hosts the writable one is taken."""
     pool_max: int = Field(default=5, ge=4)
     """Connections that one process holds at most. At least 4: a job holds one while others work."""
     connect_timeout_seconds: float = Field(default=5.0, gt=0)
-    """How long to wait for a connection before the database counts as away."""
+    """How long to wait for a connection before the database counts as away; several hosts share it."""
     command_timeout_seconds: float = Field(default=20.0, gt=0)
     """How long to wait for one statement before the database counts as away."""
 

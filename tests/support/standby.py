@@ -1,5 +1,6 @@
 """A PostgreSQL primary with a streaming standby, both real, for failovers."""
 
+import asyncio
 import contextlib
 import os
 import shutil
@@ -7,6 +8,7 @@ import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import asyncpg
 
@@ -36,6 +38,13 @@ class Pair:
             await connection.execute("SELECT pg_promote()")
         finally:
             await connection.close()
+
+    async def exchange_roles(self) -> None:
+        """Stop the primary in order, promote the standby, and bring the old primary back as its standby."""
+        await asyncio.to_thread(self.primary.stop)
+        await self.promote()
+        follow(self.primary, self.standby)
+        await asyncio.to_thread(self.primary.start)
 
     async def fence(self) -> None:
         """Make the primary read-only while its connections live, as cloud providers do."""
@@ -89,15 +98,28 @@ def _copy(first: Path, second: Path, primary: Postgres) -> None:
     home = postgres.home(second)
     home.mkdir(parents=True, exist_ok=True)
     shutil.copytree(postgres.home(first) / "data", home / "data", symlinks=True)
-    (home / "data" / "standby.signal").touch()
-    password = postgres.passwords(first).superuser
-    with (home / "data" / "postgresql.auto.conf").open("a") as file:
-        file.write(
-            f"primary_conninfo = 'host=127.0.0.1 port={primary.port} user=postgres password={password}'\n"
-        )
+    _follow(home / "data", primary)
     if account := cluster.account():
         for path in (home / "data", *(home / "data").rglob("*")):
             os.chown(path, account.pw_uid, account.pw_gid, follow_symlinks=False)
+
+
+def follow(server: Postgres, primary: Postgres) -> None:
+    """Make a server that is stopped the standby of another."""
+    folder = server.launch.folder
+    assert folder
+    _follow(folder / "data", primary)
+
+
+def _follow(data: Path, primary: Postgres) -> None:
+    password = urlsplit(primary.urls.superuser).password
+    login = f"host=127.0.0.1 port={primary.port} user=postgres password={password}"
+    with (data / "postgresql.auto.conf").open("a") as file:
+        file.write(f"primary_conninfo = '{login}'\n")
+    signal_file = data / "standby.signal"
+    signal_file.touch()
+    if account := cluster.account():
+        os.chown(signal_file, account.pw_uid, account.pw_gid)
 
 
 @contextlib.contextmanager
