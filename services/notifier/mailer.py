@@ -24,6 +24,9 @@ Result = TypeVar("Result")
 WATCH_SECONDS: Final = 5.0
 # A server that is silent for so long is shown in readiness; its mail waits on.
 SLOW_SECONDS: Final = 20.0
+# Without mails the server is asked this often, so that readiness is not older. Not at each look at readiness:
+# anybody may look, and each time would be a login, which providers limit.
+QUIET_SECONDS: Final = 60.0
 
 
 class Mailer:
@@ -39,6 +42,8 @@ class Mailer:
         self._health = health
         self._stopping = stopping
         self._idle: list[Session] = []
+        self._answered_at = 0.0  # when the server last showed how it is, monotonic
+        self._connection_failed = True  # or not tried yet
         # Verifies against the system's authorities, or those that SSL_CERT_FILE names.
         self._tls = ssl.create_default_context() if settings.smtp.tls or settings.smtp.implicit_tls else None
         self._envelope_seconds = settings.envelope_timeout_seconds
@@ -134,6 +139,9 @@ class Mailer:
     def _keep(self, session: Session, outcome: Outcome) -> None:
         well = outcome.verdict is not Verdict.WORLD
         self._health.set("smtp", ok=well, reason="" if well else outcome.reason_of_pause)
+        self._answered_at = time.monotonic()
+        # A connection that succeeds proves nothing against a refusal after the login: only a mail does.
+        self._connection_failed = not well and session.phase in (Phase.CONNECT, Phase.EHLO, Phase.LOGIN)
         if well and outcome.verdict is not Verdict.UNKNOWN and session.client.is_connected:
             session.used_at, session.clean = time.monotonic(), outcome.verdict is Verdict.SENT
             self._idle.append(session)
@@ -141,7 +149,7 @@ class Mailer:
             session.client.close()
 
     async def watch(self) -> None:
-        """Close what is idle for long, and while the server is away ask for it, so that readiness is true."""
+        """Close what is idle for long, and ask the server where no mail has shown lately how it is."""
         backoff, attempt = Backoff(base_seconds=1.0), 0
         while True:
             old = [each for each in self._idle if time.monotonic() - each.used_at > IDLE_SECONDS]
@@ -149,7 +157,7 @@ class Mailer:
             self._idle = [each for each in self._idle if each not in old]
             for session in old:
                 await session.quit()
-            if self._health.parts["smtp"].ok:
+            if time.monotonic() - self._answered_at < QUIET_SECONDS and not self._connection_failed:
                 attempt = 0
                 await asyncio.sleep(WATCH_SECONDS)
                 continue
@@ -159,16 +167,21 @@ class Mailer:
 
     async def _ask(self) -> None:
         session = Session(self._new_client())
+        slow = asyncio.get_running_loop().call_later(SLOW_SECONDS, self._report_slow, session)
         try:
             async with asyncio.timeout(self._envelope_seconds):
                 await session.connect()
         except (aiosmtplib.SMTPException, OSError) as error:
             session.client.close()
             reason = judge(error, session.phase).reason
+            self._connection_failed = True
             if self._health.set("smtp", ok=False, reason=reason):
                 self._log.warning("SMTP server away", reason=reason)
             return
-        session.used_at = time.monotonic()
+        finally:
+            slow.cancel()
+        session.used_at = self._answered_at = time.monotonic()
+        self._connection_failed = False
         self._idle.append(session)
         self._health.set("smtp", ok=True)
 
