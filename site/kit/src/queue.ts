@@ -28,7 +28,10 @@ export interface Kept {
   readonly body: LeadSubmission;
 }
 
-// A lead takes about 1 KB, the largest 256 KiB: days of leads, and a disk that nobody notices.
+const LEAD_BYTES = 1024;
+// With less room than this on the disk, some leads are refused already.
+const LARGEST_LEAD_BYTES = 300 * 1024;
+// Days of leads, and a disk that nobody notices.
 const BOUNDS: Bounds = { entries: 10_000, bytes: 100 * 1024 * 1024 };
 const NAME = /^(\d{15})-([0-9a-f]{32})-(\d{1,9})$/;
 // What the flusher reads of a page is bounded: with fewer entries it asks again, with too many bytes it never ends.
@@ -38,6 +41,7 @@ const LATEST_MS = 999_999_999_999_999;
 const READY = ".json";
 const WRITING = ".tmp";
 const DAMAGED = ".damaged";
+const WRITE_CHECK = ".write-check-";
 // No write takes so long: an unfinished file of this age was left by a process that died.
 const ABANDONED_MS = 60_000;
 
@@ -77,10 +81,10 @@ export class Queue {
     try {
       await makeFolder(this.#folder);
       const { files, bytes } = await this.#list();
-      if (files >= this.#bounds.entries || bytes >= this.#bounds.bytes) return "full";
+      if (files >= this.#bounds.entries || bytes + LEAD_BYTES > this.#bounds.bytes) return "full";
       // Written, not looked up: permissions say nothing about a full, read-only or failing disk.
-      const path = join(this.#folder, `.write-check-${randomBytes(4).toString("hex")}`);
-      await writeWhole(path, Buffer.alloc(4096));
+      const path = join(this.#folder, WRITE_CHECK + randomBytes(4).toString("hex"));
+      await writeWhole(path, Buffer.alloc(LARGEST_LEAD_BYTES));
       await unlink(path);
       return undefined;
     } catch (error) {
@@ -200,11 +204,15 @@ export class Queue {
   /** Bring in what a process had written when it died before it could give it its name. */
   async #adopt(): Promise<void> {
     for (const file of await readdir(this.#folder).catch(() => [])) {
-      const name = parse(file);
-      if (!file.endsWith(WRITING) || !name) continue;
+      const name = file.endsWith(WRITING) ? parse(file) : undefined;
+      if (!name && !file.startsWith(WRITE_CHECK)) continue;
       const from = join(this.#folder, file);
       try {
         if (Date.now() - (await stat(from)).mtimeMs < ABANDONED_MS) continue;
+        if (!name) {
+          await unlink(from);
+          continue;
+        }
         const whole = checked(await readFile(from)) !== undefined;
         await rename(from, join(this.#folder, name.id) + (whole ? READY : DAMAGED));
         this.#log(

@@ -108,6 +108,9 @@ test("what a process had written when it died is brought in, and a torn piece of
   await writeFile(join(folder, names[1] ?? ""), whole.subarray(0, 99));
   await writeFile(join(folder, names[2] ?? ""), whole); // somebody is writing this one now
   const hourAgo = Date.now() / 1000 - 3600;
+  const check = join(folder, ".write-check-0a1b2c3d"); // of a process that died while it checked
+  await writeFile(check, "");
+  await utimes(check, hourAgo, hourAgo);
   for (const name of names.slice(0, 2)) await utimes(join(folder, name), hourAgo, hourAgo);
   assert.equal((await queue.page(100)).depth, 2);
   assert.deepEqual((await readdir(folder)).map((each) => each.slice(each.indexOf("."))).sort(), [
