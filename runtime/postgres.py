@@ -15,14 +15,13 @@ from asyncpg.pool import PoolConnectionProxy
 
 from runtime import tracing
 from runtime.failures import FailedNow, Failure, Refused, WorldAway
-from runtime.postgres_connect import FAULTS, Connector
+from runtime.postgres_connect import CLOSE_SECONDS, FAULTS, Connector, Session
 from runtime.settings import Postgres
 
 # Strings: the drivers' classes are generic in their stubs only.
 Connection: TypeAlias = "PoolConnectionProxy[asyncpg.Record]"
 Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 
-CLOSE_SECONDS = 3.0
 ACQUIRE_SECONDS = 10.0
 # How long a cancel request may take to reach a server that answers.
 CANCEL_SECONDS = 1.0
@@ -93,6 +92,7 @@ async def open_pool(settings: Postgres, name: str) -> AsyncIterator[Pool]:
     url = settings.url.get_secret_value()
     pool = asyncpg.create_pool(
         connect=Connector(url, settings.connect_timeout_seconds).connect,
+        connection_class=Session,
         min_size=0,
         max_size=settings.pool_max,
         command_timeout=settings.command_timeout_seconds,

@@ -1,14 +1,13 @@
 """Opening a connection to PostgreSQL: to which host, writable or not, through a pooler or not. No queries."""
 
 import asyncio
-from typing import Any, Final, TypeAlias
+import contextlib
+from typing import Any, Final
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import asyncpg
 
-# A string: the driver's classes are generic in their stubs only.
-Session: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
-
+CLOSE_SECONDS: Final = 3.0
 # What asyncpg raises. The third is of no family of its own: a connection that the server cuts at a bad
 # moment breaks inside the driver (seen: 92 of 3,600 uses). The pool drops it.
 FAULTS: Final = (
@@ -26,6 +25,19 @@ _EXAMINE: Final = (
     " + 2 * (current_setting('transaction_read_only') = 'on')::int)"
 )
 _POOLER, _READ_ONLY = 1, 2
+
+
+class Session(asyncpg.Connection):
+    """A connection whose end is no error.
+
+    A pool closes connections that it replaces in tasks that nobody awaits: a server that hangs would leave an
+    ERROR with a traceback in the log for each of them.
+    """
+
+    async def close(self, *, timeout: float | None = None) -> None:  # noqa: ASYNC109 - asyncpg's signature
+        """Close in order, or by force after a moment."""
+        with contextlib.suppress(*FAULTS):
+            await super().close(timeout=min(timeout or CLOSE_SECONDS, CLOSE_SECONDS))
 
 
 class Connector:
@@ -85,6 +97,7 @@ class Connector:
         """
         if not by_name:
             options = options | {"statement_cache_size": 0}
+        options = {"connection_class": Session} | options
         session: Session = await asyncpg.connect(self._url, timeout=self._timeout_seconds, **host, **options)
         try:
             status = await session.execute(_EXAMINE.format(pid=session.get_server_pid()))

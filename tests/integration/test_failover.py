@@ -1,6 +1,7 @@
 """PostgreSQL fails over, hangs or is read-only: the pool finds the writable server, and readiness is true."""
 
 import asyncio
+import gc
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -12,6 +13,7 @@ import pytest
 from fastapi import FastAPI
 
 from deploy.migrate import migrate
+from runtime import postgres_connect
 from runtime.failures import WorldAway
 from runtime.postgres import autocommit, open_pool, ping, transaction
 from runtime.postgres_connect import Connector
@@ -175,6 +177,22 @@ async def test_regression_a_first_host_that_swallows_everything_leaves_the_secon
         url = pair.primary.urls.owner.replace("@127.0.0.1", f"@127.0.0.2:{dead},127.0.0.1")
         async with open_pool(settings(url), "test") as pool:
             assert await write(pool) == pair.primary.port
+
+
+async def test_regression_connections_that_a_pool_replaces_leave_no_error_though_the_server_hangs(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(postgres_connect, "CLOSE_SECONDS", 0.5)
+    # Without a bound of ours asyncpg takes the one of a statement.
+    async with open_pool(settings(pair.primary.urls.owner, command_timeout_seconds=0.5), "test") as pool:
+        await fill(pool)
+        with hanging(pair.primary):
+            await pool.expire_connections()
+            for _ in range(2):
+                assert not await answers(pool)  # its connection is replaced, and the new one does not come
+        await eventually(lambda: answers(pool), what="the database back")
+    gc.collect()
+    assert [record for record in caplog.records if record.name == "asyncio"] == []
 
 
 @pytest.mark.usefixtures("environment")
