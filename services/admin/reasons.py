@@ -30,6 +30,7 @@ _EXACTLY: Final = {
     "spam": "the lead looks like spam",
     "erased": "the lead is erased",
     "too many welcomes to this address": "this address was welcomed often enough today",
+    "too many welcomes of this site": "the site sent more leads in an hour than are welcomed",
     "address is not valid": "the address is not written correctly",
     "headers are not as meant": "what the lead holds does not fit into a mail",
     "address needs smtputf8, which the mail server lacks": "our mail server cannot write to such an address",

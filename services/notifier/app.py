@@ -67,6 +67,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
                 identity,
                 lease_seconds=settings.lease_seconds,
                 limit=settings.welcomes_per_day,
+                site_limit=settings.welcomes_per_site_and_hour,
             )
             # Mails that were sent stay sent: the group does not go back for them. A retry that a new log
             # does not hold any more is sent again by the flusher; an old one must not be.

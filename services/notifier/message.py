@@ -20,11 +20,10 @@ from contracts.failures import Kind
 from contracts.leads import LeadReceived
 from services.notifier.address import Address as Recipient
 from services.notifier.address import parse_address
+from services.notifier.greeting import greeting_name
 from services.notifier.wire import NotAsMeantError, write
 
-NAME_MAX: Final = 60
 _NOTHING_TO_CLEAN: Final = re.compile(r"[ -~\n\t]*")
-_LOOKS_LIKE_A_LINK: Final = re.compile(r"[/@\\]|\w\.\w{2,}")
 
 
 def _urlquote(value: str) -> str:
@@ -133,12 +132,6 @@ def clean(value: str) -> str:
         if char in "\n\t" or unicodedata.category(char) not in ("Cc", "Cf", "Cs", "Zl", "Zp")
     )
     return "".join(kept).strip()
-
-
-def greeting_name(value: str) -> str:
-    """Return a name fit for a stranger's mailbox; empty where it could carry a link or a message."""
-    name = " ".join(clean(unicodedata.normalize("NFKC", value)).split())
-    return "" if len(name) > NAME_MAX or _LOOKS_LIKE_A_LINK.search(name) else name
 
 
 def _welcome(lead: LeadReceived, identity: Identity) -> dict[str, object]:

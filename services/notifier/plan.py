@@ -13,6 +13,7 @@ from contracts import headers, topics
 from contracts.failures import Kind, failure_event_id
 from contracts.leads import LeadReceived, LeadStatus
 from runtime.delivery import Record
+from services.notifier.welcome_limits import TOO_MANY_OF_SITE, TOO_MANY_TO_MAILBOX, WelcomeCounts
 
 Key = tuple[UUID, Kind]
 
@@ -121,14 +122,14 @@ def barred(delivery: Delivery, status: str | None, welcomes: Collection[UUID], l
     """Return why this mail must not be sent, if so.
 
     The stored status goes before the record: an admin may have found that it is no spam. `welcomes` are
-    the leads of the last day whose welcome went to this address.
+    the leads of the last day whose welcome went to this mailbox.
     """
     if status is None:
         status = LeadStatus.SPAM if delivery.lead.spam_reasons else LeadStatus.RECEIVED
     if status in (LeadStatus.SPAM, LeadStatus.ERASED):
         return str(status)
     if delivery.kind == "welcome" and len(set(welcomes) - {delivery.lead.lead_id}) >= limit:
-        return "too many welcomes to this address"
+        return TOO_MANY_TO_MAILBOX
     return None
 
 
@@ -196,9 +197,8 @@ def arrange(
     reading: Reading,
     rows: Mapping[Key, Row],
     statuses: Mapping[UUID, str],
-    welcomes: dict[str, set[UUID]],
+    counts: WelcomeCounts,
     *,
-    limit: int,
     owner: UUID,
     in_hand: Collection[Key],
 ) -> Arrangement:
@@ -208,10 +208,15 @@ def arrange(
         if not any((lead_id, kind) in rows for kind in KINDS):
             made.first.add(id(of_lead[0][0]))
             for delivery in deliveries(*of_lead[0], first=True):
-                to_address = welcomes.setdefault(delivery.lead.email.lower(), set())
-                reason = barred(delivery, statuses.get(lead_id), to_address, limit)
+                reason = barred(
+                    delivery, statuses.get(lead_id), counts.of_mailbox(delivery.lead), counts.per_mailbox
+                )
                 if reason is None and delivery.kind == "welcome":
-                    to_address.add(lead_id)
+                    # Of new leads only: a retry was admitted, and a resend is an admin's.
+                    if counts.site_is_full(delivery.lead):
+                        reason = TOO_MANY_OF_SITE
+                    else:
+                        counts.admit(delivery.lead)
                 made.new.append((delivery, reason))
             continue
         for record, lead in of_lead:
@@ -220,8 +225,12 @@ def arrange(
                 if delivery.key not in known or delivery.retry:
                     known[delivery.key] = delivery
     for delivery in known.values():
-        to_address = welcomes.get(delivery.lead.email.lower(), set())
-        reason = barred(delivery, statuses.get(delivery.lead.lead_id), to_address, limit)
+        reason = barred(
+            delivery,
+            statuses.get(delivery.lead.lead_id),
+            counts.of_mailbox(delivery.lead),
+            counts.per_mailbox,
+        )
         row = rows[delivery.key]
         made.add(delivery, row, decide(delivery, row, reason, owner, in_hand), reason)
     return made

@@ -15,26 +15,38 @@ FOR UPDATE;
 -- What the inbox says of these leads; it may not know one yet.
 SELECT id, status FROM lead_inbox WHERE id = ANY(:lead_ids::uuid[]);
 
--- name: lock_addresses
--- One process at a time counts the welcomes to an address; sorted, so that two cannot wait for each other.
-SELECT pg_advisory_xact_lock(hashtextextended(address, 0))
-FROM unnest(:addresses::text[]) WITH ORDINALITY AS one (address, place) ORDER BY place;
+-- name: lock_mailboxes
+-- One process at a time counts the welcomes to a mailbox; sorted, so that two cannot wait for each other.
+SELECT pg_advisory_xact_lock(hashtextextended(mailbox, 0))
+FROM unnest(:mailboxes::text[]) WITH ORDINALITY AS one (mailbox, place) ORDER BY place;
 
 -- name: recent_welcomes
--- The leads of the last day whose welcome went, or is about to go, to these addresses.
-SELECT recipient, lead_id FROM email_delivery
-WHERE recipient = ANY(:addresses::text[]) AND kind = 'welcome' AND state <> 'suppressed'
+-- The leads of the last day whose welcome went, or is about to go, to these mailboxes.
+SELECT mailbox, lead_id FROM email_delivery
+WHERE mailbox = ANY(:mailboxes::text[]) AND kind = 'welcome' AND state <> 'suppressed'
   AND created_at > now() - interval '24 hours';
+
+-- name: welcomes_of_sites
+-- How many leads of a site that came within an hour were welcomed, or are about to be.
+SELECT place.site, place.hour, count(d.lead_id) AS welcomes
+FROM unnest(:sites::text[], :hours::timestamptz[]) AS place (site, hour)
+LEFT JOIN email_delivery d ON d.site = place.site AND d.kind = 'welcome' AND d.state <> 'suppressed'
+    AND d.lead_received_at >= place.hour AND d.lead_received_at < place.hour + interval '1 hour'
+GROUP BY place.site, place.hour;
 
 -- name: insert_rows
 -- A lead's first record makes its rows: reserved for this process, or suppressed.
-INSERT INTO email_delivery (lead_id, kind, state, owner, lease_until, recipient, message_id, reason, settled_by)
+INSERT INTO email_delivery (lead_id, kind, state, owner, lease_until, recipient, mailbox, message_id, reason,
+                            settled_by, site, lead_received_at)
 SELECT lead_id, kind, CASE WHEN reason IS NULL THEN 'reserved' ELSE 'suppressed' END,
        CASE WHEN reason IS NULL THEN :owner::uuid END,
        CASE WHEN reason IS NULL THEN now() + make_interval(secs => :lease_seconds::float8) END,
-       CASE WHEN reason IS DISTINCT FROM 'erased' THEN recipient END, message_id, reason, CASE WHEN reason IS NOT NULL THEN record_id END
-FROM unnest(:lead_ids::uuid[], :kinds::text[], :recipients::text[], :message_ids::text[], :reasons::text[],
-            :record_ids::uuid[]) AS made (lead_id, kind, recipient, message_id, reason, record_id)
+       CASE WHEN reason IS DISTINCT FROM 'erased' THEN recipient END,
+       CASE WHEN reason IS DISTINCT FROM 'erased' THEN mailbox END, message_id, reason,
+       CASE WHEN reason IS NOT NULL THEN record_id END, site, received_at
+FROM unnest(:lead_ids::uuid[], :kinds::text[], :recipients::text[], :mailboxes::text[], :message_ids::text[],
+            :reasons::text[], :record_ids::uuid[], :sites::text[], :received_ats::timestamptz[])
+    AS made (lead_id, kind, recipient, mailbox, message_id, reason, record_id, site, received_at)
 ORDER BY lead_id, kind
 ON CONFLICT DO NOTHING
 RETURNING lead_id;
@@ -44,9 +56,11 @@ RETURNING lead_id;
 -- corrected. One whose process ended after the body stays `sending`, and what it was.
 UPDATE email_delivery d
 SET state = CASE WHEN d.state = 'sending' THEN 'sending' ELSE 'reserved' END,
-    recipient = CASE WHEN d.state = 'sending' THEN d.recipient ELSE taken.recipient END, owner = :owner::uuid,
+    recipient = CASE WHEN d.state = 'sending' THEN d.recipient ELSE taken.recipient END,
+    mailbox = CASE WHEN d.state = 'sending' THEN d.mailbox ELSE taken.mailbox END, owner = :owner::uuid,
     lease_until = now() + make_interval(secs => :lease_seconds::float8), updated_at = now()
-FROM unnest(:lead_ids::uuid[], :kinds::text[], :recipients::text[]) AS taken (lead_id, kind, recipient)
+FROM unnest(:lead_ids::uuid[], :kinds::text[], :recipients::text[], :mailboxes::text[])
+    AS taken (lead_id, kind, recipient, mailbox)
 WHERE d.lead_id = taken.lead_id AND d.kind = taken.kind;
 
 -- name: move_mails

@@ -77,7 +77,9 @@ class Settings(BaseSettings):
     admin_url: str = Field(default="", pattern=r"^(https?://[^\s<>\"]+)?$")
     """Where the dashboard is, for the link in the alert: https://example.com/admin. Empty: no link."""
     welcomes_per_day: int = Field(default=3, ge=1)
-    """Welcomes to one address in 24 hours; more are suppressed, or bots would use us to mail strangers."""
+    """Welcomes to one mailbox in 24 hours; more are suppressed, or bots would use us to mail strangers."""
+    welcomes_per_site_and_hour: int = Field(default=200, ge=1)
+    """Welcomes to the leads that one site sends in an hour; more are suppressed. Alerts have no limit."""
     connections: int = Field(default=10, ge=1, le=100)
     """Connections to the mail server kept open, and so the mails sent at once: fewer, if it allows fewer."""
     batch_max_records: int = Field(default=50, ge=1, le=500)

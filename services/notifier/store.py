@@ -6,6 +6,7 @@ from typing import Any, Final
 from uuid import UUID, uuid5
 
 from contracts.audit import AuditEvent
+from contracts.leads import LeadReceived
 from runtime.delivery import Record
 from runtime.failures import WorldAway
 from runtime.ledger import Ledger, Pages
@@ -15,6 +16,7 @@ from services.notifier.message import Identity, message_id
 from services.notifier.plan import Arrangement, Delivery, Key, Reading, Row
 from services.notifier.together import Together
 from services.notifier.verdict import Outcome, Verdict
+from services.notifier.welcome_limits import WelcomeCounts, mailbox_key, site_hour
 
 SQL: Any = load_queries(Path(__file__).with_name("queries.sql"))
 
@@ -42,12 +44,13 @@ class Store:
         *,
         lease_seconds: float,
         limit: int,
+        site_limit: int,
     ) -> None:
         self._pool = pool
         self._ledger = ledger
         self._owner = owner
         self._lease_seconds = lease_seconds
-        self._limit = limit
+        self._limit, self._site_limit = limit, site_limit
         self._identity = identity
         # A commit waits for the disk: mails that begin and mails that end share one.
         self._move = Together(self._move_all)
@@ -69,6 +72,7 @@ class Store:
                     lease_seconds=self._lease_seconds,
                     **_keys(taken),
                     recipients=[self._recipient(delivery) for delivery in taken],
+                    mailboxes=[_mailbox(delivery) for delivery in taken],
                 )
             for delivery, reason in arranged.barred:
                 await self._suppress(connection, delivery, reason)
@@ -92,15 +96,25 @@ class Store:
             async for row in SQL.lock_rows(connection, lead_ids=ids)
         }
         statuses = {row["id"]: row["status"] async for row in SQL.statuses(connection, lead_ids=ids)}
-        addresses = sorted({storable(lead.email.lower()) for _, lead in reading.leads})
-        async for _ in SQL.lock_addresses(connection, addresses=addresses):
+        counts = await self._count_welcomes(connection, [lead for _, lead in reading.leads])
+        return plan.arrange(reading, rows, statuses, counts, owner=self._owner, in_hand=in_hand)
+
+    async def _count_welcomes(self, connection: Connection, leads: Sequence[LeadReceived]) -> WelcomeCounts:
+        """Count the welcomes to these leads' mailboxes and of their sites.
+
+        Of a mailbox one process counts at a time; of a site several may, and exceed its limit by a batch.
+        """
+        counts = WelcomeCounts(self._limit, self._site_limit)
+        mailboxes = sorted({storable(mailbox_key(lead.email)) for lead in leads})
+        async for _ in SQL.lock_mailboxes(connection, mailboxes=mailboxes):
             pass  # a query that returns rows runs as they are read
-        welcomes = dict[str, set[UUID]]()
-        async for row in SQL.recent_welcomes(connection, addresses=addresses):
-            welcomes.setdefault(row["recipient"], set()).add(row["lead_id"])
-        return plan.arrange(
-            reading, rows, statuses, welcomes, limit=self._limit, owner=self._owner, in_hand=in_hand
-        )
+        async for row in SQL.recent_welcomes(connection, mailboxes=mailboxes):
+            counts.mailboxes.setdefault(row["mailbox"], set()).add(row["lead_id"])
+        places = {site_hour(lead) for lead in leads}
+        sites, hours = [storable(site) for site, _ in places], [hour for _, hour in places]
+        async for row in SQL.welcomes_of_sites(connection, sites=sites, hours=hours):
+            counts.sites[row["site"], row["hour"]] = row["welcomes"]
+        return counts
 
     async def _insert(self, connection: Connection, new: Sequence[tuple[Delivery, str | None]]) -> None:
         if not new:
@@ -113,6 +127,9 @@ class Store:
                 lease_seconds=self._lease_seconds,
                 **_keys([delivery for delivery, _ in new]),
                 recipients=[self._recipient(delivery) for delivery, _ in new],
+                mailboxes=[_mailbox(delivery) for delivery, _ in new],
+                sites=[storable(delivery.lead.site) for delivery, _ in new],
+                received_ats=[delivery.lead.occurred_at for delivery, _ in new],
                 message_ids=[message_id(each.lead, each.kind, self._identity.from_email) for each, _ in new],
                 reasons=[reason for _, reason in new],
                 record_ids=[delivery.record_id for delivery, _ in new],
@@ -196,7 +213,7 @@ class Store:
             await self._ledger.save(connection, pages)
 
     def _recipient(self, delivery: Delivery) -> str:
-        # In lower case: the limit must not be passed by spelling an address in another way.
+        # In lower case: people are looked up by it.
         if delivery.kind == "welcome":
             return storable(delivery.lead.email.lower())
         return ", ".join(self._identity.admins)
@@ -236,6 +253,10 @@ async def _audit(connection: Connection, audited: Sequence[tuple[Delivery, Outco
 
 def _event_id(delivery: Delivery, outcome: Outcome) -> UUID:
     return uuid5(delivery.record_id, _EVENTS[outcome.verdict])
+
+
+def _mailbox(delivery: Delivery) -> str | None:
+    return storable(mailbox_key(delivery.lead.email)) if delivery.kind == "welcome" else None
 
 
 def storable(text: str) -> str:

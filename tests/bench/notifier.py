@@ -67,6 +67,7 @@ def environment(ground: Ground, port: int) -> dict[str, str]:
         "SMTP_TLS": "false",
         "FROM_EMAIL": "hello@fast.example",
         "ADMIN_EMAIL": "boss@fast.example",
+        "FASTCORE_NOTIFIER_WELCOMES_PER_SITE_AND_HOUR": "1000000",
     }
 
 

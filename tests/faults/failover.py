@@ -114,6 +114,7 @@ async def story(folder: Path, leads: int, rate: float, *, under_load: bool) -> d
                 "SMTP_TLS": "false",
                 "FROM_EMAIL": "hello@fast.example",
                 "ADMIN_EMAIL": "boss@fast.example",
+                "FASTCORE_NOTIFIER_WELCOMES_PER_SITE_AND_HOUR": "1000000",
             }
             try:
                 await asyncio.to_thread(standby.start)

@@ -36,6 +36,7 @@ _MAIL_NAME = re.compile(
 
 # The order of the drain inequality with smaller numbers, so that a hung mail costs seconds: a mail < lease.
 TIMES = {
+    "FASTCORE_NOTIFIER_WELCOMES_PER_SITE_AND_HOUR": "1000000",  # all leads of a round are of one site
     "FASTCORE_NOTIFIER_ENVELOPE_TIMEOUT_SECONDS": "4",
     "FASTCORE_NOTIFIER_ANSWER_TIMEOUT_SECONDS": "4",
     "FASTCORE_NOTIFIER_MAIL_TIMEOUT_SECONDS": "8",

@@ -324,7 +324,7 @@ async def test_regression_no_mail_begins_that_waited_for_its_leads_erasure(
     async with open_pool(Postgres.model_validate({"url": database.service}), "test") as pool:
         identity = Identity("hello@fast.example", "FAST", ("boss@fast.example",))
         ledger = cast("Ledger", None)  # of a mail that begins the books say nothing
-        store = Store(pool, ledger, owner, identity, lease_seconds=60, limit=3)
+        store = Store(pool, ledger, owner, identity, lease_seconds=60, limit=3, site_limit=9)
         erasing = admin.db.transaction()
         await erasing.start()
         await admin.db.execute("SELECT erase_lead($1, 'alice')", mails[0].lead.lead_id)

@@ -70,7 +70,7 @@ async def _settled(db: Any) -> tuple[str, int]:
 async def test_regression_a_mail_whose_third_retry_failed_is_dead(postgres: Postgres, db: Any) -> None:
     which = lead()
     async with open_pool(postgres, "test") as pool:
-        mails = Mails(pool, NoBooks(), uuid4(), IDENTITY, lease_seconds=50, limit=3)
+        mails = Mails(pool, NoBooks(), uuid4(), IDENTITY, lease_seconds=50, limit=3, site_limit=9)
         delivery = await _in_hand(mails, which)
         assert await mails.settle(delivery, REFUSED)
         await _third_retry_failed(Queue(pool, NoBooks(), Clock()), db, which, delivery.record_id)
@@ -85,7 +85,7 @@ async def test_regression_a_mail_is_dead_though_its_failure_overtook_its_outcome
     # The notifier publishes the failure before it commits the outcome, and the flusher may be quicker.
     which = lead()
     async with open_pool(postgres, "test") as pool:
-        mails = Mails(pool, NoBooks(), uuid4(), IDENTITY, lease_seconds=50, limit=3)
+        mails = Mails(pool, NoBooks(), uuid4(), IDENTITY, lease_seconds=50, limit=3, site_limit=9)
         delivery = await _in_hand(mails, which)
         if begun:
             await mails.begin_sending(delivery)
@@ -99,7 +99,7 @@ async def test_regression_a_mail_is_dead_though_its_failure_overtook_its_outcome
 async def test_another_failure_does_not_decide_over_a_mail_in_hand(postgres: Postgres, db: Any) -> None:
     which = lead()
     async with open_pool(postgres, "test") as pool:
-        mails = Mails(pool, NoBooks(), uuid4(), IDENTITY, lease_seconds=50, limit=3)
+        mails = Mails(pool, NoBooks(), uuid4(), IDENTITY, lease_seconds=50, limit=3, site_limit=9)
         delivery = await _in_hand(mails, which)
         earlier = failure_event_id("leads.retry.notifier.v1", 0, 7, "notifier", "welcome")
         await _third_retry_failed(Queue(pool, NoBooks(), Clock()), db, which, earlier)
@@ -143,7 +143,7 @@ async def test_the_migration_repairs_mails_that_were_left_waiting(
 
 async def test_an_erased_recipient_takes_its_mailbox_with_it(postgres: Postgres, db: Any) -> None:
     async with open_pool(postgres, "test") as pool:
-        mails = Mails(pool, NoBooks(), uuid4(), IDENTITY, lease_seconds=50, limit=3)
+        mails = Mails(pool, NoBooks(), uuid4(), IDENTITY, lease_seconds=50, limit=3, site_limit=9)
         await _in_hand(mails, lead(email="ada+x@example.com"))
     await db.execute("UPDATE email_delivery SET mailbox = recipient")
     await db.execute("UPDATE email_delivery SET recipient = NULL")

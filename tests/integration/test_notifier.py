@@ -5,6 +5,7 @@ import contextlib
 import functools
 import signal
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -809,7 +810,7 @@ async def test_an_erased_lead_is_never_mailed(
 async def test_welcomes_to_one_address_are_bounded_in_a_day_and_alerts_are_not(
     settings: Settings, smtp: SmtpServer, kafka: Kafka, db: Any
 ) -> None:
-    leads = [lead(email=email) for email in ["ada@example.com", "Ada@Example.com"] * 3]
+    leads = [lead(email=email) for email in ["ada+a@example.com", "Ada+b@Example.com"] * 3]
     async with notifier(settings):
         await post(kafka, *leads)
         for each in leads:
@@ -827,6 +828,26 @@ async def test_welcomes_to_one_address_are_bounded_in_a_day_and_alerts_are_not(
         await retry(kafka, again, "welcome")
         await settled(db, again)
     assert (await books_balance(db))["stored"] == 6
+
+
+async def test_welcomes_of_one_site_are_bounded_in_an_hour_over_batches_and_alerts_are_not(
+    kafka: Kafka, postgres: Postgres, smtp: SmtpServer, db: Any
+) -> None:
+    at = datetime(2026, 11, 28, 12, 30, tzinfo=UTC)
+    few = configured(kafka, postgres, server_of(smtp), welcomes_per_site_and_hour=2, batch_max_records=1)
+    leads = [lead(occurred_at=at) for _ in range(5)]
+    others = [lead(occurred_at=at, site="other"), lead(occurred_at=at + timedelta(hours=1))]
+    async with notifier(few):
+        await post(kafka, *leads, *others)
+        for each in [*leads, *others]:
+            await eventually(
+                functools.partial(states, db, each), until=lambda s: s.get("admin_alert") == "sent"
+            )
+        for each in others:
+            await settled(db, each)
+    reasons = await db.fetch("SELECT reason FROM email_delivery WHERE state = 'suppressed'")
+    assert [row["reason"] for row in reasons] == ["too many welcomes of this site"] * 3
+    assert sum(mail.kind == "welcome" for mail in smtp.mails) == 2 + 2
 
 
 async def test_a_retry_of_a_mail_that_was_sent_only_ends_its_replay(

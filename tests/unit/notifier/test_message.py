@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.failures import Kind
-from services.notifier.message import Identity, Undeliverable, clean, compose, greeting_name
+from services.notifier.greeting import greeting_name
+from services.notifier.message import Identity, Undeliverable, clean, compose
 from services.notifier.plan import KINDS
 from tests.support.factories import lead
 

@@ -1,6 +1,8 @@
 """What is done with a delivery, given its row and the record in hand."""
 
+from collections import Counter
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -10,6 +12,7 @@ from contracts.failures import Kind
 from contracts.leads import LeadReceived
 from services.notifier import plan
 from services.notifier.plan import Delivery, Row, Step
+from services.notifier.welcome_limits import WelcomeCounts
 from tests.support.factories import lead
 
 US, THEM = uuid4(), uuid4()
@@ -121,8 +124,11 @@ def record_of(given: LeadReceived, offset: int, kind: Kind | None = None) -> Fak
     )
 
 
-def arrange(records: list[Any], rows: dict[plan.Key, Row] | None = None, limit: int = 3) -> plan.Arrangement:
-    return plan.arrange(plan.read(records), rows or {}, {}, {}, limit=limit, owner=US, in_hand=())
+def arrange(
+    records: list[Any], rows: dict[plan.Key, Row] | None = None, limit: int = 3, site_limit: int = 99
+) -> plan.Arrangement:
+    counts = WelcomeCounts(per_mailbox=limit, per_site_hour=site_limit)
+    return plan.arrange(plan.read(records), rows or {}, {}, counts, owner=US, in_hand=())
 
 
 def test_the_first_record_of_a_lead_asks_for_both_mails_and_the_second_for_none() -> None:
@@ -154,6 +160,27 @@ def test_welcomes_to_one_address_are_bounded_within_a_batch_however_it_is_spelt(
     welcomes = [reason for each, reason in made.new if each.kind == "welcome"]
     assert sorted(welcomes, key=bool) == [None, None, "too many welcomes to this address"]
     assert all(reason is None for each, reason in made.new if each.kind == "admin_alert")
+
+
+def test_regression_plus_tags_and_gmails_dots_reach_one_mailbox_and_count_as_one() -> None:
+    leads = [lead(email=f"v.i.ctim+{n}@{d}mail.com") for n in range(20) for d in ("g", "google")]
+    made = arrange([record_of(each, at) for at, each in enumerate(leads)], limit=3)
+    welcomes = [reason for each, reason in made.new if each.kind == "welcome"]
+    assert welcomes.count(None) == 3
+    assert welcomes.count("too many welcomes to this address") == 37
+
+
+def test_welcomes_of_one_site_are_bounded_in_an_hour_and_alerts_and_retries_are_not() -> None:
+    now = datetime(2026, 11, 28, 12, 30, tzinfo=UTC)
+    leads = [lead(occurred_at=now, site="a") for _ in range(5)] + [lead(occurred_at=now, site="b")]
+    later = lead(occurred_at=now + timedelta(minutes=31), site="a")
+    made = arrange([record_of(each, at) for at, each in enumerate([*leads, later])], site_limit=2)
+    sites = Counter(each.lead.site for each, reason in made.new if each.kind == "welcome" and not reason)
+    assert sites == {"a": 3, "b": 1}
+    assert all(reason is None for each, reason in made.new if each.kind == "admin_alert")
+    held = {(leads[0].lead_id, kind): row("suppressed") for kind in plan.KINDS}
+    resent = arrange([record_of(leads[0], 1, "welcome")], held, site_limit=1)
+    assert [each.kind for each in resent.taken] == ["welcome"]
 
 
 @pytest.mark.parametrize("value", [None, b"", b"\xff", b"{}", b"[]", b"null"])
