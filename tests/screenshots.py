@@ -56,12 +56,12 @@ class Filled:
     replay: str
 
 
-async def post(installation: Installation, chance: random.Random, number: int) -> str:
+async def post(installation: Installation, chance: random.Random, number: int, email: str = "") -> str:
     """Post somebody's lead; return its id."""
     first, last = chance.choice(FIRST), chance.choice(LAST)
     body = {
         "name": f"{first} {last}",
-        "email": f"{first}.{last}.{number}@example.com".lower(),
+        "email": email or f"{first}.{last}.{number}@example.com".lower(),
         "service": chance.choices(SERVICES, (9, 6, 4, 2, 1))[0],
         "company": chance.choice(COMPANIES),
         "phone": "+44 20 7946 0958",
@@ -107,9 +107,11 @@ async def refuse(smtp: SmtpServer, installation: Installation, chance: random.Ra
     answers = (
         ("550 5.1.1 no such user",) * 6 + ("552 5.2.2 mailbox full",) * 3 + ("451 4.7.1 greylisted",) * 4
     )
-    for answer in answers:
-        smtp.then("rcpt", answer)
-        await post(installation, chance, 900)
+    # Mixed, and for confirmations alone: the same answer to several in a row would be about our sender.
+    for number, answer in enumerate(chance.sample(answers, len(answers))):
+        email = f"customer.{number}@example.com"
+        smtp.always[f"rcpt:{email}"] = answer
+        await post(installation, chance, 900, email)
 
     async def rows() -> int:
         (row,) = await installation.fetch("SELECT count(*) FROM replay_queue")
