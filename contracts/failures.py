@@ -5,7 +5,7 @@ what could not be understood; what we know about the failure stands beside it.
 """
 
 from datetime import UTC, datetime
-from typing import Annotated, Any, Final, Literal, Self
+from typing import Annotated, Any, Final, Literal, Protocol, Self
 from uuid import UUID, uuid5
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
@@ -26,9 +26,19 @@ _YEAR_2200_MS: Final = 7_258_118_400_000
 _NAMESPACE = UUID("5f0c2c8e-6f6b-5b0e-9a3e-0d6a0f4c7f11")
 
 
-def failure_event_id(topic: str, partition: int, offset: int, stage: Stage, kind: Kind) -> UUID:
+class Record(Protocol):
+    """What names a record: its place and time. A log that lost its tail has other records at old offsets."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int
+
+
+def failure_event_id(record: Record, stage: Stage, kind: Kind) -> UUID:
     """Name one failure after the record in hand, so that a repeat is a no-op and a second is not."""
-    return uuid5(_NAMESPACE, f"{topic}\n{partition}\n{offset}\n{stage}\n{kind}")
+    place = f"{record.topic}\n{record.partition}\n{record.offset}\n{record.timestamp}"
+    return uuid5(_NAMESPACE, f"{place}\n{stage}\n{kind}")
 
 
 def within_calendar(milliseconds: int) -> int:

@@ -72,10 +72,9 @@ def read(record: Record, group: str) -> Parked:
 
 def unreadable(record: Record, group: str, reason: str) -> Parked:
     """Keep a record about which nothing is known but where it lies: dead, for a person to look at."""
-    place = (record.topic, record.partition, record.offset)
     origin = Origin.of(record, group)
     failure = LeadFailed(
-        event_id=failure_event_id(*place, "persister", "store"),
+        event_id=failure_event_id(record, "persister", "store"),
         occurred_at=_at(origin.timestamp_ms),  # the origin's, which is cut to the calendar
         stage="persister",
         kind="store",

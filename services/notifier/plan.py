@@ -38,9 +38,7 @@ class Delivery:
     @cached_property
     def record_id(self) -> UUID:
         """Name the record in hand: the id of its failure, should it have one."""
-        return failure_event_id(
-            self.record.topic, self.record.partition, self.record.offset, STAGE, self.kind
-        )
+        return failure_event_id(self.record, STAGE, self.kind)
 
     @property
     def queue_id(self) -> UUID | None:

@@ -4,10 +4,10 @@ Below its commit in Kafka the notifier has settled every mail: it was sent, or i
 the records and the failures say what became of each. The decisions are in `remembered`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any, Final
-from uuid import uuid5
+from uuid import UUID, uuid5
 
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
@@ -49,8 +49,9 @@ class Rebuild:
     async def run(self, positions: Positions) -> None:
         """Write what is missing of these partitions; does nothing where nothing is."""
         async with transaction(self._pool) as connection:
-            in_hand = await SQL.has_mails_in_hand(connection)
-        if not in_hand and not any(position.behind for position in positions.values()):
+            in_hand = {row["lead_id"] async for row in SQL.leads_in_hand(connection)}
+        behind = any(position.behind for position in positions.values())
+        if not in_hand and not behind:
             return
         spans = {
             each: (first, end)
@@ -65,6 +66,8 @@ class Rebuild:
         written = 0
         try:
             async with open_reader(self._kafka) as reader:
+                if not behind and not await self._asks_for(reader, ordered, in_hand):
+                    return
                 failures = await self._failures(reader, ordered)
                 reader.assign(list(ordered))
                 async for records in read_spans(reader, ordered):
@@ -73,6 +76,16 @@ class Rebuild:
             raise WorldAway("kafka", f"kafka does not answer ({type(error).__name__})") from error
         if written:
             self._log.warning("Mails rebuilt from Kafka's records", mails=written)
+
+    async def _asks_for(
+        self, reader: Any, spans: dict[TopicPartition, tuple[int, int]], leads: Collection[UUID]
+    ) -> bool:
+        """Return True where one of these records is of one of these leads."""
+        reader.assign(list(spans))
+        async for records in read_spans(reader, spans):
+            if any(lead.lead_id in leads for _, lead in plan.read(records).leads):
+                return True
+        return False
 
     async def _failures(self, reader: Any, spans: dict[TopicPartition, tuple[int, int]]) -> dict[str, str]:
         """Return how each mail failed, by the id of its failure, since the first of these records."""

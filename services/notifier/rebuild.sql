@@ -2,9 +2,10 @@
 -- No lead is erased until this transaction ends (erase_lead holds this lock alone).
 SELECT pg_advisory_xact_lock_shared(hashtextextended('fastcore.erase', 0));
 
--- name: has_mails_in_hand$
--- Of this process none is, when it asks: they are of another one, of a paused stage, or of a database that was rolled back.
-SELECT EXISTS (SELECT 1 FROM email_delivery WHERE state IN ('reserved', 'sending'));
+-- name: leads_in_hand
+-- Whose mails are in hand. Of this process none is, when it asks: they are of another one, of a paused stage, or of a
+-- database that was rolled back.
+SELECT DISTINCT lead_id FROM email_delivery WHERE state IN ('reserved', 'sending');
 
 -- name: lock_rows
 -- The mails of these leads, locked in one order for all processes.

@@ -133,7 +133,7 @@ def _published_at(record: Record) -> datetime:
 
 def conflict_entry(record: Record, lead: LeadReceived) -> AuditRecorded:
     """Write the audit entry of a second body under one key; named after its record, so a repeat is one."""
-    failure = failure_event_id(record.topic, record.partition, record.offset, "persister", "store")
+    failure = failure_event_id(record, "persister", "store")
     return AuditRecorded(
         event_id=uuid5(failure, AuditEvent.LEAD_CONFLICT),
         occurred_at=lead.occurred_at,

@@ -33,7 +33,7 @@ class FailurePublisher:
         origin = first_origin(record.headers, Origin.of(record, self._group))
         kind: Kind = AUDIT_KIND if topics.is_audit(origin.topic) else "store"
         failed = LeadFailed(
-            event_id=failure_event_id(record.topic, record.partition, record.offset, "persister", kind),
+            event_id=failure_event_id(record, "persister", kind),
             occurred_at=datetime.now(UTC),
             stage="persister",
             kind=kind,

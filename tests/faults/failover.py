@@ -183,16 +183,12 @@ async def fail_over(
     except AssertionError:
         pass
     await asyncio.sleep(2)
-    return await judge(super_url, smtp, meter, before, promoted, seconds)
+    stood = {"at the primary before": before, "at the promoted standby": promoted}
+    return await judge(super_url, smtp, meter, stood, seconds)
 
 
 async def judge(
-    url: str,
-    smtp: SmtpServer,
-    meter: Meter,
-    before: dict[str, int],
-    promoted: dict[str, int],
-    seconds: float | None,
+    url: str, smtp: SmtpServer, meter: Meter, stood: dict[str, Any], seconds: float | None
 ) -> dict[str, Any]:
     async with open_pool(PostgresSettings.model_validate({"url": url}), "test") as pool:
         books = (await take_census(pool)).books
@@ -204,8 +200,7 @@ async def judge(
     names = [f"{lead}.{kind}" for lead in meter.ids for kind in ("welcome", "admin_alert")]
     return {
         "acknowledged": len(meter.ids),
-        "at the primary before": before,
-        "at the promoted standby": promoted,
+        **stood,
         "after": await counts(url),
         "not stored": len(meter.ids - stored),
         "mails in the sink": sum(came.values()),

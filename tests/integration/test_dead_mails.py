@@ -25,6 +25,7 @@ from services.notifier.verdict import Outcome, Phase, Verdict
 from tests.support.factories import lead
 from tests.support.flusher import OWN, Clock, NoBooks, Record, failure
 from tests.support.stack import Database
+from tests.unit.notifier.test_plan import FakeRecord
 
 IDENTITY = Identity("hello@fast.example", "FAST", ("boss@fast.example",))
 REFUSED = Outcome(Verdict.WAITING, "smtp 451 4.7.1 at rcpt", Phase.RCPT, 451, "4.7.1", "4.7.1 later")
@@ -101,7 +102,7 @@ async def test_another_failure_does_not_decide_over_a_mail_in_hand(postgres: Pos
     async with open_pool(postgres, "test") as pool:
         mails = Mails(pool, NoBooks(), uuid4(), IDENTITY, lease_seconds=50, limit=3, site_limit=9)
         delivery = await _in_hand(mails, which)
-        earlier = failure_event_id("leads.retry.notifier.v1", 0, 7, "notifier", "welcome")
+        earlier = failure_event_id(FakeRecord("leads.retry.notifier.v1"), "notifier", "welcome")
         await _third_retry_failed(Queue(pool, NoBooks(), Clock()), db, which, earlier)
         assert await mails.settle(delivery, REFUSED)
     assert (await _settled(db))[0] == "waiting"

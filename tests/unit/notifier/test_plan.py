@@ -24,6 +24,7 @@ class FakeRecord:
     topic: str = RECEIVED
     partition: int = 0
     offset: int = 7
+    timestamp: int = 1000
     value: bytes = b""
     headers: list[tuple[str, bytes]] = field(default_factory=list)
     key: bytes | None = None

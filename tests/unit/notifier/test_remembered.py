@@ -30,7 +30,7 @@ def record(of: LeadReceived | None, offset: int, kind: str | None = None) -> Any
 
 
 def failure(of: Any, kind: Any, error: str) -> dict[str, str]:
-    return {str(failure_event_id(of.topic, of.partition, of.offset, "notifier", kind)): error}
+    return {str(failure_event_id(of, "notifier", kind)): error}
 
 
 def told(records: list[Any], failures: dict[str, str], known: Collection[Any] = ()) -> Any:
@@ -102,7 +102,7 @@ def test_a_mail_that_was_in_hand_when_the_database_was_copied_gets_its_outcome()
 def test_a_mail_in_hand_for_a_retry_is_not_settled_by_its_first_record() -> None:
     one = lead()
     first, again = record(one, 1), record(one, 1, "welcome")
-    before = failure_event_id(first.topic, 0, 1, "notifier", "welcome")
+    before = failure_event_id(first, "notifier", "welcome")
     rows: Rows = {
         (one.lead_id, "welcome"): in_hand(before),
         (one.lead_id, "admin_alert"): in_hand(state="sent"),
