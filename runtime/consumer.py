@@ -9,8 +9,7 @@ import asyncio
 import contextlib
 import time
 from collections import Counter
-from collections.abc import Collection, Coroutine
-from typing import Any
+from collections.abc import Collection
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import KafkaError
@@ -20,12 +19,12 @@ from faststream.kafka import KafkaBroker
 from runtime import metrics
 from runtime.closing import close_for_good
 from runtime.commits import Commits
-from runtime.continuity import Continuity
-from runtime.delivery import Batch, Delivery, Handler, Record
+from runtime.delivery import Batch, Delivery, Handler
 from runtime.failures import Held, SeekBack, WorldAway
 from runtime.health import Health
 from runtime.logs import logger
 from runtime.policy import Policy
+from runtime.polling import Polling
 from runtime.rebootstrap import ask_brokers
 from runtime.reconcile import INTERVAL_SECONDS, Reconciler
 from runtime.tracing import handling
@@ -56,13 +55,9 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
         self._stopped = asyncio.Event()
         self._pauses_in_a_row = 0
         self._commits = Commits(self._policy.commit_seconds)
-        self._ahead: list[Record] = []
-        self._held = dict[TopicPartition, float]()  # until when, monotonic
         self._reconciler: Reconciler | None = None
-        self._continuity = Continuity()
         self._compare_at = 0.0
         self._compared: Collection[TopicPartition] = ()
-        self._fault: BaseException | None = None
         self._subscriber = broker.subscriber(
             *(prefix + topic for topic in topics),
             group_id=prefix + group,
@@ -74,15 +69,13 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
             max_poll_interval_ms=int(self._policy.max_poll_seconds * 1000),
             listener=self,
         )
+        self._polling = Polling(self._subscriber, self._policy, self._watch, health)
         health.set("consumer", ok=False, reason="connecting")
         health.check("kafka", self._check_kafka)
 
     @property
     def _consumer(self) -> AIOKafkaConsumer:
-        consumer = self._subscriber.consumer
-        if consumer is None:
-            raise KafkaError("the consumer is closed")
-        return consumer
+        return self._polling.consumer
 
     async def _check_kafka(self) -> None:
         """Return if a broker answers the consumer now. Raises `WorldAway`."""
@@ -111,7 +104,7 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
                     self._health.set("consumer", ok=False, reason=f"kafka: {type(error).__name__}")
                     self._log.warning("kafka connection lost", reason=type(error).__name__)
                 finally:
-                    self._ahead.clear()
+                    self._polling.ahead.clear()
                     await self._leave()
                 await self._sleep(self._policy.backoff.seconds(attempt))
                 attempt += 1
@@ -142,12 +135,12 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
         await self._watch.look(self._consumer)
         if self._is_due() and not await self._compare():
             return
-        if self._held:
-            self._resume()
-        records = await self._take()
-        self._continuity.look(self._consumer)
+        records = await self._polling.take()
+        if records:
+            self._idle.clear()  # at once: a rebalance waits for these from the moment in which we have them
+        self._polling.continuity.look(self._consumer)
         if self._is_due():  # the assignment or the log changed while we waited for these
-            self._rewind(records)
+            self._polling.put_back(records)
             self._idle.set()
             return
         if not records:
@@ -156,7 +149,7 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
         delivery = Delivery(self._handler, records, self._policy.backoff)
         try:
             with handling(records):
-                await self._while_polling(delivery.run(), room=self._policy.max_records)
+                await self._polling.run(delivery.run(), room=self._policy.max_records)
         except SeekBack as back:
             await self._go_back(delivery)
             self._log.warning("records do not continue the ledger", partitions=len(back.offsets))
@@ -183,7 +176,7 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
         """Return True where the ledger must be compared with Kafka before more records are handled."""
         if self._reconciler is None:
             return False
-        due = self._continuity.broken or time.monotonic() >= self._compare_at
+        due = self._polling.continuity.broken or time.monotonic() >= self._compare_at
         return due or self._consumer.assignment() != self._compared
 
     async def _compare(self, back: SeekBack | None = None) -> bool:
@@ -195,7 +188,7 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
         assigned, targets = self._consumer.assignment(), dict[TopicPartition, int]()
         try:
             await self._commits.settled(self._policy.commit_seconds)  # none may come after the reconciler's
-            await self._while_polling(self._reconcile(self._reconciler, back, targets))
+            await self._polling.run(self._reconcile(self._reconciler, back, targets))
         except WorldAway as away:
             self._idle.set()
             await self._pause(away)
@@ -205,11 +198,10 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
             self._idle.set()
         if targets:
             self._watch.progressed()
-        self._rewind(self._ahead)
-        self._ahead.clear()
-        self._seek(targets)
+        self._polling.put_back()
+        self._polling.seek(targets)
         self._compare_at, self._compared = time.monotonic() + INTERVAL_SECONDS, assigned
-        self._continuity.checked(self._consumer)
+        self._polling.continuity.checked(self._consumer)
         return True
 
     async def _reconcile(
@@ -232,112 +224,23 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
         if done:
             self._settle(done)
         await self._commits.settled(self._policy.commit_seconds)
-        self._rewind([*again, *self._ahead])
-        self._ahead.clear()
+        self._polling.put_back(again)
 
     def _hold(self, delivery: Delivery, held: Held) -> None:
         """Commit the records that are done, and let the partitions of the others wait. The rest goes on."""
         done, again = delivery.split()
         if done:
             self._settle(done)
-        waiting = {TopicPartition(*place) for place in held.offsets} & self._consumer.assignment()
-        self._ahead, passed = (
-            [each for each in self._ahead if (TopicPartition(each.topic, each.partition) in waiting) is late]
-            for late in (False, True)
+        self._polling.hold(held.offsets, held.seconds, again)
+        self._log.info(
+            "partitions wait for another process",
+            partitions=len(held.offsets),
+            seconds=round(held.seconds, 1),
         )
-        self._rewind([*again, *passed])
-        self._held |= dict.fromkeys(waiting, time.monotonic() + held.seconds)
-        self._consumer.pause(*waiting)
-        self._log.info("partitions wait for another process", partitions=len(waiting), seconds=held.seconds)
-
-    def _resume(self) -> None:
-        """Read on in every partition that does not wait for another process."""
-        now = time.monotonic()
-        self._held = {each: until for each, until in self._held.items() if until > now}
-        self._consumer.resume(*self._consumer.assignment() - self._held.keys())
-
-    async def _take(self) -> list[Record]:
-        """Return what was read ahead, else what is there or arrives within half a second."""
-        if self._fault:  # of reading ahead: aiokafka may have passed over records, so its consumer must go
-            fault, self._fault = self._fault, None
-            raise fault
-        if not self._ahead:  # in a rebalance a poll waits for the assignment, whenever that comes
-            try:
-                await asyncio.wait_for(self._read(0.5, self._policy.max_records), self._policy.take_seconds)
-            except TimeoutError:
-                self._health.set("consumer", ok=False, reason="waits for the group's assignment")
-            else:
-                if not self._ahead:  # the failing partition may have moved to another member
-                    self._health.set("consumer", ok=True)
-        taken, self._ahead = self._ahead, []
-        if taken:
-            self._idle.clear()  # at once: a rebalance waits for these from the moment in which we have them
-        return taken
-
-    async def _read(self, seconds: float, limit: int) -> None:
-        # Cancelled at any moment it loses nothing: aiokafka hands out in one go, and then nothing waits.
-        found = await self._consumer.getmany(timeout_ms=int(seconds * 1000), max_records=limit)
-        self._continuity.look(self._consumer)
-        self._ahead += [record for part in found.values() for record in part]
-
-    async def _while_polling(self, work: Coroutine[Any, Any, None], room: int = 0) -> None:
-        """Run `work` and keep polling, so that the group keeps us; up to `room` records are read ahead.
-
-        Records that wait in aiokafka stop its fetches for 100 ms: a lead that came after them waited for two
-        batches, half of its way at 300 a second. Read ahead, the next one is there, and decoded, at its turn.
-        """
-        task, began, pause = asyncio.create_task(work), time.monotonic(), self._policy.keepalive_seconds
-        poll = asyncio.create_task(self._poll(room))
-        try:
-            while not task.done():
-                self._watch.in_hand(began)
-                # Not longer than the work: in a rebalance a poll waits for the assignment, and that for us.
-                waiting = {task} if self._fault else {task, poll}
-                await asyncio.wait(waiting, timeout=pause, return_when=asyncio.FIRST_COMPLETED)
-                # What reading ahead met is no fault of the batch in hand, which is finished first.
-                if poll.done() and not (fault := poll.exception()):
-                    poll = asyncio.create_task(self._poll(room - len(self._ahead)))
-                elif poll.done():
-                    self._fault = fault
-            task.result()
-        finally:
-            poll.cancel()
-            if not task.done():
-                task.cancel()
-                # Unwound before anything else begins: two handlers must not run at once.
-                await asyncio.wait({task}, timeout=self._policy.stop_seconds)
-            with contextlib.suppress(KafkaError):
-                self._resume()
-
-    async def _poll(self, room: int) -> None:
-        """Read ahead, or, where there is no room for more, wait a little and poll with everything paused."""
-        if room > 0:
-            await self._read(self._policy.keepalive_seconds, room)
-            return
-        await asyncio.sleep(
-            self._policy.keepalive_seconds
-        )  # first: a poll drops what is there of paused ones
-        self._consumer.pause(*self._consumer.assignment())
-        # A rebalance gives back partitions that are not paused: what they hand out is put back.
-        found = await self._consumer.getmany()
-        self._rewind([record for part in found.values() for record in part])
-
-    def _rewind(self, records: Batch) -> None:
-        """Go back to the first of these records in every partition that is still ours."""
-        first = dict[TopicPartition, int]()
-        for record in records:
-            first.setdefault(TopicPartition(record.topic, record.partition), record.offset)
-        self._seek(first)
-
-    def _seek(self, places: dict[TopicPartition, int]) -> None:
-        # Never from the assignment callback: records arrive before it ends.
-        for partition in places.keys() & self._consumer.assignment():
-            self._consumer.seek(partition, places[partition])
 
     def holds(self, topic: str, partition: int) -> bool:
         """Return True where the group has given us this partition."""
-        consumer = self._subscriber.consumer
-        return consumer is not None and TopicPartition(topic, partition) in consumer.assignment()
+        return self._polling.holds(topic, partition)
 
     async def _pause(self, away: WorldAway) -> None:
         seconds = self._policy.backoff.seconds(self._pauses_in_a_row)
@@ -346,7 +249,7 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
         self._health.set("consumer", ok=False, reason=f"paused: {away.reason}")
         self._log.warning("paused", part=away.part, reason=away.reason, seconds=round(seconds, 1))
         with contextlib.suppress(KafkaError):
-            await self._while_polling(self._sleep(seconds))
+            await self._polling.run(self._sleep(seconds))
 
     async def _sleep(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):
@@ -354,7 +257,7 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
 
     async def on_partitions_revoked(self, _: Collection[TopicPartition]) -> None:
         """Let the batch in hand end and commit before others get its partitions. Bounded."""
-        self._ahead.clear()  # nothing comes to it now: polls wait for the assignment
+        self._polling.ahead.clear()  # nothing comes to it now: polls wait for the assignment
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._idle.wait(), self._policy.drain_seconds)
         await self._commits.settled(self._policy.stop_seconds)
