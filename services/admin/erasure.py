@@ -78,6 +78,27 @@ class ErasedPerson(BaseModel):
     message: str
 
 
+class PersonLead(BaseModel):
+    """One lead of a person, as somebody recognises it. `status` is None for one that is not stored yet."""
+
+    lead_id: UUID
+    created_at_utc: datetime
+    site: str | None
+    service: str | None
+    status: str | None
+    emails: int
+    queue_rows: int
+
+
+class PersonRecords(BaseModel):
+    """What erasing a person would erase. `leads`: those of the address, not erased yet, newest first."""
+
+    leads: list[PersonLead] = Field(default_factory=list)
+    records: list[UUID] = Field(
+        default_factory=list, description="Queue rows of this address that belong to no lead, or to another's id."
+    )
+
+
 @dataclass(frozen=True)
 class Traces:
     """What holds one address: leads, and rows of the queue that are named by their origin."""

@@ -19,6 +19,8 @@ from services.admin.erasure import (
     Erased,
     ErasedPerson,
     PersonData,
+    PersonLead,
+    PersonRecords,
     Traces,
     addresses_of,
     erased_words,
@@ -150,6 +152,14 @@ class People:
             kafka=kafka_keeps(at),
             message=f"{said} Its record, its place in the books and its audit trail stay.",
         )
+
+    async def find_person(self, email: str) -> PersonRecords:
+        """Return what `erase_person` would erase. Nothing is changed."""
+        async with snapshot(self._pool) as connection:
+            person = await _traces_of(connection, email)
+            rows = SQL.list_person(connection, ids=sorted(person.leads))
+            leads = [PersonLead.model_validate(dict(row)) async for row in rows]
+        return PersonRecords(leads=leads, records=sorted(person.records))
 
     async def erase_person(self, email: str, actor: str) -> ErasedPerson:
         """Erase every lead and record of an address, each in a transaction of its own and audited."""

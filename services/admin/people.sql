@@ -114,3 +114,16 @@ SELECT erase_record(:id, :actor);
 -- name: erase_lead$
 -- Take the person out of everything that we hold of a lead.
 SELECT erase_lead(:id, :actor);
+
+-- name: list_person
+-- The leads with these ids that are not erased, as a person would recognise them; the newest first.
+SELECT wanted.id AS lead_id, lead.site, lead.service, lead.status,
+       (SELECT count(*) FROM email_delivery mail WHERE mail.lead_id = wanted.id) AS emails,
+       (SELECT count(*) FROM replay_queue item WHERE item.lead_id = wanted.id) AS queue_rows,
+       coalesce(lead.created_at_utc,
+                (SELECT min(item.first_failed_at) FROM replay_queue item WHERE item.lead_id = wanted.id),
+                (SELECT min(mail.created_at) FROM email_delivery mail WHERE mail.lead_id = wanted.id)) AS created_at_utc
+FROM unnest(:ids::uuid[]) AS wanted (id)
+LEFT JOIN lead_inbox lead ON lead.id = wanted.id
+WHERE lead.status IS DISTINCT FROM 'erased'
+ORDER BY created_at_utc DESC, wanted.id;

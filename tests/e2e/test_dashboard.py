@@ -135,37 +135,6 @@ async def test_what_happens_appears_by_itself(dashboard: Dashboard) -> None:
             await visitor.look()
 
 
-async def test_erasing_asks_first_says_what_it_does_and_leaves_a_tombstone(dashboard: Dashboard) -> None:
-    tag = uuid4().hex[:10]
-    name, email = f"Erna {tag}", f"erna.{tag}@example.com"
-    lead_id = await dashboard.post(name=name, email=email)
-    async with dashboard.visit() as visitor:
-        page = visitor.page
-        await found(visitor, tag, name)
-        await page.get_by_role("link", name=name).click()
-        await page.get_by_role("button", name="Erase").click()
-        dialog = page.get_by_role("dialog", name="Erase this lead?")
-        await expect(dialog).to_contain_text("cannot be undone")
-        await expect(dialog).to_contain_text("The audit log keeps what happened, without personal data")
-        await visitor.look()
-        await dialog.get_by_role("button", name="Keep it").click()
-        await expect(dialog).to_be_hidden()
-        await expect(page.get_by_role("heading", name=name)).to_be_visible()
-        await page.get_by_role("button", name="Erase").click()
-        await dialog.get_by_role("button", name="Erase for good").click()
-        await expect(page.get_by_role("heading", name="Erased lead")).to_be_visible()
-        await expect(page.get_by_text("is erased, and that is final")).to_be_visible()
-        timeline = page.get_by_role("region", name="Timeline")
-        await expect(timeline).to_contain_text("Accepted")
-        await expect(timeline).to_contain_text("erased the personal data", timeout=PATIENCE_MS)
-        assert lead_id in await page.content()
-        assert tag not in await page.content()
-        await visitor.look()
-        await visitor.open("/admin/ui/leads")
-        await search(visitor, tag)
-        await expect(page.get_by_text("No lead matches")).to_be_visible()
-
-
 async def tab_to(page: Page, name: str) -> None:
     """Press Tab until the thing of this name has the focus, as somebody without a mouse does."""
     said = (

@@ -344,3 +344,15 @@ async def test_regression_no_mail_begins_that_waited_for_its_leads_erasure(
         mails[0].lead.lead_id: "reserved",
         mails[1].lead.lead_id: "sending",
     }
+
+
+async def test_the_api_shows_a_person_s_leads_before_they_are_erased(admin: Admin) -> None:
+    lead = await admin.add_lead(email="ada@example.com", site="shop")
+    await admin.add_email(lead.lead_id, "welcome", "sent")
+    found = (await admin.client.post("/admin/leads/person", json={"email": "ADA@example.com"})).json()
+    assert [(each["lead_id"], each["site"], each["emails"]) for each in found["leads"]] == [
+        (str(lead.lead_id), "shop", 1)
+    ]
+    await admin.ask("DELETE", f"/admin/leads/{lead.lead_id}")
+    again = await admin.client.post("/admin/leads/person", json={"email": "ada@example.com"})
+    assert again.json() == {"leads": [], "records": []}

@@ -2,7 +2,19 @@
 
 from fastapi import APIRouter, Depends
 
-from services.admin.pages import audit, door, jobs, lead, leads, nowhere, overview, people, replays, workbench
+from services.admin.pages import (
+    audit,
+    door,
+    jobs,
+    lead,
+    leads,
+    nowhere,
+    overview,
+    people,
+    personal_data,
+    replays,
+    workbench,
+)
 from services.admin.pages.visit import own_form, visit
 
 
@@ -10,7 +22,7 @@ def pages() -> APIRouter:
     """Return all of them. Session and forgery are looked at here, so that no page can forget it."""
     router = APIRouter(include_in_schema=False)
     router.include_router(door.router)
-    for part in (overview, leads, people, lead, workbench, replays, jobs, audit, nowhere):
+    for part in (overview, leads, people, personal_data, lead, workbench, replays, jobs, audit, nowhere):
         # own_form takes the visit: who has no session is sent to the door before a form is judged.
         router.include_router(part.router, dependencies=[Depends(visit), Depends(own_form)])
     return router

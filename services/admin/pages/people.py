@@ -72,12 +72,5 @@ async def export_person(lead_id: UUID, visitor: Visit, given: Given) -> Response
     )
 
 
-@router.post("/{lead_id}/erase")
-async def erase(request: Request, lead_id: UUID, visitor: Visit, given: Given) -> Response:
-    """Take the person out of everything that we hold."""
-    await given.people.erase(lead_id, visitor.actor)
-    return go_to(request, f"/admin/ui/leads/{lead_id}")
-
-
 def _download(name: str) -> dict[str, str]:
     return {"Content-Disposition": f'attachment; filename="{name}"'}

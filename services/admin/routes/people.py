@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query, Response
 from fastapi.responses import StreamingResponse
 
 from services.admin.edits import Edited, LeadEdit
-from services.admin.erasure import Erased, ErasedPerson, ErasePerson, PersonData
+from services.admin.erasure import Erased, ErasedPerson, ErasePerson, PersonData, PersonRecords
 from services.admin.filters import ExportFilter
 from services.admin.problems import documented
 from services.admin.routes.given import Actor, Given
@@ -44,6 +44,12 @@ async def export_person(lead_id: UUID, response: Response, given: Given, actor: 
 async def edit_lead(lead_id: UUID, edit: LeadEdit, given: Given, actor: Actor) -> Edited:
     """Change fields, assignee or notes. The first original is kept; mails to come go by the new ones."""
     return await given.people.edit(lead_id, edit, actor)
+
+
+@router.post("/leads/person", summary="Find a person's leads")
+async def find_person(asked: ErasePerson, given: Given) -> PersonRecords:
+    """Return what erasing this address would erase; nothing is changed. Posted: no address in a URL."""
+    return await given.people.find_person(asked.email)
 
 
 @router.post("/leads/erase", summary="Erase a person")

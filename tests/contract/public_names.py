@@ -1,0 +1,99 @@
+"""`python -m tests.contract.public_names`: write down the names that other people rely on.
+
+Routes, JSON fields, topics, headers, settings, metrics, audit events and columns are a promise. A rename
+inside the code must not change them. Run this only where a public name was added on purpose.
+"""
+
+import asyncio
+import importlib
+import json
+import re
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import asyncpg
+
+from contracts import headers, topics
+from contracts.audit import AuditEvent
+from deploy.catalogue import entries, exported
+from deploy.docs import _filled as example_settings
+from deploy.docs import env_example, openapi, settings_of
+from deploy.embedded.parts import running_postgres
+from deploy.migrate import migrate
+
+PINNED: Final = Path(__file__).with_name("public_names.json")
+DOCUMENTED: Final = ("ingest", "admin")
+_METHODS: Final = {"get", "post", "put", "patch", "delete"}
+
+
+def public_names() -> dict[str, list[str]]:
+    """Return every public name of the code, by its kind, sorted."""
+    documents = [json.loads(openapi(name)) for name in DOCUMENTED]
+    constants = {name: value for name, value in vars(headers).items() if name.isupper()}
+    return {
+        "routes": sorted({route for service in DOCUMENTED for route in _routes(service)}),
+        "fields": sorted({field for document in documents for field in _fields(document)}),
+        "topics": sorted(topic.name for topic in topics.ALL),
+        "groups": sorted(topics.GROUPS.values()),
+        "headers": sorted(value for value in constants.values() if isinstance(value, str)),
+        "settings": sorted(re.findall(r"^#([A-Z][A-Z0-9_]+)=", env_example(), re.MULTILINE)),
+        "metrics": sorted(f"{exported(each)}{{{','.join(each._labelnames)}}}" for _, each, _ in entries()),
+        "audit events": sorted(AuditEvent),
+    }
+
+
+async def tables(connection: "asyncpg.Connection[asyncpg.Record]") -> list[str]:
+    """Return `table.column type` of every table and view of the schema."""
+    rows = await connection.fetch(
+        "SELECT table_name, column_name, data_type FROM information_schema.columns"
+        " WHERE table_schema = 'public'"
+    )
+    return sorted(f"{row['table_name']}.{row['column_name']} {row['data_type']}" for row in rows)
+
+
+def _routes(service: str) -> set[str]:
+    settings = settings_of(service)
+    app = importlib.import_module(f"services.{service}.app").create_app(
+        settings.model_validate(example_settings(settings))
+    )
+    documented: dict[str, dict[str, Any]] = app.openapi()["paths"]
+    return {
+        *(f"{service}: {each}" for each in _listed(getattr(app, "api", app).routes)),
+        *(
+            f"{service}: {method.upper()} {path}"
+            for path, operations in documented.items()
+            for method in operations.keys() & _METHODS
+        ),
+    }
+
+
+def _listed(routes: Iterable[Any]) -> Iterator[str]:
+    """Yield each route, also those that the OpenAPI document leaves out: the dashboard's."""
+    for route in routes:
+        if included := getattr(route, "effective_candidates", None):
+            yield from _listed(included())
+        else:
+            for method in sorted((getattr(route, "methods", None) or {"*"}) - {"HEAD"}):
+                yield f"{method} {route.path}"
+
+
+def _fields(document: dict[str, Any]) -> set[str]:
+    schemas: dict[str, Any] = document["components"]["schemas"]
+    return {name for schema in schemas.values() for name in schema.get("properties", {})}
+
+
+async def _migrated_tables() -> list[str]:
+    with tempfile.TemporaryDirectory() as folder, running_postgres(Path(folder)) as server:
+        await migrate(server.urls.owner, server.urls.service)
+        connection = await asyncpg.connect(server.urls.owner)
+        try:
+            return await tables(connection)
+        finally:
+            await connection.close()
+
+
+if __name__ == "__main__":
+    names = {**public_names(), "columns": asyncio.run(_migrated_tables())}
+    PINNED.write_text(json.dumps(names, indent=1) + "\n", encoding="utf-8")

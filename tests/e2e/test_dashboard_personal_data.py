@@ -1,0 +1,53 @@
+"""Deleting a person's data in a real browser: all of the person's leads, after the address was typed."""
+
+from uuid import uuid4
+
+import pytest
+from playwright.async_api import expect
+
+from tests.e2e.conftest import Dashboard
+from tests.e2e.test_dashboard import found, search
+from tests.support.browser import PATIENCE_MS, SIZES, Size
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_all_leads_of_a_person_are_deleted_after_the_address_was_typed(
+    dashboard: Dashboard, size: Size
+) -> None:
+    tag = uuid4().hex[:10]
+    name, email = f"Erna {tag}", f"erna.{tag}@example.com"
+    await dashboard.post(name=f"First {tag}", email=email)
+    await dashboard.post(name=name, email=email)
+    async with dashboard.visit(size) as visitor:
+        page = visitor.page
+        await found(visitor, tag, name)
+        await expect(page.get_by_role("link", name=f"First {tag}")).to_be_visible(timeout=PATIENCE_MS)
+        await page.get_by_role("link", name=name).click()
+        await page.get_by_role("link", name="Delete personal data").click()
+        await expect(page.get_by_role("heading", name="Delete personal data?")).to_be_visible()
+        await expect(page.get_by_text("2 leads of this address")).to_be_visible()
+        await visitor.look()
+        await page.get_by_role("link", name="Cancel").click()
+        await expect(page.get_by_role("heading", name=name)).to_be_visible()
+        await page.get_by_role("link", name="Delete personal data").click()
+        await page.get_by_label("Type the address to confirm").fill("somebody@example.com")
+        await page.get_by_role("button", name="Delete permanently").click()
+        await expect(page.get_by_role("alert").filter(has_text="Nothing was deleted")).to_be_visible()
+        visitor.complaints.clear()  # the browser reports the 422
+        await visitor.look()
+        await page.get_by_label("Type the address to confirm").fill(email)
+        await page.get_by_role("button", name="Delete permanently").click()
+        await expect(page.get_by_role("heading", name="Personal data deleted")).to_be_visible()
+        await expect(page.get_by_text("2 leads of this person")).to_be_visible()
+        assert tag not in await page.content()
+        await visitor.look()
+        await page.get_by_role("row").nth(1).get_by_role("link").click()
+        await expect(page.get_by_role("heading", name="Erased lead")).to_be_visible()
+        timeline = page.get_by_role("region", name="Timeline")
+        await expect(timeline).to_contain_text("erased the personal data", timeout=PATIENCE_MS)
+        assert tag not in await page.content()
+        await visitor.open("/admin/ui/leads")
+        await search(visitor, tag)
+        await expect(page.get_by_text("No lead matches")).to_be_visible()
