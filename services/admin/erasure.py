@@ -95,7 +95,8 @@ class PersonRecords(BaseModel):
 
     leads: list[PersonLead] = Field(default_factory=list)
     records: list[UUID] = Field(
-        default_factory=list, description="Queue rows of this address that belong to no lead, or to another's id."
+        default_factory=list,
+        description="Queue rows of this address that belong to no lead, or to another's id.",
     )
 
 

@@ -13,6 +13,7 @@ from typing import Final
 from runtime import metrics
 from runtime.failures import InvalidForEver, WorldAway
 from runtime.logs import logger
+from services.ingest.damaged_segments import prune_damaged
 from services.ingest.record import Record
 from services.ingest.segments import DAMAGED, SUFFIX, Folder, Segment, Spooled
 
@@ -149,6 +150,7 @@ class Spool:
             self._log.warning("adopted a dead worker's spool", leads=sum(s.leads for s in found))
 
     def _adopt(self, own: Path | None) -> list[Segment]:
+        prune_damaged(self._root, self._now())
         found, unavailable, damaged = list[Segment](), 0, 0
         for path in Folder.all_in(self._root):
             try:

@@ -7,6 +7,7 @@ import pytest
 
 from services.ingest import damaged_segments
 from services.ingest.damaged_segments import MAX_AGE_SECONDS, prune_damaged
+from services.ingest.spool import Spool
 
 NOW = 2_000_000_000.0
 
@@ -41,3 +42,11 @@ def test_segments_that_wait_for_kafka_are_never_deleted(tmp_path: Path) -> None:
     os.utime(waiting, (0, 0))
     prune_damaged(tmp_path, NOW)
     assert waiting.exists()
+
+
+async def test_a_gateway_prunes_damaged_segments_when_it_looks_for_others(tmp_path: Path) -> None:
+    old = damaged(tmp_path, "1", MAX_AGE_SECONDS + 1)
+    spool = Spool(tmp_path, max_bytes=1000, max_leads=5, now=lambda: NOW)
+    await spool.adopt()
+    assert not old.exists()
+    assert spool.damaged_files == 0
