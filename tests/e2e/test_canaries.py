@@ -74,7 +74,7 @@ async def refusals(inst: Installation) -> None:
         (body(30, email=f"{TAG} is no address", phone=[TAG]), {}, 422),
         (body(31, name="", submitted_at=TAG), {"X-Request-ID": f"{TAG}@example.com"}, 422),
         (body(32), {"Authorization": f"Bearer {TAG}"}, 401),
-        (body(33, message=TAG * 10_000), {}, 413),
+        (body(33, message=TAG * 30_000), {}, 413),
         (body(0, message="another body"), {"Idempotency-Key": f"{KEY}0"}, 422),
     ]
     for given, headers, status in bad:
