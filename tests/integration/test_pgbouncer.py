@@ -69,7 +69,8 @@ async def test_migrations_through_a_pooler_leave_no_lock_behind(
     (tmp_path / "files").mkdir()
     (tmp_path / "files" / "9999_add_column.sql").write_text("ALTER TABLE lead_inbox ADD COLUMN again int")
     monkeypatch.setattr(runner, "MIGRATIONS", tmp_path / "files")
-    applied = await asyncio.gather(*(migrate(pooled.owner, pooled.service) for _ in range(4)))
+    async with asyncio.timeout(30):  # a lock of a session, left behind, would hold the others for ever
+        applied = await asyncio.gather(*(migrate(pooled.owner, pooled.service) for _ in range(4)))
     assert sorted(applied) == [[], [], [], ["9999_add_column.sql"]]
     connection = await asyncpg.connect(database.owner)
     held = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid::bigint = $1"
