@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +14,14 @@ from contracts import topics
 from deploy.embedded.parts import free_ports
 from deploy.topics import provision
 from runtime.consumer import Consumer
-from runtime.failures import Failure
+from runtime.failures import Failure, WorldAway
 from runtime.health import Health
 from runtime.kafka import Publisher, build_broker
 from runtime.policy import Policy
 from runtime.rebootstrap import enable_rebootstrap
 from runtime.settings import Kafka
 from runtime.tasks import running
+from services.admin.lag import LagReader
 from tests.faults.proxy import Proxy
 from tests.support.blackhole import blackhole
 from tests.support.brokers import MovingBroker
@@ -100,14 +101,24 @@ async def test_regression_clients_find_a_cluster_that_came_back_elsewhere(broker
     await asyncio.to_thread(broker.move)
     kafka = Kafka(bootstrap_servers=broker.bootstrap_servers)
     await provision(kafka)
-    async with clients(kafka) as both:
+    async with clients(kafka) as both, aclosing(LagReader(kafka)) as lag:
+
+        async def admin_reaches_kafka() -> bool:
+            try:
+                await lag.ping()
+            except WorldAway:
+                return False
+            return True
+
         await both.deliver(b"before")
+        assert await admin_reaches_kafka()
         await asyncio.to_thread(broker.stop)
         await eventually(both.well, until=lambda well: not well, what="red readiness")
         await asyncio.to_thread(broker.move, 2)  # another port, node id and cluster
         await provision(kafka)
         await both.deliver(b"after")
         await eventually(both.well, what="green readiness")
+        await eventually(admin_reaches_kafka, what="the admin service's connection")
 
 
 async def test_regression_clients_are_replaced_where_their_broker_is_silent(broker: MovingBroker) -> None:
