@@ -9,10 +9,13 @@ from uuid import UUID, uuid4
 import pytest
 
 from contracts.leads import LeadReceived
-from runtime.postgres import open_pool
+from runtime.postgres import open_pool, transaction
 from runtime.settings import Kafka, Postgres
 from services.flusher.outbox import Outbox
 from services.flusher.statistics import statistics_job
+from services.flusher.store import SQL as FLUSHER
+from services.notifier.store import SQL as NOTIFIER
+from services.persister.store import SQL as PERSISTER
 from tests.integration.test_admin_people import edit, parked
 from tests.support.admin import Admin, running_admin
 from tests.support.factories import lead as make_lead
@@ -180,3 +183,19 @@ async def test_regression_the_statistics_forget_an_erased_person(
         assert await statistics_job(pool, Outbox(pool, clock), clock).tick()
     assert await db.fetchval(asked) is None
     assert "grace" not in (await db.fetchval(held)).lower()
+
+
+async def test_regression_a_resolved_row_keeps_no_record_from_before_an_edit(
+    admin: Admin, database: Database
+) -> None:
+    made = {"payload": b"new", "original_payload": b"old"}
+    stored = await admin.add_queue_row(stage="persister", kind="store", **made)
+    mailed = await admin.add_queue_row(**made)
+    delivered = await admin.add_queue_row(**site_row(b"new"), original_payload=b"old")
+    settings = Postgres.model_validate({"url": database.service})
+    async with open_pool(settings, "test") as pool, transaction(pool) as connection:
+        await PERSISTER.resolve_replays(connection, ids=[stored])
+        await NOTIFIER.resolve_replays(connection, queue_ids=[mailed], lead_ids=[], kinds=[])
+        await FLUSHER.resolve_rows(connection, ids=[delivered], now=datetime.now(UTC))
+    rows = await admin.db.fetch("SELECT state, payload, original_payload FROM replay_queue")
+    assert [tuple(row) for row in rows] == [("resolved", None, None)] * 3
