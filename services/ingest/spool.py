@@ -150,7 +150,8 @@ class Spool:
             self._log.warning("adopted a dead worker's spool", leads=sum(s.leads for s in found))
 
     def _adopt(self, own: Path | None) -> list[Segment]:
-        prune_damaged(self._root, self._now())
+        with contextlib.suppress(OSError):  # no reason to leave leads unadopted
+            prune_damaged(self._root, self._now())
         found, unavailable, damaged = list[Segment](), 0, 0
         for path in Folder.all_in(self._root):
             try:

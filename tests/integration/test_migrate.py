@@ -119,3 +119,36 @@ async def test_the_doctor_refuses_a_database_of_another_encoding(latin1: Databas
     assert found["database"].level == "fail"
     assert "encoding LATIN1" in found["database"].seen
     assert "UTF8" in (found["database"].todo or "")
+
+
+async def test_regression_an_upgrade_corrects_audit_records_that_wait_as_leads(stack: Stack) -> None:
+    database = await stack.new_database()
+    connection = await asyncpg.connect(database.owner)
+    try:
+        await connection.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
+        for path in sorted(runner.MIGRATIONS.glob("000[1-7]*.sql")):
+            await connection.execute(path.read_text())
+        row = (
+            "INSERT INTO replay_queue (id, stage, kind, lead_id, state, reason, error, next_attempt_at,"
+            " origin_topic, origin_partition, origin_offset, origin_timestamp, origin_group, payload,"
+            " original_payload, first_failed_at, last_failed_at)"
+            " VALUES (gen_random_uuid(), 'persister', 'store', gen_random_uuid(), $1, 'r', 'e', now(), $2, 0,"
+            " 0, now(), 'g', $3, 'edited', now(), now())"
+        )
+        await connection.execute(row, "waiting", "shop.audit.recorded.v1", b"{}")
+        await connection.execute(row, "waiting", "shop.leads.received.v1", b"{}")
+        await connection.execute(row, "resolved", "leads.received.v1", None)
+        path = next(runner.MIGRATIONS.glob("0009*.sql"))
+        await connection.execute(path.read_text())
+        rows = await connection.fetch(
+            "SELECT kind, lead_id IS NULL AS none, by_origin, original_payload IS NULL AS emptied"
+            " FROM replay_queue ORDER BY state, kind"
+        )
+        assert [tuple(each) for each in rows] == [
+            ("store", False, False, True),
+            ("audit", True, True, False),
+            ("store", False, False, False),
+        ]
+    finally:
+        await connection.close()
+        await stack.drop_database(database)
