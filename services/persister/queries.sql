@@ -44,7 +44,8 @@ RETURNING event_id;
 -- name: insert_rejections
 -- Append the gateway's entries, at our own time: theirs is whatever a producer says.
 INSERT INTO audit_log (event_id, event, actor, status_code, details_json, request_id)
-SELECT * FROM json_to_recordset(:entries::json)
+SELECT event_id, event, actor, status_code, details, request_id
+FROM json_to_recordset(:entries::json)
     AS entry (event_id uuid, event text, actor text, status_code integer, details jsonb, request_id text)
 ON CONFLICT (event_id) DO NOTHING
 RETURNING event_id;
