@@ -63,8 +63,11 @@ AUDIT: Final = Topic("audit.recorded.v1", ("ingest", "flusher"), ("persister",),
 
 
 def is_audit(name: str) -> bool:
-    """Return whether this topic, named with or without its prefix, carries audit records."""
-    return name == AUDIT.name or name.endswith(f".{AUDIT.name}")
+    """Return whether this topic, named with or without its prefix, carries audit records.
+
+    A prefix (`KAFKA_TOPIC_PREFIX`) may end in any character.
+    """
+    return name.endswith(AUDIT.name)
 
 
 ALL: Final = (RECEIVED, FAILED, RETRY_PERSISTER, RETRY_NOTIFIER, DEAD, AUDIT)

@@ -63,20 +63,15 @@ class Delivery:
         except (WorldAway, SeekBack):
             raise
         except Exception as error:  # noqa: BLE001 - whatever one record does, the others go on
-            failure = error if isinstance(error, Failure) else FailedNow(f"bug: {type(error).__name__}")
             if last - first > 1:
                 middle = (first + last) // 2
                 await self._deliver(first, middle)
                 await self._deliver(middle, last)
-            elif failure is not error and attempt < BUG_ATTEMPTS:
+            elif not isinstance(error, Failure) and attempt < BUG_ATTEMPTS:
                 await asyncio.sleep(self._backoff.seconds(attempt))
                 await self._deliver(first, last, attempt + 1)
             else:
-                with about(self._records[first]):
-                    if failure is not error:
-                        metrics.BUGS.inc()
-                        self._log.error("unexpected error, record parked", exc_info=True)
-                    await self._park(self._records[first], failure)
+                await self._park_failed(self._records[first], error)
         else:
             await self._judge_refused()
         self._handed_over = last
@@ -118,10 +113,26 @@ class Delivery:
             record = self._records[self._refused[0][0]]
             try:
                 await self._handler.handle([record])
+            except Held as held:
+                self._hold(held)
             except Refused as again:
                 with about(record):
                     await self._park(record, FailedNow(again.reason))
-            self._refused.pop(0)
+            except (WorldAway, SeekBack):
+                raise
+            except Exception as error:  # noqa: BLE001 - whatever one record does, the others go on
+                await self._park_failed(record, error)
+            self._refused.pop(0)  # only now: until then the record is not done
+
+    async def _park_failed(self, record: Record, error: Exception) -> None:
+        """Park one record for its own failure, or for a bug that it meets."""
+        with about(record):
+            if isinstance(error, Failure):
+                await self._park(record, error)
+                return
+            metrics.BUGS.inc()
+            self._log.error("unexpected error, record parked", exc_info=error)
+            await self._park(record, FailedNow(f"bug: {type(error).__name__}"))
 
     async def _park(self, record: Record, failure: Failure) -> None:
         """Park one record; what cannot even be parked is not passed over: the stage pauses for people."""

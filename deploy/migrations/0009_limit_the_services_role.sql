@@ -59,7 +59,7 @@ ALTER TABLE replay_queue ADD CONSTRAINT queue_kind_is_known
     CHECK (kind IN ('store', 'audit', 'welcome', 'admin_alert', 'pull'));
 -- Until now these were treated as leads: under the client's X-Request-ID, and retried where nothing decodes them.
 UPDATE replay_queue SET kind = 'audit', by_origin = true, lead_id = NULL, replay_lead_id = NULL, updated_at = now()
-WHERE stage = 'persister' AND kind = 'store' AND origin_topic ~ '(^|[.])audit[.]recorded[.]v1$';
+WHERE stage = 'persister' AND kind = 'store' AND origin_topic ~ 'audit[.]recorded[.]v1$';  -- after any prefix
 
 -- 3. One person's data ---------------------------------------------------------------------------------------------------
 

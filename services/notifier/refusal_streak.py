@@ -10,8 +10,9 @@ DIFFERENT_RECIPIENTS: Final = 3
 
 
 class RefusalStreak:
-    """Counts recipients that got one reply since a mail was accepted.
+    """Counts mails to different recipients that got one reply since a mail was accepted.
 
+    One mail counts once, however many recipients it has: one alert that a spam filter refuses is no streak.
     Only a streak that holds an alert to the admins counts: visitors choose the other recipients, and could
     stop the stage with addresses that one server refuses alike.
     """
@@ -19,7 +20,7 @@ class RefusalStreak:
     def __init__(self, admins: Collection[str]) -> None:
         self._admins = frozenset(admins)
         self._reply: tuple[object, ...] = ()
-        self._recipients = set[str]()
+        self._recipients = set[frozenset[str]]()
 
     def is_about_us(self, outcome: Outcome, recipients: Collection[str]) -> bool:
         """Take in the outcome of one mail; return True where everybody gets this reply."""
@@ -38,5 +39,6 @@ class RefusalStreak:
         if reply != self._reply:
             self._reply = reply
             self._recipients.clear()
-        self._recipients.update(recipients)
-        return len(self._recipients) >= DIFFERENT_RECIPIENTS and not self._admins.isdisjoint(self._recipients)
+        self._recipients.add(frozenset(recipients))
+        admins = any(not self._admins.isdisjoint(each) for each in self._recipients)
+        return admins and len(self._recipients) >= DIFFERENT_RECIPIENTS

@@ -49,3 +49,9 @@ def test_an_accepted_mail_and_another_reply_end_a_streak() -> None:
 def test_one_recipient_that_is_refused_again_and_again_is_one() -> None:
     streak = RefusalStreak((ADMIN,))
     assert not any(verdicts(streak, *((ADMIN, "looks like spam") for _ in range(9))))
+
+
+def test_regression_one_alert_to_several_admins_is_one_mail() -> None:
+    admins = (ADMIN, "a@fast.example", "b@fast.example")
+    streak = RefusalStreak(admins)
+    assert not any(streak.is_about_us(refused("5.7.1 looks like spam"), admins) for _ in range(9))
