@@ -39,4 +39,4 @@ for service in persister notifier flusher admin; do
 done
 echo "Replacing the other services"
 up "$@"
-echo "Upgraded. Check it: docker compose exec ingest python -m deploy.doctor"
+echo "Upgraded. Check it: docker compose run --rm doctor"

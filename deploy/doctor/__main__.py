@@ -123,7 +123,7 @@ def main(
     the counts "ok", "warn" and "fail", and "findings", each with "check", "level", "seen" and "todo".
 
     make doctor                                        the stack of make up
-    docker compose exec ingest python -m deploy.doctor the composed stack
+    docker compose run --rm doctor                     the composed stack
     python -m deploy.doctor                            what the environment names
     """
     # What the driver cannot reach is a finding of ours, in our words.

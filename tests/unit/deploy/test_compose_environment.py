@@ -30,7 +30,7 @@ def test_a_secret_is_passed_to_its_readers_only(secret: str, readers: set[str]) 
 def test_each_service_reads_its_own_list() -> None:
     for name in FILES:
         files = [each if isinstance(each, str) else each["path"] for each in COMPOSE[name]["env_file"]]
-        assert files[0] == f"deploy/compose/environment/{name}.env"
+        assert f"deploy/compose/environment/{name}.env" in files
         assert not [path for path in files if path.endswith(("/.env", "-.env}")) or path == ".env"]
 
 
@@ -46,3 +46,16 @@ def test_every_image_names_an_exact_version() -> None:
         if not image or "fastcore" in image.lower():
             continue
         assert re.search(r":v?\d+\.\d+(\.\d+)?}$", image), f"{name}: {image}"
+
+
+def test_regression_what_libraries_read_reaches_every_service() -> None:
+    for names in FILES.values():
+        assert {"SSL_CERT_FILE", "OTEL_RESOURCE_ATTRIBUTES"} <= names
+
+
+def test_regression_only_the_composed_kafka_has_one_replica() -> None:
+    environment = [service.get("environment") or {} for service in COMPOSE.values()]
+    assert not [each for each in environment if "FASTCORE_KAFKA_REPLICATION" in each]
+    for name in FILES:
+        paths = [each["path"] for each in COMPOSE[name]["env_file"]]
+        assert "deploy/compose/one-broker${KAFKA_BOOTSTRAP_SERVERS:+-not}.env" in paths
