@@ -64,12 +64,22 @@ def read(records: Sequence[Record]) -> Batch:
     for record in records:
         try:
             if topics.is_audit(record.topic):
-                batch.entries.append((record, LeadRejected.model_validate_json(record.value or b"")))
+                batch.entries.append((record, _read_entry(record.value or b"")))
             else:
                 batch.leads.append((record, LeadReceived.model_validate_json(record.value or b"")))
         except ValidationError:
             batch.undecodable.append(record)
     return batch
+
+
+def _read_entry(value: bytes) -> LeadRejected:
+    """Decode an entry under an id derived from its own: a chosen id could suppress an entry of another event.
+
+    The id of a failure can be computed by anybody who knows its topic, offset and time. A repeat of the record
+    still gets the same id.
+    """
+    entry = LeadRejected.model_validate_json(value)
+    return entry.model_copy(update={"event_id": uuid5(entry.event_id, AuditEvent.LEAD_REJECTED)})
 
 
 def leads_among(records: Sequence[Record]) -> int:

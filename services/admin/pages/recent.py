@@ -10,6 +10,8 @@ from fastapi import Depends, Request
 T = TypeVar("T")
 # A question that takes long is asked less often: it may cost its answerer this share of its time.
 SHARE: Final = 0.05
+# But an answer that took long because something hung must not be shown much longer than that lasts.
+MAX_SECONDS: Final = 10.0
 _MAX_KEYS: Final = 100  # each zone of a viewer has its own charts
 
 
@@ -30,7 +32,7 @@ class Recent:
             if started >= until:
                 answer = await question()
                 now = time.monotonic()
-                self._answers[key] = (now + max(seconds, (now - started) / SHARE), answer)
+                self._answers[key] = (now + max(seconds, min(MAX_SECONDS, (now - started) / SHARE)), answer)
             found: T = answer
             return found
 
