@@ -75,7 +75,7 @@ def read(records: Sequence[Record]) -> Batch:
 def _read_entry(value: bytes) -> LeadRejected:
     """Decode an entry under an id derived from its own: a chosen id could suppress an entry of another event.
 
-    The id of a failure can be computed by anybody who knows its topic, offset and time. A repeat of the record
+    Anybody who knows its topic, offset and time can compute a failure's id. A repeat of the record
     still gets the same id.
     """
     entry = LeadRejected.model_validate_json(value)

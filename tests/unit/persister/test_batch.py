@@ -21,7 +21,7 @@ def refusal(offset: int, event_id: UUID) -> Any:
 
 def test_regression_a_producer_cannot_choose_the_id_of_an_audit_entry() -> None:
     lead = SimpleNamespace(topic=topics.RECEIVED.name, partition=0, offset=16, timestamp=1)
-    guessed = failure_event_id(lead, "persister", "store")  # type: ignore[arg-type]
+    guessed = failure_event_id(lead, "persister", "store")
     first, again = (entry for _, entry in read([refusal(1, guessed), refusal(2, guessed)]).entries)
     assert first.event_id != guessed
     assert first.event_id == again.event_id
