@@ -26,7 +26,7 @@ from runtime.logs import logger
 from runtime.policy import Policy
 from runtime.polling import Polling
 from runtime.rebootstrap import ask_brokers
-from runtime.reconcile import INTERVAL_SECONDS, Reconciler
+from runtime.reconcile import INTERVAL_SECONDS, RETRY_SECONDS, Reconciler
 from runtime.tracing import handling
 from runtime.watch import Watch
 
@@ -152,8 +152,11 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
                 await self._polling.run(delivery.run(), room=self._policy.max_records)
         except SeekBack as back:
             await self._go_back(delivery)
+            # Before the comparison, which may fail: the next one does not know of these offsets.
+            self._polling.seek({TopicPartition(*place): offset for place, offset in back.offsets.items()})
+            back.confirm()
             self._log.warning("records do not continue the ledger", partitions=len(back.offsets))
-            await self._compare(back)
+            await self._compare(back.other_logs)
         except WorldAway as away:
             await self._go_back(delivery)
             self._idle.set()
@@ -179,16 +182,19 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
         due = self._polling.continuity.broken or time.monotonic() >= self._compare_at
         return due or self._consumer.assignment() != self._compared
 
-    async def _compare(self, back: SeekBack | None = None) -> bool:
-        """Have the ledger compared with Kafka, and go back where it says so; False where the stage paused."""
+    async def _compare(self, other_logs: Collection[tuple[str, int]] = ()) -> bool:
+        """Have the ledger compared with Kafka, and go back where it says so; False where the stage paused.
+
+        Partitions that could not be compared wait for the next comparison, which then comes early.
+        """
         if self._reconciler is None:
             return True
         self._idle.clear()
         self._compare_at = 0.0  # until it succeeds no record is handled
-        assigned, targets = self._consumer.assignment(), dict[TopicPartition, int]()
+        assigned = self._consumer.assignment()
         try:
             await self._commits.settled(self._policy.commit_seconds)  # none may come after the reconciler's
-            await self._polling.run(self._reconcile(self._reconciler, back, targets))
+            targets, silent = await self._polling.run(self._reconciler.run(self._consumer, other_logs))
         except WorldAway as away:
             self._idle.set()
             await self._pause(away)
@@ -200,16 +206,12 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
             self._watch.progressed()
         self._polling.put_back()
         self._polling.seek(targets)
-        self._compare_at, self._compared = time.monotonic() + INTERVAL_SECONDS, assigned
+        seconds = RETRY_SECONDS if silent else INTERVAL_SECONDS
+        self._compare_at, self._compared = time.monotonic() + seconds, assigned
+        if silent:  # held until a comparison is due: not a moment less
+            self._polling.hold(silent, seconds, ())
         self._polling.continuity.checked(self._consumer)
         return True
-
-    async def _reconcile(
-        self, reconciler: Reconciler, back: SeekBack | None, targets: dict[TopicPartition, int]
-    ) -> None:
-        if back:
-            targets |= {TopicPartition(*each): offset for each, offset in back.offsets.items()}
-        targets |= await reconciler.run(self._consumer, back.other_logs if back else ())
 
     def _settle(self, records: Batch) -> None:
         """Have these committed, which are done."""

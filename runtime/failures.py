@@ -11,7 +11,7 @@ Anything else is a bug: it is narrowed to one record, tried three times, then tr
 """
 
 import random
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 
@@ -35,14 +35,19 @@ class SeekBack(Exception):
     """The records do not continue the ledger: compare it with Kafka, and go back to these offsets.
 
     `other_logs` are partitions of which a record is another than the one that the ledger counted there.
+    Call `confirm` once the consumer has gone back: offsets that then still do not come hold no record.
     """
 
     def __init__(
-        self, offsets: dict[tuple[str, int], int], other_logs: Collection[tuple[str, int]] = ()
+        self,
+        offsets: dict[tuple[str, int], int],
+        other_logs: Collection[tuple[str, int]] = (),
+        confirm: Callable[[], None] = lambda: None,
     ) -> None:
         super().__init__("records do not continue the ledger")
         self.offsets = offsets
         self.other_logs = other_logs
+        self.confirm = confirm
 
 
 class Held(Exception):

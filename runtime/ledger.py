@@ -89,12 +89,14 @@ class Ledger:
         pages = _pages([row async for row in self._sql.lock_pages(connection, **self._named(first))])
         others = {(r.topic, r.partition) for r in records if self._is_another(r, pages)}
         back = {place: first[place] for place in first.keys() - pages.keys() | others}
-        for place, page in pages.items():
-            # Once only: offsets that hold no record would send us back for ever.
-            if first[place] > page.next_offset and self._tried.get(place) != page.next_offset:
-                self._tried[place] = back[place] = page.next_offset
-        if back:
-            raise SeekBack(back, others)
+        gaps = {place: page.next_offset for place, page in pages.items() if first[place] > page.next_offset}
+        for place in pages.keys() - gaps.keys():
+            self._tried.pop(place, None)
+        # Once only: offsets that hold no record would send us back for ever. But only a seek that took place
+        # counts: after one that did not, these records would be `missing` although Kafka holds them.
+        gaps = {place: offset for place, offset in gaps.items() if self._tried.get(place) != offset}
+        if back or gaps:
+            raise SeekBack(back | gaps, others, lambda: self._tried.update(gaps))
         return pages
 
     @staticmethod

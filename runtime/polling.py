@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Collection, Coroutine
-from typing import Any
+from typing import Any, TypeVar
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
@@ -14,6 +14,8 @@ from runtime.delivery import Batch, Record
 from runtime.health import Health
 from runtime.policy import Policy
 from runtime.watch import Watch
+
+Result = TypeVar("Result")
 
 
 class Polling:
@@ -60,7 +62,7 @@ class Polling:
         taken, self.ahead = self.ahead, []
         return taken
 
-    async def run(self, work: Coroutine[Any, Any, None], room: int = 0) -> None:
+    async def run(self, work: Coroutine[Any, Any, Result], room: int = 0) -> Result:
         """Run `work` and keep polling, so that the group keeps us; up to `room` records are read ahead.
 
         Records that wait in aiokafka stop its fetches for 100 ms: a lead that came after them waited for two
@@ -79,7 +81,7 @@ class Polling:
                     poll = asyncio.create_task(self._poll(room - len(self.ahead)))
                 elif poll.done():
                     self._fault = fault
-            task.result()
+            return task.result()
         finally:
             poll.cancel()
             if not task.done():

@@ -38,17 +38,22 @@ async def open_reader(kafka: Kafka, group: str | None = None) -> AsyncIterator[A
 async def read_spans(
     consumer: Any, spans: Mapping[TopicPartition, tuple[int, int]]
 ) -> AsyncIterator[list[Any]]:
-    """Yield the records from the first offset up to the second, partition by partition."""
+    """Yield the records from the first offset up to the second, partition by partition.
+
+    Records that are deleted meanwhile are left out. Raises `TimeoutError` where the next one does not come.
+    """
     for partition, (first, end) in spans.items():
         at = first
         consumer.seek(partition, at)
         while at < end:
+            records = list[Any]()
             async with asyncio.timeout(KAFKA_SECONDS):
-                found = await consumer.getmany(partition, timeout_ms=1000, max_records=CHUNK)
-            records = [record for part in found.values() for record in part]
-            if records:
-                at = records[-1].offset + 1
-            if kept := [record for record in records if record.offset < end]:
+                while at < end and not records:
+                    found = await consumer.getmany(partition, timeout_ms=1000, max_records=CHUNK)
+                    records = [record for part in found.values() for record in part]
+                    # The consumer goes on by itself from the start of a log that begins later now.
+                    at = records[-1].offset + 1 if records else await consumer.position(partition)
+            if kept := [record for record in records if first <= record.offset < end]:
                 yield kept
 
 

@@ -7,7 +7,7 @@ then the offsets of the ledger say nothing about it. Nothing here depends on wha
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection
-from typing import Final
+from typing import Final, NamedTuple
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
@@ -15,6 +15,7 @@ from aiokafka.errors import KafkaError
 from runtime import metrics
 from runtime.failures import WorldAway
 from runtime.ledger import Ledger, Pages, fingerprint
+from runtime.log_offsets import offsets_in_time
 from runtime.logs import logger
 from runtime.positions import Position
 from runtime.postgres import Connection, Pool, transaction
@@ -24,10 +25,19 @@ from runtime.settings import Kafka
 # Whether a database was rolled back unnoticed (a pooler hides a failover) is known within this time.
 INTERVAL_SECONDS: Final = 60.0
 COMMIT_SECONDS: Final = 10.0
+# When partitions that did not answer are compared again. Each time the stage waits LOOK_SECONDS for them.
+RETRY_SECONDS: Final = 15.0
 
 Positions = dict[TopicPartition, Position]
 # Brings the ledger up to the group's commits without handling the records again.
 Rebuild = Callable[[Positions], Awaitable[None]]
+
+
+class Comparison(NamedTuple):
+    """Where the group must go back to. No record of a silent partition may be taken: it was not compared."""
+
+    targets: dict[TopicPartition, int]
+    silent: Collection[TopicPartition]
 
 
 class Reconciler:
@@ -57,13 +67,14 @@ class Reconciler:
 
     async def run(
         self, consumer: AIOKafkaConsumer, other_logs: Collection[tuple[str, int]] = ()
-    ) -> dict[TopicPartition, int]:
-        """Repair what differs; return where the group must go back to. Raises `WorldAway`.
+    ) -> Comparison:
+        """Repair what differs. Raises `WorldAway`, also where no partition answers.
 
         `other_logs` are partitions of which a record was seen that cannot be of the ledger's log.
         """
+        assigned = consumer.assignment()
         try:
-            positions = await self.positions(consumer)
+            positions = await self.positions(consumer, assigned)
         except (KafkaError, OSError, TimeoutError) as error:
             raise WorldAway("kafka", f"kafka does not tell its offsets ({type(error).__name__})") from error
         others = {
@@ -81,29 +92,35 @@ class Reconciler:
             self._tell("log", partition, positions[partition], offset)
         back = await self._go_back(same)
         await _commit(consumer, back)
-        return others | back
+        silent = assigned - positions.keys()
+        if silent:
+            self._log.warning(
+                "partitions without a leader wait: check the brokers",
+                partitions=sorted(f"{each.topic}/{each.partition}" for each in silent),
+            )
+        return Comparison(others | back, silent)
 
-    async def positions(self, consumer: AIOKafkaConsumer) -> Positions:
-        """Return where the stage stands in each partition that the consumer has."""
-        assigned = list(consumer.assignment())
+    async def positions(self, consumer: AIOKafkaConsumer, assigned: Collection[TopicPartition]) -> Positions:
+        """Return where the stage stands in each of these partitions that answers."""
         if not assigned:
             return {}
         # The commits before the ledger, the ends after it: each can only grow meanwhile.
         async with asyncio.timeout(LOOK_SECONDS):
             committed = {each: await consumer.committed(each) for each in assigned}
-            starts = await consumer.beginning_offsets(assigned)
+        starts = await offsets_in_time(consumer.beginning_offsets, assigned, LOOK_SECONDS)
         async with transaction(self._pool) as connection:
             pages: Pages = await self._ledger.read(connection, assigned)
-        async with asyncio.timeout(LOOK_SECONDS):
-            ends = await consumer.end_offsets(assigned)
-        last = {each: page.next_offset - 1 for each in assigned if (page := pages.get(each))}
+        ends = await offsets_in_time(consumer.end_offsets, starts, LOOK_SECONDS)
+        if not ends:
+            raise TimeoutError
+        last = {each: page.next_offset - 1 for each in ends if (page := pages.get(each))}
         known = {
             each: offset
             for each, offset in last.items()
             if pages[each].last_record and starts[each] <= offset < ends[each]
         }
         found = await read_at(self._kafka, known)
-        return {
+        positions = {
             each: Position(
                 pages.get(each),
                 committed[each],
@@ -111,8 +128,15 @@ class Reconciler:
                 ends[each],
                 fingerprint(found[each]) if each in found else None,
             )
-            for each in assigned
+            for each in ends
         }
+        silent = {
+            each: Position(pages.get(each), committed[each], 0, 0) for each in assigned if each not in ends
+        }
+        if self._rebuild and silent and any(each.behind for each in (*positions.values(), *silent.values())):
+            # Leads are rebuilt before their retries, whatever partitions these are in.
+            raise WorldAway("kafka", "partitions have no leader, and the ledger is behind the group")
+        return positions
 
     async def _resume(self, consumer: AIOKafkaConsumer, partition: TopicPartition, at: Position) -> int:
         """Return where a new log is read from: ids tell what is known, so a repeat does no harm."""

@@ -8,6 +8,7 @@ from aiokafka.errors import KafkaConnectionError, KafkaError
 
 from runtime import metrics
 from runtime.lag import lag
+from runtime.log_offsets import offsets_in_time
 from runtime.rebootstrap import SILENCE_SECONDS, silent_seconds
 
 # Lag and no progress for so long, without a pause: a dead coordinator task, a member that never
@@ -17,7 +18,7 @@ STALL_SECONDS = 120.0
 # should be. The longest is a hundred mails on ten connections, 45 s each: 450 s.
 HANG_SECONDS = 1800.0
 LOOK_SECONDS = 10.0
-ASK_SECONDS = 5.0
+ASK_SECONDS = 2.0
 
 
 class Stalled(Exception):
@@ -53,19 +54,22 @@ class Watch:
     async def _measure(self, consumer: AIOKafkaConsumer) -> None:
         """Ask Kafka, not our own memory: a member that was thrown out believes that it has no lag."""
         assigned = consumer.assignment()
+        starts = await offsets_in_time(consumer.beginning_offsets, assigned, ASK_SECONDS)
+        ends = await offsets_in_time(consumer.end_offsets, starts, ASK_SECONDS)
+        if assigned and not ends:
+            return  # readiness reports it
         try:
             async with asyncio.timeout(ASK_SECONDS):
-                starts = await consumer.beginning_offsets(assigned)
-                ends = await consumer.end_offsets(assigned)
-                behind = {p: lag(await consumer.committed(p), starts[p], ends[p]) for p in assigned}
+                behind = {p: lag(await consumer.committed(p), starts[p], end) for p, end in ends.items()}
         except (KafkaError, TimeoutError):
-            return  # readiness reports it
+            return
         labels = {(each.topic, str(each.partition)): records for each, records in behind.items()}
-        for gone in self._known - labels.keys():
+        held = {(each.topic, str(each.partition)) for each in assigned}
+        for gone in self._known - held:  # one that does not answer keeps its last lag
             metrics.LAG.remove(*gone)
         for place, records in labels.items():
             metrics.LAG.labels(*place).set(records)
-        self._known = set(labels)
+        self._known = (self._known & held) | labels.keys()
         if not any(labels.values()):
             self._progress = time.monotonic()
         elif time.monotonic() - self._progress > STALL_SECONDS:

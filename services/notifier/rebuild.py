@@ -4,6 +4,7 @@ Below its commit in Kafka the notifier has settled every mail: it was sent, or i
 the records and the failures say what became of each. The decisions are in `remembered`.
 """
 
+import asyncio
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -18,7 +19,7 @@ from runtime.ledger import Ledger, Pages
 from runtime.logs import logger
 from runtime.positions import Position
 from runtime.postgres import Connection, Pool, load_queries, transaction
-from runtime.reader import open_reader, read_spans
+from runtime.reader import KAFKA_SECONDS, open_reader, read_spans
 from runtime.settings import Kafka
 from services.notifier import plan
 from services.notifier.message import Identity, message_id
@@ -93,8 +94,10 @@ class Rebuild:
         name = self._kafka.topic_prefix + topics.FAILED.name
         partitions = [TopicPartition(name, number) for number in range(topics.PARTITIONS)]
         reader.assign(partitions)
-        ends = await reader.end_offsets(partitions)
-        begins = await reader.offsets_for_times(dict.fromkeys(partitions, max(0, since - CLOCK_SKEW_MS)))
+        async with asyncio.timeout(KAFKA_SECONDS):  # aiokafka waits for a leader without an end
+            ends = await reader.end_offsets(partitions)
+            times = dict.fromkeys(partitions, max(0, since - CLOCK_SKEW_MS))
+            begins = await reader.offsets_for_times(times)
         found = dict[str, str]()
         wanted = {each: (begin.offset, ends[each]) for each, begin in begins.items() if begin}
         async for records in read_spans(reader, wanted):
@@ -141,7 +144,8 @@ class Rebuild:
     async def _lock(self, connection: Connection, records: Sequence[Any]) -> Pages:
         try:
             return await self._ledger.lock(connection, records)
-        except SeekBack:  # offsets that hold no record: there is nothing to go back for
+        except SeekBack as back:  # offsets that hold no record: there is nothing to go back for
+            back.confirm()
             return await self._ledger.lock(connection, records)
 
     async def _write(self, connection: Connection, mail: Remembered) -> None:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 from uuid import uuid4
 
@@ -25,6 +26,31 @@ from tests.support.wait import eventually
 
 async def test_a_second_migration_applies_nothing(database: Database) -> None:
     assert await migrate(database.owner, database.service) == []
+
+
+async def test_regression_a_service_from_before_last_records_leaves_none_that_is_stale(
+    database: Database,
+) -> None:
+    # In a rolling upgrade the record of an older offset was compared: the log was taken for another one.
+    connection = await asyncpg.connect(database.service)
+    await connection.execute(
+        "INSERT INTO partition_ledger (stage, topic, partition, base_offset, next_offset, last_record)"
+        " VALUES ('persister', 't', 0, 0, 0, NULL)"
+    )
+
+    async def advance(more: str) -> Any:
+        return await connection.fetchval(
+            "UPDATE partition_ledger SET next_offset = next_offset + 1, stored = stored + 1"
+            f"{more} RETURNING last_record"
+        )
+
+    assert await advance(", last_record = '1/0000000a'") == "1/0000000a"
+    assert await advance(", last_record = '2/0000000b'") == "2/0000000b"
+    touched = "UPDATE partition_ledger SET updated_at = now() RETURNING last_record"
+    assert await connection.fetchval(touched) == "2/0000000b"
+    assert await advance("") is None
+    assert await advance(", last_record = '2/0000000b'") == "2/0000000b"
+    await connection.close()
 
 
 @pytest.mark.parametrize("role", ["owner", "service"])

@@ -171,6 +171,7 @@ class NoBooks(Ledger):
         except SeekBack as back:
             for place, offset in back.offsets.items():
                 await self.open(connection, place, 1, offset)
+            back.confirm()
             return await super().lock(connection, records)
 
 

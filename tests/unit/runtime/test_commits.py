@@ -24,7 +24,7 @@ PARTITION = TopicPartition("t", 0)
 class Place(int):
     """A record that is only its place."""
 
-    topic, partition, key, headers = "t", 0, None, ()
+    topic, partition, timestamp, key, headers = "t", 0, 1, None, ()
 
     @property
     def offset(self) -> int:

@@ -1,9 +1,15 @@
 """Counting on a page: each record once, whatever is repeated, and what was passed over is missing."""
 
+from collections.abc import AsyncIterator
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.ledger import Outcome, Page
+from runtime.failures import SeekBack
+from runtime.ledger import Ledger, Outcome, Page
 
 OUTCOMES: list[Outcome] = ["stored", "duplicate", "parked", "undecodable"]
 
@@ -40,3 +46,34 @@ def test_the_books_balance_whatever_is_redelivered(
         next_offset = page.following
         assert next_offset - base == counted + missing
         assert missing >= 0
+
+
+class OnePage:
+    """The queries of a ledger with one page, of the partition t/0."""
+
+    next_offset = 100
+
+    async def lock_pages(self, *_: Any, **__: Any) -> AsyncIterator[dict[str, Any]]:
+        yield {"topic": "t", "partition": 0, "epoch": 1, "next_offset": self.next_offset, "last_record": None}
+
+
+def record_at(offset: int) -> Any:
+    return SimpleNamespace(topic="t", partition=0, offset=offset, timestamp=1, key=None)
+
+
+async def test_regression_offsets_are_missing_only_after_the_consumer_has_gone_back_for_them() -> None:
+    ledger, sql = Ledger("persister"), OnePage()
+    ledger._sql = sql
+    connection = cast("Any", None)
+    for _ in range(2):  # the seek of the first one did not take place
+        with pytest.raises(SeekBack) as back:
+            await ledger.lock(connection, [record_at(120)])
+        assert back.value.offsets == {("t", 0): 100}
+    back.value.confirm()
+    assert (await ledger.lock(connection, [record_at(120)]))["t", 0].next_offset == 100
+    # A database that is rolled back to the same offset later on is another matter.
+    sql.next_offset = 121
+    await ledger.lock(connection, [record_at(121)])
+    sql.next_offset = 100
+    with pytest.raises(SeekBack):
+        await ledger.lock(connection, [record_at(122)])

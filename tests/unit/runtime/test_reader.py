@@ -1,0 +1,55 @@
+"""Reading a part of a log while the log changes."""
+
+import asyncio
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from aiokafka import TopicPartition
+
+from runtime.reader import read_spans
+
+PARTITION = TopicPartition("t", 0)
+
+
+class Log:
+    """A consumer of one log, whose records begin at `start` once it is read."""
+
+    def __init__(self, start: int, end: int) -> None:
+        self.at, self.start, self.end = 0, start, end
+
+    def seek(self, _: TopicPartition, offset: int) -> None:
+        self.at = offset
+
+    async def getmany(self, *_: TopicPartition, **__: int) -> dict[TopicPartition, list[Any]]:
+        first = max(self.at, self.start)
+        self.at = max(self.at, self.start, self.end)
+        return {PARTITION: [SimpleNamespace(offset=each) for each in range(first, self.end)]}
+
+    async def position(self, _: TopicPartition) -> int:
+        return self.at
+
+
+async def offsets(log: Log) -> list[int]:
+    return [each.offset async for records in read_spans(log, {PARTITION: (2, 6)}) for each in records]
+
+
+@pytest.mark.parametrize(
+    ("log", "read"),
+    [(Log(0, 9), [2, 3, 4, 5]), (Log(4, 9), [4, 5]), (Log(8, 9), []), (Log(9, 9), [])],
+    ids=["nothing deleted", "some deleted", "all deleted", "log empty"],
+)
+async def test_regression_records_that_are_deleted_meanwhile_are_left_out(log: Log, read: list[int]) -> None:
+    # It waited for ever for records that the log no longer held.
+    assert await offsets(log) == read
+
+
+async def test_a_partition_that_hands_out_nothing_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Slow(Log):
+        async def getmany(self, *_: TopicPartition, **__: int) -> dict[TopicPartition, list[Any]]:
+            await asyncio.sleep(0.01)
+            return {}
+
+    monkeypatch.setattr("runtime.reader.KAFKA_SECONDS", 0.05)
+    with pytest.raises(TimeoutError):
+        await offsets(Slow(0, 9))

@@ -1,0 +1,170 @@
+"""Comparing the ledger with Kafka while Kafka, or a part of it, does not answer."""
+
+import asyncio
+from collections.abc import AsyncIterator, Collection, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, cast
+
+import pytest
+from aiokafka import TopicPartition
+from prometheus_client import REGISTRY
+
+from runtime.failures import Failure, WorldAway
+from runtime.ledger import Ledger, Page, Pages
+from runtime.reconcile import Comparison, Reconciler
+from runtime.settings import Kafka
+from runtime.watch import Watch
+from tests.support.wait import eventually
+from tests.unit.runtime.test_commits import OTHER, PARTITION, FakeKafka, TwoPartitions, consuming
+from tests.unit.runtime.test_ledger import OnePage
+
+KAFKA = Kafka.model_validate({"bootstrap_servers": "localhost:1"})
+
+
+class Counting:
+    """A handler that counts its records in a ledger whose page is at 0, and remembers what was missing."""
+
+    def __init__(self) -> None:
+        self.ledger, self.handled, self.missing = Ledger("persister"), list[int](), 0
+        self._sql = OnePage()
+        self._sql.next_offset = 0
+        self.ledger._sql = self._sql
+
+    async def handle(self, records: Sequence[Any]) -> None:
+        pages = await self.ledger.lock(cast("Any", None), records)
+        for record in records:
+            pages.count(record, "stored")
+        self.missing += pages["t", 0].missing
+        self._sql.next_offset = pages["t", 0].following
+        self.handled += [record.offset for record in records]
+
+    async def park(self, record: Any, failure: Failure) -> None:
+        raise AssertionError(failure.reason)
+
+
+class FailingOnce:
+    """A reconciler that finds nothing to repair, and at its second comparison no broker."""
+
+    comparisons = 0
+
+    async def run(self, *_: Any) -> Comparison:
+        self.comparisons += 1
+        if self.comparisons == 2:
+            raise WorldAway("kafka", "away")
+        return Comparison({}, ())
+
+
+async def test_regression_records_are_read_again_although_the_comparison_fails() -> None:
+    # They were counted as missing, and never taken, although Kafka held them.
+    kafka, counting, reconciler = FakeKafka(end=5), Counting(), FailingOnce()
+    kafka.free.set()
+    kafka.position = 3  # the database was rolled back to 0, and the commit is not above that
+    consumer, _ = consuming(kafka)
+    running = asyncio.create_task(consumer.run(counting, cast("Reconciler", reconciler)))
+
+    async def handled() -> list[int]:
+        return counting.handled
+
+    await eventually(handled, until=lambda offsets: offsets[-1:] == [4], what="the last record")
+    assert (counting.handled, counting.missing) == (list(range(5)), 0)
+    assert reconciler.comparisons == 3
+    await consumer.drain()
+    await running
+
+
+class Leaderless(TwoPartitions):
+    """Two partitions, of which the second one has no leader until `leads`: aiokafka asks for ever."""
+
+    def __init__(self, end: int) -> None:
+        super().__init__(end)
+        self.leads = asyncio.Event()
+
+    async def beginning_offsets(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, int]:
+        if OTHER in partitions:
+            await self.leads.wait()
+        return await super().beginning_offsets(partitions)
+
+    async def end_offsets(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, int]:
+        if OTHER in partitions:
+            await self.leads.wait()
+        return await super().end_offsets(partitions)
+
+
+class Books(Ledger):
+    """A ledger at 0 in both partitions."""
+
+    async def read(self, *_: Any) -> Pages:
+        return Pages({each: Page(1, 0) for each in (PARTITION, OTHER)})
+
+
+class Taking:
+    """A handler that takes everything."""
+
+    async def handle(self, records: Sequence[Any]) -> None:
+        await asyncio.sleep(0)
+
+    async def park(self, record: Any, failure: Failure) -> None:
+        raise AssertionError(failure.reason)
+
+
+@pytest.fixture
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Short waits, and no database."""
+
+    @asynccontextmanager
+    async def transaction(_: Any) -> AsyncIterator[None]:
+        yield
+
+    monkeypatch.setattr("runtime.reconcile.transaction", transaction)
+    monkeypatch.setattr("runtime.reconcile.LOOK_SECONDS", 0.1)
+    monkeypatch.setattr("runtime.watch.ASK_SECONDS", 0.1)
+    monkeypatch.setattr("runtime.consumer.RETRY_SECONDS", 0.2, raising=False)
+
+
+@pytest.mark.usefixtures("_impatient")
+async def test_regression_a_partition_without_a_leader_holds_up_no_other_one() -> None:
+    # No record of any partition was handled until the last one had a leader.
+    kafka = Leaderless(end=4)
+    consumer, _ = consuming(kafka)
+    reconciler = Reconciler(KAFKA, cast("Any", None), Books("persister"))
+    running = asyncio.create_task(consumer.run(Taking(), reconciler))
+
+    async def committed() -> dict[int, int]:
+        return kafka.committed_of
+
+    await eventually(committed, until={0: 4}.__eq__, what="the partition that has a leader")
+    assert kafka.positions[OTHER] == 0
+    kafka.leads.set()
+    await eventually(committed, until={0: 4, 1: 4}.__eq__, what="the other one, once it has a leader")
+    await consumer.drain()
+    await running
+
+
+@pytest.mark.usefixtures("_impatient")
+async def test_a_kafka_of_which_no_partition_answers_pauses_the_stage() -> None:
+    kafka = Leaderless(end=4)
+    del kafka.positions[PARTITION]
+    reconciler = Reconciler(KAFKA, cast("Any", None), Books("persister"))
+    with pytest.raises(WorldAway, match="does not tell its offsets"):
+        await reconciler.run(cast("Any", kafka))
+
+
+@pytest.mark.usefixtures("_impatient")
+@pytest.mark.parametrize("behind", [PARTITION, OTHER], ids=["with a leader", "without one"])
+async def test_mails_are_rebuilt_from_all_partitions_or_none(behind: TopicPartition) -> None:
+    class Committed(Leaderless):
+        async def committed(self, partition: TopicPartition) -> int:
+            return 3 if partition == behind else 0
+
+    async def rebuild(_: Any) -> None:
+        raise AssertionError("rebuilt")
+
+    reconciler = Reconciler(KAFKA, cast("Any", None), Books("notifier"), rebuild)
+    with pytest.raises(WorldAway, match="have no leader"):
+        await reconciler.run(cast("Any", Committed(end=4)))
+
+
+@pytest.mark.usefixtures("_impatient")
+async def test_regression_the_lag_is_measured_beside_a_partition_without_a_leader() -> None:
+    await Watch().look(cast("Any", Leaderless(end=4)))
+    assert REGISTRY.get_sample_value("fastcore_lag_records", {"topic": "t", "partition": "0"}) == 4
