@@ -6,8 +6,10 @@ from typing import Final
 from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment
+from aiokafka.errors import KafkaError
 
 from contracts import topics
+from deploy.kafka_refusals import explain, explain_code
 
 CONSUMERS: Final[tuple[topics.Service, ...]] = ("persister", "notifier", "flusher")
 
@@ -19,6 +21,8 @@ class Group:
     name: str
     members: int
     assigned: frozenset[TopicPartition]
+    refused: str = ""
+    """Why Kafka does not show its members."""
 
 
 async def read_groups(admin: AIOKafkaAdminClient, prefix: str) -> dict[topics.Service, Group]:
@@ -27,8 +31,15 @@ async def read_groups(admin: AIOKafkaAdminClient, prefix: str) -> dict[topics.Se
     for service in CONSUMERS:
         name = prefix + topics.GROUPS[service]
         # One at a time: aiokafka 0.14 reads an answer about several groups wrongly.
-        (answer,) = await admin.describe_consumer_groups([name])
-        members = answer.groups[0][5]
+        try:
+            (answer,) = await admin.describe_consumer_groups([name])
+            code, _, _, _, _, members, *_ = answer.groups[0]
+            refused = explain_code(code, None) if code else ""
+        except KafkaError as error:
+            refused = explain(error)
+        if refused:
+            found[service] = Group(name, 0, frozenset(), refused)
+            continue
         assigned = {
             TopicPartition(topic, partition)
             for member in members

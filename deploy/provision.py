@@ -1,6 +1,7 @@
 """Makes the topics what `contracts/topics.py` declares: creates what is missing, repairs what falls short.
 
 Nothing is ever lowered: a longer retention, more partitions or more replicas than declared stay.
+What Kafka refuses to repair (rights, policies of a managed cluster) is a warning: the topic works as it is.
 """
 
 import asyncio
@@ -10,12 +11,13 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any, Final, TypeAlias
 
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
-from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 from aiokafka.protocol.admin import AlterPartitionReassignmentsRequest
 from faststream.kafka.security import parse_security
 
 from contracts import topics
+from deploy.kafka_refusals import explain, explain_code
+from deploy.topic_settings import min_insync, repair_settings
 from runtime.settings import Kafka
 
 # Where groups keep their offsets: with one replica, losing its broker stops or resets every consumer.
@@ -24,10 +26,6 @@ BROKERS_SECONDS: Final = 60.0
 # A new replica has to be copied; a topic of some gigabytes takes minutes.
 COPY_SECONDS: Final = 300.0
 LOOK_SECONDS: Final = 1.0
-# Settings of which more is no fault, and less would lose or refuse records.
-_MINIMA: Final = frozenset({"retention.ms", "max.message.bytes", "min.insync.replicas"})
-# Kafka's number for a setting that a topic has of its own (ConfigSource of DescribeConfigs).
-_TOPICS_OWN: Final = 1
 
 # A topic and the number of a partition, and the brokers that have it, its preferred leader first.
 Layout: TypeAlias = Mapping[tuple[str, int], Sequence[int]]
@@ -56,7 +54,7 @@ async def open_admin(settings: Kafka, client_id: str) -> AsyncIterator[AIOKafkaA
 async def provision(settings: Kafka, replication: int = 1) -> list[str]:
     """Create and repair the topics, as for one broker unless told; return a line for each change.
 
-    Raises `ProvisionError`.
+    Lines that begin with "warning: " name what Kafka refuses. Raises `ProvisionError`.
     """
     prefix = settings.topic_prefix
     async with open_admin(settings, "fastcore-topics") as admin:
@@ -71,8 +69,12 @@ async def provision(settings: Kafka, replication: int = 1) -> list[str]:
             done += await _add_replicas(admin, kept, brokers, replication)
             # After the replicas: new partitions get as many as the topic's others have.
             done += await _add_partitions(admin, prefix, kept)
-            # Last: with fewer replicas than that, no record would be taken.
-            done += await _configure(admin, prefix, kept, replication)
+            # Last: a setting depends on the number of replicas.
+            declared = {prefix + topic.name: topic.config() for topic in topics.ALL}
+            replicas = _fewest(await read_layout(admin, kept))
+            done += await repair_settings(
+                admin, {name: declared[name] for name in kept}, replicas, replication
+            )
         # On a shared cluster the offsets' topic is its operator's.
         if OFFSETS_TOPIC in existing and not prefix:
             done += await _add_replicas(admin, [OFFSETS_TOPIC], brokers, replication)
@@ -95,18 +97,6 @@ async def _wait_for_brokers(admin: AIOKafkaAdminClient, replication: int) -> lis
                 " Start the others, or set FASTCORE_KAFKA_REPLICATION to the number of replicas that you want"
             )
         await asyncio.sleep(LOOK_SECONDS)
-
-
-def min_insync(replicas: int) -> int:
-    """Return how many brokers must have a record before it counts as written: one of three may be away."""
-    return 2 if replicas > 2 else 1
-
-
-def falls_short(name: str, value: str, declared: str) -> bool:
-    """Return True where a topic's setting is not what is declared, or less."""
-    if name not in _MINIMA:
-        return value != declared
-    return value != "-1" and int(value) < int(declared)
 
 
 def more_replicas(
@@ -157,19 +147,38 @@ async def read_layout(admin: AIOKafkaAdminClient, names: list[str], *, of: str =
     }
 
 
+def _fewest(layout: Layout) -> dict[str, int]:
+    """Return the number of replicas of each topic's partition that has the fewest."""
+    fewest: dict[str, int] = {}
+    for (name, _), replicas in layout.items():
+        fewest[name] = min(fewest.get(name, len(replicas)), len(replicas))
+    return fewest
+
+
 async def _add_partitions(admin: AIOKafkaAdminClient, prefix: str, names: list[str]) -> list[str]:
     counts = Counter(name for name, _ in await read_layout(admin, names))
     wanted = {prefix + topic.name: topic.partitions for topic in topics.ALL}
-    few = {name: wanted[name] for name in names if counts[name] < wanted[name]}
+    few, said = dict[str, int](), list[str]()
+    for name in names:
+        if counts[name] >= wanted[name]:
+            continue
+        try:
+            await admin.create_partitions({name: NewPartitions(wanted[name])})
+        except KafkaError as error:
+            said.append(
+                f"warning: Kafka does not allow adding partitions to topic {name} ({explain(error)}):"
+                f" it has {counts[name]} of {wanted[name]}, add the others yourself"
+            )
+        else:
+            few[name] = wanted[name]
     if not few:
-        return []
-    await admin.create_partitions({name: NewPartitions(total) for name, total in few.items()})
+        return said
     deadline = asyncio.get_running_loop().time() + BROKERS_SECONDS
     while Counter(name for name, _ in await read_layout(admin, list(few))) != few:
         if asyncio.get_running_loop().time() > deadline:
             raise ProvisionError("new partitions were made, but are not shown yet: run this again")
         await asyncio.sleep(LOOK_SECONDS)
-    return [f"{name}: {counts[name]} partitions, now {total}" for name, total in few.items()]
+    return said + [f"{name}: {counts[name]} partitions, now {total}" for name, total in few.items()]
 
 
 async def _add_replicas(
@@ -188,19 +197,23 @@ async def _add_replicas(
         [(name, parts, {}) for name, parts in moves.items()],
         {},
     )
-    answer = await admin._send_to_controller(request)  # noqa: SLF001 - it has no method for this
-    codes = [answer.error_code, *(part[1] for _, parts, _ in answer.responses for part in parts)]
-    for code in filter(None, codes):
-        raise for_code(code)("replicas")
+    refused = await _reassign(admin, request, list(moves))
+    fewest = _fewest(before)
+    said = [
+        f"warning: Kafka does not allow adding replicas to topic {name} ({why}):"
+        f" it has {fewest[name]} of {replication}, add the others yourself"
+        for name, why in refused.items()
+    ]
+    wanted = {each: replicas for each, replicas in wanted.items() if each[0] not in refused}
+    if not wanted:
+        return said
+    moves = {name: parts for name, parts in moves.items() if name not in refused}
     deadline = asyncio.get_running_loop().time() + COPY_SECONDS
     while True:
         copied = await read_layout(admin, list(moves), of="isr")
         behind = [each for each, replicas in wanted.items() if not set(replicas) <= set(copied[each])]
         if not behind:
-            return [
-                f"{name}: {min(len(before[name, part[0]]) for part in parts)} replicas, now {replication}"
-                for name, parts in moves.items()
-            ]
+            return said + [f"{name}: {fewest[name]} replicas, now {replication}" for name in moves]
         if asyncio.get_running_loop().time() > deadline:
             raise ProvisionError(
                 f"{len(behind)} of {len(wanted)} partitions are still being copied to other brokers after"
@@ -209,40 +222,19 @@ async def _add_replicas(
         await asyncio.sleep(LOOK_SECONDS)
 
 
-async def read_configs(
-    admin: AIOKafkaAdminClient, names: Iterable[str], *, own: bool = False
-) -> dict[str, dict[str, str]]:
-    """Return the settings of each topic, or those that it has of its own."""
-    resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in names]
-    answers = await admin.describe_configs(resources) if resources else []
+async def _reassign(
+    admin: AIOKafkaAdminClient, request: AlterPartitionReassignmentsRequest, names: list[str]
+) -> dict[str, str]:
+    """Send it; return why Kafka refuses it, by topic."""
+    try:
+        answer = await admin._send_to_controller(request)  # noqa: SLF001 - it has no method for this
+    except KafkaError as error:
+        return dict.fromkeys(names, explain(error))
+    if answer.error_code:
+        return dict.fromkeys(names, explain_code(answer.error_code, answer.error_message))
     return {
-        found[3]: {entry[0]: entry[1] for entry in found[4] if not own or entry[3] == _TOPICS_OWN}
-        for answer in answers
-        for found in answer.resources
+        name: explain_code(part[1], part[2])
+        for name, parts, _ in answer.responses
+        for part in parts
+        if part[1]
     }
-
-
-async def _configure(
-    admin: AIOKafkaAdminClient, prefix: str, names: list[str], replication: int
-) -> list[str]:
-    replicas: dict[str, int] = {}
-    for (name, _), on in (await read_layout(admin, names)).items():
-        replicas[name] = min(replicas.get(name, len(on)), len(on))
-    effective, own = await read_configs(admin, names), await read_configs(admin, names, own=True)
-    declared = {prefix + topic.name: topic.config() for topic in topics.ALL}
-    changes, said = [], []
-    for name in names:
-        wanted = declared[name] | {"min.insync.replicas": str(min_insync(replication))}
-        wrong = {key: value for key, value in wanted.items() if falls_short(key, effective[name][key], value)}
-        if int(effective[name]["min.insync.replicas"]) > replicas[name]:
-            wrong["min.insync.replicas"] = wanted["min.insync.replicas"]  # no record would be taken
-        if wrong:
-            # AlterConfigs sets all that a topic has of its own: what is not named goes back to the default.
-            changes.append(ConfigResource(ConfigResourceType.TOPIC, name, {**own[name], **wrong}))
-            said += [f"{name}: {key} was {effective[name][key]}, now {value}" for key, value in wrong.items()]
-    if changes:
-        for answer in await admin.alter_configs(changes):
-            for resource in answer.resources:
-                if resource[0]:
-                    raise for_code(resource[0])(f"{resource[3]}: settings")
-    return said

@@ -2,25 +2,23 @@
 
 from collections.abc import Iterable
 from ipaddress import ip_address
-from typing import Final
 
-# Nobody outside can own these: localhost (RFC 6761) and .internal (reserved by ICANN for private use).
-_PRIVATE: Final = (".localhost", ".internal")
+from runtime.private_names import is_private_name
 
 
 class AllowedHosts:
     """The names of a comma-separated list; `*.example.com` allows every name below example.com.
 
-    Always allowed are IP addresses (a rebound name is a name), localhost, and names without a dot, which
-    are those of containers and Kubernetes services. An empty list allows every name, unless `debug` permits
-    example tokens: a website knows those, and only its own name tells its requests from ours.
+    Always allowed are IP addresses (a rebound name is a name) and private names, which no website owns: those
+    of containers, of Kubernetes services and of this machine. An empty list allows every name, unless `debug`
+    permits example tokens: a website knows those, and only its own name tells its requests from ours.
     """
 
     def __init__(self, listed: str, *, debug: bool) -> None:
         names = [part.strip().lower() for part in listed.split(",") if part.strip()]
         self.limited = bool(names) or debug
         self._names = frozenset(name for name in names if not name.startswith("*"))
-        self._suffixes = (*_PRIVATE, *(name[1:] for name in names if name.startswith("*.")))
+        self._suffixes = tuple(name[1:] for name in names if name.startswith("*."))
 
     def allows(self, headers: Iterable[tuple[bytes, bytes]]) -> bool:
         """Return whether a request with these headers is for one of the names."""
@@ -28,7 +26,9 @@ class AllowedHosts:
         return not self.limited or self._allows(_name(host))
 
     def _allows(self, name: str) -> bool:
-        return name in self._names or "." not in name or name.endswith(self._suffixes) or _is_address(name)
+        return (
+            name in self._names or name.endswith(self._suffixes) or is_private_name(name) or _is_address(name)
+        )
 
 
 def _name(host: str) -> str:

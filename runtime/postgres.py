@@ -188,16 +188,25 @@ async def quickly(pool: Pool) -> AsyncIterator[Connection]:
 
     No transaction: a server that hangs would hold its end.
     """
+    busy = not has_room(pool)
     try:
         async with asyncio.timeout(PING_SECONDS), _connected(pool) as connection:
+            busy = False
             try:
                 yield connection
             except BaseException:
                 _close(connection)
                 raise
     except TimeoutError as error:
+        if busy:  # that others use every connection says nothing about the server
+            raise WorldAway("database", "all connections to the database are in use") from error
         await pool.expire_connections()
         raise translate(error) from error
+
+
+def has_room(pool: Pool) -> bool:
+    """Return whether the pool has a connection that nobody uses, or may open one."""
+    return bool(pool.get_idle_size()) or pool.get_size() < pool.get_max_size()
 
 
 async def ping(pool: Pool) -> None:
@@ -212,7 +221,7 @@ def check_database(settings: Postgres, pool: Pool) -> Callable[[], Awaitable[Non
     spare = Connector(settings.url.get_secret_value(), PING_SECONDS)
 
     async def check() -> None:
-        if pool.get_idle_size() or pool.get_size() < pool.get_max_size():
+        if has_room(pool):
             await ping(pool)
             return
         try:

@@ -14,6 +14,7 @@ from contracts import topics
 from contracts.leads import LeadReceived
 from deploy.doctor.finding import Finding, fail, ok, warn
 from deploy.groups import CONSUMERS, Group, read_groups
+from deploy.kafka_refusals import explain
 from deploy.places import read_positions
 from runtime.lag import lag
 from runtime.postgres import Pool, transaction
@@ -45,6 +46,9 @@ async def count_members(kafka: Kafka) -> int:
 
 def examine_group(kafka: Kafka, service: topics.Service, group: Group) -> Finding:
     """Look whether a group has members, and whether they read all of its partitions."""
+    if group.refused:
+        todo = "allow Describe on this group, or look at its lag in the dashboard"
+        return warn("groups", f"{group.name}: Kafka does not show its members ({group.refused})", todo)
     if not group.members:
         return fail("groups", f"{group.name} has no member", f"start the {service}")
     wanted = {
@@ -61,8 +65,16 @@ def examine_group(kafka: Kafka, service: topics.Service, group: Group) -> Findin
 async def examine_places(kafka: Kafka, pool: Pool) -> AsyncIterator[Finding]:
     """Compare groups with logs (lag), and with the books: behind them they are after a restore only."""
     for service in CONSUMERS:
-        async with open_reader(kafka, topics.GROUPS[service]) as consumer, transaction(pool) as connection:
-            positions = (await read_positions(kafka, consumer, connection, service)).values()
+        try:
+            async with (
+                open_reader(kafka, topics.GROUPS[service]) as consumer,
+                transaction(pool) as connection,
+            ):
+                positions = (await read_positions(kafka, consumer, connection, service)).values()
+        except KafkaError as error:
+            seen = f"{service}: Kafka does not show where its group is ({explain(error)})"
+            yield warn("lag", seen, "allow Describe on this group, and Read on its topics")
+            continue
         records = sum(lag(each.committed, each.start, each.end) for each in positions)
         seen = f"{service}: {records} records"
         if records > LAG_TO_LOOK_AT:
@@ -87,6 +99,10 @@ async def examine_broker_clock(kafka: Kafka) -> AsyncIterator[Finding]:
         async with asyncio.timeout(SECONDS):
             await consumer.start()
             newest = await _newest(consumer, kafka.topic_prefix + topics.RECEIVED.name)
+    except KafkaError as error:
+        seen = f"Kafka does not show the newest lead ({explain(error)})"
+        yield warn("clocks", seen, "allow Read on the topic, or compare the broker's clock with NTP yourself")
+        return
     finally:
         await asyncio.wait_for(consumer.stop(), SECONDS)
     if newest is None:

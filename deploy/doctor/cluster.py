@@ -15,7 +15,9 @@ from contracts import topics
 from deploy.doctor.broker import examine_group
 from deploy.doctor.finding import Finding, fail, is_this_machine, ok, warn
 from deploy.groups import read_groups
-from deploy.provision import OFFSETS_TOPIC, falls_short, min_insync, read_configs
+from deploy.kafka_refusals import explain
+from deploy.provision import OFFSETS_TOPIC
+from deploy.topic_settings import TopicSettings, falls_short, min_insync, read_settings
 from runtime.kafka import why_not
 from runtime.settings import Kafka
 
@@ -46,7 +48,10 @@ async def examine_kafka(kafka: Kafka, replication: int) -> AsyncIterator[Finding
                 yield finding
             yield await _auto_creation(admin, cluster)
             wanted = [kafka.topic_prefix + topic.name for topic in topics.ALL]
-            configs = await read_configs(admin, [name for name in wanted if name in described])
+            found = await read_settings(admin, [name for name in wanted if name in described])
+            for finding in _unread(found):
+                yield finding
+            configs = {name: each.effective for name, each in found.items()}
             for finding in _topics(kafka, described, configs, replication):
                 yield finding
             yield _offsets_topic(described, replication)
@@ -150,8 +155,14 @@ def _brokers(
 async def _auto_creation(admin: AIOKafkaAdminClient, cluster: dict[str, Any]) -> Finding:
     node = str(cluster["brokers"][0]["node_id"])
     name = "auto.create.topics.enable"
-    answers = await admin.describe_configs([ConfigResource(ConfigResourceType.BROKER, node, {name: None})])
-    values = {entry[0]: entry[1] for answer in answers for found in answer.resources for entry in found[4]}
+    try:
+        answers = await admin.describe_configs(
+            [ConfigResource(ConfigResourceType.BROKER, node, {name: None})]
+        )
+    except KafkaError as error:
+        return warn("auto-creation", f"Kafka does not tell ({explain(error)})", f"see that {name} is false")
+    found = [each for answer in answers for each in answer.resources]
+    values = {entry[0]: entry[1] for each in found for entry in each[4] or ()}
     if name not in values:
         return warn("auto-creation", "Kafka does not tell", f"see that {name} is false")
     if values[name] == "true":
@@ -184,6 +195,16 @@ def _topics(
             good += 1
     if good == len(topics.ALL):
         yield ok("topics", f"all {good} as declared in contracts/topics.py")
+
+
+def _unread(found: Mapping[str, TopicSettings]) -> Iterator[Finding]:
+    """Name the topics whose settings Kafka does not show, or not all of those that keep leads."""
+    for name, settings in found.items():
+        lacking = {"retention.ms", "min.insync.replicas"} - settings.effective.keys()
+        if lacking:
+            why = settings.refused or "no such setting in its answer"
+            seen = f"{name}: Kafka does not show {' and '.join(sorted(lacking))} ({why})"
+            yield warn("topics", seen, "check them yourself, or allow DescribeConfigs on the topic")
 
 
 def _shortcomings(

@@ -89,7 +89,8 @@ FROM audit_log WHERE lead_id = :id ORDER BY created_at_utc, id;
 -- name: find_by_email
 -- What holds an address, however it is written: leads (stored, as they first came, mailed to, or waiting to be stored),
 -- and records that the queue holds under the id of another lead, or of none. The first conditions on a record are a
--- cheap filter: `escape` leaves ASCII as it is and takes any bytes; an escape such as \u00fc may hide an address.
+-- cheap filter: `escape` leaves ASCII as it is and takes any bytes; an escape such as \u00fc may hide an address, and
+-- so may the case of a letter beyond ASCII: for an address with one, every record is read.
 SELECT id AS lead_id, NULL::uuid AS queue_id FROM lead_inbox WHERE lower(email) = lower(:email)
 UNION SELECT id, NULL FROM lead_inbox WHERE original IS NOT NULL AND lower(original ->> 'email') = lower(:email)
 UNION SELECT lead_id, NULL FROM email_delivery WHERE kind = 'welcome' AND recipient = lower(:email)
@@ -98,7 +99,7 @@ FROM replay_queue
 WHERE (payload IS NOT NULL OR original_payload IS NOT NULL)
   AND (position(lower(:email) IN lower(encode(coalesce(payload, '') || coalesce(original_payload, ''), 'escape'))) > 0
        OR position('\\u' IN encode(coalesce(payload, '') || coalesce(original_payload, ''), 'escape')) > 0
-       OR position(convert_to(:email, 'UTF8') IN coalesce(payload, '') || coalesce(original_payload, '')) > 0)
+       OR octet_length(:email::text) > char_length(:email))
   AND lower(:email) = ANY(record_addresses(payload) || record_addresses(original_payload));
 
 -- name: read_records

@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-from runtime.failures import WorldAway
 from runtime.postgres import Pool, autocommit, load_queries
 from services.admin.session import Session
 from services.admin.store import fetch_quickly
@@ -23,11 +22,5 @@ class Revocations:
             await SQL.revoke(connection, session_digest=session.digest)
 
     async def include(self, session: Session) -> bool:
-        """Return whether a session was signed out.
-
-        False while the database is away: nothing that a page shows or changes is to be had without it.
-        """
-        try:
-            return bool(await fetch_quickly(self._pool, SQL.is_revoked.sql, session.digest))
-        except WorldAway:
-            return False
+        """Return whether a session was signed out. Raises `WorldAway` where that is not known in a moment."""
+        return bool(await fetch_quickly(self._pool, SQL.is_revoked.sql, session.digest))

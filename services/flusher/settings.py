@@ -11,6 +11,7 @@ from apscheduler.triggers.cron import CronTrigger
 from pydantic import AfterValidator, Field, model_validator
 from pydantic_settings import BaseSettings
 
+from runtime.private_names import is_private_name
 from runtime.settings import (
     Debug,
     Kafka,
@@ -24,8 +25,6 @@ from runtime.settings import (
 )
 
 DEFAULT_SITE: Final = "default"
-# Names that only a private network resolves: Kubernetes, RFC 6762, RFC 6761 and ICANN's .internal.
-_PRIVATE_NAMES: Final = (".svc", ".cluster.local", ".local", ".localhost", ".internal")
 _SITE_URL: Final = re.compile(r"(?:([A-Za-z0-9._-]{1,100}):)?(https?://[^/?#\s]+[^?#\s]*)")
 
 
@@ -48,7 +47,7 @@ def is_exposed(url: str) -> bool:
     try:
         return not ipaddress.ip_address(host).is_private
     except ValueError:
-        return "." in host and not host.endswith(_PRIVATE_NAMES)
+        return not is_private_name(host)
 
 
 def _crontab(value: str) -> str:

@@ -19,7 +19,8 @@ import typer
 
 from contracts import topics
 from deploy.embedded.parts import Kafka as Broker
-from deploy.provision import OFFSETS_TOPIC, open_admin, read_configs, read_layout
+from deploy.provision import OFFSETS_TOPIC, open_admin, read_layout
+from deploy.topic_settings import read_settings
 from tests.faults.broker_cluster import Cluster, running
 from tests.support.smtp import SmtpServer
 from tests.support.wait import eventually
@@ -54,11 +55,11 @@ async def story(folder: Path, rate: float, seconds: float, minimum_seconds: floa
             names = [topic.name for topic in topics.ALL]
             layout, configs = (
                 await read_layout(admin, [*names, OFFSETS_TOPIC]),
-                await read_configs(admin, names),
+                await read_settings(admin, names),
             )
         return {
             "replicas": min(len(nodes) for nodes in layout.values()),
-            "min_insync": sorted({config["min.insync.replicas"] for config in configs.values()}),
+            "min_insync": sorted({config.effective["min.insync.replicas"] for config in configs.values()}),
             "phases": cluster.phases,
             "figures": {
                 "posted": len(cluster.meter.answers),

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack
 from typing import Any
 from uuid import uuid4
 
@@ -9,6 +10,7 @@ import httpx
 import pytest
 from fastapi.routing import APIRoute
 
+from runtime.postgres import autocommit
 from runtime.settings import Kafka, Postgres
 from services.admin.access import FAILURES_A_MINUTE
 from services.admin.pages import pages
@@ -124,6 +126,31 @@ async def test_regression_a_signed_out_session_is_over_on_every_replica(
             assert answer.headers["location"] == "/admin/login"
     # Signing in again opens another session.
     await sign_in(admin)
+
+
+async def test_regression_a_page_is_refused_while_nobody_can_tell_whether_its_session_was_signed_out(
+    admin: Admin,
+) -> None:
+    word = await sign_in(admin)
+    pool = admin.app.state.adapters.store._pool
+    async with autocommit(pool) as connection:
+        before = connection.get_server_pid()
+    async with AsyncExitStack() as users:
+        for _ in range(pool.get_max_size()):
+            await users.enter_async_context(autocommit(pool))
+        answer = await admin.client.get("/admin/ui/nothing/here")
+        assert answer.status_code == 503
+        assert "Try again" in answer.text
+        answer = await admin.client.post("/admin/logout", data={"csrf": word})
+        assert answer.status_code == 503
+        assert (await admin.client.get("/admin")).status_code == 200, "it says what is away"
+    # A pool that is only busy keeps its connections.
+    pids = set[int]()
+    async with AsyncExitStack() as users:
+        for _ in range(pool.get_max_size()):
+            pids.add((await users.enter_async_context(autocommit(pool))).get_server_pid())
+    assert before in pids
+    assert (await admin.client.get("/admin/ui/jobs")).status_code == 200
 
 
 async def test_forged_posts_are_refused_and_change_nothing(admin: Admin) -> None:

@@ -140,6 +140,11 @@ async def test_regression_a_refused_row_of_a_website_is_erased_however_the_addre
     assert await admin.db.fetchval("SELECT payload FROM replay_queue WHERE id = $1", other)
 
 
+async def test_regression_an_address_beyond_ascii_is_found_in_another_case(admin: Admin) -> None:
+    row = await admin.add_queue_row(**site_row('{"email": "MÜLLER@Example.com"}'.encode()))
+    assert (await erase_person(admin, "müller@example.com"))["records"] == [str(row)]
+
+
 async def test_a_conflict_that_is_being_stored_as_a_lead_leaves_a_tombstone(admin: Admin) -> None:
     _, row = await with_conflict(admin)
     await admin.db.execute(

@@ -16,7 +16,8 @@ from aiokafka.errors import KafkaError
 from contracts import topics
 from deploy import provision as provisioning
 from deploy.embedded.parts import Kafka as Broker
-from deploy.provision import OFFSETS_TOPIC, ProvisionError, open_admin, provision, read_configs, read_layout
+from deploy.provision import OFFSETS_TOPIC, ProvisionError, open_admin, provision, read_layout
+from deploy.topic_settings import read_settings
 from runtime.settings import Kafka
 from tests.support.brokers import running_brokers
 from tests.support.processes import ROOT
@@ -139,7 +140,7 @@ async def test_regression_topics_wait_for_the_brokers_and_get_the_replicas_that_
     async with open_admin(kafka, "test") as admin:
         for part, replicas in (await read_layout(admin, [*names, OFFSETS_TOPIC], of="isr")).items():
             assert sorted(replicas) == [1, 2, 3], part
-        configs = await read_configs(admin, names)
+        configs = {name: each.effective for name, each in (await read_settings(admin, names)).items()}
     assert {each["min.insync.replicas"] for each in configs.values()} == {"2"}
     assert configs[topics.FAILED.name]["retention.ms"] == str(topics.FAILED.retention_ms)
     assert configs[topics.FAILED.name]["segment.ms"] == "60000", "a setting that is not ours stays"

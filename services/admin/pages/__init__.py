@@ -15,14 +15,16 @@ from services.admin.pages import (
     replays,
     workbench,
 )
-from services.admin.pages.visit import own_form, visit
+from services.admin.pages.visit import own_form, visit, visit_overview
 
 
 def pages() -> APIRouter:
     """Return all of them. Session and forgery are looked at here, so that no page can forget it."""
     router = APIRouter(include_in_schema=False)
     router.include_router(door.router)
-    for part in (overview, leads, people, personal_data, lead, workbench, replays, jobs, audit, nowhere):
+    # The overview opens while the database is away; a `Visit` of its own guards what shows leads or changes.
+    router.include_router(overview.router, dependencies=[Depends(visit_overview), Depends(own_form)])
+    for part in (leads, people, personal_data, lead, workbench, replays, jobs, audit, nowhere):
         # own_form takes the visit: who has no session is sent to the door before a form is judged.
         router.include_router(part.router, dependencies=[Depends(visit), Depends(own_form)])
     return router

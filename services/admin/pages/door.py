@@ -10,7 +10,7 @@ from starlette.exceptions import HTTPException
 
 from services.admin.access import Access
 from services.admin.pages.page import LOGIN, PageRoute, go_to, render
-from services.admin.pages.visit import Given, SignInFirst, Visit, own_form, refuse_elsewhere, visit
+from services.admin.pages.visit import Given, SignInFirst, Visit, look_up, own_form, refuse_elsewhere
 from services.admin.session import COOKIE, SESSION_SECONDS, Sessions
 
 router = APIRouter(prefix="/admin", route_class=PageRoute)
@@ -22,7 +22,7 @@ async def show_door(request: Request, given: Given) -> Response:
     """Show the form; who is signed in goes on."""
     onward = _own_page(request.query_params.get("next", ""))
     try:
-        await visit(request, given)
+        await look_up(request, given)
     except SignInFirst:
         return render(request, None, "login.html", onward=onward, wrong=None)
     return RedirectResponse(onward, 303)

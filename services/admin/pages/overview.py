@@ -14,7 +14,7 @@ from services.admin.pages.charts import Chart, Unit, begin, draw
 from services.admin.pages.disruptions import find_disruptions, parts_of
 from services.admin.pages.page import PageRoute, as_changed, go_to, in_part, render
 from services.admin.pages.recent import Kept
-from services.admin.pages.visit import Given, Visit
+from services.admin.pages.visit import Given, Visit, VisitOverview
 from services.admin.pages.words import stage_name
 from services.admin.pages.zone import Zone
 from services.admin.recent_outcomes import RecentOutcomes
@@ -27,7 +27,7 @@ RECENT_SECONDS = 10.0
 
 
 @router.get("")
-async def show(request: Request, visitor: Visit) -> Response:
+async def show(request: Request, visitor: VisitOverview) -> Response:
     """Show the frame at once; the panels follow."""
     return render(request, visitor, "overview.html")
 
@@ -50,14 +50,14 @@ async def leads(request: Request, visitor: Visit, given: Given, zone: Zone, kept
 
 
 @router.get("/ui/overview/work")
-async def work(request: Request, visitor: Visit, given: Given, kept: Kept) -> Response:
+async def work(request: Request, visitor: VisitOverview, given: Given, kept: Kept) -> Response:
     """Show what waits, the mails, the books, and how far consumers are behind."""
     stats = await kept.ask("queue", partial(survey_queue, given), READING_SECONDS)
     return render(request, visitor, "overview_work.html", stats=stats)
 
 
 @router.get("/ui/overview/parts")
-async def parts(request: Request, visitor: Visit, given: Given, kept: Kept) -> Response:
+async def parts(request: Request, visitor: VisitOverview, given: Given, kept: Kept) -> Response:
     """Show whether everything works, and what does not."""
     health, stats, recent = await asyncio.gather(
         kept.ask("health", partial(survey_health, given), READING_SECONDS),

@@ -5,6 +5,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
+from runtime.failures import WorldAway
 from services.admin.adapters import Adapters
 from services.admin.session import COOKIE, Session, Sessions
 
@@ -26,22 +27,52 @@ async def adapters(request: Request) -> Adapters:
 Given = Annotated[Adapters, Depends(adapters)]
 
 
-async def visit(request: Request, given: Given) -> Session:
-    """Return the visitor's session, or raise `SignInFirst`."""
+async def look_up(request: Request, given: Given) -> tuple[Session, WorldAway | None]:
+    """Return the cookie's session, and what keeps us from knowing whether it was signed out.
+
+    Raises `SignInFirst`. FastAPI asks once a request, whoever depends on it.
+    """
     sessions: Sessions = request.app.state.sessions
     found = sessions.read(request.cookies.get(COOKIE, ""), time.time())
-    if found is None or await given.revocations.include(found):
+    if found is None:
         raise SignInFirst
-    return found
+    try:
+        is_over = await given.revocations.include(found)
+    except WorldAway as away:
+        return found, away
+    if is_over:
+        raise SignInFirst
+    return found, None
+
+
+LookUp = Annotated[tuple[Session, WorldAway | None], Depends(look_up)]
+
+
+async def visit(found: LookUp) -> Session:
+    """Return the visitor's session; raise `WorldAway` where nobody can tell whether it was signed out."""
+    session, away = found
+    if away:
+        raise away
+    return session
+
+
+async def visit_overview(found: LookUp) -> Session:
+    """Return the visitor's session, also where nobody can tell whether it was signed out.
+
+    Only for what shows no lead and changes nothing: the overview says that the database is away.
+    """
+    return found[0]
 
 
 Visit = Annotated[Session, Depends(visit)]
+VisitOverview = Annotated[Session, Depends(visit_overview)]
 
 
-async def own_form(request: Request, visitor: Visit) -> None:
+async def own_form(request: Request, found: LookUp) -> None:
     """Raise `Forged` where a changing request lacks this session's word, or comes from elsewhere."""
     if request.method in ("GET", "HEAD"):
         return
+    visitor = await visit(found)
     refuse_elsewhere(request)
     word = request.headers.get("x-csrf-token") or (await request.form()).get("csrf")
     if not isinstance(word, str) or not visitor.wrote(word):

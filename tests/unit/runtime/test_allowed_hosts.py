@@ -3,6 +3,7 @@
 import pytest
 
 from runtime.allowed_hosts import AllowedHosts
+from services.flusher.settings import is_exposed
 
 
 def allows(listed: str, host: str, *, debug: bool = False) -> bool:
@@ -33,6 +34,14 @@ def test_probes_containers_and_localhost_are_always_allowed(host: str, listed: s
 def test_a_name_of_somebody_else_is_not_allowed(host: str, listed: str, debug: bool) -> None:
     # Brackets hold an address, whatever stands behind them.
     assert allows(listed, host, debug=debug) == host.startswith("[::1]")
+
+
+@pytest.mark.parametrize(
+    "host", ["ingest.leads.svc:8001", "ingest.leads.svc.cluster.local:8001", "leads.local", "a.internal"]
+)
+def test_regression_a_name_that_the_flusher_takes_for_private_is_allowed(host: str) -> None:
+    assert not is_exposed(f"http://{host}/")
+    assert allows("leads.example.com", host)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,112 @@
+"""Topics on a Kafka that does not show or change everything, as managed clusters are."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from aiokafka.errors import IncompatibleBrokerVersion, KafkaConnectionError
+
+from contracts import topics
+from deploy.doctor.broker import examine_group
+from deploy.doctor.cluster import _unread
+from deploy.groups import read_groups
+from deploy.provision import _add_partitions, _add_replicas
+from deploy.topic_settings import read_settings, repair_settings
+from runtime.settings import Kafka
+
+DENIED, POLICY = 29, 44
+
+
+class Managed:
+    """Answers as the given Kafka would, and remembers which settings it took."""
+
+    def __init__(self, settings: dict[str, str] | None = None, *, code: int = 0, refuses: str = "") -> None:
+        self.settings, self.code, self.refuses = settings, code, refuses
+        self.taken: dict[str, str] = {}
+
+    async def describe_configs(self, _: Any) -> list[Any]:
+        entries = None if self.settings is None else [(*each, False, 5) for each in self.settings.items()]
+        return [SimpleNamespace(resources=[(self.code, None, 2, "leads", entries)])]
+
+    async def alter_configs(self, changes: list[Any]) -> list[Any]:
+        wanted = changes[0].configs
+        if self.refuses in wanted:
+            return [SimpleNamespace(resources=[(POLICY, "at most 1 MiB", 2, "leads")])]
+        self.taken = wanted
+        return [SimpleNamespace(resources=[(0, None, 2, "leads")])]
+
+    async def describe_topics(self, _: Any) -> list[Any]:
+        return [
+            {"topic": topics.RECEIVED.name, "partitions": [{"partition": 0, "replicas": [1], "isr": [1]}]}
+        ]
+
+    async def create_partitions(self, _: Any) -> None:
+        raise IncompatibleBrokerVersion("not here")
+
+    async def _send_to_controller(self, _: Any) -> None:
+        raise IncompatibleBrokerVersion("not here")
+
+    async def describe_consumer_groups(self, names: list[str]) -> list[Any]:
+        return [SimpleNamespace(groups=[(30, names[0], "", "", "", [])])]
+
+
+async def repair(kafka: Any, declared: dict[str, str] | None = None, replicas: int = 3) -> list[str]:
+    return await repair_settings(kafka, {"leads": declared or {}}, {"leads": replicas}, 3)
+
+
+async def test_regression_settings_that_kafka_does_not_show_are_a_warning() -> None:
+    assert await repair(Managed(code=DENIED)) == [
+        (
+            "warning: Kafka does not allow reading the settings of topic leads"
+            " (TopicAuthorizationFailedError): check retention and min.insync.replicas yourself"
+        )
+    ]
+    assert "warning: " in (await repair(Managed(None)))[0]
+
+
+async def test_regression_a_setting_that_kafka_does_not_name_is_left_alone() -> None:
+    assert await repair(Managed({"retention.ms": "9"}), {"retention.ms": "5", "segment.ms": "1"}) == []
+
+
+async def test_regression_a_policy_that_refuses_one_setting_leaves_the_others_to_be_repaired() -> None:
+    kafka = Managed({"max.message.bytes": "1", "retention.ms": "1"}, refuses="max.message.bytes")
+    said = await repair(kafka, {"max.message.bytes": "2", "retention.ms": "5"})
+    assert kafka.taken == {"retention.ms": "5"}
+    assert said == [
+        (
+            "warning: Kafka does not allow setting max.message.bytes of topic leads"
+            " (PolicyViolationError: at most 1 MiB): it is 1, and should be 2"
+        ),
+        "leads: retention.ms was 1, now 5",
+    ]
+
+
+async def test_no_more_brokers_must_have_a_record_than_there_are_replicas() -> None:
+    assert await repair(Managed({"min.insync.replicas": "1"}), replicas=1) == []
+
+
+async def test_regression_partitions_and_replicas_that_kafka_refuses_are_warnings() -> None:
+    kafka: Any = Managed()
+    (said,) = await _add_partitions(kafka, "", [topics.RECEIVED.name])
+    assert said.startswith("warning: Kafka does not allow adding partitions to topic leads.received.v1")
+    (said,) = await _add_replicas(kafka, [topics.RECEIVED.name], [1, 2, 3], 3)
+    assert said.startswith("warning: Kafka does not allow adding replicas to topic leads.received.v1")
+
+
+async def test_a_broker_that_does_not_answer_is_still_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def away(*_: Any) -> None:
+        raise KafkaConnectionError
+
+    kafka: Any = Managed()
+    monkeypatch.setattr(kafka, "describe_configs", away)
+    with pytest.raises(KafkaConnectionError):
+        await read_settings(kafka, ["leads"])
+
+
+async def test_regression_the_doctor_warns_of_what_kafka_does_not_show() -> None:
+    kafka: Any = Managed(code=DENIED)
+    (found,) = _unread(await read_settings(kafka, ["leads"]))
+    assert (found.level, "TopicAuthorizationFailedError" in found.seen) == ("warn", True)
+    group = (await read_groups(kafka, ""))["persister"]
+    found = examine_group(Kafka(bootstrap_servers="a:1"), "persister", group)
+    assert (found.level, "GroupAuthorizationFailedError" in found.seen) == ("warn", True)
