@@ -29,16 +29,29 @@ _NAMESPACE = UUID("5f0c2c8e-6f6b-5b0e-9a3e-0d6a0f4c7f11")
 class Record(Protocol):
     """What names a record: its place and time. A log that lost its tail has other records at old offsets."""
 
-    topic: str
-    partition: int
-    offset: int
-    timestamp: int
+    @property
+    def topic(self) -> str: ...  # noqa: D102
+    @property
+    def partition(self) -> int: ...  # noqa: D102
+    @property
+    def offset(self) -> int: ...  # noqa: D102
+    @property
+    def timestamp(self) -> int: ...  # noqa: D102
 
 
 def failure_event_id(record: Record, stage: Stage, kind: Kind) -> UUID:
     """Name one failure after the record in hand, so that a repeat is a no-op and a second is not."""
     place = f"{record.topic}\n{record.partition}\n{record.offset}\n{record.timestamp}"
     return uuid5(_NAMESPACE, f"{place}\n{stage}\n{kind}")
+
+
+def legacy_failure_event_id(record: Record, stage: Stage, kind: Kind) -> UUID:
+    """Return the id that earlier versions gave this failure, without the record's time.
+
+    Kafka and the database still hold such ids. Where the time of the failure is known, compare it too:
+    a record at the offset of a lost one has the same id.
+    """
+    return uuid5(_NAMESPACE, f"{record.topic}\n{record.partition}\n{record.offset}\n{stage}\n{kind}")
 
 
 def within_calendar(milliseconds: int) -> int:
@@ -60,6 +73,11 @@ class Origin(BaseModel):
     offset: int
     timestamp_ms: Milliseconds
     consumer_group: str
+
+    @property
+    def timestamp(self) -> int:
+        """Return the record's time under the name that records have for it."""
+        return self.timestamp_ms
 
     @classmethod
     def of(cls, record: Any, group: str) -> Self:

@@ -14,7 +14,7 @@ from typing import Any, Final
 from uuid import UUID
 
 import typer
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError
 from faststream.kafka.security import parse_security
 from rich.console import Console
@@ -26,6 +26,7 @@ from runtime import event_loop
 from runtime.failures import Failure
 from runtime.lag import lag
 from runtime.postgres import Pool, load_queries, open_pool, transaction
+from runtime.reader import partitions_of
 from runtime.settings import Kafka, Postgres, load
 from services.admin.census import recount, take_census
 
@@ -64,8 +65,7 @@ async def _consumer(kafka: Kafka, group: str) -> AsyncIterator[Any]:
 
 async def _chunks(consumer: Any, topic: str, finding: Finding) -> AsyncIterator[list[Any]]:
     """Yield the records that the group has committed, of all that the topic still holds."""
-    partitions = [TopicPartition(topic, number) for number in range(topics.PARTITIONS)]
-    consumer.assign(partitions)
+    partitions = await partitions_of(consumer, topic)
     ends = await consumer.end_offsets(partitions)
     starts = await consumer.beginning_offsets(partitions)
     for partition in partitions:
@@ -143,10 +143,7 @@ async def compare_mails(pool: Pool, waiting: int) -> Finding:
 async def _notifier_lag(kafka: Kafka) -> int:
     finding = Finding("")
     async with _consumer(kafka, topics.GROUPS["notifier"]) as consumer:
-        partitions = [
-            TopicPartition(kafka.topic_prefix + topics.RECEIVED.name, n) for n in range(topics.PARTITIONS)
-        ]
-        consumer.assign(partitions)
+        partitions = await partitions_of(consumer, kafka.topic_prefix + topics.RECEIVED.name)
         starts = await consumer.beginning_offsets(partitions)
         ends = await consumer.end_offsets(partitions)
         for partition in partitions:

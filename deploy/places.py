@@ -9,7 +9,7 @@ from contracts import topics
 from runtime.ledger import Ledger, fingerprint
 from runtime.positions import Position
 from runtime.postgres import Connection
-from runtime.reader import KAFKA_SECONDS, read_at
+from runtime.reader import KAFKA_SECONDS, partitions_of, read_at
 from runtime.settings import Kafka
 
 
@@ -17,13 +17,9 @@ async def read_positions(
     kafka: Kafka, consumer: Any, connection: Connection, stage: topics.Service
 ) -> dict[TopicPartition, Position]:
     """Return where a stage stands in each of its partitions. The consumer is one of the stage's group."""
-    partitions = [
-        TopicPartition(kafka.topic_prefix + name, number)
-        for name in topics.consumed_by(stage)
-        for number in range(topics.PARTITIONS)
-    ]
+    names = [kafka.topic_prefix + name for name in topics.consumed_by(stage)]
+    partitions = await partitions_of(consumer, *names)
     async with asyncio.timeout(KAFKA_SECONDS):
-        consumer.assign(partitions)
         starts = await consumer.beginning_offsets(partitions)
         committed = {each: await consumer.committed(each) for each in partitions}
         # The ledger between the commits and the ends: where services run they can only go on meanwhile.

@@ -35,6 +35,21 @@ async def open_reader(kafka: Kafka, group: str | None = None) -> AsyncIterator[A
         await asyncio.wait_for(consumer.stop(), KAFKA_SECONDS)
 
 
+async def partitions_of(consumer: Any, *names: str) -> list[TopicPartition]:
+    """Return all partitions that these topics have, which may be more than are declared. Assigns them."""
+    firsts = [TopicPartition(name, 0) for name in names]
+    async with asyncio.timeout(KAFKA_SECONDS):
+        consumer.assign(firsts)
+        await consumer.beginning_offsets(firsts)  # with it comes what Kafka knows of the topics
+    found = [
+        TopicPartition(name, number)
+        for name in names
+        for number in sorted(consumer.partitions_for_topic(name))
+    ]
+    consumer.assign(found)
+    return found
+
+
 async def read_spans(
     consumer: Any, spans: Mapping[TopicPartition, tuple[int, int]]
 ) -> AsyncIterator[list[Any]]:

@@ -18,7 +18,7 @@ from deploy.kafka_refusals import explain
 from deploy.places import read_positions
 from runtime.lag import lag
 from runtime.postgres import Pool, transaction
-from runtime.reader import open_reader
+from runtime.reader import open_reader, partitions_of
 from runtime.settings import Kafka
 
 SECONDS: Final = 10.0
@@ -123,8 +123,7 @@ async def examine_broker_clock(kafka: Kafka) -> AsyncIterator[Finding]:
 
 
 async def _newest(consumer: Any, topic: str) -> Any:
-    partitions = [TopicPartition(topic, number) for number in range(topics.PARTITIONS)]
-    consumer.assign(partitions)
+    partitions = await partitions_of(consumer, topic)
     starts, ends = await consumer.beginning_offsets(partitions), await consumer.end_offsets(partitions)
     filled = [each for each in partitions if ends[each] > starts[each]]
     newest: Any = None

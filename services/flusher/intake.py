@@ -8,7 +8,15 @@ from uuid import UUID, uuid5
 from contracts import headers as h
 from contracts import topics
 from contracts.audit import AuditEvent, AuditRecorded
-from contracts.failures import AUDIT_KIND, CONFLICT, UNDECODABLE, LeadFailed, Origin, failure_event_id
+from contracts.failures import (
+    AUDIT_KIND,
+    CONFLICT,
+    UNDECODABLE,
+    LeadFailed,
+    Origin,
+    failure_event_id,
+    legacy_failure_event_id,
+)
 from runtime.delivery import Record
 
 UNREADABLE: Final = "undecodable failure"
@@ -42,6 +50,14 @@ class Parked:
         if self.by_origin and self.failure.reason == CONFLICT:
             return uuid5(self.failure.event_id, "lead_id")
         return None
+
+    @property
+    def legacy_id(self) -> UUID | None:
+        """The id that earlier versions gave this failure; None for a retry, whose record is unknown."""
+        failure, stage, kind = self.failure, self.failure.stage, self.failure.kind
+        if failure.event_id != failure_event_id(failure.origin, stage, kind):
+            return None
+        return legacy_failure_event_id(failure.origin, stage, kind)
 
     @property
     def origin_at(self) -> datetime:

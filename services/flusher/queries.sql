@@ -7,6 +7,10 @@ FROM unnest(:event_ids::uuid[], :events::text[], :actors::text[], :details::json
 ON CONFLICT (event_id) DO NOTHING
 RETURNING event_id;
 
+-- name: origin_times
+-- When Kafka got the records at fault of these rows.
+SELECT id, origin_timestamp FROM replay_queue WHERE id = ANY(:ids::uuid[]);
+
 -- name: keep_erasures_out!
 -- No lead is erased until this transaction ends (erase_lead holds this lock alone).
 SELECT pg_advisory_xact_lock_shared(hashtextextended('fastcore.erase', 0));

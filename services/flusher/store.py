@@ -44,6 +44,7 @@ class Store:
             erased = {row["id"] async for row in SQL.erased_leads(connection, ids=ids)}
             pages = await self._ledger.lock(connection, [parked.record for parked in batch])
             new = await tell(connection, [_parked_entry(parked) for parked in batch])
+            new -= await _taken_by_earlier_versions(connection, batch, new)
             for parked in batch:
                 if parked.lead_id in erased:
                     outcome, letter = await self._take_forgotten(connection, parked, new)
@@ -136,6 +137,27 @@ async def tell(connection: Connection, entries: Sequence[AuditRecorded]) -> set[
         created_ats=[told.occurred_at for told in entries],
     )
     return {each["event_id"] async for each in written}
+
+
+async def _taken_by_earlier_versions(
+    connection: Connection, batch: Sequence[Parked], new: set[UUID]
+) -> set[UUID]:
+    """Return the new failures that made a row under the id of earlier versions: repeats, over an upgrade.
+
+    Only those of the same record: one at the offset of a lost record has another time.
+    """
+    earlier = {
+        legacy_id: parked
+        for parked in batch
+        if parked.failure.event_id in new and (legacy_id := parked.legacy_id)
+    }
+    if not earlier:
+        return set()
+    return {
+        earlier[row["id"]].failure.event_id
+        async for row in SQL.origin_times(connection, ids=list(earlier))
+        if row["origin_timestamp"] == earlier[row["id"]].origin_at
+    }
 
 
 async def settle_dead_mail(

@@ -10,7 +10,7 @@ from uuid import UUID
 from pydantic import ValidationError
 
 from contracts import headers, topics
-from contracts.failures import Kind, failure_event_id
+from contracts.failures import Kind, Origin, failure_event_id, first_origin, legacy_failure_event_id
 from contracts.leads import LeadReceived, LeadStatus
 from runtime.delivery import Record
 from services.notifier.welcome_limits import TOO_MANY_OF_SITE, TOO_MANY_TO_MAILBOX, WelcomeCounts
@@ -39,6 +39,20 @@ class Delivery:
     def record_id(self) -> UUID:
         """Name the record in hand: the id of its failure, should it have one."""
         return failure_event_id(self.record, STAGE, self.kind)
+
+    @cached_property
+    def legacy_id(self) -> UUID:
+        """Name the record in hand as earlier versions did."""
+        return legacy_failure_event_id(self.record, STAGE, self.kind)
+
+    @property
+    def origin_ms(self) -> int:
+        """Return the time that a failure of this record names: that of the record that first failed."""
+        return first_origin(self.record.headers, Origin.of(self.record, "")).timestamp_ms
+
+    def settled(self, row: "Row") -> bool:
+        """Return True where the row's outcome is this record's, by whatever version."""
+        return row.settled_by in (self.record_id, self.legacy_id)
 
     @property
     def queue_id(self) -> UUID | None:
@@ -141,7 +155,7 @@ def decide(delivery: Delivery, row: Row, reason: str | None, owner: UUID, in_han
             return Step.WAIT
         if row.state == "sending":
             return Step.GIVE_UP
-    elif not delivery.retry or row.settled_by == delivery.record_id:
+    elif not delivery.retry or delivery.settled(row):
         return Step.SKIP
     elif row.state == "sent":
         return Step.RESOLVE
@@ -201,7 +215,7 @@ def arrange(
     in_hand: Collection[Key],
 ) -> Arrangement:
     """Decide on every delivery of a batch. A welcome admitted here counts for the next one at once."""
-    made, known = Arrangement(), dict[Key, Delivery]()
+    made, known = Arrangement(), dict[Key, list[Delivery]]()
     for lead_id, of_lead in reading.by_lead().items():
         if not any((lead_id, kind) in rows for kind in KINDS):
             made.first.add(id(of_lead[0][0]))
@@ -219,10 +233,10 @@ def arrange(
             continue
         for record, lead in of_lead:
             for delivery in deliveries(record, lead, first=False):
-                # Of several records a retry says most: it may take back what is settled.
-                if delivery.key not in known or delivery.retry:
-                    known[delivery.key] = delivery
-    for delivery in known.values():
+                known.setdefault(delivery.key, []).append(delivery)
+    for of_mail in known.values():
+        # Of several records a retry says most: it may take back what is settled.
+        delivery = next((each for each in reversed(of_mail) if each.retry), of_mail[0])
         reason = barred(
             delivery,
             statuses.get(delivery.lead.lead_id),
@@ -230,5 +244,8 @@ def arrange(
             counts.per_mailbox,
         )
         row = rows[delivery.key]
-        made.add(delivery, row, decide(delivery, row, reason, owner, in_hand), reason)
+        step = decide(delivery, row, reason, owner, in_hand)
+        # Where it waits, so do the others: what is committed has an outcome (`remembered`).
+        for each in of_mail if step is Step.WAIT else [delivery]:
+            made.add(each, row, step, reason)
     return made

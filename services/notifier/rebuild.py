@@ -19,13 +19,13 @@ from runtime.ledger import Ledger, Pages
 from runtime.logs import logger
 from runtime.positions import Position
 from runtime.postgres import Connection, Pool, load_queries, transaction
-from runtime.reader import KAFKA_SECONDS, open_reader, read_spans
+from runtime.reader import KAFKA_SECONDS, open_reader, partitions_of, read_spans
 from runtime.settings import Kafka
 from services.notifier import plan
 from services.notifier.message import Identity, message_id
 from services.notifier.plan import Row
-from services.notifier.remembered import EVENTS, Remembered, remember
-from services.notifier.store import storable
+from services.notifier.remembered import EVENTS, Failed, Newest, Remembered, find_newest, remember
+from services.notifier.store import mailbox_of, storable
 
 SQL: Any = load_queries(Path(__file__).with_name("rebuild.sql"))
 
@@ -70,9 +70,10 @@ class Rebuild:
                 if not behind and not await self._asks_for(reader, ordered, in_hand):
                     return
                 failures = await self._failures(reader, ordered)
+                newest = await self._newest(reader, ordered)
                 reader.assign(list(ordered))
                 async for records in read_spans(reader, ordered):
-                    written += await self._write_all(records, failures)
+                    written += await self._write_all(records, failures, newest)
         except (KafkaError, OSError, TimeoutError, SeekBack) as error:
             raise WorldAway("kafka", f"kafka does not answer ({type(error).__name__})") from error
         if written:
@@ -88,25 +89,34 @@ class Rebuild:
                 return True
         return False
 
-    async def _failures(self, reader: Any, spans: dict[TopicPartition, tuple[int, int]]) -> dict[str, str]:
+    async def _failures(self, reader: Any, spans: dict[TopicPartition, tuple[int, int]]) -> dict[str, Failed]:
         """Return how each mail failed, by the id of its failure, since the first of these records."""
         since = await self._oldest(reader, spans)
         name = self._kafka.topic_prefix + topics.FAILED.name
-        partitions = [TopicPartition(name, number) for number in range(topics.PARTITIONS)]
-        reader.assign(partitions)
+        partitions = await partitions_of(reader, name)
         async with asyncio.timeout(KAFKA_SECONDS):  # aiokafka waits for a leader without an end
             ends = await reader.end_offsets(partitions)
             times = dict.fromkeys(partitions, max(0, since - CLOCK_SKEW_MS))
             begins = await reader.offsets_for_times(times)
-        found = dict[str, str]()
+        found = dict[str, Failed]()
         wanted = {each: (begin.offset, ends[each]) for each, begin in begins.items() if begin}
         async for records in read_spans(reader, wanted):
             for record in records:
                 event_id = headers.text(record.headers, headers.EVENT_ID)
                 error = headers.text(record.headers, headers.EXCEPTION_FQCN)
                 if event_id and error:
-                    found[event_id] = error
+                    origin_ms = headers.text(record.headers, headers.ORIGINAL_TIMESTAMP)
+                    found[event_id] = Failed(error, origin_ms)
         return found
+
+    async def _newest(self, reader: Any, spans: dict[TopicPartition, tuple[int, int]]) -> Newest:
+        """Return the newest of these records that asks for a mail again, for each mail."""
+        retries = {each: span for each, span in spans.items() if topics.RETRY_NOTIFIER.name in each.topic}
+        newest: Newest = {}
+        reader.assign(list(retries))
+        async for records in read_spans(reader, retries):
+            find_newest(records, newest)
+        return newest
 
     async def _oldest(self, reader: Any, spans: dict[TopicPartition, tuple[int, int]]) -> int:
         """Return the time of the oldest of these records, in milliseconds since 1970."""
@@ -117,7 +127,7 @@ class Rebuild:
             times += [records[0].timestamp async for records in found]
         return min(times, default=0)
 
-    async def _write_all(self, records: Sequence[Any], failures: dict[str, str]) -> int:
+    async def _write_all(self, records: Sequence[Any], failures: dict[str, Failed], newest: Newest) -> int:
         """Write what one chunk lacks, in one transaction with its place in the ledger."""
         leads = plan.read(records).by_lead()
         async with transaction(self._pool) as connection:
@@ -133,7 +143,7 @@ class Rebuild:
                 row["id"]: row["status"] async for row in SQL.statuses(connection, lead_ids=list(leads))
             }
             lacked = {id(r) for r in records if r.offset >= pages[r.topic, r.partition].next_offset}
-            mails, outcomes = remember(records, rows, statuses, failures, lacked)
+            mails, outcomes = remember(records, rows, statuses, failures, lacked, newest)
             for mail in mails:
                 await self._write(connection, mail)
             for record, outcome in zip(records, outcomes, strict=True):
@@ -157,6 +167,9 @@ class Rebuild:
             **named,
             state=mail.state,
             recipient=None if mail.reason == "erased" else storable(to),
+            mailbox=None if mail.reason == "erased" else mailbox_of(delivery),
+            site=storable(delivery.lead.site),
+            received_at=delivery.lead.occurred_at,
             message_id=message_id(delivery.lead, delivery.kind, self._identity.from_email),
             record_id=delivery.record_id,
         )

@@ -22,8 +22,8 @@ SELECT id, status FROM lead_inbox WHERE id = ANY(:lead_ids::uuid[]);
 
 -- name: write_mail!
 -- A mail in the state in which the notifier had left it.
-INSERT INTO email_delivery (lead_id, kind, state, recipient, message_id, reason, settled_by)
-VALUES (:lead_id, :kind, :state, :recipient, :message_id, :reason, :record_id)
+INSERT INTO email_delivery (lead_id, kind, state, recipient, mailbox, message_id, reason, settled_by, site, lead_received_at)
+VALUES (:lead_id, :kind, :state, :recipient, :mailbox, :message_id, :reason, :record_id, :site, :received_at)
 ON CONFLICT (lead_id, kind) DO UPDATE
 SET state = excluded.state, reason = excluded.reason, settled_by = excluded.settled_by, owner = NULL,
     lease_until = NULL, updated_at = now();

@@ -72,7 +72,7 @@ class Store:
                     lease_seconds=self._lease_seconds,
                     **_keys(taken),
                     recipients=[self._recipient(delivery) for delivery in taken],
-                    mailboxes=[_mailbox(delivery) for delivery in taken],
+                    mailboxes=[mailbox_of(delivery) for delivery in taken],
                 )
             for delivery, reason in arranged.barred:
                 await self._suppress(connection, delivery, reason)
@@ -127,7 +127,7 @@ class Store:
                 lease_seconds=self._lease_seconds,
                 **_keys([delivery for delivery, _ in new]),
                 recipients=[self._recipient(delivery) for delivery, _ in new],
-                mailboxes=[_mailbox(delivery) for delivery, _ in new],
+                mailboxes=[mailbox_of(delivery) for delivery, _ in new],
                 sites=[storable(delivery.lead.site) for delivery, _ in new],
                 received_ats=[delivery.lead.occurred_at for delivery, _ in new],
                 message_ids=[message_id(each.lead, each.kind, self._identity.from_email) for each, _ in new],
@@ -255,7 +255,8 @@ def _event_id(delivery: Delivery, outcome: Outcome) -> UUID:
     return uuid5(delivery.record_id, _EVENTS[outcome.verdict])
 
 
-def _mailbox(delivery: Delivery) -> str | None:
+def mailbox_of(delivery: Delivery) -> str | None:
+    """Return the mailbox that a welcome counts for."""
     return storable(mailbox_key(delivery.lead.email)) if delivery.kind == "welcome" else None
 
 

@@ -13,7 +13,7 @@ from prometheus_client import REGISTRY
 
 from contracts import headers as h
 from contracts import topics
-from contracts.failures import LeadDead
+from contracts.failures import LeadDead, failure_event_id, legacy_failure_event_id
 from runtime.failures import WorldAway
 from runtime.postgres import open_pool
 from runtime.settings import Kafka, Postgres
@@ -50,6 +50,24 @@ async def test_repeats_change_nothing(kafka: Kafka, postgres: Postgres, db: Any)
     assert await db.fetchval("SELECT count(*) FROM replay_queue") == 5
     assert await db.fetchval("SELECT count(*) FROM audit_log") == 5
     assert await books(db) == {"stored": 5, "duplicate": 15, "parked": 0, "undecodable": 0, "missing": 0}
+
+
+async def test_regression_a_failure_that_an_earlier_version_published_is_a_repeat_under_its_new_id(
+    kafka: Kafka, postgres: Postgres, db: Any
+) -> None:
+    # A resolved row began a new life, and its mail was sent again.
+    key, told = uuid4(), failure(7)
+    lost = told.origin.model_copy(update={"timestamp_ms": told.origin.timestamp_ms - 5})
+    legacy_id = legacy_failure_event_id(told.origin, "notifier", "welcome")
+    async with flusher(kafka, postgres):
+        await park(kafka, key, b"old", told.model_copy(update={"event_id": legacy_id}))
+        await until_taken(db, 1)
+        await db.execute("UPDATE replay_queue SET state = 'resolved', payload = NULL, next_attempt_at = NULL")
+        for origin, state in ((told.origin, "resolved"), (lost, "waiting")):
+            event_id = failure_event_id(origin, "notifier", "welcome")
+            await park(kafka, key, b"new", told.model_copy(update={"event_id": event_id, "origin": origin}))
+            await until_taken(db, 2 if state == "resolved" else 3)
+            assert (await row_of(db))["state"] == state
 
 
 async def test_a_final_failure_is_dead_at_once(kafka: Kafka, postgres: Postgres, db: Any) -> None:

@@ -1,6 +1,8 @@
 """How failures are named."""
 
-from contracts.failures import failure_event_id
+from uuid import UUID
+
+from contracts.failures import failure_event_id, legacy_failure_event_id
 from tests.unit.notifier.test_plan import FakeRecord
 
 
@@ -14,3 +16,10 @@ def test_regression_another_record_at_the_offset_of_a_lost_one_has_a_failure_of_
     # The flusher took it for a repeat of the first one, and kept nothing of the lead.
     lost, new = FakeRecord(timestamp=1000), FakeRecord(timestamp=2000)
     assert failure_event_id(lost, "persister", "store") != failure_event_id(new, "persister", "store")
+
+
+def test_the_id_of_earlier_versions_stays_as_kafka_and_the_database_hold_it() -> None:
+    for record in (FakeRecord("t", 1, 2, 3000), FakeRecord("t", 1, 2, 4000)):
+        assert legacy_failure_event_id(record, "notifier", "welcome") == UUID(
+            "73f8c6d9-1b41-594c-ba7a-f4f57f1b4922"
+        )

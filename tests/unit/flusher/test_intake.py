@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from contracts import headers as h
 from contracts.audit import AuditEvent
-from contracts.failures import LeadFailed
+from contracts.failures import LeadFailed, failure_event_id, legacy_failure_event_id
 from services.flusher.intake import dead_event_id, entry, read, unreadable
 from tests.support.flusher import OWN, Record, failure
 
@@ -114,3 +114,14 @@ def test_a_death_is_named_after_the_failure_that_caused_it() -> None:
     told: LeadFailed = failure()
     assert dead_event_id(told) == dead_event_id(told)
     assert dead_event_id(told) not in (told.event_id, UUID(int=0))
+
+
+def test_only_a_first_failure_has_an_id_that_earlier_versions_gave_it() -> None:
+    told = failure(7)
+    named = told.model_copy(update={"event_id": failure_event_id(told.origin, "notifier", "welcome")})
+    legacy_id = legacy_failure_event_id(told.origin, "notifier", "welcome")
+    assert read(record(tuple(named.to_headers())), "group").legacy_id == legacy_id
+    # Of a retry's record the origin says nothing, and an earlier version's failure has no other id.
+    assert read(record(tuple(told.to_headers())), "group").legacy_id is None
+    of_then = told.model_copy(update={"event_id": legacy_id})
+    assert read(record(tuple(of_then.to_headers())), "group").legacy_id is None

@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from contracts.failures import Kind
+from contracts.failures import Kind, legacy_failure_event_id
 from contracts.leads import LeadReceived
 from services.notifier import plan
 from services.notifier.plan import Delivery, Row, Step
@@ -58,6 +58,14 @@ def test_a_retry_of_what_was_sent_is_only_over() -> None:
 def test_a_redelivered_retry_changes_nothing_that_it_settled_itself(state: str) -> None:
     again = delivery(retry=True)
     assert plan.decide(again, row(state, settled_by=again.record_id), None, US, ()) is Step.SKIP
+
+
+@pytest.mark.parametrize("state", ["waiting", "dead", "unknown", "suppressed", "sent"])
+def test_regression_a_redelivered_retry_that_an_earlier_version_settled_changes_nothing(state: str) -> None:
+    # A welcome that was unknown was mailed again after the upgrade.
+    again = delivery(retry=True)
+    settled_by = legacy_failure_event_id(again.record, "notifier", "welcome")
+    assert plan.decide(again, row(state, settled_by=settled_by), None, US, ()) is Step.SKIP
 
 
 @pytest.mark.parametrize("retry", [False, True])
@@ -190,3 +198,15 @@ def test_what_cannot_be_decoded_is_set_aside(value: bytes | None) -> None:
     record.value = value
     reading = plan.read([record])
     assert (reading.leads, reading.undecodable) == ([], [record])
+
+
+def test_regression_of_two_retries_of_a_mail_that_another_process_has_in_hand_both_wait() -> None:
+    # The first one was committed without an outcome: its mail would have been taken for `sent`.
+    given = lead()
+    records: list[Any] = [record_of(given, 3, "welcome"), record_of(given, 5, "welcome")]
+    rows: dict[plan.Key, Row] = {
+        (given.lead_id, "welcome"): row("sending", THEM, 9),
+        (given.lead_id, "admin_alert"): row("sent"),
+    }
+    made = plan.arrange(plan.read(records), rows, {}, WelcomeCounts(3, 200), owner=US, in_hand=())
+    assert made.waiting == {(RETRY, 0): 3}

@@ -1,13 +1,14 @@
 """Reading a part of a log while the log changes."""
 
 import asyncio
+from collections.abc import Collection
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from aiokafka import TopicPartition
 
-from runtime.reader import read_spans
+from runtime.reader import partitions_of, read_spans
 
 PARTITION = TopicPartition("t", 0)
 
@@ -53,3 +54,32 @@ async def test_a_partition_that_hands_out_nothing_is_given_up(monkeypatch: pytes
     monkeypatch.setattr("runtime.reader.KAFKA_SECONDS", 0.05)
     with pytest.raises(TimeoutError):
         await offsets(Slow(0, 9))
+
+
+class FakeConsumer:
+    """A consumer that knows of a topic what Kafka told it with an answer about that topic."""
+
+    def __init__(self, **numbers: int) -> None:
+        self._numbers = numbers
+        self._known: Collection[str] = ()
+        self.assigned = list[TopicPartition]()
+
+    def assign(self, partitions: list[TopicPartition]) -> None:
+        self.assigned = partitions
+
+    async def beginning_offsets(self, partitions: list[TopicPartition]) -> dict[TopicPartition, int]:
+        self._known = {each.topic for each in partitions}
+        return dict.fromkeys(partitions, 0)
+
+    def partitions_for_topic(self, topic: str) -> Any:
+        return set(range(self._numbers[topic])) if topic in self._known else None
+
+
+async def test_regression_a_topic_is_read_in_all_partitions_that_it_has() -> None:
+    # Of a failed topic with 14 partitions two were not read: their failures were rebuilt as sent mails.
+    consumer = FakeConsumer(failed=14, dead=2)
+    found = await partitions_of(consumer, "failed", "dead")
+    assert found == [TopicPartition("failed", n) for n in range(14)] + [
+        TopicPartition("dead", n) for n in range(2)
+    ]
+    assert consumer.assigned == found
