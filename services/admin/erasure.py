@@ -79,10 +79,15 @@ class ErasedPerson(BaseModel):
 
 
 class PersonLead(BaseModel):
-    """One lead of a person, as somebody recognises it. `status` is None for one that is not stored yet."""
+    """One lead of a person, as somebody recognises it. None: it is not stored yet.
+
+    `email` is the current address: another one where an admin has corrected it.
+    """
 
     lead_id: UUID
     created_at_utc: datetime
+    name: str | None
+    email: str | None
     site: str | None
     service: str | None
     status: str | None

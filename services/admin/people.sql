@@ -118,7 +118,7 @@ SELECT erase_lead(:id, :actor);
 
 -- name: list_person
 -- The leads with these ids that are not erased, as a person would recognise them; the newest first.
-SELECT wanted.id AS lead_id, lead.site, lead.service, lead.status,
+SELECT wanted.id AS lead_id, lead.name, lead.email, lead.site, lead.service, lead.status,
        (SELECT count(*) FROM email_delivery mail WHERE mail.lead_id = wanted.id) AS emails,
        (SELECT count(*) FROM replay_queue item WHERE item.lead_id = wanted.id) AS queue_rows,
        coalesce(lead.created_at_utc,

@@ -37,13 +37,9 @@ def mails_owed(current: LeadStatus, new: LeadStatus) -> tuple[Kind, ...]:
 def undo_status(previous: LeadStatus, new: LeadStatus) -> LeadStatus | None:
     """Return the status that undoes a change, where it can be undone without another effect.
 
-    Released spam was mailed. Spam itself becomes 'received' only.
+    A lead that leaves spam is mailed what it was not sent yet: no button that asks nothing may do that.
     """
-    if new is previous or previous is LeadStatus.SPAM:
-        return None
-    if new is LeadStatus.SPAM and previous is not LeadStatus.RECEIVED:
-        return None
-    return previous
+    return None if LeadStatus.SPAM in (previous, new) or new is previous else previous
 
 
 def judge_resend(current: LeadStatus, kind: str, delivery: str | None) -> None:

@@ -31,13 +31,14 @@ async def delete_personal_data(
         return render(
             request, visitor, "delete_personal_data.html", status=422, typed=address, mismatch=True, **page
         )
-    records = await given.people.find_person(email) if email else PersonRecords()
-    # The lead itself first: it goes also where its record names no address.
-    erased = [await given.people.erase(lead_id, visitor.actor)]
-    others = ErasedPerson(erased=[], records=[], failed={}, message="")
+    records, others = PersonRecords(), ErasedPerson(erased=[], records=[], failed={}, message="")
     if email:
+        # First: once the lead itself is erased, nobody knows the address any more.
+        records = await given.people.find_person(email)
         others = await given.people.erase_person(email, visitor.actor)
-        erased += [each for each in others.erased if each.lead_id != lead_id]
+    erased = others.erased
+    if lead_id not in {*others.failed, *(each.lead_id for each in erased)}:
+        erased = [await given.people.erase(lead_id, visitor.actor), *erased]
     return render(
         request,
         visitor,

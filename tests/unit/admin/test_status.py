@@ -96,8 +96,8 @@ def test_a_stored_lead_is_written_as_the_event_it_came_from() -> None:
     [
         ("received", "contacted", "received"),
         ("won", "lost", "won"),
-        ("received", "spam", "received"),
-        ("won", "spam", None),  # spam becomes 'received' only
+        ("received", "spam", None),  # to undo it would send mails
+        ("won", "spam", None),
         ("spam", "received", None),  # the mails are on their way
         ("won", "won", None),
     ],
