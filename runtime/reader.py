@@ -39,13 +39,13 @@ async def partitions_of(consumer: Any, *names: str) -> list[TopicPartition]:
     """Return all partitions that these topics have, which may be more than are declared. Assigns them."""
     firsts = [TopicPartition(name, 0) for name in names]
     async with asyncio.timeout(KAFKA_SECONDS):
-        consumer.assign(firsts)
         await consumer.beginning_offsets(firsts)  # with it comes what Kafka knows of the topics
     found = [
         TopicPartition(name, number)
         for name in names
         for number in sorted(consumer.partitions_for_topic(name))
     ]
+    # Once only: a second assignment ends the coordinator of a consumer with a group.
     consumer.assign(found)
     return found
 
