@@ -10,6 +10,7 @@ import contextlib
 import fcntl
 import os
 import time
+import weakref
 import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -74,6 +75,8 @@ class Folder:
         self.path = path
         self._lock = lock
         self._open: IO[bytes] | None = None  # the segment that is written; the folder itself is 0700
+        # A claim whose adoption is cancelled drops its folder, and lets go of the lock with it.
+        weakref.finalize(self, lock.close)
 
     @classmethod
     def create(cls, root: Path) -> Self:

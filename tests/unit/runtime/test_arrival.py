@@ -90,21 +90,28 @@ async def answers(port: int, *sent: bytes) -> list[tuple[int, bytes]]:
     """Send these one after the other and return the status and the body of each response."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     found = []
-    try:
-        for each in sent:
-            writer.write(each)
-            await writer.drain()
-            await asyncio.sleep(0.01)
-        async with asyncio.timeout(5):
+
+    async def read() -> None:
+        with contextlib.suppress(ConnectionError):
             while line := await reader.readline():
                 length = 0
                 while (header := await reader.readline()).strip():
                     name, _, value = header.lower().partition(b":")
                     length = int(value) if name == b"content-length" else length
                 found.append((int(line.split()[1]), await reader.readexactly(length)))
-    except ConnectionError:
-        pass
+
+    # Beside the sending: a connection that is reset takes with it what was not read yet.
+    reading = asyncio.create_task(read())
+    try:
+        with contextlib.suppress(ConnectionError):
+            for each in sent:
+                writer.write(each)
+                await writer.drain()
+                await asyncio.sleep(0.01)
+        async with asyncio.timeout(5):
+            await reading
     finally:
+        reading.cancel()
         await drop(writer)
     return found
 
