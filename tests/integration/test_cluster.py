@@ -140,8 +140,18 @@ async def test_regression_topics_wait_for_the_brokers_and_get_the_replicas_that_
     async with open_admin(kafka, "test") as admin:
         for part, replicas in (await read_layout(admin, [*names, OFFSETS_TOPIC], of="isr")).items():
             assert sorted(replicas) == [1, 2, 3], part
-        configs = {name: each.effective for name, each in (await read_settings(admin, names)).items()}
-    assert {each["min.insync.replicas"] for each in configs.values()} == {"2"}
+
+    async def settings() -> dict[str, Any]:
+        async with open_admin(kafka, "test") as admin:
+            return {name: each.effective for name, each in (await read_settings(admin, names)).items()}
+
+    # A broker that has just started answers with what it knows so far.
+    configs = await eventually(
+        settings,
+        until=lambda found: {each["min.insync.replicas"] for each in found.values()} == {"2"},
+        seconds=30,
+        what="two replicas in sync for every topic",
+    )
     assert configs[topics.FAILED.name]["retention.ms"] == str(topics.FAILED.retention_ms)
     assert configs[topics.FAILED.name]["segment.ms"] == "60000", "a setting that is not ours stays"
     assert configs[topics.DEAD.name]["retention.ms"] == str(90 * topics.DAY_MS), "a longer one stays"
@@ -153,9 +163,13 @@ async def test_regression_the_doctor_names_a_broker_that_is_away_and_what_is_not
     kafka = cluster.kafka
     await known(kafka, 3)
     await provision(kafka, 3)
-    code, found = await cluster.doctor()
-    checked = found["topics"] + found["brokers"] + found["offsets-topic"]
-    assert [level for level, _ in checked] == ["ok"] * 3, checked
+
+    def three_ok(said: tuple[int, Any]) -> bool:
+        checked = said[1]["topics"] + said[1]["brokers"] + said[1]["offsets-topic"]
+        return [level for level, _ in checked] == ["ok"] * 3
+
+    # A broker that has just started answers with what it knows so far.
+    code, found = await eventually(cluster.doctor, until=three_ok, seconds=60, what="three findings, all ok")
     assert found["bootstrap"] == [("ok", "all 3 servers and 3 brokers answer")]
     assert code == 1, "the groups have no members"
 
