@@ -1,15 +1,30 @@
 /**
  * Which addresses the gateway accepts. A lead that waits in the queue is thanked before the gateway sees it, so a
- * wrong address has to be found here. Linear in its length.
+ * wrong address has to be found here. What the gateway accepts must not be refused here either: that visitor would be
+ * lost. One difference is deliberate: a display name, `Ada <ada@example.com>`, is refused. Linear in its length.
  */
 
-import { domainToASCII } from "node:url";
+import { domainToASCII, domainToUnicode } from "node:url";
 
-const LOCAL_MAX = 64;
 const ADDRESS_MAX = 254;
-const ATOM = /^[A-Za-z0-9!#$%&'*+\-/=?^_`{|}~\p{L}\p{N}\p{M}]+$/u;
-const DOMAIN = /^[0-9\p{L}\p{M}.-]+$/u;
-const LABEL = /^(?!(?!xn)..--)[a-z0-9]([a-z0-9-]*[a-z0-9])?$/;
+// RFC 6531 and email-validator: letters, marks, numbers, punctuation and symbols outside ASCII.
+const ATOM = /^(?:[\w!#$%&'*+\-/=?^`{|}~]|(?!\p{ASCII})[\p{L}\p{M}\p{N}\p{P}\p{S}])+$/u;
+// Before UTS #46 maps it, which also turns the dots of other scripts (`。．｡`) into `.`.
+const DOMAIN = /^(?:[A-Za-z0-9.-]|(?!\p{ASCII})[\p{L}\p{M}\p{N}\p{P}\p{S}])+$/u;
+// These expand to text with a dot in it, which email-validator refuses.
+const HIDDEN_DOT = /[\u2024-\u2026\u2488-\u249b\ufe52]/;
+// RFC 5892: what IDNA 2008 allows in a label once it is mapped. UTS #46 alone allows symbols, such as emoji, as well.
+const IDNA =
+  /^(?:[a-z0-9-]|(?![\u0640\u07fa\u302e\u302f\u3031-\u3035\u303b])[\p{Ll}\p{Lo}\p{Lm}\p{Mn}\p{Mc}\p{Nd}\u06fd\u06fe\u0f0b\u3007]|(?<=l)\u00b7(?=l)|\u0375(?=\p{Script=Greek})|(?<=\p{Script=Hebrew})[\u05f3\u05f4]|\u30fb)+$/u;
+const KATAKANA_DOT_ONLY = /^(?!.*[\p{Script=Hiragana}\p{Script=Katakana}\p{Script=Han}]).*\u30fb/u;
+// RFC 5891: hyphens at an end, or where another encoding has them.
+const HYPHENS = /^-|-$|^(?!xn)..--/u;
+// RFC 5893, for a domain with text that is written from right to left: a label has one direction, does not begin with
+// a digit, and has one kind of digits.
+const RTL = /[\u0590-\u08ff\u{10800}-\u{10fff}\u{1e800}-\u{1efff}]/u;
+const RTL_LABEL =
+  /^(?!.*[0-9\u06f0-\u06f9].*[\u0660-\u0669]|.*[\u0660-\u0669].*[0-9\u06f0-\u06f9])(?![\p{M}\p{N}])[\u0590-\u08ff\u{10800}-\u{10fff}\u{1e800}-\u{1efff}][\u0590-\u08ff\u{10800}-\u{10fff}\u{1e800}-\u{1efff}0-9\p{Mn}-]*$/u;
+const LABEL = /^[a-z0-9]([a-z0-9-]*[a-z0-9])?$/;
 // RFC 6761 and others: nobody gets mail there.
 const SPECIAL = new Set(["arpa", "invalid", "local", "localhost", "onion", "test"]);
 
@@ -17,24 +32,38 @@ export function isEmail(value: string): boolean {
   const at = value.lastIndexOf("@");
   if (at < 1 || value.length > ADDRESS_MAX) return false;
   const [local, domain] = [value.slice(0, at), value.slice(at + 1)];
+  const normal = local.normalize("NFC");
   return (
-    local.length <= LOCAL_MAX &&
     !/^\p{M}/u.test(local) &&
-    local.split(".").every((atom) => ATOM.test(atom)) &&
-    isDomain(domain)
+    [...local.split("."), ...normal.split(".")].every((atom) => ATOM.test(atom)) &&
+    isDomain(domain) &&
+    Buffer.byteLength(`${normal}@${domainToUnicode(domain)}`) <= ADDRESS_MAX
   );
 }
 
 function isDomain(domain: string): boolean {
-  const ascii = DOMAIN.test(domain) ? domainToASCII(domain) : "";
-  const labels = ascii.split(".");
+  if (!DOMAIN.test(domain) || HIDDEN_DOT.test(domain) || /^\p{M}/u.test(domain)) return false;
+  const labels = domainToASCII(domain).split(".");
   const top = labels.at(-1) ?? "";
   return (
-    ascii.length <= ADDRESS_MAX &&
+    labels.join(".").length < ADDRESS_MAX &&
     labels.length > 1 &&
     labels.every((label) => label.length <= 63 && LABEL.test(label)) &&
-    /^([a-z]|xn--)/.test(top) &&
-    /[a-z]$|^xn--/.test(top) &&
-    !SPECIAL.has(top)
+    /[a-z]$/.test(top) &&
+    !SPECIAL.has(top) &&
+    isInternational(domainToUnicode(domain))
   );
+}
+
+function isInternational(domain: string): boolean {
+  const mixed = RTL.test(domain);
+  return domain
+    .split(".")
+    .every(
+      (label) =>
+        IDNA.test(label) &&
+        !HYPHENS.test(label) &&
+        !KATAKANA_DOT_ONLY.test(label) &&
+        (!mixed || (RTL.test(label) ? RTL_LABEL : /^\p{L}(.*[\p{L}\p{M}\p{Nd}])?$/u).test(label)),
+    );
 }
