@@ -66,18 +66,19 @@ async def provision(settings: Kafka, replication: int = 1) -> list[str]:
         done = [f"created {prefix}{topic.name}" for topic in missing]
         kept = [prefix + topic.name for topic in topics.ALL if topic not in missing]
         if kept:
-            done += await _add_replicas(admin, kept, brokers, replication)
+            said, lacking = await _add_replicas(admin, kept, brokers, replication)
+            done += said
             # After the replicas: new partitions get as many as the topic's others have.
             done += await _add_partitions(admin, prefix, kept)
             # Last: a setting depends on the number of replicas.
             declared = {prefix + topic.name: topic.config() for topic in topics.ALL}
             replicas = _fewest(await read_layout(admin, kept))
             done += await repair_settings(
-                admin, {name: declared[name] for name in kept}, replicas, replication
+                admin, {name: declared[name] for name in kept}, replicas, replication, lacking=lacking
             )
         # On a shared cluster the offsets' topic is its operator's.
         if OFFSETS_TOPIC in existing and not prefix:
-            done += await _add_replicas(admin, [OFFSETS_TOPIC], brokers, replication)
+            done += (await _add_replicas(admin, [OFFSETS_TOPIC], brokers, replication))[0]
         return done
 
 
@@ -183,12 +184,15 @@ async def _add_partitions(admin: AIOKafkaAdminClient, prefix: str, names: list[s
 
 async def _add_replicas(
     admin: AIOKafkaAdminClient, names: list[str], brokers: list[int], replication: int
-) -> list[str]:
-    """Copy what has too few replicas to other brokers, and wait until they have it."""
+) -> tuple[list[str], set[str]]:
+    """Copy what has too few replicas to other brokers, and wait until they have it.
+
+    Returns a line for each topic, and the topics for which Kafka refuses it.
+    """
     before = await read_layout(admin, names)
     wanted = more_replicas(before, brokers, replication)
     if not wanted:
-        return []
+        return [], set()
     moves: dict[str, list[Any]] = {}
     for (name, partition), replicas in wanted.items():
         moves.setdefault(name, []).append((partition, replicas, {}))
@@ -206,14 +210,15 @@ async def _add_replicas(
     ]
     wanted = {each: replicas for each, replicas in wanted.items() if each[0] not in refused}
     if not wanted:
-        return said
+        return said, set(refused)
     moves = {name: parts for name, parts in moves.items() if name not in refused}
     deadline = asyncio.get_running_loop().time() + COPY_SECONDS
     while True:
         copied = await read_layout(admin, list(moves), of="isr")
         behind = [each for each, replicas in wanted.items() if not set(replicas) <= set(copied[each])]
         if not behind:
-            return said + [f"{name}: {fewest[name]} replicas, now {replication}" for name in moves]
+            said += [f"{name}: {fewest[name]} replicas, now {replication}" for name in moves]
+            return said, set(refused)
         if asyncio.get_running_loop().time() > deadline:
             raise ProvisionError(
                 f"{len(behind)} of {len(wanted)} partitions are still being copied to other brokers after"

@@ -1,6 +1,6 @@
 """The settings of topics: reads them, and repairs those that fall short of what is declared."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -66,8 +66,14 @@ async def repair_settings(
     declared: Mapping[str, Mapping[str, str]],
     replicas: Mapping[str, int],
     replication: int,
+    *,
+    lacking: Collection[str] = (),
 ) -> list[str]:
-    """Raise what falls short of what is declared; return a line for each change, and each that is refused."""
+    """Raise what falls short of what is declared; return a line for each change, and each that is refused.
+
+    `lacking` are the topics to which Kafka refused to add replicas. Of the others a broker may not yet show
+    the replicas that were just added: that must not lower what they get.
+    """
     said = list[str]()
     for name, found in (await read_settings(admin, declared)).items():
         if found.refused:
@@ -78,7 +84,7 @@ async def repair_settings(
             continue
         copies = replicas.get(name, replication)
         # With fewer replicas than that, no record would be taken.
-        insync = str(min_insync(min(copies, replication)))
+        insync = str(min_insync(min(copies, replication) if name in lacking else replication))
         wanted = {**declared[name], "min.insync.replicas": insync}
         wrong = {
             key: value

@@ -50,8 +50,10 @@ class Managed:
         return [SimpleNamespace(groups=[(30, names[0], "", "", "", [])])]
 
 
-async def repair(kafka: Any, declared: dict[str, str] | None = None, replicas: int = 3) -> list[str]:
-    return await repair_settings(kafka, {"leads": declared or {}}, {"leads": replicas}, 3)
+async def repair(
+    kafka: Any, declared: dict[str, str] | None = None, replicas: int = 3, lacking: tuple[str, ...] = ()
+) -> list[str]:
+    return await repair_settings(kafka, {"leads": declared or {}}, {"leads": replicas}, 3, lacking=lacking)
 
 
 async def test_regression_settings_that_kafka_does_not_show_are_a_warning() -> None:
@@ -82,14 +84,21 @@ async def test_regression_a_policy_that_refuses_one_setting_leaves_the_others_to
 
 
 async def test_no_more_brokers_must_have_a_record_than_there_are_replicas() -> None:
-    assert await repair(Managed({"min.insync.replicas": "1"}), replicas=1) == []
+    assert await repair(Managed({"min.insync.replicas": "1"}), replicas=1, lacking=("leads",)) == []
+
+
+async def test_regression_a_broker_that_does_not_know_the_new_replicas_yet_lowers_nothing() -> None:
+    kafka = Managed({"min.insync.replicas": "2"}, refuses="nothing")
+    await repair(kafka, replicas=1)
+    assert kafka.taken == {"min.insync.replicas": "2"}
 
 
 async def test_regression_partitions_and_replicas_that_kafka_refuses_are_warnings() -> None:
     kafka: Any = Managed()
     (said,) = await _add_partitions(kafka, "", [topics.RECEIVED.name])
     assert said.startswith("warning: Kafka does not allow adding partitions to topic leads.received.v1")
-    (said,) = await _add_replicas(kafka, [topics.RECEIVED.name], [1, 2, 3], 3)
+    (said,), lacking = await _add_replicas(kafka, [topics.RECEIVED.name], [1, 2, 3], 3)
+    assert lacking == {topics.RECEIVED.name}
     assert said.startswith("warning: Kafka does not allow adding replicas to topic leads.received.v1")
 
 
