@@ -6,10 +6,11 @@ from typing import Any
 from aiokafka import TopicPartition
 
 from contracts import topics
-from runtime.ledger import Ledger, fingerprint
+from runtime.ledger import Ledger
 from runtime.positions import Position
 from runtime.postgres import Connection
-from runtime.reader import KAFKA_SECONDS, partitions_of, read_at
+from runtime.reader import KAFKA_SECONDS, partitions_of
+from runtime.reconcile import read_positions as positions_in
 from runtime.settings import Kafka
 
 
@@ -25,22 +26,4 @@ async def read_positions(
         # The ledger between the commits and the ends: where services run they can only go on meanwhile.
         pages = await Ledger(stage).read(connection, partitions)
         ends = await consumer.end_offsets(partitions)
-    last = {each: pages[each].next_offset - 1 for each in partitions if each in pages}
-    found = await read_at(
-        kafka,
-        {
-            each: offset
-            for each, offset in last.items()
-            if pages[each].last_record and starts[each] <= offset < ends[each]
-        },
-    )
-    return {
-        each: Position(
-            pages.get(each),
-            committed[each],
-            starts[each],
-            ends[each],
-            fingerprint(found[each]) if each in found else None,
-        )
-        for each in partitions
-    }
+    return await positions_in(kafka, pages, committed, starts, ends)

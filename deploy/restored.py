@@ -30,7 +30,7 @@ async def read_all(kafka: Kafka, postgres: Postgres) -> dict[str, list[Position]
     return found
 
 
-def tell(stage: str, positions: list[Position]) -> list[str]:
+def summary(stage: str, positions: list[Position]) -> list[str]:
     """Say what a service will do about its partitions; nothing where all of them fit."""
     others = sum(position.is_another_log for position in positions)
     same = [position for position in positions if not position.is_another_log]
@@ -55,7 +55,7 @@ def main() -> None:
     except (KafkaError, OSError, TimeoutError, Failure) as error:
         reason = error.reason if isinstance(error, Failure) else type(error).__name__
         sys.exit(f"not known ({reason}): check KAFKA_BOOTSTRAP_SERVERS and DATABASE_URL, then run it again")
-    lines = [line for stage, positions in found.items() for line in tell(stage, positions)]
+    lines = [line for stage, positions in found.items() for line in summary(stage, positions)]
     print("\n".join(lines) or "the ledger fits Kafka: nothing is to be brought back")
     print("the services do this by themselves; check when no group has lag: python -m deploy.ledger")
 

@@ -6,7 +6,7 @@ then the offsets of the ledger say nothing about it. Nothing here depends on wha
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Final, NamedTuple
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -89,7 +89,7 @@ class Reconciler:
             async with transaction(self._pool) as connection:
                 await self._repair(connection, positions, others)
         for partition, offset in others.items():
-            self._tell("log", partition, positions[partition], offset)
+            self._report("log", partition, positions[partition], offset)
         back = await self._go_back(same)
         await _commit(consumer, back)
         silent = assigned - positions.keys()
@@ -113,23 +113,7 @@ class Reconciler:
         ends = await offsets_in_time(consumer.end_offsets, starts, LOOK_SECONDS)
         if not ends:
             raise TimeoutError
-        last = {each: page.next_offset - 1 for each in ends if (page := pages.get(each))}
-        known = {
-            each: offset
-            for each, offset in last.items()
-            if pages[each].last_record and starts[each] <= offset < ends[each]
-        }
-        found = await read_at(self._kafka, known)
-        positions = {
-            each: Position(
-                pages.get(each),
-                committed[each],
-                starts[each],
-                ends[each],
-                fingerprint(found[each]) if each in found else None,
-            )
-            for each in ends
-        }
+        positions = await read_positions(self._kafka, pages, committed, starts, ends)
         silent = {
             each: Position(pages.get(each), committed[each], 0, 0) for each in assigned if each not in ends
         }
@@ -164,13 +148,13 @@ class Reconciler:
     async def _go_back(self, positions: Positions) -> dict[TopicPartition, int]:
         behind = {each: position for each, position in positions.items() if position.behind}
         for partition, position in behind.items():
-            self._tell("database", partition, position, position.next_offset)
+            self._report("database", partition, position, position.next_offset)
         if self._rebuild is None:
             return {each: position.next_offset for each, position in behind.items()}
         await self._rebuild(positions)
         return {each: position.committed or position.next_offset for each, position in behind.items()}
 
-    def _tell(self, cause: str, partition: TopicPartition, position: Position, offset: int) -> None:
+    def _report(self, cause: str, partition: TopicPartition, position: Position, offset: int) -> None:
         metrics.LEDGER_REWINDS.labels(cause=cause).inc()
         self._log.error(
             "Ledger behind the group: the database was rolled back"
@@ -184,6 +168,35 @@ class Reconciler:
             log_end=position.end,
             reads_from=offset,
         )
+
+
+async def read_positions(
+    kafka: Kafka,
+    pages: Pages,
+    committed: Mapping[TopicPartition, int | None],
+    starts: Mapping[TopicPartition, int],
+    ends: Mapping[TopicPartition, int],
+) -> Positions:
+    """Return the position of each partition in `ends`, with the log's record at the ledger's last offset.
+
+    Raises what aiokafka raises, and `TimeoutError`.
+    """
+    last = {
+        each: page.next_offset - 1
+        for each in ends
+        if (page := pages.get(each)) and page.last_record and starts[each] < page.next_offset <= ends[each]
+    }
+    found = await read_at(kafka, last)
+    return {
+        each: Position(
+            pages.get(each),
+            committed[each],
+            starts[each],
+            ends[each],
+            fingerprint(found[each]) if each in found else None,
+        )
+        for each in ends
+    }
 
 
 async def _commit(consumer: AIOKafkaConsumer, offsets: dict[TopicPartition, int]) -> None:

@@ -25,6 +25,7 @@ from services.notifier import plan
 from services.notifier.message import Identity, message_id
 from services.notifier.plan import Row
 from services.notifier.remembered import EVENTS, Failed, Newest, Remembered, find_newest, remember
+from services.notifier.store import SQL as MAIL_SQL
 from services.notifier.store import mailbox_of, storable
 
 SQL: Any = load_queries(Path(__file__).with_name("rebuild.sql"))
@@ -131,16 +132,16 @@ class Rebuild:
         """Write what one chunk lacks, in one transaction with its place in the ledger."""
         leads = plan.read(records).by_lead()
         async with transaction(self._pool) as connection:
-            await SQL.keep_erasures_out(connection)
+            await MAIL_SQL.keep_erasures_out(connection)
             pages = await self._lock(connection, records)
             rows = {
                 (row["lead_id"], row["kind"]): Row(
                     row["state"], row["owner"], row["lease_seconds"], row["settled_by"]
                 )
-                async for row in SQL.lock_rows(connection, lead_ids=list(leads))
+                async for row in MAIL_SQL.lock_rows(connection, lead_ids=list(leads))
             }
             statuses = {
-                row["id"]: row["status"] async for row in SQL.statuses(connection, lead_ids=list(leads))
+                row["id"]: row["status"] async for row in MAIL_SQL.statuses(connection, lead_ids=list(leads))
             }
             lacked = {id(r) for r in records if r.offset >= pages[r.topic, r.partition].next_offset}
             mails, outcomes = remember(records, rows, statuses, failures, lacked, newest)

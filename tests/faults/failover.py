@@ -212,6 +212,15 @@ async def judge(
     }
 
 
+def conclude(report: dict[str, Any]) -> None:
+    """Print the figures, and exit with an error where a promise was broken."""
+    typer.echo(json.dumps(report, indent=2))
+    kept = not any(report[word] for word in ("not stored", "mails missing", "mails twice", "counted missing"))
+    if not kept or report["seconds to quiet"] is None or not report["ledger balanced"]:
+        raise SystemExit("a promise was broken")
+    typer.echo("every promise was kept")
+
+
 def main(
     leads: Annotated[int, typer.Option(help="Leads to post.")] = 500,
     rate: Annotated[float, typer.Option(help="Posts a second.")] = 40,
@@ -221,11 +230,7 @@ def main(
     with tempfile.TemporaryDirectory(prefix="fastcore-failover-") as name:
         Path(name).chmod(0o755)  # PostgreSQL runs as another user
         report = asyncio.run(story(Path(name), leads, rate, under_load=under_load))
-    typer.echo(json.dumps(report, indent=2))
-    kept = not any(report[word] for word in ("not stored", "mails missing", "mails twice", "counted missing"))
-    if not kept or report["seconds to quiet"] is None or not report["ledger balanced"]:
-        raise SystemExit("a promise was broken")
-    typer.echo("every promise was kept")
+    conclude(report)
 
 
 if __name__ == "__main__":

@@ -9,26 +9,13 @@ from contracts import topics
 from deploy.embedded.parts import running_kafka
 from deploy.topics import provision
 from runtime.consumer import Consumer
-from runtime.failures import Failure
 from runtime.health import Health
 from runtime.kafka import build_broker, open_publisher
 from runtime.policy import Policy
 from runtime.settings import Kafka
 from runtime.tasks import running
+from tests.support.handlers import Taken
 from tests.support.wait import eventually
-
-
-class Taken:
-    """A handler that remembers values."""
-
-    def __init__(self) -> None:
-        self.values: list[bytes] = []
-
-    async def handle(self, records: Sequence[Any]) -> None:
-        self.values.extend(record.value for record in records)
-
-    async def park(self, record: Any, failure: Failure) -> None:
-        raise AssertionError(failure.reason)
 
 
 async def test_consumer_and_publisher_come_back_after_the_broker_was_killed(tmp_path: Path) -> None:

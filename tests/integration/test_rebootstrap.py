@@ -1,7 +1,7 @@
 """Kafka clients whose broker moves, on real brokers: the bootstrap address leads them to it again."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -25,25 +25,13 @@ from services.admin.lag import LagReader
 from tests.faults.proxy import Proxy
 from tests.support.blackhole import blackhole
 from tests.support.brokers import MovingBroker
+from tests.support.handlers import Taken
 from tests.support.stack import Stack
 from tests.support.wait import eventually
 
 TOPIC = topics.RECEIVED.name
 # Within the 75 s that are promised, and far below the minutes for which clients were silent.
 RECOVERY_SECONDS = 30.0
-
-
-class Taken:
-    """A handler that counts records."""
-
-    def __init__(self) -> None:
-        self.values: list[bytes] = []
-
-    async def handle(self, records: Sequence[Any]) -> None:
-        self.values.extend(record.value for record in records)
-
-    async def park(self, record: Any, failure: Failure) -> None:
-        raise AssertionError(failure.reason)
 
 
 @pytest.fixture
