@@ -54,10 +54,10 @@ screenshots: $(READY) ## Take the README's pictures of the dashboard anew (needs
 	@$(RUN) tests.screenshots
 
 ledger: $(READY) ## Compare what the topics hold with the tables, and name what is missing
-	@set -a; eval "$$($(EMBEDDED) env)"; $(RUN) deploy.ledger
+	@set -a; eval "$$($(EMBEDDED) env)"; $(RUN) deploy.cli.ledger
 
 doctor: $(READY) ## Run the production checklist against what runs here, and say what to do
-	@set -a; eval "$$($(EMBEDDED) env)"; $(RUN) deploy.doctor
+	@set -a; eval "$$($(EMBEDDED) env)"; $(RUN) deploy.cli.doctor
 
 faults: $(READY) ## Break real things by seed and check every promise (SEED=1 ROUNDS=5), then three brokers
 	@$(RUN) tests.faults --seed $(or $(SEED),1) --rounds $(or $(ROUNDS),5) $(a)
@@ -77,21 +77,21 @@ check: $(READY) ## Lint, format, types, imports between layers, documents and ch
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
-	@$(RUN) deploy.docs --check
-	@$(RUN) deploy.chart --at-hand
+	@$(RUN) deploy.generate.docs --check
+	@$(RUN) deploy.generate.chart --at-hand
 
 fmt: $(READY) ## Format, and mend what the linter can
 	@$(BIN)/ruff check --fix-only --quiet
 	@$(BIN)/ruff format
 
 docs: $(READY) ## Write the OpenAPI and AsyncAPI documents anew
-	@$(RUN) deploy.docs
+	@$(RUN) deploy.generate.docs
 
 chart: $(READY) ## Lint the Helm chart, check what it renders (write=1 writes it); needs helm or go
-	@$(RUN) deploy.chart $(if $(write),,--check)
+	@$(RUN) deploy.generate.chart $(if $(write),,--check)
 
 alerts: $(READY) ## Check the alert rules and run their tests (needs promtool; fetches it on Debian)
-	@$(RUN) deploy.alerts
+	@$(RUN) deploy.generate.alerts
 
 # The website's side needs Node.js; nothing else here does.
 SITE_SOURCES := $(shell find site/kit/src site/example/app -type f) $(wildcard site/*.json site/*/*.json site/example/next.config.ts site/example/instrumentation.ts)

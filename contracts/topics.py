@@ -1,6 +1,6 @@
 """Every topic, declared once: who writes it, who reads it, how long it is kept.
 
-Provisioning (`deploy/topics.py`) and the AsyncAPI document are made from this list.
+Provisioning (`deploy/cli/topics.py`) and the AsyncAPI document are made from this list.
 """
 
 from dataclasses import dataclass

@@ -3,8 +3,8 @@
 set -eu
 case ${1:-} in
   ingest | persister | notifier | flusher | admin) exec python -m services "$@" ;;
-  migrate) python -m deploy.migrate && exec python -m deploy.topics ;;
+  migrate) python -m deploy.cli.migrate && exec python -m deploy.cli.topics ;;
   mailbox) exec python -m deploy.embedded.mailbox --host 0.0.0.0 --folder /var/lib/fastcore/mails ;;
-  '') exec python -m deploy.together ;;
+  '') exec python -m deploy.container.all_in_one ;;
   *) exec "$@" ;;
 esac

@@ -2,12 +2,12 @@
 
 | word | what happens |
 |---|---|
-| `InvalidForEver` | the record is dead-lettered as final and committed: no retry can help |
-| `FailedNow` | the record goes to the replay queue and is committed: the others go on |
-| `WorldAway` | the stage pauses and comes back to the same records: no retry is burned |
-| `Refused` | a `WorldAway` that may be one record's fault: the batch is narrowed first |
+| `PermanentError` | the record is dead-lettered as final and committed: no retry can help |
+| `RetryableError` | the record goes to the replay queue and is committed: the others go on |
+| `DependencyUnavailable` | the stage pauses and comes back to the same records: no retry is burned |
+| `DependencyRefused` | `DependencyUnavailable`, unless one record is at fault: the batch is narrowed first |
 
-Anything else is a bug: it is narrowed to one record, tried three times, then treated as `FailedNow`.
+Anything else is a bug: it is narrowed to one record, tried three times, then treated as `RetryableError`.
 """
 
 import random
@@ -23,15 +23,15 @@ class Failure(Exception):
         self.reason = reason
 
 
-class InvalidForEver(Failure):
+class PermanentError(Failure):
     """The record can never be processed: dead-letter it and go on."""
 
 
-class FailedNow(Failure):
+class RetryableError(Failure):
     """The record failed, others may not: hand it to the replay queue and go on."""
 
 
-class SeekBack(Exception):
+class RewindRequired(Exception):
     """The records do not continue the ledger: compare it with Kafka, and go back to these offsets.
 
     `other_logs` are partitions of which a record is another than the one that the ledger counted there.
@@ -50,7 +50,7 @@ class SeekBack(Exception):
         self.confirm = confirm
 
 
-class Held(Exception):
+class PartitionsBusy(Exception):
     """Another process has something of these partitions in hand: they wait, from these offsets on.
 
     Every other record of the batch is taken.
@@ -62,18 +62,18 @@ class Held(Exception):
         self.seconds = seconds
 
 
-class WorldAway(Failure):
+class DependencyUnavailable(Failure):
     """Something outside is away: pause, back off, burn nothing.
 
-    `part` names it for readiness (`kafka`, `database`, `smtp`).
+    `dependency` names it for readiness (`kafka`, `database`, `smtp`).
     """
 
-    def __init__(self, part: str, reason: str) -> None:
+    def __init__(self, dependency: str, reason: str) -> None:
         super().__init__(reason)
-        self.part = part
+        self.dependency = dependency
 
 
-class Refused(WorldAway):
+class DependencyRefused(DependencyUnavailable):
     """A server that answers has refused a statement: one record is at fault where others are taken."""
 
 

@@ -48,7 +48,7 @@ def section(prefix: str = "") -> SettingsConfigDict:
     )
 
 
-def named(name: str) -> Any:
+def env_name(name: str) -> Any:
     """Alias a field to an environment name that stands as it is, without a prefix."""
     return AliasChoices(name)
 
@@ -70,7 +70,7 @@ class Debug(BaseSettings):
     """A developer's machine or production."""
 
     model_config = section()
-    on: bool = Field(default=False, validation_alias=named("DEBUG"))
+    on: bool = Field(default=False, validation_alias=env_name("DEBUG"))
     """true permits example tokens, one database role and cookies over plain HTTP. Never in production."""
 
 
@@ -79,7 +79,7 @@ class Log(BaseSettings):
 
     model_config = section("FASTCORE_LOG_")
     level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
-        default="INFO", validation_alias=named("LOG_LEVEL")
+        default="INFO", validation_alias=env_name("LOG_LEVEL")
     )
     """DEBUG, INFO, WARNING or ERROR. Drivers are capped at INFO: below it they print personal data."""
 
@@ -180,7 +180,7 @@ class Postgres(BaseSettings):
 
     model_config = section("FASTCORE_POSTGRES_")
     url: DatabaseUrl = Field(
-        validation_alias=named("DATABASE_URL"),
+        validation_alias=env_name("DATABASE_URL"),
         examples=["postgresql://fastcore:password@127.0.0.1:5432/fastcore"],
     )
     """The services' role, which cannot alter the audit log. Of several hosts the writable one is taken."""

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from runtime.serve import serve
+from runtime.http.server import serve
 
 PORTS = {"ingest": 8001, "persister": 8002, "notifier": 8003, "flusher": 8004, "admin": 8005}
 
@@ -20,7 +20,7 @@ def main(
     """
     if name not in PORTS:
         raise typer.BadParameter(f"there is no service {name!r}; choose one of: {', '.join(PORTS)}")
-    serve(f"services.{name}.app:create_app", PORTS[name], knows_clients=name == "admin")
+    serve(f"services.{name}.app:create_app", PORTS[name], trust_proxy_headers=name == "admin")
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ import typer
 import yaml
 
 from contracts import topics
-from deploy.alerts import find
+from deploy.generate.alerts import find
 from runtime.settings import Kafka
 from tests.faults.proxy import own_port
 from tests.faults.servers import start_part

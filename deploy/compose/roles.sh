@@ -1,5 +1,5 @@
 #!/bin/bash
-# Two roles: the owner migrates, the services' role is given its rights by deploy.migrate. Runs once, on an empty volume.
+# Two roles: the owner migrates, the services' role is given its rights by deploy.cli.migrate. Runs once, on an empty volume.
 set -euo pipefail
 psql -v ON_ERROR_STOP=1 --username "$POSTGRES_USER" --dbname postgres --no-psqlrc \
   --set owner="$FASTCORE_OWNER_PASSWORD" --set service="$FASTCORE_SERVICE_PASSWORD" <<'SQL'

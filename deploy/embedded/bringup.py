@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 
 from deploy.embedded import kafka, postgres
-from deploy.embedded.launch import Alive, EmbeddedError, Progress, wait_until
+from deploy.embedded.errors import Alive, EmbeddedError, Progress, wait_until
 from deploy.embedded.mailbox import sink
 from deploy.embedded.settings import ROOT, SERVICES, Stack
 from deploy.embedded.supervision import Supervisor
@@ -70,14 +70,14 @@ class BringUp:
             url, alive = self._environment["DATABASE_URL"], self._watch.of("postgres")
             await self._ready("postgres", postgres.wait_ready(url, alive=alive))
         self._progress("Migrating the database")
-        await self._run("deploy.migrate")
+        await self._run("deploy.cli.migrate")
 
     async def _topics(self) -> None:
         if "kafka" in self._parts:
             servers, alive = self._environment["KAFKA_BOOTSTRAP_SERVERS"], self._watch.of("kafka")
             await self._ready("kafka", kafka.wait_ready(servers, alive=alive))
         self._progress("Creating the topics")
-        await self._run("deploy.topics")
+        await self._run("deploy.cli.topics")
 
     async def _mail(self) -> None:
         if "mailbox" in self._parts:

@@ -11,10 +11,10 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 
 import typer
 
-from deploy.embedded import cluster, leftovers, postgres, report, state
+from deploy.embedded import cluster, orphans, postgres, report, state
 from deploy.embedded import stack as stacks
 from deploy.embedded.environment import MIGRATION_URL, assemble, embedded_parts, read_given
-from deploy.embedded.launch import EmbeddedError, silent
+from deploy.embedded.errors import EmbeddedError, silent
 from deploy.embedded.settings import Stack, load
 from deploy.embedded.supervision import Supervisor, socket_path
 
@@ -75,7 +75,7 @@ def _stop(stack: Stack) -> bool:
             return stacks.stop(stack.folder, progress)
     except KeyboardInterrupt:
         report.say("Stopping by force")
-        return leftovers.end(stack.folder, grace_seconds=0) > 0
+        return orphans.end(stack.folder, grace_seconds=0) > 0
 
 
 @app.command()
@@ -111,7 +111,7 @@ def status() -> None:
     stack = load()
     programs = Supervisor(stack.folder).programs()
     if not programs:
-        left = len(leftovers.find(stack.folder))
+        left = len(orphans.find(stack.folder))
         crashed = f"Its supervisor is gone, but {left} of its processes run on: end them with `make down`."
         report.say(crashed if left else "FASTCore is not running. Start it with `make up`.")
         raise typer.Exit(1 if left else 3)

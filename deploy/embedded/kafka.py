@@ -10,15 +10,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from deploy.embedded import jars
-from deploy.embedded.launch import (
-    Alive,
-    EmbeddedError,
-    Launch,
-    Progress,
-    always_alive,
-    silent,
-    wait_until,
-)
+from deploy.embedded.errors import Alive, EmbeddedError, Launch, Progress, always_alive, silent, wait_until
 
 # 150 MB after the start, 250 MB under load: one broker with 50 partitions needs no server's heap, and
 # a compiler that stops at its first level starts faster and keeps less code.

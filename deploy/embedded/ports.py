@@ -4,7 +4,7 @@ import errno
 import socket
 from collections.abc import Mapping
 
-from deploy.embedded.launch import EmbeddedError
+from deploy.embedded.errors import EmbeddedError
 from deploy.embedded.settings import port_variable
 
 

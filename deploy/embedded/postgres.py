@@ -16,17 +16,9 @@ from pathlib import Path
 
 import asyncpg
 
-from deploy.embedded import cluster, private
+from deploy.embedded import cluster, secret_files
 from deploy.embedded.cluster import Passwords
-from deploy.embedded.launch import (
-    Alive,
-    EmbeddedError,
-    Launch,
-    Progress,
-    always_alive,
-    silent,
-    wait_until,
-)
+from deploy.embedded.errors import Alive, EmbeddedError, Launch, Progress, always_alive, silent, wait_until
 
 DATABASE = "fastcore"
 ROOT_HOME = Path("/var/lib/fastcore")
@@ -63,7 +55,7 @@ def passwords(data_dir: Path) -> Passwords:
     path = data_dir / "passwords.json"
     if not path.exists():
         made = Passwords(*(secrets.token_urlsafe(24) for _ in range(3)))
-        private.write(path, json.dumps(asdict(made)))
+        secret_files.write(path, json.dumps(asdict(made)))
     return Passwords(**json.loads(path.read_text()))
 
 

@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from deploy.embedded.launch import Launch
+from deploy.embedded.errors import Launch
 from deploy.embedded.settings import SERVICES, Stack
 
 # The services drain within 50 s (FASTCORE_HTTP_GRACEFUL_TIMEOUT_SECONDS); then they are killed.

@@ -5,7 +5,7 @@ from pathlib import Path
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from deploy.embedded.launch import EmbeddedError
+from deploy.embedded.errors import EmbeddedError
 
 ROOT = Path(__file__).parents[2]
 """The checkout: where the services start, and find `.env`."""

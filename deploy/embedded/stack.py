@@ -10,10 +10,10 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
-from deploy.embedded import kafka, leftovers, postgres, private, programs, state
+from deploy.embedded import kafka, orphans, postgres, programs, secret_files, state
 from deploy.embedded.bringup import BringUp, Watch
 from deploy.embedded.environment import MIGRATION_URL, assemble, embedded_parts
-from deploy.embedded.launch import OWNER_VARIABLE, EmbeddedError, Launch, Progress
+from deploy.embedded.errors import OWNER_VARIABLE, EmbeddedError, Launch, Progress
 from deploy.embedded.ports import refuse_used
 from deploy.embedded.settings import SERVICES, Stack
 from deploy.embedded.state import State
@@ -36,7 +36,7 @@ def start(
     """Start everything and answer when it is ready. What fails is stopped; who interrupts, stops it."""
     folder, parts = stack.folder, embedded_parts(given)
     with _starting(stack):
-        if count := leftovers.end(folder):
+        if count := orphans.end(folder):
             progress(f"Ended {count} processes that a crash had left behind")
         names = ("edge", *SERVICES, *(name for part in parts for name in _PORTS_OF_PARTS[part]))
         refuse_used({name: stack.port(name) for name in names})
@@ -62,7 +62,7 @@ def start(
 
 def stop(folder: Path, progress: Progress) -> bool:
     """Stop everything in order, by force at last; say whether anything ran."""
-    running = leftovers.supervisor(folder)
+    running = orphans.supervisor(folder)
     if running:
         progress("Stopping the edge, the gateway, the consumers, then what they stand on")
         try:
@@ -70,9 +70,9 @@ def stop(folder: Path, progress: Progress) -> bool:
         except (OSError, EmbeddedError):
             running.terminate()
         deadline = time.monotonic() + STOP_SECONDS
-        while leftovers.lives(running) and time.monotonic() < deadline:
+        while orphans.lives(running) and time.monotonic() < deadline:
             time.sleep(0.1)
-    count = leftovers.end(folder)
+    count = orphans.end(folder)
     if count:
         progress(f"Ended {count} processes that were left behind")
     state.forget(folder)
@@ -84,7 +84,7 @@ def _starting(stack: Stack) -> Iterator[None]:
     folder = stack.folder
     try:
         for each in (folder, folder / "run", folder / "logs"):
-            private.restrict(each)  # they hold leads and emails
+            secret_files.restrict(each)  # they hold leads and emails
     except PermissionError:
         raise EmbeddedError(f"The data folder {folder} belongs to another user: choose another") from None
     with (folder / "run" / "up.lock").open("w") as lock:
@@ -92,7 +92,7 @@ def _starting(stack: Stack) -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             raise EmbeddedError(f"FASTCore is being started already (data in {folder})") from None
-        if running := leftovers.supervisor(folder):
+        if running := orphans.supervisor(folder):
             known = state.read(folder)
             said = (
                 f"is running already: pid {running.pid}, {known.url}" if known else "was cut off in its start"

@@ -4,7 +4,7 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from deploy.embedded import leftovers, private
+from deploy.embedded import orphans, secret_files
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class State:
 
 def read(folder: Path) -> State | None:
     """Answer the state while its supervisord lives."""
-    if leftovers.supervisor(folder) is None:
+    if orphans.supervisor(folder) is None:
         return None
     try:
         return State(**json.loads(_path(folder).read_text()))
@@ -31,7 +31,7 @@ def read(folder: Path) -> State | None:
 
 def write(folder: Path, state: State) -> None:
     """Keep the state, readable to its owner only."""
-    private.write(_path(folder), json.dumps(asdict(state)))
+    secret_files.write(_path(folder), json.dumps(asdict(state)))
 
 
 def forget(folder: Path) -> None:

@@ -3,15 +3,15 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from services.admin.census import Census
-from services.admin.lag import LagReader
-from services.admin.peers import Peers
-from services.admin.people import People
-from services.admin.recent_outcomes import RecentOutcomes
-from services.admin.revocations import Revocations
-from services.admin.store import Store
-from services.admin.trends import Trends
-from services.admin.workbench import Workbench
+from services.admin.monitoring.consumer_lag import LagReader
+from services.admin.monitoring.queue_counts import Census
+from services.admin.monitoring.service_clients import Peers
+from services.admin.store.failed_deliveries import Workbench
+from services.admin.store.leads import Store
+from services.admin.store.personal_data import People
+from services.admin.store.recent_outcomes import RecentOutcomes
+from services.admin.store.revocations import Revocations
+from services.admin.store.trends import Trends
 
 
 @dataclass(frozen=True)

@@ -10,32 +10,32 @@ from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
 from runtime import health, logs
-from runtime.allowed_hosts import AllowedHosts
-from runtime.docs_page import add_docs_page
-from runtime.postgres import check_database, open_pool
-from runtime.request_limits import RequestLimits
-from runtime.requests import ServerSpans
+from runtime.database.postgres import check_database, open_pool
+from runtime.http.allowed_hosts import AllowedHosts
+from runtime.http.request_limits import RequestLimits
+from runtime.http.request_tracing import ServerSpans
+from runtime.http.swagger_ui import add_docs_page
 from runtime.tasks import running
-from runtime.tracing import exporting
-from services.admin import problems, settings
-from services.admin.access import Access
+from runtime.tracing.spans import exporting
+from services.admin import settings
 from services.admin.adapters import Adapters
-from services.admin.body_access import body_access
-from services.admin.census import take_census
-from services.admin.lag import LagReader
-from services.admin.loop import watch
-from services.admin.pages import pages
-from services.admin.pages.page import LOGIN, STATIC, Static
-from services.admin.pages.recent import Recent
-from services.admin.peers import open_peers
-from services.admin.people import People
-from services.admin.recent_outcomes import count_recent
-from services.admin.revocations import Revocations
-from services.admin.routes import routes
-from services.admin.session import Sessions
-from services.admin.store import Store
-from services.admin.trends import Trends
-from services.admin.workbench import Workbench
+from services.admin.api import problems, routes
+from services.admin.auth.body_access import body_access
+from services.admin.auth.session import Sessions
+from services.admin.auth.token_auth import Access
+from services.admin.dashboard.cache import Recent
+from services.admin.dashboard.pages import pages
+from services.admin.dashboard.rendering import LOGIN, STATIC, Static
+from services.admin.monitoring.consumer_lag import LagReader
+from services.admin.monitoring.metrics_poller import watch
+from services.admin.monitoring.queue_counts import take_census
+from services.admin.monitoring.service_clients import open_peers
+from services.admin.store.failed_deliveries import Workbench
+from services.admin.store.leads import Store
+from services.admin.store.personal_data import People
+from services.admin.store.recent_outcomes import count_recent
+from services.admin.store.revocations import Revocations
+from services.admin.store.trends import Trends
 
 NAME: Final = "admin"
 DOCS_FILES: Final = "/admin/docs-static"

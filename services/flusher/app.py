@@ -9,26 +9,26 @@ from fastapi import FastAPI
 
 from contracts import topics
 from runtime import health, logs
-from runtime.consumer import Consumer
-from runtime.kafka import build_broker, open_publisher
-from runtime.ledger import Ledger
-from runtime.policy import Policy
-from runtime.postgres import check_database, open_pool
-from runtime.reconcile import Reconciler
-from runtime.request_limits import RequestLimits
+from runtime.database.ledger import Ledger
+from runtime.database.postgres import check_database, open_pool
+from runtime.http.request_limits import RequestLimits
+from runtime.kafka.clients import build_broker, open_publisher
+from runtime.kafka.consumer import Consumer
+from runtime.kafka.policy import Policy
+from runtime.kafka.reconcile import Reconciler
 from runtime.settings import load
 from runtime.tasks import running
-from runtime.tracing import exporting
+from runtime.tracing.spans import exporting
 from services.flusher.handlers import Handler
-from services.flusher.lanes import CONNECTIONS
-from services.flusher.loop import Jobs, utc_now
-from services.flusher.outbox import Outbox
+from services.flusher.jobs.retention import Retention
+from services.flusher.jobs.statistics import statistics_job
 from services.flusher.publisher import ReplayPublisher
-from services.flusher.pull import Pull
-from services.flusher.retention import Retention
+from services.flusher.retries.lanes import CONNECTIONS
+from services.flusher.retries.retry_claims import Outbox
+from services.flusher.retries.retry_scheduler import Jobs, utc_now
 from services.flusher.settings import Settings
-from services.flusher.sites import open_sites
-from services.flusher.statistics import statistics_job
+from services.flusher.site_queues.clients import open_sites
+from services.flusher.site_queues.site_queue_import import Pull
 from services.flusher.store import Store
 
 NAME: Final = "flusher"

@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-from runtime.delivery import Record
 from runtime.failures import Failure
+from runtime.kafka.batch_processor import Record
 from runtime.logs import logger
-from services.flusher.intake import read, unreadable
+from services.flusher.failed_record import read, unreadable
 from services.flusher.publisher import ReplayPublisher
 from services.flusher.store import Store
 

@@ -6,11 +6,11 @@ from datetime import datetime
 from uuid import uuid4
 
 from runtime import metrics
-from runtime.failures import FailedNow, InvalidForEver, WorldAway
-from runtime.kafka import Publisher
+from runtime.failures import DependencyUnavailable, PermanentError, RetryableError
+from runtime.kafka.clients import Publisher
 from runtime.logs import logger
-from runtime.tracing import sending
-from services.flusher.replay import SITE, Outgoing, Row, Sent, outgoing
+from runtime.tracing.spans import producer_span
+from services.flusher.retries.retry_rules import SITE, Outgoing, Row, Sent, outgoing
 
 SEND_SECONDS = 10.0
 ARCHIVE_SECONDS = 2.0
@@ -40,11 +40,11 @@ class ReplayPublisher:
                     await self._deliver(row)
                 else:
                     await self._send(outgoing(row, event_id, now))
-            except WorldAway as away:
+            except DependencyUnavailable as away:
                 sent.away.append((row, away))
-            except FailedNow as failed:
+            except RetryableError as failed:
                 sent.refused.append((row, failed.reason))
-            except InvalidForEver as never:
+            except PermanentError as never:
                 sent.impossible.append((row, never.reason))
             except Exception as error:  # noqa: BLE001 - one bad row must not hold up the others
                 metrics.BUGS.inc()
@@ -57,26 +57,26 @@ class ReplayPublisher:
         return sent
 
     async def archive_soon(self, letters: Sequence[Outgoing]) -> None:
-        """Put dead letters on `leads.dead.v1` for rows that need no Kafka otherwise. Raises `WorldAway`."""
+        """Publish the dead letters of these rows to `leads.dead.v1`. Raises `DependencyUnavailable`."""
         try:
             async with asyncio.timeout(ARCHIVE_SECONDS):
                 await self.archive(letters)
         except TimeoutError:
-            raise WorldAway("kafka", "kafka did not acknowledge a dead letter in time") from None
+            raise DependencyUnavailable("kafka", "kafka did not acknowledge a dead letter in time") from None
 
     async def archive(self, letters: Sequence[Outgoing]) -> None:
-        """Put dead letters on `leads.dead.v1`. Raises `WorldAway`."""
+        """Put dead letters on `leads.dead.v1`. Raises `DependencyUnavailable`."""
         await asyncio.gather(*map(self._archive, letters))
 
     async def _archive(self, letter: Outgoing) -> None:
         try:
             await self._send(letter)
-        except InvalidForEver as never:
+        except PermanentError as never:
             # Its row keeps the bytes; nothing that we do makes the topic take them.
             self._log.error("Queue row is dead, its record not archived on Kafka", reason=never.reason)
 
     async def _send(self, record: Outgoing) -> None:
-        with sending(record.topic, record.headers, record.key) as carried:
+        with producer_span(record.topic, record.headers, record.key) as carried:
             await self._publisher.send(
                 record.topic,
                 key=record.key,

@@ -127,7 +127,7 @@ WHERE id = ANY(:ids::uuid[]) AND state IN ('waiting', 'replaying');
 
 -- name: claim_replay^
 -- A running replay that had no turn for a second, by whatever flusher. A time far ahead is that of a
--- clock that jumped back since. Held until the turn ends: a cancel waits for that, then nothing more goes.
+-- clock that jumped back since. PartitionsBusy until the turn ends: a cancel waits for that, then nothing more goes.
 SELECT id, requested_by, comment, per_second FROM queue_replay
 WHERE finished_at IS NULL AND cancelled_at IS NULL
   AND (last_turn_at IS NULL

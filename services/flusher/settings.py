@@ -18,7 +18,7 @@ from runtime.settings import (
     Log,
     Postgres,
     Tracing,
-    named,
+    env_name,
     named_tokens,
     refuse_weak_tokens,
     section,
@@ -84,13 +84,15 @@ class Settings(BaseSettings):
     gateway_url: str = ""
     """The gateway that a website's queued leads are posted to; needed with FASTCORE_SITE_QUEUE_URL."""
     site_queue_url: Annotated[str, AfterValidator(_site_urls)] = Field(
-        default="", validation_alias=named("FASTCORE_SITE_QUEUE_URL")
+        default="", validation_alias=env_name("FASTCORE_SITE_QUEUE_URL")
     )
     """The websites' own queues: a comma-separated list of `[site:]url`; http only to private names."""
-    site_queue_token: str = Field(default="", validation_alias=named("FASTCORE_SITE_QUEUE_TOKEN"), repr=False)
+    site_queue_token: str = Field(
+        default="", validation_alias=env_name("FASTCORE_SITE_QUEUE_TOKEN"), repr=False
+    )
     """The token of each queue: a comma-separated list of `[site:]token`."""
     site_ingest_token: str = Field(
-        default="", validation_alias=named("FASTCORE_SITE_INGEST_TOKEN"), repr=False
+        default="", validation_alias=env_name("FASTCORE_SITE_INGEST_TOKEN"), repr=False
     )
     """The gateway's tokens; a website's queued leads are posted under its own."""
 

@@ -12,11 +12,11 @@ from uuid import UUID, uuid5
 from contracts.audit import AuditEvent, AuditRecorded
 from contracts.failures import LeadFailed
 from runtime import metrics
-from runtime.failures import FailedNow
-from runtime.ledger import Ledger, Outcome
-from runtime.postgres import Connection, Pool, load_queries, transaction
-from services.flusher.intake import Parked, dead_event_id, entry, forget
-from services.flusher.replay import Outgoing, Place, Row, after_failure, archived
+from runtime.database.ledger import Ledger, Outcome
+from runtime.database.postgres import Connection, Pool, load_queries, transaction
+from runtime.failures import RetryableError
+from services.flusher.failed_record import Parked, dead_event_id, entry, forget
+from services.flusher.retries.retry_rules import Outgoing, Place, Row, after_failure, archived
 
 SQL: Any = load_queries(Path(__file__).with_name("queries.sql"))
 ACTOR: Final = "flusher"
@@ -27,7 +27,7 @@ Clock = Callable[[], datetime]
 
 
 class Store:
-    """Keeps the queue. Raises `FailedNow`, `SeekBack` and `WorldAway`."""
+    """Keeps the queue. Raises `RetryableError`, `RewindRequired` and `DependencyUnavailable`."""
 
     def __init__(self, pool: Pool, ledger: Ledger, clock: Clock, rng: random.Random | None = None) -> None:
         self._pool = pool
@@ -78,7 +78,7 @@ class Store:
             row, parked = await _find(connection, parked)
             place = after_failure(row, final=parked.final, now=self._clock(), rng=self._rng)
         if row is None:
-            raise FailedNow("queue row neither found nor made")
+            raise RetryableError("queue row neither found nor made")
         if place is None:
             noted = {"reason": failure.reason, "error": failure.error, "failed_at": failure.occurred_at}
             await SQL.note_failure(connection, id=row.id, **noted)

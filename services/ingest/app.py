@@ -13,21 +13,21 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from runtime import health, logs
-from runtime.allowed_hosts import AllowedHosts
-from runtime.docs_page import add_docs_page
-from runtime.kafka import open_publisher
-from runtime.request_limits import RequestLimits
-from runtime.requests import ServerSpans
+from runtime.http.allowed_hosts import AllowedHosts
+from runtime.http.request_limits import RequestLimits
+from runtime.http.request_tracing import ServerSpans
+from runtime.http.swagger_ui import add_docs_page
+from runtime.kafka.clients import open_publisher
 from runtime.settings import load, refuse_weak_tokens
 from runtime.tasks import running
-from runtime.tracing import exporting
+from runtime.tracing.spans import exporting
 from services.ingest import problems
-from services.ingest.docs import describe
-from services.ingest.intake import Intake
+from services.ingest.lead_writer import Intake
+from services.ingest.openapi import describe
 from services.ingest.publisher import AuditTrail, LeadPublisher
 from services.ingest.routes import PATH, Inbound, status
 from services.ingest.settings import Settings, split
-from services.ingest.spool import Spool
+from services.ingest.spool.spool import Spool
 
 NAME: Final = "ingest"
 DOCS_FILES: Final = "/static-offline-docs"

@@ -1,4 +1,4 @@
-"""A lead's headers and its JSON text. `runtime.request_limits` bounds it; nothing here judges it."""
+"""A lead's headers and its JSON text. `runtime.http.request_limits` bounds it; nothing here judges it."""
 
 from typing import Final
 

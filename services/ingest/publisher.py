@@ -9,7 +9,7 @@ from contracts import topics
 from contracts.audit import AuditRecorded
 from runtime import metrics
 from runtime.failures import Failure
-from runtime.kafka import Publisher
+from runtime.kafka.clients import Publisher
 from services.ingest.record import Record
 
 AUDIT_QUEUE: Final = 100
@@ -31,11 +31,11 @@ class LeadPublisher:
         return self._kafka.connected
 
     async def check(self) -> None:
-        """Return if Kafka takes records now. Raises `WorldAway`. The caller bounds it."""
+        """Return if Kafka takes records now. Raises `DependencyUnavailable`. The caller bounds it."""
         await self._kafka.check()
 
     async def publish(self, record: Record) -> None:
-        """Wait for every in-sync replica. Raises `WorldAway` where that took longer than the budget."""
+        """Wait for every in-sync replica. Raises `DependencyUnavailable` if that exceeds the budget."""
         with metrics.PUBLISH_SECONDS.time():
             await self._kafka.send(
                 topics.RECEIVED.name,

@@ -21,19 +21,20 @@ from uuid_utils.compat import uuid7
 from contracts import topics
 from contracts.audit import AuditEvent, AuditRecorded
 from contracts.leads import IdempotencyKey, LeadSubmission, lead_id_for
-from runtime import metrics, tracing
-from runtime.failures import WorldAway
+from runtime import metrics
+from runtime.failures import DependencyUnavailable
 from runtime.health import Health
+from runtime.http.rate_limiter import Window
 from runtime.logs import logger
-from runtime.rate_limiter import Window
+from runtime.tracing import spans
 from services.ingest import problems
 from services.ingest.body import Body
-from services.ingest.memory import Acknowledged, Memory
+from services.ingest.idempotency_cache import Acknowledged, Memory
 from services.ingest.problems import FieldError, Problem, Refused
 from services.ingest.record import Record, body_sha256, build_record, request_id_of
 from services.ingest.settings import Settings
 from services.ingest.spam import Reason, Rules, signs_of_spam, visitor_network
-from services.ingest.spool import Spool
+from services.ingest.spool.spool import Spool
 from services.ingest.tokens import Tokens
 
 PATH: Final = "/inbound/leads"
@@ -47,7 +48,7 @@ _KEY: Final = TypeAdapter[str](IdempotencyKey)
 
 
 class Leads(Protocol):
-    """Where an accepted lead goes: it is safe when this returns, or `WorldAway` was raised."""
+    """Where an accepted lead goes: it is safe when this returns, or `DependencyUnavailable` was raised."""
 
     async def publish(self, record: Record) -> None:
         """Make one record durable."""
@@ -147,14 +148,14 @@ class Inbound:
             correlation_id=correlation_id,
             traceparent=body.header(b"traceparent"),
         )
-        if tracing.on():
-            tracing.note(lead_id=str(lead_id))
+        if spans.on():
+            spans.set_attributes(lead_id=str(lead_id))
         try:
-            with tracing.sending(topics.RECEIVED.name, record.headers, record.key) as carried:
+            with spans.producer_span(topics.RECEIVED.name, record.headers, record.key) as carried:
                 await self._leads.publish(
                     record if carried is record.headers else record._replace(headers=carried)
                 )
-        except WorldAway as away:
+        except DependencyUnavailable as away:
             self._log.warning(
                 "lead not acknowledged",
                 correlation_id=correlation_id,

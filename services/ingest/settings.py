@@ -7,7 +7,7 @@ from typing import Annotated, Final
 from pydantic import AfterValidator, Field
 from pydantic_settings import BaseSettings
 
-from runtime.settings import Debug, Http, Kafka, Log, TokenList, Tracing, named, named_tokens, section
+from runtime.settings import Debug, Http, Kafka, Log, TokenList, Tracing, env_name, named_tokens, section
 
 DEFAULT_SITE: Final = "default"
 _SITE: Final = re.compile(r"[A-Za-z0-9._-]{1,100}")
@@ -44,7 +44,7 @@ class Settings(BaseSettings):
     debug: Debug = Field(default_factory=Debug)
     http: Http = Field(default_factory=Http)
     site_tokens: Annotated[TokenList, AfterValidator(_site_names)] = Field(
-        validation_alias=named("FASTCORE_SITE_INGEST_TOKEN"), repr=False
+        validation_alias=env_name("FASTCORE_SITE_INGEST_TOKEN"), repr=False
     )
     """Who may post leads: a comma-separated list of [site:]token; tokens rotate, sites are told apart."""
     cors_origins: Annotated[str, AfterValidator(_origins)] = ""

@@ -5,17 +5,17 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Final, Protocol
 
-from runtime.failures import WorldAway
-from services.notifier.pacing import Pacing
-from services.notifier.plan import Delivery, Key
-from services.notifier.verdict import Outcome, Verdict
+from runtime.failures import DependencyUnavailable
+from services.notifier.batch_plan import Delivery, Key
+from services.notifier.smtp.outcome import Outcome, Verdict
+from services.notifier.smtp.pacing import Pacing
 
 # A batch that is in hand for so long comes back for its rest: the watchdog ends a process after 30 minutes.
 BATCH_SECONDS: Final = 600.0
 
 
 class Steps(Protocol):
-    """What is done with one mail. Each raises `WorldAway` where the stage is to pause."""
+    """What is done with one mail. Each raises `DependencyUnavailable` where the stage is to pause."""
 
     async def attempt(self, delivery: Delivery, started_at: float) -> Outcome:
         """Send the mail."""
@@ -61,18 +61,18 @@ class BatchSender:
 
     def raise_fault(self) -> None:
         """Raise why mails are left, if any are."""
-        for fault in sorted(self._faults, key=lambda each: not isinstance(each, WorldAway)):
+        for fault in sorted(self._faults, key=lambda each: not isinstance(each, DependencyUnavailable)):
             raise fault
         if self._queue and self._stopping.is_set():
-            raise WorldAway("stop", "the service is stopping")
+            raise DependencyUnavailable("stop", "the service is stopping")
         if self._queue:
-            raise WorldAway("smtp", "a batch takes long: its rest follows")
+            raise DependencyUnavailable("smtp", "a batch takes long: its rest follows")
 
     def _is_over(self) -> bool:
         late = asyncio.get_running_loop().time() > self._ends_at
         if not self._queue or late or self._stopping.is_set():
             return True
-        return any(isinstance(fault, WorldAway) for fault in self._faults)
+        return any(isinstance(fault, DependencyUnavailable) for fault in self._faults)
 
     async def _work(self) -> None:
         while not self._is_over():

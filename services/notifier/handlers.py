@@ -10,23 +10,19 @@ from opentelemetry.trace import SpanKind
 
 from contracts.failures import Kind
 from runtime import metrics
-from runtime.breaker import Breaker
-from runtime.delivery import Record
-from runtime.failures import Failure, Held, InvalidForEver, WorldAway
+from runtime.database.breaker import Breaker
+from runtime.failures import DependencyUnavailable, Failure, PartitionsBusy, PermanentError
+from runtime.kafka.batch_processor import Record
 from runtime.logs import logger
-from runtime.tracing import about, span
-from services.notifier import plan
+from runtime.tracing.spans import record_context, span
+from services.notifier import batch_plan
+from services.notifier.batch_plan import Delivery, Key
 from services.notifier.batch_sender import BatchSender
-from services.notifier.begun import BegunMails, Holds
-from services.notifier.mailer import Mailer
-from services.notifier.message import Identity, Undeliverable, compose
-from services.notifier.pacing import Pacing
-from services.notifier.plan import Delivery, Key
+from services.notifier.mail.message import Identity, Undeliverable, compose
+from services.notifier.mails_in_progress import BegunMails, Holds
 from services.notifier.publisher import FailurePublisher
-from services.notifier.refusal_streak import RefusalStreak
-from services.notifier.store import Store
-from services.notifier.token_bucket import TokenBucket
-from services.notifier.verdict import (
+from services.notifier.smtp.mailer import Mailer
+from services.notifier.smtp.outcome import (
     CRASHED,
     REFUSES_ALL,
     REFUSES_US,
@@ -35,6 +31,10 @@ from services.notifier.verdict import (
     Verdict,
     span_attributes,
 )
+from services.notifier.smtp.pacing import Pacing
+from services.notifier.smtp.refusal_streak import RefusalStreak
+from services.notifier.smtp.token_bucket import TokenBucket
+from services.notifier.store import Store
 
 # Behind RCPT a fault of the world that comes so often to one mail, while others pass, is that mail's.
 WORLD_FAULTS_OF_ONE_MAIL: Final = 3
@@ -90,9 +90,9 @@ class Handler:
         self._log = logger("notify")
 
     async def handle(self, records: Sequence[Record]) -> None:
-        """Send what these records ask for. Raises `Held` for what another process has in hand."""
+        """Send what these records ask for. Raises `PartitionsBusy` for what another process has in hand."""
         self._forget_moved()
-        batch = await self._store.reserve(plan.read(records), records, list(self._begun))
+        batch = await self._store.reserve(batch_plan.read(records), records, list(self._begun))
         for delivery, _ in batch.suppressed:
             metrics.MAILS.labels(kind=delivery.kind, outcome="suppressed").inc()
         for delivery in batch.to_send:
@@ -101,16 +101,16 @@ class Handler:
             await self._finish(delivery, CRASHED)
         await self._send_all(batch.resumed + batch.to_send)
         if batch.waiting:
-            raise Held(batch.waiting, batch.wait_seconds + 0.1)
+            raise PartitionsBusy(batch.waiting, batch.wait_seconds + 0.1)
 
     async def park(self, record: Record, failure: Failure) -> None:
         """Hand the mails of the one record at fault, as far as they are open, to the replay queue."""
-        for _, lead in plan.read([record]).leads:
+        for _, lead in batch_plan.read([record]).leads:
             states = await self._store.states(lead.lead_id)
-            for delivery in plan.deliveries(record, lead, first=not states):
+            for delivery in batch_plan.deliveries(record, lead, first=not states):
                 state = states.get(delivery.kind)
                 if state in (None, "reserved"):
-                    final = isinstance(failure, InvalidForEver)
+                    final = isinstance(failure, PermanentError)
                     verdict = Verdict.DEAD if final else Verdict.WAITING
                     await self._finish(delivery, Outcome(verdict, failure.reason))
                 elif state == "sending":
@@ -129,7 +129,7 @@ class Handler:
         batch.raise_fault()
 
     async def attempt(self, delivery: Delivery, started_at: float) -> Outcome:
-        """Send one mail, or go on waiting for one that is under way. Raises `WorldAway`."""
+        """Send one mail, or go on waiting for one that is under way. Raises `DependencyUnavailable`."""
         task = self._begun.find(delivery)
         if task is None:
             # Before each mail, not each batch: a batch may be of more mails than may die in a row.
@@ -140,7 +140,7 @@ class Handler:
         outcome = await asyncio.shield(task)
         if outcome.verdict is Verdict.WORLD:
             if not self._is_its_own(delivery, outcome):
-                raise WorldAway("smtp", outcome.reason_of_pause)
+                raise DependencyUnavailable("smtp", outcome.reason_of_pause)
             outcome = replace(outcome, verdict=Verdict.WAITING)
         if outcome.verdict is Verdict.THROTTLED:
             if not self._pacing.is_of_one_mail(delivery.key):
@@ -151,7 +151,7 @@ class Handler:
         return outcome
 
     async def conclude(self, delivery: Delivery, outcome: Outcome) -> None:
-        """Commit an outcome. Raises `WorldAway`."""
+        """Commit an outcome. Raises `DependencyUnavailable`."""
         await self._finish(delivery, outcome)
         self._suspects.pop(delivery.key, None)
         self._begun.committed(delivery.key)
@@ -163,12 +163,12 @@ class Handler:
                 del self._suspects[key]
 
     async def take_back(self, delivery: Delivery) -> None:
-        """Make a mail that met a rate limit one that was not begun. Raises `WorldAway`."""
+        """Make a mail that met a rate limit one that was not begun. Raises `DependencyUnavailable`."""
         try:
             async with asyncio.timeout(RELEASE_SECONDS):
                 await self._store.release([(delivery, True)])
         except TimeoutError as error:
-            raise WorldAway("database", "database does not answer in time") from error
+            raise DependencyUnavailable("database", "database does not answer in time") from error
         self._begun.discard(delivery.key)
 
     async def _transact(self, delivery: Delivery, started_at: float) -> Outcome:
@@ -177,7 +177,7 @@ class Handler:
         except Undeliverable as never:
             return Outcome(Verdict.DEAD, never.reason)
         with (
-            about(delivery.record),
+            record_context(delivery.record),
             span(f"smtp {delivery.kind}", SpanKind.CLIENT) as sending,
             metrics.MAIL_SECONDS.time(),
         ):
@@ -190,7 +190,7 @@ class Handler:
 
     async def _finish(self, delivery: Delivery, outcome: Outcome) -> None:
         """Publish a failure, then commit the outcome."""
-        with about(delivery.record):
+        with record_context(delivery.record):
             await self._settle(delivery, outcome)
 
     async def _settle(self, delivery: Delivery, outcome: Outcome) -> None:

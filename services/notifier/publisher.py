@@ -5,15 +5,15 @@ from datetime import UTC, datetime
 from contracts import headers, topics
 from contracts.failures import LeadFailed, Origin, first_origin
 from runtime import metrics
-from runtime.kafka import Publisher
-from runtime.tracing import sending
-from services.notifier.plan import STAGE, Delivery
+from runtime.kafka.clients import Publisher
+from runtime.tracing.spans import producer_span
+from services.notifier.batch_plan import STAGE, Delivery
 
 SEND_SECONDS = 5.0
 
 
 class FailurePublisher:
-    """Publishes to `leads.failed.v1` and waits for the acknowledgement. Raises `WorldAway`."""
+    """Publishes to `leads.failed.v1` and waits for the acknowledgement. Raises `DependencyUnavailable`."""
 
     def __init__(self, publisher: Publisher, group: str) -> None:
         self._publisher = publisher
@@ -34,7 +34,7 @@ class FailurePublisher:
             queue_id=delivery.queue_id,
             attempts=headers.count(record.headers, headers.RETRY_ATTEMPTS),
         )
-        with sending(topics.FAILED.name, failed.to_headers(record.headers), record.key) as carried:
+        with producer_span(topics.FAILED.name, failed.to_headers(record.headers), record.key) as carried:
             await self._publisher.send(
                 topics.FAILED.name,
                 key=record.key,

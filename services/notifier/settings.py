@@ -5,8 +5,8 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings
 
-from runtime.settings import Kafka, Log, Postgres, Tracing, named, section
-from services.notifier.address import parse_address
+from runtime.settings import Kafka, Log, Postgres, Tracing, env_name, section
+from services.notifier.mail.address import parse_address
 
 
 def _one_address(value: str) -> str:
@@ -66,9 +66,9 @@ class Settings(BaseSettings):
     log: Log = Field(default_factory=Log)
     tracing: Tracing = Field(default_factory=Tracing)
     smtp: Smtp = Field(default_factory=Smtp)
-    from_email: Annotated[str, AfterValidator(_one_address)] = Field(validation_alias=named("FROM_EMAIL"))
+    from_email: Annotated[str, AfterValidator(_one_address)] = Field(validation_alias=env_name("FROM_EMAIL"))
     """The sender of all mails, also of the envelope: bounces go there. Not ASCII: it needs SMTPUTF8."""
-    admin_email: Annotated[str, AfterValidator(_addresses)] = Field(validation_alias=named("ADMIN_EMAIL"))
+    admin_email: Annotated[str, AfterValidator(_addresses)] = Field(validation_alias=env_name("ADMIN_EMAIL"))
     """Who is told of a new lead; several are separated by commas."""
     sender_name: Annotated[str, AfterValidator(_one_line)] = Field(
         default="FAST Tech Services", pattern=r"^[^\x00-\x1f\x7f<>\"=]{1,80}$"

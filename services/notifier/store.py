@@ -7,15 +7,15 @@ from uuid import UUID, uuid5
 
 from contracts.audit import AuditEvent
 from contracts.leads import LeadReceived
-from runtime.delivery import Record
-from runtime.failures import WorldAway
-from runtime.ledger import Ledger, Pages
-from runtime.postgres import Connection, Pool, autocommit, load_queries, transaction
-from services.notifier import plan
-from services.notifier.message import Identity, message_id
-from services.notifier.plan import Arrangement, Delivery, Key, Reading, Row
-from services.notifier.together import Together
-from services.notifier.verdict import Outcome, Verdict
+from runtime.database.ledger import Ledger, Pages
+from runtime.database.postgres import Connection, Pool, autocommit, load_queries, transaction
+from runtime.failures import DependencyUnavailable
+from runtime.kafka.batch_processor import Record
+from services.notifier import batch_plan
+from services.notifier.batch_plan import Arrangement, Delivery, Key, Reading, Row
+from services.notifier.group_commit import Together
+from services.notifier.mail.message import Identity, message_id
+from services.notifier.smtp.outcome import Outcome, Verdict
 from services.notifier.welcome_limits import WelcomeCounts, mailbox_key, site_hour
 
 SQL: Any = load_queries(Path(__file__).with_name("queries.sql"))
@@ -33,7 +33,7 @@ Move = tuple[Delivery, Outcome | None]
 
 
 class Store:
-    """Writes `email_delivery`. Raises `FailedNow` and `WorldAway`. `owner` names this process."""
+    """Writes `email_delivery`. Raises `RetryableError`, `DependencyUnavailable`. `owner` is this process."""
 
     def __init__(
         self,
@@ -97,7 +97,7 @@ class Store:
         }
         statuses = {row["id"]: row["status"] async for row in SQL.statuses(connection, lead_ids=ids)}
         counts = await self._count_welcomes(connection, [lead for _, lead in reading.leads])
-        return plan.arrange(reading, rows, statuses, counts, owner=self._owner, in_hand=in_hand)
+        return batch_plan.arrange(reading, rows, statuses, counts, owner=self._owner, in_hand=in_hand)
 
     async def _count_welcomes(self, connection: Connection, leads: Sequence[LeadReceived]) -> WelcomeCounts:
         """Count the welcomes to these leads' mailboxes and of their sites.
@@ -137,7 +137,7 @@ class Store:
         ]
         if len(made) < len(new):
             # Between our look and our insert another process made them: look again.
-            raise WorldAway("lease", "another process took a lead at the same moment")
+            raise DependencyUnavailable("lease", "another process took a lead at the same moment")
         barred = [(each, Outcome(Verdict.SUPPRESSED, reason), 0) for each, reason in new if reason]
         await _audit(connection, barred)
 
@@ -153,9 +153,9 @@ class Store:
         await _resolve(connection, [delivery])
 
     async def begin_sending(self, delivery: Delivery) -> None:
-        """Commit that from here on the mail may be out. Raises `WorldAway` where it is not ours any more."""
+        """Commit that sending begins. Raises `DependencyUnavailable` if the lease is lost."""
         if not await self._move((delivery, None)):
-            raise WorldAway("lease", "the delivery is not ours any more")
+            raise DependencyUnavailable("lease", "the delivery is not ours any more")
 
     async def release(self, deliveries: Collection[tuple[Delivery, bool]]) -> None:
         """Give back mails that were certainly not sent; the flag says that a try has ended."""

@@ -7,7 +7,7 @@ from typing import Final
 from uuid import UUID
 
 from contracts.leads import LeadReceived
-from services.notifier.address import parse_address
+from services.notifier.mail.address import parse_address
 
 TOO_MANY_TO_MAILBOX: Final = "too many welcomes to this address"
 TOO_MANY_OF_SITE: Final = "too many welcomes of this site"

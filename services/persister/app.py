@@ -8,17 +8,17 @@ from fastapi import FastAPI
 
 from contracts import topics
 from runtime import health, logs
-from runtime.breaker import Breaker
-from runtime.consumer import Consumer
-from runtime.kafka import build_broker, open_publisher
-from runtime.ledger import Ledger
-from runtime.policy import Policy
-from runtime.postgres import check_database, open_pool
-from runtime.reconcile import Reconciler
-from runtime.request_limits import RequestLimits
+from runtime.database.breaker import Breaker
+from runtime.database.ledger import Ledger
+from runtime.database.postgres import check_database, open_pool
+from runtime.http.request_limits import RequestLimits
+from runtime.kafka.clients import build_broker, open_publisher
+from runtime.kafka.consumer import Consumer
+from runtime.kafka.policy import Policy
+from runtime.kafka.reconcile import Reconciler
 from runtime.settings import load
 from runtime.tasks import running
-from runtime.tracing import exporting
+from runtime.tracing.spans import exporting
 from services.persister.handlers import Handler
 from services.persister.publisher import FailurePublisher
 from services.persister.settings import Settings

@@ -12,9 +12,9 @@ from contracts import headers, topics
 from contracts.audit import AuditEvent, AuditRecorded, LeadRejected
 from contracts.failures import failure_event_id, within_calendar
 from contracts.leads import LeadReceived
-from runtime.breaker import LIMIT
-from runtime.delivery import Record
-from runtime.failures import FailedNow
+from runtime.database.breaker import LIMIT
+from runtime.failures import RetryableError
+from runtime.kafka.batch_processor import Record
 
 # Records read while the database writes as many: some 8 ms, in which nothing else in the process runs. The
 # database waits for the first part of a batch: with 500 a backlog drained some 3 % slower.
@@ -46,15 +46,15 @@ class Batch:
 def read_in_parts(records: Sequence[Record]) -> Iterator[Batch]:
     """Decode records part by part, each when it is asked for.
 
-    Raises `FailedNow` where so many cannot be decoded that the breaker must be asked between them: the batch
-    is halved then, and comes again.
+    Raises `RetryableError` if so many cannot be decoded that the breaker must be checked between them: then
+    the batch is halved, and comes again.
     """
     undecodable = 0
     for first in range(0, len(records), PART):
         part = read(records[first : first + PART])
         undecodable += leads_among(part.undecodable)
         if undecodable > LIMIT:
-            raise FailedNow("too many undecodable records in one batch")
+            raise RetryableError("too many undecodable records in one batch")
         yield part
 
 

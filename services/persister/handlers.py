@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 
 from contracts.failures import CONFLICT, UNDECODABLE
-from runtime.breaker import Breaker
-from runtime.delivery import Record
-from runtime.failures import Failure, InvalidForEver
+from runtime.database.breaker import Breaker
+from runtime.failures import Failure, PermanentError
+from runtime.kafka.batch_processor import Record
 from services.persister.batch import leads_among, read_in_parts
 from services.persister.publisher import FailurePublisher
 from services.persister.store import Store
@@ -28,9 +28,9 @@ class Handler:
         await self._breaker.check()
         saved = await self._store.save(read_in_parts(records), records)
         for record in saved.undecodable:
-            await self._publisher.failed(record, InvalidForEver(UNDECODABLE))
+            await self._publisher.failed(record, PermanentError(UNDECODABLE))
         for record in saved.conflicts:
-            await self._publisher.failed(record, InvalidForEver(CONFLICT))
+            await self._publisher.failed(record, PermanentError(CONFLICT))
         dead = leads_among(saved.undecodable)
         self._breaker.count(good=leads_among(records) - dead, dead=dead)
 

@@ -12,9 +12,9 @@ from pydantic_core import to_json
 
 from contracts.audit import AuditRecorded
 from contracts.leads import LeadReceived, LeadStatus
-from runtime.delivery import Record
-from runtime.ledger import Ledger, Pages
-from runtime.postgres import Connection, Pool, load_queries, transaction
+from runtime.database.ledger import Ledger, Pages
+from runtime.database.postgres import Connection, Pool, load_queries, transaction
+from runtime.kafka.batch_processor import Record
 from services.persister.batch import Batch, conflict_entry, received_entry, rejected_entry
 
 SQL: Any = load_queries(Path(__file__).with_name("queries.sql"))
@@ -46,7 +46,7 @@ class _Ready:
 
 
 class Store:
-    """Writes leads, audit entries and the books. Raises `FailedNow`, `SeekBack` and `WorldAway`."""
+    """Writes leads, audit entries and the ledger. Raises the failures of `runtime.failures`."""
 
     def __init__(self, pool: Pool, ledger: Ledger) -> None:
         self._pool = pool

@@ -20,9 +20,10 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from runtime.failures import WorldAway
-from runtime.postgres import _prepare
-from services.admin import census, people, search, store, trends, workbench
+from runtime.database.postgres import _prepare
+from runtime.failures import DependencyUnavailable
+from services.admin.monitoring import queue_counts
+from services.admin.store import failed_deliveries, leads, personal_data, search, trends
 from tests.bench.data import SQL, TABLES, Size, large_database, sizes
 from tests.bench.plans import Case, cases
 
@@ -30,7 +31,9 @@ LIMIT_MS: Final = 100.0
 GIVEN_UP_MS: Final = 5000.0
 NAMED: Final = {
     getattr(queries, name).sql
-    for queries in (each.SQL for each in (store, search, census, trends, workbench, people))
+    for queries in (
+        each.SQL for each in (leads, search, queue_counts, trends, failed_deliveries, personal_data)
+    )
     for name in queries.available_queries
     if not name.endswith("_cursor")
 }
@@ -121,7 +124,7 @@ async def _measure(pool: Any, asked: list[Any], case: Case, runs: int) -> Result
     asked.clear()
     try:
         first = await _time(pool, case)
-    except (WorldAway, asyncpg.QueryCanceledError):
+    except (DependencyUnavailable, asyncpg.QueryCanceledError):
         late = [GIVEN_UP_MS]
         return Result(case, GIVEN_UP_MS, late, late, late, Worst("given up", GIVEN_UP_MS), [])
     # What the driver itself says has no name: BEGIN, COMMIT, the reset of a connection.

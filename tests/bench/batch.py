@@ -15,7 +15,7 @@ import typer
 from rich.console import Console
 
 from contracts.audit import AuditEvent, AuditRecorded
-from runtime.postgres import _prepare
+from runtime.database.postgres import _prepare
 from services.persister.store import SQL, _json
 from tests.bench.data import Size, large_database
 from tests.support.factories import lead

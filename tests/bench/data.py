@@ -15,10 +15,10 @@ import asyncpg
 from rich.console import Console
 from rich.progress import Progress
 
-from deploy.embedded.parts import Postgres, running_postgres
+from deploy.cli.migrate import migrate
+from deploy.embedded.servers import Postgres, running_postgres
 from deploy.embedded.settings import ROOT
-from deploy.migrate import migrate
-from runtime.postgres import load_queries
+from runtime.database.postgres import load_queries
 
 SQL: Any = load_queries(Path(__file__).with_name("generate.sql"))
 TABLES: Final = ["lead_inbox", "audit_log", "email_delivery", "replay_queue"]

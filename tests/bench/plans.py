@@ -7,16 +7,16 @@ from typing import Any, Final
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from runtime.postgres import snapshot
-from services.admin import people
-from services.admin.census import take_census
-from services.admin.filters import AuditFilter, ExportFilter, LeadFilter, QueueFilter
-from services.admin.paging import Place
-from services.admin.replays import GroupFilter, HistoryPage, ReplayOrder, ResultPage
-from services.admin.search import count_leads
-from services.admin.store import Store
-from services.admin.trends import Trends
-from services.admin.workbench import Workbench
+from runtime.database.postgres import snapshot
+from services.admin.monitoring.queue_counts import take_census
+from services.admin.rules.replay_rules import GroupFilter, HistoryPage, ReplayOrder, ResultPage
+from services.admin.schemas.filters import AuditFilter, ExportFilter, LeadFilter, QueueFilter
+from services.admin.store import personal_data
+from services.admin.store.cursors import Place
+from services.admin.store.failed_deliveries import Workbench
+from services.admin.store.leads import Store
+from services.admin.store.search import count_leads
+from services.admin.store.trends import Trends
 
 Ask = Callable[[Any], Awaitable[Any]]
 DAY: Final = timedelta(days=1)
@@ -191,8 +191,8 @@ def _asked(name: str, query: str, **given: Any) -> Case:
 
     async def ask(pool: Any) -> None:
         async with snapshot(pool) as connection:
-            await people.SQL.plan_for_these_values(connection)
-            found = getattr(people.SQL, query)(connection, **given)
+            await personal_data.SQL.plan_for_these_values(connection)
+            found = getattr(personal_data.SQL, query)(connection, **given)
             if hasattr(found, "__aiter__"):
                 async for _ in found:
                     pass
@@ -205,11 +205,13 @@ def _asked(name: str, query: str, **given: Any) -> Case:
 def _export(what: str, **asked: Any) -> Case:
     """Count and read what the first piece of a CSV holds."""
     wanted = ExportFilter(**asked).selection()
-    first = _asked("", "list_export", **wanted, after_at=None, after_id=None, limit=people.EXPORT_CHUNK)
+    first = _asked(
+        "", "list_export", **wanted, after_at=None, after_id=None, limit=personal_data.EXPORT_CHUNK
+    )
 
     async def ask(pool: Any) -> None:
         async with snapshot(pool) as connection:
-            await people.SQL.plan_for_these_values(connection)
+            await personal_data.SQL.plan_for_these_values(connection)
             await count_leads(connection, wanted)
         await first.ask(pool)
 

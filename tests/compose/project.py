@@ -13,7 +13,7 @@ from uuid import uuid4
 
 import httpx
 
-from deploy.embedded.parts import free_ports
+from deploy.embedded.servers import free_ports
 from tests.compose.edge_image import edge_image
 from tests.support.wait import eventually
 
@@ -111,7 +111,7 @@ class Project:
 
     def ledger(self) -> str:
         """Compare the topics with the tables; fails where anything is missing or the books do not balance."""
-        return self.compose("exec", "-T", "flusher", "python", "-m", "deploy.ledger")
+        return self.compose("exec", "-T", "flusher", "python", "-m", "deploy.cli.ledger")
 
     def client(self) -> httpx.AsyncClient:
         return httpx.AsyncClient(base_url=self.url, timeout=15)

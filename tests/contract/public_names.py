@@ -17,11 +17,11 @@ import asyncpg
 
 from contracts import headers, topics
 from contracts.audit import AuditEvent
-from deploy.catalogue import entries, exported
-from deploy.docs import _filled as example_settings
-from deploy.docs import env_example, openapi, settings_of
-from deploy.embedded.parts import running_postgres
-from deploy.migrate import migrate
+from deploy.cli.migrate import migrate
+from deploy.embedded.servers import running_postgres
+from deploy.generate.docs import _filled as example_settings
+from deploy.generate.docs import env_example, openapi, settings_of
+from deploy.generate.metrics_doc import entries, exported
 
 PINNED: Final = Path(__file__).with_name("public_names.json")
 DOCUMENTED: Final = ("ingest", "admin")

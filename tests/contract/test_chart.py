@@ -10,8 +10,8 @@ import pytest
 import yaml
 
 from contracts import topics
-from deploy.chart import CASES, CHART, RENDERED, examine_at_hand, is_custom, manifests, problems
-from deploy.docs import env_example
+from deploy.generate.chart import CASES, CHART, RENDERED, examine_at_hand, is_custom, manifests, problems
+from deploy.generate.docs import env_example
 from runtime.settings import Http
 from services.__main__ import PORTS
 from services.ingest.settings import Settings as Ingest
@@ -78,8 +78,8 @@ def test_a_field_that_kubernetes_does_not_know_is_found() -> None:
 def test_make_check_finds_what_kubernetes_refuses_where_there_is_no_helm(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("deploy.chart.RENDERED", tmp_path)
-    monkeypatch.setattr("deploy.chart.built_helm", lambda: tmp_path / "none")
+    monkeypatch.setattr("deploy.generate.chart.RENDERED", tmp_path)
+    monkeypatch.setattr("deploy.generate.chart.built_helm", lambda: tmp_path / "none")
     for case in CASES:
         text = (RENDERED / f"{case}.yaml").read_text(encoding="utf-8")
         (tmp_path / f"{case}.yaml").write_text(text, encoding="utf-8")
@@ -169,7 +169,7 @@ def test_a_gateway_keeps_its_spool_and_waits_for_it(chart: list[Manifest]) -> No
     [mount] = [each for each in container["volumeMounts"] if each["name"] == claim["metadata"]["name"]]
     assert environment(container)["FASTCORE_INGEST_SPOOL_FOLDER"].startswith(f"{mount['mountPath']}/")
     assert set(gateway["spec"]["persistentVolumeClaimRetentionPolicy"].values()) == {"Retain"}
-    assert "deploy.spool" in str(container["lifecycle"]["preStop"])
+    assert "deploy.container.drain_spool" in str(container["lifecycle"]["preStop"])
     size = claim["spec"]["resources"]["requests"]["storage"]
     assert int(size.removesuffix("Gi")) << 30 > 2 * Ingest.model_fields["spool_max_bytes"].default
 
@@ -191,7 +191,7 @@ def test_no_pod_has_more_rights_than_it_needs(chart: list[Manifest]) -> None:
 def test_the_schema_comes_first_and_then_the_topics(chart: list[Manifest]) -> None:
     [job] = of_kind(chart, "Job")
     assert job["metadata"]["annotations"]["helm.sh/hook"] == "pre-install,pre-upgrade"
-    assert [c["command"][-1] for c in containers(job)] == ["deploy.migrate", "deploy.topics"]
+    assert [c["command"][-1] for c in containers(job)] == ["deploy.cli.migrate", "deploy.cli.topics"]
 
 
 def test_admin_knows_where_every_service_is(chart: list[Manifest]) -> None:

@@ -13,9 +13,9 @@ import pytest
 from prometheus_client import REGISTRY
 
 from contracts.leads import LeadSubmission
-from deploy.docs import env_example, openapi
 from deploy.embedded.environment import EXAMPLE_TOKENS
 from deploy.embedded.settings import SERVICES, Stack
+from deploy.generate.docs import env_example, openapi
 from services.ingest.spam import Reason
 
 ROOT = Path(__file__).parents[2]

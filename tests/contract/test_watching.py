@@ -11,7 +11,7 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from deploy.catalogue import entries, exported
+from deploy.generate.metrics_doc import entries, exported
 from services.__main__ import PORTS
 
 ROOT = Path(__file__).parents[2]

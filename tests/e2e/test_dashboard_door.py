@@ -5,7 +5,7 @@ from uuid import uuid4
 import pytest
 from playwright.async_api import Route, expect
 
-from services.admin.session import COOKIE, SESSION_SECONDS
+from services.admin.auth.session import COOKIE, SESSION_SECONDS
 from tests.e2e.conftest import Dashboard
 from tests.support.browser import PATIENCE_MS
 from tests.support.installation import ADMIN_TOKEN

@@ -18,10 +18,10 @@ import httpx
 from aiokafka.errors import KafkaError
 
 from contracts import topics
-from deploy.embedded.parts import Kafka as Broker
-from deploy.embedded.parts import running_postgres
-from deploy.migrate import migrate
-from deploy.provision import OFFSETS_TOPIC, open_admin, provision, read_layout
+from deploy.cli.migrate import migrate
+from deploy.cli.topic_provisioning import OFFSETS_TOPIC, open_admin, provision, read_layout
+from deploy.embedded.servers import Kafka as Broker
+from deploy.embedded.servers import running_postgres
 from runtime.settings import Kafka
 from tests.faults.outage import TOKEN, Meter
 from tests.support.brokers import running_brokers
@@ -146,9 +146,9 @@ class Cluster:
         return round(time.monotonic() - began, 1)
 
     def ledger(self) -> str:
-        """Run `python -m deploy.ledger`; return why it does not balance, or nothing."""
+        """Run `python -m deploy.cli.ledger`; return why it does not balance, or nothing."""
         done = subprocess.run(
-            [sys.executable, "-m", "deploy.ledger"],
+            [sys.executable, "-m", "deploy.cli.ledger"],
             cwd=ROOT, env=self.environment, capture_output=True, text=True, timeout=120, check=False,
         )  # fmt: skip
         return "" if done.returncode == 0 else done.stdout + done.stderr

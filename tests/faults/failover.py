@@ -18,14 +18,14 @@ from typing import Annotated, Any
 import asyncpg
 import typer
 
+from deploy.cli.migrate import migrate
+from deploy.cli.topics import provision
 from deploy.embedded import postgres as embedded
-from deploy.embedded.parts import Part, Postgres, free_ports, running_kafka, running_postgres
-from deploy.migrate import migrate
-from deploy.topics import provision
-from runtime.postgres import open_pool
+from deploy.embedded.servers import Part, Postgres, free_ports, running_kafka, running_postgres
+from runtime.database.postgres import open_pool
 from runtime.settings import Kafka
 from runtime.settings import Postgres as PostgresSettings
-from services.admin.census import take_census
+from services.admin.monitoring.queue_counts import take_census
 from tests.faults.outage import TOKEN, Meter
 from tests.faults.proxy import Proxy
 from tests.support.processes import processes

@@ -9,9 +9,13 @@ import services.__main__
 
 # What has happened by then -> what has not.
 PLACES = {
-    "offset commit": ("runtime.commits", "Commits", "_commit"),  # effect committed -> offset
+    "offset commit": ("runtime.kafka.offset_commits", "Commits", "_commit"),  # effect committed -> offset
     "mail settled": ("services.notifier.store", "Store", "settle"),  # 250 after the dot -> sent
-    "replay noted": ("services.flusher.outbox", "Claim", "_mark_sent"),  # acknowledged by Kafka -> replaying
+    "replay noted": (
+        "services.flusher.retries.retry_claims",
+        "Claim",
+        "_mark_sent",
+    ),  # acknowledged by Kafka -> replaying
 }
 
 

@@ -16,10 +16,10 @@ from typing import Annotated, Any
 import typer
 
 from contracts import topics
-from deploy.embedded.parts import Kafka as Broker
-from deploy.embedded.parts import running_kafka, running_postgres
-from deploy.migrate import migrate
-from deploy.topics import provision
+from deploy.cli.migrate import migrate
+from deploy.cli.topics import provision
+from deploy.embedded.servers import Kafka as Broker
+from deploy.embedded.servers import running_kafka, running_postgres
 from runtime.settings import Kafka
 from tests.faults.failover import SERVICES, conclude, counts, judge
 from tests.faults.outage import TOKEN, Meter

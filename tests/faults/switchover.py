@@ -20,9 +20,9 @@ import asyncpg
 import httpx
 import typer
 
-from deploy.embedded.parts import running_kafka
-from deploy.migrate import migrate
-from deploy.topics import provision
+from deploy.cli.migrate import migrate
+from deploy.cli.topics import provision
+from deploy.embedded.servers import running_kafka
 from runtime.settings import Kafka
 from tests.faults.outage import TOKEN, Meter
 from tests.support.processes import ServiceProcess, processes

@@ -18,9 +18,9 @@ from typing import Annotated, Any
 import typer
 
 from contracts import topics
-from deploy.embedded.parts import Kafka as Broker
-from deploy.provision import OFFSETS_TOPIC, open_admin, read_layout
-from deploy.topic_settings import read_settings
+from deploy.cli.topic_provisioning import OFFSETS_TOPIC, open_admin, read_layout
+from deploy.cli.topic_settings import read_settings
+from deploy.embedded.servers import Kafka as Broker
 from tests.faults.broker_cluster import Cluster, running
 from tests.support.smtp import SmtpServer
 from tests.support.wait import eventually

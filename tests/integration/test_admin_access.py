@@ -13,10 +13,10 @@ import psutil
 import pytest
 from fastapi.routing import APIRoute
 
-from deploy.embedded.parts import running_postgres
-from deploy.migrate import migrate
+from deploy.cli.migrate import migrate
+from deploy.embedded.servers import running_postgres
 from runtime.settings import Debug, Kafka, Postgres
-from services.admin.access import FAILURES_A_MINUTE
+from services.admin.auth.token_auth import FAILURES_A_MINUTE
 from tests.support.admin import TOKEN, Admin, running_admin
 from tests.support.processes import processes
 from tests.support.stack import Stack

@@ -10,12 +10,12 @@ import httpx
 import pytest
 from fastapi.routing import APIRoute
 
-from runtime.postgres import autocommit
+from runtime.database.postgres import autocommit
 from runtime.settings import Kafka, Postgres
-from services.admin.access import FAILURES_A_MINUTE
-from services.admin.pages import pages
-from services.admin.pages.page import HEADERS
-from services.admin.session import COOKIE
+from services.admin.auth.session import COOKIE
+from services.admin.auth.token_auth import FAILURES_A_MINUTE
+from services.admin.dashboard.pages import pages
+from services.admin.dashboard.rendering import HEADERS
 from tests.support.admin import TOKEN, Admin, running_admin
 from tests.support.factories import lead as make_lead
 from tests.support.stack import Stack

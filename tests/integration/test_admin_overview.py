@@ -8,9 +8,9 @@ from uuid import UUID, uuid4
 import httpx
 import pytest
 
-from runtime.postgres import open_pool
+from runtime.database.postgres import open_pool
 from runtime.settings import Kafka, Postgres
-from services.admin.recent_outcomes import Mails, RecentOutcomes, count_recent
+from services.admin.store.recent_outcomes import Mails, RecentOutcomes, count_recent
 from tests.support.admin import TOKEN, Admin, running_admin
 from tests.support.stack import Stack
 

@@ -11,13 +11,13 @@ from uuid import UUID, uuid4
 import pytest
 
 from contracts.leads import LeadReceived
-from runtime.failures import WorldAway
-from runtime.ledger import Ledger
-from runtime.postgres import open_pool
+from runtime.database.ledger import Ledger
+from runtime.database.postgres import open_pool
+from runtime.failures import DependencyUnavailable
 from runtime.settings import Kafka, Postgres
-from services.admin import people
-from services.admin.filters import ExportFilter
-from services.notifier.message import Identity
+from services.admin.schemas.filters import ExportFilter
+from services.admin.store import personal_data
+from services.notifier.mail.message import Identity
 from services.notifier.store import Store
 from tests.support.admin import Admin, running_admin
 from tests.support.factories import lead as make_lead
@@ -161,7 +161,7 @@ def cells(text: str) -> list[dict[str, str]]:
 async def test_an_export_holds_what_matches_is_safe_in_a_spreadsheet_and_audited_by_kind(
     admin: Admin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(people, "EXPORT_CHUNK", 2)
+    monkeypatch.setattr(personal_data, "EXPORT_CHUNK", 2)
     for number in range(5):
         await admin.add_lead(
             name=f"=cmd|'/c calc'!A{number}", message='say "hi",\r\n\u202eworld', company="Acme"
@@ -186,7 +186,7 @@ async def test_an_export_holds_what_matches_is_safe_in_a_spreadsheet_and_audited
 async def test_a_reader_that_stops_holds_no_transaction(
     admin: Admin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(people, "EXPORT_CHUNK", 1)
+    monkeypatch.setattr(personal_data, "EXPORT_CHUNK", 1)
     for _ in range(3):
         await admin.add_lead()
     pieces = await admin.app.state.adapters.people.export_leads(ExportFilter(), "ann")
@@ -337,7 +337,7 @@ async def test_regression_no_mail_begins_that_waited_for_its_leads_erasure(
         await eventually(waits, what="the notifier")
         await erasing.commit()
         erased, other = await beginning
-    assert isinstance(erased, WorldAway)
+    assert isinstance(erased, DependencyUnavailable)
     assert other is None
     states = await admin.db.fetch("SELECT lead_id, state FROM email_delivery")
     assert {row["lead_id"]: row["state"] for row in states} == {

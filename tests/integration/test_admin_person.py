@@ -9,10 +9,10 @@ from uuid import UUID, uuid4
 import pytest
 
 from contracts.leads import LeadReceived
-from runtime.postgres import open_pool, transaction
+from runtime.database.postgres import open_pool, transaction
 from runtime.settings import Kafka, Postgres
-from services.flusher.outbox import Outbox
-from services.flusher.statistics import statistics_job
+from services.flusher.jobs.statistics import statistics_job
+from services.flusher.retries.retry_claims import Outbox
 from services.flusher.store import SQL as FLUSHER
 from services.notifier.store import SQL as NOTIFIER
 from services.persister.store import SQL as PERSISTER

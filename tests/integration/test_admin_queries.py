@@ -7,14 +7,32 @@ import asyncpg
 import pytest
 
 from runtime.settings import Kafka, Postgres
-from services.admin import census, people, recent_outcomes, revocations, search, store, trends, workbench
-from services.admin.paging import word_query
-from services.admin.search import COUNT_EXACTLY_UP_TO
+from services.admin.monitoring import queue_counts
+from services.admin.store import (
+    failed_deliveries,
+    leads,
+    personal_data,
+    recent_outcomes,
+    revocations,
+    search,
+    trends,
+)
+from services.admin.store.cursors import word_query
+from services.admin.store.search import COUNT_EXACTLY_UP_TO
 from tests.support.admin import Admin, running_admin
 from tests.support.stack import Database, Stack
 
 ROWS = 12_000
-MODULES = (store, search, census, people, trends, workbench, recent_outcomes, revocations)
+MODULES = (
+    leads,
+    search,
+    queue_counts,
+    personal_data,
+    trends,
+    failed_deliveries,
+    recent_outcomes,
+    revocations,
+)
 QUERIES = {
     name: getattr(module.SQL, name)
     for module in MODULES

@@ -16,8 +16,8 @@ from fastapi import FastAPI
 from fastapi.responses import JSONResponse
 
 from contracts import topics
-from deploy.embedded.parts import free_ports, running_kafka
-from deploy.topics import provision
+from deploy.cli.topics import provision
+from deploy.embedded.servers import free_ports, running_kafka
 from runtime.settings import Kafka, Postgres
 from tests.support.admin import Admin, running_admin
 from tests.support.factories import lead, post

@@ -8,7 +8,7 @@ from uuid import uuid4
 import pytest
 
 from runtime.settings import Kafka, Postgres
-from services.admin import workbench
+from services.admin.store import failed_deliveries
 from tests.support.admin import Admin, running_admin
 from tests.support.stack import Stack
 
@@ -232,7 +232,7 @@ async def test_an_order_without_a_body_or_of_no_json_is_refused(admin: Admin) ->
 
 
 async def test_every_query_of_the_workbench_is_prepared_by_the_services_role(admin: Admin) -> None:
-    names = [name for name in workbench.SQL.available_queries if not name.endswith("_cursor")]
+    names = [name for name in failed_deliveries.SQL.available_queries if not name.endswith("_cursor")]
     assert len(names) > 10
     for name in names:
-        await admin.db.prepare(getattr(workbench.SQL, name).sql)
+        await admin.db.prepare(getattr(failed_deliveries.SQL, name).sql)

@@ -18,9 +18,9 @@ from aiokafka.errors import KafkaError
 
 from contracts import topics
 from contracts.leads import LeadReceived
+from deploy.cli.migrate import migrate
+from deploy.cli.topics import provision
 from deploy.embedded.cluster import binaries
-from deploy.migrate import migrate
-from deploy.topics import provision
 from runtime.settings import Kafka, Postgres
 from services.notifier.app import create_app as notifier_app
 from services.notifier.settings import Settings as NotifierSettings
@@ -90,7 +90,7 @@ def shell(database: Database, kafka: Kafka, smtp: SmtpServer, tmp_path: Path) ->
 
     def run(block: str, status: int = 0) -> str:
         if block == "restored":  # the last of the steps, alone
-            return do("python -m deploy.restored", status)
+            return do("python -m deploy.cli.restore_reconcile", status)
         text = (ROOT / "docs/operations.md").read_text()
         found = re.search(rf"<!-- tried: {block} -->\n```\n(.*?)```", text, re.DOTALL)
         assert found, f"docs/operations.md has no block {block!r}"

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from runtime.breaker import LEFT_SECONDS, LIMIT, Breaker
-from runtime.failures import WorldAway
-from runtime.postgres import Pool, open_pool
+from runtime.database.breaker import LEFT_SECONDS, LIMIT, Breaker
+from runtime.database.postgres import Pool, open_pool
+from runtime.failures import DependencyUnavailable
 from runtime.settings import Postgres
 
 
@@ -19,13 +19,13 @@ async def pool(postgres: Postgres) -> AsyncIterator[Pool]:
 
 @pytest.fixture(autouse=True)
 def look_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("runtime.breaker.LOOK_SECONDS", 0)
+    monkeypatch.setattr("runtime.database.breaker.LOOK_SECONDS", 0)
 
 
 async def paused(breaker: Breaker) -> bool:
     try:
         await breaker.check()
-    except WorldAway:
+    except DependencyUnavailable:
         return True
     return False
 

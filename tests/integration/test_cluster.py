@@ -14,10 +14,10 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError
 
 from contracts import topics
-from deploy import provision as provisioning
-from deploy.embedded.parts import Kafka as Broker
-from deploy.provision import OFFSETS_TOPIC, ProvisionError, open_admin, provision, read_layout
-from deploy.topic_settings import read_settings
+from deploy.cli import topic_provisioning as provisioning
+from deploy.cli.topic_provisioning import OFFSETS_TOPIC, ProvisionError, open_admin, provision, read_layout
+from deploy.cli.topic_settings import read_settings
+from deploy.embedded.servers import Kafka as Broker
 from runtime.settings import Kafka
 from tests.support.brokers import running_brokers
 from tests.support.processes import ROOT
@@ -44,7 +44,7 @@ class Cluster:
         }  # fmt: skip
         done = await asyncio.to_thread(
             subprocess.run,
-            [sys.executable, "-m", "deploy.doctor", "--json"],
+            [sys.executable, "-m", "deploy.cli.doctor", "--json"],
             cwd=ROOT, env=environment, capture_output=True, text=True, timeout=100, check=False,
         )  # fmt: skip
         assert not done.stderr, done.stderr

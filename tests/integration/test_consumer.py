@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from contracts import topics
-from deploy.embedded.parts import running_kafka
-from deploy.topics import provision
-from runtime.consumer import Consumer
+from deploy.cli.topics import provision
+from deploy.embedded.servers import running_kafka
 from runtime.health import Health
-from runtime.kafka import build_broker, open_publisher
-from runtime.policy import Policy
+from runtime.kafka.clients import build_broker, open_publisher
+from runtime.kafka.consumer import Consumer
+from runtime.kafka.policy import Policy
 from runtime.settings import Kafka
 from runtime.tasks import running
 from tests.support.handlers import Taken

@@ -10,18 +10,18 @@ import pytest
 
 from contracts.failures import failure_event_id
 from contracts.leads import LeadReceived
-from deploy import migrate as runner
-from deploy.migrate import migrate
-from runtime.postgres import open_pool
+from deploy.cli import migrate as runner
+from deploy.cli.migrate import migrate
+from runtime.database.postgres import open_pool
 from runtime.settings import Postgres
-from services.flusher.intake import read
-from services.flusher.replay import Outgoing
+from services.flusher.failed_record import read
+from services.flusher.retries.retry_rules import Outgoing
 from services.flusher.store import Store as Queue
-from services.notifier import plan
-from services.notifier.message import Identity
-from services.notifier.plan import Delivery
+from services.notifier import batch_plan
+from services.notifier.batch_plan import Delivery
+from services.notifier.mail.message import Identity
+from services.notifier.smtp.outcome import Outcome, Phase, Verdict
 from services.notifier.store import Store as Mails
-from services.notifier.verdict import Outcome, Phase, Verdict
 from tests.support.factories import lead
 from tests.support.flusher import OWN, Clock, NoBooks, Record, failure
 from tests.support.stack import Database
@@ -40,7 +40,7 @@ def _record(which: LeadReceived, offset: int) -> Any:
 async def _in_hand(mails: Mails, which: LeadReceived) -> Delivery:
     """The welcome of a lead, reserved."""
     records = [_record(which, 1)]
-    arranged = await mails.reserve(plan.read(records), records, ())
+    arranged = await mails.reserve(batch_plan.read(records), records, ())
     return next(each for each in arranged.to_send if each.kind == "welcome")
 
 

@@ -12,7 +12,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
 from contracts import topics
-from deploy.embedded.parts import free_ports
+from deploy.embedded.servers import free_ports
 from runtime.settings import Kafka
 from tests.support.factories import lead, post
 from tests.support.installation import ADMIN_TOKEN, INGEST_TOKEN, Installation
@@ -25,7 +25,7 @@ async def doctor(environment: Mapping[str, str]) -> tuple[int, str, set[tuple[st
     """Run it as an operator does; answer its exit code, what it said, and each check with its level."""
     done = await asyncio.to_thread(
         subprocess.run,
-        [sys.executable, "-m", "deploy.doctor"],
+        [sys.executable, "-m", "deploy.cli.doctor"],
         cwd=ROOT, env=environment, capture_output=True, text=True, timeout=150, check=False,
     )  # fmt: skip
     assert not done.stderr, done.stderr

@@ -6,8 +6,8 @@ from urllib.parse import urlsplit
 import asyncpg
 import pytest
 
-from deploy.doctor.rights import SQL, examine_rights
-from deploy.migrate import migrate
+from deploy.cli.doctor.rights import SQL, examine_rights
+from deploy.cli.migrate import migrate
 from tests.support.stack import Database, Stack
 
 

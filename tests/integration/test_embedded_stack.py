@@ -13,9 +13,9 @@ import httpx
 import psutil
 import pytest
 
-from deploy.embedded import leftovers, state
+from deploy.embedded import orphans, state
 from deploy.embedded.environment import EXAMPLE_TOKENS, REPLACES
-from deploy.embedded.parts import free_ports
+from deploy.embedded.servers import free_ports
 from deploy.embedded.settings import ROOT, Stack, port_variable
 from tests.support.wait import eventually
 
@@ -163,24 +163,24 @@ async def test_down_cleans_up_after_a_crash_and_an_interrupt_after_that(installa
 
     await eventually(stored, every=0.5, what="the lead in the inbox")
 
-    supervisor = leftovers.supervisor(installation.folder)
+    supervisor = orphans.supervisor(installation.folder)
     assert supervisor
     supervisor.kill()
     supervisor.wait(5)
-    assert leftovers.find(installation.folder), "nothing was left behind to clean up"
+    assert orphans.find(installation.folder), "nothing was left behind to clean up"
     down = installation.run("down")
-    assert (down.returncode, leftovers.find(installation.folder)) == (0, []), down.stdout
+    assert (down.returncode, orphans.find(installation.folder)) == (0, []), down.stdout
 
     with installation.up_in_the_foreground() as process:
         assert await stored() == f"{lead_id}\n", "the data did not survive"
         process.send_signal(signal.SIGINT)
         assert process.wait(90) == 0
-    assert leftovers.find(installation.folder) == []
+    assert orphans.find(installation.folder) == []
     assert installation.run("status").returncode == 3
 
 
 def _pid_of_edge(installation: Installation) -> int:
-    for process in leftovers.find(installation.folder):
+    for process in orphans.find(installation.folder):
         with suppress(psutil.Error):
             if process.name() == "caddy":
                 return process.pid

@@ -12,11 +12,11 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from deploy.migrate import migrate
-from runtime import postgres_connect
-from runtime.failures import WorldAway
-from runtime.postgres import autocommit, open_pool, ping, transaction
-from runtime.postgres_connect import Connector
+from deploy.cli.migrate import migrate
+from runtime.database import connect
+from runtime.database.connect import Connector
+from runtime.database.postgres import autocommit, open_pool, ping, transaction
+from runtime.failures import DependencyUnavailable
 from runtime.settings import Postgres
 from services.admin.app import create_app as create_admin
 from services.flusher.app import create_app as create_flusher
@@ -83,7 +83,7 @@ async def write(pool: Any) -> int:
 async def port_that_takes_writes(pool: Any) -> int:
     try:
         return await write(pool)
-    except WorldAway:
+    except DependencyUnavailable:
         return 0
 
 
@@ -108,13 +108,13 @@ async def test_regression_a_primary_that_became_read_only_is_left_at_the_first_w
         await doomed.in_sync()
         await doomed.fence()
         await doomed.promote()
-        with pytest.raises(WorldAway, match="25006"):
+        with pytest.raises(DependencyUnavailable, match="25006"):
             await write(pool)
         # Not one of the five idle connections is used again.
         for _ in range(pool.get_max_size() + 1):
             assert await write(pool) == doomed.standby.port
         # A service that writes nothing notices by the check of its readiness.
-        with pytest.raises(WorldAway, match="25006"):
+        with pytest.raises(DependencyUnavailable, match="25006"):
             await ping(idle)
         await ping(idle)
 
@@ -123,9 +123,9 @@ async def test_a_standby_is_not_taken_for_the_primary_that_restarts(pair: Pair) 
     async with open_pool(settings(pair.url(pair.primary.urls.owner)), "test") as pool:
         assert await write(pool) == pair.primary.port
         pair.primary.stop()
-        with pytest.raises(WorldAway):
+        with pytest.raises(DependencyUnavailable):
             await write(pool)
-        with pytest.raises(WorldAway, match="25006"):  # only the standby answers
+        with pytest.raises(DependencyUnavailable, match="25006"):  # only the standby answers
             await write(pool)
         await asyncio.to_thread(pair.primary.start)
         assert await write(pool) == pair.primary.port
@@ -165,7 +165,7 @@ async def test_regression_a_first_host_that_hangs_leaves_the_second_its_time(doo
 async def answers(pool: Any) -> bool:
     try:
         await ping(pool)
-    except WorldAway:
+    except DependencyUnavailable:
         return False
     return True
 
@@ -182,7 +182,7 @@ async def test_regression_a_first_host_that_swallows_everything_leaves_the_secon
 async def test_regression_connections_that_a_pool_replaces_leave_no_error_though_the_server_hangs(
     pair: Pair, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(postgres_connect, "CLOSE_SECONDS", 0.5)
+    monkeypatch.setattr(connect, "CLOSE_SECONDS", 0.5)
     # Without a bound of ours asyncpg takes the one of a statement.
     async with open_pool(settings(pair.primary.urls.owner, command_timeout_seconds=0.5), "test") as pool:
         await fill(pool)

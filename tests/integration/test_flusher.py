@@ -14,10 +14,10 @@ from prometheus_client import REGISTRY
 from contracts import headers as h
 from contracts import topics
 from contracts.failures import LeadDead, failure_event_id, legacy_failure_event_id
-from runtime.failures import WorldAway
-from runtime.postgres import open_pool
+from runtime.database.postgres import open_pool
+from runtime.failures import DependencyUnavailable
 from runtime.settings import Kafka, Postgres
-from services.flusher.intake import read
+from services.flusher.failed_record import read
 from services.flusher.store import Store
 from tests.support.factories import producer, records_of
 from tests.support.flusher import (
@@ -197,9 +197,9 @@ async def test_a_crash_between_the_letter_and_the_commit_repeats_the_letter_and_
 
         async def crash(letters: Any) -> None:
             await jobs._publisher.archive(letters)
-            raise WorldAway("kafka", "crashed here")
+            raise DependencyUnavailable("kafka", "crashed here")
 
-        with pytest.raises(WorldAway):
+        with pytest.raises(DependencyUnavailable):
             await store.take([read(record, "g")], crash)
         assert await row_of(db) is None
         await store.take([read(record, "g")], jobs._publisher.archive)

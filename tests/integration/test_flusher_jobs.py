@@ -14,9 +14,9 @@ from structlog.testing import capture_logs
 from contracts import headers as h
 from contracts import topics
 from contracts.failures import LeadDead, LeadFailed
-from runtime.postgres import open_pool
+from runtime.database.postgres import open_pool
 from runtime.settings import Kafka, Postgres
-from services.flusher.loop import JOB
+from services.flusher.retries.retry_scheduler import JOB
 from services.flusher.store import Store
 from services.notifier.app import create_app as create_notifier
 from services.notifier.settings import Settings as NotifierSettings
@@ -164,7 +164,7 @@ async def test_an_undecodable_record_is_replayed_to_where_it_came_from(
     kafka: Kafka, postgres: Postgres, db: Any
 ) -> None:
     undecodable = failure(
-        stage="persister", kind="store", final=True, reason="undecodable", error="runtime.InvalidForEver"
+        stage="persister", kind="store", final=True, reason="undecodable", error="runtime.PermanentError"
     )
     async with flusher(kafka, postgres):
         await park(kafka, None, b"\xffnot json", undecodable)
@@ -320,7 +320,7 @@ async def test_a_drain_ends_the_run_after_the_chunk_in_hand_and_the_next_start_g
     kafka: Kafka, postgres: Postgres, db: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock, sent = Clock(), "SELECT count(*) FROM replay_queue WHERE state = 'replaying'"
-    monkeypatch.setattr("services.flusher.lanes.CHUNK", 5)
+    monkeypatch.setattr("services.flusher.retries.lanes.CHUNK", 5)
     await fill(db, 300)
     async with jobs_of(kafka, postgres, clock) as jobs:
         ticking = asyncio.create_task(jobs.tick())

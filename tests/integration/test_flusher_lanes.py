@@ -10,13 +10,13 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 
 from contracts import topics
-from runtime.failures import Backoff, FailedNow, WorldAway
-from runtime.postgres import open_pool
+from runtime.database.postgres import open_pool
+from runtime.failures import Backoff, DependencyUnavailable, RetryableError
 from runtime.settings import Kafka, Postgres
-from services.admin.replays import ReplayOrder
-from services.admin.workbench import Workbench
-from services.flusher.loop import Jobs
-from services.flusher.replay import Row
+from services.admin.rules.replay_rules import ReplayOrder
+from services.admin.store.failed_deliveries import Workbench
+from services.flusher.retries.retry_rules import Row
+from services.flusher.retries.retry_scheduler import Jobs
 from tests.support.factories import records_of
 from tests.support.flusher import NOTIFIER, Clock, fill, fill_site, jobs_of
 from tests.support.wait import eventually
@@ -73,7 +73,7 @@ async def states(db: Any) -> dict[tuple[str, str], int]:
 async def test_regression_a_gateway_that_refuses_a_websites_token_stops_no_replay_and_no_other_website(
     kafka: Kafka, postgres: Postgres, db: Any, gateway: Gateway, status: int
 ) -> None:
-    gateway.failures["shop"] = WorldAway("gateway", f"gateway answered {status}")
+    gateway.failures["shop"] = DependencyUnavailable("gateway", f"gateway answered {status}")
     clock = Clock()
     await fill(db, 25)
     await db.execute(BURY)
@@ -109,7 +109,7 @@ async def test_regression_while_kafka_is_away_websites_leads_go_to_the_gateway(
     await db.execute(REQUEST)
     await fill_site(db, 2, "due")
     await fill_site(db, 1, "refused", attempts=2)
-    gateway.failures["refused"] = FailedNow("gateway 422: email")
+    gateway.failures["refused"] = RetryableError("gateway 422: email")
     nowhere = kafka.model_copy(update={"bootstrap_servers": "127.0.0.1:9"})
     async with jobs_of(nowhere, postgres, clock, deliver=gateway.deliver) as jobs:
         await jobs.poll()
@@ -137,7 +137,7 @@ async def test_regression_while_kafka_is_away_websites_leads_go_to_the_gateway(
 async def test_regression_a_website_whose_gateway_hangs_delays_no_other_in_the_same_run(
     kafka: Kafka, postgres: Postgres, db: Any, gateway: Gateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("services.flusher.lanes.LOOK_SECONDS", 0.1)
+    monkeypatch.setattr("services.flusher.retries.lanes.LOOK_SECONDS", 0.1)
     gateway.hanging["slow"] = asyncio.Event()
     await fill_site(db, 1, "slow")
     await fill(db, 3)
@@ -156,7 +156,7 @@ async def test_regression_a_website_whose_gateway_hangs_delays_no_other_in_the_s
             until=lambda count: count == 2, what="the rows that came later",
         )  # fmt: skip
         assert not ticking.done()
-        gateway.failures["slow"] = WorldAway("gateway", "gateway: no answer (TimeoutError)")
+        gateway.failures["slow"] = DependencyUnavailable("gateway", "gateway: no answer (TimeoutError)")
         gateway.hanging["slow"].set()
         await eventually(
             lambda: db.fetchval("SELECT state FROM replay_queue WHERE origin_topic = 'site:waits'"),
@@ -170,7 +170,7 @@ async def test_regression_a_website_whose_gateway_hangs_delays_no_other_in_the_s
 async def test_regression_a_destination_that_hangs_again_and_again_takes_no_slot_of_the_others(
     kafka: Kafka, postgres: Postgres, db: Any, gateway: Gateway
 ) -> None:
-    gateway.failures["slow"] = WorldAway("gateway", "gateway: no answer (TimeoutError)")
+    gateway.failures["slow"] = DependencyUnavailable("gateway", "gateway: no answer (TimeoutError)")
     await fill_site(db, 1, "slow")
     await db.execute(REQUEST)
     async with jobs_of(kafka, postgres, Clock(), deliver=gateway.deliver, backoff=AT_ONCE) as jobs:
@@ -215,9 +215,9 @@ async def test_regression_rows_at_the_head_that_always_fail_let_those_behind_the
     kafka: Kafka, postgres: Postgres, db: Any, gateway: Gateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("CHUNK", "FEW"):
-        monkeypatch.setattr(f"services.flusher.lanes.{name}", 2)
+        monkeypatch.setattr(f"services.flusher.retries.lanes.{name}", 2)
     for key in ("key-1", "key-2", "key-3"):
-        gateway.failures[key] = WorldAway("gateway", "gateway answered 500")
+        gateway.failures[key] = DependencyUnavailable("gateway", "gateway answered 500")
     ids = await fill_site(db, 7)
     await db.execute(REQUEST)
     async with jobs_of(kafka, postgres, Clock(), deliver=gateway.deliver, backoff=AT_ONCE) as jobs:
@@ -237,7 +237,7 @@ async def test_regression_rows_of_a_replay_that_always_fail_let_those_behind_the
     await replay_all(postgres, per_second=2)
     in_order = await db.fetch("SELECT convert_from(record_key, 'UTF8') key FROM replay_queue ORDER BY id")
     for row in in_order[:2]:
-        gateway.failures[row["key"]] = WorldAway("gateway", "gateway answered 500")
+        gateway.failures[row["key"]] = DependencyUnavailable("gateway", "gateway answered 500")
     clock = Clock()
     async with jobs_of(kafka, postgres, clock, deliver=gateway.deliver, backoff=AT_ONCE) as jobs:
         await connected(jobs)

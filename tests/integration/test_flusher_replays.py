@@ -7,11 +7,11 @@ from typing import Any
 from uuid import UUID
 
 from contracts import topics
-from runtime.postgres import open_pool
+from runtime.database.postgres import open_pool
 from runtime.settings import Kafka, Postgres
-from services.admin.replays import HistoryPage, ReplayOrder, ResultPage
-from services.admin.workbench import Workbench
-from services.flusher.loop import Jobs
+from services.admin.rules.replay_rules import HistoryPage, ReplayOrder, ResultPage
+from services.admin.store.failed_deliveries import Workbench
+from services.flusher.retries.retry_scheduler import Jobs
 from tests.support.factories import records_of
 from tests.support.flusher import NOTIFIER, Clock, fill, jobs_of
 from tests.support.wait import eventually

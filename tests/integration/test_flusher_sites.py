@@ -11,11 +11,11 @@ from starlette.responses import JSONResponse
 
 from contracts import topics
 from contracts.leads import lead_id_for
-from runtime.postgres import open_pool
+from runtime.database.postgres import open_pool
 from runtime.settings import Kafka, Postgres
-from services.flusher.outbox import Outbox
-from services.flusher.pull import JOB, Pull
-from services.flusher.sites import open_sites
+from services.flusher.retries.retry_claims import Outbox
+from services.flusher.site_queues.clients import open_sites
+from services.flusher.site_queues.site_queue_import import JOB, Pull
 from tests.support.factories import records_of
 from tests.support.flusher import Clock, jobs_of
 from tests.support.wait import eventually
@@ -422,10 +422,10 @@ async def test_regression_a_long_queue_is_fetched_in_runs_that_end(
     flusher: Flusher, db: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     flusher.web.entries = [queued(n) for n in range(1, 24)]
-    monkeypatch.setattr("services.flusher.pull.RUN_SECONDS", -1.0)
+    monkeypatch.setattr("services.flusher.site_queues.site_queue_import.RUN_SECONDS", -1.0)
     assert not await flusher.tick()
     seen = (await job(db))["last_details"]["sites"]["shop"]
     assert (seen["pulled"], seen["reason"]) == (0, "slow: the rest is fetched by the next run")
-    monkeypatch.setattr("services.flusher.pull.RUN_SECONDS", 60.0)
+    monkeypatch.setattr("services.flusher.site_queues.site_queue_import.RUN_SECONDS", 60.0)
     assert await flusher.tick()
     assert len(flusher.web.keys) == 23

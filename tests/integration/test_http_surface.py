@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from deploy.embedded.parts import free_ports
+from deploy.embedded.servers import free_ports
 from tests.support.admin import TOKEN as ADMIN_TOKEN
 from tests.support.processes import ROOT, ServiceProcess, processes
 from tests.support.wait import eventually

@@ -12,8 +12,8 @@ import httpx
 import pytest
 
 from contracts import topics
-from deploy.embedded.parts import Kafka as Broker
-from deploy.topics import provision
+from deploy.cli.topics import provision
+from deploy.embedded.servers import Kafka as Broker
 from runtime.settings import Kafka
 from tests.support.factories import records_of
 from tests.support.processes import ServiceProcess, processes

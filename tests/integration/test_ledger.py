@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from contracts.leads import LeadReceived
-from deploy.ledger import audit
+from deploy.cli.ledger import audit
 from runtime.settings import Kafka, Postgres
 from tests.integration.test_persister import counted, persister
 from tests.support.factories import lead, post

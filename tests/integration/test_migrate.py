@@ -14,10 +14,10 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
-from deploy import migrate as runner
-from deploy.doctor.database import examine_database
-from deploy.migrate import migrate
-from runtime.postgres import open_pool
+from deploy.cli import migrate as runner
+from deploy.cli.doctor.database import examine_database
+from deploy.cli.migrate import migrate
+from runtime.database.postgres import open_pool
 from runtime.settings import Postgres
 from tests.support.processes import ROOT
 from tests.support.stack import Database, Stack
@@ -129,7 +129,7 @@ async def test_a_database_of_another_encoding_is_refused_with_one_line(latin1: D
         "FASTCORE_MIGRATION_DATABASE_URL": latin1.owner,
     }
     done = await asyncio.to_thread(
-        subprocess.run, [sys.executable, "-m", "deploy.migrate"],
+        subprocess.run, [sys.executable, "-m", "deploy.cli.migrate"],
         cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
     assert done.returncode == 1

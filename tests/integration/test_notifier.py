@@ -21,7 +21,7 @@ from contracts.leads import LeadReceived
 from runtime.settings import Kafka, Postgres
 from services.notifier import handlers
 from services.notifier.app import create_app
-from services.notifier.message import compose
+from services.notifier.mail.message import compose
 from services.notifier.settings import Settings, Smtp
 from tests.support.factories import lead, post, producer, records_of
 from tests.support.processes import processes

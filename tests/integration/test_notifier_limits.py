@@ -11,7 +11,7 @@ from prometheus_client import REGISTRY
 
 from contracts import topics
 from runtime.settings import Kafka, Postgres
-from services.notifier import mailer
+from services.notifier.smtp import mailer
 from tests.integration.test_notifier import (
     _readyz,
     configured,
@@ -93,7 +93,7 @@ async def test_regression_a_sandbox_of_one_mail_a_second_loses_no_mail(
 async def test_regression_a_quota_that_is_used_up_pauses_the_stage_until_it_is_not(
     kafka: Kafka, postgres: Postgres, smtp: SmtpServer, db: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("services.notifier.pacing.PATIENCE_SECONDS", 0.5)
+    monkeypatch.setattr("services.notifier.smtp.pacing.PATIENCE_SECONDS", 0.5)
     smtp.always["body"] = "554 5.2.0 STOREDRV.Submission.Exception:SubmissionQuotaExceededException; Failed"
     one = lead()
     async with notifier(configured(kafka, postgres, server_of(smtp))) as client:

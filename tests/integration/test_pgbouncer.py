@@ -11,10 +11,10 @@ from uuid import UUID, uuid4
 import asyncpg
 import pytest
 
-from deploy import migrate as runner
-from deploy.migrate import LOCK, migrate
-from runtime.failures import WorldAway
-from runtime.postgres import Connection, Pool, load_queries, open_pool, transaction
+from deploy.cli import migrate as runner
+from deploy.cli.migrate import LOCK, migrate
+from runtime.database.postgres import Connection, Pool, load_queries, open_pool, transaction
+from runtime.failures import DependencyUnavailable
 from runtime.settings import Postgres
 from tests.support.admin import add_leads
 from tests.support.factories import lead
@@ -155,7 +155,7 @@ async def _repeat(
         try:
             async with transaction(pool) as connection:
                 await query(connection)
-        except WorldAway as away:
+        except DependencyUnavailable as away:
             failures[away.reason] += 1
             failing_since = failing_since or time.monotonic()
             if time.monotonic() - failing_since > RETRIED_SECONDS:

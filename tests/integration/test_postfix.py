@@ -10,10 +10,10 @@ import pytest
 from contracts import topics
 from runtime.health import Health
 from runtime.settings import Kafka, Postgres
-from services.notifier.mailer import open_mailer
-from services.notifier.message import Identity, compose
+from services.notifier.mail.message import Identity, compose
 from services.notifier.settings import Smtp
-from services.notifier.verdict import REFUSES_US, Outcome, Phase, Verdict
+from services.notifier.smtp.mailer import open_mailer
+from services.notifier.smtp.outcome import REFUSES_US, Outcome, Phase, Verdict
 from tests.integration.test_notifier import _readyz, configured, notifier, settled
 from tests.support.factories import lead, post, records_of
 from tests.support.postfix import Postfix, postfix

@@ -5,8 +5,8 @@ from collections import Counter
 
 import asyncpg
 
-from runtime.failures import WorldAway
-from runtime.postgres import autocommit, open_pool, transaction
+from runtime.database.postgres import autocommit, open_pool, transaction
+from runtime.failures import DependencyUnavailable
 from runtime.settings import Postgres
 
 
@@ -23,7 +23,7 @@ async def test_regression_a_connection_that_is_cut_at_any_moment_is_the_worlds_f
             try:
                 async with transaction(pool) as connection:
                     await connection.fetchval("SELECT pg_sleep(0.002)")
-            except WorldAway:
+            except DependencyUnavailable:
                 outcomes["away"] += 1
             else:
                 outcomes["well"] += 1

@@ -11,17 +11,17 @@ from aiokafka.admin import AIOKafkaAdminClient, NewPartitions
 from aiokafka.client import AIOKafkaClient
 
 from contracts import topics
-from deploy.embedded.parts import free_ports
-from deploy.topics import provision
-from runtime.consumer import Consumer
-from runtime.failures import Failure, WorldAway
+from deploy.cli.topics import provision
+from deploy.embedded.servers import free_ports
+from runtime.failures import DependencyUnavailable, Failure
 from runtime.health import Health
-from runtime.kafka import Publisher, build_broker
-from runtime.policy import Policy
-from runtime.rebootstrap import enable_rebootstrap
+from runtime.kafka.clients import Publisher, build_broker
+from runtime.kafka.consumer import Consumer
+from runtime.kafka.policy import Policy
 from runtime.settings import Kafka
 from runtime.tasks import running
-from services.admin.lag import LagReader
+from runtime.workarounds.aiokafka_rebootstrap import enable_rebootstrap
+from services.admin.monitoring.consumer_lag import LagReader
 from tests.faults.proxy import Proxy
 from tests.support.blackhole import blackhole
 from tests.support.brokers import MovingBroker
@@ -94,7 +94,7 @@ async def test_regression_clients_find_a_cluster_that_came_back_elsewhere(broker
         async def admin_reaches_kafka() -> bool:
             try:
                 await lag.ping()
-            except WorldAway:
+            except DependencyUnavailable:
                 return False
             return True
 
@@ -138,7 +138,7 @@ async def test_regression_a_dead_bootstrap_server_does_not_use_up_the_time_of_th
     stack: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # It had aiokafka's whole request timeout of 40 s, and a publisher gives up a start after 10 s.
-    monkeypatch.setattr("runtime.rebootstrap.CONNECT_SECONDS", 0.5)
+    monkeypatch.setattr("runtime.workarounds.aiokafka_rebootstrap.CONNECT_SECONDS", 0.5)
     monkeypatch.setattr("aiokafka.conn.random.shuffle", lambda _: None)  # the dead one first
     enable_rebootstrap()
     with blackhole() as port:

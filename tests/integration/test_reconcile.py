@@ -11,9 +11,9 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from contracts import topics
 from contracts.leads import LeadReceived
-from runtime.postgres import open_pool
+from runtime.database.postgres import open_pool
 from runtime.settings import Kafka, Postgres
-from services.admin.census import take_census
+from services.admin.monitoring.queue_counts import take_census
 from services.notifier.app import create_app as notifier_app
 from services.notifier.settings import Settings as NotifierSettings
 from services.persister.app import create_app as persister_app
@@ -28,7 +28,7 @@ from tests.support.wait import eventually
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """A minute is long for a test."""
-    monkeypatch.setattr("runtime.consumer.INTERVAL_SECONDS", 1.0)
+    monkeypatch.setattr("runtime.kafka.consumer.INTERVAL_SECONDS", 1.0)
 
 
 @pytest.fixture

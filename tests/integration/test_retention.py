@@ -8,12 +8,12 @@ from uuid import uuid4
 
 import pytest
 
-from runtime.failures import WorldAway
-from runtime.postgres import Pool, open_pool
+from runtime.database.postgres import Pool, open_pool
+from runtime.failures import DependencyUnavailable
 from runtime.settings import Kafka, Postgres
-from services.flusher import retention
-from services.flusher.outbox import Outbox
-from services.flusher.retention import Retention
+from services.flusher.jobs import retention
+from services.flusher.jobs.retention import Retention
+from services.flusher.retries.retry_claims import Outbox
 from tests.support.admin import Admin, running_admin
 from tests.support.flusher import Clock
 from tests.support.people import dump
@@ -95,7 +95,7 @@ async def test_a_run_that_cannot_go_on_is_recorded_and_tried_again(admin: Admin,
 
     async def refuse(lead_id: Any) -> None:
         made.append(lead_id)
-        raise WorldAway("database", "database answered 57P01")
+        raise DependencyUnavailable("database", "database answered 57P01")
 
     halting._erase = refuse  # type: ignore[method-assign]
     assert not await halting.job.tick()

@@ -8,9 +8,9 @@ from uuid import UUID
 import asyncpg
 import pytest
 
-from runtime.postgres import open_pool
+from runtime.database.postgres import open_pool
 from runtime.settings import Postgres
-from services.admin.census import SQL, recount, take_census
+from services.admin.monitoring.queue_counts import SQL, recount, take_census
 from tests.support.stack import Database
 
 INSERT_LEADS = """

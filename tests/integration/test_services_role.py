@@ -8,7 +8,7 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
-from deploy.migrate import migrate
+from deploy.cli.migrate import migrate
 from tests.support.stack import Database
 
 CASES = Path(__file__).parent.parent / "support" / "cases" / "database"

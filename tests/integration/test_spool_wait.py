@@ -5,7 +5,7 @@ from pathlib import Path
 
 import httpx
 
-from deploy.spool import wait
+from deploy.container.drain_spool import wait
 from tests.support.installation import INGEST_TOKEN
 from tests.support.processes import ROOT, processes
 

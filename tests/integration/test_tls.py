@@ -12,13 +12,13 @@ import httpx
 import pytest
 
 from contracts import topics
+from deploy.cli.migrate import migrate
+from deploy.cli.topics import provision
 from deploy.embedded.postgres import Urls
-from deploy.migrate import migrate
-from deploy.topics import provision
-from runtime.failures import WorldAway
+from runtime.database.postgres import open_pool, transaction
+from runtime.failures import DependencyUnavailable
 from runtime.health import Health
-from runtime.kafka import open_publisher
-from runtime.postgres import open_pool, transaction
+from runtime.kafka.clients import open_publisher
 from runtime.settings import Kafka, Postgres
 from tests.support.processes import ROOT, processes
 from tests.support.tls import PASSWORD, new_authority, running_tls_kafka, running_tls_postgres, with_query
@@ -83,7 +83,7 @@ def kafka_of(managed: Managed, **changes: str) -> Kafka:
 
 
 async def test_a_lead_goes_the_whole_way_over_tls_and_logins(managed: Managed, tmp_path: Path) -> None:
-    for name in ("deploy.migrate", "deploy.topics"):
+    for name in ("deploy.cli.migrate", "deploy.cli.topics"):
         done = await asyncio.to_thread(command, managed, name)
         assert done.returncode == 0, done.stderr
     with processes(tmp_path, managed.environment(), "ingest", "persister") as started:
@@ -158,7 +158,7 @@ async def test_a_connection_to_postgres_that_is_not_trusted_says_why(
     if password:
         url = url.replace(known.split(":")[2].split("@")[0], password)
     async with open_pool(Postgres.model_validate({"url": url}), "test") as pool:
-        with pytest.raises(WorldAway) as caught:
+        with pytest.raises(DependencyUnavailable) as caught:
             async with transaction(pool):
                 pass
     assert caught.value.reason == reason
@@ -178,10 +178,10 @@ async def test_the_name_alone_is_not_checked_by_verify_ca(managed: Managed) -> N
 @pytest.mark.parametrize(
     ("name", "changes", "words"),
     [
-        ("deploy.topics", {"KAFKA_SASL_PASSWORD": "not-the-password"}, "kafka refused our login"),
-        ("deploy.topics", {"KAFKA_SASL_PASSWORD": ""}, "KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD"),
-        ("deploy.topics", {"KAFKA_SSL_CA_FILE": "/not/there.pem"}, "KAFKA_SSL_CA_FILE"),
-        ("deploy.migrate", {"FASTCORE_MIGRATION_DATABASE_URL": "stranger"}, "or for another name"),
+        ("deploy.cli.topics", {"KAFKA_SASL_PASSWORD": "not-the-password"}, "kafka refused our login"),
+        ("deploy.cli.topics", {"KAFKA_SASL_PASSWORD": ""}, "KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD"),
+        ("deploy.cli.topics", {"KAFKA_SSL_CA_FILE": "/not/there.pem"}, "KAFKA_SSL_CA_FILE"),
+        ("deploy.cli.migrate", {"FASTCORE_MIGRATION_DATABASE_URL": "stranger"}, "or for another name"),
         ("services", {"KAFKA_SASL_USERNAME": ""}, "KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD"),
     ],
 )  # fmt: skip

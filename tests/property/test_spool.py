@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.ingest.record import Record
-from services.ingest.segments import Spooled, decode, encode
-from services.ingest.spool import Spool
+from services.ingest.spool.segments import Spooled, decode, encode
+from services.ingest.spool.spool import Spool
 
 HEADERS = st.lists(st.tuples(st.text("abc-", min_size=1), st.text().map(str.encode)), max_size=3)
 RECORDS = st.builds(

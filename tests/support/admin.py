@@ -54,7 +54,7 @@ class Admin:
             "lead_id": uuid4(),
             "state": "waiting",
             "reason": "smtp 451",
-            "error": "FailedNow",
+            "error": "RetryableError",
             "next_attempt_at": now,
             "origin_topic": "leads.received.v1",
             "origin_partition": 0,

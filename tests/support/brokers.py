@@ -6,8 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from deploy.embedded.kafka import new_cluster_id
-from deploy.embedded.parts import Kafka as Broker
-from deploy.embedded.parts import free_ports
+from deploy.embedded.servers import Kafka as Broker
+from deploy.embedded.servers import free_ports
 
 _PROPERTIES = """
 node.id={node}

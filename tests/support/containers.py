@@ -18,9 +18,9 @@ from requests.exceptions import RequestException
 from testcontainers.core.container import DockerContainer
 
 from deploy.embedded import kafka, postgres
-from deploy.embedded.launch import EmbeddedError
-from deploy.embedded.parts import free_ports
+from deploy.embedded.errors import EmbeddedError
 from deploy.embedded.postgres import Urls
+from deploy.embedded.servers import free_ports
 
 KAFKA_IMAGE = os.environ.get("KAFKA_IMAGE") or "apache/kafka:4.4.0"
 POSTGRES_IMAGE = os.environ.get("POSTGRES_IMAGE") or "postgres:15"

@@ -10,18 +10,18 @@ from uuid import uuid4
 from contracts import headers as h
 from contracts import topics
 from contracts.failures import LeadFailed, Origin
-from runtime import kafka as runtime_kafka
-from runtime.failures import Backoff, SeekBack
+from runtime.database.ledger import Ledger, Pages
+from runtime.database.postgres import Connection, open_pool
+from runtime.failures import Backoff, RewindRequired
 from runtime.health import Health
-from runtime.ledger import Ledger, Pages
-from runtime.postgres import Connection, open_pool
+from runtime.kafka import clients as runtime_kafka
 from runtime.settings import Kafka, Postgres
 from services.flusher.app import create_app
-from services.flusher.intake import read
-from services.flusher.loop import Jobs
-from services.flusher.outbox import Outbox
+from services.flusher.failed_record import read
 from services.flusher.publisher import ReplayPublisher
-from services.flusher.replay import Row
+from services.flusher.retries.retry_claims import Outbox
+from services.flusher.retries.retry_rules import Row
+from services.flusher.retries.retry_scheduler import Jobs
 from services.flusher.settings import Settings
 from services.flusher.store import Store
 from tests.support.factories import producer
@@ -90,7 +90,7 @@ def failure(number: int = 0, **changes: Any) -> LeadFailed:
         "kind": "welcome",
         "final": False,
         "reason": "smtp 451 4.7.1",
-        "error": "runtime.failures.FailedNow",
+        "error": "runtime.failures.RetryableError",
         "origin": Origin(
             topic="leads.received.v1",
             partition=3,
@@ -168,7 +168,7 @@ class NoBooks(Ledger):
     async def lock(self, connection: Connection, records: Sequence[Any]) -> Pages:
         try:
             return await super().lock(connection, records)
-        except SeekBack as back:
+        except RewindRequired as back:
             for place, offset in back.offsets.items():
                 await self.open(connection, place, 1, offset)
             back.confirm()

@@ -10,7 +10,7 @@ import httpx
 
 from contracts.audit import AuditRecorded
 from contracts.leads import LeadReceived
-from runtime.failures import WorldAway
+from runtime.failures import DependencyUnavailable
 from runtime.settings import Kafka
 from services.ingest.app import create_app
 from services.ingest.record import Record
@@ -39,7 +39,7 @@ class FakeLeads:
         self.records.append(record)
 
     def kafka_goes_away(self) -> None:
-        self.error = WorldAway("kafka", "kafka did not acknowledge in time")
+        self.error = DependencyUnavailable("kafka", "kafka did not acknowledge in time")
 
     @property
     def leads(self) -> list[LeadReceived]:

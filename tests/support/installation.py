@@ -11,7 +11,7 @@ from typing import Any
 import asyncpg
 import httpx
 
-from deploy.embedded.parts import Mailbox, free_ports
+from deploy.embedded.servers import Mailbox, free_ports
 from runtime.settings import Kafka
 from tests.support.processes import ROOT, ServiceProcess
 from tests.support.stack import Database, Stack

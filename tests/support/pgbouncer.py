@@ -10,7 +10,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from deploy.embedded import cluster
-from deploy.embedded.parts import free_ports
+from deploy.embedded.servers import free_ports
 
 # Small pools and a server connection for each transaction in turn: what a connection keeps is gone at once.
 _CONFIGURATION = """\

@@ -19,10 +19,10 @@ import asyncpg
 from aiokafka.admin import AIOKafkaAdminClient
 
 from contracts import topics
-from deploy.embedded.parts import running_kafka, running_postgres
+from deploy.cli.migrate import migrate
+from deploy.cli.topics import provision
 from deploy.embedded.postgres import Urls
-from deploy.migrate import migrate
-from deploy.topics import provision
+from deploy.embedded.servers import running_kafka, running_postgres
 from runtime.settings import Kafka
 from tests.support import containers
 
@@ -56,7 +56,7 @@ class Stack:
         try:
             owner = urlsplit(self.owner_url).username
             await connection.execute(f'CREATE DATABASE "{name}" TEMPLATE {TEMPLATE} OWNER "{owner}"')
-            # A clone does not inherit the rights on the database that deploy.migrate revokes.
+            # A clone does not inherit the rights on the database that deploy.cli.migrate revokes.
             await connection.execute(f'REVOKE TEMPORARY ON DATABASE "{name}" FROM PUBLIC')
         finally:
             await connection.close()

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import asyncpg
 
 from deploy.embedded import cluster, postgres
-from deploy.embedded.parts import Postgres
+from deploy.embedded.servers import Postgres
 from tests.support.wait import eventually
 
 _REPLICATION = "host replication all 127.0.0.1/32 scram-sha-256\n"

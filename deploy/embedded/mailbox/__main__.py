@@ -8,7 +8,7 @@ import uvicorn
 
 from deploy.embedded.mailbox.mails import Mails
 from deploy.embedded.mailbox.web import application
-from runtime.arrival import bounded_arrival
+from runtime.http.protocol import bounded_arrival
 
 
 def main(

@@ -15,7 +15,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from deploy.embedded.private import restrict
+from deploy.embedded.secret_files import restrict
 
 _ID = re.compile(r"\d{8}T\d{12}-[0-9a-f]{8}")
 

@@ -4,7 +4,7 @@ import asyncio
 
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
-from deploy.embedded.launch import Alive, always_alive, wait_until
+from deploy.embedded.errors import Alive, always_alive, wait_until
 from deploy.embedded.mailbox.mails import Mails
 
 _MAX_MAIL_BYTES = 10 * 1024 * 1024

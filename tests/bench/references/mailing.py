@@ -11,7 +11,7 @@ import aiosmtplib
 import typer
 import uvloop
 
-from services.notifier.message import Identity, Mail, compose
+from services.notifier.mail.message import Identity, Mail, compose
 from tests.support.factories import lead
 
 

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import asyncpg
 
 from deploy.embedded import jars
-from deploy.embedded.parts import free_ports
+from deploy.embedded.servers import free_ports
 from tests.bench.backlog import rate_of
 from tests.bench.ground import Ground
 from tests.support.stack import Database

@@ -5,7 +5,7 @@ from zlib import crc32
 import pytest
 from fastapi import HTTPException
 
-from services.admin.access import FAILURES_A_MINUTE, Access
+from services.admin.auth.token_auth import FAILURES_A_MINUTE, Access
 
 
 def fail(access: Access, address: str) -> int:

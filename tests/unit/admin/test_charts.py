@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from services.admin.pages.charts import HEIGHT, WIDTH, begin, buckets, ceiling, draw
+from services.admin.dashboard.charts import HEIGHT, WIDTH, begin, buckets, ceiling, draw
 
 NOW = datetime(2026, 11, 23, 10, 40, tzinfo=UTC)
 KOLKATA, BERLIN = ZoneInfo("Asia/Kolkata"), ZoneInfo("Europe/Berlin")

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from services.admin.ledger import Books, Counts, balance
-from services.admin.pages.disruptions import find_disruptions
-from services.admin.readings import (
+from services.admin.dashboard.disruptions import find_disruptions
+from services.admin.monitoring.ledger import Books, Counts, balance
+from services.admin.schemas.system import (
     GatewaySpool,
     GroupLag,
     PartHealth,
@@ -16,7 +16,7 @@ from services.admin.readings import (
     StageQueue,
     SystemHealth,
 )
-from services.admin.recent_outcomes import Mails, RecentOutcomes
+from services.admin.store.recent_outcomes import Mails, RecentOutcomes
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 UP, DOWN = PartHealth(state="up"), PartHealth(state="down", reason="no answer (ConnectError)")

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.admin.ledger import Books, Counts, Page, balance
+from services.admin.monitoring.ledger import Books, Counts, Page, balance
 
 few = st.integers(min_value=0, max_value=50)
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.admin.paging import Place, as_utc, cut, place, row_number, word_query
+from services.admin.store.cursors import Place, as_utc, cut, place, row_number, word_query
 
 times = st.datetimes(min_value=datetime(1970, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001 - hypothesis adds the zone
 

@@ -3,10 +3,10 @@
 import pytest
 
 from contracts.failures import CONFLICT, UNDECODABLE
-from services.admin import reasons
+from services.admin.rules import reasons
 from services.ingest.spam import Reason
-from services.notifier import verdict
-from services.notifier.verdict import Phase, answered, not_answered
+from services.notifier.smtp import outcome
+from services.notifier.smtp.outcome import Phase, answered, not_answered
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,7 @@ def test_an_answer_of_a_mail_server_is_told_in_words_with_its_code_behind(
         "gateway 422: email",
         "no site shop in FASTCORE_SITE_QUEUE_URL",
         "bug: KeyError",
-        verdict.CRASHED.reason,
+        outcome.CRASHED.reason,
         not_answered(Phase.BODY, "smtp silent").reason,
         not_answered(Phase.BODY, "smtp connection lost").reason,
         "too many welcomes to this address",

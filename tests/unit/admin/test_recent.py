@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from services.admin.pages.recent import Recent
+from services.admin.dashboard.cache import Recent
 
 
 async def test_viewers_of_one_moment_share_one_answer() -> None:

@@ -5,8 +5,15 @@ from uuid import uuid4
 import pytest
 from pydantic import ValidationError
 
-from services.admin.replay_answers import BlockedGroup
-from services.admin.replays import ALL_STATES, REPLAYABLE_STATES, ReplayOrder, outcomes, refusal, why_not
+from services.admin.rules.replay_rules import (
+    ALL_STATES,
+    REPLAYABLE_STATES,
+    ReplayOrder,
+    outcomes,
+    refusal,
+    why_not,
+)
+from services.admin.schemas.replays import BlockedGroup
 
 
 @pytest.mark.parametrize("state", REPLAYABLE_STATES)

@@ -2,7 +2,7 @@
 
 from itsdangerous import URLSafeSerializer
 
-from services.admin.session import SESSION_SECONDS, Sessions
+from services.admin.auth.session import SESSION_SECONDS, Sessions
 
 ANN, BOB = "ann-token-for-tests-0123456789", "bob-token-for-tests-0123456789"
 NOW = 1_800_000_000.0

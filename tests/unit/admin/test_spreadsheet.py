@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.admin.spreadsheet import BOM, COLUMNS, harmless, header, lines
+from services.admin.rules.csv_export import BOM, COLUMNS, harmless, header, lines
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,7 @@ from uuid import uuid4
 import pytest
 
 from contracts.leads import LeadStatus
-from services.admin.filters import SettableStatus
-from services.admin.status import (
+from services.admin.rules.lead_rules import (
     MAILS,
     Refused,
     as_received,
@@ -18,6 +17,7 @@ from services.admin.status import (
     mails_owed,
     undo_status,
 )
+from services.admin.schemas.filters import SettableStatus
 
 SETTABLE = get_args(SettableStatus)
 WORKED = [status for status in SETTABLE if status is not LeadStatus.SPAM]

@@ -7,8 +7,8 @@ from uuid import uuid4
 import pytest
 
 from contracts.audit import AuditEvent
-from services.admin.answers import TimelineEvent
-from services.admin.timeline import WORDS, build
+from services.admin.rules.timeline import WORDS, build
+from services.admin.schemas.leads import TimelineEvent
 
 START = datetime(2024, 1, 3, 10, 30, tzinfo=UTC)
 GREYLISTED = "the mail server asks us to come again later (smtp 451 4.7.1)"

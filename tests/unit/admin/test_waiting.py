@@ -1,6 +1,6 @@
 """The age of the oldest waiting record, from looks at offsets."""
 
-from services.admin.waiting import MAX_LOOKS, Waiting
+from services.admin.monitoring.record_age import MAX_LOOKS, Waiting
 
 
 def test_the_oldest_record_waits_since_the_look_that_saw_it_first() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from deploy.compose_environment import environment_files
+from deploy.generate.compose_environment import environment_files
 from tests.compose.edge_image import default_edge_image
 
 ROOT = Path(__file__).parents[3]

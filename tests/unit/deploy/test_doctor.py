@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 from contracts import topics
-from deploy.doctor.cluster import _brokers, _encrypted, _offsets_topic, _topics
-from deploy.doctor.database import _connections
-from deploy.doctor.finding import is_this_machine
+from deploy.cli.doctor.check_result import is_this_machine
+from deploy.cli.doctor.cluster import _brokers, _encrypted, _offsets_topic, _topics
+from deploy.cli.doctor.database import _connections
 from runtime.settings import Kafka, Postgres
 
 KAFKA = Kafka(bootstrap_servers="127.0.0.1:9092")

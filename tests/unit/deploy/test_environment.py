@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from deploy.embedded.environment import EXAMPLE_TOKENS, MIGRATION_URL, assemble, embedded_parts, read_given
-from deploy.embedded.launch import EmbeddedError
+from deploy.embedded.errors import EmbeddedError
 from deploy.embedded.postgres import Urls
 from deploy.embedded.settings import Stack, load
 

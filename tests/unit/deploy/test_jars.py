@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from deploy.embedded.errors import EmbeddedError
 from deploy.embedded.jars import LOCK, Jar, classpath, read_lock
-from deploy.embedded.launch import EmbeddedError
 
 
 def _locked(folder: Path, content: bytes) -> Path:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from deploy.migrate import Settings
+from deploy.cli.migrate import Settings
 from runtime.settings import load
 
 URL = "postgresql://fastcore:secret@127.0.0.1/fastcore"

@@ -4,9 +4,9 @@ import socket
 
 import pytest
 
-from deploy.embedded.launch import EmbeddedError
-from deploy.embedded.parts import free_ports
+from deploy.embedded.errors import EmbeddedError
 from deploy.embedded.ports import refuse_used
+from deploy.embedded.servers import free_ports
 
 
 def test_a_used_port_is_named_with_its_program_and_the_variable_that_moves_it() -> None:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from deploy.embedded.mailbox.mails import Mails
-from deploy.embedded.private import restrict
+from deploy.embedded.secret_files import restrict
 
 
 def test_a_new_folder_is_accessible_to_its_owner_only(tmp_path: Path) -> None:

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 
 import pytest
 
-from deploy import probe
-from deploy.embedded.parts import free_ports
+from deploy.container import healthcheck
+from deploy.embedded.servers import free_ports
 
 
 @contextmanager
@@ -39,33 +39,33 @@ def _no_port_given(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_one_that_answers_among_ports_that_nobody_uses_is_well(monkeypatch: pytest.MonkeyPatch) -> None:
     with answering(200) as port:
-        monkeypatch.setattr(probe, "PORTS", (*free_ports(2), port))
-        probe.main()
+        monkeypatch.setattr(healthcheck, "PORTS", (*free_ports(2), port))
+        healthcheck.main()
 
 
 def test_nothing_that_listens_is_not_well(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(probe, "PORTS", free_ports(2))
+    monkeypatch.setattr(healthcheck, "PORTS", free_ports(2))
     with pytest.raises(SystemExit, match="nothing listens"):
-        probe.main()
+        healthcheck.main()
 
 
 def test_one_of_several_that_is_not_ready_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     with answering(200) as well, answering(503) as ill:
-        monkeypatch.setattr(probe, "PORTS", (well, ill))
+        monkeypatch.setattr(healthcheck, "PORTS", (well, ill))
         with pytest.raises(SystemExit, match=f"/livez: 503 on port {ill}"):
-            probe.main()
+            healthcheck.main()
 
 
 def test_a_given_port_is_the_only_one_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     with answering(200) as well, answering(503) as ill:
-        monkeypatch.setattr(probe, "PORTS", (well,))
+        monkeypatch.setattr(healthcheck, "PORTS", (well,))
         monkeypatch.setenv("FASTCORE_HTTP_PORT", str(ill))
         with pytest.raises(SystemExit, match="503"):
-            probe.main()
+            healthcheck.main()
 
 
 def test_another_path_is_asked_where_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     with answering(200) as port:
-        monkeypatch.setattr(probe, "PORTS", (port,))
+        monkeypatch.setattr(healthcheck, "PORTS", (port,))
         with pytest.raises(SystemExit, match="/readyz: 503"):
-            probe.main("/readyz")
+            healthcheck.main("/readyz")

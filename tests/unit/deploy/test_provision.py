@@ -4,8 +4,8 @@ from collections import Counter
 
 import pytest
 
-from deploy.provision import more_replicas
-from deploy.topic_settings import falls_short, min_insync
+from deploy.cli.topic_provisioning import more_replicas
+from deploy.cli.topic_settings import falls_short, min_insync
 
 
 def test_each_partition_gets_the_replicas_that_it_lacks_on_the_brokers_that_have_the_fewest() -> None:

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from deploy.embedded import leftovers, programs
-from deploy.embedded.launch import OWNER_VARIABLE, Launch
+from deploy.embedded import orphans, programs
+from deploy.embedded.errors import OWNER_VARIABLE, Launch
 from deploy.embedded.settings import Stack
 from deploy.embedded.supervision import Group, render, socket_path
 
@@ -81,8 +81,8 @@ def sleepers(tmp_path: Path) -> Iterator[dict[str, subprocess.Popen[bytes]]]:
 def test_only_our_own_processes_are_ended(
     sleepers: dict[str, subprocess.Popen[bytes]], tmp_path: Path
 ) -> None:
-    assert [process.pid for process in leftovers.find(tmp_path)] == [sleepers["ours"].pid]
-    assert leftovers.end(tmp_path) == 1
+    assert [process.pid for process in orphans.find(tmp_path)] == [sleepers["ours"].pid]
+    assert orphans.end(tmp_path) == 1
     assert sleepers["ours"].wait(5) == -signal.SIGTERM
     assert sleepers["another's"].poll() is None
     assert sleepers["nobody's"].poll() is None
@@ -94,8 +94,8 @@ def test_a_recycled_pid_is_not_taken_for_our_supervisor(
     (tmp_path / "run").mkdir()
     pidfile = tmp_path / "run" / "supervisord.pid"
     pidfile.write_text(str(sleepers["nobody's"].pid))
-    assert leftovers.supervisor(tmp_path) is None
+    assert orphans.supervisor(tmp_path) is None
     pidfile.write_text(str(sleepers["ours"].pid))
-    found = leftovers.supervisor(tmp_path)
+    found = orphans.supervisor(tmp_path)
     assert found
     assert found.pid == sleepers["ours"].pid

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy import together
+from deploy.container import all_in_one
 from deploy.embedded.settings import SERVICES
 
 REQUIRED = {
@@ -18,7 +18,7 @@ def test_all_that_is_missing_is_named_in_one_line(monkeypatch: pytest.MonkeyPatc
     for name in REQUIRED:
         monkeypatch.delenv(name, raising=False)
     with pytest.raises(SystemExit) as ended:
-        together.main()
+        all_in_one.main()
     said = str(ended.value)
     assert all(name in said for name in REQUIRED)
     assert len(said.splitlines()) == 1
@@ -29,12 +29,12 @@ def test_what_is_given_is_not_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in REQUIRED - {"SMTP_HOST"}:
         monkeypatch.setenv(name, "x")
     monkeypatch.delenv("SMTP_HOST", raising=False)
-    assert {name for each in together.SETTINGS for name in together.missing(each)} == {"SMTP_HOST"}
+    assert {name for each in all_in_one.SETTINGS for name in all_in_one.missing(each)} == {"SMTP_HOST"}
 
 
 def test_the_five_services_and_the_edge_run_in_one_group_that_stops_at_once(tmp_path: Path) -> None:
     made = configparser.RawConfigParser()
-    made.read_string(together.render(tmp_path))
+    made.read_string(all_in_one.render(tmp_path))
     programs = made["group:fastcore"]["programs"].split(",")
     assert sorted(programs) == sorted([*SERVICES, "edge"])
     for name in programs:

@@ -7,11 +7,11 @@ import pytest
 from aiokafka.errors import IncompatibleBrokerVersion, KafkaConnectionError
 
 from contracts import topics
-from deploy.doctor.broker import examine_group
-from deploy.doctor.cluster import _unread
-from deploy.groups import read_groups
-from deploy.provision import _add_partitions, _add_replicas
-from deploy.topic_settings import read_settings, repair_settings
+from deploy.cli.consumer_groups import read_groups
+from deploy.cli.doctor.broker import examine_group
+from deploy.cli.doctor.cluster import _unread
+from deploy.cli.topic_provisioning import _add_partitions, _add_replicas
+from deploy.cli.topic_settings import read_settings, repair_settings
 from runtime.settings import Kafka
 
 DENIED, POLICY = 29, 44

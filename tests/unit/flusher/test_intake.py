@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from contracts import headers as h
 from contracts.audit import AuditEvent
 from contracts.failures import LeadFailed, failure_event_id, legacy_failure_event_id
-from services.flusher.intake import dead_event_id, entry, read, unreadable
+from services.flusher.failed_record import dead_event_id, entry, read, unreadable
 from tests.support.flusher import OWN, Record, failure
 
 

@@ -16,7 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from contracts import headers as h
 from contracts import topics
 from contracts.failures import LeadDead, LeadFailed
-from services.flusher.replay import (
+from services.flusher.retries.retry_rules import (
     JITTER,
     OVERDUE_AFTER,
     WAITS,
@@ -45,7 +45,7 @@ def row(**changes: Any) -> Row:
         "by_origin": False,
         "replay_lead_id": None,
         "reason": "smtp 451 4.7.1",
-        "error": "runtime.failures.FailedNow",
+        "error": "runtime.failures.RetryableError",
         "attempts": 0,
         "requested_at": None,
         "requested_by": None,

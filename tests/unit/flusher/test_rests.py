@@ -1,8 +1,8 @@
 """How long a destination rests after a failure."""
 
 from runtime.failures import Backoff
-from services.flusher.replay import Destination
-from services.flusher.rests import FORGET_SECONDS, Rests
+from services.flusher.retries.destination_backoff import FORGET_SECONDS, Rests
+from services.flusher.retries.retry_rules import Destination
 
 SHOP, BLOG = Destination("site", "site:shop"), Destination("site", "site:blog")
 

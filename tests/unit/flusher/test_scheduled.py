@@ -8,9 +8,9 @@ from typing import Any, cast
 
 import pytest
 
-from services.flusher import scheduled
-from services.flusher.outbox import Outbox
-from services.flusher.scheduled import Job, Report
+from services.flusher.jobs import scheduled_job
+from services.flusher.jobs.scheduled_job import Job, Report
+from services.flusher.retries.retry_claims import Outbox
 from tests.support.wait import eventually
 
 
@@ -34,7 +34,7 @@ class Records:
 async def test_regression_a_clock_that_is_set_back_does_not_put_the_next_run_off(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(scheduled, "POLL_SECONDS", 0.001)
+    monkeypatch.setattr(scheduled_job, "POLL_SECONDS", 0.001)
     now, runs = datetime(2026, 1, 1, 12, 1, 3, tzinfo=UTC), []
 
     async def work() -> Report:

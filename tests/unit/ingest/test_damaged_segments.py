@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from services.ingest import damaged_segments
-from services.ingest.damaged_segments import MAX_AGE_SECONDS, prune_damaged
-from services.ingest.spool import Spool
+from services.ingest.spool import damaged_segments
+from services.ingest.spool.damaged_segments import MAX_AGE_SECONDS, prune_damaged
+from services.ingest.spool.spool import Spool
 
 NOW = 2_000_000_000.0
 

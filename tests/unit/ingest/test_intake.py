@@ -9,14 +9,14 @@ from typing import Any, cast
 
 import pytest
 
-from runtime.failures import WorldAway
+from runtime.failures import DependencyUnavailable
 from runtime.health import Health
 from runtime.tasks import running
-from services.ingest.intake import FAILURES_TO_OPEN, Intake
+from services.ingest.lead_writer import FAILURES_TO_OPEN, Intake
 from services.ingest.publisher import LeadPublisher
 from services.ingest.record import Record
-from services.ingest.segments import Folder, Spooled, encode
-from services.ingest.spool import Spool
+from services.ingest.spool.segments import Folder, Spooled, encode
+from services.ingest.spool.spool import Spool
 from tests.support.wait import eventually
 
 
@@ -35,7 +35,7 @@ class FakeKafka:
         if self.hangs:
             await asyncio.Event().wait()
         if self.away:
-            raise WorldAway("kafka", "kafka does not answer")
+            raise DependencyUnavailable("kafka", "kafka does not answer")
 
 
 def record(value: str) -> Record:
@@ -44,10 +44,10 @@ def record(value: str) -> Record:
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("services.ingest.intake.DRAIN_PAUSE_SECONDS", 0.01)
-    monkeypatch.setattr("services.ingest.intake.ADOPT_SECONDS", 0.05)
-    monkeypatch.setattr("services.ingest.intake.TRIAL_SECONDS", 0.0)
-    monkeypatch.setattr("services.ingest.intake.KAFKA_CHECK_SECONDS", 0.05)
+    monkeypatch.setattr("services.ingest.lead_writer.DRAIN_PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr("services.ingest.lead_writer.ADOPT_SECONDS", 0.05)
+    monkeypatch.setattr("services.ingest.lead_writer.TRIAL_SECONDS", 0.0)
+    monkeypatch.setattr("services.ingest.lead_writer.KAFKA_CHECK_SECONDS", 0.05)
     monkeypatch.setattr("runtime.health.REUSE_SECONDS", 0.0)
 
 
@@ -187,7 +187,7 @@ async def test_regression_readiness_is_red_only_while_neither_kafka_nor_the_disk
         probe = failing(monkeypatch, Folder, "probe")
         # Red before any lead is refused.
         assert await gateway.reason() == "kafka is away and spool's disk failed"
-        with pytest.raises(WorldAway):
+        with pytest.raises(DependencyUnavailable):
             await gateway.intake.publish(record("refused"))
         disk["fails"] = probe["fails"] = False
         assert await gateway.reason() == ""
@@ -231,7 +231,7 @@ async def test_the_breaker_closes_without_traffic(tmp_path: Path, monkeypatch: p
         disk = failing(monkeypatch, Folder, "append")
         gateway.kafka.away = True
         for _ in range(FAILURES_TO_OPEN):
-            with pytest.raises(WorldAway):
+            with pytest.raises(DependencyUnavailable):
                 await gateway.intake.publish(record("refused"))
         assert gateway.intake.breaker == "open"
         disk["fails"] = False

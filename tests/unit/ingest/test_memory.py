@@ -2,7 +2,7 @@
 
 from uuid import uuid4
 
-from services.ingest.memory import Acknowledged, Memory
+from services.ingest.idempotency_cache import Acknowledged, Memory
 
 
 def test_a_lead_is_found_as_it_was_first_acknowledged() -> None:

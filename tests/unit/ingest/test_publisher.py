@@ -9,8 +9,8 @@ import pytest
 from contracts.audit import AuditEvent, AuditRecorded
 from contracts.leads import EXAMPLE
 from runtime import metrics
-from runtime.failures import WorldAway
-from runtime.kafka import Publisher
+from runtime.failures import DependencyUnavailable
+from runtime.kafka.clients import Publisher
 from runtime.tasks import running
 from services.ingest.publisher import AUDIT_QUEUE, AuditTrail
 from tests.support.gateway import gateway
@@ -27,7 +27,7 @@ class FakeKafka:
         if self.hangs:
             await asyncio.sleep(60)
         if self.away:
-            raise WorldAway("kafka", "kafka did not acknowledge in time")
+            raise DependencyUnavailable("kafka", "kafka did not acknowledge in time")
         self.sent.append((topic, key))
 
 

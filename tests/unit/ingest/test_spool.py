@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from runtime.failures import InvalidForEver
+from runtime.failures import PermanentError
 from services.ingest.record import Record
-from services.ingest.segments import Folder
-from services.ingest.spool import Spool, SpoolUnavailable
+from services.ingest.spool.segments import Folder
+from services.ingest.spool.spool import Spool, SpoolUnavailable
 from tests.support.wait import eventually
 
 
@@ -83,7 +83,7 @@ async def test_a_disk_that_hangs_refuses_the_lead_in_time(
     spool: Spool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await spool.keep(record())  # its folder is there, and is closed at the end whatever hangs
-    monkeypatch.setattr("services.ingest.spool.KEEP_SECONDS", 0.05)
+    monkeypatch.setattr("services.ingest.spool.spool.KEEP_SECONDS", 0.05)
     monkeypatch.setattr(Folder, "append", lambda *_: __import__("time").sleep(0.3))
     with pytest.raises(SpoolUnavailable, match="does not answer"):
         await spool.keep(record())
@@ -196,7 +196,7 @@ async def test_regression_a_lead_that_kafka_never_takes_is_kept_in_its_file_and_
 
     async def send(each: Record) -> None:
         if each.value == b"large":
-            raise InvalidForEver("record too large for the topic")
+            raise PermanentError("record too large for the topic")
         sent.append(each.value)
 
     for value in ("first", "large", "last"):

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from services.notifier import begun
-from services.notifier.begun import BegunMails
-from services.notifier.plan import Delivery
-from services.notifier.verdict import Outcome, Phase, Verdict
+from services.notifier import mails_in_progress
+from services.notifier.batch_plan import Delivery
+from services.notifier.mails_in_progress import BegunMails
+from services.notifier.smtp.outcome import Outcome, Phase, Verdict
 from tests.support.factories import lead
 from tests.unit.notifier.test_plan import FakeRecord, delivery
 
@@ -45,7 +45,7 @@ async def test_a_mail_under_way_is_known_whichever_of_its_records_comes() -> Non
 
 
 async def test_only_the_newest_committed_outcomes_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(begun, "REMEMBERED", 3)
+    monkeypatch.setattr(mails_in_progress, "REMEMBERED", 3)
     mails = BegunMails(lambda _topic, _partition: True)
     under_way, *others = [delivery(given=lead()) for _ in range(6)]
     mails.add(under_way, await ended())

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from services.notifier.greeting import NAME_MAX, WORDS_MAX, greeting_name
-from services.notifier.message import Identity, compose
+from services.notifier.mail.greeting import NAME_MAX, WORDS_MAX, greeting_name
+from services.notifier.mail.message import Identity, compose
 from tests.support.factories import lead
 
 IDENTITY = Identity("hello@fast.example", "FAST", ("boss@fast.example",))

@@ -9,16 +9,16 @@ import pytest
 
 from contracts.failures import Kind
 from contracts.leads import LeadReceived
-from runtime.breaker import Breaker
-from runtime.failures import WorldAway
+from runtime.database.breaker import Breaker
+from runtime.failures import DependencyUnavailable
+from services.notifier.batch_plan import KINDS, Arrangement, Delivery, Key, Reading
 from services.notifier.handlers import Handler
-from services.notifier.mailer import Mailer
-from services.notifier.message import Identity, Mail
-from services.notifier.plan import KINDS, Arrangement, Delivery, Key, Reading
+from services.notifier.mail.message import Identity, Mail
 from services.notifier.publisher import FailurePublisher
+from services.notifier.smtp.mailer import Mailer
+from services.notifier.smtp.outcome import Outcome, Phase, Verdict
+from services.notifier.smtp.token_bucket import TokenBucket
 from services.notifier.store import Store
-from services.notifier.token_bucket import TokenBucket
-from services.notifier.verdict import Outcome, Phase, Verdict
 from tests.support.factories import lead
 from tests.unit.notifier.test_plan import FakeRecord
 
@@ -101,7 +101,7 @@ class FakeBreaker:
 
     async def check(self) -> None:
         if self.dead >= self.limit:
-            raise WorldAway("breaker", "dead")
+            raise DependencyUnavailable("breaker", "dead")
 
     def count(self, *, good: int = 0, dead: int = 0) -> None:
         self.dead += dead
@@ -132,12 +132,12 @@ def records(*leads: LeadReceived) -> list[Any]:
 async def test_an_outcome_that_kafka_or_the_database_did_not_take_is_finished_and_not_sent_again() -> None:
     world, given = World(), lead(email="ada@example.com")
     world.mailer.answers["ada@example.com"] = DEAD
-    world.publisher.fault = WorldAway("kafka", "away")
-    with pytest.raises(WorldAway, match="away"):
+    world.publisher.fault = DependencyUnavailable("kafka", "away")
+    with pytest.raises(DependencyUnavailable, match="away"):
         await world.handler.handle(records(given))
     world.publisher.fault = None
-    world.store.fault = WorldAway("database", "away")
-    with pytest.raises(WorldAway, match="away"):
+    world.store.fault = DependencyUnavailable("database", "away")
+    with pytest.raises(DependencyUnavailable, match="away"):
         await world.handler.handle(records(given))
     world.store.fault = None
     await world.handler.handle(records(given))
@@ -170,7 +170,7 @@ async def test_after_a_fault_of_the_world_no_other_mail_is_begun_and_the_rest_is
     world = World(connections=1)
     leads = [lead(email=f"{at}@example.com") for at in range(5)]
     world.mailer.answers["2@example.com"] = AWAY
-    with pytest.raises(WorldAway, match="smtp silent"):
+    with pytest.raises(DependencyUnavailable, match="smtp silent"):
         await world.handler.handle(records(*leads))
     assert world.mailer.sent[-1] == "2@example.com"
     assert len(world.store.settled) + len(world.store.released) == 10
@@ -183,7 +183,7 @@ async def test_a_fault_of_the_world_that_is_everybodys_never_becomes_one_mails()
     for address in ["boss@fast.example", *(each.email for each in leads)]:
         world.mailer.answers[address] = AWAY
     for _ in range(10):
-        with pytest.raises(WorldAway):
+        with pytest.raises(DependencyUnavailable):
             await world.handler.handle(records(*leads))
     assert world.publisher.failures == []
     world.mailer.answers.clear()
@@ -194,7 +194,7 @@ async def test_a_fault_of_the_world_that_is_everybodys_never_becomes_one_mails()
 async def test_at_a_stop_no_mail_is_begun_and_nothing_is_committed() -> None:
     world = World()
     world.stopping.set()
-    with pytest.raises(WorldAway, match="stopping"):
+    with pytest.raises(DependencyUnavailable, match="stopping"):
         await world.handler.handle(records(lead()))
     assert world.mailer.sent == []
     assert len(world.store.released) == 2
@@ -236,7 +236,7 @@ async def test_regression_the_breaker_stands_before_each_mail_and_what_was_not_s
     world.mailer.answers["boss@fast.example"] = replace(DEAD, phase=Phase.BODY, code=None)
     world.breaker.limit = 3
     for _ in range(2):
-        with pytest.raises(WorldAway, match="dead"):
+        with pytest.raises(DependencyUnavailable, match="dead"):
             await world.handler.handle(records(*leads))
     assert len(world.mailer.sent) == len(world.publisher.failures) == 3
     assert len(world.store.released) == 9 + 9
@@ -257,7 +257,7 @@ async def test_regression_a_database_that_forgot_an_outcome_gets_it_again_and_no
 async def test_regression_mails_of_partitions_that_moved_are_forgotten() -> None:
     world, given = World(), lead(email="ada@example.com")
     world.mailer.answers["ada@example.com"] = AWAY
-    with pytest.raises(WorldAway):
+    with pytest.raises(DependencyUnavailable):
         await world.handler.handle(records(given))
     assert world.handler._suspects
     world.moved = True

@@ -9,9 +9,9 @@ import pytest
 
 from runtime.health import Health
 from runtime.settings import Kafka, Postgres
-from services.notifier.mailer import Mailer, open_mailer
-from services.notifier.message import Identity, compose
+from services.notifier.mail.message import Identity, compose
 from services.notifier.settings import Settings
+from services.notifier.smtp.mailer import Mailer, open_mailer
 from tests.support.factories import lead
 from tests.support.smtp import SmtpServer, smtp_server
 from tests.support.wait import eventually
@@ -25,7 +25,7 @@ async def server() -> AsyncIterator[SmtpServer]:
 
 @pytest.fixture
 async def health(server: SmtpServer, monkeypatch: pytest.MonkeyPatch) -> Health:
-    monkeypatch.setattr("services.notifier.mailer.WATCH_SECONDS", 0.01)
+    monkeypatch.setattr("services.notifier.smtp.mailer.WATCH_SECONDS", 0.01)
     monkeypatch.setattr("runtime.failures.Backoff.seconds", lambda *_: 0.01)
     return Health()
 
@@ -58,7 +58,7 @@ async def test_regression_a_server_that_goes_away_is_seen_without_a_mail(
     server: SmtpServer, health: Health, mailer: Mailer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Readiness was green until the next lead came.
-    monkeypatch.setattr("services.notifier.mailer.QUIET_SECONDS", 0.05)
+    monkeypatch.setattr("services.notifier.smtp.mailer.QUIET_SECONDS", 0.05)
 
     async def well() -> bool:
         return health.parts["smtp"].ok

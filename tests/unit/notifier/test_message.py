@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.failures import Kind
-from services.notifier.greeting import greeting_name
-from services.notifier.message import Identity, Undeliverable, clean, compose
-from services.notifier.plan import KINDS
+from services.notifier.batch_plan import KINDS
+from services.notifier.mail.greeting import greeting_name
+from services.notifier.mail.message import Identity, Undeliverable, clean, compose
 from tests.support.factories import lead
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)

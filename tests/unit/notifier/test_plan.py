@@ -10,8 +10,8 @@ import pytest
 
 from contracts.failures import Kind, legacy_failure_event_id
 from contracts.leads import LeadReceived
-from services.notifier import plan
-from services.notifier.plan import Delivery, Row, Step
+from services.notifier import batch_plan
+from services.notifier.batch_plan import Delivery, Row, Step
 from services.notifier.welcome_limits import WelcomeCounts
 from tests.support.factories import lead
 
@@ -41,23 +41,23 @@ def row(state: str, owner: UUID | None = None, lease: float = 0.0, settled_by: U
 
 @pytest.mark.parametrize("state", ["sent", "waiting", "dead", "unknown", "suppressed"])
 def test_a_redelivered_lead_changes_nothing_that_is_settled(state: str) -> None:
-    assert plan.decide(delivery(), row(state), None, US, ()) is Step.SKIP
+    assert batch_plan.decide(delivery(), row(state), None, US, ()) is Step.SKIP
 
 
 @pytest.mark.parametrize("state", ["waiting", "dead", "unknown", "suppressed"])
 def test_a_retry_takes_back_what_was_not_sent(state: str) -> None:
-    assert plan.decide(delivery(retry=True), row(state), None, US, ()) is Step.TAKE
-    assert plan.decide(delivery(retry=True), row(state), "erased", US, ()) is Step.SUPPRESS
+    assert batch_plan.decide(delivery(retry=True), row(state), None, US, ()) is Step.TAKE
+    assert batch_plan.decide(delivery(retry=True), row(state), "erased", US, ()) is Step.SUPPRESS
 
 
 def test_a_retry_of_what_was_sent_is_only_over() -> None:
-    assert plan.decide(delivery(retry=True), row("sent"), None, US, ()) is Step.RESOLVE
+    assert batch_plan.decide(delivery(retry=True), row("sent"), None, US, ()) is Step.RESOLVE
 
 
 @pytest.mark.parametrize("state", ["waiting", "dead", "unknown", "suppressed", "sent"])
 def test_a_redelivered_retry_changes_nothing_that_it_settled_itself(state: str) -> None:
     again = delivery(retry=True)
-    assert plan.decide(again, row(state, settled_by=again.record_id), None, US, ()) is Step.SKIP
+    assert batch_plan.decide(again, row(state, settled_by=again.record_id), None, US, ()) is Step.SKIP
 
 
 @pytest.mark.parametrize("state", ["waiting", "dead", "unknown", "suppressed", "sent"])
@@ -65,7 +65,7 @@ def test_regression_a_redelivered_retry_that_an_earlier_version_settled_changes_
     # A welcome that was unknown was mailed again after the upgrade.
     again = delivery(retry=True)
     settled_by = legacy_failure_event_id(again.record, "notifier", "welcome")
-    assert plan.decide(again, row(state, settled_by=settled_by), None, US, ()) is Step.SKIP
+    assert batch_plan.decide(again, row(state, settled_by=settled_by), None, US, ()) is Step.SKIP
 
 
 @pytest.mark.parametrize("retry", [False, True])
@@ -83,18 +83,18 @@ def test_regression_a_redelivered_retry_that_an_earlier_version_settled_changes_
     ],
 )
 def test_a_lease_says_who_may_go_on(retry: bool, held: Row, step: Step) -> None:
-    assert plan.decide(delivery(retry=retry), held, None, US, ()) is step
+    assert batch_plan.decide(delivery(retry=retry), held, None, US, ()) is step
 
 
 @pytest.mark.parametrize("state", ["reserved", "sending"])
 def test_a_mail_in_our_own_hand_is_gone_on_with(state: str) -> None:
     mine = delivery()
-    assert plan.decide(mine, row(state, US, -1), "erased", US, {mine.key}) is Step.RESUME
+    assert batch_plan.decide(mine, row(state, US, -1), "erased", US, {mine.key}) is Step.RESUME
 
 
 def test_a_mail_in_hand_that_another_took_over_is_not_ours() -> None:
     mine = delivery()
-    assert plan.decide(mine, row("sending", THEM, 9), None, US, {mine.key}) is Step.WAIT
+    assert batch_plan.decide(mine, row("sending", THEM, 9), None, US, {mine.key}) is Step.WAIT
 
 
 @pytest.mark.parametrize(
@@ -112,16 +112,16 @@ def test_the_stored_status_goes_before_the_record(
     reasons: tuple[str, ...], status: str | None, why: str | None
 ) -> None:
     given = lead(spam_reasons=reasons)
-    for kind in plan.KINDS:
-        assert plan.barred(delivery(kind, given=given), status, (), 3) == why
+    for kind in batch_plan.KINDS:
+        assert batch_plan.barred(delivery(kind, given=given), status, (), 3) == why
 
 
 def test_only_the_welcome_is_bounded_and_a_lead_does_not_count_against_itself() -> None:
     given = lead()
     others = {uuid4(), uuid4()}
-    assert plan.barred(delivery(given=given), None, others | {given.lead_id}, 3) is None
-    assert plan.barred(delivery(given=given), None, others | {uuid4()}, 3) is not None
-    assert plan.barred(delivery("admin_alert", given=given), None, others | {uuid4()}, 3) is None
+    assert batch_plan.barred(delivery(given=given), None, others | {given.lead_id}, 3) is None
+    assert batch_plan.barred(delivery(given=given), None, others | {uuid4()}, 3) is not None
+    assert batch_plan.barred(delivery("admin_alert", given=given), None, others | {uuid4()}, 3) is None
 
 
 def record_of(given: LeadReceived, offset: int, kind: Kind | None = None) -> FakeRecord:
@@ -134,10 +134,10 @@ def record_of(given: LeadReceived, offset: int, kind: Kind | None = None) -> Fak
 
 
 def arrange(
-    records: list[Any], rows: dict[plan.Key, Row] | None = None, limit: int = 3, site_limit: int = 99
-) -> plan.Arrangement:
+    records: list[Any], rows: dict[batch_plan.Key, Row] | None = None, limit: int = 3, site_limit: int = 99
+) -> batch_plan.Arrangement:
     counts = WelcomeCounts(per_mailbox=limit, per_site_hour=site_limit)
-    return plan.arrange(plan.read(records), rows or {}, {}, counts, owner=US, in_hand=())
+    return batch_plan.arrange(batch_plan.read(records), rows or {}, {}, counts, owner=US, in_hand=())
 
 
 def test_the_first_record_of_a_lead_asks_for_both_mails_and_the_second_for_none() -> None:
@@ -157,7 +157,7 @@ def test_a_retry_that_is_the_first_record_of_its_lead_asks_for_both_mails() -> N
 
 def test_a_retry_asks_for_its_own_kind_only() -> None:
     given = lead()
-    rows: dict[plan.Key, Row] = {(given.lead_id, kind): row("waiting") for kind in plan.KINDS}
+    rows: dict[batch_plan.Key, Row] = {(given.lead_id, kind): row("waiting") for kind in batch_plan.KINDS}
     made = arrange([record_of(given, 1), record_of(given, 1, "admin_alert")], rows)
     assert [each.kind for each in made.taken] == ["admin_alert"]
     assert made.to_send == made.taken
@@ -187,7 +187,7 @@ def test_welcomes_of_one_site_are_bounded_in_an_hour_and_alerts_and_retries_are_
     sites = Counter(each.lead.site for each, reason in made.new if each.kind == "welcome" and not reason)
     assert sites == {"a": 3, "b": 1}
     assert all(reason is None for each, reason in made.new if each.kind == "admin_alert")
-    held = {(leads[0].lead_id, kind): row("suppressed") for kind in plan.KINDS}
+    held = {(leads[0].lead_id, kind): row("suppressed") for kind in batch_plan.KINDS}
     resent = arrange([record_of(leads[0], 1, "welcome")], held, site_limit=1)
     assert [each.kind for each in resent.taken] == ["welcome"]
 
@@ -196,7 +196,7 @@ def test_welcomes_of_one_site_are_bounded_in_an_hour_and_alerts_and_retries_are_
 def test_what_cannot_be_decoded_is_set_aside(value: bytes | None) -> None:
     record: Any = FakeRecord()
     record.value = value
-    reading = plan.read([record])
+    reading = batch_plan.read([record])
     assert (reading.leads, reading.undecodable) == ([], [record])
 
 
@@ -204,9 +204,9 @@ def test_regression_of_two_retries_of_a_mail_that_another_process_has_in_hand_bo
     # The first one was committed without an outcome: its mail would have been taken for `sent`.
     given = lead()
     records: list[Any] = [record_of(given, 3, "welcome"), record_of(given, 5, "welcome")]
-    rows: dict[plan.Key, Row] = {
+    rows: dict[batch_plan.Key, Row] = {
         (given.lead_id, "welcome"): row("sending", THEM, 9),
         (given.lead_id, "admin_alert"): row("sent"),
     }
-    made = plan.arrange(plan.read(records), rows, {}, WelcomeCounts(3, 200), owner=US, in_hand=())
+    made = batch_plan.arrange(batch_plan.read(records), rows, {}, WelcomeCounts(3, 200), owner=US, in_hand=())
     assert made.waiting == {(RETRY, 0): 3}

@@ -1,7 +1,7 @@
 """One refusal for everybody is about us; one that visitors can bring about is not."""
 
-from services.notifier.refusal_streak import RefusalStreak
-from services.notifier.verdict import Outcome, Phase, Verdict, answered
+from services.notifier.smtp.outcome import Outcome, Phase, Verdict, answered
+from services.notifier.smtp.refusal_streak import RefusalStreak
 
 ADMIN = "boss@fast.example"
 SENT = Outcome(Verdict.SENT, "smtp 250 at body", Phase.BODY, 250)

@@ -9,8 +9,8 @@ import pytest
 from contracts import headers, topics
 from contracts.failures import failure_event_id, legacy_failure_event_id
 from contracts.leads import LeadReceived
-from services.notifier.plan import KINDS, Key, Row
-from services.notifier.remembered import Failed, find_newest, remember
+from services.notifier.batch_plan import KINDS, Key, Row
+from services.notifier.recovered_outcomes import Failed, find_newest, remember
 from tests.support.factories import lead
 
 Rows = dict[Key, Row]

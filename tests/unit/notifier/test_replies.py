@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.notifier.verdict import Phase, Verdict, answered
+from services.notifier.smtp.outcome import Phase, Verdict, answered
 
 SENDER, RECIPIENT = "hello@fast.example", "bob@customer.example"
 FROM_RCPT_ON = (Phase.RCPT, Phase.DATA, Phase.BODY)

@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator
 import aiosmtplib
 import pytest
 
-from services.notifier import session as module
-from services.notifier.message import Mail
-from services.notifier.session import Session
+from services.notifier.mail.message import Mail
+from services.notifier.smtp import session as module
+from services.notifier.smtp.session import Session
 
 MAIL = Mail("hello@fast.example", ("ada@example.com",), b"Subject: x\r\n\r\nx\r\n", False)
 

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from runtime.settings import load
-from services.notifier.message import Identity, compose
-from services.notifier.plan import KINDS
+from services.notifier.batch_plan import KINDS
+from services.notifier.mail.message import Identity, compose
 from services.notifier.settings import Settings
 from tests.support.factories import lead
 

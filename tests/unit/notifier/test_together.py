@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from runtime.failures import FailedNow, WorldAway
-from services.notifier.together import Together
+from runtime.failures import DependencyUnavailable, RetryableError
+from services.notifier.group_commit import Together
 
 
 class Disk:
@@ -24,9 +24,9 @@ class Disk:
         self.begun.set()
         await self.gate.wait()
         if self.away:
-            raise WorldAway("database", "away")
+            raise DependencyUnavailable("database", "away")
         if self.bad & set(items):
-            raise FailedNow("refused")
+            raise RetryableError("refused")
         return [item * 10 for item in items]
 
 
@@ -48,14 +48,14 @@ async def test_one_that_is_refused_fails_alone() -> None:
     together, disk.bad = Together(disk.write), {2}
     answers = await asyncio.gather(*(together(item) for item in (1, 2, 3)), return_exceptions=True)
     assert [answers[0], answers[2]] == [10, 30]
-    assert isinstance(answers[1], FailedNow)
+    assert isinstance(answers[1], RetryableError)
 
 
 async def test_a_fault_of_the_world_is_told_to_all_and_the_next_is_tried_again() -> None:
     disk = Disk()
     together, disk.away = Together(disk.write), True
     answers = await asyncio.gather(*(together(item) for item in (1, 2)), return_exceptions=True)
-    assert all(isinstance(answer, WorldAway) for answer in answers)
+    assert all(isinstance(answer, DependencyUnavailable) for answer in answers)
     disk.away = False
     assert await together(3) == 30
 

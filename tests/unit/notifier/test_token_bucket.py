@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.notifier.token_bucket import FLOOR_PER_SECOND, TokenBucket
+from services.notifier.smtp.token_bucket import FLOOR_PER_SECOND, TokenBucket
 
 
 class Clock:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.notifier.verdict import (
+from services.notifier.smtp.outcome import (
     Outcome,
     Phase,
     Verdict,

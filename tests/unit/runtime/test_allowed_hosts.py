@@ -2,7 +2,7 @@
 
 import pytest
 
-from runtime.allowed_hosts import AllowedHosts
+from runtime.http.allowed_hosts import AllowedHosts
 from services.flusher.settings import is_exposed
 
 

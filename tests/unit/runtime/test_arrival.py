@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse
 from starlette.types import Receive, Scope, Send
 from uvicorn.server import ServerState
 
-from runtime.arrival import HEAD_MAX_BYTES, HEADERS_MAX, PIPELINE_MAX, bounded_arrival
+from runtime.http.protocol import HEAD_MAX_BYTES, HEADERS_MAX, PIPELINE_MAX, bounded_arrival
 from tests.support.wait import eventually
 
 HEAD_SECONDS, KEEP_ALIVE_SECONDS = 0.3, 1
@@ -282,7 +282,7 @@ async def test_a_pipeline_is_bounded(port: int) -> None:
 async def test_a_client_that_does_not_read_its_answer_is_dropped(
     state: ServerState, port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("runtime.arrival.UNREAD_SECONDS", 0.2)
+    monkeypatch.setattr("runtime.http.protocol.UNREAD_SECONDS", 0.2)
     reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1)
     writer.transport.pause_reading()  # type: ignore[attr-defined]
     size = 8_000_000

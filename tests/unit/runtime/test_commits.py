@@ -10,12 +10,12 @@ from aiokafka import TopicPartition
 from aiokafka.errors import CorruptRecordException, KafkaError
 from faststream.kafka import KafkaBroker
 
-from runtime.commits import Commits
-from runtime.consumer import Consumer
-from runtime.delivery import Batch
-from runtime.failures import Backoff, Failure, Held, SeekBack, WorldAway
+from runtime.failures import Backoff, DependencyUnavailable, Failure, PartitionsBusy, RewindRequired
 from runtime.health import Health
-from runtime.policy import Policy
+from runtime.kafka.batch_processor import Batch
+from runtime.kafka.consumer import Consumer
+from runtime.kafka.offset_commits import Commits
+from runtime.kafka.policy import Policy
 from tests.support.wait import eventually
 
 PARTITION = TopicPartition("t", 0)
@@ -266,7 +266,7 @@ async def test_the_next_batch_is_read_while_one_is_handled_and_no_more_than_that
 
 
 @pytest.mark.parametrize(
-    "error", [WorldAway("database", "away"), SeekBack({("t", 0): 0})], ids=["away", "back"]
+    "error", [DependencyUnavailable("database", "away"), RewindRequired({("t", 0): 0})], ids=["away", "back"]
 )
 async def test_what_was_read_ahead_comes_again_after_a_batch_that_was_not_taken(error: Exception) -> None:
     kafka, busy = FakeKafka(end=6), Busy()
@@ -386,7 +386,7 @@ class Holding:
     async def handle(self, records: Sequence[Any]) -> None:
         await asyncio.sleep(0)
         if not self.free and any((each.partition, each.offset) == (1, 1) for each in records):
-            raise Held({("t", 1): 1}, 0.5)
+            raise PartitionsBusy({("t", 1): 1}, 0.5)
 
     async def park(self, record: Any, failure: Failure) -> None:
         raise AssertionError(failure.reason)

@@ -13,12 +13,19 @@ from faststream.kafka import KafkaBroker
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runtime.consumer import Consumer
-from runtime.delivery import REFUSALS, Batch, Delivery
-from runtime.failures import Backoff, FailedNow, Failure, InvalidForEver, Refused, WorldAway
+from runtime.failures import (
+    Backoff,
+    DependencyRefused,
+    DependencyUnavailable,
+    Failure,
+    PermanentError,
+    RetryableError,
+)
 from runtime.health import Health
-from runtime.policy import Policy
-from runtime.watch import STALL_SECONDS, Stalled, Watch
+from runtime.kafka.batch_processor import REFUSALS, Batch, Delivery
+from runtime.kafka.consumer import Consumer
+from runtime.kafka.policy import Policy
+from runtime.kafka.watchdog import STALL_SECONDS, Stalled, Watch
 from tests.support.wait import eventually
 
 
@@ -66,14 +73,14 @@ def deliver(handler: Recorder, records: Sequence[int]) -> Delivery:
 def test_narrowing_parks_exactly_the_records_at_fault_and_keeps_the_order_of_the_others(
     size: int, bad: set[int]
 ) -> None:
-    handler = Recorder(bad, FailedNow("refused"))
+    handler = Recorder(bad, RetryableError("refused"))
     deliver(handler, list(range(size)))
     assert handler.taken == [n for n in range(size) if n not in bad]
     assert handler.parked == [(n, "refused") for n in sorted(bad) if n < size]
 
 
 def test_a_failure_that_no_retry_can_help_keeps_its_word() -> None:
-    handler = Recorder({3}, InvalidForEver("undecodable"))
+    handler = Recorder({3}, PermanentError("undecodable"))
     deliver(handler, [1, 2, 3])
     assert handler.parked == [(3, "undecodable")]
 
@@ -90,13 +97,13 @@ def test_a_record_that_cannot_even_be_parked_pauses_the_stage_instead_of_being_p
         async def park(self, record: Any, failure: Failure) -> None:
             raise ZeroDivisionError
 
-    with pytest.raises(WorldAway, match="t/0 at 7"):
-        deliver(Refusing({7}, FailedNow("refused")), [Place(7)])
+    with pytest.raises(DependencyUnavailable, match="t/0 at 7"):
+        deliver(Refusing({7}, RetryableError("refused")), [Place(7)])
 
 
 def test_a_fault_of_the_world_parks_nothing() -> None:
-    handler = Recorder({1}, WorldAway("database", "away"))
-    with pytest.raises(WorldAway):
+    handler = Recorder({1}, DependencyUnavailable("database", "away"))
+    with pytest.raises(DependencyUnavailable):
         deliver(handler, [1, 2])
     assert handler.parked == []
     assert handler.calls == 1
@@ -108,10 +115,10 @@ def test_regression_records_that_the_database_refuses_are_parked_where_it_takes_
     size: int, bad: set[int]
 ) -> None:
     # A trigger's P0001 for one row paused the stage for ever.
-    handler = Recorder(bad, Refused("database", "database answered P0001"))
+    handler = Recorder(bad, DependencyRefused("database", "database answered P0001"))
     of_batch = {n for n in bad if n < size}
     if len(of_batch) == size:
-        with pytest.raises(Refused):
+        with pytest.raises(DependencyRefused):
             deliver(handler, list(range(size)))
         assert handler.parked == []
         return
@@ -121,17 +128,17 @@ def test_regression_records_that_the_database_refuses_are_parked_where_it_takes_
 
 
 def test_a_database_that_refuses_every_record_pauses_the_stage_after_few_tries() -> None:
-    handler = Recorder(set(range(500)), Refused("database", "database answered 42P01"))
+    handler = Recorder(set(range(500)), DependencyRefused("database", "database answered 42P01"))
     delivery = Delivery(handler, cast("Batch", [Place(each) for each in range(500)]), QUICK)
-    with pytest.raises(Refused):
+    with pytest.raises(DependencyRefused):
         asyncio.run(delivery.run())
     assert (handler.parked, delivery.done) == ([], 0)
     assert handler.calls < 3 * REFUSALS
 
 
 def test_a_record_that_is_refused_alone_waits_for_another_one_to_tell_whose_fault_it_is() -> None:
-    handler = Recorder({7}, Refused("database", "database answered P0001"))
-    with pytest.raises(Refused):
+    handler = Recorder({7}, DependencyRefused("database", "database answered P0001"))
+    with pytest.raises(DependencyRefused):
         deliver(handler, [7])
     assert handler.parked == []
 
@@ -142,12 +149,12 @@ def test_what_was_done_before_a_pause_is_told_so_that_it_is_not_done_again() -> 
 
         async def handle(self, records: Sequence[Any]) -> None:
             if len(self.parked) == 3:
-                raise WorldAway("breaker", "open")
+                raise DependencyUnavailable("breaker", "open")
             await super().handle(records)
 
-    handler = Breaking(set(range(8)), FailedNow("refused"))
+    handler = Breaking(set(range(8)), RetryableError("refused"))
     delivery = Delivery(handler, cast("Batch", [Place(each) for each in range(8)]), QUICK)
-    with pytest.raises(WorldAway):
+    with pytest.raises(DependencyUnavailable):
         asyncio.run(delivery.run())
     assert [record for record, _ in handler.parked] == [0, 1, 2]
     assert delivery.done == 3
@@ -215,7 +222,7 @@ async def test_regression_a_client_that_no_broker_answers_is_replaced(
     watch, kafka = Watch(silence_seconds=60), FakeKafka()
     await watch.look(cast("Any", kafka))
     now = time.monotonic()
-    monkeypatch.setattr("runtime.rebootstrap.time.monotonic", lambda: now + 61)
+    monkeypatch.setattr("runtime.workarounds.aiokafka_rebootstrap.time.monotonic", lambda: now + 61)
     with pytest.raises(KafkaConnectionError):
         await watch.look(cast("Any", kafka))
 
@@ -329,7 +336,7 @@ async def test_a_handler_that_hangs_where_nothing_should_ends_the_process(
         async def handle(self, records: Sequence[Any]) -> None:
             await asyncio.Event().wait()
 
-    monkeypatch.setattr("runtime.watch.HANG_SECONDS", 0.05)
+    monkeypatch.setattr("runtime.kafka.watchdog.HANG_SECONDS", 0.05)
     policy = Policy(keepalive_seconds=0.01)
     consumer = consuming(Full(), Health(), policy)
     with pytest.raises(Stalled, match="in hand"):

@@ -4,7 +4,7 @@ from typing import Any, cast
 
 from aiokafka import TopicPartition
 
-from runtime.continuity import GAP_MS, Continuity
+from runtime.kafka.continuity import GAP_MS, Continuity
 
 ONE = TopicPartition("t", 0)
 

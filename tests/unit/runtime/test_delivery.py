@@ -6,8 +6,15 @@ from typing import Any
 import pytest
 from aiokafka import ConsumerRecord
 
-from runtime.delivery import Delivery
-from runtime.failures import Backoff, FailedNow, Failure, Held, Refused, WorldAway
+from runtime.failures import (
+    Backoff,
+    DependencyRefused,
+    DependencyUnavailable,
+    Failure,
+    PartitionsBusy,
+    RetryableError,
+)
+from runtime.kafka.batch_processor import Delivery
 
 
 def record(offset: int) -> Any:
@@ -24,7 +31,7 @@ class SecondTry:
 
     async def handle(self, records: Sequence[Any]) -> None:
         if any(each.offset == 1 for each in records):
-            raise self.second if self.taken else Refused("database", "database answered P0001")
+            raise self.second if self.taken else DependencyRefused("database", "database answered P0001")
         self.taken = True
 
     async def park(self, each: Any, failure: Failure) -> None:
@@ -34,9 +41,9 @@ class SecondTry:
 @pytest.mark.parametrize(
     ("second", "parked"),
     [
-        (FailedNow("database refused the data (22001)"), [(1, "database refused the data (22001)")]),
+        (RetryableError("database refused the data (22001)"), [(1, "database refused the data (22001)")]),
         (ValueError("a bug"), [(1, "bug: ValueError")]),
-        (Held({("t", 0): 1}, 1.0), []),
+        (PartitionsBusy({("t", 0): 1}, 1.0), []),
     ],
 )
 async def test_regression_a_second_try_may_fail_as_any_record(
@@ -46,11 +53,13 @@ async def test_regression_a_second_try_may_fail_as_any_record(
     delivery = Delivery(handler, [record(1), record(2)], Backoff())
     await delivery.run()
     assert handler.parked == parked
-    assert (delivery.held is not None) == isinstance(second, Held)
+    assert (delivery.held is not None) == isinstance(second, PartitionsBusy)
 
 
 async def test_a_record_whose_second_try_meets_an_outage_is_not_done() -> None:
-    delivery = Delivery(SecondTry(WorldAway("database", "away")), [record(1), record(2)], Backoff())
-    with pytest.raises(WorldAway):
+    delivery = Delivery(
+        SecondTry(DependencyUnavailable("database", "away")), [record(1), record(2)], Backoff()
+    )
+    with pytest.raises(DependencyUnavailable):
         await delivery.run()
     assert delivery.done == 0

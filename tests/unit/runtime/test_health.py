@@ -7,7 +7,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from runtime.failures import WorldAway
+from runtime.failures import DependencyUnavailable
 from runtime.health import Health, routes
 
 
@@ -48,7 +48,7 @@ async def test_regression_readiness_turns_green_without_traffic(
     dependency = Dependency()
     health.check("disk", dependency.check)
     assert (await client.get("/readyz")).status_code == 200
-    dependency.fault = WorldAway("disk", "disk is full")
+    dependency.fault = DependencyUnavailable("disk", "disk is full")
     answer = await client.get("/readyz")
     assert (answer.status_code, answer.json()["parts"]["disk"]["reason"]) == (503, "disk is full")
     assert 'fastcore_part_up{part="disk"} 0.0' in (await client.get("/metrics")).text

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from aiokafka.errors import KafkaConnectionError, OutOfOrderSequenceNumber, RecordTooLargeError
 
-from runtime.failures import InvalidForEver, WorldAway
+from runtime.failures import DependencyUnavailable, PermanentError
 from runtime.health import Health
-from runtime.kafka import Publisher, _partition_of, build_broker, open_publisher
+from runtime.kafka.clients import Publisher, _partition_of, build_broker, open_publisher
 from runtime.settings import Kafka
 from runtime.tasks import running
 from tests.support.wait import eventually
@@ -57,7 +57,7 @@ def producers(monkeypatch: pytest.MonkeyPatch) -> type[FakeProducer]:
         made: list[FakeProducer] = []  # noqa: RUF012 - one list for the series
         plan: list[Exception | None] = []  # noqa: RUF012
 
-    monkeypatch.setattr("runtime.kafka.AIOKafkaProducer", Series)
+    monkeypatch.setattr("runtime.kafka.clients.AIOKafkaProducer", Series)
     monkeypatch.setattr("runtime.failures.Backoff.seconds", lambda *_: 0.01)
     return Series
 
@@ -74,7 +74,7 @@ async def test_a_poisoned_producer_is_closed_and_another_takes_its_place(
 ) -> None:
     producers.plan = [OutOfOrderSequenceNumber(), None]
     async with open_publisher(SETTINGS, "test", Health()) as publisher:
-        with pytest.raises(WorldAway, match="OutOfOrderSequenceNumber"):
+        with pytest.raises(DependencyUnavailable, match="OutOfOrderSequenceNumber"):
             await send(publisher)
         assert await send(publisher) == "p.t"
     assert [each.stopped for each in producers.made] == [True, True]
@@ -85,7 +85,7 @@ async def test_an_acknowledgement_that_does_not_come_is_not_waited_for_beyond_th
 ) -> None:
     producers.plan = [TimeoutError()]
     async with open_publisher(SETTINGS, "test", Health()) as publisher:
-        with pytest.raises(WorldAway, match="in time"):
+        with pytest.raises(DependencyUnavailable, match="in time"):
             await send(publisher, seconds=0.05)
     assert len(producers.made) == 1
 
@@ -95,7 +95,7 @@ async def test_a_record_that_no_broker_takes_is_invalid_and_breaks_nothing(
 ) -> None:
     producers.plan = [RecordTooLargeError()]
     async with open_publisher(SETTINGS, "test", Health()) as publisher:
-        with pytest.raises(InvalidForEver):
+        with pytest.raises(PermanentError):
             await send(publisher)
         assert publisher.connected
     assert len(producers.made) == 1
@@ -151,7 +151,7 @@ async def test_regression_kafka_is_not_well_while_records_are_not_acknowledged(
 ) -> None:
     producers.plan = [TimeoutError()]
     async with open_publisher(SETTINGS, "test", checked) as publisher:
-        with pytest.raises(WorldAway):
+        with pytest.raises(DependencyUnavailable):
             await send(publisher, seconds=0.05)
         await checked.refresh()
         assert checked.parts["kafka_producer"].reason == "kafka did not acknowledge in time"
@@ -160,9 +160,9 @@ async def test_regression_kafka_is_not_well_while_records_are_not_acknowledged(
         await checked.refresh()
         assert checked.ready
         producers.made[0].fault = TimeoutError()
-        with pytest.raises(WorldAway):
+        with pytest.raises(DependencyUnavailable):
             await send(publisher, seconds=0.05)
-        monkeypatch.setattr("runtime.kafka.FAILED_SECONDS", 0.0)  # nobody has tried again since
+        monkeypatch.setattr("runtime.kafka.clients.FAILED_SECONDS", 0.0)  # nobody has tried again since
         await checked.refresh()
         assert checked.ready
 
@@ -194,7 +194,7 @@ async def test_no_client_keeps_metadata_for_more_than_half_a_minute(
     producers: type[FakeProducer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made: list[dict[str, Any]] = []
-    monkeypatch.setattr("runtime.kafka.KafkaBroker", lambda *_, **options: made.append(options))
+    monkeypatch.setattr("runtime.kafka.clients.KafkaBroker", lambda *_, **options: made.append(options))
     build_broker(SETTINGS, "test")
     async with open_publisher(SETTINGS, "test", Health()) as publisher:
         await send(publisher)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from runtime.lag import lag
+from runtime.kafka.lag import lag
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.failures import SeekBack
-from runtime.ledger import Ledger, Outcome, Page
+from runtime.database.ledger import Ledger, Outcome, Page
+from runtime.failures import RewindRequired
 
 OUTCOMES: list[Outcome] = ["stored", "duplicate", "parked", "undecodable"]
 
@@ -66,7 +66,7 @@ async def test_regression_offsets_are_missing_only_after_the_consumer_has_gone_b
     ledger._sql = sql
     connection = cast("Any", None)
     for _ in range(2):  # the seek of the first one did not take place
-        with pytest.raises(SeekBack) as back:
+        with pytest.raises(RewindRequired) as back:
             await ledger.lock(connection, [record_at(120)])
         assert back.value.offsets == {("t", 0): 100}
     back.value.confirm()
@@ -75,5 +75,5 @@ async def test_regression_offsets_are_missing_only_after_the_consumer_has_gone_b
     sql.next_offset = 121
     await ledger.lock(connection, [record_at(121)])
     sql.next_offset = 100
-    with pytest.raises(SeekBack):
+    with pytest.raises(RewindRequired):
         await ledger.lock(connection, [record_at(122)])

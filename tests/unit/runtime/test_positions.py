@@ -2,8 +2,8 @@
 
 import pytest
 
-from runtime.ledger import Page
-from runtime.positions import Position
+from runtime.database.ledger import Page
+from runtime.kafka.positions import Position
 
 LAST = "1000/0000002a"
 

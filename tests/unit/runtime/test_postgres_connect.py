@@ -2,7 +2,7 @@
 
 import pytest
 
-from runtime.postgres_connect import _hosts
+from runtime.database.connect import _hosts
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from uuid import UUID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.rate_limiter import Window
+from runtime.http.rate_limiter import Window
 
 
 def test_the_window_moves_with_each_hit() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from aiokafka import TopicPartition
 
-from runtime.reader import partitions_of, read_spans
+from runtime.kafka.log_reader import partitions_of, read_spans
 
 PARTITION = TopicPartition("t", 0)
 
@@ -51,7 +51,7 @@ async def test_a_partition_that_hands_out_nothing_is_given_up(monkeypatch: pytes
             await asyncio.sleep(0.01)
             return {}
 
-    monkeypatch.setattr("runtime.reader.KAFKA_SECONDS", 0.05)
+    monkeypatch.setattr("runtime.kafka.log_reader.KAFKA_SECONDS", 0.05)
     with pytest.raises(TimeoutError):
         await offsets(Slow(0, 9))
 

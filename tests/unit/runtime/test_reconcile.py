@@ -9,11 +9,11 @@ import pytest
 from aiokafka import TopicPartition
 from prometheus_client import REGISTRY
 
-from runtime.failures import Failure, WorldAway
-from runtime.ledger import Ledger, Page, Pages
-from runtime.reconcile import Comparison, Reconciler
+from runtime.database.ledger import Ledger, Page, Pages
+from runtime.failures import DependencyUnavailable, Failure
+from runtime.kafka.reconcile import Comparison, Reconciler
+from runtime.kafka.watchdog import Watch
 from runtime.settings import Kafka
-from runtime.watch import Watch
 from tests.support.wait import eventually
 from tests.unit.runtime.test_commits import OTHER, PARTITION, FakeKafka, TwoPartitions, consuming
 from tests.unit.runtime.test_ledger import OnePage
@@ -50,7 +50,7 @@ class FailingOnce:
     async def run(self, *_: Any) -> Comparison:
         self.comparisons += 1
         if self.comparisons == 2:
-            raise WorldAway("kafka", "away")
+            raise DependencyUnavailable("kafka", "away")
         return Comparison({}, ())
 
 
@@ -115,10 +115,10 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     async def transaction(_: Any) -> AsyncIterator[None]:
         yield
 
-    monkeypatch.setattr("runtime.reconcile.transaction", transaction)
-    monkeypatch.setattr("runtime.reconcile.LOOK_SECONDS", 0.1)
-    monkeypatch.setattr("runtime.watch.ASK_SECONDS", 0.1)
-    monkeypatch.setattr("runtime.consumer.RETRY_SECONDS", 0.2, raising=False)
+    monkeypatch.setattr("runtime.kafka.reconcile.transaction", transaction)
+    monkeypatch.setattr("runtime.kafka.reconcile.LOOK_SECONDS", 0.1)
+    monkeypatch.setattr("runtime.kafka.watchdog.ASK_SECONDS", 0.1)
+    monkeypatch.setattr("runtime.kafka.consumer.RETRY_SECONDS", 0.2, raising=False)
 
 
 @pytest.mark.usefixtures("_impatient")
@@ -145,7 +145,7 @@ async def test_a_kafka_of_which_no_partition_answers_pauses_the_stage() -> None:
     kafka = Leaderless(end=4)
     del kafka.positions[PARTITION]
     reconciler = Reconciler(KAFKA, cast("Any", None), Books("persister"))
-    with pytest.raises(WorldAway, match="does not tell its offsets"):
+    with pytest.raises(DependencyUnavailable, match="does not tell its offsets"):
         await reconciler.run(cast("Any", kafka))
 
 
@@ -160,7 +160,7 @@ async def test_mails_are_rebuilt_from_all_partitions_or_none(behind: TopicPartit
         raise AssertionError("rebuilt")
 
     reconciler = Reconciler(KAFKA, cast("Any", None), Books("notifier"), rebuild)
-    with pytest.raises(WorldAway, match="have no leader"):
+    with pytest.raises(DependencyUnavailable, match="have no leader"):
         await reconciler.run(cast("Any", Committed(end=4)))
 
 

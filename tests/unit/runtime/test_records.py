@@ -6,9 +6,9 @@ import pytest
 from aiokafka.consumer import fetcher
 from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy
 
-from runtime.kafka import build_broker
-from runtime.records import TolerantRecords
+from runtime.kafka.clients import build_broker
 from runtime.settings import Kafka
+from runtime.workarounds.aiokafka_headers import TolerantRecords
 
 
 class Name(str):

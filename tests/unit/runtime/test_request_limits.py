@@ -7,8 +7,8 @@ from typing import Annotated, Any
 import httpx
 from fastapi import Body, FastAPI
 
-from runtime.allowed_hosts import AllowedHosts
-from runtime.request_limits import BODY_MAX_BYTES, RequestLimits
+from runtime.http.allowed_hosts import AllowedHosts
+from runtime.http.request_limits import BODY_MAX_BYTES, RequestLimits
 
 JSON = {"Content-Type": "application/json"}
 

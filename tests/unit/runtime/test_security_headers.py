@@ -9,8 +9,8 @@ from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 from starlette.responses import Response
 
-from runtime.docs_page import add_docs_page
-from runtime.security_headers import DEFAULTS, SecurityHeaders
+from runtime.http.security_headers import DEFAULTS, SecurityHeaders
+from runtime.http.swagger_ui import add_docs_page
 
 
 async def get(app: FastAPI, path: str) -> httpx.Response:

@@ -96,7 +96,7 @@ spec:
         preStop:
           # What it says goes to the gateway's own log: a hook's output is kept nowhere.
           exec:
-            command: [sh, -c, "exec python -m deploy.spool --wait-seconds {{ .root.Values.ingest.spool.drainSeconds }} >/proc/1/fd/1 2>&1"]
+            command: [sh, -c, "exec python -m deploy.container.drain_spool --wait-seconds {{ .root.Values.ingest.spool.drainSeconds }} >/proc/1/fd/1 2>&1"]
       {{- else if eq .name "admin" }}
       lifecycle:
         preStop:

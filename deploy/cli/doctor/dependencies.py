@@ -1,0 +1,85 @@
+"""Checks of the services over HTTP, and of the mail server. No mail is sent."""
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator
+from typing import Final
+
+import aiosmtplib
+
+from deploy.cli.doctor.check_result import Finding, fail, is_this_machine, ok, warn
+from services.admin.monitoring.service_clients import open_peers
+from services.admin.schemas.system import PartHealth
+from services.admin.settings import Settings as Admin
+from services.notifier.settings import Smtp
+
+MAIL_SECONDS: Final = 15.0
+
+
+async def examine_services(admin: Admin) -> AsyncIterator[Finding]:
+    """Ask each service whether it is ready, and each gateway for its spool."""
+    async with open_peers(admin.gateway_urls, admin.service_urls) as peers:
+        services, gateways = await asyncio.gather(peers.ask_services(), peers.ask_gateways())
+    if not services:
+        yield warn("services", "not asked", "set FASTCORE_ADMIN_SERVICE_URLS: name=url,...")
+    for name, health in services.items():
+        if health.state == "up":
+            yield ok("services", f"{name} is ready")
+        else:
+            yield fail("services", f"{name}: {_reasons(health)}", "docs/runbooks/ServiceDown.md")
+    if not gateways:
+        yield warn("spools", "not asked", "set FASTCORE_ADMIN_GATEWAY_URLS: url,...")
+    for gateway in gateways:
+        where = gateway.url if gateway.address is None else f"{gateway.url} ({gateway.address})"
+        if gateway.status is None:
+            yield fail("spools", f"{where}: {gateway.reason}", "unknown is not empty: is the gateway up?")
+            continue
+        spool = gateway.status.get("spool")
+        leads = spool.get("depth") if isinstance(spool, dict) else None
+        if leads:
+            yield warn("spools", f"{where}: {leads} leads wait", "docs/runbooks/SpoolFilling.md")
+        else:
+            yield ok("spools", f"{where}: empty")
+
+
+def _reasons(health: PartHealth) -> str:
+    parts = {
+        name: part.get("reason")
+        for name, part in (health.parts or {}).items()
+        if isinstance(part, dict) and not part.get("ok")
+    }
+    return ", ".join(f"{name}: {reason}" for name, reason in parts.items()) or health.reason or "down"
+
+
+async def examine_mail(smtp: Smtp) -> AsyncIterator[Finding]:
+    """Connect as the notifier does, log in, and leave."""
+    encrypted = smtp.implicit_tls or smtp.tls
+    client = aiosmtplib.SMTP(
+        hostname=smtp.host,
+        port=smtp.port,
+        username=smtp.user,
+        password=smtp.password.get_secret_value() if smtp.password else None,
+        use_tls=smtp.implicit_tls,
+        start_tls=smtp.tls and not smtp.implicit_tls,
+        tls_context=ssl.create_default_context() if encrypted else None,
+        local_hostname="fastcore-doctor",
+        timeout=MAIL_SECONDS,
+    )
+    where = f"{smtp.host}:{smtp.port}"
+    try:
+        async with asyncio.timeout(MAIL_SECONDS):
+            await client.connect()
+            await client.quit()
+    except aiosmtplib.SMTPResponseException as error:
+        yield fail("mail", f"{where} answered {error.code}", "docs/email.md explains the codes")
+        return
+    except (aiosmtplib.SMTPException, OSError, TimeoutError) as error:
+        yield fail("mail", f"{where}: {type(error).__name__}", "check SMTP_HOST, SMTP_PORT and SMTP_TLS")
+        return
+    finally:
+        client.close()
+    seen = f"{where}, {'TLS' if encrypted else 'no TLS'}, {'logged in' if smtp.user else 'no login'}"
+    if encrypted or is_this_machine(smtp.host):
+        yield ok("mail", seen)
+    else:
+        yield warn("mail", seen, "SMTP_TLS=true, unless this network is this machine's own (compose)")

@@ -1,0 +1,97 @@
+"""`python -m deploy.container.all_in_one`: run all services and the edge in one container, to try FASTCore.
+
+Kafka, PostgreSQL and a mail server are given. One container per service scales and restarts better.
+"""
+
+import os
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from pydantic_core import PydanticUndefined
+from pydantic_settings import BaseSettings
+
+from runtime.settings import is_section, load, variable_name
+from services.__main__ import PORTS
+from services.admin.settings import Settings as Admin
+from services.flusher.settings import Settings as Flusher
+from services.ingest.settings import Settings as Ingest
+from services.notifier.settings import Settings as Notifier
+from services.persister.settings import Settings as Persister
+
+SETTINGS: tuple[type[BaseSettings], ...] = (Ingest, Persister, Notifier, Flusher, Admin)
+EDGE_PORT = 8000
+# Longer than a service's own drain (50 s), as long as the container's grace.
+STOP_SECONDS = 55
+
+
+def missing(settings: type[BaseSettings]) -> list[str]:
+    """Return the variables that a service and its sections require and that are not set."""
+    found = []
+    for name, field in settings.model_fields.items():
+        section: Any = field.annotation
+        if is_section(field):
+            found += missing(section)
+        elif field.default is PydanticUndefined and field.default_factory is None:
+            variable = variable_name(settings, name, field)
+            if not os.environ.get(variable):
+                found.append(variable)
+    return found
+
+
+def render(folder: Path) -> str:
+    """Write supervisord's configuration: what ends is started again, and all logs go to our own output."""
+    commands = {name: f"-m services {name}" for name in PORTS}
+    commands["edge"] = f"-m deploy.embedded.edge --host 0.0.0.0 --port {EDGE_PORT} --folder {folder}"
+    programs = [
+        f"""\
+[program:{name}]
+command = {sys.executable} {command}
+environment = FASTCORE_HTTP_HOST="127.0.0.1",FASTCORE_HTTP_PORT="{PORTS.get(name, EDGE_PORT)}"
+autorestart = true
+startretries = 1000
+stopwaitsecs = {STOP_SECONDS}
+stdout_logfile = /dev/stdout
+stdout_logfile_maxbytes = 0
+redirect_stderr = true
+"""
+        for name, command in commands.items()
+    ]
+    # One group: all are told to stop at once.
+    head = f"""\
+[supervisord]
+nodaemon = true
+silent = true
+logfile = /dev/null
+logfile_maxbytes = 0
+pidfile = {folder}/supervisord.pid
+
+[group:fastcore]
+programs = {",".join(commands)}
+"""
+    return "\n".join([head, *programs])
+
+
+def main() -> None:
+    """Check the settings, then become supervisord."""
+    lacking = sorted({name for settings in SETTINGS for name in missing(settings)})
+    if lacking:
+        sys.exit(
+            f"set {', '.join(lacking)}: docker run --env-file .env fastcore (.env.example explains them)"
+        )
+    for settings in SETTINGS:
+        load(settings)
+    local = {name: f"http://127.0.0.1:{port}" for name, port in PORTS.items()}
+    os.environ.setdefault("FASTCORE_ADMIN_GATEWAY_URLS", local["ingest"])
+    os.environ.setdefault("FASTCORE_ADMIN_SERVICE_URLS", ",".join(f"{n}={url}" for n, url in local.items()))
+    os.environ.setdefault("FASTCORE_FLUSHER_GATEWAY_URL", local["ingest"])
+    folder = Path(tempfile.mkdtemp(prefix="fastcore-"))
+    configuration = folder / "supervisord.conf"
+    configuration.write_text(render(folder))
+    command = [sys.executable, "-m", "supervisor.supervisord", "-c", str(configuration)]
+    os.execv(sys.executable, command)  # noqa: S606 - no shell wanted: it is to be the process itself
+
+
+if __name__ == "__main__":
+    main()

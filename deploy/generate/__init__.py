@@ -1,0 +1,1 @@
+"""Generators of documents, charts and types, with checks that they are up to date."""

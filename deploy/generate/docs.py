@@ -1,0 +1,175 @@
+"""`python -m deploy.generate.docs [--check]`: write what is generated from the code, or say what has drifted.
+
+docs/openapi/*.json from the apps, docs/asyncapi.json from the topics, docs/metrics.md from the catalogue,
+the chart's alerts from Prometheus' own, .env.example and compose's lists of settings from the settings, the
+site kit's types and schema from the contracts.
+"""
+
+import importlib
+import json
+import string
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from faststream.kafka import KafkaBroker
+from faststream.specification import AsyncAPI
+from pydantic import BaseModel, SecretStr
+from pydantic_core import PydanticUndefined
+from pydantic_settings import BaseSettings
+
+from contracts import topics
+from contracts.audit import LeadRejected
+from contracts.leads import LeadReceived
+from deploy.cli.migrate import Settings as MigrateSettings
+from deploy.cli.topics import Topics
+from deploy.generate.compose_environment import environment_files
+from deploy.generate.metrics_doc import catalogue
+from deploy.generate.typescript import contract, submission_schema
+from runtime.settings import Http, Kafka, Log, Postgres, Tracing, is_section, variable_name
+
+ROOT = Path(__file__).parents[2]
+SERVICES = ("ingest", "persister", "notifier", "flusher", "admin")
+VALUES: dict[str, type[BaseModel]] = {"leads.received.v1": LeadReceived, "audit.recorded.v1": LeadRejected}
+HEAD = """\
+# Every setting of FASTCore with its default: generated from the Settings classes by `make docs`.
+# Copy it to .env, and uncomment and change what you need; "Required" has no default in production,
+# and `make up` fills it in by itself. The environment wins over .env. A name ends with its unit.
+"""
+
+
+def settings_of(service: str) -> type[BaseSettings]:
+    """Return a service's settings class."""
+    found: type[BaseSettings] = importlib.import_module(f"services.{service}.settings").Settings
+    return found
+
+
+def env_lines(settings: type[BaseSettings], seen: set[str]) -> Iterator[str]:
+    """Yield the lines of one settings class, each variable once."""
+    for name, field in settings.model_fields.items():
+        key = variable_name(settings, name, field)
+        if is_section(field) or key in seen:
+            continue
+        seen.add(key)
+        if not field.description:
+            sys.exit(f"{settings.__name__}.{name}: say what it is, in a docstring under the field")
+        required = field.default is PydanticUndefined and field.default_factory is None
+        yield f"# {'Required. ' if required else ''}{' '.join((field.description or '').split())}"
+        default = field.get_default(call_default_factory=True) if not required else None
+        if isinstance(default, SecretStr):
+            default = default.get_secret_value()
+        empty = default is None or default in ((), {})
+        shown = (field.examples or [""])[0] if empty else default
+        shown = str(shown).lower() if isinstance(shown, bool) else shown
+        yield f"#{key}={shown}"
+
+
+def env_example() -> str:
+    """Write `.env.example`: the shared sections first, then each service's own."""
+    seen = set[str]()
+    parts = [HEAD]
+    sections: list[tuple[str, type[BaseSettings]]] = [
+        ("Kafka", Kafka),
+        ("Topics", Topics),
+        ("PostgreSQL", Postgres),
+        ("Migrations", MigrateSettings),
+        ("Logs", Log),
+        ("Traces", Tracing),
+        ("Listening", Http),
+        *((service, settings_of(service)) for service in SERVICES),
+    ]
+    for title, settings in sections:
+        for field in settings.model_fields.values():
+            if is_section(field) and field.annotation not in (Kafka, Postgres, Log, Tracing):
+                inner: Any = field.annotation
+                parts.append("\n".join(env_lines(inner, seen)))
+        if lines := list(env_lines(settings, seen)):
+            parts.append("\n".join([f"# --- {title} " + "-" * (90 - len(title)), *lines]))
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def asyncapi() -> str:
+    """Describe every topic with who sends and who receives, as FastStream writes it."""
+    broker = KafkaBroker("kafka:9092")
+    for topic in topics.ALL:
+        value: Any = VALUES.get(topic.name, bytes)
+        for service in topic.producers:
+            broker.publisher(topic.name, schema=value, title=f"{service} sends {topic.name}")
+        for service in topic.consumers:
+
+            async def receive(message: Any) -> None: ...
+
+            receive.__annotations__["message"] = value
+            broker.subscriber(
+                topic.name, group_id=topics.GROUPS[service], title=f"{service} receives {topic.name}"
+            )(receive)
+    specification = AsyncAPI(
+        broker,
+        title="FASTCore",
+        version="1",
+        description=(
+            "The key is the lead's id. On failed, retry and dead topics the value is the original bytes;"
+            " the failure stands in the headers that contracts/headers.py names."
+        ),
+    )
+    return json.dumps(specification.to_specification().to_jsonable(), indent=2, sort_keys=True) + "\n"
+
+
+def _filled(settings: type[BaseSettings]) -> dict[str, Any]:
+    filled: dict[str, Any] = {}
+    for name, field in settings.model_fields.items():
+        if is_section(field):
+            inner: Any = field.annotation
+            filled[name] = inner.model_validate(_filled(inner))
+        elif field.default is PydanticUndefined and field.default_factory is None:
+            filled[name] = (field.examples or [string.ascii_letters])[0]  # long and varied enough for a token
+    return filled
+
+
+def openapi(service: str) -> str:
+    """Write a service's OpenAPI document, from an app that connects to nothing."""
+    settings = settings_of(service)
+    made = settings.model_validate(_filled(settings))
+    app = importlib.import_module(f"services.{service}.app").create_app(made)
+    return json.dumps(app.openapi(), indent=2, sort_keys=True) + "\n"
+
+
+def documents() -> dict[Path, str]:
+    """Return every generated document by its path."""
+    alerts = (ROOT / "deploy/prometheus/alerts.yml").read_text(encoding="utf-8")
+    return {
+        ROOT / ".env.example": env_example(),
+        ROOT / "docs/asyncapi.json": asyncapi(),
+        ROOT / "docs/metrics.md": catalogue(),
+        ROOT / "deploy/kubernetes/fastcore/alerts.yaml": alerts,
+        ROOT / "docs/openapi/ingest.json": openapi("ingest"),
+        ROOT / "docs/openapi/admin.json": openapi("admin"),
+        ROOT / "site/kit/schema/lead-submission.json": submission_schema(),
+        ROOT / "site/kit/src/contract.ts": contract(),
+        **environment_files(),
+    }
+
+
+def main(
+    check: Annotated[
+        bool, typer.Option("--check", help="Write nothing; fail where a file has drifted.")
+    ] = False,
+) -> None:
+    """Generate .env.example, the OpenAPI documents and the AsyncAPI document from the code."""
+    drifted = []
+    for path, text in documents().items():
+        if path.exists() and path.read_text(encoding="utf-8") == text:
+            continue
+        drifted.append(str(path.relative_to(ROOT)))
+        if not check:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+    if check and drifted:
+        sys.exit(f"out of date: {', '.join(drifted)} (run: make docs)")
+    print(f"written: {', '.join(drifted)}" if drifted else "the documents are up to date")
+
+
+if __name__ == "__main__":
+    typer.run(main)

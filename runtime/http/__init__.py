@@ -1,0 +1,1 @@
+"""Serving HTTP: the server, its limits, and what every service's requests and responses have in common."""

@@ -1,0 +1,162 @@
+"""ASGI middleware: what a request must be before its body is read, and how much of a body is read."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from http import HTTPStatus
+from types import MappingProxyType
+from typing import Final
+
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from runtime.http import problem_details
+from runtime.http.allowed_hosts import AllowedHosts
+from runtime.http.protocol import WHOLE
+
+BODY_MAX_BYTES: Final = 256 * 1024
+"""Of every route. A route that takes an import or files will get a larger limit of its own."""
+BODY_DEADLINE_SECONDS: Final = 10.0
+
+
+def everybody(_: Scope) -> bool:
+    """Read every client's body."""
+    return True
+
+
+class RequestLimits:
+    """Checks Host, reads no body of a client that is not authenticated, and bounds the bodies that it reads.
+
+    An exceeded limit is raised where the app reads the body, as an `HTTPException` (408 or 413), so that the
+    app answers it as it answers every other error.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        hosts: AllowedHosts | None = None,
+        authenticated: Callable[[Scope], bool] = everybody,
+        body_max_bytes: Mapping[str, int] = MappingProxyType({}),
+        deadline_seconds: float = BODY_DEADLINE_SECONDS,
+    ) -> None:
+        self._app = app
+        self._hosts = hosts if hosts and hosts.limited else None
+        self._authenticated = authenticated
+        self._body_max_bytes = body_max_bytes
+        self._deadline_seconds = deadline_seconds
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request within its bounds."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+        elif self._hosts and not self._hosts.allows(scope["headers"]):
+            await _misdirected()(scope, receive, send)
+        elif not _has_body(scope):
+            await self._app(scope, receive, send)
+        else:
+            await self._serve_body(scope, receive, send)
+
+    async def _serve_body(self, scope: Scope, receive: Receive, send: Send) -> None:
+        body: _BoundedBody | _NoBody
+        if self._authenticated(scope):
+            limit = self._body_max_bytes.get(scope["path"], BODY_MAX_BYTES)
+            body = _BoundedBody(scope, receive, limit, self._deadline_seconds)
+        else:
+            body = _NoBody()
+
+        async def respond(message: Message) -> None:
+            if message["type"] == "http.response.start" and body.expected and not body.begun:
+                # The client waits for 100 (Continue) and may not send its body now: the next bytes on this
+                # connection would be ambiguous.
+                message["headers"] = [*message.get("headers", ()), (b"connection", b"close")]
+            await send(message)
+
+        body.expected = any(
+            name == b"expect" and value.lower() == b"100-continue" for name, value in scope["headers"]
+        )
+        await self._app(scope, body.receive, respond)
+
+
+class _NoBody:
+    """Shows an empty body, so that the app refuses the request by its own rules and nothing is read."""
+
+    begun = expected = False
+    _shown = False
+
+    async def receive(self) -> Message:
+        if self._shown:
+            return {"type": "http.disconnect"}
+        self._shown = True
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+
+class _BoundedBody:
+    """Passes a body on until it exceeds its limit or its deadline."""
+
+    begun = expected = False
+
+    def __init__(self, scope: Scope, receive: Receive, limit: int, deadline_seconds: float) -> None:
+        self._scope = scope
+        self._receive = receive
+        self._limit = limit
+        self._deadline_seconds = deadline_seconds
+        self._deadline = 0.0
+        self._bytes = 0
+        self._complete = False
+
+    async def receive(self) -> Message:
+        if self._complete:
+            return await self._receive()
+        if not self.begun:
+            self._refuse_declared()
+            self.begun = True
+            self._deadline = asyncio.get_running_loop().time() + self._deadline_seconds
+        message = await self._next()
+        self._bytes += len(message.get("body", b""))
+        if self._bytes > self._limit:
+            raise self._too_large()
+        self._complete = not message.get("more_body", False)
+        return message
+
+    async def _next(self) -> Message:
+        # A deadline costs 5 us: none for what is here already.
+        if WHOLE in self._scope:
+            return await self._receive()
+        try:
+            async with asyncio.timeout_at(self._deadline):
+                return await self._receive()
+        except TimeoutError:
+            raise HTTPException(
+                HTTPStatus.REQUEST_TIMEOUT, "The body did not arrive in time. Send it again.", _CLOSE
+            ) from None
+
+    def _refuse_declared(self) -> None:
+        for name, value in self._scope["headers"]:
+            # Compared as text first: a number of a million digits is no number to convert.
+            if name == b"content-length" and (len(value) > len(str(self._limit)) or int(value) > self._limit):
+                raise self._too_large()
+
+    def _too_large(self) -> HTTPException:
+        limit = f"{self._limit // 1024} KiB"
+        return HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"The body may be at most {limit}.")
+
+
+_CLOSE: Final = {"Connection": "close"}
+
+
+def _has_body(scope: Scope) -> bool:
+    return any(
+        name == b"transfer-encoding" or (name == b"content-length" and value.strip(b"0"))
+        for name, value in scope["headers"]
+    )
+
+
+def _misdirected() -> Response:
+    body = problem_details.document(
+        HTTPStatus.MISDIRECTED_REQUEST,
+        "This name is not one of ours. Add it to FASTCORE_HTTP_ALLOWED_HOSTS, or use http://localhost.",
+    )
+    answer = Response(body, HTTPStatus.MISDIRECTED_REQUEST)
+    answer.raw_headers = problem_details.headers_of(body)
+    return answer

@@ -1,0 +1,1 @@
+"""Reading from and publishing to Kafka."""

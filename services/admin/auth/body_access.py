@@ -1,0 +1,31 @@
+"""Whose request bodies are read: FastAPI would parse a body before it asks for a token."""
+
+from collections.abc import Callable
+
+from starlette.datastructures import Headers
+from starlette.requests import cookie_parser
+from starlette.types import Scope
+
+from services.admin.auth.session import COOKIE, Sessions
+from services.admin.auth.token_auth import Access
+
+
+def body_access(
+    access: Access, sessions: Sessions, login: str, now: Callable[[], float]
+) -> Callable[[Scope], bool]:
+    """Return whether a request comes with a valid token or session, or is the login itself.
+
+    It decides nothing else: who fails is refused by the route, which sees an empty body.
+    """
+
+    def authenticated(scope: Scope) -> bool:
+        if scope["path"] == login:
+            return True
+        headers = Headers(scope=scope)
+        scheme, _, token = headers.get("authorization", "").partition(" ")
+        if scheme.lower() == "bearer" and access.find(token.encode("latin-1")) is not None:
+            return True
+        cookie = cookie_parser(headers.get("cookie", "")).get(COOKIE, "")
+        return sessions.read(cookie, now()) is not None
+
+    return authenticated

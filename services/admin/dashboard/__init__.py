@@ -1,0 +1,1 @@
+"""The dashboard for the browser: pages, templates and static files."""

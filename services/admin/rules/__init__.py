@@ -1,0 +1,1 @@
+"""Pure rules about leads and replays: no I/O, no clock."""

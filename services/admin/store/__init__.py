@@ -1,0 +1,1 @@
+"""Repositories: the SQL of each resource, and the functions that run it."""

@@ -1,0 +1,33 @@
+"""Counts what became of the last hour's emails and deliveries. Reads only; what follows is the page's."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from runtime.database.postgres import Pool, load_queries, snapshot
+
+SQL: Any = load_queries(Path(__file__).with_name("recent_outcomes.sql"))
+
+
+@dataclass(frozen=True)
+class Mails:
+    """Emails of one kind by their last outcome."""
+
+    sent: int = 0
+    failed: int = 0
+
+
+@dataclass(frozen=True)
+class RecentOutcomes:
+    """Emails by kind, and deliveries that failed for good by stage."""
+
+    mails: dict[str, Mails] = field(default_factory=dict)
+    dead: dict[str, int] = field(default_factory=dict)
+
+
+async def count_recent(pool: Pool) -> RecentOutcomes:
+    """Count the outcomes of the last hour. Raises `DependencyUnavailable`."""
+    async with snapshot(pool) as connection:
+        mails = {row["kind"]: Mails(row["sent"], row["failed"]) async for row in SQL.recent_mails(connection)}
+        dead = {row["stage"]: row["rows"] async for row in SQL.recent_dead(connection)}
+    return RecentOutcomes(mails, dead)

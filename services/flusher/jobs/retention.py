@@ -1,0 +1,89 @@
+"""The daily job that erases leads older than they may be, by the database's own `erase_lead`."""
+
+import asyncio
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Final
+
+from runtime.database.postgres import Pool, load_queries, transaction
+from runtime.failures import Failure
+from services.flusher.jobs.scheduled_job import POLL_SECONDS, Job, Report
+from services.flusher.retries.retry_claims import Outbox
+from services.flusher.store import Clock
+
+JOB: Final = "retention"
+ACTOR: Final = "retention"
+# At night in UTC, when few leads come.
+CRON: Final = "30 3 * * *"
+CHUNK: Final = 500
+SQL: Any = load_queries(Path(__file__).with_name("retention.sql"))
+
+
+class Retention:
+    """Erases lead by lead, each in a transaction of its own: a stop loses nothing, the next run goes on.
+
+    `days` of None switches it off.
+    """
+
+    def __init__(self, pool: Pool, outbox: Outbox, clock: Clock, days: int | None) -> None:
+        self._pool = pool
+        self._clock = clock
+        self._days = days
+        self.job = Job(JOB, CRON, outbox, clock, self._erase_old)
+
+    async def run(self) -> None:
+        """Run by the clock until cancelled; without days only take the job's next time away."""
+        if self._days is not None:
+            await self.job.run()
+        while self._days is None:
+            if await self._stopped():
+                return
+            await asyncio.sleep(POLL_SECONDS)
+
+    async def _erase_old(self) -> Report:
+        if self._days is None:
+            return Report({})
+        before = self._clock() - timedelta(days=self._days)
+        leads, last, refused = 0, dict[str, Any](after_at=None, after_id=None), dict[Any, str]()
+        while True:
+            rows = await self._list(SQL.list_old_leads, before=before, **last)
+            leads += await self._erase_all(rows, refused)
+            if len(rows) < CHUNK:
+                break
+            last = {"after_at": rows[-1]["created_at_utc"], "after_id": rows[-1]["id"]}
+        while rows := await self._list(SQL.list_old_parked, before=before, without=list(refused)):
+            leads += await self._erase_all(rows, refused)
+        async with transaction(self._pool) as connection:
+            records = await SQL.empty_old_rows(connection, before=before, actor=ACTOR)
+        details = {"erased": leads, "records_emptied": records}
+        if refused:
+            reasons = ", ".join(sorted(set(refused.values())))
+            return Report(details, f"{len(refused)} leads are not erased: {reasons}")
+        return Report(details)
+
+    async def _list(self, query: Any, **wanted: Any) -> list[Any]:
+        async with transaction(self._pool) as connection:
+            return [row async for row in query(connection, chunk=CHUNK, **wanted)]
+
+    async def _erase_all(self, rows: list[Any], refused: dict[Any, str]) -> int:
+        """Erase these; one that the database refuses is named, and does not keep the others."""
+        for row in rows:
+            try:
+                await self._erase(row["id"])
+            except Failure as failure:
+                refused[row["id"]] = failure.reason
+                async with transaction(self._pool):  # raises where it is not this lead, but the database
+                    pass
+        return sum(row["id"] not in refused for row in rows)
+
+    async def _erase(self, lead_id: Any) -> None:
+        async with transaction(self._pool) as connection:
+            await SQL.erase_lead(connection, id=lead_id, actor=ACTOR)
+
+    async def _stopped(self) -> bool:
+        try:
+            async with transaction(self._pool) as connection:
+                await SQL.stop_job(connection, name=JOB)
+        except Failure:
+            return False
+        return True

@@ -1,0 +1,1 @@
+"""Retries of failed records: when, in which order, and to which topic."""

@@ -1,0 +1,112 @@
+"""The sending side's adapter to PostgreSQL: rows claimed, and the job's runs recorded."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import datetime
+from typing import Any, Literal
+from uuid import UUID
+
+from runtime.database.postgres import Pool, transaction
+from services.flusher.retries.claim import Claim
+from services.flusher.retries.retry_rules import Destination, Row, wanted_again
+from services.flusher.store import SQL, Clock, row_of
+
+Wanted = Literal["due", "requested"]
+
+
+class Outbox:
+    """What is to be sent, and the job that sends it. Raises `RetryableError` and `DependencyUnavailable`."""
+
+    def __init__(self, pool: Pool, clock: Clock) -> None:
+        self._pool = pool
+        self._clock = clock
+
+    async def destinations(self, what: Wanted) -> list[Destination]:
+        """Return where the rows go that are due, or that an admin wants sent now."""
+        async with transaction(self._pool) as connection:
+            if what == "due":
+                found = SQL.list_due_destinations(connection, now=self._clock())
+            else:
+                found = SQL.list_requested_destinations(connection)
+            return [Destination(each["stage"], each["destination"]) async for each in found]
+
+    @asynccontextmanager
+    async def claimed(self, what: Wanted, to: Destination, chunk: int) -> AsyncIterator[Claim]:
+        """Hold a chunk of rows that are to be sent now; nobody else has them meanwhile."""
+        now = self._clock()
+        async with transaction(self._pool) as connection:
+            if what == "due":
+                found = SQL.claim_due(connection, stage=to.stage, destination=to.name, now=now, chunk=chunk)
+            else:
+                found = SQL.claim_requested(connection, stage=to.stage, destination=to.name, chunk=chunk)
+            yield Claim(connection, [row_of(each) async for each in found], now)
+
+    @asynccontextmanager
+    async def claimed_turn(
+        self, now: datetime, *, without: Sequence[Destination], sites_only: bool, at_most: int
+    ) -> AsyncIterator[Claim | None]:
+        """Hold a running replay and the rows whose turn it is; None where each had its turn by `now`.
+
+        Rows for the destinations in `without` keep their turn for later.
+        """
+        async with transaction(self._pool) as connection:
+            replay = await SQL.claim_replay(connection, now=now)
+            if replay is None:
+                yield None
+                return
+            found = SQL.claim_replay_rows(
+                connection,
+                replay_id=replay["id"],
+                chunk=min(replay["per_second"], at_most),
+                without=[f"{each.stage} {each.name}" for each in without],
+                sites_only=sites_only,
+            )
+            rows, skipped = list[Row](), list[UUID]()
+            async for each in found:
+                row = wanted_again(row_of(each), replay["requested_by"], replay["comment"], now)
+                if row:
+                    rows.append(row)
+                else:
+                    skipped.append(each["id"])
+            yield Claim(connection, rows, now, replay["id"], skipped)
+
+    async def put_off(self, claim: Claim) -> None:
+        """Let the rows behind these go first: what became of them could not be recorded."""
+        async with transaction(self._pool) as connection:
+            await replace(claim, connection=connection, skipped=()).put_last(row.id for row in claim.rows)
+
+    @asynccontextmanager
+    async def job_lock(self, name: str) -> AsyncIterator[bool]:
+        """Hold a job's lock, over all flushers; yields False where another has it."""
+        async with transaction(self._pool) as connection:
+            yield await SQL.try_job_lock(connection, name=name)
+
+    async def is_job_requested(self, name: str) -> bool:
+        """Return True where an admin wants this job run now."""
+        async with transaction(self._pool) as connection:
+            wanted: bool = await SQL.is_job_requested(connection, name=name)
+            return wanted
+
+    async def begin_run(self, name: str, schedule: str, next_run_at: datetime | None) -> int | None:
+        """Record that a run begins and return its number; None where this tick was run already."""
+        async with transaction(self._pool) as connection:
+            runs: int | None = await SQL.begin_run(
+                connection, name=name, schedule=schedule, now=self._clock(), next_run_at=next_run_at
+            )
+            return runs
+
+    async def end_run(
+        self, name: str, runs: int, outcome: str, duration_ms: int, details: dict[str, Any]
+    ) -> None:
+        """Record how a run went."""
+        async with transaction(self._pool) as connection:
+            await SQL.end_run(
+                connection,
+                name=name,
+                runs=runs,
+                now=self._clock(),
+                outcome=outcome,
+                duration_ms=duration_ms,
+                details=details,
+            )

@@ -1,0 +1,169 @@
+"""The adapter to a website's own queue and to the gateway: list, submit, remove. Decides nothing.
+
+Every answer is bounded in time and size, and no redirect is followed: each end has a token of its own.
+"""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Final
+
+import httpx
+from pydantic import ValidationError
+
+from contracts import headers as h
+from contracts.sites import PAGE_MAX_ENTRIES, SiteQueueEntry, SiteQueuePage
+from runtime.failures import DependencyUnavailable, RetryableError
+from runtime.logs import logger
+from services.flusher.retries.retry_rules import Row
+from services.flusher.settings import Site
+
+# `origin_topic` of a row that came from a website: this and the site's name.
+ORIGIN: Final = "site:"
+ANSWER_SECONDS: Final = 10.0
+# A page of the largest entries: 100 bodies of 64 KiB, and what JSON adds.
+PAGE_MAX_BYTES: Final = 16 * 1024 * 1024
+PROBLEM_MAX_BYTES: Final = 64 * 1024
+# What the gateway refuses for the lead's own sake. All else is the world's: our token, a limit, an outage.
+_THE_LEADS_OWN: Final = frozenset({400, 413, 415, 422})
+
+
+@dataclass(frozen=True)
+class Submission:
+    """What is posted for a visitor: a body as JSON text, and the key that it goes under."""
+
+    key: str
+    body: bytes
+    traceparent: str | None = None
+
+
+class Sites:
+    """Reads websites' queues and posts to the gateway. Raises `RetryableError`, `DependencyUnavailable`."""
+
+    def __init__(self, client: httpx.AsyncClient, gateway_url: str, sites: Sequence[Site]) -> None:
+        self.sites = sites
+        self._client = client
+        self._gateway_url = gateway_url.rstrip("/")
+        self._log = logger("pull")
+
+    async def list_queue(self, site: Site) -> tuple[SiteQueuePage, list[SiteQueueEntry]]:
+        """Return the oldest page, and those of its entries that can be read."""
+        status, body = await self._ask(
+            "site",
+            "GET",
+            site.queue_url,
+            site.queue_token,
+            limit=PAGE_MAX_BYTES,
+            params={"limit": PAGE_MAX_ENTRIES},
+        )
+        if status != 200:
+            raise DependencyUnavailable("site", f"site queue answered {status}")
+        try:
+            # Python's own parser: for one entry deeper than 200 levels, pydantic's would refuse them all.
+            page = SiteQueuePage.model_validate(json.loads(body))
+        except (ValueError, RecursionError):  # a ValidationError is the former
+            raise DependencyUnavailable("site", "site queue's answer is not understood") from None
+        return page, [entry for each in page.entries if (entry := self._read(each, site))]
+
+    def _read(self, each: object, site: Site) -> SiteQueueEntry | None:
+        try:
+            return SiteQueueEntry.model_validate(each)
+        except ValidationError:
+            self._log.error("Site queue holds an entry that cannot be read", site=site.name)
+            return None
+
+    async def submit(self, site: Site, submission: Submission) -> None:
+        """Post one lead as the website would; return at its 201. Raises `RetryableError` if it is invalid."""
+        headers = {"Content-Type": "application/json", "Idempotency-Key": submission.key}
+        if submission.traceparent:
+            headers["traceparent"] = submission.traceparent
+        status, body = await self._ask(
+            "gateway",
+            "POST",
+            f"{self._gateway_url}/inbound/leads",
+            site.ingest_token,
+            limit=PROBLEM_MAX_BYTES,
+            content=submission.body,
+            headers=headers,
+        )
+        if status in _THE_LEADS_OWN:
+            raise RetryableError(f"gateway {status}{_fields(body)}"[:200])
+        if status != 201:
+            raise DependencyUnavailable("gateway", f"gateway answered {status}")
+
+    async def deliver(self, row: Row) -> None:
+        """Post what a row of the replay queue keeps of a website's lead, under the key that it came with."""
+        name = row.origin_topic.removeprefix(ORIGIN)
+        site = next((each for each in self.sites if each.name == name), None)
+        if site is None:
+            raise RetryableError(f"no site {name} in FASTCORE_SITE_QUEUE_URL")
+        key, traceparent = (row.record_key or b"").decode(), row.headers.get(h.TRACEPARENT)
+        await self.submit(site, Submission(key, row.payload or b"", traceparent))
+
+    async def remove(self, site: Site, entry_id: str) -> None:
+        """Take an entry off the website's queue; one that is gone already is as good."""
+        url = f"{site.queue_url.rstrip('/')}/{entry_id}"
+        status, _ = await self._ask("site", "DELETE", url, site.queue_token, limit=PROBLEM_MAX_BYTES)
+        if status not in (200, 202, 204, 404, 410):
+            raise DependencyUnavailable("site", f"site queue answered {status} to a removal")
+
+    async def _ask(
+        self, part: str, method: str, url: str, token: str, *, limit: int, **options: Any
+    ) -> tuple[int, bytes]:
+        options["headers"] = {"Authorization": f"Bearer {token}", **options.pop("headers", {})}
+        try:
+            async with (
+                asyncio.timeout(ANSWER_SECONDS),
+                self._stream(method, httpx.URL(url), **options) as answer,
+            ):
+                body = bytearray()
+                async for piece in answer.aiter_bytes():
+                    body += piece
+                    if len(body) > limit:
+                        raise DependencyUnavailable(part, f"{part} answered more than {limit} bytes")
+                return answer.status_code, bytes(body)
+        except (httpx.HTTPError, httpx.InvalidURL, OSError, TimeoutError) as error:
+            raise DependencyUnavailable(part, f"{part}: no answer ({type(error).__name__})") from None
+
+    @asynccontextmanager
+    async def _stream(self, method: str, url: httpx.URL, **options: Any) -> AsyncIterator[httpx.Response]:
+        """Send a request; where the server wants the path with or without its last slash, send it there."""
+        async with self._client.stream(method, url, **options) as answer:
+            other = _other_slash(url, answer)
+            if other is None:
+                yield answer
+                return
+        async with self._client.stream(method, other, **options) as answer:
+            yield answer
+
+
+def _other_slash(url: httpx.URL, answer: httpx.Response) -> httpx.URL | None:
+    """Return where a 307 or 308 leads, if that is this URL but for the last slash of its path."""
+    if answer.status_code not in (307, 308):
+        return None
+    path = url.path.removesuffix("/") if url.path.endswith("/") else f"{url.path}/"
+    target = url.join(answer.headers.get("Location", ""))
+    same = (target.scheme, target.netloc, target.path) == (url.scheme, url.netloc, path)
+    return url.copy_with(path=path) if same else None
+
+
+def _fields(problem: bytes) -> str:
+    """Name the fields at fault: names that the gateway knows, never what stood in them."""
+    try:
+        errors = httpx.Response(200, content=problem).json()["errors"]
+        names = sorted({str(error["field"]) for error in errors})
+    except (ValueError, KeyError, TypeError):
+        return ""
+    return ": " + ", ".join(names)
+
+
+@asynccontextmanager
+async def open_sites(gateway_url: str, sites: Sequence[Site]) -> AsyncIterator[Sites]:
+    """Open the HTTP client for as long as the context lasts. It trusts no proxy variable."""
+    # No limit over all hosts: one that hangs would hold the connections that the others need.
+    # The callers bound how much they send at once.
+    limits = httpx.Limits(max_connections=None, max_keepalive_connections=20)
+    async with httpx.AsyncClient(timeout=ANSWER_SECONDS, trust_env=False, limits=limits) as client:
+        yield Sites(client, gateway_url, sites)

@@ -1,0 +1,209 @@
+"""The job that fetches what websites could not deliver. What a website or the gateway says is `sites`' part.
+
+Each entry is posted under its own key, and only then taken off the website's queue: whatever is lost on
+the way, a kill included, is done again and comes to the same lead. What the gateway refuses for its own
+sake is kept in the replay queue, where the schedule of retries and people find it; an outage burns nothing.
+"""
+
+import asyncio
+import json
+import time
+from collections import Counter
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Final
+from uuid import uuid4
+
+from contracts import headers as h
+from contracts.audit import AuditEvent, AuditRecorded
+from contracts.failures import LeadFailed, Origin
+from contracts.leads import lead_id_for
+from contracts.sites import SiteQueueEntry
+from runtime import metrics
+from runtime.database.postgres import Pool, load_queries, transaction
+from runtime.failures import Failure, RetryableError
+from runtime.logs import logger
+from services.flusher.failed_record import entry as audit_entry
+from services.flusher.jobs.scheduled_job import Job, Report
+from services.flusher.retries.retry_claims import Outbox
+from services.flusher.retries.retry_rules import SITE
+from services.flusher.settings import Site
+from services.flusher.site_queues.clients import ORIGIN, Sites, Submission
+from services.flusher.store import ACTOR, Clock, tell
+from services.flusher.store import SQL as QUEUE
+
+JOB: Final = "site_queue"
+# The gateway takes hundreds a second; a website's own queue is a small server's.
+AT_ONCE: Final = 8
+# How long a run fetches from one website; the rest is the next run's, which the other websites wait for.
+RUN_SECONDS: Final = 60.0
+SQL: Any = load_queries(Path(__file__).with_name("site_queue_import.sql"))
+
+
+@dataclass
+class Pulled:
+    """What came of one website: counts of this run, and its queue as it was last seen."""
+
+    pulled: int = 0
+    refused: int = 0
+    unreadable: int = 0
+    damaged: int = 0
+    depth: int | None = None
+    oldest_queued_at: datetime | None = None
+    reason: str | None = None
+
+    def details(self) -> dict[str, Any]:
+        """Return this as JSON for the job's record."""
+        oldest = self.oldest_queued_at and self.oldest_queued_at.astimezone(UTC).isoformat()
+        return {**vars(self), "oldest_queued_at": oldest}
+
+
+class Pull:
+    """Runs by the clock, and when an admin flushes; once over all flushers."""
+
+    def __init__(self, pool: Pool, outbox: Outbox, sites: Sites, cron: str, clock: Clock) -> None:
+        self._pool = pool
+        self._sites = sites
+        self._clock = clock
+        self._log = logger(JOB)
+        self.job = Job(JOB, cron, outbox, clock, self._pull_all)
+
+    async def run(self) -> None:
+        """Run by the clock and on request until cancelled; not at all where no website has a queue."""
+        if self._sites.sites:
+            await self.job.run()
+
+    async def _pull_all(self) -> Report:
+        # At the same time, and each for a bounded time: a website that is slow holds up no other.
+        deadline = time.monotonic() + RUN_SECONDS
+        pulled = await asyncio.gather(*(self._pull_safely(site, deadline) for site in self._sites.sites))
+        found = dict(zip((site.name for site in self._sites.sites), pulled, strict=True))
+        # A website that is away is told by the job's outcome; this service is ready all the same.
+        reason = "; ".join(sorted({each.reason for each in found.values() if each.reason}))
+        await self._tell(found)
+        return Report({"sites": {name: each.details() for name, each in found.items()}}, reason or None)
+
+    async def _pull_safely(self, site: Site, deadline: float) -> Pulled:
+        """Fetch one website's queue; whatever it answers costs the other websites nothing."""
+        state = Pulled()
+        try:
+            await self._pull(site, state, deadline)
+        except Failure as failure:
+            state.reason = failure.reason
+        except Exception as error:  # noqa: BLE001 - a bug, told with this website's counts
+            metrics.BUGS.inc()
+            self._log.error("unexpected error in a pull", site=site.name, exc_info=True)
+            state.reason = f"bug: {type(error).__name__}"
+        return state
+
+    async def _pull(self, site: Site, state: Pulled, deadline: float) -> None:
+        """Fetch one website's queue, oldest first, page by page."""
+        seen = set[str]()
+        while True:
+            page, entries = await self._sites.list_queue(site)
+            state.depth, state.oldest_queued_at = page.depth, page.oldest_queued_at
+            state.unreadable = len(page.entries) - len(entries)
+            state.damaged = page.damaged
+            if page.write_error:
+                state.reason = f"the site cannot write to its queue ({page.write_error})"
+            fresh = [each for each in entries if each.id not in seen]
+            if not fresh:
+                if state.unreadable and page.depth > len(page.entries):
+                    state.reason = "entries that cannot be read hold up those behind them"
+                return
+            seen |= {each.id for each in fresh}
+            for start in range(0, len(fresh), AT_ONCE):
+                if time.monotonic() > deadline:
+                    state.reason = "slow: the rest is fetched by the next run"
+                    return
+                await self._take(site, fresh[start : start + AT_ONCE], state)
+
+    async def _take(self, site: Site, entries: list[SiteQueueEntry], state: Pulled) -> None:
+        ends = await asyncio.gather(*(self._take_one(site, each) for each in entries), return_exceptions=True)
+        counts = Counter(end for end in ends if isinstance(end, str))
+        state.pulled += counts["pulled"]
+        state.refused += counts["refused"]
+        failed = [end for end in ends if isinstance(end, BaseException)]
+        for end in failed:
+            # One that the gateway cannot answer holds up no other; where none gets through, it is away.
+            if not isinstance(end, Failure) or len(failed) == len(ends):
+                raise end
+            state.reason = end.reason
+
+    async def _take_one(self, site: Site, queued: SiteQueueEntry) -> str:
+        body = json.dumps(queued.body, ensure_ascii=False, separators=(",", ":")).encode(
+            "utf-8", "surrogatepass"
+        )
+        submission = Submission(queued.idempotency_key, body, queued.traceparent)
+        end = "pulled"
+        try:
+            await self._sites.submit(site, submission)
+        except RetryableError as refused:
+            await self._keep(site, queued, submission, refused.reason)
+            end = "refused"
+        await self._sites.remove(site, queued.id)
+        return end
+
+    async def _keep(self, site: Site, queued: SiteQueueEntry, submission: Submission, reason: str) -> None:
+        """Put a refused lead where retries and people find it, before it leaves the website's queue."""
+        now, lead_id = self._clock(), lead_id_for(site.name, submission.key)
+        failed = LeadFailed(
+            event_id=uuid4(),
+            occurred_at=now,
+            stage=SITE,
+            kind="pull",
+            final=False,
+            reason=reason,
+            error="gateway",
+            origin=Origin(
+                topic=ORIGIN + site.name,
+                partition=-1,
+                offset=_digest(submission),
+                timestamp_ms=round(queued.queued_at.timestamp() * 1000),
+                consumer_group="site",
+            ),
+        )
+        async with transaction(self._pool) as connection:
+            await QUEUE.keep_erasures_out(connection)
+            # Of an erased lead nothing is kept but that it came again.
+            if not [each async for each in QUEUE.erased_leads(connection, ids=[lead_id])]:
+                await SQL.keep_refused(
+                    connection,
+                    id=failed.event_id,
+                    lead_id=lead_id,
+                    reason=reason,
+                    error=failed.error,
+                    now=now,
+                    topic=failed.origin.topic,
+                    digest=failed.origin.offset,
+                    queued_at=queued.queued_at,
+                    key=submission.key.encode(),
+                    payload=submission.body,
+                    headers={h.TRACEPARENT: submission.traceparent} if submission.traceparent else {},
+                )
+            await tell(connection, [audit_entry(AuditEvent.LEAD_PARKED, failed, lead_id, actor=SITE)])
+
+    async def _tell(self, found: dict[str, Pulled]) -> None:
+        """Write the audit entry of each website from which something came."""
+        entries = [
+            AuditRecorded(
+                event_id=uuid4(),
+                occurred_at=self._clock(),
+                event=AuditEvent.SITE_QUEUE_PULLED,
+                actor=ACTOR,
+                details={"site": name, "pulled": each.pulled, "refused": each.refused},
+            )
+            for name, each in found.items()
+            if each.pulled or each.refused
+        ]
+        if entries:
+            async with transaction(self._pool) as connection:
+                await tell(connection, entries)
+
+
+def _digest(submission: Submission) -> int:
+    """Name what came, in place of an offset: another body under one key is a row of its own."""
+    digest = sha256(submission.key.encode() + b"\n" + submission.body).digest()
+    return int.from_bytes(digest[:8], "big") >> 1  # PostgreSQL's bigint is signed

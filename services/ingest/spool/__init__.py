@@ -1,0 +1,1 @@
+"""The gateway's disk buffer for leads while Kafka is unavailable."""

@@ -1,0 +1,1 @@
+"""Sending emails over SMTP, and what the server's replies mean."""
