@@ -32,8 +32,8 @@ status: $(READY) ## Say what runs
 env: $(READY) ## Print the variables that point a service or a test at the running stack
 	@$(EMBEDDED) env
 
-test: $(READY) ## Run every test on real Kafka and PostgreSQL (a="-k word" narrows)
-	@$(RUN) pytest $(a)
+test: $(READY) ## Run every test on real Kafka and PostgreSQL, two files at a time (a="-k word" narrows)
+	@$(RUN) pytest -n 2 --dist loadfile $(a)
 
 test-compose: $(READY) ## Tell the story of a lead on the composed stack (needs docker compose)
 	@$(RUN) pytest tests/compose/story.py $(a)

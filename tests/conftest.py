@@ -14,7 +14,8 @@ from runtime.settings import Kafka, Postgres
 from tests.support.installation import Installation, running_installation
 from tests.support.stack import Database, Stack, forced, running_stack
 
-_PARTS = pytest.StashKey[str]()
+# What the tests stand on, as each worker of pytest-xdist says it; one entry without workers.
+_PARTS: list[str] = []
 
 
 def pytest_configure() -> None:
@@ -34,7 +35,9 @@ settings.load_profile("fastcore")
 def stack(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """Real Kafka and PostgreSQL, started when the first test asks for them."""
     with running_stack(tmp_path_factory.mktemp("stack")) as running:
-        request.config.stash[_PARTS] = running.parts
+        # A worker sends its output to the process that writes the report.
+        getattr(request.config, "workeroutput", {})["parts"] = running.parts
+        _PARTS.append(running.parts)
         yield running
 
 
@@ -85,11 +88,17 @@ def _ended(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     assert not ended, "background work failed and would have ended the process; its log line says why"
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Take over what a worker of pytest-xdist stood on."""
+    if parts := getattr(node, "workeroutput", {}).get("parts"):
+        _PARTS.append(parts)
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say what the tests stood on, and what each level took: its first folder under tests/ is its name."""
-    terminalreporter.write_line(
-        terminalreporter.config.stash.get(_PARTS, "no test asked for Kafka or PostgreSQL")
-    )
+    for parts in sorted(set(_PARTS)) or ["no test asked for Kafka or PostgreSQL"]:
+        terminalreporter.write_line(parts)
     counts, seconds = Counter[str](), defaultdict[str, float](float)
     for reports in terminalreporter.stats.values():
         for report in reports:

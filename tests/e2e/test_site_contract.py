@@ -12,6 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 from contracts.email import Email
 from contracts.leads import LeadSubmission
 from tests.support.processes import ROOT
+from tests.support.site import build
 
 KIT = ROOT / "site" / "kit" / "dist"
 # Reads a JSON list of fields as a form posts them; writes what the kit would send, or null where it refuses.
@@ -101,10 +102,7 @@ def submissions() -> list[tuple[dict[str, Any], dict[str, Any]]]:
 
 def run_in_kit(script: str, given: Any) -> Any:
     """Run a script beside the kit's modules with JSON on its input; return the JSON that it writes."""
-    made = subprocess.run(
-        ["make", "site/kit/dist/index.js"], cwd=ROOT, capture_output=True, text=True, timeout=600, check=False
-    )
-    assert made.returncode == 0, made.stderr[-2000:]
+    build("site/kit/dist/index.js")
     done = subprocess.run(
         ["node", "--input-type=module", "--eval", script],
         cwd=KIT, input=json.dumps(given), capture_output=True, text=True, timeout=120, check=False,

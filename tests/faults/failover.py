@@ -104,18 +104,11 @@ async def story(folder: Path, leads: int, rate: float, *, under_load: bool) -> d
         proxy = Proxy(primary.port)
         await proxy.start()
         async with smtp_server() as smtp:
-            environment = {
-                "DEBUG": "true",
-                "KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap_servers,
-                "DATABASE_URL": primary.urls.service.replace(f":{primary.port}/", f":{proxy.port}/"),
-                "FASTCORE_SITE_INGEST_TOKEN": TOKEN,
-                "SMTP_HOST": smtp.host,
-                "SMTP_PORT": str(smtp.port),
-                "SMTP_TLS": "false",
-                "FROM_EMAIL": "hello@fast.example",
-                "ADMIN_EMAIL": "boss@fast.example",
-                "FASTCORE_NOTIFIER_WELCOMES_PER_SITE_AND_HOUR": "1000000",
-            }
+            environment = services_environment(
+                kafka.bootstrap_servers,
+                primary.urls.service.replace(f":{primary.port}/", f":{proxy.port}/"),
+                smtp,
+            )
             try:
                 await asyncio.to_thread(standby.start)
                 with processes(folder, environment, *SERVICES) as services:
@@ -209,6 +202,22 @@ async def judge(
         "seconds to quiet": seconds,
         "ledger balanced": books.balanced,
         "counted missing": int(missing),
+    }
+
+
+def services_environment(bootstrap_servers: str, database_url: str, smtp: SmtpServer) -> dict[str, str]:
+    """Return the settings of the services in a scenario whose leads are all of one site and hour."""
+    return {
+        "DEBUG": "true",
+        "KAFKA_BOOTSTRAP_SERVERS": bootstrap_servers,
+        "DATABASE_URL": database_url,
+        "FASTCORE_SITE_INGEST_TOKEN": TOKEN,
+        "SMTP_HOST": smtp.host,
+        "SMTP_PORT": str(smtp.port),
+        "SMTP_TLS": "false",
+        "FROM_EMAIL": "hello@fast.example",
+        "ADMIN_EMAIL": "boss@fast.example",
+        "FASTCORE_NOTIFIER_WELCOMES_PER_SITE_AND_HOUR": "1000000",
     }
 
 

@@ -21,8 +21,8 @@ from deploy.cli.topics import provision
 from deploy.embedded.servers import Kafka as Broker
 from deploy.embedded.servers import running_kafka, running_postgres
 from runtime.settings import Kafka
-from tests.faults.failover import SERVICES, conclude, counts, judge
-from tests.faults.outage import TOKEN, Meter
+from tests.faults.failover import SERVICES, conclude, counts, judge, services_environment
+from tests.faults.outage import Meter
 from tests.support.processes import ServiceProcess, processes
 from tests.support.smtp import SmtpServer, smtp_server
 from tests.support.wait import eventually
@@ -45,17 +45,7 @@ async def story(folder: Path, before: int, after: int, share: float) -> dict[str
         await migrate(postgres.urls.owner, postgres.urls.service)
         await provision(Kafka(bootstrap_servers=broker.bootstrap_servers))
         async with smtp_server() as smtp:
-            environment = {
-                "DEBUG": "true",
-                "KAFKA_BOOTSTRAP_SERVERS": broker.bootstrap_servers,
-                "DATABASE_URL": postgres.urls.service,
-                "FASTCORE_SITE_INGEST_TOKEN": TOKEN,
-                "SMTP_HOST": smtp.host,
-                "SMTP_PORT": str(smtp.port),
-                "SMTP_TLS": "false",
-                "FROM_EMAIL": "hello@fast.example",
-                "ADMIN_EMAIL": "boss@fast.example",
-            }
+            environment = services_environment(broker.bootstrap_servers, postgres.urls.service, smtp)
             with processes(folder, environment, *SERVICES) as services:
                 for service in services.values():
                     await service.ready(60)

@@ -24,7 +24,8 @@ from deploy.cli.migrate import migrate
 from deploy.cli.topics import provision
 from deploy.embedded.servers import running_kafka
 from runtime.settings import Kafka
-from tests.faults.outage import TOKEN, Meter
+from tests.faults.failover import services_environment
+from tests.faults.outage import Meter
 from tests.support.processes import ServiceProcess, processes
 from tests.support.smtp import SmtpServer, smtp_server
 from tests.support.standby import Pair, hanging, running_pair
@@ -44,18 +45,9 @@ async def story(folder: Path, how: How, leads: int, rate: float) -> dict[str, An
         await migrate(pair.primary.urls.owner, pair.primary.urls.service)
         await provision(Kafka(bootstrap_servers=kafka.bootstrap_servers))
         async with smtp_server() as smtp:
-            environment = {
-                "DEBUG": "true",
-                "KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap_servers,
-                "DATABASE_URL": pair.url(pair.primary.urls.service),
-                "FASTCORE_SITE_INGEST_TOKEN": TOKEN,
-                "FASTCORE_ADMIN_TOKEN": ADMIN_TOKEN,
-                "SMTP_HOST": smtp.host,
-                "SMTP_PORT": str(smtp.port),
-                "SMTP_TLS": "false",
-                "FROM_EMAIL": "hello@fast.example",
-                "ADMIN_EMAIL": "boss@fast.example",
-            }
+            environment = services_environment(
+                kafka.bootstrap_servers, pair.url(pair.primary.urls.service), smtp
+            ) | {"FASTCORE_ADMIN_TOKEN": ADMIN_TOKEN}
             with processes(folder, environment, *SERVICES) as services:
                 for service in services.values():
                     await service.ready(60)

@@ -39,11 +39,17 @@ async def flusher(kafka: Kafka, postgres: Postgres, cron: str = NEVER) -> AsyncI
         yield app
 
 
+def _after_a_tick() -> datetime:
+    """Return a time a minute after a tick of */5: a test may add seconds without reaching the next."""
+    now = datetime.now(UTC)
+    return now + timedelta(minutes=(1 - now.minute) % 5)
+
+
 @dataclass
 class Clock:
-    """A clock that a test turns."""
+    """A clock that a test turns. It starts a minute after a tick of */5."""
 
-    now: datetime = field(default_factory=lambda: datetime.now(UTC))
+    now: datetime = field(default_factory=_after_a_tick)
 
     def __call__(self) -> datetime:
         return self.now

@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 
+from tests.support.locks import one_at_a_time
 from tests.support.processes import ROOT
 from tests.support.wait import eventually
 
@@ -17,12 +18,13 @@ FOLDER = ROOT / "site" / "example"
 NEXT = ROOT / "site" / "node_modules" / "next" / "dist" / "bin" / "next"
 
 
-def build() -> None:
+def build(target: str = "site-build") -> None:
     """Install what is locked and build, where that is not done; fail with what was said."""
-    done = subprocess.run(
-        ["make", "site-build"], cwd=ROOT, capture_output=True, text=True, timeout=600, check=False
-    )
-    assert done.returncode == 0, f"make site-build: {done.stdout[-3000:]}{done.stderr[-3000:]}"
+    with one_at_a_time("site-build"):
+        done = subprocess.run(
+            ["make", target], cwd=ROOT, capture_output=True, text=True, timeout=600, check=False
+        )
+    assert done.returncode == 0, f"make {target}: {done.stdout[-3000:]}{done.stderr[-3000:]}"
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""The real parts that integration and end-to-end tests stand on: one Kafka, one PostgreSQL a session.
+"""The real parts that integration and end-to-end tests stand on: one Kafka, one PostgreSQL for each worker.
 
 Given servers (KAFKA_BOOTSTRAP_SERVERS, and FASTCORE_MIGRATION_DATABASE_URL as a role that may create
 databases) are used where the variables say so; else containers where a Docker engine answers; else the
@@ -25,10 +25,13 @@ from deploy.embedded.postgres import Urls
 from deploy.embedded.servers import running_kafka, running_postgres
 from runtime.settings import Kafka
 from tests.support import containers
+from tests.support.locks import one_at_a_time
 
 T = TypeVar("T")
 
-TEMPLATE = "fastcore_test_template"
+# The workers of pytest-xdist share a given server, and each makes a template of its own there.
+_WORKER = os.environ.get("PYTEST_XDIST_WORKER", "alone")
+TEMPLATE = f"fastcore_test_template_{_WORKER}"
 
 
 @dataclass(frozen=True)
@@ -108,6 +111,7 @@ def _on(url: str, database: str) -> str:
 
 
 async def _make_template(admin_url: str, owner_url: str, service_url: str) -> None:
+    """Create the database that tests clone, with all migrations applied."""
     connection = await asyncpg.connect(admin_url)
     try:
         await connection.execute(f"DROP DATABASE IF EXISTS {TEMPLATE} WITH (FORCE)")
@@ -178,6 +182,8 @@ def running_stack(folder: Path) -> Iterator[Stack]:
     with contextlib.ExitStack() as stack:
         bootstrap, kafka = _kafka(stack, folder)
         urls, postgres = _postgres(stack, folder)
-        asyncio.run(_make_template(urls.superuser, urls.owner, urls.service))
+        # Migrating changes the roles, which are the server's: not two workers at once.
+        with one_at_a_time("template"):
+            asyncio.run(_make_template(urls.superuser, urls.owner, urls.service))
         parts = f"Kafka: {kafka}; PostgreSQL: {postgres}"
         yield Stack(bootstrap, urls.superuser, urls.owner, urls.service, parts)

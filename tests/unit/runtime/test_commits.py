@@ -31,6 +31,10 @@ class Place(int):
         return int(self)
 
 
+class _Client:
+    """A client of this fake's own: how long one has been silent is remembered for the process's life."""
+
+
 class FakeKafka:
     """A consumer of one partition, and the broker that holds it. A commit ends when `free` is set."""
 
@@ -42,7 +46,7 @@ class FakeKafka:
         self.free = asyncio.Event()
         self.refuse: Exception | None = None
         self.corrupt: Exception | None = None
-        self._client = object  # whose silence is measured
+        self._client = _Client()
 
     async def commit(self, offsets: dict[TopicPartition, int]) -> None:
         self.asked.append(offsets[PARTITION])

@@ -52,7 +52,9 @@ def test_tokens_carry_the_name_of_their_site_or_the_default() -> None:
 
 
 @pytest.mark.parametrize(
-    "token", [secrets.token_urlsafe(18), secrets.token_hex(12), "730915584412926507318845"]
+    "token",
+    [secrets.token_urlsafe(18), secrets.token_hex(12), "730915584412926507318845"],
+    ids=["url-safe", "hex", "digits"],  # pytest-xdist asks for the same names in each worker
 )
 def test_a_random_token_is_accepted(token: str) -> None:
     refuse_weak_tokens("FASTCORE_SITE_INGEST_TOKEN", [token])
