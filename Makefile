@@ -6,7 +6,7 @@ EMBEDDED := $(RUN) deploy.embedded
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help up down reset psql logs status env test test-compose coverage bench bench-quick bench-admin screenshots faults faults-brokers outage faults-quick ledger doctor check fmt docs chart alerts lock kafka-jars venv
+.PHONY: help up down reset psql logs status env test test-compose coverage bench bench-quick bench-admin screenshots faults faults-brokers outage faults-quick ledger doctor check fmt docs chart alerts lock kafka-jars setup venv
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -72,7 +72,8 @@ outage: $(READY) ## Kafka away for a minute under load, timed (how=stopped, kill
 faults-quick: $(READY) ## A selection of the same, in four minutes
 	@$(RUN) tests.faults --quick $(a)
 
-check: $(READY) ## Lint, format, types, imports between layers, documents and chart up to date
+check: $(READY) ## Commit subjects, lint, format, types, imports between layers, documents and chart up to date
+	@! git rev-parse --git-dir >/dev/null 2>&1 || LC_ALL=C.UTF-8 .githooks/commit-msg --since-last-tag
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
@@ -132,6 +133,10 @@ lock: ## Resolve the dependencies anew (needs uv)
 
 kafka-jars: $(READY) ## Resolve Kafka's jars anew and lock their hashes
 	@$(RUN) deploy.embedded.jars
+
+setup: $(READY) ## Prepare a checkout to work on: .venv, and a hook that checks commit messages (yes=1: do not ask)
+	@if [ -n "$(yes)" ] || { printf "Check the subject of each commit message with a git hook? [Y/n] "; read -r a; [ "$$a" != n ]; }; then \
+	  git config core.hooksPath .githooks && echo "The hook is set. To remove it: git config --unset core.hooksPath"; fi
 
 venv: $(READY) ## Make .venv, as every other target does when it must
 
