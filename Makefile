@@ -73,7 +73,7 @@ faults-quick: $(READY) ## A selection of the same, in four minutes
 	@$(RUN) tests.faults --quick $(a)
 
 check: $(READY) ## Commit subjects, lint, format, types, imports between layers, documents and chart up to date
-	@! git rev-parse --git-dir >/dev/null 2>&1 || LC_ALL=C.UTF-8 .githooks/commit-msg --since-last-tag
+	@! git rev-parse --git-dir >/dev/null 2>&1 || .githooks/commit-msg --since-last-tag
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
