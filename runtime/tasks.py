@@ -19,7 +19,7 @@ def end_process() -> None:
 
 
 @contextlib.asynccontextmanager
-async def running(work: Coroutine[Any, Any, None], name: str) -> AsyncIterator[None]:
+async def run_in_background(work: Coroutine[Any, Any, None], name: str) -> AsyncIterator[None]:
     """Run `work` beside the body and cancel it at the end.
 
     Work that raises ends the process: a service whose loop died must not look alive. SIGTERM to

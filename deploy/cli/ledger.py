@@ -26,7 +26,7 @@ from runtime import event_loop
 from runtime.database.postgres import Pool, load_queries, open_pool, transaction
 from runtime.failures import Failure
 from runtime.kafka.lag import lag
-from runtime.kafka.log_reader import partitions_of
+from runtime.kafka.log_reader import assign_all_partitions
 from runtime.settings import Kafka, Postgres, load
 from services.admin.monitoring.queue_counts import recount, take_census
 
@@ -65,7 +65,7 @@ async def _consumer(kafka: Kafka, group: str) -> AsyncIterator[Any]:
 
 async def _chunks(consumer: Any, topic: str, finding: Finding) -> AsyncIterator[list[Any]]:
     """Yield the records that the group has committed, of all that the topic still holds."""
-    partitions = await partitions_of(consumer, topic)
+    partitions = await assign_all_partitions(consumer, topic)
     ends = await consumer.end_offsets(partitions)
     starts = await consumer.beginning_offsets(partitions)
     for partition in partitions:
@@ -143,7 +143,7 @@ async def compare_mails(pool: Pool, waiting: int) -> Finding:
 async def _notifier_lag(kafka: Kafka) -> int:
     finding = Finding("")
     async with _consumer(kafka, topics.GROUPS["notifier"]) as consumer:
-        partitions = await partitions_of(consumer, kafka.topic_prefix + topics.RECEIVED.name)
+        partitions = await assign_all_partitions(consumer, kafka.topic_prefix + topics.RECEIVED.name)
         starts = await consumer.beginning_offsets(partitions)
         ends = await consumer.end_offsets(partitions)
         for partition in partitions:

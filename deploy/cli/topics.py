@@ -9,7 +9,7 @@ from pydantic_settings import BaseSettings
 
 from deploy.cli.topic_provisioning import ProvisionError, provision
 from runtime import event_loop
-from runtime.kafka.clients import why_not
+from runtime.kafka.clients import diagnose_connection
 from runtime.settings import Kafka, env_name, load, section
 
 __all__ = ["Topics", "main", "provision"]
@@ -43,7 +43,11 @@ def main() -> None:
     except ProvisionError as error:
         sys.exit(f"Kafka: {error}")
     except (KafkaError, OSError, TimeoutError) as error:
-        reason = event_loop.run(why_not(settings)) if isinstance(error, KafkaConnectionError) else error
+        reason = (
+            event_loop.run(diagnose_connection(settings))
+            if isinstance(error, KafkaConnectionError)
+            else error
+        )
         sys.exit(
             f"Kafka did not make the topics ({type(error).__name__}: {reason}):"
             " check KAFKA_BOOTSTRAP_SERVERS and the settings beside it"

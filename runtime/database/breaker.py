@@ -18,11 +18,11 @@ LIMIT: Final = 100
 # What the other processes of the stage say is asked for so often.
 LOOK_SECONDS: Final = 5.0
 # Who opened it says so at each try, 10 s apart at most; after three that were missed it is gone.
-LEFT_SECONDS: Final = 30.0
+ABANDONED_SECONDS: Final = 30.0
 SQL: Any = load_queries(Path(__file__).with_name("breaker.sql"))
 
 
-class Breaker:
+class CircuitBreaker:
     """Counts the last 200 outcomes of this process and stops the stage at 100 dead ones."""
 
     def __init__(self, stage: str, pool: Pool) -> None:
@@ -64,7 +64,7 @@ class Breaker:
             if self._ours:
                 paused = await SQL.keep_paused(connection, stage=self._stage)
             else:
-                await SQL.resume_left(connection, stage=self._stage, seconds=LEFT_SECONDS)
+                await SQL.resume_left(connection, stage=self._stage, seconds=ABANDONED_SECONDS)
                 paused = await SQL.is_paused(connection, stage=self._stage)
         if self._open and not paused:
             self._last.clear()

@@ -34,7 +34,7 @@ def fingerprint(record: Record) -> str:
 
 
 @dataclass
-class Page:
+class LedgerEntry:
     """One partition's page while a batch is in hand. `last_record` is that at `next_offset` - 1."""
 
     epoch: int
@@ -60,7 +60,7 @@ class Page:
         return self.following - self.next_offset - self.outcomes.total()
 
 
-class Pages(dict[tuple[str, int], Page]):
+class LedgerEntries(dict[tuple[str, int], LedgerEntry]):
     """The pages of a batch. Count records in the order of their offsets."""
 
     def count(self, record: Record, outcome: Outcome) -> None:
@@ -80,7 +80,7 @@ class Ledger:
         self._tried: dict[tuple[str, int], int] = {}
         self._sql: Any = load_queries(Path(__file__).with_name("ledger.sql"))
 
-    async def lock(self, connection: Connection, records: Sequence[Record]) -> Pages:
+    async def lock(self, connection: Connection, records: Sequence[Record]) -> LedgerEntries:
         """Lock the pages of these records' partitions. Raises `RewindRequired`."""
         first = dict[tuple[str, int], int]()
         for record in records:
@@ -100,12 +100,12 @@ class Ledger:
         return pages
 
     @staticmethod
-    def _is_another(record: Record, pages: Pages) -> bool:
+    def _is_another(record: Record, pages: LedgerEntries) -> bool:
         page = pages.get((record.topic, record.partition))
         known = page is not None and page.last_record and record.offset == page.next_offset - 1
         return bool(known and page and page.last_record != fingerprint(record))
 
-    async def save(self, connection: Connection, pages: Pages) -> None:
+    async def save(self, connection: Connection, pages: LedgerEntries) -> None:
         """Write what was counted; call it last, in the transaction of the effects."""
         moved = {place: page for place, page in pages.items() if page.following > page.next_offset}
         if not moved:
@@ -120,7 +120,7 @@ class Ledger:
             **{name: [page.outcomes[name] for page in moved.values()] for name in _COUNTED},
         )
 
-    async def read(self, connection: Connection, places: Collection[tuple[str, int]]) -> Pages:
+    async def read(self, connection: Connection, places: Collection[tuple[str, int]]) -> LedgerEntries:
         """Return the newest page of each of these partitions that has one."""
         return _pages([row async for row in self._sql.read_pages(connection, **self._named(places))])
 
@@ -138,7 +138,7 @@ class Ledger:
         )
 
     async def count_expired(
-        self, connection: Connection, place: tuple[str, int], page: Page, start: int
+        self, connection: Connection, place: tuple[str, int], page: LedgerEntry, start: int
     ) -> None:
         """Count as missing what Kafka deleted before the stage had taken it: all before `start`."""
         await self._sql.count_expired(
@@ -159,10 +159,12 @@ class Ledger:
         }
 
 
-def _pages(rows: Sequence[Any]) -> Pages:
-    return Pages(
+def _pages(rows: Sequence[Any]) -> LedgerEntries:
+    return LedgerEntries(
         {
-            (row["topic"], row["partition"]): Page(row["epoch"], row["next_offset"], row["last_record"])
+            (row["topic"], row["partition"]): LedgerEntry(
+                row["epoch"], row["next_offset"], row["last_record"]
+            )
             for row in rows
         }
     )

@@ -72,7 +72,7 @@ def translate(error: Exception) -> Failure:
 
 async def _prepare(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
     await connection.set_type_codec("jsonb", schema="pg_catalog", encoder=json.dumps, decoder=json.loads)
-    if spans.on():
+    if spans.enabled():
         connection.add_query_logger(_trace)
 
 
@@ -185,7 +185,7 @@ async def snapshot(pool: Pool) -> AsyncIterator[Connection]:
 
 
 @asynccontextmanager
-async def quickly(pool: Pool) -> AsyncIterator[Connection]:
+async def connection_within_deadline(pool: Pool) -> AsyncIterator[Connection]:
     """Give a connection for a moment. Raises `DependencyUnavailable` after `PING_SECONDS`.
 
     No transaction: a server that hangs would hold its end.
@@ -213,7 +213,7 @@ def has_room(pool: Pool) -> bool:
 
 async def ping(pool: Pool) -> None:
     """Return if the database is writable now; raise `DependencyUnavailable` in a moment if it is not."""
-    async with quickly(pool) as connection:
+    async with connection_within_deadline(pool) as connection:
         if await connection.execute(_IS_READ_ONLY) != "SELECT 0":
             raise asyncpg.ReadOnlySQLTransactionError("the server is read-only")
 

@@ -32,11 +32,11 @@ class Handler(Protocol):
     async def handle(self, records: Batch) -> None:
         """Take all of these records, or raise a failure word and have taken none for good."""
 
-    async def park(self, record: Record, failure: Failure) -> None:
+    async def send_to_retry_queue(self, record: Record, failure: Failure) -> None:
         """Dead-letter or queue the one record at fault."""
 
 
-class Delivery:
+class BatchProcessor:
     """Hands a batch over, in its order. `done` counts the first records that are taken or parked."""
 
     def __init__(self, handler: Handler, records: Batch, backoff: Backoff) -> None:
@@ -147,7 +147,7 @@ class Delivery:
     async def _park(self, record: Record, failure: Failure) -> None:
         """Park one record; what cannot even be parked is not passed over: the stage pauses for people."""
         try:
-            await self._handler.park(record, failure)
+            await self._handler.send_to_retry_queue(record, failure)
         except (DependencyUnavailable, RewindRequired):
             raise
         except Exception as error:

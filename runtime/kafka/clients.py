@@ -28,7 +28,7 @@ from runtime.failures import Backoff, DependencyUnavailable, PermanentError
 from runtime.health import Health
 from runtime.logs import logger
 from runtime.settings import Kafka
-from runtime.tasks import running
+from runtime.tasks import run_in_background
 from runtime.workarounds.aiokafka_headers import tolerate_any_header
 from runtime.workarounds.aiokafka_rebootstrap import (
     METADATA_MAX_AGE_MS,
@@ -68,17 +68,17 @@ def build_broker(
     )
 
 
-async def why_not(settings: Kafka) -> str:
+async def diagnose_connection(settings: Kafka) -> str:
     """Say in our own words why Kafka cannot be connected: aiokafka's error only says that it cannot.
 
     The first server that says more than that it is not there decides.
     """
     servers = settings.bootstrap_servers.split(",")
-    reasons = await asyncio.gather(*(_why_not(server.strip(), settings) for server in servers))
+    reasons = await asyncio.gather(*(_diagnose_server(server.strip(), settings) for server in servers))
     return next((reason for reason in reasons if reason != NO_ANSWER), NO_ANSWER)
 
 
-async def _why_not(server: str, settings: Kafka) -> str:
+async def _diagnose_server(server: str, settings: Kafka) -> str:
     host, _, port = server.rpartition(":")
     options = parse_security(settings.security())
     try:
@@ -178,7 +178,7 @@ class Publisher:
         self._broken.set()
         self._reason = f"kafka answered {type(error).__name__}"
 
-    async def keep(self) -> None:
+    async def run(self) -> None:
         """Open the producer, and open another each time it breaks, until cancelled."""
         backoff, attempt = Backoff(), 0
         while True:
@@ -187,7 +187,7 @@ class Publisher:
             try:
                 await asyncio.wait_for(producer.start(), START_SECONDS)
             except (KafkaError, OSError, TimeoutError) as error:
-                self._reason = await why_not(self._settings)
+                self._reason = await diagnose_connection(self._settings)
                 self._log.warning("producer not connected", reason=self._reason, error=type(error).__name__)
                 await _close(producer)
                 await asyncio.sleep(backoff.seconds(attempt))
@@ -250,5 +250,5 @@ async def open_publisher(settings: Kafka, client_id: str, health: Health) -> Asy
     """Keep a publisher open in the background for as long as the context lasts."""
     publisher = Publisher(settings, client_id)
     health.check("kafka_producer", publisher.check)
-    async with running(publisher.keep(), "publisher"):
+    async with run_in_background(publisher.run(), "publisher"):
         yield publisher

@@ -19,12 +19,12 @@ from faststream.kafka import KafkaBroker
 from runtime import metrics
 from runtime.failures import DependencyUnavailable, PartitionsBusy, RewindRequired
 from runtime.health import Health
-from runtime.kafka.batch_processor import Batch, Delivery, Handler
-from runtime.kafka.offset_commits import Commits
+from runtime.kafka.batch_processor import Batch, BatchProcessor, Handler
+from runtime.kafka.offset_commits import OffsetCommits
 from runtime.kafka.policy import Policy
 from runtime.kafka.polling import Polling
 from runtime.kafka.reconcile import INTERVAL_SECONDS, RETRY_SECONDS, Reconciler
-from runtime.kafka.watchdog import Watch
+from runtime.kafka.watchdog import Watchdog
 from runtime.logs import logger
 from runtime.tracing.spans import consumer_span
 from runtime.workarounds.aiokafka_rebootstrap import ask_brokers
@@ -51,10 +51,10 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
         self._idle = asyncio.Event()
         self._idle.set()
         self.stopping = asyncio.Event()
-        self._watch = Watch(self._policy.silence_seconds)
+        self._watch = Watchdog(self._policy.silence_seconds)
         self._stopped = asyncio.Event()
         self._pauses_in_a_row = 0
-        self._commits = Commits(self._policy.commit_seconds)
+        self._commits = OffsetCommits(self._policy.commit_seconds)
         self._reconciler: Reconciler | None = None
         self._compare_at = 0.0
         self._compared: Collection[TopicPartition] = ()
@@ -115,7 +115,7 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
         """End the last commit and leave the group: two fifths of the time each, and one for force."""
         fifth = self._policy.stop_seconds / 5
         try:
-            await self._commits.settled(2 * fifth)
+            await self._commits.flush(2 * fifth)
         finally:
             await self._disconnect(2 * fifth, fifth)
 
@@ -146,7 +146,7 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
         if not records:
             return
         started = time.monotonic()
-        delivery = Delivery(self._handler, records, self._policy.backoff)
+        delivery = BatchProcessor(self._handler, records, self._policy.backoff)
         try:
             with consumer_span(records):
                 await self._polling.run(delivery.run(), room=self._policy.max_records)
@@ -193,7 +193,7 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
         self._compare_at = 0.0  # until it succeeds no record is handled
         assigned = self._consumer.assignment()
         try:
-            await self._commits.settled(self._policy.commit_seconds)  # none may come after the reconciler's
+            await self._commits.flush(self._policy.commit_seconds)  # none may come after the reconciler's
             targets, silent = await self._polling.run(self._reconciler.run(self._consumer, other_logs))
         except DependencyUnavailable as away:
             self._idle.set()
@@ -220,15 +220,15 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
         for topic, count in Counter(record.topic for record in records).items():
             metrics.RECORDS.labels(topic=topic).inc(count)
 
-    async def _go_back(self, delivery: Delivery) -> None:
+    async def _go_back(self, delivery: BatchProcessor) -> None:
         """Commit the records that are done, and go back for the others and all that came after."""
         done, again = delivery.split()
         if done:
             self._settle(done)
-        await self._commits.settled(self._policy.commit_seconds)
+        await self._commits.flush(self._policy.commit_seconds)
         self._polling.put_back(again)
 
-    def _hold(self, delivery: Delivery, held: PartitionsBusy) -> None:
+    def _hold(self, delivery: BatchProcessor, held: PartitionsBusy) -> None:
         """Commit the records that are done, and let the partitions of the others wait. The rest goes on."""
         done, again = delivery.split()
         if done:
@@ -262,7 +262,7 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
         self._polling.ahead.clear()  # nothing comes to it now: polls wait for the assignment
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._idle.wait(), self._policy.drain_seconds)
-        await self._commits.settled(self._policy.stop_seconds)
+        await self._commits.flush(self._policy.stop_seconds)
 
     async def on_partitions_assigned(self, assigned: Collection[TopicPartition]) -> None:
         """Say what we read. Nothing seeks here: records may arrive before this ends."""

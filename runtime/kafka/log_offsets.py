@@ -10,7 +10,7 @@ from aiokafka.errors import KafkaError
 CANCEL_SECONDS = 1.0
 
 
-async def offsets_in_time(
+async def fetch_offsets(
     ask: Callable[[list[TopicPartition]], Awaitable[Mapping[TopicPartition, int]]],
     partitions: Collection[TopicPartition],
     seconds: float,

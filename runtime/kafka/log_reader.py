@@ -35,7 +35,7 @@ async def open_reader(kafka: Kafka, group: str | None = None) -> AsyncIterator[A
         await asyncio.wait_for(consumer.stop(), KAFKA_SECONDS)
 
 
-async def partitions_of(consumer: Any, *names: str) -> list[TopicPartition]:
+async def assign_all_partitions(consumer: Any, *names: str) -> list[TopicPartition]:
     """Return all partitions that these topics have, which may be more than are declared. Assigns them."""
     firsts = [TopicPartition(name, 0) for name in names]
     async with asyncio.timeout(KAFKA_SECONDS):
@@ -50,7 +50,7 @@ async def partitions_of(consumer: Any, *names: str) -> list[TopicPartition]:
     return found
 
 
-async def read_spans(
+async def read_ranges(
     consumer: Any, spans: Mapping[TopicPartition, tuple[int, int]]
 ) -> AsyncIterator[list[Any]]:
     """Yield the records from the first offset up to the second, partition by partition.
@@ -72,7 +72,7 @@ async def read_spans(
                 yield kept
 
 
-async def read_at(kafka: Kafka, places: Mapping[TopicPartition, int]) -> dict[TopicPartition, Any]:
+async def read_records_at(kafka: Kafka, places: Mapping[TopicPartition, int]) -> dict[TopicPartition, Any]:
     """Return the record at each of these offsets, of those that the logs hold."""
     if not places:
         return {}

@@ -9,7 +9,7 @@ from runtime.kafka.batch_processor import Batch
 from runtime.logs import logger
 
 
-class Commits:
+class OffsetCommits:
     """Commits what was handled, one commit at a time; what is handled meanwhile goes with the next one.
 
     A crash before a commit, or one that fails, costs a redelivery, which every handler bears.
@@ -27,7 +27,7 @@ class Commits:
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._commit(consumer))
 
-    async def settled(self, seconds: float) -> None:
+    async def flush(self, seconds: float) -> None:
         """Return when nothing is to be committed any more; what takes longer than this is given up."""
         task, self._task = self._task, None
         try:

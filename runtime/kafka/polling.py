@@ -13,7 +13,7 @@ from runtime.health import Health
 from runtime.kafka.batch_processor import Batch, Record
 from runtime.kafka.continuity import Continuity
 from runtime.kafka.policy import Policy
-from runtime.kafka.watchdog import Watch
+from runtime.kafka.watchdog import Watchdog
 
 Result = TypeVar("Result")
 
@@ -21,7 +21,7 @@ Result = TypeVar("Result")
 class Polling:
     """The records of one subscription. `ahead` are those that were read and not taken yet."""
 
-    def __init__(self, subscriber: Any, policy: Policy, watch: Watch, health: Health) -> None:
+    def __init__(self, subscriber: Any, policy: Policy, watch: Watchdog, health: Health) -> None:
         self._subscriber = subscriber
         self._policy = policy
         self._watch = watch

@@ -2,14 +2,14 @@
 
 from dataclasses import dataclass
 
-from runtime.database.ledger import Page
+from runtime.database.ledger import LedgerEntry
 
 
 @dataclass(frozen=True)
 class Position:
     """One partition. None: not known there. `found` is what the log has in place of the last record."""
 
-    page: Page | None
+    page: LedgerEntry | None
     committed: int | None
     start: int
     end: int

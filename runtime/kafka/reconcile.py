@@ -13,11 +13,11 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from runtime import metrics
-from runtime.database.ledger import Ledger, Pages, fingerprint
+from runtime.database.ledger import Ledger, LedgerEntries, fingerprint
 from runtime.database.postgres import Connection, Pool, transaction
 from runtime.failures import DependencyUnavailable
-from runtime.kafka.log_offsets import offsets_in_time
-from runtime.kafka.log_reader import LOOK_SECONDS, read_at
+from runtime.kafka.log_offsets import fetch_offsets
+from runtime.kafka.log_reader import LOOK_SECONDS, read_records_at
 from runtime.kafka.positions import Position
 from runtime.logs import logger
 from runtime.settings import Kafka
@@ -109,10 +109,10 @@ class Reconciler:
         # The commits before the ledger, the ends after it: each can only grow meanwhile.
         async with asyncio.timeout(LOOK_SECONDS):
             committed = {each: await consumer.committed(each) for each in assigned}
-        starts = await offsets_in_time(consumer.beginning_offsets, assigned, LOOK_SECONDS)
+        starts = await fetch_offsets(consumer.beginning_offsets, assigned, LOOK_SECONDS)
         async with transaction(self._pool) as connection:
-            pages: Pages = await self._ledger.read(connection, assigned)
-        ends = await offsets_in_time(consumer.end_offsets, starts, LOOK_SECONDS)
+            pages: LedgerEntries = await self._ledger.read(connection, assigned)
+        ends = await fetch_offsets(consumer.end_offsets, starts, LOOK_SECONDS)
         if not ends:
             raise TimeoutError
         positions = await read_positions(self._kafka, pages, committed, starts, ends)
@@ -176,7 +176,7 @@ class Reconciler:
 
 async def read_positions(
     kafka: Kafka,
-    pages: Pages,
+    pages: LedgerEntries,
     committed: Mapping[TopicPartition, int | None],
     starts: Mapping[TopicPartition, int],
     ends: Mapping[TopicPartition, int],
@@ -190,7 +190,7 @@ async def read_positions(
         for each in ends
         if (page := pages.get(each)) and page.last_record and starts[each] < page.next_offset <= ends[each]
     }
-    found = await read_at(kafka, last)
+    found = await read_records_at(kafka, last)
     return {
         each: Position(
             pages.get(each),

@@ -8,7 +8,7 @@ from aiokafka.errors import KafkaConnectionError, KafkaError
 
 from runtime import metrics
 from runtime.kafka.lag import lag
-from runtime.kafka.log_offsets import offsets_in_time
+from runtime.kafka.log_offsets import fetch_offsets
 from runtime.workarounds.aiokafka_rebootstrap import SILENCE_SECONDS, silent_seconds
 
 # Lag and no progress for so long, without a pause: a dead coordinator task, a member that never
@@ -25,7 +25,7 @@ class Stalled(Exception):
     """There is lag and no progress although nothing is paused: end the process, start afresh."""
 
 
-class Watch:
+class Watchdog:
     """Looks at a consumer while it is idle. Times are monotonic seconds."""
 
     def __init__(self, silence_seconds: float = SILENCE_SECONDS) -> None:
@@ -54,8 +54,8 @@ class Watch:
     async def _measure(self, consumer: AIOKafkaConsumer) -> None:
         """Ask Kafka, not our own memory: a member that was thrown out believes that it has no lag."""
         assigned = consumer.assignment()
-        starts = await offsets_in_time(consumer.beginning_offsets, assigned, ASK_SECONDS)
-        ends = await offsets_in_time(consumer.end_offsets, starts, ASK_SECONDS)
+        starts = await fetch_offsets(consumer.beginning_offsets, assigned, ASK_SECONDS)
+        ends = await fetch_offsets(consumer.end_offsets, starts, ASK_SECONDS)
         if assigned and not ends:
             return  # readiness reports it
         try:

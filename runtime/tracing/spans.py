@@ -45,13 +45,13 @@ _CORRELATION: Final = re.compile(r"[A-Za-z0-9._:\-]{1,128}")
 _tracer: Tracer | None = None
 
 
-def on() -> bool:
+def enabled() -> bool:
     """Return True where spans are made."""
     return _tracer is not None
 
 
 @asynccontextmanager
-async def exporting(settings: Tracing, service: str) -> AsyncIterator[None]:
+async def export_spans(settings: Tracing, service: str) -> AsyncIterator[None]:
     """Make spans while the context lasts, where a collector is named; the last ones are sent at its end."""
     global _tracer  # noqa: PLW0603 - one process, one tracer; a test opens another
     if not settings.exporter_otlp_endpoint:

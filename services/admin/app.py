@@ -15,8 +15,8 @@ from runtime.http.allowed_hosts import AllowedHosts
 from runtime.http.request_limits import RequestLimits
 from runtime.http.request_tracing import ServerSpans
 from runtime.http.swagger_ui import add_docs_page
-from runtime.tasks import running
-from runtime.tracing.spans import exporting
+from runtime.tasks import run_in_background
+from runtime.tracing.spans import export_spans
 from services.admin import settings
 from services.admin.adapters import Adapters
 from services.admin.api import problems, routes
@@ -52,7 +52,7 @@ def create_app(given: settings.Settings | None = None) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with (
-            exporting(told.tracing, NAME),
+            export_spans(told.tracing, NAME),
             open_pool(told.postgres, NAME) as pool,
             open_peers(told.gateway_urls, told.service_urls) as peers,
             aclosing(LagReader(told.kafka)) as lag,
@@ -69,7 +69,7 @@ def create_app(given: settings.Settings | None = None) -> FastAPI:
                 Revocations(pool),
                 partial(count_recent, pool),
             )
-            async with running(watch(adapters), "watch"):
+            async with run_in_background(watch(adapters), "watch"):
                 yield
 
     app = FastAPIOffline(  # Swagger UI from the package, not from a CDN

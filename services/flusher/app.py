@@ -17,8 +17,8 @@ from runtime.kafka.consumer import Consumer
 from runtime.kafka.policy import Policy
 from runtime.kafka.reconcile import Reconciler
 from runtime.settings import load
-from runtime.tasks import running
-from runtime.tracing.spans import exporting
+from runtime.tasks import run_in_background
+from runtime.tracing.spans import export_spans
 from services.flusher.handlers import Handler
 from services.flusher.jobs.retention import Retention
 from services.flusher.jobs.statistics import statistics_job
@@ -47,7 +47,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         async with (
-            exporting(settings.tracing, NAME),
+            export_spans(settings.tracing, NAME),
             open_pool(postgres, NAME) as pool,
             open_publisher(settings.kafka, NAME, state) as opened,
             open_sites(settings.gateway_url, settings.sites()) as sites,
@@ -71,11 +71,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             retention = Retention(pool, outbox, utc_now, settings.retention_days)
             handler = Handler(store, publisher, prefix + topics.GROUPS[NAME])
             async with (
-                running(consumer.run(handler, reconciler), "consumer"),
-                running(jobs.run(), "jobs"),
-                running(pull.run(), "pull"),
-                running(retention.run(), "retention"),
-                running(statistics_job(pool, outbox, utc_now).run(), "statistics"),
+                run_in_background(consumer.run(handler, reconciler), "consumer"),
+                run_in_background(jobs.run(), "jobs"),
+                run_in_background(pull.run(), "pull"),
+                run_in_background(retention.run(), "retention"),
+                run_in_background(statistics_job(pool, outbox, utc_now).run(), "statistics"),
             ):
                 yield
                 await asyncio.gather(jobs.drain(), consumer.drain())

@@ -29,7 +29,7 @@ class Handler:
         counts = await self._store.take(parked, self._publisher.archive)
         self._log.info("Queue took failures", records=len(records), **counts)
 
-    async def park(self, record: Record, failure: Failure) -> None:
+    async def send_to_retry_queue(self, record: Record, failure: Failure) -> None:
         """Keep the one record that we could not take, dead, with its bytes: nothing stands behind us."""
         kept = unreadable(record, self._group, f"not taken: {failure.reason}"[:200])
         await self._store.take([kept], self._publisher.archive)

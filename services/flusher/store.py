@@ -42,7 +42,7 @@ class Store:
             await SQL.keep_erasures_out(connection)
             ids = list({parked.lead_id for parked in batch if parked.lead_id})
             erased = {row["id"] async for row in SQL.erased_leads(connection, ids=ids)}
-            pages = await self._ledger.lock(connection, [parked.record for parked in batch])
+            ledger_entries = await self._ledger.lock(connection, [parked.record for parked in batch])
             new = await tell(connection, [_parked_entry(parked) for parked in batch])
             new -= await _taken_by_earlier_versions(connection, batch, new)
             for parked in batch:
@@ -50,13 +50,13 @@ class Store:
                     outcome, letter = await self._take_forgotten(connection, parked, new)
                 else:
                     outcome, letter = await self._take_one(connection, parked, new)
-                pages.count(parked.record, outcome)
+                ledger_entries.count(parked.record, outcome)
                 counts[outcome] += 1
                 if letter:
                     letters.append(letter)
                     dead[parked.failure.stage] += 1
             await archive(letters)
-            await self._ledger.save(connection, pages)
+            await self._ledger.save(connection, ledger_entries)
         for stage, rows in dead.items():
             metrics.DEAD.labels(stage=stage).inc(rows)
         return {**counts, "dead": dead.total()}

@@ -19,8 +19,8 @@ from runtime.http.request_tracing import ServerSpans
 from runtime.http.swagger_ui import add_docs_page
 from runtime.kafka.clients import open_publisher
 from runtime.settings import load, refuse_weak_tokens
-from runtime.tasks import running
-from runtime.tracing.spans import exporting
+from runtime.tasks import run_in_background
+from runtime.tracing.spans import export_spans
 from services.ingest import problems
 from services.ingest.lead_writer import Intake
 from services.ingest.openapi import describe
@@ -50,16 +50,16 @@ def create_app(settings: Settings | None = None) -> "Door":
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         async with (
-            exporting(settings.tracing, NAME),
+            export_spans(settings.tracing, NAME),
             open_publisher(settings.kafka, NAME, kafka_state) as kafka,
         ):
             trail = AuditTrail(kafka)
             intake = Intake(LeadPublisher(kafka, settings.publish_budget_seconds), spool, state)
             door.inbound, api.state.intake = Inbound(settings, intake, trail), intake
             async with (
-                running(spool.write(), "spool writer"),
-                running(intake.drain(), "spool drain"),
-                running(trail.run(), "audit trail"),
+                run_in_background(spool.write(), "spool writer"),
+                run_in_background(intake.drain(), "spool drain"),
+                run_in_background(trail.run(), "audit trail"),
             ):
                 yield
                 await trail.drain(AUDIT_DRAIN_SECONDS)

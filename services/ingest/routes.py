@@ -148,7 +148,7 @@ class Inbound:
             correlation_id=correlation_id,
             traceparent=body.header(b"traceparent"),
         )
-        if spans.on():
+        if spans.enabled():
             spans.set_attributes(lead_id=str(lead_id))
         try:
             with spans.producer_span(topics.RECEIVED.name, record.headers, record.key) as carried:

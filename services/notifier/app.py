@@ -9,7 +9,7 @@ from fastapi import FastAPI
 
 from contracts import topics
 from runtime import health, logs
-from runtime.database.breaker import Breaker
+from runtime.database.breaker import CircuitBreaker
 from runtime.database.ledger import Ledger
 from runtime.database.postgres import check_database, open_pool
 from runtime.http.request_limits import RequestLimits
@@ -18,8 +18,8 @@ from runtime.kafka.consumer import Consumer
 from runtime.kafka.policy import Policy
 from runtime.kafka.reconcile import Reconciler
 from runtime.settings import load
-from runtime.tasks import running
-from runtime.tracing.spans import exporting
+from runtime.tasks import run_in_background
+from runtime.tracing.spans import export_spans
 from services.notifier.handlers import Handler
 from services.notifier.mail.message import Identity
 from services.notifier.publisher import FailurePublisher
@@ -43,7 +43,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         async with (
-            exporting(settings.tracing, NAME),
+            export_spans(settings.tracing, NAME),
             open_pool(settings.postgres, NAME) as pool,
             open_publisher(settings.kafka, NAME, state) as publisher,
         ):
@@ -81,12 +81,12 @@ def create_app(settings: Settings | None = None) -> FastAPI:
                     FailurePublisher(publisher, prefix + topics.GROUPS[NAME]),
                     identity,
                     consumer.stopping,
-                    Breaker(NAME, pool),
+                    CircuitBreaker(NAME, pool),
                     TokenBucket(settings.mails_per_second),
                     connections=settings.connections,
                     holds=consumer.holds,
                 )
-                async with running(consumer.run(handler, reconciler), "consumer"):
+                async with run_in_background(consumer.run(handler, reconciler), "consumer"):
                     yield
                     await consumer.drain()
 

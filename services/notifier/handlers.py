@@ -10,7 +10,7 @@ from opentelemetry.trace import SpanKind
 
 from contracts.failures import Kind
 from runtime import metrics
-from runtime.database.breaker import Breaker
+from runtime.database.breaker import CircuitBreaker
 from runtime.failures import DependencyUnavailable, Failure, PartitionsBusy, PermanentError
 from runtime.kafka.batch_processor import Record
 from runtime.logs import logger
@@ -67,7 +67,7 @@ class Handler:
         publisher: FailurePublisher,
         identity: Identity,
         stopping: asyncio.Event,
-        breaker: Breaker,
+        breaker: CircuitBreaker,
         bucket: TokenBucket,
         *,
         connections: int,
@@ -103,7 +103,7 @@ class Handler:
         if batch.waiting:
             raise PartitionsBusy(batch.waiting, batch.wait_seconds + 0.1)
 
-    async def park(self, record: Record, failure: Failure) -> None:
+    async def send_to_retry_queue(self, record: Record, failure: Failure) -> None:
         """Hand the mails of the one record at fault, as far as they are open, to the replay queue."""
         for _, lead in batch_plan.read([record]).leads:
             states = await self._store.states(lead.lead_id)

@@ -14,10 +14,10 @@ from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
 from contracts import headers, topics
-from runtime.database.ledger import Ledger, Pages
+from runtime.database.ledger import Ledger, LedgerEntries
 from runtime.database.postgres import Connection, Pool, load_queries, transaction
 from runtime.failures import DependencyUnavailable, RewindRequired
-from runtime.kafka.log_reader import KAFKA_SECONDS, open_reader, partitions_of, read_spans
+from runtime.kafka.log_reader import KAFKA_SECONDS, assign_all_partitions, open_reader, read_ranges
 from runtime.kafka.positions import Position
 from runtime.logs import logger
 from runtime.settings import Kafka
@@ -73,7 +73,7 @@ class Rebuild:
                 failures = await self._failures(reader, ordered)
                 newest = await self._newest(reader, ordered)
                 reader.assign(list(ordered))
-                async for records in read_spans(reader, ordered):
+                async for records in read_ranges(reader, ordered):
                     written += await self._write_all(records, failures, newest)
         except (KafkaError, OSError, TimeoutError, RewindRequired) as error:
             raise DependencyUnavailable("kafka", f"kafka does not answer ({type(error).__name__})") from error
@@ -85,7 +85,7 @@ class Rebuild:
     ) -> bool:
         """Return True where one of these records is of one of these leads."""
         reader.assign(list(spans))
-        async for records in read_spans(reader, spans):
+        async for records in read_ranges(reader, spans):
             if any(lead.lead_id in leads for _, lead in batch_plan.read(records).leads):
                 return True
         return False
@@ -94,14 +94,14 @@ class Rebuild:
         """Return how each mail failed, by the id of its failure, since the first of these records."""
         since = await self._oldest(reader, spans)
         name = self._kafka.topic_prefix + topics.FAILED.name
-        partitions = await partitions_of(reader, name)
+        partitions = await assign_all_partitions(reader, name)
         async with asyncio.timeout(KAFKA_SECONDS):  # aiokafka waits for a leader without an end
             ends = await reader.end_offsets(partitions)
             times = dict.fromkeys(partitions, max(0, since - CLOCK_SKEW_MS))
             begins = await reader.offsets_for_times(times)
         found = dict[str, Failed]()
         wanted = {each: (begin.offset, ends[each]) for each, begin in begins.items() if begin}
-        async for records in read_spans(reader, wanted):
+        async for records in read_ranges(reader, wanted):
             for record in records:
                 event_id = headers.text(record.headers, headers.EVENT_ID)
                 error = headers.text(record.headers, headers.EXCEPTION_FQCN)
@@ -115,7 +115,7 @@ class Rebuild:
         retries = {each: span for each, span in spans.items() if topics.RETRY_NOTIFIER.name in each.topic}
         newest: Newest = {}
         reader.assign(list(retries))
-        async for records in read_spans(reader, retries):
+        async for records in read_ranges(reader, retries):
             find_newest(records, newest)
         return newest
 
@@ -124,7 +124,7 @@ class Rebuild:
         times = []
         reader.assign(list(spans))
         for each, (first, end) in spans.items():
-            found = read_spans(reader, {each: (first, min(first + 1, end))})
+            found = read_ranges(reader, {each: (first, min(first + 1, end))})
             times += [records[0].timestamp async for records in found]
         return min(times, default=0)
 
@@ -152,7 +152,7 @@ class Rebuild:
             await self._ledger.save(connection, pages)
         return len(mails)
 
-    async def _lock(self, connection: Connection, records: Sequence[Any]) -> Pages:
+    async def _lock(self, connection: Connection, records: Sequence[Any]) -> LedgerEntries:
         try:
             return await self._ledger.lock(connection, records)
         except RewindRequired as back:  # offsets that hold no record: there is nothing to go back for

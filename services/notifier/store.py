@@ -7,7 +7,7 @@ from uuid import UUID, uuid5
 
 from contracts.audit import AuditEvent
 from contracts.leads import LeadReceived
-from runtime.database.ledger import Ledger, Pages
+from runtime.database.ledger import Ledger, LedgerEntries
 from runtime.database.postgres import Connection, Pool, autocommit, load_queries, transaction
 from runtime.failures import DependencyUnavailable
 from runtime.kafka.batch_processor import Record
@@ -62,7 +62,7 @@ class Store:
         undecodable = set(map(id, reading.undecodable))
         async with transaction(self._pool) as connection:
             await SQL.keep_erasures_out(connection)
-            pages = await self._ledger.lock(connection, records)
+            ledger_entries = await self._ledger.lock(connection, records)
             arranged = await self._arrange(connection, reading, in_hand)
             await self._insert(connection, arranged.new)
             if taken := arranged.taken + arranged.given_up:
@@ -79,10 +79,10 @@ class Store:
             await _resolve(connection, arranged.resolved)
             for record in records:
                 if id(record) in undecodable:
-                    pages.count(record, "undecodable")
+                    ledger_entries.count(record, "undecodable")
                 else:
-                    pages.count(record, "stored" if id(record) in arranged.first else "duplicate")
-            await self._ledger.save(connection, pages)
+                    ledger_entries.count(record, "stored" if id(record) in arranged.first else "duplicate")
+            await self._ledger.save(connection, ledger_entries)
         return arranged
 
     async def _arrange(
@@ -208,9 +208,9 @@ class Store:
     async def count_parked(self, record: Record) -> None:
         """Put one record that was handed to the replay queue into the books."""
         async with transaction(self._pool) as connection:
-            pages: Pages = await self._ledger.lock(connection, [record])
-            pages.count(record, "parked")
-            await self._ledger.save(connection, pages)
+            ledger_entries: LedgerEntries = await self._ledger.lock(connection, [record])
+            ledger_entries.count(record, "parked")
+            await self._ledger.save(connection, ledger_entries)
 
     def _recipient(self, delivery: Delivery) -> str:
         # In lower case: people are looked up by it.

@@ -8,7 +8,7 @@ from fastapi import FastAPI
 
 from contracts import topics
 from runtime import health, logs
-from runtime.database.breaker import Breaker
+from runtime.database.breaker import CircuitBreaker
 from runtime.database.ledger import Ledger
 from runtime.database.postgres import check_database, open_pool
 from runtime.http.request_limits import RequestLimits
@@ -17,8 +17,8 @@ from runtime.kafka.consumer import Consumer
 from runtime.kafka.policy import Policy
 from runtime.kafka.reconcile import Reconciler
 from runtime.settings import load
-from runtime.tasks import running
-from runtime.tracing.spans import exporting
+from runtime.tasks import run_in_background
+from runtime.tracing.spans import export_spans
 from services.persister.handlers import Handler
 from services.persister.publisher import FailurePublisher
 from services.persister.settings import Settings
@@ -37,7 +37,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         async with (
-            exporting(settings.tracing, NAME),
+            export_spans(settings.tracing, NAME),
             open_pool(settings.postgres, NAME) as pool,
             open_publisher(settings.kafka, NAME, state) as publisher,
         ):
@@ -53,8 +53,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             ledger = Ledger(NAME)
             store = Store(pool, ledger)
             reconciler = Reconciler(settings.kafka, pool, ledger)
-            handler = Handler(store, FailurePublisher(publisher, group), Breaker(NAME, pool))
-            async with running(consumer.run(handler, reconciler), "consumer"):
+            handler = Handler(store, FailurePublisher(publisher, group), CircuitBreaker(NAME, pool))
+            async with run_in_background(consumer.run(handler, reconciler), "consumer"):
                 yield
                 await consumer.drain()
 

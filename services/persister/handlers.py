@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from contracts.failures import CONFLICT, UNDECODABLE
-from runtime.database.breaker import Breaker
+from runtime.database.breaker import CircuitBreaker
 from runtime.failures import Failure, PermanentError
 from runtime.kafka.batch_processor import Record
 from services.persister.batch import leads_among, read_in_parts
@@ -18,7 +18,7 @@ class Handler:
     between them repeats the publication, which its event id makes a no-op.
     """
 
-    def __init__(self, store: Store, publisher: FailurePublisher, breaker: Breaker) -> None:
+    def __init__(self, store: Store, publisher: FailurePublisher, breaker: CircuitBreaker) -> None:
         self._store = store
         self._publisher = publisher
         self._breaker = breaker
@@ -34,7 +34,7 @@ class Handler:
         dead = leads_among(saved.undecodable)
         self._breaker.count(good=leads_among(records) - dead, dead=dead)
 
-    async def park(self, record: Record, failure: Failure) -> None:
+    async def send_to_retry_queue(self, record: Record, failure: Failure) -> None:
         """Hand the one record at fault to the replay queue."""
         await self._publisher.failed(record, failure)
         await self._store.count_parked(record)

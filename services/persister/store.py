@@ -12,7 +12,7 @@ from pydantic_core import to_json
 
 from contracts.audit import AuditRecorded
 from contracts.leads import LeadReceived, LeadStatus
-from runtime.database.ledger import Ledger, Pages
+from runtime.database.ledger import Ledger, LedgerEntries
 from runtime.database.postgres import Connection, Pool, load_queries, transaction
 from runtime.kafka.batch_processor import Record
 from services.persister.batch import Batch, conflict_entry, received_entry, rejected_entry
@@ -60,13 +60,13 @@ class Store:
         """
         saved, writing = Saved(), None
         async with transaction(self._pool) as connection:
-            pages = await self._ledger.lock(connection, records)
+            ledger_entries = await self._ledger.lock(connection, records)
             try:
                 for batch in parts:
                     ready = _Ready.of(batch)
                     if writing:
                         await writing
-                    writing = asyncio.create_task(self._write(connection, ready, pages, saved))
+                    writing = asyncio.create_task(self._write(connection, ready, ledger_entries, saved))
                     await asyncio.sleep(0)  # its first statement is sent now
                 if writing:
                     await writing
@@ -76,21 +76,23 @@ class Store:
                     await asyncio.gather(writing, return_exceptions=True)
             if saved.replays:
                 await SQL.resolve_replays(connection, ids=saved.replays)
-            await self._ledger.save(connection, pages)
+            await self._ledger.save(connection, ledger_entries)
         return saved
 
-    async def _write(self, connection: Connection, ready: _Ready, pages: Pages, saved: Saved) -> None:
+    async def _write(
+        self, connection: Connection, ready: _Ready, ledger_entries: LedgerEntries, saved: Saved
+    ) -> None:
         batch = ready.batch
         stored, conflicts = await self._save_leads(connection, ready)
         stored |= await self._save_entries(connection, batch)
         parked, undecodable = set(map(id, conflicts)), set(map(id, batch.undecodable))
         for record in batch.records:
             if id(record) in undecodable:
-                pages.count(record, "undecodable")
+                ledger_entries.count(record, "undecodable")
             elif id(record) in parked:
-                pages.count(record, "parked")
+                ledger_entries.count(record, "parked")
             else:
-                pages.count(record, "stored" if id(record) in stored else "duplicate")
+                ledger_entries.count(record, "stored" if id(record) in stored else "duplicate")
         saved.undecodable += batch.undecodable
         saved.conflicts += conflicts
         saved.replays += batch.replays()
@@ -98,9 +100,9 @@ class Store:
     async def count_parked(self, record: Record) -> None:
         """Put one record that was handed to the replay queue into the books."""
         async with transaction(self._pool) as connection:
-            pages: Pages = await self._ledger.lock(connection, [record])
-            pages.count(record, "parked")
-            await self._ledger.save(connection, pages)
+            ledger_entries: LedgerEntries = await self._ledger.lock(connection, [record])
+            ledger_entries.count(record, "parked")
+            await self._ledger.save(connection, ledger_entries)
 
     async def _save_leads(self, connection: Connection, ready: _Ready) -> tuple[set[int], list[Record]]:
         batch, first = ready.batch, ready.first

@@ -9,7 +9,11 @@ import services.__main__
 
 # What has happened by then -> what has not.
 PLACES = {
-    "offset commit": ("runtime.kafka.offset_commits", "Commits", "_commit"),  # effect committed -> offset
+    "offset commit": (
+        "runtime.kafka.offset_commits",
+        "OffsetCommits",
+        "_commit",
+    ),  # effect committed -> offset
     "mail settled": ("services.notifier.store", "Store", "settle"),  # 250 after the dot -> sent
     "replay noted": (
         "services.flusher.retries.retry_claims",

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from runtime.database.breaker import LEFT_SECONDS, LIMIT, Breaker
+from runtime.database.breaker import ABANDONED_SECONDS, LIMIT, CircuitBreaker
 from runtime.database.postgres import Pool, open_pool
 from runtime.failures import DependencyUnavailable
 from runtime.settings import Postgres
@@ -22,7 +22,7 @@ def look_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("runtime.database.breaker.LOOK_SECONDS", 0)
 
 
-async def paused(breaker: Breaker) -> bool:
+async def paused(breaker: CircuitBreaker) -> bool:
     try:
         await breaker.check()
     except DependencyUnavailable:
@@ -30,8 +30,8 @@ async def paused(breaker: Breaker) -> bool:
     return False
 
 
-async def opened(pool: Pool) -> Breaker:
-    breaker = Breaker("notifier", pool)
+async def opened(pool: Pool) -> CircuitBreaker:
+    breaker = CircuitBreaker("notifier", pool)
     breaker.count(good=LIMIT, dead=LIMIT - 1)
     assert not await paused(breaker)
     breaker.count(dead=1)
@@ -42,7 +42,7 @@ async def opened(pool: Pool) -> Breaker:
 async def test_one_process_that_opens_it_stops_the_stage_until_an_admin_resumes_it(
     pool: Pool, db: Any
 ) -> None:
-    others = [Breaker("notifier", pool), Breaker("persister", pool)]
+    others = [CircuitBreaker("notifier", pool), CircuitBreaker("persister", pool)]
     assert [await paused(each) for each in others] == [False, False]
     first = await opened(pool)
     assert [await paused(each) for each in (first, *others)] == [True, True, False]
@@ -57,16 +57,16 @@ async def test_regression_a_process_that_joins_a_stopped_stage_does_not_resume_i
     first = await opened(pool)
     await db.execute("UPDATE stage_control SET changed_at = changed_at - interval '1 hour'")
     assert await paused(first)
-    assert await paused(Breaker("notifier", pool))
+    assert await paused(CircuitBreaker("notifier", pool))
     assert await paused(first)
 
 
 async def test_a_restart_of_the_process_that_opened_it_closes_it(pool: Pool, db: Any) -> None:
     await opened(pool)
-    again = Breaker("notifier", pool)
+    again = CircuitBreaker("notifier", pool)
     assert await paused(again)  # for as long as the one before might still be there
     await db.execute(
-        "UPDATE stage_control SET changed_at = changed_at - make_interval(secs => $1)", LEFT_SECONDS
+        "UPDATE stage_control SET changed_at = changed_at - make_interval(secs => $1)", ABANDONED_SECONDS
     )
     assert not await paused(again)
     assert await db.fetchval("SELECT changed_by FROM stage_control") == "restart"

@@ -13,7 +13,7 @@ from runtime.kafka.clients import build_broker, open_publisher
 from runtime.kafka.consumer import Consumer
 from runtime.kafka.policy import Policy
 from runtime.settings import Kafka
-from runtime.tasks import running
+from runtime.tasks import run_in_background
 from tests.support.handlers import Taken
 from tests.support.wait import eventually
 
@@ -34,7 +34,7 @@ async def test_consumer_and_publisher_come_back_after_the_broker_was_killed(tmp_
 
         async with (
             open_publisher(settings, "test", health) as publisher,
-            running(consumer.run(taken), "consumer"),
+            run_in_background(consumer.run(taken), "consumer"),
         ):
 
             async def send(value: bytes) -> None:
@@ -78,11 +78,11 @@ async def test_regression_a_rebalance_waits_for_the_batch_in_hand_and_no_longer(
 
     async with (
         open_publisher(kafka, "test", health) as publisher,
-        running(first.run(slow), "first"),
+        run_in_background(first.run(slow), "first"),
     ):
         await publisher.send(topics.DEAD.name, key=None, value=b"one", headers=[], seconds=30)
         await asyncio.wait_for(slow.busy.wait(), 30)
-        async with running(second.run(quick), "second"):
+        async with run_in_background(second.run(quick), "second"):
             # The drain's bound is 50 s: a poll that waited for the assignment used it all up.
             await eventually(assigned, seconds=20, what="the second member's partitions")
             await second.drain()
@@ -102,7 +102,7 @@ async def test_a_handler_that_outlasts_the_poll_interval_keeps_its_partitions(ka
 
     async with (
         open_publisher(kafka, "test", Health()) as publisher,
-        running(consumer.run(slow), "consumer"),
+        run_in_background(consumer.run(slow), "consumer"),
     ):
         for value in (b"one", b"two"):
             slow.busy.clear()
@@ -149,7 +149,7 @@ async def test_regression_a_member_whose_stop_is_cut_off_leaves_the_group(kafka:
         work = asyncio.create_task(first.run(clinging))
         await send(b"one")
         await eventually(lambda: taken(clinging), seconds=30, what="the first record")
-        async with running(second.run(quick), "second"):
+        async with run_in_background(second.run(quick), "second"):
             await asyncio.wait_for(first.revoking.wait(), 30)
             work.cancel()
             await asyncio.wait({work})

@@ -19,7 +19,7 @@ from runtime.kafka.clients import Publisher, build_broker
 from runtime.kafka.consumer import Consumer
 from runtime.kafka.policy import Policy
 from runtime.settings import Kafka
-from runtime.tasks import running
+from runtime.tasks import run_in_background
 from runtime.workarounds.aiokafka_rebootstrap import enable_rebootstrap
 from services.admin.monitoring.consumer_lag import LagReader
 from tests.faults.proxy import Proxy
@@ -79,7 +79,10 @@ async def clients(kafka: Kafka, silence_seconds: float = 60.0) -> AsyncIterator[
     consumer = Consumer(build_broker(kafka, "test"), [TOPIC], "g", health, policy, kafka.topic_prefix)
     publisher = Publisher(kafka, "test", silence_seconds)
     health.check("kafka_producer", publisher.check)
-    async with running(publisher.keep(), "publisher"), running(consumer.run(taken), "consumer"):
+    async with (
+        run_in_background(publisher.run(), "publisher"),
+        run_in_background(consumer.run(taken), "consumer"),
+    ):
         yield Clients(publisher, consumer, health, taken)
         await consumer.drain()
 
@@ -163,7 +166,7 @@ async def test_regression_a_consumer_sees_new_partitions_and_leaves_a_deleted_to
         return {each.partition for each in found.assignment()} if found else set()
 
     try:
-        async with running(consumer.run(taken), "consumer"):
+        async with run_in_background(consumer.run(taken), "consumer"):
             before = await eventually(assigned, what="an assignment")
             wanted = len(before) + 1
             await admin.create_partitions({kafka.topic_prefix + TOPIC: NewPartitions(wanted)})

@@ -10,7 +10,7 @@ from uuid import uuid4
 from contracts import headers as h
 from contracts import topics
 from contracts.failures import LeadFailed, Origin
-from runtime.database.ledger import Ledger, Pages
+from runtime.database.ledger import Ledger, LedgerEntries
 from runtime.database.postgres import Connection, open_pool
 from runtime.failures import Backoff, RewindRequired
 from runtime.health import Health
@@ -171,7 +171,7 @@ class NoBooks(Ledger):
     def __init__(self) -> None:
         super().__init__("flusher")
 
-    async def lock(self, connection: Connection, records: Sequence[Any]) -> Pages:
+    async def lock(self, connection: Connection, records: Sequence[Any]) -> LedgerEntries:
         try:
             return await super().lock(connection, records)
         except RewindRequired as back:

@@ -15,5 +15,5 @@ class Taken:
     async def handle(self, records: Sequence[Any]) -> None:
         self.values.extend(record.value for record in records)
 
-    async def park(self, record: Any, failure: Failure) -> None:
+    async def send_to_retry_queue(self, record: Any, failure: Failure) -> None:
         raise AssertionError(failure.reason)

@@ -18,7 +18,7 @@ from deploy.cli.kafka_refusals import explain
 from deploy.cli.partition_offsets import read_positions
 from runtime.database.postgres import Pool, transaction
 from runtime.kafka.lag import lag
-from runtime.kafka.log_reader import open_reader, partitions_of
+from runtime.kafka.log_reader import assign_all_partitions, open_reader
 from runtime.settings import Kafka
 
 SECONDS: Final = 10.0
@@ -123,7 +123,7 @@ async def examine_broker_clock(kafka: Kafka) -> AsyncIterator[Finding]:
 
 
 async def _newest(consumer: Any, topic: str) -> Any:
-    partitions = await partitions_of(consumer, topic)
+    partitions = await assign_all_partitions(consumer, topic)
     starts, ends = await consumer.beginning_offsets(partitions), await consumer.end_offsets(partitions)
     filled = [each for each in partitions if ends[each] > starts[each]]
     newest: Any = None

@@ -18,7 +18,7 @@ from deploy.cli.doctor.check_result import Finding, fail, is_this_machine, ok, w
 from deploy.cli.kafka_refusals import explain
 from deploy.cli.topic_provisioning import OFFSETS_TOPIC
 from deploy.cli.topic_settings import TopicSettings, falls_short, min_insync, read_settings
-from runtime.kafka.clients import why_not
+from runtime.kafka.clients import diagnose_connection
 from runtime.settings import Kafka
 
 SECONDS: Final = 10.0
@@ -58,7 +58,7 @@ async def examine_kafka(kafka: Kafka, replication: int) -> AsyncIterator[Finding
             for service, group in (await read_groups(admin, kafka.topic_prefix)).items():
                 yield examine_group(kafka, service, group)
     except (KafkaError, OSError, TimeoutError) as error:
-        reason = await why_not(kafka)
+        reason = await diagnose_connection(kafka)
         yield fail(
             "kafka",
             f"{reason} ({type(error).__name__}), asked {kafka.bootstrap_servers}",

@@ -17,9 +17,9 @@ from runtime.database.postgres import (
     Connection,
     Pool,
     autocommit,
+    connection_within_deadline,
     load_queries,
     ping,
-    quickly,
     snapshot,
     transaction,
 )
@@ -47,7 +47,7 @@ _ENTRIES: Final = TypeAdapter(list[lead_schemas.AuditEntry])
 
 async def fetch_quickly(pool: Pool, query: str, *values: object) -> Any:
     """Return a query's value, or raise `DependencyUnavailable` where it is not here within a moment."""
-    async with quickly(pool) as connection:
+    async with connection_within_deadline(pool) as connection:
         return await connection.fetchval(query, *values)
 
 

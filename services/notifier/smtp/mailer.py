@@ -13,7 +13,7 @@ import aiosmtplib
 from runtime.failures import Backoff, DependencyUnavailable
 from runtime.health import Health
 from runtime.logs import logger
-from runtime.tasks import running
+from runtime.tasks import run_in_background
 from services.notifier.mail.message import Mail
 from services.notifier.settings import Settings
 from services.notifier.smtp.outcome import Outcome, Phase, Verdict
@@ -196,7 +196,7 @@ async def open_mailer(settings: Settings, health: Health, stopping: asyncio.Even
     """Keep a mailer for as long as the context lasts; from `stopping` on it begins no mail's body."""
     mailer = Mailer(settings, health, stopping)
     try:
-        async with running(mailer.watch(), "mailer"):
+        async with run_in_background(mailer.watch(), "mailer"):
             yield mailer
     finally:
         await mailer.close()

@@ -11,7 +11,7 @@ import pytest
 
 from runtime.failures import DependencyUnavailable
 from runtime.health import Health
-from runtime.tasks import running
+from runtime.tasks import run_in_background
 from services.ingest.lead_writer import FAILURES_TO_OPEN, Intake
 from services.ingest.publisher import LeadPublisher
 from services.ingest.record import Record
@@ -86,9 +86,9 @@ async def started(root: Path, *, drains: bool = True) -> AsyncIterator[Gateway]:
     made = Gateway(root)
     async with AsyncExitStack() as stack:
         stack.callback(made.spool.close)
-        await stack.enter_async_context(running(made.spool.write(), "spool writer"))
+        await stack.enter_async_context(run_in_background(made.spool.write(), "spool writer"))
         if drains:
-            await stack.enter_async_context(running(made.intake.drain(), "spool drain"))
+            await stack.enter_async_context(run_in_background(made.intake.drain(), "spool drain"))
         yield made
 
 

@@ -11,7 +11,7 @@ from contracts.leads import EXAMPLE
 from runtime import metrics
 from runtime.failures import DependencyUnavailable
 from runtime.kafka.clients import Publisher
-from runtime.tasks import running
+from runtime.tasks import run_in_background
 from services.ingest.publisher import AUDIT_QUEUE, AuditTrail
 from tests.support.gateway import gateway
 from tests.support.wait import eventually
@@ -62,7 +62,7 @@ async def test_an_entry_is_published_under_its_request(trail: AuditTrail, kafka:
     async def sent() -> list[tuple[str, bytes]]:
         return kafka.sent
 
-    async with running(trail.run(), "trail"):
+    async with run_in_background(trail.run(), "trail"):
         trail.note(entry(7))
         assert await eventually(sent) == [("audit.recorded.v1", b"r7")]
 
@@ -77,7 +77,7 @@ async def test_a_flood_is_dropped_and_counted_and_never_waits(trail: AuditTrail)
 async def test_a_drain_publishes_what_is_left_without_pauses(trail: AuditTrail, kafka: FakeKafka) -> None:
     for number in range(50):
         trail.note(entry(number))
-    async with running(trail.run(), "trail"):
+    async with run_in_background(trail.run(), "trail"):
         await trail.drain(2)
     assert len(kafka.sent) == 50
 
@@ -85,7 +85,7 @@ async def test_a_drain_publishes_what_is_left_without_pauses(trail: AuditTrail, 
 async def test_entries_are_lost_and_counted_where_kafka_is_away(trail: AuditTrail, kafka: FakeKafka) -> None:
     kafka.away, before = True, dropped()
     trail.note(entry())
-    async with running(trail.run(), "trail"):
+    async with run_in_background(trail.run(), "trail"):
         await trail.drain(2)
     assert dropped() - before == 1
 
@@ -94,7 +94,7 @@ async def test_a_drain_is_bounded_where_kafka_hangs(trail: AuditTrail, kafka: Fa
     kafka.hangs, before = True, dropped()
     trail.note(entry(1))
     trail.note(entry(2))
-    async with running(trail.run(), "trail"):
+    async with run_in_background(trail.run(), "trail"):
         await trail.drain(0.05)
     assert dropped() - before == 1  # The one in hand may still arrive.
 

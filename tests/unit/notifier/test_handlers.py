@@ -9,7 +9,7 @@ import pytest
 
 from contracts.failures import Kind
 from contracts.leads import LeadReceived
-from runtime.database.breaker import Breaker
+from runtime.database.breaker import CircuitBreaker
 from runtime.failures import DependencyUnavailable
 from services.notifier.batch_plan import KINDS, Arrangement, Delivery, Key, Reading
 from services.notifier.handlers import Handler
@@ -118,7 +118,7 @@ class World:
             cast("FailurePublisher", self.publisher),
             IDENTITY,
             self.stopping,
-            cast("Breaker", self.breaker),
+            cast("CircuitBreaker", self.breaker),
             TokenBucket(),
             connections=connections,
             holds=lambda _topic, _partition: not self.moved,

@@ -14,7 +14,7 @@ from runtime.failures import Backoff, DependencyUnavailable, Failure, Partitions
 from runtime.health import Health
 from runtime.kafka.batch_processor import Batch
 from runtime.kafka.consumer import Consumer
-from runtime.kafka.offset_commits import Commits
+from runtime.kafka.offset_commits import OffsetCommits
 from runtime.kafka.policy import Policy
 from tests.support.wait import eventually
 
@@ -124,7 +124,7 @@ class Busy:
             error, self.error = self.error, None
             raise error
 
-    async def park(self, record: Any, failure: Failure) -> None:
+    async def send_to_retry_queue(self, record: Any, failure: Failure) -> None:
         raise AssertionError(failure.reason)
 
 
@@ -139,37 +139,37 @@ def consuming(kafka: FakeKafka, **more: float) -> tuple[Consumer, Around]:
 
 
 async def test_one_commit_is_under_way_and_what_comes_meanwhile_is_one_more() -> None:
-    kafka, commits = FakeKafka(), Commits(5)
+    kafka, commits = FakeKafka(), OffsetCommits(5)
     for offset in (0, 1, 2, 3):
         commits.add(cast("Any", kafka), places(offset))
         await asyncio.sleep(0)
     assert kafka.asked == [1]
     kafka.free.set()
-    await commits.settled(5)
+    await commits.flush(5)
     assert (kafka.committed_to, kafka.most_under_way) == ([1, 4], 1)
 
 
 async def test_a_commit_that_fails_is_told_and_the_next_one_goes_on() -> None:
-    kafka, commits = FakeKafka(), Commits(5)
+    kafka, commits = FakeKafka(), OffsetCommits(5)
     kafka.free.set()
     kafka.refuse = KafkaError("not now")
     with structlog.testing.capture_logs() as told:
         commits.add(cast("Any", kafka), places(0))
-        await commits.settled(5)
+        await commits.flush(5)
     assert [(each["event"], each["reason"]) for each in told] == [("offsets not committed", "KafkaError")]
     kafka.refuse = None
     commits.add(cast("Any", kafka), places(1))
-    await commits.settled(5)
+    await commits.flush(5)
     assert kafka.committed_to == [2]
 
 
 async def test_a_commit_that_hangs_is_given_up_with_what_waits_behind_it() -> None:
-    kafka, commits = FakeKafka(), Commits(0.2)
+    kafka, commits = FakeKafka(), OffsetCommits(0.2)
     commits.add(cast("Any", kafka), places(0))
     await asyncio.sleep(0.1)
     commits.add(cast("Any", kafka), places(1))  # its commit begins when the first one is given up
     async with asyncio.timeout(1):
-        await commits.settled(0.2)
+        await commits.flush(0.2)
     await asyncio.sleep(0.01)
     assert (kafka.asked, kafka.under_way) == ([1, 2], 0)
 
@@ -392,5 +392,5 @@ class Holding:
         if not self.free and any((each.partition, each.offset) == (1, 1) for each in records):
             raise PartitionsBusy({("t", 1): 1}, 0.5)
 
-    async def park(self, record: Any, failure: Failure) -> None:
+    async def send_to_retry_queue(self, record: Any, failure: Failure) -> None:
         raise AssertionError(failure.reason)

@@ -22,10 +22,10 @@ from runtime.failures import (
     RetryableError,
 )
 from runtime.health import Health
-from runtime.kafka.batch_processor import REFUSALS, Batch, Delivery
+from runtime.kafka.batch_processor import REFUSALS, Batch, BatchProcessor
 from runtime.kafka.consumer import Consumer
 from runtime.kafka.policy import Policy
-from runtime.kafka.watchdog import STALL_SECONDS, Stalled, Watch
+from runtime.kafka.watchdog import STALL_SECONDS, Stalled, Watchdog
 from tests.support.wait import eventually
 
 
@@ -58,12 +58,12 @@ class Recorder:
             raise self.error
         self.taken.extend(records)
 
-    async def park(self, record: Any, failure: Failure) -> None:
+    async def send_to_retry_queue(self, record: Any, failure: Failure) -> None:
         self.parked.append((record, failure.reason))
 
 
-def deliver(handler: Recorder, records: Sequence[int]) -> Delivery:
-    delivery = Delivery(handler, cast("Batch", [Place(each) for each in records]), QUICK)
+def deliver(handler: Recorder, records: Sequence[int]) -> BatchProcessor:
+    delivery = BatchProcessor(handler, cast("Batch", [Place(each) for each in records]), QUICK)
     asyncio.run(delivery.run())
     return delivery
 
@@ -94,7 +94,7 @@ def test_a_bug_is_tried_three_times_and_then_parked_under_its_type() -> None:
 
 def test_a_record_that_cannot_even_be_parked_pauses_the_stage_instead_of_being_passed_over() -> None:
     class Refusing(Recorder):
-        async def park(self, record: Any, failure: Failure) -> None:
+        async def send_to_retry_queue(self, record: Any, failure: Failure) -> None:
             raise ZeroDivisionError
 
     with pytest.raises(DependencyUnavailable, match="t/0 at 7"):
@@ -129,7 +129,7 @@ def test_regression_records_that_the_database_refuses_are_parked_where_it_takes_
 
 def test_a_database_that_refuses_every_record_pauses_the_stage_after_few_tries() -> None:
     handler = Recorder(set(range(500)), DependencyRefused("database", "database answered 42P01"))
-    delivery = Delivery(handler, cast("Batch", [Place(each) for each in range(500)]), QUICK)
+    delivery = BatchProcessor(handler, cast("Batch", [Place(each) for each in range(500)]), QUICK)
     with pytest.raises(DependencyRefused):
         asyncio.run(delivery.run())
     assert (handler.parked, delivery.done) == ([], 0)
@@ -153,7 +153,7 @@ def test_what_was_done_before_a_pause_is_told_so_that_it_is_not_done_again() -> 
             await super().handle(records)
 
     handler = Breaking(set(range(8)), RetryableError("refused"))
-    delivery = Delivery(handler, cast("Batch", [Place(each) for each in range(8)]), QUICK)
+    delivery = BatchProcessor(handler, cast("Batch", [Place(each) for each in range(8)]), QUICK)
     with pytest.raises(DependencyUnavailable):
         asyncio.run(delivery.run())
     assert [record for record, _ in handler.parked] == [0, 1, 2]
@@ -193,7 +193,7 @@ class FakeKafka:
 
 
 async def test_lag_without_progress_and_without_a_pause_ends_the_process() -> None:
-    watch, kafka = Watch(), FakeKafka()
+    watch, kafka = Watchdog(), FakeKafka()
     await watch.look(cast("Any", kafka))
     watch._progress -= STALL_SECONDS + 1
     watch._look_at = 0
@@ -208,7 +208,7 @@ async def test_regression_records_that_expired_are_no_lag_that_ends_the_process(
     committed: int | None,
 ) -> None:
     # It counted them for ever: the process was restarted every two minutes.
-    watch, kafka = Watch(), FakeKafka()
+    watch, kafka = Watchdog(), FakeKafka()
     kafka.start, kafka.done = 20, committed
     await watch.look(cast("Any", kafka))
     watch._progress -= STALL_SECONDS + 1
@@ -219,7 +219,7 @@ async def test_regression_records_that_expired_are_no_lag_that_ends_the_process(
 async def test_regression_a_client_that_no_broker_answers_is_replaced(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    watch, kafka = Watch(silence_seconds=60), FakeKafka()
+    watch, kafka = Watchdog(silence_seconds=60), FakeKafka()
     await watch.look(cast("Any", kafka))
     now = time.monotonic()
     monkeypatch.setattr("runtime.workarounds.aiokafka_rebootstrap.time.monotonic", lambda: now + 61)

@@ -14,7 +14,7 @@ from runtime.failures import (
     PartitionsBusy,
     RetryableError,
 )
-from runtime.kafka.batch_processor import Delivery
+from runtime.kafka.batch_processor import BatchProcessor
 
 
 def record(offset: int) -> Any:
@@ -34,7 +34,7 @@ class SecondTry:
             raise self.second if self.taken else DependencyRefused("database", "database answered P0001")
         self.taken = True
 
-    async def park(self, each: Any, failure: Failure) -> None:
+    async def send_to_retry_queue(self, each: Any, failure: Failure) -> None:
         self.parked.append((each.offset, failure.reason))
 
 
@@ -50,14 +50,14 @@ async def test_regression_a_second_try_may_fail_as_any_record(
     second: Exception, parked: list[tuple[int, str]]
 ) -> None:
     handler = SecondTry(second)
-    delivery = Delivery(handler, [record(1), record(2)], Backoff())
+    delivery = BatchProcessor(handler, [record(1), record(2)], Backoff())
     await delivery.run()
     assert handler.parked == parked
     assert (delivery.held is not None) == isinstance(second, PartitionsBusy)
 
 
 async def test_a_record_whose_second_try_meets_an_outage_is_not_done() -> None:
-    delivery = Delivery(
+    delivery = BatchProcessor(
         SecondTry(DependencyUnavailable("database", "away")), [record(1), record(2)], Backoff()
     )
     with pytest.raises(DependencyUnavailable):

@@ -10,7 +10,7 @@ from runtime.failures import DependencyUnavailable, PermanentError
 from runtime.health import Health
 from runtime.kafka.clients import Publisher, _partition_of, build_broker, open_publisher
 from runtime.settings import Kafka
-from runtime.tasks import running
+from runtime.tasks import run_in_background
 from tests.support.wait import eventually
 
 
@@ -121,7 +121,7 @@ async def test_regression_a_producer_that_no_broker_answers_is_replaced(
     producers: type[FakeProducer],
 ) -> None:
     publisher = Publisher(SETTINGS, "test", silence_seconds=0.05)
-    async with running(publisher.keep(), "publisher"):
+    async with run_in_background(publisher.run(), "publisher"):
 
         async def made() -> int:
             return len(producers.made)

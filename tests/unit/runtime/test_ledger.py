@@ -8,21 +8,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.database.ledger import Ledger, Outcome, Page
+from runtime.database.ledger import Ledger, LedgerEntry, Outcome
 from runtime.failures import RewindRequired
 
 OUTCOMES: list[Outcome] = ["stored", "duplicate", "parked", "undecodable"]
 
 
 def test_a_record_below_the_next_offset_was_counted_before() -> None:
-    page = Page(epoch=1, next_offset=10)
+    page = LedgerEntry(epoch=1, next_offset=10)
     page.count(9, "stored")
     assert page.outcomes.total() == 0
     assert page.following == 10
 
 
 def test_offsets_that_were_passed_without_a_record_are_missing() -> None:
-    page = Page(epoch=1, next_offset=10)
+    page = LedgerEntry(epoch=1, next_offset=10)
     page.count(13, "stored")
     assert (page.following, page.missing) == (14, 3)
 
@@ -38,7 +38,7 @@ def test_the_books_balance_whatever_is_redelivered(
     base = next_offset = start
     counted = missing = 0
     for first, length in deliveries:
-        page = Page(epoch=1, next_offset=next_offset)
+        page = LedgerEntry(epoch=1, next_offset=next_offset)
         for offset in range(start + first, start + first + length):
             page.count(offset, outcome)
         counted += page.outcomes.total()

@@ -2,14 +2,14 @@
 
 import pytest
 
-from runtime.database.ledger import Page
+from runtime.database.ledger import LedgerEntry
 from runtime.kafka.positions import Position
 
 LAST = "1000/0000002a"
 
 
-def page(next_offset: int, last_record: str | None = LAST) -> Page:
-    return Page(1, next_offset, last_record)
+def page(next_offset: int, last_record: str | None = LAST) -> LedgerEntry:
+    return LedgerEntry(1, next_offset, last_record)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from aiokafka import TopicPartition
 
-from runtime.kafka.log_reader import partitions_of, read_spans
+from runtime.kafka.log_reader import assign_all_partitions, read_ranges
 
 PARTITION = TopicPartition("t", 0)
 
@@ -32,7 +32,7 @@ class Log:
 
 
 async def offsets(log: Log) -> list[int]:
-    return [each.offset async for records in read_spans(log, {PARTITION: (2, 6)}) for each in records]
+    return [each.offset async for records in read_ranges(log, {PARTITION: (2, 6)}) for each in records]
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ class FakeConsumer:
 async def test_regression_a_topic_is_read_in_all_partitions_that_it_has() -> None:
     # Of a failed topic with 14 partitions two were not read: their failures were rebuilt as sent mails.
     consumer = FakeConsumer(failed=14, dead=2)
-    found = await partitions_of(consumer, "failed", "dead")
+    found = await assign_all_partitions(consumer, "failed", "dead")
     assert found == [TopicPartition("failed", n) for n in range(14)] + [
         TopicPartition("dead", n) for n in range(2)
     ]

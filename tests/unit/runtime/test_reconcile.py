@@ -9,10 +9,10 @@ import pytest
 from aiokafka import TopicPartition
 from prometheus_client import REGISTRY
 
-from runtime.database.ledger import Ledger, Page, Pages
+from runtime.database.ledger import Ledger, LedgerEntries, LedgerEntry
 from runtime.failures import DependencyUnavailable, Failure
 from runtime.kafka.reconcile import Comparison, Reconciler
-from runtime.kafka.watchdog import Watch
+from runtime.kafka.watchdog import Watchdog
 from runtime.settings import Kafka
 from tests.support.wait import eventually
 from tests.unit.runtime.test_commits import OTHER, PARTITION, FakeKafka, TwoPartitions, consuming
@@ -38,7 +38,7 @@ class Counting:
         self._sql.next_offset = pages["t", 0].following
         self.handled += [record.offset for record in records]
 
-    async def park(self, record: Any, failure: Failure) -> None:
+    async def send_to_retry_queue(self, record: Any, failure: Failure) -> None:
         raise AssertionError(failure.reason)
 
 
@@ -93,8 +93,8 @@ class Leaderless(TwoPartitions):
 class Books(Ledger):
     """A ledger at 0 in both partitions."""
 
-    async def read(self, *_: Any) -> Pages:
-        return Pages({each: Page(1, 0) for each in (PARTITION, OTHER)})
+    async def read(self, *_: Any) -> LedgerEntries:
+        return LedgerEntries({each: LedgerEntry(1, 0) for each in (PARTITION, OTHER)})
 
 
 class Taking:
@@ -103,7 +103,7 @@ class Taking:
     async def handle(self, records: Sequence[Any]) -> None:
         await asyncio.sleep(0)
 
-    async def park(self, record: Any, failure: Failure) -> None:
+    async def send_to_retry_queue(self, record: Any, failure: Failure) -> None:
         raise AssertionError(failure.reason)
 
 
@@ -166,5 +166,5 @@ async def test_mails_are_rebuilt_from_all_partitions_or_none(behind: TopicPartit
 
 @pytest.mark.usefixtures("_impatient")
 async def test_regression_the_lag_is_measured_beside_a_partition_without_a_leader() -> None:
-    await Watch().look(cast("Any", Leaderless(end=4)))
+    await Watchdog().look(cast("Any", Leaderless(end=4)))
     assert REGISTRY.get_sample_value("fastcore_lag_records", {"topic": "t", "partition": "0"}) == 4

@@ -22,6 +22,6 @@ async def test_regression_work_that_loses_a_cancel_is_cancelled_again(
         await asyncio.sleep(60)
 
     async with asyncio.timeout(2):
-        async with tasks.running(work(), "work"):
+        async with tasks.run_in_background(work(), "work"):
             await asyncio.sleep(0)
     assert lost == 1

@@ -13,14 +13,14 @@ HEADERS = [("traceparent", b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b
 
 
 async def test_without_a_collector_headers_pass_as_they_are() -> None:
-    async with spans.exporting(Tracing(exporter_otlp_endpoint=None), "test"):
+    async with spans.export_spans(Tracing(exporter_otlp_endpoint=None), "test"):
         with spans.producer_span("leads.received.v1", HEADERS, b"key") as carried:
             assert carried is HEADERS
 
 
 async def test_with_a_collector_a_record_names_its_sender_s_span_in_the_same_trace() -> None:
     # Nobody listens there: what cannot be delivered is dropped, and the stop is bounded.
-    async with spans.exporting(Tracing(exporter_otlp_endpoint="http://127.0.0.1:9"), "test"):
+    async with spans.export_spans(Tracing(exporter_otlp_endpoint="http://127.0.0.1:9"), "test"):
         with spans.producer_span("leads.received.v1", HEADERS, b"key") as carried:
             (said,) = [value for name, value in carried if name == "traceparent"]
     assert said.startswith(b"00-4bf92f3577b34da6a3ce929d0e0e4736-")
@@ -30,13 +30,13 @@ async def test_with_a_collector_a_record_names_its_sender_s_span_in_the_same_tra
 
 async def test_what_the_website_did_not_sample_is_not_sampled_here() -> None:
     unsampled = [("traceparent", b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00")]
-    async with spans.exporting(Tracing(exporter_otlp_endpoint="http://127.0.0.1:9"), "test"):
+    async with spans.export_spans(Tracing(exporter_otlp_endpoint="http://127.0.0.1:9"), "test"):
         with spans.producer_span("leads.received.v1", unsampled, None) as carried:
             assert carried[-1][1].endswith(b"-00")
 
 
 async def test_a_traceparent_that_is_none_begins_a_trace_of_its_own() -> None:
-    async with spans.exporting(Tracing(exporter_otlp_endpoint="http://127.0.0.1:9"), "test"):
+    async with spans.export_spans(Tracing(exporter_otlp_endpoint="http://127.0.0.1:9"), "test"):
         for odd in (b"bob@example.com", b"\xff\xfe", b"00-" + b"0" * 32 + b"-" + b"0" * 16 + b"-01"):
             with spans.producer_span("t", [("traceparent", odd)], b"bob@example.com") as carried:
                 ((_, said),) = carried
