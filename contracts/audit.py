@@ -9,7 +9,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-from contracts.leads import CutMoment
+from contracts.leads import ClampedTimestamp
 
 
 class AuditEvent(StrEnum):
@@ -45,7 +45,7 @@ class AuditRecorded(BaseModel):
 
     schema_version: Literal[1] = 1
     event_id: UUID
-    occurred_at: CutMoment
+    occurred_at: ClampedTimestamp
     event: AuditEvent
     actor: str = Field(max_length=200)
     status_code: int | None = None

@@ -11,7 +11,7 @@ from uuid import UUID, uuid5
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from contracts import headers as h
-from contracts.leads import CutMoment
+from contracts.leads import ClampedTimestamp
 
 Stage = Literal["persister", "notifier", "site"]
 Kind = Literal["store", "audit", "welcome", "admin_alert", "pull"]
@@ -103,7 +103,7 @@ class LeadFailed(BaseModel):
 
     schema_version: Literal[1] = 1
     event_id: UUID
-    occurred_at: CutMoment
+    occurred_at: ClampedTimestamp
     stage: Stage
     kind: Kind
     final: bool

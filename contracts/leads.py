@@ -140,12 +140,12 @@ Message = Annotated[
 ]
 Note = Annotated[str, StringConstraints(strip_whitespace=True, max_length=10_000), AfterValidator(_text)]
 ConsentText = Annotated[str, StringConstraints(strip_whitespace=True, max_length=2000), AfterValidator(_text)]
-CutLine = Annotated[str, _cut_to(200)]
-CutUrl = Annotated[str, _cut_to(2048)]
+TruncatedLine = Annotated[str, _cut_to(200)]
+TruncatedUrl = Annotated[str, _cut_to(2048)]
 IdempotencyKey = Annotated[str, StringConstraints(strip_whitespace=True, pattern=r"^[\x20-\x7e]{1,255}$")]
-Moment = Annotated[AwareDatetime, AfterValidator(_plausible)]
+Timestamp = Annotated[AwareDatetime, AfterValidator(_plausible)]
 # For what stands beside a record that must be kept whatever its clock said.
-CutMoment = Annotated[AwareDatetime, AfterValidator(_cut)]
+ClampedTimestamp = Annotated[AwareDatetime, AfterValidator(_cut)]
 
 
 class Source(BaseModel):
@@ -153,13 +153,13 @@ class Source(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    page_url: CutUrl | None = None
-    referrer: CutUrl | None = None
-    utm_source: CutLine | None = None
-    utm_medium: CutLine | None = None
-    utm_campaign: CutLine | None = None
-    utm_term: CutLine | None = None
-    utm_content: CutLine | None = None
+    page_url: TruncatedUrl | None = None
+    referrer: TruncatedUrl | None = None
+    utm_source: TruncatedLine | None = None
+    utm_medium: TruncatedLine | None = None
+    utm_campaign: TruncatedLine | None = None
+    utm_term: TruncatedLine | None = None
+    utm_content: TruncatedLine | None = None
 
 
 class Meta(BaseModel):
@@ -241,8 +241,8 @@ class LeadSubmission(BaseModel):
     phone: Line | None = None
     company: Line | None = None
     consent: bool | None = None
-    locale: CutLine | None = None
-    submitted_at: Moment | None = None
+    locale: TruncatedLine | None = None
+    submitted_at: Timestamp | None = None
     source: Source | None = None
     request_id: IdempotencyKey | None = None
     meta: Meta | None = None
@@ -267,7 +267,7 @@ class LeadReceived(BaseModel):
 
     schema_version: Literal[1] = 1
     event_id: UUID
-    occurred_at: Moment
+    occurred_at: Timestamp
     lead_id: UUID
     request_id: str = Field(max_length=255)
     site: str = Field(max_length=100)
@@ -282,7 +282,7 @@ class LeadReceived(BaseModel):
     consent_text: str | None = None
     consent_version: str | None = None
     locale: str | None = None
-    submitted_at: Moment | None = None
+    submitted_at: Timestamp | None = None
     source: Source | None = None
     extra: dict[str, JsonValue] = Field(default_factory=dict)
     spam_reasons: tuple[str, ...] = ()

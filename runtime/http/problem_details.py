@@ -1,26 +1,113 @@
-"""RFC 9457 problem documents for what no service's code sees: malformed, oversized and slow requests."""
+"""RFC 9457 problem details: the model, its JSON, and the exception handlers that answer with it.
+
+Each service has its own catalogue of problems. A problem is a message for a person: it contains no stack
+trace and never repeats the input.
+"""
 
 import json
+from collections.abc import Callable, Iterable, Mapping
 from http import HTTPStatus
+from typing import Any, Final, Self
 
-MEDIA_TYPE = "application/problem+json"
+from fastapi import FastAPI
+from pydantic import BaseModel, ConfigDict, PrivateAttr
+from starlette.requests import Request
+from starlette.responses import Response
 
-
-def document(status: HTTPStatus, detail: str) -> bytes:
-    """Return the JSON document."""
-    slug = status.phrase.lower().replace(" ", "-")
-    return json.dumps(
-        {
-            "type": f"urn:fastcore:problem:{slug}",
-            "title": status.phrase,
-            "status": status.value,
-            "detail": detail,
-        }
-    ).encode()
+MEDIA_TYPE: Final = "application/problem+json"
+_TYPE_PREFIX: Final = "urn:fastcore:problem:"
 
 
-def headers_of(body: bytes) -> list[tuple[bytes, bytes]]:
-    """Return the headers of a document; its connection is closed, because its request was not read."""
+class FieldProblem(BaseModel):
+    """What is wrong with one parameter."""
+
+    model_config = ConfigDict(frozen=True)
+
+    field: str
+    message: str
+
+
+class Problem(BaseModel):
+    """RFC 9457. `errors` names each wrong parameter of a 422."""
+
+    model_config = ConfigDict(frozen=True)
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    errors: tuple[FieldProblem, ...] | None = None
+    _headers: Mapping[str, str] = PrivateAttr(default_factory=dict)
+
+    @classmethod
+    def build(
+        cls,
+        status: int,
+        detail: str,
+        *,
+        code: str | None = None,
+        errors: Iterable[FieldProblem] = (),
+        headers: Mapping[str, str] | None = None,
+    ) -> Self:
+        """Return the problem of a status. Without a `code` its type is named after the status.
+
+        `headers` are sent with every response that reports this problem.
+        """
+        title = HTTPStatus(status).phrase
+        kind = _TYPE_PREFIX + (code or title.lower().replace(" ", "-"))
+        made = cls(type=kind, title=title, status=int(status), detail=detail, errors=tuple(errors) or None)
+        made._headers = headers or {}
+        return made
+
+    @property
+    def code(self) -> str:
+        """The last part of the type: the problem's name in metrics and in the audit log."""
+        return self.type.removeprefix(_TYPE_PREFIX)
+
+    def members(self) -> dict[str, Any]:
+        """Return the members of the JSON document; `errors` only if there are any."""
+        return self.model_dump(exclude_none=True)
+
+    def to_json(self) -> bytes:
+        """Return the JSON document."""
+        return json.dumps(self.members()).encode()
+
+    def response(self, headers: Mapping[str, str] | None = None) -> Response:
+        """Return the response that reports this problem, with these additional headers."""
+        return Response(
+            self.to_json(), self.status, headers={**self._headers, **(headers or {})}, media_type=MEDIA_TYPE
+        )
+
+
+class ProblemError(Exception):
+    """A request is rejected. Respond with `problem`."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem.code)
+        self.problem = problem
+
+
+def add_exception_handlers(
+    app: FastAPI, handlers: Mapping[type[Exception], Callable[[Any], Response]]
+) -> None:
+    """Let the app answer each type of exception with the response that its function returns."""
+    for error_type, render in handlers.items():
+        app.add_exception_handler(error_type, _handler(render))
+
+
+def _handler(render: Callable[[Any], Response]) -> Callable[[Request, Exception], Any]:
+    # A coroutine: Starlette would run a plain function in a thread.
+    async def handle(_: Request, error: Exception) -> Response:
+        return render(error)
+
+    return handle
+
+
+def closing_headers(body: bytes) -> list[tuple[bytes, bytes]]:
+    """Return the headers of a problem that no application answers.
+
+    They close the connection, because the rest of the request is not read.
+    """
     return [
         (b"content-type", MEDIA_TYPE.encode()),
         (b"content-length", str(len(body)).encode()),

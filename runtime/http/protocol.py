@@ -11,9 +11,9 @@ import httptools
 from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
-from runtime.http import problem_details
+from runtime.http.problem_details import Problem, closing_headers
 
-WHOLE: Final = "fastcore.whole"
+BODY_COMPLETE: Final = "fastcore.whole"
 """Set in a scope whose body is here: who reads it needs no deadline."""
 
 HEAD_MAX_BYTES: Final = 64 * 1024
@@ -27,7 +27,7 @@ LINGER_SECONDS: Final = 1.0
 _UPGRADE_HEADERS: Final = (b"connection", b"upgrade")
 
 
-class BoundedArrival(HttpToolsProtocol):
+class BoundedHttpProtocol(HttpToolsProtocol):
     """uvicorn's protocol, but a connection whose request does not begin in time is closed.
 
     Else two thousand clients that send a header line a minute hold two thousand connections for ever.
@@ -171,7 +171,7 @@ class BoundedArrival(HttpToolsProtocol):
         if self.parser.should_upgrade():
             return  # `_feed` reads on
         super().on_message_complete()
-        self.scope[WHOLE] = True  # type: ignore[typeddict-unknown-key]
+        self.scope[BODY_COMPLETE] = True  # type: ignore[typeddict-unknown-key]
 
     def pause_writing(self) -> None:
         """Give a client that does not read its answer a deadline."""
@@ -225,8 +225,8 @@ class BoundedArrival(HttpToolsProtocol):
     def _refuse(self, status: HTTPStatus, detail: str) -> None:
         """Answer a request that no service sees, after those that came before it on this connection."""
         self._refused = True
-        body = problem_details.document(status, detail)
-        headers = [*self.server_state.default_headers, *problem_details.headers_of(body)]
+        body = Problem.build(status, detail).to_json()
+        headers = [*self.server_state.default_headers, *closing_headers(body)]
         if self._answering:
             cycle = self.cycle
             if not cycle.more_body:  # what is refused came after the last whole request
@@ -263,7 +263,7 @@ def _answer(status: HTTPStatus, headers: list[tuple[bytes, bytes]], body: bytes)
     return app
 
 
-def bounded_arrival(seconds: float) -> type[BoundedArrival]:
+def bounded_protocol(seconds: float) -> type[BoundedHttpProtocol]:
     """Return the protocol with this deadline."""
     attributes: dict[str, Any] = {"head_timeout_seconds": seconds}
-    return type("BoundedArrival", (BoundedArrival,), attributes)
+    return type("BoundedHttpProtocol", (BoundedHttpProtocol,), attributes)

@@ -1,16 +1,24 @@
-"""Counting per key over a moving window. What follows from a count is decided elsewhere.
+"""A sliding-window rate limiter, and the network that a client's address is counted under.
 
-Own code, because the memory of `limits` 5.8 keeps every key it ever saw (50,001 of 50,001 after
-their expiry) and walks all of them in a thread every 10 ms.
+The in-memory storage of `limits` 5.8 is not used: it keeps every key forever (50,001 of 50,001 after they
+had expired) and walks all of them in a thread every 10 ms.
 """
 
 from bisect import bisect_right
 from collections import OrderedDict
+from ipaddress import IPv6Address, IPv6Network, ip_address
+from typing import Final
 from uuid import UUID
 
+_IPV6_HOST_PREFIX: Final = 64
 
-class Window:
-    """At most `limit` hits per key within `seconds`. Times are monotonic seconds; a limit of 0 is none."""
+
+class RateLimiter:
+    """Allows at most `limit` hits per key within `seconds`. Times are monotonic seconds.
+
+    A limit of 0 allows everything. At most `max_keys` keys are remembered. The key whose last hit is oldest
+    is dropped first, so that memory stays bounded and a flooding client stays remembered.
+    """
 
     def __init__(self, limit: int, seconds: float, max_keys: int = 10_000) -> None:
         self.limit = limit
@@ -18,35 +26,50 @@ class Window:
         self._max_keys = max_keys
         self._hits: OrderedDict[str, list[tuple[float, UUID | None]]] = OrderedDict()
 
-    def hit(self, key: str, now: float, what: UUID | None = None) -> bool:
-        """Count one; return False where the window is full. What is refused is not counted.
+    def allow(self, key: str, now: float, item: UUID | None = None) -> bool:
+        """Count a hit and return True, or return False if the window is full. A rejected hit is not counted.
 
-        `what` is counted once, however often it comes: a site that repeats a lead floods nobody.
+        Hits with the same `item` count once: repeating one lead is not a flood.
         """
         if not self.limit:
             return True
         hits = self._hits.setdefault(key, [])
-        del hits[: bisect_right(hits, now - self.seconds, key=_at)]
-        known = what is not None and any(what == other for _, other in hits)
-        within = known or len(hits) < self.limit
-        if within and not known:
-            hits.append((now, what))
-        # The key that was quiet for longest is forgotten first: memory stays bounded, and whoever
-        # floods stays remembered.
+        del hits[: bisect_right(hits, now - self.seconds, key=_time_of)]
+        repeated = item is not None and any(item == other for _, other in hits)
+        allowed = repeated or len(hits) < self.limit
+        if allowed and not repeated:
+            hits.append((now, item))
         self._hits.move_to_end(key)
         if len(self._hits) > self._max_keys:
             self._hits.popitem(last=False)
-        return within
+        return allowed
 
-    def left(self, key: str) -> int:
-        """Return how many more hits the window takes now."""
+    def remaining(self, key: str) -> int:
+        """Return how many more hits the window allows now."""
         return max(0, self.limit - len(self._hits.get(key, ())))
 
-    def resets_in(self, key: str, now: float) -> float:
-        """Return the seconds until the window takes one hit more than it does now."""
+    def seconds_until_reset(self, key: str, now: float) -> float:
+        """Return the seconds until the oldest hit leaves the window; 0 without hits."""
         hits = self._hits.get(key)
-        return max(0.0, _at(hits[0]) + self.seconds - now) if hits else 0.0
+        return max(0.0, _time_of(hits[0]) + self.seconds - now) if hits else 0.0
 
 
-def _at(hit: tuple[float, UUID | None]) -> float:
+def network_of(address: str) -> str | None:
+    """Return the network that a client's address is counted under, or None if it is no IP address.
+
+    One IPv6 host owns a whole /64, so all of it shares one count. An IPv4-mapped IPv6 address counts as its
+    IPv4 address.
+    """
+    try:
+        parsed = ip_address(address.strip())
+    except ValueError:
+        return None
+    if not isinstance(parsed, IPv6Address):
+        return str(parsed)
+    if parsed.ipv4_mapped:
+        return str(parsed.ipv4_mapped)
+    return str(IPv6Network((int(parsed), _IPV6_HOST_PREFIX), strict=False))
+
+
+def _time_of(hit: tuple[float, UUID | None]) -> float:
     return hit[0]

@@ -10,16 +10,16 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from runtime.http import problem_details
 from runtime.http.allowed_hosts import AllowedHosts
-from runtime.http.protocol import WHOLE
+from runtime.http.problem_details import Problem, closing_headers
+from runtime.http.protocol import BODY_COMPLETE
 
 BODY_MAX_BYTES: Final = 256 * 1024
 """Of every route. A route that takes an import or files will get a larger limit of its own."""
 BODY_DEADLINE_SECONDS: Final = 10.0
 
 
-def everybody(_: Scope) -> bool:
+def allow_all(_: Scope) -> bool:
     """Read every client's body."""
     return True
 
@@ -36,7 +36,7 @@ class RequestLimits:
         app: ASGIApp,
         *,
         hosts: AllowedHosts | None = None,
-        authenticated: Callable[[Scope], bool] = everybody,
+        authenticated: Callable[[Scope], bool] = allow_all,
         body_max_bytes: Mapping[str, int] = MappingProxyType({}),
         deadline_seconds: float = BODY_DEADLINE_SECONDS,
     ) -> None:
@@ -121,7 +121,7 @@ class _BoundedBody:
 
     async def _next(self) -> Message:
         # A deadline costs 5 us: none for what is here already.
-        if WHOLE in self._scope:
+        if BODY_COMPLETE in self._scope:
             return await self._receive()
         try:
             async with asyncio.timeout_at(self._deadline):
@@ -153,10 +153,10 @@ def _has_body(scope: Scope) -> bool:
 
 
 def _misdirected() -> Response:
-    body = problem_details.document(
+    body = Problem.build(
         HTTPStatus.MISDIRECTED_REQUEST,
         "This name is not one of ours. Add it to FASTCORE_HTTP_ALLOWED_HOSTS, or use http://localhost.",
-    )
+    ).to_json()
     answer = Response(body, HTTPStatus.MISDIRECTED_REQUEST)
-    answer.raw_headers = problem_details.headers_of(body)
+    answer.raw_headers = closing_headers(body)
     return answer

@@ -7,7 +7,7 @@ import resource
 import uvicorn
 from uvicorn.importer import import_from_string
 
-from runtime.http.protocol import bounded_arrival
+from runtime.http.protocol import bounded_protocol
 from runtime.http.security_headers import SecurityHeaders
 from runtime.settings import Http, load
 
@@ -24,7 +24,7 @@ def serve(app: str, default_port: int, *, trust_proxy_headers: bool) -> None:
     uvicorn.run(
         made,
         loop="runtime.event_loop:Loop",
-        http=bounded_arrival(http.head_timeout_seconds),
+        http=bounded_protocol(http.head_timeout_seconds),
         host=http.host,
         port=http.port or default_port,
         log_config=None,

@@ -22,7 +22,7 @@ from services.admin.adapters import Adapters
 from services.admin.api import problems, routes
 from services.admin.auth.body_access import body_access
 from services.admin.auth.session import Sessions
-from services.admin.auth.token_auth import Access
+from services.admin.auth.token_auth import TokenAuth
 from services.admin.dashboard.cache import Recent
 from services.admin.dashboard.pages import pages
 from services.admin.dashboard.rendering import LOGIN, STATIC, Static
@@ -84,14 +84,14 @@ def create_app(given: settings.Settings | None = None) -> FastAPI:
         static_url=DOCS_FILES,
     )
     add_docs_page(app, "/admin/docs", DOCS_FILES)
-    app.state.access = access = Access(told.actors)
+    app.state.token_auth = token_auth = TokenAuth(told.actors)
     app.state.recent = Recent()
     app.state.sessions = sessions = Sessions(told.actors, secure=not told.debug.on)
     problems.install(app)
     app.add_middleware(
         RequestLimits,
         hosts=AllowedHosts(told.http.allowed_hosts, debug=told.debug.on),
-        authenticated=body_access(access, sessions, LOGIN, time.time),
+        authenticated=body_access(token_auth, sessions, LOGIN, time.time),
         body_max_bytes={LOGIN: LOGIN_MAX_BYTES},
     )
     if told.tracing.exporter_otlp_endpoint:

@@ -8,12 +8,12 @@ from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from runtime import health, logs
 from runtime.http.allowed_hosts import AllowedHosts
+from runtime.http.problem_details import add_exception_handlers
 from runtime.http.request_limits import RequestLimits
 from runtime.http.request_tracing import ServerSpans
 from runtime.http.swagger_ui import add_docs_page
@@ -22,10 +22,10 @@ from runtime.settings import load, refuse_weak_tokens
 from runtime.tasks import run_in_background
 from runtime.tracing.spans import export_spans
 from services.ingest import problems
-from services.ingest.lead_writer import Intake
+from services.ingest.lead_writer import LeadWriter
 from services.ingest.openapi import describe
-from services.ingest.publisher import AuditTrail, LeadPublisher
-from services.ingest.routes import PATH, Inbound, status
+from services.ingest.publisher import AuditPublisher, LeadPublisher
+from services.ingest.routes import PATH, LeadEndpoint, status
 from services.ingest.settings import Settings, split
 from services.ingest.spool.spool import Spool
 
@@ -33,11 +33,17 @@ NAME: Final = "ingest"
 DOCS_FILES: Final = "/static-offline-docs"
 AUDIT_DRAIN_SECONDS: Final = 2.0
 # Headers that a page may send and read across origins.
-ASKED: Final = ("Authorization", "Content-Type", "Idempotency-Key", "X-Request-ID", "traceparent")
-ANSWERED: Final = ("X-Request-ID", "Idempotent-Replayed", "Retry-After", "RateLimit")
+CORS_ALLOW_HEADERS: Final = (
+    "Authorization",
+    "Content-Type",
+    "Idempotency-Key",
+    "X-Request-ID",
+    "traceparent",
+)
+CORS_EXPOSE_HEADERS: Final = ("X-Request-ID", "Idempotent-Replayed", "Retry-After", "RateLimit")
 
 
-def create_app(settings: Settings | None = None) -> "Door":
+def create_app(settings: Settings | None = None) -> "GatewayApp":
     """Build the app; nothing connects before its lifespan begins."""
     settings = settings or load(Settings)
     if not settings.debug.on:
@@ -53,9 +59,9 @@ def create_app(settings: Settings | None = None) -> "Door":
             export_spans(settings.tracing, NAME),
             open_publisher(settings.kafka, NAME, kafka_state) as kafka,
         ):
-            trail = AuditTrail(kafka)
-            intake = Intake(LeadPublisher(kafka, settings.publish_budget_seconds), spool, state)
-            door.inbound, api.state.intake = Inbound(settings, intake, trail), intake
+            trail = AuditPublisher(kafka)
+            intake = LeadWriter(LeadPublisher(kafka, settings.publish_budget_seconds), spool, state)
+            door.inbound, api.state.intake = LeadEndpoint(settings, intake, trail), intake
             async with (
                 run_in_background(spool.write(), "spool writer"),
                 run_in_background(intake.drain(), "spool drain"),
@@ -83,15 +89,20 @@ def create_app(settings: Settings | None = None) -> "Door":
 
     api.add_api_route("/internal/status", report, include_in_schema=False)
     api.include_router(health.routes(state, kafka_state))
-    api.add_exception_handler(HTTPException, _refused_by_framework)
-    api.add_exception_handler(Exception, _failed)
+    add_exception_handlers(
+        api,
+        {
+            HTTPException: lambda error: problems.for_status(error.status_code, error.headers).response(),
+            Exception: lambda _: problems.INTERNAL_ERROR.response(),
+        },
+    )
     add_docs_page(api, "/docs", DOCS_FILES)
     describe(api)
-    door = Door(api, settings)
+    door = GatewayApp(api, settings)
     return door
 
 
-class Door:
+class GatewayApp:
     """ASGI: a lead is answered by `inbound`, everything else by FastAPI.
 
     Its router and middlewares would add 13 us, as much as a lead's validation takes.
@@ -110,7 +121,9 @@ class Door:
         if settings.tracing.exporter_otlp_endpoint:
             self._way = ServerSpans(self._way, paths={PATH})
         if origins := split(settings.cors_origins):
-            self._way = CORSMiddleware(self._way, origins, ["POST"], ASKED, expose_headers=ANSWERED)
+            self._way = CORSMiddleware(
+                self._way, origins, ["POST"], CORS_ALLOW_HEADERS, expose_headers=CORS_EXPOSE_HEADERS
+            )
 
     def openapi(self) -> dict[str, Any]:
         """Describe all routes, as FastAPI does it."""
@@ -126,13 +139,4 @@ class Door:
         elif scope["method"] == "POST":
             await self.inbound(scope, receive, send)
         else:
-            await problems.of_status(405, {"Allow": "POST"}).response()(scope, receive, send)
-
-
-async def _refused_by_framework(_: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)  # noqa: S101 - Starlette passes what the handler is for
-    return problems.of_status(error.status_code, error.headers).response()
-
-
-async def _failed(_: Request, __: Exception) -> Response:
-    return problems.BUG.response()
+            await problems.for_status(405, {"Allow": "POST"}).response()(scope, receive, send)

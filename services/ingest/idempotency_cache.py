@@ -9,26 +9,26 @@ from typing import NamedTuple
 from uuid import UUID
 
 
-class Acknowledged(NamedTuple):
+class CachedResponse(NamedTuple):
     """A lead that got its 201: the digest of its body, and the time in the answer."""
 
     body_sha256: str
     timestamp: str
 
 
-class Memory:
+class IdempotencyCache:
     """The last acknowledged leads by id, the oldest forgotten first."""
 
     # About 400 bytes each: 4 MB. A retry comes within seconds or minutes.
     def __init__(self, max_leads: int = 10_000) -> None:
         self._max_leads = max_leads
-        self._leads: OrderedDict[UUID, Acknowledged] = OrderedDict()
+        self._leads: OrderedDict[UUID, CachedResponse] = OrderedDict()
 
-    def find(self, lead_id: UUID) -> Acknowledged | None:
+    def find(self, lead_id: UUID) -> CachedResponse | None:
         """Return what was answered for this lead, None where it is not known."""
         return self._leads.get(lead_id)
 
-    def keep(self, lead_id: UUID, lead: Acknowledged) -> None:
+    def keep(self, lead_id: UUID, lead: CachedResponse) -> None:
         """Remember an answer; of several at once the first counts."""
         self._leads.setdefault(lead_id, lead)
         if len(self._leads) > self._max_leads:

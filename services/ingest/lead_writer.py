@@ -13,8 +13,8 @@ from runtime.failures import DependencyUnavailable, Failure
 from runtime.health import Health
 from runtime.logs import logger
 from runtime.tracing.spans import producer_span, set_attributes
+from services.ingest.lead_record import LeadRecord
 from services.ingest.publisher import LeadPublisher
-from services.ingest.record import Record
 from services.ingest.spool.spool import Spool
 
 # Leads in a row that Kafka did not acknowledge in time: from then on nobody waits for it.
@@ -27,7 +27,7 @@ ADOPT_SECONDS: Final = 10.0
 KAFKA_CHECK_SECONDS: Final = 0.5
 
 
-class Intake:
+class LeadWriter:
     """Makes leads durable, and brings what the spool holds to Kafka once that is back."""
 
     def __init__(
@@ -71,7 +71,7 @@ class Intake:
             return False
         return True
 
-    async def publish(self, record: Record) -> None:
+    async def publish(self, record: LeadRecord) -> None:
         """Return once the record is durable. Raises `DependencyUnavailable` if Kafka and disk fail."""
         tries_kafka = self._may_try_kafka()
         if tries_kafka and await self._in_kafka(record):
@@ -85,7 +85,7 @@ class Intake:
             raise
         set_attributes(spooled=True)
 
-    async def _in_kafka(self, record: Record) -> bool:
+    async def _in_kafka(self, record: LeadRecord) -> bool:
         try:
             await self._publisher.publish(record)
         except DependencyUnavailable as away:
@@ -147,7 +147,7 @@ class Intake:
             seconds = round(self._monotonic() - started, 1)
             self._log.info("spool drained", leads=before, seconds=seconds)
 
-    async def _publish_spooled(self, record: Record) -> None:
+    async def _publish_spooled(self, record: LeadRecord) -> None:
         # Byte for byte what was tried, with a word for the lead's timeline.
         spooled = record._replace(headers=[*record.headers, (headers.SPOOLED, b"true")])
         # Its headers name the span of the request; so does the span of this send.

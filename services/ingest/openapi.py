@@ -7,8 +7,8 @@ from fastapi.openapi.utils import get_openapi
 from pydantic.json_schema import models_json_schema
 
 from contracts.leads import EXAMPLE, LeadSubmission
+from runtime.http.problem_details import MEDIA_TYPE, FieldProblem, Problem
 from services.ingest import problems
-from services.ingest.problems import MEDIA_TYPE, FieldError, Problem
 from services.ingest.routes import PATH
 
 _TEXT: Final = {"type": "string"}
@@ -62,7 +62,7 @@ _HEADERS: Final = (
     ("X-Request-ID", "For correlation only; 1 to 128 letters, digits, dots, dashes, colons.", None),
     ("traceparent", "W3C trace context, passed on.", None),
 )
-_INVALID: Final = problems.invalid([FieldError("email", "is required")])
+_INVALID: Final = problems.invalid_lead([FieldProblem(field="email", message="is required")])
 
 
 def describe(app: FastAPI) -> None:
@@ -139,10 +139,12 @@ def _operation() -> dict[str, Any]:
             ),
             "408": _refusal("The body took too long to arrive.", problems.TOO_SLOW),
             "413": _refusal("More than 256 KiB.", problems.TOO_LARGE),
-            "415": _refusal("Not a JSON media type, or an encoded body.", problems.MEDIA),
+            "415": _refusal("Not a JSON media type, or an encoded body.", problems.UNSUPPORTED_MEDIA_TYPE),
             "422": _refusal("Fields that cannot be accepted, or a key used for another lead.", _INVALID),
-            "429": _refusal("The flood limit of this token.", problems.too_many(30), {**_RETRY, **_LIMITS}),
-            "500": _refusal("A fault of ours.", problems.BUG),
+            "429": _refusal(
+                "The flood limit of this token.", problems.too_many_requests(30), {**_RETRY, **_LIMITS}
+            ),
+            "500": _refusal("A fault of ours.", problems.INTERNAL_ERROR),
             "503": _refusal("The lead could not be made durable now.", problems.UNAVAILABLE, _RETRY),
         },
     }
@@ -153,6 +155,6 @@ def _refusal(description: str, problem: Problem, headers: dict[str, Any] | None 
         "description": description,
         "headers": {**_CORRELATION, **(headers or {})},
         "content": {
-            MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}, "example": problem.body()}
+            MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}, "example": problem.members()}
         },
     }

@@ -10,7 +10,7 @@ from contracts.audit import AuditRecorded
 from runtime import metrics
 from runtime.failures import Failure
 from runtime.kafka.clients import Publisher
-from services.ingest.record import Record
+from services.ingest.lead_record import LeadRecord
 
 AUDIT_QUEUE: Final = 100
 AUDIT_SECONDS: Final = 5.0
@@ -34,7 +34,7 @@ class LeadPublisher:
         """Return if Kafka takes records now. Raises `DependencyUnavailable`. The caller bounds it."""
         await self._kafka.check()
 
-    async def publish(self, record: Record) -> None:
+    async def publish(self, record: LeadRecord) -> None:
         """Wait for every in-sync replica. Raises `DependencyUnavailable` if that exceeds the budget."""
         with metrics.PUBLISH_SECONDS.time():
             await self._kafka.send(
@@ -46,7 +46,7 @@ class LeadPublisher:
             )
 
 
-class AuditTrail:
+class AuditPublisher:
     """Entries about refused requests, published behind the answers: bounded, slow, drops counted."""
 
     def __init__(self, kafka: Publisher) -> None:

@@ -24,18 +24,18 @@ from contracts.leads import IdempotencyKey, LeadSubmission, lead_id_for
 from runtime import metrics
 from runtime.failures import DependencyUnavailable
 from runtime.health import Health
-from runtime.http.rate_limiter import Window
+from runtime.http.problem_details import FieldProblem, Problem, ProblemError
+from runtime.http.rate_limiter import RateLimiter
+from runtime.http.tokens import BearerTokens
 from runtime.logs import logger
 from runtime.tracing import spans
 from services.ingest import problems
-from services.ingest.body import Body
-from services.ingest.idempotency_cache import Acknowledged, Memory
-from services.ingest.problems import FieldError, Problem, Refused
-from services.ingest.record import Record, body_sha256, build_record, request_id_of
+from services.ingest.idempotency_cache import CachedResponse, IdempotencyCache
+from services.ingest.lead_record import LeadRecord, body_sha256, build_record, request_id_of
+from services.ingest.request import LeadRequest
 from services.ingest.settings import Settings
-from services.ingest.spam import Reason, Rules, signs_of_spam, visitor_network
+from services.ingest.spam import SpamReason, SpamRules, spam_reasons_of, visitor_network
 from services.ingest.spool.spool import Spool
-from services.ingest.tokens import Tokens
 
 PATH: Final = "/inbound/leads"
 # No @ and no blank: what stands in logs and headers must not be a person's address or name.
@@ -47,28 +47,28 @@ _RECEIVED, _SPAM, _REPLAYED = (
 _KEY: Final = TypeAdapter[str](IdempotencyKey)
 
 
-class Leads(Protocol):
+class LeadSink(Protocol):
     """Where an accepted lead goes: it is safe when this returns, or `DependencyUnavailable` was raised."""
 
-    async def publish(self, record: Record) -> None:
+    async def publish(self, record: LeadRecord) -> None:
         """Make one record durable."""
 
 
-class Trail(Protocol):
+class AuditSink(Protocol):
     """Where entries about refused requests go."""
 
     def note(self, entry: AuditRecorded) -> None:
         """Take an entry without waiting."""
 
 
-class Inbound:
+class LeadEndpoint:
     """Answers the gateway's requests. Everything it remembers is bounded and this replica's own."""
 
     def __init__(
         self,
         settings: Settings,
-        leads: Leads,
-        trail: Trail,
+        leads: LeadSink,
+        trail: AuditSink,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -76,40 +76,40 @@ class Inbound:
         self._trail = trail
         self._now = now
         self._monotonic = monotonic
-        self._rules = Rules(settings.min_fill_seconds, settings.max_links)
-        self._tokens = Tokens(settings.sites())
-        self._memory = Memory()
-        self._flood = Window(settings.requests_per_token_per_minute, 60)
-        self._by_ip = Window(settings.leads_per_ip_per_hour, 3600)
-        self._by_email = Window(settings.leads_per_email_per_hour, 3600)
+        self._rules = SpamRules(settings.min_fill_seconds, settings.max_links)
+        self._tokens = BearerTokens(settings.sites())
+        self._memory = IdempotencyCache()
+        self._flood = RateLimiter(settings.requests_per_token_per_minute, 60)
+        self._by_ip = RateLimiter(settings.leads_per_ip_per_hour, 3600)
+        self._by_email = RateLimiter(settings.leads_per_email_per_hour, 3600)
         self._log = logger("receive")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one POST: 201, or a problem with its entry in the audit trail."""
-        body = Body(scope, receive)
+        body = LeadRequest(scope, receive)
         given = body.header(b"x-request-id") or ""
         correlation_id = given if _CORRELATION.fullmatch(given) else uuid_utils.uuid7().hex
         answer = await self._answer(body, correlation_id)
         await answer(scope, receive, send)
 
-    async def _answer(self, body: Body, correlation_id: str) -> ASGIApp:
+    async def _answer(self, body: LeadRequest, correlation_id: str) -> ASGIApp:
         site: str | None = None
         headers = {"X-Request-ID": correlation_id}
         try:
             site = self._authenticate(body)
             self._count(site, headers)
             return await self._accept(body, site, correlation_id, headers)
-        except Refused as refused:
+        except ProblemError as refused:
             problem = refused.problem
         except Exception:  # noqa: BLE001 - whatever it was, the client gets an answer that it can use
             self._log.exception("request failed", correlation_id=correlation_id)
-            problem = problems.BUG
+            problem = problems.INTERNAL_ERROR
         return await self._refuse(problem, site, correlation_id, headers)
 
-    def _authenticate(self, body: Body) -> str:
-        site = self._tokens.site_of(body.header(b"authorization"))
+    def _authenticate(self, body: LeadRequest) -> str:
+        site = self._tokens.find_by_header(body.header(b"authorization"))
         if site is None:
-            raise Refused(problems.UNAUTHORIZED)
+            raise ProblemError(problems.UNAUTHORIZED)
         return site
 
     def _count(self, site: str, headers: dict[str, str]) -> None:
@@ -117,21 +117,23 @@ class Inbound:
         if not self._flood.limit:
             return
         now = self._monotonic()
-        within = self._flood.hit(site, now)
-        seconds = math.ceil(self._flood.resets_in(site, now))
+        within = self._flood.allow(site, now)
+        seconds = math.ceil(self._flood.seconds_until_reset(site, now))
         headers["RateLimit-Policy"] = f'"token";q={self._flood.limit};w={int(self._flood.seconds)}'
-        headers["RateLimit"] = f'"token";r={self._flood.left(site)};t={seconds}'
+        headers["RateLimit"] = f'"token";r={self._flood.remaining(site)};t={seconds}'
         if not within:
-            raise Refused(problems.too_many(max(1, seconds)))
+            raise ProblemError(problems.too_many_requests(max(1, seconds)))
 
-    async def _accept(self, body: Body, site: str, correlation_id: str, headers: dict[str, str]) -> ASGIApp:
+    async def _accept(
+        self, body: LeadRequest, site: str, correlation_id: str, headers: dict[str, str]
+    ) -> ASGIApp:
         text = await body.read()
         submission, key = _read(text, body.header(b"idempotency-key"))
         lead_id = lead_id_for(site, key) if key else uuid7()
         digest = body_sha256(submission)
         known = self._memory.find(lead_id)
         if known and known.body_sha256 != digest:
-            raise Refused(problems.KEY_REUSED)
+            raise ProblemError(problems.KEY_REUSED)
         if known:
             _REPLAYED.inc()
             return _created(lead_id, known.timestamp, {**headers, "Idempotent-Replayed": "true"})
@@ -162,20 +164,20 @@ class Inbound:
                 lead_id=str(lead_id),
                 reason=away.reason,
             )
-            raise Refused(problems.UNAVAILABLE) from None
+            raise ProblemError(problems.UNAVAILABLE) from None
         timestamp = now.isoformat(timespec="microseconds").replace("+00:00", "Z")
-        self._memory.keep(lead_id, Acknowledged(digest, timestamp))
+        self._memory.keep(lead_id, CachedResponse(digest, timestamp))
         (_SPAM if spam_reasons else _RECEIVED).inc()
         return _created(lead_id, timestamp, headers)
 
     def _judge(self, submission: LeadSubmission, lead_id: UUID, now: datetime) -> tuple[str, ...]:
-        reasons = signs_of_spam(submission, self._rules, now)
+        reasons = spam_reasons_of(submission, self._rules, now)
         seconds = self._monotonic()
         network = visitor_network(submission.meta.ip) if submission.meta else None
-        if network and not self._by_ip.hit(network, seconds, lead_id):
-            reasons.append(Reason.RATE_IP)
-        if not self._by_email.hit(submission.email.casefold(), seconds, lead_id):
-            reasons.append(Reason.RATE_EMAIL)
+        if network and not self._by_ip.allow(network, seconds, lead_id):
+            reasons.append(SpamReason.RATE_IP)
+        if not self._by_email.allow(submission.email.casefold(), seconds, lead_id):
+            reasons.append(SpamReason.RATE_EMAIL)
         return tuple(reasons)
 
     async def _refuse(
@@ -193,7 +195,7 @@ class Inbound:
 
     def _record(self, problem: Problem, site: str, correlation_id: str) -> None:
         """Have a site's refused request entered in the audit log."""
-        details = {"code": problem.code, "fields": sorted({error.field for error in problem.errors})}
+        details = {"code": problem.code, "fields": sorted({error.field for error in problem.errors or ()})}
         self._trail.note(
             AuditRecorded(
                 event_id=uuid7(),
@@ -209,23 +211,25 @@ class Inbound:
 
 def _read(body: bytes, header_key: str | None) -> tuple[LeadSubmission, str | None]:
     """Validate body and key together, so that the answer names every problem at once."""
-    errors: list[FieldError] = []
+    errors: list[FieldProblem] = []
     key = None
     if header_key is not None:
         try:
             key = _KEY.validate_python(header_key)
         except ValidationError:
-            errors.append(FieldError("Idempotency-Key", "must be 1 to 255 printable ASCII characters"))
+            errors.append(
+                FieldProblem(field="Idempotency-Key", message="must be 1 to 255 printable ASCII characters")
+            )
     if b"NaN" in body or b"Infinity" in body:
         _refuse_nan(body)
     try:
         submission = LeadSubmission.model_validate_json(body)
     except ValidationError as error:
         if problems.is_not_json(error):
-            raise Refused(problems.NOT_JSON) from None
-        errors += problems.field_errors(error)
+            raise ProblemError(problems.NOT_JSON) from None
+        errors += problems.field_problems(error)
     if errors:
-        raise Refused(problems.invalid(errors))
+        raise ProblemError(problems.invalid_lead(errors))
     return submission, key or submission.request_id
 
 
@@ -235,7 +239,7 @@ def _refuse_nan(body: bytes) -> None:
     try:
         from_json(body, allow_inf_nan=False)
     except ValueError:
-        raise Refused(problems.NOT_JSON) from None
+        raise ProblemError(problems.NOT_JSON) from None
 
 
 def _created(lead_id: UUID, timestamp: str, headers: dict[str, str]) -> Response:

@@ -4,22 +4,21 @@ import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from ipaddress import IPv6Address, IPv6Network, ip_address
 from typing import Final
 
 from pydantic import JsonValue, TypeAdapter, ValidationError
 
 from contracts.leads import LeadSubmission, Meta
+from runtime.http.rate_limiter import network_of
 
 # The site's clock and ours differ; a form shown later than this from now was never shown.
 CLOCK_SKEW: Final = timedelta(minutes=5)
 _LINK: Final = re.compile(r"https?://|www\.", re.IGNORECASE)
 _MARKUP: Final = re.compile(r"\[url|<a\s+href", re.IGNORECASE)
 _DATETIME: Final = TypeAdapter(datetime)
-_IPV6_HOST_NET: Final = 64
 
 
-class Reason(StrEnum):
+class SpamReason(StrEnum):
     """Why a lead is kept as spam: our own words, shown to admins."""
 
     HONEYPOT = "honeypot"
@@ -33,27 +32,27 @@ class Reason(StrEnum):
 
 
 @dataclass(frozen=True)
-class Rules:
+class SpamRules:
     """The thresholds."""
 
     min_fill_seconds: float
     max_links: int
 
 
-def signs_of_spam(submission: LeadSubmission, rules: Rules, now: datetime) -> list[Reason]:
+def spam_reasons_of(submission: LeadSubmission, rules: SpamRules, now: datetime) -> list[SpamReason]:
     """Return what is suspicious about one submission, seen by itself."""
     meta = submission.meta
-    found: list[Reason] = []
+    found: list[SpamReason] = []
     if meta and _filled(meta.honeypot):
-        found.append(Reason.HONEYPOT)
+        found.append(SpamReason.HONEYPOT)
     if meta and (reason := _judge_time(meta, rules, now)):
         found.append(reason)
     if len(_LINK.findall(submission.message)) > rules.max_links:
-        found.append(Reason.TOO_MANY_LINKS)
+        found.append(SpamReason.TOO_MANY_LINKS)
     if _MARKUP.search(submission.message):
-        found.append(Reason.LINK_MARKUP)
+        found.append(SpamReason.LINK_MARKUP)
     if _LINK.search(submission.name):
-        found.append(Reason.LINK_IN_NAME)
+        found.append(SpamReason.LINK_IN_NAME)
     return found
 
 
@@ -61,37 +60,26 @@ def _filled(honeypot: JsonValue) -> bool:
     return bool(honeypot.strip() if isinstance(honeypot, str) else honeypot)
 
 
-def _judge_time(meta: Meta, rules: Rules, now: datetime) -> Reason | None:
+def _judge_time(meta: Meta, rules: SpamRules, now: datetime) -> SpamReason | None:
     # What the site measured holds also for a lead that waited in its queue before it came here.
     if isinstance(meta.fill_seconds, int | float) and not isinstance(meta.fill_seconds, bool):
-        return Reason.FILLED_TOO_FAST if meta.fill_seconds < rules.min_fill_seconds else None
+        return SpamReason.FILLED_TOO_FAST if meta.fill_seconds < rules.min_fill_seconds else None
     shown = meta.form_rendered_at
     if shown is None or shown == "":
         return None
     try:
         shown_at = _DATETIME.validate_python(shown)
     except ValidationError:
-        return Reason.FORM_TIME_IMPLAUSIBLE
+        return SpamReason.FORM_TIME_IMPLAUSIBLE
     if shown_at.tzinfo is None:
         # A site that forgot the zone: nothing can be said, and all its leads are not spam.
         return None
     elapsed = now - shown_at
     if elapsed < -CLOCK_SKEW:
-        return Reason.FORM_TIME_IMPLAUSIBLE
-    return Reason.FILLED_TOO_FAST if elapsed.total_seconds() < rules.min_fill_seconds else None
+        return SpamReason.FORM_TIME_IMPLAUSIBLE
+    return SpamReason.FILLED_TOO_FAST if elapsed.total_seconds() < rules.min_fill_seconds else None
 
 
 def visitor_network(ip: JsonValue) -> str | None:
-    """Return what a visitor's address is counted by, None where it is none.
-
-    An IPv6 host owns a whole /64; a mapped IPv4 address is that IPv4 address.
-    """
-    try:
-        address = ip_address(ip.strip()) if isinstance(ip, str) else None
-    except ValueError:
-        return None
-    if isinstance(address, IPv6Address):
-        if address.ipv4_mapped:
-            return str(address.ipv4_mapped)
-        return str(IPv6Network((int(address), _IPV6_HOST_NET), strict=False))
-    return str(address) if address else None
+    """Return the network that a visitor's address is counted under, or None if it is no IP address."""
+    return network_of(ip) if isinstance(ip, str) else None

@@ -17,7 +17,7 @@ from contracts import topics
 from contracts.leads import EXAMPLE, LeadSubmission
 from deploy.embedded.errors import Alive, always_alive
 from runtime.settings import Kafka
-from services.ingest.record import Record, body_sha256, build_record
+from services.ingest.lead_record import LeadRecord, body_sha256, build_record
 from tests.bench.ground import Ground, program
 from tests.support.stack import Database
 from tests.support.wait import eventually
@@ -29,13 +29,13 @@ WORDS: Final = str(EXAMPLE["message"]).split()
 PATIENCE_SECONDS: Final = 300
 
 
-def made(count: int, seed: int = 1) -> list[Record]:
+def made(count: int, seed: int = 1) -> list[LeadRecord]:
     """Write the records of so many leads, messages of 5 to 120 words, by the gateway's own hand."""
     draw = random.Random(seed)
     return [_made(number, draw) for number in range(count)]
 
 
-def _made(number: int, draw: random.Random) -> Record:
+def _made(number: int, draw: random.Random) -> LeadRecord:
     name = f"{draw.choice(FIRST)} {draw.choice(LAST)}"
     said = EXAMPLE | {
         "name": name,
@@ -76,7 +76,7 @@ class Backlog:
 
     ground: Ground
     kafka: Kafka
-    records: list[Record] = field(repr=False)
+    records: list[LeadRecord] = field(repr=False)
 
     async def rewind(self) -> None:
         """Let the persister's group, which has no members now, begin anew."""
@@ -166,7 +166,7 @@ async def backlog(ground: Ground, count: int) -> AsyncIterator[Backlog]:
         await ground.stack.drop_topics(kafka)
 
 
-async def post(kafka: Kafka, records: Iterable[Record]) -> None:
+async def post(kafka: Kafka, records: Iterable[LeadRecord]) -> None:
     """Publish leads where the gateway does."""
     topic = kafka.topic_prefix + topics.RECEIVED.name
     await publish(kafka, topic, ((each.key, each.value, each.headers) for each in records))

@@ -3,7 +3,7 @@
 import statistics
 from typing import Final
 
-from services.ingest.record import Record
+from services.ingest.lead_record import LeadRecord
 from tests.bench.backlog import STORED, made, persisters, post, rate_of
 from tests.bench.ground import Ground
 from tests.bench.measure import Curve, Limit, Result, Run, in_turns
@@ -34,7 +34,7 @@ async def compare(ground: Ground) -> list[Result]:
     ]  # fmt: skip
 
 
-async def _drained(ground: Ground, records: list[Record], count: int) -> float:
+async def _drained(ground: Ground, records: list[LeadRecord], count: int) -> float:
     """Answer leads a second, from when all of them are in Kafka and all persisters read.
 
     Those join first: else one that starts sooner has much of a short backlog before the others are there.

@@ -16,7 +16,7 @@ from contracts.leads import LeadSubmission
 from deploy.embedded.environment import EXAMPLE_TOKENS
 from deploy.embedded.settings import SERVICES, Stack
 from deploy.generate.docs import env_example, openapi
-from services.ingest.spam import Reason
+from services.ingest.spam import SpamReason
 
 ROOT = Path(__file__).parents[2]
 PAGES = {
@@ -200,7 +200,7 @@ def test_the_ports_in_the_readme_are_the_ones_that_make_up_takes() -> None:
 
 def test_troubleshooting_explains_every_reason_for_spam() -> None:
     text = (ROOT / "docs/troubleshooting.md").read_text(encoding="utf-8")
-    assert {f"`{reason}`" for reason in Reason} <= set(re.findall(r"`\w+`", text))
+    assert {f"`{reason}`" for reason in SpamReason} <= set(re.findall(r"`\w+`", text))
 
 
 def test_decisions_are_numbered_dated_and_complete() -> None:

@@ -7,25 +7,27 @@ from tempfile import TemporaryDirectory
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.ingest.record import Record
-from services.ingest.spool.segments import Spooled, decode, encode
+from services.ingest.lead_record import LeadRecord
+from services.ingest.spool.segments import SpoolEntry, decode, encode
 from services.ingest.spool.spool import Spool
 
 HEADERS = st.lists(st.tuples(st.text("abc-", min_size=1), st.text().map(str.encode)), max_size=3)
 RECORDS = st.builds(
-    Spooled,
-    st.builds(Record, st.uuids().map(lambda u: str(u).encode()), st.text().map(str.encode), HEADERS),
+    SpoolEntry,
+    st.builds(LeadRecord, st.uuids().map(lambda u: str(u).encode()), st.text().map(str.encode), HEADERS),
     st.floats(0, 1e10),
 )
 
 
 @given(st.lists(RECORDS, max_size=8))
-def test_what_is_written_is_read_back_byte_for_byte_and_in_order(records: list[Spooled]) -> None:
+def test_what_is_written_is_read_back_byte_for_byte_and_in_order(records: list[SpoolEntry]) -> None:
     assert list(decode(b"".join(map(encode, records)))) == records
 
 
 @given(records=st.lists(RECORDS, min_size=1, max_size=8), data=st.data())
-def test_a_torn_tail_never_hides_the_records_before_it(records: list[Spooled], data: st.DataObject) -> None:
+def test_a_torn_tail_never_hides_the_records_before_it(
+    records: list[SpoolEntry], data: st.DataObject
+) -> None:
     lines = [encode(record) for record in records]
     written = b"".join(lines)
     cut = data.draw(st.integers(0, len(written)))
@@ -37,7 +39,9 @@ def test_a_torn_tail_never_hides_the_records_before_it(records: list[Spooled], d
 
 
 @given(records=st.lists(RECORDS, min_size=1, max_size=8), data=st.data())
-def test_a_flipped_bit_costs_at_most_the_record_it_hit(records: list[Spooled], data: st.DataObject) -> None:
+def test_a_flipped_bit_costs_at_most_the_record_it_hit(
+    records: list[SpoolEntry], data: st.DataObject
+) -> None:
     written = bytearray(b"".join(map(encode, records)))
     at = data.draw(st.integers(0, len(written) - 1))
     written[at] ^= 1 << data.draw(st.integers(0, 7))
@@ -77,11 +81,11 @@ def test_over_any_crashes_every_kept_record_is_published_and_the_oldest_first(
         await spool.adopt()
         for _ in range(keep):
             value = str(len(kept)).encode()
-            await spool.keep(Record(b"k", value, []))
+            await spool.keep(LeadRecord(b"k", value, []))
             kept.append(value)
         left = publish
 
-        async def send(record: Record) -> None:
+        async def send(record: LeadRecord) -> None:
             nonlocal left
             if left == 0:
                 raise Crash

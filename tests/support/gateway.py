@@ -13,8 +13,8 @@ from contracts.leads import LeadReceived
 from runtime.failures import DependencyUnavailable
 from runtime.settings import Kafka
 from services.ingest.app import create_app
-from services.ingest.record import Record
-from services.ingest.routes import Inbound
+from services.ingest.lead_record import LeadRecord
+from services.ingest.routes import LeadEndpoint
 from services.ingest.settings import Settings
 
 TOKEN = "a-token-of-a-website-1234567890"
@@ -26,14 +26,14 @@ def submission(**changes: Any) -> dict[str, Any]:
     return {"name": "Ada", "email": "ada@example.com", "service": "Web", "message": "Hello"} | changes
 
 
-class FakeLeads:
+class FakeLeadSink:
     """Takes records, or raises what it was told to."""
 
     def __init__(self) -> None:
-        self.records: list[Record] = []
+        self.records: list[LeadRecord] = []
         self.error: Exception | None = None
 
-    async def publish(self, record: Record) -> None:
+    async def publish(self, record: LeadRecord) -> None:
         if self.error:
             raise self.error
         self.records.append(record)
@@ -46,7 +46,7 @@ class FakeLeads:
         return [LeadReceived.model_validate_json(record.value) for record in self.records]
 
 
-class FakeTrail:
+class FakeAuditSink:
     """Keeps the audit entries."""
 
     def __init__(self) -> None:
@@ -61,10 +61,10 @@ class Gateway:
 
     def __init__(self, client: httpx.AsyncClient) -> None:
         self.client = client
-        self.leads = FakeLeads()
-        self.trail = FakeTrail()
+        self.leads = FakeLeadSink()
+        self.trail = FakeAuditSink()
         self.now = datetime(2024, 1, 3, 10, 30, 45, 123456, tzinfo=UTC)
-        self.inbound: Inbound | None = None
+        self.inbound: LeadEndpoint | None = None
 
     def monotonic(self) -> float:
         return self.now.timestamp()
@@ -96,5 +96,5 @@ async def gateway(**fields: Any) -> AsyncIterator[Gateway]:
     async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
         made = Gateway(client)
         app.api.state.intake = SimpleNamespace(breaker="closed")
-        app.inbound = Inbound(settings, made.leads, made.trail, lambda: made.now, made.monotonic)
+        app.inbound = LeadEndpoint(settings, made.leads, made.trail, lambda: made.now, made.monotonic)
         yield made

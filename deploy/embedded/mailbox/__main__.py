@@ -8,7 +8,7 @@ import uvicorn
 
 from deploy.embedded.mailbox.mails import Mails
 from deploy.embedded.mailbox.web import application
-from runtime.http.protocol import bounded_arrival
+from runtime.http.protocol import bounded_protocol
 
 
 def main(
@@ -22,7 +22,7 @@ def main(
         application(Mails(folder), smtp_port, host),
         host=host,
         port=http_port,
-        http=bounded_arrival(10),
+        http=bounded_protocol(10),
         ws="none",
         access_log=False,
         server_header=False,

@@ -10,7 +10,7 @@ from fastapi import Depends, HTTPException, Request, Response
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from services.admin.adapters import Adapters
-from services.admin.auth.token_auth import Access
+from services.admin.auth.token_auth import TokenAuth
 
 _bearer = HTTPBearer(auto_error=False, description="One of the tokens in FASTCORE_ADMIN_TOKEN.")
 
@@ -21,14 +21,14 @@ async def actor(
     credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
 ) -> str:
     """Return the name of the admin whose token came with the request."""
-    access: Access = request.app.state.access
+    token_auth: TokenAuth = request.app.state.token_auth
     # Personal data: no browser and no proxy keeps it.
     response.headers["Cache-Control"] = "no-store"
     if credentials is None:
         _show_page_instead(request)
     # Starlette decodes headers as Latin-1; back to the bytes that were sent.
     token = credentials.credentials.encode("latin-1") if credentials else None
-    return access.actor(token, request.client.host if request.client else "")
+    return token_auth.authenticate(token, request.client.host if request.client else "")
 
 
 def _show_page_instead(request: Request) -> None:

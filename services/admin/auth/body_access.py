@@ -7,11 +7,11 @@ from starlette.requests import cookie_parser
 from starlette.types import Scope
 
 from services.admin.auth.session import COOKIE, Sessions
-from services.admin.auth.token_auth import Access
+from services.admin.auth.token_auth import TokenAuth
 
 
 def body_access(
-    access: Access, sessions: Sessions, login: str, now: Callable[[], float]
+    token_auth: TokenAuth, sessions: Sessions, login: str, now: Callable[[], float]
 ) -> Callable[[Scope], bool]:
     """Return whether a request comes with a valid token or session, or is the login itself.
 
@@ -22,8 +22,7 @@ def body_access(
         if scope["path"] == login:
             return True
         headers = Headers(scope=scope)
-        scheme, _, token = headers.get("authorization", "").partition(" ")
-        if scheme.lower() == "bearer" and access.find(token.encode("latin-1")) is not None:
+        if token_auth.tokens.find_by_header(headers.get("authorization")) is not None:
             return True
         cookie = cookie_parser(headers.get("cookie", "")).get(COOKIE, "")
         return sessions.read(cookie, now()) is not None

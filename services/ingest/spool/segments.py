@@ -19,7 +19,7 @@ from typing import IO, Final, Self
 
 from pydantic_core import from_json, to_json
 
-from services.ingest.record import Record
+from services.ingest.lead_record import LeadRecord
 
 SUFFIX: Final = ".spool"
 DAMAGED: Final = ".damaged"
@@ -29,14 +29,14 @@ _PROBE_BYTES: Final = 4096  # a block, which a full disk does not have
 
 
 @dataclass(frozen=True, slots=True)
-class Spooled:
+class SpoolEntry:
     """A record as it was tried, and when, in seconds since 1970."""
 
-    record: Record
+    record: LeadRecord
     at: float
 
 
-def encode(spooled: Spooled) -> bytes:
+def encode(spooled: SpoolEntry) -> bytes:
     """Return a record as it stands in a segment."""
     record = spooled.record
     headers = [(name, value.decode()) for name, value in record.headers]
@@ -46,26 +46,26 @@ def encode(spooled: Spooled) -> bytes:
     return b"\n%08x %b\n" % (zlib.crc32(body), body)
 
 
-def decode(data: bytes) -> Iterator[Spooled | None]:
+def decode(data: bytes) -> Iterator[SpoolEntry | None]:
     """Yield the records of a segment in their order; None for a line that is not what was written."""
     for line in data.split(b"\n"):
         if line:
             yield _read(line)
 
 
-def _read(line: bytes) -> Spooled | None:
+def _read(line: bytes) -> SpoolEntry | None:
     check, _, body = line.partition(b" ")
     if len(check) != _CHECK_BYTES or check != b"%08x" % zlib.crc32(body):
         return None
     try:
         fields = from_json(body)
         headers = [(name, value.encode()) for name, value in fields["headers"]]
-        return Spooled(Record(fields["key"].encode(), fields["value"].encode(), headers), fields["at"])
+        return SpoolEntry(LeadRecord(fields["key"].encode(), fields["value"].encode(), headers), fields["at"])
     except (ValueError, LookupError, TypeError, AttributeError):  # written by another version
         return None
 
 
-class Folder:
+class SpoolFolder:
     """One worker's segments, held by a lock that dies with the process.
 
     Raises `OSError` where the disk is full, read-only or failing.
@@ -125,7 +125,7 @@ class Folder:
         """Return the segments, the oldest first."""
         return self.files(self.path, SUFFIX)
 
-    def append(self, records: Iterable[Spooled], segment_max_bytes: int) -> tuple[Path, int]:
+    def append(self, records: Iterable[SpoolEntry], segment_max_bytes: int) -> tuple[Path, int]:
         """Write records, return once they are on the disk: their segment, and how many bytes they take.
 
         After a failure the segment is never written again: what a failed fsync leaves behind is unknown,
@@ -202,7 +202,7 @@ class Folder:
 class Segment:
     """A file of the spool, and how much of it has been published by this process."""
 
-    folder: Folder
+    folder: SpoolFolder
     path: Path
     leads: int  # of a file that could not be read yet: 1, because it may hold some
     bytes: int
@@ -212,12 +212,12 @@ class Segment:
     refused: int = 0  # of these, what Kafka will never take
 
     @classmethod
-    def unread(cls, folder: Folder, path: Path) -> Self:
+    def unread(cls, folder: SpoolFolder, path: Path) -> Self:
         """Return a segment that was found on the disk; it is named after the nanosecond it was made in."""
         made_at = int(path.stem) / 1e9 if path.stem.isdecimal() else time.time()
         return cls(folder, path, leads=1, bytes=0, oldest_at=made_at, counted=False)
 
-    def read(self) -> list[Spooled | None]:
+    def read(self) -> list[SpoolEntry | None]:
         """Return the lines, None for a damaged one, and note how many leads there are. Raises `OSError`."""
         self.bytes = self.path.stat().st_size
         read = list(decode(self.path.read_bytes()))

@@ -13,14 +13,14 @@ from typing import Final
 from runtime import metrics
 from runtime.failures import DependencyUnavailable, PermanentError
 from runtime.logs import logger
-from services.ingest.record import Record
+from services.ingest.lead_record import LeadRecord
 from services.ingest.spool.damaged_segments import prune_damaged
-from services.ingest.spool.segments import DAMAGED, SUFFIX, Folder, Segment, Spooled
+from services.ingest.spool.segments import DAMAGED, SUFFIX, Segment, SpoolEntry, SpoolFolder
 
 SEGMENT_MAX_BYTES: Final = 1 << 20
-SEND_AT_ONCE: Final = 100
+PUBLISH_BATCH_SIZE: Final = 100
 # An fsync that takes longer than this is a disk that failed: the client gets its 503.
-KEEP_SECONDS: Final = 5.0
+APPEND_TIMEOUT_SECONDS: Final = 5.0
 
 
 class SpoolUnavailable(DependencyUnavailable):
@@ -40,11 +40,11 @@ class Spool:
         self._max_bytes = max_bytes
         self._max_leads = max_leads
         self._now = now
-        self._folder: Folder | None = None
+        self._folder: SpoolFolder | None = None
         self._segments: list[Segment] = []
         self._unavailable = 0  # segments of dead workers whose folder cannot be adopted now
         self.damaged_files = 0
-        self._waiting: list[tuple[Spooled | None, asyncio.Future[None]]] = []  # None: a probe
+        self._waiting: list[tuple[SpoolEntry | None, asyncio.Future[None]]] = []  # None: a probe
         self._wake = asyncio.Event()
         self._files = asyncio.Lock()  # one thread at a time in the folder
         self._log = logger("spool")
@@ -75,23 +75,23 @@ class Spool:
         oldest = min((segment.oldest_at for segment in self._segments), default=None)
         return None if oldest is None else max(0.0, self._now() - oldest)
 
-    async def keep(self, record: Record) -> None:
+    async def keep(self, record: LeadRecord) -> None:
         """Return once the record is on the disk. Raises `SpoolUnavailable`."""
-        await self._write_one(Spooled(record, self._now()))
+        await self._write_one(SpoolEntry(record, self._now()))
         metrics.LEADS_SPOOLED.inc()
 
     async def check(self) -> None:
         """Return if a lead could be written now: the disk is tried. Raises `SpoolUnavailable`."""
         await self._write_one(None)
 
-    async def _write_one(self, spooled: Spooled | None) -> None:
+    async def _write_one(self, spooled: SpoolEntry | None) -> None:
         if self.leads + len(self._waiting) >= self._max_leads or self.bytes >= self._max_bytes:
             raise SpoolUnavailable("spool is full")
         done = asyncio.get_running_loop().create_future()
         self._waiting.append((spooled, done))
         self._wake.set()
         try:
-            await asyncio.wait_for(done, KEEP_SECONDS)
+            await asyncio.wait_for(done, APPEND_TIMEOUT_SECONDS)
         except TimeoutError as error:
             raise SpoolUnavailable("spool's disk does not answer") from error
 
@@ -117,9 +117,9 @@ class Spool:
                     if not done.done():
                         done.set_result(None)
 
-    def _append(self, records: Sequence[Spooled]) -> None:
+    def _append(self, records: Sequence[SpoolEntry]) -> None:
         if self._folder is None:
-            self._folder = Folder.create(self._root)
+            self._folder = SpoolFolder.create(self._root)
         if not records:
             self._folder.probe()
             return
@@ -153,10 +153,10 @@ class Spool:
         with contextlib.suppress(OSError):  # no reason to leave leads unadopted
             prune_damaged(self._root, self._now())
         found, unavailable, damaged = list[Segment](), 0, 0
-        for path in Folder.all_in(self._root):
+        for path in SpoolFolder.all_in(self._root):
             try:
-                damaged += len(Folder.files(path, DAMAGED))
-                if path != own and (folder := Folder.claim(path)):
+                damaged += len(SpoolFolder.files(path, DAMAGED))
+                if path != own and (folder := SpoolFolder.claim(path)):
                     found += self._take_over(folder)
             except FileNotFoundError:
                 pass  # its last owner has just taken it away
@@ -166,7 +166,7 @@ class Spool:
         self._unavailable, self.damaged_files = unavailable, damaged
         return found
 
-    def _take_over(self, folder: Folder) -> list[Segment]:
+    def _take_over(self, folder: SpoolFolder) -> list[Segment]:
         try:
             paths = folder.segments()
         except OSError:
@@ -186,7 +186,7 @@ class Spool:
         except OSError as error:
             self._log.error("spool not read", file=segment.path.name, errno=error.errno)
 
-    async def drain(self, send: Callable[[Record], Awaitable[object]]) -> None:
+    async def drain(self, send: Callable[[LeadRecord], Awaitable[object]]) -> None:
         """Publish everything, the oldest first; a file goes once Kafka has acknowledged all of it.
 
         Raises what `send` raises; what was acknowledged before is not sent again by this process. Raises
@@ -201,7 +201,7 @@ class Spool:
         if failed:
             raise failed[0][1]
 
-    async def _publish(self, segment: Segment, send: Callable[[Record], Awaitable[object]]) -> None:
+    async def _publish(self, segment: Segment, send: Callable[[LeadRecord], Awaitable[object]]) -> None:
         async with self._files:
             if segment.folder is self._folder:
                 segment.folder.seal()
@@ -209,7 +209,7 @@ class Spool:
         records = [spooled.record for spooled in read if spooled]
         while segment.published < len(records):
             # One alone first: it tells whether Kafka is back before the others follow.
-            size = SEND_AT_ONCE if segment.published else 1
+            size = PUBLISH_BATCH_SIZE if segment.published else 1
             chunk = records[segment.published : segment.published + size]
             answers = await asyncio.gather(*map(send, chunk), return_exceptions=True)
             for answer in answers:
@@ -246,5 +246,5 @@ class Spool:
 def _files_at_least(path: Path) -> int:
     # A folder that cannot be read may hold some.
     with contextlib.suppress(OSError):
-        return len(Folder.files(path, SUFFIX))
+        return len(SpoolFolder.files(path, SUFFIX))
     return 1

@@ -4,7 +4,7 @@ import pytest
 
 from contracts.failures import CONFLICT, UNDECODABLE
 from services.admin.rules import reasons
-from services.ingest.spam import Reason
+from services.ingest.spam import SpamReason
 from services.notifier.smtp import outcome
 from services.notifier.smtp.outcome import Phase, answered, not_answered
 
@@ -64,6 +64,6 @@ def test_a_reason_that_nobody_foresaw_is_told_as_it_is(reason: str) -> None:
 
 
 def test_every_sign_of_spam_has_its_words() -> None:
-    for reason in Reason:
+    for reason in SpamReason:
         assert reasons.spam_word(reason) != reason.replace("_", " "), reason
     assert reasons.spam_word("a_new_sign") == "a new sign"

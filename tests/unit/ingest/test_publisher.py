@@ -12,7 +12,7 @@ from runtime import metrics
 from runtime.failures import DependencyUnavailable
 from runtime.kafka.clients import Publisher
 from runtime.tasks import run_in_background
-from services.ingest.publisher import AUDIT_QUEUE, AuditTrail
+from services.ingest.publisher import AUDIT_QUEUE, AuditPublisher
 from tests.support.gateway import gateway
 from tests.support.wait import eventually
 
@@ -54,11 +54,11 @@ def kafka() -> FakeKafka:
 
 
 @pytest.fixture
-def trail(kafka: FakeKafka) -> AuditTrail:
-    return AuditTrail(cast("Publisher", kafka))
+def trail(kafka: FakeKafka) -> AuditPublisher:
+    return AuditPublisher(cast("Publisher", kafka))
 
 
-async def test_an_entry_is_published_under_its_request(trail: AuditTrail, kafka: FakeKafka) -> None:
+async def test_an_entry_is_published_under_its_request(trail: AuditPublisher, kafka: FakeKafka) -> None:
     async def sent() -> list[tuple[str, bytes]]:
         return kafka.sent
 
@@ -67,14 +67,14 @@ async def test_an_entry_is_published_under_its_request(trail: AuditTrail, kafka:
         assert await eventually(sent) == [("audit.recorded.v1", b"r7")]
 
 
-async def test_a_flood_is_dropped_and_counted_and_never_waits(trail: AuditTrail) -> None:
+async def test_a_flood_is_dropped_and_counted_and_never_waits(trail: AuditPublisher) -> None:
     before = dropped()
     for number in range(AUDIT_QUEUE + 5):
         trail.note(entry(number))
     assert dropped() - before == 5
 
 
-async def test_a_drain_publishes_what_is_left_without_pauses(trail: AuditTrail, kafka: FakeKafka) -> None:
+async def test_a_drain_publishes_what_is_left_without_pauses(trail: AuditPublisher, kafka: FakeKafka) -> None:
     for number in range(50):
         trail.note(entry(number))
     async with run_in_background(trail.run(), "trail"):
@@ -82,7 +82,9 @@ async def test_a_drain_publishes_what_is_left_without_pauses(trail: AuditTrail, 
     assert len(kafka.sent) == 50
 
 
-async def test_entries_are_lost_and_counted_where_kafka_is_away(trail: AuditTrail, kafka: FakeKafka) -> None:
+async def test_entries_are_lost_and_counted_where_kafka_is_away(
+    trail: AuditPublisher, kafka: FakeKafka
+) -> None:
     kafka.away, before = True, dropped()
     trail.note(entry())
     async with run_in_background(trail.run(), "trail"):
@@ -90,7 +92,7 @@ async def test_entries_are_lost_and_counted_where_kafka_is_away(trail: AuditTrai
     assert dropped() - before == 1
 
 
-async def test_a_drain_is_bounded_where_kafka_hangs(trail: AuditTrail, kafka: FakeKafka) -> None:
+async def test_a_drain_is_bounded_where_kafka_hangs(trail: AuditPublisher, kafka: FakeKafka) -> None:
     kafka.hangs, before = True, dropped()
     trail.note(entry(1))
     trail.note(entry(2))

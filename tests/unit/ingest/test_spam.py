@@ -8,15 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.leads import LeadSubmission
-from services.ingest.spam import Reason, Rules, signs_of_spam, visitor_network
+from services.ingest.spam import SpamReason, SpamRules, spam_reasons_of, visitor_network
 
 NOW = datetime(2024, 1, 3, 10, 30, tzinfo=UTC)
-RULES = Rules(min_fill_seconds=2, max_links=2)
+RULES = SpamRules(min_fill_seconds=2, max_links=2)
 
 
-def judge(meta: dict[str, Any] | None = None, **changes: Any) -> list[Reason]:
+def judge(meta: dict[str, Any] | None = None, **changes: Any) -> list[SpamReason]:
     fields = {"name": "Ada", "email": "ada@example.com", "service": "Web", "message": "Hello", "meta": meta}
-    return signs_of_spam(LeadSubmission.model_validate(fields | changes), RULES, NOW)
+    return spam_reasons_of(LeadSubmission.model_validate(fields | changes), RULES, NOW)
 
 
 def test_an_ordinary_lead_is_not_spam() -> None:
@@ -27,7 +27,7 @@ def test_an_ordinary_lead_is_not_spam() -> None:
 
 @pytest.mark.parametrize("filled", ["x", 1, True, ["a"], {"a": 1}])
 def test_anything_in_the_honeypot_is_spam(filled: Any) -> None:
-    assert judge({"honeypot": filled}) == [Reason.HONEYPOT]
+    assert judge({"honeypot": filled}) == [SpamReason.HONEYPOT]
 
 
 @pytest.mark.parametrize("empty", [None, "", "  ", 0, False, [], {}])
@@ -39,15 +39,15 @@ def test_an_empty_honeypot_is_none(empty: Any) -> None:
     ("seconds_ago", "reasons"),
     [
         (2, []),
-        (1.9, [Reason.FILLED_TOO_FAST]),
-        (0, [Reason.FILLED_TOO_FAST]),
-        (-300, [Reason.FILLED_TOO_FAST]),
-        (-301, [Reason.FORM_TIME_IMPLAUSIBLE]),
+        (1.9, [SpamReason.FILLED_TOO_FAST]),
+        (0, [SpamReason.FILLED_TOO_FAST]),
+        (-300, [SpamReason.FILLED_TOO_FAST]),
+        (-301, [SpamReason.FORM_TIME_IMPLAUSIBLE]),
         (30 * 24 * 3600, []),
     ],
 )
 def test_the_time_to_fill_the_form_is_judged_with_room_for_clocks(
-    seconds_ago: float, reasons: list[Reason]
+    seconds_ago: float, reasons: list[SpamReason]
 ) -> None:
     shown = NOW - timedelta(seconds=seconds_ago)
     assert judge({"form_rendered_at": shown.isoformat()}) == reasons
@@ -59,20 +59,22 @@ def test_the_time_to_fill_the_form_is_judged_with_room_for_clocks(
     [
         (60, []),
         (2.0, []),
-        (1.9, [Reason.FILLED_TOO_FAST]),
-        (-1, [Reason.FILLED_TOO_FAST]),
-        ("60", [Reason.FORM_TIME_IMPLAUSIBLE]),  # no measure: the form's time is judged
-        (True, [Reason.FORM_TIME_IMPLAUSIBLE]),
-        (None, [Reason.FORM_TIME_IMPLAUSIBLE]),
+        (1.9, [SpamReason.FILLED_TOO_FAST]),
+        (-1, [SpamReason.FILLED_TOO_FAST]),
+        ("60", [SpamReason.FORM_TIME_IMPLAUSIBLE]),  # no measure: the form's time is judged
+        (True, [SpamReason.FORM_TIME_IMPLAUSIBLE]),
+        (None, [SpamReason.FORM_TIME_IMPLAUSIBLE]),
     ],
 )
-def test_what_the_site_measured_counts_before_the_form_s_time(measured: Any, reasons: list[Reason]) -> None:
+def test_what_the_site_measured_counts_before_the_form_s_time(
+    measured: Any, reasons: list[SpamReason]
+) -> None:
     assert judge({"form_rendered_at": "soon", "fill_seconds": measured}) == reasons
 
 
 @pytest.mark.parametrize("garbage", ["soon", "\x00", [], {}, 1e300, "9" * 400])
 def test_a_time_that_is_none_is_spam(garbage: Any) -> None:
-    assert judge({"form_rendered_at": garbage}) == [Reason.FORM_TIME_IMPLAUSIBLE]
+    assert judge({"form_rendered_at": garbage}) == [SpamReason.FORM_TIME_IMPLAUSIBLE]
 
 
 @pytest.mark.parametrize("said", [None, "", "2024-01-03T10:29:00", "2024-01-03T18:29:00"])
@@ -82,10 +84,10 @@ def test_no_time_and_a_time_without_a_zone_prove_nothing(said: str | None) -> No
 
 def test_many_links_or_their_markup_or_one_in_the_name_are_spam() -> None:
     assert judge(message="http://a http://b") == []
-    assert judge(message="http://a https://b www.c") == [Reason.TOO_MANY_LINKS]
-    assert judge(message="[URL=http://a]b[/URL]") == [Reason.LINK_MARKUP]
-    assert judge(message="<A HREF='http://a'>b</A>") == [Reason.LINK_MARKUP]
-    assert judge(name="Win at www.example.com") == [Reason.LINK_IN_NAME]
+    assert judge(message="http://a https://b www.c") == [SpamReason.TOO_MANY_LINKS]
+    assert judge(message="[URL=http://a]b[/URL]") == [SpamReason.LINK_MARKUP]
+    assert judge(message="<A HREF='http://a'>b</A>") == [SpamReason.LINK_MARKUP]
+    assert judge(name="Win at www.example.com") == [SpamReason.LINK_IN_NAME]
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from fastapi.responses import RedirectResponse
 from starlette.exceptions import HTTPException
 
 from services.admin.auth.session import COOKIE, SESSION_SECONDS, Sessions
-from services.admin.auth.token_auth import Access
+from services.admin.auth.token_auth import TokenAuth
 from services.admin.dashboard.auth import Given, SignInFirst, Visit, look_up, own_form, refuse_elsewhere
 from services.admin.dashboard.rendering import LOGIN, PageRoute, go_to, render
 
@@ -37,10 +37,10 @@ async def sign_in(
     """Open a session. Wrong tokens count like the API's: who guesses is blocked for both."""
     refuse_elsewhere(request)
     onward, token = _own_page(onward), token.strip()
-    access: Access = request.app.state.access
+    token_auth: TokenAuth = request.app.state.token_auth
     sessions: Sessions = request.app.state.sessions
     try:
-        access.actor(token.encode() or None, request.client.host if request.client else "")
+        token_auth.authenticate(token.encode() or None, request.client.host if request.client else "")
     except HTTPException as refused:
         wrong = (
             str(refused.detail) if refused.status_code == 429 else "This is not a token of this installation."

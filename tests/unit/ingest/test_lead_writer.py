@@ -1,4 +1,4 @@
-"""`Intake` itself, on a real spool folder and a Kafka that is there, away or hung."""
+"""`LeadWriter` itself, on a real spool folder and a Kafka that is there, away or hung."""
 
 import asyncio
 import errno
@@ -12,22 +12,22 @@ import pytest
 from runtime.failures import DependencyUnavailable
 from runtime.health import Health
 from runtime.tasks import run_in_background
-from services.ingest.lead_writer import FAILURES_TO_OPEN, Intake
+from services.ingest.lead_record import LeadRecord
+from services.ingest.lead_writer import FAILURES_TO_OPEN, LeadWriter
 from services.ingest.publisher import LeadPublisher
-from services.ingest.record import Record
-from services.ingest.spool.segments import Folder, Spooled, encode
+from services.ingest.spool.segments import SpoolEntry, SpoolFolder, encode
 from services.ingest.spool.spool import Spool
 from tests.support.wait import eventually
 
 
 class FakeKafka:
-    """What a lead's publisher is to `Intake`."""
+    """What a lead's publisher is to `LeadWriter`."""
 
     def __init__(self) -> None:
         self.connected, self.away, self.hangs = True, False, False
         self.values: list[bytes] = []
 
-    async def publish(self, record: Record) -> None:
+    async def publish(self, record: LeadRecord) -> None:
         await self.check()
         self.values.append(record.value)
 
@@ -38,8 +38,8 @@ class FakeKafka:
             raise DependencyUnavailable("kafka", "kafka does not answer")
 
 
-def record(value: str) -> Record:
-    return Record(b"key", value.encode(), [("content-type", b"application/json")])
+def record(value: str) -> LeadRecord:
+    return LeadRecord(b"key", value.encode(), [("content-type", b"application/json")])
 
 
 @pytest.fixture(autouse=True)
@@ -52,12 +52,12 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Gateway:
-    """An `Intake` with its spool and its drain."""
+    """An `LeadWriter` with its spool and its drain."""
 
     def __init__(self, root: Path) -> None:
         self.kafka, self.health = FakeKafka(), Health()
         self.spool = Spool(root, max_bytes=100_000, max_leads=50)
-        self.intake = Intake(cast("LeadPublisher", self.kafka), self.spool, self.health)
+        self.intake = LeadWriter(cast("LeadPublisher", self.kafka), self.spool, self.health)
 
     async def depth(self) -> int:
         return self.spool.leads
@@ -102,7 +102,7 @@ def leave(root: Path, data: bytes) -> Path:
     return segment
 
 
-LEAD = encode(Spooled(record("left"), 1.0))
+LEAD = encode(SpoolEntry(record("left"), 1.0))
 
 
 def failing(monkeypatch: pytest.MonkeyPatch, owner: type, name: str) -> dict[str, bool]:
@@ -167,7 +167,7 @@ async def test_regression_a_folder_that_cannot_be_opened_for_a_while_is_not_take
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str
 ) -> None:
     leave(tmp_path, LEAD)
-    disk = failing(monkeypatch, Folder, method)
+    disk = failing(monkeypatch, SpoolFolder, method)
     async with started(tmp_path) as gateway:
         await eventually(gateway.depth, until=lambda n: n == 1, what="a depth that is not 0")
         disk["fails"] = False
@@ -183,8 +183,8 @@ async def test_regression_readiness_is_red_only_while_neither_kafka_nor_the_disk
         assert await gateway.reason() == ""
         gateway.kafka.away = True
         assert await gateway.reason() == ""
-        disk = failing(monkeypatch, Folder, "append")
-        probe = failing(monkeypatch, Folder, "probe")
+        disk = failing(monkeypatch, SpoolFolder, "append")
+        probe = failing(monkeypatch, SpoolFolder, "probe")
         # Red before any lead is refused.
         assert await gateway.reason() == "kafka is away and spool's disk failed"
         with pytest.raises(DependencyUnavailable):
@@ -218,7 +218,7 @@ async def test_regression_a_spool_that_fails_does_not_keep_leads_from_a_kafka_th
     failing(monkeypatch, Path, "read_bytes")
     async with started(tmp_path) as gateway:
         await gateway.open_breaker()
-        failing(monkeypatch, Folder, "append")
+        failing(monkeypatch, SpoolFolder, "append")
         gateway.kafka.away = False
         await gateway.intake.publish(record("first"))
         assert gateway.intake.breaker == "closed"
@@ -228,7 +228,7 @@ async def test_regression_a_spool_that_fails_does_not_keep_leads_from_a_kafka_th
 
 async def test_the_breaker_closes_without_traffic(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async with started(tmp_path) as gateway:
-        disk = failing(monkeypatch, Folder, "append")
+        disk = failing(monkeypatch, SpoolFolder, "append")
         gateway.kafka.away = True
         for _ in range(FAILURES_TO_OPEN):
             with pytest.raises(DependencyUnavailable):

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from contracts.leads import EXTRA_MAX_DEPTH, LeadReceived, LeadSubmission
-from services.ingest.record import Record, body_sha256, build_record, request_id_of
+from services.ingest.lead_record import LeadRecord, body_sha256, build_record, request_id_of
 
 LEAD_ID = uuid4()
 NOW = datetime(2024, 1, 3, 10, 30, tzinfo=UTC)
@@ -22,7 +22,7 @@ def digest(**changes: Any) -> str:
     return body_sha256(LeadSubmission.model_validate_json(json.dumps(BASE | changes)))
 
 
-def record_of(submission: LeadSubmission) -> Record:
+def record_of(submission: LeadSubmission) -> LeadRecord:
     return build_record(
         submission,
         lead_id=LEAD_ID,

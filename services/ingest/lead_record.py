@@ -21,7 +21,7 @@ _EXTRA: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
 _NOT_SAID: Final = frozenset({"meta", "request_id"})
 
 
-class Record(NamedTuple):
+class LeadRecord(NamedTuple):
     """What is published, byte for byte."""
 
     key: bytes
@@ -58,7 +58,7 @@ def build_record(
     spam_reasons: tuple[str, ...],
     correlation_id: str,
     traceparent: str | None,
-) -> Record:
+) -> LeadRecord:
     """Write `LeadReceived`, keyed by the lead's id: what of a submission is handed on, once serialised.
 
     The visitor's signals are not. A `traceparent` that is none is not passed on.
@@ -94,4 +94,4 @@ def build_record(
     ]
     if traceparent and _TRACEPARENT.fullmatch(traceparent):
         headers.append((h.TRACEPARENT, traceparent.encode()))
-    return Record(str(lead_id).encode(), to_json(lead), headers)
+    return LeadRecord(str(lead_id).encode(), to_json(lead), headers)

@@ -5,13 +5,20 @@ from typing import Final
 from starlette.exceptions import HTTPException
 from starlette.types import Receive, Scope
 
-from services.ingest.problems import DISCONNECTED, ENCODING, MEDIA, TOO_LARGE, TOO_SLOW, Refused
+from runtime.http.problem_details import ProblemError
+from services.ingest.problems import (
+    DISCONNECTED,
+    TOO_LARGE,
+    TOO_SLOW,
+    UNSUPPORTED_ENCODING,
+    UNSUPPORTED_MEDIA_TYPE,
+)
 
 _BOM: Final = b"\xef\xbb\xbf"
 _FORM: Final = "application/x-www-form-urlencoded"
 
 
-class Body:
+class LeadRequest:
     """A request's headers by name, and its body as it arrives."""
 
     def __init__(self, scope: Scope, receive: Receive) -> None:
@@ -31,11 +38,11 @@ class Body:
         try:
             body = await self._read()
         except HTTPException as error:
-            raise Refused(TOO_LARGE if error.status_code == TOO_LARGE.status else TOO_SLOW) from None
+            raise ProblemError(TOO_LARGE if error.status_code == TOO_LARGE.status else TOO_SLOW) from None
         # RFC 8259 lets a reader pass over a byte order mark.
         text = body.removeprefix(_BOM)
         if media_type == _FORM and not text.lstrip().startswith(b"{"):
-            raise Refused(MEDIA)
+            raise ProblemError(UNSUPPORTED_MEDIA_TYPE)
         return text
 
     async def _read(self) -> bytes:
@@ -45,15 +52,15 @@ class Body:
             message = await self._receive()
             chunks.append(message.get("body", b""))
         if message["type"] == "http.disconnect":
-            raise Refused(DISCONNECTED)
+            raise ProblemError(DISCONNECTED)
         return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
     def _media_type(self) -> str:
         """Accept JSON by its names, nothing said, and what curl says when people forget to."""
         encoding = self.header(b"content-encoding")
         if encoding and encoding.strip().lower() not in ("", "identity"):
-            raise Refused(ENCODING)
+            raise ProblemError(UNSUPPORTED_ENCODING)
         media_type = (self.header(b"content-type") or "").partition(";")[0].strip().lower()
         if media_type in ("", "application/json", _FORM) or media_type.endswith("+json"):
             return media_type
-        raise Refused(MEDIA)
+        raise ProblemError(UNSUPPORTED_MEDIA_TYPE)

@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 
 from runtime.failures import PermanentError
-from services.ingest.record import Record
-from services.ingest.spool.segments import Folder
+from services.ingest.lead_record import LeadRecord
+from services.ingest.spool.segments import SpoolFolder
 from services.ingest.spool.spool import Spool, SpoolUnavailable
 from tests.support.wait import eventually
 
 
-def record(value: str = "v") -> Record:
-    return Record(b"key", value.encode(), [("content-type", b"application/json")])
+def record(value: str = "v") -> LeadRecord:
+    return LeadRecord(b"key", value.encode(), [("content-type", b"application/json")])
 
 
 def spooled_files(root: Path) -> list[Path]:
@@ -36,9 +36,9 @@ async def test_a_full_spool_refuses_and_takes_again_once_it_is_drained(spool: Sp
         await spool.keep(record())
     with pytest.raises(SpoolUnavailable, match="full"):
         await spool.keep(record())
-    sent: list[Record] = []
+    sent: list[LeadRecord] = []
 
-    async def send(each: Record) -> None:
+    async def send(each: LeadRecord) -> None:
         sent.append(each)
 
     await spool.drain(send)
@@ -71,7 +71,7 @@ async def test_a_failed_fsync_refuses_the_lead_and_its_file_is_never_written_aga
     assert len(list((tmp_path / "spool").glob("*/*.spool"))) == 2
     sent: list[bytes] = []
 
-    async def send(each: Record) -> None:
+    async def send(each: LeadRecord) -> None:
         sent.append(each.value)
 
     await spool.drain(send)
@@ -83,8 +83,8 @@ async def test_a_disk_that_hangs_refuses_the_lead_in_time(
     spool: Spool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await spool.keep(record())  # its folder is there, and is closed at the end whatever hangs
-    monkeypatch.setattr("services.ingest.spool.spool.KEEP_SECONDS", 0.05)
-    monkeypatch.setattr(Folder, "append", lambda *_: __import__("time").sleep(0.3))
+    monkeypatch.setattr("services.ingest.spool.spool.APPEND_TIMEOUT_SECONDS", 0.05)
+    monkeypatch.setattr(SpoolFolder, "append", lambda *_: __import__("time").sleep(0.3))
     with pytest.raises(SpoolUnavailable, match="does not answer"):
         await spool.keep(record())
 
@@ -122,7 +122,7 @@ async def test_regression_a_segment_that_grows_after_an_adoption_is_published_on
     assert live.leads == 3
     sent: list[bytes] = []
 
-    async def send(each: Record) -> None:
+    async def send(each: LeadRecord) -> None:
         sent.append(each.value)
 
     await live.drain(send)
@@ -143,7 +143,7 @@ async def test_regression_a_file_that_cannot_be_read_does_not_hide_those_behind_
     file.unlink()
     sent: list[bytes] = []
 
-    async def send(each: Record) -> None:
+    async def send(each: LeadRecord) -> None:
         sent.append(each.value)
 
     with pytest.raises(FileNotFoundError):
@@ -168,13 +168,13 @@ async def test_regression_a_disk_that_stays_full_gets_no_file_for_every_lead_tha
 async def test_regression_a_lead_is_kept_while_a_large_spool_is_adopted(
     spool: Spool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    all_in = Folder.all_in
+    all_in = SpoolFolder.all_in
 
     def slow(root: Path) -> list[Path]:
         time.sleep(1)
         return all_in(root)
 
-    monkeypatch.setattr(Folder, "all_in", slow)
+    monkeypatch.setattr(SpoolFolder, "all_in", slow)
     adopting = asyncio.create_task(spool.adopt())
     await asyncio.sleep(0)
     await asyncio.wait_for(spool.keep(record()), 0.9)
@@ -194,7 +194,7 @@ async def test_regression_a_lead_that_kafka_never_takes_is_kept_in_its_file_and_
 ) -> None:
     sent: list[bytes] = []
 
-    async def send(each: Record) -> None:
+    async def send(each: LeadRecord) -> None:
         if each.value == b"large":
             raise PermanentError("record too large for the topic")
         sent.append(each.value)
@@ -232,7 +232,7 @@ async def test_regression_what_cannot_be_read_in_a_dead_workers_spool_hides_noth
     monkeypatch.setattr(Path, "read_bytes", reads)
     spool, sent = Spool(root, max_bytes=100_000, max_leads=5), list[bytes]()
 
-    async def send(each: Record) -> None:
+    async def send(each: LeadRecord) -> None:
         sent.append(each.value)
 
     await spool.adopt()

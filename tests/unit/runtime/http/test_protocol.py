@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse
 from starlette.types import Receive, Scope, Send
 from uvicorn.server import ServerState
 
-from runtime.http.protocol import HEAD_MAX_BYTES, HEADERS_MAX, PIPELINE_MAX, bounded_arrival
+from runtime.http.protocol import HEAD_MAX_BYTES, HEADERS_MAX, PIPELINE_MAX, bounded_protocol
 from tests.support.wait import eventually
 
 HEAD_SECONDS, KEEP_ALIVE_SECONDS = 0.3, 1
@@ -49,7 +49,7 @@ async def state() -> ServerState:
 async def port(state: ServerState) -> AsyncIterator[int]:
     config = uvicorn.Config(echo, timeout_keep_alive=KEEP_ALIVE_SECONDS, ws="none", log_config=None)
     config.load()
-    protocol = bounded_arrival(HEAD_SECONDS)
+    protocol = bounded_protocol(HEAD_SECONDS)
     server = await asyncio.get_running_loop().create_server(lambda: protocol(config, state, {}), "127.0.0.1")
     async with server:
         yield server.sockets[0].getsockname()[1]
