@@ -132,7 +132,7 @@ lock: ## Resolve the dependencies anew (needs uv)
 	@$(UV_COMPILE) pyproject.toml --group dev -c requirements.lock -o requirements-dev.lock
 
 kafka-jars: $(READY) ## Resolve Kafka's jars anew and lock their hashes
-	@$(RUN) deploy.embedded.jars
+	@$(RUN) deploy.embedded.servers.kafka_jars
 
 setup: $(READY) ## Prepare a checkout to work on: .venv, and a hook that checks commit messages (yes=1: do not ask)
 	@if [ -n "$(yes)" ] || { printf "Check the subject of each commit message with a git hook? [Y/n] "; read -r a; [ "$$a" != n ]; }; then \

@@ -16,12 +16,11 @@ from urllib.parse import unquote, urlsplit
 
 import asyncpg
 import typer
-from pydantic import Field, model_validator
-from pydantic_settings import BaseSettings
 
+from deploy.settings import MigrationSettings
 from runtime import event_loop
 from runtime.database.connect import Connector
-from runtime.settings import DatabaseUrl, Debug, env_name, load, section
+from runtime.settings import load
 
 MIGRATIONS = Path(__file__).parents[1] / "migrations"
 LOCK = 0x66617374636F7265  # "fastcore"
@@ -34,33 +33,6 @@ CONNECT_SECONDS = 10.0
 # A file may rewrite a large table.
 COMMAND_SECONDS = 600.0
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
-
-
-class Settings(BaseSettings):
-    """The owner's URL migrates; the services' URL names the role to grant to."""
-
-    model_config = section()
-    # Not the section Debug: a field of that name would itself be read from the variable.
-    debug: bool = Field(
-        default=False, validation_alias=env_name("DEBUG"), description=Debug.model_fields["on"].description
-    )
-    database_url: DatabaseUrl = Field(validation_alias=env_name("DATABASE_URL"))
-    migration_database_url: DatabaseUrl | None = Field(
-        default=None,
-        validation_alias=env_name("FASTCORE_MIGRATION_DATABASE_URL"),
-        examples=["postgresql://fastcore_owner:password@127.0.0.1:5432/fastcore"],
-    )
-    """The owner's role, read by migrate only. By default DATABASE_URL, which needs DEBUG=true."""
-
-    @model_validator(mode="after")
-    def _two_roles(self) -> "Settings":
-        if self.migration_database_url is None and not self.debug:
-            msg = (
-                "FASTCORE_MIGRATION_DATABASE_URL is missing: give the owner's URL, so that the services' "
-                "role in DATABASE_URL cannot alter the audit log (only DEBUG=true lets one role do both)"
-            )
-            raise ValueError(msg)
-        return self
 
 
 async def migrate(owner_url: str, service_url: str) -> list[str]:
@@ -241,7 +213,7 @@ def main(
     quiet: Annotated[bool, typer.Option(help="Print nothing where there is nothing to do.")] = False,
 ) -> None:
     """Apply the migrations under deploy/migrations that the database does not have yet."""
-    settings = load(Settings)
+    settings = load(MigrationSettings)
     service_url = settings.database_url.get_secret_value()
     owner = settings.migration_database_url or settings.database_url
     try:

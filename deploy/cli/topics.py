@@ -4,25 +4,14 @@ import sys
 
 import typer
 from aiokafka.errors import KafkaConnectionError, KafkaError
-from pydantic import Field
-from pydantic_settings import BaseSettings
 
 from deploy.cli.topic_provisioning import ProvisionError, provision
+from deploy.settings import ReplicationSettings
 from runtime import event_loop
 from runtime.kafka.clients import diagnose_connection
-from runtime.settings import Kafka, env_name, load, section
+from runtime.settings import Kafka, load
 
-__all__ = ["Topics", "main", "provision"]
-
-
-class Topics(BaseSettings):
-    """How the topics are made. Read by deploy.cli.topics and by the doctor, not by the services."""
-
-    model_config = section()
-    replication: int = Field(
-        default=3, ge=1, le=32_767, validation_alias=env_name("FASTCORE_KAFKA_REPLICATION")
-    )
-    """How many brokers have each record. compose and `make up` set 1 for their one broker."""
+__all__ = ["main", "provision"]
 
 
 def main() -> None:
@@ -37,7 +26,7 @@ def main() -> None:
 
     Ends with 0 where every topic is there, else with 1.
     """
-    settings, replication = load(Kafka), load(Topics).replication
+    settings, replication = load(Kafka), load(ReplicationSettings).replication
     try:
         done = event_loop.run(provision(settings, replication))
     except ProvisionError as error:

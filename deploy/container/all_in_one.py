@@ -7,43 +7,20 @@ import os
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
 
-from pydantic_core import PydanticUndefined
-from pydantic_settings import BaseSettings
-
-from runtime.settings import is_section, load, variable_name
+from deploy.settings import SERVICE_SETTINGS, missing_variables
+from runtime.settings import load
 from services.__main__ import PORTS
-from services.admin.settings import Settings as Admin
-from services.flusher.settings import Settings as Flusher
-from services.ingest.settings import Settings as Ingest
-from services.notifier.settings import Settings as Notifier
-from services.persister.settings import Settings as Persister
 
-SETTINGS: tuple[type[BaseSettings], ...] = (Ingest, Persister, Notifier, Flusher, Admin)
 EDGE_PORT = 8000
 # Longer than a service's own drain (50 s), as long as the container's grace.
 STOP_SECONDS = 55
 
 
-def missing(settings: type[BaseSettings]) -> list[str]:
-    """Return the variables that a service and its sections require and that are not set."""
-    found = []
-    for name, field in settings.model_fields.items():
-        section: Any = field.annotation
-        if is_section(field):
-            found += missing(section)
-        elif field.default is PydanticUndefined and field.default_factory is None:
-            variable = variable_name(settings, name, field)
-            if not os.environ.get(variable):
-                found.append(variable)
-    return found
-
-
 def render(folder: Path) -> str:
     """Write supervisord's configuration: what ends is started again, and all logs go to our own output."""
     commands = {name: f"-m services {name}" for name in PORTS}
-    commands["edge"] = f"-m deploy.embedded.edge --host 0.0.0.0 --port {EDGE_PORT} --folder {folder}"
+    commands["edge"] = f"-m deploy.embedded.servers.edge --host 0.0.0.0 --port {EDGE_PORT} --folder {folder}"
     programs = [
         f"""\
 [program:{name}]
@@ -75,12 +52,12 @@ programs = {",".join(commands)}
 
 def main() -> None:
     """Check the settings, then become supervisord."""
-    lacking = sorted({name for settings in SETTINGS for name in missing(settings)})
+    lacking = sorted({name for settings in SERVICE_SETTINGS for name in missing_variables(settings)})
     if lacking:
         sys.exit(
             f"set {', '.join(lacking)}: docker run --env-file .env fastcore (.env.example explains them)"
         )
-    for settings in SETTINGS:
+    for settings in SERVICE_SETTINGS:
         load(settings)
     local = {name: f"http://127.0.0.1:{port}" for name, port in PORTS.items()}
     os.environ.setdefault("FASTCORE_ADMIN_GATEWAY_URLS", local["ingest"])

@@ -11,11 +11,13 @@ from typing import Any
 
 import httpx
 
-from deploy.embedded import kafka, postgres
-from deploy.embedded.errors import Alive, EmbeddedError, Progress, wait_until
+from deploy.embedded.errors import EmbeddedError
 from deploy.embedded.mailbox import sink
+from deploy.embedded.processes.readiness import Alive, wait_until
+from deploy.embedded.processes.supervisor import Supervisor
+from deploy.embedded.progress import Progress
+from deploy.embedded.servers import kafka, postgres
 from deploy.embedded.settings import ROOT, SERVICES, Stack
-from deploy.embedded.supervision import Supervisor
 
 _SERVICES_READY_SECONDS = 60
 _ENDED = {"BACKOFF", "EXITED", "FATAL"}

@@ -11,12 +11,15 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 
 import typer
 
-from deploy.embedded import cluster, orphans, postgres, report, state
+from deploy.embedded import report, state
 from deploy.embedded import stack as stacks
 from deploy.embedded.environment import MIGRATION_URL, assemble, embedded_parts, read_given
-from deploy.embedded.errors import EmbeddedError, silent
+from deploy.embedded.errors import EmbeddedError
+from deploy.embedded.processes import orphans
+from deploy.embedded.processes.supervisor import Supervisor, socket_path
+from deploy.embedded.progress import silent
+from deploy.embedded.servers import postgres, postgres_cluster
 from deploy.embedded.settings import Stack, load
-from deploy.embedded.supervision import Supervisor, socket_path
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None
@@ -148,7 +151,7 @@ def psql(
     url = urlsplit(environment[MIGRATION_URL if owner and MIGRATION_URL in environment else "DATABASE_URL"])
     address = url.netloc.rpartition("@")[2]
     user = f"{url.username}@" if url.username else ""
-    program = cluster.binaries() / "bin" / "psql"
+    program = postgres_cluster.binaries() / "bin" / "psql"
     # Not on the command line, which every user of the machine can read.
     password = {"PGPASSWORD": unquote(url.password)} if url.password else {}
     target = urlunsplit(url._replace(netloc=user + address))

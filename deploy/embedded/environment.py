@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from dotenv import dotenv_values
 
-from deploy.embedded.postgres import Urls
+from deploy.embedded.servers.postgres import Urls
 from deploy.embedded.settings import ROOT, SERVICES, Stack
 
 #: A server that is named is used, and the embedded one is not started.

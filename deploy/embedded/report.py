@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from deploy.embedded.environment import EXAMPLE_TOKENS
-from deploy.embedded.errors import Progress
+from deploy.embedded.progress import Progress
 from deploy.embedded.settings import Stack
 from deploy.embedded.state import State
 

@@ -10,14 +10,18 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
-from deploy.embedded import kafka, orphans, postgres, programs, secret_files, state
+from deploy.embedded import secret_files, state
 from deploy.embedded.bringup import BringUp, Watch
 from deploy.embedded.environment import MIGRATION_URL, assemble, embedded_parts
-from deploy.embedded.errors import OWNER_VARIABLE, EmbeddedError, Launch, Progress
+from deploy.embedded.errors import EmbeddedError
 from deploy.embedded.ports import refuse_used
+from deploy.embedded.processes import orphans, programs
+from deploy.embedded.processes.launch import OWNER_VARIABLE, Launch
+from deploy.embedded.processes.supervisor import Group, Supervisor
+from deploy.embedded.progress import Progress
+from deploy.embedded.servers import kafka, postgres
 from deploy.embedded.settings import SERVICES, Stack
 from deploy.embedded.state import State
-from deploy.embedded.supervision import Group, Supervisor
 
 # What the groups may take, one after the other: edge 10, gateway 60, consumers 60, parts 20, and
 # supervisord a second between them.

@@ -4,7 +4,8 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from deploy.embedded import orphans, secret_files
+from deploy.embedded import secret_files
+from deploy.embedded.processes import orphans
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,7 @@ from typing import Any, Final
 
 from pydantic_settings import BaseSettings
 
-from deploy.cli.migrate import Settings as Migrate
-from deploy.cli.topics import Topics
-from deploy.container.all_in_one import SETTINGS
+from deploy.settings import SERVICE_SETTINGS, MigrationSettings, ReplicationSettings
 from runtime.settings import Http, Kafka, is_section, variable_name
 
 FOLDER: Final = Path(__file__).parents[1] / "compose/environment"
@@ -50,9 +48,9 @@ def variables(settings: type[BaseSettings]) -> Iterator[str]:
 def environment_files() -> dict[Path, str]:
     """Return each composed service's list of settings by its path."""
     read: dict[str, tuple[type[BaseSettings], ...]] = {
-        settings.__module__.split(".")[1]: (settings, Http) for settings in SETTINGS
+        settings.__module__.split(".")[1]: (settings, Http) for settings in SERVICE_SETTINGS
     }
-    read["migrate"] = (Migrate, Kafka, Topics)
+    read["migrate"] = (MigrationSettings, Kafka, ReplicationSettings)
     return {
         FOLDER / f"{name}.env": HEAD.format(name=name) + "\n".join([*_names(classes), *_OF_LIBRARIES]) + "\n"
         for name, classes in read.items()

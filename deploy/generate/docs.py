@@ -23,11 +23,10 @@ from pydantic_settings import BaseSettings
 from contracts import topics
 from contracts.audit import LeadRejected
 from contracts.leads import LeadReceived
-from deploy.cli.migrate import Settings as MigrateSettings
-from deploy.cli.topics import Topics
 from deploy.generate.compose_environment import environment_files
 from deploy.generate.metrics_doc import catalogue
 from deploy.generate.typescript import contract, submission_schema
+from deploy.settings import MigrationSettings, ReplicationSettings
 from runtime.settings import Http, Kafka, Log, Postgres, Tracing, is_section, variable_name
 
 ROOT = Path(__file__).parents[2]
@@ -72,9 +71,9 @@ def env_example() -> str:
     parts = [HEAD]
     sections: list[tuple[str, type[BaseSettings]]] = [
         ("Kafka", Kafka),
-        ("Topics", Topics),
+        ("Topics", ReplicationSettings),
         ("PostgreSQL", Postgres),
-        ("Migrations", MigrateSettings),
+        ("Migrations", MigrationSettings),
         ("Logs", Log),
         ("Traces", Tracing),
         ("Listening", Http),

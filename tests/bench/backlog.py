@@ -15,7 +15,7 @@ from uuid_utils.compat import uuid7
 
 from contracts import topics
 from contracts.leads import EXAMPLE, LeadSubmission
-from deploy.embedded.errors import Alive, always_alive
+from deploy.embedded.processes.readiness import Alive, always_alive
 from runtime.settings import Kafka
 from services.ingest.lead_record import LeadRecord, body_sha256, build_record
 from tests.bench.ground import Ground, program

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from deploy.cli.migrate import migrate
-from deploy.embedded.servers import Postgres, running_postgres
+from deploy.embedded.servers.standalone import Postgres, running_postgres
 from deploy.embedded.settings import ROOT
 from runtime.database.postgres import load_queries
 

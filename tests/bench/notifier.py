@@ -9,7 +9,7 @@ from typing import Final
 
 import asyncpg
 
-from deploy.embedded.servers import free_ports
+from deploy.embedded.servers.standalone import free_ports
 from services.notifier.settings import Settings
 from tests.bench.ground import Ground, program
 from tests.bench.measure import Limit, Result, in_turns

@@ -13,7 +13,7 @@ from uuid import uuid4
 
 import httpx
 
-from deploy.embedded.servers import free_ports
+from deploy.embedded.servers.standalone import free_ports
 from tests.compose.edge_image import edge_image
 from tests.support.wait import eventually
 

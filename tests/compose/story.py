@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
-from deploy.embedded.servers import free_ports
+from deploy.embedded.servers.standalone import free_ports
 from tests.compose.load import Load
 from tests.compose.project import ADMIN_TOKEN, INGEST_TOKEN, ROOT, Project, running_project
 from tests.support.wait import eventually

@@ -14,7 +14,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Page, expect
 
-from deploy.embedded.servers import free_ports
+from deploy.embedded.servers.standalone import free_ports
 from tests.faults.proxy import Proxy
 from tests.support.browser import PATIENCE_MS, Size, running_browser, visiting
 from tests.support.installation import INGEST_TOKEN, Installation, running_installation

@@ -20,8 +20,8 @@ from aiokafka.errors import KafkaError
 from contracts import topics
 from deploy.cli.migrate import migrate
 from deploy.cli.topic_provisioning import OFFSETS_TOPIC, open_admin, provision, read_layout
-from deploy.embedded.servers import Kafka as Broker
-from deploy.embedded.servers import running_postgres
+from deploy.embedded.servers.standalone import Kafka as Broker
+from deploy.embedded.servers.standalone import running_postgres
 from runtime.settings import Kafka
 from tests.faults.outage import TOKEN, Meter
 from tests.support.brokers import running_brokers

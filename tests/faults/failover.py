@@ -20,8 +20,8 @@ import typer
 
 from deploy.cli.migrate import migrate
 from deploy.cli.topics import provision
-from deploy.embedded import postgres as embedded
-from deploy.embedded.servers import Part, Postgres, free_ports, running_kafka, running_postgres
+from deploy.embedded.servers import postgres as embedded
+from deploy.embedded.servers.standalone import Part, Postgres, free_ports, running_kafka, running_postgres
 from runtime.database.postgres import open_pool
 from runtime.settings import Kafka
 from runtime.settings import Postgres as PostgresSettings

@@ -18,8 +18,8 @@ import typer
 from contracts import topics
 from deploy.cli.migrate import migrate
 from deploy.cli.topics import provision
-from deploy.embedded.servers import Kafka as Broker
-from deploy.embedded.servers import running_kafka, running_postgres
+from deploy.embedded.servers.standalone import Kafka as Broker
+from deploy.embedded.servers.standalone import running_kafka, running_postgres
 from runtime.settings import Kafka
 from tests.faults.failover import SERVICES, conclude, counts, judge, services_environment
 from tests.faults.outage import Meter

@@ -7,7 +7,7 @@ import random
 import signal
 from collections.abc import Iterator
 
-from deploy.embedded.servers import Part
+from deploy.embedded.servers.standalone import Part
 from tests.faults.proxy import Proxy, Way
 from tests.faults.servers import start_part
 from tests.faults.world import Action, World

@@ -20,7 +20,7 @@ import typer
 
 from contracts import topics
 from deploy.cli.topics import provision
-from deploy.embedded.servers import Kafka as Broker
+from deploy.embedded.servers.standalone import Kafka as Broker
 from runtime.settings import Kafka
 from tests.support.factories import records_of
 from tests.support.processes import ServiceProcess, processes

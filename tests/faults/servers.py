@@ -3,7 +3,7 @@
 import asyncio
 from pathlib import Path
 
-from deploy.embedded.servers import Part
+from deploy.embedded.servers.standalone import Part
 
 
 async def start_part(part: Part) -> None:

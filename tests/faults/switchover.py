@@ -22,7 +22,7 @@ import typer
 
 from deploy.cli.migrate import migrate
 from deploy.cli.topics import provision
-from deploy.embedded.servers import running_kafka
+from deploy.embedded.servers.standalone import running_kafka
 from runtime.settings import Kafka
 from tests.faults.failover import services_environment
 from tests.faults.outage import Meter

@@ -18,7 +18,7 @@ import httpx
 
 from deploy.cli.migrate import migrate
 from deploy.cli.topics import provision
-from deploy.embedded import postgres, servers
+from deploy.embedded.servers import postgres, standalone
 from runtime.settings import Kafka
 from tests.faults import power_cut
 from tests.faults.poison import Poisoner
@@ -49,8 +49,8 @@ class World:
     """Everything that runs. `note` writes the round's timeline."""
 
     folder: Path
-    kafka: servers.Kafka
-    postgres: servers.Postgres
+    kafka: standalone.Kafka
+    postgres: standalone.Postgres
     kafka_proxy: Proxy
     postgres_proxy: Proxy
     smtp_proxy: Proxy
@@ -70,9 +70,9 @@ class World:
     async def build(cls, folder: Path) -> "World":
         folder.mkdir(parents=True, exist_ok=True)  # noqa: ASYNC240 - once, at the start
         proxied_port, kafka_proxy_port = own_port(), own_port()
-        kafka = await asyncio.to_thread(servers.Kafka, folder, own_port())
+        kafka = await asyncio.to_thread(standalone.Kafka, folder, own_port())
         listen_behind_proxy(folder, proxied_port, kafka_proxy_port)
-        database = await asyncio.to_thread(servers.Postgres, folder, own_port())
+        database = await asyncio.to_thread(standalone.Postgres, folder, own_port())
         smtp = SmtpServer(credentials=("fastcore", "right"))
         world = cls(
             folder,

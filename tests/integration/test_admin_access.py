@@ -14,7 +14,7 @@ import pytest
 from fastapi.routing import APIRoute
 
 from deploy.cli.migrate import migrate
-from deploy.embedded.servers import running_postgres
+from deploy.embedded.servers.standalone import running_postgres
 from runtime.settings import Debug, Kafka, Postgres
 from services.admin.auth.token_auth import FAILURES_A_MINUTE
 from tests.support.admin import TOKEN, Admin, running_admin

@@ -17,7 +17,7 @@ from fastapi.responses import JSONResponse
 
 from contracts import topics
 from deploy.cli.topics import provision
-from deploy.embedded.servers import free_ports, running_kafka
+from deploy.embedded.servers.standalone import free_ports, running_kafka
 from runtime.settings import Kafka, Postgres
 from tests.support.admin import Admin, running_admin
 from tests.support.factories import lead, post

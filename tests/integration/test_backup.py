@@ -20,7 +20,7 @@ from contracts import topics
 from contracts.leads import LeadReceived
 from deploy.cli.migrate import migrate
 from deploy.cli.topics import provision
-from deploy.embedded.cluster import binaries
+from deploy.embedded.servers.postgres_cluster import binaries
 from runtime.settings import Kafka, Postgres
 from services.notifier.app import create_app as notifier_app
 from services.notifier.settings import Settings as NotifierSettings

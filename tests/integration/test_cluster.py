@@ -17,7 +17,7 @@ from contracts import topics
 from deploy.cli import topic_provisioning as provisioning
 from deploy.cli.topic_provisioning import OFFSETS_TOPIC, ProvisionError, open_admin, provision, read_layout
 from deploy.cli.topic_settings import read_settings
-from deploy.embedded.servers import Kafka as Broker
+from deploy.embedded.servers.standalone import Kafka as Broker
 from runtime.settings import Kafka
 from tests.support.brokers import running_brokers
 from tests.support.processes import ROOT

@@ -7,7 +7,7 @@ from typing import Any
 
 from contracts import topics
 from deploy.cli.topics import provision
-from deploy.embedded.servers import running_kafka
+from deploy.embedded.servers.standalone import running_kafka
 from runtime.health import Health
 from runtime.kafka.clients import build_broker, open_publisher
 from runtime.kafka.consumer import Consumer

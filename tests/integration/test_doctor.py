@@ -12,7 +12,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
 from contracts import topics
-from deploy.embedded.servers import free_ports
+from deploy.embedded.servers.standalone import free_ports
 from runtime.settings import Kafka
 from tests.support.factories import lead, post
 from tests.support.installation import ADMIN_TOKEN, INGEST_TOKEN, Installation

@@ -11,7 +11,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import UnknownTopicOrPartitionError
 
-from deploy.embedded.servers import running_kafka, running_mailbox, running_postgres
+from deploy.embedded.servers.standalone import running_kafka, running_mailbox, running_postgres
 
 
 async def _produce(bootstrap: str, topic: str, value: bytes) -> None:

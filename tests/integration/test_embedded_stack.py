@@ -13,9 +13,10 @@ import httpx
 import psutil
 import pytest
 
-from deploy.embedded import orphans, state
+from deploy.embedded import state
 from deploy.embedded.environment import EXAMPLE_TOKENS, REPLACES
-from deploy.embedded.servers import free_ports
+from deploy.embedded.processes import orphans
+from deploy.embedded.servers.standalone import free_ports
 from deploy.embedded.settings import ROOT, Stack, port_variable
 from tests.support.wait import eventually
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from deploy.embedded.servers import free_ports
+from deploy.embedded.servers.standalone import free_ports
 from tests.support.admin import TOKEN as ADMIN_TOKEN
 from tests.support.processes import ROOT, ServiceProcess, processes
 from tests.support.wait import eventually
@@ -84,8 +84,8 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Surf
         port = free_ports(1)[0]
         edge = subprocess.Popen(
             [
-                sys.executable, "-m", "deploy.embedded.edge", "--port", str(port), "--folder", str(folder),
-                "--ingest", started["ingest"].url, "--admin", started["admin"].url,
+                sys.executable, "-m", "deploy.embedded.servers.edge", "--port", str(port),
+                "--folder", str(folder), "--ingest", started["ingest"].url, "--admin", started["admin"].url,
             ],
             cwd=ROOT,
             stderr=subprocess.DEVNULL,
@@ -305,7 +305,7 @@ async def test_services_that_are_away_are_a_problem_to_retry(tmp_path: Path) -> 
     port, nobody = free_ports(2)
     edge = ServiceProcess("edge", {}, tmp_path)
     edge.program = (
-        "deploy.embedded.edge", "--port", str(port), "--folder", str(tmp_path),
+        "deploy.embedded.servers.edge", "--port", str(port), "--folder", str(tmp_path),
         "--ingest", f"http://127.0.0.1:{nobody}", "--admin", f"http://127.0.0.1:{nobody}",
     )  # fmt: skip
     edge.start()

@@ -13,7 +13,7 @@ import pytest
 
 from contracts import topics
 from deploy.cli.topics import provision
-from deploy.embedded.servers import Kafka as Broker
+from deploy.embedded.servers.standalone import Kafka as Broker
 from runtime.settings import Kafka
 from tests.support.factories import records_of
 from tests.support.processes import ServiceProcess, processes

@@ -12,7 +12,7 @@ from aiokafka.client import AIOKafkaClient
 
 from contracts import topics
 from deploy.cli.topics import provision
-from deploy.embedded.servers import free_ports
+from deploy.embedded.servers.standalone import free_ports
 from runtime.failures import DependencyUnavailable, Failure
 from runtime.health import Health
 from runtime.kafka.clients import Publisher, build_broker

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from deploy.embedded.kafka import new_cluster_id
-from deploy.embedded.servers import Kafka as Broker
-from deploy.embedded.servers import free_ports
+from deploy.embedded.servers.kafka import new_cluster_id
+from deploy.embedded.servers.standalone import Kafka as Broker
+from deploy.embedded.servers.standalone import free_ports
 
 _PROPERTIES = """
 node.id={node}

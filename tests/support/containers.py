@@ -17,10 +17,10 @@ from docker.errors import DockerException
 from requests.exceptions import RequestException
 from testcontainers.core.container import DockerContainer
 
-from deploy.embedded import kafka, postgres
 from deploy.embedded.errors import EmbeddedError
-from deploy.embedded.postgres import Urls
-from deploy.embedded.servers import free_ports
+from deploy.embedded.servers import kafka, postgres
+from deploy.embedded.servers.postgres import Urls
+from deploy.embedded.servers.standalone import free_ports
 
 KAFKA_IMAGE = os.environ.get("KAFKA_IMAGE") or "apache/kafka:4.4.0"
 POSTGRES_IMAGE = os.environ.get("POSTGRES_IMAGE") or "postgres:15"

@@ -11,7 +11,7 @@ from typing import Any
 import asyncpg
 import httpx
 
-from deploy.embedded.servers import Mailbox, free_ports
+from deploy.embedded.servers.standalone import Mailbox, free_ports
 from runtime.settings import Kafka
 from tests.support.processes import ROOT, ServiceProcess
 from tests.support.stack import Database, Stack
@@ -98,7 +98,7 @@ async def running_installation(stack: Stack, folder: Path, **given: str) -> Asyn
             service.start()
         edge = subprocess.Popen(  # noqa: ASYNC220 - started here, waited for below
             [
-                sys.executable, "-m", "deploy.embedded.edge", "--port", str(edge_port),
+                sys.executable, "-m", "deploy.embedded.servers.edge", "--port", str(edge_port),
                 "--ingest", services["ingest"].url, "--admin", services["admin"].url,
                 "--folder", str(folder),
             ],

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import unquote, urlsplit, urlunsplit
 
-from deploy.embedded import cluster
-from deploy.embedded.servers import free_ports
+from deploy.embedded.servers import postgres_cluster
+from deploy.embedded.servers.standalone import free_ports
 
 # Small pools and a server connection for each transaction in turn: what a connection keeps is gone at once.
 _CONFIGURATION = """\
@@ -42,7 +42,7 @@ def running_pgbouncer(*urls: str) -> Iterator[list[str]]:
     [listen] = free_ports(1)
     parts = [urlsplit(url) for url in urls]
     logins = {unquote(part.username or ""): unquote(part.password or "") for part in parts}
-    account = cluster.account()  # as root it refuses to run, as the server does
+    account = postgres_cluster.account()  # as root it refuses to run, as the server does
     # Not in pytest's folders, which that account cannot enter.
     with tempfile.TemporaryDirectory(prefix="pgbouncer-") as name:
         folder = Path(name)

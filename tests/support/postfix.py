@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from deploy.embedded.servers import free_ports
+from deploy.embedded.servers.standalone import free_ports
 
 START_SECONDS = 20.0
 PORTS = ("relay", "login", "sender", "helo", "client", "recipient")

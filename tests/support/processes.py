@@ -11,7 +11,7 @@ from pathlib import Path
 
 import httpx
 
-from deploy.embedded.servers import free_ports
+from deploy.embedded.servers.standalone import free_ports
 from tests.support.wait import eventually
 
 ROOT = Path(__file__).parents[2]

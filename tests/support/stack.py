@@ -21,8 +21,8 @@ from aiokafka.admin import AIOKafkaAdminClient
 from contracts import topics
 from deploy.cli.migrate import migrate
 from deploy.cli.topics import provision
-from deploy.embedded.postgres import Urls
-from deploy.embedded.servers import running_kafka, running_postgres
+from deploy.embedded.servers.postgres import Urls
+from deploy.embedded.servers.standalone import running_kafka, running_postgres
 from runtime.settings import Kafka
 from tests.support import containers
 from tests.support.locks import one_at_a_time

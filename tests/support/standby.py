@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 
 import asyncpg
 
-from deploy.embedded import cluster, postgres
-from deploy.embedded.servers import Postgres
+from deploy.embedded.servers import postgres, postgres_cluster
+from deploy.embedded.servers.standalone import Postgres
 from tests.support.wait import eventually
 
 _REPLICATION = "host replication all 127.0.0.1/32 scram-sha-256\n"
@@ -99,7 +99,7 @@ def _copy(first: Path, second: Path, primary: Postgres) -> None:
     home.mkdir(parents=True, exist_ok=True)
     shutil.copytree(postgres.home(first) / "data", home / "data", symlinks=True)
     _follow(home / "data", primary)
-    if account := cluster.account():
+    if account := postgres_cluster.account():
         for path in (home / "data", *(home / "data").rglob("*")):
             os.chown(path, account.pw_uid, account.pw_gid, follow_symlinks=False)
 
@@ -118,7 +118,7 @@ def _follow(data: Path, primary: Postgres) -> None:
         file.write(f"primary_conninfo = '{login}'\n")
     signal_file = data / "standby.signal"
     signal_file.touch()
-    if account := cluster.account():
+    if account := postgres_cluster.account():
         os.chown(signal_file, account.pw_uid, account.pw_gid)
 
 

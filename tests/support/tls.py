@@ -17,9 +17,9 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from deploy.embedded.postgres import Urls
-from deploy.embedded.servers import Kafka as Broker
-from deploy.embedded.servers import free_ports, running_postgres
+from deploy.embedded.servers.postgres import Urls
+from deploy.embedded.servers.standalone import Kafka as Broker
+from deploy.embedded.servers.standalone import free_ports, running_postgres
 from runtime.settings import Kafka
 
 SSL_REQUEST = (8).to_bytes(4) + (80877103).to_bytes(4)

@@ -20,7 +20,7 @@ from deploy.cli.doctor.cluster import examine_kafka
 from deploy.cli.doctor.database import examine_database
 from deploy.cli.doctor.dependencies import examine_mail, examine_services
 from deploy.cli.doctor.settings import examine_disk, examine_settings, read
-from deploy.cli.topics import Topics
+from deploy.settings import ReplicationSettings
 from runtime import event_loop
 from runtime.database.postgres import open_pool
 from runtime.failures import Failure
@@ -38,9 +38,11 @@ async def examine() -> AsyncIterator[Finding]:
     for found in examine_settings():
         yield found
     kafka, postgres, smtp, admin = read(Kafka), read(Postgres), read(Smtp), read(Admin)
-    given = read(Topics)
+    given = read(ReplicationSettings)
     replication = (
-        given.replication if isinstance(given, Topics) else Topics.model_fields["replication"].default
+        given.replication
+        if isinstance(given, ReplicationSettings)
+        else ReplicationSettings.model_fields["replication"].default
     )
     parts = []
     if isinstance(kafka, Kafka):

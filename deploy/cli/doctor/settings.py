@@ -11,8 +11,7 @@ from pydantic import SecretStr
 from pydantic_settings import BaseSettings
 
 from deploy.cli.doctor.check_result import Finding, fail, is_this_machine, ok, warn
-from deploy.cli.migrate import Settings as Migrate
-from deploy.container.all_in_one import SETTINGS, missing
+from deploy.settings import SERVICE_SETTINGS, MigrationSettings, missing_variables
 from runtime.settings import Debug, Postgres, is_weak_token, load, named_tokens
 from services.admin.settings import Settings as Admin
 from services.flusher.settings import Settings as Flusher
@@ -36,12 +35,12 @@ def read(settings: type[S]) -> S | str:
 
 def examine_settings() -> Iterator[Finding]:
     """Look whether each service would start with what is given here."""
-    for settings in SETTINGS:
+    for settings in SERVICE_SETTINGS:
         name = settings.__module__.split(".")[1]
         given = read(settings)
         if not isinstance(given, str):
             yield ok("settings", f"{name}: complete")
-        elif lacking := missing(settings):
+        elif lacking := missing_variables(settings):
             yield warn(
                 "settings",
                 f"{name}: not given here: {', '.join(lacking)}",
@@ -91,7 +90,7 @@ def _examine_tokens(*, debug: bool) -> Iterator[Finding]:
 def _examine_passwords(*, debug: bool) -> Iterator[Finding]:
     """Look whether a database's password is one that this repository shows to everybody."""
     given: dict[str, SecretStr | None] = {}
-    postgres, migrate = read(Postgres), read(Migrate)
+    postgres, migrate = read(Postgres), read(MigrationSettings)
     if not isinstance(postgres, str):
         given["DATABASE_URL"] = postgres.url
     if not isinstance(migrate, str):

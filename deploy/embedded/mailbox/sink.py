@@ -4,8 +4,8 @@ import asyncio
 
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
-from deploy.embedded.errors import Alive, always_alive, wait_until
 from deploy.embedded.mailbox.mails import Mails
+from deploy.embedded.processes.readiness import Alive, always_alive, wait_until
 
 _MAX_MAIL_BYTES = 10 * 1024 * 1024
 

@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 
 import asyncpg
 
-from deploy.embedded import jars
-from deploy.embedded.servers import free_ports
+from deploy.embedded.servers import kafka_jars
+from deploy.embedded.servers.standalone import free_ports
 from tests.bench.backlog import rate_of
 from tests.bench.ground import Ground
 from tests.support.stack import Database
@@ -85,7 +85,7 @@ def _running(ground: Ground, topic: str, database: Database) -> Iterator[subproc
     worker, connector = folder / "worker.properties", folder / "connector.properties"
     worker.write_text(_properties(_worker(ground, folder)))
     connector.write_text(_properties(_connector(topic, database)))
-    classpath = ":".join(map(str, jars.classpath(ground.say, lock=LOCK)))
+    classpath = ":".join(map(str, kafka_jars.classpath(ground.say, lock=LOCK)))
     command = [str(JAVA), "-Xmx1g", "-cp", classpath, "org.apache.kafka.connect.cli.ConnectStandalone"]
     with (folder / "connect.log").open("wb") as log:
         process = subprocess.Popen([*command, str(worker), str(connector)], stdout=log, stderr=log)

@@ -21,7 +21,7 @@ VARIABLES = {
 SECOND = 1_000_000_000
 
 
-@pytest.fixture(params=["deploy/compose/Caddyfile", "deploy/embedded/Caddyfile"])
+@pytest.fixture(params=["deploy/compose/Caddyfile", "deploy/embedded/servers/Caddyfile"])
 def edge(request: pytest.FixtureRequest) -> Any:
     caddy = Path(sys.executable).with_name("caddy")
     done = subprocess.run(

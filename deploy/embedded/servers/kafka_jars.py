@@ -1,6 +1,6 @@
 """Kafka's jars: fetched from Maven Central by pinned coordinates, used only with the sha256 of the lock.
 
-`python -m deploy.embedded.jars` resolves anew and rewrites the lock; nothing else may change it.
+`python -m deploy.embedded.servers.kafka_jars` resolves them again and rewrites the lock.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deploy.embedded.errors import EmbeddedError, Progress, silent
+from deploy.embedded.errors import EmbeddedError
+from deploy.embedded.progress import Progress, silent
 
 if TYPE_CHECKING:
     from jgo.maven import MavenContext

@@ -9,8 +9,11 @@ from pathlib import Path
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
-from deploy.embedded import jars
-from deploy.embedded.errors import Alive, EmbeddedError, Launch, Progress, always_alive, silent, wait_until
+from deploy.embedded.errors import EmbeddedError
+from deploy.embedded.processes.launch import Launch
+from deploy.embedded.processes.readiness import Alive, always_alive, wait_until
+from deploy.embedded.progress import Progress, silent
+from deploy.embedded.servers import kafka_jars
 
 # 150 MB after the start, 250 MB under load: one broker with 50 partitions needs no server's heap, and
 # a compiler that stops at its first level starts faster and keeps less code.
@@ -110,7 +113,7 @@ def prepare(
         *JVM_FLAGS,
         f"-Dlog4j2.configurationFile={logging}",
         "-cp",
-        ":".join(map(str, jars.classpath(progress))),
+        ":".join(map(str, kafka_jars.classpath(progress))),
     )
     if not (log_dir / "meta.properties").exists():
         progress("Formatting Kafka's storage")

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from deploy.embedded import orphans, programs
-from deploy.embedded.errors import OWNER_VARIABLE, Launch
+from deploy.embedded.processes import orphans, programs
+from deploy.embedded.processes.launch import OWNER_VARIABLE, Launch
+from deploy.embedded.processes.supervisor import Group, render, socket_path
 from deploy.embedded.settings import Stack
-from deploy.embedded.supervision import Group, render, socket_path
 
 
 def _read(text: str) -> configparser.RawConfigParser:

@@ -17,9 +17,11 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from deploy.embedded import kafka, postgres, programs
-from deploy.embedded.errors import OWNER_VARIABLE, Alive, Launch
 from deploy.embedded.mailbox import sink
+from deploy.embedded.processes import programs
+from deploy.embedded.processes.launch import OWNER_VARIABLE, Launch
+from deploy.embedded.processes.readiness import Alive
+from deploy.embedded.servers import kafka, postgres
 from deploy.embedded.settings import ROOT
 
 Ready = Callable[[Alive], Awaitable[None]]

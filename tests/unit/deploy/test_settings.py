@@ -1,8 +1,8 @@
-"""The migration's settings: two roles, unless a developer says that one will do."""
+"""The migration's settings: two roles, unless DEBUG=true allows one."""
 
 import pytest
 
-from deploy.cli.migrate import Settings
+from deploy.settings import MigrationSettings
 from runtime.settings import load
 
 URL = "postgresql://fastcore:secret@127.0.0.1/fastcore"
@@ -14,7 +14,7 @@ def test_regression_debug_in_the_environment_is_read_by_the_migration(
     # A section in a field named `debug` was itself read from the variable DEBUG, and `make up` failed.
     monkeypatch.setenv("DATABASE_URL", URL)
     monkeypatch.setenv("DEBUG", "true")
-    assert load(Settings).debug
+    assert load(MigrationSettings).debug
 
 
 def test_without_debug_a_missing_owner_stops_the_migration(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -22,4 +22,4 @@ def test_without_debug_a_missing_owner_stops_the_migration(monkeypatch: pytest.M
     monkeypatch.setenv("DEBUG", "false")
     monkeypatch.delenv("FASTCORE_MIGRATION_DATABASE_URL", raising=False)
     with pytest.raises(SystemExit, match="FASTCORE_MIGRATION_DATABASE_URL is missing"):
-        load(Settings)
+        load(MigrationSettings)

@@ -4,7 +4,7 @@ import pytest
 
 from deploy.embedded import report
 from deploy.embedded.environment import assemble, embedded_parts
-from deploy.embedded.postgres import Urls
+from deploy.embedded.servers.postgres import Urls
 from deploy.embedded.settings import Stack
 from deploy.embedded.state import State
 

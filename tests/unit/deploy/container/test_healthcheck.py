@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import pytest
 
 from deploy.container import healthcheck
-from deploy.embedded.servers import free_ports
+from deploy.embedded.servers.standalone import free_ports
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from deploy.embedded.errors import EmbeddedError
-from deploy.embedded.jars import LOCK, Jar, classpath, read_lock
+from deploy.embedded.servers.kafka_jars import LOCK, Jar, classpath, read_lock
 
 
 def _locked(folder: Path, content: bytes) -> Path:

@@ -6,7 +6,7 @@ import pytest
 
 from deploy.embedded.errors import EmbeddedError
 from deploy.embedded.ports import refuse_used
-from deploy.embedded.servers import free_ports
+from deploy.embedded.servers.standalone import free_ports
 
 
 def test_a_used_port_is_named_with_its_program_and_the_variable_that_moves_it() -> None:

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from deploy.embedded.errors import EmbeddedError, Launch
+from deploy.embedded.errors import EmbeddedError
+from deploy.embedded.processes.launch import Launch
 from deploy.embedded.settings import ROOT
 
 # A socket's path may be 107 bytes long on Linux, 103 on macOS, and supervisord binds it under a

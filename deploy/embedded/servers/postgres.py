@@ -16,9 +16,13 @@ from pathlib import Path
 
 import asyncpg
 
-from deploy.embedded import cluster, secret_files
-from deploy.embedded.cluster import Passwords
-from deploy.embedded.errors import Alive, EmbeddedError, Launch, Progress, always_alive, silent, wait_until
+from deploy.embedded import secret_files
+from deploy.embedded.errors import EmbeddedError
+from deploy.embedded.processes.launch import Launch
+from deploy.embedded.processes.readiness import Alive, always_alive, wait_until
+from deploy.embedded.progress import Progress, silent
+from deploy.embedded.servers import postgres_cluster
+from deploy.embedded.servers.postgres_cluster import Passwords
 
 DATABASE = "fastcore"
 ROOT_HOME = Path("/var/lib/fastcore")
@@ -84,17 +88,17 @@ def home(data_dir: Path) -> Path:
 def prepare(data_dir: Path, port: int, progress: Progress = silent) -> Launch:
     """Make the folder ready for a server on this port, keeping what it holds, and say how to start it."""
     data_dir.mkdir(parents=True, exist_ok=True)
-    base, account = home(data_dir), cluster.account()
+    base, account = home(data_dir), postgres_cluster.account()
     base.mkdir(parents=True, exist_ok=True)
     if account:
         base.parent.chmod(0o755)
         os.chown(base, account.pw_uid, account.pw_gid)
         _link(data_dir / "postgres", base)
     base.chmod(0o700)
-    program = cluster.program(base, account)
+    program = postgres_cluster.program(base, account)
     if not (base / "data").exists():
         progress("Creating the PostgreSQL cluster")
-        cluster.create(program, base, passwords(data_dir), account)
+        postgres_cluster.create(program, base, passwords(data_dir), account)
     settings = [f"-c{name}={value}" for name, value in _SETTINGS.items()]
     return Launch(
         name="postgres",

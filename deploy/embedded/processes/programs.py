@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from deploy.embedded.errors import Launch
+from deploy.embedded.processes.launch import Launch
 from deploy.embedded.settings import SERVICES, Stack
 
 # The services drain within 50 s (FASTCORE_HTTP_GRACEFUL_TIMEOUT_SECONDS); then they are killed.
@@ -31,7 +31,7 @@ def edge(stack: Stack) -> Launch:
     """Run the one front door."""
     return _python(
         "edge",
-        "deploy.embedded.edge",
+        "deploy.embedded.servers.edge",
         *("--port", str(stack.edge_port)),
         *("--ingest", stack.url("ingest")),
         *("--admin", stack.url("admin")),

@@ -9,7 +9,7 @@ import yaml
 from deploy.generate.compose_environment import environment_files
 from tests.compose.edge_image import default_edge_image
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 FILES = {path.stem: set(text.splitlines()) for path, text in environment_files().items()}
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
 

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import psutil
 
-from deploy.embedded.errors import OWNER_VARIABLE
-from deploy.embedded.postgres import home
+from deploy.embedded.processes.launch import OWNER_VARIABLE
+from deploy.embedded.servers.postgres import home
 
 _PARTS = {"java", "postgres"}
 

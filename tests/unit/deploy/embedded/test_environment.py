@@ -6,7 +6,7 @@ import pytest
 
 from deploy.embedded.environment import EXAMPLE_TOKENS, MIGRATION_URL, assemble, embedded_parts, read_given
 from deploy.embedded.errors import EmbeddedError
-from deploy.embedded.postgres import Urls
+from deploy.embedded.servers.postgres import Urls
 from deploy.embedded.settings import Stack, load
 
 OURS = Urls(

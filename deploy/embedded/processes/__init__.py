@@ -1,0 +1,1 @@
+"""The processes of the stack: how each is started, supervised, waited for and stopped."""

@@ -1,0 +1,24 @@
+"""What it takes to start and to stop one program of the stack."""
+
+import signal
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+#: Every process of a stack has its data folder in this variable. So a process that a crash left behind
+#: can be told from a foreign process before it gets a signal.
+OWNER_VARIABLE = "FASTCORE_EMBEDDED_OWNER"
+
+
+@dataclass(frozen=True)
+class Launch:
+    """One program: its command, its user, and how to stop it."""
+
+    name: str
+    command: tuple[str, ...]
+    environment: Mapping[str, str] = field(default_factory=dict)
+    user: str | None = None
+    folder: Path | None = None
+    """The working directory. Default: the checkout, which an unprivileged user may not enter."""
+    stop_signal: signal.Signals = signal.SIGTERM
+    stop_timeout_seconds: int = 15

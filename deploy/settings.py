@@ -1,0 +1,69 @@
+"""The settings classes that the commands, the generators and the container share."""
+
+import os
+from typing import Any, Final
+
+from pydantic import Field, model_validator
+from pydantic_core import PydanticUndefined
+from pydantic_settings import BaseSettings
+
+from runtime.settings import DatabaseUrl, Debug, env_name, is_section, section, variable_name
+from services.admin.settings import Settings as Admin
+from services.flusher.settings import Settings as Flusher
+from services.ingest.settings import Settings as Ingest
+from services.notifier.settings import Settings as Notifier
+from services.persister.settings import Settings as Persister
+
+SERVICE_SETTINGS: Final[tuple[type[BaseSettings], ...]] = (Ingest, Persister, Notifier, Flusher, Admin)
+
+
+class MigrationSettings(BaseSettings):
+    """The owner's URL runs the migrations; the services' URL names the role that gets the rights."""
+
+    model_config = section()
+    # Not the section Debug: pydantic would read a field named `debug` from the variable DEBUG itself.
+    debug: bool = Field(
+        default=False, validation_alias=env_name("DEBUG"), description=Debug.model_fields["on"].description
+    )
+    database_url: DatabaseUrl = Field(validation_alias=env_name("DATABASE_URL"))
+    migration_database_url: DatabaseUrl | None = Field(
+        default=None,
+        validation_alias=env_name("FASTCORE_MIGRATION_DATABASE_URL"),
+        examples=["postgresql://fastcore_owner:password@127.0.0.1:5432/fastcore"],
+    )
+    """The owner's role, read by migrate only. By default DATABASE_URL, which needs DEBUG=true."""
+
+    @model_validator(mode="after")
+    def _require_two_roles(self) -> "MigrationSettings":
+        if self.migration_database_url is None and not self.debug:
+            msg = (
+                "FASTCORE_MIGRATION_DATABASE_URL is missing: set it to the owner's URL, so that the "
+                "services' role in DATABASE_URL cannot alter the audit log"
+                " (only DEBUG=true lets one role do both)"
+            )
+            raise ValueError(msg)
+        return self
+
+
+class ReplicationSettings(BaseSettings):
+    """How the topics are created. The topics command and the doctor read it; no service does."""
+
+    model_config = section()
+    replication: int = Field(
+        default=3, ge=1, le=32_767, validation_alias=env_name("FASTCORE_KAFKA_REPLICATION")
+    )
+    """How many brokers have each record. compose and `make up` set 1 for their one broker."""
+
+
+def missing_variables(settings: type[BaseSettings]) -> list[str]:
+    """Return the variables that a service and its sections require and that are not set."""
+    missing = []
+    for name, field in settings.model_fields.items():
+        inner: Any = field.annotation
+        if is_section(field):
+            missing += missing_variables(inner)
+        elif field.default is PydanticUndefined and field.default_factory is None:
+            variable = variable_name(settings, name, field)
+            if not os.environ.get(variable):
+                missing.append(variable)
+    return missing
