@@ -13,6 +13,7 @@ from runtime import metrics
 from runtime.database.breaker import CircuitBreaker
 from runtime.failures import DependencyUnavailable, Failure, PartitionsBusy, PermanentError
 from runtime.kafka.batch_processor import Record
+from runtime.kafka.failure_publisher import FailurePublisher
 from runtime.logs import logger
 from runtime.tracing.spans import record_context, span
 from services.notifier import batch_plan
@@ -20,7 +21,6 @@ from services.notifier.batch_plan import Delivery, Key
 from services.notifier.batch_sender import BatchSender
 from services.notifier.mail.message import Identity, Undeliverable, compose
 from services.notifier.mails_in_progress import BegunMails, Holds
-from services.notifier.publisher import FailurePublisher
 from services.notifier.smtp.mailer import Mailer
 from services.notifier.smtp.outcome import (
     CRASHED,
@@ -195,11 +195,13 @@ class Handler:
 
     async def _settle(self, delivery: Delivery, outcome: Outcome) -> None:
         if outcome.verdict is not Verdict.SENT:
-            await self._publisher.failed(
-                delivery,
+            await self._publisher.publish(
+                delivery.record,
+                delivery.kind,
                 outcome.reason,
                 f"smtp.{outcome.verdict}",
                 final=_is_final(outcome.verdict, delivery.kind),
+                queue_id=delivery.queue_id,
             )
         if outcome.verdict is not Verdict.DEAD:
             self._breaker.count(good=1)

@@ -1,64 +1,43 @@
-"""The persister's process: settings, pool, publisher, consumer, and the order in which they open."""
+"""The persister's process: its settings, and the handler that stores what the consumer reads."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Final
 
 from fastapi import FastAPI
 
 from contracts import topics
-from runtime import health, logs
+from runtime.consumer_app import Resources, Stage, create_consumer_app
 from runtime.database.breaker import CircuitBreaker
-from runtime.database.ledger import Ledger
-from runtime.database.postgres import check_database, open_pool
-from runtime.http.request_limits import RequestLimits
-from runtime.kafka.clients import build_broker, open_publisher
-from runtime.kafka.consumer import Consumer
+from runtime.kafka.failure_publisher import FailurePublisher
 from runtime.kafka.policy import Policy
 from runtime.kafka.reconcile import Reconciler
 from runtime.settings import load
-from runtime.tasks import run_in_background
-from runtime.tracing.spans import export_spans
 from services.persister.handlers import Handler
-from services.persister.publisher import FailurePublisher
 from services.persister.settings import Settings
 from services.persister.store import Store
 
 NAME: Final = "persister"
+FAILURE_SECONDS: Final = 10.0
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
-    """Build the app; nothing connects before its lifespan begins."""
+    """Return the app; nothing connects before its lifespan begins."""
     settings = settings or load(Settings)
-    logs.configure(NAME, settings.log.level)
-    state = health.Health()
-    group = settings.kafka.topic_prefix + topics.GROUPS[NAME]
+    return create_consumer_app(
+        NAME,
+        settings,
+        topics.consumed_by(NAME),
+        topics.GROUPS[NAME],
+        partial(_open_stage, settings),
+        policy=Policy(max_records=settings.batch_max_records),
+    )
 
-    @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        async with (
-            export_spans(settings.tracing, NAME),
-            open_pool(settings.postgres, NAME) as pool,
-            open_publisher(settings.kafka, NAME, state) as publisher,
-        ):
-            state.check("database", check_database(settings.postgres, pool))
-            consumer = Consumer(
-                build_broker(settings.kafka, NAME),
-                topics.consumed_by(NAME),
-                topics.GROUPS[NAME],
-                state,
-                Policy(max_records=settings.batch_max_records),
-                settings.kafka.topic_prefix,
-            )
-            ledger = Ledger(NAME)
-            store = Store(pool, ledger)
-            reconciler = Reconciler(settings.kafka, pool, ledger)
-            handler = Handler(store, FailurePublisher(publisher, group), CircuitBreaker(NAME, pool))
-            async with run_in_background(consumer.run(handler, reconciler), "consumer"):
-                yield
-                await consumer.drain()
 
-    app = FastAPI(title="FASTCore persister", lifespan=lifespan, docs_url=None, redoc_url=None)
-    app.add_middleware(RequestLimits)
-    app.include_router(health.routes(state))
-    return app
+@asynccontextmanager
+async def _open_stage(settings: Settings, resources: Resources) -> AsyncIterator[Stage]:
+    store = Store(resources.pool, resources.ledger)
+    publisher = FailurePublisher(resources.publisher, NAME, resources.group, FAILURE_SECONDS)
+    handler = Handler(store, publisher, CircuitBreaker(NAME, resources.pool))
+    yield Stage(handler, Reconciler(settings.kafka, resources.pool, resources.ledger))

@@ -10,7 +10,7 @@ from pydantic import JsonValue, ValidationError
 
 from contracts import headers, topics
 from contracts.audit import AuditEvent, AuditRecorded, LeadRejected
-from contracts.failures import failure_event_id, within_calendar
+from contracts.failures import AUDIT_KIND, Kind, Origin, failure_event_id, first_origin, within_calendar
 from contracts.leads import LeadReceived
 from runtime.database.breaker import LIMIT
 from runtime.failures import RetryableError
@@ -85,6 +85,12 @@ def _read_entry(value: bytes) -> LeadRejected:
 def leads_among(records: Sequence[Record]) -> int:
     """Count the records of leads: what becomes of audit records says nothing of the leads."""
     return sum(not topics.is_audit(record.topic) for record in records)
+
+
+def kind_of(record: Record) -> Kind:
+    """Return the kind of a failure of this record: that of audit records, or that of leads."""
+    origin = first_origin(record.headers, Origin.of(record, ""))
+    return AUDIT_KIND if topics.is_audit(origin.topic) else "store"
 
 
 def queue_id_of(record: Record) -> UUID | None:

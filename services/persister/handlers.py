@@ -6,8 +6,10 @@ from contracts.failures import CONFLICT, UNDECODABLE
 from runtime.database.breaker import CircuitBreaker
 from runtime.failures import Failure, PermanentError
 from runtime.kafka.batch_processor import Record
-from services.persister.batch import leads_among, read_in_parts
-from services.persister.publisher import FailurePublisher
+from runtime.kafka.failure_publisher import FailurePublisher
+from runtime.logs import logger
+from runtime.tracing.spans import record_context
+from services.persister.batch import kind_of, leads_among, queue_id_of, read_in_parts
 from services.persister.store import Store
 
 
@@ -22,20 +24,36 @@ class Handler:
         self._store = store
         self._publisher = publisher
         self._breaker = breaker
+        self._log = logger("park")
 
     async def handle(self, records: Sequence[Record]) -> None:
         """Store a batch whole; dead-letter what cannot be decoded and what is a conflict."""
         await self._breaker.check()
         saved = await self._store.save(read_in_parts(records), records)
         for record in saved.undecodable:
-            await self._publisher.failed(record, PermanentError(UNDECODABLE))
+            await self._publish_failure(record, PermanentError(UNDECODABLE))
         for record in saved.conflicts:
-            await self._publisher.failed(record, PermanentError(CONFLICT))
+            await self._publish_failure(record, PermanentError(CONFLICT))
         dead = leads_among(saved.undecodable)
         self._breaker.count(good=leads_among(records) - dead, dead=dead)
 
     async def send_to_retry_queue(self, record: Record, failure: Failure) -> None:
         """Hand the one record at fault to the replay queue."""
-        await self._publisher.failed(record, failure)
+        await self._publish_failure(record, failure)
         await self._store.count_parked(record)
         self._breaker.count(dead=leads_among([record]))
+
+    async def _publish_failure(self, record: Record, failure: Failure) -> None:
+        """Publish one failure; a `PermanentError` is final."""
+        final = isinstance(failure, PermanentError)
+        with record_context(record):
+            await self._publisher.publish(
+                record,
+                kind_of(record),
+                failure.reason,
+                f"{type(failure).__module__}.{type(failure).__qualname__}",
+                final=final,
+                queue_id=queue_id_of(record),
+            )
+            position = {"topic": record.topic, "partition": record.partition, "offset": record.offset}
+            self._log.info("record parked", reason=failure.reason, final=final, **position)

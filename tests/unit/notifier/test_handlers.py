@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import replace
 from typing import Any, cast
+from uuid import UUID
 
 import pytest
 
@@ -11,10 +12,10 @@ from contracts.failures import Kind
 from contracts.leads import LeadReceived
 from runtime.database.breaker import CircuitBreaker
 from runtime.failures import DependencyUnavailable
+from runtime.kafka.failure_publisher import FailurePublisher
 from services.notifier.batch_plan import KINDS, Arrangement, Delivery, Key, Reading
 from services.notifier.handlers import Handler
 from services.notifier.mail.message import Identity, Mail
-from services.notifier.publisher import FailurePublisher
 from services.notifier.smtp.mailer import Mailer
 from services.notifier.smtp.outcome import Outcome, Phase, Verdict
 from services.notifier.smtp.token_bucket import TokenBucket
@@ -87,10 +88,12 @@ class FakePublisher:
         self.failures: list[tuple[Kind, bool]] = []
         self.fault: Exception | None = None
 
-    async def failed(self, delivery: Delivery, reason: str, error: str, *, final: bool) -> None:
+    async def publish(
+        self, record: Any, kind: Kind, reason: str, error: str, *, final: bool, queue_id: UUID | None
+    ) -> None:
         if self.fault:
             raise self.fault
-        self.failures.append((delivery.kind, final))
+        self.failures.append((kind, final))
 
 
 class FakeBreaker:

@@ -1,0 +1,109 @@
+"""The app of a service that consumes Kafka: it opens the pool, the publisher and the consumer, in this order.
+
+What a service does with records, and which jobs it runs beside the consumer, is the service's own.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from fastapi import FastAPI
+
+from runtime import health, logs
+from runtime.database.ledger import Ledger
+from runtime.database.postgres import Pool, check_database, open_pool
+from runtime.http.request_limits import RequestLimits
+from runtime.kafka.batch_processor import Handler
+from runtime.kafka.clients import Publisher, build_broker, open_publisher
+from runtime.kafka.consumer import Consumer
+from runtime.kafka.policy import Policy
+from runtime.kafka.reconcile import Reconciler
+from runtime.settings import Kafka, Log, Postgres, Tracing
+from runtime.tasks import run_in_background
+from runtime.tracing.spans import export_spans
+
+
+class ConsumerSettings(Protocol):
+    """The sections that the settings of every consumer service have."""
+
+    @property
+    def kafka(self) -> Kafka: ...  # noqa: D102
+    @property
+    def postgres(self) -> Postgres: ...  # noqa: D102
+    @property
+    def log(self) -> Log: ...  # noqa: D102
+    @property
+    def tracing(self) -> Tracing: ...  # noqa: D102
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What the app has opened for its service. `group` is the consumer group, with the topic prefix."""
+
+    pool: Pool
+    publisher: Publisher
+    consumer: Consumer
+    ledger: Ledger
+    health: health.Health
+    group: str
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What a service runs: its handler, and jobs beside the consumer. `drain` ends the jobs in order."""
+
+    handler: Handler
+    reconciler: Reconciler
+    jobs: Mapping[str, Callable[[], Coroutine[Any, Any, None]]] = field(default_factory=dict)
+    drain: Callable[[], Awaitable[None]] | None = None
+
+
+OpenStage = Callable[[Resources], AbstractAsyncContextManager[Stage]]
+
+
+def create_consumer_app(
+    name: str,
+    settings: ConsumerSettings,
+    topics: Collection[str],
+    group: str,
+    open_stage: OpenStage,
+    *,
+    policy: Policy,
+    extra_connections: int = 0,
+) -> FastAPI:
+    """Return the app of one consumer service; nothing connects before its lifespan begins.
+
+    `topics` and `group` are named without the topic prefix. `extra_connections` are added to the pool.
+    """
+    logs.configure(name, settings.log.level)
+    state = health.Health()
+    prefix = settings.kafka.topic_prefix
+    postgres = settings.postgres.model_copy(
+        update={"pool_max": settings.postgres.pool_max + extra_connections}
+    )
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        async with (
+            export_spans(settings.tracing, name),
+            open_pool(postgres, name) as pool,
+            open_publisher(settings.kafka, name, state) as publisher,
+            AsyncExitStack() as stack,
+        ):
+            state.check("database", check_database(postgres, pool))
+            consumer = Consumer(build_broker(settings.kafka, name), topics, group, state, policy, prefix)
+            resources = Resources(pool, publisher, consumer, Ledger(name), state, prefix + group)
+            stage = await stack.enter_async_context(open_stage(resources))
+            consuming = run_in_background(consumer.run(stage.handler, stage.reconciler), "consumer")
+            await stack.enter_async_context(consuming)
+            for job, run in stage.jobs.items():
+                await stack.enter_async_context(run_in_background(run(), job))
+            yield
+            await asyncio.gather(consumer.drain(), *([stage.drain()] if stage.drain else []))
+
+    app = FastAPI(title=f"FASTCore {name}", lifespan=lifespan, docs_url=None, redoc_url=None)
+    app.add_middleware(RequestLimits)
+    app.include_router(health.routes(state))
+    return app

@@ -1,0 +1,51 @@
+"""Publishes a record that a stage could not handle to `leads.failed.v1`, with its original bytes."""
+
+from datetime import UTC, datetime
+from uuid import UUID
+
+from contracts import headers, topics
+from contracts.failures import Kind, LeadFailed, Origin, Stage, failure_event_id, first_origin
+from runtime import metrics
+from runtime.kafka.batch_processor import Record
+from runtime.kafka.clients import Publisher
+from runtime.tracing.spans import producer_span
+
+
+class FailurePublisher:
+    """Publishes the failures of one stage. `group` is its consumer group, with the topic prefix."""
+
+    def __init__(self, publisher: Publisher, stage: Stage, group: str, seconds: float) -> None:
+        self._publisher = publisher
+        self._stage: Stage = stage
+        self._group = group
+        self._seconds = seconds
+
+    async def publish(
+        self, record: Record, kind: Kind, reason: str, error: str, *, final: bool, queue_id: UUID | None
+    ) -> None:
+        """Publish one failure and wait at most `seconds` for the acknowledgement.
+
+        The event id is derived from the record, so the reader ignores a repeated publication. `queue_id`
+        names the replay-queue row that sent the record. Raises `DependencyUnavailable` and `PermanentError`.
+        """
+        failed = LeadFailed(
+            event_id=failure_event_id(record, self._stage, kind),
+            occurred_at=datetime.now(UTC),
+            stage=self._stage,
+            kind=kind,
+            final=final,
+            reason=reason,
+            error=error,
+            origin=first_origin(record.headers, Origin.of(record, self._group)),
+            queue_id=queue_id,
+            attempts=headers.count(record.headers, headers.RETRY_ATTEMPTS),
+        )
+        with producer_span(topics.FAILED.name, failed.to_headers(record.headers), record.key) as carried:
+            await self._publisher.send(
+                topics.FAILED.name,
+                key=record.key,
+                value=record.value,
+                headers=carried,
+                seconds=self._seconds,
+            )
+        metrics.PARKED.labels(final=str(final).lower()).inc()
