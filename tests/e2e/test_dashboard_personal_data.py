@@ -51,3 +51,72 @@ async def test_all_leads_of_a_person_are_deleted_after_the_address_was_typed(
         await visitor.open("/admin/ui/leads")
         await search(visitor, tag)
         await expect(page.get_by_text("No lead matches")).to_be_visible()
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_a_lead_with_a_corrected_address_is_not_ticked(dashboard: Dashboard, size: Size) -> None:
+    tag = uuid4().hex[:10]
+    name, email = f"Otto {tag}", f"otto.{tag}@example.com"
+    corrected = await dashboard.post(name=f"Corrected {tag}", email=email)
+    await dashboard.post(name=f"Second {tag}", email=email)
+    await dashboard.post(name=name, email=email)
+    async with dashboard.visit(size) as visitor:
+        page = visitor.page
+        await found(visitor, tag, name)
+        await expect(page.get_by_role("link", name=f"Corrected {tag}")).to_be_visible(timeout=PATIENCE_MS)
+        await expect(page.get_by_role("link", name=f"Second {tag}")).to_be_visible(timeout=PATIENCE_MS)
+        other = {"email": f"other.{tag}@example.com"}
+        answer = await dashboard.watched.installation.admin("PATCH", f"/admin/leads/{corrected}", json=other)
+        assert answer.status_code == 200, answer.text
+        await page.get_by_role("link", name=name).click()
+        await page.get_by_role("link", name="Delete personal data").click()
+        own = page.get_by_role("checkbox", name=f"Delete the lead of {name}")
+        await expect(own).to_be_checked()
+        await expect(own).to_be_disabled()
+        await expect(page.get_by_role("checkbox", name=f"Delete the lead of Second {tag}")).to_be_checked()
+        box = page.get_by_role("checkbox", name=f"Delete the lead of Corrected {tag}")
+        await expect(box).not_to_be_checked()
+        await visitor.look()
+        await page.get_by_label("Type the address to confirm").fill(email)
+        await page.get_by_role("button", name="Delete permanently").click()
+        await expect(page.get_by_text("2 leads of this person")).to_be_visible()
+        kept = page.get_by_role("region", name="Not selected")
+        await expect(kept).to_contain_text(f"Corrected {tag}")
+        await visitor.look()
+
+
+async def test_try_again_completes_a_deletion_that_failed(dashboard: Dashboard) -> None:
+    tag = uuid4().hex[:10]
+    name, email = f"Rita {tag}", f"rita.{tag}@example.com"
+    refused = await dashboard.post(name=f"Refused {tag}", email=email)
+    await dashboard.post(name=name, email=email)
+    fetch = dashboard.watched.installation.fetch
+    async with dashboard.visit() as visitor:
+        page = visitor.page
+        await found(visitor, tag, name)
+        await expect(page.get_by_role("link", name=f"Refused {tag}")).to_be_visible(timeout=PATIENCE_MS)
+        await fetch(
+            "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql"
+            " AS $$ BEGIN RAISE EXCEPTION 'refused'; END $$"
+        )
+        await fetch(
+            f"CREATE TRIGGER refuse BEFORE UPDATE ON lead_inbox FOR EACH ROW WHEN (new.id = '{refused}')"
+            " EXECUTE FUNCTION refuse()"
+        )
+        try:
+            await page.get_by_role("link", name=name).click()
+            await page.get_by_role("link", name="Delete personal data").click()
+            await page.get_by_label("Type the address to confirm").fill(email)
+            await page.get_by_role("button", name="Delete permanently").click()
+            await expect(page.get_by_role("heading", name="Some data was not deleted")).to_be_visible()
+            await expect(page.get_by_role("region", name="Not deleted")).to_contain_text(f"Refused {tag}")
+            await visitor.look()
+            await page.get_by_role("button", name="Try again").click()
+            await expect(page.get_by_text("0 leads of this person")).to_be_visible()
+        finally:
+            await fetch("DROP FUNCTION refuse CASCADE")
+        await page.get_by_role("button", name="Try again").click()
+        await expect(page.get_by_role("heading", name="Personal data deleted")).to_be_visible()
+        await expect(page.get_by_text("1 lead of this person")).to_be_visible()
+        assert tag not in await page.content()
+        await visitor.look()

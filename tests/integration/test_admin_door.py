@@ -415,7 +415,8 @@ async def test_personal_data_is_deleted_by_person_after_the_address_was_typed(ad
     mistyped = await admin.client.post(url, data={"csrf": word, "address": "grace@example.com"})
     assert (mistyped.status_code, "Nothing was deleted" in mistyped.text) == (422, True)
     assert await admin.db.fetchval("SELECT count(*) FROM lead_inbox WHERE status = 'erased'") == 0
-    deleted = await admin.client.post(url, data={"csrf": word, "address": " ADA@example.com"})
+    fields = {"csrf": word, "address": " ADA@example.com", "lead_ids": str(other.lead_id)}
+    deleted = await admin.client.post(url, data=fields)
     assert (deleted.status_code, "2 leads of this person" in deleted.text) == (200, True)
     kept = await admin.db.fetch("SELECT id FROM lead_inbox WHERE status <> 'erased'")
     assert [row["id"] for row in kept] == [stranger.lead_id]

@@ -4,14 +4,18 @@ from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from pydantic import BaseModel, EmailStr, Field, JsonValue
 
 from contracts import topics
 from contracts.leads import LeadReceived
+from services.admin.schemas.lead_edits import parked
 from services.admin.schemas.leads import AuditEntry
+
+# Leads of one address that a page lists, and ids that one form sends: a form may have 1,000 fields.
+LISTED_MAX: Final = 500
 
 
 class KafkaKeeps(BaseModel):
@@ -79,9 +83,10 @@ class ErasedPerson(BaseModel):
 
 
 class PersonLead(BaseModel):
-    """One lead of a person, as somebody recognises it. None: it is not stored yet.
+    """One lead of a person, as somebody recognises it. `status` is null if the lead is not stored yet.
 
-    `email` is the current address: another one where an admin has corrected it.
+    `email` is the current address: another one where an admin has corrected it. `name` and `email` of a lead
+    that is not stored are those of its record, if that can be read.
     """
 
     lead_id: UUID
@@ -115,6 +120,42 @@ class Traces:
     def __or__(self, other: "Traces") -> "Traces":
         """Return both."""
         return Traces(self.leads | other.leads, self.records | other.records)
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What to erase of what an address left behind. `records`: None means all of them.
+
+    `own_lead` is erased whether the address finds it or not.
+    """
+
+    leads: frozenset[UUID]
+    records: frozenset[UUID] | None = None
+    own_lead: UUID | None = None
+
+    def choose(self, person: Traces) -> Traces:
+        """Return what is selected. An id that the address does not find is left out."""
+        own = {self.own_lead} if self.own_lead else set()
+        records = person.records if self.records is None else person.records & self.records
+        return Traces((person.leads & self.leads) | own, records)
+
+
+def with_record(lead: PersonLead, row: Mapping[str, Any], email: str) -> PersonLead:
+    """Return a lead that is not stored with the name and address of its record.
+
+    A record that cannot be decoded has no name, and perhaps several addresses: the one that was searched for
+    counts.
+    """
+    if read := parked(row):
+        return lead.model_copy(update={"name": read.name, "email": read.email})
+    addresses = row["addresses"]
+    found = email if email.lower() in addresses else next(iter(addresses), lead.email)
+    return lead.model_copy(update={"email": found})
+
+
+def has_address(lead: PersonLead, email: str) -> bool:
+    """Return False if the lead's current address is another one: somebody corrected it."""
+    return lead.email is None or lead.email.lower() == email.lower()
 
 
 def addresses_of(

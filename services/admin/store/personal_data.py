@@ -12,8 +12,6 @@ from uuid import UUID, uuid4
 from contracts.audit import AuditEvent
 from contracts.leads import LeadStatus
 from runtime.database.postgres import Connection, Pool, load_queries, snapshot, transaction
-from runtime.failures import Failure
-from runtime.logs import logger
 from services.admin.rules import csv_export
 from services.admin.rules.lead_rules import Refused, Unknown, as_received
 from services.admin.schemas import lead_edits
@@ -23,15 +21,15 @@ from services.admin.schemas.personal_data import (
     Erased,
     ErasedPerson,
     PersonData,
-    PersonLead,
     PersonRecords,
+    Selection,
     Traces,
     addresses_of,
-    erased_words,
     kafka_keeps,
     own_rows,
     shown,
 )
+from services.admin.store import personal_data_erasure
 from services.admin.store.search import count_leads
 
 SQL: Any = load_queries(Path(__file__).with_name("personal_data.sql"))
@@ -44,7 +42,6 @@ class People:
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
-        self._log = logger("people")
 
     async def edit(self, lead_id: UUID, edit: lead_edits.LeadEdit, actor: str) -> lead_edits.Edited:
         """Change a lead's fields, stored or parked, and those of its mails that may be tried again."""
@@ -116,7 +113,7 @@ class People:
             person = Traces()
             theirs = addresses_of(lead, emails, under)
             for address in sorted(theirs):
-                person |= await _traces_of(connection, address)
+                person |= await personal_data_erasure.traces_of(connection, address)
             queue = own_rows(lead, under, theirs)
             elsewhere = person.records - {row["id"] for row in queue}
             queue += [row async for row in SQL.read_records(connection, ids=list(elsewhere))]
@@ -136,60 +133,17 @@ class People:
 
     async def erase(self, lead_id: UUID, actor: str) -> Erased:
         """Take the person out of everything that we hold of a lead. Again is no harm."""
-        async with transaction(self._pool) as connection:
-            done = await SQL.erase_lead(connection, id=lead_id, actor=actor)
-        if done is None:
-            raise Unknown("There is no lead with this id.")
-        # For those who restore an older backup: where else would the ids be, with the database gone?
-        self._log.info("Lead erased", lead_id=str(lead_id))
-        at = datetime.fromisoformat(done["erased_at"])
-        said = "The lead was erased before." if done["already"] else "The lead is erased."
-        return Erased(
-            lead_id=lead_id,
-            already=done["already"],
-            erased_at=at,
-            was_stored=done["stored"],
-            mails_emptied=done["emails"],
-            queue_rows_emptied=done["queue_rows"],
-            kafka=kafka_keeps(at),
-            message=f"{said} Its record, its place in the books and its audit trail stay.",
-        )
+        return await personal_data_erasure.erase_lead(self._pool, lead_id, actor)
 
     async def find_person(self, email: str) -> PersonRecords:
         """Return what `erase_person` would erase. Nothing is changed."""
-        async with snapshot(self._pool) as connection:
-            person = await _traces_of(connection, email)
-            rows = SQL.list_person(connection, ids=sorted(person.leads))
-            leads = [PersonLead.model_validate(dict(row)) async for row in rows]
-        return PersonRecords(leads=leads, records=sorted(person.records))
+        return await personal_data_erasure.find_person(self._pool, email)
 
-    async def erase_person(self, email: str, actor: str) -> ErasedPerson:
-        """Erase every lead and record of an address, each in a transaction of its own and audited."""
-        async with transaction(self._pool) as connection:
-            person = await _traces_of(connection, email)
-        erased, records, failed = list[Erased](), list[UUID](), dict[UUID, str]()
-        for lead_id in sorted(person.leads):
-            try:
-                erased.append(await self.erase(lead_id, actor))
-            except Failure as failure:
-                failed[lead_id] = failure.reason
-        for queue_id in sorted(person.records):
-            try:
-                async with transaction(self._pool) as connection:
-                    done = await SQL.erase_record(connection, id=queue_id, actor=actor)
-            except Failure as failure:
-                failed[queue_id] = failure.reason
-                continue
-            if done:  # else it went with one of the leads
-                records.append(queue_id)
-                self._log.info("Record erased", queue_id=str(queue_id))
-        said = erased_words(len(erased), len(records))
-        return ErasedPerson(
-            erased=erased,
-            records=records,
-            failed=failed,
-            message=said if not failed else f"{said} Ask again for the others.",
-        )
+    async def erase_person(
+        self, email: str | None, actor: str, only: Selection | None = None
+    ) -> ErasedPerson:
+        """Erase every lead and record of an address, or only those that are selected among them."""
+        return await personal_data_erasure.erase_person(self._pool, email, actor, only)
 
 
 async def _edit_parked(
@@ -227,14 +181,6 @@ async def _edit_parked(
 
 async def _edit_mails(connection: Connection, lead_id: UUID, payload: bytes) -> list[UUID]:
     return [row["id"] async for row in SQL.edit_mails(connection, id=lead_id, payload=payload)]
-
-
-async def _traces_of(connection: Connection, email: str) -> Traces:
-    rows = [row async for row in SQL.find_by_email(connection, email=email)]
-    return Traces(
-        frozenset(row["lead_id"] for row in rows if row["lead_id"]),
-        frozenset(row["queue_id"] for row in rows if row["queue_id"]),
-    )
 
 
 async def _tell_edit(

@@ -118,7 +118,9 @@ SELECT erase_lead(:id, :actor);
 
 -- name: list_person
 -- The leads with these ids that are not erased, as a person would recognise them; the newest first.
-SELECT wanted.id AS lead_id, lead.name, lead.email, lead.site, lead.service, lead.status,
+SELECT wanted.id AS lead_id, lead.name, lead.site, lead.service, lead.status,
+       coalesce(lead.email, (SELECT mail.recipient FROM email_delivery mail
+                             WHERE mail.lead_id = wanted.id AND mail.kind = 'welcome')) AS email,
        (SELECT count(*) FROM email_delivery mail WHERE mail.lead_id = wanted.id) AS emails,
        (SELECT count(*) FROM replay_queue item WHERE item.lead_id = wanted.id) AS queue_rows,
        coalesce(lead.created_at_utc,
@@ -128,3 +130,12 @@ FROM unnest(:ids::uuid[]) AS wanted (id)
 LEFT JOIN lead_inbox lead ON lead.id = wanted.id
 WHERE lead.status IS DISTINCT FROM 'erased'
 ORDER BY created_at_utc DESC, wanted.id;
+
+-- name: read_newest_records
+-- For each of these leads, the record that would be stored or mailed next, with its addresses. The persister's record
+-- comes first: a lead that is not stored is edited there. A record above :max_bytes is left out, its addresses are not.
+SELECT DISTINCT ON (lead_id) lead_id, updated_at, record_addresses(payload) AS addresses,
+       CASE WHEN octet_length(payload) <= :max_bytes::int THEN payload END AS payload
+FROM replay_queue
+WHERE lead_id = ANY(:ids::uuid[]) AND NOT by_origin AND payload IS NOT NULL
+ORDER BY lead_id, stage = 'persister' DESC, last_failed_at DESC, id;
