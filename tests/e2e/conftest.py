@@ -13,8 +13,8 @@ import pytest_asyncio
 from playwright.async_api import Browser
 
 from tests.support.browser import Size, Theme, Visitor, running_browser, visiting
-from tests.support.collector import Collector, running_collector
 from tests.support.installation import ADMIN_TOKEN, Installation, running_installation
+from tests.support.otlp_collector import Collector, running_collector
 from tests.support.smtp import SmtpServer, smtp_server
 from tests.support.stack import Stack
 

@@ -21,7 +21,7 @@ from deploy.cli.topics import provision
 from deploy.embedded.servers import postgres, standalone
 from runtime.settings import Kafka
 from tests.faults import power_cut
-from tests.faults.poison import Poisoner
+from tests.faults.poison_records import Poisoner
 from tests.faults.proxy import Proxy, own_port
 from tests.faults.servers import listen_behind_proxy, start_part
 from tests.support.processes import ServiceProcess

@@ -20,7 +20,7 @@ from deploy.embedded.servers.standalone import Postgres, running_postgres
 from deploy.embedded.settings import ROOT
 from runtime.database.postgres import load_queries
 
-SQL: Any = load_queries(Path(__file__).with_name("generate.sql"))
+SQL: Any = load_queries(Path(__file__).with_name("large_database.sql"))
 TABLES: Final = ["lead_inbox", "audit_log", "email_delivery", "replay_queue"]
 CHUNK: Final = 50_000
 ENTRIES_PER_LEAD: Final = 5

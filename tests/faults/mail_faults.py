@@ -3,7 +3,7 @@
 import asyncio
 import random
 
-from tests.faults.world import Action, World
+from tests.faults.environment import Action, World
 
 
 def says(phase: str, answer: str, lasts: float = 0) -> Action:

@@ -19,7 +19,7 @@ import asyncpg
 
 from contracts.leads import EXAMPLE
 from tests.bench.connection import Connection, request
-from tests.bench.ground import TOKEN, Ground, program
+from tests.bench.environment import TOKEN, Ground, program
 from tests.bench.load import answered_in
 from tests.bench.measure import Limit, Result, in_turns
 from tests.support.processes import ServiceProcess
@@ -87,7 +87,7 @@ async def _bare(ground: Ground) -> AsyncIterator[Chain]:
             )
         )  # fmt: skip
         loop = ServiceProcess("loop", environment, ground.folder)
-        loop.program = ("tests.bench.references.loop",)
+        loop.program = ("tests.bench.references.bare_consumer",)
         loop.start()
         running.callback(loop.kill)
         connection = await asyncpg.connect(database.service)

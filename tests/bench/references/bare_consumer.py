@@ -1,6 +1,7 @@
-"""`python -m tests.bench.references.loop`: the least that stores leads: take, insert both rows, commit both.
+"""`python -m tests.bench.references.bare_consumer`: the smallest consumer that stores leads.
 
-No ledger, no duplicates looked for, no failure thought of. Reads what the bare gateway publishes.
+For each batch it inserts both rows, then commits the transaction and the offsets. It has no ledger, no
+check for duplicates and no error handling. It reads what the bare gateway publishes.
 """
 
 import asyncio

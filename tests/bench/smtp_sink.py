@@ -1,4 +1,4 @@
-"""`python -m tests.bench.sink PORT`: a mail server that takes everything, counts it and keeps nothing.
+"""`python -m tests.bench.smtp_sink PORT`: a mail server that takes everything, counts it and keeps nothing.
 
 On a bare protocol: aiosmtpd takes about a millisecond for a mail, and would be what is measured.
 XTAKEN answers the mails taken since it was last asked, and the seconds from the first to the last of them.

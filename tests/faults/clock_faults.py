@@ -4,8 +4,8 @@ import asyncio
 import random
 from pathlib import Path
 
-from tests.faults.on_services import PARTS
-from tests.faults.world import Action, World
+from tests.faults.environment import Action, World
+from tests.faults.service_faults import PARTS
 
 # Kafka refuses, where the producer's clock counts, what is stamped more than an hour ahead.
 HOUR_AND_A_BIT = 3700

@@ -1,4 +1,4 @@
-"""`python -m tests.faults.lost_tail`: a single broker loses power, and with it the tails of its logs.
+"""`python -m tests.faults.lost_log_tail`: a single broker loses power, and with it the tails of its logs.
 
 The consumers had read those records. New leads take their offsets while the consumers do not look: they are
 stopped with SIGSTOP, as on a machine that is slow to come back. Each lead with a 201 must be stored once, and

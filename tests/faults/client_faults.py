@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 
 import httpx
 
-from tests.faults.world import SITE_TOKEN, World
+from tests.faults.environment import SITE_TOKEN, World
 
 CONNECTIONS = 2000
 SLOW_SECONDS = 14.0  # past the deadline of a body, 10 s

@@ -1,6 +1,6 @@
-"""`python -m tests.bench.steady URL`: leads at a fixed rate, each answer timed from when it was due.
+"""`python -m tests.bench.fixed_rate_client URL`: send leads at a fixed rate and time each answer.
 
-Timed from the schedule, not from the send: a gateway that stands still for a second shows in every
+Latency starts at the scheduled time, not at the send: a gateway that stalls for a second shows in every
 request that was due in it (Tene's coordinated omission).
 """
 

@@ -1,4 +1,4 @@
-"""`python -m tests.bench.references.mailing`: aiosmtplib alone, one ready mail sent again and again.
+"""`python -m tests.bench.references.bare_mailer`: aiosmtplib alone, one ready mail sent again and again.
 
 On as many kept connections as the notifier has; nothing is composed and nothing is written down.
 """

@@ -6,10 +6,10 @@ import random
 import signal
 import time
 
-from tests.faults.on_servers import frozen
-from tests.faults.on_sql import locked
+from tests.faults.database_faults import locked
+from tests.faults.environment import Action, World
+from tests.faults.server_faults import frozen
 from tests.faults.servers import start_part
-from tests.faults.world import Action, World
 from tests.support.smtp import HANG
 
 PARTS = ("ingest", "persister", "notifier", "flusher")

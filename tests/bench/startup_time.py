@@ -11,7 +11,7 @@ import sys
 import time
 from typing import Final
 
-from tests.bench.ground import TOKEN, Ground
+from tests.bench.environment import TOKEN, Ground
 from tests.bench.measure import Limit, Result, Run, in_turns
 from tests.support.installation import NAMES
 from tests.support.processes import ROOT, ServiceProcess

@@ -8,9 +8,9 @@ import signal
 from collections.abc import Iterator
 
 from deploy.embedded.servers.standalone import Part
+from tests.faults.environment import Action, World
 from tests.faults.proxy import Proxy, Way
 from tests.faults.servers import start_part
-from tests.faults.world import Action, World
 
 
 @contextlib.contextmanager

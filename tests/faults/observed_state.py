@@ -8,7 +8,7 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
-from tests.faults.world import World
+from tests.faults.environment import World
 
 # The names as the design fixes them.
 PARTITIONS = 6

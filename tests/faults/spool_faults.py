@@ -10,8 +10,8 @@ from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 
-from tests.faults.on_servers import frozen
-from tests.faults.world import World
+from tests.faults.environment import World
+from tests.faults.server_faults import frozen
 from tests.support.wait import eventually
 
 # Some thirty leads: a second of the load.

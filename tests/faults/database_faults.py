@@ -8,7 +8,7 @@ from typing import Any
 
 import asyncpg
 
-from tests.faults.world import World
+from tests.faults.environment import World
 
 
 async def terminated_backends(world: World, rng: random.Random) -> None:
