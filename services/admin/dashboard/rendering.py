@@ -128,7 +128,7 @@ def _to_the_door(request: Request) -> Response:
     if elsewhere and request.method == "GET" and "again" not in request.query_params:
         # A link in a mail: the browser keeps a SameSite=Strict cookie back. Asked again by a page of
         # ours, it sends it.
-        return render(request, None, "again.html", url=f"{request.url.path}?again=1")
+        return render(request, None, "samesite_refresh.html", url=f"{request.url.path}?again=1")
     return RedirectResponse(url, 303)
 
 
@@ -143,10 +143,10 @@ def _sorry(request: Request, error: Exception) -> Response:
     if in_part(request):
         # Into the line that is read out; what the page shows stays.
         headers |= {"HX-Retarget": "#said", "HX-Reswap": "innerHTML", "HX-Reselect": "unset"}
-        response = render(request, None, "said.html", status, said=said, tone="bad")
+        response = render(request, None, "_toast.html", status, said=said, tone="bad")
     else:
         response = render(
-            request, None, "sorry.html", status, title=formatting.title(status), said=said, code=status
+            request, None, "error.html", status, title=formatting.title(status), said=said, code=status
         )
     response.headers.update(headers)
     return response

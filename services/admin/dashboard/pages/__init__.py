@@ -8,11 +8,11 @@ from services.admin.dashboard.pages import (
     failed_deliveries,
     jobs,
     lead,
+    lead_edit,
     leads,
     login,
     not_found,
     overview,
-    people,
     personal_data,
     replays,
 )
@@ -24,7 +24,7 @@ def pages() -> APIRouter:
     router.include_router(login.router)
     # The overview opens while the database is away; a `Visit` of its own guards what shows leads or changes.
     router.include_router(overview.router, dependencies=[Depends(visit_overview), Depends(own_form)])
-    for part in (leads, people, personal_data, lead, failed_deliveries, replays, jobs, audit, not_found):
+    for part in (leads, lead_edit, personal_data, lead, failed_deliveries, replays, jobs, audit, not_found):
         # own_form takes the visit: who has no session is sent to the door before a form is judged.
         router.include_router(part.router, dependencies=[Depends(visit), Depends(own_form)])
     return router

@@ -50,7 +50,7 @@ async def show(request: Request, visitor: Visit, given: Given, asked: Annotated[
     return render(
         request,
         visitor,
-        "workbench.html",
+        "failed_deliveries.html",
         groups=groups,
         history=history,
         asked=asked,
@@ -69,7 +69,7 @@ async def show_items(
     except ValidationError as error:
         raise RequestValidationError(error.errors()) from error
     page = await given.store.list_queue(wanted)
-    return render(request, visitor, "items.html", page=page, asked=asked)
+    return render(request, visitor, "queue_rows.html", page=page, asked=asked)
 
 
 @router.post("/items/{queue_id}/replay")
@@ -98,4 +98,4 @@ async def clear(
 def _done(request: Request, visitor: Visit, said: str) -> Response:
     if not in_part(request):
         return go_to(request, "/admin/ui/workbench")
-    return as_changed(render(request, visitor, "said.html", said=said, tone="good"))
+    return as_changed(render(request, visitor, "_toast.html", said=said, tone="good"))

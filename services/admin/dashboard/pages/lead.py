@@ -79,4 +79,4 @@ async def resend(
     done = await given.store.resend(lead_id, kind, visitor.actor)
     if not in_part(request):
         return go_to(request, f"/admin/ui/leads/{lead_id}")
-    return as_changed(render(request, visitor, "said.html", said=done.message, tone="good"))
+    return as_changed(render(request, visitor, "_toast.html", said=done.message, tone="good"))

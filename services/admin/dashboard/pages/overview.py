@@ -53,7 +53,7 @@ async def leads(request: Request, visitor: Visit, given: Given, zone: Zone, kept
 async def work(request: Request, visitor: VisitOverview, given: Given, kept: Kept) -> Response:
     """Show what waits, the mails, the books, and how far consumers are behind."""
     stats = await kept.ask("queue", partial(survey_queue, given), READING_SECONDS)
-    return render(request, visitor, "overview_work.html", stats=stats)
+    return render(request, visitor, "overview_queue.html", stats=stats)
 
 
 @router.get("/ui/overview/parts")
@@ -67,7 +67,7 @@ async def parts(request: Request, visitor: VisitOverview, given: Given, kept: Ke
     return render(
         request,
         visitor,
-        "overview_parts.html",
+        "overview_health.html",
         stats=stats,
         parts=parts_of(health),
         disruptions=find_disruptions(health, stats, recent),
@@ -84,7 +84,7 @@ async def resume(
         return go_to(request, "/admin")
     kept.forget("queue")
     said = f"{stage_name(stage)} resumed." if was_paused else f"{stage_name(stage)} was not paused."
-    return as_changed(render(request, visitor, "said.html", said=said, tone="good"))
+    return as_changed(render(request, visitor, "_toast.html", said=said, tone="good"))
 
 
 async def _recent(given: Adapters) -> RecentOutcomes | None:
