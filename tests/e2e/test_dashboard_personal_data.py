@@ -6,8 +6,8 @@ import pytest
 from playwright.async_api import expect
 
 from tests.e2e.conftest import Dashboard
-from tests.e2e.test_dashboard import found, search
-from tests.support.browser import PATIENCE_MS, SIZES, Size
+from tests.e2e.test_dashboard_leads import find_lead, search
+from tests.support.browser import SIZES, TIMEOUT_MS, Size
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -22,32 +22,32 @@ async def test_all_leads_of_a_person_are_deleted_after_the_address_was_typed(
     await dashboard.post(name=name, email=email)
     async with dashboard.visit(size) as visitor:
         page = visitor.page
-        await found(visitor, tag, name)
-        await expect(page.get_by_role("link", name=f"First {tag}")).to_be_visible(timeout=PATIENCE_MS)
+        await find_lead(visitor, tag, name)
+        await expect(page.get_by_role("link", name=f"First {tag}")).to_be_visible(timeout=TIMEOUT_MS)
         await page.get_by_role("link", name=name).click()
         await page.get_by_role("link", name="Delete personal data").click()
         await expect(page.get_by_role("heading", name="Delete personal data?")).to_be_visible()
         await expect(page.get_by_text("2 leads of this address")).to_be_visible()
-        await visitor.look()
+        await visitor.check()
         await page.get_by_role("link", name="Cancel").click()
         await expect(page.get_by_role("heading", name=name)).to_be_visible()
         await page.get_by_role("link", name="Delete personal data").click()
         await page.get_by_label("Type the address to confirm").fill("somebody@example.com")
         await page.get_by_role("button", name="Delete permanently").click()
         await expect(page.get_by_role("alert").filter(has_text="Nothing was deleted")).to_be_visible()
-        visitor.complaints.clear()  # the browser reports the 422
-        await visitor.look()
+        visitor.problems.clear()  # the browser reports the 422
+        await visitor.check()
         await page.get_by_label("Type the address to confirm").fill(email)
         await page.get_by_role("button", name="Delete permanently").click()
         await expect(page.get_by_role("heading", name="Personal data deleted")).to_be_visible()
         await expect(page.get_by_text("2 leads of this person")).to_be_visible()
         assert tag not in await page.content()
-        await visitor.look()
+        await visitor.check()
         await page.get_by_role("row").nth(1).get_by_role("link").click()
         await expect(page.get_by_role("heading", name="Erased lead")).to_be_visible()
         timeline = page.get_by_role("region", name="Timeline")
-        await expect(timeline).to_contain_text("erased the personal data", timeout=PATIENCE_MS)
+        await expect(timeline).to_contain_text("erased the personal data", timeout=TIMEOUT_MS)
         assert tag not in await page.content()
         await visitor.open("/admin/ui/leads")
         await search(visitor, tag)
-        await expect(page.get_by_text("No lead matches")).to_be_visible()
+        await expect(page.get_by_text("No leads match")).to_be_visible()

@@ -1,34 +1,45 @@
-"""What the overview remembers: one question for many viewers, and dear ones asked less often."""
+"""The cache: concurrent callers share one load, and failures are not cached."""
 
 import asyncio
 
 import pytest
 
-from services.admin.dashboard.cache import Recent
+from services.admin.dashboard.cache import Cache
 
 
-async def test_viewers_of_one_moment_share_one_answer() -> None:
-    asked, kept = 0, Recent()
+async def test_concurrent_callers_share_one_load() -> None:
+    loads, cache = 0, Cache()
 
-    async def question() -> int:
-        nonlocal asked
-        asked += 1
+    async def load() -> int:
+        nonlocal loads
+        loads += 1
         await asyncio.sleep(0)
-        return asked
+        return loads
 
-    assert await asyncio.gather(*(kept.ask("a", question, 60) for _ in range(10))) == [1] * 10
-    assert await kept.ask("b", question, 60) == 2
+    assert await asyncio.gather(*(cache.get_or_load("a", load, 60) for _ in range(10))) == [1] * 10
+    assert await cache.get_or_load("b", load, 60) == 2
 
 
-async def test_a_failure_is_not_remembered() -> None:
-    kept = Recent()
+async def test_an_invalidated_key_is_loaded_again() -> None:
+    cache, values = Cache(), iter((1, 2))
+
+    async def load() -> int:
+        return next(values)
+
+    assert await cache.get_or_load("a", load, 60) == 1
+    cache.invalidate("a")
+    assert await cache.get_or_load("a", load, 60) == 2
+
+
+async def test_a_failed_load_is_not_cached() -> None:
+    cache = Cache()
 
     async def fail() -> int:
         raise LookupError
 
-    async def answer() -> int:
+    async def succeed() -> int:
         return 1
 
     with pytest.raises(LookupError):
-        await kept.ask("a", fail, 60)
-    assert await kept.ask("a", answer, 60) == 1
+        await cache.get_or_load("a", fail, 60)
+    assert await cache.get_or_load("a", succeed, 60) == 1

@@ -1,4 +1,4 @@
-"""What the overview's headline says: operational only while everything is."""
+"""The overview's headline: operational only if every component is."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -23,22 +23,22 @@ UP, DOWN = PartHealth(state="up"), PartHealth(state="down", reason="no answer (C
 BALANCED = balance(Counts(pages=(), leads=0, queue={}, queue_by_others=0, emails={}))
 
 
-def health(**parts: Any) -> SystemHealth:
+def make_health(**parts: Any) -> SystemHealth:
     services = dict.fromkeys(("ingest", "persister", "notifier", "flusher"), UP) | parts.pop("services", {})
-    given: dict[str, Any] = {"database": UP, "broker": UP, "mail": UP} | parts
-    return SystemHealth(status="up", at=NOW, services=services, **given)
+    components: dict[str, Any] = {"database": UP, "broker": UP, "mail": UP} | parts
+    return SystemHealth(status="up", at=NOW, services=services, **components)
 
 
-def stage(name: str = "notifier", **changes: Any) -> StageQueue:
+def queue_of(name: str = "notifier", **changes: Any) -> StageQueue:
     counts = dict.fromkeys(("waiting", "replaying", "due", "dead", "resolved", "archived"), 0)
     opened: dict[str, Any] = {"oldest_open_at": None, "oldest_open_age_seconds": None}
     values: dict[str, Any] = {**counts, **opened, "paused": False, "pause_reason": None, **changes}
     return StageQueue(stage=name, **values)
 
 
-def stats(**changes: Any) -> QueueStats:
+def make_stats(**changes: Any) -> QueueStats:
     values: dict[str, Any] = {
-        "at": NOW, "stages": [stage()], "books": BALANCED, "read_at": NOW, "failed_not_taken": 0,
+        "at": NOW, "stages": [queue_of()], "books": BALANCED, "read_at": NOW, "failed_not_taken": 0,
         "groups": [GroupLag(group="fastcore.notifier", lag=3, topics={})],
         "gateways": [GatewaySpool(url="http://g", address="10.0.0.1", state="up", status={})],
         "site_queues": [],
@@ -46,15 +46,15 @@ def stats(**changes: Any) -> QueueStats:
     return QueueStats(**(values | changes))
 
 
-def said(given: SystemHealth, seen: QueueStats, recent: RecentOutcomes | None) -> list[str]:
-    return [f"{each.part}: {each.reason}" for each in find_disruptions(given, seen, recent)]
+def texts(health: SystemHealth, stats: QueueStats, recent: RecentOutcomes | None) -> list[str]:
+    return [f"{each.component}: {each.reason}" for each in find_disruptions(health, stats, recent)]
 
 
-def mails(**kinds: tuple[int, int]) -> RecentOutcomes:
+def outcomes(**kinds: tuple[int, int]) -> RecentOutcomes:
     return RecentOutcomes(mails={kind: Mails(*counts) for kind, counts in kinds.items()})
 
 
-def unbalanced() -> Books:
+def unbalanced_books() -> Books:
     return balance(Counts(pages=(), leads=1, queue={}, queue_by_others=0, emails={}))
 
 
@@ -62,76 +62,88 @@ def unbalanced() -> Books:
     "recent",
     [
         RecentOutcomes(),
-        mails(welcome=(90, 40), admin_alert=(130, 0)),
-        mails(welcome=(0, 4)),  # too few to judge: the addresses may be wrong
+        outcomes(welcome=(90, 40), admin_alert=(130, 0)),
+        outcomes(welcome=(0, 4)),  # below MIN_EMAILS
         None,
     ],
 )
 def test_a_working_installation_has_no_disruption(recent: RecentOutcomes | None) -> None:
-    assert said(health(), stats(), recent) == []
-    assert said(health(), stats(stages=[stage(dead=500)]), recent) == []  # old ones that nobody archived
+    assert texts(make_health(), make_stats(), recent) == []
+    assert texts(make_health(), make_stats(stages=[queue_of(dead=500)]), recent) == []  # old failures
 
 
 @pytest.mark.parametrize(
-    ("given", "seen", "recent", "wanted"),
+    ("health", "stats", "recent", "expected"),
     [
-        (health(database=DOWN), stats(stages=None, books=None), None, "Database: no answer (ConnectError)"),
         (
-            health(
+            make_health(database=DOWN),
+            make_stats(stages=None, books=None),
+            None,
+            "Database: no answer (ConnectError)",
+        ),
+        (
+            make_health(
                 services={
                     "notifier": PartHealth(state="down", parts={"smtp": {"ok": False, "reason": "smtp 535"}})
                 }
             ),
-            stats(),
+            make_stats(),
             None,
             "Email: unavailable · smtp: smtp 535",
         ),
         (
-            health(),
-            stats(stages=[stage(paused=True, pause_reason="100 of the last 200 records were dead")]),
+            make_health(),
+            make_stats(stages=[queue_of(paused=True, pause_reason="100 of the last 200 records were dead")]),
             RecentOutcomes(),
             "Email: paused: 100 of the last 200 records were dead",
         ),
         (
-            health(),
-            stats(),
-            mails(welcome=(0, 160)),
+            make_health(),
+            make_stats(),
+            outcomes(welcome=(0, 160)),
             "Email: 160 of the last 160 emails could not be delivered",
         ),
-        (health(), stats(), mails(welcome=(2, 3)), "Email: 3 of the last 5 emails could not be delivered"),
         (
-            health(),
-            stats(),
-            mails(welcome=(99, 0), admin_alert=(98, 1)),
+            make_health(),
+            make_stats(),
+            outcomes(welcome=(2, 3)),
+            "Email: 3 of the last 5 emails could not be delivered",
+        ),
+        (
+            make_health(),
+            make_stats(),
+            outcomes(welcome=(99, 0), admin_alert=(98, 1)),
             "Email: 1 team notification could not be delivered in the last hour",
         ),
         (
-            health(),
-            stats(),
+            make_health(),
+            make_stats(),
             RecentOutcomes(dead={"persister": 2}),
-            "Storage: 2 deliveries failed for good in the last hour",
+            "Storage: 2 deliveries failed permanently in the last hour",
         ),
         (
-            health(),
-            stats(books=unbalanced()),
+            make_health(),
+            make_stats(books=unbalanced_books()),
             None,
             "Data integrity: the counts of the stages and the database differ",
         ),
         (
-            health(mail=PartHealth(state="unknown", reason="the notifier does not say")),
-            stats(),
+            make_health(mail=PartHealth(state="unknown", reason="the notifier does not say")),
+            make_stats(),
             None,
             "Mail server: status unknown: the notifier does not say",
         ),
         (
-            health(),
-            stats(groups=[GroupLag(group="fastcore.persister", lag=None, topics=None, reason="timeout")]),
+            make_health(),
+            make_stats(
+                groups=[GroupLag(group="fastcore.persister", lag=None, topics=None, reason="timeout")]
+            ),
             None,
             "Storage: consumer lag unknown: timeout",
         ),
         (
-            health(),
-            stats(
+            make_health(),
+            make_stats(
                 gateways=[
                     GatewaySpool(
                         url="http://g", address="10.0.0.2", state="unknown", status=None, reason="no answer"
@@ -142,14 +154,14 @@ def test_a_working_installation_has_no_disruption(recent: RecentOutcomes | None)
             "Lead intake: gateway 10.0.0.2: no answer",
         ),
         (
-            health(),
-            stats(site_queues=[SiteQueue(site="shop", asked_at=NOW, reason="site queue answered 401")]),
+            make_health(),
+            make_stats(site_queues=[SiteQueue(site="shop", asked_at=NOW, reason="site queue answered 401")]),
             None,
             "Website queues: shop: site queue answered 401",
         ),
     ],
 )
-def test_regression_the_headline_is_not_green_while_something_fails(
-    given: SystemHealth, seen: QueueStats, recent: RecentOutcomes | None, wanted: str
+def test_regression_the_headline_reports_each_failure(
+    health: SystemHealth, stats: QueueStats, recent: RecentOutcomes | None, expected: str
 ) -> None:
-    assert said(given, seen, recent) == [wanted]
+    assert texts(health, stats, recent) == [expected]

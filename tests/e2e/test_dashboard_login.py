@@ -1,4 +1,4 @@
-"""The dashboard's door in a real browser: the cookie, forged forms, and where the token goes."""
+"""Login in a real browser: the cookie, forged forms, and where the token must not appear."""
 
 from uuid import uuid4
 
@@ -7,7 +7,7 @@ from playwright.async_api import Route, expect
 
 from services.admin.auth.session import COOKIE, SESSION_SECONDS
 from tests.e2e.conftest import Dashboard
-from tests.support.browser import PATIENCE_MS
+from tests.support.browser import TIMEOUT_MS
 from tests.support.installation import ADMIN_TOKEN
 from tests.support.wait import eventually
 
@@ -15,8 +15,8 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 EVIL = "http://evil.example"
 
 
-async def test_without_a_session_every_page_and_part_ends_at_the_door(dashboard: Dashboard) -> None:
-    async with dashboard.visit_unknown() as visitor:
+async def test_without_a_session_every_page_leads_to_the_login(dashboard: Dashboard) -> None:
+    async with dashboard.visit_signed_out() as visitor:
         for path in ("/admin", "/admin/ui/leads", "/admin/ui/workbench", "/admin/ui/jobs", "/admin/ui/audit"):
             await visitor.open(path)
             assert visitor.path == "/admin/login"
@@ -29,19 +29,19 @@ async def test_without_a_session_every_page_and_part_ends_at_the_door(dashboard:
             assert await answer.text() == ""
 
 
-async def test_a_wrong_token_is_told_and_a_right_one_leads_back_to_the_page_that_was_asked_for(
+async def test_a_login_leads_back_to_the_requested_page(
     dashboard: Dashboard,
 ) -> None:
-    async with dashboard.visit_unknown("phone") as visitor:
+    async with dashboard.visit_signed_out("phone") as visitor:
         page = visitor.page
         await visitor.open("/admin/ui/jobs")
         await page.get_by_label("Admin token").fill(f"wrong-{uuid4().hex}")
         await page.get_by_role("button", name="Sign in").click()
-        await expect(page.get_by_role("alert")).to_contain_text("not a token of this installation")
-        # The browser itself reports the 401 of the answer; nothing else may be said.
-        assert [each for each in visitor.complaints if "401" not in each] == []
-        visitor.complaints.clear()
-        await visitor.look()
+        await expect(page.get_by_role("alert")).to_contain_text("Invalid token")
+        # The browser reports the 401, and must report nothing else.
+        assert [problem for problem in visitor.problems if "401" not in problem] == []
+        visitor.problems.clear()
+        await visitor.check()
         await page.get_by_label("Admin token").fill(ADMIN_TOKEN)
         await page.get_by_role("button", name="Sign in").click()
         await page.wait_for_url(f"{visitor.url}/admin/ui/jobs")
@@ -58,7 +58,7 @@ async def test_a_wrong_token_is_told_and_a_right_one_leads_back_to_the_page_that
         assert visitor.path == "/admin/login"
 
 
-async def test_a_form_of_another_site_or_without_this_session_s_word_changes_nothing(
+async def test_a_forged_form_changes_nothing(
     dashboard: Dashboard,
 ) -> None:
     tag = uuid4().hex[:10]
@@ -73,7 +73,7 @@ async def test_a_form_of_another_site_or_without_this_session_s_word_changes_not
     async with dashboard.visit() as visitor:
         page = visitor.page
         await visitor.open(f"/admin/ui/leads/{lead_id}")
-        word = await page.locator("input[name=csrf]").first.get_attribute("value")
+        csrf = await page.locator("input[name=csrf]").first.get_attribute("value")
         forged = (
             "async ([url, form]) =>"
             " (await fetch(url, {method: 'POST', body: new URLSearchParams(form)})).status"
@@ -85,36 +85,36 @@ async def test_a_form_of_another_site_or_without_this_session_s_word_changes_not
             await route.fulfill(
                 content_type="text/html",
                 body=f"<form method=post action='{url}/status'><input name=status value=won>"
-                f"<input name=csrf value={word}><button>Win a prize</button></form>",
+                f"<input name=csrf value={csrf}><button>Win a prize</button></form>",
             )
 
         await page.route(f"{EVIL}/**", evil)
         await page.goto(f"{EVIL}/")
         await page.get_by_role("button").click()
-        # The browser keeps the cookie back, and the door is what the other site's form reaches.
+        # The browser withholds the cookie, so the form reaches the login.
         await page.wait_for_url(f"{dashboard.url}/**")
         assert await page.get_by_role("heading", name=f"Fay {tag}").count() == 0
-        # Even with the cookie and the word, as a browser without SameSite would send them.
+        # Even with cookie and token, as a browser without SameSite would send them.
         answer = await page.request.post(
-            f"{url}/status", form={"status": "won", "csrf": str(word)}, headers={"Origin": EVIL}
+            f"{url}/status", form={"status": "won", "csrf": str(csrf)}, headers={"Origin": EVIL}
         )
         assert answer.status == 403
     assert await status() == "received"
 
 
-async def test_the_token_and_the_words_of_a_search_stand_in_no_address_page_or_log(
+async def test_token_and_search_appear_in_no_url_page_or_log(
     dashboard: Dashboard,
 ) -> None:
     tag = f"needle{uuid4().hex[:10]}"
     email = f"{tag}@example.com"
     lead_id = await dashboard.post(email=email, name="Nobody")
     sources = list[str]()
-    async with dashboard.visit_unknown() as visitor:
+    async with dashboard.visit_signed_out() as visitor:
         page = visitor.page
         await visitor.sign_in(ADMIN_TOKEN)
         await visitor.open("/admin/ui/leads")
         await page.get_by_label("Search").fill(email)
-        await expect(page.get_by_role("link", name="Nobody")).to_be_visible(timeout=PATIENCE_MS)
+        await expect(page.get_by_role("link", name="Nobody")).to_be_visible(timeout=TIMEOUT_MS)
         await page.get_by_role("link", name="Nobody").click()
         await page.wait_for_url(f"**/{lead_id}")
         for path in ("/admin", f"/admin/ui/leads/{lead_id}", "/admin/ui/workbench", "/admin/ui/audit"):
