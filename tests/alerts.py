@@ -25,9 +25,9 @@ import yaml
 from contracts import topics
 from deploy.generate.alerts import find
 from runtime.settings import Kafka
+from tests.faults.environment import SERVICES, SITE_TOKEN, World
 from tests.faults.proxy import own_port
 from tests.faults.servers import start_part
-from tests.faults.world import SERVICES, SITE_TOKEN, World
 from tests.support.factories import lead, post, producer
 
 ROOT = Path(__file__).parents[1]

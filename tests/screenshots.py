@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import asyncpg
 
-from tests.support.browser import Size, Theme, running_browser, visiting
+from tests.support.browser import Size, Theme, open_window, running_browser
 from tests.support.installation import ADMIN_TOKEN, Installation, running_installation
 from tests.support.smtp import SmtpServer, smtp_server
 from tests.support.stack import Stack, running_stack
@@ -153,7 +153,7 @@ async def take(stack: Stack, folder: Path) -> None:
     async with filled(stack, folder) as shown, running_browser() as browser:
         url = shown.installation.url
         for name, path, size, theme in PICTURES:
-            async with visiting(browser, url, size, theme) as visitor:
+            async with open_window(browser, url, size, theme) as visitor:
                 await visitor.sign_in(ADMIN_TOKEN)
                 await visitor.open(path.format(lead=shown.lead))
                 await visitor.page.screenshot(path=FOLDER / f"{name}.png")

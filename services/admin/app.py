@@ -23,9 +23,9 @@ from services.admin.api import problems, routes
 from services.admin.auth.body_access import body_access
 from services.admin.auth.session import Sessions
 from services.admin.auth.token_auth import TokenAuth
-from services.admin.dashboard.cache import Recent
+from services.admin.dashboard.cache import Cache
 from services.admin.dashboard.pages import pages
-from services.admin.dashboard.rendering import LOGIN, STATIC, Static
+from services.admin.dashboard.rendering import LOGIN, STATIC, VersionedStaticFiles
 from services.admin.monitoring.consumer_lag import LagReader
 from services.admin.monitoring.metrics_poller import watch
 from services.admin.monitoring.queue_counts import take_census
@@ -85,7 +85,7 @@ def create_app(given: settings.Settings | None = None) -> FastAPI:
     )
     add_docs_page(app, "/admin/docs", DOCS_FILES)
     app.state.token_auth = token_auth = TokenAuth(told.actors)
-    app.state.recent = Recent()
+    app.state.cache = Cache()
     app.state.sessions = sessions = Sessions(told.actors, secure=not told.debug.on)
     problems.install(app)
     app.add_middleware(
@@ -99,5 +99,5 @@ def create_app(given: settings.Settings | None = None) -> FastAPI:
     app.include_router(health.routes(state))
     app.include_router(pages())
     app.include_router(routes())
-    app.mount("/admin/static", Static(directory=STATIC), name="static")
+    app.mount("/admin/static", VersionedStaticFiles(directory=STATIC), name="static")
     return app

@@ -14,8 +14,19 @@ import typer
 from rich.console import Console
 
 from deploy.embedded.settings import ROOT
-from tests.bench import consumers, gateway, memory, notifier, page, persister, plots, report, start, way
-from tests.bench.ground import Ground
+from tests.bench import (
+    consumers,
+    end_to_end_latency,
+    gateway,
+    memory,
+    notifier,
+    performance_page,
+    persister,
+    plots,
+    report,
+    startup_time,
+)
+from tests.bench.environment import Ground
 from tests.bench.measure import Curve, Result
 from tests.support.stack import running_stack
 
@@ -25,9 +36,9 @@ COMPARISONS: Final[dict[str, Compare]] = {
     "persister": persister.compare,
     "consumers": consumers.compare,
     "notifier": notifier.compare,
-    "way": way.compare,
+    "way": end_to_end_latency.compare,
     "memory": memory.compare,
-    "start": start.compare,
+    "start": startup_time.compare,
 }
 # What a short run cannot tell: what grows with the leads, and what a group's members share out first.
 FULL_ONLY: Final = {"consumers", "memory"}
@@ -69,7 +80,7 @@ def main(
     if keep:
         report.write(known, said)
         plots.draw(curves)
-        page.write(said)
+        performance_page.write(said)
     console.print(report.table(results))
     console.print(f"{time.monotonic() - began:.0f} s; written to {out}")
     if faults := report.worse(results, before):

@@ -24,8 +24,8 @@ from runtime.database.postgres import _prepare
 from runtime.failures import DependencyUnavailable
 from services.admin.monitoring import queue_counts
 from services.admin.store import failed_deliveries, leads, personal_data, search, trends
-from tests.bench.data import SQL, TABLES, Size, large_database, sizes
-from tests.bench.plans import Case, cases
+from tests.bench.admin_queries import Case, cases
+from tests.bench.large_database import SQL, TABLES, Size, large_database, sizes
 
 LIMIT_MS: Final = 100.0
 GIVEN_UP_MS: Final = 5000.0

@@ -18,7 +18,7 @@ from contracts.leads import EXAMPLE, LeadSubmission
 from deploy.embedded.processes.readiness import Alive, always_alive
 from runtime.settings import Kafka
 from services.ingest.lead_record import LeadRecord, body_sha256, build_record
-from tests.bench.ground import Ground, program
+from tests.bench.environment import Ground, program
 from tests.support.stack import Database
 from tests.support.wait import eventually
 

@@ -4,7 +4,7 @@ import asyncio
 from typing import Self, cast
 from urllib.parse import urlsplit
 
-from tests.bench.ground import TOKEN
+from tests.bench.environment import TOKEN
 
 
 class Connection(asyncio.Protocol):

@@ -5,7 +5,7 @@ from typing import Final
 
 from services.ingest.lead_record import LeadRecord
 from tests.bench.backlog import STORED, made, persisters, post, rate_of
-from tests.bench.ground import Ground
+from tests.bench.environment import Ground
 from tests.bench.measure import Curve, Limit, Result, Run, in_turns
 
 COUNTS: Final = (1, 2, 3)

@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import AsyncIterator, Mapping
 from typing import Final
 
-from tests.bench.ground import TOKEN, Ground, program
+from tests.bench.environment import TOKEN, Ground, program
 from tests.bench.load import accepted_a_second, answered_in, need_wrk
 from tests.bench.measure import Curve, Limit, Result, Run, in_turns
 

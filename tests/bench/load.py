@@ -8,7 +8,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.bench.ground import TOKEN
+from tests.bench.environment import TOKEN
 from tests.support.processes import ROOT
 
 CONNECTIONS = 64
@@ -66,6 +66,6 @@ async def accepted_a_second(url: str, seconds: float) -> float:
 async def answered_in(url: str, rate: float, seconds: float) -> Steady:
     """Post at a fixed rate, whatever the answers take."""
     said = await _run(
-        sys.executable, "-m", "tests.bench.steady", url, f"--rate={rate}", f"--seconds={seconds}"
+        sys.executable, "-m", "tests.bench.fixed_rate_client", url, f"--rate={rate}", f"--seconds={seconds}"
     )
     return Steady(**json.loads(said))

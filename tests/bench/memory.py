@@ -19,7 +19,7 @@ import psutil
 from contracts import topics
 from runtime.settings import Kafka
 from tests.bench import notifier
-from tests.bench.ground import TOKEN, Ground, program
+from tests.bench.environment import TOKEN, Ground, program
 from tests.bench.load import accepted_a_second, need_wrk
 from tests.bench.measure import Limit, Result
 from tests.support.factories import lead, post, producer

@@ -11,7 +11,7 @@ import asyncpg
 
 from deploy.embedded.servers.standalone import free_ports
 from services.notifier.settings import Settings
-from tests.bench.ground import Ground, program
+from tests.bench.environment import Ground, program
 from tests.bench.measure import Limit, Result, in_turns
 from tests.support.factories import lead, post
 from tests.support.processes import ROOT
@@ -24,7 +24,7 @@ async def running_sink() -> AsyncIterator[int]:
     """Run the mail server that takes everything; answer its port."""
     port = free_ports(1)[0]
     process = subprocess.Popen(  # noqa: ASYNC220 - started here, waited for below
-        [sys.executable, "-m", "tests.bench.sink", str(port)], cwd=ROOT
+        [sys.executable, "-m", "tests.bench.smtp_sink", str(port)], cwd=ROOT
     )
     try:
         for _ in range(200):
@@ -92,7 +92,7 @@ async def compare(ground: Ground) -> list[Result]:
         async def alone() -> float:
             await said(port, "XCLEAR")
             process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "tests.bench.references.mailing",
+                sys.executable, "-m", "tests.bench.references.bare_mailer",
                 str(port), str(2 * leads), str(CONNECTIONS), cwd=ROOT,
             )  # fmt: skip
             if await process.wait():

@@ -11,9 +11,9 @@ import asyncpg
 
 from contracts.leads import LeadReceived
 from tests.bench.backlog import Backlog, backlog
-from tests.bench.ground import Ground
+from tests.bench.environment import Ground
 from tests.bench.measure import Curve, Limit, Result, Run, in_turns
-from tests.bench.references import sink
+from tests.bench.references import jdbc_sink
 from tests.support.stack import Database
 
 NAME: Final = "persister draining a backlog, leads a second"
@@ -40,8 +40,8 @@ async def compare(ground: Ground) -> list[Result]:
     async with backlog(ground, size(ground)) as waiting:
         runs: dict[str, Run] = {"ours": waiting.drained, "copy": lambda: _copied(waiting)}
         if not ground.quick:  # so few records would be drained by a JVM that is still warming up
-            topic = await waiting.enveloped(sink.envelope)
-            runs["sink"] = lambda: sink.drained(ground, topic, len(waiting.records))
+            topic = await waiting.enveloped(jdbc_sink.envelope)
+            runs["sink"] = lambda: jdbc_sink.drained(ground, topic, len(waiting.records))
         ground.say(f"persister: drained in turns with {', '.join(runs.keys() - {'ours'})}")
         rates = await in_turns(runs, 2)
         if not ground.quick:

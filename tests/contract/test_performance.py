@@ -1,13 +1,15 @@
 """The page on performance says what the known run measured."""
 
-from tests.bench import page, plots, report
+from tests.bench import performance_page, plots, report
 
 
 def test_the_page_shows_the_figures_of_the_run_that_is_kept() -> None:
-    assert page.is_true(report.KNOWN), "make bench a=--keep measures anew and writes the page"
+    assert performance_page.is_true(report.KNOWN), "make bench a=--keep measures anew and writes the page"
 
 
 def test_the_page_shows_each_curve_of_the_run_that_is_kept() -> None:
     drawn = {path.name for path in plots.FOLDER.glob("*.svg")}
     assert drawn
-    assert {name for name in drawn if f"](performance/{name})" not in page.PAGE.read_text()} == set()
+    assert {
+        name for name in drawn if f"](performance/{name})" not in performance_page.PAGE.read_text()
+    } == set()

@@ -1,7 +1,4 @@
-"""An installation that is watched: its spans go to a collector, its mails to a server that can refuse.
-
-A browser stands before its dashboard.
-"""
+"""An installation whose spans and emails the tests can inspect, and a browser for its dashboard."""
 
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
@@ -12,16 +9,16 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser
 
-from tests.support.browser import Size, Theme, Visitor, running_browser, visiting
-from tests.support.collector import Collector, running_collector
+from tests.support.browser import Size, Theme, Visitor, open_window, running_browser
 from tests.support.installation import ADMIN_TOKEN, Installation, running_installation
+from tests.support.otlp_collector import Collector, running_collector
 from tests.support.smtp import SmtpServer, smtp_server
 from tests.support.stack import Stack
 
 
 @dataclass(frozen=True)
 class Watched:
-    """The installation, and what watches it."""
+    """The installation, the collector of its spans and its mail server."""
 
     installation: Installation
     collector: Collector
@@ -30,7 +27,7 @@ class Watched:
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def watched(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Watched]:
-    """Started once a session; tests tell their leads apart by their ids."""
+    """Start the installation once per session. Tests identify their leads by id."""
     folder = tmp_path_factory.mktemp("watched")
     with running_collector() as collector:
         async with (
@@ -44,30 +41,30 @@ async def watched(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Asy
 
 @dataclass(frozen=True)
 class Dashboard:
-    """The dashboard of the watched installation, seen through the edge."""
+    """The dashboard of the installation, behind its edge proxy."""
 
     watched: Watched
     browser: Browser
-    signed_in: Any  # the cookies of somebody who signed in
+    signed_in: Any  # the storage state of a signed-in window
 
     @property
     def url(self) -> str:
         return self.watched.installation.url
 
     def visit(self, size: Size = "desktop", theme: Theme = "light") -> AbstractAsyncContextManager[Visitor]:
-        """Open a window that is signed in."""
-        return visiting(self.browser, self.url, size, theme, storage_state=self.signed_in)
+        """Open a signed-in window."""
+        return open_window(self.browser, self.url, size, theme, storage_state=self.signed_in)
 
     def visit_without_script(self) -> AbstractAsyncContextManager[Visitor]:
-        """Open a window that is signed in and runs no script."""
-        return visiting(self.browser, self.url, storage_state=self.signed_in, java_script_enabled=False)
+        """Open a signed-in window without JavaScript."""
+        return open_window(self.browser, self.url, storage_state=self.signed_in, java_script_enabled=False)
 
-    def visit_unknown(self, size: Size = "desktop") -> AbstractAsyncContextManager[Visitor]:
-        """Open a window that is not."""
-        return visiting(self.browser, self.url, size)
+    def visit_signed_out(self, size: Size = "desktop") -> AbstractAsyncContextManager[Visitor]:
+        """Open a window without a session."""
+        return open_window(self.browser, self.url, size)
 
     async def post(self, **fields: Any) -> str:
-        """Post a lead as the website does; return its id."""
+        """Post a lead as the website does, and return its id."""
         body = {"name": "Ada", "email": "ada@example.com", "service": "Hosting", "message": "Call me."}
         answer = await self.watched.installation.post(body | fields)
         assert answer.status_code == 201, answer.text
@@ -76,10 +73,10 @@ class Dashboard:
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def dashboard(watched: Watched) -> AsyncIterator[Dashboard]:
-    """One browser a session, signed in once; each test has windows of its own."""
+    """Start one browser per session and sign in once. Each test opens its own windows."""
     async with running_browser() as browser:
         url = watched.installation.url
-        async with visiting(browser, url) as visitor:
+        async with open_window(browser, url) as visitor:
             await visitor.sign_in(ADMIN_TOKEN)
             state = await visitor.page.context.storage_state()
         yield Dashboard(watched, browser, state)

@@ -14,9 +14,9 @@ import pytest
 
 from contracts import topics
 from tests.e2e.conftest import Watched
-from tests.support.collector import settled
 from tests.support.factories import lead, post, producer, records_of
 from tests.support.installation import INGEST_TOKEN, Installation
+from tests.support.otlp_collector import settled
 from tests.support.wait import eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")

@@ -1,4 +1,4 @@
-"""Every page of the dashboard in a real browser: at both sizes, in both themes, with a hostile lead."""
+"""Every page in a real browser: both sizes, both themes, and a lead with hostile content."""
 
 import csv
 import io
@@ -11,7 +11,7 @@ import pytest
 from playwright.async_api import expect
 
 from tests.e2e.conftest import Dashboard
-from tests.support.browser import PATIENCE_MS, SIZES, Size, Visitor
+from tests.support.browser import SIZES, TIMEOUT_MS, Size, Visitor
 from tests.support.wait import eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -29,8 +29,8 @@ PAGES = (
 )
 
 
-async def a_replay(dashboard: Dashboard) -> str:
-    """Let a welcome be refused, and send it again; return the replay's id."""
+async def start_replay(dashboard: Dashboard) -> str:
+    """Let a confirmation email fail and replay it; return the replay's id."""
     smtp, installation = dashboard.watched.smtp, dashboard.watched.installation
     email = f"{uuid4().hex[:10]}@example.com"
     smtp.always[f"rcpt:{email}"] = "550 5.1.1 no such user"
@@ -47,20 +47,20 @@ async def a_replay(dashboard: Dashboard) -> str:
 
 
 @pytest.mark.parametrize("size", SIZES)
-async def test_every_page_is_sound_at_every_size_in_both_themes(dashboard: Dashboard, size: Size) -> None:
-    lead_id, replay_id = await dashboard.post(message="Hello\n" * 20), await a_replay(dashboard)
-    async with dashboard.visit_unknown(size) as visitor:
+async def test_every_page_is_accessible_in_both_sizes_and_themes(dashboard: Dashboard, size: Size) -> None:
+    lead_id, replay_id = await dashboard.post(message="Hello\n" * 20), await start_replay(dashboard)
+    async with dashboard.visit_signed_out(size) as visitor:
         await visitor.open("/admin/login")
-        await visitor.look_in_both_themes()
+        await visitor.check_in_both_themes()
     async with dashboard.visit(size) as visitor:
         for path in PAGES:
             await visitor.open(path.format(lead=lead_id, replay=replay_id))
-            await visitor.look_in_both_themes()
+            await visitor.check_in_both_themes()
             assert visitor.path != "/admin/login"
 
 
-async def test_a_website_s_own_queue_stands_on_the_overview(dashboard: Dashboard) -> None:
-    seen = {
+async def test_website_queues_are_on_the_overview(dashboard: Dashboard) -> None:
+    sites = {
         "shop": {"depth": 3, "oldest_queued_at": "2026-11-23T04:30:00+00:00", "pulled": 2, "damaged": 1},
         "blog": {"depth": None, "reason": "the website did not answer"},
     }
@@ -68,31 +68,31 @@ async def test_a_website_s_own_queue_stands_on_the_overview(dashboard: Dashboard
     await installation.fetch(
         "INSERT INTO scheduled_job (name, schedule, last_finished_at, last_details)"
         " VALUES ('site_queue', '*/5 * * * *', now(), $1::jsonb)",
-        json.dumps({"sites": seen}),
+        json.dumps({"sites": sites}),
     )
     try:
         async with dashboard.visit("phone") as visitor:
             await visitor.open("/admin")
-            card = visitor.page.get_by_role("region", name="Websites' own queues")
+            card = visitor.page.get_by_role("region", name="Website queues")
             await expect(card).to_contain_text("3 leads")
             await expect(card).to_contain_text("23 Nov, 10:00")
-            await expect(card).to_contain_text("2 leads taken in")
+            await expect(card).to_contain_text("2 leads imported")
             await expect(card).to_contain_text("1 damaged")
             await expect(card).to_contain_text("the website did not answer")
-            await visitor.look()
+            await visitor.check()
     finally:
         await installation.fetch("DELETE FROM scheduled_job WHERE name = 'site_queue'")
 
 
 HOSTILE = "<script>document.documentElement.dataset.hacked=1</script>"
 IMAGE = "<img src=x onerror=document.documentElement.dataset.hacked=1>"
-# No link: many of them would make it spam, which gets no mails.
+# No links: with many of them the lead would be spam and get no emails.
 FORMULA = "=2+5+cmd|' /C calc'!A0"
 RIGHT_TO_LEFT = "\u202egnp.exe\u2067 \u05d0\u05d1\u05d2"
 
 
 @pytest.mark.parametrize("size", SIZES)
-async def test_a_hostile_lead_is_text_on_every_page_in_the_csv_and_in_both_mails(
+async def test_a_hostile_lead_stays_text_on_pages_in_csv_and_emails(
     dashboard: Dashboard, size: Size, tmp_path: Path
 ) -> None:
     tag = uuid4().hex[:10]
@@ -100,21 +100,21 @@ async def test_a_hostile_lead_is_text_on_every_page_in_the_csv_and_in_both_mails
         f"{HOSTILE} {tag}",
         (f"{IMAGE} {RIGHT_TO_LEFT} {FORMULA} " * 200)[:10_000].strip().ljust(10_000, "x"),
     )
-    given = {
+    fields = {
         "company": FORMULA,
         "service": f"{IMAGE} {tag}",
         "phone": "+1 (555) 0100",
         "budget": FORMULA,
         HOSTILE: IMAGE,
     }
-    lead_id = await dashboard.post(name=name, email=f"{tag}@example.com", message=message, **given)
+    lead_id = await dashboard.post(name=name, email=f"{tag}@example.com", message=message, **fields)
     async with dashboard.visit(size) as visitor:
         page = visitor.page
         await visitor.open("/admin/ui/leads")
         await page.get_by_label("Search").fill(tag)
-        await expect(page.get_by_role("link", name=name)).to_be_visible(timeout=PATIENCE_MS)
+        await expect(page.get_by_role("link", name=name)).to_be_visible(timeout=TIMEOUT_MS)
         await expect(page.get_by_role("row", name=name)).to_contain_text(FORMULA)
-        await text_only(visitor)
+        await check_text_only(visitor)
         async with page.expect_download() as download:
             await page.get_by_role("button", name="Export as CSV").click()
         await (await download.value).save_as(tmp_path / "leads.csv")
@@ -123,13 +123,13 @@ async def test_a_hostile_lead_is_text_on_every_page_in_the_csv_and_in_both_mails
         shown = await page.locator(".message").inner_text()
         assert shown == message
         await expect(page.get_by_role("region", name="Details")).to_contain_text(HOSTILE)
-        await text_only(visitor)
+        await check_text_only(visitor)
         await visitor.open(f"/admin/ui/leads/{lead_id}/edit")
         assert await page.get_by_label("Message").input_value() == message
-        await text_only(visitor)
+        await check_text_only(visitor)
         for path in ("/admin", f"/admin/ui/audit?lead_id={lead_id}"):
             await visitor.open(path)
-            await text_only(visitor)
+            await check_text_only(visitor)
 
     (row,) = csv.DictReader(io.StringIO((tmp_path / "leads.csv").read_text(encoding="utf-8-sig")))
     assert row["company"] == f"'{FORMULA}"
@@ -137,7 +137,7 @@ async def test_a_hostile_lead_is_text_on_every_page_in_the_csv_and_in_both_mails
 
     smtp = dashboard.watched.smtp
     for kind in ("welcome", "admin_alert"):
-        (mail,) = await eventually(lambda: _mails(dashboard, lead_id, kind), what=kind)  # noqa: B023
+        (mail,) = await eventually(lambda: _emails(dashboard, lead_id, kind), what=kind)  # noqa: B023
         assert "<script" not in mail.text("html")
         assert "<img" not in mail.text("html").replace("&lt;img", "")
         assert mail.message["Bcc"] is None
@@ -146,12 +146,12 @@ async def test_a_hostile_lead_is_text_on_every_page_in_the_csv_and_in_both_mails
     assert "&lt;script&gt;" in alert.text("html")
 
 
-async def _mails(dashboard: Dashboard, lead_id: str, kind: str) -> list[Any]:
+async def _emails(dashboard: Dashboard, lead_id: str, kind: str) -> list[Any]:
     return dashboard.watched.smtp.of(lead_id, kind)
 
 
-async def text_only(visitor: Visitor) -> None:
-    """Look at the page: nothing of the lead ran, or became an element."""
-    await visitor.look()
+async def check_text_only(visitor: Visitor) -> None:
+    """Check the page: no content of the lead was executed or became an element."""
+    await visitor.check()
     assert await visitor.page.evaluate("document.documentElement.dataset.hacked") is None
     assert await visitor.page.locator("img, script:not([src])").count() == 0

@@ -6,8 +6,8 @@ import pytest
 from playwright.async_api import expect
 
 from tests.e2e.conftest import Dashboard
-from tests.e2e.test_dashboard import found, search
-from tests.support.browser import PATIENCE_MS, SIZES, Size
+from tests.e2e.test_dashboard_leads import find_lead, search
+from tests.support.browser import SIZES, TIMEOUT_MS, Size
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -22,35 +22,35 @@ async def test_all_leads_of_a_person_are_deleted_after_the_address_was_typed(
     await dashboard.post(name=name, email=email)
     async with dashboard.visit(size) as visitor:
         page = visitor.page
-        await found(visitor, tag, name)
-        await expect(page.get_by_role("link", name=f"First {tag}")).to_be_visible(timeout=PATIENCE_MS)
+        await find_lead(visitor, tag, name)
+        await expect(page.get_by_role("link", name=f"First {tag}")).to_be_visible(timeout=TIMEOUT_MS)
         await page.get_by_role("link", name=name).click()
         await page.get_by_role("link", name="Delete personal data").click()
         await expect(page.get_by_role("heading", name="Delete personal data?")).to_be_visible()
         await expect(page.get_by_text("2 leads of this address")).to_be_visible()
-        await visitor.look()
+        await visitor.check()
         await page.get_by_role("link", name="Cancel").click()
         await expect(page.get_by_role("heading", name=name)).to_be_visible()
         await page.get_by_role("link", name="Delete personal data").click()
         await page.get_by_label("Type the address to confirm").fill("somebody@example.com")
         await page.get_by_role("button", name="Delete permanently").click()
         await expect(page.get_by_role("alert").filter(has_text="Nothing was deleted")).to_be_visible()
-        visitor.complaints.clear()  # the browser reports the 422
-        await visitor.look()
+        visitor.problems.clear()  # the browser reports the 422
+        await visitor.check()
         await page.get_by_label("Type the address to confirm").fill(email)
         await page.get_by_role("button", name="Delete permanently").click()
         await expect(page.get_by_role("heading", name="Personal data deleted")).to_be_visible()
         await expect(page.get_by_text("2 leads of this person")).to_be_visible()
         assert tag not in await page.content()
-        await visitor.look()
+        await visitor.check()
         await page.get_by_role("row").nth(1).get_by_role("link").click()
         await expect(page.get_by_role("heading", name="Erased lead")).to_be_visible()
         timeline = page.get_by_role("region", name="Timeline")
-        await expect(timeline).to_contain_text("erased the personal data", timeout=PATIENCE_MS)
+        await expect(timeline).to_contain_text("erased the personal data", timeout=TIMEOUT_MS)
         assert tag not in await page.content()
         await visitor.open("/admin/ui/leads")
         await search(visitor, tag)
-        await expect(page.get_by_text("No lead matches")).to_be_visible()
+        await expect(page.get_by_text("No leads match")).to_be_visible()
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -62,9 +62,9 @@ async def test_a_lead_with_a_corrected_address_is_not_ticked(dashboard: Dashboar
     await dashboard.post(name=name, email=email)
     async with dashboard.visit(size) as visitor:
         page = visitor.page
-        await found(visitor, tag, name)
-        await expect(page.get_by_role("link", name=f"Corrected {tag}")).to_be_visible(timeout=PATIENCE_MS)
-        await expect(page.get_by_role("link", name=f"Second {tag}")).to_be_visible(timeout=PATIENCE_MS)
+        await find_lead(visitor, tag, name)
+        await expect(page.get_by_role("link", name=f"Corrected {tag}")).to_be_visible(timeout=TIMEOUT_MS)
+        await expect(page.get_by_role("link", name=f"Second {tag}")).to_be_visible(timeout=TIMEOUT_MS)
         other = {"email": f"other.{tag}@example.com"}
         answer = await dashboard.watched.installation.admin("PATCH", f"/admin/leads/{corrected}", json=other)
         assert answer.status_code == 200, answer.text
@@ -76,13 +76,13 @@ async def test_a_lead_with_a_corrected_address_is_not_ticked(dashboard: Dashboar
         await expect(page.get_by_role("checkbox", name=f"Delete the lead of Second {tag}")).to_be_checked()
         box = page.get_by_role("checkbox", name=f"Delete the lead of Corrected {tag}")
         await expect(box).not_to_be_checked()
-        await visitor.look()
+        await visitor.check()
         await page.get_by_label("Type the address to confirm").fill(email)
         await page.get_by_role("button", name="Delete permanently").click()
         await expect(page.get_by_text("2 leads of this person")).to_be_visible()
         kept = page.get_by_role("region", name="Not selected")
         await expect(kept).to_contain_text(f"Corrected {tag}")
-        await visitor.look()
+        await visitor.check()
 
 
 async def test_try_again_completes_a_deletion_that_failed(dashboard: Dashboard) -> None:
@@ -93,8 +93,8 @@ async def test_try_again_completes_a_deletion_that_failed(dashboard: Dashboard) 
     fetch = dashboard.watched.installation.fetch
     async with dashboard.visit() as visitor:
         page = visitor.page
-        await found(visitor, tag, name)
-        await expect(page.get_by_role("link", name=f"Refused {tag}")).to_be_visible(timeout=PATIENCE_MS)
+        await find_lead(visitor, tag, name)
+        await expect(page.get_by_role("link", name=f"Refused {tag}")).to_be_visible(timeout=TIMEOUT_MS)
         await fetch(
             "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql"
             " AS $$ BEGIN RAISE EXCEPTION 'refused'; END $$"
@@ -110,7 +110,7 @@ async def test_try_again_completes_a_deletion_that_failed(dashboard: Dashboard) 
             await page.get_by_role("button", name="Delete permanently").click()
             await expect(page.get_by_role("heading", name="Some data was not deleted")).to_be_visible()
             await expect(page.get_by_role("region", name="Not deleted")).to_contain_text(f"Refused {tag}")
-            await visitor.look()
+            await visitor.check()
             await page.get_by_role("button", name="Try again").click()
             await expect(page.get_by_text("0 leads of this person")).to_be_visible()
         finally:
@@ -119,4 +119,4 @@ async def test_try_again_completes_a_deletion_that_failed(dashboard: Dashboard) 
         await expect(page.get_by_role("heading", name="Personal data deleted")).to_be_visible()
         await expect(page.get_by_text("1 lead of this person")).to_be_visible()
         assert tag not in await page.content()
-        await visitor.look()
+        await visitor.check()

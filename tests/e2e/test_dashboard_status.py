@@ -1,4 +1,4 @@
-"""A status in a real browser: saved by a button or Enter, announced, undone; releasing spam is confirmed."""
+"""A lead's status in a real browser: saved by button or Enter, undone; a release from spam is confirmed."""
 
 from uuid import uuid4
 
@@ -6,7 +6,7 @@ import pytest
 from playwright.async_api import Locator, Request, expect
 
 from tests.e2e.conftest import Dashboard
-from tests.support.browser import PATIENCE_MS, SIZES, Size, Visitor
+from tests.support.browser import SIZES, TIMEOUT_MS, Size, Visitor
 from tests.support.wait import eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -20,15 +20,15 @@ def save_of(visitor: Visitor, name: str) -> Locator:
     return visitor.page.get_by_role("button", name=f"Save status of {name}")
 
 
-async def listed(dashboard: Dashboard, visitor: Visitor, *, spam: bool = False) -> tuple[str, str]:
-    """Post a lead and wait until the first page of Leads lists it; return its name and id."""
+async def post_and_list(dashboard: Dashboard, visitor: Visitor, *, spam: bool = False) -> tuple[str, str]:
+    """Post a lead, wait until the list of leads shows it, and return its name and id."""
     tag = uuid4().hex[:10]
     name = f"Olga {tag}"
     lead_id = await dashboard.post(
         name=name, email=f"{tag}@example.com", meta={"honeypot": "x" if spam else ""}
     )
     await visitor.open("/admin/ui/leads")
-    await expect(status_of(visitor, name)).to_be_visible(timeout=2 * PATIENCE_MS)
+    await expect(status_of(visitor, name)).to_be_visible(timeout=2 * TIMEOUT_MS)
     return name, lead_id
 
 
@@ -37,49 +37,47 @@ async def stored_status(dashboard: Dashboard, lead_id: str) -> str:
     return str(answer.json()["lead"]["status"])
 
 
-def mails_of(dashboard: Dashboard, lead_id: str) -> int:
+def count_emails(dashboard: Dashboard, lead_id: str) -> int:
     return sum(len(dashboard.watched.smtp.of(lead_id, kind)) for kind in ("welcome", "admin_alert"))
 
 
 @pytest.mark.parametrize("size", SIZES)
-async def test_regression_a_status_changed_in_the_list_keeps_its_control_and_the_focus(
-    dashboard: Dashboard, size: Size
-) -> None:
+async def test_regression_a_changed_status_keeps_its_form_and_focus(dashboard: Dashboard, size: Size) -> None:
     async with dashboard.visit(size) as visitor:
-        name, lead_id = await listed(dashboard, visitor)
+        name, lead_id = await post_and_list(dashboard, visitor)
         await expect(save_of(visitor, name)).to_be_hidden()
         await status_of(visitor, name).select_option("contacted")
         await save_of(visitor, name).click()
-        await visitor.said("Status changed to Contacted.")
+        await visitor.expect_toast("Status changed to Contacted.")
         await expect(status_of(visitor, name)).to_have_value("contacted")
         await expect(status_of(visitor, name)).to_be_focused()
         await expect(save_of(visitor, name)).to_be_hidden()
         assert await stored_status(dashboard, lead_id) == "contacted"
-        await visitor.look()
-        # Undo brings the earlier status back, and the focus with it.
+        await visitor.check()
+        # Undo restores the status and the focus.
         await visitor.page.get_by_role("button", name="Undo").click()
-        await visitor.said("Status changed to New.")
+        await visitor.expect_toast("Status changed to New.")
         await expect(status_of(visitor, name)).to_have_value("received")
         await expect(status_of(visitor, name)).to_be_focused()
         assert await stored_status(dashboard, lead_id) == "received"
         await visitor.page.get_by_role("button", name="Dismiss").click()
-        await expect(visitor.page.locator("#said")).to_be_empty()
+        await expect(visitor.page.locator("#toasts")).to_be_empty()
         await expect(status_of(visitor, name)).to_be_focused()
 
 
-async def test_regression_arrow_keys_on_a_spam_lead_send_nothing_and_enter_asks_first(
+async def test_regression_a_release_from_spam_is_confirmed(
     dashboard: Dashboard,
 ) -> None:
     async with dashboard.visit() as visitor:
         page = visitor.page
         posts: list[str] = []
 
-        def note(request: Request) -> None:
+        def record_post(request: Request) -> None:
             if request.method == "POST" and request.url.endswith("/status"):
                 posts.append(request.url)
 
-        page.on("request", note)
-        name, lead_id = await listed(dashboard, visitor, spam=True)
+        page.on("request", record_post)
+        name, lead_id = await post_and_list(dashboard, visitor, spam=True)
         status = status_of(visitor, name)
         await expect(status).to_have_value("spam")
         await status.focus()
@@ -91,29 +89,29 @@ async def test_regression_arrow_keys_on_a_spam_lead_send_nothing_and_enter_asks_
         dialog = page.get_by_role("dialog", name="Release this lead from spam?")
         await expect(dialog).to_contain_text("This sends the confirmation to the lead")
         await expect(dialog.get_by_role("button", name="Cancel")).to_be_focused()
-        await visitor.look()
+        await visitor.check()
         await page.keyboard.press("Escape")
         await expect(dialog).to_be_hidden()
         await expect(status).to_be_focused()
         assert await stored_status(dashboard, lead_id) == "spam"
         await page.keyboard.press("Enter")
         await dialog.get_by_role("button", name="Release and send emails").press("Enter")
-        await visitor.said("Status changed to New. Sending the confirmation and the notification.")
+        await visitor.expect_toast("Status changed to New. Sending the confirmation and the notification.")
         await expect(dialog).to_be_hidden()
         await expect(status).to_be_focused()
         await expect(page.get_by_role("button", name="Undo")).to_have_count(0)
 
         async def mails() -> int:
-            return mails_of(dashboard, lead_id)
+            return count_emails(dashboard, lead_id)
 
         assert await eventually(mails, until=lambda count: count >= 2, seconds=30, what="both mails") == 2
 
 
-async def test_without_script_a_status_is_saved_by_its_button_and_spam_is_released_on_a_page(
+async def test_status_and_spam_release_work_without_javascript(
     dashboard: Dashboard,
 ) -> None:
     async with dashboard.visit() as visitor:
-        name, lead_id = await listed(dashboard, visitor, spam=True)
+        name, lead_id = await post_and_list(dashboard, visitor, spam=True)
     async with dashboard.visit_without_script() as visitor:
         page = visitor.page
         await page.goto(f"{visitor.url}/admin/ui/leads")
@@ -129,7 +127,7 @@ async def test_without_script_a_status_is_saved_by_its_button_and_spam_is_releas
         assert await stored_status(dashboard, lead_id) == "won"
 
 
-async def test_regression_send_again_and_replay_answer_on_the_first_page(dashboard: Dashboard) -> None:
+async def test_regression_send_again_and_replay_confirm_in_a_toast(dashboard: Dashboard) -> None:
     tag = uuid4().hex[:10]
     email, reason = f"{tag}@example.com", "553 5.1.3 odd address"
     smtp = dashboard.watched.smtp
@@ -144,8 +142,8 @@ async def test_regression_send_again_and_replay_answer_on_the_first_page(dashboa
 
         await eventually(dead, seconds=60, every=1, what="a mail that failed")
         await page.get_by_role("button", name="Send again").first.click()
-        await visitor.said("The mail is tried again")
-        await expect(page.locator("#said .toast")).to_have_count(1)
+        await visitor.expect_toast("Sending the confirmation email again.")
+        await expect(page.locator("#toasts .toast")).to_have_count(1)
 
         async def failed_again() -> bool:
             await visitor.open("/admin/ui/workbench/items?stage=notifier&kind=welcome&state=dead")
@@ -155,6 +153,6 @@ async def test_regression_send_again_and_replay_answer_on_the_first_page(dashboa
         await eventually(failed_again, seconds=60, every=1, what="the row")
         row = page.get_by_role("row").filter(has_text=lead_id[-8:])
         await row.get_by_role("button", name="Replay").click()
-        await expect(page.locator("#said .toast")).to_have_count(1, timeout=PATIENCE_MS)
-        assert await page.locator("#said").inner_text()
+        await expect(page.locator("#toasts .toast")).to_have_count(1, timeout=TIMEOUT_MS)
+        assert await page.locator("#toasts").inner_text()
     del smtp.always[f"rcpt:{email}"]

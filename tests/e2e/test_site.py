@@ -16,7 +16,7 @@ from playwright.async_api import Browser, Page, expect
 
 from deploy.embedded.servers.standalone import free_ports
 from tests.faults.proxy import Proxy
-from tests.support.browser import PATIENCE_MS, Size, running_browser, visiting
+from tests.support.browser import TIMEOUT_MS, Size, open_window, running_browser
 from tests.support.installation import INGEST_TOKEN, Installation, running_installation
 from tests.support.site import QUEUE_TOKEN, Site, build
 from tests.support.stack import Stack
@@ -41,7 +41,7 @@ class World:
     async def visit(self, size: Size = "desktop", **options: Any) -> AsyncIterator[Page]:
         """Open the form as a visitor with an address of their own."""
         address = f"2001:db8:{uuid4().hex[:4]}:{uuid4().hex[:4]}::1"
-        async with visiting(
+        async with open_window(
             self.browser, self.site.url, size, extra_http_headers={"X-Forwarded-For": address}, **options
         ) as visitor:
             await visitor.open("/contact")
@@ -130,7 +130,7 @@ async def press_send(page: Page) -> None:
 
 
 async def is_thanked(page: Page) -> None:
-    await expect(page.get_by_text(THANKS)).to_be_visible(timeout=PATIENCE_MS)
+    await expect(page.get_by_text(THANKS)).to_be_visible(timeout=TIMEOUT_MS)
 
 
 async def send(page: Page, email: str) -> tuple[datetime, datetime]:
@@ -259,7 +259,7 @@ async def test_what_is_wrong_is_said_beside_its_field(world: World) -> None:
         await fill(page, "grace@example.invalid")
         await press_send(page)
         field = page.get_by_label("Email", exact=True)
-        await expect(field).to_have_attribute("aria-invalid", "true", timeout=PATIENCE_MS)
+        await expect(field).to_have_attribute("aria-invalid", "true", timeout=TIMEOUT_MS)
         await expect(field).to_be_focused()
         said = page.locator(f"#{await field.get_attribute('aria-describedby')}")
         await expect(said).to_contain_text("email address")
@@ -279,7 +279,7 @@ async def test_regression_a_page_that_stands_in_for_the_site_is_no_thanks(world:
         await fill(page, email)
         await page.wait_for_timeout(2100)
         await press_send(page)
-        await expect(page.locator(".problem")).to_contain_text("have not kept it", timeout=PATIENCE_MS)
+        await expect(page.locator(".problem")).to_contain_text("have not kept it", timeout=TIMEOUT_MS)
         await page.unroute("**/api/contact")
         await press_send(page)
         await is_thanked(page)
@@ -296,7 +296,7 @@ async def test_regression_another_websites_form_leads_to_ours_and_sends_nothing(
             '<input name="name" value="Grace"><input name="message" value="Hi"><button>Send</button></form>'
         )
         await press_send(page)
-        await expect(page.get_by_text("not come from our own form")).to_be_visible(timeout=PATIENCE_MS)
+        await expect(page.get_by_text("not come from our own form")).to_be_visible(timeout=TIMEOUT_MS)
         assert await page.get_by_label("Email", exact=True).input_value() == email
         await page.get_by_label("What is it about?").select_option("Website")
         await page.get_by_label("You may store what I wrote").check()
@@ -404,11 +404,11 @@ async def test_a_site_that_cannot_write_to_its_queue_logs_it_when_it_starts(
 @pytest.mark.parametrize("size", ["desktop", "phone"])
 @pytest.mark.parametrize("theme", ["light", "dark"])
 async def test_every_page_is_accessible_and_fits(world: World, size: Size, theme: Any) -> None:
-    async with visiting(world.browser, world.site.url, size, theme) as visitor:
+    async with open_window(world.browser, world.site.url, size, theme) as visitor:
         for path in ("/", "/contact", "/contact/thanks"):
             await visitor.open(path)
-            await visitor.look()
+            await visitor.check()
         await visitor.open("/contact")
         await press_send(visitor.page)
         await expect(visitor.page.get_by_text("Please fill this in.").first).to_be_visible()
-        await visitor.look()
+        await visitor.check()

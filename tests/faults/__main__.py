@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from tests.faults import report
-from tests.faults.deck import QUICK, deal
+from tests.faults.fault_plan import QUICK, deal
 from tests.faults.faults import ALL, LONG
 from tests.faults.load import Traffic
 from tests.faults.suite import Round, Suite

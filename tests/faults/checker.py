@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from tests.faults.evidence import READ_BY, Evidence
 from tests.faults.load import BAD, Answer, Lead, Refusal
-from tests.faults.poison import Poisoner
+from tests.faults.observed_state import READ_BY, Evidence
+from tests.faults.poison_records import Poisoner
 
 # What our mail server says of one mail or mailbox. Every other fault is the world's and makes no row.
 _OF_THE_LEAD = re.compile(r"smtp (450|451|550)\b")

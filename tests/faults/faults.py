@@ -3,8 +3,16 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tests.faults import on_clients, on_clock, on_mail, on_servers, on_services, on_spool, on_sql
-from tests.faults.world import Action
+from tests.faults import (
+    client_faults,
+    clock_faults,
+    database_faults,
+    mail_faults,
+    server_faults,
+    service_faults,
+    spool_faults,
+)
+from tests.faults.environment import Action
 from tests.support.smtp import DROP, HANG
 
 
@@ -20,27 +28,29 @@ class Fault:
 
 def _all() -> list[Fault]:
     named: dict[str, Action] = {
-        f"kill {name}": on_services.kill(name) for name in ("ingest", "persister", "notifier", "flusher")
+        f"kill {name}": service_faults.kill(name) for name in ("ingest", "persister", "notifier", "flusher")
     }
     named |= {
-        f"restart {name}": on_services.restart(name)
+        f"restart {name}": service_faults.restart(name)
         for name in ("ingest", "persister", "notifier", "flusher")
     }
-    named |= {f"another {name}": on_services.another(name) for name in ("persister", "notifier", "flusher")}
-    named |= {"stop kafka": on_servers.stopped("kafka"), "kill kafka": on_servers.killed("kafka")}
     named |= {
-        "kill postgres": on_servers.killed("postgres"),
-        "gateway and kafka": on_services.gateway_dies_with_kafka_away,
+        f"another {name}": service_faults.another(name) for name in ("persister", "notifier", "flusher")
+    }
+    named |= {"stop kafka": server_faults.stopped("kafka"), "kill kafka": server_faults.killed("kafka")}
+    named |= {
+        "kill postgres": server_faults.killed("postgres"),
+        "gateway and kafka": service_faults.gateway_dies_with_kafka_away,
     }
     named |= {
-        "persister in hand": on_services.persister_dies_with_a_batch_in_hand,
-        "notifier in hand": on_services.notifier_dies_with_mails_in_hand,
-        "drain without kafka": on_services.drained_without_kafka,
-        "drain all without kafka": on_services.all_drained_without_kafka,
-        "members come and go": on_services.members_come_and_go,
+        "persister in hand": service_faults.persister_dies_with_a_batch_in_hand,
+        "notifier in hand": service_faults.notifier_dies_with_mails_in_hand,
+        "drain without kafka": service_faults.drained_without_kafka,
+        "drain all without kafka": service_faults.all_drained_without_kafka,
+        "members come and go": service_faults.members_come_and_go,
     }
     named |= {
-        f"{name} dies before: {place}": on_services.dies_before(name, place)
+        f"{name} dies before: {place}": service_faults.dies_before(name, place)
         for name, place in (
             ("persister", "offset commit"),
             ("notifier", "offset commit"),
@@ -51,41 +61,43 @@ def _all() -> list[Fault]:
     }
     for part in ("kafka", "postgres", "smtp"):
         named |= {
-            f"{fault} {part}": on_servers.wire(part, fault)
+            f"{fault} {part}": server_faults.wire(part, fault)
             for fault in ("blackhole", "reset", "latency", "slow")
         }
-    named |= {f"refused {part}": on_servers.wire(part, "refused") for part in ("kafka", "postgres")}
+    named |= {f"refused {part}": server_faults.wire(part, "refused") for part in ("kafka", "postgres")}
     named |= {
-        "terminate backends": on_sql.terminated_backends,
-        "too many connections": on_sql.too_many_connections,
-        "read-only": on_sql.read_only,
-        "locked table": on_sql.locked_table,
-        "deadlocks": on_sql.deadlocks,
-        "lost commits": on_sql.lost_commits,
-        "slow bodies": on_clients.slow_bodies,
-        "huge bodies": on_clients.huge_bodies,
-        "torn record": on_spool.torn_record,
-        "flipped bit": on_spool.flipped_bit,
-        "smtp 421 connect": on_mail.says("connect", "421 4.3.2 too busy"),
-        "smtp 421 rcpt": on_mail.says("rcpt", "421 4.7.0 slow down"),
-        "smtp 451 mail": on_mail.says("mail", "451 4.3.0 try later"),
-        "smtp 452 rcpt": on_mail.says("rcpt", "452 4.3.1 no space"),
-        "smtp 535": on_mail.says("login", "535 5.7.8 not you"),
-        "smtp 450": on_mail.now_and_then("450 4.2.1 busy mailbox", "rcpt"),
-        "smtp 451": on_mail.now_and_then("451 4.7.1 greylisted", "rcpt", "data", "body"),
-        "smtp hang": on_mail.now_and_then(HANG, "connect", "ehlo", "login", "mail", "rcpt", "data"),
-        "smtp drop": on_mail.now_and_then(DROP, "connect", "ehlo", "login", "mail", "rcpt", "data"),
-        "smtp hang after the dot": on_mail.now_and_then(HANG, "body"),
-        "smtp drop after the dot": on_mail.now_and_then(DROP, "body"),
-        "smtp away": on_mail.away_for(),
-        "poison": on_servers.poisoned,
+        "terminate backends": database_faults.terminated_backends,
+        "too many connections": database_faults.too_many_connections,
+        "read-only": database_faults.read_only,
+        "locked table": database_faults.locked_table,
+        "deadlocks": database_faults.deadlocks,
+        "lost commits": database_faults.lost_commits,
+        "slow bodies": client_faults.slow_bodies,
+        "huge bodies": client_faults.huge_bodies,
+        "torn record": spool_faults.torn_record,
+        "flipped bit": spool_faults.flipped_bit,
+        "smtp 421 connect": mail_faults.says("connect", "421 4.3.2 too busy"),
+        "smtp 421 rcpt": mail_faults.says("rcpt", "421 4.7.0 slow down"),
+        "smtp 451 mail": mail_faults.says("mail", "451 4.3.0 try later"),
+        "smtp 452 rcpt": mail_faults.says("rcpt", "452 4.3.1 no space"),
+        "smtp 535": mail_faults.says("login", "535 5.7.8 not you"),
+        "smtp 450": mail_faults.now_and_then("450 4.2.1 busy mailbox", "rcpt"),
+        "smtp 451": mail_faults.now_and_then("451 4.7.1 greylisted", "rcpt", "data", "body"),
+        "smtp hang": mail_faults.now_and_then(HANG, "connect", "ehlo", "login", "mail", "rcpt", "data"),
+        "smtp drop": mail_faults.now_and_then(DROP, "connect", "ehlo", "login", "mail", "rcpt", "data"),
+        "smtp hang after the dot": mail_faults.now_and_then(HANG, "body"),
+        "smtp drop after the dot": mail_faults.now_and_then(DROP, "body"),
+        "smtp away": mail_faults.away_for(),
+        "poison": server_faults.poisoned,
     }
     return [
         *(Fault(name, action) for name, action in named.items()),
-        Fault("disk full", on_spool.disk_full, on_spool.no_mounts),
-        Fault("fsync fails", on_spool.fsync_fails, on_spool.no_strace),
-        Fault("clock jumps forward", on_clock.jumps(on_clock.HOUR_AND_A_BIT), on_clock.no_faketime),
-        Fault("clock jumps back", on_clock.jumps(-on_clock.HOUR_AND_A_BIT), on_clock.no_faketime),
+        Fault("disk full", spool_faults.disk_full, spool_faults.no_mounts),
+        Fault("fsync fails", spool_faults.fsync_fails, spool_faults.no_strace),
+        Fault(
+            "clock jumps forward", clock_faults.jumps(clock_faults.HOUR_AND_A_BIT), clock_faults.no_faketime
+        ),
+        Fault("clock jumps back", clock_faults.jumps(-clock_faults.HOUR_AND_A_BIT), clock_faults.no_faketime),
     ]
 
 
@@ -95,10 +107,10 @@ ALL = {fault.name: fault for fault in _all()}
 LONG = {
     name: Fault(name, action)
     for name, action in {
-        "kafka stopped for a minute": on_servers.stopped("kafka", 60),
-        "kafka dead for a minute": on_servers.killed("kafka", 60),
-        "postgres dead for a minute": on_servers.killed("postgres", 60),
-        "smtp away for a minute": on_mail.away_for(60),
-        "smtp 535 for a minute": on_mail.says("login", "535 5.7.8 not you", 60),
+        "kafka stopped for a minute": server_faults.stopped("kafka", 60),
+        "kafka dead for a minute": server_faults.killed("kafka", 60),
+        "postgres dead for a minute": server_faults.killed("postgres", 60),
+        "smtp away for a minute": mail_faults.away_for(60),
+        "smtp 535 for a minute": mail_faults.says("login", "535 5.7.8 not you", 60),
     }.items()
 }

@@ -13,11 +13,11 @@ from typing import Any
 import asyncpg
 from aiokafka.errors import KafkaError
 
-from tests.faults import evidence
+from tests.faults import observed_state
 from tests.faults.checker import Violation, judge
+from tests.faults.environment import SITE_TOKEN, World
 from tests.faults.faults import ALL, LONG
 from tests.faults.load import Step, Traffic, Website, plan
-from tests.faults.world import SITE_TOKEN, World
 
 SLICE_SECONDS = 5
 # The promise is 60 s; a machine that others use too gets half as much again.
@@ -109,7 +109,7 @@ class Suite:
         await self._quiet(told)
         told.recovery_seconds = round(time.monotonic() - healed, 1)
         world.note("quiet")
-        facts = await evidence.gather(world)
+        facts = await observed_state.gather(world)
         told.violations += judge(
             facts, self._website.leads, self._website.refusals, world.poison, world.refusing
         )
@@ -158,7 +158,7 @@ class Suite:
         told.violations.append(Violation("not quiet", f"after {QUIET_SECONDS:.0f} s: {waiting}"))
 
     async def _waiting(self, world: World) -> dict[str, Any]:
-        lags, ends = await evidence.read_lags(world.kafka.bootstrap_servers)
+        lags, ends = await observed_state.read_lags(world.kafka.bootstrap_servers)
         # The gateway publishes its audit entries slowly: no lag, and still something on its way.
         came, self._ends = sum(ends.values()) - sum(self._ends.values()), ends
         spooled = await world.spooled()
@@ -197,7 +197,7 @@ class Suite:
     async def _story(self, lead_id: str) -> list[str]:
         assert self._world
         try:
-            found = await evidence.timeline(self._world, lead_id)
+            found = await observed_state.timeline(self._world, lead_id)
         except Exception as error:  # noqa: BLE001 - the database may be what broke
             found = [f"no timeline: {type(error).__name__}"]
         lead = self._website.leads.get(lead_id)

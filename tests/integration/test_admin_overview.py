@@ -97,6 +97,6 @@ async def test_regression_a_paused_stage_is_shown_on_the_overview_and_with_the_f
     headers = {"HX-Request": "true"}
     answer = await admin.client.post("/admin/ui/stages/resume", data=form, headers=headers)
     assert "Email resumed." in answer.text
-    assert answer.headers["HX-Trigger"] == "changed"
+    assert answer.headers["HX-Trigger"] == "refresh"
     for path in ("/admin/ui/overview/parts", "/admin/ui/workbench"):
         assert "is paused" not in await text_of(admin, path), path

@@ -10,10 +10,10 @@ import pytest
 
 from runtime.settings import Kafka, Postgres
 from services.admin.schemas.personal_data import LISTED_MAX
-from tests.integration.test_admin_door import sign_in
 from tests.integration.test_admin_people import parked
 from tests.integration.test_admin_person import json_of, site_row
 from tests.support.admin import Admin, running_admin
+from tests.support.dashboard import sign_in
 from tests.support.factories import lead as make_lead
 from tests.support.personal_data import ADA, delete, erased, url_of
 from tests.support.stack import Stack
@@ -144,7 +144,7 @@ async def test_the_records_of_a_bounded_number_of_leads_are_read(
     admin: Admin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("services.admin.dashboard.pages.personal_data.LISTED_MAX", 2)
-    monkeypatch.setattr("services.admin.personal_data.LISTED_MAX", 2)
+    monkeypatch.setattr("services.admin.store.personal_data_erasure.LISTED_MAX", 2)
     await sign_in(admin)
     oldest = await admin.add_queue_row(**parked(make_lead(email=ADA)))
     lead_id = await admin.db.fetchval("SELECT lead_id FROM replay_queue WHERE id = $1", oldest)

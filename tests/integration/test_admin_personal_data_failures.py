@@ -9,10 +9,10 @@ import httpx
 import pytest
 
 from runtime.settings import Kafka, Postgres
-from tests.integration.test_admin_door import sign_in
 from tests.integration.test_admin_people import parked
 from tests.integration.test_admin_person import json_of, site_row
 from tests.support.admin import Admin, running_admin
+from tests.support.dashboard import sign_in
 from tests.support.factories import lead as make_lead
 from tests.support.personal_data import ADA, delete, erased, retry
 from tests.support.stack import Database, Stack

@@ -11,9 +11,9 @@ import pytest
 from aiokafka.client import AIOKafkaClient
 
 from runtime import event_loop
-from tests.support.blackhole import blackhole
 from tests.support.smtp import smtp_server, tls_for_localhost
 from tests.support.stack import Database, Stack
+from tests.support.unreachable_address import blackhole
 
 # Far below every connect timeout, far above two attempts' delay on a busy machine.
 PROMPT_SECONDS = 4.0

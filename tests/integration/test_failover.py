@@ -22,8 +22,8 @@ from services.admin.app import create_app as create_admin
 from services.flusher.app import create_app as create_flusher
 from services.notifier.app import create_app as create_notifier
 from services.persister.app import create_app as create_persister
-from tests.support.blackhole import blackhole
 from tests.support.standby import Pair, hanging, running_pair
+from tests.support.unreachable_address import blackhole
 from tests.support.wait import eventually
 
 APPS: dict[str, Callable[[], FastAPI]] = {

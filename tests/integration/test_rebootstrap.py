@@ -23,10 +23,10 @@ from runtime.tasks import run_in_background
 from runtime.workarounds.aiokafka_rebootstrap import enable_rebootstrap
 from services.admin.monitoring.consumer_lag import LagReader
 from tests.faults.proxy import Proxy
-from tests.support.blackhole import blackhole
 from tests.support.brokers import MovingBroker
 from tests.support.handlers import Taken
 from tests.support.stack import Stack
+from tests.support.unreachable_address import blackhole
 from tests.support.wait import eventually
 
 TOPIC = topics.RECEIVED.name

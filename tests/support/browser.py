@@ -1,4 +1,4 @@
-"""A real Chromium that visits the dashboard, and everything that it has to complain about."""
+"""A Chromium window for tests, which collects console errors and checks accessibility and layout."""
 
 import os
 import shutil
@@ -20,8 +20,8 @@ from playwright.async_api import (
 )
 
 AXE = (Path(__file__).parent / "vendor" / "axe-4.14.1.min.js").read_text(encoding="utf-8")
-# `color-contrast` and the rest of WCAG 2.2 AA, with what axe counts as good practice.
-AXE_RUN = "axe.run(document, {resultTypes: ['violations']}).then(found => found.violations)"
+# All rules of axe: WCAG 2.2 AA and good practice.
+AXE_RUN = "axe.run(document, {resultTypes: ['violations']}).then(result => result.violations)"
 AXE_COLOURS = AXE_RUN.replace("{", "{runOnly: ['color-contrast'], ", 1)
 SIZES: dict[str, ViewportSize] = {
     "desktop": {"width": 1280, "height": 800},
@@ -29,29 +29,32 @@ SIZES: dict[str, ViewportSize] = {
 }
 Size = Literal["desktop", "phone"]
 Theme = Literal["light", "dark"]
-# The machine of a test may be busy; nothing here takes so long by itself.
-PATIENCE_MS = 15_000
+# Long enough for a busy machine.
+TIMEOUT_MS = 15_000
 
 
 def chromium() -> str:
-    """The browser's path; without one the tests fail, and say what to install."""
-    named = os.environ.get("FASTCORE_CHROMIUM")
-    found = (
-        named or shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    """Return the browser's path. Raises `RuntimeError` that says what to install if there is none."""
+    configured = os.environ.get("FASTCORE_CHROMIUM")
+    path = (
+        configured
+        or shutil.which("chromium")
+        or shutil.which("chromium-browser")
+        or shutil.which("google-chrome")
     )
-    if not found or not Path(found).exists():
+    if not path or not Path(path).exists():
         raise RuntimeError(
-            f"the browser tests need Chromium, and {named or 'none'} is here: install it"
-            " (Debian, Ubuntu: apt-get install chromium) or name one in FASTCORE_CHROMIUM"
+            f"the browser tests need Chromium, and {configured or 'none'} was found. Install it"
+            " (Debian, Ubuntu: apt-get install chromium) or set FASTCORE_CHROMIUM to its path."
         )
-    return found
+    return path
 
 
 @asynccontextmanager
 async def running_browser() -> AsyncIterator[Browser]:
-    """Start the browser; its contexts are a test's own."""
+    """Start a browser. Each test opens windows of its own in it."""
     async with async_playwright() as playwright:
-        # Chromium's sandbox does not work for root, whom containers of CI often are.
+        # Chromium's sandbox does not work as root, which CI containers often use.
         arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
         browser = await playwright.chromium.launch(
             executable_path=chromium(), args=[*arguments, "--disable-dev-shm-usage"]
@@ -64,44 +67,45 @@ async def running_browser() -> AsyncIterator[Browser]:
 
 @dataclass
 class Visitor:
-    """Somebody at a browser. `complaints` is what the browser says against us; `urls` all it asked for.
+    """A browser window. `problems` are console errors and requests to other origins.
 
-    `documents` are the paths of the pages that were loaded as a whole.
+    `urls` are all requested URLs, `documents` the paths of full page loads.
     """
 
     page: Page
     url: str
-    complaints: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
     urls: list[str] = field(default_factory=list)
     documents: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.page.set_default_timeout(PATIENCE_MS)
+        self.page.set_default_timeout(TIMEOUT_MS)
         self.page.on("console", self._console)
-        self.page.on("pageerror", lambda error: self.complaints.append(f"script: {error}"))
+        self.page.on("pageerror", lambda error: self.problems.append(f"script: {error}"))
         self.page.on("request", self._request)
 
     def _console(self, message: ConsoleMessage) -> None:
         if message.type in ("error", "warning"):
-            self.complaints.append(f"console: {message.text}")
+            self.problems.append(f"console: {message.text}")
 
     def _request(self, request: Request) -> None:
         self.urls.append(request.url)
         if request.is_navigation_request():
             self.documents.append(urlsplit(request.url).path)
         if not request.url.startswith(f"{self.url}/"):
-            self.complaints.append(f"another origin: {request.url}")
+            self.problems.append(f"another origin: {request.url}")
 
     async def open(self, path: str) -> None:
-        """Open a page and wait until its parts are there."""
+        """Open a page and wait until its panels are loaded."""
         await self.page.goto(self.url + path)
-        await self.settled()
+        await self.wait_until_loaded()
 
-    async def settled(self) -> None:
+    async def wait_until_loaded(self) -> None:
+        """Wait until the page and its htmx requests are complete."""
         await self.page.wait_for_load_state()
-        # No wait_for_function: it needs eval, which the pages' policy forbids.
+        # wait_for_function needs eval, which the pages' content security policy forbids.
         await expect(self.page.locator("[aria-busy=true], .htmx-request")).to_have_count(
-            0, timeout=PATIENCE_MS
+            0, timeout=TIMEOUT_MS
         )
 
     async def sign_in(self, token: str) -> None:
@@ -114,47 +118,47 @@ class Visitor:
     def path(self) -> str:
         return urlsplit(self.page.url).path
 
-    async def said(self, text: str) -> None:
-        """Wait for the line that is read out."""
-        await expect(self.page.locator("#said")).to_contain_text(text, timeout=PATIENCE_MS)
+    async def expect_toast(self, text: str) -> None:
+        """Wait for a message that contains the text."""
+        await expect(self.page.locator("#toasts")).to_contain_text(text, timeout=TIMEOUT_MS)
 
-    async def look(self) -> None:
-        """Fail on anything that the browser or the accessibility check has against the page as it is."""
-        await self.settled()
-        assert not self.complaints, f"{self.path}: {self.complaints}"
+    async def check(self) -> None:
+        """Fail on console errors, a page wider than the screen, and serious accessibility violations."""
+        await self.wait_until_loaded()
+        assert not self.problems, f"{self.path}: {self.problems}"
         widths: list[int] = await self.page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
         assert widths[0] <= widths[1], f"{self.path} is wider than the screen: {widths}"
-        await self._check(AXE_RUN)
+        await self._run_axe(AXE_RUN)
 
-    async def look_in_both_themes(self) -> None:
-        """Look at the page, and once more at its colours in the dark."""
-        await self.look()
+    async def check_in_both_themes(self) -> None:
+        """Check the page, and its contrast in the dark theme."""
+        await self.check()
         await self.page.emulate_media(color_scheme="dark")
-        await self._check(AXE_COLOURS)
+        await self._run_axe(AXE_COLOURS)
         await self.page.emulate_media(color_scheme="light")
 
-    async def _check(self, run: str) -> None:
+    async def _run_axe(self, script: str) -> None:
         if not await self.page.evaluate("'axe' in window"):
             await self.page.evaluate(AXE)
-        found: list[dict[str, Any]] = await self.page.evaluate(run)
-        grave = [
+        violations: list[dict[str, Any]] = await self.page.evaluate(script)
+        serious = [
             f"{each['id']} ({each['impact']}): {node['html'][:200]} {node['failureSummary']}"
-            for each in found
+            for each in violations
             if each["impact"] in ("serious", "critical")
             for node in each["nodes"]
         ]
-        assert grave == [], f"{self.path}: {grave}"
+        assert serious == [], f"{self.path}: {serious}"
 
 
 @asynccontextmanager
-async def visiting(
+async def open_window(
     browser: Browser, url: str, size: Size = "desktop", theme: Theme = "light", **options: Any
 ) -> AsyncIterator[Visitor]:
-    """Open a browser window that knows nothing yet."""
+    """Open a window without cookies, unless `options` has a storage state."""
     context = await browser.new_context(
         viewport=SIZES[size],
         color_scheme=theme,
-        timezone_id="Asia/Kolkata",  # not the machine's, and not on full hours from UTC
+        timezone_id="Asia/Kolkata",  # not the machine's zone, and no whole hours from UTC
         locale="en-GB",
         has_touch=size == "phone",
         reduced_motion="reduce",

@@ -1,1 +1,1 @@
-"""The dashboard for the browser: pages, templates and static files."""
+"""The dashboard: server-rendered pages under /admin, their templates and static files."""

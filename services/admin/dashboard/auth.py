@@ -1,4 +1,4 @@
-"""Who visits a page, and whether a form comes from one of our own pages. No markup."""
+"""FastAPI dependencies of the pages: the session, CSRF protection and the adapters. Renders nothing."""
 
 import time
 from typing import Annotated
@@ -10,87 +10,91 @@ from services.admin.adapters import Adapters
 from services.admin.auth.session import COOKIE, Session, Sessions
 
 
-class SignInFirst(Exception):
-    """There is no session: send the visitor to the door."""
+class LoginRequired(Exception):
+    """The request has no valid session: redirect to the login page."""
 
 
-class Forged(Exception):
-    """No page of ours sent it: refuse it (403)."""
+class CsrfError(Exception):
+    """The form was not sent from one of our pages: answer 403."""
 
 
-async def adapters(request: Request) -> Adapters:
+async def get_adapters(request: Request) -> Adapters:
     """Return the adapters of this app."""
-    found: Adapters = request.app.state.adapters
-    return found
+    adapters: Adapters = request.app.state.adapters
+    return adapters
 
 
-Given = Annotated[Adapters, Depends(adapters)]
+CurrentAdapters = Annotated[Adapters, Depends(get_adapters)]
 
 
-async def look_up(request: Request, given: Given) -> tuple[Session, DependencyUnavailable | None]:
-    """Return the cookie's session, and what keeps us from knowing whether it was signed out.
+async def look_up_session(
+    request: Request, adapters: CurrentAdapters
+) -> tuple[Session, DependencyUnavailable | None]:
+    """Return the cookie's session, and the error that prevents a check for revocation, if any.
 
-    Raises `SignInFirst`. FastAPI asks once a request, whoever depends on it.
+    Raises `LoginRequired` if the session is missing, invalid or revoked. FastAPI caches the result, so all
+    dependencies of one request share one lookup.
     """
     sessions: Sessions = request.app.state.sessions
-    found = sessions.read(request.cookies.get(COOKIE, ""), time.time())
-    if found is None:
-        raise SignInFirst
+    session = sessions.read(request.cookies.get(COOKIE, ""), time.time())
+    if session is None:
+        raise LoginRequired
     try:
-        is_over = await given.revocations.include(found)
-    except DependencyUnavailable as away:
-        return found, away
-    if is_over:
-        raise SignInFirst
-    return found, None
+        revoked = await adapters.revocations.include(session)
+    except DependencyUnavailable as error:
+        return session, error
+    if revoked:
+        raise LoginRequired
+    return session, None
 
 
-LookUp = Annotated[tuple[Session, DependencyUnavailable | None], Depends(look_up)]
+SessionLookup = Annotated[tuple[Session, DependencyUnavailable | None], Depends(look_up_session)]
 
 
-async def visit(found: LookUp) -> Session:
-    """Return the visitor's session. Raises `DependencyUnavailable` if the database cannot confirm it."""
-    session, away = found
-    if away:
-        raise away
+async def current_session(lookup: SessionLookup) -> Session:
+    """Return the session. Raises `DependencyUnavailable` if the database cannot say whether it is revoked."""
+    session, error = lookup
+    if error:
+        raise error
     return session
 
 
-async def visit_overview(found: LookUp) -> Session:
-    """Return the visitor's session, also where nobody can tell whether it was signed out.
+async def unverified_session(lookup: SessionLookup) -> Session:
+    """Return the session, even if the database cannot say whether it is revoked.
 
-    Only for what shows no lead and changes nothing: the overview says that the database is away.
+    Use it only for pages that show no lead and change nothing, such as the overview, which must report
+    that the database is unavailable.
     """
-    return found[0]
+    return lookup[0]
 
 
-Visit = Annotated[Session, Depends(visit)]
-VisitOverview = Annotated[Session, Depends(visit_overview)]
+CurrentSession = Annotated[Session, Depends(current_session)]
+UnverifiedSession = Annotated[Session, Depends(unverified_session)]
 
 
-async def own_form(request: Request, found: LookUp) -> None:
-    """Raise `Forged` where a changing request lacks this session's word, or comes from elsewhere."""
+async def verify_csrf(request: Request, lookup: SessionLookup) -> None:
+    """Raise `CsrfError` if a changing request lacks the session's CSRF token or has another origin."""
     if request.method in ("GET", "HEAD"):
         return
-    visitor = await visit(found)
-    refuse_elsewhere(request)
-    word = request.headers.get("x-csrf-token") or (await request.form()).get("csrf")
-    if not isinstance(word, str) or not visitor.wrote(word):
-        raise Forged
+    session = await current_session(lookup)
+    require_same_origin(request)
+    token = request.headers.get("x-csrf-token") or (await request.form()).get("csrf")
+    if not isinstance(token, str) or not session.wrote(token):
+        raise CsrfError
 
 
-def refuse_elsewhere(request: Request) -> None:
-    """Raise `Forged` where the browser says that another site sent this.
+def require_same_origin(request: Request) -> None:
+    """Raise `CsrfError` if the browser reports another site as the origin of this request.
 
-    Browsers tell Sec-Fetch-Site over TLS and on localhost, and Origin everywhere. A client that tells
-    neither is no browser, and has no cookie that somebody could ride on.
+    Browsers send Sec-Fetch-Site over TLS and on localhost, and Origin everywhere. A client that sends
+    neither is not a browser, so it has no cookie that another site could abuse.
     """
     site = request.headers.get("sec-fetch-site")
     if site is not None:
         if site not in ("same-origin", "none"):
-            raise Forged
+            raise CsrfError
         return
     origin = request.headers.get("origin")
-    # Not parsed: it may be nonsense.
+    # Compare text instead of parsing: a parser raises on a malformed origin.
     if origin is not None and origin.partition("//")[2] != request.headers.get("host"):
-        raise Forged
+        raise CsrfError

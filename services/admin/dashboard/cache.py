@@ -1,4 +1,4 @@
-"""Answers kept for a moment, so that ten open overviews cost the database no more than one."""
+"""A cache with a short lifetime, so that ten open overviews cost the database no more than one."""
 
 import asyncio
 import time
@@ -8,43 +8,48 @@ from typing import Annotated, Any, Final, TypeVar
 from fastapi import Depends, Request
 
 T = TypeVar("T")
-# A question that takes long is asked less often: it may cost its answerer this share of its time.
-SHARE: Final = 0.05
-# But an answer that took long because something hung must not be shown much longer than that lasts.
-MAX_SECONDS: Final = 10.0
-_MAX_KEYS: Final = 100  # each zone of a viewer has its own charts
+# A slow load is repeated less often: it may keep its server busy for this share of the time.
+MAX_LOAD_SHARE: Final = 0.05
+# A load that was slow because a server hung must not be shown for much longer than that.
+MAX_AGE_SECONDS: Final = 10.0
+_MAX_KEYS: Final = 100  # each time zone of a viewer has its own charts
 
 
-class Recent:
-    """Remembers the last answer to each question; those who ask meanwhile wait for the same one."""
+class Cache:
+    """Caches the result of each load; concurrent callers of a key wait for the same load."""
 
     def __init__(self) -> None:
-        self._answers: dict[str, tuple[float, Any]] = {}
+        self._entries: dict[str, tuple[float, Any]] = {}
         self._locks: dict[str, asyncio.Lock] = {}
 
-    async def ask(self, key: str, question: Callable[[], Awaitable[T]], seconds: float) -> T:
-        """Return an answer no older than this, or than its cost allows. Failures are not kept."""
+    async def get_or_load(self, key: str, load: Callable[[], Awaitable[T]], max_age_seconds: float) -> T:
+        """Return the cached result of `load`, or call it if the result is too old.
+
+        The maximum age grows with the time that the load took, up to `MAX_AGE_SECONDS`. Exceptions of
+        `load` are raised and not cached.
+        """
         if len(self._locks) > _MAX_KEYS:
-            self._answers, self._locks = {}, {}
+            self._entries, self._locks = {}, {}
         async with self._locks.setdefault(key, asyncio.Lock()):
             started = time.monotonic()
-            until, answer = self._answers.get(key, (0.0, None))
-            if started >= until:
-                answer = await question()
+            expires_at, value = self._entries.get(key, (0.0, None))
+            if started >= expires_at:
+                value = await load()
                 now = time.monotonic()
-                self._answers[key] = (now + max(seconds, min(MAX_SECONDS, (now - started) / SHARE)), answer)
-            found: T = answer
-            return found
+                slow_load_seconds = min(MAX_AGE_SECONDS, (now - started) / MAX_LOAD_SHARE)
+                self._entries[key] = (now + max(max_age_seconds, slow_load_seconds), value)
+            result: T = value
+            return result
 
-    def forget(self, key: str) -> None:
-        """Have the next caller ask anew: what the answer shows was changed."""
-        self._answers.pop(key, None)
-
-
-def recent(request: Request) -> Recent:
-    """Return the memory of this app."""
-    found: Recent = request.app.state.recent
-    return found
+    def invalidate(self, key: str) -> None:
+        """Drop a result, so that the next caller loads it again."""
+        self._entries.pop(key, None)
 
 
-Kept = Annotated[Recent, Depends(recent)]
+def get_cache(request: Request) -> Cache:
+    """Return the cache of this app."""
+    cache: Cache = request.app.state.cache
+    return cache
+
+
+CurrentCache = Annotated[Cache, Depends(get_cache)]

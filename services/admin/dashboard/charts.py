@@ -1,4 +1,4 @@
-"""Bar charts as shapes: what a template draws as SVG, with the words that say the same. Pure."""
+"""Bar charts as shapes that a template draws as SVG, with a description for screen readers. No I/O."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,81 +8,81 @@ from zoneinfo import ZoneInfo
 
 Unit = Literal["hour", "day"]
 WINDOW: Final[dict[Unit, int]] = {"hour": 24, "day": 30}
-# The drawing's own measures; the style sheet scales it.
+# Units of the SVG's viewBox; the style sheet scales it.
 WIDTH: Final = 480
 HEIGHT: Final = 150
-TOP: Final = 12
-FOOT: Final = 22
+TOP_MARGIN: Final = 12
+BOTTOM_MARGIN: Final = 22
 
 
 @dataclass(frozen=True)
 class Bar:
-    """One hour or day. `label` stands below it where there is room, `name` tells it in words."""
+    """One hour or day. `title` is its tooltip, `label` the text below it, empty where there is no room."""
 
     x: float
     y: float
     width: float
     height: float
     value: int
-    name: str
+    title: str
     label: str
-    now: bool
+    is_current: bool
 
 
 @dataclass(frozen=True)
 class Chart:
-    """Bars, and what they say without being seen."""
+    """Bars, the top of their scale, and a description for screen readers."""
 
     bars: list[Bar]
     total: int
-    ceiling: int
-    said: str
+    scale_max: int
+    description: str
 
 
-def begin(unit: Unit, now: datetime, zone: ZoneInfo) -> datetime:
-    """Return where the window begins: a full hour or midnight of the zone."""
-    return buckets(unit, now, zone)[0]
+def window_start(unit: Unit, now: datetime, zone: ZoneInfo) -> datetime:
+    """Return the start of the window: a full hour, or midnight in the zone."""
+    return bucket_starts(unit, now, zone)[0]
 
 
-def buckets(unit: Unit, now: datetime, zone: ZoneInfo) -> list[datetime]:
-    """Return the beginnings of all hours or days of the window, the current one last."""
-    here = now.astimezone(zone)
+def bucket_starts(unit: Unit, now: datetime, zone: ZoneInfo) -> list[datetime]:
+    """Return the start of each hour or day of the window in UTC, the current one last."""
+    local = now.astimezone(zone)
     if unit == "hour":
-        # Over UTC, or an hour that summer time takes would be counted twice.
-        hour = here.replace(minute=0, second=0, microsecond=0).astimezone(UTC)
+        # Subtract in UTC: in local time, the hour that daylight saving skips would be counted twice.
+        hour = local.replace(minute=0, second=0, microsecond=0).astimezone(UTC)
         return [hour - timedelta(hours=back) for back in reversed(range(WINDOW[unit]))]
-    day = here.replace(hour=0, minute=0, second=0, microsecond=0)
+    day = local.replace(hour=0, minute=0, second=0, microsecond=0)
     days = [day - timedelta(days=back) for back in reversed(range(WINDOW[unit]))]
     return [each.astimezone(UTC) for each in days]
 
 
-def draw(unit: Unit, counts: Mapping[datetime, int], now: datetime, zone: ZoneInfo) -> Chart:
-    """Lay the bars out over the window."""
-    known = {at.astimezone(UTC): leads for at, leads in counts.items()}
-    beginnings = buckets(unit, now, zone)
-    values = [known.get(at, 0) for at in beginnings]
-    top, step = ceiling(max(values)), WIDTH / len(values)
+def bar_chart(unit: Unit, counts: Mapping[datetime, int], now: datetime, zone: ZoneInfo) -> Chart:
+    """Return the chart of the window. A bucket that `counts` lacks has the value 0."""
+    utc_counts = {at.astimezone(UTC): count for at, count in counts.items()}
+    starts = bucket_starts(unit, now, zone)
+    values = [utc_counts.get(at, 0) for at in starts]
+    top, step = scale_max(max(values)), WIDTH / len(values)
     bars = []
-    for place, (at, value) in enumerate(zip(beginnings, values, strict=True)):
-        here = at.astimezone(zone)
-        height = (HEIGHT - TOP - FOOT) * value / top
+    for index, (at, value) in enumerate(zip(starts, values, strict=True)):
+        local = at.astimezone(zone)
+        height = (HEIGHT - TOP_MARGIN - BOTTOM_MARGIN) * value / top
         bars.append(
             Bar(
-                x=round(place * step + step * 0.14, 1),
-                y=round(HEIGHT - FOOT - height, 1),
+                x=round(index * step + step * 0.14, 1),
+                y=round(HEIGHT - BOTTOM_MARGIN - height, 1),
                 width=round(step * 0.72, 1),
                 height=round(height, 1),
                 value=value,
-                name=f"{here:%a %H:%M}" if unit == "hour" else f"{here:%a} {here.day} {here:%b}",
-                label=_label(unit, here, len(values) - 1 - place),
-                now=place == len(values) - 1,
+                title=f"{local:%a %H:%M}" if unit == "hour" else f"{local:%a} {local.day} {local:%b}",
+                label=_bar_label(unit, local, len(values) - 1 - index),
+                is_current=index == len(values) - 1,
             )
         )
-    return Chart(bars, sum(values), top, _say(unit, bars))
+    return Chart(bars, sum(values), top, _describe(unit, bars))
 
 
-def ceiling(highest: int) -> int:
-    """Return a round number that no bar exceeds, and whose half is whole: 4, or 1, 2 or 5 with noughts."""
+def scale_max(highest: int) -> int:
+    """Return the smallest scale for a value: 4, or 1, 2 or 5 times a power of ten, so that half is whole."""
     if highest <= 4:
         return 4
     size = 10
@@ -91,17 +91,18 @@ def ceiling(highest: int) -> int:
     return next(step * size for step in (1, 2, 5) if highest <= step * size)
 
 
-def _label(unit: Unit, here: datetime, back: int) -> str:
+def _bar_label(unit: Unit, local: datetime, buckets_ago: int) -> str:
     if unit == "hour":
-        return f"{here:%H}" if back % 4 == 0 else ""
-    return f"{here.day} {here:%b}" if back % 6 == 0 else ""
+        return f"{local:%H}" if buckets_ago % 4 == 0 else ""
+    return f"{local.day} {local:%b}" if buckets_ago % 6 == 0 else ""
 
 
-def _say(unit: Unit, bars: list[Bar]) -> str:
-    total, most = sum(bar.value for bar in bars), max(bars, key=lambda bar: bar.value)
+def _describe(unit: Unit, bars: list[Bar]) -> str:
+    total, peak = sum(bar.value for bar in bars), max(bars, key=lambda bar: bar.value)
     if not total:
         return f"No leads in the last {len(bars)} {unit}s."
+    leads = "lead" if total == 1 else "leads"
     return (
-        f"{total} leads in the last {len(bars)} {unit}s. Most in one {unit}: {most.value}, {most.name}. "
-        f"In the current {unit}: {bars[-1].value}."
+        f"{total} {leads} in the last {len(bars)} {unit}s. Busiest {unit}: {peak.title} with {peak.value}. "
+        f"Current {unit}: {bars[-1].value}."
     )

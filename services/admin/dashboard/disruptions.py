@@ -1,4 +1,4 @@
-"""What the overview's headline says: each thing that does not work, by the part that it concerns. Pure."""
+"""Finds the disruptions that the overview's headline lists, by component. No I/O."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -8,76 +8,76 @@ from services.admin.dashboard.formatting import plural, stage_name
 from services.admin.schemas.system import PartHealth, QueueStats, SystemHealth
 from services.admin.store.recent_outcomes import Mails, RecentOutcomes
 
-# Of so few, one refused recipient would be a fifth: no sign of a disruption.
-ENOUGH_MAILS: Final = 5
+# With fewer emails, a single wrong address would count as a disruption.
+MIN_EMAILS: Final = 5
 
 
 @dataclass(frozen=True)
 class Disruption:
-    """A part, as the page names it, and what is wrong with it."""
+    """A component, by its name on the page, and what is wrong with it."""
 
-    part: str
+    component: str
     reason: str
 
 
-def parts_of(health: SystemHealth) -> list[tuple[str, PartHealth]]:
-    """Return each part under the name that the page shows."""
-    named = [("Database", health.database), ("Kafka", health.broker), ("Mail server", health.mail)]
-    return named + [(stage_name(name), part) for name, part in health.services.items()]
+def components(health: SystemHealth) -> list[tuple[str, PartHealth]]:
+    """Return each component's name on the page and its health."""
+    dependencies = [("Database", health.database), ("Kafka", health.broker), ("Mail server", health.mail)]
+    return dependencies + [(stage_name(name), part) for name, part in health.services.items()]
 
 
 def find_disruptions(
     health: SystemHealth, stats: QueueStats, recent: RecentOutcomes | None
 ) -> list[Disruption]:
-    """Return what does not work. `recent` is absent where the database is unavailable."""
+    """Return all disruptions. `recent` is None if the database is unavailable."""
     return [
-        *_unavailable(health),
-        *_paused(stats),
-        *_mails(recent.mails if recent else {}),
-        *_dead(recent.dead if recent else {}),
-        *_ledger(stats),
-        *_unknown(health, stats),
-        *_sites(stats),
+        *_unavailable_components(health),
+        *_paused_stages(stats),
+        *_failed_emails(recent.mails if recent else {}),
+        *_dead_deliveries(recent.dead if recent else {}),
+        *_ledger_errors(stats),
+        *_unknown_states(health, stats),
+        *_site_queue_errors(stats),
     ]
 
 
-def _unavailable(health: SystemHealth) -> Iterator[Disruption]:
-    for name, part in parts_of(health):
+def _unavailable_components(health: SystemHealth) -> Iterator[Disruption]:
+    for name, part in components(health):
         if part.state == "down":
             causes = [
-                f"{each}: {state.get('reason') or 'not ready'}"
-                for each, state in (part.parts or {}).items()
-                if isinstance(state, dict) and not state.get("ok")
+                f"{check}: {result.get('reason') or 'not ready'}"
+                for check, result in (part.parts or {}).items()
+                if isinstance(result, dict) and not result.get("ok")
             ]
-            said = part.reason if part.reason and not causes else "unavailable"
-            yield Disruption(name, " · ".join([said, *causes]))
+            state = part.reason if part.reason and not causes else "unavailable"
+            yield Disruption(name, " · ".join([state, *causes]))
 
 
-def _paused(stats: QueueStats) -> Iterator[Disruption]:
+def _paused_stages(stats: QueueStats) -> Iterator[Disruption]:
     for stage in stats.stages or []:
         if stage.paused:
             yield Disruption(stage_name(stage.stage), f"paused: {stage.pause_reason or 'too many failures'}")
 
 
-def _mails(mails: dict[str, Mails]) -> Iterator[Disruption]:
-    # Each of them is a customer whom nobody hears of.
-    if failed := mails.get("admin_alert", Mails()).failed:
-        said = f"{plural(failed, 'team notification')} could not be delivered in the last hour"
-        yield Disruption("Email", said)
-    sent = sum(each.sent for each in mails.values())
-    failed = sum(each.failed for each in mails.values())
-    if sent + failed >= ENOUGH_MAILS and failed > sent:
-        said = f"{failed} of the last {sent + failed} emails could not be delivered"
-        yield Disruption("Email", said)
+def _failed_emails(emails: dict[str, Mails]) -> Iterator[Disruption]:
+    # The team never hears of a lead whose notification fails, so one failure is a disruption.
+    if failed := emails.get("admin_alert", Mails()).failed:
+        reason = f"{plural(failed, 'team notification')} could not be delivered in the last hour"
+        yield Disruption("Email", reason)
+    sent = sum(each.sent for each in emails.values())
+    failed = sum(each.failed for each in emails.values())
+    if sent + failed >= MIN_EMAILS and failed > sent:
+        reason = f"{failed} of the last {sent + failed} emails could not be delivered"
+        yield Disruption("Email", reason)
 
 
-def _dead(dead: dict[str, int]) -> Iterator[Disruption]:
+def _dead_deliveries(dead: dict[str, int]) -> Iterator[Disruption]:
     for stage, rows in sorted(dead.items()):
-        said = f"{plural(rows, 'delivery', 'deliveries')} failed for good in the last hour"
-        yield Disruption(stage_name(stage), said)
+        reason = f"{plural(rows, 'delivery', 'deliveries')} failed permanently in the last hour"
+        yield Disruption(stage_name(stage), reason)
 
 
-def _ledger(stats: QueueStats) -> Iterator[Disruption]:
+def _ledger_errors(stats: QueueStats) -> Iterator[Disruption]:
     if stats.books is None:
         return
     if not stats.books.balanced:
@@ -86,8 +86,8 @@ def _ledger(stats: QueueStats) -> Iterator[Disruption]:
         yield Disruption("Data integrity", f"{plural(missing, 'record')} missing from Kafka")
 
 
-def _unknown(health: SystemHealth, stats: QueueStats) -> Iterator[Disruption]:
-    """Nothing that does not answer counts as operational; what is unavailable is named already."""
+def _unknown_states(health: SystemHealth, stats: QueueStats) -> Iterator[Disruption]:
+    """Yield components that give no answer, except those that are already reported as unavailable."""
     notifier = health.services.get("notifier")
     if health.mail.state == "unknown" and notifier and notifier.state == "up":
         yield Disruption("Mail server", f"status unknown: {health.mail.reason}")
@@ -99,7 +99,7 @@ def _unknown(health: SystemHealth, stats: QueueStats) -> Iterator[Disruption]:
             yield Disruption("Lead intake", f"gateway {gateway.address or gateway.url}: {gateway.reason}")
 
 
-def _sites(stats: QueueStats) -> Iterator[Disruption]:
-    for each in stats.site_queues or []:
-        if each.reason:
-            yield Disruption(stage_name("site"), f"{each.site}: {each.reason}")
+def _site_queue_errors(stats: QueueStats) -> Iterator[Disruption]:
+    for queue in stats.site_queues or []:
+        if queue.reason:
+            yield Disruption(stage_name("site"), f"{queue.site}: {queue.reason}")

@@ -1,4 +1,4 @@
-"""Fields of forms: what a browser sends for one that was left empty is nothing."""
+"""Types of form fields."""
 
 from typing import Annotated, TypeVar
 
@@ -11,4 +11,5 @@ def _none_if_blank(value: object) -> object:
     return (value.strip() or None) if isinstance(value, str) else value
 
 
-Maybe = Annotated[T | None, BeforeValidator(_none_if_blank)]
+# Browsers send an empty text for a field that was left empty.
+BlankAsNone = Annotated[T | None, BeforeValidator(_none_if_blank)]

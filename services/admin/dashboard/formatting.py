@@ -1,7 +1,8 @@
-"""What the pages call things: times, spans, numbers, events and states, in words for people. Pure."""
+"""Texts of the pages: names of events, kinds, stages and states, times, durations and numbers. No I/O."""
 
 import json
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any, Final
@@ -11,38 +12,36 @@ from markupsafe import Markup
 
 from services.admin.rules.reasons import explain, spam_word
 
-# What each event of the audit log says to somebody who has never heard of Kafka.
 EVENTS: Final = {
     "lead.received": "Lead received",
-    "lead.rejected": "Request refused",
-    "lead.conflict": "Conflicting copy kept aside",
-    "lead.parked": "Put into the queue",
-    "lead.dead": "Gave up",
-    "lead.replayed": "Tried again",
-    "lead.archived": "Set aside",
+    "lead.rejected": "Request rejected",
+    "lead.conflict": "Duplicate request quarantined",
+    "lead.parked": "Delivery failed",
+    "lead.dead": "Delivery failed permanently",
+    "lead.replayed": "Delivery retried",
+    "lead.archived": "Delivery archived",
     "lead.status_changed": "Status changed",
     "lead.edited": "Lead edited",
     "lead.exported": "Data exported",
-    "lead.erased": "Lead erased",
-    "email.sent": "Mail sent",
-    "email.failed": "Mail failed",
-    "email.unknown": "Mail: outcome unknown",
-    "email.suppressed": "Mail held back",
-    "queue.flushed": "Queue flushed",
-    "queue.cleared": "Queue cleared",
-    "queue.replayed": "Replay begun",
+    "lead.erased": "Personal data deleted",
+    "email.sent": "Email sent",
+    "email.failed": "Email failed",
+    "email.unknown": "Email outcome unknown",
+    "email.suppressed": "Email suppressed",
+    "queue.flushed": "All pending retried",
+    "queue.cleared": "All pending archived",
+    "queue.replayed": "Replay started",
     "queue.replay_cancelled": "Replay cancelled",
-    "stage.resumed": "Stage let go on",
-    "site_queue.pulled": "Website's own queue taken in",
+    "stage.resumed": "Stage resumed",
+    "site_queue.pulled": "Website queue imported",
 }
 KINDS: Final = {
-    "welcome": "Welcome mail",
-    "admin_alert": "Alert to admins",
-    "store": "Storing the lead",
-    "audit": "Storing an audit record",
-    "pull": "Taking in from the website",
+    "welcome": "Confirmation email",
+    "admin_alert": "Team notification",
+    "store": "Lead storage",
+    "audit": "Audit entry",
+    "pull": "Website import",
 }
-# What runs where, by what it does.
 STAGES: Final = {
     "ingest": "Lead intake",
     "persister": "Storage",
@@ -50,48 +49,51 @@ STAGES: Final = {
     "site": "Website queues",
     "flusher": "Retries",
 }
-# Statuses of leads, and states of mails, queue rows and replays, where the API's own word says little to
-# somebody who sells.
+# States of leads, emails, queue rows, replays and components. A state that is missing here is capitalised.
 STATES: Final = {
     "received": "New",
     "processing": "In progress",
-    "contacted": "Contacted",
-    "won": "Won",
-    "lost": "Lost",
-    "spam": "Spam",
-    "erased": "Erased",
     "up": "Operational",
     "down": "Unavailable",
-    "reserved": "in hand",
-    "suppressed": "held back",
-    "unknown": "Unknown",
-    "replaying": "being tried",
-    "dead": "given up",
-    "archived": "set aside",
-    "resolved": "done",
+    "waiting": "Pending",
+    "reserved": "Preparing",
+    "replaying": "Retrying",
+    "dead": "Failed",
 }
 JOBS: Final = {
-    "replay_queue": "Tries again what waits and is due",
-    "site_queue": "Fetches the leads that websites kept while they could not reach us",
-    "retention": "Erases leads that are older than the settings allow",
-    "statistics": "Removes erased values from the database's own statistics",
+    "replay_queue": ("Automatic retries", "Retries failed deliveries when they are due."),
+    "site_queue": ("Website imports", "Imports leads that websites queued while FASTCore was unreachable."),
+    "retention": ("Data retention", "Deletes personal data that is older than the retention settings allow."),
+    "statistics": ("Database statistics", "Removes deleted values from the database's statistics."),
 }
-TITLES: Final = {
-    403: "Not accepted",
+ERROR_TITLES: Final = {
+    403: "Form rejected",
     404: "Not found",
-    409: "This cannot be done now",
-    413: "Too much at once",
-    422: "Something in it is not right",
-    429: "Too often",
-    500: "Something went wrong",
-    503: "Not available now",
+    409: "Action not possible",
+    413: "Request too large",
+    422: "Invalid input",
+    429: "Too many requests",
+    500: "Internal error",
+    503: "Temporarily unavailable",
 }
-_EVERY: Final = re.compile(r"\*/(\d+) \* \* \* \*$")
+# What a person does next, shown below the message of an error page.
+ERROR_NEXT_STEPS: Final = {
+    403: "Go back, reload the page and try again.",
+    404: "Check the link, or search for the lead.",
+    409: "Go back and reload the page to see the current state.",
+    413: "Shorten the text and try again.",
+    422: "Go back, correct the input and try again.",
+    429: "Wait a minute, then try again.",
+    500: "Try again. If the error persists, contact whoever operates FASTCore.",
+    503: "Try again in a minute. New leads are still accepted and none is lost."
+    " The overview shows which components are unavailable.",
+}
+_EVERY_MINUTES: Final = re.compile(r"\*/(\d+) \* \* \* \*$")
 _DAILY: Final = re.compile(r"(\d{1,2}) (\d{1,2}) \* \* \*$")
-NOT_KNOWN: Final = "\N{EN DASH}"
+NO_VALUE: Final = "\N{EN DASH}"
 STATUSES: Final = ("received", "processing", "contacted", "won", "lost", "spam")
-# The tone of a word: how its chip looks. What is not here is neutral.
-TONES: Final = {
+# The CSS class of each state's and event's badge. A state that is missing here is grey.
+BADGE_STYLES: Final = {
     "received": "blue", "processing": "amber", "contacted": "violet", "won": "good", "lost": "grey",
     "spam": "bad", "erased": "grey",
     "sent": "good", "waiting": "amber", "reserved": "blue", "sending": "blue", "dead": "bad",
@@ -108,95 +110,104 @@ TONES: Final = {
 }  # fmt: skip
 
 
-def when(time: datetime | None) -> Markup:
-    """Write a time; the browser turns it into the viewer's zone."""
+def time_tag(time: datetime | None) -> Markup:
+    """Return a `<time>` element in UTC, which app.js converts to the viewer's time zone."""
     if time is None:
-        return Markup('<span class="none">never</span>')
+        return Markup('<span class="none">Never</span>')
     utc = time.astimezone(UTC)
     return Markup('<time datetime="{}">{}</time>').format(
         utc.isoformat(timespec="milliseconds"), f"{utc:%Y-%m-%d %H:%M} UTC"
     )
 
 
-def span(seconds: float | None) -> str:
-    """Write a span of time in its two largest units."""
+def duration(seconds: float | None) -> str:
+    """Return a duration in its two largest units."""
     if seconds is None:
-        return NOT_KNOWN
+        return NO_VALUE
     if seconds < 1:
         return f"{max(0, round(seconds * 1000))} ms"
     if seconds < 10:
         return f"{seconds:.1f} s".replace(".0 s", " s")
     whole = int(seconds)
-    for size, unit, lower, part in ((86400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s")):
+    for size, unit, smaller_size, smaller_unit in (
+        (86400, "d", 3600, "h"),
+        (3600, "h", 60, "min"),
+        (60, "min", 1, "s"),
+    ):
         if whole >= size:
-            rest = whole % size // lower
-            return f"{whole // size} {unit}" + (f" {rest} {part}" if rest else "")
+            rest = whole % size // smaller_size
+            return f"{whole // size} {unit}" + (f" {rest} {smaller_unit}" if rest else "")
     return f"{whole} s"
 
 
 def number(value: float | None) -> str:
-    """Write a count with its thousands apart."""
-    return NOT_KNOWN if value is None else f"{value:,}".replace(",", "\u2009")
+    """Return a number with thin spaces between its thousands."""
+    return NO_VALUE if value is None else f"{value:,}".replace(",", "\u2009")
 
 
-def plural(count: int, one: str, many: str = "") -> str:
-    """Write a count with its noun."""
-    return f"{number(count)} {one if count == 1 else many or one + 's'}"
+def plural(count: int, singular: str, plural_form: str = "") -> str:
+    """Return a count and its noun. Without a plural form, an "s" is appended."""
+    return f"{number(count)} {singular if count == 1 else plural_form or singular + 's'}"
 
 
 def event_name(event: str) -> str:
-    """Say what happened."""
+    """Return the name of an audit event."""
     return EVENTS.get(event, event.replace(".", " ").replace("_", " ").capitalize())
 
 
 def kind_name(kind: object) -> str:
-    """Say what was tried."""
+    """Return the name of a kind of delivery."""
     kind = str(kind)
     return KINDS.get(kind, kind.replace("_", " ").capitalize())
 
 
 def stage_name(stage: object) -> str:
-    """Say what a stage does."""
-    return STAGES.get(str(stage), label(str(stage)))
+    """Return the name of a stage or service by what it does."""
+    return STAGES.get(str(stage), field_label(str(stage)))
 
 
 def job_name(job: str) -> str:
-    """Say what a job does."""
-    return JOBS.get(job, "")
+    """Return the name of a scheduled task."""
+    return JOBS[job][0] if job in JOBS else field_label(job)
+
+
+def job_description(job: str) -> str:
+    """Return what a scheduled task does; empty if the task is unknown."""
+    return JOBS[job][1] if job in JOBS else ""
 
 
 def schedule_name(cron: str) -> str:
-    """Say when a job runs; a schedule that is not a simple one is told as it is written."""
-    if every := _EVERY.match(cron):
+    """Return a cron schedule in words; a schedule that is not a simple one is returned unchanged."""
+    if every := _EVERY_MINUTES.match(cron):
         return f"Every {plural(int(every[1]), 'minute')}"
     if daily := _DAILY.match(cron):
         return f"Every day at {int(daily[2]):02}:{int(daily[1]):02} UTC"
     return cron
 
 
-def title(status: int) -> str:
-    """Head a page that says why something was not done."""
-    return TITLES.get(status) or HTTPStatus(status).phrase
+def error_title(status: int) -> str:
+    """Return the heading of the error page for an HTTP status."""
+    return ERROR_TITLES.get(status) or HTTPStatus(status).phrase
 
 
 def state_name(state: object) -> str:
-    """Say how something stands."""
-    return STATES.get(str(state), str(state))
+    """Return the name of a state."""
+    return STATES.get(str(state), str(state).capitalize())
 
 
-def why(reason: str) -> str:
-    """Say what a reason means, as a heading; one that nobody foresaw stays as it is."""
-    said = explain(reason)
-    return said[0].upper() + said[1:] if said else reason
+def reason_text(reason: str) -> str:
+    """Return the explanation of a failure's reason; a reason without one is returned unchanged."""
+    text = explain(reason)
+    return text[0].upper() + text[1:] if text else reason
 
 
-def tone(word: str) -> str:
-    """Return how a word's chip looks."""
-    return TONES.get(word, "grey")
+def badge_style(name: str) -> str:
+    """Return the CSS class of a state's or event's badge."""
+    return BADGE_STYLES.get(name, "grey")
 
 
-def plain(value: Any) -> str:
-    """Write a value of JSON as text."""
+def json_text(value: Any) -> str:
+    """Return a JSON value as text."""
     if isinstance(value, str):
         return value
     if isinstance(value, bool):
@@ -204,44 +215,46 @@ def plain(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def details(given: dict[str, Any]) -> list[tuple[str, str]]:
-    """Return what an entry tells beside its event, as pairs; what is empty is left out."""
+def detail_pairs(details: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return the labels and values of an entry's details, without empty values."""
     return [
-        (name.replace("_", " "), ", ".join(map(plain, value)) if isinstance(value, list) else plain(value))
-        for name, value in given.items()
+        (field_label(name), ", ".join(map(json_text, value)) if isinstance(value, list) else json_text(value))
+        for name, value in details.items()
         if value not in (None, "", [], {})
     ]
 
 
-def label(name: str) -> str:
-    """Write the name of a field for people."""
-    return name.replace("_", " ").capitalize().replace("Utm", "UTM").replace(" url", " URL")
+def field_label(name: str) -> str:
+    """Return the label of a field."""
+    label = name.replace("_", " ").capitalize().replace("Utm", "UTM")
+    return re.sub(r"\b(id|url|smtp)\b", lambda word: word[0].upper(), label, flags=re.IGNORECASE)
 
 
-def wrong_fields(error: RequestValidationError) -> str:
-    """Say which field is wrong and why; never what was sent."""
-    said = []
-    for item in error.errors():
-        name = label(str(item["loc"][-1]))
-        said.append(f"{name}: {str(item['msg']).removeprefix('Value error, ')}.")
-    return " ".join(said)
+def validation_message(error: RequestValidationError) -> str:
+    """Return which fields are invalid and why. The message never contains the submitted values."""
+    messages = [
+        f"{field_label(str(item['loc'][-1]))}: {str(item['msg']).removeprefix('Value error, ')}."
+        for item in error.errors()
+    ]
+    return " ".join(messages)
 
 
 FILTERS: Final = {
-    "when": when,
-    "span": span,
+    "time_tag": time_tag,
+    "duration": duration,
     "number": number,
     "event_name": event_name,
     "kind_name": kind_name,
     "stage_name": stage_name,
     "job_name": job_name,
+    "job_description": job_description,
     "schedule_name": schedule_name,
     "state_name": state_name,
     "spam_word": spam_word,
-    "why": why,
-    "tone": tone,
-    "details": details,
-    "label": label,
-    "plain": plain,
+    "reason_text": reason_text,
+    "badge_style": badge_style,
+    "detail_pairs": detail_pairs,
+    "field_label": field_label,
+    "json_text": json_text,
 }
 GLOBALS: Final = {"STATUSES": STATUSES, "EVENTS": EVENTS, "plural": plural}

@@ -1,4 +1,4 @@
-"""How a page is written: templates, the headers that every page has, and errors as pages for people."""
+"""Renders pages: templates, security headers, redirects, and errors as pages."""
 
 import hashlib
 from collections.abc import Callable, Coroutine
@@ -20,7 +20,7 @@ from runtime.failures import DependencyUnavailable, RetryableError
 from runtime.logs import logger
 from services.admin.auth.session import Session
 from services.admin.dashboard import formatting
-from services.admin.dashboard.auth import Forged, SignInFirst
+from services.admin.dashboard.auth import CsrfError, LoginRequired
 from services.admin.rules.lead_rules import Refused, Unknown
 
 STATIC: Final = Path(__file__).with_name("static")
@@ -54,125 +54,135 @@ def _static_url(name: str) -> str:
     return f"/admin/static/{name}?v={digest}"
 
 
-_TEMPLATES.globals["static"] = _static_url
+_TEMPLATES.globals["static_url"] = _static_url
 
 
-class Static(StaticFiles):
-    """Files that browsers keep: a changed one has another address."""
+class VersionedStaticFiles(StaticFiles):
+    """Static files that browsers cache for a year when the URL names a version."""
 
     def file_response(self, *args: Any, **kwargs: Any) -> Response:
-        """Answer a file, to be kept where its version is named."""
-        answer = super().file_response(*args, **kwargs)
+        """Return the file with its cache headers."""
+        response = super().file_response(*args, **kwargs)
         scope: Scope = args[2] if len(args) > 2 else kwargs["scope"]
-        kept = "public, max-age=31536000, immutable" if scope["query_string"] else "no-cache"
-        answer.headers.update({"Cache-Control": kept, "X-Content-Type-Options": "nosniff"})
-        return answer
+        cache_control = "public, max-age=31536000, immutable" if scope["query_string"] else "no-cache"
+        response.headers.update({"Cache-Control": cache_control, "X-Content-Type-Options": "nosniff"})
+        return response
 
 
 def render(
-    request: Request, visitor: Session | None, template: str, /, status: int = 200, **values: Any
+    request: Request, session: Session | None, template: str, /, status: int = 200, **values: Any
 ) -> HTMLResponse:
-    """Write a page or a part of one. `in_part` tells a template that htmx asks for a part."""
-    text = _TEMPLATES.get_template(template).render(
-        values, visitor=visitor, path=request.url.path, in_part=in_part(request)
+    """Render a page or a fragment. The template also gets `session`, `path` and `is_htmx`."""
+    html = _TEMPLATES.get_template(template).render(
+        values, session=session, path=request.url.path, is_htmx=is_htmx(request)
     )
-    return HTMLResponse(text, status)
+    return HTMLResponse(html, status)
 
 
-def in_part(request: Request) -> bool:
-    """Return whether htmx asks, and not the browser itself."""
+def render_toast(request: Request, session: Session, message: str) -> Response:
+    """Render a success message, and make the page reload the regions that the action changed."""
+    return trigger_refresh(render(request, session, "_toast.html", message=message, style="good"))
+
+
+def is_htmx(request: Request) -> bool:
+    """Return whether htmx sent the request, and not the browser's own navigation."""
     return request.headers.get("hx-request") == "true"
 
 
-def go_to(request: Request, url: str) -> Response:
-    """Send the browser to another page, also when htmx asked."""
-    if in_part(request):
+def redirect(request: Request, url: str) -> Response:
+    """Redirect the browser, also if htmx sent the request."""
+    if is_htmx(request):
         return Response(status_code=204, headers={"HX-Redirect": url})
     return RedirectResponse(url, 303)
 
 
-def as_changed(answer: Response) -> Response:
-    """Have the regions that show what was changed ask anew at once."""
-    answer.headers["HX-Trigger"] = "changed"
-    return answer
+def trigger_refresh(response: Response) -> Response:
+    """Make the page reload its regions that listen to `refresh`."""
+    response.headers["HX-Trigger"] = "refresh"
+    return response
 
 
 class PageRoute(APIRoute):
-    """A route whose answers, errors too, are pages with the headers of one."""
+    """A route whose responses, errors included, are pages with the security headers."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """Wrap the handler, its dependencies included."""
+        """Wrap the handler and its dependencies."""
         handle = super().get_route_handler()
 
-        async def answer(request: Request) -> Response:
+        async def respond(request: Request) -> Response:
             try:
                 response = await handle(request)
-            except SignInFirst:
-                response = _to_the_door(request)
-            except Exception as error:  # noqa: BLE001 - a person reads the answer: it is always a page
-                response = _sorry(request, error)
+            except LoginRequired:
+                response = _login_redirect(request)
+            except Exception as error:  # noqa: BLE001 - a person reads the response, so it is always a page
+                response = error_page(request, error)
             response.headers.update(HEADERS)
             return response
 
-        return answer
+        return respond
 
 
-def _to_the_door(request: Request) -> Response:
-    # Back to the page afterwards; where a part or an act was asked for, htmx tells the page's address.
-    if in_part(request):
-        shown = request.headers.get("hx-current-url", "").split("?")[0]
-        _, slash, path = shown.partition("//")[2].partition("/")
-        return Response(status_code=401, headers={"HX-Redirect": _door(slash + path)})
-    url = _door(request.url.path if request.method == "GET" else "")
-    elsewhere = request.headers.get("sec-fetch-site") == "cross-site"
-    if elsewhere and request.method == "GET" and "again" not in request.query_params:
-        # A link in a mail: the browser keeps a SameSite=Strict cookie back. Asked again by a page of
-        # ours, it sends it.
-        return render(request, None, "again.html", url=f"{request.url.path}?again=1")
+def _login_redirect(request: Request) -> Response:
+    # The login leads back to the current page. For a fragment or an action, that is the page that htmx names.
+    if is_htmx(request):
+        current_url = request.headers.get("hx-current-url", "").split("?")[0]
+        _, slash, path = current_url.partition("//")[2].partition("/")
+        return Response(status_code=401, headers={"HX-Redirect": _login_url(slash + path)})
+    url = _login_url(request.url.path if request.method == "GET" else "")
+    cross_site = request.headers.get("sec-fetch-site") == "cross-site"
+    if cross_site and request.method == "GET" and "again" not in request.query_params:
+        # For a link in an email, the browser withholds a SameSite=Strict cookie. It sends the cookie when
+        # one of our own pages repeats the request.
+        return render(request, None, "samesite_refresh.html", url=f"{request.url.path}?again=1")
     return RedirectResponse(url, 303)
 
 
-def _door(onward: str) -> str:
-    return f"{LOGIN}?next={quote(onward)}" if onward else LOGIN
+def _login_url(next_path: str) -> str:
+    return f"{LOGIN}?next={quote(next_path)}" if next_path else LOGIN
 
 
-def _sorry(request: Request, error: Exception) -> Response:
-    status, said, headers = _tell(error)
+def error_page(request: Request, error: Exception) -> Response:
+    """Render an error as a page, or as a toast if htmx sent the request."""
+    status, message, headers = _error_details(error)
     if status == 500:
         logger("page").error("unexpected error", exc_info=error)
-    if in_part(request):
-        # Into the line that is read out; what the page shows stays.
-        headers |= {"HX-Retarget": "#said", "HX-Reswap": "innerHTML", "HX-Reselect": "unset"}
-        response = render(request, None, "said.html", status, said=said, tone="bad")
+    if is_htmx(request):
+        headers |= {"HX-Retarget": "#toasts", "HX-Reswap": "innerHTML", "HX-Reselect": "unset"}
+        response = render(request, None, "_toast.html", status, message=message, style="bad")
     else:
         response = render(
-            request, None, "sorry.html", status, title=formatting.title(status), said=said, code=status
+            request,
+            None,
+            "error.html",
+            status,
+            title=formatting.error_title(status),
+            message=message,
+            next_step=formatting.ERROR_NEXT_STEPS.get(status, ""),
+            can_retry=status in (429, 500, 503),
         )
     response.headers.update(headers)
     return response
 
 
-def _tell(error: Exception) -> tuple[int, str, dict[str, str]]:
-    """Say what went wrong: status, a sentence for people, headers."""
+def _error_details(error: Exception) -> tuple[int, str, dict[str, str]]:
+    """Return the HTTP status, the message and the headers for an error."""
     status, headers = 500, dict[str, str]()
-    said = "Something went wrong on our side. It was logged; nothing was changed."
+    message = "FASTCore could not complete the request. The error was logged. Nothing was changed."
     match error:
         case Unknown():
-            status, said = 404, str(error)
+            status, message = 404, str(error)
         case Refused():
-            status, said = 409, str(error)
-        case Forged():
+            status, message = 409, str(error)
+        case CsrfError():
             status = 403
-            said = "This form did not come from a page of yours. Reload the page and try again."
+            message = "The form has expired, or was not sent from this dashboard. Nothing was changed."
         case DependencyUnavailable():
             status, headers = 503, {"Retry-After": "5"}
-            said = (
-                f"The {error.dependency} is away, so this cannot be shown or done now. Nothing was changed."
-            )
+            message = f"The {error.dependency} is unavailable. Nothing was changed."
         case RetryableError():
-            status, said = 422, f"The {error.reason}."
+            status, message = 422, f"The {error.reason}. Nothing was changed."
         case RequestValidationError():
-            status, said = 422, f"{formatting.wrong_fields(error)} Nothing was changed."
+            status, message = 422, f"{formatting.validation_message(error)} Nothing was changed."
         case HTTPException():
-            status, said, headers = error.status_code, str(error.detail), dict(error.headers or {})
-    return status, said, headers
+            status, message, headers = error.status_code, str(error.detail), dict(error.headers or {})
+    return status, message, headers

@@ -1,4 +1,4 @@
-"""The viewer's time zone: the browser names it with each request that our script sends."""
+"""The viewer's time zone: app.js sends the browser's zone with each htmx request."""
 
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Annotated
@@ -7,24 +7,24 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from fastapi import Depends, Request
 
 
-def zone(request: Request) -> ZoneInfo:
-    """Return the viewer's zone, as its browser tells it."""
-    return named_zone(request.headers.get("x-time-zone"))
+def viewer_zone(request: Request) -> ZoneInfo:
+    """Return the zone in the X-Time-Zone header; UTC without one."""
+    return zone_or_utc(request.headers.get("x-time-zone"))
 
 
-def named_zone(name: str | None) -> ZoneInfo:
-    """Return a zone; UTC where none is told, or it is not known here."""
+def zone_or_utc(name: str | None) -> ZoneInfo:
+    """Return the zone of this name; UTC if the name is missing or unknown."""
     try:
         return ZoneInfo(name or "UTC")
     except (ZoneInfoNotFoundError, ValueError, OSError):
         return ZoneInfo("UTC")
 
 
-Zone = Annotated[ZoneInfo, Depends(zone)]
+ViewerZone = Annotated[ZoneInfo, Depends(viewer_zone)]
 
 
 def midnight(day: date, zone: ZoneInfo, days: int = 0) -> datetime:
-    """Return the beginning of a day of the viewer's, or of one so many days later."""
+    """Return midnight of a day in the zone, plus a number of days, in UTC."""
     try:
         return datetime.combine(day + timedelta(days=days), time(), zone).astimezone(UTC)
     except OverflowError:

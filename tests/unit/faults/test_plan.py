@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from contracts.leads import LeadSubmission, lead_id_for
-from tests.faults.deck import QUICK, deal
 from tests.faults.failpoint import PLACES
+from tests.faults.fault_plan import QUICK, deal
 from tests.faults.faults import ALL
 from tests.faults.load import Traffic, plan
-from tests.faults.on_spool import flip, turn
 from tests.faults.power_cut import cut
+from tests.faults.spool_faults import flip, turn
 
 
 def test_a_seed_draws_the_same_load_and_another_seed_another() -> None:

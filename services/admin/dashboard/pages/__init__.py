@@ -1,32 +1,47 @@
-"""The dashboard: server-rendered pages under /admin, a file for each. All but the door ask for a session."""
+"""The pages under /admin, one module per resource. Every page except the login requires a session."""
 
 from fastapi import APIRouter, Depends
 
-from services.admin.dashboard.auth import own_form, visit, visit_overview
+from services.admin.dashboard.auth import current_session, unverified_session, verify_csrf
 from services.admin.dashboard.pages import (
     audit,
     failed_deliveries,
     jobs,
     lead,
+    lead_edit,
+    lead_exports,
     leads,
     login,
     not_found,
     overview,
-    people,
     personal_data,
     replays,
 )
 
 
 def pages() -> APIRouter:
-    """Return all of them. Session and forgery are looked at here, so that no page can forget it."""
+    """Return the router of all pages. It checks session and CSRF token, so that no page can forget it."""
     router = APIRouter(include_in_schema=False)
     router.include_router(login.router)
-    # The overview opens while the database is away; a `Visit` of its own guards what shows leads or changes.
-    router.include_router(overview.router, dependencies=[Depends(visit_overview), Depends(own_form)])
-    for part in (leads, people, personal_data, lead, failed_deliveries, replays, jobs, audit, not_found):
-        # own_form takes the visit: who has no session is sent to the door before a form is judged.
-        router.include_router(part.router, dependencies=[Depends(visit), Depends(own_form)])
+    # The overview also opens while the database is unavailable. Its routes that show leads or change
+    # something depend on `CurrentSession` themselves.
+    overview_checks = [Depends(unverified_session), Depends(verify_csrf)]
+    router.include_router(overview.router, dependencies=overview_checks)
+    # The order matters: a request without a session is redirected to the login before its form is checked.
+    checks = [Depends(current_session), Depends(verify_csrf)]
+    for page in (
+        leads,
+        lead_exports,
+        lead_edit,
+        personal_data,
+        lead,
+        failed_deliveries,
+        replays,
+        jobs,
+        audit,
+        not_found,  # last: it matches every path
+    ):
+        router.include_router(page.router, dependencies=checks)
     return router
 
 

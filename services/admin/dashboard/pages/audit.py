@@ -1,4 +1,4 @@
-"""The audit log: search it. An entry holds no personal data, so its search may stand in the address."""
+"""The audit log. Its entries hold no personal data, so its search is a GET request."""
 
 from datetime import date
 from typing import Annotated
@@ -9,43 +9,47 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from contracts.audit import AuditEvent
-from services.admin.dashboard.auth import Given, Visit
-from services.admin.dashboard.fields import Maybe
+from services.admin.dashboard.auth import CurrentAdapters, CurrentSession
+from services.admin.dashboard.fields import BlankAsNone
 from services.admin.dashboard.rendering import PageRoute, render
-from services.admin.dashboard.timezone import Zone, midnight
+from services.admin.dashboard.timezone import ViewerZone, midnight
 from services.admin.schemas.filters import AuditFilter
 
 router = APIRouter(prefix="/admin/ui/audit", route_class=PageRoute)
 PAGE_ROWS = 40
 
 
-class Search(BaseModel):
-    """The form. Dates are the viewer's; `until` is included."""
+class AuditQuery(BaseModel):
+    """The search form. Dates are in the viewer's time zone; `until` is inclusive."""
 
     model_config = ConfigDict(frozen=True)
 
-    event: Maybe[AuditEvent] = None
-    lead_id: Maybe[UUID] = None
-    request_id: Maybe[str] = None
-    actor: Maybe[str] = None
-    since: Maybe[date] = None
-    until: Maybe[date] = None
-    cursor: Maybe[str] = None
+    event: BlankAsNone[AuditEvent] = None
+    lead_id: BlankAsNone[UUID] = None
+    request_id: BlankAsNone[str] = None
+    actor: BlankAsNone[str] = None
+    since: BlankAsNone[date] = None
+    until: BlankAsNone[date] = None
+    cursor: BlankAsNone[str] = None
 
 
 @router.get("")
-async def show(
-    request: Request, visitor: Visit, given: Given, zone: Zone, asked: Annotated[Search, Query()]
+async def show_audit_log(
+    request: Request,
+    session: CurrentSession,
+    adapters: CurrentAdapters,
+    zone: ViewerZone,
+    query: Annotated[AuditQuery, Query()],
 ) -> Response:
     """Show a page of entries, newest first."""
     try:
-        wanted = AuditFilter(
+        audit_filter = AuditFilter(
             limit=PAGE_ROWS,
-            **asked.model_dump(exclude={"since", "until"}, exclude_none=True),
-            since=midnight(asked.since, zone) if asked.since else None,
-            until=midnight(asked.until, zone, days=1) if asked.until else None,
+            **query.model_dump(exclude={"since", "until"}, exclude_none=True),
+            since=midnight(query.since, zone) if query.since else None,
+            until=midnight(query.until, zone, days=1) if query.until else None,
         )
     except ValidationError as error:
         raise RequestValidationError(error.errors()) from error
-    page = await given.store.list_audit(wanted)
-    return render(request, visitor, "audit.html", page=page, asked=asked)
+    page = await adapters.store.list_audit(audit_filter)
+    return render(request, session, "audit.html", page=page, query=query)

@@ -1,4 +1,4 @@
-"""The workbench: what is stuck and why, in groups and rows; push it on, or set it aside."""
+"""Failed deliveries: groups by reason and state, the rows of a group, and the actions on them."""
 
 from typing import Annotated
 from uuid import UUID
@@ -8,94 +8,112 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from contracts.failures import Kind, Stage
-from services.admin.dashboard.auth import Given, Visit
-from services.admin.dashboard.fields import Maybe
-from services.admin.dashboard.rendering import PageRoute, as_changed, go_to, in_part, render
+from services.admin.dashboard.auth import CurrentAdapters, CurrentSession
+from services.admin.dashboard.fields import BlankAsNone
+from services.admin.dashboard.formatting import plural
+from services.admin.dashboard.rendering import PageRoute, is_htmx, redirect, render, render_toast
 from services.admin.rules.replay_rules import GroupFilter, HistoryPage
 from services.admin.schemas.filters import QueueFilter, QueueState
+from services.admin.schemas.leads import Flushed
 
-router = APIRouter(prefix="/admin/ui/workbench", route_class=PageRoute)
+FAILED_DELIVERIES = "/admin/ui/workbench"
+router = APIRouter(prefix=FAILED_DELIVERIES, route_class=PageRoute)
 PAGE_ROWS = 30
 HISTORY_ROWS = 8
 
 
-class Group(BaseModel):
-    """The four names of a group, or some of them. They are words of ours: an address may hold them."""
+class GroupQuery(BaseModel):
+    """The fields that identify a group, or some of them. None is personal data, so a URL may contain them."""
 
     model_config = ConfigDict(frozen=True)
 
-    stage: Maybe[Stage] = None
-    kind: Maybe[Kind] = None
-    state: Maybe[QueueState] = None
-    reason: Maybe[str] = None
+    stage: BlankAsNone[Stage] = None
+    kind: BlankAsNone[Kind] = None
+    state: BlankAsNone[QueueState] = None
+    reason: BlankAsNone[str] = None
 
-    def names(self) -> dict[str, str]:
-        """Return what is given, for an address."""
-        return self.model_dump(mode="json", exclude_none=True, include=set(Group.model_fields))
+    def url_params(self) -> dict[str, str]:
+        """Return the fields that are set, as parameters of a URL."""
+        return self.model_dump(mode="json", exclude_none=True, include=set(GroupQuery.model_fields))
 
 
-class Items(Group):
-    """Rows of a group, and which page of them."""
+class RowsQuery(GroupQuery):
+    """A page of a group's rows."""
 
-    cursor: Maybe[str] = None
+    cursor: BlankAsNone[str] = None
 
 
 @router.get("")
-async def show(request: Request, visitor: Visit, given: Given, asked: Annotated[Group, Query()]) -> Response:
-    """Show what is stuck by what is wrong, and the last replays."""
-    groups = await given.workbench.list_groups(GroupFilter(state=asked.state))
-    history = await given.workbench.list_replays(HistoryPage(limit=HISTORY_ROWS))
-    # Not from the groups: those of another state may be shown.
-    waiting = await given.workbench.count_waiting()
+async def show_groups(
+    request: Request,
+    session: CurrentSession,
+    adapters: CurrentAdapters,
+    query: Annotated[GroupQuery, Query()],
+) -> Response:
+    """Show the groups of one state, or of all open ones, and the last replays."""
+    groups = await adapters.workbench.list_groups(GroupFilter(state=query.state))
+    history = await adapters.workbench.list_replays(HistoryPage(limit=HISTORY_ROWS))
     return render(
         request,
-        visitor,
-        "workbench.html",
+        session,
+        "failed_deliveries.html",
         groups=groups,
         history=history,
-        asked=asked,
-        waiting=waiting,
-        paused=await given.workbench.list_paused(),
+        query=query,
+        # The groups may be of another state, so they cannot be summed up.
+        pending=await adapters.workbench.count_waiting(),
+        paused=await adapters.workbench.list_paused(),
     )
 
 
 @router.get("/items")
-async def show_items(
-    request: Request, visitor: Visit, given: Given, asked: Annotated[Items, Query()]
+async def show_rows(
+    request: Request, session: CurrentSession, adapters: CurrentAdapters, query: Annotated[RowsQuery, Query()]
 ) -> Response:
-    """Show the rows of a group, the last failure first."""
+    """Show the rows of a group, the latest failure first."""
     try:
-        wanted = QueueFilter(limit=PAGE_ROWS, **asked.model_dump(exclude_none=True))
+        queue_filter = QueueFilter(limit=PAGE_ROWS, **query.model_dump(exclude_none=True))
     except ValidationError as error:
         raise RequestValidationError(error.errors()) from error
-    page = await given.store.list_queue(wanted)
-    return render(request, visitor, "items.html", page=page, asked=asked)
+    page = await adapters.store.list_queue(queue_filter)
+    return render(request, session, "queue_rows.html", page=page, query=query)
 
 
 @router.post("/items/{queue_id}/replay")
-async def replay_one(request: Request, queue_id: UUID, visitor: Visit, given: Given) -> Response:
-    """Have one row sent again now."""
-    done = await given.workbench.replay_one(queue_id, None, visitor.actor)
-    return _done(request, visitor, done.message)
+async def replay_row(
+    request: Request, queue_id: UUID, session: CurrentSession, adapters: CurrentAdapters
+) -> Response:
+    """Replay one row now."""
+    await adapters.workbench.replay_one(queue_id, None, session.actor)
+    return _after_action(request, session, "Replay requested. The delivery is retried within seconds.")
 
 
 @router.post("/flush")
-async def flush(request: Request, visitor: Visit, given: Given) -> Response:
-    """Have everything that waits tried now."""
-    done = await given.store.flush(visitor.actor)
-    return _done(request, visitor, done.message)
+async def retry_all_pending(request: Request, session: CurrentSession, adapters: CurrentAdapters) -> Response:
+    """Retry all pending rows now, and import the websites' queues."""
+    flushed = await adapters.store.flush(session.actor)
+    return _after_action(request, session, _flush_message(flushed))
 
 
 @router.post("/clear")
-async def clear(
-    request: Request, visitor: Visit, given: Given, stage: Annotated[Maybe[Stage], Form()] = None
+async def archive_all_pending(
+    request: Request,
+    session: CurrentSession,
+    adapters: CurrentAdapters,
+    stage: Annotated[BlankAsNone[Stage], Form()] = None,
 ) -> Response:
-    """Set everything that waits aside."""
-    count = sum((await given.store.clear(stage, visitor.actor)).values())
-    return _done(request, visitor, f"{count} rows are set aside. They can be replayed from 'Set aside'.")
+    """Archive all pending rows, or those of one stage."""
+    count = sum((await adapters.store.clear(stage, session.actor)).values())
+    message = f"{plural(count, 'delivery', 'deliveries')} archived. Replay them from the Archived tab."
+    return _after_action(request, session, message)
 
 
-def _done(request: Request, visitor: Visit, said: str) -> Response:
-    if not in_part(request):
-        return go_to(request, "/admin/ui/workbench")
-    return as_changed(render(request, visitor, "said.html", said=said, tone="good"))
+def _flush_message(flushed: Flushed) -> str:
+    message = f"Retrying {plural(flushed.requested, 'pending delivery', 'pending deliveries')}."
+    return f"{message} Importing the queues of: {', '.join(flushed.sites)}." if flushed.sites else message
+
+
+def _after_action(request: Request, session: CurrentSession, message: str) -> Response:
+    return (
+        render_toast(request, session, message) if is_htmx(request) else redirect(request, FAILED_DELIVERIES)
+    )

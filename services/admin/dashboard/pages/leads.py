@@ -1,4 +1,4 @@
-"""The leads: search, filters, pages. A search may hold an address, so it is posted: no URL holds it."""
+"""The list of leads. A search may contain an email address, so it is a POST request: no URL contains it."""
 
 from datetime import date
 from typing import Annotated
@@ -9,37 +9,37 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from contracts.leads import LeadStatus
-from services.admin.dashboard.auth import Given, Visit
-from services.admin.dashboard.cache import Kept, Recent
-from services.admin.dashboard.fields import Maybe
-from services.admin.dashboard.rendering import PageRoute, in_part, render
-from services.admin.dashboard.timezone import Zone, midnight
+from services.admin.dashboard.auth import CurrentAdapters, CurrentSession
+from services.admin.dashboard.cache import Cache, CurrentCache
+from services.admin.dashboard.fields import BlankAsNone
+from services.admin.dashboard.rendering import PageRoute, is_htmx, render
+from services.admin.dashboard.timezone import ViewerZone, midnight
 from services.admin.schemas.filters import LeadFilter
 
 router = APIRouter(prefix="/admin/ui/leads", route_class=PageRoute)
 PAGE_ROWS = 30
-SERVICES_SECONDS = 30.0
+SERVICES_MAX_AGE_SECONDS = 30.0
 
 
-class Filters(BaseModel):
-    """What may stand in an address: nothing personal. Dates are the viewer's; `until` is included."""
+class LeadQuery(BaseModel):
+    """The filters that a URL may contain: no personal data. Dates are the viewer's; `until` is inclusive."""
 
     model_config = ConfigDict(frozen=True)
 
-    status: Maybe[LeadStatus] = None
-    service: Maybe[str] = None
-    since: Maybe[date] = None
-    until: Maybe[date] = None
-    cursor: Maybe[str] = None
+    status: BlankAsNone[LeadStatus] = None
+    service: BlankAsNone[str] = None
+    since: BlankAsNone[date] = None
+    until: BlankAsNone[date] = None
+    cursor: BlankAsNone[str] = None
 
 
-class Search(Filters):
-    """The form: the filters, and the words that no address may hold."""
+class LeadSearch(LeadQuery):
+    """The search form: the filters, and the search words `q`."""
 
-    q: Maybe[str] = None
+    q: BlankAsNone[str] = None
 
-    def wanted(self, zone: ZoneInfo) -> LeadFilter:
-        """Return what the store is asked for; a wrong field is told like any other of a form."""
+    def to_filter(self, zone: ZoneInfo) -> LeadFilter:
+        """Return the store's filter. Raises `RequestValidationError` for an invalid field."""
         try:
             return LeadFilter(
                 limit=PAGE_ROWS,
@@ -55,35 +55,52 @@ class Search(Filters):
 
 
 @router.get("")
-async def show(
-    request: Request, visitor: Visit, given: Given, zone: Zone, kept: Kept, asked: Annotated[Filters, Query()]
+async def show_leads(
+    request: Request,
+    session: CurrentSession,
+    adapters: CurrentAdapters,
+    zone: ViewerZone,
+    cache: CurrentCache,
+    query: Annotated[LeadQuery, Query()],
 ) -> Response:
     """Show a page of leads, newest first."""
-    return await _show(request, visitor, given, zone, kept, Search(**asked.model_dump()))
+    return await _render_leads(request, session, adapters, zone, cache, LeadSearch(**query.model_dump()))
 
 
 @router.post("")
-async def search(
-    request: Request, visitor: Visit, given: Given, zone: Zone, kept: Kept, asked: Annotated[Search, Form()]
+async def search_leads(
+    request: Request,
+    session: CurrentSession,
+    adapters: CurrentAdapters,
+    zone: ViewerZone,
+    cache: CurrentCache,
+    search: Annotated[LeadSearch, Form()],
 ) -> Response:
-    """Show the leads that match what was typed."""
-    return await _show(request, visitor, given, zone, kept, asked)
+    """Show a page of the leads that match a search."""
+    return await _render_leads(request, session, adapters, zone, cache, search)
 
 
-async def _show(
-    request: Request, visitor: Visit, given: Given, zone: ZoneInfo, kept: Recent, asked: Search
+async def _render_leads(
+    request: Request,
+    session: CurrentSession,
+    adapters: CurrentAdapters,
+    zone: ZoneInfo,
+    cache: Cache,
+    search: LeadSearch,
 ) -> Response:
-    page = await given.store.list_leads(asked.wanted(zone))
-    narrowed = any((asked.q, asked.status, asked.service, asked.since, asked.until))
-    # The commonest ones, to choose from. htmx draws the list alone.
-    shares = None if in_part(request) else await kept.ask("shares", given.trends.shares, SERVICES_SECONDS)
+    page = await adapters.store.list_leads(search.to_filter(zone))
+    is_filtered = any((search.q, search.status, search.service, search.since, search.until))
+    # The most frequent services are suggestions of the search form, which an htmx response does not contain.
+    shares = None
+    if not is_htmx(request):
+        shares = await cache.get_or_load("shares", adapters.trends.shares, SERVICES_MAX_AGE_SECONDS)
     return render(
         request,
-        visitor,
+        session,
         "leads.html",
         page=page,
-        asked=asked,
-        narrowed=narrowed,
+        search=search,
+        is_filtered=is_filtered,
         zone=zone.key,
         services=shares.services if shares else (),
     )

@@ -1,4 +1,4 @@
-"""The door: a token for a session, and out again. The token goes into no URL, page or log."""
+"""Login and logout: an admin token opens a session. The token appears in no URL, page or log."""
 
 import time
 from typing import Annotated
@@ -10,49 +10,56 @@ from starlette.exceptions import HTTPException
 
 from services.admin.auth.session import COOKIE, SESSION_SECONDS, Sessions
 from services.admin.auth.token_auth import TokenAuth
-from services.admin.dashboard.auth import Given, SignInFirst, Visit, look_up, own_form, refuse_elsewhere
-from services.admin.dashboard.rendering import LOGIN, PageRoute, go_to, render
+from services.admin.dashboard.auth import (
+    CurrentAdapters,
+    CurrentSession,
+    LoginRequired,
+    look_up_session,
+    require_same_origin,
+    verify_csrf,
+)
+from services.admin.dashboard.rendering import LOGIN, PageRoute, redirect, render
 
 router = APIRouter(prefix="/admin", route_class=PageRoute)
 HOME = "/admin"
 
 
 @router.get("/login")
-async def show_door(request: Request, given: Given) -> Response:
-    """Show the form; who is signed in goes on."""
-    onward = _own_page(request.query_params.get("next", ""))
+async def show_login(request: Request, adapters: CurrentAdapters) -> Response:
+    """Show the login form, or redirect if the session is valid."""
+    next_path = _own_path(request.query_params.get("next", ""))
     try:
-        await look_up(request, given)
-    except SignInFirst:
-        return render(request, None, "login.html", onward=onward, wrong=None)
-    return RedirectResponse(onward, 303)
+        await look_up_session(request, adapters)
+    except LoginRequired:
+        return render(request, None, "login.html", next_path=next_path, error=None)
+    return RedirectResponse(next_path, 303)
 
 
 @router.post("/login")
-async def sign_in(
+async def log_in(
     request: Request,
     token: Annotated[str, Form(max_length=500)] = "",
-    onward: Annotated[str, Form(alias="next", max_length=500)] = "",
+    next_path: Annotated[str, Form(alias="next", max_length=500)] = "",
 ) -> Response:
-    """Open a session. Wrong tokens count like the API's: who guesses is blocked for both."""
-    refuse_elsewhere(request)
-    onward, token = _own_page(onward), token.strip()
+    """Open a session. Failed logins and failed API requests share one rate limit."""
+    require_same_origin(request)
+    next_path, token = _own_path(next_path), token.strip()
     token_auth: TokenAuth = request.app.state.token_auth
     sessions: Sessions = request.app.state.sessions
     try:
         token_auth.authenticate(token.encode() or None, request.client.host if request.client else "")
     except HTTPException as refused:
-        wrong = (
-            str(refused.detail) if refused.status_code == 429 else "This is not a token of this installation."
-        )
-        answer: Response = render(
-            request, None, "login.html", refused.status_code, onward=onward, wrong=wrong
+        error = "Too many failed attempts. Wait a minute, then try again."
+        if refused.status_code != 429:
+            error = "Invalid token. Check it for typing errors, or ask whoever operates FASTCore."
+        response: Response = render(
+            request, None, "login.html", refused.status_code, next_path=next_path, error=error
         )
         if refused.status_code == 429:
-            answer.headers.update(refused.headers or {})
-        return answer
-    answer = RedirectResponse(onward, 303)
-    answer.set_cookie(
+            response.headers.update(refused.headers or {})
+        return response
+    response = RedirectResponse(next_path, 303)
+    response.set_cookie(
         COOKIE,
         sessions.open(token, time.time()),
         max_age=SESSION_SECONDS,
@@ -61,24 +68,24 @@ async def sign_in(
         httponly=True,
         samesite="strict",
     )
-    return answer
+    return response
 
 
-@router.post("/logout", dependencies=[Depends(own_form)])
-async def sign_out(request: Request, visitor: Visit, given: Given) -> Response:
-    """End the session, in this browser and for whoever has its cookie."""
-    await given.revocations.revoke(visitor)
+@router.post("/logout", dependencies=[Depends(verify_csrf)])
+async def log_out(request: Request, session: CurrentSession, adapters: CurrentAdapters) -> Response:
+    """Revoke the session, so that copies of its cookie are invalid too."""
+    await adapters.revocations.revoke(session)
     sessions: Sessions = request.app.state.sessions
-    answer = go_to(request, LOGIN)
-    answer.delete_cookie(COOKIE, path=HOME, secure=sessions.secure, httponly=True, samesite="strict")
-    answer.headers["Clear-Site-Data"] = '"storage"'
-    return answer
+    response = redirect(request, LOGIN)
+    response.delete_cookie(COOKIE, path=HOME, secure=sessions.secure, httponly=True, samesite="strict")
+    response.headers["Clear-Site-Data"] = '"storage"'
+    return response
 
 
-def _own_page(url: str) -> str:
-    """Return a page of ours to go to; anything else is home, so that nobody is sent elsewhere."""
-    if not (url.isascii() and url.isprintable()) or any(odd in url for odd in ("\\", "//", "..")):
+def _own_path(url: str) -> str:
+    """Return the path of one of our pages; for any other URL the home page, to prevent open redirects."""
+    if not (url.isascii() and url.isprintable()) or any(part in url for part in ("\\", "//", "..")):
         return HOME
-    told = urlsplit(url)
-    ours = told.path == HOME or told.path.startswith(f"{HOME}/")
-    return told.path if ours and not told.scheme and not told.netloc and told.path != LOGIN else HOME
+    parts = urlsplit(url)
+    is_own = parts.path == HOME or parts.path.startswith(f"{HOME}/")
+    return parts.path if is_own and not parts.scheme and not parts.netloc and parts.path != LOGIN else HOME

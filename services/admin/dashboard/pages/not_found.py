@@ -1,4 +1,4 @@
-"""What is no page: an address that was mistyped, or is of another version. For people, not for programs."""
+"""The page for unknown paths under /admin/ui."""
 
 from fastapi import APIRouter
 
@@ -8,7 +8,7 @@ from services.admin.rules.lead_rules import Unknown
 router = APIRouter(prefix="/admin/ui", route_class=PageRoute)
 
 
-@router.get("/{rest:path}")
-async def show(rest: str) -> None:  # noqa: ARG001 - names the part of the path
-    """Say that it is not there."""
-    raise Unknown("There is no such page.")
+@router.get("/{path:path}")
+async def show_not_found(path: str) -> None:  # noqa: ARG001 - FastAPI passes the matched path
+    """Raise `Unknown`, which `PageRoute` renders as an error page."""
+    raise Unknown("This page does not exist.")

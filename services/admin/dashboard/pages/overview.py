@@ -1,4 +1,4 @@
-"""The overview: a page of panels, each asked for by itself, so that one part's silence hides no other."""
+"""The overview: a page of panels that load separately, so that a slow component delays only its own panel."""
 
 import asyncio
 from datetime import UTC, datetime
@@ -10,85 +10,100 @@ from fastapi import APIRouter, Form, Request, Response
 from contracts.failures import Stage
 from runtime.failures import DependencyUnavailable
 from services.admin.adapters import Adapters
-from services.admin.dashboard.auth import Given, Visit, VisitOverview
-from services.admin.dashboard.cache import Kept
-from services.admin.dashboard.charts import Chart, Unit, begin, draw
-from services.admin.dashboard.disruptions import find_disruptions, parts_of
+from services.admin.dashboard.auth import CurrentAdapters, CurrentSession, UnverifiedSession
+from services.admin.dashboard.cache import CurrentCache
+from services.admin.dashboard.charts import Chart, Unit, bar_chart, window_start
+from services.admin.dashboard.disruptions import components, find_disruptions
 from services.admin.dashboard.formatting import stage_name
-from services.admin.dashboard.rendering import PageRoute, as_changed, go_to, in_part, render
-from services.admin.dashboard.timezone import Zone
+from services.admin.dashboard.rendering import PageRoute, is_htmx, redirect, render, render_toast
+from services.admin.dashboard.timezone import ViewerZone
 from services.admin.monitoring.system_status import survey_health, survey_queue
 from services.admin.store.recent_outcomes import RecentOutcomes
 
 router = APIRouter(prefix="/admin", route_class=PageRoute)
-CHART_SECONDS: dict[Unit, float] = {"hour": 10, "day": 30}
-READING_SECONDS = 2.0
-RECENT_SECONDS = 10.0
+CHART_MAX_AGE_SECONDS: dict[Unit, float] = {"hour": 10, "day": 30}
+STATUS_MAX_AGE_SECONDS = 2.0
+RECENT_MAX_AGE_SECONDS = 10.0
 
 
 @router.get("")
-async def show(request: Request, visitor: VisitOverview) -> Response:
-    """Show the frame at once; the panels follow."""
-    return render(request, visitor, "overview.html")
+async def show_overview(request: Request, session: UnverifiedSession) -> Response:
+    """Show the page without data. Each panel loads itself."""
+    return render(request, session, "overview.html")
 
 
 @router.get("/ui/overview/leads")
-async def leads(request: Request, visitor: Visit, given: Given, zone: Zone, kept: Kept) -> Response:
-    """Draw leads over time, by status and by service."""
+async def leads_panel(
+    request: Request,
+    session: CurrentSession,
+    adapters: CurrentAdapters,
+    zone: ViewerZone,
+    cache: CurrentCache,
+) -> Response:
+    """Render the charts of leads over time, by status and by service."""
     now = datetime.now(UTC)
 
-    async def chart(unit: Unit) -> Chart:
-        since = begin(unit, now, zone)
-        count = partial(given.trends.count, unit, since, zone)
-        # The window's beginning is in the key: at the full hour a new one is asked for.
-        counts = await kept.ask(f"{unit} {zone.key} {since:%d%H%M}", count, CHART_SECONDS[unit])
-        return draw(unit, counts, now, zone)
+    async def load_chart(unit: Unit) -> Chart:
+        since = window_start(unit, now, zone)
+        count = partial(adapters.trends.count, unit, since, zone)
+        # The key contains the start of the window, so that a new hour or day is not served from the cache.
+        key = f"{unit} {zone.key} {since:%d%H%M}"
+        counts = await cache.get_or_load(key, count, CHART_MAX_AGE_SECONDS[unit])
+        return bar_chart(unit, counts, now, zone)
 
-    shares = await kept.ask("shares", given.trends.shares, CHART_SECONDS["day"])
-    charts = [("Last 24 hours", await chart("hour")), ("Last 30 days", await chart("day"))]
-    return render(request, visitor, "overview_leads.html", charts=charts, shares=shares, zone=zone.key)
+    shares = await cache.get_or_load("shares", adapters.trends.shares, CHART_MAX_AGE_SECONDS["day"])
+    charts = [("Last 24 hours", await load_chart("hour")), ("Last 30 days", await load_chart("day"))]
+    return render(request, session, "overview_leads.html", charts=charts, shares=shares, zone=zone.key)
 
 
 @router.get("/ui/overview/work")
-async def work(request: Request, visitor: VisitOverview, given: Given, kept: Kept) -> Response:
-    """Show what waits, the mails, the books, and how far consumers are behind."""
-    stats = await kept.ask("queue", partial(survey_queue, given), READING_SECONDS)
-    return render(request, visitor, "overview_work.html", stats=stats)
+async def queue_panel(
+    request: Request, session: UnverifiedSession, adapters: CurrentAdapters, cache: CurrentCache
+) -> Response:
+    """Render failed deliveries, emails, data integrity, consumer lag and the queues of gateways and sites."""
+    stats = await cache.get_or_load("queue", partial(survey_queue, adapters), STATUS_MAX_AGE_SECONDS)
+    return render(request, session, "overview_queue.html", stats=stats)
 
 
 @router.get("/ui/overview/parts")
-async def parts(request: Request, visitor: VisitOverview, given: Given, kept: Kept) -> Response:
-    """Show whether everything works, and what does not."""
+async def health_panel(
+    request: Request, session: UnverifiedSession, adapters: CurrentAdapters, cache: CurrentCache
+) -> Response:
+    """Render the state of each component and the current disruptions."""
     health, stats, recent = await asyncio.gather(
-        kept.ask("health", partial(survey_health, given), READING_SECONDS),
-        kept.ask("queue", partial(survey_queue, given), READING_SECONDS),
-        kept.ask("recent", partial(_recent, given), RECENT_SECONDS),
+        cache.get_or_load("health", partial(survey_health, adapters), STATUS_MAX_AGE_SECONDS),
+        cache.get_or_load("queue", partial(survey_queue, adapters), STATUS_MAX_AGE_SECONDS),
+        cache.get_or_load("recent", partial(_recent_outcomes, adapters), RECENT_MAX_AGE_SECONDS),
     )
     return render(
         request,
-        visitor,
-        "overview_parts.html",
+        session,
+        "overview_health.html",
         stats=stats,
-        parts=parts_of(health),
+        components=components(health),
         disruptions=find_disruptions(health, stats, recent),
     )
 
 
 @router.post("/ui/stages/resume")
-async def resume(
-    request: Request, visitor: Visit, given: Given, kept: Kept, stage: Annotated[Stage, Form()]
+async def resume_stage(
+    request: Request,
+    session: CurrentSession,
+    adapters: CurrentAdapters,
+    cache: CurrentCache,
+    stage: Annotated[Stage, Form()],
 ) -> Response:
-    """Close a stage's breaker."""
-    was_paused = await given.store.resume(stage, visitor.actor)
-    if not in_part(request):
-        return go_to(request, "/admin")
-    kept.forget("queue")
-    said = f"{stage_name(stage)} resumed." if was_paused else f"{stage_name(stage)} was not paused."
-    return as_changed(render(request, visitor, "said.html", said=said, tone="good"))
+    """Close the circuit breaker of a stage."""
+    was_paused = await adapters.store.resume(stage, session.actor)
+    if not is_htmx(request):
+        return redirect(request, "/admin")
+    cache.invalidate("queue")
+    message = f"{stage_name(stage)} resumed." if was_paused else f"{stage_name(stage)} was not paused."
+    return render_toast(request, session, message)
 
 
-async def _recent(given: Adapters) -> RecentOutcomes | None:
+async def _recent_outcomes(adapters: Adapters) -> RecentOutcomes | None:
     try:
-        return await given.recent_outcomes()
+        return await adapters.recent_outcomes()
     except DependencyUnavailable:
         return None

@@ -7,7 +7,7 @@ from uuid import UUID
 from fastapi import APIRouter, Form, Request, Response
 from pydantic import BaseModel, Field
 
-from services.admin.dashboard.auth import Given, Visit
+from services.admin.dashboard.auth import CurrentAdapters, CurrentSession
 from services.admin.dashboard.rendering import PageRoute, render
 from services.admin.rules.lead_rules import Unknown
 from services.admin.schemas.personal_data import (
@@ -30,22 +30,28 @@ class Deletion(BaseModel):
 
 
 @router.get("/{lead_id}/erase")
-async def confirm_deletion(request: Request, lead_id: UUID, visitor: Visit, given: Given) -> Response:
+async def confirm_deletion(
+    request: Request, lead_id: UUID, session: CurrentSession, adapters: CurrentAdapters
+) -> Response:
     """List everything that can be deleted with this lead, and ask for confirmation."""
-    page = await _page(lead_id, await _email_of(lead_id, given), given)
-    return render(request, visitor, "delete_personal_data.html", typed="", mismatch=False, **page)
+    page = await _page(lead_id, await _email_of(lead_id, adapters), adapters)
+    return render(request, session, "delete_personal_data.html", typed="", mismatch=False, **page)
 
 
 @router.post("/{lead_id}/erase")
 async def delete_personal_data(
-    request: Request, lead_id: UUID, visitor: Visit, given: Given, asked: Annotated[Deletion, Form()]
+    request: Request,
+    lead_id: UUID,
+    session: CurrentSession,
+    adapters: CurrentAdapters,
+    asked: Annotated[Deletion, Form()],
 ) -> Response:
     """Delete this lead, the selected leads and the address's queue records; say what was deleted.
 
     The first deletion needs the typed address. A retry sends the address, because the lead may not have it
     any more. Both delete only what the address finds, and the lead of the page.
     """
-    email, typed = await _email_of(lead_id, given), asked.address.strip()
+    email, typed = await _email_of(lead_id, adapters), asked.address.strip()
     matches = not email or typed.lower() == email.lower()
     if asked.failed_ids:
         is_own = matches and lead_id in asked.failed_ids
@@ -54,17 +60,17 @@ async def delete_personal_data(
         email = typed
     else:
         if not matches:
-            page = await _page(lead_id, email, given, asked.lead_ids)
+            page = await _page(lead_id, email, adapters, asked.lead_ids)
             return render(
-                request, visitor, "delete_personal_data.html", status=422, typed=typed, mismatch=True, **page
+                request, session, "delete_personal_data.html", status=422, typed=typed, mismatch=True, **page
             )
         only = Selection(leads=frozenset(asked.lead_ids), own_lead=lead_id)
     # Before the deletion: once the leads are erased, nobody knows the address any more.
-    before = await given.people.find_person(email) if email else PersonRecords()
-    done = await given.people.erase_person(email, visitor.actor, only)
+    before = await adapters.people.find_person(email) if email else PersonRecords()
+    done = await adapters.people.erase_person(email, session.actor, only)
     return render(
         request,
-        visitor,
+        session,
         "personal_data_deleted.html",
         lead_id=lead_id,
         email=email or "",
@@ -96,10 +102,10 @@ def _outcome(
 
 
 async def _page(
-    lead_id: UUID, email: str | None, given: Given, selected: Collection[UUID] | None = None
+    lead_id: UUID, email: str | None, adapters: CurrentAdapters, selected: Collection[UUID] | None = None
 ) -> dict[str, Any]:
     """Return what the confirmation shows. By default the leads that have the address now are selected."""
-    found = await given.people.find_person(email) if email else PersonRecords()
+    found = await adapters.people.find_person(email) if email else PersonRecords()
     leads = sorted(found.leads, key=lambda lead: lead.lead_id != lead_id)[:LISTED_MAX]
     if selected is None:
         selected = [lead.lead_id for lead in leads if email and has_address(lead, email)]
@@ -114,15 +120,15 @@ async def _page(
     }
 
 
-async def _email_of(lead_id: UUID, given: Given) -> str | None:
+async def _email_of(lead_id: UUID, adapters: CurrentAdapters) -> str | None:
     """Return the address of a lead, stored or waiting to be stored; None where its record names none.
 
     Raises `Unknown` where there is no such lead.
     """
-    details = await given.store.get_lead(lead_id)
+    details = await adapters.store.get_lead(lead_id)
     if details.lead:
         return details.lead.email or None
-    if parked := await given.people.read_parked(lead_id):
+    if parked := await adapters.people.read_parked(lead_id):
         return parked.email or None
     if not details.queue and not details.emails:
         raise Unknown("There is no lead with this id.")

@@ -1,4 +1,4 @@
-"""Replays: a preview that asks first, how far one is, and its end."""
+"""Replays: a preview, the progress of a replay, and its cancellation."""
 
 from typing import Annotated
 from uuid import UUID
@@ -7,26 +7,26 @@ from fastapi import APIRouter, Form, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 
-from services.admin.dashboard.auth import Given, Visit
-from services.admin.dashboard.fields import Maybe
-from services.admin.dashboard.pages.failed_deliveries import Group
-from services.admin.dashboard.rendering import PageRoute, go_to, render
+from services.admin.dashboard.auth import CurrentAdapters, CurrentSession
+from services.admin.dashboard.fields import BlankAsNone
+from services.admin.dashboard.pages.failed_deliveries import FAILED_DELIVERIES, GroupQuery
+from services.admin.dashboard.rendering import PageRoute, redirect, render
 from services.admin.rules.replay_rules import DEFAULT_PER_SECOND, MAX_PER_SECOND, ReplayOrder, ResultPage
 from services.admin.schemas.replays import Result
 
-router = APIRouter(prefix="/admin/ui/workbench", route_class=PageRoute)
+router = APIRouter(prefix=FAILED_DELIVERIES, route_class=PageRoute)
 PAGE_ROWS = 30
 
 
-class Order(Group):
-    """What the preview's form sends. `expected` is the number that it showed."""
+class ReplayForm(GroupQuery):
+    """The preview's form. `expected` is the number of rows that the preview showed."""
 
     per_second: Annotated[int, Query(ge=1, le=MAX_PER_SECOND)] = DEFAULT_PER_SECOND
-    comment: Maybe[str] = None
+    comment: BlankAsNone[str] = None
     expected: int | None = None
 
-    def order(self) -> ReplayOrder:
-        """Return what the workbench is asked for."""
+    def to_order(self) -> ReplayOrder:
+        """Return the order for the store. Raises `RequestValidationError` for an invalid field."""
         try:
             return ReplayOrder.model_validate(self.model_dump(exclude_none=True, exclude={"expected"}))
         except ValidationError as error:
@@ -34,38 +34,42 @@ class Order(Group):
 
 
 @router.get("/replay")
-async def preview(
-    request: Request, visitor: Visit, given: Given, asked: Annotated[Order, Query()]
+async def show_preview(
+    request: Request, session: CurrentSession, adapters: CurrentAdapters, form: Annotated[ReplayForm, Query()]
 ) -> Response:
-    """Show what a replay would send and what it could not, before anything is sent."""
-    seen = await given.workbench.preview(asked.order())
-    return render(request, visitor, "preview.html", seen=seen, asked=asked, fastest=MAX_PER_SECOND)
+    """Show which rows a replay would send and which it could not. Sends nothing."""
+    preview = await adapters.workbench.preview(form.to_order())
+    return render(request, session, "preview.html", preview=preview, form=form, max_per_second=MAX_PER_SECOND)
 
 
 @router.post("/replay")
-async def begin(request: Request, visitor: Visit, given: Given, asked: Annotated[Order, Form()]) -> Response:
-    """Begin the replay that was previewed."""
-    begun = (await given.workbench.replay(asked.order(), asked.expected, visitor.actor)).replay
-    return go_to(request, f"/admin/ui/workbench/replays/{begun.id}" if begun else "/admin/ui/workbench")
+async def start_replay(
+    request: Request, session: CurrentSession, adapters: CurrentAdapters, form: Annotated[ReplayForm, Form()]
+) -> Response:
+    """Start the previewed replay, and show its progress."""
+    replay = (await adapters.workbench.replay(form.to_order(), form.expected, session.actor)).replay
+    return redirect(request, f"{FAILED_DELIVERIES}/replays/{replay.id}" if replay else FAILED_DELIVERIES)
 
 
 @router.get("/replays/{replay_id}")
-async def show(
+async def show_replay(
     request: Request,
     replay_id: UUID,
-    visitor: Visit,
-    given: Given,
-    result: Annotated[Maybe[Result], Query()] = None,
-    cursor: Annotated[Maybe[UUID], Query()] = None,
+    session: CurrentSession,
+    adapters: CurrentAdapters,
+    result: Annotated[BlankAsNone[Result], Query()] = None,
+    cursor: Annotated[BlankAsNone[UUID], Query()] = None,
 ) -> Response:
-    """Show how far a replay is, and what became of each row."""
-    asked = ResultPage(limit=PAGE_ROWS, result=result, cursor=cursor)
-    found = await given.workbench.get_replay(replay_id, asked)
-    return render(request, visitor, "replay.html", found=found, replay=found.replay, asked=asked)
+    """Show the progress of a replay, and the result of each row."""
+    page = ResultPage(limit=PAGE_ROWS, result=result, cursor=cursor)
+    details = await adapters.workbench.get_replay(replay_id, page)
+    return render(request, session, "replay.html", details=details, replay=details.replay, page=page)
 
 
 @router.post("/replays/{replay_id}/cancel")
-async def cancel(request: Request, replay_id: UUID, visitor: Visit, given: Given) -> Response:
-    """Send nothing more of it."""
-    await given.workbench.cancel_replay(replay_id, visitor.actor)
-    return go_to(request, f"/admin/ui/workbench/replays/{replay_id}")
+async def cancel_replay(
+    request: Request, replay_id: UUID, session: CurrentSession, adapters: CurrentAdapters
+) -> Response:
+    """Cancel a replay: its remaining rows stay unchanged."""
+    await adapters.workbench.cancel_replay(replay_id, session.actor)
+    return redirect(request, f"{FAILED_DELIVERIES}/replays/{replay_id}")

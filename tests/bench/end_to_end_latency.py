@@ -1,0 +1,188 @@
+"""A lead's way from the website to the dashboard at 300 leads a second, held against a bare loop.
+
+The loop is fed by the bare gateway: what publishing, taking and inserting cost at the least. Twice: how long
+after the 201 the database took the row (`stored_at` less `created_at_utc`), and how long after it somebody
+who asks sees it. Ours is asked for at the admin service's API, the loop's at the database itself. Both are
+asked, 3 ms after each answer, on a bare connection: httpx takes 2 to 3 ms of the two cores for each.
+"""
+
+import asyncio
+import contextlib
+import json
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from typing import Final
+from uuid import uuid4
+
+import asyncpg
+
+from contracts.leads import EXAMPLE
+from tests.bench.connection import Connection, request
+from tests.bench.environment import TOKEN, Ground, program
+from tests.bench.load import answered_in
+from tests.bench.measure import Limit, Result, in_turns
+from tests.support.processes import ServiceProcess
+from tests.support.stack import Database
+from tests.support.wait import eventually
+
+RATE: Final = 300.0
+LIMIT_MS: Final = 150.0
+SAMPLES_A_SECOND: Final = 5
+LOOK_SECONDS: Final = 0.003
+# The counterpart has no readiness to ask for: its group lets it join within seconds.
+JOIN_SECONDS: Final = 30.0
+STORED: Final = """
+    SELECT percentile_cont(ARRAY[0.5, 0.99]) WITHIN GROUP
+               (ORDER BY extract(epoch FROM stored_at - created_at_utc) * 1000)::float8[] AS ms,
+           count(*) AS leads
+    FROM lead_inbox WHERE created_at_utc > $1"""
+
+Seen = Callable[[str], Awaitable[bool]]
+
+
+@dataclass(frozen=True)
+class Chain:
+    """One way that a lead can go. `seen` says whether somebody who asks is shown it."""
+
+    gateway: str
+    database: Database
+    seen: Seen
+
+
+@dataclass(frozen=True)
+class Times:
+    """p50 and p99 of one run, in ms: until stored, and until seen."""
+
+    stored: tuple[float, float]
+    seen: tuple[float, float]
+
+
+@contextlib.asynccontextmanager
+async def _ours(ground: Ground) -> AsyncIterator[Chain]:
+    async with _parts(ground) as (database, environment), contextlib.AsyncExitStack() as running:
+        started = [
+            await running.enter_async_context(program(ground, name, environment))
+            for name in ("ingest", "persister", "admin")
+        ]
+        connection = await Connection.to(started[2].url)
+        running.callback(connection.close)
+
+        async def seen(lead_id: str) -> bool:
+            answer = await connection.ask(request("GET", f"/admin/leads/{lead_id}"))
+            assert answer.startswith((b"HTTP/1.1 200", b"HTTP/1.1 404")), answer
+            return answer.startswith(b"HTTP/1.1 200")
+
+        yield Chain(started[0].url, database, seen)
+
+
+@contextlib.asynccontextmanager
+async def _bare(ground: Ground) -> AsyncIterator[Chain]:
+    async with _parts(ground) as (database, environment), contextlib.AsyncExitStack() as running:
+        gateway = await running.enter_async_context(
+            program(
+                ground, "bare", environment,
+                "uvicorn", "--factory", "tests.bench.references.gateways:bare", "--port", "{port}",
+                "--no-access-log", "--log-level", "warning",
+            )
+        )  # fmt: skip
+        loop = ServiceProcess("loop", environment, ground.folder)
+        loop.program = ("tests.bench.references.bare_consumer",)
+        loop.start()
+        running.callback(loop.kill)
+        connection = await asyncpg.connect(database.service)
+        running.push_async_callback(connection.close)
+
+        async def seen(lead_id: str) -> bool:
+            return bool(await connection.fetchval("SELECT 1 FROM lead_inbox WHERE id = $1", lead_id))
+
+        yield Chain(gateway.url, database, seen)
+
+
+@contextlib.asynccontextmanager
+async def _parts(ground: Ground) -> AsyncIterator[tuple[Database, dict[str, str]]]:
+    kafka, database = await ground.stack.new_topics(), await ground.stack.new_database()
+    yield (
+        database,
+        {
+            "KAFKA_BOOTSTRAP_SERVERS": ground.stack.bootstrap_servers,
+            "KAFKA_TOPIC_PREFIX": kafka.topic_prefix,
+            "DATABASE_URL": database.service,
+            "FASTCORE_SITE_INGEST_TOKEN": TOKEN,
+            "FASTCORE_ADMIN_TOKEN": TOKEN,
+            "FASTCORE_INGEST_SPOOL_FOLDER": str(ground.folder / f"spool-{kafka.topic_prefix}"),
+        },
+    )
+    await ground.stack.drop_topics(kafka)
+    await ground.stack.drop_database(database)
+
+
+async def _follow(chain: Chain, gateway: Connection, seconds: float) -> float:
+    """Post one lead; answer how many ms after its 201 somebody saw it."""
+    body = json.dumps(EXAMPLE | {"request_id": uuid4().hex}).encode()
+    answer = await gateway.ask(request("POST", "/inbound/leads", body))
+    began = time.perf_counter()
+    assert answer.startswith(b"HTTP/1.1 201"), answer
+    lead_id = json.loads(answer.partition(b"\r\n\r\n")[2])["leadId"]
+    async with asyncio.timeout(seconds):
+        while not await chain.seen(lead_id):  # noqa: ASYNC110 - rows tell nobody
+            await asyncio.sleep(LOOK_SECONDS)
+    return 1000 * (time.perf_counter() - began)
+
+
+def _percentiles(times: list[float]) -> tuple[float, float]:
+    times = sorted(times)
+    return times[len(times) // 2], times[int(len(times) * 0.99)]
+
+
+async def _run(chain: Chain, seconds: float) -> Times:
+    connection, gateway = await asyncpg.connect(chain.database.owner), await Connection.to(chain.gateway)
+    await _follow(chain, gateway, JOIN_SECONDS)
+    began = await connection.fetchval("SELECT now()")
+    load = asyncio.create_task(answered_in(chain.gateway, RATE, seconds))
+    seen = list[float]()
+    while not load.done():
+        due = time.perf_counter() + 1 / SAMPLES_A_SECOND
+        seen.append(await _follow(chain, gateway, JOIN_SECONDS))
+        await asyncio.sleep(max(0, due - time.perf_counter()))
+    posted = (await load).sent + len(seen)
+    gateway.close()
+    row = await eventually(
+        lambda: connection.fetchrow(STORED, began),
+        until=lambda found: bool(found and found["leads"] >= posted),
+        seconds=JOIN_SECONDS,
+    )
+    await connection.close()
+    assert row
+    return Times((row["ms"][0], row["ms"][1]), _percentiles(seen))
+
+
+async def compare(ground: Ground) -> list[Result]:
+    """Let both run at once, and load them in turns."""
+    seconds = 5 if ground.quick else 10
+    ground.say(f"way: {RATE:.0f} leads a second from the website to the dashboard")
+    times: dict[str, list[Times]] = {"ours": [], "bare": []}
+    async with _ours(ground) as ours, _bare(ground) as bare:
+        chains = {"ours": ours, "bare": bare}
+        for chain in chains.values():
+            await _run(chain, 1)  # warm
+
+        async def one(name: str) -> float:
+            times[name].append(await _run(chains[name], seconds))
+            return times[name][-1].stored[0]
+
+        await in_turns({"ours": lambda: one("ours"), "bare": lambda: one("bare")}, ground.rounds)
+    results = list[Result]()
+    for what in ("stored", "seen"):
+        for place, name in enumerate(("p50", "p99")):
+            figures = {key: [getattr(each, what)[place] for each in run] for key, run in times.items()}
+            title = f"from 201 to {what} at {RATE:.0f} leads/s, {name}"
+            if (what, name, ground.quick) == ("seen", "p99", True):
+                continue  # that would be the slowest of 25
+            against, limit = "a bare produce-consume-insert loop", Limit(at_most=2.0)
+            results.append(Result(title, against, "ms", figures["ours"], figures["bare"], limit))
+            if name == "p99":
+                most = [LIMIT_MS] * len(figures["ours"])
+                against, limit = f"the limit of {LIMIT_MS:.0f} ms", Limit(at_most=1.0)
+                results.append(Result(title, against, "ms", figures["ours"], most, limit))
+    return results

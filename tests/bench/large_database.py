@@ -1,0 +1,126 @@
+"""A large installation's database, made once and kept under .fastcore/bench for repeated runs."""
+
+import asyncio
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import asyncpg
+from rich.console import Console
+from rich.progress import Progress
+
+from deploy.cli.migrate import migrate
+from deploy.embedded.servers.standalone import Postgres, running_postgres
+from deploy.embedded.settings import ROOT
+from runtime.database.postgres import load_queries
+
+SQL: Any = load_queries(Path(__file__).with_name("large_database.sql"))
+TABLES: Final = ["lead_inbox", "audit_log", "email_delivery", "replay_queue"]
+CHUNK: Final = 50_000
+ENTRIES_PER_LEAD: Final = 5
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much to make. `seed` draws other people; everything else follows from the numbers."""
+
+    leads: int = 1_000_000
+    seed: int = 1
+
+    @property
+    def folder(self) -> Path:
+        return ROOT / ".fastcore" / "bench" / f"leads-{self.leads}-seed-{self.seed}"
+
+
+@contextmanager
+def large_database(size: Size, console: Console) -> Iterator[Postgres]:
+    """Run the PostgreSQL that holds the data, made now where it is not there yet, and migrated."""
+    done = size.folder / "made.json"
+    with running_postgres(size.folder, keep=True) as server:
+        applied = asyncio.run(migrate(server.urls.owner, server.urls.service))
+        if not done.exists():
+            made = asyncio.run(_make(server.urls.superuser, size, console))
+            done.write_text(json.dumps(asdict(size) | made))
+        elif applied:
+            asyncio.run(_settle(server.urls.superuser))
+        asyncio.run(_replay_once(server.urls.superuser))
+        yield server
+
+
+async def _replay_once(url: str) -> None:
+    db = await asyncpg.connect(url, command_timeout=600)
+    if not await db.fetchval("SELECT count(*) FROM queue_replay"):
+        await SQL.add_replay(db)
+        await db.execute("VACUUM ANALYZE queue_replay, queue_replay_item")
+    await db.close()
+
+
+async def ends_at(connection: Any) -> datetime:
+    """Return the moment of the last lead: the `now` of this data."""
+    moment: datetime = await connection.fetchval("SELECT max(created_at_utc) FROM lead_inbox")
+    return moment
+
+
+async def _make(url: str, size: Size, console: Console) -> dict[str, Any]:
+    began = time.monotonic()
+    db = await asyncpg.connect(url, command_timeout=1800)
+    await db.execute("SET synchronous_commit = off")
+    await db.execute("SET maintenance_work_mem = '512MB'")
+    await db.execute("SET work_mem = '128MB'")
+    await db.execute(f"TRUNCATE {', '.join(TABLES[:1] + TABLES[2:])}, partition_ledger, scheduled_job")
+    await db.execute(SQL.make_tools.sql)
+    indexes = await db.fetch(SQL.list_indexes.sql, TABLES)
+    triggers = await db.fetch(SQL.list_triggers.sql, TABLES)
+    for each in triggers:
+        await db.execute(f"ALTER TABLE {each['table']} DISABLE TRIGGER {each['name']}")
+    for each in reversed(indexes):
+        await db.execute(each["drop"])
+    # A lead is found by its id while its mails and entries are made.
+    await db.execute("CREATE INDEX made_leads ON lead_inbox (id)")
+    await db.execute("CREATE INDEX made_mails ON email_delivery (lead_id)")
+    given: dict[str, Any] = {"total": size.leads, "ends_at": datetime.now(UTC), "seed": size.seed}
+    with Progress(console=console) as progress:
+        task = progress.add_task("leads, mails, entries", total=size.leads)
+        for first in range(1, size.leads + 1, CHUNK):
+            last = min(first + CHUNK - 1, size.leads)
+            span = given | {"first": first, "last": last, "wanted": (last - first + 1) * ENTRIES_PER_LEAD}
+            for step in ("add_leads", "add_mails", "add_entries"):
+                await getattr(SQL, step)(db, **span)
+            progress.advance(task, last - first + 1)
+        await SQL.add_queue(db, **given)
+        await SQL.write_books(db)
+        await SQL.add_jobs(db)
+        await db.execute("DROP INDEX made_leads, made_mails")
+        for each in progress.track(indexes, description="indexes"):
+            await db.execute(each["make"])
+        for each in triggers:
+            how = {"O": "ENABLE", "A": "ENABLE ALWAYS"}[each["enabled"]]
+            await db.execute(f"ALTER TABLE {each['table']} {how} TRIGGER {each['name']}")
+    await db.close()
+    await _settle(url)
+    seconds = round(time.monotonic() - began)
+    console.print(f"made in {seconds} s")
+    return {"seconds": seconds, "ends_at": given["ends_at"].isoformat()}
+
+
+async def _settle(url: str) -> None:
+    """Have statistics and visibility as autovacuum leaves them, and nothing in the background meanwhile."""
+    db = await asyncpg.connect(url, command_timeout=1800)
+    if await db.fetchval("SELECT to_regproc('recount_rows') IS NOT NULL"):
+        await db.execute("SELECT recount_rows()")
+    await db.execute("VACUUM ANALYZE")
+    await db.execute("CHECKPOINT")
+    await db.close()
+
+
+async def sizes(connection: Any, url: str) -> list[Any]:
+    """Return rows and bytes of each large table, and of all."""
+    rows = [dict(row) for row in await connection.fetch(SQL.list_sizes.sql, TABLES)]
+    whole = await connection.fetchval("SELECT pg_database_size($1)", urlsplit(url).path[1:])
+    return [*rows, {"table": "the whole database", "rows": None, "bytes": whole, "index_bytes": None}]

@@ -1,0 +1,85 @@
+"""From exec to the first answer: each service held against importing the two frameworks that it is made of.
+
+The moment is the first /livez: the HTTP server then answers, and what is left of readiness is the others'
+doing, Kafka's above all (a consumer's group lets it join seconds later). Nothing is there to connect to.
+"""
+
+import asyncio
+import http.client
+import subprocess
+import sys
+import time
+from typing import Final
+
+from tests.bench.environment import TOKEN, Ground
+from tests.bench.measure import Limit, Result, Run, in_turns
+from tests.support.installation import NAMES
+from tests.support.processes import ROOT, ServiceProcess
+
+NOWHERE: Final = "127.0.0.1:1"
+LOOK_SECONDS: Final = 0.002
+
+
+def _environment(ground: Ground) -> dict[str, str]:
+    return {
+        "KAFKA_BOOTSTRAP_SERVERS": NOWHERE,
+        "DATABASE_URL": f"postgresql://nobody@{NOWHERE}/nothing",
+        "SMTP_HOST": "127.0.0.1",
+        "SMTP_PORT": "1",
+        "SMTP_TLS": "false",
+        "FROM_EMAIL": "hello@fast.example",
+        "ADMIN_EMAIL": "boss@fast.example",
+        "FASTCORE_SITE_INGEST_TOKEN": TOKEN,
+        "FASTCORE_ADMIN_TOKEN": TOKEN,
+        "FASTCORE_INGEST_SPOOL_FOLDER": str(ground.folder / "spool-start"),
+        "LOG_LEVEL": "ERROR",
+    }
+
+
+def _alive(port: int) -> bool:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    try:
+        connection.request("GET", "/livez")
+        return connection.getresponse().status == http.HTTPStatus.OK
+    except OSError:
+        return False
+    finally:
+        connection.close()
+
+
+def _started(process: ServiceProcess) -> float:
+    """Start a service; answer how many ms it took until it answered."""
+    began = time.perf_counter()
+    process.start()
+    try:
+        while not _alive(process.port):
+            assert process.process
+            assert process.process.poll() is None, process.log.read_text()[-2000:]
+            time.sleep(LOOK_SECONDS)
+        return 1000 * (time.perf_counter() - began)
+    finally:
+        process.kill()
+
+
+def _imported() -> float:
+    began = time.perf_counter()
+    subprocess.run([sys.executable, "-c", "import fastapi, faststream"], cwd=ROOT, check=True)
+    return 1000 * (time.perf_counter() - began)
+
+
+async def compare(ground: Ground) -> list[Result]:
+    """Start each service and import the frameworks, in turns."""
+    ground.say("start: from exec to the first answer")
+    runs: dict[str, Run] = {"": lambda: asyncio.to_thread(_imported)}
+    for name in NAMES:
+        process = ServiceProcess(name, _environment(ground), ground.folder)
+        runs[name] = lambda process=process: asyncio.to_thread(_started, process)  # type: ignore[misc]
+    if not ground.quick:
+        for run in runs.values():
+            await run()  # warm: the compiled modules and the disk's cache
+    times = await in_turns(runs, ground.rounds)
+    against, limit = 'python -c "import fastapi, faststream"', Limit(at_most=4.0)
+    return [
+        Result(f"start of {name}, exec to /livez", against, "ms", times[name], times[""], limit)
+        for name in NAMES
+    ]

@@ -1,0 +1,104 @@
+"""Failed deliveries in a real browser: refused emails are grouped, and replayed after the repair."""
+
+from collections import Counter
+from uuid import uuid4
+
+import pytest
+from playwright.async_api import expect
+
+from tests.e2e.conftest import Dashboard
+from tests.e2e.test_dashboard_leads import CONFIRMATION_SENT
+from tests.support.browser import TIMEOUT_MS
+from tests.support.wait import eventually
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+# A response that no other test uses, so that the group contains only this test's rows.
+REFUSED, REASON, TEXT = "551 5.1.6 mailbox has moved", "smtp 551 5.1.6 at rcpt", "The mailbox has moved"
+
+
+async def test_refused_emails_are_grouped_previewed_and_replayed_once(
+    dashboard: Dashboard,
+) -> None:
+    smtp, tag = dashboard.watched.smtp, uuid4().hex[:10]
+    emails = [f"{tag}.{number}@example.com" for number in range(3)]
+    for email in emails:
+        smtp.always[f"rcpt:{email}"] = REFUSED
+    leads = [await dashboard.post(name=f"Refused {tag}", email=email) for email in emails]
+    async with dashboard.visit() as visitor:
+        page = visitor.page
+        await visitor.open("/admin/ui/workbench")
+        group = page.get_by_role("row").filter(has_text=REASON)
+        await expect(group.get_by_role("cell", name="3", exact=True)).to_be_visible(timeout=2 * TIMEOUT_MS)
+        await expect(group).to_contain_text("Failed")
+        await visitor.check()
+        await group.get_by_role("link", name=TEXT, exact=True).click()
+        await expect(page.get_by_role("heading", name=TEXT)).to_be_visible()
+        await expect(page.locator("#queue-rows tbody tr")).to_have_count(3)
+        await visitor.check()
+        # The lead's page shows why the email failed.
+        await visitor.open(f"/admin/ui/leads/{leads[0]}")
+        await expect(page.get_by_role("region", name="Emails")).to_contain_text("mailbox has moved")
+        await visitor.check()
+
+        for email in emails:
+            del smtp.always[f"rcpt:{email}"]
+        await visitor.open("/admin/ui/workbench")
+        await group.get_by_role("link", name="Replay 3 deliveries").click()
+        await expect(page.get_by_role("heading", name="Replay 3 deliveries?")).to_be_visible()
+        await expect(page.get_by_role("region", name="Selected deliveries")).to_contain_text(REASON)
+        assert not any(smtp.of(lead_id, "welcome") for lead_id in leads)
+        await visitor.check()
+        await page.get_by_label("Comment").fill("mail server repaired")
+        await page.get_by_role("button", name="Replay 3 deliveries").click()
+        await page.wait_for_url("**/admin/ui/workbench/replays/*")
+        await expect(page.locator("#replay .outcomes")).to_contain_text("3Resolved", timeout=2 * TIMEOUT_MS)
+        await expect(page.get_by_text("mail server repaired")).to_be_visible()
+        await visitor.check()
+        await page.locator("#replay tbody a.lead").first.click()
+        timeline = page.get_by_role("region", name="Timeline")
+        await expect(timeline).to_contain_text(CONFIRMATION_SENT)
+        for lead_id in leads:
+            await visitor.open(f"/admin/ui/leads/{lead_id}")
+            await expect(timeline.locator(".event-title").filter(has_text=CONFIRMATION_SENT)).to_have_count(1)
+            await expect(page.get_by_role("region", name="Emails").get_by_text("Failed")).to_have_count(0)
+
+    async def mails() -> Counter[str]:
+        return Counter(
+            mail.kind
+            for lead_id in leads
+            for kind in ("welcome", "admin_alert")
+            for mail in smtp.of(lead_id, kind)
+        )
+
+    assert await eventually(mails, until=lambda now: now.total() >= 6) == {"welcome": 3, "admin_alert": 3}
+
+
+async def test_archiving_is_confirmed_and_says_how_to_undo_it(dashboard: Dashboard) -> None:
+    smtp, tag = dashboard.watched.smtp, uuid4().hex[:10]
+    email = f"{tag}@example.com"
+    smtp.always[f"rcpt:{email}"] = "452 4.2.2 mailbox full"
+    async with dashboard.visit("phone") as visitor:
+        page = visitor.page
+        # The dialog counts all pending rows, on every tab, and also new ones.
+        await visitor.open("/admin/ui/workbench?state=dead")
+        counted = page.locator("#count-clear")
+        before = int((await counted.text_content() or "").split()[0])
+        lead_id = await dashboard.post(email=email)
+        await expect(counted).to_contain_text(f"{before + 1} pending", timeout=2 * TIMEOUT_MS)
+        await visitor.open("/admin/ui/workbench?state=waiting")
+        await expect(page.get_by_role("link", name="The mailbox is full", exact=True)).to_be_visible(
+            timeout=2 * TIMEOUT_MS
+        )
+        await page.get_by_role("button", name="Archive all pending").click()
+        dialog = page.get_by_role("dialog", name="Archive all pending deliveries?")
+        await expect(dialog).to_contain_text("Nothing is deleted")
+        await visitor.check()
+        await page.keyboard.press("Escape")
+        await expect(dialog).to_be_hidden()
+        await page.get_by_role("button", name="Archive all pending").click()
+        await dialog.get_by_role("button", name="Archive").click()
+        await visitor.expect_toast("archived")
+        await expect(page.get_by_text("No pending deliveries")).to_be_visible()
+        await visitor.open(f"/admin/ui/leads/{lead_id}")
+        await expect(page.get_by_role("region", name="Emails")).to_contain_text("Archived")
+    del smtp.always[f"rcpt:{email}"]

@@ -1,0 +1,45 @@
+"""A paused stage in a real browser: its notice, and the button that resumes it."""
+
+import asyncpg
+import pytest
+from playwright.async_api import expect
+
+from tests.e2e.conftest import Dashboard
+from tests.support.browser import SIZES, TIMEOUT_MS, Size
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+REASON = "100 of the last 200 records were dead"
+
+
+async def pause(dashboard: Dashboard, stage: str) -> None:
+    connection = await asyncpg.connect(dashboard.watched.installation.database.owner)
+    try:
+        await connection.execute(
+            "INSERT INTO stage_control VALUES ($1, true, $2, now(), $1)"
+            " ON CONFLICT (stage) DO UPDATE SET paused = true, reason = $2",
+            stage,
+            REASON,
+        )
+    finally:
+        await connection.close()
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("path", ["/admin", "/admin/ui/workbench"])
+async def test_regression_a_paused_stage_is_shown_and_resumed(
+    dashboard: Dashboard, size: Size, path: str
+) -> None:
+    await pause(dashboard, "persister")
+    async with dashboard.visit(size) as visitor:
+        page = visitor.page
+        await visitor.open(path)
+        notice = page.get_by_role("region", name="Paused")
+        await expect(notice).to_contain_text(f"Storage is paused: {REASON}", timeout=2 * TIMEOUT_MS)
+        if path == "/admin":
+            await expect(page.get_by_role("heading", name="Service disruption")).to_be_visible()
+            await expect(page.get_by_text("All systems operational")).to_have_count(0)
+        await visitor.check()
+        await notice.get_by_role("button", name="Resume").click()
+        await visitor.expect_toast("Storage resumed.")
+        await expect(notice).to_have_count(0, timeout=TIMEOUT_MS)
+        await visitor.check()

@@ -1,0 +1,243 @@
+"""The installation that is broken: real processes, with a proxy before each server. Faults live elsewhere."""
+
+import asyncio
+import contextlib
+import os
+import random
+import re
+import signal
+import time
+from collections import Counter, defaultdict
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import httpx
+
+from deploy.cli.migrate import migrate
+from deploy.cli.topics import provision
+from deploy.embedded.servers import postgres, standalone
+from runtime.settings import Kafka
+from tests.faults import power_cut
+from tests.faults.poison_records import Poisoner
+from tests.faults.proxy import Proxy, own_port
+from tests.faults.servers import listen_behind_proxy, start_part
+from tests.support.processes import ServiceProcess
+from tests.support.smtp import SmtpServer
+
+SITE_TOKEN = "site-token-of-the-fault-suite"
+ADMIN_TOKEN = "admin-token-of-the-fault-suite"
+SERVICES = ("ingest", "persister", "notifier", "flusher", "admin")
+_MAIL_NAME = re.compile(
+    rb"^Message-ID:\s*<([0-9a-f-]{36})\.(welcome|admin_alert)@", re.MULTILINE | re.IGNORECASE
+)
+
+# The order of the drain inequality with smaller numbers, so that a hung mail costs seconds: a mail < lease.
+TIMES = {
+    "FASTCORE_NOTIFIER_WELCOMES_PER_SITE_AND_HOUR": "1000000",  # all leads of a round are of one site
+    "FASTCORE_NOTIFIER_ENVELOPE_TIMEOUT_SECONDS": "4",
+    "FASTCORE_NOTIFIER_ANSWER_TIMEOUT_SECONDS": "4",
+    "FASTCORE_NOTIFIER_MAIL_TIMEOUT_SECONDS": "8",
+    "FASTCORE_NOTIFIER_LEASE_SECONDS": "10",
+}
+
+
+@dataclass
+class World:
+    """Everything that runs. `note` writes the round's timeline."""
+
+    folder: Path
+    kafka: standalone.Kafka
+    postgres: standalone.Postgres
+    kafka_proxy: Proxy
+    postgres_proxy: Proxy
+    smtp_proxy: Proxy
+    smtp: SmtpServer
+    poison: Poisoner
+    services: dict[str, ServiceProcess] = field(default_factory=dict)
+    extras: list[ServiceProcess] = field(default_factory=list)
+    mails: Counter[tuple[str, str]] = field(default_factory=Counter)  # (lead id, kind) -> times taken
+    restarts: list[str] = field(default_factory=list)  # services that ended by themselves
+    timeline: list[tuple[float, str]] = field(default_factory=list)
+    began: float = field(default_factory=time.monotonic)
+    # From when to when a 503 was right: Kafka was away and the spool's disk failed. Monotonic.
+    refusing: list[tuple[float, float]] = field(default_factory=list)
+    _held: defaultdict[str, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock))
+
+    @classmethod
+    async def build(cls, folder: Path) -> "World":
+        folder.mkdir(parents=True, exist_ok=True)  # noqa: ASYNC240 - once, at the start
+        proxied_port, kafka_proxy_port = own_port(), own_port()
+        kafka = await asyncio.to_thread(standalone.Kafka, folder, own_port())
+        listen_behind_proxy(folder, proxied_port, kafka_proxy_port)
+        database = await asyncio.to_thread(standalone.Postgres, folder, own_port())
+        smtp = SmtpServer(credentials=("fastcore", "right"))
+        world = cls(
+            folder,
+            kafka,
+            database,
+            kafka_proxy=Proxy(proxied_port, kafka_proxy_port),
+            postgres_proxy=Proxy(database.port),
+            smtp_proxy=Proxy(0),
+            smtp=smtp,
+            poison=Poisoner(kafka.bootstrap_servers),
+        )
+        for name in SERVICES:
+            world.services[name] = world.service(name)
+        world.services["ingest"].environment |= power_cut.environment(folder)
+        world.services["admin"].environment |= {"FASTCORE_ADMIN_GATEWAY_URLS": world.services["ingest"].url}
+        return world
+
+    def service(self, name: str) -> ServiceProcess:
+        """Describe one more process of a service."""
+        made = ServiceProcess(name, self.environment, self.folder)
+        made.port = own_port()
+        made.url = f"http://127.0.0.1:{made.port}"
+        made.environment["FASTCORE_HTTP_PORT"] = str(made.port)
+        return made
+
+    @property
+    def environment(self) -> dict[str, str]:
+        url = self.postgres.urls.service.replace(f":{self.postgres.port}/", f":{self.postgres_proxy.port}/")
+        return {
+            "DEBUG": "false",
+            "DATABASE_URL": url,
+            "KAFKA_BOOTSTRAP_SERVERS": f"127.0.0.1:{self.kafka_proxy.port}",
+            "FASTCORE_SITE_INGEST_TOKEN": SITE_TOKEN,
+            "FASTCORE_ADMIN_TOKEN": ADMIN_TOKEN,
+            "FASTCORE_INGEST_SPOOL_FOLDER": str(self.folder / "spool"),
+            "SMTP_HOST": "127.0.0.1",
+            "SMTP_PORT": str(self.smtp_proxy.port),
+            "SMTP_USER": "fastcore",
+            "SMTP_PASSWORD": "right",
+            "SMTP_TLS": "false",
+            "FROM_EMAIL": "leads@fastcore.example",
+            "ADMIN_EMAIL": "admin@fastcore.example",
+            **TIMES,
+        }
+
+    async def start(self) -> None:
+        """Start all of it and wait until it is ready."""
+        await asyncio.gather(asyncio.to_thread(self.kafka.start), asyncio.to_thread(self.postgres.start))
+        await migrate(self.postgres.urls.owner, self.postgres.urls.service)
+        await provision(Kafka(bootstrap_servers=self.kafka.bootstrap_servers))
+        await self.smtp.start()
+        self.smtp_proxy.target_port = self.smtp.port
+        for proxy in self.proxies:
+            await proxy.start()
+        for service in self.services.values():
+            service.start()
+        for service in self.services.values():
+            await service.ready(90)
+
+    @property
+    def proxies(self) -> tuple[Proxy, Proxy, Proxy]:
+        return self.kafka_proxy, self.postgres_proxy, self.smtp_proxy
+
+    async def stop(self, *, keep: bool) -> None:
+        """End everything, in whatever state it is."""
+        for service in [*self.services.values(), *self.extras]:
+            if service.process and service.process.poll() is None:
+                service.kill()
+        for proxy in self.proxies:
+            await proxy.stop()
+        await self.smtp.stop()
+        await asyncio.to_thread(self.kafka.stop)
+        await asyncio.to_thread(self.postgres.stop)
+        if not keep:
+            postgres.remove(self.folder)
+
+    def cut_power_of_gateway(self) -> None:
+        """`kill -9`, and what it had not fsynced is gone."""
+        self.services["ingest"].kill()
+        lost = power_cut.cut(self.folder, self.folder / "spool")
+        self.note(f"power of ingest cut, {lost} bytes were not on the disk")
+
+    def note(self, said: str) -> None:
+        self.timeline.append((round(time.monotonic() - self.began, 1), said))
+
+    @contextlib.asynccontextmanager
+    async def alone(self, *parts: str) -> AsyncIterator[None]:
+        """Let no other fault stop or start these meanwhile: a service started twice would be two."""
+        async with contextlib.AsyncExitStack() as held:
+            for part in sorted(parts):
+                await held.enter_async_context(self._held[part])
+            yield
+
+    @contextlib.contextmanager
+    def may_refuse(self) -> Iterator[None]:
+        """Say while neither Kafka nor the spool's disk takes a lead: then, and only then, a 503 is right."""
+        began = time.monotonic()
+        self.refusing.append((began, float("inf")))
+        try:
+            yield
+        finally:
+            self.refusing.remove((began, float("inf")))
+            self.refusing.append((began, time.monotonic()))
+
+    async def heal(self) -> None:
+        """Undo every fault; what is dead is started."""
+        for proxy in self.proxies:
+            await proxy.heal()
+        self.smtp.script.clear()
+        self.smtp.always = {k: v for k, v in self.smtp.always.items() if k.startswith("rcpt:")}
+        for part in (self.kafka, self.postgres):
+            if part.alive:
+                os.kill(part.pid, signal.SIGCONT)
+            else:
+                await start_part(part)
+        for extra in self.extras:
+            if extra.process and extra.process.poll() is None:
+                extra.kill()
+        self.extras.clear()
+        await self.restart_dead()
+
+    async def restart_dead(self) -> None:
+        """Do what a supervisor does."""
+        for name, service in self.services.items():
+            assert service.process
+            if service.process.poll() is not None:
+                said = f"{name} ended by itself ({service.process.returncode}), started again"
+                self.note(said)
+                self.restarts.append(said)
+                service.start()
+
+    async def spooled(self) -> int | None:
+        """Leads on the gateway's disk, as it says itself; None where it does not answer."""
+        with contextlib.suppress(httpx.HTTPError, KeyError):
+            async with httpx.AsyncClient(timeout=5) as client:
+                status = (await client.get(f"{self.services['ingest'].url}/internal/status")).json()
+                return int(status["spool"]["depth"])
+        return None
+
+    async def flush(self) -> None:
+        """Ask as an admin that everything waiting is sent now."""
+        with contextlib.suppress(httpx.HTTPError):
+            async with httpx.AsyncClient(timeout=5) as client:
+                await client.post(
+                    f"{self.services['admin'].url}/admin/queue/flush",
+                    headers={"Authorization": f"Bearer {ADMIN_TOKEN}"},
+                )
+
+    async def sql(self, statement: str, *args: Any) -> list[Any]:
+        """Ask the database directly, past the proxy, as its superuser."""
+        connection = await asyncpg.connect(self.postgres.urls.superuser, timeout=10)
+        try:
+            return list(await connection.fetch(statement, *args))
+        finally:
+            await connection.close()
+
+    def collect_mails(self) -> None:
+        """Record every mail that the server took, also those whose sender never learned it. When quiet."""
+        for received in [*self.smtp.mails, *self.smtp.lost]:
+            found = _MAIL_NAME.search(received.content)
+            name = (found[1].decode(), found[2].decode()) if found else ("unnamed", "unnamed")
+            self.mails[name] += 1
+        self.smtp.mails.clear()
+        self.smtp.lost.clear()
+
+
+# What a fault is: it breaks something in a world, with a randomness of its own, and mends it.
+Action = Callable[[World, random.Random], Awaitable[None]]

@@ -1,0 +1,110 @@
+"""`python -m tests.faults.lost_log_tail`: a single broker loses power, and with it the tails of its logs.
+
+The consumers had read those records. New leads take their offsets while the consumers do not look: they are
+stopped with SIGSTOP, as on a machine that is slow to come back. Each lead with a 201 must be stored once, and
+each mail must come once.
+"""
+
+import asyncio
+import os
+import signal
+import tempfile
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from contracts import topics
+from deploy.cli.migrate import migrate
+from deploy.cli.topics import provision
+from deploy.embedded.servers.standalone import Kafka as Broker
+from deploy.embedded.servers.standalone import running_kafka, running_postgres
+from runtime.settings import Kafka
+from tests.faults.failover import SERVICES, conclude, counts, judge, services_environment
+from tests.faults.outage import Meter
+from tests.support.processes import ServiceProcess, processes
+from tests.support.smtp import SmtpServer, smtp_server
+from tests.support.wait import eventually
+
+CONSUMERS = SERVICES[1:]
+
+
+def cut_tails(broker: Broker, share: float) -> int:
+    """Take the last part of each log of received leads, as unwritten pages are; return how many bytes."""
+    lost = 0
+    for path in sorted(broker.log.parent.glob(f"kafka/data/{topics.RECEIVED.name}-*/*.log")):
+        size = path.stat().st_size
+        os.truncate(path, int(size * (1 - share)))
+        lost += size - path.stat().st_size
+    return lost
+
+
+async def story(folder: Path, before: int, after: int, share: float) -> dict[str, Any]:
+    with running_kafka(folder) as broker, running_postgres(folder) as postgres:
+        await migrate(postgres.urls.owner, postgres.urls.service)
+        await provision(Kafka(bootstrap_servers=broker.bootstrap_servers))
+        async with smtp_server() as smtp:
+            environment = services_environment(broker.bootstrap_servers, postgres.urls.service, smtp)
+            with processes(folder, environment, *SERVICES) as services:
+                for service in services.values():
+                    await service.ready(60)
+                return await lose(broker, postgres.urls.superuser, services, smtp, before, after, share)
+
+
+async def lose(
+    broker: Broker,
+    url: str,
+    services: dict[str, ServiceProcess],
+    smtp: SmtpServer,
+    before: int,
+    after: int,
+    share: float,
+) -> dict[str, Any]:
+    meter = Meter(services["ingest"])
+
+    async def quiet() -> bool:
+        now = await counts(url)
+        return now["leads"] == len(meter.ids) and now.get("sent", 0) == 2 * now["leads"]
+
+    await meter.post_for(before / 40, 40)
+    await eventually(quiet, seconds=60, what="every lead stored and mailed")
+    await asyncio.sleep(3)  # the groups have committed all of it
+    tell(services, signal.SIGSTOP)
+    broker.kill()
+    lost = cut_tails(broker, share)
+    await asyncio.to_thread(broker.start)
+    await meter.post_for(after / 40, 40)
+    await asyncio.sleep(5)  # what waited in the spool is published
+    tell(services, signal.SIGCONT)
+    began, seconds = time.monotonic(), None
+    try:
+        await eventually(quiet, seconds=150, every=0.25, what="quiet")
+        seconds = round(time.monotonic() - began, 1)
+    except AssertionError:
+        pass
+    await asyncio.sleep(2)
+    return await judge(url, smtp, meter, {"before": before, "bytes lost": lost}, seconds)
+
+
+def tell(services: dict[str, ServiceProcess], word: signal.Signals) -> None:
+    for name in CONSUMERS:
+        process = services[name].process
+        assert process
+        process.send_signal(word)
+
+
+def main(
+    before: Annotated[int, typer.Option(help="Leads before the power is cut.")] = 120,
+    after: Annotated[int, typer.Option(help="Leads after it.")] = 180,
+    share: Annotated[float, typer.Option(help="Share of each log that is lost.")] = 0.5,
+) -> None:
+    """Cut the power of a single broker, and count."""
+    with tempfile.TemporaryDirectory(prefix="fastcore-tail-") as name:
+        Path(name).chmod(0o755)  # PostgreSQL runs as another user
+        report = asyncio.run(story(Path(name), before, after, share))
+    conclude(report)
+
+
+if __name__ == "__main__":
+    typer.run(main)

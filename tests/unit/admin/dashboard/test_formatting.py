@@ -1,0 +1,88 @@
+"""Every event, kind, stage and status has a name; durations, times, schedules and errors are formatted."""
+
+from datetime import UTC, datetime, timedelta, timezone
+from typing import get_args
+
+import pytest
+from fastapi.exceptions import RequestValidationError
+
+from contracts.audit import AuditEvent
+from contracts.failures import Kind, Stage
+from contracts.leads import LeadStatus
+from services.admin.dashboard import formatting
+
+
+def test_every_event_kind_stage_and_status_has_a_name_and_a_badge_style() -> None:
+    assert set(formatting.EVENTS) == set(AuditEvent)
+    assert set(formatting.KINDS) == set(get_args(Kind))
+    assert {*formatting.STATUSES, "erased"} == set(LeadStatus)
+    assert {*AuditEvent, *LeadStatus} <= set(formatting.BADGE_STYLES)
+    assert set(get_args(Stage)) <= set(formatting.STAGES)
+    assert set(formatting.STATES) <= set(formatting.BADGE_STYLES)
+
+
+def test_every_error_title_has_a_next_step() -> None:
+    assert set(formatting.ERROR_TITLES) == set(formatting.ERROR_NEXT_STEPS)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(None, formatting.NO_VALUE), (0.0421, "42 ms"), (1.0, "1 s"), (9.96, "10 s"), (59, "59 s"),
+     (60, "1 min"), (3725, "1 h 2 min"), (90_000, "1 d 1 h")],
+)  # fmt: skip
+def test_duration_uses_the_two_largest_units(seconds: float | None, text: str) -> None:
+    assert formatting.duration(seconds) == text
+
+
+def test_time_tag_is_in_utc_for_the_browser_to_convert() -> None:
+    at = datetime(2026, 11, 23, 10, 30, 45, tzinfo=timezone(timedelta(hours=5, minutes=30)))
+    tag = '<time datetime="2026-11-23T05:00:45.000+00:00">2026-11-23 05:00 UTC</time>'
+    assert formatting.time_tag(at) == tag
+    assert "Never" in formatting.time_tag(None)
+    assert formatting.time_tag(at.astimezone(UTC)) == formatting.time_tag(at)
+
+
+def test_detail_pairs_omit_empty_values_and_join_lists() -> None:
+    details = {"retry_after": 0, "fields": ["name", "email"], "reason": "", "more": None, "final": False}
+    assert formatting.detail_pairs(details) == [
+        ("Retry after", "0"),
+        ("Fields", "name, email"),
+        ("Final", "no"),
+    ]
+
+
+def test_field_label_capitalises_abbreviations() -> None:
+    assert formatting.field_label("lead_id") == "Lead ID"
+    assert formatting.field_label("utm_source") == "UTM source"
+    assert formatting.field_label("page_url") == "Page URL"
+    assert formatting.field_label("smtp_answer") == "SMTP answer"
+
+
+def test_reason_stage_and_state_names_are_sentence_case() -> None:
+    assert formatting.reason_text("smtp 452 4.2.2 at rcpt") == "The mailbox is full"
+    assert formatting.reason_text("something new") == "something new"
+    assert formatting.stage_name("persister") == "Storage"
+    assert formatting.state_name("dead") == "Failed"
+    assert formatting.state_name("suppressed") == "Suppressed"
+    assert formatting.state_name("received") == "New"
+
+
+def test_simple_schedules_are_words_and_others_stay_cron() -> None:
+    assert formatting.schedule_name("*/5 * * * *") == "Every 5 minutes"
+    assert formatting.schedule_name("7 3 * * *") == "Every day at 03:07 UTC"
+    assert formatting.schedule_name("7 3 * * 1") == "7 3 * * 1"
+
+
+def test_an_unknown_job_is_named_by_its_own_name() -> None:
+    assert formatting.job_name("replay_queue") == "Automatic retries"
+    assert (formatting.job_name("new_job"), formatting.job_description("new_job")) == ("New job", "")
+
+
+def test_error_title_falls_back_to_the_http_phrase() -> None:
+    assert formatting.error_title(404) == "Not found"
+    assert formatting.error_title(405) == "Method Not Allowed"
+
+
+def test_validation_message_names_the_field_and_not_its_value() -> None:
+    error = RequestValidationError([{"loc": ("body", "lead_id"), "msg": "Value error, no id", "input": "x"}])
+    assert formatting.validation_message(error) == "Lead ID: no id."
