@@ -28,7 +28,7 @@ from runtime.failures import Failure
 from runtime.kafka.lag import lag
 from runtime.kafka.log_reader import assign_all_partitions
 from runtime.settings import Kafka, Postgres, load
-from services.admin.monitoring.queue_counts import recount, take_census
+from services.admin.monitoring.queue_counts import count_queue, find_wrong_counts
 
 SQL: Any = load_queries(Path(__file__).with_name("ledger.sql"))
 CHUNK: Final = 1000
@@ -168,7 +168,7 @@ def _event_id(record: Any) -> UUID | None:
 async def audit(kafka: Kafka, postgres: Postgres, console: Console) -> bool:
     """Print the books and the comparisons; return True where nothing is missing and all balances."""
     async with open_pool(postgres, "ledger") as pool:
-        books = (await take_census(pool)).books
+        books = (await count_queue(pool)).books
         table = Table("the books of one snapshot", "counted", "rows", "", title_justify="left")
         for each in books.identities:
             verdict = "balanced" if each.balanced else f"differs by {each.difference}"
@@ -179,7 +179,7 @@ async def audit(kafka: Kafka, postgres: Postgres, console: Console) -> bool:
                 await compare_leads(kafka, pool),
                 await compare_failures(kafka, pool),
                 await compare_mails(pool, await _notifier_lag(kafka)),
-                Finding("rows that the triggers have not counted", missing=await recount(pool)),
+                Finding("rows that the triggers have not counted", missing=await find_wrong_counts(pool)),
             ]
         table = Table("compared", "records", "not taken yet", "missing")
         for found in findings:

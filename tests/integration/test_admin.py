@@ -140,7 +140,7 @@ async def test_the_second_of_two_admins_gets_a_conflict(admin: Admin) -> None:
 async def test_the_same_status_again_changes_nothing_and_says_so(admin: Admin) -> None:
     lead = await admin.add_lead("won")
     answer = await admin.ask("PATCH", f"/admin/leads/{lead.lead_id}/status", new_status="won")
-    assert (answer["changed"], answer["message"]) == (False, "The status was won already.")
+    assert (answer["changed"], answer["message"]) == (False, "The status was already won.")
     assert await admin.db.fetchval("SELECT count(*) FROM audit_log") == 0
 
 

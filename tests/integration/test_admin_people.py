@@ -140,7 +140,7 @@ async def test_a_parked_lead_is_edited_in_its_record_and_the_original_record_kep
     ("changes", "said"),
     [
         ({"payload": b"\xff{"}, "cannot be decoded"),
-        ({"payload": None}, "not kept any more"),
+        ({"payload": None}, "no longer stored"),
         ({"state": "replaying", "next_attempt_at": "now"}, "being stored"),
     ],
 )
@@ -189,7 +189,7 @@ async def test_a_reader_that_stops_holds_no_transaction(
     monkeypatch.setattr(personal_data, "EXPORT_CHUNK", 1)
     for _ in range(3):
         await admin.add_lead()
-    pieces = await admin.app.state.adapters.people.export_leads(ExportFilter(), "ann")
+    pieces = await admin.app.state.adapters.personal_data.export_leads(ExportFilter(), "ann")
     await anext(pieces)
     await anext(pieces)
     held = (
@@ -271,7 +271,7 @@ async def test_a_lead_that_was_never_stored_is_erased_and_the_books_balance(admi
     answer = await admin.ask("DELETE", f"/admin/leads/{lead.lead_id}")
     assert (answer["was_stored"], answer["queue_rows_emptied"]) == (False, 1)
     assert "parked@example.com" not in await dump(admin.db)
-    census = await admin.app.state.adapters.census()
+    census = await admin.app.state.adapters.system.count_queue()
     (leads,) = [each for each in census.books.identities if each.name == "leads"]
     assert (leads.books, leads.rows) == (0, 0)
     assert (await admin.get(f"/admin/leads/{lead.lead_id}"))["lead"]["status"] == "erased"

@@ -8,7 +8,7 @@ from uuid import uuid4
 import pytest
 
 from runtime.settings import Kafka, Postgres
-from services.admin.store import failed_deliveries
+from services.admin.store import replays
 from tests.support.admin import Admin, running_admin
 from tests.support.stack import Stack
 
@@ -89,7 +89,7 @@ async def test_a_waiting_row_is_wanted_now_and_burns_no_retry(admin: Admin) -> N
 async def test_what_cannot_be_replayed_is_refused_with_the_reason(admin: Admin) -> None:
     erased = (await admin.add_lead("erased")).lead_id
     refused = {
-        await admin.add_queue_row(state="resolved", payload=None): "its effect is there",
+        await admin.add_queue_row(state="resolved", payload=None): "the delivery succeeded",
         await admin.add_queue_row(state="replaying"): "has not answered yet",
         await admin.add_queue_row(**DEAD, payload=None): "nothing to send",
         await admin.add_queue_row(**DEAD, lead_id=erased): "lead is erased",
@@ -128,7 +128,7 @@ async def test_a_preview_changes_nothing_and_its_count_guards_the_replay(admin: 
     assert (preview["wanted"], preview["seconds"], preview["replay"]) == (3, 2, None)
     assert [group["rows"] for group in preview["groups"]] == [3]
     assert [(group["rows"], group["why"]) for group in preview["blocked"]] == [
-        (1, "Its record came without content, so there is nothing to send.")
+        (1, "Its record has no content, so there is nothing to send.")
     ]
     assert (await admin.get("/admin/queue/replays"))["replays"] == []
     await admin.add_queue_row(**DEAD)
@@ -232,7 +232,7 @@ async def test_an_order_without_a_body_or_of_no_json_is_refused(admin: Admin) ->
 
 
 async def test_every_query_of_the_workbench_is_prepared_by_the_services_role(admin: Admin) -> None:
-    names = [name for name in failed_deliveries.SQL.available_queries if not name.endswith("_cursor")]
+    names = [name for name in replays._SQL.available_queries if not name.endswith("_cursor")]
     assert len(names) > 10
     for name in names:
-        await admin.db.prepare(getattr(failed_deliveries.SQL, name).sql)
+        await admin.db.prepare(getattr(replays._SQL, name).sql)

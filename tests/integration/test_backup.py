@@ -124,7 +124,7 @@ async def settled(admin: Admin, leads: int, mails: int) -> Any:
     """Wait until so many leads are stored, so many mails settled, and no group has lag."""
 
     async def read() -> tuple[int, int, int]:
-        census = await admin.app.state.adapters.census()
+        census = await admin.app.state.adapters.system.count_queue()
         stats = await admin.get("/admin/queue/stats")
         lag = sum(each["lag"] for each in stats["groups"])
         open_mails = sum(census.books.email_states.get(state, 0) for state in ("reserved", "sending"))

@@ -69,7 +69,7 @@ async def told(admin: Admin, which: LeadReceived, *events: str) -> Any:
 
 
 async def balanced(admin: Admin) -> bool:
-    books = (await admin.app.state.adapters.census()).books
+    books = (await admin.app.state.adapters.system.count_queue()).books
     return bool(books.balanced)
 
 

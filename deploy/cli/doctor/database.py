@@ -14,7 +14,7 @@ from deploy.cli.migrate import ENCODING, MIGRATIONS
 from runtime.database.postgres import Connection, Pool, load_queries, snapshot
 from runtime.failures import Failure
 from runtime.settings import Postgres
-from services.admin.monitoring.queue_counts import take_census
+from services.admin.monitoring.queue_counts import count_queue
 
 SQL: Any = load_queries(Path(__file__).with_name("database.sql"))
 OLDEST: Final = 150000
@@ -125,7 +125,7 @@ async def _jobs(connection: Connection) -> AsyncIterator[Finding]:
 
 
 async def _books(pool: Pool) -> list[Finding]:
-    census = await take_census(pool)
+    census = await count_queue(pool)
     books, found = census.books, []
     if not books.balanced:
         off = ", ".join(f"{b.stage} {b.name} {b.difference:+}" for b in books.identities if not b.balanced)

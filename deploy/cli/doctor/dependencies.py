@@ -8,7 +8,7 @@ from typing import Final
 import aiosmtplib
 
 from deploy.cli.doctor.check_result import Finding, fail, is_this_machine, ok, warn
-from services.admin.monitoring.service_clients import open_peers
+from services.admin.monitoring.service_clients import open_service_clients
 from services.admin.schemas.system import PartHealth
 from services.admin.settings import Settings as Admin
 from services.notifier.settings import Smtp
@@ -18,8 +18,8 @@ MAIL_SECONDS: Final = 15.0
 
 async def examine_services(admin: Admin) -> AsyncIterator[Finding]:
     """Ask each service whether it is ready, and each gateway for its spool."""
-    async with open_peers(admin.gateway_urls, admin.service_urls) as peers:
-        services, gateways = await asyncio.gather(peers.ask_services(), peers.ask_gateways())
+    async with open_service_clients(admin.gateway_urls, admin.service_urls) as peers:
+        services, gateways = await asyncio.gather(peers.read_readiness(), peers.read_gateways())
     if not services:
         yield warn("services", "not asked", "set FASTCORE_ADMIN_SERVICE_URLS: name=url,...")
     for name, health in services.items():

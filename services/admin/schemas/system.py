@@ -1,13 +1,15 @@
 """What the installation says of itself, as typed models: queue, lag, spools, jobs, health. No logic."""
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from pydantic import BaseModel, Field, JsonValue
 
-from services.admin.monitoring.ledger import Books
+from services.admin.schemas.ledger import Books
 
 State = Literal["up", "down", "unknown"]
+# The flusher's job that imports the leads that websites have queued.
+SITE_QUEUE_JOB: Final = "site_queue"
 
 
 class StageQueue(BaseModel):

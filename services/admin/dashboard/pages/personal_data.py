@@ -5,9 +5,10 @@ from uuid import UUID
 
 from fastapi import APIRouter, Form, Request, Response
 
-from services.admin.dashboard.auth import CurrentAdapters, CurrentSession
+from services.admin.adapters import CurrentAdapters
+from services.admin.dashboard.auth import CurrentSession
 from services.admin.dashboard.rendering import PageRoute, render
-from services.admin.rules.lead_rules import Unknown
+from services.admin.rules.errors import NotFoundError
 from services.admin.schemas.personal_data import ErasedPerson, PersonRecords
 
 router = APIRouter(prefix="/admin/ui/leads", route_class=PageRoute)
@@ -40,11 +41,11 @@ async def delete_personal_data(
     records, others = PersonRecords(), ErasedPerson(erased=[], records=[], failed={}, message="")
     if email:
         # First: once the lead itself is erased, nobody knows the address any more.
-        records = await adapters.people.find_person(email)
-        others = await adapters.people.erase_person(email, session.actor)
+        records = await adapters.personal_data.find_person(email)
+        others = await adapters.personal_data.erase_person(email, session.actor)
     erased = others.erased
     if lead_id not in {*others.failed, *(each.lead_id for each in erased)}:
-        erased = [await adapters.people.erase(lead_id, session.actor), *erased]
+        erased = [await adapters.personal_data.erase(lead_id, session.actor), *erased]
     return render(
         request,
         session,
@@ -58,20 +59,20 @@ async def delete_personal_data(
 
 
 async def _page(lead_id: UUID, email: str | None, adapters: CurrentAdapters) -> dict[str, Any]:
-    records = await adapters.people.find_person(email) if email else PersonRecords()
+    records = await adapters.personal_data.find_person(email) if email else PersonRecords()
     return {"lead_id": lead_id, "email": email, "leads": records.leads, "records": records.records}
 
 
 async def _email_of(lead_id: UUID, adapters: CurrentAdapters) -> str | None:
     """Return the address of a lead, stored or waiting to be stored; None where its record names none.
 
-    Raises `Unknown` where there is no such lead.
+    Raises `NotFoundError` where there is no such lead.
     """
-    details = await adapters.store.get_lead(lead_id)
+    details = await adapters.leads.get_lead(lead_id)
     if details.lead:
         return details.lead.email or None
-    if parked := await adapters.people.read_parked(lead_id):
+    if parked := await adapters.personal_data.read_parked(lead_id):
         return parked.email or None
     if not details.queue and not details.emails:
-        raise Unknown("There is no lead with this id.")
+        raise NotFoundError("There is no lead with this id.")
     return None

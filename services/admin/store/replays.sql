@@ -1,45 +1,4 @@
--- The workbench's queries: what is stuck in groups, replays of one row and by a filter.
-
--- name: plan_for_these_values!
--- Filters are optional; the planner must see which are given. What is asked for is mostly in memory, or on a
--- disk without heads: a table is not read whole only to read it in order.
-SELECT set_config('plan_cache_mode', 'force_custom_plan', true), set_config('random_page_cost', '1.1', true);
-
--- name: list_groups
--- Rows with the same trouble, the largest group first; `total` counts the rows of all groups.
-SELECT stage, kind, state, reason, count(*) AS rows, min(first_failed_at) AS oldest_at,
-       max(last_failed_at) AS newest_at, (sum(count(*)) OVER ())::bigint AS total
-FROM replay_queue
-WHERE state = ANY(:states::text[])
-  AND (:stage::text IS NULL OR stage = :stage)
-  AND (:kind::text IS NULL OR kind = :kind)
-GROUP BY stage, kind, state, reason
-ORDER BY rows DESC, stage, kind, state, reason
-LIMIT :limit::bigint;
-
--- name: count_waiting$
--- How many rows wait, exactly: kept by triggers (migration 0004).
-SELECT coalesce(sum(rows), 0)::bigint FROM row_count WHERE table_name = 'replay_queue' AND state = 'waiting';
-
--- name: list_paused
--- The stages that their breakers have paused.
-SELECT stage, reason FROM stage_control WHERE paused ORDER BY stage;
-
--- name: lock_row^
--- One row and what decides whether it can be replayed, kept from others until this transaction ends.
-SELECT stage, kind, state, attempts, reason, lead_id, payload IS NOT NULL AS has_payload,
-       EXISTS (SELECT 1 FROM lead_inbox AS lead
-               WHERE lead.id = coalesce(replay_lead_id, lead_id) AND lead.status = 'erased') AS erased
-FROM replay_queue WHERE id = :id FOR UPDATE;
-
--- name: request_row!
--- An admin wants this row now. One that had come to its end gets three new retries.
-UPDATE replay_queue
-SET attempts = CASE WHEN state = 'waiting' THEN attempts ELSE 0 END,
-    next_attempt_at = CASE WHEN state = 'waiting' THEN next_attempt_at ELSE now() END,
-    state = 'waiting', final = false, requested_at = now(), requested_by = :actor,
-    requested_comment = :comment, updated_at = now()
-WHERE id = :id;
+-- Queries of store/replays.py: replays of many rows by a filter.
 
 -- name: choose_rows
 -- The rows that a filter means, counted by what they are and whether they can be replayed; these become
@@ -149,8 +108,3 @@ UPDATE queue_replay SET cancelled_at = now(), cancelled_by = :actor
 WHERE id = :id AND finished_at IS NULL AND cancelled_at IS NULL
 RETURNING id, requested_by, comment, filter, per_second, wanted, taken, created_at, finished_at, cancelled_at,
           cancelled_by;
-
--- name: add_audit_entry!
--- Write one entry in the transaction of what it tells.
-INSERT INTO audit_log (event_id, event, actor, details_json)
-VALUES (gen_random_uuid(), :event, :actor, :details);

@@ -1,4 +1,4 @@
-"""What an admin may do to a lead, status by status."""
+"""Allowed changes of a lead, status by status."""
 
 from datetime import UTC, datetime
 from itertools import product
@@ -8,13 +8,13 @@ from uuid import uuid4
 import pytest
 
 from contracts.leads import LeadStatus
+from services.admin.rules.errors import ConflictError
 from services.admin.rules.lead_rules import (
-    MAILS,
-    Refused,
+    EMAIL_KINDS,
     as_received,
-    judge_change,
-    judge_resend,
-    mails_owed,
+    check_resend,
+    check_status_change,
+    emails_due,
     undo_status,
 )
 from services.admin.schemas.filters import SettableStatus
@@ -23,51 +23,51 @@ SETTABLE = get_args(SettableStatus)
 WORKED = [status for status in SETTABLE if status is not LeadStatus.SPAM]
 
 
-def test_erased_is_the_only_status_that_cannot_be_set() -> None:
+def test_erased_is_the_only_status_that_admins_cannot_set() -> None:
     assert set(LeadStatus) - set(SETTABLE) == {LeadStatus.ERASED}
 
 
 @pytest.mark.parametrize(("current", "new"), list(product(WORKED, SETTABLE)))
-def test_admins_move_freely_between_the_working_statuses(current: LeadStatus, new: LeadStatus) -> None:
-    assert judge_change(current, new, None) is (current is not new)
-    assert mails_owed(current, new) == ()
+def test_any_change_between_working_statuses_is_allowed(current: LeadStatus, new: LeadStatus) -> None:
+    assert check_status_change(current, new, None) is (current is not new)
+    assert emails_due(current, new) == ()
 
 
 @pytest.mark.parametrize("new", SETTABLE)
-def test_nothing_leaves_erased(new: LeadStatus) -> None:
-    with pytest.raises(Refused, match="erased"):
-        judge_change(LeadStatus.ERASED, new, LeadStatus.ERASED)
+def test_the_status_erased_is_final(new: LeadStatus) -> None:
+    with pytest.raises(ConflictError, match="erased"):
+        check_status_change(LeadStatus.ERASED, new, LeadStatus.ERASED)
 
 
-def test_spam_becomes_received_first_and_owes_both_mails() -> None:
+def test_spam_can_only_become_received_which_makes_both_emails_due() -> None:
     for new in set(WORKED) - {LeadStatus.RECEIVED}:
-        with pytest.raises(Refused, match="received"):
-            judge_change(LeadStatus.SPAM, new, None)
-    assert judge_change(LeadStatus.SPAM, LeadStatus.RECEIVED, LeadStatus.SPAM)
-    assert mails_owed(LeadStatus.SPAM, LeadStatus.RECEIVED) == MAILS
+        with pytest.raises(ConflictError, match="received"):
+            check_status_change(LeadStatus.SPAM, new, None)
+    assert check_status_change(LeadStatus.SPAM, LeadStatus.RECEIVED, LeadStatus.SPAM)
+    assert emails_due(LeadStatus.SPAM, LeadStatus.RECEIVED) == EMAIL_KINDS
 
 
 @pytest.mark.parametrize("new", SETTABLE)
-def test_another_status_than_expected_is_refused_even_where_nothing_would_change(new: LeadStatus) -> None:
-    with pytest.raises(Refused, match="before you"):
-        judge_change(LeadStatus.WON, new, LeadStatus.RECEIVED)
+def test_an_unexpected_current_status_is_refused(new: LeadStatus) -> None:
+    with pytest.raises(ConflictError, match="before you"):
+        check_status_change(LeadStatus.WON, new, LeadStatus.RECEIVED)
 
 
 @pytest.mark.parametrize("state", ["waiting", "dead", "unknown", "suppressed", "reserved", None])
-def test_any_mail_that_was_not_sent_may_be_tried_again(state: str | None) -> None:
-    judge_resend(LeadStatus.WON, "welcome", state)
+def test_an_email_that_was_not_sent_can_be_resent(state: str | None) -> None:
+    check_resend(LeadStatus.WON, "welcome", state)
 
 
 @pytest.mark.parametrize(
     ("status", "state"),
     [(LeadStatus.SPAM, None), (LeadStatus.ERASED, "dead"), (LeadStatus.RECEIVED, "sent")],
 )
-def test_no_mail_goes_to_spam_or_erased_or_a_second_time(status: LeadStatus, state: str | None) -> None:
-    with pytest.raises(Refused):
-        judge_resend(status, "welcome", state)
+def test_resend_is_refused_for_spam_erased_and_sent(status: LeadStatus, state: str | None) -> None:
+    with pytest.raises(ConflictError):
+        check_resend(status, "welcome", state)
 
 
-def test_a_stored_lead_is_written_as_the_event_it_came_from() -> None:
+def test_as_received_returns_the_event_of_a_stored_lead() -> None:
     lead_id, event_id, at = uuid4(), uuid4(), datetime(2024, 1, 3, tzinfo=UTC)
     row = {
         "id": lead_id,
@@ -83,7 +83,7 @@ def test_a_stored_lead_is_written_as_the_event_it_came_from() -> None:
         "spam_reasons": ["honeypot"],
         "created_at_utc": at,
         "status": "spam",
-        "notes": "ours, not the lead's",
+        "notes": "not a field of the event",
     }
     received = as_received(row, event_id)
     assert (received.lead_id, received.event_id, received.occurred_at) == (lead_id, event_id, at)
@@ -102,7 +102,5 @@ def test_a_stored_lead_is_written_as_the_event_it_came_from() -> None:
         ("won", "won", None),
     ],
 )
-def test_a_change_can_be_undone_where_nothing_else_follows_from_it(
-    previous: str, new: str, undo: str | None
-) -> None:
+def test_undo_is_offered_only_without_other_effects(previous: str, new: str, undo: str | None) -> None:
     assert undo_status(LeadStatus(previous), LeadStatus(new)) == undo
