@@ -8,7 +8,7 @@ from services.admin.rules.errors import NotFoundError
 router = APIRouter(prefix="/admin/ui", route_class=PageRoute)
 
 
-@router.get("/{path:path}")
-async def show_not_found(path: str) -> None:  # noqa: ARG001 - FastAPI passes the matched path
+@router.get("/{rest:path}")
+async def show_not_found(rest: str) -> None:  # noqa: ARG001 - FastAPI passes the matched path
     """Raise `NotFoundError`, which `PageRoute` renders as an error page."""
     raise NotFoundError("This page does not exist.")
