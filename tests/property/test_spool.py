@@ -68,7 +68,7 @@ class Crash(Exception):
 @given(
     rounds=st.lists(st.tuples(st.integers(0, 12), st.integers(0, 40)), min_size=1, max_size=4),
 )
-def test_over_any_crashes_every_kept_record_is_published_and_the_oldest_first(
+def test_spool_publishes_all_records_oldest_first_after_any_crashes(
     rounds: list[tuple[int, int]],
 ) -> None:
     """Each round is one life of a worker: keep some, publish some, die."""
