@@ -90,7 +90,7 @@ async def test_a_lead_is_shown_with_its_mails_queue_and_timeline(admin: Admin) -
     assert entry["details_json"] == {"from": "received", "to": "processing", "mails_requested": []}
     assert [event["title"] for event in answer["timeline"]][-2:] == [
         "ann changed the status from received to processing.",
-        "Next try of the alert to the team, by the queue's first run after this; 3 tries are left.",
+        "Next retry of the team notification, soon after this time; 3 retries left.",
     ]
 
 

@@ -258,7 +258,7 @@ async def test_an_erased_lead_is_nowhere_in_the_database_and_its_trail_stays(adm
     assert await admin.db.fetchval("SELECT state FROM email_delivery") == "suppressed"
     shown = await admin.get(f"/admin/leads/{lead.lead_id}")
     assert shown["lead"]["status"] == "erased"
-    assert shown["timeline"][-1]["title"].startswith("ann erased the personal data.")
+    assert shown["timeline"][-1]["title"].startswith("ann deleted the personal data.")
     again = await admin.ask("DELETE", f"/admin/leads/{lead.lead_id}")
     assert (again["already"], again["erased_at"]) == (True, answer["erased_at"])
     assert await admin.db.fetchval("SELECT count(*) FROM audit_log WHERE event = 'lead.erased'") == 1

@@ -1,4 +1,4 @@
-"""A lead's timeline: what a person reads of its way, in order, with the time between."""
+"""A lead's timeline: the sentences, their order and the times between them."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -7,7 +7,7 @@ from uuid import uuid4
 import pytest
 
 from contracts.audit import AuditEvent
-from services.admin.rules.timeline import WORDS, build
+from services.admin.rules.timeline import TITLES, build
 from services.admin.schemas.leads import TimelineEvent
 
 START = datetime(2024, 1, 3, 10, 30, tzinfo=UTC)
@@ -23,8 +23,8 @@ def entry(event: str, seconds: float, actor: str = "persister", **details: Any) 
 
 
 def received(**details: Any) -> dict[str, Any]:
-    place = {"site": "default", "topic": "leads.received.v1", "partition": 3, "offset": 17}
-    return entry("lead.received", 0, "default", **(place | details))
+    position = {"site": "default", "topic": "leads.received.v1", "partition": 3, "offset": 17}
+    return entry("lead.received", 0, "default", **(position | details))
 
 
 def queue_row(**changes: Any) -> dict[str, Any]:
@@ -59,24 +59,24 @@ def titles(events: list[TimelineEvent]) -> list[str]:
     return [event.title for event in events]
 
 
-def test_a_lead_that_had_no_trouble_is_told_in_order_with_the_time_between() -> None:
+def test_events_of_a_lead_without_failures_are_in_order() -> None:
     entries = [
         entry("email.sent", 1.25, "notifier", kind="welcome", attempt=1, code=250),
         received(published_at=after(0.05).isoformat()),
     ]
     events = build(LEAD, entries, [mail(smtp_answer="250 2.0.0 Ok: queued as X")], [])
     assert titles(events) == [
-        "Accepted from the site 'default'.",
-        "On its way (Kafka partition 3, offset 17).",
+        "Received from default.",
+        "Queued for processing.",
         "Stored.",
-        "The welcome mail was sent (the mail server answered 250).",
+        "The confirmation email was sent (the mail server answered 250).",
     ]
     assert [event.since_previous_ms for event in events] == [0, 50, 200, 1000]
     assert events[-1].details["smtp_answer"] == "250 2.0.0 Ok: queued as X"
     assert events[1].details == {"topic": "leads.received.v1", "partition": 3, "offset": 17}
 
 
-def test_a_lead_that_waited_on_the_gateway_s_disk_says_so_and_for_how_long() -> None:
+def test_a_spooled_lead_shows_how_long_it_was_spooled() -> None:
     events = build(
         LEAD | {"stored_at": after(61)}, [received(spooled=True, published_at=after(60).isoformat())], [], []
     )
@@ -84,7 +84,7 @@ def test_a_lead_that_waited_on_the_gateway_s_disk_says_so_and_for_how_long() -> 
     assert (events[1].event, events[1].since_previous_ms) == ("lead.published", 60_000)
 
 
-def test_failure_retry_and_replay_say_who_and_why() -> None:
+def test_failures_and_retries_name_actor_and_reason() -> None:
     parked = {
         "kind": "welcome",
         "reason": "smtp 451 4.7.1",
@@ -100,10 +100,10 @@ def test_failure_retry_and_replay_say_who_and_why() -> None:
         entry("lead.replayed", 900, "ann", cause="requested", attempts=1, **parked),
     ]
     assert titles(build(LEAD, entries, [], []))[3:] == [
-        f"Trouble with the welcome mail: {GREYLISTED}. It is tried again.",
-        "Tried the welcome mail again by itself (retry 1 of 3).",
-        f"Gave up on the welcome mail: {GREYLISTED}. A person has to decide.",
-        "Tried the welcome mail again: ann asked for it.",
+        f"The confirmation email failed: {GREYLISTED}. It is retried automatically.",
+        "Retried the confirmation email automatically (retry 1 of 3).",
+        f"The confirmation email failed for good: {GREYLISTED}. It is not retried automatically.",
+        "Retried the confirmation email: requested by ann.",
     ]
 
 
@@ -113,26 +113,26 @@ def test_failure_retry_and_replay_say_who_and_why() -> None:
         (
             queue_row(),
             "retry.planned",
-            "Next try of the welcome mail, by the queue's first run after this; 2 tries are left.",
+            "Next retry of the confirmation email, soon after this time; 2 retries left.",
         ),
         (
             queue_row(attempts=2),
             "retry.planned",
-            "Next try of the welcome mail, by the queue's first run after this; 1 try is left.",
+            "Next retry of the confirmation email, soon after this time; 1 retry left.",
         ),
         (
             queue_row(requested_at=after(5), requested_by="ann"),
             "retry.requested",
-            "ann asked for the welcome mail to be tried again now.",
+            "ann requested a retry of the confirmation email.",
         ),
         (
             queue_row(state="replaying"),
             "replay.awaited",
-            "Waiting for the outcome of the welcome mail; without one it is tried again.",
+            "Waiting for the result of the confirmation email. Without a result it is retried.",
         ),
     ],
 )
-def test_what_comes_next_stands_last_as_planned(row: dict[str, Any], event: str, title: str) -> None:
+def test_planned_events_come_last(row: dict[str, Any], event: str, title: str) -> None:
     late = entry("lead.status_changed", 10_000, "ann", **{"from": "received", "to": "won"})
     events = build(LEAD, [received(), late], [], [row])
     assert (events[-1].event, events[-1].title, events[-1].planned) == (event, title, True)
@@ -140,12 +140,12 @@ def test_what_comes_next_stands_last_as_planned(row: dict[str, Any], event: str,
 
 
 @pytest.mark.parametrize("state", ["dead", "resolved", "archived"])
-def test_a_row_that_waits_for_nothing_plans_nothing(state: str) -> None:
+def test_a_closed_queue_row_has_no_planned_event(state: str) -> None:
     row = queue_row(state=state, next_attempt_at=None)
     assert not [event for event in build(LEAD, [received()], [], [row]) if event.planned]
 
 
-def test_a_lead_that_could_not_be_stored_has_its_way_up_to_there() -> None:
+def test_a_lead_that_is_not_stored_has_events_up_to_its_failure() -> None:
     row = queue_row(stage="persister", kind="store", state="dead", next_attempt_at=None)
     parked = entry(
         "lead.parked",
@@ -164,7 +164,7 @@ def test_a_lead_that_could_not_be_stored_has_its_way_up_to_there() -> None:
     ]
 
 
-def test_a_lead_stored_by_a_retry_is_shown_at_its_first_place() -> None:
+def test_a_lead_stored_by_a_retry_has_its_first_record_s_offset() -> None:
     parked = entry(
         "lead.parked", 3, kind="store", reason="x", topic="leads.received.v1", partition=1, offset=9
     )
@@ -175,12 +175,12 @@ def test_a_lead_stored_by_a_retry_is_shown_at_its_first_place() -> None:
     assert (published.details["partition"], published.details["offset"]) == (1, 9)
 
 
-def test_a_mail_in_hand_is_shown() -> None:
+def test_an_email_that_is_being_sent_is_shown() -> None:
     events = build(LEAD, [received()], [mail(state="sending")], [])
-    assert events[-1].title == "Sending the welcome mail now."
+    assert events[-1].title == "Sending the confirmation email."
 
 
-def test_the_mail_server_s_words_stand_with_the_try_they_belong_to() -> None:
+def test_the_smtp_answer_belongs_to_the_last_attempt() -> None:
     entries = [
         entry("email.failed", 1, "notifier", kind="welcome", attempt=1, reason="smtp 451"),
         entry("email.sent", 9, "notifier", kind="welcome", attempt=2, code=250),
@@ -190,22 +190,22 @@ def test_the_mail_server_s_words_stand_with_the_try_they_belong_to() -> None:
     assert second.details["smtp_answer"] == "250 fine"
 
 
-def test_spam_is_said_to_be_spam() -> None:
+def test_a_spam_lead_is_stored_as_spam_with_the_reason() -> None:
     assert "Stored as spam: a field was filled in that people do not see." in titles(
         build(LEAD, [received(spam_reasons=["honeypot"])], [], [])
     )
 
 
-def test_clocks_that_differ_never_make_a_negative_wait() -> None:
+def test_clock_differences_never_make_a_negative_duration() -> None:
     events = build(LEAD | {"stored_at": after(-5)}, [received(published_at=after(-2).isoformat())], [], [])
     assert min(event.since_previous_ms for event in events) == 0
 
 
-def test_an_event_that_has_no_words_yet_is_shown_all_the_same() -> None:
+def test_an_event_without_a_sentence_is_shown_by_its_name() -> None:
     assert titles(build(None, [entry("lead.sung_about", 1)], [], [])) == ["Lead sung about."]
 
 
-def test_every_event_of_a_lead_has_its_words() -> None:
-    without = {AuditEvent.LEAD_RECEIVED, AuditEvent.LEAD_REJECTED}
+def test_every_event_of_a_lead_has_a_sentence() -> None:
+    not_shown = {AuditEvent.LEAD_RECEIVED, AuditEvent.LEAD_REJECTED}
     of_leads = {event for event in AuditEvent if event.startswith(("lead.", "email."))}
-    assert of_leads - without <= set(WORDS)
+    assert of_leads - not_shown <= set(TITLES)
