@@ -15,10 +15,10 @@ COLUMNS: Final = (
     "notes", "consent", "consent_version", "locale", "submitted_at", "page_url", "referrer", "utm_source",
     "utm_medium", "utm_campaign", "utm_term", "utm_content", "spam_reasons", "extra", "site", "request_id",
 )  # fmt: skip
-# A spreadsheet may run a cell as a formula if it begins with one of these signs or their full-width forms (OWASP, CSV
-# injection), also after blanks and quotes. A spreadsheet with another separator, or without our quoting, may
-# also begin a cell after a separator or a line break inside our cell. The possessive quantifier examines the
-# characters before the sign once, so that long blanks take linear time.
+# A spreadsheet may run a cell as a formula if it begins with one of these signs or their full-width forms
+# (OWASP, CSV injection), also after blanks and quotes. A spreadsheet with another separator, or without our
+# quoting, may also begin a cell after a separator or a line break inside our cell. The possessive quantifier
+# examines the characters before the sign once, so that a long run of blanks takes linear time.
 _FORMULA: Final = re.compile(r"""(?<![\s"';|])[\s"';|]*+(?=[=+\-@\uff1d\uff0b\uff0d\uff20])""")
 _SEPARATORS: Final = ";|\t\r\n"
 
