@@ -21,10 +21,10 @@ from services.notifier.mail.message import Identity
 from services.notifier.store import Store
 from tests.support.admin import Admin, running_admin
 from tests.support.factories import lead as make_lead
+from tests.support.notifier import delivery
 from tests.support.people import dump
 from tests.support.stack import Database, Stack
 from tests.support.wait import eventually
-from tests.unit.notifier.test_plan import delivery
 
 
 @pytest.fixture
@@ -313,7 +313,7 @@ async def test_regression_a_person_is_found_however_the_address_was_written(admi
 async def test_regression_no_mail_begins_that_waited_for_its_leads_erasure(
     admin: Admin, database: Database
 ) -> None:
-    owner, mails = uuid4(), [delivery("welcome", given=await admin.add_lead()) for _ in range(2)]
+    owner, mails = uuid4(), [delivery("welcome", of=await admin.add_lead()) for _ in range(2)]
     for mail in mails:
         await admin.db.execute(
             "INSERT INTO email_delivery (lead_id, kind, state, owner, lease_until, recipient, message_id)"
@@ -324,7 +324,9 @@ async def test_regression_no_mail_begins_that_waited_for_its_leads_erasure(
     async with open_pool(Postgres.model_validate({"url": database.service}), "test") as pool:
         identity = Identity("hello@fast.example", "FAST", ("boss@fast.example",))
         ledger = cast("Ledger", None)  # of a mail that begins the books say nothing
-        store = Store(pool, ledger, owner, identity, lease_seconds=60, limit=3, site_limit=9)
+        store = Store(
+            pool, ledger, owner, identity, lease_seconds=60, welcomes_per_day=3, welcomes_per_site_and_hour=9
+        )
         erasing = admin.db.transaction()
         await erasing.start()
         await admin.db.execute("SELECT erase_lead($1, 'alice')", mails[0].lead.lead_id)

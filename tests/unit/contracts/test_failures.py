@@ -3,7 +3,7 @@
 from uuid import UUID
 
 from contracts.failures import failure_event_id, legacy_failure_event_id
-from tests.unit.notifier.test_plan import FakeRecord
+from tests.support.notifier import FakeRecord
 
 
 def test_a_repeat_of_a_record_fails_under_one_name() -> None:

@@ -1,4 +1,4 @@
-"""The bucket against providers with limits of their own, under a clock that is not waited for."""
+"""The token bucket against providers with different limits, with a fake clock."""
 
 import math
 import random
@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.notifier.smtp.token_bucket import FLOOR_PER_SECOND, TokenBucket
+from services.notifier.sending.token_bucket import FLOOR_PER_SECOND, TokenBucket
 
 
 class Clock:
@@ -19,13 +19,13 @@ class Clock:
 
 
 class Provider:
-    """Takes `per_second` mails a second, counted as Amazon SES does: a bucket of one second's tokens."""
+    """Accepts `per_second` mails a second as Amazon SES does: a bucket of one second's tokens."""
 
     def __init__(self, per_second: float, clock: Clock) -> None:
         self.per_second, self.clock = per_second, clock
         self.tokens, self.seen_at = max(1.0, per_second), clock.now
 
-    def takes(self) -> bool:
+    def accepts(self) -> bool:
         self.tokens += (self.clock.now - self.seen_at) * self.per_second
         self.tokens, self.seen_at = min(self.tokens, max(1.0, self.per_second)), self.clock.now
         if self.tokens < 1:
@@ -35,12 +35,12 @@ class Provider:
 
 
 def send(bucket: TokenBucket, provider: Provider, clock: Clock, mails: int) -> tuple[float, int]:
-    """Send so many mails; return the seconds that took, and how often the provider refused."""
+    """Send the mails; return the seconds it took, and the number of refusals."""
     began, refused = clock.now, 0
     while mails:
         clock.now += max(bucket.wait_seconds(), 0.005)  # as quick as a server nearby
         started = bucket.take()
-        if provider.takes():
+        if provider.accepts():
             bucket.accepted()
             mails -= 1
         else:
@@ -50,7 +50,7 @@ def send(bucket: TokenBucket, provider: Provider, clock: Clock, mails: int) -> t
 
 
 @pytest.mark.parametrize(("per_second", "mails"), [(14.0, 2000), (1.0, 200), (0.2, 60)])
-def test_it_finds_the_rate_of_a_provider_and_keeps_near_it(per_second: float, mails: int) -> None:
+def test_the_rate_converges_to_the_providers_limit(per_second: float, mails: int) -> None:
     clock = Clock()
     bucket = TokenBucket(clock=clock)
     provider = Provider(per_second, clock)
@@ -70,7 +70,7 @@ def test_without_a_limit_nothing_waits() -> None:
     assert bucket.rate == math.inf
 
 
-def test_the_ceiling_holds_from_the_first_mail_on() -> None:
+def test_the_ceiling_applies_from_the_first_mail() -> None:
     clock = Clock()
     bucket = TokenBucket(5, clock=clock)
     provider = Provider(1_000, clock)
@@ -78,7 +78,7 @@ def test_the_ceiling_holds_from_the_first_mail_on() -> None:
     assert seconds == pytest.approx(9.8, abs=0.3)
 
 
-def test_the_replies_to_one_burst_slow_it_down_once() -> None:
+def test_the_replies_to_one_burst_reduce_the_rate_once() -> None:
     clock = Clock()
     bucket = TokenBucket(20, clock=clock)
     started = []
@@ -90,7 +90,7 @@ def test_the_replies_to_one_burst_slow_it_down_once() -> None:
     assert bucket.rate == pytest.approx(0.7 * 10)
 
 
-def test_a_quota_that_is_used_up_is_asked_for_once_a_minute_and_then_recovers() -> None:
+def test_an_exhausted_quota_is_probed_once_a_minute() -> None:
     clock = Clock()
     bucket = TokenBucket(clock=clock)
     for _ in range(60):

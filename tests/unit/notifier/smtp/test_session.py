@@ -1,4 +1,4 @@
-"""A kept session: what is said on it, and when it is taken for dead."""
+"""A pooled connection: its commands, and when it is considered dead."""
 
 import asyncio
 import time
@@ -15,24 +15,24 @@ MAIL = Mail("hello@fast.example", ("ada@example.com",), b"Subject: x\r\n\r\nx\r\
 
 
 class Server:
-    """A mail server that takes its time over MAIL and notes what it was told."""
+    """A mail server that records the commands and delays its reply to MAIL."""
 
     def __init__(self) -> None:
-        self.said: list[str] = []
+        self.commands: list[str] = []
         self.seconds = 0.0
-        self.left = asyncio.Event()
+        self.closed = asyncio.Event()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"220 here\r\n")
         while line := await reader.readline():
             word = line.split()[0].decode().upper()
-            self.said.append(word)
+            self.commands.append(word)
             if word == "MAIL":
                 await asyncio.sleep(self.seconds)
             writer.write(b"354 go on\r\n" if word == "DATA" else b"250 well\r\n")
         writer.close()
         await writer.wait_closed()
-        self.left.set()
+        self.closed.set()
 
 
 @pytest.fixture
@@ -41,34 +41,34 @@ def server() -> Server:
 
 
 @pytest.fixture
-async def kept(server: Server) -> AsyncIterator[Session]:
-    """A session on which a mail was taken just now."""
+async def pooled(server: Server) -> AsyncIterator[Session]:
+    """A session that has just sent a mail."""
     async with await asyncio.start_server(server.serve, "127.0.0.1", 0) as listening:
         port = listening.sockets[0].getsockname()[1]
         session = Session(
             aiosmtplib.SMTP(hostname="127.0.0.1", port=port, start_tls=False, local_hostname="fast.example")
         )
-        await session.ready()
-        assert await session.envelope(MAIL) is None
+        await session.prepare()
+        assert await session.send_envelope(MAIL) is None
         session.used_at = time.monotonic()
-        server.said.clear()
+        server.commands.clear()
         yield session
         session.client.close()
-        await server.left.wait()
+        await server.closed.wait()
 
 
-async def test_regression_a_server_that_is_slow_at_mail_does_not_lose_its_sessions(
-    kept: Session, server: Server, monkeypatch: pytest.MonkeyPatch
+async def test_regression_a_slow_reply_to_mail_does_not_end_the_session(
+    pooled: Session, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "RSET_SECONDS", 0.1)
     server.seconds = 0.3
-    await kept.ready()
-    assert await kept.envelope(MAIL) is None
-    assert server.said == ["MAIL", "RCPT", "DATA"]
+    await pooled.prepare()
+    assert await pooled.send_envelope(MAIL) is None
+    assert server.commands == ["MAIL", "RCPT", "DATA"]
 
 
-async def test_a_session_that_rested_is_asked_whether_it_lives(kept: Session, server: Server) -> None:
-    kept.used_at -= module.RESTED_SECONDS
-    await kept.ready()
-    assert await kept.envelope(MAIL) is None
-    assert server.said == ["RSET", "MAIL", "RCPT", "DATA"]
+async def test_an_idle_session_is_probed_with_rset(pooled: Session, server: Server) -> None:
+    pooled.used_at -= module.PROBE_AFTER_SECONDS
+    await pooled.prepare()
+    assert await pooled.send_envelope(MAIL) is None
+    assert server.commands == ["RSET", "MAIL", "RCPT", "DATA"]

@@ -1,4 +1,4 @@
-"""What is fit for a greeting in a stranger's mailbox."""
+"""Names that a welcome may greet."""
 
 import unicodedata
 from datetime import UTC, datetime
@@ -8,10 +8,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from services.notifier.mail.greeting import NAME_MAX, WORDS_MAX, greeting_name
-from services.notifier.mail.message import Identity, compose
+from services.notifier.mail.message import compose
 from tests.support.factories import lead
-
-IDENTITY = Identity("hello@fast.example", "FAST", ("boss@fast.example",))
+from tests.support.notifier import IDENTITY
 
 
 @pytest.mark.parametrize(
@@ -67,13 +66,13 @@ def test_a_name_is_greeted(name: str) -> None:
         "B1tcoin",
     ],
 )
-def test_anything_else_is_greeted_without_a_name(typed: str) -> None:
+def test_other_input_is_not_greeted_by_name(typed: str) -> None:
     assert greeting_name(typed) == ""
 
 
 @given(st.text())
 @example("evil。com")
-def test_what_is_greeted_holds_letters_only_and_is_short(typed: str) -> None:
+def test_a_greeted_name_is_short_and_holds_only_letters(typed: str) -> None:
     name = greeting_name(typed)
     assert len(name) <= NAME_MAX
     assert len(name.split()) <= WORDS_MAX
@@ -83,7 +82,7 @@ def test_what_is_greeted_holds_letters_only_and_is_short(typed: str) -> None:
 
 
 @pytest.mark.parametrize("typed", ["evil\u3002com", "Call 0170 1234567", "Ada Lovelace"])
-def test_text_and_html_greet_alike(typed: str) -> None:
+def test_text_and_html_hold_the_same_greeting(typed: str) -> None:
     content = compose("welcome", lead(name=typed), IDENTITY, datetime.now(UTC)).content.decode()
     greeted = greeting_name(typed)
     assert content.count(greeted or "no such text") == (2 if greeted else 0)

@@ -1,4 +1,4 @@
-"""What readiness says of the mail server, while mails go and while none does, against a scripted one."""
+"""The readiness of the mail server with and without mails, against a scripted server."""
 
 import asyncio
 import contextlib
@@ -9,10 +9,11 @@ import pytest
 
 from runtime.health import Health
 from runtime.settings import Kafka, Postgres
-from services.notifier.mail.message import Identity, compose
+from services.notifier.mail.message import compose
 from services.notifier.settings import Settings
 from services.notifier.smtp.mailer import Mailer, open_mailer
 from tests.support.factories import lead
+from tests.support.notifier import IDENTITY
 from tests.support.smtp import SmtpServer, smtp_server
 from tests.support.wait import eventually
 
@@ -25,7 +26,7 @@ async def server() -> AsyncIterator[SmtpServer]:
 
 @pytest.fixture
 async def health(server: SmtpServer, monkeypatch: pytest.MonkeyPatch) -> Health:
-    monkeypatch.setattr("services.notifier.smtp.mailer.WATCH_SECONDS", 0.01)
+    monkeypatch.setattr("services.notifier.smtp.mailer.MONITOR_SECONDS", 0.01)
     monkeypatch.setattr("runtime.failures.Backoff.seconds", lambda *_: 0.01)
     return Health()
 
@@ -46,40 +47,39 @@ async def mailer(server: SmtpServer, health: Health) -> AsyncIterator[Mailer]:
 
 
 async def send(mailer: Mailer) -> str:
-    identity = Identity("hello@fast.example", "FAST", ("boss@fast.example",))
 
     async def nothing_to_commit() -> None: ...
 
-    outcome = await mailer.send(compose("welcome", lead(), identity, datetime.now(UTC)), nothing_to_commit)
-    return outcome.verdict.value
+    outcome = await mailer.send(compose("welcome", lead(), IDENTITY, datetime.now(UTC)), nothing_to_commit)
+    return outcome.status.value
 
 
-async def test_regression_a_server_that_goes_away_is_seen_without_a_mail(
+async def test_regression_an_unavailable_server_is_detected_without_a_mail(
     server: SmtpServer, health: Health, mailer: Mailer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Readiness was green until the next lead came.
-    monkeypatch.setattr("services.notifier.smtp.mailer.QUIET_SECONDS", 0.05)
+    # Readiness stayed green until the next lead.
+    monkeypatch.setattr("services.notifier.smtp.mailer.PROBE_SECONDS", 0.05)
 
-    async def well() -> bool:
+    async def ok() -> bool:
         return health.parts["smtp"].ok
 
-    await eventually(well, what="a connection")
+    await eventually(ok, what="a connection")
     server.always["connect"] = "421 4.3.2 going down"
-    await eventually(well, until=lambda ok: not ok, what="red readiness")
+    await eventually(ok, until=lambda is_ok: not is_ok, what="red readiness")
     del server.always["connect"]
-    await eventually(well, what="green readiness")
+    await eventually(ok, what="green readiness")
 
 
-async def test_regression_a_refused_sender_is_not_well_because_a_connection_is(
+async def test_regression_a_connection_does_not_hide_a_refused_sender(
     server: SmtpServer, health: Health, mailer: Mailer
 ) -> None:
-    # Each refusal was forgotten a second later, when the next connection and its login succeeded.
+    # A second after the refusal the next successful login turned readiness green.
     server.always["mail"] = "550 5.7.60 not allowed to send as this sender"
-    assert await send(mailer) == "world"
+    assert await send(mailer) == "unavailable"
     assert not health.parts["smtp"].ok
     connections = server.seen["ehlo"]
     with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(mailer.watch(), 0.1)
+        await asyncio.wait_for(mailer.monitor(), 0.1)
     assert server.seen["ehlo"] == connections
     assert not health.parts["smtp"].ok
     del server.always["mail"]

@@ -1,4 +1,4 @@
-"""The two mails: right to read, and nothing that a visitor types gets out of its place."""
+"""The two kinds of mail: their headers, encodings and texts, and no injection by visitors."""
 
 import email
 import email.policy
@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.failures import Kind
-from services.notifier.batch_plan import KINDS
+from services.notifier.deliveries import KINDS
 from services.notifier.mail.greeting import greeting_name
-from services.notifier.mail.message import Identity, Undeliverable, clean, compose
+from services.notifier.mail.message import Identity, UndeliverableError, compose, strip_control_characters
 from tests.support.factories import lead
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -50,7 +50,7 @@ def part(message: EmailMessage, kind: str) -> str:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_mail_has_the_headers_that_we_mean_and_no_other(kind: Kind) -> None:
+def test_a_mail_has_exactly_the_expected_headers(kind: Kind) -> None:
     given_lead = lead()
     content = compose(kind, given_lead, IDENTITY, NOW).content
     read = email.message_from_bytes(content, policy=email.policy.default)
@@ -64,7 +64,7 @@ def test_a_mail_has_the_headers_that_we_mean_and_no_other(kind: Kind) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_line_is_short_enough_and_ascii_and_ends_as_smtp_wants(kind: Kind) -> None:
+def test_every_line_is_short_ascii_and_ends_with_crlf(kind: Kind) -> None:
     content = compose(kind, lead(name="Zoë Straße", message="é" * 5000), IDENTITY, NOW).content
     assert content.isascii()
     assert b"\n" not in content.replace(b"\r\n", b"")
@@ -88,7 +88,7 @@ INJECTIONS = [
     "field", ["name", "company", "service", "phone", "message", "request_id", "site", "locale"]
 )
 @pytest.mark.parametrize("typed", INJECTIONS)
-def test_no_field_of_a_lead_can_make_a_header(kind: Kind, field: str, typed: str) -> None:
+def test_no_field_of_a_lead_injects_a_header(kind: Kind, field: str, typed: str) -> None:
     changes: dict[str, Any] = {field: typed}
     read = mail(kind, **changes)
     assert list(read.keys()) == HEADERS
@@ -111,8 +111,8 @@ def test_no_field_of_a_lead_can_make_a_header(kind: Kind, field: str, typed: str
         "ada@" + "x" * 300 + ".com",
     ],
 )
-def test_what_is_no_address_gets_no_welcome_and_harms_no_alert(typed: str) -> None:
-    with pytest.raises(Undeliverable):
+def test_an_invalid_address_prevents_the_welcome_but_no_alert(typed: str) -> None:
+    with pytest.raises(UndeliverableError):
         mail("welcome", email=typed)
     assert list(mail("admin_alert", email=typed).keys()) == HEADERS
 
@@ -123,11 +123,11 @@ def test_what_is_no_address_gets_no_welcome_and_harms_no_alert(typed: str) -> No
         | {"site": st.text(max_size=100)}
     )
 )
-def test_whatever_is_typed_the_headers_stay_ours(fields: dict[str, Any]) -> None:
+def test_no_input_changes_the_headers(fields: dict[str, Any]) -> None:
     for kind in KINDS:
         try:
             read = mail(kind, **fields)
-        except Undeliverable:
+        except UndeliverableError:
             assert kind == "welcome"
         else:
             assert list(read.keys()) == HEADERS
@@ -135,7 +135,7 @@ def test_whatever_is_typed_the_headers_stay_ours(fields: dict[str, Any]) -> None
 
 @pytest.mark.parametrize("length", [10, 30, 60])
 @pytest.mark.parametrize("kind", KINDS)
-def test_regression_a_long_sender_s_domain_does_not_fold_the_message_id(kind: Kind, length: int) -> None:
+def test_regression_a_long_domain_does_not_fold_the_message_id(kind: Kind, length: int) -> None:
     domain = f"{'d' * length}.example.com"
     sent = mail(kind, identity=replace(IDENTITY, from_email=f"leads@{domain}"))
     assert sent["Message-ID"] == str(sent["Message-ID"]).strip()
@@ -159,7 +159,7 @@ def test_the_alert_shows_markup_as_text() -> None:
     assert script in part(read, "plain")
 
 
-def test_the_alert_tells_all_of_the_lead_and_links_to_it() -> None:
+def test_the_alert_shows_all_fields_and_links_to_the_lead() -> None:
     given_lead = lead(
         phone="+49 30 123", company="Analytical Engines", extra={"budget": 5000}, message="Line 1\nLine 2"
     )
@@ -174,12 +174,12 @@ def test_the_alert_tells_all_of_the_lead_and_links_to_it() -> None:
         assert f"https://x.example/admin/leads/{given_lead.lead_id}" in text
 
 
-def test_without_a_dashboard_there_is_no_link() -> None:
+def test_the_alert_has_no_link_without_a_dashboard() -> None:
     read = mail("admin_alert", Identity("hello@fast.example", "F", ("boss@fast.example",)))
     assert "Open the lead" not in part(read, "html") + part(read, "plain")
 
 
-def test_the_welcome_holds_a_name_and_nothing_else_that_was_typed() -> None:
+def test_the_welcome_holds_no_input_but_the_name() -> None:
     read = mail(
         "welcome", message="SECRET", company="SECRET", service="SECRET", phone="SECRET", extra={"a": "SECRET"}
     )
@@ -209,27 +209,25 @@ def test_the_welcome_escapes_the_name() -> None:
         ("<b>Ada</b>", ""),
     ],
 )
-def test_a_name_that_could_carry_a_message_is_left_out(typed: str, greeted: str) -> None:
+def test_a_name_that_could_hold_a_message_is_omitted(typed: str, greeted: str) -> None:
     assert greeting_name(typed) == greeted
 
 
-def test_what_hides_text_is_dropped() -> None:
-    assert clean("a\u202eb\u200bc\x00d\x1be\r\nf") == "abcde\nf"
+def test_strip_control_characters_removes_hidden_text() -> None:
+    assert strip_control_characters("a\u202eb\u200bc\x00d\x1be\r\nf") == "abcde\nf"
 
 
 @pytest.mark.parametrize(
-    ("typed", "on_the_wire", "smtputf8"),
+    ("typed", "encoded", "smtputf8"),
     [
         ("ada@exämple.de", "ada@xn--exmple-cua.de", False),
         ("ädä@exämple.de", "ädä@xn--exmple-cua.de", True),
         ("ada@mailhost", "ada@mailhost", False),
     ],
 )
-def test_an_address_beyond_ascii_is_written_as_the_wire_needs_it(
-    typed: str, on_the_wire: str, smtputf8: bool
-) -> None:
+def test_a_non_ascii_address_is_encoded_for_smtp(typed: str, encoded: str, smtputf8: bool) -> None:
     made = compose("welcome", lead(email=typed), IDENTITY, NOW)
-    assert made.recipients == (on_the_wire,)
+    assert made.recipients == (encoded,)
     assert made.smtputf8 is smtputf8
 
 
@@ -242,9 +240,7 @@ def test_an_address_beyond_ascii_is_written_as_the_wire_needs_it(
         ("--=_fastcore_", "quoted-printable"),
     ],
 )
-def test_a_part_goes_as_it_is_only_where_every_server_takes_it_and_no_reader_errs(
-    message: str, encoding: str
-) -> None:
+def test_a_part_is_sent_unencoded_only_if_it_is_safe(message: str, encoding: str) -> None:
     read = mail("admin_alert", message=message)
     plain = read.get_body(("plain",))
     assert plain is not None

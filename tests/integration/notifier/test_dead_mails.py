@@ -1,4 +1,4 @@
-"""A mail whose queue row died is dead, too: the stores of flusher and notifier on a real database."""
+"""A mail is dead once its replay-queue row is dead: both stores on a real database."""
 
 import shutil
 from collections.abc import Sequence
@@ -17,18 +17,15 @@ from runtime.settings import Postgres
 from services.flusher.failed_record import read
 from services.flusher.retries.retry_rules import Outgoing
 from services.flusher.store import Store as Queue
-from services.notifier import batch_plan
-from services.notifier.batch_plan import Delivery
-from services.notifier.mail.message import Identity
-from services.notifier.smtp.outcome import Outcome, Phase, Verdict
+from services.notifier.deliveries import Delivery, decode_batch
+from services.notifier.smtp.outcome import MailOutcome, MailStatus, Phase
 from services.notifier.store import Store as Mails
 from tests.support.factories import lead
 from tests.support.flusher import OWN, Clock, NoBooks, Record, failure
+from tests.support.notifier import IDENTITY, FakeRecord
 from tests.support.stack import Database
-from tests.unit.notifier.test_plan import FakeRecord
 
-IDENTITY = Identity("hello@fast.example", "FAST", ("boss@fast.example",))
-REFUSED = Outcome(Verdict.WAITING, "smtp 451 4.7.1 at rcpt", Phase.RCPT, 451, "4.7.1", "4.7.1 later")
+REFUSED = MailOutcome(MailStatus.WAITING, "smtp 451 4.7.1 at rcpt", Phase.RCPT, 451, "4.7.1", "4.7.1 later")
 
 
 def _record(which: LeadReceived, offset: int) -> Any:
@@ -37,18 +34,18 @@ def _record(which: LeadReceived, offset: int) -> Any:
     )
 
 
-async def _in_hand(mails: Mails, which: LeadReceived) -> Delivery:
-    """The welcome of a lead, reserved."""
+async def _reserve_welcome(mails: Mails, which: LeadReceived) -> Delivery:
+    """Reserve the mails of a lead; return its welcome."""
     records = [_record(which, 1)]
-    arranged = await mails.reserve(batch_plan.read(records), records, ())
-    return next(each for each in arranged.to_send if each.kind == "welcome")
+    plan = await mails.reserve(decode_batch(records), records, ())
+    return next(each for each in plan.to_send if each.kind == "welcome")
 
 
 async def _no_letters(_: Sequence[Outgoing]) -> None: ...
 
 
 async def _third_retry_failed(queue: Queue, db: Any, which: LeadReceived, failure_id: UUID) -> None:
-    """The queue row has had its three retries, and now the notifier says that the last one failed."""
+    """Let the flusher take the failure of the third retry."""
     record = _record(which, 2)
     first = failure(reason=REFUSED.reason)
     record.headers = tuple(first.to_headers(OWN))
@@ -60,7 +57,7 @@ async def _third_retry_failed(queue: Queue, db: Any, which: LeadReceived, failur
 
 
 async def _settled(db: Any) -> tuple[str, int]:
-    """The welcome's state, and how many entries say that it has failed for good."""
+    """Return the welcome's state, and the number of its final audit entries."""
     state = await db.fetchval("SELECT state FROM email_delivery WHERE kind = 'welcome'")
     final = await db.fetchval(
         "SELECT count(*) FROM audit_log WHERE event = 'email.failed' AND details_json->>'final' = 'true'"
@@ -71,24 +68,40 @@ async def _settled(db: Any) -> tuple[str, int]:
 async def test_regression_a_mail_whose_third_retry_failed_is_dead(postgres: Postgres, db: Any) -> None:
     which = lead()
     async with open_pool(postgres, "test") as pool:
-        mails = Mails(pool, NoBooks(), uuid4(), IDENTITY, lease_seconds=50, limit=3, site_limit=9)
-        delivery = await _in_hand(mails, which)
+        mails = Mails(
+            pool,
+            NoBooks(),
+            uuid4(),
+            IDENTITY,
+            lease_seconds=50,
+            welcomes_per_day=3,
+            welcomes_per_site_and_hour=9,
+        )
+        delivery = await _reserve_welcome(mails, which)
         assert await mails.settle(delivery, REFUSED)
         await _third_retry_failed(Queue(pool, NoBooks(), Clock()), db, which, delivery.record_id)
     assert await _settled(db) == ("dead", 1)
     assert await db.fetchval("SELECT state FROM email_delivery WHERE kind = 'admin_alert'") == "reserved"
 
 
-@pytest.mark.parametrize("begun", [False, True])
-async def test_regression_a_mail_is_dead_though_its_failure_overtook_its_outcome(
-    postgres: Postgres, db: Any, begun: bool
+@pytest.mark.parametrize("sending", [False, True])
+async def test_regression_a_mail_is_dead_if_its_failure_precedes_its_outcome(
+    postgres: Postgres, db: Any, sending: bool
 ) -> None:
-    # The notifier publishes the failure before it commits the outcome, and the flusher may be quicker.
+    # The notifier publishes the failure before it commits the outcome, and the flusher may take it first.
     which = lead()
     async with open_pool(postgres, "test") as pool:
-        mails = Mails(pool, NoBooks(), uuid4(), IDENTITY, lease_seconds=50, limit=3, site_limit=9)
-        delivery = await _in_hand(mails, which)
-        if begun:
+        mails = Mails(
+            pool,
+            NoBooks(),
+            uuid4(),
+            IDENTITY,
+            lease_seconds=50,
+            welcomes_per_day=3,
+            welcomes_per_site_and_hour=9,
+        )
+        delivery = await _reserve_welcome(mails, which)
+        if sending:
             await mails.begin_sending(delivery)
         await _third_retry_failed(Queue(pool, NoBooks(), Clock()), db, which, delivery.record_id)
         assert await mails.settle(delivery, REFUSED)
@@ -97,18 +110,28 @@ async def test_regression_a_mail_is_dead_though_its_failure_overtook_its_outcome
     assert answer == "4.7.1 later"
 
 
-async def test_another_failure_does_not_decide_over_a_mail_in_hand(postgres: Postgres, db: Any) -> None:
+async def test_a_failure_of_another_record_does_not_settle_a_reserved_mail(
+    postgres: Postgres, db: Any
+) -> None:
     which = lead()
     async with open_pool(postgres, "test") as pool:
-        mails = Mails(pool, NoBooks(), uuid4(), IDENTITY, lease_seconds=50, limit=3, site_limit=9)
-        delivery = await _in_hand(mails, which)
+        mails = Mails(
+            pool,
+            NoBooks(),
+            uuid4(),
+            IDENTITY,
+            lease_seconds=50,
+            welcomes_per_day=3,
+            welcomes_per_site_and_hour=9,
+        )
+        delivery = await _reserve_welcome(mails, which)
         earlier = failure_event_id(FakeRecord("leads.retry.notifier.v1"), "notifier", "welcome")
         await _third_retry_failed(Queue(pool, NoBooks(), Clock()), db, which, earlier)
         assert await mails.settle(delivery, REFUSED)
     assert (await _settled(db))[0] == "waiting"
 
 
-async def test_the_migration_repairs_mails_that_were_left_waiting(
+async def test_the_migration_repairs_mails_that_stayed_waiting(
     database: Database, db: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (migration,) = runner.MIGRATIONS.glob("0010_*.sql")
@@ -142,10 +165,18 @@ async def test_the_migration_repairs_mails_that_were_left_waiting(
     assert states == dict(zip(ids, ("dead", "waiting", "sent"), strict=True))
 
 
-async def test_an_erased_recipient_takes_its_mailbox_with_it(postgres: Postgres, db: Any) -> None:
+async def test_erasing_a_recipient_erases_its_mailbox(postgres: Postgres, db: Any) -> None:
     async with open_pool(postgres, "test") as pool:
-        mails = Mails(pool, NoBooks(), uuid4(), IDENTITY, lease_seconds=50, limit=3, site_limit=9)
-        await _in_hand(mails, lead(email="ada+x@example.com"))
+        mails = Mails(
+            pool,
+            NoBooks(),
+            uuid4(),
+            IDENTITY,
+            lease_seconds=50,
+            welcomes_per_day=3,
+            welcomes_per_site_and_hour=9,
+        )
+        await _reserve_welcome(mails, lead(email="ada+x@example.com"))
     await db.execute("UPDATE email_delivery SET mailbox = recipient")
     await db.execute("UPDATE email_delivery SET recipient = NULL")
     assert await db.fetchval("SELECT count(*) FROM email_delivery WHERE mailbox IS NOT NULL") == 0

@@ -13,9 +13,9 @@ from runtime.settings import Kafka, Postgres
 from services.notifier.mail.message import Identity, compose
 from services.notifier.settings import Smtp
 from services.notifier.smtp.mailer import open_mailer
-from services.notifier.smtp.outcome import REFUSES_US, Outcome, Phase, Verdict
-from tests.integration.test_notifier import _readyz, configured, notifier, settled
+from services.notifier.smtp.outcome import SENDER_REFUSED, MailOutcome, MailStatus, Phase
 from tests.support.factories import lead, post, records_of
+from tests.support.notifier import notifier, notifier_settings, readyz, wait_for_states
 from tests.support.postfix import Postfix, postfix
 from tests.support.wait import eventually
 
@@ -40,9 +40,9 @@ def at(server: Postfix, port: str) -> Smtp:
     return Smtp.model_validate({"host": "127.0.0.1", "port": server.ports[port], "tls": False} | login)
 
 
-async def send(kafka: Kafka, postgres: Postgres, smtp: Smtp, recipient: str, sender: str) -> Outcome:
+async def send(kafka: Kafka, postgres: Postgres, smtp: Smtp, recipient: str, sender: str) -> MailOutcome:
     """Send one welcome as the notifier does, without its records."""
-    settings, state = configured(kafka, postgres, smtp, from_email=sender), Health()
+    settings, state = notifier_settings(kafka, postgres, smtp, from_email=sender), Health()
     mail = compose(
         "welcome", lead(email=recipient), Identity(sender, "FAST", ("boss@fast.example",)), datetime.now(UTC)
     )
@@ -59,38 +59,42 @@ async def test_regression_a_refusal_of_us_at_rcpt_is_not_the_leads_fault(
 ) -> None:
     sender = "hello@nowhere.invalid" if port == "sender" else "hello@fast.example"
     outcome = await send(kafka, postgres, at(server, port), "stranger@elsewhere.example", sender)
-    assert f"{outcome.code} {outcome.answer}" == REFUSALS[port]
-    assert (outcome.verdict, outcome.phase, outcome.cause) == (Verdict.WORLD, Phase.RCPT, REFUSES_US)
+    assert f"{outcome.code} {outcome.reply}" == REFUSALS[port]
+    assert (outcome.status, outcome.phase, outcome.cause) == (
+        MailStatus.UNAVAILABLE,
+        Phase.RCPT,
+        SENDER_REFUSED,
+    )
 
 
 async def test_an_unknown_recipient_stays_the_leads_fault(
     server: Postfix, kafka: Kafka, postgres: Postgres
 ) -> None:
     gone = await send(kafka, postgres, at(server, "recipient"), "gone@fast.example", "hello@fast.example")
-    assert (gone.verdict, gone.code, gone.enhanced) == (Verdict.DEAD, 550, "5.1.1")
+    assert (gone.status, gone.code, gone.enhanced) == (MailStatus.DEAD, 550, "5.1.1")
     here = await send(kafka, postgres, at(server, "recipient"), "ada@fast.example", "hello@fast.example")
-    assert here.verdict is Verdict.SENT
+    assert here.status is MailStatus.SENT
 
 
 async def test_regression_a_relay_that_refuses_us_kills_no_mail_and_turns_readiness_red(
     server: Postfix, kafka: Kafka, postgres: Postgres, db: Any
 ) -> None:
     leads = [lead() for _ in range(20)]
-    async with notifier(configured(kafka, postgres, at(server, "relay"))) as client:
+    async with notifier(notifier_settings(kafka, postgres, at(server, "relay"))) as client:
         await post(kafka, *leads)
         health = await eventually(
-            lambda: _readyz(client),
-            until=lambda h: REFUSES_US in h["parts"]["consumer"]["reason"],
+            lambda: readyz(client),
+            until=lambda h: SENDER_REFUSED in h["parts"]["consumer"]["reason"],
             what="red readiness",
         )
-        assert health["parts"]["consumer"]["reason"] == f"paused: smtp 554 5.7.1 at rcpt: {REFUSES_US}"
+        assert health["parts"]["consumer"]["reason"] == f"paused: smtp 554 5.7.1 at rcpt: {SENDER_REFUSED}"
         # It takes mails to its own domain: that the alerts pass does not make it each lead's own fault.
         alerts = "SELECT count(*) FROM email_delivery WHERE kind = 'admin_alert' AND state = 'sent'"
         await eventually(lambda: db.fetchval(alerts), until=(20).__eq__, what="20 alerts")
-        assert (await _readyz(client))["status"] == "not ready"
+        assert (await readyz(client))["status"] == "not ready"
     assert await records_of(kafka, topics.FAILED.name) == []
     assert await db.fetchval("SELECT count(*) FROM email_delivery WHERE state = 'reserved'") == 20
     # The login, or mynetworks, is corrected: everything goes out.
-    async with notifier(configured(kafka, postgres, at(server, "recipient"))):
+    async with notifier(notifier_settings(kafka, postgres, at(server, "recipient"))):
         for each in leads:
-            await settled(db, each)
+            await wait_for_states(db, each)

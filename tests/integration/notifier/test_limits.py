@@ -12,21 +12,19 @@ from prometheus_client import REGISTRY
 from contracts import topics
 from runtime.settings import Kafka, Postgres
 from services.notifier.smtp import mailer
-from tests.integration.test_notifier import (
-    _readyz,
-    configured,
-    notifier,
-    retry,
-    server_of,
-    settled,
-    smtp,
-    states,
-)
 from tests.support.factories import lead, post, records_of
+from tests.support.notifier import (
+    delivery_states,
+    notifier,
+    notifier_settings,
+    publish_retry,
+    readyz,
+    smtp_settings,
+    wait_for_states,
+)
 from tests.support.smtp import SmtpServer, smtp_server
 from tests.support.wait import eventually
 
-__all__ = ["smtp"]
 THROTTLED = "454 Throttling failure: Maximum sending rate exceeded."
 
 
@@ -64,13 +62,13 @@ async def test_regression_a_providers_rate_limit_slows_the_stage_and_uses_up_no_
     leads, again = [lead() for _ in range(30)], [lead(email=f"again-{n}@example.com") for n in range(20)]
     for each in again:
         smtp.then(f"rcpt:{each.email}", "451 4.7.1 greylisted")
-    async with notifier(configured(kafka, postgres, server_of(smtp))) as client:
+    async with notifier(notifier_settings(kafka, postgres, smtp_settings(smtp))) as client:
         await post(kafka, *leads, *again)
         await all_sent(db, 80)
         for each in again:
-            await retry(kafka, each, "welcome")
+            await publish_retry(kafka, each, "welcome")
         await all_sent(db, 100)
-        assert (await _readyz(client))["status"] == "ready"
+        assert (await readyz(client))["status"] == "ready"
         assert (REGISTRY.get_sample_value("fastcore_mail_rate_limit_per_second") or 0) < 40
     assert limit.refused > 0
     assert len(smtp.mails) == 100
@@ -82,7 +80,7 @@ async def test_regression_a_sandbox_of_one_mail_a_second_loses_no_mail(
 ) -> None:
     smtp.limit = limit = Limit(1.0)
     leads = [lead() for _ in range(3)]
-    async with notifier(configured(kafka, postgres, server_of(smtp))):
+    async with notifier(notifier_settings(kafka, postgres, smtp_settings(smtp))):
         await post(kafka, *leads)
         await all_sent(db, 6)
     assert limit.refused > 0
@@ -93,27 +91,27 @@ async def test_regression_a_sandbox_of_one_mail_a_second_loses_no_mail(
 async def test_regression_a_quota_that_is_used_up_pauses_the_stage_until_it_is_not(
     kafka: Kafka, postgres: Postgres, smtp: SmtpServer, db: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("services.notifier.smtp.pacing.PATIENCE_SECONDS", 0.5)
+    monkeypatch.setattr("services.notifier.sending.pacing.MAX_WAIT_SECONDS", 0.5)
     smtp.always["body"] = "554 5.2.0 STOREDRV.Submission.Exception:SubmissionQuotaExceededException; Failed"
     one = lead()
-    async with notifier(configured(kafka, postgres, server_of(smtp))) as client:
+    async with notifier(notifier_settings(kafka, postgres, smtp_settings(smtp))) as client:
         await post(kafka, one)
         health = await eventually(
-            lambda: _readyz(client),
+            lambda: readyz(client),
             until=lambda h: "rate limit" in h["parts"]["consumer"]["reason"],
             what="red readiness",
         )
         assert health["status"] == "not ready"
-        assert set((await states(db, one)).values()) == {"reserved"}
+        assert set((await delivery_states(db, one)).values()) == {"reserved"}
         smtp.always.clear()
-        await settled(db, one, seconds=30)
+        await wait_for_states(db, one, seconds=30)
     assert await records_of(kafka, topics.FAILED.name) == []
 
 
 async def test_the_ceiling_holds(kafka: Kafka, postgres: Postgres, smtp: SmtpServer, db: Any) -> None:
     leads = [lead() for _ in range(10)]
     began = math.inf
-    async with notifier(configured(kafka, postgres, server_of(smtp), mails_per_second=10)):
+    async with notifier(notifier_settings(kafka, postgres, smtp_settings(smtp), mails_per_second=10)):
         began = time.monotonic()
         await post(kafka, *leads)
         await all_sent(db, 20)
@@ -125,11 +123,11 @@ async def test_a_rate_limit_that_only_one_mail_meets_does_not_slow_the_others_fo
 ) -> None:
     bad, good = lead(), [lead() for _ in range(5)]
     smtp.always[f"rcpt:{bad.email}"] = "450 4.7.1 rate limit of this mailbox"
-    async with notifier(configured(kafka, postgres, server_of(smtp))):
+    async with notifier(notifier_settings(kafka, postgres, smtp_settings(smtp))):
         await post(kafka, bad, *good)
         for each in good:
-            await settled(db, each)
-        await settled(db, bad, "waiting", "sent", seconds=40)
+            await wait_for_states(db, each)
+        await wait_for_states(db, bad, "waiting", "sent", seconds=40)
 
 
 async def test_regression_the_same_refusal_for_everybody_pauses_and_kills_nearly_nothing(
@@ -137,10 +135,10 @@ async def test_regression_the_same_refusal_for_everybody_pauses_and_kills_nearly
 ) -> None:
     smtp.always["rcpt"] = "550 5.7.1 we have never heard of you, session 8f2a"
     leads = [lead() for _ in range(20)]
-    async with notifier(configured(kafka, postgres, server_of(smtp))) as client:
+    async with notifier(notifier_settings(kafka, postgres, smtp_settings(smtp))) as client:
         await post(kafka, *leads)
         health = await eventually(
-            lambda: _readyz(client),
+            lambda: readyz(client),
             until=lambda h: "refuses every recipient" in h["parts"]["consumer"]["reason"],
             what="red readiness",
         )
@@ -167,10 +165,10 @@ async def test_regression_a_slow_server_is_slow_and_not_away(
 ) -> None:
     # It had 0.1 s for all of them: what a mail may take, less the time for its answer.
     monkeypatch.setattr(mailer, "SLOW_SECONDS", 0.3)
-    quick = configured(
+    quick = notifier_settings(
         kafka,
         postgres,
-        server_of(slow_server),
+        smtp_settings(slow_server),
         envelope_timeout_seconds=60.0,
         answer_timeout_seconds=0.9,
         mail_timeout_seconds=1.0,
@@ -180,12 +178,12 @@ async def test_regression_a_slow_server_is_slow_and_not_away(
     async with notifier(quick) as client:
         await post(kafka, one)
         await eventually(
-            lambda: _readyz(client),
+            lambda: readyz(client),
             until=lambda h: h["parts"]["smtp"]["reason"].startswith("smtp slow at "),
             what="the slow server in readiness",
         )
-        await settled(db, one, seconds=40)
-        assert (await _readyz(client))["parts"]["smtp"]["ok"]
+        await wait_for_states(db, one, seconds=40)
+        assert (await readyz(client))["parts"]["smtp"]["ok"]
     assert len(slow_server.mails) == 2
     assert await records_of(kafka, topics.FAILED.name) == []
 
@@ -195,17 +193,17 @@ async def test_a_stop_does_not_wait_for_what_comes_before_a_body(
 ) -> None:
     smtp.always["rcpt"] = "hang"
     one = lead()
-    patient = configured(kafka, postgres, server_of(smtp), envelope_timeout_seconds=300.0)
+    patient = notifier_settings(kafka, postgres, smtp_settings(smtp), envelope_timeout_seconds=300.0)
     async with notifier(patient):
         await post(kafka, one)
         await eventually(lambda: _seen(smtp, "rcpt"), until=lambda n: n == 2)
         began = time.monotonic()
     assert time.monotonic() - began < 8
-    assert set((await states(db, one)).values()) == {"reserved"}
+    assert set((await delivery_states(db, one)).values()) == {"reserved"}
     assert await db.fetchval("SELECT max(lease_until) <= now() FROM email_delivery")
     smtp.always.clear()
     async with notifier(patient):
-        await settled(db, one)
+        await wait_for_states(db, one)
     assert len(smtp.mails) == 2
 
 

@@ -1,16 +1,16 @@
-"""Replies that are not about the mail, as real servers write them."""
+"""Real servers' replies that do not concern the mail."""
 
 import pytest
 
-from services.notifier.smtp.outcome import Phase, Verdict, answered
+from services.notifier.smtp.outcome import MailStatus, Phase, outcome_of_reply
 
 SENDER, RECIPIENT = "hello@fast.example", "bob@customer.example"
 FROM_RCPT_ON = (Phase.RCPT, Phase.DATA, Phase.BODY)
 
 
-def verdict(line: str, phase: Phase = Phase.RCPT, recipient: str = RECIPIENT) -> Verdict:
+def status_of(line: str, phase: Phase = Phase.RCPT, recipient: str = RECIPIENT) -> MailStatus:
     code, text = line.split(" ", 1)
-    return answered(phase, int(code), text, SENDER, (recipient,)).verdict
+    return outcome_of_reply(phase, int(code), text, SENDER, (recipient,)).status
 
 
 @pytest.mark.parametrize("phase", [Phase.MAIL, *FROM_RCPT_ON])
@@ -37,8 +37,8 @@ def verdict(line: str, phase: Phase = Phase.RCPT, recipient: str = RECIPIENT) ->
         "451 You've exceeded your messaging limits",
     ],
 )
-def test_a_rate_limit_slows_down_and_kills_nothing(line: str, phase: Phase) -> None:
-    assert verdict(line, phase) is Verdict.THROTTLED
+def test_a_rate_limit_means_throttled(line: str, phase: Phase) -> None:
+    assert status_of(line, phase) is MailStatus.THROTTLED
 
 
 @pytest.mark.parametrize("phase", FROM_RCPT_ON)
@@ -64,41 +64,44 @@ def test_a_rate_limit_slows_down_and_kills_nothing(line: str, phase: Phase) -> N
         "550 5.7.708 Service unavailable. Access denied, traffic not accepted from this IP",
         "550 The from address does not match a verified Sender Identity.",
         "403 You are not authorized to send from that email address",
-        "554 Message rejected: Email address is not verified. Failed the check: hello@fast.example",
+        "554 Message rejected: Email address is not verified. PublishedFailure the check: hello@fast.example",
         "550 5.7.23 The message was rejected because of Sender Policy Framework violation",
     ],
 )
-def test_a_refusal_of_us_is_not_the_leads_fault(line: str, phase: Phase) -> None:
-    assert verdict(line, phase) is Verdict.WORLD
+def test_a_refusal_of_our_sender_means_unavailable(line: str, phase: Phase) -> None:
+    assert status_of(line, phase) is MailStatus.UNAVAILABLE
 
 
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
-        ("550 5.1.1 <bob@customer.example>: Recipient address rejected: User unknown", Verdict.DEAD),
-        ("550 No such user here", Verdict.DEAD),
-        ("552 5.2.2 <bob@customer.example>: Quota exceeded (mailbox for user is full)", Verdict.DEAD),
-        ("452 4.2.2 The email account that you tried to reach is over quota", Verdict.WAITING),
-        ("450 4.2.1 The user you are trying to contact is receiving mail too quickly", Verdict.WAITING),
-        ("450 4.2.1 The user is receiving mail at a rate that prevents additional messages", Verdict.WAITING),
-        ("450 4.2.0 <bob@customer.example>: Recipient address rejected: Greylisted", Verdict.WAITING),
-        ("552 5.3.4 Message size exceeds fixed limit", Verdict.DEAD),
-        ("554 5.7.1 looks like spam", Verdict.DEAD),
-        ("554 5.7.1 <bob@customer.example>: Recipient address rejected: Access denied", Verdict.DEAD),
+        ("550 5.1.1 <bob@customer.example>: Recipient address rejected: User unknown", MailStatus.DEAD),
+        ("550 No such user here", MailStatus.DEAD),
+        ("552 5.2.2 <bob@customer.example>: Quota exceeded (mailbox for user is full)", MailStatus.DEAD),
+        ("452 4.2.2 The email account that you tried to reach is over quota", MailStatus.WAITING),
+        ("450 4.2.1 The user you are trying to contact is receiving mail too quickly", MailStatus.WAITING),
+        (
+            "450 4.2.1 The user is receiving mail at a rate that prevents additional messages",
+            MailStatus.WAITING,
+        ),
+        ("450 4.2.0 <bob@customer.example>: Recipient address rejected: Greylisted", MailStatus.WAITING),
+        ("552 5.3.4 Message size exceeds fixed limit", MailStatus.DEAD),
+        ("554 5.7.1 looks like spam", MailStatus.DEAD),
+        ("554 5.7.1 <bob@customer.example>: Recipient address rejected: Access denied", MailStatus.DEAD),
         (
             "554 Message rejected: Email address is not verified: hello@fast.example, bob@customer.example",
-            Verdict.DEAD,
+            MailStatus.DEAD,
         ),
     ],
 )
-def test_a_reply_about_the_recipient_stays_the_leads(line: str, expected: Verdict) -> None:
-    assert verdict(line) is expected
+def test_a_reply_about_the_recipient_concerns_the_mail(line: str, expected: MailStatus) -> None:
+    assert status_of(line) is expected
 
 
 @pytest.mark.parametrize(
     "local", ["rate-limit", "throttling.failure", "relay.denied", "submissionquotaexceeded"]
 )
-def test_an_address_made_of_a_rules_words_stops_nothing(local: str) -> None:
+def test_an_address_with_the_words_of_a_rule_does_not_match(local: str) -> None:
     recipient = f"{local}@customer.example"
-    assert verdict(f"550 5.1.1 <{recipient}>: User unknown", recipient=recipient) is Verdict.DEAD
-    assert verdict(f"550 no mailbox {recipient} here", recipient=recipient) is Verdict.DEAD
+    assert status_of(f"550 5.1.1 <{recipient}>: User unknown", recipient=recipient) is MailStatus.DEAD
+    assert status_of(f"550 no mailbox {recipient} here", recipient=recipient) is MailStatus.DEAD
