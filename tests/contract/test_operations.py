@@ -92,7 +92,7 @@ def test_every_file_that_it_links_exists() -> None:
 
 def test_checklist_has_exactly_one_box_per_doctor_check() -> None:
     source = "\n".join(path.read_text() for path in (ROOT / "deploy/cli/doctor").glob("*.py"))
-    checks = set(re.findall(r"""\b(?:ok|warn|fail|judge)\(\s*"([a-z-]+)",""", source)) - {"doctor"}
+    checks = set(re.findall(r"""\b(?:ok|warn|fail|severity)\(\s*"([a-z-]+)",""", source)) - {"doctor"}
     boxes = section("Production checklist")
     cells = [
         row.rpartition("| ")[2] for row in boxes.replace(" |\n", "\n").splitlines() if row.startswith("|")
