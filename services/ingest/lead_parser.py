@@ -5,7 +5,8 @@ from typing import Final
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import from_json
 
-from contracts.leads import IdempotencyKey, LeadSubmission
+from contracts.field_types import IdempotencyKey
+from contracts.leads import LeadSubmission
 from runtime.http.problem_details import FieldProblem, ProblemError
 from services.ingest import problems
 

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, EmailStr, Field, model_validator
 
-from contracts.leads import Line, Message, Note, RequiredLine
+from contracts.field_types import Line, Message, Note, RequiredLine
 from services.admin.schemas.leads import Lead
 
 # The visitor typed these fields. The first edit keeps their original values.
