@@ -1,4 +1,4 @@
-"""Group commit: writes the items that arrive during one write with the next one. Knows nothing of mails."""
+"""Group commit: one write for all items that arrived during the previous write. Knows nothing of mails."""
 
 import asyncio
 from collections.abc import Awaitable, Callable

@@ -12,7 +12,7 @@ FAILURES_OF_ONE_MAIL: Final = 3
 
 
 @dataclass
-class Failures:
+class MailFailures:
     """The dependency failures of one mail, and how many other mails had passed at the first one."""
 
     topic: str
@@ -26,7 +26,7 @@ class RepeatedFailures:
     """Counts the dependency failures of each mail, and the mails that passed in the meantime."""
 
     def __init__(self) -> None:
-        self._failures = dict[Key, Failures]()
+        self._failures = dict[Key, MailFailures]()
         self._passed = self._welcomes_passed = 0
 
     def __len__(self) -> int:
@@ -58,7 +58,7 @@ class RepeatedFailures:
         record = delivery.record
         failures = self._failures.setdefault(
             delivery.key,
-            Failures(record.topic, record.partition, 0, self._passed, self._welcomes_passed),
+            MailFailures(record.topic, record.partition, 0, self._passed, self._welcomes_passed),
         )
         failures.count += 1
         if failures.count < FAILURES_OF_ONE_MAIL:

@@ -28,35 +28,33 @@ from tests.support.stack import Database
 REFUSED = MailOutcome(MailStatus.WAITING, "smtp 451 4.7.1 at rcpt", Phase.RCPT, 451, "4.7.1", "4.7.1 later")
 
 
-def _record(which: LeadReceived, offset: int) -> Any:
-    return Record(
-        "leads.received.v1", offset, str(which.lead_id).encode(), which.model_dump_json().encode(), ()
-    )
+def _record(one: LeadReceived, offset: int) -> Any:
+    return Record("leads.received.v1", offset, str(one.lead_id).encode(), one.model_dump_json().encode(), ())
 
 
-async def _reserve_welcome(mails: Mails, which: LeadReceived) -> Delivery:
+async def _reserve_welcome(mails: Mails, one: LeadReceived) -> Delivery:
     """Reserve the mails of a lead; return its welcome."""
-    records = [_record(which, 1)]
+    records = [_record(one, 1)]
     plan = await mails.reserve(decode_batch(records), records, ())
     return next(each for each in plan.to_send if each.kind == "welcome")
 
 
-async def _no_letters(_: Sequence[Outgoing]) -> None: ...
+async def _send_no_dead_letters(_: Sequence[Outgoing]) -> None: ...
 
 
-async def _third_retry_failed(queue: Queue, db: Any, which: LeadReceived, failure_id: UUID) -> None:
+async def _third_retry_failed(queue: Queue, db: Any, one: LeadReceived, failure_id: UUID) -> None:
     """Let the flusher take the failure of the third retry."""
-    record = _record(which, 2)
+    record = _record(one, 2)
     first = failure(reason=REFUSED.reason)
     record.headers = tuple(first.to_headers(OWN))
-    await queue.take([read(record, "g")], _no_letters)
+    await queue.take([read(record, "g")], _send_no_dead_letters)
     await db.execute("UPDATE replay_queue SET state = 'replaying', attempts = 3, next_attempt_at = now()")
     record.headers = tuple(failure(event_id=failure_id, reason=REFUSED.reason, attempts=3).to_headers(OWN))
-    await queue.take([read(record, "g")], _no_letters)
+    await queue.take([read(record, "g")], _send_no_dead_letters)
     assert await db.fetchval("SELECT state FROM replay_queue") == "dead"
 
 
-async def _settled(db: Any) -> tuple[str, int]:
+async def _state_and_final_entries(db: Any) -> tuple[str, int]:
     """Return the welcome's state, and the number of its final audit entries."""
     state = await db.fetchval("SELECT state FROM email_delivery WHERE kind = 'welcome'")
     final = await db.fetchval(
@@ -66,7 +64,7 @@ async def _settled(db: Any) -> tuple[str, int]:
 
 
 async def test_regression_a_mail_whose_third_retry_failed_is_dead(postgres: Postgres, db: Any) -> None:
-    which = lead()
+    one = lead()
     async with open_pool(postgres, "test") as pool:
         mails = Mails(
             pool,
@@ -77,10 +75,10 @@ async def test_regression_a_mail_whose_third_retry_failed_is_dead(postgres: Post
             welcomes_per_day=3,
             welcomes_per_site_and_hour=9,
         )
-        delivery = await _reserve_welcome(mails, which)
+        delivery = await _reserve_welcome(mails, one)
         assert await mails.settle(delivery, REFUSED)
-        await _third_retry_failed(Queue(pool, NoBooks(), Clock()), db, which, delivery.record_id)
-    assert await _settled(db) == ("dead", 1)
+        await _third_retry_failed(Queue(pool, NoBooks(), Clock()), db, one, delivery.record_id)
+    assert await _state_and_final_entries(db) == ("dead", 1)
     assert await db.fetchval("SELECT state FROM email_delivery WHERE kind = 'admin_alert'") == "reserved"
 
 
@@ -89,7 +87,7 @@ async def test_regression_a_mail_is_dead_if_its_failure_precedes_its_outcome(
     postgres: Postgres, db: Any, sending: bool
 ) -> None:
     # The notifier publishes the failure before it commits the outcome, and the flusher may take it first.
-    which = lead()
+    one = lead()
     async with open_pool(postgres, "test") as pool:
         mails = Mails(
             pool,
@@ -100,12 +98,12 @@ async def test_regression_a_mail_is_dead_if_its_failure_precedes_its_outcome(
             welcomes_per_day=3,
             welcomes_per_site_and_hour=9,
         )
-        delivery = await _reserve_welcome(mails, which)
+        delivery = await _reserve_welcome(mails, one)
         if sending:
             await mails.begin_sending(delivery)
-        await _third_retry_failed(Queue(pool, NoBooks(), Clock()), db, which, delivery.record_id)
+        await _third_retry_failed(Queue(pool, NoBooks(), Clock()), db, one, delivery.record_id)
         assert await mails.settle(delivery, REFUSED)
-    assert await _settled(db) == ("dead", 1)
+    assert await _state_and_final_entries(db) == ("dead", 1)
     answer = await db.fetchval("SELECT smtp_answer FROM email_delivery WHERE kind = 'welcome'")
     assert answer == "4.7.1 later"
 
@@ -113,7 +111,7 @@ async def test_regression_a_mail_is_dead_if_its_failure_precedes_its_outcome(
 async def test_a_failure_of_another_record_does_not_settle_a_reserved_mail(
     postgres: Postgres, db: Any
 ) -> None:
-    which = lead()
+    one = lead()
     async with open_pool(postgres, "test") as pool:
         mails = Mails(
             pool,
@@ -124,11 +122,11 @@ async def test_a_failure_of_another_record_does_not_settle_a_reserved_mail(
             welcomes_per_day=3,
             welcomes_per_site_and_hour=9,
         )
-        delivery = await _reserve_welcome(mails, which)
+        delivery = await _reserve_welcome(mails, one)
         earlier = failure_event_id(FakeRecord("leads.retry.notifier.v1"), "notifier", "welcome")
-        await _third_retry_failed(Queue(pool, NoBooks(), Clock()), db, which, earlier)
+        await _third_retry_failed(Queue(pool, NoBooks(), Clock()), db, one, earlier)
         assert await mails.settle(delivery, REFUSED)
-    assert (await _settled(db))[0] == "waiting"
+    assert (await _state_and_final_entries(db))[0] == "waiting"
 
 
 async def test_the_migration_repairs_mails_that_stayed_waiting(

@@ -101,7 +101,7 @@ async def test_a_mail_lost_after_its_body_is_unknown_and_retried_if_alert(
         assert [mail.kind for mail in smtp.mails] == ["admin_alert"]
         first = next(mail for mail in smtp.lost if mail.kind == "admin_alert")
         assert first.message["Message-ID"] == smtp.mails[0].message["Message-ID"]
-        # Only because somebody asked for it.
+        # An admin may resend it.
         await publish_retry(kafka, sent, "welcome")
         await wait_for_states(db, sent)
     assert len(smtp.of(sent.lead_id, "welcome")) == 1
@@ -150,10 +150,10 @@ async def test_server_failures_of_one_mail_do_not_block_the_others(
 async def test_regression_refused_bodies_pause_the_stage_until_resumed(
     settings: Settings, smtp: SmtpServer, kafka: Kafka, db: Any
 ) -> None:
-    # Each with words of its own: the same reply to all would be about us, and nobody would be dead.
-    words = ("red", "green", "blue", "black", "white", "brown", "pink")
+    # Different replies: equal ones would count as a refusal of our sender, and no mail would be dead.
+    colors = ("red", "green", "blue", "black", "white", "brown", "pink")
     smtp.script["body"] = [
-        f"554 5.7.1 we do not like {a} {b} {c}" for a in words for b in words for c in words
+        f"554 5.7.1 we do not like {a} {b} {c}" for a in colors for b in colors for c in colors
     ]
     leads = [lead() for _ in range(90)]
     async with notifier(settings) as client:
@@ -166,7 +166,7 @@ async def test_regression_refused_bodies_pause_the_stage_until_resumed(
         health = await eventually(lambda: readyz(client), until=lambda h: not h["parts"]["consumer"]["ok"])
         assert "resume the stage" in health["parts"]["consumer"]["reason"]
         died = await db.fetchval("SELECT count(*) FROM email_delivery WHERE state = 'dead'")
-        # Those of the other connections were on their way, and as many were being written down.
+        # The other connections were sending mails, and as many outcomes were being committed.
         assert 100 <= died < 100 + 2 * settings.connections
         smtp.script.clear()
         await db.execute("UPDATE stage_control SET paused = false")

@@ -41,14 +41,14 @@ async def test_a_dead_process_leaves_reserved_mails_and_unknown_ones(
 async def test_a_lease_of_another_process_delays_only_its_lead(
     settings: Settings, smtp: SmtpServer, kafka: Kafka, db: Any
 ) -> None:
-    held, free = lead(), lead()
-    await add_delivery(db, held, "welcome", "reserved", "8 seconds")
-    await add_delivery(db, held, "admin_alert", "reserved", "8 seconds")
+    leased, free = lead(), lead()
+    await add_delivery(db, leased, "welcome", "reserved", "8 seconds")
+    await add_delivery(db, leased, "admin_alert", "reserved", "8 seconds")
     async with notifier(settings):
-        await post(kafka, held, free)
+        await post(kafka, leased, free)
         await wait_for_states(db, free)
-        assert await delivery_states(db, held) == {"welcome": "reserved", "admin_alert": "reserved"}
-        await wait_for_states(db, held, seconds=20)
+        assert await delivery_states(db, leased) == {"welcome": "reserved", "admin_alert": "reserved"}
+        await wait_for_states(db, leased, seconds=20)
     assert len(smtp.mails) == 4
 
 
@@ -56,24 +56,24 @@ async def test_regression_a_lease_does_not_delay_other_partitions(
     settings: Settings, smtp: SmtpServer, kafka: Kafka, db: Any
 ) -> None:
     # The whole consumer waited for the end of the lease, 50 s.
-    held, later = lead(), lead()
+    leased, later = lead(), lead()
     for kind in ("welcome", "admin_alert"):
-        await add_delivery(db, held, kind, "reserved", "15 seconds")
+        await add_delivery(db, leased, kind, "reserved", "15 seconds")
 
     async def send(which: LeadReceived, partition: int) -> None:
         topic = kafka.topic_prefix + topics.RECEIVED.name
         await raw.send_and_wait(topic, which.model_dump_json().encode(), partition=partition)
 
     async with notifier(settings), producer(kafka) as raw:
-        await send(held, 0)
+        await send(leased, 0)
         await eventually(
-            lambda: counted_records(db), until=lambda n: n == 1, what="the held lead in the books"
+            lambda: counted_records(db), until=lambda n: n == 1, what="the leased lead in the ledger"
         )
         await send(later, 1)
         await wait_for_states(db, later, seconds=8)
-        assert (await delivery_states(db, held))["welcome"] == "reserved"
-        await wait_for_states(db, held, seconds=30)
-    assert len(smtp.of(held.lead_id, "welcome")) == 1
+        assert (await delivery_states(db, leased))["welcome"] == "reserved"
+        await wait_for_states(db, leased, seconds=30)
+    assert len(smtp.of(leased.lead_id, "welcome")) == 1
 
 
 async def test_sending_is_committed_between_data_and_the_body(
@@ -83,21 +83,21 @@ async def test_sending_is_committed_between_data_and_the_body(
     smtp.always["data"] = HANG
     async with notifier(settings):
         await post(kafka, sent)
-        await eventually(lambda: _asked(smtp, "data"), until=lambda n: n == 2)
-        # Not before the server wants the body: a mail that it lets wait may be given up at any time.
+        await eventually(lambda: _commands(smtp, "data"), until=lambda n: n == 2)
+        # Not committed before the reply to DATA: a mail that waits for it may still be cancelled.
         assert await delivery_states(db, sent) == {"welcome": "reserved", "admin_alert": "reserved"}
         del smtp.always["data"]
         smtp.always["body"] = HANG
         await smtp.stop()
         await smtp.start()
-        await eventually(lambda: _asked(smtp, "body"), until=lambda n: n == 2)
+        await eventually(lambda: _commands(smtp, "body"), until=lambda n: n == 2)
         assert await delivery_states(db, sent) == {"welcome": "sending", "admin_alert": "sending"}
         assert await db.fetchval("SELECT min(lease_until) > now() FROM email_delivery")
         await smtp.stop()
         await wait_for_states(db, sent, "unknown", "unknown")
 
 
-async def _asked(smtp: SmtpServer, phase: str) -> int:
+async def _commands(smtp: SmtpServer, phase: str) -> int:
     return smtp.seen[phase]
 
 

@@ -1,4 +1,4 @@
-"""A provider that takes our mails, but not so many or not us; a slow server: nothing is lost or dead."""
+"""Rate limits, refusals of our sender and slow servers: no mail is lost or dead."""
 
 import asyncio
 import math
@@ -29,7 +29,7 @@ THROTTLED = "454 Throttling failure: Maximum sending rate exceeded."
 
 
 class Limit:
-    """Takes `per_second` mails a second, counted as Amazon SES does."""
+    """Accepts `per_second` mails a second, counted as Amazon SES does."""
 
     def __init__(self, per_second: float, reply: str = THROTTLED) -> None:
         self.per_second, self.reply, self.refused = per_second, reply, 0
@@ -46,28 +46,28 @@ class Limit:
         return None
 
 
-async def sent(db: Any) -> int:
+async def sent_mails(db: Any) -> int:
     return int(await db.fetchval("SELECT count(*) FROM email_delivery WHERE state = 'sent'"))
 
 
-async def all_sent(db: Any, mails: int, seconds: float = 60) -> None:
-    await eventually(lambda: sent(db), until=mails.__eq__, seconds=seconds, what=f"{mails} mails sent")
+async def wait_for_sent(db: Any, mails: int, seconds: float = 60) -> None:
+    await eventually(lambda: sent_mails(db), until=mails.__eq__, seconds=seconds, what=f"{mails} mails sent")
 
 
-async def test_regression_a_providers_rate_limit_slows_the_stage_and_uses_up_no_retry(
+async def test_regression_a_rate_limit_slows_the_stage_and_uses_no_retry(
     kafka: Kafka, postgres: Postgres, smtp: SmtpServer, db: Any
 ) -> None:
-    # 113 of 400 were dead at 14 a second. Retries of the flusher are paced by the same bucket.
+    # At 14 mails a second 113 of 400 were dead. The same bucket limits the retries of the flusher.
     smtp.limit = limit = Limit(14)
     leads, again = [lead() for _ in range(30)], [lead(email=f"again-{n}@example.com") for n in range(20)]
     for each in again:
         smtp.then(f"rcpt:{each.email}", "451 4.7.1 greylisted")
     async with notifier(notifier_settings(kafka, postgres, smtp_settings(smtp))) as client:
         await post(kafka, *leads, *again)
-        await all_sent(db, 80)
+        await wait_for_sent(db, 80)
         for each in again:
             await publish_retry(kafka, each, "welcome")
-        await all_sent(db, 100)
+        await wait_for_sent(db, 100)
         assert (await readyz(client))["status"] == "ready"
         assert (REGISTRY.get_sample_value("fastcore_mail_rate_limit_per_second") or 0) < 40
     assert limit.refused > 0
@@ -75,20 +75,20 @@ async def test_regression_a_providers_rate_limit_slows_the_stage_and_uses_up_no_
     assert len(await records_of(kafka, topics.FAILED.name)) == 20  # the greylisted ones
 
 
-async def test_regression_a_sandbox_of_one_mail_a_second_loses_no_mail(
+async def test_regression_a_limit_of_one_mail_a_second_loses_no_mail(
     kafka: Kafka, postgres: Postgres, smtp: SmtpServer, db: Any
 ) -> None:
     smtp.limit = limit = Limit(1.0)
     leads = [lead() for _ in range(3)]
     async with notifier(notifier_settings(kafka, postgres, smtp_settings(smtp))):
         await post(kafka, *leads)
-        await all_sent(db, 6)
+        await wait_for_sent(db, 6)
     assert limit.refused > 0
     assert len(smtp.mails) == 6
     assert await records_of(kafka, topics.FAILED.name) == []
 
 
-async def test_regression_a_quota_that_is_used_up_pauses_the_stage_until_it_is_not(
+async def test_regression_an_exhausted_quota_pauses_the_stage(
     kafka: Kafka, postgres: Postgres, smtp: SmtpServer, db: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("services.notifier.sending.pacing.MAX_WAIT_SECONDS", 0.5)
@@ -108,17 +108,19 @@ async def test_regression_a_quota_that_is_used_up_pauses_the_stage_until_it_is_n
     assert await records_of(kafka, topics.FAILED.name) == []
 
 
-async def test_the_ceiling_holds(kafka: Kafka, postgres: Postgres, smtp: SmtpServer, db: Any) -> None:
+async def test_the_configured_maximum_rate_is_kept(
+    kafka: Kafka, postgres: Postgres, smtp: SmtpServer, db: Any
+) -> None:
     leads = [lead() for _ in range(10)]
     began = math.inf
     async with notifier(notifier_settings(kafka, postgres, smtp_settings(smtp), mails_per_second=10)):
         began = time.monotonic()
         await post(kafka, *leads)
-        await all_sent(db, 20)
+        await wait_for_sent(db, 20)
     assert time.monotonic() - began >= 1.9
 
 
-async def test_a_rate_limit_that_only_one_mail_meets_does_not_slow_the_others_for_ever(
+async def test_a_rate_limit_of_one_mail_does_not_slow_the_others_for_ever(
     kafka: Kafka, postgres: Postgres, smtp: SmtpServer, db: Any
 ) -> None:
     bad, good = lead(), [lead() for _ in range(5)]
@@ -130,7 +132,7 @@ async def test_a_rate_limit_that_only_one_mail_meets_does_not_slow_the_others_fo
         await wait_for_states(db, bad, "waiting", "sent", seconds=40)
 
 
-async def test_regression_the_same_refusal_for_everybody_pauses_and_kills_nearly_nothing(
+async def test_regression_a_refusal_of_all_recipients_pauses_the_stage(
     kafka: Kafka, postgres: Postgres, smtp: SmtpServer, db: Any
 ) -> None:
     smtp.always["rcpt"] = "550 5.7.1 we have never heard of you, session 8f2a"
@@ -146,24 +148,24 @@ async def test_regression_the_same_refusal_for_everybody_pauses_and_kills_nearly
         dead = await db.fetchval("SELECT count(*) FROM email_delivery WHERE state = 'dead'")
         assert dead <= 3
         smtp.always.clear()
-        await all_sent(db, 40 - dead)
+        await wait_for_sent(db, 40 - dead)
 
 
 @pytest.fixture
 async def slow_server() -> AsyncIterator[SmtpServer]:
-    """A server that takes half a second for each step before a mail's body."""
+    """A server that delays each reply before a mail's body by half a second."""
 
-    async def think() -> None:
+    async def delay() -> None:
         await asyncio.sleep(0.5)
 
-    async with smtp_server(delay=think) as server:
+    async with smtp_server(delay=delay) as server:
         yield server
 
 
-async def test_regression_a_slow_server_is_slow_and_not_away(
+async def test_regression_a_slow_server_is_not_unavailable(
     kafka: Kafka, postgres: Postgres, slow_server: SmtpServer, db: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # It had 0.1 s for all of them: what a mail may take, less the time for its answer.
+    # All commands before the body together had 0.1 s: the time of a mail without the time of its reply.
     monkeypatch.setattr(mailer, "SLOW_SECONDS", 0.3)
     quick = notifier_settings(
         kafka,
@@ -188,7 +190,7 @@ async def test_regression_a_slow_server_is_slow_and_not_away(
     assert await records_of(kafka, topics.FAILED.name) == []
 
 
-async def test_a_stop_does_not_wait_for_what_comes_before_a_body(
+async def test_a_stop_does_not_wait_for_the_commands_before_a_body(
     kafka: Kafka, postgres: Postgres, smtp: SmtpServer, db: Any
 ) -> None:
     smtp.always["rcpt"] = "hang"
@@ -196,7 +198,7 @@ async def test_a_stop_does_not_wait_for_what_comes_before_a_body(
     patient = notifier_settings(kafka, postgres, smtp_settings(smtp), envelope_timeout_seconds=300.0)
     async with notifier(patient):
         await post(kafka, one)
-        await eventually(lambda: _seen(smtp, "rcpt"), until=lambda n: n == 2)
+        await eventually(lambda: _commands(smtp, "rcpt"), until=lambda n: n == 2)
         began = time.monotonic()
     assert time.monotonic() - began < 8
     assert set((await delivery_states(db, one)).values()) == {"reserved"}
@@ -207,5 +209,5 @@ async def test_a_stop_does_not_wait_for_what_comes_before_a_body(
     assert len(smtp.mails) == 2
 
 
-async def _seen(smtp: SmtpServer, phase: str) -> int:
+async def _commands(smtp: SmtpServer, phase: str) -> int:
     return smtp.seen[phase]

@@ -1,4 +1,4 @@
-"""A real Postfix that refuses us in five ways at RCPT, and a recipient that it does not know."""
+"""A real Postfix that refuses our sender in five ways at RCPT, and an unknown recipient."""
 
 import asyncio
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ from tests.support.notifier import notifier, notifier_settings, readyz, wait_for
 from tests.support.postfix import Postfix, postfix
 from tests.support.wait import eventually
 
-# Each port's reply, as it is in Postfix 3.7.
+# The reply of each port in Postfix 3.7.
 REFUSALS = {
     "relay": "554 5.7.1 <stranger@elsewhere.example>: Relay access denied",
     "login": "553 5.7.1 <hello@fast.example>: Sender address rejected: not owned by user us",
@@ -35,13 +35,13 @@ def server() -> Iterator[Postfix]:
         yield running
 
 
-def at(server: Postfix, port: str) -> Smtp:
+def settings_of(server: Postfix, port: str) -> Smtp:
     login = {"user": "us", "password": "secret"} if port == "login" else {}
     return Smtp.model_validate({"host": "127.0.0.1", "port": server.ports[port], "tls": False} | login)
 
 
 async def send(kafka: Kafka, postgres: Postgres, smtp: Smtp, recipient: str, sender: str) -> MailOutcome:
-    """Send one welcome as the notifier does, without its records."""
+    """Send one welcome as the notifier does, without a record."""
     settings, state = notifier_settings(kafka, postgres, smtp, from_email=sender), Health()
     mail = compose(
         "welcome", lead(email=recipient), Identity(sender, "FAST", ("boss@fast.example",)), datetime.now(UTC)
@@ -54,11 +54,11 @@ async def send(kafka: Kafka, postgres: Postgres, smtp: Smtp, recipient: str, sen
 
 
 @pytest.mark.parametrize("port", REFUSALS)
-async def test_regression_a_refusal_of_us_at_rcpt_is_not_the_leads_fault(
+async def test_regression_a_refusal_of_our_sender_at_rcpt_means_unavailable(
     server: Postfix, kafka: Kafka, postgres: Postgres, port: str
 ) -> None:
     sender = "hello@nowhere.invalid" if port == "sender" else "hello@fast.example"
-    outcome = await send(kafka, postgres, at(server, port), "stranger@elsewhere.example", sender)
+    outcome = await send(kafka, postgres, settings_of(server, port), "stranger@elsewhere.example", sender)
     assert f"{outcome.code} {outcome.reply}" == REFUSALS[port]
     assert (outcome.status, outcome.phase, outcome.cause) == (
         MailStatus.UNAVAILABLE,
@@ -67,20 +67,24 @@ async def test_regression_a_refusal_of_us_at_rcpt_is_not_the_leads_fault(
     )
 
 
-async def test_an_unknown_recipient_stays_the_leads_fault(
+async def test_an_unknown_recipient_makes_the_mail_dead(
     server: Postfix, kafka: Kafka, postgres: Postgres
 ) -> None:
-    gone = await send(kafka, postgres, at(server, "recipient"), "gone@fast.example", "hello@fast.example")
+    gone = await send(
+        kafka, postgres, settings_of(server, "recipient"), "gone@fast.example", "hello@fast.example"
+    )
     assert (gone.status, gone.code, gone.enhanced) == (MailStatus.DEAD, 550, "5.1.1")
-    here = await send(kafka, postgres, at(server, "recipient"), "ada@fast.example", "hello@fast.example")
+    here = await send(
+        kafka, postgres, settings_of(server, "recipient"), "ada@fast.example", "hello@fast.example"
+    )
     assert here.status is MailStatus.SENT
 
 
-async def test_regression_a_relay_that_refuses_us_kills_no_mail_and_turns_readiness_red(
+async def test_regression_a_relay_refusal_pauses_and_makes_no_mail_dead(
     server: Postfix, kafka: Kafka, postgres: Postgres, db: Any
 ) -> None:
     leads = [lead() for _ in range(20)]
-    async with notifier(notifier_settings(kafka, postgres, at(server, "relay"))) as client:
+    async with notifier(notifier_settings(kafka, postgres, settings_of(server, "relay"))) as client:
         await post(kafka, *leads)
         health = await eventually(
             lambda: readyz(client),
@@ -88,13 +92,13 @@ async def test_regression_a_relay_that_refuses_us_kills_no_mail_and_turns_readin
             what="red readiness",
         )
         assert health["parts"]["consumer"]["reason"] == f"paused: smtp 554 5.7.1 at rcpt: {SENDER_REFUSED}"
-        # It takes mails to its own domain: that the alerts pass does not make it each lead's own fault.
+        # Postfix accepts mails to its own domain. Passing alerts do not prove that each welcome is the cause.
         alerts = "SELECT count(*) FROM email_delivery WHERE kind = 'admin_alert' AND state = 'sent'"
         await eventually(lambda: db.fetchval(alerts), until=(20).__eq__, what="20 alerts")
         assert (await readyz(client))["status"] == "not ready"
     assert await records_of(kafka, topics.FAILED.name) == []
     assert await db.fetchval("SELECT count(*) FROM email_delivery WHERE state = 'reserved'") == 20
-    # The login, or mynetworks, is corrected: everything goes out.
-    async with notifier(notifier_settings(kafka, postgres, at(server, "recipient"))):
+    # After the login or mynetworks is corrected all mails are sent.
+    async with notifier(notifier_settings(kafka, postgres, settings_of(server, "recipient"))):
         for each in leads:
             await wait_for_states(db, each)

@@ -71,7 +71,7 @@ async def test_many_leads_get_each_mail_once_on_few_connections(
         )
     assert len(smtp.mails) == 120
     assert all(len(smtp.of(each.lead_id, kind)) == 1 for each in leads for kind in KINDS)
-    assert smtp.seen["connect"] <= settings.connections + 1  # and the one that readiness asked for
+    assert smtp.seen["connect"] <= settings.connections + 1  # and the mailer's probe
     assert (await balanced_ledger(db))["stored"] == 60
 
 

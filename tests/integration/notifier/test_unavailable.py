@@ -38,8 +38,8 @@ async def test_an_unavailable_server_pauses_the_stage_and_uses_no_retry(
     smtp.always[phase] = answer
     async with notifier(quick) as client:
         await post(kafka, sent)
-        # In one answer: where the server takes a connection and refuses later, the mailer's own probe
-        # turns the part green again until the next try.
+        # Both in one response: if the server accepts the connection and refuses later, the mailer's probe
+        # turns `smtp` green until the next attempt.
         await eventually(
             lambda: readyz(client),
             until=lambda h: (
@@ -76,12 +76,12 @@ async def test_a_refused_login_pauses_the_stage_until_accepted(
 async def test_an_outcome_is_committed_after_a_database_timeout(
     settings: Settings, smtp: SmtpServer, kafka: Kafka, postgres: Postgres, db: Any
 ) -> None:
-    impatient = postgres.model_copy(update={"command_timeout_seconds": 0.3})  # its statements time out
+    short_timeout = postgres.model_copy(update={"command_timeout_seconds": 0.3})  # its statements time out
     sent = lead()
     lock = db.transaction()
     held = asyncio.Event()
 
-    def hold() -> None:
+    def lock_audit_log() -> None:
         if not held.is_set():
             held.set()
             blocking.append(asyncio.ensure_future(_lock()))
@@ -91,8 +91,10 @@ async def test_an_outcome_is_committed_after_a_database_timeout(
         await db.execute("LOCK TABLE audit_log IN EXCLUSIVE MODE")
 
     blocking: list[asyncio.Future[None]] = []
-    smtp.on_body = hold
-    async with notifier(notifier_settings(kafka, impatient, smtp_settings(smtp), connections=1)) as client:
+    smtp.on_body = lock_audit_log
+    async with notifier(
+        notifier_settings(kafka, short_timeout, smtp_settings(smtp), connections=1)
+    ) as client:
         await post(kafka, sent)
         await eventually(
             lambda: readyz(client),
@@ -159,7 +161,7 @@ async def test_a_connection_is_reused_after_a_refused_mail(
         await post(kafka, well)
         await wait_for_states(db, well)
     assert _pauses() == pauses
-    assert smtp.seen["connect"] <= 2  # and the one that readiness asked for
+    assert smtp.seen["connect"] <= 2  # and the mailer's probe
 
 
 async def test_readiness_is_red_without_a_mail_server(settings: Settings, smtp: SmtpServer) -> None:
@@ -195,7 +197,7 @@ async def test_the_certificate_of_the_mail_server_is_verified(
 ) -> None:
     context, trusted = tls_for_localhost()
     sent = lead()
-    monkeypatch.setattr(Smtp, "implicit_tls", implicit)  # as port 465 says, which a test cannot have
+    monkeypatch.setattr(Smtp, "implicit_tls", implicit)  # what port 465 means; a test cannot listen on it
     async with smtp_server(host="localhost", tls_context=context, implicit_tls=implicit) as smtp:
         settings = notifier_settings(kafka, postgres, smtp_settings(smtp, tls=True))
         async with notifier(settings) as client:

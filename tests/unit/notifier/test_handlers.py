@@ -135,12 +135,12 @@ def records(*leads: LeadReceived) -> list[Any]:
 async def test_an_uncommitted_outcome_is_committed_later_without_resending() -> None:
     environment, one = Environment(), lead(email="ada@example.com")
     environment.mailer.outcomes["ada@example.com"] = DEAD
-    environment.publisher.error = DependencyUnavailable("kafka", "away")
-    with pytest.raises(DependencyUnavailable, match="away"):
+    environment.publisher.error = DependencyUnavailable("kafka", "unavailable")
+    with pytest.raises(DependencyUnavailable, match="unavailable"):
         await environment.handler.handle(records(one))
     environment.publisher.error = None
-    environment.store.error = DependencyUnavailable("database", "away")
-    with pytest.raises(DependencyUnavailable, match="away"):
+    environment.store.error = DependencyUnavailable("database", "unavailable")
+    with pytest.raises(DependencyUnavailable, match="unavailable"):
         await environment.handler.handle(records(one))
     environment.store.error = None
     await environment.handler.handle(records(one))
@@ -204,7 +204,7 @@ async def test_at_a_stop_no_mail_is_started_and_nothing_is_committed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("verdict", "final"),
+    ("status", "final"),
     [
         (MailStatus.WAITING, {"welcome": False, "admin_alert": False}),
         (MailStatus.DEAD, {"welcome": True, "admin_alert": True}),
@@ -212,10 +212,10 @@ async def test_at_a_stop_no_mail_is_started_and_nothing_is_committed() -> None:
     ],
 )
 async def test_only_failures_that_are_retried_are_not_final(
-    verdict: MailStatus, final: dict[str, bool]
+    status: MailStatus, final: dict[str, bool]
 ) -> None:
     environment, one = Environment(), lead(email="ada@example.com")
-    outcome = MailOutcome(verdict, "r", Phase.BODY)
+    outcome = MailOutcome(status, "r", Phase.BODY)
     environment.mailer.outcomes = {"ada@example.com": outcome, "boss@fast.example": outcome}
     await environment.handler.handle(records(one))
     assert dict(environment.publisher.failures) == final

@@ -47,11 +47,11 @@ def test_a_mail_without_a_failure_was_sent() -> None:
     assert recovered([record(lead(), 1)], {}) == ([("welcome", "sent"), ("admin_alert", "sent")], ["stored"])
 
 
-@pytest.mark.parametrize("verdict", ["waiting", "dead", "unknown"])
-def test_a_failure_decides_its_own_mail_only(verdict: str) -> None:
+@pytest.mark.parametrize("status", ["waiting", "dead", "unknown"])
+def test_a_failure_decides_its_own_mail_only(status: str) -> None:
     first = record(lead(), 1)
-    mails, _ = recovered([first], failure(first, "welcome", f"smtp.{verdict}"))
-    assert mails == [("welcome", verdict), ("admin_alert", "sent")]
+    mails, _ = recovered([first], failure(first, "welcome", f"smtp.{status}"))
+    assert mails == [("welcome", status), ("admin_alert", "sent")]
 
 
 def test_a_retry_overrides_the_first_attempt() -> None:
@@ -131,7 +131,7 @@ def states(
 
 
 def test_regression_a_copy_of_a_retry_without_an_outcome_is_ignored() -> None:
-    # Of a batch the last one is sent. The next retry, first back, was taken for `sent`: a lost mail.
+    # Only the last retry of a batch is sent. Recovery recorded the next one as `sent`, and the mail was lost.
     one = lead()
     retry, copy = record(one, 1, "welcome"), record(one, 2, "welcome")
     row = unsettled(failure_event_id(copy, "notifier", "welcome"), state="reserved")
@@ -178,20 +178,20 @@ def test_the_newest_retry_may_be_in_another_chunk_or_partition() -> None:
 
 
 def test_regression_a_retry_settled_by_an_earlier_version_is_not_lost() -> None:
-    # After an upgrade the mail in hand was recorded as `sent` within a minute, and never sent.
+    # After an upgrade a reserved mail was recorded as `sent` within a minute, and never sent.
     retry = record(lead(), 1, "welcome")
     row = unsettled(legacy_failure_event_id(retry, "notifier", "welcome"), state="reserved")
     assert states([retry], row, legacy_failure(retry, "welcome", "smtp.waiting")) == []
 
 
-@pytest.mark.parametrize("verdict", ["waiting", "dead", "unknown"])
+@pytest.mark.parametrize("status", ["waiting", "dead", "unknown"])
 def test_regression_a_backup_finds_failures_of_an_earlier_version(
-    verdict: str,
+    status: str,
 ) -> None:
-    # Every old failure was rebuilt as `sent`.
+    # Every old failure was recovered as `sent`.
     first = record(lead(), 1)
-    failures = legacy_failure(first, "welcome", f"smtp.{verdict}")
-    assert recovered([first], failures) == ([("welcome", verdict), ("admin_alert", "sent")], ["stored"])
+    failures = legacy_failure(first, "welcome", f"smtp.{status}")
+    assert recovered([first], failures) == ([("welcome", status), ("admin_alert", "sent")], ["stored"])
 
 
 def test_regression_a_retry_of_an_earlier_version_uses_its_origin() -> None:
