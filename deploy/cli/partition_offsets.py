@@ -9,8 +9,7 @@ from contracts import topics
 from runtime.database.ledger import Ledger
 from runtime.database.postgres import Connection
 from runtime.kafka.log_reader import KAFKA_SECONDS, assign_all_partitions
-from runtime.kafka.positions import Position
-from runtime.kafka.reconcile import read_positions
+from runtime.kafka.positions import Position, read_positions
 from runtime.settings import Kafka
 
 

@@ -8,7 +8,7 @@ from aiokafka.errors import KafkaConnectionError, KafkaError
 from deploy.cli.topic_provisioning import ProvisionError, provision
 from deploy.settings import ReplicationSettings
 from runtime import event_loop
-from runtime.kafka.clients import diagnose_connection
+from runtime.kafka.broker import diagnose_connection
 from runtime.settings import Kafka, load
 
 __all__ = ["main", "provision"]

@@ -18,7 +18,7 @@ from runtime.http.problem_details import add_exception_handlers
 from runtime.http.request_limits import RequestLimits
 from runtime.http.request_tracing import ServerSpans
 from runtime.http.swagger_ui import add_docs_page
-from runtime.kafka.clients import open_publisher
+from runtime.kafka.publisher import open_publisher
 from runtime.settings import load, refuse_weak_tokens
 from runtime.tasks import run_in_background
 from runtime.tracing.spans import export_spans

@@ -9,7 +9,7 @@ from contracts import topics
 from contracts.audit import AuditRecorded
 from runtime import metrics
 from runtime.failures import Failure
-from runtime.kafka.clients import Publisher
+from runtime.kafka.publisher import Publisher
 from services.ingest.lead_record import LeadRecord
 
 AUDIT_QUEUE_SIZE: Final = 100

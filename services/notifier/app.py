@@ -70,6 +70,6 @@ async def _open_stage(settings: Settings, resources: Resources) -> AsyncIterator
             CircuitBreaker(NAME, pool),
             TokenBucket(settings.mails_per_second),
             connections=settings.connections,
-            holds=consumer.holds,
+            holds=consumer.is_assigned,
         )
         yield Stage(handler, reconciler)

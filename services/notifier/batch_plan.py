@@ -6,7 +6,7 @@ from enum import StrEnum
 from uuid import UUID
 
 from contracts.leads import LeadReceived, LeadStatus
-from runtime.kafka.batch_processor import Record
+from runtime.kafka.handler import Record
 from services.notifier.deliveries import KINDS, DecodedBatch, Delivery, DeliveryRow, Key, requested_deliveries
 from services.notifier.welcome_limits import TOO_MANY_OF_SITE, TOO_MANY_TO_MAILBOX, WelcomeCounts
 

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from contracts import headers, topics
 from contracts.failures import Kind, Origin, failure_event_id, first_origin, legacy_failure_event_id
 from contracts.leads import LeadReceived
-from runtime.kafka.batch_processor import Record
+from runtime.kafka.handler import Record
 
 Key = tuple[UUID, Kind]
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from runtime import metrics
 from runtime.database.breaker import CircuitBreaker
 from runtime.failures import Failure, PartitionsBusy, PermanentError
-from runtime.kafka.batch_processor import Record
 from runtime.kafka.failure_publisher import FailurePublisher
+from runtime.kafka.handler import Record
 from services.notifier.deliveries import Delivery, decode_batch, requested_deliveries
 from services.notifier.mail.message import Identity
 from services.notifier.sending.batch_sender import BatchSender

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from contracts.audit import AuditEvent
 from runtime.database.ledger import Outcome
-from runtime.kafka.batch_processor import Record
+from runtime.kafka.handler import Record
 from services.notifier.batch_plan import suppression_reason
 from services.notifier.deliveries import (
     KINDS,

@@ -10,7 +10,7 @@ from contracts.leads import LeadReceived
 from runtime.database.ledger import Ledger
 from runtime.database.postgres import Connection, Pool, autocommit, load_queries, transaction
 from runtime.failures import DependencyUnavailable
-from runtime.kafka.batch_processor import Record
+from runtime.kafka.handler import Record
 from services.notifier.batch_plan import BatchPlan, plan_batch
 from services.notifier.deliveries import DecodedBatch, Delivery, DeliveryRow, Key
 from services.notifier.delivery_values import key_columns, mailbox_of, recipient_of, storable

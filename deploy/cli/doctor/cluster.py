@@ -21,7 +21,7 @@ from deploy.cli.doctor.check_result import CheckResult, fail, is_this_machine, o
 from deploy.cli.kafka_errors import refusal_reason
 from deploy.cli.topic_provisioning import OFFSETS_TOPIC
 from deploy.cli.topic_settings import TopicSettings, is_insufficient, min_insync, read_settings
-from runtime.kafka.clients import diagnose_connection
+from runtime.kafka.broker import diagnose_connection
 from runtime.settings import Kafka
 
 TIMEOUT_SECONDS: Final = 10.0

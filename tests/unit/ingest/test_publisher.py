@@ -10,7 +10,7 @@ from contracts.audit import AuditEvent, AuditRecorded
 from contracts.leads import EXAMPLE
 from runtime import metrics
 from runtime.failures import DependencyUnavailable
-from runtime.kafka.clients import Publisher
+from runtime.kafka.publisher import Publisher
 from runtime.tasks import run_in_background
 from services.ingest.publisher import AUDIT_QUEUE_SIZE, AuditPublisher
 from tests.support.gateway import gateway

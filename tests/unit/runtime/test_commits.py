@@ -11,8 +11,8 @@ from faststream.kafka import KafkaBroker
 
 from runtime.failures import Backoff, DependencyUnavailable, Failure, PartitionsBusy, RewindRequired
 from runtime.health import Health
-from runtime.kafka.batch_processor import Batch
 from runtime.kafka.consumer import Consumer
+from runtime.kafka.handler import Batch
 from runtime.kafka.offset_commits import OffsetCommits
 from runtime.kafka.policy import Policy
 from tests.support.fake_kafka import OTHER_PARTITION, PARTITION, FakeConsumer, FakeRecord

@@ -36,7 +36,7 @@ class Counting:
         for record in records:
             pages.count(record, "stored")
         self.missing += pages["t", 0].missing
-        self._sql.next_offset = pages["t", 0].following
+        self._sql.next_offset = pages["t", 0].new_next_offset
         self.handled += [record.offset for record in records]
 
     async def send_to_retry_queue(self, record: Any, failure: Failure) -> None:
@@ -117,7 +117,7 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr("runtime.kafka.reconcile.transaction", transaction)
     monkeypatch.setattr("runtime.kafka.reconcile.LOOK_SECONDS", 0.1)
-    monkeypatch.setattr("runtime.kafka.watchdog.ASK_SECONDS", 0.1)
+    monkeypatch.setattr("runtime.kafka.watchdog.REQUEST_SECONDS", 0.1)
     monkeypatch.setattr("runtime.kafka.consumer.RETRY_SECONDS", 0.2, raising=False)
 
 
@@ -165,5 +165,5 @@ async def test_mails_are_rebuilt_from_all_partitions_or_none(behind: TopicPartit
 
 @pytest.mark.usefixtures("_impatient")
 async def test_regression_the_lag_is_measured_beside_a_partition_without_a_leader() -> None:
-    await Watchdog().look(cast("Any", LeaderlessConsumer(end=4)))
+    await Watchdog().check(cast("Any", LeaderlessConsumer(end=4)))
     assert REGISTRY.get_sample_value("fastcore_lag_records", {"topic": "t", "partition": "0"}) == 4
