@@ -9,7 +9,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-from contracts.leads import ClampedTimestamp
+from contracts.times import ClampedTimestamp
 
 
 class AuditEvent(StrEnum):

@@ -1,4 +1,4 @@
-"""The size limit of a lead's unknown fields. Beyond it the longest are shortened; the lead is accepted."""
+"""The size limit of a lead's unknown fields. Beyond it, the longest are shortened; the lead is accepted."""
 
 from bisect import bisect_right
 from typing import Final
@@ -8,7 +8,7 @@ from pydantic_core import to_json
 
 EXTRA_MAX_BYTES: Final = 64 * 1024
 SHORTENED: Final = " [shortened]"
-# Applied only beyond the limit, so that each field keeps at least 32 bytes for its value.
+# These limits apply only beyond the size limit. They leave at least 32 bytes for the value of each field.
 _NAME_MAX: Final = 200
 _NAMES_MAX_BYTES: Final = EXTRA_MAX_BYTES // 2
 _FIELDS_MAX: Final = 1000
@@ -17,12 +17,13 @@ _FIELDS_MAX: Final = 1000
 def shorten_extra(extra: dict[str, JsonValue]) -> None:
     """Shorten the longest values in place, so that all fields take at most `EXTRA_MAX_BYTES` as JSON.
 
-    A shortened value is text and ends with `SHORTENED`. Fields beyond 1,000, or whose names alone take half
-    of the limit, are dropped; the field `[shortened]` says how many.
+    A shortened value becomes text that ends with `SHORTENED`. Fields are dropped after the first 1,000, or
+    once the names alone take half of the limit. The field `[shortened]` contains the number of dropped
+    fields.
     """
     if not extra or len(to_json(extra)) <= EXTRA_MAX_BYTES:
         return
-    dropped = _bound_names(extra)
+    dropped = _limit_names(extra)
     sizes = {name: len(to_json(value)) for name, value in extra.items()}
     names_bytes = len(to_json(dict.fromkeys(extra, 0)))
     limit = _value_limit(sorted(sizes.values()), EXTRA_MAX_BYTES - names_bytes - len(dropped) - 32)
@@ -33,12 +34,12 @@ def shorten_extra(extra: dict[str, JsonValue]) -> None:
         extra[SHORTENED.strip()] = dropped
 
 
-def _bound_names(extra: dict[str, JsonValue]) -> str:
-    """Keep the first fields whose names fit; return what to say about the others."""
+def _limit_names(extra: dict[str, JsonValue]) -> str:
+    """Keep the first fields whose names fit. Return a message about the dropped ones, or an empty text."""
     fields, names_bytes = list(extra.items()), 0
     extra.clear()
     for position, (name, value) in enumerate(fields):
-        # The position keeps two long names apart that begin alike.
+        # The position distinguishes long names that start alike.
         bounded = name if len(name) <= _NAME_MAX else f"{name[:_NAME_MAX]}{SHORTENED} {position}"
         names_bytes += len(to_json(bounded))
         if position == _FIELDS_MAX or names_bytes > _NAMES_MAX_BYTES:
@@ -48,7 +49,7 @@ def _bound_names(extra: dict[str, JsonValue]) -> str:
 
 
 def _value_limit(sizes: list[int], room: int) -> int:
-    """Return the size that no value may exceed, so that all of them fit into `room`. `sizes` is sorted."""
+    """Return the largest size of a value with which all values fit into `room`. `sizes` is sorted."""
     for position, size in enumerate(sizes):
         larger = len(sizes) - position
         if size * larger > room:
@@ -59,6 +60,6 @@ def _value_limit(sizes: list[int], room: int) -> int:
 
 def _shorten(value: JsonValue, limit: int) -> str:
     text = value if isinstance(value, str) else to_json(value).decode()
-    # By the size as JSON, which writes some characters as up to six bytes.
+    # Measured as JSON, which encodes some characters in up to six bytes.
     length = bisect_right(range(len(text)), limit, key=lambda end: len(to_json(text[:end] + SHORTENED)))
     return text[: max(length - 1, 0)] + SHORTENED

@@ -11,7 +11,7 @@ from uuid import UUID, uuid5
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from contracts import headers as h
-from contracts.leads import ClampedTimestamp
+from contracts.times import ClampedTimestamp
 
 Stage = Literal["persister", "notifier", "site"]
 Kind = Literal["store", "audit", "welcome", "admin_alert", "pull"]

@@ -1,7 +1,7 @@
-"""Names of the Kafka headers we read and write, and nothing else.
+"""The names of the Kafka headers, and functions to read them.
 
-Retry and dead-letter names are Spring Kafka's, so that tools which know them can read ours; the
-values are UTF-8 decimal text, not Spring's binary (a binary header breaks FastStream's parser).
+The retry and dead-letter names are those of Spring Kafka, so that tools for these can read our records. The
+values are UTF-8 text instead of Spring's binary numbers, which FastStream's parser cannot read.
 """
 
 from typing import Final
@@ -31,11 +31,11 @@ RETRY_ORIGINAL_TIMESTAMP: Final = "retry_topic-original-timestamp"
 RETRY_BACKOFF_TIMESTAMP: Final = "retry_topic-backoff-timestamp"
 
 PASSED_ON: Final = (CONTENT_TYPE, CORRELATION_ID, TRACEPARENT, SPOOLED)
-"""What a failed record keeps of its own headers; the rest may be anything, even not UTF-8."""
+"""The headers that a failed record keeps. Its other headers may be invalid, such as not UTF-8."""
 
 
 def text(headers: Headers | tuple[tuple[str, bytes], ...], name: str) -> str | None:
-    """Return the last value of a header as text, None where it is absent, null or not UTF-8."""
+    """Return the last value of a header as text, or None if it is missing, null or not UTF-8."""
     for key, value in reversed(headers):
         if key == name:
             try:
@@ -46,7 +46,8 @@ def text(headers: Headers | tuple[tuple[str, bytes], ...], name: str) -> str | N
 
 
 def count(headers: Headers | tuple[tuple[str, bytes], ...], name: str) -> int:
-    """Return the last value of a header as a small count, 0 for what we would not have written."""
+    """Return the last value of a header as a number below 10^9, or 0 if it is anything else."""
     value = text(headers, name) or ""
-    # Anyone may have produced the record: no digits of other scripts, none beyond an integer column.
+    # Any client may have produced the record. Reject digits of other scripts, and numbers too large for the
+    # database.
     return int(value) if value.isascii() and value.isdecimal() and len(value) < 10 else 0

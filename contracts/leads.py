@@ -1,38 +1,32 @@
-"""A lead: as the website posts it (`LeadSubmission`) and as the services hand it on (`LeadReceived`)."""
+"""A lead: as a website posts it (`LeadSubmission`) and as the services exchange it (`LeadReceived`)."""
 
-import math
-import re
-from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Annotated, Final, Literal, Self
+from typing import Final, Literal, Self
 from uuid import NAMESPACE_URL, UUID
 
-from pydantic import (
-    AfterValidator,
-    AwareDatetime,
-    BaseModel,
-    ConfigDict,
-    Field,
-    JsonValue,
-    StringConstraints,
-    model_validator,
-)
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 from uuid_utils.compat import uuid5
 
 from contracts.email import Email
 from contracts.extra_fields import shorten_extra
+from contracts.field_types import (
+    ConsentText,
+    FieldName,
+    IdempotencyKey,
+    Line,
+    Message,
+    RequiredLine,
+    StorableJson,
+    TruncatedLine,
+    TruncatedUrl,
+)
+from contracts.times import Timestamp
 
-EXTRA_MAX_DEPTH: Final = 16
-# JSON's numbers are doubles to most readers: what a double cannot hold is not finite to them.
-_DOUBLE_BITS: Final = 1024
 _LEAD_NAMESPACE: Final = uuid5(NAMESPACE_URL, "urn:fastcore:lead")
-_EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_LATEST: Final = datetime(2199, 12, 31, tzinfo=UTC)
-_CONTROL: Final = re.compile(r"[\x01-\x1f\x7f-\x9f]+")
 
 
 class LeadStatus(StrEnum):
-    """`lead_inbox.status`. `erased` is terminal; `spam` is never mailed."""
+    """The values of `lead_inbox.status`. `erased` is final. No email is sent for `spam`."""
 
     RECEIVED = "received"
     PROCESSING = "processing"
@@ -44,112 +38,16 @@ class LeadStatus(StrEnum):
 
 
 def lead_id_for(site: str, key: str) -> UUID:
-    """Derive a lead's id from the site and its idempotency key.
+    """Derive a lead's id from its site and idempotency key.
 
-    UUIDv5 (RFC 9562, 5.5), so every replica answers a repeated POST alike without shared state.
+    The id is a UUIDv5 (RFC 9562, 5.5), so every replica answers a repeated POST with the same id without
+    shared state.
     """
     return uuid5(_LEAD_NAMESPACE, f"{site}\n{key}")
 
 
-def _storable(value: str) -> str:
-    # PostgreSQL's text and jsonb hold neither NUL nor a lone surrogate, and neither survives UTF-8
-    # JSON: refused here, or they become poison behind. Printable text has neither.
-    if not value.isprintable():
-        if "\x00" in value:
-            raise ValueError("must not contain NUL characters")
-        try:
-            value.encode()
-        except UnicodeEncodeError:
-            # From None: the encoder's error holds the text.
-            raise ValueError("must not contain lone surrogates") from None
-    return value
-
-
-def _text(value: str) -> str:
-    return _storable(value).strip()
-
-
-def _line(value: str) -> str:
-    if value.isprintable():
-        return value.strip()
-    return _CONTROL.sub(" ", _storable(value)).strip()
-
-
-def _not_empty(value: str) -> str:
-    # What was nothing but control characters is seen to be empty only now.
-    if not value:
-        raise ValueError("must not be empty")
-    return value
-
-
-def _cut_to(maximum: int) -> AfterValidator:
-    # For what machines filled in: no visitor can shorten a URL, so a long one must not cost a lead.
-    return AfterValidator(lambda value: _line(value)[:maximum])
-
-
-def _plausible(value: datetime) -> datetime:
-    # Near the ends of the calendar a time zone overflows, in our readers or in the driver, and
-    # asyncpg stores the very first and last moments as infinite ones, which it reads back without a zone.
-    if not 1970 <= value.year < 2200:
-        raise ValueError("must lie between the years 1970 and 2200")
-    return value.astimezone(UTC)
-
-
-def _cut(value: datetime) -> datetime:
-    return min(max(value, _EARLIEST), _LATEST)
-
-
-def _finite(value: float) -> None:
-    if isinstance(value, int):
-        if value.bit_length() > _DOUBLE_BITS:
-            raise ValueError("must not contain numbers beyond the range of a double")
-    elif not math.isfinite(value):
-        raise ValueError("must not contain NaN or infinite numbers")
-
-
-def _storable_json(value: JsonValue, depth: int = 1) -> JsonValue:
-    """Refuse what JSON or jsonb behind us cannot hold, at any depth."""
-    if isinstance(value, str):
-        _storable(value)
-    elif isinstance(value, int | float):
-        _finite(value)
-    elif value is not None:
-        if depth > EXTRA_MAX_DEPTH:
-            raise ValueError(f"must not be nested deeper than {EXTRA_MAX_DEPTH} levels")
-        if isinstance(value, dict):
-            for key in value:
-                _storable(key)
-        for item in value.values() if isinstance(value, dict) else value:
-            _storable_json(item, depth + 1)
-    return value
-
-
-# Bounds first, which pydantic's core checks by itself; our own look at the characters after them.
-Line = Annotated[str, StringConstraints(strip_whitespace=True, max_length=200), AfterValidator(_line)]
-RequiredLine = Annotated[
-    str,
-    StringConstraints(strip_whitespace=True, min_length=1, max_length=200),
-    AfterValidator(_line),
-    AfterValidator(_not_empty),
-]
-Message = Annotated[
-    str,
-    StringConstraints(strip_whitespace=True, min_length=1, max_length=10_000),
-    AfterValidator(_text),
-    AfterValidator(_not_empty),
-]
-Note = Annotated[str, StringConstraints(strip_whitespace=True, max_length=10_000), AfterValidator(_text)]
-ConsentText = Annotated[str, StringConstraints(strip_whitespace=True, max_length=2000), AfterValidator(_text)]
-TruncatedLine = Annotated[str, _cut_to(200)]
-TruncatedUrl = Annotated[str, _cut_to(2048)]
-IdempotencyKey = Annotated[str, StringConstraints(strip_whitespace=True, pattern=r"^[\x20-\x7e]{1,255}$")]
-Timestamp = Annotated[AwareDatetime, AfterValidator(_plausible)]
-# For what stands beside a record that must be kept whatever its clock said.
-ClampedTimestamp = Annotated[AwareDatetime, AfterValidator(_cut)]
-
-
 class Source(BaseModel):
-    """Where the visitor came from. What is too long is cut."""
+    """Where the visitor came from. Longer values are truncated."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -163,24 +61,28 @@ class Source(BaseModel):
 
 
 class Meta(BaseModel):
-    """Signals of the visitor that the site passes on. `ip` and `user_agent` are neither published nor stored.
+    """Anti-spam signals from the site. `ip` and `user_agent` are neither published nor stored.
 
-    Bots fill these with anything, and what looks like spam is never a 4xx: so a signal may be any
-    JSON, and the gateway judges it.
+    A signal may be any JSON, because bots send anything and spam is never answered with a 4xx. The gateway
+    evaluates it.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    ip: JsonValue = Field(default=None, description="The visitor's address; counted, not kept.")
-    user_agent: JsonValue = Field(default=None, description="Not kept.")
-    honeypot: JsonValue = Field(default=None, description="The hidden field: anything in it is spam.")
+    ip: JsonValue = Field(
+        default=None, description="The visitor's IP address. Used for rate limits, not stored."
+    )
+    user_agent: JsonValue = Field(default=None, description="Not stored.")
+    honeypot: JsonValue = Field(
+        default=None, description="The value of the hidden field. Any value marks the lead as spam."
+    )
     form_rendered_at: JsonValue = Field(
         default=None,
-        description="When the form was shown: ISO 8601 with its zone, or milliseconds since 1970.",
+        description="When the form was displayed: ISO 8601 with time zone, or milliseconds since 1970.",
     )
     fill_seconds: JsonValue = Field(
         default=None,
-        description="How long the form took to fill, measured by the site; counts before form_rendered_at.",
+        description="How long the visitor took to fill the form. Takes precedence over form_rendered_at.",
     )
     consent_text: ConsentText | None = None
     consent_version: Line | None = None
@@ -217,22 +119,20 @@ EXAMPLE: Final[dict[str, JsonValue]] = {
     },
     "budget": "10,000",
 }
-"""A whole submission; `budget` is a field that we do not know, and keep."""
+"""A complete submission. `budget` is an unknown field, which is kept."""
 
 
 class LeadSubmission(BaseModel):
-    """The body of `POST /inbound/leads`. Unknown fields are kept: a new field must not lose a lead.
+    """The body of `POST /inbound/leads`. Unknown fields are kept, so that a new field does not lose a lead.
 
-    Unknown fields may take 64 KiB in total. Beyond that the longest values are shortened and end with
+    Unknown fields may take 64 KiB in total. Beyond that, the longest values are shortened and end with
     `[shortened]`.
 
-    Of a key given twice the last one counts, as in JavaScript.
+    If a key occurs twice, the last value counts, as in JavaScript.
     """
 
     model_config = ConfigDict(frozen=True, extra="allow", json_schema_extra={"examples": [EXAMPLE]})
-    __pydantic_extra__: dict[
-        Annotated[str, AfterValidator(_storable)], Annotated[JsonValue, AfterValidator(_storable_json)]
-    ]
+    __pydantic_extra__: dict[FieldName, StorableJson]
 
     name: RequiredLine
     email: Email
@@ -249,20 +149,20 @@ class LeadSubmission(BaseModel):
 
     @property
     def extra(self) -> dict[str, JsonValue]:
-        """The fields that we do not know."""
+        """The unknown fields."""
         return self.__pydantic_extra__
 
     @model_validator(mode="after")
     def _bound_extra(self) -> Self:
-        # In place: the model is frozen, its dictionary is not.
+        # In place, because the model is frozen and its dictionary is not.
         shorten_extra(self.extra)
         return self
 
 
 class LeadReceived(BaseModel):
-    """The value on `leads.received.v1`: one lead, accepted. Times are aware UTC."""
+    """An accepted lead, the value of a record on `leads.received.v1`. Times are aware and in UTC."""
 
-    # A number that JSON does not know is written as it came, not as null: it is for the database to refuse.
+    # NaN and infinite numbers are written as they are, not as null, so that the database rejects them.
     model_config = ConfigDict(frozen=True, extra="ignore", ser_json_inf_nan="constants")
 
     schema_version: Literal[1] = 1

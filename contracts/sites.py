@@ -1,7 +1,7 @@
-"""What a website's own queue answers: the leads that it could not deliver, for the flusher to fetch.
+"""The API of a website's own queue, which holds the leads that the website could not deliver.
 
-`GET <queue>?limit=n` answers a `SiteQueuePage`, oldest first; `DELETE <queue>/<id>` removes an entry (204,
-or 404 where it is gone already). Both behind a Bearer token of the queue's own.
+`GET <queue>?limit=n` returns a `SiteQueuePage`, oldest entry first. `DELETE <queue>/<id>` removes an entry
+and returns 204, or 404 if it does not exist. Both require the queue's bearer token.
 """
 
 import re
@@ -18,7 +18,7 @@ _TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}(-[0-9a-f]{32})(-[0-9a-f]{16})-[0-
 
 
 def _traceparent(value: object) -> str | None:
-    """Leave out what is none: it becomes a header, and no lead is refused for its trace's sake."""
+    """Drop a malformed `traceparent`: a lead must not be lost because of its trace context."""
     return value if isinstance(value, str) and _TRACEPARENT.fullmatch(value) else None
 
 
@@ -26,18 +26,18 @@ _EARLIEST: Final = datetime(2000, 1, 1, tzinfo=UTC)
 _LATEST: Final = datetime(2100, 1, 1, tzinfo=UTC)
 
 
-def _within_reason(value: datetime) -> datetime:
-    """Clamp a time from a clock that is wrong: year 1 has no equal in UTC, and no lead is refused for it."""
+def _clamp(value: datetime) -> datetime:
+    """Move a time into the years 2000 to 2100: a lead must not be lost because of a wrong clock."""
     return min(max(value, _EARLIEST), _LATEST).astimezone(UTC)
 
 
-SiteTime = Annotated[AwareDatetime, AfterValidator(_within_reason)]
-# More than any website holds, and still an integer for whoever reads it.
+SiteTime = Annotated[AwareDatetime, AfterValidator(_clamp)]
+# More than any website holds, and small enough for a 32-bit integer.
 Count = Annotated[int, Field(ge=0, le=1_000_000_000)]
 
 
 def _error_code(value: object) -> str | None:
-    """Leave out what is no code, such as EACCES: the entries beside it are read all the same."""
+    """Drop anything but an error code such as EACCES, so that the page's entries can still be read."""
     return value if isinstance(value, str) and _ERROR_CODE.fullmatch(value) else None
 
 
@@ -45,11 +45,11 @@ _CAMEL = ConfigDict(frozen=True, extra="ignore", alias_generator=to_camel, valid
 
 
 class SiteQueueEntry(BaseModel):
-    """One submission as the website keeps it: `body` is what it posts to the gateway, under that key."""
+    """A queued submission. `body` is what the website posts to the gateway, under `idempotency_key`."""
 
     model_config = _CAMEL
 
-    # It becomes a part of a URL's path.
+    # Becomes a part of a URL's path.
     id: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,100}$")]
     idempotency_key: Annotated[str, Field(pattern=r"^[\x21-\x7e]{1,255}$")]
     queued_at: SiteTime
@@ -58,15 +58,16 @@ class SiteQueueEntry(BaseModel):
 
 
 class SiteQueuePage(BaseModel):
-    """The oldest entries, and how many there are in all. Each entry is judged by itself."""
+    """The oldest entries, and the total number of entries. Each entry is validated separately."""
 
     model_config = _CAMEL
 
-    # Any, not JsonValue: that refuses the whole page for one body that is nested too deep.
+    # Any instead of JsonValue, which would reject the whole page because of one body that is nested too
+    # deeply.
     entries: list[Any] = Field(max_length=PAGE_MAX_ENTRIES)
     depth: Count
     oldest_queued_at: SiteTime | None = None
-    # Files that the website's disk has damaged, set aside there for people.
+    # The number of damaged files in the queue, which the website keeps for a person to look at.
     damaged: Count = 0
-    # Why the website could not write a test file into its queue's folder: the next lead would be refused.
+    # Why the website cannot write to its queue: it would lose the next lead.
     write_error: Annotated[str | None, BeforeValidator(_error_code)] = None

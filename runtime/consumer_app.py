@@ -15,10 +15,11 @@ from runtime import health, logs
 from runtime.database.ledger import Ledger
 from runtime.database.postgres import Pool, check_database, open_pool
 from runtime.http.request_limits import RequestLimits
-from runtime.kafka.batch_processor import Handler
-from runtime.kafka.clients import Publisher, build_broker, open_publisher
+from runtime.kafka.broker import build_broker
 from runtime.kafka.consumer import Consumer
+from runtime.kafka.handler import Handler
 from runtime.kafka.policy import Policy
+from runtime.kafka.publisher import Publisher, open_publisher
 from runtime.kafka.reconcile import Reconciler
 from runtime.settings import Kafka, Log, Postgres, Tracing
 from runtime.tasks import run_in_background

@@ -1,4 +1,4 @@
-"""Who is in the consumer groups and which partitions each member has, for the tools of operators."""
+"""Reads the services' consumer groups: how many members each has, and which partitions they read."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -9,36 +9,36 @@ from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment
 from aiokafka.errors import KafkaError
 
 from contracts import topics
-from deploy.cli.kafka_refusals import explain, explain_code
+from deploy.cli.kafka_errors import refusal_reason, refusal_reason_of_code
 
 CONSUMERS: Final[tuple[topics.Service, ...]] = ("persister", "notifier", "flusher")
 
 
 @dataclass(frozen=True)
 class Group:
-    """One service's group. `assigned` are the partitions that some member has."""
+    """The consumer group of one service. `assigned` holds the partitions that some member reads."""
 
     name: str
     members: int
     assigned: frozenset[TopicPartition]
     refused: str = ""
-    """Why Kafka does not show its members."""
+    """Why Kafka does not show the members. Empty if it does."""
 
 
 async def read_groups(admin: AIOKafkaAdminClient, prefix: str) -> dict[topics.Service, Group]:
-    """Describe each service's group. Raises what aiokafka raises; the caller bounds it."""
-    found: dict[topics.Service, Group] = {}
+    """Describe the group of each service. Raises aiokafka's errors. The caller sets the time limit."""
+    groups: dict[topics.Service, Group] = {}
     for service in CONSUMERS:
         name = prefix + topics.GROUPS[service]
-        # One at a time: aiokafka 0.14 reads an answer about several groups wrongly.
+        # One group a request: aiokafka 0.14 decodes an answer about several groups wrongly.
         try:
             (answer,) = await admin.describe_consumer_groups([name])
             code, _, _, _, _, members, *_ = answer.groups[0]
-            refused = explain_code(code, None) if code else ""
+            refused = refusal_reason_of_code(code, None) if code else ""
         except KafkaError as error:
-            refused = explain(error)
+            refused = refusal_reason(error)
         if refused:
-            found[service] = Group(name, 0, frozenset(), refused)
+            groups[service] = Group(name, 0, frozenset(), refused)
             continue
         assigned = {
             TopicPartition(topic, partition)
@@ -47,5 +47,5 @@ async def read_groups(admin: AIOKafkaAdminClient, prefix: str) -> dict[topics.Se
             for topic, partitions in ConsumerProtocolMemberAssignment.decode(member[4]).assignment
             for partition in partitions
         }
-        found[service] = Group(name, len(members), frozenset(assigned))
-    return found
+        groups[service] = Group(name, len(members), frozenset(assigned))
+    return groups

@@ -1,6 +1,6 @@
-"""`python -m deploy.cli.migrate`: apply the numbered SQL files once, then grant the services their rights.
+"""`python -m deploy.cli.migrate`: apply each numbered SQL file once, then grant the services their rights.
 
-The smallest possible runner: plain files, one transaction each, an advisory lock, a checksum.
+A minimal migration runner: plain files, one transaction each, an advisory lock, a checksum.
 """
 
 import asyncio
@@ -24,35 +24,36 @@ from runtime.settings import load
 
 MIGRATIONS = Path(__file__).parents[1] / "migrations"
 LOCK = 0x66617374636F7265  # "fastcore"
-# How long services may keep a file from its tables, and one try: longer than PostgreSQL needs to see that two
-# wait for each other (1 s), short enough that whoever queues up behind us hardly notices.
+# How long a migration tries to lock the tables, and how long one attempt waits. An attempt is longer than
+# PostgreSQL's deadlock_timeout (1 s) and short enough that the queries that queue behind it hardly notice.
 BUSY_SECONDS = 120
 LOCK_TIMEOUT = "2s"
 ENCODING = "UTF8"
 CONNECT_SECONDS = 10.0
-# A file may rewrite a large table.
+# A migration may rewrite a large table.
 COMMAND_SECONDS = 600.0
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 
 async def migrate(owner_url: str, service_url: str) -> list[str]:
-    """Bring the database up to date and return the names of the files applied.
+    """Apply the missing migrations, grant the rights, and return the names of the applied files.
 
-    Safe to run by several processes at once. Raises `RuntimeError` where an applied file has changed.
+    Several processes may run it at once. Raises `RuntimeError` if an applied file has changed, if the tables
+    stay locked, or if the database's encoding is wrong; and the errors of asyncpg.
     """
     connection = await Connector(owner_url, CONNECT_SECONDS).connect(command_timeout=COMMAND_SECONDS)
     try:
-        await _refuse_encoding(connection)
-        applied = await _apply(connection)
-        async with _alone(connection):
-            await _grant(connection, service_url)
+        await _check_encoding(connection)
+        applied = await _apply_missing(connection)
+        async with _exclusive_transaction(connection):
+            await _grant_rights(connection, service_url)
         return applied
     finally:
         await connection.close(timeout=5)
 
 
-async def _refuse_encoding(connection: Connection) -> None:
-    """Raise `RuntimeError` if the database cannot store every character that a lead may have."""
+async def _check_encoding(connection: Connection) -> None:
+    """Raise `RuntimeError` if the database's encoding cannot store every character of a lead."""
     encoding = await connection.fetchval("SELECT current_setting('server_encoding')")
     if encoding != ENCODING:
         todo = f"create it with ENCODING '{ENCODING}' TEMPLATE template0"
@@ -60,19 +61,19 @@ async def _refuse_encoding(connection: Connection) -> None:
 
 
 @asynccontextmanager
-async def _alone(connection: Connection) -> AsyncIterator[None]:
-    """Run one transaction that no other migration runs beside.
+async def _exclusive_transaction(connection: Connection) -> AsyncIterator[None]:
+    """Open a transaction that excludes every other migration.
 
-    The lock belongs to the transaction. A session's lock would stay behind on whatever server connection a
-    pooler in transaction mode had at that moment.
+    The lock belongs to the transaction. Behind a pooler in transaction mode, a session's lock would stay on
+    the server connection.
     """
     async with connection.transaction():
         await connection.execute("SELECT pg_advisory_xact_lock($1)", LOCK)
         yield
 
 
-async def _apply(connection: Connection) -> list[str]:
-    async with _alone(connection):
+async def _apply_missing(connection: Connection) -> list[str]:
+    async with _exclusive_transaction(connection):
         await connection.execute(
             "CREATE TABLE IF NOT EXISTS schema_migration (name text PRIMARY KEY, sha256 text NOT NULL,"
             " applied_at timestamptz NOT NULL DEFAULT now())"
@@ -80,25 +81,27 @@ async def _apply(connection: Connection) -> list[str]:
     return [
         path.name
         for path in sorted(MIGRATIONS.glob("[0-9]*.sql"))
-        if await _apply_one(connection, path.name, path.read_text(encoding="utf-8"))
+        if await _apply_file(connection, path.name, path.read_text(encoding="utf-8"))
     ]
 
 
-async def _apply_one(connection: Connection, name: str, sql: str) -> bool:
-    """Apply one file with every table locked from its beginning, or not at all; return whether it was.
+async def _apply_file(connection: Connection, name: str, sql: str) -> bool:
+    """Apply one file, and return True; or False if it is applied already.
 
-    Services that are at work hold some tables and come for others: a file that did likewise would sooner or
-    later wait for one that waits for it. They wait here for a moment; what they see is an outage.
+    Locks every table before the first statement. Running services lock several tables in one transaction, so
+    a file that locked them one by one could deadlock with them. The services see a short outage.
     """
     digest = hashlib.sha256(sql.encode()).hexdigest()
-    give_up = time.monotonic() + BUSY_SECONDS
+    deadline = time.monotonic() + BUSY_SECONDS
     while True:
         try:
-            async with _alone(connection):
-                known = await connection.fetchval("SELECT sha256 FROM schema_migration WHERE name = $1", name)
-                if known == digest:
+            async with _exclusive_transaction(connection):
+                applied = await connection.fetchval(
+                    "SELECT sha256 FROM schema_migration WHERE name = $1", name
+                )
+                if applied == digest:
                     return False
-                if known:
+                if applied:
                     raise RuntimeError(f"{name} was changed after it was applied: add a new file instead")
                 await _lock_tables(connection)
                 await connection.execute(sql)
@@ -107,9 +110,9 @@ async def _apply_one(connection: Connection, name: str, sql: str) -> bool:
                 )
                 return True
         except (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError):
-            if time.monotonic() > give_up:
+            if time.monotonic() > deadline:
                 msg = (
-                    f"{name} was not applied: a transaction (a dump?) holds its tables; run this again later"
+                    f"{name} was not applied: a transaction (a dump?) locks its tables; run this again later"
                 )
                 raise RuntimeError(msg) from None
             await asyncio.sleep(1)
@@ -126,8 +129,8 @@ async def _lock_tables(connection: Connection) -> None:
     )
 
 
-async def _grant(connection: Connection, service_url: str) -> None:
-    """Create the services' role where we may, and give it what the services need and no more."""
+async def _grant_rights(connection: Connection, service_url: str) -> None:
+    """Create the services' role if it does not exist, and grant it exactly what the services need."""
     parts = urlsplit(service_url)
     role, password = unquote(parts.username or ""), unquote(parts.password or "")
     if not role or role == await connection.fetchval("SELECT current_user"):
@@ -138,18 +141,21 @@ async def _grant(connection: Connection, service_url: str) -> None:
     )
     if not await connection.fetchval("SELECT true FROM pg_roles WHERE rolname = $1", role):
         await connection.execute(f"CREATE ROLE {name} LOGIN PASSWORD {secret}")
-    # Functions of ours, not those of an extension that somebody else installed here.
+    # The owner's functions, not those of an extension that another role installed.
     functions = await connection.fetchval(
         "SELECT string_agg(oid::regprocedure::text, ', ') FROM pg_proc"
         " WHERE pronamespace = 'public'::regnamespace AND pg_get_userbyid(proowner) = current_user"
     )
-    async with connection.transaction():  # a service at work never sees itself without rights
-        await connection.execute(f"REVOKE ALL ON ROUTINE {functions} FROM PUBLIC, {name}; {_rights(name)}")
-        await _close_database(connection, name)
+    async with connection.transaction():  # a running service never sees itself without rights
+        await connection.execute(
+            f"REVOKE ALL ON ROUTINE {functions} FROM PUBLIC, {name}; {_rights_sql(name)}"
+        )
+        await _restrict_database(connection, name)
 
 
-# The rights of the services' role, and no DELETE: rows are what the ledger counts. The doctor compares these.
-# In audit_log only these columns: with `id` a role could take the next ids and stop every later entry.
+# The rights of the services' role. The doctor compares the database with them. There is no DELETE, because
+# the ledger counts rows. The role may insert into these columns of audit_log only: with `id`, it could occupy
+# the next ids and block every later entry.
 AUDIT_COLUMNS: Final = (
     "event_id, event, actor, status_code, details_json, lead_id, request_id, created_at_utc"
 )
@@ -171,7 +177,7 @@ GRANTS: Final = {
     "revoked_session": ("SELECT", "INSERT"),
     **dict.fromkeys(("schema_migration", "row_count", "queue_replay_result"), ("SELECT",)),
 }
-# Trigger functions are not among them: a trigger needs no EXECUTE of the role that fires it.
+# Without the trigger functions: a trigger needs no EXECUTE right of the role that fires it.
 FUNCTIONS: Final = (
     "lead_words(text, text, text)",
     "record_addresses(bytea)",
@@ -182,10 +188,10 @@ FUNCTIONS: Final = (
 )
 
 
-def _rights(role: str) -> str:
-    """Return the statements that take every right away and grant what the services need."""
+def _rights_sql(role: str) -> str:
+    """Return the statements that revoke every right and grant what the services need."""
     tables = "; ".join(
-        f"GRANT {', '.join(what)} ON public.{table} TO {role}" for table, what in GRANTS.items()
+        f"GRANT {', '.join(rights)} ON public.{table} TO {role}" for table, rights in GRANTS.items()
     )
     functions = ", ".join(f"public.{function}" for function in FUNCTIONS)
     return f"""
@@ -199,20 +205,23 @@ def _rights(role: str) -> str:
     """
 
 
-async def _close_database(connection: Connection, role: str) -> None:
-    """Deny temporary tables, which a search_path finds first, and schemas. Needs the database's owner."""
+async def _restrict_database(connection: Connection, role: str) -> None:
+    """Revoke the rights to create schemas, and temporary tables, which a search_path finds first.
+
+    Does nothing unless the current role owns the database. The doctor then reports it.
+    """
     database = await connection.fetchval(
         "SELECT quote_ident(datname) FROM pg_database"
         " WHERE datname = current_database() AND pg_has_role(current_user, datdba, 'USAGE')"
     )
-    if database:  # else the doctor says what to do
+    if database:
         await connection.execute(f"REVOKE TEMPORARY, CREATE ON DATABASE {database} FROM PUBLIC, {role}")
 
 
 def main(
-    quiet: Annotated[bool, typer.Option(help="Print nothing where there is nothing to do.")] = False,
+    quiet: Annotated[bool, typer.Option(help="Print nothing if the database is up to date.")] = False,
 ) -> None:
-    """Apply the migrations under deploy/migrations that the database does not have yet."""
+    """Apply the missing migrations of deploy/migrations, then grant the services' role its rights."""
     settings = load(MigrationSettings)
     service_url = settings.database_url.get_secret_value()
     owner = settings.migration_database_url or settings.database_url
@@ -228,7 +237,10 @@ def main(
             f"the database does not answer ({type(error).__name__}): check FASTCORE_MIGRATION_DATABASE_URL"
         )
     except asyncpg.PostgresError as error:
-        sys.exit(f"the database refused a migration: {error.args[0]}")
+        sys.exit(
+            f"the database refused a migration: {error.args[0]}. The failed step changed nothing:"
+            " correct the cause, then run this again"
+        )
     except RuntimeError as error:
         sys.exit(str(error))
     for name in applied:

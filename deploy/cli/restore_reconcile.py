@@ -1,7 +1,7 @@
 """`python -m deploy.cli.restore_reconcile`: report what the services do after a restore or a failover.
 
-Writes nothing. Each service compares its ledger with Kafka when it starts, after every fault of the database
-and every minute, and repairs the difference by itself (runtime/kafka/reconcile.py).
+It writes nothing. Each service compares its ledger with Kafka at its start, after every database failure and
+once a minute, and repairs the difference itself (runtime/kafka/reconcile.py).
 """
 
 import asyncio
@@ -12,7 +12,7 @@ from aiokafka.errors import KafkaError
 
 from contracts import topics
 from deploy.cli.consumer_groups import CONSUMERS
-from deploy.cli.partition_offsets import read_positions
+from deploy.cli.partition_offsets import read_stage_positions
 from runtime.database.postgres import open_pool, transaction
 from runtime.failures import Failure
 from runtime.kafka.log_reader import open_reader
@@ -20,44 +20,48 @@ from runtime.kafka.positions import Position
 from runtime.settings import Kafka, Postgres, load
 
 
-async def read_all(kafka: Kafka, postgres: Postgres) -> dict[str, list[Position]]:
-    """Return where each stage stands. Raises what Kafka and PostgreSQL raise."""
-    found = dict[str, list[Position]]()
+async def read_all_positions(kafka: Kafka, postgres: Postgres) -> dict[str, list[Position]]:
+    """Return the positions of each stage. Raises the errors of aiokafka, and `Failure` for the database."""
+    positions = dict[str, list[Position]]()
     async with open_pool(postgres, "restored") as pool:
         for stage in CONSUMERS:
             async with open_reader(kafka, topics.GROUPS[stage]) as consumer, transaction(pool) as connection:
-                found[stage] = list((await read_positions(kafka, consumer, connection, stage)).values())
-    return found
+                found = await read_stage_positions(kafka, consumer, connection, stage)
+                positions[stage] = list(found.values())
+    return positions
 
 
-def summary(stage: str, positions: list[Position]) -> list[str]:
-    """Say what a service will do about its partitions; nothing where all of them fit."""
+def summarize(stage: str, positions: list[Position]) -> list[str]:
+    """Return a line for each repair that the service will make; none if its ledger matches Kafka."""
     others = sum(position.is_another_log for position in positions)
     same = [position for position in positions if not position.is_another_log]
     behind, expired = sum(each.behind for each in same), sum(each.expired for each in same)
     lines = []
     if others:
-        lines.append(f"{others} partitions are of another log: their books begin a new epoch")
+        lines.append(f"{others} partitions belong to another log: their ledger begins a new epoch")
     if behind and stage == "notifier":
-        lines.append(f"the mails of {behind} records are written again from Kafka, and not sent again")
+        lines.append(f"the emails of {behind} records are recorded again from Kafka, and not sent again")
     elif behind:
-        lines.append(f"{behind} records are taken again")
+        lines.append(f"{behind} records are processed again")
     if expired:
-        lines.append(f"{expired} records are in Kafka no more: they are counted as missing")
+        lines.append(f"{expired} records are no longer in Kafka: they are counted as missing")
     return [f"{stage}: {line}" for line in lines]
 
 
 def main() -> None:
-    """After a restore or a failover of the database: say what the services bring back by themselves."""
+    """Report, after a restore or a failover of the database, what the services repair by themselves."""
     kafka, postgres = load(Kafka), load(Postgres)
     try:
-        found = asyncio.run(read_all(kafka, postgres))
+        positions = asyncio.run(read_all_positions(kafka, postgres))
     except (KafkaError, OSError, TimeoutError, Failure) as error:
         reason = error.reason if isinstance(error, Failure) else type(error).__name__
-        sys.exit(f"not known ({reason}): check KAFKA_BOOTSTRAP_SERVERS and DATABASE_URL, then run it again")
-    lines = [line for stage, positions in found.items() for line in summary(stage, positions)]
-    print("\n".join(lines) or "the ledger fits Kafka: nothing is to be brought back")
-    print("the services do this by themselves; check when no group has lag: python -m deploy.cli.ledger")
+        sys.exit(
+            f"the ledger could not be compared with Kafka ({reason}):"
+            " check KAFKA_BOOTSTRAP_SERVERS and DATABASE_URL, then run this again"
+        )
+    lines = [line for stage, found in positions.items() for line in summarize(stage, found)]
+    print("\n".join(lines) or "the ledger matches Kafka: there is nothing to repair")
+    print("the services repair this by themselves; when no group has lag, run python -m deploy.cli.ledger")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""Makes the topics what `contracts/topics.py` declares: creates what is missing, repairs what falls short.
+"""Creates the topics that `contracts/topics.py` declares, and repairs those that fall short.
 
-Nothing is ever lowered: a longer retention, more partitions or more replicas than declared stay.
-What Kafka refuses to repair (rights, policies of a managed cluster) is a warning: the topic works as it is.
+It never lowers a value: a longer retention, more partitions or more replicas than declared stay.
+If Kafka refuses a repair (missing rights, a policy of a managed cluster), the result is a warning.
 """
 
 import asyncio
@@ -16,28 +16,29 @@ from aiokafka.protocol.admin import AlterPartitionReassignmentsRequest
 from faststream.kafka.security import parse_security
 
 from contracts import topics
-from deploy.cli.kafka_refusals import explain, explain_code
+from deploy.cli.kafka_errors import refusal_reason, refusal_reason_of_code
 from deploy.cli.topic_settings import min_insync, repair_settings
 from runtime.settings import Kafka
 
-# Where groups keep their offsets: with one replica, losing its broker stops or resets every consumer.
+# Kafka's own topic for the groups' committed offsets. With one replica, the loss of its broker stops or
+# resets every consumer.
 OFFSETS_TOPIC: Final = "__consumer_offsets"
 BROKERS_SECONDS: Final = 60.0
-# A new replica has to be copied; a topic of some gigabytes takes minutes.
+# Kafka copies the whole partition to a new replica. A topic of some gigabytes takes minutes.
 COPY_SECONDS: Final = 300.0
-LOOK_SECONDS: Final = 1.0
+POLL_SECONDS: Final = 1.0
 
-# A topic and the number of a partition, and the brokers that have it, its preferred leader first.
+# Topic and partition number -> the brokers that have the partition, the preferred leader first.
 Layout: TypeAlias = Mapping[tuple[str, int], Sequence[int]]
 
 
 class ProvisionError(Exception):
-    """The topics cannot be made as declared; the message says what to do."""
+    """The topics cannot be created as declared. The message says what to do."""
 
 
 @asynccontextmanager
 async def open_admin(settings: Kafka, client_id: str) -> AsyncIterator[AIOKafkaAdminClient]:
-    """Connect an admin client for as long as the context lasts."""
+    """Connect an admin client, and close it at the end of the block. Raises aiokafka's errors."""
     admin = AIOKafkaAdminClient(
         bootstrap_servers=settings.bootstrap_servers,
         client_id=client_id,
@@ -52,9 +53,10 @@ async def open_admin(settings: Kafka, client_id: str) -> AsyncIterator[AIOKafkaA
 
 
 async def provision(settings: Kafka, replication: int = 1) -> list[str]:
-    """Create and repair the topics, as for one broker unless told; return a line for each change.
+    """Create and repair the topics. Return a line for each change.
 
-    Lines that begin with "warning: " name what Kafka refuses. Raises `ProvisionError`.
+    A line that begins with "warning: " names a repair that Kafka refuses. Raises `ProvisionError` if too few
+    brokers answer or a repair takes too long, and aiokafka's errors.
     """
     prefix = settings.topic_prefix
     async with open_admin(settings, "fastcore-topics") as admin:
@@ -62,32 +64,32 @@ async def provision(settings: Kafka, replication: int = 1) -> list[str]:
         existing = await admin.list_topics()
         missing = [topic for topic in topics.ALL if prefix + topic.name not in existing]
         if missing:
-            await _create(admin, missing, prefix, replication)
-        done = [f"created {prefix}{topic.name}" for topic in missing]
-        kept = [prefix + topic.name for topic in topics.ALL if topic not in missing]
-        if kept:
-            said, lacking = await _add_replicas(admin, kept, brokers, replication)
-            done += said
-            # After the replicas: new partitions get as many as the topic's others have.
-            done += await _add_partitions(admin, prefix, kept)
-            # Last: a setting depends on the number of replicas.
+            await _create_topics(admin, missing, prefix, replication)
+        lines = [f"created {prefix}{topic.name}" for topic in missing]
+        present = [prefix + topic.name for topic in topics.ALL if topic not in missing]
+        if present:
+            changes, lacking = await _add_replicas(admin, present, brokers, replication)
+            lines += changes
+            # After the replicas, because Kafka gives new partitions as many replicas as the others have.
+            lines += await _add_partitions(admin, prefix, present)
+            # Last, because min.insync.replicas depends on the number of replicas.
             declared = {prefix + topic.name: topic.config() for topic in topics.ALL}
-            replicas = _fewest(await read_layout(admin, kept))
-            done += await repair_settings(
-                admin, {name: declared[name] for name in kept}, replicas, replication, lacking=lacking
+            replicas = _count_fewest_replicas(await read_layout(admin, present))
+            lines += await repair_settings(
+                admin, {name: declared[name] for name in present}, replicas, replication, lacking=lacking
             )
-        # On a shared cluster the offsets' topic is its operator's.
+        # A prefix means a shared cluster, whose operator owns the offsets topic.
         if OFFSETS_TOPIC in existing and not prefix:
-            done += (await _add_replicas(admin, [OFFSETS_TOPIC], brokers, replication))[0]
-        return done
+            lines += (await _add_replicas(admin, [OFFSETS_TOPIC], brokers, replication))[0]
+        return lines
 
 
 async def _wait_for_brokers(admin: AIOKafkaAdminClient, replication: int) -> list[int]:
-    """Return the ids of the brokers, once there are enough of them."""
+    """Return the ids of the brokers as soon as there are enough. Raises `ProvisionError` after a minute."""
     deadline = asyncio.get_running_loop().time() + BROKERS_SECONDS
     while True:
         brokers = list[int]()
-        with suppress(KafkaError):  # a broker that went away is asked no more once its session is over
+        with suppress(KafkaError):  # the client may query a broker that has just stopped
             brokers = sorted(each["node_id"] for each in (await admin.describe_cluster())["brokers"])
         if len(brokers) >= replication:
             return brokers
@@ -97,28 +99,31 @@ async def _wait_for_brokers(admin: AIOKafkaAdminClient, replication: int) -> lis
                 f" (ids: {', '.join(map(str, brokers))}). Nothing was created or changed."
                 " Start the others, or set FASTCORE_KAFKA_REPLICATION to the number of replicas that you want"
             )
-        await asyncio.sleep(LOOK_SECONDS)
+        await asyncio.sleep(POLL_SECONDS)
 
 
-def more_replicas(
+def plan_replicas(
     layout: Layout, brokers: Sequence[int], replication: int
 ) -> dict[tuple[str, int], list[int]]:
-    """Give each partition that has too few replicas others, on the brokers that have the fewest."""
+    """Return the full replica list of each partition that has too few replicas.
+
+    New replicas go to the brokers that have the fewest.
+    """
     load = Counter(dict.fromkeys(brokers, 0))
     load.update(broker for replicas in layout.values() for broker in replicas if broker in load)
-    made = {}
+    planned = {}
     for partition, replicas in sorted(layout.items()):
         lacking = replication - len(replicas)
         others = sorted(
             (each for each in brokers if each not in replicas), key=lambda each: (load[each], each)
         )
         if lacking > 0:
-            made[partition] = [*replicas, *others[:lacking]]
+            planned[partition] = [*replicas, *others[:lacking]]
             load.update(others[:lacking])
-    return made
+    return planned
 
 
-async def _create(
+async def _create_topics(
     admin: AIOKafkaAdminClient, missing: Iterable[topics.Topic], prefix: str, replication: int
 ) -> None:
     answer = await admin.create_topics(
@@ -134,22 +139,22 @@ async def _create(
         timeout_ms=20_000,
     )
     for error in answer.topic_errors:
-        kind = for_code(error[1])
-        # Somebody else may create them at the same moment.
-        if error[1] and kind is not TopicAlreadyExistsError:
-            raise kind(f"{error[0]}: {error[2] if len(error) > 2 else kind.__name__}")
+        error_class = for_code(error[1])
+        # Another process may create the same topics at the same moment.
+        if error[1] and error_class is not TopicAlreadyExistsError:
+            raise error_class(f"{error[0]}: {error[2] if len(error) > 2 else error_class.__name__}")
 
 
 async def read_layout(admin: AIOKafkaAdminClient, names: list[str], *, of: str = "replicas") -> Layout:
-    """Return the brokers that have each partition (`isr`: that have all of it)."""
+    """Return the brokers that have each partition. With `of="isr"`: the brokers that are in sync."""
     described = await admin.describe_topics(names)
     return {
         (topic["topic"], part["partition"]): part[of] for topic in described for part in topic["partitions"]
     }
 
 
-def _fewest(layout: Layout) -> dict[str, int]:
-    """Return the number of replicas of each topic's partition that has the fewest."""
+def _count_fewest_replicas(layout: Layout) -> dict[str, int]:
+    """Return for each topic how many replicas its partition with the fewest has."""
     fewest: dict[str, int] = {}
     for (name, _), replicas in layout.items():
         fewest[name] = min(fewest.get(name, len(replicas)), len(replicas))
@@ -158,87 +163,88 @@ def _fewest(layout: Layout) -> dict[str, int]:
 
 async def _add_partitions(admin: AIOKafkaAdminClient, prefix: str, names: list[str]) -> list[str]:
     counts = Counter(name for name, _ in await read_layout(admin, names))
-    wanted = {prefix + topic.name: topic.partitions for topic in topics.ALL}
-    few, said = dict[str, int](), list[str]()
+    declared = {prefix + topic.name: topic.partitions for topic in topics.ALL}
+    added, lines = dict[str, int](), list[str]()
     for name in names:
-        if counts[name] >= wanted[name]:
+        if counts[name] >= declared[name]:
             continue
         try:
-            await admin.create_partitions({name: NewPartitions(wanted[name])})
+            await admin.create_partitions({name: NewPartitions(declared[name])})
         except KafkaError as error:
-            said.append(
-                f"warning: Kafka does not allow adding partitions to topic {name} ({explain(error)}):"
-                f" it has {counts[name]} of {wanted[name]}, add the others yourself"
+            lines.append(
+                f"warning: Kafka does not allow adding partitions to topic {name} ({refusal_reason(error)}):"
+                f" it has {counts[name]} of {declared[name]}, add the others yourself"
             )
         else:
-            few[name] = wanted[name]
-    if not few:
-        return said
+            added[name] = declared[name]
+    if not added:
+        return lines
     deadline = asyncio.get_running_loop().time() + BROKERS_SECONDS
-    while Counter(name for name, _ in await read_layout(admin, list(few))) != few:
+    while Counter(name for name, _ in await read_layout(admin, list(added))) != added:
         if asyncio.get_running_loop().time() > deadline:
-            raise ProvisionError("new partitions were made, but are not shown yet: run this again")
-        await asyncio.sleep(LOOK_SECONDS)
-    return said + [f"{name}: {counts[name]} partitions, now {total}" for name, total in few.items()]
+            raise ProvisionError("Kafka does not show the new partitions yet: run this again")
+        await asyncio.sleep(POLL_SECONDS)
+    return lines + [f"{name}: {counts[name]} partitions, now {total}" for name, total in added.items()]
 
 
 async def _add_replicas(
     admin: AIOKafkaAdminClient, names: list[str], brokers: list[int], replication: int
 ) -> tuple[list[str], set[str]]:
-    """Copy what has too few replicas to other brokers, and wait until they have it.
+    """Add the missing replicas, and wait until they are in sync.
 
-    Returns a line for each topic, and the topics for which Kafka refuses it.
+    Returns a line for each topic, and the topics for which Kafka refuses. Raises `ProvisionError` if the
+    copying takes too long.
     """
     before = await read_layout(admin, names)
-    wanted = more_replicas(before, brokers, replication)
-    if not wanted:
+    planned = plan_replicas(before, brokers, replication)
+    if not planned:
         return [], set()
     moves: dict[str, list[Any]] = {}
-    for (name, partition), replicas in wanted.items():
+    for (name, partition), replicas in planned.items():
         moves.setdefault(name, []).append((partition, replicas, {}))
     request = AlterPartitionReassignmentsRequest(
         20_000,
         [(name, parts, {}) for name, parts in moves.items()],
         {},
     )
-    refused = await _reassign(admin, request, list(moves))
-    fewest = _fewest(before)
-    said = [
+    refused = await _send_reassignment(admin, request, list(moves))
+    fewest = _count_fewest_replicas(before)
+    lines = [
         f"warning: Kafka does not allow adding replicas to topic {name} ({why}):"
         f" it has {fewest[name]} of {replication}, add the others yourself"
         for name, why in refused.items()
     ]
-    wanted = {each: replicas for each, replicas in wanted.items() if each[0] not in refused}
-    if not wanted:
-        return said, set(refused)
+    planned = {each: replicas for each, replicas in planned.items() if each[0] not in refused}
+    if not planned:
+        return lines, set(refused)
     moves = {name: parts for name, parts in moves.items() if name not in refused}
     deadline = asyncio.get_running_loop().time() + COPY_SECONDS
     while True:
         copied = await read_layout(admin, list(moves), of="isr")
-        behind = [each for each, replicas in wanted.items() if not set(replicas) <= set(copied[each])]
+        behind = [each for each, replicas in planned.items() if not set(replicas) <= set(copied[each])]
         if not behind:
-            said += [f"{name}: {fewest[name]} replicas, now {replication}" for name in moves]
-            return said, set(refused)
+            lines += [f"{name}: {fewest[name]} replicas, now {replication}" for name in moves]
+            return lines, set(refused)
         if asyncio.get_running_loop().time() > deadline:
             raise ProvisionError(
-                f"{len(behind)} of {len(wanted)} partitions are still being copied to other brokers after"
-                f" {COPY_SECONDS:.0f} s. Kafka goes on with it; run this again for what comes after"
+                f"{len(behind)} of {len(planned)} partitions are still being copied to other brokers after"
+                f" {COPY_SECONDS:.0f} s. Kafka continues to copy; run this again to finish the other repairs"
             )
-        await asyncio.sleep(LOOK_SECONDS)
+        await asyncio.sleep(POLL_SECONDS)
 
 
-async def _reassign(
+async def _send_reassignment(
     admin: AIOKafkaAdminClient, request: AlterPartitionReassignmentsRequest, names: list[str]
 ) -> dict[str, str]:
-    """Send it; return why Kafka refuses it, by topic."""
+    """Send the request. Return for each refused topic why Kafka refuses it."""
     try:
-        answer = await admin._send_to_controller(request)  # noqa: SLF001 - it has no method for this
+        answer = await admin._send_to_controller(request)  # noqa: SLF001 - no public method sends this request
     except KafkaError as error:
-        return dict.fromkeys(names, explain(error))
+        return dict.fromkeys(names, refusal_reason(error))
     if answer.error_code:
-        return dict.fromkeys(names, explain_code(answer.error_code, answer.error_message))
+        return dict.fromkeys(names, refusal_reason_of_code(answer.error_code, answer.error_message))
     return {
-        name: explain_code(part[1], part[2])
+        name: refusal_reason_of_code(part[1], part[2])
         for name, parts, _ in answer.responses
         for part in parts
         if part[1]

@@ -1,4 +1,4 @@
-"""The settings of topics: reads them, and repairs those that fall short of what is declared."""
+"""Reads the settings of topics, and repairs those that fall short of their declaration."""
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -8,57 +8,60 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError, for_code
 
-from deploy.cli.kafka_refusals import explain, explain_code, name_of
+from deploy.cli.kafka_errors import describe_error, refusal_reason, refusal_reason_of_code
 
-# Settings of which more is no fault, and less would lose or refuse records.
+# A higher value of these settings is harmless. A lower one would lose or refuse records.
 _MINIMA: Final = frozenset({"retention.ms", "max.message.bytes", "min.insync.replicas"})
-# Kafka's number for a setting that a topic has of its own (ConfigSource of DescribeConfigs).
-_TOPICS_OWN: Final = 1
+# ConfigSource of DescribeConfigs: the value is set on the topic itself.
+_DYNAMIC_TOPIC_CONFIG: Final = 1
 
 
 @dataclass(frozen=True)
 class TopicSettings:
-    """The settings that Kafka shows of a topic. `refused` says why it shows none."""
+    """The settings that Kafka shows of a topic."""
 
     effective: dict[str, str] = field(default_factory=dict)
+    """Every setting with the value that applies."""
     own: dict[str, str] = field(default_factory=dict)
+    """The settings that are set on the topic itself."""
     refused: str = ""
+    """Why Kafka shows no settings. Empty if it does."""
 
 
 def min_insync(replicas: int) -> int:
-    """Return how many brokers must have a record before it counts as written: one of three may be away."""
+    """Return `min.insync.replicas` for this many replicas: of three or more, one may be unavailable."""
     return 2 if replicas > 2 else 1
 
 
-def falls_short(name: str, value: str, declared: str) -> bool:
-    """Return True where a topic's setting is not what is declared, or less."""
+def is_insufficient(name: str, value: str, declared: str) -> bool:
+    """Return True if a setting is below its declared minimum, or differs from a declared exact value."""
     if name not in _MINIMA:
         return value != declared
     return value != "-1" and int(value) < int(declared)
 
 
 async def read_settings(admin: AIOKafkaAdminClient, names: Iterable[str]) -> dict[str, TopicSettings]:
-    """Return the settings of each topic."""
-    found = {name: TopicSettings(refused="Kafka names no settings") for name in names}
-    if not found:
-        return found
+    """Return the settings of each topic. Raises the errors of aiokafka that a retry may resolve."""
+    settings = {name: TopicSettings(refused="Kafka names no settings") for name in names}
+    if not settings:
+        return settings
     try:
         answers = await admin.describe_configs(
-            [ConfigResource(ConfigResourceType.TOPIC, name) for name in found]
+            [ConfigResource(ConfigResourceType.TOPIC, name) for name in settings]
         )
     except KafkaError as error:
-        return dict.fromkeys(found, TopicSettings(refused=explain(error)))
+        return dict.fromkeys(settings, TopicSettings(refused=refusal_reason(error)))
     for code, message, _, name, entries in (each for answer in answers for each in answer.resources):
-        # A setting may be named without its value.
-        shown = [entry for entry in entries or () if entry[1] is not None]
+        # Kafka may name a setting without its value.
+        with_value = [entry for entry in entries or () if entry[1] is not None]
         if code:
-            found[name] = TopicSettings(refused=name_of(for_code(code)(message or "")))
-        elif shown:
-            found[name] = TopicSettings(
-                {entry[0]: entry[1] for entry in shown},
-                {entry[0]: entry[1] for entry in shown if entry[3] == _TOPICS_OWN},
+            settings[name] = TopicSettings(refused=describe_error(for_code(code)(message or "")))
+        elif with_value:
+            settings[name] = TopicSettings(
+                {entry[0]: entry[1] for entry in with_value},
+                {entry[0]: entry[1] for entry in with_value if entry[3] == _DYNAMIC_TOPIC_CONFIG},
             )
-    return found
+    return settings
 
 
 async def repair_settings(
@@ -69,52 +72,52 @@ async def repair_settings(
     *,
     lacking: Collection[str] = (),
 ) -> list[str]:
-    """Raise what falls short of what is declared; return a line for each change, and each that is refused.
+    """Raise the settings that fall short. Return a line for each change and for each refusal of Kafka.
 
-    `lacking` are the topics to which Kafka refused to add replicas. Of the others a broker may not yet show
-    the replicas that were just added: that must not lower what they get.
+    `lacking` names the topics to which Kafka refused to add replicas. For every other topic the full
+    replication counts, because a broker may not yet show replicas that were just added.
     """
-    said = list[str]()
-    for name, found in (await read_settings(admin, declared)).items():
-        if found.refused:
-            said.append(
-                f"warning: Kafka does not allow reading the settings of topic {name} ({found.refused}):"
+    lines = list[str]()
+    for name, settings in (await read_settings(admin, declared)).items():
+        if settings.refused:
+            lines.append(
+                f"warning: Kafka does not allow reading the settings of topic {name} ({settings.refused}):"
                 " check retention and min.insync.replicas yourself"
             )
             continue
         copies = replicas.get(name, replication)
-        # With fewer replicas than that, no record would be taken.
+        # More in-sync replicas than there are replicas would refuse every record.
         insync = str(min_insync(min(copies, replication) if name in lacking else replication))
-        wanted = {**declared[name], "min.insync.replicas": insync}
+        required = {**declared[name], "min.insync.replicas": insync}
         wrong = {
             key: value
-            for key, value in wanted.items()
-            if key in found.effective and falls_short(key, found.effective[key], value)
+            for key, value in required.items()
+            if key in settings.effective and is_insufficient(key, settings.effective[key], value)
         }
-        if int(found.effective.get("min.insync.replicas", "1")) > copies:
+        if int(settings.effective.get("min.insync.replicas", "1")) > copies:
             wrong["min.insync.replicas"] = insync
-        own = dict(found.own)
-        # One at a time: a policy that refuses one must not keep the others from being repaired.
+        own = dict(settings.own)
+        # One setting a request: a policy that refuses one must not block the repair of the others.
         for key, value in wrong.items():
-            if refused := await _alter(admin, name, {**own, key: value}):
-                said.append(
+            if refused := await _alter_settings(admin, name, {**own, key: value}):
+                lines.append(
                     f"warning: Kafka does not allow setting {key} of topic {name} ({refused}):"
-                    f" it is {found.effective[key]}, and should be {value}"
+                    f" it is {settings.effective[key]}, and should be {value}"
                 )
             else:
                 own[key] = value
-                said.append(f"{name}: {key} was {found.effective[key]}, now {value}")
-    return said
+                lines.append(f"{name}: {key} was {settings.effective[key]}, now {value}")
+    return lines
 
 
-async def _alter(admin: AIOKafkaAdminClient, name: str, own: dict[str, str]) -> str:
-    """Set all that a topic has of its own; return why Kafka refuses that.
+async def _alter_settings(admin: AIOKafkaAdminClient, name: str, own: dict[str, str]) -> str:
+    """Replace all of a topic's own settings. Return why Kafka refuses, or an empty string.
 
-    AlterConfigs takes back to its default whatever is not named.
+    AlterConfigs resets every setting that the request does not name, so `own` must be complete.
     """
     try:
         answers = await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, name, own)])
     except KafkaError as error:
-        return explain(error)
+        return refusal_reason(error)
     errors = [each for answer in answers for each in answer.resources if each[0]]
-    return explain_code(errors[0][0], errors[0][1]) if errors else ""
+    return refusal_reason_of_code(errors[0][0], errors[0][1]) if errors else ""

@@ -1,4 +1,4 @@
-"""`python -m deploy.cli.topics`: make the topics what `contracts/topics.py` declares, by `provision`."""
+"""`python -m deploy.cli.topics`: create and repair the topics that `contracts/topics.py` declares."""
 
 import sys
 
@@ -8,27 +8,27 @@ from aiokafka.errors import KafkaConnectionError, KafkaError
 from deploy.cli.topic_provisioning import ProvisionError, provision
 from deploy.settings import ReplicationSettings
 from runtime import event_loop
-from runtime.kafka.clients import diagnose_connection
+from runtime.kafka.broker import diagnose_connection
 from runtime.settings import Kafka, load
 
 __all__ = ["main", "provision"]
 
 
 def main() -> None:
-    """Create the Kafka topics that do not exist yet, and repair those that fall short of what is declared.
+    """Create the Kafka topics that do not exist, and repair those that fall short of their declaration.
 
-    Waits up to a minute for FASTCORE_KAFKA_REPLICATION brokers (3 by default) and changes nothing where they
-    do not answer. A topic with fewer replicas or partitions, a shorter retention or a smaller
-    min.insync.replicas gets what it lacks; what it has beyond that stays. Without a topic prefix, Kafka's own
-    __consumer_offsets gets its replicas, too.
+    Waits up to a minute for FASTCORE_KAFKA_REPLICATION brokers (3 by default), and changes nothing if fewer
+    answer. Adds the missing replicas and partitions of a topic, and raises its retention and its
+    min.insync.replicas. Never lowers a value. Without a topic prefix, it also adds the missing replicas of
+    Kafka's own __consumer_offsets.
 
-    A repair that Kafka refuses, as managed clusters do, is a line that begins with "warning: ".
+    Prints a line that begins with "warning: " for each repair that Kafka refuses, as managed clusters do.
 
-    Ends with 0 where every topic is there, else with 1.
+    Exits with 0 if every topic exists, else with 1.
     """
     settings, replication = load(Kafka), load(ReplicationSettings).replication
     try:
-        done = event_loop.run(provision(settings, replication))
+        lines = event_loop.run(provision(settings, replication))
     except ProvisionError as error:
         sys.exit(f"Kafka: {error}")
     except (KafkaError, OSError, TimeoutError) as error:
@@ -38,12 +38,12 @@ def main() -> None:
             else error
         )
         sys.exit(
-            f"Kafka did not make the topics ({type(error).__name__}: {reason}):"
-            " check KAFKA_BOOTSTRAP_SERVERS and the settings beside it"
+            f"Kafka did not create the topics ({type(error).__name__}: {reason}):"
+            " check KAFKA_BOOTSTRAP_SERVERS and the other KAFKA_ settings"
         )
-    for line in done:
+    for line in lines:
         print(line)
-    if not done:
+    if not lines:
         print("the topics are up to date")
 
 

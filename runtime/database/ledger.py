@@ -1,7 +1,7 @@
-"""The books of one stage: what became of each record of each partition, counted exactly once.
+"""The ledger of one stage: it counts the outcome of each record of each partition exactly once.
 
-Ids decide what is written, offsets only what is counted: a record below `next_offset` was counted
-before, whoever handled it then, so zombies, rebalances and redeliveries cannot count twice.
+Ids decide what is written, offsets only what is counted. A record below `next_offset` was counted before,
+by whatever process, so redeliveries, rebalances and members that the group has removed count nothing twice.
 """
 
 import zlib
@@ -15,11 +15,11 @@ from runtime.database.postgres import Connection, load_queries
 from runtime.failures import RewindRequired
 
 Outcome = Literal["stored", "duplicate", "parked", "undecodable"]
-_COUNTED: tuple[Outcome, ...] = ("stored", "duplicate", "parked", "undecodable")
+_OUTCOMES: tuple[Outcome, ...] = ("stored", "duplicate", "parked", "undecodable")
 
 
-class Record(Protocol):
-    """What the books need of a record."""
+class CountedRecord(Protocol):
+    """What the ledger needs of a record."""
 
     topic: str
     partition: int
@@ -28,14 +28,14 @@ class Record(Protocol):
     key: bytes | None
 
 
-def fingerprint(record: Record) -> str:
-    """Return what tells a record from another one at the same offset: its time, and a checksum of its key."""
+def fingerprint(record: CountedRecord) -> str:
+    """Return the record's timestamp and a checksum of its key: it tells two records at one offset apart."""
     return f"{record.timestamp}/{zlib.crc32(record.key or b''):08x}"
 
 
 @dataclass
 class LedgerEntry:
-    """One partition's page while a batch is in hand. `last_record` is that at `next_offset` - 1."""
+    """One partition's entry while a batch is processed. `last_record` is the record at `next_offset` - 1."""
 
     epoch: int
     next_offset: int
@@ -50,116 +50,124 @@ class LedgerEntry:
             self.last_offset, self.last_record = offset, last_record
 
     @property
-    def following(self) -> int:
-        """Return the offset after the last one counted."""
+    def new_next_offset(self) -> int:
+        """Return the offset after the last counted record."""
         return max(self.next_offset, self.last_offset + 1)
 
     @property
     def missing(self) -> int:
-        """Return how many offsets were passed without a record: Kafka no longer holds them."""
-        return self.following - self.next_offset - self.outcomes.total()
+        """Return how many offsets of the batch had no record: Kafka no longer has them."""
+        return self.new_next_offset - self.next_offset - self.outcomes.total()
 
 
 class LedgerEntries(dict[tuple[str, int], LedgerEntry]):
-    """The pages of a batch. Count records in the order of their offsets."""
+    """The entries of a batch's partitions. Count records in the order of their offsets."""
 
-    def count(self, record: Record, outcome: Outcome) -> None:
-        """Count one record's outcome on its partition's page."""
+    def count(self, record: CountedRecord, outcome: Outcome) -> None:
+        """Count one record's outcome in the entry of its partition."""
         self[record.topic, record.partition].count(record.offset, outcome, fingerprint(record))
 
 
 class Ledger:
-    """Locks, counts and saves within the caller's transaction.
-
-    Records that do not continue the ledger (it was rolled back with its database, or the log is another
-    one) are refused with `RewindRequired`: `runtime.kafka.reconcile` decides what is done.
-    """
+    """Locks, reads and saves the entries of one stage, within the caller's transaction."""
 
     def __init__(self, stage: str) -> None:
         self.stage = stage
-        self._tried: dict[tuple[str, int], int] = {}
+        self._rewound_to: dict[tuple[str, int], int] = {}
         self._sql: Any = load_queries(Path(__file__).with_name("ledger.sql"))
 
-    async def lock(self, connection: Connection, records: Sequence[Record]) -> LedgerEntries:
-        """Lock the pages of these records' partitions. Raises `RewindRequired`."""
-        first = dict[tuple[str, int], int]()
+    async def lock(self, connection: Connection, records: Sequence[CountedRecord]) -> LedgerEntries:
+        """Lock and return the entries of these records' partitions.
+
+        Raises `RewindRequired` if the records do not continue the ledger: it was rolled back with its
+        database, or the log is another one. `runtime.kafka.reconcile` then repairs it.
+        """
+        first_offsets = dict[tuple[str, int], int]()
         for record in records:
-            place = (record.topic, record.partition)
-            first[place] = min(record.offset, first.get(place, record.offset))
-        pages = _pages([row async for row in self._sql.lock_pages(connection, **self._named(first))])
-        others = {(r.topic, r.partition) for r in records if self._is_another(r, pages)}
-        back = {place: first[place] for place in first.keys() - pages.keys() | others}
-        gaps = {place: page.next_offset for place, page in pages.items() if first[place] > page.next_offset}
-        for place in pages.keys() - gaps.keys():
-            self._tried.pop(place, None)
-        # Once only: offsets that hold no record would send us back for ever. But only a seek that took place
-        # counts: after one that did not, these records would be `missing` although Kafka holds them.
-        gaps = {place: offset for place, offset in gaps.items() if self._tried.get(place) != offset}
-        if back or gaps:
-            raise RewindRequired(back | gaps, others, lambda: self._tried.update(gaps))
-        return pages
+            partition = (record.topic, record.partition)
+            first_offsets[partition] = min(record.offset, first_offsets.get(partition, record.offset))
+        rows = [row async for row in self._sql.lock_entries(connection, **self._parameters(first_offsets))]
+        entries = _entries(rows)
+        other_logs = {(r.topic, r.partition) for r in records if self._is_of_another_log(r, entries)}
+        rewinds = {each: first_offsets[each] for each in first_offsets.keys() - entries.keys() | other_logs}
+        gaps = {
+            each: entry.next_offset
+            for each, entry in entries.items()
+            if first_offsets[each] > entry.next_offset
+        }
+        for partition in entries.keys() - gaps.keys():
+            self._rewound_to.pop(partition, None)
+        # Rewind once only: offsets without a record would cause rewinds forever. Only a seek that took place
+        # counts, else these records would be counted as `missing` although Kafka has them.
+        gaps = {each: offset for each, offset in gaps.items() if self._rewound_to.get(each) != offset}
+        if rewinds or gaps:
+            raise RewindRequired(rewinds | gaps, other_logs, lambda: self._rewound_to.update(gaps))
+        return entries
 
     @staticmethod
-    def _is_another(record: Record, pages: LedgerEntries) -> bool:
-        page = pages.get((record.topic, record.partition))
-        known = page is not None and page.last_record and record.offset == page.next_offset - 1
-        return bool(known and page and page.last_record != fingerprint(record))
+    def _is_of_another_log(record: CountedRecord, entries: LedgerEntries) -> bool:
+        entry = entries.get((record.topic, record.partition))
+        known = entry is not None and entry.last_record and record.offset == entry.next_offset - 1
+        return bool(known and entry and entry.last_record != fingerprint(record))
 
-    async def save(self, connection: Connection, pages: LedgerEntries) -> None:
-        """Write what was counted; call it last, in the transaction of the effects."""
-        moved = {place: page for place, page in pages.items() if page.following > page.next_offset}
-        if not moved:
+    async def save(self, connection: Connection, entries: LedgerEntries) -> None:
+        """Write what was counted. Call it last, in the transaction of the effects."""
+        changed = {
+            each: entry for each, entry in entries.items() if entry.new_next_offset > entry.next_offset
+        }
+        if not changed:
             return
-        await self._sql.save_pages(
+        await self._sql.save_entries(
             connection,
-            **self._named(moved),
-            epochs=[page.epoch for page in moved.values()],
-            next_offsets=[page.following for page in moved.values()],
-            last_records=[page.last_record for page in moved.values()],
-            missing=[page.missing for page in moved.values()],
-            **{name: [page.outcomes[name] for page in moved.values()] for name in _COUNTED},
+            **self._parameters(changed),
+            epochs=[entry.epoch for entry in changed.values()],
+            next_offsets=[entry.new_next_offset for entry in changed.values()],
+            last_records=[entry.last_record for entry in changed.values()],
+            missing=[entry.missing for entry in changed.values()],
+            **{name: [entry.outcomes[name] for entry in changed.values()] for name in _OUTCOMES},
         )
 
-    async def read(self, connection: Connection, places: Collection[tuple[str, int]]) -> LedgerEntries:
-        """Return the newest page of each of these partitions that has one."""
-        return _pages([row async for row in self._sql.read_pages(connection, **self._named(places))])
+    async def read(self, connection: Connection, partitions: Collection[tuple[str, int]]) -> LedgerEntries:
+        """Return the newest entry of each of these partitions that has one."""
+        rows = self._sql.read_entries(connection, **self._parameters(partitions))
+        return _entries([row async for row in rows])
 
-    async def open(
-        self, connection: Connection, place: tuple[str, int], epoch: int, base_offset: int
+    async def open_epoch(
+        self, connection: Connection, partition: tuple[str, int], epoch: int, base_offset: int
     ) -> None:
-        """Open a partition's first page, or the page of a new epoch."""
-        await self._sql.open_page(
+        """Insert a partition's first entry, or the entry of a new epoch."""
+        await self._sql.open_epoch(
             connection,
             stage=self.stage,
-            topic=place[0],
-            partition=place[1],
+            topic=partition[0],
+            partition=partition[1],
             epoch=epoch,
             base_offset=base_offset,
         )
 
     async def count_expired(
-        self, connection: Connection, place: tuple[str, int], page: LedgerEntry, start: int
+        self, connection: Connection, partition: tuple[str, int], entry: LedgerEntry, start: int
     ) -> None:
-        """Count as missing what Kafka deleted before the stage had taken it: all before `start`."""
+        """Count as missing all records before `start`: Kafka deleted them before the stage read them."""
         await self._sql.count_expired(
             connection,
             stage=self.stage,
-            topic=place[0],
-            partition=place[1],
-            epoch=page.epoch,
-            next_offset=page.next_offset,
+            topic=partition[0],
+            partition=partition[1],
+            epoch=entry.epoch,
+            next_offset=entry.next_offset,
             start=start,
         )
 
-    def _named(self, places: Collection[tuple[str, int]]) -> dict[str, Any]:
+    def _parameters(self, partitions: Collection[tuple[str, int]]) -> dict[str, Any]:
         return {
             "stage": self.stage,
-            "topics": [topic for topic, _ in places],
-            "partitions": [partition for _, partition in places],
+            "topics": [topic for topic, _ in partitions],
+            "partitions": [number for _, number in partitions],
         }
 
 
-def _pages(rows: Sequence[Any]) -> LedgerEntries:
+def _entries(rows: Sequence[Any]) -> LedgerEntries:
     return LedgerEntries(
         {
             (row["topic"], row["partition"]): LedgerEntry(

@@ -1,1 +1,1 @@
-"""Serving HTTP: the server, its limits, and what every service's requests and responses have in common."""
+"""Serving HTTP: the server, its limits, and what the requests and responses of all services share."""

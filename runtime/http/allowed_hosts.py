@@ -1,4 +1,4 @@
-"""Which names a request may be for: a website must not reach us under its own name (DNS rebinding)."""
+"""The check of the Host header, which prevents DNS rebinding: a website must not reach us by its own name."""
 
 from collections.abc import Iterable
 from ipaddress import ip_address
@@ -7,11 +7,11 @@ from runtime.private_names import is_private_name
 
 
 class AllowedHosts:
-    """The names of a comma-separated list; `*.example.com` allows every name below example.com.
+    """The allowed names of a comma-separated list. `*.example.com` allows every name below example.com.
 
-    Always allowed are IP addresses (a rebound name is a name) and private names, which no website owns: those
-    of containers, of Kubernetes services and of this machine. An empty list allows every name, unless `debug`
-    permits example tokens: a website knows those, and only its own name tells its requests from ours.
+    IP addresses and private names (of containers, Kubernetes services and this machine) are always allowed,
+    because no website owns them. An empty list allows every name, except with `debug`, which permits example
+    tokens: a website knows those tokens, and only its host name reveals its requests.
     """
 
     def __init__(self, listed: str, *, debug: bool) -> None:
@@ -21,7 +21,7 @@ class AllowedHosts:
         self._suffixes = tuple(name[1:] for name in names if name.startswith("*."))
 
     def allows(self, headers: Iterable[tuple[bytes, bytes]]) -> bool:
-        """Return whether a request with these headers is for one of the names."""
+        """Return True if the Host header among these headers is allowed."""
         host = next((value for name, value in headers if name == b"host"), b"").decode("latin-1")
         return not self.limited or self._allows(_name(host))
 
@@ -32,7 +32,7 @@ class AllowedHosts:
 
 
 def _name(host: str) -> str:
-    """Return a Host header's name in lower case, without port, brackets and the root's dot."""
+    """Return the name in a Host header: in lower case, without port, brackets and trailing dot."""
     if host.startswith("["):
         return host[1:].partition("]")[0]
     return host.partition(":")[0].rstrip(".").lower()

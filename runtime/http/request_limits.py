@@ -1,4 +1,4 @@
-"""ASGI middleware: what a request must be before its body is read, and how much of a body is read."""
+"""ASGI middleware that checks the Host header and limits the body of each request."""
 
 import asyncio
 from collections.abc import Callable, Mapping
@@ -15,20 +15,20 @@ from runtime.http.problem_details import Problem, closing_headers
 from runtime.http.protocol import BODY_COMPLETE
 
 BODY_MAX_BYTES: Final = 256 * 1024
-"""Of every route. A route that takes an import or files will get a larger limit of its own."""
+"""The limit of every route without its own limit."""
 BODY_DEADLINE_SECONDS: Final = 10.0
 
 
 def allow_all(_: Scope) -> bool:
-    """Read every client's body."""
+    """Read the body of every client."""
     return True
 
 
 class RequestLimits:
-    """Checks Host, reads no body of a client that is not authenticated, and bounds the bodies that it reads.
+    """Rejects a wrong Host, hides the body of an unauthenticated client, and limits other bodies.
 
-    An exceeded limit is raised where the app reads the body, as an `HTTPException` (408 or 413), so that the
-    app answers it as it answers every other error.
+    A body beyond its limit raises `HTTPException` (408 or 413) where the app reads it, so that the app
+    answers it like every other error.
     """
 
     def __init__(
@@ -47,11 +47,11 @@ class RequestLimits:
         self._deadline_seconds = deadline_seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request within its bounds."""
+        """Serve one request within the limits."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
         elif self._hosts and not self._hosts.allows(scope["headers"]):
-            await _misdirected()(scope, receive, send)
+            await _misdirected_request()(scope, receive, send)
         elif not _has_body(scope):
             await self._app(scope, receive, send)
         else:
@@ -65,36 +65,36 @@ class RequestLimits:
         else:
             body = _NoBody()
 
-        async def respond(message: Message) -> None:
-            if message["type"] == "http.response.start" and body.expected and not body.begun:
-                # The client waits for 100 (Continue) and may not send its body now: the next bytes on this
-                # connection would be ambiguous.
+        async def send_response(message: Message) -> None:
+            if message["type"] == "http.response.start" and body.expects_continue and not body.reading:
+                # The client waits for 100 (Continue) and may or may not send its body now. The next bytes on
+                # this connection would be ambiguous.
                 message["headers"] = [*message.get("headers", ()), (b"connection", b"close")]
             await send(message)
 
-        body.expected = any(
+        body.expects_continue = any(
             name == b"expect" and value.lower() == b"100-continue" for name, value in scope["headers"]
         )
-        await self._app(scope, body.receive, respond)
+        await self._app(scope, body.receive, send_response)
 
 
 class _NoBody:
-    """Shows an empty body, so that the app refuses the request by its own rules and nothing is read."""
+    """Replaces a body that is not read by an empty one. The app then rejects the request itself."""
 
-    begun = expected = False
-    _shown = False
+    reading = expects_continue = False
+    _received = False
 
     async def receive(self) -> Message:
-        if self._shown:
+        if self._received:
             return {"type": "http.disconnect"}
-        self._shown = True
+        self._received = True
         return {"type": "http.request", "body": b"", "more_body": False}
 
 
 class _BoundedBody:
-    """Passes a body on until it exceeds its limit or its deadline."""
+    """A body that raises `HTTPException` when it exceeds its limit or its deadline."""
 
-    begun = expected = False
+    reading = expects_continue = False
 
     def __init__(self, scope: Scope, receive: Receive, limit: int, deadline_seconds: float) -> None:
         self._scope = scope
@@ -108,19 +108,19 @@ class _BoundedBody:
     async def receive(self) -> Message:
         if self._complete:
             return await self._receive()
-        if not self.begun:
-            self._refuse_declared()
-            self.begun = True
+        if not self.reading:
+            self._check_declared_length()
+            self.reading = True
             self._deadline = asyncio.get_running_loop().time() + self._deadline_seconds
-        message = await self._next()
+        message = await self._next_message()
         self._bytes += len(message.get("body", b""))
         if self._bytes > self._limit:
             raise self._too_large()
         self._complete = not message.get("more_body", False)
         return message
 
-    async def _next(self) -> Message:
-        # A deadline costs 5 us: none for what is here already.
+    async def _next_message(self) -> Message:
+        # A timeout costs 5 us, so skip it if the body has arrived.
         if BODY_COMPLETE in self._scope:
             return await self._receive()
         try:
@@ -131,9 +131,9 @@ class _BoundedBody:
                 HTTPStatus.REQUEST_TIMEOUT, "The body did not arrive in time. Send it again.", _CLOSE
             ) from None
 
-    def _refuse_declared(self) -> None:
+    def _check_declared_length(self) -> None:
         for name, value in self._scope["headers"]:
-            # Compared as text first: a number of a million digits is no number to convert.
+            # Compare the number of digits first: converting a million digits would take seconds.
             if name == b"content-length" and (len(value) > len(str(self._limit)) or int(value) > self._limit):
                 raise self._too_large()
 
@@ -152,11 +152,11 @@ def _has_body(scope: Scope) -> bool:
     )
 
 
-def _misdirected() -> Response:
+def _misdirected_request() -> Response:
     body = Problem.build(
         HTTPStatus.MISDIRECTED_REQUEST,
-        "This name is not one of ours. Add it to FASTCORE_HTTP_ALLOWED_HOSTS, or use http://localhost.",
+        "This host name is not allowed. Add it to FASTCORE_HTTP_ALLOWED_HOSTS, or use http://localhost.",
     ).to_json()
-    answer = Response(body, HTTPStatus.MISDIRECTED_REQUEST)
-    answer.raw_headers = closing_headers(body)
-    return answer
+    response = Response(body, HTTPStatus.MISDIRECTED_REQUEST)
+    response.raw_headers = closing_headers(body)
+    return response

@@ -1,4 +1,4 @@
-"""A span per request, named by its route: a URL may hold what a person typed."""
+"""ASGI middleware that records a span per request, named after its route: a URL may hold personal data."""
 
 from collections.abc import Collection
 from typing import Any, Final
@@ -9,12 +9,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from runtime.tracing import spans
 
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
-# Asked every few seconds by machines.
-_UNSEEN: Final = frozenset({"/livez", "/readyz", "/metrics", "/internal/status"})
+# Requested by machines every few seconds.
+_UNTRACED_PATHS: Final = frozenset({"/livez", "/readyz", "/metrics", "/internal/status"})
 
 
 class ServerSpans:
-    """ASGI middleware; without a collector it is not even added. `paths` are routes that FastAPI has not."""
+    """Records the spans. `paths` are the routes that FastAPI does not know. Add it only with a collector."""
 
     def __init__(self, app: ASGIApp, paths: Collection[str] = ()) -> None:
         self._app = app
@@ -22,14 +22,14 @@ class ServerSpans:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        if scope["type"] != "http" or scope["path"] in _UNSEEN:
+        if scope["type"] != "http" or scope["path"] in _UNTRACED_PATHS:
             await self._app(scope, receive, send)
             return
         method = scope["method"] if scope["method"] in _METHODS else "_OTHER"
         headers = [(name.decode("latin-1"), value) for name, value in scope["headers"]]
         with spans.server_span(method, headers) as span:
 
-            async def answer(message: Message) -> None:
+            async def send_response(message: Message) -> None:
                 if message["type"] == "http.response.start":
                     span.set_attribute("http.response.status_code", message["status"])
                     if message["status"] >= 500:
@@ -37,7 +37,7 @@ class ServerSpans:
                 await send(message)
 
             try:
-                await self._app(scope, receive, answer)
+                await self._app(scope, receive, send_response)
             finally:
                 if route := self._route(scope):
                     span.update_name(f"{method} {route}")

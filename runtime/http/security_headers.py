@@ -1,10 +1,10 @@
-"""ASGI middleware: the security headers of every response that does not set its own."""
+"""ASGI middleware that adds security headers to every response, unless the response sets its own."""
 
 from typing import Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-# A JSON document needs no script, no frame and no referrer. Pages and files set their own policy.
+# For JSON documents, which need no script, no frame and no referrer. Pages and files set their own policy.
 DEFAULTS: Final = (
     (b"cache-control", b"no-store"),
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
@@ -15,7 +15,7 @@ DEFAULTS: Final = (
 
 
 class SecurityHeaders:
-    """Adds them as the outermost layer, so that an error has them too."""
+    """Adds the headers. It is the outermost layer, so that error responses have them too."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -23,11 +23,11 @@ class SecurityHeaders:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
 
-        async def respond(message: Message) -> None:
+        async def send_response(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = message["headers"] = list(message.get("headers", ()))
-                given = {name for name, _ in headers}
-                headers += [pair for pair in DEFAULTS if pair[0] not in given]
+                existing = {name for name, _ in headers}
+                headers += [pair for pair in DEFAULTS if pair[0] not in existing]
             await send(message)
 
-        await self._app(scope, receive, respond if scope["type"] == "http" else send)
+        await self._app(scope, receive, send_response if scope["type"] == "http" else send)

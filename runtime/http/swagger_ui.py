@@ -1,4 +1,4 @@
-"""Swagger UI from the installed package, not from a CDN, under a policy that allows its own script only."""
+"""Serves Swagger UI from the installed package, with a content security policy for its own script only."""
 
 import base64
 import hashlib
@@ -9,7 +9,7 @@ from fastapi import FastAPI
 from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import HTMLResponse
 
-# Swagger UI writes style attributes and shows pictures as data.
+# Swagger UI sets style attributes and shows images from data: URLs.
 _POLICY: Final = (
     "default-src 'none'; script-src 'self' '{}'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
     "connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
@@ -17,7 +17,7 @@ _POLICY: Final = (
 
 
 def add_docs_page(app: FastAPI, url: str, static_url: str) -> None:
-    """Serve the page of `app` at `url`; `static_url` is where FastAPIOffline serves its files."""
+    """Serve the documentation of `app` at `url`. `static_url` is where FastAPIOffline serves its files."""
     page = get_swagger_ui_html(
         openapi_url=str(app.openapi_url),
         title=f"{app.title} - Swagger UI",

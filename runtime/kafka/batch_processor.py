@@ -1,10 +1,7 @@
-"""One batch on its way to a handler: narrowed to the records at fault, so that the others are taken."""
+"""Hands one batch to the handler, and halves it to isolate a failing record."""
 
 import asyncio
-from collections.abc import Sequence
-from typing import Protocol, TypeAlias
-
-from aiokafka import ConsumerRecord
+from typing import Final
 
 from runtime import metrics
 from runtime.failures import (
@@ -16,143 +13,135 @@ from runtime.failures import (
     RetryableError,
     RewindRequired,
 )
+from runtime.kafka.handler import Batch, Handler, Record
 from runtime.logs import logger
 from runtime.tracing.spans import record_context
 
-Record: TypeAlias = "ConsumerRecord[bytes | None, bytes | None]"
-Batch: TypeAlias = Sequence[Record]
-BUG_ATTEMPTS = 3
-# So many single records refused, and none taken: it is the server's fault, and the rest need not be tried.
-REFUSALS = 20
-
-
-class Handler(Protocol):
-    """What a service does with records. Both must bear a repeat of any record."""
-
-    async def handle(self, records: Batch) -> None:
-        """Take all of these records, or raise a failure word and have taken none for good."""
-
-    async def send_to_retry_queue(self, record: Record, failure: Failure) -> None:
-        """Dead-letter or queue the one record at fault."""
+BUG_ATTEMPTS: Final = 3
+# If this many single records are refused and none is accepted, the server is at fault: stop trying the rest.
+MAX_REFUSALS: Final = 20
 
 
 class BatchProcessor:
-    """Hands a batch over, in its order. `done` counts the first records that are taken or parked."""
+    """Processes the records of one batch in order. A record is completed once it is handled or queued."""
 
     def __init__(self, handler: Handler, records: Batch, backoff: Backoff) -> None:
         self._handler = handler
         self._records = records
         self._backoff = backoff
         self._log = logger("consume")
-        self._handed_over = 0
-        self.held: PartitionsBusy | None = None
-        self._taken = False
-        self._refused: list[
-            tuple[int, DependencyRefused]
-        ] = []  # single records; whose fault it is shows later
+        self._next = 0  # index of the first record that was not handed over yet
+        self.busy: PartitionsBusy | None = None
+        self._any_accepted = False
+        # Single records that were refused before any record was accepted: the cause is not known yet.
+        self._refused: list[tuple[int, DependencyRefused]] = []
 
     @property
-    def done(self) -> int:
-        """Return how many of the first records are taken or parked."""
-        return self._refused[0][0] if self._refused else self._handed_over
+    def completed(self) -> int:
+        """Return how many records, from the start of the batch, are completed."""
+        return self._refused[0][0] if self._refused else self._next
 
     async def run(self) -> None:
-        """Hand over all records. `DependencyUnavailable` and `RewindRequired` keep `done`."""
-        await self._deliver(0, len(self._records))
-        if self._refused:
-            raise self._refused[0][1]  # no record was taken, so it is not theirs
+        """Process all records.
 
-    async def _deliver(self, first: int, last: int, attempt: int = 1) -> None:
-        """Hand over a part; where its data is at fault, halve it until the record at fault is alone."""
-        try:
-            await self._handler.handle(self._records[first:last])
-        except PartitionsBusy as held:
-            self._hold(held)
-        except DependencyRefused as refused:
-            await self._narrow(first, last, refused)
-        except (DependencyUnavailable, RewindRequired):
-            raise
-        except Exception as error:  # noqa: BLE001 - whatever one record does, the others go on
-            if last - first > 1:
-                middle = (first + last) // 2
-                await self._deliver(first, middle)
-                await self._deliver(middle, last)
-            elif not isinstance(error, Failure) and attempt < BUG_ATTEMPTS:
-                await asyncio.sleep(self._backoff.seconds(attempt))
-                await self._deliver(first, last, attempt + 1)
-            else:
-                await self._park_failed(self._records[first], error)
-        else:
-            await self._judge_refused()
-        self._handed_over = last
+        Raises `DependencyUnavailable` or `RewindRequired`; `completed` stays valid. If the partitions of some
+        records are in use by another process, `busy` says which.
+        """
+        await self._process(0, len(self._records))
+        if self._refused:
+            raise self._refused[0][1]  # no record was accepted, so the server is at fault
 
     def split(self) -> tuple[Batch, Batch]:
-        """Return the records that are done, and those that must come again, each in their order."""
-        done, again = list[Record](), list[Record]()
-        for at, record in enumerate(self._records):
-            held = self.held.offsets.get((record.topic, record.partition)) if self.held else None
-            (again if at >= self.done or (held is not None and record.offset >= held) else done).append(
-                record
-            )
-        return done, again
+        """Return the completed records, and the records that must be redelivered, each in order."""
+        completed, redelivered = list[Record](), list[Record]()
+        for index, record in enumerate(self._records):
+            busy_from = self.busy.offsets.get((record.topic, record.partition)) if self.busy else None
+            is_busy = busy_from is not None and record.offset >= busy_from
+            (redelivered if index >= self.completed or is_busy else completed).append(record)
+        return completed, redelivered
 
-    def _hold(self, held: PartitionsBusy) -> None:
-        before = self.held or PartitionsBusy({}, 0.0)
-        offsets = dict(before.offsets)
-        for place, offset in held.offsets.items():
-            offsets[place] = min(offset, offsets.get(place, offset))
-        self.held = PartitionsBusy(offsets, max(before.seconds, held.seconds))
+    async def _process(self, first: int, last: int, attempt: int = 1) -> None:
+        """Process the records from index `first` up to `last`; halve them until a failing record is alone."""
+        try:
+            await self._handler.handle(self._records[first:last])
+        except PartitionsBusy as busy:
+            self._add_busy(busy)
+        except DependencyRefused as refused:
+            await self._narrow_refused(first, last, refused)
+        except (DependencyUnavailable, RewindRequired):
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever one record causes, the others continue
+            if last - first > 1:
+                middle = (first + last) // 2
+                await self._process(first, middle)
+                await self._process(middle, last)
+            elif not isinstance(error, Failure) and attempt < BUG_ATTEMPTS:
+                await asyncio.sleep(self._backoff.seconds(attempt))
+                await self._process(first, last, attempt + 1)
+            else:
+                await self._queue_failed(self._records[first], error)
+        else:
+            await self._retry_refused()
+        self._next = last
 
-    async def _narrow(self, first: int, last: int, refused: DependencyRefused) -> None:
-        """Halve a part that was refused; a record refused alone is at fault where others are taken."""
+    def _add_busy(self, busy: PartitionsBusy) -> None:
+        """Merge with what is busy already: the lowest offset of each partition and the longest wait."""
+        known = self.busy or PartitionsBusy({}, 0.0)
+        offsets = dict(known.offsets)
+        for partition, offset in busy.offsets.items():
+            offsets[partition] = min(offset, offsets.get(partition, offset))
+        self.busy = PartitionsBusy(offsets, max(known.seconds, busy.seconds))
+
+    async def _narrow_refused(self, first: int, last: int, refused: DependencyRefused) -> None:
+        """Halve refused records. A record refused alone is at fault if the server accepts other records."""
         if last - first > 1:
             middle = (first + last) // 2
-            await self._deliver(first, middle)
-            await self._deliver(middle, last)
-        elif self._taken:
-            await self._park(self._records[first], RetryableError(refused.reason))
-        elif len(self._refused) + 1 < REFUSALS:
+            await self._process(first, middle)
+            await self._process(middle, last)
+        elif self._any_accepted:
+            await self._queue(self._records[first], RetryableError(refused.reason))
+        elif len(self._refused) + 1 < MAX_REFUSALS:
             self._refused.append((first, refused))
         else:
             raise refused
 
-    async def _judge_refused(self) -> None:
-        """Now that a record was taken: give those that were refused before it another try, or park them."""
-        self._taken = True
+    async def _retry_refused(self) -> None:
+        """Retry the records that were refused before one was accepted; queue those that are refused again."""
+        self._any_accepted = True
         while self._refused:
             record = self._records[self._refused[0][0]]
             try:
                 await self._handler.handle([record])
-            except PartitionsBusy as held:
-                self._hold(held)
-            except DependencyRefused as again:
+            except PartitionsBusy as busy:
+                self._add_busy(busy)
+            except DependencyRefused as refused:
                 with record_context(record):
-                    await self._park(record, RetryableError(again.reason))
+                    await self._queue(record, RetryableError(refused.reason))
             except (DependencyUnavailable, RewindRequired):
                 raise
-            except Exception as error:  # noqa: BLE001 - whatever one record does, the others go on
-                await self._park_failed(record, error)
-            self._refused.pop(0)  # only now: until then the record is not done
+            except Exception as error:  # noqa: BLE001 - whatever one record causes, the others continue
+                await self._queue_failed(record, error)
+            self._refused.pop(0)  # only now: until then the record is not completed
 
-    async def _park_failed(self, record: Record, error: Exception) -> None:
-        """Park one record for its own failure, or for a bug that it meets."""
+    async def _queue_failed(self, record: Record, error: Exception) -> None:
+        """Queue a record for its own failure, or for the bug that it triggers."""
         with record_context(record):
             if isinstance(error, Failure):
-                await self._park(record, error)
+                await self._queue(record, error)
                 return
             metrics.BUGS.inc()
             self._log.error("unexpected error, record parked", exc_info=error)
-            await self._park(record, RetryableError(f"bug: {type(error).__name__}"))
+            await self._queue(record, RetryableError(f"bug: {type(error).__name__}"))
 
-    async def _park(self, record: Record, failure: Failure) -> None:
-        """Park one record; what cannot even be parked is not passed over: the stage pauses for people."""
+    async def _queue(self, record: Record, failure: Failure) -> None:
+        """Send one record to the retry queue; if that fails, pause the stage: skip no record."""
         try:
             await self._handler.send_to_retry_queue(record, failure)
         except (DependencyUnavailable, RewindRequired):
             raise
         except Exception as error:
             self._log.error("record not parked", offset=record.offset, exc_info=True)
-            place = f"{record.topic}/{record.partition} at {record.offset}"
+            position = f"{record.topic}/{record.partition} at {record.offset}"
             raise DependencyUnavailable(
-                "record", f"a record can be neither handled nor parked: {place}"
+                "record", f"a record can be neither handled nor parked: {position}"
             ) from error

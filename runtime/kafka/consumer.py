@@ -1,9 +1,4 @@
-"""The one way that records are taken from Kafka. No decision about a record's meaning lives here.
-
-FastStream's own loop commits past what failed, skips a batch with an odd header and rewinds without
-a delay (see docs/decisions/0003); so its subscriber has no handler, and this loop reads its consumer:
-commits of what was handled, a pause on a fault of the world, bisection on a fault of the data.
-"""
+"""The consumer loop of every consuming service. It does not know what a record means."""
 
 import asyncio
 import contextlib
@@ -11,28 +6,51 @@ import time
 from collections import Counter
 from collections.abc import Collection
 
-from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
+from aiokafka import ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import KafkaError
-from faststream import AckPolicy
 from faststream.kafka import KafkaBroker
 
 from runtime import metrics
 from runtime.failures import DependencyUnavailable, PartitionsBusy, RewindRequired
 from runtime.health import Health
-from runtime.kafka.batch_processor import Batch, BatchProcessor, Handler
+from runtime.kafka.batch_processor import BatchProcessor
+from runtime.kafka.connection import GroupConnection
+from runtime.kafka.handler import Batch, Handler
 from runtime.kafka.offset_commits import OffsetCommits
 from runtime.kafka.policy import Policy
-from runtime.kafka.polling import Polling
-from runtime.kafka.reconcile import INTERVAL_SECONDS, RETRY_SECONDS, Reconciler
+from runtime.kafka.prefetch import Prefetcher
+from runtime.kafka.reconcile import INTERVAL_SECONDS, RETRY_SECONDS, Reconciler, ReconcileSchedule
 from runtime.kafka.watchdog import Watchdog
 from runtime.logs import logger
 from runtime.tracing.spans import consumer_span
-from runtime.workarounds.aiokafka_rebootstrap import ask_brokers
-from runtime.workarounds.aiokafka_stop import close_for_good
 
 
 class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
-    """Reads the topics of one group and hands batches to a handler."""
+    """Reads the topics of one group and hands batches to a handler, at least once and in order.
+
+    Its components: `GroupConnection` joins and leaves the group, `Prefetcher` polls, pauses and rewinds,
+    `BatchProcessor` isolates failing records, `OffsetCommits` commits, `Watchdog` detects a stalled consumer.
+
+    | state | leaves it when | next state |
+    |---|---|---|
+    | connecting | the group is joined | comparing |
+    | comparing (skipped without a reconciler) | the ledger fits Kafka; rewind if it did not | polling |
+    | | `DependencyUnavailable` | paused, then comparing |
+    | polling | records arrived | processing |
+    | | a minute has passed, the assignment changed, or the fetches have a gap | comparing |
+    | processing | all records are completed: commit them | polling |
+    | | `PartitionsBusy`: commit the completed records, pause these partitions only | polling |
+    | | `RewindRequired`: commit the completed records, seek to its offsets | comparing |
+    | | `DependencyUnavailable`: commit the completed records, rewind to the others | paused |
+    | paused (remains in the group) | the backoff is over | polling, or comparing after a database fault |
+    | any of these | `KafkaError`, `OSError`, `TimeoutError` | leaving, a backoff, then connecting |
+    | | `stopping` is set: the current batch is finished first | leaving, then stopped |
+    | | `ConsumerStalled`, or a bug: `run` raises it, which ends the process | leaving, then stopped |
+    | leaving | offsets are committed and the group is left, each within a timeout | as above |
+
+    Rebalance: when partitions are revoked, prefetched records are dropped, and the batch in progress is
+    finished and committed first. All of it is bounded by `Policy`.
+    """
 
     def __init__(
         self,
@@ -43,234 +61,205 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
         policy: Policy | None = None,
         prefix: str = "",
     ) -> None:
-        self._broker = broker
         self._handler: Handler
         self._health = health
         self._policy = policy or Policy()
         self._log = logger("consume")
-        self._idle = asyncio.Event()
+        self._idle = asyncio.Event()  # no batch or comparison is in progress
         self._idle.set()
         self.stopping = asyncio.Event()
-        self._watch = Watchdog(self._policy.silence_seconds)
         self._stopped = asyncio.Event()
         self._pauses_in_a_row = 0
+        self._watchdog = Watchdog(self._policy.silence_seconds)
         self._commits = OffsetCommits(self._policy.commit_seconds)
-        self._reconciler: Reconciler | None = None
-        self._compare_at = 0.0
-        self._compared: Collection[TopicPartition] = ()
-        self._subscriber = broker.subscriber(
-            *(prefix + topic for topic in topics),
-            group_id=prefix + group,
-            ack_policy=AckPolicy.MANUAL,
-            auto_offset_reset="earliest",
-            session_timeout_ms=int(self._policy.session_seconds * 1000),
-            rebalance_timeout_ms=int(self._policy.rebalance_seconds * 1000),
-            fetch_max_wait_ms=int(self._policy.fetch_wait_seconds * 1000),
-            max_poll_interval_ms=int(self._policy.max_poll_seconds * 1000),
-            listener=self,
-        )
-        self._polling = Polling(self._subscriber, self._policy, self._watch, health)
+        self._reconciliation = ReconcileSchedule(None)
+        names = [prefix + topic for topic in topics]
+        self._connection = GroupConnection(broker, names, prefix + group, self._policy, self)
+        self._prefetcher = Prefetcher(self._connection, self._policy, self._watchdog, health)
         health.set("consumer", ok=False, reason="connecting")
-        health.check("kafka", self._check_kafka)
-
-    @property
-    def _consumer(self) -> AIOKafkaConsumer:
-        return self._polling.consumer
-
-    async def _check_kafka(self) -> None:
-        """Return if a broker answers the consumer now. Raises `DependencyUnavailable`."""
-        consumer = self._subscriber.consumer
-        if consumer is None:
-            raise DependencyUnavailable("kafka", "connecting")
-        await ask_brokers(consumer._client)  # noqa: SLF001 - aiokafka hides it
+        health.check("kafka", self._connection.check)
 
     async def run(self, handler: Handler, reconciler: Reconciler | None = None) -> None:
-        """Hand batches to `handler` until `stopping` is set; come back from every loss of the broker.
+        """Hand batches to `handler` until `stopping` is set; reconnect after every loss of the broker.
 
         `reconciler` compares the ledger with Kafka first, and whenever either may have changed.
+        Raises `ConsumerStalled`, and whatever a bug raises.
         """
-        self._handler, self._reconciler, attempt = handler, reconciler, 0
+        self._handler, self._reconciliation, attempt = handler, ReconcileSchedule(reconciler), 0
         try:
             while not self.stopping.is_set():
                 try:
-                    await asyncio.wait_for(self._broker.start(), self._policy.start_seconds)
-                    self._watch.progressed()
+                    await self._connection.join()
+                    self._watchdog.record_progress()
                     attempt = 0
                     self._health.set("consumer", ok=True)
-                    self._compare_at = 0.0
+                    self._reconciliation.make_due()
                     while not self.stopping.is_set():
                         await self._step()
                 except (KafkaError, OSError, TimeoutError) as error:
                     self._health.set("consumer", ok=False, reason=f"kafka: {type(error).__name__}")
                     self._log.warning("kafka connection lost", reason=type(error).__name__)
                 finally:
-                    self._polling.ahead.clear()
-                    await self._leave()
+                    self._prefetcher.discard()
+                    await self._leave_group()
                 await self._sleep(self._policy.backoff.seconds(attempt))
                 attempt += 1
         finally:
             self._stopped.set()
 
-    async def _leave(self) -> None:
-        """End the last commit and leave the group: two fifths of the time each, and one for force."""
-        fifth = self._policy.stop_seconds / 5
-        try:
-            await self._commits.flush(2 * fifth)
-        finally:
-            await self._disconnect(2 * fifth, fifth)
-
-    async def _disconnect(self, seconds: float, by_force: float) -> None:
-        """Stop the broker's consumer, by force where it does not stop in order: no member may stay behind."""
-        consumer, stopped = self._subscriber.consumer, False
-        try:
-            await asyncio.wait_for(self._broker.stop(), seconds)
-            stopped = True
-        except Exception as error:  # noqa: BLE001 - FastStream wraps what it met in an ExceptionGroup
-            self._log.warning("consumer not stopped in order", reason=type(error).__name__)
-        finally:
-            if consumer is not None and not stopped:
-                await close_for_good(consumer, by_force)
-
-    async def _step(self) -> None:
-        await self._watch.look(self._consumer)
-        if self._is_due() and not await self._compare():
-            return
-        records = await self._polling.take()
-        if records:
-            self._idle.clear()  # at once: a rebalance waits for these from the moment in which we have them
-        self._polling.continuity.look(self._consumer)
-        if self._is_due():  # the assignment or the log changed while we waited for these
-            self._polling.put_back(records)
-            self._idle.set()
-            return
-        if not records:
-            return
-        started = time.monotonic()
-        delivery = BatchProcessor(self._handler, records, self._policy.backoff)
-        try:
-            with consumer_span(records):
-                await self._polling.run(delivery.run(), room=self._policy.max_records)
-        except RewindRequired as back:
-            await self._go_back(delivery)
-            # Before the comparison, which may fail: the next one does not know of these offsets.
-            self._polling.seek({TopicPartition(*place): offset for place, offset in back.offsets.items()})
-            back.confirm()
-            self._log.warning("records do not continue the ledger", partitions=len(back.offsets))
-            await self._compare(back.other_logs)
-        except DependencyUnavailable as away:
-            await self._go_back(delivery)
-            self._idle.set()
-            if away.dependency == "database":
-                self._compare_at = 0.0  # it may come back as an older one
-            await self._pause(away)
-        else:
-            if delivery.held:
-                self._hold(delivery, delivery.held)
-            else:
-                self._settle(records)
-            self._pauses_in_a_row = 0
-            self._health.set("consumer", ok=True)
-            metrics.BATCH_SECONDS.observe(time.monotonic() - started)
-        finally:
-            self._watch.progressed()
-            self._idle.set()
-
-    def _is_due(self) -> bool:
-        """Return True where the ledger must be compared with Kafka before more records are handled."""
-        if self._reconciler is None:
-            return False
-        due = self._polling.continuity.broken or time.monotonic() >= self._compare_at
-        return due or self._consumer.assignment() != self._compared
-
-    async def _compare(self, other_logs: Collection[tuple[str, int]] = ()) -> bool:
-        """Have the ledger compared with Kafka, and go back where it says so; False where the stage paused.
-
-        Partitions that could not be compared wait for the next comparison, which then comes early.
-        """
-        if self._reconciler is None:
-            return True
-        self._idle.clear()
-        self._compare_at = 0.0  # until it succeeds no record is handled
-        assigned = self._consumer.assignment()
-        try:
-            await self._commits.flush(self._policy.commit_seconds)  # none may come after the reconciler's
-            targets, silent = await self._polling.run(self._reconciler.run(self._consumer, other_logs))
-        except DependencyUnavailable as away:
-            self._idle.set()
-            await self._pause(away)
-            self._watch.progressed()
-            return False
-        finally:
-            self._idle.set()
-        if targets:
-            self._watch.progressed()
-        self._polling.put_back()
-        self._polling.seek(targets)
-        seconds = RETRY_SECONDS if silent else INTERVAL_SECONDS
-        self._compare_at, self._compared = time.monotonic() + seconds, assigned
-        if silent:  # held until a comparison is due: not a moment less
-            self._polling.hold(silent, seconds, ())
-        self._polling.continuity.checked(self._consumer)
-        return True
-
-    def _settle(self, records: Batch) -> None:
-        """Have these committed, which are done."""
-        self._commits.add(self._consumer, records)
-        metrics.BATCH_RECORDS.observe(len(records))
-        for topic, count in Counter(record.topic for record in records).items():
-            metrics.RECORDS.labels(topic=topic).inc(count)
-
-    async def _go_back(self, delivery: BatchProcessor) -> None:
-        """Commit the records that are done, and go back for the others and all that came after."""
-        done, again = delivery.split()
-        if done:
-            self._settle(done)
-        await self._commits.flush(self._policy.commit_seconds)
-        self._polling.put_back(again)
-
-    def _hold(self, delivery: BatchProcessor, held: PartitionsBusy) -> None:
-        """Commit the records that are done, and let the partitions of the others wait. The rest goes on."""
-        done, again = delivery.split()
-        if done:
-            self._settle(done)
-        self._polling.hold(held.offsets, held.seconds, again)
-        self._log.info(
-            "partitions wait for another process",
-            partitions=len(held.offsets),
-            seconds=round(held.seconds, 1),
-        )
-
-    def holds(self, topic: str, partition: int) -> bool:
-        """Return True where the group has given us this partition."""
-        return self._polling.holds(topic, partition)
-
-    async def _pause(self, away: DependencyUnavailable) -> None:
-        seconds = self._policy.backoff.seconds(self._pauses_in_a_row)
-        self._pauses_in_a_row += 1
-        metrics.PAUSES.labels(part=away.dependency).inc()
-        self._health.set("consumer", ok=False, reason=f"paused: {away.reason}")
-        self._log.warning("paused", part=away.dependency, reason=away.reason, seconds=round(seconds, 1))
-        with contextlib.suppress(KafkaError):
-            await self._polling.run(self._sleep(seconds))
-
-    async def _sleep(self, seconds: float) -> None:
+    async def drain(self) -> None:
+        """Take no more records; wait until the current batch is committed and the group is left. Bounded."""
+        self.stopping.set()
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self.stopping.wait(), seconds)
+            await asyncio.wait_for(self._stopped.wait(), self._policy.drain_seconds)
+
+    def is_assigned(self, topic: str, partition: int) -> bool:
+        """Return True if the group has assigned this partition to this consumer."""
+        return self._connection.is_assigned(topic, partition)
 
     async def on_partitions_revoked(self, _: Collection[TopicPartition]) -> None:
-        """Let the batch in hand end and commit before others get its partitions. Bounded."""
-        self._polling.ahead.clear()  # nothing comes to it now: polls wait for the assignment
+        """Finish and commit the current batch before other members get its partitions. Bounded."""
+        self._prefetcher.discard()  # no new records are prefetched now: polls wait for the assignment
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._idle.wait(), self._policy.drain_seconds)
         await self._commits.flush(self._policy.stop_seconds)
 
     async def on_partitions_assigned(self, assigned: Collection[TopicPartition]) -> None:
-        """Say what we read. Nothing seeks here: records may arrive before this ends."""
-        self._compare_at = 0.0
+        """Log the assignment and require a comparison. Seek nowhere: records may arrive before this ends."""
+        self._reconciliation.make_due()
         self._log.info("assigned", partitions=sorted(f"{p.topic}/{p.partition}" for p in assigned))
 
-    async def drain(self) -> None:
-        """Take nothing more; wait, bounded, until the batch in hand is committed and the group left."""
-        self.stopping.set()
+    async def _leave_group(self) -> None:
+        """Finish the last commit and leave: two fifths of the stop time each, and one to close by force."""
+        fifth = self._policy.stop_seconds / 5
+        try:
+            await self._commits.flush(2 * fifth)
+        finally:
+            await self._connection.leave(2 * fifth, fifth)
+
+    async def _step(self) -> None:
+        """Take one batch and process it, after a comparison if one is due."""
+        await self._watchdog.check(self._connection.consumer)
+        if self._is_comparison_due() and not await self._compare():
+            return
+        records = await self._prefetcher.next_batch()
+        if records:
+            self._idle.clear()  # at once: from this moment a rebalance must wait for these records
+        self._prefetcher.gaps.update(self._connection.consumer)
+        if self._is_comparison_due():  # the assignment or the log changed while this waited for records
+            self._prefetcher.rewind(records)
+            self._idle.set()
+            return
+        if records:
+            await self._process(records)
+
+    async def _process(self, records: Batch) -> None:
+        started = time.monotonic()
+        batch = BatchProcessor(self._handler, records, self._policy.backoff)
+        try:
+            with consumer_span(records):
+                await self._prefetcher.run_while_polling(batch.run(), room=self._policy.max_records)
+        except RewindRequired as rewind:
+            await self._rewind(batch)
+            # Before the comparison, which may fail: the next comparison does not know these offsets.
+            self._prefetcher.seek({TopicPartition(*each): offset for each, offset in rewind.offsets.items()})
+            rewind.confirm()
+            self._log.warning("records do not continue the ledger", partitions=len(rewind.offsets))
+            await self._compare(rewind.other_logs)
+        except DependencyUnavailable as error:
+            await self._rewind(batch)
+            self._idle.set()
+            if error.dependency == "database":
+                self._reconciliation.make_due()  # it may come back as an older database
+            await self._pause(error)
+        else:
+            if batch.busy:
+                self._pause_partitions(batch, batch.busy)
+            else:
+                self._commit(records)
+            self._pauses_in_a_row = 0
+            self._health.set("consumer", ok=True)
+            metrics.BATCH_SECONDS.observe(time.monotonic() - started)
+        finally:
+            self._watchdog.record_progress()
+            self._idle.set()
+
+    def _is_comparison_due(self) -> bool:
+        gap_found = self._prefetcher.gaps.found
+        return self._reconciliation.is_due(self._connection.consumer, gap_found=gap_found)
+
+    async def _compare(self, other_logs: Collection[tuple[str, int]] = ()) -> bool:
+        """Compare the ledger with Kafka and rewind if necessary; return False if the stage paused instead.
+
+        Partitions that could not be compared stay paused until the next comparison, which then comes early.
+        """
+        reconciler = self._reconciliation.reconciler
+        if reconciler is None:
+            return True
+        self._idle.clear()
+        self._reconciliation.make_due()  # until it succeeds no record is processed
+        consumer = self._connection.consumer
+        assigned = consumer.assignment()
+        try:
+            await self._commits.flush(self._policy.commit_seconds)  # none may follow the reconciler's commits
+            work = reconciler.run(consumer, other_logs)
+            targets, silent = await self._prefetcher.run_while_polling(work)
+        except DependencyUnavailable as error:
+            self._idle.set()
+            await self._pause(error)
+            self._watchdog.record_progress()
+            return False
+        finally:
+            self._idle.set()
+        if targets:
+            self._watchdog.record_progress()
+        self._prefetcher.rewind()
+        self._prefetcher.seek(targets)
+        seconds = RETRY_SECONDS if silent else INTERVAL_SECONDS
+        self._reconciliation.postpone(seconds, assigned)
+        if silent:  # paused until a comparison is due: not a moment less
+            self._prefetcher.pause(silent, seconds, ())
+        self._prefetcher.gaps.confirm(consumer)
+        return True
+
+    def _commit(self, completed: Batch) -> None:
+        """Commit the completed records in the background, and count them."""
+        self._commits.add(self._connection.consumer, completed)
+        metrics.BATCH_RECORDS.observe(len(completed))
+        for topic, count in Counter(record.topic for record in completed).items():
+            metrics.RECORDS.labels(topic=topic).inc(count)
+
+    async def _rewind(self, batch: BatchProcessor) -> None:
+        """Commit the completed records; rewind to the others and to all prefetched ones."""
+        completed, redelivered = batch.split()
+        if completed:
+            self._commit(completed)
+        await self._commits.flush(self._policy.commit_seconds)
+        self._prefetcher.rewind(redelivered)
+
+    def _pause_partitions(self, batch: BatchProcessor, busy: PartitionsBusy) -> None:
+        """Commit the completed records; pause the partitions of the others and continue with the rest."""
+        completed, redelivered = batch.split()
+        if completed:
+            self._commit(completed)
+        self._prefetcher.pause(busy.offsets, busy.seconds, redelivered)
+        self._log.info(
+            "partitions wait for another process",
+            partitions=len(busy.offsets),
+            seconds=round(busy.seconds, 1),
+        )
+
+    async def _pause(self, error: DependencyUnavailable) -> None:
+        """Pause all partitions for the backoff, polling meanwhile."""
+        seconds = self._policy.backoff.seconds(self._pauses_in_a_row)
+        self._pauses_in_a_row += 1
+        metrics.PAUSES.labels(part=error.dependency).inc()
+        self._health.set("consumer", ok=False, reason=f"paused: {error.reason}")
+        self._log.warning("paused", part=error.dependency, reason=error.reason, seconds=round(seconds, 1))
+        with contextlib.suppress(KafkaError):
+            await self._prefetcher.run_while_polling(self._sleep(seconds))
+
+    async def _sleep(self, seconds: float) -> None:
+        """Sleep, but not longer than until `stopping` is set."""
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._stopped.wait(), self._policy.drain_seconds)
+            await asyncio.wait_for(self.stopping.wait(), seconds)

@@ -6,8 +6,8 @@ from uuid import UUID
 from contracts import headers, topics
 from contracts.failures import Kind, LeadFailed, Origin, Stage, failure_event_id, first_origin
 from runtime import metrics
-from runtime.kafka.batch_processor import Record
-from runtime.kafka.clients import Publisher
+from runtime.kafka.handler import Record
+from runtime.kafka.publisher import Publisher
 from runtime.tracing.spans import producer_span
 
 

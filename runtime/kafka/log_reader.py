@@ -1,4 +1,4 @@
-"""Reads records from a log beside the groups: it joins none, and commits nothing. Every wait is bounded."""
+"""Reads records from a log without joining a group or committing. Every wait has a timeout."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
@@ -9,18 +9,21 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from faststream.kafka.security import parse_security
 
 from runtime.settings import Kafka
-from runtime.workarounds.aiokafka_headers import tolerate_any_header
+from runtime.workarounds.aiokafka import accept_any_header_name
 
-CHUNK: Final = 1000
+CHUNK_RECORDS: Final = 1000
 KAFKA_SECONDS: Final = 30.0
-# Long enough for one record of each partition, short enough for a stage that waits for it.
+# Long enough to read one record of each partition, short enough for a stage that waits for it.
 LOOK_SECONDS: Final = 5.0
 
 
 @asynccontextmanager
 async def open_reader(kafka: Kafka, group: str | None = None) -> AsyncIterator[Any]:
-    """Open a reader that may read a group's offsets, and never joins it. Raises what aiokafka raises."""
-    tolerate_any_header()
+    """Open a consumer that never joins `group` but can read its committed offsets.
+
+    Raises what aiokafka raises, and `TimeoutError`.
+    """
+    accept_any_header_name()
     consumer = AIOKafkaConsumer(
         bootstrap_servers=kafka.bootstrap_servers,
         group_id=kafka.topic_prefix + group if group else None,
@@ -35,57 +38,60 @@ async def open_reader(kafka: Kafka, group: str | None = None) -> AsyncIterator[A
         await asyncio.wait_for(consumer.stop(), KAFKA_SECONDS)
 
 
-async def assign_all_partitions(consumer: Any, *names: str) -> list[TopicPartition]:
-    """Return all partitions that these topics have, which may be more than are declared. Assigns them."""
-    firsts = [TopicPartition(name, 0) for name in names]
+async def assign_all_partitions(consumer: Any, *topics: str) -> list[TopicPartition]:
+    """Assign all existing partitions of these topics, perhaps more than are declared, and return them."""
+    first_partitions = [TopicPartition(topic, 0) for topic in topics]
     async with asyncio.timeout(KAFKA_SECONDS):
-        await consumer.beginning_offsets(firsts)  # with it comes what Kafka knows of the topics
-    found = [
-        TopicPartition(name, number)
-        for name in names
-        for number in sorted(consumer.partitions_for_topic(name))
+        await consumer.beginning_offsets(first_partitions)  # it also loads the topics' metadata
+    partitions = [
+        TopicPartition(topic, number)
+        for topic in topics
+        for number in sorted(consumer.partitions_for_topic(topic))
     ]
-    # Once only: a second assignment ends the coordinator of a consumer with a group.
-    consumer.assign(found)
-    return found
+    # Only once: a second assignment ends the coordinator of a consumer with a group.
+    consumer.assign(partitions)
+    return partitions
 
 
 async def read_ranges(
-    consumer: Any, spans: Mapping[TopicPartition, tuple[int, int]]
+    consumer: Any, ranges: Mapping[TopicPartition, tuple[int, int]]
 ) -> AsyncIterator[list[Any]]:
-    """Yield the records from the first offset up to the second, partition by partition.
+    """Yield the records from the first offset up to, but not including, the second, by partition.
 
-    Records that are deleted meanwhile are left out. Raises `TimeoutError` where the next one does not come.
+    Leaves out records that are deleted meanwhile. Raises `TimeoutError` if the next record does not arrive.
     """
-    for partition, (first, end) in spans.items():
-        at = first
-        consumer.seek(partition, at)
-        while at < end:
+    for partition, (first, end) in ranges.items():
+        offset = first
+        consumer.seek(partition, offset)
+        while offset < end:
             records = list[Any]()
             async with asyncio.timeout(KAFKA_SECONDS):
-                while at < end and not records:
-                    found = await consumer.getmany(partition, timeout_ms=1000, max_records=CHUNK)
-                    records = [record for part in found.values() for record in part]
-                    # The consumer goes on by itself from the start of a log that begins later now.
-                    at = records[-1].offset + 1 if records else await consumer.position(partition)
-            if kept := [record for record in records if first <= record.offset < end]:
-                yield kept
+                while offset < end and not records:
+                    batches = await consumer.getmany(partition, timeout_ms=1000, max_records=CHUNK_RECORDS)
+                    records = [record for batch in batches.values() for record in batch]
+                    # If the log begins later now, the consumer continues at its start by itself.
+                    offset = records[-1].offset + 1 if records else await consumer.position(partition)
+            if in_range := [record for record in records if first <= record.offset < end]:
+                yield in_range
 
 
-async def read_records_at(kafka: Kafka, places: Mapping[TopicPartition, int]) -> dict[TopicPartition, Any]:
-    """Return the record at each of these offsets, of those that the logs hold."""
-    if not places:
+async def read_records_at(kafka: Kafka, offsets: Mapping[TopicPartition, int]) -> dict[TopicPartition, Any]:
+    """Return the record at each of these offsets, if the log has one there.
+
+    Raises what aiokafka raises, and `TimeoutError`.
+    """
+    if not offsets:
         return {}
-    found, wanted = dict[TopicPartition, Any](), dict(places)
+    records, pending = dict[TopicPartition, Any](), dict(offsets)
     async with open_reader(kafka) as consumer, asyncio.timeout(LOOK_SECONDS):
-        consumer.assign(list(wanted))
-        for partition, offset in wanted.items():
+        consumer.assign(list(pending))
+        for partition, offset in pending.items():
             consumer.seek(partition, offset)
-        while wanted:
-            batches = await consumer.getmany(*wanted, timeout_ms=500)
-            for partition, records in batches.items():
-                if records and (offset := wanted.pop(partition, None)) is not None:
+        while pending:
+            batches = await consumer.getmany(*pending, timeout_ms=500)
+            for partition, batch in batches.items():
+                if batch and (offset := pending.pop(partition, None)) is not None:
                     consumer.pause(partition)
-                    if records[0].offset == offset:
-                        found[partition] = records[0]
-    return found
+                    if batch[0].offset == offset:
+                        records[partition] = batch[0]
+    return records

@@ -1,34 +1,34 @@
-"""Offsets, committed beside the loop: no batch waits for the commit of the one before it."""
+"""Committing offsets in the background, so that no batch waits for the commit of the previous one."""
 
 import asyncio
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
-from runtime.kafka.batch_processor import Batch
+from runtime.kafka.handler import Batch
 from runtime.logs import logger
 
 
 class OffsetCommits:
-    """Commits what was handled, one commit at a time; what is handled meanwhile goes with the next one.
+    """Commits the offsets of completed records, one commit at a time; later offsets go with the next commit.
 
-    A crash before a commit, or one that fails, costs a redelivery, which every handler bears.
+    A crash before a commit, or a failed commit, causes a redelivery, which every handler tolerates.
     """
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
-        self._waiting: dict[TopicPartition, int] = {}
+        self._pending: dict[TopicPartition, int] = {}
         self._task: asyncio.Task[None] | None = None
         self._log = logger("consume")
 
-    def add(self, consumer: AIOKafkaConsumer, handled: Batch) -> None:
-        """Commit these, soon. Call it in the order in which they were handled."""
-        self._waiting |= {TopicPartition(r.topic, r.partition): r.offset + 1 for r in handled}
+    def add(self, consumer: AIOKafkaConsumer, completed: Batch) -> None:
+        """Commit these records soon. Call it in the order in which the records were processed."""
+        self._pending |= {TopicPartition(r.topic, r.partition): r.offset + 1 for r in completed}
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._commit(consumer))
 
     async def flush(self, seconds: float) -> None:
-        """Return when nothing is to be committed any more; what takes longer than this is given up."""
+        """Wait until all offsets are committed. Discards what is not committed within `seconds`."""
         task, self._task = self._task, None
         try:
             if task:
@@ -36,11 +36,11 @@ class OffsetCommits:
         finally:
             if task:
                 task.cancel()
-            self._waiting.clear()  # later it might undo what another member has committed since
+            self._pending.clear()  # a later commit might undo what another member has committed since
 
     async def _commit(self, consumer: AIOKafkaConsumer) -> None:
-        while self._waiting:
-            offsets, self._waiting = self._waiting, {}
+        while self._pending:
+            offsets, self._pending = self._pending, {}
             try:
                 await asyncio.wait_for(consumer.commit(offsets), self._seconds)
             except (KafkaError, TimeoutError) as error:

@@ -1,42 +1,85 @@
-"""Where a stage stands in one partition: in its ledger, in its group, and in the log. Pure: no I/O."""
+"""The position of a stage in one partition: in its ledger, in its consumer group and in the log."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from runtime.database.ledger import LedgerEntry
+from aiokafka import TopicPartition
+
+from runtime.database.ledger import LedgerEntries, LedgerEntry, fingerprint
+from runtime.kafka.log_reader import read_records_at
+from runtime.settings import Kafka
 
 
 @dataclass(frozen=True)
 class Position:
-    """One partition. None: not known there. `found` is what the log has in place of the last record."""
+    """The position in one partition.
 
-    page: LedgerEntry | None
+    `entry` and `committed` are None if the ledger or the group has none. `log_record` is the fingerprint of
+    the log's record at the offset of the ledger's last record, if the log has one there.
+    """
+
+    entry: LedgerEntry | None
     committed: int | None
     start: int
     end: int
-    found: str | None = None
+    log_record: str | None = None
 
     @property
     def is_another_log(self) -> bool:
-        """Return True where the ledger is about a log, or a tail of it, that this Kafka does not have."""
-        if self.page is None:
+        """Return True if the ledger is about a log, or the tail of a log, that Kafka does not have."""
+        if self.entry is None:
             return False
-        if self.page.next_offset > self.end:
+        if self.entry.next_offset > self.end:
             return True
-        if self.page.last_record is None:
-            return self.committed is None and self.page.next_offset > self.start
-        return self.found is not None and self.found != self.page.last_record
+        if self.entry.last_record is None:
+            return self.committed is None and self.entry.next_offset > self.start
+        return self.log_record is not None and self.log_record != self.entry.last_record
 
     @property
     def expired(self) -> int:
-        """Return how many records Kafka deleted before the stage had taken them."""
-        return max(0, self.start - self.page.next_offset) if self.page else 0
+        """Return how many records Kafka deleted before the stage processed them."""
+        return max(0, self.start - self.entry.next_offset) if self.entry else 0
 
     @property
     def next_offset(self) -> int:
-        """Return the first offset that the ledger lacks, of those that Kafka still holds."""
-        return max(self.start, self.page.next_offset) if self.page else self.start
+        """Return the first offset that the ledger lacks, of those that Kafka still has."""
+        return max(self.start, self.entry.next_offset) if self.entry else self.start
 
     @property
     def behind(self) -> int:
-        """Return how many records the group has committed and the ledger lacks: it was rolled back."""
+        """Return how many committed records the ledger lacks: more than 0 means that it was rolled back."""
         return max(0, (self.committed or 0) - self.next_offset)
+
+
+Positions = dict[TopicPartition, Position]
+
+
+async def read_positions(
+    kafka: Kafka,
+    entries: LedgerEntries,
+    committed: Mapping[TopicPartition, int | None],
+    starts: Mapping[TopicPartition, int],
+    ends: Mapping[TopicPartition, int],
+) -> Positions:
+    """Return the position of each partition in `ends`; reads the log's record at the ledger's last offset.
+
+    Raises what aiokafka raises, and `TimeoutError`.
+    """
+    last_offsets = {
+        each: entry.next_offset - 1
+        for each in ends
+        if (entry := entries.get(each))
+        and entry.last_record
+        and starts[each] < entry.next_offset <= ends[each]
+    }
+    records = await read_records_at(kafka, last_offsets)
+    return {
+        each: Position(
+            entries.get(each),
+            committed[each],
+            starts[each],
+            ends[each],
+            fingerprint(records[each]) if each in records else None,
+        )
+        for each in ends
+    }

@@ -1,51 +1,79 @@
-"""Compares a stage's ledger with its group and with the logs, and repairs what differs.
+"""Compares a stage's ledger with its consumer group and with the logs, and repairs differences.
 
 The database may be an older one (a promoted asynchronous standby, a restored backup): then the group has
-committed records that the ledger lacks. The log may be another one (it lost its tail, or was made anew):
-then the offsets of the ledger say nothing about it. Nothing here depends on what a record means.
+committed records that the ledger lacks. The log may be another one (it lost its tail, or the topic was
+created again): then the ledger's offsets say nothing about it. What a record means does not matter here.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Mapping
+import time
+from collections.abc import Awaitable, Callable, Collection
 from typing import Final, NamedTuple
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from runtime import metrics
-from runtime.database.ledger import Ledger, LedgerEntries, fingerprint
+from runtime.database.ledger import Ledger, LedgerEntries
 from runtime.database.postgres import Connection, Pool, transaction
 from runtime.failures import DependencyUnavailable
-from runtime.kafka.log_offsets import fetch_offsets
-from runtime.kafka.log_reader import LOOK_SECONDS, read_records_at
-from runtime.kafka.positions import Position
+from runtime.kafka.log_reader import LOOK_SECONDS
+from runtime.kafka.positions import Position, Positions, read_positions
 from runtime.logs import logger
 from runtime.settings import Kafka
+from runtime.workarounds.aiokafka import fetch_offsets
 
-# Whether a database was rolled back unnoticed (a pooler hides a failover) is known within this time.
+# A rolled-back database is detected within this time, even if a pooler hides the failover.
 INTERVAL_SECONDS: Final = 60.0
 COMMIT_SECONDS: Final = 10.0
-# When partitions that did not answer are compared again. Each time the stage waits LOOK_SECONDS for them.
+# When partitions that did not answer are compared again. Each comparison waits LOOK_SECONDS for them.
 RETRY_SECONDS: Final = 15.0
 
-Positions = dict[TopicPartition, Position]
-# Brings the ledger up to the group's commits without handling the records again.
+# Brings the ledger up to the group's commits without processing the records again.
 Rebuild = Callable[[Positions], Awaitable[None]]
 
 
 class Comparison(NamedTuple):
-    """Where the group must go back to. No record of a silent partition may be taken: it was not compared."""
+    """The result of a comparison.
+
+    `targets` are the offsets that the consumer must seek to. Partitions in `silent` did not answer and were
+    not compared, so no record of them may be processed.
+    """
 
     targets: dict[TopicPartition, int]
     silent: Collection[TopicPartition]
 
 
-class Reconciler:
-    """Repairs the ledger of one stage, for the partitions that a consumer has.
+class ReconcileSchedule:
+    """Decides when the ledger must be compared with Kafka before more records are processed."""
 
-    `rebuild` is for a stage whose effects cannot be repeated; without it the group goes back to what the
-    ledger lacks. `by_time` names topics of which a new log is read from the ledger's last record on and not
-    from its start: their records do not bear a repeat long after.
+    def __init__(self, reconciler: "Reconciler | None") -> None:
+        self.reconciler = reconciler
+        self._due_at = 0.0  # monotonic
+        self._compared: Collection[TopicPartition] = ()
+
+    def make_due(self) -> None:
+        """Require a comparison before the next record."""
+        self._due_at = 0.0
+
+    def is_due(self, consumer: AIOKafkaConsumer, *, gap_found: bool) -> bool:
+        """Return True if a comparison is required now. Without a reconciler none ever is."""
+        if self.reconciler is None:
+            return False
+        due = gap_found or time.monotonic() >= self._due_at
+        return due or consumer.assignment() != self._compared
+
+    def postpone(self, seconds: float, compared: Collection[TopicPartition]) -> None:
+        """Require the next comparison in `seconds`, or when the assignment is not `compared` any more."""
+        self._due_at, self._compared = time.monotonic() + seconds, compared
+
+
+class Reconciler:
+    """Repairs the ledger of one stage, for the partitions that are assigned to a consumer.
+
+    `rebuild` is for a stage whose effects cannot be repeated; without it the group is rewound to what the
+    ledger lacks. `by_time` names topics whose new log is read from the time of the ledger's last record
+    instead of from its start: their records may not be repeated long afterwards.
     """
 
     def __init__(
@@ -68,9 +96,10 @@ class Reconciler:
     async def run(
         self, consumer: AIOKafkaConsumer, other_logs: Collection[tuple[str, int]] = ()
     ) -> Comparison:
-        """Repair what differs. Raises `DependencyUnavailable`, also where no partition answers.
+        """Compare, repair the ledger, and return where the consumer must seek to.
 
-        `other_logs` are partitions of which a record was seen that cannot be of the ledger's log.
+        `other_logs` are partitions with a record that cannot be of the ledger's log.
+        Raises `DependencyUnavailable`, also if no partition answers.
         """
         assigned = consumer.assignment()
         try:
@@ -79,45 +108,45 @@ class Reconciler:
             raise DependencyUnavailable(
                 "kafka", f"kafka does not tell its offsets ({type(error).__name__})"
             ) from error
-        others = {
-            each: await self._resume(consumer, each, position)
+        new_logs = {
+            each: await self._first_offset_of_new_log(consumer, each, position)
             for each, position in positions.items()
-            if position.is_another_log or (each in other_logs and position.page)
+            if position.is_another_log or (each in other_logs and position.entry)
         }
-        same = {each: position for each, position in positions.items() if each not in others}
+        same_logs = {each: position for each, position in positions.items() if each not in new_logs}
         # A new log's commit goes before its epoch: a commit of the old log says nothing about the new one.
-        await _commit(consumer, others)
-        if others or any(position.page is None or position.expired for position in same.values()):
+        await _commit(consumer, new_logs)
+        if new_logs or any(position.entry is None or position.expired for position in same_logs.values()):
             async with transaction(self._pool) as connection:
-                await self._repair(connection, positions, others)
-        for partition, offset in others.items():
-            self._report("log", partition, positions[partition], offset)
-        back = await self._go_back(same)
-        await _commit(consumer, back)
+                await self._repair(connection, positions, new_logs)
+        for partition, offset in new_logs.items():
+            self._report_rewind("log", partition, positions[partition], offset)
+        rewound = await self._rewind_group(same_logs)
+        await _commit(consumer, rewound)
         silent = assigned - positions.keys()
         if silent:
             self._log.warning(
                 "partitions without a leader wait: check the brokers",
                 partitions=sorted(f"{each.topic}/{each.partition}" for each in silent),
             )
-        return Comparison(others | back, silent)
+        return Comparison(new_logs | rewound, silent)
 
     async def positions(self, consumer: AIOKafkaConsumer, assigned: Collection[TopicPartition]) -> Positions:
-        """Return where the stage stands in each of these partitions that answers."""
+        """Return the stage's position in each of these partitions that answers."""
         if not assigned:
             return {}
-        # The commits before the ledger, the ends after it: each can only grow meanwhile.
+        # Read the commits before the ledger, and the ends after it: each can only grow meanwhile.
         async with asyncio.timeout(LOOK_SECONDS):
             committed = {each: await consumer.committed(each) for each in assigned}
         starts = await fetch_offsets(consumer.beginning_offsets, assigned, LOOK_SECONDS)
         async with transaction(self._pool) as connection:
-            pages: LedgerEntries = await self._ledger.read(connection, assigned)
+            entries: LedgerEntries = await self._ledger.read(connection, assigned)
         ends = await fetch_offsets(consumer.end_offsets, starts, LOOK_SECONDS)
         if not ends:
             raise TimeoutError
-        positions = await read_positions(self._kafka, pages, committed, starts, ends)
+        positions = await read_positions(self._kafka, entries, committed, starts, ends)
         silent = {
-            each: Position(pages.get(each), committed[each], 0, 0) for each in assigned if each not in ends
+            each: Position(entries.get(each), committed[each], 0, 0) for each in assigned if each not in ends
         }
         if self._rebuild and silent and any(each.behind for each in (*positions.values(), *silent.values())):
             # Leads are rebuilt before their retries, whatever partitions these are in.
@@ -126,39 +155,44 @@ class Reconciler:
             )
         return positions
 
-    async def _resume(self, consumer: AIOKafkaConsumer, partition: TopicPartition, at: Position) -> int:
-        """Return where a new log is read from: ids tell what is known, so a repeat does no harm."""
-        if partition.topic not in self._by_time or at.page is None or at.page.last_record is None:
-            return at.start
-        after = int(at.page.last_record.partition("/")[0])
+    async def _first_offset_of_new_log(
+        self, consumer: AIOKafkaConsumer, partition: TopicPartition, position: Position
+    ) -> int:
+        """Return where a new log is read from. Ids identify known records, so a repeat does no harm."""
+        last_record = position.entry.last_record if position.entry else None
+        if partition.topic not in self._by_time or last_record is None:
+            return position.start
+        timestamp = int(last_record.partition("/")[0])
         try:
-            found = await asyncio.wait_for(consumer.offsets_for_times({partition: after}), LOOK_SECONDS)
+            offsets = await asyncio.wait_for(consumer.offsets_for_times({partition: timestamp}), LOOK_SECONDS)
         except (KafkaError, TimeoutError) as error:
             raise DependencyUnavailable("kafka", "kafka does not tell its offsets") from error
-        return found[partition].offset if found.get(partition) else at.end
+        return offsets[partition].offset if offsets.get(partition) else position.end
 
     async def _repair(
-        self, connection: Connection, positions: Positions, others: dict[TopicPartition, int]
+        self, connection: Connection, positions: Positions, new_logs: dict[TopicPartition, int]
     ) -> None:
+        """Open missing ledger entries and new epochs, and count expired records as missing."""
         for partition, position in positions.items():
-            page = position.page
-            if page is None:
-                await self._ledger.open(connection, partition, 1, position.start)
-            elif partition in others:
-                await self._ledger.open(connection, partition, page.epoch + 1, others[partition])
+            entry = position.entry
+            if entry is None:
+                await self._ledger.open_epoch(connection, partition, 1, position.start)
+            elif partition in new_logs:
+                await self._ledger.open_epoch(connection, partition, entry.epoch + 1, new_logs[partition])
             elif position.expired:
-                await self._ledger.count_expired(connection, partition, page, position.start)
+                await self._ledger.count_expired(connection, partition, entry, position.start)
 
-    async def _go_back(self, positions: Positions) -> dict[TopicPartition, int]:
+    async def _rewind_group(self, positions: Positions) -> dict[TopicPartition, int]:
+        """Return the offsets to commit for partitions whose ledger is behind, rebuilt or rewound."""
         behind = {each: position for each, position in positions.items() if position.behind}
         for partition, position in behind.items():
-            self._report("database", partition, position, position.next_offset)
+            self._report_rewind("database", partition, position, position.next_offset)
         if self._rebuild is None:
             return {each: position.next_offset for each, position in behind.items()}
         await self._rebuild(positions)
         return {each: position.committed or position.next_offset for each, position in behind.items()}
 
-    def _report(self, cause: str, partition: TopicPartition, position: Position, offset: int) -> None:
+    def _report_rewind(self, cause: str, partition: TopicPartition, position: Position, offset: int) -> None:
         metrics.LEDGER_REWINDS.labels(cause=cause).inc()
         self._log.error(
             "Ledger behind the group: the database was rolled back"
@@ -166,7 +200,7 @@ class Reconciler:
             else "Log lost its tail, or is another one",
             topic=partition.topic,
             partition=partition.partition,
-            next_offset=position.page.next_offset if position.page else None,
+            next_offset=position.entry.next_offset if position.entry else None,
             committed=position.committed,
             log_start=position.start,
             log_end=position.end,
@@ -174,37 +208,8 @@ class Reconciler:
         )
 
 
-async def read_positions(
-    kafka: Kafka,
-    pages: LedgerEntries,
-    committed: Mapping[TopicPartition, int | None],
-    starts: Mapping[TopicPartition, int],
-    ends: Mapping[TopicPartition, int],
-) -> Positions:
-    """Return the position of each partition in `ends`, with the log's record at the ledger's last offset.
-
-    Raises what aiokafka raises, and `TimeoutError`.
-    """
-    last = {
-        each: page.next_offset - 1
-        for each in ends
-        if (page := pages.get(each)) and page.last_record and starts[each] < page.next_offset <= ends[each]
-    }
-    found = await read_records_at(kafka, last)
-    return {
-        each: Position(
-            pages.get(each),
-            committed[each],
-            starts[each],
-            ends[each],
-            fingerprint(found[each]) if each in found else None,
-        )
-        for each in ends
-    }
-
-
 async def _commit(consumer: AIOKafkaConsumer, offsets: dict[TopicPartition, int]) -> None:
-    """Set the group to these offsets, so that its lag shows what it takes again."""
+    """Set the group to these offsets, so that its lag includes the records that it reads again."""
     if not offsets:
         return
     try:

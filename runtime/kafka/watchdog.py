@@ -1,76 +1,84 @@
-"""What a consumer reports about itself: its lag, that no broker answers it, and that it makes no progress."""
+"""Watching a consumer: its lag, silent brokers, and a lack of progress."""
 
 import asyncio
 import time
+from typing import Final
 
 from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaConnectionError, KafkaError
 
 from runtime import metrics
+from runtime.kafka.broker import SILENCE_SECONDS
 from runtime.kafka.lag import lag
-from runtime.kafka.log_offsets import fetch_offsets
-from runtime.workarounds.aiokafka_rebootstrap import SILENCE_SECONDS, silent_seconds
+from runtime.workarounds.aiokafka import fetch_offsets, seconds_since_answer
 
-# Lag and no progress for so long, without a pause: a dead coordinator task, a member that never
-# rejoined (aiokafka #1154).
-STALL_SECONDS = 120.0
-# One batch in hand for so long: everything that a handler waits for has a bound, so it hangs where none
-# should be. The longest is a hundred mails on ten connections, 45 s each: 450 s.
+# Lag without progress for this time, and without a pause, means a dead coordinator task or a member that
+# never rejoined (aiokafka #1154).
+STALL_SECONDS: Final = 120.0
+# Everything that a handler waits for has a timeout, so a batch that takes this long hangs because of a bug.
+# The longest possible batch is a hundred mails on ten connections, 45 s each: 450 s.
 HANG_SECONDS = 1800.0
-LOOK_SECONDS = 10.0
-ASK_SECONDS = 2.0
+MEASURE_SECONDS: Final = 10.0
+REQUEST_SECONDS = 2.0
 
 
-class Stalled(Exception):
-    """There is lag and no progress although nothing is paused: end the process, start afresh."""
+class ConsumerStalled(Exception):
+    """There is lag and no progress although nothing is paused: end the process, so that it is restarted."""
 
 
 class Watchdog:
-    """Looks at a consumer while it is idle. Times are monotonic seconds."""
+    """Detects a consumer that makes no progress. Times are monotonic seconds."""
 
     def __init__(self, silence_seconds: float = SILENCE_SECONDS) -> None:
         self._silence_seconds = silence_seconds
-        self._known: set[tuple[str, str]] = set()
-        self.progressed()
-        self._look_at = 0.0
+        self._reported: set[tuple[str, str]] = set()  # (topic, partition) with a lag metric
+        self.record_progress()
+        self._measure_at = 0.0
 
-    def progressed(self) -> None:
-        """Note that a batch ended, or that the stage paused on purpose."""
-        self._progress = time.monotonic()
+    def record_progress(self) -> None:
+        """Note that a batch ended, or that the consumer paused on purpose."""
+        self._progress_at = time.monotonic()
 
-    def in_hand(self, since: float) -> None:
-        """Bear with one batch for as long as it may take. Raises `Stalled`."""
-        if time.monotonic() - since > HANG_SECONDS:
-            raise Stalled(f"one batch in hand for more than {HANG_SECONDS:.0f} s")
+    def check_batch_age(self, started: float) -> None:
+        """Raise `ConsumerStalled` if the batch that started at `started` takes longer than it ever may."""
+        if time.monotonic() - started > HANG_SECONDS:
+            raise ConsumerStalled(f"one batch in hand for more than {HANG_SECONDS:.0f} s")
 
-    async def look(self, consumer: AIOKafkaConsumer) -> None:
-        """Measure the lag. Raises `Stalled`, and `KafkaConnectionError` for a client to be replaced."""
-        if silent_seconds(consumer._client) > self._silence_seconds:  # noqa: SLF001 - aiokafka hides it
+    async def check(self, consumer: AIOKafkaConsumer) -> None:
+        """Measure the lag every 10 s.
+
+        Raises `ConsumerStalled`, or `KafkaConnectionError` if the consumer must be replaced.
+        """
+        if seconds_since_answer(consumer._client) > self._silence_seconds:  # noqa: SLF001 - aiokafka hides it
             raise KafkaConnectionError("no broker has answered for too long")
-        if time.monotonic() >= self._look_at:
-            self._look_at = time.monotonic() + LOOK_SECONDS
-            await self._measure(consumer)
+        if time.monotonic() >= self._measure_at:
+            self._measure_at = time.monotonic() + MEASURE_SECONDS
+            await self._measure_lag(consumer)
 
-    async def _measure(self, consumer: AIOKafkaConsumer) -> None:
-        """Ask Kafka, not our own memory: a member that was thrown out believes that it has no lag."""
+    async def _measure_lag(self, consumer: AIOKafkaConsumer) -> None:
+        """Ask Kafka for the lag: a member that the group has removed believes that it has none."""
         assigned = consumer.assignment()
-        starts = await fetch_offsets(consumer.beginning_offsets, assigned, ASK_SECONDS)
-        ends = await fetch_offsets(consumer.end_offsets, starts, ASK_SECONDS)
+        starts = await fetch_offsets(consumer.beginning_offsets, assigned, REQUEST_SECONDS)
+        ends = await fetch_offsets(consumer.end_offsets, starts, REQUEST_SECONDS)
         if assigned and not ends:
-            return  # readiness reports it
+            return  # the readiness check reports it
         try:
-            async with asyncio.timeout(ASK_SECONDS):
+            async with asyncio.timeout(REQUEST_SECONDS):
                 behind = {p: lag(await consumer.committed(p), starts[p], end) for p, end in ends.items()}
         except (KafkaError, TimeoutError):
             return
-        labels = {(each.topic, str(each.partition)): records for each, records in behind.items()}
-        held = {(each.topic, str(each.partition)) for each in assigned}
-        for gone in self._known - held:  # one that does not answer keeps its last lag
-            metrics.LAG.remove(*gone)
-        for place, records in labels.items():
-            metrics.LAG.labels(*place).set(records)
-        self._known = (self._known & held) | labels.keys()
-        if not any(labels.values()):
-            self._progress = time.monotonic()
-        elif time.monotonic() - self._progress > STALL_SECONDS:
-            raise Stalled(f"{sum(labels.values())} records behind and no progress for {STALL_SECONDS} s")
+        lags = {(each.topic, str(each.partition)): records for each, records in behind.items()}
+        current = {(each.topic, str(each.partition)) for each in assigned}
+        for labels in (
+            self._reported - current
+        ):  # an assigned partition that does not answer keeps its last lag
+            metrics.LAG.remove(*labels)
+        for labels, records in lags.items():
+            metrics.LAG.labels(*labels).set(records)
+        self._reported = (self._reported & current) | lags.keys()
+        if not any(lags.values()):
+            self._progress_at = time.monotonic()
+        elif time.monotonic() - self._progress_at > STALL_SECONDS:
+            raise ConsumerStalled(
+                f"{sum(lags.values())} records behind and no progress for {STALL_SECONDS} s"
+            )

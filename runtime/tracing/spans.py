@@ -31,7 +31,7 @@ from runtime.failures import Failure
 from runtime.settings import Tracing
 
 if TYPE_CHECKING:
-    from runtime.kafka.batch_processor import Record
+    from runtime.kafka.handler import Record
 
 # True where the current span is about one record or request, not about a batch of them.
 _ONE: Final = contexts.create_key("fastcore.one")

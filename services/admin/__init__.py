@@ -1,1 +1,1 @@
-"""Shows everything and lets people act. Publishes nothing."""
+"""The admin service: the JSON API and the dashboard to find leads and to retry failed deliveries."""

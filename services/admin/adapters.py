@@ -1,29 +1,43 @@
-"""What this service opened to the outside, in one hand. No logic."""
+"""The service's connections to PostgreSQL, Kafka and the other services, for routes and pages. No logic."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Annotated
 
-from services.admin.monitoring.consumer_lag import LagReader
-from services.admin.monitoring.queue_counts import Census
-from services.admin.monitoring.service_clients import Peers
-from services.admin.store.failed_deliveries import Workbench
-from services.admin.store.leads import Store
-from services.admin.store.personal_data import People
+from fastapi import Depends, Request
+
+from services.admin.monitoring.system_status import SystemStatus
+from services.admin.store.audit import AuditLog
+from services.admin.store.leads import Leads
+from services.admin.store.personal_data import PersonalData
+from services.admin.store.queue import ReplayQueue
 from services.admin.store.recent_outcomes import RecentOutcomes
+from services.admin.store.replays import Replays
 from services.admin.store.revocations import Revocations
+from services.admin.store.stages import StageBreakers
 from services.admin.store.trends import Trends
 
 
 @dataclass(frozen=True)
 class Adapters:
-    """The database, its census, trends and recent outcomes, Kafka and the other services."""
+    """One repository per resource of the database, and the state of the installation."""
 
-    store: Store
-    people: People
-    census: Callable[[], Awaitable[Census]]
-    lag: LagReader
-    peers: Peers
-    workbench: Workbench
+    leads: Leads
+    queue: ReplayQueue
+    replays: Replays
+    stages: StageBreakers
+    audit: AuditLog
+    personal_data: PersonalData
     trends: Trends
     revocations: Revocations
     recent_outcomes: Callable[[], Awaitable[RecentOutcomes]]
+    system: SystemStatus
+
+
+async def get_adapters(request: Request) -> Adapters:
+    """Return the adapters of this app."""
+    adapters: Adapters = request.app.state.adapters
+    return adapters
+
+
+CurrentAdapters = Annotated[Adapters, Depends(get_adapters)]

@@ -1,4 +1,4 @@
-"""The admin service's process: settings, pool, readers, and the order in which they open."""
+"""The admin service's FastAPI app: opens the adapters and installs routes, pages and middleware."""
 
 import time
 from collections.abc import AsyncIterator
@@ -27,74 +27,78 @@ from services.admin.dashboard.cache import Cache
 from services.admin.dashboard.pages import pages
 from services.admin.dashboard.rendering import LOGIN, STATIC, VersionedStaticFiles
 from services.admin.monitoring.consumer_lag import LagReader
-from services.admin.monitoring.metrics_poller import watch
-from services.admin.monitoring.queue_counts import take_census
-from services.admin.monitoring.service_clients import open_peers
-from services.admin.store.failed_deliveries import Workbench
-from services.admin.store.leads import Store
-from services.admin.store.personal_data import People
-from services.admin.store.recent_outcomes import count_recent
+from services.admin.monitoring.metrics_poller import poll_metrics
+from services.admin.monitoring.service_clients import open_service_clients
+from services.admin.monitoring.system_status import SystemStatus
+from services.admin.store.audit import AuditLog
+from services.admin.store.leads import Leads
+from services.admin.store.personal_data import PersonalData
+from services.admin.store.queue import ReplayQueue
+from services.admin.store.recent_outcomes import count_recent_outcomes
+from services.admin.store.replays import Replays
 from services.admin.store.revocations import Revocations
+from services.admin.store.stages import StageBreakers
 from services.admin.store.trends import Trends
 
 NAME: Final = "admin"
 DOCS_FILES: Final = "/admin/docs-static"
-# A token and a path of 500 characters each, and what their encoding adds. Whoever sends it is not known yet.
+# Room for a token and a path of 500 characters each, URL-encoded. The client is not authenticated yet.
 LOGIN_MAX_BYTES: Final = 4096
 
 
-def create_app(given: settings.Settings | None = None) -> FastAPI:
-    """Build the app; nothing connects before its lifespan begins."""
-    told = given or settings.read()
-    logs.configure(NAME, told.log.level)
+def create_app(config: settings.Settings | None = None) -> FastAPI:
+    """Return the app. It connects to nothing before its lifespan begins."""
+    config = config or settings.read()
+    logs.configure(NAME, config.log.level)
     state = health.Health()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with (
-            export_spans(told.tracing, NAME),
-            open_pool(told.postgres, NAME) as pool,
-            open_peers(told.gateway_urls, told.service_urls) as peers,
-            aclosing(LagReader(told.kafka)) as lag,
+            export_spans(config.tracing, NAME),
+            open_pool(config.postgres, NAME) as pool,
+            open_service_clients(config.gateway_urls, config.service_urls) as services,
+            aclosing(LagReader(config.kafka)) as lag,
         ):
-            state.check("database", check_database(told.postgres, pool))
-            app.state.adapters = adapters = Adapters(
-                Store(pool),
-                People(pool),
-                partial(take_census, pool),
-                lag,
-                peers,
-                Workbench(pool),
-                Trends(pool),
-                Revocations(pool),
-                partial(count_recent, pool),
+            state.check("database", check_database(config.postgres, pool))
+            app.state.adapters = Adapters(
+                leads=Leads(pool),
+                queue=ReplayQueue(pool),
+                replays=Replays(pool),
+                stages=StageBreakers(pool),
+                audit=AuditLog(pool),
+                personal_data=PersonalData(pool),
+                trends=Trends(pool),
+                revocations=Revocations(pool),
+                recent_outcomes=partial(count_recent_outcomes, pool),
+                system=SystemStatus(pool, lag, services),
             )
-            async with run_in_background(watch(adapters), "watch"):
+            async with run_in_background(poll_metrics(pool, lag), "metrics poller"):
                 yield
 
     app = FastAPIOffline(  # Swagger UI from the package, not from a CDN
         title="FASTCore admin",
-        summary="Looks leads up, shows what is stuck and why, and pushes it on.",
+        summary="Find leads, see which deliveries failed and why, and retry them.",
         lifespan=lifespan,
-        # This and its page need no token: they hold no data, only what the repository says too, and a
-        # browser cannot send one with the request for a page. Every route that they describe asks for it.
+        # The document and its page need no token: they contain only what the repository shows too, and a
+        # browser cannot send a token with the request for a page. Every documented route requires one.
         openapi_url="/admin/openapi.json",
         docs_url=None,
         redoc_url=None,
         static_url=DOCS_FILES,
     )
     add_docs_page(app, "/admin/docs", DOCS_FILES)
-    app.state.token_auth = token_auth = TokenAuth(told.actors)
+    app.state.token_auth = token_auth = TokenAuth(config.actors)
     app.state.cache = Cache()
-    app.state.sessions = sessions = Sessions(told.actors, secure=not told.debug.on)
+    app.state.sessions = sessions = Sessions(config.actors, secure=not config.debug.on)
     problems.install(app)
     app.add_middleware(
         RequestLimits,
-        hosts=AllowedHosts(told.http.allowed_hosts, debug=told.debug.on),
+        hosts=AllowedHosts(config.http.allowed_hosts, debug=config.debug.on),
         authenticated=body_access(token_auth, sessions, LOGIN, time.time),
         body_max_bytes={LOGIN: LOGIN_MAX_BYTES},
     )
-    if told.tracing.exporter_otlp_endpoint:
+    if config.tracing.exporter_otlp_endpoint:
         app.add_middleware(ServerSpans)
     app.include_router(health.routes(state))
     app.include_router(pages())

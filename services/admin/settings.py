@@ -1,4 +1,4 @@
-"""What the admin service can be told. Sections that every service has come from runtime."""
+"""The settings of the admin service. Sections that all services share come from `runtime.settings`."""
 
 from typing import Annotated, Final
 
@@ -52,22 +52,22 @@ class Settings(BaseSettings):
     log: Log = Field(default_factory=Log)
     tracing: Tracing = Field(default_factory=Tracing)
     token: TokenList = Field(repr=False)
-    """Who may use the admin API: `[name:]token,...`. The name is the actor in the audit log."""
+    """The tokens of the admin API: `[name:]token,...`. The name is the actor in the audit log."""
     gateway_urls: Annotated[tuple[Url, ...], NoDecode, BeforeValidator(_split)] = ()
-    """The gateways whose spools we show, as URLs; a name stands for all its addresses."""
+    """The gateways whose spools are shown, as URLs. A host name stands for all its addresses."""
     service_urls: Annotated[dict[str, Url], NoDecode, BeforeValidator(_split_named)] = Field(
         default_factory=dict
     )
-    """The services whose readiness we show: `name=url,...`."""
+    """The services whose readiness is shown: `name=url,...`."""
 
     @property
     def actors(self) -> dict[str, str]:
-        """Return token -> actor."""
+        """Return the actor of each token."""
         return named_tokens(self.token, DEFAULT_ACTOR)
 
 
 def read() -> Settings:
-    """Read the settings, or exit with one line; weak tokens are for `DEBUG=true` only."""
+    """Return the settings, or exit with an error. Weak tokens are accepted with `DEBUG=true` only."""
     settings = load(Settings)
     if not settings.debug.on:
         refuse_weak_tokens("FASTCORE_ADMIN_TOKEN", list(settings.actors))

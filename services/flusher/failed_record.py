@@ -17,7 +17,7 @@ from contracts.failures import (
     failure_event_id,
     legacy_failure_event_id,
 )
-from runtime.kafka.batch_processor import Record
+from runtime.kafka.handler import Record
 
 UNREADABLE: Final = "undecodable failure"
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from runtime.failures import Failure
-from runtime.kafka.batch_processor import Record
+from runtime.kafka.handler import Record
 from runtime.logs import logger
 from services.flusher.failed_record import read, unreadable
 from services.flusher.publisher import ReplayPublisher

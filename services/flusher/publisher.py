@@ -7,7 +7,7 @@ from uuid import uuid4
 
 from runtime import metrics
 from runtime.failures import DependencyUnavailable, PermanentError, RetryableError
-from runtime.kafka.clients import Publisher
+from runtime.kafka.publisher import Publisher
 from runtime.logs import logger
 from runtime.tracing.spans import producer_span
 from services.flusher.retries.retry_rules import SITE, Outgoing, Row, Sent, outgoing

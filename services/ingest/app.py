@@ -1,15 +1,16 @@
-"""The gateway's process: settings, publisher, audit trail, and the order in which they open."""
+"""The gateway's ASGI application: builds the adapters and opens and closes them in order."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any, Final
+from typing import Final
 
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from runtime import health, logs
 from runtime.http.allowed_hosts import AllowedHosts
@@ -17,7 +18,7 @@ from runtime.http.problem_details import add_exception_handlers
 from runtime.http.request_limits import RequestLimits
 from runtime.http.request_tracing import ServerSpans
 from runtime.http.swagger_ui import add_docs_page
-from runtime.kafka.clients import open_publisher
+from runtime.kafka.publisher import open_publisher
 from runtime.settings import load, refuse_weak_tokens
 from runtime.tasks import run_in_background
 from runtime.tracing.spans import export_spans
@@ -25,14 +26,13 @@ from services.ingest import problems
 from services.ingest.lead_writer import LeadWriter
 from services.ingest.openapi import describe
 from services.ingest.publisher import AuditPublisher, LeadPublisher
-from services.ingest.routes import PATH, LeadEndpoint, status
-from services.ingest.settings import Settings, split
+from services.ingest.routes import PATH, LeadEndpoint, status_response
+from services.ingest.settings import Settings, split_origins
 from services.ingest.spool.spool import Spool
 
 NAME: Final = "ingest"
 DOCS_FILES: Final = "/static-offline-docs"
 AUDIT_DRAIN_SECONDS: Final = 2.0
-# Headers that a page may send and read across origins.
 CORS_ALLOW_HEADERS: Final = (
     "Authorization",
     "Content-Type",
@@ -43,52 +43,57 @@ CORS_ALLOW_HEADERS: Final = (
 CORS_EXPOSE_HEADERS: Final = ("X-Request-ID", "Idempotent-Replayed", "Retry-After", "RateLimit")
 
 
-def create_app(settings: Settings | None = None) -> "GatewayApp":
-    """Build the app; nothing connects before its lifespan begins."""
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """Build the app. Nothing connects before its lifespan begins.
+
+    Exits with one line if a setting is invalid or, outside of debug mode, if a token is weak.
+    """
     settings = settings or load(Settings)
     if not settings.debug.on:
         refuse_weak_tokens("FASTCORE_SITE_INGEST_TOKEN", list(settings.sites()))
     logs.configure(NAME, settings.log.level)
-    # Kafka away is no reason to take a gateway out of service: it has its spool.
-    state, kafka_state = health.Health(), health.Health()
+    # Kafka has its own health state, because the gateway stays ready without Kafka: it has its spool.
+    readiness, kafka_health = health.Health(), health.Health()
     spool = Spool(settings.spool_folder, settings.spool_max_bytes, settings.spool_max_leads)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         async with (
             export_spans(settings.tracing, NAME),
-            open_publisher(settings.kafka, NAME, kafka_state) as kafka,
+            open_publisher(settings.kafka, NAME, kafka_health) as kafka,
         ):
-            trail = AuditPublisher(kafka)
-            intake = LeadWriter(LeadPublisher(kafka, settings.publish_budget_seconds), spool, state)
-            door.inbound, api.state.intake = LeadEndpoint(settings, intake, trail), intake
+            audit = AuditPublisher(kafka)
+            writer = LeadWriter(LeadPublisher(kafka, settings.publish_budget_seconds), spool, readiness)
+            api.state.lead_endpoint = LeadEndpoint(settings, writer, audit)
+            api.state.lead_writer = writer
             async with (
-                run_in_background(spool.write(), "spool writer"),
-                run_in_background(intake.drain(), "spool drain"),
-                run_in_background(trail.run(), "audit trail"),
+                run_in_background(spool.run_writer(), "spool writer"),
+                run_in_background(writer.run_drain(), "spool drain"),
+                run_in_background(audit.run(), "audit publisher"),
             ):
                 yield
-                await trail.drain(AUDIT_DRAIN_SECONDS)
+                await audit.drain(AUDIT_DRAIN_SECONDS)
             spool.close()
 
-    api = FastAPIOffline(  # Swagger UI from the package, not from a CDN
+    api = FastAPIOffline(  # serves Swagger UI from the installed package, not from a CDN
         title="FASTCore ingest",
-        description="Takes leads from websites and never loses one.",
+        description="Accepts leads from websites and never loses one.",
         version="1",
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
         static_url=DOCS_FILES,
         redirect_slashes=False,
-        # FastAPI's own spans and meters: the trace context travels with the record instead.
+        # Off, because the trace context travels with the record (see runtime.tracing).
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
 
-    async def report() -> Response:
-        return await status(kafka_state, spool, lambda: api.state.intake.breaker)
+    async def status() -> Response:
+        return await status_response(kafka_health, spool, api.state.lead_writer.breaker)
 
-    api.add_api_route("/internal/status", report, include_in_schema=False)
-    api.include_router(health.routes(state, kafka_state))
+    api.router.routes.append(Route(PATH, _LeadRoute(), methods=["POST"]))
+    api.add_api_route("/internal/status", status, include_in_schema=False)
+    api.include_router(health.routes(readiness, kafka_health))
     add_exception_handlers(
         api,
         {
@@ -98,45 +103,30 @@ def create_app(settings: Settings | None = None) -> "GatewayApp":
     )
     add_docs_page(api, "/docs", DOCS_FILES)
     describe(api)
-    door = GatewayApp(api, settings)
-    return door
+    _add_middleware(api, settings)
+    return api
 
 
-class GatewayApp:
-    """ASGI: a lead is answered by `inbound`, everything else by FastAPI.
+class _LeadRoute:
+    """Passes a request on to the lead endpoint, which the lifespan creates.
 
-    Its router and middlewares would add 13 us, as much as a lead's validation takes.
+    A class, because Starlette calls a class instance as an ASGI app, without a `Request` in between.
     """
 
-    inbound: ASGIApp
-    """There once the lifespan has begun."""
-
-    def __init__(self, api: FastAPI, settings: Settings) -> None:
-        self.api = api
-        self._way: ASGIApp = RequestLimits(
-            self._choose,
-            hosts=AllowedHosts(settings.http.allowed_hosts, debug=settings.debug.on),
-            deadline_seconds=settings.body_deadline_seconds,
-        )
-        if settings.tracing.exporter_otlp_endpoint:
-            self._way = ServerSpans(self._way, paths={PATH})
-        if origins := split(settings.cors_origins):
-            self._way = CORSMiddleware(
-                self._way, origins, ["POST"], CORS_ALLOW_HEADERS, expose_headers=CORS_EXPOSE_HEADERS
-            )
-
-    def openapi(self) -> dict[str, Any]:
-        """Describe all routes, as FastAPI does it."""
-        return self.api.openapi()
-
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request, or run the lifespan."""
-        await self._way(scope, receive, send)
+        await scope["app"].state.lead_endpoint(scope, receive, send)
 
-    async def _choose(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"] != PATH:
-            await self.api(scope, receive, send)
-        elif scope["method"] == "POST":
-            await self.inbound(scope, receive, send)
-        else:
-            await problems.for_status(405, {"Allow": "POST"}).response()(scope, receive, send)
+
+def _add_middleware(api: FastAPI, settings: Settings) -> None:
+    """Add the middleware, the innermost first."""
+    api.add_middleware(
+        RequestLimits,
+        hosts=AllowedHosts(settings.http.allowed_hosts, debug=settings.debug.on),
+        deadline_seconds=settings.body_deadline_seconds,
+    )
+    if settings.tracing.exporter_otlp_endpoint:
+        api.add_middleware(ServerSpans, paths={PATH})
+    if origins := split_origins(settings.cors_origins):
+        api.add_middleware(
+            CORSMiddleware, origins, ["POST"], CORS_ALLOW_HEADERS, expose_headers=CORS_EXPOSE_HEADERS
+        )

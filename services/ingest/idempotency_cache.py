@@ -1,7 +1,7 @@
-"""What this replica remembers of the keys that it has acknowledged. Bounded; nothing else is shared.
+"""The leads that this replica has recently accepted, by id, so that a repeated POST gets the same response.
 
-It makes a replay's answer exact where it can: the lead's id never depends on it, and the persister
-finds what this forgets.
+Nothing depends on the cache: the lead's id is derived from its idempotency key, and the persister detects
+duplicates that are no longer cached.
 """
 
 from collections import OrderedDict
@@ -10,26 +10,26 @@ from uuid import UUID
 
 
 class CachedResponse(NamedTuple):
-    """A lead that got its 201: the digest of its body, and the time in the answer."""
+    """The digest of an accepted lead's body, and the timestamp in its 201."""
 
     body_sha256: str
     timestamp: str
 
 
 class IdempotencyCache:
-    """The last acknowledged leads by id, the oldest forgotten first."""
+    """The most recent responses by lead id. The oldest is evicted first."""
 
-    # About 400 bytes each: 4 MB. A retry comes within seconds or minutes.
+    # An entry takes about 400 bytes, so 10,000 take 4 MB. Clients retry within seconds or minutes.
     def __init__(self, max_leads: int = 10_000) -> None:
         self._max_leads = max_leads
-        self._leads: OrderedDict[UUID, CachedResponse] = OrderedDict()
+        self._responses: OrderedDict[UUID, CachedResponse] = OrderedDict()
 
-    def find(self, lead_id: UUID) -> CachedResponse | None:
-        """Return what was answered for this lead, None where it is not known."""
-        return self._leads.get(lead_id)
+    def get(self, lead_id: UUID) -> CachedResponse | None:
+        """Return the response to this lead, or None if it is not cached."""
+        return self._responses.get(lead_id)
 
-    def keep(self, lead_id: UUID, lead: CachedResponse) -> None:
-        """Remember an answer; of several at once the first counts."""
-        self._leads.setdefault(lead_id, lead)
-        if len(self._leads) > self._max_leads:
-            self._leads.popitem(last=False)
+    def add(self, lead_id: UUID, response: CachedResponse) -> None:
+        """Cache a response. The first response to concurrent requests counts."""
+        self._responses.setdefault(lead_id, response)
+        if len(self._responses) > self._max_leads:
+            self._responses.popitem(last=False)

@@ -1,6 +1,6 @@
-"""A submission becomes a lead, and a lead becomes the bytes of its record. No I/O, no clock.
+"""Builds the Kafka record of a lead from its submission. No I/O, no clock.
 
-The bytes are built once: whoever publishes later (a spool, a retry) publishes the same ones.
+The bytes are built once: a spooled or retried record has the same bytes.
 """
 
 import json
@@ -18,11 +18,11 @@ from contracts.leads import LeadSubmission
 
 _TRACEPARENT: Final = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 _EXTRA: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
-_NOT_SAID: Final = frozenset({"meta", "request_id"})
+_NOT_DIGESTED: Final = frozenset({"meta", "request_id"})
 
 
 class LeadRecord(NamedTuple):
-    """What is published, byte for byte."""
+    """The Kafka record of one lead."""
 
     key: bytes
     value: bytes
@@ -30,20 +30,20 @@ class LeadRecord(NamedTuple):
 
 
 def body_sha256(submission: LeadSubmission) -> str:
-    """Digest what was said, not how: the trimmed body without `meta`, `request_id` and nulls.
+    """Return the SHA-256 of a submission: its trimmed fields without `meta`, `request_id` and nulls.
 
-    The order of keys, whitespace and absent fields do not count, so the same lead resubmitted under
-    its key matches. Lists keep their order; 1 and 1.0 differ.
+    Key order, whitespace and missing fields make no difference, so that a lead resubmitted under its key has
+    the same digest. The order of a list does make one, and 1 differs from 1.0.
     """
-    declared = submission.model_dump_json(exclude={*_NOT_SAID, *submission.extra}, exclude_none=True)
-    digest = sha256(declared.encode())
+    known = submission.model_dump_json(exclude={*_NOT_DIGESTED, *submission.extra}, exclude_none=True)
+    digest = sha256(known.encode())
     if submission.extra:
         digest.update(_EXTRA.encode(submission.extra).encode())
     return digest.hexdigest()
 
 
 def request_id_of(key: str) -> str:
-    """Return a key as it may stand in the audit log for ever: one that may hold an address as its digest."""
+    """Return a key for the audit log: its digest if it may contain an email address."""
     return f"sha256-{sha256(key.encode()).hexdigest()}" if "@" in key else key
 
 
@@ -59,12 +59,13 @@ def build_record(
     correlation_id: str,
     traceparent: str | None,
 ) -> LeadRecord:
-    """Write `LeadReceived`, keyed by the lead's id: what of a submission is handed on, once serialised.
+    """Serialise a submission as `LeadReceived`, keyed by the lead's id.
 
-    The visitor's signals are not. A `traceparent` that is none is not passed on.
+    Omits the anti-spam signals. Drops a malformed `traceparent`.
     """
     meta = submission.meta
-    # A mapping, not the model: its validation would only repeat the submission's. A test reads it back.
+    # A dictionary instead of LeadReceived, whose validation would repeat the submission's. A test parses it
+    # as one.
     lead = {
         "schema_version": 1,
         "event_id": str(uuid7()),

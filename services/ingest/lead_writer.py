@@ -1,6 +1,6 @@
-"""Kafka first, then the disk: an accepted lead is in one of the two before anybody gets a 201.
+"""Makes leads durable: in Kafka, or in the spool while Kafka is unavailable.
 
-Which one is decided here, by a breaker; how each of them works, in `publisher` and `spool`.
+A circuit breaker decides between the two. `publisher` and `spool` know how to write.
 """
 
 import asyncio
@@ -17,18 +17,18 @@ from services.ingest.lead_record import LeadRecord
 from services.ingest.publisher import LeadPublisher
 from services.ingest.spool.spool import Spool
 
-# Leads in a row that Kafka did not acknowledge in time: from then on nobody waits for it.
+# Consecutive leads that Kafka did not acknowledge in time, after which the breaker opens.
 FAILURES_TO_OPEN: Final = 3
-# An open breaker tries Kafka with a lead this often, where the spool has none to try it with.
+# How often an open breaker tries Kafka with a new lead, if the spool has none to try it with.
 TRIAL_SECONDS: Final = 1.0
 DRAIN_PAUSE_SECONDS: Final = 0.5
 ADOPT_SECONDS: Final = 10.0
-# Below half of what a readiness check may take: the spool is checked after it.
+# Less than half of the time that a readiness check may take, because the spool is checked after Kafka.
 KAFKA_CHECK_SECONDS: Final = 0.5
 
 
 class LeadWriter:
-    """Makes leads durable, and brings what the spool holds to Kafka once that is back."""
+    """Writes each lead to Kafka or to the spool, and moves the spool's leads to Kafka once it is back."""
 
     def __init__(
         self,
@@ -40,30 +40,30 @@ class LeadWriter:
         self._publisher = publisher
         self._spool = spool
         self._monotonic = monotonic
-        self._failures = 0
-        self._trial_at = 0.0
+        self._consecutive_failures = 0
+        self._next_trial_at = 0.0
         self._log = logger("intake")
         health.check("intake", self.check)
 
     @property
     def breaker(self) -> str:
-        """Return `closed` while leads go to Kafka, `open` while they go to the disk at once."""
+        """`closed` while leads go to Kafka, `open` while they go straight to the spool."""
         return "open" if self._tripped or not self._publisher.connected else "closed"
 
     @property
     def _tripped(self) -> bool:
-        return self._failures >= FAILURES_TO_OPEN
+        return self._consecutive_failures >= FAILURES_TO_OPEN
 
     async def check(self) -> None:
-        """Return if a lead could be made durable now, in Kafka or on disk. Raises `DependencyUnavailable`."""
-        if await self._kafka_answers():
+        """Return if a lead could be made durable now. Raises `DependencyUnavailable` otherwise."""
+        if await self._is_kafka_available():
             return
         try:
             await self._spool.check()
-        except DependencyUnavailable as away:
-            raise DependencyUnavailable("intake", f"kafka is away and {away.reason}") from away
+        except DependencyUnavailable as error:
+            raise DependencyUnavailable("intake", f"kafka is away and {error.reason}") from error
 
-    async def _kafka_answers(self) -> bool:
+    async def _is_kafka_available(self) -> bool:
         try:
             async with asyncio.timeout(KAFKA_CHECK_SECONDS):
                 await self._publisher.check()
@@ -72,71 +72,75 @@ class LeadWriter:
         return True
 
     async def publish(self, record: LeadRecord) -> None:
-        """Return once the record is durable. Raises `DependencyUnavailable` if Kafka and disk fail."""
-        tries_kafka = self._may_try_kafka()
-        if tries_kafka and await self._in_kafka(record):
+        """Return once the record is durable. Raises `DependencyUnavailable` if Kafka and the spool fail."""
+        tried_kafka = self._may_try_kafka()
+        if tried_kafka and await self._publish_to_kafka(record):
             return
         try:
-            await self._spool.keep(record)
+            await self._spool.append(record)
         except DependencyUnavailable:
-            # A drain that cannot read its files closes no breaker: then a lead tries Kafka.
-            if not tries_kafka and self._may_try_kafka(spool_fails=True) and await self._in_kafka(record):
+            # A drain that cannot read its files never closes the breaker, so try Kafka with this lead.
+            if (
+                not tried_kafka
+                and self._may_try_kafka(spool_failed=True)
+                and await self._publish_to_kafka(record)
+            ):
                 return
             raise
         set_attributes(spooled=True)
 
-    async def _in_kafka(self, record: LeadRecord) -> bool:
+    async def _publish_to_kafka(self, record: LeadRecord) -> bool:
         try:
             await self._publisher.publish(record)
-        except DependencyUnavailable as away:
-            self._failed(away)
+        except DependencyUnavailable as error:
+            self._record_failure(error)
             return False
-        self._succeeded()
+        self._record_success()
         return True
 
-    def _may_try_kafka(self, *, spool_fails: bool = False) -> bool:
+    def _may_try_kafka(self, *, spool_failed: bool = False) -> bool:
         if not self._publisher.connected:
             return False
         if not self._tripped:
             return True
-        # The spool's own leads are the trial, where it has any: no visitor waits for it.
-        if (self._spool.drainable and not spool_fails) or self._monotonic() < self._trial_at:
+        # If the spool holds leads, the drain tries Kafka with them, and no visitor has to wait for the trial.
+        if (self._spool.drainable and not spool_failed) or self._monotonic() < self._next_trial_at:
             return False
-        self._trial_at = self._monotonic() + TRIAL_SECONDS
+        self._next_trial_at = self._monotonic() + TRIAL_SECONDS
         return True
 
-    def _failed(self, away: DependencyUnavailable) -> None:
-        self._failures += 1
-        if self._failures == FAILURES_TO_OPEN:
-            self._log.warning("breaker open, leads go to the spool", reason=away.reason)
+    def _record_failure(self, error: DependencyUnavailable) -> None:
+        self._consecutive_failures += 1
+        if self._consecutive_failures == FAILURES_TO_OPEN:
+            self._log.warning("breaker open, leads go to the spool", reason=error.reason)
 
-    def _succeeded(self) -> None:
+    def _record_success(self) -> None:
         if self._tripped:
             self._log.info("breaker closed, leads go to kafka")
-        self._failures = 0
+        self._consecutive_failures = 0
 
-    async def drain(self) -> None:
-        """Publish what the spool holds and adopt what dead workers left, for ever."""
+    async def run_drain(self) -> None:
+        """Publish the spool's leads, and adopt the spool folders of dead workers, until cancelled."""
         adopt_at = 0.0
         while True:
             if self._monotonic() >= adopt_at:
-                await self._adopt()
+                await self._adopt_folders()
                 adopt_at = self._monotonic() + ADOPT_SECONDS
             if self._publisher.connected:
-                if self._spool.drainable:  # not its leads: a file that could not be read yet may hold some
+                if self._spool.drainable:  # rather than `leads`: an unreadable file may hold leads
                     await self._drain_once()
-                elif self._tripped and await self._kafka_answers():
-                    self._succeeded()
+                elif self._tripped and await self._is_kafka_available():
+                    self._record_success()
             await asyncio.sleep(DRAIN_PAUSE_SECONDS)
 
-    async def _adopt(self) -> None:
+    async def _adopt_folders(self) -> None:
         try:
             await self._spool.adopt()
         except OSError as error:
             self._log.error("spool not read", reason=type(error).__name__, errno=error.errno)
 
     async def _drain_once(self) -> None:
-        before, started = self._spool.leads, self._monotonic()
+        leads, started_at = self._spool.leads, self._monotonic()
         try:
             await self._spool.drain(self._publish_spooled)
         except Failure as failure:
@@ -144,13 +148,13 @@ class LeadWriter:
         except OSError as error:
             self._log.error("spool not drained", reason=type(error).__name__, errno=error.errno)
         else:
-            seconds = round(self._monotonic() - started, 1)
-            self._log.info("spool drained", leads=before, seconds=seconds)
+            seconds = round(self._monotonic() - started_at, 1)
+            self._log.info("spool drained", leads=leads, seconds=seconds)
 
     async def _publish_spooled(self, record: LeadRecord) -> None:
-        # Byte for byte what was tried, with a word for the lead's timeline.
+        # The same bytes as at the first attempt, and a header for the lead's timeline.
         spooled = record._replace(headers=[*record.headers, (headers.SPOOLED, b"true")])
-        # Its headers name the span of the request; so does the span of this send.
+        # The record's own headers name the span of the request, so link this span to it.
         with producer_span(topics.RECEIVED.name, record.headers, record.key):
             await self._publisher.publish(spooled)
-        self._succeeded()
+        self._record_success()

@@ -1,4 +1,7 @@
-"""The OpenAPI description of `POST /inbound/leads`, by hand: a plain route describes nothing itself."""
+"""The OpenAPI description of `POST /inbound/leads`. FastAPI describes no plain ASGI route.
+
+The schema of the body is generated from the contract. A test compares the examples with real responses.
+"""
 
 from typing import Any, Final
 
@@ -31,7 +34,7 @@ _SCHEMAS: Final[dict[str, Any]] = {
         ],
     },
     "Problem": {
-        "description": "RFC 9457. A message for a person; it never repeats what was sent.",
+        "description": "RFC 9457. A message for a person; it never repeats the input.",
         "type": "object",
         "required": ["type", "title", "status", "detail"],
         "properties": {
@@ -40,7 +43,7 @@ _SCHEMAS: Final[dict[str, Any]] = {
             "status": {"type": "integer"},
             "detail": _TEXT,
             "errors": {
-                "description": "Every field's problem, where fields are at fault.",
+                "description": "The problem of each invalid field.",
                 "type": "array",
                 "items": {
                     "type": "object",
@@ -51,39 +54,43 @@ _SCHEMAS: Final[dict[str, Any]] = {
         },
     },
 }
-_CORRELATION: Final = {"X-Request-ID": {"description": "The request's id in our logs.", "schema": _TEXT}}
-_LIMITS: Final = {
-    "RateLimit-Policy": {"description": "The flood limit, where there is one.", "schema": _TEXT},
-    "RateLimit": {"description": "What is left of it.", "schema": _TEXT},
+_CORRELATION_HEADER: Final = {
+    "X-Request-ID": {"description": "The request's id in the gateway's logs.", "schema": _TEXT}
 }
-_RETRY: Final = {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer"}}}
-_HEADERS: Final = (
-    ("Idempotency-Key", "1 to 255 printable ASCII characters; each retry sends the same.", "6f1c1f0e-5f0a"),
+_RATE_LIMIT_HEADERS: Final = {
+    "RateLimit-Policy": {"description": "The rate limit, if one is configured.", "schema": _TEXT},
+    "RateLimit": {"description": "The remaining requests of the limit.", "schema": _TEXT},
+}
+_RETRY_HEADER: Final = {
+    "Retry-After": {"description": "Seconds until the next attempt.", "schema": {"type": "integer"}}
+}
+_REQUEST_HEADERS: Final = (
+    ("Idempotency-Key", "1 to 255 printable ASCII characters; the same for each retry.", "6f1c1f0e-5f0a"),
     ("X-Request-ID", "For correlation only; 1 to 128 letters, digits, dots, dashes, colons.", None),
-    ("traceparent", "W3C trace context, passed on.", None),
+    ("traceparent", "W3C trace context, which is passed on.", None),
 )
 _INVALID: Final = problems.invalid_lead([FieldProblem(field="email", message="is required")])
 
 
 def describe(app: FastAPI) -> None:
-    """Let the app's OpenAPI document include the plain route."""
+    """Include `POST /inbound/leads` in the app's OpenAPI document."""
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
-            app.openapi_schema = _build(app)
+            app.openapi_schema = _build_document(app)
         return app.openapi_schema
 
     app.openapi = openapi  # type: ignore[method-assign] # FastAPI's documented way to extend it
 
 
-def _build(app: FastAPI) -> dict[str, Any]:
+def _build_document(app: FastAPI) -> dict[str, Any]:
     schema = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
     _, models = models_json_schema(
         [(LeadSubmission, "validation")], ref_template="#/components/schemas/{model}"
     )
     for model in models["$defs"].values():
         for field in model.get("properties", {}).values():
-            # What may be left out is null then; but to generators of clients a default means "always there".
+            # Client generators treat a field with a default as always present; these may be missing.
             field.pop("default", None)
     components = schema.setdefault("components", {})
     components.setdefault("schemas", {}).update({**models["$defs"], **_SCHEMAS})
@@ -95,19 +102,18 @@ def _build(app: FastAPI) -> dict[str, Any]:
 def _operation() -> dict[str, Any]:
     return {
         "tags": ["leads"],
-        "summary": "Hand in a lead",
+        "summary": "Submit a lead",
         "description": (
-            "A 201 means that the lead is stored durably. Send an Idempotency-Key and repeat the request "
-            "until there is a final answer: 408, 429, 500 and 503 are not final, and the same key gives "
-            "the same leadId. Unknown fields are kept, up to 64 KiB in total; beyond that the longest values "
-            "are shortened. What looks like spam gets a 201 too."
+            "A 201 means that the lead is stored durably. Send an Idempotency-Key, and retry with it "
+            "after a 408, 429, 500 or 503: the same key always returns the same leadId. Unknown fields are "
+            "kept, up to 64 KiB in total; beyond that the longest values are shortened. Spam gets a 201, too."
         ),
         "operationId": "submit_lead",
         "security": [{"token": []}],
         "parameters": [
             {"in": "header", "name": name, "description": text, "schema": _TEXT}
             | ({"example": example} if example else {})
-            for name, text, example in _HEADERS
+            for name, text, example in _REQUEST_HEADERS
         ],
         "requestBody": {
             "required": True,
@@ -120,40 +126,50 @@ def _operation() -> dict[str, Any]:
         },
         "responses": {
             "201": {
-                "description": "The lead is safe.",
+                "description": "The lead is stored durably.",
                 "headers": {
-                    **_CORRELATION,
-                    **_LIMITS,
+                    **_CORRELATION_HEADER,
+                    **_RATE_LIMIT_HEADERS,
                     "Idempotent-Replayed": {
-                        "description": "true where this gateway knows that the key was answered before.",
+                        "description": "`true` if this gateway has already answered this key.",
                         "schema": {"const": "true"},
                     },
                 },
                 "content": {"application/json": {"schema": {"$ref": "#/components/schemas/LeadAccepted"}}},
             },
-            "400": _refusal("Not JSON.", problems.NOT_JSON),
-            "401": _refusal(
+            "400": _problem_response("The body is not JSON.", problems.NOT_JSON),
+            "401": _problem_response(
                 "No valid token.",
                 problems.UNAUTHORIZED,
                 {"WWW-Authenticate": {"description": "Bearer.", "schema": _TEXT}},
             ),
-            "408": _refusal("The body took too long to arrive.", problems.TOO_SLOW),
-            "413": _refusal("More than 256 KiB.", problems.TOO_LARGE),
-            "415": _refusal("Not a JSON media type, or an encoded body.", problems.UNSUPPORTED_MEDIA_TYPE),
-            "422": _refusal("Fields that cannot be accepted, or a key used for another lead.", _INVALID),
-            "429": _refusal(
-                "The flood limit of this token.", problems.too_many_requests(30), {**_RETRY, **_LIMITS}
+            "408": _problem_response("The body took too long to arrive.", problems.TOO_SLOW),
+            "413": _problem_response("The body is larger than 256 KiB.", problems.TOO_LARGE),
+            "415": _problem_response(
+                "Not a JSON media type, or an encoded body.", problems.UNSUPPORTED_MEDIA_TYPE
             ),
-            "500": _refusal("A fault of ours.", problems.INTERNAL_ERROR),
-            "503": _refusal("The lead could not be made durable now.", problems.UNAVAILABLE, _RETRY),
+            "422": _problem_response(
+                "Fields that cannot be accepted, or a key used for another lead.", _INVALID
+            ),
+            "429": _problem_response(
+                "The rate limit of this token is exceeded.",
+                problems.too_many_requests(30),
+                {**_RETRY_HEADER, **_RATE_LIMIT_HEADERS},
+            ),
+            "500": _problem_response("An internal error.", problems.INTERNAL_ERROR),
+            "503": _problem_response(
+                "The lead cannot be stored durably now.", problems.UNAVAILABLE, _RETRY_HEADER
+            ),
         },
     }
 
 
-def _refusal(description: str, problem: Problem, headers: dict[str, Any] | None = None) -> dict[str, Any]:
+def _problem_response(
+    description: str, problem: Problem, headers: dict[str, Any] | None = None
+) -> dict[str, Any]:
     return {
         "description": description,
-        "headers": {**_CORRELATION, **(headers or {})},
+        "headers": {**_CORRELATION_HEADER, **(headers or {})},
         "content": {
             MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}, "example": problem.members()}
         },

@@ -126,7 +126,7 @@ def _message(kind: str, context: Mapping[str, Any], loc: tuple[int | str, ...]) 
     if kind in _MESSAGES:
         return _MESSAGES[kind].format_map(context)
     if kind == "value_error" and "error" in context:
-        return str(context["error"])  # raised by a validator of contracts.leads, in plain words
+        return str(context["error"])  # raised by a validator of contracts.field_types, in plain words
     if loc == ("email",):
         return "must be an email address, such as name@example.com"
     if kind.startswith(("datetime", "date_")):

@@ -1,4 +1,4 @@
-"""The gateway's way to Kafka: leads with an answer awaited, audit entries on a best effort. No decisions."""
+"""Publishes leads, which wait for an acknowledgement, and audit entries, which are best effort."""
 
 import asyncio
 import contextlib
@@ -9,17 +9,17 @@ from contracts import topics
 from contracts.audit import AuditRecorded
 from runtime import metrics
 from runtime.failures import Failure
-from runtime.kafka.clients import Publisher
+from runtime.kafka.publisher import Publisher
 from services.ingest.lead_record import LeadRecord
 
-AUDIT_QUEUE: Final = 100
-AUDIT_SECONDS: Final = 5.0
-# Ten entries a second at most: the audit log is never deleted from, and anyone may be refused.
+AUDIT_QUEUE_SIZE: Final = 100
+AUDIT_TIMEOUT_SECONDS: Final = 5.0
+# At most ten entries per second: the audit log is never pruned, and anybody can send requests to reject.
 AUDIT_PAUSE_SECONDS: Final = 0.1
 
 
 class LeadPublisher:
-    """Publishes a lead's record as it was built."""
+    """Publishes lead records within a time budget."""
 
     def __init__(self, kafka: Publisher, budget_seconds: float) -> None:
         self._kafka = kafka
@@ -27,15 +27,19 @@ class LeadPublisher:
 
     @property
     def connected(self) -> bool:
-        """Return False where a record would wait for a connection first."""
+        """False if a record would have to wait for a connection first."""
         return self._kafka.connected
 
     async def check(self) -> None:
-        """Return if Kafka takes records now. Raises `DependencyUnavailable`. The caller bounds it."""
+        """Return if Kafka accepts records now. Raises `DependencyUnavailable`. The caller sets a timeout."""
         await self._kafka.check()
 
     async def publish(self, record: LeadRecord) -> None:
-        """Wait for every in-sync replica. Raises `DependencyUnavailable` if that exceeds the budget."""
+        """Return once every in-sync replica has the record.
+
+        Raises `DependencyUnavailable` if that takes longer than the budget, and `PermanentError` if the topic
+        never accepts the record.
+        """
         with metrics.PUBLISH_SECONDS.time():
             await self._kafka.send(
                 topics.RECEIVED.name,
@@ -47,22 +51,22 @@ class LeadPublisher:
 
 
 class AuditPublisher:
-    """Entries about refused requests, published behind the answers: bounded, slow, drops counted."""
+    """Publishes audit entries in the background, at a limited rate. Counts the entries that it drops."""
 
     def __init__(self, kafka: Publisher) -> None:
         self._kafka = kafka
-        self._queue = asyncio.Queue[AuditRecorded](AUDIT_QUEUE)
+        self._queue = asyncio.Queue[AuditRecorded](AUDIT_QUEUE_SIZE)
         self._pause_seconds = AUDIT_PAUSE_SECONDS
 
-    def note(self, entry: AuditRecorded) -> None:
-        """Take an entry, or drop and count it; never waits."""
+    def enqueue(self, entry: AuditRecorded) -> None:
+        """Queue an entry without waiting. If the queue is full, drop and count it."""
         try:
             self._queue.put_nowait(entry)
         except asyncio.QueueFull:
             metrics.AUDIT_DROPPED.inc()
 
     async def run(self) -> None:
-        """Publish what was taken, until cancelled."""
+        """Publish queued entries until cancelled."""
         while True:
             entry = await self._queue.get()
             try:
@@ -74,7 +78,7 @@ class AuditPublisher:
             await asyncio.sleep(self._pause_seconds)
 
     async def drain(self, seconds: float) -> None:
-        """Publish what is left, as far as that goes in this time."""
+        """Publish the queued entries for at most this long, then count the rest as dropped."""
         self._pause_seconds = 0
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._queue.join(), seconds)
@@ -87,5 +91,5 @@ class AuditPublisher:
             key=key.encode(),
             value=entry.model_dump_json().encode(),
             headers=[(h.CONTENT_TYPE, b"application/json")],
-            seconds=AUDIT_SECONDS,
+            seconds=AUDIT_TIMEOUT_SECONDS,
         )

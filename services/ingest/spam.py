@@ -1,4 +1,4 @@
-"""Does a lead look like spam? Pure decisions. A lead is never refused for it, only kept apart."""
+"""Decides whether a lead looks like spam. Spam is stored separately and never rejected. No I/O, no clock."""
 
 import re
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from pydantic import JsonValue, TypeAdapter, ValidationError
 from contracts.leads import LeadSubmission, Meta
 from runtime.http.rate_limiter import network_of
 
-# The site's clock and ours differ; a form shown later than this from now was never shown.
+# How far the site's clock may be ahead. A form displayed later than this has an implausible time.
 CLOCK_SKEW: Final = timedelta(minutes=5)
 _LINK: Final = re.compile(r"https?://|www\.", re.IGNORECASE)
 _MARKUP: Final = re.compile(r"\[url|<a\s+href", re.IGNORECASE)
@@ -19,7 +19,7 @@ _DATETIME: Final = TypeAdapter(datetime)
 
 
 class SpamReason(StrEnum):
-    """Why a lead is kept as spam: our own words, shown to admins."""
+    """Why a lead is stored as spam."""
 
     HONEYPOT = "honeypot"
     FILLED_TOO_FAST = "filled_too_fast"
@@ -33,48 +33,48 @@ class SpamReason(StrEnum):
 
 @dataclass(frozen=True)
 class SpamRules:
-    """The thresholds."""
+    """The thresholds of the spam checks."""
 
     min_fill_seconds: float
     max_links: int
 
 
-def spam_reasons_of(submission: LeadSubmission, rules: SpamRules, now: datetime) -> list[SpamReason]:
-    """Return what is suspicious about one submission, seen by itself."""
+def check_content(submission: LeadSubmission, rules: SpamRules, now: datetime) -> list[SpamReason]:
+    """Return the reasons why a single submission looks like spam; empty if it does not."""
     meta = submission.meta
-    found: list[SpamReason] = []
-    if meta and _filled(meta.honeypot):
-        found.append(SpamReason.HONEYPOT)
-    if meta and (reason := _judge_time(meta, rules, now)):
-        found.append(reason)
+    reasons: list[SpamReason] = []
+    if meta and _is_filled(meta.honeypot):
+        reasons.append(SpamReason.HONEYPOT)
+    if meta and (reason := _check_form_time(meta, rules, now)):
+        reasons.append(reason)
     if len(_LINK.findall(submission.message)) > rules.max_links:
-        found.append(SpamReason.TOO_MANY_LINKS)
+        reasons.append(SpamReason.TOO_MANY_LINKS)
     if _MARKUP.search(submission.message):
-        found.append(SpamReason.LINK_MARKUP)
+        reasons.append(SpamReason.LINK_MARKUP)
     if _LINK.search(submission.name):
-        found.append(SpamReason.LINK_IN_NAME)
-    return found
+        reasons.append(SpamReason.LINK_IN_NAME)
+    return reasons
 
 
-def _filled(honeypot: JsonValue) -> bool:
+def _is_filled(honeypot: JsonValue) -> bool:
     return bool(honeypot.strip() if isinstance(honeypot, str) else honeypot)
 
 
-def _judge_time(meta: Meta, rules: SpamRules, now: datetime) -> SpamReason | None:
-    # What the site measured holds also for a lead that waited in its queue before it came here.
+def _check_form_time(meta: Meta, rules: SpamRules, now: datetime) -> SpamReason | None:
+    # The site's measurement takes precedence: it is also right for a lead that waited in the site's queue.
     if isinstance(meta.fill_seconds, int | float) and not isinstance(meta.fill_seconds, bool):
         return SpamReason.FILLED_TOO_FAST if meta.fill_seconds < rules.min_fill_seconds else None
-    shown = meta.form_rendered_at
-    if shown is None or shown == "":
+    rendered_at = meta.form_rendered_at
+    if rendered_at is None or rendered_at == "":
         return None
     try:
-        shown_at = _DATETIME.validate_python(shown)
+        displayed_at = _DATETIME.validate_python(rendered_at)
     except ValidationError:
         return SpamReason.FORM_TIME_IMPLAUSIBLE
-    if shown_at.tzinfo is None:
-        # A site that forgot the zone: nothing can be said, and all its leads are not spam.
+    if displayed_at.tzinfo is None:
+        # The site omits the time zone, so the time proves nothing. All of its leads would be spam.
         return None
-    elapsed = now - shown_at
+    elapsed = now - displayed_at
     if elapsed < -CLOCK_SKEW:
         return SpamReason.FORM_TIME_IMPLAUSIBLE
     return SpamReason.FILLED_TOO_FAST if elapsed.total_seconds() < rules.min_fill_seconds else None

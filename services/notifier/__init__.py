@@ -1,1 +1,1 @@
-"""Sends the welcome and the admin alert: the one writer of email_delivery."""
+"""The notifier: sends the welcome and the admin alert of each lead."""

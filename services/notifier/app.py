@@ -17,10 +17,10 @@ from runtime.kafka.reconcile import Reconciler
 from runtime.settings import load
 from services.notifier.handlers import Handler
 from services.notifier.mail.message import Identity
-from services.notifier.recover_mail_outcomes import Rebuild
+from services.notifier.recover_mail_outcomes import MailOutcomeRecovery
+from services.notifier.sending.token_bucket import TokenBucket
 from services.notifier.settings import Settings
 from services.notifier.smtp.mailer import open_mailer
-from services.notifier.smtp.token_bucket import TokenBucket
 from services.notifier.store import Store
 
 NAME: Final = "notifier"
@@ -53,13 +53,13 @@ async def _open_stage(settings: Settings, resources: Resources) -> AsyncIterator
         uuid4(),
         identity,
         lease_seconds=settings.lease_seconds,
-        limit=settings.welcomes_per_day,
-        site_limit=settings.welcomes_per_site_and_hour,
+        welcomes_per_day=settings.welcomes_per_day,
+        welcomes_per_site_and_hour=settings.welcomes_per_site_and_hour,
     )
     # The group does not go back for mails that were sent. The flusher sends a retry that a new log no
     # longer holds; an old retry must not be sent again, so the retry topic is read by time.
-    rebuild = Rebuild(settings.kafka, pool, ledger, identity)
-    reconciler = Reconciler(settings.kafka, pool, ledger, rebuild.run, [topics.RETRY_NOTIFIER.name])
+    recovery = MailOutcomeRecovery(settings.kafka, pool, ledger, identity)
+    reconciler = Reconciler(settings.kafka, pool, ledger, recovery.run, [topics.RETRY_NOTIFIER.name])
     async with open_mailer(settings, resources.health, consumer.stopping) as mailer:
         handler = Handler(
             store,
@@ -70,6 +70,6 @@ async def _open_stage(settings: Settings, resources: Resources) -> AsyncIterator
             CircuitBreaker(NAME, pool),
             TokenBucket(settings.mails_per_second),
             connections=settings.connections,
-            holds=consumer.holds,
+            holds=consumer.is_assigned,
         )
         yield Stage(handler, reconciler)

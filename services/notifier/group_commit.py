@@ -1,4 +1,4 @@
-"""Joins what comes while one is at work: the states of many mails in one commit. Knows nothing of mails."""
+"""Group commit: one write for all items that arrived during the previous write. Knows nothing of mails."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -7,61 +7,63 @@ from typing import Generic, TypeVar
 from runtime.failures import RetryableError
 
 Item = TypeVar("Item")
-Answer = TypeVar("Answer")
+Result = TypeVar("Result")
 
 
-class Together(Generic[Item, Answer]):
-    """Hands items to `work` in groups, one group at a time; `work` answers one for each, in their order.
+class GroupCommit(Generic[Item, Result]):
+    """Passes items to `commit` in groups, one group at a time. `commit` returns one result for each item.
 
-    An item alone goes at once; what comes while a group is written makes the next. Where a group's data
-    is at fault its items go one by one. Who stops waiting does not stop its group: ask for `idle`.
+    A single item is written at once. Items that arrive during a write form the next group. If `commit`
+    raises `RetryableError` for a group, its items are written one by one. A caller that is cancelled does
+    not cancel its group; call `idle` to wait for it.
     """
 
-    def __init__(self, work: Callable[[list[Item]], Awaitable[list[Answer]]]) -> None:
-        self._work = work
-        self._waiting: list[tuple[Item, asyncio.Future[Answer]]] = []
+    def __init__(self, commit: Callable[[list[Item]], Awaitable[list[Result]]]) -> None:
+        self._commit = commit
+        self._pending: list[tuple[Item, asyncio.Future[Result]]] = []
         self._task: asyncio.Task[None] | None = None
 
-    async def __call__(self, item: Item) -> Answer:
-        """Take one item and wait for its answer, or for what its group raised."""
-        answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-        self._waiting.append((item, answer))
+    async def __call__(self, item: Item) -> Result:
+        """Write one item and return its result. Raises what `commit` raises for its group."""
+        result: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        self._pending.append((item, result))
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._run())
-        return await answer
+        return await result
 
     async def idle(self) -> None:
-        """Wait until nothing is being written any more."""
+        """Wait until no write is running."""
         if self._task is not None:
             await asyncio.wait({self._task})
 
     async def _run(self) -> None:
-        while self._waiting:
-            # Answers that came together are worked off in one turn of the loop: a quarter fewer commits.
+        while self._pending:
+            # Let the callers that wake up in this iteration of the event loop add their items first.
+            # That saves a quarter of the commits.
             await asyncio.sleep(0)
-            group = [each for each in self._waiting if not each[1].done()]
-            self._waiting.clear()
+            group = [each for each in self._pending if not each[1].done()]
+            self._pending.clear()
             if group:
-                await self._hand_over(group)
+                await self._commit_group(group)
 
-    async def _hand_over(self, group: list[tuple[Item, asyncio.Future[Answer]]]) -> None:
+    async def _commit_group(self, group: list[tuple[Item, asyncio.Future[Result]]]) -> None:
         try:
-            answers = await self._work([item for item, _ in group])
-        except RetryableError as fault:
+            results = await self._commit([item for item, _ in group])
+        except RetryableError as error:
             if len(group) > 1:
                 for each in group:
-                    await self._hand_over([each])
+                    await self._commit_group([each])
             else:
-                _tell(group[0][1], fault)
-        except Exception as fault:  # noqa: BLE001 - each who waits is told
-            for _, answer in group:
-                _tell(answer, fault)
+                _set_exception(group[0][1], error)
+        except Exception as error:  # noqa: BLE001 - every caller of the group gets it
+            for _, future in group:
+                _set_exception(future, error)
         else:
-            for (_, answer), said in zip(group, answers, strict=True):
-                if not answer.done():
-                    answer.set_result(said)
+            for (_, future), result in zip(group, results, strict=True):
+                if not future.done():
+                    future.set_result(result)
 
 
-def _tell(answer: "asyncio.Future[Answer]", fault: Exception) -> None:
-    if not answer.done():
-        answer.set_exception(fault)
+def _set_exception(future: "asyncio.Future[Result]", error: Exception) -> None:
+    if not future.done():
+        future.set_exception(error)

@@ -1,9 +1,9 @@
 -- name: keep_erasures_out!
--- No lead is erased until this transaction ends (erase_lead holds this lock alone).
+-- Prevent that a lead is erased before this transaction ends: erase_lead takes this lock exclusively.
 SELECT pg_advisory_xact_lock_shared(hashtextextended('fastcore.erase', 0));
 
 -- name: lock_rows
--- The deliveries of a batch's leads, locked in one order for all processes.
+-- Lock the deliveries of these leads. All processes lock in the same order, so none deadlocks.
 SELECT lead_id, kind, state, owner, settled_by,
        coalesce(extract(epoch FROM lease_until - clock_timestamp()), 0)::float8 AS lease_seconds
 FROM email_delivery
@@ -12,30 +12,30 @@ ORDER BY lead_id, kind
 FOR UPDATE;
 
 -- name: statuses
--- What the inbox says of these leads; it may not know one yet.
+-- Return the status of these leads in the inbox, which may not contain all of them yet.
 SELECT id, status FROM lead_inbox WHERE id = ANY(:lead_ids::uuid[]);
 
 -- name: lock_mailboxes
--- One process at a time counts the welcomes to a mailbox; sorted, so that two cannot wait for each other.
+-- Lock these mailboxes, so that only one process at a time counts their welcomes. Sorted, so that none deadlocks.
 SELECT pg_advisory_xact_lock(hashtextextended(mailbox, 0))
-FROM unnest(:mailboxes::text[]) WITH ORDINALITY AS one (mailbox, place) ORDER BY place;
+FROM unnest(:mailboxes::text[]) WITH ORDINALITY AS locked (mailbox, position) ORDER BY position;
 
 -- name: recent_welcomes
--- The leads of the last day whose welcome went, or is about to go, to these mailboxes.
+-- Return the leads of the last 24 hours whose welcome was or will be sent to these mailboxes.
 SELECT mailbox, lead_id FROM email_delivery
 WHERE mailbox = ANY(:mailboxes::text[]) AND kind = 'welcome' AND state <> 'suppressed'
   AND created_at > now() - interval '24 hours';
 
 -- name: welcomes_of_sites
--- How many leads of a site that came within an hour were welcomed, or are about to be.
-SELECT place.site, place.hour, count(d.lead_id) AS welcomes
-FROM unnest(:sites::text[], :hours::timestamptz[]) AS place (site, hour)
-LEFT JOIN email_delivery d ON d.site = place.site AND d.kind = 'welcome' AND d.state <> 'suppressed'
-    AND d.lead_received_at >= place.hour AND d.lead_received_at < place.hour + interval '1 hour'
-GROUP BY place.site, place.hour;
+-- Count the welcomes that were or will be sent to the leads that a site received within an hour.
+SELECT limited.site, limited.hour, count(d.lead_id) AS welcomes
+FROM unnest(:sites::text[], :hours::timestamptz[]) AS limited (site, hour)
+LEFT JOIN email_delivery d ON d.site = limited.site AND d.kind = 'welcome' AND d.state <> 'suppressed'
+    AND d.lead_received_at >= limited.hour AND d.lead_received_at < limited.hour + interval '1 hour'
+GROUP BY limited.site, limited.hour;
 
 -- name: insert_rows
--- A lead's first record makes its rows: reserved for this process, or suppressed.
+-- Insert the deliveries of new leads, reserved for this process or suppressed. Returns only the inserted ones.
 INSERT INTO email_delivery (lead_id, kind, state, owner, lease_until, recipient, mailbox, message_id, reason,
                             settled_by, site, lead_received_at)
 SELECT lead_id, kind, CASE WHEN reason IS NULL THEN 'reserved' ELSE 'suppressed' END,
@@ -52,8 +52,8 @@ ON CONFLICT DO NOTHING
 RETURNING lead_id;
 
 -- name: take_rows!
--- Reserve these deliveries for this process, to the address of the record in hand: it may have been
--- corrected. One whose process ended after the body stays `sending`, and what it was.
+-- Reserve these deliveries for this process. Take the address from the record, because it may have been corrected.
+-- A delivery in `sending`, whose process died, keeps its state and its address.
 UPDATE email_delivery d
 SET state = CASE WHEN d.state = 'sending' THEN 'sending' ELSE 'reserved' END,
     recipient = CASE WHEN d.state = 'sending' THEN d.recipient ELSE taken.recipient END,
@@ -64,46 +64,48 @@ FROM unnest(:lead_ids::uuid[], :kinds::text[], :recipients::text[], :mailboxes::
 WHERE d.lead_id = taken.lead_id AND d.kind = taken.kind;
 
 -- name: move_mails
--- The next states of many deliveries, in one statement, and so in one commit and one round trip. What does not come
--- back is not ours any more, or, where it was to be sent, its lead is erased: who waited here for the erasure sees
--- the row that it emptied, but lead_inbox as it was before. Rows are locked in the order that all processes keep.
-WITH moving AS (
-    SELECT one.lead_id, one.kind, one.state, one.reason, one.code, one.enhanced, one.answer, one.tries, one.record_id,
-           one.event, one.event_id, one.request_id, one.queue_id
+-- Write the next states of many deliveries in one statement: one commit and one round trip. Returns the written ones.
+-- A delivery is not written if this process lost its lease. A delivery also does not become `sending` if its lead is
+-- erased: a statement that waited for the erasure sees the emptied row, but lead_inbox as it was before. All processes
+-- lock rows in the same order.
+WITH transitions AS (
+    SELECT target.lead_id, target.kind, target.state, target.reason, target.code, target.enhanced, target.answer,
+           target.tries, target.record_id, target.event, target.event_id, target.request_id, target.queue_id
     FROM email_delivery d
     JOIN unnest(:lead_ids::uuid[], :kinds::text[], :states::text[], :reasons::text[], :codes::int[], :enhanced::text[],
                 :answers::text[], :tries::int[], :record_ids::uuid[], :events::text[], :event_ids::uuid[],
                 :request_ids::text[], :queue_ids::uuid[])
-        AS one (lead_id, kind, state, reason, code, enhanced, answer, tries, record_id, event, event_id, request_id,
-                queue_id) ON d.lead_id = one.lead_id AND d.kind = one.kind
+        AS target (lead_id, kind, state, reason, code, enhanced, answer, tries, record_id, event, event_id, request_id,
+                   queue_id) ON d.lead_id = target.lead_id AND d.kind = target.kind
     ORDER BY d.lead_id, d.kind
     FOR UPDATE OF d
-), begun AS (  -- from here on these mails may be out
+), started AS (  -- from this commit on these mails may have been sent
     UPDATE email_delivery d
     SET state = 'sending', lease_until = now() + make_interval(secs => :lease_seconds::float8), updated_at = now()
-    FROM moving one
-    WHERE d.lead_id = one.lead_id AND d.kind = one.kind AND one.state = 'sending' AND d.state = 'reserved'
-      AND d.owner = :owner AND d.recipient IS NOT NULL
+    FROM transitions target
+    WHERE d.lead_id = target.lead_id AND d.kind = target.kind AND target.state = 'sending'
+      AND d.state = 'reserved' AND d.owner = :owner AND d.recipient IS NOT NULL
       AND NOT EXISTS (SELECT FROM lead_inbox WHERE id = d.lead_id AND status = 'erased')
     RETURNING d.lead_id, d.kind, d.state
-), settled AS (  -- of an erased lead (its recipient is null) no answer is kept either
+), settled AS (  -- the reply to a mail of an erased lead (its recipient is null) is not stored
     UPDATE email_delivery d
-    -- One whose last retry this was may be known as dead already (the flusher's settle_dead_mail).
-    SET state = CASE WHEN one.state = 'waiting' AND d.settled_by = one.record_id THEN 'dead' ELSE one.state END, reason = one.reason, owner = NULL, lease_until = NULL, updated_at = now(),
-        attempts = d.attempts + one.tries, smtp_answer = CASE WHEN d.recipient IS NOT NULL THEN one.answer END,
-        sent_at = CASE WHEN one.state = 'sent' THEN now() END, settled_by = one.record_id
-    FROM moving one
-    WHERE d.lead_id = one.lead_id AND d.kind = one.kind AND one.state <> 'sending'
+    -- If this was the last retry, the flusher's settle_dead_mail may have recorded it as dead already.
+    SET state = CASE WHEN target.state = 'waiting' AND d.settled_by = target.record_id THEN 'dead' ELSE target.state END,
+        reason = target.reason, owner = NULL, lease_until = NULL, updated_at = now(),
+        attempts = d.attempts + target.tries, smtp_answer = CASE WHEN d.recipient IS NOT NULL THEN target.answer END,
+        sent_at = CASE WHEN target.state = 'sent' THEN now() END, settled_by = target.record_id
+    FROM transitions target
+    WHERE d.lead_id = target.lead_id AND d.kind = target.kind AND target.state <> 'sending'
       AND d.state IN ('reserved', 'sending') AND d.owner = :owner
-    RETURNING one.lead_id, one.kind, one.state, one.reason, one.code, one.enhanced, one.record_id, one.event,
-              one.event_id, one.request_id, one.queue_id, d.attempts
+    RETURNING target.lead_id, target.kind, target.state, target.reason, target.code, target.enhanced,
+              target.record_id, target.event, target.event_id, target.request_id, target.queue_id, d.attempts
 ), audited AS (
     INSERT INTO audit_log (event_id, event, actor, status_code, details_json, lead_id, request_id)
     SELECT event_id, event, 'notifier', code, jsonb_build_object('kind', kind, 'reason', reason, 'code', code,
            'enhanced', enhanced, 'attempt', attempts), lead_id, request_id
     FROM settled
     ON CONFLICT (event_id) DO NOTHING
-), resolved AS (  -- as resolve_replays does
+), resolved AS (  -- the same as resolve_replays
     UPDATE replay_queue
     SET state = 'resolved', payload = NULL, original_payload = NULL, next_attempt_at = NULL, requested_at = NULL, updated_at = now()
     WHERE state <> 'resolved' AND id IN (
@@ -114,11 +116,11 @@ WITH moving AS (
                            AND NOT q.by_origin
         WHERE settled.state = 'sent')
 )
-SELECT lead_id, kind, state FROM begun UNION ALL SELECT lead_id, kind, state FROM settled;
+SELECT lead_id, kind, state FROM started UNION ALL SELECT lead_id, kind, state FROM settled;
 
 -- name: release_rows!
--- Give back what was not sent: whoever takes its record next need not wait for our lease. What is
--- `sending` only where its try has ended: another try of this process may have begun meanwhile.
+-- End the leases of mails that were not sent, so that the next process need not wait. Reset a delivery in `sending` only
+-- if its attempt has ended: this process may have started another attempt in the meantime.
 UPDATE email_delivery d
 SET state = 'reserved', lease_until = now(), updated_at = now()
 FROM unnest(:lead_ids::uuid[], :kinds::text[], :tried::boolean[]) AS released (lead_id, kind, tried)
@@ -126,7 +128,7 @@ WHERE d.lead_id = released.lead_id AND d.kind = released.kind AND d.owner = :own
   AND (d.state = 'reserved' OR (d.state = 'sending' AND released.tried));
 
 -- name: suppress_row$
--- This mail must not be sent.
+-- Mark this mail as suppressed, unless it was sent. Returns its attempts.
 UPDATE email_delivery
 SET state = 'suppressed', reason = :reason, recipient = CASE WHEN :reason <> 'erased' THEN recipient END, owner = NULL, lease_until = NULL, updated_at = now(),
     settled_by = :record_id
@@ -134,7 +136,7 @@ WHERE lead_id = :lead_id AND kind = :kind AND state <> 'sent'
 RETURNING attempts;
 
 -- name: insert_entries!
--- Append audit entries; one that is there already is left as it is.
+-- Append audit entries. Existing entries are not changed.
 INSERT INTO audit_log (event_id, event, actor, status_code, details_json, lead_id, request_id)
 SELECT event_id, event, 'notifier', status_code, details, lead_id, request_id
 FROM unnest(:event_ids::uuid[], :events::text[], :status_codes::int[], :details::jsonb[], :lead_ids::uuid[],
@@ -142,7 +144,7 @@ FROM unnest(:event_ids::uuid[], :events::text[], :status_codes::int[], :details:
 ON CONFLICT (event_id) DO NOTHING;
 
 -- name: resolve_replays!
--- The effects are there, or are not wanted any more: the replays are over and their payloads not needed.
+-- Resolve the replays of these mails and delete their payloads: the mails were sent, or must not be sent.
 UPDATE replay_queue
 SET state = 'resolved', payload = NULL, original_payload = NULL, next_attempt_at = NULL, requested_at = NULL, updated_at = now()
 WHERE state <> 'resolved' AND id IN (

@@ -1,7 +1,7 @@
-"""Writes again what the database has forgotten of mails: none may be sent twice, none be missing.
+"""Rewrites mail outcomes that the database has lost, so that no mail is sent twice and none is missing.
 
-Below its commit in Kafka the notifier has settled every mail: it was sent, or its failure was published. So
-the records and the failures say what became of each. The decisions are in `remembered`.
+The notifier settles every mail before it commits the offset: the mail was sent, or its failure was published.
+So the committed records and the failures show the outcome of each mail. `recovered_outcomes` derives it.
 """
 
 import asyncio
@@ -21,25 +21,33 @@ from runtime.kafka.log_reader import KAFKA_SECONDS, assign_all_partitions, open_
 from runtime.kafka.positions import Position
 from runtime.logs import logger
 from runtime.settings import Kafka
-from services.notifier import batch_plan
-from services.notifier.batch_plan import Row
+from services.notifier.deliveries import decode_batch
+from services.notifier.delivery_values import mailbox_of, recipient_of, storable
 from services.notifier.mail.message import Identity, message_id
-from services.notifier.recovered_outcomes import EVENTS, Failed, Newest, Remembered, find_newest, remember
-from services.notifier.store import SQL as MAIL_SQL
-from services.notifier.store import mailbox_of, storable
+from services.notifier.recovered_outcomes import (
+    EVENTS,
+    NewestRetries,
+    PublishedFailure,
+    RecoveredOutcome,
+    recover_outcomes,
+    update_newest_retries,
+)
+from services.notifier.store import SQL as STORE_SQL
+from services.notifier.store import load_deliveries, load_statuses
 
 SQL: Any = load_queries(Path(__file__).with_name("recover_mail_outcomes.sql"))
 
-# A rolled-back database may have the reservation of the last batch and not its outcomes; a batch is smaller.
+# A rolled-back database may hold the reservations of the last batch without its outcomes. No batch is larger.
 LOOK_BACK: Final = 500
-# The clocks of two brokers differ by less.
+# More than the difference between the clocks of two brokers.
 CLOCK_SKEW_MS: Final = 3_600_000
 
 Positions = dict[TopicPartition, Position]
+OffsetRanges = dict[TopicPartition, tuple[int, int]]
 
 
-class Rebuild:
-    """Brings `email_delivery` and the ledger up to the group's commits. Raises `DependencyUnavailable`."""
+class MailOutcomeRecovery:
+    """Brings `email_delivery` and the ledger up to the group's committed offsets."""
 
     def __init__(self, kafka: Kafka, pool: Pool, ledger: Ledger, identity: Identity) -> None:
         self._kafka = kafka
@@ -49,126 +57,122 @@ class Rebuild:
         self._log = logger("reconcile")
 
     async def run(self, positions: Positions) -> None:
-        """Write what is missing of these partitions; does nothing where nothing is."""
+        """Write the missing outcomes of these partitions, if any. Raises `DependencyUnavailable`."""
         async with transaction(self._pool) as connection:
-            in_hand = {row["lead_id"] async for row in SQL.leads_in_hand(connection)}
+            unsettled = {row["lead_id"] async for row in SQL.unsettled_leads(connection)}
         behind = any(position.behind for position in positions.values())
-        if not in_hand and not behind:
+        if not unsettled and not behind:
             return
-        spans = {
+        ranges = {
             each: (first, end)
             for each, position in positions.items()
             if (first := max(position.start, position.next_offset - LOOK_BACK))
             < (end := min(position.committed or 0, position.end))
         }
-        if not spans:
+        if not ranges:
             return
-        # First all leads, then what was tried again: two topics have no order between them.
-        ordered = dict(sorted(spans.items(), key=lambda span: topics.RETRY_NOTIFIER.name in span[0].topic))
+        # Read all leads before the retries: Kafka does not order records across topics.
+        ordered = dict(sorted(ranges.items(), key=lambda item: topics.RETRY_NOTIFIER.name in item[0].topic))
         written = 0
         try:
             async with open_reader(self._kafka) as reader:
-                if not behind and not await self._asks_for(reader, ordered, in_hand):
+                if not behind and not await self._contains_lead(reader, ordered, unsettled):
                     return
-                failures = await self._failures(reader, ordered)
-                newest = await self._newest(reader, ordered)
+                failures = await self._read_failures(reader, ordered)
+                newest = await self._read_newest_retries(reader, ordered)
                 reader.assign(list(ordered))
                 async for records in read_ranges(reader, ordered):
-                    written += await self._write_all(records, failures, newest)
+                    written += await self._write_chunk(records, failures, newest)
         except (KafkaError, OSError, TimeoutError, RewindRequired) as error:
             raise DependencyUnavailable("kafka", f"kafka does not answer ({type(error).__name__})") from error
         if written:
             self._log.warning("Mails rebuilt from Kafka's records", mails=written)
 
-    async def _asks_for(
-        self, reader: Any, spans: dict[TopicPartition, tuple[int, int]], leads: Collection[UUID]
-    ) -> bool:
-        """Return True where one of these records is of one of these leads."""
-        reader.assign(list(spans))
-        async for records in read_ranges(reader, spans):
-            if any(lead.lead_id in leads for _, lead in batch_plan.read(records).leads):
+    async def _contains_lead(self, reader: Any, ranges: OffsetRanges, leads: Collection[UUID]) -> bool:
+        """Return True if one of the records belongs to one of these leads."""
+        reader.assign(list(ranges))
+        async for records in read_ranges(reader, ranges):
+            if any(lead.lead_id in leads for _, lead in decode_batch(records).leads):
                 return True
         return False
 
-    async def _failures(self, reader: Any, spans: dict[TopicPartition, tuple[int, int]]) -> dict[str, Failed]:
-        """Return how each mail failed, by the id of its failure, since the first of these records."""
-        since = await self._oldest(reader, spans)
+    async def _read_failures(self, reader: Any, ranges: OffsetRanges) -> dict[str, PublishedFailure]:
+        """Return the failures published since the first of these records, by event id."""
+        since = await self._oldest_timestamp(reader, ranges)
         name = self._kafka.topic_prefix + topics.FAILED.name
         partitions = await assign_all_partitions(reader, name)
-        async with asyncio.timeout(KAFKA_SECONDS):  # aiokafka waits for a leader without an end
+        async with asyncio.timeout(KAFKA_SECONDS):  # aiokafka waits for a leader without a limit
             ends = await reader.end_offsets(partitions)
             times = dict.fromkeys(partitions, max(0, since - CLOCK_SKEW_MS))
             begins = await reader.offsets_for_times(times)
-        found = dict[str, Failed]()
-        wanted = {each: (begin.offset, ends[each]) for each, begin in begins.items() if begin}
-        async for records in read_ranges(reader, wanted):
+        failures = dict[str, PublishedFailure]()
+        failure_ranges = {each: (begin.offset, ends[each]) for each, begin in begins.items() if begin}
+        async for records in read_ranges(reader, failure_ranges):
             for record in records:
                 event_id = headers.text(record.headers, headers.EVENT_ID)
                 error = headers.text(record.headers, headers.EXCEPTION_FQCN)
                 if event_id and error:
                     origin_ms = headers.text(record.headers, headers.ORIGINAL_TIMESTAMP)
-                    found[event_id] = Failed(error, origin_ms)
-        return found
+                    failures[event_id] = PublishedFailure(error, origin_ms)
+        return failures
 
-    async def _newest(self, reader: Any, spans: dict[TopicPartition, tuple[int, int]]) -> Newest:
-        """Return the newest of these records that asks for a mail again, for each mail."""
-        retries = {each: span for each, span in spans.items() if topics.RETRY_NOTIFIER.name in each.topic}
-        newest: Newest = {}
+    async def _read_newest_retries(self, reader: Any, ranges: OffsetRanges) -> NewestRetries:
+        """Return the newest retry of each mail among these records."""
+        retries = {
+            each: offsets for each, offsets in ranges.items() if topics.RETRY_NOTIFIER.name in each.topic
+        }
+        newest: NewestRetries = {}
         reader.assign(list(retries))
         async for records in read_ranges(reader, retries):
-            find_newest(records, newest)
+            update_newest_retries(records, newest)
         return newest
 
-    async def _oldest(self, reader: Any, spans: dict[TopicPartition, tuple[int, int]]) -> int:
-        """Return the time of the oldest of these records, in milliseconds since 1970."""
+    async def _oldest_timestamp(self, reader: Any, ranges: OffsetRanges) -> int:
+        """Return the timestamp of the oldest of these records in ms."""
         times = []
-        reader.assign(list(spans))
-        for each, (first, end) in spans.items():
-            found = read_ranges(reader, {each: (first, min(first + 1, end))})
-            times += [records[0].timestamp async for records in found]
+        reader.assign(list(ranges))
+        for each, (first, end) in ranges.items():
+            first_records = read_ranges(reader, {each: (first, min(first + 1, end))})
+            times += [records[0].timestamp async for records in first_records]
         return min(times, default=0)
 
-    async def _write_all(self, records: Sequence[Any], failures: dict[str, Failed], newest: Newest) -> int:
-        """Write what one chunk lacks, in one transaction with its place in the ledger."""
-        leads = batch_plan.read(records).by_lead()
+    async def _write_chunk(
+        self, records: Sequence[Any], failures: dict[str, PublishedFailure], newest: NewestRetries
+    ) -> int:
+        """Write the missing outcomes of these records and count the records, in one transaction."""
+        leads = decode_batch(records).by_lead()
         async with transaction(self._pool) as connection:
-            await MAIL_SQL.keep_erasures_out(connection)
-            pages = await self._lock(connection, records)
-            rows = {
-                (row["lead_id"], row["kind"]): Row(
-                    row["state"], row["owner"], row["lease_seconds"], row["settled_by"]
-                )
-                async for row in MAIL_SQL.lock_rows(connection, lead_ids=list(leads))
+            await STORE_SQL.keep_erasures_out(connection)
+            ledger_entries = await self._lock_ledger(connection, records)
+            rows, statuses = await load_deliveries(connection, leads), await load_statuses(connection, leads)
+            uncounted = {
+                id(r) for r in records if r.offset >= ledger_entries[r.topic, r.partition].next_offset
             }
-            statuses = {
-                row["id"]: row["status"] async for row in MAIL_SQL.statuses(connection, lead_ids=list(leads))
-            }
-            lacked = {id(r) for r in records if r.offset >= pages[r.topic, r.partition].next_offset}
-            mails, outcomes = remember(records, rows, statuses, failures, lacked, newest)
+            mails, outcomes = recover_outcomes(records, rows, statuses, failures, uncounted, newest)
             for mail in mails:
-                await self._write(connection, mail)
+                await self._write_mail(connection, mail)
             for record, outcome in zip(records, outcomes, strict=True):
-                pages.count(record, outcome)
-            await self._ledger.save(connection, pages)
+                ledger_entries.count(record, outcome)
+            await self._ledger.save(connection, ledger_entries)
         return len(mails)
 
-    async def _lock(self, connection: Connection, records: Sequence[Any]) -> LedgerEntries:
+    async def _lock_ledger(self, connection: Connection, records: Sequence[Any]) -> LedgerEntries:
         try:
             return await self._ledger.lock(connection, records)
-        except RewindRequired as back:  # offsets that hold no record: there is nothing to go back for
-            back.confirm()
+        except RewindRequired as rewind:  # the skipped offsets hold no record, so there is nothing to read
+            rewind.confirm()
             return await self._ledger.lock(connection, records)
 
-    async def _write(self, connection: Connection, mail: Remembered) -> None:
+    async def _write_mail(self, connection: Connection, mail: RecoveredOutcome) -> None:
         delivery, event = mail.delivery, EVENTS[mail.state]
-        to = delivery.lead.email.lower() if delivery.kind == "welcome" else ", ".join(self._identity.admins)
-        named = {"lead_id": delivery.lead.lead_id, "kind": delivery.kind, "reason": mail.reason}
+        erased = mail.reason == "erased"
+        common = {"lead_id": delivery.lead.lead_id, "kind": delivery.kind, "reason": mail.reason}
         await SQL.write_mail(
             connection,
-            **named,
+            **common,
             state=mail.state,
-            recipient=None if mail.reason == "erased" else storable(to),
-            mailbox=None if mail.reason == "erased" else mailbox_of(delivery),
+            recipient=None if erased else recipient_of(delivery, self._identity),
+            mailbox=None if erased else mailbox_of(delivery),
             site=storable(delivery.lead.site),
             received_at=delivery.lead.occurred_at,
             message_id=message_id(delivery.lead, delivery.kind, self._identity.from_email),
@@ -176,7 +180,7 @@ class Rebuild:
         )
         await SQL.insert_entry(
             connection,
-            **named,
+            **common,
             event_id=uuid5(delivery.record_id, event),
             event=event.value,
             request_id=storable(delivery.lead.request_id),

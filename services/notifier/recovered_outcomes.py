@@ -1,4 +1,4 @@
-"""What became of mails that the database has forgotten, from Kafka's records. No I/O, no clock."""
+"""Derives from Kafka's records the outcomes of mails that the database has lost. No I/O, no clock."""
 
 from collections.abc import Collection, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
@@ -7,9 +7,17 @@ from uuid import UUID
 
 from contracts.audit import AuditEvent
 from runtime.database.ledger import Outcome
-from runtime.kafka.batch_processor import Record
-from services.notifier import batch_plan
-from services.notifier.batch_plan import Delivery, Key, Row
+from runtime.kafka.handler import Record
+from services.notifier.batch_plan import suppression_reason
+from services.notifier.deliveries import (
+    KINDS,
+    Delivery,
+    DeliveryRow,
+    Key,
+    decode_batch,
+    requested_deliveries,
+    requested_kind,
+)
 
 EVENTS: Final = {
     "sent": AuditEvent.EMAIL_SENT,
@@ -20,8 +28,8 @@ EVENTS: Final = {
 }
 
 
-class Place(NamedTuple):
-    """Where a record stands."""
+class RecordPosition(NamedTuple):
+    """The partition, offset and timestamp of a record."""
 
     topic: str
     partition: int
@@ -30,112 +38,120 @@ class Place(NamedTuple):
 
     @classmethod
     def of(cls, record: Record) -> Self:
-        """Return the place of a record."""
+        """Return the position of a record."""
         return cls(record.topic, record.partition, record.offset, record.timestamp)
 
-    def is_newer_than(self, other: "Place") -> bool:
-        """Compare by time only what has no order: a topic may get more partitions."""
+    def is_newer_than(self, other: "RecordPosition") -> bool:
+        """Compare by offset within a partition, and by time across partitions.
+
+        The records of one lead may be in two partitions, because a topic may get more partitions.
+        """
         if self[:2] == other[:2]:
             return self.offset > other.offset
         return self.timestamp > other.timestamp
 
 
 # The newest retry of each mail.
-Newest = dict[Key, Place]
+NewestRetries = dict[Key, RecordPosition]
 
 
-class Failed(NamedTuple):
-    """How a mail failed, and the time of the record that first failed, in milliseconds since 1970."""
+class PublishedFailure(NamedTuple):
+    """The error of a failure record, and the timestamp in ms of the record that failed first."""
 
     error: str
     origin_ms: str | None
 
 
 @dataclass(frozen=True)
-class Remembered:
-    """One mail, and the state in which the notifier had left it."""
+class RecoveredOutcome:
+    """One mail, and the state that the database has lost."""
 
     delivery: Delivery
     state: str
     reason: str
 
 
-def find_newest(records: Sequence[Record], newest: Newest) -> Newest:
-    """Bring `newest` up to date with these records, which are read partition by partition.
+def update_newest_retries(records: Sequence[Record], newest: NewestRetries) -> NewestRetries:
+    """Update `newest` from these records and return it. Records of one partition must be in their order.
 
-    Several records may ask for one mail again, and of those in one batch only the last one has an outcome.
+    Several records of a batch may request one mail again. Only the last of them has an outcome.
     """
-    for record, lead in batch_plan.read(records).leads:
-        if kind := batch_plan.kind_of(record):
-            key, place = (lead.lead_id, kind), Place.of(record)
-            if key not in newest or place.is_newer_than(newest[key]):
-                newest[key] = place
+    for record, lead in decode_batch(records).leads:
+        if kind := requested_kind(record):
+            key, position = (lead.lead_id, kind), RecordPosition.of(record)
+            if key not in newest or position.is_newer_than(newest[key]):
+                newest[key] = position
     return newest
 
 
-def remember(
+def recover_outcomes(
     records: Sequence[Record],
-    rows: MutableMapping[Key, Row],
+    rows: MutableMapping[Key, DeliveryRow],
     statuses: Mapping[UUID, str],
-    failures: Mapping[str, Failed],
-    forgotten: Collection[int],
-    newest: Newest | None = None,
-) -> tuple[list[Remembered], list[Outcome]]:
-    """Return what became of the mails of records that the notifier had committed, and how the records count.
+    failures: Mapping[str, PublishedFailure],
+    uncounted: Collection[int],
+    newest: NewestRetries | None = None,
+) -> tuple[list[RecoveredOutcome], list[Outcome]]:
+    """Return the lost outcomes of committed records, and how the ledger counts each record.
 
-    A failure is published under an id made from the record in hand before anything is committed: a mail
-    without one was sent, or suppressed. `rows` are those of the records' leads and are brought up to date,
-    `failures` are by id, `forgotten` the records (by `id()`) that the ledger lacks. Of several retries of a
-    mail only the newest below the commit says what became of it; without `newest` it is among `records`.
+    The notifier publishes a failure, under an id made from the record, before it commits anything. So a mail
+    without a failure was sent or suppressed. `rows` are the rows of the records' leads; the recovered rows
+    are added. `failures` are by event id. `uncounted` are the records (by `id()`) that the ledger does not
+    count yet. Of several retries of a mail only the newest committed one decides its state; without `newest`
+    it is searched in `records`.
     """
-    newest = find_newest(records, {}) if newest is None else newest
-    mails, outcomes = list[Remembered](), list[Outcome]()
+    newest = update_newest_retries(records, {}) if newest is None else newest
+    mails, outcomes = list[RecoveredOutcome](), list[Outcome]()
     for record in records:
-        leads = batch_plan.read([record]).leads
+        leads = decode_batch([record]).leads
         if not leads:
             outcomes.append("undecodable")
             continue
         (_, lead) = leads[0]
-        first = not any((lead.lead_id, kind) in rows for kind in batch_plan.KINDS)
+        first = not any((lead.lead_id, kind) in rows for kind in KINDS)
         outcomes.append("stored" if first else "duplicate")
-        for delivery in batch_plan.deliveries(record, lead, first=first):
-            is_newest = newest.get(delivery.key) in (None, Place.of(record))
+        for delivery in requested_deliveries(record, lead, first=first):
+            is_newest = newest.get(delivery.key) in (None, RecordPosition.of(record))
             if delivery.retry and delivery.key in rows and not is_newest:
                 continue
-            if _is_forgotten(delivery, rows.get(delivery.key), lacked=id(record) in forgotten):
-                mail = _remembered(delivery, statuses.get(lead.lead_id), failures)
+            if _is_lost(delivery, rows.get(delivery.key), uncounted=id(record) in uncounted):
+                mail = _recover(delivery, statuses.get(lead.lead_id), failures)
                 mails.append(mail)
-                rows[delivery.key] = Row(mail.state, None, 0.0, delivery.record_id)
+                rows[delivery.key] = DeliveryRow(mail.state, None, 0.0, delivery.record_id)
     return mails, outcomes
 
 
-def _is_forgotten(delivery: Delivery, row: Row | None, *, lacked: bool) -> bool:
-    """Return True where the row does not show what became of this record's mail."""
+def _is_lost(delivery: Delivery, row: DeliveryRow | None, *, uncounted: bool) -> bool:
+    """Return True if the row does not hold the outcome of this record's mail."""
     if row is None:
-        return lacked
+        return uncounted
     if delivery.settled(row):
         return False
     if row.state in ("reserved", "sending"):
-        # Reserved for this record: a row has no outcome before its first one, and one before each retry.
-        # The next retry may be in hand: that counts when the lease is over.
+        # A row has no outcome before its first record is settled, and has one before each retry. So this
+        # shows whether it is reserved for this record. A valid lease may belong to the next retry.
         if delivery.retry:
             return row.settled_by is not None and row.lease_seconds <= 0
         return row.settled_by is None
-    return delivery.retry and lacked
+    return delivery.retry and uncounted
 
 
-def _remembered(delivery: Delivery, status: str | None, failures: Mapping[str, Failed]) -> Remembered:
-    if reason := batch_plan.barred(delivery, status, (), limit=1):
-        return Remembered(delivery, "suppressed", reason)
-    if failed := _failure(delivery, failures):
-        state = failed.error.rpartition(".")[2]
-        return Remembered(delivery, state if state in EVENTS else "unknown", "failed, as Kafka's records say")
-    return Remembered(delivery, "sent", "sent, as Kafka's records say")
+def _recover(
+    delivery: Delivery, status: str | None, failures: Mapping[str, PublishedFailure]
+) -> RecoveredOutcome:
+    if reason := suppression_reason(delivery, status, (), limit=1):
+        return RecoveredOutcome(delivery, "suppressed", reason)
+    if failure := _find_failure(delivery, failures):
+        state = failure.error.rpartition(".")[2]
+        state = state if state in EVENTS else "unknown"
+        return RecoveredOutcome(delivery, state, "failed, as Kafka's records say")
+    return RecoveredOutcome(delivery, "sent", "sent, as Kafka's records say")
 
 
-def _failure(delivery: Delivery, failures: Mapping[str, Failed]) -> Failed | None:
-    if failed := failures.get(str(delivery.record_id)):
-        return failed
-    # Published by an earlier version. Of a lost record at this offset it has another time.
-    failed = failures.get(str(delivery.legacy_id))
-    return failed if failed and failed.origin_ms == str(delivery.origin_ms) else None
+def _find_failure(delivery: Delivery, failures: Mapping[str, PublishedFailure]) -> PublishedFailure | None:
+    if failure := failures.get(str(delivery.record_id)):
+        return failure
+    # Earlier versions derived the id from the offset. After the loss of a log another record may have had
+    # the same offset, but its failure has another timestamp.
+    failure = failures.get(str(delivery.legacy_record_id))
+    return failure if failure and failure.origin_ms == str(delivery.origin_ms) else None

@@ -14,7 +14,7 @@ from contracts.failures import AUDIT_KIND, Kind, Origin, failure_event_id, first
 from contracts.leads import LeadReceived
 from runtime.database.breaker import LIMIT
 from runtime.failures import RetryableError
-from runtime.kafka.batch_processor import Record
+from runtime.kafka.handler import Record
 
 # Records read while the database writes as many: some 8 ms, in which nothing else in the process runs. The
 # database waits for the first part of a batch: with 500 a backlog drained some 3 % slower.

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from contracts.failures import CONFLICT, UNDECODABLE
 from runtime.database.breaker import CircuitBreaker
 from runtime.failures import Failure, PermanentError
-from runtime.kafka.batch_processor import Record
 from runtime.kafka.failure_publisher import FailurePublisher
+from runtime.kafka.handler import Record
 from runtime.logs import logger
 from runtime.tracing.spans import record_context
 from services.persister.batch import kind_of, leads_among, queue_id_of, read_in_parts

@@ -14,7 +14,7 @@ from contracts.audit import AuditRecorded
 from contracts.leads import LeadReceived, LeadStatus
 from runtime.database.ledger import Ledger, LedgerEntries
 from runtime.database.postgres import Connection, Pool, load_queries, transaction
-from runtime.kafka.batch_processor import Record
+from runtime.kafka.handler import Record
 from services.persister.batch import Batch, conflict_entry, received_entry, rejected_entry
 
 SQL: Any = load_queries(Path(__file__).with_name("queries.sql"))

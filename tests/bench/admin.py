@@ -22,18 +22,28 @@ from rich.table import Table
 
 from runtime.database.postgres import _prepare
 from runtime.failures import DependencyUnavailable
-from services.admin.monitoring import queue_counts
-from services.admin.store import failed_deliveries, leads, personal_data, search, trends
+from services.admin.monitoring import queue_counts, scheduled_jobs
+from services.admin.store import audit, leads, personal_data, queue, replays, search, stages, trends
 from tests.bench.admin_queries import Case, cases
 from tests.bench.large_database import SQL, TABLES, Size, large_database, sizes
 
 LIMIT_MS: Final = 100.0
 GIVEN_UP_MS: Final = 5000.0
+MODULES: Final = (
+    leads,
+    search,
+    queue,
+    replays,
+    stages,
+    audit,
+    personal_data,
+    trends,
+    queue_counts,
+    scheduled_jobs,
+)
 NAMED: Final = {
     getattr(queries, name).sql
-    for queries in (
-        each.SQL for each in (leads, search, queue_counts, trends, failed_deliveries, personal_data)
-    )
+    for queries in (each._SQL for each in MODULES)
     for name in queries.available_queries
     if not name.endswith("_cursor")
 }

@@ -8,13 +8,17 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from runtime.database.postgres import snapshot
-from services.admin.monitoring.queue_counts import take_census
-from services.admin.rules.replay_rules import GroupFilter, HistoryPage, ReplayOrder, ResultPage
+from services.admin.monitoring.queue_counts import count_queue
+from services.admin.monitoring.scheduled_jobs import list_jobs
+from services.admin.schemas.cursors import Position
 from services.admin.schemas.filters import AuditFilter, ExportFilter, LeadFilter, QueueFilter
+from services.admin.schemas.replay_filters import GroupFilter, HistoryPage, ReplayOrder, ResultPage
 from services.admin.store import personal_data
-from services.admin.store.cursors import Place
-from services.admin.store.failed_deliveries import Workbench
-from services.admin.store.leads import Store
+from services.admin.store.audit import AuditLog
+from services.admin.store.leads import Leads
+from services.admin.store.planning import plan_for_values
+from services.admin.store.queue import ReplayQueue
+from services.admin.store.replays import Replays
 from services.admin.store.search import count_leads
 from services.admin.store.trends import Trends
 
@@ -35,8 +39,8 @@ class Case:
 def cases(sample: dict[str, Any]) -> list[Case]:
     """List them all, for ids, words and times that the data has."""
     now: datetime = sample["now"]
-    deep = Place(now - 400 * DAY, sample["lead"]).cursor()
-    far = Place(now - 400 * DAY, 1).cursor()
+    deep = Position(now - 400 * DAY, sample["lead"]).cursor()
+    far = Position(now - 400 * DAY, 1).cursor()
     return [
         _leads("newest first"),
         _leads("offset 10,000", offset=10_000),
@@ -78,8 +82,8 @@ def cases(sample: dict[str, Any]) -> list[Case]:
         _leads("name, status, service", q="maria", status_filter="won", service="Training"),
         _leads("common word, a day a year ago", q="gmail", since=now - 365 * DAY, until=now - 364 * DAY),
         _leads("common word, cursor", q="gmail", cursor=deep),
-        Case("lead: its page", lambda pool: Store(pool).get_lead(sample["lead"])),
-        Case("lead: in the queue", lambda pool: Store(pool).get_lead(sample["failed"])),
+        Case("lead: its page", lambda pool: Leads(pool).get_lead(sample["lead"])),
+        Case("lead: in the queue", lambda pool: Leads(pool).get_lead(sample["failed"])),
         _queue("newest failure first"),
         _queue("waiting", state="waiting"),
         _queue("resolved, stage, kind", state="resolved", stage="notifier", kind="welcome"),
@@ -108,8 +112,8 @@ def cases(sample: dict[str, Any]) -> list[Case]:
             "event, a week a year ago", event="email.failed", since=now - 372 * DAY, until=now - 365 * DAY
         ),
         _audit("a year ago and before", until=now - 365 * DAY),
-        Case("stats: queue and books", take_census),
-        Case("jobs", lambda pool: Store(pool).list_jobs()),
+        Case("stats: queue and books", count_queue),
+        Case("jobs", list_jobs),
         Case("overview: leads per hour", lambda pool: Trends(pool).count("hour", now - DAY, ZONE)),
         Case("overview: leads per day", lambda pool: Trends(pool).count("day", now - 30 * DAY, ZONE)),
         Case("overview: by status and service", lambda pool: Trends(pool).shares()),
@@ -119,17 +123,17 @@ def cases(sample: dict[str, Any]) -> list[Case]:
 
 
 def _workbench(sample: dict[str, Any]) -> list[Case]:
-    deep = Place(sample["now"], sample["replay"]).cursor()
+    deep = Position(sample["now"], sample["replay"]).cursor()
     return [
         _groups("open"),
         _groups("resolved", state="resolved"),
         _groups("stage and kind", stage="notifier", kind="welcome"),
-        Case("groups: how many wait", lambda pool: Workbench(pool).count_waiting()),
+        Case("groups: how many wait", lambda pool: ReplayQueue(pool).count_waiting()),
         _preview("one group", state="dead", stage="notifier", kind="welcome", reason="smtp 552 5.2.2"),
         _preview("all that is dead", state="dead"),
         replace(_preview("all"), may_walk=("replay_queue",)),
-        Case("replays: history", lambda pool: Workbench(pool).list_replays(HistoryPage())),
-        Case("replays: history, cursor", lambda pool: Workbench(pool).list_replays(HistoryPage(cursor=deep))),
+        Case("replays: history", lambda pool: Replays(pool).list_replays(HistoryPage())),
+        Case("replays: history, cursor", lambda pool: Replays(pool).list_replays(HistoryPage(cursor=deep))),
         _replay(sample, "its rows"),
         _replay(sample, "queued", result="queued"),
         _replay(sample, "failed", result="failed"),
@@ -162,37 +166,37 @@ def _people(sample: dict[str, Any]) -> list[Case]:
 
 
 def _leads(what: str, **asked: Any) -> Case:
-    return Case(f"leads: {what}", lambda pool: Store(pool).list_leads(LeadFilter(**asked)))
+    return Case(f"leads: {what}", lambda pool: Leads(pool).list_leads(LeadFilter(**asked)))
 
 
 def _queue(what: str, **asked: Any) -> Case:
-    return Case(f"queue: {what}", lambda pool: Store(pool).list_queue(QueueFilter(**asked)))
+    return Case(f"queue: {what}", lambda pool: ReplayQueue(pool).list_items(QueueFilter(**asked)))
 
 
 def _audit(what: str, **asked: Any) -> Case:
-    return Case(f"audit: {what}", lambda pool: Store(pool).list_audit(AuditFilter(**asked)))
+    return Case(f"audit: {what}", lambda pool: AuditLog(pool).list_entries(AuditFilter(**asked)))
 
 
 def _groups(what: str, **asked: Any) -> Case:
-    return Case(f"groups: {what}", lambda pool: Workbench(pool).list_groups(GroupFilter(**asked)))
+    return Case(f"groups: {what}", lambda pool: ReplayQueue(pool).list_groups(GroupFilter(**asked)))
 
 
 def _preview(what: str, **asked: Any) -> Case:
-    return Case(f"preview: {what}", lambda pool: Workbench(pool).preview(ReplayOrder(**asked)))
+    return Case(f"preview: {what}", lambda pool: Replays(pool).preview(ReplayOrder(**asked)))
 
 
 def _replay(sample: dict[str, Any], what: str, **asked: Any) -> Case:
     page = ResultPage(**asked)
-    return Case(f"replay: {what}", lambda pool: Workbench(pool).get_replay(sample["replay"], page))
+    return Case(f"replay: {what}", lambda pool: Replays(pool).get_replay(sample["replay"], page))
 
 
 def _asked(name: str, query: str, **given: Any) -> Case:
-    """Ask one query of people.sql alone: what asks it also writes."""
+    """Ask one query of personal_data.sql alone: its callers also write."""
 
     async def ask(pool: Any) -> None:
         async with snapshot(pool) as connection:
-            await personal_data.SQL.plan_for_these_values(connection)
-            found = getattr(personal_data.SQL, query)(connection, **given)
+            await plan_for_values(connection)
+            found = getattr(personal_data._SQL, query)(connection, **given)
             if hasattr(found, "__aiter__"):
                 async for _ in found:
                     pass
@@ -211,7 +215,7 @@ def _export(what: str, **asked: Any) -> Case:
 
     async def ask(pool: Any) -> None:
         async with snapshot(pool) as connection:
-            await personal_data.SQL.plan_for_these_values(connection)
+            await plan_for_values(connection)
             await count_leads(connection, wanted)
         await first.ask(pool)
 

@@ -31,7 +31,7 @@ def project() -> Iterator[Project]:
         yield running
 
 
-def test_the_image_is_not_root_has_no_compiler_and_writes_to_its_volumes_only(project: Project) -> None:
+def test_image_runs_as_non_root_without_compiler_and_writes_to_volumes(project: Project) -> None:
     for service in SERVICES:
         (container,) = project.containers(service)
         known = project.inspect(container)

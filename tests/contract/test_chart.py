@@ -205,7 +205,7 @@ def test_admin_knows_where_every_service_is(chart: list[Manifest]) -> None:
     assert {*urls.values(), known["FASTCORE_ADMIN_GATEWAY_URLS"]} <= addresses
 
 
-def test_only_admin_flusher_and_the_edge_reach_a_gateway_and_no_consumer_is_reached_from_outside(
+def test_network_policy_allows_gateway_ingress_from_three_clients_only(
     chart: list[Manifest],
 ) -> None:
     policies = {component(each): each["spec"] for each in of_kind(chart, "NetworkPolicy")}

@@ -46,3 +46,14 @@ def test_each_way_to_write_a_star_is_found(query: str) -> None:
 @pytest.mark.parametrize("query", ["SELECT count(*) FROM t", "SELECT a * 2 FROM t", "-- SELECT *\nSELECT a"])
 def test_counts_products_and_comments_are_left_alone(query: str) -> None:
     assert not stars(query, IN_SQL)
+
+
+def test_private_queries_are_used_in_their_own_module_only() -> None:
+    importing = re.compile(r"import .*\b_SQL\b|\b[a-z]\w*\._SQL\b")
+    users = [
+        str(path.relative_to(ROOT))
+        for folder in ("services", "runtime", "deploy")
+        for path in (ROOT / folder).rglob("*.py")
+        if importing.search(path.read_text())
+    ]
+    assert users == []

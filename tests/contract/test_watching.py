@@ -96,7 +96,7 @@ def test_every_metric_of_the_catalogue_is_on_a_dashboard() -> None:
     assert not missing, f"nobody would see these: {missing}"
 
 
-def test_every_metric_says_what_it_means_and_none_has_an_id_or_an_address_for_a_label() -> None:
+def test_metrics_are_documented_and_have_no_personal_labels() -> None:
     for _, metric, comment in entries():
         assert comment, f"{exported(metric)} has no comment"
         assert not {"lead_id", "email", "request_id", "correlation_id", "url", "path"} & set(

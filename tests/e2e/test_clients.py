@@ -156,9 +156,7 @@ async def test_regression_a_redirect_is_not_followed_and_the_token_stays_here(
     assert client.waiting() == [key]
 
 
-async def test_a_refused_lead_is_put_aside_for_people_and_does_not_block_the_next(
-    client: Client, web: World
-) -> None:
+async def test_refused_lead_is_quarantined_and_does_not_block_the_next(client: Client, web: World) -> None:
     await client.keep(LEAD)
     (bad,) = client.waiting()
     await client.keep(LEAD)

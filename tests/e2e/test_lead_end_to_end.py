@@ -28,7 +28,7 @@ async def mails_of(installation: Installation, lead_id: str) -> list[str]:
     return sorted(m["message_id"] for m in await installation.mails() if lead_id in m["message_id"])
 
 
-async def test_one_idempotency_key_is_one_lead_one_row_and_one_mail_of_each_kind(
+async def test_idempotency_key_gives_one_lead_one_row_and_one_email_per_kind(
     installation: Installation,
 ) -> None:
     key, sent = uuid4().hex, body()

@@ -163,7 +163,7 @@ async def test_a_visitors_message_is_with_the_admins_and_both_mails_are_out(worl
     assert await world.site.depth() == 0
 
 
-async def test_with_fastcore_stopped_and_the_site_killed_every_visitor_is_thanked_and_every_lead_comes(
+async def test_site_accepts_and_delivers_every_lead_across_outage_and_kill(
     world: World,
 ) -> None:
     first, second = somebody(), somebody()
@@ -361,7 +361,7 @@ async def test_of_fifty_posts_from_one_address_none_that_was_thanked_is_lost(wor
 
 
 @pytest.mark.parametrize("scripted", [True, False])
-async def test_regression_a_lead_with_a_file_arrives_without_it_and_the_visitor_is_told(
+async def test_regression_lead_with_file_arrives_without_it_and_says_so(
     world: World, *, scripted: bool
 ) -> None:
     email = somebody()

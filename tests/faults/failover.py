@@ -25,7 +25,7 @@ from deploy.embedded.servers.standalone import Part, Postgres, free_ports, runni
 from runtime.database.postgres import open_pool
 from runtime.settings import Kafka
 from runtime.settings import Postgres as PostgresSettings
-from services.admin.monitoring.queue_counts import take_census
+from services.admin.monitoring.queue_counts import count_queue
 from tests.faults.outage import TOKEN, Meter
 from tests.faults.proxy import Proxy
 from tests.support.processes import processes
@@ -184,7 +184,7 @@ async def judge(
     url: str, smtp: SmtpServer, meter: Meter, stood: dict[str, Any], seconds: float | None
 ) -> dict[str, Any]:
     async with open_pool(PostgresSettings.model_validate({"url": url}), "test") as pool:
-        books = (await take_census(pool)).books
+        books = (await count_queue(pool)).books
     connection = await asyncpg.connect(url)
     stored = {str(row["id"]) for row in await connection.fetch("SELECT id FROM lead_inbox")}
     missing = await connection.fetchval("SELECT coalesce(sum(missing), 0) FROM partition_ledger")

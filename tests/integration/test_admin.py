@@ -90,7 +90,7 @@ async def test_a_lead_is_shown_with_its_mails_queue_and_timeline(admin: Admin) -
     assert entry["details_json"] == {"from": "received", "to": "processing", "mails_requested": []}
     assert [event["title"] for event in answer["timeline"]][-2:] == [
         "ann changed the status from received to processing.",
-        "Next try of the alert to the team, by the queue's first run after this; 3 tries are left.",
+        "Next retry of the team notification, soon after this time; 3 retries left.",
     ]
 
 
@@ -140,7 +140,7 @@ async def test_the_second_of_two_admins_gets_a_conflict(admin: Admin) -> None:
 async def test_the_same_status_again_changes_nothing_and_says_so(admin: Admin) -> None:
     lead = await admin.add_lead("won")
     answer = await admin.ask("PATCH", f"/admin/leads/{lead.lead_id}/status", new_status="won")
-    assert (answer["changed"], answer["message"]) == (False, "The status was won already.")
+    assert (answer["changed"], answer["message"]) == (False, "The status was already won.")
     assert await admin.db.fetchval("SELECT count(*) FROM audit_log") == 0
 
 

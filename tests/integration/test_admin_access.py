@@ -16,7 +16,7 @@ from fastapi.routing import APIRoute
 from deploy.cli.migrate import migrate
 from deploy.embedded.servers.standalone import running_postgres
 from runtime.settings import Debug, Kafka, Postgres
-from services.admin.auth.token_auth import FAILURES_A_MINUTE
+from services.admin.auth.token_auth import FAILURES_PER_MINUTE
 from tests.support.admin import TOKEN, Admin, running_admin
 from tests.support.processes import processes
 from tests.support.stack import Stack
@@ -82,7 +82,7 @@ async def test_the_name_before_a_token_is_the_actor(admin: Admin) -> None:
 
 async def test_regression_a_guesser_is_refused_for_a_while_and_a_right_token_never(admin: Admin) -> None:
     wrong = {"Authorization": "Bearer guess"}
-    for _ in range(FAILURES_A_MINUTE):
+    for _ in range(FAILURES_PER_MINUTE):
         assert (await admin.client.get("/admin/leads", headers=wrong)).status_code == 401
     answer = await admin.client.get("/admin/leads", headers=wrong)
     assert answer.status_code == 429

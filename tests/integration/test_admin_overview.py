@@ -10,7 +10,7 @@ import pytest
 
 from runtime.database.postgres import open_pool
 from runtime.settings import Kafka, Postgres
-from services.admin.store.recent_outcomes import Mails, RecentOutcomes, count_recent
+from services.admin.store.recent_outcomes import EmailOutcomes, RecentOutcomes, count_recent_outcomes
 from tests.support.admin import TOKEN, Admin, running_admin
 from tests.support.stack import Stack
 
@@ -64,8 +64,11 @@ async def test_the_last_outcome_of_each_email_in_the_last_hour_counts(
         state="dead", stage="site", kind="pull", last_failed_at=datetime.now(UTC) - timedelta(hours=2)
     )
     async with open_pool(postgres, "test") as pool:
-        assert await count_recent(pool) == RecentOutcomes(
-            mails={"admin_alert": Mails(sent=1, failed=0), "welcome": Mails(sent=0, failed=4)},
+        assert await count_recent_outcomes(pool) == RecentOutcomes(
+            emails={
+                "admin_alert": EmailOutcomes(sent=1, failed=0),
+                "welcome": EmailOutcomes(sent=0, failed=4),
+            },
             dead={"persister": 1},
         )
 

@@ -21,10 +21,10 @@ from services.notifier.mail.message import Identity
 from services.notifier.store import Store
 from tests.support.admin import Admin, running_admin
 from tests.support.factories import lead as make_lead
+from tests.support.notifier import delivery
 from tests.support.people import dump
 from tests.support.stack import Database, Stack
 from tests.support.wait import eventually
-from tests.unit.notifier.test_plan import delivery
 
 
 @pytest.fixture
@@ -140,7 +140,7 @@ async def test_a_parked_lead_is_edited_in_its_record_and_the_original_record_kep
     ("changes", "said"),
     [
         ({"payload": b"\xff{"}, "cannot be decoded"),
-        ({"payload": None}, "not kept any more"),
+        ({"payload": None}, "no longer stored"),
         ({"state": "replaying", "next_attempt_at": "now"}, "being stored"),
     ],
 )
@@ -189,7 +189,7 @@ async def test_a_reader_that_stops_holds_no_transaction(
     monkeypatch.setattr(personal_data, "EXPORT_CHUNK", 1)
     for _ in range(3):
         await admin.add_lead()
-    pieces = await admin.app.state.adapters.people.export_leads(ExportFilter(), "ann")
+    pieces = await admin.app.state.adapters.personal_data.export_leads(ExportFilter(), "ann")
     await anext(pieces)
     await anext(pieces)
     held = (
@@ -258,7 +258,7 @@ async def test_an_erased_lead_is_nowhere_in_the_database_and_its_trail_stays(adm
     assert await admin.db.fetchval("SELECT state FROM email_delivery") == "suppressed"
     shown = await admin.get(f"/admin/leads/{lead.lead_id}")
     assert shown["lead"]["status"] == "erased"
-    assert shown["timeline"][-1]["title"].startswith("ann erased the personal data.")
+    assert shown["timeline"][-1]["title"].startswith("ann deleted the personal data.")
     again = await admin.ask("DELETE", f"/admin/leads/{lead.lead_id}")
     assert (again["already"], again["erased_at"]) == (True, answer["erased_at"])
     assert await admin.db.fetchval("SELECT count(*) FROM audit_log WHERE event = 'lead.erased'") == 1
@@ -271,7 +271,7 @@ async def test_a_lead_that_was_never_stored_is_erased_and_the_books_balance(admi
     answer = await admin.ask("DELETE", f"/admin/leads/{lead.lead_id}")
     assert (answer["was_stored"], answer["queue_rows_emptied"]) == (False, 1)
     assert "parked@example.com" not in await dump(admin.db)
-    census = await admin.app.state.adapters.census()
+    census = await admin.app.state.adapters.system.count_queue()
     (leads,) = [each for each in census.books.identities if each.name == "leads"]
     assert (leads.books, leads.rows) == (0, 0)
     assert (await admin.get(f"/admin/leads/{lead.lead_id}"))["lead"]["status"] == "erased"
@@ -313,7 +313,7 @@ async def test_regression_a_person_is_found_however_the_address_was_written(admi
 async def test_regression_no_mail_begins_that_waited_for_its_leads_erasure(
     admin: Admin, database: Database
 ) -> None:
-    owner, mails = uuid4(), [delivery("welcome", given=await admin.add_lead()) for _ in range(2)]
+    owner, mails = uuid4(), [delivery("welcome", of=await admin.add_lead()) for _ in range(2)]
     for mail in mails:
         await admin.db.execute(
             "INSERT INTO email_delivery (lead_id, kind, state, owner, lease_until, recipient, message_id)"
@@ -324,7 +324,9 @@ async def test_regression_no_mail_begins_that_waited_for_its_leads_erasure(
     async with open_pool(Postgres.model_validate({"url": database.service}), "test") as pool:
         identity = Identity("hello@fast.example", "FAST", ("boss@fast.example",))
         ledger = cast("Ledger", None)  # of a mail that begins the books say nothing
-        store = Store(pool, ledger, owner, identity, lease_seconds=60, limit=3, site_limit=9)
+        store = Store(
+            pool, ledger, owner, identity, lease_seconds=60, welcomes_per_day=3, welcomes_per_site_and_hour=9
+        )
         erasing = admin.db.transaction()
         await erasing.start()
         await admin.db.execute("SELECT erase_lead($1, 'alice')", mails[0].lead.lead_id)

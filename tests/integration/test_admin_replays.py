@@ -1,4 +1,4 @@
-"""The workbench on a real PostgreSQL: groups, one row, previews, refusals, history and cancel."""
+"""The replay routes on a real PostgreSQL: groups, one row, previews, refusals, history and cancel."""
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
@@ -8,7 +8,6 @@ from uuid import uuid4
 import pytest
 
 from runtime.settings import Kafka, Postgres
-from services.admin.store import failed_deliveries
 from tests.support.admin import Admin, running_admin
 from tests.support.stack import Stack
 
@@ -18,7 +17,7 @@ DEAD = {"state": "dead", "reason": "smtp 550 5.1.1", "attempts": 3, "final": Tru
 
 @pytest.fixture
 async def admin(postgres: Postgres, stack: Stack) -> AsyncIterator[Admin]:
-    # Topics of its own would take longer than the test: nothing here is about Kafka.
+    # Without topics: creating them would take longer than these tests, which do not use Kafka.
     async with running_admin(postgres, Kafka(bootstrap_servers=stack.bootstrap_servers)) as running:
         yield running
 
@@ -34,7 +33,7 @@ async def states(admin: Admin) -> dict[str, int]:
     return {row["state"]: row["rows"] for row in rows}
 
 
-async def test_what_is_stuck_is_grouped_by_what_is_wrong_and_a_group_selects_its_items(admin: Admin) -> None:
+async def test_rows_are_grouped_by_failure_and_a_group_selects_its_items(admin: Admin) -> None:
     now = datetime.now(UTC)
     for minutes in (5, 3, 1):
         at = now - timedelta(minutes=minutes)
@@ -62,9 +61,7 @@ async def test_what_is_stuck_is_grouped_by_what_is_wrong_and_a_group_selects_its
 
 
 @pytest.mark.parametrize("state", ["dead", "archived"])
-async def test_a_row_that_had_come_to_its_end_is_wanted_now_with_three_new_retries(
-    admin: Admin, state: str
-) -> None:
+async def test_a_dead_or_archived_row_is_replayed_with_three_new_retries(admin: Admin, state: str) -> None:
     queue_id = await admin.add_queue_row(**DEAD | {"state": state})
     answer = await send(admin, f"/admin/queue/{queue_id}/replay", {"comment": "mailbox is back"}, 202)
     assert (answer["previous_state"], answer["state"], answer["attempts"]) == (state, "waiting", 0)
@@ -75,22 +72,22 @@ async def test_a_row_that_had_come_to_its_end_is_wanted_now_with_three_new_retri
     assert row["requested_at"] is not None
 
 
-async def test_a_waiting_row_is_wanted_now_and_burns_no_retry(admin: Admin) -> None:
+async def test_replaying_a_waiting_row_does_not_count_as_a_retry(admin: Admin) -> None:
     later = datetime.now(UTC) + timedelta(hours=1)
     queue_id = await admin.add_queue_row(attempts=2, next_attempt_at=later)
     answer = await admin.ask("POST", f"/admin/queue/{queue_id}/replay", 202)
-    assert (answer["attempts"], "no retry" in answer["message"]) == (2, True)
+    assert (answer["attempts"], "does not count as a retry" in answer["message"]) == (2, True)
     row = await admin.db.fetchrow("SELECT * FROM replay_queue")
     assert row is not None
     assert (row["attempts"], row["next_attempt_at"]) == (2, later)
     assert row["requested_at"] is not None
 
 
-async def test_what_cannot_be_replayed_is_refused_with_the_reason(admin: Admin) -> None:
+async def test_a_row_that_cannot_be_replayed_is_refused_with_the_reason(admin: Admin) -> None:
     erased = (await admin.add_lead("erased")).lead_id
     refused = {
-        await admin.add_queue_row(state="resolved", payload=None): "its effect is there",
-        await admin.add_queue_row(state="replaying"): "has not answered yet",
+        await admin.add_queue_row(state="resolved", payload=None): "the delivery succeeded",
+        await admin.add_queue_row(state="replaying"): "has not answered",
         await admin.add_queue_row(**DEAD, payload=None): "nothing to send",
         await admin.add_queue_row(**DEAD, lead_id=erased): "lead is erased",
     }
@@ -100,7 +97,7 @@ async def test_what_cannot_be_replayed_is_refused_with_the_reason(admin: Admin) 
         assert words in problem["detail"]
     stranger = uuid4()
     await admin.ask("POST", f"/admin/queue/{stranger}/replay", 404)
-    # By ids: each of them gets its word, and one that can go leaves the others alone.
+    # Selected by id: each row that cannot be replayed is named, and one that can is replayed alone.
     ids = [str(each) for each in (*refused, stranger)]
     problem = await send(admin, BULK, {"ids": ids}, 409)
     assert "None of the rows" in problem["detail"]
@@ -128,12 +125,12 @@ async def test_a_preview_changes_nothing_and_its_count_guards_the_replay(admin: 
     assert (preview["wanted"], preview["seconds"], preview["replay"]) == (3, 2, None)
     assert [group["rows"] for group in preview["groups"]] == [3]
     assert [(group["rows"], group["why"]) for group in preview["blocked"]] == [
-        (1, "Its record came without content, so there is nothing to send.")
+        (1, "Its record has no content, so there is nothing to send.")
     ]
     assert (await admin.get("/admin/queue/replays"))["replays"] == []
     await admin.add_queue_row(**DEAD)
     problem = await send(admin, BULK, asked, 409, expected=preview["wanted"])
-    assert problem["detail"] == "4 rows match by now, not 3: look at the preview again."
+    assert problem["detail"] == "4 rows match now, not 3. Check the preview."
     assert await admin.db.fetchval("SELECT count(*) FROM queue_replay_item") == 0
     answer = await send(admin, BULK, asked | {"comment": "server repaired"}, 202, expected=4)
     assert answer["replay"] | {"id": "", "created_at": ""} == {
@@ -150,7 +147,7 @@ async def test_a_preview_changes_nothing_and_its_count_guards_the_replay(admin: 
         "cancelled_at": None,
         "cancelled_by": None,
     }
-    # Nothing was touched yet: that is the flusher's, row by row.
+    # Nothing has changed yet: the flusher sends the rows one by one.
     assert await states(admin) == {"dead": 5, "waiting": 1}
     (entry,) = (await admin.get("/admin/audit", event="queue.replayed"))["entries"]
     assert entry["actor"] == "ann"
@@ -164,7 +161,7 @@ async def test_a_preview_changes_nothing_and_its_count_guards_the_replay(admin: 
     }
 
 
-async def test_a_cancelled_replay_leaves_what_it_did_not_send_as_it_was(admin: Admin) -> None:
+async def test_a_cancelled_replay_leaves_unsent_rows_unchanged(admin: Admin) -> None:
     for _ in range(3):
         await admin.add_queue_row(**DEAD)
     before = await admin.db.fetch("SELECT * FROM replay_queue ORDER BY id")
@@ -211,12 +208,12 @@ async def test_history_and_results_are_paged(admin: Admin) -> None:
         ({"per_second": 101}, {}, "per_second"),
         ({"ids": []}, {}, "ids"),
         ({"reason": "a\x00b"}, {}, "reason"),
-        ({"dry_run": True}, {}, "body"),  # a preview that were a replay
+        ({"dry_run": True}, {}, "body"),  # otherwise a preview would be a replay
         ({}, {"dryrun": True}, "query"),
         ({}, {"expected": -1}, "expected"),
     ],
 )
-async def test_a_misspelt_order_replays_nothing(
+async def test_an_invalid_order_replays_nothing(
     admin: Admin, body: Any, params: dict[str, Any], field: str
 ) -> None:
     await admin.add_queue_row(**DEAD)
@@ -225,14 +222,7 @@ async def test_a_misspelt_order_replays_nothing(
     assert await admin.db.fetchval("SELECT count(*) FROM queue_replay") == 0
 
 
-async def test_an_order_without_a_body_or_of_no_json_is_refused(admin: Admin) -> None:
+async def test_an_order_without_a_json_body_is_refused(admin: Admin) -> None:
     assert (await admin.ask("POST", BULK, 422))["detail"] == "body Field required"
     answer = await admin.client.post(BULK, content=b"{", headers={"Content-Type": "application/json"})
     assert (answer.status_code, answer.json()["detail"]) == (422, "body must be JSON")
-
-
-async def test_every_query_of_the_workbench_is_prepared_by_the_services_role(admin: Admin) -> None:
-    names = [name for name in failed_deliveries.SQL.available_queries if not name.endswith("_cursor")]
-    assert len(names) > 10
-    for name in names:
-        await admin.db.prepare(getattr(failed_deliveries.SQL, name).sql)

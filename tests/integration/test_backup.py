@@ -124,7 +124,7 @@ async def settled(admin: Admin, leads: int, mails: int) -> Any:
     """Wait until so many leads are stored, so many mails settled, and no group has lag."""
 
     async def read() -> tuple[int, int, int]:
-        census = await admin.app.state.adapters.census()
+        census = await admin.app.state.adapters.system.count_queue()
         stats = await admin.get("/admin/queue/stats")
         lag = sum(each["lag"] for each in stats["groups"])
         open_mails = sum(census.books.email_states.get(state, 0) for state in ("reserved", "sending"))
@@ -174,7 +174,7 @@ async def test_a_backup_under_load_is_restored_with_all_that_came_later_and_no_m
     await post(kafka, *late)  # the gateway goes on without a database
     said = shell("restore")
     assert "persister: " in said
-    assert "records are taken again" in said
+    assert "records are processed again" in said
 
     async with services(kafka, postgres, smtp) as admin:
         await settled(admin, 129, 258)
@@ -197,7 +197,7 @@ async def test_a_backup_under_load_is_restored_with_all_that_came_later_and_no_m
         await admin.ask("DELETE", path)
         assert (await admin.get(path))["lead"]["name"] == ""
         await settled(admin, 129, 258)
-        assert "nothing is missing and the books balance" in shell("check")
+        assert "nothing is missing and the ledger balances" in shell("check")
 
 
 async def test_a_backup_is_restored_beside_another_kafka_and_the_books_begin_anew(
@@ -222,7 +222,7 @@ async def test_a_backup_is_restored_beside_another_kafka_and_the_books_begin_ane
     async with services(kafka, postgres, smtp) as admin:
         await settled(admin, 60, 120)
         once(smtp, *known, *new)
-        assert "nothing is missing and the books balance" in shell("check")
+        assert "nothing is missing and the ledger balances" in shell("check")
 
 
 async def test_a_database_lost_without_a_backup_comes_back_from_kafka(
@@ -240,11 +240,11 @@ async def test_a_database_lost_without_a_backup_comes_back_from_kafka(
         await settled(admin, 20, 40)
     await make_empty(stack, database, tmp_path)
     await migrate(database.owner, database.service)
-    assert "written again from Kafka, and not sent again" in shell("restored")
+    assert "recorded again from Kafka, and not sent again" in shell("restored")
     async with services(kafka, postgres, smtp) as admin:
         await settled(admin, 20, 40)
         once(smtp, *known)
-        assert "nothing is missing and the books balance" in shell("check")
+        assert "nothing is missing and the ledger balances" in shell("check")
 
 
 async def test_beside_services_that_run_there_is_nothing_to_bring_back(
@@ -254,7 +254,7 @@ async def test_beside_services_that_run_there_is_nothing_to_bring_back(
     async with services(kafka, postgres, smtp) as admin:
         await post(kafka, lead())
         await settled(admin, 1, 2)
-        assert "nothing is to be brought back" in await asyncio.to_thread(shell, "restored")
+        assert "there is nothing to repair" in await asyncio.to_thread(shell, "restored")
 
 
 async def replace_topics(kafka: Kafka) -> None:

@@ -187,7 +187,7 @@ async def test_regression_the_doctor_names_a_broker_that_is_away_and_what_is_not
     assert code == 1
     [(level, seen)] = found["brokers"]
     assert level == "fail"
-    assert seen.startswith("broker 1 is away: it has replicas of ")
+    assert seen.startswith("broker 1 is unavailable: it has replicas of ")
     assert ("ok", "2 brokers answer") in found["kafka"]
     [(level, seen)] = found["bootstrap"]
     assert (level, first.bootstrap_servers in seen) == ("warn", True)

@@ -9,9 +9,10 @@ from contracts import topics
 from deploy.cli.topics import provision
 from deploy.embedded.servers.standalone import running_kafka
 from runtime.health import Health
-from runtime.kafka.clients import build_broker, open_publisher
+from runtime.kafka.broker import build_broker
 from runtime.kafka.consumer import Consumer
 from runtime.kafka.policy import Policy
+from runtime.kafka.publisher import open_publisher
 from runtime.settings import Kafka
 from runtime.tasks import run_in_background
 from tests.support.handlers import Taken
@@ -74,7 +75,7 @@ async def test_regression_a_rebalance_waits_for_the_batch_in_hand_and_no_longer(
     )
 
     async def assigned() -> int:
-        return len(second._consumer.assignment()) if second._subscriber.consumer else 0
+        return len(second._connection.consumer.assignment()) if second._connection._subscriber.consumer else 0
 
     async with (
         open_publisher(kafka, "test", health) as publisher,
@@ -108,9 +109,9 @@ async def test_a_handler_that_outlasts_the_poll_interval_keeps_its_partitions(ka
             slow.busy.clear()
             await publisher.send(topics.DEAD.name, key=None, value=value, headers=[], seconds=30)
             await asyncio.wait_for(slow.busy.wait(), 30)
-            generation = consumer._consumer._coordinator.generation
+            generation = consumer._connection.consumer._coordinator.generation
             await eventually(handled, until=value.__eq__, what="the record")
-            assert consumer._consumer._coordinator.generation == generation
+            assert consumer._connection.consumer._coordinator.generation == generation
         await consumer.drain()
     assert slow.values == [b"one", b"two"]
 

@@ -12,7 +12,7 @@ from fastapi.routing import APIRoute
 from runtime.database.postgres import autocommit
 from runtime.settings import Kafka, Postgres
 from services.admin.auth.session import COOKIE
-from services.admin.auth.token_auth import FAILURES_A_MINUTE
+from services.admin.auth.token_auth import FAILURES_PER_MINUTE
 from services.admin.dashboard.pages import pages
 from services.admin.dashboard.rendering import HEADERS
 from tests.support.admin import TOKEN, Admin, running_admin
@@ -119,7 +119,7 @@ async def test_regression_pages_are_503_while_revocation_cannot_be_checked(
     admin: Admin,
 ) -> None:
     csrf = await sign_in(admin)
-    pool = admin.app.state.adapters.store._pool
+    pool = admin.app.state.adapters.leads._pool
     async with autocommit(pool) as connection:
         before = connection.get_server_pid()
     async with AsyncExitStack() as connections:
@@ -143,7 +143,7 @@ async def test_regression_pages_are_503_while_revocation_cannot_be_checked(
 
 
 async def test_wrong_tokens_share_the_rate_limit_of_the_api(admin: Admin) -> None:
-    for _ in range(FAILURES_A_MINUTE):
+    for _ in range(FAILURES_PER_MINUTE):
         response = await admin.client.post("/admin/login", data={"token": "a-wrong-one"})
         assert response.status_code == 401
         assert "a-wrong-one" not in response.text

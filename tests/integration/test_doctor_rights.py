@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 import asyncpg
 import pytest
 
-from deploy.cli.doctor.rights import SQL, examine_rights
+from deploy.cli.doctor.rights import SQL, check_rights
 from deploy.cli.migrate import migrate
 from tests.support.stack import Database, Stack
 
@@ -16,7 +16,7 @@ async def findings(database: Database) -> dict[str, tuple[str, str]]:
     connection: Any = await asyncpg.connect(database.service)
     try:
         server = await SQL.server(connection)
-        return {found.check: (found.level, found.seen) async for found in examine_rights(connection, server)}
+        return {found.check: (found.level, found.seen) async for found in check_rights(connection, server)}
     finally:
         await connection.close()
 

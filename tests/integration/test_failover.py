@@ -199,7 +199,7 @@ async def test_regression_connections_that_a_pool_replaces_leave_no_error_though
 async def test_a_pool_whose_connections_are_all_in_use_is_no_database_that_is_away() -> None:
     app = create_admin()
     async with _serving(app) as client:
-        pool = app.state.adapters.store._pool
+        pool = app.state.adapters.leads._pool
         async with asyncio.TaskGroup() as group:
             holders = [group.create_task(pool.fetchval("SELECT pg_sleep(2)")) for _ in range(4)]
             await eventually(lambda: _all_in_use(pool), what="every connection in use")

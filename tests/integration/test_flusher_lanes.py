@@ -13,8 +13,8 @@ from contracts import topics
 from runtime.database.postgres import open_pool
 from runtime.failures import Backoff, DependencyUnavailable, RetryableError
 from runtime.settings import Kafka, Postgres
-from services.admin.rules.replay_rules import ReplayOrder
-from services.admin.store.failed_deliveries import Workbench
+from services.admin.schemas.replay_filters import ReplayOrder
+from services.admin.store.replays import Replays
 from services.flusher.retries.retry_rules import Row
 from services.flusher.retries.retry_scheduler import Jobs
 from tests.support.factories import records_of
@@ -61,7 +61,7 @@ async def connected(jobs: Jobs) -> None:
 
 async def replay_all(postgres: Postgres, **order: Any) -> None:
     async with open_pool(postgres, "test") as pool:
-        await Workbench(pool).replay(ReplayOrder.model_validate(order), None, "ann")
+        await Replays(pool).start(ReplayOrder.model_validate(order), None, "ann")
 
 
 async def states(db: Any) -> dict[tuple[str, str], int]:

@@ -9,8 +9,9 @@ from uuid import UUID
 from contracts import topics
 from runtime.database.postgres import open_pool
 from runtime.settings import Kafka, Postgres
-from services.admin.rules.replay_rules import HistoryPage, ReplayOrder, ResultPage
-from services.admin.store.failed_deliveries import Workbench
+from services.admin.schemas.replay_filters import HistoryPage, ReplayOrder, ResultPage
+from services.admin.store.queue import ReplayQueue
+from services.admin.store.replays import Replays
 from services.flusher.retries.retry_scheduler import Jobs
 from tests.support.factories import records_of
 from tests.support.flusher import NOTIFIER, Clock, fill, jobs_of
@@ -33,14 +34,14 @@ async def polling(kafka: Kafka, postgres: Postgres, clock: Clock) -> AsyncIterat
 
 async def begin(postgres: Postgres, **order: Any) -> UUID:
     async with open_pool(postgres, "test") as pool:
-        answer = await Workbench(pool).replay(ReplayOrder.model_validate(order), None, "ann")
+        answer = await Replays(pool).start(ReplayOrder.model_validate(order), None, "ann")
     assert answer.replay is not None
     return answer.replay.id
 
 
 async def outcomes(postgres: Postgres, replay_id: UUID) -> dict[str, int]:
     async with open_pool(postgres, "test") as pool:
-        detail = await Workbench(pool).get_replay(replay_id, ResultPage())
+        detail = await Replays(pool).get_replay(replay_id, ResultPage())
     return {name: rows for name, rows in detail.outcomes.model_dump().items() if rows}
 
 
@@ -85,7 +86,7 @@ async def test_several_replays_take_turns_and_a_single_request_waits_for_none(
     for part in (ids[:3], ids[3:5]):
         await begin(postgres, ids=part, per_second=1)
     async with open_pool(postgres, "test") as pool:
-        await Workbench(pool).replay_one(ids[5], None, "bob")
+        await ReplayQueue(pool).replay_one(ids[5], None, "bob")
     async with polling(kafka, postgres, Clock()) as jobs:
         await jobs.poll()
     assert [row["taken"] for row in await db.fetch("SELECT taken FROM queue_replay")] == [1, 1]
@@ -190,7 +191,7 @@ async def test_a_cancel_waits_for_the_turn_in_hand_and_nothing_goes_after_it(
         monkeypatch.setattr(jobs._publisher, "replay", slowly)
         turn = asyncio.create_task(jobs.poll())
         await began.wait()
-        cancelling = asyncio.create_task(Workbench(pool).cancel_replay(replay_id, "bob"))
+        cancelling = asyncio.create_task(Replays(pool).cancel(replay_id, "bob"))
         done, _ = await asyncio.wait([cancelling], timeout=0.3)
         assert not done
         go_on.set()
@@ -198,7 +199,7 @@ async def test_a_cancel_waits_for_the_turn_in_hand_and_nothing_goes_after_it(
         await turn
         clock.turn(seconds=2)
         await jobs.poll()
-        (shown,) = (await Workbench(pool).list_replays(HistoryPage())).replays
+        (shown,) = (await Replays(pool).list_replays(HistoryPage())).replays
     assert (shown.state, shown.cancelled_by, shown.taken) == ("cancelled", "bob", 2)
     assert await outcomes(postgres, replay_id) == {"sent": 2, "cancelled": 2}
     assert len(await records_of(kafka, NOTIFIER)) == 2

@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from contracts.leads import LeadReceived
-from deploy.cli.ledger import audit
+from deploy.cli.ledger import compare_all
 from runtime.settings import Kafka, Postgres
 from tests.integration.test_persister import counted, persister
 from tests.support.factories import lead, post
@@ -31,7 +31,7 @@ async def test_what_is_in_the_tables_is_found(
     kafka: Kafka, postgres: Postgres, leads: list[LeadReceived]
 ) -> None:
     console = Console(record=True, width=120)
-    await audit(kafka, postgres, console)
+    await compare_all(kafka, postgres, console)
     said = console.export_text()
     assert "persister: leads" in said
     assert "missing:" not in said
@@ -44,7 +44,7 @@ async def test_a_lead_that_vanished_from_the_inbox_is_named(
     await connection.execute("DELETE FROM lead_inbox WHERE id = $1", leads[7].lead_id)
     await connection.close()
     console = Console(record=True, width=120)
-    assert not await audit(kafka, postgres, console)
+    assert not await compare_all(kafka, postgres, console)
     said = console.export_text()
     assert f"missing: {leads[7].lead_id}" in said
     assert "differs by 1" in said

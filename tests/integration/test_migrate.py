@@ -15,7 +15,7 @@ import asyncpg
 import pytest
 
 from deploy.cli import migrate as runner
-from deploy.cli.doctor.database import examine_database
+from deploy.cli.doctor.database import check_database
 from deploy.cli.migrate import migrate
 from runtime.database.postgres import open_pool
 from runtime.settings import Postgres
@@ -141,7 +141,7 @@ async def test_a_database_of_another_encoding_is_refused_with_one_line(latin1: D
 async def test_the_doctor_refuses_a_database_of_another_encoding(latin1: Database) -> None:
     settings = Postgres.model_validate({"url": latin1.service})
     async with open_pool(settings, "doctor") as pool:
-        found = {each.check: each async for each in examine_database(pool, settings, 1)}
+        found = {each.check: each async for each in check_database(pool, settings, 1)}
     assert found["database"].level == "fail"
     assert "encoding LATIN1" in found["database"].seen
     assert "UTF8" in (found["database"].todo or "")

@@ -69,7 +69,7 @@ async def told(admin: Admin, which: LeadReceived, *events: str) -> Any:
 
 
 async def balanced(admin: Admin) -> bool:
-    books = (await admin.app.state.adapters.census()).books
+    books = (await admin.app.state.adapters.system.count_queue()).books
     return bool(books.balanced)
 
 
@@ -100,7 +100,7 @@ async def test_a_wrong_address_is_corrected_mailed_told_in_order_and_then_erased
     assert way[-3:] == ["lead.edited", "lead.replayed", "email.sent"]
     assert {"lead.dead", "email.sent"} <= set(way[:-3])  # the alert's, in either order
     assert [e["since_previous_ms"] >= 0 for e in found["timeline"]] == [True] * len(way)
-    assert found["timeline"][-2]["title"] == "Tried the welcome mail again: ann asked for it."
+    assert found["timeline"][-2]["title"] == "Retried the confirmation email: requested by ann."
     assert found["timeline"][-1]["details"]["smtp_answer"] == "2.0.0 OK"
 
     await admin.ask("DELETE", path)

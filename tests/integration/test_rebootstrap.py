@@ -15,12 +15,13 @@ from deploy.cli.topics import provision
 from deploy.embedded.servers.standalone import free_ports
 from runtime.failures import DependencyUnavailable, Failure
 from runtime.health import Health
-from runtime.kafka.clients import Publisher, build_broker
+from runtime.kafka.broker import build_broker
 from runtime.kafka.consumer import Consumer
 from runtime.kafka.policy import Policy
+from runtime.kafka.publisher import Publisher
 from runtime.settings import Kafka
 from runtime.tasks import run_in_background
-from runtime.workarounds.aiokafka_rebootstrap import enable_rebootstrap
+from runtime.workarounds.aiokafka import enable_rebootstrap
 from services.admin.monitoring.consumer_lag import LagReader
 from tests.faults.proxy import Proxy
 from tests.support.brokers import MovingBroker
@@ -65,7 +66,8 @@ class Clients:
 
     async def opened(self) -> list[Any]:
         """Return the two clients of aiokafka."""
-        return [each for each in (self._publisher._producer, self._consumer._subscriber.consumer) if each]
+        consumer = self._consumer._connection._subscriber.consumer
+        return [each for each in (self._publisher._producer, consumer) if each]
 
     async def well(self) -> bool:
         await self._health.refresh()
@@ -141,7 +143,7 @@ async def test_regression_a_dead_bootstrap_server_does_not_use_up_the_time_of_th
     stack: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # It had aiokafka's whole request timeout of 40 s, and a publisher gives up a start after 10 s.
-    monkeypatch.setattr("runtime.workarounds.aiokafka_rebootstrap.CONNECT_SECONDS", 0.5)
+    monkeypatch.setattr("runtime.workarounds.aiokafka.CONNECT_SECONDS", 0.5)
     monkeypatch.setattr("aiokafka.conn.random.shuffle", lambda _: None)  # the dead one first
     enable_rebootstrap()
     with blackhole() as port:
@@ -162,7 +164,7 @@ async def test_regression_a_consumer_sees_new_partitions_and_leaves_a_deleted_to
     await admin.start()
 
     async def assigned() -> set[int]:
-        found = consumer._subscriber.consumer
+        found = consumer._connection._subscriber.consumer
         return {each.partition for each in found.assignment()} if found else set()
 
     try:

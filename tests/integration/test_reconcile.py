@@ -13,7 +13,7 @@ from contracts import topics
 from contracts.leads import LeadReceived
 from runtime.database.postgres import open_pool
 from runtime.settings import Kafka, Postgres
-from services.admin.monitoring.queue_counts import take_census
+from services.admin.monitoring.queue_counts import count_queue
 from services.notifier.app import create_app as notifier_app
 from services.notifier.settings import Settings as NotifierSettings
 from services.persister.app import create_app as persister_app
@@ -115,7 +115,7 @@ STATES = """SELECT (SELECT count(*) FROM lead_inbox),
 
 async def balanced(postgres: Postgres) -> bool:
     async with open_pool(postgres, "test") as pool:
-        return (await take_census(pool)).books.balanced
+        return (await count_queue(pool)).books.balanced
 
 
 async def test_regression_what_a_promoted_standby_lacks_comes_back_and_no_mail_is_sent_twice(

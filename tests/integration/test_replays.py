@@ -117,7 +117,7 @@ async def test_a_dead_mail_is_replayed_sent_once_and_the_audit_log_says_who_and_
     assert replayed["details_json"]["cause"] == "requested"
     assert replayed["details_json"]["comment"] == "they fixed their server"
     assert replayed["details_json"]["attempts"] == 0
-    assert "its effect is there" in (await world.admin.ask("POST", path, 409))["detail"]
+    assert "the delivery succeeded" in (await world.admin.ask("POST", path, 409))["detail"]
     await world.until_books_balance()
 
 

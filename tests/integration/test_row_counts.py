@@ -10,7 +10,7 @@ import pytest
 
 from runtime.database.postgres import open_pool
 from runtime.settings import Postgres
-from services.admin.monitoring.queue_counts import SQL, recount, take_census
+from services.admin.monitoring.queue_counts import _SQL, count_queue, find_wrong_counts
 from tests.support.stack import Database
 
 INSERT_LEADS = """
@@ -47,12 +47,12 @@ async def service(database: Database) -> AsyncIterator[Any]:
 
 
 async def counts(connection: Any, table: str) -> dict[str, int]:
-    rows = await connection.fetch(SQL.count_rows.sql)
+    rows = await connection.fetch(_SQL.count_rows.sql)
     return {row["state"]: row["rows"] for row in rows if row["table_name"] == table}
 
 
 async def agree(connection: Any) -> bool:
-    return not await connection.fetch(SQL.recount_rows.sql)
+    return not await connection.fetch(_SQL.recount_rows.sql)
 
 
 async def test_inserts_and_changes_of_every_kind_are_counted(service: Any, db: Any) -> None:
@@ -93,14 +93,14 @@ async def test_an_erasure_is_counted_and_its_tombstone_stays_out_of_the_books(
     assert (
         sum(
             row["rows"]
-            for row in await service.fetch(SQL.count_rows.sql)
+            for row in await service.fetch(_SQL.count_rows.sql)
             if row["table_name"] == "lead_inbox"
         )
         == 3
     )
     assert await counts(service, "email_delivery") == {"waiting": 2, "suppressed": 3}
     async with open_pool(postgres, "test") as pool:
-        assert (await take_census(pool)).books.identities[0].rows == 2
+        assert (await count_queue(pool)).books.identities[0].rows == 2
 
 
 async def test_a_change_that_leaves_the_state_alone_writes_no_count(service: Any) -> None:
@@ -172,7 +172,7 @@ async def test_in_every_snapshot_under_load_the_counts_are_the_rows(
     assert await agree(service)
     assert await service.fetchval("SELECT count(*) FROM row_count") < 250  # folded, not grown: 768 changes
     async with open_pool(postgres, "test") as pool:
-        assert (await take_census(pool)).books.identities[0].rows == 6 * 64 * 3
+        assert (await count_queue(pool)).books.identities[0].rows == 6 * 64 * 3
 
 
 async def test_rows_that_came_past_the_triggers_are_named_and_counted_anew(
@@ -181,9 +181,9 @@ async def test_rows_that_came_past_the_triggers_are_named_and_counted_anew(
     await db.execute("ALTER TABLE lead_inbox DISABLE TRIGGER USER")
     await service.execute(INSERT_LEADS, 3, "won")
     async with open_pool(postgres, "test") as pool:
-        assert await recount(pool) == ["lead_inbox won: +3"]
+        assert await find_wrong_counts(pool) == ["lead_inbox won: +3"]
         await db.execute("SELECT recount_rows()")
-        assert await recount(pool) == []
+        assert await find_wrong_counts(pool) == []
 
 
 async def test_the_services_role_can_write_no_count_itself(service: Any) -> None:

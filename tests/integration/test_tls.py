@@ -18,7 +18,7 @@ from deploy.embedded.servers.postgres import Urls
 from runtime.database.postgres import open_pool, transaction
 from runtime.failures import DependencyUnavailable
 from runtime.health import Health
-from runtime.kafka.clients import open_publisher
+from runtime.kafka.publisher import open_publisher
 from runtime.settings import Kafka, Postgres
 from tests.support.processes import ROOT, processes
 from tests.support.tls import PASSWORD, new_authority, running_tls_kafka, running_tls_postgres, with_query

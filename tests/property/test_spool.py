@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.ingest.lead_record import LeadRecord
-from services.ingest.spool.segments import SpoolEntry, decode, encode
+from services.ingest.spool.entries import SpoolEntry, decode, encode
 from services.ingest.spool.spool import Spool
 
 HEADERS = st.lists(st.tuples(st.text("abc-", min_size=1), st.text().map(str.encode)), max_size=3)
@@ -68,7 +68,7 @@ class Crash(Exception):
 @given(
     rounds=st.lists(st.tuples(st.integers(0, 12), st.integers(0, 40)), min_size=1, max_size=4),
 )
-def test_over_any_crashes_every_kept_record_is_published_and_the_oldest_first(
+def test_spool_publishes_all_records_oldest_first_after_any_crashes(
     rounds: list[tuple[int, int]],
 ) -> None:
     """Each round is one life of a worker: keep some, publish some, die."""
@@ -77,11 +77,11 @@ def test_over_any_crashes_every_kept_record_is_published_and_the_oldest_first(
 
     async def life(root: Path, keep: int, publish: int) -> None:
         spool = Spool(root, max_bytes=1 << 20, max_leads=1000)
-        writer = asyncio.create_task(spool.write())
+        writer = asyncio.create_task(spool.run_writer())
         await spool.adopt()
         for _ in range(keep):
             value = str(len(kept)).encode()
-            await spool.keep(LeadRecord(b"k", value, []))
+            await spool.append(LeadRecord(b"k", value, []))
             kept.append(value)
         left = publish
 

@@ -14,7 +14,7 @@ from runtime.database.ledger import Ledger, LedgerEntries
 from runtime.database.postgres import Connection, open_pool
 from runtime.failures import Backoff, RewindRequired
 from runtime.health import Health
-from runtime.kafka import clients as runtime_kafka
+from runtime.kafka import publisher as runtime_kafka
 from runtime.settings import Kafka, Postgres
 from services.flusher.app import create_app
 from services.flusher.failed_record import read
@@ -176,7 +176,7 @@ class NoBooks(Ledger):
             return await super().lock(connection, records)
         except RewindRequired as back:
             for place, offset in back.offsets.items():
-                await self.open(connection, place, 1, offset)
+                await self.open_epoch(connection, place, 1, offset)
             back.confirm()
             return await super().lock(connection, records)
 

@@ -1,4 +1,4 @@
-"""The gateway's app without Kafka: leads and audit entries land in lists, and the clock is ours."""
+"""The gateway's app without Kafka. Leads and audit entries go into lists, and the test sets the clock."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -21,13 +21,23 @@ TOKEN = "a-token-of-a-website-1234567890"
 AUTHORIZED = {"Authorization": f"Bearer {TOKEN}"}
 
 
+def expect_problem(response: httpx.Response, status: int) -> dict[str, Any]:
+    """Check that a response is an RFC 9457 problem with this status, and return its members."""
+    assert response.status_code == status, response.text
+    assert response.headers["content-type"] == "application/problem+json"
+    problem: dict[str, Any] = response.json()
+    assert problem["status"] == status
+    assert problem.keys() >= {"type", "title", "detail"}
+    return problem
+
+
 def submission(**changes: Any) -> dict[str, Any]:
-    """A good body with the required fields only."""
+    """Return a valid body with only the required fields."""
     return {"name": "Ada", "email": "ada@example.com", "service": "Web", "message": "Hello"} | changes
 
 
 class FakeLeadSink:
-    """Takes records, or raises what it was told to."""
+    """Collects records, or raises `error`."""
 
     def __init__(self) -> None:
         self.records: list[LeadRecord] = []
@@ -38,7 +48,7 @@ class FakeLeadSink:
             raise self.error
         self.records.append(record)
 
-    def kafka_goes_away(self) -> None:
+    def make_kafka_unavailable(self) -> None:
         self.error = DependencyUnavailable("kafka", "kafka did not acknowledge in time")
 
     @property
@@ -47,33 +57,32 @@ class FakeLeadSink:
 
 
 class FakeAuditSink:
-    """Keeps the audit entries."""
+    """Collects audit entries."""
 
     def __init__(self) -> None:
         self.entries: list[AuditRecorded] = []
 
-    def note(self, entry: AuditRecorded) -> None:
+    def enqueue(self, entry: AuditRecorded) -> None:
         self.entries.append(entry)
 
 
 class Gateway:
-    """The app under test, what it published, and its clock."""
+    """The app under test, its sinks and its clock."""
 
     def __init__(self, client: httpx.AsyncClient) -> None:
         self.client = client
         self.leads = FakeLeadSink()
-        self.trail = FakeAuditSink()
+        self.audit = FakeAuditSink()
         self.now = datetime(2024, 1, 3, 10, 30, 45, 123456, tzinfo=UTC)
-        self.inbound: LeadEndpoint | None = None
 
     def monotonic(self) -> float:
         return self.now.timestamp()
 
-    def passes(self, seconds: float) -> None:
+    def advance(self, seconds: float) -> None:
         self.now += timedelta(seconds=seconds)
 
     async def post(self, body: Any = None, **headers: str) -> httpx.Response:
-        """POST a body as JSON with our token; header names with underscores for dashes."""
+        """POST a body as JSON with a valid token. Underscores in header names become dashes."""
         return await self.client.post(
             "/inbound/leads",
             json=submission() if body is None else body,
@@ -81,20 +90,22 @@ class Gateway:
         )
 
     async def post_raw(self, content: Any, headers: dict[str, str] | None = None) -> httpx.Response:
-        """POST bytes with our token, as application/json unless said otherwise."""
-        named = {"Content-Type": "application/json"} if headers is None else headers
-        return await self.client.post("/inbound/leads", content=content, headers=AUTHORIZED | named)
+        """POST bytes with a valid token, as application/json by default."""
+        more = {"Content-Type": "application/json"} if headers is None else headers
+        return await self.client.post("/inbound/leads", content=content, headers=AUTHORIZED | more)
 
 
 @asynccontextmanager
 async def gateway(**fields: Any) -> AsyncIterator[Gateway]:
-    """Build an app with these settings; its lifespan, and with it Kafka, is not entered."""
+    """Build an app with these settings. Its lifespan does not run, so it does not connect to Kafka."""
     kafka = Kafka(bootstrap_servers="127.0.0.1:1")
     settings = Settings.model_validate({"kafka": kafka, "site_tokens": f"www:{TOKEN}"} | fields)
     app = create_app(settings)
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
         made = Gateway(client)
-        app.api.state.intake = SimpleNamespace(breaker="closed")
-        app.inbound = LeadEndpoint(settings, made.leads, made.trail, lambda: made.now, made.monotonic)
+        app.state.lead_writer = SimpleNamespace(breaker="closed")
+        app.state.lead_endpoint = LeadEndpoint(
+            settings, made.leads, made.audit, lambda: made.now, made.monotonic
+        )
         yield made

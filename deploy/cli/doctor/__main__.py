@@ -1,4 +1,4 @@
-"""The command: run every check, print what was found, and say with the exit code whether one failed."""
+"""The doctor's command: run every check, print the results, and exit with 1 if a check failed."""
 
 import asyncio
 import json
@@ -14,12 +14,12 @@ from aiokafka.errors import KafkaError
 from rich.console import Console
 from rich.markup import escape
 
-from deploy.cli.doctor.broker import count_members, examine_broker_clock, examine_places
-from deploy.cli.doctor.check_result import Finding, fail
-from deploy.cli.doctor.cluster import examine_kafka
-from deploy.cli.doctor.database import examine_database
-from deploy.cli.doctor.dependencies import examine_mail, examine_services
-from deploy.cli.doctor.settings import examine_disk, examine_settings, read
+from deploy.cli.doctor.broker import check_broker_clock, check_offsets, count_members
+from deploy.cli.doctor.check_result import CheckResult, fail
+from deploy.cli.doctor.cluster import check_kafka
+from deploy.cli.doctor.database import check_database
+from deploy.cli.doctor.dependencies import check_mail, check_services
+from deploy.cli.doctor.settings import check_disk, check_settings, read_settings
 from deploy.settings import ReplicationSettings
 from runtime import event_loop
 from runtime.database.postgres import open_pool
@@ -29,106 +29,104 @@ from services.admin.settings import Settings as Admin
 from services.notifier.settings import Smtp
 
 COLOURS = {"ok": "green", "warn": "yellow", "fail": "bold red"}
-# A check that hangs on is itself a finding: each outside has bounds of its own, far below.
-CHECK_SECONDS = 120.0
+# Far above the time limits of the single checks, so it only ends a check that hangs.
+TIMEOUT_SECONDS = 120.0
 
 
-async def examine() -> AsyncIterator[Finding]:
-    """Run all checks, one part of the installation after the other."""
-    for found in examine_settings():
-        yield found
-    kafka, postgres, smtp, admin = read(Kafka), read(Postgres), read(Smtp), read(Admin)
-    given = read(ReplicationSettings)
-    replication = (
-        given.replication
-        if isinstance(given, ReplicationSettings)
-        else ReplicationSettings.model_fields["replication"].default
-    )
-    parts = []
+async def run_checks() -> AsyncIterator[CheckResult]:
+    """Run all checks, one dependency after the other."""
+    for result in check_settings():
+        yield result
+    kafka, postgres = read_settings(Kafka), read_settings(Postgres)
+    smtp, admin = read_settings(Smtp), read_settings(Admin)
+    configured = read_settings(ReplicationSettings)
+    default: int = ReplicationSettings.model_fields["replication"].default
+    replication = default if isinstance(configured, str) else configured.replication
+    groups_of_checks = []
     if isinstance(kafka, Kafka):
-        parts.append(examine_kafka(kafka, replication))
+        groups_of_checks.append(check_kafka(kafka, replication))
     if isinstance(postgres, Postgres):
-        parts.append(_examine_stores(postgres, kafka))
+        groups_of_checks.append(_check_database_and_offsets(postgres, kafka))
     if isinstance(admin, Admin):
-        parts.append(examine_services(admin))
+        groups_of_checks.append(check_services(admin))
     if isinstance(smtp, Smtp):
-        parts.append(examine_mail(smtp))
-    for part in parts:
-        async for found in part:
-            yield found
-    for found in examine_disk():
-        yield found
+        groups_of_checks.append(check_mail(smtp))
+    for checks in groups_of_checks:
+        async for result in checks:
+            yield result
+    for result in check_disk():
+        yield result
 
 
-async def _examine_stores(postgres: Postgres, kafka: Kafka | str) -> AsyncIterator[Finding]:
-    """Look at the database, and at what it and Kafka must agree on."""
+async def _check_database_and_offsets(postgres: Postgres, kafka: Kafka | str) -> AsyncIterator[CheckResult]:
+    """Check the database, and whether its ledger agrees with Kafka."""
     members = 0 if isinstance(kafka, str) else await count_members(kafka)
     async with open_pool(postgres, "doctor") as pool:
-        # Two admin services, or one while it is replaced.
-        async for found in examine_database(pool, postgres, members + 2):
-            yield found
+        # Two admin services, because both run while one replaces the other.
+        async for result in check_database(pool, postgres, members + 2):
+            yield result
         if isinstance(kafka, str) or not members:
             return
-        async for found in examine_places(kafka, pool):
-            yield found
-    async for found in examine_broker_clock(kafka):
-        yield found
+        async for result in check_offsets(kafka, pool):
+            yield result
+    async for result in check_broker_clock(kafka):
+        yield result
 
 
-async def examine_within_bounds() -> AsyncIterator[Finding]:
-    """Run all checks for as long as they may take; what ends them early is a finding, too."""
+async def run_checks_with_timeout() -> AsyncIterator[CheckResult]:
+    """Run all checks within the time limit. An error that ends them early is a failed check."""
     try:
-        async with asyncio.timeout(CHECK_SECONDS):
-            async for found in examine():
-                yield found
+        async with asyncio.timeout(TIMEOUT_SECONDS):
+            async for result in run_checks():
+                yield result
     except (KafkaError, OSError, TimeoutError, Failure) as error:
         reason = error.reason if isinstance(error, Failure) else type(error).__name__
         yield fail("doctor", f"ended early: {reason}", "correct what failed above, then run it again")
 
 
 async def _report(*, as_json: bool) -> Counter[str]:
-    console, findings = Console(), list[Finding]()
-    async for found in examine_within_bounds():
-        findings.append(found)
+    console, results = Console(), list[CheckResult]()
+    async for result in run_checks_with_timeout():
+        results.append(result)
         if not as_json:
-            show(console, found)
+            print_result(console, result)
     counts = Counter({"ok": 0, "warn": 0, "fail": 0})
-    counts.update(found.level for found in findings)
+    counts.update(result.level for result in results)
     if as_json:
-        print(json.dumps({**counts, "findings": [asdict(found) for found in findings]}, indent=2))
+        print(json.dumps({**counts, "findings": [asdict(result) for result in results]}, indent=2))
     else:
-        print(f"{counts['ok']} ok, {counts['warn']} to look at, {counts['fail']} failed")
+        print(f"{counts['ok']} ok, {counts['warn']} warnings, {counts['fail']} failed")
     return counts
 
 
-def show(console: Console, found: Finding) -> None:
-    """Print a finding, and below it what to do."""
-    colour = COLOURS[found.level]
-    line = f"[{colour}]{found.level:4}[/]  {found.check:14} {escape(found.seen)}"
+def print_result(console: Console, result: CheckResult) -> None:
+    """Print a result, and below it what to do."""
+    colour = COLOURS[result.level]
+    line = f"[{colour}]{result.level:4}[/]  {result.check:14} {escape(result.seen)}"
     console.print(line, soft_wrap=True, highlight=False)
-    if found.todo:
-        console.print(f"{'':22}-> {escape(found.todo)}", soft_wrap=True, highlight=False)
+    if result.todo:
+        console.print(f"{'':22}-> {escape(result.todo)}", soft_wrap=True, highlight=False)
 
 
 def main(
     as_json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON document in place of lines.")
+        bool, typer.Option("--json", help="Print one JSON document instead of lines.")
     ] = False,
 ) -> None:
-    """Examine a running installation: the production checklist of docs/operations.md, box by box.
+    """Check a running installation against the production checklist of docs/operations.md.
 
-    It reads the services' settings from the environment and .env, asks Kafka, PostgreSQL, the mail server and
-    each service, and changes nothing: no mail is sent, no record written, no secret printed.
+    Reads the services' settings from the environment and .env, and queries Kafka, PostgreSQL, the mail server
+    and each service. Changes nothing: it sends no email, writes no record and prints no secret.
 
-    Each line is a box: ok, warn (works, but not as production should) or fail, what was seen, and below it
-    what to do. Ends with 1 where a box fails, else with 0, with --json as without. --json prints one object:
+    Each line is one check: its level (ok; warn: works, but not as production should; fail), what the check
+    observed, and below it what to do. Exits with 1 if a check fails, else with 0. --json prints one object:
     the counts "ok", "warn" and "fail", and "findings", each with "check", "level", "seen" and "todo".
 
     make doctor                                        the stack of make up
     docker compose run --rm doctor                     the composed stack
-    python -m deploy.cli.doctor                            what the environment names
+    python -m deploy.cli.doctor                        the installation that the environment names
     """
-    # What the driver cannot reach is a finding of ours, in our words.
+    # A server that the driver cannot reach is a result of a check, so the driver's own log is noise.
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     if event_loop.run(_report(as_json=as_json))["fail"]:
         sys.exit(1)

@@ -1,4 +1,4 @@
-"""Checks of Kafka's groups and clock, and whether the books go as far as the groups."""
+"""Checks of Kafka's consumer groups and clock, and whether the ledger has reached the groups' offsets."""
 
 import asyncio
 import time
@@ -13,100 +13,101 @@ from faststream.kafka.security import parse_security
 from contracts import topics
 from contracts.leads import LeadReceived
 from deploy.cli.consumer_groups import CONSUMERS, Group, read_groups
-from deploy.cli.doctor.check_result import Finding, fail, ok, warn
-from deploy.cli.kafka_refusals import explain
-from deploy.cli.partition_offsets import read_positions
+from deploy.cli.doctor.check_result import CheckResult, fail, ok, warn
+from deploy.cli.kafka_errors import refusal_reason
+from deploy.cli.partition_offsets import read_stage_positions
 from runtime.database.postgres import Pool, transaction
 from runtime.kafka.lag import lag
 from runtime.kafka.log_reader import assign_all_partitions, open_reader
 from runtime.settings import Kafka
 
-SECONDS: Final = 10.0
-LAG_TO_LOOK_AT: Final = 1000  # as the alert LagGrowing
-SKEW_SECONDS: Final = 5.0
+TIMEOUT_SECONDS: Final = 10.0
+MAX_LAG: Final = 1000  # as the alert LagGrowing
+MAX_SKEW_SECONDS: Final = 5.0
 RESTORED_TODO: Final = (
-    "restored, or failed over? The services repair it within a minute: docs/runbooks/LedgerRewound.md"
+    "after a restore or a failover the services repair this within a minute: docs/runbooks/LedgerRewound.md"
 )
 
 
 async def count_members(kafka: Kafka) -> int:
-    """Return how many consumers there are; 0 where Kafka does not say."""
+    """Return how many consumers the groups have, or 0 if Kafka does not say."""
     admin = AIOKafkaAdminClient(bootstrap_servers=kafka.bootstrap_servers, **parse_security(kafka.security()))
     try:
-        async with asyncio.timeout(SECONDS):
+        async with asyncio.timeout(TIMEOUT_SECONDS):
             await admin.start()
             groups = await read_groups(admin, kafka.topic_prefix)
-        # A flusher holds as many connections again (services.flusher.retries.lanes.CONNECTIONS).
+        # A flusher opens twice as many connections (services.flusher.retries.lanes.CONNECTIONS).
         return sum(group.members for group in groups.values()) + groups["flusher"].members
     except (KafkaError, OSError, TimeoutError):
         return 0
     finally:
-        await asyncio.wait_for(admin.close(), SECONDS)
+        await asyncio.wait_for(admin.close(), TIMEOUT_SECONDS)
 
 
-def examine_group(kafka: Kafka, service: topics.Service, group: Group) -> Finding:
-    """Look whether a group has members, and whether they read all of its partitions."""
+def check_group(kafka: Kafka, service: topics.Service, group: Group) -> CheckResult:
+    """Check that a group has members, and that they read all of its partitions."""
     if group.refused:
-        todo = "allow Describe on this group, or look at its lag in the dashboard"
+        todo = "allow Describe on this group, or check its lag in the dashboard"
         return warn("groups", f"{group.name}: Kafka does not show its members ({group.refused})", todo)
     if not group.members:
         return fail("groups", f"{group.name} has no member", f"start the {service}")
-    wanted = {
+    expected = {
         TopicPartition(kafka.topic_prefix + name, number)
         for name in topics.consumed_by(service)
         for number in range(topics.PARTITIONS)
     }
-    if left := wanted - group.assigned:
-        todo = "within a minute after a change of members; else docs/runbooks/OldestLeadWaiting.md"
-        return fail("groups", f"{group.name}: nobody reads {len(left)} partitions", todo)
-    return ok("groups", f"{group.name}: {group.members} members read all {len(wanted)} partitions")
+    if unread := expected - group.assigned:
+        todo = "normal for a minute after members join or leave; otherwise docs/runbooks/OldestLeadWaiting.md"
+        return fail("groups", f"{group.name}: no member reads {len(unread)} partitions", todo)
+    return ok("groups", f"{group.name}: {group.members} members read all {len(expected)} partitions")
 
 
-async def examine_places(kafka: Kafka, pool: Pool) -> AsyncIterator[Finding]:
-    """Compare groups with logs (lag), and with the books: behind them they are after a restore only."""
+async def check_offsets(kafka: Kafka, pool: Pool) -> AsyncIterator[CheckResult]:
+    """Check each group's lag, and that the ledger is not behind the group, which only a restore causes."""
     for service in CONSUMERS:
         try:
             async with (
                 open_reader(kafka, topics.GROUPS[service]) as consumer,
                 transaction(pool) as connection,
             ):
-                positions = (await read_positions(kafka, consumer, connection, service)).values()
+                positions = (await read_stage_positions(kafka, consumer, connection, service)).values()
         except KafkaError as error:
-            seen = f"{service}: Kafka does not show where its group is ({explain(error)})"
+            seen = f"{service}: Kafka does not show its group's offsets ({refusal_reason(error)})"
             yield warn("lag", seen, "allow Describe on this group, and Read on its topics")
             continue
         records = sum(lag(each.committed, each.start, each.end) for each in positions)
         seen = f"{service}: {records} records"
-        if records > LAG_TO_LOOK_AT:
+        if records > MAX_LAG:
             yield warn("lag", seen, "docs/runbooks/LagGrowing.md")
         else:
             yield ok("lag", seen)
         behind = [each for each in positions if each.is_another_log or each.behind]
         if behind:
-            yield fail("books", f"{service}: behind Kafka in {len(behind)} partitions", RESTORED_TODO)
+            seen = f"{service}: the ledger is behind Kafka in {len(behind)} partitions"
+            yield fail("books", seen, RESTORED_TODO)
         else:
-            yield ok("books", f"{service}: as far as its group")
+            yield ok("books", f"{service}: the ledger has reached the group's offsets")
 
 
-async def examine_broker_clock(kafka: Kafka) -> AsyncIterator[Finding]:
-    """Compare the broker's stamp on the newest lead with the gateway's, and with the time here."""
+async def check_broker_clock(kafka: Kafka) -> AsyncIterator[CheckResult]:
+    """Compare the broker's timestamp of the newest lead with the gateway's, and with this machine's clock."""
     consumer = AIOKafkaConsumer(
         bootstrap_servers=kafka.bootstrap_servers,
         enable_auto_commit=False,
         **parse_security(kafka.security()),
     )
     try:
-        async with asyncio.timeout(SECONDS):
+        async with asyncio.timeout(TIMEOUT_SECONDS):
             await consumer.start()
-            newest = await _newest(consumer, kafka.topic_prefix + topics.RECEIVED.name)
+            newest = await _read_newest_record(consumer, kafka.topic_prefix + topics.RECEIVED.name)
     except KafkaError as error:
-        seen = f"Kafka does not show the newest lead ({explain(error)})"
+        seen = f"Kafka does not show the newest lead ({refusal_reason(error)})"
         yield warn("clocks", seen, "allow Read on the topic, or compare the broker's clock with NTP yourself")
         return
     finally:
-        await asyncio.wait_for(consumer.stop(), SECONDS)
+        await asyncio.wait_for(consumer.stop(), TIMEOUT_SECONDS)
     if newest is None:
-        yield ok("clocks", "no lead yet to read the broker's clock from")
+        yield ok("clocks", "no lead yet from which to read the broker's clock")
         return
     ahead = newest.timestamp / 1000 - time.time()
     try:
@@ -114,23 +115,23 @@ async def examine_broker_clock(kafka: Kafka) -> AsyncIterator[Finding]:
         behind -= newest.timestamp / 1000
     except ValueError:
         behind = 0.0
-    if ahead > SKEW_SECONDS:
-        yield fail("clocks", f"the broker is {ahead:.0f} s ahead of here", "run NTP on both")
-    elif behind > SKEW_SECONDS:
+    if ahead > MAX_SKEW_SECONDS:
+        yield fail("clocks", f"the broker is {ahead:.0f} s ahead of this machine", "run NTP on both")
+    elif behind > MAX_SKEW_SECONDS:
         yield fail("clocks", f"the broker is {behind:.0f} s behind the gateway", "run NTP on both")
     else:
-        yield ok("clocks", "the broker's stamp on the newest lead fits the gateway's")
+        yield ok("clocks", "the broker's timestamp of the newest lead matches the gateway's")
 
 
-async def _newest(consumer: Any, topic: str) -> Any:
+async def _read_newest_record(consumer: Any, topic: str) -> Any:
+    """Return the record with the latest timestamp among the last ones of all partitions, or None."""
     partitions = await assign_all_partitions(consumer, topic)
     starts, ends = await consumer.beginning_offsets(partitions), await consumer.end_offsets(partitions)
-    filled = [each for each in partitions if ends[each] > starts[each]]
     newest: Any = None
-    for each in filled:
-        consumer.seek(each, ends[each] - 1)
-        found = await consumer.getmany(each, timeout_ms=2000, max_records=1)
-        for records in found.values():
+    for partition in (each for each in partitions if ends[each] > starts[each]):
+        consumer.seek(partition, ends[partition] - 1)
+        batches = await consumer.getmany(partition, timeout_ms=2000, max_records=1)
+        for records in batches.values():
             if newest is None or records[-1].timestamp > newest.timestamp:
                 newest = records[-1]
     return newest

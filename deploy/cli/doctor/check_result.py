@@ -1,4 +1,4 @@
-"""What a check found, in words for a person. No check lives here, and no secret may."""
+"""The result of a check. No check belongs here, and no result may contain a secret."""
 
 import ipaddress
 from dataclasses import dataclass
@@ -8,32 +8,34 @@ Level = Literal["ok", "warn", "fail"]
 
 
 @dataclass(frozen=True)
-class Finding:
-    """One box of the checklist: what was seen, and what to do where it is not well."""
+class CheckResult:
+    """One line of the doctor's report. The field names are part of its JSON output."""
 
     check: str
     level: Level
     seen: str
+    """What the check observed."""
     todo: str = ""
+    """What the operator should do. Empty if all is well."""
 
 
-def ok(check: str, seen: str) -> Finding:
-    """Tell that all is well."""
-    return Finding(check, "ok", seen)
+def ok(check: str, seen: str) -> CheckResult:
+    """Return a passed check."""
+    return CheckResult(check, "ok", seen)
 
 
-def warn(check: str, seen: str, todo: str) -> Finding:
-    """Tell of what works, but not as production should."""
-    return Finding(check, "warn", seen, todo)
+def warn(check: str, seen: str, todo: str) -> CheckResult:
+    """Return a warning: it works, but not as production should."""
+    return CheckResult(check, "warn", seen, todo)
 
 
-def fail(check: str, seen: str, todo: str) -> Finding:
-    """Tell of what does not work, or of a promise that does not hold."""
-    return Finding(check, "fail", seen, todo)
+def fail(check: str, seen: str, todo: str) -> CheckResult:
+    """Return a failed check: something does not work, or a guarantee does not hold."""
+    return CheckResult(check, "fail", seen, todo)
 
 
 def is_this_machine(host: str | None) -> bool:
-    """Return True where what is said to this host leaves no machine."""
+    """Return True if traffic to this host does not leave the machine: loopback, a socket, or no host."""
     if not host or host == "localhost" or host.startswith("/"):
         return True
     try:

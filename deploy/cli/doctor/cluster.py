@@ -1,4 +1,7 @@
-"""Checks of Kafka's brokers and topics: who answers, and where each record is. Groups are `broker`'s part."""
+"""Checks of Kafka's brokers and topics: which brokers answer, and which have each record.
+
+The checks of consumer groups belong to `broker`.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping
@@ -13,226 +16,226 @@ from faststream.kafka.security import parse_security
 
 from contracts import topics
 from deploy.cli.consumer_groups import read_groups
-from deploy.cli.doctor.broker import examine_group
-from deploy.cli.doctor.check_result import Finding, fail, is_this_machine, ok, warn
-from deploy.cli.kafka_refusals import explain
+from deploy.cli.doctor.broker import check_group
+from deploy.cli.doctor.check_result import CheckResult, fail, is_this_machine, ok, warn
+from deploy.cli.kafka_errors import refusal_reason
 from deploy.cli.topic_provisioning import OFFSETS_TOPIC
-from deploy.cli.topic_settings import TopicSettings, falls_short, min_insync, read_settings
-from runtime.kafka.clients import diagnose_connection
+from deploy.cli.topic_settings import TopicSettings, is_insufficient, min_insync, read_settings
+from runtime.kafka.broker import diagnose_connection
 from runtime.settings import Kafka
 
-SECONDS: Final = 10.0
+TIMEOUT_SECONDS: Final = 10.0
 REPAIR: Final = "python -m deploy.cli.topics"
 
 
-async def examine_kafka(kafka: Kafka, replication: int) -> AsyncIterator[Finding]:
-    """Reach it, then look at brokers, topics and groups. Ends early where nothing further can be asked."""
+async def check_kafka(kafka: Kafka, replication: int) -> AsyncIterator[CheckResult]:
+    """Connect to Kafka, then check brokers, topics and groups. Ends early if Kafka cannot be queried."""
     admin = AIOKafkaAdminClient(
         bootstrap_servers=kafka.bootstrap_servers,
         client_id="fastcore-doctor",
-        request_timeout_ms=int(SECONDS * 1000),
+        request_timeout_ms=int(TIMEOUT_SECONDS * 1000),
         **parse_security(kafka.security()),
     )
     try:
-        await asyncio.wait_for(admin.start(), SECONDS)
-        async with asyncio.timeout(2 * SECONDS):
+        await asyncio.wait_for(admin.start(), TIMEOUT_SECONDS)
+        async with asyncio.timeout(2 * TIMEOUT_SECONDS):
             cluster = await admin.describe_cluster()
-            described = {found["topic"]: found for found in await admin.describe_topics()}
+            described = {topic["topic"]: topic for topic in await admin.describe_topics()}
             brokers = {each["node_id"]: f"{each['host']}:{each['port']}" for each in cluster["brokers"]}
             yield ok("kafka", f"{len(brokers)} brokers answer" if len(brokers) > 1 else "1 broker answers")
-            yield _encrypted(kafka)
-            for finding in [
-                *await _addresses(kafka, brokers),
-                *_brokers(kafka, described, brokers, replication),
+            yield _check_encryption(kafka)
+            for result in [
+                *await _check_addresses(kafka, brokers),
+                *_check_brokers(kafka, described, brokers, replication),
             ]:
-                yield finding
-            yield await _auto_creation(admin, cluster)
-            wanted = [kafka.topic_prefix + topic.name for topic in topics.ALL]
-            found = await read_settings(admin, [name for name in wanted if name in described])
-            for finding in _unread(found):
-                yield finding
-            configs = {name: each.effective for name, each in found.items()}
-            for finding in _topics(kafka, described, configs, replication):
-                yield finding
-            yield _offsets_topic(described, replication)
+                yield result
+            yield await _check_auto_creation(admin, cluster)
+            names = [kafka.topic_prefix + topic.name for topic in topics.ALL]
+            settings = await read_settings(admin, [name for name in names if name in described])
+            for result in _check_unreadable_settings(settings):
+                yield result
+            configs = {name: each.effective for name, each in settings.items()}
+            for result in _check_topics(kafka, described, configs, replication):
+                yield result
+            yield _check_offsets_topic(described, replication)
             for service, group in (await read_groups(admin, kafka.topic_prefix)).items():
-                yield examine_group(kafka, service, group)
+                yield check_group(kafka, service, group)
     except (KafkaError, OSError, TimeoutError) as error:
         reason = await diagnose_connection(kafka)
         yield fail(
             "kafka",
-            f"{reason} ({type(error).__name__}), asked {kafka.bootstrap_servers}",
-            "check KAFKA_BOOTSTRAP_SERVERS and the settings beside it: docs/managed-services.md",
+            f"{reason} ({type(error).__name__}), tried {kafka.bootstrap_servers}",
+            "check KAFKA_BOOTSTRAP_SERVERS and the other KAFKA_ settings: docs/managed-services.md",
         )
     finally:
-        await asyncio.wait_for(admin.close(), SECONDS)
+        await asyncio.wait_for(admin.close(), TIMEOUT_SECONDS)
 
 
-def _encrypted(kafka: Kafka) -> Finding:
+def _check_encryption(kafka: Kafka) -> CheckResult:
     hosts = [each.strip().rpartition(":")[0] for each in kafka.bootstrap_servers.split(",")]
     if "SSL" in kafka.security_protocol.replace("SASL", ""):
         return ok("kafka-tls", kafka.security_protocol)
     if all(is_this_machine(host) for host in hosts):
         return ok("kafka-tls", "not needed: the same machine")
-    todo = "KAFKA_SECURITY_PROTOCOL=SASL_SSL, unless this network is this machine's own (compose)"
+    todo = "set KAFKA_SECURITY_PROTOCOL=SASL_SSL, unless the network is this machine's own (compose)"
     return warn("kafka-tls", f"{kafka.security_protocol}: no TLS", todo)
 
 
-async def _addresses(kafka: Kafka, brokers: Mapping[int, str]) -> list[Finding]:
-    """Connect to each bootstrap server, and to each broker at the address that it names."""
+async def _check_addresses(kafka: Kafka, brokers: Mapping[int, str]) -> list[CheckResult]:
+    """Connect to each bootstrap server, and to each broker at the address that it advertises."""
     servers = [each.strip() for each in kafka.bootstrap_servers.split(",")]
-    silent = await _silent(kafka, {*servers, *brokers.values()})
-    found = [
+    unreachable = await _find_unreachable(kafka, {*servers, *brokers.values()})
+    results = [
         warn(
             "bootstrap",
             f"{server} does not answer ({len(servers)} in KAFKA_BOOTSTRAP_SERVERS)",
-            "start that broker, or take it out of the list: with the others away nobody could connect",
+            "start that broker, or remove it from the list: if the others fail, nobody can connect",
         )
         for server in servers
-        if server in silent
+        if server in unreachable
     ]
-    found += [
+    results += [
         fail(
             "bootstrap",
-            f"broker {node} names the address {address}, which does not answer from here",
-            "is it down? If not, correct its advertised.listeners",
+            f"broker {node} advertises the address {address}, which does not answer from here",
+            "start the broker; if it runs, correct its advertised.listeners",
         )
         for node, address in brokers.items()
-        if address in silent
+        if address in unreachable
     ]
-    return found or [ok("bootstrap", f"all {len(servers)} servers and {len(brokers)} brokers answer")]
+    return results or [ok("bootstrap", f"all {len(servers)} servers and {len(brokers)} brokers answer")]
 
 
-async def _silent(kafka: Kafka, addresses: set[str]) -> set[str]:
+async def _find_unreachable(kafka: Kafka, addresses: set[str]) -> set[str]:
     async def answers(address: str) -> bool:
         host, _, port = address.rpartition(":")
         with suppress(KafkaError, OSError, TimeoutError, ValueError):
             options = parse_security(kafka.security())
-            (await asyncio.wait_for(create_conn(host, int(port), **options), SECONDS / 2)).close()
+            (await asyncio.wait_for(create_conn(host, int(port), **options), TIMEOUT_SECONDS / 2)).close()
             return True
         return False
 
-    named = sorted(addresses)
-    return {
-        each
-        for each, is_there in zip(named, await asyncio.gather(*map(answers, named)), strict=True)
-        if not is_there
-    }
+    ordered = sorted(addresses)
+    reachable = await asyncio.gather(*map(answers, ordered))
+    return {address for address, is_reachable in zip(ordered, reachable, strict=True) if not is_reachable}
 
 
-def _brokers(
+def _check_brokers(
     kafka: Kafka, described: Mapping[str, Any], brokers: Mapping[int, str], replication: int
-) -> Iterator[Finding]:
-    """Name the brokers that have replicas and do not answer; else say how many may fail."""
+) -> Iterator[CheckResult]:
+    """Report each unavailable broker that has replicas; otherwise whether a broker may fail."""
     ours = {kafka.topic_prefix + topic.name for topic in topics.ALL} | {OFFSETS_TOPIC}
-    placed = [
+    partitions = [
         (name, partition)
         for name, topic in described.items()
         if name in ours
         for partition in topic["partitions"]
     ]
-    away = {node for _, partition in placed for node in partition["replicas"]} - brokers.keys()
-    for node in sorted(away):
-        there = [(name, part) for name, part in placed if node in part["replicas"]]
-        leaderless = sum(part["leader"] < 0 for _, part in there)
-        seen = f"broker {node} is away: it has replicas of {len(there)} partitions"
-        seen += f" in {len({name for name, _ in there})} topics"
+    unavailable = {node for _, partition in partitions for node in partition["replicas"]} - brokers.keys()
+    for node in sorted(unavailable):
+        affected = [(name, partition) for name, partition in partitions if node in partition["replicas"]]
+        leaderless = sum(partition["leader"] < 0 for _, partition in affected)
+        seen = f"broker {node} is unavailable: it has replicas of {len(affected)} partitions"
+        seen += f" in {len({name for name, _ in affected})} topics"
         if leaderless:
-            seen += f", and {leaderless} of them nobody else to write to"
-        yield fail("brokers", seen, "start it; until then a further broker may not fail")
-    if away:
+            seen += f", and {leaderless} of them have no other leader"
+        yield fail("brokers", seen, "start it; until then no other broker may fail")
+    if unavailable:
         return
     if len(brokers) < replication:
-        todo = "start the others, or set FASTCORE_KAFKA_REPLICATION to how many there are to be"
+        todo = "start the others, or set FASTCORE_KAFKA_REPLICATION to the number of brokers that you want"
         yield fail("brokers", f"{len(brokers)} of {replication} (FASTCORE_KAFKA_REPLICATION)", todo)
     elif min_insync(replication) > 1:
         yield ok("brokers", f"{len(brokers)}: one may fail")
     else:
-        todo = "three brokers, FASTCORE_KAFKA_REPLICATION=3; else a 201 survives no loss of a disk"
-        yield warn("brokers", f"{len(brokers)}: no record is on three of them", todo)
+        todo = (
+            "run three brokers with FASTCORE_KAFKA_REPLICATION=3; otherwise the loss of a disk loses accepted"
+            " leads"
+        )
+        yield warn("brokers", f"{len(brokers)}: no record is on three brokers", todo)
 
 
-async def _auto_creation(admin: AIOKafkaAdminClient, cluster: dict[str, Any]) -> Finding:
+async def _check_auto_creation(admin: AIOKafkaAdminClient, cluster: dict[str, Any]) -> CheckResult:
     node = str(cluster["brokers"][0]["node_id"])
     name = "auto.create.topics.enable"
+    todo = f"make sure that {name} is false"
     try:
         answers = await admin.describe_configs(
             [ConfigResource(ConfigResourceType.BROKER, node, {name: None})]
         )
     except KafkaError as error:
-        return warn("auto-creation", f"Kafka does not tell ({explain(error)})", f"see that {name} is false")
-    found = [each for answer in answers for each in answer.resources]
-    values = {entry[0]: entry[1] for each in found for entry in each[4] or ()}
+        return warn("auto-creation", f"Kafka does not show the setting ({refusal_reason(error)})", todo)
+    resources = [resource for answer in answers for resource in answer.resources]
+    values = {entry[0]: entry[1] for resource in resources for entry in resource[4] or ()}
     if name not in values:
-        return warn("auto-creation", "Kafka does not tell", f"see that {name} is false")
+        return warn("auto-creation", "Kafka does not show the setting", todo)
     if values[name] == "true":
-        return warn("auto-creation", "on: a misspelt topic appears", f"{name}=false on the brokers")
+        return warn("auto-creation", "on: a misspelt topic is created", f"set {name}=false on the brokers")
     return ok("auto-creation", "off")
 
 
-def _topics(
+def _check_topics(
     kafka: Kafka, described: Mapping[str, Any], configs: Mapping[str, Mapping[str, str]], replication: int
-) -> Iterator[Finding]:
+) -> Iterator[CheckResult]:
     good = 0
     for topic in topics.ALL:
         name = kafka.topic_prefix + topic.name
         if name not in described:
-            yield fail("topics", f"{name} is not there", REPAIR)
+            yield fail("topics", f"{name} does not exist", REPAIR)
             continue
         partitions = described[name]["partitions"]
-        wrong = _shortcomings(topic, partitions, configs.get(name, {}), replication)
+        shortcomings = _find_shortcomings(topic, partitions, configs.get(name, {}), replication)
         behind = [p["partition"] for p in partitions if len(p["isr"]) < len(p["replicas"])]
-        if wrong:
+        if shortcomings:
             todo = REPAIR
-            if "unclean.leader.election.enable is true" in wrong:
+            if "unclean.leader.election.enable is true" in shortcomings:
                 todo += "; kafka-configs.sh --alter --delete-config unclean.leader.election.enable"
-            yield fail("topics", f"{name}: {'; '.join(wrong)}", todo)
+            yield fail("topics", f"{name}: {'; '.join(shortcomings)}", todo)
         elif behind:
-            yield warn(
-                "topics", f"{name}: replicas of {behind} are behind", "is a broker away, or catching up?"
-            )
+            todo = "wait if a broker is catching up; start it if it is unavailable"
+            yield warn("topics", f"{name}: replicas of partitions {behind} are behind", todo)
         else:
             good += 1
     if good == len(topics.ALL):
         yield ok("topics", f"all {good} as declared in contracts/topics.py")
 
 
-def _unread(found: Mapping[str, TopicSettings]) -> Iterator[Finding]:
-    """Name the topics whose settings Kafka does not show, or not all of those that keep leads."""
-    for name, settings in found.items():
-        lacking = {"retention.ms", "min.insync.replicas"} - settings.effective.keys()
-        if lacking:
-            why = settings.refused or "no such setting in its answer"
-            seen = f"{name}: Kafka does not show {' and '.join(sorted(lacking))} ({why})"
+def _check_unreadable_settings(settings: Mapping[str, TopicSettings]) -> Iterator[CheckResult]:
+    """Report the topics of which Kafka does not show the settings that protect leads."""
+    for name, topic in settings.items():
+        hidden = {"retention.ms", "min.insync.replicas"} - topic.effective.keys()
+        if hidden:
+            reason = topic.refused or "its answer does not contain them"
+            seen = f"{name}: Kafka does not show {' and '.join(sorted(hidden))} ({reason})"
             yield warn("topics", seen, "check them yourself, or allow DescribeConfigs on the topic")
 
 
-def _shortcomings(
+def _find_shortcomings(
     topic: topics.Topic, partitions: list[Any], config: Mapping[str, str], replication: int
 ) -> list[str]:
-    """Say where a topic falls short of what is declared."""
+    """Return where a topic falls short of its declaration, in words."""
     replicas = min(len(partition["replicas"]) for partition in partitions)
     declared = topic.config() | {"min.insync.replicas": str(min_insync(replication))}
-    wrong = [
+    shortcomings = [
         f"{key} is {config[key]}, not {value}"
         for key, value in declared.items()
-        if key in config and falls_short(key, config[key], value)
+        if key in config and is_insufficient(key, config[key], value)
     ]
     if len(partitions) < topic.partitions:
-        wrong.append(f"{len(partitions)} partitions, not {topic.partitions}")
+        shortcomings.append(f"{len(partitions)} partitions, not {topic.partitions}")
     if replicas < replication:
-        wrong.append(f"{replicas} of {replication} replicas")
+        shortcomings.append(f"{replicas} of {replication} replicas")
     if int(config.get("min.insync.replicas", "1")) > replicas:
-        wrong.append(f"min.insync.replicas is {config['min.insync.replicas']}, of {replicas} replicas")
+        shortcomings.append(f"min.insync.replicas is {config['min.insync.replicas']}, of {replicas} replicas")
     if config.get("unclean.leader.election.enable") == "true":
-        wrong.append("unclean.leader.election.enable is true")
-    return wrong
+        shortcomings.append("unclean.leader.election.enable is true")
+    return shortcomings
 
 
-def _offsets_topic(described: Mapping[str, Any], replication: int) -> Finding:
-    """Look at where groups keep their offsets: without it no consumer goes on."""
+def _check_offsets_topic(described: Mapping[str, Any], replication: int) -> CheckResult:
+    """Check the replicas of the topic with the committed offsets. Without it no consumer continues."""
     if OFFSETS_TOPIC not in described:
-        return ok("offsets-topic", f"{OFFSETS_TOPIC} is not there yet: the first consumer makes it")
+        return ok("offsets-topic", f"{OFFSETS_TOPIC} does not exist yet: the first consumer creates it")
     partitions = described[OFFSETS_TOPIC]["partitions"]
     fewest = min(len(partition["replicas"]) for partition in partitions)
     if fewest < replication:

@@ -1,7 +1,7 @@
 -- name: server^
--- What the server says of itself, of this connection and of its role.
+-- The server, this connection and its role.
 SELECT current_user AS role, current_setting('server_version_num')::int AS version, clock_timestamp() AS now,
-       r.rolsuper OR r.rolcreaterole OR r.rolcreatedb OR r.rolreplication OR r.rolbypassrls AS is_mighty, r.rolconnlimit,
+       r.rolsuper OR r.rolcreaterole OR r.rolcreatedb OR r.rolreplication OR r.rolbypassrls AS is_privileged, r.rolconnlimit,
        coalesce((SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()), false) AS is_encrypted,
        current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int
            - coalesce(current_setting('reserved_connections', true)::int, 0) AS connections,
@@ -31,7 +31,7 @@ SELECT has_schema_privilege('public', 'CREATE') AS creates,
            OR has_column_privilege('audit_log', 'id', 'INSERT') AS alters_audit;
 
 -- name: grants
--- Every right on a table, view or sequence that the services' role has by a grant to it or to everybody.
+-- Every right on a table, view or sequence that is granted to the services' role or to everybody.
 SELECT c.relname AS name, acl.privilege_type AS privilege
 FROM pg_class c, aclexplode(c.relacl) AS acl
 WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p', 'v', 'm', 'S', 'f')
@@ -44,7 +44,7 @@ WHERE c.relnamespace = 'public'::regnamespace
 ORDER BY 1, 2;
 
 -- name: functions
--- Each function of this database (but those of extensions) that runs as its owner, or that everybody may execute.
+-- Each function of this database, except those of extensions, that runs as its owner or that everybody may execute.
 SELECT p.oid::regprocedure::text AS name, p.prosecdef AS is_definer, r.rolsuper AS is_superusers,
        has_function_privilege('public', p.oid, 'EXECUTE') AS is_public,
        has_function_privilege(p.oid, 'EXECUTE') AS is_allowed,
@@ -57,21 +57,21 @@ WHERE n.nspname NOT IN ('pg_catalog', 'information_schema')
 ORDER BY 1;
 
 -- name: triggers
--- Our triggers: on which table, calling what, for which statements (pg_trigger's bits), and whether they fire.
+-- FASTCore's triggers: their table, function, statements (the bits of pg_trigger.tgtype) and whether they fire.
 SELECT c.relname || '.' || t.tgname AS name, t.tgfoid::regproc::text AS function, t.tgtype::int AS type,
        t.tgenabled::text AS enabled
 FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid
 WHERE NOT t.tgisinternal AND c.relnamespace = 'public'::regnamespace;
 
 -- name: applied
--- The migrations that the database has.
+-- The applied migrations.
 SELECT name, sha256 FROM schema_migration;
 
 -- name: has_schema$
--- Was this database ever migrated?
+-- Whether this database was ever migrated.
 SELECT to_regclass('public.schema_migration') IS NOT NULL AND to_regclass('public.row_count') IS NOT NULL;
 
 -- name: jobs
--- Each job, how its last run went, and by how much its next one is late.
+-- Each job, the outcome of its last run, and by how much its next run is late.
 SELECT name, last_outcome, next_run_at, extract(epoch FROM now() - next_run_at)::float8 AS late_seconds
 FROM scheduled_job;

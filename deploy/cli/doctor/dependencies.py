@@ -1,4 +1,4 @@
-"""Checks of the services over HTTP, and of the mail server. No mail is sent."""
+"""Checks of the services over HTTP, and of the mail server. They send no email."""
 
 import asyncio
 import ssl
@@ -7,52 +7,53 @@ from typing import Final
 
 import aiosmtplib
 
-from deploy.cli.doctor.check_result import Finding, fail, is_this_machine, ok, warn
-from services.admin.monitoring.service_clients import open_peers
+from deploy.cli.doctor.check_result import CheckResult, fail, is_this_machine, ok, warn
+from services.admin.monitoring.service_clients import open_service_clients
 from services.admin.schemas.system import PartHealth
 from services.admin.settings import Settings as Admin
 from services.notifier.settings import Smtp
 
-MAIL_SECONDS: Final = 15.0
+MAIL_TIMEOUT_SECONDS: Final = 15.0
 
 
-async def examine_services(admin: Admin) -> AsyncIterator[Finding]:
-    """Ask each service whether it is ready, and each gateway for its spool."""
-    async with open_peers(admin.gateway_urls, admin.service_urls) as peers:
-        services, gateways = await asyncio.gather(peers.ask_services(), peers.ask_gateways())
+async def check_services(admin: Admin) -> AsyncIterator[CheckResult]:
+    """Check that each service is ready, and that no gateway has leads in its spool."""
+    async with open_service_clients(admin.gateway_urls, admin.service_urls) as clients:
+        services, gateways = await asyncio.gather(clients.read_readiness(), clients.read_gateways())
     if not services:
-        yield warn("services", "not asked", "set FASTCORE_ADMIN_SERVICE_URLS: name=url,...")
+        yield warn("services", "not checked", "set FASTCORE_ADMIN_SERVICE_URLS: name=url,...")
     for name, health in services.items():
         if health.state == "up":
             yield ok("services", f"{name} is ready")
         else:
-            yield fail("services", f"{name}: {_reasons(health)}", "docs/runbooks/ServiceDown.md")
+            yield fail("services", f"{name}: {_failed_parts(health)}", "docs/runbooks/ServiceDown.md")
     if not gateways:
-        yield warn("spools", "not asked", "set FASTCORE_ADMIN_GATEWAY_URLS: url,...")
+        yield warn("spools", "not checked", "set FASTCORE_ADMIN_GATEWAY_URLS: url,...")
     for gateway in gateways:
         where = gateway.url if gateway.address is None else f"{gateway.url} ({gateway.address})"
         if gateway.status is None:
-            yield fail("spools", f"{where}: {gateway.reason}", "unknown is not empty: is the gateway up?")
+            todo = "start the gateway: a spool that cannot be read may hold leads"
+            yield fail("spools", f"{where}: {gateway.reason}", todo)
             continue
         spool = gateway.status.get("spool")
         leads = spool.get("depth") if isinstance(spool, dict) else None
         if leads:
-            yield warn("spools", f"{where}: {leads} leads wait", "docs/runbooks/SpoolFilling.md")
+            yield warn("spools", f"{where}: {leads} leads buffered", "docs/runbooks/SpoolFilling.md")
         else:
             yield ok("spools", f"{where}: empty")
 
 
-def _reasons(health: PartHealth) -> str:
-    parts = {
+def _failed_parts(health: PartHealth) -> str:
+    reasons = {
         name: part.get("reason")
         for name, part in (health.parts or {}).items()
         if isinstance(part, dict) and not part.get("ok")
     }
-    return ", ".join(f"{name}: {reason}" for name, reason in parts.items()) or health.reason or "down"
+    return ", ".join(f"{name}: {reason}" for name, reason in reasons.items()) or health.reason or "down"
 
 
-async def examine_mail(smtp: Smtp) -> AsyncIterator[Finding]:
-    """Connect as the notifier does, log in, and leave."""
+async def check_mail(smtp: Smtp) -> AsyncIterator[CheckResult]:
+    """Connect and log in as the notifier does, then disconnect."""
     encrypted = smtp.implicit_tls or smtp.tls
     client = aiosmtplib.SMTP(
         hostname=smtp.host,
@@ -63,11 +64,11 @@ async def examine_mail(smtp: Smtp) -> AsyncIterator[Finding]:
         start_tls=smtp.tls and not smtp.implicit_tls,
         tls_context=ssl.create_default_context() if encrypted else None,
         local_hostname="fastcore-doctor",
-        timeout=MAIL_SECONDS,
+        timeout=MAIL_TIMEOUT_SECONDS,
     )
     where = f"{smtp.host}:{smtp.port}"
     try:
-        async with asyncio.timeout(MAIL_SECONDS):
+        async with asyncio.timeout(MAIL_TIMEOUT_SECONDS):
             await client.connect()
             await client.quit()
     except aiosmtplib.SMTPResponseException as error:
@@ -82,4 +83,4 @@ async def examine_mail(smtp: Smtp) -> AsyncIterator[Finding]:
     if encrypted or is_this_machine(smtp.host):
         yield ok("mail", seen)
     else:
-        yield warn("mail", seen, "SMTP_TLS=true, unless this network is this machine's own (compose)")
+        yield warn("mail", seen, "set SMTP_TLS=true, unless the network is this machine's own (compose)")

@@ -1,17 +1,17 @@
-"""Every route under /admin, a file for each thing that admins handle. All of it asks for a token."""
+"""The JSON API under /admin: one module per resource. Every route requires a token."""
 
 from fastapi import APIRouter, Depends
 
 from services.admin.api import audit, leads, operations, personal_data, queue, replays
-from services.admin.api.dependencies import actor
+from services.admin.api.dependencies import authenticate
 from services.admin.api.problems import documented
 
 
 def routes() -> APIRouter:
-    """Return all of them. The token is asked for here, so that no route can forget it."""
+    """Return all routes. The token is required here, so that no route can omit it."""
     router = APIRouter(
-        prefix="/admin", dependencies=[Depends(actor)], responses=documented(401, 422, 429, 503)
+        prefix="/admin", dependencies=[Depends(authenticate)], responses=documented(401, 422, 429, 503)
     )
-    for part in (personal_data, leads, queue, replays, audit, operations):
-        router.include_router(part.router)
+    for module in (personal_data, leads, queue, replays, audit, operations):
+        router.include_router(module.router)
     return router

@@ -1,6 +1,6 @@
-"""What a route is given: the admin's name, and the adapters, so that a test can give others.
+"""The actor of a request, as a FastAPI dependency.
 
-All are coroutines: what is not would go to a thread and back for each request, 0.1 ms apiece.
+Dependencies are coroutines: FastAPI runs other functions in a thread, which adds 0.1 ms to each request.
 """
 
 from typing import Annotated
@@ -9,44 +9,36 @@ from urllib.parse import quote
 from fastapi import Depends, HTTPException, Request, Response
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
-from services.admin.adapters import Adapters
 from services.admin.auth.token_auth import TokenAuth
 
 _bearer = HTTPBearer(auto_error=False, description="One of the tokens in FASTCORE_ADMIN_TOKEN.")
 
 
-async def actor(
+async def authenticate(
     request: Request,
     response: Response,
     credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
 ) -> str:
-    """Return the name of the admin whose token came with the request."""
+    """Return the name of the admin whose token the request has. Raises `HTTPException` 401 or 429."""
     token_auth: TokenAuth = request.app.state.token_auth
-    # Personal data: no browser and no proxy keeps it.
+    # Responses contain personal data, so no browser and no proxy may store them.
     response.headers["Cache-Control"] = "no-store"
     if credentials is None:
-        _show_page_instead(request)
-    # Starlette decodes headers as Latin-1; back to the bytes that were sent.
+        _redirect_browser_to_page(request)
+    # Starlette decodes headers as Latin-1: restore the bytes that were sent.
     token = credentials.credentials.encode("latin-1") if credentials else None
     return token_auth.authenticate(token, request.client.host if request.client else "")
 
 
-def _show_page_instead(request: Request) -> None:
-    """Send a browser to the page of what it asked for: people follow the link in an alert, or type it."""
+def _redirect_browser_to_page(request: Request) -> None:
+    """Raise a redirect to the dashboard if a browser requests an API path that was linked or typed."""
     path = request.url.path
     if request.method == "GET" and "text/html" in request.headers.get("accept", ""):
-        for data, page in (("/admin/leads", "/admin/ui/leads"), ("/admin/audit", "/admin/ui/audit")):
-            if path == data or (path.startswith(f"{data}/") and path.count("/") == 3):
-                # The path is decoded: it may hold what no header may.
-                where = page + quote(path[len(data) :])
-                raise HTTPException(303, "This is for people.", {"Location": where})
+        for route, page in (("/admin/leads", "/admin/ui/leads"), ("/admin/audit", "/admin/ui/audit")):
+            if path == route or (path.startswith(f"{route}/") and path.count("/") == 3):
+                # The path is decoded, so it may contain characters that a header must not have.
+                location = page + quote(path[len(route) :])
+                raise HTTPException(303, "This is for people.", {"Location": location})
 
 
-async def adapters(request: Request) -> Adapters:
-    """Return the adapters of this app."""
-    found: Adapters = request.app.state.adapters
-    return found
-
-
-Actor = Annotated[str, Depends(actor)]
-Given = Annotated[Adapters, Depends(adapters)]
+Actor = Annotated[str, Depends(authenticate)]

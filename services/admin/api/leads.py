@@ -1,11 +1,12 @@
-"""Leads: look them up, change their status, send a mail again."""
+"""Leads: find them, change their status, send an email again."""
 
 from typing import Annotated, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Query
 
-from services.admin.api.dependencies import Actor, Given
+from services.admin.adapters import CurrentAdapters
+from services.admin.api.dependencies import Actor
 from services.admin.api.problems import documented
 from services.admin.schemas.filters import LeadFilter, StatusChangeQuery
 from services.admin.schemas.leads import LeadDetail, LeadPage, Resent, StatusChanged
@@ -14,33 +15,33 @@ router = APIRouter(tags=["leads"])
 
 
 @router.get("/leads", summary="A page of leads, newest first")
-async def list_leads(asked: Annotated[LeadFilter, Query()], given: Given) -> LeadPage:
-    """Search and filter. `next_cursor` leads to the next page at any depth."""
-    return await given.store.list_leads(asked)
+async def list_leads(filters: Annotated[LeadFilter, Query()], adapters: CurrentAdapters) -> LeadPage:
+    """Search and filter. `next_cursor` selects the next page at any depth."""
+    return await adapters.leads.list_leads(filters)
 
 
-@router.get("/leads/{lead_id}", summary="One lead's whole way", responses=documented(404))
-async def get_lead(lead_id: UUID, given: Given) -> LeadDetail:
-    """Return the lead, its mails, its queue rows and its timeline, as of one moment."""
-    return await given.store.get_lead(lead_id)
+@router.get("/leads/{lead_id}", summary="One lead with its history", responses=documented(404))
+async def get_lead(lead_id: UUID, adapters: CurrentAdapters) -> LeadDetail:
+    """Return the lead, its emails, its queue rows and its timeline, all of one moment."""
+    return await adapters.leads.get_lead(lead_id)
 
 
 @router.patch("/leads/{lead_id}/status", summary="Change a lead's status", responses=documented(404, 409))
 async def change_status(
-    lead_id: UUID, asked: Annotated[StatusChangeQuery, Query()], given: Given, actor: Actor
+    lead_id: UUID, change: Annotated[StatusChangeQuery, Query()], adapters: CurrentAdapters, actor: Actor
 ) -> StatusChanged:
-    """Set the status, audited. From `spam` to `received` sends the mails that were held back."""
-    return await given.store.change_status(lead_id, asked.new_status, asked.expected, actor)
+    """Set the status; audited. A change from `spam` to `received` sends the suppressed emails."""
+    return await adapters.leads.change_status(lead_id, change.new_status, change.expected, actor)
 
 
 @router.post(
     "/leads/{lead_id}/emails/{kind}/resend",
     status_code=202,
-    summary="Send a mail again",
+    summary="Send an email again",
     responses=documented(404, 409),
 )
 async def resend(
-    lead_id: UUID, kind: Literal["welcome", "admin_alert"], given: Given, actor: Actor
+    lead_id: UUID, kind: Literal["welcome", "admin_alert"], adapters: CurrentAdapters, actor: Actor
 ) -> Resent:
-    """Have the notifier try a mail again that failed, is unknown or was suppressed."""
-    return await given.store.resend(lead_id, kind, actor)
+    """Have the notifier retry an email that failed, whose outcome is unknown, or that was suppressed."""
+    return await adapters.leads.resend_email(lead_id, kind, actor)

@@ -1,27 +1,26 @@
-"""The installation: its jobs, and the health of every part."""
+"""The installation: its scheduled jobs and the health of its parts."""
 
 from fastapi import APIRouter, Response
 
-from services.admin.api.dependencies import Given
-from services.admin.monitoring.system_status import survey_health
+from services.admin.adapters import CurrentAdapters
 from services.admin.schemas.system import Jobs, SystemHealth
 
 router = APIRouter(tags=["operations"])
 
 
-@router.get("/scheduler/jobs", summary="The scheduled jobs and how their last runs went")
-async def list_jobs(given: Given) -> Jobs:
+@router.get("/scheduler/jobs", summary="The scheduled jobs and how their last runs ended")
+async def list_jobs(adapters: CurrentAdapters) -> Jobs:
     """Return each job: schedule, last run, outcome, duration, next run."""
-    return Jobs(jobs=await given.store.list_jobs())
+    return Jobs(jobs=await adapters.system.list_jobs())
 
 
 @router.get(
     "/health",
-    summary="The state of the whole",
+    summary="The health of the whole installation",
     responses={503: {"model": SystemHealth, "description": "A part is down; the body names it."}},
 )
-async def health(response: Response, given: Given) -> SystemHealth:
-    """Ask database, broker, mail and each service, all at once and each for a moment only."""
-    found = await survey_health(given)
-    response.status_code = 503 if found.status == "down" else 200
-    return found
+async def health(response: Response, adapters: CurrentAdapters) -> SystemHealth:
+    """Check the database, the broker, the mail server and each service at once, for two seconds at most."""
+    system_health = await adapters.system.read_health()
+    response.status_code = 503 if system_health.status == "down" else 200
+    return system_health

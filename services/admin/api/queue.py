@@ -1,12 +1,12 @@
-"""The replay queue: what is stuck and why, push it on, or set it aside."""
+"""The replay queue: see what failed and why, retry it, or archive it."""
 
 from typing import Annotated
 
 from fastapi import APIRouter, Query
 
 from contracts.failures import Stage
-from services.admin.api.dependencies import Actor, Given
-from services.admin.monitoring.system_status import survey_queue
+from services.admin.adapters import CurrentAdapters
+from services.admin.api.dependencies import Actor
 from services.admin.schemas.filters import QueueFilter, StageFilter
 from services.admin.schemas.leads import Cleared, Flushed, QueuePage, Resumed
 from services.admin.schemas.system import QueueStats
@@ -14,42 +14,42 @@ from services.admin.schemas.system import QueueStats
 router = APIRouter(tags=["queue"])
 
 
-@router.get("/queue/stats", summary="What is stuck, how far behind, and whether the books balance")
-async def queue_stats(given: Given) -> QueueStats:
-    """Show every part that answers; what does not is null, never 0."""
-    return await survey_queue(given)
+@router.get("/queue/stats", summary="Queue counts, consumer lag, and whether the ledger balances")
+async def queue_stats(adapters: CurrentAdapters) -> QueueStats:
+    """Return the numbers of every part. A part that does not answer is null, never 0."""
+    return await adapters.system.read_queue_stats()
 
 
 @router.get("/queue/items", summary="The rows of the replay queue")
-async def list_items(asked: Annotated[QueueFilter, Query()], given: Given) -> QueuePage:
+async def list_items(filters: Annotated[QueueFilter, Query()], adapters: CurrentAdapters) -> QueuePage:
     """Filter and page, the last failure first."""
-    return await given.store.list_queue(asked)
+    return await adapters.queue.list_items(filters)
 
 
 @router.post(
     "/queue/flush",
     status_code=202,
-    summary="Retry everything that waits, and fetch the websites' queues, now",
+    summary="Retry all waiting rows, and import the websites' queues, now",
 )
-async def flush(given: Given, actor: Actor) -> Flushed:
-    """Make every waiting row due, and fetch the websites' queues. A flusher does it within seconds.
+async def flush(adapters: CurrentAdapters, actor: Actor) -> Flushed:
+    """Make every waiting row due, and request the import of the websites' queues.
 
-    No retry is burned.
+    A flusher starts within seconds. This does not count as a retry.
     """
-    return await given.store.flush(actor)
+    return await adapters.queue.flush(actor)
 
 
-@router.delete("/queue/clear", summary="Archive everything that waits")
-async def clear(asked: Annotated[StageFilter, Query()], given: Given, actor: Actor) -> Cleared:
-    """Set what waits aside, of one stage or of all. Nothing is destroyed: it can be replayed later."""
-    stages = await given.store.clear(asked.stage, actor)
+@router.delete("/queue/clear", summary="Archive all waiting rows")
+async def clear(filters: Annotated[StageFilter, Query()], adapters: CurrentAdapters, actor: Actor) -> Cleared:
+    """Archive the waiting rows of one stage or of all. Nothing is deleted: they can be replayed later."""
+    stages = await adapters.queue.clear(filters.stage, actor)
     count = sum(stages.values())
     return Cleared(archived=count, stages=stages, message=f"{count} waiting rows are archived.")
 
 
-@router.post("/stages/{stage}/resume", summary="Close a stage's breaker")
-async def resume(stage: Stage, given: Given, actor: Actor) -> Resumed:
-    """Let a stage go on that paused itself because too much of it died."""
-    was_paused = await given.store.resume(stage, actor)
-    said = f"The {stage} goes on." if was_paused else f"The {stage} was not paused."
-    return Resumed(stage=stage, was_paused=was_paused, paused=False, message=said)
+@router.post("/stages/{stage}/resume", summary="Close a stage's circuit breaker")
+async def resume(stage: Stage, adapters: CurrentAdapters, actor: Actor) -> Resumed:
+    """Resume a stage that paused itself because too many of its records were dead."""
+    was_paused = await adapters.stages.resume(stage, actor)
+    message = f"The {stage} is resumed." if was_paused else f"The {stage} was not paused."
+    return Resumed(stage=stage, was_paused=was_paused, paused=False, message=message)

@@ -1,76 +1,77 @@
-"""Replays: what is stuck in groups, and send one row or many again."""
+"""Replays: group the failed rows, and send one row or many again."""
 
 from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Response
 
-from services.admin.api.dependencies import Actor, Given
+from services.admin.adapters import CurrentAdapters
+from services.admin.api.dependencies import Actor
 from services.admin.api.problems import documented
-from services.admin.rules import replay_rules
-from services.admin.schemas import replays as answers
+from services.admin.schemas import replay_filters as filters
+from services.admin.schemas import replays as schemas
 
 router = APIRouter(tags=["replays"])
 
 
-@router.get("/queue/groups", summary="What is stuck, grouped by what is wrong")
+@router.get("/queue/groups", summary="The rows of the replay queue, grouped by failure")
 async def list_groups(
-    asked: Annotated[replay_rules.GroupFilter, Query()], given: Given
-) -> answers.QueueGroups:
+    selected: Annotated[filters.GroupFilter, Query()], adapters: CurrentAdapters
+) -> schemas.QueueGroups:
     """Count the open rows by stage, kind, state and reason, the largest group first."""
-    return await given.workbench.list_groups(asked)
+    return await adapters.queue.list_groups(selected)
 
 
 @router.post(
     "/queue/replay",
     status_code=202,
-    summary="Replay by filter, or preview that",
-    responses={200: {"model": answers.ReplayAnswer, "description": "The preview"}, **documented(409)},
+    summary="Replay rows by a filter, or preview it",
+    responses={200: {"model": schemas.ReplayAnswer, "description": "The preview"}, **documented(409)},
 )
 async def replay(
-    order: replay_rules.ReplayOrder,
-    mode: Annotated[replay_rules.ReplayMode, Query()],
+    order: filters.ReplayOrder,
+    mode: Annotated[filters.ReplayMode, Query()],
     response: Response,
-    given: Given,
+    adapters: CurrentAdapters,
     actor: Actor,
-) -> answers.ReplayAnswer:
-    """Send all rows of a filter again, so many a second.
+) -> schemas.ReplayAnswer:
+    """Send all rows that match a filter again, at a limited rate.
 
-    First with `dry_run`; then with the number that it told as `expected`.
+    First with `dry_run`; then with the number that the preview returned as `expected`.
     """
     if mode.dry_run:
         response.status_code = 200
-        return await given.workbench.preview(order)
-    return await given.workbench.replay(order, mode.expected, actor)
+        return await adapters.replays.preview(order)
+    return await adapters.replays.start(order, mode.expected, actor)
 
 
 @router.post(
     "/queue/{queue_id}/replay", status_code=202, summary="Replay one row", responses=documented(404, 409)
 )
 async def replay_one(
-    queue_id: UUID, given: Given, actor: Actor, asked: replay_rules.ReplayOne | None = None
-) -> answers.Requested:
-    """Send one row again, now. What was dead or archived gets three new retries."""
-    return await given.workbench.replay_one(queue_id, asked.comment if asked else None, actor)
+    queue_id: UUID, adapters: CurrentAdapters, actor: Actor, body: filters.ReplayOne | None = None
+) -> schemas.Requested:
+    """Send one row again, now. A dead or archived row gets three new retries."""
+    return await adapters.queue.replay_one(queue_id, body.comment if body else None, actor)
 
 
 @router.get("/queue/replays", summary="The history of replays, newest first")
 async def list_replays(
-    asked: Annotated[replay_rules.HistoryPage, Query()], given: Given
-) -> answers.ReplayHistory:
-    """Return who replayed what, why, and how far each is."""
-    return await given.workbench.list_replays(asked)
+    page: Annotated[filters.HistoryPage, Query()], adapters: CurrentAdapters
+) -> schemas.ReplayHistory:
+    """Return who started each replay, why, and its progress."""
+    return await adapters.replays.list_replays(page)
 
 
-@router.get("/queue/replays/{replay_id}", summary="How far a replay is", responses=documented(404))
+@router.get("/queue/replays/{replay_id}", summary="The progress of a replay", responses=documented(404))
 async def get_replay(
-    replay_id: UUID, asked: Annotated[replay_rules.ResultPage, Query()], given: Given
-) -> answers.ReplayDetail:
-    """Count its rows by what became of them, and list them."""
-    return await given.workbench.get_replay(replay_id, asked)
+    replay_id: UUID, page: Annotated[filters.ResultPage, Query()], adapters: CurrentAdapters
+) -> schemas.ReplayDetail:
+    """Count the replay's rows by result, and list them."""
+    return await adapters.replays.get_replay(replay_id, page)
 
 
 @router.delete("/queue/replays/{replay_id}", summary="Cancel a replay", responses=documented(404, 409))
-async def cancel_replay(replay_id: UUID, given: Given, actor: Actor) -> answers.Cancelled:
-    """Send nothing more of it. What was not sent was never touched and stays as it was."""
-    return await given.workbench.cancel_replay(replay_id, actor)
+async def cancel_replay(replay_id: UUID, adapters: CurrentAdapters, actor: Actor) -> schemas.Cancelled:
+    """Send no more rows of the replay. Rows that were not sent stay as they were."""
+    return await adapters.replays.cancel(replay_id, actor)

@@ -1,4 +1,4 @@
-"""Whose request bodies are read: FastAPI would parse a body before it asks for a token."""
+"""Which requests may send a body: FastAPI parses the body before it checks the token."""
 
 from collections.abc import Callable
 
@@ -13,9 +13,9 @@ from services.admin.auth.token_auth import TokenAuth
 def body_access(
     token_auth: TokenAuth, sessions: Sessions, login: str, now: Callable[[], float]
 ) -> Callable[[Scope], bool]:
-    """Return whether a request comes with a valid token or session, or is the login itself.
+    """Return a function that tells whether a request has a valid token or session, or is the login.
 
-    It decides nothing else: who fails is refused by the route, which sees an empty body.
+    Other requests get an empty body, and the route refuses them.
     """
 
     def authenticated(scope: Scope) -> bool:

@@ -1,7 +1,7 @@
-"""A browser's session: signed, expiring. No I/O, no clock: `now` is an argument.
+"""Browser sessions in a signed cookie that expires. No I/O, no clock: `now` is an argument.
 
-Its key derives from the token that it was opened with, so that every replica reads it without shared
-state, and it dies with the token. A sign-out ends it before: see `revocations`.
+The signing key derives from the token of the login, so every replica can verify a session without shared
+state, and removing the token ends its sessions. A sign-out ends a session: see `store/revocations.py`.
 """
 
 import hmac
@@ -13,48 +13,48 @@ from typing import Final
 from itsdangerous import BadData, URLSafeSerializer
 
 COOKIE: Final = "fastcore_admin"
-# A working day. Nothing renews it: a stolen cookie is worth no more than this.
+# A working day. A session is never renewed, which limits the use of a stolen cookie.
 SESSION_SECONDS: Final = 12 * 3600
 
 
 @dataclass(frozen=True)
 class Session:
-    """Who is signed in. `csrf` is bound to this session and stands in each of its forms."""
+    """A signed-in admin. `csrf` is the token that each form of this session contains."""
 
     actor: str
     csrf: str
     digest: bytes
-    """Names the session without being it."""
+    """Identifies the session in the database without allowing anybody to use it."""
 
-    def wrote(self, csrf: str) -> bool:
-        """Return whether a form is one of this session's own."""
+    def csrf_matches(self, csrf: str) -> bool:
+        """Return whether a form's CSRF token belongs to this session."""
         return hmac.compare_digest(csrf.encode(), self.csrf.encode())
 
 
 class Sessions:
-    """Opens sessions for tokens, and reads them back. `secure` keeps the cookie off plain HTTP."""
+    """Creates and verifies session cookies. `secure` restricts the cookie to HTTPS."""
 
     def __init__(self, actors: dict[str, str], *, secure: bool) -> None:
         self._keys = [(_key(token), name) for token, name in actors.items()]
         self.secure = secure
 
-    def open(self, token: str, now: float) -> str:
-        """Return the cookie for a token that was found right."""
+    def create(self, token: str, now: float) -> str:
+        """Return the cookie for a token, which the caller has verified."""
         return str(_signer(_key(token)).dumps({"id": token_urlsafe(18), "until": int(now) + SESSION_SECONDS}))
 
     def read(self, cookie: str, now: float) -> Session | None:
-        """Return the session of a cookie, or None where it is forged, too old or its token is gone."""
+        """Return the session of a cookie; None if it is forged or expired, or its token was removed."""
         for key, name in self._keys:
             try:
-                said = _signer(key).loads(cookie)
+                payload = _signer(key).loads(cookie)
             except BadData:
                 continue
-            if now >= said["until"]:
+            if now >= payload["until"]:
                 return None
             return Session(
                 name,
-                csrf=hmac.new(key, f"csrf {said['id']}".encode(), sha256).hexdigest(),
-                digest=sha256(said["id"].encode()).digest(),
+                csrf=hmac.new(key, f"csrf {payload['id']}".encode(), sha256).hexdigest(),
+                digest=sha256(payload["id"].encode()).digest(),
             )
         return None
 

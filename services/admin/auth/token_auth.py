@@ -10,7 +10,7 @@ from fastapi import HTTPException
 from runtime.http.rate_limiter import RateLimiter, network_of
 from runtime.http.tokens import BearerTokens
 
-FAILURES_A_MINUTE: Final = 20
+FAILURES_PER_MINUTE: Final = 20
 _MAX_ADDRESSES: Final = 65_536
 
 
@@ -19,7 +19,7 @@ class TokenAuth:
 
     def __init__(self, actors: dict[str, str], now: Callable[[], float] = time.monotonic) -> None:
         self.tokens = BearerTokens(actors)
-        self._failures = RateLimiter(FAILURES_A_MINUTE, 60, _MAX_ADDRESSES)
+        self._failures = RateLimiter(FAILURES_PER_MINUTE, 60, _MAX_ADDRESSES)
         self._now = now
 
     def authenticate(self, token: bytes | None, address: str) -> str:

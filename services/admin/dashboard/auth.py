@@ -1,4 +1,4 @@
-"""FastAPI dependencies of the pages: the session, CSRF protection and the adapters. Renders nothing."""
+"""FastAPI dependencies of the pages: the session and CSRF protection. Renders nothing."""
 
 import time
 from typing import Annotated
@@ -6,7 +6,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from runtime.failures import DependencyUnavailable
-from services.admin.adapters import Adapters
+from services.admin.adapters import CurrentAdapters
 from services.admin.auth.session import COOKIE, Session, Sessions
 
 
@@ -16,15 +16,6 @@ class LoginRequired(Exception):
 
 class CsrfError(Exception):
     """The form was not sent from one of our pages: answer 403."""
-
-
-async def get_adapters(request: Request) -> Adapters:
-    """Return the adapters of this app."""
-    adapters: Adapters = request.app.state.adapters
-    return adapters
-
-
-CurrentAdapters = Annotated[Adapters, Depends(get_adapters)]
 
 
 async def look_up_session(
@@ -79,7 +70,7 @@ async def verify_csrf(request: Request, lookup: SessionLookup) -> None:
     session = await current_session(lookup)
     require_same_origin(request)
     token = request.headers.get("x-csrf-token") or (await request.form()).get("csrf")
-    if not isinstance(token, str) or not session.wrote(token):
+    if not isinstance(token, str) or not session.csrf_matches(token):
         raise CsrfError
 
 

@@ -6,7 +6,7 @@ from typing import Final
 
 from services.admin.dashboard.formatting import plural, stage_name
 from services.admin.schemas.system import PartHealth, QueueStats, SystemHealth
-from services.admin.store.recent_outcomes import Mails, RecentOutcomes
+from services.admin.store.recent_outcomes import EmailOutcomes, RecentOutcomes
 
 # With fewer emails, a single wrong address would count as a disruption.
 MIN_EMAILS: Final = 5
@@ -33,7 +33,7 @@ def find_disruptions(
     return [
         *_unavailable_components(health),
         *_paused_stages(stats),
-        *_failed_emails(recent.mails if recent else {}),
+        *_failed_emails(recent.emails if recent else {}),
         *_dead_deliveries(recent.dead if recent else {}),
         *_ledger_errors(stats),
         *_unknown_states(health, stats),
@@ -59,9 +59,9 @@ def _paused_stages(stats: QueueStats) -> Iterator[Disruption]:
             yield Disruption(stage_name(stage.stage), f"paused: {stage.pause_reason or 'too many failures'}")
 
 
-def _failed_emails(emails: dict[str, Mails]) -> Iterator[Disruption]:
+def _failed_emails(emails: dict[str, EmailOutcomes]) -> Iterator[Disruption]:
     # The team never hears of a lead whose notification fails, so one failure is a disruption.
-    if failed := emails.get("admin_alert", Mails()).failed:
+    if failed := emails.get("admin_alert", EmailOutcomes()).failed:
         reason = f"{plural(failed, 'team notification')} could not be delivered in the last hour"
         yield Disruption("Email", reason)
     sent = sum(each.sent for each in emails.values())

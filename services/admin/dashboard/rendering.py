@@ -21,7 +21,7 @@ from runtime.logs import logger
 from services.admin.auth.session import Session
 from services.admin.dashboard import formatting
 from services.admin.dashboard.auth import CsrfError, LoginRequired
-from services.admin.rules.lead_rules import Refused, Unknown
+from services.admin.rules.errors import ConflictError, NotFoundError
 
 STATIC: Final = Path(__file__).with_name("static")
 LOGIN: Final = "/admin/login"
@@ -169,9 +169,9 @@ def _error_details(error: Exception) -> tuple[int, str, dict[str, str]]:
     status, headers = 500, dict[str, str]()
     message = "FASTCore could not complete the request. The error was logged. Nothing was changed."
     match error:
-        case Unknown():
+        case NotFoundError():
             status, message = 404, str(error)
-        case Refused():
+        case ConflictError():
             status, message = 409, str(error)
         case CsrfError():
             status = 403

@@ -1,4 +1,4 @@
-"""Reads from Kafka how far each consumer group is behind. Publishes nothing; every wait is bounded."""
+"""Reads the lag of each consumer group from Kafka. Every wait is bounded."""
 
 import asyncio
 import contextlib
@@ -14,14 +14,15 @@ from faststream.kafka.security import parse_security
 
 from contracts import topics
 from runtime.failures import DependencyUnavailable
+from runtime.kafka.broker import METADATA_MAX_AGE_MS
 from runtime.kafka.lag import lag
 from runtime.settings import Kafka
-from runtime.workarounds.aiokafka_rebootstrap import METADATA_MAX_AGE_MS, enable_rebootstrap
-from services.admin.monitoring.record_age import Waiting
+from runtime.workarounds.aiokafka import enable_rebootstrap
+from services.admin.monitoring.record_age import RecordAges
 
-# A page waits for this: longer than a healthy broker ever needs, shorter than a reader's patience.
-READ_SECONDS: Final = 3.0
-CLOSE_SECONDS: Final = 2.0
+# A page waits for this read. A healthy broker answers in much less.
+READ_TIMEOUT_SECONDS: Final = 3.0
+CLOSE_TIMEOUT_SECONDS: Final = 2.0
 CLIENT_ID: Final = "fastcore-admin"
 
 Connection: TypeAlias = tuple[AIOKafkaAdminClient, AIOKafkaConsumer]
@@ -29,20 +30,23 @@ Lags: TypeAlias = dict[str, dict[str, int]]
 
 
 class LagReader:
-    """One connection to Kafka, opened when it is first needed and again after each failure."""
+    """One connection to Kafka, opened on first use and again after each failure.
+
+    `oldest_seconds` has the age of the oldest unread record of each group, as of the last `read`.
+    """
 
     def __init__(self, settings: Kafka) -> None:
         enable_rebootstrap()
         self._settings = settings
         self._opening: asyncio.Task[Connection] | None = None
         self._lock = asyncio.Lock()
-        self._waiting = Waiting()
+        self._record_ages = RecordAges()
         self.oldest_seconds: dict[str, float] = {}
 
     async def read(self) -> Lags:
         """Return each group's lag by topic: end minus committed offsets. Raises `DependencyUnavailable`."""
         async with self._connection() as (admin, consumer):
-            partitions = await self._partitions(admin)
+            partitions = await self._list_partitions(admin)
             ends = await consumer.end_offsets([p for parts in partitions.values() for p in parts])
             committed: dict[str, Any] = {
                 group: await admin.list_consumer_group_offsets(self._settings.topic_prefix + group)
@@ -51,50 +55,52 @@ class LagReader:
             starts = await consumer.beginning_offsets(list(ends))
         lags: Lags = {}
         for service, group in topics.GROUPS.items():
-            taken = [topic.name for topic in topics.ALL if service in topic.consumers]
+            consumed = [topic.name for topic in topics.ALL if service in topic.consumers]
             behind = {
                 part: lag(_offset(committed[group].get(part)), starts[part], ends[part])
-                for name in taken
+                for name in consumed
                 for part in partitions[name]
             }
-            lags[group] = {name: sum(behind[part] for part in partitions[name]) for name in taken}
+            lags[group] = {name: sum(behind[part] for part in partitions[name]) for name in consumed}
             now = time.monotonic()
-            waits = [
-                self._waiting.seconds(group, part, committed=ends[part] - records, end=ends[part], now=now)
+            ages = [
+                self._record_ages.seconds(
+                    group, part, committed=ends[part] - records, end=ends[part], now=now
+                )
                 for part, records in behind.items()
             ]
-            self.oldest_seconds[group] = max(waits, default=0.0)  # no topic is there before provisioning
+            self.oldest_seconds[group] = max(ages, default=0.0)  # before provisioning there is no topic
         return lags
 
     async def ping(self) -> None:
-        """Return where a broker answers. Raises `DependencyUnavailable`."""
+        """Return if a broker answers. Raises `DependencyUnavailable` otherwise."""
         async with self._connection() as (admin, _):
             await admin.describe_cluster()
 
     async def aclose(self) -> None:
-        """Close the connection, bounded; one that is being opened is waited for."""
+        """Close the connection. Waits, bounded, for one that is being opened."""
         opening, self._opening = self._opening, None
         if opening:
             with contextlib.suppress(KafkaError, OSError, TimeoutError):
-                await _close(*await asyncio.wait_for(opening, READ_SECONDS))
+                await _close(*await asyncio.wait_for(opening, READ_TIMEOUT_SECONDS))
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[Connection]:
         try:
-            async with asyncio.timeout(READ_SECONDS), self._lock:
-                opened = await self._opened()
+            async with asyncio.timeout(READ_TIMEOUT_SECONDS), self._lock:
+                connection = await self._open_once()
                 try:
-                    yield opened
+                    yield connection
                 except BaseException:
-                    # Whatever state it is in now, also when cancelled: the next reader opens another.
+                    # The connection's state is unknown, also after a cancellation: open another next time.
                     await self.aclose()
                     raise
         except (KafkaError, OSError, TimeoutError, LookupError) as error:
             raise DependencyUnavailable("kafka", f"kafka does not answer ({type(error).__name__})") from error
 
-    async def _opened(self) -> Connection:
-        # Shielded: aiokafka loses the socket of an attempt that is cancelled. Its own timeout ends it,
-        # and who reads meanwhile waits for the same attempt.
+    async def _open_once(self) -> Connection:
+        # Shielded: aiokafka leaks the socket of a cancelled attempt. The attempt ends by its own timeout, and
+        # concurrent readers wait for the same attempt.
         self._opening = self._opening or asyncio.create_task(self._open())
         try:
             return await asyncio.shield(self._opening)
@@ -106,7 +112,7 @@ class LagReader:
         options = {
             "bootstrap_servers": self._settings.bootstrap_servers,
             "client_id": CLIENT_ID,
-            "request_timeout_ms": int(READ_SECONDS * 1000),
+            "request_timeout_ms": int(READ_TIMEOUT_SECONDS * 1000),
             "metadata_max_age_ms": METADATA_MAX_AGE_MS,
             **parse_security(self._settings.security()),
         }
@@ -120,7 +126,7 @@ class LagReader:
             raise
         return admin, consumer
 
-    async def _partitions(self, admin: AIOKafkaAdminClient) -> dict[str, list[TopicPartition]]:
+    async def _list_partitions(self, admin: AIOKafkaAdminClient) -> dict[str, list[TopicPartition]]:
         names = {
             self._settings.topic_prefix + topic.name: topic.name for topic in topics.ALL if topic.consumers
         }
@@ -134,9 +140,9 @@ class LagReader:
 async def _close(admin: AIOKafkaAdminClient, consumer: AIOKafkaConsumer) -> None:
     for stop in (consumer.stop, admin.close):
         with contextlib.suppress(KafkaError, OSError, TimeoutError):
-            await asyncio.wait_for(stop(), CLOSE_SECONDS)
+            await asyncio.wait_for(stop(), CLOSE_TIMEOUT_SECONDS)
 
 
 def _offset(committed: Any) -> int | None:
-    # Kafka answers -1 for a partition in which the group has committed nothing.
+    # Kafka returns -1 if the group has committed nothing in the partition.
     return committed.offset if committed is not None and committed.offset >= 0 else None

@@ -1,21 +1,20 @@
-"""The books: identities between what the stages counted and what the tables hold, of one moment.
+"""The ledger: compares the counts that the stages have written with the rows of the tables. No I/O.
 
-Pure: the counts come from one database snapshot, so a difference is a fault, not a delay. Lag, spool
-and what is on the way are readings; they stand beside the books, not in them.
+All counts come from one database snapshot, so a difference is a fault, not a delay. Consumer lag and spools
+are read at other moments, so they are no part of the comparison.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from pydantic import BaseModel
-
 from contracts import topics
+from services.admin.schemas.ledger import Books, Identity, StageTotals
 
 
 @dataclass(frozen=True)
-class Page:
-    """The sums of one stage's pages of one topic, over partitions and epochs."""
+class TopicCounts:
+    """The counts of one stage for one topic: its rows of `partition_ledger`, summed up."""
 
     stage: str
     topic: str
@@ -28,98 +27,65 @@ class Page:
 
     @property
     def counted(self) -> int:
-        """Return how many records have an outcome."""
+        """Return the number of records with an outcome."""
         return self.stored + self.duplicate + self.parked + self.undecodable + self.missing
 
 
 @dataclass(frozen=True)
-class Counts:
-    """What one snapshot holds: the pages, and the rows of each table by state."""
+class LedgerCounts:
+    """The counts of one snapshot: those of the stages, and the rows of each table by state."""
 
-    pages: tuple[Page, ...]
+    topics: tuple[TopicCounts, ...]
     leads: int
     queue: dict[str, int]
     queue_by_others: int  # rows made by an admin or a site pull, not from the failed topic
     emails: dict[str, int]
 
 
-class Identity(BaseModel):
-    """Two counts that must be the same. `difference` is the books less the rows."""
-
-    stage: str
-    name: str
-    books: int
-    books_are: str
-    rows: int
-    rows_are: str
-    difference: int
-    balanced: bool
-
-
-class StageTotals(BaseModel):
-    """What became of every record that a stage took."""
-
-    stage: str
-    records: int
-    stored: int
-    duplicate: int
-    parked: int
-    undecodable: int
-    missing: int
-
-
-class Books(BaseModel):
-    """All identities and totals. `balanced` is true where every identity is."""
-
-    balanced: bool
-    identities: list[Identity]
-    stages: list[StageTotals]
-    email_states: dict[str, int]
-    queue_states: dict[str, int]
-
-
 _LEAD_TOPICS: Final = (topics.RECEIVED.name, topics.RETRY_PERSISTER.name)
 _MAIL_TOPICS: Final = (topics.RECEIVED.name, topics.RETRY_NOTIFIER.name)
 
 
-def balance(counts: Counts) -> Books:
-    """Compare the books with the rows."""
-    stages = sorted({page.stage for page in counts.pages})
-    totals = [_totals(stage, [page for page in counts.pages if page.stage == stage]) for stage in stages]
+def compare(counts: LedgerCounts) -> Books:
+    """Compare the counts of the stages with the rows of the tables."""
+    stages = sorted({each.stage for each in counts.topics})
+    totals = [
+        _stage_totals(stage, [each for each in counts.topics if each.stage == stage]) for stage in stages
+    ]
     queue_rows, email_rows = sum(counts.queue.values()), sum(counts.emails.values())
-    taken = _stored(counts.pages, "flusher", (topics.FAILED.name,))
+    failures = _stored(counts.topics, "flusher", (topics.FAILED.name,))
     identities = [
         _identity(
             ("persister", "leads"),
-            (_stored(counts.pages, "persister", _LEAD_TOPICS), "stored, of the received and retry topics"),
+            (_stored(counts.topics, "persister", _LEAD_TOPICS), "stored, of the received and retry topics"),
             (counts.leads, "rows of lead_inbox, but those erased before they were stored"),
         ),
         _identity(
             ("flusher", "queue"),
             (
-                taken + counts.queue_by_others,
+                failures + counts.queue_by_others,
                 "stored, of the failed topic, and made by an admin or a site pull",
             ),
             (queue_rows, "rows of replay_queue, in all states"),
         ),
         _identity(
             ("notifier", "mails"),
-            (2 * _stored(counts.pages, "notifier", _MAIL_TOPICS), "2 x stored: a welcome and an alert each"),
+            (2 * _stored(counts.topics, "notifier", _MAIL_TOPICS), "2 x stored: a welcome and an alert each"),
             (email_rows, "rows of email_delivery, in all states"),
         ),
     ]
-    # Of every stage, too: each record that it took has one outcome.
+    # For every stage: each record that it consumed has one outcome.
     for total in totals:
-        pages = [page for page in counts.pages if page.stage == total.stage]
+        counted = sum(each.counted for each in counts.topics if each.stage == total.stage)
         identities.append(
             _identity(
                 (total.stage, "records"),
-                (sum(page.counted for page in pages), "records with an outcome"),
+                (counted, "records with an outcome"),
                 (total.records, "records taken: next less base offset"),
             )
         )
     return Books(
-        balanced=all(each.balanced for each in identities),
+        balanced=all(identity.balanced for identity in identities),
         identities=identities,
         stages=totals,
         queue_states=counts.queue,
@@ -127,20 +93,20 @@ def balance(counts: Counts) -> Books:
     )
 
 
-def _stored(pages: Iterable[Page], stage: str, names: tuple[str, ...]) -> int:
-    # By the end of the name: before it may stand a prefix of the installation.
-    return sum(page.stored for page in pages if page.stage == stage and page.topic.endswith(names))
+def _stored(counts: Iterable[TopicCounts], stage: str, names: tuple[str, ...]) -> int:
+    # Compare the end of the name: an installation may have a topic prefix.
+    return sum(each.stored for each in counts if each.stage == stage and each.topic.endswith(names))
 
 
-def _totals(stage: str, pages: list[Page]) -> StageTotals:
+def _stage_totals(stage: str, counts: list[TopicCounts]) -> StageTotals:
     return StageTotals(
         stage=stage,
-        records=sum(page.offsets for page in pages),
-        stored=sum(page.stored for page in pages),
-        duplicate=sum(page.duplicate for page in pages),
-        parked=sum(page.parked for page in pages),
-        undecodable=sum(page.undecodable for page in pages),
-        missing=sum(page.missing for page in pages),
+        records=sum(each.offsets for each in counts),
+        stored=sum(each.stored for each in counts),
+        duplicate=sum(each.duplicate for each in counts),
+        parked=sum(each.parked for each in counts),
+        undecodable=sum(each.undecodable for each in counts),
+        missing=sum(each.missing for each in counts),
     )
 
 

@@ -1,49 +1,51 @@
-"""The background check of the gauges: nothing else tells this service that the books differ."""
+"""Updates the gauges of `/metrics` in the background, and logs a ledger that does not balance."""
 
 import asyncio
 import time
 from typing import Final
 
 from runtime import metrics
+from runtime.database.postgres import Pool, ping
 from runtime.failures import DependencyUnavailable
 from runtime.logs import logger
-from services.admin.adapters import Adapters
-from services.admin.monitoring.queue_counts import STATES, Census
+from services.admin.monitoring.consumer_lag import LagReader
+from services.admin.monitoring.queue_counts import STATES, QueueCounts, count_queue
+from services.admin.monitoring.scheduled_jobs import list_jobs
 
-CHECK_SECONDS: Final = 15.0
-# While the database is away, look more often, so that the gauges come back soon after it.
-AWAY_SECONDS: Final = 2.0
-# A census of a very large installation takes a while: it may cost the database this share of its time.
-CENSUS_SHARE: Final = 0.05
+POLL_SECONDS: Final = 15.0
+# Poll more often while the database is unavailable, so that the gauges return soon after it does.
+UNAVAILABLE_POLL_SECONDS: Final = 2.0
+# Counting a very large installation is slow. It may keep the database busy for this share of the time.
+MAX_COUNTING_SHARE: Final = 0.05
 
 
-async def watch(adapters: Adapters) -> None:
-    """Refresh the gauges until cancelled."""
-    census_due = 0.0
+async def poll_metrics(pool: Pool, lag: LagReader) -> None:
+    """Update the gauges until cancelled."""
+    counts_due_at = 0.0
     while True:
         try:
-            await adapters.store.ping()
+            await ping(pool)
         except DependencyUnavailable:
-            await _show_lag(adapters)
-            await asyncio.sleep(AWAY_SECONDS)
+            await _update_lag(lag)
+            await asyncio.sleep(UNAVAILABLE_POLL_SECONDS)
             continue
         started = time.monotonic()
-        if started >= census_due:
-            await _show_census(adapters)
-            await _show_jobs(adapters)
-            census_due = time.monotonic() + (time.monotonic() - started) / CENSUS_SHARE
-        await _show_lag(adapters)
-        await asyncio.sleep(CHECK_SECONDS)
+        if started >= counts_due_at:
+            await _update_queue_counts(pool)
+            await _update_jobs(pool)
+            counts_due_at = time.monotonic() + (time.monotonic() - started) / MAX_COUNTING_SHARE
+        await _update_lag(lag)
+        await asyncio.sleep(POLL_SECONDS)
 
 
-async def _show_census(adapters: Adapters) -> None:
+async def _update_queue_counts(pool: Pool) -> None:
     try:
-        census = await adapters.census()
-    except DependencyUnavailable as away:
-        logger("census").warning("not counted", reason=away.reason)
+        counts = await count_queue(pool)
+    except DependencyUnavailable as error:
+        logger("census").warning("not counted", reason=error.reason)
         return
-    show(census)
-    for identity in census.books.identities:
+    set_queue_gauges(counts)
+    for identity in counts.books.identities:
         if not identity.balanced:
             logger("ledger").error(
                 "the books do not balance",
@@ -53,24 +55,24 @@ async def _show_census(adapters: Adapters) -> None:
             )
 
 
-def show(census: Census) -> None:
-    """Put a census into the gauges."""
-    for stage in census.stages:
+def set_queue_gauges(counts: QueueCounts) -> None:
+    """Set the gauges of the replay queue and of the ledger."""
+    for stage in counts.stages:
         for state in STATES:
             metrics.QUEUE_ROWS.labels(stage=stage.stage, state=state).set(getattr(stage, state))
         metrics.QUEUE_OLDEST.labels(stage=stage.stage).set(stage.oldest_open_age_seconds or 0)
         metrics.STAGE_PAUSED.labels(stage=stage.stage).set(stage.paused)
-    for identity in census.books.identities:
+    for identity in counts.books.identities:
         metrics.LEDGER_DRIFT.labels(stage=identity.stage, identity=identity.name).set(identity.difference)
-    for totals in census.books.stages:
+    for totals in counts.books.stages:
         metrics.LEDGER_MISSING.labels(stage=totals.stage).set(totals.missing)
 
 
-async def _show_jobs(adapters: Adapters) -> None:
+async def _update_jobs(pool: Pool) -> None:
     try:
-        jobs = await adapters.store.list_jobs()
+        jobs = await list_jobs(pool)
     except DependencyUnavailable:
-        return  # readiness reports it
+        return  # the readiness check reports it
     for job in jobs:
         if job.last_finished_at:
             metrics.JOB_LAST_RUN.labels(name=job.name).set(job.last_finished_at.timestamp())
@@ -79,15 +81,15 @@ async def _show_jobs(adapters: Adapters) -> None:
             metrics.JOB_NEXT_RUN.labels(name=job.name).set(job.next_run_at.timestamp())
 
 
-async def _show_lag(adapters: Adapters) -> None:
+async def _update_lag(lag: LagReader) -> None:
     try:
-        found = await adapters.lag.read()
+        lags = await lag.read()
     except DependencyUnavailable:
-        # Absent, not 0: nobody knows.
+        # Remove the series instead of setting 0: the lag is unknown.
         metrics.GROUP_LAG.clear()
         metrics.GROUP_OLDEST.clear()
         return
-    for group, lags in found.items():
-        for topic, lag in lags.items():
-            metrics.GROUP_LAG.labels(group=group, topic=topic).set(lag)
-        metrics.GROUP_OLDEST.labels(group=group).set(adapters.lag.oldest_seconds[group])
+    for group, by_topic in lags.items():
+        for topic, records in by_topic.items():
+            metrics.GROUP_LAG.labels(group=group, topic=topic).set(records)
+        metrics.GROUP_OLDEST.labels(group=group).set(lag.oldest_seconds[group])

@@ -1,6 +1,6 @@
-"""Counts the queue and the books in one database snapshot. Reads only; what it means is ledger.py's.
+"""Counts the rows of the queue and of the ledger in one database snapshot.
 
-The rows of the large tables are counted by triggers as they change, so that this is exact and quick.
+Triggers count the rows of the large tables as they change, so the counts are exact and fast.
 """
 
 from collections import Counter
@@ -11,77 +11,75 @@ from typing import Any, Final, get_args
 
 from contracts.failures import Stage
 from runtime.database.postgres import Pool, load_queries, snapshot
-from services.admin.monitoring.ledger import Books, Counts, Page, balance
-from services.admin.schemas import system as system_schemas
+from services.admin.monitoring.ledger import LedgerCounts, TopicCounts, compare
+from services.admin.schemas.ledger import Books
+from services.admin.schemas.system import StageQueue
 
-SQL: Any = load_queries(Path(__file__).with_name("queue_counts.sql"))
+_SQL: Any = load_queries(Path(__file__).with_name("queue_counts.sql"))
 STATES: Final = ("waiting", "replaying", "resolved", "dead", "archived")
 
 
 @dataclass(frozen=True)
-class Census:
-    """What the database holds at one moment."""
+class QueueCounts:
+    """The counts of one moment: the replay queue by stage, and the ledger."""
 
     at: datetime
-    stages: list[system_schemas.StageQueue]
+    stages: list[StageQueue]
     books: Books
 
 
-async def take_census(pool: Pool) -> Census:
-    """Count everything as of one moment. Raises `DependencyUnavailable`."""
+async def count_queue(pool: Pool) -> QueueCounts:
+    """Return the counts of one snapshot. Raises `DependencyUnavailable`."""
     async with snapshot(pool) as connection:
-        at = await SQL.snapshot_time(connection)
-        counted = [row async for row in SQL.count_rows(connection)]
-        open_rows = {row["stage"]: row async for row in SQL.count_due(connection)}
-        controls = {row["stage"]: row async for row in SQL.list_stage_controls(connection)}
-        pages = tuple([Page(**dict(row)) async for row in SQL.sum_pages(connection)])
+        at = await _SQL.snapshot_time(connection)
+        counted = [row async for row in _SQL.count_rows(connection)]
+        open_rows = {row["stage"]: row async for row in _SQL.count_due(connection)}
+        controls = {row["stage"]: row async for row in _SQL.list_stage_controls(connection)}
+        ledger = tuple([TopicCounts(**dict(row)) async for row in _SQL.sum_ledger(connection)])
     queue = [row for row in counted if row["table_name"] == "replay_queue"]
-    states = Counter[str](dict.fromkeys(STATES, 0))
-    for row in queue:
-        states[row["state"]] += row["rows"]
-    counts = Counts(
-        pages=pages,
-        # Without the tombstones of leads that no record brought.
-        leads=sum(
-            row["rows"]
-            for row in counted
-            if row["table_name"] == "lead_inbox" and row["made_by"] == "persister"
-        ),
-        queue=dict(states),
-        queue_by_others=sum(row["rows"] for row in queue if row["made_by"] != "flusher"),
-        emails={row["state"]: row["rows"] for row in counted if row["table_name"] == "email_delivery"},
-    )
-    stages = [
-        _stage(
-            stage,
-            [row for row in queue if row["stage"] == stage],
-            open_rows.get(stage),
-            controls.get(stage),
-            at,
+    leads = [row for row in counted if row["table_name"] == "lead_inbox"]
+    books = compare(
+        LedgerCounts(
+            topics=ledger,
+            # Without the tombstones of leads that were erased before a record brought them.
+            leads=sum(row["rows"] for row in leads if row["made_by"] == "persister"),
+            queue=_rows_by_state(queue),
+            queue_by_others=sum(row["rows"] for row in queue if row["made_by"] != "flusher"),
+            emails={row["state"]: row["rows"] for row in counted if row["table_name"] == "email_delivery"},
         )
-        for stage in get_args(Stage)
-    ]
-    return Census(at, stages, balance(counts))
+    )
+    stages = []
+    for stage in get_args(Stage):
+        rows = [row for row in queue if row["stage"] == stage]
+        stages.append(_stage_queue(stage, rows, open_rows.get(stage), controls.get(stage), at))
+    return QueueCounts(at, stages, books)
 
 
-async def recount(pool: Pool) -> list[str]:
-    """Return the counts that differ from the rows. Scans whole tables. Raises `DependencyUnavailable`."""
+async def find_wrong_counts(pool: Pool) -> list[str]:
+    """Return the triggers' counts that differ from the rows. Scans whole tables.
+
+    Raises `DependencyUnavailable`.
+    """
     async with snapshot(pool) as connection:
         return [
             f"{row['table_name']} {row['state']}: {row['difference']:+}"
-            async for row in SQL.recount_rows(connection)
+            async for row in _SQL.recount_rows(connection)
         ]
 
 
-def _stage(stage: str, rows: list[Any], opened: Any, control: Any, at: datetime) -> system_schemas.StageQueue:
-    states = Counter[str]()
+def _rows_by_state(rows: list[Any]) -> dict[str, int]:
+    states = Counter[str](dict.fromkeys(STATES, 0))
     for row in rows:
         states[row["state"]] += row["rows"]
-    oldest = opened["oldest_open_at"] if opened else None
-    return system_schemas.StageQueue(
+    return dict(states)
+
+
+def _stage_queue(stage: str, rows: list[Any], open_rows: Any, control: Any, at: datetime) -> StageQueue:
+    oldest = open_rows["oldest_open_at"] if open_rows else None
+    return StageQueue(
         stage=stage,
-        **{state: states[state] for state in STATES},
-        due=opened["due"] if opened else 0,
+        **_rows_by_state(rows),
+        due=open_rows["due"] if open_rows else 0,
         oldest_open_at=oldest,
         oldest_open_age_seconds=max(0.0, (at - oldest).total_seconds()) if oldest else None,
         paused=bool(control and control["paused"]),

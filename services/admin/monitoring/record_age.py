@@ -1,27 +1,30 @@
-"""How long the oldest record of a partition has waited, told from looks at its offsets. No I/O, no clock.
+"""How long the oldest unread record of a partition has waited, from earlier readings of its end offset.
 
-Kafka does not say how old a record is that nobody reads. But what lay before the end at one look is taken
-once the group has committed as far: until then, that look's time is a bound. A restart begins afresh.
+Kafka does not report the age of a record that nobody reads. A record before the end offset at one reading is
+processed once the group has committed that offset. Until then, the time since that reading is a lower bound
+of its age. After a restart the ages begin at 0. No I/O, no clock.
 """
 
 from typing import Final
 
-# A look is kept for each new end, so a group that stands still keeps one more each time: thinned out beyond.
-MAX_LOOKS: Final = 256
+# Each new end offset adds a reading, so a group that makes no progress adds one per poll. Above this
+# number every second reading is dropped.
+MAX_READINGS: Final = 256
 
 
-class Waiting:
-    """Remembers, per partition of a group, when which end was first seen. Times are monotonic seconds."""
+class RecordAges:
+    """Stores when each end offset of a group's partitions was first read. Times are monotonic seconds."""
 
     def __init__(self) -> None:
-        self._looks = dict[tuple[str, object], list[tuple[float, int]]]()
+        self._readings = dict[tuple[str, object], list[tuple[float, int]]]()
 
     def seconds(self, group: str, partition: object, *, committed: int, end: int, now: float) -> float:
-        """Take a look; return how long the first record behind `committed` has been known to wait."""
-        looks = [look for look in self._looks.get((group, partition), []) if committed < look[1] <= end]
-        if end > committed and (not looks or looks[-1][1] < end):
-            looks.append((now, end))
-        if len(looks) > MAX_LOOKS:
-            del looks[1:-1:2]
-        self._looks[group, partition] = looks
-        return now - looks[0][0] if looks else 0.0
+        """Add a reading. Returns for how long the first record after `committed` is known to wait."""
+        earlier = self._readings.get((group, partition), [])
+        readings = [reading for reading in earlier if committed < reading[1] <= end]
+        if end > committed and (not readings or readings[-1][1] < end):
+            readings.append((now, end))
+        if len(readings) > MAX_READINGS:
+            del readings[1:-1:2]
+        self._readings[group, partition] = readings
+        return now - readings[0][0] if readings else 0.0

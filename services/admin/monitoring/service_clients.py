@@ -1,4 +1,4 @@
-"""Asks the other services over HTTP: gateways for their spools, every service for its readiness."""
+"""Reads other services over HTTP: the spool of each gateway, and the readiness of every service."""
 
 import asyncio
 import socket
@@ -10,12 +10,12 @@ import httpx
 
 from services.admin.schemas.system import GatewaySpool, PartHealth
 
-# Above the 1.5 s within which `/readyz` answers, whatever hangs there: its body names the part.
-ASK_SECONDS: Final = 2.0
+# More than the 1.5 s within which `/readyz` answers if a dependency hangs: its body names that dependency.
+REQUEST_TIMEOUT_SECONDS: Final = 2.0
 
 
-class Peers:
-    """Every request is bounded to two seconds, and all are sent at once."""
+class ServiceClients:
+    """Requests to all gateways and services run at once, each bounded by `REQUEST_TIMEOUT_SECONDS`."""
 
     def __init__(
         self, client: httpx.AsyncClient, gateways: tuple[str, ...], services: Mapping[str, str]
@@ -24,30 +24,30 @@ class Peers:
         self._gateways = gateways
         self._services = services
 
-    async def ask_gateways(self) -> list[GatewaySpool]:
-        """Return what each address of each gateway says. One that does not answer is unknown."""
-        found = await asyncio.gather(*(self._ask_gateway(url) for url in self._gateways))
-        return [spool for spools in found for spool in spools]
+    async def read_gateways(self) -> list[GatewaySpool]:
+        """Return the spool of each address of each gateway. One that does not answer is unknown."""
+        spools = await asyncio.gather(*(self._read_gateway(url) for url in self._gateways))
+        return [spool for of_gateway in spools for spool in of_gateway]
 
-    async def ask_services(self) -> dict[str, PartHealth]:
-        """Return the readiness of each service."""
-        found = await asyncio.gather(*(self._ask_service(url) for url in self._services.values()))
-        return dict(zip(self._services, found, strict=True))
+    async def read_readiness(self) -> dict[str, PartHealth]:
+        """Return the readiness of each service. One that does not answer is down."""
+        readiness = await asyncio.gather(*(self._read_service(url) for url in self._services.values()))
+        return dict(zip(self._services, readiness, strict=True))
 
-    async def _ask_gateway(self, url: str) -> list[GatewaySpool]:
+    async def _read_gateway(self, url: str) -> list[GatewaySpool]:
         try:
-            async with asyncio.timeout(ASK_SECONDS):
-                addresses = await _addresses(httpx.URL(url))
+            async with asyncio.timeout(REQUEST_TIMEOUT_SECONDS):
+                addresses = await _resolve(httpx.URL(url))
         except (OSError, TimeoutError):
             return [GatewaySpool(url=url, address=None, state="unknown", status=None, reason="no such name")]
-        return list(await asyncio.gather(*(self._ask_address(url, address) for address in addresses)))
+        return list(await asyncio.gather(*(self._read_address(url, address) for address in addresses)))
 
-    async def _ask_address(self, url: str, address: str) -> GatewaySpool:
+    async def _read_address(self, url: str, address: str) -> GatewaySpool:
         named = httpx.URL(url)
         try:
             status, body = await self._get(
                 named.copy_with(host=address, path=f"{named.path.rstrip('/')}/internal/status"),
-                # Asked at its address, but under its name: for its TLS certificate, and for proxies.
+                # Connect to the address, but use the name for the TLS certificate and for proxies.
                 headers={"Host": named.netloc.decode()},
                 extensions={"sni_hostname": named.host},
             )
@@ -59,7 +59,7 @@ class Peers:
             return GatewaySpool(url=url, address=address, state="unknown", status=None, reason=reason)
         return GatewaySpool(url=url, address=address, state="up", status=body)
 
-    async def _ask_service(self, url: str) -> PartHealth:
+    async def _read_service(self, url: str) -> PartHealth:
         try:
             status, body = await self._get(httpx.URL(f"{url}/readyz"))
         except (httpx.HTTPError, OSError, TimeoutError, ValueError) as error:
@@ -72,21 +72,23 @@ class Peers:
         )
 
     async def _get(self, url: httpx.URL, **options: Any) -> tuple[int, dict[str, Any]]:
-        async with asyncio.timeout(ASK_SECONDS):
-            answer = await self._client.get(url, **options)
-        body = answer.json()
+        async with asyncio.timeout(REQUEST_TIMEOUT_SECONDS):
+            response = await self._client.get(url, **options)
+        body = response.json()
         if not isinstance(body, dict):
             raise ValueError("not an object")  # noqa: TRY004 - bad data, not a bad argument
-        return answer.status_code, body
+        return response.status_code, body
 
 
-async def _addresses(url: httpx.URL) -> list[str]:
+async def _resolve(url: httpx.URL) -> list[str]:
     found = await asyncio.get_running_loop().getaddrinfo(url.host, url.port, type=socket.SOCK_STREAM)
     return sorted({str(info[4][0]) for info in found})
 
 
 @asynccontextmanager
-async def open_peers(gateways: tuple[str, ...], services: Mapping[str, str]) -> AsyncIterator[Peers]:
-    """Open the HTTP client for as long as the context lasts. It trusts no proxy variable."""
-    async with httpx.AsyncClient(timeout=ASK_SECONDS, trust_env=False) as client:
-        yield Peers(client, gateways, services)
+async def open_service_clients(
+    gateways: tuple[str, ...], services: Mapping[str, str]
+) -> AsyncIterator[ServiceClients]:
+    """Open the HTTP client while the context lasts. It ignores the proxy variables of the environment."""
+    async with httpx.AsyncClient(timeout=REQUEST_TIMEOUT_SECONDS, trust_env=False) as client:
+        yield ServiceClients(client, gateways, services)

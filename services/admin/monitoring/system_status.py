@@ -1,4 +1,4 @@
-"""Asks every part at once how it is, each for a moment only. What does not answer is unknown, never 0."""
+"""Reads the state of the database, Kafka and every service at once. Without an answer it is unknown."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -6,84 +6,99 @@ from datetime import UTC, datetime
 from typing import Any
 
 from contracts import topics
+from runtime.database.postgres import Pool, ping
 from runtime.failures import DependencyUnavailable
-from services.admin.adapters import Adapters
 from services.admin.monitoring.consumer_lag import LagReader
-from services.admin.monitoring.queue_counts import Census
-from services.admin.schemas.system import GroupLag, PartHealth, QueueStats, SiteQueue, SystemHealth
+from services.admin.monitoring.queue_counts import QueueCounts, count_queue
+from services.admin.monitoring.scheduled_jobs import list_jobs, list_site_queues
+from services.admin.monitoring.service_clients import ServiceClients
+from services.admin.schemas.system import GroupLag, Job, PartHealth, QueueStats, SiteQueue, SystemHealth
 
 
-async def survey_queue(given: Adapters) -> QueueStats:
-    """Return what is stuck, how far behind consumers are, and whether the books balance."""
-    census, groups, gateways = await asyncio.gather(
-        _census(given), survey_groups(given.lag), given.peers.ask_gateways()
-    )
-    flusher = next(group for group in groups if group.group == topics.GROUPS["flusher"])
-    return QueueStats(
-        at=census.at if census else None,
-        stages=census.stages if census else None,
-        books=census.books if census else None,
-        read_at=datetime.now(UTC),
-        groups=groups,
-        failed_not_taken=flusher.topics[topics.FAILED.name] if flusher.topics else None,
-        gateways=gateways,
-        site_queues=await _site_queues(given) if census else None,
-    )
+class SystemStatus:
+    """Answers what the installation is doing. No read takes longer than a few seconds."""
+
+    def __init__(self, pool: Pool, lag: LagReader, services: ServiceClients) -> None:
+        self._pool = pool
+        self._lag = lag
+        self._services = services
+
+    async def read_queue_stats(self) -> QueueStats:
+        """Return the queue's counts, the ledger, the consumer lag and the spools; null what is unknown."""
+        counts, groups, gateways = await asyncio.gather(
+            self._count_queue_if_available(), read_group_lags(self._lag), self._services.read_gateways()
+        )
+        flusher = next(group for group in groups if group.group == topics.GROUPS["flusher"])
+        return QueueStats(
+            at=counts.at if counts else None,
+            stages=counts.stages if counts else None,
+            books=counts.books if counts else None,
+            read_at=datetime.now(UTC),
+            groups=groups,
+            failed_not_taken=flusher.topics[topics.FAILED.name] if flusher.topics else None,
+            gateways=gateways,
+            site_queues=await self._list_site_queues_if_available() if counts else None,
+        )
+
+    async def read_health(self) -> SystemHealth:
+        """Return the state of the database, the broker, the mail server and each service."""
+        database, broker, services = await asyncio.gather(
+            _check(ping(self._pool)), _check(self._lag.ping()), self._services.read_readiness()
+        )
+        mail = _mail_health(services)
+        is_down = any(part.state == "down" for part in (database, broker, mail, *services.values()))
+        return SystemHealth(
+            status="down" if is_down else "up",
+            at=datetime.now(UTC),
+            database=database,
+            broker=broker,
+            mail=mail,
+            services=services,
+        )
+
+    async def count_queue(self) -> QueueCounts:
+        """Return the counts of one database snapshot. Raises `DependencyUnavailable`."""
+        return await count_queue(self._pool)
+
+    async def list_jobs(self) -> list[Job]:
+        """Return the scheduled jobs. Raises `DependencyUnavailable`."""
+        return await list_jobs(self._pool)
+
+    async def _count_queue_if_available(self) -> QueueCounts | None:
+        try:
+            # A ping first: it fails within a second, where the counts would wait for a server that hangs.
+            await ping(self._pool)
+            return await count_queue(self._pool)
+        except DependencyUnavailable:
+            return None
+
+    async def _list_site_queues_if_available(self) -> list[SiteQueue] | None:
+        try:
+            return await list_site_queues(self._pool)
+        except DependencyUnavailable:
+            return None
 
 
-async def survey_groups(lag: LagReader) -> list[GroupLag]:
-    """Return how far each consumer group is behind."""
+async def read_group_lags(lag: LagReader) -> list[GroupLag]:
+    """Return the lag of each consumer group; null with a reason if Kafka does not answer."""
     names = topics.GROUPS.values()
     try:
-        found = await lag.read()
-    except DependencyUnavailable as away:
-        return [GroupLag(group=name, lag=None, topics=None, reason=away.reason) for name in names]
-    return [GroupLag(group=name, lag=sum(found[name].values()), topics=found[name]) for name in names]
+        lags = await lag.read()
+    except DependencyUnavailable as error:
+        return [GroupLag(group=name, lag=None, topics=None, reason=error.reason) for name in names]
+    return [GroupLag(group=name, lag=sum(lags[name].values()), topics=lags[name]) for name in names]
 
 
-async def _site_queues(given: Adapters) -> list[SiteQueue] | None:
+async def _check(probe: Coroutine[Any, Any, None]) -> PartHealth:
     try:
-        return await given.store.list_site_queues()
-    except DependencyUnavailable:
-        return None
-
-
-async def survey_health(given: Adapters) -> SystemHealth:
-    """Return the state of database, broker, mail and each service."""
-    database, broker, services = await asyncio.gather(
-        _try(given.store.ping()), _try(given.lag.ping()), given.peers.ask_services()
-    )
-    mail = _mail(services)
-    down = any(part.state == "down" for part in (database, broker, mail, *services.values()))
-    return SystemHealth(
-        status="down" if down else "up",
-        at=datetime.now(UTC),
-        database=database,
-        broker=broker,
-        mail=mail,
-        services=services,
-    )
-
-
-async def _census(given: Adapters) -> Census | None:
-    try:
-        # A server that hangs would hold the census for its long timeout; this is for such days.
-        await given.store.ping()
-        return await given.census()
-    except DependencyUnavailable:
-        return None
-
-
-async def _try(question: Coroutine[Any, Any, None]) -> PartHealth:
-    try:
-        await question
-    except DependencyUnavailable as away:
-        return PartHealth(state="down", reason=away.reason)
+        await probe
+    except DependencyUnavailable as error:
+        return PartHealth(state="down", reason=error.reason)
     return PartHealth(state="up")
 
 
-def _mail(services: dict[str, PartHealth]) -> PartHealth:
-    """Return what the notifier says of its mail server: it alone talks to it."""
+def _mail_health(services: dict[str, PartHealth]) -> PartHealth:
+    """Return what the notifier reports of the mail server; no other service connects to it."""
     parts = services["notifier"].parts if "notifier" in services else None
     smtp = parts.get("smtp") if parts else None
     if not isinstance(smtp, dict):

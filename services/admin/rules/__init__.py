@@ -1,1 +1,1 @@
-"""Pure rules about leads and replays: no I/O, no clock."""
+"""Decisions about leads, replays and exports, without I/O and without a clock."""

@@ -1,4 +1,4 @@
-"""Leads as CSV that is safe to open in a spreadsheet. Pure: rows in, text out."""
+"""Writes leads as CSV that is safe to open in a spreadsheet. No I/O."""
 
 import csv
 import io
@@ -8,42 +8,42 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any, Final
 
-# Excel takes the file for UTF-8 only where it begins with this.
+# Excel reads a file as UTF-8 only if it begins with a byte order mark.
 BOM: Final = "\ufeff"
 COLUMNS: Final = (
     "id", "created_at_utc", "status", "service", "name", "email", "phone", "company", "message", "assignee",
     "notes", "consent", "consent_version", "locale", "submitted_at", "page_url", "referrer", "utm_source",
     "utm_medium", "utm_campaign", "utm_term", "utm_content", "spam_reasons", "extra", "site", "request_id",
 )  # fmt: skip
-# What begins so may be run as a formula (OWASP, CSV injection; the wide forms are read alike): at a cell's
-# beginning, behind blanks and quotes, and, in a spreadsheet that separates by another sign than a comma or
-# does not know our quotes, behind a separator or a line's end within our cell. What stands before the sign is
-# looked at once and as a whole, however long it is.
+# A spreadsheet may run a cell as a formula if it begins with one of these signs or their full-width forms
+# (OWASP, CSV injection), also after blanks and quotes. A spreadsheet with another separator, or without our
+# quoting, may also begin a cell after a separator or a line break inside our cell. The possessive quantifier
+# examines the characters before the sign once, so that a long run of blanks takes linear time.
 _FORMULA: Final = re.compile(r"""(?<![\s"';|])[\s"';|]*+(?=[=+\-@\uff1d\uff0b\uff0d\uff20])""")
 _SEPARATORS: Final = ";|\t\r\n"
 
 
 def header() -> str:
-    """Return the first line."""
+    """Return the byte order mark and the line with the column names."""
     return BOM + _line(COLUMNS)
 
 
 def lines(leads: Iterable[Mapping[str, Any]]) -> str:
-    """Return a line for each lead."""
+    """Return one line of CSV per lead."""
     return "".join(_line([_cell(lead, column) for column in COLUMNS]) for lead in leads)
 
 
-def harmless(text: str) -> str:
-    """Put an apostrophe where a spreadsheet would begin a formula: it then shows the text."""
-    guarded = _FORMULA.sub(_guarded, text)
-    return "'" + guarded if guarded.startswith(("\t", "\r")) else guarded
+def escape_formulas(text: str) -> str:
+    """Insert an apostrophe before each possible formula, so that a spreadsheet shows it as text."""
+    escaped = _FORMULA.sub(_escape_match, text)
+    return "'" + escaped if escaped.startswith(("\t", "\r")) else escaped
 
 
-def _guarded(before: re.Match[str]) -> str:
-    """Put the apostrophe behind the last separator, or at the cell's beginning; elsewhere nothing begins."""
-    blanks = before[0]
-    place = max(map(blanks.rfind, _SEPARATORS)) + 1
-    return blanks[:place] + "'" + blanks[place:] if place or before.start() == 0 else blanks
+def _escape_match(match: re.Match[str]) -> str:
+    """Insert the apostrophe after the last separator or at the start of the cell, where a cell may begin."""
+    prefix = match[0]
+    start = max(map(prefix.rfind, _SEPARATORS)) + 1
+    return prefix[:start] + "'" + prefix[start:] if start or match.start() == 0 else prefix
 
 
 def _cell(lead: Mapping[str, Any], column: str) -> str:
@@ -65,6 +65,6 @@ def _cell(lead: Mapping[str, Any], column: str) -> str:
 def _line(cells: Iterable[str]) -> str:
     buffer = io.StringIO()
     csv.writer(buffer, quoting=csv.QUOTE_ALL, lineterminator="\r\n").writerow(
-        [harmless(cell) for cell in cells]
+        [escape_formulas(cell) for cell in cells]
     )
     return buffer.getvalue()

@@ -1,4 +1,4 @@
-"""What an admin may do to a lead, and what then follows. No I/O, no clock."""
+"""Which changes of a lead are allowed, and which emails follow from them. No I/O, no clock."""
 
 from collections.abc import Mapping
 from typing import Any, Final
@@ -6,52 +6,45 @@ from uuid import UUID
 
 from contracts.failures import Kind
 from contracts.leads import LeadReceived, LeadStatus
+from services.admin.rules.errors import ConflictError
 
-MAILS: Final[tuple[Kind, ...]] = ("welcome", "admin_alert")
-
-
-class Refused(Exception):
-    """The lead's state does not allow it: tell the admin why (409)."""
+EMAIL_KINDS: Final[tuple[Kind, ...]] = ("welcome", "admin_alert")
 
 
-class Unknown(Exception):
-    """There is no such thing: tell the admin which (404)."""
-
-
-def judge_change(current: LeadStatus, new: LeadStatus, expected: LeadStatus | None) -> bool:
-    """Return whether the change is one, or raise `Refused`."""
+def check_status_change(current: LeadStatus, new: LeadStatus, expected: LeadStatus | None) -> bool:
+    """Return whether the new status differs from the current one. Raises `ConflictError` if it is refused."""
     if current is LeadStatus.ERASED:
-        raise Refused("The lead is erased, and that is final.")
+        raise ConflictError("The lead is erased, and that is final.")
     if expected is not None and current is not expected:
-        raise Refused(f"The lead is {current}, not {expected}: somebody changed it before you.")
+        raise ConflictError(f"The lead is {current}, not {expected}: somebody changed it before you.")
     if current is LeadStatus.SPAM and new not in (LeadStatus.SPAM, LeadStatus.RECEIVED):
-        raise Refused("A spam lead becomes 'received' first: its mails are sent then.")
+        raise ConflictError("A spam lead becomes 'received' first: its emails are sent then.")
     return new is not current
 
 
-def mails_owed(current: LeadStatus, new: LeadStatus) -> tuple[Kind, ...]:
-    """Return the mails that a change of status makes due: spam was never mailed."""
-    return MAILS if (current, new) == (LeadStatus.SPAM, LeadStatus.RECEIVED) else ()
+def emails_due(current: LeadStatus, new: LeadStatus) -> tuple[Kind, ...]:
+    """Return the emails that a change of status makes due: both if a lead leaves spam."""
+    return EMAIL_KINDS if (current, new) == (LeadStatus.SPAM, LeadStatus.RECEIVED) else ()
 
 
 def undo_status(previous: LeadStatus, new: LeadStatus) -> LeadStatus | None:
-    """Return the status that undoes a change, where it can be undone without another effect.
+    """Return the status that undoes a change; None if undoing it would have another effect.
 
-    A lead that leaves spam is mailed what it was not sent yet: no button that asks nothing may do that.
+    A lead that leaves spam is mailed, and no button may do that without confirmation.
     """
     return None if LeadStatus.SPAM in (previous, new) or new is previous else previous
 
 
-def judge_resend(current: LeadStatus, kind: str, delivery: str | None) -> None:
-    """Raise `Refused` where this mail is not to be sent again."""
+def check_resend(current: LeadStatus, kind: str, delivery_state: str | None) -> None:
+    """Raise `ConflictError` if this email must not be sent again."""
     if current in (LeadStatus.ERASED, LeadStatus.SPAM):
-        raise Refused(f"The lead is {current}: it is not mailed.")
-    if delivery == "sent":
-        raise Refused(f"The {kind} mail was sent, and is sent once only.")
+        raise ConflictError(f"The lead is {current}: it is not mailed.")
+    if delivery_state == "sent":
+        raise ConflictError(f"The {kind} mail was sent, and is sent once only.")
 
 
 def as_received(lead: Mapping[str, Any], event_id: UUID) -> LeadReceived:
-    """Write a stored lead as the event that it came from, for a stage that takes it again."""
+    """Return a stored lead as its `LeadReceived` event, for a stage that processes it again."""
     return LeadReceived.model_validate(
         {
             **lead,

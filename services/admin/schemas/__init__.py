@@ -1,1 +1,1 @@
-"""Request and response models, shared by the API, the dashboard and the store."""
+"""Request and response models that the API, the dashboard and the store share."""

@@ -1,5 +1,6 @@
-"""The query parameters of each route. A parameter that a route does not know is refused, not ignored."""
+"""The query parameters of each route. Unknown parameters are refused with 422, not ignored."""
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
@@ -9,7 +10,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 from contracts.audit import AuditEvent
 from contracts.failures import Kind, Stage
 from contracts.leads import LeadStatus
-from services.admin.store.cursors import as_utc, place, row_number, word_query
+from services.admin.schemas.cursors import as_utc, parse_bigint, parse_cursor, word_query
 
 SettableStatus = Literal[
     LeadStatus.RECEIVED,
@@ -22,8 +23,8 @@ SettableStatus = Literal[
 QueueState = Literal["waiting", "replaying", "resolved", "dead", "archived"]
 
 
-def _no_nul(value: str) -> str:
-    # PostgreSQL's text cannot hold it.
+def _without_nul(value: str) -> str:
+    # PostgreSQL's type text cannot hold NUL.
     if "\x00" in value:
         msg = "must not contain NUL characters"
         raise ValueError(msg)
@@ -35,45 +36,55 @@ def _is_word_query(value: str) -> str:
     return value
 
 
-def _is_place_of_uuid(value: str) -> str:
-    place(value, UUID)
+def _is_uuid_cursor(value: str) -> str:
+    parse_cursor(value, UUID)
     return value
 
 
-def _is_place_of_number(value: str) -> str:
-    place(value, row_number)
+def _is_number_cursor(value: str) -> str:
+    parse_cursor(value, parse_bigint)
     return value
 
 
 Text = Annotated[
-    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=255), AfterValidator(_no_nul)
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=255), AfterValidator(_without_nul)
 ]
 Time = Annotated[datetime, AfterValidator(as_utc)]
-Limit = Annotated[int, Field(ge=1, le=200, description="Rows of one page.")]
-Since = Annotated[Time | None, Field(description="Not before this time; UTC where it has no zone.")]
-Until = Annotated[Time | None, Field(description="Before this time; UTC where it has no zone.")]
-SEARCH_OFFSET_AT_MOST = 200
-_CURSOR = "The next_cursor of the page before."
+Limit = Annotated[int, Field(ge=1, le=200, description="Rows per page.")]
+Since = Annotated[Time | None, Field(description="Not before this time; UTC if it has no zone.")]
+Until = Annotated[Time | None, Field(description="Before this time; UTC if it has no zone.")]
+CURSOR_FIELD = Field(description="The next_cursor of the previous page.")
+UuidCursor = Annotated[Annotated[Text, AfterValidator(_is_uuid_cursor)] | None, CURSOR_FIELD]
+NumberCursor = Annotated[Annotated[Text, AfterValidator(_is_number_cursor)] | None, CURSOR_FIELD]
+MAX_SEARCH_OFFSET = 200
 
 
-class _Filter(BaseModel):
+def after(cursor: str | None, parse_id: Callable[[str], UUID | int] = UUID) -> dict[str, Any]:
+    """Return the SQL parameters of a page that begins after a cursor."""
+    position = parse_cursor(cursor, parse_id) if cursor else None
+    return {"after_at": position and position.at, "after_id": position and position.id}
+
+
+class Filter(BaseModel):
+    """Parameters that are refused if a name is unknown."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class ExportFilter(_Filter):
-    """Which leads."""
+class ExportFilter(Filter):
+    """Selects leads."""
 
     status_filter: LeadStatus | None = None
     q: Annotated[
         Annotated[Text, AfterValidator(_is_word_query)] | None,
-        Field(description="Beginnings of words in email, name and company; all must be there."),
+        Field(description="Beginnings of words in email, name and company; all must match."),
     ] = None
     service: Text | None = None
     since: Since = None
     until: Until = None
 
     def selection(self) -> dict[str, Any]:
-        """Return what the rows must match."""
+        """Return the SQL parameters of the filter."""
         return {
             "status": self.status_filter,
             "words": word_query(self.q) if self.q else None,
@@ -84,32 +95,29 @@ class ExportFilter(_Filter):
 
 
 class LeadFilter(ExportFilter):
-    """Which leads, and which page of them."""
+    """Selects leads, and a page of them."""
 
     limit: Limit = 50
     offset: Annotated[
         int, Field(ge=0, le=10_000, description="For deeper pages use cursor; at most 200 with q.")
     ] = 0
-    cursor: Annotated[
-        Annotated[Text, AfterValidator(_is_place_of_uuid)] | None, Field(description=_CURSOR)
-    ] = None
+    cursor: UuidCursor = None
 
     @model_validator(mode="after")
-    def _search_is_not_deep(self) -> "LeadFilter":
-        # What a search passes over has to be looked into, row by row.
-        if self.q and self.offset > SEARCH_OFFSET_AT_MOST:
-            msg = f"offset may be at most {SEARCH_OFFSET_AT_MOST} with q: for deeper pages use cursor"
+    def _limit_search_offset(self) -> "LeadFilter":
+        # A search reads each row that the offset skips.
+        if self.q and self.offset > MAX_SEARCH_OFFSET:
+            msg = f"offset may be at most {MAX_SEARCH_OFFSET} with q: for deeper pages use cursor"
             raise ValueError(msg)
         return self
 
     def after(self) -> dict[str, Any]:
-        """Return the row after which the page begins."""
-        last = place(self.cursor, UUID) if self.cursor else None
-        return {"after_at": last and last.at, "after_id": last and last.id}
+        """Return the SQL parameters of the page."""
+        return after(self.cursor)
 
 
-class QueueFilter(_Filter):
-    """Which rows of the replay queue, and which page of them."""
+class QueueFilter(Filter):
+    """Selects rows of the replay queue, and a page of them."""
 
     limit: Limit = 50
     stage: Stage | None = None
@@ -119,13 +127,10 @@ class QueueFilter(_Filter):
     lead_id: UUID | None = None
     since: Since = None
     until: Until = None
-    cursor: Annotated[
-        Annotated[Text, AfterValidator(_is_place_of_uuid)] | None, Field(description=_CURSOR)
-    ] = None
+    cursor: UuidCursor = None
 
     def selection(self) -> dict[str, Any]:
-        """Return what the rows must match, and where the page begins."""
-        last = place(self.cursor, UUID) if self.cursor else None
+        """Return the SQL parameters of the filter and of the page."""
         return {
             "stage": self.stage,
             "kind": self.kind,
@@ -134,13 +139,12 @@ class QueueFilter(_Filter):
             "lead_id": self.lead_id,
             "since": self.since,
             "until": self.until,
-            "after_at": last and last.at,
-            "after_id": last and last.id,
+            **after(self.cursor),
         }
 
 
-class AuditFilter(_Filter):
-    """Which entries of the audit log, and which page of them."""
+class AuditFilter(Filter):
+    """Selects entries of the audit log, and a page of them."""
 
     limit: Limit = 50
     event: AuditEvent | None = None
@@ -149,13 +153,10 @@ class AuditFilter(_Filter):
     actor: Text | None = None
     since: Since = None
     until: Until = None
-    cursor: Annotated[
-        Annotated[Text, AfterValidator(_is_place_of_number)] | None, Field(description=_CURSOR)
-    ] = None
+    cursor: NumberCursor = None
 
     def selection(self) -> dict[str, Any]:
-        """Return what the entries must match, and where the page begins."""
-        last = place(self.cursor, row_number) if self.cursor else None
+        """Return the SQL parameters of the filter and of the page."""
         return {
             "event": self.event,
             "lead_id": self.lead_id,
@@ -163,21 +164,20 @@ class AuditFilter(_Filter):
             "actor": self.actor,
             "since": self.since,
             "until": self.until,
-            "after_at": last and last.at,
-            "after_id": last and last.id,
+            **after(self.cursor, parse_bigint),
         }
 
 
-class StatusChangeQuery(_Filter):
-    """The new status, and the one that the admin saw."""
+class StatusChangeQuery(Filter):
+    """The new status, and the status that the admin saw."""
 
     new_status: SettableStatus
     expected: Annotated[
-        LeadStatus | None, Field(description="Refuse with 409 where the lead has another by now.")
+        LeadStatus | None, Field(description="Refuse with 409 if the lead has another status now.")
     ] = None
 
 
-class StageFilter(_Filter):
-    """One stage, or all of them."""
+class StageFilter(Filter):
+    """Selects one stage, or all of them."""
 
     stage: Stage | None = None

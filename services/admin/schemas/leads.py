@@ -1,4 +1,4 @@
-"""What admins see of leads, queue and audit log, as typed models; the rest is in readings.py. No logic."""
+"""Responses about leads, their emails, the replay queue and the audit log."""
 
 from datetime import datetime
 from typing import Literal
@@ -26,7 +26,7 @@ class LeadSummary(BaseModel):
 
 
 class Lead(LeadSummary):
-    """A lead with all that we hold of it. `created_at_utc` is the time in the 201."""
+    """A lead with all its fields. `created_at_utc` is the time in the 201 response."""
 
     message: str
     consent: bool | None
@@ -43,7 +43,7 @@ class Lead(LeadSummary):
 
 
 class LeadPage(BaseModel):
-    """A page of leads, newest first. `total` counts all that match, and is exact up to 10,000."""
+    """A page of leads, newest first. `total` counts all leads that match; it is exact up to 10,000."""
 
     leads: list[LeadSummary]
     total: int
@@ -54,7 +54,7 @@ class LeadPage(BaseModel):
 
 
 class Email(BaseModel):
-    """One mail of one kind to one lead."""
+    """The email of one kind to one lead."""
 
     kind: str
     state: str
@@ -69,7 +69,7 @@ class Email(BaseModel):
 
 
 class QueueItem(BaseModel):
-    """One failure that waits, is being replayed, or came to an end."""
+    """One failed delivery: a row of the replay queue."""
 
     id: UUID
     stage: str
@@ -125,7 +125,7 @@ Tone = Literal["good", "bad", "wait", "neutral"]
 
 
 class TimelineEvent(BaseModel):
-    """One thing that happened to a lead. `planned`: it is still to come, or waits for somebody."""
+    """One event of a lead. `planned` marks an event that has not happened yet."""
 
     at: datetime
     since_previous_ms: int
@@ -138,17 +138,17 @@ class TimelineEvent(BaseModel):
 
 
 class LeadDetail(BaseModel):
-    """One lead's whole way. `lead` is null where it was accepted but its storing is still in the queue."""
+    """One lead with its history. `lead` is null if it was accepted but is not stored yet."""
 
     lead: Lead | None
     emails: list[Email]
     queue: list[QueueItem]
-    timeline: list[TimelineEvent] = Field(description="The lead's whole way, in order; then what is planned.")
+    timeline: list[TimelineEvent] = Field(description="All events in order, planned ones last.")
     audit: list[AuditEntry] = Field(description="The audit log of this lead, oldest first.")
 
 
 class StatusChanged(BaseModel):
-    """The lead, and what the change did."""
+    """The lead after the change, and what the change did."""
 
     lead: Lead
     previous_status: LeadStatus
@@ -159,7 +159,7 @@ class StatusChanged(BaseModel):
 
 
 class Resent(BaseModel):
-    """The mail will be tried again by the notifier, within seconds."""
+    """The notifier sends the email again within seconds."""
 
     lead_id: UUID
     kind: str
@@ -168,25 +168,25 @@ class Resent(BaseModel):
 
 
 class Flushed(BaseModel):
-    """What a flush has begun: rows of the queue that are due now, and websites whose queue is fetched."""
+    """What a flush has started: rows that are due now, and websites whose queue is imported."""
 
     requested: int
     sites: list[str] = Field(
-        description="Websites whose own queue is fetched now, as far as a run has seen them."
+        description="Websites whose own queue is imported now, as the last run knows them."
     )
     message: str
 
 
 def flushed(rows: int, sites: list[str]) -> Flushed:
-    """Say what a flush has begun."""
-    said = f"{rows} waiting {'row is' if rows == 1 else 'rows are'} due now."
+    """Return the response of a flush."""
+    message = f"{rows} waiting {'row is' if rows == 1 else 'rows are'} due now."
     if sites:
-        said += f" The websites' own queues are fetched now: {', '.join(sites)}."
-    return Flushed(requested=rows, sites=sites, message=said)
+        message += f" The websites' own queues are imported now: {', '.join(sites)}."
+    return Flushed(requested=rows, sites=sites, message=message)
 
 
 class Cleared(BaseModel):
-    """How many rows were archived, by stage."""
+    """The number of archived rows, by stage."""
 
     archived: int
     stages: dict[str, int]
@@ -194,7 +194,7 @@ class Cleared(BaseModel):
 
 
 class Resumed(BaseModel):
-    """The breaker of a stage after the request."""
+    """The circuit breaker of a stage after the request."""
 
     stage: str
     was_paused: bool

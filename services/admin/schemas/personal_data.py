@@ -1,4 +1,4 @@
-"""What admins see of a person's data: all that we hold, and what erasing did. No I/O, no clock."""
+"""Responses about a person's data: an export, and the result of an erasure. No I/O, no clock."""
 
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
@@ -11,7 +11,6 @@ from pydantic import BaseModel, EmailStr, Field, JsonValue
 
 from contracts import topics
 from contracts.leads import LeadReceived
-from services.admin.schemas.lead_edits import parked
 from services.admin.schemas.leads import AuditEntry
 
 # Leads of one address that a page lists, and ids that one form sends: a form may have 1,000 fields.
@@ -19,14 +18,14 @@ LISTED_MAX: Final = 500
 
 
 class KafkaKeeps(BaseModel):
-    """A topic that may still hold the lead's record. Kafka deletes by age only, and nobody can search it."""
+    """A topic that may still contain the lead's record. Kafka deletes records by age only."""
 
     topic: str
     until: datetime
 
 
 class PersonQueueRow(BaseModel):
-    """A row of the replay queue with the record that it carries, decoded where that is possible."""
+    """A row of the replay queue with its record, decoded if possible."""
 
     id: UUID
     stage: str
@@ -41,19 +40,19 @@ class PersonQueueRow(BaseModel):
 
 
 class PersonData(BaseModel):
-    """Everything that we hold of a lead. `lead` has `original`, the fields as they first came, if edited."""
+    """Everything that is stored of a lead. `lead` has `original`, the fields before the first edit."""
 
     exported_at: datetime
     lead: dict[str, Any] | None
     emails: list[dict[str, Any]]
     queue: list[PersonQueueRow]
     audit: list[AuditEntry]
-    other_leads: list[UUID] = Field(description="Other leads of the same address: export each.")
+    other_leads: list[UUID] = Field(description="Other leads of the same address: export each one too.")
     kafka: list[KafkaKeeps]
 
 
 class Erased(BaseModel):
-    """What erasing a lead did. `already`: it was erased before, at `erased_at`."""
+    """The result of erasing a lead. `already` means that it was erased before, at `erased_at`."""
 
     lead_id: UUID
     already: bool
@@ -66,13 +65,13 @@ class Erased(BaseModel):
 
 
 class ErasePerson(BaseModel):
-    """Whose leads to erase. In the body, so that no address stands in a URL."""
+    """Whose leads to erase. It is a body, so that the address is in no URL."""
 
     email: EmailStr
 
 
 class ErasedPerson(BaseModel):
-    """The leads of one address, each with what was done; `failed` names what was not erased, and why."""
+    """The results for the leads of one address. `failed` has the reason of each that was not erased."""
 
     erased: list[Erased]
     records: list[UUID] = Field(
@@ -83,10 +82,10 @@ class ErasedPerson(BaseModel):
 
 
 class PersonLead(BaseModel):
-    """One lead of a person, as somebody recognises it. `status` is null if the lead is not stored yet.
+    """One lead of a person. `status` is null if the lead is not stored yet.
 
-    `email` is the current address: another one where an admin has corrected it. `name` and `email` of a lead
-    that is not stored are those of its record, if that can be read.
+    `email` is the current address, which may differ from the one searched for if an admin edited it. `name`
+    and `email` of a lead that is not stored are those of its record, if that can be read.
     """
 
     lead_id: UUID
@@ -101,7 +100,7 @@ class PersonLead(BaseModel):
 
 
 class PersonRecords(BaseModel):
-    """What erasing a person would erase. `leads`: those of the address, not erased yet, newest first."""
+    """What an erasure of a person would erase. `leads` are newest first, without erased ones."""
 
     leads: list[PersonLead] = Field(default_factory=list)
     records: list[UUID] = Field(
@@ -112,13 +111,13 @@ class PersonRecords(BaseModel):
 
 @dataclass(frozen=True)
 class Traces:
-    """What holds one address: leads, and rows of the queue that are named by their origin."""
+    """Where an address is stored: leads, and rows of the queue that belong to no lead of the address."""
 
     leads: frozenset[UUID] = frozenset()
     records: frozenset[UUID] = frozenset()
 
     def __or__(self, other: "Traces") -> "Traces":
-        """Return both."""
+        """Return the union of both."""
         return Traces(self.leads | other.leads, self.records | other.records)
 
 
@@ -140,19 +139,6 @@ class Selection:
         return Traces((person.leads & self.leads) | own, records)
 
 
-def with_record(lead: PersonLead, row: Mapping[str, Any], email: str) -> PersonLead:
-    """Return a lead that is not stored with the name and address of its record.
-
-    A record that cannot be decoded has no name, and perhaps several addresses: the one that was searched for
-    counts.
-    """
-    if read := parked(row):
-        return lead.model_copy(update={"name": read.name, "email": read.email})
-    addresses = row["addresses"]
-    found = email if email.lower() in addresses else next(iter(addresses), lead.email)
-    return lead.model_copy(update={"email": found})
-
-
 def has_address(lead: PersonLead, email: str) -> bool:
     """Return False if the lead's current address is another one: somebody corrected it."""
     return lead.email is None or lead.email.lower() == email.lower()
@@ -161,7 +147,7 @@ def has_address(lead: PersonLead, email: str) -> bool:
 def addresses_of(
     lead: Mapping[str, Any] | None, emails: Sequence[Mapping[str, Any]], queue: Sequence[Mapping[str, Any]]
 ) -> set[str]:
-    """Return a lead's addresses in lower case: stored, as they first came, mailed to, or in its records."""
+    """Return all addresses of a lead in lower case: current, original, mailed to, or queued."""
     found = {lead["email"], (lead["original"] or {}).get("email")} if lead else set()
     found |= {mail["recipient"] for mail in emails if mail["kind"] == "welcome"}
     found |= {address for row in queue if not row["by_origin"] for address in row["addresses"]}
@@ -171,7 +157,7 @@ def addresses_of(
 def own_rows(
     lead: Mapping[str, Any] | None, queue: Sequence[Mapping[str, Any]], theirs: set[str]
 ) -> list[Mapping[str, Any]]:
-    """Return a lead's rows without those that hold another person's record, by the rule of erase_lead."""
+    """Return a lead's queue rows, except rows with another person's record, as erase_lead does in SQL."""
     unknown = not theirs and (lead is None or lead["status"] != "erased")
     return [
         row
@@ -181,7 +167,7 @@ def own_rows(
 
 
 def erased_words(leads: int, records: int) -> str:
-    """Say how much was erased."""
+    """Return the message about an erasure."""
     said = f"The personal data of {leads} {'lead' if leads == 1 else 'leads'}"
     if records:
         said += f" and {records} {'record' if records == 1 else 'records'} in the queue"
@@ -189,7 +175,7 @@ def erased_words(leads: int, records: int) -> str:
 
 
 def kafka_keeps(at: datetime) -> list[KafkaKeeps]:
-    """Say what Kafka may still hold of what was written up to this moment, and until when."""
+    """Return the topics that may contain records written up to `at`, and until when."""
     return [
         KafkaKeeps(topic=topic.name, until=at + timedelta(milliseconds=topic.retention_ms))
         for topic in topics.ALL
@@ -198,7 +184,7 @@ def kafka_keeps(at: datetime) -> list[KafkaKeeps]:
 
 
 def shown(row: Mapping[str, Any]) -> PersonQueueRow:
-    """Return a row with its records, decoded where that is possible."""
+    """Return a row of the queue with its record, decoded if possible."""
     return PersonQueueRow(
         id=row["id"],
         stage=row["stage"],
@@ -214,7 +200,7 @@ def shown(row: Mapping[str, Any]) -> PersonQueueRow:
 
 
 def _decoded(payload: bytes | None) -> Any:
-    """Return a record as the lead that it is, else its bytes."""
+    """Return a record as a lead, or its bytes in base64 if it cannot be decoded."""
     if payload is None:
         return None
     try:

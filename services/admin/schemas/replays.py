@@ -1,4 +1,4 @@
-"""What admins see of groups and replays, as typed models. No logic."""
+"""Responses about groups of failed deliveries and about replays."""
 
 from datetime import datetime
 from typing import Literal
@@ -11,7 +11,7 @@ ReplayState = Literal["running", "finished", "cancelled"]
 
 
 class QueueGroup(BaseModel):
-    """Rows with the same trouble. Its four names select them in items and in a replay, too."""
+    """Rows with the same failure. The first four fields select them in the item list and in a replay."""
 
     stage: str
     kind: str
@@ -23,14 +23,14 @@ class QueueGroup(BaseModel):
 
 
 class QueueGroups(BaseModel):
-    """The groups, the largest first. `total` counts the rows of all groups, also beyond the first 500."""
+    """The groups, the largest first: 500 at most. `total` counts the rows of all groups."""
 
     groups: list[QueueGroup]
     total: int
 
 
 class Requested(BaseModel):
-    """The row goes out within two seconds."""
+    """The row is sent within two seconds."""
 
     queue_id: UUID
     previous_state: str
@@ -40,7 +40,7 @@ class Requested(BaseModel):
 
 
 class ChosenGroup(BaseModel):
-    """How many rows of one trouble are replayed."""
+    """How many rows with the same failure are replayed."""
 
     stage: str
     kind: str
@@ -50,14 +50,14 @@ class ChosenGroup(BaseModel):
 
 
 class BlockedGroup(ChosenGroup):
-    """How many rows of one trouble cannot be replayed, why, and which: up to 1,000 ids."""
+    """How many rows with the same failure cannot be replayed, why, and up to 1,000 of their ids."""
 
     why: str
     ids: list[UUID]
 
 
 class Replay(BaseModel):
-    """One replay by filter. `taken` rows of `wanted` had their turn."""
+    """One replay by a filter. `taken` of its `wanted` rows are processed."""
 
     id: UUID
     state: ReplayState
@@ -74,7 +74,7 @@ class Replay(BaseModel):
 
 
 class ReplayAnswer(BaseModel):
-    """What is, or would be, replayed. `replay` is null in a preview; `unknown_ids` are in no row."""
+    """The rows that are, or would be, replayed. `replay` is null in a preview. No row has `unknown_ids`."""
 
     dry_run: bool
     wanted: int
@@ -95,18 +95,18 @@ class ReplayHistory(BaseModel):
 
 
 class Outcomes(BaseModel):
-    """How many rows of a replay stand where; together they are all that were wanted."""
+    """The rows of a replay by result. Together they are all rows of the replay."""
 
     queued: int = Field(0, description="not sent yet")
-    sent: int = Field(0, description="sent, and the stage has not answered yet")
-    resolved: int = Field(0, description="the effect is there")
-    failed: int = Field(0, description="failed again: it waits for a retry, or is dead")
-    skipped: int = Field(0, description="nothing to send at its turn: on its way already, or its lead erased")
-    cancelled: int = Field(0, description="never sent, for the replay was cancelled; it stays as it was")
+    sent: int = Field(0, description="sent, but the stage has not reported a result yet")
+    resolved: int = Field(0, description="the delivery succeeded")
+    failed: int = Field(0, description="failed again: waiting for a retry, or dead")
+    skipped: int = Field(0, description="not sent: already being delivered, or its lead was erased")
+    cancelled: int = Field(0, description="not sent, because the replay was cancelled; unchanged")
 
 
 class ReplayResult(BaseModel):
-    """What became of one row; `state` and `reason` are the row's of now."""
+    """The result of one row. `state` and `reason` are those of the row now."""
 
     queue_id: UUID
     stage: str
@@ -119,15 +119,15 @@ class ReplayResult(BaseModel):
 
 
 class ReplayDetail(BaseModel):
-    """One replay, how far it is, and a page of its rows by id.
+    """One replay, its progress, and a page of its rows by id.
 
-    With `result` a page may hold fewer rows than `limit`, or none, and yet have a `next_cursor`.
+    With the parameter `result`, a page that has a `next_cursor` may have fewer rows than `limit`, or none.
     """
 
     replay: Replay
     outcomes: Outcomes
     outcomes_are_estimates: bool = Field(
-        description="What became of many rows is told by a sample; queued and cancelled are exact."
+        description="True for large replays: outcomes come from a sample, except queued and cancelled."
     )
     results: list[ReplayResult]
     limit: int
@@ -135,7 +135,7 @@ class ReplayDetail(BaseModel):
 
 
 class Cancelled(BaseModel):
-    """The replay sends nothing more. `cancelled` rows were never sent and stay as they were."""
+    """The cancelled replay. `cancelled` rows were not sent and stay as they were."""
 
     replay: Replay
     cancelled: int

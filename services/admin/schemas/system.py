@@ -1,17 +1,19 @@
-"""What the installation says of itself, as typed models: queue, lag, spools, jobs, health. No logic."""
+"""Responses about the state of the installation: queue, consumer lag, spools, jobs, health."""
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from pydantic import BaseModel, Field, JsonValue
 
-from services.admin.monitoring.ledger import Books
+from services.admin.schemas.ledger import Books
 
 State = Literal["up", "down", "unknown"]
+# The flusher's job that imports the leads that websites have queued.
+SITE_QUEUE_JOB: Final = "site_queue"
 
 
 class StageQueue(BaseModel):
-    """The replay queue of one stage. `due` would be sent by the next run of the job."""
+    """The replay queue of one stage. `due` rows are sent by the next run of the flusher."""
 
     stage: str
     waiting: int
@@ -27,16 +29,16 @@ class StageQueue(BaseModel):
 
 
 class GroupLag(BaseModel):
-    """Records between a group's committed offsets and the ends. Null where it is not known."""
+    """The lag of a consumer group: end offsets minus committed offsets. Null if unknown."""
 
     group: str
     lag: int | None
     topics: dict[str, int] | None
-    reason: str | None = Field(default=None, description="Why it is not known.")
+    reason: str | None = Field(default=None, description="Why the lag is unknown.")
 
 
 class GatewaySpool(BaseModel):
-    """What one gateway says of itself. Null where it did not answer: unknown is not empty."""
+    """The status of one gateway. Null if it did not answer: unknown does not mean empty."""
 
     url: str
     address: str | None
@@ -46,38 +48,40 @@ class GatewaySpool(BaseModel):
 
 
 class SiteQueue(BaseModel):
-    """A website's own queue, as the flusher's last run saw it. Null where the website did not answer."""
+    """A website's own queue, as the flusher's last run found it. Null if the website did not answer."""
 
     site: str
     asked_at: datetime | None
     depth: int | None = None
     oldest_queued_at: datetime | None = None
-    pulled: int = Field(default=0, description="Leads fetched by that run.")
-    refused: int = Field(default=0, description="Leads that the gateway refused; they are in the queue.")
-    unreadable: int = Field(default=0, description="Entries that stay there, for nobody can read them.")
-    damaged: int = Field(default=0, description="Files that the website's disk has damaged; they stay there.")
-    reason: str | None = Field(default=None, description="Why that run did not come to its end.")
+    pulled: int = Field(default=0, description="Leads imported by that run.")
+    refused: int = Field(
+        default=0, description="Leads that the gateway refused; they are in the replay queue."
+    )
+    unreadable: int = Field(default=0, description="Entries that cannot be read; they stay on the website.")
+    damaged: int = Field(default=0, description="Damaged files; they stay on the website.")
+    reason: str | None = Field(default=None, description="Why that run did not finish.")
 
 
 class QueueStats(BaseModel):
-    """Stages and books are of one database snapshot; lag and gateways are readings of a moment later."""
+    """`stages` and `books` come from one database snapshot. The other fields are read a moment later."""
 
-    at: datetime | None = Field(description="The time of the snapshot; null where the database is away.")
+    at: datetime | None = Field(description="The time of the snapshot; null if the database is unavailable.")
     stages: list[StageQueue] | None
     books: Books | None
-    read_at: datetime = Field(description="The time of the readings below.")
+    read_at: datetime = Field(description="When the fields below were read.")
     groups: list[GroupLag]
     failed_not_taken: int | None = Field(
-        description="Failures on their way to the replay queue: the flusher's lag on the failed topic."
+        description="Failures that are not in the replay queue yet: the flusher's lag on the failed topic."
     )
     gateways: list[GatewaySpool]
     site_queues: list[SiteQueue] | None = Field(
-        description="Websites that keep a queue of their own; null where the database is away."
+        description="Websites with a queue of their own; null if the database is unavailable."
     )
 
 
 class Job(BaseModel):
-    """A scheduled job and its last run. `overdue` says that it should have run a minute ago."""
+    """A scheduled job and its last run. `overdue` means that it is at least a minute late."""
 
     name: str
     schedule: str
@@ -98,7 +102,7 @@ class Jobs(BaseModel):
 
 
 class PartHealth(BaseModel):
-    """One thing that FASTCore needs."""
+    """The state of a service or of a dependency."""
 
     state: State
     reason: str | None = None
@@ -106,7 +110,7 @@ class PartHealth(BaseModel):
 
 
 class SystemHealth(BaseModel):
-    """The state of the whole. `status` is down where one part is."""
+    """The health of the installation. `status` is down if one part is down."""
 
     status: Literal["up", "down"]
     at: datetime

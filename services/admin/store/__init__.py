@@ -1,1 +1,1 @@
-"""Repositories: the SQL of each resource, and the functions that run it."""
+"""One repository for each resource of the database, beside its SQL."""

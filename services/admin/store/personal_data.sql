@@ -1,17 +1,5 @@
 -- What admins do with a person's data: edit, export, erase. What erasing means is erase_lead (migration 0009).
 
--- name: plan_for_these_values!
--- Filters are optional; the planner must see which are given. What is asked for is mostly in memory, or on a
--- disk without heads: a table is not read whole only to read it in order.
-SELECT set_config('plan_cache_mode', 'force_custom_plan', true), set_config('random_page_cost', '1.1', true);
-
--- name: lock_lead^
--- One lead, kept from others until this transaction ends.
-SELECT id, request_id, site, email, service, status, name, phone, company, message, consent, consent_text,
-       consent_version, locale, submitted_at, source, extra, spam_reasons, body_sha256, assignee, notes,
-       created_at_utc, stored_at, updated_at
-FROM lead_inbox WHERE id = :id FOR UPDATE;
-
 -- name: lock_parked
 -- The records of a lead that is not stored, as the persister gave them back; the newest first.
 SELECT id, state, payload, updated_at FROM replay_queue
@@ -39,11 +27,6 @@ UPDATE replay_queue
 SET original_payload = coalesce(original_payload, payload), payload = :payload::bytea, updated_at = now()
 WHERE lead_id = :id AND stage = 'notifier' AND NOT by_origin AND payload IS NOT NULL AND state <> 'resolved'
 RETURNING id;
-
--- name: add_audit_entry!
--- Write one entry in the transaction of what it tells.
-INSERT INTO audit_log (event_id, event, actor, details_json, lead_id, request_id)
-VALUES (gen_random_uuid(), :event, :actor, :details, :lead_id::uuid, :request_id::text);
 
 -- name: list_export
 -- One chunk of an export, newest first.

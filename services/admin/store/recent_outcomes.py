@@ -1,4 +1,4 @@
-"""Counts what became of the last hour's emails and deliveries. Reads only; what follows is the page's."""
+"""Counts the outcomes of the last hour's emails and deliveries."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -6,11 +6,11 @@ from typing import Any
 
 from runtime.database.postgres import Pool, load_queries, snapshot
 
-SQL: Any = load_queries(Path(__file__).with_name("recent_outcomes.sql"))
+_SQL: Any = load_queries(Path(__file__).with_name("recent_outcomes.sql"))
 
 
 @dataclass(frozen=True)
-class Mails:
+class EmailOutcomes:
     """Emails of one kind by their last outcome."""
 
     sent: int = 0
@@ -19,15 +19,18 @@ class Mails:
 
 @dataclass(frozen=True)
 class RecentOutcomes:
-    """Emails by kind, and deliveries that failed for good by stage."""
+    """Emails by kind, and deliveries that failed permanently by stage."""
 
-    mails: dict[str, Mails] = field(default_factory=dict)
+    emails: dict[str, EmailOutcomes] = field(default_factory=dict)
     dead: dict[str, int] = field(default_factory=dict)
 
 
-async def count_recent(pool: Pool) -> RecentOutcomes:
+async def count_recent_outcomes(pool: Pool) -> RecentOutcomes:
     """Count the outcomes of the last hour. Raises `DependencyUnavailable`."""
     async with snapshot(pool) as connection:
-        mails = {row["kind"]: Mails(row["sent"], row["failed"]) async for row in SQL.recent_mails(connection)}
-        dead = {row["stage"]: row["rows"] async for row in SQL.recent_dead(connection)}
-    return RecentOutcomes(mails, dead)
+        emails = {
+            row["kind"]: EmailOutcomes(row["sent"], row["failed"])
+            async for row in _SQL.recent_mails(connection)
+        }
+        dead = {row["stage"]: row["rows"] async for row in _SQL.recent_dead(connection)}
+    return RecentOutcomes(emails, dead)

@@ -1,26 +1,26 @@
-"""Ends sessions before they expire, for every replica. Signing and reading them is `session`'s."""
+"""Sessions that were signed out before they expire, shared by all replicas."""
 
 from pathlib import Path
 from typing import Any
 
-from runtime.database.postgres import Pool, autocommit, load_queries
+from runtime.database.postgres import Pool, autocommit, connection_within_deadline, load_queries
 from services.admin.auth.session import Session
-from services.admin.store.leads import fetch_quickly
 
-SQL: Any = load_queries(Path(__file__).with_name("revocations.sql"))
+_SQL: Any = load_queries(Path(__file__).with_name("revocations.sql"))
 
 
 class Revocations:
-    """The sessions that were signed out."""
+    """Reads and writes the table `revoked_session`."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
 
     async def revoke(self, session: Session) -> None:
-        """End a session. Raises `DependencyUnavailable` where that cannot be written."""
+        """End a session. Raises `DependencyUnavailable` if the database does not record it."""
         async with autocommit(self._pool) as connection:
-            await SQL.revoke(connection, session_digest=session.digest)
+            await _SQL.revoke(connection, session_digest=session.digest)
 
     async def include(self, session: Session) -> bool:
-        """Return whether a session was signed out. Raises `DependencyUnavailable` after a timeout."""
-        return bool(await fetch_quickly(self._pool, SQL.is_revoked.sql, session.digest))
+        """Return whether a session was signed out. Raises `DependencyUnavailable` after about a second."""
+        async with connection_within_deadline(self._pool) as connection:
+            return bool(await connection.fetchval(_SQL.is_revoked.sql, session.digest))

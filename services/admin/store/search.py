@@ -1,4 +1,4 @@
-"""Finds a page of leads and how many there are, by the way that is quick. What may be asked: filters.py."""
+"""Finds a page of leads and their number by the query that is cheapest for the words searched for."""
 
 import json
 from pathlib import Path
@@ -6,75 +6,79 @@ from typing import Any, Final
 
 from contracts.leads import LeadStatus
 from runtime.database.postgres import Connection, load_queries
-from services.admin.schemas import leads as lead_schemas
 from services.admin.schemas.filters import LeadFilter
+from services.admin.schemas.leads import LeadSummary
 
-SQL: Any = load_queries(Path(__file__).with_name("search.sql"))
-# Counting so many matches takes a few milliseconds; beyond, the planner's estimate is told as one.
+_SQL: Any = load_queries(Path(__file__).with_name("search.sql"))
+# Counting so many matches takes a few milliseconds. Above it the planner's estimate is returned, as one.
 COUNT_EXACTLY_UP_TO: Final = 10_000
-# Rows that are gathered lie anywhere in the table; those of a walk lie beside each other.
-GATHERED_COST: Final = 3
-# So many are gathered within some 30 ms: worth it for an exact total, even where a walk would be quicker.
-GATHERED_ANYWAY: Final = 3_000
-# The index collects every lead of each word before it knows which of them have the others, too.
-INDEX_MEETS_AT_MOST: Final = 100_000
+# Rows found through the word index lie anywhere in the table; rows of a scan by time lie beside each other.
+GATHER_COST_FACTOR: Final = 3
+# So many rows are gathered in about 30 ms. That is worth an exact total, even where a scan would be faster.
+ALWAYS_GATHER_UP_TO: Final = 3_000
+# The word index collects every lead of each word before it intersects them.
+MAX_LEADS_PER_INDEXED_WORD: Final = 100_000
 
 
-async def find_leads(
-    connection: Connection, asked: LeadFilter
-) -> tuple[list[lead_schemas.LeadSummary], int, bool]:
-    """Return a page with a row too many, how many match, and whether that is an estimate.
+async def find_leads(connection: Connection, filters: LeadFilter) -> tuple[list[LeadSummary], int, bool]:
+    """Return a page and one more row, how many leads match, and whether that number is an estimate.
 
-    A common word is met soon on a walk from the newest on; of a rare one all are gathered. The choice is
-    made here, by the planner's own estimates: left to it, a count or a deep page reads the whole table.
+    Leads with a common word are found soon by a scan from the newest lead; leads with a rare word are
+    gathered through the word index. This function chooses by the planner's estimates, because the planner
+    itself reads the whole table for a count or a deep page.
     """
-    wanted, place = asked.selection(), asked.after() | {"limit": asked.limit + 1, "offset": asked.offset}
-    if not asked.q:
-        leads = await _walk(connection, wanted, place)
-        return leads, *await count_leads(connection, wanted)
-    if asked.status_filter is LeadStatus.ERASED:
-        return [], 0, False  # nothing is left of them to search
-    matching = await _estimate(connection, wanted)
-    others = await _estimate(connection, wanted | {"words": None})
-    looked_up, has_them = await _rare_words(connection, wanted["words"])
-    walked = min(others, (asked.limit + asked.offset) * others / matching)
-    gathered = min(others, has_them)
-    if gathered <= max(GATHERED_ANYWAY, walked / GATHERED_COST):
-        rows = [row async for row in SQL.gather_leads(connection, **wanted, **place, looked_up=looked_up)]
-        found = [lead_schemas.LeadSummary.model_validate(dict(row)) for row in rows if row["id"]]
-        return found, rows[0]["total"], False
-    leads = await _walk(connection, wanted, place)
-    return leads, max(matching, asked.offset + len(leads)), True
+    selection = filters.selection()
+    page = filters.after() | {"limit": filters.limit + 1, "offset": filters.offset}
+    if not filters.q:
+        leads = await _scan_by_time(connection, selection, page)
+        return leads, *await count_leads(connection, selection)
+    if filters.status_filter is LeadStatus.ERASED:
+        return [], 0, False  # an erased lead has no words
+    matching = await _estimate(connection, selection)
+    without_words = await _estimate(connection, selection | {"words": None})
+    indexed_words, with_indexed_words = await _choose_indexed_words(connection, selection["words"])
+    rows_scanned = min(without_words, (filters.limit + filters.offset) * without_words / matching)
+    rows_gathered = min(without_words, with_indexed_words)
+    if rows_gathered <= max(ALWAYS_GATHER_UP_TO, rows_scanned / GATHER_COST_FACTOR):
+        found = _SQL.gather_leads(connection, **selection, **page, looked_up=indexed_words)
+        rows = [row async for row in found]
+        return [_to_summary(row) for row in rows if row["id"]], rows[0]["total"], False
+    leads = await _scan_by_time(connection, selection, page)
+    return leads, max(matching, filters.offset + len(leads)), True
 
 
-async def count_leads(connection: Connection, wanted: dict[str, Any]) -> tuple[int, bool]:
-    """Return how many leads match, and whether that is an estimate."""
-    if wanted["words"] and (matching := await _estimate(connection, wanted)) > GATHERED_ANYWAY:
+async def count_leads(connection: Connection, selection: dict[str, Any]) -> tuple[int, bool]:
+    """Return how many leads match, and whether that number is an estimate."""
+    if selection["words"] and (matching := await _estimate(connection, selection)) > ALWAYS_GATHER_UP_TO:
         return matching, True
-    total = await SQL.count_leads(connection, **wanted, bound=COUNT_EXACTLY_UP_TO + 1)
+    total = await _SQL.count_leads(connection, **selection, bound=COUNT_EXACTLY_UP_TO + 1)
     if total <= COUNT_EXACTLY_UP_TO:
         return total, False
-    return max(total, await _estimate(connection, wanted)), True
+    return max(total, await _estimate(connection, selection)), True
 
 
-async def _walk(
-    connection: Connection, wanted: dict[str, Any], place: dict[str, Any]
-) -> list[lead_schemas.LeadSummary]:
-    rows = SQL.list_leads(connection, **wanted, **place)
-    return [lead_schemas.LeadSummary.model_validate(dict(row)) async for row in rows]
+async def _scan_by_time(
+    connection: Connection, selection: dict[str, Any], page: dict[str, Any]
+) -> list[LeadSummary]:
+    return [_to_summary(row) async for row in _SQL.list_leads(connection, **selection, **page)]
 
 
-async def _rare_words(connection: Connection, words: str) -> tuple[str, int]:
-    """Return those of the words that are worth the index, and how many leads have them."""
-    each = words.split(" & ")
-    nothing = dict.fromkeys(("status", "service", "since", "until"))
-    held = {word: await _estimate(connection, nothing | {"words": word}) for word in each}
-    rare = [word for word in each if held[word] <= INDEX_MEETS_AT_MOST] or [min(each, key=held.__getitem__)]
-    looked_up = " & ".join(rare)
-    return looked_up, await _estimate(connection, nothing | {"words": looked_up})
+async def _choose_indexed_words(connection: Connection, words: str) -> tuple[str, int]:
+    """Return the words to look up in the index, and how many leads have all of them."""
+    any_lead = dict.fromkeys(("status", "service", "since", "until"))
+    leads_with = {
+        word: await _estimate(connection, any_lead | {"words": word}) for word in words.split(" & ")
+    }
+    rare = [word for word, leads in leads_with.items() if leads <= MAX_LEADS_PER_INDEXED_WORD]
+    indexed = " & ".join(rare or [min(leads_with, key=leads_with.__getitem__)])
+    return indexed, await _estimate(connection, any_lead | {"words": indexed})
 
 
-async def _estimate(connection: Connection, wanted: dict[str, Any]) -> int:
-    """Return the planner's count of matches, at least 1."""
-    plan = json.loads(await SQL.estimate_leads(connection, **wanted))
+async def _estimate(connection: Connection, selection: dict[str, Any]) -> int:
+    """Return the planner's estimate of the number of matches, at least 1."""
+    plan = json.loads(await _SQL.estimate_leads(connection, **selection))
     return max(1, int(plan[0]["Plan"]["Plan Rows"]))
+
+
+def _to_summary(row: Any) -> LeadSummary:
+    return LeadSummary.model_validate(dict(row))

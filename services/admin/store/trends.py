@@ -1,4 +1,4 @@
-"""Counts leads over time, by status and by service, for the overview. Reads only; draws nothing."""
+"""Counts leads over time, by status and by service, for the charts of the overview."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -8,14 +8,14 @@ from zoneinfo import ZoneInfo
 
 from runtime.database.postgres import Pool, load_queries, snapshot
 
-SQL: Any = load_queries(Path(__file__).with_name("trends.sql"))
-# To count so many takes some 10 ms. Beyond, the planner's statistics answer, and are told as estimates.
-COUNT_UP_TO: Final = 50_000
+_SQL: Any = load_queries(Path(__file__).with_name("trends.sql"))
+# Counting so many leads by service takes about 10 ms. Above it the planner's statistics give estimates.
+COUNT_EXACTLY_UP_TO: Final = 50_000
 
 
 @dataclass(frozen=True)
 class Shares:
-    """Leads by status and by service, the commonest first. `estimated`: services are from a sample."""
+    """Leads by status and by service, the largest first. `estimated`: services come from a sample."""
 
     statuses: dict[str, int]
     services: dict[str, int]
@@ -23,7 +23,7 @@ class Shares:
 
 
 class Trends:
-    """What the overview draws."""
+    """Aggregates the table `lead_inbox`."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
@@ -31,19 +31,21 @@ class Trends:
     async def count(
         self, unit: Literal["hour", "day"], since: datetime, zone: ZoneInfo
     ) -> dict[datetime, int]:
-        """Return the leads since a time by hour or day of a zone; hours and days without any are absent."""
+        """Return the leads since a time by hour or day of a time zone; empty hours and days are absent."""
         async with snapshot(self._pool) as connection:
-            rows = SQL.count_by_bucket(connection, unit=unit, since=since, zone=zone.key)
+            rows = _SQL.count_by_bucket(connection, unit=unit, since=since, zone=zone.key)
             return {row["at"]: row["leads"] async for row in rows}
 
     async def shares(self) -> Shares:
-        """Return all leads by status, and by service: these counted while that is cheap, else estimated."""
+        """Return all leads by status, and by service; services are estimated if there are many leads."""
         async with snapshot(self._pool) as connection:
-            statuses = {row["word"]: row["leads"] async for row in SQL.count_statuses(connection)}
-            rows = sum(statuses.values())
-            estimated = rows > COUNT_UP_TO
-            found = (
-                SQL.estimate_services(connection, rows=rows) if estimated else SQL.count_services(connection)
+            statuses = {row["word"]: row["leads"] async for row in _SQL.count_statuses(connection)}
+            total = sum(statuses.values())
+            estimated = total > COUNT_EXACTLY_UP_TO
+            rows = (
+                _SQL.estimate_services(connection, rows=total)
+                if estimated
+                else _SQL.count_services(connection)
             )
-            services = {row["word"]: row["leads"] async for row in found}
+            services = {row["word"]: row["leads"] async for row in rows}
         return Shares(statuses, services, estimated=estimated)

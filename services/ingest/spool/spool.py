@@ -1,6 +1,6 @@
-"""The gateway's own disk, for the time that Kafka is away: a lead is safe here, and published later.
+"""The gateway's disk buffer: used only while Kafka is unavailable.
 
-Overflow, not detour: Kafka first. What is decided about a lead lives elsewhere.
+`LeadWriter` decides when to append to it and when to drain it.
 """
 
 import asyncio
@@ -15,23 +15,28 @@ from runtime.failures import DependencyUnavailable, PermanentError
 from runtime.logs import logger
 from services.ingest.lead_record import LeadRecord
 from services.ingest.spool.damaged_segments import prune_damaged
-from services.ingest.spool.segments import DAMAGED, SUFFIX, Segment, SpoolEntry, SpoolFolder
+from services.ingest.spool.entries import SpoolEntry
+from services.ingest.spool.folder import DAMAGED_SUFFIX, SEGMENT_SUFFIX, SpoolFolder
+from services.ingest.spool.segments import Segment
 
 SEGMENT_MAX_BYTES: Final = 1 << 20
 PUBLISH_BATCH_SIZE: Final = 100
-# An fsync that takes longer than this is a disk that failed: the client gets its 503.
+# A disk whose fsync takes longer counts as failed, and the client gets a 503.
 APPEND_TIMEOUT_SECONDS: Final = 5.0
 
 
 class SpoolUnavailable(DependencyUnavailable):
-    """The spool is full or its disk fails: refuse the lead, so that the site keeps it."""
+    """The spool is full or its disk fails. Reject the lead, so that the site keeps it."""
 
     def __init__(self, reason: str) -> None:
         super().__init__("spool", reason)
 
 
 class Spool:
-    """Bounded, fsynced, first in first out. One folder a worker; dead workers' folders are adopted."""
+    """A bounded, fsynced FIFO queue on disk.
+
+    Each worker process writes to a folder of its own, and adopts the folders of dead workers.
+    """
 
     def __init__(
         self, root: Path, max_bytes: int, max_leads: int, now: Callable[[], float] = time.time
@@ -42,11 +47,11 @@ class Spool:
         self._now = now
         self._folder: SpoolFolder | None = None
         self._segments: list[Segment] = []
-        self._unavailable = 0  # segments of dead workers whose folder cannot be adopted now
+        self._unadopted_segments = 0  # in folders of dead workers that cannot be adopted now
         self.damaged_files = 0
-        self._waiting: list[tuple[SpoolEntry | None, asyncio.Future[None]]] = []  # None: a probe
-        self._wake = asyncio.Event()
-        self._files = asyncio.Lock()  # one thread at a time in the folder
+        self._pending: list[tuple[SpoolEntry | None, asyncio.Future[None]]] = []  # None: a probe
+        self._has_pending = asyncio.Event()
+        self._folder_lock = asyncio.Lock()  # one thread at a time works in the folder
         self._log = logger("spool")
         metrics.SPOOL_LEADS.set_function(lambda: self.leads)
         metrics.SPOOL_BYTES.set_function(lambda: self.bytes)
@@ -56,185 +61,187 @@ class Spool:
 
     @property
     def leads(self) -> int:
-        """Return how many leads wait here. Never 0 while there is a file that could not be read."""
-        return self._unavailable + sum(segment.leads - segment.published for segment in self._segments)
+        """The number of unpublished leads. An unreadable file counts as one lead."""
+        return self._unadopted_segments + sum(each.leads - each.published for each in self._segments)
 
     @property
     def drainable(self) -> bool:
-        """Return True where there is a file to publish or to remove, whatever it holds."""
+        """True if there is a segment to publish or to remove, even an empty one."""
         return bool(self._segments)
 
     @property
     def bytes(self) -> int:
-        """Return how much disk they take."""
+        """The size of all segments on disk."""
         return sum(segment.bytes for segment in self._segments)
 
     @property
     def oldest_age_seconds(self) -> float | None:
-        """Return how long the oldest lead has waited, None where none does."""
+        """The age of the oldest lead, or None if the spool is empty."""
         oldest = min((segment.oldest_at for segment in self._segments), default=None)
         return None if oldest is None else max(0.0, self._now() - oldest)
 
-    async def keep(self, record: LeadRecord) -> None:
-        """Return once the record is on the disk. Raises `SpoolUnavailable`."""
-        await self._write_one(SpoolEntry(record, self._now()))
+    async def append(self, record: LeadRecord) -> None:
+        """Return once the record is fsynced. Raises `SpoolUnavailable`."""
+        await self._enqueue_write(SpoolEntry(record, self._now()))
         metrics.LEADS_SPOOLED.inc()
 
     async def check(self) -> None:
-        """Return if a lead could be written now: the disk is tried. Raises `SpoolUnavailable`."""
-        await self._write_one(None)
+        """Return if a lead could be written now; this writes to the disk. Raises `SpoolUnavailable`."""
+        await self._enqueue_write(None)
 
-    async def _write_one(self, spooled: SpoolEntry | None) -> None:
-        if self.leads + len(self._waiting) >= self._max_leads or self.bytes >= self._max_bytes:
+    async def _enqueue_write(self, entry: SpoolEntry | None) -> None:
+        if self.leads + len(self._pending) >= self._max_leads or self.bytes >= self._max_bytes:
             raise SpoolUnavailable("spool is full")
-        done = asyncio.get_running_loop().create_future()
-        self._waiting.append((spooled, done))
-        self._wake.set()
+        written = asyncio.get_running_loop().create_future()
+        self._pending.append((entry, written))
+        self._has_pending.set()
         try:
-            await asyncio.wait_for(done, APPEND_TIMEOUT_SECONDS)
+            await asyncio.wait_for(written, APPEND_TIMEOUT_SECONDS)
         except TimeoutError as error:
             raise SpoolUnavailable("spool's disk does not answer") from error
 
-    async def write(self) -> None:
-        """Write what waits, many records to one fsync, until cancelled."""
+    async def run_writer(self) -> None:
+        """Write pending records, with one fsync for all that are pending, until cancelled."""
         while True:
-            await self._wake.wait()
-            self._wake.clear()
-            batch, self._waiting = self._waiting, []
-            batch = [(spooled, done) for spooled, done in batch if not done.done()]
+            await self._has_pending.wait()
+            self._has_pending.clear()
+            batch, self._pending = self._pending, []
+            batch = [(entry, written) for entry, written in batch if not written.done()]
             if not batch:
                 continue
+            failed = False
             try:
-                async with self._files:
-                    await asyncio.to_thread(self._append, [spooled for spooled, _ in batch if spooled])
+                async with self._folder_lock:
+                    await asyncio.to_thread(self._write_entries, [entry for entry, _ in batch if entry])
             except OSError as error:
                 self._log.error("spool not written", reason=type(error).__name__, errno=error.errno)
-                for _, done in batch:
-                    if not done.done():
-                        done.set_exception(SpoolUnavailable("spool's disk failed"))
-            else:
-                for _, done in batch:
-                    if not done.done():
-                        done.set_result(None)
+                failed = True
+            for _, written in batch:
+                if failed and not written.done():
+                    written.set_exception(SpoolUnavailable("spool's disk failed"))
+                elif not written.done():
+                    written.set_result(None)
 
-    def _append(self, records: Sequence[SpoolEntry]) -> None:
+    def _write_entries(self, entries: Sequence[SpoolEntry]) -> None:
         if self._folder is None:
             self._folder = SpoolFolder.create(self._root)
-        if not records:
+        if not entries:
             self._folder.probe()
             return
-        path, size = self._folder.append(records, SEGMENT_MAX_BYTES)
-        # Not always the last one: what was adopted may be younger.
-        known = next((segment for segment in self._segments if segment.path == path), None)
-        if known:
-            known.leads += len(records)
-            known.bytes += size
+        path, size = self._folder.append(entries, SEGMENT_MAX_BYTES)
+        # Search all segments: an adopted one that is younger may be the last.
+        segment = next((segment for segment in self._segments if segment.path == path), None)
+        if segment:
+            segment.leads += len(entries)
+            segment.bytes += size
         else:
-            self._segments.append(Segment(self._folder, path, len(records), size, records[0].at))
+            self._segments.append(Segment(self._folder, path, len(entries), size, entries[0].at))
 
     async def adopt(self) -> None:
-        """Take over what dead workers left; the oldest goes first. Raises `OSError`."""
-        # Beside `keep`, not before it: a large spool takes seconds to read.
+        """Take over the segments of dead workers. Raises `OSError` if the spool cannot be listed."""
+        # Without the lock, so that appends go on: a large spool takes seconds to read.
         try:
-            found = await asyncio.to_thread(self._adopt, self._folder.path if self._folder else None)
+            adopted = await asyncio.to_thread(self._scan_folders, self._folder.path if self._folder else None)
         except OSError:
-            self._unavailable = max(1, self._unavailable)  # unknown is not empty
+            self._unadopted_segments = max(1, self._unadopted_segments)  # there may be some
             raise
-        async with self._files:
+        async with self._folder_lock:
             for segment in self._segments:
                 if not segment.counted:
-                    await asyncio.to_thread(self._count, segment)
-            if found:
-                self._segments = sorted([*found, *self._segments], key=lambda segment: segment.oldest_at)
-        if found:
-            self._log.warning("adopted a dead worker's spool", leads=sum(s.leads for s in found))
+                    await asyncio.to_thread(self._count_leads, segment)
+            if adopted:
+                self._segments = sorted([*adopted, *self._segments], key=lambda segment: segment.oldest_at)
+        if adopted:
+            self._log.warning("adopted a dead worker's spool", leads=sum(each.leads for each in adopted))
 
-    def _adopt(self, own: Path | None) -> list[Segment]:
-        with contextlib.suppress(OSError):  # no reason to leave leads unadopted
+    def _scan_folders(self, own: Path | None) -> list[Segment]:
+        with contextlib.suppress(OSError):  # must not prevent the adoption
             prune_damaged(self._root, self._now())
-        found, unavailable, damaged = list[Segment](), 0, 0
-        for path in SpoolFolder.all_in(self._root):
+        adopted, unadopted, damaged = list[Segment](), 0, 0
+        for path in SpoolFolder.list_all(self._root):
             try:
-                damaged += len(SpoolFolder.files(path, DAMAGED))
+                damaged += len(SpoolFolder.list_files(path, DAMAGED_SUFFIX))
                 if path != own and (folder := SpoolFolder.claim(path)):
-                    found += self._take_over(folder)
+                    adopted += self._adopt_folder(folder)
             except FileNotFoundError:
-                pass  # its last owner has just taken it away
+                pass  # its last owner has just deleted it
             except OSError as error:
-                unavailable += _files_at_least(path)
+                unadopted += _count_segments(path)
                 self._log.error("spool not adopted", folder=path.name, errno=error.errno)
-        self._unavailable, self.damaged_files = unavailable, damaged
-        return found
+        self._unadopted_segments, self.damaged_files = unadopted, damaged
+        return adopted
 
-    def _take_over(self, folder: SpoolFolder) -> list[Segment]:
+    def _adopt_folder(self, folder: SpoolFolder) -> list[Segment]:
         try:
-            paths = folder.segments()
+            paths = folder.list_segments()
         except OSError:
-            folder.close()  # to be adopted at the next try
+            folder.close()  # the next scan tries again
             raise
-        found = [Segment.unread(folder, path) for path in paths]
-        for segment in found:
-            self._count(segment)
-        if not found:
+        segments = [Segment.from_file(folder, path) for path in paths]
+        for segment in segments:
+            self._count_leads(segment)
+        if not segments:
             folder.close()
-        return found
+        return segments
 
-    def _count(self, segment: Segment) -> None:
-        """Note what a segment holds; one that cannot be read now is counted at the next try."""
+    def _count_leads(self, segment: Segment) -> None:
+        """Read a segment for its counts. An unreadable one is read again at the next adoption."""
         try:
             segment.read()
         except OSError as error:
             self._log.error("spool not read", file=segment.path.name, errno=error.errno)
 
     async def drain(self, send: Callable[[LeadRecord], Awaitable[object]]) -> None:
-        """Publish everything, the oldest first; a file goes once Kafka has acknowledged all of it.
+        """Publish all segments, the oldest first. A file is removed once all of its leads are acknowledged.
 
-        Raises what `send` raises; what was acknowledged before is not sent again by this process. Raises
-        `OSError` of a file that cannot be read or removed, after all the others: it hides none of them.
+        Raises what `send` raises; this process does not send acknowledged leads again. Raises the `OSError`
+        of a file that cannot be read or removed, but only after all other files are published.
         """
         failed: list[tuple[Segment, OSError]] = []
-        while left := [each for each in self._segments if all(each is not one for one, _ in failed)]:
+        while rest := [each for each in self._segments if all(each is not one for one, _ in failed)]:
             try:
-                await self._publish(left[0], send)
+                await self._publish_segment(rest[0], send)
             except OSError as error:
-                failed.append((left[0], error))
+                failed.append((rest[0], error))
         if failed:
             raise failed[0][1]
 
-    async def _publish(self, segment: Segment, send: Callable[[LeadRecord], Awaitable[object]]) -> None:
-        async with self._files:
+    async def _publish_segment(
+        self, segment: Segment, send: Callable[[LeadRecord], Awaitable[object]]
+    ) -> None:
+        async with self._folder_lock:
             if segment.folder is self._folder:
                 segment.folder.seal()
-            read = await asyncio.to_thread(segment.read)
-        records = [spooled.record for spooled in read if spooled]
+            entries = await asyncio.to_thread(segment.read)
+        records = [entry.record for entry in entries if entry]
         while segment.published < len(records):
-            # One alone first: it tells whether Kafka is back before the others follow.
+            # The first record goes alone: it shows whether Kafka is back.
             size = PUBLISH_BATCH_SIZE if segment.published else 1
-            chunk = records[segment.published : segment.published + size]
-            answers = await asyncio.gather(*map(send, chunk), return_exceptions=True)
-            for answer in answers:
-                if isinstance(answer, PermanentError):  # kept in its file, and in nobody's way
-                    segment.refused += 1
-                    self._log.error("spool has a lead that kafka never takes", reason=answer.reason)
-                elif isinstance(answer, BaseException):
-                    raise answer
+            batch = records[segment.published : segment.published + size]
+            results = await asyncio.gather(*map(send, batch), return_exceptions=True)
+            for result in results:
+                if isinstance(result, PermanentError):  # keep it in its file, and publish those after it
+                    segment.rejected += 1
+                    self._log.error("spool has a lead that kafka never takes", reason=result.reason)
+                elif isinstance(result, BaseException):
+                    raise result
                 segment.published += 1
-        damaged = len(read) - len(records) + segment.refused
+        damaged = len(entries) - len(records) + segment.rejected
         if damaged:
             metrics.SPOOL_DAMAGED.inc(damaged)
             self._log.error("spool had damaged lines, file kept", file=segment.path.name, lines=damaged)
-        await self._remove(segment, damaged=bool(damaged))
+        await self._remove_segment(segment, damaged=bool(damaged))
 
-    async def _remove(self, segment: Segment, *, damaged: bool) -> None:
-        async with self._files:
-            await asyncio.to_thread(segment.folder.remove, segment.path, damaged=damaged)
+    async def _remove_segment(self, segment: Segment, *, damaged: bool) -> None:
+        async with self._folder_lock:
+            await asyncio.to_thread(segment.folder.remove_segment, segment.path, damaged=damaged)
             self._segments.remove(segment)
-            emptied = all(other.folder is not segment.folder for other in self._segments)
-            if emptied and segment.folder is not self._folder:
+            is_empty = all(other.folder is not segment.folder for other in self._segments)
+            if is_empty and segment.folder is not self._folder:
                 await asyncio.to_thread(segment.folder.close)
 
     def close(self) -> None:
-        """Let go of the folders; what is in them is adopted by whoever starts next."""
+        """Close the folders. The next worker that starts adopts what they hold."""
         folders = {id(segment.folder): segment.folder for segment in self._segments}
         if self._folder:
             folders[id(self._folder)] = self._folder
@@ -243,8 +250,7 @@ class Spool:
                 folder.close()
 
 
-def _files_at_least(path: Path) -> int:
-    # A folder that cannot be read may hold some.
+def _count_segments(path: Path) -> int:
     with contextlib.suppress(OSError):
-        return len(SpoolFolder.files(path, SUFFIX))
-    return 1
+        return len(SpoolFolder.list_files(path, SEGMENT_SUFFIX))
+    return 1  # a folder that cannot be read may hold some

@@ -1,6 +1,6 @@
-"""What the two mails say, as the bytes that go over the wire. Pure: `now` is an argument, nothing is sent.
+"""Composes the two kinds of mail as the bytes to send. Pure: `now` is an argument, nothing is sent.
 
-Nothing that a visitor typed may enter a header but the validated address of the welcome.
+Of all the visitor's input only the validated address of a welcome may enter a header.
 """
 
 import json
@@ -21,9 +21,9 @@ from contracts.leads import LeadReceived
 from services.notifier.mail.address import Address as Recipient
 from services.notifier.mail.address import parse_address
 from services.notifier.mail.greeting import greeting_name
-from services.notifier.mail.mime import NotAsMeantError, write
+from services.notifier.mail.mime import HeaderInjectionError, build_mime_message
 
-_NOTHING_TO_CLEAN: Final = re.compile(r"[ -~\n\t]*")
+_CLEAN_ASCII: Final = re.compile(r"[ -~\n\t]*")
 
 
 def _urlquote(value: str) -> str:
@@ -36,13 +36,13 @@ _TEMPLATES: Final = Environment(
     undefined=StrictUndefined,
     trim_blocks=True,
     lstrip_blocks=True,
-    auto_reload=False,  # it would ask the disk for each template of each mail
+    auto_reload=False,  # or jinja2 checks the template files for each mail
 )
 _TEMPLATES.filters["urlquote"] = _urlquote
 
 
-class Undeliverable(Exception):
-    """The mail can never be sent as it is: its delivery is dead. `reason` is our own word."""
+class UndeliverableError(Exception):
+    """The mail can never be sent: its delivery is dead. `reason` holds no personal data."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -51,7 +51,7 @@ class Undeliverable(Exception):
 
 @dataclass(frozen=True)
 class Identity:
-    """Who we are in our mails. The addresses are validated by the settings."""
+    """The sender and the admins of our mails. The settings have validated the addresses."""
 
     from_email: str
     sender_name: str
@@ -61,7 +61,7 @@ class Identity:
 
 @dataclass(frozen=True)
 class Mail:
-    """One mail, ready for the wire: envelope and bytes."""
+    """One composed mail: its envelope, and its headers and body as bytes."""
 
     sender: str
     recipients: tuple[str, ...]
@@ -70,12 +70,12 @@ class Mail:
 
 
 def message_id(lead: LeadReceived, kind: Kind, from_email: str) -> str:
-    """Name a mail by its lead and kind: a repeat has the same name, and mailboxes can fold it."""
+    """Return the Message-ID. It is the same for a repeated mail, so that mailboxes can deduplicate it."""
     return f"<{lead.lead_id}.{kind}@{from_email.rpartition('@')[2]}>"
 
 
 def compose(kind: Kind, lead: LeadReceived, identity: Identity, now: datetime) -> Mail:
-    """Write one mail. Raises `Undeliverable`."""
+    """Compose one mail. Raises `UndeliverableError`."""
     addresses = _recipients(kind, lead, identity)
     smtputf8 = not identity.from_email.isascii() or any(address.smtputf8 for address in addresses)
     headers = {
@@ -84,16 +84,16 @@ def compose(kind: Kind, lead: LeadReceived, identity: Identity, now: datetime) -
         "To": ", ".join(address.spec for address in addresses),
         "Subject": _subject(kind, lead, identity),
         "Message-ID": message_id(lead, kind, identity.from_email),
-        # RFC 3834: no out-of-office answers to this.
+        # RFC 3834: suppresses out-of-office replies.
         "Auto-Submitted": "auto-generated",
     }
-    values = _welcome(lead, identity) if kind == "welcome" else _alert(lead, identity)
+    values = _welcome_values(lead, identity) if kind == "welcome" else _alert_values(lead, identity)
     text = _TEMPLATES.get_template(f"{kind}.txt").render(values)
     html = _TEMPLATES.get_template(f"{kind}.html").render(values)
     try:
-        content = write(headers, text, html, utf8=smtputf8)
-    except NotAsMeantError as wrong:
-        raise Undeliverable("headers are not as meant") from wrong
+        content = build_mime_message(headers, text, html, utf8=smtputf8)
+    except HeaderInjectionError as error:
+        raise UndeliverableError("headers are not as meant") from error
     return Mail(identity.from_email, tuple(address.spec for address in addresses), content, smtputf8)
 
 
@@ -107,7 +107,7 @@ def _recipients(kind: Kind, lead: LeadReceived, identity: Identity) -> list[Reci
     to = (lead.email,) if kind == "welcome" else identity.admins
     addresses = [address for each in to if (address := parse_address(each))]
     if not addresses:
-        raise Undeliverable("address is not valid")
+        raise UndeliverableError("address is not valid")
     return addresses
 
 
@@ -118,23 +118,23 @@ def _subject(kind: Kind, lead: LeadReceived, identity: Identity) -> str:
 
 
 def _reference(lead: LeadReceived) -> str:
-    # The last digits: the first ones of a UUIDv7 are the time, which neighbours share.
+    # The last digits: a UUIDv7 begins with the time, which leads of the same moment share.
     return str(lead.lead_id)[-8:]
 
 
-def clean(value: str) -> str:
-    """Drop what can hide or turn text: control, format and bidirectional characters. Lines stay."""
-    if _NOTHING_TO_CLEAN.fullmatch(value):  # most of it, and 50 us to look at char by char
+def strip_control_characters(value: str) -> str:
+    """Remove control, format and bidirectional characters, which hide or reverse text. Keep line breaks."""
+    if _CLEAN_ASCII.fullmatch(value):  # most input; the loop below takes 50 us
         return value.strip()
-    kept = (
+    visible = (
         char
         for char in value.replace("\r\n", "\n").replace("\r", "\n")
         if char in "\n\t" or unicodedata.category(char) not in ("Cc", "Cf", "Cs", "Zl", "Zp")
     )
-    return "".join(kept).strip()
+    return "".join(visible).strip()
 
 
-def _welcome(lead: LeadReceived, identity: Identity) -> dict[str, object]:
+def _welcome_values(lead: LeadReceived, identity: Identity) -> dict[str, object]:
     return {
         "name": greeting_name(lead.name),
         "sender_name": identity.sender_name,
@@ -142,11 +142,11 @@ def _welcome(lead: LeadReceived, identity: Identity) -> dict[str, object]:
     }
 
 
-def _shown(value: object) -> str:
+def _display_value(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def _alert(lead: LeadReceived, identity: Identity) -> dict[str, object]:
+def _alert_values(lead: LeadReceived, identity: Identity) -> dict[str, object]:
     source = lead.source.model_dump(exclude_none=True) if lead.source else {}
     fields = {
         "Name": lead.name,
@@ -157,16 +157,19 @@ def _alert(lead: LeadReceived, identity: Identity) -> dict[str, object]:
         "Locale": lead.locale,
         "Consent": None if lead.consent is None else ("yes" if lead.consent else "no"),
         **{name.replace("_", " ").capitalize(): value for name, value in source.items()},
-        # Marked, or a field of the form could stand in the place of one of ours.
-        **{f"Extra {clean(name)[:100]}": _shown(value) for name, value in lead.extra.items()},
+        # Prefixed, so that an extra field of the form cannot replace one of these.
+        **{
+            f"Extra {strip_control_characters(name)[:100]}": _display_value(value)
+            for name, value in lead.extra.items()
+        },
     }
     return {
-        "fields": {name: clean(value) for name, value in fields.items() if value},
+        "fields": {name: strip_control_characters(value) for name, value in fields.items() if value},
         "email": lead.email if parse_address(lead.email) else "",
-        "message": clean(lead.message),
+        "message": strip_control_characters(lead.message),
         "lead_id": str(lead.lead_id),
         "reference": _reference(lead),
-        "site": clean(lead.site),
+        "site": strip_control_characters(lead.site),
         "received_at": f"{lead.occurred_at:%Y-%m-%d %H:%M} UTC",
         "sender_name": identity.sender_name,
         "url": f"{identity.admin_url.rstrip('/')}/leads/{lead.lead_id}" if identity.admin_url else "",

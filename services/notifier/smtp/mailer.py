@@ -1,4 +1,4 @@
-"""The notifier's one adapter to the mail server: a few kept sessions, one mail at a time on each."""
+"""The notifier's adapter to the mail server: a pool of connections, one mail at a time on each."""
 
 import asyncio
 import ssl
@@ -16,24 +16,24 @@ from runtime.logs import logger
 from runtime.tasks import run_in_background
 from services.notifier.mail.message import Mail
 from services.notifier.settings import Settings
-from services.notifier.smtp.outcome import Outcome, Phase, Verdict
-from services.notifier.smtp.session import IDLE_SECONDS, Session, StaleError, judge
+from services.notifier.smtp.outcome import MailOutcome, MailStatus, Phase
+from services.notifier.smtp.session import IDLE_SECONDS, Session, StaleSessionError, outcome_of_exception
 
 Result = TypeVar("Result")
 
-WATCH_SECONDS: Final = 5.0
-# A server that is silent for so long is shown in readiness; its mail waits on.
+MONITOR_SECONDS: Final = 5.0
+# After this time without a reply readiness shows the server as slow. The mail keeps waiting.
 SLOW_SECONDS: Final = 20.0
-# Without mails the server is asked this often, so that readiness is not older. Not at each look at readiness:
-# anybody may look, and each time would be a login, which providers limit.
-QUIET_SECONDS: Final = 60.0
+# Without mails the server is probed at this interval, so that readiness is current. A probe at each readiness
+# check would let anybody cause logins, which providers limit.
+PROBE_SECONDS: Final = 60.0
 
 
 class Mailer:
     """Sends mails.
 
-    What comes before a mail's body may take as long as RFC 5321 lets a server take (4.5.3.2), and is given
-    up at a stop: nothing was sent. From the commit before the body to its answer there is one bound, below
+    Everything up to the body may take as long as RFC 5321 allows (4.5.3.2), and is cancelled at a stop:
+    nothing was sent. The commit before the body, the body and its reply share one time limit, which is below
     the time that a stop waits (ARCHITECTURE.md, the drain inequality).
     """
 
@@ -42,28 +42,31 @@ class Mailer:
         self._health = health
         self._stopping = stopping
         self._idle: list[Session] = []
-        self._answered_at = 0.0  # when the server last showed how it is, monotonic
+        self._checked_at = 0.0  # when a mail or a probe last showed the server's state, monotonic
         self._connection_failed = True  # or not tried yet
-        # Verifies against the system's authorities, or those that SSL_CERT_FILE names.
+        # Verifies against the system's certificate authorities, or those in SSL_CERT_FILE.
         self._tls = ssl.create_default_context() if settings.smtp.tls or settings.smtp.implicit_tls else None
         self._envelope_seconds = settings.envelope_timeout_seconds
         self._log = logger("mailer")
         health.set("smtp", ok=False, reason="connecting")
 
-    async def send(self, mail: Mail, before_body: Callable[[], Awaitable[None]]) -> Outcome:
-        """Send one mail. Raises what `before_body` raises, and `DependencyUnavailable` at a stop."""
-        session, outcome = await self._unless_stopping(self._envelope(mail))
+    async def send(self, mail: Mail, before_body: Callable[[], Awaitable[None]]) -> MailOutcome:
+        """Send one mail and return its outcome. Calls `before_body` after DATA, before the body.
+
+        Raises what `before_body` raises, and `DependencyUnavailable` at a stop.
+        """
+        session, outcome = await self._cancel_at_stop(self._send_envelope(mail))
         try:
             if outcome is None:
-                outcome = await self._body(session, mail, before_body)
+                outcome = await self._send_body(session, mail, before_body)
         except BaseException:
             session.client.close()
             raise
-        self._keep(session, outcome)
+        self._return_session(session, outcome)
         return outcome
 
-    async def _unless_stopping(self, work: Coroutine[Any, Any, Result]) -> Result:
-        """Await what may take minutes. Raises `DependencyUnavailable` if the service stops first."""
+    async def _cancel_at_stop(self, work: Coroutine[Any, Any, Result]) -> Result:
+        """Await `work`, which may take minutes. Raises `DependencyUnavailable` if the service stops first."""
         task, stop = asyncio.create_task(work), asyncio.create_task(self._stopping.wait())
         try:
             await asyncio.wait({task, stop}, return_when=asyncio.FIRST_COMPLETED)
@@ -76,20 +79,20 @@ class Mailer:
                 task.cancel()
                 await asyncio.wait({task})
 
-    async def _envelope(self, mail: Mail) -> tuple[Session, Outcome | None]:
-        """Say what comes before the body; return the session, and an outcome where the body may not come."""
+    async def _send_envelope(self, mail: Mail) -> tuple[Session, MailOutcome | None]:
+        """Return the connection on which the body may follow, or the outcome if it may not."""
         while True:
-            session = self._next()
+            session = self._take_session()
             slow = asyncio.get_running_loop().call_later(SLOW_SECONDS, self._report_slow, session)
             try:
                 async with asyncio.timeout(self._envelope_seconds):
-                    await session.ready()
+                    await session.prepare()
                 async with asyncio.timeout(self._envelope_seconds):
-                    return session, await session.envelope(mail)
-            except StaleError:
+                    return session, await session.send_envelope(mail)
+            except StaleSessionError:
                 session.client.close()
             except (aiosmtplib.SMTPException, OSError) as error:
-                return session, judge(error, session.phase)
+                return session, outcome_of_exception(error, session.phase)
             except BaseException:
                 session.client.close()
                 raise
@@ -97,12 +100,11 @@ class Mailer:
                 slow.cancel()
 
     def _report_slow(self, session: Session) -> None:
-        """Show a server that takes long: it may be slow, or gone."""
         self._health.set("smtp", ok=False, reason=f"smtp slow at {session.phase}")
 
-    async def _body(
+    async def _send_body(
         self, session: Session, mail: Mail, before_body: Callable[[], Awaitable[None]]
-    ) -> Outcome:
+    ) -> MailOutcome:
         loop, settings = asyncio.get_running_loop(), self._settings
         deadline = loop.time() + settings.mail_timeout_seconds
         try:
@@ -111,12 +113,12 @@ class Mailer:
         except TimeoutError as error:
             raise DependencyUnavailable("database", "database does not answer in time") from error
         try:
-            return await session.body(mail, deadline - loop.time())
+            return await session.send_body(mail, deadline - loop.time())
         except (aiosmtplib.SMTPException, OSError) as error:
-            return judge(error, session.phase)
+            return outcome_of_exception(error, session.phase)
 
-    def _next(self) -> Session:
-        """Return the kept session that was used last, or a new one."""
+    def _take_session(self) -> Session:
+        """Return the pooled connection that was used last, or a new one."""
         if self._idle:
             return replace(self._idle.pop(), phase=Phase.MAIL, refused=[])
         return Session(self._new_client())
@@ -131,41 +133,43 @@ class Mailer:
             use_tls=smtp.implicit_tls,
             start_tls=smtp.tls and not smtp.implicit_tls,
             tls_context=self._tls,
-            # Ours, or it would ask the resolver for this machine's name, which may take seconds.
+            # By default aiosmtplib asks the resolver for this host's name, which may take seconds.
             local_hostname=self._settings.from_email.rpartition("@")[2],
             timeout=self._envelope_seconds,
         )
 
-    def _keep(self, session: Session, outcome: Outcome) -> None:
-        well = outcome.verdict is not Verdict.WORLD
-        self._health.set("smtp", ok=well, reason="" if well else outcome.reason_of_pause)
-        self._answered_at = time.monotonic()
-        # A connection that succeeds proves nothing against a refusal after the login: only a mail does.
-        self._connection_failed = not well and session.phase in (Phase.CONNECT, Phase.EHLO, Phase.LOGIN)
-        if well and outcome.verdict is not Verdict.UNKNOWN and session.client.is_connected:
-            session.used_at, session.clean = time.monotonic(), outcome.verdict is Verdict.SENT
+    def _return_session(self, session: Session, outcome: MailOutcome) -> None:
+        """Report the server's state, and return the connection to the pool if it is usable."""
+        ok = outcome.status is not MailStatus.UNAVAILABLE
+        self._health.set("smtp", ok=ok, reason="" if ok else outcome.pause_reason)
+        self._checked_at = time.monotonic()
+        # After a refusal that follows the login a successful connection proves nothing: only a mail does.
+        self._connection_failed = not ok and session.phase in (Phase.CONNECT, Phase.EHLO, Phase.LOGIN)
+        if ok and outcome.status is not MailStatus.UNKNOWN and session.client.is_connected:
+            session.used_at, session.clean = time.monotonic(), outcome.status is MailStatus.SENT
             self._idle.append(session)
         else:
             session.client.close()
 
-    async def watch(self) -> None:
-        """Close what is idle for long, and ask the server where no mail has shown lately how it is."""
+    async def monitor(self) -> None:
+        """Close idle connections, and probe the server if no mail has shown its state. Runs for ever."""
         backoff, attempt = Backoff(base_seconds=1.0), 0
         while True:
-            old = [each for each in self._idle if time.monotonic() - each.used_at > IDLE_SECONDS]
-            # Out of the list before anything is awaited: a mail must not take one that is about to end.
-            self._idle = [each for each in self._idle if each not in old]
-            for session in old:
+            expired = [each for each in self._idle if time.monotonic() - each.used_at > IDLE_SECONDS]
+            # Remove them before the first await, so that no mail takes one that is about to close.
+            self._idle = [each for each in self._idle if each not in expired]
+            for session in expired:
                 await session.quit()
-            if time.monotonic() - self._answered_at < QUIET_SECONDS and not self._connection_failed:
+            if time.monotonic() - self._checked_at < PROBE_SECONDS and not self._connection_failed:
                 attempt = 0
-                await asyncio.sleep(WATCH_SECONDS)
+                await asyncio.sleep(MONITOR_SECONDS)
                 continue
-            await self._ask()
+            await self._probe()
             await asyncio.sleep(backoff.seconds(attempt))
             attempt += 1
 
-    async def _ask(self) -> None:
+    async def _probe(self) -> None:
+        """Connect and log in, report the result, and keep the connection."""
         session = Session(self._new_client())
         slow = asyncio.get_running_loop().call_later(SLOW_SECONDS, self._report_slow, session)
         try:
@@ -173,30 +177,30 @@ class Mailer:
                 await session.connect()
         except (aiosmtplib.SMTPException, OSError) as error:
             session.client.close()
-            reason = judge(error, session.phase).reason
+            reason = outcome_of_exception(error, session.phase).reason
             self._connection_failed = True
             if self._health.set("smtp", ok=False, reason=reason):
                 self._log.warning("SMTP server away", reason=reason)
             return
         finally:
             slow.cancel()
-        session.used_at = self._answered_at = time.monotonic()
+        session.used_at = self._checked_at = time.monotonic()
         self._connection_failed = False
         self._idle.append(session)
         self._health.set("smtp", ok=True)
 
     async def close(self) -> None:
-        """End the kept sessions."""
+        """Close the pooled connections."""
         idle, self._idle = self._idle, []
         await asyncio.gather(*(session.quit() for session in idle))
 
 
 @asynccontextmanager
 async def open_mailer(settings: Settings, health: Health, stopping: asyncio.Event) -> AsyncIterator[Mailer]:
-    """Keep a mailer for as long as the context lasts; from `stopping` on it begins no mail's body."""
+    """Yield a mailer and run its monitor. Once `stopping` is set, the mailer starts no body."""
     mailer = Mailer(settings, health, stopping)
     try:
-        async with run_in_background(mailer.watch(), "mailer"):
+        async with run_in_background(mailer.monitor(), "mailer"):
             yield mailer
     finally:
         await mailer.close()

@@ -1,4 +1,7 @@
-"""What a mail server's answer means (design: "Consumers"). Pure: no I/O, no state."""
+"""Decides the outcome of a mail from the server's reply and the phase, for example 550 at RCPT. Pure.
+
+`replies` holds the rules for replies whose code is ambiguous.
+"""
 
 import re
 from collections.abc import Collection
@@ -9,17 +12,17 @@ from typing import Final
 from services.notifier.smtp import replies
 
 _ENHANCED: Final = re.compile(r"^\s*([245]\.\d{1,3}\.\d{1,3})(?!\S)")
-# From RCPT on these speak of the server or its network, not of the lead.
-_WORLD_SUBJECTS: Final = ("4.3.", "4.4.")
-_WORLD_CODES: Final = frozenset({"4.7.0"})
+# From RCPT on these enhanced statuses refer to the server or its network, not to the mail.
+_SERVER_SUBJECTS: Final = ("4.3.", "4.4.")
+_SERVER_STATUSES: Final = frozenset({"4.7.0"})
 
 RATE_LIMIT: Final = "rate limit"
-REFUSES_US: Final = "the server refuses our sender, login or host"
-REFUSES_ALL: Final = "the server refuses every recipient"
+SENDER_REFUSED: Final = "the server refuses our sender, login or host"
+ALL_RECIPIENTS_REFUSED: Final = "the server refuses every recipient"
 
 
 class Phase(StrEnum):
-    """How far a mail got; the values stand in reasons."""
+    """The phase of the SMTP exchange. Reasons contain the values."""
 
     CONNECT = "connect"
     EHLO = "ehlo"
@@ -27,119 +30,122 @@ class Phase(StrEnum):
     MAIL = "mail"
     RCPT = "rcpt"
     DATA = "data"
-    BODY = "body"  # written, with its final dot: only the answer is missing
+    BODY = "body"  # the body is written with its final dot; only the reply is missing
 
 
-class Verdict(StrEnum):
-    """What becomes of the mail; all but `world` and `throttled` are states of its delivery."""
+class MailStatus(StrEnum):
+    """What happened to a mail. All but `unavailable` and `throttled` are states in `email_delivery`."""
 
     SENT = "sent"
     WAITING = "waiting"
     DEAD = "dead"
     UNKNOWN = "unknown"
-    SUPPRESSED = "suppressed"  # ours to say, before any server is asked
-    WORLD = "world"  # nothing: the stage pauses, and the mail is tried again
-    THROTTLED = "throttled"  # nothing: the stage slows down, and the mail is tried again
+    SUPPRESSED = "suppressed"  # decided before any server is contacted
+    UNAVAILABLE = "unavailable"  # not sent: the stage pauses and retries the mail
+    THROTTLED = "throttled"  # not sent: the stage slows down and retries the mail
 
 
-# Nothing was sent, and nothing becomes of the mail: it will be tried again.
-NO_OUTCOME: Final = frozenset({Verdict.WORLD, Verdict.THROTTLED})
+# The mail was not sent and stays reserved. It is retried without a state change.
+UNSETTLED: Final = frozenset({MailStatus.UNAVAILABLE, MailStatus.THROTTLED})
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """A verdict and why. `answer` is the server's text: personal data, for `email_delivery` only.
+class MailOutcome:
+    """The status of a mail and its reason.
 
-    `cause` is what we make of a reply that is not about the mail, in our own words.
+    `reply` is the server's text. It is personal data: only `email_delivery` may hold it. `cause` explains
+    a reply that does not concern the mail itself.
     """
 
-    verdict: Verdict
+    status: MailStatus
     reason: str
     phase: Phase | None = None
     code: int | None = None
     enhanced: str | None = None
-    answer: str | None = None
+    reply: str | None = None
     cause: str = ""
 
     @property
-    def reason_of_pause(self) -> str:
-        """Return the reason, and what we make of it."""
+    def pause_reason(self) -> str:
+        """Return the reason, followed by its cause if there is one."""
         return f"{self.reason}: {self.cause}" if self.cause else self.reason
 
 
 def enhanced_status(text: str) -> str | None:
-    """Return the enhanced status (RFC 3463) that an answer begins with."""
+    """Return the enhanced status code (RFC 3463) at the start of a reply."""
     match = _ENHANCED.match(text)
     return match.group(1) if match else None
 
 
-def classify(phase: Phase, code: int, enhanced: str | None, text: str = "") -> tuple[Verdict, str]:
-    """Say what an answer in a phase means, and its cause where it is not about the mail. `text` is plain.
+def classify_reply(phase: Phase, code: int, enhanced: str | None, text: str = "") -> tuple[MailStatus, str]:
+    """Return the status that a reply means in this phase, and the cause if it does not concern the mail.
 
-    Up to MAIL it is about us and the server: our login, our sender, its load. From RCPT on it is about
-    this mail, unless the reply says that it is not.
+    `text` is normalized. Up to MAIL a reply concerns our login, our sender or the server. From RCPT on it
+    concerns the mail, unless the reply says otherwise.
     """
     if phase is Phase.BODY and 200 <= code < 300:
-        return Verdict.SENT, ""
+        return MailStatus.SENT, ""
     logged_in = phase not in (Phase.CONNECT, Phase.EHLO, Phase.LOGIN)
     if logged_in and replies.is_rate_limit(enhanced, text):
-        return Verdict.THROTTLED, RATE_LIMIT
+        return MailStatus.THROTTLED, RATE_LIMIT
     if logged_in and phase is not Phase.MAIL:
-        if replies.is_about_us(code, enhanced, text):
-            return Verdict.WORLD, REFUSES_US
-        return _by_code(phase, code, enhanced), ""
-    return Verdict.WORLD, ""
+        if replies.is_sender_refusal(code, enhanced, text):
+            return MailStatus.UNAVAILABLE, SENDER_REFUSED
+        return _status_of_code(phase, code, enhanced), ""
+    return MailStatus.UNAVAILABLE, ""
 
 
-def _by_code(phase: Phase, code: int, enhanced: str | None) -> Verdict:
-    if code == 421 or (enhanced and (enhanced.startswith(_WORLD_SUBJECTS) or enhanced in _WORLD_CODES)):
-        return Verdict.WORLD
+def _status_of_code(phase: Phase, code: int, enhanced: str | None) -> MailStatus:
+    if code == 421 or (enhanced and (enhanced.startswith(_SERVER_SUBJECTS) or enhanced in _SERVER_STATUSES)):
+        return MailStatus.UNAVAILABLE
     if 400 <= code < 500:
-        return Verdict.WAITING
+        return MailStatus.WAITING
     if 500 <= code < 600:
-        return Verdict.DEAD
-    # No answer that SMTP knows. Before the body that is the server's trouble; after it, who can tell?
-    return Verdict.UNKNOWN if phase is Phase.BODY else Verdict.WORLD
+        return MailStatus.DEAD
+    # Not a valid SMTP reply. Before the body the server is faulty; after it the mail may have been accepted.
+    return MailStatus.UNKNOWN if phase is Phase.BODY else MailStatus.UNAVAILABLE
 
 
-def answered(
+def outcome_of_reply(
     phase: Phase, code: int, text: str, sender: str = "", recipients: Collection[str] = ()
-) -> Outcome:
-    """Judge a server's answer to a mail from this sender to these recipients."""
+) -> MailOutcome:
+    """Return the outcome of a mail from this sender to these recipients that got this reply."""
     enhanced = enhanced_status(text)
-    verdict, cause = classify(phase, code, enhanced, replies.plain(text, recipients))
-    refused = verdict in (Verdict.WAITING, Verdict.DEAD)
+    status, cause = classify_reply(phase, code, enhanced, replies.normalize(text, recipients))
+    refused = status in (MailStatus.WAITING, MailStatus.DEAD)
     if refused and replies.names_only_sender(text, sender, recipients):
-        verdict, cause = Verdict.WORLD, REFUSES_US
+        status, cause = MailStatus.UNAVAILABLE, SENDER_REFUSED
     words = ["smtp", str(code), *([enhanced] if enhanced else [])]
-    return Outcome(verdict, f"{' '.join(words)} at {phase}", phase, code, enhanced, text[:1000], cause)
+    return MailOutcome(status, f"{' '.join(words)} at {phase}", phase, code, enhanced, text[:1000], cause)
 
 
-def span_attributes(outcome: Outcome) -> dict[str, str | int]:
-    """Return what a span may hold of an outcome: no personal data, never the server's text."""
-    said = {
-        "smtp.outcome": str(outcome.verdict),
+def outcome_without_reply(phase: Phase, why: str) -> MailOutcome:
+    """Return the outcome after a lost connection or a timeout. After the body it is unknown."""
+    status = MailStatus.UNKNOWN if phase is Phase.BODY else MailStatus.UNAVAILABLE
+    return MailOutcome(status, f"{why} at {phase}", phase)
+
+
+def outcome_of_rejected_recipients(outcomes: list[MailOutcome]) -> MailOutcome:
+    """Return the outcome of a mail whose recipients were all refused: the least final one."""
+    for status in (MailStatus.UNAVAILABLE, MailStatus.THROTTLED, MailStatus.WAITING):
+        for outcome in outcomes:
+            if outcome.status is status:
+                return outcome
+    return outcomes[0]
+
+
+def span_attributes(outcome: MailOutcome) -> dict[str, str | int]:
+    """Return the attributes of the SMTP span. They hold no personal data, so not the server's text."""
+    attributes = {
+        "smtp.outcome": str(outcome.status),
         "smtp.phase": outcome.phase and str(outcome.phase),
         "smtp.response.code": outcome.code,
         "smtp.response.enhanced_code": outcome.enhanced,
         "smtp.reason": outcome.reason,
     }
-    return {name: value for name, value in said.items() if value is not None}
+    return {name: value for name, value in attributes.items() if value is not None}
 
 
-def not_answered(phase: Phase, why: str) -> Outcome:
-    """Judge a lost connection or a silence: nobody knows what became of a body that was written."""
-    verdict = Verdict.UNKNOWN if phase is Phase.BODY else Verdict.WORLD
-    return Outcome(verdict, f"{why} at {phase}", phase)
-
-
-def of_all(outcomes: list[Outcome]) -> Outcome:
-    """Judge a mail whose every recipient was refused: by the answer that leaves most hope."""
-    for verdict in (Verdict.WORLD, Verdict.THROTTLED, Verdict.WAITING):
-        for outcome in outcomes:
-            if outcome.verdict is verdict:
-                return outcome
-    return outcomes[0]
-
-
-CRASHED: Final = Outcome(Verdict.UNKNOWN, "process ended after the body may have been written", Phase.BODY)
+PROCESS_DIED: Final = MailOutcome(
+    MailStatus.UNKNOWN, "process ended after the body may have been written", Phase.BODY
+)

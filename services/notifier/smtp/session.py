@@ -1,6 +1,6 @@
-"""One connection to the mail server, and what is said on it for one mail at a time. No pool, no database.
+"""One SMTP connection, and the exchange for one mail at a time. No pool, no database.
 
-What an answer means is decided in `verdict`; here is only what was said, and in which phase.
+`outcome` decides what a reply means. This module only records the reply and the phase.
 """
 
 import asyncio
@@ -14,30 +14,38 @@ from typing import Any, Final
 import aiosmtplib
 
 from services.notifier.mail.message import Mail
-from services.notifier.smtp.outcome import Outcome, Phase, Verdict, answered, not_answered, of_all
+from services.notifier.smtp.outcome import (
+    MailOutcome,
+    MailStatus,
+    Phase,
+    outcome_of_rejected_recipients,
+    outcome_of_reply,
+    outcome_without_reply,
+)
 
-# Servers close what is idle (Postfix after 300 s, others sooner) and count the mails of a session.
+# Servers close idle connections (Postfix after 300 s, others earlier) and limit the mails of a connection.
 IDLE_SECONDS: Final = 30.0
 MAILS_PER_SESSION: Final = 100
-# A kept session that rested for so long is asked whether it lives before a mail is said on it, ...
-RESTED_SECONDS: Final = 1.0
-RSET_SECONDS: Final = 5.0  # ... and one that is silent for so long is taken for dead.
+# Probe a connection that was idle for this long with RSET before a mail.
+PROBE_AFTER_SECONDS: Final = 1.0
+RSET_SECONDS: Final = 5.0  # a connection that does not reply to RSET in this time is dead
 QUIT_SECONDS: Final = 2.0
-# To connect, and for TLS on port 465: this much is the network's, and no greeting.
+# For the TCP connection, and for TLS on port 465: both wait for the network, not for a greeting.
 TCP_SECONDS: Final = 15.0
-# A slow server acknowledges what we write and our probes. A host that is gone does not: lost after 30 s.
+# A slow server acknowledges data and keepalive probes. A lost host does not, and is detected after 30 s.
 _KEEPALIVE: Final = {"TCP_KEEPIDLE": 15, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3, "TCP_USER_TIMEOUT": 30_000}
 
 
-class StaleError(Exception):
-    """A kept session has ended, and no body was on its way: take another."""
+class StaleSessionError(Exception):
+    """The server has closed a pooled connection before the body was written: use another one."""
 
 
 @dataclass
 class Session:
-    """One connection to the server, and how far the mail on it got. `used_at` is monotonic; 0: it is new.
+    """One connection, and the phase of its current mail.
 
-    `clean`: its last mail was taken, and with that is over for the server, too (RFC 5321, 4.1.1.4).
+    `used_at` is the monotonic time of its last mail; 0 means that it is not connected yet. `clean` says that
+    the server accepted the last mail: that ends the transaction, and no RSET is needed (RFC 5321, 4.1.1.4).
     """
 
     client: aiosmtplib.SMTP
@@ -45,109 +53,115 @@ class Session:
     mails: int = 0
     used_at: float = 0.0
     clean: bool = True
-    refused: list[Outcome] = field(default_factory=list)
+    refused: list[MailOutcome] = field(default_factory=list)
 
     async def connect(self) -> None:
-        """Connect and log in. A host that does not answer is given up soon, a slow greeting is waited for."""
+        """Connect and log in. Waits `TCP_SECONDS` for the TCP connection, and longer for the greeting."""
         connecting = asyncio.create_task(self.client.connect())
         try:
             await asyncio.wait({connecting}, timeout=TCP_SECONDS)
             if not connecting.done() and self.client.transport is None:
                 raise TimeoutError
-            _notice_dead_peer(self.client)
+            _enable_keepalive(self.client)
             await connecting
         finally:
             if not connecting.done():
                 connecting.cancel()
                 await asyncio.wait({connecting})
-        _notice_dead_peer(self.client)
+        _enable_keepalive(self.client)
         if self.client.is_ehlo_or_helo_needed:
             self.phase = Phase.EHLO
             await self.client.ehlo()
         self.phase = Phase.MAIL
 
-    async def ready(self) -> None:
-        """Log a new session in; refuse a kept one that is old, or rid it of its last mail."""
+    async def prepare(self) -> None:
+        """Make the connection ready for a mail: connect a new one, reset a pooled one if necessary.
+
+        Raises `StaleSessionError` if a pooled connection is too old or dead.
+        """
         if not self.used_at:
             await self.connect()
         elif time.monotonic() - self.used_at > IDLE_SECONDS or self.mails >= MAILS_PER_SESSION:
             await self.quit()
-            raise StaleError
-        elif not self.clean or time.monotonic() - self.used_at > RESTED_SECONDS:
+            raise StaleSessionError
+        elif not self.clean or time.monotonic() - self.used_at > PROBE_AFTER_SECONDS:
             try:
                 await self.client.rset(timeout=RSET_SECONDS)
             except (aiosmtplib.SMTPException, OSError) as error:
-                raise StaleError from error
+                raise StaleSessionError from error
 
-    async def envelope(self, mail: Mail) -> Outcome | None:
-        """Say from whom and to whom, up to DATA; return an outcome where the body may not come."""
-        client, options, encoding = self.client, list[bytes](), "ascii"
+    async def send_envelope(self, mail: Mail) -> MailOutcome | None:
+        """Send MAIL, RCPT and DATA. Return None if the body may follow, else the outcome.
+
+        The caller commits between DATA and the body, so `aiosmtplib`'s `sendmail` and `data`, which send
+        both, cannot be used. The callers bound the time, so no command has a timeout of its own.
+        """
+        client, options, encoding = self.client, list[str](), "ascii"
         if mail.smtputf8:
             if not client.supports_extension("smtputf8"):
                 ours = not mail.sender.isascii()
-                verdict = Verdict.WORLD if ours else Verdict.DEAD
-                return Outcome(verdict, "address needs smtputf8, which the mail server lacks")
-            options, encoding = [b"SMTPUTF8"], "utf-8"
-            # A MAIL with an option that only this mail needs is about this mail already.
+                status = MailStatus.UNAVAILABLE if ours else MailStatus.DEAD
+                return MailOutcome(status, "address needs smtputf8, which the mail server lacks")
+            options, encoding = ["SMTPUTF8"], "utf-8"
+            # Only this mail needs the option, so a refused MAIL concerns this mail.
             self.phase = Phase.RCPT
-        # Not `client.mail` and `client.rcpt`, which parse each address again: a tenth of a mail's time.
-        # What we have are addresses and nothing else (address.py).
-        said = await self._mail_from(f"FROM:<{mail.sender}>".encode(encoding), *options)
-        if said.code != aiosmtplib.SMTPStatus.completed:
-            return answered(self.phase, said.code, said.message, mail.sender, mail.recipients)
+        try:
+            await self._send_mail_command(mail.sender, options, encoding)
+        except aiosmtplib.SMTPSenderRefused as refusal:
+            return outcome_of_reply(self.phase, refusal.code, refusal.message, mail.sender, mail.recipients)
         self.phase = Phase.RCPT
         for recipient in mail.recipients:
-            said = await client.execute_command(b"RCPT", f"TO:<{recipient}>".encode(encoding), timeout=None)
-            if said.code not in (aiosmtplib.SMTPStatus.completed, aiosmtplib.SMTPStatus.will_forward):
+            try:
+                await client.rcpt(recipient, encoding=encoding, timeout=None)
+            except aiosmtplib.SMTPRecipientRefused as refusal:
                 self.refused.append(
-                    answered(Phase.RCPT, said.code, said.message, mail.sender, mail.recipients)
+                    outcome_of_reply(Phase.RCPT, refusal.code, refusal.message, mail.sender, mail.recipients)
                 )
-                if not client.is_connected:  # a 421 ends the session
+                if not client.is_connected:  # a 421 ends the connection
                     break
         if len(self.refused) == len(mail.recipients) or not client.is_connected:
-            return of_all(self.refused)
+            return outcome_of_rejected_recipients(self.refused)
         self.phase = Phase.DATA
-        said = await client.execute_command(b"DATA", timeout=None)
-        if said.code == aiosmtplib.SMTPStatus.start_input:
+        reply = await client.execute_command(b"DATA", timeout=None)
+        if reply.code == aiosmtplib.SMTPStatus.start_input:
             return None
-        return answered(Phase.DATA, said.code, said.message, mail.sender, mail.recipients)
+        return outcome_of_reply(Phase.DATA, reply.code, reply.message, mail.sender, mail.recipients)
 
-    async def _mail_from(self, *words: bytes) -> aiosmtplib.SMTPResponse:
-        """Begin a mail; a kept session may have ended, at once or with a 421."""
+    async def _send_mail_command(self, sender: str, options: list[str], encoding: str) -> None:
+        """Send MAIL. Raises `StaleSessionError` if the server has closed, or closes, a pooled connection."""
         try:
-            said = await self.client.execute_command(b"MAIL", *words, timeout=None)
-        except ConnectionError as error:
-            if not self.used_at:
-                raise
-            raise StaleError from error
+            await self.client.mail(sender, options=options, encoding=encoding, timeout=None)
+        except (ConnectionError, aiosmtplib.SMTPSenderRefused) as error:
+            if self.used_at and (isinstance(error, ConnectionError) or not self.client.is_connected):
+                raise StaleSessionError from error
+            raise
         if self.used_at and not self.client.is_connected:
-            raise StaleError
-        return said
+            raise StaleSessionError
 
-    async def body(self, mail: Mail, answer_seconds: float) -> Outcome:
-        """Hand over the body; `aiosmtplib`'s own `data` could not say whether it was written."""
+    async def send_body(self, mail: Mail, reply_seconds: float) -> MailOutcome:
+        """Send the body and return the outcome that its reply means. Waits `reply_seconds` for the reply."""
         protocol = self.client.protocol
         if protocol is None:
             raise aiosmtplib.SMTPServerDisconnected("connection lost")
         protocol.write(mail.content.replace(b"\r\n.", b"\r\n..") + b".\r\n")
         self.phase = Phase.BODY
-        done = await protocol.read_response(timeout=answer_seconds)
+        reply = await protocol.read_response(timeout=reply_seconds)
         self.mails += 1
-        outcome = answered(Phase.BODY, done.code, done.message, mail.sender, mail.recipients)
-        if outcome.verdict is Verdict.SENT and self.refused:
-            some = f"{len(self.refused)} of {len(mail.recipients)} recipients refused"
-            return replace(outcome, reason=f"{some}: {self.refused[0].reason}")
+        outcome = outcome_of_reply(Phase.BODY, reply.code, reply.message, mail.sender, mail.recipients)
+        if outcome.status is MailStatus.SENT and self.refused:
+            refused = f"{len(self.refused)} of {len(mail.recipients)} recipients refused"
+            return replace(outcome, reason=f"{refused}: {self.refused[0].reason}")
         return outcome
 
     async def quit(self) -> None:
-        """Take leave, whatever the server says."""
+        """Send QUIT and close the connection. Ignores errors."""
         with contextlib.suppress(aiosmtplib.SMTPException, OSError):
             await self.client.quit(timeout=QUIT_SECONDS)
         self.client.close()
 
 
-def _notice_dead_peer(client: aiosmtplib.SMTP) -> None:
-    """Have the kernel end a connection whose host is gone, for replies may take minutes."""
+def _enable_keepalive(client: aiosmtplib.SMTP) -> None:
+    """Let the kernel close a connection whose host is gone: a reply may take minutes."""
     connected: Any = client.transport.get_extra_info("socket") if client.transport else None
     if connected is None:
         return
@@ -157,19 +171,19 @@ def _notice_dead_peer(client: aiosmtplib.SMTP) -> None:
             connected.setsockopt(socket.IPPROTO_TCP, option, value)
 
 
-def judge(error: Exception, phase: Phase) -> Outcome:
-    """Say what an exception of the driver means in the phase that a mail was in."""
+def outcome_of_exception(error: Exception, phase: Phase) -> MailOutcome:
+    """Return the outcome that an exception of `aiosmtplib` means in this phase."""
     if isinstance(error, aiosmtplib.SMTPAuthenticationError):
         phase = Phase.LOGIN
     elif isinstance(error, aiosmtplib.SMTPHeloError):
         phase = Phase.EHLO
     if isinstance(error, aiosmtplib.SMTPResponseException):
-        return answered(phase, error.code, error.message)
+        return outcome_of_reply(phase, error.code, error.message)
     if isinstance(error, TimeoutError):
-        return not_answered(phase, "smtp silent")
+        return outcome_without_reply(phase, "smtp silent")
     if isinstance(error, ssl.SSLError) or isinstance(error.__cause__, ssl.SSLError):
-        return not_answered(phase, "smtp tls refused")
+        return outcome_without_reply(phase, "smtp tls refused")
     if isinstance(error, OSError):
-        return not_answered(phase, "smtp connection lost")
-    # No STARTTLS, no AUTH, no method that we speak: never a fallback to less.
-    return not_answered(phase, "smtp server lacks what we need")
+        return outcome_without_reply(phase, "smtp connection lost")
+    # The server offers no STARTTLS, no AUTH or no known AUTH method. There is no fallback without them.
+    return outcome_without_reply(phase, "smtp server lacks what we need")

@@ -6,7 +6,7 @@ from contracts.failures import CONFLICT, UNDECODABLE
 from services.admin.rules import reasons
 from services.ingest.spam import SpamReason
 from services.notifier.smtp import outcome
-from services.notifier.smtp.outcome import Phase, answered, not_answered
+from services.notifier.smtp.outcome import Phase, outcome_of_reply, outcome_without_reply
 
 
 @pytest.mark.parametrize(
@@ -28,7 +28,7 @@ from services.notifier.smtp.outcome import Phase, answered, not_answered
 def test_an_answer_of_a_mail_server_is_told_in_words_with_its_code_behind(
     code: int, text: str, said: str
 ) -> None:
-    reason = answered(Phase.RCPT, code, text).reason
+    reason = outcome_of_reply(Phase.RCPT, code, text).reason
     assert reasons.explain(reason) == said
     assert reasons.told(reason) == f"{said} ({reason})"
 
@@ -42,9 +42,9 @@ def test_an_answer_of_a_mail_server_is_told_in_words_with_its_code_behind(
         "gateway 422: email",
         "no site shop in FASTCORE_SITE_QUEUE_URL",
         "bug: KeyError",
-        outcome.CRASHED.reason,
-        not_answered(Phase.BODY, "smtp silent").reason,
-        not_answered(Phase.BODY, "smtp connection lost").reason,
+        outcome.PROCESS_DIED.reason,
+        outcome_without_reply(Phase.BODY, "smtp silent").reason,
+        outcome_without_reply(Phase.BODY, "smtp connection lost").reason,
         "too many welcomes to this address",
     ],
 )

@@ -3,7 +3,7 @@
 from uuid import UUID
 
 from contracts.failures import failure_event_id, legacy_failure_event_id
-from tests.unit.notifier.test_plan import FakeRecord
+from tests.support.notifier import FakeRecord
 
 
 def test_a_repeat_of_a_record_fails_under_one_name() -> None:
@@ -12,13 +12,13 @@ def test_a_repeat_of_a_record_fails_under_one_name() -> None:
     )
 
 
-def test_regression_another_record_at_the_offset_of_a_lost_one_has_a_failure_of_its_own() -> None:
+def test_regression_new_record_at_reused_offset_has_own_failure_id() -> None:
     # The flusher took it for a repeat of the first one, and kept nothing of the lead.
     lost, new = FakeRecord(timestamp=1000), FakeRecord(timestamp=2000)
     assert failure_event_id(lost, "persister", "store") != failure_event_id(new, "persister", "store")
 
 
-def test_the_id_of_earlier_versions_stays_as_kafka_and_the_database_hold_it() -> None:
+def test_failure_id_of_earlier_versions_is_unchanged() -> None:
     for record in (FakeRecord("t", 1, 2, 3000), FakeRecord("t", 1, 2, 4000)):
         assert legacy_failure_event_id(record, "notifier", "welcome") == UUID(
             "73f8c6d9-1b41-594c-ba7a-f4f57f1b4922"

@@ -36,9 +36,7 @@ def failed(origin_ms: int, at: datetime) -> LeadFailed:
 
 @pytest.mark.parametrize("at", OUTSIDE)
 @pytest.mark.parametrize("name", ["occurred_at", "submitted_at"])
-def test_regression_a_lead_whose_time_the_database_would_take_as_infinite_is_refused(
-    name: str, at: datetime
-) -> None:
+def test_regression_time_that_postgres_reads_as_infinity_is_refused(name: str, at: datetime) -> None:
     with pytest.raises(ValidationError, match="between the years"):
         LeadReceived.model_validate({**lead().model_dump(), name: at})
 

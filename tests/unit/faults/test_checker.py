@@ -201,9 +201,7 @@ def test_each_broken_promise_is_named(breaks: Callable[[World], None], named: st
         (Answer(500, 1.0, at=15.0, retry_after="5"), True),
     ],
 )
-def test_a_503_is_right_only_while_neither_kafka_nor_the_spool_takes_a_lead(
-    answer: Answer, broken: bool
-) -> None:
+def test_checker_allows_503_only_while_kafka_and_spool_are_down(answer: Answer, broken: bool) -> None:
     world = World()
     world.good.bodies[0].answers.insert(0, answer)
     found = judge(world.facts, world.leads, world.refusals, world.poison, [(1.0, 2.0), (10.0, 20.0)])

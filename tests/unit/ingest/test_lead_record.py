@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from contracts.leads import EXTRA_MAX_DEPTH, LeadReceived, LeadSubmission
+from contracts.field_types import EXTRA_MAX_DEPTH
+from contracts.leads import LeadReceived, LeadSubmission
 from services.ingest.lead_record import LeadRecord, body_sha256, build_record, request_id_of
 
 LEAD_ID = uuid4()

@@ -15,7 +15,8 @@ from runtime.tasks import run_in_background
 from services.ingest.lead_record import LeadRecord
 from services.ingest.lead_writer import FAILURES_TO_OPEN, LeadWriter
 from services.ingest.publisher import LeadPublisher
-from services.ingest.spool.segments import SpoolEntry, SpoolFolder, encode
+from services.ingest.spool.entries import SpoolEntry, encode
+from services.ingest.spool.folder import SpoolFolder
 from services.ingest.spool.spool import Spool
 from tests.support.wait import eventually
 
@@ -57,7 +58,7 @@ class Gateway:
     def __init__(self, root: Path) -> None:
         self.kafka, self.health = FakeKafka(), Health()
         self.spool = Spool(root, max_bytes=100_000, max_leads=50)
-        self.intake = LeadWriter(cast("LeadPublisher", self.kafka), self.spool, self.health)
+        self.writer = LeadWriter(cast("LeadPublisher", self.kafka), self.spool, self.health)
 
     async def depth(self) -> int:
         return self.spool.leads
@@ -73,12 +74,12 @@ class Gateway:
         return self.health.parts["intake"].reason
 
     async def breaker(self) -> str:
-        return self.intake.breaker
+        return self.writer.breaker
 
     async def open_breaker(self) -> None:
         self.kafka.away = True
         for number in range(FAILURES_TO_OPEN):
-            await self.intake.publish(record(f"open {number}"))
+            await self.writer.publish(record(f"open {number}"))
 
 
 @asynccontextmanager
@@ -86,9 +87,9 @@ async def started(root: Path, *, drains: bool = True) -> AsyncIterator[Gateway]:
     made = Gateway(root)
     async with AsyncExitStack() as stack:
         stack.callback(made.spool.close)
-        await stack.enter_async_context(run_in_background(made.spool.write(), "spool writer"))
+        await stack.enter_async_context(run_in_background(made.spool.run_writer(), "spool writer"))
         if drains:
-            await stack.enter_async_context(run_in_background(made.intake.drain(), "spool drain"))
+            await stack.enter_async_context(run_in_background(made.writer.run_drain(), "spool drain"))
         yield made
 
 
@@ -162,7 +163,7 @@ async def test_regression_a_segment_without_a_whole_line_does_not_stay(tmp_path:
     assert segment.with_suffix(".damaged").exists() is bool(data)
 
 
-@pytest.mark.parametrize("method", ["claim", "all_in", "segments"])
+@pytest.mark.parametrize("method", ["claim", "list_all", "list_segments"])
 async def test_regression_a_folder_that_cannot_be_opened_for_a_while_is_not_taken_for_empty(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str
 ) -> None:
@@ -188,7 +189,7 @@ async def test_regression_readiness_is_red_only_while_neither_kafka_nor_the_disk
         # Red before any lead is refused.
         assert await gateway.reason() == "kafka is away and spool's disk failed"
         with pytest.raises(DependencyUnavailable):
-            await gateway.intake.publish(record("refused"))
+            await gateway.writer.publish(record("refused"))
         disk["fails"] = probe["fails"] = False
         assert await gateway.reason() == ""
         disk["fails"] = probe["fails"] = True
@@ -207,7 +208,7 @@ async def test_a_full_spool_is_not_ready_without_kafka(tmp_path: Path) -> None:
     async with started(tmp_path, drains=False) as gateway:
         gateway.kafka.connected, gateway.kafka.away = False, True
         for number in range(50):
-            await gateway.intake.publish(record(str(number)))
+            await gateway.writer.publish(record(str(number)))
         assert await gateway.reason() == "kafka is away and spool is full"
 
 
@@ -220,9 +221,9 @@ async def test_regression_a_spool_that_fails_does_not_keep_leads_from_a_kafka_th
         await gateway.open_breaker()
         failing(monkeypatch, SpoolFolder, "append")
         gateway.kafka.away = False
-        await gateway.intake.publish(record("first"))
-        assert gateway.intake.breaker == "closed"
-        await gateway.intake.publish(record("second"))
+        await gateway.writer.publish(record("first"))
+        assert gateway.writer.breaker == "closed"
+        await gateway.writer.publish(record("second"))
         assert gateway.kafka.values == [b"first", b"second"]
 
 
@@ -232,8 +233,8 @@ async def test_the_breaker_closes_without_traffic(tmp_path: Path, monkeypatch: p
         gateway.kafka.away = True
         for _ in range(FAILURES_TO_OPEN):
             with pytest.raises(DependencyUnavailable):
-                await gateway.intake.publish(record("refused"))
-        assert gateway.intake.breaker == "open"
+                await gateway.writer.publish(record("refused"))
+        assert gateway.writer.breaker == "open"
         disk["fails"] = False
         gateway.kafka.away = False
         await eventually(gateway.breaker, until=lambda state: state == "closed", what="a closed breaker")

@@ -1,4 +1,4 @@
-"""The audit trail: behind the answers, bounded, and honest about what it dropped."""
+"""The audit audit: behind the answers, bounded, and honest about what it dropped."""
 
 import asyncio
 from typing import Any, cast
@@ -10,9 +10,9 @@ from contracts.audit import AuditEvent, AuditRecorded
 from contracts.leads import EXAMPLE
 from runtime import metrics
 from runtime.failures import DependencyUnavailable
-from runtime.kafka.clients import Publisher
+from runtime.kafka.publisher import Publisher
 from runtime.tasks import run_in_background
-from services.ingest.publisher import AUDIT_QUEUE, AuditPublisher
+from services.ingest.publisher import AUDIT_QUEUE_SIZE, AuditPublisher
 from tests.support.gateway import gateway
 from tests.support.wait import eventually
 
@@ -54,54 +54,54 @@ def kafka() -> FakeKafka:
 
 
 @pytest.fixture
-def trail(kafka: FakeKafka) -> AuditPublisher:
+def audit(kafka: FakeKafka) -> AuditPublisher:
     return AuditPublisher(cast("Publisher", kafka))
 
 
-async def test_an_entry_is_published_under_its_request(trail: AuditPublisher, kafka: FakeKafka) -> None:
+async def test_an_entry_is_published_under_its_request(audit: AuditPublisher, kafka: FakeKafka) -> None:
     async def sent() -> list[tuple[str, bytes]]:
         return kafka.sent
 
-    async with run_in_background(trail.run(), "trail"):
-        trail.note(entry(7))
+    async with run_in_background(audit.run(), "audit"):
+        audit.enqueue(entry(7))
         assert await eventually(sent) == [("audit.recorded.v1", b"r7")]
 
 
-async def test_a_flood_is_dropped_and_counted_and_never_waits(trail: AuditPublisher) -> None:
+async def test_a_flood_is_dropped_and_counted_and_never_waits(audit: AuditPublisher) -> None:
     before = dropped()
-    for number in range(AUDIT_QUEUE + 5):
-        trail.note(entry(number))
+    for number in range(AUDIT_QUEUE_SIZE + 5):
+        audit.enqueue(entry(number))
     assert dropped() - before == 5
 
 
-async def test_a_drain_publishes_what_is_left_without_pauses(trail: AuditPublisher, kafka: FakeKafka) -> None:
+async def test_a_drain_publishes_what_is_left_without_pauses(audit: AuditPublisher, kafka: FakeKafka) -> None:
     for number in range(50):
-        trail.note(entry(number))
-    async with run_in_background(trail.run(), "trail"):
-        await trail.drain(2)
+        audit.enqueue(entry(number))
+    async with run_in_background(audit.run(), "audit"):
+        await audit.drain(2)
     assert len(kafka.sent) == 50
 
 
 async def test_entries_are_lost_and_counted_where_kafka_is_away(
-    trail: AuditPublisher, kafka: FakeKafka
+    audit: AuditPublisher, kafka: FakeKafka
 ) -> None:
     kafka.away, before = True, dropped()
-    trail.note(entry())
-    async with run_in_background(trail.run(), "trail"):
-        await trail.drain(2)
+    audit.enqueue(entry())
+    async with run_in_background(audit.run(), "audit"):
+        await audit.drain(2)
     assert dropped() - before == 1
 
 
-async def test_a_drain_is_bounded_where_kafka_hangs(trail: AuditPublisher, kafka: FakeKafka) -> None:
+async def test_a_drain_is_bounded_where_kafka_hangs(audit: AuditPublisher, kafka: FakeKafka) -> None:
     kafka.hangs, before = True, dropped()
-    trail.note(entry(1))
-    trail.note(entry(2))
-    async with run_in_background(trail.run(), "trail"):
-        await trail.drain(0.05)
+    audit.enqueue(entry(1))
+    audit.enqueue(entry(2))
+    async with run_in_background(audit.run(), "audit"):
+        await audit.drain(0.05)
     assert dropped() - before == 1  # The one in hand may still arrive.
 
 
 async def test_the_answer_does_not_wait_for_the_trail() -> None:
     async with gateway() as ours:
-        for _ in range(AUDIT_QUEUE + 10):
+        for _ in range(AUDIT_QUEUE_SIZE + 10):
             assert (await ours.post({})).status_code == 422

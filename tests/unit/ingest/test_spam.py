@@ -8,31 +8,31 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.leads import LeadSubmission
-from services.ingest.spam import SpamReason, SpamRules, spam_reasons_of, visitor_network
+from services.ingest.spam import SpamReason, SpamRules, check_content, visitor_network
 
 NOW = datetime(2024, 1, 3, 10, 30, tzinfo=UTC)
 RULES = SpamRules(min_fill_seconds=2, max_links=2)
 
 
-def judge(meta: dict[str, Any] | None = None, **changes: Any) -> list[SpamReason]:
+def reasons_of(meta: dict[str, Any] | None = None, **changes: Any) -> list[SpamReason]:
     fields = {"name": "Ada", "email": "ada@example.com", "service": "Web", "message": "Hello", "meta": meta}
-    return spam_reasons_of(LeadSubmission.model_validate(fields | changes), RULES, NOW)
+    return check_content(LeadSubmission.model_validate(fields | changes), RULES, NOW)
 
 
 def test_an_ordinary_lead_is_not_spam() -> None:
     shown = (NOW - timedelta(seconds=30)).isoformat()
-    assert judge({"honeypot": "", "form_rendered_at": shown}, message="See https://example.com") == []
-    assert judge(None) == []
+    assert reasons_of({"honeypot": "", "form_rendered_at": shown}, message="See https://example.com") == []
+    assert reasons_of(None) == []
 
 
 @pytest.mark.parametrize("filled", ["x", 1, True, ["a"], {"a": 1}])
 def test_anything_in_the_honeypot_is_spam(filled: Any) -> None:
-    assert judge({"honeypot": filled}) == [SpamReason.HONEYPOT]
+    assert reasons_of({"honeypot": filled}) == [SpamReason.HONEYPOT]
 
 
 @pytest.mark.parametrize("empty", [None, "", "  ", 0, False, [], {}])
 def test_an_empty_honeypot_is_none(empty: Any) -> None:
-    assert judge({"honeypot": empty}) == []
+    assert reasons_of({"honeypot": empty}) == []
 
 
 @pytest.mark.parametrize(
@@ -50,8 +50,8 @@ def test_the_time_to_fill_the_form_is_judged_with_room_for_clocks(
     seconds_ago: float, reasons: list[SpamReason]
 ) -> None:
     shown = NOW - timedelta(seconds=seconds_ago)
-    assert judge({"form_rendered_at": shown.isoformat()}) == reasons
-    assert judge({"form_rendered_at": int(shown.timestamp() * 1000)}) == reasons
+    assert reasons_of({"form_rendered_at": shown.isoformat()}) == reasons
+    assert reasons_of({"form_rendered_at": int(shown.timestamp() * 1000)}) == reasons
 
 
 @pytest.mark.parametrize(
@@ -69,25 +69,25 @@ def test_the_time_to_fill_the_form_is_judged_with_room_for_clocks(
 def test_what_the_site_measured_counts_before_the_form_s_time(
     measured: Any, reasons: list[SpamReason]
 ) -> None:
-    assert judge({"form_rendered_at": "soon", "fill_seconds": measured}) == reasons
+    assert reasons_of({"form_rendered_at": "soon", "fill_seconds": measured}) == reasons
 
 
 @pytest.mark.parametrize("garbage", ["soon", "\x00", [], {}, 1e300, "9" * 400])
 def test_a_time_that_is_none_is_spam(garbage: Any) -> None:
-    assert judge({"form_rendered_at": garbage}) == [SpamReason.FORM_TIME_IMPLAUSIBLE]
+    assert reasons_of({"form_rendered_at": garbage}) == [SpamReason.FORM_TIME_IMPLAUSIBLE]
 
 
 @pytest.mark.parametrize("said", [None, "", "2024-01-03T10:29:00", "2024-01-03T18:29:00"])
 def test_no_time_and_a_time_without_a_zone_prove_nothing(said: str | None) -> None:
-    assert judge({"form_rendered_at": said}) == []
+    assert reasons_of({"form_rendered_at": said}) == []
 
 
 def test_many_links_or_their_markup_or_one_in_the_name_are_spam() -> None:
-    assert judge(message="http://a http://b") == []
-    assert judge(message="http://a https://b www.c") == [SpamReason.TOO_MANY_LINKS]
-    assert judge(message="[URL=http://a]b[/URL]") == [SpamReason.LINK_MARKUP]
-    assert judge(message="<A HREF='http://a'>b</A>") == [SpamReason.LINK_MARKUP]
-    assert judge(name="Win at www.example.com") == [SpamReason.LINK_IN_NAME]
+    assert reasons_of(message="http://a http://b") == []
+    assert reasons_of(message="http://a https://b www.c") == [SpamReason.TOO_MANY_LINKS]
+    assert reasons_of(message="[URL=http://a]b[/URL]") == [SpamReason.LINK_MARKUP]
+    assert reasons_of(message="<A HREF='http://a'>b</A>") == [SpamReason.LINK_MARKUP]
+    assert reasons_of(name="Win at www.example.com") == [SpamReason.LINK_IN_NAME]
 
 
 @pytest.mark.parametrize(
@@ -121,5 +121,5 @@ JSON = st.recursive(
 
 @given(honeypot=JSON, form_rendered_at=JSON | st.datetimes(timezones=st.timezones()).map(str), ip=JSON)
 def test_no_signal_of_a_bot_breaks_the_judgement(honeypot: Any, form_rendered_at: Any, ip: Any) -> None:
-    judge({"honeypot": honeypot, "form_rendered_at": form_rendered_at, "ip": ip})
+    reasons_of({"honeypot": honeypot, "form_rendered_at": form_rendered_at, "ip": ip})
     visitor_network(ip)

@@ -1,4 +1,4 @@
-"""What the notifier remembers between two deliveries of a batch, with the world played by fakes."""
+"""The handler's batches, redelivered ones included, with fakes for all dependencies."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Sequence
@@ -13,91 +13,91 @@ from contracts.leads import LeadReceived
 from runtime.database.breaker import CircuitBreaker
 from runtime.failures import DependencyUnavailable
 from runtime.kafka.failure_publisher import FailurePublisher
-from services.notifier.batch_plan import KINDS, Arrangement, Delivery, Key, Reading
+from services.notifier.batch_plan import BatchPlan
+from services.notifier.deliveries import KINDS, DecodedBatch, Delivery, Key
 from services.notifier.handlers import Handler
-from services.notifier.mail.message import Identity, Mail
+from services.notifier.mail.message import Mail
+from services.notifier.sending.token_bucket import TokenBucket
 from services.notifier.smtp.mailer import Mailer
-from services.notifier.smtp.outcome import Outcome, Phase, Verdict
-from services.notifier.smtp.token_bucket import TokenBucket
+from services.notifier.smtp.outcome import MailOutcome, MailStatus, Phase
 from services.notifier.store import Store
 from tests.support.factories import lead
-from tests.unit.notifier.test_plan import FakeRecord
+from tests.support.notifier import IDENTITY, FakeRecord
 
-IDENTITY = Identity("hello@fast.example", "FAST", ("boss@fast.example",))
-SENT = Outcome(Verdict.SENT, "smtp 250", Phase.BODY, 250)
-DEAD = Outcome(Verdict.DEAD, "smtp 550", Phase.RCPT, 550)
-AWAY = Outcome(Verdict.WORLD, "smtp silent", Phase.RCPT)
+SENT = MailOutcome(MailStatus.SENT, "smtp 250", Phase.BODY, 250)
+DEAD = MailOutcome(MailStatus.DEAD, "smtp 550", Phase.RCPT, 550)
+UNAVAILABLE = MailOutcome(MailStatus.UNAVAILABLE, "smtp silent", Phase.RCPT)
 
 
 class FakeStore:
-    """Rows in memory, all ours: what is in hand is gone on with, the rest is to send."""
+    """Keeps rows in memory, all reserved by this process: resumes mails in progress, sends the rest."""
 
     def __init__(self) -> None:
-        self.settled: dict[Key, Verdict] = {}
+        self.settled: dict[Key, MailStatus] = {}
         self.released: list[Key] = []
-        self.fault: Exception | None = None
+        self.error: Exception | None = None
 
     async def reserve(
-        self, reading: Reading, records: Sequence[Any], in_hand: Collection[Key]
-    ) -> Arrangement:
-        made = Arrangement()
-        for record, each in reading.leads:
+        self, batch: DecodedBatch, records: Sequence[Any], in_progress: Collection[Key]
+    ) -> BatchPlan:
+        plan = BatchPlan()
+        for record, each in batch.leads:
             for kind in KINDS:
                 delivery = Delivery(record, each, kind, retry=False)
                 if delivery.key in self.settled:
                     continue
-                if delivery.key in in_hand:
-                    made.resumed.append(delivery)
+                if delivery.key in in_progress:
+                    plan.resumed.append(delivery)
                 else:
-                    made.taken.append(delivery)
-        return made
+                    plan.reserved.append(delivery)
+        return plan
 
     async def begin_sending(self, delivery: Delivery) -> None: ...
 
     async def release(self, deliveries: Collection[tuple[Delivery, bool]]) -> None:
         self.released += [delivery.key for delivery, _ in deliveries]
 
-    async def settle(self, delivery: Delivery, outcome: Outcome) -> bool:
-        if self.fault:
-            raise self.fault
+    async def settle(self, delivery: Delivery, outcome: MailOutcome) -> bool:
+        if self.error:
+            raise self.error
         assert delivery.key not in self.settled
-        self.settled[delivery.key] = outcome.verdict
+        self.settled[delivery.key] = outcome.status
         return True
 
 
 class FakeMailer:
-    """Answers by the recipient; `gate` holds every mail up."""
+    """Returns an outcome by recipient. A cleared `gate` blocks every mail."""
 
     def __init__(self) -> None:
-        self.answers: dict[str, Outcome] = {}
+        self.outcomes: dict[str, MailOutcome] = {}
         self.sent: list[str] = []
         self.gate = asyncio.Event()
         self.gate.set()
         self.arrived = asyncio.Event()
 
-    async def send(self, mail: Mail, before_data: Callable[[], Awaitable[None]]) -> Outcome:
+    async def send(self, mail: Mail, before_data: Callable[[], Awaitable[None]]) -> MailOutcome:
         await before_data()
         self.arrived.set()
         await self.gate.wait()
         self.sent.append(mail.recipients[0])
-        return self.answers.get(mail.recipients[0], SENT)
+        return self.outcomes.get(mail.recipients[0], SENT)
 
 
 class FakePublisher:
     def __init__(self) -> None:
         self.failures: list[tuple[Kind, bool]] = []
-        self.fault: Exception | None = None
+        self.error: Exception | None = None
 
     async def publish(
         self, record: Any, kind: Kind, reason: str, error: str, *, final: bool, queue_id: UUID | None
     ) -> None:
-        if self.fault:
-            raise self.fault
+        if self.error:
+            raise self.error
         self.failures.append((kind, final))
 
 
 class FakeBreaker:
-    """Counts the dead, and opens at so many."""
+    """Counts dead mails, and opens at `limit`."""
 
     def __init__(self) -> None:
         self.dead, self.limit = 0, 100
@@ -110,9 +110,9 @@ class FakeBreaker:
         self.dead += dead
 
 
-class World:
+class Environment:
     def __init__(self, connections: int = 4) -> None:
-        self.moved = False
+        self.revoked = False
         self.store, self.mailer, self.publisher = FakeStore(), FakeMailer(), FakePublisher()
         self.stopping, self.breaker = asyncio.Event(), FakeBreaker()
         self.handler = Handler(
@@ -124,7 +124,7 @@ class World:
             cast("CircuitBreaker", self.breaker),
             TokenBucket(),
             connections=connections,
-            holds=lambda _topic, _partition: not self.moved,
+            holds=lambda _topic, _partition: not self.revoked,
         )
 
 
@@ -132,138 +132,138 @@ def records(*leads: LeadReceived) -> list[Any]:
     return [FakeRecord(offset=at, value=each.model_dump_json().encode()) for at, each in enumerate(leads)]
 
 
-async def test_an_outcome_that_kafka_or_the_database_did_not_take_is_finished_and_not_sent_again() -> None:
-    world, given = World(), lead(email="ada@example.com")
-    world.mailer.answers["ada@example.com"] = DEAD
-    world.publisher.fault = DependencyUnavailable("kafka", "away")
-    with pytest.raises(DependencyUnavailable, match="away"):
-        await world.handler.handle(records(given))
-    world.publisher.fault = None
-    world.store.fault = DependencyUnavailable("database", "away")
-    with pytest.raises(DependencyUnavailable, match="away"):
-        await world.handler.handle(records(given))
-    world.store.fault = None
-    await world.handler.handle(records(given))
-    assert world.store.settled == {
-        (given.lead_id, "welcome"): Verdict.DEAD,
-        (given.lead_id, "admin_alert"): Verdict.SENT,
+async def test_an_uncommitted_outcome_is_committed_later_without_resending() -> None:
+    environment, one = Environment(), lead(email="ada@example.com")
+    environment.mailer.outcomes["ada@example.com"] = DEAD
+    environment.publisher.error = DependencyUnavailable("kafka", "unavailable")
+    with pytest.raises(DependencyUnavailable, match="unavailable"):
+        await environment.handler.handle(records(one))
+    environment.publisher.error = None
+    environment.store.error = DependencyUnavailable("database", "unavailable")
+    with pytest.raises(DependencyUnavailable, match="unavailable"):
+        await environment.handler.handle(records(one))
+    environment.store.error = None
+    await environment.handler.handle(records(one))
+    assert environment.store.settled == {
+        (one.lead_id, "welcome"): MailStatus.DEAD,
+        (one.lead_id, "admin_alert"): MailStatus.SENT,
     }
-    assert sorted(world.mailer.sent) == ["ada@example.com", "boss@fast.example"]
-    assert (given.lead_id, "welcome") not in world.store.released
+    assert sorted(environment.mailer.sent) == ["ada@example.com", "boss@fast.example"]
+    assert (one.lead_id, "welcome") not in environment.store.released
 
 
-async def test_a_mail_whose_batch_is_cancelled_is_finished_and_its_outcome_used() -> None:
-    world, given = World(), lead()
-    world.mailer.gate.clear()
-    batch = asyncio.create_task(world.handler.handle(records(given)))
-    await world.mailer.arrived.wait()
+async def test_a_mail_of_a_cancelled_batch_is_finished_and_its_outcome_used() -> None:
+    environment, one = Environment(), lead()
+    environment.mailer.gate.clear()
+    batch = asyncio.create_task(environment.handler.handle(records(one)))
+    await environment.mailer.arrived.wait()
     batch.cancel()
     with pytest.raises(asyncio.CancelledError):
         await batch
-    assert world.store.released == []
-    again = asyncio.create_task(world.handler.handle(records(given)))
+    assert environment.store.released == []
+    again = asyncio.create_task(environment.handler.handle(records(one)))
     await asyncio.sleep(0)
-    world.mailer.gate.set()
+    environment.mailer.gate.set()
     await again
-    assert len(world.mailer.sent) == 2
-    assert set(world.store.settled.values()) == {Verdict.SENT}
+    assert len(environment.mailer.sent) == 2
+    assert set(environment.store.settled.values()) == {MailStatus.SENT}
 
 
-async def test_after_a_fault_of_the_world_no_other_mail_is_begun_and_the_rest_is_given_back() -> None:
-    world = World(connections=1)
+async def test_a_dependency_failure_starts_no_mail_and_releases_the_rest() -> None:
+    environment = Environment(connections=1)
     leads = [lead(email=f"{at}@example.com") for at in range(5)]
-    world.mailer.answers["2@example.com"] = AWAY
+    environment.mailer.outcomes["2@example.com"] = UNAVAILABLE
     with pytest.raises(DependencyUnavailable, match="smtp silent"):
-        await world.handler.handle(records(*leads))
-    assert world.mailer.sent[-1] == "2@example.com"
-    assert len(world.store.settled) + len(world.store.released) == 10
-    assert world.publisher.failures == []
+        await environment.handler.handle(records(*leads))
+    assert environment.mailer.sent[-1] == "2@example.com"
+    assert len(environment.store.settled) + len(environment.store.released) == 10
+    assert environment.publisher.failures == []
 
 
-async def test_a_fault_of_the_world_that_is_everybodys_never_becomes_one_mails() -> None:
-    world = World()
+async def test_a_dependency_failure_of_all_mails_never_fails_one_mail() -> None:
+    environment = Environment()
     leads = [lead(email=f"{at}@example.com") for at in range(3)]
     for address in ["boss@fast.example", *(each.email for each in leads)]:
-        world.mailer.answers[address] = AWAY
+        environment.mailer.outcomes[address] = UNAVAILABLE
     for _ in range(10):
         with pytest.raises(DependencyUnavailable):
-            await world.handler.handle(records(*leads))
-    assert world.publisher.failures == []
-    world.mailer.answers.clear()
-    await world.handler.handle(records(*leads))
-    assert set(world.store.settled.values()) == {Verdict.SENT}
+            await environment.handler.handle(records(*leads))
+    assert environment.publisher.failures == []
+    environment.mailer.outcomes.clear()
+    await environment.handler.handle(records(*leads))
+    assert set(environment.store.settled.values()) == {MailStatus.SENT}
 
 
-async def test_at_a_stop_no_mail_is_begun_and_nothing_is_committed() -> None:
-    world = World()
-    world.stopping.set()
+async def test_at_a_stop_no_mail_is_started_and_nothing_is_committed() -> None:
+    environment = Environment()
+    environment.stopping.set()
     with pytest.raises(DependencyUnavailable, match="stopping"):
-        await world.handler.handle(records(lead()))
-    assert world.mailer.sent == []
-    assert len(world.store.released) == 2
+        await environment.handler.handle(records(lead()))
+    assert environment.mailer.sent == []
+    assert len(environment.store.released) == 2
 
 
 @pytest.mark.parametrize(
-    ("verdict", "final"),
+    ("status", "final"),
     [
-        (Verdict.WAITING, {"welcome": False, "admin_alert": False}),
-        (Verdict.DEAD, {"welcome": True, "admin_alert": True}),
-        (Verdict.UNKNOWN, {"welcome": True, "admin_alert": False}),
+        (MailStatus.WAITING, {"welcome": False, "admin_alert": False}),
+        (MailStatus.DEAD, {"welcome": True, "admin_alert": True}),
+        (MailStatus.UNKNOWN, {"welcome": True, "admin_alert": False}),
     ],
 )
-async def test_only_what_may_be_sent_again_by_itself_is_not_final(
-    verdict: Verdict, final: dict[str, bool]
+async def test_only_failures_that_are_retried_are_not_final(
+    status: MailStatus, final: dict[str, bool]
 ) -> None:
-    world, given = World(), lead(email="ada@example.com")
-    outcome = Outcome(verdict, "r", Phase.BODY)
-    world.mailer.answers = {"ada@example.com": outcome, "boss@fast.example": outcome}
-    await world.handler.handle(records(given))
-    assert dict(world.publisher.failures) == final
+    environment, one = Environment(), lead(email="ada@example.com")
+    outcome = MailOutcome(status, "r", Phase.BODY)
+    environment.mailer.outcomes = {"ada@example.com": outcome, "boss@fast.example": outcome}
+    await environment.handler.handle(records(one))
+    assert dict(environment.publisher.failures) == final
 
 
-async def test_a_refused_recipient_does_not_count_for_the_breaker_and_a_refused_body_does() -> None:
-    world, given = World(), lead(email="ada@example.com")
-    world.mailer.answers["ada@example.com"] = replace(DEAD, phase=Phase.RCPT)
-    await world.handler.handle(records(given))
-    assert world.breaker.dead == 0
-    world.mailer.answers["bob@example.com"] = replace(DEAD, phase=Phase.BODY)
-    await world.handler.handle(records(lead(email="bob@example.com")))
-    assert world.breaker.dead == 1
+async def test_the_breaker_counts_refused_bodies_but_no_recipients() -> None:
+    environment, one = Environment(), lead(email="ada@example.com")
+    environment.mailer.outcomes["ada@example.com"] = replace(DEAD, phase=Phase.RCPT)
+    await environment.handler.handle(records(one))
+    assert environment.breaker.dead == 0
+    environment.mailer.outcomes["bob@example.com"] = replace(DEAD, phase=Phase.BODY)
+    await environment.handler.handle(records(lead(email="bob@example.com")))
+    assert environment.breaker.dead == 1
 
 
-async def test_regression_the_breaker_stands_before_each_mail_and_what_was_not_sent_is_given_back() -> None:
-    # It counted the dead, and nobody ever asked it.
-    world, leads = World(connections=1), [lead(email=f"{at}@example.com") for at in range(6)]
-    for at, each in enumerate(leads):  # replies of their own: the same for all would be about us
-        world.mailer.answers[each.email] = replace(DEAD, phase=Phase.BODY, code=550 + at)
-    world.mailer.answers["boss@fast.example"] = replace(DEAD, phase=Phase.BODY, code=None)
-    world.breaker.limit = 3
+async def test_regression_the_breaker_is_checked_before_each_mail() -> None:
+    # The breaker counted dead mails, but was never checked.
+    environment, leads = Environment(connections=1), [lead(email=f"{at}@example.com") for at in range(6)]
+    for at, each in enumerate(leads):  # different replies, so no refusal streak
+        environment.mailer.outcomes[each.email] = replace(DEAD, phase=Phase.BODY, code=550 + at)
+    environment.mailer.outcomes["boss@fast.example"] = replace(DEAD, phase=Phase.BODY, code=None)
+    environment.breaker.limit = 3
     for _ in range(2):
         with pytest.raises(DependencyUnavailable, match="dead"):
-            await world.handler.handle(records(*leads))
-    assert len(world.mailer.sent) == len(world.publisher.failures) == 3
-    assert len(world.store.released) == 9 + 9
+            await environment.handler.handle(records(*leads))
+    assert len(environment.mailer.sent) == len(environment.publisher.failures) == 3
+    assert len(environment.store.released) == 9 + 9
 
 
-async def test_regression_a_database_that_forgot_an_outcome_gets_it_again_and_no_mail_is_sent_twice() -> None:
-    # After a failover to a standby that lagged the rows were gone, and the record came again.
-    world, given = World(), lead(email="ada@example.com")
-    world.mailer.answers["ada@example.com"] = DEAD
-    await world.handler.handle(records(given))
-    settled = dict(world.store.settled)
-    world.store.settled.clear()
-    await world.handler.handle(records(given))
-    assert world.store.settled == settled
-    assert len(world.mailer.sent) == 2
+async def test_regression_a_lost_outcome_is_written_again_without_resending() -> None:
+    # After a failover to a lagging standby the rows were lost, and Kafka redelivered the record.
+    environment, one = Environment(), lead(email="ada@example.com")
+    environment.mailer.outcomes["ada@example.com"] = DEAD
+    await environment.handler.handle(records(one))
+    settled = dict(environment.store.settled)
+    environment.store.settled.clear()
+    await environment.handler.handle(records(one))
+    assert environment.store.settled == settled
+    assert len(environment.mailer.sent) == 2
 
 
-async def test_regression_mails_of_partitions_that_moved_are_forgotten() -> None:
-    world, given = World(), lead(email="ada@example.com")
-    world.mailer.answers["ada@example.com"] = AWAY
+async def test_regression_mails_of_revoked_partitions_are_removed() -> None:
+    environment, one = Environment(), lead(email="ada@example.com")
+    environment.mailer.outcomes["ada@example.com"] = UNAVAILABLE
     with pytest.raises(DependencyUnavailable):
-        await world.handler.handle(records(given))
-    assert world.handler._suspects
-    world.moved = True
-    await world.handler.handle([])
-    assert not world.handler._suspects
-    assert not list(world.handler._begun)
+        await environment.handler.handle(records(one))
+    assert environment.handler._sender._failures
+    environment.revoked = True
+    await environment.handler.handle([])
+    assert not environment.handler._sender._failures
+    assert not list(environment.handler._sender.in_progress)

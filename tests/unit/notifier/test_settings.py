@@ -1,4 +1,4 @@
-"""Wrong settings are said at the start, by the variable's name."""
+"""Valid settings, and the errors that name the variable of an invalid one."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 
 from runtime.settings import load
-from services.notifier.batch_plan import KINDS
+from services.notifier.deliveries import KINDS
 from services.notifier.mail.message import Identity, compose
 from services.notifier.settings import Settings
 from tests.support.factories import lead
 
-GOOD = {
+VALID = {
     "KAFKA_BOOTSTRAP_SERVERS": "localhost:9092",
     "DATABASE_URL": "postgresql://u:p@localhost/d",
     "SMTP_HOST": "localhost",
@@ -23,11 +23,11 @@ GOOD = {
 @pytest.fixture(autouse=True)
 def _environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
     monkeypatch.chdir(tmp_path)  # no .env of this checkout
-    for name, value in GOOD.items():
+    for name, value in VALID.items():
         monkeypatch.setenv(name, value)
 
 
-def test_good_settings_are_read() -> None:
+def test_valid_settings_are_loaded() -> None:
     settings = load(Settings)
     assert settings.admins == ("boss@fast.example", "Ops@fast.example")
     assert settings.answer_timeout_seconds < settings.mail_timeout_seconds < settings.lease_seconds
@@ -41,7 +41,7 @@ def test_port_465_is_implicit_tls(monkeypatch: pytest.MonkeyPatch) -> None:
     assert load(Settings).smtp.implicit_tls
 
 
-def test_regression_spaces_around_the_sender_s_name_kill_no_mail(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_regression_spaces_in_the_sender_name_are_normalized(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FASTCORE_NOTIFIER_SENDER_NAME", " Zoë  & Söhne, Inc. ")
     settings = load(Settings)
     identity = Identity(settings.from_email, settings.sender_name, settings.admins)
@@ -64,7 +64,7 @@ def test_regression_spaces_around_the_sender_s_name_kill_no_mail(monkeypatch: py
         "o'brien+leads@fast.example",
     ],
 )
-def test_regression_an_address_that_a_mail_server_may_know_stops_nothing(
+def test_regression_a_local_or_non_ascii_address_is_valid(
     monkeypatch: pytest.MonkeyPatch, name: str, address: str
 ) -> None:
     monkeypatch.setenv(name, address)
@@ -94,7 +94,7 @@ def test_regression_an_address_that_a_mail_server_may_know_stops_nothing(
         ("FASTCORE_NOTIFIER_LEASE_SECONDS", "40"),
     ],
 )
-def test_a_wrong_value_stops_the_service_with_the_name_of_its_variable(
+def test_an_invalid_value_is_reported_with_its_variable(
     monkeypatch: pytest.MonkeyPatch, name: str, value: str
 ) -> None:
     monkeypatch.setenv(name, value)

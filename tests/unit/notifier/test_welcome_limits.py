@@ -1,4 +1,4 @@
-"""Which addresses reach one mailbox."""
+"""The mailbox key: equal for all spellings of one mailbox."""
 
 import string
 
@@ -22,7 +22,7 @@ LOCAL = st.text(string.ascii_lowercase + string.digits, min_size=1, max_size=20)
         ("\uff41da@example.com", "ada@example.com"),
     ],
 )
-def test_spellings_of_one_mailbox_are_one(one: str, other: str) -> None:
+def test_spellings_of_one_mailbox_have_one_key(one: str, other: str) -> None:
     assert mailbox_key(one) == mailbox_key(other)
 
 
@@ -35,12 +35,12 @@ def test_spellings_of_one_mailbox_are_one(one: str, other: str) -> None:
         ("+a@example.com", "+b@example.com"),
     ],
 )
-def test_other_mailboxes_are_others(one: str, other: str) -> None:
+def test_different_mailboxes_have_different_keys(one: str, other: str) -> None:
     assert mailbox_key(one) != mailbox_key(other)
 
 
 @given(LOCAL, st.lists(st.text(string.ascii_letters + ".-_", max_size=8), max_size=3), st.randoms())
-def test_no_tag_case_or_dot_makes_another_gmail_mailbox(local: str, tags: list[str], rng: object) -> None:
+def test_tags_case_and_dots_do_not_change_a_gmail_key(local: str, tags: list[str], rng: object) -> None:
     choose = rng.random  # type: ignore[attr-defined]
     spelt = "".join(
         (char.upper() if choose() < 0.5 else char) + ("." if choose() < 0.3 else "") for char in local
@@ -49,5 +49,5 @@ def test_no_tag_case_or_dot_makes_another_gmail_mailbox(local: str, tags: list[s
 
 
 @given(st.text())
-def test_any_text_has_a_key_and_a_key_is_its_own(value: str) -> None:
+def test_mailbox_key_is_idempotent_for_any_text(value: str) -> None:
     assert mailbox_key(mailbox_key(value)) == mailbox_key(value)

@@ -22,10 +22,11 @@ from runtime.failures import (
     RetryableError,
 )
 from runtime.health import Health
-from runtime.kafka.batch_processor import REFUSALS, Batch, BatchProcessor
+from runtime.kafka.batch_processor import MAX_REFUSALS, BatchProcessor
 from runtime.kafka.consumer import Consumer
+from runtime.kafka.handler import Batch
 from runtime.kafka.policy import Policy
-from runtime.kafka.watchdog import STALL_SECONDS, Stalled, Watchdog
+from runtime.kafka.watchdog import STALL_SECONDS, ConsumerStalled, Watchdog
 from tests.support.wait import eventually
 
 
@@ -122,7 +123,7 @@ def test_regression_records_that_the_database_refuses_are_parked_where_it_takes_
             deliver(handler, list(range(size)))
         assert handler.parked == []
         return
-    assert deliver(handler, list(range(size))).done == size
+    assert deliver(handler, list(range(size))).completed == size
     assert sorted(handler.taken) == [n for n in range(size) if n not in bad]
     assert sorted(handler.parked) == [(n, "database answered P0001") for n in sorted(of_batch)]
 
@@ -132,8 +133,8 @@ def test_a_database_that_refuses_every_record_pauses_the_stage_after_few_tries()
     delivery = BatchProcessor(handler, cast("Batch", [Place(each) for each in range(500)]), QUICK)
     with pytest.raises(DependencyRefused):
         asyncio.run(delivery.run())
-    assert (handler.parked, delivery.done) == ([], 0)
-    assert handler.calls < 3 * REFUSALS
+    assert (handler.parked, delivery.completed) == ([], 0)
+    assert handler.calls < 3 * MAX_REFUSALS
 
 
 def test_a_record_that_is_refused_alone_waits_for_another_one_to_tell_whose_fault_it_is() -> None:
@@ -157,7 +158,7 @@ def test_what_was_done_before_a_pause_is_told_so_that_it_is_not_done_again() -> 
     with pytest.raises(DependencyUnavailable):
         asyncio.run(delivery.run())
     assert [record for record, _ in handler.parked] == [0, 1, 2]
-    assert delivery.done == 3
+    assert delivery.completed == 3
 
 
 class FakeKafka:
@@ -194,13 +195,13 @@ class FakeKafka:
 
 async def test_lag_without_progress_and_without_a_pause_ends_the_process() -> None:
     watch, kafka = Watchdog(), FakeKafka()
-    await watch.look(cast("Any", kafka))
-    watch._progress -= STALL_SECONDS + 1
-    watch._look_at = 0
-    with pytest.raises(Stalled, match="10 records behind"):
-        await watch.look(cast("Any", kafka))
-    kafka.done, watch._look_at = 20, 0
-    await watch.look(cast("Any", kafka))
+    await watch.check(cast("Any", kafka))
+    watch._progress_at -= STALL_SECONDS + 1
+    watch._measure_at = 0
+    with pytest.raises(ConsumerStalled, match="10 records behind"):
+        await watch.check(cast("Any", kafka))
+    kafka.done, watch._measure_at = 20, 0
+    await watch.check(cast("Any", kafka))
 
 
 @pytest.mark.parametrize("committed", [None, 5], ids=["nothing committed", "a commit below the start"])
@@ -210,21 +211,21 @@ async def test_regression_records_that_expired_are_no_lag_that_ends_the_process(
     # It counted them for ever: the process was restarted every two minutes.
     watch, kafka = Watchdog(), FakeKafka()
     kafka.start, kafka.done = 20, committed
-    await watch.look(cast("Any", kafka))
-    watch._progress -= STALL_SECONDS + 1
-    watch._look_at = 0
-    await watch.look(cast("Any", kafka))
+    await watch.check(cast("Any", kafka))
+    watch._progress_at -= STALL_SECONDS + 1
+    watch._measure_at = 0
+    await watch.check(cast("Any", kafka))
 
 
 async def test_regression_a_client_that_no_broker_answers_is_replaced(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     watch, kafka = Watchdog(silence_seconds=60), FakeKafka()
-    await watch.look(cast("Any", kafka))
+    await watch.check(cast("Any", kafka))
     now = time.monotonic()
-    monkeypatch.setattr("runtime.workarounds.aiokafka_rebootstrap.time.monotonic", lambda: now + 61)
+    monkeypatch.setattr("runtime.workarounds.aiokafka.time.monotonic", lambda: now + 61)
     with pytest.raises(KafkaConnectionError):
-        await watch.look(cast("Any", kafka))
+        await watch.check(cast("Any", kafka))
 
 
 async def test_readiness_asks_the_brokers_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -306,9 +307,9 @@ async def test_regression_a_poll_that_waits_for_ever_is_seen_by_the_watchdog_and
         return health.parts["consumer"].reason
 
     await eventually(reason, until=lambda said: "assignment" in said, what="red readiness")
-    consumer._watch._progress -= STALL_SECONDS + 1
-    consumer._watch._look_at = 0
-    with pytest.raises(Stalled):
+    consumer._watchdog._progress_at -= STALL_SECONDS + 1
+    consumer._watchdog._measure_at = 0
+    with pytest.raises(ConsumerStalled):
         await asyncio.wait_for(running, 5)
 
 
@@ -339,7 +340,7 @@ async def test_a_handler_that_hangs_where_nothing_should_ends_the_process(
     monkeypatch.setattr("runtime.kafka.watchdog.HANG_SECONDS", 0.05)
     policy = Policy(keepalive_seconds=0.01)
     consumer = consuming(Full(), Health(), policy)
-    with pytest.raises(Stalled, match="in hand"):
+    with pytest.raises(ConsumerStalled, match="in hand"):
         await asyncio.wait_for(consumer.run(Hanging(set(), RuntimeError())), 5)
 
 

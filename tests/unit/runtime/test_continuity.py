@@ -4,7 +4,7 @@ from typing import Any, cast
 
 from aiokafka import TopicPartition
 
-from runtime.kafka.continuity import GAP_MS, Continuity
+from runtime.kafka.fetch_gaps import GAP_MS, FetchGaps
 
 ONE = TopicPartition("t", 0)
 
@@ -25,20 +25,20 @@ class FakeConsumer:
 
 
 def test_fetches_in_a_row_are_one_log_and_a_gap_between_them_may_hide_another() -> None:
-    continuity, consumer = Continuity(), FakeConsumer()
+    gaps, consumer = FetchGaps(), FakeConsumer()
     for _ in range(3):
-        continuity.look(consumer.poll(after_ms=500))
-    assert not continuity.broken
-    continuity.look(cast("Any", consumer))  # silent
-    assert not continuity.broken
-    continuity.look(consumer.poll(after_ms=GAP_MS + 1))
-    assert continuity.broken
+        gaps.update(consumer.poll(after_ms=500))
+    assert not gaps.found
+    gaps.update(cast("Any", consumer))  # silent
+    assert not gaps.found
+    gaps.update(consumer.poll(after_ms=GAP_MS + 1))
+    assert gaps.found
 
 
 def test_a_broker_that_is_slow_with_each_answer_does_not_ask_for_a_check_for_ever() -> None:
-    continuity, consumer = Continuity(), FakeConsumer()
-    continuity.look(consumer.poll(after_ms=0))
-    continuity.look(consumer.poll(after_ms=GAP_MS + 1))
-    continuity.checked(cast("Any", consumer))
-    continuity.look(consumer.poll(after_ms=GAP_MS + 1))
-    assert not continuity.broken, "the records after a check are handled"
+    gaps, consumer = FetchGaps(), FakeConsumer()
+    gaps.update(consumer.poll(after_ms=0))
+    gaps.update(consumer.poll(after_ms=GAP_MS + 1))
+    gaps.confirm(cast("Any", consumer))
+    gaps.update(consumer.poll(after_ms=GAP_MS + 1))
+    assert not gaps.found, "the records after a check are handled"

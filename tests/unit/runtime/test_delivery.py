@@ -53,7 +53,7 @@ async def test_regression_a_second_try_may_fail_as_any_record(
     delivery = BatchProcessor(handler, [record(1), record(2)], Backoff())
     await delivery.run()
     assert handler.parked == parked
-    assert (delivery.held is not None) == isinstance(second, PartitionsBusy)
+    assert (delivery.busy is not None) == isinstance(second, PartitionsBusy)
 
 
 async def test_a_record_whose_second_try_meets_an_outage_is_not_done() -> None:
@@ -62,4 +62,4 @@ async def test_a_record_whose_second_try_meets_an_outage_is_not_done() -> None:
     )
     with pytest.raises(DependencyUnavailable):
         await delivery.run()
-    assert delivery.done == 0
+    assert delivery.completed == 0

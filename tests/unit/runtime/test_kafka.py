@@ -8,7 +8,8 @@ from aiokafka.errors import KafkaConnectionError, OutOfOrderSequenceNumber, Reco
 
 from runtime.failures import DependencyUnavailable, PermanentError
 from runtime.health import Health
-from runtime.kafka.clients import Publisher, _partition_of, build_broker, open_publisher
+from runtime.kafka.broker import build_broker
+from runtime.kafka.publisher import Publisher, _choose_partition, open_publisher
 from runtime.settings import Kafka
 from runtime.tasks import run_in_background
 from tests.support.wait import eventually
@@ -57,7 +58,7 @@ def producers(monkeypatch: pytest.MonkeyPatch) -> type[FakeProducer]:
         made: list[FakeProducer] = []  # noqa: RUF012 - one list for the series
         plan: list[Exception | None] = []  # noqa: RUF012
 
-    monkeypatch.setattr("runtime.kafka.clients.AIOKafkaProducer", Series)
+    monkeypatch.setattr("runtime.kafka.publisher.AIOKafkaProducer", Series)
     monkeypatch.setattr("runtime.failures.Backoff.seconds", lambda *_: 0.01)
     return Series
 
@@ -162,7 +163,7 @@ async def test_regression_kafka_is_not_well_while_records_are_not_acknowledged(
         producers.made[0].fault = TimeoutError()
         with pytest.raises(DependencyUnavailable):
             await send(publisher, seconds=0.05)
-        monkeypatch.setattr("runtime.kafka.clients.FAILED_SECONDS", 0.0)  # nobody has tried again since
+        monkeypatch.setattr("runtime.kafka.publisher.FAILED_SECONDS", 0.0)  # nobody has tried again since
         await checked.refresh()
         assert checked.ready
 
@@ -194,7 +195,7 @@ async def test_no_client_keeps_metadata_for_more_than_half_a_minute(
     producers: type[FakeProducer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made: list[dict[str, Any]] = []
-    monkeypatch.setattr("runtime.kafka.clients.KafkaBroker", lambda *_, **options: made.append(options))
+    monkeypatch.setattr("runtime.kafka.broker.KafkaBroker", lambda *_, **options: made.append(options))
     build_broker(SETTINGS, "test")
     async with open_publisher(SETTINGS, "test", Health()) as publisher:
         await send(publisher)
@@ -203,9 +204,9 @@ async def test_no_client_keeps_metadata_for_more_than_half_a_minute(
 
 def test_a_key_has_one_partition_and_keys_are_spread_over_all() -> None:
     partitions = range(6)
-    places = [_partition_of(f"lead-{number}".encode(), partitions, partitions) for number in range(600)]
+    places = [_choose_partition(f"lead-{number}".encode(), partitions, partitions) for number in range(600)]
     assert places == [
-        _partition_of(f"lead-{number}".encode(), partitions, partitions) for number in range(600)
+        _choose_partition(f"lead-{number}".encode(), partitions, partitions) for number in range(600)
     ]
     assert all(places.count(partition) > 50 for partition in partitions)
-    assert _partition_of(None, partitions, partitions) in partitions
+    assert _choose_partition(None, partitions, partitions) in partitions

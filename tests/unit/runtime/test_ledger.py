@@ -18,13 +18,13 @@ def test_a_record_below_the_next_offset_was_counted_before() -> None:
     page = LedgerEntry(epoch=1, next_offset=10)
     page.count(9, "stored")
     assert page.outcomes.total() == 0
-    assert page.following == 10
+    assert page.new_next_offset == 10
 
 
 def test_offsets_that_were_passed_without_a_record_are_missing() -> None:
     page = LedgerEntry(epoch=1, next_offset=10)
     page.count(13, "stored")
-    assert (page.following, page.missing) == (14, 3)
+    assert (page.new_next_offset, page.missing) == (14, 3)
 
 
 @given(
@@ -43,7 +43,7 @@ def test_the_books_balance_whatever_is_redelivered(
             page.count(offset, outcome)
         counted += page.outcomes.total()
         missing += page.missing
-        next_offset = page.following
+        next_offset = page.new_next_offset
         assert next_offset - base == counted + missing
         assert missing >= 0
 
@@ -53,7 +53,7 @@ class OnePage:
 
     next_offset = 100
 
-    async def lock_pages(self, *_: Any, **__: Any) -> AsyncIterator[dict[str, Any]]:
+    async def lock_entries(self, *_: Any, **__: Any) -> AsyncIterator[dict[str, Any]]:
         yield {"topic": "t", "partition": 0, "epoch": 1, "next_offset": self.next_offset, "last_record": None}
 
 

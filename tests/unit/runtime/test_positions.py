@@ -15,8 +15,8 @@ def page(next_offset: int, last_record: str | None = LAST) -> LedgerEntry:
 @pytest.mark.parametrize(
     "position",
     [
-        Position(page(10), committed=10, start=0, end=9, found=None),  # the log lost its tail
-        Position(page(10), committed=10, start=0, end=20, found="2000/00000000"),  # and has grown since
+        Position(page(10), committed=10, start=0, end=9, log_record=None),  # the log lost its tail
+        Position(page(10), committed=10, start=0, end=20, log_record="2000/00000000"),  # and has grown since
         Position(page(10, None), committed=None, start=0, end=20),  # written before migration 0008
     ],
 )
@@ -27,8 +27,8 @@ def test_a_log_without_the_last_record_is_another_one(position: Position) -> Non
 @pytest.mark.parametrize(
     "position",
     [
-        Position(page(10), committed=10, start=0, end=20, found=LAST),
-        Position(page(10), committed=None, start=0, end=20, found=LAST),  # the group's commits expired
+        Position(page(10), committed=10, start=0, end=20, log_record=LAST),
+        Position(page(10), committed=None, start=0, end=20, log_record=LAST),  # the group's commits expired
         Position(page(10), committed=10, start=15, end=20),  # its last record expired
         Position(page(10, None), committed=10, start=0, end=20),
         Position(page(0, None), committed=None, start=0, end=20),
@@ -40,9 +40,9 @@ def test_a_log_with_the_last_record_or_with_nothing_to_compare_is_the_same(posit
 
 
 def test_a_ledger_below_the_commit_was_rolled_back() -> None:
-    assert Position(page(10), committed=25, start=0, end=30, found=LAST).behind == 15
+    assert Position(page(10), committed=25, start=0, end=30, log_record=LAST).behind == 15
     assert Position(None, committed=25, start=5, end=30).behind == 20
-    assert Position(page(25), committed=10, start=0, end=30, found=LAST).behind == 0
+    assert Position(page(25), committed=10, start=0, end=30, log_record=LAST).behind == 0
 
 
 def test_records_that_kafka_deleted_before_they_were_taken_are_expired_and_not_behind() -> None:

@@ -14,8 +14,9 @@ from runtime.failures import DependencyUnavailable, Failure
 from runtime.kafka.reconcile import Comparison, Reconciler
 from runtime.kafka.watchdog import Watchdog
 from runtime.settings import Kafka
+from tests.support.fake_kafka import OTHER_PARTITION, PARTITION, FakeConsumer
 from tests.support.wait import eventually
-from tests.unit.runtime.test_commits import OTHER, PARTITION, FakeKafka, TwoPartitions, consuming
+from tests.unit.runtime.test_commits import consuming
 from tests.unit.runtime.test_ledger import OnePage
 
 KAFKA = Kafka.model_validate({"bootstrap_servers": "localhost:1"})
@@ -35,7 +36,7 @@ class Counting:
         for record in records:
             pages.count(record, "stored")
         self.missing += pages["t", 0].missing
-        self._sql.next_offset = pages["t", 0].following
+        self._sql.next_offset = pages["t", 0].new_next_offset
         self.handled += [record.offset for record in records]
 
     async def send_to_retry_queue(self, record: Any, failure: Failure) -> None:
@@ -56,9 +57,8 @@ class FailingOnce:
 
 async def test_regression_records_are_read_again_although_the_comparison_fails() -> None:
     # They were counted as missing, and never taken, although Kafka held them.
-    kafka, counting, reconciler = FakeKafka(end=5), Counting(), FailingOnce()
-    kafka.free.set()
-    kafka.position = 3  # the database was rolled back to 0, and the commit is not above that
+    kafka, counting, reconciler = FakeConsumer(end=5), Counting(), FailingOnce()
+    kafka.positions[PARTITION] = 3  # the database was rolled back to 0, and the commit is not above that
     consumer, _ = consuming(kafka)
     running = asyncio.create_task(consumer.run(counting, cast("Reconciler", reconciler)))
 
@@ -72,20 +72,20 @@ async def test_regression_records_are_read_again_although_the_comparison_fails()
     await running
 
 
-class Leaderless(TwoPartitions):
+class LeaderlessConsumer(FakeConsumer):
     """Two partitions, of which the second one has no leader until `leads`: aiokafka asks for ever."""
 
     def __init__(self, end: int) -> None:
-        super().__init__(end)
+        super().__init__(end, partitions=2)
         self.leads = asyncio.Event()
 
     async def beginning_offsets(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, int]:
-        if OTHER in partitions:
+        if OTHER_PARTITION in partitions:
             await self.leads.wait()
         return await super().beginning_offsets(partitions)
 
     async def end_offsets(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, int]:
-        if OTHER in partitions:
+        if OTHER_PARTITION in partitions:
             await self.leads.wait()
         return await super().end_offsets(partitions)
 
@@ -94,7 +94,7 @@ class Books(Ledger):
     """A ledger at 0 in both partitions."""
 
     async def read(self, *_: Any) -> LedgerEntries:
-        return LedgerEntries({each: LedgerEntry(1, 0) for each in (PARTITION, OTHER)})
+        return LedgerEntries({each: LedgerEntry(1, 0) for each in (PARTITION, OTHER_PARTITION)})
 
 
 class Taking:
@@ -117,23 +117,23 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr("runtime.kafka.reconcile.transaction", transaction)
     monkeypatch.setattr("runtime.kafka.reconcile.LOOK_SECONDS", 0.1)
-    monkeypatch.setattr("runtime.kafka.watchdog.ASK_SECONDS", 0.1)
+    monkeypatch.setattr("runtime.kafka.watchdog.REQUEST_SECONDS", 0.1)
     monkeypatch.setattr("runtime.kafka.consumer.RETRY_SECONDS", 0.2, raising=False)
 
 
 @pytest.mark.usefixtures("_impatient")
 async def test_regression_a_partition_without_a_leader_holds_up_no_other_one() -> None:
     # No record of any partition was handled until the last one had a leader.
-    kafka = Leaderless(end=4)
+    kafka = LeaderlessConsumer(end=4)
     consumer, _ = consuming(kafka)
     reconciler = Reconciler(KAFKA, cast("Any", None), Books("persister"))
     running = asyncio.create_task(consumer.run(Taking(), reconciler))
 
     async def committed() -> dict[int, int]:
-        return kafka.committed_of
+        return {each.partition: offset for each, offset in kafka.committed_offsets.items()}
 
     await eventually(committed, until={0: 4}.__eq__, what="the partition that has a leader")
-    assert kafka.positions[OTHER] == 0
+    assert kafka.positions[OTHER_PARTITION] == 0
     kafka.leads.set()
     await eventually(committed, until={0: 4, 1: 4}.__eq__, what="the other one, once it has a leader")
     await consumer.drain()
@@ -142,7 +142,7 @@ async def test_regression_a_partition_without_a_leader_holds_up_no_other_one() -
 
 @pytest.mark.usefixtures("_impatient")
 async def test_a_kafka_of_which_no_partition_answers_pauses_the_stage() -> None:
-    kafka = Leaderless(end=4)
+    kafka = LeaderlessConsumer(end=4)
     del kafka.positions[PARTITION]
     reconciler = Reconciler(KAFKA, cast("Any", None), Books("persister"))
     with pytest.raises(DependencyUnavailable, match="does not tell its offsets"):
@@ -150,21 +150,20 @@ async def test_a_kafka_of_which_no_partition_answers_pauses_the_stage() -> None:
 
 
 @pytest.mark.usefixtures("_impatient")
-@pytest.mark.parametrize("behind", [PARTITION, OTHER], ids=["with a leader", "without one"])
+@pytest.mark.parametrize("behind", [PARTITION, OTHER_PARTITION], ids=["with a leader", "without one"])
 async def test_mails_are_rebuilt_from_all_partitions_or_none(behind: TopicPartition) -> None:
-    class Committed(Leaderless):
-        async def committed(self, partition: TopicPartition) -> int:
-            return 3 if partition == behind else 0
+    kafka = LeaderlessConsumer(end=4)
+    kafka.committed_offsets[behind] = 3
 
     async def rebuild(_: Any) -> None:
         raise AssertionError("rebuilt")
 
     reconciler = Reconciler(KAFKA, cast("Any", None), Books("notifier"), rebuild)
     with pytest.raises(DependencyUnavailable, match="have no leader"):
-        await reconciler.run(cast("Any", Committed(end=4)))
+        await reconciler.run(cast("Any", kafka))
 
 
 @pytest.mark.usefixtures("_impatient")
 async def test_regression_the_lag_is_measured_beside_a_partition_without_a_leader() -> None:
-    await Watchdog().look(cast("Any", Leaderless(end=4)))
+    await Watchdog().check(cast("Any", LeaderlessConsumer(end=4)))
     assert REGISTRY.get_sample_value("fastcore_lag_records", {"topic": "t", "partition": "0"}) == 4

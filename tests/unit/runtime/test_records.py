@@ -6,9 +6,9 @@ import pytest
 from aiokafka.consumer import fetcher
 from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy
 
-from runtime.kafka.clients import build_broker
+from runtime.kafka.broker import build_broker
 from runtime.settings import Kafka
-from runtime.workarounds.aiokafka_headers import TolerantRecords
+from runtime.workarounds.aiokafka import TolerantRecords
 
 
 class Name(str):

@@ -9,7 +9,8 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from contracts.audit import AuditEvent
-from services.admin.dashboard.auth import CurrentAdapters, CurrentSession
+from services.admin.adapters import CurrentAdapters
+from services.admin.dashboard.auth import CurrentSession
 from services.admin.dashboard.fields import BlankAsNone
 from services.admin.dashboard.rendering import PageRoute, render
 from services.admin.dashboard.timezone import ViewerZone, midnight
@@ -51,5 +52,5 @@ async def show_audit_log(
         )
     except ValidationError as error:
         raise RequestValidationError(error.errors()) from error
-    page = await adapters.store.list_audit(audit_filter)
+    page = await adapters.audit.list_entries(audit_filter)
     return render(request, session, "audit.html", page=page, query=query)

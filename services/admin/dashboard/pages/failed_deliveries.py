@@ -8,13 +8,14 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from contracts.failures import Kind, Stage
-from services.admin.dashboard.auth import CurrentAdapters, CurrentSession
+from services.admin.adapters import CurrentAdapters
+from services.admin.dashboard.auth import CurrentSession
 from services.admin.dashboard.fields import BlankAsNone
 from services.admin.dashboard.formatting import plural
 from services.admin.dashboard.rendering import PageRoute, is_htmx, redirect, render, render_toast
-from services.admin.rules.replay_rules import GroupFilter, HistoryPage
 from services.admin.schemas.filters import QueueFilter, QueueState
 from services.admin.schemas.leads import Flushed
+from services.admin.schemas.replay_filters import GroupFilter, HistoryPage
 
 FAILED_DELIVERIES = "/admin/ui/workbench"
 router = APIRouter(prefix=FAILED_DELIVERIES, route_class=PageRoute)
@@ -51,8 +52,8 @@ async def show_groups(
     query: Annotated[GroupQuery, Query()],
 ) -> Response:
     """Show the groups of one state, or of all open ones, and the last replays."""
-    groups = await adapters.workbench.list_groups(GroupFilter(state=query.state))
-    history = await adapters.workbench.list_replays(HistoryPage(limit=HISTORY_ROWS))
+    groups = await adapters.queue.list_groups(GroupFilter(state=query.state))
+    history = await adapters.replays.list_replays(HistoryPage(limit=HISTORY_ROWS))
     return render(
         request,
         session,
@@ -61,8 +62,8 @@ async def show_groups(
         history=history,
         query=query,
         # The groups may be of another state, so they cannot be summed up.
-        pending=await adapters.workbench.count_waiting(),
-        paused=await adapters.workbench.list_paused(),
+        pending=await adapters.queue.count_waiting(),
+        paused=await adapters.stages.list_paused(),
     )
 
 
@@ -75,7 +76,7 @@ async def show_rows(
         queue_filter = QueueFilter(limit=PAGE_ROWS, **query.model_dump(exclude_none=True))
     except ValidationError as error:
         raise RequestValidationError(error.errors()) from error
-    page = await adapters.store.list_queue(queue_filter)
+    page = await adapters.queue.list_items(queue_filter)
     return render(request, session, "queue_rows.html", page=page, query=query)
 
 
@@ -84,14 +85,14 @@ async def replay_row(
     request: Request, queue_id: UUID, session: CurrentSession, adapters: CurrentAdapters
 ) -> Response:
     """Replay one row now."""
-    await adapters.workbench.replay_one(queue_id, None, session.actor)
+    await adapters.queue.replay_one(queue_id, None, session.actor)
     return _after_action(request, session, "Replay requested. The delivery is retried within seconds.")
 
 
 @router.post("/flush")
 async def retry_all_pending(request: Request, session: CurrentSession, adapters: CurrentAdapters) -> Response:
     """Retry all pending rows now, and import the websites' queues."""
-    flushed = await adapters.store.flush(session.actor)
+    flushed = await adapters.queue.flush(session.actor)
     return _after_action(request, session, _flush_message(flushed))
 
 
@@ -103,7 +104,7 @@ async def archive_all_pending(
     stage: Annotated[BlankAsNone[Stage], Form()] = None,
 ) -> Response:
     """Archive all pending rows, or those of one stage."""
-    count = sum((await adapters.store.clear(stage, session.actor)).values())
+    count = sum((await adapters.queue.clear(stage, session.actor)).values())
     message = f"{plural(count, 'delivery', 'deliveries')} archived. Replay them from the Archived tab."
     return _after_action(request, session, message)
 

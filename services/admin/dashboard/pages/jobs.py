@@ -2,7 +2,8 @@
 
 from fastapi import APIRouter, Request, Response
 
-from services.admin.dashboard.auth import CurrentAdapters, CurrentSession
+from services.admin.adapters import CurrentAdapters
+from services.admin.dashboard.auth import CurrentSession
 from services.admin.dashboard.rendering import PageRoute, render
 
 router = APIRouter(prefix="/admin/ui/jobs", route_class=PageRoute)
@@ -11,4 +12,4 @@ router = APIRouter(prefix="/admin/ui/jobs", route_class=PageRoute)
 @router.get("")
 async def show_jobs(request: Request, session: CurrentSession, adapters: CurrentAdapters) -> Response:
     """Show each scheduled task and its last run."""
-    return render(request, session, "jobs.html", jobs=await adapters.store.list_jobs())
+    return render(request, session, "jobs.html", jobs=await adapters.system.list_jobs())

@@ -7,7 +7,8 @@ from uuid import UUID
 from fastapi import APIRouter, Form, Request, Response
 
 from contracts.leads import LeadStatus
-from services.admin.dashboard.auth import CurrentAdapters, CurrentSession
+from services.admin.adapters import CurrentAdapters
+from services.admin.dashboard.auth import CurrentSession
 from services.admin.dashboard.fields import BlankAsNone
 from services.admin.dashboard.formatting import kind_name, state_name
 from services.admin.dashboard.rendering import (
@@ -18,7 +19,8 @@ from services.admin.dashboard.rendering import (
     render_toast,
     trigger_refresh,
 )
-from services.admin.rules.lead_rules import Refused, undo_status
+from services.admin.rules.errors import ConflictError
+from services.admin.rules.lead_rules import undo_status
 from services.admin.schemas.filters import SettableStatus
 from services.admin.schemas.leads import StatusChanged
 
@@ -30,8 +32,8 @@ async def show_lead(
     request: Request, lead_id: UUID, session: CurrentSession, adapters: CurrentAdapters
 ) -> Response:
     """Show a lead. The page polls for its timeline and emails."""
-    details = await adapters.store.get_lead(lead_id)
-    parked = None if details.lead else await adapters.people.read_parked(lead_id)
+    details = await adapters.leads.get_lead(lead_id)
+    parked = None if details.lead else await adapters.personal_data.read_parked(lead_id)
     return render(
         request, session, "lead.html", lead_id=lead_id, details=details, lead=details.lead, parked=parked
     )
@@ -54,24 +56,24 @@ async def change_status(
     only change since then, the form gets the new version, so that it can still be saved.
     """
     if status == LeadStatus.RECEIVED and not confirmed:
-        current = (await adapters.store.get_lead(lead_id)).lead
+        current = (await adapters.leads.get_lead(lead_id)).lead
         if current and current.status == LeadStatus.SPAM:
             template = "release_dialog.html" if is_htmx(request) else "release.html"
             return render(request, session, template, lead_id=lead_id, shown_updated_at=shown_updated_at)
     message, style, http_status, undo = "", "good", 200, None
     try:
-        change = await adapters.store.change_status(lead_id, status, expected, session.actor)
+        change = await adapters.leads.change_status(lead_id, status, expected, session.actor)
         message = status_message(change)
         undo = undo_status(change.previous_status, LeadStatus(change.lead.status))
         if shown_updated_at == change.previous_updated_at:
             shown_updated_at = change.lead.updated_at
-    except Refused as refused:
+    except ConflictError as refused:
         if not is_htmx(request):
             raise
         message, style, http_status = str(refused), "bad", 409
     if not is_htmx(request):
         return redirect(request, f"/admin/ui/leads/{lead_id}")
-    lead = (await adapters.store.get_lead(lead_id)).lead
+    lead = (await adapters.leads.get_lead(lead_id)).lead
     return trigger_refresh(
         render(
             request,
@@ -104,7 +106,7 @@ async def resend_email(
     adapters: CurrentAdapters,
 ) -> Response:
     """Send an email of the lead again."""
-    await adapters.store.resend(lead_id, kind, session.actor)
+    await adapters.leads.resend_email(lead_id, kind, session.actor)
     if not is_htmx(request):
         return redirect(request, f"/admin/ui/leads/{lead_id}")
     return render_toast(request, session, f"Sending the {kind_name(kind).lower()} again.")

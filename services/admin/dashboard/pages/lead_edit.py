@@ -6,10 +6,11 @@ from fastapi import APIRouter, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 
-from services.admin.dashboard.auth import CurrentAdapters, CurrentSession
+from services.admin.adapters import CurrentAdapters
+from services.admin.dashboard.auth import CurrentSession
 from services.admin.dashboard.rendering import PageRoute, is_htmx, redirect, render, trigger_refresh
-from services.admin.rules.lead_rules import Unknown
-from services.admin.schemas.lead_edits import OURS, VISITORS, LeadEdit
+from services.admin.rules.errors import NotFoundError
+from services.admin.schemas.lead_edits import ADMIN_FIELDS, VISITOR_FIELDS, LeadEdit
 
 router = APIRouter(prefix="/admin/ui/leads", route_class=PageRoute)
 
@@ -18,11 +19,11 @@ router = APIRouter(prefix="/admin/ui/leads", route_class=PageRoute)
 async def show_edit_form(
     request: Request, lead_id: UUID, session: CurrentSession, adapters: CurrentAdapters
 ) -> Response:
-    """Show the form with the visitor's fields. Raises `Unknown` if no record of the lead can be read."""
-    lead = (await adapters.store.get_lead(lead_id)).lead or await adapters.people.read_parked(lead_id)
+    """Show the form with the visitor's fields. Raises `NotFoundError` if no record can be read."""
+    lead = (await adapters.leads.get_lead(lead_id)).lead or await adapters.personal_data.read_parked(lead_id)
     if lead is None:
-        raise Unknown("This lead is not stored yet, and its record cannot be edited.")
-    return render(request, session, "edit.html", lead=lead, fields=VISITORS)
+        raise NotFoundError("This lead is not stored yet, and its record cannot be edited.")
+    return render(request, session, "edit.html", lead=lead, fields=VISITOR_FIELDS)
 
 
 @router.post("/{lead_id}/edit")
@@ -35,15 +36,15 @@ async def edit_lead(
     """
     form = await request.form()
     # Save only the submitted fields: a form must not clear fields that it does not show.
-    names = [name for name in (*VISITORS, *OURS, "expected_updated_at") if name in form]
+    names = [name for name in (*VISITOR_FIELDS, *ADMIN_FIELDS, "expected_updated_at") if name in form]
     try:
         # Browsers submit CRLF line ends, even if the stored text has LF.
         fields = {name: str(form[name]).replace("\r\n", "\n") for name in names}
         edit = LeadEdit.model_validate(fields)
     except ValidationError as error:
         raise RequestValidationError(error.errors()) from error
-    edited = await adapters.people.edit(lead_id, edit, session.actor)
-    if is_htmx(request) and not set(VISITORS) & set(names):
+    edited = await adapters.personal_data.edit(lead_id, edit, session.actor)
+    if is_htmx(request) and not set(VISITOR_FIELDS) & set(names):
         return trigger_refresh(
             render(
                 request,

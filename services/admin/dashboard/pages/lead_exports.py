@@ -7,7 +7,8 @@ from uuid import UUID
 from fastapi import APIRouter, Form, Response
 from fastapi.responses import StreamingResponse
 
-from services.admin.dashboard.auth import CurrentAdapters, CurrentSession
+from services.admin.adapters import CurrentAdapters
+from services.admin.dashboard.auth import CurrentSession
 from services.admin.dashboard.fields import BlankAsNone
 from services.admin.dashboard.pages.leads import LeadSearch
 from services.admin.dashboard.rendering import PageRoute
@@ -29,7 +30,7 @@ async def export_leads(
 ) -> Response:
     """Stream all leads of a search as CSV. A POST request, because the search may contain an address."""
     lead_filter = form.to_filter(zone_or_utc(form.zone)).model_dump(include=set(ExportFilter.model_fields))
-    chunks = await adapters.people.export_leads(ExportFilter(**lead_filter), session.actor)
+    chunks = await adapters.personal_data.export_leads(ExportFilter(**lead_filter), session.actor)
     filename = f"leads-{datetime.now(UTC):%Y%m%d-%H%M%S}.csv"
     return StreamingResponse(chunks, media_type="text/csv; charset=utf-8", headers=_attachment(filename))
 
@@ -37,7 +38,7 @@ async def export_leads(
 @router.post("/{lead_id}/export")
 async def export_person(lead_id: UUID, session: CurrentSession, adapters: CurrentAdapters) -> Response:
     """Return all data of a lead as JSON."""
-    data = await adapters.people.export_person(lead_id, session.actor)
+    data = await adapters.personal_data.export_person(lead_id, session.actor)
     return Response(
         data.model_dump_json(indent=2),
         media_type="application/json",

@@ -9,7 +9,8 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from contracts.leads import LeadStatus
-from services.admin.dashboard.auth import CurrentAdapters, CurrentSession
+from services.admin.adapters import CurrentAdapters
+from services.admin.dashboard.auth import CurrentSession
 from services.admin.dashboard.cache import Cache, CurrentCache
 from services.admin.dashboard.fields import BlankAsNone
 from services.admin.dashboard.rendering import PageRoute, is_htmx, render
@@ -88,7 +89,7 @@ async def _render_leads(
     cache: Cache,
     search: LeadSearch,
 ) -> Response:
-    page = await adapters.store.list_leads(search.to_filter(zone))
+    page = await adapters.leads.list_leads(search.to_filter(zone))
     is_filtered = any((search.q, search.status, search.service, search.since, search.until))
     # The most frequent services are suggestions of the search form, which an htmx response does not contain.
     shares = None

@@ -8,10 +8,10 @@ from fastapi import APIRouter, Depends, Form, Request, Response
 from fastapi.responses import RedirectResponse
 from starlette.exceptions import HTTPException
 
+from services.admin.adapters import CurrentAdapters
 from services.admin.auth.session import COOKIE, SESSION_SECONDS, Sessions
 from services.admin.auth.token_auth import TokenAuth
 from services.admin.dashboard.auth import (
-    CurrentAdapters,
     CurrentSession,
     LoginRequired,
     look_up_session,
@@ -61,7 +61,7 @@ async def log_in(
     response = RedirectResponse(next_path, 303)
     response.set_cookie(
         COOKIE,
-        sessions.open(token, time.time()),
+        sessions.create(token, time.time()),
         max_age=SESSION_SECONDS,
         path=HOME,
         secure=sessions.secure,

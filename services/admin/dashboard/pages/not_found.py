@@ -3,12 +3,12 @@
 from fastapi import APIRouter
 
 from services.admin.dashboard.rendering import PageRoute
-from services.admin.rules.lead_rules import Unknown
+from services.admin.rules.errors import NotFoundError
 
 router = APIRouter(prefix="/admin/ui", route_class=PageRoute)
 
 
-@router.get("/{path:path}")
-async def show_not_found(path: str) -> None:  # noqa: ARG001 - FastAPI passes the matched path
-    """Raise `Unknown`, which `PageRoute` renders as an error page."""
-    raise Unknown("This page does not exist.")
+@router.get("/{rest:path}")
+async def show_not_found(rest: str) -> None:  # noqa: ARG001 - FastAPI passes the matched path
+    """Raise `NotFoundError`, which `PageRoute` renders as an error page."""
+    raise NotFoundError("This page does not exist.")

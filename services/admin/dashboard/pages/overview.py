@@ -9,15 +9,14 @@ from fastapi import APIRouter, Form, Request, Response
 
 from contracts.failures import Stage
 from runtime.failures import DependencyUnavailable
-from services.admin.adapters import Adapters
-from services.admin.dashboard.auth import CurrentAdapters, CurrentSession, UnverifiedSession
+from services.admin.adapters import Adapters, CurrentAdapters
+from services.admin.dashboard.auth import CurrentSession, UnverifiedSession
 from services.admin.dashboard.cache import CurrentCache
 from services.admin.dashboard.charts import Chart, Unit, bar_chart, window_start
 from services.admin.dashboard.disruptions import components, find_disruptions
 from services.admin.dashboard.formatting import stage_name
 from services.admin.dashboard.rendering import PageRoute, is_htmx, redirect, render, render_toast
 from services.admin.dashboard.timezone import ViewerZone
-from services.admin.monitoring.system_status import survey_health, survey_queue
 from services.admin.store.recent_outcomes import RecentOutcomes
 
 router = APIRouter(prefix="/admin", route_class=PageRoute)
@@ -61,7 +60,7 @@ async def queue_panel(
     request: Request, session: UnverifiedSession, adapters: CurrentAdapters, cache: CurrentCache
 ) -> Response:
     """Render failed deliveries, emails, data integrity, consumer lag and the queues of gateways and sites."""
-    stats = await cache.get_or_load("queue", partial(survey_queue, adapters), STATUS_MAX_AGE_SECONDS)
+    stats = await cache.get_or_load("queue", adapters.system.read_queue_stats, STATUS_MAX_AGE_SECONDS)
     return render(request, session, "overview_queue.html", stats=stats)
 
 
@@ -71,8 +70,8 @@ async def health_panel(
 ) -> Response:
     """Render the state of each component and the current disruptions."""
     health, stats, recent = await asyncio.gather(
-        cache.get_or_load("health", partial(survey_health, adapters), STATUS_MAX_AGE_SECONDS),
-        cache.get_or_load("queue", partial(survey_queue, adapters), STATUS_MAX_AGE_SECONDS),
+        cache.get_or_load("health", adapters.system.read_health, STATUS_MAX_AGE_SECONDS),
+        cache.get_or_load("queue", adapters.system.read_queue_stats, STATUS_MAX_AGE_SECONDS),
         cache.get_or_load("recent", partial(_recent_outcomes, adapters), RECENT_MAX_AGE_SECONDS),
     )
     return render(
@@ -94,7 +93,7 @@ async def resume_stage(
     stage: Annotated[Stage, Form()],
 ) -> Response:
     """Close the circuit breaker of a stage."""
-    was_paused = await adapters.store.resume(stage, session.actor)
+    was_paused = await adapters.stages.resume(stage, session.actor)
     if not is_htmx(request):
         return redirect(request, "/admin")
     cache.invalidate("queue")

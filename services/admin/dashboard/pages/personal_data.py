@@ -7,9 +7,10 @@ from uuid import UUID
 from fastapi import APIRouter, Form, Request, Response
 from pydantic import BaseModel, Field
 
-from services.admin.dashboard.auth import CurrentAdapters, CurrentSession
+from services.admin.adapters import CurrentAdapters
+from services.admin.dashboard.auth import CurrentSession
 from services.admin.dashboard.rendering import PageRoute, render
-from services.admin.rules.lead_rules import Unknown
+from services.admin.rules.errors import NotFoundError
 from services.admin.schemas.personal_data import (
     LISTED_MAX,
     ErasedPerson,
@@ -66,8 +67,8 @@ async def delete_personal_data(
             )
         only = Selection(leads=frozenset(asked.lead_ids), own_lead=lead_id)
     # Before the deletion: once the leads are erased, nobody knows the address any more.
-    before = await adapters.people.find_person(email) if email else PersonRecords()
-    done = await adapters.people.erase_person(email, session.actor, only)
+    before = await adapters.personal_data.find_person(email) if email else PersonRecords()
+    done = await adapters.personal_data.erase_person(email, session.actor, only)
     return render(
         request,
         session,
@@ -105,7 +106,7 @@ async def _page(
     lead_id: UUID, email: str | None, adapters: CurrentAdapters, selected: Collection[UUID] | None = None
 ) -> dict[str, Any]:
     """Return what the confirmation shows. By default the leads that have the address now are selected."""
-    found = await adapters.people.find_person(email) if email else PersonRecords()
+    found = await adapters.personal_data.find_person(email) if email else PersonRecords()
     leads = sorted(found.leads, key=lambda lead: lead.lead_id != lead_id)[:LISTED_MAX]
     if selected is None:
         selected = [lead.lead_id for lead in leads if email and has_address(lead, email)]
@@ -123,13 +124,13 @@ async def _page(
 async def _email_of(lead_id: UUID, adapters: CurrentAdapters) -> str | None:
     """Return the address of a lead, stored or waiting to be stored; None where its record names none.
 
-    Raises `Unknown` where there is no such lead.
+    Raises `NotFoundError` where there is no such lead.
     """
-    details = await adapters.store.get_lead(lead_id)
+    details = await adapters.leads.get_lead(lead_id)
     if details.lead:
         return details.lead.email or None
-    if parked := await adapters.people.read_parked(lead_id):
+    if parked := await adapters.personal_data.read_parked(lead_id):
         return parked.email or None
     if not details.queue and not details.emails:
-        raise Unknown("There is no lead with this id.")
+        raise NotFoundError("There is no lead with this id.")
     return None

@@ -7,11 +7,12 @@ from fastapi import APIRouter, Form, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 
-from services.admin.dashboard.auth import CurrentAdapters, CurrentSession
+from services.admin.adapters import CurrentAdapters
+from services.admin.dashboard.auth import CurrentSession
 from services.admin.dashboard.fields import BlankAsNone
 from services.admin.dashboard.pages.failed_deliveries import FAILED_DELIVERIES, GroupQuery
 from services.admin.dashboard.rendering import PageRoute, redirect, render
-from services.admin.rules.replay_rules import DEFAULT_PER_SECOND, MAX_PER_SECOND, ReplayOrder, ResultPage
+from services.admin.schemas.replay_filters import DEFAULT_PER_SECOND, MAX_PER_SECOND, ReplayOrder, ResultPage
 from services.admin.schemas.replays import Result
 
 router = APIRouter(prefix=FAILED_DELIVERIES, route_class=PageRoute)
@@ -38,7 +39,7 @@ async def show_preview(
     request: Request, session: CurrentSession, adapters: CurrentAdapters, form: Annotated[ReplayForm, Query()]
 ) -> Response:
     """Show which rows a replay would send and which it could not. Sends nothing."""
-    preview = await adapters.workbench.preview(form.to_order())
+    preview = await adapters.replays.preview(form.to_order())
     return render(request, session, "preview.html", preview=preview, form=form, max_per_second=MAX_PER_SECOND)
 
 
@@ -47,7 +48,7 @@ async def start_replay(
     request: Request, session: CurrentSession, adapters: CurrentAdapters, form: Annotated[ReplayForm, Form()]
 ) -> Response:
     """Start the previewed replay, and show its progress."""
-    replay = (await adapters.workbench.replay(form.to_order(), form.expected, session.actor)).replay
+    replay = (await adapters.replays.start(form.to_order(), form.expected, session.actor)).replay
     return redirect(request, f"{FAILED_DELIVERIES}/replays/{replay.id}" if replay else FAILED_DELIVERIES)
 
 
@@ -62,7 +63,7 @@ async def show_replay(
 ) -> Response:
     """Show the progress of a replay, and the result of each row."""
     page = ResultPage(limit=PAGE_ROWS, result=result, cursor=cursor)
-    details = await adapters.workbench.get_replay(replay_id, page)
+    details = await adapters.replays.get_replay(replay_id, page)
     return render(request, session, "replay.html", details=details, replay=details.replay, page=page)
 
 
@@ -71,5 +72,5 @@ async def cancel_replay(
     request: Request, replay_id: UUID, session: CurrentSession, adapters: CurrentAdapters
 ) -> Response:
     """Cancel a replay: its remaining rows stay unchanged."""
-    await adapters.workbench.cancel_replay(replay_id, session.actor)
+    await adapters.replays.cancel(replay_id, session.actor)
     return redirect(request, f"{FAILED_DELIVERIES}/replays/{replay_id}")

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from services.admin.dashboard.disruptions import find_disruptions
-from services.admin.monitoring.ledger import Books, Counts, balance
+from services.admin.monitoring.ledger import LedgerCounts, compare
+from services.admin.schemas.ledger import Books
 from services.admin.schemas.system import (
     GatewaySpool,
     GroupLag,
@@ -16,11 +17,11 @@ from services.admin.schemas.system import (
     StageQueue,
     SystemHealth,
 )
-from services.admin.store.recent_outcomes import Mails, RecentOutcomes
+from services.admin.store.recent_outcomes import EmailOutcomes, RecentOutcomes
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 UP, DOWN = PartHealth(state="up"), PartHealth(state="down", reason="no answer (ConnectError)")
-BALANCED = balance(Counts(pages=(), leads=0, queue={}, queue_by_others=0, emails={}))
+BALANCED = compare(LedgerCounts(topics=(), leads=0, queue={}, queue_by_others=0, emails={}))
 
 
 def make_health(**parts: Any) -> SystemHealth:
@@ -51,11 +52,11 @@ def texts(health: SystemHealth, stats: QueueStats, recent: RecentOutcomes | None
 
 
 def outcomes(**kinds: tuple[int, int]) -> RecentOutcomes:
-    return RecentOutcomes(mails={kind: Mails(*counts) for kind, counts in kinds.items()})
+    return RecentOutcomes(emails={kind: EmailOutcomes(*counts) for kind, counts in kinds.items()})
 
 
 def unbalanced_books() -> Books:
-    return balance(Counts(pages=(), leads=1, queue={}, queue_by_others=0, emails={}))
+    return compare(LedgerCounts(topics=(), leads=1, queue={}, queue_by_others=0, emails={}))
 
 
 @pytest.mark.parametrize(

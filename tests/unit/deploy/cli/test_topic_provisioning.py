@@ -4,22 +4,22 @@ from collections import Counter
 
 import pytest
 
-from deploy.cli.topic_provisioning import more_replicas
-from deploy.cli.topic_settings import falls_short, min_insync
+from deploy.cli.topic_provisioning import plan_replicas
+from deploy.cli.topic_settings import is_insufficient, min_insync
 
 
 def test_each_partition_gets_the_replicas_that_it_lacks_on_the_brokers_that_have_the_fewest() -> None:
     layout = {("leads", number): [1] for number in range(6)}
-    made = more_replicas(layout, [1, 2, 3, 4], 3)
+    made = plan_replicas(layout, [1, 2, 3, 4], 3)
     assert all(replicas[0] == 1 and len(set(replicas)) == 3 for replicas in made.values())
     assert Counter(broker for replicas in made.values() for broker in replicas) == {1: 6, 2: 4, 3: 4, 4: 4}
 
 
 def test_a_partition_that_has_enough_keeps_its_replicas() -> None:
-    assert more_replicas({("leads", 0): [3, 2, 1], ("leads", 1): [1, 2]}, [1, 2, 3], 3) == {
+    assert plan_replicas({("leads", 0): [3, 2, 1], ("leads", 1): [1, 2]}, [1, 2, 3], 3) == {
         ("leads", 1): [1, 2, 3]
     }
-    assert more_replicas({("leads", 0): [3, 2, 1]}, [1, 2, 3], 1) == {}
+    assert plan_replicas({("leads", 0): [3, 2, 1]}, [1, 2, 3], 1) == {}
 
 
 @pytest.mark.parametrize(("replicas", "wanted"), [(1, 1), (2, 1), (3, 2), (5, 2)])
@@ -37,4 +37,4 @@ def test_one_broker_of_three_may_be_away(replicas: int, wanted: int) -> None:
     ],
 )
 def test_a_setting_that_keeps_longer_does_not_fall_short(name: str, value: str, *, falls: bool) -> None:
-    assert falls_short(name, value, "2000" if name == "retention.ms" else "delete") is falls
+    assert is_insufficient(name, value, "2000" if name == "retention.ms" else "delete") is falls

@@ -8,8 +8,8 @@ from aiokafka.errors import IncompatibleBrokerVersion, KafkaConnectionError
 
 from contracts import topics
 from deploy.cli.consumer_groups import read_groups
-from deploy.cli.doctor.broker import examine_group
-from deploy.cli.doctor.cluster import _unread
+from deploy.cli.doctor.broker import check_group
+from deploy.cli.doctor.cluster import _check_unreadable_settings
 from deploy.cli.topic_provisioning import _add_partitions, _add_replicas
 from deploy.cli.topic_settings import read_settings, repair_settings
 from runtime.settings import Kafka
@@ -114,8 +114,8 @@ async def test_a_broker_that_does_not_answer_is_still_an_error(monkeypatch: pyte
 
 async def test_regression_the_doctor_warns_of_what_kafka_does_not_show() -> None:
     kafka: Any = Managed(code=DENIED)
-    (found,) = _unread(await read_settings(kafka, ["leads"]))
+    (found,) = _check_unreadable_settings(await read_settings(kafka, ["leads"]))
     assert (found.level, "TopicAuthorizationFailedError" in found.seen) == ("warn", True)
     group = (await read_groups(kafka, ""))["persister"]
-    found = examine_group(Kafka(bootstrap_servers="a:1"), "persister", group)
+    found = check_group(Kafka(bootstrap_servers="a:1"), "persister", group)
     assert (found.level, "GroupAuthorizationFailedError" in found.seen) == ("warn", True)

@@ -9,7 +9,7 @@ import pytest
 
 from runtime.failures import PermanentError
 from services.ingest.lead_record import LeadRecord
-from services.ingest.spool.segments import SpoolFolder
+from services.ingest.spool.folder import SpoolFolder
 from services.ingest.spool.spool import Spool, SpoolUnavailable
 from tests.support.wait import eventually
 
@@ -25,7 +25,7 @@ def spooled_files(root: Path) -> list[Path]:
 @pytest.fixture
 async def spool(tmp_path: Path) -> Any:
     made = Spool(tmp_path / "spool", max_bytes=100_000, max_leads=5)
-    writer = asyncio.create_task(made.write())
+    writer = asyncio.create_task(made.run_writer())
     yield made
     writer.cancel()
     made.close()
@@ -33,9 +33,9 @@ async def spool(tmp_path: Path) -> Any:
 
 async def test_a_full_spool_refuses_and_takes_again_once_it_is_drained(spool: Spool) -> None:
     for _ in range(5):
-        await spool.keep(record())
+        await spool.append(record())
     with pytest.raises(SpoolUnavailable, match="full"):
-        await spool.keep(record())
+        await spool.append(record())
     sent: list[LeadRecord] = []
 
     async def send(each: LeadRecord) -> None:
@@ -44,21 +44,21 @@ async def test_a_full_spool_refuses_and_takes_again_once_it_is_drained(spool: Sp
     await spool.drain(send)
     assert len(sent) == 5
     assert (spool.leads, spool.bytes, spool.oldest_age_seconds) == (0, 0, None)
-    await spool.keep(record())
+    await spool.append(record())
     assert spool.leads == 1
 
 
 async def test_many_leads_at_once_share_one_fsync(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
     synced: list[int] = []
     monkeypatch.setattr("os.fdatasync", synced.append)
-    await asyncio.gather(*(spool.keep(record(str(n))) for n in range(5)))
+    await asyncio.gather(*(spool.append(record(str(n))) for n in range(5)))
     assert len(synced) < 5
 
 
 async def test_a_failed_fsync_refuses_the_lead_and_its_file_is_never_written_again(
     spool: Spool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    await spool.keep(record("before"))
+    await spool.append(record("before"))
 
     def fail(_: int) -> None:
         raise OSError(5, "Input/output error")
@@ -66,8 +66,8 @@ async def test_a_failed_fsync_refuses_the_lead_and_its_file_is_never_written_aga
     with monkeypatch.context() as broken:
         broken.setattr("os.fdatasync", fail)
         with pytest.raises(SpoolUnavailable, match="disk failed"):
-            await spool.keep(record("refused"))
-    await spool.keep(record("after"))
+            await spool.append(record("refused"))
+    await spool.append(record("after"))
     assert len(list((tmp_path / "spool").glob("*/*.spool"))) == 2
     sent: list[bytes] = []
 
@@ -82,18 +82,18 @@ async def test_a_failed_fsync_refuses_the_lead_and_its_file_is_never_written_aga
 async def test_a_disk_that_hangs_refuses_the_lead_in_time(
     spool: Spool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await spool.keep(record())  # its folder is there, and is closed at the end whatever hangs
+    await spool.append(record())  # its folder is there, and is closed at the end whatever hangs
     monkeypatch.setattr("services.ingest.spool.spool.APPEND_TIMEOUT_SECONDS", 0.05)
     monkeypatch.setattr(SpoolFolder, "append", lambda *_: __import__("time").sleep(0.3))
     with pytest.raises(SpoolUnavailable, match="does not answer"):
-        await spool.keep(record())
+        await spool.append(record())
 
 
 async def test_a_live_worker_s_folder_is_not_adopted_and_a_dead_one_s_is(tmp_path: Path) -> None:
     live = Spool(tmp_path, max_bytes=100_000, max_leads=5)
     other = Spool(tmp_path, max_bytes=100_000, max_leads=5)
-    writer = asyncio.create_task(live.write())
-    await live.keep(record())
+    writer = asyncio.create_task(live.run_writer())
+    await live.append(record())
     await other.adopt()
     assert other.leads == 0
     writer.cancel()
@@ -112,13 +112,13 @@ async def test_regression_a_segment_that_grows_after_an_adoption_is_published_on
 ) -> None:
     live = Spool(tmp_path, max_bytes=100_000, max_leads=100)
     dead = Spool(tmp_path, max_bytes=100_000, max_leads=100)
-    writers = [asyncio.create_task(spool.write()) for spool in (live, dead)]
-    await live.keep(record("a1"))
-    await dead.keep(record("b1"))
+    writers = [asyncio.create_task(spool.run_writer()) for spool in (live, dead)]
+    await live.append(record("a1"))
+    await dead.append(record("b1"))
     writers[1].cancel()
     dead.close()
     await live.adopt()
-    await live.keep(record("a2"))  # into the file of a1, which is older than the adopted one
+    await live.append(record("a2"))  # into the file of a1, which is older than the adopted one
     assert live.leads == 3
     sent: list[bytes] = []
 
@@ -135,11 +135,11 @@ async def test_regression_a_segment_that_grows_after_an_adoption_is_published_on
 async def test_regression_a_file_that_cannot_be_read_does_not_hide_those_behind_it(
     spool: Spool, tmp_path: Path
 ) -> None:
-    await spool.keep(record("gone"))
+    await spool.append(record("gone"))
     (file,) = (tmp_path / "spool").glob("*/*.spool")
     assert spool._folder
     spool._folder.seal()
-    await spool.keep(record("behind"))
+    await spool.append(record("behind"))
     file.unlink()
     sent: list[bytes] = []
 
@@ -161,23 +161,23 @@ async def test_regression_a_disk_that_stays_full_gets_no_file_for_every_lead_tha
     monkeypatch.setattr("os.fdatasync", fail)
     for _ in range(3):
         with pytest.raises(SpoolUnavailable):
-            await spool.keep(record())
+            await spool.append(record())
     assert list((tmp_path / "spool").glob("*/*.spool")) == []
 
 
 async def test_regression_a_lead_is_kept_while_a_large_spool_is_adopted(
     spool: Spool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    all_in = SpoolFolder.all_in
+    list_all = SpoolFolder.list_all
 
     def slow(root: Path) -> list[Path]:
         time.sleep(1)
-        return all_in(root)
+        return list_all(root)
 
-    monkeypatch.setattr(SpoolFolder, "all_in", slow)
+    monkeypatch.setattr(SpoolFolder, "list_all", slow)
     adopting = asyncio.create_task(spool.adopt())
     await asyncio.sleep(0)
-    await asyncio.wait_for(spool.keep(record()), 0.9)
+    await asyncio.wait_for(spool.append(record()), 0.9)
     await adopting
     assert spool.leads == 1
 
@@ -200,7 +200,7 @@ async def test_regression_a_lead_that_kafka_never_takes_is_kept_in_its_file_and_
         sent.append(each.value)
 
     for value in ("first", "large", "last"):
-        await spool.keep(record(value))
+        await spool.append(record(value))
     await spool.drain(send)
     assert sent == [b"first", b"last"]
     assert spool.leads == 0
@@ -214,8 +214,8 @@ async def test_regression_what_cannot_be_read_in_a_dead_workers_spool_hides_noth
     root = tmp_path / "spool"
     for value in ("unreadable", "second", "third"):
         dead = Spool(root, max_bytes=100_000, max_leads=5)
-        writer = asyncio.create_task(dead.write())
-        await dead.keep(record(value))
+        writer = asyncio.create_task(dead.run_writer())
+        await dead.append(record(value))
         writer.cancel()
         dead.close()
     first, second, _ = spooled_files(root)

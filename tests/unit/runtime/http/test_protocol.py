@@ -144,7 +144,7 @@ async def test_a_head_in_pieces_and_a_pause_within_the_keep_alive_time_are_fine(
 )
 @pytest.mark.parametrize("offer", [OFFER, b"Upgrade: websocket\r\nConnection: upgrade, keep-alive\r\n"])
 @pytest.mark.parametrize("pieces", [1, 2, 3])
-async def test_regression_an_offer_to_upgrade_is_ignored_and_the_body_stays_the_body(
+async def test_regression_an_upgrade_offer_is_ignored_and_the_body_kept(
     port: int, framing: bytes, body: bytes, offer: bytes, pieces: int
 ) -> None:
     head = POST + offer + framing
@@ -282,7 +282,7 @@ async def test_a_pipeline_is_bounded(port: int) -> None:
 async def test_a_client_that_does_not_read_its_answer_is_dropped(
     state: ServerState, port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("runtime.http.protocol.UNREAD_SECONDS", 0.2)
+    monkeypatch.setattr("runtime.http.protocol.UNREAD_TIMEOUT_SECONDS", 0.2)
     reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1)
     writer.transport.pause_reading()  # type: ignore[attr-defined]
     size = 8_000_000

@@ -1,0 +1,206 @@
+"""Workarounds for aiokafka. All were seen with version 0.14.0 and use its private names.
+
+| workaround | shortcoming | remove it when aiokafka |
+|---|---|---|
+| `accept_any_header_name` | a header name that is not UTF-8 ends the consumer | delivers such a record |
+| `enable_rebootstrap` | it never asks its bootstrap servers again (issue #456) | implements KIP-899 |
+| `seconds_since_answer` | it does not detect silent brokers | implements KIP-1102 |
+| `force_close_consumer` | a cancelled `stop` leaves the heartbeat running | stops fully when cancelled |
+| `fetch_offsets` | one partition without a leader blocks all others | answers per partition |
+
+`tests/integration/test_rebootstrap.py` and `tests/unit/runtime/workarounds` fail if a new version changes the
+private names.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
+from typing import Any, Final
+from weakref import WeakKeyDictionary
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.client import AIOKafkaClient
+from aiokafka.conn import AIOKafkaConnection
+from aiokafka.consumer import fetcher
+from aiokafka.errors import CorruptRecordException, KafkaError
+from aiokafka.record.default_records import DefaultRecordBatch, _DefaultRecordBatchPy
+from aiokafka.record.memory_records import _MemoryRecordsPy
+
+from runtime.logs import logger
+
+# TCP, TLS and login. aiokafka allows its whole request timeout (40 s) for each of them, and for each host in
+# turn, so one dead bootstrap server would use up the time of the others.
+CONNECT_SECONDS: Final = 5.0
+# aiokafka requests metadata every 100 ms while no broker answers.
+REBOOTSTRAP_PAUSE_SECONDS: Final = 1.0
+# How long cancelled offset requests may take to end. aiokafka ends them at once.
+CANCEL_SECONDS: Final = 1.0
+# `force_close_consumer` divides its time by this number of steps.
+_CLOSE_STEPS: Final = 4
+
+_connect: Any = AIOKafkaConnection.connect
+_update: Any = AIOKafkaClient._metadata_update  # noqa: SLF001 - aiokafka offers no other way
+_answered = WeakKeyDictionary[Any, float]()  # client -> when a broker last sent it metadata, monotonic
+_rebootstrapped = WeakKeyDictionary[Any, float]()
+
+
+# --- header names that are not UTF-8 -------------------------------------------------------------
+# Kafka accepts any bytes as a header name, and aiokafka raises on names that are not UTF-8. One such record
+# would end every consumer of its topic, again after each restart. These classes escape the invalid bytes.
+
+
+class _EscapingBytes(bytearray):
+    """Bytes whose slices decode without an error: invalid UTF-8 is escaped."""
+
+    def __getitem__(self, key: Any) -> Any:
+        item = super().__getitem__(key)
+        return _EscapingBytes(item) if isinstance(item, bytearray) else item
+
+    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
+        del errors
+        return super().decode(encoding, "backslashreplace")
+
+
+class _TolerantBatch:
+    """A record batch that is parsed again, slowly and with escaping, if aiokafka fails to parse it."""
+
+    def __init__(self, batch: Any, data: memoryview) -> None:
+        self._batch, self._data = batch, data
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._batch, name)
+
+    def __next__(self) -> Any:
+        return next(self._batch)
+
+    def __iter__(self) -> Iterator[Any]:
+        try:
+            yield from self._batch
+        except (UnicodeDecodeError, CorruptRecordException):  # the latter without aiokafka's C extension
+            again = _DefaultRecordBatchPy(self._data)
+            again._maybe_uncompress()  # noqa: SLF001
+            again._buffer = _EscapingBytes(again._buffer)  # noqa: SLF001
+            yield from again  # the fetcher skips the records that it already has
+
+
+class TolerantRecords(_MemoryRecordsPy):  # type: ignore[misc]
+    """The record batches of one fetch response."""
+
+    def next_batch(self) -> Any:
+        """Return the next batch. Batches of the oldest formats have no headers and stay as they are."""
+        data, batch = self._next_slice, super().next_batch()
+        return _TolerantBatch(batch, data) if isinstance(batch, DefaultRecordBatch) else batch
+
+
+def accept_any_header_name() -> None:
+    """Make every consumer of this process accept header names that are not UTF-8."""
+    fetcher.MemoryRecords = TolerantRecords
+
+
+# --- rebootstrap ---------------------------------------------------------------------------------
+# aiokafka reads the bootstrap addresses once, at its start. From then on it asks only the brokers that it
+# knows, so it never finds a cluster again that comes back under other addresses. The Java client
+# rebootstraps when it can reach no known broker (KIP-899), or when none has answered for a while (KIP-1102).
+# The first is done here. For the second, the owner of a client replaces it by `seconds_since_answer`.
+
+
+def enable_rebootstrap() -> None:
+    """Make every Kafka client of this process rebootstrap. Further calls change nothing."""
+    AIOKafkaConnection.connect = _connect_with_timeout
+    AIOKafkaClient._metadata_update = _update_or_rebootstrap  # noqa: SLF001
+
+
+def seconds_since_answer(client: Any) -> float:
+    """Return the seconds since a broker last answered this client, or since the first call."""
+    return time.monotonic() - _answered.setdefault(client, time.monotonic())
+
+
+async def _connect_with_timeout(connection: Any) -> Any:
+    async with asyncio.timeout(CONNECT_SECONDS):
+        return await _connect(connection)
+
+
+async def _update_or_rebootstrap(client: Any, cluster: Any, topics: Any) -> bool:
+    updated = await _try_update(client, cluster, topics)
+    # Only in the client's own task, which its close ends: elsewhere a bootstrap might outlive the client.
+    if updated or asyncio.current_task() is not client._sync_task or not _is_bootstrap_due(client):  # noqa: SLF001
+        return updated
+    try:
+        await client.bootstrap()
+    except (KafkaError, OSError, TimeoutError):
+        return False
+    logger("kafka").warning("no known broker answered, found the cluster at its bootstrap servers again")
+    return await _try_update(client, cluster, topics)
+
+
+async def _try_update(client: Any, cluster: Any, topics: Any) -> bool:
+    try:
+        updated = bool(await _update(client, cluster, topics))
+    except Exception as error:  # noqa: BLE001 - it would end the task that refreshes metadata, for good
+        logger("kafka").error("metadata not read", reason=type(error).__name__)
+        return False
+    if updated:
+        _answered[client] = time.monotonic()
+    return updated
+
+
+def _is_bootstrap_due(client: Any) -> bool:
+    now = time.monotonic()
+    if now - _rebootstrapped.get(client, -REBOOTSTRAP_PAUSE_SECONDS) < REBOOTSTRAP_PAUSE_SECONDS:
+        return False
+    _rebootstrapped[client] = now
+    return True
+
+
+# --- a consumer whose stop failed ----------------------------------------------------------------
+# An `AIOKafkaConsumer.stop` that is cancelled half-way leaves the heartbeat running: the member keeps its
+# partitions, and reads nothing, for as long as the process lives. A second `stop` does nothing.
+
+
+async def force_close_consumer(consumer: AIOKafkaConsumer, seconds: float) -> None:
+    """End the consumer's tasks, leave its group and close its connections, within `seconds`."""
+    coordinator = consumer._coordinator  # noqa: SLF001 - aiokafka offers no other way
+    names = ("_coordination_task", "_heartbeat_task", "_commit_refresh_task")
+    tasks = {task for name in names if (task := getattr(coordinator, name, None)) and not task.done()}
+    for task in tasks:
+        task.cancel()
+    if tasks:
+        await asyncio.wait(tasks, timeout=seconds / _CLOSE_STEPS)
+    steps = [
+        getattr(coordinator, "_maybe_leave_group", None),  # does nothing if the group was left
+        getattr(consumer._fetcher, "close", None),  # noqa: SLF001
+        consumer._client.close,  # noqa: SLF001
+    ]
+    for step in filter(None, steps):
+        with contextlib.suppress(KafkaError, OSError, TimeoutError):
+            await asyncio.wait_for(step(), seconds / _CLOSE_STEPS)
+
+
+# --- partitions without a leader -----------------------------------------------------------------
+# aiokafka repeats an offset request for several partitions for as long as one of them has no leader.
+
+
+async def fetch_offsets(
+    fetch: Callable[[list[TopicPartition]], Awaitable[Mapping[TopicPartition, int]]],
+    partitions: Collection[TopicPartition],
+    seconds: float,
+) -> dict[TopicPartition, int]:
+    """Return the offsets of the partitions that answer within `seconds`, requesting each one by itself.
+
+    `fetch` is a consumer's `beginning_offsets` or `end_offsets`.
+    """
+    if not partitions:
+        return {}
+    tasks = [asyncio.ensure_future(fetch([each])) for each in partitions]
+    try:
+        answered, _ = await asyncio.wait(tasks, timeout=seconds)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks, timeout=CANCEL_SECONDS)
+    offsets = dict[TopicPartition, int]()
+    for task in answered:
+        if not isinstance(task.exception(), KafkaError | OSError):
+            offsets |= task.result()
+    return offsets

@@ -1,0 +1,27 @@
+"""Reads the flusher's scheduled jobs and how their last runs ended."""
+
+from pathlib import Path
+from typing import Any
+
+from runtime.database.postgres import Pool, load_queries, snapshot
+from services.admin.schemas.system import SITE_QUEUE_JOB, Job, SiteQueue
+
+_SQL: Any = load_queries(Path(__file__).with_name("scheduled_jobs.sql"))
+
+
+async def list_jobs(pool: Pool) -> list[Job]:
+    """Return the scheduled jobs. Raises `DependencyUnavailable`."""
+    async with snapshot(pool) as connection:
+        return [Job.model_validate(dict(row)) async for row in _SQL.list_jobs(connection)]
+
+
+async def list_site_queues(pool: Pool) -> list[SiteQueue]:
+    """Return each website's own queue as the flusher's last run found it. Raises `DependencyUnavailable`."""
+    job = next((each for each in await list_jobs(pool) if each.name == SITE_QUEUE_JOB), None)
+    if job is None:
+        return []
+    sites: dict[str, dict[str, Any]] = job.last_details.get("sites") or {}
+    return [
+        SiteQueue(site=name, asked_at=job.last_finished_at, **details)
+        for name, details in sorted(sites.items())
+    ]

@@ -1,0 +1,7 @@
+-- The query of monitoring/scheduled_jobs.py.
+
+-- name: list_jobs
+-- The scheduled jobs. A job counts as overdue a minute after its time, because a run may start late.
+SELECT name, schedule, runs, last_started_at, last_finished_at, last_outcome, last_duration_ms, last_details,
+       next_run_at, coalesce(next_run_at < now() - interval '1 minute', false) AS overdue
+FROM scheduled_job ORDER BY name;

@@ -1,0 +1,71 @@
+"""Which edits of a lead are allowed, and what they change in a lead or in its queued record. No I/O."""
+
+import json
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from pydantic import ValidationError
+
+from contracts.leads import LeadReceived, LeadStatus
+from services.admin.rules.errors import ConflictError
+from services.admin.schemas.lead_edits import ADMIN_FIELDS, VISITOR_FIELDS, LeadEdit, ParkedLead
+
+
+def check_edit(status: LeadStatus, updated_at: datetime, edit: LeadEdit) -> None:
+    """Raise `ConflictError` if the lead is erased or was changed since the admin loaded it."""
+    if status is LeadStatus.ERASED:
+        raise ConflictError("The lead is erased, and that is final.")
+    check_unchanged(updated_at, edit)
+
+
+def check_unchanged(updated_at: datetime, edit: LeadEdit) -> None:
+    """Raise `ConflictError` if the lead was changed since the admin loaded it."""
+    if edit.expected_updated_at is not None and edit.expected_updated_at != updated_at:
+        raise ConflictError("Somebody updated this lead while you were editing. Review the changes.")
+
+
+def changed_fields(lead: Mapping[str, Any], edit: LeadEdit) -> dict[str, str | None]:
+    """Return the fields of an edit whose values differ from the lead's."""
+    return {name: value for name, value in edit.changes().items() if lead[name] != value}
+
+
+def original_fields(lead: Mapping[str, Any], changed: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return the visitor's fields before the edit; None if the edit changes none of them."""
+    if not any(name in VISITOR_FIELDS for name in changed):
+        return None
+    return {name: lead[name] for name in VISITOR_FIELDS}
+
+
+def decode_parked_lead(payload: bytes | None) -> dict[str, Any]:
+    """Return the fields of the lead in a queued record. Raises `ConflictError` if it cannot be decoded."""
+    if payload is None:
+        raise ConflictError("The record of this lead is no longer stored: there is nothing to edit.")
+    try:
+        LeadReceived.model_validate_json(payload)
+        lead: dict[str, Any] = json.loads(payload)
+    except ValidationError:
+        raise ConflictError(
+            "The record of this lead cannot be decoded, so its fields cannot be edited."
+        ) from None
+    return dict.fromkeys(VISITOR_FIELDS) | lead
+
+
+def parked_lead(row: Mapping[str, Any]) -> ParkedLead | None:
+    """Return the lead in a row of the queue; None if the row has no record that can be decoded."""
+    try:
+        lead = decode_parked_lead(row["payload"])
+    except ConflictError:
+        return None
+    fields = {name: lead[name] for name in VISITOR_FIELDS}
+    return ParkedLead(id=row["lead_id"], updated_at=row["updated_at"], **fields)
+
+
+def encode_parked_lead(lead: Mapping[str, Any], changed: Mapping[str, Any]) -> bytes:
+    """Return the record of a queued lead with its changed fields; ids and hash stay.
+
+    Raises `ConflictError` for the assignee and the notes, which a record does not have.
+    """
+    if set(ADMIN_FIELDS) & set(changed):
+        raise ConflictError("Assignee and notes can be set once the lead is stored.")
+    return json.dumps({**lead, **changed}, ensure_ascii=False, separators=(",", ":")).encode()

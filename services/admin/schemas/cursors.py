@@ -1,0 +1,76 @@
+"""Page cursors and search words, parsed and validated before they reach the database."""
+
+import re
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final, TypeVar
+from uuid import UUID
+
+Row = TypeVar("Row")
+
+# Letters and digits, and the combining marks of letters that are written as two characters.
+_WORD: Final = re.compile(r"(?:[^\W_][\u0300-\u036f]*)+")
+_MAX_WORDS: Final = 8
+
+
+@dataclass(frozen=True)
+class Position:
+    """The sort key of the last row of a page: its time, and its id for rows of the same time."""
+
+    at: datetime
+    id: UUID | int
+
+    def cursor(self) -> str:
+        """Return the position as text that is safe in a URL."""
+        return urlsafe_b64encode(f"{self.at.isoformat()} {self.id}".encode()).decode().rstrip("=")
+
+
+def parse_cursor(cursor: str, parse_id: Callable[[str], UUID | int]) -> Position:
+    """Return the position in a cursor. Raises `ValueError` if the cursor is not valid."""
+    try:
+        text = urlsafe_b64decode(cursor.encode() + b"=" * (-len(cursor) % 4)).decode()
+        at, _, row_id = text.partition(" ")
+        return Position(as_utc(datetime.fromisoformat(at)), parse_id(row_id))
+    except ValueError:
+        msg = "must be the next_cursor of the page before"
+        raise ValueError(msg) from None
+
+
+def parse_bigint(text: str) -> int:
+    """Return the id of a numbered row. Raises `ValueError` if it exceeds PostgreSQL's bigint."""
+    number = int(text)
+    if not 0 <= number < 2**63:
+        raise ValueError
+    return number
+
+
+def split_page(
+    rows: list[Row], limit: int, position: Callable[[Row], Position]
+) -> tuple[list[Row], str | None]:
+    """Return the first `limit` rows, and the cursor of the next page if there are more rows."""
+    page = rows[:limit]
+    return page, position(page[-1]).cursor() if len(rows) > limit else None
+
+
+def as_utc(time: datetime) -> datetime:
+    """Return a time in UTC; a time without a zone is read as UTC. Raises `ValueError` out of range."""
+    try:
+        return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+    except OverflowError as error:
+        msg = "must be a time between the years 1 and 9999"
+        raise ValueError(msg) from error
+
+
+def word_query(text: str) -> str:
+    """Return a tsquery that matches leads with a word that begins with each word of the text.
+
+    Only letters and digits are kept, so the text cannot contain an operator. Raises `ValueError` if no word
+    is left.
+    """
+    words = _WORD.findall(text)[:_MAX_WORDS]
+    if not words:
+        msg = "must hold a letter or a digit to search for"
+        raise ValueError(msg)
+    return " & ".join(f"'{word}':*" for word in words)

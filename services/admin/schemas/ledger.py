@@ -1,0 +1,38 @@
+"""Responses about the ledger: whether the counts of the stages match the rows of the tables."""
+
+from pydantic import BaseModel
+
+
+class Identity(BaseModel):
+    """Two counts that must be equal. `difference` is the ledger's count minus the rows."""
+
+    stage: str
+    name: str
+    books: int
+    books_are: str
+    rows: int
+    rows_are: str
+    difference: int
+    balanced: bool
+
+
+class StageTotals(BaseModel):
+    """How many records a stage has processed, by outcome."""
+
+    stage: str
+    records: int
+    stored: int
+    duplicate: int
+    parked: int
+    undecodable: int
+    missing: int
+
+
+class Books(BaseModel):
+    """The ledger: all identities and totals. `balanced` is true if every identity is."""
+
+    balanced: bool
+    identities: list[Identity]
+    stages: list[StageTotals]
+    email_states: dict[str, int]
+    queue_states: dict[str, int]

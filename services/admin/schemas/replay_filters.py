@@ -1,0 +1,119 @@
+"""The query parameters and bodies of the replay routes."""
+
+from typing import Annotated, Any, Final, Literal
+from uuid import UUID
+
+from pydantic import Field, JsonValue
+
+from contracts.failures import Kind, Stage
+from services.admin.schemas.filters import (
+    CURSOR_FIELD,
+    Filter,
+    Limit,
+    QueueState,
+    Since,
+    Text,
+    Until,
+    UuidCursor,
+    after,
+)
+from services.admin.schemas.replays import Result
+
+# The flusher sends only rows that wait or have reached a final state.
+REPLAYABLE_STATES: Final = ("waiting", "dead", "archived")
+OPEN_STATES: Final = ("waiting", "replaying", "dead")
+ALL_STATES: Final = (*OPEN_STATES, "archived", "resolved")
+# 100,000 rows in a little more than an hour. A mail server takes some tens of emails per second, and new
+# leads share the notifier with the replay: a replay at the full rate would delay them until it ends.
+DEFAULT_PER_SECOND: Final = 25
+MAX_PER_SECOND: Final = 100
+MAX_IDS: Final = 1000
+
+_COMMENT: Final = Field(description="Why, for the audit log. No personal data: it stays there for ever.")
+Comment = Annotated[Annotated[Text, Field(max_length=200)] | None, _COMMENT]
+
+
+class GroupFilter(Filter):
+    """Selects groups. The default is those that are open: waiting, replaying and dead."""
+
+    stage: Stage | None = None
+    kind: Kind | None = None
+    state: QueueState | None = None
+
+    def selection(self) -> dict[str, Any]:
+        """Return the SQL parameters of the filter."""
+        states = (self.state,) if self.state else OPEN_STATES
+        return {"stage": self.stage, "kind": self.kind, "states": states}
+
+
+class ReplayOne(Filter):
+    """The reason for the replay of one row."""
+
+    comment: Comment = None
+
+
+class ReplayOrder(Filter):
+    """Selects the rows to replay, and the rate. An empty one selects all waiting, dead and archived rows."""
+
+    stage: Stage | None = None
+    kind: Kind | None = None
+    state: Literal["waiting", "dead", "archived"] | None = None
+    reason: Text | None = None
+    ids: Annotated[list[UUID], Field(min_length=1, max_length=MAX_IDS)] | None = None
+    since: Since = None
+    until: Until = None
+    per_second: Annotated[int, Field(ge=1, le=MAX_PER_SECOND, description="Rows per second, at most.")] = (
+        DEFAULT_PER_SECOND
+    )
+    comment: Comment = None
+
+    def selection(self) -> dict[str, Any]:
+        """Return the SQL parameters of the filter.
+
+        Rows selected by id match in any state, so that the preview says why a row cannot be replayed.
+        """
+        states = (self.state,) if self.state else ALL_STATES if self.ids else REPLAYABLE_STATES
+        return {
+            "stage": self.stage,
+            "kind": self.kind,
+            "states": states,
+            "reason": self.reason,
+            "ids": self.ids,
+            "since": self.since,
+            "until": self.until,
+        }
+
+    def summary(self) -> dict[str, JsonValue]:
+        """Return the filter for the history and the audit log, with the number of ids instead of the ids."""
+        fields: dict[str, JsonValue] = self.model_dump(
+            mode="json", exclude_none=True, exclude={"ids", "per_second", "comment"}
+        )
+        return fields | ({"ids": len(self.ids)} if self.ids else {})
+
+
+class ReplayMode(Filter):
+    """Selects a preview, or the replay of the rows that a preview has shown."""
+
+    dry_run: Annotated[bool, Field(description="Count the rows, but send none.")] = False
+    expected: Annotated[
+        int | None, Field(ge=0, description="Refuse with 409 if more rows match than the preview showed.")
+    ] = None
+
+
+class HistoryPage(Filter):
+    """Selects a page of the history."""
+
+    limit: Limit = 50
+    cursor: UuidCursor = None
+
+    def after(self) -> dict[str, Any]:
+        """Return the SQL parameters of the page."""
+        return after(self.cursor)
+
+
+class ResultPage(Filter):
+    """Selects rows of a replay by result, and a page of them."""
+
+    limit: Limit = 50
+    result: Result | None = None
+    cursor: Annotated[UUID | None, CURSOR_FIELD] = None

@@ -1,0 +1,51 @@
+"""The audit log: searched by admins, and written in the transaction of each change."""
+
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from contracts.audit import AuditEvent
+from runtime.database.postgres import Connection, Pool, load_queries, snapshot
+from services.admin.schemas.cursors import Position, split_page
+from services.admin.schemas.filters import AuditFilter
+from services.admin.schemas.leads import AuditEntry, AuditPage
+from services.admin.store.planning import plan_for_values
+
+_SQL: Any = load_queries(Path(__file__).with_name("audit.sql"))
+
+
+class AuditLog:
+    """Reads the table `audit_log`."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    async def list_entries(self, filters: AuditFilter) -> AuditPage:
+        """Return a page of the audit log, newest first. Raises `DependencyUnavailable`."""
+        async with snapshot(self._pool) as connection:
+            await plan_for_values(connection)
+            parameters = filters.selection() | {"limit": filters.limit + 1}
+            if filters.actor and not filters.lead_id and not filters.request_id:
+                events = [filters.event] if filters.event else list(AuditEvent)
+                rows = _SQL.list_audit_of_actor(connection, **parameters, events=events)
+            else:
+                rows = _SQL.list_audit(connection, **parameters)
+            entries = [AuditEntry.model_validate(dict(row)) async for row in rows]
+        page, next_cursor = split_page(
+            entries, filters.limit, lambda entry: Position(entry.created_at_utc, entry.id)
+        )
+        return AuditPage(entries=page, limit=filters.limit, next_cursor=next_cursor)
+
+
+async def add_audit_entry(
+    connection: Connection,
+    event: AuditEvent,
+    actor: str,
+    details: dict[str, Any],
+    lead_id: UUID | None = None,
+    request_id: str | None = None,
+) -> None:
+    """Write one audit entry in the transaction of the change that it records."""
+    await _SQL.add_audit_entry(
+        connection, event=event, actor=actor, details=details, lead_id=lead_id, request_id=request_id
+    )

@@ -1,0 +1,35 @@
+-- Queries of store/audit.py.
+
+-- name: list_audit
+-- A page of the audit log, newest first.
+SELECT id, event, actor, status_code, details_json, lead_id, request_id, created_at_utc
+FROM audit_log
+WHERE (:event::text IS NULL OR event = :event)
+  AND (:lead_id::uuid IS NULL OR lead_id = :lead_id)
+  AND (:request_id::text IS NULL OR request_id = :request_id)
+  AND (:actor::text IS NULL OR actor = :actor)
+  AND (:since::timestamptz IS NULL OR created_at_utc >= :since)
+  AND (:until::timestamptz IS NULL OR created_at_utc < :until)
+  AND (:after_at::timestamptz IS NULL OR (created_at_utc, id) < (:after_at, :after_id::bigint))
+ORDER BY created_at_utc DESC, id DESC
+LIMIT :limit::bigint;
+
+-- name: list_audit_of_actor
+-- The same for what somebody did: the newest of each event, and the newest of those.
+SELECT id, event, actor, status_code, details_json, lead_id, request_id, created_at_utc
+FROM unnest(:events::text[]) AS told (event)
+CROSS JOIN LATERAL (
+    SELECT id, actor, status_code, details_json, lead_id, request_id, created_at_utc FROM audit_log
+    WHERE actor = :actor AND audit_log.event = told.event
+      AND (:since::timestamptz IS NULL OR created_at_utc >= :since)
+      AND (:until::timestamptz IS NULL OR created_at_utc < :until)
+      AND (:after_at::timestamptz IS NULL OR (created_at_utc, id) < (:after_at, :after_id::bigint))
+    ORDER BY created_at_utc DESC, id DESC LIMIT :limit::bigint
+) AS entry
+ORDER BY created_at_utc DESC, id DESC
+LIMIT :limit::bigint;
+
+-- name: add_audit_entry!
+-- Write one entry in the transaction of what it tells.
+INSERT INTO audit_log (event_id, event, actor, details_json, lead_id, request_id)
+VALUES (gen_random_uuid(), :event, :actor, :details, :lead_id::uuid, :request_id::text);

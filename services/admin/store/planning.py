@@ -1,0 +1,16 @@
+"""Plans queries with optional filters for the values that they are called with."""
+
+from pathlib import Path
+from typing import Any
+
+from runtime.database.postgres import Connection, load_queries
+
+_SQL: Any = load_queries(Path(__file__).with_name("planning.sql"))
+
+
+async def plan_for_values(connection: Connection) -> None:
+    """Have PostgreSQL plan each further query of this transaction for its values.
+
+    A generic plan of "no filter or this one" would scan the whole table.
+    """
+    await _SQL.plan_for_values(connection)

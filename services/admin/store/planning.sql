@@ -1,0 +1,6 @@
+-- The query of store/planning.py.
+
+-- name: plan_for_values!
+-- The planner must know which of the optional filters have a value. Most pages read are in memory or on an SSD, so random
+-- reads cost little more than sequential ones: a whole table is not scanned only to avoid a sort.
+SELECT set_config('plan_cache_mode', 'force_custom_plan', true), set_config('random_page_cost', '1.1', true);

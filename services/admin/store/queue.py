@@ -1,0 +1,97 @@
+"""The replay queue: list and group its rows, and retry or archive them. The flusher sends what is due.
+
+Raises `DependencyUnavailable`, and `NotFoundError` and `ConflictError` of `services.admin.rules.errors`.
+"""
+
+from pathlib import Path
+from typing import Any, Final
+from uuid import UUID
+
+from contracts.audit import AuditEvent
+from runtime.database.postgres import Pool, load_queries, snapshot, transaction
+from services.admin.rules.errors import ConflictError, NotFoundError
+from services.admin.rules.replay_rules import replay_blocker
+from services.admin.schemas.cursors import Position, split_page
+from services.admin.schemas.filters import QueueFilter
+from services.admin.schemas.leads import Flushed, QueueItem, QueuePage, flushed
+from services.admin.schemas.replay_filters import GroupFilter
+from services.admin.schemas.replays import QueueGroup, QueueGroups, Requested
+from services.admin.schemas.system import SITE_QUEUE_JOB
+from services.admin.store.audit import add_audit_entry
+from services.admin.store.planning import plan_for_values
+
+_SQL: Any = load_queries(Path(__file__).with_name("queue.sql"))
+# Reasons are a closed list of words and codes, so groups are few. The limit is for forged records.
+MAX_GROUPS: Final = 500
+
+
+class ReplayQueue:
+    """Reads and changes the rows of the table `replay_queue`."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    async def list_items(self, filters: QueueFilter) -> QueuePage:
+        """Return a page of the rows, the last failure first."""
+        async with snapshot(self._pool) as connection:
+            await plan_for_values(connection)
+            rows = _SQL.list_queue(connection, **filters.selection(), limit=filters.limit + 1)
+            items = [QueueItem.model_validate(dict(row)) async for row in rows]
+        page, next_cursor = split_page(
+            items, filters.limit, lambda item: Position(item.last_failed_at, item.id)
+        )
+        return QueuePage(items=page, limit=filters.limit, next_cursor=next_cursor)
+
+    async def list_groups(self, filters: GroupFilter) -> QueueGroups:
+        """Return the rows grouped by stage, kind, state and reason, the largest group first."""
+        async with snapshot(self._pool) as connection:
+            await plan_for_values(connection)
+            found = _SQL.list_groups(connection, **filters.selection(), limit=MAX_GROUPS)
+            rows = [row async for row in found]
+        return QueueGroups(
+            groups=[QueueGroup.model_validate(dict(row)) for row in rows],
+            total=rows[0]["total"] if rows else 0,
+        )
+
+    async def count_waiting(self) -> int:
+        """Return how many rows `flush` would retry and `clear` would archive."""
+        async with snapshot(self._pool) as connection:
+            count: int = await _SQL.count_waiting(connection)
+        return count
+
+    async def replay_one(self, queue_id: UUID, comment: str | None, actor: str) -> Requested:
+        """Make one row due now. The flusher that sends it writes the audit entry, in this actor's name."""
+        async with transaction(self._pool) as connection:
+            row = await _SQL.lock_row(connection, id=queue_id)
+            if row is None:
+                raise NotFoundError("There is no row with this id in the queue.")
+            blocker = replay_blocker(state=row["state"], has_payload=row["has_payload"], erased=row["erased"])
+            if blocker:
+                raise ConflictError(blocker)
+            await _SQL.request_row(connection, id=queue_id, actor=actor, comment=comment)
+        retries_restart = row["state"] != "waiting"
+        return Requested(
+            queue_id=queue_id,
+            previous_state=row["state"],
+            state="waiting",
+            attempts=0 if retries_restart else row["attempts"],
+            message="It is sent within two seconds"
+            + (", with three new retries." if retries_restart else "; this does not count as a retry."),
+        )
+
+    async def flush(self, actor: str) -> Flushed:
+        """Make every waiting row due now, request the import of the websites' queues, and audit it."""
+        async with transaction(self._pool) as connection:
+            count: int = await _SQL.request_waiting(connection, actor=actor)
+            details = await _SQL.request_job(connection, name=SITE_QUEUE_JOB) or {}
+            await add_audit_entry(connection, AuditEvent.QUEUE_FLUSHED, actor, {"count": count})
+        return flushed(count, sorted(details.get("sites") or {}))
+
+    async def clear(self, stage: str | None, actor: str) -> dict[str, int]:
+        """Archive the waiting rows of one stage or of all. Returns the number of rows by stage."""
+        async with transaction(self._pool) as connection:
+            rows = _SQL.archive_waiting(connection, stage=stage, actor=actor)
+            archived = {row["stage"]: row["rows"] async for row in rows}
+            details = {"count": sum(archived.values()), "stages": archived, "asked_for": stage or "all"}
+            await add_audit_entry(connection, AuditEvent.QUEUE_CLEARED, actor, details)
+        return archived

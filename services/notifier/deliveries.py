@@ -1,0 +1,120 @@
+"""The deliveries that the records of a batch request: one mail of one lead each. Pure."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Final
+from uuid import UUID
+
+from pydantic import ValidationError
+
+from contracts import headers, topics
+from contracts.failures import Kind, Origin, failure_event_id, first_origin, legacy_failure_event_id
+from contracts.leads import LeadReceived
+from runtime.kafka.handler import Record
+
+Key = tuple[UUID, Kind]
+
+KINDS: Final[tuple[Kind, ...]] = ("welcome", "admin_alert")
+STAGE: Final = "notifier"
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """One mail of one lead, and the record that requests it."""
+
+    record: Record
+    lead: LeadReceived
+    kind: Kind
+    retry: bool
+
+    @property
+    def key(self) -> Key:
+        """Return the primary key of the row in `email_delivery`."""
+        return self.lead.lead_id, self.kind
+
+    @cached_property
+    def record_id(self) -> UUID:
+        """Return the event id that a failure of this record has. It identifies the record."""
+        return failure_event_id(self.record, STAGE, self.kind)
+
+    @cached_property
+    def legacy_record_id(self) -> UUID:
+        """Return the id by which earlier versions identified the record."""
+        return legacy_failure_event_id(self.record, STAGE, self.kind)
+
+    @property
+    def origin_ms(self) -> int:
+        """Return the timestamp of the record that failed first, which a failure of this record carries."""
+        return first_origin(self.record.headers, Origin.of(self.record, "")).timestamp_ms
+
+    def settled(self, row: "DeliveryRow") -> bool:
+        """Return True if the row holds the outcome of this record, whichever version wrote it."""
+        return row.settled_by in (self.record_id, self.legacy_record_id)
+
+    @property
+    def queue_id(self) -> UUID | None:
+        """Return the id of the replay-queue row that sent this record to retry this mail."""
+        if not self.retry or requested_kind(self.record) != self.kind:
+            return None
+        try:
+            return UUID(headers.text(self.record.headers, headers.QUEUE_ID) or "")
+        except ValueError:
+            return None
+
+
+@dataclass(frozen=True)
+class DeliveryRow:
+    """A row of `email_delivery`. `lease_seconds` is the remaining time of its lease."""
+
+    state: str
+    owner: UUID | None
+    lease_seconds: float
+    settled_by: UUID | None
+
+
+@dataclass
+class DecodedBatch:
+    """The leads of a batch, and the records that hold none."""
+
+    leads: list[tuple[Record, LeadReceived]] = field(default_factory=list)
+    undecodable: list[Record] = field(default_factory=list)
+
+    def by_lead(self) -> dict[UUID, list[tuple[Record, LeadReceived]]]:
+        """Return the records of each lead in their order. The leads are sorted by id."""
+        grouped = dict[UUID, list[tuple[Record, LeadReceived]]]()
+        for record, lead in self.leads:
+            grouped.setdefault(lead.lead_id, []).append((record, lead))
+        return dict(sorted(grouped.items()))
+
+
+def decode_batch(records: Sequence[Record]) -> DecodedBatch:
+    """Decode every record. The persister dead-letters undecodable records; the notifier only counts them."""
+    batch = DecodedBatch()
+    for record in records:
+        try:
+            batch.leads.append((record, LeadReceived.model_validate_json(record.value or b"")))
+        except ValidationError:
+            batch.undecodable.append(record)
+    return batch
+
+
+def requested_kind(record: Record) -> Kind | None:
+    """Return the kind of mail that a record of the retry topic requests; None for any other record."""
+    if record.topic.endswith(topics.RETRY_NOTIFIER.name):
+        name = headers.text(record.headers, headers.KIND)
+        for kind in KINDS:
+            if kind == name:
+                return kind
+    return None
+
+
+def requested_deliveries(record: Record, lead: LeadReceived, *, first: bool) -> list[Delivery]:
+    """Return the mails that a record requests.
+
+    A retry requests one kind, any other record requests both. `first` says that the lead has no rows yet:
+    then the record requests both kinds, even if it is a retry.
+    """
+    kind = requested_kind(record)
+    kinds = KINDS if first or kind is None else (kind,)
+    return [Delivery(record, lead, each, kind is not None) for each in kinds]

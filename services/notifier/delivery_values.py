@@ -1,0 +1,33 @@
+"""The values of deliveries as the columns of `email_delivery` and `audit_log` take them. Pure."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from services.notifier.deliveries import Delivery
+from services.notifier.mail.message import Identity
+from services.notifier.welcome_limits import mailbox_key
+
+
+def storable(text: str) -> str:
+    """Return the text without what PostgreSQL cannot store: NUL and lone surrogates."""
+    return text.replace("\x00", "").encode(errors="replace").decode()
+
+
+def recipient_of(delivery: Delivery, identity: Identity) -> str:
+    """Return the recipients of a mail. The dashboard searches people by the address in lower case."""
+    if delivery.kind == "welcome":
+        return storable(delivery.lead.email.lower())
+    return ", ".join(identity.admins)
+
+
+def mailbox_of(delivery: Delivery) -> str | None:
+    """Return the mailbox whose limit a welcome counts for; None for an alert."""
+    return storable(mailbox_key(delivery.lead.email)) if delivery.kind == "welcome" else None
+
+
+def key_columns(deliveries: Sequence[Delivery]) -> dict[str, list[Any]]:
+    """Return the query parameters `lead_ids` and `kinds` of these deliveries."""
+    return {
+        "lead_ids": [each.lead.lead_id for each in deliveries],
+        "kinds": [each.kind for each in deliveries],
+    }

@@ -1,0 +1,1 @@
+"""Sending the mails of a batch: order, pace, concurrency and what is in progress."""

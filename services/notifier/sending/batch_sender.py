@@ -1,0 +1,96 @@
+"""Sends the mails of one batch on a number of connections, at the provider's pace."""
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+from typing import Final, Protocol
+
+from runtime.failures import DependencyUnavailable
+from services.notifier.deliveries import Delivery, Key
+from services.notifier.sending.pacing import Pacing
+from services.notifier.smtp.outcome import MailOutcome, MailStatus
+
+# After this time a batch returns, and the rest of its mails comes with the redelivered batch: the watchdog
+# ends a process after 30 minutes without progress.
+BATCH_SECONDS: Final = 600.0
+
+
+class Sender(Protocol):
+    """Handles one mail. Each method raises `DependencyUnavailable` if the stage has to pause."""
+
+    async def attempt(self, delivery: Delivery, started_at: float) -> MailOutcome:
+        """Send the mail and return its outcome."""
+
+    async def commit_outcome(self, delivery: Delivery, outcome: MailOutcome) -> None:
+        """Commit the outcome."""
+
+    async def return_to_reserved(self, delivery: Delivery) -> None:
+        """Reset a mail that met a rate limit to `reserved`."""
+
+
+class BatchSender:
+    """Sends mails concurrently. Starts no further mail after a dependency failure or at a stop."""
+
+    def __init__(
+        self,
+        sender: Sender,
+        deliveries: Sequence[Delivery],
+        connections: asyncio.Semaphore,
+        pacing: Pacing,
+        stopping: asyncio.Event,
+    ) -> None:
+        self._sender = sender
+        self._queue = deque(deliveries)
+        self._started = dict[Key, Delivery]()
+        self._errors = list[Exception]()
+        self._connections = connections
+        self._pacing = pacing
+        self._stopping = stopping
+        self._deadline = asyncio.get_running_loop().time() + BATCH_SECONDS
+
+    @property
+    def unsettled(self) -> list[Delivery]:
+        """Return the mails whose outcome is not committed."""
+        return [*self._started.values(), *self._queue]
+
+    async def run(self, workers: int) -> None:
+        """Send all mails. Collects errors; `raise_error` raises them."""
+        await asyncio.gather(*(self._work() for _ in range(workers)))
+
+    def raise_error(self) -> None:
+        """Raise the reason why mails are unsettled, if any are. `DependencyUnavailable` comes first."""
+        for error in sorted(self._errors, key=lambda each: not isinstance(each, DependencyUnavailable)):
+            raise error
+        if self._queue and self._stopping.is_set():
+            raise DependencyUnavailable("stop", "the service is stopping")
+        if self._queue:
+            raise DependencyUnavailable("smtp", "a batch takes long: its rest follows")
+
+    def _is_over(self) -> bool:
+        late = asyncio.get_running_loop().time() > self._deadline
+        if not self._queue or late or self._stopping.is_set():
+            return True
+        return any(isinstance(error, DependencyUnavailable) for error in self._errors)
+
+    async def _work(self) -> None:
+        while not self._is_over():
+            try:
+                await self._send_next()
+            except Exception as error:  # noqa: BLE001 - raised after the other mails are sent
+                self._errors.append(error)
+
+    async def _send_next(self) -> None:
+        async with self._connections:
+            async with self._pacing.slot():
+                if self._is_over():
+                    return
+                delivery, started_at = self._queue.popleft(), self._pacing.start()
+            self._started[delivery.key] = delivery
+            outcome = await self._sender.attempt(delivery, started_at)
+        # The connection is free here: the next mail is sent while this outcome is committed.
+        if outcome.status is MailStatus.THROTTLED:
+            await self._sender.return_to_reserved(delivery)
+            self._queue.append(delivery)
+        else:
+            await self._sender.commit_outcome(delivery, outcome)
+        del self._started[delivery.key]

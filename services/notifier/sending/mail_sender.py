@@ -1,0 +1,192 @@
+"""Sends single mails and settles them: the SMTP exchange, the failure record, the committed outcome."""
+
+import asyncio
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Final
+
+from opentelemetry.trace import SpanKind
+
+from contracts.failures import Kind
+from runtime import metrics
+from runtime.database.breaker import CircuitBreaker
+from runtime.failures import DependencyUnavailable, Failure
+from runtime.kafka.failure_publisher import FailurePublisher
+from runtime.logs import logger
+from runtime.tracing.spans import record_context, span
+from services.notifier.deliveries import Delivery, Key
+from services.notifier.mail.message import Identity, UndeliverableError, compose
+from services.notifier.sending.mails_in_progress import Holds, MailsInProgress
+from services.notifier.sending.pacing import Pacing
+from services.notifier.sending.repeated_failures import RepeatedFailures
+from services.notifier.smtp.mailer import Mailer
+from services.notifier.smtp.outcome import (
+    ALL_RECIPIENTS_REFUSED,
+    MailOutcome,
+    MailStatus,
+    Phase,
+    span_attributes,
+)
+from services.notifier.smtp.refusal_streak import RefusalStreak
+from services.notifier.store import Store
+
+RELEASE_SECONDS: Final = 5.0
+
+
+class MailSender:
+    """Sends mails and settles their outcomes.
+
+    A mail that has started is finished even if its batch is cancelled, and its outcome is cached until it
+    is committed: otherwise the outcome would be unknown.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        mailer: Mailer,
+        publisher: FailurePublisher,
+        identity: Identity,
+        breaker: CircuitBreaker,
+        pacing: Pacing,
+        holds: Holds,
+    ) -> None:
+        self._store = store
+        self._mailer = mailer
+        self._publisher = publisher
+        self._identity = identity
+        self._breaker = breaker
+        self._pacing = pacing
+        self._holds = holds
+        self._in_progress = MailsInProgress(holds)
+        self._failures = RepeatedFailures()
+        self._streak = RefusalStreak(identity.admins)
+        self._log = logger("notify")
+
+    @property
+    def in_progress(self) -> Collection[Key]:
+        """Return the mails that this process is sending, or whose outcome it has cached."""
+        return list(self._in_progress)
+
+    def remove_revoked(self) -> None:
+        """Forget the mails of partitions that are no longer assigned to this process."""
+        self._in_progress.remove_revoked()
+        self._failures.remove_revoked(self._holds)
+
+    def remove_superseded(self, delivery: Delivery) -> None:
+        """Forget the outcome for another record of this mail."""
+        self._in_progress.remove_superseded(delivery)
+
+    def suspects_last(self, deliveries: Sequence[Delivery]) -> list[Delivery]:
+        """Return the deliveries with those that met dependency failures last.
+
+        Whether the other mails pass shows whether a mail or the dependency is the cause.
+        """
+        return sorted(deliveries, key=lambda each: self._failures.count_of(each.key))
+
+    async def attempt(self, delivery: Delivery, started_at: float) -> MailOutcome:
+        """Send one mail, or wait for the task that is already sending it. Raises `DependencyUnavailable`."""
+        task = self._in_progress.find(delivery)
+        if task is None:
+            # Check the breaker before each mail: a batch may hold more mails than may fail in a row.
+            await self._breaker.check()
+            task = asyncio.create_task(self._send(delivery, started_at))
+            self._in_progress.add(delivery, task)
+        # Shielded: if a cancelled batch cancelled the mail, the outcome of a written body would be unknown.
+        outcome = await asyncio.shield(task)
+        if outcome.status is MailStatus.UNAVAILABLE:
+            if not self._failures.is_caused_by_mail(delivery, outcome):
+                raise DependencyUnavailable("smtp", outcome.pause_reason)
+            outcome = replace(outcome, status=MailStatus.WAITING)
+        if outcome.status is MailStatus.THROTTLED:
+            if not self._pacing.is_limit_of_one_mail(delivery.key):
+                return outcome
+            outcome = replace(outcome, status=MailStatus.WAITING)
+        self._failures.record_passed(delivery, outcome)
+        return outcome
+
+    async def commit_outcome(self, delivery: Delivery, outcome: MailOutcome) -> None:
+        """Settle a mail and keep its outcome in the cache. Raises `DependencyUnavailable`."""
+        await self.settle(delivery, outcome)
+        self._failures.remove(delivery.key)
+        self._in_progress.mark_committed(delivery.key)
+
+    async def return_to_reserved(self, delivery: Delivery) -> None:
+        """Reset a mail that met a rate limit to `reserved`. Raises `DependencyUnavailable`."""
+        try:
+            async with asyncio.timeout(RELEASE_SECONDS):
+                await self._store.release([(delivery, True)])
+        except TimeoutError as error:
+            raise DependencyUnavailable("database", "database does not answer in time") from error
+        self._in_progress.discard(delivery.key)
+
+    async def release(self, deliveries: Sequence[Delivery]) -> None:
+        """Release the leases of mails that were certainly not sent.
+
+        A failed release is only logged: the redelivered batch contains these mails again.
+        """
+        unsent = [
+            (each, each.key in self._in_progress)
+            for each in deliveries
+            if self._in_progress.is_unsent(each.key)
+        ]
+        try:
+            async with asyncio.timeout(RELEASE_SECONDS):
+                await self._store.release(unsent)
+        except (Failure, TimeoutError):
+            self._log.warning("reservations not released", mails=len(unsent))
+        else:
+            for delivery, _ in unsent:
+                self._in_progress.discard(delivery.key)
+
+    async def settle(self, delivery: Delivery, outcome: MailOutcome) -> None:
+        """Publish the failure, if there is one, then commit the outcome. Raises `DependencyUnavailable`."""
+        with record_context(delivery.record):
+            await self._settle(delivery, outcome)
+
+    async def _send(self, delivery: Delivery, started_at: float) -> MailOutcome:
+        try:
+            mail = compose(delivery.kind, delivery.lead, self._identity, datetime.now(UTC))
+        except UndeliverableError as error:
+            return MailOutcome(MailStatus.DEAD, error.reason)
+        with (
+            record_context(delivery.record),
+            span(f"smtp {delivery.kind}", SpanKind.CLIENT) as smtp_span,
+            metrics.MAIL_SECONDS.time(),
+        ):
+            outcome = await self._mailer.send(mail, lambda: self._store.begin_sending(delivery))
+            if self._streak.record_outcome(outcome, mail.recipients):
+                outcome = replace(outcome, status=MailStatus.UNAVAILABLE, cause=ALL_RECIPIENTS_REFUSED)
+            self._pacing.record_outcome(delivery.key, outcome, started_at)
+            smtp_span.set_attributes(span_attributes(outcome))
+            return outcome
+
+    async def _settle(self, delivery: Delivery, outcome: MailOutcome) -> None:
+        if outcome.status is not MailStatus.SENT:
+            await self._publisher.publish(
+                delivery.record,
+                delivery.kind,
+                outcome.reason,
+                f"smtp.{outcome.status}",
+                final=_is_final(outcome.status, delivery.kind),
+                queue_id=delivery.queue_id,
+            )
+        if outcome.status is not MailStatus.DEAD:
+            self._breaker.count(good=1)
+        elif outcome.phase is not Phase.RCPT:  # a refused recipient does not indicate a fault of ours
+            self._breaker.count(dead=1)
+        ours = await self._store.settle(delivery, outcome)
+        if ours:
+            metrics.MAILS.labels(kind=delivery.kind, outcome=str(outcome.status)).inc()
+        self._log.info(
+            "SMTP mail settled" if ours else "SMTP mail settled by another",
+            lead_id=str(delivery.lead.lead_id),
+            kind=delivery.kind,
+            outcome=str(outcome.status),
+            reason=outcome.reason,
+        )
+
+
+def _is_final(status: MailStatus, kind: Kind) -> bool:
+    """Return False if the flusher retries the mail: it retries an unknown alert, but no unknown welcome."""
+    return status is MailStatus.DEAD or (status is MailStatus.UNKNOWN and kind == "welcome")

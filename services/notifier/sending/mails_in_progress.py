@@ -1,0 +1,93 @@
+"""The mails that this process is sending, and the committed outcomes that it caches. No I/O."""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Final
+from uuid import UUID
+
+from services.notifier.deliveries import Delivery, Key
+from services.notifier.smtp.outcome import UNSETTLED, MailOutcome
+
+# More than two batches of mails: a batch has at most 500 records, and a record requests two mails.
+CACHED_OUTCOMES: Final = 10_000
+
+Holds = Callable[[str, int], bool]
+
+
+@dataclass(frozen=True)
+class MailInProgress:
+    """One mail: the record that requested it, and whether its outcome is committed."""
+
+    topic: str
+    partition: int
+    record_id: UUID
+    task: asyncio.Task[MailOutcome]
+    committed: bool = False
+
+
+class MailsInProgress:
+    """Tracks the mails that are being sent, and caches the outcomes of the last ones.
+
+    The cache outlives the commit: if the database fails over to an asynchronous standby, it may lose an
+    outcome. Kafka then redelivers the record, but the mail must not be sent again. `holds` returns whether a
+    partition is assigned to this process; the mails of revoked partitions are removed.
+    """
+
+    def __init__(self, holds: Holds) -> None:
+        self._holds = holds
+        self._mails = dict[Key, MailInProgress]()
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._mails
+
+    def __iter__(self) -> Iterator[Key]:
+        return iter(self._mails)
+
+    def __len__(self) -> int:
+        return len(self._mails)
+
+    def remove_revoked(self) -> None:
+        """Remove the finished mails of partitions that are no longer assigned to this process."""
+        for key, mail in list(self._mails.items()):
+            if mail.task.done() and not self._holds(mail.topic, mail.partition):
+                del self._mails[key]
+
+    def remove_superseded(self, delivery: Delivery) -> None:
+        """Remove the outcome for another record of the same mail: this record requests the mail again."""
+        mail = self._mails.get(delivery.key)
+        if mail and mail.record_id != delivery.record_id:
+            del self._mails[delivery.key]
+
+    def find(self, delivery: Delivery) -> asyncio.Task[MailOutcome] | None:
+        """Return the task that sends this mail, or that has already sent it for this record."""
+        mail = self._mails.get(delivery.key)
+        if mail is None or (mail.committed and mail.record_id != delivery.record_id):
+            return None
+        return mail.task
+
+    def add(self, delivery: Delivery, task: asyncio.Task[MailOutcome]) -> None:
+        """Add a mail that `task` is sending."""
+        record = delivery.record
+        self._mails[delivery.key] = MailInProgress(record.topic, record.partition, delivery.record_id, task)
+
+    def mark_committed(self, key: Key) -> None:
+        """Keep the outcome of a mail in the cache after its commit. Evicts the oldest committed outcome."""
+        mail = self._mails.pop(key)
+        if mail.task.result().status not in UNSETTLED:
+            self._mails[key] = replace(mail, committed=True)  # at the end: the newest
+        if len(self._mails) > CACHED_OUTCOMES:
+            oldest = next((each for each, other in self._mails.items() if other.committed), None)
+            self.discard(oldest)
+
+    def discard(self, key: Key | None) -> None:
+        """Remove a mail that was not sent."""
+        if key is not None:
+            self._mails.pop(key, None)
+
+    def is_unsent(self, key: Key) -> bool:
+        """Return True if the mail is not being sent and has certainly not been sent."""
+        if key not in self._mails:
+            return True
+        task = self._mails[key].task
+        return task.done() and (task.exception() is not None or task.result().status in UNSETTLED)

@@ -1,0 +1,106 @@
+"""Allowed changes of a lead, status by status."""
+
+from datetime import UTC, datetime
+from itertools import product
+from typing import get_args
+from uuid import uuid4
+
+import pytest
+
+from contracts.leads import LeadStatus
+from services.admin.rules.errors import ConflictError
+from services.admin.rules.lead_rules import (
+    EMAIL_KINDS,
+    as_received,
+    check_resend,
+    check_status_change,
+    emails_due,
+    undo_status,
+)
+from services.admin.schemas.filters import SettableStatus
+
+SETTABLE = get_args(SettableStatus)
+WORKED = [status for status in SETTABLE if status is not LeadStatus.SPAM]
+
+
+def test_erased_is_the_only_status_that_admins_cannot_set() -> None:
+    assert set(LeadStatus) - set(SETTABLE) == {LeadStatus.ERASED}
+
+
+@pytest.mark.parametrize(("current", "new"), list(product(WORKED, SETTABLE)))
+def test_any_change_between_working_statuses_is_allowed(current: LeadStatus, new: LeadStatus) -> None:
+    assert check_status_change(current, new, None) is (current is not new)
+    assert emails_due(current, new) == ()
+
+
+@pytest.mark.parametrize("new", SETTABLE)
+def test_the_status_erased_is_final(new: LeadStatus) -> None:
+    with pytest.raises(ConflictError, match="erased"):
+        check_status_change(LeadStatus.ERASED, new, LeadStatus.ERASED)
+
+
+def test_spam_can_only_become_received_which_makes_both_emails_due() -> None:
+    for new in set(WORKED) - {LeadStatus.RECEIVED}:
+        with pytest.raises(ConflictError, match="received"):
+            check_status_change(LeadStatus.SPAM, new, None)
+    assert check_status_change(LeadStatus.SPAM, LeadStatus.RECEIVED, LeadStatus.SPAM)
+    assert emails_due(LeadStatus.SPAM, LeadStatus.RECEIVED) == EMAIL_KINDS
+
+
+@pytest.mark.parametrize("new", SETTABLE)
+def test_an_unexpected_current_status_is_refused(new: LeadStatus) -> None:
+    with pytest.raises(ConflictError, match="before you"):
+        check_status_change(LeadStatus.WON, new, LeadStatus.RECEIVED)
+
+
+@pytest.mark.parametrize("state", ["waiting", "dead", "unknown", "suppressed", "reserved", None])
+def test_an_email_that_was_not_sent_can_be_resent(state: str | None) -> None:
+    check_resend(LeadStatus.WON, "welcome", state)
+
+
+@pytest.mark.parametrize(
+    ("status", "state"),
+    [(LeadStatus.SPAM, None), (LeadStatus.ERASED, "dead"), (LeadStatus.RECEIVED, "sent")],
+)
+def test_resend_is_refused_for_spam_erased_and_sent(status: LeadStatus, state: str | None) -> None:
+    with pytest.raises(ConflictError):
+        check_resend(status, "welcome", state)
+
+
+def test_as_received_returns_the_event_of_a_stored_lead() -> None:
+    lead_id, event_id, at = uuid4(), uuid4(), datetime(2024, 1, 3, tzinfo=UTC)
+    row = {
+        "id": lead_id,
+        "request_id": "r",
+        "site": "default",
+        "body_sha256": "0" * 64,
+        "name": "Ada",
+        "email": "ada@example.com",
+        "service": "SEO",
+        "message": "Hello",
+        "source": {"utm_source": "x"},
+        "extra": {"budget": 7},
+        "spam_reasons": ["honeypot"],
+        "created_at_utc": at,
+        "status": "spam",
+        "notes": "not a field of the event",
+    }
+    received = as_received(row, event_id)
+    assert (received.lead_id, received.event_id, received.occurred_at) == (lead_id, event_id, at)
+    assert (received.extra, received.spam_reasons) == ({"budget": 7}, ("honeypot",))
+    assert "notes" not in received.model_dump()
+
+
+@pytest.mark.parametrize(
+    ("previous", "new", "undo"),
+    [
+        ("received", "contacted", "received"),
+        ("won", "lost", "won"),
+        ("received", "spam", None),  # to undo it would send mails
+        ("won", "spam", None),
+        ("spam", "received", None),  # the mails are on their way
+        ("won", "won", None),
+    ],
+)
+def test_undo_is_offered_only_without_other_effects(previous: str, new: str, undo: str | None) -> None:
+    assert undo_status(LeadStatus(previous), LeadStatus(new)) == undo

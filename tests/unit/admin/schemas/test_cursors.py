@@ -1,0 +1,62 @@
+"""Cursors survive a round trip, and a search contains words only."""
+
+import re
+from datetime import UTC, datetime, timedelta, timezone
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.admin.schemas.cursors import (
+    Position,
+    as_utc,
+    parse_bigint,
+    parse_cursor,
+    split_page,
+    word_query,
+)
+
+times = st.datetimes(min_value=datetime(1970, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001 - hypothesis adds the zone
+
+
+@given(at=times, row=st.uuids())
+def test_a_cursor_is_parsed_to_its_position(at: datetime, row: UUID) -> None:
+    cursor = Position(at, row).cursor()
+    assert parse_cursor(cursor, UUID) == Position(at, row)
+    assert re.fullmatch(r"[A-Za-z0-9_-]+", cursor)
+
+
+@given(st.text())
+def test_an_invalid_cursor_is_refused_without_quoting_it(text: str) -> None:
+    for parse_id in (UUID, parse_bigint):
+        with pytest.raises(ValueError, match=r"^must be the next_cursor of the page before$"):
+            parse_cursor(text, parse_id)
+
+
+def test_split_page_has_a_cursor_only_if_more_rows_follow() -> None:
+    at = datetime(2024, 1, 3, tzinfo=UTC)
+    assert split_page([1, 2], 2, lambda row: Position(at, row)) == ([1, 2], None)
+    page, cursor = split_page([1, 2, 3], 2, lambda row: Position(at, row))
+    assert page == [1, 2]
+    assert cursor is not None
+    assert parse_cursor(cursor, parse_bigint) == Position(at, 2)
+    assert split_page([], 2, lambda row: Position(at, row)) == ([], None)
+
+
+@given(st.text())
+def test_word_query_contains_words_and_no_operators(text: str) -> None:
+    try:
+        query = word_query(text)
+    except ValueError:
+        assert not any(character.isalnum() for character in text)
+    else:
+        assert re.fullmatch(r"'[\w\u0300-\u036f]+':\*( & '[\w\u0300-\u036f]+':\*){0,7}", query)
+
+
+def test_as_utc_assumes_utc_and_refuses_times_out_of_range() -> None:
+    assert as_utc(datetime(2024, 1, 3)) == datetime(2024, 1, 3, tzinfo=UTC)  # noqa: DTZ001 - the point
+    east = timezone(timedelta(hours=14))
+    assert as_utc(datetime(2024, 1, 3, 14, tzinfo=east)) == datetime(2024, 1, 3, tzinfo=UTC)
+    with pytest.raises(ValueError, match="between the years"):
+        as_utc(datetime(1, 1, 1, tzinfo=east))

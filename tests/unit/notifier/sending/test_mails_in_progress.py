@@ -1,0 +1,55 @@
+"""The cache of the mails that a process is sending or has sent."""
+
+import asyncio
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from services.notifier.deliveries import Delivery
+from services.notifier.sending import mails_in_progress
+from services.notifier.sending.mails_in_progress import MailsInProgress
+from services.notifier.smtp.outcome import MailOutcome, MailStatus, Phase
+from tests.support.factories import lead
+from tests.support.notifier import FakeRecord, delivery
+
+SENT = MailOutcome(MailStatus.SENT, "smtp 250", Phase.BODY, 250)
+
+
+async def finished(outcome: MailOutcome = SENT) -> asyncio.Task[MailOutcome]:
+    async def result() -> MailOutcome:
+        return outcome
+
+    task = asyncio.create_task(result())
+    await task
+    return task
+
+
+def redelivered(of: Delivery, offset: int) -> Delivery:
+    record: Any = FakeRecord(offset=offset)
+    return replace(of, record=record)
+
+
+async def test_a_committed_outcome_is_found_for_its_own_record_only() -> None:
+    mails, first = MailsInProgress(lambda _topic, _partition: True), delivery()
+    mails.add(first, await finished())
+    mails.mark_committed(first.key)
+    assert mails.find(first)
+    assert mails.find(redelivered(first, offset=8)) is None
+
+
+async def test_a_mail_in_progress_is_found_for_any_of_its_records() -> None:
+    mails, first = MailsInProgress(lambda _topic, _partition: True), delivery()
+    mails.add(first, await finished())
+    assert mails.find(redelivered(first, offset=8))
+
+
+async def test_only_the_newest_committed_outcomes_are_cached(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mails_in_progress, "CACHED_OUTCOMES", 3)
+    mails = MailsInProgress(lambda _topic, _partition: True)
+    in_progress, *others = [delivery(of=lead()) for _ in range(6)]
+    mails.add(in_progress, await finished())
+    for each in others:
+        mails.add(each, await finished())
+        mails.mark_committed(each.key)
+    assert list(mails) == [in_progress.key, others[-2].key, others[-1].key]

@@ -1,0 +1,108 @@
+"""Concurrent writers share a commit, and a failing item affects no other."""
+
+import asyncio
+
+import pytest
+
+from runtime.failures import DependencyUnavailable, RetryableError
+from services.notifier.group_commit import GroupCommit
+
+
+class Disk:
+    """Writes groups of numbers. A cleared `gate` blocks each group."""
+
+    def __init__(self) -> None:
+        self.groups: list[list[int]] = []
+        self.started = asyncio.Event()
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.bad: set[int] = set()
+        self.unavailable = False
+
+    async def write(self, items: list[int]) -> list[int]:
+        self.groups.append(items)
+        self.started.set()
+        await self.gate.wait()
+        if self.unavailable:
+            raise DependencyUnavailable("database", "unavailable")
+        if self.bad & set(items):
+            raise RetryableError("refused")
+        return [item * 10 for item in items]
+
+
+async def test_items_that_arrive_during_a_write_form_one_group() -> None:
+    disk = Disk()
+    group_commit = GroupCommit(disk.write)
+    disk.gate.clear()
+    first = asyncio.create_task(group_commit(1))
+    await disk.started.wait()
+    others = [asyncio.create_task(group_commit(item)) for item in (2, 3, 4)]
+    await asyncio.sleep(0)
+    disk.gate.set()
+    assert await asyncio.gather(first, *others) == [10, 20, 30, 40]
+    assert disk.groups == [[1], [2, 3, 4]]
+
+
+async def test_a_refused_item_fails_alone() -> None:
+    disk = Disk()
+    group_commit, disk.bad = GroupCommit(disk.write), {2}
+    results = await asyncio.gather(*(group_commit(item) for item in (1, 2, 3)), return_exceptions=True)
+    assert [results[0], results[2]] == [10, 30]
+    assert isinstance(results[1], RetryableError)
+
+
+async def test_a_dependency_failure_is_raised_to_all_callers() -> None:
+    disk = Disk()
+    group_commit, disk.unavailable = GroupCommit(disk.write), True
+    results = await asyncio.gather(*(group_commit(item) for item in (1, 2)), return_exceptions=True)
+    assert all(isinstance(result, DependencyUnavailable) for result in results)
+    disk.unavailable = False
+    assert await group_commit(3) == 30
+
+
+async def test_a_cancelled_caller_does_not_cancel_the_running_write() -> None:
+    disk = Disk()
+    group_commit = GroupCommit(disk.write)
+    disk.gate.clear()
+    cancelled, patient = asyncio.create_task(group_commit(1)), asyncio.create_task(group_commit(2))
+    await disk.started.wait()
+    cancelled.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await cancelled
+    waiting = asyncio.create_task(group_commit.idle())
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    disk.gate.set()
+    assert await patient == 20
+    await waiting
+    assert disk.groups == [[1, 2]]
+
+
+async def test_an_item_cancelled_before_its_group_starts_is_not_written() -> None:
+    disk = Disk()
+    group_commit = GroupCommit(disk.write)
+    disk.gate.clear()
+    first = asyncio.create_task(group_commit(1))
+    await disk.started.wait()
+    second = asyncio.create_task(group_commit(2))
+    await asyncio.sleep(0)
+    second.cancel()
+    disk.gate.set()
+    assert await first == 10
+    await group_commit.idle()
+    assert disk.groups == [[1]]
+
+
+async def test_items_of_the_same_loop_iteration_form_one_group() -> None:
+    groups: list[list[str]] = []
+
+    async def work(items: list[str]) -> list[str]:
+        groups.append(items)
+        return items
+
+    group_commit = GroupCommit(work)
+    first = asyncio.create_task(group_commit("a"))
+    await asyncio.sleep(0)  # its group is about to start
+    second = asyncio.create_task(group_commit("b"))
+    await asyncio.gather(first, second)
+    assert groups == [["a", "b"]]
