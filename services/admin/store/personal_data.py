@@ -17,22 +17,18 @@ from runtime.logs import logger
 from services.admin.rules import csv_export, lead_edit_rules
 from services.admin.rules.errors import ConflictError, NotFoundError
 from services.admin.rules.lead_rules import as_received
+from services.admin.rules.personal_data import (
+    Traces,
+    addresses_of,
+    erasure_message,
+    kafka_keeps,
+    own_rows,
+    to_queue_row,
+)
 from services.admin.schemas.filters import ExportFilter
 from services.admin.schemas.lead_edits import ADMIN_FIELDS, VISITOR_FIELDS, Edited, LeadEdit, ParkedLead
 from services.admin.schemas.leads import AuditEntry, Lead
-from services.admin.schemas.personal_data import (
-    Erased,
-    ErasedPerson,
-    PersonData,
-    PersonLead,
-    PersonRecords,
-    Traces,
-    addresses_of,
-    erased_words,
-    kafka_keeps,
-    own_rows,
-    shown,
-)
+from services.admin.schemas.personal_data import Erased, ErasedPerson, PersonData, PersonLead, PersonRecords
 from services.admin.store.audit import add_audit_entry
 from services.admin.store.leads import NO_SUCH_LEAD, lock_lead
 from services.admin.store.planning import plan_for_values
@@ -81,8 +77,8 @@ class PersonalData:
     async def read_parked(self, lead_id: UUID) -> ParkedLead | None:
         """Return a lead that is not stored yet, from its queued record; None if no record can be decoded."""
         async with snapshot(self._pool) as connection:
-            found = _SQL.read_queue(connection, id=lead_id)
-            rows = [row async for row in found if row["stage"] == "persister" and not row["by_origin"]]
+            queue = _SQL.read_queue(connection, id=lead_id)
+            rows = [row async for row in queue if row["stage"] == "persister" and not row["by_origin"]]
         return next((lead for row in rows if (lead := lead_edit_rules.parked_lead(row))), None)
 
     async def export_leads(self, filters: ExportFilter, actor: str) -> AsyncIterator[str]:
@@ -105,8 +101,8 @@ class PersonalData:
         while True:
             async with transaction(self._pool) as connection:
                 await plan_for_values(connection)
-                found = _SQL.list_export(connection, **selection, **position, limit=EXPORT_CHUNK)
-                rows = [row async for row in found]
+                leads = _SQL.list_export(connection, **selection, **position, limit=EXPORT_CHUNK)
+                rows = [row async for row in leads]
             yield csv_export.lines(rows)
             if len(rows) < EXPORT_CHUNK:
                 return
@@ -116,17 +112,17 @@ class PersonalData:
         """Return everything that is stored of a lead, and the ids of the person's other leads; audited."""
         async with transaction(self._pool) as connection:
             lead = await _SQL.read_lead(connection, id=lead_id)
-            under = [row async for row in _SQL.read_queue(connection, id=lead_id)]
+            rows_of_lead = [row async for row in _SQL.read_queue(connection, id=lead_id)]
             emails = [row async for row in _SQL.read_emails(connection, id=lead_id)]
-            if lead is None and not under and not emails:
+            if lead is None and not rows_of_lead and not emails:
                 raise NotFoundError(NO_SUCH_LEAD)
             person = Traces()
-            theirs = addresses_of(lead, emails, under)
-            for address in sorted(theirs):
+            addresses = addresses_of(lead, emails, rows_of_lead)
+            for address in sorted(addresses):
                 person |= await _traces_of(connection, address)
-            queue = own_rows(lead, under, theirs)
-            elsewhere = person.records - {row["id"] for row in queue}
-            queue += [row async for row in _SQL.read_records(connection, ids=list(elsewhere))]
+            queue = own_rows(lead, rows_of_lead, addresses)
+            other_records = person.records - {row["id"] for row in queue}
+            queue += [row async for row in _SQL.read_records(connection, ids=list(other_records))]
             request_id = lead["request_id"] if lead else None
             await add_audit_entry(
                 connection, AuditEvent.LEAD_EXPORTED, actor, {"what": "person"}, lead_id, request_id
@@ -137,7 +133,7 @@ class PersonalData:
             # The column `words` is derived from the others.
             lead={name: value for name, value in lead.items() if name != "words"} if lead else None,
             emails=[dict(row) for row in emails],
-            queue=[shown(row) for row in queue],
+            queue=[to_queue_row(row) for row in queue],
             audit=[AuditEntry.model_validate(dict(row)) for row in entries],
             other_leads=sorted(person.leads - {lead_id}),
             kafka=kafka_keeps(datetime.now(UTC)),
@@ -152,7 +148,7 @@ class PersonalData:
         # Whoever restores an older backup finds the ids to erase again only in the logs.
         self._log.info("Lead erased", lead_id=str(lead_id))
         at = datetime.fromisoformat(done["erased_at"])
-        said = "The lead was erased before." if done["already"] else "The lead is erased."
+        status = "The lead was erased before." if done["already"] else "The lead is erased."
         return Erased(
             lead_id=lead_id,
             already=done["already"],
@@ -161,7 +157,7 @@ class PersonalData:
             mails_emptied=done["emails"],
             queue_rows_emptied=done["queue_rows"],
             kafka=kafka_keeps(at),
-            message=f"{said} Its record, its place in the books and its audit trail stay.",
+            message=f"{status} Its record, its place in the ledger and its audit trail stay.",
         )
 
     async def find_person(self, email: str) -> PersonRecords:
@@ -192,12 +188,12 @@ class PersonalData:
             if done:  # otherwise it was erased with one of the leads
                 records.append(queue_id)
                 self._log.info("Record erased", queue_id=str(queue_id))
-        said = erased_words(len(erased), len(records))
+        message = erasure_message(len(erased), len(records))
         return ErasedPerson(
             erased=erased,
             records=records,
             failed=failed,
-            message=said if not failed else f"{said} Ask again for the others.",
+            message=message if not failed else f"{message} Repeat the request for the others.",
         )
 
 
