@@ -47,9 +47,7 @@ async def text_of(admin: Admin, path: str) -> str:
     return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", "", answer.text))
 
 
-async def test_the_last_outcome_of_each_email_in_the_last_hour_counts(
-    admin: Admin, postgres: Postgres
-) -> None:
+async def test_recent_outcomes_count_each_email_s_last_outcome(admin: Admin, postgres: Postgres) -> None:
     deferred = uuid4()
     await add_outcome(admin, "email.failed", "admin_alert", deferred, minutes_ago=30)
     await add_outcome(admin, "email.sent", "admin_alert", deferred, minutes_ago=15)
@@ -73,7 +71,7 @@ async def test_the_last_outcome_of_each_email_in_the_last_hour_counts(
         )
 
 
-async def test_regression_the_overview_names_emails_that_fail(admin: Admin) -> None:
+async def test_regression_the_overview_shows_failed_emails(admin: Admin) -> None:
     for _ in range(160):
         await add_outcome(admin, "email.failed", "welcome")
     await add_outcome(admin, "email.failed", "admin_alert")
@@ -84,7 +82,7 @@ async def test_regression_the_overview_names_emails_that_fail(admin: Admin) -> N
     assert "Email: 1 team notification could not be delivered in the last hour" in shown
 
 
-async def test_regression_a_paused_stage_is_shown_on_the_overview_and_with_the_failed_deliveries(
+async def test_regression_a_paused_stage_is_shown_and_can_be_resumed(
     admin: Admin,
 ) -> None:
     await admin.db.execute(

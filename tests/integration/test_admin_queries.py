@@ -81,7 +81,7 @@ def arguments(name: str, given: dict[str, Any]) -> list[Any]:
     return [given.get(parameter) for parameter in order]
 
 
-async def test_lists_counts_and_pages_walk_no_whole_table(database: Database, db: Any) -> None:
+async def test_lists_and_counts_use_indexes(database: Database, db: Any) -> None:
     await fill(database)
     lead = await db.fetchrow("SELECT * FROM lead_inbox WHERE request_id = 'r6000'")
     page = {"limit": 51, "offset": 0, "bound": 10_001}
@@ -124,7 +124,7 @@ async def test_lists_counts_and_pages_walk_no_whole_table(database: Database, db
         assert "Seq Scan" not in plan, f"{name} with {sorted(given)}:\n{plan}"
 
 
-async def test_beyond_the_exact_count_the_total_is_an_estimate_and_says_so(
+async def test_totals_above_the_exact_limit_are_marked_as_estimates(
     postgres: Postgres, database: Database, stack: Stack
 ) -> None:
     await fill(database)

@@ -9,7 +9,7 @@ from tests.support.wait import eventually
 LEAD = {"name": "Ada", "email": "ada@example.com", "service": "SEO", "message": "Hello"}
 
 
-async def test_a_lead_released_from_spam_gets_both_mails_once_and_the_books_balance(
+async def test_releasing_from_spam_sends_both_emails_once(
     installation: Installation,
 ) -> None:
     posted = await installation.post(LEAD | {"meta": {"honeypot": "x"}})

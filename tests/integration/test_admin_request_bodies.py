@@ -44,7 +44,7 @@ async def chunked(body: bytes) -> AsyncIterator[bytes]:
         yield body[start : start + 65_536]
 
 
-async def test_regression_twenty_megabytes_take_no_memory(admin: ServiceProcess) -> None:
+async def test_regression_a_large_body_without_a_token_takes_no_memory(admin: ServiceProcess) -> None:
     assert admin.process is not None
     process = psutil.Process(admin.process.pid)
     before = process.memory_info().rss
