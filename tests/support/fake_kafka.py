@@ -1,4 +1,4 @@
-"""An aiokafka consumer in memory. tests/integration/test_fake_conformance.py runs the same cases on both."""
+"""An aiokafka consumer in memory. tests/integration/fake_conformance runs the same cases on both."""
 
 import asyncio
 from collections.abc import Collection, Mapping
