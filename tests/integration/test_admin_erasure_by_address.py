@@ -10,12 +10,11 @@ import pytest
 
 from contracts.leads import LeadReceived
 from runtime.database.postgres import open_pool, transaction
+from runtime.database.replay_queue import resolve_replays
 from runtime.settings import Kafka, Postgres
 from services.flusher.jobs.statistics import statistics_job
 from services.flusher.retries.retry_claims import Outbox
 from services.flusher.store import SQL as FLUSHER
-from services.notifier.store import SQL as NOTIFIER
-from services.persister.store import SQL as PERSISTER
 from tests.support.admin import Admin, parked_row, running_admin
 from tests.support.database_dump import dump_database
 from tests.support.factories import lead as make_lead
@@ -192,8 +191,8 @@ async def test_regression_a_resolved_row_drops_the_unedited_record(admin: Admin,
     delivered = await admin.add_queue_row(**site_row(b"new"), original_payload=b"old")
     settings = Postgres.model_validate({"url": database.service})
     async with open_pool(settings, "test") as pool, transaction(pool) as connection:
-        await PERSISTER.resolve_replays(connection, ids=[stored])
-        await NOTIFIER.resolve_replays(connection, queue_ids=[mailed], lead_ids=[], kinds=[])
+        await resolve_replays(connection, "persister", [stored])
+        await resolve_replays(connection, "notifier", [mailed])
         await FLUSHER.resolve_rows(connection, ids=[delivered], now=datetime.now(UTC))
     rows = await admin.db.fetch("SELECT state, payload, original_payload FROM replay_queue")
     assert [tuple(row) for row in rows] == [("resolved", None, None)] * 3
