@@ -28,8 +28,3 @@ CROSS JOIN LATERAL (
 ) AS entry
 ORDER BY created_at_utc DESC, id DESC
 LIMIT :limit::bigint;
-
--- name: add_audit_entry!
--- Add an entry in the transaction of the change that it records.
-INSERT INTO audit_log (event_id, event, actor, details_json, lead_id, request_id)
-VALUES (gen_random_uuid(), :event, :actor, :details, :lead_id::uuid, :request_id::text);

@@ -11,6 +11,8 @@ from uuid import UUID, uuid4
 
 from contracts.audit import AuditEvent
 from contracts.leads import LeadStatus
+from runtime.database.audit_log import append_action
+from runtime.database.erasure import erase_lead
 from runtime.database.postgres import Connection, Pool, load_queries, snapshot, transaction
 from runtime.failures import Failure
 from runtime.logs import logger
@@ -29,7 +31,6 @@ from services.admin.schemas.filters import ExportFilter
 from services.admin.schemas.lead_edits import ADMIN_FIELDS, VISITOR_FIELDS, Edited, LeadEdit, ParkedLead
 from services.admin.schemas.leads import AuditEntry, Lead
 from services.admin.schemas.personal_data import Erased, ErasedPerson, PersonData, PersonLead, PersonRecords
-from services.admin.store.audit import add_audit_entry
 from services.admin.store.leads import NO_SUCH_LEAD, lock_lead
 from services.admin.store.planning import plan_for_values
 from services.admin.store.search import count_leads
@@ -91,7 +92,7 @@ class PersonalData:
             # Only the names of the filters: the value of a search is often an email address.
             details = {"what": "csv", "filters": filter_names, "count": count}
             details |= {"count_is_estimate": True} if is_estimate else {}
-            await add_audit_entry(connection, AuditEvent.LEAD_EXPORTED, actor, details)
+            await append_action(connection, AuditEvent.LEAD_EXPORTED, actor, details)
         return self._csv_chunks(selection)
 
     async def _csv_chunks(self, selection: dict[str, Any]) -> AsyncIterator[str]:
@@ -124,7 +125,7 @@ class PersonalData:
             other_records = person.records - {row["id"] for row in queue}
             queue += [row async for row in _SQL.read_records(connection, ids=list(other_records))]
             request_id = lead["request_id"] if lead else None
-            await add_audit_entry(
+            await append_action(
                 connection, AuditEvent.LEAD_EXPORTED, actor, {"what": "person"}, lead_id, request_id
             )
             entries = [row async for row in _SQL.read_entries(connection, id=lead_id)]
@@ -142,7 +143,7 @@ class PersonalData:
     async def erase(self, lead_id: UUID, actor: str) -> Erased:
         """Remove the person from everything that is stored of a lead. A repetition changes nothing."""
         async with transaction(self._pool) as connection:
-            done = await _SQL.erase_lead(connection, id=lead_id, actor=actor)
+            done = await erase_lead(connection, lead_id, actor)
         if done is None:
             raise NotFoundError(NO_SUCH_LEAD)
         # Whoever restores an older backup finds the ids to erase again only in the logs.
@@ -240,7 +241,7 @@ async def _traces_of(connection: Connection, email: str) -> Traces:
 async def _audit_edit(
     connection: Connection, actor: str, lead_id: UUID, request_id: str | None, changed: list[str]
 ) -> None:
-    await add_audit_entry(connection, AuditEvent.LEAD_EDITED, actor, {"fields": changed}, lead_id, request_id)
+    await append_action(connection, AuditEvent.LEAD_EDITED, actor, {"fields": changed}, lead_id, request_id)
 
 
 def _edit_message(changed: dict[str, str | None], queue_rows: int) -> str:

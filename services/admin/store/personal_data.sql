@@ -95,10 +95,6 @@ FROM replay_queue WHERE id = ANY(:ids::uuid[]) ORDER BY first_failed_at, id;
 -- Remove the person from one row of the queue that belongs to no lead.
 SELECT erase_record(:id, :actor);
 
--- name: erase_lead$
--- Remove the person from everything that is stored of a lead.
-SELECT erase_lead(:id, :actor);
-
 -- name: list_person
 -- The leads with these ids that are not erased, newest first, with the fields by which a person recognises them.
 SELECT selected.id AS lead_id, lead.name, lead.email, lead.site, lead.service, lead.status,
