@@ -75,8 +75,8 @@ async def test_an_unstored_lead_is_erased_and_the_ledger_balances(admin: Admin) 
     answer = await admin.ask("DELETE", f"/admin/leads/{lead.lead_id}")
     assert (answer["was_stored"], answer["queue_rows_emptied"]) == (False, 1)
     assert "parked@example.com" not in await dump_database(admin.db)
-    census = await admin.app.state.adapters.system.count_queue()
-    (leads,) = [each for each in census.books.identities if each.name == "leads"]
+    counts = await admin.app.state.adapters.system.count_queue()
+    (leads,) = [each for each in counts.books.identities if each.name == "leads"]
     assert (leads.books, leads.rows) == (0, 0)
     assert (await admin.get(f"/admin/leads/{lead.lead_id}"))["lead"]["status"] == "erased"
 
@@ -99,8 +99,8 @@ async def test_erasing_an_address_erases_all_its_leads(admin: Admin) -> None:
     assert {each["lead_id"] for each in answer.json()["erased"]} == {
         str(each.lead_id) for each in (stored, edited, waiting)
     }
-    kept = await admin.db.fetchval("SELECT email FROM lead_inbox WHERE status <> 'erased'")
-    assert kept == stranger.email
+    remaining = await admin.db.fetchval("SELECT email FROM lead_inbox WHERE status <> 'erased'")
+    assert remaining == stranger.email
 
 
 async def test_regression_an_address_is_found_in_any_case(admin: Admin) -> None:
@@ -132,7 +132,7 @@ async def test_regression_no_email_starts_after_its_lead_s_erasure(admin: Admin,
         erasing = admin.db.transaction()
         await erasing.start()
         await admin.db.execute("SELECT erase_lead($1, 'alice')", mails[0].lead.lead_id)
-        # In one statement with another's.
+        # One statement starts both emails.
         beginning = asyncio.gather(*map(store.begin_sending, mails), return_exceptions=True)
 
         async def waits() -> bool:

@@ -1,4 +1,4 @@
-"""Erasing and exporting by address: all of one person's data, and nobody else's."""
+"""Erasure and export by address affect all data of one person, and of no other person."""
 
 import json
 from collections.abc import AsyncIterator
@@ -34,7 +34,7 @@ def json_of(**fields: Any) -> bytes:
 
 
 def site_row(payload: bytes, **changes: Any) -> dict[str, Any]:
-    """A queue row of what a website had queued and the gateway refused: nobody validated it."""
+    """Return a queue row of a website's entry that the gateway refused, so it is not validated."""
     return {
         "stage": "site",
         "kind": "pull",
@@ -51,7 +51,7 @@ def site_row(payload: bytes, **changes: Any) -> dict[str, Any]:
 
 
 async def with_conflict(admin: Admin) -> tuple[LeadReceived, UUID]:
-    """Ada's stored lead, and Bob's record that came under the same key and waits as a conflict."""
+    """Store Ada's lead, and queue Bob's record under the same key as a conflict."""
     ada = await admin.add_lead(name="Ada", email="ada@example.com")
     bob = ada.model_copy(update={"name": "Bob", "email": "bob@example.com", "message": "Bob's own"})
     row = parked_row(bob, by_origin=True, reason="conflict", replay_lead_id=uuid4())
@@ -75,9 +75,9 @@ async def test_regression_erasing_a_conflict_keeps_the_stored_lead(
     )
     assert "bob" not in await dump_database(admin.db)
     assert await admin.db.fetchval("SELECT email FROM lead_inbox WHERE id = $1", ada.lead_id) == ada.email
-    told = await admin.db.fetchrow("SELECT lead_id, details_json FROM audit_log WHERE event = 'lead.erased'")
-    assert told
-    assert (told["lead_id"], json.loads(told["details_json"])["queue_id"]) == (None, str(row))
+    entry = await admin.db.fetchrow("SELECT lead_id, details_json FROM audit_log WHERE event = 'lead.erased'")
+    assert entry
+    assert (entry["lead_id"], json.loads(entry["details_json"])["queue_id"]) == (None, str(row))
 
 
 @pytest.mark.parametrize("by", ["id", "address"])
@@ -88,9 +88,9 @@ async def test_regression_erasing_a_lead_keeps_another_person_s_record(admin: Ad
     else:
         await erase_person(admin, "ada@example.com")
     assert "ada@" not in await dump_database(admin.db)
-    kept = await admin.db.fetchrow("SELECT state, payload FROM replay_queue WHERE id = $1", row)
-    assert kept
-    assert (kept["state"], b"Bob's own" in kept["payload"]) == ("dead", True)
+    row_after = await admin.db.fetchrow("SELECT state, payload FROM replay_queue WHERE id = $1", row)
+    assert row_after
+    assert (row_after["state"], b"Bob's own" in row_after["payload"]) == ("dead", True)
     answer = await admin.client.post(f"/admin/queue/{row}/replay", json={})
     assert answer.status_code == 202, answer.text
 
@@ -175,12 +175,12 @@ async def test_regression_planner_statistics_forget_an_erased_person(
     )
     assert "grace" in (await db.fetchval(held))
     await erase_person(admin, "grace@navy.example")
-    asked = "SELECT requested_at FROM scheduled_job WHERE name = 'statistics'"
-    assert await db.fetchval(asked)
+    requested_at = "SELECT requested_at FROM scheduled_job WHERE name = 'statistics'"
+    assert await db.fetchval(requested_at)
     async with open_pool(Postgres.model_validate({"url": database.service}), "test") as pool:
         clock = Clock()
         assert await statistics_job(pool, Outbox(pool, clock), clock).tick()
-    assert await db.fetchval(asked) is None
+    assert await db.fetchval(requested_at) is None
     assert "grace" not in (await db.fetchval(held)).lower()
 
 

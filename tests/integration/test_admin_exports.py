@@ -42,9 +42,9 @@ async def test_a_csv_export_is_filtered_escaped_and_audited(
     rows = cells(answer.text)
     assert [row["name"] for row in rows] == [f"'=cmd|'/c calc'!A{number}" for number in (4, 3, 2, 1, 0)]
     assert rows[0]["message"] == 'say "hi",\r\n\u202eworld'
-    told = await admin.db.fetchrow("SELECT event, details_json FROM audit_log")
-    assert told
-    assert (told["event"], json.loads(told["details_json"])) == (
+    entry = await admin.db.fetchrow("SELECT event, details_json FROM audit_log")
+    assert entry
+    assert (entry["event"], json.loads(entry["details_json"])) == (
         "lead.exported",
         {"what": "csv", "filters": ["words"], "count": 5},
     )
@@ -56,17 +56,17 @@ async def test_a_stopped_csv_download_holds_no_transaction(
     monkeypatch.setattr(personal_data, "EXPORT_CHUNK", 1)
     for _ in range(3):
         await admin.add_lead()
-    pieces = await admin.app.state.adapters.personal_data.export_leads(ExportFilter(), "ann")
-    await anext(pieces)
-    await anext(pieces)
-    held = (
+    chunks = await admin.app.state.adapters.personal_data.export_leads(ExportFilter(), "ann")
+    await anext(chunks)
+    await anext(chunks)
+    open_transactions = (
         "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'fastcore-admin' AND state <> 'idle'"
     )
-    assert await admin.db.fetchval(held + " AND datname = current_database()") == 0
+    assert await admin.db.fetchval(open_transactions + " AND datname = current_database()") == 0
 
 
 async def columns(admin: Admin, table: str) -> set[str]:
-    """Name the columns of a table: an export must not forget one that a migration adds."""
+    """Return the columns of a table, so that an export must contain new ones."""
     rows = await admin.db.fetch(
         "SELECT attname FROM pg_attribute WHERE attrelid = $1::regclass AND attnum > 0 AND NOT attisdropped",
         table,
@@ -84,7 +84,7 @@ async def test_a_person_export_has_every_column_and_the_other_leads(admin: Admin
     assert "attachment" in answer.headers["content-disposition"]
     data = answer.json()
     assert data["lead"]["original"]["name"] == "Ada Lovelace"
-    # `words`, what it is searched by, is no more of the person.
+    # `words` is derived from the other columns.
     assert data["lead"].keys() == await columns(admin, "lead_inbox") - {"words"}
     assert data["emails"][0].keys() == await columns(admin, "email_delivery")
     assert [mail["kind"] for mail in data["emails"]] == ["welcome"]

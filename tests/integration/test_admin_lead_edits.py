@@ -36,8 +36,8 @@ async def test_an_edit_keeps_the_original_and_audits_no_values(
     assert json.loads(row["original"])["email"] == "adda@example.com"
     assert json.loads(row["original"])["name"] == "Ada Lovelace"
     assert row["body_sha256"] == lead.body_sha256
-    told = await admin.db.fetch("SELECT event, actor, details_json FROM audit_log ORDER BY id")
-    assert [(each["event"], each["actor"], json.loads(each["details_json"])) for each in told] == [
+    entries = await admin.db.fetch("SELECT event, actor, details_json FROM audit_log ORDER BY id")
+    assert [(each["event"], each["actor"], json.loads(each["details_json"])) for each in entries] == [
         ("lead.edited", "ann", {"fields": ["email", "company", "notes"]}),
         ("lead.edited", "ann", {"fields": ["name", "company", "assignee"]}),
     ]
@@ -105,7 +105,7 @@ async def test_a_parked_lead_is_edited_in_its_queued_record(admin: Admin) -> Non
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [
         ({"payload": b"\xff{"}, "cannot be decoded"),
         ({"payload": None}, "no longer stored"),
@@ -113,10 +113,10 @@ async def test_a_parked_lead_is_edited_in_its_queued_record(admin: Admin) -> Non
     ],
 )
 async def test_an_edit_of_an_unreadable_or_busy_record_is_refused(
-    admin: Admin, changes: dict[str, Any], said: str
+    admin: Admin, changes: dict[str, Any], message: str
 ) -> None:
     lead = make_lead()
     if "next_attempt_at" in changes:
         changes = changes | {"next_attempt_at": lead.occurred_at}
     await admin.add_queue_row(**parked_row(lead, **changes))
-    assert said in (await admin.edit_lead(lead.lead_id, 409, name="Ada"))["detail"]
+    assert message in (await admin.edit_lead(lead.lead_id, 409, name="Ada"))["detail"]

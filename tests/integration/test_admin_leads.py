@@ -1,4 +1,4 @@
-"""The admin API on a real PostgreSQL and Kafka: leads, statuses and mails."""
+"""The admin API on a real PostgreSQL and Kafka: leads, statuses and emails."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -104,13 +104,13 @@ async def test_a_lead_s_times_are_utc_in_any_database_time_zone(
         await admin.add_email(lead.lead_id, "welcome", "sent")
         await admin.add_queue_row(lead_id=lead.lead_id, kind="admin_alert")
         answer = await admin.get(f"/admin/leads/{lead.lead_id}")
-    told = [
+    titles = [
         answer["lead"]["stored_at"],
         answer["emails"][0]["created_at"],
         answer["queue"][0]["last_failed_at"],
     ]
-    told += [event["at"] for event in answer["timeline"]]
-    assert [each for each in told if not each.endswith("Z")] == []
+    titles += [event["at"] for event in answer["timeline"]]
+    assert [each for each in titles if not each.endswith("Z")] == []
 
 
 async def test_a_lead_that_is_not_stored_is_found_by_its_queue_row(admin: Admin) -> None:

@@ -28,7 +28,7 @@ async def admin(postgres: Postgres, kafka: Kafka) -> AsyncIterator[Admin]:
         yield running
 
 
-async def add_page(admin: Admin, stage: str, topic: str, **outcomes: int) -> None:
+async def add_ledger_row(admin: Admin, stage: str, topic: str, **outcomes: int) -> None:
     names = ", ".join(outcomes)
     values = ", ".join(str(value) for value in outcomes.values())
     await admin.db.execute(
@@ -66,11 +66,11 @@ async def test_the_ledger_balances_and_names_a_difference(admin: Admin) -> None:
         await admin.add_email(stored.lead_id, kind, "sent")
     await admin.add_queue_row()
     await admin.add_queue_row(made_by="admin")
-    await add_page(admin, "persister", "x.leads.received.v1", stored=1, duplicate=3, undecodable=1)
-    await add_page(admin, "persister", "x.leads.retry.persister.v1", stored=1)
-    await add_page(admin, "persister", "x.audit.recorded.v1", stored=40)
-    await add_page(admin, "notifier", "x.leads.received.v1", stored=1, parked=1)
-    await add_page(admin, "flusher", "x.leads.failed.v1", stored=1)
+    await add_ledger_row(admin, "persister", "x.leads.received.v1", stored=1, duplicate=3, undecodable=1)
+    await add_ledger_row(admin, "persister", "x.leads.retry.persister.v1", stored=1)
+    await add_ledger_row(admin, "persister", "x.audit.recorded.v1", stored=40)
+    await add_ledger_row(admin, "notifier", "x.leads.received.v1", stored=1, parked=1)
+    await add_ledger_row(admin, "flusher", "x.leads.failed.v1", stored=1)
     books = (await admin.get("/admin/queue/stats"))["books"]
     assert books["balanced"], books
     await admin.db.execute("UPDATE partition_ledger SET stored = 0, missing = 1 WHERE stage = 'flusher'")
@@ -86,7 +86,7 @@ async def test_lag_counts_the_records_that_a_group_has_not_committed(admin: Admi
     await post(kafka, *(lead() for _ in range(3)), topic=topics.FAILED.name)
     stats = await admin.get("/admin/queue/stats")
     groups = {group["group"]: group for group in stats["groups"]}
-    # Nothing was committed yet: all of it is still to be read.
+    # The group has committed nothing yet.
     assert groups["fastcore.persister"]["topics"] == {
         "leads.received.v1": 20,
         "leads.retry.persister.v1": 0,
@@ -126,7 +126,7 @@ async def test_lag_is_unknown_while_kafka_is_unavailable(postgres: Postgres, tmp
             async def lag() -> Any:
                 return (await admin.get("/admin/queue/stats"))["groups"][0]["lag"]
 
-            # A new broker has no coordinator for groups before somebody asks for one.
+            # A new broker creates the topic of the group coordinator on the first request.
             await eventually(lag, until=lambda known: known == 0, what="lag known")
             broker.kill()
             stats = await admin.get("/admin/queue/stats")
@@ -169,18 +169,18 @@ async def served(app: FastAPI) -> AsyncIterator[str]:
 
 
 async def test_health_and_spools_are_read_from_the_services(postgres: Postgres, kafka: Kafka) -> None:
-    peer, smtp_ok = FastAPI(), [True]
+    service, smtp_ok = FastAPI(), [True]
 
-    @peer.get("/readyz")
+    @service.get("/readyz")
     async def readyz() -> JSONResponse:
         part = {"ok": smtp_ok[0], "reason": "" if smtp_ok[0] else "smtp not reached", "since": "x"}
         return JSONResponse({"parts": {"smtp": part}}, 200 if smtp_ok[0] else 503)
 
-    @peer.get("/internal/status")
+    @service.get("/internal/status")
     async def status() -> dict[str, Any]:
         return {"spool": {"depth": 3}}
 
-    async with served(peer) as url:
+    async with served(service) as url:
         gateways = f"{url},http://localhost:1,http://no-such-name.invalid"
         services = f"notifier={url}, ingest={url}/"
         async with running_admin(postgres, kafka, gateway_urls=gateways, service_urls=services) as admin:
@@ -201,7 +201,7 @@ async def test_health_and_spools_are_read_from_the_services(postgres: Postgres, 
 
 
 async def test_metrics_have_ledger_drift_queue_rows_and_lag(admin: Admin) -> None:
-    # The check at the start may have been before these rows: what it shows is tested by `show`.
+    # The first poll may precede the rows of a test, so test only the initial values.
     async def page() -> str:
         return (await admin.client.get("/metrics")).text
 

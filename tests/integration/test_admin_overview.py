@@ -1,4 +1,4 @@
-"""The overview's headline and the pause on real rows: what failed in the last hour is named."""
+"""The overview shows failures of the last hour and paused stages."""
 
 import re
 from collections.abc import AsyncIterator
@@ -29,7 +29,7 @@ async def admin(postgres: Postgres, stack: Stack) -> AsyncIterator[Admin]:
 async def add_outcome(
     admin: Admin, event: str, kind: str, lead_id: UUID | None = None, *, minutes_ago: float = 1
 ) -> None:
-    """Write an entry as the notifier does."""
+    """Insert an audit entry, as the notifier does."""
     await admin.db.execute(
         "INSERT INTO audit_log (event_id, event, actor, lead_id, request_id, details_json, created_at_utc)"
         " VALUES ($1, $2, 'notifier', $3, 'r', jsonb_build_object('kind', $4::text), $5)",

@@ -75,7 +75,7 @@ async def test_clear_archives_waiting_rows_with_payload_and_audit(admin: Admin) 
     assert answer["stages"] == {"persister": 1}
     cleared = (await admin.get("/admin/audit", event="queue.cleared"))["entries"]
     assert [entry["details_json"]["count"] for entry in cleared] == [1, 1]
-    # A misspelt filter must not clear everything.
+    # A misspelt filter must not clear all rows.
     await admin.add_queue_row()
     await admin.ask("DELETE", "/admin/queue/clear", 422, stages="persister")
     assert await admin.db.fetchval("SELECT count(*) FROM replay_queue WHERE state = 'waiting'") == 1

@@ -1,4 +1,4 @@
-"""What a body does to the admin service: nothing before its sender is known, little afterwards."""
+"""Request bodies: the admin service reads none before authentication, and bounds the others."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -12,7 +12,7 @@ from tests.support.processes import ServiceProcess, processes
 from tests.support.wait import eventually
 
 MEGABYTE = 1_000_000
-# It parses to 612 MB of lists.
+# Parsed, it is 612 MB of lists.
 HOSTILE = b"[" + b"[]," * (20 * MEGABYTE // 3) + b"[]]"
 KNOWN, UNKNOWN = {"Authorization": f"Bearer {TOKEN}"}, {"Authorization": "Bearer a-wrong-token"}
 

@@ -19,7 +19,7 @@ from tests.support.wait import eventually
 
 @contextmanager
 def suspended(pid: int) -> Iterator[None]:
-    """Stop a program and its children, as a frozen machine does."""
+    """Suspend a process and its children, as on a frozen machine."""
     program = psutil.Process(pid)
     stopped = [program, *program.children(recursive=True)]
     for each in stopped:
@@ -61,7 +61,7 @@ async def test_it_starts_without_database_and_kafka_and_recovers(tmp_path: Path)
                 postgres.start()
                 await service.ready(15)
                 assert (await client.get("/admin/leads")).json()["total"] == 0
-                # Kafka is away still: that is no reason to be turned away from one's leads.
+                # Kafka is still unavailable, but the leads can be read.
                 assert (await client.get("/admin/health")).json()["broker"]["state"] == "down"
                 with suspended(postgres.pid):
                     began = time.monotonic()
@@ -70,13 +70,13 @@ async def test_it_starts_without_database_and_kafka_and_recovers(tmp_path: Path)
                     assert time.monotonic() - began < 10
                     assert (health["database"]["state"], stats["books"]) == ("down", None)
                 assert (await client.get("/admin/leads")).status_code == 200
-            # uvicorn drains, then ends by the signal it got.
+            # uvicorn drains and then exits by the signal that it received.
             assert await service.stop() in (0, -signal.SIGTERM)
             assert TOKEN not in service.log.read_text()
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [
         ({"FASTCORE_ADMIN_TOKEN": ""}, "FASTCORE_ADMIN_TOKEN"),
         ({"FASTCORE_ADMIN_TOKEN": "short"}, "FASTCORE_ADMIN_TOKEN"),
@@ -88,7 +88,7 @@ async def test_it_starts_without_database_and_kafka_and_recovers(tmp_path: Path)
     ],
 )
 async def test_an_invalid_setting_stops_it_with_one_line(
-    tmp_path: Path, changes: dict[str, str], said: str
+    tmp_path: Path, changes: dict[str, str], message: str
 ) -> None:
     environment = {
         "DATABASE_URL": "postgresql://nobody@127.0.0.1:1/x",
@@ -107,5 +107,5 @@ async def test_an_invalid_setting_stops_it_with_one_line(
         assert service.process is not None
         assert service.process.returncode == 1
         (line,) = service.log.read_text().splitlines()
-        assert said in line
+        assert message in line
         assert "short" not in line.replace("shorter", "")

@@ -124,12 +124,12 @@ async def settled(admin: Admin, leads: int, mails: int) -> Any:
     """Wait until so many leads are stored, so many mails settled, and no group has lag."""
 
     async def read() -> tuple[int, int, int]:
-        census = await admin.app.state.adapters.system.count_queue()
+        counts = await admin.app.state.adapters.system.count_queue()
         stats = await admin.get("/admin/queue/stats")
         lag = sum(each["lag"] for each in stats["groups"])
-        open_mails = sum(census.books.email_states.get(state, 0) for state in ("reserved", "sending"))
+        open_mails = sum(counts.books.email_states.get(state, 0) for state in ("reserved", "sending"))
         stored = await admin.db.fetchval("SELECT count(*) FROM lead_inbox")
-        return stored, sum(census.books.email_states.values()) - open_mails, lag
+        return stored, sum(counts.books.email_states.values()) - open_mails, lag
 
     return await eventually(read, until=lambda at: at == (leads, mails, 0), seconds=60, what="all settled")
 

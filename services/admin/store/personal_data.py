@@ -45,7 +45,7 @@ class PersonalData:
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
-        self._log = logger("people")
+        self._log = logger("personal_data")
 
     async def edit(self, lead_id: UUID, edit: LeadEdit, actor: str) -> Edited:
         """Change a lead's fields, and the queued records of its emails that may be sent again.
