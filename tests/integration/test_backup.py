@@ -218,7 +218,7 @@ async def test_a_backup_is_restored_beside_another_kafka_and_the_books_begin_ane
     await replace_topics(kafka)
     await post(kafka, *new)  # more than the books know: they must not take these for counted ones
     # One of six partitions may have had none of 20 leads: nothing says then that its log is another.
-    assert re.search(r"notifier: [56] partitions are of another log", shell("restore"))
+    assert re.search(r"notifier: [56] partitions belong to another log", shell("restore"))
     async with services(kafka, postgres, smtp) as admin:
         await settled(admin, 60, 120)
         once(smtp, *known, *new)
