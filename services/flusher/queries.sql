@@ -1,19 +1,6 @@
--- name: insert_entries
--- Append audit entries; what does not come back was there already: that failure was seen before.
-INSERT INTO audit_log (event_id, event, actor, details_json, lead_id, created_at_utc)
-SELECT event_id, event, actor, details, lead_id, created_at
-FROM unnest(:event_ids::uuid[], :events::text[], :actors::text[], :details::jsonb[], :lead_ids::uuid[],
-            :created_ats::timestamptz[]) AS entry (event_id, event, actor, details, lead_id, created_at)
-ON CONFLICT (event_id) DO NOTHING
-RETURNING event_id;
-
 -- name: origin_times
 -- When Kafka got the records at fault of these rows.
 SELECT id, origin_timestamp FROM replay_queue WHERE id = ANY(:ids::uuid[]);
-
--- name: keep_erasures_out!
--- No lead is erased until this transaction ends (erase_lead holds this lock alone).
-SELECT pg_advisory_xact_lock_shared(hashtextextended('fastcore.erase', 0));
 
 -- name: erased_leads
 -- Which of these leads are erased.

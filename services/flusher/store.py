@@ -12,6 +12,8 @@ from uuid import UUID, uuid5
 from contracts.audit import AuditEvent, AuditRecorded
 from contracts.failures import LeadFailed
 from runtime import metrics
+from runtime.database.audit_log import append_entries
+from runtime.database.erasure import block_erasures
 from runtime.database.ledger import Ledger, Outcome
 from runtime.database.postgres import Connection, Pool, load_queries, transaction
 from runtime.failures import RetryableError
@@ -39,11 +41,11 @@ class Store:
         """Take a batch whole or not at all; `archive` has what became dead before this commits."""
         counts, dead, letters = Counter[str](), Counter[str](), list[Outgoing]()
         async with transaction(self._pool) as connection:
-            await SQL.keep_erasures_out(connection)
+            await block_erasures(connection)
             ids = list({parked.lead_id for parked in batch if parked.lead_id})
             erased = {row["id"] async for row in SQL.erased_leads(connection, ids=ids)}
             ledger_entries = await self._ledger.lock(connection, [parked.record for parked in batch])
-            new = await tell(connection, [_parked_entry(parked) for parked in batch])
+            new = await append_entries(connection, [_parked_entry(parked) for parked in batch])
             new -= await _taken_by_earlier_versions(connection, batch, new)
             for parked in batch:
                 if parked.lead_id in erased:
@@ -118,25 +120,11 @@ class Store:
                 "occurred_at": self._clock(),
             }
         )
-        await tell(connection, [entry(AuditEvent.LEAD_DEAD, dead, parked.lead_id, actor=ACTOR)])
+        await append_entries(connection, [entry(AuditEvent.LEAD_DEAD, dead, parked.lead_id, actor=ACTOR)])
         await settle_dead_mail(connection, dead, parked.lead_id, failure.event_id)
         if first:
             return archived(dead, first.record_key, first.payload, first.headers)
         return archived(dead, parked.record.key, parked.record.value, parked.kept)
-
-
-async def tell(connection: Connection, entries: Sequence[AuditRecorded]) -> set[UUID]:
-    """Write audit entries; return the ids of those that were not there yet."""
-    written = SQL.insert_entries(
-        connection,
-        event_ids=[told.event_id for told in entries],
-        events=[told.event.value for told in entries],
-        actors=[told.actor for told in entries],
-        details=[told.details for told in entries],
-        lead_ids=[told.lead_id for told in entries],
-        created_ats=[told.occurred_at for told in entries],
-    )
-    return {each["event_id"] async for each in written}
 
 
 async def _taken_by_earlier_versions(
@@ -176,7 +164,7 @@ async def settle_dead_mail(
             lead_id=lead_id,
             details={"kind": dead.kind, "reason": dead.reason, "final": True, "attempt": mail["attempts"]},
         )
-        await tell(connection, [failed])
+        await append_entries(connection, [failed])
 
 
 def _parked_entry(parked: Parked) -> AuditRecorded:

@@ -1,7 +1,3 @@
--- name: keep_erasures_out!
--- Prevent that a lead is erased before this transaction ends: erase_lead takes this lock exclusively.
-SELECT pg_advisory_xact_lock_shared(hashtextextended('fastcore.erase', 0));
-
 -- name: lock_rows
 -- Lock the deliveries of these leads. All processes lock in the same order, so none deadlocks.
 SELECT lead_id, kind, state, owner, settled_by,
@@ -134,22 +130,3 @@ SET state = 'suppressed', reason = :reason, recipient = CASE WHEN :reason <> 'er
     settled_by = :record_id
 WHERE lead_id = :lead_id AND kind = :kind AND state <> 'sent'
 RETURNING attempts;
-
--- name: insert_entries!
--- Append audit entries. Existing entries are not changed.
-INSERT INTO audit_log (event_id, event, actor, status_code, details_json, lead_id, request_id)
-SELECT event_id, event, 'notifier', status_code, details, lead_id, request_id
-FROM unnest(:event_ids::uuid[], :events::text[], :status_codes::int[], :details::jsonb[], :lead_ids::uuid[],
-            :request_ids::text[]) AS entry (event_id, event, status_code, details, lead_id, request_id)
-ON CONFLICT (event_id) DO NOTHING;
-
--- name: resolve_replays!
--- Resolve the replays of these mails and delete their payloads: the mails were sent, or must not be sent.
-UPDATE replay_queue
-SET state = 'resolved', payload = NULL, original_payload = NULL, next_attempt_at = NULL, requested_at = NULL, updated_at = now()
-WHERE state <> 'resolved' AND id IN (
-    SELECT unnest(:queue_ids::uuid[])
-    UNION ALL
-    SELECT q.id FROM unnest(:lead_ids::uuid[], :kinds::text[]) AS done (lead_id, kind)
-    JOIN replay_queue q ON q.stage = 'notifier' AND q.lead_id = done.lead_id AND q.kind = done.kind
-                       AND NOT q.by_origin);

@@ -14,6 +14,9 @@ from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
 from contracts import headers, topics
+from contracts.audit import AuditRecorded
+from runtime.database.audit_log import append_entries
+from runtime.database.erasure import block_erasures
 from runtime.database.ledger import Ledger, LedgerEntries
 from runtime.database.postgres import Connection, Pool, load_queries, transaction
 from runtime.failures import DependencyUnavailable, RewindRequired
@@ -21,7 +24,7 @@ from runtime.kafka.log_reader import KAFKA_SECONDS, assign_all_partitions, open_
 from runtime.kafka.positions import Position
 from runtime.logs import logger
 from runtime.settings import Kafka
-from services.notifier.deliveries import decode_batch
+from services.notifier.deliveries import STAGE, decode_batch
 from services.notifier.delivery_values import mailbox_of, recipient_of, storable
 from services.notifier.mail.message import Identity, message_id
 from services.notifier.recovered_outcomes import (
@@ -32,7 +35,6 @@ from services.notifier.recovered_outcomes import (
     recover_outcomes,
     update_newest_retries,
 )
-from services.notifier.store import SQL as STORE_SQL
 from services.notifier.store import load_deliveries, load_statuses
 
 SQL: Any = load_queries(Path(__file__).with_name("recover_mail_outcomes.sql"))
@@ -142,7 +144,7 @@ class MailOutcomeRecovery:
         """Write the missing outcomes of these records and count the records, in one transaction."""
         leads = decode_batch(records).by_lead()
         async with transaction(self._pool) as connection:
-            await STORE_SQL.keep_erasures_out(connection)
+            await block_erasures(connection)
             ledger_entries = await self._lock_ledger(connection, records)
             rows, statuses = await load_deliveries(connection, leads), await load_statuses(connection, leads)
             uncounted = {
@@ -166,10 +168,11 @@ class MailOutcomeRecovery:
     async def _write_mail(self, connection: Connection, mail: RecoveredOutcome) -> None:
         delivery, event = mail.delivery, EVENTS[mail.state]
         erased = mail.reason == "erased"
-        common = {"lead_id": delivery.lead.lead_id, "kind": delivery.kind, "reason": mail.reason}
         await SQL.write_mail(
             connection,
-            **common,
+            lead_id=delivery.lead.lead_id,
+            kind=delivery.kind,
+            reason=mail.reason,
             state=mail.state,
             recipient=None if erased else recipient_of(delivery, self._identity),
             mailbox=None if erased else mailbox_of(delivery),
@@ -178,10 +181,13 @@ class MailOutcomeRecovery:
             message_id=message_id(delivery.lead, delivery.kind, self._identity.from_email),
             record_id=delivery.record_id,
         )
-        await SQL.insert_entry(
-            connection,
-            **common,
+        entry = AuditRecorded(
             event_id=uuid5(delivery.record_id, event),
-            event=event.value,
+            occurred_at=delivery.lead.occurred_at,
+            event=event,
+            actor=STAGE,
+            lead_id=delivery.lead.lead_id,
             request_id=storable(delivery.lead.request_id),
+            details={"kind": delivery.kind, "reason": mail.reason},
         )
+        await append_entries(connection, [entry], database_time=True)

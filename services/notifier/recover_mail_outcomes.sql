@@ -10,9 +10,3 @@ VALUES (:lead_id, :kind, :state, :recipient, :mailbox, :message_id, :reason, :re
 ON CONFLICT (lead_id, kind) DO UPDATE
 SET state = excluded.state, reason = excluded.reason, settled_by = excluded.settled_by, owner = NULL,
     lease_until = NULL, updated_at = now();
-
--- name: insert_entry!
--- Write the audit entry of the lost state, under its original id.
-INSERT INTO audit_log (event_id, event, actor, details_json, lead_id, request_id)
-VALUES (:event_id, :event, 'notifier', jsonb_build_object('kind', :kind::text, 'reason', :reason::text), :lead_id, :request_id)
-ON CONFLICT (event_id) DO NOTHING;

@@ -5,14 +5,17 @@ from pathlib import Path
 from typing import Any, Final
 from uuid import UUID, uuid5
 
-from contracts.audit import AuditEvent
+from contracts.audit import AuditEvent, AuditRecorded
 from contracts.leads import LeadReceived
+from runtime.database.audit_log import append_entries
+from runtime.database.erasure import block_erasures
 from runtime.database.ledger import Ledger
 from runtime.database.postgres import Connection, Pool, autocommit, load_queries, transaction
+from runtime.database.replay_queue import resolve_replays
 from runtime.failures import DependencyUnavailable
 from runtime.kafka.handler import Record
 from services.notifier.batch_plan import BatchPlan, plan_batch
-from services.notifier.deliveries import DecodedBatch, Delivery, DeliveryRow, Key
+from services.notifier.deliveries import STAGE, DecodedBatch, Delivery, DeliveryRow, Key
 from services.notifier.delivery_values import key_columns, mailbox_of, recipient_of, storable
 from services.notifier.group_commit import GroupCommit
 from services.notifier.mail.message import Identity, message_id
@@ -70,7 +73,7 @@ class Store:
         """
         undecodable = set(map(id, batch.undecodable))
         async with transaction(self._pool) as connection:
-            await SQL.keep_erasures_out(connection)
+            await block_erasures(connection)
             ledger_entries = await self._ledger.lock(connection, records)
             plan = await self._plan(connection, batch, in_progress)
             await self._insert(connection, plan.new)
@@ -242,35 +245,32 @@ async def load_statuses(connection: Connection, lead_ids: Collection[UUID]) -> d
 
 
 async def _resolve_replays(connection: Connection, deliveries: Sequence[Delivery]) -> None:
-    if deliveries:
-        queue_ids = [each.queue_id for each in deliveries]
-        await SQL.resolve_replays(connection, queue_ids=queue_ids, **key_columns(deliveries))
+    queue_ids = [each.queue_id for each in deliveries]
+    await resolve_replays(connection, STAGE, queue_ids, [each.key for each in deliveries])
 
 
 async def _audit(connection: Connection, audited: Sequence[tuple[Delivery, MailOutcome, int]]) -> None:
     """Append an entry for each delivery, its outcome and the number of tries."""
-    if not audited:
-        return
-    events = [_EVENTS[outcome.status] for _, outcome, _ in audited]
-    deliveries = [delivery for delivery, _, _ in audited]
-    await SQL.insert_entries(
-        connection,
-        event_ids=[_event_id(delivery, outcome) for delivery, outcome, _ in audited],
-        events=[event.value for event in events],
-        status_codes=[outcome.code for _, outcome, _ in audited],
-        details=[
-            {
+    entries = [
+        AuditRecorded(
+            event_id=_event_id(delivery, outcome),
+            occurred_at=delivery.lead.occurred_at,
+            event=_EVENTS[outcome.status],
+            actor=STAGE,
+            status_code=outcome.code,
+            lead_id=delivery.lead.lead_id,
+            request_id=storable(delivery.lead.request_id),
+            details={
                 "kind": delivery.kind,
                 "reason": outcome.reason,
                 "code": outcome.code,
                 "enhanced": outcome.enhanced,
                 "attempt": attempt,
-            }
-            for delivery, outcome, attempt in audited
-        ],
-        lead_ids=[each.lead.lead_id for each in deliveries],
-        request_ids=[storable(each.lead.request_id) for each in deliveries],
-    )
+            },
+        )
+        for delivery, outcome, attempt in audited
+    ]
+    await append_entries(connection, entries, database_time=True)
 
 
 def _event_id(delivery: Delivery, outcome: MailOutcome) -> UUID:

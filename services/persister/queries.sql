@@ -16,7 +16,7 @@ WITH stored AS (
                  occurred_at timestamptz)
     ON CONFLICT (id) DO NOTHING
     RETURNING id
-), told AS (
+), audited AS (
     INSERT INTO audit_log (event_id, event, actor, status_code, details_json, lead_id, request_id, created_at_utc)
     SELECT entry.event_id, entry.event, entry.actor, entry.status_code, entry.details, entry.lead_id,
            entry.request_id, entry.occurred_at
@@ -30,29 +30,3 @@ SELECT id FROM stored;
 -- name: known_leads
 -- What stands under ids that were there already: the same body (or a tombstone) is a duplicate.
 SELECT id, body_sha256, status FROM lead_inbox WHERE id = ANY(:ids::uuid[]);
-
--- name: insert_entries
--- Append other audit entries, as JSON too; one that is there already is left as it is.
-INSERT INTO audit_log (event_id, event, actor, status_code, details_json, lead_id, request_id, created_at_utc)
-SELECT event_id, event, actor, status_code, details, lead_id, request_id, occurred_at
-FROM json_to_recordset(:entries::json)
-    AS entry (event_id uuid, event text, actor text, status_code integer, details jsonb, lead_id uuid, request_id text,
-              occurred_at timestamptz)
-ON CONFLICT (event_id) DO NOTHING
-RETURNING event_id;
-
--- name: insert_rejections
--- Append the gateway's entries, at our own time: theirs is whatever a producer says.
-INSERT INTO audit_log (event_id, event, actor, status_code, details_json, request_id)
-SELECT event_id, event, actor, status_code, details, request_id
-FROM json_to_recordset(:entries::json)
-    AS entry (event_id uuid, event text, actor text, status_code integer, details jsonb, request_id text)
-ON CONFLICT (event_id) DO NOTHING
-RETURNING event_id;
-
--- name: resolve_replays!
--- The effect of these replays is there, whoever brought it: their payloads are not needed any more.
-UPDATE replay_queue
-SET state = 'resolved', payload = NULL, original_payload = NULL, next_attempt_at = NULL, requested_at = NULL,
-    updated_at = now()
-WHERE id = ANY(:ids::uuid[]) AND state <> 'resolved';

@@ -10,10 +10,11 @@ from uuid import UUID
 from pydantic import BaseModel
 from pydantic_core import to_json
 
-from contracts.audit import AuditRecorded
 from contracts.leads import LeadReceived, LeadStatus
+from runtime.database.audit_log import append_entries
 from runtime.database.ledger import Ledger, LedgerEntries
 from runtime.database.postgres import Connection, Pool, load_queries, transaction
+from runtime.database.replay_queue import resolve_replays
 from runtime.kafka.handler import Record
 from services.persister.batch import Batch, conflict_entry, received_entry, rejected_entry
 
@@ -74,8 +75,7 @@ class Store:
                 if writing:  # nothing else may use the connection before it has ended, however
                     writing.cancel()
                     await asyncio.gather(writing, return_exceptions=True)
-            if saved.replays:
-                await SQL.resolve_replays(connection, ids=saved.replays)
+            await resolve_replays(connection, "persister", saved.replays)
             await self._ledger.save(connection, ledger_entries)
         return saved
 
@@ -113,7 +113,7 @@ class Store:
         conflicts = []
         if len(stored) < len(batch.leads):
             conflicts = await self._conflicts(connection, batch, stored)
-        await _insert_entries(connection, [conflict_entry(record, lead) for record, lead in conflicts])
+        await append_entries(connection, [conflict_entry(record, lead) for record, lead in conflicts])
         return stored, [record for record, _ in conflicts]
 
     async def _conflicts(
@@ -132,22 +132,13 @@ class Store:
 
     async def _save_entries(self, connection: Connection, batch: Batch) -> set[int]:
         entries = [rejected_entry(entry) for _, entry in batch.entries]
-        new = await _insert_entries(connection, entries, SQL.insert_rejections)
+        new = await append_entries(connection, entries, database_time=True)
         stored = set[int]()
         for record, entry in batch.entries:
             if entry.event_id in new:
                 new.discard(entry.event_id)  # its second record in this batch is a duplicate
                 stored.add(id(record))
         return stored
-
-
-async def _insert_entries(
-    connection: Connection, entries: list[AuditRecorded], insert: Any = SQL.insert_entries
-) -> set[UUID]:
-    if not entries:
-        return set()
-    rows = insert(connection, entries=_json(entries))
-    return {row["event_id"] async for row in rows}
 
 
 def _json(rows: Sequence[BaseModel]) -> str:

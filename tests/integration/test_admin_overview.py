@@ -1,4 +1,4 @@
-"""The overview's headline and the pause on real rows: what failed in the last hour is named."""
+"""The overview shows failures of the last hour and paused stages."""
 
 import re
 from collections.abc import AsyncIterator
@@ -29,7 +29,7 @@ async def admin(postgres: Postgres, stack: Stack) -> AsyncIterator[Admin]:
 async def add_outcome(
     admin: Admin, event: str, kind: str, lead_id: UUID | None = None, *, minutes_ago: float = 1
 ) -> None:
-    """Write an entry as the notifier does."""
+    """Insert an audit entry, as the notifier does."""
     await admin.db.execute(
         "INSERT INTO audit_log (event_id, event, actor, lead_id, request_id, details_json, created_at_utc)"
         " VALUES ($1, $2, 'notifier', $3, 'r', jsonb_build_object('kind', $4::text), $5)",
@@ -47,9 +47,7 @@ async def text_of(admin: Admin, path: str) -> str:
     return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", "", answer.text))
 
 
-async def test_the_last_outcome_of_each_email_in_the_last_hour_counts(
-    admin: Admin, postgres: Postgres
-) -> None:
+async def test_recent_outcomes_count_each_email_s_last_outcome(admin: Admin, postgres: Postgres) -> None:
     deferred = uuid4()
     await add_outcome(admin, "email.failed", "admin_alert", deferred, minutes_ago=30)
     await add_outcome(admin, "email.sent", "admin_alert", deferred, minutes_ago=15)
@@ -73,7 +71,7 @@ async def test_the_last_outcome_of_each_email_in_the_last_hour_counts(
         )
 
 
-async def test_regression_the_overview_names_emails_that_fail(admin: Admin) -> None:
+async def test_regression_the_overview_shows_failed_emails(admin: Admin) -> None:
     for _ in range(160):
         await add_outcome(admin, "email.failed", "welcome")
     await add_outcome(admin, "email.failed", "admin_alert")
@@ -84,7 +82,7 @@ async def test_regression_the_overview_names_emails_that_fail(admin: Admin) -> N
     assert "Email: 1 team notification could not be delivered in the last hour" in shown
 
 
-async def test_regression_a_paused_stage_is_shown_on_the_overview_and_with_the_failed_deliveries(
+async def test_regression_a_paused_stage_is_shown_and_can_be_resumed(
     admin: Admin,
 ) -> None:
     await admin.db.execute(

@@ -9,9 +9,8 @@ import httpx
 import pytest
 
 from runtime.settings import Kafka, Postgres
-from tests.integration.test_admin_people import parked
-from tests.integration.test_admin_person import json_of, site_row
-from tests.support.admin import Admin, running_admin
+from tests.integration.test_admin_erasure_by_address import json_of, site_row
+from tests.support.admin import Admin, parked_row, running_admin
 from tests.support.dashboard import sign_in
 from tests.support.factories import lead as make_lead
 from tests.support.personal_data import ADA, delete, erased, retry
@@ -141,9 +140,9 @@ async def test_regression_a_lead_that_its_address_does_not_find_is_retried(
     lead, others = make_lead(email=address or ADA), set[UUID]()
     if address:
         others = {(await admin.add_lead(email=address)).lead_id}
-        await admin.add_queue_row(**parked(lead))
+        await admin.add_queue_row(**parked_row(lead))
     else:
-        await admin.add_queue_row(**parked(lead, payload=b"{}"))
+        await admin.add_queue_row(**parked_row(lead, payload=b"{}"))
     await refuse(db, "lead_inbox", lead.lead_id, event="INSERT", code="57014")
     answer = await delete(admin, word, lead.lead_id, *others, address=address or "")
     assert (answer.status_code, "Nothing was changed" in answer.text) == (200, False)

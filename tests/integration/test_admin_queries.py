@@ -47,7 +47,7 @@ async def test_every_query_is_prepared_by_the_services_role(db: Any) -> None:
 
 
 async def fill(database: Database) -> None:
-    """A few thousand leads and three times the audit entries, with statistics."""
+    """Insert leads, emails, queue rows and three audit entries per lead, and run ANALYZE."""
     owner = await asyncpg.connect(database.owner)
     await owner.execute(
         f"""
@@ -75,13 +75,13 @@ async def fill(database: Database) -> None:
 
 
 def arguments(name: str, given: dict[str, Any]) -> list[Any]:
-    """Order the parameters as aiosql numbered them."""
+    """Return the parameters in the order in which aiosql numbered them."""
     module = next(each for each in MODULES if name in each._SQL.available_queries)
     order = module._SQL.driver_adapter.var_sorted[name]
     return [given.get(parameter) for parameter in order]
 
 
-async def test_lists_counts_and_pages_walk_no_whole_table(database: Database, db: Any) -> None:
+async def test_lists_and_counts_use_indexes(database: Database, db: Any) -> None:
     await fill(database)
     lead = await db.fetchrow("SELECT * FROM lead_inbox WHERE request_id = 'r6000'")
     page = {"limit": 51, "offset": 0, "bound": 10_001}
@@ -124,7 +124,7 @@ async def test_lists_counts_and_pages_walk_no_whole_table(database: Database, db
         assert "Seq Scan" not in plan, f"{name} with {sorted(given)}:\n{plan}"
 
 
-async def test_beyond_the_exact_count_the_total_is_an_estimate_and_says_so(
+async def test_totals_above_the_exact_limit_are_marked_as_estimates(
     postgres: Postgres, database: Database, stack: Stack
 ) -> None:
     await fill(database)
@@ -135,7 +135,7 @@ async def test_beyond_the_exact_count_the_total_is_an_estimate_and_says_so(
         assert COUNT_EXACTLY_UP_TO < answer["total"] < ROWS * 1.2
         exact = await admin.get("/admin/leads", q="person60")
         assert (exact["total"], exact["total_is_estimate"]) == (111, False)
-        both = await admin.get("/admin/leads", q="example person60")  # one word that all have, one of a few
+        both = await admin.get("/admin/leads", q="example person60")  # a word of all leads and one of a few
         assert (both["total"], both["leads"]) == (111, exact["leads"])
         common = await admin.get("/admin/leads", q="example")
         assert common["total_is_estimate"]

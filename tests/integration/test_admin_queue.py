@@ -1,148 +1,20 @@
-"""The admin API on a real PostgreSQL and Kafka: queue, books, lag, jobs, audit log and health."""
+"""The routes of the replay queue on a real PostgreSQL: items, flush, clear and resume."""
 
-import asyncio
 import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
 import pytest
-import uvicorn
-from aiokafka import AIOKafkaConsumer, TopicPartition
-from fastapi import FastAPI
-from fastapi.responses import JSONResponse
 
-from contracts import topics
-from deploy.cli.topics import provision
-from deploy.embedded.servers.standalone import free_ports, running_kafka
 from runtime.settings import Kafka, Postgres
 from tests.support.admin import Admin, running_admin
-from tests.support.factories import lead, post
-from tests.support.wait import eventually
 
 
 @pytest.fixture
 async def admin(postgres: Postgres, kafka: Kafka) -> AsyncIterator[Admin]:
     async with running_admin(postgres, kafka) as running:
         yield running
-
-
-async def add_page(admin: Admin, stage: str, topic: str, **outcomes: int) -> None:
-    names = ", ".join(outcomes)
-    values = ", ".join(str(value) for value in outcomes.values())
-    await admin.db.execute(
-        f"INSERT INTO partition_ledger (stage, topic, partition, base_offset, next_offset, {names})"
-        f" VALUES ($1, $2, 0, 100, {100 + sum(outcomes.values())}, {values})",
-        stage,
-        topic,
-    )
-
-
-async def test_stats_count_each_stage_and_say_how_old_the_oldest_is(admin: Admin) -> None:
-    now = datetime.now(UTC)
-    await admin.add_queue_row(first_failed_at=now - timedelta(hours=1))
-    await admin.add_queue_row(next_attempt_at=now + timedelta(hours=1))
-    await admin.add_queue_row(next_attempt_at=now + timedelta(hours=1), requested_at=now)
-    await admin.add_queue_row(state="replaying", next_attempt_at=now + timedelta(hours=1))
-    await admin.add_queue_row(state="dead", stage="persister", kind="store")
-    await admin.db.execute(
-        "INSERT INTO stage_control VALUES ('notifier', true, 'too many dead', now(), 'notifier')"
-    )
-    stats = await admin.get("/admin/queue/stats")
-    stages = {stage["stage"]: stage for stage in stats["stages"]}
-    notifier = stages["notifier"]
-    assert (notifier["waiting"], notifier["replaying"], notifier["due"], notifier["dead"]) == (3, 1, 2, 0)
-    assert 3600 <= notifier["oldest_open_age_seconds"] < 3700
-    assert (notifier["paused"], notifier["pause_reason"]) == (True, "too many dead")
-    assert (stages["persister"]["dead"], stages["persister"]["oldest_open_at"]) == (1, None)
-    assert stages["site"]["waiting"] == 0
-
-
-async def test_the_books_balance_while_every_row_was_counted_and_name_what_was_not(admin: Admin) -> None:
-    stored = await admin.add_lead()
-    await admin.add_lead("spam")
-    for kind in ("welcome", "admin_alert"):
-        await admin.add_email(stored.lead_id, kind, "sent")
-    await admin.add_queue_row()
-    await admin.add_queue_row(made_by="admin")
-    await add_page(admin, "persister", "x.leads.received.v1", stored=1, duplicate=3, undecodable=1)
-    await add_page(admin, "persister", "x.leads.retry.persister.v1", stored=1)
-    await add_page(admin, "persister", "x.audit.recorded.v1", stored=40)
-    await add_page(admin, "notifier", "x.leads.received.v1", stored=1, parked=1)
-    await add_page(admin, "flusher", "x.leads.failed.v1", stored=1)
-    books = (await admin.get("/admin/queue/stats"))["books"]
-    assert books["balanced"], books
-    await admin.db.execute("UPDATE partition_ledger SET stored = 0, missing = 1 WHERE stage = 'flusher'")
-    books = (await admin.get("/admin/queue/stats"))["books"]
-    assert not books["balanced"]
-    assert [(each["stage"], each["difference"]) for each in books["identities"] if not each["balanced"]] == [
-        ("flusher", -1)
-    ]
-
-
-async def test_lag_is_what_a_group_has_not_committed_and_stands_beside_the_books(
-    admin: Admin, kafka: Kafka
-) -> None:
-    await post(kafka, *(lead() for _ in range(20)))
-    await post(kafka, *(lead() for _ in range(3)), topic=topics.FAILED.name)
-    stats = await admin.get("/admin/queue/stats")
-    groups = {group["group"]: group for group in stats["groups"]}
-    # Nothing was committed yet: all of it is still to be read.
-    assert groups["fastcore.persister"]["topics"] == {
-        "leads.received.v1": 20,
-        "leads.retry.persister.v1": 0,
-        "audit.recorded.v1": 0,
-    }
-    assert stats["failed_not_taken"] == groups["fastcore.flusher"]["lag"] == 3
-    await _commit_all(kafka, topics.GROUPS["persister"], topics.RECEIVED.name, leave=2)
-    stats = await admin.get("/admin/queue/stats")
-    groups = {group["group"]: group for group in stats["groups"]}
-    assert groups["fastcore.persister"]["lag"] == 2
-    assert groups["fastcore.notifier"]["lag"] == 20
-
-
-async def _commit_all(kafka: Kafka, group: str, topic: str, leave: int) -> None:
-    consumer = AIOKafkaConsumer(
-        bootstrap_servers=kafka.bootstrap_servers,
-        group_id=kafka.topic_prefix + group,
-        enable_auto_commit=False,
-    )
-    await consumer.start()
-    try:
-        parts = [TopicPartition(kafka.topic_prefix + topic, number) for number in range(topics.PARTITIONS)]
-        consumer.assign(parts)
-        ends = await consumer.end_offsets(parts)
-        fullest = max(ends, key=lambda part: ends[part])
-        await consumer.commit({part: end - leave * (part == fullest) for part, end in ends.items()})
-    finally:
-        await consumer.stop()
-
-
-async def test_lag_is_unknown_while_kafka_is_away_and_known_when_it_is_back(
-    postgres: Postgres, tmp_path: Path
-) -> None:
-    with running_kafka(tmp_path) as broker:
-        kafka = Kafka(bootstrap_servers=broker.bootstrap_servers)
-        await provision(kafka)
-        async with running_admin(postgres, kafka) as admin:
-
-            async def lag() -> Any:
-                return (await admin.get("/admin/queue/stats"))["groups"][0]["lag"]
-
-            # A new broker has no coordinator for groups before somebody asks for one.
-            await eventually(lag, until=lambda known: known == 0, what="lag known")
-            broker.kill()
-            stats = await admin.get("/admin/queue/stats")
-            assert [group["lag"] for group in stats["groups"]] == [None, None, None]
-            assert stats["failed_not_taken"] is None
-            assert stats["books"]["balanced"]
-            health = await admin.get("/admin/health", 503)
-            assert (health["broker"]["state"], health["database"]["state"]) == ("down", "up")
-            broker.start()
-            await eventually(lag, until=lambda known: known == 0, what="lag known again")
 
 
 async def test_items_are_filtered_and_paged(admin: Admin) -> None:
@@ -159,7 +31,7 @@ async def test_items_are_filtered_and_paged(admin: Admin) -> None:
     assert (await admin.get("/admin/queue/items", stage="persister"))["items"] == []
 
 
-async def test_a_flush_makes_everything_that_waits_due_and_is_audited(admin: Admin) -> None:
+async def test_a_flush_requests_all_waiting_rows_and_is_audited(admin: Admin) -> None:
     later = datetime.now(UTC) + timedelta(hours=1)
     for _ in range(3):
         await admin.add_queue_row(next_attempt_at=later)
@@ -172,7 +44,7 @@ async def test_a_flush_makes_everything_that_waits_due_and_is_audited(admin: Adm
     assert (entry["actor"], entry["details_json"]) == ("ann", {"count": 3})
 
 
-async def test_regression_a_flush_names_the_websites_whose_queues_are_fetched(admin: Admin) -> None:
+async def test_regression_a_flush_names_the_websites_to_import(admin: Admin) -> None:
     answer = await admin.ask("POST", "/admin/queue/flush", 202)
     assert (answer["sites"], answer["message"]) == ([], "0 waiting rows are due now.")
     await admin.db.execute(
@@ -182,12 +54,12 @@ async def test_regression_a_flush_names_the_websites_whose_queues_are_fetched(ad
     answer = await admin.ask("POST", "/admin/queue/flush", 202)
     assert (answer["requested"], answer["sites"]) == (0, ["blog", "shop"])
     assert answer["message"] == (
-        "0 waiting rows are due now. The websites' own queues are fetched now: blog, shop."
+        "0 waiting rows are due now. The websites' own queues are imported now: blog, shop."
     )
     assert await admin.db.fetchval("SELECT requested_at IS NOT NULL FROM scheduled_job")
 
 
-async def test_clearing_archives_what_waits_keeps_its_payload_and_tells_each_lead(admin: Admin) -> None:
+async def test_clear_archives_waiting_rows_with_payload_and_audit(admin: Admin) -> None:
     lead_id = uuid4()
     await admin.add_queue_row(lead_id=lead_id, payload=b"bytes")
     await admin.add_queue_row(lead_id=None, stage="persister", kind="store")
@@ -203,7 +75,7 @@ async def test_clearing_archives_what_waits_keeps_its_payload_and_tells_each_lea
     assert answer["stages"] == {"persister": 1}
     cleared = (await admin.get("/admin/audit", event="queue.cleared"))["entries"]
     assert [entry["details_json"]["count"] for entry in cleared] == [1, 1]
-    # A misspelt filter must not clear everything.
+    # A misspelt filter must not clear all rows.
     await admin.add_queue_row()
     await admin.ask("DELETE", "/admin/queue/clear", 422, stages="persister")
     assert await admin.db.fetchval("SELECT count(*) FROM replay_queue WHERE state = 'waiting'") == 1
@@ -221,94 +93,3 @@ async def test_a_paused_stage_is_resumed_once(admin: Admin) -> None:
     (entry,) = (await admin.get("/admin/audit", event="stage.resumed"))["entries"]
     assert (entry["actor"], entry["details_json"]) == ("ann", {"stage": "notifier"})
     await admin.ask("POST", "/admin/stages/nonsense/resume", 422)
-
-
-async def test_jobs_show_their_last_run_and_whether_they_are_late(admin: Admin) -> None:
-    await admin.db.execute(
-        "INSERT INTO scheduled_job (name, schedule, runs, last_outcome, last_duration_ms, next_run_at) VALUES"
-        " ('replay', '*/5 * * * *', 7, 'succeeded', 12, now() + interval '3 minutes'),"
-        " ('stuck', '*/5 * * * *', 1, 'failed', 5, now() - interval '20 minutes')"
-    )
-    jobs = (await admin.get("/admin/scheduler/jobs"))["jobs"]
-    assert [(job["name"], job["runs"], job["last_outcome"], job["overdue"]) for job in jobs] == [
-        ("replay", 7, "succeeded", False),
-        ("stuck", 1, "failed", True),
-    ]
-
-
-async def test_the_audit_log_is_searched_and_paged_newest_first(admin: Admin) -> None:
-    moment = datetime(2024, 1, 3, tzinfo=UTC)
-    await admin.db.execute(
-        "INSERT INTO audit_log (event_id, event, actor, request_id, created_at_utc)"
-        " SELECT gen_random_uuid(), 'lead.received', 'site', 'r' || n, $1 FROM generate_series(1, 7) AS n",
-        moment,
-    )
-    first = await admin.get("/admin/audit", actor="site", limit=5)
-    second = await admin.get("/admin/audit", actor="site", limit=5, cursor=first["next_cursor"])
-    assert [entry["request_id"] for entry in first["entries"] + second["entries"]] == [
-        f"r{number}" for number in range(7, 0, -1)
-    ]
-    assert len((await admin.get("/admin/audit", request_id="r3"))["entries"]) == 1
-    assert (await admin.get("/admin/audit", until="2024-01-03"))["entries"] == []
-    assert len((await admin.get("/admin/audit", since="2024-01-03T02:00:00+02:00"))["entries"]) == 7
-
-
-@asynccontextmanager
-async def served(app: FastAPI) -> AsyncIterator[str]:
-    port = free_ports(1)[0]
-    config = uvicorn.Config(app, port=port, log_config=None, lifespan="off", ws="none")
-    server = uvicorn.Server(config)
-
-    async def started() -> bool:
-        return server.started
-
-    serving = asyncio.create_task(server.serve())
-    await eventually(started)
-    yield f"http://localhost:{port}"
-    server.should_exit = True
-    await serving
-
-
-async def test_health_and_spools_are_what_the_services_say_themselves(
-    postgres: Postgres, kafka: Kafka
-) -> None:
-    peer, smtp_ok = FastAPI(), [True]
-
-    @peer.get("/readyz")
-    async def readyz() -> JSONResponse:
-        part = {"ok": smtp_ok[0], "reason": "" if smtp_ok[0] else "smtp not reached", "since": "x"}
-        return JSONResponse({"parts": {"smtp": part}}, 200 if smtp_ok[0] else 503)
-
-    @peer.get("/internal/status")
-    async def status() -> dict[str, Any]:
-        return {"spool": {"depth": 3}}
-
-    async with served(peer) as url:
-        gateways = f"{url},http://localhost:1,http://no-such-name.invalid"
-        services = f"notifier={url}, ingest={url}/"
-        async with running_admin(postgres, kafka, gateway_urls=gateways, service_urls=services) as admin:
-            health = await admin.get("/admin/health")
-            assert (health["status"], health["mail"]["state"]) == ("up", "up")
-            assert set(health["services"]) == {"notifier", "ingest"}
-            spools = (await admin.get("/admin/queue/stats"))["gateways"]
-            known = [spool for spool in spools if spool["state"] == "up"]
-            assert [spool["status"] for spool in known] == [{"spool": {"depth": 3}}]
-            assert {spool["status"] for spool in spools if spool not in known} == {None}
-            smtp_ok[0] = False
-            health = await admin.get("/admin/health", 503)
-            assert (health["mail"]["state"], health["mail"]["reason"]) == ("down", "smtp not reached")
-        async with running_admin(postgres, kafka, service_urls="flusher=http://localhost:1") as admin:
-            health = await admin.get("/admin/health", 503)
-            assert health["services"]["flusher"]["state"] == "down"
-            assert health["mail"]["state"] == "unknown"
-
-
-async def test_drift_queue_and_lag_are_metrics(admin: Admin) -> None:
-    # The check at the start may have been before these rows: what it shows is tested by `show`.
-    async def page() -> str:
-        return (await admin.client.get("/metrics")).text
-
-    measured = 'fastcore_group_lag_records{group="fastcore.flusher",topic="leads.failed.v1"}'
-    text = await eventually(page, until=lambda text: measured in text)
-    assert 'fastcore_ledger_drift_rows{identity="leads",stage="persister"} 0.0' in text
-    assert 'fastcore_queue_rows{stage="notifier",state="waiting"} 0.0' in text

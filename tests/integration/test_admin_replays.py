@@ -95,10 +95,10 @@ async def test_a_row_that_cannot_be_replayed_is_refused_with_the_reason(admin: A
     for queue_id, words in refused.items():
         problem = await admin.ask("POST", f"/admin/queue/{queue_id}/replay", 409)
         assert words in problem["detail"]
-    stranger = uuid4()
-    await admin.ask("POST", f"/admin/queue/{stranger}/replay", 404)
+    unknown_id = uuid4()
+    await admin.ask("POST", f"/admin/queue/{unknown_id}/replay", 404)
     # Selected by id: each row that cannot be replayed is named, and one that can is replayed alone.
-    ids = [str(each) for each in (*refused, stranger)]
+    ids = [str(each) for each in (*refused, unknown_id)]
     problem = await send(admin, BULK, {"ids": ids}, 409)
     assert "None of the rows" in problem["detail"]
     good = await admin.add_queue_row(**DEAD)
@@ -107,12 +107,12 @@ async def test_a_row_that_cannot_be_replayed_is_refused_with_the_reason(admin: A
     assert set(why) == {str(each) for each in refused}
     for queue_id, words in refused.items():
         assert words in why[str(queue_id)]
-    assert (answer["wanted"], answer["unknown_ids"]) == (1, [str(stranger)])
+    assert (answer["wanted"], answer["unknown_ids"]) == (1, [str(unknown_id)])
     results = (await admin.get(f"/admin/queue/replays/{answer['replay']['id']}"))["results"]
     assert [(result["queue_id"], result["result"]) for result in results] == [(str(good), "queued")]
     after = await admin.db.fetch("SELECT * FROM replay_queue WHERE id <> $1 ORDER BY id", good)
     assert [dict(row) for row in after] == [dict(row) for row in before]
-    assert "No row has any" in (await send(admin, BULK, {"ids": [str(stranger)]}, 409))["detail"]
+    assert "No row has any" in (await send(admin, BULK, {"ids": [str(unknown_id)]}, 409))["detail"]
 
 
 async def test_a_preview_changes_nothing_and_its_count_guards_the_replay(admin: Admin) -> None:
@@ -120,8 +120,8 @@ async def test_a_preview_changes_nothing_and_its_count_guards_the_replay(admin: 
         await admin.add_queue_row(**DEAD)
     await admin.add_queue_row(**DEAD, payload=None)
     await admin.add_queue_row()
-    asked = {"state": "dead", "kind": "welcome"}
-    preview = await send(admin, BULK, asked | {"per_second": 2}, 200, dry_run=True)
+    order = {"state": "dead", "kind": "welcome"}
+    preview = await send(admin, BULK, order | {"per_second": 2}, 200, dry_run=True)
     assert (preview["wanted"], preview["seconds"], preview["replay"]) == (3, 2, None)
     assert [group["rows"] for group in preview["groups"]] == [3]
     assert [(group["rows"], group["why"]) for group in preview["blocked"]] == [
@@ -129,16 +129,16 @@ async def test_a_preview_changes_nothing_and_its_count_guards_the_replay(admin: 
     ]
     assert (await admin.get("/admin/queue/replays"))["replays"] == []
     await admin.add_queue_row(**DEAD)
-    problem = await send(admin, BULK, asked, 409, expected=preview["wanted"])
+    problem = await send(admin, BULK, order, 409, expected=preview["wanted"])
     assert problem["detail"] == "4 rows match now, not 3. Check the preview."
     assert await admin.db.fetchval("SELECT count(*) FROM queue_replay_item") == 0
-    answer = await send(admin, BULK, asked | {"comment": "server repaired"}, 202, expected=4)
+    answer = await send(admin, BULK, order | {"comment": "server repaired"}, 202, expected=4)
     assert answer["replay"] | {"id": "", "created_at": ""} == {
         "id": "",
         "state": "running",
         "requested_by": "ann",
         "comment": "server repaired",
-        "filter": asked,
+        "filter": order,
         "per_second": 25,
         "wanted": 4,
         "taken": 0,
@@ -154,7 +154,7 @@ async def test_a_preview_changes_nothing_and_its_count_guards_the_replay(admin: 
     assert entry["details_json"] == {
         "replay_id": answer["replay"]["id"],
         "comment": "server repaired",
-        "filter": asked,
+        "filter": order,
         "per_second": 25,
         "wanted": 4,
         "taken": 0,

@@ -124,12 +124,12 @@ async def settled(admin: Admin, leads: int, mails: int) -> Any:
     """Wait until so many leads are stored, so many mails settled, and no group has lag."""
 
     async def read() -> tuple[int, int, int]:
-        census = await admin.app.state.adapters.system.count_queue()
+        counts = await admin.app.state.adapters.system.count_queue()
         stats = await admin.get("/admin/queue/stats")
         lag = sum(each["lag"] for each in stats["groups"])
-        open_mails = sum(census.books.email_states.get(state, 0) for state in ("reserved", "sending"))
+        open_mails = sum(counts.books.email_states.get(state, 0) for state in ("reserved", "sending"))
         stored = await admin.db.fetchval("SELECT count(*) FROM lead_inbox")
-        return stored, sum(census.books.email_states.values()) - open_mails, lag
+        return stored, sum(counts.books.email_states.values()) - open_mails, lag
 
     return await eventually(read, until=lambda at: at == (leads, mails, 0), seconds=60, what="all settled")
 
@@ -218,7 +218,7 @@ async def test_a_backup_is_restored_beside_another_kafka_and_the_books_begin_ane
     await replace_topics(kafka)
     await post(kafka, *new)  # more than the books know: they must not take these for counted ones
     # One of six partitions may have had none of 20 leads: nothing says then that its log is another.
-    assert re.search(r"notifier: [56] partitions are of another log", shell("restore"))
+    assert re.search(r"notifier: [56] partitions belong to another log", shell("restore"))
     async with services(kafka, postgres, smtp) as admin:
         await settled(admin, 60, 120)
         once(smtp, *known, *new)

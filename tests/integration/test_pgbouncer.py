@@ -13,19 +13,18 @@ import pytest
 
 from deploy.cli import migrate as runner
 from deploy.cli.migrate import LOCK, migrate
-from runtime.database.postgres import Connection, Pool, load_queries, open_pool, transaction
+from runtime.database.postgres import Connection, Pool, open_pool, transaction
 from runtime.failures import DependencyUnavailable
 from runtime.settings import Postgres
+from services.admin.store.leads import _SQL as LEADS
+from services.admin.store.personal_data import _SQL as PERSONAL_DATA
+from services.flusher.store import SQL as FLUSHER
 from tests.support.admin import add_leads
 from tests.support.factories import lead
 from tests.support.pgbouncer import running_pgbouncer
 from tests.support.stack import Database
 from tests.support.wait import eventually
 
-SERVICES = runner.MIGRATIONS.parents[1] / "services"
-ADMIN, PEOPLE, FLUSHER = (
-    load_queries(SERVICES / path) for path in ("admin/queries.sql", "admin/people.sql", "flusher/queries.sql")
-)
 TABLES = ("lead_inbox", "email_delivery", "replay_queue", "queue_replay", "audit_log", "row_count")
 RETRIED_SECONDS = 5.0
 
@@ -119,7 +118,7 @@ def queries(lead_id: UUID) -> dict[str, Callable[[Connection], Awaitable[Any]]]:
         return [row async for row in FLUSHER.claim_due(connection, **asked)]
 
     async def mails(connection: Connection) -> list[Any]:
-        return [row async for row in PEOPLE.read_emails(connection, id=lead_id)]
+        return [row async for row in PERSONAL_DATA.read_emails(connection, id=lead_id)]
 
     async def make_and_erase(connection: Connection) -> None:
         new = uuid4()
@@ -128,13 +127,13 @@ def queries(lead_id: UUID) -> dict[str, Callable[[Connection], Awaitable[Any]]]:
             " VALUES ($1, 'welcome', 'sent', 'm')",
             new,
         )
-        assert await PEOPLE.erase_lead(connection, id=new, actor="test")
+        assert await PERSONAL_DATA.erase_lead(connection, id=new, actor="test")
 
     return {
-        "get_lead": lambda connection: ADMIN.get_lead(connection, id=lead_id),
-        "lock_lead": lambda connection: ADMIN.lock_lead(connection, id=lead_id),
-        "set_status": lambda connection: ADMIN.set_status(connection, id=lead_id, status="contacted"),
-        "read_lead": lambda connection: PEOPLE.read_lead(connection, id=lead_id),
+        "get_lead": lambda connection: LEADS.get_lead(connection, id=lead_id),
+        "lock_lead": lambda connection: LEADS.lock_lead(connection, id=lead_id),
+        "set_status": lambda connection: LEADS.set_status(connection, id=lead_id, status="contacted"),
+        "read_lead": lambda connection: PERSONAL_DATA.read_lead(connection, id=lead_id),
         "read_emails": mails,
         "claim_due": claim,
         "make_and_erase": make_and_erase,

@@ -15,8 +15,8 @@ from services.flusher.jobs import retention
 from services.flusher.jobs.retention import Retention
 from services.flusher.retries.retry_claims import Outbox
 from tests.support.admin import Admin, running_admin
+from tests.support.database_dump import dump_database
 from tests.support.flusher import Clock
-from tests.support.people import dump
 from tests.support.stack import Stack
 
 
@@ -58,7 +58,7 @@ async def test_what_is_too_old_is_erased_once_a_day_and_each_lead_audited(
         first_failed_at=long_ago, last_failed_at=long_ago,
     )  # fmt: skip
     assert await job(pool, clock, 30).job.tick()
-    assert "grace" not in await dump(admin.db)
+    assert "grace" not in await dump_database(admin.db)
     kept = await admin.db.fetch("SELECT id FROM lead_inbox WHERE status <> 'erased'")
     assert [row["id"] for row in kept] == [young.lead_id]
     told = await admin.db.fetch("SELECT lead_id, actor FROM audit_log WHERE event = 'lead.erased'")

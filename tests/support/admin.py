@@ -1,4 +1,4 @@
-"""The admin service in this process, on real parts, and rows for it to show."""
+"""The admin service in the test's process with a real PostgreSQL and Kafka, and rows for it to show."""
 
 import json
 from collections.abc import AsyncIterator
@@ -23,20 +23,26 @@ TOKEN = "ann-token-for-tests-0123456789"
 
 @dataclass(frozen=True)
 class Admin:
-    """A client that is logged in as `ann`, and a connection to look behind."""
+    """A client with the token of `ann`, and a connection to the service's database."""
 
     app: FastAPI
     client: httpx.AsyncClient
     db: "asyncpg.Connection[asyncpg.Record]"
 
     async def ask(self, method: str, path: str, status: int = 200, /, **params: Any) -> Any:
-        """Call a route and return its JSON; fail on another status."""
-        answer = await self.client.request(method, path, params=params)
-        assert answer.status_code == status, answer.text
-        return answer.json()
+        """Call a route and return the response's JSON; fail on another status."""
+        response = await self.client.request(method, path, params=params)
+        assert response.status_code == status, response.text
+        return response.json()
 
     async def get(self, path: str, status: int = 200, /, **params: Any) -> Any:
         return await self.ask("GET", path, status, **params)
+
+    async def edit_lead(self, lead_id: UUID, status: int = 200, /, **fields: Any) -> Any:
+        """Edit a lead and return the response's JSON; fail on another status."""
+        response = await self.client.patch(f"/admin/leads/{lead_id}", json=fields)
+        assert response.status_code == status, response.text
+        return response.json()
 
     async def add_lead(self, status: str = "received", **changes: Any) -> LeadReceived:
         """Store a lead as the persister does."""
@@ -45,7 +51,7 @@ class Admin:
         return made
 
     async def add_queue_row(self, **changes: Any) -> UUID:
-        """Put a failure into the replay queue as the flusher does."""
+        """Insert a failure into the replay queue, as the flusher does."""
         now = datetime.now(UTC)
         row: dict[str, Any] = {
             "id": uuid4(),
@@ -77,6 +83,20 @@ class Admin:
             kind,
             state,
         )
+
+
+def parked_row(which: LeadReceived, **changes: Any) -> dict[str, Any]:
+    """Return the columns of a queue row of a lead that the persister could not store."""
+    return {
+        "stage": "persister",
+        "kind": "store",
+        "lead_id": which.lead_id,
+        "record_key": str(which.lead_id).encode(),
+        "payload": which.model_dump_json().encode(),
+        "headers": json.dumps({"correlation_id": "req-1"}),
+        "state": "dead",
+        "next_attempt_at": None,
+    } | changes
 
 
 async def add_leads(

@@ -1,4 +1,4 @@
-"""An aiokafka consumer in memory. tests/integration/test_fake_conformance.py runs the same cases on both."""
+"""An aiokafka consumer in memory. tests/integration/fake_conformance runs the same cases on both."""
 
 import asyncio
 from collections.abc import Collection, Mapping
@@ -34,6 +34,8 @@ class FakeClient:
     async def force_metadata_update(self) -> bool:
         return self.answers
 
+    async def close(self) -> None: ...
+
 
 class FakeConsumer:
     """A consumer that is assigned all partitions of one topic, and the broker that holds their records.
@@ -50,6 +52,7 @@ class FakeConsumer:
         self.paused_partitions = set[TopicPartition]()
         self.polled_at: int | None = 1
         self._client = FakeClient()
+        self._coordinator = self._fetcher = None  # what the product closes where a stop fails
         # Commits: each one waits for `commits_allowed`, then raises `commit_error` if that is set.
         self.commits_allowed = asyncio.Event()
         self.commits_allowed.set()

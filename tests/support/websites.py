@@ -70,7 +70,10 @@ class World:
         if self.answer is not None:
             return Response(self.answer, media_type="application/json")
         oldest = min((each["queuedAt"] for each in self.entries), default=None)
-        page = self.entries[: min(self.page, int(request.query_params["limit"]))]
+        limit = int(request.query_params["limit"])
+        if limit < 1:
+            return JSONResponse({}, 400)
+        page = self.entries[: min(self.page, limit)]
         told = {"depth": len(self.entries), "oldestQueuedAt": oldest, "damaged": self.damaged}
         return JSONResponse({"entries": page, **told, "writeError": self.write_error})
 
@@ -90,7 +93,10 @@ class World:
         if moved := self.redirected(request):
             return moved
         if self.removals == 204:
-            self.entries = [each for each in self.entries if each["id"] != request.path_params["id"]]
+            remaining = [each for each in self.entries if each["id"] != request.path_params["id"]]
+            if len(remaining) == len(self.entries):
+                return JSONResponse({}, 404)
+            self.entries = remaining
         return Response(status_code=self.removals)
 
     async def inbound(self, request: Request) -> Response:

@@ -64,7 +64,7 @@ def _invalid_request(error: RequestValidationError) -> JSONResponse:
 
 
 def _dependency_unavailable(error: DependencyUnavailable) -> JSONResponse:
-    detail = f"The {error.dependency} is away; nothing was changed. Try again in a moment."
+    detail = f"The {error.dependency} is unavailable. Nothing was changed. Try again in a moment."
     return _respond(503, detail, headers={"Retry-After": RETRY_AFTER_SECONDS})
 
 

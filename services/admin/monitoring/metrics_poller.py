@@ -42,7 +42,7 @@ async def _update_queue_counts(pool: Pool) -> None:
     try:
         counts = await count_queue(pool)
     except DependencyUnavailable as error:
-        logger("census").warning("not counted", reason=error.reason)
+        logger("queue_counts").warning("not counted", reason=error.reason)
         return
     set_queue_gauges(counts)
     for identity in counts.books.identities:

@@ -1,11 +1,10 @@
-"""The audit log: searched by admins, and written in the transaction of each change."""
+"""The audit log as admins search it. `runtime.database.audit_log` writes it."""
 
 from pathlib import Path
 from typing import Any
-from uuid import UUID
 
 from contracts.audit import AuditEvent
-from runtime.database.postgres import Connection, Pool, load_queries, snapshot
+from runtime.database.postgres import Pool, load_queries, snapshot
 from services.admin.schemas.cursors import Position, split_page
 from services.admin.schemas.filters import AuditFilter
 from services.admin.schemas.leads import AuditEntry, AuditPage
@@ -35,17 +34,3 @@ class AuditLog:
             entries, filters.limit, lambda entry: Position(entry.created_at_utc, entry.id)
         )
         return AuditPage(entries=page, limit=filters.limit, next_cursor=next_cursor)
-
-
-async def add_audit_entry(
-    connection: Connection,
-    event: AuditEvent,
-    actor: str,
-    details: dict[str, Any],
-    lead_id: UUID | None = None,
-    request_id: str | None = None,
-) -> None:
-    """Write one audit entry in the transaction of the change that it records."""
-    await _SQL.add_audit_entry(
-        connection, event=event, actor=actor, details=details, lead_id=lead_id, request_id=request_id
-    )

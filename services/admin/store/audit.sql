@@ -1,4 +1,4 @@
--- Queries of store/audit.py.
+-- The queries of store/audit.py.
 
 -- name: list_audit
 -- A page of the audit log, newest first.
@@ -15,12 +15,12 @@ ORDER BY created_at_utc DESC, id DESC
 LIMIT :limit::bigint;
 
 -- name: list_audit_of_actor
--- The same for what somebody did: the newest of each event, and the newest of those.
+-- The same for one actor: the newest entries of each event from an index, then the newest of those.
 SELECT id, event, actor, status_code, details_json, lead_id, request_id, created_at_utc
-FROM unnest(:events::text[]) AS told (event)
+FROM unnest(:events::text[]) AS selected (event)
 CROSS JOIN LATERAL (
     SELECT id, actor, status_code, details_json, lead_id, request_id, created_at_utc FROM audit_log
-    WHERE actor = :actor AND audit_log.event = told.event
+    WHERE actor = :actor AND audit_log.event = selected.event
       AND (:since::timestamptz IS NULL OR created_at_utc >= :since)
       AND (:until::timestamptz IS NULL OR created_at_utc < :until)
       AND (:after_at::timestamptz IS NULL OR (created_at_utc, id) < (:after_at, :after_id::bigint))
@@ -28,8 +28,3 @@ CROSS JOIN LATERAL (
 ) AS entry
 ORDER BY created_at_utc DESC, id DESC
 LIMIT :limit::bigint;
-
--- name: add_audit_entry!
--- Write one entry in the transaction of what it tells.
-INSERT INTO audit_log (event_id, event, actor, details_json, lead_id, request_id)
-VALUES (gen_random_uuid(), :event, :actor, :details, :lead_id::uuid, :request_id::text);

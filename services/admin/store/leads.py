@@ -13,6 +13,7 @@ from pydantic import TypeAdapter
 from contracts.audit import AuditEvent
 from contracts.failures import Kind
 from contracts.leads import LeadStatus
+from runtime.database.audit_log import append_action
 from runtime.database.postgres import Connection, Pool, autocommit, load_queries, snapshot, transaction
 from services.admin.rules import timeline
 from services.admin.rules.errors import NotFoundError
@@ -29,7 +30,6 @@ from services.admin.schemas.leads import (
     Resent,
     StatusChanged,
 )
-from services.admin.store.audit import add_audit_entry
 from services.admin.store.planning import plan_for_values
 from services.admin.store.search import find_leads
 
@@ -104,7 +104,7 @@ class Leads:
                     requested = sorted(email["kind"] for email in rows)
                 row = await _SQL.set_status(connection, id=lead_id, status=new)
                 details = {"from": current, "to": new, "mails_requested": requested}
-                await add_audit_entry(
+                await append_action(
                     connection, AuditEvent.LEAD_STATUS_CHANGED, actor, details, row["id"], row["request_id"]
                 )
         message = f"Status changed from {current} to {new}." if changed else f"The status was already {new}."

@@ -1,33 +1,33 @@
--- Queries of store/leads.py: one lead, its status and its emails.
+-- The queries of store/leads.py: one lead, its status and its emails.
 
 -- name: get_lead^
--- One lead, null where it is not stored, with its mails, its rows in the replay queue and what happened to it, in order.
--- One statement is one moment, and one round trip. A lead has a handful of entries; the bound is for one gone wild.
+-- One lead with its emails, its rows in the replay queue and its audit entries. Its columns are null if it is not stored.
+-- One statement reads all of it at one moment, in one round trip. The limit bounds a lead with an excess of entries.
 SELECT lead.id, lead.request_id, lead.site, lead.email, lead.service, lead.status, lead.name, lead.phone,
        lead.company, lead.message, lead.consent, lead.consent_text, lead.consent_version, lead.locale,
        lead.submitted_at, lead.source, lead.extra, lead.spam_reasons, lead.body_sha256, lead.assignee, lead.notes,
        lead.created_at_utc, lead.stored_at, lead.updated_at,
        emails, queue, entries
-FROM (VALUES (:id::uuid)) AS asked (id)
+FROM (VALUES (:id::uuid)) AS requested (id)
 LEFT JOIN lead_inbox AS lead USING (id)
 CROSS JOIN LATERAL (
-    SELECT coalesce(json_agg(mail ORDER BY kind DESC), '[]') FROM email_delivery AS mail WHERE lead_id = asked.id
+    SELECT coalesce(json_agg(mail ORDER BY kind DESC), '[]') FROM email_delivery AS mail WHERE lead_id = requested.id
 ) AS mails (emails)
 CROSS JOIN LATERAL (
     SELECT coalesce(json_agg(item ORDER BY first_failed_at, id), '[]')
     FROM (SELECT id, stage, kind, lead_id, state, final, reason, error, attempts, next_attempt_at, requested_at,
                  requested_by, last_sent_at, origin_topic, origin_partition, origin_offset, origin_timestamp, made_by,
                  first_failed_at, last_failed_at
-          FROM replay_queue WHERE lead_id = asked.id) AS item
+          FROM replay_queue WHERE lead_id = requested.id) AS item
 ) AS items (queue)
 CROSS JOIN LATERAL (
     SELECT coalesce(json_agg(entry ORDER BY created_at_utc, id), '[]')
     FROM (SELECT id, event, actor, status_code, details_json, lead_id, request_id, created_at_utc
-          FROM audit_log WHERE lead_id = asked.id ORDER BY created_at_utc, id LIMIT 1000) AS entry
-) AS told (entries);
+          FROM audit_log WHERE lead_id = requested.id ORDER BY created_at_utc, id LIMIT 1000) AS entry
+) AS audit (entries);
 
 -- name: lock_lead^
--- One lead, kept from others until this transaction ends.
+-- One lead, locked until this transaction ends.
 SELECT id, request_id, site, email, service, status, name, phone, company, message, consent, consent_text,
        consent_version, locale, submitted_at, source, extra, spam_reasons, body_sha256, assignee, notes,
        created_at_utc, stored_at, updated_at
@@ -41,12 +41,12 @@ RETURNING id, request_id, site, email, service, status, name, phone, company, me
           created_at_utc, stored_at, updated_at;
 
 -- name: delivery_state$
--- The state of one mail; null where the notifier has not seen the lead yet.
+-- The state of one email; null if the notifier has not processed the lead yet.
 SELECT state FROM email_delivery WHERE lead_id = :id AND kind = :kind;
 
 -- name: request_mails
--- Have the notifier take these mails again, now. A row that is there is taken back to waiting with three
--- new retries; who made it stays, for the books count rows by their maker. What was sent stays sent.
+-- Have the notifier send these emails again, now. An existing row becomes waiting again, with three new retries. Its
+-- `made_by` stays, because the ledger counts rows by it. An email that was sent is not requested.
 INSERT INTO replay_queue (id, stage, kind, lead_id, state, reason, error, attempts, next_attempt_at,
                           requested_at, requested_by, origin_topic, origin_partition, origin_offset,
                           origin_timestamp, origin_group, record_key, payload, headers, made_by,
@@ -55,9 +55,9 @@ SELECT gen_random_uuid(), 'notifier', kind, :lead_id, 'waiting', :reason, 'Admin
        now(), :actor, 'admin', -1, -1,
        now(), 'admin', convert_to(:lead_id::uuid::text, 'UTF8'), :payload::bytea, :headers::jsonb, 'admin',
        now(), now()
-FROM unnest(:kinds::text[]) AS wanted (kind)
+FROM unnest(:kinds::text[]) AS requested (kind)
 WHERE NOT EXISTS (SELECT 1 FROM email_delivery AS mail
-                  WHERE mail.lead_id = :lead_id AND mail.kind = wanted.kind AND mail.state = 'sent')
+                  WHERE mail.lead_id = :lead_id AND mail.kind = requested.kind AND mail.state = 'sent')
 ON CONFLICT (stage, lead_id, kind) WHERE lead_id IS NOT NULL AND NOT by_origin DO UPDATE
 SET state = 'waiting', final = false, attempts = 0, next_attempt_at = now(), requested_at = now(),
     requested_by = excluded.requested_by, requested_comment = NULL, record_key = excluded.record_key, payload = excluded.payload,

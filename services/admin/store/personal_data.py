@@ -11,27 +11,24 @@ from uuid import UUID, uuid4
 
 from contracts.audit import AuditEvent
 from contracts.leads import LeadStatus
+from runtime.database.audit_log import append_action
 from runtime.database.postgres import Connection, Pool, load_queries, snapshot, transaction
 from services.admin.rules import csv_export, lead_edit_rules
 from services.admin.rules.errors import ConflictError, NotFoundError
 from services.admin.rules.lead_rules import as_received
-from services.admin.schemas.filters import ExportFilter
-from services.admin.schemas.lead_edits import ADMIN_FIELDS, VISITOR_FIELDS, Edited, LeadEdit, ParkedLead
-from services.admin.schemas.leads import AuditEntry, Lead
-from services.admin.schemas.personal_data import (
-    Erased,
-    ErasedPerson,
-    PersonData,
-    PersonRecords,
+from services.admin.rules.personal_data import (
     Selection,
     Traces,
     addresses_of,
     kafka_keeps,
     own_rows,
-    shown,
+    to_queue_row,
 )
+from services.admin.schemas.filters import ExportFilter
+from services.admin.schemas.lead_edits import ADMIN_FIELDS, VISITOR_FIELDS, Edited, LeadEdit, ParkedLead
+from services.admin.schemas.leads import AuditEntry, Lead
+from services.admin.schemas.personal_data import Erased, ErasedPerson, PersonData, PersonRecords
 from services.admin.store import personal_data_erasure
-from services.admin.store.audit import add_audit_entry
 from services.admin.store.leads import NO_SUCH_LEAD, lock_lead
 from services.admin.store.planning import plan_for_values
 from services.admin.store.search import count_leads
@@ -78,8 +75,8 @@ class PersonalData:
     async def read_parked(self, lead_id: UUID) -> ParkedLead | None:
         """Return a lead that is not stored yet, from its queued record; None if no record can be decoded."""
         async with snapshot(self._pool) as connection:
-            found = _SQL.read_queue(connection, id=lead_id)
-            rows = [row async for row in found if row["stage"] == "persister" and not row["by_origin"]]
+            queue = _SQL.read_queue(connection, id=lead_id)
+            rows = [row async for row in queue if row["stage"] == "persister" and not row["by_origin"]]
         return next((lead for row in rows if (lead := lead_edit_rules.parked_lead(row))), None)
 
     async def export_leads(self, filters: ExportFilter, actor: str) -> AsyncIterator[str]:
@@ -92,7 +89,7 @@ class PersonalData:
             # Only the names of the filters: the value of a search is often an email address.
             details = {"what": "csv", "filters": filter_names, "count": count}
             details |= {"count_is_estimate": True} if is_estimate else {}
-            await add_audit_entry(connection, AuditEvent.LEAD_EXPORTED, actor, details)
+            await append_action(connection, AuditEvent.LEAD_EXPORTED, actor, details)
         return self._csv_chunks(selection)
 
     async def _csv_chunks(self, selection: dict[str, Any]) -> AsyncIterator[str]:
@@ -102,8 +99,8 @@ class PersonalData:
         while True:
             async with transaction(self._pool) as connection:
                 await plan_for_values(connection)
-                found = _SQL.list_export(connection, **selection, **position, limit=EXPORT_CHUNK)
-                rows = [row async for row in found]
+                leads = _SQL.list_export(connection, **selection, **position, limit=EXPORT_CHUNK)
+                rows = [row async for row in leads]
             yield csv_export.lines(rows)
             if len(rows) < EXPORT_CHUNK:
                 return
@@ -113,19 +110,19 @@ class PersonalData:
         """Return everything that is stored of a lead, and the ids of the person's other leads; audited."""
         async with transaction(self._pool) as connection:
             lead = await _SQL.read_lead(connection, id=lead_id)
-            under = [row async for row in _SQL.read_queue(connection, id=lead_id)]
+            rows_of_lead = [row async for row in _SQL.read_queue(connection, id=lead_id)]
             emails = [row async for row in _SQL.read_emails(connection, id=lead_id)]
-            if lead is None and not under and not emails:
+            if lead is None and not rows_of_lead and not emails:
                 raise NotFoundError(NO_SUCH_LEAD)
             person = Traces()
-            theirs = addresses_of(lead, emails, under)
-            for address in sorted(theirs):
+            addresses = addresses_of(lead, emails, rows_of_lead)
+            for address in sorted(addresses):
                 person |= await personal_data_erasure.traces_of(connection, address)
-            queue = own_rows(lead, under, theirs)
-            elsewhere = person.records - {row["id"] for row in queue}
-            queue += [row async for row in _SQL.read_records(connection, ids=list(elsewhere))]
+            queue = own_rows(lead, rows_of_lead, addresses)
+            other_records = person.records - {row["id"] for row in queue}
+            queue += [row async for row in _SQL.read_records(connection, ids=list(other_records))]
             request_id = lead["request_id"] if lead else None
-            await add_audit_entry(
+            await append_action(
                 connection, AuditEvent.LEAD_EXPORTED, actor, {"what": "person"}, lead_id, request_id
             )
             entries = [row async for row in _SQL.read_entries(connection, id=lead_id)]
@@ -134,7 +131,7 @@ class PersonalData:
             # The column `words` is derived from the others.
             lead={name: value for name, value in lead.items() if name != "words"} if lead else None,
             emails=[dict(row) for row in emails],
-            queue=[shown(row) for row in queue],
+            queue=[to_queue_row(row) for row in queue],
             audit=[AuditEntry.model_validate(dict(row)) for row in entries],
             other_leads=sorted(person.leads - {lead_id}),
             kafka=kafka_keeps(datetime.now(UTC)),
@@ -190,7 +187,7 @@ async def _edit_mails(connection: Connection, lead_id: UUID, payload: bytes) -> 
 async def _audit_edit(
     connection: Connection, actor: str, lead_id: UUID, request_id: str | None, changed: list[str]
 ) -> None:
-    await add_audit_entry(connection, AuditEvent.LEAD_EDITED, actor, {"fields": changed}, lead_id, request_id)
+    await append_action(connection, AuditEvent.LEAD_EDITED, actor, {"fields": changed}, lead_id, request_id)
 
 
 def _edit_message(changed: dict[str, str | None], queue_rows: int) -> str:

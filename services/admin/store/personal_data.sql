@@ -1,12 +1,12 @@
--- What admins do with a person's data: edit, export, erase. What erasing means is erase_lead (migration 0009).
+-- The queries of store/personal_data.py: edit, export and erase. The function erase_lead (migration 0009) erases a lead.
 
 -- name: lock_parked
--- The records of a lead that is not stored, as the persister gave them back; the newest first.
+-- The queued records of a lead that the persister could not store, newest first, locked until this transaction ends.
 SELECT id, state, payload, updated_at FROM replay_queue
 WHERE lead_id = :id AND stage = 'persister' AND NOT by_origin ORDER BY last_failed_at DESC, id FOR UPDATE;
 
 -- name: edit_lead^
--- Change a lead's fields. The first original is kept; the hash stays, so that a redelivery is a duplicate.
+-- Change a lead's fields. `original` keeps the first values. The hash stays, so that a redelivery is a duplicate.
 UPDATE lead_inbox
 SET name = :name, email = :email, phone = :phone, company = :company, service = :service, message = :message,
     assignee = :assignee, notes = :notes, original = coalesce(original, :original::jsonb), updated_at = now()
@@ -16,13 +16,13 @@ RETURNING id, request_id, site, email, service, status, name, phone, company, me
           created_at_utc, stored_at, updated_at;
 
 -- name: edit_parked!
--- Change a parked record before its replay. The first payload is kept.
+-- Change a queued record before its replay. `original_payload` keeps the first record.
 UPDATE replay_queue
 SET original_payload = coalesce(original_payload, payload), payload = :payload::bytea, updated_at = now()
 WHERE id = :id;
 
 -- name: edit_mails
--- A lead's mails that may be tried again go by its new fields.
+-- Give a lead's emails that may be sent again its new fields.
 UPDATE replay_queue
 SET original_payload = coalesce(original_payload, payload), payload = :payload::bytea, updated_at = now()
 WHERE lead_id = :id AND stage = 'notifier' AND NOT by_origin AND payload IS NOT NULL AND state <> 'resolved'
@@ -46,14 +46,14 @@ FROM (
 ORDER BY created_at_utc DESC, id DESC;
 
 -- name: read_lead^
--- One lead, every column but `words`, which is derived from the others.
+-- One lead with every column, except `words`, which is derived from the others.
 SELECT id, request_id, site, email, service, status, name, phone, company, message, consent, consent_text,
        consent_version, locale, submitted_at, source, extra, spam_reasons, body_sha256, assignee, notes,
        created_at_utc, stored_at, updated_at, original, stored
 FROM lead_inbox WHERE id = :id;
 
 -- name: read_emails
--- The mails of a lead, every column.
+-- The emails of a lead, every column.
 SELECT lead_id, kind, state, owner, lease_until, attempts, recipient, message_id, reason, smtp_answer, settled_by,
        created_at, updated_at, sent_at, mailbox, site, lead_received_at
 FROM email_delivery WHERE lead_id = :id ORDER BY kind DESC;
@@ -65,15 +65,15 @@ SELECT id, stage, kind, lead_id, state, reason, headers, payload, original_paylo
 FROM replay_queue WHERE lead_id = :id ORDER BY first_failed_at, id;
 
 -- name: read_entries
--- A lead's audit entries, in order.
+-- A lead's audit entries, oldest first.
 SELECT id, event, actor, status_code, details_json, lead_id, request_id, created_at_utc
 FROM audit_log WHERE lead_id = :id ORDER BY created_at_utc, id;
 
 -- name: find_by_email
--- What holds an address, however it is written: leads (stored, as they first came, mailed to, or waiting to be stored),
--- and records that the queue holds under the id of another lead, or of none. The first conditions on a record are a
--- cheap filter: `escape` leaves ASCII as it is and takes any bytes; an escape such as \u00fc may hide an address, and
--- so may the case of a letter beyond ASCII: for an address with one, every record is read.
+-- Where an address is stored, in any spelling: leads (stored, original, mailed to, or waiting to be stored), and queued
+-- records under the id of another lead or of none. The first conditions on a record are a cheap filter. `escape` keeps
+-- ASCII as it is and accepts any bytes. A JSON escape such as \u00fc, or the case of a non-ASCII letter, may hide an
+-- address: then every record is read.
 SELECT id AS lead_id, NULL::uuid AS queue_id FROM lead_inbox WHERE lower(email) = lower(:email)
 UNION SELECT id, NULL FROM lead_inbox WHERE original IS NOT NULL AND lower(original ->> 'email') = lower(:email)
 UNION SELECT lead_id, NULL FROM email_delivery WHERE kind = 'welcome' AND recipient = lower(:email)
@@ -92,27 +92,23 @@ SELECT id, stage, kind, lead_id, state, reason, headers, payload, original_paylo
 FROM replay_queue WHERE id = ANY(:ids::uuid[]) ORDER BY first_failed_at, id;
 
 -- name: erase_record$
--- Remove the person from one row of the queue that is named by its origin.
+-- Remove the person from one row of the queue that belongs to no lead.
 SELECT erase_record(:id, :actor);
 
--- name: erase_lead$
--- Take the person out of everything that we hold of a lead.
-SELECT erase_lead(:id, :actor);
-
 -- name: list_person
--- The leads with these ids that are not erased, as a person would recognise them; the newest first.
-SELECT wanted.id AS lead_id, lead.name, lead.site, lead.service, lead.status,
+-- The leads with these ids that are not erased, newest first, with the fields by which a person recognises them.
+SELECT selected.id AS lead_id, lead.name, lead.site, lead.service, lead.status,
        coalesce(lead.email, (SELECT mail.recipient FROM email_delivery mail
-                             WHERE mail.lead_id = wanted.id AND mail.kind = 'welcome')) AS email,
-       (SELECT count(*) FROM email_delivery mail WHERE mail.lead_id = wanted.id) AS emails,
-       (SELECT count(*) FROM replay_queue item WHERE item.lead_id = wanted.id) AS queue_rows,
+                             WHERE mail.lead_id = selected.id AND mail.kind = 'welcome')) AS email,
+       (SELECT count(*) FROM email_delivery mail WHERE mail.lead_id = selected.id) AS emails,
+       (SELECT count(*) FROM replay_queue item WHERE item.lead_id = selected.id) AS queue_rows,
        coalesce(lead.created_at_utc,
-                (SELECT min(item.first_failed_at) FROM replay_queue item WHERE item.lead_id = wanted.id),
-                (SELECT min(mail.created_at) FROM email_delivery mail WHERE mail.lead_id = wanted.id)) AS created_at_utc
-FROM unnest(:ids::uuid[]) AS wanted (id)
-LEFT JOIN lead_inbox lead ON lead.id = wanted.id
+                (SELECT min(item.first_failed_at) FROM replay_queue item WHERE item.lead_id = selected.id),
+                (SELECT min(mail.created_at) FROM email_delivery mail WHERE mail.lead_id = selected.id)) AS created_at_utc
+FROM unnest(:ids::uuid[]) AS selected (id)
+LEFT JOIN lead_inbox lead ON lead.id = selected.id
 WHERE lead.status IS DISTINCT FROM 'erased'
-ORDER BY created_at_utc DESC, wanted.id;
+ORDER BY created_at_utc DESC, selected.id;
 
 -- name: read_newest_records
 -- For each of these leads, the record that would be stored or mailed next, with its addresses. The persister's record

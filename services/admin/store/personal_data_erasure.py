@@ -9,22 +9,14 @@ from pathlib import Path
 from typing import Any, Final
 from uuid import UUID
 
+from runtime.database import erasure
 from runtime.database.postgres import Connection, Pool, load_queries, snapshot, transaction
 from runtime.failures import DependencyRefused, DependencyUnavailable, Failure
 from runtime.logs import logger
 from services.admin.rules.errors import NotFoundError
 from services.admin.rules.lead_edit_rules import parked_lead
-from services.admin.schemas.personal_data import (
-    LISTED_MAX,
-    Erased,
-    ErasedPerson,
-    PersonLead,
-    PersonRecords,
-    Selection,
-    Traces,
-    erased_words,
-    kafka_keeps,
-)
+from services.admin.rules.personal_data import Selection, Traces, erasure_message, kafka_keeps
+from services.admin.schemas.personal_data import LISTED_MAX, Erased, ErasedPerson, PersonLead, PersonRecords
 from services.admin.store.leads import NO_SUCH_LEAD
 
 _SQL: Any = load_queries(Path(__file__).with_name("personal_data.sql"))
@@ -33,7 +25,7 @@ _SQL: Any = load_queries(Path(__file__).with_name("personal_data.sql"))
 RECORD_MAX_BYTES: Final = 128 * 1024
 # A database that hangs costs seconds per attempt, so erasing stops after this many outages in a row.
 OUTAGES_MAX: Final = 2
-_LOG: Final = logger("people")
+_LOG: Final = logger("personal_data")
 
 
 async def find_person(pool: Pool, email: str) -> PersonRecords:
@@ -64,13 +56,13 @@ async def traces_of(connection: Connection, email: str) -> Traces:
 async def erase_lead(pool: Pool, lead_id: UUID, actor: str) -> Erased:
     """Erase everything that is stored of a lead. Raises `NotFoundError` if there is nothing."""
     async with transaction(pool) as connection:
-        done = await _SQL.erase_lead(connection, id=lead_id, actor=actor)
+        done = await erasure.erase_lead(connection, lead_id, actor)
     if done is None:
         raise NotFoundError(NO_SUCH_LEAD)
     # Whoever restores an older backup finds the ids to erase again only in the logs.
     _LOG.info("Lead erased", lead_id=str(lead_id))
     at = datetime.fromisoformat(done["erased_at"])
-    said = "The lead was erased before." if done["already"] else "The lead is erased."
+    status = "The lead was erased before." if done["already"] else "The lead is erased."
     return Erased(
         lead_id=lead_id,
         already=done["already"],
@@ -79,7 +71,7 @@ async def erase_lead(pool: Pool, lead_id: UUID, actor: str) -> Erased:
         mails_emptied=done["emails"],
         queue_rows_emptied=done["queue_rows"],
         kafka=kafka_keeps(at),
-        message=f"{said} Its record, its place in the books and its audit trail stay.",
+        message=f"{status} Its record, its place in the ledger and its audit trail stay.",
     )
 
 
@@ -117,12 +109,12 @@ async def erase_person(
             outages = outages + 1 if is_outage else 0
         else:
             outages = 0
-    said = erased_words(len(erased), len(records))
+    message = erasure_message(len(erased), len(records))
     return ErasedPerson(
         erased=erased,
         records=records,
         failed=failed,
-        message=said if not failed else f"{said} Ask again for the others.",
+        message=message if not failed else f"{message} Repeat the request for the others.",
     )
 
 

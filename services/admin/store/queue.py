@@ -8,6 +8,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from contracts.audit import AuditEvent
+from runtime.database.audit_log import append_action
 from runtime.database.postgres import Pool, load_queries, snapshot, transaction
 from services.admin.rules.errors import ConflictError, NotFoundError
 from services.admin.rules.replay_rules import replay_blocker
@@ -17,7 +18,6 @@ from services.admin.schemas.leads import Flushed, QueueItem, QueuePage, flushed
 from services.admin.schemas.replay_filters import GroupFilter
 from services.admin.schemas.replays import QueueGroup, QueueGroups, Requested
 from services.admin.schemas.system import SITE_QUEUE_JOB
-from services.admin.store.audit import add_audit_entry
 from services.admin.store.planning import plan_for_values
 
 _SQL: Any = load_queries(Path(__file__).with_name("queue.sql"))
@@ -84,7 +84,7 @@ class ReplayQueue:
         async with transaction(self._pool) as connection:
             count: int = await _SQL.request_waiting(connection, actor=actor)
             details = await _SQL.request_job(connection, name=SITE_QUEUE_JOB) or {}
-            await add_audit_entry(connection, AuditEvent.QUEUE_FLUSHED, actor, {"count": count})
+            await append_action(connection, AuditEvent.QUEUE_FLUSHED, actor, {"count": count})
         return flushed(count, sorted(details.get("sites") or {}))
 
     async def clear(self, stage: str | None, actor: str) -> dict[str, int]:
@@ -93,5 +93,5 @@ class ReplayQueue:
             rows = _SQL.archive_waiting(connection, stage=stage, actor=actor)
             archived = {row["stage"]: row["rows"] async for row in rows}
             details = {"count": sum(archived.values()), "stages": archived, "asked_for": stage or "all"}
-            await add_audit_entry(connection, AuditEvent.QUEUE_CLEARED, actor, details)
+            await append_action(connection, AuditEvent.QUEUE_CLEARED, actor, details)
         return archived

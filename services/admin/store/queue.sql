@@ -1,4 +1,4 @@
--- Queries of store/queue.py: the rows of replay_queue.
+-- The queries of store/queue.py: the rows of replay_queue.
 
 -- name: list_queue
 -- A page of the replay queue, the last failure first.
@@ -18,7 +18,7 @@ ORDER BY last_failed_at DESC, id DESC
 LIMIT :limit::bigint;
 
 -- name: list_groups
--- Rows with the same trouble, the largest group first; `total` counts the rows of all groups.
+-- Rows with the same failure, the largest group first. `total` counts the rows of all groups.
 SELECT stage, kind, state, reason, count(*) AS rows, min(first_failed_at) AS oldest_at,
        max(last_failed_at) AS newest_at, (sum(count(*)) OVER ())::bigint AS total
 FROM replay_queue
@@ -30,30 +30,30 @@ ORDER BY rows DESC, stage, kind, state, reason
 LIMIT :limit::bigint;
 
 -- name: count_waiting$
--- How many rows wait, exactly: kept by triggers (migration 0004).
+-- The number of waiting rows. Triggers count them (migration 0004).
 SELECT coalesce(sum(rows), 0)::bigint FROM row_count WHERE table_name = 'replay_queue' AND state = 'waiting';
 
 -- name: request_waiting$
--- Everything that waits is wanted now; a flusher takes it within its poll.
-WITH wanted AS (
+-- Request a retry of all waiting rows. A flusher sends them when it polls next.
+WITH requested AS (
     UPDATE replay_queue SET requested_at = now(), requested_by = :actor, requested_comment = NULL,
                             updated_at = now()
     WHERE state = 'waiting' RETURNING 1
 )
-SELECT count(*) FROM wanted;
+SELECT count(*) FROM requested;
 
 -- name: request_job$
--- A job is wanted now; a flusher takes it within its poll. Returns what its last run saw.
+-- Request a run of a job. A flusher starts it when it polls next. Returns the details of the last run.
 UPDATE scheduled_job SET requested_at = now() WHERE name = :name RETURNING last_details;
 
 -- name: archive_waiting
--- What waits is archived, payload and all, so that it can be replayed later; an audit entry for each row.
+-- Archive the waiting rows with their payloads, so that they can be replayed later. Writes an audit entry for each row.
 WITH archived AS (
     UPDATE replay_queue
     SET state = 'archived', next_attempt_at = NULL, requested_at = NULL, updated_at = now()
     WHERE state = 'waiting' AND (:stage::text IS NULL OR stage = :stage)
     RETURNING id, stage, kind, lead_id, reason
-), told AS (
+), audited AS (
     INSERT INTO audit_log (event_id, event, actor, details_json, lead_id)
     SELECT gen_random_uuid(), 'lead.archived', :actor,
            jsonb_build_object('queue_id', id, 'stage', stage, 'kind', kind, 'reason', reason), lead_id
@@ -62,14 +62,14 @@ WITH archived AS (
 SELECT stage, count(*) AS rows FROM archived GROUP BY stage ORDER BY stage;
 
 -- name: lock_row^
--- One row and what decides whether it can be replayed, kept from others until this transaction ends.
+-- One row and what decides whether it can be replayed, locked until this transaction ends.
 SELECT stage, kind, state, attempts, reason, lead_id, payload IS NOT NULL AS has_payload,
        EXISTS (SELECT 1 FROM lead_inbox AS lead
                WHERE lead.id = coalesce(replay_lead_id, lead_id) AND lead.status = 'erased') AS erased
 FROM replay_queue WHERE id = :id FOR UPDATE;
 
 -- name: request_row!
--- An admin wants this row now. One that had come to its end gets three new retries.
+-- Request a replay of this row. A row in a final state gets three new retries.
 UPDATE replay_queue
 SET attempts = CASE WHEN state = 'waiting' THEN attempts ELSE 0 END,
     next_attempt_at = CASE WHEN state = 'waiting' THEN next_attempt_at ELSE now() END,

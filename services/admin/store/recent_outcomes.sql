@@ -1,8 +1,8 @@
--- What became of the last hour's emails and deliveries, for the overview's headline. Bounded: each branch reads an index.
+-- The queries of store/recent_outcomes.py, for the overview. Each branch reads a bounded range of an index.
 
 -- name: recent_mails
--- The last outcome of each email among the latest 500 outcomes of the last hour, counted by kind: an email that was
--- deferred and sent later counts as sent.
+-- Emails by kind and last outcome, from the latest 500 outcomes of the last hour. An email that was deferred and sent later
+-- counts as sent.
 WITH recent AS (
     SELECT lead_id, details_json ->> 'kind' AS kind, event, created_at_utc, id FROM (
         (SELECT lead_id, details_json, event, created_at_utc, id FROM audit_log
@@ -25,8 +25,8 @@ SELECT kind, count(*) FILTER (WHERE event = 'email.sent') AS sent,
 FROM latest WHERE kind IS NOT NULL GROUP BY kind;
 
 -- name: recent_dead
--- Deliveries that failed for good in the last hour, but for confirmations, whose recipients may not exist, and duplicates of
--- an idempotency key: up to 1,000 of them.
+-- Up to 1,000 deliveries that failed permanently in the last hour. Excludes confirmations, whose recipients may not exist,
+-- and duplicates of an idempotency key.
 SELECT stage, count(*) AS rows FROM (
     SELECT stage FROM replay_queue
     WHERE state = 'dead' AND last_failed_at > now() - interval '1 hour' AND kind <> 'welcome' AND reason <> 'conflict'

@@ -8,13 +8,13 @@ from typing import Any, Final
 from uuid import UUID, uuid4
 
 from contracts.audit import AuditEvent
+from runtime.database.audit_log import append_action
 from runtime.database.postgres import Connection, Pool, load_queries, snapshot, transaction
 from services.admin.rules import replay_rules
 from services.admin.rules.errors import ConflictError, NotFoundError
 from services.admin.schemas import replays as schemas
 from services.admin.schemas.cursors import Position, split_page
 from services.admin.schemas.replay_filters import REPLAYABLE_STATES, HistoryPage, ReplayOrder, ResultPage
-from services.admin.store.audit import add_audit_entry
 from services.admin.store.planning import plan_for_values
 
 _SQL: Any = load_queries(Path(__file__).with_name("replays.sql"))
@@ -184,4 +184,4 @@ async def _audit_replay(
     details = replay.model_dump(
         mode="json", include={"comment", "filter", "per_second", "wanted", "taken"}, exclude_none=True
     )
-    await add_audit_entry(connection, event, actor, details | {"replay_id": str(replay.id)})
+    await append_action(connection, event, actor, details | {"replay_id": str(replay.id)})

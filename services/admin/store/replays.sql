@@ -1,10 +1,10 @@
--- Queries of store/replays.py: replays of many rows by a filter.
+-- The queries of store/replays.py: replays of many rows by a filter.
 
 -- name: choose_rows
--- The rows that a filter means, counted by what they are and whether they can be replayed; these become
--- items of the replay, where one is given. Preview and replay are this one statement, so they agree.
--- Of what cannot be replayed some ids are named.
-WITH meant AS MATERIALIZED (
+-- The rows that match a filter, counted by group and by whether they can be replayed. With a `replay_id`, those that can
+-- become items of that replay. One statement for preview and replay, so that they agree. Rows that cannot be replayed
+-- come with up to 1,000 ids.
+WITH matching AS MATERIALIZED (
     SELECT id, stage, kind, state, reason, payload IS NOT NULL AS has_payload,
            EXISTS (SELECT 1 FROM lead_inbox AS lead
                WHERE lead.id = coalesce(replay_lead_id, lead_id) AND lead.status = 'erased') AS erased
@@ -16,37 +16,37 @@ WITH meant AS MATERIALIZED (
       AND (:ids::uuid[] IS NULL OR id = ANY(:ids::uuid[]))
       AND (:since::timestamptz IS NULL OR last_failed_at >= :since)
       AND (:until::timestamptz IS NULL OR last_failed_at < :until)
-), judged AS (
+), checked AS (
     SELECT id, stage, kind, state, reason, has_payload, erased,
            state = ANY(:replayable_states::text[]) AND has_payload AND NOT erased AS replayable
-    FROM meant
+    FROM matching
 ), chosen AS (
     INSERT INTO queue_replay_item (replay_id, queue_id)
-    SELECT :replay_id::uuid, id FROM judged WHERE replayable AND :replay_id::uuid IS NOT NULL
+    SELECT :replay_id::uuid, id FROM checked WHERE replayable AND :replay_id::uuid IS NOT NULL
 )
 SELECT stage, kind, state, reason, has_payload, erased, replayable, count(*) AS rows,
        (sum(count(*)) FILTER (WHERE replayable) OVER ())::bigint AS wanted,
        (array_agg(id) FILTER (WHERE NOT replayable))[1 : 1000] AS blocked_ids
-FROM judged
+FROM checked
 GROUP BY stage, kind, state, reason, has_payload, erased, replayable
 ORDER BY replayable DESC, rows DESC, stage, kind, state, reason
 LIMIT :limit::bigint;
 
 -- name: unknown_ids
--- Which of these ids no row has.
-SELECT given.id FROM unnest(:ids::uuid[]) AS given (id)
-WHERE NOT EXISTS (SELECT 1 FROM replay_queue AS q WHERE q.id = given.id)
-ORDER BY given.id;
+-- The ids that no row has.
+SELECT selected.id FROM unnest(:ids::uuid[]) AS selected (id)
+WHERE NOT EXISTS (SELECT 1 FROM replay_queue AS q WHERE q.id = selected.id)
+ORDER BY selected.id;
 
 -- name: start_replay^
--- From this commit on a flusher takes its rows, so many a second.
+-- Start a replay. From this commit on a flusher sends its rows, `per_second` at most.
 INSERT INTO queue_replay (id, requested_by, comment, filter, per_second, wanted)
 VALUES (:id, :actor, :comment, :filter, :per_second, :wanted)
 RETURNING id, requested_by, comment, filter, per_second, wanted, taken, created_at, finished_at, cancelled_at,
           cancelled_by;
 
 -- name: list_replays
--- The history of replays, newest first.
+-- A page of the replays, newest first.
 SELECT id, requested_by, comment, filter, per_second, wanted, taken, created_at, finished_at, cancelled_at,
        cancelled_by
 FROM queue_replay
@@ -61,14 +61,15 @@ SELECT id, requested_by, comment, filter, per_second, wanted, taken, created_at,
 FROM queue_replay WHERE id = :id;
 
 -- name: count_results
--- What became of the rows that had their turn, which go in the order of their ids.
+-- The processed rows by result. Rows are processed in the order of their ids.
 SELECT result, count(*) AS rows FROM (
     SELECT result FROM queue_replay_result WHERE replay_id = :id AND turn_at IS NOT NULL
     ORDER BY queue_id LIMIT :taken::bigint
 ) AS turns GROUP BY result;
 
 -- name: sample_results
--- The same of a sample: the ids are random, so points at even distances over `share` of them meet rows by chance.
+-- The same for a sample. Ids are random, so the rows that follow evenly spaced points within `share` of the ids are a
+-- random sample.
 WITH sample AS MATERIALIZED (
     SELECT DISTINCT item.queue_id FROM generate_series(0, :points::int - 1) AS n
     CROSS JOIN LATERAL (
@@ -82,14 +83,14 @@ SELECT result, count(*) AS rows FROM sample JOIN queue_replay_result USING (queu
 WHERE replay_id = :id AND turn_at IS NOT NULL GROUP BY result;
 
 -- name: end_of_window$
--- The last of so many rows of a replay that a page looks at; null where there are fewer.
+-- The last of the rows that one page examines; null if there are fewer.
 SELECT queue_id FROM queue_replay_item
 WHERE replay_id = :id AND (:after::uuid IS NULL OR queue_id > :after)
   AND (:result::text IS NULL OR (turn_at IS NULL) = (:result IN ('queued', 'cancelled')))
 ORDER BY queue_id OFFSET :window::int - 1 LIMIT 1;
 
 -- name: list_results
--- A page of what became of a replay's rows, up to the end of the window.
+-- A page of a replay's rows with their results, up to the end of the window.
 WITH looked_at AS MATERIALIZED (
     SELECT queue_id FROM queue_replay_item
     WHERE replay_id = :id AND (:after::uuid IS NULL OR queue_id > :after)
@@ -103,7 +104,7 @@ ORDER BY queue_id
 LIMIT :limit::bigint;
 
 -- name: cancel_replay^
--- Stop a running replay; waits for a turn in hand, a few seconds at most.
+-- Cancel a running replay. Waits a few seconds at most for rows that are being sent.
 UPDATE queue_replay SET cancelled_at = now(), cancelled_by = :actor
 WHERE id = :id AND finished_at IS NULL AND cancelled_at IS NULL
 RETURNING id, requested_by, comment, filter, per_second, wanted, taken, created_at, finished_at, cancelled_at,

@@ -1,9 +1,9 @@
--- Sessions that were signed out. Every page asks by the primary key.
+-- The queries of store/revocations.py. Every page looks up its session by the primary key.
 
 -- name: revoke!
--- End a session; a second sign-out changes nothing.
+-- Revoke a session. A repetition changes nothing.
 INSERT INTO revoked_session (session_digest) VALUES (:session_digest) ON CONFLICT DO NOTHING;
 
 -- name: is_revoked$
--- Was this session signed out?
+-- Whether a session is revoked.
 SELECT EXISTS (SELECT FROM revoked_session WHERE session_digest = :session_digest);

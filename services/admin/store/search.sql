@@ -1,7 +1,7 @@
--- The queries behind the list of leads. Planned for the values in hand: see queries.sql.
+-- The queries of store/search.py, planned for their values: see planning.sql.
 
 -- name: list_leads
--- A page of leads, newest first. Its ids first: what is passed over is then read from an index alone.
+-- A page of leads, newest first. Selects the ids first, so that skipped rows are read from the index only.
 SELECT id, request_id, site, email, name, phone, company, service, status, assignee, created_at_utc
 FROM (
     SELECT id FROM lead_inbox
@@ -17,9 +17,9 @@ FROM (
 ORDER BY created_at_utc DESC, id DESC;
 
 -- name: gather_leads
--- The same for words that few leads have: all that match, and a page of them. Only rare words go to the index,
--- which would collect each lead of a common one. A row without an id only tells the total.
-WITH found AS MATERIALIZED (
+-- The same for rare words: all leads that match, and a page of them. The index looks up only rare words, because it would
+-- collect every lead of a common word. If the page is empty, one row without an id has the total.
+WITH candidates AS MATERIALIZED (
     SELECT id, created_at_utc AS at, words FROM lead_inbox
     WHERE (:status::text IS NULL OR status = :status)
       AND (:service::text IS NULL OR service = :service)
@@ -27,7 +27,7 @@ WITH found AS MATERIALIZED (
       AND (:until::timestamptz IS NULL OR created_at_utc < :until)
       AND words @@ to_tsquery('simple', :looked_up::text)
 ), matching AS MATERIALIZED (
-    SELECT id, at FROM found
+    SELECT id, at FROM candidates
     WHERE :words::text = :looked_up OR words @@ to_tsquery('simple', :words)
 ), page AS (
     SELECT id FROM matching WHERE :after_at::timestamptz IS NULL OR (at, id) < (:after_at, :after_id::uuid)
@@ -51,7 +51,7 @@ SELECT count(*) FROM (
 ) AS matching;
 
 -- name: estimate_leads$
--- How many leads match, as the planner's statistics have it.
+-- How many leads match, estimated from the planner's statistics.
 EXPLAIN (FORMAT JSON)
 SELECT 1 FROM lead_inbox
 WHERE (:status::text IS NULL OR status = :status)

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from contracts.audit import AuditEvent
+from runtime.database.audit_log import append_action
 from runtime.database.postgres import Pool, load_queries, snapshot, transaction
-from services.admin.store.audit import add_audit_entry
 
 _SQL: Any = load_queries(Path(__file__).with_name("stages.sql"))
 
@@ -37,5 +37,5 @@ class StageBreakers:
             if breaker is None or not breaker["paused"]:
                 return False
             await _SQL.resume_stage(connection, stage=stage, actor=actor)
-            await add_audit_entry(connection, AuditEvent.STAGE_RESUMED, actor, {"stage": stage})
+            await append_action(connection, AuditEvent.STAGE_RESUMED, actor, {"stage": stage})
         return True

@@ -5,6 +5,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 
+from runtime.database.erasure import erase_lead
 from runtime.database.postgres import Pool, load_queries, transaction
 from runtime.failures import Failure
 from services.flusher.jobs.scheduled_job import POLL_SECONDS, Job, Report
@@ -78,7 +79,7 @@ class Retention:
 
     async def _erase(self, lead_id: Any) -> None:
         async with transaction(self._pool) as connection:
-            await SQL.erase_lead(connection, id=lead_id, actor=ACTOR)
+            await erase_lead(connection, lead_id, ACTOR)
 
     async def _stopped(self) -> bool:
         try:

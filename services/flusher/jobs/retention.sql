@@ -16,10 +16,6 @@ WHERE lead_id IS NOT NULL AND payload IS NOT NULL AND first_failed_at < :before
   AND NOT EXISTS (SELECT FROM lead_inbox l WHERE l.id = q.lead_id)
 LIMIT :chunk::bigint;
 
--- name: erase_lead$
--- Take the person out of everything that we hold of a lead.
-SELECT erase_lead(:id, :actor);
-
 -- name: empty_old_rows$
 -- Records that belong to no lead, or stand under another's id, and failed before a time.
 WITH emptied AS (
@@ -29,7 +25,7 @@ WITH emptied AS (
     WHERE (lead_id IS NULL OR by_origin) AND (payload IS NOT NULL OR original_payload IS NOT NULL)
       AND last_failed_at < :before
     RETURNING id, stage, kind
-), told AS (
+), audited AS (
     INSERT INTO audit_log (event_id, event, actor, details_json)
     SELECT gen_random_uuid(), 'lead.erased', :actor,
            jsonb_build_object('queue_id', id, 'stage', stage, 'kind', kind)

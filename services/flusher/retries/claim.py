@@ -8,6 +8,7 @@ from uuid import UUID, uuid4
 
 from contracts.audit import AuditEvent, AuditRecorded
 from contracts.failures import LeadFailed
+from runtime.database.audit_log import append_entries
 from runtime.database.postgres import Connection
 from runtime.failures import DependencyUnavailable
 from services.flusher.failed_record import entry
@@ -22,7 +23,7 @@ from services.flusher.retries.retry_rules import (
     attempts_after_send,
     cause_of,
 )
-from services.flusher.store import ACTOR, SQL, Archive, settle_dead_mail, tell
+from services.flusher.store import ACTOR, SQL, Archive, settle_dead_mail
 
 
 @dataclass(frozen=True)
@@ -83,11 +84,11 @@ class Claim:
             overdue_at=self.now + OVERDUE_AFTER,
             now=self.now,
         )
-        await tell(self.connection, [self._replayed(row, event_id) for row, event_id in sent])
+        await append_entries(self.connection, [self._replayed(row, event_id) for row, event_id in sent])
 
     async def _resolve(self, delivered: Sequence[tuple[Row, UUID]]) -> None:
         await SQL.resolve_rows(self.connection, ids=[row.id for row, _ in delivered], now=self.now)
-        await tell(self.connection, [self._replayed(row, event_id) for row, event_id in delivered])
+        await append_entries(self.connection, [self._replayed(row, event_id) for row, event_id in delivered])
 
     async def _put_back(self, refused: Sequence[tuple[Row, str]], rng: random.Random) -> list[Death]:
         """Give each its next time, and return those that had their last."""
@@ -119,7 +120,7 @@ class Claim:
             failed_at=self.now,
         )
         tried = replace(row, state="replaying", attempts=place.attempts, reason=failed.reason)
-        await tell(self.connection, [self._replayed(tried, uuid4(), cause_of(row))])
+        await append_entries(self.connection, [self._replayed(tried, uuid4(), cause_of(row))])
 
     def _never_sent(self, impossible: tuple[Row, str]) -> Death:
         row, reason = impossible
@@ -133,7 +134,7 @@ class Claim:
         else:
             await SQL.bury_row(self.connection, id=death.row.id, reason=death.failed.reason)
         dead = entry(AuditEvent.LEAD_DEAD, death.failed, death.row.lead_id, actor=ACTOR)
-        await tell(self.connection, [dead])
+        await append_entries(self.connection, [dead])
         await settle_dead_mail(self.connection, death.failed, death.row.lead_id, death.failed.event_id)
 
     def _replayed(self, row: Row, event_id: UUID, cause: Cause | None = None) -> AuditRecorded:

@@ -22,6 +22,8 @@ from contracts.failures import LeadFailed, Origin
 from contracts.leads import lead_id_for
 from contracts.sites import SiteQueueEntry
 from runtime import metrics
+from runtime.database.audit_log import append_entries
+from runtime.database.erasure import block_erasures
 from runtime.database.postgres import Pool, load_queries, transaction
 from runtime.failures import Failure, RetryableError
 from runtime.logs import logger
@@ -31,7 +33,7 @@ from services.flusher.retries.retry_claims import Outbox
 from services.flusher.retries.retry_rules import SITE
 from services.flusher.settings import Site
 from services.flusher.site_queues.clients import ORIGIN, Sites, Submission
-from services.flusher.store import ACTOR, Clock, tell
+from services.flusher.store import ACTOR, Clock
 from services.flusher.store import SQL as QUEUE
 
 JOB: Final = "site_queue"
@@ -166,7 +168,7 @@ class Pull:
             ),
         )
         async with transaction(self._pool) as connection:
-            await QUEUE.keep_erasures_out(connection)
+            await block_erasures(connection)
             # Of an erased lead nothing is kept but that it came again.
             if not [each async for each in QUEUE.erased_leads(connection, ids=[lead_id])]:
                 await SQL.keep_refused(
@@ -183,7 +185,9 @@ class Pull:
                     payload=submission.body,
                     headers={h.TRACEPARENT: submission.traceparent} if submission.traceparent else {},
                 )
-            await tell(connection, [audit_entry(AuditEvent.LEAD_PARKED, failed, lead_id, actor=SITE)])
+            await append_entries(
+                connection, [audit_entry(AuditEvent.LEAD_PARKED, failed, lead_id, actor=SITE)]
+            )
 
     async def _tell(self, found: dict[str, Pulled]) -> None:
         """Write the audit entry of each website from which something came."""
@@ -200,7 +204,7 @@ class Pull:
         ]
         if entries:
             async with transaction(self._pool) as connection:
-                await tell(connection, entries)
+                await append_entries(connection, entries)
 
 
 def _digest(submission: Submission) -> int:

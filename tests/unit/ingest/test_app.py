@@ -6,7 +6,7 @@ from runtime.settings import Debug, Http
 from tests.support.gateway import Gateway, expect_problem, gateway
 
 
-async def test_regression_a_website_cannot_use_the_example_token_under_a_name_of_its_own() -> None:
+async def test_regression_debug_mode_refuses_other_host_names() -> None:
     async with gateway(debug=Debug(DEBUG=True)) as ours:
         answer = await ours.post(Host="rebound.evil.example")
         assert (answer.status_code, ours.leads.records) == (421, [])

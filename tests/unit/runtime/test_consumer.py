@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -27,6 +27,7 @@ from runtime.kafka.consumer import Consumer
 from runtime.kafka.handler import Batch
 from runtime.kafka.policy import Policy
 from runtime.kafka.watchdog import STALL_SECONDS, ConsumerStalled, Watchdog
+from tests.support.fake_kafka import PARTITION, FakeConsumer
 from tests.support.wait import eventually
 
 
@@ -161,46 +162,21 @@ def test_what_was_done_before_a_pause_is_told_so_that_it_is_not_done_again() -> 
     assert delivery.completed == 3
 
 
-class FakeKafka:
-    """What the watch asks: one partition of 20 records, of which some are committed."""
-
-    partition = TopicPartition("t", 0)
-
-    def __init__(self) -> None:
-        self.start, self.done = 0, cast("int | None", 10)
-        self.answers = True
-
-    def assignment(self) -> set[TopicPartition]:
-        return {self.partition}
-
-    @property
-    def _client(self) -> "FakeKafka":
-        return self
-
-    async def force_metadata_update(self) -> bool:
-        return self.answers
-
-    def last_poll_timestamp(self, _: TopicPartition) -> int:
-        return 1
-
-    async def beginning_offsets(self, partitions: set[TopicPartition]) -> dict[TopicPartition, int]:
-        return dict.fromkeys(partitions, self.start)
-
-    async def end_offsets(self, partitions: set[TopicPartition]) -> dict[TopicPartition, int]:
-        return dict.fromkeys(partitions, 20)
-
-    async def committed(self, _: TopicPartition) -> int | None:
-        return self.done
+def lagging_consumer() -> FakeConsumer:
+    """Return a consumer of 20 records, of which 10 are committed."""
+    consumer = FakeConsumer(end=20)
+    consumer.committed_offsets[PARTITION] = 10
+    return consumer
 
 
 async def test_lag_without_progress_and_without_a_pause_ends_the_process() -> None:
-    watch, kafka = Watchdog(), FakeKafka()
+    watch, kafka = Watchdog(), lagging_consumer()
     await watch.check(cast("Any", kafka))
     watch._progress_at -= STALL_SECONDS + 1
     watch._measure_at = 0
     with pytest.raises(ConsumerStalled, match="10 records behind"):
         await watch.check(cast("Any", kafka))
-    kafka.done, watch._measure_at = 20, 0
+    kafka.committed_offsets[PARTITION], watch._measure_at = 20, 0
     await watch.check(cast("Any", kafka))
 
 
@@ -209,8 +185,9 @@ async def test_regression_records_that_expired_are_no_lag_that_ends_the_process(
     committed: int | None,
 ) -> None:
     # It counted them for ever: the process was restarted every two minutes.
-    watch, kafka = Watchdog(), FakeKafka()
-    kafka.start, kafka.done = 20, committed
+    watch, kafka = Watchdog(), lagging_consumer()
+    kafka.starts[PARTITION] = 20
+    kafka.committed_offsets = {} if committed is None else {PARTITION: committed}
     await watch.check(cast("Any", kafka))
     watch._progress_at -= STALL_SECONDS + 1
     watch._measure_at = 0
@@ -220,7 +197,7 @@ async def test_regression_records_that_expired_are_no_lag_that_ends_the_process(
 async def test_regression_a_client_that_no_broker_answers_is_replaced(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    watch, kafka = Watchdog(silence_seconds=60), FakeKafka()
+    watch, kafka = Watchdog(silence_seconds=60), lagging_consumer()
     await watch.check(cast("Any", kafka))
     now = time.monotonic()
     monkeypatch.setattr("runtime.workarounds.aiokafka.time.monotonic", lambda: now + 61)
@@ -230,10 +207,10 @@ async def test_regression_a_client_that_no_broker_answers_is_replaced(
 
 async def test_readiness_asks_the_brokers_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("runtime.health.REUSE_SECONDS", 0.0)
-    health, kafka = Health(), FakeKafka()
+    health, kafka = Health(), lagging_consumer()
     consuming(kafka, health, Policy())
     for answers in (True, False, True):
-        kafka.answers = answers
+        kafka._client.answers = answers
         await health.refresh()
         assert health.parts["kafka"].ok is answers
 
@@ -264,25 +241,22 @@ def test_regression_a_start_outlasts_the_members_that_died_in_its_group() -> Non
     assert policy.start_seconds > max(policy.session_seconds, policy.rebalance_seconds)
 
 
-class Deaf(FakeKafka):
+class UnassignedConsumer(FakeConsumer):
     """A consumer that waits for an assignment which never comes."""
 
-    async def getmany(self, **_: Any) -> dict[TopicPartition, list[Any]]:
+    def __init__(self) -> None:
+        super().__init__(end=20)
+        self.committed_offsets[PARTITION] = 10
+
+    async def getmany(self, *_: TopicPartition, **__: Any) -> dict[TopicPartition, list[Any]]:
         await asyncio.Event().wait()
         return {}
-
-    def resume(self, *_: TopicPartition) -> None: ...
-
-    # What is ended by force where a stop fails.
-    _coordinator = _fetcher = None
-
-    async def close(self) -> None: ...
 
 
 class Around:
     """A broker that holds this consumer."""
 
-    def __init__(self, consumer: FakeKafka) -> None:
+    def __init__(self, consumer: FakeConsumer) -> None:
         self.consumer = consumer
 
     def subscriber(self, *_: Any, **__: Any) -> "Around":
@@ -293,14 +267,14 @@ class Around:
     async def stop(self) -> None: ...
 
 
-def consuming(kafka: FakeKafka, health: Health, policy: Policy) -> Consumer:
+def consuming(kafka: FakeConsumer, health: Health, policy: Policy) -> Consumer:
     return Consumer(cast("KafkaBroker", Around(kafka)), ["t"], "group", health, policy)
 
 
 async def test_regression_a_poll_that_waits_for_ever_is_seen_by_the_watchdog_and_by_readiness() -> None:
     # It stood in a rebalance without an end: green, with lag, and no watchdog ever looked.
     health = Health()
-    consumer = consuming(Deaf(), health, Policy(take_seconds=0.01))
+    consumer = consuming(UnassignedConsumer(), health, Policy(take_seconds=0.01))
     running = asyncio.create_task(consumer.run(Recorder(set(), RuntimeError())))
 
     async def reason() -> str:
@@ -314,7 +288,7 @@ async def test_regression_a_poll_that_waits_for_ever_is_seen_by_the_watchdog_and
 
 
 async def test_regression_a_stop_does_not_wait_for_a_poll_that_waits_for_ever() -> None:
-    consumer = consuming(Deaf(), Health(), Policy(take_seconds=0.01))
+    consumer = consuming(UnassignedConsumer(), Health(), Policy(take_seconds=0.01))
     running = asyncio.create_task(consumer.run(Recorder(set(), RuntimeError())))
     await asyncio.sleep(0.05)
     async with asyncio.timeout(1):
@@ -325,13 +299,9 @@ async def test_regression_a_stop_does_not_wait_for_a_poll_that_waits_for_ever() 
 async def test_a_handler_that_hangs_where_nothing_should_ends_the_process(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    class Full(Deaf):
-        async def getmany(self, **_: Any) -> dict[TopicPartition, list[Any]]:
-            return {self.partition: [Place(11)]}
-
-        def pause(self, *_: TopicPartition) -> None: ...
-
-        def seek(self, *_: Any) -> None: ...
+    class Full(UnassignedConsumer):
+        async def getmany(self, *_: TopicPartition, **__: Any) -> dict[TopicPartition, list[Any]]:
+            return {PARTITION: [Place(11)]}
 
     class Hanging(Recorder):
         async def handle(self, records: Sequence[Any]) -> None:
@@ -347,7 +317,7 @@ async def test_a_handler_that_hangs_where_nothing_should_ends_the_process(
 async def test_regression_whatever_a_stop_raises_the_consumer_connects_again() -> None:
     # FastStream raises an ExceptionGroup, which contextlib.suppress does not look into (Python 3.11).
     class Failing(Around):
-        def __init__(self, consumer: FakeKafka) -> None:
+        def __init__(self, consumer: FakeConsumer) -> None:
             super().__init__(consumer)
             self.starts = 0
 
@@ -359,7 +329,7 @@ async def test_regression_whatever_a_stop_raises_the_consumer_connects_again() -
         async def stop(self) -> None:
             raise ExceptionGroup("Failed to stop subscribers", [KafkaError("no coordinator")])
 
-    around = Failing(Deaf())
+    around = Failing(UnassignedConsumer())
     policy = Policy(take_seconds=0.01, backoff=QUICK)
     consumer = Consumer(cast("KafkaBroker", around), ["t"], "group", Health(), policy)
     running = asyncio.create_task(consumer.run(Recorder(set(), RuntimeError())))
@@ -378,7 +348,7 @@ async def test_regression_a_rebalance_waits_for_records_from_the_moment_they_are
     consumer = consuming(kafka, Health(), Policy(drain_seconds=0.2, stop_seconds=0.1))
     running = asyncio.create_task(consumer.run(busy))
     await asyncio.wait_for(kafka.taken.wait(), 5)
-    revoked = asyncio.create_task(consumer.on_partitions_revoked([kafka.partition]))
+    revoked = asyncio.create_task(consumer.on_partitions_revoked([PARTITION]))
     await asyncio.sleep(0.05)
     assert busy.calls == 1
     assert not revoked.done()
@@ -386,20 +356,20 @@ async def test_regression_a_rebalance_waits_for_records_from_the_moment_they_are
     await asyncio.wait({running, revoked})
 
 
-class OneRecord(Deaf):
+class OneRecord(UnassignedConsumer):
     """Hands out one record, and is slow to tell its offsets from then on."""
 
     def __init__(self) -> None:
         super().__init__()
         self.taken = asyncio.Event()
 
-    async def getmany(self, **_: Any) -> dict[TopicPartition, list[Any]]:
+    async def getmany(self, *_: TopicPartition, **__: Any) -> dict[TopicPartition, list[Any]]:
         if self.taken.is_set():
             await asyncio.Event().wait()
         self.taken.set()
-        return {self.partition: [Place(11)]}
+        return {PARTITION: [Place(11)]}
 
-    async def end_offsets(self, partitions: set[TopicPartition]) -> dict[TopicPartition, int]:
+    async def end_offsets(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, int]:
         if self.taken.is_set():
             await asyncio.sleep(0.1)
         return await super().end_offsets(partitions)

@@ -2,61 +2,48 @@
 
 import asyncio
 from collections.abc import Collection
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from aiokafka import TopicPartition
 
 from runtime.kafka.log_reader import assign_all_partitions, read_ranges
-
-PARTITION = TopicPartition("t", 0)
-
-
-class Log:
-    """A consumer of one log, whose records begin at `start` once it is read."""
-
-    def __init__(self, start: int, end: int) -> None:
-        self.at, self.start, self.end = 0, start, end
-
-    def seek(self, _: TopicPartition, offset: int) -> None:
-        self.at = offset
-
-    async def getmany(self, *_: TopicPartition, **__: int) -> dict[TopicPartition, list[Any]]:
-        first = max(self.at, self.start)
-        self.at = max(self.at, self.start, self.end)
-        return {PARTITION: [SimpleNamespace(offset=each) for each in range(first, self.end)]}
-
-    async def position(self, _: TopicPartition) -> int:
-        return self.at
+from tests.support.fake_kafka import PARTITION, FakeConsumer
 
 
-async def offsets(log: Log) -> list[int]:
-    return [each.offset async for records in read_ranges(log, {PARTITION: (2, 6)}) for each in records]
+def log(start: int, end: int) -> FakeConsumer:
+    """Return a consumer of a log that retains these offsets."""
+    consumer = FakeConsumer(end)
+    consumer.starts[PARTITION] = start
+    return consumer
+
+
+async def offsets(consumer: FakeConsumer) -> list[int]:
+    return [each.offset async for records in read_ranges(consumer, {PARTITION: (2, 6)}) for each in records]
 
 
 @pytest.mark.parametrize(
-    ("log", "read"),
-    [(Log(0, 9), [2, 3, 4, 5]), (Log(4, 9), [4, 5]), (Log(8, 9), []), (Log(9, 9), [])],
+    ("start", "read"),
+    [(0, [2, 3, 4, 5]), (4, [4, 5]), (8, []), (9, [])],
     ids=["nothing deleted", "some deleted", "all deleted", "log empty"],
 )
-async def test_regression_records_that_are_deleted_meanwhile_are_left_out(log: Log, read: list[int]) -> None:
+async def test_regression_records_deleted_meanwhile_are_left_out(start: int, read: list[int]) -> None:
     # It waited for ever for records that the log no longer held.
-    assert await offsets(log) == read
+    assert await offsets(log(start, 9)) == read
 
 
 async def test_a_partition_that_hands_out_nothing_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Slow(Log):
-        async def getmany(self, *_: TopicPartition, **__: int) -> dict[TopicPartition, list[Any]]:
+    class SlowConsumer(FakeConsumer):
+        async def getmany(self, *_: TopicPartition, **__: Any) -> dict[TopicPartition, list[Any]]:
             await asyncio.sleep(0.01)
             return {}
 
     monkeypatch.setattr("runtime.kafka.log_reader.KAFKA_SECONDS", 0.05)
     with pytest.raises(TimeoutError):
-        await offsets(Slow(0, 9))
+        await offsets(SlowConsumer(9))
 
 
-class FakeConsumer:
+class UnassignedConsumer:
     """A consumer that knows of a topic what Kafka told it with an answer about that topic."""
 
     def __init__(self, **numbers: int) -> None:
@@ -77,7 +64,7 @@ class FakeConsumer:
 
 async def test_regression_a_topic_is_read_in_all_partitions_that_it_has() -> None:
     # Of a failed topic with 14 partitions two were not read: their failures were rebuilt as sent mails.
-    consumer = FakeConsumer(failed=14, dead=2)
+    consumer = UnassignedConsumer(failed=14, dead=2)
     found = await assign_all_partitions(consumer, "failed", "dead")
     assert found == [TopicPartition("failed", n) for n in range(14)] + [
         TopicPartition("dead", n) for n in range(2)

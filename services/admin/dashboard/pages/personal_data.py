@@ -11,13 +11,8 @@ from services.admin.adapters import CurrentAdapters
 from services.admin.dashboard.auth import CurrentSession
 from services.admin.dashboard.rendering import PageRoute, render
 from services.admin.rules.errors import NotFoundError
-from services.admin.schemas.personal_data import (
-    LISTED_MAX,
-    ErasedPerson,
-    PersonRecords,
-    Selection,
-    has_address,
-)
+from services.admin.rules.personal_data import Selection, has_address
+from services.admin.schemas.personal_data import LISTED_MAX, ErasedPerson, PersonRecords
 
 router = APIRouter(prefix="/admin/ui/leads", route_class=PageRoute)
 

@@ -1,4 +1,4 @@
-"""The admin API on a real PostgreSQL and Kafka: leads, statuses and mails."""
+"""The admin API on a real PostgreSQL and Kafka: leads, statuses and emails."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -21,7 +21,7 @@ async def admin(postgres: Postgres, stack: Stack) -> AsyncIterator[Admin]:
         yield running
 
 
-async def test_leads_come_newest_first_with_their_total(admin: Admin) -> None:
+async def test_leads_are_listed_newest_first_with_their_total(admin: Admin) -> None:
     start = datetime(2024, 1, 3, tzinfo=UTC)
     leads = [await admin.add_lead(occurred_at=start + timedelta(hours=hour)) for hour in range(5)]
     answer = await admin.get("/admin/leads", limit=2)
@@ -30,7 +30,7 @@ async def test_leads_come_newest_first_with_their_total(admin: Admin) -> None:
     assert answer["leads"][0]["created_at_utc"] == "2024-01-03T04:00:00Z"
 
 
-async def test_a_cursor_walks_through_all_leads_once_even_at_one_moment(admin: Admin) -> None:
+async def test_cursors_page_through_leads_of_the_same_time(admin: Admin) -> None:
     moment = datetime(2024, 1, 3, tzinfo=UTC)
     stored = {str((await admin.add_lead(occurred_at=moment)).lead_id) for _ in range(7)}
     seen: list[str] = []
@@ -61,9 +61,7 @@ async def test_a_cursor_walks_through_all_leads_once_even_at_one_moment(admin: A
         ({"q": "grace", "status_filter": "won"}, set()),
     ],
 )
-async def test_leads_are_found_by_what_people_know_of_them(
-    admin: Admin, params: dict[str, str], names: set[str]
-) -> None:
+async def test_leads_are_filtered_and_searched(admin: Admin, params: dict[str, str], names: set[str]) -> None:
     await admin.add_lead(name="Grace", email="hopper@navy.mil")
     await admin.add_lead(name="O'Brien", company="Acme.com", email="x@example.com")
     await admin.add_lead(name="Seo", service="SEO", email="x@example.com")
@@ -75,7 +73,7 @@ async def test_leads_are_found_by_what_people_know_of_them(
     assert answer["total"] == len(names)
 
 
-async def test_a_lead_is_shown_with_its_mails_queue_and_timeline(admin: Admin) -> None:
+async def test_a_lead_is_shown_with_emails_queue_and_timeline(admin: Admin) -> None:
     lead = await admin.add_lead(extra={"budget": 7})
     await admin.add_email(lead.lead_id, "welcome", "sent")
     await admin.add_queue_row(lead_id=lead.lead_id, kind="admin_alert")
@@ -94,7 +92,7 @@ async def test_a_lead_is_shown_with_its_mails_queue_and_timeline(admin: Admin) -
     ]
 
 
-async def test_a_lead_s_times_are_utc_whatever_zone_the_database_is_in(
+async def test_a_lead_s_times_are_utc_in_any_database_time_zone(
     postgres: Postgres, database: Database, stack: Stack
 ) -> None:
     owner = await asyncpg.connect(database.owner)
@@ -106,16 +104,16 @@ async def test_a_lead_s_times_are_utc_whatever_zone_the_database_is_in(
         await admin.add_email(lead.lead_id, "welcome", "sent")
         await admin.add_queue_row(lead_id=lead.lead_id, kind="admin_alert")
         answer = await admin.get(f"/admin/leads/{lead.lead_id}")
-    told = [
+    titles = [
         answer["lead"]["stored_at"],
         answer["emails"][0]["created_at"],
         answer["queue"][0]["last_failed_at"],
     ]
-    told += [event["at"] for event in answer["timeline"]]
-    assert [each for each in told if not each.endswith("Z")] == []
+    titles += [event["at"] for event in answer["timeline"]]
+    assert [each for each in titles if not each.endswith("Z")] == []
 
 
-async def test_a_lead_whose_storing_failed_is_found_by_its_queue_row(admin: Admin) -> None:
+async def test_a_lead_that_is_not_stored_is_found_by_its_queue_row(admin: Admin) -> None:
     lead_id = uuid4()
     await admin.get(f"/admin/leads/{lead_id}", 404)
     await admin.add_queue_row(lead_id=lead_id, stage="persister", kind="store", reason="bug: X")
@@ -124,7 +122,7 @@ async def test_a_lead_whose_storing_failed_is_found_by_its_queue_row(admin: Admi
     assert answer["queue"][0]["reason"] == "bug: X"
 
 
-async def test_the_second_of_two_admins_gets_a_conflict(admin: Admin) -> None:
+async def test_a_status_change_with_an_outdated_expected_is_a_conflict(admin: Admin) -> None:
     lead = await admin.add_lead()
     path = f"/admin/leads/{lead.lead_id}/status"
     answers = await asyncio.gather(
@@ -137,7 +135,7 @@ async def test_the_second_of_two_admins_gets_a_conflict(admin: Admin) -> None:
     assert await admin.db.fetchval("SELECT count(*) FROM audit_log") == 1
 
 
-async def test_the_same_status_again_changes_nothing_and_says_so(admin: Admin) -> None:
+async def test_setting_the_same_status_changes_nothing(admin: Admin) -> None:
     lead = await admin.add_lead("won")
     answer = await admin.ask("PATCH", f"/admin/leads/{lead.lead_id}/status", new_status="won")
     assert (answer["changed"], answer["message"]) == (False, "The status was already won.")
@@ -155,7 +153,7 @@ async def test_the_same_status_again_changes_nothing_and_says_so(admin: Admin) -
         ("received", {"new_status": "won", "expectd": "received"}, 422),
     ],
 )
-async def test_a_status_that_cannot_be_set_is_refused(
+async def test_an_invalid_status_change_is_refused(
     admin: Admin, status: str, params: dict[str, str], code: int
 ) -> None:
     lead = await admin.add_lead(status)
@@ -165,7 +163,7 @@ async def test_a_status_that_cannot_be_set_is_refused(
     assert await admin.db.fetchval("SELECT status FROM lead_inbox") == status
 
 
-async def test_a_lead_released_from_spam_has_both_mails_requested_as_it_is_stored(admin: Admin) -> None:
+async def test_releasing_from_spam_requests_both_emails(admin: Admin) -> None:
     lead = await admin.add_lead("spam", spam_reasons=("honeypot",), extra={"a": [1]}, company="Acme")
     for kind in ("welcome", "admin_alert"):
         await admin.add_email(lead.lead_id, kind, "suppressed")
@@ -184,7 +182,7 @@ async def test_a_lead_released_from_spam_has_both_mails_requested_as_it_is_store
         assert payload == lead.model_copy(update={"event_id": payload.event_id})
 
 
-async def test_releasing_from_spam_twice_keeps_one_row_a_mail_and_its_maker(admin: Admin) -> None:
+async def test_releasing_from_spam_twice_keeps_one_row_per_email(admin: Admin) -> None:
     lead = await admin.add_lead("spam")
     await admin.add_queue_row(lead_id=lead.lead_id, state="resolved", payload=None, next_attempt_at=None)
     path = f"/admin/leads/{lead.lead_id}/status"
@@ -197,7 +195,7 @@ async def test_releasing_from_spam_twice_keeps_one_row_a_mail_and_its_maker(admi
     ]
 
 
-async def test_a_mail_that_was_sent_is_not_sent_again_when_spam_is_released(admin: Admin) -> None:
+async def test_releasing_from_spam_does_not_resend_a_sent_email(admin: Admin) -> None:
     lead = await admin.add_lead("spam")
     await admin.add_email(lead.lead_id, "welcome", "sent")
     answer = await admin.ask("PATCH", f"/admin/leads/{lead.lead_id}/status", new_status="received")
@@ -205,7 +203,7 @@ async def test_a_mail_that_was_sent_is_not_sent_again_when_spam_is_released(admi
 
 
 @pytest.mark.parametrize("delivery", ["dead", "unknown", "suppressed", None])
-async def test_a_mail_is_requested_again_as_one_row(admin: Admin, delivery: str | None) -> None:
+async def test_a_resend_requests_the_email_in_one_row(admin: Admin, delivery: str | None) -> None:
     lead = await admin.add_lead()
     if delivery:
         await admin.add_email(lead.lead_id, "welcome", delivery)
@@ -218,7 +216,7 @@ async def test_a_mail_is_requested_again_as_one_row(admin: Admin, delivery: str 
 
 
 @pytest.mark.parametrize(("status", "delivery"), [("spam", None), ("erased", "dead"), ("received", "sent")])
-async def test_a_mail_that_must_not_go_out_is_not_requested(
+async def test_a_resend_of_a_sent_or_suppressed_email_is_refused(
     admin: Admin, status: str, delivery: str | None
 ) -> None:
     lead = await admin.add_lead(status)
@@ -228,7 +226,7 @@ async def test_a_mail_that_must_not_go_out_is_not_requested(
     assert await admin.db.fetchval("SELECT count(*) FROM replay_queue") == 0
 
 
-async def test_a_mail_of_no_lead_or_no_kind_is_refused(admin: Admin) -> None:
+async def test_a_resend_of_an_unknown_lead_or_kind_is_refused(admin: Admin) -> None:
     await admin.ask("POST", f"/admin/leads/{uuid4()}/emails/welcome/resend", 404)
     lead = await admin.add_lead()
     await admin.ask("POST", f"/admin/leads/{lead.lead_id}/emails/newsletter/resend", 422)

@@ -1,4 +1,4 @@
-"""Erasing and exporting by address: all of one person's data, and nobody else's."""
+"""Erasure and export by address affect all data of one person, and of no other person."""
 
 import json
 from collections.abc import AsyncIterator
@@ -10,17 +10,15 @@ import pytest
 
 from contracts.leads import LeadReceived
 from runtime.database.postgres import open_pool, transaction
+from runtime.database.replay_queue import resolve_replays
 from runtime.settings import Kafka, Postgres
 from services.flusher.jobs.statistics import statistics_job
 from services.flusher.retries.retry_claims import Outbox
 from services.flusher.store import SQL as FLUSHER
-from services.notifier.store import SQL as NOTIFIER
-from services.persister.store import SQL as PERSISTER
-from tests.integration.test_admin_people import edit, parked
-from tests.support.admin import Admin, running_admin
+from tests.support.admin import Admin, parked_row, running_admin
+from tests.support.database_dump import dump_database
 from tests.support.factories import lead as make_lead
 from tests.support.flusher import Clock
-from tests.support.people import dump
 from tests.support.stack import Database, Stack
 
 
@@ -36,7 +34,7 @@ def json_of(**fields: Any) -> bytes:
 
 
 def site_row(payload: bytes, **changes: Any) -> dict[str, Any]:
-    """A queue row of what a website had queued and the gateway refused: nobody validated it."""
+    """Return a queue row of a website's entry that the gateway refused, so it is not validated."""
     return {
         "stage": "site",
         "kind": "pull",
@@ -53,10 +51,10 @@ def site_row(payload: bytes, **changes: Any) -> dict[str, Any]:
 
 
 async def with_conflict(admin: Admin) -> tuple[LeadReceived, UUID]:
-    """Ada's stored lead, and Bob's record that came under the same key and waits as a conflict."""
+    """Store Ada's lead, and queue Bob's record under the same key as a conflict."""
     ada = await admin.add_lead(name="Ada", email="ada@example.com")
     bob = ada.model_copy(update={"name": "Bob", "email": "bob@example.com", "message": "Bob's own"})
-    row = parked(bob, by_origin=True, reason="conflict", replay_lead_id=uuid4())
+    row = parked_row(bob, by_origin=True, reason="conflict", replay_lead_id=uuid4())
     return ada, await admin.add_queue_row(**row)
 
 
@@ -66,7 +64,7 @@ async def erase_person(admin: Admin, email: str) -> Any:
     return answer.json()
 
 
-async def test_regression_erasing_a_person_leaves_the_lead_that_their_record_collided_with(
+async def test_regression_erasing_a_conflict_keeps_the_stored_lead(
     admin: Admin,
 ) -> None:
     ada, row = await with_conflict(admin)
@@ -75,31 +73,29 @@ async def test_regression_erasing_a_person_leaves_the_lead_that_their_record_col
     assert answer["message"] == (
         "The personal data of 0 leads and 1 record in the queue of this address was deleted."
     )
-    assert "bob" not in await dump(admin.db)
+    assert "bob" not in await dump_database(admin.db)
     assert await admin.db.fetchval("SELECT email FROM lead_inbox WHERE id = $1", ada.lead_id) == ada.email
-    told = await admin.db.fetchrow("SELECT lead_id, details_json FROM audit_log WHERE event = 'lead.erased'")
-    assert told
-    assert (told["lead_id"], json.loads(told["details_json"])["queue_id"]) == (None, str(row))
+    entry = await admin.db.fetchrow("SELECT lead_id, details_json FROM audit_log WHERE event = 'lead.erased'")
+    assert entry
+    assert (entry["lead_id"], json.loads(entry["details_json"])["queue_id"]) == (None, str(row))
 
 
 @pytest.mark.parametrize("by", ["id", "address"])
-async def test_regression_erasing_a_lead_leaves_the_record_of_another_person_replayable(
-    admin: Admin, by: str
-) -> None:
+async def test_regression_erasing_a_lead_keeps_another_person_s_record(admin: Admin, by: str) -> None:
     ada, row = await with_conflict(admin)
     if by == "id":
         await admin.ask("DELETE", f"/admin/leads/{ada.lead_id}")
     else:
         await erase_person(admin, "ada@example.com")
-    assert "ada@" not in await dump(admin.db)
-    kept = await admin.db.fetchrow("SELECT state, payload FROM replay_queue WHERE id = $1", row)
-    assert kept
-    assert (kept["state"], b"Bob's own" in kept["payload"]) == ("dead", True)
+    assert "ada@" not in await dump_database(admin.db)
+    row_after = await admin.db.fetchrow("SELECT state, payload FROM replay_queue WHERE id = $1", row)
+    assert row_after
+    assert (row_after["state"], b"Bob's own" in row_after["payload"]) == ("dead", True)
     answer = await admin.client.post(f"/admin/queue/{row}/replay", json={})
     assert answer.status_code == 202, answer.text
 
 
-async def test_regression_an_export_holds_no_record_of_another_person(admin: Admin) -> None:
+async def test_regression_an_export_has_no_record_of_another_person(admin: Admin) -> None:
     ada, row = await with_conflict(admin)
     assert "Bob" not in (await admin.client.get(f"/admin/leads/{ada.lead_id}/export")).text
     bob = await admin.add_lead(name="Bob", email="Bob@example.com")
@@ -108,9 +104,9 @@ async def test_regression_an_export_holds_no_record_of_another_person(admin: Adm
     assert data["other_leads"] == []
 
 
-async def test_regression_a_lead_that_mentions_an_address_is_not_that_persons(admin: Admin) -> None:
+async def test_regression_an_address_in_a_message_finds_no_lead(admin: Admin) -> None:
     mentions = make_lead(email="eve@example.com", extra={"friend": "ada@example.com"})
-    row = await admin.add_queue_row(**parked(mentions))
+    row = await admin.add_queue_row(**parked_row(mentions))
     assert (await erase_person(admin, "ada@example.com"))["erased"] == []
     assert await admin.db.fetchval("SELECT payload FROM replay_queue WHERE id = $1", row)
 
@@ -129,9 +125,7 @@ async def test_regression_a_lead_that_mentions_an_address_is_not_that_persons(ad
         b"email=x; ada@example.com\xff",
     ],
 )
-async def test_regression_a_refused_row_of_a_website_is_erased_however_the_address_is_written(
-    admin: Admin, payload: bytes
-) -> None:
+async def test_regression_a_website_s_row_is_erased_by_any_spelling(admin: Admin, payload: bytes) -> None:
     row = await admin.add_queue_row(**site_row(payload))
     other = await admin.add_queue_row(**site_row(json_of(email="dada@x.example", note="ada@example.com")))
     answer = await erase_person(admin, "ada@example.com")
@@ -140,12 +134,12 @@ async def test_regression_a_refused_row_of_a_website_is_erased_however_the_addre
     assert await admin.db.fetchval("SELECT payload FROM replay_queue WHERE id = $1", other)
 
 
-async def test_regression_an_address_beyond_ascii_is_found_in_another_case(admin: Admin) -> None:
+async def test_regression_a_non_ascii_address_is_found_in_another_case(admin: Admin) -> None:
     row = await admin.add_queue_row(**site_row('{"email": "MÜLLER@Example.com"}'.encode()))
     assert (await erase_person(admin, "müller@example.com"))["records"] == [str(row)]
 
 
-async def test_a_conflict_that_is_being_stored_as_a_lead_leaves_a_tombstone(admin: Admin) -> None:
+async def test_an_erased_conflict_under_replay_leaves_a_tombstone(admin: Admin) -> None:
     _, row = await with_conflict(admin)
     await admin.db.execute(
         "UPDATE replay_queue SET state = 'replaying', next_attempt_at = now() WHERE id = $1", row
@@ -155,20 +149,20 @@ async def test_a_conflict_that_is_being_stored_as_a_lead_leaves_a_tombstone(admi
     assert await admin.db.fetchval("SELECT status FROM lead_inbox WHERE id = $1", replayed) == "erased"
 
 
-async def test_regression_an_edit_of_a_parked_lead_does_not_touch_another_persons_record(
+async def test_regression_an_edit_does_not_change_another_person_s_record(
     admin: Admin,
 ) -> None:
     ada = make_lead(email="ada@example.com")
-    own = await admin.add_queue_row(**parked(ada))
+    own = await admin.add_queue_row(**parked_row(ada))
     bob = ada.model_copy(update={"email": "bob@example.com"})
     await admin.add_queue_row(
-        **parked(bob, by_origin=True, origin_offset=2, last_failed_at=datetime.now(UTC))
+        **parked_row(bob, by_origin=True, origin_offset=2, last_failed_at=datetime.now(UTC))
     )
-    answer = await edit(admin, ada.lead_id, name="Ada King")
+    answer = await admin.edit_lead(ada.lead_id, name="Ada King")
     assert answer["queue_ids"] == [str(own)]
 
 
-async def test_regression_the_statistics_forget_an_erased_person(
+async def test_regression_planner_statistics_forget_an_erased_person(
     admin: Admin, database: Database, db: Any
 ) -> None:
     for _ in range(4):
@@ -181,26 +175,24 @@ async def test_regression_the_statistics_forget_an_erased_person(
     )
     assert "grace" in (await db.fetchval(held))
     await erase_person(admin, "grace@navy.example")
-    asked = "SELECT requested_at FROM scheduled_job WHERE name = 'statistics'"
-    assert await db.fetchval(asked)
+    requested_at = "SELECT requested_at FROM scheduled_job WHERE name = 'statistics'"
+    assert await db.fetchval(requested_at)
     async with open_pool(Postgres.model_validate({"url": database.service}), "test") as pool:
         clock = Clock()
         assert await statistics_job(pool, Outbox(pool, clock), clock).tick()
-    assert await db.fetchval(asked) is None
+    assert await db.fetchval(requested_at) is None
     assert "grace" not in (await db.fetchval(held)).lower()
 
 
-async def test_regression_a_resolved_row_keeps_no_record_from_before_an_edit(
-    admin: Admin, database: Database
-) -> None:
+async def test_regression_a_resolved_row_drops_the_unedited_record(admin: Admin, database: Database) -> None:
     made = {"payload": b"new", "original_payload": b"old"}
     stored = await admin.add_queue_row(stage="persister", kind="store", **made)
     mailed = await admin.add_queue_row(**made)
     delivered = await admin.add_queue_row(**site_row(b"new"), original_payload=b"old")
     settings = Postgres.model_validate({"url": database.service})
     async with open_pool(settings, "test") as pool, transaction(pool) as connection:
-        await PERSISTER.resolve_replays(connection, ids=[stored])
-        await NOTIFIER.resolve_replays(connection, queue_ids=[mailed], lead_ids=[], kinds=[])
+        await resolve_replays(connection, "persister", [stored])
+        await resolve_replays(connection, "notifier", [mailed])
         await FLUSHER.resolve_rows(connection, ids=[delivered], now=datetime.now(UTC))
     rows = await admin.db.fetch("SELECT state, payload, original_payload FROM replay_queue")
     assert [tuple(row) for row in rows] == [("resolved", None, None)] * 3

@@ -1,4 +1,4 @@
-"""A person's way through all consumers, on real parts: corrected, mailed, erased, and never revived."""
+"""A person's data through all services: corrected, mailed, erased, and not restored by a redelivery."""
 
 import contextlib
 from collections.abc import AsyncIterator
@@ -13,9 +13,9 @@ from services.notifier.settings import Settings as NotifierSettings
 from services.persister.app import create_app as persister_app
 from services.persister.settings import Settings as PersisterSettings
 from tests.support.admin import Admin, running_admin
+from tests.support.database_dump import dump_database
 from tests.support.factories import lead, post
 from tests.support.flusher import flusher
-from tests.support.people import dump
 from tests.support.smtp import HANG, SmtpServer, smtp_server
 from tests.support.wait import eventually
 
@@ -28,7 +28,7 @@ async def smtp() -> AsyncIterator[SmtpServer]:
 
 @pytest.fixture
 async def admin(kafka: Kafka, postgres: Postgres, smtp: SmtpServer) -> AsyncIterator[Admin]:
-    """The four services behind the gateway, in this process; the mail server has 2 s to answer."""
+    """Run the four services behind the gateway; the mail server has 2 s to answer."""
     notifier = NotifierSettings.model_validate(
         {
             "kafka": kafka,
@@ -49,7 +49,7 @@ async def admin(kafka: Kafka, postgres: Postgres, smtp: SmtpServer) -> AsyncIter
         yield await opened.enter_async_context(running_admin(postgres, kafka))
 
 
-async def shown(admin: Admin, which: LeadReceived) -> Any:
+async def get_lead(admin: Admin, which: LeadReceived) -> Any:
     answer = await admin.client.get(f"/admin/leads/{which.lead_id}")
     return (
         answer.json()
@@ -58,82 +58,82 @@ async def shown(admin: Admin, which: LeadReceived) -> Any:
     )
 
 
-async def told(admin: Admin, which: LeadReceived, *events: str) -> Any:
-    """Wait until a lead's timeline tells all of these; return what is shown of it."""
+async def wait_for_events(admin: Admin, which: LeadReceived, *events: str) -> Any:
+    """Wait until a lead's timeline has these events; return the lead."""
     return await eventually(
-        lambda: shown(admin, which),
+        lambda: get_lead(admin, which),
         until=lambda found: {event["event"] for event in found["timeline"]} >= set(events),
         seconds=40,
         what=f"{events}",
     )
 
 
-async def balanced(admin: Admin) -> bool:
+async def ledger_balances(admin: Admin) -> bool:
     books = (await admin.app.state.adapters.system.count_queue()).books
     return bool(books.balanced)
 
 
-async def counted(db: Any) -> int:
+async def count_ledger(db: Any) -> int:
     return int(await db.fetchval("SELECT coalesce(sum(next_offset - base_offset), 0) FROM partition_ledger"))
 
 
-async def test_a_wrong_address_is_corrected_mailed_told_in_order_and_then_erased(
+async def test_a_corrected_address_is_mailed_and_then_erased(
     kafka: Kafka, admin: Admin, smtp: SmtpServer
 ) -> None:
     smtp.always["rcpt:grace@typo.example"] = "550 5.1.1 <grace@typo.example> unknown"
     sent = lead(name="Grace Hopper", email="grace@typo.example")
     await post(kafka, sent)
-    await told(admin, sent, "lead.stored", "lead.dead", "email.failed", "email.sent")
+    await wait_for_events(admin, sent, "lead.stored", "lead.dead", "email.failed", "email.sent")
     path = f"/admin/leads/{sent.lead_id}"
     edited = await admin.client.patch(path, json={"email": "grace@navy.example"})
     assert len(edited.json()["queue_ids"]) == 1, edited.text
     await admin.ask("POST", f"{path}/emails/welcome/resend", 202)
     await eventually(
-        lambda: shown(admin, sent), until=lambda found: welcome(found)["state"] == "sent", seconds=40
+        lambda: get_lead(admin, sent), until=lambda found: welcome(found)["state"] == "sent", seconds=40
     )
-    found = await shown(admin, sent)
+    found = await get_lead(admin, sent)
     (mail,) = smtp.of(sent.lead_id, "welcome")
     assert mail.recipients == ["grace@navy.example"]
     assert welcome(found)["recipient"] == "grace@navy.example"
-    way = [event["event"] for event in found["timeline"]]
-    assert way[:2] == ["lead.accepted", "lead.published"]
-    assert way[-3:] == ["lead.edited", "lead.replayed", "email.sent"]
-    assert {"lead.dead", "email.sent"} <= set(way[:-3])  # the alert's, in either order
-    assert [e["since_previous_ms"] >= 0 for e in found["timeline"]] == [True] * len(way)
+    events = [event["event"] for event in found["timeline"]]
+    assert events[:2] == ["lead.accepted", "lead.published"]
+    assert events[-3:] == ["lead.edited", "lead.replayed", "email.sent"]
+    assert {"lead.dead", "email.sent"} <= set(events[:-3])  # those of the notification, in either order
+    assert [e["since_previous_ms"] >= 0 for e in found["timeline"]] == [True] * len(events)
     assert found["timeline"][-2]["title"] == "Retried the confirmation email: requested by ann."
     assert found["timeline"][-1]["details"]["smtp_answer"] == "2.0.0 OK"
 
     await admin.ask("DELETE", path)
-    before = await counted(admin.db)
-    await post(kafka, sent)  # as Kafka may deliver it again
+    before = await count_ledger(admin.db)
+    await post(kafka, sent)  # a redelivery
     await eventually(
-        lambda: counted(admin.db), until=lambda count: count >= before + 2, what="the redelivery"
+        lambda: count_ledger(admin.db), until=lambda count: count >= before + 2, what="the redelivery"
     )
-    left = await dump(admin.db)
+    left = await dump_database(admin.db)
     assert "grace" not in left
     assert "navy.example" not in left
-    assert await balanced(admin)
-    assert [event["event"] for event in (await shown(admin, sent))["timeline"]] == [*way, "lead.erased"]
+    assert await ledger_balances(admin)
+    assert [event["event"] for event in (await get_lead(admin, sent))["timeline"]] == [*events, "lead.erased"]
 
 
 def welcome(found: Any) -> Any:
     return next(mail for mail in found["emails"] if mail["kind"] == "welcome")
 
 
-async def test_a_lead_erased_while_its_mails_are_in_hand_leaves_nothing_behind(
+async def test_an_erasure_during_sending_leaves_no_personal_data(
     kafka: Kafka, admin: Admin, smtp: SmtpServer
 ) -> None:
     smtp.then("body", HANG, HANG)
     sent = lead(name="Grace Hopper", email="grace@navy.example")
     await post(kafka, sent)
-    await told(admin, sent, "lead.stored")
+    await wait_for_events(admin, sent, "lead.stored")
 
     async def in_hand() -> int:
         return smtp.seen["body"]
 
     await eventually(in_hand, until=lambda bodies: bodies == 2, what="both mails in hand")
     await admin.ask("DELETE", f"/admin/leads/{sent.lead_id}")
-    # Nobody answered: the mails are unknown, and their failures reach a queue that must forget the lead.
+    # Without an answer the emails are unknown. Their failures reach a queue that must not store the lead.
     rows = await eventually(
         lambda: admin.db.fetch("SELECT state, payload FROM replay_queue"),
         until=lambda found: len(found) == 2,
@@ -141,19 +141,19 @@ async def test_a_lead_erased_while_its_mails_are_in_hand_leaves_nothing_behind(
         seconds=40,
     )
     assert [tuple(row) for row in rows] == [("archived", None)] * 2
-    await told(admin, sent, "email.unknown", "lead.erased")
+    await wait_for_events(admin, sent, "email.unknown", "lead.erased")
     states = "SELECT state, recipient, smtp_answer FROM email_delivery"
     settled = await eventually(
         lambda: admin.db.fetch(states), until=lambda found: {row["state"] for row in found} == {"unknown"}
     )
     assert {(row["recipient"], row["smtp_answer"]) for row in settled} == {(None, None)}
-    left = await dump(admin.db)
+    left = await dump_database(admin.db)
     assert "grace" not in left
     assert "navy.example" not in left
-    assert await balanced(admin)
+    assert await ledger_balances(admin)
 
 
-async def test_a_lead_erased_before_it_was_stored_is_not_stored_or_mailed_when_its_record_comes(
+async def test_a_lead_erased_before_it_is_stored_stays_erased(
     kafka: Kafka, admin: Admin, smtp: SmtpServer
 ) -> None:
     sent = lead(name="Grace Hopper", email="grace@navy.example")
@@ -163,16 +163,16 @@ async def test_a_lead_erased_before_it_was_stored_is_not_stored_or_mailed_when_i
         lead_id=sent.lead_id,
         payload=sent.model_dump_json().encode(),
         made_by="admin",
-        # No flusher sends it before it is erased.
+        # A dead row, so that no flusher sends it before the erasure.
         state="dead",
         next_attempt_at=None,
     )
     await admin.ask("DELETE", f"/admin/leads/{sent.lead_id}")
     await post(kafka, sent)
-    await told(admin, sent, "email.suppressed")
-    await eventually(lambda: counted(admin.db), until=lambda count: count == 2, what="both stages")
-    left = await dump(admin.db)
+    await wait_for_events(admin, sent, "email.suppressed")
+    await eventually(lambda: count_ledger(admin.db), until=lambda count: count == 2, what="both stages")
+    left = await dump_database(admin.db)
     assert "grace" not in left
     assert "navy.example" not in left
-    assert await balanced(admin)
+    assert await ledger_balances(admin)
     assert smtp.mails == []

@@ -1,4 +1,4 @@
-"""What a body does to the admin service: nothing before its sender is known, little afterwards."""
+"""Request bodies: the admin service reads none before authentication, and bounds the others."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -12,7 +12,7 @@ from tests.support.processes import ServiceProcess, processes
 from tests.support.wait import eventually
 
 MEGABYTE = 1_000_000
-# It parses to 612 MB of lists.
+# Parsed, it is 612 MB of lists.
 HOSTILE = b"[" + b"[]," * (20 * MEGABYTE // 3) + b"[]]"
 KNOWN, UNKNOWN = {"Authorization": f"Bearer {TOKEN}"}, {"Authorization": "Bearer a-wrong-token"}
 
@@ -44,7 +44,7 @@ async def chunked(body: bytes) -> AsyncIterator[bytes]:
         yield body[start : start + 65_536]
 
 
-async def test_regression_twenty_megabytes_take_no_memory(admin: ServiceProcess) -> None:
+async def test_regression_a_large_body_without_a_token_takes_no_memory(admin: ServiceProcess) -> None:
     assert admin.process is not None
     process = psutil.Process(admin.process.pid)
     before = process.memory_info().rss

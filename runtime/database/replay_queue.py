@@ -1,0 +1,28 @@
+"""Resolves rows of `replay_queue` whose effect is there. The flusher does all else with the queue."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from contracts.failures import Kind, Stage
+from runtime.database.postgres import Connection, load_queries
+
+SQL: Any = load_queries(Path(__file__).with_name("replay_queue.sql"))
+
+
+async def resolve_replays(
+    connection: Connection,
+    stage: Stage,
+    queue_ids: Sequence[UUID | None],
+    effects: Sequence[tuple[UUID, Kind]] = (),
+) -> None:
+    """Resolve these rows, and the stage's rows of these leads and kinds. Keeps rows named by their origin."""
+    if queue_ids or effects:
+        await SQL.resolve_rows(
+            connection,
+            stage=stage,
+            queue_ids=list(queue_ids),
+            lead_ids=[lead_id for lead_id, _ in effects],
+            kinds=[kind for _, kind in effects],
+        )
