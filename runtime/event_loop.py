@@ -1,7 +1,7 @@
 """The event loop of every process: uvloop, with Happy Eyeballs (RFC 8305) for each outgoing connection.
 
-asyncpg, aiokafka and aiosmtplib all connect through `loop.create_connection`, which tries the addresses of a
-name in turn: one dead IPv6 address then uses up the whole connect timeout. No library's settings live here.
+asyncpg, aiokafka and aiosmtplib connect through `loop.create_connection`, which tries the addresses of a name
+in turn: one dead IPv6 address then uses up the whole connect timeout.
 """
 
 import asyncio
@@ -24,12 +24,12 @@ ATTEMPT_DELAY_SECONDS: Final = 0.25
 
 
 class Loop(BaseLoop):
-    """Connects to the first address of a name that answers."""
+    """An event loop whose connections use the first address of a name that answers."""
 
     async def create_connection(
         self, protocol_factory: Any, host: Any = None, port: Any = None, **options: Any
     ) -> Any:
-        """Connect as the base class does; race the addresses where `host` has more than one."""
+        """Connect like the base class, but race the addresses of `host`."""
         if not host or options.get("sock") is not None or options.get("local_addr") is not None:
             return await super().create_connection(protocol_factory, host, port, **options)
         family, proto, flags = (options.pop(name, 0) for name in ("family", "proto", "flags"))
@@ -46,15 +46,15 @@ class Loop(BaseLoop):
             raise
 
     async def _race(self, addresses: list[AddressInfo]) -> socket.socket:
-        """Return the first socket that connects. Raises the first address's error where none does.
+        """Return the first socket that connects. Raises the first address's error if none does.
 
-        The next attempt starts as soon as one has failed, or 250 ms after the one before.
+        The next attempt starts as soon as one has failed, or 250 ms after the previous one.
         """
         waiting, attempts = list(addresses), list[asyncio.Task[socket.socket]]()
         try:
             while waiting or any(not attempt.done() for attempt in attempts):
                 if waiting:
-                    attempts.append(asyncio.create_task(self._attempt(waiting.pop(0))))
+                    attempts.append(asyncio.create_task(self._connect_socket(waiting.pop(0))))
                 pending = [attempt for attempt in attempts if not attempt.done()]
                 delay = ATTEMPT_DELAY_SECONDS if waiting else None
                 await asyncio.wait(pending, timeout=delay, return_when=asyncio.FIRST_COMPLETED)
@@ -66,9 +66,9 @@ class Loop(BaseLoop):
         finally:
             for attempt in attempts:
                 attempt.cancel()
-                attempt.add_done_callback(_close_late)
+                attempt.add_done_callback(_close_losing_socket)
 
-    async def _attempt(self, address: AddressInfo) -> socket.socket:
+    async def _connect_socket(self, address: AddressInfo) -> socket.socket:
         family, kind, proto, _, target = address
         sock = socket.socket(family, kind, proto)
         try:
@@ -81,8 +81,8 @@ class Loop(BaseLoop):
         return sock
 
 
-def _close_late(attempt: asyncio.Task[socket.socket]) -> None:
-    """Close the socket of an attempt that lost, and retrieve its error, which nobody needs."""
+def _close_losing_socket(attempt: asyncio.Task[socket.socket]) -> None:
+    """Close the socket of an attempt that lost; retrieve its error, so that asyncio does not log it."""
     if not attempt.cancelled() and not attempt.exception():
         attempt.result().close()
 
@@ -97,6 +97,6 @@ def _interleave(addresses: Iterable[AddressInfo]) -> list[AddressInfo]:
 
 
 def run(main: Coroutine[Any, Any, T]) -> T:
-    """Run a command's coroutine on this loop, as `asyncio.run` does on its own."""
+    """Run a coroutine on this event loop; the equivalent of `asyncio.run`."""
     with asyncio.Runner(loop_factory=Loop) as runner:
         return runner.run(main)

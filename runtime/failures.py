@@ -1,13 +1,16 @@
-"""The failure words. Adapters translate what drivers raise into these; the consumer acts on them.
+"""The failures of the pipeline. Adapters translate drivers' errors into these; the consumer acts on them.
 
-| word | what happens |
+| failure | what the consumer does |
 |---|---|
-| `PermanentError` | the record is dead-lettered as final and committed: no retry can help |
-| `RetryableError` | the record goes to the replay queue and is committed: the others go on |
-| `DependencyUnavailable` | the stage pauses and comes back to the same records: no retry is burned |
-| `DependencyRefused` | `DependencyUnavailable`, unless one record is at fault: the batch is narrowed first |
+| `PermanentError` | dead-letters the record and commits it: no retry can help |
+| `RetryableError` | sends the record to the retry queue and commits it; the other records continue |
+| `DependencyUnavailable` | pauses, and processes the same records again; counts no retry |
+| `DependencyRefused` | halves the batch; queues a single refused record if others are accepted, else pauses |
+| `PartitionsBusy` | pauses these partitions only; the other records continue |
+| `RewindRequired` | seeks back, and compares the ledger with Kafka |
 
-Anything else is a bug: it is narrowed to one record, tried three times, then treated as `RetryableError`.
+Any other exception is a bug: the consumer isolates the record and tries it three times, then treats it as a
+`RetryableError`.
 """
 
 import random
@@ -16,7 +19,7 @@ from dataclasses import dataclass
 
 
 class Failure(Exception):
-    """A known failure. `reason` is our own word and a code, never a driver's text (personal data)."""
+    """An expected failure. `reason` has our own words and codes, never a driver's text (personal data)."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -24,18 +27,18 @@ class Failure(Exception):
 
 
 class PermanentError(Failure):
-    """The record can never be processed: dead-letter it and go on."""
+    """The record can never be processed. Dead-letter it and continue with the next record."""
 
 
 class RetryableError(Failure):
-    """The record failed, others may not: hand it to the replay queue and go on."""
+    """The record failed; others may not. Send it to the retry queue and continue with the next record."""
 
 
 class RewindRequired(Exception):
-    """The records do not continue the ledger: compare it with Kafka, and go back to these offsets.
+    """The records do not continue the ledger. Seek to `offsets`, then compare the ledger with Kafka.
 
-    `other_logs` are partitions of which a record is another than the one that the ledger counted there.
-    Call `confirm` once the consumer has gone back: offsets that then still do not come hold no record.
+    `other_logs` are partitions with a record that is not the one that the ledger counted at its offset.
+    Call `confirm` after the seek: offsets that then still do not arrive hold no record.
     """
 
     def __init__(
@@ -51,9 +54,9 @@ class RewindRequired(Exception):
 
 
 class PartitionsBusy(Exception):
-    """Another process has something of these partitions in hand: they wait, from these offsets on.
+    """Another process is processing a record of these partitions.
 
-    Every other record of the batch is taken.
+    Redeliver the records from `offsets` on after `seconds`. All other records of the batch are completed.
     """
 
     def __init__(self, offsets: dict[tuple[str, int], int], seconds: float) -> None:
@@ -63,9 +66,9 @@ class PartitionsBusy(Exception):
 
 
 class DependencyUnavailable(Failure):
-    """Something outside is away: pause, back off, burn nothing.
+    """A dependency does not work. Pause with a backoff, and do not count this as a retry.
 
-    `dependency` names it for readiness (`kafka`, `database`, `smtp`).
+    `dependency` is its name in readiness (`kafka`, `database`, `smtp`).
     """
 
     def __init__(self, dependency: str, reason: str) -> None:
@@ -74,7 +77,7 @@ class DependencyUnavailable(Failure):
 
 
 class DependencyRefused(DependencyUnavailable):
-    """A server that answers has refused a statement: one record is at fault where others are taken."""
+    """A dependency answers but refused a statement. One record is at fault if others are accepted."""
 
 
 @dataclass(frozen=True)
@@ -85,9 +88,9 @@ class Backoff:
     cap_seconds: float = 10.0
 
     def seconds(self, attempt: int, rng: random.Random | None = None) -> float:
-        """Return the wait before attempt `attempt` (from 0): between half of the step and all of it.
+        """Return the wait before attempt `attempt` (from 0): between half of the step and the whole step.
 
-        Not full jitter: a wait near zero would hammer a server that has just come back.
+        It is not full jitter: a wait near zero would overload a server that has just come back.
         """
         step = min(self.cap_seconds, self.base_seconds * 2.0 ** min(attempt, 30))
         return step * (0.5 + (rng.random() if rng else random.random()) / 2)  # noqa: S311 - jitter, not a secret

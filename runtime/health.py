@@ -1,4 +1,4 @@
-"""`/livez`, `/readyz` and `/metrics`: what a process reports about itself. No part's own check lives here."""
+"""The health of a process: its parts with their checks, and the routes `/livez`, `/readyz` and `/metrics`."""
 
 import asyncio
 import time
@@ -15,18 +15,18 @@ from runtime import metrics
 from runtime.failures import Failure
 from runtime.logs import logger
 
-# Below the 2 s of the readiness probes (deploy/kubernetes): a report that names the part beats no answer.
+# Below the 2 s timeout of the readiness probes (deploy/kubernetes), so that they get a report with the part.
 CHECK_SECONDS: Final = 1.5
-# Readiness may be read by anybody, many times a second: the dependencies are asked once a second at most.
+# Anyone may read readiness, many times a second: the checks run at most once a second.
 REUSE_SECONDS: Final = 1.0
 
 Check: TypeAlias = Callable[[], Awaitable[None]]
-"""Returns if the part works now, and raises a `Failure` with the reason if it does not."""
+"""Returns if the part works now; raises a `Failure` with the reason if it does not."""
 
 
 @dataclass
 class Part:
-    """One thing that this process needs. `reason` is our own word; `since` is aware UTC."""
+    """Something that this process needs, and its state. `reason` is our own text; `since` is in UTC."""
 
     ok: bool
     reason: str
@@ -38,8 +38,8 @@ class Part:
 class Health:
     """The state of each part that a process needs.
 
-    `check` is the rule: the part is asked whenever its state is read. A remembered state is wrong as soon as
-    nothing happens that could change it, so `set` is only for what a loop repeats all the time.
+    Prefer `check`: it runs whenever the state is read. Use `set` only in a loop that repeats it all the time,
+    because a state that was set once becomes outdated.
     """
 
     parts: dict[str, Part] = field(default_factory=dict)
@@ -49,13 +49,13 @@ class Health:
     _reuse_until: float = 0.0
 
     def check(self, name: str, check: Check) -> None:
-        """Register the check of a part. It replaces an earlier one of the same name."""
+        """Register the check of a part. It replaces an earlier check of the same name."""
         self._checks[name] = check
         self._reuse_until = 0.0
         self.set(name, ok=False, reason="not checked yet")
 
     def set(self, name: str, *, ok: bool, reason: str = "") -> bool:
-        """Record a part's state; return True where it changed."""
+        """Set a part's state; return True if it changed."""
         known = self.parts.get(name)
         if known and known.ok == ok and known.reason == reason:
             return False
@@ -67,15 +67,17 @@ class Health:
         return True
 
     async def refresh(self) -> None:
-        """Run all checks at once. Returns within `CHECK_SECONDS`, whatever a check does."""
+        """Run all checks concurrently. Returns within `CHECK_SECONDS`, whatever a check does."""
         async with self._refreshing:
             if time.monotonic() >= self._reuse_until:
-                await asyncio.gather(*(self._run(name, check) for name, check in self._checks.items()))
+                await asyncio.gather(*(self._run_check(name, check) for name, check in self._checks.items()))
                 self._reuse_until = time.monotonic() + REUSE_SECONDS
 
-    async def _run(self, name: str, check: Check) -> None:
-        # A check that does not end when it is cancelled is not started a second time.
-        task = self._running.get(name) or asyncio.create_task(self._answer(name, check), name=f"check {name}")
+    async def _run_check(self, name: str, check: Check) -> None:
+        # Do not start a check again that is still running, because it ignored its cancellation.
+        task = self._running.get(name) or asyncio.create_task(
+            self._set_from_check(name, check), name=f"check {name}"
+        )
         self._running[name] = task
         await asyncio.wait({task}, timeout=CHECK_SECONDS)
         if task.done():
@@ -84,12 +86,12 @@ class Health:
             task.cancel()
             self.set(name, ok=False, reason=f"no answer within {CHECK_SECONDS:g} s")
 
-    async def _answer(self, name: str, check: Check) -> None:
+    async def _set_from_check(self, name: str, check: Check) -> None:
         try:
             await check()
         except Failure as failure:
             self.set(name, ok=False, reason=failure.reason)
-        except Exception as error:  # noqa: BLE001 - a check with a bug must not take /readyz down
+        except Exception as error:  # noqa: BLE001 - a bug in a check must not break /readyz
             if self.set(name, ok=False, reason=f"check failed ({type(error).__name__})"):
                 logger("health").error("check failed", part=name, error=type(error).__name__)
         else:
@@ -97,11 +99,11 @@ class Health:
 
     @property
     def ready(self) -> bool:
-        """Return True once every known part is well."""
+        """Return True if every known part works."""
         return bool(self.parts) and all(part.ok for part in self.parts.values())
 
     def report(self) -> dict[str, object]:
-        """Return the state of each part as JSON-able data."""
+        """Return the state of each part, ready for JSON."""
         return {
             "status": "ready" if self.ready else "not ready",
             "parts": {
@@ -112,9 +114,9 @@ class Health:
 
 
 def routes(health: Health, *reported: Health) -> APIRouter:
-    """Return the three routes that every service has.
+    """Return the routes that every service has.
 
-    `reported` are parts that do not decide readiness; `/metrics` shows them too.
+    `/metrics` also contains the `reported` parts, which do not affect readiness.
     """
     router = APIRouter(tags=["operations"])
 

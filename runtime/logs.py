@@ -1,4 +1,4 @@
-"""Structured JSON logs on standard output: service, action, ids; never a person's data."""
+"""Structured JSON logs on standard output, with service, action and ids, and without personal data."""
 
 import logging
 import logging.config
@@ -11,10 +11,10 @@ from opentelemetry.trace import format_span_id, format_trace_id, get_current_spa
 from structlog.typing import EventDict, WrappedLogger
 
 
-def _name_exception(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-    """Put the types and places of an exception into the entry, never its text.
+def _add_exception(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    """Add the type and the traceback of an exception to the entry, never its text.
 
-    `str()` of a database or validation error holds the row or the input: personal data.
+    The text of a database or validation error contains the row or the input: personal data.
     """
     info = event.pop("exc_info", None)
     if not info:
@@ -35,8 +35,8 @@ def _name_exception(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
     return event
 
 
-def _name_span(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-    """Put the current span's ids into the entry, where there is one."""
+def _add_span_ids(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    """Add the ids of the current span to the entry, if there is one."""
     context = get_current_span().get_span_context()
     if context.is_valid:
         event["trace_id"] = format_trace_id(context.trace_id)
@@ -45,14 +45,14 @@ def _name_span(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
 
 
 def configure(service: str, level: str) -> None:
-    """Send our own and the libraries' logs through one JSON formatter."""
+    """Configure one JSON formatter for our own and the libraries' logs."""
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
-        _name_span,
+        _add_span_ids,
         structlog.stdlib.add_log_level,
         structlog.stdlib.ExtraAdder(),
         structlog.processors.TimeStamper(fmt="iso", utc=True),
-        _name_exception,
+        _add_exception,
     ]
 
     def add_service(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
@@ -90,7 +90,7 @@ def configure(service: str, level: str) -> None:
     )
     for name in ("httpx", "apscheduler"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    # With the broker away it writes 45 ERROR lines a second; readiness and our own WARNING say it once.
+    # While the broker is unavailable it writes 45 ERROR lines a second; readiness and our WARNING report it.
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     structlog.configure(
         processors=[
@@ -105,6 +105,6 @@ def configure(service: str, level: str) -> None:
 
 
 def logger(action: str | None = None) -> Any:
-    """Return a logger; `action` is the word that people grep for."""
+    """Return a logger that adds `action` to each entry, if given."""
     log = structlog.stdlib.get_logger("fastcore")
     return log.bind(action=action) if action else log

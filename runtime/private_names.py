@@ -1,4 +1,4 @@
-"""Which names only a private network resolves: nobody outside can own one."""
+"""Host names that only a private network resolves, so that nobody outside can own one."""
 
 from typing import Final
 
@@ -7,5 +7,5 @@ PRIVATE_SUFFIXES: Final = (".svc", ".local", ".localhost", ".internal")
 
 
 def is_private_name(name: str) -> bool:
-    """Return True for a private name in lower case; one without a dot is a container's or a service's."""
+    """Return True if `name`, in lower case, is private. One without a dot is a container or a service."""
     return "." not in name or name.endswith(PRIVATE_SUFFIXES)

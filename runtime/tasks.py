@@ -1,4 +1,4 @@
-"""Background work of a process: one way to run it, so that none dies unseen."""
+"""Running background work in a process, so that its failure ends the process instead of going unnoticed."""
 
 import asyncio
 import contextlib
@@ -9,36 +9,36 @@ from typing import Any, Final
 
 from runtime.logs import logger
 
-# Longer than any end of ours: a consumer's takes 10 s at most.
+# Longer than any background task needs to end: a consumer needs at most 10 s.
 CANCEL_SECONDS: Final = 12.0
 
 
 def end_process() -> None:
-    """Take the ordinary way out, as if a supervisor had asked."""
+    """Send SIGTERM to this process, so that it drains as if its supervisor had stopped it."""
     os.kill(os.getpid(), signal.SIGTERM)
 
 
 @contextlib.asynccontextmanager
 async def run_in_background(work: Coroutine[Any, Any, None], name: str) -> AsyncIterator[None]:
-    """Run `work` beside the body and cancel it at the end.
+    """Run `work` in the background while the body runs, and cancel it at the end.
 
-    Work that raises ends the process: a service whose loop died must not look alive. SIGTERM to
-    ourselves takes the ordinary drain; the supervisor starts us again.
+    If `work` raises, the process ends: a service whose loop has died must not look alive. The process drains,
+    and its supervisor restarts it.
     """
 
-    async def guarded() -> None:
+    async def end_process_on_error() -> None:
         try:
             await work
         except Exception:  # noqa: BLE001 - whatever it was, it is logged and ends the process
             logger("exit").critical("background work failed, ending the process", work=name, exc_info=True)
             end_process()
 
-    task = asyncio.create_task(guarded(), name=name)
+    task = asyncio.create_task(end_process_on_error(), name=name)
     try:
         yield
     finally:
         while not task.done():
-            # Again after what an orderly end may take: wait_for loses a cancel that comes in the moment in
-            # which its work ends (Python 3.11, cpython #86296), and then nothing would ever end this.
+            # Cancel again if it has not ended: in Python 3.11 wait_for loses a cancel that arrives at the
+            # moment its work ends (cpython #86296). The loop can go with Python 3.12.
             task.cancel()
             await asyncio.wait({task}, timeout=CANCEL_SECONDS)

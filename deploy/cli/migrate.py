@@ -19,8 +19,8 @@ import typer
 
 from deploy.settings import MigrationSettings
 from runtime import event_loop
-from runtime.database.connect import Connector
 from runtime.settings import load
+from runtime.workarounds.asyncpg import Connector
 
 MIGRATIONS = Path(__file__).parents[1] / "migrations"
 LOCK = 0x66617374636F7265  # "fastcore"

@@ -1,1 +1,1 @@
-"""OpenTelemetry spans and their export."""
+"""OpenTelemetry spans and their export to a collector."""

@@ -1,4 +1,4 @@
-"""Spans on their way to a collector, all of it bounded. The one place that imports OpenTelemetry's SDK."""
+"""Exports spans to an OTLP collector. Only this module imports OpenTelemetry's SDK."""
 
 import asyncio
 import contextlib
@@ -12,16 +12,19 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
 from runtime import VERSION
 
-# A collector that is away costs the memory of so many spans; those beyond are dropped.
+# While the collector is unavailable this many spans are kept in memory; further spans are dropped.
 QUEUE_SPANS: Final = 4096
 EXPORT_SECONDS: Final = 5
 DELAY_SECONDS: Final = 1
-# Behind everything else that a stop closes: see the drain inequality in ARCHITECTURE.md.
+# Spans are closed last at a stop: see the drain inequality in ARCHITECTURE.md.
 STOP_SECONDS: Final = 1.5
 
 
 def open_provider(endpoint: str, service: str) -> TracerProvider:
-    """Build what makes and sends spans. Connects to nothing yet; sampling is the SDK's: the caller's word."""
+    """Return a provider that exports to `endpoint`. It does not connect yet.
+
+    Sampling is the SDK's default: the caller's decision, from its `traceparent`.
+    """
     resource = {
         "service.namespace": "fastcore",
         "service.name": f"fastcore-{service}",
@@ -35,13 +38,16 @@ def open_provider(endpoint: str, service: str) -> TracerProvider:
     return provider
 
 
-async def close(provider: TracerProvider) -> None:
-    """Send what is left, bounded: in a thread that nobody waits for longer, for a collector may be silent."""
+async def close_provider(provider: TracerProvider) -> None:
+    """Export the remaining spans within `STOP_SECONDS`.
+
+    It runs in a daemon thread, because a silent collector would block for longer.
+    """
     done, loop = asyncio.Event(), asyncio.get_running_loop()
 
     def shut_down() -> None:
         provider.shutdown()
-        with contextlib.suppress(RuntimeError):  # the loop ended before
+        with contextlib.suppress(RuntimeError):  # the event loop has ended already
             loop.call_soon_threadsafe(done.set)
 
     threading.Thread(target=shut_down, daemon=True).start()

@@ -5,7 +5,7 @@
    https://github.com/MagicStack/httptools/issues/124. Remove `resume_without_upgrade` and its callers as
    soon as `test_regression_an_upgrade_offer_is_ignored_and_the_body_kept` passes without them.
 2. The trailer fields of a chunked body are appended to the request's headers. No issue is reported. Remove
-   the check in `on_header` as soon as `test_trailers_are_no_headers_and_are_bounded` passes without it.
+   the check in `on_header` as soon as `test_trailers_are_dropped_and_limited` passes without it.
 """
 
 from typing import Final

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence
 
 from runtime import metrics
-from runtime.database.breaker import CircuitBreaker
+from runtime.database.circuit_breaker import CircuitBreaker
 from runtime.failures import Failure, PartitionsBusy, PermanentError
 from runtime.kafka.failure_publisher import FailurePublisher
 from runtime.kafka.handler import Record

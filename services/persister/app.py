@@ -9,7 +9,7 @@ from fastapi import FastAPI
 
 from contracts import topics
 from runtime.consumer_app import Resources, Stage, create_consumer_app
-from runtime.database.breaker import CircuitBreaker
+from runtime.database.circuit_breaker import CircuitBreaker
 from runtime.kafka.failure_publisher import FailurePublisher
 from runtime.kafka.policy import Policy
 from runtime.kafka.reconcile import Reconciler

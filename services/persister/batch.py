@@ -12,7 +12,7 @@ from contracts import headers, topics
 from contracts.audit import AuditEvent, AuditRecorded, LeadRejected
 from contracts.failures import AUDIT_KIND, Kind, Origin, failure_event_id, first_origin, within_calendar
 from contracts.leads import LeadReceived
-from runtime.database.breaker import LIMIT
+from runtime.database.circuit_breaker import LIMIT
 from runtime.failures import RetryableError
 from runtime.kafka.handler import Record
 

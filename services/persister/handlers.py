@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from contracts.failures import CONFLICT, UNDECODABLE
-from runtime.database.breaker import CircuitBreaker
+from runtime.database.circuit_breaker import CircuitBreaker
 from runtime.failures import Failure, PermanentError
 from runtime.kafka.failure_publisher import FailurePublisher
 from runtime.kafka.handler import Record

@@ -20,7 +20,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from runtime.database.postgres import _prepare
+from runtime.database.postgres import _init_connection
 from runtime.failures import DependencyUnavailable
 from services.admin.monitoring import queue_counts, scheduled_jobs
 from services.admin.store import audit, leads, personal_data, queue, replays, search, stages, trends
@@ -194,7 +194,7 @@ async def _run(url: str, runs: int, only: str, console: Console) -> list[Result]
     asked: list[Any] = []
 
     async def prepare(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
-        await _prepare(connection)
+        await _init_connection(connection)
         connection.add_query_logger(asked.append)
 
     async with asyncpg.create_pool(

@@ -15,7 +15,7 @@ import typer
 from rich.console import Console
 
 from contracts.audit import AuditEvent, AuditRecorded
-from runtime.database.postgres import _prepare
+from runtime.database.postgres import _init_connection
 from services.persister.store import SQL, _json
 from tests.bench.large_database import Size, large_database
 from tests.support.factories import lead
@@ -43,7 +43,7 @@ async def _batch(connection: Any) -> float:
 
 async def _compare(url: str, rounds: int) -> dict[bool, list[float]]:
     connection = await asyncpg.connect(url)
-    await _prepare(connection)
+    await _init_connection(connection)
     times: dict[bool, list[float]] = {True: [], False: []}
     for turn in range(2 * rounds):
         counted = turn % 2 == 0

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from runtime.database.breaker import ABANDONED_SECONDS, LIMIT, CircuitBreaker
+from runtime.database.circuit_breaker import ABANDONED_SECONDS, LIMIT, CircuitBreaker
 from runtime.database.postgres import Pool, open_pool
 from runtime.failures import DependencyUnavailable
 from runtime.settings import Postgres
@@ -19,7 +19,7 @@ async def pool(postgres: Postgres) -> AsyncIterator[Pool]:
 
 @pytest.fixture(autouse=True)
 def look_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("runtime.database.breaker.LOOK_SECONDS", 0)
+    monkeypatch.setattr("runtime.database.circuit_breaker.LOOK_SECONDS", 0)
 
 
 async def paused(breaker: CircuitBreaker) -> bool:

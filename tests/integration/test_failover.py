@@ -13,11 +13,10 @@ import pytest
 from fastapi import FastAPI
 
 from deploy.cli.migrate import migrate
-from runtime.database import connect
-from runtime.database.connect import Connector
 from runtime.database.postgres import autocommit, open_pool, ping, transaction
 from runtime.failures import DependencyUnavailable
 from runtime.settings import Postgres
+from runtime.workarounds.asyncpg import Connector
 from services.admin.app import create_app as create_admin
 from services.flusher.app import create_app as create_flusher
 from services.notifier.app import create_app as create_notifier
@@ -182,7 +181,7 @@ async def test_regression_a_first_host_that_swallows_everything_leaves_the_secon
 async def test_regression_connections_that_a_pool_replaces_leave_no_error_though_the_server_hangs(
     pair: Pair, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(connect, "CLOSE_SECONDS", 0.5)
+    monkeypatch.setattr("runtime.workarounds.asyncpg.CLOSE_SECONDS", 0.5)
     # Without a bound of ours asyncpg takes the one of a statement.
     async with open_pool(settings(pair.primary.urls.owner, command_timeout_seconds=0.5), "test") as pool:
         await fill(pool)

@@ -1,135 +1,55 @@
-"""Hostile requests to ingest, admin and the edge in front of both: each has its answer, nobody waits."""
+"""Malformed and hostile requests to ingest, admin and the edge get a response and block no other client."""
 
 import asyncio
 import contextlib
-import re
-import subprocess
-import sys
 import time
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
 import pytest
 
 from deploy.embedded.servers.standalone import free_ports
-from tests.support.admin import TOKEN as ADMIN_TOKEN
-from tests.support.processes import ROOT, ServiceProcess, processes
+from tests.support.http_servers import (
+    CHUNKED,
+    HEAD,
+    INNER,
+    JSON,
+    LEAD,
+    LENGTH,
+    POST,
+    SECRET,
+    TOKEN,
+    HttpServer,
+    run_servers,
+    statuses,
+)
+from tests.support.processes import ServiceProcess
 from tests.support.wait import eventually
-
-TOKEN = "a-token-of-a-website-1234567890"
-ENVIRONMENT = {
-    "DATABASE_URL": "postgresql://nobody@127.0.0.1:1/x",
-    "KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1",
-    "FASTCORE_SITE_INGEST_TOKEN": f"www:{TOKEN}",
-    "FASTCORE_ADMIN_TOKEN": ADMIN_TOKEN,
-    "FASTCORE_INGEST_PUBLISH_BUDGET_SECONDS": "0.1",  # without Kafka: a lead goes to the spool
-    "DEBUG": "false",
-}
-LEAD = b'{"name":"Ada","email":"ada@example.com","service":"Web","message":"Hello"}'
-HEAD = b"POST /inbound/leads HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer " + TOKEN.encode() + b"\r\n"
-JSON = b"Content-Type: application/json\r\n"
-LENGTH = b"Content-Length: %d\r\n\r\n" % len(LEAD)
-LAST = b"Connection: close\r\n"
-POST = HEAD + JSON + LENGTH + LEAD
-# What no answer may hold: the gateway's status, whoever asks for it in whatever disguise.
-INNER = b"GET /internal/status HTTP/1.1\r\nHost: localhost\r\n\r\n"
-SECRET = b'"spool"'
-CHUNKED = b"Transfer-Encoding: chunked\r\n\r\n"
-
-
-@dataclass(frozen=True)
-class Surface:
-    """One server, and a request that it answers with `good`."""
-
-    name: str
-    port: int
-    request: bytes
-    good: int
-
-    async def send(self, *pieces: bytes, seconds: float = 20) -> bytes:
-        """Send these and return all that comes back until the server closes or is quiet."""
-        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
-        found = b""
-        with contextlib.suppress(ConnectionError, TimeoutError):
-            for piece in pieces:
-                writer.write(piece)
-                await writer.drain()
-                await asyncio.sleep(0.01)
-            async with asyncio.timeout(seconds):
-                while chunk := await asyncio.wait_for(reader.read(65_536), 0.3 if found else seconds):
-                    found += chunk
-        writer.transport.abort()
-        with contextlib.suppress(OSError):
-            await writer.wait_closed()
-        return found
-
-    async def serves(self) -> None:
-        """Fail unless somebody else gets an answer at once."""
-        began = time.monotonic()
-        assert statuses(await self.send(self.request)) == [self.good], self.name
-        assert time.monotonic() - began < 5
-
-
-def statuses(answers: bytes) -> list[int]:
-    """Return the status of each response."""
-    return [int(status) for status in re.findall(rb"HTTP/1\.1 (\d{3}) ", answers)]
 
 
 @pytest.fixture(scope="module")
-def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Surface]]:
-    folder = tmp_path_factory.mktemp("surface")
-    with processes(folder, ENVIRONMENT, "ingest", "admin") as started:
-        port = free_ports(1)[0]
-        edge = subprocess.Popen(
-            [
-                sys.executable, "-m", "deploy.embedded.servers.edge", "--port", str(port),
-                "--folder", str(folder), "--ingest", started["ingest"].url, "--admin", started["admin"].url,
-            ],
-            cwd=ROOT,
-            stderr=subprocess.DEVNULL,
-        )  # fmt: skip
-        lead = HEAD + LAST + JSON + LENGTH + LEAD
-        alive = b"GET /livez HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
-        try:
-            asyncio.run(_wait(started["ingest"].url, started["admin"].url, f"http://127.0.0.1:{port}"))
-            yield {
-                "ingest": Surface("ingest", started["ingest"].port, lead, 201),
-                "admin": Surface("admin", started["admin"].port, alive, 200),
-                "edge": Surface("edge", port, lead, 201),
-            }
-        finally:
-            edge.terminate()
-            edge.wait(10)
-
-
-async def _wait(*urls: str) -> None:
-    async def answer(url: str) -> int:
-        try:
-            async with httpx.AsyncClient() as client:
-                return (await client.get(f"{url}/livez", timeout=2)).status_code
-        except httpx.HTTPError:
-            return 0
-
-    async def answers() -> list[int]:
-        return [await answer(url) for url in urls]
-
-    await eventually(answers, until=lambda found: set(found) == {200}, what=" and ".join(urls))
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, HttpServer]]:
+    with run_servers(tmp_path_factory.mktemp("servers")) as running:
+        yield running
 
 
 @pytest.fixture(params=["ingest", "admin", "edge"])
-async def surface(request: pytest.FixtureRequest, servers: dict[str, Surface]) -> AsyncIterator[Surface]:
+async def surface(
+    request: pytest.FixtureRequest, servers: dict[str, HttpServer]
+) -> AsyncIterator[HttpServer]:
     found = servers[request.param]
     yield found
-    await found.serves()
+    await found.check_responsive()
 
 
 @pytest.fixture(params=["ingest", "edge"])
-async def gateway(request: pytest.FixtureRequest, servers: dict[str, Surface]) -> AsyncIterator[Surface]:
+async def gateway(
+    request: pytest.FixtureRequest, servers: dict[str, HttpServer]
+) -> AsyncIterator[HttpServer]:
     found = servers[request.param]
     yield found
-    await found.serves()
+    await found.check_responsive()
 
 
 MALFORMED = {
@@ -158,7 +78,7 @@ MALFORMED = {
 
 
 @pytest.mark.parametrize("request_", MALFORMED.values(), ids=MALFORMED)
-async def test_a_malformed_request_is_the_clients_fault(surface: Surface, request_: bytes) -> None:
+async def test_malformed_request_gets_a_4xx(surface: HttpServer, request_: bytes) -> None:
     answers = await surface.send(request_ + INNER)
     assert [status for status in statuses(answers) if not 400 <= status < 500] in ([], [501], [505]), answers
     assert SECRET not in answers
@@ -186,15 +106,15 @@ DISGUISED = {
 
 
 @pytest.mark.parametrize("request_", DISGUISED.values(), ids=DISGUISED)
-async def test_no_disguise_gets_through_the_edge(servers: dict[str, Surface], request_: bytes) -> None:
+async def test_edge_forwards_no_smuggled_request(servers: dict[str, HttpServer], request_: bytes) -> None:
     answers = await servers["edge"].send(request_)
     assert SECRET not in answers
     assert all(status < 500 for status in statuses(answers)), answers
-    await servers["edge"].serves()
+    await servers["edge"].check_responsive()
 
 
 @pytest.mark.parametrize("name", ["folded", "bare line feeds", "bare feed after size", "upgrade", "expect"])
-async def test_a_body_is_never_a_request(servers: dict[str, Surface], name: str) -> None:
+async def test_body_is_never_parsed_as_a_request(servers: dict[str, HttpServer], name: str) -> None:
     assert SECRET not in await servers["ingest"].send(DISGUISED[name])
 
 
@@ -207,7 +127,7 @@ async def test_a_body_is_never_a_request(servers: dict[str, Surface], name: str)
      "/internal\\status", "/internal%5cstatus",
      "http://localhost/internal/status", "http://evil.example/internal/status", "/internal/status#x"],
 )  # fmt: skip
-async def test_internal_routes_are_nobodys(servers: dict[str, Surface], path: str) -> None:
+async def test_edge_exposes_no_internal_route(servers: dict[str, HttpServer], path: str) -> None:
     request = f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
     answers = await servers["edge"].send(request.encode())
     assert statuses(answers)[0] in (400, 404), answers
@@ -218,15 +138,15 @@ async def test_internal_routes_are_nobodys(servers: dict[str, Surface], path: st
     "offer", [b"Upgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n", b"Upgrade: websocket\r\n"]
 )
 @pytest.mark.parametrize("split", [False, True])
-async def test_regression_a_lead_that_offers_an_upgrade_gets_its_201(
-    gateway: Surface, offer: bytes, split: bool
+async def test_regression_lead_that_offers_an_upgrade_gets_a_201(
+    gateway: HttpServer, offer: bytes, split: bool
 ) -> None:
     head = HEAD + b"Connection: Upgrade, HTTP2-Settings\r\n" + offer + JSON + LENGTH
     answers = await gateway.send(*([head, LEAD] if split else [head + LEAD]), POST)
     assert statuses(answers) == [201, 201]
 
 
-async def test_regression_a_quarter_megabyte_of_headers_holds_nobody_up(surface: Surface) -> None:
+async def test_regression_250_kb_of_headers_do_not_block_others(surface: HttpServer) -> None:
     head = surface.request.replace(b"Connection: close\r\n", b"a: b\r\n" * 42_000)
     began = time.monotonic()
     answers = await surface.send(head)
@@ -234,12 +154,12 @@ async def test_regression_a_quarter_megabyte_of_headers_holds_nobody_up(surface:
     assert time.monotonic() - began < 3
 
 
-async def test_regression_six_hundred_slow_bodies_hold_nobody_up(gateway: Surface) -> None:
+async def test_regression_600_slow_bodies_do_not_block_others(gateway: HttpServer) -> None:
     slow = [await asyncio.open_connection("127.0.0.1", gateway.port) for _ in range(600)]
     for _, writer in slow:
         writer.write(HEAD + JSON + b"Content-Length: 1000\r\n\r\n{")
     for _ in range(3):
-        await gateway.serves()
+        await gateway.check_responsive()
     for _, writer in slow:
         writer.transport.abort()
         with contextlib.suppress(OSError):
@@ -248,8 +168,8 @@ async def test_regression_six_hundred_slow_bodies_hold_nobody_up(gateway: Surfac
 
 @pytest.mark.parametrize(("token", "status"), [(b"a-wrong-one", 401), (TOKEN.encode(), 413)])
 @pytest.mark.parametrize("chunked", [False, True])
-async def test_ten_megabytes_get_an_answer(
-    gateway: Surface, token: bytes, status: int, chunked: bool
+async def test_body_of_10_mb_gets_a_response(
+    gateway: HttpServer, token: bytes, status: int, chunked: bool
 ) -> None:
     head = HEAD.replace(TOKEN.encode(), token) + JSON
     body = b"a" * 10_000_000
@@ -261,17 +181,17 @@ async def test_ten_megabytes_get_an_answer(
 
 
 @pytest.mark.parametrize(("token", "status"), [(b"a-wrong-one", 401), (TOKEN.encode(), 201)])
-async def test_who_waits_for_a_word_before_the_body_gets_it_once_it_is_known(
-    gateway: Surface, token: bytes, status: int
+async def test_100_continue_is_sent_to_an_authenticated_client(
+    gateway: HttpServer, token: bytes, status: int
 ) -> None:
     head = HEAD.replace(TOKEN.encode(), token) + JSON + b"Expect: 100-continue\r\n" + LENGTH
     reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
     writer.write(head)
     found = await asyncio.wait_for(reader.read(65_536), 5)
-    # The edge asks for every body, the gateway only for that of a client that it knows.
-    asked = gateway.name == "edge" or status == 201
-    assert statuses(found)[0] == (100 if asked else 401)
-    if asked:
+    # The edge requests every body, the gateway only that of an authenticated client.
+    is_requested = gateway.name == "edge" or status == 201
+    assert statuses(found)[0] == (100 if is_requested else 401)
+    if is_requested:
         writer.write(LEAD)
     while statuses(found)[-1] == 100:
         found += await asyncio.wait_for(reader.read(65_536), 5)
@@ -281,17 +201,17 @@ async def test_who_waits_for_a_word_before_the_body_gets_it_once_it_is_known(
         await writer.wait_closed()
 
 
-async def test_pipelined_leads_are_answered_in_order(gateway: Surface) -> None:
+async def test_pipelined_leads_are_answered_in_order(gateway: HttpServer) -> None:
     answers = await gateway.send(POST + POST.replace(b'"name":"Ada"', b'"name":"   "') + POST)
     assert statuses(answers) == [201, 422, 201]
 
 
-async def test_the_gateway_takes_a_target_in_absolute_form(gateway: Surface) -> None:
+async def test_gateway_accepts_a_target_in_absolute_form(gateway: HttpServer) -> None:
     assert statuses(await gateway.send(POST.replace(b"POST /", b"POST http://localhost/"))) == [201]
 
 
-async def test_the_callers_address_is_the_edges_word_not_the_callers(servers: dict[str, Surface]) -> None:
-    # Failures are counted by the address: another in each request is the same one.
+async def test_client_cannot_forge_its_address(servers: dict[str, HttpServer]) -> None:
+    # Failures are counted per address. A forged address in each request does not change the counter.
     for number in range(21):
         answers = await servers["edge"].send(
             b"GET /admin/leads HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
@@ -301,7 +221,7 @@ async def test_the_callers_address_is_the_edges_word_not_the_callers(servers: di
     assert statuses(answers) == [429]
 
 
-async def test_services_that_are_away_are_a_problem_to_retry(tmp_path: Path) -> None:
+async def test_edge_answers_502_with_retry_after_without_services(tmp_path: Path) -> None:
     port, nobody = free_ports(2)
     edge = ServiceProcess("edge", {}, tmp_path)
     edge.program = (

@@ -1,4 +1,4 @@
-"""The gateway as a real process before a real broker: what a 201 stands for, and what comes without one."""
+"""The gateway as a real process with a real broker: it publishes accepted leads and rejects the others."""
 
 import asyncio
 import json
@@ -45,7 +45,7 @@ async def client(gateway: ServiceProcess) -> AsyncIterator[httpx.AsyncClient]:
     await gateway.ready()
     headers = {"Authorization": f"Bearer {TOKEN}"}
     async with httpx.AsyncClient(base_url=gateway.url, headers=headers, timeout=20) as made:
-        # Ready is a gateway also without Kafka: what came before that is there would be spooled first.
+        # The gateway is ready without Kafka, so wait for Kafka: earlier leads would go to the spool.
         await eventually(
             lambda: made.get("/internal/status"), until=lambda said: said.json()["breaker"] == "closed"
         )
@@ -56,7 +56,7 @@ def a_lead(**changes: Any) -> dict[str, Any]:
     return {"name": "Ada", "email": "ada@example.com", "service": "Web", "message": "Hello"} | changes
 
 
-async def test_an_accepted_lead_is_on_the_topic_under_its_id_with_its_headers(
+async def test_accepted_lead_is_published_under_its_id_with_headers(
     client: httpx.AsyncClient, kafka: Kafka
 ) -> None:
     answer = await client.post(
@@ -84,7 +84,9 @@ async def test_an_accepted_lead_is_on_the_topic_under_its_id_with_its_headers(
     assert b"Mozilla" not in record.value
 
 
-async def test_a_replay_is_answered_alike_and_published_once(client: httpx.AsyncClient, kafka: Kafka) -> None:
+async def test_replay_gets_the_same_response_and_is_published_once(
+    client: httpx.AsyncClient, kafka: Kafka
+) -> None:
     key = {"Idempotency-Key": uuid4().hex}
     first = await client.post("/inbound/leads", json=a_lead(), headers=key)
     again = await client.post("/inbound/leads", json=a_lead(), headers=key)
@@ -97,7 +99,7 @@ async def test_a_replay_is_answered_alike_and_published_once(client: httpx.Async
     assert len(await records_of(kafka, topics.RECEIVED.name)) == 1
 
 
-async def test_a_refused_request_is_in_the_audit_trail_without_what_was_sent(
+async def test_rejected_request_gets_an_audit_entry_without_input(
     client: httpx.AsyncClient, kafka: Kafka
 ) -> None:
     anonymous = await client.post("/inbound/leads", json=a_lead(), headers={"Authorization": "Bearer no"})
@@ -107,7 +109,7 @@ async def test_a_refused_request_is_in_the_audit_trail_without_what_was_sent(
     async def entries() -> list[Any]:
         return await records_of(kafka, topics.AUDIT.name)
 
-    # The stranger's request came first: an entry about it would be here, too.
+    # The unauthenticated request was sent first, so its entry would be here, too.
     records = await eventually(entries, until=lambda found: len(found) >= 1)
     found = {e.actor: e for e in (AuditRecorded.model_validate_json(record.value) for record in records)}
     assert found["www"].status_code == 422
@@ -116,9 +118,7 @@ async def test_a_refused_request_is_in_the_audit_trail_without_what_was_sent(
     assert all(b"no-address" not in record.value and b"secret" not in record.value for record in records)
 
 
-async def test_a_body_that_does_not_arrive_is_given_up_and_the_next_lead_is_taken(
-    kafka: Kafka, tmp_path: Path
-) -> None:
+async def test_stalled_body_gets_a_408_and_next_lead_is_accepted(kafka: Kafka, tmp_path: Path) -> None:
     settings = environment(
         kafka.bootstrap_servers, kafka.topic_prefix, FASTCORE_INGEST_BODY_DEADLINE_SECONDS="0.3"
     )
@@ -140,23 +140,21 @@ async def test_a_body_that_does_not_arrive_is_given_up_and_the_next_lead_is_take
         assert good.status_code == 201
 
 
-async def test_regression_a_lead_that_offers_an_upgrade_is_accepted(client: httpx.AsyncClient) -> None:
+async def test_regression_lead_that_offers_an_upgrade_is_accepted(client: httpx.AsyncClient) -> None:
     offer = {"Connection": "Upgrade, HTTP2-Settings", "Upgrade": "h2c", "HTTP2-Settings": "AAEAAEAAAAIAAAAB"}
     answer = await client.post("/inbound/leads", json=a_lead(), headers=offer)
     assert answer.status_code == 201
-    # The connection is still in step: nothing of the body was read as another request.
+    # No part of the body was parsed as another request.
     assert (await client.get("/livez")).status_code == 200
 
 
-async def test_ten_megabytes_are_refused_with_an_answer_that_arrives(client: httpx.AsyncClient) -> None:
+async def test_body_of_10_mb_gets_a_413_that_arrives(client: httpx.AsyncClient) -> None:
     answer = await client.post("/inbound/leads", content=json.dumps(a_lead(message="x" * 10_000_000)))
     assert answer.status_code == 413
     assert (await client.post("/inbound/leads", json=a_lead())).status_code == 201
 
 
-async def test_two_hundred_idle_and_half_sent_requests_are_dropped_and_leads_go_on(
-    kafka: Kafka, tmp_path: Path
-) -> None:
+async def test_200_idle_connections_are_closed_and_leads_go_on(kafka: Kafka, tmp_path: Path) -> None:
     settings = environment(
         kafka.bootstrap_servers, kafka.topic_prefix, FASTCORE_HTTP_HEAD_TIMEOUT_SECONDS="1"
     )
@@ -174,7 +172,7 @@ async def test_two_hundred_idle_and_half_sent_requests_are_dropped_and_leads_go_
                 assert good.status_code == 201
             ended = await asyncio.wait_for(asyncio.gather(*(reader.read() for reader, _ in slow)), 5)
             assert set(ended) == {b""}
-            # A connection that was used keeps its own, longer time.
+            # A connection that was used has its own, longer timeout.
             assert (await client.get("/livez")).status_code == 200
         for _, writer in slow:
             writer.close()

@@ -1,4 +1,4 @@
-"""The gateway while Kafka is away: on a broker of its own that is not there, stops, and comes back."""
+"""The gateway while its broker is missing, stops and comes back."""
 
 import asyncio
 import os
@@ -54,7 +54,7 @@ async def depth(gateway: ServiceProcess) -> int:
 
 
 async def kafka_up(gateway: ServiceProcess) -> list[bool]:
-    """Return what the status and the metric say of Kafka."""
+    """Return whether the status and the metric report Kafka as available."""
     said = bool((await status(gateway))["kafka"]["ok"])
     async with httpx.AsyncClient() as client:
         page = (await client.get(f"{gateway.url}/metrics")).text
@@ -65,9 +65,7 @@ def ids(records: list[Any]) -> set[str]:
     return {record.key.decode() for record in records}
 
 
-async def test_leads_accepted_without_kafka_outlive_kill_9_and_are_published_when_it_comes(
-    broker: Broker, tmp_path: Path
-) -> None:
+async def test_spooled_leads_survive_kill_9_and_are_published_later(broker: Broker, tmp_path: Path) -> None:
     with processes(tmp_path, environment(broker), "ingest") as started:
         gateway = started["ingest"]
         await gateway.ready()
@@ -87,9 +85,7 @@ async def test_leads_accepted_without_kafka_outlive_kill_9_and_are_published_whe
         assert not list(tmp_path.glob("spool/*/*.spool"))  # noqa: ASYNC240 - a few files
 
 
-async def test_a_live_worker_publishes_what_a_dead_one_beside_it_had_accepted(
-    broker: Broker, tmp_path: Path
-) -> None:
+async def test_live_worker_publishes_the_spool_of_a_dead_worker(broker: Broker, tmp_path: Path) -> None:
     settings = environment(broker)
     with processes(tmp_path, settings, "ingest") as one, processes(tmp_path, settings, "ingest") as other:
         workers = [one["ingest"], other["ingest"]]
@@ -109,7 +105,7 @@ async def test_a_live_worker_publishes_what_a_dead_one_beside_it_had_accepted(
     assert not list(tmp_path.glob("spool/*"))  # noqa: ASYNC240 - a few files
 
 
-async def test_while_kafka_hangs_every_post_gets_its_201_and_at_once_when_the_breaker_is_open(
+async def test_posts_get_a_201_while_kafka_hangs_fast_once_breaker_opens(
     broker: Broker, tmp_path: Path
 ) -> None:
     await asyncio.to_thread(broker.start)
@@ -122,7 +118,7 @@ async def test_while_kafka_hangs_every_post_gets_its_201_and_at_once_when_the_br
         await eventually(lambda: kafka_up(gateway), until=all, what="kafka up")
         os.kill(broker.pid, signal.SIGSTOP)
         try:
-            # Before any lead has failed; it was called well beside an open breaker.
+            # Before any lead fails. Kafka was reported as available beside an open breaker.
             await eventually(lambda: kafka_up(gateway), until=lambda said: not any(said), what="kafka down")
             accepted += await asyncio.gather(*(post(gateway, number) for number in range(1, 21)))
             assert (await status(gateway))["breaker"] == "open"
@@ -140,9 +136,7 @@ async def test_while_kafka_hangs_every_post_gets_its_201_and_at_once_when_the_br
         assert found == {answer.json()["leadId"] for answer in accepted}
 
 
-async def test_a_full_spool_answers_503_with_retry_after_and_kafka_is_tried_again(
-    broker: Broker, tmp_path: Path
-) -> None:
+async def test_full_spool_answers_503_and_kafka_is_tried_again(broker: Broker, tmp_path: Path) -> None:
     settings = environment(broker, FASTCORE_INGEST_SPOOL_MAX_LEADS="2")
     with processes(tmp_path, settings, "ingest") as started:
         gateway = started["ingest"]

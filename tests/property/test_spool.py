@@ -20,12 +20,12 @@ RECORDS = st.builds(
 
 
 @given(st.lists(RECORDS, max_size=8))
-def test_what_is_written_is_read_back_byte_for_byte_and_in_order(records: list[SpoolEntry]) -> None:
+def test_decode_returns_encoded_entries_in_order(records: list[SpoolEntry]) -> None:
     assert list(decode(b"".join(map(encode, records)))) == records
 
 
 @given(records=st.lists(RECORDS, min_size=1, max_size=8), data=st.data())
-def test_a_torn_tail_never_hides_the_records_before_it(
+def test_decode_returns_all_entries_before_a_torn_line(
     records: list[SpoolEntry], data: st.DataObject
 ) -> None:
     lines = [encode(record) for record in records]
@@ -39,7 +39,7 @@ def test_a_torn_tail_never_hides_the_records_before_it(
 
 
 @given(records=st.lists(RECORDS, min_size=1, max_size=8), data=st.data())
-def test_a_flipped_bit_costs_at_most_the_record_it_hit(
+def test_decode_loses_only_the_entry_with_a_flipped_bit(
     records: list[SpoolEntry], data: st.DataObject
 ) -> None:
     written = bytearray(b"".join(map(encode, records)))

@@ -1,5 +1,6 @@
 """The gateway's app without Kafka. Leads and audit entries go into lists, and the test sets the clock."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -66,6 +67,39 @@ class FakeAuditSink:
         self.entries.append(entry)
 
 
+class FakeLeadPublisher:
+    """A `LeadPublisher` whose Kafka is available, unavailable or hanging."""
+
+    def __init__(self) -> None:
+        self.connected, self.unavailable, self.hangs = True, False, False
+        self.values: list[bytes] = []
+
+    async def publish(self, record: LeadRecord) -> None:
+        await self.check()
+        self.values.append(record.value)
+
+    async def check(self) -> None:
+        if self.hangs:
+            await asyncio.Event().wait()
+        if self.unavailable:
+            raise DependencyUnavailable("kafka", "kafka does not answer")
+
+
+class FakePublisher:
+    """A Kafka publisher that collects topics and keys."""
+
+    def __init__(self) -> None:
+        self.sent: list[tuple[str, bytes]] = []
+        self.unavailable, self.hangs = False, False
+
+    async def send(self, topic: str, *, key: bytes, **_: Any) -> None:
+        if self.hangs:
+            await asyncio.sleep(60)
+        if self.unavailable:
+            raise DependencyUnavailable("kafka", "kafka did not acknowledge in time")
+        self.sent.append((topic, key))
+
+
 class Gateway:
     """The app under test, its sinks and its clock."""
 
@@ -96,16 +130,16 @@ class Gateway:
 
 
 @asynccontextmanager
-async def gateway(**fields: Any) -> AsyncIterator[Gateway]:
+async def run_gateway(**fields: Any) -> AsyncIterator[Gateway]:
     """Build an app with these settings. Its lifespan does not run, so it does not connect to Kafka."""
     kafka = Kafka(bootstrap_servers="127.0.0.1:1")
     settings = Settings.model_validate({"kafka": kafka, "site_tokens": f"www:{TOKEN}"} | fields)
     app = create_app(settings)
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
-        made = Gateway(client)
+        gateway = Gateway(client)
         app.state.lead_writer = SimpleNamespace(breaker="closed")
         app.state.lead_endpoint = LeadEndpoint(
-            settings, made.leads, made.audit, lambda: made.now, made.monotonic
+            settings, gateway.leads, gateway.audit, lambda: gateway.now, gateway.monotonic
         )
-        yield made
+        yield gateway

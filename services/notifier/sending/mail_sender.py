@@ -10,7 +10,7 @@ from opentelemetry.trace import SpanKind
 
 from contracts.failures import Kind
 from runtime import metrics
-from runtime.database.breaker import CircuitBreaker
+from runtime.database.circuit_breaker import CircuitBreaker
 from runtime.failures import DependencyUnavailable, Failure
 from runtime.kafka.failure_publisher import FailurePublisher
 from runtime.logs import logger

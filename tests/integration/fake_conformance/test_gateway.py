@@ -46,7 +46,7 @@ async def responses(client: httpx.AsyncClient) -> dict[str, tuple[Any, ...]]:
 
 
 async def test_gateway_fake_answers_like_the_process(kafka: Kafka, tmp_path: Path) -> None:
-    async with fake_gateway.gateway() as fake:
+    async with fake_gateway.run_gateway() as fake:
         expected = await responses(fake.client)
     variables = environment(kafka.bootstrap_servers, kafka.topic_prefix)
     with processes(tmp_path, variables, "ingest") as started:

@@ -1,4 +1,4 @@
-"""An email address is read quickly, and as pydantic's own type reads it."""
+"""The email type accepts the same addresses as pydantic's `EmailStr`."""
 
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -31,9 +31,9 @@ def read(adapter: TypeAdapter[str], address: str) -> str | None:
 @example(address="ada@a--b.example")
 @example(address="ada@example.com\n")
 @example(address="ada@sub.test")
-def test_an_address_is_accepted_and_written_as_pydantic_does_it(address: str) -> None:
+def test_email_accepts_the_same_addresses_as_pydantic(address: str) -> None:
     assert read(OURS, address) == read(THEIRS, address)
 
 
-def test_what_most_people_have_is_plain() -> None:
+def test_common_addresses_are_plain() -> None:
     assert all(map(_PLAIN.fullmatch, ("ada@example.com", "ada.l+x_1@mail.my-firm.co.uk")))

@@ -1,4 +1,4 @@
-"""A lead with too much in its unknown fields is accepted, and what was shortened says so."""
+"""Unknown fields beyond the size limit are shortened and marked, and the lead is accepted."""
 
 from typing import Any
 
@@ -16,12 +16,12 @@ def extra_of(**fields: Any) -> dict[str, Any]:
     return LeadSubmission.model_validate(submission(**fields)).extra
 
 
-def test_fields_within_the_limit_stay_as_they_are() -> None:
+def test_extra_fields_within_the_limit_are_unchanged() -> None:
     fields = {"token": "x" * 60_000, "answers": [1, {"a": None}], "budget": 7}
     assert extra_of(**fields) == fields
 
 
-def test_only_the_longest_values_are_shortened_and_each_is_marked() -> None:
+def test_only_the_longest_values_are_shortened_and_marked() -> None:
     found = extra_of(token="x" * 90_000, essay="y" * 50_000, budget="10,000", topics=["a", "b"])
     assert (found["budget"], found["topics"]) == ("10,000", ["a", "b"])
     for name, letter in (("token", "x"), ("essay", "y")):
@@ -30,20 +30,20 @@ def test_only_the_longest_values_are_shortened_and_each_is_marked() -> None:
     assert EXTRA_MAX_BYTES - 100 < len(to_json(found)) <= EXTRA_MAX_BYTES
 
 
-def test_a_long_list_becomes_its_text() -> None:
+def test_long_list_is_shortened_as_json_text() -> None:
     found = extra_of(rows=[{"n": n} for n in range(20_000)])
     assert found["rows"].startswith('[{"n":0},{"n":1}')
     assert found["rows"].endswith(SHORTENED)
 
 
 @pytest.mark.parametrize("letter", ['"', "\x01", "👋", "ß"])
-def test_the_limit_counts_what_json_writes_for_a_character(letter: str) -> None:
+def test_limit_counts_bytes_as_json(letter: str) -> None:
     found = extra_of(text=letter * 60_000)
     assert set(found["text"].removesuffix(SHORTENED)) == {letter}
     assert EXTRA_MAX_BYTES - 100 < len(to_json(found)) <= EXTRA_MAX_BYTES
 
 
-def test_the_first_of_too_many_fields_are_kept_and_the_others_counted() -> None:
+def test_first_1000_fields_are_kept_and_the_rest_counted() -> None:
     found = extra_of(**{f"field {n}": "x" * 40 for n in range(3000)})
     assert found == {f"field {n}": "x" * 40 for n in range(1000)} | {
         "[shortened]": "2000 more fields were dropped"
@@ -60,7 +60,7 @@ def test_the_first_of_too_many_fields_are_kept_and_the_others_counted() -> None:
     ),
     st.sampled_from(["x", '"', "👋"]),
 )
-def test_a_lead_is_accepted_whatever_its_fields_measure(sizes: dict[str, int], letter: str) -> None:
+def test_lead_is_accepted_with_extra_fields_of_any_size(sizes: dict[str, int], letter: str) -> None:
     fields = {f"_{name}": letter * size for name, size in sizes.items()}
     found = extra_of(**fields)
     assert len(to_json(found)) <= EXTRA_MAX_BYTES

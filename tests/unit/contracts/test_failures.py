@@ -6,7 +6,7 @@ from contracts.failures import failure_event_id, legacy_failure_event_id
 from tests.support.notifier import FakeRecord
 
 
-def test_a_repeat_of_a_record_fails_under_one_name() -> None:
+def test_failure_id_is_the_same_for_the_same_record() -> None:
     assert failure_event_id(FakeRecord(), "notifier", "welcome") == failure_event_id(
         FakeRecord(), "notifier", "welcome"
     )

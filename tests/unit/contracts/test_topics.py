@@ -6,6 +6,6 @@ from contracts import topics
 
 
 @pytest.mark.parametrize("prefix", ["", "shop.", "shop-", "shop_"])
-def test_regression_the_audit_topic_is_recognised_under_any_prefix(prefix: str) -> None:
+def test_regression_audit_topic_is_recognised_with_any_prefix(prefix: str) -> None:
     assert topics.is_audit(prefix + topics.AUDIT.name)
     assert not topics.is_audit(prefix + topics.RECEIVED.name)

@@ -4,10 +4,10 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.support.gateway import Gateway, gateway
+from tests.support.gateway import Gateway, run_gateway
 
 
 @pytest.fixture
-async def ours() -> AsyncIterator[Gateway]:
-    async with gateway() as made:
-        yield made
+async def gateway() -> AsyncIterator[Gateway]:
+    async with run_gateway() as gateway:
+        yield gateway

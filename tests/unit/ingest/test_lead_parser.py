@@ -41,15 +41,15 @@ NOT_JSON = {
 
 
 @pytest.mark.parametrize("content", NOT_JSON.values(), ids=NOT_JSON)
-async def test_what_is_not_json_is_refused_quickly_and_not_echoed(
-    ours: Gateway, content: str | bytes
+async def test_invalid_json_gets_a_400_quickly_without_an_echo(
+    gateway: Gateway, content: str | bytes
 ) -> None:
     begun = time.perf_counter()
-    answer = await ours.post_raw(content)
+    answer = await gateway.post_raw(content)
     assert time.perf_counter() - begun < 1
     expect_problem(answer, 400)
     assert "secret" not in answer.text
-    assert (await ours.post()).status_code == 201
+    assert (await gateway.post()).status_code == 201
 
 
 INVALID: dict[str, tuple[str, set[str]]] = {
@@ -97,27 +97,27 @@ INVALID: dict[str, tuple[str, set[str]]] = {
 
 
 @pytest.mark.parametrize(("content", "fields"), INVALID.values(), ids=INVALID)
-async def test_every_wrong_field_is_named_and_no_input_is_echoed(
-    ours: Gateway, content: str, fields: set[str]
+async def test_422_names_every_invalid_field_without_an_echo(
+    gateway: Gateway, content: str, fields: set[str]
 ) -> None:
-    answer = await ours.post_raw(content)
+    answer = await gateway.post_raw(content)
     problem = expect_problem(answer, 422)
     assert {error["field"] for error in problem["errors"]} == fields
     assert all(error["message"] and "Input" not in error["message"] for error in problem["errors"])
     assert "secret" not in answer.text
     assert "\\u0000" not in answer.text
-    assert not ours.leads.records
-    assert (await ours.post()).status_code == 201
+    assert not gateway.leads.records
+    assert (await gateway.post()).status_code == 201
 
 
-async def test_wrong_body_and_wrong_key_are_named_together(ours: Gateway) -> None:
-    problem = expect_problem(await ours.post({}, Idempotency_Key="x" * 256), 422)
+async def test_422_names_invalid_body_and_key_together(gateway: Gateway) -> None:
+    problem = expect_problem(await gateway.post({}, Idempotency_Key="x" * 256), 422)
     assert {error["field"] for error in problem["errors"]} >= {"Idempotency-Key", "name", "email"}
 
 
 @pytest.mark.parametrize("key", ["", " ", "x" * 256, "schl\xfcssel"])
-async def test_a_wrong_idempotency_key_is_refused(ours: Gateway, key: str) -> None:
-    answer = await ours.client.post(
+async def test_invalid_idempotency_key_gets_a_422(gateway: Gateway, key: str) -> None:
+    answer = await gateway.client.post(
         "/inbound/leads",
         json=submission(),
         headers=[(b"Authorization", f"Bearer {TOKEN}".encode()), (b"Idempotency-Key", key.encode("latin-1"))],
@@ -127,10 +127,10 @@ async def test_a_wrong_idempotency_key_is_refused(ours: Gateway, key: str) -> No
     ]
 
 
-async def test_a_lead_may_speak_of_nan_and_infinity(ours: Gateway) -> None:
-    assert (await ours.post(submission(name="NaN", message="Infinity"))).status_code == 201
+async def test_lead_may_contain_nan_and_infinity_as_text(gateway: Gateway) -> None:
+    assert (await gateway.post(submission(name="NaN", message="Infinity"))).status_code == 201
 
 
-async def test_of_a_key_given_twice_the_last_counts(ours: Gateway) -> None:
-    assert (await ours.post_raw(raw(', "name": "Grace"'))).status_code == 201
-    assert ours.leads.leads[0].name == "Grace"
+async def test_last_value_of_a_duplicate_key_counts(gateway: Gateway) -> None:
+    assert (await gateway.post_raw(raw(', "name": "Grace"'))).status_code == 201
+    assert gateway.leads.leads[0].name == "Grace"

@@ -1,4 +1,4 @@
-"""A submission's digest, and the bytes of its record: what is accepted can be stored and read back."""
+"""A submission's digest and its record. Every accepted submission can be stored and read back."""
 
 import json
 import math
@@ -37,21 +37,21 @@ def record_of(submission: LeadSubmission) -> LeadRecord:
     )
 
 
-def said(submission: LeadSubmission) -> dict[str, Any]:
-    """What a reader of the record must find of a submission, by field."""
+def published_fields(submission: LeadSubmission) -> dict[str, Any]:
+    """Return the fields of a submission that its record must contain."""
     handed_on = submission.model_dump(exclude={"meta", "request_id", *submission.extra})
     meta = submission.meta.model_dump() if submission.meta else {}
     consent = {name: meta.get(name) for name in ("consent_text", "consent_version")}
     return handed_on | consent | {"extra": submission.extra}
 
 
-def test_the_digest_covers_what_was_said_and_not_how() -> None:
+def test_digest_ignores_formatting_and_meta() -> None:
     assert digest() == digest(name="  Ada ", phone=None, request_id="x", meta={"ip": "192.0.2.1"})
     assert digest(a=1, b={"c": 1, "d": 2}) == digest(b={"d": 2, "c": 1}, a=1)
     assert digest(submitted_at="2024-01-03T10:00:00Z") == digest(submitted_at="2024-01-03T11:00:00+01:00")
 
 
-def test_the_digest_tells_every_field_apart() -> None:
+def test_digest_differs_for_every_field() -> None:
     others = [
         digest(name="Bob"),
         digest(email="bob@example.com"),
@@ -70,14 +70,14 @@ def test_the_digest_tells_every_field_apart() -> None:
     assert len(set(others)) == len(others)
 
 
-def test_the_digest_of_a_lead_stays_the_same_from_release_to_release() -> None:
+def test_digest_is_the_same_in_every_release() -> None:
     # A change here makes every retry over a deployment look like a conflict.
     assert digest(phone="1", source={"utm_term": "x"}, budget=["ä", 1.5]) == (
         "f844a839eef70e79f8eeacc2701ceabe7a3b258ef7c81218ed05513fc46a41fd"
     )
 
 
-def test_a_record_is_keyed_by_the_lead_and_holds_every_field_of_the_event() -> None:
+def test_record_has_the_lead_id_as_key_and_all_fields() -> None:
     record = record_of(LeadSubmission.model_validate(BASE | {"more": {"a": [1.5, None, True]}}))
     assert record.key == str(LEAD_ID).encode()
     assert set(json.loads(record.value)) == set(LeadReceived.model_fields)
@@ -108,7 +108,7 @@ SUBMISSIONS = st.fixed_dictionaries(
 
 
 def storable(value: Any, depth: int = 0) -> bool:
-    """PostgreSQL's text and jsonb take this: said anew, not with the contract's own words."""
+    """Return True if PostgreSQL's text and jsonb can store the value. Independent of the contract's code."""
     if isinstance(value, str):
         return "\x00" not in value and not any(0xD800 <= ord(char) < 0xE000 for char in value)
     if isinstance(value, float):
@@ -124,14 +124,14 @@ def storable(value: Any, depth: int = 0) -> bool:
 
 
 @given(body=SUBMISSIONS)
-def test_whatever_is_accepted_survives_the_way_and_can_be_stored(body: dict[str, Any]) -> None:
+def test_accepted_lead_survives_serialisation_and_can_be_stored(body: dict[str, Any]) -> None:
     try:
         submission = LeadSubmission.model_validate_json(json.dumps(body))
     except ValidationError:
         return
     record = record_of(submission)
     lead = LeadReceived.model_validate_json(record.value)
-    assert lead.model_dump(include=set(said(submission))) == said(submission)
+    assert lead.model_dump(include=set(published_fields(submission))) == published_fields(submission)
     assert storable(json.loads(record.value))
     assert lead.name == lead.name.strip() != ""
     assert lead.submitted_at is None or lead.submitted_at.tzinfo is UTC
@@ -139,7 +139,7 @@ def test_whatever_is_accepted_survives_the_way_and_can_be_stored(body: dict[str,
     assert body_sha256(again) == lead.body_sha256
 
 
-def test_a_key_that_may_hold_an_address_stands_in_the_audit_log_as_its_digest() -> None:
+def test_request_id_is_a_digest_if_it_may_hold_an_address() -> None:
     assert request_id_of("order-7") == "order-7"
     assert "ada" not in request_id_of("ada@example.com-7")
     assert request_id_of("ada@example.com-7") == request_id_of("ada@example.com-7")

@@ -1,6 +1,5 @@
-"""`LeadWriter` itself, on a real spool folder and a Kafka that is there, away or hung."""
+"""`LeadWriter` on a real spool folder, with a Kafka that is available, unavailable or hanging."""
 
-import asyncio
 import errno
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -18,25 +17,8 @@ from services.ingest.publisher import LeadPublisher
 from services.ingest.spool.entries import SpoolEntry, encode
 from services.ingest.spool.folder import SpoolFolder
 from services.ingest.spool.spool import Spool
+from tests.support.gateway import FakeLeadPublisher
 from tests.support.wait import eventually
-
-
-class FakeKafka:
-    """What a lead's publisher is to `LeadWriter`."""
-
-    def __init__(self) -> None:
-        self.connected, self.away, self.hangs = True, False, False
-        self.values: list[bytes] = []
-
-    async def publish(self, record: LeadRecord) -> None:
-        await self.check()
-        self.values.append(record.value)
-
-    async def check(self) -> None:
-        if self.hangs:
-            await asyncio.Event().wait()
-        if self.away:
-            raise DependencyUnavailable("kafka", "kafka does not answer")
 
 
 def record(value: str) -> LeadRecord:
@@ -53,10 +35,10 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Gateway:
-    """An `LeadWriter` with its spool and its drain."""
+    """A `LeadWriter` with its spool and its drain."""
 
     def __init__(self, root: Path) -> None:
-        self.kafka, self.health = FakeKafka(), Health()
+        self.kafka, self.health = FakeLeadPublisher(), Health()
         self.spool = Spool(root, max_bytes=100_000, max_leads=50)
         self.writer = LeadWriter(cast("LeadPublisher", self.kafka), self.spool, self.health)
 
@@ -77,7 +59,7 @@ class Gateway:
         return self.writer.breaker
 
     async def open_breaker(self) -> None:
-        self.kafka.away = True
+        self.kafka.unavailable = True
         for number in range(FAILURES_TO_OPEN):
             await self.writer.publish(record(f"open {number}"))
 
@@ -93,8 +75,8 @@ async def started(root: Path, *, drains: bool = True) -> AsyncIterator[Gateway]:
         yield made
 
 
-def leave(root: Path, data: bytes) -> Path:
-    """Leave a segment as a dead worker does."""
+def write_segment(root: Path, data: bytes) -> Path:
+    """Write a segment into the folder of a dead worker."""
     folder = root / "00000000000000000001-7"
     folder.mkdir(parents=True)
     (folder / "lock").touch()
@@ -119,11 +101,11 @@ def failing(monkeypatch: pytest.MonkeyPatch, owner: type, name: str) -> dict[str
     return state
 
 
-async def test_regression_a_segment_that_could_not_be_read_at_its_adoption_is_published_later(
+async def test_regression_unreadable_segment_is_published_later(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Its leads were on the disk for ever, and the depth was 0.
-    leave(tmp_path, LEAD)
+    # Its leads stayed on the disk forever, and the depth was 0.
+    write_segment(tmp_path, LEAD)
     disk = failing(monkeypatch, Path, "read_bytes")
     async with started(tmp_path) as gateway:
         await eventually(gateway.depth, until=lambda n: n == 1, what="a depth that is not 0")
@@ -133,10 +115,10 @@ async def test_regression_a_segment_that_could_not_be_read_at_its_adoption_is_pu
         await eventually(gateway.depth, until=lambda n: n == 0, what="an empty spool")
 
 
-async def test_regression_what_could_not_be_read_is_counted_also_while_kafka_is_away(
+async def test_regression_unreadable_segment_is_counted_without_kafka(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    leave(tmp_path, LEAD * 3)
+    write_segment(tmp_path, LEAD * 3)
     disk = failing(monkeypatch, Path, "read_bytes")
     async with started(tmp_path) as gateway:
         gateway.kafka.connected = False
@@ -146,8 +128,8 @@ async def test_regression_what_could_not_be_read_is_counted_also_while_kafka_is_
 
 
 @pytest.mark.parametrize("data", [LEAD[: len(LEAD) // 2], b""], ids=["a torn line", "nothing"])
-async def test_regression_a_segment_without_a_whole_line_does_not_stay(tmp_path: Path, data: bytes) -> None:
-    segment = leave(tmp_path, data)
+async def test_regression_segment_without_a_complete_line_is_removed(tmp_path: Path, data: bytes) -> None:
+    segment = write_segment(tmp_path, data)
     async with started(tmp_path) as gateway:
 
         async def stays() -> bool:
@@ -164,10 +146,10 @@ async def test_regression_a_segment_without_a_whole_line_does_not_stay(tmp_path:
 
 
 @pytest.mark.parametrize("method", ["claim", "list_all", "list_segments"])
-async def test_regression_a_folder_that_cannot_be_opened_for_a_while_is_not_taken_for_empty(
+async def test_regression_unreadable_folder_does_not_count_as_empty(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str
 ) -> None:
-    leave(tmp_path, LEAD)
+    write_segment(tmp_path, LEAD)
     disk = failing(monkeypatch, SpoolFolder, method)
     async with started(tmp_path) as gateway:
         await eventually(gateway.depth, until=lambda n: n == 1, what="a depth that is not 0")
@@ -176,17 +158,17 @@ async def test_regression_a_folder_that_cannot_be_opened_for_a_while_is_not_take
         await eventually(gateway.depth, until=lambda n: n == 0, what="an empty spool")
 
 
-async def test_regression_readiness_is_red_only_while_neither_kafka_nor_the_disk_takes_a_lead(
+async def test_regression_writer_is_ready_if_kafka_or_the_disk_works(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # One refused lead turned it red, and the load balancer sent no other that could turn it green.
+    # One rejected lead made the gateway unready, and the load balancer sent no other lead to end that.
     async with started(tmp_path) as gateway:
         assert await gateway.reason() == ""
-        gateway.kafka.away = True
+        gateway.kafka.unavailable = True
         assert await gateway.reason() == ""
         disk = failing(monkeypatch, SpoolFolder, "append")
         probe = failing(monkeypatch, SpoolFolder, "probe")
-        # Red before any lead is refused.
+        # Unready before any lead is rejected.
         assert await gateway.reason() == "kafka is away and spool's disk failed"
         with pytest.raises(DependencyUnavailable):
             await gateway.writer.publish(record("refused"))
@@ -194,47 +176,47 @@ async def test_regression_readiness_is_red_only_while_neither_kafka_nor_the_disk
         assert await gateway.reason() == ""
         disk["fails"] = probe["fails"] = True
         assert await gateway.reason() == "kafka is away and spool's disk failed"
-        gateway.kafka.away = False
+        gateway.kafka.unavailable = False
         assert await gateway.reason() == ""
 
 
-async def test_readiness_does_not_wait_for_a_kafka_that_hangs(tmp_path: Path) -> None:
+async def test_readiness_does_not_wait_for_a_hanging_kafka(tmp_path: Path) -> None:
     async with started(tmp_path) as gateway:
         gateway.kafka.hangs = True
         assert await gateway.reason() == ""
 
 
-async def test_a_full_spool_is_not_ready_without_kafka(tmp_path: Path) -> None:
+async def test_writer_is_not_ready_with_full_spool_and_no_kafka(tmp_path: Path) -> None:
     async with started(tmp_path, drains=False) as gateway:
-        gateway.kafka.connected, gateway.kafka.away = False, True
+        gateway.kafka.connected, gateway.kafka.unavailable = False, True
         for number in range(50):
             await gateway.writer.publish(record(str(number)))
         assert await gateway.reason() == "kafka is away and spool is full"
 
 
-async def test_regression_a_spool_that_fails_does_not_keep_leads_from_a_kafka_that_is_back(
+async def test_regression_leads_go_to_kafka_when_the_spool_fails(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # The drain was to close the breaker, and could not read its files: every lead was refused.
+    # Only the drain could close the breaker, and it could not read its files: every lead was rejected.
     failing(monkeypatch, Path, "read_bytes")
     async with started(tmp_path) as gateway:
         await gateway.open_breaker()
         failing(monkeypatch, SpoolFolder, "append")
-        gateway.kafka.away = False
+        gateway.kafka.unavailable = False
         await gateway.writer.publish(record("first"))
         assert gateway.writer.breaker == "closed"
         await gateway.writer.publish(record("second"))
         assert gateway.kafka.values == [b"first", b"second"]
 
 
-async def test_the_breaker_closes_without_traffic(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_breaker_closes_without_traffic(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async with started(tmp_path) as gateway:
         disk = failing(monkeypatch, SpoolFolder, "append")
-        gateway.kafka.away = True
+        gateway.kafka.unavailable = True
         for _ in range(FAILURES_TO_OPEN):
             with pytest.raises(DependencyUnavailable):
                 await gateway.writer.publish(record("refused"))
         assert gateway.writer.breaker == "open"
         disk["fails"] = False
-        gateway.kafka.away = False
+        gateway.kafka.unavailable = False
         await eventually(gateway.breaker, until=lambda state: state == "closed", what="a closed breaker")

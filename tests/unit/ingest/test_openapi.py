@@ -1,22 +1,22 @@
-"""The OpenAPI document describes what the gateway does."""
+"""The OpenAPI document describes the real behaviour of the gateway."""
 
 from typing import Any
 
 import httpx
 import pytest
 
-from tests.support.gateway import Gateway, gateway
+from tests.support.gateway import Gateway, run_gateway
 
 
 @pytest.fixture
 async def document() -> dict[str, Any]:
-    async with gateway() as ours:
-        answer = await ours.client.get("/openapi.json")
+    async with run_gateway() as gateway:
+        answer = await gateway.client.get("/openapi.json")
         found: dict[str, Any] = answer.json()
         return found
 
 
-def test_every_answer_is_described_with_its_body(document: dict[str, Any]) -> None:
+def test_openapi_describes_every_response_with_its_body(document: dict[str, Any]) -> None:
     responses = document["paths"]["/inbound/leads"]["post"]["responses"]
     assert responses.keys() == {"201", "400", "401", "408", "413", "415", "422", "429", "500", "503"}
     for code, response in responses.items():
@@ -24,7 +24,7 @@ def test_every_answer_is_described_with_its_body(document: dict[str, Any]) -> No
         assert response["content"].keys() == {media}
 
 
-def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None:
+def test_openapi_references_resolve(document: dict[str, Any]) -> None:
     def references(node: Any) -> list[str]:
         if isinstance(node, dict):
             own = [node["$ref"]] if isinstance(node.get("$ref"), str) else []
@@ -39,7 +39,7 @@ def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None:
             node = node[part]
 
 
-def test_body_headers_and_token_are_described(document: dict[str, Any]) -> None:
+def test_openapi_describes_body_headers_and_token(document: dict[str, Any]) -> None:
     operation = document["paths"]["/inbound/leads"]["post"]
     assert operation["security"] == [{"token": []}]
     assert {parameter["name"] for parameter in operation["parameters"]} == {
@@ -52,26 +52,29 @@ def test_body_headers_and_token_are_described(document: dict[str, Any]) -> None:
     assert schema["properties"]["message"]["maxLength"] == 10_000
 
 
-async def test_the_examples_of_problems_are_what_is_answered() -> None:
-    async with gateway() as ours:
-        document = (await ours.client.get("/openapi.json")).json()
+async def test_openapi_examples_equal_the_real_problems() -> None:
+    async with run_gateway() as gateway:
+        document = (await gateway.client.get("/openapi.json")).json()
         responses = document["paths"]["/inbound/leads"]["post"]["responses"]
-        answers = {"400": await ours.post_raw("{"), "415": await ours.post_raw("", {"Content-Type": "a/b"})}
+        answers = {
+            "400": await gateway.post_raw("{"),
+            "415": await gateway.post_raw("", {"Content-Type": "a/b"}),
+        }
         for code, answer in answers.items():
             assert answer.json() == responses[code]["content"]["application/problem+json"]["example"]
 
 
-async def test_the_docs_page_is_served() -> None:
-    async with gateway() as ours:
-        answer: httpx.Response = await _docs(ours)
+async def test_docs_page_is_served() -> None:
+    async with run_gateway() as gateway:
+        answer: httpx.Response = await _docs(gateway)
         assert answer.status_code == 200
 
 
-async def _docs(ours: Gateway) -> httpx.Response:
-    return await ours.client.get("/docs")
+async def _docs(gateway: Gateway) -> httpx.Response:
+    return await gateway.client.get("/docs")
 
 
-def test_a_generated_client_may_leave_out_what_is_optional(document: dict[str, Any]) -> None:
+def test_openapi_gives_optional_fields_no_default(document: dict[str, Any]) -> None:
     for name in ("LeadSubmission", "Source", "Meta"):
         for field in document["components"]["schemas"][name]["properties"].values():
             assert "default" not in field  # generators take it for "always there"

@@ -1,4 +1,4 @@
-"""Settings that must stop the gateway at its start, with one line."""
+"""Invalid settings stop the gateway at its start, with one line."""
 
 import pytest
 
@@ -18,7 +18,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     "token", ["", " , ", "short", "dev-token-xyz-123", f"{GOOD},www:short", f"a site:{GOOD}"]
 )
-def test_a_missing_short_or_example_token_stops_it(monkeypatch: pytest.MonkeyPatch, token: str) -> None:
+def test_missing_short_or_example_token_stops_the_start(monkeypatch: pytest.MonkeyPatch, token: str) -> None:
     monkeypatch.setenv("FASTCORE_SITE_INGEST_TOKEN", token)
     with pytest.raises(SystemExit) as stopped:
         create_app()
@@ -35,11 +35,11 @@ def test_debug_permits_the_example_token(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 @pytest.mark.parametrize("origins", ["*", "www.example.com", "https://example.com/form", "null"])
-def test_an_origin_that_is_none_stops_it(monkeypatch: pytest.MonkeyPatch, origins: str) -> None:
+def test_invalid_origin_stops_the_start(monkeypatch: pytest.MonkeyPatch, origins: str) -> None:
     monkeypatch.setenv("FASTCORE_INGEST_CORS_ORIGINS", origins)
     with pytest.raises(SystemExit, match="FASTCORE_INGEST_CORS_ORIGINS"):
         create_app()
 
 
-def test_settings_show_no_token() -> None:
+def test_settings_repr_contains_no_token() -> None:
     assert GOOD not in repr(Settings())

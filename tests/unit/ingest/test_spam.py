@@ -1,4 +1,4 @@
-"""What looks like spam, and what must not."""
+"""The spam checks: what is spam, and what is not."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -19,19 +19,19 @@ def reasons_of(meta: dict[str, Any] | None = None, **changes: Any) -> list[SpamR
     return check_content(LeadSubmission.model_validate(fields | changes), RULES, NOW)
 
 
-def test_an_ordinary_lead_is_not_spam() -> None:
+def test_ordinary_lead_is_not_spam() -> None:
     shown = (NOW - timedelta(seconds=30)).isoformat()
     assert reasons_of({"honeypot": "", "form_rendered_at": shown}, message="See https://example.com") == []
     assert reasons_of(None) == []
 
 
 @pytest.mark.parametrize("filled", ["x", 1, True, ["a"], {"a": 1}])
-def test_anything_in_the_honeypot_is_spam(filled: Any) -> None:
+def test_any_value_in_the_honeypot_is_spam(filled: Any) -> None:
     assert reasons_of({"honeypot": filled}) == [SpamReason.HONEYPOT]
 
 
 @pytest.mark.parametrize("empty", [None, "", "  ", 0, False, [], {}])
-def test_an_empty_honeypot_is_none(empty: Any) -> None:
+def test_empty_honeypot_is_not_spam(empty: Any) -> None:
     assert reasons_of({"honeypot": empty}) == []
 
 
@@ -46,9 +46,7 @@ def test_an_empty_honeypot_is_none(empty: Any) -> None:
         (30 * 24 * 3600, []),
     ],
 )
-def test_the_time_to_fill_the_form_is_judged_with_room_for_clocks(
-    seconds_ago: float, reasons: list[SpamReason]
-) -> None:
+def test_form_time_check_allows_for_clock_skew(seconds_ago: float, reasons: list[SpamReason]) -> None:
     shown = NOW - timedelta(seconds=seconds_ago)
     assert reasons_of({"form_rendered_at": shown.isoformat()}) == reasons
     assert reasons_of({"form_rendered_at": int(shown.timestamp() * 1000)}) == reasons
@@ -66,23 +64,21 @@ def test_the_time_to_fill_the_form_is_judged_with_room_for_clocks(
         (None, [SpamReason.FORM_TIME_IMPLAUSIBLE]),
     ],
 )
-def test_what_the_site_measured_counts_before_the_form_s_time(
-    measured: Any, reasons: list[SpamReason]
-) -> None:
+def test_fill_seconds_take_precedence_over_the_form_time(measured: Any, reasons: list[SpamReason]) -> None:
     assert reasons_of({"form_rendered_at": "soon", "fill_seconds": measured}) == reasons
 
 
 @pytest.mark.parametrize("garbage", ["soon", "\x00", [], {}, 1e300, "9" * 400])
-def test_a_time_that_is_none_is_spam(garbage: Any) -> None:
+def test_invalid_form_time_is_spam(garbage: Any) -> None:
     assert reasons_of({"form_rendered_at": garbage}) == [SpamReason.FORM_TIME_IMPLAUSIBLE]
 
 
 @pytest.mark.parametrize("said", [None, "", "2024-01-03T10:29:00", "2024-01-03T18:29:00"])
-def test_no_time_and_a_time_without_a_zone_prove_nothing(said: str | None) -> None:
+def test_missing_or_naive_form_time_is_not_spam(said: str | None) -> None:
     assert reasons_of({"form_rendered_at": said}) == []
 
 
-def test_many_links_or_their_markup_or_one_in_the_name_are_spam() -> None:
+def test_links_in_message_and_name_are_spam() -> None:
     assert reasons_of(message="http://a http://b") == []
     assert reasons_of(message="http://a https://b www.c") == [SpamReason.TOO_MANY_LINKS]
     assert reasons_of(message="[URL=http://a]b[/URL]") == [SpamReason.LINK_MARKUP]
@@ -108,7 +104,7 @@ def test_many_links_or_their_markup_or_one_in_the_name_are_spam() -> None:
         ({"a": 1}, None),
     ],
 )
-def test_a_visitor_is_counted_by_what_one_host_owns(ip: Any, counted_by: str | None) -> None:
+def test_visitor_network_is_what_one_host_owns(ip: Any, counted_by: str | None) -> None:
     assert visitor_network(ip) == counted_by
 
 
@@ -120,6 +116,6 @@ JSON = st.recursive(
 
 
 @given(honeypot=JSON, form_rendered_at=JSON | st.datetimes(timezones=st.timezones()).map(str), ip=JSON)
-def test_no_signal_of_a_bot_breaks_the_judgement(honeypot: Any, form_rendered_at: Any, ip: Any) -> None:
+def test_spam_checks_never_raise(honeypot: Any, form_rendered_at: Any, ip: Any) -> None:
     reasons_of({"honeypot": honeypot, "form_rendered_at": form_rendered_at, "ip": ip})
     visitor_network(ip)

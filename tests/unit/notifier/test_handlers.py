@@ -10,7 +10,7 @@ import pytest
 
 from contracts.failures import Kind
 from contracts.leads import LeadReceived
-from runtime.database.breaker import CircuitBreaker
+from runtime.database.circuit_breaker import CircuitBreaker
 from runtime.failures import DependencyUnavailable
 from runtime.kafka.failure_publisher import FailurePublisher
 from services.notifier.batch_plan import BatchPlan

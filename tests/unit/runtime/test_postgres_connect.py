@@ -2,7 +2,7 @@
 
 import pytest
 
-from runtime.database.connect import _hosts
+from runtime.workarounds.asyncpg import _split_hosts
 
 
 @pytest.mark.parametrize(
@@ -18,4 +18,4 @@ from runtime.database.connect import _hosts
     ],
 )
 def test_every_way_to_name_hosts_is_read(url: str, found: list[object]) -> None:
-    assert [each and (each["host"], each["port"]) for each in _hosts(url)] == found
+    assert [each and (each["host"], each["port"]) for each in _split_hosts(url)] == found

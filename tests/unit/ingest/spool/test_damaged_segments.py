@@ -1,4 +1,4 @@
-"""Damaged segments hold personal data: they are kept for 30 days and within 64 MiB."""
+"""Damaged segments are kept for 30 days and within 64 MiB."""
 
 import os
 from pathlib import Path
@@ -21,13 +21,13 @@ def damaged(root: Path, name: str, age_seconds: float, size: int = 10) -> Path:
     return path
 
 
-def test_a_damaged_segment_is_deleted_after_thirty_days(tmp_path: Path) -> None:
+def test_damaged_segment_is_deleted_after_30_days(tmp_path: Path) -> None:
     old, young = damaged(tmp_path, "1", MAX_AGE_SECONDS + 1), damaged(tmp_path, "2", MAX_AGE_SECONDS - 1)
     assert prune_damaged(tmp_path, NOW) == 1
     assert (old.exists(), young.exists()) == (False, True)
 
 
-def test_the_oldest_go_first_where_they_take_too_much(
+def test_oldest_damaged_segments_are_deleted_beyond_the_size_limit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(damaged_segments, "MAX_BYTES", 25)
@@ -36,7 +36,7 @@ def test_the_oldest_go_first_where_they_take_too_much(
     assert [path.exists() for path in paths] == [False, True, True]
 
 
-def test_segments_that_wait_for_kafka_are_never_deleted(tmp_path: Path) -> None:
+def test_undamaged_segments_are_never_deleted(tmp_path: Path) -> None:
     waiting = damaged(tmp_path, "1", 10 * MAX_AGE_SECONDS).with_suffix(".spool")
     waiting.write_bytes(b"lead")
     os.utime(waiting, (0, 0))
@@ -44,7 +44,7 @@ def test_segments_that_wait_for_kafka_are_never_deleted(tmp_path: Path) -> None:
     assert waiting.exists()
 
 
-async def test_a_gateway_prunes_damaged_segments_when_it_looks_for_others(tmp_path: Path) -> None:
+async def test_adopt_prunes_damaged_segments(tmp_path: Path) -> None:
     old = damaged(tmp_path, "1", MAX_AGE_SECONDS + 1)
     spool = Spool(tmp_path, max_bytes=1000, max_leads=5, now=lambda: NOW)
     await spool.adopt()

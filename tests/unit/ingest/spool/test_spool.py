@@ -1,4 +1,4 @@
-"""The spool's bounds and its disk's failures."""
+"""The spool's limits, its adoption of other folders, and failures of its disk."""
 
 import asyncio
 import time
@@ -31,7 +31,7 @@ async def spool(tmp_path: Path) -> Any:
     made.close()
 
 
-async def test_a_full_spool_refuses_and_takes_again_once_it_is_drained(spool: Spool) -> None:
+async def test_full_spool_rejects_leads_until_it_is_drained(spool: Spool) -> None:
     for _ in range(5):
         await spool.append(record())
     with pytest.raises(SpoolUnavailable, match="full"):
@@ -48,14 +48,14 @@ async def test_a_full_spool_refuses_and_takes_again_once_it_is_drained(spool: Sp
     assert spool.leads == 1
 
 
-async def test_many_leads_at_once_share_one_fsync(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_concurrent_appends_share_one_fsync(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
     synced: list[int] = []
     monkeypatch.setattr("os.fdatasync", synced.append)
     await asyncio.gather(*(spool.append(record(str(n))) for n in range(5)))
     assert len(synced) < 5
 
 
-async def test_a_failed_fsync_refuses_the_lead_and_its_file_is_never_written_again(
+async def test_failed_fsync_rejects_the_lead_and_ends_the_segment(
     spool: Spool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     await spool.append(record("before"))
@@ -79,7 +79,7 @@ async def test_a_failed_fsync_refuses_the_lead_and_its_file_is_never_written_aga
     assert sent[-1] == b"after"
 
 
-async def test_a_disk_that_hangs_refuses_the_lead_in_time(
+async def test_append_rejects_the_lead_in_time_if_the_disk_hangs(
     spool: Spool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await spool.append(record())  # its folder is there, and is closed at the end whatever hangs
@@ -89,7 +89,7 @@ async def test_a_disk_that_hangs_refuses_the_lead_in_time(
         await spool.append(record())
 
 
-async def test_a_live_worker_s_folder_is_not_adopted_and_a_dead_one_s_is(tmp_path: Path) -> None:
+async def test_adopt_takes_folders_of_dead_workers_only(tmp_path: Path) -> None:
     live = Spool(tmp_path, max_bytes=100_000, max_leads=5)
     other = Spool(tmp_path, max_bytes=100_000, max_leads=5)
     writer = asyncio.create_task(live.run_writer())
@@ -107,7 +107,7 @@ async def test_a_live_worker_s_folder_is_not_adopted_and_a_dead_one_s_is(tmp_pat
     other.close()
 
 
-async def test_regression_a_segment_that_grows_after_an_adoption_is_published_once_and_blocks_nothing(
+async def test_regression_segment_growing_after_adopt_is_published_once(
     tmp_path: Path,
 ) -> None:
     live = Spool(tmp_path, max_bytes=100_000, max_leads=100)
@@ -132,9 +132,7 @@ async def test_regression_a_segment_that_grows_after_an_adoption_is_published_on
     live.close()
 
 
-async def test_regression_a_file_that_cannot_be_read_does_not_hide_those_behind_it(
-    spool: Spool, tmp_path: Path
-) -> None:
+async def test_regression_drain_continues_after_an_unreadable_file(spool: Spool, tmp_path: Path) -> None:
     await spool.append(record("gone"))
     (file,) = (tmp_path / "spool").glob("*/*.spool")
     assert spool._folder
@@ -152,7 +150,7 @@ async def test_regression_a_file_that_cannot_be_read_does_not_hide_those_behind_
     assert spool.leads == 1
 
 
-async def test_regression_a_disk_that_stays_full_gets_no_file_for_every_lead_that_is_refused(
+async def test_regression_full_disk_gets_no_file_per_rejected_lead(
     spool: Spool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     def fail(_: int) -> None:
@@ -165,7 +163,7 @@ async def test_regression_a_disk_that_stays_full_gets_no_file_for_every_lead_tha
     assert list((tmp_path / "spool").glob("*/*.spool")) == []
 
 
-async def test_regression_a_lead_is_kept_while_a_large_spool_is_adopted(
+async def test_regression_append_works_while_a_large_spool_is_adopted(
     spool: Spool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     list_all = SpoolFolder.list_all
@@ -182,16 +180,14 @@ async def test_regression_a_lead_is_kept_while_a_large_spool_is_adopted(
     assert spool.leads == 1
 
 
-async def test_regression_a_folder_that_another_worker_is_making_is_left_alone(tmp_path: Path) -> None:
+async def test_regression_adopt_ignores_a_folder_under_construction(tmp_path: Path) -> None:
     # Adopted between its making and its lock, it was gone for its maker: a 503.
     (tmp_path / ".00000000000000000001-7").mkdir()
     await Spool(tmp_path, max_bytes=100_000, max_leads=5).adopt()
     assert (tmp_path / ".00000000000000000001-7").exists()
 
 
-async def test_regression_a_lead_that_kafka_never_takes_is_kept_in_its_file_and_in_nobodys_way(
-    spool: Spool, tmp_path: Path
-) -> None:
+async def test_regression_drain_keeps_a_rejected_lead_and_continues(spool: Spool, tmp_path: Path) -> None:
     sent: list[bytes] = []
 
     async def send(each: LeadRecord) -> None:
@@ -208,7 +204,7 @@ async def test_regression_a_lead_that_kafka_never_takes_is_kept_in_its_file_and_
     assert b"large" in kept.read_bytes()
 
 
-async def test_regression_what_cannot_be_read_in_a_dead_workers_spool_hides_nothing_else(
+async def test_regression_adopt_skips_unreadable_folders_and_files(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root = tmp_path / "spool"

@@ -1,4 +1,4 @@
-"""Which names a request may be for."""
+"""Which hosts a request may be for."""
 
 import pytest
 
@@ -11,7 +11,7 @@ def allows(listed: str, host: str, *, debug: bool = False) -> bool:
 
 
 @pytest.mark.parametrize("host", ["evil.example", "10.0.0.1", "localhost:8000", ""])
-def test_in_production_every_name_is_allowed_unless_some_are_listed(host: str) -> None:
+def test_every_host_is_allowed_without_a_list(host: str) -> None:
     assert allows("", host)
 
 
@@ -21,7 +21,7 @@ def test_in_production_every_name_is_allowed_unless_some_are_listed(host: str) -
      "[fe80::1]", "ingest:8001", "fastcore-admin", "host.docker.internal:8000", ""],
 )  # fmt: skip
 @pytest.mark.parametrize(("listed", "debug"), [("", True), ("leads.example.com", False)])
-def test_probes_containers_and_localhost_are_always_allowed(host: str, listed: str, debug: bool) -> None:
+def test_private_hosts_are_always_allowed(host: str, listed: str, debug: bool) -> None:
     assert allows(listed, host, debug=debug)
 
 
@@ -31,15 +31,15 @@ def test_probes_containers_and_localhost_are_always_allowed(host: str, listed: s
      "xlocalhost.evil", "1.2.3.4.5", "[::1]evil.example", "notleads.example.com"],
 )  # fmt: skip
 @pytest.mark.parametrize(("listed", "debug"), [("", True), ("leads.example.com,*.own.example", False)])
-def test_a_name_of_somebody_else_is_not_allowed(host: str, listed: str, debug: bool) -> None:
-    # Brackets hold an address, whatever stands behind them.
+def test_foreign_hosts_are_not_allowed(host: str, listed: str, debug: bool) -> None:
+    # Brackets contain an address; the text after them is ignored.
     assert allows(listed, host, debug=debug) == host.startswith("[::1]")
 
 
 @pytest.mark.parametrize(
     "host", ["ingest.leads.svc:8001", "ingest.leads.svc.cluster.local:8001", "leads.local", "a.internal"]
 )
-def test_regression_a_name_that_the_flusher_takes_for_private_is_allowed(host: str) -> None:
+def test_regression_hosts_that_the_flusher_calls_private_are_allowed(host: str) -> None:
     assert not is_exposed(f"http://{host}/")
     assert allows("leads.example.com", host)
 
@@ -48,5 +48,5 @@ def test_regression_a_name_that_the_flusher_takes_for_private_is_allowed(host: s
     "host", ["leads.example.com", "Leads.Example.com.:443", "a.own.example", "b.a.own.example"]
 )
 @pytest.mark.parametrize("debug", [True, False])
-def test_listed_names_are_allowed(host: str, debug: bool) -> None:
+def test_listed_hosts_are_allowed(host: str, debug: bool) -> None:
     assert allows(" leads.example.com, *.own.example ", host, debug=debug)

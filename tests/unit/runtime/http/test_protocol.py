@@ -1,4 +1,4 @@
-"""What a connection may send: within bounds of time and size, and in one reading only."""
+"""The protocol's limits for time and size, and its rejection of ambiguous requests."""
 
 import asyncio
 import contextlib
@@ -29,7 +29,7 @@ CHUNKED = b"Transfer-Encoding: chunked\r\n\r\n"
 
 
 async def echo(scope: Scope, receive: Receive, send: Send) -> None:
-    """Answer what the application saw of a request."""
+    """Respond with what the application receives of a request."""
     request = Request(scope, receive)
     body = await request.body()
     seen = {
@@ -60,7 +60,7 @@ async def port(state: ServerState) -> AsyncIterator[int]:
 
 
 async def closed_after(port: int, *sent: bytes) -> float:
-    """Send these, a little apart; answer when the server closed, from the last of them, in seconds."""
+    """Send these at intervals, and return the seconds from the last one until the server closes."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     for each in sent:
         writer.write(each)
@@ -87,7 +87,7 @@ async def drop(writer: asyncio.StreamWriter) -> None:
 
 
 async def answers(port: int, *sent: bytes) -> list[tuple[int, bytes]]:
-    """Send these one after the other and return the status and the body of each response."""
+    """Send these one after the other, and return the status and the body of each response."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     found = []
 
@@ -100,7 +100,7 @@ async def answers(port: int, *sent: bytes) -> list[tuple[int, bytes]]:
                     length = int(value) if name == b"content-length" else length
                 found.append((int(line.split()[1]), await reader.readexactly(length)))
 
-    # Beside the sending: a connection that is reset takes with it what was not read yet.
+    # Read concurrently: a reset connection loses what has not been read yet.
     reading = asyncio.create_task(read())
     try:
         with contextlib.suppress(ConnectionError):
@@ -128,11 +128,11 @@ async def answers(port: int, *sent: bytes) -> list[tuple[int, bytes]]:
     ],
     ids=["nothing", "line", "part", "second part", "pipelined part", "regression line after a request"],
 )
-async def test_a_head_that_does_not_come_closes_the_connection(port: int, sent: tuple[bytes, ...]) -> None:
+async def test_missing_head_closes_the_connection(port: int, sent: tuple[bytes, ...]) -> None:
     assert await closed_after(port, *sent) < KEEP_ALIVE_SECONDS
 
 
-async def test_a_head_in_pieces_and_a_pause_within_the_keep_alive_time_are_fine(port: int) -> None:
+async def test_head_in_pieces_and_a_keep_alive_pause_are_accepted(port: int) -> None:
     took = await closed_after(port, REQUEST[:9], REQUEST[9:], b"", b"", b"", b"", REQUEST)
     assert KEEP_ALIVE_SECONDS * 0.9 <= took < KEEP_ALIVE_SECONDS + 1
 
@@ -155,7 +155,7 @@ async def test_regression_an_upgrade_offer_is_ignored_and_the_body_kept(
     assert json.loads(found[1][1])["path"] == "/"
 
 
-async def test_offers_to_upgrade_may_be_pipelined(port: int) -> None:
+async def test_upgrade_offers_may_be_pipelined(port: int) -> None:
     one = POST.replace(b"POST", b"GET") + OFFER + b"\r\n"
     found = await answers(port, one + POST + OFFER + LENGTH + INNER + LAST)
     assert [(status, json.loads(body)["body"]) for status, body in found] == [
@@ -175,9 +175,7 @@ async def test_offers_to_upgrade_may_be_pipelined(port: int) -> None:
     ids=["one value", "many", "count"],
 )
 @pytest.mark.parametrize("pieces", [1, 10])
-async def test_a_head_beyond_its_bounds_is_431_and_ends_the_connection(
-    port: int, head: bytes, pieces: int
-) -> None:
+async def test_head_beyond_the_limits_gets_a_431_and_a_close(port: int, head: bytes, pieces: int) -> None:
     whole = POST + head + b"\r\n" + REQUEST
     size = len(whole) // pieces + 1
     ((status, body),) = await answers(port, *(whole[i : i + size] for i in range(0, len(whole), size)))
@@ -185,7 +183,7 @@ async def test_a_head_beyond_its_bounds_is_431_and_ends_the_connection(
     assert json.loads(body)["status"] == 431
 
 
-async def test_sixty_megabytes_of_head_are_neither_stored_nor_parsed(port: int, state: ServerState) -> None:
+async def test_head_of_60_mb_is_neither_stored_nor_parsed(port: int, state: ServerState) -> None:
     _, writer = await asyncio.open_connection("127.0.0.1", port)
     began, sent = time.process_time(), 0
     writer.write(POST + b"X: ")
@@ -207,14 +205,14 @@ async def test_sixty_megabytes_of_head_are_neither_stored_nor_parsed(port: int, 
     await no_connections(state)
 
 
-async def test_a_head_within_its_bounds_is_read_in_any_pieces(port: int) -> None:
+async def test_head_within_the_limits_is_read_in_any_pieces(port: int) -> None:
     whole = LAST[:-2] + b"X: " + b"a" * 60_000 + b"\r\n\r\n"
     size = len(whole) // 5 + 1
     found = await answers(port, *(whole[i : i + size] for i in range(0, len(whole), size)))
     assert [status for status, _ in found] == [200]
 
 
-async def test_trailers_are_no_headers_and_are_bounded(port: int) -> None:
+async def test_trailers_are_dropped_and_limited(port: int) -> None:
     body = b"5\r\nhello\r\n0\r\n"
     ((status, said),) = await answers(
         port, POST + b"Connection: close\r\n" + CHUNKED + body + b"Authorization: x\r\n\r\n"
@@ -226,7 +224,7 @@ async def test_trailers_are_no_headers_and_are_bounded(port: int) -> None:
     assert [status for status, _ in found] == [431]
 
 
-async def test_a_transfer_coding_that_is_not_decoded_is_501(port: int) -> None:
+async def test_unsupported_transfer_coding_gets_a_501(port: int) -> None:
     for coding in (b"gzip, chunked", b"xchunked", b"identity"):
         whole = POST + b"Transfer-Encoding: " + coding + b"\r\n\r\n0\r\n\r\n"
         ((status, _),) = await answers(port, whole + REQUEST)
@@ -257,29 +255,29 @@ async def test_a_transfer_coding_that_is_not_decoded_is_501(port: int) -> None:
         POST + b"X: a\rContent-Length: 0\r\n\r\n",
     ],
 )
-async def test_a_request_that_two_readers_could_read_differently_is_400(port: int, request_: bytes) -> None:
+async def test_ambiguous_request_gets_a_400(port: int, request_: bytes) -> None:
     ((status, body),) = await answers(port, request_ + REQUEST)
     assert (status, json.loads(body)["status"]) == (400, 400)
 
 
-async def test_garbage_after_a_request_does_not_take_the_place_of_its_answer(port: int) -> None:
+async def test_garbage_after_a_request_does_not_replace_its_response(port: int) -> None:
     whole = POST + b"Content-Length: 5\r\n\r\nhello"
     for garbage in (b"garbage\r\n\r\n", b"GET / HTTP/1.1\r\n\r\n", b"GET / HTTP/1.1\r\nX: " + b"a" * 70_000):
         found = await answers(port, whole + garbage)
         assert [(status, json.loads(body)["body"]) for status, body in found] == [(200, "hello")]
 
 
-async def test_a_malformed_body_in_a_pipeline_is_answered_in_its_turn(port: int) -> None:
+async def test_malformed_pipelined_body_is_answered_in_order(port: int) -> None:
     found = await answers(port, REQUEST + POST + CHUNKED + b"x\r\n")
     assert [status for status, _ in found] == [200, 400]
 
 
-async def test_a_pipeline_is_bounded(port: int) -> None:
+async def test_pipeline_is_limited(port: int) -> None:
     found = await answers(port, REQUEST * (PIPELINE_MAX * 3))
     assert [status for status, _ in found] == [200] * (PIPELINE_MAX + 1)
 
 
-async def test_a_client_that_does_not_read_its_answer_is_dropped(
+async def test_client_that_does_not_read_is_disconnected(
     state: ServerState, port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("runtime.http.protocol.UNREAD_TIMEOUT_SECONDS", 0.2)

@@ -1,4 +1,4 @@
-"""What is read of a request, and what is answered instead."""
+"""The limits of a request's body, and the check of its host."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
@@ -14,7 +14,7 @@ JSON = {"Content-Type": "application/json"}
 
 
 def client_of(**options: Any) -> httpx.AsyncClient:
-    """Return a client of an app that answers how long a body is."""
+    """Return a client of an app that responds with the length of the body."""
     app = FastAPI()
     app.add_middleware(RequestLimits, **options)
 
@@ -28,7 +28,7 @@ def client_of(**options: Any) -> httpx.AsyncClient:
 
 
 def text(size: int) -> bytes:
-    """Return JSON of so many bytes."""
+    """Return a JSON text of this size in bytes."""
     return b'"' + b"x" * (size - 2) + b'"'
 
 
@@ -38,14 +38,14 @@ async def pieces(body: bytes, pause: float = 0) -> AsyncIterator[bytes]:
         await asyncio.sleep(pause)
 
 
-async def test_a_body_within_the_limit_is_read_whether_its_length_is_declared_or_not() -> None:
+async def test_body_within_the_limit_is_read() -> None:
     async with client_of() as client:
         for content in (text(BODY_MAX_BYTES), pieces(text(BODY_MAX_BYTES))):
             answer = await client.post("/", content=content)
             assert (answer.status_code, answer.json()) == (200, BODY_MAX_BYTES - 2)
 
 
-async def test_a_larger_body_is_413_and_no_more_of_it_is_read() -> None:
+async def test_larger_body_gets_a_413_and_is_not_read() -> None:
     sent = 0
 
     async def endless() -> AsyncIterator[bytes]:
@@ -61,20 +61,20 @@ async def test_a_larger_body_is_413_and_no_more_of_it_is_read() -> None:
         assert (await client.post("/", content=pieces(b"1"), headers=declared)).status_code == 413
 
 
-async def test_a_route_may_have_a_limit_of_its_own() -> None:
+async def test_route_may_have_its_own_limit() -> None:
     async with client_of(body_max_bytes={"/login": 100}) as client:
         assert (await client.post("/login", content=text(100))).status_code == 200
         assert (await client.post("/login", content=text(101))).status_code == 413
 
 
-async def test_a_body_that_does_not_arrive_in_time_is_408_and_its_connection_closed() -> None:
+async def test_slow_body_gets_a_408_and_closes_the_connection() -> None:
     async with client_of(deadline_seconds=0.05) as client:
         # Each piece comes in time: all of them do not.
         answer = await client.post("/", content=pieces(text(200_000), pause=0.03))
     assert (answer.status_code, answer.headers["connection"]) == (408, "close")
 
 
-async def test_a_body_of_somebody_unknown_is_never_read() -> None:
+async def test_body_of_an_unauthenticated_client_is_not_read() -> None:
     def unread() -> Iterator[bytes]:
         raise AssertionError("the body was read")
         yield b""
@@ -90,7 +90,7 @@ async def test_a_body_of_somebody_unknown_is_never_read() -> None:
         assert waiting.headers["connection"] == "close"
 
 
-async def test_a_request_for_a_name_of_somebody_else_is_421() -> None:
+async def test_request_for_a_foreign_host_gets_a_421() -> None:
     async with client_of(hosts=AllowedHosts("", debug=True)) as client:
         answer = await client.post("/", content=b'"x"', headers={"Host": "evil.example"})
         assert (answer.status_code, answer.json()["title"]) == (421, "Misdirected Request")

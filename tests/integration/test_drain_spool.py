@@ -1,4 +1,4 @@
-"""A gateway that is to stop waits for its spool: what a pod's preStop hook runs, against a real gateway."""
+"""A pod's preStop hook waits until the spool of its gateway is empty."""
 
 import asyncio
 from pathlib import Path
@@ -18,7 +18,7 @@ KAFKA_AWAY = {
 }
 
 
-async def test_an_empty_spool_lets_a_gateway_go_and_a_full_one_holds_it(tmp_path: Path) -> None:
+async def test_drain_wait_ends_with_an_empty_spool_only(tmp_path: Path) -> None:
     with processes(tmp_path, KAFKA_AWAY, "ingest") as started:
         gateway = started["ingest"]
         await gateway.ready()

@@ -1,0 +1,164 @@
+"""Workarounds for asyncpg. They were seen with version 0.32.0; docs/decisions/0020 has the reasons.
+
+| workaround | shortcoming | remove it when asyncpg |
+|---|---|---|
+| `DRIVER_ERRORS` | a cut connection may raise `InternalClientError` | raises `InterfaceError` then |
+| `QuietConnection` | a pool logs an error for each replaced connection that hangs | bounds that close |
+| `Connector` | all hosts share one timeout; a pooler's handshake may be outdated | does neither |
+| `Connector` | a pooler in transaction mode loses its prepared statements | detects poolers |
+| `terminate_after_timeout` | after a timeout the ROLLBACK waits for as long again | ends it itself |
+
+`tests/integration/test_failover.py` and `tests/integration/test_pgbouncer.py` show whether they are needed.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Any, Final
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import asyncpg
+from asyncpg.pool import PoolConnectionProxy
+
+CLOSE_SECONDS: Final = 3.0
+# How long a cancel request may take to reach a server that answers.
+CANCEL_SECONDS: Final = 1.0
+# What asyncpg raises. `InternalClientError` comes from inside the driver when the server cuts a connection
+# at a bad moment (92 of 3,600 uses in a test). The pool drops such a connection.
+DRIVER_ERRORS: Final = (
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    OSError,
+    TimeoutError,
+)
+# Sent by the simple query protocol, which every pooler passes on, and which returns only a number of rows:
+# 1 for a pooler (the backend is not the one of the handshake) plus 2 for a read-only server. What a pooler's
+# handshake says about the server (`in_hot_standby`, for example) may be outdated.
+_INSPECT: Final = (
+    "SELECT FROM generate_series(1, (pg_backend_pid() <> {pid})::int"
+    " + 2 * (current_setting('transaction_read_only') = 'on')::int)"
+)
+_POOLER, _READ_ONLY = 1, 2
+
+
+class QuietConnection(asyncpg.Connection):
+    """A connection whose `close` raises no error.
+
+    A pool closes the connections that it replaces in tasks that nobody awaits. A hanging server would cause
+    an ERROR with a traceback in the log for each of them.
+    """
+
+    async def close(self, *, timeout: float | None = None) -> None:  # noqa: ASYNC109 - asyncpg's signature
+        """Close in order, or by force after a short time."""
+        with contextlib.suppress(*DRIVER_ERRORS):
+            await super().close(timeout=min(timeout or CLOSE_SECONDS, CLOSE_SECONDS))
+
+
+class Connector:
+    """Opens connections to the first host of a URL that is writable, whatever the state of the other hosts.
+
+    Each host gets an equal share of the timeout, and the host that answered last is tried first. If the URL
+    has a `target_session_attrs`, that decides instead.
+    """
+
+    def __init__(self, url: str, timeout_seconds: float) -> None:
+        self._url = url
+        self._timeout_seconds = timeout_seconds
+        self._hosts = _split_hosts(url)
+        self._must_be_writable = "target_session_attrs" not in parse_qs(urlsplit(url).query)
+        self._behind_pooler = False
+
+    async def connect(self, *_: Any, **options: Any) -> QuietConnection:
+        """Return a connection. The arguments are those of `asyncpg.connect`, as a pool passes them.
+
+        Raises one of `DRIVER_ERRORS`; prefers an error that a server answered to a host that did not answer.
+        """
+        errors = list[Exception]()
+        for host in list(self._hosts):
+            # Move it to the end until it has answered, also if the caller cancels this.
+            self._hosts.remove(host)
+            self._hosts.append(host)
+            try:
+                async with asyncio.timeout(self._timeout_seconds / len(self._hosts)):
+                    connection = await self._connect_to(host, options)
+            except DRIVER_ERRORS as error:
+                errors.append(error)
+            else:
+                self._hosts.remove(host)
+                self._hosts.insert(0, host)
+                return connection
+        raise next((error for error in errors if isinstance(error, asyncpg.PostgresError)), errors[-1])
+
+    async def _connect_to(self, host: dict[str, Any], options: dict[str, Any]) -> QuietConnection:
+        assumed = self._behind_pooler
+        connection, properties = await self._open(host, options, named_statements=not assumed)
+        if bool(properties & _POOLER) != assumed:  # the first connection, or the name leads elsewhere now
+            connection.terminate()
+            self._behind_pooler = not assumed
+            connection, properties = await self._open(host, options, named_statements=assumed)
+        if properties & _READ_ONLY and self._must_be_writable:
+            connection.terminate()
+            raise asyncpg.ReadOnlySQLTransactionError("the server is read-only")
+        return connection
+
+    async def _open(
+        self, host: dict[str, Any], options: dict[str, Any], *, named_statements: bool
+    ) -> tuple[QuietConnection, int]:
+        """Connect, and return the connection and the properties of its server.
+
+        Without named statements asyncpg sends a statement's text with its arguments in one message, which a
+        pooler in transaction mode cannot separate.
+        """
+        if not named_statements:
+            options = options | {"statement_cache_size": 0}
+        options = {"connection_class": QuietConnection} | options
+        connection: QuietConnection = await asyncpg.connect(
+            self._url, timeout=self._timeout_seconds, **host, **options
+        )
+        try:
+            status = await connection.execute(_INSPECT.format(pid=connection.get_server_pid()))
+        except BaseException:
+            connection.terminate()
+            raise
+        return connection, int(status.split()[-1])
+
+
+def _split_hosts(url: str) -> list[dict[str, Any]]:
+    """Return `host` and `port` of each host if the URL lists several; else leave the URL to asyncpg."""
+    parts, query = urlsplit(url), {name: values[-1] for name, values in parse_qs(urlsplit(url).query).items()}
+    listed = (parts.netloc.rpartition("@")[2] or query.get("host", "")).split(",")
+    if len(listed) == 1:
+        return [{}]
+    ports = query.get("port", "5432").split(",")
+    if len(ports) == 1:
+        ports *= len(listed)
+    hosts = []
+    for host, port in zip(listed, ports, strict=True):
+        if host.startswith(("/", "%2F", "%2f")):  # a folder with a socket
+            hosts.append({"host": unquote(host), "port": int(port)})
+        else:
+            one = urlsplit(f"//{host}")
+            hosts.append({"host": unquote(one.hostname or "localhost"), "port": one.port or int(port)})
+    return hosts
+
+
+def terminate(connection: "PoolConnectionProxy[asyncpg.Record]") -> None:
+    """Close the socket at once. The pool takes such a connection back immediately, and only once."""
+    with contextlib.suppress(asyncpg.InterfaceError):
+        connection.terminate()
+
+
+@contextlib.asynccontextmanager
+async def terminate_after_timeout(connection: "PoolConnectionProxy[asyncpg.Record]") -> AsyncIterator[None]:
+    """Terminate the connection of a statement that timed out, once its cancel request had time to arrive.
+
+    asyncpg sends that request when it raises `TimeoutError`. On a hanging server the ROLLBACK would wait for
+    as long again.
+    """
+    try:
+        yield
+    except TimeoutError:
+        await asyncio.sleep(CANCEL_SECONDS)
+        terminate(connection)
+        raise
