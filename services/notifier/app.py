@@ -17,7 +17,7 @@ from runtime.kafka.reconcile import Reconciler
 from runtime.settings import load
 from services.notifier.handlers import Handler
 from services.notifier.mail.message import Identity
-from services.notifier.recover_mail_outcomes import MailOutcomeRecovery
+from services.notifier.recovery.recover_mail_outcomes import MailOutcomeRecovery
 from services.notifier.sending.token_bucket import TokenBucket
 from services.notifier.settings import Settings
 from services.notifier.smtp.mailer import open_mailer

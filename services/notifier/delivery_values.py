@@ -1,11 +1,22 @@
 """The values of deliveries as the columns of `email_delivery` and `audit_log` take them. Pure."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
+from contracts.audit import AuditEvent
 from services.notifier.deliveries import Delivery
 from services.notifier.mail.message import Identity
+from services.notifier.smtp.outcome import MailStatus
 from services.notifier.welcome_limits import mailbox_key
+
+# The audit event of each state in which a mail is settled.
+AUDIT_EVENTS: Final[dict[str, AuditEvent]] = {
+    MailStatus.SENT: AuditEvent.EMAIL_SENT,
+    MailStatus.WAITING: AuditEvent.EMAIL_FAILED,
+    MailStatus.DEAD: AuditEvent.EMAIL_FAILED,
+    MailStatus.UNKNOWN: AuditEvent.EMAIL_UNKNOWN,
+    MailStatus.SUPPRESSED: AuditEvent.EMAIL_SUPPRESSED,
+}
 
 
 def storable(text: str) -> str:

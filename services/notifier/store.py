@@ -2,11 +2,11 @@
 
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 from uuid import UUID, uuid5
 
-from contracts.audit import AuditEvent, AuditRecorded
-from contracts.leads import LeadReceived
+from contracts.audit import AuditRecorded
+from contracts.failures import Kind
 from runtime.database.audit_log import append_entries
 from runtime.database.erasure import block_erasures
 from runtime.database.ledger import Ledger
@@ -14,23 +14,16 @@ from runtime.database.postgres import Connection, Pool, autocommit, load_queries
 from runtime.database.replay_queue import resolve_replays
 from runtime.failures import DependencyUnavailable
 from runtime.kafka.handler import Record
+from services.notifier.batch_data import count_welcomes, load_deliveries, load_statuses
 from services.notifier.batch_plan import BatchPlan, plan_batch
-from services.notifier.deliveries import STAGE, DecodedBatch, Delivery, DeliveryRow, Key
-from services.notifier.delivery_values import key_columns, mailbox_of, recipient_of, storable
+from services.notifier.deliveries import STAGE, DecodedBatch, Delivery, Key
+from services.notifier.delivery_values import AUDIT_EVENTS, key_columns, mailbox_of, recipient_of, storable
 from services.notifier.group_commit import GroupCommit
 from services.notifier.mail.message import Identity, message_id
 from services.notifier.smtp.outcome import MailOutcome, MailStatus
-from services.notifier.welcome_limits import WelcomeCounts, mailbox_key, site_hour
+from services.notifier.welcome_limits import WelcomeCounts
 
-SQL: Any = load_queries(Path(__file__).with_name("queries.sql"))
-
-_EVENTS: Final = {
-    MailStatus.SENT: AuditEvent.EMAIL_SENT,
-    MailStatus.WAITING: AuditEvent.EMAIL_FAILED,
-    MailStatus.DEAD: AuditEvent.EMAIL_FAILED,
-    MailStatus.UNKNOWN: AuditEvent.EMAIL_UNKNOWN,
-    MailStatus.SUPPRESSED: AuditEvent.EMAIL_SUPPRESSED,
-}
+_SQL: Any = load_queries(Path(__file__).with_name("queries.sql"))
 
 # The next state of a delivery: its outcome, or None for `sending`.
 Transition = tuple[Delivery, MailOutcome | None]
@@ -78,7 +71,7 @@ class Store:
             plan = await self._plan(connection, batch, in_progress)
             await self._insert(connection, plan.new)
             if taken := plan.reserved + plan.unknown:
-                await SQL.take_rows(
+                await _SQL.take_rows(
                     connection,
                     owner=self._owner,
                     lease_seconds=self._lease_seconds,
@@ -104,26 +97,9 @@ class Store:
     ) -> BatchPlan:
         ids = list(batch.by_lead())
         rows, statuses = await load_deliveries(connection, ids), await load_statuses(connection, ids)
-        counts = await self._count_welcomes(connection, [lead for _, lead in batch.leads])
-        return plan_batch(batch, rows, statuses, counts, owner=self._owner, in_progress=in_progress)
-
-    async def _count_welcomes(self, connection: Connection, leads: Sequence[LeadReceived]) -> WelcomeCounts:
-        """Count the welcomes to the mailboxes and of the sites of these leads.
-
-        Locks the mailboxes until the transaction ends, so that their limit is exact. Sites are not locked:
-        each concurrent process may exceed the limit of a site by one batch.
-        """
         counts = WelcomeCounts(self._welcomes_per_day, self._welcomes_per_site_and_hour)
-        mailboxes = sorted({storable(mailbox_key(lead.email)) for lead in leads})
-        async for _ in SQL.lock_mailboxes(connection, mailboxes=mailboxes):
-            pass  # the query runs while its rows are read
-        async for row in SQL.recent_welcomes(connection, mailboxes=mailboxes):
-            counts.mailboxes.setdefault(row["mailbox"], set()).add(row["lead_id"])
-        site_hours = {site_hour(lead) for lead in leads}
-        sites, hours = [storable(site) for site, _ in site_hours], [hour for _, hour in site_hours]
-        async for row in SQL.welcomes_of_sites(connection, sites=sites, hours=hours):
-            counts.sites[row["site"], row["hour"]] = row["welcomes"]
-        return counts
+        await count_welcomes(connection, [lead for _, lead in batch.leads], counts)
+        return plan_batch(batch, rows, statuses, counts, owner=self._owner, in_progress=in_progress)
 
     async def _insert(self, connection: Connection, new: Sequence[tuple[Delivery, str | None]]) -> None:
         if not new:
@@ -131,7 +107,7 @@ class Store:
         deliveries = [delivery for delivery, _ in new]
         inserted = [
             row
-            async for row in SQL.insert_rows(
+            async for row in _SQL.insert_rows(
                 connection,
                 owner=self._owner,
                 lease_seconds=self._lease_seconds,
@@ -154,7 +130,7 @@ class Store:
         await _audit(connection, suppressed)
 
     async def _suppress(self, connection: Connection, delivery: Delivery, reason: str) -> None:
-        attempts = await SQL.suppress_row(
+        attempts = await _SQL.suppress_row(
             connection,
             lead_id=delivery.lead.lead_id,
             kind=delivery.kind,
@@ -178,7 +154,7 @@ class Store:
             # A cancelled caller's transition may still be running, and must not be committed after this.
             await self._transition.idle()
             async with autocommit(self._pool) as connection:
-                await SQL.release_rows(
+                await _SQL.release_rows(
                     connection,
                     owner=self._owner,
                     **key_columns([delivery for delivery, _ in deliveries]),
@@ -196,7 +172,7 @@ class Store:
         async with autocommit(self._pool) as connection:
             moved = {
                 (row["lead_id"], row["kind"], row["state"])
-                async for row in SQL.move_mails(
+                async for row in _SQL.move_mails(
                     connection,
                     owner=self._owner,
                     lease_seconds=self._lease_seconds,
@@ -210,16 +186,17 @@ class Store:
                     enhanced=[outcome and outcome.enhanced for outcome in outcomes],
                     answers=[outcome and (storable(outcome.reply or "") or None) for outcome in outcomes],
                     tries=[int(outcome is not None and outcome.phase is not None) for outcome in outcomes],
-                    events=[outcome and _EVENTS[outcome.status] for outcome in outcomes],
+                    events=[outcome and AUDIT_EVENTS[outcome.status] for outcome in outcomes],
                     event_ids=[outcome and _event_id(delivery, outcome) for delivery, outcome in transitions],
                 )
             }
         return [(*each.key, state) in moved for each, state in zip(deliveries, states, strict=True)]
 
-    async def states(self, lead_id: UUID) -> dict[Any, str]:
+    async def states(self, lead_id: UUID) -> dict[Kind, str]:
         """Return the state of each mail of a lead, by kind."""
         async with transaction(self._pool) as connection:
-            return {row["kind"]: row["state"] async for row in SQL.lock_rows(connection, lead_ids=[lead_id])}
+            rows = await load_deliveries(connection, [lead_id])
+        return {kind: row.state for (_, kind), row in rows.items()}
 
     async def count_parked(self, record: Record) -> None:
         """Count one record in the ledger as handed to the replay queue."""
@@ -227,21 +204,6 @@ class Store:
             ledger_entries = await self._ledger.lock(connection, [record])
             ledger_entries.count(record, "parked")
             await self._ledger.save(connection, ledger_entries)
-
-
-async def load_deliveries(connection: Connection, lead_ids: Collection[UUID]) -> dict[Key, DeliveryRow]:
-    """Lock and return the deliveries of these leads."""
-    return {
-        (row["lead_id"], row["kind"]): DeliveryRow(
-            row["state"], row["owner"], row["lease_seconds"], row["settled_by"]
-        )
-        async for row in SQL.lock_rows(connection, lead_ids=list(lead_ids))
-    }
-
-
-async def load_statuses(connection: Connection, lead_ids: Collection[UUID]) -> dict[UUID, str]:
-    """Return the stored status of these leads. A lead that is not stored yet has none."""
-    return {row["id"]: row["status"] async for row in SQL.statuses(connection, lead_ids=list(lead_ids))}
 
 
 async def _resolve_replays(connection: Connection, deliveries: Sequence[Delivery]) -> None:
@@ -255,7 +217,7 @@ async def _audit(connection: Connection, audited: Sequence[tuple[Delivery, MailO
         AuditRecorded(
             event_id=_event_id(delivery, outcome),
             occurred_at=delivery.lead.occurred_at,
-            event=_EVENTS[outcome.status],
+            event=AUDIT_EVENTS[outcome.status],
             actor=STAGE,
             status_code=outcome.code,
             lead_id=delivery.lead.lead_id,
@@ -274,4 +236,4 @@ async def _audit(connection: Connection, audited: Sequence[tuple[Delivery, MailO
 
 
 def _event_id(delivery: Delivery, outcome: MailOutcome) -> UUID:
-    return uuid5(delivery.record_id, _EVENTS[outcome.status])
+    return uuid5(delivery.record_id, AUDIT_EVENTS[outcome.status])

@@ -10,7 +10,11 @@ from contracts import headers, topics
 from contracts.failures import failure_event_id, legacy_failure_event_id
 from contracts.leads import LeadReceived
 from services.notifier.deliveries import KINDS, DeliveryRow, Key
-from services.notifier.recovered_outcomes import PublishedFailure, recover_outcomes, update_newest_retries
+from services.notifier.recovery.recovered_outcomes import (
+    PublishedFailure,
+    recover_outcomes,
+    update_newest_retries,
+)
 from tests.support.factories import lead
 
 Rows = dict[Key, DeliveryRow]

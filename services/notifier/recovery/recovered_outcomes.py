@@ -2,10 +2,9 @@
 
 from collections.abc import Collection, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
-from typing import Final, NamedTuple, Self
+from typing import NamedTuple, Self
 from uuid import UUID
 
-from contracts.audit import AuditEvent
 from runtime.database.ledger import Outcome
 from runtime.kafka.handler import Record
 from services.notifier.batch_plan import suppression_reason
@@ -18,14 +17,7 @@ from services.notifier.deliveries import (
     requested_deliveries,
     requested_kind,
 )
-
-EVENTS: Final = {
-    "sent": AuditEvent.EMAIL_SENT,
-    "waiting": AuditEvent.EMAIL_FAILED,
-    "dead": AuditEvent.EMAIL_FAILED,
-    "unknown": AuditEvent.EMAIL_UNKNOWN,
-    "suppressed": AuditEvent.EMAIL_SUPPRESSED,
-}
+from services.notifier.delivery_values import AUDIT_EVENTS
 
 
 class RecordPosition(NamedTuple):
@@ -143,7 +135,7 @@ def _recover(
         return RecoveredOutcome(delivery, "suppressed", reason)
     if failure := _find_failure(delivery, failures):
         state = failure.error.rpartition(".")[2]
-        state = state if state in EVENTS else "unknown"
+        state = state if state in AUDIT_EVENTS else "unknown"
         return RecoveredOutcome(delivery, state, "failed, as Kafka's records say")
     return RecoveredOutcome(delivery, "sent", "sent, as Kafka's records say")
 

@@ -24,20 +24,19 @@ from runtime.kafka.log_reader import KAFKA_SECONDS, assign_all_partitions, open_
 from runtime.kafka.positions import Position
 from runtime.logs import logger
 from runtime.settings import Kafka
+from services.notifier.batch_data import load_deliveries, load_statuses
 from services.notifier.deliveries import STAGE, decode_batch
-from services.notifier.delivery_values import mailbox_of, recipient_of, storable
+from services.notifier.delivery_values import AUDIT_EVENTS, mailbox_of, recipient_of, storable
 from services.notifier.mail.message import Identity, message_id
-from services.notifier.recovered_outcomes import (
-    EVENTS,
+from services.notifier.recovery.recovered_outcomes import (
     NewestRetries,
     PublishedFailure,
     RecoveredOutcome,
     recover_outcomes,
     update_newest_retries,
 )
-from services.notifier.store import load_deliveries, load_statuses
 
-SQL: Any = load_queries(Path(__file__).with_name("recover_mail_outcomes.sql"))
+_SQL: Any = load_queries(Path(__file__).with_name("recover_mail_outcomes.sql"))
 
 # A rolled-back database may hold the reservations of the last batch without its outcomes. No batch is larger.
 LOOK_BACK: Final = 500
@@ -61,7 +60,7 @@ class MailOutcomeRecovery:
     async def run(self, positions: Positions) -> None:
         """Write the missing outcomes of these partitions, if any. Raises `DependencyUnavailable`."""
         async with transaction(self._pool) as connection:
-            unsettled = {row["lead_id"] async for row in SQL.unsettled_leads(connection)}
+            unsettled = {row["lead_id"] async for row in _SQL.unsettled_leads(connection)}
         behind = any(position.behind for position in positions.values())
         if not unsettled and not behind:
             return
@@ -166,9 +165,9 @@ class MailOutcomeRecovery:
             return await self._ledger.lock(connection, records)
 
     async def _write_mail(self, connection: Connection, mail: RecoveredOutcome) -> None:
-        delivery, event = mail.delivery, EVENTS[mail.state]
+        delivery, event = mail.delivery, AUDIT_EVENTS[mail.state]
         erased = mail.reason == "erased"
-        await SQL.write_mail(
+        await _SQL.write_mail(
             connection,
             lead_id=delivery.lead.lead_id,
             kind=delivery.kind,

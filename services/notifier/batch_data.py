@@ -1,0 +1,48 @@
+"""Reads from PostgreSQL what the plan of a batch needs. Locks the rows and mailboxes that it reads."""
+
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from contracts.leads import LeadReceived
+from runtime.database.postgres import Connection, load_queries
+from services.notifier.deliveries import DeliveryRow, Key
+from services.notifier.delivery_values import storable
+from services.notifier.welcome_limits import WelcomeCounts, mailbox_key, site_hour
+
+_SQL: Any = load_queries(Path(__file__).with_name("batch_data.sql"))
+
+
+async def load_deliveries(connection: Connection, lead_ids: Collection[UUID]) -> dict[Key, DeliveryRow]:
+    """Lock and return the deliveries of these leads."""
+    return {
+        (row["lead_id"], row["kind"]): DeliveryRow(
+            row["state"], row["owner"], row["lease_seconds"], row["settled_by"]
+        )
+        async for row in _SQL.lock_rows(connection, lead_ids=list(lead_ids))
+    }
+
+
+async def load_statuses(connection: Connection, lead_ids: Collection[UUID]) -> dict[UUID, str]:
+    """Return the stored status of these leads. A lead that is not stored yet has none."""
+    return {row["id"]: row["status"] async for row in _SQL.statuses(connection, lead_ids=list(lead_ids))}
+
+
+async def count_welcomes(
+    connection: Connection, leads: Sequence[LeadReceived], counts: WelcomeCounts
+) -> None:
+    """Add to `counts` the welcomes to the mailboxes and of the sites of these leads.
+
+    Locks the mailboxes until the transaction ends, so that their limit is exact. Sites are not locked: each
+    concurrent process may exceed the limit of a site by one batch.
+    """
+    mailboxes = sorted({storable(mailbox_key(lead.email)) for lead in leads})
+    async for _ in _SQL.lock_mailboxes(connection, mailboxes=mailboxes):
+        pass  # the query runs while its rows are read
+    async for row in _SQL.recent_welcomes(connection, mailboxes=mailboxes):
+        counts.mailboxes.setdefault(row["mailbox"], set()).add(row["lead_id"])
+    site_hours = {site_hour(lead) for lead in leads}
+    sites, hours = [storable(site) for site, _ in site_hours], [hour for _, hour in site_hours]
+    async for row in _SQL.welcomes_of_sites(connection, sites=sites, hours=hours):
+        counts.sites[row["site"], row["hour"]] = row["welcomes"]

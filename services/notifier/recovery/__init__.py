@@ -1,0 +1,1 @@
+"""Recovers the outcomes of mails that the database has lost."""
