@@ -18,9 +18,6 @@ Kind = Literal["store", "audit", "welcome", "admin_alert", "pull"]
 
 # The kind of a failed audit record, which is no lead: named by its origin, replayed to its own topic.
 AUDIT_KIND: Final = "audit"
-# Reasons that decide what a replay does: a conflict is replayed as a lead of its own.
-CONFLICT: Final = "conflict"
-UNDECODABLE: Final = "undecodable"
 
 _YEAR_2200_MS: Final = 7_258_118_400_000
 _NAMESPACE = UUID("5f0c2c8e-6f6b-5b0e-9a3e-0d6a0f4c7f11")

@@ -1,6 +1,7 @@
 """`python -m deploy.generate.docs [--check]`: write what is generated from the code, or say what has drifted.
 
 docs/openapi/*.json from the apps, docs/asyncapi.json from the topics, docs/metrics.md from the catalogue,
+docs/reasons.md from the reasons for failures,
 the chart's alerts from Prometheus' own, .env.example and compose's lists of settings from the settings, the
 site kit's types and schema from the contracts.
 """
@@ -25,6 +26,7 @@ from contracts.audit import LeadRejected
 from contracts.leads import LeadReceived
 from deploy.generate.compose_environment import environment_files
 from deploy.generate.metrics_doc import catalogue
+from deploy.generate.reasons_doc import reasons_table
 from deploy.generate.typescript import contract, submission_schema
 from deploy.settings import MigrationSettings, ReplicationSettings
 from runtime.settings import Http, Kafka, Log, Postgres, Tracing, is_section, variable_name
@@ -142,6 +144,7 @@ def documents() -> dict[Path, str]:
         ROOT / ".env.example": env_example(),
         ROOT / "docs/asyncapi.json": asyncapi(),
         ROOT / "docs/metrics.md": catalogue(),
+        ROOT / "docs/reasons.md": reasons_table(),
         ROOT / "deploy/kubernetes/fastcore/alerts.yaml": alerts,
         ROOT / "docs/openapi/ingest.json": openapi("ingest"),
         ROOT / "docs/openapi/admin.json": openapi("admin"),

@@ -12,6 +12,7 @@ import aiosql
 import asyncpg
 from asyncpg.pool import PoolConnectionProxy
 
+from contracts.reasons import Reason
 from runtime.failures import DependencyRefused, DependencyUnavailable, Failure, RetryableError
 from runtime.settings import Postgres
 from runtime.tracing import spans
@@ -65,10 +66,10 @@ def translate_error(error: Exception) -> Failure:
     if isinstance(error, asyncpg.PostgresError):
         state = getattr(error, "sqlstate", None) or "unknown"
         if state.startswith(_DATA_CLASSES):
-            return RetryableError(f"database refused the data ({state})")
+            return RetryableError(Reason.DATA_REFUSED.format(sqlstate=state))
         is_server = state.startswith((*_SERVER_CLASSES, "unknown"))
         failure = DependencyUnavailable if is_server else DependencyRefused
-        return failure("database", f"database answered {state}")
+        return failure("database", Reason.DATABASE_ANSWERED.format(sqlstate=state))
     if isinstance(error, ssl.SSLCertVerificationError):
         return DependencyUnavailable(
             "database", "database's certificate is not from our authority, or for another name"

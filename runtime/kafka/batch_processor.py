@@ -3,6 +3,7 @@
 import asyncio
 from typing import Final
 
+from contracts.reasons import Reason
 from runtime import metrics
 from runtime.failures import (
     Backoff,
@@ -131,7 +132,7 @@ class BatchProcessor:
                 return
             metrics.BUGS.inc()
             self._log.error("unexpected error, record parked", exc_info=error)
-            await self._queue(record, RetryableError(f"bug: {type(error).__name__}"))
+            await self._queue(record, RetryableError(Reason.BUG.format(exception=type(error).__name__)))
 
     async def _queue(self, record: Record, failure: Failure) -> None:
         """Send one record to the retry queue; if that fails, pause the stage: skip no record."""

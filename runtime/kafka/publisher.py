@@ -14,6 +14,7 @@ from aiokafka.structs import RecordMetadata
 from faststream.kafka.security import parse_security
 
 from contracts.headers import Headers
+from contracts.reasons import Reason
 from runtime.failures import Backoff, DependencyUnavailable, PermanentError
 from runtime.health import Health
 from runtime.kafka.broker import (
@@ -111,7 +112,7 @@ class Publisher:
         except TimeoutError as error:
             raise DependencyUnavailable("kafka", "kafka did not acknowledge in time") from error
         except (MessageSizeTooLargeError, RecordTooLargeError) as error:
-            raise PermanentError("record too large for the topic") from error
+            raise PermanentError(Reason.RECORD_TOO_LARGE) from error
         except KafkaError as error:
             self._replace_producer(producer, error)
             raise DependencyUnavailable("kafka", f"kafka answered {type(error).__name__}") from error

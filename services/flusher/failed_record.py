@@ -10,16 +10,14 @@ from contracts import topics
 from contracts.audit import AuditEvent, AuditRecorded
 from contracts.failures import (
     AUDIT_KIND,
-    CONFLICT,
-    UNDECODABLE,
     LeadFailed,
     Origin,
     failure_event_id,
     legacy_failure_event_id,
 )
+from contracts.reasons import Reason
 from runtime.kafka.handler import Record
 
-UNREADABLE: Final = "undecodable failure"
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _INT4: Final = 2**31
 _INT8: Final = 2**63
@@ -47,7 +45,7 @@ class Parked:
     @property
     def replay_lead_id(self) -> UUID | None:
         """The id of the lead that a conflict is replayed as."""
-        if self.by_origin and self.failure.reason == CONFLICT:
+        if self.by_origin and self.failure.reason == Reason.CONFLICT:
             return uuid5(self.failure.event_id, "lead_id")
         return None
 
@@ -77,12 +75,12 @@ def read(record: Record, group: str) -> Parked:
         ):
             raise ValueError("no such place in Kafka, or no such stage behind it")
     except (ValueError, OverflowError, OSError):
-        return unreadable(record, group, UNREADABLE)
+        return unreadable(record, group, Reason.FAILURE_UNDECODABLE)
     if topics.is_audit(failure.origin.topic):
         # No lead: its key is the client's X-Request-ID. Older persisters report it as `store`.
         failure = failure.model_copy(update={"kind": AUDIT_KIND})
         return Parked(record, failure, None, _kept(headers), by_origin=True)
-    by_origin = failure.stage == "persister" and failure.reason in (CONFLICT, UNDECODABLE)
+    by_origin = failure.stage == "persister" and failure.reason in (Reason.CONFLICT, Reason.UNDECODABLE)
     return Parked(record, failure, _lead_id(record.key), _kept(headers), by_origin)
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from contracts.reasons import Reason
 from runtime.failures import Failure
 from runtime.kafka.handler import Record
 from runtime.logs import logger
@@ -31,5 +32,5 @@ class Handler:
 
     async def send_to_retry_queue(self, record: Record, failure: Failure) -> None:
         """Keep the one record that we could not take, dead, with its bytes: nothing stands behind us."""
-        kept = unreadable(record, self._group, f"not taken: {failure.reason}"[:200])
+        kept = unreadable(record, self._group, Reason.FAILURE_NOT_STORED.format(reason=failure.reason)[:200])
         await self._store.take([kept], self._publisher.archive)

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from uuid import uuid4
 
+from contracts.reasons import Reason
 from runtime import metrics
 from runtime.failures import DependencyUnavailable, PermanentError, RetryableError
 from runtime.kafka.publisher import Publisher
@@ -49,7 +50,7 @@ class ReplayPublisher:
             except Exception as error:  # noqa: BLE001 - one bad row must not hold up the others
                 metrics.BUGS.inc()
                 self._log.error("Queue row cannot be sent", queue_id=str(row.id), exc_info=True)
-                sent.impossible.append((row, f"bug: {type(error).__name__}"))
+                sent.impossible.append((row, Reason.BUG.format(exception=type(error).__name__)))
             else:
                 (sent.delivered if row.stage == SITE else sent.acknowledged).append((row, event_id))
 

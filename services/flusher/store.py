@@ -11,6 +11,7 @@ from uuid import UUID, uuid5
 
 from contracts.audit import AuditEvent, AuditRecorded
 from contracts.failures import LeadFailed
+from contracts.reasons import Reason
 from runtime import metrics
 from runtime.database.audit_log import append_entries
 from runtime.database.erasure import block_erasures
@@ -80,7 +81,7 @@ class Store:
             row, parked = await _find(connection, parked)
             place = after_failure(row, final=parked.final, now=self._clock(), rng=self._rng)
         if row is None:
-            raise RetryableError("queue row neither found nor made")
+            raise RetryableError(Reason.QUEUE_ROW_MISSING)
         if place is None:
             noted = {"reason": failure.reason, "error": failure.error, "failed_at": failure.occurred_at}
             await SQL.note_failure(connection, id=row.id, **noted)

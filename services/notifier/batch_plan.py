@@ -6,9 +6,10 @@ from enum import StrEnum
 from uuid import UUID
 
 from contracts.leads import LeadReceived, LeadStatus
+from contracts.reasons import Reason
 from runtime.kafka.handler import Record
 from services.notifier.deliveries import KINDS, DecodedBatch, Delivery, DeliveryRow, Key, requested_deliveries
-from services.notifier.welcome_limits import TOO_MANY_OF_SITE, TOO_MANY_TO_MAILBOX, WelcomeCounts
+from services.notifier.welcome_limits import WelcomeCounts
 
 
 class Action(StrEnum):
@@ -34,9 +35,9 @@ def suppression_reason(
     if status is None:
         status = LeadStatus.SPAM if delivery.lead.spam_reasons else LeadStatus.RECEIVED
     if status in (LeadStatus.SPAM, LeadStatus.ERASED):
-        return str(status)
+        return Reason(status)
     if delivery.kind == "welcome" and len(set(welcomed) - {delivery.lead.lead_id}) >= limit:
-        return TOO_MANY_TO_MAILBOX
+        return Reason.TOO_MANY_TO_MAILBOX
     return None
 
 
@@ -150,7 +151,7 @@ def _plan_new_lead(
             # The site's limit applies to new leads only: a retry was admitted before, and only an admin
             # requests a resend.
             if counts.site_limit_reached(lead):
-                reason = TOO_MANY_OF_SITE
+                reason = Reason.TOO_MANY_OF_SITE
             else:
                 counts.admit(lead)
         planned.append((delivery, reason))

@@ -9,8 +9,6 @@ from uuid import UUID
 from contracts.leads import LeadReceived
 from services.notifier.mail.address import parse_address
 
-TOO_MANY_TO_MAILBOX: Final = "too many welcomes to this address"
-TOO_MANY_OF_SITE: Final = "too many welcomes of this site"
 # Gmail ignores dots in the local part, and treats its two domains as one.
 _GMAIL: Final = frozenset({"gmail.com", "googlemail.com"})
 

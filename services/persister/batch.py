@@ -12,6 +12,7 @@ from contracts import headers, topics
 from contracts.audit import AuditEvent, AuditRecorded, LeadRejected
 from contracts.failures import AUDIT_KIND, Kind, Origin, failure_event_id, first_origin, within_calendar
 from contracts.leads import LeadReceived
+from contracts.reasons import Reason
 from runtime.database.circuit_breaker import LIMIT
 from runtime.failures import RetryableError
 from runtime.kafka.handler import Record
@@ -54,7 +55,7 @@ def read_in_parts(records: Sequence[Record]) -> Iterator[Batch]:
         part = read(records[first : first + PART])
         undecodable += leads_among(part.undecodable)
         if undecodable > LIMIT:
-            raise RetryableError("too many undecodable records in one batch")
+            raise RetryableError(Reason.TOO_MANY_UNDECODABLE)
         yield part
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from contracts.failures import CONFLICT, UNDECODABLE
+from contracts.reasons import Reason
 from runtime.database.circuit_breaker import CircuitBreaker
 from runtime.failures import Failure, PermanentError
 from runtime.kafka.failure_publisher import FailurePublisher
@@ -31,9 +31,9 @@ class Handler:
         await self._breaker.check()
         saved = await self._store.save(read_in_parts(records), records)
         for record in saved.undecodable:
-            await self._publish_failure(record, PermanentError(UNDECODABLE))
+            await self._publish_failure(record, PermanentError(Reason.UNDECODABLE))
         for record in saved.conflicts:
-            await self._publish_failure(record, PermanentError(CONFLICT))
+            await self._publish_failure(record, PermanentError(Reason.CONFLICT))
         dead = leads_among(saved.undecodable)
         self._breaker.count(good=leads_among(records) - dead, dead=dead)
 

@@ -24,7 +24,7 @@ async def test_a_lead_that_is_not_stored_can_be_exported_and_erased(admin: Admin
     )
     url = f"/admin/ui/leads/{lead_id}"
     page = (await admin.client.get(url)).text
-    assert "The database does not accept something in this lead" in page
+    assert "The database does not accept a value of this lead" in page
     assert f'action="{url}/export"' in page
     assert f'href="{url}/erase"' in page
     assert (await admin.client.post(f"{url}/export", data={"csrf": csrf})).status_code == 200

@@ -1,53 +1,56 @@
-"""What a reason means to somebody who sells and has never heard of SMTP or SQL. Pure: words in, words out.
+"""The words for reasons: what a reason means to somebody who has never heard of SMTP or SQL. Pure functions.
 
-Reasons are our own words and codes. They stay what groups are made of and what operators look for; these
-sentences stand before them. A reason that nobody foresaw is told as it is.
+Reasons are codes and short texts (`contracts.reasons`). Operators group and search by them, so the words
+stand before a reason and do not replace it. A reason that is not in the enum is shown as it is.
 """
 
-import re
 from typing import Final
 
-_SMTP: Final = re.compile(
-    r"smtp (?P<code>[245]\d\d)(?: [245]\.(?P<enhanced>\d{1,3}\.\d{1,3}))?(?: at (?P<phase>\w+))?$"
-)
-# RFC 3463, without its first digit: whether a retry can help is told beside.
+from contracts.reasons import Reason
+
+# RFC 3463 without the first digit, which says whether a retry can help.
 _ENHANCED: Final = {
     "1.1": "the address does not exist",
-    "1.2": "the address names no place that takes mail",
-    "1.3": "the address is not written correctly",
+    "1.2": "the email domain does not accept mail",
+    "1.3": "the address is not valid",
     "1.6": "the mailbox has moved",
-    "1.10": "the address names no place that takes mail",
+    "1.10": "the email domain does not accept mail",
     "2.1": "the mailbox is closed",
     "2.2": "the mailbox is full",
-    "2.3": "the mail is too long for the mailbox",
-    "3.4": "the mail is too long for the mail server",
-    "7.1": "the mail server does not accept our mail",
+    "2.3": "the email is too long for the mailbox",
+    "3.4": "the email is too long for the mail server",
+    "7.1": "the mail server does not accept our email",
 }
-_GREYLISTED: Final = "the mail server asks us to come again later"
-_EXACTLY: Final = {
-    "conflict": "another lead came under the same key",
-    "undecodable": "it is no lead that we can read",
-    "spam": "the lead looks like spam",
-    "erased": "the lead is erased",
-    "too many welcomes to this address": "this address was welcomed often enough today",
-    "too many welcomes of this site": "the site sent more leads in an hour than are welcomed",
-    "address is not valid": "the address is not written correctly",
-    "headers are not as meant": "what the lead holds does not fit into a mail",
-    "address needs smtputf8, which the mail server lacks": "our mail server cannot write to such an address",
-    "process ended after the body may have been written": "our program ended while it was sending",
-    "released from spam": "it was held back as spam, and is not any more",
-    "requested by an admin": "somebody asked for it",
-    "record too large for the topic": "the lead is too large to be passed on",
-}
-_BEGINNING: Final = {
-    "database refused the data": "the database does not accept something in this lead",
-    "gateway ": "the gateway did not accept what the website had kept",
-    "no site ": "its website is not in the settings any more",
-    "bug: ": "a fault in our own program",
-    "smtp silent": "the mail server did not answer",
-    "smtp tls refused": "no safe connection to the mail server",
-    "smtp connection lost": "the connection to the mail server broke",
-    "smtp server lacks": "the mail server cannot do what we need",
+_DEFERRED: Final = "temporarily deferred by the mail server"
+# `SMTP_REPLY` is missing: its words depend on the code.
+WORDS: Final = {
+    Reason.UNDECODABLE: "the record is not a valid lead",
+    Reason.CONFLICT: "another lead has the same idempotency key",
+    Reason.TOO_MANY_UNDECODABLE: "too many records were not valid leads",
+    Reason.DATA_REFUSED: "the database does not accept a value of this lead",
+    Reason.DATABASE_ANSWERED: "the database refused to store this lead",
+    Reason.BUG: "a bug in this program",
+    Reason.RECORD_TOO_LARGE: "the lead is too large for Kafka",
+    Reason.FAILURE_UNDECODABLE: "the description of the failure is not readable",
+    Reason.FAILURE_NOT_STORED: "the failure could not be stored as it was reported",
+    Reason.QUEUE_ROW_MISSING: "the row of the queue was not found",
+    Reason.GATEWAY_REFUSED: "the gateway refused what the website had queued",
+    Reason.SITE_NOT_CONFIGURED: "its website is no longer in the settings",
+    Reason.SPAM: "the lead looks like spam",
+    Reason.ERASED: "the lead is erased",
+    Reason.TOO_MANY_TO_MAILBOX: "this address has had its confirmations for today",
+    Reason.TOO_MANY_OF_SITE: "the site sent more leads in an hour than are confirmed",
+    Reason.ADDRESS_INVALID: "the address is not valid",
+    Reason.HEADERS_INVALID: "the lead's values do not fit into an email",
+    Reason.SMTPUTF8_MISSING: "our mail server cannot send to such an address",
+    Reason.SMTP_SILENT: "the mail server did not answer",
+    Reason.SMTP_TLS_REFUSED: "no secure connection to the mail server",
+    Reason.SMTP_CONNECTION_LOST: "the connection to the mail server was lost",
+    Reason.SMTP_SERVER_LACKS: "the mail server lacks a feature that we need",
+    Reason.RECIPIENTS_REFUSED: "the mail server refused some recipients",
+    Reason.PROCESS_DIED: "the program ended while it was sending",
+    Reason.RELEASED_FROM_SPAM: "the lead was marked as spam and no longer is",
+    Reason.REQUESTED_BY_ADMIN: "an admin requested it",
 }
 _SPAM: Final = {
     "honeypot": "a field was filled in that people do not see",
@@ -62,33 +65,35 @@ _SPAM: Final = {
 
 
 def explain(reason: str) -> str | None:
-    """Return what a reason means, as a part of a sentence; None where it speaks for itself."""
-    if match := _SMTP.match(reason):
-        return _of_smtp(match["code"], match["enhanced"])
-    if known := _EXACTLY.get(reason):
-        return known
-    return next((said for beginning, said in _BEGINNING.items() if reason.startswith(beginning)), None)
+    """Return what a reason means, as a part of a sentence; None for a reason that is not in the enum."""
+    match Reason.match(reason):
+        case Reason.SMTP_REPLY, values:
+            return _explain_reply(values["code"] or "", values["enhanced"])
+        case known, _:
+            return WORDS[known]
+        case _:
+            return None
 
 
-def told(reason: str) -> str:
+def with_words(reason: str) -> str:
     """Return a reason with what it means before it."""
-    said = explain(reason)
-    return f"{said} ({reason})" if said else reason
+    words = explain(reason)
+    return f"{words} ({reason})" if words else reason
 
 
 def spam_word(reason: str) -> str:
-    """Say why a lead looks like spam."""
+    """Return the words for a sign of spam."""
     return _SPAM.get(reason, reason.replace("_", " "))
 
 
-def _of_smtp(code: str, enhanced: str | None) -> str:
+def _explain_reply(code: str, enhanced: str | None) -> str:
     if code.startswith("2"):
-        return "the mail server took the mail"
+        return "the mail server accepted the email"
     later = code.startswith("4")
     if enhanced == "7.1" and later:
-        return _GREYLISTED
+        return _DEFERRED
     if enhanced in _ENHANCED:
         return _ENHANCED[enhanced]
     if code == "552":
         return _ENHANCED["2.2"]
-    return _GREYLISTED if later else "the mail server refused the mail"
+    return _DEFERRED if later else "the mail server refused the email"

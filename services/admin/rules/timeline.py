@@ -10,8 +10,7 @@ from typing import Any, Final
 
 from contracts import topics
 from contracts.audit import AuditEvent
-from services.admin.rules.reasons import spam_word
-from services.admin.rules.reasons import told as reason_told
+from services.admin.rules.reasons import spam_word, with_words
 from services.admin.schemas.leads import TimelineEvent, Tone
 
 Row = Mapping[str, Any]
@@ -149,7 +148,7 @@ def _title(event: str, details: Mapping[str, Any], actor: str) -> tuple[str, Ton
 
 def _reason(details: Mapping[str, Any]) -> str:
     reason = details.get("reason")
-    return reason_told(str(reason)) if reason else "no reason given"
+    return with_words(str(reason)) if reason else "no reason given"
 
 
 def _replay_cause(details: Mapping[str, Any], actor: str) -> str:

@@ -13,6 +13,7 @@ from pydantic import TypeAdapter
 from contracts.audit import AuditEvent
 from contracts.failures import Kind
 from contracts.leads import LeadStatus
+from contracts.reasons import Reason
 from runtime.database.audit_log import append_action
 from runtime.database.postgres import Connection, Pool, autocommit, load_queries, snapshot, transaction
 from services.admin.rules import timeline
@@ -100,7 +101,7 @@ class Leads:
             requested: list[str] = []
             if changed:
                 if due := emails_due(current, new):
-                    rows = await _request_emails(connection, row, due, actor, "released from spam")
+                    rows = await _request_emails(connection, row, due, actor, Reason.RELEASED_FROM_SPAM)
                     requested = sorted(email["kind"] for email in rows)
                 row = await _SQL.set_status(connection, id=lead_id, status=new)
                 details = {"from": current, "to": new, "mails_requested": requested}
@@ -126,7 +127,7 @@ class Leads:
             delivery_state = await _SQL.delivery_state(connection, id=lead_id, kind=kind)
             check_resend(LeadStatus(row["status"]), kind, delivery_state)
             # The flusher that sends it writes the audit entry `lead.replayed`, in this actor's name.
-            (queued,) = await _request_emails(connection, row, (kind,), actor, "requested by an admin")
+            (queued,) = await _request_emails(connection, row, (kind,), actor, Reason.REQUESTED_BY_ADMIN)
         return Resent(
             lead_id=lead_id,
             kind=kind,

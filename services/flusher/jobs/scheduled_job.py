@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from apscheduler.triggers.cron import CronTrigger
 
+from contracts.reasons import Reason
 from runtime import metrics
 from runtime.failures import Backoff, Failure
 from runtime.logs import logger
@@ -87,4 +88,4 @@ class Job:
         except Exception as error:  # noqa: BLE001 - a bug is recorded with its run
             metrics.BUGS.inc()
             self._log.error("unexpected error in a job", job=self._name, exc_info=True)
-            return Report({}, f"bug: {type(error).__name__}")
+            return Report({}, Reason.BUG.format(exception=type(error).__name__))

@@ -11,6 +11,7 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from typing import Final
 
+from contracts.reasons import Reason
 from runtime import metrics
 from runtime.failures import Backoff, Failure
 from runtime.logs import logger
@@ -181,7 +182,9 @@ class Lanes:
         if claim is None:
             raise error
         await self._outbox.put_off(claim)
-        return error.reason if isinstance(error, Failure) else f"bug: {type(error).__name__}"
+        return (
+            error.reason if isinstance(error, Failure) else Reason.BUG.format(exception=type(error).__name__)
+        )
 
     def _note(self, sent: Sent, died: list[Row], counts: Counter[str]) -> None:
         """Count what is committed, for the log, the job's record and the metrics; let rest what is away."""

@@ -9,6 +9,7 @@ from typing import Any, Final
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.cron import CronTrigger
 
+from contracts.reasons import Reason
 from runtime import metrics
 from runtime.failures import Backoff, DependencyUnavailable, Failure
 from runtime.health import Health
@@ -153,7 +154,7 @@ class Jobs:
             except Exception as error:  # noqa: BLE001 - a bug is recorded with its run
                 metrics.BUGS.inc()
                 self._log.error("unexpected error in a job", exc_info=True)
-                self._bug = f"bug: {type(error).__name__}"
+                self._bug = Reason.BUG.format(exception=type(error).__name__)
                 outcome, details = "failed", {"reason": self._bug}
             duration_ms = round((time.monotonic() - started) * 1000)
             self._tell_health()

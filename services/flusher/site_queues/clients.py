@@ -14,6 +14,7 @@ import httpx
 from pydantic import ValidationError
 
 from contracts import headers as h
+from contracts.reasons import Reason
 from contracts.sites import PAGE_MAX_ENTRIES, SiteQueueEntry, SiteQueuePage
 from runtime.failures import DependencyUnavailable, RetryableError
 from runtime.logs import logger
@@ -89,7 +90,7 @@ class Sites:
             headers=headers,
         )
         if status in _THE_LEADS_OWN:
-            raise RetryableError(f"gateway {status}{_fields(body)}"[:200])
+            raise RetryableError(Reason.GATEWAY_REFUSED.format(status=status, fields=_fields(body))[:200])
         if status != 201:
             raise DependencyUnavailable("gateway", f"gateway answered {status}")
 
@@ -98,7 +99,7 @@ class Sites:
         name = row.origin_topic.removeprefix(ORIGIN)
         site = next((each for each in self.sites if each.name == name), None)
         if site is None:
-            raise RetryableError(f"no site {name} in FASTCORE_SITE_QUEUE_URL")
+            raise RetryableError(Reason.SITE_NOT_CONFIGURED.format(site=name))
         key, traceparent = (row.record_key or b"").decode(), row.headers.get(h.TRACEPARENT)
         await self.submit(site, Submission(key, row.payload or b"", traceparent))
 

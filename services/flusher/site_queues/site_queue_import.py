@@ -20,6 +20,7 @@ from contracts import headers as h
 from contracts.audit import AuditEvent, AuditRecorded
 from contracts.failures import LeadFailed, Origin
 from contracts.leads import lead_id_for
+from contracts.reasons import Reason
 from contracts.sites import SiteQueueEntry
 from runtime import metrics
 from runtime.database.audit_log import append_entries
@@ -97,7 +98,7 @@ class Pull:
         except Exception as error:  # noqa: BLE001 - a bug, told with this website's counts
             metrics.BUGS.inc()
             self._log.error("unexpected error in a pull", site=site.name, exc_info=True)
-            state.reason = f"bug: {type(error).__name__}"
+            state.reason = Reason.BUG.format(exception=type(error).__name__)
         return state
 
     async def _pull(self, site: Site, state: Pulled, deadline: float) -> None:

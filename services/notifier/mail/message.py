@@ -18,6 +18,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 
 from contracts.failures import Kind
 from contracts.leads import LeadReceived
+from contracts.reasons import Reason
 from services.notifier.mail.address import Address as Recipient
 from services.notifier.mail.address import parse_address
 from services.notifier.mail.greeting import greeting_name
@@ -93,7 +94,7 @@ def compose(kind: Kind, lead: LeadReceived, identity: Identity, now: datetime) -
     try:
         content = build_mime_message(headers, text, html, utf8=smtputf8)
     except HeaderInjectionError as error:
-        raise UndeliverableError("headers are not as meant") from error
+        raise UndeliverableError(Reason.HEADERS_INVALID) from error
     return Mail(identity.from_email, tuple(address.spec for address in addresses), content, smtputf8)
 
 
@@ -107,7 +108,7 @@ def _recipients(kind: Kind, lead: LeadReceived, identity: Identity) -> list[Reci
     to = (lead.email,) if kind == "welcome" else identity.admins
     addresses = [address for each in to if (address := parse_address(each))]
     if not addresses:
-        raise UndeliverableError("address is not valid")
+        raise UndeliverableError(Reason.ADDRESS_INVALID)
     return addresses
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from contracts.reasons import Reason
 from services.notifier.smtp import replies
 
 _ENHANCED: Final = re.compile(r"^\s*([245]\.\d{1,3}\.\d{1,3})(?!\S)")
@@ -115,14 +116,14 @@ def outcome_of_reply(
     refused = status in (MailStatus.WAITING, MailStatus.DEAD)
     if refused and replies.names_only_sender(text, sender, recipients):
         status, cause = MailStatus.UNAVAILABLE, SENDER_REFUSED
-    words = ["smtp", str(code), *([enhanced] if enhanced else [])]
-    return MailOutcome(status, f"{' '.join(words)} at {phase}", phase, code, enhanced, text[:1000], cause)
+    reason = Reason.SMTP_REPLY.format(reply=f"{code} {enhanced}" if enhanced else code, phase=phase)
+    return MailOutcome(status, reason, phase, code, enhanced, text[:1000], cause)
 
 
-def outcome_without_reply(phase: Phase, why: str) -> MailOutcome:
+def outcome_without_reply(phase: Phase, reason: Reason) -> MailOutcome:
     """Return the outcome after a lost connection or a timeout. After the body it is unknown."""
     status = MailStatus.UNKNOWN if phase is Phase.BODY else MailStatus.UNAVAILABLE
-    return MailOutcome(status, f"{why} at {phase}", phase)
+    return MailOutcome(status, reason.format(phase=phase), phase)
 
 
 def outcome_of_rejected_recipients(outcomes: list[MailOutcome]) -> MailOutcome:
@@ -146,6 +147,4 @@ def span_attributes(outcome: MailOutcome) -> dict[str, str | int]:
     return {name: value for name, value in attributes.items() if value is not None}
 
 
-PROCESS_DIED: Final = MailOutcome(
-    MailStatus.UNKNOWN, "process ended after the body may have been written", Phase.BODY
-)
+PROCESS_DIED: Final = MailOutcome(MailStatus.UNKNOWN, Reason.PROCESS_DIED, Phase.BODY)

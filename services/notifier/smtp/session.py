@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import aiosmtplib
 
+from contracts.reasons import Reason
 from services.notifier.mail.message import Mail
 from services.notifier.smtp.outcome import (
     MailOutcome,
@@ -101,7 +102,7 @@ class Session:
             if not client.supports_extension("smtputf8"):
                 ours = not mail.sender.isascii()
                 status = MailStatus.UNAVAILABLE if ours else MailStatus.DEAD
-                return MailOutcome(status, "address needs smtputf8, which the mail server lacks")
+                return MailOutcome(status, Reason.SMTPUTF8_MISSING)
             options, encoding = ["SMTPUTF8"], "utf-8"
             # Only this mail needs the option, so a refused MAIL concerns this mail.
             self.phase = Phase.RCPT
@@ -149,8 +150,10 @@ class Session:
         self.mails += 1
         outcome = outcome_of_reply(Phase.BODY, reply.code, reply.message, mail.sender, mail.recipients)
         if outcome.status is MailStatus.SENT and self.refused:
-            refused = f"{len(self.refused)} of {len(mail.recipients)} recipients refused"
-            return replace(outcome, reason=f"{refused}: {self.refused[0].reason}")
+            reason = Reason.RECIPIENTS_REFUSED.format(
+                refused=len(self.refused), recipients=len(mail.recipients), reason=self.refused[0].reason
+            )
+            return replace(outcome, reason=reason)
         return outcome
 
     async def quit(self) -> None:
@@ -180,10 +183,10 @@ def outcome_of_exception(error: Exception, phase: Phase) -> MailOutcome:
     if isinstance(error, aiosmtplib.SMTPResponseException):
         return outcome_of_reply(phase, error.code, error.message)
     if isinstance(error, TimeoutError):
-        return outcome_without_reply(phase, "smtp silent")
+        return outcome_without_reply(phase, Reason.SMTP_SILENT)
     if isinstance(error, ssl.SSLError) or isinstance(error.__cause__, ssl.SSLError):
-        return outcome_without_reply(phase, "smtp tls refused")
+        return outcome_without_reply(phase, Reason.SMTP_TLS_REFUSED)
     if isinstance(error, OSError):
-        return outcome_without_reply(phase, "smtp connection lost")
+        return outcome_without_reply(phase, Reason.SMTP_CONNECTION_LOST)
     # The server offers no STARTTLS, no AUTH or no known AUTH method. There is no fallback without them.
-    return outcome_without_reply(phase, "smtp server lacks what we need")
+    return outcome_without_reply(phase, Reason.SMTP_SERVER_LACKS)

@@ -11,7 +11,7 @@ from services.admin.rules.timeline import TITLES, build
 from services.admin.schemas.leads import TimelineEvent
 
 START = datetime(2024, 1, 3, 10, 30, tzinfo=UTC)
-GREYLISTED = "the mail server asks us to come again later (smtp 451 4.7.1)"
+GREYLISTED = "temporarily deferred by the mail server (smtp 451 4.7.1)"
 
 
 def after(seconds: float) -> datetime:

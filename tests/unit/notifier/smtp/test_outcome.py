@@ -2,6 +2,7 @@
 
 import pytest
 
+from contracts.reasons import Reason
 from services.notifier.smtp.outcome import (
     MailOutcome,
     MailStatus,
@@ -78,11 +79,11 @@ def test_an_invalid_reply_means_unknown_only_after_the_body(code: int) -> None:
 
 @pytest.mark.parametrize("phase", [*PHASES_UP_TO_MAIL, Phase.RCPT, Phase.DATA])
 def test_a_connection_lost_before_the_body_means_unavailable(phase: Phase) -> None:
-    assert outcome_without_reply(phase, "smtp connection lost").status is UNAVAILABLE
+    assert outcome_without_reply(phase, Reason.SMTP_CONNECTION_LOST).status is UNAVAILABLE
 
 
 def test_a_connection_lost_after_the_body_means_unknown() -> None:
-    assert outcome_without_reply(Phase.BODY, "smtp connection lost").status is UNKNOWN
+    assert outcome_without_reply(Phase.BODY, Reason.SMTP_CONNECTION_LOST).status is UNKNOWN
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,78 @@
+"""The reasons for which a record fails, or a mail is not sent. They are stored, published and shown.
+
+The words for people are in `services.admin.rules.reasons`, and the runbook's table is generated from both.
+"""
+
+import re
+from enum import StrEnum
+from functools import cached_property
+from typing import Final
+
+# What may stand for a placeholder of a reason. The reply code decides the words, so it has groups of its own.
+_PATTERNS: Final = {
+    "reply": r"(?P<code>[245]\d\d)(?: [245]\.(?P<enhanced>\d{1,3}\.\d{1,3}))?",
+    "phase": r"(?P<phase>\w+)",
+    "sqlstate": r"(?P<sqlstate>\w+)",
+    "exception": r"(?P<exception>\w+)",
+    "status": r"(?P<status>\d+)",
+    "refused": r"(?P<refused>\d+)",
+    "recipients": r"(?P<recipients>\d+)",
+    "fields": r"(?P<fields>.*)",
+    "site": r"(?P<site>.*)",
+    "reason": r"(?P<reason>.*)",
+}
+
+
+class Reason(StrEnum):
+    """Why a record failed. `format` fills the placeholders of a value: codes and names, no personal data."""
+
+    # The persister
+    UNDECODABLE = "undecodable"
+    CONFLICT = "conflict"
+    TOO_MANY_UNDECODABLE = "too many undecodable records in one batch"
+    # Every consumer
+    DATA_REFUSED = "database refused the data ({sqlstate})"
+    DATABASE_ANSWERED = "database answered {sqlstate}"
+    BUG = "bug: {exception}"
+    RECORD_TOO_LARGE = "record too large for the topic"
+    # The flusher
+    FAILURE_UNDECODABLE = "undecodable failure"
+    FAILURE_NOT_STORED = "not taken: {reason}"
+    QUEUE_ROW_MISSING = "queue row neither found nor made"
+    GATEWAY_REFUSED = "gateway {status}{fields}"
+    SITE_NOT_CONFIGURED = "no site {site} in FASTCORE_SITE_QUEUE_URL"
+    # The notifier: the mail is not sent
+    SPAM = "spam"
+    ERASED = "erased"
+    TOO_MANY_TO_MAILBOX = "too many welcomes to this address"
+    TOO_MANY_OF_SITE = "too many welcomes of this site"
+    ADDRESS_INVALID = "address is not valid"
+    HEADERS_INVALID = "headers are not as meant"
+    SMTPUTF8_MISSING = "address needs smtputf8, which the mail server lacks"
+    # The notifier: the mail server
+    SMTP_REPLY = "smtp {reply} at {phase}"
+    SMTP_SILENT = "smtp silent at {phase}"
+    SMTP_TLS_REFUSED = "smtp tls refused at {phase}"
+    SMTP_CONNECTION_LOST = "smtp connection lost at {phase}"
+    SMTP_SERVER_LACKS = "smtp server lacks what we need at {phase}"
+    RECIPIENTS_REFUSED = "{refused} of {recipients} recipients refused: {reason}"
+    PROCESS_DIED = "process ended after the body may have been written"
+    # The admin service: a mail is requested
+    RELEASED_FROM_SPAM = "released from spam"
+    REQUESTED_BY_ADMIN = "requested by an admin"
+
+    @cached_property
+    def pattern(self) -> re.Pattern[str]:
+        """Return what matches a stored reason of this kind. Earlier versions wrote no SMTP phase."""
+        template = re.escape(self.value)
+        for name, pattern in _PATTERNS.items():
+            template = template.replace(rf"\{{{name}\}}", pattern)
+        return re.compile(re.sub(r"\\ at\\ (\(.*?\))$", r"(?: at \1)?", template), re.DOTALL)
+
+    @classmethod
+    def match(cls, text: str) -> tuple["Reason", dict[str, str | None]] | None:
+        """Return the reason that a stored text is, and the values in it; None for an unknown text."""
+        for reason in cls:
+            if found := reason.pattern.fullmatch(text):
+                return reason, found.groupdict()
+        return None

@@ -1,0 +1,23 @@
+"""`docs/reasons.md`, written from contracts/reasons.py and the dashboard's words for them."""
+
+from typing import Final
+
+from contracts.reasons import Reason
+from services.admin.rules.reasons import WORDS
+
+HEAD: Final = """\
+# Reasons
+
+Why a record failed or an email was not sent: the `reason` in the queue, on `leads.failed.v1` and in the audit
+log. Generated from `contracts/reasons.py` by `make docs`. The words are the dashboard's. What to do:
+[DeadLetters](runbooks/DeadLetters.md).
+
+| reason | what it means |
+|---|---|
+"""
+_REPLY: Final = "the reply of the mail server: the code says what it means"
+
+
+def reasons_table() -> str:
+    """Return the document: every reason, with the words that the dashboard shows for it."""
+    return HEAD + "".join(f"| `{reason}` | {WORDS.get(reason, _REPLY)} |\n" for reason in Reason)
