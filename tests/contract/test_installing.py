@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PLACES = ("Makefile", "README.md", "deploy/Dockerfile", "docs/operations.md")
+PLACES = ("Makefile", "docs/deployment.md", "deploy/Dockerfile", "docs/operations.md")
 
 
 @pytest.mark.parametrize("place", PLACES)

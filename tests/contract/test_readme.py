@@ -25,6 +25,9 @@ PAGES = {
     for page in sorted(folder.glob("*.md"))
 }
 README = PAGES[ROOT / "README.md"]
+POSTING = PAGES[ROOT / "docs/posting-leads.md"]
+ADMIN_API = PAGES[ROOT / "docs/admin-api.md"]
+SETTINGS = PAGES[ROOT / "docs/settings.md"]
 # Routes that stand in no OpenAPI document: the documents themselves, and what is for our own services.
 UNDESCRIBED = {
     ("GET", "/docs"), ("GET", "/openapi.json"), ("GET", "/admin/docs"), ("GET", "/internal/status")
@@ -70,14 +73,14 @@ def test_the_complete_example_is_a_lead_and_shows_every_field() -> None:
     assert submission.extra, "an unknown field shows that these are kept"
 
 
-def test_every_field_of_a_lead_is_in_the_readme() -> None:
-    table = README[README.index("| field | |") : README.index("A lead that looks like spam")]
+def test_every_field_of_a_lead_is_described() -> None:
+    table = POSTING[POSTING.index("| field | |") : POSTING.index("## Idempotency keys")]
     assert set(LeadSubmission.model_fields) <= set(re.findall(r"`(\w+)`", table))
 
 
 def test_every_body_in_a_curl_line_is_a_lead() -> None:
-    bodies = [words[words.index("-d") + 1] for words in curls(README) if "-d" in words]
-    assert len(bodies) == 3
+    bodies = [words[words.index("-d") + 1] for words in curls(README + POSTING) if "-d" in words]
+    assert len(bodies) == 4
     for body in bodies:
         text = (ROOT / body[1:]).read_text(encoding="utf-8") if body.startswith("@") else body
         LeadSubmission.model_validate_json(text)
@@ -93,7 +96,7 @@ def test_the_answer_that_the_readme_shows_has_the_fields_of_a_201() -> None:
 def test_curl_lines_name_routes_parameters_and_tokens_that_exist(
     operations: dict[tuple[str, str], dict[str, Any]],
 ) -> None:
-    lines = list(curls(README))
+    lines = list(curls(README + POSTING + ADMIN_API))
     assert len(lines) > 5
     for words in lines:
         method = words[words.index("-X") + 1] if "-X" in words else "GET"
@@ -115,10 +118,12 @@ def test_every_route_that_a_page_names_exists(operations: dict[tuple[str, str], 
     assert named - set(operations) - UNDESCRIBED == set()
 
 
-def test_every_route_is_in_the_readme(operations: dict[tuple[str, str], dict[str, Any]]) -> None:
+def test_every_route_is_described(operations: dict[tuple[str, str], dict[str, Any]]) -> None:
     named = {
         (method, re.sub(r"{\w+}", "{}", path))
-        for method, path in re.findall(r"`(GET|POST|PATCH|DELETE) (/[\w/{}.]+)`", README)
+        for method, path in re.findall(
+            r"`(GET|POST|PATCH|DELETE) (/[\w/{}.]+)`", README + POSTING + ADMIN_API
+        )
     }
     assert set(operations) <= named
 
@@ -189,8 +194,8 @@ def test_every_file_that_a_page_names_exists() -> None:
     assert missing == []
 
 
-def test_the_ports_in_the_readme_are_the_ones_that_make_up_takes() -> None:
-    sentence = re.search(r"`make up` listens on (.+?127\.0\.0\.1 only)", README, re.DOTALL)
+def test_the_documented_ports_are_the_ones_that_make_up_uses() -> None:
+    sentence = re.search(r"`make up` listens on (.+?127\.0\.0\.1 only)", SETTINGS, re.DOTALL)
     assert sentence
     named = set(map(int, re.findall(r"\b\d{4,5}\b", sentence.group(1))))
     fields = {name: field.default for name, field in Stack.model_fields.items() if name.endswith("_port")}
@@ -210,3 +215,12 @@ def test_decisions_are_numbered_dated_and_complete() -> None:
         text = page.read_text(encoding="utf-8")
         assert re.match(rf"# {page.name[:4]}: .+\n\n\d{{4}}-\d{{2}}\n", text), page.name
         assert re.findall(r"^## (.+)$", text, re.MULTILINE) == ["Context", "Decision", "Consequences"]
+
+
+def test_the_readme_is_short() -> None:
+    assert len(README.splitlines()) < 200
+
+
+def test_the_index_lists_every_page_of_the_documentation() -> None:
+    listed = set(re.findall(r"\]\(([\w./-]+)\)", PAGES[ROOT / "docs/README.md"]))
+    assert {page.name for page in PAGES if page.parent == ROOT / "docs"} - {"README.md"} <= listed
