@@ -5,19 +5,8 @@ from typing import Annotated, Final
 from pydantic import BeforeValidator, Field
 from pydantic_settings import BaseSettings, NoDecode
 
-from runtime.settings import (
-    Debug,
-    Http,
-    Kafka,
-    Log,
-    Postgres,
-    TokenList,
-    Tracing,
-    load,
-    named_tokens,
-    refuse_weak_tokens,
-    section,
-)
+from runtime.access_tokens import TokenList, named_tokens, refuse_weak_tokens
+from runtime.settings import Debug, Http, Kafka, Log, Postgres, Tracing, load, section
 
 DEFAULT_ACTOR: Final = "admin"
 

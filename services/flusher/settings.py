@@ -11,18 +11,9 @@ from apscheduler.triggers.cron import CronTrigger
 from pydantic import AfterValidator, Field, model_validator
 from pydantic_settings import BaseSettings
 
+from runtime.access_tokens import named_tokens, refuse_weak_tokens
 from runtime.private_names import is_private_name
-from runtime.settings import (
-    Debug,
-    Kafka,
-    Log,
-    Postgres,
-    Tracing,
-    env_name,
-    named_tokens,
-    refuse_weak_tokens,
-    section,
-)
+from runtime.settings import Debug, Kafka, Log, Postgres, Tracing, env_name, section
 
 DEFAULT_SITE: Final = "default"
 _SITE_URL: Final = re.compile(r"(?:([A-Za-z0-9._-]{1,100}):)?(https?://[^/?#\s]+[^?#\s]*)")

@@ -13,13 +13,14 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from runtime import health, logs
+from runtime.access_tokens import refuse_weak_tokens
 from runtime.http.allowed_hosts import AllowedHosts
 from runtime.http.problem_details import add_exception_handlers
 from runtime.http.request_limits import RequestLimits
 from runtime.http.request_tracing import ServerSpans
 from runtime.http.swagger_ui import add_docs_page
 from runtime.kafka.publisher import open_publisher
-from runtime.settings import load, refuse_weak_tokens
+from runtime.settings import load
 from runtime.tasks import run_in_background
 from runtime.tracing.spans import export_spans
 from services.ingest import problems

@@ -7,7 +7,8 @@ from typing import Annotated, Final
 from pydantic import AfterValidator, Field
 from pydantic_settings import BaseSettings
 
-from runtime.settings import Debug, Http, Kafka, Log, TokenList, Tracing, env_name, named_tokens, section
+from runtime.access_tokens import TokenList, named_tokens
+from runtime.settings import Debug, Http, Kafka, Log, Tracing, env_name, section
 
 DEFAULT_SITE: Final = "default"
 _SITE: Final = re.compile(r"[A-Za-z0-9._-]{1,100}")

@@ -12,7 +12,8 @@ from pydantic_settings import BaseSettings
 
 from deploy.cli.doctor.check_result import CheckResult, fail, is_this_machine, ok, warn
 from deploy.settings import SERVICE_SETTINGS, MigrationSettings, missing_variables
-from runtime.settings import Debug, Postgres, is_weak_token, load, named_tokens
+from runtime.access_tokens import is_weak_token, named_tokens
+from runtime.settings import Debug, Postgres, load
 from services.admin.settings import Settings as Admin
 from services.flusher.settings import Settings as Flusher
 from services.flusher.settings import is_exposed

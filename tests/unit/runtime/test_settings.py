@@ -7,7 +7,8 @@ from urllib.parse import unquote
 import pytest
 from pydantic import ValidationError
 
-from runtime.settings import Kafka, Postgres, load, named_tokens, refuse_weak_tokens
+from runtime.access_tokens import named_tokens, refuse_weak_tokens
+from runtime.settings import Kafka, Postgres, load
 from services.persister.settings import Settings
 
 
