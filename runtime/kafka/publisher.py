@@ -181,7 +181,11 @@ class Publisher:
 
 
 def _choose_partition(key: bytes | None, partitions: Sequence[int], _: Sequence[int]) -> int:
-    # CRC-32, as in librdkafka: aiokafka's murmur2 is written in Python and takes 7 us for each lead.
+    """Return the partition of a key by CRC-32, as librdkafka does.
+
+    aiokafka's own murmur2 is written in Python: 9.7 us per lead instead of 0.4 us (the lowest of 15 runs of
+    20,000 calls), which is 3 % of the gateway's 286 us of processor time per lead.
+    """
     return partitions[zlib.crc32(key or b"") % len(partitions)]
 
 
