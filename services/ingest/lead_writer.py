@@ -61,7 +61,7 @@ class LeadWriter:
         try:
             await self._spool.check()
         except DependencyUnavailable as error:
-            raise DependencyUnavailable("intake", f"kafka is away and {error.reason}") from error
+            raise DependencyUnavailable("intake", f"kafka is unavailable and {error.reason}") from error
 
     async def _is_kafka_available(self) -> bool:
         try:

@@ -169,13 +169,13 @@ async def test_regression_writer_is_ready_if_kafka_or_the_disk_works(
         disk = failing(monkeypatch, SpoolFolder, "append")
         probe = failing(monkeypatch, SpoolFolder, "probe")
         # Unready before any lead is rejected.
-        assert await gateway.reason() == "kafka is away and spool's disk failed"
+        assert await gateway.reason() == "kafka is unavailable and spool's disk failed"
         with pytest.raises(DependencyUnavailable):
             await gateway.writer.publish(record("refused"))
         disk["fails"] = probe["fails"] = False
         assert await gateway.reason() == ""
         disk["fails"] = probe["fails"] = True
-        assert await gateway.reason() == "kafka is away and spool's disk failed"
+        assert await gateway.reason() == "kafka is unavailable and spool's disk failed"
         gateway.kafka.unavailable = False
         assert await gateway.reason() == ""
 
@@ -191,7 +191,7 @@ async def test_writer_is_not_ready_with_full_spool_and_no_kafka(tmp_path: Path) 
         gateway.kafka.connected, gateway.kafka.unavailable = False, True
         for number in range(50):
             await gateway.writer.publish(record(str(number)))
-        assert await gateway.reason() == "kafka is away and spool is full"
+        assert await gateway.reason() == "kafka is unavailable and spool is full"
 
 
 async def test_regression_leads_go_to_kafka_when_the_spool_fails(
