@@ -13,6 +13,7 @@ import pytest
 
 from deploy.cli import migrate as runner
 from deploy.cli.migrate import LOCK, migrate
+from runtime.database.erasure import erase_lead
 from runtime.database.postgres import Connection, Pool, open_pool, transaction
 from runtime.failures import DependencyUnavailable
 from runtime.settings import Postgres
@@ -127,7 +128,7 @@ def queries(lead_id: UUID) -> dict[str, Callable[[Connection], Awaitable[Any]]]:
             " VALUES ($1, 'welcome', 'sent', 'm')",
             new,
         )
-        assert await PERSONAL_DATA.erase_lead(connection, id=new, actor="test")
+        assert await erase_lead(connection, new, "test")
 
     return {
         "get_lead": lambda connection: LEADS.get_lead(connection, id=lead_id),

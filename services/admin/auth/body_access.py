@@ -13,9 +13,9 @@ from services.admin.auth.token_auth import TokenAuth
 def body_access(
     token_auth: TokenAuth, sessions: Sessions, login: str, now: Callable[[], float]
 ) -> Callable[[Scope], bool]:
-    """Return a function that tells whether a request has a valid token or session, or is the login.
+    """Return a check that is true for the login, and for requests with a valid token or session.
 
-    Other requests get an empty body, and the route refuses them.
+    `RequestLimits` gives other requests an empty body, and their route refuses them.
     """
 
     def authenticated(scope: Scope) -> bool:

@@ -11,6 +11,8 @@ from typing import Final
 from contracts import topics
 from services.admin.schemas.ledger import Books, Identity, StageTotals
 
+OUTCOMES: Final = ("stored", "duplicate", "parked", "undecodable", "missing")
+
 
 @dataclass(frozen=True)
 class TopicCounts:
@@ -28,7 +30,7 @@ class TopicCounts:
     @property
     def counted(self) -> int:
         """Return the number of records with an outcome."""
-        return self.stored + self.duplicate + self.parked + self.undecodable + self.missing
+        return sum(getattr(self, name) for name in OUTCOMES)
 
 
 @dataclass(frozen=True)
@@ -99,15 +101,8 @@ def _stored(counts: Iterable[TopicCounts], stage: str, names: tuple[str, ...]) -
 
 
 def _stage_totals(stage: str, counts: list[TopicCounts]) -> StageTotals:
-    return StageTotals(
-        stage=stage,
-        records=sum(each.offsets for each in counts),
-        stored=sum(each.stored for each in counts),
-        duplicate=sum(each.duplicate for each in counts),
-        parked=sum(each.parked for each in counts),
-        undecodable=sum(each.undecodable for each in counts),
-        missing=sum(each.missing for each in counts),
-    )
+    sums = {name: sum(getattr(each, name) for each in counts) for name in OUTCOMES}
+    return StageTotals(stage=stage, records=sum(each.offsets for each in counts), **sums)
 
 
 def _identity(of: tuple[str, str], books: tuple[int, str], rows: tuple[int, str]) -> Identity:

@@ -1,4 +1,4 @@
-"""Reads the state of the database, Kafka and every service at once. Without an answer it is unknown."""
+"""Reads the state of the database, Kafka and all services at once. A part without an answer is unknown."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -16,7 +16,7 @@ from services.admin.schemas.system import GroupLag, Job, PartHealth, QueueStats,
 
 
 class SystemStatus:
-    """Answers what the installation is doing. No read takes longer than a few seconds."""
+    """Reads the state of the installation. Each read takes a few seconds at most."""
 
     def __init__(self, pool: Pool, lag: LagReader, services: ServiceClients) -> None:
         self._pool = pool

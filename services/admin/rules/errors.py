@@ -1,4 +1,4 @@
-"""The errors of an admin's request that the API answers with 404 and 409, and the dashboard with a page."""
+"""Errors in an admin's request. The API answers 404 or 409, and the dashboard shows an error page."""
 
 
 class NotFoundError(Exception):

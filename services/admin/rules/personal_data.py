@@ -88,18 +88,8 @@ def kafka_keeps(at: datetime) -> list[KafkaKeeps]:
 
 def to_queue_row(row: Mapping[str, Any]) -> PersonQueueRow:
     """Return a row of the queue with its record, decoded if possible."""
-    return PersonQueueRow(
-        id=row["id"],
-        stage=row["stage"],
-        kind=row["kind"],
-        state=row["state"],
-        reason=row["reason"],
-        headers=row["headers"],
-        payload=_decoded(row["payload"]),
-        original_payload=_decoded(row["original_payload"]),
-        first_failed_at=row["first_failed_at"],
-        last_failed_at=row["last_failed_at"],
-    )
+    records = {name: _decoded(row[name]) for name in ("payload", "original_payload")}
+    return PersonQueueRow.model_validate({**row, **records})
 
 
 def _decoded(payload: bytes | None) -> Any:

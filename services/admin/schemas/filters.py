@@ -131,16 +131,7 @@ class QueueFilter(Filter):
 
     def selection(self) -> dict[str, Any]:
         """Return the SQL parameters of the filter and of the page."""
-        return {
-            "stage": self.stage,
-            "kind": self.kind,
-            "state": self.state,
-            "reason": self.reason,
-            "lead_id": self.lead_id,
-            "since": self.since,
-            "until": self.until,
-            **after(self.cursor),
-        }
+        return self.model_dump(exclude={"limit", "cursor"}) | after(self.cursor)
 
 
 class AuditFilter(Filter):
@@ -157,15 +148,7 @@ class AuditFilter(Filter):
 
     def selection(self) -> dict[str, Any]:
         """Return the SQL parameters of the filter and of the page."""
-        return {
-            "event": self.event,
-            "lead_id": self.lead_id,
-            "request_id": self.request_id,
-            "actor": self.actor,
-            "since": self.since,
-            "until": self.until,
-            **after(self.cursor, parse_bigint),
-        }
+        return self.model_dump(exclude={"limit", "cursor"}) | after(self.cursor, parse_bigint)
 
 
 class StatusChangeQuery(Filter):

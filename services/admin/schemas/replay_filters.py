@@ -73,15 +73,7 @@ class ReplayOrder(Filter):
         Rows selected by id match in any state, so that the preview says why a row cannot be replayed.
         """
         states = (self.state,) if self.state else ALL_STATES if self.ids else REPLAYABLE_STATES
-        return {
-            "stage": self.stage,
-            "kind": self.kind,
-            "states": states,
-            "reason": self.reason,
-            "ids": self.ids,
-            "since": self.since,
-            "until": self.until,
-        }
+        return self.model_dump(exclude={"state", "per_second", "comment"}) | {"states": states}
 
     def summary(self) -> dict[str, JsonValue]:
         """Return the filter for the history and the audit log, with the number of ids instead of the ids."""

@@ -74,7 +74,7 @@ class Replay(BaseModel):
 
 
 class ReplayAnswer(BaseModel):
-    """The rows that are, or would be, replayed. `replay` is null in a preview. No row has `unknown_ids`."""
+    """The rows that are, or would be, replayed. `replay` is null in a preview. `unknown_ids` match no row."""
 
     dry_run: bool
     wanted: int

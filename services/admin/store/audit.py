@@ -1,4 +1,4 @@
-"""The audit log as admins search it. `runtime.database.audit_log` writes it."""
+"""Searches of the audit log. `runtime.database.audit_log` writes its entries."""
 
 from pathlib import Path
 from typing import Any

@@ -16,10 +16,9 @@ from services.admin.schemas import replays as schemas
 from services.admin.schemas.cursors import Position, split_page
 from services.admin.schemas.replay_filters import REPLAYABLE_STATES, HistoryPage, ReplayOrder, ResultPage
 from services.admin.store.planning import plan_for_values
+from services.admin.store.queue import MAX_GROUPS
 
 _SQL: Any = load_queries(Path(__file__).with_name("replays.sql"))
-# Reasons are a closed list of words and codes, so groups are few. The limit is for forged records.
-MAX_GROUPS: Final = 500
 # Up to so many rows are counted exactly. Larger replays are estimated from a sample, and marked as estimates.
 COUNT_RESULTS_UP_TO: Final = 2000
 RESULT_SAMPLE_SIZE: Final = 1000
