@@ -16,12 +16,12 @@ from services.flusher.handlers import Handler
 from services.flusher.jobs.retention import Retention
 from services.flusher.jobs.statistics import statistics_job
 from services.flusher.publisher import ReplayPublisher
-from services.flusher.retries.lanes import CONNECTIONS
-from services.flusher.retries.retry_claims import Outbox
-from services.flusher.retries.retry_scheduler import Jobs, utc_now
+from services.flusher.retries.destination_sender import CONNECTIONS
+from services.flusher.retries.retry_claims import RetryClaims
+from services.flusher.retries.retry_scheduler import RetryScheduler, utc_now
 from services.flusher.settings import Settings
-from services.flusher.site_queues.clients import open_sites
-from services.flusher.site_queues.site_queue_import import Pull
+from services.flusher.site_queues.clients import open_site_queues
+from services.flusher.site_queues.site_queue_import import SiteQueueImport
 from services.flusher.store import Store
 
 NAME: Final = "flusher"
@@ -46,18 +46,18 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 @asynccontextmanager
 async def _open_stage(settings: Settings, resources: Resources) -> AsyncIterator[Stage]:
     pool = resources.pool
-    async with open_sites(settings.gateway_url, settings.sites()) as sites:
+    async with open_site_queues(settings.gateway_url, settings.sites()) as sites:
         publisher = ReplayPublisher(resources.publisher, sites.deliver)
-        outbox = Outbox(pool, utc_now)
-        jobs = Jobs(outbox, publisher, resources.health, settings.cron)
+        claims = RetryClaims(pool, utc_now)
+        jobs = RetryScheduler(claims, publisher, resources.health, settings.cron)
         yield Stage(
             Handler(Store(pool, resources.ledger, utc_now), publisher, resources.group),
             Reconciler(settings.kafka, pool, resources.ledger),
             jobs={
                 "jobs": jobs.run,
-                "pull": Pull(pool, outbox, sites, settings.cron, utc_now).run,
-                "retention": Retention(pool, outbox, utc_now, settings.retention_days).run,
-                "statistics": statistics_job(pool, outbox, utc_now).run,
+                "pull": SiteQueueImport(pool, claims, sites, settings.cron, utc_now).run,
+                "retention": Retention(pool, claims, utc_now, settings.retention_days).run,
+                "statistics": statistics_job(pool, claims, utc_now).run,
             },
             drain=jobs.drain,
         )

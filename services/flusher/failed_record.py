@@ -24,7 +24,7 @@ _INT8: Final = 2**63
 
 
 @dataclass(frozen=True)
-class Parked:
+class FailedRecord:
     """A record that failed somewhere: what is known of the failure, and the original bytes.
 
     `by_origin`: a conflict, what could not be decoded, or an audit record; its row is named by where it was
@@ -63,7 +63,7 @@ class Parked:
         return _at(self.failure.origin.timestamp_ms)
 
 
-def read(record: Record, group: str) -> Parked:
+def read(record: Record, group: str) -> FailedRecord:
     """Read what the stage said of its failure; where that cannot be read, keep the record as dead."""
     headers = _storable(record.headers)
     try:
@@ -75,16 +75,16 @@ def read(record: Record, group: str) -> Parked:
         ):
             raise ValueError("no such place in Kafka, or no such stage behind it")
     except (ValueError, OverflowError, OSError):
-        return unreadable(record, group, Reason.FAILURE_UNDECODABLE)
+        return undecodable_failure(record, group, Reason.FAILURE_UNDECODABLE)
     if topics.is_audit(failure.origin.topic):
         # No lead: its key is the client's X-Request-ID. Older persisters report it as `store`.
         failure = failure.model_copy(update={"kind": AUDIT_KIND})
-        return Parked(record, failure, None, _kept(headers), by_origin=True)
+        return FailedRecord(record, failure, None, _kept(headers), by_origin=True)
     by_origin = failure.stage == "persister" and failure.reason in (Reason.CONFLICT, Reason.UNDECODABLE)
-    return Parked(record, failure, _lead_id(record.key), _kept(headers), by_origin)
+    return FailedRecord(record, failure, _lead_id(record.key), _kept(headers), by_origin)
 
 
-def unreadable(record: Record, group: str, reason: str) -> Parked:
+def undecodable_failure(record: Record, group: str, reason: str) -> FailedRecord:
     """Keep a record about which nothing is known but where it lies: dead, for a person to look at."""
     origin = Origin.of(record, group)
     failure = LeadFailed(
@@ -97,17 +97,19 @@ def unreadable(record: Record, group: str, reason: str) -> Parked:
         error="runtime.failures.PermanentError",
         origin=origin,
     )
-    return Parked(record, failure, _lead_id(record.key), _kept(_storable(record.headers)), by_origin=True)
+    return FailedRecord(
+        record, failure, _lead_id(record.key), _kept(_storable(record.headers)), by_origin=True
+    )
 
 
-def forget(parked: Parked) -> Parked:
+def strip_personal_data(parked: FailedRecord) -> FailedRecord:
     """Return a failure of an erased lead: that it failed, and nothing of what came."""
     emptied = replace(parked.record, key=None, value=None, headers=())
     return replace(parked, record=emptied, kept={})
 
 
 def dead_event_id(failure: LeadFailed) -> UUID:
-    """Name the death after the failure that caused it, so that a repeated letter is known as one."""
+    """Name the death after the failure that caused it, so that a repeated dead letter is known as one."""
     return uuid5(failure.event_id, AuditEvent.LEAD_DEAD)
 
 

@@ -6,7 +6,7 @@ from contracts.reasons import Reason
 from runtime.failures import Failure
 from runtime.kafka.handler import Record
 from runtime.logs import logger
-from services.flusher.failed_record import read, unreadable
+from services.flusher.failed_record import read, undecodable_failure
 from services.flusher.publisher import ReplayPublisher
 from services.flusher.store import Store
 
@@ -14,8 +14,8 @@ from services.flusher.store import Store
 class Handler:
     """Takes failures into the queue.
 
-    Dead letters are acknowledged by Kafka before the database's commit: a crash between them
-    repeats the letter, under the same event id, and loses none.
+    Dead dead_letters are acknowledged by Kafka before the database's commit: a crash between them
+    repeats the dead_letter, under the same event id, and loses none.
     """
 
     def __init__(self, store: Store, publisher: ReplayPublisher, group: str) -> None:
@@ -32,5 +32,7 @@ class Handler:
 
     async def send_to_retry_queue(self, record: Record, failure: Failure) -> None:
         """Keep the one record that we could not take, dead, with its bytes: nothing stands behind us."""
-        kept = unreadable(record, self._group, Reason.FAILURE_NOT_STORED.format(reason=failure.reason)[:200])
+        kept = undecodable_failure(
+            record, self._group, Reason.FAILURE_NOT_STORED.format(reason=failure.reason)[:200]
+        )
         await self._store.take([kept], self._publisher.archive)

@@ -105,7 +105,7 @@ ORDER BY requested_at
 LIMIT :chunk
 FOR UPDATE SKIP LOCKED;
 
--- name: put_last!
+-- name: move_to_end!
 -- These could not be sent for a reason that is not theirs: the rows behind them are tried before they are
 -- tried again. A row at the head that always fails would stop all others.
 UPDATE replay_queue
@@ -139,11 +139,11 @@ ORDER BY item.tried_at NULLS FIRST, item.queue_id
 LIMIT :chunk
 FOR UPDATE OF q SKIP LOCKED;
 
--- name: end_turn!
+-- name: end_tick!
 -- These rows had their turn; with the last one the replay is finished. What could not be sent was tried.
 WITH tried AS (
     UPDATE queue_replay_item SET tried_at = :now
-    WHERE replay_id = :replay_id AND queue_id = ANY(:put_off::uuid[])
+    WHERE replay_id = :replay_id AND queue_id = ANY(:postpone::uuid[])
 ), turn AS (
     UPDATE queue_replay_item SET turn_at = :now, skipped = (queue_id = ANY(:skipped::uuid[]))
     WHERE replay_id = :replay_id AND queue_id = ANY(:ids::uuid[])
@@ -169,7 +169,7 @@ SET state = 'resolved', final = false, payload = NULL, original_payload = NULL, 
     requested_at = NULL, requested_by = NULL, requested_comment = NULL, last_sent_at = :now, updated_at = now()
 WHERE id = ANY(:ids::uuid[]);
 
--- name: bury_row!
+-- name: mark_dead!
 -- A row that can never be sent.
 UPDATE replay_queue
 SET state = 'dead', final = true, reason = :reason, next_attempt_at = NULL, requested_at = NULL,

@@ -88,7 +88,7 @@ class Settings(BaseSettings):
     """The gateway's tokens; a website's queued leads are posted under its own."""
 
     @model_validator(mode="after")
-    def _sites_are_whole(self) -> Self:
+    def _check_sites(self) -> Self:
         if self.site_queue_url and not self.gateway_url:
             raise ValueError("FASTCORE_FLUSHER_GATEWAY_URL is missing: it takes what a website has queued")
         self.sites()

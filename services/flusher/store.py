@@ -18,14 +18,14 @@ from runtime.database.erasure import block_erasures
 from runtime.database.ledger import Ledger, Outcome
 from runtime.database.postgres import Connection, Pool, load_queries, transaction
 from runtime.failures import RetryableError
-from services.flusher.failed_record import Parked, dead_event_id, entry, forget
-from services.flusher.retries.retry_rules import Outgoing, Place, Row, after_failure, archived
+from services.flusher.failed_record import FailedRecord, dead_event_id, entry, strip_personal_data
+from services.flusher.retries.retry_rules import NextState, OutgoingRecord, Row, after_failure, archived
 
 SQL: Any = load_queries(Path(__file__).with_name("queries.sql"))
 ACTOR: Final = "flusher"
 _COLUMNS: Final = [each.name for each in fields(Row)]
 
-Archive = Callable[[Sequence[Outgoing]], Awaitable[None]]
+Archive = Callable[[Sequence[OutgoingRecord]], Awaitable[None]]
 Clock = Callable[[], datetime]
 
 
@@ -38,9 +38,9 @@ class Store:
         self._clock = clock
         self._rng = rng or random.Random()  # noqa: S311 - jitter, not a secret
 
-    async def take(self, batch: Sequence[Parked], archive: Archive) -> dict[str, int]:
+    async def take(self, batch: Sequence[FailedRecord], archive: Archive) -> dict[str, int]:
         """Take a batch whole or not at all; `archive` has what became dead before this commits."""
-        counts, dead, letters = Counter[str](), Counter[str](), list[Outgoing]()
+        counts, dead, dead_letters = Counter[str](), Counter[str](), list[OutgoingRecord]()
         async with transaction(self._pool) as connection:
             await block_erasures(connection)
             ids = list({parked.lead_id for parked in batch if parked.lead_id})
@@ -50,65 +50,65 @@ class Store:
             new -= await _taken_by_earlier_versions(connection, batch, new)
             for parked in batch:
                 if parked.lead_id in erased:
-                    outcome, letter = await self._take_forgotten(connection, parked, new)
+                    outcome, dead_letter = await self._store_erased(connection, parked, new)
                 else:
-                    outcome, letter = await self._take_one(connection, parked, new)
+                    outcome, dead_letter = await self._store_failure(connection, parked, new)
                 ledger_entries.count(parked.record, outcome)
                 counts[outcome] += 1
-                if letter:
-                    letters.append(letter)
+                if dead_letter:
+                    dead_letters.append(dead_letter)
                     dead[parked.failure.stage] += 1
-            await archive(letters)
+            await archive(dead_letters)
             await self._ledger.save(connection, ledger_entries)
         for stage, rows in dead.items():
             metrics.DEAD.labels(stage=stage).inc(rows)
         return {**counts, "dead": dead.total()}
 
-    async def _take_one(
-        self, connection: Connection, parked: Parked, new: set[UUID]
-    ) -> tuple[Outcome, Outgoing | None]:
+    async def _store_failure(
+        self, connection: Connection, parked: FailedRecord, new: set[UUID]
+    ) -> tuple[Outcome, OutgoingRecord | None]:
         """Keep one failure, or know it as a repeat; return its dead letter where it brought one."""
         failure = parked.failure
         if failure.event_id not in new:
             return "duplicate", None
         new.discard(failure.event_id)  # its second record in this batch is a repeat
-        row, parked = await _find(connection, parked)
-        place = after_failure(row, final=parked.final, now=self._clock(), rng=self._rng)
-        if row is None and place:
-            if await SQL.insert_row(connection, id=failure.event_id, **_columns(parked, place)):
-                return "stored", await self._bury(connection, parked, None, place)
+        row, parked = await _find_row(connection, parked)
+        next_state = after_failure(row, final=parked.final, now=self._clock(), rng=self._rng)
+        if row is None and next_state:
+            if await SQL.insert_row(connection, id=failure.event_id, **_columns(parked, next_state)):
+                return "stored", await self._mark_dead(connection, parked, None, next_state)
             # An admin made it at this very moment.
-            row, parked = await _find(connection, parked)
-            place = after_failure(row, final=parked.final, now=self._clock(), rng=self._rng)
+            row, parked = await _find_row(connection, parked)
+            next_state = after_failure(row, final=parked.final, now=self._clock(), rng=self._rng)
         if row is None:
             raise RetryableError(Reason.QUEUE_ROW_MISSING)
-        if place is None:
+        if next_state is None:
             noted = {"reason": failure.reason, "error": failure.error, "failed_at": failure.occurred_at}
             await SQL.note_failure(connection, id=row.id, **noted)
             return "duplicate", None
         change = SQL.renew_row if row.state == "resolved" else SQL.move_row
-        await change(connection, **{**_columns(parked, place), "id": row.id})
-        return "duplicate", await self._bury(connection, parked, row, place)
+        await change(connection, **{**_columns(parked, next_state), "id": row.id})
+        return "duplicate", await self._mark_dead(connection, parked, row, next_state)
 
-    async def _take_forgotten(
-        self, connection: Connection, parked: Parked, new: set[UUID]
+    async def _store_erased(
+        self, connection: Connection, parked: FailedRecord, new: set[UUID]
     ) -> tuple[Outcome, None]:
         """Keep that an erased lead failed, so that the books balance; nothing of it is sent or kept."""
         event_id = parked.failure.event_id
         if event_id not in new:
             return "duplicate", None
         new.discard(event_id)
-        row, parked = await _find(connection, parked)
-        columns = _columns(forget(parked), Place("archived", 0, None))
+        row, parked = await _find_row(connection, parked)
+        columns = _columns(strip_personal_data(parked), NextState("archived", 0, None))
         if row is None and await SQL.insert_row(connection, id=event_id, **columns):
             return "stored", None
         return "duplicate", None
 
-    async def _bury(
-        self, connection: Connection, parked: Parked, row: Row | None, place: Place
-    ) -> Outgoing | None:
-        """Tell that a row is dead, where it is, and return its letter: the bytes that first failed."""
-        if place.state != "dead":
+    async def _mark_dead(
+        self, connection: Connection, parked: FailedRecord, row: Row | None, next_state: NextState
+    ) -> OutgoingRecord | None:
+        """Tell that a row is dead, where it is, and return its dead letter: the bytes that first failed."""
+        if next_state.state != "dead":
             return None
         failure = parked.failure
         first = row if row and row.payload is not None else None
@@ -117,7 +117,7 @@ class Store:
                 "event_id": dead_event_id(failure),
                 "queue_id": row.id if row else failure.event_id,
                 "origin": first.origin if first else failure.origin,
-                "attempts": place.attempts,
+                "attempts": next_state.attempts,
                 "occurred_at": self._clock(),
             }
         )
@@ -129,7 +129,7 @@ class Store:
 
 
 async def _taken_by_earlier_versions(
-    connection: Connection, batch: Sequence[Parked], new: set[UUID]
+    connection: Connection, batch: Sequence[FailedRecord], new: set[UUID]
 ) -> set[UUID]:
     """Return the new failures that made a row under the id of earlier versions: repeats, over an upgrade.
 
@@ -168,11 +168,11 @@ async def settle_dead_mail(
         await append_entries(connection, [failed])
 
 
-def _parked_entry(parked: Parked) -> AuditRecorded:
+def _parked_entry(parked: FailedRecord) -> AuditRecorded:
     return entry(AuditEvent.LEAD_PARKED, parked.failure, parked.lead_id, actor=parked.failure.stage)
 
 
-async def _find(connection: Connection, parked: Parked) -> tuple[Row | None, Parked]:
+async def _find_row(connection: Connection, parked: FailedRecord) -> tuple[Row | None, FailedRecord]:
     """Find the row that a failure belongs to: the one that sent the record, else by its name."""
     failure, found = parked.failure, None
     names = {"stage": failure.stage, "kind": failure.kind}
@@ -195,10 +195,10 @@ async def _find(connection: Connection, parked: Parked) -> tuple[Row | None, Par
     return (row_of(found) if found else None), parked
 
 
-def _is_another(row: Row, parked: Parked) -> bool:
+def _is_another(row: Row, parked: FailedRecord) -> bool:
     origin = parked.failure.origin
-    place = (row.origin_topic, row.origin_partition, row.origin_offset)
-    return row.state != "resolved" and place != (origin.topic, origin.partition, origin.offset)
+    position = (row.origin_topic, row.origin_partition, row.origin_offset)
+    return row.state != "resolved" and position != (origin.topic, origin.partition, origin.offset)
 
 
 def row_of(found: Any) -> Row:
@@ -206,20 +206,20 @@ def row_of(found: Any) -> Row:
     return Row(**{name: found[name] for name in _COLUMNS})
 
 
-def _columns(parked: Parked, place: Place) -> dict[str, Any]:
+def _columns(parked: FailedRecord, next_state: NextState) -> dict[str, Any]:
     failure = parked.failure
     return {
         "stage": failure.stage,
         "kind": failure.kind,
         "lead_id": parked.lead_id,
-        "state": place.state,
+        "state": next_state.state,
         "final": parked.final,
         "by_origin": parked.by_origin,
         "replay_lead_id": parked.replay_lead_id,
         "reason": failure.reason,
         "error": failure.error,
-        "attempts": place.attempts,
-        "next_attempt_at": place.next_attempt_at,
+        "attempts": next_state.attempts,
+        "next_attempt_at": next_state.next_attempt_at,
         "topic": failure.origin.topic,
         "partition": failure.origin.partition,
         "offset": failure.origin.offset,

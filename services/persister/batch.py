@@ -31,7 +31,7 @@ class Batch:
     entries: list[tuple[Record, LeadRejected]] = field(default_factory=list)
     undecodable: list[Record] = field(default_factory=list)
 
-    def first_of_each(self) -> dict[UUID, tuple[Record, LeadReceived]]:
+    def first_records(self) -> dict[UUID, tuple[Record, LeadReceived]]:
         """Return each lead's first record: a later one with the same id is a duplicate or a conflict."""
         first = dict[UUID, tuple[Record, LeadReceived]]()
         for record, lead in self.leads:
@@ -44,7 +44,7 @@ class Batch:
         return [queue_id for record in taken if (queue_id := queue_id_of(record))]
 
 
-def read_in_parts(records: Sequence[Record]) -> Iterator[Batch]:
+def decode_in_parts(records: Sequence[Record]) -> Iterator[Batch]:
     """Decode records part by part, each when it is asked for.
 
     Raises `RetryableError` if so many cannot be decoded that the breaker must be checked between them: then
@@ -53,7 +53,7 @@ def read_in_parts(records: Sequence[Record]) -> Iterator[Batch]:
     undecodable = 0
     for first in range(0, len(records), PART):
         part = read(records[first : first + PART])
-        undecodable += leads_among(part.undecodable)
+        undecodable += count_leads(part.undecodable)
         if undecodable > LIMIT:
             raise RetryableError(Reason.TOO_MANY_UNDECODABLE)
         yield part
@@ -65,7 +65,7 @@ def read(records: Sequence[Record]) -> Batch:
     for record in records:
         try:
             if topics.is_audit(record.topic):
-                batch.entries.append((record, _read_entry(record.value or b"")))
+                batch.entries.append((record, _decode_entry(record.value or b"")))
             else:
                 batch.leads.append((record, LeadReceived.model_validate_json(record.value or b"")))
         except ValidationError:
@@ -73,7 +73,7 @@ def read(records: Sequence[Record]) -> Batch:
     return batch
 
 
-def _read_entry(value: bytes) -> LeadRejected:
+def _decode_entry(value: bytes) -> LeadRejected:
     """Decode an entry under an id derived from its own: a chosen id could suppress an entry of another event.
 
     Anybody who knows its topic, offset and time can compute a failure's id. A repeat of the record
@@ -83,7 +83,7 @@ def _read_entry(value: bytes) -> LeadRejected:
     return entry.model_copy(update={"event_id": uuid5(entry.event_id, AuditEvent.LEAD_REJECTED)})
 
 
-def leads_among(records: Sequence[Record]) -> int:
+def count_leads(records: Sequence[Record]) -> int:
     """Count the records of leads: what becomes of audit records says nothing of the leads."""
     return sum(not topics.is_audit(record.topic) for record in records)
 

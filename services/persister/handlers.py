@@ -9,7 +9,7 @@ from runtime.kafka.failure_publisher import FailurePublisher
 from runtime.kafka.handler import Record
 from runtime.logs import logger
 from runtime.tracing.spans import record_context
-from services.persister.batch import kind_of, leads_among, queue_id_of, read_in_parts
+from services.persister.batch import count_leads, decode_in_parts, kind_of, queue_id_of
 from services.persister.store import Store
 
 
@@ -29,19 +29,19 @@ class Handler:
     async def handle(self, records: Sequence[Record]) -> None:
         """Store a batch whole; dead-letter what cannot be decoded and what is a conflict."""
         await self._breaker.check()
-        saved = await self._store.save(read_in_parts(records), records)
+        saved = await self._store.save(decode_in_parts(records), records)
         for record in saved.undecodable:
             await self._publish_failure(record, PermanentError(Reason.UNDECODABLE))
         for record in saved.conflicts:
             await self._publish_failure(record, PermanentError(Reason.CONFLICT))
-        dead = leads_among(saved.undecodable)
-        self._breaker.count(good=leads_among(records) - dead, dead=dead)
+        dead = count_leads(saved.undecodable)
+        self._breaker.count(good=count_leads(records) - dead, dead=dead)
 
     async def send_to_retry_queue(self, record: Record, failure: Failure) -> None:
         """Hand the one record at fault to the replay queue."""
         await self._publish_failure(record, failure)
         await self._store.count_parked(record)
-        self._breaker.count(dead=leads_among([record]))
+        self._breaker.count(dead=count_leads([record]))
 
     async def _publish_failure(self, record: Record, failure: Failure) -> None:
         """Publish one failure; a `PermanentError` is final."""

@@ -22,7 +22,7 @@ SQL: Any = load_queries(Path(__file__).with_name("queries.sql"))
 
 
 @dataclass
-class Saved:
+class BatchOutcome:
     """What is to be done about records that were taken: to be dead-lettered, or already replayed."""
 
     undecodable: list[Record] = field(default_factory=list)
@@ -31,7 +31,7 @@ class Saved:
 
 
 @dataclass(frozen=True)
-class _Ready:
+class _PreparedBatch:
     """A batch with all that is written of it, should its leads be new."""
 
     batch: Batch
@@ -41,7 +41,7 @@ class _Ready:
 
     @classmethod
     def of(cls, batch: Batch) -> Self:
-        first = batch.first_of_each()
+        first = batch.first_records()
         entries = [received_entry(record, lead) for record, lead in first.values()]
         return cls(batch, first, _json([lead for _, lead in first.values()]), _json(entries))
 
@@ -53,18 +53,18 @@ class Store:
         self._pool = pool
         self._ledger = ledger
 
-    async def save(self, parts: Iterable[Batch], records: Sequence[Record]) -> Saved:
+    async def save(self, parts: Iterable[Batch], records: Sequence[Record]) -> BatchOutcome:
         """Store records whole or not at all: all of them in one transaction, part by part.
 
         A part is read and made ready while the database writes the one before it: at most 17 ms of 70 for
         500 leads.
         """
-        saved, writing = Saved(), None
+        saved, writing = BatchOutcome(), None
         async with transaction(self._pool) as connection:
             ledger_entries = await self._ledger.lock(connection, records)
             try:
                 for batch in parts:
-                    ready = _Ready.of(batch)
+                    ready = _PreparedBatch.of(batch)
                     if writing:
                         await writing
                     writing = asyncio.create_task(self._write(connection, ready, ledger_entries, saved))
@@ -80,7 +80,11 @@ class Store:
         return saved
 
     async def _write(
-        self, connection: Connection, ready: _Ready, ledger_entries: LedgerEntries, saved: Saved
+        self,
+        connection: Connection,
+        ready: _PreparedBatch,
+        ledger_entries: LedgerEntries,
+        saved: BatchOutcome,
     ) -> None:
         batch = ready.batch
         stored, conflicts = await self._save_leads(connection, ready)
@@ -104,7 +108,9 @@ class Store:
             ledger_entries.count(record, "parked")
             await self._ledger.save(connection, ledger_entries)
 
-    async def _save_leads(self, connection: Connection, ready: _Ready) -> tuple[set[int], list[Record]]:
+    async def _save_leads(
+        self, connection: Connection, ready: _PreparedBatch
+    ) -> tuple[set[int], list[Record]]:
         batch, first = ready.batch, ready.first
         if not first:
             return set(), []

@@ -23,14 +23,14 @@ from tests.support.factories import producer, records_of
 from tests.support.flusher import (
     OWN,
     Clock,
-    NoBooks,
+    NoSeekLedger,
     Record,
     books,
     failure,
     flusher,
-    jobs_of,
     named,
     park,
+    retry_scheduler_of,
     row_of,
     until_taken,
 )
@@ -191,8 +191,8 @@ async def test_a_crash_between_the_letter_and_the_commit_repeats_the_letter_and_
     kafka: Kafka, postgres: Postgres, db: Any
 ) -> None:
     clock, key, final = Clock(), uuid4(), failure(final=True)
-    async with open_pool(postgres, "test") as pool, jobs_of(kafka, postgres, clock) as jobs:
-        store = Store(pool, NoBooks(), clock)
+    async with open_pool(postgres, "test") as pool, retry_scheduler_of(kafka, postgres, clock) as jobs:
+        store = Store(pool, NoSeekLedger(), clock)
         record = Record("failed", 1, str(key).encode(), b"bytes", tuple(final.to_headers(OWN)))
 
         async def crash(letters: Any) -> None:

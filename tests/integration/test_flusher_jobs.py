@@ -27,16 +27,16 @@ from tests.support.flusher import (
     NOTIFIER,
     OWN,
     Clock,
-    NoBooks,
+    NoSeekLedger,
     books,
     failure,
     fill,
     flusher,
     hand_over,
-    jobs_of,
     named,
     park,
     replay_as_admin,
+    retry_scheduler_of,
     row_of,
     until_taken,
 )
@@ -58,7 +58,7 @@ async def test_a_failure_waits_and_goes_back_to_its_stage_at_the_tick(
     assert row["headers"][h.CORRELATION_ID] == "req-7"
     assert (row["origin_partition"], row["reason"]) == (3, "smtp 451 4.7.1")
 
-    async with jobs_of(kafka, postgres, clock) as jobs:
+    async with retry_scheduler_of(kafka, postgres, clock) as jobs:
         clock.turn(minutes=1)
         await jobs.tick()
     (record,) = await records_of(kafka, NOTIFIER)
@@ -87,13 +87,13 @@ async def test_the_third_failed_retry_is_the_last_and_the_lead_is_archived_byte_
     key, value, clock = uuid4(), b'{"caf\xc3\xa9": "\\u0041 "}', Clock()
     async with (
         open_pool(postgres, "test") as pool,
-        jobs_of(kafka, postgres, clock) as jobs,
+        retry_scheduler_of(kafka, postgres, clock) as jobs,
         flusher(kafka, postgres),
     ):
         await park(kafka, key, value, failure())
         await until_taken(db, 1)
         queue_id = (await row_of(db))["id"]
-        store = Store(pool, NoBooks(), clock, random.Random(1))
+        store = Store(pool, NoSeekLedger(), clock, random.Random(1))
         for attempt, wait in ((1, 15), (2, 60), (3, None)):
             clock.turn(minutes=5)
             await jobs.tick()
@@ -149,7 +149,10 @@ async def test_a_request_is_taken_within_two_seconds_and_burns_no_retry(
 async def test_two_flushers_at_once_send_each_row_once(kafka: Kafka, postgres: Postgres, db: Any) -> None:
     clock, rows = Clock(), 450
     await fill(db, rows)
-    async with jobs_of(kafka, postgres, clock) as one, jobs_of(kafka, postgres, clock) as other:
+    async with (
+        retry_scheduler_of(kafka, postgres, clock) as one,
+        retry_scheduler_of(kafka, postgres, clock) as other,
+    ):
         await asyncio.gather(one.tick(), other.tick())  # one has the lock
         assert len(await records_of(kafka, NOTIFIER)) == rows
         assert await db.fetchval("SELECT runs FROM scheduled_job") == 1
@@ -217,7 +220,7 @@ async def test_a_record_that_no_topic_takes_is_dead_and_holds_up_nobody(
         "UPDATE replay_queue SET by_origin = true, replay_lead_id = id WHERE payload = 'small'"
     )
     await fill(db, 3, b"good")
-    async with jobs_of(kafka, postgres, clock) as jobs:
+    async with retry_scheduler_of(kafka, postgres, clock) as jobs:
         await jobs.tick()
     assert [record.value for record in await records_of(kafka, NOTIFIER)] == [b"good"] * 3
     rows = await db.fetch("SELECT reason FROM replay_queue WHERE state = 'dead' ORDER BY reason")
@@ -229,7 +232,7 @@ async def test_a_replay_without_a_word_for_an_hour_is_sent_again_and_burns_nothi
 ) -> None:
     clock = Clock()
     await fill(db, 1)
-    async with jobs_of(kafka, postgres, clock) as jobs:
+    async with retry_scheduler_of(kafka, postgres, clock) as jobs:
         for minutes, sent in ((0, 1), (55, 1), (10, 2)):
             clock.turn(minutes=minutes)
             await jobs.tick()
@@ -242,7 +245,7 @@ async def test_a_run_is_recorded_and_each_tick_has_one(kafka: Kafka, postgres: P
     clock = Clock(datetime(2030, 1, 1, 12, 1, tzinfo=UTC))
     await fill(db, 2)
     with capture_logs() as logs:
-        async with jobs_of(kafka, postgres, clock) as jobs:
+        async with retry_scheduler_of(kafka, postgres, clock) as jobs:
             await jobs.tick()
             await jobs.tick()  # a restart within the same five minutes
     job = await db.fetchrow("SELECT * FROM scheduled_job")
@@ -269,7 +272,7 @@ async def test_a_run_that_was_missed_is_made_up_at_the_start(
     kafka: Kafka, postgres: Postgres, db: Any, left: str
 ) -> None:
     clock = Clock()
-    async with jobs_of(kafka, postgres, clock) as jobs:
+    async with retry_scheduler_of(kafka, postgres, clock) as jobs:
         await jobs.tick()
         await db.execute(f"UPDATE scheduled_job SET {left}")
         await jobs.tick()
@@ -285,7 +288,7 @@ async def test_kafka_away_fails_the_run_burns_nothing_and_is_made_up_when_it_is_
     await fill(db, 3)
     monkeypatch.setattr("services.flusher.publisher.SEND_SECONDS", 0.5)
     nowhere = kafka.model_copy(update={"bootstrap_servers": "127.0.0.1:9"})
-    async with jobs_of(nowhere, postgres, clock) as jobs:
+    async with retry_scheduler_of(nowhere, postgres, clock) as jobs:
         ticking = asyncio.create_task(jobs.tick())
         job = await eventually(
             lambda: db.fetchrow("SELECT * FROM scheduled_job WHERE last_outcome = 'failed'"),
@@ -307,8 +310,8 @@ async def test_a_repeat_of_an_old_failure_does_not_take_a_replay_back(
     kafka: Kafka, postgres: Postgres, db: Any
 ) -> None:
     key, clock, told = uuid4(), Clock(), failure()
-    async with open_pool(postgres, "test") as pool, jobs_of(kafka, postgres, clock) as jobs:
-        store = Store(pool, NoBooks(), clock)
+    async with open_pool(postgres, "test") as pool, retry_scheduler_of(kafka, postgres, clock) as jobs:
+        store = Store(pool, NoSeekLedger(), clock)
         await hand_over(store, told, key, b"{}", jobs._publisher)
         await jobs.tick()
         await db.execute("UPDATE replay_queue SET attempts = 3")
@@ -320,9 +323,9 @@ async def test_a_drain_ends_the_run_after_the_chunk_in_hand_and_the_next_start_g
     kafka: Kafka, postgres: Postgres, db: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock, sent = Clock(), "SELECT count(*) FROM replay_queue WHERE state = 'replaying'"
-    monkeypatch.setattr("services.flusher.retries.lanes.CHUNK", 5)
+    monkeypatch.setattr("services.flusher.retries.destination_sender.CHUNK", 5)
     await fill(db, 300)
-    async with jobs_of(kafka, postgres, clock) as jobs:
+    async with retry_scheduler_of(kafka, postgres, clock) as jobs:
         ticking = asyncio.create_task(jobs.tick())
         await eventually(lambda: db.fetchval(sent), every=0.005, what="the first chunk")
         await jobs.drain()
@@ -330,7 +333,7 @@ async def test_a_drain_ends_the_run_after_the_chunk_in_hand_and_the_next_start_g
     assert 0 < await db.fetchval(sent) < 300
     job = await db.fetchrow("SELECT last_outcome, last_details FROM scheduled_job")
     assert tuple(job) == ("failed", {"reason": "stopped before the end"})
-    async with jobs_of(kafka, postgres, clock) as jobs:
+    async with retry_scheduler_of(kafka, postgres, clock) as jobs:
         await jobs.tick()
     assert await db.fetchval(sent) == 300
     assert len(await records_of(kafka, NOTIFIER)) == 300

@@ -16,9 +16,9 @@ from runtime.settings import Kafka, Postgres
 from services.admin.schemas.replay_filters import ReplayOrder
 from services.admin.store.replays import Replays
 from services.flusher.retries.retry_rules import Row
-from services.flusher.retries.retry_scheduler import Jobs
+from services.flusher.retries.retry_scheduler import RetryScheduler
 from tests.support.factories import records_of
-from tests.support.flusher import NOTIFIER, Clock, fill, fill_site, jobs_of
+from tests.support.flusher import NOTIFIER, Clock, fill, fill_site, retry_scheduler_of
 from tests.support.wait import eventually
 
 BURY = "UPDATE replay_queue SET state = 'dead', final = true, attempts = 3, next_attempt_at = NULL"
@@ -52,9 +52,9 @@ def gateway() -> Iterator[Gateway]:
         event.set()
 
 
-async def connected(jobs: Jobs) -> None:
+async def connected(jobs: RetryScheduler) -> None:
     async def is_connected() -> bool:
-        return jobs._lanes._publisher.connected
+        return jobs._sender._publisher.connected
 
     await eventually(is_connected, what="the producer")
 
@@ -81,7 +81,7 @@ async def test_regression_a_gateway_that_refuses_a_websites_token_stops_no_repla
     for site in ("shop", "blog"):
         await fill_site(db, 1, site)
     await db.execute(REQUEST)
-    async with jobs_of(kafka, postgres, clock, deliver=gateway.deliver, backoff=PATIENT) as jobs:
+    async with retry_scheduler_of(kafka, postgres, clock, deliver=gateway.deliver, backoff=PATIENT) as jobs:
         await connected(jobs)
         for _ in range(10):
             await jobs.poll()
@@ -111,7 +111,7 @@ async def test_regression_while_kafka_is_away_websites_leads_go_to_the_gateway(
     await fill_site(db, 1, "refused", attempts=2)
     gateway.failures["refused"] = RetryableError("gateway 422: email")
     nowhere = kafka.model_copy(update={"bootstrap_servers": "127.0.0.1:9"})
-    async with jobs_of(nowhere, postgres, clock, deliver=gateway.deliver) as jobs:
+    async with retry_scheduler_of(nowhere, postgres, clock, deliver=gateway.deliver) as jobs:
         await jobs.poll()
         assert gateway.seen["wanted"] == 2
         await jobs._run_once()
@@ -126,7 +126,7 @@ async def test_regression_while_kafka_is_away_websites_leads_go_to_the_gateway(
         clock.turn(seconds=1)
 
         async def taken() -> Any:
-            await jobs.take_turns()
+            await jobs.send_replays()
             return await db.fetchval("SELECT taken FROM queue_replay")
 
         await eventually(taken, what="the turn of a website's row")
@@ -137,11 +137,11 @@ async def test_regression_while_kafka_is_away_websites_leads_go_to_the_gateway(
 async def test_regression_a_website_whose_gateway_hangs_delays_no_other_in_the_same_run(
     kafka: Kafka, postgres: Postgres, db: Any, gateway: Gateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("services.flusher.retries.lanes.LOOK_SECONDS", 0.1)
+    monkeypatch.setattr("services.flusher.retries.destination_sender.LOOK_SECONDS", 0.1)
     gateway.hanging["slow"] = asyncio.Event()
     await fill_site(db, 1, "slow")
     await fill(db, 3)
-    async with jobs_of(kafka, postgres, Clock(), deliver=gateway.deliver) as jobs:
+    async with retry_scheduler_of(kafka, postgres, Clock(), deliver=gateway.deliver) as jobs:
         ticking = asyncio.create_task(jobs.tick())
         await eventually(
             lambda: db.fetchval("SELECT count(*) FROM replay_queue WHERE state = 'replaying'"),
@@ -173,7 +173,7 @@ async def test_regression_a_destination_that_hangs_again_and_again_takes_no_slot
     gateway.failures["slow"] = DependencyUnavailable("gateway", "gateway: no answer (TimeoutError)")
     await fill_site(db, 1, "slow")
     await db.execute(REQUEST)
-    async with jobs_of(kafka, postgres, Clock(), deliver=gateway.deliver, backoff=AT_ONCE) as jobs:
+    async with retry_scheduler_of(kafka, postgres, Clock(), deliver=gateway.deliver, backoff=AT_ONCE) as jobs:
         await jobs.poll()
         gateway.hanging["slow"] = asyncio.Event()
         hanging = asyncio.create_task(jobs.send_requested())
@@ -202,7 +202,7 @@ async def test_regression_a_stage_whose_topic_is_gone_does_not_delay_the_other_s
     await db.execute(BURY)
     await replay_all(postgres, per_second=2)
     clock = Clock()
-    async with jobs_of(kafka, postgres, clock, backoff=PATIENT) as jobs:
+    async with retry_scheduler_of(kafka, postgres, clock, backoff=PATIENT) as jobs:
         await connected(jobs)
         for _ in range(3):
             await jobs.poll()
@@ -215,12 +215,12 @@ async def test_regression_rows_at_the_head_that_always_fail_let_those_behind_the
     kafka: Kafka, postgres: Postgres, db: Any, gateway: Gateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("CHUNK", "FEW"):
-        monkeypatch.setattr(f"services.flusher.retries.lanes.{name}", 2)
+        monkeypatch.setattr(f"services.flusher.retries.destination_sender.{name}", 2)
     for key in ("key-1", "key-2", "key-3"):
         gateway.failures[key] = DependencyUnavailable("gateway", "gateway answered 500")
     ids = await fill_site(db, 7)
     await db.execute(REQUEST)
-    async with jobs_of(kafka, postgres, Clock(), deliver=gateway.deliver, backoff=AT_ONCE) as jobs:
+    async with retry_scheduler_of(kafka, postgres, Clock(), deliver=gateway.deliver, backoff=AT_ONCE) as jobs:
         for _ in range(4):
             await jobs.poll()
         rows = await db.fetch("SELECT id, state, attempts FROM replay_queue ORDER BY origin_offset")
@@ -239,7 +239,7 @@ async def test_regression_rows_of_a_replay_that_always_fail_let_those_behind_the
     for row in in_order[:2]:
         gateway.failures[row["key"]] = DependencyUnavailable("gateway", "gateway answered 500")
     clock = Clock()
-    async with jobs_of(kafka, postgres, clock, deliver=gateway.deliver, backoff=AT_ONCE) as jobs:
+    async with retry_scheduler_of(kafka, postgres, clock, deliver=gateway.deliver, backoff=AT_ONCE) as jobs:
         await connected(jobs)
         for _ in range(5):
             await jobs.poll()
@@ -264,7 +264,7 @@ async def test_regression_a_row_that_the_database_will_not_change_lets_the_other
         f" WHEN (old.id = '{ids[3]}') EXECUTE FUNCTION refuse()"
     )
     clock = Clock()
-    async with jobs_of(kafka, postgres, clock, deliver=gateway.deliver, backoff=AT_ONCE) as jobs:
+    async with retry_scheduler_of(kafka, postgres, clock, deliver=gateway.deliver, backoff=AT_ONCE) as jobs:
         await connected(jobs)
 
         async def resolved() -> int:

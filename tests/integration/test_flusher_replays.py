@@ -12,18 +12,18 @@ from runtime.settings import Kafka, Postgres
 from services.admin.schemas.replay_filters import HistoryPage, ReplayOrder, ResultPage
 from services.admin.store.queue import ReplayQueue
 from services.admin.store.replays import Replays
-from services.flusher.retries.retry_scheduler import Jobs
+from services.flusher.retries.retry_scheduler import RetryScheduler
 from tests.support.factories import records_of
-from tests.support.flusher import NOTIFIER, Clock, fill, jobs_of
+from tests.support.flusher import NOTIFIER, Clock, fill, retry_scheduler_of
 from tests.support.wait import eventually
 
 BURY = "UPDATE replay_queue SET state = 'dead', final = true, attempts = 3, next_attempt_at = NULL"
 
 
 @asynccontextmanager
-async def polling(kafka: Kafka, postgres: Postgres, clock: Clock) -> AsyncIterator[Jobs]:
+async def polling(kafka: Kafka, postgres: Postgres, clock: Clock) -> AsyncIterator[RetryScheduler]:
     """The jobs once they have Kafka: a poll without it sends nothing."""
-    async with jobs_of(kafka, postgres, clock) as jobs:
+    async with retry_scheduler_of(kafka, postgres, clock) as jobs:
 
         async def connected() -> bool:
             return jobs._publisher.connected
@@ -140,7 +140,7 @@ async def test_while_kafka_is_away_no_row_has_its_turn_and_none_is_touched(
     clock = Clock()
     monkeypatch.setattr("services.flusher.publisher.SEND_SECONDS", 0.3)
     nowhere = kafka.model_copy(update={"bootstrap_servers": "127.0.0.1:9"})
-    async with jobs_of(nowhere, postgres, clock) as jobs:
+    async with retry_scheduler_of(nowhere, postgres, clock) as jobs:
         await jobs.poll()
         # Also where it went away a moment after we looked.
         monkeypatch.setattr("services.flusher.publisher.ReplayPublisher.connected", True)

@@ -13,11 +13,11 @@ from contracts import topics
 from contracts.leads import lead_id_for
 from runtime.database.postgres import open_pool
 from runtime.settings import Kafka, Postgres
-from services.flusher.retries.retry_claims import Outbox
-from services.flusher.site_queues.clients import open_sites
-from services.flusher.site_queues.site_queue_import import JOB, Pull
+from services.flusher.retries.retry_claims import RetryClaims
+from services.flusher.site_queues.clients import open_site_queues
+from services.flusher.site_queues.site_queue_import import JOB, SiteQueueImport
 from tests.support.factories import records_of
-from tests.support.flusher import Clock, jobs_of
+from tests.support.flusher import Clock, retry_scheduler_of
 from tests.support.wait import eventually
 from tests.support.websites import World, queued, refusal, world
 
@@ -28,7 +28,7 @@ LEAD = lead_id_for("shop", "key-1")
 class Flusher:
     """The pull and the replay queue's job, under one clock, before one website."""
 
-    pull: Pull
+    pull: SiteQueueImport
     jobs: Any
     clock: Clock
     web: World
@@ -49,14 +49,16 @@ async def flusher(kafka: Kafka, postgres: Postgres, web: World) -> AsyncIterator
     clock = Clock()
     async with contextlib.AsyncExitStack() as stack:
         pool = await stack.enter_async_context(open_pool(postgres, "test"))
-        sites = await stack.enter_async_context(open_sites(web.url, [web.site]))
-        jobs = await stack.enter_async_context(jobs_of(kafka, postgres, clock, deliver=sites.deliver))
+        sites = await stack.enter_async_context(open_site_queues(web.url, [web.site]))
+        jobs = await stack.enter_async_context(
+            retry_scheduler_of(kafka, postgres, clock, deliver=sites.deliver)
+        )
 
         async def connected() -> bool:  # a poll before that sends nothing
             return jobs._publisher.connected
 
         await eventually(connected, what="the producer")
-        pull = Pull(pool, Outbox(pool, clock), sites, "*/5 * * * *", clock)
+        pull = SiteQueueImport(pool, RetryClaims(pool, clock), sites, "*/5 * * * *", clock)
         yield Flusher(pull, jobs, clock, web)
 
 

@@ -19,9 +19,9 @@ from runtime.settings import Kafka, Postgres
 from services.flusher.app import create_app
 from services.flusher.failed_record import read
 from services.flusher.publisher import ReplayPublisher
-from services.flusher.retries.retry_claims import Outbox
+from services.flusher.retries.retry_claims import RetryClaims
 from services.flusher.retries.retry_rules import Row
-from services.flusher.retries.retry_scheduler import Jobs
+from services.flusher.retries.retry_scheduler import RetryScheduler
 from services.flusher.settings import Settings
 from services.flusher.store import Store
 from tests.support.factories import producer
@@ -59,22 +59,22 @@ class Clock:
 
 
 @contextlib.asynccontextmanager
-async def jobs_of(
+async def retry_scheduler_of(
     kafka: Kafka,
     postgres: Postgres,
     clock: Clock,
     cron: str = "*/5 * * * *",
     deliver: Callable[[Row], Awaitable[None]] | None = None,
     backoff: Backoff | None = None,
-) -> AsyncIterator[Jobs]:
+) -> AsyncIterator[RetryScheduler]:
     """The jobs without their scheduler: a test says when they tick."""
     health = Health()
     async with (
         open_pool(postgres, "test") as pool,
         runtime_kafka.open_publisher(kafka, "test", health) as publisher,
     ):
-        yield Jobs(
-            Outbox(pool, clock),
+        yield RetryScheduler(
+            RetryClaims(pool, clock),
             ReplayPublisher(publisher, deliver or _no_site),
             health,
             cron,
@@ -165,7 +165,7 @@ class Record:
     timestamp: int = 1_700_000_000_000
 
 
-class NoBooks(Ledger):
+class NoSeekLedger(Ledger):
     """Books for tests that hand failures over without Kafka: they keep pages, but never seek."""
 
     def __init__(self) -> None:

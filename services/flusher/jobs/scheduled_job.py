@@ -16,7 +16,7 @@ from contracts.reasons import Reason
 from runtime import metrics
 from runtime.failures import Backoff, Failure
 from runtime.logs import logger
-from services.flusher.retries.retry_claims import Outbox
+from services.flusher.retries.retry_claims import RetryClaims
 from services.flusher.store import Clock
 
 POLL_SECONDS: Final = 1.0
@@ -34,12 +34,12 @@ class Job:
     """Runs `work` at every tick, and when an admin wants it. An outage is tried again, with a backoff."""
 
     def __init__(
-        self, name: str, cron: str, outbox: Outbox, clock: Clock, work: Callable[[], Awaitable[Report]]
+        self, name: str, cron: str, claims: RetryClaims, clock: Clock, work: Callable[[], Awaitable[Report]]
     ) -> None:
         self._name = name
         self._cron = cron
         self._trigger = CronTrigger.from_crontab(cron, timezone=UTC)
-        self._outbox = outbox
+        self._claims = claims
         self._clock = clock
         self._work = work
         # Prompt where a restart was short, gentle with what is away for hours.
@@ -53,7 +53,7 @@ class Job:
             # A clock that was set back must not put the next run off by as much.
             due = min(due, self._trigger.get_next_fire_time(None, self._clock()) or due)
             try:
-                if self._clock() >= due or await self._outbox.is_job_requested(self._name):
+                if self._clock() >= due or await self._claims.is_job_requested(self._name):
                     done = await self.tick()
                     retry_at = self._clock() + timedelta(seconds=self._backoff.seconds(attempt))
                     upcoming = self._trigger.get_next_fire_time(None, self._clock()) or retry_at
@@ -64,11 +64,11 @@ class Job:
 
     async def tick(self) -> bool:
         """Run once, unless another flusher has this tick; return False where it is to be tried again."""
-        async with self._outbox.job_lock(self._name) as mine:
+        async with self._claims.job_lock(self._name) as mine:
             if not mine:
                 return True
             upcoming = self._trigger.get_next_fire_time(None, self._clock())
-            runs = await self._outbox.begin_run(self._name, self._cron, upcoming)
+            runs = await self._claims.begin_run(self._name, self._cron, upcoming)
             if runs is None:
                 return True
             started = time.monotonic()
@@ -76,7 +76,7 @@ class Job:
             outcome = "failed" if report.reason else "succeeded"
             details = {**report.details, "reason": report.reason} if report.reason else report.details
             duration_ms = round((time.monotonic() - started) * 1000)
-            await self._outbox.end_run(self._name, runs, outcome, duration_ms, details)
+            await self._claims.end_run(self._name, runs, outcome, duration_ms, details)
         self._log.info("Job run", job=self._name, outcome=outcome, duration_ms=duration_ms, **details)
         return outcome == "succeeded"
 

@@ -15,9 +15,9 @@ from services.flusher.failed_record import entry
 from services.flusher.retries.retry_rules import (
     OVERDUE_AFTER,
     Cause,
-    Place,
+    NextState,
     Row,
-    Sent,
+    SendResult,
     after_failure,
     archived,
     attempts_after_send,
@@ -27,12 +27,12 @@ from services.flusher.store import ACTOR, SQL, Archive, settle_dead_mail
 
 
 @dataclass(frozen=True)
-class Death:
-    """A row that is given up, and its last failure. `place` is None where it could never be sent."""
+class DeadRow:
+    """A row that is given up, and its last failure. `next_state` is None where it could never be sent."""
 
     row: Row
     failed: LeadFailed
-    place: Place | None = None
+    next_state: NextState | None = None
 
 
 @dataclass(frozen=True)
@@ -45,34 +45,34 @@ class Claim:
     replay_id: UUID | None = None
     skipped: Sequence[UUID] = ()
 
-    async def settle(self, sent: Sent, archive: Archive, rng: random.Random) -> list[Row]:
+    async def settle(self, sent: SendResult, archive: Archive, rng: random.Random) -> list[Row]:
         """Record what became of these rows; return those that died, archived before this commits."""
         await self._mark_sent(sent.acknowledged)
         await self._resolve(sent.delivered)
-        dying = [*await self._put_back(sent.refused, rng), *map(self._never_sent, sent.impossible)]
+        dying = [*await self._reschedule_refused(sent.refused, rng), *map(self._unsendable, sent.unsendable)]
         try:
             await archive([archived(d.failed, d.row.record_key, d.row.payload, d.row.headers) for d in dying])
         except DependencyUnavailable as away:
             # A row is given up only once Kafka has its dead letter. The other rows do not wait for that.
-            sent.put_off([death.row for death in dying], away)
+            sent.postpone([death.row for death in dying], away)
             dying = []
         for death in dying:
-            await self._bury(death)
-        had = (*sent.acknowledged, *sent.delivered, *sent.refused, *sent.impossible)
-        await self.put_last((row.id for row, _ in sent.away), had=[row.id for row, _ in had])
+            await self._mark_dead(death)
+        had = (*sent.acknowledged, *sent.delivered, *sent.refused, *sent.unsendable)
+        await self.move_to_end((row.id for row, _ in sent.away), had=[row.id for row, _ in had])
         return [death.row for death in dying]
 
-    async def put_last(self, ids: Iterable[UUID], *, had: Sequence[UUID] = ()) -> None:
+    async def move_to_end(self, ids: Iterable[UUID], *, had: Sequence[UUID] = ()) -> None:
         """Let the rows behind these go first; `had` are rows of a replay that had their turn."""
         if not self.replay_id:
-            await SQL.put_last(self.connection, ids=list(ids), now=self.now)
+            await SQL.move_to_end(self.connection, ids=list(ids), now=self.now)
             return
-        await SQL.end_turn(
+        await SQL.end_tick(
             self.connection,
             replay_id=self.replay_id,
             ids=[*had, *self.skipped],
             skipped=self.skipped,
-            put_off=list(ids),
+            postpone=list(ids),
             now=self.now,
         )
 
@@ -90,27 +90,29 @@ class Claim:
         await SQL.resolve_rows(self.connection, ids=[row.id for row, _ in delivered], now=self.now)
         await append_entries(self.connection, [self._replayed(row, event_id) for row, event_id in delivered])
 
-    async def _put_back(self, refused: Sequence[tuple[Row, str]], rng: random.Random) -> list[Death]:
+    async def _reschedule_refused(
+        self, refused: Sequence[tuple[Row, str]], rng: random.Random
+    ) -> list[DeadRow]:
         """Give each its next time, and return those that had their last."""
         dying = []
         for row, reason in refused:
             attempts = attempts_after_send(row)
             tried = replace(row, state="replaying", attempts=attempts, reason=reason)
-            place = after_failure(tried, final=False, now=self.now, rng=rng)
-            if place is None:
+            next_state = after_failure(tried, final=False, now=self.now, rng=rng)
+            if next_state is None:
                 continue
-            death = Death(row, tried.failure(uuid4(), self.now), place)
-            if place.state == "dead":
+            death = DeadRow(row, tried.failure(uuid4(), self.now), next_state)
+            if next_state.state == "dead":
                 dying.append(death)
             else:
-                await self._move(death, place)
+                await self._move(death, next_state)
         return dying
 
-    async def _move(self, death: Death, place: Place) -> None:
+    async def _move(self, death: DeadRow, next_state: NextState) -> None:
         row, failed = death.row, death.failed
         await SQL.move_row(
             self.connection,
-            **vars(place),
+            **vars(next_state),
             id=row.id,
             final=False,
             by_origin=row.by_origin,
@@ -119,20 +121,20 @@ class Claim:
             error=failed.error,
             failed_at=self.now,
         )
-        tried = replace(row, state="replaying", attempts=place.attempts, reason=failed.reason)
+        tried = replace(row, state="replaying", attempts=next_state.attempts, reason=failed.reason)
         await append_entries(self.connection, [self._replayed(tried, uuid4(), cause_of(row))])
 
-    def _never_sent(self, impossible: tuple[Row, str]) -> Death:
-        row, reason = impossible
+    def _unsendable(self, unsendable: tuple[Row, str]) -> DeadRow:
+        row, reason = unsendable
         changes = {"final": True, "reason": reason, "attempts": row.attempts}
-        return Death(row, row.failure(uuid4(), self.now).model_copy(update=changes))
+        return DeadRow(row, row.failure(uuid4(), self.now).model_copy(update=changes))
 
-    async def _bury(self, death: Death) -> None:
+    async def _mark_dead(self, death: DeadRow) -> None:
         """Record that a row is dead."""
-        if death.place:
-            await self._move(death, death.place)
+        if death.next_state:
+            await self._move(death, death.next_state)
         else:
-            await SQL.bury_row(self.connection, id=death.row.id, reason=death.failed.reason)
+            await SQL.mark_dead(self.connection, id=death.row.id, reason=death.failed.reason)
         dead = entry(AuditEvent.LEAD_DEAD, death.failed, death.row.lead_id, actor=ACTOR)
         await append_entries(self.connection, [dead])
         await settle_dead_mail(self.connection, death.failed, death.row.lead_id, death.failed.event_id)

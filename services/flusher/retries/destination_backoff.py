@@ -19,7 +19,7 @@ class _Rest:
     reason: str
 
 
-class Rests:
+class DestinationBackoff:
     """A backoff for each destination, so that one which is away costs the others nothing."""
 
     def __init__(self, backoff: Backoff, timer: Callable[[], float] = time.monotonic) -> None:
@@ -36,17 +36,17 @@ class Rests:
         """Forget that a destination failed."""
         self._rests.pop(to, None)
 
-    def is_suspect(self, to: Destination) -> bool:
+    def failed_last(self, to: Destination) -> bool:
         """Return True where the last try failed."""
         return to in self._rests
 
-    def is_resting(self, to: Destination) -> bool:
+    def is_backing_off(self, to: Destination) -> bool:
         """Return True where it is too early to try again."""
         return to in self._rests and self._timer() < self._rests[to].until
 
-    def resting(self) -> list[Destination]:
+    def backing_off(self) -> list[Destination]:
         """Return the destinations that it is too early to try again."""
-        return [to for to in self._rests if self.is_resting(to)]
+        return [to for to in self._rests if self.is_backing_off(to)]
 
     def reasons(self) -> dict[Destination, str]:
         """Return what is wrong with each destination whose last try failed, as far as anybody still tries."""

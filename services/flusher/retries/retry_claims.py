@@ -9,20 +9,20 @@ from uuid import UUID
 
 from runtime.database.postgres import Pool, transaction
 from services.flusher.retries.claim import Claim
-from services.flusher.retries.retry_rules import Destination, Row, wanted_again
+from services.flusher.retries.retry_rules import Destination, Row, requeue
 from services.flusher.store import SQL, Clock, row_of
 
-Wanted = Literal["due", "requested"]
+Selection = Literal["due", "requested"]
 
 
-class Outbox:
+class RetryClaims:
     """What is to be sent, and the job that sends it. Raises `RetryableError` and `DependencyUnavailable`."""
 
     def __init__(self, pool: Pool, clock: Clock) -> None:
         self._pool = pool
         self._clock = clock
 
-    async def destinations(self, what: Wanted) -> list[Destination]:
+    async def destinations(self, what: Selection) -> list[Destination]:
         """Return where the rows go that are due, or that an admin wants sent now."""
         async with transaction(self._pool) as connection:
             if what == "due":
@@ -32,7 +32,7 @@ class Outbox:
             return [Destination(each["stage"], each["destination"]) async for each in found]
 
     @asynccontextmanager
-    async def claimed(self, what: Wanted, to: Destination, chunk: int) -> AsyncIterator[Claim]:
+    async def claimed(self, what: Selection, to: Destination, chunk: int) -> AsyncIterator[Claim]:
         """Hold a chunk of rows that are to be sent now; nobody else has them meanwhile."""
         now = self._clock()
         async with transaction(self._pool) as connection:
@@ -43,7 +43,7 @@ class Outbox:
             yield Claim(connection, [row_of(each) async for each in found], now)
 
     @asynccontextmanager
-    async def claimed_turn(
+    async def claimed_replay(
         self, now: datetime, *, without: Sequence[Destination], sites_only: bool, at_most: int
     ) -> AsyncIterator[Claim | None]:
         """Hold a running replay and the rows whose turn it is; None where each had its turn by `now`.
@@ -64,17 +64,17 @@ class Outbox:
             )
             rows, skipped = list[Row](), list[UUID]()
             async for each in found:
-                row = wanted_again(row_of(each), replay["requested_by"], replay["comment"], now)
+                row = requeue(row_of(each), replay["requested_by"], replay["comment"], now)
                 if row:
                     rows.append(row)
                 else:
                     skipped.append(each["id"])
             yield Claim(connection, rows, now, replay["id"], skipped)
 
-    async def put_off(self, claim: Claim) -> None:
+    async def postpone(self, claim: Claim) -> None:
         """Let the rows behind these go first: what became of them could not be recorded."""
         async with transaction(self._pool) as connection:
-            await replace(claim, connection=connection, skipped=()).put_last(row.id for row in claim.rows)
+            await replace(claim, connection=connection, skipped=()).move_to_end(row.id for row in claim.rows)
 
     @asynccontextmanager
     async def job_lock(self, name: str) -> AsyncIterator[bool]:

@@ -35,7 +35,7 @@ WAITS: Final = (timedelta(0), timedelta(minutes=15), timedelta(minutes=60))
 SITE: Final = "site"
 # Added, never taken away: a retry is never early, and a thousand do not come at once.
 JITTER: Final = 0.2
-# No word for so long after a send: the stage is away, or lost it. Sent again, burning nothing.
+# No word for so long after a send: the stage is away, or lost it. SendResult again, burning nothing.
 OVERDUE_AFTER: Final = timedelta(hours=1)
 
 
@@ -110,7 +110,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Place:
+class NextState:
     """Where a row stands after a failure."""
 
     state: State
@@ -119,7 +119,7 @@ class Place:
 
 
 @dataclass(frozen=True)
-class Outgoing:
+class OutgoingRecord:
     """A record to publish. `topic` is named without the prefix."""
 
     topic: str
@@ -129,7 +129,7 @@ class Outgoing:
 
 
 @dataclass
-class Sent:
+class SendResult:
     """What became of a chunk: each row that Kafka has, with the send's event id, and the others.
 
     A website's lead goes to the gateway, whose answer is final: it was `delivered`, or `refused` again.
@@ -138,15 +138,15 @@ class Sent:
     acknowledged: list[tuple[Row, UUID]] = field(default_factory=list)
     delivered: list[tuple[Row, UUID]] = field(default_factory=list)
     refused: list[tuple[Row, str]] = field(default_factory=list)
-    impossible: list[tuple[Row, str]] = field(default_factory=list)
+    unsendable: list[tuple[Row, str]] = field(default_factory=list)
     # Not sent, for a reason that is not the row's: it burns no retry.
     away: list[tuple[Row, DependencyUnavailable]] = field(default_factory=list)
 
-    def put_off(self, rows: Sequence[Row], away: DependencyUnavailable) -> None:
+    def postpone(self, rows: Sequence[Row], away: DependencyUnavailable) -> None:
         """Take these rows as not sent."""
         ids = {row.id for row in rows}
         self.refused = [each for each in self.refused if each[0].id not in ids]
-        self.impossible = [each for each in self.impossible if each[0].id not in ids]
+        self.unsendable = [each for each in self.unsendable if each[0].id not in ids]
         self.away += [(row, away) for row in rows]
 
     def unreachable(self) -> dict[Destination, str]:
@@ -160,17 +160,17 @@ def due_at(attempts: int, now: datetime, rng: random.Random) -> datetime:
     return now + WAITS[attempts] * (1 + JITTER * rng.random())
 
 
-def after_failure(row: Row | None, *, final: bool, now: datetime, rng: random.Random) -> Place | None:
+def after_failure(row: Row | None, *, final: bool, now: datetime, rng: random.Random) -> NextState | None:
     """Decide where a row stands after a new failure; None where it keeps its place."""
     if row is None or row.state == "resolved":
-        return Place("dead", 0, None) if final else Place("waiting", 0, now)
+        return NextState("dead", 0, None) if final else NextState("waiting", 0, now)
     if row.state in ("dead", "archived"):
         return None
     if final or (row.state == "replaying" and row.attempts >= len(WAITS)):
-        return Place("dead", row.attempts, None)
+        return NextState("dead", row.attempts, None)
     if row.state == "waiting":
         return None
-    return Place("waiting", row.attempts, due_at(row.attempts, now, rng))
+    return NextState("waiting", row.attempts, due_at(row.attempts, now, rng))
 
 
 def cause_of(row: Row) -> Cause:
@@ -180,7 +180,7 @@ def cause_of(row: Row) -> Cause:
     return "requested" if row.requested_at else "automatic"
 
 
-def wanted_again(row: Row, by: str, comment: str | None, now: datetime) -> Row | None:
+def requeue(row: Row, by: str, comment: str | None, now: datetime) -> Row | None:
     """Take a row as an admin's replay wants it sent; None where there is nothing to send.
 
     One that had come to its end gets three new retries; one that waits keeps those it has.
@@ -198,7 +198,7 @@ def attempts_after_send(row: Row) -> int:
     return min(row.attempts + (cause_of(row) == "automatic"), len(WAITS))
 
 
-def outgoing(row: Row, event_id: UUID, now: datetime) -> Outgoing:
+def replay_record(row: Row, event_id: UUID, now: datetime) -> OutgoingRecord:
     """Make the record that a replay sends: the original bytes, to the stage that failed and no other.
 
     What is named by its origin goes where it came from: an audit record to `audit.recorded.v1`, a record that
@@ -206,19 +206,21 @@ def outgoing(row: Row, event_id: UUID, now: datetime) -> Outgoing:
     """
     headers = row.failure(event_id, now).to_headers(_kept(row.headers))
     if row.kind == AUDIT_KIND:
-        return Outgoing(topics.AUDIT.name, row.record_key, row.payload, headers)
+        return OutgoingRecord(topics.AUDIT.name, row.record_key, row.payload, headers)
     if not row.by_origin:
-        return Outgoing(topics.RETRY[row.stage].name, row.record_key, row.payload, headers)
+        return OutgoingRecord(topics.RETRY[row.stage].name, row.record_key, row.payload, headers)
     key, value = row.record_key, row.payload
     if row.replay_lead_id:
         key, value = str(row.replay_lead_id).encode(), _reissue(value or b"", row.id, row.replay_lead_id)
-    return Outgoing(topics.RECEIVED.name, key, value, headers)
+    return OutgoingRecord(topics.RECEIVED.name, key, value, headers)
 
 
-def archived(failure: LeadFailed, key: bytes | None, payload: bytes | None, kept: dict[str, str]) -> Outgoing:
+def archived(
+    failure: LeadFailed, key: bytes | None, payload: bytes | None, kept: dict[str, str]
+) -> OutgoingRecord:
     """Make the record for `leads.dead.v1`: the original bytes, and why nobody could take them."""
     dead = LeadDead.model_validate(failure.model_dump())
-    return Outgoing(topics.DEAD.name, key, payload, dead.to_headers(_kept(kept)))
+    return OutgoingRecord(topics.DEAD.name, key, payload, dead.to_headers(_kept(kept)))
 
 
 def _kept(headers: dict[str, str]) -> h.Headers:

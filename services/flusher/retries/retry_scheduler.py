@@ -15,8 +15,8 @@ from runtime.failures import Backoff, DependencyUnavailable, Failure
 from runtime.health import Health
 from runtime.logs import logger
 from services.flusher.publisher import ReplayPublisher
-from services.flusher.retries.lanes import Lanes
-from services.flusher.retries.retry_claims import Outbox
+from services.flusher.retries.destination_sender import DestinationSender
+from services.flusher.retries.retry_claims import RetryClaims
 from services.flusher.store import Clock
 
 JOB: Final = "replay_queue"
@@ -30,19 +30,19 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-class Jobs:
+class RetryScheduler:
     """Runs the scheduled job and watches for requests. Every run ends recorded, or is run again."""
 
     def __init__(
         self,
-        outbox: Outbox,
+        claims: RetryClaims,
         publisher: ReplayPublisher,
         health: Health,
         cron: str,
         clock: Clock = utc_now,
         backoff: Backoff | None = None,
     ) -> None:
-        self._outbox = outbox
+        self._claims = claims
         self._publisher = publisher
         self._health = health
         self._cron = cron
@@ -51,8 +51,8 @@ class Jobs:
         self._backoff = backoff or Backoff()
         self._log = logger("replay")
         self._stopping = asyncio.Event()
-        self._lanes = Lanes(
-            outbox, publisher, clock, backoff or Backoff(base_seconds=2, cap_seconds=60), self._stopping
+        self._sender = DestinationSender(
+            claims, publisher, clock, backoff or Backoff(base_seconds=2, cap_seconds=60), self._stopping
         )
         self._bug = ""  # of the last run
         self._in_hand = set[asyncio.Task[Any]]()
@@ -73,7 +73,7 @@ class Jobs:
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._repeat(self.send_requested))
-                group.create_task(self._repeat(self.take_turns))
+                group.create_task(self._repeat(self.send_replays))
         finally:
             scheduler.shutdown(wait=False)
 
@@ -97,20 +97,20 @@ class Jobs:
 
     async def poll(self) -> None:
         """Send once what an admin wants now, and give each running replay a turn."""
-        await asyncio.gather(self.send_requested(), self.take_turns())
+        await asyncio.gather(self.send_requested(), self.send_replays())
 
     async def send_requested(self) -> None:
         """Send the rows that an admin wants sent now."""
 
         async def send() -> dict[str, int]:
-            counts, _ = await self._lanes.send_all("requested")
+            counts, _ = await self._sender.send_all("requested")
             return counts
 
         await self._watch(send, "Queue flushed on request")
 
-    async def take_turns(self) -> None:
+    async def send_replays(self) -> None:
         """Give each running replay a turn."""
-        await self._watch(self._lanes.take_turns, "Replay took its turn")
+        await self._watch(self._sender.send_replays, "Replay took its turn")
 
     async def _watch(self, send: Callable[[], Awaitable[dict[str, int]]], said: str) -> None:
         """Run what a poll does, and say how the service is."""
@@ -127,22 +127,22 @@ class Jobs:
 
     def _tell_health(self) -> None:
         """Say what is wrong now. A destination that nobody needs any more is forgotten."""
-        reasons = [*self._lanes.reasons(), *([self._bug] if self._bug else [])]
+        reasons = [*self._sender.reasons(), *([self._bug] if self._bug else [])]
         self._health.set("replays", ok=not reasons, reason="; ".join(reasons))
 
     async def _run_once(self) -> bool:
         """Run the job unless another flusher has this tick; False where it is to be tried again."""
-        async with self._outbox.job_lock(JOB) as mine:
+        async with self._claims.job_lock(JOB) as mine:
             if not mine:
                 return True
             upcoming = self._trigger.get_next_fire_time(None, self._clock())
-            runs = await self._outbox.begin_run(JOB, self._cron, upcoming)
+            runs = await self._claims.begin_run(JOB, self._cron, upcoming)
             if runs is None:
                 return True
             started = time.monotonic()
             outcome, details, again, self._bug = "succeeded", dict[str, Any](), False, ""
             try:
-                counts, reasons = await self._lanes.send_all("due")
+                counts, reasons = await self._sender.send_all("due")
                 details = {"reason": "; ".join(reasons)} if reasons else counts
                 outcome, again = ("failed", True) if reasons else ("succeeded", False)
             except Failure as failure:
@@ -158,7 +158,7 @@ class Jobs:
                 outcome, details = "failed", {"reason": self._bug}
             duration_ms = round((time.monotonic() - started) * 1000)
             self._tell_health()
-            await self._outbox.end_run(JOB, runs, outcome, duration_ms, details)
+            await self._claims.end_run(JOB, runs, outcome, duration_ms, details)
         said = "Queue flushed" if outcome == "succeeded" else "Queue not flushed"
         self._log.info(said, run=runs, duration_ms=duration_ms, next_run_at=str(upcoming), **details)
         return not again

@@ -40,7 +40,7 @@ class Submission:
     traceparent: str | None = None
 
 
-class Sites:
+class SiteQueueClient:
     """Reads websites' queues and posts to the gateway. Raises `RetryableError`, `DependencyUnavailable`."""
 
     def __init__(self, client: httpx.AsyncClient, gateway_url: str, sites: Sequence[Site]) -> None:
@@ -51,7 +51,7 @@ class Sites:
 
     async def list_queue(self, site: Site) -> tuple[SiteQueuePage, list[SiteQueueEntry]]:
         """Return the oldest page, and those of its entries that can be read."""
-        status, body = await self._ask(
+        status, body = await self._request(
             "site",
             "GET",
             site.queue_url,
@@ -80,7 +80,7 @@ class Sites:
         headers = {"Content-Type": "application/json", "Idempotency-Key": submission.key}
         if submission.traceparent:
             headers["traceparent"] = submission.traceparent
-        status, body = await self._ask(
+        status, body = await self._request(
             "gateway",
             "POST",
             f"{self._gateway_url}/inbound/leads",
@@ -106,11 +106,11 @@ class Sites:
     async def remove(self, site: Site, entry_id: str) -> None:
         """Take an entry off the website's queue; one that is gone already is as good."""
         url = f"{site.queue_url.rstrip('/')}/{entry_id}"
-        status, _ = await self._ask("site", "DELETE", url, site.queue_token, limit=PROBLEM_MAX_BYTES)
+        status, _ = await self._request("site", "DELETE", url, site.queue_token, limit=PROBLEM_MAX_BYTES)
         if status not in (200, 202, 204, 404, 410):
             raise DependencyUnavailable("site", f"site queue answered {status} to a removal")
 
-    async def _ask(
+    async def _request(
         self, part: str, method: str, url: str, token: str, *, limit: int, **options: Any
     ) -> tuple[int, bytes]:
         options["headers"] = {"Authorization": f"Bearer {token}", **options.pop("headers", {})}
@@ -132,7 +132,7 @@ class Sites:
     async def _stream(self, method: str, url: httpx.URL, **options: Any) -> AsyncIterator[httpx.Response]:
         """Send a request; where the server wants the path with or without its last slash, send it there."""
         async with self._client.stream(method, url, **options) as answer:
-            other = _other_slash(url, answer)
+            other = _slash_redirect(url, answer)
             if other is None:
                 yield answer
                 return
@@ -140,7 +140,7 @@ class Sites:
             yield answer
 
 
-def _other_slash(url: httpx.URL, answer: httpx.Response) -> httpx.URL | None:
+def _slash_redirect(url: httpx.URL, answer: httpx.Response) -> httpx.URL | None:
     """Return where a 307 or 308 leads, if that is this URL but for the last slash of its path."""
     if answer.status_code not in (307, 308):
         return None
@@ -161,10 +161,10 @@ def _fields(problem: bytes) -> str:
 
 
 @asynccontextmanager
-async def open_sites(gateway_url: str, sites: Sequence[Site]) -> AsyncIterator[Sites]:
+async def open_site_queues(gateway_url: str, sites: Sequence[Site]) -> AsyncIterator[SiteQueueClient]:
     """Open the HTTP client for as long as the context lasts. It trusts no proxy variable."""
     # No limit over all hosts: one that hangs would hold the connections that the others need.
     # The callers bound how much they send at once.
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=20)
     async with httpx.AsyncClient(timeout=ANSWER_SECONDS, trust_env=False, limits=limits) as client:
-        yield Sites(client, gateway_url, sites)
+        yield SiteQueueClient(client, gateway_url, sites)

@@ -30,10 +30,10 @@ from runtime.failures import Failure, RetryableError
 from runtime.logs import logger
 from services.flusher.failed_record import entry as audit_entry
 from services.flusher.jobs.scheduled_job import Job, Report
-from services.flusher.retries.retry_claims import Outbox
+from services.flusher.retries.retry_claims import RetryClaims
 from services.flusher.retries.retry_rules import SITE
 from services.flusher.settings import Site
-from services.flusher.site_queues.clients import ORIGIN, Sites, Submission
+from services.flusher.site_queues.clients import ORIGIN, SiteQueueClient, Submission
 from services.flusher.store import ACTOR, Clock
 from services.flusher.store import SQL as QUEUE
 
@@ -46,7 +46,7 @@ SQL: Any = load_queries(Path(__file__).with_name("site_queue_import.sql"))
 
 
 @dataclass
-class Pulled:
+class ImportResult:
     """What came of one website: counts of this run, and its queue as it was last seen."""
 
     pulled: int = 0
@@ -63,36 +63,38 @@ class Pulled:
         return {**vars(self), "oldest_queued_at": oldest}
 
 
-class Pull:
+class SiteQueueImport:
     """Runs by the clock, and when an admin flushes; once over all flushers."""
 
-    def __init__(self, pool: Pool, outbox: Outbox, sites: Sites, cron: str, clock: Clock) -> None:
+    def __init__(
+        self, pool: Pool, claims: RetryClaims, sites: SiteQueueClient, cron: str, clock: Clock
+    ) -> None:
         self._pool = pool
         self._sites = sites
         self._clock = clock
         self._log = logger(JOB)
-        self.job = Job(JOB, cron, outbox, clock, self._pull_all)
+        self.job = Job(JOB, cron, claims, clock, self._import_all)
 
     async def run(self) -> None:
         """Run by the clock and on request until cancelled; not at all where no website has a queue."""
         if self._sites.sites:
             await self.job.run()
 
-    async def _pull_all(self) -> Report:
+    async def _import_all(self) -> Report:
         # At the same time, and each for a bounded time: a website that is slow holds up no other.
         deadline = time.monotonic() + RUN_SECONDS
-        pulled = await asyncio.gather(*(self._pull_safely(site, deadline) for site in self._sites.sites))
+        pulled = await asyncio.gather(*(self._import_safely(site, deadline) for site in self._sites.sites))
         found = dict(zip((site.name for site in self._sites.sites), pulled, strict=True))
         # A website that is away is told by the job's outcome; this service is ready all the same.
         reason = "; ".join(sorted({each.reason for each in found.values() if each.reason}))
         await self._tell(found)
         return Report({"sites": {name: each.details() for name, each in found.items()}}, reason or None)
 
-    async def _pull_safely(self, site: Site, deadline: float) -> Pulled:
+    async def _import_safely(self, site: Site, deadline: float) -> ImportResult:
         """Fetch one website's queue; whatever it answers costs the other websites nothing."""
-        state = Pulled()
+        state = ImportResult()
         try:
-            await self._pull(site, state, deadline)
+            await self._import_queue(site, state, deadline)
         except Failure as failure:
             state.reason = failure.reason
         except Exception as error:  # noqa: BLE001 - a bug, told with this website's counts
@@ -101,7 +103,7 @@ class Pull:
             state.reason = Reason.BUG.format(exception=type(error).__name__)
         return state
 
-    async def _pull(self, site: Site, state: Pulled, deadline: float) -> None:
+    async def _import_queue(self, site: Site, state: ImportResult, deadline: float) -> None:
         """Fetch one website's queue, oldest first, page by page."""
         seen = set[str]()
         while True:
@@ -123,7 +125,7 @@ class Pull:
                     return
                 await self._take(site, fresh[start : start + AT_ONCE], state)
 
-    async def _take(self, site: Site, entries: list[SiteQueueEntry], state: Pulled) -> None:
+    async def _take(self, site: Site, entries: list[SiteQueueEntry], state: ImportResult) -> None:
         ends = await asyncio.gather(*(self._take_one(site, each) for each in entries), return_exceptions=True)
         counts = Counter(end for end in ends if isinstance(end, str))
         state.pulled += counts["pulled"]
@@ -190,7 +192,7 @@ class Pull:
                 connection, [audit_entry(AuditEvent.LEAD_PARKED, failed, lead_id, actor=SITE)]
             )
 
-    async def _tell(self, found: dict[str, Pulled]) -> None:
+    async def _tell(self, found: dict[str, ImportResult]) -> None:
         """Write the audit entry of each website from which something came."""
         entries = [
             AuditRecorded(

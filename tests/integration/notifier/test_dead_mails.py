@@ -15,13 +15,13 @@ from deploy.cli.migrate import migrate
 from runtime.database.postgres import open_pool
 from runtime.settings import Postgres
 from services.flusher.failed_record import read
-from services.flusher.retries.retry_rules import Outgoing
+from services.flusher.retries.retry_rules import OutgoingRecord
 from services.flusher.store import Store as Queue
 from services.notifier.deliveries import Delivery, decode_batch
 from services.notifier.smtp.outcome import MailOutcome, MailStatus, Phase
 from services.notifier.store import Store as Mails
 from tests.support.factories import lead
-from tests.support.flusher import OWN, Clock, NoBooks, Record, failure
+from tests.support.flusher import OWN, Clock, NoSeekLedger, Record, failure
 from tests.support.notifier import IDENTITY, FakeRecord
 from tests.support.stack import Database
 
@@ -39,7 +39,7 @@ async def _reserve_welcome(mails: Mails, one: LeadReceived) -> Delivery:
     return next(each for each in plan.to_send if each.kind == "welcome")
 
 
-async def _send_no_dead_letters(_: Sequence[Outgoing]) -> None: ...
+async def _send_no_dead_letters(_: Sequence[OutgoingRecord]) -> None: ...
 
 
 async def _third_retry_failed(queue: Queue, db: Any, one: LeadReceived, failure_id: UUID) -> None:
@@ -68,7 +68,7 @@ async def test_regression_a_mail_whose_third_retry_failed_is_dead(postgres: Post
     async with open_pool(postgres, "test") as pool:
         mails = Mails(
             pool,
-            NoBooks(),
+            NoSeekLedger(),
             uuid4(),
             IDENTITY,
             lease_seconds=50,
@@ -77,7 +77,7 @@ async def test_regression_a_mail_whose_third_retry_failed_is_dead(postgres: Post
         )
         delivery = await _reserve_welcome(mails, one)
         assert await mails.settle(delivery, REFUSED)
-        await _third_retry_failed(Queue(pool, NoBooks(), Clock()), db, one, delivery.record_id)
+        await _third_retry_failed(Queue(pool, NoSeekLedger(), Clock()), db, one, delivery.record_id)
     assert await _state_and_final_entries(db) == ("dead", 1)
     assert await db.fetchval("SELECT state FROM email_delivery WHERE kind = 'admin_alert'") == "reserved"
 
@@ -91,7 +91,7 @@ async def test_regression_a_mail_is_dead_if_its_failure_precedes_its_outcome(
     async with open_pool(postgres, "test") as pool:
         mails = Mails(
             pool,
-            NoBooks(),
+            NoSeekLedger(),
             uuid4(),
             IDENTITY,
             lease_seconds=50,
@@ -101,7 +101,7 @@ async def test_regression_a_mail_is_dead_if_its_failure_precedes_its_outcome(
         delivery = await _reserve_welcome(mails, one)
         if sending:
             await mails.begin_sending(delivery)
-        await _third_retry_failed(Queue(pool, NoBooks(), Clock()), db, one, delivery.record_id)
+        await _third_retry_failed(Queue(pool, NoSeekLedger(), Clock()), db, one, delivery.record_id)
         assert await mails.settle(delivery, REFUSED)
     assert await _state_and_final_entries(db) == ("dead", 1)
     answer = await db.fetchval("SELECT smtp_answer FROM email_delivery WHERE kind = 'welcome'")
@@ -115,7 +115,7 @@ async def test_a_failure_of_another_record_does_not_settle_a_reserved_mail(
     async with open_pool(postgres, "test") as pool:
         mails = Mails(
             pool,
-            NoBooks(),
+            NoSeekLedger(),
             uuid4(),
             IDENTITY,
             lease_seconds=50,
@@ -124,7 +124,7 @@ async def test_a_failure_of_another_record_does_not_settle_a_reserved_mail(
         )
         delivery = await _reserve_welcome(mails, one)
         earlier = failure_event_id(FakeRecord("leads.retry.notifier.v1"), "notifier", "welcome")
-        await _third_retry_failed(Queue(pool, NoBooks(), Clock()), db, one, earlier)
+        await _third_retry_failed(Queue(pool, NoSeekLedger(), Clock()), db, one, earlier)
         assert await mails.settle(delivery, REFUSED)
     assert (await _state_and_final_entries(db))[0] == "waiting"
 
@@ -167,7 +167,7 @@ async def test_erasing_a_recipient_erases_its_mailbox(postgres: Postgres, db: An
     async with open_pool(postgres, "test") as pool:
         mails = Mails(
             pool,
-            NoBooks(),
+            NoSeekLedger(),
             uuid4(),
             IDENTITY,
             lease_seconds=50,

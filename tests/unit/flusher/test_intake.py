@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from contracts import headers as h
 from contracts.audit import AuditEvent
 from contracts.failures import LeadFailed, failure_event_id, legacy_failure_event_id
-from services.flusher.failed_record import dead_event_id, entry, read, unreadable
+from services.flusher.failed_record import dead_event_id, entry, read, undecodable_failure
 from tests.support.flusher import OWN, Record, failure
 
 
@@ -95,7 +95,7 @@ def test_whatever_the_headers_hold_the_record_is_kept(broken: dict[str, bytes | 
 
 
 def test_what_cannot_be_read_is_named_after_where_it_lies() -> None:
-    one, same, other = (unreadable(record((), offset=n), "group", "why") for n in (5, 5, 6))
+    one, same, other = (undecodable_failure(record((), offset=n), "group", "why") for n in (5, 5, 6))
     assert one.failure.event_id == same.failure.event_id != other.failure.event_id
     assert (one.failure.final, one.by_origin, one.failure.reason) == (True, True, "why")
     origin = one.failure.origin

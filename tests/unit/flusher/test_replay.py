@@ -26,8 +26,8 @@ from services.flusher.retries.retry_rules import (
     attempts_after_send,
     cause_of,
     due_at,
-    outgoing,
-    wanted_again,
+    replay_record,
+    requeue,
 )
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
@@ -208,7 +208,7 @@ def test_a_replay_is_the_original_bytes_to_the_stage_that_failed_and_no_other() 
         ("notifier", "welcome", topics.RETRY_NOTIFIER),
         ("persister", "store", topics.RETRY_PERSISTER),
     ):
-        record = outgoing(row(id=waiting.id, stage=stage, kind=kind), event_id, NOW)
+        record = replay_record(row(id=waiting.id, stage=stage, kind=kind), event_id, NOW)
         assert (record.topic, record.key, record.value) == (topic.name, b"key", waiting.payload)
         told = LeadFailed.from_headers(record.headers)
         assert (told.event_id, told.queue_id, told.attempts) == (event_id, waiting.id, 1)
@@ -218,13 +218,15 @@ def test_a_replay_is_the_original_bytes_to_the_stage_that_failed_and_no_other() 
 
 
 def test_what_is_named_by_its_origin_goes_back_there_as_it_is() -> None:
-    record = outgoing(row(stage="persister", kind="store", by_origin=True, payload=b"\xff"), uuid4(), NOW)
+    record = replay_record(
+        row(stage="persister", kind="store", by_origin=True, payload=b"\xff"), uuid4(), NOW
+    )
     assert (record.topic, record.key, record.value) == (topics.RECEIVED.name, b"key", b"\xff")
 
 
 @pytest.mark.parametrize("by_origin", [True, False])
 def test_regression_an_audit_record_goes_back_to_its_own_topic(by_origin: bool) -> None:
-    record = outgoing(
+    record = replay_record(
         row(stage="persister", kind="audit", by_origin=by_origin, payload=b"\xff"), uuid4(), NOW
     )
     assert (record.topic, record.key, record.value) == (topics.AUDIT.name, b"key", b"\xff")
@@ -247,7 +249,7 @@ def test_a_conflict_goes_out_as_the_same_new_lead_each_time() -> None:
         payload=json.dumps(lead).encode(),
         headers={},
     )
-    first, second = outgoing(conflict, uuid4(), NOW), outgoing(conflict, uuid4(), NOW)
+    first, second = replay_record(conflict, uuid4(), NOW), replay_record(conflict, uuid4(), NOW)
     assert first.value == second.value
     assert (first.topic, first.key) == (topics.RECEIVED.name, str(new).encode())
     said = json.loads(first.value or b"")
@@ -266,14 +268,14 @@ def test_a_dead_letter_is_the_original_bytes_and_why() -> None:
 
 @pytest.mark.parametrize("state", ["dead", "archived"])
 def test_a_replay_gives_what_had_come_to_its_end_three_new_retries(state: str) -> None:
-    again = wanted_again(row(state=state, attempts=3, final=True), "ann", "repaired", NOW)
+    again = requeue(row(state=state, attempts=3, final=True), "ann", "repaired", NOW)
     assert again is not None
     assert (again.attempts, again.final, again.requested_by) == (0, False, "ann")
     assert (cause_of(again), attempts_after_send(again)) == ("requested", 0)
 
 
 def test_a_replay_burns_no_retry_of_a_row_that_waits() -> None:
-    again = wanted_again(row(attempts=2), "ann", None, NOW)
+    again = requeue(row(attempts=2), "ann", None, NOW)
     assert again is not None
     assert attempts_after_send(again) == 2
 
@@ -283,4 +285,4 @@ def test_a_replay_burns_no_retry_of_a_row_that_waits() -> None:
     [{"state": "resolved"}, {"state": "replaying"}, {"state": "dead", "payload": None}],
 )
 def test_a_replay_passes_over_what_there_is_nothing_to_send_of(changes: dict[str, Any]) -> None:
-    assert wanted_again(row(**changes), "ann", None, NOW) is None
+    assert requeue(row(**changes), "ann", None, NOW) is None

@@ -1,7 +1,7 @@
 """How long a destination rests after a failure."""
 
 from runtime.failures import Backoff
-from services.flusher.retries.destination_backoff import FORGET_SECONDS, Rests
+from services.flusher.retries.destination_backoff import FORGET_SECONDS, DestinationBackoff
 from services.flusher.retries.retry_rules import Destination
 
 SHOP, BLOG = Destination("site", "site:shop"), Destination("site", "site:blog")
@@ -18,25 +18,25 @@ class Timer:
 
 def test_a_destination_rests_longer_each_time_and_the_others_do_not() -> None:
     timer = Timer()
-    rests = Rests(Backoff(base_seconds=2, cap_seconds=60), timer)
+    rests = DestinationBackoff(Backoff(base_seconds=2, cap_seconds=60), timer)
     waits = []
     for _ in range(8):
         rests.failed(SHOP, "gateway answered 401")
         began = timer.now
-        while rests.is_resting(SHOP):
-            assert rests.resting() == [SHOP]
+        while rests.is_backing_off(SHOP):
+            assert rests.backing_off() == [SHOP]
             timer.now += 0.5
         waits.append(timer.now - began)
     assert waits[0] <= 2
     assert 30 <= waits[-1] <= 60
-    assert not rests.is_suspect(BLOG)
+    assert not rests.failed_last(BLOG)
     rests.passed(SHOP)
-    assert not rests.is_suspect(SHOP)
+    assert not rests.failed_last(SHOP)
 
 
 def test_a_destination_that_nobody_tries_any_more_is_forgotten() -> None:
     timer = Timer()
-    rests = Rests(Backoff(base_seconds=2, cap_seconds=2), timer)
+    rests = DestinationBackoff(Backoff(base_seconds=2, cap_seconds=2), timer)
     rests.failed(SHOP, "gateway answered 401")
     timer.now = FORGET_SECONDS
     assert rests.reasons() == {SHOP: "gateway answered 401"}

@@ -10,7 +10,7 @@ import pytest
 
 from services.flusher.jobs import scheduled_job
 from services.flusher.jobs.scheduled_job import Job, Report
-from services.flusher.retries.retry_claims import Outbox
+from services.flusher.retries.retry_claims import RetryClaims
 from tests.support.wait import eventually
 
 
@@ -46,7 +46,7 @@ async def test_regression_a_clock_that_is_set_back_does_not_put_the_next_run_off
         now += timedelta(seconds=10)
         return len(runs)
 
-    job = Job("job", "*/5 * * * *", cast("Outbox", Records()), lambda: now, work)
+    job = Job("job", "*/5 * * * *", cast("RetryClaims", Records()), lambda: now, work)
     running = asyncio.create_task(job.run())
     try:
         await eventually(runs_by_then, every=0.01, what="the first run")
