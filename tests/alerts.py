@@ -1,4 +1,4 @@
-"""`python -m tests.alerts`: make each rule of each alert fire once, by a real fault under a real Prometheus.
+"""`python -m tests.alerts`: make each alert rule fire once, by a real fault under a real Prometheus.
 
 Times are fast-forwarded (`for` 2 s, ranges 40 s, ages and delays 5 s), so that an hour's alerts take minutes;
 the expressions are those of deploy/prometheus/alerts.yml, whose real times promtool tests.
@@ -25,7 +25,7 @@ import yaml
 from contracts import topics
 from deploy.generate.alerts import find
 from runtime.settings import Kafka
-from tests.faults.environment import SERVICES, SITE_TOKEN, World
+from tests.faults.environment import SERVICES, SITE_TOKEN, Environment
 from tests.faults.proxy import own_port
 from tests.faults.servers import start_part
 from tests.support.factories import lead, post, producer
@@ -35,7 +35,7 @@ WAIT_SECONDS = 120
 
 
 def fast_forwarded() -> str:
-    """The alerts with short times."""
+    """Return the alert rules with short times."""
     text = (ROOT / "deploy/prometheus/alerts.yml").read_text(encoding="utf-8")
     text = re.sub(r"for: \d+m", "for: 2s", text)
     text = re.sub(r"\[\d+m\]", "[40s]", text)
@@ -43,7 +43,7 @@ def fast_forwarded() -> str:
 
 
 class Prometheus:
-    """Debian's binary, asked every second which alerts fire."""
+    """Runs Prometheus, and returns which alerts fire."""
 
     def __init__(self, folder: Path, targets: dict[str, str]) -> None:
         self.url = f"http://127.0.0.1:{own_port()}"
@@ -60,7 +60,7 @@ class Prometheus:
             self.discover(name, target)
 
     def discover(self, name: str, *targets: str) -> None:
-        """Say where a service is; nowhere, when there is none."""
+        """Set the targets of a job; none means that no process was discovered."""
         (self._folder / f"{name}.json").write_text(json.dumps([{"targets": targets}]))
 
     @contextlib.asynccontextmanager
@@ -80,10 +80,12 @@ class Prometheus:
             await asyncio.to_thread(process.wait, 20)
 
     async def firing(self) -> set[str]:
-        """Name, severity and place of what fires now."""
+        """Return the name, the severity and the other labels of each firing alert."""
         with contextlib.suppress(httpx.HTTPError):
-            said = (await asyncio.to_thread(httpx.get, f"{self.url}/api/v1/alerts", timeout=5)).json()
-            return {_words(each["labels"]) for each in said["data"]["alerts"] if each["state"] == "firing"}
+            response = (await asyncio.to_thread(httpx.get, f"{self.url}/api/v1/alerts", timeout=5)).json()
+            return {
+                _words(each["labels"]) for each in response["data"]["alerts"] if each["state"] == "firing"
+            }
         return set()
 
 
@@ -92,49 +94,49 @@ def _words(labels: dict[str, str]) -> str:
     return " ".join(labels[name] for name in names if name in labels)
 
 
-async def website(world: World, count: int, token: str = SITE_TOKEN) -> None:
-    """Post leads one after the other."""
-    async with httpx.AsyncClient(base_url=world.services["ingest"].url, timeout=10) as client:
+async def website(environment: Environment, count: int, token: str = SITE_TOKEN) -> None:
+    """Post leads one after the other, and ignore connection errors."""
+    async with httpx.AsyncClient(base_url=environment.services["ingest"].url, timeout=10) as client:
         for _ in range(count):
             body = {"name": "A", "email": f"{uuid4().hex[:8]}@example.com", "service": "S", "message": "M"}
             with contextlib.suppress(httpx.HTTPError):
                 await client.post("/inbound/leads", json=body, headers={"Authorization": f"Bearer {token}"})
 
 
-async def refuse_mails(world: World) -> None:
-    world.smtp.always["rcpt"] = "550 5.1.1 no such user"
+async def refuse_mails(environment: Environment) -> None:
+    environment.smtp.always["rcpt"] = "550 5.1.1 no such user"
     for _ in range(4):
-        await website(world, 8)
+        await website(environment, 8)
         await asyncio.sleep(3)
 
 
-async def wrong_token(world: World) -> None:
+async def wrong_token(environment: Environment) -> None:
     for _ in range(10):
-        await website(world, 10, token="wrong")
+        await website(environment, 10, token="wrong")
         await asyncio.sleep(1)
 
 
-async def kafka_away(world: World) -> None:
-    await asyncio.to_thread(world.kafka.kill)
+async def kafka_away(environment: Environment) -> None:
+    await asyncio.to_thread(environment.kafka.kill)
     for _ in range(10):
-        await website(world, 10)
+        await website(environment, 10)
         await asyncio.sleep(1)
 
 
-async def persister_dead(world: World) -> None:
-    world.services["persister"].kill()
+async def persister_dead(environment: Environment) -> None:
+    environment.services["persister"].kill()
     for _ in range(8):
         leads = [lead(spam_reasons=("honeypot",)) for _ in range(600)]
-        await post(Kafka(bootstrap_servers=world.kafka.bootstrap_servers), *leads)
+        await post(Kafka(bootstrap_servers=environment.kafka.bootstrap_servers), *leads)
         await asyncio.sleep(5)
 
 
-async def flusher_dead(world: World) -> None:
-    world.services["flusher"].kill()
+async def flusher_dead(environment: Environment) -> None:
+    environment.services["flusher"].kill()
 
 
-async def poison(world: World) -> None:
-    async with producer(Kafka(bootstrap_servers=world.kafka.bootstrap_servers)) as sender:
+async def poison(environment: Environment) -> None:
+    async with producer(Kafka(bootstrap_servers=environment.kafka.bootstrap_servers)) as sender:
         for _ in range(3):
             for _ in range(80):
                 await sender.send(topics.RECEIVED.name, b"no lead")
@@ -142,47 +144,47 @@ async def poison(world: World) -> None:
             await asyncio.sleep(2)
 
 
-async def mail_server_away(world: World) -> None:
-    await world.smtp_proxy.stop()
-    await website(world, 3)
+async def mail_server_away(environment: Environment) -> None:
+    await environment.smtp_proxy.stop()
+    await website(environment, 3)
 
 
-async def greylisted(world: World) -> None:
-    world.smtp.always["rcpt"] = "450 4.2.0 come back later"
-    await website(world, 3)
+async def greylisted(environment: Environment) -> None:
+    environment.smtp.always["rcpt"] = "450 4.2.0 come back later"
+    await website(environment, 3)
 
 
-async def queue_away(world: World) -> None:
-    flusher = world.services["flusher"]
+async def queue_away(environment: Environment) -> None:
+    flusher = environment.services["flusher"]
     flusher.environment |= {
         "FASTCORE_SITE_QUEUE_URL": f"http://127.0.0.1:{own_port()}/queue",
         "FASTCORE_SITE_QUEUE_TOKEN": "a-token-of-the-queue",
-        "FASTCORE_FLUSHER_GATEWAY_URL": world.services["ingest"].url,
+        "FASTCORE_FLUSHER_GATEWAY_URL": environment.services["ingest"].url,
     }
     await flusher.stop()
     flusher.start()
 
 
-async def lead_deleted(world: World) -> None:
-    await world.sql("DELETE FROM lead_inbox WHERE id IN (SELECT id FROM lead_inbox LIMIT 1)")
+async def lead_deleted(environment: Environment) -> None:
+    await environment.sql("DELETE FROM lead_inbox WHERE id IN (SELECT id FROM lead_inbox LIMIT 1)")
 
 
-async def rolled_back(world: World) -> None:
-    await world.sql(
+async def rolled_back(environment: Environment) -> None:
+    await environment.sql(
         "UPDATE partition_ledger SET base_offset = 0, next_offset = 0, stored = 0, duplicate = 0, parked = 0,"
         " undecodable = 0, missing = 0, last_record = NULL WHERE stage = 'persister'"
     )
 
 
-async def spool_damaged(world: World) -> None:
-    left = world.folder / "spool" / "00000000000000000001-7"  # as a dead worker leaves it
+async def spool_damaged(environment: Environment) -> None:
+    left = environment.folder / "spool" / "00000000000000000001-7"  # like the folder of a dead worker
     left.mkdir(parents=True)
     (left / "lock").touch()
     (left / "00000000000000000002.spool").write_bytes(b"\n00000000 {")
 
 
-# With the beginning of each alert that must come: its name, and what tells its rules apart.
-FAULTS: list[tuple[str, Callable[[World], Coroutine[Any, Any, None]], set[str]]] = [
+# Each fault with the prefixes of the alerts that must fire: the name, and the labels that identify the rule.
+FAULTS: list[tuple[str, Callable[[Environment], Coroutine[Any, Any, None]], set[str]]] = [
     ("every recipient gets 550", refuse_mails, {"MailFailures warning", "DeadLetters"}),
     ("a website with a wrong token", wrong_token, {"GatewayErrorRatio warning theirs"}),
     (
@@ -205,41 +207,41 @@ FAULTS: list[tuple[str, Callable[[World], Coroutine[Any, Any, None]], set[str]]]
 ]  # fmt: skip
 
 
-async def heal(world: World) -> None:
-    world.smtp.always.clear()
-    await world.smtp_proxy.heal()
-    if not world.kafka.alive:
-        await start_part(world.kafka)
-    for service in world.services.values():
+async def heal(environment: Environment) -> None:
+    environment.smtp.always.clear()
+    await environment.smtp_proxy.heal()
+    if not environment.kafka.alive:
+        await start_part(environment.kafka)
+    for service in environment.services.values():
         if service.process and service.process.poll() is not None:
             service.start()
 
 
 async def run(folder: Path) -> set[str]:
-    """Break one thing after the other; return the alerts that did not fire."""
-    world = await World.build(folder)
-    world.services["ingest"].environment["FASTCORE_INGEST_SPOOL_MAX_LEADS"] = "60"
-    world.services["flusher"].environment["FASTCORE_FLUSHER_CRON"] = "* * * * *"
-    targets = {name: world.services[name].url.removeprefix("http://") for name in SERVICES}
+    """Inject one fault after the other; return the alerts that did not fire."""
+    environment = await Environment.build(folder)
+    environment.services["ingest"].environment["FASTCORE_INGEST_SPOOL_MAX_LEADS"] = "60"
+    environment.services["flusher"].environment["FASTCORE_FLUSHER_CRON"] = "* * * * *"
+    targets = {name: environment.services[name].url.removeprefix("http://") for name in SERVICES}
     prometheus, missed = Prometheus(folder, targets), set[str]()
     try:
-        await world.start()
+        await environment.start()
         async with prometheus.running():
-            await website(world, 5)
+            await website(environment, 5)
             await asyncio.sleep(20)
             typer.echo(f"before any fault: {sorted(await prometheus.firing()) or 'nothing fires'}")
 
-            async def discover_none(_: World) -> None:
+            async def discover_none(_: Environment) -> None:
                 prometheus.discover("persister")
 
             gone = ("no persister found", discover_none, {"ServiceDown critical absent"})
-            for name, fault, wanted in (*FAULTS, gone):
+            for name, fault, expected in (*FAULTS, gone):
                 known, began, fired = await prometheus.firing(), time.monotonic(), dict[str, float]()
-                breaking, left = asyncio.create_task(fault(world)), set(wanted)
+                breaking, left = asyncio.create_task(fault(environment)), set(expected)
                 while time.monotonic() - began < WAIT_SECONDS and (left or not breaking.done()):
                     for each in await prometheus.firing() - known - fired.keys():
                         fired[each] = time.monotonic() - began
-                        left -= {words for words in wanted if each.startswith(words)}
+                        left -= {words for words in expected if each.startswith(words)}
                     await asyncio.sleep(1)
                 await breaking
                 typer.echo(f"{name}:")
@@ -247,15 +249,17 @@ async def run(folder: Path) -> set[str]:
                     typer.echo(f"  {seconds:5.0f} s  {alert}")
                 typer.echo("".join(f"  MISSING  {alert}\n" for alert in left), nl=False)
                 missed |= left
-                await heal(world)
+                await heal(environment)
                 await asyncio.sleep(5)
     finally:
-        await world.stop(keep=False)
+        await environment.stop(keep=False)
     return missed
 
 
 def main() -> None:
-    logging.disable(logging.CRITICAL)  # aiokafka tells each lost connection: here they are the point
+    logging.disable(
+        logging.CRITICAL
+    )  # aiokafka logs each lost connection, which these faults cause on purpose
     with tempfile.TemporaryDirectory(prefix="fastcore-alerts-") as name:
         Path(name).chmod(0o755)  # PostgreSQL runs as another user
         missed = asyncio.run(run(Path(name)))

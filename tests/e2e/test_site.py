@@ -197,13 +197,13 @@ async def test_site_accepts_and_delivers_every_lead_across_outage_and_kill(
 async def test_an_answer_lost_after_the_gateway_accepted_is_one_lead(world: World) -> None:
     email = somebody()
     async with world.visit() as page:
-        world.wire.last_words = email.encode()
+        world.wire.cut_after = email.encode()
         await send(page, email)
     assert world.wire.cuts == 2  # the site tried twice, and heard nothing
     lead = await world.stored(email)
     queue = await world.site.queue()
     assert [entry["body"]["email"] for entry in queue["entries"]] == [email]
-    world.wire.last_words = b""
+    world.wire.cut_after = b""
     await world.flush()
     await eventually(world.site.depth, until=lambda depth: depth == 0, seconds=30, what="an empty queue")
     await world.mailed(lead["id"])

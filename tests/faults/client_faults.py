@@ -1,4 +1,4 @@
-"""What clients do to the gateway while others post good leads: slowly, hugely, deeply, often."""
+"""Abusive clients of the gateway, while others post good leads: slow, huge and deeply nested bodies."""
 
 import asyncio
 import contextlib
@@ -9,34 +9,34 @@ from collections.abc import AsyncIterator
 
 import httpx
 
-from tests.faults.environment import SITE_TOKEN, World
+from tests.faults.environment import SITE_TOKEN, Environment
 
 CONNECTIONS = 2000
 SLOW_SECONDS = 14.0  # past the deadline of a body, 10 s
-# A good lead's way through validation, without being one: the checker knows every lead that is.
+# A probe is validated like a lead, but it is invalid, because the checker must know every lead.
 PROBE_SECONDS = 5.0
 DEPTH = 100_000
 MEGABYTE = 1_000_000
 
 
-async def slow_bodies(world: World, rng: random.Random) -> None:
-    """Two thousand connections send a byte now and then; each is dropped, and nobody else waits for them."""
-    gateway = world.services["ingest"]
-    async with world.alone("ingest"):
-        world.note(f"{CONNECTIONS} bodies arrive slowly")
+async def slow_bodies(environment: Environment, rng: random.Random) -> None:
+    """Two thousand connections send single bytes; each is closed, and other clients do not wait."""
+    gateway = environment.services["ingest"]
+    async with environment.exclusive("ingest"):
+        environment.log_event(f"{CONNECTIONS} bodies arrive slowly")
         ends = asyncio.gather(*(_dribble(gateway.port, rng.uniform(0, 3)) for _ in range(CONNECTIONS)))
         slowest, until = 0.0, time.monotonic() + SLOW_SECONDS
         async with httpx.AsyncClient(timeout=PROBE_SECONDS) as client:
             while time.monotonic() < until:
                 slowest = max(slowest, await _probe(client, gateway.url))
                 await asyncio.sleep(0.5)
-        told = Counter(await ends)
-        world.note(f"they got {dict(told)}; another client waited {slowest:.1f} s at most")
-        assert told["408"] + told["cut"] == CONNECTIONS, f"slow bodies ended with {dict(told)}"
+        statuses = Counter(await ends)
+        environment.log_event(f"results {dict(statuses)}; another client waited {slowest:.1f} s at most")
+        assert statuses["408"] + statuses["cut"] == CONNECTIONS, f"slow bodies ended with {dict(statuses)}"
 
 
 async def _dribble(port: int, after: float) -> str:
-    """Return the status that a body got which does not end, `cut` for none, `open` where nobody ends it."""
+    """Return the status for an endless body, `cut` for no response, or `open` if nothing ends it."""
     await asyncio.sleep(after)
     writer = None
     try:
@@ -72,8 +72,8 @@ async def _probe(client: httpx.AsyncClient, url: str) -> float:
 _AUTH = {"Authorization": f"Bearer {SITE_TOKEN}"}
 
 
-async def huge_bodies(world: World, rng: random.Random) -> None:
-    """10 MB, and JSON of depth 100,000 and as deep as a lead may be long; with and without their length."""
+async def huge_bodies(environment: Environment, rng: random.Random) -> None:
+    """Bodies of 10 MB and deeply nested JSON, with and without Content-Length."""
     deep = b'{"x":' * DEPTH + b"1" + b"}" * DEPTH
     fitting = 10_000
     bodies = {
@@ -82,7 +82,7 @@ async def huge_bodies(world: World, rng: random.Random) -> None:
         f"depth {fitting}": b'{"x":' * fitting + b"1" + b"}" * fitting,
         "60,000 open brackets": b"[" * 60_000,
     }
-    told = Counter[str]()
+    statuses = Counter[str]()
 
     async def chunks(body: bytes) -> AsyncIterator[bytes]:
         for first in range(0, len(body), 65_536):
@@ -90,20 +90,20 @@ async def huge_bodies(world: World, rng: random.Random) -> None:
 
     async def post(client: httpx.AsyncClient, name: str, *, chunked: bool) -> None:
         content = chunks(bodies[name]) if chunked else bodies[name]
-        said = "cut"
+        status = "cut"
         with contextlib.suppress(httpx.TransportError):
             answer = await client.post(
-                f"{world.services['ingest'].url}/inbound/leads",
+                f"{environment.services['ingest'].url}/inbound/leads",
                 content=content,
                 headers={**_AUTH, "Content-Type": "application/json"},
             )
-            said = str(answer.status_code)
-        told[f"{name}: {said}"] += 1
-        assert said in ("cut", "400", "413", "422"), f"{said} to {name}"
+            status = str(answer.status_code)
+        statuses[f"{name}: {status}"] += 1
+        assert status in ("cut", "400", "413", "422"), f"{status} to {name}"
 
-    async with world.alone("ingest"), httpx.AsyncClient(timeout=20) as client:
+    async with environment.exclusive("ingest"), httpx.AsyncClient(timeout=20) as client:
         for _ in range(rng.randint(3, 5)):
             await asyncio.gather(
                 *(post(client, name, chunked=chunked) for name in bodies for chunked in (True, False))
             )
-    world.note(f"huge and deep bodies: {dict(sorted(told.items()))}")
+    environment.log_event(f"huge and deep bodies: {dict(sorted(statuses.items()))}")

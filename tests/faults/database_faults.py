@@ -1,4 +1,4 @@
-"""What happens inside PostgreSQL: sessions that end, wait, lock and answer nothing."""
+"""Faults inside PostgreSQL: terminated sessions, locks, deadlocks, and commits without a reply."""
 
 import asyncio
 import contextlib
@@ -8,91 +8,93 @@ from typing import Any
 
 import asyncpg
 
-from tests.faults.environment import World
+from tests.faults.environment import Environment
 
 
-async def terminated_backends(world: World, rng: random.Random) -> None:
-    world.note("every backend of the services is terminated, three times")
+async def terminated_backends(environment: Environment, rng: random.Random) -> None:
+    environment.log_event("every backend of the services is terminated, three times")
     for _ in range(3):
-        await world.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'fastcore'")
+        await environment.sql(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'fastcore'"
+        )
         await asyncio.sleep(rng.uniform(0.5, 2))
 
 
-async def too_many_connections(world: World, rng: random.Random) -> None:
+async def too_many_connections(environment: Environment, rng: random.Random) -> None:
     held: list[Any] = []
     try:
         with contextlib.suppress(asyncpg.TooManyConnectionsError):
             while True:
-                held.append(await asyncpg.connect(world.postgres.urls.service, timeout=30))
-        world.note(f"too many connections: {len(held)} are taken")
-        await world.sql(
+                held.append(await asyncpg.connect(environment.postgres.urls.service, timeout=30))
+        environment.log_event(f"too many connections: {len(held)} are taken")
+        await environment.sql(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
             " WHERE usename = 'fastcore' AND application_name LIKE 'fastcore-%'"
         )
         with contextlib.suppress(asyncpg.TooManyConnectionsError):
             while True:
-                held.append(await asyncpg.connect(world.postgres.urls.service, timeout=30))
+                held.append(await asyncpg.connect(environment.postgres.urls.service, timeout=30))
         await asyncio.sleep(rng.uniform(4, 10))
     finally:
         for connection in held:
             connection.terminate()
 
 
-async def read_only(world: World, rng: random.Random) -> None:
-    world.note("the database is read-only")
-    await world.sql("ALTER SYSTEM SET default_transaction_read_only = on")
-    await world.sql("SELECT pg_reload_conf()")
+async def read_only(environment: Environment, rng: random.Random) -> None:
+    environment.log_event("the database is read-only")
+    await environment.sql("ALTER SYSTEM SET default_transaction_read_only = on")
+    await environment.sql("SELECT pg_reload_conf()")
     try:
         await asyncio.sleep(rng.uniform(4, 10))
     finally:
-        await world.sql("ALTER SYSTEM RESET default_transaction_read_only")
-        await world.sql("SELECT pg_reload_conf()")
+        await environment.sql("ALTER SYSTEM RESET default_transaction_read_only")
+        await environment.sql("SELECT pg_reload_conf()")
 
 
 @contextlib.asynccontextmanager
-async def locked(world: World, table: str) -> AsyncIterator[None]:
-    connection = await asyncpg.connect(world.postgres.urls.superuser, timeout=10)
+async def locked(environment: Environment, table: str) -> AsyncIterator[None]:
+    connection = await asyncpg.connect(environment.postgres.urls.superuser, timeout=10)
     try:
         async with connection.transaction():
             await connection.execute(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")
-            world.note(f"{table} is locked")
+            environment.log_event(f"{table} is locked")
             yield
     finally:
         await connection.close()
 
 
-async def locked_table(world: World, rng: random.Random) -> None:
+async def locked_table(environment: Environment, rng: random.Random) -> None:
     tables = ["lead_inbox", "email_delivery", "partition_ledger", "replay_queue"]
-    async with locked(world, rng.choice(tables)):
+    async with locked(environment, rng.choice(tables)):
         await asyncio.sleep(rng.uniform(8, 26))
 
 
-async def deadlocks(world: World, rng: random.Random) -> None:
-    """A session takes what the persister takes, in the opposite order; PostgreSQL ends the persister's.
+async def deadlocks(environment: Environment, rng: random.Random) -> None:
+    """Lock the persister's tables in the opposite order, so that PostgreSQL aborts the persister.
 
-    The persister locks its pages of the books first and appends to audit_log later. We hold the audit
-    log until it waits for us, then ask for its pages: its wait began first, so it is its deadlock_timeout
-    (1 s) that finds the circle, and ours is too long to.
+    The persister locks its ledger rows first and appends to audit_log later. This session locks audit_log,
+    waits until the persister waits for it, and then locks the ledger rows. The persister's deadlock_timeout
+    (1 s) expires first and detects the deadlock, because this session's timeout is a minute.
     """
-    before, asked = await _deadlocks(world), rng.randint(2, 4)
-    for _ in range(asked):
-        connection = await asyncpg.connect(world.postgres.urls.superuser, timeout=10)
+    before, attempts = await _deadlocks(environment), rng.randint(2, 4)
+    for _ in range(attempts):
+        connection = await asyncpg.connect(environment.postgres.urls.superuser, timeout=10)
         try:
             await connection.execute("SET deadlock_timeout = '1min'; SET lock_timeout = '10s'")
             with contextlib.suppress(asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError):
                 async with connection.transaction():
                     await connection.execute("LOCK TABLE audit_log IN SHARE ROW EXCLUSIVE MODE")
-                    if await _somebody_waits(connection):
+                    if await _wait_for_lock_queue(connection):
                         await connection.execute(
                             "SELECT FROM partition_ledger WHERE stage = 'persister' FOR UPDATE"
                         )
         finally:
             await connection.close()
         await asyncio.sleep(rng.uniform(0.2, 1))
-    world.note(f"{await _deadlocks(world) - before} deadlocks of {asked}")
+    environment.log_event(f"{await _deadlocks(environment) - before} deadlocks in {attempts} attempts")
 
 
-async def _somebody_waits(connection: Any) -> bool:
+async def _wait_for_lock_queue(connection: Any) -> bool:
     for _ in range(100):
         waits = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'audit_log'::regclass"
         if await connection.fetchval(waits):
@@ -101,15 +103,15 @@ async def _somebody_waits(connection: Any) -> bool:
     return False
 
 
-async def _deadlocks(world: World) -> int:
-    rows = await world.sql("SELECT sum(deadlocks)::int AS found FROM pg_stat_database")
+async def _deadlocks(environment: Environment) -> int:
+    rows = await environment.sql("SELECT sum(deadlocks)::int AS found FROM pg_stat_database")
     return int(rows[0]["found"])
 
 
-async def lost_commits(world: World, rng: random.Random) -> None:
-    """PostgreSQL commits, and nobody hears of it: the connection is cut before its answer."""
-    cuts = world.postgres_proxy.cuts
-    world.postgres_proxy.last_words = b"COMMIT"
+async def lost_commits(environment: Environment, rng: random.Random) -> None:
+    """PostgreSQL commits, and the connection is cut before its reply."""
+    cuts = environment.postgres_proxy.cuts
+    environment.postgres_proxy.cut_after = b"COMMIT"
     await asyncio.sleep(rng.uniform(2, 6))
-    world.postgres_proxy.last_words = b""
-    world.note(f"{world.postgres_proxy.cuts - cuts} commits whose answer was lost")
+    environment.postgres_proxy.cut_after = b""
+    environment.log_event(f"{environment.postgres_proxy.cuts - cuts} commits whose reply was lost")

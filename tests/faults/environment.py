@@ -1,4 +1,4 @@
-"""The installation that is broken: real processes, with a proxy before each server. Faults live elsewhere."""
+"""The installation under test: real processes, with a proxy before each server. The faults are elsewhere."""
 
 import asyncio
 import contextlib
@@ -34,7 +34,7 @@ _MAIL_NAME = re.compile(
     rb"^Message-ID:\s*<([0-9a-f-]{36})\.(welcome|admin_alert)@", re.MULTILINE | re.IGNORECASE
 )
 
-# The order of the drain inequality with smaller numbers, so that a hung mail costs seconds: a mail < lease.
+# Short timeouts that satisfy the drain inequality (mail < lease), so that a hung mail costs seconds.
 TIMES = {
     "FASTCORE_NOTIFIER_WELCOMES_PER_SITE_AND_HOUR": "1000000",  # all leads of a round are of one site
     "FASTCORE_NOTIFIER_ENVELOPE_TIMEOUT_SECONDS": "4",
@@ -45,8 +45,8 @@ TIMES = {
 
 
 @dataclass
-class World:
-    """Everything that runs. `note` writes the round's timeline."""
+class Environment:
+    """All servers, proxies and services. `log_event` adds to the timeline of the round."""
 
     folder: Path
     kafka: standalone.Kafka
@@ -58,23 +58,23 @@ class World:
     poison: Poisoner
     services: dict[str, ServiceProcess] = field(default_factory=dict)
     extras: list[ServiceProcess] = field(default_factory=list)
-    mails: Counter[tuple[str, str]] = field(default_factory=Counter)  # (lead id, kind) -> times taken
-    restarts: list[str] = field(default_factory=list)  # services that ended by themselves
+    mails: Counter[tuple[str, str]] = field(default_factory=Counter)  # (lead id, kind) -> mails accepted
+    restarts: list[str] = field(default_factory=list)  # services that ended unexpectedly
     timeline: list[tuple[float, str]] = field(default_factory=list)
     began: float = field(default_factory=time.monotonic)
-    # From when to when a 503 was right: Kafka was away and the spool's disk failed. Monotonic.
-    refusing: list[tuple[float, float]] = field(default_factory=list)
-    _held: defaultdict[str, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock))
+    # Intervals in which a 503 is correct: Kafka and the disk of the spool had failed. Monotonic.
+    allowed_503: list[tuple[float, float]] = field(default_factory=list)
+    _locks: defaultdict[str, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock))
 
     @classmethod
-    async def build(cls, folder: Path) -> "World":
+    async def build(cls, folder: Path) -> "Environment":
         folder.mkdir(parents=True, exist_ok=True)  # noqa: ASYNC240 - once, at the start
         proxied_port, kafka_proxy_port = own_port(), own_port()
         kafka = await asyncio.to_thread(standalone.Kafka, folder, own_port())
         listen_behind_proxy(folder, proxied_port, kafka_proxy_port)
         database = await asyncio.to_thread(standalone.Postgres, folder, own_port())
         smtp = SmtpServer(credentials=("fastcore", "right"))
-        world = cls(
+        environment = cls(
             folder,
             kafka,
             database,
@@ -85,21 +85,23 @@ class World:
             poison=Poisoner(kafka.bootstrap_servers),
         )
         for name in SERVICES:
-            world.services[name] = world.service(name)
-        world.services["ingest"].environment |= power_cut.environment(folder)
-        world.services["admin"].environment |= {"FASTCORE_ADMIN_GATEWAY_URLS": world.services["ingest"].url}
-        return world
+            environment.services[name] = environment.service(name)
+        environment.services["ingest"].environment |= power_cut.variables(folder)
+        environment.services["admin"].environment |= {
+            "FASTCORE_ADMIN_GATEWAY_URLS": environment.services["ingest"].url
+        }
+        return environment
 
     def service(self, name: str) -> ServiceProcess:
-        """Describe one more process of a service."""
-        made = ServiceProcess(name, self.environment, self.folder)
+        """Return one more process of a service, not started."""
+        made = ServiceProcess(name, self.variables, self.folder)
         made.port = own_port()
         made.url = f"http://127.0.0.1:{made.port}"
         made.environment["FASTCORE_HTTP_PORT"] = str(made.port)
         return made
 
     @property
-    def environment(self) -> dict[str, str]:
+    def variables(self) -> dict[str, str]:
         url = self.postgres.urls.service.replace(f":{self.postgres.port}/", f":{self.postgres_proxy.port}/")
         return {
             "DEBUG": "false",
@@ -119,7 +121,7 @@ class World:
         }
 
     async def start(self) -> None:
-        """Start all of it and wait until it is ready."""
+        """Start everything and wait until it is ready."""
         await asyncio.gather(asyncio.to_thread(self.kafka.start), asyncio.to_thread(self.postgres.start))
         await migrate(self.postgres.urls.owner, self.postgres.urls.service)
         await provision(Kafka(bootstrap_servers=self.kafka.bootstrap_servers))
@@ -137,7 +139,7 @@ class World:
         return self.kafka_proxy, self.postgres_proxy, self.smtp_proxy
 
     async def stop(self, *, keep: bool) -> None:
-        """End everything, in whatever state it is."""
+        """Stop everything, whatever its state."""
         for service in [*self.services.values(), *self.extras]:
             if service.process and service.process.poll() is None:
                 service.kill()
@@ -150,35 +152,35 @@ class World:
             postgres.remove(self.folder)
 
     def cut_power_of_gateway(self) -> None:
-        """`kill -9`, and what it had not fsynced is gone."""
+        """Kill the gateway with `kill -9`, and truncate its files to the bytes that it had fsynced."""
         self.services["ingest"].kill()
-        lost = power_cut.cut(self.folder, self.folder / "spool")
-        self.note(f"power of ingest cut, {lost} bytes were not on the disk")
+        lost = power_cut.truncate_unsynced(self.folder, self.folder / "spool")
+        self.log_event(f"power of ingest cut, {lost} bytes were not fsynced")
 
-    def note(self, said: str) -> None:
-        self.timeline.append((round(time.monotonic() - self.began, 1), said))
+    def log_event(self, event: str) -> None:
+        self.timeline.append((round(time.monotonic() - self.began, 1), event))
 
     @contextlib.asynccontextmanager
-    async def alone(self, *parts: str) -> AsyncIterator[None]:
-        """Let no other fault stop or start these meanwhile: a service started twice would be two."""
-        async with contextlib.AsyncExitStack() as held:
+    async def exclusive(self, *parts: str) -> AsyncIterator[None]:
+        """Prevent other faults from stopping or starting these parts, which could start a service twice."""
+        async with contextlib.AsyncExitStack() as locks:
             for part in sorted(parts):
-                await held.enter_async_context(self._held[part])
+                await locks.enter_async_context(self._locks[part])
             yield
 
     @contextlib.contextmanager
-    def may_refuse(self) -> Iterator[None]:
-        """Say while neither Kafka nor the spool's disk takes a lead: then, and only then, a 503 is right."""
+    def allow_503(self) -> Iterator[None]:
+        """Mark the time in which Kafka and the disk of the spool fail: only then is a 503 correct."""
         began = time.monotonic()
-        self.refusing.append((began, float("inf")))
+        self.allowed_503.append((began, float("inf")))
         try:
             yield
         finally:
-            self.refusing.remove((began, float("inf")))
-            self.refusing.append((began, time.monotonic()))
+            self.allowed_503.remove((began, float("inf")))
+            self.allowed_503.append((began, time.monotonic()))
 
     async def heal(self) -> None:
-        """Undo every fault; what is dead is started."""
+        """Undo every fault and start what is dead."""
         for proxy in self.proxies:
             await proxy.heal()
         self.smtp.script.clear()
@@ -195,17 +197,17 @@ class World:
         await self.restart_dead()
 
     async def restart_dead(self) -> None:
-        """Do what a supervisor does."""
+        """Start each service that ended, as a supervisor does."""
         for name, service in self.services.items():
             assert service.process
             if service.process.poll() is not None:
-                said = f"{name} ended by itself ({service.process.returncode}), started again"
-                self.note(said)
-                self.restarts.append(said)
+                event = f"{name} ended unexpectedly ({service.process.returncode}), started again"
+                self.log_event(event)
+                self.restarts.append(event)
                 service.start()
 
     async def spooled(self) -> int | None:
-        """Leads on the gateway's disk, as it says itself; None where it does not answer."""
+        """Return the number of leads in the spool, or None if the gateway does not answer."""
         with contextlib.suppress(httpx.HTTPError, KeyError):
             async with httpx.AsyncClient(timeout=5) as client:
                 status = (await client.get(f"{self.services['ingest'].url}/internal/status")).json()
@@ -213,7 +215,7 @@ class World:
         return None
 
     async def flush(self) -> None:
-        """Ask as an admin that everything waiting is sent now."""
+        """Flush the replay queue as an admin."""
         with contextlib.suppress(httpx.HTTPError):
             async with httpx.AsyncClient(timeout=5) as client:
                 await client.post(
@@ -222,7 +224,7 @@ class World:
                 )
 
     async def sql(self, statement: str, *args: Any) -> list[Any]:
-        """Ask the database directly, past the proxy, as its superuser."""
+        """Query the database as superuser, without the proxy."""
         connection = await asyncpg.connect(self.postgres.urls.superuser, timeout=10)
         try:
             return list(await connection.fetch(statement, *args))
@@ -230,7 +232,7 @@ class World:
             await connection.close()
 
     def collect_mails(self) -> None:
-        """Record every mail that the server took, also those whose sender never learned it. When quiet."""
+        """Count every mail that the server accepted, including those without a reply. Call it when idle."""
         for received in [*self.smtp.mails, *self.smtp.lost]:
             found = _MAIL_NAME.search(received.content)
             name = (found[1].decode(), found[2].decode()) if found else ("unnamed", "unnamed")
@@ -239,5 +241,5 @@ class World:
         self.smtp.lost.clear()
 
 
-# What a fault is: it breaks something in a world, with a randomness of its own, and mends it.
-Action = Callable[[World, random.Random], Awaitable[None]]
+# A fault breaks something in an environment, with its own random generator, and repairs it.
+Action = Callable[[Environment, random.Random], Awaitable[None]]

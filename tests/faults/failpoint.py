@@ -1,4 +1,4 @@
-"""`python -m tests.faults.failpoint NAME PLACE`: a service that kills itself at one place. For tests."""
+"""`python -m tests.faults.failpoint NAME PLACE`: run a service that kills itself at a failpoint."""
 
 import importlib
 import os
@@ -7,8 +7,8 @@ import sys
 
 import services.__main__
 
-# What has happened by then -> what has not.
-PLACES = {
+# The last completed step -> the step that is prevented.
+FAILPOINTS = {
     "offset commit": (
         "runtime.kafka.offset_commits",
         "OffsetCommits",
@@ -28,8 +28,8 @@ async def _die(*_: object, **__: object) -> None:
 
 
 def main(name: str, place: str) -> None:
-    """Run the service until it comes to `place`."""
-    module, owner, method = PLACES[place]
+    """Run the service until it reaches the failpoint."""
+    module, owner, method = FAILPOINTS[place]
     found = getattr(importlib.import_module(module), owner)
     assert hasattr(found, method), f"{owner} has no {method} any more"
     setattr(found, method, _die)

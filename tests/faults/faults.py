@@ -1,4 +1,4 @@
-"""Every fault by its name. Each breaks one real thing for a while; what must hold is the checker's."""
+"""All faults by name. Each one breaks a part of the environment for a while."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,11 +18,11 @@ from tests.support.smtp import DROP, HANG
 
 @dataclass(frozen=True)
 class Fault:
-    """One kind of trouble."""
+    """A named fault."""
 
     name: str
     action: Action
-    # What it needs and this machine has not, in words; None where it has all.
+    # Returns what this machine lacks for the fault, or None.
     missing: Callable[[], str | None] = lambda: None
 
 
@@ -35,22 +35,22 @@ def _all() -> list[Fault]:
         for name in ("ingest", "persister", "notifier", "flusher")
     }
     named |= {
-        f"another {name}": service_faults.another(name) for name in ("persister", "notifier", "flusher")
+        f"another {name}": service_faults.extra_member(name) for name in ("persister", "notifier", "flusher")
     }
     named |= {"stop kafka": server_faults.stopped("kafka"), "kill kafka": server_faults.killed("kafka")}
     named |= {
         "kill postgres": server_faults.killed("postgres"),
-        "gateway and kafka": service_faults.gateway_dies_with_kafka_away,
+        "gateway and kafka": service_faults.gateway_power_loss_without_kafka,
     }
     named |= {
-        "persister in hand": service_faults.persister_dies_with_a_batch_in_hand,
-        "notifier in hand": service_faults.notifier_dies_with_mails_in_hand,
-        "drain without kafka": service_faults.drained_without_kafka,
-        "drain all without kafka": service_faults.all_drained_without_kafka,
-        "members come and go": service_faults.members_come_and_go,
+        "persister in hand": service_faults.kill_persister_mid_batch,
+        "notifier in hand": service_faults.kill_notifier_mid_mail,
+        "drain without kafka": service_faults.drain_without_kafka,
+        "drain all without kafka": service_faults.drain_all_without_kafka,
+        "members come and go": service_faults.rebalance_repeatedly,
     }
     named |= {
-        f"{name} dies before: {place}": service_faults.dies_before(name, place)
+        f"{name} dies before: {place}": service_faults.kill_before(name, place)
         for name, place in (
             ("persister", "offset commit"),
             ("notifier", "offset commit"),
@@ -61,10 +61,12 @@ def _all() -> list[Fault]:
     }
     for part in ("kafka", "postgres", "smtp"):
         named |= {
-            f"{fault} {part}": server_faults.wire(part, fault)
+            f"{fault} {part}": server_faults.network_fault(part, fault)
             for fault in ("blackhole", "reset", "latency", "slow")
         }
-    named |= {f"refused {part}": server_faults.wire(part, "refused") for part in ("kafka", "postgres")}
+    named |= {
+        f"refused {part}": server_faults.network_fault(part, "refused") for part in ("kafka", "postgres")
+    }
     named |= {
         "terminate backends": database_faults.terminated_backends,
         "too many connections": database_faults.too_many_connections,
@@ -76,41 +78,45 @@ def _all() -> list[Fault]:
         "huge bodies": client_faults.huge_bodies,
         "torn record": spool_faults.torn_record,
         "flipped bit": spool_faults.flipped_bit,
-        "smtp 421 connect": mail_faults.says("connect", "421 4.3.2 too busy"),
-        "smtp 421 rcpt": mail_faults.says("rcpt", "421 4.7.0 slow down"),
-        "smtp 451 mail": mail_faults.says("mail", "451 4.3.0 try later"),
-        "smtp 452 rcpt": mail_faults.says("rcpt", "452 4.3.1 no space"),
-        "smtp 535": mail_faults.says("login", "535 5.7.8 not you"),
-        "smtp 450": mail_faults.now_and_then("450 4.2.1 busy mailbox", "rcpt"),
-        "smtp 451": mail_faults.now_and_then("451 4.7.1 greylisted", "rcpt", "data", "body"),
-        "smtp hang": mail_faults.now_and_then(HANG, "connect", "ehlo", "login", "mail", "rcpt", "data"),
-        "smtp drop": mail_faults.now_and_then(DROP, "connect", "ehlo", "login", "mail", "rcpt", "data"),
-        "smtp hang after the dot": mail_faults.now_and_then(HANG, "body"),
-        "smtp drop after the dot": mail_faults.now_and_then(DROP, "body"),
-        "smtp away": mail_faults.away_for(),
-        "poison": server_faults.poisoned,
+        "smtp 421 connect": mail_faults.reply_always("connect", "421 4.3.2 too busy"),
+        "smtp 421 rcpt": mail_faults.reply_always("rcpt", "421 4.7.0 slow down"),
+        "smtp 451 mail": mail_faults.reply_always("mail", "451 4.3.0 try later"),
+        "smtp 452 rcpt": mail_faults.reply_always("rcpt", "452 4.3.1 no space"),
+        "smtp 535": mail_faults.reply_always("login", "535 5.7.8 not you"),
+        "smtp 450": mail_faults.reply_sometimes("450 4.2.1 busy mailbox", "rcpt"),
+        "smtp 451": mail_faults.reply_sometimes("451 4.7.1 greylisted", "rcpt", "data", "body"),
+        "smtp hang": mail_faults.reply_sometimes(HANG, "connect", "ehlo", "login", "mail", "rcpt", "data"),
+        "smtp drop": mail_faults.reply_sometimes(DROP, "connect", "ehlo", "login", "mail", "rcpt", "data"),
+        "smtp hang after the dot": mail_faults.reply_sometimes(HANG, "body"),
+        "smtp drop after the dot": mail_faults.reply_sometimes(DROP, "body"),
+        "smtp away": mail_faults.server_stopped(),
+        "poison": server_faults.produce_poison,
     }
     return [
         *(Fault(name, action) for name, action in named.items()),
-        Fault("disk full", spool_faults.disk_full, spool_faults.no_mounts),
-        Fault("fsync fails", spool_faults.fsync_fails, spool_faults.no_strace),
+        Fault("disk full", spool_faults.disk_full, spool_faults.missing_mount),
+        Fault("fsync fails", spool_faults.fsync_fails, spool_faults.missing_strace),
         Fault(
-            "clock jumps forward", clock_faults.jumps(clock_faults.HOUR_AND_A_BIT), clock_faults.no_faketime
+            "clock jumps forward",
+            clock_faults.jumps(clock_faults.OVER_AN_HOUR),
+            clock_faults.missing_faketime,
         ),
-        Fault("clock jumps back", clock_faults.jumps(-clock_faults.HOUR_AND_A_BIT), clock_faults.no_faketime),
+        Fault(
+            "clock jumps back", clock_faults.jumps(-clock_faults.OVER_AN_HOUR), clock_faults.missing_faketime
+        ),
     ]
 
 
 ALL = {fault.name: fault for fault in _all()}
 
-# A minute each, and not dealt: for `--fault`, with a load that lasts longer.
+# They take a minute each and are in no plan: use `--fault`, with a longer load.
 LONG = {
     name: Fault(name, action)
     for name, action in {
         "kafka stopped for a minute": server_faults.stopped("kafka", 60),
         "kafka dead for a minute": server_faults.killed("kafka", 60),
         "postgres dead for a minute": server_faults.killed("postgres", 60),
-        "smtp away for a minute": mail_faults.away_for(60),
-        "smtp 535 for a minute": mail_faults.says("login", "535 5.7.8 not you", 60),
+        "smtp away for a minute": mail_faults.server_stopped(60),
+        "smtp 535 for a minute": mail_faults.reply_always("login", "535 5.7.8 not you", 60),
     }.items()
 }

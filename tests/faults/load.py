@@ -1,4 +1,4 @@
-"""What the website posts, from a seed, and what it was answered. No fault and no check lives here."""
+"""The requests of the website, chosen by a seed, and their responses. The faults and checks are elsewhere."""
 
 import asyncio
 import random
@@ -12,11 +12,11 @@ import httpx
 Mailing = Literal["good", "refused", "greylisted"]
 Shape = Literal["plain", "again", "at once", "other body", "other body at once", "bad"]
 
-# Out of a hundred. A site's client repeats more than people think: double clicks, retries, reloads.
+# Percentages. Double clicks, retries and reloads make repeats frequent.
 _SHAPES: dict[Shape, int] = {
     "plain": 76, "again": 8, "at once": 5, "other body": 3, "other body at once": 2, "bad": 6,
 }  # fmt: skip
-_CROWD = 99
+_CONCURRENT_COPIES = 99
 _REFUSED, _GREYLISTED, _IMPATIENT = 0.02, 0.02, 0.1
 
 BAD: dict[str, tuple[dict[str, Any], set[int]]] = {
@@ -34,7 +34,7 @@ BAD: dict[str, tuple[dict[str, Any], set[int]]] = {
 
 @dataclass(frozen=True)
 class Traffic:
-    """How much comes in a round."""
+    """The load of a round."""
 
     seconds: float = 12.0
     per_second: float = 40.0
@@ -43,20 +43,20 @@ class Traffic:
 
 @dataclass
 class Answer:
-    """One answer; `status` 0 is none: nobody knows what became of the request."""
+    """One response. `status` 0 means no response: the result of the request is unknown."""
 
     status: int
     seconds: float
     lead_id: str = ""
     timestamp: str = ""
     detail: str = ""
-    at: float = 0.0  # monotonic, when it was asked
+    at: float = 0.0  # monotonic time of the request
     retry_after: str = ""
 
 
 @dataclass
 class Body:
-    """One text posted under a key, and every answer to it."""
+    """One message posted under a key, and every response to it."""
 
     message: str
     answers: list[Answer] = field(default_factory=list)
@@ -67,13 +67,13 @@ class Body:
 
     @property
     def possible(self) -> bool:
-        """True where it may have been stored: accepted, or an answer that says nothing about that."""
+        """True if it may have been stored: it was accepted, or the response does not exclude it."""
         return any(answer.status in (0, 201) or answer.status >= 500 for answer in self.answers)
 
 
 @dataclass
 class Lead:
-    """One idempotency key, what was said under it, and what is to be expected of it."""
+    """One idempotency key, the bodies posted under it, and the expected mails."""
 
     key: str
     bodies: list[Body]
@@ -83,7 +83,7 @@ class Lead:
 
     @property
     def id(self) -> str:
-        """As the design says: UUIDv5 of the site and the key. Not asked of the services."""
+        """Return the documented id, the UUIDv5 of the site and the key, without the code of the services."""
         return str(uuid5(uuid5(NAMESPACE_URL, "urn:fastcore:lead"), f"default\n{self.key}"))
 
     def json(self, body: Body) -> dict[str, Any]:
@@ -96,26 +96,26 @@ class Lead:
 
 @dataclass
 class Step:
-    """Something that the website does `at` seconds after the round's start."""
+    """One action of the website, `at` seconds after the start of the round."""
 
     at: float
     shape: Shape
     lead: Lead | None = None
     bad: str = ""
     patient: bool = True
-    copies: int = 3  # of what is posted at once
+    copies: int = 3  # for shapes that post at once
 
 
 @dataclass
 class Refusal:
-    """A bad request and its answers."""
+    """A bad request and its responses."""
 
     name: str
     answers: list[Answer] = field(default_factory=list)
 
 
-def plan(rng: random.Random, name: str, traffic: Traffic) -> list[Step]:
-    """Draw a round's load; the same seed draws the same."""
+def plan_load(rng: random.Random, name: str, traffic: Traffic) -> list[Step]:
+    """Return the load of a round; the same seed gives the same load."""
     steps, at = list[Step](), 0.0
     while (at := at + rng.expovariate(traffic.per_second)) < traffic.seconds:
         shape = rng.choices(list(_SHAPES), list(_SHAPES.values()))[0]
@@ -135,13 +135,13 @@ def plan(rng: random.Random, name: str, traffic: Traffic) -> list[Step]:
         steps.append(Step(at, shape, lead, patient=rng.random() > _IMPATIENT))
     for step in steps:
         if step.shape == "at once":
-            step.copies = _CROWD  # once a round
+            step.copies = _CONCURRENT_COPIES  # once a round
             break
     return steps
 
 
 class Website:
-    """Posts what was planned, and remembers all of it for the whole run."""
+    """Posts the planned requests, and keeps all responses for the whole run."""
 
     def __init__(self, url: str, token: str) -> None:
         self._url = f"{url}/inbound/leads"
@@ -151,7 +151,7 @@ class Website:
         self.give_up = asyncio.Event()
 
     async def run(self, steps: list[Step], *, patience_seconds: float = 60) -> None:
-        """Post every step at its time; returns when each has its answer or was given up."""
+        """Post every step at its time; return when each has its response or ran out of patience."""
         began, limits = time.monotonic(), httpx.Limits(max_connections=200, max_keepalive_connections=50)
         async with (
             httpx.AsyncClient(timeout=15, limits=limits) as client,
@@ -160,9 +160,9 @@ class Website:
             for step in steps:
                 await asyncio.sleep(max(0.0, began + step.at - time.monotonic()))
                 patience = patience_seconds if step.patient else 0.0
-                tasks.create_task(self._take(client, step, patience))
+                tasks.create_task(self._post_step(client, step, patience))
 
-    async def _take(self, client: httpx.AsyncClient, step: Step, patience: float) -> None:
+    async def _post_step(self, client: httpx.AsyncClient, step: Step, patience: float) -> None:
         if step.lead is None:
             refusal = Refusal(step.bad)
             self.refusals.append(refusal)
@@ -172,7 +172,7 @@ class Website:
                 **self._auth,
                 **request.get("headers", {}),
             }
-            await self._insist(client, request, refusal.answers, patience)
+            await self._post_with_retries(client, request, refusal.answers, patience)
             return
         lead = step.lead
         self.leads[lead.id] = lead
@@ -192,12 +192,14 @@ class Website:
 
     async def _post(self, client: httpx.AsyncClient, lead: Lead, body: Body, patience: float) -> None:
         headers = {**self._auth, "Idempotency-Key": lead.key}
-        await self._insist(client, {"json": lead.json(body), "headers": headers}, body.answers, patience)
+        await self._post_with_retries(
+            client, {"json": lead.json(body), "headers": headers}, body.answers, patience
+        )
 
-    async def _insist(
+    async def _post_with_retries(
         self, client: httpx.AsyncClient, request: dict[str, Any], answers: list[Answer], patience: float
     ) -> None:
-        """Post, and again under the same key while there is no final answer: as a website's queue does."""
+        """Post, and retry with the same key until there is a final response, like a website with a queue."""
         deadline, wait = time.monotonic() + patience, 0.2
         while True:
             started = time.monotonic()

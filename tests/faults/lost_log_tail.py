@@ -1,8 +1,8 @@
 """`python -m tests.faults.lost_log_tail`: a single broker loses power, and with it the tails of its logs.
 
-The consumers had read those records. New leads take their offsets while the consumers do not look: they are
-stopped with SIGSTOP, as on a machine that is slow to come back. Each lead with a 201 must be stored once, and
-each mail must come once.
+The consumers had read those records. New leads reuse their offsets while the consumers are stopped with
+SIGSTOP, as on a machine that restarts slowly. Each lead with a 201 must be stored once, and each mail must
+arrive once.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ CONSUMERS = SERVICES[1:]
 
 
 def cut_tails(broker: Broker, share: float) -> int:
-    """Take the last part of each log of received leads, as unwritten pages are; return how many bytes."""
+    """Truncate each log of received leads, as a power loss does; return the number of lost bytes."""
     lost = 0
     for path in sorted(broker.log.parent.glob(f"kafka/data/{topics.RECEIVED.name}-*/*.log")):
         size = path.stat().st_size
@@ -40,7 +40,7 @@ def cut_tails(broker: Broker, share: float) -> int:
     return lost
 
 
-async def story(folder: Path, before: int, after: int, share: float) -> dict[str, Any]:
+async def run(folder: Path, before: int, after: int, share: float) -> dict[str, Any]:
     with running_kafka(folder) as broker, running_postgres(folder) as postgres:
         await migrate(postgres.urls.owner, postgres.urls.service)
         await provision(Kafka(bootstrap_servers=broker.bootstrap_servers))
@@ -49,10 +49,12 @@ async def story(folder: Path, before: int, after: int, share: float) -> dict[str
             with processes(folder, environment, *SERVICES) as services:
                 for service in services.values():
                     await service.ready(60)
-                return await lose(broker, postgres.urls.superuser, services, smtp, before, after, share)
+                return await lose_log_tail(
+                    broker, postgres.urls.superuser, services, smtp, before, after, share
+                )
 
 
-async def lose(
+async def lose_log_tail(
     broker: Broker,
     url: str,
     services: dict[str, ServiceProcess],
@@ -69,14 +71,14 @@ async def lose(
 
     await meter.post_for(before / 40, 40)
     await eventually(quiet, seconds=60, what="every lead stored and mailed")
-    await asyncio.sleep(3)  # the groups have committed all of it
-    tell(services, signal.SIGSTOP)
+    await asyncio.sleep(3)  # until the groups have committed all offsets
+    signal_consumers(services, signal.SIGSTOP)
     broker.kill()
     lost = cut_tails(broker, share)
     await asyncio.to_thread(broker.start)
     await meter.post_for(after / 40, 40)
-    await asyncio.sleep(5)  # what waited in the spool is published
-    tell(services, signal.SIGCONT)
+    await asyncio.sleep(5)  # until the spool is published
+    signal_consumers(services, signal.SIGCONT)
     began, seconds = time.monotonic(), None
     try:
         await eventually(quiet, seconds=150, every=0.25, what="quiet")
@@ -87,11 +89,11 @@ async def lose(
     return await judge(url, smtp, meter, {"before": before, "bytes lost": lost}, seconds)
 
 
-def tell(services: dict[str, ServiceProcess], word: signal.Signals) -> None:
+def signal_consumers(services: dict[str, ServiceProcess], number: signal.Signals) -> None:
     for name in CONSUMERS:
         process = services[name].process
         assert process
-        process.send_signal(word)
+        process.send_signal(number)
 
 
 def main(
@@ -99,10 +101,10 @@ def main(
     after: Annotated[int, typer.Option(help="Leads after it.")] = 180,
     share: Annotated[float, typer.Option(help="Share of each log that is lost.")] = 0.5,
 ) -> None:
-    """Cut the power of a single broker, and count."""
+    """Simulate a power loss of a single broker, and count leads and mails."""
     with tempfile.TemporaryDirectory(prefix="fastcore-tail-") as name:
         Path(name).chmod(0o755)  # PostgreSQL runs as another user
-        report = asyncio.run(story(Path(name), before, after, share))
+        report = asyncio.run(run(Path(name), before, after, share))
     conclude(report)
 
 

@@ -1,47 +1,47 @@
-"""What the mail server does to us."""
+"""Faults of the mail server."""
 
 import asyncio
 import random
 
-from tests.faults.environment import Action, World
+from tests.faults.environment import Action, Environment
 
 
-def says(phase: str, answer: str, lasts: float = 0) -> Action:
-    """The mail server answers everybody so for a while."""
+def reply_always(phase: str, answer: str, lasts: float = 0) -> Action:
+    """The mail server gives this reply at one phase of every mail, for some seconds."""
 
-    async def action(world: World, rng: random.Random) -> None:
-        world.note(f"SMTP: {answer} at {phase}")
-        world.smtp.always[phase] = answer
-        if phase in ("connect", "ehlo", "login"):  # else the sessions that are open would not notice
-            world.smtp_proxy.reset()
+    async def action(environment: Environment, rng: random.Random) -> None:
+        environment.log_event(f"SMTP: {answer} at {phase}")
+        environment.smtp.always[phase] = answer
+        if phase in ("connect", "ehlo", "login"):  # open sessions would not reach this phase
+            environment.smtp_proxy.reset()
         await asyncio.sleep(lasts or rng.uniform(3, 8))
-        world.smtp.always.pop(phase, None)
+        environment.smtp.always.pop(phase, None)
 
     return action
 
 
-def now_and_then(answer: str, *phases: str) -> Action:
-    """A few mails meet this."""
+def reply_sometimes(answer: str, *phases: str) -> Action:
+    """The mail server gives this reply to two to six mails."""
 
-    async def action(world: World, rng: random.Random) -> None:
+    async def action(environment: Environment, rng: random.Random) -> None:
         phase, times = rng.choice(phases), rng.randint(2, 6)
-        world.note(f"SMTP: {answer} at {phase}, {times} times")
-        world.smtp.then(phase, *[answer] * times)
+        environment.log_event(f"SMTP: {answer} at {phase}, {times} times")
+        environment.smtp.then(phase, *[answer] * times)
         if phase in ("connect", "ehlo", "login"):
-            world.smtp_proxy.reset()
+            environment.smtp_proxy.reset()
         await asyncio.sleep(rng.uniform(3, 6))
 
     return action
 
 
-def away_for(lasts: float = 0) -> Action:
-    """Nobody listens there."""
+def server_stopped(lasts: float = 0) -> Action:
+    """The mail server refuses connections."""
 
-    async def action(world: World, rng: random.Random) -> None:
+    async def action(environment: Environment, rng: random.Random) -> None:
         seconds = lasts or rng.uniform(4, 10)
-        world.note(f"SMTP: away for {seconds:.0f} s")
-        await world.smtp_proxy.stop()
+        environment.log_event(f"SMTP: stopped for {seconds:.0f} s")
+        await environment.smtp_proxy.stop()
         await asyncio.sleep(seconds)
-        await world.smtp_proxy.heal()
+        await environment.smtp_proxy.heal()
 
     return action

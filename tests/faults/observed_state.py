@@ -1,4 +1,4 @@
-"""What is there: the database, the topics and the mailbox, read without any code of the services."""
+"""Reads the state of the database, the topics and the mailbox without any code of the services."""
 
 import contextlib
 from collections import Counter
@@ -8,9 +8,9 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
-from tests.faults.environment import World
+from tests.faults.environment import Environment
 
-# The names as the design fixes them.
+# The documented names.
 PARTITIONS = 6
 READ_BY = {
     "persister": ("leads.received.v1", "leads.retry.persister.v1", "audit.recorded.v1"),
@@ -21,8 +21,8 @@ DEAD = "leads.dead.v1"
 
 
 @dataclass(frozen=True)
-class Archived:
-    """A record of the archive."""
+class ArchivedRecord:
+    """A record of the dead-letter topic."""
 
     key: bytes | None
     value: bytes | None
@@ -30,53 +30,55 @@ class Archived:
 
 
 @dataclass
-class Evidence:
-    """One reading of everything, taken when all is quiet."""
+class ObservedState:
+    """The state of everything, read when the installation is idle."""
 
     inbox: dict[str, dict[str, Any]] = field(default_factory=dict)
     received: Counter[str] = field(default_factory=Counter)  # `lead.received` entries by lead
     unknown: Counter[tuple[str, str]] = field(default_factory=Counter)  # `email.unknown` entries
     deliveries: dict[tuple[str, str], str] = field(default_factory=dict)  # -> state
     queue: list[dict[str, Any]] = field(default_factory=list)
-    pages: list[dict[str, Any]] = field(default_factory=list)
+    ledger: list[dict[str, Any]] = field(default_factory=list)
     ends: dict[tuple[str, int], int] = field(default_factory=dict)
     lags: dict[str, int] = field(default_factory=dict)
-    archive: list[Archived] = field(default_factory=list)
+    archive: list[ArchivedRecord] = field(default_factory=list)
     mails: Counter[tuple[str, str]] = field(default_factory=Counter)
 
 
-async def gather(world: World) -> Evidence:
-    """Read all of it, past the proxies."""
-    world.collect_mails()
-    facts = Evidence(mails=world.mails)
-    for row in await world.sql("SELECT id::text, email, message, status, created_at_utc FROM lead_inbox"):
-        facts.inbox[row["id"]] = dict(row)
-    for row in await world.sql(
+async def observe(environment: Environment) -> ObservedState:
+    """Read everything, without the proxies."""
+    environment.collect_mails()
+    observed = ObservedState(mails=environment.mails)
+    for row in await environment.sql(
+        "SELECT id::text, email, message, status, created_at_utc FROM lead_inbox"
+    ):
+        observed.inbox[row["id"]] = dict(row)
+    for row in await environment.sql(
         "SELECT event, lead_id::text, details_json->>'kind' AS kind, count(*) AS entries FROM audit_log"
         " WHERE event IN ('lead.received', 'email.unknown') GROUP BY 1, 2, 3"
     ):
         if row["event"] == "lead.received":
-            facts.received[row["lead_id"]] += row["entries"]
+            observed.received[row["lead_id"]] += row["entries"]
         else:
-            facts.unknown[row["lead_id"], row["kind"]] += row["entries"]
-    for row in await world.sql("SELECT lead_id::text, kind, state FROM email_delivery"):
-        facts.deliveries[row["lead_id"], row["kind"]] = row["state"]
-    facts.queue = [
+            observed.unknown[row["lead_id"], row["kind"]] += row["entries"]
+    for row in await environment.sql("SELECT lead_id::text, kind, state FROM email_delivery"):
+        observed.deliveries[row["lead_id"], row["kind"]] = row["state"]
+    observed.queue = [
         dict(row)
-        for row in await world.sql(
+        for row in await environment.sql(
             "SELECT id::text, stage, kind, lead_id::text, state, reason, attempts, by_origin, made_by,"
             " payload, record_key FROM replay_queue"
         )
     ]
-    facts.pages = [dict(row) for row in await world.sql("SELECT * FROM partition_ledger")]
-    bootstrap = world.kafka.bootstrap_servers
-    facts.lags, facts.ends = await read_lags(bootstrap)
-    facts.archive = await _read_archive(bootstrap)
-    return facts
+    observed.ledger = [dict(row) for row in await environment.sql("SELECT * FROM partition_ledger")]
+    bootstrap = environment.kafka.bootstrap_servers
+    observed.lags, observed.ends = await read_lags(bootstrap)
+    observed.archive = await _read_archive(bootstrap)
+    return observed
 
 
 async def read_lags(bootstrap: str) -> tuple[dict[str, int], dict[tuple[str, int], int]]:
-    """Return how many records each group has not committed, and the ends of all partitions."""
+    """Return the lag of each group, and the end offsets of all partitions."""
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=10_000)
     consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, enable_auto_commit=False)
     try:
@@ -100,27 +102,27 @@ async def read_lags(bootstrap: str) -> tuple[dict[str, int], dict[tuple[str, int
             await admin.close()
 
 
-async def _read_archive(bootstrap: str) -> list[Archived]:
+async def _read_archive(bootstrap: str) -> list[ArchivedRecord]:
     consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, enable_auto_commit=False)
     await consumer.start()
     try:
         places = [TopicPartition(DEAD, number) for number in range(PARTITIONS)]
         consumer.assign(places)
         await consumer.seek_to_beginning()
-        ends, found = await consumer.end_offsets(places), list[Archived]()
+        ends, found = await consumer.end_offsets(places), list[ArchivedRecord]()
         for place in places:
             while await consumer.position(place) < ends[place]:
                 got = await consumer.getmany(place, timeout_ms=1000)
                 for record in (each for part in got.values() for each in part):
                     event_id = dict(record.headers).get("fastcore-event-id")
-                    found.append(Archived(record.key, record.value, event_id))
+                    found.append(ArchivedRecord(record.key, record.value, event_id))
         return found
     finally:
         await consumer.stop()
 
 
 _TIMELINE = """
-SELECT created_at_utc AS at, concat_ws(' ', 'audit', event, 'by', actor, details_json) AS said
+SELECT created_at_utc AS at, concat_ws(' ', 'audit', event, 'by', actor, details_json) AS event
 FROM audit_log WHERE lead_id = $1::text::uuid
 UNION ALL
 SELECT updated_at, concat_ws(' ', 'email_delivery', kind, state, 'attempts', attempts, reason)
@@ -134,7 +136,7 @@ ORDER BY 1
 """
 
 
-async def timeline(world: World, lead_id: str) -> list[str]:
-    """Tell what became of one lead: ids, states and reasons, nothing that a person typed."""
-    rows = await world.sql(_TIMELINE, lead_id)
-    return [f"{row['at']:%H:%M:%S.%f} {row['said']}" for row in rows] or ["nothing in the database"]
+async def timeline(environment: Environment, lead_id: str) -> list[str]:
+    """Return the history of one lead: ids, states and reasons, no personal data."""
+    rows = await environment.sql(_TIMELINE, lead_id)
+    return [f"{row['at']:%H:%M:%S.%f} {row['event']}" for row in rows] or ["nothing in the database"]

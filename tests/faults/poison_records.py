@@ -1,4 +1,4 @@
-"""Records that nobody should have written into `leads.received.v1`, and what must become of each."""
+"""Invalid records for `leads.received.v1`, and the expected result of each kind."""
 
 import json
 import random
@@ -22,12 +22,12 @@ class Poison:
 
 @dataclass
 class Poisoner:
-    """Produces them past the gateway, and remembers them for the whole run."""
+    """Produces poison records without the gateway, and keeps them for the checks."""
 
     bootstrap_servers: str
-    undecodable: list[Poison] = field(default_factory=list)  # to be found in the archive, byte for byte
-    unstorable: dict[str, Poison] = field(default_factory=dict)  # decodes, but no database takes it
-    odd: set[str] = field(default_factory=set)  # good leads under headers that no library expects
+    undecodable: list[Poison] = field(default_factory=list)  # expected in leads.dead.v1, byte for byte
+    unstorable: dict[str, Poison] = field(default_factory=dict)  # decodable, but the database refuses it
+    odd: set[str] = field(default_factory=set)  # good leads with unusual headers
 
     async def produce(self, rng: random.Random, count: int) -> None:
         """Write `count` records, of every kind in turn, to partitions drawn from the seed."""
@@ -70,7 +70,7 @@ class Poisoner:
 
 
 def _lead(named: str, **changes: Any) -> bytes:
-    """Write the event as the golden messages show it, without the services' own model."""
+    """Return an event like the golden messages, without the model of the services."""
     fields = {
         "schema_version": 1,
         "event_id": str(UUID(int=uuid4().int)),

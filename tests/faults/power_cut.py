@@ -1,4 +1,4 @@
-"""What the disk would hold after a cut of the power: only what was fsynced (see `power/sitecustomize.py`)."""
+"""Simulates a power loss: files keep only the bytes that were fsynced (see `power/sitecustomize.py`)."""
 
 import json
 from pathlib import Path
@@ -7,13 +7,13 @@ SUFFIX = ".spool"
 HOOK = Path(__file__).parent / "power"
 
 
-def environment(folder: Path) -> dict[str, str]:
-    """Make a process note what it fsyncs."""
+def variables(folder: Path) -> dict[str, str]:
+    """Return the variables that make a process record its fsyncs."""
     return {"PYTHONPATH": str(HOOK), "FASTCORE_FAULTS_SYNCED": str(folder / "synced.jsonl")}
 
 
-def cut(folder: Path, root: Path) -> int:
-    """Take away what was not fsynced of the files under `root`; return how many bytes that were."""
+def truncate_unsynced(folder: Path, root: Path) -> int:
+    """Truncate the files under `root` to their fsynced bytes; return the number of lost bytes."""
     sizes, named, lost = dict[str, int](), set[str](), 0
     notes = folder / "synced.jsonl"
     for line in notes.read_text().splitlines() if notes.exists() else ():

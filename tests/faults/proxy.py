@@ -1,4 +1,4 @@
-"""A TCP proxy that misbehaves as networks do. It knows bytes and time, no protocol."""
+"""A TCP proxy that simulates network faults. It knows no protocol."""
 
 import asyncio
 import contextlib
@@ -7,20 +7,20 @@ import socket
 from dataclasses import dataclass, field
 from typing import Literal
 
-Way = Literal["up", "down"]  # towards the server, and back
+Direction = Literal["up", "down"]  # towards the server, and back
 
 CHUNK_BYTES = 16 * 1024
-# What is on its way at most, in chunks: beyond it the sender feels the slowness, as with a full pipe.
+# Buffered chunks per direction. Beyond them the sender is slowed down, as by a full socket buffer.
 CHUNKS_IN_FLIGHT = 64
-# How long a server may take to do what the last words told it, before the connection is cut.
-HEARD_SECONDS = 0.3
+# The time in which the server executes the `cut_after` command before the connection is cut.
+COMMIT_SECONDS = 0.3
 
 
 _PORTS = iter(random.sample(range(20_000, 32_000), 12_000))
 
 
 def own_port() -> int:
-    """Find a port below those that clients are given: else, while a server is dead, one may take its port."""
+    """Return a free port outside the ephemeral range, so that no client takes it while its server is dead."""
     for port in _PORTS:
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.bind(("127.0.0.1", port))
@@ -30,19 +30,19 @@ def own_port() -> int:
 
 @dataclass
 class Proxy:
-    """Listens on a port of its own before one server. Set a fault; `heal` ends all of them.
+    """Listens on its own port and forwards to one server. Set a fault; `heal` ends all faults.
 
-    A blackhole holds bytes back, as lost packets are: they arrive after it, if anybody still waits.
-    `last_words`: a connection on which these bytes went up gets no answer any more, and is cut.
+    A blackhole delays bytes until it ends, like lost packets that are retransmitted.
+    A connection that sends the bytes `cut_after` gets no more replies and is cut.
     """
 
     target_port: int
     port: int = field(default_factory=own_port)
-    blackhole: set[Way] = field(default_factory=set)
+    blackhole: set[Direction] = field(default_factory=set)
     latency_seconds: float = 0.0
     bytes_per_second: float = 0.0
-    last_words: bytes = b""
-    cuts: int = 0  # connections cut by their last words
+    cut_after: bytes = b""
+    cuts: int = 0  # connections cut by `cut_after`
     connections: int = 0
     _pairs: set[asyncio.StreamWriter] = field(default_factory=set)
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
@@ -62,17 +62,17 @@ class Proxy:
         await asyncio.sleep(0)  # the loop closes aborted sockets in its next round
 
     def reset(self) -> None:
-        """Cut every connection with an RST."""
+        """Reset every connection (RST)."""
         for writer in list(self._pairs):
             writer.transport.abort()
         for task in list(self._tasks):
             task.cancel()
 
     async def heal(self) -> None:
-        """Be a plain wire again."""
+        """End all faults."""
         self.blackhole.clear()
         self.latency_seconds = self.bytes_per_second = 0.0
-        self.last_words = b""
+        self.cut_after = b""
         if self._server is None:
             await self.start()
 
@@ -87,10 +87,10 @@ class Proxy:
             answers, upstream = await asyncio.open_connection("127.0.0.1", self.target_port)
             self._pairs.add(upstream)
             self.connections += 1
-            deaf = asyncio.Event()
+            cut = asyncio.Event()
             pumps = [
-                asyncio.create_task(self._pump(reader, upstream, "up", deaf)),
-                asyncio.create_task(self._pump(answers, writer, "down", deaf)),
+                asyncio.create_task(self._pump(reader, upstream, "up", cut)),
+                asyncio.create_task(self._pump(answers, writer, "down", cut)),
             ]
             self._tasks.update(pumps)
             try:
@@ -100,7 +100,7 @@ class Proxy:
                     pump.cancel()
                 self._tasks.difference_update(pumps)
         except OSError:
-            pass  # The server is not there: whoever connected to us is cut off too.
+            pass  # The server is unavailable: close the connection of the client too.
         finally:
             for each in (writer, upstream):
                 if each is not None:
@@ -108,11 +108,15 @@ class Proxy:
                     each.transport.abort()
 
     async def _pump(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, way: Way, deaf: asyncio.Event
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        direction: Direction,
+        cut: asyncio.Event,
     ) -> None:
-        """Carry one direction: what was read is delivered when its time has come, in its order."""
+        """Forward one direction, in order, each chunk after its latency."""
         flight: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue(CHUNKS_IN_FLIGHT)
-        delivery = asyncio.create_task(self._deliver(flight, writer, way, deaf))
+        delivery = asyncio.create_task(self._deliver(flight, writer, direction, cut))
         clock = asyncio.get_running_loop().time
         try:
             while chunk := await reader.read(CHUNK_BYTES):
@@ -128,28 +132,28 @@ class Proxy:
         self,
         flight: asyncio.Queue[tuple[float, bytes]],
         writer: asyncio.StreamWriter,
-        way: Way,
-        deaf: asyncio.Event,
+        direction: Direction,
+        cut: asyncio.Event,
     ) -> None:
         clock = asyncio.get_running_loop().time
         with contextlib.suppress(OSError, RuntimeError):
             while True:
                 due, chunk = await flight.get()
                 await asyncio.sleep(max(0.0, due - clock()))
-                while way in self.blackhole:  # noqa: ASYNC110 - two directions, one set
+                while direction in self.blackhole:  # noqa: ASYNC110 - two directions, one set
                     await asyncio.sleep(0.05)
                 if not chunk:
                     writer.write_eof()
                     return
                 if self.bytes_per_second:
                     await asyncio.sleep(len(chunk) / self.bytes_per_second)
-                if way == "up" and self.last_words and self.last_words in chunk:
-                    deaf.set()  # before it goes on: the answer may be quick
+                if direction == "up" and self.cut_after and self.cut_after in chunk:
+                    cut.set()  # before the chunk is forwarded: the reply may be quick
                     self.cuts += 1
-                if not (way == "down" and deaf.is_set()):
+                if not (direction == "down" and cut.is_set()):
                     writer.write(chunk)
                     await writer.drain()
-                if way == "up" and deaf.is_set():
-                    await asyncio.sleep(HEARD_SECONDS)
-                    writer.transport.abort()  # the other way finds an end, and passes that on
+                if direction == "up" and cut.is_set():
+                    await asyncio.sleep(COMMIT_SECONDS)
+                    writer.transport.abort()  # the other direction then reads EOF and forwards it
                     return

@@ -1,4 +1,4 @@
-"""What a run found, for people and as JSON. Only ids and our own words: no personal data."""
+"""The report of a run, as text and as JSON. It contains ids and no personal data."""
 
 import json
 from collections import Counter
@@ -25,74 +25,74 @@ _COLUMNS = (
 )
 
 
-def _cells(told: Round) -> list[str]:
-    refused = sum(count for status, count in told.answers.items() if status.startswith("4"))
+def _cells(result: Round) -> list[str]:
+    refused = sum(count for status, count in result.answers.items() if status.startswith("4"))
     return [
-        f"{told.seed}/{told.number}",
-        str(told.posted),
-        str(told.answers.get("201", 0)),
+        f"{result.seed}/{result.number}",
+        str(result.posted),
+        str(result.answers.get("201", 0)),
         str(refused),
-        str(told.answers.get("503", 0)),
-        str(told.answers.get("lost", 0)),
-        str(told.count("lost") + told.count("lost mail")),
-        str(told.count("duplicated row")),
-        str(told.count("duplicated mail")),
-        str(told.unknown_mails),
-        f"{told.recovery_seconds:.0f}",
-        f"{told.median_seconds * 1000:.0f}",
-        f"{told.slowest_seconds:.1f}",
+        str(result.answers.get("503", 0)),
+        str(result.answers.get("lost", 0)),
+        str(result.count("lost") + result.count("lost mail")),
+        str(result.count("duplicated row")),
+        str(result.count("duplicated mail")),
+        str(result.unknown_mails),
+        f"{result.recovery_seconds:.0f}",
+        f"{result.median_seconds * 1000:.0f}",
+        f"{result.slowest_seconds:.1f}",
     ]
 
 
-def line(told: Round) -> str:
-    """Say in one line how a round went."""
-    verdict = f"{len(told.violations)} BROKEN PROMISES" if told.violations else "all promises kept"
+def line(result: Round) -> str:
+    """Return the result of a round in one line."""
+    verdict = f"{len(result.violations)} VIOLATIONS" if result.violations else "no violation"
     return (
-        f"round {told.seed}/{told.number} [{', '.join(told.faults)}]: {told.posted} leads,"
-        f" quiet {told.recovery_seconds:.0f} s after healing, {verdict}"
-        + "".join(f"; LEFT OUT {said}" for said in told.left_out)
+        f"round {result.seed}/{result.number} [{', '.join(result.faults)}]: {result.posted} leads,"
+        f" quiet {result.recovery_seconds:.0f} s after healing, {verdict}"
+        + "".join(f"; SKIPPED {fault}" for fault in result.skipped)
     )
 
 
 def render(rounds: Sequence[Round]) -> str:
-    """Write the whole report."""
-    rows = [[*_COLUMNS], *(_cells(told) for told in rounds)]
+    """Return the report of all rounds."""
+    rows = [[*_COLUMNS], *(_cells(result) for result in rounds)]
     total = ["total", *(str(sum(int(_cells(t)[n]) for t in rounds)) for n in range(1, 10))]
-    slowest = max((told.recovery_seconds for told in rounds), default=0)
+    slowest = max((result.recovery_seconds for result in rounds), default=0)
     rows.append([*total, f"max {slowest:.0f}", "", ""])
     widths = [max(len(row[n]) for row in rows) for n in range(len(_COLUMNS))]
     lines = ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
-    faults = Counter(fault for told in rounds for fault in told.faults)
+    faults = Counter(fault for result in rounds for fault in result.faults)
     lines += ["", "faults: " + ", ".join(f"{name} x{count}" for name, count in sorted(faults.items()))]
-    for told in rounds:
-        if len(told.slices) > 5:
+    for result in rounds:
+        if len(result.slices) > 5:
             lines += [
                 "",
-                f"201s of round {told.seed}/{told.number}: from second, count, p50, p99 and slowest in ms",
+                f"201s of round {result.seed}/{result.number}: from second, count, p50, p99, maximum in ms",
             ]
-            lines += ["  " + "".join(f"{each:>7}" for each in one) for one in told.slices]
-        if told.violations:
-            lines += ["", *_failure(told)]
+            lines += ["  " + "".join(f"{each:>7}" for each in one) for one in result.slices]
+        if result.violations:
+            lines += ["", *_failure(result)]
     return "\n".join(lines)
 
 
-def _failure(told: Round) -> list[str]:
-    faults = "".join(f' --fault "{fault}"' for fault in told.faults)
+def _failure(result: Round) -> list[str]:
+    faults = "".join(f' --fault "{fault}"' for fault in result.faults)
     lines = [
-        f"BROKEN in round {told.seed}/{told.number}; repeat it with:",
-        f"  python -m tests.faults --seed {told.seed} --first {told.number} --rounds 1{faults}",
-        *(f"  {at:6.1f} s  {said}" for at, said in told.timeline),
+        f"VIOLATION in round {result.seed}/{result.number}; reproduce it with:",
+        f"  python -m tests.faults --seed {result.seed} --first {result.number} --rounds 1{faults}",
+        *(f"  {at:6.1f} s  {event}" for at, event in result.timeline),
     ]
-    for kind, count in Counter(each.kind for each in told.violations).most_common():
-        some = [each for each in told.violations if each.kind == kind][:5]
-        lines += [f"  {kind} x{count}", *(f"    {each.lead_id or ''} {each.said}" for each in some)]
-    for lead_id, story in told.stories.items():
+    for kind, count in Counter(each.kind for each in result.violations).most_common():
+        some = [each for each in result.violations if each.kind == kind][:5]
+        lines += [f"  {kind} x{count}", *(f"    {each.lead_id or ''} {each.detail}" for each in some)]
+    for lead_id, story in result.lead_timelines.items():
         lines += [f"  lead {lead_id}:", *(f"    {each}" for each in story)]
     return lines
 
 
 def save(rounds: Sequence[Round], path: Path) -> None:
-    """Write the same as JSON."""
+    """Write the results as JSON."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    told: dict[str, Any] = {"rounds": [each.json() for each in rounds]}
-    path.write_text(json.dumps(told, indent=1, default=str))
+    result: dict[str, Any] = {"rounds": [each.json() for each in rounds]}
+    path.write_text(json.dumps(result, indent=1, default=str))

@@ -1,4 +1,4 @@
-"""What happens to Kafka and PostgreSQL as processes, to the wire before them, and to the topics."""
+"""Faults of the Kafka and PostgreSQL processes, of the network before each server, and poison records."""
 
 import asyncio
 import contextlib
@@ -8,15 +8,15 @@ import signal
 from collections.abc import Iterator
 
 from deploy.embedded.servers.standalone import Part
-from tests.faults.environment import Action, World
-from tests.faults.proxy import Proxy, Way
+from tests.faults.environment import Action, Environment
+from tests.faults.proxy import Direction, Proxy
 from tests.faults.servers import start_part
 
 
 @contextlib.contextmanager
-def frozen(world: World, part: str = "kafka") -> Iterator[None]:
-    """SIGSTOP a server and let it go on; the caller has it alone."""
-    server: Part = getattr(world, part)
+def frozen(environment: Environment, part: str = "kafka") -> Iterator[None]:
+    """Stop a server with SIGSTOP while the block lasts. The caller holds it with `exclusive`."""
+    server: Part = getattr(environment, part)
     os.kill(server.pid, signal.SIGSTOP)
     try:
         yield
@@ -25,26 +25,26 @@ def frozen(world: World, part: str = "kafka") -> Iterator[None]:
 
 
 def stopped(part: str, lasts: float = 0) -> Action:
-    """SIGSTOP: its connections stay open, and nobody answers."""
+    """A server hangs: its connections stay open and get no reply."""
 
-    async def action(world: World, rng: random.Random) -> None:
+    async def action(environment: Environment, rng: random.Random) -> None:
         seconds = lasts or rng.uniform(5, 20)
-        async with world.alone(part):
-            world.note(f"SIGSTOP {part} for {seconds:.0f} s")
-            with frozen(world, part):
+        async with environment.exclusive(part):
+            environment.log_event(f"SIGSTOP {part} for {seconds:.0f} s")
+            with frozen(environment, part):
                 await asyncio.sleep(seconds)
 
     return action
 
 
 def killed(part: str, lasts: float = 0) -> Action:
-    """A server dies: Kafka by `kill -9`, PostgreSQL by its immediate stop, which needs a recovery."""
+    """A server dies: Kafka by `kill -9`, PostgreSQL by an immediate stop, which requires recovery."""
 
-    async def action(world: World, rng: random.Random) -> None:
-        server: Part = getattr(world, part)
+    async def action(environment: Environment, rng: random.Random) -> None:
+        server: Part = getattr(environment, part)
         seconds = lasts or rng.uniform(1, 8)
-        async with world.alone(part):
-            world.note(f"{part} dies for {seconds:.0f} s")
+        async with environment.exclusive(part):
+            environment.log_event(f"{part} dies for {seconds:.0f} s")
             if part == "postgres" and server.process:
                 server.process.send_signal(signal.SIGQUIT)
                 await asyncio.to_thread(server.process.wait, 20)
@@ -56,13 +56,13 @@ def killed(part: str, lasts: float = 0) -> Action:
     return action
 
 
-def wire(part: str, fault: str) -> Action:
-    """The network between the services and a server is bad."""
+def network_fault(part: str, fault: str) -> Action:
+    """The network between the services and a server fails."""
 
-    async def action(world: World, rng: random.Random) -> None:
-        proxy: Proxy = getattr(world, f"{part}_proxy")
+    async def action(environment: Environment, rng: random.Random) -> None:
+        proxy: Proxy = getattr(environment, f"{part}_proxy")
         seconds, way = rng.uniform(4, 10), rng.choice(["up", "down"])
-        world.note(f"{fault} before {part}" + (f" ({way})" if fault == "blackhole" else ""))
+        environment.log_event(f"{fault} before {part}" + (f" ({way})" if fault == "blackhole" else ""))
         if fault == "reset":
             for _ in range(rng.randint(2, 5)):
                 proxy.reset()
@@ -71,7 +71,7 @@ def wire(part: str, fault: str) -> Action:
         if fault == "refused":
             await proxy.stop()
         elif fault == "blackhole":
-            ways: list[Way] = ["up", "down"]
+            ways: list[Direction] = ["up", "down"]
             proxy.blackhole.add(ways[way == "down"])
         elif fault == "latency":
             proxy.latency_seconds = 1.0
@@ -79,12 +79,12 @@ def wire(part: str, fault: str) -> Action:
             proxy.bytes_per_second = 10_000
         await asyncio.sleep(seconds)
         await proxy.heal()
-        world.note(f"{part} is near again")
+        environment.log_event(f"{part} is reachable again")
 
     return action
 
 
-async def poisoned(world: World, rng: random.Random) -> None:
+async def produce_poison(environment: Environment, rng: random.Random) -> None:
     count = rng.randint(7, 14)
-    await world.poison.produce(rng, count)
-    world.note(f"{count} poisonous records")
+    await environment.poison.produce(rng, count)
+    environment.log_event(f"{count} poison records")

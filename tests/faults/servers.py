@@ -1,4 +1,4 @@
-"""How a world's servers are set up and started; what breaks them lives in `on_servers`."""
+"""Sets up and starts the servers of an environment. `server_faults` breaks them."""
 
 import asyncio
 from pathlib import Path
@@ -7,7 +7,7 @@ from deploy.embedded.servers.standalone import Part
 
 
 async def start_part(part: Part) -> None:
-    """Start a server; a port that a client happens to use as its own is free again in a moment."""
+    """Start a server, with two retries: its port may be in use by a client for a moment."""
     for last in (False, False, True):
         try:
             await asyncio.to_thread(part.start)
@@ -20,7 +20,7 @@ async def start_part(part: Part) -> None:
 
 
 def listen_behind_proxy(folder: Path, port: int, advertised_port: int) -> None:
-    """Give the broker a second listener, which tells clients that it is where the proxy listens."""
+    """Give the broker a second listener that advertises the address of the proxy."""
     path = folder / "kafka" / "server.properties"
     added = {
         "listeners": f"PROXIED://127.0.0.1:{port}",

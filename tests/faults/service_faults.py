@@ -1,4 +1,4 @@
-"""What happens to the services themselves: they die, stop, join and leave."""
+"""Faults of the services: kills, restarts, and members that join and leave."""
 
 import asyncio
 import os
@@ -7,7 +7,7 @@ import signal
 import time
 
 from tests.faults.database_faults import locked
-from tests.faults.environment import Action, World
+from tests.faults.environment import Action, Environment
 from tests.faults.server_faults import frozen
 from tests.faults.servers import start_part
 from tests.support.smtp import HANG
@@ -16,61 +16,61 @@ PARTS = ("ingest", "persister", "notifier", "flusher")
 
 
 def kill(name: str) -> Action:
-    """`kill -9`; a supervisor starts it again."""
+    """Kill a service with `kill -9`, and start it again."""
 
-    async def action(world: World, rng: random.Random) -> None:
+    async def action(environment: Environment, rng: random.Random) -> None:
         for _ in range(rng.randint(1, 2)):
-            async with world.alone(name):
-                world.note(f"kill -9 {name}")
-                world.services[name].kill()
+            async with environment.exclusive(name):
+                environment.log_event(f"kill -9 {name}")
+                environment.services[name].kill()
                 await asyncio.sleep(rng.uniform(0.2, 2))
-                world.services[name].start()
+                environment.services[name].start()
             await asyncio.sleep(rng.uniform(2, 4))
 
     return action
 
 
 def restart(name: str) -> Action:
-    """SIGTERM under load: it drains, ends by itself with 0 and loses nothing."""
+    """Restart a service with SIGTERM under load; it drains first."""
 
-    async def action(world: World, rng: random.Random) -> None:
-        async with world.alone(name):
-            world.note(f"SIGTERM {name}")
-            code = await world.services[name].stop()
-            world.note(f"{name} ended with {code}")
-            world.services[name].start()
+    async def action(environment: Environment, rng: random.Random) -> None:
+        async with environment.exclusive(name):
+            environment.log_event(f"SIGTERM {name}")
+            code = await environment.services[name].stop()
+            environment.log_event(f"{name} ended with {code}")
+            environment.services[name].start()
 
     return action
 
 
-def another(name: str) -> Action:
-    """A second member joins its group, and leaves it, in order or not; and the same again."""
+def extra_member(name: str) -> Action:
+    """Twice, a second member joins the group and leaves it, by SIGTERM or `kill -9`."""
 
-    async def action(world: World, rng: random.Random) -> None:
+    async def action(environment: Environment, rng: random.Random) -> None:
         for _ in range(2):
-            extra = world.service(name)
-            world.extras.append(extra)
+            extra = environment.service(name)
+            environment.extras.append(extra)
             extra.start()
-            world.note(f"another {name} joins")
+            environment.log_event(f"another {name} joins")
             await asyncio.sleep(rng.uniform(3, 9))
             if rng.random() < 0.5:
-                world.note(f"kill -9 the other {name}")
+                environment.log_event(f"kill -9 the other {name}")
                 extra.kill()
             else:
-                world.note(f"SIGTERM the other {name}")
+                environment.log_event(f"SIGTERM the other {name}")
                 await extra.stop()
 
     return action
 
 
-async def members_come_and_go(world: World, rng: random.Random) -> None:
-    """In each consumer group a second member joins, and 3 s later leaves, in order or not; six times."""
+async def rebalance_repeatedly(environment: Environment, rng: random.Random) -> None:
+    """In each consumer group a second member joins and leaves every 3 s, by SIGTERM or `kill -9`."""
 
     async def flicker(name: str) -> None:
         await asyncio.sleep(rng.uniform(0, 3))
         for _ in range(3):
-            extra = world.service(name)
-            world.extras.append(extra)
+            extra = environment.service(name)
+            environment.extras.append(extra)
             extra.start()
             await asyncio.sleep(3)
             if rng.random() < 0.5:
@@ -79,98 +79,98 @@ async def members_come_and_go(world: World, rng: random.Random) -> None:
                 await extra.stop()
             await asyncio.sleep(3)
 
-    world.note("a second persister, notifier and flusher join and leave every 3 s")
+    environment.log_event("a second persister, notifier and flusher join and leave every 3 s")
     await asyncio.gather(*(flicker(name) for name in ("persister", "notifier", "flusher")))
-    world.note("they stay away")
+    environment.log_event("no more members join")
 
 
-async def gateway_dies_with_kafka_away(world: World, rng: random.Random) -> None:
-    """A cut of its power while leads are in its spool; it starts again with Kafka not there."""
+async def gateway_power_loss_without_kafka(environment: Environment, rng: random.Random) -> None:
+    """The gateway loses power with leads in its spool, and starts again while Kafka is unavailable."""
     dead = rng.random() < 0.5
-    async with world.alone("ingest", "kafka"):
-        world.note("kill -9 kafka" if dead else "SIGSTOP kafka")
+    async with environment.exclusive("ingest", "kafka"):
+        environment.log_event("kill -9 kafka" if dead else "SIGSTOP kafka")
         if dead:
-            await asyncio.to_thread(world.kafka.kill)
+            await asyncio.to_thread(environment.kafka.kill)
         else:
-            os.kill(world.kafka.pid, signal.SIGSTOP)
+            os.kill(environment.kafka.pid, signal.SIGSTOP)
         await asyncio.sleep(rng.uniform(4, 6))
-        world.cut_power_of_gateway()
+        environment.cut_power_of_gateway()
         await asyncio.sleep(rng.uniform(0.2, 1))
-        world.services["ingest"].start()
+        environment.services["ingest"].start()
         await asyncio.sleep(rng.uniform(4, 8))
         if dead:
-            await start_part(world.kafka)
+            await start_part(environment.kafka)
         else:
-            os.kill(world.kafka.pid, signal.SIGCONT)
-    world.note("kafka is back")
+            os.kill(environment.kafka.pid, signal.SIGCONT)
+    environment.log_event("kafka is available again")
 
 
-async def persister_dies_with_a_batch_in_hand(world: World, rng: random.Random) -> None:
-    async with world.alone("persister"):
-        async with locked(world, "lead_inbox"):
+async def kill_persister_mid_batch(environment: Environment, rng: random.Random) -> None:
+    async with environment.exclusive("persister"):
+        async with locked(environment, "lead_inbox"):
             await asyncio.sleep(rng.uniform(1, 4))
-            world.note("kill -9 persister, which waits for lead_inbox")
-            world.services["persister"].kill()
-        world.services["persister"].start()
+            environment.log_event("kill -9 persister, which waits for lead_inbox")
+            environment.services["persister"].kill()
+        environment.services["persister"].start()
 
 
-async def notifier_dies_with_mails_in_hand(world: World, rng: random.Random) -> None:
+async def kill_notifier_mid_mail(environment: Environment, rng: random.Random) -> None:
     phase = rng.choice(["mail", "data", "body"])
-    async with world.alone("notifier"):
-        world.smtp.then(phase, *[HANG] * 4)
-        world.note(f"SMTP: hangs at {phase}")
+    async with environment.exclusive("notifier"):
+        environment.smtp.then(phase, *[HANG] * 4)
+        environment.log_event(f"SMTP: hangs at {phase}")
         await asyncio.sleep(rng.uniform(1, 3))
-        world.note("kill -9 notifier")
-        world.services["notifier"].kill()
-        world.smtp.script.pop(phase, None)
+        environment.log_event("kill -9 notifier")
+        environment.services["notifier"].kill()
+        environment.smtp.script.pop(phase, None)
         await asyncio.sleep(rng.uniform(0.2, 2))
-        world.services["notifier"].start()
+        environment.services["notifier"].start()
 
 
-def dies_before(name: str, place: str) -> Action:
-    """A service kills itself at one place of its way, the first time that it comes there."""
+def kill_before(name: str, place: str) -> Action:
+    """A service kills itself the first time that it reaches a failpoint."""
 
-    async def action(world: World, rng: random.Random) -> None:
-        async with world.alone(name):
-            service = world.services[name]
+    async def action(environment: Environment, rng: random.Random) -> None:
+        async with environment.exclusive(name):
+            service = environment.services[name]
             await service.stop()
             service.program = ("tests.faults.failpoint", name, place)
             service.start()
             assert service.process
             deadline = time.monotonic() + rng.uniform(20, 30)
             while service.process.poll() is None and time.monotonic() < deadline:
-                await world.flush()  # or there may be no replay whose place it could be
+                await environment.flush()  # the failpoint may be in a replay, so cause one
                 await asyncio.sleep(1)
             if (code := service.process.poll()) is None:
                 service.kill()
-                world.note(f"{name} did not come to its place: {place}")
+                environment.log_event(f"{name} did not reach: {place}")
             else:
-                world.note(f"{name} ended with {code}, before: {place}")
+                environment.log_event(f"{name} ended with {code}, before: {place}")
             service.program = ("services", name)
             service.start()
 
     return action
 
 
-async def drained_without_kafka(world: World, rng: random.Random) -> None:
-    """SIGTERM with the broker away: the exit is bounded all the same."""
-    await _drain(world, rng.choice(PARTS))
+async def drain_without_kafka(environment: Environment, rng: random.Random) -> None:
+    """A service gets SIGTERM while Kafka is unavailable; it must exit in time."""
+    await _drain(environment, rng.choice(PARTS))
 
 
-async def all_drained_without_kafka(world: World, rng: random.Random) -> None:
-    """SIGTERM to all of them at once, under load."""
+async def drain_all_without_kafka(environment: Environment, rng: random.Random) -> None:
+    """All services get SIGTERM at once under load, while Kafka is unavailable."""
     await asyncio.sleep(rng.uniform(0, 2))
-    await _drain(world, *PARTS)
+    await _drain(environment, *PARTS)
 
 
-async def _drain(world: World, *names: str) -> None:
-    async with world.alone("kafka", *names):
-        with frozen(world):
+async def _drain(environment: Environment, *names: str) -> None:
+    async with environment.exclusive("kafka", *names):
+        with frozen(environment):
             await asyncio.sleep(2)
-            world.note(f"SIGTERM {', '.join(names)} while kafka is stopped")
+            environment.log_event(f"SIGTERM {', '.join(names)} while kafka is stopped")
             began = time.monotonic()
-            codes = await asyncio.gather(*(world.services[name].stop() for name in names))
+            codes = await asyncio.gather(*(environment.services[name].stop() for name in names))
             took = time.monotonic() - began
-            world.note(f"ended with {', '.join(map(str, codes))}, the last after {took:.0f} s")
+            environment.log_event(f"ended with {', '.join(map(str, codes))}, the last after {took:.0f} s")
         for name in names:
-            world.services[name].start()
+            environment.services[name].start()

@@ -1,4 +1,4 @@
-"""What happens to the disk of the gateway's spool while Kafka is away, so that it is all there is."""
+"""Faults of the gateway's spool while Kafka is unavailable, so that leads depend on the spool."""
 
 import asyncio
 import os
@@ -10,42 +10,46 @@ from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 
-from tests.faults.environment import World
+from tests.faults.environment import Environment
 from tests.faults.server_faults import frozen
 from tests.support.wait import eventually
 
-# Some thirty leads: a second of the load.
+# About thirty leads: one second of load.
 DISK_BYTES = 32 * 1024
-# Ours looks for dead workers' files every 10 s; the rest is for a machine that is shared.
+# A gateway looks for the files of dead workers every 10 s; the rest is for a shared machine.
 PATIENCE_SECONDS = 60.0
 
 
-def no_mounts() -> str | None:
-    """Say what a full disk needs and this machine has not."""
+def missing_mount() -> str | None:
+    """Return what this machine lacks for a full disk, or None."""
     return None if os.geteuid() == 0 and shutil.which("mount") else "root, to mount a small tmpfs"
 
 
-def no_strace() -> str | None:
-    """Say what a failing fsync needs and this machine has not."""
+def missing_strace() -> str | None:
+    """Return what this machine lacks for a failing fsync, or None."""
     return None if shutil.which("strace") else "strace (apt-get install strace)"
 
 
-async def disk_full(world: World, rng: random.Random) -> None:
-    """A disk of 32 KB: what does not fit is refused with a 503, and taken again once there is room."""
-    gateway, disk = world.services["ingest"], world.folder / "spool"
-    async with world.alone("ingest", "kafka"):
-        await _until(partial(_emptied, world), "an empty spool before the disk is changed")
+async def disk_full(environment: Environment, rng: random.Random) -> None:
+    """The disk holds 32 KB: further leads get 503 until there is room again."""
+    gateway, disk = environment.services["ingest"], environment.folder / "spool"
+    async with environment.exclusive("ingest", "kafka"):
+        await _wait_for(partial(_is_spool_empty, environment), "an empty spool before the disk is changed")
         await gateway.stop()
         async with _small(disk):
             gateway.start()
             try:
                 await asyncio.sleep(3)
-                with world.may_refuse():
-                    with frozen(world):
+                with environment.allow_503():
+                    with frozen(environment):
                         await asyncio.sleep(rng.uniform(5, 8))
                         free = os.statvfs(disk)
-                        world.note(f"the spool's disk has {free.f_bavail * free.f_bsize} bytes left")
-                    await _until(partial(_emptied, world), "an empty spool after Kafka is back")
+                        environment.log_event(
+                            f"the spool's disk has {free.f_bavail * free.f_bsize} bytes left"
+                        )
+                    await _wait_for(
+                        partial(_is_spool_empty, environment), "an empty spool after Kafka is back"
+                    )
             finally:
                 gateway.kill()
         gateway.start()
@@ -61,14 +65,14 @@ async def _small(folder: Path) -> AsyncIterator[None]:
         await _run("umount", "--lazy", str(folder))
 
 
-async def fsync_fails(world: World, rng: random.Random) -> None:
-    """EIO from every fsync for some seconds: no 201 comes of it, and its file is not trusted again."""
-    trace = world.folder / f"fsync-{time.monotonic_ns()}.trace"
-    async with world.alone("ingest", "kafka"):
-        with frozen(world):
+async def fsync_fails(environment: Environment, rng: random.Random) -> None:
+    """Every fsync fails with EIO for some seconds: such a lead gets no 201, and the segment is closed."""
+    trace = environment.folder / f"fsync-{time.monotonic_ns()}.trace"
+    async with environment.exclusive("ingest", "kafka"):
+        with frozen(environment):
             await asyncio.sleep(rng.uniform(3, 4))  # so that a segment with good leads is open
-            with world.may_refuse():
-                process = world.services["ingest"].process
+            with environment.allow_503():
+                process = environment.services["ingest"].process
                 assert process
                 tracer = await asyncio.create_subprocess_exec(
                     *("strace", "-f", "-qq", "-o", str(trace), "-e", "trace=fsync,fdatasync"),
@@ -78,61 +82,63 @@ async def fsync_fails(world: World, rng: random.Random) -> None:
                 assert tracer.returncode is None, "strace did not attach"
                 tracer.terminate()
                 await tracer.wait()
-            world.note(f"{trace.read_text().count('INJECTED')} fsyncs answered EIO")
+            environment.log_event(f"{trace.read_text().count('INJECTED')} fsyncs answered EIO")
             await asyncio.sleep(rng.uniform(1, 3))
 
 
-async def torn_record(world: World, rng: random.Random) -> None:
-    """The gateway died while it wrote a line: half of it is there, and it hides no other."""
-    async with world.alone("ingest", "kafka"):
-        with frozen(world):
+async def torn_record(environment: Environment, rng: random.Random) -> None:
+    """The gateway dies while it writes a record: the partial record must hide no other one."""
+    async with environment.exclusive("ingest", "kafka"):
+        with frozen(environment):
             await asyncio.sleep(rng.uniform(4, 6))
-            world.services["ingest"].kill()
-            for path in _segments(world):
+            environment.services["ingest"].kill()
+            for path in _segments(environment):
                 last = [line for line in path.read_bytes().split(b"\n") if line][-1]
                 with path.open("ab") as file:
                     file.write(b"\n" + last[: rng.randrange(1, len(last))])
-                world.note(f"ingest killed, half a record behind {path.name}")
-            world.services["ingest"].start()
+                environment.log_event(f"ingest killed, half a record behind {path.name}")
+            environment.services["ingest"].start()
             await asyncio.sleep(rng.uniform(1, 3))
 
 
-async def flipped_bit(world: World, rng: random.Random) -> None:
-    """One bit of an accepted lead changes: all others are published, and a person can mend the file."""
-    async with world.alone("ingest", "kafka"):
-        with frozen(world):
+async def flipped_bit(environment: Environment, rng: random.Random) -> None:
+    """A bit of an accepted lead flips: all others are published, and the file can be repaired by hand."""
+    async with environment.exclusive("ingest", "kafka"):
+        with frozen(environment):
             await asyncio.sleep(rng.uniform(4, 6))
-            world.services["ingest"].kill()
-            flipped = [(path, *flip(path, rng)) for path in _segments(world)]
-            world.note(f"ingest killed, {len(flipped)} bits flipped in its spool")
-            world.services["ingest"].start()
+            environment.services["ingest"].kill()
+            flipped = [(path, *flip_bit(path, rng)) for path in _segments(environment)]
+            environment.log_event(f"ingest killed, {len(flipped)} bits flipped in its spool")
+            environment.services["ingest"].start()
             await asyncio.sleep(rng.uniform(1, 3))
         for path, place, bit in flipped:
             damaged = path.with_suffix(".damaged")
-            await _until(partial(asyncio.to_thread, damaged.exists), f"{damaged.name}, kept for a person")
-            turn(damaged, place, bit)
+            await _wait_for(partial(asyncio.to_thread, damaged.exists), f"{damaged.name}, kept for a person")
+            toggle_bit(damaged, place, bit)
             damaged.rename(path)
-            await _until(partial(asyncio.to_thread, _is_gone, path), f"{path.name} published once repaired")
-        world.note("repaired, adopted and published")
+            await _wait_for(
+                partial(asyncio.to_thread, _is_gone, path), f"{path.name} published once repaired"
+            )
+        environment.log_event("repaired, adopted and published")
 
 
-def _segments(world: World) -> list[Path]:
-    """Return the files that hold leads, as the disk names them."""
-    return [path for path in sorted((world.folder / "spool").glob("*/*.spool")) if path.stat().st_size]
+def _segments(environment: Environment) -> list[Path]:
+    """Return the segments that hold leads."""
+    return [path for path in sorted((environment.folder / "spool").glob("*/*.spool")) if path.stat().st_size]
 
 
-def flip(path: Path, rng: random.Random) -> tuple[int, int]:
-    """Change one bit of a file; return where, for whoever turns it back."""
+def flip_bit(path: Path, rng: random.Random) -> tuple[int, int]:
+    """Flip one bit of a file; return its byte and mask, so that the caller can undo it."""
     data = path.read_bytes()
     while True:
         place, bit = rng.randrange(len(data)), 1 << rng.randrange(8)
-        if data[place] != 10 and data[place] ^ bit != 10:  # a line stays one line
-            turn(path, place, bit)
+        if data[place] != 10 and data[place] ^ bit != 10:  # keep the line breaks
+            toggle_bit(path, place, bit)
             return place, bit
 
 
-def turn(path: Path, place: int, bit: int) -> None:
-    """Change this bit."""
+def toggle_bit(path: Path, place: int, bit: int) -> None:
+    """Toggle the bits of one byte."""
     data = bytearray(path.read_bytes())
     data[place] ^= bit
     path.write_bytes(data)
@@ -142,11 +148,11 @@ def _is_gone(path: Path) -> bool:
     return not path.exists()
 
 
-async def _emptied(world: World) -> bool:
-    return await world.spooled() == 0
+async def _is_spool_empty(environment: Environment) -> bool:
+    return await environment.spooled() == 0
 
 
-async def _until(probe: Callable[[], Awaitable[bool]], what: str) -> None:
+async def _wait_for(probe: Callable[[], Awaitable[bool]], what: str) -> None:
     await eventually(probe, seconds=PATIENCE_SECONDS, every=0.2, what=what)
 
 

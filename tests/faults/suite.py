@@ -1,4 +1,4 @@
-"""One round after another: load and faults, heal, quiet, judgement. Nothing is broken or checked here."""
+"""Runs the rounds: load and faults, heal, wait until idle, check. The faults and the checks are elsewhere."""
 
 import asyncio
 import random
@@ -14,20 +14,20 @@ import asyncpg
 from aiokafka.errors import KafkaError
 
 from tests.faults import observed_state
-from tests.faults.checker import Violation, judge
-from tests.faults.environment import SITE_TOKEN, World
+from tests.faults.checker import Violation, check
+from tests.faults.environment import SITE_TOKEN, Environment
 from tests.faults.faults import ALL, LONG
-from tests.faults.load import Step, Traffic, Website, plan
+from tests.faults.load import Step, Traffic, Website, plan_load
 
 SLICE_SECONDS = 5
-# The promise is 60 s; a machine that others use too gets half as much again.
-QUIET_SECONDS = 90.0
+# The guarantee is 60 s; the rest is for a shared machine.
+IDLE_SECONDS = 90.0
 SHOWN_TIMELINES = 3
 
 
 @dataclass
 class Round:
-    """What a round did and what was found."""
+    """The faults, the measurements and the violations of one round."""
 
     seed: int
     number: int
@@ -36,14 +36,14 @@ class Round:
     posted: int = 0
     answers: dict[str, int] = field(default_factory=dict)
     slowest_seconds: float = 0.0
-    # Of each five seconds: begin, answers with 201, their median, 99th percentile and slowest, in ms.
+    # For each five seconds: start, number of 201 responses, their median, 99th percentile and maximum in ms.
     slices: list[tuple[int, int, int, int, int]] = field(default_factory=list)
     median_seconds: float = 0.0
     unknown_mails: int = 0
     recovery_seconds: float = 0.0
-    left_out: list[str] = field(default_factory=list)  # faults that this machine cannot make
+    skipped: list[str] = field(default_factory=list)  # faults that need something this machine lacks
     violations: list[Violation] = field(default_factory=list)
-    stories: dict[str, list[str]] = field(default_factory=dict)
+    lead_timelines: dict[str, list[str]] = field(default_factory=dict)
 
     def count(self, kind: str) -> int:
         return sum(violation.kind == kind for violation in self.violations)
@@ -53,120 +53,122 @@ class Round:
 
 
 class Suite:
-    """Runs rounds in one world; a world that broke a promise is replaced."""
+    """Runs rounds in one environment. It replaces an environment that had a violation."""
 
     def __init__(self, folder: Path, traffic: Traffic, say: Callable[[str], None], *, keep: bool) -> None:
         self._folder = folder
         self._traffic = traffic
         self._say = say
         self._keep = keep
-        self._worlds = 0
+        self._environments = 0
         self._began = 0.0
         self._ends: dict[tuple[str, int], int] = {}
-        self._world: World | None = None
+        self._environment: Environment | None = None
         self._website: Website
 
     async def run(self, seed: int, number: int, faults: tuple[str, ...]) -> Round:
         """Run one round."""
-        told = Round(seed, number, faults)
+        result = Round(seed, number, faults)
         try:
-            world = self._world or await self._build()
-        except Exception as error:  # noqa: BLE001 - without a world there is no round
-            told.violations.append(_broke(error))
+            environment = self._environment or await self._build()
+        except Exception as error:  # noqa: BLE001 - without an environment there is no round
+            result.violations.append(_suite_error(error))
             await self.close(keep=True)
-            return told
-        world.timeline, world.began = [], time.monotonic()
-        self._began = world.began
-        unknown_before = await _unknown_mails(world)
-        steps = plan(random.Random(f"{seed}/{number}"), f"{seed}.{number}", self._traffic)
-        _prepare_mailboxes(world, steps)
+            return result
+        environment.timeline, environment.began = [], time.monotonic()
+        self._began = environment.began
+        unknown_before = await _unknown_mails(environment)
+        steps = plan_load(random.Random(f"{seed}/{number}"), f"{seed}.{number}", self._traffic)
+        _prepare_mailboxes(environment, steps)
         known, refused = set(self._website.leads), len(self._website.refusals)
         load = asyncio.create_task(self._website.run(steps))
         try:
-            await self._break_and_heal(world, told, load)
-        except Exception as error:  # noqa: BLE001 - a round that broke is a result, too
-            told.violations.append(_broke(error))
+            await self._inject_and_check(environment, result, load)
+        except Exception as error:  # noqa: BLE001 - an aborted round is a result, too
+            result.violations.append(_suite_error(error))
         finally:
             load.cancel()
-        told.violations += [Violation("ended", said) for said in world.restarts]
-        self._measure(told, known, refused)
-        told.timeline = world.timeline
-        told.unknown_mails = await _unknown_mails(world) - unknown_before
-        if told.violations:
-            for lead_id in [v.lead_id for v in told.violations if v.lead_id][:SHOWN_TIMELINES]:
-                told.stories[lead_id] = await self._story(lead_id)
+        result.violations += [Violation("ended", event) for event in environment.restarts]
+        self._measure(result, known, refused)
+        result.timeline = environment.timeline
+        result.unknown_mails = await _unknown_mails(environment) - unknown_before
+        if result.violations:
+            for lead_id in [v.lead_id for v in result.violations if v.lead_id][:SHOWN_TIMELINES]:
+                result.lead_timelines[lead_id] = await self._lead_timeline(lead_id)
             await self.close(keep=True)
-        return told
+        return result
 
-    async def _break_and_heal(self, world: World, told: Round, load: asyncio.Task[None]) -> None:
-        await asyncio.gather(*(self._inject(told, fault) for fault in told.faults))
-        await asyncio.sleep(max(0.0, world.began + self._traffic.seconds - time.monotonic()))
+    async def _inject_and_check(
+        self, environment: Environment, result: Round, load: asyncio.Task[None]
+    ) -> None:
+        await asyncio.gather(*(self._inject(result, fault) for fault in result.faults))
+        await asyncio.sleep(max(0.0, environment.began + self._traffic.seconds - time.monotonic()))
         healed = time.monotonic()
-        await world.heal()
-        world.note("healed")
+        await environment.heal()
+        environment.log_event("healed")
         await load
-        world.note("every client has its answer")
-        await self._quiet(told)
-        told.recovery_seconds = round(time.monotonic() - healed, 1)
-        world.note("quiet")
-        facts = await observed_state.gather(world)
-        told.violations += judge(
-            facts, self._website.leads, self._website.refusals, world.poison, world.refusing
+        environment.log_event("every client has its response")
+        await self._wait_until_idle(result)
+        result.recovery_seconds = round(time.monotonic() - healed, 1)
+        environment.log_event("idle")
+        observed = await observed_state.observe(environment)
+        result.violations += check(
+            observed, self._website.leads, self._website.refusals, environment.poison, environment.allowed_503
         )
 
-    async def _build(self) -> World:
-        self._worlds += 1
-        folder = self._folder / f"world-{self._worlds}"
+    async def _build(self) -> Environment:
+        self._environments += 1
+        folder = self._folder / f"environment-{self._environments}"
         self._say(f"starting Kafka, PostgreSQL, a mail server and five services in {folder}")
-        world = self._world = await World.build(folder)
-        await world.start()
-        self._website = Website(world.services["ingest"].url, SITE_TOKEN)
-        return world
+        environment = self._environment = await Environment.build(folder)
+        await environment.start()
+        self._website = Website(environment.services["ingest"].url, SITE_TOKEN)
+        return environment
 
     async def close(self, *, keep: bool = False) -> None:
-        if self._world is not None:
-            await self._world.stop(keep=keep or self._keep)
-            self._world = None
+        if self._environment is not None:
+            await self._environment.stop(keep=keep or self._keep)
+            self._environment = None
 
-    async def _inject(self, told: Round, fault: str) -> None:
-        assert self._world
-        rng = random.Random(f"{told.seed}/{told.number}/{fault}")
+    async def _inject(self, result: Round, fault: str) -> None:
+        assert self._environment
+        rng = random.Random(f"{result.seed}/{result.number}/{fault}")
         found = (ALL | LONG)[fault]
         if missing := found.missing():
-            told.left_out.append(f"{fault}: needs {missing}")
+            result.skipped.append(f"{fault}: needs {missing}")
             return
         await asyncio.sleep(rng.uniform(1, min(6.0, self._traffic.seconds / 2)))
-        await found.action(self._world, rng)
+        await found.action(self._environment, rng)
 
-    async def _quiet(self, told: Round) -> None:
-        """Wait until nothing is on its way any more; what waits for a retry is flushed as an admin would."""
-        world, began, calm = self._world, time.monotonic(), 0
-        assert world
+    async def _wait_until_idle(self, result: Round) -> None:
+        """Wait until no record, spooled lead or queue row is pending; flush pending retries like an admin."""
+        environment, began, calm = self._environment, time.monotonic(), 0
+        assert environment
         waiting: dict[str, Any] = {}
-        while time.monotonic() < began + QUIET_SECONDS:
-            await world.restart_dead()
+        while time.monotonic() < began + IDLE_SECONDS:
+            await environment.restart_dead()
             try:
-                waiting = await self._waiting(world)
+                waiting = await self._count_pending(environment)
             except (KafkaError, asyncpg.PostgresError, OSError) as error:
-                waiting = {"queue": 0, "a server": type(error).__name__}  # it is coming back
+                waiting = {"queue": 0, "server": type(error).__name__}  # it is restarting
             calm = calm + 1 if not any(waiting.values()) else 0
             if calm == 2:
                 return
             if waiting["queue"]:
-                await world.flush()
+                await environment.flush()
             await asyncio.sleep(1)
-        told.violations.append(Violation("not quiet", f"after {QUIET_SECONDS:.0f} s: {waiting}"))
+        result.violations.append(Violation("not idle", f"after {IDLE_SECONDS:.0f} s: {waiting}"))
 
-    async def _waiting(self, world: World) -> dict[str, Any]:
-        lags, ends = await observed_state.read_lags(world.kafka.bootstrap_servers)
-        # The gateway publishes its audit entries slowly: no lag, and still something on its way.
+    async def _count_pending(self, environment: Environment) -> dict[str, Any]:
+        lags, ends = await observed_state.read_lags(environment.kafka.bootstrap_servers)
+        # The gateway publishes audit entries in the background: without a lag, new records may still arrive.
         came, self._ends = sum(ends.values()) - sum(self._ends.values()), ends
-        spooled = await world.spooled()
-        # What no database takes fails each time that it is flushed: it waits for its third retry.
-        rows = await world.sql(
+        spooled = await environment.spooled()
+        # Unstorable records fail at each flush until their third retry.
+        rows = await environment.sql(
             "SELECT count(*) FROM replay_queue WHERE state IN ('waiting', 'replaying')"
             " AND NOT coalesce(lead_id::text = ANY($1::text[]) AND stage = 'persister', false)",
-            list(world.poison.unstorable),
+            list(environment.poison.unstorable),
         )
         return {
             **lags,
@@ -175,15 +177,15 @@ class Suite:
             "queue": rows[0]["count"],
         }
 
-    def _measure(self, told: Round, known: set[str], refused: int) -> None:
+    def _measure(self, result: Round, known: set[str], refused: int) -> None:
         fresh = [lead for lead_id, lead in self._website.leads.items() if lead_id not in known]
         answers = [answer for lead in fresh for body in lead.bodies for answer in body.answers]
         answers += [a for refusal in self._website.refusals[refused:] for a in refusal.answers]
-        told.posted = len(fresh)
-        told.answers = dict(Counter(str(answer.status or "lost") for answer in answers))
+        result.posted = len(fresh)
+        result.answers = dict(Counter(str(answer.status or "lost") for answer in answers))
         taken = sorted(answer.seconds for answer in answers if answer.status == 201)
         if taken:
-            told.median_seconds, told.slowest_seconds = taken[len(taken) // 2], taken[-1]
+            result.median_seconds, result.slowest_seconds = taken[len(taken) // 2], taken[-1]
         slices: dict[int, list[int]] = {}
         for answer in answers:
             if answer.status == 201:
@@ -192,13 +194,13 @@ class Suite:
         for began, times in sorted(slices.items()):
             times.sort()
             count = len(times)
-            told.slices.append((began, count, times[count // 2], times[count * 99 // 100], times[-1]))
+            result.slices.append((began, count, times[count // 2], times[count * 99 // 100], times[-1]))
 
-    async def _story(self, lead_id: str) -> list[str]:
-        assert self._world
+    async def _lead_timeline(self, lead_id: str) -> list[str]:
+        assert self._environment
         try:
-            found = await observed_state.timeline(self._world, lead_id)
-        except Exception as error:  # noqa: BLE001 - the database may be what broke
+            found = await observed_state.timeline(self._environment, lead_id)
+        except Exception as error:  # noqa: BLE001 - the database may be unavailable
             found = [f"no timeline: {type(error).__name__}"]
         lead = self._website.leads.get(lead_id)
         for number, body in enumerate(lead.bodies if lead else []):
@@ -209,24 +211,24 @@ class Suite:
         return found
 
 
-def _broke(error: Exception) -> Violation:
-    """Say where the suite itself gave up: a server that did not start, a service that did not end in time."""
+def _suite_error(error: Exception) -> Violation:
+    """Return the place where the suite itself failed, such as a server that did not start."""
     place = traceback.extract_tb(error.__traceback__)[-1]
-    said = f"{type(error).__name__}: {error} ({place.name}, {place.filename}:{place.lineno})"
-    return Violation("suite", said[:500])
+    detail = f"{type(error).__name__}: {error} ({place.name}, {place.filename}:{place.lineno})"
+    return Violation("suite", detail[:500])
 
 
-def _prepare_mailboxes(world: World, steps: list[Step]) -> None:
+def _prepare_mailboxes(environment: Environment, steps: list[Step]) -> None:
     for lead in (step.lead for step in steps if step.lead):
         if lead.mailing == "refused":
-            world.smtp.always[f"rcpt:{lead.email}"] = "550 5.1.1 no such mailbox"
+            environment.smtp.always[f"rcpt:{lead.email}"] = "550 5.1.1 no such mailbox"
         elif lead.mailing == "greylisted":
-            world.smtp.script[f"rcpt:{lead.email}"] = ["451 4.7.1 greylisted"]
+            environment.smtp.script[f"rcpt:{lead.email}"] = ["451 4.7.1 greylisted"]
 
 
-async def _unknown_mails(world: World) -> int:
+async def _unknown_mails(environment: Environment) -> int:
     try:
-        rows = await world.sql("SELECT count(*) FROM audit_log WHERE event = 'email.unknown'")
-    except Exception:  # noqa: BLE001 - the database may be what broke
+        rows = await environment.sql("SELECT count(*) FROM audit_log WHERE event = 'email.unknown'")
+    except Exception:  # noqa: BLE001 - the database may be unavailable
         return 0
     return int(rows[0]["count"])

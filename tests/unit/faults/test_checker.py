@@ -1,20 +1,20 @@
-"""The checker says nothing of a world in order, and names each way in which it may not be."""
+"""The checker says nothing of a scenario in order, and names each way in which it may not be."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
 
 import pytest
 
-from tests.faults.checker import judge
+from tests.faults.checker import check
 from tests.faults.load import Answer, Body, Lead, Refusal
-from tests.faults.observed_state import READ_BY, Archived, Evidence
+from tests.faults.observed_state import READ_BY, ArchivedRecord, ObservedState
 from tests.faults.poison_records import Poison, Poisoner
 
 AT = "2024-01-03T10:30:45.123456Z"
 KINDS = ("welcome", "admin_alert")
 
 
-class World:
+class Scenario:
     """One good lead, one spam, one conflict, one poison: all as it should be."""
 
     def __init__(self) -> None:
@@ -25,19 +25,19 @@ class World:
         self.poison = Poisoner("")
         self.poison.undecodable.append(Poison(b"k", b"\x00 no JSON"))
         self.refusals = [Refusal("no token", [Answer(401, 0.1)])]
-        self.facts = Evidence()
+        self.observed = ObservedState()
         for lead in self.leads.values():
             self.store(lead)
         second = self.twice.bodies[1].message.encode()
-        self.facts.queue = [
+        self.observed.queue = [
             self.row(self.twice.id, "conflict", second),
             self.row(None, "undecodable", b"\x00 no JSON"),
         ]
-        self.facts.archive = [
-            Archived(self.twice.id.encode(), second, b"1"),
-            Archived(b"k", b"\x00 no JSON", b"2"),
+        self.observed.archive = [
+            ArchivedRecord(self.twice.id.encode(), second, b"1"),
+            ArchivedRecord(b"k", b"\x00 no JSON", b"2"),
         ]
-        self.facts.lags = dict.fromkeys(READ_BY, 0)
+        self.observed.lags = dict.fromkeys(READ_BY, 0)
         self.page("persister", "leads.received.v1", 5, stored=3)
         self.page("notifier", "leads.received.v1", 5, stored=3)
         self.page("flusher", "leads.failed.v1", 2, stored=2)
@@ -51,16 +51,16 @@ class World:
         return lead
 
     def store(self, lead: Lead) -> None:
-        self.facts.inbox[lead.id] = {
+        self.observed.inbox[lead.id] = {
             "email": lead.email,
             "message": lead.bodies[0].message,
             "status": "spam" if lead.spam else "received",
             "created_at_utc": datetime(2024, 1, 3, 10, 30, 45, 123456, UTC),
         }
-        self.facts.received[lead.id] = 1
+        self.observed.received[lead.id] = 1
         for kind in KINDS:
-            self.facts.deliveries[lead.id, kind] = "suppressed" if lead.spam else "sent"
-            self.facts.mails[lead.id, kind] = 0 if lead.spam else 1
+            self.observed.deliveries[lead.id, kind] = "suppressed" if lead.spam else "sent"
+            self.observed.mails[lead.id, kind] = 0 if lead.spam else 1
 
     @staticmethod
     def row(lead_id: str | None, reason: str, payload: bytes, **changes: object) -> dict[str, object]:
@@ -71,93 +71,93 @@ class World:
 
     def page(self, stage: str, topic: str, end: int, *, stored: int) -> None:
         page = {"stage": stage, "topic": topic, "partition": 0, "base_offset": 0, "next_offset": end}
-        self.facts.pages.append(page | {"stored": stored, "missing": 0})
-        self.facts.ends[topic, 0] = end
+        self.observed.ledger.append(page | {"stored": stored, "missing": 0})
+        self.observed.ends[topic, 0] = end
 
     def broken(self) -> set[str]:
-        return {each.kind for each in judge(self.facts, self.leads, self.refusals, self.poison)}
+        return {each.kind for each in check(self.observed, self.leads, self.refusals, self.poison)}
 
 
 def test_a_world_in_order_breaks_no_promise() -> None:
-    assert World().broken() == set()
+    assert Scenario().broken() == set()
 
 
-def forget_row(world: World) -> None:
-    del world.facts.inbox[world.good.id]
+def forget_row(scenario: Scenario) -> None:
+    del scenario.observed.inbox[scenario.good.id]
 
 
-def forget_conflict(world: World) -> None:
-    world.facts.queue[0]["payload"] = b"something else"
+def forget_conflict(scenario: Scenario) -> None:
+    scenario.observed.queue[0]["payload"] = b"something else"
 
 
-def double_row(world: World) -> None:
-    world.facts.inbox["another"] = dict(world.facts.inbox[world.good.id])
+def double_row(scenario: Scenario) -> None:
+    scenario.observed.inbox["another"] = dict(scenario.observed.inbox[scenario.good.id])
 
 
-def double_welcome(world: World) -> None:
-    world.facts.mails[world.good.id, "welcome"] = 2
+def double_welcome(scenario: Scenario) -> None:
+    scenario.observed.mails[scenario.good.id, "welcome"] = 2
 
 
-def double_known_alert(world: World) -> None:
-    world.facts.mails[world.good.id, "admin_alert"] = 2
+def double_known_alert(scenario: Scenario) -> None:
+    scenario.observed.mails[scenario.good.id, "admin_alert"] = 2
 
 
-def lose_mail(world: World) -> None:
-    world.facts.mails[world.good.id, "welcome"] = 0
+def lose_mail(scenario: Scenario) -> None:
+    scenario.observed.mails[scenario.good.id, "welcome"] = 0
 
 
-def mail_spam(world: World) -> None:
-    world.facts.mails[world.spam.id, "admin_alert"] = 1
+def mail_spam(scenario: Scenario) -> None:
+    scenario.observed.mails[scenario.spam.id, "admin_alert"] = 1
 
 
-def forget_entry(world: World) -> None:
-    world.facts.received[world.good.id] = 0
+def forget_entry(scenario: Scenario) -> None:
+    scenario.observed.received[scenario.good.id] = 0
 
 
-def double_entry(world: World) -> None:
-    world.facts.received[world.good.id] = 2
+def double_entry(scenario: Scenario) -> None:
+    scenario.observed.received[scenario.good.id] = 2
 
 
-def burn_retry(world: World) -> None:
-    row = world.row(world.good.id, "database answered 57P01", b"", stage="notifier", kind="welcome")
-    world.facts.queue.append(row | {"state": "resolved", "attempts": 1})
+def burn_retry(scenario: Scenario) -> None:
+    row = scenario.row(scenario.good.id, "database answered 57P01", b"", stage="notifier", kind="welcome")
+    scenario.observed.queue.append(row | {"state": "resolved", "attempts": 1})
 
 
-def die_of_the_world(world: World) -> None:
-    row = world.row(world.good.id, "smtp 421 4.3.2 at rcpt", b"", stage="notifier", kind="welcome")
-    world.facts.queue.append(row)
+def die_of_the_world(scenario: Scenario) -> None:
+    row = scenario.row(scenario.good.id, "smtp 421 4.3.2 at rcpt", b"", stage="notifier", kind="welcome")
+    scenario.observed.queue.append(row)
 
 
-def alter_poison(world: World) -> None:
-    world.facts.archive[1] = Archived(b"k", b"\x00 no JSO", b"2")
+def alter_poison(scenario: Scenario) -> None:
+    scenario.observed.archive[1] = ArchivedRecord(b"k", b"\x00 no JSO", b"2")
 
 
-def store_other_text(world: World) -> None:
-    world.facts.inbox[world.good.id]["message"] = "Altered"
+def store_other_text(scenario: Scenario) -> None:
+    scenario.observed.inbox[scenario.good.id]["message"] = "Altered"
 
 
-def refuse_good_lead(world: World) -> None:
-    world.good.bodies[0].answers.insert(0, Answer(503, 2.0))
+def refuse_good_lead(scenario: Scenario) -> None:
+    scenario.good.bodies[0].answers.insert(0, Answer(503, 2.0))
 
 
-def accept_bad_request(world: World) -> None:
-    world.refusals[0].answers.append(Answer(201, 0.1))
+def accept_bad_request(scenario: Scenario) -> None:
+    scenario.refusals[0].answers.append(Answer(201, 0.1))
 
 
-def answer_another_id(world: World) -> None:
-    world.good.bodies[0].answers[0].lead_id = "another"
+def answer_another_id(scenario: Scenario) -> None:
+    scenario.good.bodies[0].answers[0].lead_id = "another"
 
 
-def miscount(world: World) -> None:
-    world.facts.pages[0]["next_offset"] = 4
+def miscount(scenario: Scenario) -> None:
+    scenario.observed.ledger[0]["next_offset"] = 4
 
 
-def store_one_less_in_the_books(world: World) -> None:
-    world.facts.pages[1]["stored"] = 2
+def store_one_less_in_the_ledger(scenario: Scenario) -> None:
+    scenario.observed.ledger[1]["stored"] = 2
 
 
-def fall_behind(world: World) -> None:
-    world.facts.lags["notifier"] = 3
+def fall_behind(scenario: Scenario) -> None:
+    scenario.observed.lags["notifier"] = 3
 
 
 @pytest.mark.parametrize(
@@ -179,15 +179,15 @@ def fall_behind(world: World) -> None:
         (refuse_good_lead, "refused"),
         (accept_bad_request, "answer"),
         (answer_another_id, "answer"),
-        (miscount, "books"),
-        (store_one_less_in_the_books, "books"),
+        (miscount, "ledger"),
+        (store_one_less_in_the_ledger, "ledger"),
         (fall_behind, "lag"),
     ],
 )
-def test_each_broken_promise_is_named(breaks: Callable[[World], None], named: str) -> None:
-    world = World()
-    breaks(world)
-    assert named in world.broken()
+def test_each_broken_promise_is_named(breaks: Callable[[Scenario], None], named: str) -> None:
+    scenario = Scenario()
+    breaks(scenario)
+    assert named in scenario.broken()
 
 
 @pytest.mark.parametrize(
@@ -202,30 +202,36 @@ def test_each_broken_promise_is_named(breaks: Callable[[World], None], named: st
     ],
 )
 def test_checker_allows_503_only_while_kafka_and_spool_are_down(answer: Answer, broken: bool) -> None:
-    world = World()
-    world.good.bodies[0].answers.insert(0, answer)
-    found = judge(world.facts, world.leads, world.refusals, world.poison, [(1.0, 2.0), (10.0, 20.0)])
+    scenario = Scenario()
+    scenario.good.bodies[0].answers.insert(0, answer)
+    found = check(
+        scenario.observed,
+        scenario.leads,
+        scenario.refusals,
+        scenario.poison,
+        [(1.0, 2.0), (10.0, 20.0)],
+    )
     assert [each.kind for each in found] == (["refused"] if broken else [])
 
 
 def test_an_unknown_alert_may_come_twice_and_an_unknown_welcome_once() -> None:
-    world = World()
-    world.facts.unknown.update({(world.good.id, kind): 1 for kind in KINDS})
-    world.facts.mails[world.good.id, "admin_alert"] = 2
-    world.facts.deliveries[world.good.id, "welcome"] = "unknown"
-    assert world.broken() == set()
-    world.facts.mails[world.good.id, "welcome"] = 2
-    assert world.broken() == {"duplicated mail"}
+    scenario = Scenario()
+    scenario.observed.unknown.update({(scenario.good.id, kind): 1 for kind in KINDS})
+    scenario.observed.mails[scenario.good.id, "admin_alert"] = 2
+    scenario.observed.deliveries[scenario.good.id, "welcome"] = "unknown"
+    assert scenario.broken() == set()
+    scenario.observed.mails[scenario.good.id, "welcome"] = 2
+    assert scenario.broken() == {"duplicated mail"}
 
 
 def test_a_lead_without_a_final_answer_may_be_stored_or_not() -> None:
-    world = World()
-    world.good.bodies[0].answers = [Answer(0, 15.0)]
-    assert world.broken() == set()
-    for known in (world.facts.inbox, world.facts.received):
-        del known[world.good.id]
+    scenario = Scenario()
+    scenario.good.bodies[0].answers = [Answer(0, 15.0)]
+    assert scenario.broken() == set()
+    for known in (scenario.observed.inbox, scenario.observed.received):
+        del known[scenario.good.id]
     for kind in KINDS:
-        del world.facts.deliveries[world.good.id, kind]
-        del world.facts.mails[world.good.id, kind]
-    world.facts.pages[0]["stored"] = world.facts.pages[1]["stored"] = 2
-    assert world.broken() == set()
+        del scenario.observed.deliveries[scenario.good.id, kind]
+        del scenario.observed.mails[scenario.good.id, kind]
+    scenario.observed.ledger[0]["stored"] = scenario.observed.ledger[1]["stored"] = 2
+    assert scenario.broken() == set()

@@ -8,36 +8,36 @@ from pathlib import Path
 import pytest
 
 from contracts.leads import LeadSubmission, lead_id_for
-from tests.faults.failpoint import PLACES
-from tests.faults.fault_plan import QUICK, deal
+from tests.faults.failpoint import FAILPOINTS
+from tests.faults.fault_plan import QUICK, plan_faults
 from tests.faults.faults import ALL
-from tests.faults.load import Traffic, plan
-from tests.faults.power_cut import cut
-from tests.faults.spool_faults import flip, turn
+from tests.faults.load import Traffic, plan_load
+from tests.faults.power_cut import truncate_unsynced
+from tests.faults.spool_faults import flip_bit, toggle_bit
 
 
 def test_a_seed_draws_the_same_load_and_another_seed_another() -> None:
-    one, same, other = (plan(random.Random(seed), "1.1", Traffic()) for seed in ("a", "a", "b"))
+    one, same, other = (plan_load(random.Random(seed), "1.1", Traffic()) for seed in ("a", "a", "b"))
     assert one == same != other
     assert {step.shape for step in one} >= {"plain", "again", "at once", "bad"}
 
 
 def test_the_load_is_valid_and_its_ids_are_those_of_the_design() -> None:
-    for step in plan(random.Random(1), "1.1", Traffic()):
+    for step in plan_load(random.Random(1), "1.1", Traffic()):
         if step.lead:
             LeadSubmission.model_validate(step.lead.json(step.lead.bodies[0]))
             assert step.lead.id == str(lead_id_for("default", step.lead.key))
 
 
 def test_every_fault_is_dealt_before_one_comes_again() -> None:
-    dealt = [fault for hand in deal(7, 60, ALL) for fault in hand]
-    assert deal(7, 60, ALL) == deal(7, 60, ALL)
+    dealt = [fault for hand in plan_faults(7, 60, ALL) for fault in hand]
+    assert plan_faults(7, 60, ALL) == plan_faults(7, 60, ALL)
     assert set(dealt[: len(ALL)]) == set(ALL)
-    assert all(len(set(hand)) == len(hand) for hand in deal(7, 60, ALL))
+    assert all(len(set(hand)) == len(hand) for hand in plan_faults(7, 60, ALL))
 
 
 def test_a_longer_run_begins_like_a_shorter_one() -> None:
-    assert deal(3, 20, ALL)[:5] == deal(3, 5, ALL)
+    assert plan_faults(3, 20, ALL)[:5] == plan_faults(3, 5, ALL)
 
 
 def test_the_quick_selection_names_faults_that_there_are() -> None:
@@ -48,16 +48,16 @@ def test_the_quick_selection_names_faults_that_there_are() -> None:
 def test_a_flipped_bit_changes_one_line_and_can_be_turned_back(tmp_path: Path, draw: int) -> None:
     path = tmp_path / "one.spool"
     path.write_bytes(data := b"\n*( first\n\n*( second\n")
-    place, bit = flip(path, random.Random(draw))
+    place, bit = flip_bit(path, random.Random(draw))
     changed = path.read_bytes()
     assert sum(a != b for a, b in zip(data.split(b"\n"), changed.split(b"\n"), strict=True)) == 1
-    turn(path, place, bit)
+    toggle_bit(path, place, bit)
     assert path.read_bytes() == data
 
 
-@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("place", FAILPOINTS)
 def test_the_places_where_a_service_dies_are_there(place: str) -> None:
-    module, owner, method = PLACES[place]
+    module, owner, method = FAILPOINTS[place]
     assert callable(getattr(getattr(importlib.import_module(module), owner), method))
 
 
@@ -73,5 +73,5 @@ def test_a_cut_of_the_power_takes_what_was_not_fsynced(tmp_path: Path) -> None:
         {"path": str(unnamed), "size": 10, "names": []},
     ]
     (tmp_path / "synced.jsonl").write_text("\n".join(map(json.dumps, notes)))
-    assert cut(tmp_path, tmp_path / "spool") == 25
+    assert truncate_unsynced(tmp_path, tmp_path / "spool") == 25
     assert [path.stat().st_size for path in (half, none, unnamed)] == [5, 0, 0]

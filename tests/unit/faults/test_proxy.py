@@ -91,7 +91,7 @@ async def test_last_words_arrive_and_their_answer_does_not() -> None:
     async with echo_behind_proxy() as proxy:
         client, other = await Client.of(proxy), await Client.of(proxy)
         assert await client.ask(b"BEGIN") == b"BEGIN"
-        proxy.last_words = b"COMMIT"
+        proxy.cut_after = b"COMMIT"
         client.writer.write(b"COMMIT;")
         assert await asyncio.wait_for(client.reader.read(), 5) == b""
         assert proxy.cuts == 1
