@@ -140,7 +140,7 @@ def once(smtp: SmtpServer, *leads: LeadReceived) -> None:
             assert len(smtp.of(each.lead_id, kind)) == 1, f"{kind} of {each.email}"
 
 
-async def test_a_backup_under_load_is_restored_with_all_that_came_later_and_no_mail_twice(
+async def test_restore_of_backup_under_load_loses_no_lead_and_repeats_no_mail(
     stack: Stack,
     kafka: Kafka,
     postgres: Postgres,
@@ -200,7 +200,7 @@ async def test_a_backup_under_load_is_restored_with_all_that_came_later_and_no_m
         assert "nothing is missing and the ledger balances" in shell("check")
 
 
-async def test_a_backup_is_restored_beside_another_kafka_and_the_books_begin_anew(
+async def test_restore_with_another_kafka_starts_a_new_ledger_epoch(
     stack: Stack,
     kafka: Kafka,
     postgres: Postgres,

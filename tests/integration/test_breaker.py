@@ -39,9 +39,7 @@ async def opened(pool: Pool) -> CircuitBreaker:
     return breaker
 
 
-async def test_one_process_that_opens_it_stops_the_stage_until_an_admin_resumes_it(
-    pool: Pool, db: Any
-) -> None:
+async def test_breaker_opened_by_one_process_stops_stage_until_resumed(pool: Pool, db: Any) -> None:
     others = [CircuitBreaker("notifier", pool), CircuitBreaker("persister", pool)]
     assert [await paused(each) for each in others] == [False, False]
     first = await opened(pool)
@@ -50,9 +48,7 @@ async def test_one_process_that_opens_it_stops_the_stage_until_an_admin_resumes_
     assert [await paused(each) for each in (first, *others)] == [False, False, False]
 
 
-async def test_regression_a_process_that_joins_a_stopped_stage_does_not_resume_it(
-    pool: Pool, db: Any
-) -> None:
+async def test_regression_process_joining_stopped_stage_keeps_it_stopped(pool: Pool, db: Any) -> None:
     # Any start closed it for all: where lag brings more processes, each let another hundred die.
     first = await opened(pool)
     await db.execute("UPDATE stage_control SET changed_at = changed_at - interval '1 hour'")

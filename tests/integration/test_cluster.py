@@ -90,7 +90,7 @@ async def known(kafka: Kafka, count: int) -> None:
     await eventually(brokers, until=lambda n: n == count, seconds=60, what=f"{count} brokers")
 
 
-async def test_regression_topics_wait_for_the_brokers_and_get_the_replicas_that_they_lack(
+async def test_regression_provision_waits_for_brokers_and_adds_replicas(
     cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(provisioning, "BROKERS_SECONDS", 0.5)
@@ -157,7 +157,7 @@ async def test_regression_topics_wait_for_the_brokers_and_get_the_replicas_that_
     assert configs[topics.DEAD.name]["retention.ms"] == str(90 * topics.DAY_MS), "a longer one stays"
 
 
-async def test_regression_the_doctor_names_a_broker_that_is_away_and_what_is_not_on_three(
+async def test_regression_doctor_names_missing_broker_and_replicas(
     cluster: Cluster,
 ) -> None:
     kafka = cluster.kafka

@@ -65,7 +65,7 @@ def test_kafka_is_reached_past_a_dead_address(stack: Stack, monkeypatch: pytest.
         assert event_loop.run(bootstrap()) == 1
 
 
-def test_the_mail_server_is_reached_past_a_dead_address_and_verified_by_its_name(
+def test_smtp_skips_dead_address_and_verifies_tls_by_host_name(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     resolve(monkeypatch, "127.0.0.2", "127.0.0.1")

@@ -98,7 +98,7 @@ async def _hold(pool: Any) -> None:
         await connection.fetchval("SELECT pg_sleep(0.1)")
 
 
-async def test_regression_a_primary_that_became_read_only_is_left_at_the_first_write(doomed: Pair) -> None:
+async def test_regression_pool_leaves_read_only_primary_at_first_write(doomed: Pair) -> None:
     both = settings(doomed.url(doomed.primary.urls.owner))
     async with open_pool(both, "busy") as pool, open_pool(both, "idle") as idle:
         assert await write(pool) == doomed.primary.port
@@ -169,7 +169,7 @@ async def answers(pool: Any) -> bool:
     return True
 
 
-async def test_regression_a_first_host_that_swallows_everything_leaves_the_second_its_time(
+async def test_regression_silent_first_host_leaves_time_for_the_second(
     pair: Pair,
 ) -> None:
     with blackhole() as dead:
@@ -178,7 +178,7 @@ async def test_regression_a_first_host_that_swallows_everything_leaves_the_secon
             assert await write(pool) == pair.primary.port
 
 
-async def test_regression_connections_that_a_pool_replaces_leave_no_error_though_the_server_hangs(
+async def test_regression_replaced_connections_to_hung_server_log_no_error(
     pair: Pair, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr("runtime.workarounds.asyncpg.CLOSE_SECONDS", 0.5)
@@ -195,7 +195,7 @@ async def test_regression_connections_that_a_pool_replaces_leave_no_error_though
 
 
 @pytest.mark.usefixtures("environment")
-async def test_a_pool_whose_connections_are_all_in_use_is_no_database_that_is_away() -> None:
+async def test_exhausted_pool_is_not_reported_as_unavailable_database() -> None:
     app = create_admin()
     async with _serving(app) as client:
         pool = app.state.adapters.leads._pool

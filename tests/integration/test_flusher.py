@@ -52,7 +52,7 @@ async def test_repeats_change_nothing(kafka: Kafka, postgres: Postgres, db: Any)
     assert await books(db) == {"stored": 5, "duplicate": 15, "parked": 0, "undecodable": 0, "missing": 0}
 
 
-async def test_regression_a_failure_that_an_earlier_version_published_is_a_repeat_under_its_new_id(
+async def test_regression_failure_of_earlier_version_is_a_repeat_by_new_id(
     kafka: Kafka, postgres: Postgres, db: Any
 ) -> None:
     # A resolved row began a new life, and its mail was sent again.
@@ -138,7 +138,7 @@ async def test_a_second_record_of_a_lead_has_bytes_and_a_row_of_its_own(
     assert (await books(db))["stored"] == 2
 
 
-async def test_a_waiting_record_that_turns_out_a_conflict_is_named_by_its_origin(
+async def test_pending_record_that_becomes_conflict_is_keyed_by_origin(
     kafka: Kafka, postgres: Postgres, db: Any
 ) -> None:
     key, persister = uuid4(), {"stage": "persister", "kind": "store"}
@@ -187,7 +187,7 @@ async def test_a_row_that_a_person_has_stays_where_it_is(
     assert await records_of(kafka, topics.DEAD.name) == []
 
 
-async def test_a_crash_between_the_letter_and_the_commit_repeats_the_letter_and_loses_none(
+async def test_crash_before_commit_repeats_dead_letter_and_loses_none(
     kafka: Kafka, postgres: Postgres, db: Any
 ) -> None:
     clock, key, final = Clock(), uuid4(), failure(final=True)

@@ -81,7 +81,7 @@ async def test_a_failure_waits_and_goes_back_to_its_stage_at_the_tick(
     assert sent.email not in str(await db.fetch("SELECT details_json::text FROM audit_log"))
 
 
-async def test_the_third_failed_retry_is_the_last_and_the_lead_is_archived_byte_for_byte(
+async def test_third_failed_retry_archives_the_lead_byte_for_byte(
     kafka: Kafka, postgres: Postgres, db: Any
 ) -> None:
     key, value, clock = uuid4(), b'{"caf\xc3\xa9": "\\u0041 "}', Clock()
@@ -186,7 +186,7 @@ async def test_an_undecodable_record_is_replayed_to_where_it_came_from(
     assert [letter.value for letter in await records_of(kafka, topics.DEAD.name)] == [b"\xffnot json"] * 2
 
 
-async def test_a_conflict_is_replayed_as_a_new_lead_and_resolved_by_the_persister(
+async def test_conflict_replay_creates_new_lead_and_is_resolved(
     kafka: Kafka, postgres: Postgres, db: Any
 ) -> None:
     first = lead(extra={"n": 1})
@@ -227,7 +227,7 @@ async def test_a_record_that_no_topic_takes_is_dead_and_holds_up_nobody(
     assert [row["reason"] for row in rows] == ["bug: JSONDecodeError", "record too large for the topic"]
 
 
-async def test_a_replay_without_a_word_for_an_hour_is_sent_again_and_burns_nothing(
+async def test_replay_unanswered_for_an_hour_is_resent_and_uses_no_retry(
     kafka: Kafka, postgres: Postgres, db: Any
 ) -> None:
     clock = Clock()
@@ -281,7 +281,7 @@ async def test_a_run_that_was_missed_is_made_up_at_the_start(
     assert tuple(job) == (2, "succeeded")
 
 
-async def test_kafka_away_fails_the_run_burns_nothing_and_is_made_up_when_it_is_back(
+async def test_kafka_outage_fails_run_uses_no_retry_and_later_run_recovers(
     kafka: Kafka, postgres: Postgres, db: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = Clock()
@@ -319,7 +319,7 @@ async def test_a_repeat_of_an_old_failure_does_not_take_a_replay_back(
     assert (await row_of(db))["state"] == "replaying"
 
 
-async def test_a_drain_ends_the_run_after_the_chunk_in_hand_and_the_next_start_goes_on(
+async def test_drain_ends_run_after_current_chunk_and_next_start_continues(
     kafka: Kafka, postgres: Postgres, db: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock, sent = Clock(), "SELECT count(*) FROM replay_queue WHERE state = 'replaying'"
@@ -339,7 +339,7 @@ async def test_a_drain_ends_the_run_after_the_chunk_in_hand_and_the_next_start_g
     assert len(await records_of(kafka, NOTIFIER)) == 300
 
 
-async def test_a_mail_deferred_twice_is_sent_once_after_two_requests_and_a_refused_one_is_dead(
+async def test_twice_deferred_mail_is_sent_once_and_refused_mail_is_dead(
     kafka: Kafka, postgres: Postgres, db: Any
 ) -> None:
     sent, gone = lead(), lead(email="gone@example.com")

@@ -70,7 +70,7 @@ async def states(db: Any) -> dict[tuple[str, str], int]:
 
 
 @pytest.mark.parametrize("status", [401, 429])
-async def test_regression_a_gateway_that_refuses_a_websites_token_stops_no_replay_and_no_other_website(
+async def test_regression_refused_site_token_blocks_no_replay_or_other_site(
     kafka: Kafka, postgres: Postgres, db: Any, gateway: Gateway, status: int
 ) -> None:
     gateway.failures["shop"] = DependencyUnavailable("gateway", f"gateway answered {status}")
@@ -134,7 +134,7 @@ async def test_regression_while_kafka_is_away_websites_leads_go_to_the_gateway(
     assert await states(db) == {("notifier", "waiting"): 1, ("site", "resolved"): 5}
 
 
-async def test_regression_a_website_whose_gateway_hangs_delays_no_other_in_the_same_run(
+async def test_regression_hung_gateway_of_one_site_delays_no_other_site(
     kafka: Kafka, postgres: Postgres, db: Any, gateway: Gateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("services.flusher.retries.destination_sender.LOOK_SECONDS", 0.1)
@@ -167,7 +167,7 @@ async def test_regression_a_website_whose_gateway_hangs_delays_no_other_in_the_s
     assert await db.fetchval("SELECT state FROM replay_queue WHERE origin_topic = 'site:slow'") == "resolved"
 
 
-async def test_regression_a_destination_that_hangs_again_and_again_takes_no_slot_of_the_others(
+async def test_regression_hung_destination_takes_no_slot_of_the_others(
     kafka: Kafka, postgres: Postgres, db: Any, gateway: Gateway
 ) -> None:
     gateway.failures["slow"] = DependencyUnavailable("gateway", "gateway: no answer (TimeoutError)")
@@ -186,7 +186,7 @@ async def test_regression_a_destination_that_hangs_again_and_again_takes_no_slot
         await asyncio.gather(hanging, another)
 
 
-async def test_regression_a_stage_whose_topic_is_gone_does_not_delay_the_other_stage(
+async def test_regression_stage_with_missing_topic_delays_no_other_stage(
     kafka: Kafka, postgres: Postgres, db: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("services.flusher.publisher.SEND_SECONDS", 2.0)
@@ -211,7 +211,7 @@ async def test_regression_a_stage_whose_topic_is_gone_does_not_delay_the_other_s
     assert await states(db) == {("notifier", "dead"): 2, ("persister", "replaying"): 2}
 
 
-async def test_regression_rows_at_the_head_that_always_fail_let_those_behind_them_go(
+async def test_regression_failing_head_rows_do_not_block_later_rows(
     kafka: Kafka, postgres: Postgres, db: Any, gateway: Gateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("CHUNK", "FEW"):
@@ -229,7 +229,7 @@ async def test_regression_rows_at_the_head_that_always_fail_let_those_behind_the
         ]
 
 
-async def test_regression_rows_of_a_replay_that_always_fail_let_those_behind_them_go(
+async def test_regression_failing_replay_rows_do_not_block_later_rows(
     kafka: Kafka, postgres: Postgres, db: Any, gateway: Gateway
 ) -> None:
     await fill_site(db, 6)
@@ -248,7 +248,7 @@ async def test_regression_rows_of_a_replay_that_always_fail_let_those_behind_the
 
 
 @pytest.mark.parametrize("how", ["requested", "replay"])
-async def test_regression_a_row_that_the_database_will_not_change_lets_the_others_go(
+async def test_regression_row_refused_by_database_does_not_block_others(
     kafka: Kafka, postgres: Postgres, db: Any, gateway: Gateway, how: str
 ) -> None:
     ids = await fill_site(db, 20)

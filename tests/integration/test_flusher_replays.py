@@ -93,7 +93,7 @@ async def test_several_replays_take_turns_and_a_single_request_waits_for_none(
     assert await db.fetchval("SELECT state FROM replay_queue WHERE id = $1", ids[5]) == "replaying"
 
 
-async def test_a_row_that_waits_burns_no_retry_and_one_that_has_nothing_to_send_is_passed_over(
+async def test_waiting_row_uses_no_retry_and_row_without_payload_is_skipped(
     kafka: Kafka, postgres: Postgres, db: Any
 ) -> None:
     await fill(db, 4)
@@ -153,7 +153,7 @@ async def test_while_kafka_is_away_no_row_has_its_turn_and_none_is_touched(
     ]
 
 
-async def test_a_row_that_kafka_never_takes_is_dead_and_failed_and_the_others_go_on(
+async def test_row_that_kafka_always_refuses_is_dead_and_others_continue(
     kafka: Kafka, postgres: Postgres, db: Any
 ) -> None:
     await fill(db, 1, payload=b"x" * (topics.FAILED_MAX_BYTES + 1))

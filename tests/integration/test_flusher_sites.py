@@ -74,9 +74,7 @@ async def row(db: Any) -> Any:
     return await db.fetchrow("SELECT * FROM replay_queue")
 
 
-async def test_what_a_website_queued_is_posted_under_its_own_key_and_then_removed(
-    flusher: Flusher, db: Any
-) -> None:
+async def test_website_entry_is_posted_under_its_key_and_then_removed(flusher: Flusher, db: Any) -> None:
     flusher.web.entries, flusher.web.page = [queued(n) for n in range(1, 24)], 10
     assert await flusher.tick()
     assert sorted(flusher.web.keys) == sorted(f"key-{n}" for n in range(1, 24))
@@ -91,9 +89,7 @@ async def test_what_a_website_queued_is_posted_under_its_own_key_and_then_remove
     assert told["details_json"] == {"site": "shop", "pulled": 23, "refused": 0}
 
 
-async def test_each_website_is_fetched_under_its_own_tokens_and_one_that_is_away_holds_up_no_other(
-    flusher: Flusher, db: Any
-) -> None:
+async def test_sites_use_own_tokens_and_unavailable_site_blocks_no_other(flusher: Flusher, db: Any) -> None:
     async with world() as blog:
         flusher.pull._sites.sites = [
             replace(flusher.web.site, name="away", queue_url="http://127.0.0.1:9/queue"),
@@ -133,9 +129,7 @@ async def test_regression_a_redirect_to_another_place_gets_no_token(flusher: Flu
     assert (await job(db))["last_details"]["sites"]["shop"]["reason"] == "site queue answered 308"
 
 
-async def test_a_site_that_cannot_write_to_its_queue_is_reported_and_its_entries_are_taken(
-    flusher: Flusher, db: Any
-) -> None:
+async def test_site_queue_write_error_is_reported_and_entries_are_imported(flusher: Flusher, db: Any) -> None:
     flusher.web.entries, flusher.web.write_error = [queued(1)], "ENOSPC"
     assert not await flusher.tick()
     assert flusher.web.keys == ["key-1"]
@@ -169,7 +163,7 @@ async def test_a_gateway_that_is_away_or_busy_burns_nothing_and_the_lead_stays(
     assert flusher.web.keys == ["key-1"]
 
 
-async def test_a_removal_that_fails_is_made_up_by_the_next_run_under_the_same_key(flusher: Flusher) -> None:
+async def test_failed_removal_is_repeated_by_next_run_under_same_key(flusher: Flusher) -> None:
     flusher.web.entries, flusher.web.removals = [queued(1)], 500
     assert not await flusher.tick()
     flusher.web.removals = 204
@@ -178,7 +172,7 @@ async def test_a_removal_that_fails_is_made_up_by_the_next_run_under_the_same_ke
     assert flusher.web.entries == []
 
 
-async def test_a_refused_lead_leaves_the_website_for_the_queue_and_dies_after_the_third_retry(
+async def test_refused_site_lead_moves_to_queue_and_dies_after_third_retry(
     flusher: Flusher, kafka: Kafka, db: Any
 ) -> None:
     flusher.web.entries = [queued(1), queued(2)]
@@ -217,9 +211,7 @@ async def test_an_outage_between_the_retries_of_a_refused_lead_burns_none(flushe
     assert flusher.web.keys == ["key-1"]
 
 
-async def test_a_dead_lead_of_a_website_goes_to_the_gateway_again_when_an_admin_replays_it(
-    flusher: Flusher, db: Any
-) -> None:
+async def test_replay_of_dead_site_lead_posts_to_gateway_again(flusher: Flusher, db: Any) -> None:
     flusher.web.entries = [queued(1)]
     flusher.web.refuse["key-1"] = refusal("email")
     await flusher.tick()
@@ -242,7 +234,7 @@ async def test_an_entry_that_nobody_can_read_stays_and_leaves_the_others_alone(
     assert (await job(db))["last_details"]["sites"]["shop"]["unreadable"] == 2
 
 
-async def test_regression_a_header_that_is_no_trace_is_left_out_and_holds_up_no_lead(
+async def test_regression_malformed_traceparent_is_dropped_not_blocking(
     flusher: Flusher,
 ) -> None:
     flusher.web.entries = [
@@ -270,9 +262,7 @@ async def test_what_a_websites_disk_has_damaged_is_told(flusher: Flusher, db: An
     assert (await job(db))["last_details"]["sites"]["shop"]["damaged"] == 2
 
 
-async def test_regression_a_lead_that_the_gateway_cannot_answer_holds_up_no_other(
-    flusher: Flusher, db: Any
-) -> None:
+async def test_regression_lead_with_gateway_error_does_not_block_others(flusher: Flusher, db: Any) -> None:
     flusher.web.entries, flusher.web.page = [queued(n) for n in range(1, 24)], 10
     flusher.web.refuse["key-1"] = JSONResponse({}, 500)
     assert not await flusher.tick()
@@ -282,9 +272,7 @@ async def test_regression_a_lead_that_the_gateway_cannot_answer_holds_up_no_othe
     assert (seen["pulled"], seen["reason"]) == (22, "gateway answered 500")
 
 
-async def test_regression_a_page_that_nobody_can_read_is_told_where_it_holds_up_others(
-    flusher: Flusher, db: Any
-) -> None:
+async def test_regression_unreadable_queue_page_is_reported_as_blocking(flusher: Flusher, db: Any) -> None:
     flusher.web.entries, flusher.web.page = [queued(1, id="../a"), queued(2, id="../b"), queued(3)], 2
     assert not await flusher.tick()
     reason = (await job(db))["last_details"]["sites"]["shop"]["reason"]
@@ -326,9 +314,7 @@ async def test_a_website_that_answers_something_else_is_away_not_empty(flusher: 
     ] == "site queue's answer is not understood"
 
 
-async def test_regression_another_body_under_a_refused_key_is_kept_beside_the_first(
-    flusher: Flusher, db: Any
-) -> None:
+async def test_regression_second_body_of_refused_key_is_kept_too(flusher: Flusher, db: Any) -> None:
     flusher.web.refuse["key-1"] = refusal("email")
     for attempt, name in enumerate(("Ada", "Ada", "Grace")):
         body = {**queued(1)["body"], "name": name}
@@ -352,7 +338,7 @@ async def test_regression_another_body_under_a_refused_key_is_kept_beside_the_fi
         b"null",
     ],
 )
-async def test_regression_whatever_one_website_answers_costs_no_other_its_report(
+async def test_regression_any_site_answer_leaves_other_sites_reports(
     flusher: Flusher, db: Any, answer: bytes
 ) -> None:
     async with world() as blog:
@@ -388,9 +374,7 @@ async def test_regression_a_bug_in_one_websites_pull_costs_no_other_its_report(
     }  # fmt: skip
 
 
-async def test_regression_an_entry_with_an_impossible_time_is_posted_or_kept_like_any_other(
-    flusher: Flusher, db: Any
-) -> None:
+async def test_regression_entry_with_invalid_time_is_posted_or_kept(flusher: Flusher, db: Any) -> None:
     flusher.web.entries = [
         queued(1, queuedAt="0001-01-01T00:00:00+14:00"), queued(2, queuedAt="0001-01-01T00:00:00+14:00"),
     ]  # fmt: skip

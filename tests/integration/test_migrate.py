@@ -28,7 +28,7 @@ async def test_a_second_migration_applies_nothing(database: Database) -> None:
     assert await migrate(database.owner, database.service) == []
 
 
-async def test_regression_a_service_from_before_last_records_leaves_none_that_is_stale(
+async def test_regression_old_service_leaves_no_stale_last_record(
     database: Database,
 ) -> None:
     # In a rolling upgrade the record of an older offset was compared: the log was taken for another one.
@@ -74,7 +74,7 @@ async def test_the_services_role_can_delete_nothing(database: Database) -> None:
     await connection.close()
 
 
-async def test_regression_a_migration_and_a_service_at_work_do_not_wait_for_each_other(
+async def test_regression_migration_and_running_service_do_not_deadlock(
     database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # What migration 0004 does, and a notifier that has read the status of a lead and writes its mails then.

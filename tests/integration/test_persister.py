@@ -143,7 +143,7 @@ async def test_poison_between_good_leads_is_dead_lettered_byte_for_byte(
     [({"name": "nul \x00 inside"}, "22P05"), ({"extra": {"score": math.nan}}, "22P02")],
     ids=["nul", "nan"],
 )
-async def test_a_lead_that_the_database_refuses_is_parked_and_the_others_of_its_batch_are_stored(
+async def test_lead_refused_by_database_goes_to_retry_and_batch_is_stored(
     kafka: Kafka,
     postgres: Postgres,
     db: Any,
@@ -166,7 +166,7 @@ async def test_a_lead_that_the_database_refuses_is_parked_and_the_others_of_its_
     assert (await books(db))["parked"] == 1
 
 
-async def test_a_second_body_under_one_key_is_parked_as_a_conflict_and_the_first_is_kept(
+async def test_second_body_of_a_key_is_queued_as_conflict_and_first_is_kept(
     kafka: Kafka, postgres: Postgres, db: Any
 ) -> None:
     first = lead()
@@ -270,7 +270,7 @@ async def test_a_database_that_is_away_pauses_the_stage_and_burns_nothing(
         assert await records_of(kafka, topics.FAILED.name) == []
 
 
-async def test_a_stage_whose_records_are_all_poison_stops_until_an_admin_resumes_it(
+async def test_stage_with_only_poison_records_stops_until_resumed(
     kafka: Kafka, postgres: Postgres, db: Any
 ) -> None:
     topic = kafka.topic_prefix + RECEIVED
@@ -295,7 +295,7 @@ async def test_a_stage_whose_records_are_all_poison_stops_until_an_admin_resumes
         await eventually(failed, until=lambda n: n > stopped_at, what="the stage at work again")
 
 
-async def test_a_bad_deploy_that_refuses_good_leads_stops_the_stage_and_those_behind_are_stored_after_it(
+async def test_bad_deploy_stops_stage_and_later_leads_are_stored_after_it(
     kafka: Kafka, postgres: Postgres, db: Any
 ) -> None:
     await db.execute("ALTER TABLE lead_inbox ADD CONSTRAINT bad_deploy CHECK (false)")
@@ -315,7 +315,7 @@ async def test_a_bad_deploy_that_refuses_good_leads_stops_the_stage_and_those_be
     assert len(await records_of(kafka, topics.FAILED.name)) == 100
 
 
-async def test_regression_a_lead_that_a_trigger_refuses_waits_alone_and_the_others_are_stored(
+async def test_regression_lead_refused_by_trigger_waits_alone(
     kafka: Kafka, postgres: Postgres, db: Any
 ) -> None:
     # P0001 is of no class of data errors: the stage stood still for every lead.

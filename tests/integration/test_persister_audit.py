@@ -40,7 +40,7 @@ async def test_a_refusal_of_the_gateway_is_appended_once_at_our_own_time(
     assert row["details_json"] == {"code": "invalid-lead", "fields": ["email"]} | sent_at
 
 
-async def test_regression_no_producer_can_write_another_event_into_the_audit_log(
+async def test_regression_producer_cannot_write_other_audit_events(
     kafka: Kafka, postgres: Postgres, db: Any
 ) -> None:
     forged = REJECTION | {"event": "lead.erased", "actor": "bob", "lead_id": str(uuid4())}
@@ -71,7 +71,7 @@ async def test_regression_audit_records_do_not_stop_the_leads(
     assert await db.fetchval("SELECT count(*) FROM stage_control WHERE paused") == 0
 
 
-async def test_regression_an_audit_record_that_failed_is_stored_after_a_replay_of_its_own(
+async def test_regression_failed_audit_record_is_stored_by_its_replay(
     kafka: Kafka, postgres: Postgres, db: Any
 ) -> None:
     request_id, clock = str(uuid4()), Clock()  # a client may choose one that looks like a lead's id

@@ -10,7 +10,7 @@ from runtime.failures import DependencyUnavailable
 from runtime.settings import Postgres
 
 
-async def test_regression_a_connection_that_is_cut_at_any_moment_is_the_worlds_fault(
+async def test_regression_connection_cut_at_any_time_is_an_outage(
     postgres: Postgres,
 ) -> None:
     # asyncpg has an error that is none of its own families: taken for a bug, it ended the admin service, and
@@ -44,7 +44,7 @@ async def test_regression_a_connection_that_is_cut_at_any_moment_is_the_worlds_f
     assert outcomes["well"]
 
 
-async def test_a_connection_goes_back_at_once_and_never_with_an_open_transaction(postgres: Postgres) -> None:
+async def test_connection_is_released_at_once_without_open_transaction(postgres: Postgres) -> None:
     one = postgres.model_copy(update={"pool_max": 1})
     async with open_pool(one, "test") as pool:
         async with pool.acquire() as connection:

@@ -139,7 +139,7 @@ async def test_regression_clients_are_replaced_where_their_broker_is_silent(brok
         await proxy.stop()
 
 
-async def test_regression_a_dead_bootstrap_server_does_not_use_up_the_time_of_the_others(
+async def test_regression_dead_bootstrap_server_leaves_time_for_others(
     stack: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # It had aiokafka's whole request timeout of 40 s, and a publisher gives up a start after 10 s.
@@ -155,7 +155,7 @@ async def test_regression_a_dead_bootstrap_server_does_not_use_up_the_time_of_th
             await client.close()
 
 
-async def test_regression_a_consumer_sees_new_partitions_and_leaves_a_deleted_topic(kafka: Kafka) -> None:
+async def test_regression_consumer_sees_new_partitions_and_topic_deletion(kafka: Kafka) -> None:
     # It did not for five minutes, the age that aiokafka allows its metadata.
     broker = build_broker(kafka, "test", metadata_max_age_ms=300)
     taken = Taken()

@@ -118,7 +118,7 @@ async def balanced(postgres: Postgres) -> bool:
         return (await count_queue(pool)).books.balanced
 
 
-async def test_regression_what_a_promoted_standby_lacks_comes_back_and_no_mail_is_sent_twice(
+async def test_regression_rows_lost_by_standby_return_without_second_mail(
     stack: Stack, kafka: Kafka, postgres: Postgres, database: Database, smtp: SmtpServer
 ) -> None:
     # 185 of 500 stored leads were gone, the books balanced, and no metric showed it.
@@ -148,7 +148,7 @@ async def test_regression_what_a_promoted_standby_lacks_comes_back_and_no_mail_i
     assert missing == (0,)
 
 
-async def test_regression_mails_in_hand_at_a_standby_get_the_outcome_that_it_lacks(
+async def test_regression_mails_in_flight_at_standby_get_their_outcome(
     stack: Stack, kafka: Kafka, postgres: Postgres, database: Database, smtp: SmtpServer
 ) -> None:
     # Their record was committed: nobody looked at their rows again.
@@ -199,7 +199,7 @@ async def post_to_first(kafka: Kafka, *leads: LeadReceived) -> None:
             )
 
 
-async def test_regression_leads_at_offsets_that_a_lost_tail_had_before_are_stored_and_mailed(
+async def test_regression_leads_at_reused_offsets_are_stored_and_mailed(
     kafka: Kafka, postgres: Postgres, database: Database, smtp: SmtpServer
 ) -> None:
     # 5 of 60 leads that were acknowledged after a power cut were never read.

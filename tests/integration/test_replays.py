@@ -100,7 +100,7 @@ async def world(kafka: Kafka, postgres: Postgres) -> AsyncIterator[World]:
         yield running
 
 
-async def test_a_dead_mail_is_replayed_sent_once_and_the_audit_log_says_who_and_why(world: World) -> None:
+async def test_dead_mail_replay_sends_once_and_audits_actor_and_reason(world: World) -> None:
     (refused,) = await world.let_welcomes_die(1)
     (group,) = (await world.admin.get("/admin/queue/groups"))["groups"]
     assert (group["state"], group["kind"], group["rows"]) == ("dead", "welcome", 1)
@@ -138,7 +138,7 @@ async def test_a_replay_that_fails_again_has_three_new_retries_or_is_dead_anew(w
     assert world.welcomes() == {}
 
 
-async def test_a_group_is_previewed_replayed_at_its_rate_and_each_row_has_its_result(world: World) -> None:
+async def test_group_replay_has_preview_rate_limit_and_result_per_row(world: World) -> None:
     leads = await world.let_welcomes_die(5)
     order = {"state": "dead", "kind": "welcome", "per_second": 2, "comment": "repaired"}
     preview = await world.replay(200, params={"dry_run": True}, **order)
@@ -159,7 +159,7 @@ async def test_a_group_is_previewed_replayed_at_its_rate_and_each_row_has_its_re
     await world.until_books_balance()
 
 
-async def test_a_replay_that_is_cancelled_half_way_sends_nothing_more_and_says_what_it_left(
+async def test_cancelled_replay_stops_sending_and_reports_the_rest(
     world: World,
 ) -> None:
     leads = await world.let_welcomes_die(6)

@@ -140,9 +140,7 @@ async def test_grants_that_the_role_may_not_give_change_nothing(owner: Connectio
     assert await evidence(owner) == before
 
 
-async def test_the_triggers_work_for_a_role_that_may_not_execute_their_functions(
-    owner: Connection, role: Connection
-) -> None:
+async def test_triggers_work_for_role_without_execute_privilege(owner: Connection, role: Connection) -> None:
     assert not await role.fetchval("SELECT has_function_privilege('count_rows()', 'EXECUTE')")
     count = "SELECT coalesce(sum(rows), 0)::int FROM row_count WHERE table_name = 'lead_inbox' AND state = $1"
     assert await owner.fetchval(count, "received") == 1

@@ -208,7 +208,7 @@ def test_a_wrong_setting_ends_a_command_with_one_line_and_no_secret(
         assert secret not in done.stdout + done.stderr
 
 
-async def test_the_owner_migrates_without_a_superuser_where_the_services_role_exists(
+async def test_owner_migrates_without_superuser_if_services_role_exists(
     managed: Managed,
 ) -> None:
     await migrate(managed.url(managed.postgres.owner), managed.url(managed.postgres.service))

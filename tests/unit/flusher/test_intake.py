@@ -55,7 +55,7 @@ def test_conflicts_and_the_undecodable_are_named_by_their_origin(
 
 
 @pytest.mark.parametrize("kind", ["audit", "store"])
-def test_regression_a_failed_audit_record_names_no_lead_whatever_its_key_and_its_persisters_version(
+def test_regression_failed_audit_record_never_names_a_lead(
     kind: str,
 ) -> None:
     told = failure(stage="persister", kind=kind, reason="database refused the data (22P05)")

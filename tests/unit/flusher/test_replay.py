@@ -202,7 +202,7 @@ def sent_headers(record_headers: h.Headers) -> Mapping[str, str]:
     return {name: value.decode() for name, value in record_headers}
 
 
-def test_a_replay_is_the_original_bytes_to_the_stage_that_failed_and_no_other() -> None:
+def test_replay_sends_original_bytes_to_the_failed_stage_only() -> None:
     waiting, event_id = row(), uuid4()
     for stage, kind, topic in (
         ("notifier", "welcome", topics.RETRY_NOTIFIER),

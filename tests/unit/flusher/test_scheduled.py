@@ -31,7 +31,7 @@ class Records:
         pass
 
 
-async def test_regression_a_clock_that_is_set_back_does_not_put_the_next_run_off(
+async def test_regression_clock_set_back_does_not_delay_next_run(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(scheduled_job, "POLL_SECONDS", 0.001)

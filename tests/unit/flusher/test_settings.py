@@ -94,7 +94,7 @@ STRONG = {
         ("FASTCORE_FLUSHER_GATEWAY_URL", "http://leads.example.com"),
     ],
 )
-def test_regression_a_weak_token_and_plain_http_to_a_public_name_stop_the_start(
+def test_regression_weak_token_and_public_plain_http_are_refused(
     variable: str, value: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, told in {**STRONG, variable: value}.items():
