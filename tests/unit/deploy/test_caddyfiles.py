@@ -35,7 +35,7 @@ def edge(request: pytest.FixtureRequest) -> Any:
     return json.loads(done.stdout)
 
 
-def test_regression_no_logger_of_the_edge_writes_urls_headers_or_addresses(edge: Any) -> None:
+def test_regression_edge_logs_contain_no_urls_headers_or_addresses(edge: Any) -> None:
     for name, logger in edge["logging"]["logs"].items():
         assert logger["level"] == "ERROR", name
         fields = logger["encoder"]["fields"]

@@ -9,7 +9,7 @@ def test_storable_removes_what_postgresql_cannot_store() -> None:
     assert storable("a\x00b\ud800c") == "ab?c"
 
 
-def test_a_welcome_goes_to_the_lead_in_lower_case_and_counts_for_its_mailbox() -> None:
+def test_welcome_goes_to_lower_case_address_and_counts_for_mailbox() -> None:
     welcome = delivery("welcome", of=lead(email="Ada+X@Example.com"))
     assert recipient_of(welcome, IDENTITY) == "ada+x@example.com"
     assert mailbox_of(welcome) == "ada@example.com"

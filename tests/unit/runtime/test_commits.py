@@ -151,7 +151,7 @@ async def test_a_stop_commits_what_was_handled_before_the_group_is_left() -> Non
     assert around.stopped_at == [2]
 
 
-async def test_regression_the_group_is_left_in_time_though_the_last_commit_hangs() -> None:
+async def test_regression_drain_leaves_group_in_time_if_commit_hangs() -> None:
     kafka, busy = FakeConsumer(end=2), Busy()
     kafka.commits_allowed.clear()
     busy.let.set()
@@ -170,7 +170,7 @@ async def test_regression_the_group_is_left_in_time_though_the_last_commit_hangs
     assert kafka.running_commits == 0
 
 
-async def test_regression_what_reading_ahead_meets_does_not_cut_off_the_batch_in_hand() -> None:
+async def test_regression_prefetch_error_does_not_cancel_current_batch() -> None:
     kafka, busy = FakeConsumer(end=4), Busy()
     kafka.poll_error = CorruptRecordException("checksum")
     consumer, around = consuming(kafka)
@@ -188,7 +188,7 @@ async def test_regression_what_reading_ahead_meets_does_not_cut_off_the_batch_in
     await running
 
 
-async def test_the_next_batch_is_read_while_one_is_handled_and_no_more_than_that() -> None:
+async def test_prefetch_reads_exactly_one_batch_ahead() -> None:
     kafka, busy = FakeConsumer(end=9), Busy()
     consumer, _ = consuming(kafka)
     running = asyncio.create_task(consumer.run(busy))
@@ -242,7 +242,7 @@ async def test_what_was_read_ahead_is_dropped_where_partitions_go_to_others() ->
     await running
 
 
-async def test_regression_a_record_in_anothers_hand_holds_up_its_own_partition_only() -> None:
+async def test_regression_leased_record_blocks_its_own_partition_only() -> None:
     # One lease of another process stalled every partition of the consumer for 50 s.
     kafka, held = FakeConsumer(end=4, partitions=2), Holding()
     consumer, _ = consuming(kafka)

@@ -72,9 +72,7 @@ def deliver(handler: Recorder, records: Sequence[int]) -> BatchProcessor:
 
 @settings(max_examples=60, deadline=None)
 @given(size=st.integers(1, 200), bad=st.sets(st.integers(0, 199), max_size=6))
-def test_narrowing_parks_exactly_the_records_at_fault_and_keeps_the_order_of_the_others(
-    size: int, bad: set[int]
-) -> None:
+def test_bisection_retries_only_faulty_records_and_keeps_order(size: int, bad: set[int]) -> None:
     handler = Recorder(bad, RetryableError("refused"))
     deliver(handler, list(range(size)))
     assert handler.taken == [n for n in range(size) if n not in bad]
@@ -94,7 +92,7 @@ def test_a_bug_is_tried_three_times_and_then_parked_under_its_type() -> None:
     assert handler.parked == [(1, "bug: ZeroDivisionError")]
 
 
-def test_a_record_that_cannot_even_be_parked_pauses_the_stage_instead_of_being_passed_over() -> None:
+def test_record_that_the_retry_queue_refuses_pauses_the_stage() -> None:
     class Refusing(Recorder):
         async def send_to_retry_queue(self, record: Any, failure: Failure) -> None:
             raise ZeroDivisionError
@@ -113,9 +111,7 @@ def test_a_fault_of_the_world_parks_nothing() -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(size=st.integers(2, 200), bad=st.sets(st.integers(0, 199), max_size=6))
-def test_regression_records_that_the_database_refuses_are_parked_where_it_takes_others(
-    size: int, bad: set[int]
-) -> None:
+def test_regression_refused_records_go_to_retry_if_others_are_stored(size: int, bad: set[int]) -> None:
     # A trigger's P0001 for one row paused the stage for ever.
     handler = Recorder(bad, DependencyRefused("database", "database answered P0001"))
     of_batch = {n for n in bad if n < size}
@@ -129,7 +125,7 @@ def test_regression_records_that_the_database_refuses_are_parked_where_it_takes_
     assert sorted(handler.parked) == [(n, "database answered P0001") for n in sorted(of_batch)]
 
 
-def test_a_database_that_refuses_every_record_pauses_the_stage_after_few_tries() -> None:
+def test_database_refusing_every_record_pauses_stage_after_few_tries() -> None:
     handler = Recorder(set(range(500)), DependencyRefused("database", "database answered 42P01"))
     delivery = BatchProcessor(handler, cast("Batch", [Place(each) for each in range(500)]), QUICK)
     with pytest.raises(DependencyRefused):
@@ -138,14 +134,14 @@ def test_a_database_that_refuses_every_record_pauses_the_stage_after_few_tries()
     assert handler.calls < 3 * MAX_REFUSALS
 
 
-def test_a_record_that_is_refused_alone_waits_for_another_one_to_tell_whose_fault_it_is() -> None:
+def test_single_refused_record_waits_for_another_to_find_the_cause() -> None:
     handler = Recorder({7}, DependencyRefused("database", "database answered P0001"))
     with pytest.raises(DependencyRefused):
         deliver(handler, [7])
     assert handler.parked == []
 
 
-def test_what_was_done_before_a_pause_is_told_so_that_it_is_not_done_again() -> None:
+def test_pause_reports_progress_so_that_work_is_not_repeated() -> None:
     class Breaking(Recorder):
         """Refuses the records of the first half, and then finds the world away."""
 
@@ -271,7 +267,7 @@ def consuming(kafka: FakeConsumer, health: Health, policy: Policy) -> Consumer:
     return Consumer(cast("KafkaBroker", Around(kafka)), ["t"], "group", health, policy)
 
 
-async def test_regression_a_poll_that_waits_for_ever_is_seen_by_the_watchdog_and_by_readiness() -> None:
+async def test_regression_hung_poll_fails_watchdog_and_readiness() -> None:
     # It stood in a rebalance without an end: green, with lag, and no watchdog ever looked.
     health = Health()
     consumer = consuming(UnassignedConsumer(), health, Policy(take_seconds=0.01))
@@ -342,7 +338,7 @@ async def test_regression_whatever_a_stop_raises_the_consumer_connects_again() -
     await running
 
 
-async def test_regression_a_rebalance_waits_for_records_from_the_moment_they_are_taken() -> None:
+async def test_regression_rebalance_waits_for_records_once_fetched() -> None:
     # Between taking a batch and marking it as in hand the loop waited for Kafka's offsets.
     kafka, busy = OneRecord(), Hanging(set(), RuntimeError())
     consumer = consuming(kafka, Health(), Policy(drain_seconds=0.2, stop_seconds=0.1))

@@ -18,7 +18,7 @@ class PolledConsumer(FakeConsumer):
         return self
 
 
-def test_fetches_in_a_row_are_one_log_and_a_gap_between_them_may_hide_another() -> None:
+def test_continuity_breaks_on_a_gap_between_fetches() -> None:
     gaps, consumer = FetchGaps(), PolledConsumer()
     for _ in range(3):
         gaps.update(consumer.poll(after_ms=500))
@@ -29,7 +29,7 @@ def test_fetches_in_a_row_are_one_log_and_a_gap_between_them_may_hide_another() 
     assert gaps.found
 
 
-def test_a_broker_that_is_slow_with_each_answer_does_not_ask_for_a_check_for_ever() -> None:
+def test_continuity_check_is_not_repeated_for_a_slow_broker() -> None:
     gaps, consumer = FetchGaps(), PolledConsumer()
     gaps.update(consumer.poll(after_ms=0))
     gaps.update(consumer.poll(after_ms=GAP_MS + 1))

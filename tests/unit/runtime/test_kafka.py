@@ -81,7 +81,7 @@ async def test_a_poisoned_producer_is_closed_and_another_takes_its_place(
     assert [each.stopped for each in producers.made] == [True, True]
 
 
-async def test_an_acknowledgement_that_does_not_come_is_not_waited_for_beyond_the_budget(
+async def test_publish_timeout_bounds_the_wait_for_acknowledgement(
     producers: type[FakeProducer],
 ) -> None:
     producers.plan = [TimeoutError()]
@@ -102,7 +102,7 @@ async def test_a_record_that_no_broker_takes_is_invalid_and_breaks_nothing(
     assert len(producers.made) == 1
 
 
-async def test_a_broker_that_is_away_at_the_start_is_asked_again_until_it_answers(
+async def test_publisher_start_is_retried_until_broker_answers(
     producers: type[FakeProducer],
 ) -> None:
     producers.plan = [KafkaConnectionError(), KafkaConnectionError(), None]
@@ -177,7 +177,7 @@ async def test_every_record_waits_for_all_replicas_and_is_written_once(
     assert producers.made[0].options["enable_idempotence"] is True
 
 
-async def test_regression_a_producer_that_was_still_starting_is_closed_at_the_end(
+async def test_regression_producer_that_was_starting_is_closed(
     producers: type[FakeProducer],
 ) -> None:
     producers.plan = [BlockingIOError()]

@@ -61,7 +61,7 @@ def record_at(offset: int) -> Any:
     return SimpleNamespace(topic="t", partition=0, offset=offset, timestamp=1, key=None)
 
 
-async def test_regression_offsets_are_missing_only_after_the_consumer_has_gone_back_for_them() -> None:
+async def test_regression_offsets_are_missing_only_after_a_rewind() -> None:
     ledger, sql = Ledger("persister"), OnePage()
     ledger._sql = sql
     connection = cast("Any", None)

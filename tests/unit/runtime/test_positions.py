@@ -35,7 +35,7 @@ def test_a_log_without_the_last_record_is_another_one(position: Position) -> Non
         Position(None, committed=None, start=0, end=20),
     ],
 )
-def test_a_log_with_the_last_record_or_with_nothing_to_compare_is_the_same(position: Position) -> None:
+def test_log_with_last_record_or_nothing_to_compare_is_unchanged(position: Position) -> None:
     assert not position.is_another_log
 
 
@@ -45,6 +45,6 @@ def test_a_ledger_below_the_commit_was_rolled_back() -> None:
     assert Position(page(25), committed=10, start=0, end=30, log_record=LAST).behind == 0
 
 
-def test_records_that_kafka_deleted_before_they_were_taken_are_expired_and_not_behind() -> None:
+def test_records_deleted_by_retention_count_as_expired_not_as_lag() -> None:
     position = Position(page(10), committed=25, start=20, end=30)
     assert (position.expired, position.next_offset, position.behind) == (10, 20, 5)

@@ -164,6 +164,6 @@ async def test_mails_are_rebuilt_from_all_partitions_or_none(behind: TopicPartit
 
 
 @pytest.mark.usefixtures("_impatient")
-async def test_regression_the_lag_is_measured_beside_a_partition_without_a_leader() -> None:
+async def test_regression_lag_is_measured_despite_leaderless_partition() -> None:
     await Watchdog().check(cast("Any", LeaderlessConsumer(end=4)))
     assert REGISTRY.get_sample_value("fastcore_lag_records", {"topic": "t", "partition": "0"}) == 4

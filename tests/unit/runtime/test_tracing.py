@@ -18,7 +18,7 @@ async def test_without_a_collector_headers_pass_as_they_are() -> None:
             assert carried is HEADERS
 
 
-async def test_with_a_collector_a_record_names_its_sender_s_span_in_the_same_trace() -> None:
+async def test_record_carries_producer_span_of_the_same_trace() -> None:
     # Nobody listens there: what cannot be delivered is dropped, and the stop is bounded.
     async with spans.export_spans(Tracing(exporter_otlp_endpoint="http://127.0.0.1:9"), "test"):
         with spans.producer_span("leads.received.v1", HEADERS, b"key") as carried:

@@ -8,7 +8,7 @@ from deploy.cli.topic_provisioning import plan_replicas
 from deploy.cli.topic_settings import is_insufficient, min_insync
 
 
-def test_each_partition_gets_the_replicas_that_it_lacks_on_the_brokers_that_have_the_fewest() -> None:
+def test_missing_replicas_go_to_brokers_with_fewest_replicas() -> None:
     layout = {("leads", number): [1] for number in range(6)}
     made = plan_replicas(layout, [1, 2, 3, 4], 3)
     assert all(replicas[0] == 1 and len(set(replicas)) == 3 for replicas in made.values())

@@ -70,7 +70,7 @@ async def test_regression_a_setting_that_kafka_does_not_name_is_left_alone() -> 
     assert await repair(Managed({"retention.ms": "9"}), {"retention.ms": "5", "segment.ms": "1"}) == []
 
 
-async def test_regression_a_policy_that_refuses_one_setting_leaves_the_others_to_be_repaired() -> None:
+async def test_regression_refused_topic_setting_does_not_block_the_others() -> None:
     kafka = Managed({"max.message.bytes": "1", "retention.ms": "1"}, refuses="max.message.bytes")
     said = await repair(kafka, {"max.message.bytes": "2", "retention.ms": "5"})
     assert kafka.taken == {"retention.ms": "5"}
@@ -87,13 +87,13 @@ async def test_no_more_brokers_must_have_a_record_than_there_are_replicas() -> N
     assert await repair(Managed({"min.insync.replicas": "1"}), replicas=1, lacking=("leads",)) == []
 
 
-async def test_regression_a_broker_that_does_not_know_the_new_replicas_yet_lowers_nothing() -> None:
+async def test_regression_outdated_broker_metadata_lowers_no_min_isr() -> None:
     kafka = Managed({"min.insync.replicas": "2"}, refuses="nothing")
     await repair(kafka, replicas=1)
     assert kafka.taken == {"min.insync.replicas": "2"}
 
 
-async def test_regression_partitions_and_replicas_that_kafka_refuses_are_warnings() -> None:
+async def test_regression_refused_partitions_and_replicas_are_warnings() -> None:
     kafka: Any = Managed()
     (said,) = await _add_partitions(kafka, "", [topics.RECEIVED.name])
     assert said.startswith("warning: Kafka does not allow adding partitions to topic leads.received.v1")

@@ -33,7 +33,7 @@ def test_what_is_given_is_not_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     assert {name for each in SERVICE_SETTINGS for name in missing_variables(each)} == {"SMTP_HOST"}
 
 
-def test_the_five_services_and_the_edge_run_in_one_group_that_stops_at_once(tmp_path: Path) -> None:
+def test_all_in_one_runs_services_and_edge_and_stops_them_together(tmp_path: Path) -> None:
     made = configparser.RawConfigParser()
     made.read_string(all_in_one.render(tmp_path))
     programs = made["group:fastcore"]["programs"].split(",")

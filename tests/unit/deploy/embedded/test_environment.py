@@ -58,7 +58,7 @@ def test_ones_own_settings_win_over_the_defaults() -> None:
     assert given.items() <= assemble(Stack(), given, OURS).items()
 
 
-def test_settings_of_a_real_mail_server_do_not_reach_the_embedded_one_without_its_host() -> None:
+def test_embedded_smtp_ignores_mail_settings_without_a_host() -> None:
     made = assemble(Stack(), {"SMTP_PORT": "587", "SMTP_TLS": "true"}, OURS)
     assert (made["SMTP_PORT"], made["SMTP_TLS"]) == ("1025", "false")
 

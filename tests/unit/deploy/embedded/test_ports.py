@@ -9,7 +9,7 @@ from deploy.embedded.ports import refuse_used
 from deploy.embedded.servers.standalone import free_ports
 
 
-def test_a_used_port_is_named_with_its_program_and_the_variable_that_moves_it() -> None:
+def test_used_port_error_names_program_and_variable() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
