@@ -3,29 +3,17 @@
 import asyncio
 from collections import deque
 from collections.abc import Sequence
-from typing import Final, Protocol
+from typing import Final
 
 from runtime.failures import DependencyUnavailable
 from services.notifier.deliveries import Delivery, Key
+from services.notifier.sending.mail_sender import MailSender
 from services.notifier.sending.pacing import Pacing
-from services.notifier.smtp.outcome import MailOutcome, MailStatus
+from services.notifier.smtp.outcome import MailStatus
 
 # After this time a batch returns, and the rest of its mails comes with the redelivered batch: the watchdog
 # ends a process after 30 minutes without progress.
 BATCH_SECONDS: Final = 600.0
-
-
-class Sender(Protocol):
-    """Handles one mail. Each method raises `DependencyUnavailable` if the stage has to pause."""
-
-    async def attempt(self, delivery: Delivery, started_at: float) -> MailOutcome:
-        """Send the mail and return its outcome."""
-
-    async def commit_outcome(self, delivery: Delivery, outcome: MailOutcome) -> None:
-        """Commit the outcome."""
-
-    async def return_to_reserved(self, delivery: Delivery) -> None:
-        """Reset a mail that met a rate limit to `reserved`."""
 
 
 class BatchSender:
@@ -33,7 +21,7 @@ class BatchSender:
 
     def __init__(
         self,
-        sender: Sender,
+        sender: MailSender,
         deliveries: Sequence[Delivery],
         connections: asyncio.Semaphore,
         pacing: Pacing,

@@ -142,7 +142,29 @@ class MailSender:
     async def settle(self, delivery: Delivery, outcome: MailOutcome) -> None:
         """Publish the failure, if there is one, then commit the outcome. Raises `DependencyUnavailable`."""
         with record_context(delivery.record):
-            await self._settle(delivery, outcome)
+            if outcome.status is not MailStatus.SENT:
+                await self._publisher.publish(
+                    delivery.record,
+                    delivery.kind,
+                    outcome.reason,
+                    f"smtp.{outcome.status}",
+                    final=_is_final(outcome.status, delivery.kind),
+                    queue_id=delivery.queue_id,
+                )
+            if outcome.status is not MailStatus.DEAD:
+                self._breaker.count(good=1)
+            elif outcome.phase is not Phase.RCPT:  # a refused recipient does not indicate a fault of ours
+                self._breaker.count(dead=1)
+            ours = await self._store.settle(delivery, outcome)
+            if ours:
+                metrics.MAILS.labels(kind=delivery.kind, outcome=str(outcome.status)).inc()
+            self._log.info(
+                "SMTP mail settled" if ours else "SMTP mail settled by another",
+                lead_id=str(delivery.lead.lead_id),
+                kind=delivery.kind,
+                outcome=str(outcome.status),
+                reason=outcome.reason,
+            )
 
     async def _send(self, delivery: Delivery, started_at: float) -> MailOutcome:
         try:
@@ -160,31 +182,6 @@ class MailSender:
             self._pacing.record_outcome(delivery.key, outcome, started_at)
             smtp_span.set_attributes(span_attributes(outcome))
             return outcome
-
-    async def _settle(self, delivery: Delivery, outcome: MailOutcome) -> None:
-        if outcome.status is not MailStatus.SENT:
-            await self._publisher.publish(
-                delivery.record,
-                delivery.kind,
-                outcome.reason,
-                f"smtp.{outcome.status}",
-                final=_is_final(outcome.status, delivery.kind),
-                queue_id=delivery.queue_id,
-            )
-        if outcome.status is not MailStatus.DEAD:
-            self._breaker.count(good=1)
-        elif outcome.phase is not Phase.RCPT:  # a refused recipient does not indicate a fault of ours
-            self._breaker.count(dead=1)
-        ours = await self._store.settle(delivery, outcome)
-        if ours:
-            metrics.MAILS.labels(kind=delivery.kind, outcome=str(outcome.status)).inc()
-        self._log.info(
-            "SMTP mail settled" if ours else "SMTP mail settled by another",
-            lead_id=str(delivery.lead.lead_id),
-            kind=delivery.kind,
-            outcome=str(outcome.status),
-            reason=outcome.reason,
-        )
 
 
 def _is_final(status: MailStatus, kind: Kind) -> bool:
