@@ -18,8 +18,8 @@ async def pool(postgres: Postgres) -> AsyncIterator[Pool]:
 
 
 @pytest.fixture(autouse=True)
-def look_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("runtime.database.circuit_breaker.LOOK_SECONDS", 0)
+def check_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("runtime.database.circuit_breaker.CHECK_SECONDS", 0)
 
 
 async def paused(breaker: CircuitBreaker) -> bool:
@@ -57,7 +57,7 @@ async def test_regression_process_joining_stopped_stage_keeps_it_stopped(pool: P
     assert await paused(first)
 
 
-async def test_a_restart_of_the_process_that_opened_it_closes_it(pool: Pool, db: Any) -> None:
+async def test_restart_of_the_owner_closes_breaker(pool: Pool, db: Any) -> None:
     await opened(pool)
     again = CircuitBreaker("notifier", pool)
     assert await paused(again)  # for as long as the one before might still be there

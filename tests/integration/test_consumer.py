@@ -19,7 +19,7 @@ from tests.support.handlers import Taken
 from tests.support.wait import eventually
 
 
-async def test_consumer_and_publisher_come_back_after_the_broker_was_killed(tmp_path: Path) -> None:
+async def test_clients_recover_after_broker_was_killed(tmp_path: Path) -> None:
     with running_kafka(tmp_path) as broker:
         settings = Kafka(bootstrap_servers=broker.bootstrap_servers)
         await provision(settings)
@@ -66,7 +66,7 @@ class Slow(Taken):
         await super().handle(records)
 
 
-async def test_regression_a_rebalance_waits_for_the_batch_in_hand_and_no_longer(kafka: Kafka) -> None:
+async def test_regression_rebalance_waits_for_current_batch(kafka: Kafka) -> None:
     slow, quick, health = Slow(), Taken(), Health()
     policy = Policy(keepalive_seconds=0.2)
     first, second = (
@@ -91,7 +91,7 @@ async def test_regression_a_rebalance_waits_for_the_batch_in_hand_and_no_longer(
     assert slow.values == [b"one"]
 
 
-async def test_a_handler_that_outlasts_the_poll_interval_keeps_its_partitions(kafka: Kafka) -> None:
+async def test_slow_handler_keeps_partitions_beyond_poll_interval(kafka: Kafka) -> None:
     slow = Slow()
     policy = Policy(keepalive_seconds=0.2, max_poll_seconds=2)
     consumer = Consumer(
@@ -129,7 +129,7 @@ class Clinging(Consumer):
             await asyncio.Event().wait()
 
 
-async def test_regression_a_member_whose_stop_is_cut_off_leaves_the_group(kafka: Kafka) -> None:
+async def test_regression_member_with_cancelled_stop_leaves_group(kafka: Kafka) -> None:
     # Its heartbeat went on, and the group waited a minute for a member that was gone.
     clinging, quick = Taken(), Taken()
     policy = Policy(keepalive_seconds=0.2, stop_seconds=2.5)

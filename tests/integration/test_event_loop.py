@@ -29,7 +29,7 @@ def resolve(monkeypatch: pytest.MonkeyPatch, *hosts: str) -> None:
     monkeypatch.setattr(event_loop.Loop, "getaddrinfo", getaddrinfo)
 
 
-def test_postgresql_is_reached_past_a_dead_address(
+def test_postgresql_connection_skips_dead_address(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     host, port = database.service.rpartition("@")[2].partition("/")[0].split(":")
@@ -47,7 +47,7 @@ def test_postgresql_is_reached_past_a_dead_address(
         assert event_loop.run(ask()) == 1
 
 
-def test_kafka_is_reached_past_a_dead_address(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_kafka_connection_skips_dead_address(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
     host, port = stack.bootstrap_servers.split(":")
     resolve(monkeypatch, "127.0.0.2", host)
 
@@ -87,7 +87,7 @@ def test_smtp_skips_dead_address_and_verifies_tls_by_host_name(
     assert event_loop.run(greet()) == 250
 
 
-def test_where_no_address_answers_the_first_one_s_error_is_raised_at_once(
+def test_unreachable_host_raises_first_error_at_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     resolve(monkeypatch, "127.0.0.2", "127.0.0.3")

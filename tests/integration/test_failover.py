@@ -118,7 +118,7 @@ async def test_regression_pool_leaves_read_only_primary_at_first_write(doomed: P
         await ping(idle)
 
 
-async def test_a_standby_is_not_taken_for_the_primary_that_restarts(pair: Pair) -> None:
+async def test_standby_does_not_replace_restarting_primary(pair: Pair) -> None:
     async with open_pool(settings(pair.url(pair.primary.urls.owner)), "test") as pool:
         assert await write(pool) == pair.primary.port
         pair.primary.stop()
@@ -135,7 +135,7 @@ async def test_a_standby_is_not_taken_for_the_primary_that_restarts(pair: Pair) 
     await session.close()
 
 
-async def test_regression_a_first_host_that_hangs_leaves_the_second_its_time(doomed: Pair) -> None:
+async def test_regression_hung_first_host_leaves_time_for_second(doomed: Pair) -> None:
     both = settings(doomed.url(doomed.primary.urls.owner))
     slow = both.model_copy(update={"command_timeout_seconds": 60})
     async with open_pool(both, "busy") as pool, open_pool(slow, "idle") as idle:
@@ -211,7 +211,7 @@ async def _all_in_use(pool: Any) -> bool:
 
 
 @pytest.mark.usefixtures("environment")
-async def test_every_service_reports_a_database_that_hangs_within_ten_seconds(pair: Pair) -> None:
+async def test_services_report_hung_database_within_ten_seconds(pair: Pair) -> None:
     async with AsyncExitStack() as stack:
         clients = {name: await stack.enter_async_context(_serving(create())) for name, create in APPS.items()}
 

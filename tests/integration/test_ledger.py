@@ -27,7 +27,7 @@ async def leads(kafka: Kafka, postgres: Postgres, database: Database) -> list[Le
     return sent
 
 
-async def test_what_is_in_the_tables_is_found(
+async def test_stored_leads_and_failures_are_found(
     kafka: Kafka, postgres: Postgres, leads: list[LeadReceived]
 ) -> None:
     console = Console(record=True, width=120)
@@ -37,7 +37,7 @@ async def test_what_is_in_the_tables_is_found(
     assert "missing:" not in said
 
 
-async def test_a_lead_that_vanished_from_the_inbox_is_named(
+async def test_lead_missing_from_inbox_is_named(
     kafka: Kafka, postgres: Postgres, leads: list[LeadReceived], database: Database
 ) -> None:
     connection = await asyncpg.connect(database.owner)

@@ -63,7 +63,7 @@ async def test_regression_statements_survive_transaction_mode(pooled: Database) 
                 group.create_task(use(number))
 
 
-async def test_migrations_through_a_pooler_leave_no_lock_behind(
+async def test_migration_through_pooler_releases_its_lock(
     pooled: Database, database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "files").mkdir()
@@ -79,7 +79,7 @@ async def test_migrations_through_a_pooler_leave_no_lock_behind(
 
 
 @pytest.mark.parametrize("way", ["direct", "pooled"])
-async def test_no_query_fails_for_longer_than_a_migration_under_load(
+async def test_queries_fail_no_longer_than_a_migration_takes(
     way: str,
     pooled: Database,
     database: Database,

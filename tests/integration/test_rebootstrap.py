@@ -89,7 +89,7 @@ async def clients(kafka: Kafka, silence_seconds: float = 60.0) -> AsyncIterator[
         await consumer.drain()
 
 
-async def test_regression_clients_find_a_cluster_that_came_back_elsewhere(broker: MovingBroker) -> None:
+async def test_regression_clients_find_moved_cluster(broker: MovingBroker) -> None:
     # The gateway and the consumers were silent until their restart, and the gateway called Kafka well.
     await asyncio.to_thread(broker.move)
     kafka = Kafka(bootstrap_servers=broker.bootstrap_servers)
@@ -114,7 +114,7 @@ async def test_regression_clients_find_a_cluster_that_came_back_elsewhere(broker
         await eventually(admin_reaches_kafka, what="the admin service's connection")
 
 
-async def test_regression_clients_are_replaced_where_their_broker_is_silent(broker: MovingBroker) -> None:
+async def test_regression_clients_of_silent_broker_are_replaced(broker: MovingBroker) -> None:
     # A host that vanishes refuses nothing: for each request a client waits 40 s for its answer.
     (data,) = free_ports(1)
     proxy = Proxy(data)

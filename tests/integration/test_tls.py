@@ -82,7 +82,7 @@ def kafka_of(managed: Managed, **changes: str) -> Kafka:
     return Kafka.model_validate(given)
 
 
-async def test_a_lead_goes_the_whole_way_over_tls_and_logins(managed: Managed, tmp_path: Path) -> None:
+async def test_lead_end_to_end_over_tls_with_logins(managed: Managed, tmp_path: Path) -> None:
     for name in ("deploy.cli.migrate", "deploy.cli.topics"):
         done = await asyncio.to_thread(command, managed, name)
         assert done.returncode == 0, done.stderr
@@ -105,7 +105,7 @@ async def test_a_lead_goes_the_whole_way_over_tls_and_logins(managed: Managed, t
 
 
 @pytest.mark.parametrize("mechanism", ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"])
-async def test_each_login_of_kafka_lets_us_publish(managed: Managed, mechanism: str) -> None:
+async def test_publish_with_each_sasl_mechanism(managed: Managed, mechanism: str) -> None:
     kafka = kafka_of(managed, sasl_mechanism=mechanism)
     await provision(kafka)
     async with open_publisher(kafka, "test", Health()) as publisher:
@@ -122,7 +122,7 @@ async def test_each_login_of_kafka_lets_us_publish(managed: Managed, mechanism: 
     ],
     ids=["password", "password of PLAIN", "authority", "name"],
 )  # fmt: skip
-async def test_a_connection_to_kafka_that_is_not_trusted_says_why(
+async def test_untrusted_kafka_connection_reports_reason(
     managed: Managed, changes: dict[str, str], reason: str
 ) -> None:
     if "ssl_ca_file" in changes:
@@ -148,7 +148,7 @@ async def test_a_connection_to_kafka_that_is_not_trusted_says_why(
     ],
     ids=["password", "authority", "name"],
 )  # fmt: skip
-async def test_a_connection_to_postgres_that_is_not_trusted_says_why(
+async def test_untrusted_postgres_connection_reports_reason(
     managed: Managed, host: str, query: dict[str, str], password: str | None, reason: str
 ) -> None:
     known = managed.postgres.service
@@ -164,12 +164,12 @@ async def test_a_connection_to_postgres_that_is_not_trusted_says_why(
     assert caught.value.reason == reason
 
 
-async def test_a_connection_without_tls_is_not_taken(managed: Managed) -> None:
+async def test_connection_without_tls_is_rejected(managed: Managed) -> None:
     with pytest.raises((OSError, asyncpg.PostgresError)):
         await asyncpg.connect(managed.url(managed.postgres.service, sslmode="disable"))
 
 
-async def test_the_name_alone_is_not_checked_by_verify_ca(managed: Managed) -> None:
+async def test_verify_ca_does_not_check_host_name(managed: Managed) -> None:
     url = managed.url(managed.postgres.service, sslmode="verify-ca").replace("@localhost", "@127.0.0.1")
     async with open_pool(Postgres.model_validate({"url": url}), "test") as pool, transaction(pool):
         pass
@@ -185,7 +185,7 @@ async def test_the_name_alone_is_not_checked_by_verify_ca(managed: Managed) -> N
         ("services", {"KAFKA_SASL_USERNAME": ""}, "KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD"),
     ],
 )  # fmt: skip
-def test_a_wrong_setting_ends_a_command_with_one_line_and_no_secret(
+def test_invalid_setting_exits_without_showing_secret(
     managed: Managed, name: str, changes: dict[str, str], words: str
 ) -> None:
     if "FASTCORE_MIGRATION_DATABASE_URL" in changes:

@@ -42,9 +42,7 @@ class Dependency:
             raise self.fault
 
 
-async def test_regression_readiness_turns_green_without_traffic(
-    health: Health, client: httpx.AsyncClient
-) -> None:
+async def test_regression_part_recovers_without_traffic(health: Health, client: httpx.AsyncClient) -> None:
     dependency = Dependency()
     health.check("disk", dependency.check)
     assert (await client.get("/readyz")).status_code == 200
@@ -57,9 +55,7 @@ async def test_regression_readiness_turns_green_without_traffic(
     assert (await client.get("/readyz")).status_code == 200
 
 
-async def test_a_check_that_hangs_is_not_waited_for_and_hides_no_other(
-    health: Health, client: httpx.AsyncClient
-) -> None:
+async def test_hung_check_times_out_and_hides_no_other(health: Health, client: httpx.AsyncClient) -> None:
     hung, well = Dependency(), Dependency()
     hung.hangs = True
     health.check("database", hung.check)
@@ -70,7 +66,7 @@ async def test_a_check_that_hangs_is_not_waited_for_and_hides_no_other(
     assert (parts["database"]["ok"], parts["database"]["reason"]) == (False, "no answer within 0.1 s")
 
 
-async def test_a_check_that_cannot_be_cancelled_runs_once(health: Health) -> None:
+async def test_check_that_ignores_cancellation_runs_once(health: Health) -> None:
     release, started = asyncio.Event(), 0
 
     async def stubborn() -> None:
@@ -93,7 +89,7 @@ async def test_a_check_that_cannot_be_cancelled_runs_once(health: Health) -> Non
     assert health.ready
 
 
-async def test_many_readers_ask_a_dependency_once_a_second(
+async def test_checks_run_at_most_once_a_second(
     health: Health, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("runtime.health.REUSE_SECONDS", 60.0)
@@ -103,9 +99,7 @@ async def test_many_readers_ask_a_dependency_once_a_second(
     assert dependency.checks == 1
 
 
-async def test_a_check_with_a_bug_is_a_part_that_is_not_well(
-    health: Health, client: httpx.AsyncClient
-) -> None:
+async def test_check_with_a_bug_marks_its_part_as_failed(health: Health, client: httpx.AsyncClient) -> None:
     dependency = Dependency()
     dependency.fault = KeyError("bob@example.com")
     health.check("database", dependency.check)
@@ -114,6 +108,6 @@ async def test_a_check_with_a_bug_is_a_part_that_is_not_well(
     assert answer.json()["parts"]["database"]["reason"] == "check failed (KeyError)"
 
 
-async def test_a_part_that_was_never_checked_is_not_ready(health: Health) -> None:
+async def test_unchecked_part_is_not_ready(health: Health) -> None:
     health.check("database", Dependency().check)
     assert not health.ready

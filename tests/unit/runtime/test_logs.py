@@ -8,7 +8,7 @@ import pytest
 from runtime.logs import configure, logger
 
 
-def test_an_exception_is_logged_by_type_and_place_without_its_text(
+def test_exception_is_logged_without_its_text(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     configure("test", "INFO")

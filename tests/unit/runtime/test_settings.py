@@ -19,12 +19,12 @@ def _clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)  # away from anybody's .env
 
 
-def test_a_missing_value_is_named_by_its_variable() -> None:
+def test_load_names_variable_of_missing_value() -> None:
     with pytest.raises(SystemExit, match=r"KAFKA_BOOTSTRAP_SERVERS: Field required"):
         load(Kafka)
 
 
-def test_a_wrong_value_is_named_by_its_variable_and_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_load_names_variable_of_invalid_value_only(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATABASE_URL", "postgresql://u:secret@h/d")
     monkeypatch.setenv("FASTCORE_POSTGRES_POOL_MAX", "many")
     with pytest.raises(SystemExit) as stop:
@@ -33,7 +33,7 @@ def test_a_wrong_value_is_named_by_its_variable_and_not_shown(monkeypatch: pytes
     assert "secret" not in str(stop.value)
 
 
-def test_a_section_of_a_service_is_named_like_the_service_s_own_fields(
+def test_load_names_variable_of_composed_section(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", "k:9092")
@@ -41,14 +41,14 @@ def test_a_section_of_a_service_is_named_like_the_service_s_own_fields(
         load(Settings)
 
 
-def test_dot_env_is_read_and_the_environment_wins(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_environment_overrides_dot_env(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("KAFKA_BOOTSTRAP_SERVERS=file:1\nUNKNOWN_TO_US=1\n")
     assert load(Kafka).bootstrap_servers == "file:1"
     monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", "env:1")
     assert load(Kafka).bootstrap_servers == "env:1"
 
 
-def test_tokens_carry_the_name_of_their_site_or_the_default() -> None:
+def test_token_list_names_site_or_default() -> None:
     assert named_tokens("a, shop:b ,c:d:e,,", "default") == {"a": "default", "b": "shop", "e": "c:d"}
 
 
@@ -57,7 +57,7 @@ def test_tokens_carry_the_name_of_their_site_or_the_default() -> None:
     [secrets.token_urlsafe(18), secrets.token_hex(12), "730915584412926507318845"],
     ids=["url-safe", "hex", "digits"],  # pytest-xdist asks for the same names in each worker
 )
-def test_a_random_token_is_accepted(token: str) -> None:
+def test_random_token_is_accepted(token: str) -> None:
     refuse_weak_tokens("FASTCORE_SITE_INGEST_TOKEN", [token])
 
 
@@ -73,13 +73,13 @@ def test_a_random_token_is_accepted(token: str) -> None:
         "1234567890" * 4,
     ],
 )
-def test_a_token_that_does_not_resist_guessing_stops_a_production_service(token: str) -> None:
+def test_weak_token_exits_in_production(token: str) -> None:
     with pytest.raises(SystemExit, match="FASTCORE_SITE_INGEST_TOKEN"):
         refuse_weak_tokens("FASTCORE_SITE_INGEST_TOKEN", [token])
 
 
 @pytest.mark.parametrize("scheme", ["postgres", "postgresql"])
-def test_a_url_from_a_provider_is_understood(scheme: str) -> None:
+def test_database_url_of_provider_is_normalized(scheme: str) -> None:
     tls = "sslmode=verify-full&sslrootcert=system&channel_binding=require"
     url = f"{scheme}://u:p%40ss@db.example.com/leads?{tls}"
     read = Postgres.model_validate({"url": url}).url.get_secret_value()
@@ -96,13 +96,13 @@ def test_a_url_from_a_provider_is_understood(scheme: str) -> None:
         ("postgresql://u:hidden@h/db?sslmode=require&channel_binding=require", "sslmode=verify-full"),
     ],
 )
-def test_a_database_url_that_cannot_work_is_refused_without_repeating_it(url: str, words: str) -> None:
+def test_invalid_database_url_is_not_shown_in_error(url: str, words: str) -> None:
     with pytest.raises(ValidationError, match=words) as caught:
         Postgres.model_validate({"url": url})
     assert "hidden" not in str(caught.value.errors(include_input=False))
 
 
-def test_a_login_to_kafka_is_whole_and_its_authority_a_certificate(tmp_path: Path) -> None:
+def test_kafka_settings_require_full_login_and_pem_file(tmp_path: Path) -> None:
     given = {"bootstrap_servers": "k:9092", "security_protocol": "SASL_SSL", "sasl_username": "u"}
     with pytest.raises(ValidationError, match="KAFKA_SASL_PASSWORD"):
         Kafka.model_validate(given)

@@ -70,7 +70,7 @@ async def send(publisher: Publisher, seconds: float = 1.0) -> Any:
 SETTINGS = Kafka(bootstrap_servers="127.0.0.1:1", topic_prefix="p.")
 
 
-async def test_a_poisoned_producer_is_closed_and_another_takes_its_place(
+async def test_broken_producer_is_closed_and_replaced(
     producers: type[FakeProducer],
 ) -> None:
     producers.plan = [OutOfOrderSequenceNumber(), None]
@@ -91,7 +91,7 @@ async def test_publish_timeout_bounds_the_wait_for_acknowledgement(
     assert len(producers.made) == 1
 
 
-async def test_a_record_that_no_broker_takes_is_invalid_and_breaks_nothing(
+async def test_oversized_record_raises_permanent_error(
     producers: type[FakeProducer],
 ) -> None:
     producers.plan = [RecordTooLargeError()]
@@ -118,7 +118,7 @@ async def test_publisher_start_is_retried_until_broker_answers(
     assert len(producers.made) == 3
 
 
-async def test_regression_a_producer_that_no_broker_answers_is_replaced(
+async def test_regression_producer_of_silent_brokers_is_replaced(
     producers: type[FakeProducer],
 ) -> None:
     publisher = Publisher(SETTINGS, "test", silence_seconds=0.05)
@@ -136,7 +136,7 @@ def checked(monkeypatch: pytest.MonkeyPatch) -> Health:
     return Health()
 
 
-async def test_regression_kafka_is_not_well_while_its_brokers_do_not_answer(
+async def test_regression_check_fails_while_brokers_are_silent(
     producers: type[FakeProducer], checked: Health
 ) -> None:
     async with open_publisher(SETTINGS, "test", checked) as publisher:
@@ -147,7 +147,7 @@ async def test_regression_kafka_is_not_well_while_its_brokers_do_not_answer(
             assert checked.ready is answers
 
 
-async def test_regression_kafka_is_not_well_while_records_are_not_acknowledged(
+async def test_regression_check_fails_after_unacknowledged_send(
     producers: type[FakeProducer], checked: Health, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     producers.plan = [TimeoutError()]
@@ -168,7 +168,7 @@ async def test_regression_kafka_is_not_well_while_records_are_not_acknowledged(
         assert checked.ready
 
 
-async def test_every_record_waits_for_all_replicas_and_is_written_once(
+async def test_producer_is_idempotent_and_waits_for_all_replicas(
     producers: type[FakeProducer],
 ) -> None:
     async with open_publisher(SETTINGS, "test", Health()) as publisher:
@@ -191,7 +191,7 @@ async def test_regression_producer_that_was_starting_is_closed(
     assert [each.stopped for each in producers.made] == [True]
 
 
-async def test_no_client_keeps_metadata_for_more_than_half_a_minute(
+async def test_clients_refresh_metadata_within_half_a_minute(
     producers: type[FakeProducer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made: list[dict[str, Any]] = []
@@ -202,7 +202,7 @@ async def test_no_client_keeps_metadata_for_more_than_half_a_minute(
     assert [each["metadata_max_age_ms"] for each in (*made, producers.made[0].options)] == [30_000, 30_000]
 
 
-def test_a_key_has_one_partition_and_keys_are_spread_over_all() -> None:
+def test_partitioner_is_stable_and_spreads_keys() -> None:
     partitions = range(6)
     places = [_choose_partition(f"lead-{number}".encode(), partitions, partitions) for number in range(600)]
     assert places == [

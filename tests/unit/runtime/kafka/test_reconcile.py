@@ -14,29 +14,29 @@ from runtime.failures import DependencyUnavailable, Failure
 from runtime.kafka.reconcile import Comparison, Reconciler
 from runtime.kafka.watchdog import Watchdog
 from runtime.settings import Kafka
+from tests.support.consuming import make_consumer
 from tests.support.fake_kafka import OTHER_PARTITION, PARTITION, FakeConsumer
+from tests.support.fake_ledger import OneEntry
 from tests.support.wait import eventually
-from tests.unit.runtime.test_commits import consuming
-from tests.unit.runtime.test_ledger import OnePage
 
 KAFKA = Kafka.model_validate({"bootstrap_servers": "localhost:1"})
 
 
 class Counting:
-    """A handler that counts its records in a ledger whose page is at 0, and remembers what was missing."""
+    """A handler that counts its records in a ledger whose entry is at 0, and remembers what was missing."""
 
     def __init__(self) -> None:
         self.ledger, self.handled, self.missing = Ledger("persister"), list[int](), 0
-        self._sql = OnePage()
+        self._sql = OneEntry()
         self._sql.next_offset = 0
         self.ledger._sql = self._sql
 
     async def handle(self, records: Sequence[Any]) -> None:
-        pages = await self.ledger.lock(cast("Any", None), records)
+        entries = await self.ledger.lock(cast("Any", None), records)
         for record in records:
-            pages.count(record, "stored")
-        self.missing += pages["t", 0].missing
-        self._sql.next_offset = pages["t", 0].new_next_offset
+            entries.count(record, "stored")
+        self.missing += entries["t", 0].missing
+        self._sql.next_offset = entries["t", 0].new_next_offset
         self.handled += [record.offset for record in records]
 
     async def send_to_retry_queue(self, record: Any, failure: Failure) -> None:
@@ -55,11 +55,11 @@ class FailingOnce:
         return Comparison({}, ())
 
 
-async def test_regression_records_are_read_again_although_the_comparison_fails() -> None:
+async def test_regression_records_return_if_comparison_fails() -> None:
     # They were counted as missing, and never taken, although Kafka held them.
     kafka, counting, reconciler = FakeConsumer(end=5), Counting(), FailingOnce()
     kafka.positions[PARTITION] = 3  # the database was rolled back to 0, and the commit is not above that
-    consumer, _ = consuming(kafka)
+    consumer, _ = make_consumer(kafka)
     running = asyncio.create_task(consumer.run(counting, cast("Reconciler", reconciler)))
 
     async def handled() -> list[int]:
@@ -90,7 +90,7 @@ class LeaderlessConsumer(FakeConsumer):
         return await super().end_offsets(partitions)
 
 
-class Books(Ledger):
+class FakeLedger(Ledger):
     """A ledger at 0 in both partitions."""
 
     async def read(self, *_: Any) -> LedgerEntries:
@@ -122,11 +122,11 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("_impatient")
-async def test_regression_a_partition_without_a_leader_holds_up_no_other_one() -> None:
+async def test_regression_leaderless_partition_blocks_no_other() -> None:
     # No record of any partition was handled until the last one had a leader.
     kafka = LeaderlessConsumer(end=4)
-    consumer, _ = consuming(kafka)
-    reconciler = Reconciler(KAFKA, cast("Any", None), Books("persister"))
+    consumer, _ = make_consumer(kafka)
+    reconciler = Reconciler(KAFKA, cast("Any", None), FakeLedger("persister"))
     running = asyncio.create_task(consumer.run(Taking(), reconciler))
 
     async def committed() -> dict[int, int]:
@@ -141,24 +141,24 @@ async def test_regression_a_partition_without_a_leader_holds_up_no_other_one() -
 
 
 @pytest.mark.usefixtures("_impatient")
-async def test_a_kafka_of_which_no_partition_answers_pauses_the_stage() -> None:
+async def test_reconcile_raises_if_no_partition_answers() -> None:
     kafka = LeaderlessConsumer(end=4)
     del kafka.positions[PARTITION]
-    reconciler = Reconciler(KAFKA, cast("Any", None), Books("persister"))
+    reconciler = Reconciler(KAFKA, cast("Any", None), FakeLedger("persister"))
     with pytest.raises(DependencyUnavailable, match="does not tell its offsets"):
         await reconciler.run(cast("Any", kafka))
 
 
 @pytest.mark.usefixtures("_impatient")
 @pytest.mark.parametrize("behind", [PARTITION, OTHER_PARTITION], ids=["with a leader", "without one"])
-async def test_mails_are_rebuilt_from_all_partitions_or_none(behind: TopicPartition) -> None:
+async def test_ledger_is_rebuilt_from_all_partitions_or_none(behind: TopicPartition) -> None:
     kafka = LeaderlessConsumer(end=4)
     kafka.committed_offsets[behind] = 3
 
     async def rebuild(_: Any) -> None:
         raise AssertionError("rebuilt")
 
-    reconciler = Reconciler(KAFKA, cast("Any", None), Books("notifier"), rebuild)
+    reconciler = Reconciler(KAFKA, cast("Any", None), FakeLedger("notifier"), rebuild)
     with pytest.raises(DependencyUnavailable, match="have no leader"):
         await reconciler.run(cast("Any", kafka))
 

@@ -27,12 +27,12 @@ async def offsets(consumer: FakeConsumer) -> list[int]:
     [(0, [2, 3, 4, 5]), (4, [4, 5]), (8, []), (9, [])],
     ids=["nothing deleted", "some deleted", "all deleted", "log empty"],
 )
-async def test_regression_records_deleted_meanwhile_are_left_out(start: int, read: list[int]) -> None:
+async def test_regression_reader_skips_records_deleted_meanwhile(start: int, read: list[int]) -> None:
     # It waited for ever for records that the log no longer held.
     assert await offsets(log(start, 9)) == read
 
 
-async def test_a_partition_that_hands_out_nothing_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_reader_gives_up_on_silent_partition(monkeypatch: pytest.MonkeyPatch) -> None:
     class SlowConsumer(FakeConsumer):
         async def getmany(self, *_: TopicPartition, **__: Any) -> dict[TopicPartition, list[Any]]:
             await asyncio.sleep(0.01)
@@ -62,7 +62,7 @@ class UnassignedConsumer:
         return set(range(self._numbers[topic])) if topic in self._known else None
 
 
-async def test_regression_a_topic_is_read_in_all_partitions_that_it_has() -> None:
+async def test_regression_reader_assigns_all_existing_partitions() -> None:
     # Of a failed topic with 14 partitions two were not read: their failures were rebuilt as sent mails.
     consumer = UnassignedConsumer(failed=14, dead=2)
     found = await assign_all_partitions(consumer, "failed", "dead")

@@ -17,5 +17,5 @@ from runtime.workarounds.asyncpg import _split_hosts
         ("postgresql://u:p@%2Frun%2Fpostgresql,two/db", [("/run/postgresql", 5432), ("two", 5432)]),
     ],
 )
-def test_every_way_to_name_hosts_is_read(url: str, found: list[object]) -> None:
+def test_hosts_of_every_url_form_are_parsed(url: str, found: list[object]) -> None:
     assert [each and (each["host"], each["port"]) for each in _split_hosts(url)] == found

@@ -18,7 +18,7 @@ class PolledConsumer(FakeConsumer):
         return self
 
 
-def test_continuity_breaks_on_a_gap_between_fetches() -> None:
+def test_fetch_gap_is_found_between_answered_fetches() -> None:
     gaps, consumer = FetchGaps(), PolledConsumer()
     for _ in range(3):
         gaps.update(consumer.poll(after_ms=500))
@@ -29,7 +29,7 @@ def test_continuity_breaks_on_a_gap_between_fetches() -> None:
     assert gaps.found
 
 
-def test_continuity_check_is_not_repeated_for_a_slow_broker() -> None:
+def test_fetch_gap_is_not_found_again_for_slow_broker() -> None:
     gaps, consumer = FetchGaps(), PolledConsumer()
     gaps.update(consumer.poll(after_ms=0))
     gaps.update(consumer.poll(after_ms=GAP_MS + 1))

@@ -17,7 +17,7 @@ from runtime.kafka.lag import lag
         (30, 0, 20, 0),  # the log lost its tail
     ],
 )
-def test_only_records_that_the_log_still_holds_are_lag(
+def test_lag_counts_only_records_that_the_log_has(
     committed: int | None, start: int, end: int, expected: int
 ) -> None:
     assert lag(committed, start, end) == expected

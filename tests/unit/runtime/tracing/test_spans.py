@@ -12,7 +12,7 @@ from runtime.tracing import spans
 HEADERS = [("traceparent", b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"), ("note", b"\xff")]
 
 
-async def test_without_a_collector_headers_pass_as_they_are() -> None:
+async def test_producer_span_without_collector_keeps_headers() -> None:
     async with spans.export_spans(Tracing(exporter_otlp_endpoint=None), "test"):
         with spans.producer_span("leads.received.v1", HEADERS, b"key") as carried:
             assert carried is HEADERS
@@ -28,14 +28,14 @@ async def test_record_carries_producer_span_of_the_same_trace() -> None:
     assert ("note", b"\xff") in carried
 
 
-async def test_what_the_website_did_not_sample_is_not_sampled_here() -> None:
+async def test_unsampled_caller_is_not_sampled() -> None:
     unsampled = [("traceparent", b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00")]
     async with spans.export_spans(Tracing(exporter_otlp_endpoint="http://127.0.0.1:9"), "test"):
         with spans.producer_span("leads.received.v1", unsampled, None) as carried:
             assert carried[-1][1].endswith(b"-00")
 
 
-async def test_a_traceparent_that_is_none_begins_a_trace_of_its_own() -> None:
+async def test_malformed_traceparent_starts_new_trace() -> None:
     async with spans.export_spans(Tracing(exporter_otlp_endpoint="http://127.0.0.1:9"), "test"):
         for odd in (b"bob@example.com", b"\xff\xfe", b"00-" + b"0" * 32 + b"-" + b"0" * 16 + b"-01"):
             with spans.producer_span("t", [("traceparent", odd)], b"bob@example.com") as carried:
@@ -44,7 +44,7 @@ async def test_a_traceparent_that_is_none_begins_a_trace_of_its_own() -> None:
                 assert odd not in said
 
 
-def test_no_service_imports_the_sdk_without_a_collector() -> None:
+def test_no_service_imports_sdk_without_collector() -> None:
     apps = ", ".join(
         f"services.{name}.app" for name in ("ingest", "persister", "notifier", "flusher", "admin")
     )
@@ -52,6 +52,6 @@ def test_no_service_imports_the_sdk_without_a_collector() -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-def test_the_version_is_the_project_s() -> None:
+def test_version_matches_pyproject() -> None:
     project = tomllib.loads(Path("pyproject.toml").read_text(encoding="utf-8"))["project"]
     assert project["version"] == VERSION

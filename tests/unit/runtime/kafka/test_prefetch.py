@@ -1,0 +1,126 @@
+"""The next batch is prefetched, and dropped or redelivered when necessary."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from aiokafka.errors import CorruptRecordException
+
+from runtime.failures import DependencyUnavailable, Failure, PartitionsBusy, RewindRequired
+from tests.support.consuming import (
+    BlockingHandler,
+    make_consumer,
+)
+from tests.support.fake_kafka import OTHER_PARTITION, PARTITION, FakeConsumer
+from tests.support.wait import eventually
+
+
+def finished(kafka: FakeConsumer) -> list[int]:
+    return [offsets[PARTITION] for offsets in kafka.commits_finished if PARTITION in offsets]
+
+
+async def test_regression_prefetch_error_does_not_cancel_current_batch() -> None:
+    kafka, handler = FakeConsumer(end=4), BlockingHandler()
+    kafka.poll_error = CorruptRecordException("checksum")
+    consumer, broker = make_consumer(kafka)
+    running = asyncio.create_task(consumer.run(handler))
+    await asyncio.sleep(0.1)
+    assert (kafka.poll_error, broker.commits_at_stop, handler.batches) == (None, None, [[0, 1]])
+    handler.allowed.set()
+
+    async def committed() -> int | None:
+        return await kafka.committed(PARTITION)
+
+    await eventually(committed, until=lambda n: n == 4, what="the rest, on another connection")
+    assert (broker.commits_at_stop, handler.batches) == ([{PARTITION: 2}], [[0, 1], [2, 3]])
+    await consumer.drain()
+    await running
+
+
+async def test_prefetch_reads_exactly_one_batch_ahead() -> None:
+    kafka, handler = FakeConsumer(end=9), BlockingHandler()
+    consumer, _ = make_consumer(kafka)
+    running = asyncio.create_task(consumer.run(handler))
+    await asyncio.sleep(0.1)
+    assert (handler.batches, kafka.positions[PARTITION]) == ([[0, 1]], 4)
+    handler.allowed.set()
+
+    async def committed() -> int | None:
+        return await kafka.committed(PARTITION)
+
+    await eventually(committed, until=lambda n: n == 9, what="all of them")
+    assert [each for batch in handler.batches for each in batch] == list(range(9))
+    await consumer.drain()
+    await running
+
+
+@pytest.mark.parametrize(
+    "error", [DependencyUnavailable("database", "away"), RewindRequired({("t", 0): 0})], ids=["away", "back"]
+)
+async def test_prefetched_records_return_after_a_rewind(error: Exception) -> None:
+    kafka, handler = FakeConsumer(end=6), BlockingHandler()
+    consumer, _ = make_consumer(kafka)
+    handler.error = error
+    running = asyncio.create_task(consumer.run(handler))
+    await asyncio.sleep(0.05)
+    handler.allowed.set()
+
+    async def handled() -> list[int]:
+        return [each for batch in handler.batches[1:] for each in batch]
+
+    await eventually(handled, until=lambda all_of: len(all_of) >= 6, what="all of them, in order")
+    assert await handled() == list(range(6))
+    await consumer.drain()
+    await running
+
+
+async def test_prefetched_records_are_dropped_on_revocation() -> None:
+    kafka, handler = FakeConsumer(end=4), BlockingHandler()
+    consumer, _ = make_consumer(kafka)
+    running = asyncio.create_task(consumer.run(handler))
+    await asyncio.sleep(0.05)
+    assert kafka.positions[PARTITION] == 4
+    kafka.ends[PARTITION] = kafka.positions[PARTITION]  # in a rebalance a poll hands out nothing
+    revoked = asyncio.create_task(consumer.on_partitions_revoked([PARTITION]))
+    await asyncio.sleep(0)
+    handler.allowed.set()
+    await revoked
+    await asyncio.sleep(0.05)
+    assert (handler.batches, finished(kafka)) == ([[0, 1]], [2])
+    await consumer.drain()
+    await running
+
+
+async def test_regression_leased_record_blocks_its_own_partition_only() -> None:
+    # One lease of another process stalled every partition of the consumer for 50 s.
+    kafka, held = FakeConsumer(end=4, partitions=2), Holding()
+    consumer, _ = make_consumer(kafka)
+    running = asyncio.create_task(consumer.run(held))
+
+    async def committed() -> dict[int, int]:
+        return {each.partition: offset for each, offset in kafka.committed_offsets.items()}
+
+    await eventually(
+        committed, until={0: 4, 1: 1}.__eq__, what="one partition whole, the other up to the lease"
+    )
+    assert kafka.paused() == {OTHER_PARTITION}
+    held.free = True
+    await eventually(committed, until={0: 4, 1: 4}.__eq__, what="the other one too")
+    await consumer.drain()
+    await running
+
+
+class Holding:
+    """A handler that finds the second record of one partition in another's hand."""
+
+    def __init__(self) -> None:
+        self.free = False
+
+    async def handle(self, records: Sequence[Any]) -> None:
+        await asyncio.sleep(0)
+        if not self.free and any((each.partition, each.offset) == (1, 1) for each in records):
+            raise PartitionsBusy({("t", 1): 1}, 0.5)
+
+    async def send_to_retry_queue(self, record: Any, failure: Failure) -> None:
+        raise AssertionError(failure.reason)
