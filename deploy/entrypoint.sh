@@ -1,5 +1,5 @@
 #!/bin/sh
-# The role is the command: a service, `migrate`, `mailbox`, nothing for all five services, or any program.
+# The command selects the role: a service, `migrate`, `mailbox`, or any program. Without one, all five services run.
 set -eu
 case ${1:-} in
   ingest | persister | notifier | flusher | admin) exec python -m services "$@" ;;

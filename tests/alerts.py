@@ -23,7 +23,7 @@ import typer
 import yaml
 
 from contracts import topics
-from deploy.generate.alerts import find
+from deploy.generate.alerts import find_program
 from runtime.settings import Kafka
 from tests.faults.environment import SERVICES, SITE_TOKEN, Environment
 from tests.faults.proxy import own_port
@@ -68,7 +68,7 @@ class Prometheus:
         with (self._folder / "prometheus.log").open("wb") as log:
             process = subprocess.Popen(  # noqa: ASYNC220 - started here, waited for below
                 [
-                    find("prometheus"), "--config.file=prometheus.yml", "--storage.tsdb.path=data",
+                    find_program("prometheus"), "--config.file=prometheus.yml", "--storage.tsdb.path=data",
                     f"--web.listen-address={self.url.removeprefix('http://')}",
                 ],
                 cwd=self._folder, stdout=log, stderr=log,

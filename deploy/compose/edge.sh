@@ -1,5 +1,5 @@
 #!/bin/sh
-# Starts Caddy, but no version that answers 502 to each POST that it retries (caddyserver/caddy#7546).
+# Starts Caddy. Refuses versions that answer 502 to each POST that they retry (caddyserver/caddy#7546).
 set -eu
 oldest=2.11.2
 version=$(caddy version | sed 's/^v//; s/[^0-9.].*//')

@@ -1,5 +1,6 @@
 #!/bin/bash
-# Two roles: the owner migrates, the services' role is given its rights by deploy.cli.migrate. Runs once, on an empty volume.
+# Creates two roles: the owner, who migrates, and the services' role, whose rights deploy.cli.migrate grants.
+# PostgreSQL's image runs it once, on an empty volume.
 set -euo pipefail
 psql -v ON_ERROR_STOP=1 --username "$POSTGRES_USER" --dbname postgres --no-psqlrc \
   --set owner="$FASTCORE_OWNER_PASSWORD" --set service="$FASTCORE_SERVICE_PASSWORD" <<'SQL'

@@ -1,13 +1,13 @@
 #!/bin/sh
-# Replaces the composed services by the image that docker-compose.yml names now, and refuses no lead meanwhile:
+# Replaces the composed services by the image that docker-compose.yml names now, without refusing a lead:
 #   docker compose build                 # or another FASTCORE_IMAGE in .env, and: docker compose pull
 #   sh deploy/compose/upgrade.sh
-# The schema first, then the gateways one by one, then the other services, each at its present number of containers.
-# Options before the command (`--env-file`, `--file`) go into COMPOSE_ENV_FILES and COMPOSE_FILE.
+# It migrates the schema, replaces the gateways one by one, then the other services. Each service keeps its number of
+# containers. Set COMPOSE_ENV_FILES and COMPOSE_FILE in place of the options --env-file and --file.
 set -eu
 cd "$(dirname "$0")/../.."
 wait_seconds=${WAIT_SECONDS:-400}
-# The services' drain ends within 50 s (ARCHITECTURE.md).
+# The services drain within 50 s (ARCHITECTURE.md).
 grace_seconds=60
 
 containers() { docker compose ps --quiet "$1"; }
@@ -16,7 +16,7 @@ up() { docker compose up --detach --wait --wait-timeout "$wait_seconds" "$@"; }
 
 old=$(containers ingest)
 if [ -z "$old" ]; then
-  echo "Nothing runs here: start it with docker compose up --detach --wait" >&2
+  echo "No gateway runs: start FASTCore with docker compose up --detach --wait" >&2
   exit 1
 fi
 
@@ -28,7 +28,7 @@ echo "Starting $gateways new gateway(s) beside the old"
 up --no-deps --no-recreate --scale "ingest=$((gateways * 2))" ingest
 for container in $old; do
   echo "Stopping an old gateway"
-  # It answers what it has accepted. The edge sends what it refuses to another one.
+  # It completes the requests that it has accepted. The edge sends those that it refuses to another gateway.
   docker stop --time "$grace_seconds" "$container" >/dev/null
   docker rm --volumes "$container" >/dev/null
 done

@@ -1,6 +1,6 @@
 """`python -m deploy.container.all_in_one`: run all services and the edge in one container, to try FASTCore.
 
-Kafka, PostgreSQL and a mail server are given. One container per service scales and restarts better.
+It needs an external Kafka, PostgreSQL and mail server. One container per service scales and restarts better.
 """
 
 import os
@@ -13,12 +13,12 @@ from runtime.settings import load
 from services.__main__ import PORTS
 
 EDGE_PORT = 8000
-# Longer than a service's own drain (50 s), as long as the container's grace.
+# Longer than a service's drain (50 s), shorter than the container's grace period (60 s).
 STOP_SECONDS = 55
 
 
 def render(folder: Path) -> str:
-    """Write supervisord's configuration: what ends is started again, and all logs go to our own output."""
+    """Return supervisord's configuration. It restarts what exits, and writes all logs to stdout."""
     commands = {name: f"-m services {name}" for name in PORTS}
     commands["edge"] = f"-m deploy.embedded.servers.edge --host 0.0.0.0 --port {EDGE_PORT} --folder {folder}"
     programs = [
@@ -35,7 +35,7 @@ redirect_stderr = true
 """
         for name, command in commands.items()
     ]
-    # One group: all are told to stop at once.
+    # One group, so that all programs get their SIGTERM at the same time.
     head = f"""\
 [supervisord]
 nodaemon = true
@@ -51,23 +51,25 @@ programs = {",".join(commands)}
 
 
 def main() -> None:
-    """Check the settings, then become supervisord."""
-    lacking = sorted({name for settings in SERVICE_SETTINGS for name in missing_variables(settings)})
-    if lacking:
+    """Check the settings of all services, then replace this process by supervisord."""
+    missing = sorted({name for settings in SERVICE_SETTINGS for name in missing_variables(settings)})
+    if missing:
         sys.exit(
-            f"set {', '.join(lacking)}: docker run --env-file .env fastcore (.env.example explains them)"
+            f"set {', '.join(missing)}: docker run --env-file .env fastcore (.env.example explains them)"
         )
     for settings in SERVICE_SETTINGS:
         load(settings)
-    local = {name: f"http://127.0.0.1:{port}" for name, port in PORTS.items()}
-    os.environ.setdefault("FASTCORE_ADMIN_GATEWAY_URLS", local["ingest"])
-    os.environ.setdefault("FASTCORE_ADMIN_SERVICE_URLS", ",".join(f"{n}={url}" for n, url in local.items()))
-    os.environ.setdefault("FASTCORE_FLUSHER_GATEWAY_URL", local["ingest"])
+    urls = {name: f"http://127.0.0.1:{port}" for name, port in PORTS.items()}
+    os.environ.setdefault("FASTCORE_ADMIN_GATEWAY_URLS", urls["ingest"])
+    os.environ.setdefault(
+        "FASTCORE_ADMIN_SERVICE_URLS", ",".join(f"{name}={url}" for name, url in urls.items())
+    )
+    os.environ.setdefault("FASTCORE_FLUSHER_GATEWAY_URL", urls["ingest"])
     folder = Path(tempfile.mkdtemp(prefix="fastcore-"))
     configuration = folder / "supervisord.conf"
     configuration.write_text(render(folder))
     command = [sys.executable, "-m", "supervisor.supervisord", "-c", str(configuration)]
-    os.execv(sys.executable, command)  # noqa: S606 - no shell wanted: it is to be the process itself
+    os.execv(sys.executable, command)  # noqa: S606 - supervisord must be the container's main process
 
 
 if __name__ == "__main__":

@@ -1,19 +1,19 @@
-"""`python -m deploy.container.healthcheck [PATH]`: the health check of the image.
+"""`python -m deploy.container.healthcheck [PATH]`: the image's health check.
 
-Only the standard library, for it starts a Python every few seconds.
+It imports only the standard library, because a new Python starts every few seconds.
 """
 
 import http.client
 import os
 import sys
 
-# All five behind the edge on 8000, one service on its own port, or the mailbox.
+# The edge of the all-in-one container, the five services, and the mailbox.
 PORTS = (8000, 8001, 8002, 8003, 8004, 8005, 8025)
 TIMEOUT_SECONDS = 8
 
 
-def ask(port: int, path: str) -> int | None:
-    """Answer the status, 0 where it took too long, or None where nothing listens."""
+def request_status(port: int, path: str) -> int | None:
+    """Return the HTTP status, 0 if the request fails or takes too long, or None if nothing listens."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=TIMEOUT_SECONDS)
     try:
         connection.request("GET", path)
@@ -27,14 +27,14 @@ def ask(port: int, path: str) -> int | None:
 
 
 def main(path: str = "/livez") -> None:
-    """Exit 0 where something listens and all that listens answers 200."""
-    given = os.environ.get("FASTCORE_HTTP_PORT")
-    answers = {port: ask(port, path) for port in ([int(given)] if given else PORTS)}
-    found = {port: status for port, status in answers.items() if status is not None}
-    bad = {port: status for port, status in found.items() if status != http.client.OK}
-    if not found or bad:
-        said = ", ".join(f"{status or 'no answer'} on port {port}" for port, status in bad.items())
-        sys.exit(f"{path}: {said or 'nothing listens'}")
+    """Exit with 0 if at least one port listens and all that listen answer 200."""
+    configured = os.environ.get("FASTCORE_HTTP_PORT")
+    statuses = {port: request_status(port, path) for port in ([int(configured)] if configured else PORTS)}
+    listening = {port: status for port, status in statuses.items() if status is not None}
+    failed = {port: status for port, status in listening.items() if status != http.client.OK}
+    if not listening or failed:
+        reasons = ", ".join(f"{status or 'no answer'} on port {port}" for port, status in failed.items())
+        sys.exit(f"{path}: {reasons or 'nothing listens'}")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The whole of FASTCore on one machine that has nothing but Python: real Kafka, real PostgreSQL, a mailbox.
+"""Runs all of FASTCore on a machine that has only Python: real Kafka, real PostgreSQL and a mailbox.
 
-`python -m deploy.embedded --help` is the way in; tests use `deploy.embedded.servers.standalone`.
+Start with `python -m deploy.embedded --help`. Tests use `deploy.embedded.servers.standalone`.
 """

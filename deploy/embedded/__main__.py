@@ -1,4 +1,4 @@
-"""`python -m deploy.embedded`."""
+"""Runs `python -m deploy.embedded`."""
 
 from deploy.embedded.cli import main
 

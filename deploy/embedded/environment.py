@@ -1,21 +1,34 @@
-"""The environment that points services and tests to this stack, and what a given variable replaces."""
+"""The variables that point services and tests at the embedded stack, and which variables replace a server."""
 
 import os
 from collections.abc import Mapping
 
 from dotenv import dotenv_values
 
-from deploy.embedded.servers.postgres import Urls
+from deploy.embedded.servers.postgres import DatabaseUrls
 from deploy.embedded.settings import ROOT, SERVICES, Stack
 
-#: A server that is named is used, and the embedded one is not started.
+#: If the variable names an external server, the embedded one does not start.
 REPLACES = {
     "KAFKA_BOOTSTRAP_SERVERS": "kafka",
     "DATABASE_URL": "postgres",
     "SMTP_HOST": "mailbox",
 }
 
-#: For `deploy.cli.migrate` alone: no service may hold the owner's password.
+#: The other settings of an external server. They do not apply to the embedded one.
+SERVER_SETTINGS = {
+    "KAFKA_BOOTSTRAP_SERVERS": (
+        "KAFKA_SECURITY_PROTOCOL",
+        "KAFKA_SASL_MECHANISM",
+        "KAFKA_SASL_USERNAME",
+        "KAFKA_SASL_PASSWORD",
+        "KAFKA_SSL_CA_FILE",
+        "FASTCORE_KAFKA_REPLICATION",
+    ),
+    "SMTP_HOST": ("SMTP_PORT", "SMTP_USER", "SMTP_PASSWORD", "SMTP_TLS"),
+}
+
+#: For `deploy.cli.migrate` only: no service may have the owner's password.
 MIGRATION_URL = "FASTCORE_MIGRATION_DATABASE_URL"
 
 EXAMPLE_TOKENS = {
@@ -24,19 +37,24 @@ EXAMPLE_TOKENS = {
 }
 
 
-def read_given(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """Answer what is set to something: the environment, then `.env`."""
+def read_environment(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """Return the variables that have a value, from the environment and, after it, from `.env`."""
     both = {**dotenv_values(ROOT / ".env"), **environ}
     return {name: value for name, value in both.items() if value}
 
 
-def embedded_parts(given: Mapping[str, str]) -> list[str]:
-    """Name the parts that nobody replaces."""
-    return [part for variable, part in REPLACES.items() if variable not in given]
+def embedded_servers(configured: Mapping[str, str]) -> list[str]:
+    """Return the names of the servers that no variable replaces."""
+    return [server for variable, server in REPLACES.items() if variable not in configured]
 
 
-def assemble(stack: Stack, given: Mapping[str, str], database: Urls | None) -> dict[str, str]:
-    """Answer the variables of the services: defaults that a given one overrides, and our servers."""
+def build_environment(
+    stack: Stack, configured: Mapping[str, str], database: DatabaseUrls | None
+) -> dict[str, str]:
+    """Return the services' variables: the configured ones, or defaults for a developer's machine.
+
+    `database` holds the URLs of the embedded PostgreSQL, or is None if DATABASE_URL replaces it.
+    """
     defaults = {
         "DEBUG": "true",
         **EXAMPLE_TOKENS,
@@ -47,19 +65,21 @@ def assemble(stack: Stack, given: Mapping[str, str], database: Urls | None) -> d
         "FASTCORE_ADMIN_SERVICE_URLS": ",".join(f"{name}={stack.url(name)}" for name in SERVICES),
         "FASTCORE_FLUSHER_GATEWAY_URL": stack.url("ingest"),
     }
-    made = {name: given.get(name, value) for name, value in defaults.items()}
-    # The settings that go with a server go with it as a whole: a given password is not for ours.
-    if "KAFKA_BOOTSTRAP_SERVERS" not in given:
-        made["KAFKA_BOOTSTRAP_SERVERS"] = f"127.0.0.1:{stack.kafka_port}"
-        made["KAFKA_SECURITY_PROTOCOL"] = "PLAINTEXT"
-        made["FASTCORE_KAFKA_REPLICATION"] = "1"  # it is one broker
-    elif "FASTCORE_KAFKA_REPLICATION" in given:
-        made["FASTCORE_KAFKA_REPLICATION"] = given["FASTCORE_KAFKA_REPLICATION"]
-    if "SMTP_HOST" not in given:
-        made |= {"SMTP_HOST": "127.0.0.1", "SMTP_PORT": str(stack.smtp_port), "SMTP_TLS": "false"}
-    if "DATABASE_URL" not in given and database:
-        made |= {"DATABASE_URL": database.service, MIGRATION_URL: database.owner}
+    environment = {name: configured.get(name, value) for name, value in defaults.items()}
+    for variable, others in SERVER_SETTINGS.items():
+        if variable in configured:
+            environment |= {name: configured[name] for name in others if name in configured}
+    if "KAFKA_BOOTSTRAP_SERVERS" not in configured:
+        environment |= {
+            "KAFKA_BOOTSTRAP_SERVERS": f"127.0.0.1:{stack.kafka_port}",
+            "KAFKA_SECURITY_PROTOCOL": "PLAINTEXT",
+            "FASTCORE_KAFKA_REPLICATION": "1",  # the embedded Kafka is one broker
+        }
+    if "SMTP_HOST" not in configured:
+        environment |= {"SMTP_HOST": "127.0.0.1", "SMTP_PORT": str(stack.smtp_port), "SMTP_TLS": "false"}
+    if "DATABASE_URL" not in configured and database:
+        environment |= {"DATABASE_URL": database.service, MIGRATION_URL: database.owner}
     for name in (*REPLACES, MIGRATION_URL):
-        if name in given:
-            made.setdefault(name, given[name])
-    return made
+        if name in configured:
+            environment.setdefault(name, configured[name])
+    return environment

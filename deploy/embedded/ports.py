@@ -1,4 +1,4 @@
-"""Whether the ports are free, said before anything starts and with the variable that moves each."""
+"""Checks that the ports are free before anything starts, and names the variable that changes each."""
 
 import errno
 import socket
@@ -8,34 +8,34 @@ from deploy.embedded.errors import EmbeddedError
 from deploy.embedded.settings import port_variable
 
 
-def refuse_used(ports: Mapping[str, int]) -> None:
-    """Stop with every port that another program holds, or that two of ours would."""
+def require_free_ports(ports: Mapping[str, int]) -> None:
+    """Raise `EmbeddedError` with every port that is in use or that two programs share."""
     problems = [
-        f"port {port} ({name}) is already in use: stop what listens there, or choose another "
+        f"port {port} ({name}) is already in use: stop the program that listens there, or choose another "
         f"with {port_variable(name)}=<port>"
         for name, port in ports.items()
         if _is_used(port)
     ]
-    seen: dict[int, str] = {}
+    users: dict[int, str] = {}
     for name, port in ports.items():
-        if port in seen:
+        if port in users:
             problems.append(
-                f"port {port} is meant for both {seen[port]} and {name}: "
-                f"move one with {port_variable(seen[port])} or {port_variable(name)}"
+                f"port {port} is set for both {users[port]} and {name}: "
+                f"change one with {port_variable(users[port])} or {port_variable(name)}"
             )
-        seen[port] = name
+        users[port] = name
     if problems:
         raise EmbeddedError("\n".join(problems))
 
 
 def _is_used(port: int) -> bool:
-    # As our servers bind: a port that only lingers after its server (TIME_WAIT) is free.
+    # SO_REUSEADDR as the servers set it: a port in TIME_WAIT counts as free.
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", port))
         except OSError as error:
             if error.errno == errno.EACCES:
-                raise EmbeddedError(f"port {port} is not for this user: choose one above 1023") from error
+                raise EmbeddedError(f"this user may not use port {port}: choose one above 1023") from error
             return True
     return False

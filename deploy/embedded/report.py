@@ -1,4 +1,4 @@
-"""What the commands say to a person: progress, the ready message, the table of programs."""
+"""The texts that the commands print: progress, the ready message, the table of programs."""
 
 import time
 from collections.abc import Iterator, Mapping
@@ -13,52 +13,57 @@ from deploy.embedded.progress import Progress
 from deploy.embedded.settings import Stack
 from deploy.embedded.state import State
 
-# soft_wrap below: a curl line must stay one line wherever it is pasted from.
+# soft_wrap below keeps a curl command on one line, so that it can be copied.
 console = Console(highlight=False)
 errors = Console(highlight=False, stderr=True)
 
 
-def say(text: str) -> None:
-    """Print one or more lines of markup."""
+def show(text: str) -> None:
+    """Print lines with rich's markup."""
     console.print(text, soft_wrap=True)
 
 
-def complain(text: str) -> None:
-    """Print an error as it is."""
+def print_error(text: str) -> None:
+    """Print an error to stderr, without markup."""
     errors.print(f"[bold red]error:[/] {escape(text)}", soft_wrap=True)
+
+
+def warn(text: str) -> None:
+    """Print a warning to stderr, without markup."""
+    errors.print(f"[yellow]warning:[/] {escape(text)}", soft_wrap=True)
 
 
 @contextmanager
 def progress(title: str) -> Iterator[Progress]:
-    """Show a line for each step; on a terminal also a spinner, so that a long one is seen to live."""
-    began = time.monotonic()
+    """Print a line for each step. A terminal also shows a spinner during long steps."""
+    started_at = time.monotonic()
 
-    def show(line: str) -> None:
-        say(f"[dim]{time.monotonic() - began:5.1f} s[/]  {escape(line)}")
+    def show_step(line: str) -> None:
+        show(f"[dim]{time.monotonic() - started_at:5.1f} s[/]  {escape(line)}")
 
     if console.is_terminal:
         with console.status(title):
-            yield show
+            yield show_step
     else:
-        yield show
+        yield show_step
 
 
-def ready(stack: Stack, state: State, seconds: float) -> str:
-    """Write the message that says where everything is."""
+def ready_message(stack: Stack, state: State, seconds: float) -> str:
+    """Return the message with all addresses, tokens and two example requests."""
     environment, url = state.environment, state.url
     lines = [
         f"\n[bold green]FASTCore is ready[/] after {seconds:.1f} s\n",
         _line("leads", f"{url}/inbound/leads", f"documented at {url}/docs"),
         _line("admin", f"{url}/admin", f"documented at {url}/admin/docs"),
-        *(_line(name, *_secret(environment, variable)) for name, variable in _TOKENS.items()),
+        *(_line(name, *_display_token(environment, variable)) for name, variable in _TOKENS.items()),
     ]
-    if "mailbox" in state.parts:
+    if "mailbox" in state.servers:
         lines.append(
-            _line("mails", f"http://localhost:{stack.mailbox_port}", f"kept in {stack.folder / 'mails'}")
+            _line("emails", f"http://localhost:{stack.mailbox_port}", f"stored in {stack.folder / 'mails'}")
         )
     else:
-        lines.append(_line("mails", "the server that SMTP_HOST names"))
-    if "postgres" in state.parts:
+        lines.append(_line("emails", "the server that SMTP_HOST names"))
+    if "postgres" in state.servers:
         lines.append(
             _line("database", f"127.0.0.1:{stack.postgres_port}/fastcore", "open it with `make psql`")
         )
@@ -66,7 +71,7 @@ def ready(stack: Stack, state: State, seconds: float) -> str:
         lines.append(_line("database", "the one that DATABASE_URL names", "open it with `make psql`"))
     lines += [
         _line("kafka", environment["KAFKA_BOOTSTRAP_SERVERS"]),
-        _line("logs", "make logs s=persister", f"kept in {stack.folder / 'logs'}"),
+        _line("logs", "make logs s=persister", f"stored in {stack.folder / 'logs'}"),
         "\nPost a lead and look it up:\n",
         f"  {escape(curl_post(state))}\n",
         f"  {escape(curl_list(state))}\n",
@@ -83,7 +88,7 @@ _LEAD = (
 
 
 def curl_post(state: State) -> str:
-    """Write a line to paste that posts a lead."""
+    """Return a curl command that posts a lead."""
     return (
         f"curl -X POST {state.url}/inbound/leads "
         f'-H "Authorization: Bearer {_bearer(state, "FASTCORE_SITE_INGEST_TOKEN")}" '
@@ -92,7 +97,7 @@ def curl_post(state: State) -> str:
 
 
 def curl_list(state: State) -> str:
-    """Write a line to paste that lists the leads."""
+    """Return a curl command that lists the leads."""
     token = _bearer(state, "FASTCORE_ADMIN_TOKEN")
     return f'curl {state.url}/admin/leads -H "Authorization: Bearer {token}"'
 
@@ -102,8 +107,8 @@ def _bearer(state: State, variable: str) -> str:
     return value if value == EXAMPLE_TOKENS[variable] else f"${variable}"
 
 
-def _secret(environment: Mapping[str, str], variable: str) -> tuple[str, str]:
-    # A token of one's own is a secret, and a terminal is copied into tickets.
+def _display_token(environment: Mapping[str, str], variable: str) -> tuple[str, str]:
+    # Never show a token that is no example: people copy their terminal into tickets.
     value = environment[variable]
     return (value, "the example") if value == EXAMPLE_TOKENS[variable] else ("yours", f"from {variable}")
 
@@ -112,8 +117,8 @@ def _line(name: str, value: str, remark: str = "") -> str:
     return f"  [bold]{name:<12}[/] {escape(value):<38} [dim]{escape(remark)}[/]".rstrip()
 
 
-def table(programs: Mapping[str, dict[str, Any]], stack: Stack) -> str:
-    """Write one line per program."""
+def status_table(programs: Mapping[str, dict[str, Any]], stack: Stack) -> str:
+    """Return one line per program."""
     lines = [f"{'program':<10} {'state':<9} {'pid':>7} {'up for':>9}  port"]
     for name, info in programs.items():
         seconds = info["now"] - info["start"] if info["pid"] else 0

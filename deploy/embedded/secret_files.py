@@ -1,22 +1,22 @@
-"""Files and folders with secrets and personal data: readable to their owner only."""
+"""Writes files with secrets or personal data, and restricts folders: only their owner can read them."""
 
 import os
 from pathlib import Path
 
 
 def write(path: Path, text: str) -> None:
-    """Write the file aside and rename it."""
-    aside = path.with_name(f".{path.name}.new")
-    descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    """Write a temporary file with mode 0600, and rename it to `path`."""
+    temporary = path.with_name(f".{path.name}.new")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w") as file:
         file.write(text)
-    aside.rename(path)
+    temporary.rename(path)
 
 
 def restrict(folder: Path) -> None:
-    """Make a folder, or one that exists, accessible to its owner only.
+    """Create the folder if it does not exist, and remove all access of other users.
 
-    Raises `PermissionError` where the folder belongs to somebody else.
+    Raises `PermissionError` if the folder belongs to another user.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     if folder.stat().st_mode & 0o077:

@@ -1,4 +1,4 @@
-"""What can be moved about the embedded stack: its data folder and its ports. No service's settings."""
+"""The settings of the embedded stack: its data folder and its ports. The services have their own."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from deploy.embedded.errors import EmbeddedError
 
 ROOT = Path(__file__).parents[2]
-"""The checkout: where the services start, and find `.env`."""
+"""The checkout. The services start here and read its `.env`."""
 
 SERVICES = ("ingest", "persister", "notifier", "flusher", "admin")
 
@@ -21,7 +21,7 @@ def _port(default: int) -> int:
 
 
 class Stack(BaseSettings):
-    """Read from the environment, then from `.env`."""
+    """The data folder and the ports, from the environment and, after it, from `.env`."""
 
     model_config = SettingsConfigDict(
         env_prefix=_PREFIX,
@@ -45,30 +45,30 @@ class Stack(BaseSettings):
     postgres_port: int = _port(55432)
 
     def port(self, name: str) -> int:
-        """Answer the port of a program by its name."""
+        """Return the port of a program."""
         port: int = getattr(self, f"{name}_port")
         return port
 
     @property
     def folder(self) -> Path:
-        """The data folder; a relative one is the checkout's."""
+        """The data folder. A relative path is relative to the checkout."""
         return (ROOT / self.data.expanduser()).resolve()
 
     def url(self, name: str) -> str:
-        """Answer where a program answers HTTP."""
+        """Return the HTTP URL of a program."""
         return f"http://127.0.0.1:{self.port(name)}"
 
 
 def port_variable(name: str) -> str:
-    """Name the variable that moves a program's port."""
+    """Return the variable that changes a program's port."""
     return f"{_PREFIX}{name}_port".upper()
 
 
 def load() -> Stack:
-    """Read the settings, or say which variable is wrong."""
+    """Read the settings. Raises `EmbeddedError` that names each invalid variable."""
     try:
         return Stack()
     except ValidationError as error:
         problems = error.errors(include_input=False, include_url=False)
-        wrong = "; ".join(f"{_PREFIX}{str(one['loc'][0]).upper()}: {one['msg']}" for one in problems)
-        raise EmbeddedError(f"wrong settings: {wrong}") from None
+        invalid = "; ".join(f"{_PREFIX}{str(each['loc'][0]).upper()}: {each['msg']}" for each in problems)
+        raise EmbeddedError(f"wrong settings: {invalid}") from None

@@ -1,4 +1,4 @@
-"""Start and stop the whole stack of one data folder, in order and within bounds."""
+"""Starts and stops the stack of one data folder, in order and within time limits."""
 
 import asyncio
 import fcntl
@@ -11,23 +11,23 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from deploy.embedded import secret_files, state
-from deploy.embedded.bringup import BringUp, Watch
-from deploy.embedded.environment import MIGRATION_URL, assemble, embedded_parts
+from deploy.embedded.environment import MIGRATION_URL, build_environment, embedded_servers
 from deploy.embedded.errors import EmbeddedError
-from deploy.embedded.ports import refuse_used
+from deploy.embedded.ports import require_free_ports
 from deploy.embedded.processes import orphans, programs
 from deploy.embedded.processes.launch import OWNER_VARIABLE, Launch
 from deploy.embedded.processes.supervisor import Group, Supervisor
 from deploy.embedded.progress import Progress
 from deploy.embedded.servers import kafka, postgres
 from deploy.embedded.settings import SERVICES, Stack
+from deploy.embedded.startup import ProgramStates, Startup
 from deploy.embedded.state import State
 
-# What the groups may take, one after the other: edge 10, gateway 60, consumers 60, parts 20, and
-# supervisord a second between them.
+# The groups stop one after the other: edge 10 s, gateway 60, consumers 60, servers 20. supervisord needs a
+# second between them.
 STOP_SECONDS = 160
 
-_PORTS_OF_PARTS = {
+_SERVER_PORTS = {
     "kafka": ("kafka", "kafka_controller"),
     "postgres": ("postgres",),
     "mailbox": ("mailbox", "smtp"),
@@ -35,94 +35,105 @@ _PORTS_OF_PARTS = {
 
 
 def start(
-    stack: Stack, given: Mapping[str, str], progress: Progress
+    stack: Stack, configured: Mapping[str, str], progress: Progress
 ) -> tuple[State, subprocess.Popen[bytes]]:
-    """Start everything and answer when it is ready. What fails is stopped; who interrupts, stops it."""
-    folder, parts = stack.folder, embedded_parts(given)
-    with _starting(stack):
-        if count := orphans.end(folder):
-            progress(f"Ended {count} processes that a crash had left behind")
-        names = ("edge", *SERVICES, *(name for part in parts for name in _PORTS_OF_PARTS[part]))
-        refuse_used({name: stack.port(name) for name in names})
-        launches = _prepare(stack, parts, progress)
-        database = postgres.urls(folder, stack.postgres_port) if "postgres" in parts else None
-        made = assemble(stack, given, database)
-        environment = {**os.environ, **made, OWNER_VARIABLE: str(folder)}
+    """Start everything, and return its state and supervisord's process when all services are ready.
+
+    Raises `EmbeddedError` if the start fails; all programs are stopped then. After an interrupt the caller
+    must call `stop`.
+    """
+    folder, servers = stack.folder, embedded_servers(configured)
+    with _exclusive_start(stack):
+        if count := orphans.terminate(folder):
+            progress(f"Stopped {count} processes that a crash had left running")
+        names = ("edge", *SERVICES, *(name for server in servers for name in _SERVER_PORTS[server]))
+        require_free_ports({name: stack.port(name) for name in names})
+        launches = _prepare_servers(stack, servers, progress)
+        database = postgres.database_urls(folder, stack.postgres_port) if "postgres" in servers else None
+        variables = build_environment(stack, configured, database)
+        environment = {**os.environ, **variables, OWNER_VARIABLE: str(folder)}
         supervisor = Supervisor(folder)
-        progress("Starting " + ", ".join([*parts, "edge"]))
+        progress("Starting " + ", ".join([*servers, "edge"]))
         process = supervisor.start(
             _groups(stack, launches), {k: v for k, v in environment.items() if k != MIGRATION_URL}
         )
         try:
-            watch = Watch(supervisor, process)
-            asyncio.run(BringUp(stack, parts, environment, supervisor, watch, progress).run())
-            ready = State(process.pid, f"http://localhost:{stack.edge_port}", parts, made)
-            state.write(folder, ready)
+            states = ProgramStates(supervisor, process)
+            asyncio.run(Startup(stack, servers, environment, supervisor, states, progress).run())
+            running = State(process.pid, f"http://localhost:{stack.edge_port}", servers, variables)
+            state.write(folder, running)
         except Exception:
             stop(folder, progress)
             raise
-        return ready, process
+        return running, process
 
 
 def stop(folder: Path, progress: Progress) -> bool:
-    """Stop everything in order, by force at last; say whether anything ran."""
-    running = orphans.supervisor(folder)
+    """Stop all programs in order, and kill what remains. Return True if anything ran."""
+    running = orphans.find_supervisor(folder)
     if running:
-        progress("Stopping the edge, the gateway, the consumers, then what they stand on")
+        progress("Stopping the edge, the gateway, the consumers, then the servers")
         try:
             Supervisor(folder).shutdown()
         except (OSError, EmbeddedError):
             running.terminate()
         deadline = time.monotonic() + STOP_SECONDS
-        while orphans.lives(running) and time.monotonic() < deadline:
+        while orphans.is_running(running) and time.monotonic() < deadline:
             time.sleep(0.1)
-    count = orphans.end(folder)
+    count = orphans.terminate(folder)
     if count:
-        progress(f"Ended {count} processes that were left behind")
-    state.forget(folder)
+        progress(f"Stopped {count} processes that were left running")
+    state.delete(folder)
     return bool(running or count)
 
 
 @contextmanager
-def _starting(stack: Stack) -> Iterator[None]:
+def _exclusive_start(stack: Stack) -> Iterator[None]:
+    """Hold the lock of the data folder. Raises `EmbeddedError` if a stack runs there or starts already."""
     folder = stack.folder
     try:
         for each in (folder, folder / "run", folder / "logs"):
-            secret_files.restrict(each)  # they hold leads and emails
+            secret_files.restrict(each)  # they contain leads and emails
     except PermissionError:
-        raise EmbeddedError(f"The data folder {folder} belongs to another user: choose another") from None
+        raise EmbeddedError(
+            f"The data folder {folder} belongs to another user: choose another with FASTCORE_EMBEDDED_DATA"
+        ) from None
     with (folder / "run" / "up.lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            raise EmbeddedError(f"FASTCore is being started already (data in {folder})") from None
-        if running := orphans.supervisor(folder):
+            raise EmbeddedError(
+                f"FASTCore is already starting (data in {folder}): wait, or stop it with `make down`"
+            ) from None
+        if running := orphans.find_supervisor(folder):
             known = state.read(folder)
-            said = (
-                f"is running already: pid {running.pid}, {known.url}" if known else "was cut off in its start"
+            condition = (
+                f"is already running: pid {running.pid}, {known.url}"
+                if known
+                else "was interrupted while it started"
             )
-            raise EmbeddedError(f"FASTCore {said} (data in {folder}). Stop it with `make down`.")
+            raise EmbeddedError(f"FASTCore {condition} (data in {folder}). Stop it with `make down`.")
         yield
 
 
-def _prepare(stack: Stack, parts: list[str], progress: Progress) -> list[Launch]:
-    # Side by side: the first time, each formats or fetches for seconds.
+def _prepare_servers(stack: Stack, servers: list[str], progress: Progress) -> list[Launch]:
+    # In parallel: at the first start each needs seconds to format its storage or to download.
     folder = stack.folder
-    makers: dict[str, Callable[[], Launch]] = {
+    prepare: dict[str, Callable[[], Launch]] = {
         "kafka": lambda: kafka.prepare(folder, stack.kafka_port, stack.kafka_controller_port, progress),
         "postgres": lambda: postgres.prepare(folder, stack.postgres_port, progress),
         "mailbox": lambda: programs.mailbox(folder, stack.smtp_port, stack.mailbox_port),
     }
     with ThreadPoolExecutor() as pool:
-        return list(pool.map(lambda part: makers[part](), parts))
+        return list(pool.map(lambda server: prepare[server](), servers))
 
 
-def _groups(stack: Stack, parts: list[Launch]) -> list[Group]:
+def _groups(stack: Stack, servers: list[Launch]) -> list[Group]:
     gateway, *consumers = programs.services(stack)
     groups = [
-        Group("parts", tuple(parts), autostart=True),
+        Group("servers", tuple(servers), autostart=True),
         Group("consumers", tuple(consumers), autostart=False),
         Group("gateway", (gateway,), autostart=False),
-        Group("front", (programs.edge(stack),), autostart=True),
+        Group("edge", (programs.edge(stack),), autostart=True),
     ]
     return [group for group in groups if group.launches]

@@ -1,4 +1,4 @@
-"""What runs, written by `up` for the other commands to find."""
+"""The state file: `up` writes what runs, and the other commands read it."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -14,15 +14,15 @@ class State:
 
     pid: int
     url: str
-    parts: list[str]
-    """The parts that are ours; a given server stands for the others."""
+    servers: list[str]
+    """The embedded servers. The installation uses external servers in place of the others."""
     environment: dict[str, str]
-    """What points a service or a test here, passwords included."""
+    """The variables that point a service or a test at this stack, passwords included."""
 
 
 def read(folder: Path) -> State | None:
-    """Answer the state while its supervisord lives."""
-    if orphans.supervisor(folder) is None:
+    """Return the state, or None if the stack's supervisord does not run."""
+    if orphans.find_supervisor(folder) is None:
         return None
     try:
         return State(**json.loads(_path(folder).read_text()))
@@ -31,12 +31,12 @@ def read(folder: Path) -> State | None:
 
 
 def write(folder: Path, state: State) -> None:
-    """Keep the state, readable to its owner only."""
+    """Write the state, readable by its owner only."""
     secret_files.write(_path(folder), json.dumps(asdict(state)))
 
 
-def forget(folder: Path) -> None:
-    """Nothing runs any more."""
+def delete(folder: Path) -> None:
+    """Delete the state of a stack that has stopped."""
     _path(folder).unlink(missing_ok=True)
 
 

@@ -1,1 +1,1 @@
-"""Generators of documents, charts and types, with checks that they are up to date."""
+"""Generates documents, the rendered chart and types, and checks that they are up to date."""

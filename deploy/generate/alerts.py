@@ -1,7 +1,7 @@
 """`python -m deploy.generate.alerts`: check Prometheus' configuration and alert rules with promtool.
 
-promtool does it. Where the machine has none, Debian's package of Prometheus is fetched and unpacked, not
-installed: nothing is started and nobody needs to be root.
+If promtool is not installed, it downloads and unpacks Debian's package of Prometheus. It does not install the
+package, so it needs no root and starts nothing.
 """
 
 import shutil
@@ -23,30 +23,30 @@ def _run(*command: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False, timeout=SECONDS)
 
 
-def find(program: str) -> str:
-    """Find `promtool` or `prometheus`, or fetch both; end with a line that says what to install."""
+def find_program(program: str) -> str:
+    """Return the path of `promtool` or `prometheus`. Downloads both if needed, and exits if that fails."""
     unpacked = tools_folder() / "prometheus" / "usr" / "bin" / program
-    if found := shutil.which(program):
-        return found
+    if installed := shutil.which(program):
+        return installed
     if not unpacked.exists():
-        _fetch(unpacked.parents[2])
+        _download(unpacked.parents[2])
     if not unpacked.exists():
         sys.exit(
-            f"the alerts cannot be checked: there is no `{program}` on PATH, and apt-get could not fetch one."
-            " Install Prometheus, which brings it: apt-get install prometheus, brew install prometheus, or a"
-            " release from prometheus.io"
+            f"the alerts cannot be checked: `{program}` is not on PATH, and apt-get could not download it."
+            " Install Prometheus: apt-get install prometheus, brew install prometheus, or a release from"
+            " prometheus.io"
         )
     return str(unpacked)
 
 
-def _fetch(folder: Path) -> None:
+def _download(folder: Path) -> None:
     if not (shutil.which("apt-get") and shutil.which("dpkg")):
         return
-    print("Fetching Debian's package of Prometheus (once)", flush=True)
+    print("Downloading Debian's package of Prometheus (once)", flush=True)
     with tempfile.TemporaryDirectory() as name:
         here = Path(name)
         if _run("apt-get", "download", "prometheus", cwd=here).returncode:
-            _run("apt-get", "update", cwd=here)  # the lists of a fresh machine are empty; needs root
+            _run("apt-get", "update", cwd=here)  # the package lists of a new machine are empty; needs root
             _run("apt-get", "download", "prometheus", cwd=here)
         for package in here.glob("prometheus_*.deb"):
             folder.mkdir(parents=True, exist_ok=True)
@@ -54,8 +54,8 @@ def _fetch(folder: Path) -> None:
 
 
 def main() -> None:
-    """Check the configuration and the rules, and run the rules' tests."""
-    promtool = find("promtool")
+    """Check the configuration and the rules, and run the rules' tests. Exits with the first failure."""
+    promtool = find_program("promtool")
     for command in (
         ("check", "config", "prometheus.yml"),
         ("check", "rules", "alerts.yml"),
@@ -64,7 +64,7 @@ def main() -> None:
         done = _run(promtool, *command, cwd=FOLDER)
         if done.returncode != 0:
             sys.exit(f"promtool {' '.join(command)} failed:\n{done.stdout}{done.stderr}".rstrip())
-    print("Prometheus' configuration and the alerts are right, and every alert's tests pass")
+    print("Prometheus' configuration and the alert rules are valid, and the tests of every alert pass")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""`python -m deploy.generate.chart [--check]`: lint and render the Helm chart, and check it against schemas.
+"""`python -m deploy.generate.chart [--check]`: lint and render the Helm chart, and validate the result.
 
-What it renders stands in deploy/kubernetes/rendered, so that a change of the chart shows what it does,
-and so that the contract tests need no Helm. Helm is built from its Go module where the machine has none;
-`--at-hand`, for `make check`, builds and fetches nothing.
+deploy/kubernetes/rendered holds the result, so that the diff of a change of the chart shows its effect, and
+the contract tests need no Helm. If Helm is not installed, it is built from its Go module. `--at-hand`, for
+`make check`, builds and downloads nothing.
 """
 
 import json
@@ -26,8 +26,8 @@ RENDERED: Final = FOLDER / "rendered"
 CASES: Final = ("minimal", "full")
 HELM: Final = "helm.sh/helm/v4/cmd/helm@v4.3.1"
 KUBERNETES: Final = "1.37"
-# Where the definitions of what is not Kubernetes' own are: Go module, file in it.
-DEFINITIONS: Final = {
+# The CustomResourceDefinitions by API group: Go module, and the file in it.
+CRDS: Final = {
     "keda.sh": (
         "github.com/kedacore/keda/v2@v2.21.0",
         "config/crd/bases/keda.sh_{plural}.yaml",
@@ -40,7 +40,7 @@ DEFINITIONS: Final = {
 
 
 def tools_folder() -> Path:
-    """Name the folder for tools that we build; beside Kafka's jars."""
+    """Return the cache folder for tools, beside the cache of Kafka's jars."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fastcore" / "tools"
 
 
@@ -54,12 +54,16 @@ def _run(*command: str, **environment: str) -> str:
 
 
 def built_helm() -> Path:
-    """Name the place of the Helm that we build."""
+    """Return the path of the Helm that `find_helm` builds."""
     return tools_folder() / HELM.rpartition("@")[2] / "helm"
 
 
 def find_helm() -> str:
-    """Find Helm, or build the pinned one from its Go module: two minutes, once."""
+    """Return the path of Helm.
+
+    Builds the pinned version once from its Go module, which takes two minutes. Without Go it returns the
+    installed Helm. Exits if neither Helm nor Go is installed.
+    """
     built = built_helm()
     if built.exists():
         return str(built)
@@ -77,21 +81,21 @@ def find_helm() -> str:
 
 
 def render(helm: str, case: str, *more: str) -> str:
-    """Lint and render the chart with the values of a case, and more of them."""
+    """Lint the chart with the values of a case, and return what it renders. `more` are further options."""
     values = str(CHART / "ci" / f"{case}-values.yaml")
     _run(helm, "lint", "--strict", "--quiet", str(CHART), "--values", values)
     return _run(helm, "template", "leads", str(CHART), "--namespace", "leads", "--values", values, *more)
 
 
 def manifests(text: str) -> Iterator[dict[str, Any]]:
-    """Yield the objects of a rendering."""
+    """Yield the objects of a rendered chart."""
     for document in yaml.safe_load_all(text):
         if document:
             yield document
 
 
-def problems(manifest: dict[str, Any]) -> Iterator[str]:
-    """Say what Kubernetes' own schemas have against an object; unknown fields count."""
+def validate(manifest: dict[str, Any]) -> Iterator[str]:
+    """Yield the violations of Kubernetes' own schemas, including unknown fields."""
     name = f"{manifest['kind']} {manifest['metadata']['name']}"
     try:
         kubernetes_validate.validate(manifest, KUBERNETES, strict=True)
@@ -100,14 +104,14 @@ def problems(manifest: dict[str, Any]) -> Iterator[str]:
 
 
 def is_custom(manifest: dict[str, Any]) -> bool:
-    """Say whether an object is of a kind that is not Kubernetes' own."""
-    return manifest["apiVersion"].partition("/")[0] in DEFINITIONS
+    """Return True if a CustomResourceDefinition defines the object's kind."""
+    return manifest["apiVersion"].partition("/")[0] in CRDS
 
 
 @cache
-def definition(group: str, kind: str) -> dict[str, Any]:
-    """Read the schema of a custom kind from the Go module of those who define it."""
-    module, path = DEFINITIONS[group]
+def read_crd_schema(group: str, kind: str) -> dict[str, Any]:
+    """Return the schema of a custom kind, from the Go module that defines it. Exits without Go."""
+    module, path = CRDS[group]
     if not (go := shutil.which("go")):
         sys.exit(f"the schema of {kind} comes from the Go module {module}, and `go` is not on PATH")
     folder = Path(json.loads(_run(go, "mod", "download", "-json", module))["Dir"])
@@ -115,45 +119,47 @@ def definition(group: str, kind: str) -> dict[str, Any]:
     return dict(crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"])
 
 
-def closed(schema: Any) -> Any:
-    """Refuse unknown fields wherever fields are listed, as the API server would prune them."""
+def forbid_unknown_fields(schema: Any) -> Any:
+    """Return the schema without room for unknown fields, which the API server would silently drop."""
     if isinstance(schema, list):
-        return [closed(each) for each in schema]
+        return [forbid_unknown_fields(each) for each in schema]
     if not isinstance(schema, dict):
         return schema
-    made = {key: closed(value) for key, value in schema.items()}
+    strict = {key: forbid_unknown_fields(value) for key, value in schema.items()}
     if isinstance(schema.get("properties"), dict) and not schema.get("x-kubernetes-preserve-unknown-fields"):
-        made.setdefault("additionalProperties", False)
-    return made
+        strict.setdefault("additionalProperties", False)
+    return strict
 
 
-def custom_problems(manifest: dict[str, Any]) -> Iterator[str]:
-    """Say what the definition of a custom kind has against an object."""
-    schema = closed(definition(manifest["apiVersion"].partition("/")[0], manifest["kind"]))
+def validate_custom(manifest: dict[str, Any]) -> Iterator[str]:
+    """Yield the violations of the schema of a custom kind."""
+    schema = forbid_unknown_fields(
+        read_crd_schema(manifest["apiVersion"].partition("/")[0], manifest["kind"])
+    )
     schema["properties"]["metadata"] = {"type": "object"}
     for error in jsonschema.Draft202012Validator(schema).iter_errors(manifest):
         yield f"{manifest['kind']} {manifest['metadata']['name']}: {error.json_path}: {error.message}"
 
 
-def examine_at_hand() -> Iterator[str]:
-    """Say what is wrong as far as it can be seen without building or fetching anything."""
+def check_without_tools() -> Iterator[str]:
+    """Yield the problems that can be found without building or downloading anything."""
     for case in CASES:
-        written = (RENDERED / f"{case}.yaml").read_text(encoding="utf-8")
-        for manifest in manifests(written):
+        rendered = (RENDERED / f"{case}.yaml").read_text(encoding="utf-8")
+        for manifest in manifests(rendered):
             if not is_custom(manifest):
-                yield from problems(manifest)
-        if built_helm().exists() and render(str(built_helm()), case) != written:
+                yield from validate(manifest)
+        if built_helm().exists() and render(str(built_helm()), case) != rendered:
             yield f"{case}.yaml is not what the chart renders: run make chart write=1"
 
 
-def examine(*, write: bool) -> Iterator[str]:
-    """Say what is wrong with the chart, or with what stands rendered of it; or write that anew."""
+def check_or_write(*, write: bool) -> Iterator[str]:
+    """Yield the problems of the chart and of the rendered files. With `write`, write those files instead."""
     helm = find_helm()
     for case in CASES:
         text, path = render(helm, case), RENDERED / f"{case}.yaml"
-        # The alerts are checked and not written: they stand in deploy/prometheus, and change by themselves.
+        # Validate the alerts here only: they are generated from deploy/prometheus, so they are not written.
         for manifest in manifests(render(helm, case, "--set", "prometheusRule.enabled=true")):
-            yield from custom_problems(manifest) if is_custom(manifest) else problems(manifest)
+            yield from validate_custom(manifest) if is_custom(manifest) else validate(manifest)
         if write:
             RENDERED.mkdir(exist_ok=True)
             path.write_text(text, encoding="utf-8")
@@ -162,18 +168,20 @@ def examine(*, write: bool) -> Iterator[str]:
 
 
 def main(
-    check: Annotated[bool, typer.Option(help="Write nothing; fail where the rendering has drifted.")] = False,
-    at_hand: Annotated[bool, typer.Option(help="The same, but build and fetch nothing for it.")] = False,
+    check: Annotated[
+        bool, typer.Option(help="Write nothing. Fail if the rendered files are out of date.")
+    ] = False,
+    at_hand: Annotated[bool, typer.Option(help="Like --check, but build and download nothing.")] = False,
 ) -> None:
-    """Lint, render and check the chart; write what it renders."""
-    if found := list(examine_at_hand() if at_hand else examine(write=not check)):
-        sys.exit("\n".join(found))
+    """Lint, render and validate the chart, and write the result."""
+    if problems := list(check_without_tools() if at_hand else check_or_write(write=not check)):
+        sys.exit("\n".join(problems))
     if not at_hand:
-        print(f"the chart renders {', '.join(CASES)} and every object fits its schema")
+        print(f"the chart renders {', '.join(CASES)} and every object matches its schema")
     elif built_helm().exists():
-        print("the chart renders what is written, and what is Kubernetes' own fits its schema")
+        print("the rendered chart is up to date, and Kubernetes' own objects match their schemas")
     else:
-        print("what the chart rendered fits Kubernetes' schemas; no Helm to render it anew: make chart")
+        print("the rendered chart matches Kubernetes' schemas; without Helm it was not rendered: make chart")
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""`python -m deploy.generate.docs [--check]`: write what is generated from the code, or say what has drifted.
+"""`python -m deploy.generate.docs [--check]`: write or check the generated documents.
 
-docs/openapi/*.json from the apps, docs/asyncapi.json from the topics, docs/metrics.md from the catalogue,
-docs/reasons.md from the reasons for failures,
-the chart's alerts from Prometheus' own, .env.example and compose's lists of settings from the settings, the
-site kit's types and schema from the contracts.
+Generates docs/openapi/*.json from the apps, docs/asyncapi.json from the topics, docs/metrics.md from the
+metrics, docs/reasons.md from the reasons for failures, the chart's alerts from Prometheus' alerts,
+.env.example and compose's lists of settings from the Settings classes, and the site kit's types and schema
+from the contracts.
 """
 
 import importlib
@@ -25,50 +25,50 @@ from contracts import topics
 from contracts.audit import LeadRejected
 from contracts.leads import LeadReceived
 from deploy.generate.compose_environment import environment_files
-from deploy.generate.metrics_doc import catalogue
+from deploy.generate.metrics_doc import metrics_document
 from deploy.generate.reasons_doc import reasons_table
-from deploy.generate.typescript import contract, submission_schema
+from deploy.generate.typescript import submission_schema, typescript_contract
 from deploy.settings import MigrationSettings, ReplicationSettings
 from runtime.settings import Http, Kafka, Log, Postgres, Tracing, is_section, variable_name
+from services.__main__ import PORTS
 
 ROOT = Path(__file__).parents[2]
-SERVICES = ("ingest", "persister", "notifier", "flusher", "admin")
 VALUES: dict[str, type[BaseModel]] = {"leads.received.v1": LeadReceived, "audit.recorded.v1": LeadRejected}
 HEAD = """\
 # Every setting of FASTCore with its default: generated from the Settings classes by `make docs`.
-# Copy it to .env, and uncomment and change what you need; "Required" has no default in production,
-# and `make up` fills it in by itself. The environment wins over .env. A name ends with its unit.
+# Copy it to .env, and uncomment and change what you need. A "Required" setting has no default in
+# production; `make up` sets it for you. The environment overrides .env. A name ends with its unit.
 """
 
 
 def settings_of(service: str) -> type[BaseSettings]:
     """Return a service's settings class."""
-    found: type[BaseSettings] = importlib.import_module(f"services.{service}.settings").Settings
-    return found
+    settings: type[BaseSettings] = importlib.import_module(f"services.{service}.settings").Settings
+    return settings
 
 
 def env_lines(settings: type[BaseSettings], seen: set[str]) -> Iterator[str]:
-    """Yield the lines of one settings class, each variable once."""
+    """Yield the lines of a settings class, without the variables in `seen`, and add its own to `seen`."""
     for name, field in settings.model_fields.items():
         key = variable_name(settings, name, field)
         if is_section(field) or key in seen:
             continue
         seen.add(key)
         if not field.description:
-            sys.exit(f"{settings.__name__}.{name}: say what it is, in a docstring under the field")
+            sys.exit(f"{settings.__name__}.{name}: describe it in a docstring under the field")
         required = field.default is PydanticUndefined and field.default_factory is None
         yield f"# {'Required. ' if required else ''}{' '.join((field.description or '').split())}"
         default = field.get_default(call_default_factory=True) if not required else None
         if isinstance(default, SecretStr):
             default = default.get_secret_value()
         empty = default is None or default in ((), {})
-        shown = (field.examples or [""])[0] if empty else default
-        shown = str(shown).lower() if isinstance(shown, bool) else shown
-        yield f"#{key}={shown}"
+        value = (field.examples or [""])[0] if empty else default
+        value = str(value).lower() if isinstance(value, bool) else value
+        yield f"#{key}={value}"
 
 
 def env_example() -> str:
-    """Write `.env.example`: the shared sections first, then each service's own."""
+    """Return `.env.example`: the shared sections first, then those of each service."""
     seen = set[str]()
     parts = [HEAD]
     sections: list[tuple[str, type[BaseSettings]]] = [
@@ -79,7 +79,7 @@ def env_example() -> str:
         ("Logs", Log),
         ("Traces", Tracing),
         ("Listening", Http),
-        *((service, settings_of(service)) for service in SERVICES),
+        *((service, settings_of(service)) for service in PORTS),
     ]
     for title, settings in sections:
         for field in settings.model_fields.values():
@@ -92,7 +92,7 @@ def env_example() -> str:
 
 
 def asyncapi() -> str:
-    """Describe every topic with who sends and who receives, as FastStream writes it."""
+    """Return the AsyncAPI document: every topic with its producers and consumers, as FastStream writes it."""
     broker = KafkaBroker("kafka:9092")
     for topic in topics.ALL:
         value: Any = VALUES.get(topic.name, bytes)
@@ -112,65 +112,66 @@ def asyncapi() -> str:
         version="1",
         description=(
             "The key is the lead's id. On failed, retry and dead topics the value is the original bytes;"
-            " the failure stands in the headers that contracts/headers.py names."
+            " the headers that contracts/headers.py names describe the failure."
         ),
     )
     return json.dumps(specification.to_specification().to_jsonable(), indent=2, sort_keys=True) + "\n"
 
 
-def _filled(settings: type[BaseSettings]) -> dict[str, Any]:
+def example_settings(settings: type[BaseSettings]) -> dict[str, Any]:
+    """Return an example value for each required field of the settings and their sections."""
     filled: dict[str, Any] = {}
     for name, field in settings.model_fields.items():
         if is_section(field):
             inner: Any = field.annotation
-            filled[name] = inner.model_validate(_filled(inner))
+            filled[name] = inner.model_validate(example_settings(inner))
         elif field.default is PydanticUndefined and field.default_factory is None:
-            filled[name] = (field.examples or [string.ascii_letters])[0]  # long and varied enough for a token
+            filled[name] = (field.examples or [string.ascii_letters])[0]  # a valid token
     return filled
 
 
 def openapi(service: str) -> str:
-    """Write a service's OpenAPI document, from an app that connects to nothing."""
+    """Return a service's OpenAPI document. The app is created without connecting to anything."""
     settings = settings_of(service)
-    made = settings.model_validate(_filled(settings))
-    app = importlib.import_module(f"services.{service}.app").create_app(made)
+    example = settings.model_validate(example_settings(settings))
+    app = importlib.import_module(f"services.{service}.app").create_app(example)
     return json.dumps(app.openapi(), indent=2, sort_keys=True) + "\n"
 
 
 def documents() -> dict[Path, str]:
-    """Return every generated document by its path."""
+    """Return the path and the text of every generated document."""
     alerts = (ROOT / "deploy/prometheus/alerts.yml").read_text(encoding="utf-8")
     return {
         ROOT / ".env.example": env_example(),
         ROOT / "docs/asyncapi.json": asyncapi(),
-        ROOT / "docs/metrics.md": catalogue(),
+        ROOT / "docs/metrics.md": metrics_document(),
         ROOT / "docs/reasons.md": reasons_table(),
         ROOT / "deploy/kubernetes/fastcore/alerts.yaml": alerts,
         ROOT / "docs/openapi/ingest.json": openapi("ingest"),
         ROOT / "docs/openapi/admin.json": openapi("admin"),
         ROOT / "site/kit/schema/lead-submission.json": submission_schema(),
-        ROOT / "site/kit/src/contract.ts": contract(),
+        ROOT / "site/kit/src/contract.ts": typescript_contract(),
         **environment_files(),
     }
 
 
 def main(
     check: Annotated[
-        bool, typer.Option("--check", help="Write nothing; fail where a file has drifted.")
+        bool, typer.Option("--check", help="Write nothing. Fail if a file is out of date.")
     ] = False,
 ) -> None:
-    """Generate .env.example, the OpenAPI documents and the AsyncAPI document from the code."""
-    drifted = []
+    """Generate all documents from the code. With --check, exit with 1 if one is out of date."""
+    outdated = []
     for path, text in documents().items():
         if path.exists() and path.read_text(encoding="utf-8") == text:
             continue
-        drifted.append(str(path.relative_to(ROOT)))
+        outdated.append(str(path.relative_to(ROOT)))
         if not check:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8")
-    if check and drifted:
-        sys.exit(f"out of date: {', '.join(drifted)} (run: make docs)")
-    print(f"written: {', '.join(drifted)}" if drifted else "the documents are up to date")
+    if check and outdated:
+        sys.exit(f"out of date: {', '.join(outdated)} (run: make docs)")
+    print(f"written: {', '.join(outdated)}" if outdated else "the documents are up to date")
 
 
 if __name__ == "__main__":

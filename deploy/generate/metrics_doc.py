@@ -1,4 +1,4 @@
-"""`docs/metrics.md`, written from runtime/metrics.py, whose comments say what each metric means."""
+"""Generates docs/metrics.md from runtime/metrics.py and its comments."""
 
 import re
 from collections.abc import Iterator
@@ -12,8 +12,8 @@ from runtime import metrics
 HEAD: Final = """\
 # Metrics
 
-Every service shows its metrics at `/metrics`; the libraries' own (`python_*`, `process_*`) come with them.
-Generated from `runtime/metrics.py` by `make docs`. No label ever holds an id or an email. The alerts on them
+Every service exports its metrics at `/metrics`, with those of the libraries (`python_*`, `process_*`).
+Generated from `runtime/metrics.py` by `make docs`. No label contains an id or an email address. The alerts
 are in `deploy/prometheus/alerts.yml`, with a page for each in `docs/runbooks`.
 """
 _SECTION: Final = re.compile(r"^# --- (.*?) -+$")
@@ -21,32 +21,32 @@ _NAMED: Final = re.compile(r"^([A-Z_]+): Final = ")
 
 
 def exported(metric: MetricWrapperBase) -> str:
-    """Return the name that PromQL uses: a counter's ends with `_total`."""
+    """Return the name that PromQL uses. That of a counter ends with `_total`."""
     (family,) = metric.describe()
     return f"{family.name}_total" if family.type == "counter" else str(family.name)
 
 
 def entries() -> Iterator[tuple[str, MetricWrapperBase, str]]:
-    """Yield section, metric and comment, in the order of the catalogue; a comment may speak for several."""
-    section, comment, fresh = "", list[str](), True
+    """Yield section, metric and comment, in the order of the module. Several metrics may share a comment."""
+    section, comment, is_new = "", list[str](), True
     for line in Path(metrics.__file__).read_text(encoding="utf-8").splitlines():
-        if found := _SECTION.match(line):
-            section, comment = found.group(1), []
+        if match := _SECTION.match(line):
+            section, comment = match.group(1), []
         elif line.startswith("# "):
-            comment = [line[2:]] if fresh else [*comment, line[2:]]
-            fresh = False
-        elif found := _NAMED.match(line):
-            yield section, getattr(metrics, found.group(1)), " ".join(comment)
-            fresh = True
+            comment = [line[2:]] if is_new else [*comment, line[2:]]
+            is_new = False
+        elif match := _NAMED.match(line):
+            yield section, getattr(metrics, match.group(1)), " ".join(comment)
+            is_new = True
 
 
-def catalogue() -> str:
-    """Write the catalogue as tables."""
+def metrics_document() -> str:
+    """Return the document: a table for each section."""
     lines, last = [HEAD], ""
     for section, metric, comment in entries():
         if section != last:
             title = section[0].upper() + section[1:]
-            lines += [f"\n## {title}\n", "| metric | type | labels | what it says |", "|---|---|---|---|"]
+            lines += [f"\n## {title}\n", "| metric | type | labels | meaning |", "|---|---|---|---|"]
             last = section
         (family,) = metric.describe()
         labels = ", ".join(f"`{name}`" for name in metric._labelnames)  # noqa: SLF001

@@ -1,4 +1,4 @@
-"""`docs/reasons.md`, written from contracts/reasons.py and the dashboard's words for them."""
+"""Generates docs/reasons.md from contracts/reasons.py and the dashboard's words for them."""
 
 from typing import Final
 
@@ -12,7 +12,7 @@ Why a record failed or an email was not sent: the `reason` in the queue, on `lea
 log. Generated from `contracts/reasons.py` by `make docs`. The words are the dashboard's. What to do:
 [DeadLetters](runbooks/DeadLetters.md).
 
-| reason | what it means |
+| reason | meaning |
 |---|---|
 """
 _REPLY: Final = "the reply of the mail server: the code says what it means"

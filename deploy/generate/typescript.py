@@ -1,4 +1,4 @@
-"""The contract of a website in TypeScript: its types, and the schema that the site kit validates with."""
+"""Generates a website's contract in TypeScript: the types, and the site kit's validation schema."""
 
 import json
 from typing import Any, Final
@@ -10,7 +10,7 @@ from contracts.leads import LeadSubmission
 from contracts.sites import SiteQueueEntry, SiteQueuePage
 
 HEAD: Final = """\
-/** What FASTCore takes from a website, and asks of it: generated from `contracts` by `make docs`. */
+/** The JSON that a website and FASTCore exchange: generated from `contracts` by `make docs`. */
 """
 _PLAIN: Final = {
     "string": "string",
@@ -27,33 +27,34 @@ def submission_schema() -> str:
     return json.dumps(schema, indent=2) + "\n"
 
 
-def contract() -> str:
-    """Return the types of what is exchanged, and the schema as a constant."""
+def typescript_contract() -> str:
+    """Return the TypeScript types of the exchanged JSON, and the schema as a constant."""
     models: list[type[BaseModel]] = [LeadSubmission, SiteQueueEntry, SiteQueuePage]
     _, schema = models_json_schema([(model, "validation") for model in models])
-    types = [_type(name, found) for name, found in sorted(schema["$defs"].items())]
+    types = [_declare_type(name, definition) for name, definition in sorted(schema["$defs"].items())]
     validated = {key: value for key, value in LeadSubmission.model_json_schema().items() if key != "examples"}
-    constant = f"export const leadSubmissionSchema = {json.dumps(_bare(validated), indent=2)} as const;\n"
+    text = json.dumps(_strip_annotations(validated), indent=2)
+    constant = f"export const leadSubmissionSchema = {text} as const;\n"
     return "\n".join([HEAD, *types, constant])
 
 
-def _bare(schema: Any) -> Any:
-    """Leave out what is only for people: a site need not carry it."""
+def _strip_annotations(schema: Any) -> Any:
+    """Return the schema without titles, descriptions and defaults, which validation does not need."""
     if isinstance(schema, dict):
         return {
-            key: _bare(value)
+            key: _strip_annotations(value)
             for key, value in schema.items()
             if not (key in ("title", "description", "default") and not isinstance(value, dict))
         }
-    return [_bare(each) for each in schema] if isinstance(schema, list) else schema
+    return [_strip_annotations(each) for each in schema] if isinstance(schema, list) else schema
 
 
-def _type(name: str, schema: dict[str, Any]) -> str:
+def _declare_type(name: str, schema: dict[str, Any]) -> str:
     if schema.get("type") != "object":
-        return f"export type {name} = {_expression(schema)};\n"
+        return f"export type {name} = {_type_expression(schema)};\n"
     required = schema.get("required", [])
     fields = [
-        f"  {key}{'' if key in required else '?'}: {_expression(field)};"
+        f"  {key}{'' if key in required else '?'}: {_type_expression(field)};"
         for key, field in schema["properties"].items()
     ]
     if schema.get("additionalProperties"):
@@ -61,11 +62,11 @@ def _type(name: str, schema: dict[str, Any]) -> str:
     return "\n".join([f"export interface {name} {{", *fields, "}\n"])
 
 
-def _expression(schema: dict[str, Any]) -> str:
+def _type_expression(schema: dict[str, Any]) -> str:
     if "$ref" in schema:
         return str(schema["$ref"]).rpartition("/")[2]
     if "anyOf" in schema:
-        return " | ".join(_expression(each) for each in schema["anyOf"])
+        return " | ".join(_type_expression(each) for each in schema["anyOf"])
     if schema.get("type") == "array":
-        return f"readonly {_expression(schema['items'])}[]"
+        return f"readonly {_type_expression(schema['items'])}[]"
     return _PLAIN.get(schema.get("type", ""), "unknown")

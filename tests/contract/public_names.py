@@ -19,8 +19,7 @@ from contracts import headers, topics
 from contracts.audit import AuditEvent
 from deploy.cli.migrate import migrate
 from deploy.embedded.servers.standalone import running_postgres
-from deploy.generate.docs import _filled as example_settings
-from deploy.generate.docs import env_example, openapi, settings_of
+from deploy.generate.docs import env_example, example_settings, openapi, settings_of
 from deploy.generate.metrics_doc import entries, exported
 
 PINNED: Final = Path(__file__).with_name("public_names.json")

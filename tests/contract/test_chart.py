@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from contracts import topics
-from deploy.generate.chart import CASES, CHART, RENDERED, examine_at_hand, is_custom, manifests, problems
+from deploy.generate.chart import CASES, CHART, RENDERED, check_without_tools, is_custom, manifests, validate
 from deploy.generate.docs import env_example
 from runtime.settings import Http
 from services.__main__ import PORTS
@@ -66,13 +66,13 @@ def environment(container: Manifest) -> dict[str, str]:
 
 
 def test_every_object_fits_the_schema_of_its_kind(chart: list[Manifest]) -> None:
-    assert [problem for each in chart if not is_custom(each) for problem in problems(each)] == []
+    assert [problem for each in chart if not is_custom(each) for problem in validate(each)] == []
 
 
 def test_a_field_that_kubernetes_does_not_know_is_found() -> None:
     broken = services(rendered("full"))["admin"]
     pod(broken)["containers"][0]["livenessPrope"] = {}
-    assert list(problems(broken))
+    assert list(validate(broken))
 
 
 def test_make_check_finds_what_kubernetes_refuses_where_there_is_no_helm(
@@ -83,9 +83,9 @@ def test_make_check_finds_what_kubernetes_refuses_where_there_is_no_helm(
     for case in CASES:
         text = (RENDERED / f"{case}.yaml").read_text(encoding="utf-8")
         (tmp_path / f"{case}.yaml").write_text(text, encoding="utf-8")
-    assert list(examine_at_hand()) == []
+    assert list(check_without_tools()) == []
     (tmp_path / "full.yaml").write_text(text.replace("livenessProbe", "livenessPrope"), encoding="utf-8")
-    assert {problem.partition(" ")[0] for problem in examine_at_hand()} == {"Deployment", "StatefulSet"}
+    assert {problem.partition(" ")[0] for problem in check_without_tools()} == {"Deployment", "StatefulSet"}
 
 
 def test_each_service_runs_as_its_role_on_its_port(chart: list[Manifest]) -> None:

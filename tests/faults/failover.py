@@ -21,7 +21,7 @@ import typer
 from deploy.cli.migrate import migrate
 from deploy.cli.topics import provision
 from deploy.embedded.servers import postgres as embedded
-from deploy.embedded.servers.standalone import Part, Postgres, free_ports, running_kafka, running_postgres
+from deploy.embedded.servers.standalone import Postgres, Server, free_ports, running_kafka, running_postgres
 from runtime.database.postgres import open_pool
 from runtime.settings import Kafka
 from runtime.settings import Postgres as PostgresSettings
@@ -35,7 +35,7 @@ from tests.support.wait import eventually
 SERVICES = ("ingest", "persister", "notifier", "flusher")
 
 
-class Standby(Part):
+class Standby(Server):
     """A copy of the primary that streams from it."""
 
     def __init__(self, primary: Postgres, command: tuple[str, ...], port: int) -> None:

@@ -7,7 +7,7 @@ import random
 import signal
 from collections.abc import Iterator
 
-from deploy.embedded.servers.standalone import Part
+from deploy.embedded.servers.standalone import Server
 from tests.faults.environment import Action, Environment
 from tests.faults.proxy import Direction, Proxy
 from tests.faults.servers import start_part
@@ -16,7 +16,7 @@ from tests.faults.servers import start_part
 @contextlib.contextmanager
 def frozen(environment: Environment, part: str = "kafka") -> Iterator[None]:
     """Stop a server with SIGSTOP while the block lasts. The caller holds it with `exclusive`."""
-    server: Part = getattr(environment, part)
+    server: Server = getattr(environment, part)
     os.kill(server.pid, signal.SIGSTOP)
     try:
         yield
@@ -41,7 +41,7 @@ def killed(part: str, lasts: float = 0) -> Action:
     """A server dies: Kafka by `kill -9`, PostgreSQL by an immediate stop, which requires recovery."""
 
     async def action(environment: Environment, rng: random.Random) -> None:
-        server: Part = getattr(environment, part)
+        server: Server = getattr(environment, part)
         seconds = lasts or rng.uniform(1, 8)
         async with environment.exclusive(part):
             environment.log_event(f"{part} dies for {seconds:.0f} s")

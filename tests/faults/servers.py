@@ -3,10 +3,10 @@
 import asyncio
 from pathlib import Path
 
-from deploy.embedded.servers.standalone import Part
+from deploy.embedded.servers.standalone import Server
 
 
-async def start_part(part: Part) -> None:
+async def start_part(part: Server) -> None:
     """Start a server, with two retries: its port may be in use by a client for a moment."""
     for last in (False, False, True):
         try:

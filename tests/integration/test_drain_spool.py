@@ -5,7 +5,7 @@ from pathlib import Path
 
 import httpx
 
-from deploy.container.drain_spool import wait
+from deploy.container.drain_spool import wait_until_empty
 from tests.support.installation import INGEST_TOKEN
 from tests.support.processes import ROOT, processes
 
@@ -23,7 +23,7 @@ async def test_drain_wait_ends_with_an_empty_spool_only(tmp_path: Path) -> None:
         gateway = started["ingest"]
         await gateway.ready()
         status = f"{gateway.url}/internal/status"
-        assert await asyncio.to_thread(wait, status, 5, 0.1) == 0
+        assert await asyncio.to_thread(wait_until_empty, status, 5, 0.1) == 0
         async with httpx.AsyncClient() as client:
             answer = await client.post(
                 f"{gateway.url}/inbound/leads",
@@ -31,5 +31,5 @@ async def test_drain_wait_ends_with_an_empty_spool_only(tmp_path: Path) -> None:
                 headers={"Authorization": f"Bearer {INGEST_TOKEN}"},
             )
         assert answer.status_code == 201
-        assert await asyncio.to_thread(wait, status, 1, 0.1) == 1
-    assert await asyncio.to_thread(wait, status, 1, 0.1) is None
+        assert await asyncio.to_thread(wait_until_empty, status, 1, 0.1) == 1
+    assert await asyncio.to_thread(wait_until_empty, status, 1, 0.1) is None

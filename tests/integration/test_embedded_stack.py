@@ -123,7 +123,7 @@ def test_a_second_up_says_that_one_is_running(installation: Installation) -> Non
     second = installation.run("up")
     assert second.returncode == 1
     assert (
-        f"running already: pid {running.pid}, http://localhost:{installation.ports['edge']}" in second.stderr
+        f"already running: pid {running.pid}, http://localhost:{installation.ports['edge']}" in second.stderr
     )
 
 
@@ -133,9 +133,9 @@ def test_the_state_is_readable_to_its_owner_only(installation: Installation) -> 
 
 
 def test_psql_opens_the_database_as_the_services_or_as_the_owner(installation: Installation) -> None:
-    asked = ("-Atc", "select current_user")
-    assert installation.run("psql", *asked).stdout == "fastcore\n"
-    assert installation.run("psql", "--owner", *asked).stdout == "fastcore_owner\n"
+    query = ("-Atc", "select current_user")
+    assert installation.run("psql", *query).stdout == "fastcore\n"
+    assert installation.run("psql", "--owner", *query).stdout == "fastcore_owner\n"
 
 
 async def test_a_program_that_dies_is_started_again(installation: Installation) -> None:
@@ -164,24 +164,24 @@ async def test_down_cleans_up_after_a_crash_and_an_interrupt_after_that(installa
 
     await eventually(stored, every=0.5, what="the lead in the inbox")
 
-    supervisor = orphans.supervisor(installation.folder)
+    supervisor = orphans.find_supervisor(installation.folder)
     assert supervisor
     supervisor.kill()
     supervisor.wait(5)
-    assert orphans.find(installation.folder), "nothing was left behind to clean up"
+    assert orphans.find_processes(installation.folder), "nothing was left behind to clean up"
     down = installation.run("down")
-    assert (down.returncode, orphans.find(installation.folder)) == (0, []), down.stdout
+    assert (down.returncode, orphans.find_processes(installation.folder)) == (0, []), down.stdout
 
     with installation.up_in_the_foreground() as process:
         assert await stored() == f"{lead_id}\n", "the data did not survive"
         process.send_signal(signal.SIGINT)
         assert process.wait(90) == 0
-    assert orphans.find(installation.folder) == []
+    assert orphans.find_processes(installation.folder) == []
     assert installation.run("status").returncode == 3
 
 
 def _pid_of_edge(installation: Installation) -> int:
-    for process in orphans.find(installation.folder):
+    for process in orphans.find_processes(installation.folder):
         with suppress(psutil.Error):
             if process.name() == "caddy":
                 return process.pid

@@ -14,7 +14,7 @@ import pytest
 from contracts import topics
 from deploy.cli.migrate import migrate
 from deploy.cli.topics import provision
-from deploy.embedded.servers.postgres import Urls
+from deploy.embedded.servers.postgres import DatabaseUrls
 from runtime.database.postgres import open_pool, transaction
 from runtime.failures import DependencyUnavailable
 from runtime.health import Health
@@ -33,7 +33,7 @@ class Managed:
     """Both, their authority's file, and the file of one that signed neither."""
 
     kafka: Kafka
-    postgres: Urls
+    postgres: DatabaseUrls
     authority: Path
     stranger: Path
 

@@ -19,7 +19,7 @@ from testcontainers.core.container import DockerContainer
 
 from deploy.embedded.errors import EmbeddedError
 from deploy.embedded.servers import kafka, postgres
-from deploy.embedded.servers.postgres import Urls
+from deploy.embedded.servers.postgres import DatabaseUrls
 from deploy.embedded.servers.standalone import free_ports
 
 KAFKA_IMAGE = os.environ.get("KAFKA_IMAGE") or "apache/kafka:4.4.0"
@@ -107,7 +107,7 @@ def running_kafka() -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def running_postgres() -> Iterator[Urls]:
+def running_postgres() -> Iterator[DatabaseUrls]:
     """Run a server with the roles and the empty database of an installation."""
     (port,) = free_ports(1)
     # It ends with the session: nothing in it has to outlive a loss of power.
@@ -128,7 +128,7 @@ def running_postgres() -> Iterator[Urls]:
 
     with _running(POSTGRES_IMAGE, port, {"POSTGRES_PASSWORD": _PASSWORD}, command):
         _wait(create_roles(), POSTGRES_IMAGE)
-        yield Urls(*(url(role, "fastcore") for role in ("postgres", "fastcore_owner", "fastcore")))
+        yield DatabaseUrls(*(url(role, "fastcore") for role in ("postgres", "fastcore_owner", "fastcore")))
 
 
 def _wait(ready: Coroutine[Any, Any, None], image: str) -> None:

@@ -42,7 +42,7 @@ def running_pgbouncer(*urls: str) -> Iterator[list[str]]:
     [listen] = free_ports(1)
     parts = [urlsplit(url) for url in urls]
     logins = {unquote(part.username or ""): unquote(part.password or "") for part in parts}
-    account = postgres_cluster.account()  # as root it refuses to run, as the server does
+    account = postgres_cluster.server_account()  # as root it refuses to run, as the server does
     # Not in pytest's folders, which that account cannot enter.
     with tempfile.TemporaryDirectory(prefix="pgbouncer-") as name:
         folder = Path(name)

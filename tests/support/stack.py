@@ -21,7 +21,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from contracts import topics
 from deploy.cli.migrate import migrate
 from deploy.cli.topics import provision
-from deploy.embedded.servers.postgres import Urls
+from deploy.embedded.servers.postgres import DatabaseUrls
 from deploy.embedded.servers.standalone import running_kafka, running_postgres
 from runtime.settings import Kafka
 from tests.support import containers
@@ -163,14 +163,14 @@ def _kafka(stack: contextlib.ExitStack, folder: Path) -> tuple[str, str]:
     return _start(stack, containers.running_kafka, containers.KAFKA_IMAGE, embedded)
 
 
-def _postgres(stack: contextlib.ExitStack, folder: Path) -> tuple[Urls, str]:
+def _postgres(stack: contextlib.ExitStack, folder: Path) -> tuple[DatabaseUrls, str]:
     """Answer the database as its roles see it, and what it is."""
     owner = os.environ.get("FASTCORE_MIGRATION_DATABASE_URL")
     service = os.environ.get("DATABASE_URL")
     if owner and service:
-        return Urls(owner, owner, service), "given"
+        return DatabaseUrls(owner, owner, service), "given"
 
-    def embedded() -> Urls:
+    def embedded() -> DatabaseUrls:
         return stack.enter_context(running_postgres(folder)).urls
 
     return _start(stack, containers.running_postgres, containers.POSTGRES_IMAGE, embedded)

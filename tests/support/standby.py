@@ -79,7 +79,7 @@ def running_pair(folder: Path) -> Iterator[Pair]:
     with contextlib.ExitStack() as stack:
         primary = Postgres(first)
         stack.callback(postgres.remove, first)
-        with (postgres.home(first) / "data" / "pg_hba.conf").open("a") as file:
+        with (postgres.cluster_folder(first) / "data" / "pg_hba.conf").open("a") as file:
             file.write(_REPLICATION)
         _copy(first, second, primary)
         stack.callback(postgres.remove, second)
@@ -95,11 +95,11 @@ def _copy(first: Path, second: Path, primary: Postgres) -> None:
     """Copy the files of a server that is stopped, and make the copy follow it."""
     second.mkdir()
     shutil.copy(first / "passwords.json", second)
-    home = postgres.home(second)
+    home = postgres.cluster_folder(second)
     home.mkdir(parents=True, exist_ok=True)
-    shutil.copytree(postgres.home(first) / "data", home / "data", symlinks=True)
+    shutil.copytree(postgres.cluster_folder(first) / "data", home / "data", symlinks=True)
     _follow(home / "data", primary)
-    if account := postgres_cluster.account():
+    if account := postgres_cluster.server_account():
         for path in (home / "data", *(home / "data").rglob("*")):
             os.chown(path, account.pw_uid, account.pw_gid, follow_symlinks=False)
 
@@ -118,7 +118,7 @@ def _follow(data: Path, primary: Postgres) -> None:
         file.write(f"primary_conninfo = '{login}'\n")
     signal_file = data / "standby.signal"
     signal_file.touch()
-    if account := postgres_cluster.account():
+    if account := postgres_cluster.server_account():
         os.chown(signal_file, account.pw_uid, account.pw_gid)
 
 

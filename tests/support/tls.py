@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from deploy.embedded.servers.postgres import Urls
+from deploy.embedded.servers.postgres import DatabaseUrls
 from deploy.embedded.servers.standalone import Kafka as Broker
 from deploy.embedded.servers.standalone import free_ports, running_postgres
 from runtime.settings import Kafka
@@ -121,7 +121,7 @@ async def _pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> Non
 
 
 @contextlib.contextmanager
-def running_tls_postgres(folder: Path, authority: Authority) -> Iterator[Urls]:
+def running_tls_postgres(folder: Path, authority: Authority) -> Iterator[DatabaseUrls]:
     """A server behind TLS; its URLs for the name that its certificate has, without a word about TLS."""
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     pem = folder / "postgres.pem"
@@ -138,7 +138,9 @@ def running_tls_postgres(folder: Path, authority: Authority) -> Iterator[Urls]:
         ).result(10)
         try:
             known = (server.urls.superuser, server.urls.owner, server.urls.service)
-            yield Urls(*(url.replace(f"127.0.0.1:{server.port}", f"localhost:{port}") for url in known))
+            yield DatabaseUrls(
+                *(url.replace(f"127.0.0.1:{server.port}", f"localhost:{port}") for url in known)
+            )
         finally:
             asyncio.run_coroutine_threadsafe(_end(listening), loop).result(10)
             loop.call_soon_threadsafe(loop.stop)

@@ -1,1 +1,1 @@
-"""The mail sink: takes every mail over SMTP, keeps it on disk, and shows it in a browser and as JSON."""
+"""A mail server for development: it stores every email on disk, and shows it in a browser and as JSON."""

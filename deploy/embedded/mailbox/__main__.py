@@ -1,4 +1,4 @@
-"""`python -m deploy.embedded.mailbox`: the mail sink as a process of its own."""
+"""`python -m deploy.embedded.mailbox`: run the mailbox as a process."""
 
 from pathlib import Path
 from typing import Annotated
@@ -6,20 +6,20 @@ from typing import Annotated
 import typer
 import uvicorn
 
-from deploy.embedded.mailbox.mails import Mails
-from deploy.embedded.mailbox.web import application
+from deploy.embedded.mailbox.store import MailStore
+from deploy.embedded.mailbox.web import create_app
 from runtime.http.protocol import bounded_protocol
 
 
 def main(
-    folder: Annotated[Path, typer.Option(help="Where the mails are kept.")],
+    folder: Annotated[Path, typer.Option(help="The folder of the emails.")],
     smtp_port: Annotated[int, typer.Option(help="The port for SMTP.")] = 1025,
     http_port: Annotated[int, typer.Option(help="The port for browsers.")] = 8025,
-    host: Annotated[str, typer.Option(help="The address of both.")] = "127.0.0.1",
+    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
 ) -> None:
-    """Take mails on one port and show them on another."""
+    """Accept emails on one port, and show them on another."""
     uvicorn.run(
-        application(Mails(folder), smtp_port, host),
+        create_app(MailStore(folder), smtp_port, host),
         host=host,
         port=http_port,
         http=bounded_protocol(10),

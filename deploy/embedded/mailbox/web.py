@@ -1,4 +1,4 @@
-"""The web side of the mailbox: pages and JSON. Mails are hostile: all is escaped, and HTML sandboxed."""
+"""The mailbox's web server: pages and JSON. Emails are untrusted: text is escaped, HTML sandboxed."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -13,8 +13,8 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from deploy.embedded.mailbox.mails import Mails
-from deploy.embedded.mailbox.sink import protocol
+from deploy.embedded.mailbox.smtp import create_protocol
+from deploy.embedded.mailbox.store import MailStore
 
 _PAGES = Path(__file__).with_name("pages")
 _PAGE_SIZE = 100
@@ -25,22 +25,22 @@ _HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
 }
-# A mail's own HTML: sandboxed also when it is opened outside the frame, and it loads nothing.
+# An email's HTML is sandboxed, also if it is opened outside the frame, and loads nothing.
 _MAIL_HEADERS = _HEADERS | {
     "Content-Security-Policy": "sandbox; default-src 'none'; style-src 'unsafe-inline'; "
     "img-src data:; frame-ancestors 'self'",
 }
 
 
-class Web:
-    """One method per route. Plain functions, which Starlette runs in threads: they read files."""
+class MailPages:
+    """One method per route. They are synchronous, so Starlette runs them in threads: they read files."""
 
-    def __init__(self, mails: Mails) -> None:
+    def __init__(self, mails: MailStore) -> None:
         self._mails = mails
         self._templates = Environment(loader=FileSystemLoader(_PAGES), autoescape=True)
 
     def routes(self) -> list[Route]:
-        """Answer what is served where."""
+        """Return the routes."""
         return [
             Route("/", self.show_list),
             Route("/style.css", self.show_style),
@@ -53,9 +53,9 @@ class Web:
         ]
 
     def show_list(self, request: Request) -> Response:
-        """Show a page of mails, newest first."""
+        """Show a page of emails, newest first."""
         ids, offset = self._mails.ids(), _offset(request)
-        return self._page(
+        return self._render(
             "list.html",
             mails=self._mails.summaries(ids[offset : offset + _PAGE_SIZE]),
             total=len(ids),
@@ -65,45 +65,45 @@ class Web:
         )
 
     def show_mail(self, request: Request) -> Response:
-        """Show one mail, its HTML in a sandbox."""
+        """Show one email, with its HTML in a sandboxed frame."""
         mail = self._mails.read(request.path_params["id"])
-        return self._page("mail.html", mail=mail) if mail else _not_found()
+        return self._render("mail.html", mail=mail) if mail else _not_found()
 
     def show_html(self, request: Request) -> Response:
-        """Serve a mail's HTML part for the sandbox."""
+        """Serve an email's HTML part for the sandboxed frame."""
         mail = self._mails.read(request.path_params["id"])
         return HTMLResponse(mail["html"], headers=_MAIL_HEADERS) if mail else _not_found()
 
     def show_source(self, request: Request) -> Response:
-        """Serve the file as it is."""
+        """Serve the file unchanged, as plain text."""
         source = self._mails.source(request.path_params["id"])
         return _not_found() if source is None else PlainTextResponse(source, headers=_HEADERS)
 
     def show_style(self, _: Request) -> Response:
-        """Serve the one style sheet."""
+        """Serve the style sheet."""
         return Response((_PAGES / "style.css").read_text(), media_type="text/css", headers=_HEADERS)
 
     def list_messages(self, request: Request) -> Response:
-        """List every mail, newest first; `?to=` narrows to one recipient."""
-        wanted = request.query_params.get("to")
-        found = self._mails.summaries(self._mails.ids())
-        return JSONResponse([one for one in found if not wanted or wanted in one["to"]])
+        """List every email, newest first. `?to=` selects one recipient."""
+        recipient = request.query_params.get("to")
+        mails = self._mails.summaries(self._mails.ids())
+        return JSONResponse([mail for mail in mails if not recipient or recipient in mail["to"]])
 
     def read_message(self, request: Request) -> Response:
-        """Answer one mail with its parts and headers."""
+        """Return one email with its text, HTML and headers."""
         mail = self._mails.read(request.path_params["id"])
         return JSONResponse(mail) if mail else _not_found()
 
     def clear_messages(self, _: Request) -> Response:
-        """Delete every mail."""
+        """Delete every email."""
         return JSONResponse({"deleted": self._mails.clear()})
 
-    def _page(self, name: str, **values: object) -> Response:
+    def _render(self, name: str, **values: object) -> Response:
         return HTMLResponse(self._templates.get_template(name).render(values), headers=_HEADERS)
 
 
-def application(mails: Mails, smtp_port: int | None = None, host: str = "127.0.0.1") -> Starlette:
-    """Build the web mailbox; with a port, it takes mails in the same loop while it runs."""
+def create_app(mails: MailStore, smtp_port: int | None = None, host: str = "127.0.0.1") -> Starlette:
+    """Return the web application. With a port, it also runs the SMTP server, in the same event loop."""
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -111,14 +111,14 @@ def application(mails: Mails, smtp_port: int | None = None, host: str = "127.0.0
             yield
             return
         loop = asyncio.get_running_loop()
-        async with await loop.create_server(lambda: protocol(mails), host, smtp_port):
+        async with await loop.create_server(lambda: create_protocol(mails), host, smtp_port):
             yield
 
     return Starlette(
         lifespan=lifespan,
-        # A page on the internet whose name resolves to this machine is not this machine.
+        # Against DNS rebinding: a website whose name resolves to this machine must not read emails.
         middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=["localhost", "127.0.0.1"])],
-        routes=Web(mails).routes(),
+        routes=MailPages(mails).routes(),
     )
 
 
@@ -128,4 +128,4 @@ def _offset(request: Request) -> int:
 
 
 def _not_found() -> Response:
-    return PlainTextResponse("There is no such mail.", status_code=404, headers=_HEADERS)
+    return PlainTextResponse("There is no such email.", status_code=404, headers=_HEADERS)

@@ -1,7 +1,7 @@
-"""What still runs of a data folder's stack, also after a crash, and how it is ended.
+"""Finds and stops the processes of a data folder's stack, also those that a crash left running.
 
-A process is ours when it carries the folder in its environment (or, for what rewrites its own,
-in its command line), so that a stranger with a recycled pid is never touched.
+A process belongs to the stack if its environment names the data folder, or if its command line does (for
+programs that overwrite their environment). So a foreign process with a reused pid never gets a signal.
 """
 
 import os
@@ -14,48 +14,51 @@ from pathlib import Path
 import psutil
 
 from deploy.embedded.processes.launch import OWNER_VARIABLE
-from deploy.embedded.servers.postgres import home
+from deploy.embedded.servers.postgres import cluster_folder
 
-_PARTS = {"java", "postgres"}
-
-
-def find(folder: Path) -> list[psutil.Process]:
-    """Answer the processes of this folder's stack."""
-    return [process for process in psutil.process_iter() if _is_ours(process, folder)]
+_SERVERS = {"java", "postgres"}
 
 
-def supervisor(folder: Path) -> psutil.Process | None:
-    """Answer the live supervisord of this folder."""
+def find_processes(folder: Path) -> list[psutil.Process]:
+    """Return the processes of this folder's stack."""
+    return [process for process in psutil.process_iter() if _belongs_to(process, folder)]
+
+
+def find_supervisor(folder: Path) -> psutil.Process | None:
+    """Return the running supervisord of this folder, or None."""
     try:
         process = psutil.Process(int((folder / "run" / "supervisord.pid").read_text()))
     except (OSError, ValueError, psutil.NoSuchProcess):
         return None
-    return process if _is_ours(process, folder) else None
+    return process if _belongs_to(process, folder) else None
 
 
-def lives(process: psutil.Process) -> bool:
-    """Say whether the process still runs; one that only waits for its parent to notice does not."""
+def is_running(process: psutil.Process) -> bool:
+    """Return True if the process runs. A zombie does not run."""
     try:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.Error:
         return False
 
 
-def end(folder: Path, grace_seconds: float = 30) -> int:
-    """End what is left, gently and then by force, and say how many there were."""
-    count = len(find(folder))
-    # Kafka and PostgreSQL last: a service that still commits, or leaves its group, needs them.
-    _end(lambda: [process for process in find(folder) if _name(process) not in _PARTS], grace_seconds)
-    _end(lambda: find(folder), grace_seconds)
+def terminate(folder: Path, grace_seconds: float = 30) -> int:
+    """Stop the stack's processes, with SIGKILL after the grace period. Return how many there were."""
+    count = len(find_processes(folder))
+    # Kafka and PostgreSQL last, because a service needs them to commit and to leave its group.
+    _terminate(
+        lambda: [process for process in find_processes(folder) if _name(process) not in _SERVERS],
+        grace_seconds,
+    )
+    _terminate(lambda: find_processes(folder), grace_seconds)
     return count
 
 
-def _end(remaining: Callable[[], list[psutil.Process]], grace_seconds: float) -> None:
+def _terminate(remaining: Callable[[], list[psutil.Process]], grace_seconds: float) -> None:
     for process in remaining():
-        # PostgreSQL would wait for its clients after a SIGTERM.
+        # At SIGTERM, PostgreSQL waits for its clients to disconnect.
         _signal(process, signal.SIGINT if _name(process) == "postgres" else signal.SIGTERM)
     deadline = time.monotonic() + grace_seconds
-    # Looked for anew: what is forked while we stop the others must go too.
+    # List the processes again each time, to include those that were forked meanwhile.
     while (left := remaining()) and time.monotonic() < deadline:
         time.sleep(0.1)
     for process in left:
@@ -75,11 +78,11 @@ def _signal(process: psutil.Process, number: signal.Signals) -> None:
         process.send_signal(number)
 
 
-def _is_ours(process: psutil.Process, folder: Path) -> bool:
-    if process.pid == os.getpid() or not lives(process):
+def _belongs_to(process: psutil.Process, folder: Path) -> bool:
+    if process.pid == os.getpid() or not is_running(process):
         return False
     try:
-        cluster = str(home(folder) / "data")
+        cluster = str(cluster_folder(folder) / "data")
         return process.environ().get(OWNER_VARIABLE) == str(folder) or cluster in process.cmdline()
     except (psutil.Error, OSError):
         return False

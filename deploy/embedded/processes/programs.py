@@ -1,4 +1,4 @@
-"""The programs of this checkout that the stack runs: mailbox, edge and the five services."""
+"""The launches of this checkout's own programs: the mailbox, the edge and the five services."""
 
 import sys
 from pathlib import Path
@@ -6,18 +6,18 @@ from pathlib import Path
 from deploy.embedded.processes.launch import Launch
 from deploy.embedded.settings import SERVICES, Stack
 
-# The services drain within 50 s (FASTCORE_HTTP_GRACEFUL_TIMEOUT_SECONDS); then they are killed.
+# The services drain within 50 s (FASTCORE_HTTP_GRACEFUL_TIMEOUT_SECONDS). After 60 s supervisord kills them.
 SERVICE_STOP_SECONDS = 60
 
 _PYTHON = {
     "PYTHONUNBUFFERED": "1",
-    # Threads share arenas of the C library's allocator: eight per core would only hold memory.
+    # Let threads share arenas of the C library's allocator: the default of eight per core wastes memory.
     "MALLOC_ARENA_MAX": "2",
 }
 
 
 def mailbox(data_dir: Path, smtp_port: int, http_port: int) -> Launch:
-    """Run the mail sink."""
+    """Return the launch of the mailbox."""
     return _python(
         "mailbox",
         "deploy.embedded.mailbox",
@@ -28,7 +28,7 @@ def mailbox(data_dir: Path, smtp_port: int, http_port: int) -> Launch:
 
 
 def edge(stack: Stack) -> Launch:
-    """Run the one front door."""
+    """Return the launch of the edge."""
     return _python(
         "edge",
         "deploy.embedded.servers.edge",
@@ -40,7 +40,7 @@ def edge(stack: Stack) -> Launch:
 
 
 def services(stack: Stack) -> list[Launch]:
-    """Run the five services, each on its port."""
+    """Return the launches of the five services, ingest first."""
     return [
         Launch(
             name=name,

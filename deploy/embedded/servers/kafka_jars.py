@@ -1,6 +1,6 @@
-"""Kafka's jars: fetched from Maven Central by pinned coordinates, used only with the sha256 of the lock.
+"""Downloads Kafka's jars from Maven Central by pinned coordinates, and verifies their sha256 hashes.
 
-`python -m deploy.embedded.servers.kafka_jars` resolves them again and rewrites the lock.
+`python -m deploy.embedded.servers.kafka_jars` resolves the jars again and rewrites the lock.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 
 LOCK = Path(__file__).with_name("kafka-jars.lock")
 
-# Each root is resolved by itself: jgo lets the managed versions of one root rule the jars of
-# another, and log4j's would bring clients of an older Kafka.
+# Each root is resolved alone. jgo would apply the managed versions of one root to the jars of another, and
+# log4j's would bring the clients of an older Kafka.
 ROOTS = (
     "org.apache.kafka:kafka_2.13:4.4.0",
-    "org.apache.logging.log4j:log4j-slf4j-impl:2.25.5",  # carries Kafka's slf4j 1.7 to its log4j 2.25.5
+    "org.apache.logging.log4j:log4j-slf4j-impl:2.25.5",  # connects Kafka's slf4j 1.7 to its log4j 2.25.5
 )
 
 
@@ -44,12 +44,12 @@ class Jar:
 
     @property
     def file_name(self) -> str:
-        """Name the jar as its repository does."""
+        """Return the jar's name in a Maven repository."""
         return f"{self.artifact}-{self.version}.jar"
 
 
 def read_lock(text: str) -> list[Jar]:
-    """Read `group:artifact:version sha256` lines."""
+    """Parse lines of the form `group:artifact:version sha256`. Raises `EmbeddedError` for any other line."""
     jars = []
     for number, line in enumerate(text.splitlines(), start=1):
         if not line.strip() or line.startswith("#"):
@@ -66,75 +66,78 @@ def read_lock(text: str) -> list[Jar]:
 
 
 def cache_folder() -> Path:
-    """Name the user's cache, shared by all clones."""
+    """Return the folder of the user's cache, which all checkouts share."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fastcore" / "jars"
 
 
 def verify(jar: Jar, path: Path) -> None:
-    """Stop unless the file is the one that was locked."""
+    """Raise `EmbeddedError` unless the file has the sha256 of the lock."""
     with path.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
-    if found != jar.sha256:
+        actual = hashlib.file_digest(file, "sha256").hexdigest()
+    if actual != jar.sha256:
         raise EmbeddedError(
-            f"{path} is not the {jar.file_name} that {LOCK.name} pins: its sha256 is {found} instead of "
+            f"{path} is not the {jar.file_name} that {LOCK.name} pins: its sha256 is {actual} instead of "
             f"{jar.sha256}. It was damaged or tampered with. Delete it if it is still there and try again; "
             "if that repeats, do not trust this network."
         )
 
 
 def classpath(progress: Progress = silent, cache: Path | None = None, lock: Path = LOCK) -> list[Path]:
-    """Answer the verified jars, fetching those that the cache lacks."""
+    """Return the paths of the verified jars, and download those that the cache lacks.
+
+    Raises `EmbeddedError` if a download or a verification fails.
+    """
     folder = cache or cache_folder()
     folder.mkdir(parents=True, exist_ok=True)
     jars = read_lock(lock.read_text())
     missing = [jar for jar in jars if not (folder / jar.file_name).exists()]
     if missing:
-        progress(f"Fetching {len(missing)} jars from Maven Central, about 1 MB each")
-        _fetch(missing, folder, progress)
+        progress(f"Downloading {len(missing)} jars from Maven Central, about 1 MB each")
+        _download(missing, folder, progress)
     paths = [folder / jar.file_name for jar in jars]
     with ThreadPoolExecutor() as pool:
         list(pool.map(verify, jars, paths))
     return paths
 
 
-def _fetch(jars: list[Jar], folder: Path, progress: Progress) -> None:
-    # Downloaded aside and renamed when verified, so that two clones can fetch at once and a
-    # half-written file is never taken for a jar.
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".fetch-") as aside:
-        context = _maven(Path(aside))
+def _download(jars: list[Jar], folder: Path, progress: Progress) -> None:
+    # Download to a temporary folder and rename after verification. So two checkouts can download at once, and
+    # a partial file never counts as a jar.
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".fetch-") as temporary:
+        context = _maven(Path(temporary))
 
-        def fetch(jar: Jar) -> None:
+        def download(jar: Jar) -> None:
             project = context.project(jar.group, jar.artifact)
             try:
                 path = project.at_version(jar.version).artifact().resolve()
             except (OSError, RuntimeError) as error:
                 raise EmbeddedError(
-                    f"{jar.file_name} could not be fetched from Maven Central: {error}. "
-                    "Check the network and try again; what was fetched already is kept."
+                    f"{jar.file_name} could not be downloaded from Maven Central: {error}. "
+                    "Check the network and try again. Jars that are complete stay in the cache."
                 ) from error
             verify(jar, path)
             path.replace(folder / jar.file_name)
 
         with ThreadPoolExecutor(max_workers=8) as pool:
-            for done, _ in enumerate(pool.map(fetch, jars), start=1):
+            for done, _ in enumerate(pool.map(download, jars), start=1):
                 if done % 15 == 0 or done == len(jars):
-                    progress(f"Fetched {done} of {len(jars)} jars")
+                    progress(f"Downloaded {done} of {len(jars)} jars")
 
 
 def _maven(repository: Path) -> MavenContext:
-    # Imported here: half a second that only a cold start pays.
+    # Imported here, because the import takes half a second and only the first start needs it.
     from jgo.config import GlobalSettings  # noqa: PLC0415
     from jgo.maven import MavenContext  # noqa: PLC0415
 
-    # A company's mirror, if its jgo.conf names one; Maven Central otherwise.
+    # A company's mirror if jgo.conf names one, else Maven Central.
     return MavenContext(
         repo_cache=repository, remote_repos=GlobalSettings.load().repositories or None, timeout=60
     )
 
 
 def resolve(roots: Iterable[str] = ROOTS) -> list[Jar]:
-    """Resolve the roots with all that they need at run time."""
-    found: dict[str, Jar] = {}
+    """Resolve the roots and all of their runtime dependencies."""
+    jars: dict[str, Jar] = {}
     with tempfile.TemporaryDirectory() as folder:
         context = _maven(Path(folder))
         for root in roots:
@@ -143,12 +146,12 @@ def resolve(roots: Iterable[str] = ROOTS) -> list[Jar]:
                 path = dependency.artifact.resolve()
                 sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
                 jar = Jar(dependency.groupId, dependency.artifactId, dependency.version, sha256)
-                found.setdefault(f"{jar.group}:{jar.artifact}", jar)
-    return [found[name] for name in sorted(found)]
+                jars.setdefault(f"{jar.group}:{jar.artifact}", jar)
+    return [jars[name] for name in sorted(jars)]
 
 
 def main() -> None:
-    """Rewrite the lock."""
+    """Resolve the jars again, and rewrite the lock."""
     jars = resolve()
     LOCK.write_text("# Written by `make kafka-jars`.\n" + "".join(f"{jar}\n" for jar in jars))
     print(f"{LOCK}: {len(jars)} jars")

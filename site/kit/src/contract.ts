@@ -1,4 +1,4 @@
-/** What FASTCore takes from a website, and asks of it: generated from `contracts` by `make docs`. */
+/** The JSON that a website and FASTCore exchange: generated from `contracts` by `make docs`. */
 
 export type JsonValue = unknown;
 

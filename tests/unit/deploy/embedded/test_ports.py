@@ -5,7 +5,7 @@ import socket
 import pytest
 
 from deploy.embedded.errors import EmbeddedError
-from deploy.embedded.ports import refuse_used
+from deploy.embedded.ports import require_free_ports
 from deploy.embedded.servers.standalone import free_ports
 
 
@@ -15,7 +15,7 @@ def test_used_port_error_names_program_and_variable() -> None:
         taken.listen()
         port = taken.getsockname()[1]
         with pytest.raises(EmbeddedError) as refused:
-            refuse_used({"kafka_controller": port})
+            require_free_ports({"kafka_controller": port})
     assert f"port {port} (kafka_controller) is already in use" in str(refused.value)
     assert "FASTCORE_EMBEDDED_KAFKA_CONTROLLER_PORT=" in str(refused.value)
 
@@ -26,7 +26,7 @@ def test_every_used_port_is_named_at_once() -> None:
             taken.bind(("127.0.0.1", 0))
             taken.listen()
         with pytest.raises(EmbeddedError) as refused:
-            refuse_used({"edge": first.getsockname()[1], "admin": second.getsockname()[1]})
+            require_free_ports({"edge": first.getsockname()[1], "admin": second.getsockname()[1]})
     assert "FASTCORE_EMBEDDED_EDGE_PORT" in str(refused.value)
     assert "FASTCORE_EMBEDDED_ADMIN_PORT" in str(refused.value)
 
@@ -34,7 +34,7 @@ def test_every_used_port_is_named_at_once() -> None:
 def test_one_port_for_two_programs_names_both_variables() -> None:
     port = free_ports(1)[0]
     with pytest.raises(EmbeddedError) as refused:
-        refuse_used({"edge": port, "ingest": port})
+        require_free_ports({"edge": port, "ingest": port})
     assert "both edge and ingest" in str(refused.value)
     assert "FASTCORE_EMBEDDED_EDGE_PORT or FASTCORE_EMBEDDED_INGEST_PORT" in str(refused.value)
 
@@ -42,4 +42,4 @@ def test_one_port_for_two_programs_names_both_variables() -> None:
 def test_free_ports_pass() -> None:
     first, second = free_ports(2)
     assert first != second
-    refuse_used({"edge": first, "ingest": second})
+    require_free_ports({"edge": first, "ingest": second})

@@ -1,23 +1,28 @@
-"""The ready message says everything that one needs, and no secret of one's own."""
+"""The ready message has everything that a developer needs, and no secret."""
 
 import pytest
 
 from deploy.embedded import report
-from deploy.embedded.environment import assemble, embedded_parts
-from deploy.embedded.servers.postgres import Urls
+from deploy.embedded.environment import build_environment, embedded_servers
+from deploy.embedded.servers.postgres import DatabaseUrls
 from deploy.embedded.settings import Stack
 from deploy.embedded.state import State
 
-OURS = Urls("postgresql://p:one@h/d", "postgresql://o:two@h/d", "postgresql://s:three@h/d")
+DATABASE = DatabaseUrls("postgresql://p:one@h/d", "postgresql://o:two@h/d", "postgresql://s:three@h/d")
 
 
-def _message(given: dict[str, str]) -> str:
+def _message(configured: dict[str, str]) -> str:
     stack = Stack()
-    state = State(1, "http://localhost:8000", embedded_parts(given), assemble(stack, given, OURS))
-    return report.ready(stack, state, 5)
+    state = State(
+        1,
+        "http://localhost:8000",
+        embedded_servers(configured),
+        build_environment(stack, configured, DATABASE),
+    )
+    return report.ready_message(stack, state, 5)
 
 
-def test_it_names_urls_tokens_mails_and_a_line_to_paste() -> None:
+def test_it_contains_urls_tokens_and_a_curl_command() -> None:
     message = _message({})
     for words in (
         "http://localhost:8000/inbound/leads",
@@ -31,7 +36,7 @@ def test_it_names_urls_tokens_mails_and_a_line_to_paste() -> None:
         assert words in message
 
 
-def test_a_token_of_ones_own_is_not_shown() -> None:
+def test_a_token_that_is_no_example_is_not_shown() -> None:
     message = _message({"FASTCORE_SITE_INGEST_TOKEN": "shop:my-very-own"})
     assert "my-very-own" not in message
     assert "Bearer $FASTCORE_SITE_INGEST_TOKEN" in message
@@ -42,5 +47,5 @@ def test_no_password_is_shown(secret: str) -> None:
     assert f":{secret}@" not in _message({})
 
 
-def test_a_replaced_part_is_said_to_be_elsewhere() -> None:
+def test_an_external_server_is_named_by_its_variable() -> None:
     assert "the server that SMTP_HOST names" in _message({"SMTP_HOST": "mail.example"})

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from deploy.embedded.mailbox.mails import Mails
+from deploy.embedded.mailbox.store import MailStore
 from deploy.embedded.secret_files import restrict
 
 
@@ -19,5 +19,5 @@ def test_regression_an_existing_folder_is_closed_to_other_users(tmp_path: Path) 
 
 def test_an_existing_mailbox_is_closed_to_other_users(tmp_path: Path) -> None:
     tmp_path.chmod(0o755)
-    Mails(tmp_path)
+    MailStore(tmp_path)
     assert tmp_path.stat().st_mode & 0o777 == 0o700

@@ -5,8 +5,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from deploy.embedded.mailbox.mails import Mails
-from deploy.embedded.mailbox.web import application
+from deploy.embedded.mailbox.store import MailStore
+from deploy.embedded.mailbox.web import create_app
 
 EVIL = "<script>alert(1)</script>"
 MAIL = (
@@ -19,17 +19,17 @@ MAIL = (
 
 
 @pytest.fixture
-def mails(tmp_path: Path) -> Mails:
-    return Mails(tmp_path)
+def mails(tmp_path: Path) -> MailStore:
+    return MailStore(tmp_path)
 
 
 @pytest.fixture
-def client(mails: Mails) -> httpx.AsyncClient:
-    transport = httpx.ASGITransport(application(mails))
+def client(mails: MailStore) -> httpx.AsyncClient:
+    transport = httpx.ASGITransport(create_app(mails))
     return httpx.AsyncClient(transport=transport, base_url="http://localhost:8025")
 
 
-def test_a_mail_is_kept_as_it_came_below_the_envelope(mails: Mails) -> None:
+def test_a_mail_is_kept_as_it_came_below_the_envelope(mails: MailStore) -> None:
     mail_id = mails.add("leads@fastcore.example", ["ada@example.com", "bob@example.com"], MAIL)
     source = (mails.folder / f"{mail_id}.eml").read_bytes()
     head = b"Return-Path: <leads@fastcore.example>\r\n"
@@ -39,7 +39,7 @@ def test_a_mail_is_kept_as_it_came_below_the_envelope(mails: Mails) -> None:
 
 
 async def test_mails_are_listed_newest_first_and_by_recipient(
-    mails: Mails, client: httpx.AsyncClient
+    mails: MailStore, client: httpx.AsyncClient
 ) -> None:
     first = mails.add("a@b.example", ["ada@example.com"], MAIL)
     second = mails.add("a@b.example", ["bob@example.com"], MAIL)
@@ -58,7 +58,7 @@ async def test_mails_are_listed_newest_first_and_by_recipient(
     assert [one["id"] for one in found] == [first]
 
 
-async def test_one_mail_has_its_parts_and_headers(mails: Mails, client: httpx.AsyncClient) -> None:
+async def test_one_mail_has_its_parts_and_headers(mails: MailStore, client: httpx.AsyncClient) -> None:
     mail = (await client.get(f"/api/messages/{mails.add('a@b.example', ['x@y.example'], MAIL)}")).json()
     assert mail["text"].startswith("Hello Äda")
     assert mail["html"].startswith("<p>Hello</p>")
@@ -67,7 +67,7 @@ async def test_one_mail_has_its_parts_and_headers(mails: Mails, client: httpx.As
 
 @pytest.mark.parametrize("path", ["/", "/mails/{id}"])
 async def test_no_word_of_a_mail_becomes_markup_of_a_page(
-    path: str, mails: Mails, client: httpx.AsyncClient
+    path: str, mails: MailStore, client: httpx.AsyncClient
 ) -> None:
     mail_id = mails.add(f"{EVIL}@b.example", [f"{EVIL}@y.example"], MAIL)
     answer = await client.get(path.format(id=mail_id))
@@ -79,7 +79,7 @@ async def test_no_word_of_a_mail_becomes_markup_of_a_page(
 
 
 async def test_a_mails_html_is_sandboxed_in_its_frame_and_outside_it(
-    mails: Mails, client: httpx.AsyncClient
+    mails: MailStore, client: httpx.AsyncClient
 ) -> None:
     mail_id = mails.add("a@b.example", ["x@y.example"], MAIL)
     assert "<iframe sandbox " in (await client.get(f"/mails/{mail_id}")).text
@@ -87,14 +87,14 @@ async def test_a_mails_html_is_sandboxed_in_its_frame_and_outside_it(
     assert html.headers["content-security-policy"].startswith("sandbox; default-src 'none'")
 
 
-async def test_the_source_is_plain_text(mails: Mails, client: httpx.AsyncClient) -> None:
+async def test_the_source_is_plain_text(mails: MailStore, client: httpx.AsyncClient) -> None:
     answer = await client.get(f"/mails/{mails.add('a@b.example', ['x@y.example'], MAIL)}/source")
     assert answer.content.endswith(MAIL)
     assert answer.headers["content-type"].startswith("text/plain")
     assert answer.headers["x-content-type-options"] == "nosniff"
 
 
-async def test_deleting_leaves_none(mails: Mails, client: httpx.AsyncClient) -> None:
+async def test_deleting_leaves_none(mails: MailStore, client: httpx.AsyncClient) -> None:
     mails.add("a@b.example", ["x@y.example"], MAIL)
     assert (await client.delete("/api/messages")).json() == {"deleted": 1}
     assert (await client.get("/api/messages")).json() == []
@@ -121,7 +121,7 @@ async def test_a_page_of_another_name_for_this_machine_reads_nothing(client: htt
     ],
 )
 async def test_a_malformed_mail_can_be_seen_all_the_same(
-    mail: bytes, mails: Mails, client: httpx.AsyncClient
+    mail: bytes, mails: MailStore, client: httpx.AsyncClient
 ) -> None:
     mail_id = mails.add("", ["x@y.example"], mail)
     for path in ("/", f"/mails/{mail_id}", f"/mails/{mail_id}/html", f"/api/messages/{mail_id}"):

@@ -1,4 +1,4 @@
-"""Mails as files: one .eml each, named by time of arrival, exactly as received below the envelope's lines."""
+"""Stores each email as an .eml file, named by its time of arrival: envelope lines, then the exact bytes."""
 
 from __future__ import annotations
 
@@ -21,63 +21,63 @@ _ID = re.compile(r"\d{8}T\d{12}-[0-9a-f]{8}")
 
 
 Mail = dict[str, Any]
-"""What the pages and the JSON show of one mail."""
+"""The fields of an email that the pages and the JSON show."""
 
 
-class Mails:
-    """The folder of mails. Ids sort by arrival."""
+class MailStore:
+    """The folder of emails. Their ids sort by arrival."""
 
     def __init__(self, folder: Path) -> None:
         restrict(folder)
         self.folder = folder
-        # A mail never changes: a list of thousands, asked for again and again, reads each once.
+        # An email never changes, so a list of thousands that is polled reads each file once.
         self._summary = lru_cache(maxsize=20_000)(self._read_summary)
 
     def add(self, sender: str, recipients: list[str], content: bytes) -> str:
-        """Write a mail, whole or not at all, and answer its id."""
+        """Write an email atomically, and return its id. Raises `OSError` if the disk is full."""
         mail_id = f"{datetime.now(UTC):%Y%m%dT%H%M%S%f}-{uuid.uuid4().hex[:8]}"
         envelope = [f"Return-Path: <{sender}>", *(f"Delivered-To: {one}" for one in recipients)]
         head = "".join(f"{line}\r\n" for line in envelope).encode("utf-8", "surrogateescape")
-        aside = self.folder / f".{mail_id}.part"
-        aside.write_bytes(head + content)
-        aside.rename(self.folder / f"{mail_id}.eml")
+        temporary = self.folder / f".{mail_id}.part"
+        temporary.write_bytes(head + content)
+        temporary.rename(self.folder / f"{mail_id}.eml")
         return mail_id
 
     def ids(self) -> list[str]:
-        """Answer the ids, newest first."""
+        """Return the ids, newest first."""
         names = (entry.name for entry in os.scandir(self.folder))
         return sorted((name[:-4] for name in names if name.endswith(".eml")), reverse=True)
 
     def summaries(self, ids: Iterable[str]) -> list[Mail]:
-        """Answer what a list shows, leaving out what was deleted meanwhile."""
-        found = []
+        """Return the fields for a list. Omits emails that were deleted meanwhile."""
+        summaries = []
         for mail_id in ids:
             with suppress(FileNotFoundError):
-                found.append(self._summary(mail_id))
-        return found
+                summaries.append(self._summary(mail_id))
+        return summaries
 
     def read(self, mail_id: str) -> Mail | None:
-        """Read one with its parts, or answer None where there is no such mail."""
+        """Return one email with its text, HTML and headers, or None if it does not exist."""
         source = self.source(mail_id)
         if source is None:
             return None
         message = BytesParser(policy=policy.default).parsebytes(source)
         return {
-            **_summary(mail_id, _headers(message)),
-            "text": _body(message, "plain"),
-            "html": _body(message, "html"),
-            "headers": _headers(message),
+            **_summary(mail_id, _read_headers(message)),
+            "text": _read_body(message, "plain"),
+            "html": _read_body(message, "html"),
+            "headers": _read_headers(message),
         }
 
     def source(self, mail_id: str) -> bytes | None:
-        """Answer the bytes on disk."""
+        """Return the bytes of the file, or None if it does not exist."""
         try:
             return self._path(mail_id).read_bytes() if _ID.fullmatch(mail_id) else None
         except FileNotFoundError:
             return None
 
     def clear(self) -> int:
-        """Delete all and say how many there were."""
+        """Delete all emails, and return how many there were."""
         ids = self.ids()
         for mail_id in ids:
             self._path(mail_id).unlink(missing_ok=True)
@@ -90,12 +90,12 @@ class Mails:
     def _read_summary(self, mail_id: str) -> Mail:
         with self._path(mail_id).open("rb") as file:
             message = BytesHeaderParser(policy=policy.default).parse(file)
-        return _summary(mail_id, _headers(message))
+        return _summary(mail_id, _read_headers(message))
 
 
 def _summary(mail_id: str, headers: list[tuple[str, str]]) -> Mail:
-    def values(wanted: str) -> list[str]:
-        return [value for name, value in headers if name.lower() == wanted]
+    def values(key: str) -> list[str]:
+        return [value for name, value in headers if name.lower() == key]
 
     summary: Mail = {"id": mail_id, "to": values("delivered-to")}
     for key in ("from", "subject", "date", "message-id"):
@@ -103,18 +103,18 @@ def _summary(mail_id: str, headers: list[tuple[str, str]]) -> Mail:
     return summary
 
 
-def _headers(message: EmailMessage) -> list[tuple[str, str]]:
-    return [(name, _decoded(name, str(value))) for name, value in message.raw_items()]
+def _read_headers(message: EmailMessage) -> list[tuple[str, str]]:
+    return [(name, _decode_header(name, str(value))) for name, value in message.raw_items()]
 
 
-def _decoded(name: str, value: str) -> str:
+def _decode_header(name: str, value: str) -> str:
     try:
         return str(policy.default.header_fetch_parse(name, value)).strip()
-    except Exception:  # noqa: BLE001 - the parser trips over some malformed headers: show them raw
+    except Exception:  # noqa: BLE001 - the parser fails on some malformed headers; show them raw
         return value
 
 
-def _body(message: EmailMessage, kind: str) -> str:
+def _read_body(message: EmailMessage, kind: str) -> str:
     part = message.get_body(preferencelist=(kind,))
     if part is None:
         return ""
@@ -122,5 +122,5 @@ def _body(message: EmailMessage, kind: str) -> str:
     content = payload if isinstance(payload, bytes) else b""
     try:
         return content.decode(part.get_content_charset("utf-8"), "replace")
-    except LookupError:  # a charset that nobody knows
+    except LookupError:  # an unknown charset
         return content.decode("utf-8", "replace")
