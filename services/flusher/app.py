@@ -13,6 +13,7 @@ from runtime.kafka.policy import Policy
 from runtime.kafka.reconcile import Reconciler
 from runtime.settings import load
 from services.flusher.handlers import Handler
+from services.flusher.jobs.job_runs import JobRuns
 from services.flusher.jobs.retention import Retention
 from services.flusher.jobs.statistics import statistics_job
 from services.flusher.publisher import ReplayPublisher
@@ -48,16 +49,16 @@ async def _open_stage(settings: Settings, resources: Resources) -> AsyncIterator
     pool = resources.pool
     async with open_site_queues(settings.gateway_url, settings.sites()) as sites:
         publisher = ReplayPublisher(resources.publisher, sites.deliver)
-        claims = RetryClaims(pool, utc_now)
-        jobs = RetryScheduler(claims, publisher, resources.health, settings.cron)
+        claims, runs = RetryClaims(pool, utc_now), JobRuns(pool, utc_now)
+        jobs = RetryScheduler(claims, runs, publisher, resources.health, settings.cron)
         yield Stage(
             Handler(Store(pool, resources.ledger, utc_now), publisher, resources.group),
             Reconciler(settings.kafka, pool, resources.ledger),
             jobs={
                 "jobs": jobs.run,
-                "pull": SiteQueueImport(pool, claims, sites, settings.cron, utc_now).run,
-                "retention": Retention(pool, claims, utc_now, settings.retention_days).run,
-                "statistics": statistics_job(pool, claims, utc_now).run,
+                "pull": SiteQueueImport(pool, runs, sites, settings.cron, utc_now).run,
+                "retention": Retention(pool, runs, utc_now, settings.retention_days).run,
+                "statistics": statistics_job(pool, runs, utc_now).run,
             },
             drain=jobs.drain,
         )

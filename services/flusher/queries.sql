@@ -184,30 +184,3 @@ SET state = CASE state WHEN 'waiting' THEN 'dead' ELSE state END,
     settled_by = CASE state WHEN 'waiting' THEN settled_by ELSE :failure_id END, updated_at = now()
 WHERE lead_id = :lead_id AND kind = :kind AND state IN ('waiting', 'reserved', 'sending')
 RETURNING state, attempts;
-
--- name: try_job_lock$
--- One run of a job at a time, over all flushers; given back when this transaction ends, crash or not.
-SELECT pg_try_advisory_xact_lock(hashtextextended('fastcore.job.' || :name, 0));
-
--- name: begin_run$
--- Take this tick, unless it was taken: then the next time is written already. A run that nobody ended
--- (we hold the lock, so its flusher is dead), or that failed, is run again. A changed schedule and a
--- clock that jumped both make another next time. A run that an admin wants is always taken.
-INSERT INTO scheduled_job AS job (name, schedule, runs, last_started_at, last_outcome, next_run_at)
-VALUES (:name, :schedule, 1, :now, 'running', :next_run_at)
-ON CONFLICT (name) DO UPDATE
-SET schedule = excluded.schedule, runs = job.runs + 1, last_started_at = excluded.last_started_at,
-    last_outcome = 'running', next_run_at = excluded.next_run_at, requested_at = NULL
-WHERE job.next_run_at IS DISTINCT FROM excluded.next_run_at OR job.last_outcome IS DISTINCT FROM 'succeeded'
-   OR job.requested_at IS NOT NULL
-RETURNING runs;
-
--- name: is_job_requested$
--- Does an admin want this job run now? Asked every second.
-SELECT EXISTS (SELECT 1 FROM scheduled_job WHERE name = :name AND requested_at IS NOT NULL);
-
--- name: end_run!
--- Say how a run went, unless a later one has begun.
-UPDATE scheduled_job
-SET last_finished_at = :now, last_outcome = :outcome, last_duration_ms = :duration_ms, last_details = :details
-WHERE name = :name AND runs = :runs;

@@ -12,8 +12,8 @@ from contracts.leads import LeadReceived
 from runtime.database.postgres import open_pool, transaction
 from runtime.database.replay_queue import resolve_replays
 from runtime.settings import Kafka, Postgres
+from services.flusher.jobs.job_runs import JobRuns
 from services.flusher.jobs.statistics import statistics_job
-from services.flusher.retries.retry_claims import RetryClaims
 from services.flusher.store import SQL as FLUSHER
 from tests.support.admin import Admin, parked_row, running_admin
 from tests.support.database_dump import dump_database
@@ -179,7 +179,7 @@ async def test_regression_planner_statistics_forget_an_erased_person(
     assert await db.fetchval(requested_at)
     async with open_pool(Postgres.model_validate({"url": database.service}), "test") as pool:
         clock = Clock()
-        assert await statistics_job(pool, RetryClaims(pool, clock), clock).tick()
+        assert await statistics_job(pool, JobRuns(pool, clock), clock).tick()
     assert await db.fetchval(requested_at) is None
     assert "grace" not in (await db.fetchval(held)).lower()
 

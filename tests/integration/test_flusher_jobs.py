@@ -38,6 +38,7 @@ from tests.support.flusher import (
     replay_as_admin,
     retry_scheduler_of,
     row_of,
+    tick,
     until_taken,
 )
 from tests.support.smtp import smtp_server
@@ -60,7 +61,7 @@ async def test_a_failure_waits_and_goes_back_to_its_stage_at_the_tick(
 
     async with retry_scheduler_of(kafka, postgres, clock) as jobs:
         clock.turn(minutes=1)
-        await jobs.tick()
+        await tick(jobs)
     (record,) = await records_of(kafka, NOTIFIER)
     assert (record.key, record.value) == (str(sent.lead_id).encode(), value)
     assert named(record, h.QUEUE_ID) == str(row["id"])
@@ -96,7 +97,7 @@ async def test_third_failed_retry_archives_the_lead_byte_for_byte(
         store = Store(pool, NoSeekLedger(), clock, random.Random(1))
         for attempt, wait in ((1, 15), (2, 60), (3, None)):
             clock.turn(minutes=5)
-            await jobs.tick()
+            await tick(jobs)
             row = await row_of(db)
             assert (row["state"], row["attempts"]) == ("replaying", attempt)
             again = failure(attempt, queue_id=queue_id, attempts=attempt, reason=f"smtp 451 4.7.{attempt}")
@@ -108,7 +109,7 @@ async def test_third_failed_retry_archives_the_lead_byte_for_byte(
             late = row["next_attempt_at"] - clock.now
             assert timedelta(minutes=wait) <= late <= timedelta(minutes=wait * 1.2)
             clock.turn(minutes=wait - 1)
-            await jobs.tick()  # not yet
+            await tick(jobs)  # not yet
             assert (await row_of(db))["state"] == "waiting"
             clock.now = row["next_attempt_at"]
     assert (row["state"], row["attempts"], row["reason"]) == ("dead", 3, "smtp 451 4.7.3")
@@ -153,7 +154,7 @@ async def test_two_flushers_at_once_send_each_row_once(kafka: Kafka, postgres: P
         retry_scheduler_of(kafka, postgres, clock) as one,
         retry_scheduler_of(kafka, postgres, clock) as other,
     ):
-        await asyncio.gather(one.tick(), other.tick())  # one has the lock
+        await asyncio.gather(tick(one), tick(other))  # one has the lock
         assert len(await records_of(kafka, NOTIFIER)) == rows
         assert await db.fetchval("SELECT runs FROM scheduled_job") == 1
         await db.execute("UPDATE replay_queue SET state = 'waiting', requested_at = now()")
@@ -221,7 +222,7 @@ async def test_a_record_that_no_topic_takes_is_dead_and_holds_up_nobody(
     )
     await fill(db, 3, b"good")
     async with retry_scheduler_of(kafka, postgres, clock) as jobs:
-        await jobs.tick()
+        await tick(jobs)
     assert [record.value for record in await records_of(kafka, NOTIFIER)] == [b"good"] * 3
     rows = await db.fetch("SELECT reason FROM replay_queue WHERE state = 'dead' ORDER BY reason")
     assert [row["reason"] for row in rows] == ["bug: JSONDecodeError", "record too large for the topic"]
@@ -235,7 +236,7 @@ async def test_replay_unanswered_for_an_hour_is_resent_and_uses_no_retry(
     async with retry_scheduler_of(kafka, postgres, clock) as jobs:
         for minutes, sent in ((0, 1), (55, 1), (10, 2)):
             clock.turn(minutes=minutes)
-            await jobs.tick()
+            await tick(jobs)
             assert len(await records_of(kafka, NOTIFIER)) == sent
     row = await row_of(db)
     assert (row["state"], row["attempts"]) == ("replaying", 1)
@@ -246,8 +247,8 @@ async def test_a_run_is_recorded_and_each_tick_has_one(kafka: Kafka, postgres: P
     await fill(db, 2)
     with capture_logs() as logs:
         async with retry_scheduler_of(kafka, postgres, clock) as jobs:
-            await jobs.tick()
-            await jobs.tick()  # a restart within the same five minutes
+            await tick(jobs)
+            await tick(jobs)  # a restart within the same five minutes
     job = await db.fetchrow("SELECT * FROM scheduled_job")
     assert (job["name"], job["schedule"], job["runs"]) == (JOB, "*/5 * * * *", 1)
     assert job["last_outcome"] == "succeeded"
@@ -273,10 +274,10 @@ async def test_a_run_that_was_missed_is_made_up_at_the_start(
 ) -> None:
     clock = Clock()
     async with retry_scheduler_of(kafka, postgres, clock) as jobs:
-        await jobs.tick()
+        await tick(jobs)
         await db.execute(f"UPDATE scheduled_job SET {left}")
-        await jobs.tick()
-        await jobs.tick()
+        await tick(jobs)
+        await tick(jobs)
     job = await db.fetchrow("SELECT runs, last_outcome FROM scheduled_job")
     assert tuple(job) == (2, "succeeded")
 
@@ -289,7 +290,7 @@ async def test_kafka_outage_fails_run_uses_no_retry_and_later_run_recovers(
     monkeypatch.setattr("services.flusher.publisher.SEND_SECONDS", 0.5)
     nowhere = kafka.model_copy(update={"bootstrap_servers": "127.0.0.1:9"})
     async with retry_scheduler_of(nowhere, postgres, clock) as jobs:
-        ticking = asyncio.create_task(jobs.tick())
+        ticking = asyncio.create_task(tick(jobs))
         job = await eventually(
             lambda: db.fetchrow("SELECT * FROM scheduled_job WHERE last_outcome = 'failed'"),
             what="the failed run",
@@ -313,7 +314,7 @@ async def test_a_repeat_of_an_old_failure_does_not_take_a_replay_back(
     async with open_pool(postgres, "test") as pool, retry_scheduler_of(kafka, postgres, clock) as jobs:
         store = Store(pool, NoSeekLedger(), clock)
         await hand_over(store, told, key, b"{}", jobs._publisher)
-        await jobs.tick()
+        await tick(jobs)
         await db.execute("UPDATE replay_queue SET attempts = 3")
         assert await hand_over(store, told, key, b"{}", jobs._publisher) == {"duplicate": 1, "dead": 0}
     assert (await row_of(db))["state"] == "replaying"
@@ -326,7 +327,7 @@ async def test_drain_ends_run_after_current_chunk_and_next_start_continues(
     monkeypatch.setattr("services.flusher.retries.destination_sender.CHUNK", 5)
     await fill(db, 300)
     async with retry_scheduler_of(kafka, postgres, clock) as jobs:
-        ticking = asyncio.create_task(jobs.tick())
+        ticking = asyncio.create_task(tick(jobs))
         await eventually(lambda: db.fetchval(sent), every=0.005, what="the first chunk")
         await jobs.drain()
         await ticking
@@ -334,7 +335,7 @@ async def test_drain_ends_run_after_current_chunk_and_next_start_continues(
     job = await db.fetchrow("SELECT last_outcome, last_details FROM scheduled_job")
     assert tuple(job) == ("failed", {"reason": "stopped before the end"})
     async with retry_scheduler_of(kafka, postgres, clock) as jobs:
-        await jobs.tick()
+        await tick(jobs)
     assert await db.fetchval(sent) == 300
     assert len(await records_of(kafka, NOTIFIER)) == 300
 

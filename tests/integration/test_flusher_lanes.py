@@ -18,7 +18,7 @@ from services.admin.store.replays import Replays
 from services.flusher.retries.retry_rules import Row
 from services.flusher.retries.retry_scheduler import RetryScheduler
 from tests.support.factories import records_of
-from tests.support.flusher import NOTIFIER, Clock, fill, fill_site, retry_scheduler_of
+from tests.support.flusher import NOTIFIER, Clock, fill, fill_site, retry_scheduler_of, tick
 from tests.support.wait import eventually
 
 BURY = "UPDATE replay_queue SET state = 'dead', final = true, attempts = 3, next_attempt_at = NULL"
@@ -114,7 +114,7 @@ async def test_regression_while_kafka_is_away_websites_leads_go_to_the_gateway(
     async with retry_scheduler_of(nowhere, postgres, clock, deliver=gateway.deliver) as jobs:
         await jobs.poll()
         assert gateway.seen["wanted"] == 2
-        await jobs._run_once()
+        await jobs.job.tick()
         assert gateway.seen["due"] == 2
         # The third refusal: its dead letter waits for Kafka, and nobody waits for that.
         assert await states(db) == {
@@ -142,7 +142,7 @@ async def test_regression_hung_gateway_of_one_site_delays_no_other_site(
     await fill_site(db, 1, "slow")
     await fill(db, 3)
     async with retry_scheduler_of(kafka, postgres, Clock(), deliver=gateway.deliver) as jobs:
-        ticking = asyncio.create_task(jobs.tick())
+        ticking = asyncio.create_task(tick(jobs))
         await eventually(
             lambda: db.fetchval("SELECT count(*) FROM replay_queue WHERE state = 'replaying'"),
             until=lambda count: count == 3, what="the mails' rows",

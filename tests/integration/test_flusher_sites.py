@@ -13,11 +13,11 @@ from contracts import topics
 from contracts.leads import lead_id_for
 from runtime.database.postgres import open_pool
 from runtime.settings import Kafka, Postgres
-from services.flusher.retries.retry_claims import RetryClaims
+from services.flusher.jobs.job_runs import JobRuns
 from services.flusher.site_queues.clients import open_site_queues
 from services.flusher.site_queues.site_queue_import import JOB, SiteQueueImport
 from tests.support.factories import records_of
-from tests.support.flusher import Clock, retry_scheduler_of
+from tests.support.flusher import Clock, retry_scheduler_of, tick
 from tests.support.wait import eventually
 from tests.support.websites import World, queued, refusal, world
 
@@ -58,7 +58,7 @@ async def flusher(kafka: Kafka, postgres: Postgres, web: World) -> AsyncIterator
             return jobs._publisher.connected
 
         await eventually(connected, what="the producer")
-        pull = SiteQueueImport(pool, RetryClaims(pool, clock), sites, "*/5 * * * *", clock)
+        pull = SiteQueueImport(pool, JobRuns(pool, clock), sites, "*/5 * * * *", clock)
         yield Flusher(pull, jobs, clock, web)
 
 
@@ -186,7 +186,7 @@ async def test_refused_site_lead_moves_to_queue_and_dies_after_third_retry(
     assert made["record_key"] == b"key-1"
     for attempt, wait in enumerate((5, 20, 80), start=1):
         flusher.clock.turn(minutes=wait)
-        await flusher.jobs.tick()
+        await tick(flusher.jobs)
         made = await row(db)
         assert (made["attempts"], made["state"]) == (attempt, "waiting" if attempt < 3 else "dead")
     assert [event for event, _, _ in await entries(db)].count("lead.replayed") == 3
@@ -201,11 +201,11 @@ async def test_an_outage_between_the_retries_of_a_refused_lead_burns_none(flushe
     await flusher.tick()
     flusher.web.refuse, flusher.web.gateway_status = {}, 503
     flusher.clock.turn(minutes=5)
-    assert not await flusher.jobs._run_once()
+    assert not await flusher.jobs.job.tick()
     made = await row(db)
     assert (made["state"], made["attempts"]) == ("waiting", 0)
     flusher.web.gateway_status = 201
-    await flusher.jobs.tick()
+    await tick(flusher.jobs)
     made = await row(db)
     assert (made["state"], made["payload"]) == ("resolved", None)
     assert flusher.web.keys == ["key-1"]

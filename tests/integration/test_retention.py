@@ -12,8 +12,8 @@ from runtime.database.postgres import Pool, open_pool
 from runtime.failures import DependencyUnavailable
 from runtime.settings import Kafka, Postgres
 from services.flusher.jobs import retention
+from services.flusher.jobs.job_runs import JobRuns
 from services.flusher.jobs.retention import Retention
-from services.flusher.retries.retry_claims import RetryClaims
 from tests.support.admin import Admin, running_admin
 from tests.support.database_dump import dump_database
 from tests.support.flusher import Clock
@@ -34,7 +34,7 @@ async def pool(postgres: Postgres) -> AsyncIterator[Pool]:
 
 
 def job(pool: Pool, clock: Clock, days: int | None) -> Retention:
-    return Retention(pool, RetryClaims(pool, clock), clock, days)
+    return Retention(pool, JobRuns(pool, clock), clock, days)
 
 
 async def test_what_is_too_old_is_erased_once_a_day_and_each_lead_audited(

@@ -1,5 +1,6 @@
 """The flusher to test with: the whole service, its jobs under a clock of the test's own, and failures."""
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from runtime.kafka import publisher as runtime_kafka
 from runtime.settings import Kafka, Postgres
 from services.flusher.app import create_app
 from services.flusher.failed_record import read
+from services.flusher.jobs.job_runs import JobRuns
 from services.flusher.publisher import ReplayPublisher
 from services.flusher.retries.retry_claims import RetryClaims
 from services.flusher.retries.retry_rules import Row
@@ -75,12 +77,21 @@ async def retry_scheduler_of(
     ):
         yield RetryScheduler(
             RetryClaims(pool, clock),
+            JobRuns(pool, clock),
             ReplayPublisher(publisher, deliver or _no_site),
             health,
             cron,
             clock,
             backoff or Backoff(base_seconds=0.05, cap_seconds=0.1),
         )
+
+
+async def tick(scheduler: RetryScheduler) -> None:
+    """Run the job of this tick, and again until it succeeds or the scheduler drains."""
+    while True:
+        if await scheduler.job.tick() or scheduler._stopping.is_set():
+            return
+        await asyncio.sleep(0.05)
 
 
 async def _no_site(row: Row) -> None:

@@ -8,8 +8,8 @@ from typing import Any, Final
 from runtime.database.erasure import erase_lead
 from runtime.database.postgres import Pool, load_queries, transaction
 from runtime.failures import Failure
-from services.flusher.jobs.scheduled_job import POLL_SECONDS, Job, Report
-from services.flusher.retries.retry_claims import RetryClaims
+from services.flusher.jobs.job_runs import JobRuns
+from services.flusher.jobs.scheduled_job import POLL_SECONDS, Report, ScheduledJob
 from services.flusher.store import Clock
 
 JOB: Final = "retention"
@@ -26,11 +26,11 @@ class Retention:
     `days` of None switches it off.
     """
 
-    def __init__(self, pool: Pool, claims: RetryClaims, clock: Clock, days: int | None) -> None:
+    def __init__(self, pool: Pool, runs: JobRuns, clock: Clock, days: int | None) -> None:
         self._pool = pool
         self._clock = clock
         self._days = days
-        self.job = Job(JOB, CRON, claims, clock, self._erase_old)
+        self.job = ScheduledJob(JOB, CRON, runs, clock, self._erase_old)
 
     async def run(self) -> None:
         """Run by the clock until cancelled; without days only take the job's next time away."""

@@ -1,6 +1,6 @@
-"""A job by the clock: once a tick over all flushers, recorded in `scheduled_job`, made up where missed.
+"""The job runner: a job runs once a tick over all flushers, and a missed or failed run is repeated.
 
-What a job does is its own module's part. The replay queue's job is `loop`'s, for it also drains.
+What a job does is the part of its own module.
 """
 
 import asyncio
@@ -16,76 +16,111 @@ from contracts.reasons import Reason
 from runtime import metrics
 from runtime.failures import Backoff, Failure
 from runtime.logs import logger
-from services.flusher.retries.retry_claims import RetryClaims
+from services.flusher.jobs.job_runs import JobRuns
 from services.flusher.store import Clock
 
 POLL_SECONDS: Final = 1.0
+# Short at first, because a restart is short; long for a dependency that is down for hours.
+RETRY_BACKOFF: Final = Backoff(base_seconds=2, cap_seconds=60)
 
 
 @dataclass(frozen=True)
 class Report:
-    """What a run did, as JSON for its record; `reason` says why it is to be tried again."""
+    """What a run did, as JSON for its record. A run with a `reason` failed, and `retry` repeats it."""
 
     details: dict[str, Any]
     reason: str | None = None
+    retry: bool = True
 
 
-class Job:
-    """Runs `work` at every tick, and when an admin wants it. An outage is tried again, with a backoff."""
+@dataclass(frozen=True)
+class LogEvents:
+    """The log events of a job's runs: a success, a failure, and a run that could not begin."""
+
+    succeeded: str = "Job run"
+    failed: str = "Job run"
+    not_run: str = "Job not run"
+
+
+class ScheduledJob:
+    """Runs `work` at every tick of a cron line, and when an admin requests it."""
 
     def __init__(
-        self, name: str, cron: str, claims: RetryClaims, clock: Clock, work: Callable[[], Awaitable[Report]]
+        self,
+        name: str,
+        cron: str,
+        runs: JobRuns,
+        clock: Clock,
+        work: Callable[[], Awaitable[Report]],
+        *,
+        backoff: Backoff = RETRY_BACKOFF,
+        log_events: LogEvents | None = None,
     ) -> None:
         self._name = name
         self._cron = cron
         self._trigger = CronTrigger.from_crontab(cron, timezone=UTC)
-        self._claims = claims
+        self._runs = runs
         self._clock = clock
         self._work = work
-        # Prompt where a restart was short, gentle with what is away for hours.
-        self._backoff = Backoff(base_seconds=2, cap_seconds=60)
+        self._backoff = backoff
         self._log = logger(name)
+        self._events = log_events or LogEvents()
+        self._attempt = 0
+        # The first poll runs the job, unless a flusher has run this tick.
+        self._due = clock()
 
     async def run(self) -> None:
-        """Run until cancelled: now, where nobody ran this tick, then by the clock."""
-        attempt, due = 0, self._clock()
+        """Poll every second until cancelled."""
         while True:
-            # A clock that was set back must not put the next run off by as much.
-            due = min(due, self._trigger.get_next_fire_time(None, self._clock()) or due)
-            try:
-                if self._clock() >= due or await self._claims.is_job_requested(self._name):
-                    done = await self.tick()
-                    retry_at = self._clock() + timedelta(seconds=self._backoff.seconds(attempt))
-                    upcoming = self._trigger.get_next_fire_time(None, self._clock()) or retry_at
-                    attempt, due = (0, upcoming) if done else (attempt + 1, min(upcoming, retry_at))
-            except Failure as failure:
-                self._log.warning("Job not run", job=self._name, reason=failure.reason)
+            await self.poll()
             await asyncio.sleep(POLL_SECONDS)
 
+    async def poll(self) -> None:
+        """Run the job if it is due or requested. A failed run is due again after a backoff."""
+        # A clock that was set back must not postpone the next run by as much.
+        self._due = min(self._due, self._trigger.get_next_fire_time(None, self._clock()) or self._due)
+        try:
+            if self._clock() >= self._due or await self._runs.is_job_requested(self._name):
+                done = await self.tick()
+                retry_at = self._clock() + timedelta(seconds=self._backoff.seconds(self._attempt))
+                next_tick = self._trigger.get_next_fire_time(None, self._clock()) or retry_at
+                self._attempt, self._due = (
+                    (0, next_tick) if done else (self._attempt + 1, min(next_tick, retry_at))
+                )
+        except Failure as failure:
+            self._log.warning(self._events.not_run, job=self._name, reason=failure.reason)
+
     async def tick(self) -> bool:
-        """Run once, unless another flusher has this tick; return False where it is to be tried again."""
-        async with self._claims.job_lock(self._name) as mine:
-            if not mine:
+        """Run once, unless another flusher runs this tick. Returns False where the run is to be repeated."""
+        async with self._runs.job_lock(self._name) as acquired:
+            if not acquired:
                 return True
-            upcoming = self._trigger.get_next_fire_time(None, self._clock())
-            runs = await self._claims.begin_run(self._name, self._cron, upcoming)
-            if runs is None:
+            next_run_at = self._trigger.get_next_fire_time(None, self._clock())
+            run = await self._runs.begin_run(self._name, self._cron, next_run_at)
+            if run is None:
                 return True
             started = time.monotonic()
             report = await self._report()
             outcome = "failed" if report.reason else "succeeded"
             details = {**report.details, "reason": report.reason} if report.reason else report.details
             duration_ms = round((time.monotonic() - started) * 1000)
-            await self._claims.end_run(self._name, runs, outcome, duration_ms, details)
-        self._log.info("Job run", job=self._name, outcome=outcome, duration_ms=duration_ms, **details)
-        return outcome == "succeeded"
+            await self._runs.end_run(self._name, run, outcome, duration_ms, details)
+        event = self._events.failed if report.reason else self._events.succeeded
+        times = {"duration_ms": duration_ms, "next_run_at": str(next_run_at)}
+        self._log.info(event, job=self._name, run=run, outcome=outcome, **times, **details)
+        return not (report.reason and report.retry)
 
     async def _report(self) -> Report:
         try:
             return await self._work()
-        except Failure as failure:
-            return Report({}, failure.reason)
         except Exception as error:  # noqa: BLE001 - a bug is recorded with its run
-            metrics.BUGS.inc()
-            self._log.error("unexpected error in a job", job=self._name, exc_info=True)
-            return Report({}, Reason.BUG.format(exception=type(error).__name__))
+            return failed_report(self._name, error)
+
+
+def failed_report(job: str, error: Exception) -> Report:
+    """Return the report of a run that raised. Logs and counts a bug."""
+    if isinstance(error, Failure):
+        return Report({}, error.reason)
+    metrics.BUGS.inc()
+    logger(job).error("unexpected error in a job", job=job, exc_info=error)
+    return Report({}, Reason.BUG.format(exception=type(error).__name__))

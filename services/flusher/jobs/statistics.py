@@ -3,9 +3,9 @@
 from typing import Final
 
 from runtime.database.postgres import Pool, transaction
+from services.flusher.jobs.job_runs import JobRuns
 from services.flusher.jobs.retention import SQL
-from services.flusher.jobs.scheduled_job import Job, Report
-from services.flusher.retries.retry_claims import RetryClaims
+from services.flusher.jobs.scheduled_job import Report, ScheduledJob
 from services.flusher.store import Clock
 
 JOB: Final = "statistics"
@@ -15,7 +15,7 @@ CRON: Final = "30 4 * * *"
 REFRESH_SECONDS: Final = 600.0
 
 
-def statistics_job(pool: Pool, claims: RetryClaims, clock: Clock) -> Job:
+def statistics_job(pool: Pool, runs: JobRuns, clock: Clock) -> ScheduledJob:
     """Return the job; however many erasures ask for it meanwhile, it runs once."""
 
     async def refresh() -> Report:
@@ -23,4 +23,4 @@ def statistics_job(pool: Pool, claims: RetryClaims, clock: Clock) -> Job:
             await connection.fetchval(SQL.refresh_statistics.sql, timeout=REFRESH_SECONDS)
         return Report({})
 
-    return Job(JOB, CRON, claims, clock, refresh)
+    return ScheduledJob(JOB, CRON, runs, clock, refresh)

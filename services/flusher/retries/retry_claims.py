@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime
-from typing import Any, Literal
+from typing import Literal
 from uuid import UUID
 
 from runtime.database.postgres import Pool, transaction
@@ -75,38 +75,3 @@ class RetryClaims:
         """Let the rows behind these go first: what became of them could not be recorded."""
         async with transaction(self._pool) as connection:
             await replace(claim, connection=connection, skipped=()).move_to_end(row.id for row in claim.rows)
-
-    @asynccontextmanager
-    async def job_lock(self, name: str) -> AsyncIterator[bool]:
-        """Hold a job's lock, over all flushers; yields False where another has it."""
-        async with transaction(self._pool) as connection:
-            yield await SQL.try_job_lock(connection, name=name)
-
-    async def is_job_requested(self, name: str) -> bool:
-        """Return True where an admin wants this job run now."""
-        async with transaction(self._pool) as connection:
-            wanted: bool = await SQL.is_job_requested(connection, name=name)
-            return wanted
-
-    async def begin_run(self, name: str, schedule: str, next_run_at: datetime | None) -> int | None:
-        """Record that a run begins and return its number; None where this tick was run already."""
-        async with transaction(self._pool) as connection:
-            runs: int | None = await SQL.begin_run(
-                connection, name=name, schedule=schedule, now=self._clock(), next_run_at=next_run_at
-            )
-            return runs
-
-    async def end_run(
-        self, name: str, runs: int, outcome: str, duration_ms: int, details: dict[str, Any]
-    ) -> None:
-        """Record how a run went."""
-        async with transaction(self._pool) as connection:
-            await SQL.end_run(
-                connection,
-                name=name,
-                runs=runs,
-                now=self._clock(),
-                outcome=outcome,
-                duration_ms=duration_ms,
-                details=details,
-            )

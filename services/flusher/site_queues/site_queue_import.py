@@ -29,8 +29,8 @@ from runtime.database.postgres import Pool, load_queries, transaction
 from runtime.failures import Failure, RetryableError
 from runtime.logs import logger
 from services.flusher.failed_record import entry as audit_entry
-from services.flusher.jobs.scheduled_job import Job, Report
-from services.flusher.retries.retry_claims import RetryClaims
+from services.flusher.jobs.job_runs import JobRuns
+from services.flusher.jobs.scheduled_job import Report, ScheduledJob
 from services.flusher.retries.retry_rules import SITE
 from services.flusher.settings import Site
 from services.flusher.site_queues.clients import ORIGIN, SiteQueueClient, Submission
@@ -66,14 +66,12 @@ class ImportResult:
 class SiteQueueImport:
     """Runs by the clock, and when an admin flushes; once over all flushers."""
 
-    def __init__(
-        self, pool: Pool, claims: RetryClaims, sites: SiteQueueClient, cron: str, clock: Clock
-    ) -> None:
+    def __init__(self, pool: Pool, runs: JobRuns, sites: SiteQueueClient, cron: str, clock: Clock) -> None:
         self._pool = pool
         self._sites = sites
         self._clock = clock
         self._log = logger(JOB)
-        self.job = Job(JOB, cron, claims, clock, self._import_all)
+        self.job = ScheduledJob(JOB, cron, runs, clock, self._import_all)
 
     async def run(self) -> None:
         """Run by the clock and on request until cancelled; not at all where no website has a queue."""

@@ -9,8 +9,8 @@ from typing import Any, cast
 import pytest
 
 from services.flusher.jobs import scheduled_job
-from services.flusher.jobs.scheduled_job import Job, Report
-from services.flusher.retries.retry_claims import RetryClaims
+from services.flusher.jobs.job_runs import JobRuns
+from services.flusher.jobs.scheduled_job import Report, ScheduledJob
 from tests.support.wait import eventually
 
 
@@ -46,7 +46,7 @@ async def test_regression_clock_set_back_does_not_delay_next_run(
         now += timedelta(seconds=10)
         return len(runs)
 
-    job = Job("job", "*/5 * * * *", cast("RetryClaims", Records()), lambda: now, work)
+    job = ScheduledJob("job", "*/5 * * * *", cast("JobRuns", Records()), lambda: now, work)
     running = asyncio.create_task(job.run())
     try:
         await eventually(runs_by_then, every=0.01, what="the first run")

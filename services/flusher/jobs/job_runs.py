@@ -1,0 +1,54 @@
+"""The adapter to `scheduled_job`: one run of a job at a time over all flushers, and a record of each."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from runtime.database.postgres import Pool, load_queries, transaction
+
+SQL: Any = load_queries(Path(__file__).with_name("job_runs.sql"))
+
+
+class JobRuns:
+    """Locks jobs and records their runs. Raises `RetryableError` and `DependencyUnavailable`."""
+
+    def __init__(self, pool: Pool, clock: Callable[[], datetime]) -> None:
+        self._pool = pool
+        self._clock = clock
+
+    @asynccontextmanager
+    async def job_lock(self, name: str) -> AsyncIterator[bool]:
+        """Hold a job's lock; yields False where another flusher holds it."""
+        async with transaction(self._pool) as connection:
+            yield await SQL.try_job_lock(connection, name=name)
+
+    async def is_job_requested(self, name: str) -> bool:
+        """Return True where an admin requests a run of this job."""
+        async with transaction(self._pool) as connection:
+            requested: bool = await SQL.is_job_requested(connection, name=name)
+            return requested
+
+    async def begin_run(self, name: str, schedule: str, next_run_at: datetime | None) -> int | None:
+        """Record that a run begins and return its number; None where this tick was run before."""
+        async with transaction(self._pool) as connection:
+            runs: int | None = await SQL.begin_run(
+                connection, name=name, schedule=schedule, now=self._clock(), next_run_at=next_run_at
+            )
+            return runs
+
+    async def end_run(
+        self, name: str, runs: int, outcome: str, duration_ms: int, details: dict[str, Any]
+    ) -> None:
+        """Record how a run went."""
+        async with transaction(self._pool) as connection:
+            await SQL.end_run(
+                connection,
+                name=name,
+                runs=runs,
+                now=self._clock(),
+                outcome=outcome,
+                duration_ms=duration_ms,
+                details=details,
+            )

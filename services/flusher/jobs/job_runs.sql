@@ -1,0 +1,26 @@
+-- name: try_job_lock$
+-- One run of a job at a time, over all flushers. The lock ends with the transaction, also after a crash.
+SELECT pg_try_advisory_xact_lock(hashtextextended('fastcore.job.' || :name, 0));
+
+-- name: begin_run$
+-- Begin this tick's run, unless the tick was run before: then the next time is written already. A run without an end
+-- (the lock is ours, so its flusher is dead) and a failed run are repeated. A changed schedule and a clock that
+-- jumped make another next time. A run that an admin requests is always begun.
+INSERT INTO scheduled_job AS job (name, schedule, runs, last_started_at, last_outcome, next_run_at)
+VALUES (:name, :schedule, 1, :now, 'running', :next_run_at)
+ON CONFLICT (name) DO UPDATE
+SET schedule = excluded.schedule, runs = job.runs + 1, last_started_at = excluded.last_started_at,
+    last_outcome = 'running', next_run_at = excluded.next_run_at, requested_at = NULL
+WHERE job.next_run_at IS DISTINCT FROM excluded.next_run_at OR job.last_outcome IS DISTINCT FROM 'succeeded'
+   OR job.requested_at IS NOT NULL
+RETURNING runs;
+
+-- name: is_job_requested$
+-- Return whether an admin requests a run of this job. Queried every second.
+SELECT EXISTS (SELECT 1 FROM scheduled_job WHERE name = :name AND requested_at IS NOT NULL);
+
+-- name: end_run!
+-- Record how a run went, unless a later one has begun.
+UPDATE scheduled_job
+SET last_finished_at = :now, last_outcome = :outcome, last_duration_ms = :duration_ms, last_details = :details
+WHERE name = :name AND runs = :runs;
