@@ -8,6 +8,7 @@ from fastapi import Depends, Request
 
 from services.admin.monitoring.system_status import SystemStatus
 from services.admin.store.audit import AuditLog
+from services.admin.store.erasure import Erasures
 from services.admin.store.leads import Leads
 from services.admin.store.personal_data import PersonalData
 from services.admin.store.queue import ReplayQueue
@@ -28,6 +29,7 @@ class Adapters:
     stages: StageBreakers
     audit: AuditLog
     personal_data: PersonalData
+    erasures: Erasures
     trends: Trends
     revocations: Revocations
     recent_outcomes: Callable[[], Awaitable[RecentOutcomes]]

@@ -31,6 +31,7 @@ from services.admin.monitoring.metrics_poller import poll_metrics
 from services.admin.monitoring.service_clients import open_service_clients
 from services.admin.monitoring.system_status import SystemStatus
 from services.admin.store.audit import AuditLog
+from services.admin.store.erasure import Erasures
 from services.admin.store.leads import Leads
 from services.admin.store.personal_data import PersonalData
 from services.admin.store.queue import ReplayQueue
@@ -68,6 +69,7 @@ def create_app(config: settings.Settings | None = None) -> FastAPI:
                 stages=StageBreakers(pool),
                 audit=AuditLog(pool),
                 personal_data=PersonalData(pool),
+                erasures=Erasures(pool),
                 trends=Trends(pool),
                 revocations=Revocations(pool),
                 recent_outcomes=partial(count_recent_outcomes, pool),

@@ -13,7 +13,7 @@ from services.admin.monitoring.scheduled_jobs import list_jobs
 from services.admin.schemas.cursors import Position
 from services.admin.schemas.filters import AuditFilter, ExportFilter, LeadFilter, QueueFilter
 from services.admin.schemas.replay_filters import GroupFilter, HistoryPage, ReplayOrder, ResultPage
-from services.admin.store import personal_data
+from services.admin.store import erasure, personal_data
 from services.admin.store.audit import AuditLog
 from services.admin.store.leads import Leads
 from services.admin.store.planning import plan_for_values
@@ -145,7 +145,7 @@ def _workbench(sample: dict[str, Any]) -> list[Case]:
 def _people(sample: dict[str, Any]) -> list[Case]:
     return [
         *(
-            _asked(f"person: {name}", query, id=sample["lead"])
+            _run_query(f"person: {name}", query, id=sample["lead"])
             for name, query in (
                 ("the lead", "read_lead"),
                 ("mails", "read_emails"),
@@ -154,7 +154,9 @@ def _people(sample: dict[str, Any]) -> list[Case]:
             )
         ),
         replace(
-            _asked("person: all leads of an address", "find_by_email", email=sample["email"]),
+            _run_query(
+                "person: all leads of an address", "find_by_email", erasure._SQL, email=sample["email"]
+            ),
             may_walk=("replay_queue",),  # who is in a parked record stands in no index
         ),
         _export("all"),
@@ -190,13 +192,13 @@ def _replay(sample: dict[str, Any], what: str, **asked: Any) -> Case:
     return Case(f"replay: {what}", lambda pool: Replays(pool).get_replay(sample["replay"], page))
 
 
-def _asked(name: str, query: str, **given: Any) -> Case:
-    """Ask one query of personal_data.sql alone: its callers also write."""
+def _run_query(name: str, query: str, queries: Any = personal_data._SQL, **values: Any) -> Case:
+    """Run one query alone: the function that uses it also writes."""
 
     async def ask(pool: Any) -> None:
         async with snapshot(pool) as connection:
             await plan_for_values(connection)
-            found = getattr(personal_data._SQL, query)(connection, **given)
+            found = getattr(queries, query)(connection, **values)
             if hasattr(found, "__aiter__"):
                 async for _ in found:
                     pass
@@ -209,7 +211,7 @@ def _asked(name: str, query: str, **given: Any) -> Case:
 def _export(what: str, **asked: Any) -> Case:
     """Count and read what the first piece of a CSV holds."""
     wanted = ExportFilter(**asked).selection()
-    first = _asked(
+    first = _run_query(
         "", "list_export", **wanted, after_at=None, after_id=None, limit=personal_data.EXPORT_CHUNK
     )
 

@@ -52,19 +52,19 @@ async def edit_lead(lead_id: UUID, edit: LeadEdit, adapters: CurrentAdapters, ac
 @router.post("/leads/person", summary="Find a person's leads")
 async def find_person(person: ErasePerson, adapters: CurrentAdapters) -> PersonRecords:
     """Return what an erasure of this address would erase. A POST, so that the address is in no URL."""
-    return await adapters.personal_data.find_person(person.email)
+    return await adapters.erasures.find_person(person.email)
 
 
 @router.post("/leads/erase", summary="Erase a person")
 async def erase_person(person: ErasePerson, adapters: CurrentAdapters, actor: Actor) -> ErasedPerson:
     """Erase all leads of an address, and return the result of each."""
-    return await adapters.personal_data.erase_person(person.email, actor)
+    return await adapters.erasures.erase_person(person.email, actor)
 
 
 @router.delete("/leads/{lead_id}", summary="Erase a lead", responses=documented(404))
 async def erase_lead(lead_id: UUID, adapters: CurrentAdapters, actor: Actor) -> Erased:
     """Remove the personal data from everything that is stored; the record and its audit trail stay."""
-    return await adapters.personal_data.erase(lead_id, actor)
+    return await adapters.erasures.erase_lead(lead_id, actor)
 
 
 def _download(name: str) -> dict[str, str]:

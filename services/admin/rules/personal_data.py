@@ -26,24 +26,24 @@ class Traces:
 
 @dataclass(frozen=True)
 class Selection:
-    """What to erase of what an address left behind. `records`: None means all of them.
+    """The leads and records of an address to erase. `records` is None for all of them.
 
-    `own_lead` is erased whether the address finds it or not.
+    `own_lead` is erased even if the address does not find it.
     """
 
     leads: frozenset[UUID]
     records: frozenset[UUID] | None = None
     own_lead: UUID | None = None
 
-    def choose(self, person: Traces) -> Traces:
-        """Return what is selected. An id that the address does not find is left out."""
+    def choose(self, traces: Traces) -> Traces:
+        """Return the selected ids among those that the address finds, and `own_lead`."""
         own = {self.own_lead} if self.own_lead else set()
-        records = person.records if self.records is None else person.records & self.records
-        return Traces((person.leads & self.leads) | own, records)
+        records = traces.records if self.records is None else traces.records & self.records
+        return Traces((traces.leads & self.leads) | own, records)
 
 
 def has_address(lead: PersonLead, email: str) -> bool:
-    """Return False if the lead's current address is another one: somebody corrected it."""
+    """Return False if an admin has changed the lead's address to another one."""
     return lead.email is None or lead.email.lower() == email.lower()
 
 

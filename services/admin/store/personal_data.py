@@ -1,4 +1,4 @@
-"""A person's data: edit, export and erase it. Each change and each export is audited.
+"""A person's data: edit and export it. Each edit and each export is audited.
 
 Raises `DependencyUnavailable`, and `NotFoundError` and `ConflictError` of `services.admin.rules.errors`.
 """
@@ -17,7 +17,6 @@ from services.admin.rules import csv_export, lead_edit_rules
 from services.admin.rules.errors import ConflictError, NotFoundError
 from services.admin.rules.lead_rules import as_received
 from services.admin.rules.personal_data import (
-    Selection,
     Traces,
     addresses_of,
     kafka_keeps,
@@ -27,8 +26,8 @@ from services.admin.rules.personal_data import (
 from services.admin.schemas.filters import ExportFilter
 from services.admin.schemas.lead_edits import ADMIN_FIELDS, VISITOR_FIELDS, Edited, LeadEdit, ParkedLead
 from services.admin.schemas.leads import AuditEntry, Lead
-from services.admin.schemas.personal_data import Erased, ErasedPerson, PersonData, PersonRecords
-from services.admin.store import personal_data_erasure
+from services.admin.schemas.personal_data import PersonData
+from services.admin.store.erasure import find_traces
 from services.admin.store.leads import NO_SUCH_LEAD, lock_lead
 from services.admin.store.planning import plan_for_values
 from services.admin.store.search import count_leads
@@ -39,7 +38,7 @@ EXPORT_CHUNK: Final = 1000
 
 
 class PersonalData:
-    """Edits, exports and erases the personal data of leads."""
+    """Edits and exports the personal data of leads."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
@@ -117,7 +116,7 @@ class PersonalData:
             person = Traces()
             addresses = addresses_of(lead, emails, rows_of_lead)
             for address in sorted(addresses):
-                person |= await personal_data_erasure.traces_of(connection, address)
+                person |= await find_traces(connection, address)
             queue = own_rows(lead, rows_of_lead, addresses)
             other_records = person.records - {row["id"] for row in queue}
             queue += [row async for row in _SQL.read_records(connection, ids=list(other_records))]
@@ -136,20 +135,6 @@ class PersonalData:
             other_leads=sorted(person.leads - {lead_id}),
             kafka=kafka_keeps(datetime.now(UTC)),
         )
-
-    async def erase(self, lead_id: UUID, actor: str) -> Erased:
-        """Remove the person from everything that is stored of a lead. A repetition changes nothing."""
-        return await personal_data_erasure.erase_lead(self._pool, lead_id, actor)
-
-    async def find_person(self, email: str) -> PersonRecords:
-        """Return the leads and queue rows that `erase_person` would erase. Changes nothing."""
-        return await personal_data_erasure.find_person(self._pool, email)
-
-    async def erase_person(
-        self, email: str | None, actor: str, only: Selection | None = None
-    ) -> ErasedPerson:
-        """Erase every lead and record of an address, or only the selected ones among them."""
-        return await personal_data_erasure.erase_person(self._pool, email, actor, only)
 
 
 async def _edit_parked(connection: Connection, lead_id: UUID, edit: LeadEdit, actor: str) -> Edited:

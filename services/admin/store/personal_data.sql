@@ -1,4 +1,4 @@
--- The queries of store/personal_data.py: edit, export and erase. The function erase_lead (migration 0009) erases a lead.
+-- The queries of store/personal_data.py: edit and export a person's data.
 
 -- name: lock_parked
 -- The queued records of a lead that the persister could not store, newest first, locked until this transaction ends.
@@ -69,52 +69,8 @@ FROM replay_queue WHERE lead_id = :id ORDER BY first_failed_at, id;
 SELECT id, event, actor, status_code, details_json, lead_id, request_id, created_at_utc
 FROM audit_log WHERE lead_id = :id ORDER BY created_at_utc, id;
 
--- name: find_by_email
--- Where an address is stored, in any spelling: leads (stored, original, mailed to, or waiting to be stored), and queued
--- records under the id of another lead or of none. The first conditions on a record are a cheap filter. `escape` keeps
--- ASCII as it is and accepts any bytes. A JSON escape such as \u00fc, or the case of a non-ASCII letter, may hide an
--- address: then every record is read.
-SELECT id AS lead_id, NULL::uuid AS queue_id FROM lead_inbox WHERE lower(email) = lower(:email)
-UNION SELECT id, NULL FROM lead_inbox WHERE original IS NOT NULL AND lower(original ->> 'email') = lower(:email)
-UNION SELECT lead_id, NULL FROM email_delivery WHERE kind = 'welcome' AND recipient = lower(:email)
-UNION SELECT CASE WHEN NOT by_origin THEN lead_id END, CASE WHEN by_origin OR lead_id IS NULL THEN id END
-FROM replay_queue
-WHERE (payload IS NOT NULL OR original_payload IS NOT NULL)
-  AND (position(lower(:email) IN lower(encode(coalesce(payload, '') || coalesce(original_payload, ''), 'escape'))) > 0
-       OR position('\\u' IN encode(coalesce(payload, '') || coalesce(original_payload, ''), 'escape')) > 0
-       OR octet_length(:email::text) > char_length(:email))
-  AND lower(:email) = ANY(record_addresses(payload) || record_addresses(original_payload));
-
 -- name: read_records
 -- Rows of the queue, with their records.
 SELECT id, stage, kind, lead_id, state, reason, headers, payload, original_payload, first_failed_at, last_failed_at,
        updated_at, by_origin
 FROM replay_queue WHERE id = ANY(:ids::uuid[]) ORDER BY first_failed_at, id;
-
--- name: erase_record$
--- Remove the person from one row of the queue that belongs to no lead.
-SELECT erase_record(:id, :actor);
-
--- name: list_person
--- The leads with these ids that are not erased, newest first, with the fields by which a person recognises them.
-SELECT selected.id AS lead_id, lead.name, lead.site, lead.service, lead.status,
-       coalesce(lead.email, (SELECT mail.recipient FROM email_delivery mail
-                             WHERE mail.lead_id = selected.id AND mail.kind = 'welcome')) AS email,
-       (SELECT count(*) FROM email_delivery mail WHERE mail.lead_id = selected.id) AS emails,
-       (SELECT count(*) FROM replay_queue item WHERE item.lead_id = selected.id) AS queue_rows,
-       coalesce(lead.created_at_utc,
-                (SELECT min(item.first_failed_at) FROM replay_queue item WHERE item.lead_id = selected.id),
-                (SELECT min(mail.created_at) FROM email_delivery mail WHERE mail.lead_id = selected.id)) AS created_at_utc
-FROM unnest(:ids::uuid[]) AS selected (id)
-LEFT JOIN lead_inbox lead ON lead.id = selected.id
-WHERE lead.status IS DISTINCT FROM 'erased'
-ORDER BY created_at_utc DESC, selected.id;
-
--- name: read_newest_records
--- For each of these leads, the record that would be stored or mailed next, with its addresses. The persister's record
--- comes first: a lead that is not stored is edited there. A record above :max_bytes is left out, its addresses are not.
-SELECT DISTINCT ON (lead_id) lead_id, updated_at, record_addresses(payload) AS addresses,
-       CASE WHEN octet_length(payload) <= :max_bytes::int THEN payload END AS payload
-FROM replay_queue
-WHERE lead_id = ANY(:ids::uuid[]) AND NOT by_origin AND payload IS NOT NULL
-ORDER BY lead_id, stage = 'persister' DESC, last_failed_at DESC, id;

@@ -62,8 +62,8 @@ async def delete_personal_data(
             )
         only = Selection(leads=frozenset(asked.lead_ids), own_lead=lead_id)
     # Before the deletion: once the leads are erased, nobody knows the address any more.
-    before = await adapters.personal_data.find_person(email) if email else PersonRecords()
-    done = await adapters.personal_data.erase_person(email, session.actor, only)
+    before = await adapters.erasures.find_person(email) if email else PersonRecords()
+    done = await adapters.erasures.erase_person(email, session.actor, only)
     return render(
         request,
         session,
@@ -101,7 +101,7 @@ async def _page(
     lead_id: UUID, email: str | None, adapters: CurrentAdapters, selected: Collection[UUID] | None = None
 ) -> dict[str, Any]:
     """Return what the confirmation shows. By default the leads that have the address now are selected."""
-    found = await adapters.personal_data.find_person(email) if email else PersonRecords()
+    found = await adapters.erasures.find_person(email) if email else PersonRecords()
     leads = sorted(found.leads, key=lambda lead: lead.lead_id != lead_id)[:LISTED_MAX]
     if selected is None:
         selected = [lead.lead_id for lead in leads if email and has_address(lead, email)]

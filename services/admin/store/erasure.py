@@ -1,0 +1,148 @@
+"""Finds and erases the personal data of an address. Each erasure is audited.
+
+Raises `DependencyUnavailable`, and `NotFoundError` of `services.admin.rules.errors`.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+from uuid import UUID
+
+from runtime.database import erasure
+from runtime.database.postgres import Connection, Pool, load_queries, snapshot, transaction
+from runtime.failures import DependencyRefused, DependencyUnavailable, Failure
+from runtime.logs import logger
+from services.admin.rules.errors import NotFoundError
+from services.admin.rules.lead_edit_rules import parked_lead
+from services.admin.rules.personal_data import Selection, Traces, erasure_message, kafka_keeps
+from services.admin.schemas.personal_data import LISTED_MAX, Erased, ErasedPerson, PersonLead, PersonRecords
+from services.admin.store.leads import NO_SUCH_LEAD
+
+_SQL: Any = load_queries(Path(__file__).with_name("erasure.sql"))
+# Larger records are not read, so that a list of LISTED_MAX leads reads 64 MiB at most. A lead whose fields
+# all have their maximum length is smaller.
+RECORD_MAX_BYTES: Final = 128 * 1024
+# Each attempt on a database that hangs takes seconds, so an erasure stops after this many outages in a row.
+OUTAGES_MAX: Final = 2
+
+
+class Erasures:
+    """Erases leads and persons."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+        self._log = logger("personal_data")
+
+    async def find_person(self, email: str) -> PersonRecords:
+        """Return the leads and queue rows that contain an address. Changes nothing.
+
+        Up to `LISTED_MAX` leads that are not stored have the name and address of their queued record.
+        """
+        async with snapshot(self._pool) as connection:
+            traces = await find_traces(connection, email)
+            rows = _SQL.list_person(connection, ids=sorted(traces.leads))
+            leads = [PersonLead.model_validate(dict(row)) async for row in rows]
+            ids = [lead.lead_id for lead in leads if lead.status is None][:LISTED_MAX]
+            queued = _SQL.read_newest_records(connection, ids=ids, max_bytes=RECORD_MAX_BYTES)
+            records = {row["lead_id"]: row async for row in queued}
+        leads = [
+            _with_record(lead, records[lead.lead_id], email) if lead.lead_id in records else lead
+            for lead in leads
+        ]
+        return PersonRecords(leads=leads, records=sorted(traces.records))
+
+    async def erase_lead(self, lead_id: UUID, actor: str) -> Erased:
+        """Erase everything that is stored of a lead. A repetition changes nothing.
+
+        Raises `NotFoundError` if nothing is stored of it.
+        """
+        async with transaction(self._pool) as connection:
+            done = await erasure.erase_lead(connection, lead_id, actor)
+        if done is None:
+            raise NotFoundError(NO_SUCH_LEAD)
+        # Whoever restores an older backup finds the ids to erase again only in the logs.
+        self._log.info("Lead erased", lead_id=str(lead_id))
+        at = datetime.fromisoformat(done["erased_at"])
+        status = "The lead was erased before." if done["already"] else "The lead is erased."
+        return Erased(
+            lead_id=lead_id,
+            already=done["already"],
+            erased_at=at,
+            was_stored=done["stored"],
+            mails_emptied=done["emails"],
+            queue_rows_emptied=done["queue_rows"],
+            kafka=kafka_keeps(at),
+            message=f"{status} Its record, its place in the ledger and its audit trail stay.",
+        )
+
+    async def erase_person(
+        self, email: str | None, actor: str, only: Selection | None = None
+    ) -> ErasedPerson:
+        """Erase the leads and records of an address, each in its own transaction.
+
+        `only` limits them; without it, all are erased. Raises `DependencyUnavailable` before the first
+        erasure. Later failures are in `failed` of the result.
+        """
+        traces = Traces()
+        if email:
+            async with transaction(self._pool) as connection:
+                traces = await find_traces(connection, email)
+        chosen = only.choose(traces) if only else traces
+        erased, records, failed = list[Erased](), list[UUID](), dict[UUID, str]()
+        outages, reason = 0, ""
+        for item_id in (*sorted(chosen.leads), *sorted(chosen.records)):
+            if outages >= OUTAGES_MAX:
+                failed[item_id] = reason
+                continue
+            try:
+                if item_id in chosen.leads:
+                    erased.append(await self.erase_lead(item_id, actor))
+                elif await self._erase_record(item_id, actor):
+                    records.append(item_id)
+            except NotFoundError:  # deleted since it was found
+                continue
+            except Failure as failure:
+                failed[item_id] = reason = failure.reason
+                is_outage = isinstance(failure, DependencyUnavailable) and not isinstance(
+                    failure, DependencyRefused
+                )
+                outages = outages + 1 if is_outage else 0
+            else:
+                outages = 0
+        message = erasure_message(len(erased), len(records))
+        return ErasedPerson(
+            erased=erased,
+            records=records,
+            failed=failed,
+            message=message if not failed else f"{message} Repeat the request for the others.",
+        )
+
+    async def _erase_record(self, queue_id: UUID, actor: str) -> bool:
+        """Return False if the record was erased before, with one of the leads."""
+        async with transaction(self._pool) as connection:
+            done = bool(await _SQL.erase_record(connection, id=queue_id, actor=actor))
+        if done:
+            self._log.info("Record erased", queue_id=str(queue_id))
+        return done
+
+
+async def find_traces(connection: Connection, email: str) -> Traces:
+    """Return the ids of all leads and queue rows that contain an address."""
+    rows = [row async for row in _SQL.find_by_email(connection, email=email)]
+    return Traces(
+        frozenset(row["lead_id"] for row in rows if row["lead_id"]),
+        frozenset(row["queue_id"] for row in rows if row["queue_id"]),
+    )
+
+
+def _with_record(lead: PersonLead, row: Mapping[str, Any], email: str) -> PersonLead:
+    """Return a lead that is not stored, with the name and address of its queued record.
+
+    A record that cannot be decoded has no name and may have several addresses. Prefer the one searched for.
+    """
+    if parked := parked_lead(row):
+        return lead.model_copy(update={"name": parked.name, "email": parked.email})
+    addresses = row["addresses"]
+    address = email if email.lower() in addresses else next(iter(addresses), lead.email)
+    return lead.model_copy(update={"email": address})
