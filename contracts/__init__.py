@@ -1,1 +1,1 @@
-"""What the services say to each other: pure data. No framework, no driver, no I/O may live here."""
+"""The messages that services exchange, as pure data: no framework, no driver and no I/O."""

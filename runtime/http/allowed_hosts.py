@@ -1,4 +1,4 @@
-"""The check of the Host header, which prevents DNS rebinding: a website must not reach us by its own name."""
+"""Checks the Host header. This prevents DNS rebinding, in which a website sends requests under its own name."""
 
 from collections.abc import Iterable
 from ipaddress import ip_address

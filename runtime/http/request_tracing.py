@@ -14,7 +14,7 @@ _UNTRACED_PATHS: Final = frozenset({"/livez", "/readyz", "/metrics", "/internal/
 
 
 class ServerSpans:
-    """Records the spans. `paths` are the routes that FastAPI does not know. Add it only with a collector."""
+    """Records the spans. `paths` are routes that FastAPI does not report, such as plain ASGI routes."""
 
     def __init__(self, app: ASGIApp, paths: Collection[str] = ()) -> None:
         self._app = app

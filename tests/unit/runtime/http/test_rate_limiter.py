@@ -5,7 +5,7 @@ from uuid import UUID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.http.rate_limiter import RateLimiter
+from runtime.http.rate_limiter import RateLimiter, network_of
 
 
 def test_window_slides_with_each_hit() -> None:
@@ -59,3 +59,9 @@ def test_no_window_contains_more_hits_than_the_limit(limit: int, gaps: list[floa
             taken.append(now)
     for index, begin in enumerate(taken):
         assert sum(1 for at in taken[index:] if at - begin < 10) <= limit
+
+
+def test_network_of_an_address_is_what_one_host_owns() -> None:
+    assert network_of(" 192.0.2.1 ") == network_of("::ffff:192.0.2.1") == "192.0.2.1"
+    assert network_of("2001:db8::1") == network_of("2001:db8::ffff:1") == "2001:db8::/64"
+    assert network_of("unknown") is None
