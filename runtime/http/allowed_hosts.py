@@ -1,4 +1,4 @@
-"""Checks the Host header. This prevents DNS rebinding, in which a website sends requests under its own name."""
+"""Checks the Host header. This prevents DNS rebinding, where a website sends requests under its own name."""
 
 from collections.abc import Iterable
 from ipaddress import ip_address
