@@ -1,6 +1,6 @@
-{{/* The environment of a pod: names as in .env.example, secrets by reference. Takes (dict "root" $ "name" "ingest"). */}}
+{{/* The environment of a pod: the variables of .env.example, secrets by reference. Takes (dict "root" $ "name" "ingest"). */}}
 
-{{/* Which Secret has which settings, and who is given them: nobody is given a secret that it does not need. */}}
+{{/* The settings of each Secret, and the services that get them. No service gets a secret that it does not need. */}}
 {{- define "fastcore.secretEnv" -}}
 {{- $secrets := .root.Values.secrets -}}
 {{- $given := list -}}

@@ -20,7 +20,7 @@
 {{- end -}}
 {{- end -}}
 
-{{/* The port of each service, as `python -m services` has them. */}}
+{{/* The port of each service, as in `python -m services`. */}}
 {{- define "fastcore.port" -}}
 {{ index (dict "ingest" 8001 "persister" 8002 "notifier" 8003 "flusher" 8004 "admin" 8005) . }}
 {{- end -}}

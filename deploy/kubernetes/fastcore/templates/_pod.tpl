@@ -1,4 +1,4 @@
-{{/* What all pods have in common. Takes (dict "root" $ "name" "ingest"). */}}
+{{/* The parts that all pods share. Takes (dict "root" $ "name" "ingest"). */}}
 
 {{- define "fastcore.podSettings" -}}
 {{- $values := .root.Values -}}
@@ -60,7 +60,7 @@ metadata:
 spec:
   serviceAccountName: {{ include "fastcore.serviceAccount" .root }}
   {{- include "fastcore.podSettings" . | nindent 2 }}
-  # Above the drain: a mail 45 s < graceful timeout 50 s < 60 s (ARCHITECTURE.md); a gateway waits for its spool first.
+  # Longer than the drain: an email 45 s < graceful timeout 50 s < 60 s (ARCHITECTURE.md). A gateway first waits for its spool.
   terminationGracePeriodSeconds: {{ if eq .name "ingest" }}{{ add 60 .root.Values.ingest.spool.drainSeconds }}{{ else if eq .name "admin" }}65{{ else }}60{{ end }}
   topologySpreadConstraints:
     {{- range $key := list "topology.kubernetes.io/zone" "kubernetes.io/hostname" }}
@@ -76,7 +76,7 @@ spec:
       {{- include "fastcore.containerSettings" . | nindent 6 }}
       ports:
         - {name: http, containerPort: {{ $port }}}
-      # Up to a minute to start; after that /livez answers while the process can, whatever is away behind it.
+      # Up to a minute to start. After that /livez answers as long as the process works, even if a dependency is unavailable.
       startupProbe:
         httpGet: {path: /livez, port: http}
         periodSeconds: 2
@@ -94,13 +94,13 @@ spec:
       {{- if eq .name "ingest" }}
       lifecycle:
         preStop:
-          # What it says goes to the gateway's own log: a hook's output is kept nowhere.
+          # Write to the gateway's log, because Kubernetes discards a hook's output.
           exec:
             command: [sh, -c, "exec python -m deploy.container.drain_spool --wait-seconds {{ .root.Values.ingest.spool.drainSeconds }} >/proc/1/fd/1 2>&1"]
       {{- else if eq .name "admin" }}
       lifecycle:
         preStop:
-          # Requests still come for some seconds after a pod is marked, until every proxy knows.
+          # Requests still arrive for some seconds after Kubernetes marks a pod as terminating.
           exec: {command: [python, -c, "import time; time.sleep(5)"]}
       {{- end }}
       volumeMounts:
