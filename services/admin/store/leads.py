@@ -103,7 +103,7 @@ class Leads:
                 if due := emails_due(current, new):
                     rows = await _request_emails(connection, row, due, actor, Reason.RELEASED_FROM_SPAM)
                     requested = sorted(email["kind"] for email in rows)
-                row = await _SQL.set_status(connection, id=lead_id, status=new)
+                row = {**row, **await _SQL.set_status(connection, id=lead_id, status=new)}
                 details = {"from": current, "to": new, "mails_requested": requested}
                 await append_action(
                     connection, AuditEvent.LEAD_STATUS_CHANGED, actor, details, row["id"], row["request_id"]

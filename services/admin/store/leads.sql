@@ -36,9 +36,7 @@ FROM lead_inbox WHERE id = :id FOR UPDATE;
 -- name: set_status^
 -- Change a lead's status.
 UPDATE lead_inbox SET status = :status, updated_at = now() WHERE id = :id
-RETURNING id, request_id, site, email, service, status, name, phone, company, message, consent, consent_text,
-          consent_version, locale, submitted_at, source, extra, spam_reasons, body_sha256, assignee, notes,
-          created_at_utc, stored_at, updated_at;
+RETURNING status, updated_at;
 
 -- name: delivery_state$
 -- The state of one email; null if the notifier has not processed the lead yet.

@@ -58,7 +58,8 @@ class PersonalData:
             if changed:
                 fields = {name: lead[name] for name in (*VISITOR_FIELDS, *ADMIN_FIELDS)} | changed
                 original = lead_edit_rules.original_fields(lead, changed)
-                lead = await _SQL.edit_lead(connection, id=lead_id, original=original, **fields)
+                edited_at = await _SQL.edit_lead(connection, id=lead_id, original=original, **fields)
+                lead = {**lead, **fields, "updated_at": edited_at}
                 if original:
                     payload = as_received(lead, uuid4()).model_dump_json().encode()
                     queue_ids = await _edit_mails(connection, lead_id, payload)

@@ -5,15 +5,13 @@
 SELECT id, state, payload, updated_at FROM replay_queue
 WHERE lead_id = :id AND stage = 'persister' AND NOT by_origin ORDER BY last_failed_at DESC, id FOR UPDATE;
 
--- name: edit_lead^
+-- name: edit_lead$
 -- Change a lead's fields. `original` keeps the first values. The hash stays, so that a redelivery is a duplicate.
 UPDATE lead_inbox
 SET name = :name, email = :email, phone = :phone, company = :company, service = :service, message = :message,
     assignee = :assignee, notes = :notes, original = coalesce(original, :original::jsonb), updated_at = now()
 WHERE id = :id
-RETURNING id, request_id, site, email, service, status, name, phone, company, message, consent, consent_text,
-          consent_version, locale, submitted_at, source, extra, spam_reasons, body_sha256, assignee, notes,
-          created_at_utc, stored_at, updated_at;
+RETURNING updated_at;
 
 -- name: edit_parked!
 -- Change a queued record before its replay. `original_payload` keeps the first record.
