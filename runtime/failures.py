@@ -60,7 +60,7 @@ class PartitionsBusy(Exception):
     """
 
     def __init__(self, offsets: dict[tuple[str, int], int], seconds: float) -> None:
-        super().__init__("another process has records in hand")
+        super().__init__("another process is processing records of these partitions")
         self.offsets = offsets
         self.seconds = seconds
 

@@ -127,7 +127,7 @@ def routes(health: Health, *reported: Health) -> APIRouter:
     @router.get(
         "/readyz",
         summary="Can it do its work now?",
-        responses={503: {"description": "A part that it needs is away; the body names it."}},
+        responses={503: {"description": "A required part is unavailable; the body names it."}},
     )
     async def readyz() -> JSONResponse:
         await health.refresh()

@@ -1,4 +1,4 @@
-"""Appends to `audit_log`, in the transaction of what an entry reports. An entry is never changed."""
+"""Appends entries to `audit_log`, in the transaction of the action that they report. Entries never change."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -17,7 +17,7 @@ SQL: Any = load_queries(Path(__file__).with_name("audit_log.sql"))
 async def append_entries(
     connection: Connection, entries: Sequence[AuditRecorded], *, database_time: bool = False
 ) -> set[UUID]:
-    """Append entries; return the ids of those that were not there before.
+    """Append entries and return the ids of the new ones: an entry that exists already is ignored.
 
     With `database_time` an entry has the time of the transaction instead of its own `occurred_at`.
     """
@@ -35,7 +35,7 @@ async def append_action(
     lead_id: UUID | None = None,
     request_id: str | None = None,
 ) -> None:
-    """Append the entry of something that a person does in this transaction."""
+    """Append an entry for an action of a person, with the time of this transaction."""
     entry = AuditRecorded(
         event_id=uuid4(),
         occurred_at=datetime.now(UTC),

@@ -1,6 +1,6 @@
 -- name: insert_entries
--- Append entries that come as one JSON text: an array for each column costs the driver more. An entry that is there
--- already is left as it is and does not come back.
+-- Append entries from one JSON text, which costs the driver less than an array per column. An existing entry is not
+-- changed and not returned.
 INSERT INTO audit_log (event_id, event, actor, status_code, details_json, lead_id, request_id, created_at_utc)
 SELECT event_id, event, actor, status_code, details, lead_id, request_id,
        CASE WHEN :database_time::boolean THEN now() ELSE occurred_at END

@@ -29,7 +29,7 @@ class CountedRecord(Protocol):
 
 
 def fingerprint(record: CountedRecord) -> str:
-    """Return the record's timestamp and a checksum of its key: it tells two records at one offset apart."""
+    """Return the record's timestamp and a checksum of its key, to distinguish two records at one offset."""
     return f"{record.timestamp}/{zlib.crc32(record.key or b''):08x}"
 
 

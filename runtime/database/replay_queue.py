@@ -1,4 +1,4 @@
-"""Resolves rows of `replay_queue` whose effect is there. The flusher does all else with the queue."""
+"""Resolves rows of `replay_queue` whose effect exists. Everything else about the queue is in the flusher."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,7 +17,10 @@ async def resolve_replays(
     queue_ids: Sequence[UUID | None],
     effects: Sequence[tuple[UUID, Kind]] = (),
 ) -> None:
-    """Resolve these rows, and the stage's rows of these leads and kinds. Keeps rows named by their origin."""
+    """Resolve the rows `queue_ids`, and the stage's rows of the `effects` (leads and kinds).
+
+    Rows that are identified by their origin are not resolved by their effect.
+    """
     if queue_ids or effects:
         await SQL.resolve_rows(
             connection,

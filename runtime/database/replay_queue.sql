@@ -1,6 +1,6 @@
 -- name: resolve_rows!
--- These effects are there, or are not wanted any more: resolve the rows that sent the records, and the rows of the
--- same leads and kinds. Their payloads are not needed any more.
+-- Resolve the rows that sent these records, and the rows of the same leads and kinds: their effects exist, or are no
+-- longer required. Empty their payloads.
 UPDATE replay_queue
 SET state = 'resolved', payload = NULL, original_payload = NULL, next_attempt_at = NULL, requested_at = NULL,
     updated_at = now()

@@ -106,7 +106,7 @@ class Reconciler:
             positions = await self.positions(consumer, assigned)
         except (KafkaError, OSError, TimeoutError) as error:
             raise DependencyUnavailable(
-                "kafka", f"kafka does not tell its offsets ({type(error).__name__})"
+                "kafka", f"kafka did not return its offsets ({type(error).__name__})"
             ) from error
         new_logs = {
             each: await self._first_offset_of_new_log(consumer, each, position)
@@ -166,7 +166,7 @@ class Reconciler:
         try:
             offsets = await asyncio.wait_for(consumer.offsets_for_times({partition: timestamp}), LOOK_SECONDS)
         except (KafkaError, TimeoutError) as error:
-            raise DependencyUnavailable("kafka", "kafka does not tell its offsets") from error
+            raise DependencyUnavailable("kafka", "kafka did not return its offsets") from error
         return offsets[partition].offset if offsets.get(partition) else position.end
 
     async def _repair(

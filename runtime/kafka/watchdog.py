@@ -42,7 +42,7 @@ class Watchdog:
     def check_batch_age(self, started: float) -> None:
         """Raise `ConsumerStalled` if the batch that started at `started` takes longer than it ever may."""
         if time.monotonic() - started > HANG_SECONDS:
-            raise ConsumerStalled(f"one batch in hand for more than {HANG_SECONDS:.0f} s")
+            raise ConsumerStalled(f"one batch has been in progress for more than {HANG_SECONDS:.0f} s")
 
     async def check(self, consumer: AIOKafkaConsumer) -> None:
         """Measure the lag every 10 s.
@@ -69,9 +69,8 @@ class Watchdog:
             return
         lags = {(each.topic, str(each.partition)): records for each, records in behind.items()}
         current = {(each.topic, str(each.partition)) for each in assigned}
-        for labels in (
-            self._reported - current
-        ):  # an assigned partition that does not answer keeps its last lag
+        # An assigned partition that does not answer retains its last lag.
+        for labels in self._reported - current:
             metrics.LAG.remove(*labels)
         for labels, records in lags.items():
             metrics.LAG.labels(*labels).set(records)

@@ -108,7 +108,7 @@ async def test_hung_handler_ends_the_process(
     monkeypatch.setattr("runtime.kafka.watchdog.HANG_SECONDS", 0.05)
     policy = Policy(keepalive_seconds=0.01)
     consumer, _ = make_consumer(Full(), Health(), policy)
-    with pytest.raises(ConsumerStalled, match="in hand"):
+    with pytest.raises(ConsumerStalled, match="in progress"):
         await asyncio.wait_for(consumer.run(HangingHandler()), 5)
 
 

@@ -145,7 +145,7 @@ async def test_reconcile_raises_if_no_partition_answers() -> None:
     kafka = LeaderlessConsumer(end=4)
     del kafka.positions[PARTITION]
     reconciler = Reconciler(KAFKA, cast("Any", None), FakeLedger("persister"))
-    with pytest.raises(DependencyUnavailable, match="does not tell its offsets"):
+    with pytest.raises(DependencyUnavailable, match="did not return its offsets"):
         await reconciler.run(cast("Any", kafka))
 
 
