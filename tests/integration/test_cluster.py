@@ -1,4 +1,4 @@
-"""Topics and the doctor on three real brokers, of which some are away: JVMs of the test's own."""
+"""Topic provisioning and the doctor with three real brokers, some of which are stopped."""
 
 import asyncio
 import json
@@ -29,7 +29,7 @@ BEGAN_ALONE = "\noffsets.topic.replication.factor=1\noffsets.topic.num.partition
 
 @dataclass
 class Cluster:
-    """Three brokers, the third of which has not started yet."""
+    """Start two of three brokers."""
 
     brokers: list[Broker]
 
@@ -38,7 +38,7 @@ class Cluster:
         return Kafka(bootstrap_servers=",".join(each.bootstrap_servers for each in self.brokers))
 
     async def doctor(self) -> tuple[int, dict[str, list[tuple[str, str]]]]:
-        """Run it with --json; answer its exit code and, by check, each level and what was seen."""
+        """Run the doctor with --json; return its exit code and each check's levels and observations."""
         environment = {
             "PATH": "", "DEBUG": "true", "KAFKA_BOOTSTRAP_SERVERS": self.kafka.bootstrap_servers,
         }  # fmt: skip
@@ -49,12 +49,12 @@ class Cluster:
         )  # fmt: skip
         assert not done.stderr, done.stderr
         report: dict[str, Any] = json.loads(done.stdout)
-        found: dict[str, list[tuple[str, str]]] = {}
+        findings: dict[str, list[tuple[str, str]]] = {}
         for finding in report["findings"]:
             assert finding["level"] == "ok" or finding["todo"], finding
-            found.setdefault(finding["check"], []).append((finding["level"], finding["seen"]))
-        assert report["fail"] == sum(level == "fail" for each in found.values() for level, _ in each)
-        return done.returncode, found
+            findings.setdefault(finding["check"], []).append((finding["level"], finding["seen"]))
+        assert report["fail"] == sum(level == "fail" for each in findings.values() for level, _ in each)
+        return done.returncode, findings
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +66,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 
 async def commit(kafka: Kafka) -> None:
-    """Commit an offset: that is when Kafka makes the topic of the offsets."""
+    """Commit an offset, so that Kafka creates the __consumer_offsets topic."""
     place = TopicPartition(topics.RECEIVED.name, 0)
     consumer = AIOKafkaConsumer(
         bootstrap_servers=kafka.bootstrap_servers, group_id="test", enable_auto_commit=False
@@ -120,11 +120,11 @@ async def test_regression_provision_waits_for_brokers_and_adds_replicas(
         await admin.create_topics([NewTopic(topics.DEAD.name, 6, 1, topic_configs=longer)])
     await commit(kafka)
 
-    code, found = await cluster.doctor()
+    code, findings = await cluster.doctor()
     assert code == 1
-    assert found["brokers"] == [("fail", "2 of 3 (FASTCORE_KAFKA_REPLICATION)")]
-    assert found["offsets-topic"][0][0] == "fail"
-    assert "1 of 3 replicas" in found["offsets-topic"][0][1]
+    assert findings["brokers"] == [("fail", "2 of 3 (FASTCORE_KAFKA_REPLICATION)")]
+    assert findings["offsets-topic"][0][0] == "fail"
+    assert "1 of 3 replicas" in findings["offsets-topic"][0][1]
 
     monkeypatch.setattr(provisioning, "BROKERS_SECONDS", 60.0)
     waiting = asyncio.create_task(provision(kafka, 3))
@@ -135,7 +135,7 @@ async def test_regression_provision_waits_for_brokers_and_adds_replicas(
     assert f"{OFFSETS_TOPIC}: 1 replicas, now 3" in said
     assert sum("min.insync.replicas was 1, now 2" in line for line in said) == 4
     # The other two have the brokers' default, which is 2.
-    await eventually(lambda: provision(kafka, 3), until=lambda said: not said, what="nothing to repair")
+    await eventually(lambda: provision(kafka, 3), until=lambda changes: not changes, what="nothing to repair")
     names = [topic.name for topic in topics.ALL]
     async with open_admin(kafka, "test") as admin:
         for part, replicas in (await read_layout(admin, [*names, OFFSETS_TOPIC], of="isr")).items():
@@ -148,7 +148,7 @@ async def test_regression_provision_waits_for_brokers_and_adds_replicas(
     # A broker that has just started answers with what it knows so far.
     configs = await eventually(
         settings,
-        until=lambda found: {each["min.insync.replicas"] for each in found.values()} == {"2"},
+        until=lambda findings: {each["min.insync.replicas"] for each in findings.values()} == {"2"},
         seconds=30,
         what="two replicas in sync for every topic",
     )
@@ -169,8 +169,10 @@ async def test_regression_doctor_names_missing_broker_and_replicas(
         return [level for level, _ in checked] == ["ok"] * 3
 
     # A broker that has just started answers with what it knows so far.
-    code, found = await eventually(cluster.doctor, until=three_ok, seconds=60, what="three findings, all ok")
-    assert found["bootstrap"] == [("ok", "all 3 servers and 3 brokers answer")]
+    code, findings = await eventually(
+        cluster.doctor, until=three_ok, seconds=60, what="three findings, all ok"
+    )
+    assert findings["bootstrap"] == [("ok", "all 3 servers and 3 brokers answer")]
     assert code == 1, "the groups have no members"
 
     admin = AIOKafkaAdminClient(bootstrap_servers=kafka.bootstrap_servers)
@@ -183,15 +185,15 @@ async def test_regression_doctor_names_missing_broker_and_replicas(
     first = cluster.brokers[0]
     await asyncio.to_thread(first.kill)
     await known(kafka, 2)
-    code, found = await cluster.doctor()
+    code, findings = await cluster.doctor()
     assert code == 1
-    [(level, seen)] = found["brokers"]
+    [(level, seen)] = findings["brokers"]
     assert level == "fail"
     assert seen.startswith("broker 1 is unavailable: it has replicas of ")
-    assert ("ok", "2 brokers answer") in found["kafka"]
-    [(level, seen)] = found["bootstrap"]
+    assert ("ok", "2 brokers answer") in findings["kafka"]
+    [(level, seen)] = findings["bootstrap"]
     assert (level, first.bootstrap_servers in seen) == ("warn", True)
-    assert ("fail", "audit.recorded.v1: ") in [(level, seen[:19]) for level, seen in found["topics"]]
-    assert any("of 3 replicas" in seen for _, seen in found["topics"])
+    assert ("fail", "audit.recorded.v1: ") in [(level, seen[:19]) for level, seen in findings["topics"]]
+    assert any("of 3 replicas" in seen for _, seen in findings["topics"])
     await asyncio.to_thread(first.start)
     await known(kafka, 3)

@@ -1,4 +1,4 @@
-"""The consumer on a broker of its own that dies and comes back."""
+"""The consumer with a real broker, which is killed and restarted."""
 
 import asyncio
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from runtime.kafka.policy import Policy
 from runtime.kafka.publisher import open_publisher
 from runtime.settings import Kafka
 from runtime.tasks import run_in_background
-from tests.support.handlers import Taken
+from tests.support.consuming import CollectingHandler
 from tests.support.wait import eventually
 
 
@@ -23,7 +23,7 @@ async def test_clients_recover_after_broker_was_killed(tmp_path: Path) -> None:
     with running_kafka(tmp_path) as broker:
         settings = Kafka(bootstrap_servers=broker.bootstrap_servers)
         await provision(settings)
-        health, taken = Health(), Taken()
+        health, taken = Health(), CollectingHandler()
         consumer = Consumer(build_broker(settings, "test"), [topics.DEAD.name], "g", health)
 
         async def count() -> int:
@@ -53,8 +53,8 @@ async def test_clients_recover_after_broker_was_killed(tmp_path: Path) -> None:
     assert set(taken.values) == {b"before", b"after"}
 
 
-class Slow(Taken):
-    """A handler that is busy for longer than the consumer goes without a poll."""
+class Slow(CollectingHandler):
+    """A handler that takes longer than max.poll.interval."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -67,7 +67,7 @@ class Slow(Taken):
 
 
 async def test_regression_rebalance_waits_for_current_batch(kafka: Kafka) -> None:
-    slow, quick, health = Slow(), Taken(), Health()
+    slow, quick, health = Slow(), CollectingHandler(), Health()
     policy = Policy(keepalive_seconds=0.2)
     first, second = (
         Consumer(build_broker(kafka, name), [topics.DEAD.name], "g", Health(), policy, kafka.topic_prefix)
@@ -117,10 +117,10 @@ async def test_slow_handler_keeps_partitions_beyond_poll_interval(kafka: Kafka) 
 
 
 class Clinging(Consumer):
-    """A consumer whose last commit hangs when its partitions are to go to others."""
+    """A consumer whose last commit hangs while its partitions are revoked."""
 
-    def __init__(self, *given: Any) -> None:
-        super().__init__(*given)
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
         self.revoking = asyncio.Event()
 
     async def on_partitions_revoked(self, partitions: Any) -> None:
@@ -131,7 +131,7 @@ class Clinging(Consumer):
 
 async def test_regression_member_with_cancelled_stop_leaves_group(kafka: Kafka) -> None:
     # Its heartbeat went on, and the group waited a minute for a member that was gone.
-    clinging, quick = Taken(), Taken()
+    clinging, quick = CollectingHandler(), CollectingHandler()
     policy = Policy(keepalive_seconds=0.2, stop_seconds=2.5)
     first, second = (
         make(build_broker(kafka, name), [topics.DEAD.name], "g", Health(), policy, kafka.topic_prefix)
@@ -139,7 +139,7 @@ async def test_regression_member_with_cancelled_stop_leaves_group(kafka: Kafka) 
     )
     assert isinstance(first, Clinging)
 
-    async def taken(by: Taken) -> list[bytes]:
+    async def taken(by: CollectingHandler) -> list[bytes]:
         return by.values
 
     async with open_publisher(kafka, "test", Health()) as publisher:

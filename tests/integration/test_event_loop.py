@@ -1,4 +1,4 @@
-"""One dead address of a name does not keep the drivers from the others."""
+"""The drivers reach a host although one of its addresses is dead."""
 
 import socket
 import ssl

@@ -1,4 +1,4 @@
-"""PostgreSQL fails over, hangs or is read-only: the pool finds the writable server, and readiness is true."""
+"""If PostgreSQL fails over, hangs or is read-only, the pool finds the writable server."""
 
 import asyncio
 import gc
@@ -36,21 +36,21 @@ QUIET_SECONDS = 10.0
 
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
-    """For tests that leave both servers as they were."""
+    """A primary and a standby, for tests that do not change their roles."""
     with running_pair(tmp_path_factory.mktemp("pair")) as running:
         yield running
 
 
 @pytest.fixture
 def doomed(tmp_path: Path) -> Iterator[Pair]:
-    """For a test that promotes the standby."""
+    """A primary and a standby, for a test that promotes the standby."""
     with running_pair(tmp_path) as running:
         yield running
 
 
 @pytest.fixture
 async def environment(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a service needs to start. Nothing listens where Kafka and the mail server are said to be."""
+    """Set the environment that a service needs. No Kafka and no mail server listen at its addresses."""
     await migrate(pair.primary.urls.owner, pair.primary.urls.service)
     for name, value in {
         "DEBUG": "true",
@@ -72,7 +72,7 @@ def settings(url: str, **changes: Any) -> Postgres:
 
 
 async def write(pool: Any) -> int:
-    """Write something; say which server took it."""
+    """Write a row and return the port of the server, or 0 if none is available."""
     async with transaction(pool) as connection:
         await connection.execute("CREATE TABLE IF NOT EXISTS written (at timestamptz)")
         await connection.execute("INSERT INTO written VALUES (now())")
@@ -87,7 +87,7 @@ async def port_that_takes_writes(pool: Any) -> int:
 
 
 async def fill(pool: Any) -> None:
-    """Have every connection of the pool opened."""
+    """Open every connection of the pool."""
     async with asyncio.TaskGroup() as group:
         for _ in range(pool.get_max_size()):
             group.create_task(_hold(pool))
@@ -225,7 +225,7 @@ async def test_services_report_hung_database_within_ten_seconds(pair: Pair) -> N
         with hanging(pair.primary):
             began = time.monotonic()
             found = await eventually(
-                parts, until=lambda found: not any(part["ok"] for part in found.values()), what="all red"
+                parts, until=lambda parts: not any(part["ok"] for part in parts.values()), what="all red"
             )
             assert time.monotonic() - began < QUIET_SECONDS
             assert {part["reason"] for part in found.values()} == {"database does not answer"}
@@ -234,7 +234,7 @@ async def test_services_report_hung_database_within_ten_seconds(pair: Pair) -> N
 
 @asynccontextmanager
 async def _serving(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
-    """Run an app's lifespan, and ask it as a probe does."""
+    """Run an app's lifespan and yield a client for its probes."""
     async with app.router.lifespan_context(app):
         transport = httpx.ASGITransport(app=app)
         async with httpx.AsyncClient(transport=transport, base_url="http://test", timeout=15) as client:

@@ -1,4 +1,4 @@
-"""`make ledger` on a real broker and database: it finds what is there, and names what is not."""
+"""`make ledger` with a real broker and database: it names what is missing from the tables."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ from tests.support.wait import eventually
 
 @pytest.fixture
 async def leads(kafka: Kafka, postgres: Postgres, database: Database) -> list[LeadReceived]:
-    """Thirty leads, stored, and marked as mailed."""
+    """Thirty leads that are stored and marked as mailed."""
     sent = [lead() for _ in range(30)]
     db: Any = await asyncpg.connect(database.owner)
     async with persister(kafka, postgres):

@@ -1,4 +1,4 @@
-"""PgBouncer 1.18 in transaction mode, which knows no prepared statements: all works, over a migration too."""
+"""The services work through PgBouncer 1.18 in transaction mode, during a migration too."""
 
 import asyncio
 import time
@@ -32,7 +32,7 @@ RETRIED_SECONDS = 5.0
 
 @pytest.fixture
 async def pooled(database: Database) -> AsyncIterator[Database]:
-    """The test's database, through PgBouncer."""
+    """The test's database through PgBouncer."""
     with running_pgbouncer(database.owner, database.service) as (owner, service):
 
         async def answers() -> bool:
@@ -111,12 +111,12 @@ async def test_queries_fail_no_longer_than_a_migration_takes(
 
 
 def queries(lead_id: UUID) -> dict[str, Callable[[Connection], Awaitable[Any]]]:
-    """What the services ask, most of all what returned whole rows; and both functions with a star."""
+    """Return queries of the services: those that return whole rows, and both functions with `SELECT *`."""
 
     async def claim(connection: Connection) -> list[Any]:
         now = await connection.fetchval("SELECT now()")
-        asked = {"stage": "notifier", "destination": "notifier", "now": now, "chunk": 10}
-        return [row async for row in FLUSHER.claim_due(connection, **asked)]
+        parameters = {"stage": "notifier", "destination": "notifier", "now": now, "chunk": 10}
+        return [row async for row in FLUSHER.claim_due(connection, **parameters)]
 
     async def mails(connection: Connection) -> list[Any]:
         return [row async for row in PERSONAL_DATA.read_emails(connection, id=lead_id)]
@@ -149,7 +149,7 @@ async def _repeat(
     failures: Counter[str],
     stopping: asyncio.Event,
 ) -> None:
-    """Run a query again and again; fail where it fails for longer than a retry takes."""
+    """Repeat a query; fail if it fails for longer than a retry takes."""
     failing_since: float | None = None
     while not stopping.is_set():
         try:

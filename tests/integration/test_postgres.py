@@ -1,4 +1,4 @@
-"""What the driver raises while a real server cuts its connections."""
+"""The failures that a driver's errors become while a real server cuts connections."""
 
 import asyncio
 from collections import Counter

@@ -1,4 +1,4 @@
-"""Kafka clients whose broker moves, on real brokers: the bootstrap address leads them to it again."""
+"""Kafka clients find a real broker again after it has moved, by its bootstrap address."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
@@ -25,7 +25,7 @@ from runtime.workarounds.aiokafka import enable_rebootstrap
 from services.admin.monitoring.consumer_lag import LagReader
 from tests.faults.proxy import Proxy
 from tests.support.brokers import MovingBroker
-from tests.support.handlers import Taken
+from tests.support.consuming import CollectingHandler
 from tests.support.stack import Stack
 from tests.support.unreachable_address import blackhole
 from tests.support.wait import eventually
@@ -45,11 +45,13 @@ def broker(tmp_path: Path) -> Iterator[MovingBroker]:
 class Clients:
     """A publisher and a consumer of one topic."""
 
-    def __init__(self, publisher: Publisher, consumer: Consumer, health: Health, taken: Taken) -> None:
+    def __init__(
+        self, publisher: Publisher, consumer: Consumer, health: Health, taken: CollectingHandler
+    ) -> None:
         self._publisher, self._consumer, self._health, self._taken = publisher, consumer, health, taken
 
     async def deliver(self, value: bytes, seconds: float = RECOVERY_SECONDS) -> None:
-        """Publish a record until Kafka has it, and wait until the consumer has it too."""
+        """Publish a record, with retries, and wait until the consumer has received it."""
 
         async def published() -> bool:
             try:
@@ -65,18 +67,18 @@ class Clients:
         await eventually(taken, seconds=seconds, what="the record at the consumer")
 
     async def opened(self) -> list[Any]:
-        """Return the two clients of aiokafka."""
+        """Return the open aiokafka clients."""
         consumer = self._consumer._connection._subscriber.consumer
         return [each for each in (self._publisher._producer, consumer) if each]
 
-    async def well(self) -> bool:
+    async def is_ready(self) -> bool:
         await self._health.refresh()
         return self._health.ready
 
 
 @asynccontextmanager
 async def clients(kafka: Kafka, silence_seconds: float = 60.0) -> AsyncIterator[Clients]:
-    health, taken = Health(), Taken()
+    health, taken = Health(), CollectingHandler()
     policy = Policy(silence_seconds=silence_seconds, session_seconds=6)  # the least that Kafka takes
     consumer = Consumer(build_broker(kafka, "test"), [TOPIC], "g", health, policy, kafka.topic_prefix)
     publisher = Publisher(kafka, "test", silence_seconds)
@@ -106,11 +108,11 @@ async def test_regression_clients_find_moved_cluster(broker: MovingBroker) -> No
         await both.deliver(b"before")
         assert await admin_reaches_kafka()
         await asyncio.to_thread(broker.stop)
-        await eventually(both.well, until=lambda well: not well, what="red readiness")
+        await eventually(both.is_ready, until=lambda ready: not ready, what="red readiness")
         await asyncio.to_thread(broker.move, 2)  # another port, node id and cluster
         await provision(kafka)
         await both.deliver(b"after")
-        await eventually(both.well, what="green readiness")
+        await eventually(both.is_ready, what="green readiness")
         await eventually(admin_reaches_kafka, what="the admin service's connection")
 
 
@@ -158,7 +160,7 @@ async def test_regression_dead_bootstrap_server_leaves_time_for_others(
 async def test_regression_consumer_sees_new_partitions_and_topic_deletion(kafka: Kafka) -> None:
     # It did not for five minutes, the age that aiokafka allows its metadata.
     broker = build_broker(kafka, "test", metadata_max_age_ms=300)
-    taken = Taken()
+    taken = CollectingHandler()
     consumer = Consumer(broker, [TOPIC], "g", Health(), Policy(), kafka.topic_prefix)
     admin = AIOKafkaAdminClient(bootstrap_servers=kafka.bootstrap_servers)
     await admin.start()
@@ -170,9 +172,9 @@ async def test_regression_consumer_sees_new_partitions_and_topic_deletion(kafka:
     try:
         async with run_in_background(consumer.run(taken), "consumer"):
             before = await eventually(assigned, what="an assignment")
-            wanted = len(before) + 1
-            await admin.create_partitions({kafka.topic_prefix + TOPIC: NewPartitions(wanted)})
-            await eventually(assigned, until=lambda parts: len(parts) == wanted, what="the new partition")
+            expected = len(before) + 1
+            await admin.create_partitions({kafka.topic_prefix + TOPIC: NewPartitions(expected)})
+            await eventually(assigned, until=lambda parts: len(parts) == expected, what="the new partition")
             await admin.delete_topics([kafka.topic_prefix + TOPIC])
             await eventually(assigned, until=lambda parts: not parts, what="no partition")
             await consumer.drain()

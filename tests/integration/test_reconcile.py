@@ -1,4 +1,4 @@
-"""The services beside a database that was rolled back, or a log that is another one, while they run."""
+"""The running services after the database was rolled back or the log was replaced."""
 
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -27,7 +27,7 @@ from tests.support.wait import eventually
 
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A minute is long for a test."""
+    """Compare the ledger more often than every minute."""
     monkeypatch.setattr("runtime.kafka.consumer.INTERVAL_SECONDS", 1.0)
 
 
@@ -39,7 +39,7 @@ async def smtp() -> AsyncIterator[SmtpServer]:
 
 @contextlib.asynccontextmanager
 async def services(kafka: Kafka, postgres: Postgres, smtp: SmtpServer) -> AsyncIterator[None]:
-    """All three consumers, in this process."""
+    """Run all three consumer services in this process."""
     notifier = NotifierSettings.model_validate(
         {
             "kafka": kafka,
@@ -57,7 +57,7 @@ async def services(kafka: Kafka, postgres: Postgres, smtp: SmtpServer) -> AsyncI
 
 
 class Copy:
-    """A copy of a test's database, which takes its place as a promoted standby does."""
+    """A copy of a test's database, which replaces it like a promoted standby."""
 
     def __init__(self, stack: Stack, database: Database) -> None:
         self._url = stack.admin_url
@@ -93,7 +93,7 @@ class Copy:
 
 
 def reading(database: Database, sql: str) -> Callable[[], Awaitable[Any]]:
-    """A query on a connection of its own: the database is replaced under those that stay."""
+    """Run a query on a new connection, because the database of open connections is replaced."""
 
     async def read() -> Any:
         connection = await asyncpg.connect(database.owner)
@@ -121,7 +121,7 @@ async def balanced(postgres: Postgres) -> bool:
 async def test_regression_rows_lost_by_standby_return_without_second_mail(
     stack: Stack, kafka: Kafka, postgres: Postgres, database: Database, smtp: SmtpServer
 ) -> None:
-    # 185 of 500 stored leads were gone, the books balanced, and no metric showed it.
+    # 185 of 500 stored leads were gone, the ledger balanced, and no metric showed it.
     later, spam = lead(email="later@slow.example"), lead(spam_reasons=("honeypot",))
     smtp.always["rcpt:later@slow.example"] = "451 4.7.1 greylisted"
     before, after = [lead() for _ in range(8)], [lead() for _ in range(8)]
@@ -151,7 +151,7 @@ async def test_regression_rows_lost_by_standby_return_without_second_mail(
 async def test_regression_mails_in_flight_at_standby_get_their_outcome(
     stack: Stack, kafka: Kafka, postgres: Postgres, database: Database, smtp: SmtpServer
 ) -> None:
-    # Their record was committed: nobody looked at their rows again.
+    # Their record was committed, so no process read their rows again.
     async with services(kafka, postgres, smtp):
         await post(kafka, lead())
         await eventually(reading(database, STATES), until=(1, 2, 0, 0, 2, 0).__eq__, what="the lead")
@@ -170,7 +170,7 @@ async def test_regression_mails_in_flight_at_standby_get_their_outcome(
 
 
 async def commits(kafka: Kafka, stage: Any, to: int | None = None) -> dict[TopicPartition, int]:
-    """What a group has committed of leads.received.v1; with `to`, set its first partition to it."""
+    """Return the group's committed offsets of leads.received.v1; with `to`, first set partition 0 to it."""
     consumer = AIOKafkaConsumer(
         bootstrap_servers=kafka.bootstrap_servers,
         group_id=kafka.topic_prefix + topics.GROUPS[stage],
@@ -203,10 +203,10 @@ async def test_regression_leads_at_reused_offsets_are_stored_and_mailed(
     kafka: Kafka, postgres: Postgres, database: Database, smtp: SmtpServer
 ) -> None:
     # 5 of 60 leads that were acknowledged after a power cut were never read.
-    kept, new = [lead() for _ in range(4)], [lead() for _ in range(8)]
+    old, new = [lead() for _ in range(4)], [lead() for _ in range(8)]
     states = reading(database, STATES)
     async with services(kafka, postgres, smtp):
-        await post_to_first(kafka, *kept)
+        await post_to_first(kafka, *old)
         await eventually(states, until=(4, 8, 0, 0, 8, 0).__eq__, what="the leads before")
     # Both groups had read five more records, which the log lost: other records are at their offsets now.
     await reading(
@@ -219,7 +219,7 @@ async def test_regression_leads_at_reused_offsets_are_stored_and_mailed(
     await post_to_first(kafka, *new)
     async with services(kafka, postgres, smtp):
         await eventually(states, until=(12, 24, 0, 0, 24, 0).__eq__, seconds=40, what="every lead")
-    for each in (*kept, *new):
+    for each in (*old, *new):
         for kind in ("welcome", "admin_alert"):
             assert len(smtp.of(each.lead_id, kind)) == 1
     assert await balanced(postgres)

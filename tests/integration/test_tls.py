@@ -1,4 +1,4 @@
-"""Kafka over SASL and TLS, PostgreSQL over TLS with verification: as managed services want it."""
+"""Kafka over SASL and TLS, and PostgreSQL over verified TLS, as managed services require."""
 
 import asyncio
 import subprocess
@@ -30,7 +30,7 @@ SITE_TOKEN = "a-token-of-a-website-1234567890"
 
 @dataclass(frozen=True)
 class Managed:
-    """Both, their authority's file, and the file of one that signed neither."""
+    """Kafka and PostgreSQL with TLS, their CA file, and the file of another CA."""
 
     kafka: Kafka
     postgres: DatabaseUrls
@@ -41,7 +41,7 @@ class Managed:
         return with_query(url, **{"sslmode": "verify-full", "sslrootcert": str(self.authority)} | query)
 
     def environment(self, **changes: str) -> dict[str, str]:
-        """What stands in a production's environment."""
+        """Return the environment variables of a production installation."""
         return {
             "DEBUG": "false",
             "KAFKA_BOOTSTRAP_SERVERS": self.kafka.bootstrap_servers,

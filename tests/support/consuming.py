@@ -35,7 +35,7 @@ class FakeBroker:
 def make_consumer(
     kafka: FakeConsumer, health: Health | None = None, policy: Policy | None = None, **fields: Any
 ) -> tuple[Consumer, FakeBroker]:
-    """Return a consumer that reads from `kafka`, in batches of two records unless `policy` says else."""
+    """Return a consumer of `kafka`, and its broker. Without a `policy` a batch has at most two records."""
     policy = policy or Policy(max_records=2, keepalive_seconds=0.01, backoff=NO_BACKOFF, **fields)
     broker = FakeBroker(kafka)
     return Consumer(cast("KafkaBroker", broker), ["t"], "group", health or Health(), policy), broker
@@ -92,6 +92,19 @@ class BlockingHandler:
         if self.error:
             error, self.error = self.error, None
             raise error
+
+    async def send_to_retry_queue(self, record: Any, failure: Failure) -> None:
+        raise AssertionError(failure.reason)
+
+
+class CollectingHandler:
+    """A handler that collects the values of its records, and queues none."""
+
+    def __init__(self) -> None:
+        self.values: list[bytes] = []
+
+    async def handle(self, records: Sequence[Any]) -> None:
+        self.values.extend(record.value for record in records)
 
     async def send_to_retry_queue(self, record: Any, failure: Failure) -> None:
         raise AssertionError(failure.reason)

@@ -1,4 +1,4 @@
-"""The wait before the next try."""
+"""The backoff before the next attempt."""
 
 import random
 

@@ -1,4 +1,4 @@
-"""Readiness: checked when it is read, bounded, and never remembered."""
+"""Readiness is checked at each read, within a timeout."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -27,7 +27,7 @@ async def client(health: Health) -> AsyncIterator[httpx.AsyncClient]:
 
 
 class Dependency:
-    """A database, say: it answers, it fails, or it hangs."""
+    """A dependency that answers, fails or hangs."""
 
     def __init__(self) -> None:
         self.fault: Exception | None = None
@@ -56,10 +56,10 @@ async def test_regression_part_recovers_without_traffic(health: Health, client: 
 
 
 async def test_hung_check_times_out_and_hides_no_other(health: Health, client: httpx.AsyncClient) -> None:
-    hung, well = Dependency(), Dependency()
+    hung, healthy = Dependency(), Dependency()
     hung.hangs = True
     health.check("database", hung.check)
-    health.check("smtp", well.check)
+    health.check("smtp", healthy.check)
     async with asyncio.timeout(2):
         parts = (await client.get("/readyz")).json()["parts"]
     assert parts["smtp"]["ok"]

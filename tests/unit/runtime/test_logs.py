@@ -1,4 +1,4 @@
-"""Logs are JSON, name what failed, and never repeat what an error holds."""
+"""Logs are JSON; they name an error's type and never contain its text."""
 
 import json
 import logging

@@ -1,4 +1,4 @@
-"""A wrong setting stops the service with one line that names the variable."""
+"""An invalid setting stops the service with one line that names the variable."""
 
 import secrets
 from pathlib import Path
@@ -16,7 +16,7 @@ from services.persister.settings import Settings
 def _clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in ("KAFKA_BOOTSTRAP_SERVERS", "DATABASE_URL", "LOG_LEVEL"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.chdir(tmp_path)  # away from anybody's .env
+    monkeypatch.chdir(tmp_path)  # so that no .env is read
 
 
 def test_load_names_variable_of_missing_value() -> None:
@@ -103,9 +103,9 @@ def test_invalid_database_url_is_not_shown_in_error(url: str, words: str) -> Non
 
 
 def test_kafka_settings_require_full_login_and_pem_file(tmp_path: Path) -> None:
-    given = {"bootstrap_servers": "k:9092", "security_protocol": "SASL_SSL", "sasl_username": "u"}
+    values = {"bootstrap_servers": "k:9092", "security_protocol": "SASL_SSL", "sasl_username": "u"}
     with pytest.raises(ValidationError, match="KAFKA_SASL_PASSWORD"):
-        Kafka.model_validate(given)
+        Kafka.model_validate(values)
     (file := tmp_path / "ca.pem").write_text("no certificate")
     with pytest.raises(ValidationError, match="PEM"):
-        Kafka.model_validate({**given, "sasl_password": "p", "ssl_ca_file": str(file)})
+        Kafka.model_validate({**values, "sasl_password": "p", "ssl_ca_file": str(file)})

@@ -1,4 +1,4 @@
-"""Counting on a entry: each record once, whatever is repeated, and what was passed over is missing."""
+"""The ledger counts each record once, and skipped offsets as missing."""
 
 from types import SimpleNamespace
 from typing import Any, cast

@@ -61,7 +61,7 @@ def test_record_that_the_retry_queue_refuses_pauses_the_stage() -> None:
 
 
 def test_unavailable_dependency_queues_no_record() -> None:
-    handler = RecordingHandler({1}, DependencyUnavailable("database", "away"))
+    handler = RecordingHandler({1}, DependencyUnavailable("database", "unavailable"))
     with pytest.raises(DependencyUnavailable):
         deliver(handler, [1, 2])
     assert handler.queued == []
@@ -102,7 +102,7 @@ def test_single_refused_record_waits_for_another_to_find_the_cause() -> None:
 
 def test_pause_reports_progress_so_that_work_is_not_repeated() -> None:
     class Breaking(RecordingHandler):
-        """Refuses the records of the first half, and then finds the world away."""
+        """Refuses the first three records; then a dependency is unavailable."""
 
         async def handle(self, records: Sequence[Any]) -> None:
             if len(self.queued) == 3:
@@ -121,25 +121,25 @@ def record(offset: int) -> Any:
     return ConsumerRecord("t", 0, offset, 0, 0, b"k", b"v", 0, 1, 1, ())
 
 
-class SecondTry:
-    """Refuses the record at offset 1 until another is taken, and then does something else with it."""
+class RetriedHandler:
+    """Refuses the record at offset 1 until another is accepted, then raises `second` for it."""
 
     def __init__(self, second: Exception) -> None:
         self.second = second
-        self.taken = False
-        self.parked: list[tuple[int, str]] = []
+        self.accepted = False
+        self.queued: list[tuple[int, str]] = []
 
     async def handle(self, records: Sequence[Any]) -> None:
         if any(each.offset == 1 for each in records):
-            raise self.second if self.taken else DependencyRefused("database", "database answered P0001")
-        self.taken = True
+            raise self.second if self.accepted else DependencyRefused("database", "database answered P0001")
+        self.accepted = True
 
     async def send_to_retry_queue(self, each: Any, failure: Failure) -> None:
-        self.parked.append((each.offset, failure.reason))
+        self.queued.append((each.offset, failure.reason))
 
 
 @pytest.mark.parametrize(
-    ("second", "parked"),
+    ("second", "queued"),
     [
         (RetryableError("database refused the data (22001)"), [(1, "database refused the data (22001)")]),
         (ValueError("a bug"), [(1, "bug: ValueError")]),
@@ -147,18 +147,18 @@ class SecondTry:
     ],
 )
 async def test_regression_retry_of_refused_record_may_fail_again(
-    second: Exception, parked: list[tuple[int, str]]
+    second: Exception, queued: list[tuple[int, str]]
 ) -> None:
-    handler = SecondTry(second)
+    handler = RetriedHandler(second)
     processor = BatchProcessor(handler, [record(1), record(2)], Backoff())
     await processor.run()
-    assert handler.parked == parked
+    assert handler.queued == queued
     assert (processor.busy is not None) == isinstance(second, PartitionsBusy)
 
 
 async def test_refused_record_is_not_completed_by_an_outage() -> None:
     processor = BatchProcessor(
-        SecondTry(DependencyUnavailable("database", "away")), [record(1), record(2)], Backoff()
+        RetriedHandler(DependencyUnavailable("database", "unavailable")), [record(1), record(2)], Backoff()
     )
     with pytest.raises(DependencyUnavailable):
         await processor.run()

@@ -62,7 +62,7 @@ def test_regression_start_outlasts_sessions_of_dead_members() -> None:
 
 
 class UnassignedConsumer(FakeConsumer):
-    """A consumer that waits for an assignment which never comes."""
+    """A consumer whose polls wait for an assignment that never arrives."""
 
     def __init__(self) -> None:
         super().__init__(end=20)
@@ -82,7 +82,7 @@ async def test_regression_hung_poll_fails_watchdog_and_readiness() -> None:
     async def reason() -> str:
         return health.parts["consumer"].reason
 
-    await eventually(reason, until=lambda said: "assignment" in said, what="red readiness")
+    await eventually(reason, until=lambda text: "assignment" in text, what="red readiness")
     consumer._watchdog._progress_at -= STALL_SECONDS + 1
     consumer._watchdog._measure_at = 0
     with pytest.raises(ConsumerStalled):
@@ -141,11 +141,11 @@ async def test_regression_consumer_reconnects_after_failed_stop() -> None:
 
 
 async def test_regression_rebalance_waits_for_records_once_fetched() -> None:
-    # Between taking a batch and marking it as in hand the loop waited for Kafka's offsets.
+    # The loop waited for Kafka's offsets between fetching a batch and marking it as in progress.
     kafka, handler = OneRecord(), HangingHandler()
     consumer, _ = make_consumer(kafka, Health(), Policy(drain_seconds=0.2, stop_seconds=0.1))
     running = asyncio.create_task(consumer.run(handler))
-    await asyncio.wait_for(kafka.taken.wait(), 5)
+    await asyncio.wait_for(kafka.fetched.wait(), 5)
     revoked = asyncio.create_task(consumer.on_partitions_revoked([PARTITION]))
     await asyncio.sleep(0.05)
     assert handler.calls == 1
@@ -155,20 +155,20 @@ async def test_regression_rebalance_waits_for_records_once_fetched() -> None:
 
 
 class OneRecord(UnassignedConsumer):
-    """Hands out one record, and is slow to tell its offsets from then on."""
+    """A consumer that returns one record; its offset requests are slow from then on."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.taken = asyncio.Event()
+        self.fetched = asyncio.Event()
 
     async def getmany(self, *_: TopicPartition, **__: Any) -> dict[TopicPartition, list[Any]]:
-        if self.taken.is_set():
+        if self.fetched.is_set():
             await asyncio.Event().wait()
-        self.taken.set()
+        self.fetched.set()
         return {PARTITION: [FakeOffset(11)]}
 
     async def end_offsets(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, int]:
-        if self.taken.is_set():
+        if self.fetched.is_set():
             await asyncio.sleep(0.1)
         return await super().end_offsets(partitions)
 

@@ -44,7 +44,7 @@ async def test_reader_gives_up_on_silent_partition(monkeypatch: pytest.MonkeyPat
 
 
 class UnassignedConsumer:
-    """A consumer that knows of a topic what Kafka told it with an answer about that topic."""
+    """A consumer that has a topic's metadata only after a request about that topic."""
 
     def __init__(self, **numbers: int) -> None:
         self._numbers = numbers
@@ -65,9 +65,9 @@ class UnassignedConsumer:
 async def test_regression_reader_assigns_all_existing_partitions() -> None:
     # Of a failed topic with 14 partitions two were not read: their failures were rebuilt as sent mails.
     consumer = UnassignedConsumer(failed=14, dead=2)
-    found = await assign_all_partitions(consumer, "failed", "dead")
-    assert found == [TopicPartition("failed", n) for n in range(14)] + [
+    partitions = await assign_all_partitions(consumer, "failed", "dead")
+    assert partitions == [TopicPartition("failed", n) for n in range(14)] + [
         TopicPartition("dead", n) for n in range(2)
     ]
     # A second assignment ended the coordinator of a consumer with a group: the doctor failed.
-    assert consumer.assigned == [found]
+    assert consumer.assigned == [partitions]

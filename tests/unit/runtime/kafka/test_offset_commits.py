@@ -43,10 +43,10 @@ async def test_commits_during_a_commit_are_combined_into_one() -> None:
 async def test_failed_commit_is_logged_and_next_one_succeeds() -> None:
     kafka, commits = FakeConsumer(), OffsetCommits(5)
     kafka.commit_error = KafkaError("not now")
-    with structlog.testing.capture_logs() as told:
+    with structlog.testing.capture_logs() as entries:
         commits.add(cast("Any", kafka), places(0))
         await commits.flush(5)
-    assert [(each["event"], each["reason"]) for each in told] == [("offsets not committed", "KafkaError")]
+    assert [(each["event"], each["reason"]) for each in entries] == [("offsets not committed", "KafkaError")]
     kafka.commit_error = None
     commits.add(cast("Any", kafka), places(1))
     await commits.flush(5)
@@ -93,10 +93,10 @@ async def test_drain_commits_completed_records_before_leaving() -> None:
     consumer, broker = make_consumer(kafka)
     running = asyncio.create_task(consumer.run(handler))
 
-    async def asked() -> bool:
+    async def is_processing() -> bool:
         return bool(handler.batches)
 
-    await eventually(asked, what="the batch in hand")
+    await eventually(is_processing, what="a batch in progress")
     stop = asyncio.create_task(consumer.drain())
     handler.allowed.set()
     await asyncio.sleep(0.05)
@@ -114,10 +114,10 @@ async def test_regression_drain_leaves_group_in_time_if_commit_hangs() -> None:
     consumer, broker = make_consumer(kafka, drain_seconds=0.1, stop_seconds=0.4)
     running = asyncio.create_task(consumer.run(handler))
 
-    async def asked() -> list[int]:
+    async def commits() -> list[int]:
         return started(kafka)
 
-    await eventually(asked, what="a commit that hangs")
+    await eventually(commits, what="a hung commit")
     async with asyncio.timeout(0.6):
         await consumer.drain()
         running.cancel()

@@ -1,4 +1,4 @@
-"""What the ledger, the group and the log say about one partition."""
+"""A stage's position in one partition, from its ledger, its group and the log."""
 
 import pytest
 

@@ -56,7 +56,9 @@ async def test_prefetch_reads_exactly_one_batch_ahead() -> None:
 
 
 @pytest.mark.parametrize(
-    "error", [DependencyUnavailable("database", "away"), RewindRequired({("t", 0): 0})], ids=["away", "back"]
+    "error",
+    [DependencyUnavailable("database", "unavailable"), RewindRequired({("t", 0): 0})],
+    ids=["unavailable", "rewind"],
 )
 async def test_prefetched_records_return_after_a_rewind(error: Exception) -> None:
     kafka, handler = FakeConsumer(end=6), BlockingHandler()
@@ -94,9 +96,9 @@ async def test_prefetched_records_are_dropped_on_revocation() -> None:
 
 async def test_regression_leased_record_blocks_its_own_partition_only() -> None:
     # One lease of another process stalled every partition of the consumer for 50 s.
-    kafka, held = FakeConsumer(end=4, partitions=2), Holding()
+    kafka, handler = FakeConsumer(end=4, partitions=2), LeasedRecordHandler()
     consumer, _ = make_consumer(kafka)
-    running = asyncio.create_task(consumer.run(held))
+    running = asyncio.create_task(consumer.run(handler))
 
     async def committed() -> dict[int, int]:
         return {each.partition: offset for each, offset in kafka.committed_offsets.items()}
@@ -105,14 +107,14 @@ async def test_regression_leased_record_blocks_its_own_partition_only() -> None:
         committed, until={0: 4, 1: 1}.__eq__, what="one partition whole, the other up to the lease"
     )
     assert kafka.paused() == {OTHER_PARTITION}
-    held.free = True
+    handler.free = True
     await eventually(committed, until={0: 4, 1: 4}.__eq__, what="the other one too")
     await consumer.drain()
     await running
 
 
-class Holding:
-    """A handler that finds the second record of one partition in another's hand."""
+class LeasedRecordHandler:
+    """A handler for which another process holds the second record of one partition."""
 
     def __init__(self) -> None:
         self.free = False

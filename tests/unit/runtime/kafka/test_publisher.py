@@ -1,4 +1,4 @@
-"""The publisher over producers that break: a fake one, for a real one breaks too seldom."""
+"""The publisher replaces broken producers. The producer is a fake, because a real one rarely breaks."""
 
 import asyncio
 from typing import Any
@@ -16,18 +16,18 @@ from tests.support.wait import eventually
 
 
 class FakeProducer:
-    """One of a series; each is told how its start and its sends end."""
+    """A producer; `plan` has the error of each producer in turn."""
 
-    made: list["FakeProducer"]
+    created: list["FakeProducer"]
     plan: list[Exception | None]
 
     def __init__(self, **options: Any) -> None:
         self.options = options
-        self.fault = self.plan[len(self.made)] if len(self.made) < len(self.plan) else None
+        self.fault = self.plan[len(self.created)] if len(self.created) < len(self.plan) else None
         self.stopped = False
         self.client = self
         self.answers = True
-        self.made.append(self)
+        self.created.append(self)
 
     async def start(self) -> None:
         if isinstance(self.fault, KafkaConnectionError):
@@ -55,7 +55,7 @@ class FakeProducer:
 @pytest.fixture
 def producers(monkeypatch: pytest.MonkeyPatch) -> type[FakeProducer]:
     class Series(FakeProducer):
-        made: list[FakeProducer] = []  # noqa: RUF012 - one list for the series
+        created: list[FakeProducer] = []  # noqa: RUF012 - one list for the series
         plan: list[Exception | None] = []  # noqa: RUF012
 
     monkeypatch.setattr("runtime.kafka.publisher.AIOKafkaProducer", Series)
@@ -78,7 +78,7 @@ async def test_broken_producer_is_closed_and_replaced(
         with pytest.raises(DependencyUnavailable, match="OutOfOrderSequenceNumber"):
             await send(publisher)
         assert await send(publisher) == "p.t"
-    assert [each.stopped for each in producers.made] == [True, True]
+    assert [each.stopped for each in producers.created] == [True, True]
 
 
 async def test_publish_timeout_bounds_the_wait_for_acknowledgement(
@@ -88,7 +88,7 @@ async def test_publish_timeout_bounds_the_wait_for_acknowledgement(
     async with open_publisher(SETTINGS, "test", Health()) as publisher:
         with pytest.raises(DependencyUnavailable, match="in time"):
             await send(publisher, seconds=0.05)
-    assert len(producers.made) == 1
+    assert len(producers.created) == 1
 
 
 async def test_oversized_record_raises_permanent_error(
@@ -99,7 +99,7 @@ async def test_oversized_record_raises_permanent_error(
         with pytest.raises(PermanentError):
             await send(publisher)
         assert publisher.connected
-    assert len(producers.made) == 1
+    assert len(producers.created) == 1
 
 
 async def test_publisher_start_is_retried_until_broker_answers(
@@ -115,7 +115,7 @@ async def test_publisher_start_is_retried_until_broker_answers(
         await eventually(connected, seconds=5)
         await health.refresh()
         assert health.ready
-    assert len(producers.made) == 3
+    assert len(producers.created) == 3
 
 
 async def test_regression_producer_of_silent_brokers_is_replaced(
@@ -124,10 +124,10 @@ async def test_regression_producer_of_silent_brokers_is_replaced(
     publisher = Publisher(SETTINGS, "test", silence_seconds=0.05)
     async with run_in_background(publisher.run(), "publisher"):
 
-        async def made() -> int:
-            return len(producers.made)
+        async def count_producers() -> int:
+            return len(producers.created)
 
-        await eventually(made, until=lambda count: count > 1, what="another producer")
+        await eventually(count_producers, until=lambda count: count > 1, what="another producer")
 
 
 @pytest.fixture
@@ -142,7 +142,7 @@ async def test_regression_check_fails_while_brokers_are_silent(
     async with open_publisher(SETTINGS, "test", checked) as publisher:
         await send(publisher)
         for answers in (True, False, True):
-            producers.made[0].answers = answers
+            producers.created[0].answers = answers
             await checked.refresh()
             assert checked.ready is answers
 
@@ -156,14 +156,14 @@ async def test_regression_check_fails_after_unacknowledged_send(
             await send(publisher, seconds=0.05)
         await checked.refresh()
         assert checked.parts["kafka_producer"].reason == "kafka did not acknowledge in time"
-        producers.made[0].fault = None
+        producers.created[0].fault = None
         await send(publisher)
         await checked.refresh()
         assert checked.ready
-        producers.made[0].fault = TimeoutError()
+        producers.created[0].fault = TimeoutError()
         with pytest.raises(DependencyUnavailable):
             await send(publisher, seconds=0.05)
-        monkeypatch.setattr("runtime.kafka.publisher.FAILED_SECONDS", 0.0)  # nobody has tried again since
+        monkeypatch.setattr("runtime.kafka.publisher.FAILED_SECONDS", 0.0)  # no send has been tried since
         await checked.refresh()
         assert checked.ready
 
@@ -173,8 +173,8 @@ async def test_producer_is_idempotent_and_waits_for_all_replicas(
 ) -> None:
     async with open_publisher(SETTINGS, "test", Health()) as publisher:
         await send(publisher)
-    assert producers.made[0].options["acks"] == "all"
-    assert producers.made[0].options["enable_idempotence"] is True
+    assert producers.created[0].options["acks"] == "all"
+    assert producers.created[0].options["enable_idempotence"] is True
 
 
 async def test_regression_producer_that_was_starting_is_closed(
@@ -183,23 +183,26 @@ async def test_regression_producer_that_was_starting_is_closed(
     producers.plan = [BlockingIOError()]
     async with open_publisher(SETTINGS, "test", Health()) as publisher:
 
-        async def made() -> bool:
-            return bool(producers.made)
+        async def count_producers() -> bool:
+            return bool(producers.created)
 
-        await eventually(made, what="the producer")
+        await eventually(count_producers, what="the producer")
         assert not publisher.connected
-    assert [each.stopped for each in producers.made] == [True]
+    assert [each.stopped for each in producers.created] == [True]
 
 
 async def test_clients_refresh_metadata_within_half_a_minute(
     producers: type[FakeProducer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made: list[dict[str, Any]] = []
-    monkeypatch.setattr("runtime.kafka.broker.KafkaBroker", lambda *_, **options: made.append(options))
+    brokers: list[dict[str, Any]] = []
+    monkeypatch.setattr("runtime.kafka.broker.KafkaBroker", lambda *_, **options: brokers.append(options))
     build_broker(SETTINGS, "test")
     async with open_publisher(SETTINGS, "test", Health()) as publisher:
         await send(publisher)
-    assert [each["metadata_max_age_ms"] for each in (*made, producers.made[0].options)] == [30_000, 30_000]
+    assert [each["metadata_max_age_ms"] for each in (*brokers, producers.created[0].options)] == [
+        30_000,
+        30_000,
+    ]
 
 
 def test_partitioner_is_stable_and_spreads_keys() -> None:

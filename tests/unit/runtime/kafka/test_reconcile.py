@@ -1,4 +1,4 @@
-"""Comparing the ledger with Kafka while Kafka, or a part of it, does not answer."""
+"""The comparison of the ledger with Kafka while Kafka, or some partitions, do not answer."""
 
 import asyncio
 from collections.abc import AsyncIterator, Collection, Sequence
@@ -22,8 +22,8 @@ from tests.support.wait import eventually
 KAFKA = Kafka.model_validate({"bootstrap_servers": "localhost:1"})
 
 
-class Counting:
-    """A handler that counts its records in a ledger whose entry is at 0, and remembers what was missing."""
+class CountingHandler:
+    """A handler that counts its records in a ledger with the entry at offset 0."""
 
     def __init__(self) -> None:
         self.ledger, self.handled, self.missing = Ledger("persister"), list[int](), 0
@@ -43,37 +43,37 @@ class Counting:
         raise AssertionError(failure.reason)
 
 
-class FailingOnce:
-    """A reconciler that finds nothing to repair, and at its second comparison no broker."""
+class FailingReconciler:
+    """A reconciler without differences, whose second comparison finds no broker."""
 
     comparisons = 0
 
     async def run(self, *_: Any) -> Comparison:
         self.comparisons += 1
         if self.comparisons == 2:
-            raise DependencyUnavailable("kafka", "away")
+            raise DependencyUnavailable("kafka", "unavailable")
         return Comparison({}, ())
 
 
 async def test_regression_records_return_if_comparison_fails() -> None:
-    # They were counted as missing, and never taken, although Kafka held them.
-    kafka, counting, reconciler = FakeConsumer(end=5), Counting(), FailingOnce()
+    # They were counted as missing, and never read, although Kafka had them.
+    kafka, handler, reconciler = FakeConsumer(end=5), CountingHandler(), FailingReconciler()
     kafka.positions[PARTITION] = 3  # the database was rolled back to 0, and the commit is not above that
     consumer, _ = make_consumer(kafka)
-    running = asyncio.create_task(consumer.run(counting, cast("Reconciler", reconciler)))
+    running = asyncio.create_task(consumer.run(handler, cast("Reconciler", reconciler)))
 
     async def handled() -> list[int]:
-        return counting.handled
+        return handler.handled
 
     await eventually(handled, until=lambda offsets: offsets[-1:] == [4], what="the last record")
-    assert (counting.handled, counting.missing) == (list(range(5)), 0)
+    assert (handler.handled, handler.missing) == (list(range(5)), 0)
     assert reconciler.comparisons == 3
     await consumer.drain()
     await running
 
 
 class LeaderlessConsumer(FakeConsumer):
-    """Two partitions, of which the second one has no leader until `leads`: aiokafka asks for ever."""
+    """Two partitions; the second one has no leader until `leads`, so aiokafka repeats its requests."""
 
     def __init__(self, end: int) -> None:
         super().__init__(end, partitions=2)
@@ -91,14 +91,14 @@ class LeaderlessConsumer(FakeConsumer):
 
 
 class FakeLedger(Ledger):
-    """A ledger at 0 in both partitions."""
+    """A ledger with both partitions at offset 0."""
 
     async def read(self, *_: Any) -> LedgerEntries:
         return LedgerEntries({each: LedgerEntry(1, 0) for each in (PARTITION, OTHER_PARTITION)})
 
 
-class Taking:
-    """A handler that takes everything."""
+class AcceptingHandler:
+    """A handler that accepts every record."""
 
     async def handle(self, records: Sequence[Any]) -> None:
         await asyncio.sleep(0)
@@ -108,8 +108,8 @@ class Taking:
 
 
 @pytest.fixture
-def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Short waits, and no database."""
+def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Use short timeouts and no database."""
 
     @asynccontextmanager
     async def transaction(_: Any) -> AsyncIterator[None]:
@@ -121,13 +121,13 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("runtime.kafka.consumer.RETRY_SECONDS", 0.2, raising=False)
 
 
-@pytest.mark.usefixtures("_impatient")
+@pytest.mark.usefixtures("_short_waits")
 async def test_regression_leaderless_partition_blocks_no_other() -> None:
     # No record of any partition was handled until the last one had a leader.
     kafka = LeaderlessConsumer(end=4)
     consumer, _ = make_consumer(kafka)
     reconciler = Reconciler(KAFKA, cast("Any", None), FakeLedger("persister"))
-    running = asyncio.create_task(consumer.run(Taking(), reconciler))
+    running = asyncio.create_task(consumer.run(AcceptingHandler(), reconciler))
 
     async def committed() -> dict[int, int]:
         return {each.partition: offset for each, offset in kafka.committed_offsets.items()}
@@ -140,7 +140,7 @@ async def test_regression_leaderless_partition_blocks_no_other() -> None:
     await running
 
 
-@pytest.mark.usefixtures("_impatient")
+@pytest.mark.usefixtures("_short_waits")
 async def test_reconcile_raises_if_no_partition_answers() -> None:
     kafka = LeaderlessConsumer(end=4)
     del kafka.positions[PARTITION]
@@ -149,7 +149,7 @@ async def test_reconcile_raises_if_no_partition_answers() -> None:
         await reconciler.run(cast("Any", kafka))
 
 
-@pytest.mark.usefixtures("_impatient")
+@pytest.mark.usefixtures("_short_waits")
 @pytest.mark.parametrize("behind", [PARTITION, OTHER_PARTITION], ids=["with a leader", "without one"])
 async def test_ledger_is_rebuilt_from_all_partitions_or_none(behind: TopicPartition) -> None:
     kafka = LeaderlessConsumer(end=4)
@@ -163,7 +163,7 @@ async def test_ledger_is_rebuilt_from_all_partitions_or_none(behind: TopicPartit
         await reconciler.run(cast("Any", kafka))
 
 
-@pytest.mark.usefixtures("_impatient")
+@pytest.mark.usefixtures("_short_waits")
 async def test_regression_lag_is_measured_despite_leaderless_partition() -> None:
     await Watchdog().check(cast("Any", LeaderlessConsumer(end=4)))
     assert REGISTRY.get_sample_value("fastcore_lag_records", {"topic": "t", "partition": "0"}) == 4

@@ -1,4 +1,4 @@
-"""Records as a broker hands them out, whose headers may have any names."""
+"""Records in fetch responses whose header names are not UTF-8."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from runtime.workarounds.aiokafka import TolerantRecords
 
 
 class Name(str):
-    """A header's name that goes out as bytes which are no UTF-8."""
+    """A header name that is encoded as bytes that are not UTF-8."""
 
     __slots__ = ()
 
@@ -41,12 +41,14 @@ def test_regression_invalid_header_name_hides_no_record(codec: int) -> None:
     good: list[tuple[str, bytes]] = [("content-type", b"application/json")]
     data = answer(good, [(Name("odd"), b"\xff"), *good], good, codec=codec)
     records = TolerantRecords(data)
-    found: dict[int, Any] = {}
+    records_by_offset: dict[int, Any] = {}
     while records.has_next():
         for record in records.next_batch():
-            found.setdefault(record.offset, record)  # as the fetcher does: what it has had, it passes over
-    assert [found[n].value for n in range(3)] == [b"value 0", b"value 1", b"value 2"]
-    assert [found[n].headers for n in range(3)] == [good, [("\\xff\\xfe", b"\xff"), *good], good]
+            records_by_offset.setdefault(
+                record.offset, record
+            )  # as the fetcher does, which skips records that it has
+    assert [records_by_offset[n].value for n in range(3)] == [b"value 0", b"value 1", b"value 2"]
+    assert [records_by_offset[n].headers for n in range(3)] == [good, [("\\xff\\xfe", b"\xff"), *good], good]
 
 
 def test_consumers_accept_any_header_name() -> None:

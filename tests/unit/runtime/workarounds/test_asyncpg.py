@@ -1,4 +1,4 @@
-"""Which hosts a URL names."""
+"""The hosts of a database URL."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from runtime.workarounds.asyncpg import _split_hosts
 
 
 @pytest.mark.parametrize(
-    ("url", "found"),
+    ("url", "expected"),
     [
         ("postgresql://u:p@one/db", [{}]),
         ("postgresql:///db?host=/run/postgresql", [{}]),
@@ -17,5 +17,5 @@ from runtime.workarounds.asyncpg import _split_hosts
         ("postgresql://u:p@%2Frun%2Fpostgresql,two/db", [("/run/postgresql", 5432), ("two", 5432)]),
     ],
 )
-def test_hosts_of_every_url_form_are_parsed(url: str, found: list[object]) -> None:
-    assert [each and (each["host"], each["port"]) for each in _split_hosts(url)] == found
+def test_hosts_of_every_url_form_are_parsed(url: str, expected: list[object]) -> None:
+    assert [each and (each["host"], each["port"]) for each in _split_hosts(url)] == expected

@@ -1,4 +1,4 @@
-"""A stage's breaker over several processes of the stage, on a real database."""
+"""A stage's circuit breaker in several processes, with a real database."""
 
 from collections.abc import AsyncIterator
 from typing import Any
