@@ -1,4 +1,4 @@
-"""Takes the pictures of the README: `make screenshots`. An installation of its own is filled for them."""
+"""Takes the README's screenshots of an installation with sample data (`make screenshots`)."""
 
 import asyncio
 import random
@@ -18,9 +18,9 @@ from tests.support.stack import Stack, running_stack
 from tests.support.wait import eventually
 
 FOLDER: Final = Path(__file__).parents[1] / "docs" / "screenshots"
-PICTURES: Final[tuple[tuple[str, str, Size, Theme], ...]] = (
+SCREENSHOTS: Final[tuple[tuple[str, str, Size, Theme], ...]] = (
     ("overview", "/admin", "desktop", "light"),
-    ("workbench", "/admin/ui/workbench", "desktop", "dark"),
+    ("failed-deliveries", "/admin/ui/workbench", "desktop", "dark"),
     ("lead-phone", "/admin/ui/leads/{lead}", "phone", "light"),
     ("leads-phone", "/admin/ui/leads", "phone", "dark"),
 )
@@ -47,8 +47,8 @@ LEADS: Final = 150
 
 
 @dataclass(frozen=True)
-class Filled:
-    """An installation with a month of leads; `lead` is one to show."""
+class SampleInstallation:
+    """An installation with sample data. `lead` and `replay` are the ids of the ones to show."""
 
     installation: Installation
     smtp: SmtpServer
@@ -56,33 +56,33 @@ class Filled:
     replay: str
 
 
-async def post(installation: Installation, chance: random.Random, number: int, email: str = "") -> str:
-    """Post somebody's lead; return its id."""
-    first, last = chance.choice(FIRST), chance.choice(LAST)
+async def post_lead(installation: Installation, rng: random.Random, number: int, email: str = "") -> str:
+    """Post a lead with random fields, and return its id."""
+    first, last = rng.choice(FIRST), rng.choice(LAST)
     body = {
         "name": f"{first} {last}",
         "email": email or f"{first}.{last}.{number}@example.com".lower(),
-        "service": chance.choices(SERVICES, (9, 6, 4, 2, 1))[0],
-        "company": chance.choice(COMPANIES),
+        "service": rng.choices(SERVICES, (9, 6, 4, 2, 1))[0],
+        "company": rng.choice(COMPANIES),
         "phone": "+44 20 7946 0958",
         "message": MESSAGE,
         "consent": True,
-        "source": {"utm_source": chance.choice(("google", "newsletter", "friends")), "utm_medium": "cpc"},
+        "source": {"utm_source": rng.choice(("google", "newsletter", "friends")), "utm_medium": "cpc"},
     }
-    answer = await installation.post(body)
-    assert answer.status_code == 201, answer.text
-    return str(answer.json()["leadId"])
+    response = await installation.post(body)
+    assert response.status_code == 201, response.text
+    return str(response.json()["leadId"])
 
 
-async def spread(installation: Installation, chance: random.Random, leads: list[str]) -> None:
-    """Make a month of what came in a minute."""
+async def spread_over_a_month(installation: Installation, rng: random.Random, leads: list[str]) -> None:
+    """Give the leads random times within the last 30 days, and random statuses."""
     connection = await asyncpg.connect(installation.database.owner)
     try:
         await connection.executemany(
             "UPDATE lead_inbox SET created_at_utc = created_at_utc - make_interval(mins => $2), status = $3"
             " WHERE id = $1",
             [
-                (each, int(30 * 24 * 60 * chance.random() ** 2), chance.choices(STATUSES, (3, 2, 3, 2, 1))[0])
+                (each, int(30 * 24 * 60 * rng.random() ** 2), rng.choices(STATUSES, (3, 2, 3, 2, 1))[0])
                 for each in leads
             ],
         )
@@ -90,79 +90,81 @@ async def spread(installation: Installation, chance: random.Random, leads: list[
         await connection.close()
 
 
-async def settled(installation: Installation, mails: int) -> None:
-    """Wait until every mail has its end, and what was refused stands in the queue."""
+async def wait_for_emails(installation: Installation, emails: int) -> None:
+    """Wait until so many emails are sent or have failed."""
 
-    async def done() -> int:
+    async def count_finished() -> int:
         (row,) = await installation.fetch(
             "SELECT count(*) FROM email_delivery WHERE state NOT IN ('reserved', 'sending')"
         )
         return int(row["count"])
 
-    await eventually(done, until=lambda count: count >= mails, seconds=120, what="every mail's end")
+    await eventually(count_finished, until=lambda count: count >= emails, seconds=120, what="all emails")
 
 
-async def refuse(smtp: SmtpServer, installation: Installation, chance: random.Random) -> str:
-    """Let mails fail in three ways, and replay some; return the replay's id."""
-    answers = (
+async def fail_emails(smtp: SmtpServer, installation: Installation, rng: random.Random) -> str:
+    """Make emails fail for three reasons, replay one group, and return the replay's id."""
+    smtp_responses = (
         ("550 5.1.1 no such user",) * 6 + ("552 5.2.2 mailbox full",) * 3 + ("451 4.7.1 greylisted",) * 4
     )
-    # Mixed, and for confirmations alone: the same answer to several in a row would be about our sender.
-    for number, answer in enumerate(chance.sample(answers, len(answers))):
+    # Mixed, because the notifier takes equal responses in a row for a problem of the sender and pauses.
+    for number, smtp_response in enumerate(rng.sample(smtp_responses, len(smtp_responses))):
         email = f"customer.{number}@example.com"
-        smtp.always[f"rcpt:{email}"] = answer
-        await post(installation, chance, 900, email)
+        smtp.always[f"rcpt:{email}"] = smtp_response
+        await post_lead(installation, rng, 900, email)
 
-    async def rows() -> int:
+    async def count_queue_rows() -> int:
         (row,) = await installation.fetch("SELECT count(*) FROM replay_queue")
         return int(row["count"])
 
-    await eventually(rows, until=lambda count: count >= len(answers), seconds=60, what="the queue's rows")
+    await eventually(
+        count_queue_rows, until=lambda count: count >= len(smtp_responses), seconds=60, what="the queue rows"
+    )
     order: dict[str, Any] = {
         "state": "dead",
-        "comment": "mailboxes were emptied",
+        "comment": "Mailboxes were emptied",
         "reason": "smtp 552 5.2.2 at rcpt",
     }
-    begun = await installation.admin("POST", "/admin/queue/replay", json=order)
-    assert begun.status_code == 202, begun.text
-    return str(begun.json()["replay"]["id"])
+    started = await installation.admin("POST", "/admin/queue/replay", json=order)
+    assert started.status_code == 202, started.text
+    return str(started.json()["replay"]["id"])
 
 
 @asynccontextmanager
-async def filled(stack: Stack, folder: Path) -> AsyncIterator[Filled]:
-    """Start an installation and let a month pass."""
-    chance = random.Random(7)
+async def running_sample_installation(stack: Stack, folder: Path) -> AsyncIterator[SampleInstallation]:
+    """Start an installation and fill it with sample data."""
+    rng = random.Random(7)
     async with (
         smtp_server() as smtp,
         running_installation(stack, folder, SMTP_PORT=str(smtp.port)) as installation,
     ):
-        leads = [await post(installation, chance, number) for number in range(LEADS)]
-        await settled(installation, 2 * LEADS)
-        await spread(installation, chance, leads)
-        replay = await refuse(smtp, installation, chance)
-        lead = await post(installation, chance, LEADS)
-        await settled(installation, 2 * LEADS + 2)
+        leads = [await post_lead(installation, rng, number) for number in range(LEADS)]
+        await wait_for_emails(installation, 2 * LEADS)
+        await spread_over_a_month(installation, rng, leads)
+        replay = await fail_emails(smtp, installation, rng)
+        lead = await post_lead(installation, rng, LEADS)
+        await wait_for_emails(installation, 2 * LEADS + 2)
         for status in ("processing", "contacted"):
             await installation.admin("PATCH", f"/admin/leads/{lead}/status?new_status={status}")
-        yield Filled(installation, smtp, lead, replay)
+        yield SampleInstallation(installation, smtp, lead, replay)
 
 
-async def take(stack: Stack, folder: Path) -> None:
-    """Take each picture."""
+async def take_screenshots(stack: Stack, folder: Path) -> None:
+    """Save each screenshot."""
     FOLDER.mkdir(exist_ok=True)
-    async with filled(stack, folder) as shown, running_browser() as browser:
-        url = shown.installation.url
-        for name, path, size, theme in PICTURES:
+    async with running_sample_installation(stack, folder) as sample, running_browser() as browser:
+        url = sample.installation.url
+        for name, path, size, theme in SCREENSHOTS:
             async with open_window(browser, url, size, theme) as visitor:
                 await visitor.sign_in(ADMIN_TOKEN)
-                await visitor.open(path.format(lead=shown.lead))
+                await visitor.open(path.format(lead=sample.lead))
                 await visitor.page.screenshot(path=FOLDER / f"{name}.png")
 
 
 def main() -> None:
-    """Take them all."""
+    """Start Kafka and PostgreSQL, and take all screenshots."""
     with tempfile.TemporaryDirectory() as folder, running_stack(Path(folder)) as stack:
-        asyncio.run(take(stack, Path(folder)))
+        asyncio.run(take_screenshots(stack, Path(folder)))
 
 
 if __name__ == "__main__":
