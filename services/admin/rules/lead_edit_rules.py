@@ -15,7 +15,7 @@ from services.admin.schemas.lead_edits import ADMIN_FIELDS, VISITOR_FIELDS, Lead
 def check_edit(status: LeadStatus, updated_at: datetime, edit: LeadEdit) -> None:
     """Raise `ConflictError` if the lead is erased or was changed since the admin loaded it."""
     if status is LeadStatus.ERASED:
-        raise ConflictError("The lead is erased, and that is final.")
+        raise ConflictError("The lead is erased and cannot be changed.")
     check_unchanged(updated_at, edit)
 
 

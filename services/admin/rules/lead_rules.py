@@ -14,11 +14,13 @@ EMAIL_KINDS: Final[tuple[Kind, ...]] = ("welcome", "admin_alert")
 def check_status_change(current: LeadStatus, new: LeadStatus, expected: LeadStatus | None) -> bool:
     """Return whether the new status differs from the current one. Raises `ConflictError` if it is refused."""
     if current is LeadStatus.ERASED:
-        raise ConflictError("The lead is erased, and that is final.")
+        raise ConflictError("The lead is erased and cannot be changed.")
     if expected is not None and current is not expected:
-        raise ConflictError(f"The lead is {current}, not {expected}: somebody changed it before you.")
+        raise ConflictError(
+            f"The status was changed to {current} in the meantime. Check the lead, then try again."
+        )
     if current is LeadStatus.SPAM and new not in (LeadStatus.SPAM, LeadStatus.RECEIVED):
-        raise ConflictError("A spam lead becomes 'received' first: its emails are sent then.")
+        raise ConflictError("Release the lead from spam first: change its status to received.")
     return new is not current
 
 
@@ -38,9 +40,9 @@ def undo_status(previous: LeadStatus, new: LeadStatus) -> LeadStatus | None:
 def check_resend(current: LeadStatus, kind: str, delivery_state: str | None) -> None:
     """Raise `ConflictError` if this email must not be sent again."""
     if current in (LeadStatus.ERASED, LeadStatus.SPAM):
-        raise ConflictError(f"The lead is {current}: it is not mailed.")
+        raise ConflictError(f"The status of the lead is {current}, so it gets no emails.")
     if delivery_state == "sent":
-        raise ConflictError(f"The {kind} mail was sent, and is sent once only.")
+        raise ConflictError(f"The {kind} email was already sent. Each email is sent only once.")
 
 
 def as_received(lead: Mapping[str, Any], event_id: UUID) -> LeadReceived:

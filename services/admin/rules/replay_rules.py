@@ -9,7 +9,7 @@ from services.admin.schemas.replays import BlockedGroup, ReplayState
 def replay_blocker(*, state: str, has_payload: bool, erased: bool) -> str | None:
     """Return why a row cannot be replayed; None if it can."""
     if erased:
-        return "Its lead is erased, and that is final."
+        return "Its lead is erased, so nothing can be sent."
     if state == "resolved":
         return "It is resolved: the delivery succeeded, so nothing is left to send."
     if state == "replaying":

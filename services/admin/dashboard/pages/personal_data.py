@@ -1,4 +1,4 @@
-"""Deleting a person's data: what will go, the address typed to confirm it, what went, and what did not."""
+"""Deletion of personal data: the confirmation page, and the page that reports what was deleted."""
 
 from collections.abc import Collection
 from typing import Annotated, Any
@@ -17,8 +17,8 @@ from services.admin.schemas.personal_data import LISTED_MAX, ErasedPerson, Perso
 router = APIRouter(prefix="/admin/ui/leads", route_class=PageRoute)
 
 
-class Deletion(BaseModel):
-    """What the forms send. `failed_ids` repeats a deletion: the leads and queue rows that failed."""
+class DeletionForm(BaseModel):
+    """The form of both pages. `failed_ids` are the leads and queue rows for which a deletion is retried."""
 
     address: str = ""
     lead_ids: list[UUID] = Field(default_factory=list, max_length=LISTED_MAX)
@@ -29,8 +29,8 @@ class Deletion(BaseModel):
 async def confirm_deletion(
     request: Request, lead_id: UUID, session: CurrentSession, adapters: CurrentAdapters
 ) -> Response:
-    """List everything that can be deleted with this lead, and ask for confirmation."""
-    page = await _page(lead_id, await _email_of(lead_id, adapters), adapters)
+    """List all data that can be deleted with this lead, and ask for confirmation."""
+    page = await _confirmation_values(lead_id, await _find_email(lead_id, adapters), adapters)
     return render(request, session, "delete_personal_data.html", typed="", mismatch=False, **page)
 
 
@@ -40,28 +40,28 @@ async def delete_personal_data(
     lead_id: UUID,
     session: CurrentSession,
     adapters: CurrentAdapters,
-    asked: Annotated[Deletion, Form()],
+    form: Annotated[DeletionForm, Form()],
 ) -> Response:
-    """Delete this lead, the selected leads and the address's queue records; say what was deleted.
+    """Delete this lead, the selected leads and the queue rows of the address, and report the result.
 
-    The first deletion needs the typed address. A retry sends the address, because the lead may not have it
-    any more. Both delete only what the address finds, and the lead of the page.
+    The first deletion requires the typed address. A retry sends the address, because the lead may no longer
+    have it. Both delete only data of the address and the lead of the page.
     """
-    email, typed = await _email_of(lead_id, adapters), asked.address.strip()
+    email, typed = await _find_email(lead_id, adapters), form.address.strip()
     matches = not email or typed.lower() == email.lower()
-    if asked.failed_ids:
-        is_own = matches and lead_id in asked.failed_ids
-        chosen = frozenset(asked.failed_ids)
-        only = Selection(leads=chosen, records=chosen, own_lead=lead_id if is_own else None)
+    if form.failed_ids:
+        is_own = matches and lead_id in form.failed_ids
+        failed_ids = frozenset(form.failed_ids)
+        only = Selection(leads=failed_ids, records=failed_ids, own_lead=lead_id if is_own else None)
         email = typed
     else:
         if not matches:
-            page = await _page(lead_id, email, adapters, asked.lead_ids)
+            page = await _confirmation_values(lead_id, email, adapters, form.lead_ids)
             return render(
                 request, session, "delete_personal_data.html", status=422, typed=typed, mismatch=True, **page
             )
-        only = Selection(leads=frozenset(asked.lead_ids), own_lead=lead_id)
-    # Before the deletion: once the leads are erased, nobody knows the address any more.
+        only = Selection(leads=frozenset(form.lead_ids), own_lead=lead_id)
+    # Read first: erased leads no longer have the address.
     before = await adapters.erasures.find_person(email) if email else PersonRecords()
     done = await adapters.erasures.erase_person(email, session.actor, only)
     return render(
@@ -70,39 +70,44 @@ async def delete_personal_data(
         "personal_data_deleted.html",
         lead_id=lead_id,
         email=email or "",
-        is_retry=bool(asked.failed_ids),
+        is_retry=bool(form.failed_ids),
         **_outcome(lead_id, only.leads, before, done),
     )
 
 
 def _outcome(
-    lead_id: UUID, wanted: Collection[UUID], before: PersonRecords, done: ErasedPerson
+    lead_id: UUID, selected: Collection[UUID], before: PersonRecords, done: ErasedPerson
 ) -> dict[str, Any]:
-    """Return what was deleted, what failed, what was not selected, and how many ids were not found."""
-    known = {lead.lead_id: lead for lead in before.leads}
+    """Return the values of the result page: deleted, failed and unselected items, and missing ids."""
+    leads_by_id = {lead.lead_id: lead for lead in before.leads}
     erased = {each.lead_id for each in done.erased}
-    others = [lead for lead in before.leads if lead.lead_id not in {*wanted, *erased, *done.failed}]
+    unselected = [lead for lead in before.leads if lead.lead_id not in {*selected, *erased, *done.failed}]
     return {
         "erased": done.erased,
         "records": done.records,
         "failed": [
-            {"id": failed, "lead": known.get(failed), "is_lead": failed in {*known, lead_id}, "reason": why}
-            for failed, why in done.failed.items()
+            {
+                "id": failed_id,
+                "lead": leads_by_id.get(failed_id),
+                "is_lead": failed_id in {*leads_by_id, lead_id},
+                "reason": reason,
+            }
+            for failed_id, reason in done.failed.items()
         ],
-        "kept": others[:LISTED_MAX],
-        "kept_count": len(others),
-        "not_found": len({*wanted} - {*erased, *done.records, *done.failed}),
-        "known": known,
+        "unselected": unselected[:LISTED_MAX],
+        "unselected_count": len(unselected),
+        "not_found": len({*selected} - {*erased, *done.records, *done.failed}),
+        "leads_by_id": leads_by_id,
         "listed_max": LISTED_MAX,
     }
 
 
-async def _page(
+async def _confirmation_values(
     lead_id: UUID, email: str | None, adapters: CurrentAdapters, selected: Collection[UUID] | None = None
 ) -> dict[str, Any]:
-    """Return what the confirmation shows. By default the leads that have the address now are selected."""
-    found = await adapters.erasures.find_person(email) if email else PersonRecords()
-    leads = sorted(found.leads, key=lambda lead: lead.lead_id != lead_id)[:LISTED_MAX]
+    """Return the values of the confirmation page. By default it selects leads that still have the address."""
+    records = await adapters.erasures.find_person(email) if email else PersonRecords()
+    leads = sorted(records.leads, key=lambda lead: lead.lead_id != lead_id)[:LISTED_MAX]
     if selected is None:
         selected = [lead.lead_id for lead in leads if email and has_address(lead, email)]
     return {
@@ -111,15 +116,15 @@ async def _page(
         "leads": leads,
         "selected": {lead_id, *selected},
         "others": {lead.lead_id for lead in leads if email and not has_address(lead, email)},
-        "not_listed": len(found.leads) - len(leads),
-        "records": found.records,
+        "not_listed": len(records.leads) - len(leads),
+        "records": records.records,
     }
 
 
-async def _email_of(lead_id: UUID, adapters: CurrentAdapters) -> str | None:
-    """Return the address of a lead, stored or waiting to be stored; None where its record names none.
+async def _find_email(lead_id: UUID, adapters: CurrentAdapters) -> str | None:
+    """Return the address of a lead, stored or not; None if its record has none.
 
-    Raises `NotFoundError` where there is no such lead.
+    Raises `NotFoundError` if the lead does not exist.
     """
     details = await adapters.leads.get_lead(lead_id)
     if details.lead:

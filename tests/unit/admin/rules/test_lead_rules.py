@@ -49,7 +49,7 @@ def test_spam_can_only_become_received_which_makes_both_emails_due() -> None:
 
 @pytest.mark.parametrize("new", SETTABLE)
 def test_an_unexpected_current_status_is_refused(new: LeadStatus) -> None:
-    with pytest.raises(ConflictError, match="before you"):
+    with pytest.raises(ConflictError, match="in the meantime"):
         check_status_change(LeadStatus.WON, new, LeadStatus.RECEIVED)
 
 

@@ -22,7 +22,7 @@ def test_waiting_dead_and_archived_rows_can_be_replayed(state: str) -> None:
 @pytest.mark.parametrize("state", ALL_STATES)
 def test_a_row_of_an_erased_lead_is_blocked_for_that_reason(state: str) -> None:
     blocker = replay_blocker(state=state, has_payload=False, erased=True)
-    assert blocker == "Its lead is erased, and that is final."
+    assert blocker == "Its lead is erased, so nothing can be sent."
 
 
 def test_an_order_selects_replayable_rows_and_named_rows_in_any_state() -> None:
