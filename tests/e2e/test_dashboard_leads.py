@@ -114,6 +114,7 @@ async def test_regression_a_poll_keeps_a_status_that_is_not_saved_yet(dashboard:
         await expect(status).to_have_value("won")
         await page.get_by_role("button", name=f"Save status of {name}").click()
         await visitor.expect_toast("Status changed to Won")
+        await page.get_by_role("heading", name="Leads").click()
         async with page.expect_response("**/admin/ui/leads"):
             await page.evaluate("htmx.trigger(document.body, 'pagevisible')")
 

@@ -87,7 +87,7 @@ async def test_a_lead_is_shown_with_emails_queue_and_timeline(admin: Admin) -> N
     assert (entry["event"], entry["actor"]) == ("lead.status_changed", "ann")
     assert entry["details_json"] == {"from": "received", "to": "processing", "mails_requested": []}
     assert [event["title"] for event in answer["timeline"]][-2:] == [
-        "ann changed the status from received to processing.",
+        "ann changed the status from New to In progress.",
         "Next retry of the team notification, soon after this time; 3 retries left.",
     ]
 

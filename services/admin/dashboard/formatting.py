@@ -10,6 +10,7 @@ from typing import Any, Final
 from fastapi.exceptions import RequestValidationError
 from markupsafe import Markup
 
+from services.admin.rules.lead_rules import STATUS_NAMES
 from services.admin.rules.reasons import explain, spam_word
 
 EVENTS: Final = {
@@ -51,8 +52,7 @@ STAGES: Final = {
 }
 # States of leads, emails, queue rows, replays and components. A state that is missing here is capitalised.
 STATES: Final = {
-    "received": "New",
-    "processing": "In progress",
+    **STATUS_NAMES,
     "up": "Operational",
     "down": "Unavailable",
     "waiting": "Pending",
@@ -90,6 +90,16 @@ ERROR_NEXT_STEPS: Final = {
 }
 _EVERY_MINUTES: Final = re.compile(r"\*/(\d+) \* \* \* \*$")
 _DAILY: Final = re.compile(r"(\d{1,2}) (\d{1,2}) \* \* \*$")
+# What is wrong with a form field, by pydantic's error type; other errors have pydantic's text.
+FIELD_ERRORS: Final = {
+    "missing": "this field is required",
+    "uuid_parsing": "this is not a valid ID",
+    "date_from_datetime_parsing": "this is not a valid date",
+    "date_parsing": "this is not a valid date",
+    "int_parsing": "this is not a whole number",
+    "enum": "this is not one of the available options",
+    "literal_error": "this is not one of the available options",
+}
 NO_VALUE: Final = "\N{EN DASH}"
 STATUSES: Final = ("received", "processing", "contacted", "won", "lost", "spam")
 # The CSS class of each state's and event's badge. A state that is missing here is grey.
@@ -232,10 +242,10 @@ def field_label(name: str) -> str:
 
 def validation_message(error: RequestValidationError) -> str:
     """Return which fields are invalid and why. The message never contains the submitted values."""
-    messages = [
-        f"{field_label(str(item['loc'][-1]))}: {str(item['msg']).removeprefix('Value error, ')}."
-        for item in error.errors()
-    ]
+    messages = []
+    for item in error.errors():
+        problem = FIELD_ERRORS.get(item.get("type", "")) or str(item["msg"]).removeprefix("Value error, ")
+        messages.append(f"{field_label(str(item['loc'][-1]))}: {problem}.")
     return " ".join(messages)
 
 

@@ -8,6 +8,16 @@ from contracts.failures import Kind
 from contracts.leads import LeadReceived, LeadStatus
 from services.admin.rules.errors import ConflictError
 
+# The names of the statuses in texts for people.
+STATUS_NAMES: Final[Mapping[str, str]] = {
+    LeadStatus.RECEIVED: "New",
+    LeadStatus.PROCESSING: "In progress",
+    LeadStatus.CONTACTED: "Contacted",
+    LeadStatus.WON: "Won",
+    LeadStatus.LOST: "Lost",
+    LeadStatus.SPAM: "Spam",
+    LeadStatus.ERASED: "Erased",
+}
 EMAIL_KINDS: Final[tuple[Kind, ...]] = ("welcome", "admin_alert")
 
 
@@ -17,10 +27,10 @@ def check_status_change(current: LeadStatus, new: LeadStatus, expected: LeadStat
         raise ConflictError("The lead is erased and cannot be changed.")
     if expected is not None and current is not expected:
         raise ConflictError(
-            f"The status was changed to {current} in the meantime. Check the lead, then try again."
+            f"The status was changed to {STATUS_NAMES[current]} in the meantime. Check it and try again."
         )
     if current is LeadStatus.SPAM and new not in (LeadStatus.SPAM, LeadStatus.RECEIVED):
-        raise ConflictError("Release the lead from spam first: change its status to received.")
+        raise ConflictError("Release the lead from spam first: change its status to New.")
     return new is not current
 
 
@@ -40,7 +50,7 @@ def undo_status(previous: LeadStatus, new: LeadStatus) -> LeadStatus | None:
 def check_resend(current: LeadStatus, kind: str, delivery_state: str | None) -> None:
     """Raise `ConflictError` if this email must not be sent again."""
     if current in (LeadStatus.ERASED, LeadStatus.SPAM):
-        raise ConflictError(f"The status of the lead is {current}, so it gets no emails.")
+        raise ConflictError(f"The status of the lead is {STATUS_NAMES[current]}, so it gets no emails.")
     if delivery_state == "sent":
         raise ConflictError(f"The {kind} email was already sent. Each email is sent only once.")
 

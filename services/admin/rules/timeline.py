@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from contracts import topics
 from contracts.audit import AuditEvent
+from services.admin.rules.lead_rules import STATUS_NAMES
 from services.admin.rules.reasons import spam_word, with_words
 from services.admin.schemas.leads import TimelineEvent, Tone
 
@@ -139,8 +140,8 @@ def _title(event: str, details: Mapping[str, Any], actor: str) -> tuple[str, Ton
         answer=f" (the mail server answered {code})" if code else "",
         retry="A retry cannot help." if details.get("final") else "It is retried automatically.",
         cause=_replay_cause(details, actor),
-        previous=details.get("from"),
-        new=details.get("to"),
+        previous=STATUS_NAMES.get(str(details.get("from")), "an unknown status"),
+        new=STATUS_NAMES.get(str(details.get("to")), "an unknown status"),
         fields=_field_list(details.get("fields")),
     )
     return title, tone

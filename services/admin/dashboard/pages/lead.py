@@ -74,8 +74,6 @@ async def change_status(
     if not is_htmx(request):
         return redirect(request, f"/admin/ui/leads/{lead_id}")
     lead = (await adapters.leads.get_lead(lead_id)).lead
-    if lead and http_status == 409 and expected not in (None, lead.status):
-        message = f"The status was changed to {state_name(lead.status)} in the meantime."
     return trigger_refresh(
         render(
             request,

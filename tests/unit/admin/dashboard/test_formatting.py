@@ -86,3 +86,6 @@ def test_error_title_falls_back_to_the_http_phrase() -> None:
 def test_validation_message_names_the_field_and_not_its_value() -> None:
     error = RequestValidationError([{"loc": ("body", "lead_id"), "msg": "Value error, no id", "input": "x"}])
     assert formatting.validation_message(error) == "Lead ID: no id."
+    invalid = {"type": "uuid_parsing", "loc": ("path", "lead_id"), "msg": "found `x` at 0"}
+    error = RequestValidationError([invalid])
+    assert formatting.validation_message(error) == "Lead ID: this is not a valid ID."

@@ -41,7 +41,7 @@ def test_the_status_erased_is_final(new: LeadStatus) -> None:
 
 def test_spam_can_only_become_received_which_makes_both_emails_due() -> None:
     for new in set(WORKED) - {LeadStatus.RECEIVED}:
-        with pytest.raises(ConflictError, match="received"):
+        with pytest.raises(ConflictError, match="Release the lead from spam"):
             check_status_change(LeadStatus.SPAM, new, None)
     assert check_status_change(LeadStatus.SPAM, LeadStatus.RECEIVED, LeadStatus.SPAM)
     assert emails_due(LeadStatus.SPAM, LeadStatus.RECEIVED) == EMAIL_KINDS
