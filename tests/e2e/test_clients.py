@@ -16,7 +16,7 @@ from starlette.responses import RedirectResponse
 from contracts.leads import LeadSubmission
 from contracts.sites import SiteQueueEntry, SiteQueuePage
 from tests.support.processes import ROOT
-from tests.support.websites import INGEST_TOKEN, World, refusal, world
+from tests.support.websites import INGEST_TOKEN, FakeSites, fake_sites, refusal
 
 PAGE = (ROOT / "docs/clients.md").read_text(encoding="utf-8")
 # The page says so: PHP where there is one.
@@ -90,20 +90,20 @@ class Client:
 
 
 @pytest.fixture
-async def web() -> AsyncIterator[World]:
-    async with world() as made:
+async def web() -> AsyncIterator[FakeSites]:
+    async with fake_sites() as made:
         yield made
 
 
 @pytest.fixture(params=LANGUAGES)
-def client(request: pytest.FixtureRequest, tmp_path: Path, web: World) -> Client:
+def client(request: pytest.FixtureRequest, tmp_path: Path, web: FakeSites) -> Client:
     name = {"bash": "leads.sh", "python": "leads.py", "php": "leads.php"}[request.param]
     (tmp_path / name).write_text(code(request.param), encoding="utf-8")
     return Client(request.param, tmp_path, web.url)
 
 
 async def test_what_was_kept_while_nobody_answered_is_sent_once_in_its_order(
-    client: Client, web: World
+    client: Client, web: FakeSites
 ) -> None:
     client.url = "http://127.0.0.1:9"
     for number in range(3):
@@ -125,7 +125,7 @@ async def test_what_was_kept_while_nobody_answered_is_sent_once_in_its_order(
 
 
 @pytest.mark.parametrize("status", [401, 403, 408, 429, 500, 503])
-async def test_an_answer_that_is_not_final_costs_nothing(client: Client, web: World, status: int) -> None:
+async def test_an_answer_that_is_not_final_costs_nothing(client: Client, web: FakeSites, status: int) -> None:
     await client.keep(LEAD)
     (key,) = client.waiting()
     web.gateway_status = status
@@ -137,7 +137,7 @@ async def test_an_answer_that_is_not_final_costs_nothing(client: Client, web: Wo
 
 
 async def test_regression_a_redirect_is_not_followed_and_the_token_stays_here(
-    client: Client, web: World
+    client: Client, web: FakeSites
 ) -> None:
     await client.keep(LEAD)
     (key,) = client.waiting()
@@ -156,7 +156,9 @@ async def test_regression_a_redirect_is_not_followed_and_the_token_stays_here(
     assert client.waiting() == [key]
 
 
-async def test_refused_lead_is_quarantined_and_does_not_block_the_next(client: Client, web: World) -> None:
+async def test_refused_lead_is_quarantined_and_does_not_block_the_next(
+    client: Client, web: FakeSites
+) -> None:
     await client.keep(LEAD)
     (bad,) = client.waiting()
     await client.keep(LEAD)

@@ -9,8 +9,8 @@ from rich.console import Console
 from contracts.leads import LeadReceived
 from deploy.cli.ledger import compare_all
 from runtime.settings import Kafka, Postgres
-from tests.integration.test_persister import counted, persister
 from tests.support.factories import lead, post
+from tests.support.persister import count_records, persister
 from tests.support.stack import Database
 from tests.support.wait import eventually
 
@@ -22,7 +22,7 @@ async def leads(kafka: Kafka, postgres: Postgres, database: Database) -> list[Le
     db: Any = await asyncpg.connect(database.owner)
     async with persister(kafka, postgres):
         await post(kafka, *sent)
-        await eventually(lambda: counted(db), until=lambda n: n == 30)
+        await eventually(lambda: count_records(db), until=lambda n: n == 30)
     await db.close()
     return sent
 

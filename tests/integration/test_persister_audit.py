@@ -6,9 +6,9 @@ from uuid import uuid4
 
 from contracts import headers, topics
 from runtime.settings import Kafka, Postgres
-from tests.integration.test_persister import books, counted, persister
 from tests.support.factories import lead, post, producer, records_of
 from tests.support.flusher import Clock, flusher
+from tests.support.persister import count_records, ledger_sums, persister
 from tests.support.wait import eventually
 
 REJECTION = {
@@ -30,7 +30,7 @@ async def test_a_refusal_of_the_gateway_is_appended_once_at_our_own_time(
     async with producer(kafka) as sender, persister(kafka, postgres):
         for _ in range(2):
             await sender.send_and_wait(kafka.topic_prefix + topics.AUDIT.name, entry, key=b"r-1")
-        await eventually(lambda: counted(db), until=lambda n: n == 2)
+        await eventually(lambda: count_records(db), until=lambda n: n == 2)
     (row,) = await db.fetch("SELECT *, now() - created_at_utc < interval '1 minute' AS is_new FROM audit_log")
     assert (row["event"], row["actor"], row["status_code"], row["request_id"]) == (
         "lead.rejected", "www", 422, "r-1",
@@ -48,13 +48,13 @@ async def test_regression_producer_cannot_write_other_audit_events(
         await sender.send_and_wait(
             kafka.topic_prefix + topics.AUDIT.name, json.dumps(forged).encode(), key=str(uuid4()).encode()
         )
-        await eventually(lambda: counted(db), until=lambda n: n == 1)
+        await eventually(lambda: count_records(db), until=lambda n: n == 1)
         (failed,) = await eventually(lambda: records_of(kafka, topics.FAILED.name))
     assert await db.fetchval("SELECT count(*) FROM audit_log") == 0
     assert headers.text(failed.headers, headers.KIND) == "audit"
     assert headers.text(failed.headers, headers.FINAL) == "true"
     assert json.loads(failed.value) == forged
-    assert (await books(db))["undecodable"] == 1
+    assert (await ledger_sums(db))["undecodable"] == 1
 
 
 async def test_regression_audit_records_do_not_stop_the_leads(
@@ -65,7 +65,7 @@ async def test_regression_audit_records_do_not_stop_the_leads(
         for _ in range(120):  # the breaker opens at 100
             await sender.send(kafka.topic_prefix + topics.AUDIT.name, b"not json")
         await sender.flush()
-        await eventually(lambda: counted(db), until=lambda n: n == 120, what="120 dead audit records")
+        await eventually(lambda: count_records(db), until=lambda n: n == 120, what="120 dead audit records")
         await post(kafka, sent)
         assert await eventually(lambda: db.fetchval("SELECT id FROM lead_inbox")) == sent.lead_id
     assert await db.fetchval("SELECT count(*) FROM stage_control WHERE paused") == 0

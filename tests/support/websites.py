@@ -1,4 +1,4 @@
-"""A website with a queue of its own, and a gateway that answers as told: real HTTP, one server."""
+"""A fake website with a queue, and a fake gateway, on one real HTTP server."""
 
 import asyncio
 import contextlib
@@ -22,7 +22,7 @@ INGEST_TOKENS = {INGEST_TOKEN: "shop", "blog-token": "blog"}
 
 
 def queued(number: int, **changes: Any) -> dict[str, Any]:
-    """One entry as a website keeps it."""
+    """Return an entry of a website's queue."""
     body = {"name": "Ada", "email": f"ada{number}@example.com", "service": "Web", "message": "Hello"}
     return {
         "id": f"e{number}",
@@ -33,8 +33,8 @@ def queued(number: int, **changes: Any) -> dict[str, Any]:
 
 
 @dataclass
-class World:
-    """What the website holds, what reached the gateway, and how both answer."""
+class FakeSites:
+    """The entries of the website, the leads that reached the gateway, and the responses of both."""
 
     url: str
     entries: list[dict[str, Any]] = field(default_factory=list)
@@ -44,14 +44,14 @@ class World:
     removals: int = 204
     page: int = 100
     damaged: int = 0
-    # What the queue answers in place of a page.
+    # The response of the queue instead of a page.
     answer: bytes | None = None
     write_error: str | None = None
-    # How the website redirects: to paths that end with a slash, to paths that do not, or not at all.
+    # Redirect to paths with a slash at the end (True), without one (False), or not at all (None).
     slash: bool | None = None
     moved_to: str = ""
-    asked: int = 0
-    # Whose token each lead came with.
+    requests: int = 0
+    # The site of each accepted lead, by its token.
     sites: list[str] = field(default_factory=list)
 
     @property
@@ -74,20 +74,20 @@ class World:
         if limit < 1:
             return JSONResponse({}, 400)
         page = self.entries[: min(self.page, limit)]
-        told = {"depth": len(self.entries), "oldestQueuedAt": oldest, "damaged": self.damaged}
-        return JSONResponse({"entries": page, **told, "writeError": self.write_error})
+        status = {"depth": len(self.entries), "oldestQueuedAt": oldest, "damaged": self.damaged}
+        return JSONResponse({"entries": page, **status, "writeError": self.write_error})
 
     def redirected(self, request: Request) -> Response | None:
-        """Answer 308 as Next.js does, with or without `trailingSlash`."""
-        self.asked += 1
+        """Return 308 like Next.js, with or without `trailingSlash`."""
+        self.requests += 1
         if self.moved_to:
             return Response(status_code=308, headers={"Location": self.moved_to})
         path = request.url.path
         if self.slash is None or path.endswith("/") == self.slash:
             return None
-        wanted = f"{path}/" if self.slash else path.rstrip("/")
+        target = f"{path}/" if self.slash else path.rstrip("/")
         query = f"?{request.url.query}" if request.url.query else ""
-        return Response(status_code=308, headers={"Location": f"{wanted}{query}"})
+        return Response(status_code=308, headers={"Location": f"{target}{query}"})
 
     async def removing(self, request: Request) -> Response:
         if moved := self.redirected(request):
@@ -113,16 +113,16 @@ class World:
 
 
 def refusal(*fields: str) -> Response:
-    """What the gateway says of a body that it does not take."""
+    """Return the response of the gateway to an invalid body."""
     errors = [{"field": name, "message": "is required"} for name in fields]
     return JSONResponse({"status": 422, "errors": errors}, 422)
 
 
 @contextlib.asynccontextmanager
-async def world() -> AsyncIterator[World]:
-    """Serve both until the test ends."""
+async def fake_sites() -> AsyncIterator[FakeSites]:
+    """Serve the fake website and gateway while the block lasts."""
     (port,) = free_ports(1)
-    made = World(f"http://127.0.0.1:{port}")
+    made = FakeSites(f"http://127.0.0.1:{port}")
     app = Starlette(
         routes=[
             Route("/api/contact/queue", made.listing),

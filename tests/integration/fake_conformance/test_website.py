@@ -14,8 +14,7 @@ from deploy.embedded.servers.standalone import free_ports
 from tests.support.processes import ROOT
 from tests.support.site import build
 from tests.support.wait import eventually
-from tests.support.websites import QUEUE_TOKEN, queued
-from tests.support.websites import world as fake_website
+from tests.support.websites import QUEUE_TOKEN, fake_sites, queued
 
 # Serves the kit's queue routes, with the entries that come on its input as JSON.
 SERVER = """
@@ -88,7 +87,7 @@ async def queue_answers(url: str) -> list[Any]:
 
 
 async def test_website_fake_answers_like_the_kit(tmp_path: Path) -> None:
-    async with fake_website() as fake:
+    async with fake_sites() as fake:
         fake.entries = list(ENTRIES)
         expected = await queue_answers(fake.url)
     async with real_website(tmp_path / "queue") as url:
