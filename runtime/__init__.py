@@ -1,6 +1,6 @@
-"""How a process starts, is watched and stops. Knows nothing about leads."""
+"""How a process starts, is monitored and stops, and the infrastructure that several services share."""
 
 from typing import Final
 
 VERSION: Final = "0.1.0"
-"""The product's, as in pyproject.toml."""
+"""The version of the product, as in pyproject.toml."""

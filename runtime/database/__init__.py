@@ -1,1 +1,1 @@
-"""Access to PostgreSQL: pool, connections, the ledger of records, and the breaker's state."""
+"""PostgreSQL: the pool, transactions, the ledger, the circuit breaker, and SQL that services share."""

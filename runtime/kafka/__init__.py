@@ -1,1 +1,1 @@
-"""Reading from and publishing to Kafka."""
+"""Kafka: the consumer, the publisher, and the comparison of the ledger with Kafka."""
