@@ -80,8 +80,8 @@ async def test_a_lead_with_a_corrected_address_is_not_ticked(dashboard: Dashboar
         await page.get_by_label("Type the address to confirm").fill(email)
         await page.get_by_role("button", name="Delete permanently").click()
         await expect(page.get_by_text("2 leads of this person")).to_be_visible()
-        kept = page.get_by_role("region", name="Not selected")
-        await expect(kept).to_contain_text(f"Corrected {tag}")
+        unselected = page.get_by_role("region", name="Not selected")
+        await expect(unselected).to_contain_text(f"Corrected {tag}")
         await visitor.check()
 
 

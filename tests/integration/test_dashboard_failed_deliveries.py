@@ -18,9 +18,7 @@ async def admin(postgres: Postgres, stack: Stack) -> AsyncIterator[Admin]:
         yield running
 
 
-async def test_regression_a_lead_the_gateway_refused_can_be_replayed(
-    admin: Admin,
-) -> None:
+async def test_regression_a_lead_the_gateway_refused_can_be_replayed(admin: Admin) -> None:
     csrf, lead_id = await sign_in(admin), uuid4()
     queue_id = await admin.add_queue_row(
         stage="site", kind="pull", lead_id=lead_id, state="dead", next_attempt_at=None, made_by="site_pull",
@@ -33,9 +31,7 @@ async def test_regression_a_lead_the_gateway_refused_can_be_replayed(
     assert await admin.db.fetchval("SELECT state FROM replay_queue") == "waiting"
 
 
-async def test_regression_the_dialogs_count_pending_rows_on_every_tab(
-    admin: Admin,
-) -> None:
+async def test_regression_the_dialogs_count_pending_rows_on_every_tab(admin: Admin) -> None:
     await sign_in(admin)
     url = "/admin/ui/workbench?state=dead"
     page = (await admin.client.get(url)).text

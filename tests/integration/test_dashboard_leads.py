@@ -86,9 +86,7 @@ async def test_saved_notes_are_confirmed_and_can_be_saved_again(admin: Admin) ->
     assert await admin.db.fetchval("SELECT notes FROM lead_inbox") == "second"
 
 
-async def test_a_lead_that_is_not_stored_can_be_shown_and_edited(
-    admin: Admin,
-) -> None:
+async def test_a_lead_that_is_not_stored_can_be_shown_and_edited(admin: Admin) -> None:
     csrf, lead = await sign_in(admin), make_lead(name="Ada <Parked>", email="adda@example.com", phone="0123")
     await admin.add_queue_row(
         stage="persister",

@@ -115,9 +115,7 @@ async def test_regression_logout_revokes_the_session_on_every_replica(
     await sign_in(admin)
 
 
-async def test_regression_pages_are_503_while_revocation_cannot_be_checked(
-    admin: Admin,
-) -> None:
+async def test_regression_pages_are_503_while_revocation_cannot_be_checked(admin: Admin) -> None:
     csrf = await sign_in(admin)
     pool = admin.app.state.adapters.leads._pool
     async with autocommit(pool) as connection:

@@ -52,5 +52,5 @@ async def test_personal_data_is_deleted_by_person_after_confirmation(admin: Admi
     fields = {"csrf": csrf, "address": " ADA@example.com", "lead_ids": str(other.lead_id)}
     deleted = await admin.client.post(url, data=fields)
     assert (deleted.status_code, "2 leads of this person" in deleted.text) == (200, True)
-    kept = await admin.db.fetch("SELECT id FROM lead_inbox WHERE status <> 'erased'")
-    assert [row["id"] for row in kept] == [stranger.lead_id]
+    unerased = await admin.db.fetch("SELECT id FROM lead_inbox WHERE status <> 'erased'")
+    assert [row["id"] for row in unerased] == [stranger.lead_id]

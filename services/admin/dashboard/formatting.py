@@ -216,6 +216,14 @@ def badge_style(name: str) -> str:
     return BADGE_STYLES.get(name, "grey")
 
 
+def _detail_text(name: str, value: Any) -> str:
+    if name == "kind":
+        return kind_name(value)
+    if name in ("from", "to", "state"):
+        return state_name(value)
+    return ", ".join(map(json_text, value)) if isinstance(value, list) else json_text(value)
+
+
 def json_text(value: Any) -> str:
     """Return a JSON value as text."""
     if isinstance(value, str):
@@ -228,7 +236,7 @@ def json_text(value: Any) -> str:
 def detail_pairs(details: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return the labels and values of an entry's details, without empty values."""
     return [
-        (field_label(name), ", ".join(map(json_text, value)) if isinstance(value, list) else json_text(value))
+        (field_label(name), _detail_text(name, value))
         for name, value in details.items()
         if value not in (None, "", [], {})
     ]

@@ -51,6 +51,11 @@ def test_detail_pairs_omit_empty_values_and_join_lists() -> None:
     ]
 
 
+def test_detail_pairs_name_kinds_and_states() -> None:
+    details = {"kind": "welcome", "from": "received", "to": "won"}
+    assert [text for _, text in formatting.detail_pairs(details)] == ["Confirmation email", "New", "Won"]
+
+
 def test_field_label_capitalises_abbreviations() -> None:
     assert formatting.field_label("lead_id") == "Lead ID"
     assert formatting.field_label("utm_source") == "UTM source"
