@@ -1,4 +1,4 @@
-"""What a record of `leads.failed.v1` says. Pure: no I/O, no clock; nothing is ever refused here."""
+"""Decodes records of `leads.failed.v1`. Every record is accepted. No I/O, no clock."""
 
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -25,33 +25,33 @@ _INT8: Final = 2**63
 
 @dataclass(frozen=True)
 class FailedRecord:
-    """A record that failed somewhere: what is known of the failure, and the original bytes.
+    """A record that a stage could not handle: its failure and its original bytes.
 
-    `by_origin`: a conflict, what could not be decoded, or an audit record; its row is named by where it was
-    first read.
+    `by_origin` is True for a conflict, an undecodable record and an audit record. Their row in `replay_queue`
+    is identified by the origin of the record instead of the lead.
     """
 
     record: Record
     failure: LeadFailed
     lead_id: UUID | None
-    kept: dict[str, str]
+    kept_headers: dict[str, str]
     by_origin: bool
 
     @property
     def final(self) -> bool:
-        """True where no retry can help; without bytes there is nothing to retry with."""
+        """True where no retry can help, or the record has no value to send again."""
         return self.failure.final or self.record.value is None
 
     @property
     def replay_lead_id(self) -> UUID | None:
-        """The id of the lead that a conflict is replayed as."""
+        """The id of the new lead that a conflict is replayed as."""
         if self.by_origin and self.failure.reason == Reason.CONFLICT:
             return uuid5(self.failure.event_id, "lead_id")
         return None
 
     @property
     def legacy_id(self) -> UUID | None:
-        """The id that earlier versions gave this failure; None for a retry, whose record is unknown."""
+        """The id that earlier versions gave this failure. None for a retry: its record is not known."""
         failure, stage, kind = self.failure, self.failure.stage, self.failure.kind
         if failure.event_id != failure_event_id(failure.origin, stage, kind):
             return None
@@ -59,12 +59,12 @@ class FailedRecord:
 
     @property
     def origin_at(self) -> datetime:
-        """When Kafka got the record, aware UTC."""
+        """When Kafka received the record, as aware UTC."""
         return _at(self.failure.origin.timestamp_ms)
 
 
-def read(record: Record, group: str) -> FailedRecord:
-    """Read what the stage said of its failure; where that cannot be read, keep the record as dead."""
+def decode_failure(record: Record, group: str) -> FailedRecord:
+    """Decode the failure in a record's headers; return a dead record where they cannot be decoded."""
     headers = _storable(record.headers)
     try:
         failure = LeadFailed.from_headers(headers)
@@ -73,23 +73,23 @@ def read(record: Record, group: str) -> FailedRecord:
             and -_INT8 <= failure.origin.offset < _INT8
             and failure.stage in topics.RETRY
         ):
-            raise ValueError("no such place in Kafka, or no such stage behind it")
+            raise ValueError("the origin or the stage is out of range")
     except (ValueError, OverflowError, OSError):
         return undecodable_failure(record, group, Reason.FAILURE_UNDECODABLE)
     if topics.is_audit(failure.origin.topic):
-        # No lead: its key is the client's X-Request-ID. Older persisters report it as `store`.
+        # An audit record has no lead: its key is the X-Request-ID. Older persisters report the kind `store`.
         failure = failure.model_copy(update={"kind": AUDIT_KIND})
-        return FailedRecord(record, failure, None, _kept(headers), by_origin=True)
+        return FailedRecord(record, failure, None, _kept_headers(headers), by_origin=True)
     by_origin = failure.stage == "persister" and failure.reason in (Reason.CONFLICT, Reason.UNDECODABLE)
-    return FailedRecord(record, failure, _lead_id(record.key), _kept(headers), by_origin)
+    return FailedRecord(record, failure, _lead_id(record.key), _kept_headers(headers), by_origin)
 
 
 def undecodable_failure(record: Record, group: str, reason: str) -> FailedRecord:
-    """Keep a record about which nothing is known but where it lies: dead, for a person to look at."""
+    """Return a dead record that is known only by its position, for an admin to examine."""
     origin = Origin.of(record, group)
     failure = LeadFailed(
         event_id=failure_event_id(record, "persister", "store"),
-        occurred_at=_at(origin.timestamp_ms),  # the origin's, which is cut to the calendar
+        occurred_at=_at(origin.timestamp_ms),  # the timestamp of the origin, which is clamped
         stage="persister",
         kind="store",
         final=True,
@@ -98,22 +98,22 @@ def undecodable_failure(record: Record, group: str, reason: str) -> FailedRecord
         origin=origin,
     )
     return FailedRecord(
-        record, failure, _lead_id(record.key), _kept(_storable(record.headers)), by_origin=True
+        record, failure, _lead_id(record.key), _kept_headers(_storable(record.headers)), by_origin=True
     )
 
 
 def strip_personal_data(parked: FailedRecord) -> FailedRecord:
-    """Return a failure of an erased lead: that it failed, and nothing of what came."""
+    """Return the record of an erased lead without its key, value and headers."""
     emptied = replace(parked.record, key=None, value=None, headers=())
-    return replace(parked, record=emptied, kept={})
+    return replace(parked, record=emptied, kept_headers={})
 
 
 def dead_event_id(failure: LeadFailed) -> UUID:
-    """Name the death after the failure that caused it, so that a repeated dead letter is known as one."""
+    """Return the id of a dead letter, derived from the failure, so that a repeated one can be ignored."""
     return uuid5(failure.event_id, AuditEvent.LEAD_DEAD)
 
 
-def entry(
+def audit_entry(
     event: AuditEvent,
     failure: LeadFailed,
     lead_id: UUID | None,
@@ -121,7 +121,7 @@ def entry(
     actor: str,
     details: dict[str, str] | None = None,
 ) -> AuditRecorded:
-    """Write the audit entry of a failure, a death or a replay: ids, codes and our own words."""
+    """Return the audit entry of a failure, a dead record or a replay. It holds no personal data."""
     return AuditRecorded(
         event_id=failure.event_id,
         occurred_at=failure.occurred_at,
@@ -144,11 +144,11 @@ def entry(
 
 
 def _storable(headers: tuple[tuple[str, bytes | None], ...]) -> h.Headers:
-    # PostgreSQL's text holds no NUL; a header may hold anything, and be null.
+    # A header may be null or hold any bytes; PostgreSQL's text holds no NUL.
     return [(name, value.replace(b"\x00", b"")) for name, value in headers if value is not None]
 
 
-def _kept(headers: h.Headers) -> dict[str, str]:
+def _kept_headers(headers: h.Headers) -> dict[str, str]:
     return {name: value for name in h.PASSED_ON if (value := h.text(headers, name))}
 
 

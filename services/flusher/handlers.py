@@ -1,4 +1,4 @@
-"""What the flusher does with `leads.failed.v1`: every failure becomes, or moves, a row of the queue."""
+"""Stores the failures of `leads.failed.v1`: each one creates or changes a row of the replay queue."""
 
 from collections.abc import Sequence
 
@@ -6,16 +6,16 @@ from contracts.reasons import Reason
 from runtime.failures import Failure
 from runtime.kafka.handler import Record
 from runtime.logs import logger
-from services.flusher.failed_record import read, undecodable_failure
+from services.flusher.failed_record import decode_failure, undecodable_failure
 from services.flusher.publisher import ReplayPublisher
 from services.flusher.store import Store
 
 
 class Handler:
-    """Takes failures into the queue.
+    """Stores failures in the replay queue.
 
-    Dead dead_letters are acknowledged by Kafka before the database's commit: a crash between them
-    repeats the dead_letter, under the same event id, and loses none.
+    Kafka acknowledges dead letters before the transaction commits. A crash between them repeats the dead
+    letter under the same event id, and loses none.
     """
 
     def __init__(self, store: Store, publisher: ReplayPublisher, group: str) -> None:
@@ -25,14 +25,14 @@ class Handler:
         self._log = logger("park")
 
     async def handle(self, records: Sequence[Record]) -> None:
-        """Take a batch whole, or nothing of it."""
-        parked = [read(record, self._group) for record in records]
-        counts = await self._store.take(parked, self._publisher.archive)
+        """Store a batch of failures in one transaction."""
+        failed_records = [decode_failure(record, self._group) for record in records]
+        counts = await self._store.store_failures(failed_records, self._publisher.publish_dead_letters)
         self._log.info("Queue took failures", records=len(records), **counts)
 
     async def send_to_retry_queue(self, record: Record, failure: Failure) -> None:
-        """Keep the one record that we could not take, dead, with its bytes: nothing stands behind us."""
-        kept = undecodable_failure(
+        """Store a record that could not be handled as dead, with its bytes. There is no further fallback."""
+        dead_record = undecodable_failure(
             record, self._group, Reason.FAILURE_NOT_STORED.format(reason=failure.reason)[:200]
         )
-        await self._store.take([kept], self._publisher.archive)
+        await self._store.store_failures([dead_record], self._publisher.publish_dead_letters)

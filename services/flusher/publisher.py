@@ -1,4 +1,4 @@
-"""Puts records on the retry and dead topics and waits for Kafka's word. No decision about them lives here."""
+"""Publishes replays and dead letters and waits for the acknowledgement. It decides nothing about them."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -30,51 +30,51 @@ class ReplayPublisher:
         """Return True where a send can be tried at once."""
         return self._publisher.connected
 
-    async def replay(self, rows: Sequence[Row], now: datetime) -> SendResult:
-        """Send these rows at once; what one of them does leaves the others alone."""
-        sent = SendResult()
+    async def send(self, rows: Sequence[Row], now: datetime) -> SendResult:
+        """Send these rows concurrently and return the result of each. One row does not affect the others."""
+        result = SendResult()
 
-        async def one(row: Row) -> None:
+        async def send_row(row: Row) -> None:
             event_id = uuid4()
             try:
                 if row.stage == SITE:
                     await self._deliver(row)
                 else:
                     await self._send(replay_record(row, event_id, now))
-            except DependencyUnavailable as away:
-                sent.away.append((row, away))
-            except RetryableError as failed:
-                sent.refused.append((row, failed.reason))
-            except PermanentError as never:
-                sent.unsendable.append((row, never.reason))
-            except Exception as error:  # noqa: BLE001 - one bad row must not hold up the others
+            except DependencyUnavailable as error:
+                result.unavailable.append((row, error))
+            except RetryableError as error:
+                result.refused.append((row, error.reason))
+            except PermanentError as error:
+                result.unsendable.append((row, error.reason))
+            except Exception as error:  # noqa: BLE001 - a faulty row must not block the others
                 metrics.BUGS.inc()
                 self._log.error("Queue row cannot be sent", queue_id=str(row.id), exc_info=True)
-                sent.unsendable.append((row, Reason.BUG.format(exception=type(error).__name__)))
+                result.unsendable.append((row, Reason.BUG.format(exception=type(error).__name__)))
             else:
-                (sent.delivered if row.stage == SITE else sent.acknowledged).append((row, event_id))
+                (result.delivered if row.stage == SITE else result.acknowledged).append((row, event_id))
 
-        await asyncio.gather(*map(one, rows))
-        return sent
+        await asyncio.gather(*map(send_row, rows))
+        return result
 
     async def publish_dead_letters_bounded(self, dead_letters: Sequence[OutgoingRecord]) -> None:
-        """Publish the dead letters of these rows to `leads.dead.v1`. Raises `DependencyUnavailable`."""
+        """Publish dead letters within `ARCHIVE_SECONDS`. Raises `DependencyUnavailable`."""
         try:
             async with asyncio.timeout(ARCHIVE_SECONDS):
-                await self.archive(dead_letters)
+                await self.publish_dead_letters(dead_letters)
         except TimeoutError:
             raise DependencyUnavailable("kafka", "kafka did not acknowledge a dead letter in time") from None
 
-    async def archive(self, dead_letters: Sequence[OutgoingRecord]) -> None:
-        """Put dead letters on `leads.dead.v1`. Raises `DependencyUnavailable`."""
-        await asyncio.gather(*map(self._archive, dead_letters))
+    async def publish_dead_letters(self, dead_letters: Sequence[OutgoingRecord]) -> None:
+        """Publish dead letters to `leads.dead.v1`. Raises `DependencyUnavailable`."""
+        await asyncio.gather(*map(self._publish_dead_letter, dead_letters))
 
-    async def _archive(self, dead_letter: OutgoingRecord) -> None:
+    async def _publish_dead_letter(self, dead_letter: OutgoingRecord) -> None:
         try:
             await self._send(dead_letter)
-        except PermanentError as never:
-            # Its row keeps the bytes; nothing that we do makes the topic take them.
-            self._log.error("Queue row is dead, its record not archived on Kafka", reason=never.reason)
+        except PermanentError as error:
+            # The topic never accepts this record. Its row keeps the bytes.
+            self._log.error("Queue row is dead, its record not archived on Kafka", reason=error.reason)
 
     async def _send(self, record: OutgoingRecord) -> None:
         with producer_span(record.topic, record.headers, record.key) as carried:

@@ -1,4 +1,4 @@
-"""What a batch of records means: decided here, written elsewhere. No I/O, no clock."""
+"""Decodes a batch of records and builds the audit entries for it. No I/O, no clock."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -17,14 +17,14 @@ from runtime.database.circuit_breaker import LIMIT
 from runtime.failures import RetryableError
 from runtime.kafka.handler import Record
 
-# Records read while the database writes as many: some 8 ms, in which nothing else in the process runs. The
-# database waits for the first part of a batch: with 500 a backlog drained some 3 % slower.
-PART: Final = 250
+# Records decoded while the database writes as many: about 8 ms, while nothing else in the process runs. The
+# database waits for the first part of a batch: with 500 records a backlog drained about 3 % slower.
+PART_RECORDS: Final = 250
 
 
 @dataclass
-class Batch:
-    """A batch, read. Leads and entries stand with their records, in the order of the records."""
+class DecodedBatch:
+    """A decoded batch. Leads and entries are paired with their records, in the order of the records."""
 
     records: Sequence[Record]
     leads: list[tuple[Record, LeadReceived]] = field(default_factory=list)
@@ -32,7 +32,7 @@ class Batch:
     undecodable: list[Record] = field(default_factory=list)
 
     def first_records(self) -> dict[UUID, tuple[Record, LeadReceived]]:
-        """Return each lead's first record: a later one with the same id is a duplicate or a conflict."""
+        """Return the first record of each lead. A later one with the same id is a duplicate or a conflict."""
         first = dict[UUID, tuple[Record, LeadReceived]]()
         for record, lead in self.leads:
             first.setdefault(lead.lead_id, (record, lead))
@@ -40,28 +40,28 @@ class Batch:
 
     def replays(self) -> list[UUID]:
         """Return the replay-queue rows that sent records of this batch to this stage."""
-        taken = [record for record, _ in (*self.leads, *self.entries)]
-        return [queue_id for record in taken if (queue_id := queue_id_of(record))]
+        decoded = [record for record, _ in (*self.leads, *self.entries)]
+        return [queue_id for record in decoded if (queue_id := queue_id_of(record))]
 
 
-def decode_in_parts(records: Sequence[Record]) -> Iterator[Batch]:
-    """Decode records part by part, each when it is asked for.
+def decode_in_parts(records: Sequence[Record]) -> Iterator[DecodedBatch]:
+    """Decode records part by part, lazily.
 
-    Raises `RetryableError` if so many cannot be decoded that the breaker must be checked between them: then
-    the batch is halved, and comes again.
+    Raises `RetryableError` if more than the circuit breaker's limit cannot be decoded. The consumer then
+    halves the batch, and the breaker is checked between the halves.
     """
     undecodable = 0
-    for first in range(0, len(records), PART):
-        part = read(records[first : first + PART])
+    for first in range(0, len(records), PART_RECORDS):
+        part = decode_batch(records[first : first + PART_RECORDS])
         undecodable += count_leads(part.undecodable)
         if undecodable > LIMIT:
             raise RetryableError(Reason.TOO_MANY_UNDECODABLE)
         yield part
 
 
-def read(records: Sequence[Record]) -> Batch:
-    """Decode every record; one that cannot be decoded is set aside with its bytes untouched."""
-    batch = Batch(records)
+def decode_batch(records: Sequence[Record]) -> DecodedBatch:
+    """Decode every record; list those that cannot be decoded in `undecodable`."""
+    batch = DecodedBatch(records)
     for record in records:
         try:
             if topics.is_audit(record.topic):
@@ -74,17 +74,17 @@ def read(records: Sequence[Record]) -> Batch:
 
 
 def _decode_entry(value: bytes) -> LeadRejected:
-    """Decode an entry under an id derived from its own: a chosen id could suppress an entry of another event.
+    """Decode an entry and derive a new id from its id. A redelivered record gets the same id.
 
-    Anybody who knows its topic, offset and time can compute a failure's id. A repeat of the record
-    still gets the same id.
+    The topic's producer chooses the id. The id of a failure can be computed from topic, offset and time, so a
+    chosen id could suppress the entry of another event.
     """
     entry = LeadRejected.model_validate_json(value)
     return entry.model_copy(update={"event_id": uuid5(entry.event_id, AuditEvent.LEAD_REJECTED)})
 
 
 def count_leads(records: Sequence[Record]) -> int:
-    """Count the records of leads: what becomes of audit records says nothing of the leads."""
+    """Count the records of leads. The circuit breaker ignores audit records."""
     return sum(not topics.is_audit(record.topic) for record in records)
 
 
@@ -95,7 +95,7 @@ def kind_of(record: Record) -> Kind:
 
 
 def queue_id_of(record: Record) -> UUID | None:
-    """Return the replay-queue row that sent this record, where one did and it is ours."""
+    """Return the id of the row of `replay_queue` that sent this record to the persister, if one did."""
     if headers.text(record.headers, headers.STAGE) != "persister":
         return None
     try:
@@ -105,9 +105,10 @@ def queue_id_of(record: Record) -> UUID | None:
 
 
 def rejected_entry(entry: LeadRejected) -> AuditRecorded:
-    """Return the entry to store of a refused request: what the gateway reports, and nothing else.
+    """Return the audit entry of a refused request, with only the fields that the gateway sends.
 
-    Whoever may write to the topic chose the rest. The time is the database's own; the sender's is a detail.
+    Any other field was chosen by somebody who may write to the topic. The entry gets the database's time, and
+    keeps the sender's as a detail.
     """
     details: dict[str, JsonValue] = {"sent_at": entry.occurred_at.isoformat()}
     code, fields = entry.details.get("code"), entry.details.get("fields")
@@ -119,13 +120,13 @@ def rejected_entry(entry: LeadRejected) -> AuditRecorded:
 
 
 def received_entry(record: Record, lead: LeadReceived) -> AuditRecorded:
-    """Write the audit entry of a lead that was stored: where it came from, nothing that was typed."""
+    """Return the audit entry of a stored lead: its origin, and no field that a visitor typed."""
     details: dict[str, JsonValue] = {
         "site": lead.site,
         "topic": record.topic,
         "partition": record.partition,
         "offset": record.offset,
-        # When it came to Kafka; for one that had to wait on the gateway's disk, later than its 201.
+        # When Kafka got the record. A spooled lead had its 201 before that.
         "published_at": _published_at(record).isoformat(),
     }
     if headers.text(record.headers, headers.SPOOLED) == "true":
@@ -149,7 +150,7 @@ def _published_at(record: Record) -> datetime:
 
 
 def conflict_entry(record: Record, lead: LeadReceived) -> AuditRecorded:
-    """Write the audit entry of a second body under one key; named after its record, so a repeat is one."""
+    """Return the audit entry of a second body under one key. Its id is derived from the record."""
     failure = failure_event_id(record, "persister", "store")
     return AuditRecorded(
         event_id=uuid5(failure, AuditEvent.LEAD_CONFLICT),

@@ -1,4 +1,4 @@
-"""What the persister does with records: read, store, hand on what cannot be stored."""
+"""Stores records, and publishes a failure for each record that cannot be stored."""
 
 from collections.abc import Sequence
 
@@ -14,10 +14,10 @@ from services.persister.store import Store
 
 
 class Handler:
-    """Stores batches.
+    """Stores batches of records.
 
-    A failed record is published after the database's commit and before the offset's: a crash
-    between them repeats the publication, which its event id makes a no-op.
+    A failure is published after the commit of the transaction and before the commit of the offset. A crash
+    between them repeats the publication, and the flusher ignores the repeated event id.
     """
 
     def __init__(self, store: Store, publisher: FailurePublisher, breaker: CircuitBreaker) -> None:
@@ -27,18 +27,18 @@ class Handler:
         self._log = logger("park")
 
     async def handle(self, records: Sequence[Record]) -> None:
-        """Store a batch whole; dead-letter what cannot be decoded and what is a conflict."""
+        """Store a batch in one transaction; dead-letter undecodable records and conflicts."""
         await self._breaker.check()
-        saved = await self._store.save(decode_in_parts(records), records)
-        for record in saved.undecodable:
+        stored = await self._store.save(decode_in_parts(records), records)
+        for record in stored.undecodable:
             await self._publish_failure(record, PermanentError(Reason.UNDECODABLE))
-        for record in saved.conflicts:
+        for record in stored.conflicts:
             await self._publish_failure(record, PermanentError(Reason.CONFLICT))
-        dead = count_leads(saved.undecodable)
+        dead = count_leads(stored.undecodable)
         self._breaker.count(good=count_leads(records) - dead, dead=dead)
 
     async def send_to_retry_queue(self, record: Record, failure: Failure) -> None:
-        """Hand the one record at fault to the replay queue."""
+        """Publish the failure of one record, and count the record."""
         await self._publish_failure(record, failure)
         await self._store.count_parked(record)
         self._breaker.count(dead=count_leads([record]))

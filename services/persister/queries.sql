@@ -1,7 +1,7 @@
 -- name: insert_leads
--- Store a batch of leads, and of those that were not there the audit entries; only those come back. One statement,
--- for each is a round trip. Both come as one JSON text: an array a column would cost 9 us less here for each lead,
--- and 29 more in the driver, which looks at every value.
+-- Insert leads, and the audit entries of those that are new; return the ids of the new leads. One statement saves a
+-- round trip. Rows are read from JSON: an array for each column costs 9 us less here for each lead, and 29 us more in
+-- the driver, which examines every value.
 WITH stored AS (
     INSERT INTO lead_inbox (id, request_id, site, email, service, status, name, phone, company, message, consent,
                             consent_text, consent_version, locale, submitted_at, source, extra, spam_reasons,
@@ -28,5 +28,5 @@ WITH stored AS (
 SELECT id FROM stored;
 
 -- name: known_leads
--- What stands under ids that were there already: the same body (or a tombstone) is a duplicate.
+-- The stored body and status of these leads. The same body, or an erased lead, makes a record a duplicate.
 SELECT id, body_sha256, status FROM lead_inbox WHERE id = ANY(:ids::uuid[]);

@@ -1,4 +1,4 @@
-"""What the persister can be told. Sections that every service has come from runtime."""
+"""The settings of the persister. The sections that every service has are defined in runtime."""
 
 from pydantic import Field
 from pydantic_settings import BaseSettings
@@ -15,4 +15,4 @@ class Settings(BaseSettings):
     log: Log = Field(default_factory=Log)
     tracing: Tracing = Field(default_factory=Tracing)
     batch_max_records: int = Field(default=2000, ge=1, le=5000)
-    """Records in one transaction at most. A backlog drains 10 to 20 % faster with 2,000 than with 500."""
+    """The most records in one transaction. A backlog drains 10 to 20 % faster with 2,000 than with 500."""

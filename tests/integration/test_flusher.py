@@ -17,7 +17,7 @@ from contracts.failures import LeadDead, failure_event_id, legacy_failure_event_
 from runtime.database.postgres import open_pool
 from runtime.failures import DependencyUnavailable
 from runtime.settings import Kafka, Postgres
-from services.flusher.failed_record import read
+from services.flusher.failed_record import decode_failure
 from services.flusher.store import Store
 from tests.support.factories import producer, records_of
 from tests.support.flusher import (
@@ -196,14 +196,14 @@ async def test_crash_before_commit_repeats_dead_letter_and_loses_none(
         record = Record("failed", 1, str(key).encode(), b"bytes", tuple(final.to_headers(OWN)))
 
         async def crash(letters: Any) -> None:
-            await jobs._publisher.archive(letters)
+            await jobs._publisher.publish_dead_letters(letters)
             raise DependencyUnavailable("kafka", "crashed here")
 
         with pytest.raises(DependencyUnavailable):
-            await store.take([read(record, "g")], crash)
+            await store.store_failures([decode_failure(record, "g")], crash)
         assert await row_of(db) is None
-        await store.take([read(record, "g")], jobs._publisher.archive)
-        await store.take([read(record, "g")], jobs._publisher.archive)
+        await store.store_failures([decode_failure(record, "g")], jobs._publisher.publish_dead_letters)
+        await store.store_failures([decode_failure(record, "g")], jobs._publisher.publish_dead_letters)
     letters = await records_of(kafka, topics.DEAD.name)
     assert len(letters) == 2
     assert len({named(letter, h.EVENT_ID) for letter in letters}) == 1

@@ -180,7 +180,7 @@ async def test_a_cancel_waits_for_the_turn_in_hand_and_nothing_goes_after_it(
     replay_id, clock = await begin(postgres, per_second=2), Clock()
     began, go_on = asyncio.Event(), asyncio.Event()
     async with open_pool(postgres, "test") as pool, polling(kafka, postgres, clock) as jobs:
-        replay = jobs._publisher.replay
+        replay = jobs._publisher.send
 
         async def slowly(*args: Any) -> Any:
             if args[0]:

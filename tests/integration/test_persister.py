@@ -38,11 +38,11 @@ async def test_a_lead_that_looks_like_spam_is_stored_as_spam(
     assert (row["status"], row["spam_reasons"]) == ("spam", ["honeypot", "links"])
 
 
-@pytest.mark.parametrize("part", [batch.PART, 8])
+@pytest.mark.parametrize("part", [batch.PART_RECORDS, 8])
 async def test_a_redelivered_batch_inserts_nothing_twice(
     kafka: Kafka, postgres: Postgres, db: Any, monkeypatch: pytest.MonkeyPatch, part: int
 ) -> None:
-    monkeypatch.setattr(batch, "PART", part)
+    monkeypatch.setattr(batch, "PART_RECORDS", part)
     leads = [lead() for _ in range(40)]
     async with persister(kafka, postgres):
         await post(kafka, *leads, *leads)

@@ -58,7 +58,7 @@ async def test_poison_between_good_leads_is_dead_lettered_byte_for_byte(
     assert await ledger_sums(db) == {"stored": 3, "duplicate": 0, "parked": 0, "undecodable": 5, "missing": 0}
 
 
-@pytest.mark.parametrize("part", [batch.PART, 8])
+@pytest.mark.parametrize("part", [batch.PART_RECORDS, 8])
 @pytest.mark.parametrize(
     ("refused", "code"),
     [({"name": "nul \x00 inside"}, "22P05"), ({"extra": {"score": math.nan}}, "22P02")],
@@ -73,7 +73,7 @@ async def test_lead_refused_by_database_goes_to_retry_and_batch_is_stored(
     part: int,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(batch, "PART", part)
+    monkeypatch.setattr(batch, "PART_RECORDS", part)
     good = [lead() for _ in range(20)]
     bad = lead(**refused)
     async with persister(kafka, postgres):

@@ -18,7 +18,7 @@ from runtime.health import Health
 from runtime.kafka import publisher as runtime_kafka
 from runtime.settings import Kafka, Postgres
 from services.flusher.app import create_app
-from services.flusher.failed_record import read
+from services.flusher.failed_record import decode_failure
 from services.flusher.jobs.job_runs import JobRuns
 from services.flusher.publisher import ReplayPublisher
 from services.flusher.retries.retry_claims import RetryClaims
@@ -200,7 +200,7 @@ async def hand_over(
 ) -> dict[str, int]:
     """Give one failure to the store, at the time of the store's clock."""
     record = Record("elsewhere", next(_offsets), str(key).encode(), value, tuple(failed.to_headers(OWN)))
-    return await store.take([read(record, "group")], publisher.archive)
+    return await store.store_failures([decode_failure(record, "group")], publisher.publish_dead_letters)
 
 
 async def fill(db: Any, rows: int, payload: bytes = b"{}") -> None:

@@ -1,4 +1,4 @@
-"""Rows of the queue that an open transaction holds, and what becomes of them. Nothing is sent from here."""
+"""Rows that an open transaction has locked, and the record of what sending did to them. It sends nothing."""
 
 import random
 from collections.abc import Iterable, Sequence
@@ -11,7 +11,7 @@ from contracts.failures import LeadFailed
 from runtime.database.audit_log import append_entries
 from runtime.database.postgres import Connection
 from runtime.failures import DependencyUnavailable
-from services.flusher.failed_record import entry
+from services.flusher.failed_record import audit_entry
 from services.flusher.retries.retry_rules import (
     OVERDUE_AFTER,
     Cause,
@@ -19,16 +19,16 @@ from services.flusher.retries.retry_rules import (
     Row,
     SendResult,
     after_failure,
-    archived,
     attempts_after_send,
     cause_of,
+    dead_letter_of,
 )
-from services.flusher.store import ACTOR, SQL, Archive, settle_dead_mail
+from services.flusher.store import ACTOR, SQL, PublishDeadLetters, settle_dead_mail
 
 
 @dataclass(frozen=True)
 class DeadRow:
-    """A row that is given up, and its last failure. `next_state` is None where it could never be sent."""
+    """A row that becomes dead, and its last failure. `next_state` is None where it can never be sent."""
 
     row: Row
     failed: LeadFailed
@@ -37,7 +37,7 @@ class DeadRow:
 
 @dataclass(frozen=True)
 class Claim:
-    """Rows held by an open transaction: what is marked here is marked when it commits."""
+    """Rows locked by an open transaction: every change takes effect when it commits."""
 
     connection: Connection
     rows: list[Row]
@@ -45,32 +45,41 @@ class Claim:
     replay_id: UUID | None = None
     skipped: Sequence[UUID] = ()
 
-    async def settle(self, sent: SendResult, archive: Archive, rng: random.Random) -> list[Row]:
-        """Record what became of these rows; return those that died, archived before this commits."""
-        await self._mark_sent(sent.acknowledged)
-        await self._resolve(sent.delivered)
-        dying = [*await self._reschedule_refused(sent.refused, rng), *map(self._unsendable, sent.unsendable)]
+    async def record_results(
+        self, result: SendResult, publish: PublishDeadLetters, rng: random.Random
+    ) -> list[Row]:
+        """Record the results and return the rows that died. `publish` sends their dead letters first."""
+        await self._mark_sent(result.acknowledged)
+        await self._resolve(result.delivered)
+        dying = [
+            *await self._reschedule_refused(result.refused, rng),
+            *map(self._unsendable, result.unsendable),
+        ]
         try:
-            await archive([archived(d.failed, d.row.record_key, d.row.payload, d.row.headers) for d in dying])
-        except DependencyUnavailable as away:
-            # A row is given up only once Kafka has its dead letter. The other rows do not wait for that.
-            sent.postpone([death.row for death in dying], away)
+            await publish(
+                [dead_letter_of(d.failed, d.row.record_key, d.row.payload, d.row.headers) for d in dying]
+            )
+        except DependencyUnavailable as error:
+            # A row becomes dead only once Kafka has its dead letter. The other rows do not wait for that.
+            result.postpone([dead.row for dead in dying], error)
             dying = []
-        for death in dying:
-            await self._mark_dead(death)
-        had = (*sent.acknowledged, *sent.delivered, *sent.refused, *sent.unsendable)
-        await self.move_to_end((row.id for row, _ in sent.away), had=[row.id for row, _ in had])
-        return [death.row for death in dying]
+        for dead in dying:
+            await self._mark_dead(dead)
+        processed = (*result.acknowledged, *result.delivered, *result.refused, *result.unsendable)
+        await self.move_to_end(
+            (row.id for row, _ in result.unavailable), processed=[row.id for row, _ in processed]
+        )
+        return [dead.row for dead in dying]
 
-    async def move_to_end(self, ids: Iterable[UUID], *, had: Sequence[UUID] = ()) -> None:
-        """Let the rows behind these go first; `had` are rows of a replay that had their turn."""
+    async def move_to_end(self, ids: Iterable[UUID], *, processed: Sequence[UUID] = ()) -> None:
+        """Move rows to the end of the queue. `processed` are rows of a replay that need no further tick."""
         if not self.replay_id:
             await SQL.move_to_end(self.connection, ids=list(ids), now=self.now)
             return
         await SQL.end_tick(
             self.connection,
             replay_id=self.replay_id,
-            ids=[*had, *self.skipped],
+            ids=[*processed, *self.skipped],
             skipped=self.skipped,
             postpone=list(ids),
             now=self.now,
@@ -84,16 +93,18 @@ class Claim:
             overdue_at=self.now + OVERDUE_AFTER,
             now=self.now,
         )
-        await append_entries(self.connection, [self._replayed(row, event_id) for row, event_id in sent])
+        await append_entries(self.connection, [self._replayed_entry(row, event_id) for row, event_id in sent])
 
     async def _resolve(self, delivered: Sequence[tuple[Row, UUID]]) -> None:
         await SQL.resolve_rows(self.connection, ids=[row.id for row, _ in delivered], now=self.now)
-        await append_entries(self.connection, [self._replayed(row, event_id) for row, event_id in delivered])
+        await append_entries(
+            self.connection, [self._replayed_entry(row, event_id) for row, event_id in delivered]
+        )
 
     async def _reschedule_refused(
         self, refused: Sequence[tuple[Row, str]], rng: random.Random
     ) -> list[DeadRow]:
-        """Give each its next time, and return those that had their last."""
+        """Schedule the next retry of these rows, and return those that had their last."""
         dying = []
         for row, reason in refused:
             attempts = attempts_after_send(row)
@@ -101,15 +112,15 @@ class Claim:
             next_state = after_failure(tried, final=False, now=self.now, rng=rng)
             if next_state is None:
                 continue
-            death = DeadRow(row, tried.failure(uuid4(), self.now), next_state)
+            dead = DeadRow(row, tried.failure(uuid4(), self.now), next_state)
             if next_state.state == "dead":
-                dying.append(death)
+                dying.append(dead)
             else:
-                await self._move(death, next_state)
+                await self._move(dead, next_state)
         return dying
 
-    async def _move(self, death: DeadRow, next_state: NextState) -> None:
-        row, failed = death.row, death.failed
+    async def _move(self, dead: DeadRow, next_state: NextState) -> None:
+        row, failed = dead.row, dead.failed
         await SQL.move_row(
             self.connection,
             **vars(next_state),
@@ -122,24 +133,24 @@ class Claim:
             failed_at=self.now,
         )
         tried = replace(row, state="replaying", attempts=next_state.attempts, reason=failed.reason)
-        await append_entries(self.connection, [self._replayed(tried, uuid4(), cause_of(row))])
+        await append_entries(self.connection, [self._replayed_entry(tried, uuid4(), cause_of(row))])
 
     def _unsendable(self, unsendable: tuple[Row, str]) -> DeadRow:
         row, reason = unsendable
         changes = {"final": True, "reason": reason, "attempts": row.attempts}
         return DeadRow(row, row.failure(uuid4(), self.now).model_copy(update=changes))
 
-    async def _mark_dead(self, death: DeadRow) -> None:
+    async def _mark_dead(self, dead: DeadRow) -> None:
         """Record that a row is dead."""
-        if death.next_state:
-            await self._move(death, death.next_state)
+        if dead.next_state:
+            await self._move(dead, dead.next_state)
         else:
-            await SQL.mark_dead(self.connection, id=death.row.id, reason=death.failed.reason)
-        dead = entry(AuditEvent.LEAD_DEAD, death.failed, death.row.lead_id, actor=ACTOR)
-        await append_entries(self.connection, [dead])
-        await settle_dead_mail(self.connection, death.failed, death.row.lead_id, death.failed.event_id)
+            await SQL.mark_dead(self.connection, id=dead.row.id, reason=dead.failed.reason)
+        event = audit_entry(AuditEvent.LEAD_DEAD, dead.failed, dead.row.lead_id, actor=ACTOR)
+        await append_entries(self.connection, [event])
+        await settle_dead_mail(self.connection, dead.failed, dead.row.lead_id, dead.failed.event_id)
 
-    def _replayed(self, row: Row, event_id: UUID, cause: Cause | None = None) -> AuditRecorded:
+    def _replayed_entry(self, row: Row, event_id: UUID, cause: Cause | None = None) -> AuditRecorded:
         cause = cause or cause_of(row)
         details: dict[str, str] = {"cause": cause}
         if row.replay_lead_id:
@@ -148,7 +159,7 @@ class Claim:
             details["replay_id"] = str(self.replay_id)
         if cause == "requested" and row.requested_comment:
             details["comment"] = row.requested_comment
-        return entry(
+        return audit_entry(
             AuditEvent.LEAD_REPLAYED,
             row.failure(event_id, self.now),
             row.lead_id,

@@ -1,4 +1,4 @@
-"""The backoff of each destination that took nothing at the last try. No I/O, no decision about rows."""
+"""The backoff of each destination whose last attempt failed. No I/O."""
 
 import time
 from collections.abc import Callable
@@ -8,48 +8,48 @@ from typing import Final
 from runtime.failures import Backoff
 from services.flusher.retries.retry_rules import Destination
 
-# A destination that nobody tried for so long after its rest has nothing to send any more.
+# A destination without an attempt for so long after its backoff has nothing to send any more.
 FORGET_SECONDS: Final = 60.0
 
 
 @dataclass
-class _Rest:
+class _State:
     attempt: int
     until: float
     reason: str
 
 
 class DestinationBackoff:
-    """A backoff for each destination, so that one which is away costs the others nothing."""
+    """One backoff for each destination, so that an unavailable one does not delay the others."""
 
     def __init__(self, backoff: Backoff, timer: Callable[[], float] = time.monotonic) -> None:
         self._backoff = backoff
         self._timer = timer
-        self._rests: dict[Destination, _Rest] = {}
+        self._states: dict[Destination, _State] = {}
 
-    def failed(self, to: Destination, reason: str) -> None:
-        """Let a destination rest, longer each time."""
-        attempt = self._rests[to].attempt + 1 if to in self._rests else 0
-        self._rests[to] = _Rest(attempt, self._timer() + self._backoff.seconds(attempt), reason)
+    def record_failure(self, to: Destination, reason: str) -> None:
+        """Start a backoff, longer after each failure in a row."""
+        attempt = self._states[to].attempt + 1 if to in self._states else 0
+        self._states[to] = _State(attempt, self._timer() + self._backoff.seconds(attempt), reason)
 
-    def passed(self, to: Destination) -> None:
-        """Forget that a destination failed."""
-        self._rests.pop(to, None)
+    def record_success(self, to: Destination) -> None:
+        """Reset the backoff of a destination."""
+        self._states.pop(to, None)
 
     def failed_last(self, to: Destination) -> bool:
-        """Return True where the last try failed."""
-        return to in self._rests
+        """Return True where the last attempt failed."""
+        return to in self._states
 
     def is_backing_off(self, to: Destination) -> bool:
-        """Return True where it is too early to try again."""
-        return to in self._rests and self._timer() < self._rests[to].until
+        """Return True while the backoff lasts."""
+        return to in self._states and self._timer() < self._states[to].until
 
     def backing_off(self) -> list[Destination]:
-        """Return the destinations that it is too early to try again."""
-        return [to for to in self._rests if self.is_backing_off(to)]
+        """Return the destinations whose backoff lasts."""
+        return [to for to in self._states if self.is_backing_off(to)]
 
     def reasons(self) -> dict[Destination, str]:
-        """Return what is wrong with each destination whose last try failed, as far as anybody still tries."""
+        """Return the last failure of each destination, without those that are no longer attempted."""
         now = self._timer()
-        self._rests = {to: rest for to, rest in self._rests.items() if now < rest.until + FORGET_SECONDS}
-        return {to: rest.reason for to, rest in self._rests.items()}
+        self._states = {to: state for to, state in self._states.items() if now < state.until + FORGET_SECONDS}
+        return {to: state.reason for to, state in self._states.items()}

@@ -1,4 +1,4 @@
-"""The sending side's adapter to PostgreSQL: rows claimed, and the job's runs recorded."""
+"""Locks rows of `replay_queue` that are to be sent."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -16,27 +16,30 @@ Selection = Literal["due", "requested"]
 
 
 class RetryClaims:
-    """What is to be sent, and the job that sends it. Raises `RetryableError` and `DependencyUnavailable`."""
+    """Claims due rows, requested rows and rows of a replay.
+
+    Raises `RetryableError` and `DependencyUnavailable`.
+    """
 
     def __init__(self, pool: Pool, clock: Clock) -> None:
         self._pool = pool
         self._clock = clock
 
-    async def destinations(self, what: Selection) -> list[Destination]:
-        """Return where the rows go that are due, or that an admin wants sent now."""
+    async def destinations(self, selection: Selection) -> list[Destination]:
+        """Return the destinations of the rows that are due, or that an admin requests."""
         async with transaction(self._pool) as connection:
-            if what == "due":
+            if selection == "due":
                 found = SQL.list_due_destinations(connection, now=self._clock())
             else:
                 found = SQL.list_requested_destinations(connection)
             return [Destination(each["stage"], each["destination"]) async for each in found]
 
     @asynccontextmanager
-    async def claimed(self, what: Selection, to: Destination, chunk: int) -> AsyncIterator[Claim]:
-        """Hold a chunk of rows that are to be sent now; nobody else has them meanwhile."""
+    async def claimed(self, selection: Selection, to: Destination, chunk: int) -> AsyncIterator[Claim]:
+        """Lock a chunk of rows for one destination until the context ends."""
         now = self._clock()
         async with transaction(self._pool) as connection:
-            if what == "due":
+            if selection == "due":
                 found = SQL.claim_due(connection, stage=to.stage, destination=to.name, now=now, chunk=chunk)
             else:
                 found = SQL.claim_requested(connection, stage=to.stage, destination=to.name, chunk=chunk)
@@ -46,9 +49,9 @@ class RetryClaims:
     async def claimed_replay(
         self, now: datetime, *, without: Sequence[Destination], sites_only: bool, at_most: int
     ) -> AsyncIterator[Claim | None]:
-        """Hold a running replay and the rows whose turn it is; None where each had its turn by `now`.
+        """Lock a running replay and its next rows; yields None where each replay had its tick by `now`.
 
-        Rows for the destinations in `without` keep their turn for later.
+        Rows for the destinations in `without` are left for a later tick.
         """
         async with transaction(self._pool) as connection:
             replay = await SQL.claim_replay(connection, now=now)
@@ -72,6 +75,6 @@ class RetryClaims:
             yield Claim(connection, rows, now, replay["id"], skipped)
 
     async def postpone(self, claim: Claim) -> None:
-        """Let the rows behind these go first: what became of them could not be recorded."""
+        """Move rows to the end of the queue whose results could not be recorded."""
         async with transaction(self._pool) as connection:
             await replace(claim, connection=connection, skipped=()).move_to_end(row.id for row in claim.rows)

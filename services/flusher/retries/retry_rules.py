@@ -1,15 +1,15 @@
-"""When a failed record is sent again, and what becomes of its row. No I/O, no clock: `now` is given.
+"""When a failed record is sent again, and the next state of its row. No I/O; `now` is an argument.
 
 | row is         | it failed, retries left      | final, or failed after the third | it was sent           |
 |----------------|------------------------------|----------------------------------|-----------------------|
-| not there      | waiting, due now             | dead                             |                       |
+| missing        | waiting, due now             | dead                             |                       |
 | waiting        | stays, keeps its time        | dead (final only)                | replaying             |
 | replaying      | waiting, due by the schedule | dead                             | replaying (after 1 h) |
 | resolved       | waiting afresh, due now      | dead                             |                       |
 | dead, archived | stays: a person has it       | stays                            | replaying, 3 new ones |
 
-A resolved row comes back because a failure is never thrown away; where the effect is there after
-all, the stage finds a duplicate and resolves it again.
+A resolved row waits again because no failure is discarded. Where the effect is there after all, the stage
+finds a duplicate and resolves the row again.
 """
 
 import json
@@ -28,12 +28,12 @@ from runtime.failures import DependencyUnavailable
 State = Literal["waiting", "replaying", "resolved", "dead", "archived"]
 Cause = Literal["automatic", "requested", "overdue"]
 
-# The wait before each automatic retry: the next tick, then long enough for a deploy or for an
-# outage of somebody else's to pass. After the third failed retry a person looks.
+# The wait before each automatic retry: the next tick, then long enough for a deploy or for an outage of a
+# provider to pass. After the third failed retry the row is dead, and an admin decides.
 WAITS: Final = (timedelta(0), timedelta(minutes=15), timedelta(minutes=60))
-# The stage of leads that a website had queued: no consumer takes them, the gateway does.
+# The stage of leads that a website queued. They are posted to the gateway; no consumer reads them.
 SITE: Final = "site"
-# Added, never taken away: a retry is never early, and a thousand do not come at once.
+# Added to the wait, so that a retry is never early and a thousand are spread out.
 JITTER: Final = 0.2
 # No word for so long after a send: the stage is away, or lost it. SendResult again, burning nothing.
 OVERDUE_AFTER: Final = timedelta(hours=1)
@@ -42,7 +42,7 @@ OVERDUE_AFTER: Final = timedelta(hours=1)
 class Destination(NamedTuple):
     """Where rows are sent: a stage's retry topic, the topic of an origin, or the gateway for one website.
 
-    Rows of one destination wait for each other; rows of two never do.
+    Destinations do not wait for each other.
     """
 
     stage: str
@@ -51,7 +51,7 @@ class Destination(NamedTuple):
 
 @dataclass(frozen=True)
 class Row:
-    """A row of `replay_queue`, as far as a decision needs it."""
+    """The columns of a row of `replay_queue` that decisions need."""
 
     id: UUID
     stage: Stage
@@ -89,12 +89,12 @@ class Row:
 
     @property
     def destination(self) -> Destination:
-        """Where this row is sent; `queries.sql` computes the same."""
+        """Where this row is sent. `queries.sql` computes the same value."""
         by_origin = self.by_origin or self.stage == SITE
         return Destination(self.stage, self.origin_topic if by_origin else self.stage)
 
     def failure(self, event_id: UUID, now: datetime) -> LeadFailed:
-        """Describe the row's last failure, for the record or the entry of something that happens now."""
+        """Return the row's last failure under a new event id and time, for a record or an audit entry."""
         return LeadFailed(
             event_id=event_id,
             occurred_at=now,
@@ -111,7 +111,7 @@ class Row:
 
 @dataclass(frozen=True)
 class NextState:
-    """Where a row stands after a failure."""
+    """The state of a row after a failure."""
 
     state: State
     attempts: int
@@ -130,38 +130,42 @@ class OutgoingRecord:
 
 @dataclass
 class SendResult:
-    """What became of a chunk: each row that Kafka has, with the send's event id, and the others.
+    """The result of sending a chunk: rows that Kafka acknowledged, with the event id of the send, and others.
 
-    A website's lead goes to the gateway, whose answer is final: it was `delivered`, or `refused` again.
+    A website's lead is posted to the gateway, whose answer is final: `delivered` or `refused`.
     """
 
     acknowledged: list[tuple[Row, UUID]] = field(default_factory=list)
     delivered: list[tuple[Row, UUID]] = field(default_factory=list)
     refused: list[tuple[Row, str]] = field(default_factory=list)
     unsendable: list[tuple[Row, str]] = field(default_factory=list)
-    # Not sent, for a reason that is not the row's: it burns no retry.
-    away: list[tuple[Row, DependencyUnavailable]] = field(default_factory=list)
+    # Not sent because a dependency is unavailable. It counts as no retry.
+    unavailable: list[tuple[Row, DependencyUnavailable]] = field(default_factory=list)
 
-    def postpone(self, rows: Sequence[Row], away: DependencyUnavailable) -> None:
-        """Take these rows as not sent."""
+    def postpone(self, rows: Sequence[Row], error: DependencyUnavailable) -> None:
+        """Treat these rows as not sent."""
         ids = {row.id for row in rows}
         self.refused = [each for each in self.refused if each[0].id not in ids]
         self.unsendable = [each for each in self.unsendable if each[0].id not in ids]
-        self.away += [(row, away) for row in rows]
+        self.unavailable += [(row, error) for row in rows]
 
     def unreachable(self) -> dict[Destination, str]:
-        """Return each destination that took nothing of this chunk, and why."""
+        """Return each destination that accepted no row of this chunk, and the reason."""
         answered = {row.destination for row, _ in (*self.acknowledged, *self.delivered, *self.refused)}
-        return {row.destination: away.reason for row, away in self.away if row.destination not in answered}
+        return {
+            row.destination: error.reason
+            for row, error in self.unavailable
+            if row.destination not in answered
+        }
 
 
 def due_at(attempts: int, now: datetime, rng: random.Random) -> datetime:
-    """Return when the retry after `attempts` sent ones is due."""
+    """Return when the next retry is due after `attempts` retries."""
     return now + WAITS[attempts] * (1 + JITTER * rng.random())
 
 
 def after_failure(row: Row | None, *, final: bool, now: datetime, rng: random.Random) -> NextState | None:
-    """Decide where a row stands after a new failure; None where it keeps its place."""
+    """Return the next state of a row after a new failure; None where its state does not change."""
     if row is None or row.state == "resolved":
         return NextState("dead", 0, None) if final else NextState("waiting", 0, now)
     if row.state in ("dead", "archived"):
@@ -174,16 +178,16 @@ def after_failure(row: Row | None, *, final: bool, now: datetime, rng: random.Ra
 
 
 def cause_of(row: Row) -> Cause:
-    """Say why this row is sent now."""
+    """Return why this row is sent now."""
     if row.state == "replaying":
         return "overdue"
     return "requested" if row.requested_at else "automatic"
 
 
 def requeue(row: Row, by: str, comment: str | None, now: datetime) -> Row | None:
-    """Take a row as an admin's replay wants it sent; None where there is nothing to send.
+    """Return a row as an admin's replay sends it; None where there is nothing to send.
 
-    One that had come to its end gets three new retries; one that waits keeps those it has.
+    A dead or archived row gets three new retries; a waiting row keeps its count.
     """
     if row.state in ("resolved", "replaying") or row.payload is None:
         return None
@@ -194,17 +198,17 @@ def requeue(row: Row, by: str, comment: str | None, now: datetime) -> Row | None
 
 
 def attempts_after_send(row: Row) -> int:
-    """Count automatic retries only: an admin's wish and a repeat burn none."""
+    """Return the retries after this send. Requested and overdue sends do not count as retries."""
     return min(row.attempts + (cause_of(row) == "automatic"), len(WAITS))
 
 
 def replay_record(row: Row, event_id: UUID, now: datetime) -> OutgoingRecord:
-    """Make the record that a replay sends: the original bytes, to the stage that failed and no other.
+    """Return the record that a replay sends: the original bytes, to the topic of the stage that failed.
 
-    What is named by its origin goes where it came from: an audit record to `audit.recorded.v1`, a record that
-    could not be decoded to `leads.received.v1` as it is, and a conflict there as a new lead.
+    A row that is identified by its origin goes to its first topic: an audit record to `audit.recorded.v1`, an
+    undecodable record to `leads.received.v1` unchanged, and a conflict there as a new lead.
     """
-    headers = row.failure(event_id, now).to_headers(_kept(row.headers))
+    headers = row.failure(event_id, now).to_headers(_encode_headers(row.headers))
     if row.kind == AUDIT_KIND:
         return OutgoingRecord(topics.AUDIT.name, row.record_key, row.payload, headers)
     if not row.by_origin:
@@ -215,22 +219,22 @@ def replay_record(row: Row, event_id: UUID, now: datetime) -> OutgoingRecord:
     return OutgoingRecord(topics.RECEIVED.name, key, value, headers)
 
 
-def archived(
-    failure: LeadFailed, key: bytes | None, payload: bytes | None, kept: dict[str, str]
+def dead_letter_of(
+    failure: LeadFailed, key: bytes | None, payload: bytes | None, headers: dict[str, str]
 ) -> OutgoingRecord:
-    """Make the record for `leads.dead.v1`: the original bytes, and why nobody could take them."""
+    """Return the dead letter for `leads.dead.v1`: the original bytes and the failure."""
     dead = LeadDead.model_validate(failure.model_dump())
-    return OutgoingRecord(topics.DEAD.name, key, payload, dead.to_headers(_kept(kept)))
+    return OutgoingRecord(topics.DEAD.name, key, payload, dead.to_headers(_encode_headers(headers)))
 
 
-def _kept(headers: dict[str, str]) -> h.Headers:
+def _encode_headers(headers: dict[str, str]) -> h.Headers:
     return [(name, value.encode()) for name, value in headers.items()]
 
 
 def _reissue(value: bytes, queue_id: UUID, lead_id: UUID) -> bytes:
-    """Give a conflicting lead ids of its own, the same at every send; all else stays.
+    """Replace the ids of a conflicting lead by new ones, the same at every send.
 
-    The request id names the queue row, whose audit trail leads back to the first lead.
+    The request id names the row, whose audit entries lead to the first lead.
     """
     lead = json.loads(value)
     lead |= {

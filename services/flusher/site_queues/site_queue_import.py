@@ -28,7 +28,7 @@ from runtime.database.erasure import block_erasures
 from runtime.database.postgres import Pool, load_queries, transaction
 from runtime.failures import Failure, RetryableError
 from runtime.logs import logger
-from services.flusher.failed_record import entry as audit_entry
+from services.flusher.failed_record import audit_entry
 from services.flusher.jobs.job_runs import JobRuns
 from services.flusher.jobs.scheduled_job import Report, ScheduledJob
 from services.flusher.retries.retry_rules import SITE

@@ -14,7 +14,7 @@ from deploy.cli import migrate as runner
 from deploy.cli.migrate import migrate
 from runtime.database.postgres import open_pool
 from runtime.settings import Postgres
-from services.flusher.failed_record import read
+from services.flusher.failed_record import decode_failure
 from services.flusher.retries.retry_rules import OutgoingRecord
 from services.flusher.store import Store as Queue
 from services.notifier.deliveries import Delivery, decode_batch
@@ -47,10 +47,10 @@ async def _third_retry_failed(queue: Queue, db: Any, one: LeadReceived, failure_
     record = _record(one, 2)
     first = failure(reason=REFUSED.reason)
     record.headers = tuple(first.to_headers(OWN))
-    await queue.take([read(record, "g")], _send_no_dead_letters)
+    await queue.store_failures([decode_failure(record, "g")], _send_no_dead_letters)
     await db.execute("UPDATE replay_queue SET state = 'replaying', attempts = 3, next_attempt_at = now()")
     record.headers = tuple(failure(event_id=failure_id, reason=REFUSED.reason, attempts=3).to_headers(OWN))
-    await queue.take([read(record, "g")], _send_no_dead_letters)
+    await queue.store_failures([decode_failure(record, "g")], _send_no_dead_letters)
     assert await db.fetchval("SELECT state FROM replay_queue") == "dead"
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from contracts import headers as h
 from contracts.audit import AuditEvent
 from contracts.failures import LeadFailed, failure_event_id, legacy_failure_event_id
-from services.flusher.failed_record import dead_event_id, entry, read, undecodable_failure
+from services.flusher.failed_record import audit_entry, dead_event_id, decode_failure, undecodable_failure
 from tests.support.flusher import OWN, Record, failure
 
 
@@ -21,10 +21,10 @@ def record(headers: Any, key: bytes | None = b"key", value: bytes | None = b"{}"
 
 def test_a_failure_is_read_with_what_its_record_keeps() -> None:
     told, lead_id = failure(7), uuid4()
-    parked = read(record(tuple(told.to_headers(OWN)), str(lead_id).encode()), "group")
+    parked = decode_failure(record(tuple(told.to_headers(OWN)), str(lead_id).encode()), "group")
     assert parked.failure.model_copy(update={"occurred_at": told.occurred_at}) == told
     assert parked.lead_id == lead_id
-    assert parked.kept == {"content-type": "application/json", "correlation_id": "req-7"} | {
+    assert parked.kept_headers == {"content-type": "application/json", "correlation_id": "req-7"} | {
         h.TRACEPARENT: OWN[2][1].decode()
     }
     assert not parked.by_origin
@@ -33,7 +33,7 @@ def test_a_failure_is_read_with_what_its_record_keeps() -> None:
 
 @pytest.mark.parametrize("key", [None, b"", b"no uuid", b"\xff\xfe"])
 def test_a_key_that_is_no_uuid_names_no_lead(key: bytes | None) -> None:
-    assert read(record(tuple(failure().to_headers(OWN)), key), "group").lead_id is None
+    assert decode_failure(record(tuple(failure().to_headers(OWN)), key), "group").lead_id is None
 
 
 @pytest.mark.parametrize(
@@ -49,7 +49,7 @@ def test_conflicts_and_the_undecodable_are_named_by_their_origin(
     stage: str, kind: str, reason: str, by_origin: bool, reissued: bool
 ) -> None:
     told = failure(stage=stage, kind=kind, reason=reason, final=True)
-    parked = read(record(tuple(told.to_headers())), "group")
+    parked = decode_failure(record(tuple(told.to_headers())), "group")
     assert parked.by_origin == by_origin
     assert (parked.replay_lead_id is not None) == reissued
 
@@ -61,13 +61,13 @@ def test_regression_failed_audit_record_never_names_a_lead(
     told = failure(stage="persister", kind=kind, reason="database refused the data (22P05)")
     origin = told.origin.model_copy(update={"topic": "prefix.audit.recorded.v1"})
     told = told.model_copy(update={"origin": origin})
-    parked = read(record(tuple(told.to_headers()), str(uuid4()).encode()), "group")
+    parked = decode_failure(record(tuple(told.to_headers()), str(uuid4()).encode()), "group")
     assert (parked.failure.kind, parked.lead_id, parked.by_origin) == ("audit", None, True)
     assert parked.replay_lead_id is None
 
 
 def test_without_bytes_there_is_nothing_to_retry_with() -> None:
-    assert read(record(tuple(failure().to_headers()), value=None), "group").final
+    assert decode_failure(record(tuple(failure().to_headers()), value=None), "group").final
 
 
 header_names = st.sampled_from([name for name, _ in failure(queue_id=uuid4()).to_headers(OWN)])
@@ -86,9 +86,9 @@ header_names = st.sampled_from([name for name, _ in failure(queue_id=uuid4()).to
 def test_whatever_the_headers_hold_the_record_is_kept(broken: dict[str, bytes | None]) -> None:
     told = failure(queue_id=uuid4()).to_headers(OWN)
     headers = [(name, broken.get(name, value)) for name, value in told]
-    parked = read(record(tuple(headers)), "group")
-    written = entry(AuditEvent.LEAD_PARKED, parked.failure, parked.lead_id, actor="x").model_dump_json()
-    assert "\\u0000" not in written + str(parked.kept)
+    parked = decode_failure(record(tuple(headers)), "group")
+    written = audit_entry(AuditEvent.LEAD_PARKED, parked.failure, parked.lead_id, actor="x").model_dump_json()
+    assert "\\u0000" not in written + str(parked.kept_headers)
     assert parked.origin_at.tzinfo is not None
     assert -(2**31) <= parked.failure.origin.partition < 2**31
     assert -(2**63) <= parked.failure.origin.offset < 2**63
@@ -104,7 +104,7 @@ def test_what_cannot_be_read_is_named_after_where_it_lies() -> None:
 
 @pytest.mark.parametrize("timestamp", [-99_999_999_999_999_999, 99_999_999_999_999_999, -1, 0])
 def test_regression_a_record_with_an_absurd_time_is_kept_as_dead(timestamp: int) -> None:
-    kept = read(replace(record((), offset=5), timestamp=timestamp), "group")
+    kept = decode_failure(replace(record((), offset=5), timestamp=timestamp), "group")
     assert kept.failure.final
     assert 1970 <= kept.failure.occurred_at.year <= 2200
     assert 1970 <= kept.origin_at.year <= 2200
@@ -120,8 +120,8 @@ def test_only_a_first_failure_has_an_id_that_earlier_versions_gave_it() -> None:
     told = failure(7)
     named = told.model_copy(update={"event_id": failure_event_id(told.origin, "notifier", "welcome")})
     legacy_id = legacy_failure_event_id(told.origin, "notifier", "welcome")
-    assert read(record(tuple(named.to_headers())), "group").legacy_id == legacy_id
+    assert decode_failure(record(tuple(named.to_headers())), "group").legacy_id == legacy_id
     # Of a retry's record the origin says nothing, and an earlier version's failure has no other id.
-    assert read(record(tuple(told.to_headers())), "group").legacy_id is None
+    assert decode_failure(record(tuple(told.to_headers())), "group").legacy_id is None
     of_then = told.model_copy(update={"event_id": legacy_id})
-    assert read(record(tuple(of_then.to_headers())), "group").legacy_id is None
+    assert decode_failure(record(tuple(of_then.to_headers())), "group").legacy_id is None

@@ -22,7 +22,6 @@ from services.flusher.retries.retry_rules import (
     WAITS,
     Row,
     after_failure,
-    archived,
     attempts_after_send,
     cause_of,
     due_at,
@@ -260,7 +259,7 @@ def test_a_conflict_goes_out_as_the_same_new_lead_each_time() -> None:
 
 def test_a_dead_letter_is_the_original_bytes_and_why() -> None:
     dead = row(state="dead", attempts=3).failure(uuid4(), NOW).model_copy(update={"attempts": 3})
-    letter = archived(dead, b"k", b"\x00", {"content-type": "application/json"})
+    letter = dead_letter_of(dead, b"k", b"\x00", {"content-type": "application/json"})
     assert (letter.topic, letter.key, letter.value) == (topics.DEAD.name, b"k", b"\x00")
     assert LeadDead.from_headers(letter.headers).model_dump() == dead.model_dump()
     assert sent_headers(letter.headers)["content-type"] == "application/json"

@@ -21,7 +21,7 @@ def test_a_destination_rests_longer_each_time_and_the_others_do_not() -> None:
     rests = DestinationBackoff(Backoff(base_seconds=2, cap_seconds=60), timer)
     waits = []
     for _ in range(8):
-        rests.failed(SHOP, "gateway answered 401")
+        rests.record_failure(SHOP, "gateway answered 401")
         began = timer.now
         while rests.is_backing_off(SHOP):
             assert rests.backing_off() == [SHOP]
@@ -30,14 +30,14 @@ def test_a_destination_rests_longer_each_time_and_the_others_do_not() -> None:
     assert waits[0] <= 2
     assert 30 <= waits[-1] <= 60
     assert not rests.failed_last(BLOG)
-    rests.passed(SHOP)
+    rests.record_success(SHOP)
     assert not rests.failed_last(SHOP)
 
 
 def test_a_destination_that_nobody_tries_any_more_is_forgotten() -> None:
     timer = Timer()
     rests = DestinationBackoff(Backoff(base_seconds=2, cap_seconds=2), timer)
-    rests.failed(SHOP, "gateway answered 401")
+    rests.record_failure(SHOP, "gateway answered 401")
     timer.now = FORGET_SECONDS
     assert rests.reasons() == {SHOP: "gateway answered 401"}
     timer.now = FORGET_SECONDS + 2
