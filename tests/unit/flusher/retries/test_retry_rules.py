@@ -24,6 +24,7 @@ from services.flusher.retries.retry_rules import (
     after_failure,
     attempts_after_send,
     cause_of,
+    dead_letter_of,
     due_at,
     replay_record,
     requeue,
