@@ -1,4 +1,4 @@
-"""Fixtures of every level: the session's real parts, and a database and topics of each test's own."""
+"""Fixtures of all levels: the servers of the session, and a database and topics for each test."""
 
 import json
 from collections import Counter, defaultdict
@@ -14,19 +14,19 @@ from runtime.settings import Kafka, Postgres
 from tests.support.installation import Installation, running_installation
 from tests.support.stack import Database, Stack, forced, running_stack
 
-# What the tests stand on, as each worker of pytest-xdist says it; one entry without workers.
+# The servers of the tests, one entry per worker of pytest-xdist.
 _PARTS: list[str] = []
 
 
 def pytest_configure() -> None:
-    """Refuse a misspelt choice before the first test."""
+    """Check FASTCORE_TEST_PARTS before the first test."""
     try:
         forced()
     except ValueError as error:
         raise pytest.UsageError(str(error)) from None
 
 
-# A busy machine is no fault of a property.
+# Data generation may be slow on a busy machine.
 settings.register_profile("fastcore", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("fastcore")
 
@@ -43,7 +43,7 @@ def stack(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 @pytest.fixture
 async def database(stack: Stack) -> AsyncIterator[Database]:
-    """A migrated database that nobody else uses."""
+    """A migrated database for this test."""
     made = await stack.new_database()
     yield made
     await stack.drop_database(made)
@@ -74,14 +74,14 @@ async def kafka(stack: Stack) -> AsyncIterator[Kafka]:
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def installation(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Installation]:
-    """The whole product, started once a session; tests tell their leads apart by their ids."""
+    """The whole product, started once per session. Tests identify their leads by id."""
     async with running_installation(stack, tmp_path_factory.mktemp("installation")) as running:
         yield running
 
 
 @pytest.fixture(autouse=True)
 def _ended(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Background work that fails ends a service's process: here it fails the test instead."""
+    """Fail the test if background work would have ended the process of a service."""
     ended: list[bool] = []
     monkeypatch.setattr("runtime.tasks.end_process", lambda: ended.append(True))
     yield
@@ -90,13 +90,13 @@ def _ended(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any) -> None:
-    """Take over what a worker of pytest-xdist stood on."""
+    """Collect the servers of a pytest-xdist worker."""
     if parts := getattr(node, "workeroutput", {}).get("parts"):
         _PARTS.append(parts)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say what the tests stood on, and what each level took: its first folder under tests/ is its name."""
+    """Print the servers, and the number and time of the tests of each level."""
     for parts in sorted(set(_PARTS)) or ["no test asked for Kafka or PostgreSQL"]:
         terminalreporter.write_line(parts)
     counts, seconds = Counter[str](), defaultdict[str, float](float)

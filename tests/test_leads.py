@@ -1,4 +1,4 @@
-"""The front-door story: a lead is posted, and everything that is promised happens."""
+"""The main scenario: a lead is posted, stored and mailed."""
 
 from uuid import UUID, uuid4
 

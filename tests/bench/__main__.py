@@ -26,11 +26,11 @@ from tests.bench import (
     report,
     startup_time,
 )
-from tests.bench.environment import Ground
+from tests.bench.environment import BenchEnvironment
 from tests.bench.measure import Curve, Result
 from tests.support.stack import running_stack
 
-Compare = Callable[[Ground], Coroutine[Any, Any, list[Result]]]
+Compare = Callable[[BenchEnvironment], Coroutine[Any, Any, list[Result]]]
 COMPARISONS: Final[dict[str, Compare]] = {
     "gateway": gateway.compare,
     "persister": persister.compare,
@@ -40,7 +40,7 @@ COMPARISONS: Final[dict[str, Compare]] = {
     "memory": memory.compare,
     "start": startup_time.compare,
 }
-# What a short run cannot tell: what grows with the leads, and what a group's members share out first.
+# Too slow for a quick run: memory growth, and comparisons with several group members.
 FULL_ONLY: Final = {"consumers", "memory"}
 LAST: Final = ROOT / ".fastcore" / "bench" / "results.json"
 
@@ -71,10 +71,12 @@ def main(
         tempfile.TemporaryDirectory(prefix="fastcore-bench-") as folder,
         running_stack(Path(folder)) as stack,
     ):
-        ground = Ground(stack, Path(folder), quick, lambda text: console.print(f"... {text}"), curves)
+        bench = BenchEnvironment(
+            stack, Path(folder), quick, lambda text: console.print(f"... {text}"), curves
+        )
         for name in only or [name for name in COMPARISONS if not (quick and name in FULL_ONLY)]:
-            results += asyncio.run(COMPARISONS[name](ground))
-            # Each time: a run that is cut off has said what it knew.
+            results += asyncio.run(COMPARISONS[name](bench))
+            # After each comparison, so that an interrupted run keeps its results.
             said = report.document(results, stack.parts, curves, quick=quick)
             report.write(out, said)
     if keep:

@@ -51,7 +51,7 @@ NAMED: Final = {
 
 @dataclass(frozen=True)
 class Worst:
-    """The plan node that took longest by itself."""
+    """The plan node with the longest own time."""
 
     name: str
     ms: float
@@ -59,7 +59,7 @@ class Worst:
 
 @dataclass(frozen=True)
 class Result:
-    """One case's times in milliseconds."""
+    """The times of one case in milliseconds."""
 
     case: Case
     first: float
@@ -79,7 +79,7 @@ def _p95(times: list[float]) -> float:
 
 
 def _worked(process: int) -> float:
-    """Return for how many milliseconds a process was on a processor so far."""
+    """Return the CPU time of a process in milliseconds."""
     return int(Path(f"/proc/{process}/schedstat").read_text().split()[0]) / 1e6
 
 
@@ -90,10 +90,10 @@ async def _time(pool: Any, case: Case) -> float:
 
 
 async def _explain(pool: Any, statements: list[Any], options: str) -> list[Any]:
-    """Explain what a case asked, with the same values and under the same settings."""
+    """Explain the statements of a case with the same values and settings."""
     plans = []
     async with pool.acquire() as connection:
-        change = connection.transaction()  # a preview's statement could write, so what it does is undone
+        change = connection.transaction()  # rolled back, because the statement of a preview could write
         await change.start()
         for each in statements:
             if "set_config" in each.query:
@@ -110,7 +110,7 @@ async def _explain(pool: Any, statements: list[Any], options: str) -> list[Any]:
 
 
 def _nodes(plan: dict[str, Any]) -> Iterator[tuple[dict[str, Any], float]]:
-    """Walk a plan: each node with the time that it took without its children."""
+    """Yield each plan node with its time without its children."""
     children = plan.get("Plans", [])
     own = _ms(plan) - sum(_ms(child) for child in children)
     yield plan, own
@@ -137,10 +137,10 @@ async def _measure(pool: Any, asked: list[Any], case: Case, runs: int) -> Result
     except (DependencyUnavailable, asyncpg.QueryCanceledError):
         late = [GIVEN_UP_MS]
         return Result(case, GIVEN_UP_MS, late, late, late, Worst("given up", GIVEN_UP_MS), [])
-    # What the driver itself says has no name: BEGIN, COMMIT, the reset of a connection.
+    # The driver's own statements have no name: BEGIN, COMMIT, the reset of a connection.
     statements = [each for each in asked if each.query in NAMED]
     wall = [await _time(pool, case) for _ in range(runs)]
-    # Without the clock of each node, which costs more than the nodes do; with it once, for the worst of them.
+    # Without per-node timing, which costs more than the nodes; with it once, to find the slowest node.
     database, processor = [], []
     process = await pool.fetchval("SELECT pg_backend_pid()")
     for _ in range(runs):
@@ -223,7 +223,7 @@ def main(
     runs: Annotated[int, typer.Option(help="How often each case is asked.")] = 20,
     only: Annotated[str, typer.Option(help="Only cases with this in their name.")] = "",
 ) -> None:
-    """Ask everything that the admin service asks, of a large database, and say what is slow."""
+    """Run every query of the admin service on a large database, and report the slow ones."""
     console = Console(width=None if sys.stdout.isatty() else 200)
     with large_database(Size(leads, seed), console) as server:
         results = asyncio.run(_run(server.urls.service, runs, only, console))

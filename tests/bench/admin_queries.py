@@ -1,4 +1,4 @@
-"""Every query that a page or a route of the admin service asks, by the code that asks it. No timing here."""
+"""Every query of the pages and routes of the admin service, run by the same code."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
@@ -29,7 +29,7 @@ ZONE: Final = ZoneInfo("Europe/Berlin")
 
 @dataclass(frozen=True)
 class Case:
-    """One page load, or one part of it: `ask` does it with a pool. Acts may walk the queue."""
+    """A page load or a part of it; `ask` runs it with a pool. Actions may scan the queue."""
 
     name: str
     ask: Ask
@@ -37,7 +37,7 @@ class Case:
 
 
 def cases(sample: dict[str, Any]) -> list[Case]:
-    """List them all, for ids, words and times that the data has."""
+    """Return all cases with ids, search terms and times of the data."""
     now: datetime = sample["now"]
     deep = Position(now - 400 * DAY, sample["lead"]).cursor()
     far = Position(now - 400 * DAY, 1).cursor()
@@ -157,7 +157,7 @@ def _people(sample: dict[str, Any]) -> list[Case]:
             _run_query(
                 "person: all leads of an address", "find_by_email", erasure._SQL, email=sample["email"]
             ),
-            may_walk=("replay_queue",),  # who is in a parked record stands in no index
+            may_walk=("replay_queue",),  # no index covers the person in a queued record
         ),
         _export("all"),
         _export("a service and status", service="SEO", status_filter="won"),
@@ -193,7 +193,7 @@ def _replay(sample: dict[str, Any], what: str, **asked: Any) -> Case:
 
 
 def _run_query(name: str, query: str, queries: Any = personal_data._SQL, **values: Any) -> Case:
-    """Run one query alone: the function that uses it also writes."""
+    """Run one query alone, because the function that uses it also writes."""
 
     async def ask(pool: Any) -> None:
         async with snapshot(pool) as connection:
@@ -209,7 +209,7 @@ def _run_query(name: str, query: str, queries: Any = personal_data._SQL, **value
 
 
 def _export(what: str, **asked: Any) -> Case:
-    """Count and read what the first piece of a CSV holds."""
+    """Count and read the rows of the first part of a CSV export."""
     wanted = ExportFilter(**asked).selection()
     first = _run_query(
         "", "list_export", **wanted, after_at=None, after_id=None, limit=personal_data.EXPORT_CHUNK

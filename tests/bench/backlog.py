@@ -1,4 +1,4 @@
-"""Leads that wait in Kafka before a clock starts: as the gateway writes them, read as often as one likes."""
+"""A backlog of leads in Kafka, as the gateway writes them, that can be read repeatedly."""
 
 import contextlib
 import random
@@ -18,31 +18,31 @@ from contracts.leads import EXAMPLE, LeadSubmission
 from deploy.embedded.processes.readiness import Alive, always_alive
 from runtime.settings import Kafka
 from services.ingest.lead_record import LeadRecord, body_sha256, build_record
-from tests.bench.environment import Ground, program
+from tests.bench.environment import BenchEnvironment, program
 from tests.support.stack import Database
 from tests.support.wait import eventually
 
 FIRST: Final = ("Ada", "Grace", "Alan", "Barbara", "Margaret", "Tony", "Frances", "Radia", "Ken", "Sophie")
 LAST: Final = ("Lovelace", "Hopper", "Turing", "Liskov", "Hamilton", "Hoare", "Allen", "Perlman", "Backus")
 WORDS: Final = str(EXAMPLE["message"]).split()
-# Where a clock has started and nothing more comes: a service that hangs must not hang the bench.
+# A timeout, so that a service that hangs does not block the benchmark.
 PATIENCE_SECONDS: Final = 300
 
 
 def made(count: int, seed: int = 1) -> list[LeadRecord]:
-    """Write the records of so many leads, messages of 5 to 120 words, by the gateway's own hand."""
+    """Return this many lead records with messages of 5 to 120 words, made by the code of the gateway."""
     draw = random.Random(seed)
     return [_made(number, draw) for number in range(count)]
 
 
 def _made(number: int, draw: random.Random) -> LeadRecord:
     name = f"{draw.choice(FIRST)} {draw.choice(LAST)}"
-    said = EXAMPLE | {
+    fields = EXAMPLE | {
         "name": name,
         "email": f"{name.replace(' ', '.').lower()}.{number}@example.com",
         "message": " ".join(draw.choices(WORDS, k=draw.randint(5, 120))),
     }
-    submission, lead_id = LeadSubmission.model_validate(said), uuid7()
+    submission, lead_id = LeadSubmission.model_validate(fields), uuid7()
     return build_record(
         submission,
         lead_id=lead_id,
@@ -57,7 +57,7 @@ def _made(number: int, draw: random.Random) -> LeadRecord:
 
 
 async def publish(kafka: Kafka, topic: str, records: Iterable[tuple[bytes, bytes, Any]]) -> None:
-    """Publish keys, values and headers as fast as the broker takes them, all acknowledged at the end."""
+    """Publish the records as fast as possible; return when all are acknowledged."""
     async with AIOKafkaProducer(
         bootstrap_servers=kafka.bootstrap_servers,
         acks="all",
@@ -72,14 +72,14 @@ async def publish(kafka: Kafka, topic: str, records: Iterable[tuple[bytes, bytes
 
 @dataclass
 class Backlog:
-    """Topics of a bench's own that hold these leads."""
+    """Topics of this benchmark that hold these leads."""
 
-    ground: Ground
+    bench: BenchEnvironment
     kafka: Kafka
     records: list[LeadRecord] = field(repr=False)
 
     async def rewind(self) -> None:
-        """Let the persister's group, which has no members now, begin anew."""
+        """Reset the offsets of the persister's group, which has no members now."""
         topic = self.kafka.topic_prefix + topics.RECEIVED.name
         partitions = [TopicPartition(topic, number) for number in range(topics.PARTITIONS)]
         async with AIOKafkaConsumer(
@@ -91,7 +91,7 @@ class Backlog:
             await consumer.commit(dict.fromkeys(partitions, 0))
 
     async def enveloped(self, envelope: Callable[[bytes], bytes]) -> str:
-        """Publish the same leads once more, as another reader wants them; answer the topic, which stays."""
+        """Publish the same leads to another topic in another format; return the topic, which remains."""
         topic = self.kafka.topic_prefix + "enveloped"
         admin = AIOKafkaAdminClient(bootstrap_servers=self.kafka.bootstrap_servers)
         await admin.start()
@@ -103,18 +103,18 @@ class Backlog:
         return topic
 
     async def drained(self, **environment: str) -> float:
-        """Have one persister store it all in a new database; answer leads a second, first row to last."""
+        """Let one persister store all leads in a new database; return leads per second."""
         await self.rewind()
-        async with persisters(self.ground, self.kafka, environment=environment) as database:
+        async with persisters(self.bench, self.kafka, environment=environment) as database:
             return await rate_of(database, STORED, len(self.records))
 
 
 @contextlib.asynccontextmanager
 async def persisters(
-    ground: Ground, kafka: Kafka, count: int = 1, environment: Mapping[str, str] | None = None
+    bench: BenchEnvironment, kafka: Kafka, count: int = 1, environment: Mapping[str, str] | None = None
 ) -> AsyncIterator[Database]:
-    """Run so many persisters on a new database until the block ends; all have joined when it begins."""
-    database = await ground.stack.new_database()
+    """Run this many persisters on a new database while the block lasts. All have joined when it begins."""
+    database = await bench.stack.new_database()
     variables = {
         "DATABASE_URL": database.service,
         "KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap_servers,
@@ -124,17 +124,17 @@ async def persisters(
     try:
         async with contextlib.AsyncExitStack() as running:
             for _ in range(count):
-                await running.enter_async_context(program(ground, "persister", variables))
+                await running.enter_async_context(program(bench, "persister", variables))
             yield database
     finally:
-        await ground.stack.drop_database(database)
+        await bench.stack.drop_database(database)
 
 
 STORED: Final = "SELECT coalesce(sum(next_offset - base_offset), 0)::bigint FROM partition_ledger"
 
 
 async def rate_of(database: Database, counting: str, count: int, alive: Alive = always_alive) -> float:
-    """Look at a cheap count of rows until all are there; answer how many came a second."""
+    """Poll an inexpensive row count until all rows exist; return rows per second."""
     connection = await asyncpg.connect(database.owner)
 
     async def look() -> int:
@@ -154,19 +154,19 @@ async def rate_of(database: Database, counting: str, count: int, alive: Alive = 
 
 
 @contextlib.asynccontextmanager
-async def backlog(ground: Ground, count: int) -> AsyncIterator[Backlog]:
-    """Publish so many leads to topics of their own; the topics go at the end."""
-    kafka = await ground.stack.new_topics()
-    ground.say(f"{count:,} leads into Kafka")
-    waiting = Backlog(ground, kafka, made(count))
+async def backlog(bench: BenchEnvironment, count: int) -> AsyncIterator[Backlog]:
+    """Publish this many leads to new topics, which are deleted at the end."""
+    kafka = await bench.stack.new_topics()
+    bench.say(f"{count:,} leads into Kafka")
+    waiting = Backlog(bench, kafka, made(count))
     try:
         await post(kafka, waiting.records)
         yield waiting
     finally:
-        await ground.stack.drop_topics(kafka)
+        await bench.stack.drop_topics(kafka)
 
 
 async def post(kafka: Kafka, records: Iterable[LeadRecord]) -> None:
-    """Publish leads where the gateway does."""
+    """Publish leads to the topic of the gateway."""
     topic = kafka.topic_prefix + topics.RECEIVED.name
     await publish(kafka, topic, ((each.key, each.value, each.headers) for each in records))

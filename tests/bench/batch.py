@@ -1,4 +1,4 @@
-"""`python -m tests.bench.batch`: what the counts cost the persister's batch of 500 leads.
+"""`python -m tests.bench.batch`: the cost of the ledger's counts for a batch of 500 leads.
 
 Batches with and without the triggers take turns, so that both meet the same machine; nothing stays.
 """
@@ -61,7 +61,7 @@ def main(
     leads: Annotated[int, typer.Option(help="Of the database to insert into.")] = 1_000_000,
     rounds: Annotated[int, typer.Option(help="Batches of either kind.")] = 40,
 ) -> None:
-    """Time a batch with and without the counts."""
+    """Measure a batch with and without the counts."""
     console = Console()
     with large_database(Size(leads), console) as server:
         times = asyncio.run(_compare(server.urls.owner, rounds))

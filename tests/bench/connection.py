@@ -1,4 +1,4 @@
-"""A bare HTTP connection: a client library of Python's takes more of a core than what it asks."""
+"""A minimal HTTP connection: a Python client library would use more CPU than the server."""
 
 import asyncio
 from typing import Self, cast
@@ -8,7 +8,7 @@ from tests.bench.environment import TOKEN
 
 
 class Connection(asyncio.Protocol):
-    """One kept connection, one request at a time."""
+    """A persistent connection, one request at a time."""
 
     def __init__(self) -> None:
         self._transport: asyncio.Transport
@@ -23,7 +23,7 @@ class Connection(asyncio.Protocol):
         return (await loop.create_connection(cls, str(parts.hostname), parts.port or 80))[1]
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)  # uvloop's is no subclass
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's transport is not a subclass
 
     def ask(self, request: bytes) -> asyncio.Future[bytes]:
         self._answer = answer = asyncio.get_running_loop().create_future()
@@ -50,7 +50,7 @@ class Connection(asyncio.Protocol):
 
 
 def request(method: str, path: str, body: bytes = b"", request_id: str = "-") -> bytes:
-    """Write a request with our token."""
+    """Return a request with the token of the benchmark."""
     return (
         f"{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {TOKEN}\r\n"
         f"Content-Type: application/json\r\nX-Request-ID: {request_id}\r\nContent-Length: {len(body)}\r\n\r\n"

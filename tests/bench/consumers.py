@@ -1,28 +1,28 @@
-"""What more persisters bring: the same leads drained by one, two and three of them."""
+"""Compares one, two and three persisters that drain the same leads."""
 
 import statistics
 from typing import Final
 
 from services.ingest.lead_record import LeadRecord
 from tests.bench.backlog import STORED, made, persisters, post, rate_of
-from tests.bench.environment import Ground
+from tests.bench.environment import BenchEnvironment
 from tests.bench.measure import Curve, Limit, Result, Run, in_turns
 
 COUNTS: Final = (1, 2, 3)
 LEADS: Final = 100_000
 
 
-async def compare(ground: Ground) -> list[Result]:
-    """Drain by turns; the machine's cores are shared with Kafka, PostgreSQL and the look at them."""
+async def compare(bench: BenchEnvironment) -> list[Result]:
+    """Drain with each number in turn. Kafka, PostgreSQL and the measurement share the cores."""
     records = made(LEADS)
-    ground.say("persister: drained by one, two and three")
+    bench.say("persister: drained by one, two and three")
     runs: dict[str, Run] = {
-        str(count): lambda count=count: _drained(ground, records, count)  # type: ignore[misc]
+        str(count): lambda count=count: _drained(bench, records, count)  # type: ignore[misc]
         for count in COUNTS
     }
     rates = await in_turns(runs, 2)
     drains = [(float(count), statistics.median(rates[str(count)])) for count in COUNTS]
-    ground.curves.append(
+    bench.curves.append(
         Curve("drain rate against persisters", "persisters", "leads a second", {"persister": drains})
     )
     return [
@@ -34,15 +34,15 @@ async def compare(ground: Ground) -> list[Result]:
     ]  # fmt: skip
 
 
-async def _drained(ground: Ground, records: list[LeadRecord], count: int) -> float:
+async def _drained(bench: BenchEnvironment, records: list[LeadRecord], count: int) -> float:
     """Answer leads a second, from when all of them are in Kafka and all persisters read.
 
     Those join first: else one that starts sooner has much of a short backlog before the others are there.
     """
-    kafka = await ground.stack.new_topics()
+    kafka = await bench.stack.new_topics()
     try:
-        async with persisters(ground, kafka, count) as database:
+        async with persisters(bench, kafka, count) as database:
             await post(kafka, records)
             return await rate_of(database, STORED, len(records))
     finally:
-        await ground.stack.drop_topics(kafka)
+        await bench.stack.drop_topics(kafka)

@@ -1,4 +1,4 @@
-"""A lead's way from the website to the dashboard at 300 leads a second, held against a bare loop.
+"""The latency of a lead from the website to the dashboard at 300 leads a second, and of a bare consumer.
 
 The loop is fed by the bare gateway: what publishing, taking and inserting cost at the least. Twice: how long
 after the 201 the database took the row (`stored_at` less `created_at_utc`), and how long after it somebody
@@ -19,7 +19,7 @@ import asyncpg
 
 from contracts.leads import EXAMPLE
 from tests.bench.connection import Connection, request
-from tests.bench.environment import TOKEN, Ground, program
+from tests.bench.environment import TOKEN, BenchEnvironment, program
 from tests.bench.load import answered_in
 from tests.bench.measure import Limit, Result, in_turns
 from tests.support.processes import ServiceProcess
@@ -30,7 +30,7 @@ RATE: Final = 300.0
 LIMIT_MS: Final = 150.0
 SAMPLES_A_SECOND: Final = 5
 LOOK_SECONDS: Final = 0.003
-# The counterpart has no readiness to ask for: its group lets it join within seconds.
+# The bare consumer has no readiness check; it joins its group within seconds.
 JOIN_SECONDS: Final = 30.0
 STORED: Final = """
     SELECT percentile_cont(ARRAY[0.5, 0.99]) WITHIN GROUP
@@ -43,7 +43,7 @@ Seen = Callable[[str], Awaitable[bool]]
 
 @dataclass(frozen=True)
 class Chain:
-    """One way that a lead can go. `seen` says whether somebody who asks is shown it."""
+    """A chain of processes. `seen` returns whether a lead is visible to a reader."""
 
     gateway: str
     database: Database
@@ -59,10 +59,10 @@ class Times:
 
 
 @contextlib.asynccontextmanager
-async def _ours(ground: Ground) -> AsyncIterator[Chain]:
-    async with _parts(ground) as (database, environment), contextlib.AsyncExitStack() as running:
+async def _ours(bench: BenchEnvironment) -> AsyncIterator[Chain]:
+    async with _parts(bench) as (database, environment), contextlib.AsyncExitStack() as running:
         started = [
-            await running.enter_async_context(program(ground, name, environment))
+            await running.enter_async_context(program(bench, name, environment))
             for name in ("ingest", "persister", "admin")
         ]
         connection = await Connection.to(started[2].url)
@@ -77,16 +77,16 @@ async def _ours(ground: Ground) -> AsyncIterator[Chain]:
 
 
 @contextlib.asynccontextmanager
-async def _bare(ground: Ground) -> AsyncIterator[Chain]:
-    async with _parts(ground) as (database, environment), contextlib.AsyncExitStack() as running:
+async def _bare(bench: BenchEnvironment) -> AsyncIterator[Chain]:
+    async with _parts(bench) as (database, environment), contextlib.AsyncExitStack() as running:
         gateway = await running.enter_async_context(
             program(
-                ground, "bare", environment,
+                bench, "bare", environment,
                 "uvicorn", "--factory", "tests.bench.references.gateways:bare", "--port", "{port}",
                 "--no-access-log", "--log-level", "warning",
             )
         )  # fmt: skip
-        loop = ServiceProcess("loop", environment, ground.folder)
+        loop = ServiceProcess("loop", environment, bench.folder)
         loop.program = ("tests.bench.references.bare_consumer",)
         loop.start()
         running.callback(loop.kill)
@@ -100,25 +100,25 @@ async def _bare(ground: Ground) -> AsyncIterator[Chain]:
 
 
 @contextlib.asynccontextmanager
-async def _parts(ground: Ground) -> AsyncIterator[tuple[Database, dict[str, str]]]:
-    kafka, database = await ground.stack.new_topics(), await ground.stack.new_database()
+async def _parts(bench: BenchEnvironment) -> AsyncIterator[tuple[Database, dict[str, str]]]:
+    kafka, database = await bench.stack.new_topics(), await bench.stack.new_database()
     yield (
         database,
         {
-            "KAFKA_BOOTSTRAP_SERVERS": ground.stack.bootstrap_servers,
+            "KAFKA_BOOTSTRAP_SERVERS": bench.stack.bootstrap_servers,
             "KAFKA_TOPIC_PREFIX": kafka.topic_prefix,
             "DATABASE_URL": database.service,
             "FASTCORE_SITE_INGEST_TOKEN": TOKEN,
             "FASTCORE_ADMIN_TOKEN": TOKEN,
-            "FASTCORE_INGEST_SPOOL_FOLDER": str(ground.folder / f"spool-{kafka.topic_prefix}"),
+            "FASTCORE_INGEST_SPOOL_FOLDER": str(bench.folder / f"spool-{kafka.topic_prefix}"),
         },
     )
-    await ground.stack.drop_topics(kafka)
-    await ground.stack.drop_database(database)
+    await bench.stack.drop_topics(kafka)
+    await bench.stack.drop_database(database)
 
 
 async def _follow(chain: Chain, gateway: Connection, seconds: float) -> float:
-    """Post one lead; answer how many ms after its 201 somebody saw it."""
+    """Post one lead; return the milliseconds from its 201 until it is visible."""
     body = json.dumps(EXAMPLE | {"request_id": uuid4().hex}).encode()
     answer = await gateway.ask(request("POST", "/inbound/leads", body))
     began = time.perf_counter()
@@ -157,12 +157,12 @@ async def _run(chain: Chain, seconds: float) -> Times:
     return Times((row["ms"][0], row["ms"][1]), _percentiles(seen))
 
 
-async def compare(ground: Ground) -> list[Result]:
-    """Let both run at once, and load them in turns."""
-    seconds = 5 if ground.quick else 10
-    ground.say(f"way: {RATE:.0f} leads a second from the website to the dashboard")
+async def compare(bench: BenchEnvironment) -> list[Result]:
+    """Run both chains at once, and load them in turns."""
+    seconds = 5 if bench.quick else 10
+    bench.say(f"way: {RATE:.0f} leads a second from the website to the dashboard")
     times: dict[str, list[Times]] = {"ours": [], "bare": []}
-    async with _ours(ground) as ours, _bare(ground) as bare:
+    async with _ours(bench) as ours, _bare(bench) as bare:
         chains = {"ours": ours, "bare": bare}
         for chain in chains.values():
             await _run(chain, 1)  # warm
@@ -171,14 +171,14 @@ async def compare(ground: Ground) -> list[Result]:
             times[name].append(await _run(chains[name], seconds))
             return times[name][-1].stored[0]
 
-        await in_turns({"ours": lambda: one("ours"), "bare": lambda: one("bare")}, ground.rounds)
+        await in_turns({"ours": lambda: one("ours"), "bare": lambda: one("bare")}, bench.rounds)
     results = list[Result]()
     for what in ("stored", "seen"):
         for place, name in enumerate(("p50", "p99")):
             figures = {key: [getattr(each, what)[place] for each in run] for key, run in times.items()}
             title = f"from 201 to {what} at {RATE:.0f} leads/s, {name}"
-            if (what, name, ground.quick) == ("seen", "p99", True):
-                continue  # that would be the slowest of 25
+            if (what, name, bench.quick) == ("seen", "p99", True):
+                continue  # a 99th percentile of 25 samples is their maximum
             against, limit = "a bare produce-consume-insert loop", Limit(at_most=2.0)
             results.append(Result(title, against, "ms", figures["ours"], figures["bare"], limit))
             if name == "p99":

@@ -1,4 +1,4 @@
-"""What a comparison stands on: the servers, a folder, programs, and how long it may take."""
+"""The environment of a comparison: servers, folder, programs and duration."""
 
 import contextlib
 from collections.abc import AsyncIterator, Callable
@@ -13,8 +13,8 @@ TOKEN = "a-token-of-a-website-1234567890"
 
 
 @dataclass(frozen=True)
-class Ground:
-    """`quick` asks for the short form, without curves. `say` tells a person what is measured now."""
+class BenchEnvironment:
+    """`quick` selects the short form without curves. `say` prints the current measurement."""
 
     stack: Stack
     folder: Path
@@ -28,16 +28,16 @@ class Ground:
 
     @property
     def seconds(self) -> float:
-        """How long one load lasts."""
+        """The duration of one load."""
         return 2 if self.quick else 4
 
 
 @contextlib.asynccontextmanager
 async def program(
-    ground: Ground, name: str, environment: dict[str, str], *module: str
+    bench: BenchEnvironment, name: str, environment: dict[str, str], *module: str
 ) -> AsyncIterator[ServiceProcess]:
-    """Run one service, or `python -m module` in its stead, until the block ends."""
-    process = ServiceProcess(name, {"LOG_LEVEL": "WARNING", **environment}, ground.folder)
+    """Run a service, or `python -m module` instead, while the block lasts."""
+    process = ServiceProcess(name, {"LOG_LEVEL": "WARNING", **environment}, bench.folder)
     if module:
         process.program = tuple(part.format(port=process.port) for part in module)
     process.start()

@@ -25,7 +25,7 @@ def _request(number: int) -> bytes:
 
 
 async def _post(url: str, rate: float, seconds: float) -> dict[str, float]:
-    idle = asyncio.Queue[Connection]()  # each in its turn: a server closes what rests
+    idle = asyncio.Queue[Connection]()  # round robin, because servers close idle connections
     for _ in range(CONNECTIONS):
         idle.put_nowait(await Connection.to(url))
     took, refused = list[float](), 0
@@ -38,7 +38,7 @@ async def _post(url: str, rate: float, seconds: float) -> dict[str, float]:
         refused += not answer.startswith(b"HTTP/1.1 201")
         idle.put_nowait(connection)
 
-    requests = [_request(number) for number in range(int(rate * seconds))]  # made before the clock runs
+    requests = [_request(number) for number in range(int(rate * seconds))]  # before the measurement
     begun = time.perf_counter()
     async with asyncio.TaskGroup() as posts:
         for number in range(len(requests)):
@@ -60,7 +60,7 @@ def main(
     rate: Annotated[float, typer.Option(help="Leads a second.")] = 300,
     seconds: Annotated[float, typer.Option(help="How long.")] = 10,
 ) -> None:
-    """Post leads at a fixed rate and print the answers' times as JSON."""
+    """Post leads at a fixed rate and print the response times as JSON."""
     typer.echo(json.dumps(uvloop.run(_post(url, rate, seconds))))
 
 

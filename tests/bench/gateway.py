@@ -1,10 +1,10 @@
-"""The gateway against the usual ways to build one: leads a second, latency, and with Kafka away."""
+"""Compares the gateway with common alternatives: leads per second, latency, and without Kafka."""
 
 import contextlib
 from collections.abc import AsyncIterator, Mapping
 from typing import Final
 
-from tests.bench.environment import TOKEN, Ground, program
+from tests.bench.environment import TOKEN, BenchEnvironment, program
 from tests.bench.load import accepted_a_second, answered_in, need_wrk
 from tests.bench.measure import Curve, Limit, Result, Run, in_turns
 
@@ -17,63 +17,63 @@ REFERENCES: Final = {
 NOWHERE: Final = "127.0.0.1:1"
 
 
-def _environment(ground: Ground, bootstrap_servers: str | None = None) -> dict[str, str]:
+def _environment(bench: BenchEnvironment, bootstrap_servers: str | None = None) -> dict[str, str]:
     return {
         "FASTCORE_SITE_INGEST_TOKEN": TOKEN,
-        "KAFKA_BOOTSTRAP_SERVERS": bootstrap_servers or ground.stack.bootstrap_servers,
-        "FASTCORE_INGEST_SPOOL_FOLDER": str(ground.folder / f"spool-{bootstrap_servers is None}"),
+        "KAFKA_BOOTSTRAP_SERVERS": bootstrap_servers or bench.stack.bootstrap_servers,
+        "FASTCORE_INGEST_SPOOL_FOLDER": str(bench.folder / f"spool-{bootstrap_servers is None}"),
         "FASTCORE_INGEST_SPOOL_MAX_LEADS": "10000000",
         "FASTCORE_INGEST_SPOOL_MAX_BYTES": str(64 << 30),
     }
 
 
 @contextlib.asynccontextmanager
-async def _contenders(ground: Ground) -> AsyncIterator[dict[str, str]]:
-    """Run the gateway, the gateway without Kafka, and the references; answer their URLs."""
-    kafka, database = await ground.stack.new_topics(), await ground.stack.new_database()
+async def _contenders(bench: BenchEnvironment) -> AsyncIterator[dict[str, str]]:
+    """Run the gateway, the gateway without Kafka, and the references; return their URLs."""
+    kafka, database = await bench.stack.new_topics(), await bench.stack.new_database()
     shared = {"KAFKA_TOPIC_PREFIX": kafka.topic_prefix, "DATABASE_URL": database.service}
     async with contextlib.AsyncExitStack() as running:
         urls: dict[str, str] = {}
         for name, servers in (("ours", None), ("away", NOWHERE)):
             made = await running.enter_async_context(
-                program(ground, "ingest", _environment(ground, servers) | shared)
+                program(bench, "ingest", _environment(bench, servers) | shared)
             )
             urls[name] = made.url
         for name in REFERENCES:
             made = await running.enter_async_context(
                 program(
-                    ground, name, _environment(ground) | shared,
+                    bench, name, _environment(bench) | shared,
                     "uvicorn", "--factory", f"tests.bench.references.gateways:{name}", "--port", "{port}",
                     "--no-access-log", "--log-level", "warning",
                 )
             )  # fmt: skip
             urls[name] = made.url
         yield urls
-    await ground.stack.drop_topics(kafka)
-    await ground.stack.drop_database(database)
+    await bench.stack.drop_topics(kafka)
+    await bench.stack.drop_database(database)
 
 
-async def compare(ground: Ground) -> list[Result]:
-    """Measure it all on one set of running programs."""
+async def compare(bench: BenchEnvironment) -> list[Result]:
+    """Measure everything with the same running programs."""
     need_wrk()
-    async with _contenders(ground) as urls:
+    async with _contenders(bench) as urls:
         for url in urls.values():
             await accepted_a_second(url, 1)  # warm
-        rates = await _rates(ground, urls)
-        latencies = await _latencies(ground, urls, rates[0])
-        if not ground.quick:
-            ground.curves.append(await _curve(ground, urls, min(rates[0].ours)))
+        rates = await _rates(bench, urls)
+        latencies = await _latencies(bench, urls, rates[0])
+        if not bench.quick:
+            bench.curves.append(await _curve(bench, urls, min(rates[0].ours)))
         return [*rates, *latencies]
 
 
-async def _rates(ground: Ground, urls: Mapping[str, str]) -> list[Result]:
-    ground.say("gateway: leads a second")
+async def _rates(bench: BenchEnvironment, urls: Mapping[str, str]) -> list[Result]:
+    bench.say("gateway: leads a second")
     runs: dict[str, Run] = {
-        name: lambda url=url: accepted_a_second(url, ground.seconds / 2)  # type: ignore[misc]
+        name: lambda url=url: accepted_a_second(url, bench.seconds / 2)  # type: ignore[misc]
         for name, url in urls.items()
     }
-    # Short and often: the machine's own speed changes within seconds, and a round's turns should share it.
-    rates = await in_turns(runs, 2 * ground.rounds)
+    # Short and frequent turns, because the speed of the machine changes within seconds.
+    rates = await in_turns(runs, 2 * bench.rounds)
     results = [
         Result(RATE, against, "leads/s", rates["ours"], rates[name], limit)
         for name, (against, limit) in REFERENCES.items()
@@ -87,19 +87,19 @@ async def _rates(ground: Ground, urls: Mapping[str, str]) -> list[Result]:
     ]
 
 
-async def _latencies(ground: Ground, urls: Mapping[str, str], rates: Result) -> list[Result]:
+async def _latencies(bench: BenchEnvironment, urls: Mapping[str, str], rates: Result) -> list[Result]:
     rate = min(rates.ours) / 2
-    ground.say(f"gateway: answers at {rate:.0f} leads a second, half of what it takes")
+    bench.say(f"gateway: answers at {rate:.0f} leads a second, half of what it takes")
     p99s: dict[str, list[float]] = {"ours": [], "bare": []}
 
     async def p50(name: str) -> float:
-        answers = await answered_in(urls[name], rate, ground.seconds)
+        answers = await answered_in(urls[name], rate, bench.seconds)
         if answers.refused:
             raise RuntimeError(f"{name} refused {answers.refused} of {answers.sent} leads")
         p99s[name].append(answers.p99)
         return answers.p50
 
-    p50s = await in_turns({"ours": lambda: p50("ours"), "bare": lambda: p50("bare")}, ground.rounds)
+    p50s = await in_turns({"ours": lambda: p50("ours"), "bare": lambda: p50("bare")}, bench.rounds)
     against, limit = REFERENCES["bare"][0], Limit(at_most=1.5)
     return [
         Result(f"gateway, {name} at half its limit", against, "ms", figures["ours"], figures["bare"], limit)
@@ -107,13 +107,13 @@ async def _latencies(ground: Ground, urls: Mapping[str, str], rates: Result) -> 
     ]
 
 
-async def _curve(ground: Ground, urls: Mapping[str, str], limit: float) -> Curve:
-    ground.say("gateway: how the answers' times follow the load")
+async def _curve(bench: BenchEnvironment, urls: Mapping[str, str], limit: float) -> Curve:
+    bench.say("gateway: how the answers' times follow the load")
     lines: dict[str, list[tuple[float, float]]] = {}
     for share in (0.1, 0.25, 0.5, 0.65, 0.8):
         rate = limit * share
         for name in ("ours", "bare"):
-            answers = await answered_in(urls[name], rate, ground.seconds)
+            answers = await answered_in(urls[name], rate, bench.seconds)
             for quantile, took in (("p50", answers.p50), ("p99", answers.p99)):
                 lines.setdefault(f"{name} {quantile}", []).append((round(rate), round(took, 2)))
     return Curve("gateway latency against load", "leads a second", "ms", lines)

@@ -1,4 +1,4 @@
-"""A large installation's database, made once and kept under .fastcore/bench for repeated runs."""
+"""The database of a large installation, generated once and kept under .fastcore/bench."""
 
 import asyncio
 import json
@@ -28,7 +28,7 @@ ENTRIES_PER_LEAD: Final = 5
 
 @dataclass(frozen=True)
 class Size:
-    """How much to make. `seed` draws other people; everything else follows from the numbers."""
+    """The size of the data. `seed` chooses the people; everything else depends on the numbers."""
 
     leads: int = 1_000_000
     seed: int = 1
@@ -40,7 +40,7 @@ class Size:
 
 @contextmanager
 def large_database(size: Size, console: Console) -> Iterator[Postgres]:
-    """Run the PostgreSQL that holds the data, made now where it is not there yet, and migrated."""
+    """Run PostgreSQL with the migrated data, and generate the data if it does not exist."""
     done = size.folder / "made.json"
     with running_postgres(size.folder, keep=True) as server:
         applied = asyncio.run(migrate(server.urls.owner, server.urls.service))
@@ -62,7 +62,7 @@ async def _replay_once(url: str) -> None:
 
 
 async def ends_at(connection: Any) -> datetime:
-    """Return the moment of the last lead: the `now` of this data."""
+    """Return the time of the last lead, which is `now` for this data."""
     moment: datetime = await connection.fetchval("SELECT max(created_at_utc) FROM lead_inbox")
     return moment
 
@@ -81,7 +81,7 @@ async def _make(url: str, size: Size, console: Console) -> dict[str, Any]:
         await db.execute(f"ALTER TABLE {each['table']} DISABLE TRIGGER {each['name']}")
     for each in reversed(indexes):
         await db.execute(each["drop"])
-    # A lead is found by its id while its mails and entries are made.
+    # The generation of mails and entries looks leads up by id.
     await db.execute("CREATE INDEX made_leads ON lead_inbox (id)")
     await db.execute("CREATE INDEX made_mails ON email_delivery (lead_id)")
     given: dict[str, Any] = {"total": size.leads, "ends_at": datetime.now(UTC), "seed": size.seed}
@@ -110,7 +110,7 @@ async def _make(url: str, size: Size, console: Console) -> dict[str, Any]:
 
 
 async def _settle(url: str) -> None:
-    """Have statistics and visibility as autovacuum leaves them, and nothing in the background meanwhile."""
+    """Vacuum, analyze and checkpoint, so that nothing runs in the background later."""
     db = await asyncpg.connect(url, command_timeout=1800)
     if await db.fetchval("SELECT to_regproc('recount_rows') IS NOT NULL"):
         await db.execute("SELECT recount_rows()")
@@ -120,7 +120,7 @@ async def _settle(url: str) -> None:
 
 
 async def sizes(connection: Any, url: str) -> list[Any]:
-    """Return rows and bytes of each large table, and of all."""
+    """Return rows and bytes of each large table and of the total."""
     rows = [dict(row) for row in await connection.fetch(SQL.list_sizes.sql, TABLES)]
     whole = await connection.fetchval("SELECT pg_database_size($1)", urlsplit(url).path[1:])
     return [*rows, {"table": "the whole database", "rows": None, "bytes": whole, "index_bytes": None}]

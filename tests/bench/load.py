@@ -1,4 +1,4 @@
-"""Load from processes of their own: wrk for all that a gateway takes, `steady` for a fixed rate."""
+"""Load from separate processes: wrk for the maximum rate, `fixed_rate_client` for a fixed rate."""
 
 import asyncio
 import json
@@ -17,7 +17,7 @@ SCRIPT = Path(__file__).with_name("post.lua")
 
 @dataclass(frozen=True)
 class Steady:
-    """The times of answers at a fixed rate, in ms, counted from when each request was due."""
+    """Response times at a fixed rate in ms, from the scheduled time of each request."""
 
     p50: float
     p99: float
@@ -26,7 +26,7 @@ class Steady:
 
 
 def need_wrk() -> None:
-    """Refuse to begin without the load generator."""
+    """Raise an error if the load generator is not installed."""
     if shutil.which("wrk") is None:
         sys.exit("make bench needs wrk, the load generator: apt-get install wrk (or brew install wrk)")
 
@@ -42,7 +42,7 @@ async def _run(*command: str) -> str:
 
 
 async def accepted_a_second(url: str, seconds: float) -> float:
-    """Post as fast as answers come, over 64 connections; every answer must be a 201."""
+    """Post at the maximum rate over 64 connections; every response must be a 201."""
     said = await _run(
         "wrk",
         "-t1",
@@ -64,7 +64,7 @@ async def accepted_a_second(url: str, seconds: float) -> float:
 
 
 async def answered_in(url: str, rate: float, seconds: float) -> Steady:
-    """Post at a fixed rate, whatever the answers take."""
+    """Post at a fixed rate, independent of the response times."""
     said = await _run(
         sys.executable, "-m", "tests.bench.fixed_rate_client", url, f"--rate={rate}", f"--seconds={seconds}"
     )

@@ -1,4 +1,4 @@
-"""One figure held against another: measured in turns, so that both meet the same machine. No load here."""
+"""Compares two figures, measured in turns so that both see the same state of the machine."""
 
 import statistics
 from collections.abc import Awaitable, Callable, Mapping
@@ -11,7 +11,7 @@ Figures = dict[str, list[float]]
 
 @dataclass(frozen=True)
 class Limit:
-    """What a ratio has to keep to."""
+    """The limit of a ratio."""
 
     at_least: float | None = None
     at_most: float | None = None
@@ -28,7 +28,7 @@ class Limit:
 
 @dataclass(frozen=True)
 class Result:
-    """Ours and a reference, a figure a round each; the ratio is the median of the rounds' own ratios."""
+    """One figure per round for FASTCore and the reference. The ratio is the median of the rounds' ratios."""
 
     name: str
     against: str
@@ -67,7 +67,7 @@ class Result:
 
 @dataclass(frozen=True)
 class Curve:
-    """How a figure follows another: points of x and y for each line."""
+    """A curve: the x and y values of each line."""
 
     name: str
     x: str
@@ -76,7 +76,7 @@ class Curve:
 
 
 async def in_turns(contenders: Mapping[str, Run], rounds: int) -> Figures:
-    """Run each contender once a round, forwards and backwards by turns; answer a figure a round."""
+    """Run each contender once per round, in alternating order; return one figure per round."""
     figures: Figures = {name: [] for name in contenders}
     for number in range(rounds):
         order = sorted(contenders, reverse=number % 2 == 1)

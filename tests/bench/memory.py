@@ -1,4 +1,4 @@
-"""Memory: each service's peak while many leads go through it, held against its own peak after the first few.
+"""Memory: compares each service's peak after many leads with its peak after the first ones.
 
 A peak is the most that a process had to itself (unique set size), looked at twice a second. The gateway takes
 the leads from wrk, the persister stores them as they come, and the admin service is asked all the while. The
@@ -19,7 +19,7 @@ import psutil
 from contracts import topics
 from runtime.settings import Kafka
 from tests.bench import notifier
-from tests.bench.environment import TOKEN, Ground, program
+from tests.bench.environment import TOKEN, BenchEnvironment, program
 from tests.bench.load import accepted_a_second, need_wrk
 from tests.bench.measure import Limit, Result
 from tests.support.factories import lead, post, producer
@@ -38,7 +38,7 @@ Peaks = dict[str, float]
 
 @contextlib.asynccontextmanager
 async def _watched(processes: dict[str, ServiceProcess]) -> AsyncIterator[Peaks]:
-    """Note each process's peak in MB for as long as the block lasts."""
+    """Record the peak memory of each process in MB while the block lasts."""
     peaks: Peaks = {}
 
     async def watch() -> None:
@@ -65,7 +65,7 @@ async def _count(url: str, sql: str, at_least: int) -> None:
 
 
 async def _ask(url: str) -> None:
-    """Read pages as a person does who has the dashboard open, until cancelled."""
+    """Read dashboard pages like a user, until cancelled."""
     headers = {"Authorization": f"Bearer {TOKEN}"}
     async with httpx.AsyncClient(base_url=url, headers=headers, timeout=30) as client:
         while True:
@@ -75,7 +75,7 @@ async def _ask(url: str) -> None:
 
 
 async def _post(url: str, kafka: Kafka, leads: int) -> None:
-    """Post at least so many leads, and fail every hundredth of as many."""
+    """Post at least this many leads, and publish one failure for each hundred."""
     posted = 0.0
     while posted < leads:
         rate = await accepted_a_second(url, LOAD_SECONDS)
@@ -90,19 +90,19 @@ async def _post(url: str, kafka: Kafka, leads: int) -> None:
                 )
 
 
-async def _leads(ground: Ground, few: int, many: int) -> tuple[Peaks, Peaks]:
-    kafka, database = await ground.stack.new_topics(), await ground.stack.new_database()
+async def _leads(bench: BenchEnvironment, few: int, many: int) -> tuple[Peaks, Peaks]:
+    kafka, database = await bench.stack.new_topics(), await bench.stack.new_database()
     environment = {
-        "KAFKA_BOOTSTRAP_SERVERS": ground.stack.bootstrap_servers,
+        "KAFKA_BOOTSTRAP_SERVERS": bench.stack.bootstrap_servers,
         "KAFKA_TOPIC_PREFIX": kafka.topic_prefix,
         "DATABASE_URL": database.service,
         "FASTCORE_SITE_INGEST_TOKEN": TOKEN,
         "FASTCORE_ADMIN_TOKEN": TOKEN,
-        "FASTCORE_INGEST_SPOOL_FOLDER": str(ground.folder / "spool-memory"),
+        "FASTCORE_INGEST_SPOOL_FOLDER": str(bench.folder / "spool-memory"),
     }
     async with contextlib.AsyncExitStack() as running:
         started = {
-            name: await running.enter_async_context(program(ground, name, environment)) for name in NAMES
+            name: await running.enter_async_context(program(bench, name, environment)) for name in NAMES
         }
         peaks = await running.enter_async_context(_watched(started))
         asking = asyncio.create_task(_ask(started["admin"].url))
@@ -113,40 +113,40 @@ async def _leads(ground: Ground, few: int, many: int) -> tuple[Peaks, Peaks]:
         await _count(database.owner, "SELECT count(*) FROM lead_inbox", many)
         assert not asking.done(), asking.exception()
         asking.cancel()
-    await ground.stack.drop_topics(kafka)
-    await ground.stack.drop_database(database)
+    await bench.stack.drop_topics(kafka)
+    await bench.stack.drop_database(database)
     return first, peaks
 
 
-async def _mails(ground: Ground, few: int, many: int) -> tuple[Peaks, Peaks]:
-    kafka, database = await ground.stack.new_topics(), await ground.stack.new_database()
+async def _mails(bench: BenchEnvironment, few: int, many: int) -> tuple[Peaks, Peaks]:
+    kafka, database = await bench.stack.new_topics(), await bench.stack.new_database()
     async with notifier.running_sink() as port:
-        environment = notifier.environment(ground, port) | {
+        environment = notifier.environment(bench, port) | {
             "KAFKA_TOPIC_PREFIX": kafka.topic_prefix,
             "DATABASE_URL": database.service,
         }
         await post(kafka, *(lead() for _ in range(many)))
         async with (
-            program(ground, "notifier", environment) as process,
+            program(bench, "notifier", environment) as process,
             _watched({"notifier": process}) as peaks,
         ):
             sent = "SELECT count(*) FROM email_delivery WHERE state = 'sent'"
             await _count(database.owner, sent, 2 * few)
             first = dict(peaks)
             await _count(database.owner, sent, 2 * many)
-    await ground.stack.drop_topics(kafka)
-    await ground.stack.drop_database(database)
+    await bench.stack.drop_topics(kafka)
+    await bench.stack.drop_database(database)
     return first, peaks
 
 
-async def compare(ground: Ground) -> list[Result]:
-    """Let few leads through, and then many; once, for a peak does not come back."""
+async def compare(bench: BenchEnvironment) -> list[Result]:
+    """Process few leads, then many. It runs once, because a peak never decreases."""
     need_wrk()
-    few, many = (5_000, 20_000) if ground.quick else (10_000, 200_000)
-    few_mailed, many_mailed = (1_000, 2_000) if ground.quick else (2_000, 20_000)
-    ground.say(f"memory: {many:,} leads, and {many_mailed:,} for the notifier")
-    first, last = await _leads(ground, few, many)
-    first_mailing, last_mailing = await _mails(ground, few_mailed, many_mailed)
+    few, many = (5_000, 20_000) if bench.quick else (10_000, 200_000)
+    few_mailed, many_mailed = (1_000, 2_000) if bench.quick else (2_000, 20_000)
+    bench.say(f"memory: {many:,} leads, and {many_mailed:,} for the notifier")
+    first, last = await _leads(bench, few, many)
+    first_mailing, last_mailing = await _mails(bench, few_mailed, many_mailed)
     counts = dict.fromkeys(NAMES, (few, many)) | {"notifier": (few_mailed, many_mailed)}
     ours, reference = last | last_mailing, first | first_mailing
     return [

@@ -1,4 +1,4 @@
-"""The notifier draining a backlog, held against aiosmtplib alone: mails a second at the same server."""
+"""Compares the notifier that drains a backlog with aiosmtplib alone, in mails per second."""
 
 import asyncio
 import contextlib
@@ -11,7 +11,7 @@ import asyncpg
 
 from deploy.embedded.servers.standalone import free_ports
 from services.notifier.settings import Settings
-from tests.bench.environment import Ground, program
+from tests.bench.environment import BenchEnvironment, program
 from tests.bench.measure import Limit, Result, in_turns
 from tests.support.factories import lead, post
 from tests.support.processes import ROOT
@@ -21,7 +21,7 @@ CONNECTIONS: Final[int] = Settings.model_fields["connections"].default
 
 @contextlib.asynccontextmanager
 async def running_sink() -> AsyncIterator[int]:
-    """Run the mail server that takes everything; answer its port."""
+    """Run the SMTP sink, and return its port."""
     port = free_ports(1)[0]
     process = subprocess.Popen(  # noqa: ASYNC220 - started here, waited for below
         [sys.executable, "-m", "tests.bench.smtp_sink", str(port)], cwd=ROOT
@@ -29,7 +29,7 @@ async def running_sink() -> AsyncIterator[int]:
     try:
         for _ in range(200):
             with contextlib.suppress(OSError):
-                await said(port, "RSET")
+                await send_command(port, "RSET")
                 break
             await asyncio.sleep(0.1)
         yield port
@@ -38,8 +38,8 @@ async def running_sink() -> AsyncIterator[int]:
         process.wait(10)
 
 
-async def said(port: int, command: str) -> str:
-    """Say one line to the sink and answer what it answers."""
+async def send_command(port: int, command: str) -> str:
+    """Send one command to the SMTP sink and return its reply."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(f"{command}\r\n".encode())
     await reader.readline()
@@ -49,19 +49,19 @@ async def said(port: int, command: str) -> str:
 
 
 async def taken(port: int, count: int) -> float:
-    """Wait until the sink has taken so many mails; answer how many a second it took."""
+    """Wait until the sink has accepted this many mails; return mails per second."""
     async with asyncio.timeout(600):
         while True:
-            number, seconds = (await said(port, "XTAKEN")).split()
+            number, seconds = (await send_command(port, "XTAKEN")).split()
             if int(number) >= count:
                 return (int(number) - 1) / float(seconds)
             await asyncio.sleep(0.1)
 
 
-def environment(ground: Ground, port: int) -> dict[str, str]:
-    """Say what a notifier needs to know."""
+def environment(bench: BenchEnvironment, port: int) -> dict[str, str]:
+    """Return the environment variables of a notifier."""
     return {
-        "KAFKA_BOOTSTRAP_SERVERS": ground.stack.bootstrap_servers,
+        "KAFKA_BOOTSTRAP_SERVERS": bench.stack.bootstrap_servers,
         "SMTP_HOST": "127.0.0.1",
         "SMTP_PORT": str(port),
         "SMTP_TLS": "false",
@@ -71,26 +71,26 @@ def environment(ground: Ground, port: int) -> dict[str, str]:
     }
 
 
-async def compare(ground: Ground) -> list[Result]:
-    """Send as many mails both ways, in turns."""
-    leads = 300 if ground.quick else 2_000
-    ground.say(f"notifier: {2 * leads} mails on {CONNECTIONS} connections")
+async def compare(bench: BenchEnvironment) -> list[Result]:
+    """Send the same number of mails with each, in turns."""
+    leads = 300 if bench.quick else 2_000
+    bench.say(f"notifier: {2 * leads} mails on {CONNECTIONS} connections")
     async with running_sink() as port:
 
         async def ours() -> float:
-            await said(port, "XCLEAR")
-            kafka, database = await ground.stack.new_topics(), await ground.stack.new_database()
+            await send_command(port, "XCLEAR")
+            kafka, database = await bench.stack.new_topics(), await bench.stack.new_database()
             await post(kafka, *(lead() for _ in range(leads)))
             where = {"KAFKA_TOPIC_PREFIX": kafka.topic_prefix, "DATABASE_URL": database.service}
-            async with program(ground, "notifier", environment(ground, port) | where):
+            async with program(bench, "notifier", environment(bench, port) | where):
                 rate = await taken(port, 2 * leads)
             await _all_settled(database.owner, 2 * leads)
-            await ground.stack.drop_topics(kafka)
-            await ground.stack.drop_database(database)
+            await bench.stack.drop_topics(kafka)
+            await bench.stack.drop_database(database)
             return rate
 
         async def alone() -> float:
-            await said(port, "XCLEAR")
+            await send_command(port, "XCLEAR")
             process = await asyncio.create_subprocess_exec(
                 sys.executable, "-m", "tests.bench.references.bare_mailer",
                 str(port), str(2 * leads), str(CONNECTIONS), cwd=ROOT,
@@ -99,7 +99,7 @@ async def compare(ground: Ground) -> list[Result]:
                 raise RuntimeError("aiosmtplib alone did not send them all")
             return await taken(port, 2 * leads)
 
-        rates = await in_turns({"ours": ours, "alone": alone}, ground.rounds)
+        rates = await in_turns({"ours": ours, "alone": alone}, bench.rounds)
     against = "aiosmtplib alone, on as many connections"
     return [
         Result(
@@ -109,7 +109,7 @@ async def compare(ground: Ground) -> list[Result]:
 
 
 async def _all_settled(url: str, count: int) -> None:
-    """Fail where a mail is not written down as sent, once."""
+    """Fail unless each mail is recorded as sent exactly once."""
     connection = await asyncpg.connect(url)
     sent = await connection.fetchval("SELECT count(*) FROM email_delivery WHERE state = 'sent'")
     await connection.close()

@@ -1,4 +1,4 @@
-"""Writes the known run's figures into docs/performance.md, so that the page says what was measured."""
+"""Writes the figures of the recorded run into docs/performance.md."""
 
 import json
 from pathlib import Path
@@ -12,7 +12,7 @@ _END: Final = "<!-- end of figures -->"
 
 
 def figures(said: dict[str, Any]) -> str:
-    """Return a run as Markdown: the machine in a line, the results as a table."""
+    """Return a run as Markdown: a line about the machine, and a table of results."""
     machine = said["machine"]
     packages = ", ".join(f"{name} {version}" for name, version in machine["packages"].items())
     head = (
@@ -41,18 +41,18 @@ def _number(value: float) -> str:
 
 
 def written(text: str, said: dict[str, Any]) -> str:
-    """Return the page with these figures in place of those that it has."""
+    """Return the page with these figures."""
     before, _, rest = text.partition(_BEGIN)
     _, _, after = rest.partition(_END)
     return before + figures(said) + after
 
 
 def write(said: dict[str, Any], page: Path = PAGE) -> None:
-    """Write them."""
+    """Write the page."""
     page.write_text(written(page.read_text(), said))
 
 
 def is_true(known: Path, page: Path = PAGE) -> bool:
-    """Say whether the page shows the known run."""
+    """Return True if the page shows the recorded run."""
     text = page.read_text()
     return written(text, json.loads(known.read_text())) == text

@@ -1,4 +1,4 @@
-"""The persister on a backlog, against what PostgreSQL takes at best and against a general sink."""
+"""Compares the persister with the limit of PostgreSQL (COPY) and with a JDBC sink."""
 
 import contextlib
 import json
@@ -11,7 +11,7 @@ import asyncpg
 
 from contracts.leads import LeadReceived
 from tests.bench.backlog import Backlog, backlog
-from tests.bench.environment import Ground
+from tests.bench.environment import BenchEnvironment
 from tests.bench.measure import Curve, Limit, Result, Run, in_turns
 from tests.bench.references import jdbc_sink
 from tests.support.stack import Database
@@ -30,22 +30,22 @@ ENTRY: Final = (
 )  # fmt: skip
 
 
-def size(ground: Ground) -> int:
-    """Return how many leads wait."""
-    return 20_000 if ground.quick else 200_000
+def size(bench: BenchEnvironment) -> int:
+    """Return the number of leads in the backlog."""
+    return 20_000 if bench.quick else 200_000
 
 
-async def compare(ground: Ground) -> list[Result]:
-    """Drain, copy and sink by turns, each time into a new database."""
-    async with backlog(ground, size(ground)) as waiting:
+async def compare(bench: BenchEnvironment) -> list[Result]:
+    """Run the persister, COPY and the sink in turns, each time with a new database."""
+    async with backlog(bench, size(bench)) as waiting:
         runs: dict[str, Run] = {"ours": waiting.drained, "copy": lambda: _copied(waiting)}
-        if not ground.quick:  # so few records would be drained by a JVM that is still warming up
+        if not bench.quick:  # so few records would only measure a cold JVM
             topic = await waiting.enveloped(jdbc_sink.envelope)
-            runs["sink"] = lambda: jdbc_sink.drained(ground, topic, len(waiting.records))
-        ground.say(f"persister: drained in turns with {', '.join(runs.keys() - {'ours'})}")
+            runs["sink"] = lambda: jdbc_sink.drained(bench, topic, len(waiting.records))
+        bench.say(f"persister: drained in turns with {', '.join(runs.keys() - {'ours'})}")
         rates = await in_turns(runs, 2)
-        if not ground.quick:
-            ground.curves.append(await _by_batch(waiting))
+        if not bench.quick:
+            bench.curves.append(await _by_batch(waiting))
     results = [
         Result(NAME, "asyncpg COPY of the same rows", "leads/s", rates["ours"], rates["copy"], Limit(0.5))
     ]
@@ -60,7 +60,7 @@ async def compare(ground: Ground) -> list[Result]:
 
 
 async def _by_batch(waiting: Backlog) -> Curve:
-    waiting.ground.say(f"persister: batches of {BATCHES[0]} to {BATCHES[-1]:,}")
+    waiting.bench.say(f"persister: batches of {BATCHES[0]} to {BATCHES[-1]:,}")
     points = [
         (float(batch), await waiting.drained(FASTCORE_PERSISTER_BATCH_MAX_RECORDS=str(batch)))
         for batch in BATCHES
@@ -71,9 +71,9 @@ async def _by_batch(waiting: Backlog) -> Curve:
 
 
 async def _copied(waiting: Backlog) -> float:
-    """Copy a lead row and an audit row of each lead; only the database is on the clock, no decoding."""
+    """COPY a lead row and an audit row for each lead; the time excludes the decoding."""
     took = 0.0
-    async with _database(waiting.ground) as connection:
+    async with _database(waiting.bench) as connection:
         for first in range(0, len(waiting.records), COPY_BATCH):
             leads, entries = _rows(waiting, first)
             began = time.perf_counter()
@@ -85,17 +85,17 @@ async def _copied(waiting: Backlog) -> float:
 
 
 @contextlib.asynccontextmanager
-async def _database(ground: Ground) -> AsyncIterator[Any]:
-    database: Database = await ground.stack.new_database()
+async def _database(bench: BenchEnvironment) -> AsyncIterator[Any]:
+    database: Database = await bench.stack.new_database()
     try:
-        # As its owner: the audit log's own columns are then as open to COPY as to us.
+        # As the owner, who may write all columns of the audit log.
         connection = await asyncpg.connect(database.owner)
         try:
             yield connection
         finally:
             await connection.close()
     finally:
-        await ground.stack.drop_database(database)
+        await bench.stack.drop_database(database)
 
 
 def _rows(waiting: Backlog, first: int) -> tuple[list[tuple[Any, ...]], list[tuple[Any, ...]]]:
@@ -121,6 +121,6 @@ def _rows(waiting: Backlog, first: int) -> tuple[list[tuple[Any, ...]], list[tup
 
 
 def _details(site: str, published_at: datetime) -> str:
-    """Write what an entry says of the record that it came by."""
+    """Return the details of an audit entry about its record."""
     said = {"site": site, "topic": "leads.received.v1", "partition": 0, "offset": 123_456}
     return json.dumps(said | {"published_at": published_at.isoformat()})

@@ -1,4 +1,4 @@
-"""What a run says: a table for people, JSON for machines, and whether it is worse than the one before."""
+"""The report of a run: a table, JSON, and the comparison with an earlier run."""
 
 import json
 import os
@@ -32,7 +32,7 @@ Json = dict[str, Any]
 
 
 def machine(parts: str) -> Json:
-    """Describe what was measured on."""
+    """Describe the machine and the versions."""
     return {
         "processor": _processor(),
         "cores": os.cpu_count(),
@@ -53,7 +53,7 @@ def _processor() -> str:
 
 
 def table(results: Iterable[Result]) -> Table:
-    """Show each comparison: ours, the reference, their ratio with its spread, and the limit."""
+    """Return a table of all comparisons with their ratios, ranges and limits."""
     shown = Table(title="ours against a reference, measured in turns", title_justify="left")
     for name in ("what", "against", "unit"):
         shown.add_column(name)
@@ -61,16 +61,16 @@ def table(results: Iterable[Result]) -> Table:
         shown.add_column(name, justify="right")
     shown.add_column("limit")
     for result in results:
-        said = result.as_json()
-        numbers = (f"{said[name]:,.{2 if said[name] < 100 else 0}f}" for name in ("ours", "reference"))
-        ratios = (f"{said[name]:.2f}" for name in ("ratio", "lowest", "highest"))
-        verdict = f"{said['limit']}{'' if result.holds else ': falls short'}"
-        shown.add_row(said["name"], said["against"], said["unit"], *numbers, *ratios, verdict)
+        data = result.as_json()
+        numbers = (f"{data[name]:,.{2 if data[name] < 100 else 0}f}" for name in ("ours", "reference"))
+        ratios = (f"{data[name]:.2f}" for name in ("ratio", "lowest", "highest"))
+        verdict = f"{data['limit']}{'' if result.holds else ': falls short'}"
+        shown.add_row(data["name"], data["against"], data["unit"], *numbers, *ratios, verdict)
     return shown
 
 
 def document(results: Iterable[Result], parts: str, curves: Iterable[Curve], *, quick: bool) -> Json:
-    """Return what is kept of a run."""
+    """Return a run as JSON data."""
     return {
         "machine": machine(parts),
         "quick": quick,
@@ -79,19 +79,19 @@ def document(results: Iterable[Result], parts: str, curves: Iterable[Curve], *, 
     }
 
 
-def write(path: Path, said: Json) -> None:
-    """Keep a run."""
+def write(path: Path, data: Json) -> None:
+    """Write a run as JSON."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(said, indent=2) + "\n")
+    path.write_text(json.dumps(data, indent=2) + "\n")
 
 
-def ratios(said: Json) -> dict[tuple[str, str], float]:
-    """Return the ratios of a run by what was compared."""
-    return {(each["name"], each["against"]): each["ratio"] for each in said["results"]}
+def ratios(data: Json) -> dict[tuple[str, str], float]:
+    """Return the ratios of a run by name and reference."""
+    return {(each["name"], each["against"]): each["ratio"] for each in data["results"]}
 
 
 def worse(results: Iterable[Result], known: Mapping[tuple[str, str], float]) -> list[str]:
-    """Name each ratio that is worse than the known one by more than the margin; better is no fault."""
+    """Return each ratio that is worse than the recorded one by more than the margin."""
     found = []
     for result in results:
         before = known.get((result.name, result.against))

@@ -1,4 +1,4 @@
-"""`python -m tests.bench.smtp_sink PORT`: a mail server that takes everything, counts it and keeps nothing.
+"""`python -m tests.bench.smtp_sink PORT`: a mail server that accepts and counts all mails and stores none.
 
 On a bare protocol: aiosmtpd takes about a millisecond for a mail, and would be what is measured.
 XTAKEN answers the mails taken since it was last asked, and the seconds from the first to the last of them.
@@ -30,7 +30,7 @@ class Sink(asyncio.Protocol):
         self._in_body = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)  # uvloop's is no subclass
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's transport is not a subclass
         self._transport.write(b"220 sink\r\n")
 
     def data_received(self, data: bytes) -> None:
@@ -63,7 +63,7 @@ async def _serve(port: int) -> None:
 
 
 def main(port: Annotated[int, typer.Argument(help="Where to listen, on 127.0.0.1.")]) -> None:
-    """Take mails until stopped."""
+    """Accept mails until stopped."""
     uvloop.run(_serve(port))
 
 

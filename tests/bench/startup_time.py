@@ -1,4 +1,4 @@
-"""From exec to the first answer: each service held against importing the two frameworks that it is made of.
+"""Startup time: compares each service with the import of its two frameworks.
 
 The moment is the first /livez: the HTTP server then answers, and what is left of readiness is the others'
 doing, Kafka's above all (a consumer's group lets it join seconds later). Nothing is there to connect to.
@@ -11,7 +11,7 @@ import sys
 import time
 from typing import Final
 
-from tests.bench.environment import TOKEN, Ground
+from tests.bench.environment import TOKEN, BenchEnvironment
 from tests.bench.measure import Limit, Result, Run, in_turns
 from tests.support.installation import NAMES
 from tests.support.processes import ROOT, ServiceProcess
@@ -20,7 +20,7 @@ NOWHERE: Final = "127.0.0.1:1"
 LOOK_SECONDS: Final = 0.002
 
 
-def _environment(ground: Ground) -> dict[str, str]:
+def _environment(bench: BenchEnvironment) -> dict[str, str]:
     return {
         "KAFKA_BOOTSTRAP_SERVERS": NOWHERE,
         "DATABASE_URL": f"postgresql://nobody@{NOWHERE}/nothing",
@@ -31,7 +31,7 @@ def _environment(ground: Ground) -> dict[str, str]:
         "ADMIN_EMAIL": "boss@fast.example",
         "FASTCORE_SITE_INGEST_TOKEN": TOKEN,
         "FASTCORE_ADMIN_TOKEN": TOKEN,
-        "FASTCORE_INGEST_SPOOL_FOLDER": str(ground.folder / "spool-start"),
+        "FASTCORE_INGEST_SPOOL_FOLDER": str(bench.folder / "spool-start"),
         "LOG_LEVEL": "ERROR",
     }
 
@@ -48,7 +48,7 @@ def _alive(port: int) -> bool:
 
 
 def _started(process: ServiceProcess) -> float:
-    """Start a service; answer how many ms it took until it answered."""
+    """Start a service; return the milliseconds until its first response."""
     began = time.perf_counter()
     process.start()
     try:
@@ -67,17 +67,17 @@ def _imported() -> float:
     return 1000 * (time.perf_counter() - began)
 
 
-async def compare(ground: Ground) -> list[Result]:
-    """Start each service and import the frameworks, in turns."""
-    ground.say("start: from exec to the first answer")
+async def compare(bench: BenchEnvironment) -> list[Result]:
+    """Start each service and import the frameworks in turns."""
+    bench.say("start: from exec to the first answer")
     runs: dict[str, Run] = {"": lambda: asyncio.to_thread(_imported)}
     for name in NAMES:
-        process = ServiceProcess(name, _environment(ground), ground.folder)
+        process = ServiceProcess(name, _environment(bench), bench.folder)
         runs[name] = lambda process=process: asyncio.to_thread(_started, process)  # type: ignore[misc]
-    if not ground.quick:
+    if not bench.quick:
         for run in runs.values():
-            await run()  # warm: the compiled modules and the disk's cache
-    times = await in_turns(runs, ground.rounds)
+            await run()  # warm up the bytecode and the disk cache
+    times = await in_turns(runs, bench.rounds)
     against, limit = 'python -c "import fastapi, faststream"', Limit(at_most=4.0)
     return [
         Result(f"start of {name}, exec to /livez", against, "ms", times[name], times[""], limit)

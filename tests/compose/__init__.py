@@ -1,1 +1,1 @@
-"""The composed stack: the story of `make test-compose`, and each container killed under load."""
+"""The composed stack: the tests of `make test-compose`, and kills of each container under load."""

@@ -39,7 +39,7 @@ async def scale(project: Project, total: int) -> None:
 
 @contextlib.asynccontextmanager
 async def _posting(load: Load, at_once: int = 10) -> AsyncIterator[None]:
-    """Post before, during and after what happens inside."""
+    """Post before, during and after the block."""
     ended = asyncio.Event()
 
     async def more() -> None:
@@ -109,7 +109,7 @@ def main(
         bool, typer.Option("--upgrade", help="Replace all services by another image.")
     ] = False,
 ) -> None:
-    """Bring up a stack of its own, try it, and leave nothing behind."""
+    """Start a separate stack, test it, and remove it."""
     started = time.monotonic()
     with running_project() as project:
         console.print(f"up after {time.monotonic() - started:.1f} s, the build included")

@@ -1,4 +1,4 @@
-"""Leads as a website posts them, a key each, repeated until the answer is final; and what became of them."""
+"""Posts leads like a website, with retries until a final response, and checks the results."""
 
 import asyncio
 from dataclasses import dataclass, field
@@ -14,7 +14,7 @@ FINAL_SECONDS = 120
 
 @dataclass
 class Load:
-    """One load: its leads are told from others by their service."""
+    """A load whose leads are identified by their service."""
 
     project: Project
     mails: bool = True
@@ -24,7 +24,7 @@ class Load:
     repeated: int = 0
 
     async def post(self, total: int, at_once: int = 20) -> None:
-        """Post so many leads and wait until each has its 201."""
+        """Post this many leads and wait until each has its 201."""
         left = iter(range(total))
         async with self.project.client() as client:
 
@@ -67,7 +67,7 @@ class Load:
     async def _try(
         client: httpx.AsyncClient, body: dict[str, object], headers: dict[str, str]
     ) -> httpx.Response | None:
-        """Answer None where it is not final, as README has it."""
+        """Return None for a response that is not final (see README)."""
         try:
             answer = await client.post("/inbound/leads", json=body, headers=headers)
         except httpx.HTTPError:
@@ -98,7 +98,7 @@ class Load:
         assert ids == self.lead_ids, "another lead is stored than the one that got the 201"
 
     async def mailed(self) -> tuple[int, int]:
-        """Answer how many mails came, and how many are unknown; none may have come twice."""
+        """Return the numbers of received and of unknown mails; fail if one arrived twice."""
         mine = [m["message_id"] for m in await self.project.mails() if m["message_id"][1:37] in self.lead_ids]
         assert len(mine) == len(set(mine)), "a mail came twice"
         (found,) = self.project.sql(

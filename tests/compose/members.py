@@ -12,7 +12,7 @@ from runtime.settings import Kafka
 
 
 async def main(group: str) -> None:
-    """Ask the group's coordinator."""
+    """Query the coordinator of the group."""
     admin = AIOKafkaAdminClient(bootstrap_servers=Kafka().bootstrap_servers)
     await admin.start()
     try:

@@ -1,4 +1,4 @@
-"""A compose project of the tests' own: another name, free ports, no `.env`; it disturbs nothing else."""
+"""A separate compose project for tests, with its own name, free ports and no `.env`."""
 
 import asyncio
 import contextlib
@@ -25,7 +25,7 @@ PASSED_ON = ("PATH", "HOME", "DOCKER_", "PYTHON_IMAGE", "KAFKA_IMAGE", "POSTGRES
 
 
 def _free_subnet() -> str:
-    """Return a network that a stack of the developer's own does not use."""
+    """Return a network that no other stack uses."""
     return f"172.30.{secrets.randbelow(256)}.0/24"
 
 
@@ -52,7 +52,7 @@ class Project:
         return self.run("docker", *command, text=text, seconds=seconds, **environment)
 
     def run(self, *command: str, text: str | None = None, seconds: float = 500, **environment: str) -> str:
-        """Run a program as this project's user would."""
+        """Run a program with the variables of this project."""
         done = subprocess.run(
             [*command],
             cwd=ROOT,
@@ -78,51 +78,51 @@ class Project:
         self.compose("build", seconds=600)
 
     def version(self, service: str) -> str:
-        """Answer the version of the image that a service's first container runs."""
+        """Return the version of the image that a service's first container runs."""
         labels: dict[str, str] = self.inspect(self.containers(service)[0])["Config"]["Labels"]
         return labels["org.opencontainers.image.version"]
 
     def up(self, **scale: int) -> None:
-        """Bring all up, or to another number of containers, and wait until all is healthy."""
+        """Start or scale the containers, and wait until all are healthy."""
         scales = [word for name, count in scale.items() for word in ("--scale", f"{name}={count}")]
         self.compose("up", "--detach", "--wait", "--wait-timeout", "400", "--no-recreate", *scales)
 
     def containers(self, service: str) -> list[str]:
-        """Name a service's containers, running or not."""
+        """Return the containers of a service, including stopped ones."""
         return self.compose("ps", "--all", "--quiet", service).split()
 
     def inspect(self, container: str) -> dict[str, Any]:
-        """Answer what the engine knows of a container."""
+        """Return the engine's information about a container."""
         found: dict[str, Any] = json.loads(self.docker("inspect", container))[0]
         return found
 
     def sql(self, query: str) -> list[list[str]]:
-        """Ask the database."""
+        """Query the database."""
         command = ("exec", "-T", "postgres", "psql", "-U", "postgres", "-d", "fastcore", "-qAtX", "-F", "\t")
         answer = self.compose(*command, "-c", query)
         return [line.split("\t") for line in answer.splitlines()]
 
     def assignments(self, service: str) -> list[list[int]]:
-        """Answer the partitions of `leads.received.v1` that each member of a consumer group holds."""
+        """Return the partitions of `leads.received.v1` that each member of a consumer group holds."""
         program = Path(__file__).with_name("members.py").read_text()
         command = ("exec", "-T", "flusher", "python", "-", f"fastcore.{service}")
         found: list[list[int]] = json.loads(self.compose(*command, text=program))
         return found
 
     def ledger(self) -> str:
-        """Compare the topics with the tables; fails where anything is missing or the books do not balance."""
+        """Compare the topics with the tables; fail if anything is missing or the ledger does not balance."""
         return self.compose("exec", "-T", "flusher", "python", "-m", "deploy.cli.ledger")
 
     def client(self) -> httpx.AsyncClient:
         return httpx.AsyncClient(base_url=self.url, timeout=15)
 
     async def admin(self, method: str, path: str) -> httpx.Response:
-        """Ask as an admin does."""
+        """Send a request with the admin token."""
         async with self.client() as client:
             return await client.request(method, path, headers={"Authorization": f"Bearer {ADMIN_TOKEN}"})
 
     async def mails(self) -> list[dict[str, Any]]:
-        """Every mail that has arrived."""
+        """Return all mails that have arrived."""
         async with httpx.AsyncClient(timeout=30) as client:
             found: list[dict[str, Any]] = (await client.get(f"{self.mailbox}/api/messages")).json()
             return found
@@ -139,7 +139,7 @@ class Project:
         await eventually(probe, until=lambda said: said == 200, seconds=seconds, every=0.5, what="health")
 
     async def balanced(self, seconds: float = 120) -> None:
-        """Wait until nothing lags and the books balance."""
+        """Wait until there is no lag and the ledger balances."""
 
         async def probe() -> str:
             try:
@@ -154,7 +154,7 @@ class Project:
 
 @contextlib.contextmanager
 def running_project() -> Iterator[Project]:
-    """Build the image of this checkout, bring all up, and leave nothing behind."""
+    """Build the image of this checkout, start everything, and remove everything at the end."""
     project = Project()
     try:
         project.build("this")

@@ -1,4 +1,4 @@
-"""`python -m tests.contract.public_names`: write down the names that other people rely on.
+"""`python -m tests.contract.public_names`: write the public names to public_names.json.
 
 Routes, JSON fields, topics, headers, settings, metrics, audit events and columns are a promise. A rename
 inside the code must not change them. Run this only where a public name was added on purpose.

@@ -1,4 +1,4 @@
-"""The golden messages of contracts/examples: what was once on a topic can be read for ever."""
+"""The golden messages of contracts/examples: old messages stay readable."""
 
 import json
 from pathlib import Path
@@ -40,7 +40,7 @@ def headers_of(path: Path) -> Headers:
 
 
 def with_unknown_fields(value: Any) -> Any:
-    """A later version of a message: each object of ours has a field that this version does not know."""
+    """Return a later version of a message, with an unknown field in each of our objects."""
     return {
         **{k: with_unknown_fields(v) if k == "source" and v else v for k, v in value.items()},
         "field_of_a_later_version": {"nested": [1, None]},
@@ -68,7 +68,7 @@ def test_unknown_fields_of_a_later_version_are_tolerated(topic: str, path: Path)
 
 @pytest.mark.parametrize("topic", VALUES)
 def test_a_golden_message_shows_every_field_that_we_write(topic: str) -> None:
-    # A new field needs a new message here, or nothing would keep it readable.
+    # A new field needs a new golden message, which keeps it readable.
     shown = set(json.loads((EXAMPLES / topic / "full.json").read_text(encoding="utf-8")))
     assert shown == set(VALUES[topic].model_fields)
 

@@ -1,4 +1,4 @@
-"""The page on performance says what the known run measured."""
+"""docs/performance.md shows the recorded run."""
 
 from tests.bench import performance_page, plots, report
 

@@ -1,4 +1,4 @@
-"""What other people rely on keeps its name: routes, fields, topics, settings, metrics, events, columns."""
+"""Public names are unchanged: routes, fields, topics, settings, metrics, events and columns."""
 
 import json
 from typing import Any

@@ -19,7 +19,7 @@ IN_PYTHON = re.compile(r"\b(SELECT|RETURNING)\s+(DISTINCT\s+)?(\w+\.)?\*", re.IG
 
 
 def stars(text: str, pattern: re.Pattern[str]) -> list[int]:
-    """Name the lines with a star that stands for columns, outside of comments."""
+    """Return the lines with a star for columns, without comments."""
     lines = [re.sub(r"--.*", "", line) for line in text.split("\n")]
     return ["\n".join(lines)[: found.start()].count("\n") + 1 for found in pattern.finditer("\n".join(lines))]
 

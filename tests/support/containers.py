@@ -31,19 +31,19 @@ _PASSWORD = "for-one-test-session"
 
 
 class NoContainerError(Exception):
-    """It cannot be had here: use the embedded part."""
+    """No container is available: use the embedded server."""
 
 
 @dataclass(frozen=True)
 class Engine:
-    """The Docker engine that answers."""
+    """A reachable Docker engine."""
 
     version: str
 
 
 @cache
 def engine() -> Engine | None:
-    """Ask once a session, with a deadline."""
+    """Return the engine, or None; looked up once per session with a timeout."""
     try:
         client = docker.from_env(timeout=_ENGINE_SECONDS)
     except DockerException:
@@ -78,7 +78,7 @@ def _running(image: str, port: int, environment: dict[str, str], command: list[s
 
 @contextlib.contextmanager
 def running_kafka() -> Iterator[str]:
-    """Run a broker, one node of KRaft, and answer its address."""
+    """Run a broker of one KRaft node, and return its address."""
     port, controller = free_ports(2)
     environment = {
         "CLUSTER_ID": "ZmFzdGNvcmUtZm9yLXRlc3Q",
@@ -110,7 +110,7 @@ def running_kafka() -> Iterator[str]:
 def running_postgres() -> Iterator[DatabaseUrls]:
     """Run a server with the roles and the empty database of an installation."""
     (port,) = free_ports(1)
-    # It ends with the session: nothing in it has to outlive a loss of power.
+    # The data need not survive a power loss.
     command = ["postgres", "-p", str(port), "-c", "fsync=off", "-c", "max_connections=200"]
 
     def url(role: str, database: str) -> str:

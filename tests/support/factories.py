@@ -1,4 +1,4 @@
-"""Things to test with: a lead, its record on the wire, and a plain producer to put records there."""
+"""Factories: a lead, its record in Kafka, and a plain producer."""
 
 import hashlib
 from collections.abc import AsyncIterator
@@ -15,7 +15,7 @@ from runtime.settings import Kafka
 
 
 def lead(**changes: Any) -> LeadReceived:
-    """A good lead with ids of its own."""
+    """Return a valid lead with unique ids."""
     fields: dict[str, Any] = {
         "event_id": uuid4(),
         "occurred_at": datetime.now(UTC),
@@ -33,7 +33,7 @@ def lead(**changes: Any) -> LeadReceived:
 
 @asynccontextmanager
 async def producer(kafka: Kafka) -> AsyncIterator[AIOKafkaProducer]:
-    """A plain producer: what anybody may write into a topic, good or bad."""
+    """A plain producer, which can write any record."""
     made = AIOKafkaProducer(bootstrap_servers=kafka.bootstrap_servers, acks="all", max_request_size=4 << 20)
     await made.start()
     try:
@@ -55,7 +55,7 @@ async def post(kafka: Kafka, *leads: LeadReceived, topic: str = topics.RECEIVED.
 
 
 async def records_of(kafka: Kafka, topic: str) -> list[Any]:
-    """Everything that a topic holds now, in the order of partition and offset."""
+    """Return all records of a topic in the order of partition and offset."""
     consumer = AIOKafkaConsumer(bootstrap_servers=kafka.bootstrap_servers, enable_auto_commit=False)
     await consumer.start()
     try:

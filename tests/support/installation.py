@@ -1,4 +1,4 @@
-"""A whole FASTCore as users have it: five services, the edge in front, a mailbox behind; real parts below."""
+"""A complete installation: five services, the edge, a mailbox, and real servers."""
 
 import contextlib
 import subprocess
@@ -24,7 +24,7 @@ NAMES = ("ingest", "persister", "notifier", "flusher", "admin")
 
 @dataclass
 class Installation:
-    """Where everything is. `url` is the edge: every documented URL works there."""
+    """The addresses of an installation. `url` is the edge, which serves every documented URL."""
 
     url: str
     kafka: Kafka
@@ -43,20 +43,20 @@ class Installation:
             )
 
     async def admin(self, method: str, path: str, **options: Any) -> httpx.Response:
-        """Ask the admin service as an admin does."""
+        """Send a request to the admin service with the admin token."""
         async with self.client() as client:
             return await client.request(
                 method, path, headers={"Authorization": f"Bearer {ADMIN_TOKEN}"}, **options
             )
 
     async def mails(self) -> list[dict[str, Any]]:
-        """Every mail that has arrived."""
+        """Return all mails that have arrived."""
         async with httpx.AsyncClient() as client:
             answer: list[dict[str, Any]] = (await client.get(f"{self.mailbox.url}/api/messages")).json()
             return answer
 
     async def fetch(self, sql: str, *args: Any) -> list[Any]:
-        """Ask the database."""
+        """Query the database."""
         connection = await asyncpg.connect(self.database.owner)
         try:
             return list(await connection.fetch(sql, *args))
@@ -66,7 +66,7 @@ class Installation:
 
 @contextlib.asynccontextmanager
 async def running_installation(stack: Stack, folder: Path, **given: str) -> AsyncIterator[Installation]:
-    """Start everything, wait until it is ready, and stop it as an operator would; `given` are variables."""
+    """Start everything, wait until it is ready, and stop it with SIGTERM. `given` sets variables."""
     database, kafka = await stack.new_database(), await stack.new_topics()
     mailbox = Mailbox(folder)
     edge_port = free_ports(1)[0]

@@ -1,4 +1,4 @@
-"""An OTLP collector: takes spans over HTTP as protobuf and shows them as trees."""
+"""An OTLP collector that receives spans over HTTP as protobuf and shows them as trees."""
 
 import asyncio
 import gzip
@@ -16,7 +16,7 @@ KINDS = ("?", "internal", "server", "client", "producer", "consumer")
 
 @dataclass(frozen=True)
 class Seen:
-    """One span as it was sent."""
+    """A received span."""
 
     service: str
     name: str
@@ -29,22 +29,22 @@ class Seen:
     milliseconds: float
     start: int
     error: bool
-    everything: str  # also what the fields above leave out
+    everything: str  # the whole span as text
 
 
 @dataclass
 class Collector:
-    """What has come in. `url` is what OTEL_EXPORTER_OTLP_ENDPOINT names."""
+    """The received spans. `url` is the value for OTEL_EXPORTER_OTLP_ENDPOINT."""
 
     url: str
     spans: list[Seen] = field(default_factory=list)
 
     def of(self, trace_id: str) -> list[Seen]:
-        """The spans of one trace in the order of their starts."""
+        """Return the spans of one trace by start time."""
         return sorted((each for each in self.spans if each.trace_id == trace_id), key=lambda each: each.start)
 
     def tree(self, trace_id: str, *shown: str) -> list[str]:
-        """A trace as indented lines: service, name, and these attributes where they are there."""
+        """Return a trace as indented lines of service, name and these attributes."""
         spans = self.of(trace_id)
         ids = {each.span_id for each in spans}
 
@@ -87,7 +87,7 @@ def _value(value: Any) -> Any:
 
 @contextmanager
 def running_collector() -> Iterator[Collector]:
-    """Take spans while the block lasts."""
+    """Receive spans while the block lasts."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
@@ -99,7 +99,7 @@ def running_collector() -> Iterator[Collector]:
             self.end_headers()
 
         def log_message(self, *_: Any) -> None:
-            """Say nothing."""
+            """Log nothing."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
@@ -115,7 +115,7 @@ def running_collector() -> Iterator[Collector]:
 
 
 async def settled(collector: Collector) -> None:
-    """Wait until nothing has come for two seconds: services send every second."""
+    """Wait until no span has arrived for two seconds; services export every second."""
     known = -1
     while known != len(collector.spans):
         known = len(collector.spans)

@@ -1,4 +1,4 @@
-"""A real PgBouncer in transaction mode before a server, as Debian packages it (`.ci/run` installs it)."""
+"""A real PgBouncer in transaction mode, from the Debian package (`.ci/run` installs it)."""
 
 import contextlib
 import os
@@ -43,7 +43,7 @@ def running_pgbouncer(*urls: str) -> Iterator[list[str]]:
     parts = [urlsplit(url) for url in urls]
     logins = {unquote(part.username or ""): unquote(part.password or "") for part in parts}
     account = postgres_cluster.server_account()  # as root it refuses to run, as the server does
-    # Not in pytest's folders, which that account cannot enter.
+    # That account cannot enter the folders of pytest.
     with tempfile.TemporaryDirectory(prefix="pgbouncer-") as name:
         folder = Path(name)
         users, configuration = folder / "users.txt", folder / "pgbouncer.ini"

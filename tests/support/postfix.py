@@ -1,4 +1,4 @@
-"""A real Postfix on loopback, with folders and ports of its own: it refuses in another way on each port."""
+"""A real Postfix on loopback that refuses mails in a different way on each port."""
 
 import contextlib
 import shutil
@@ -65,7 +65,7 @@ postlog unix-dgram n - n - 1 postlogd
 
 @dataclass(frozen=True)
 class Postfix:
-    """Where it listens: a port for each way to refuse."""
+    """A running Postfix, with one port for each kind of refusal."""
 
     ports: dict[str, int]
 
@@ -77,7 +77,7 @@ def postfix() -> Iterator[Postfix]:
     if program is None:
         raise FileNotFoundError("these tests need Postfix: apt-get install postfix (.ci/run does so)")
     ports = dict(zip(PORTS, free_ports(len(PORTS)), strict=True))
-    # Not below pytest's folder, which is closed to the user `postfix`.
+    # The user `postfix` cannot enter the folder of pytest.
     with tempfile.TemporaryDirectory(prefix="fastcore-postfix-") as made:
         folder = Path(made)
         folder.chmod(0o755)

@@ -32,7 +32,7 @@ class ServiceProcess:
             "FASTCORE_HTTP_HOST": "127.0.0.1",
             "FASTCORE_HTTP_PORT": str(self.port),
         }
-        self.program: tuple[str, ...] = ("services", name)  # what `python -m` runs
+        self.program: tuple[str, ...] = ("services", name)  # arguments of `python -m`
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -62,13 +62,13 @@ class ServiceProcess:
         )
 
     def kill(self) -> None:
-        """`kill -9`, as a crash does it."""
+        """Kill it with `kill -9`, like a crash."""
         assert self.process is not None
         self.process.kill()
         self.process.wait()
 
     async def stop(self, seconds: float = 55) -> int:
-        """SIGTERM, and the exit code; fails where the drain takes longer than it may."""
+        """Send SIGTERM and return the exit code; fail if the drain takes too long."""
         assert self.process is not None
         self.process.send_signal(signal.SIGTERM)
         return await asyncio.to_thread(self.process.wait, seconds)
@@ -78,7 +78,7 @@ class ServiceProcess:
 def processes(
     folder: Path, environment: Mapping[str, str], *names: str
 ) -> Iterator[dict[str, ServiceProcess]]:
-    """Start services at once; kill what is left of them at the end."""
+    """Start services at once, and kill those still running at the end."""
     started = {name: ServiceProcess(name, environment, folder) for name in names}
     try:
         for service in started.values():

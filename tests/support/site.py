@@ -1,4 +1,4 @@
-"""The example website as a real process: built once a session, started, killed, started again."""
+"""The example website as a real process, built once per session."""
 
 import contextlib
 import os
@@ -19,7 +19,7 @@ NEXT = ROOT / "site" / "node_modules" / "next" / "dist" / "bin" / "next"
 
 
 def build(target: str = "site-build") -> None:
-    """Install what is locked and build, where that is not done; fail with what was said."""
+    """Install the locked packages and build, unless up to date; fail with the output."""
     with one_at_a_time("site-build"):
         done = subprocess.run(
             ["make", target], cwd=ROOT, capture_output=True, text=True, timeout=600, check=False
@@ -29,7 +29,7 @@ def build(target: str = "site-build") -> None:
 
 @dataclass
 class Site:
-    """Where it listens, and what it was told. `folder` keeps its queue and its log."""
+    """A website process. `folder` holds its queue and its log."""
 
     port: int
     folder: Path
@@ -49,8 +49,8 @@ class Site:
         return (self.folder / "site.log").read_text(encoding="utf-8")
 
     async def start(self) -> None:
-        """Start it, and wait until it answers."""
-        told = {
+        """Start it, and wait until it responds."""
+        variables = {
             "FASTCORE_SITE_QUEUE_TOKEN": QUEUE_TOKEN,
             "FASTCORE_SITE_QUEUE_FOLDER": str(self.folder / "queue"),
             **self.environment,
@@ -59,7 +59,7 @@ class Site:
             self.process = subprocess.Popen(  # noqa: ASYNC220 - started here, waited for below
                 ["node", str(NEXT), "start", "--hostname", "127.0.0.1", "--port", str(self.port)],
                 cwd=FOLDER,
-                env={**os.environ, **told},
+                env={**os.environ, **variables},
                 stdout=log,
                 stderr=log,
             )
@@ -75,13 +75,13 @@ class Site:
         await eventually(answers, seconds=60, what="the website")
 
     def kill(self) -> None:
-        """`kill -9`, as a crash does it."""
+        """Kill it with `kill -9`, like a crash."""
         assert self.process is not None
         self.process.kill()
         self.process.wait()
 
     async def queue(self) -> dict[str, Any]:
-        """Ask for the queue as the flusher does."""
+        """Fetch the queue like the flusher."""
         async with httpx.AsyncClient() as client:
             answer = await client.get(
                 self.queue_url, headers={"Authorization": f"Bearer {QUEUE_TOKEN}"}, timeout=10

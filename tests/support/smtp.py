@@ -1,4 +1,4 @@
-"""A real SMTP server on loopback that does as a test tells it: answers, silence or a drop, per phase."""
+"""A scripted SMTP server on loopback: a reply, no reply or a dropped connection in each phase."""
 
 import asyncio
 import email
@@ -25,7 +25,7 @@ DROP = "drop"
 
 @dataclass
 class Received:
-    """One mail that the server took with 250."""
+    """A mail that the server accepted with 250."""
 
     sender: str
     recipients: list[str]
@@ -42,7 +42,7 @@ class Received:
         return str(self.message["Message-ID"]).split("@")[0].rpartition(".")[2]
 
     def text(self, kind: str = "plain") -> str:
-        """The text or HTML part as a reader sees it."""
+        """Return the text or HTML part."""
         part = self.message.get_body((kind,))
         assert part is not None
         return str(part.get_content())
@@ -62,20 +62,20 @@ class SmtpServer:
     script: dict[str, list[str]] = field(default_factory=dict)
     always: dict[str, str] = field(default_factory=dict)
     mails: list[Received] = field(default_factory=list)
-    lost: list[Received] = field(default_factory=list)  # taken, but the sender never learned it
+    lost: list[Received] = field(default_factory=list)  # accepted, but the sender got no reply
     seen: Counter[str] = field(default_factory=Counter)
     credentials: tuple[str, str] | None = None
     tls_context: ssl.SSLContext | None = None
     implicit_tls: bool = False  # else the context is for STARTTLS
     smtputf8: bool = True
     on_body: Callable[[], None] | None = None
-    limit: Callable[[], str | None] | None = None  # the answer to a body where the script has none
-    delay: Callable[[], Awaitable[None]] | None = None  # before each answer up to the body
+    limit: Callable[[], str | None] | None = None  # the reply to a body without a scripted one
+    delay: Callable[[], Awaitable[None]] | None = None  # before each reply up to the body
     _open: set[Any] = field(default_factory=set)
     _server: asyncio.Server | None = None
 
     def then(self, phase: str, *answers: str) -> None:
-        """Answer so the next times in this phase."""
+        """Use these replies the next times in this phase."""
         self.script.setdefault(phase, []).extend(answers)
 
     def next(self, phase: str, *, only: str = "") -> str | None:
@@ -98,7 +98,7 @@ class SmtpServer:
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def stop(self) -> None:
-        """Go away, as a killed server does: open connections are cut."""
+        """Stop like a killed server: open connections are cut."""
         if self._server is not None:
             self._server.close()
             self._server = None
@@ -107,12 +107,12 @@ class SmtpServer:
         await asyncio.sleep(0)
 
     def of(self, lead_id: object, kind: str) -> list[Received]:
-        """The mails of one kind that arrived for a lead."""
+        """Return the mails of one kind for a lead."""
         return [m for m in self.mails if f"<{lead_id}.{kind}@" in str(m.message["Message-ID"])]
 
 
 class _Protocol(SMTP):
-    """aiosmtpd, with the script asked before each answer."""
+    """aiosmtpd that consults the script before each reply."""
 
     def __init__(self, plan: SmtpServer, loop: asyncio.AbstractEventLoop) -> None:
         login = plan.credentials is not None
@@ -141,54 +141,54 @@ class _Protocol(SMTP):
         given = (auth_data.login.decode(), auth_data.password.decode())
         return AuthResult(success=given == self.plan.credentials, handled=False)
 
-    async def _told(self, phase: str, only: str = "") -> str | None:
+    async def _scripted_reply(self, phase: str, only: str = "") -> str | None:
         """Do what the script says here; return the line to answer with, if it says one."""
         if self.plan.delay and phase != "body":
             await self.plan.delay()
-        said = self.plan.next(phase, only=only)
-        if said == HANG:
+        reply = self.plan.next(phase, only=only)
+        if reply == HANG:
             await asyncio.Event().wait()
-        if said == DROP:
+        if reply == DROP:
             assert isinstance(self.transport, asyncio.Transport)
             self.transport.abort()
             await asyncio.sleep(0)
             raise asyncio.CancelledError
-        return said
+        return reply
 
     async def push(self, status: Any) -> None:
-        if str(status).startswith("220 scripted") and (said := await self._told("connect")):
-            status = said
+        if str(status).startswith("220 scripted") and (reply := await self._scripted_reply("connect")):
+            status = reply
         await super().push(status)
 
     async def smtp_EHLO(self, hostname: str) -> None:  # noqa: N802 - aiosmtpd's name
-        if said := await self._told("ehlo"):
-            await super().push(said)
+        if reply := await self._scripted_reply("ehlo"):
+            await super().push(reply)
         else:
             await super().smtp_EHLO(hostname)
 
     async def smtp_AUTH(self, arg: str) -> None:  # noqa: N802
-        if said := await self._told("login"):
-            await super().push(said)
+        if reply := await self._scripted_reply("login"):
+            await super().push(reply)
         else:
             await super().smtp_AUTH(arg)
 
     async def smtp_MAIL(self, arg: str | None) -> None:  # noqa: N802
-        if said := await self._told("mail"):
-            await super().push(said)
+        if reply := await self._scripted_reply("mail"):
+            await super().push(reply)
         else:
             await super().smtp_MAIL(arg)
 
     async def handle_RCPT(  # noqa: N802
         self, server: Any, session: Session, envelope: Envelope, address: str, options: list[str]
     ) -> str:
-        if said := await self._told("rcpt", address):
-            return said
+        if reply := await self._scripted_reply("rcpt", address):
+            return reply
         envelope.rcpt_tos.append(address)
         return "250 OK"
 
     async def smtp_DATA(self, arg: str) -> None:  # noqa: N802
-        if said := await self._told("data"):
-            await super().push(said)
+        if reply := await self._scripted_reply("data"):
+            await super().push(reply)
         else:
             await super().smtp_DATA(arg)
 
@@ -199,9 +199,9 @@ class _Protocol(SMTP):
         if self.plan.on_body:
             self.plan.on_body()
         self.plan.lost.append(received)
-        if said := await self._told("body") or (self.plan.limit and self.plan.limit()):
+        if reply := await self._scripted_reply("body") or (self.plan.limit and self.plan.limit()):
             self.plan.lost.remove(received)
-            return said
+            return reply
         self.plan.lost.remove(received)
         self.plan.mails.append(received)
         return "250 2.0.0 OK"

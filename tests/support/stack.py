@@ -75,7 +75,7 @@ class Stack:
 
     @contextlib.asynccontextmanager
     async def database_away(self, database: Database) -> AsyncIterator[None]:
-        """Refuse the services' role in this database and cut its connections; let it in again after."""
+        """Make the database unavailable to the services' role while the block lasts."""
         name, role = urlsplit(database.owner).path[1:], urlsplit(self.service_url).username
         connection = await asyncpg.connect(_on(self.admin_url, name))
         try:
@@ -97,7 +97,7 @@ class Stack:
         return kafka
 
     async def drop_topics(self, kafka: Kafka) -> None:
-        """Delete a test's topics: some hundreds of tests' partitions fill a broker's memory."""
+        """Delete the topics of a test; those of all tests would fill the memory of the broker."""
         admin = AIOKafkaAdminClient(bootstrap_servers=self.bootstrap_servers, request_timeout_ms=20_000)
         await admin.start()
         try:
@@ -122,7 +122,7 @@ async def _make_template(admin_url: str, owner_url: str, service_url: str) -> No
 
 
 def forced() -> str | None:
-    """Answer which parts the person who runs the tests insists on."""
+    """Return the servers that FASTCORE_TEST_PARTS requires, or None."""
     choice = os.environ.get("FASTCORE_TEST_PARTS") or None
     if choice not in (None, "containers", "embedded"):
         raise ValueError(f"FASTCORE_TEST_PARTS is {choice!r}: say containers or embedded, or unset it")
@@ -130,7 +130,7 @@ def forced() -> str | None:
 
 
 def containers_wanted() -> bool:
-    """Say whether parts that are not given are to be containers."""
+    """Return True if servers without a URL are to run in containers."""
     return forced() == "containers" or (forced() is None and containers.engine() is not None)
 
 
@@ -140,7 +140,7 @@ def _start(
     image: str,
     embedded: Callable[[], T],
 ) -> tuple[T, str]:
-    """Start a container where one is wanted and to be had, else the embedded part; answer it and its name."""
+    """Start a container if wanted and possible, else the embedded server; return it with its name."""
     name = "embedded"
     if containers_wanted():
         try:
@@ -153,7 +153,7 @@ def _start(
 
 
 def _kafka(stack: contextlib.ExitStack, folder: Path) -> tuple[str, str]:
-    """Answer the brokers, and what they are."""
+    """Return the bootstrap servers and their kind."""
     if given := os.environ.get("KAFKA_BOOTSTRAP_SERVERS"):
         return given, "given"
 
@@ -164,7 +164,7 @@ def _kafka(stack: contextlib.ExitStack, folder: Path) -> tuple[str, str]:
 
 
 def _postgres(stack: contextlib.ExitStack, folder: Path) -> tuple[DatabaseUrls, str]:
-    """Answer the database as its roles see it, and what it is."""
+    """Return the URLs of the roles and the kind of the server."""
     owner = os.environ.get("FASTCORE_MIGRATION_DATABASE_URL")
     service = os.environ.get("DATABASE_URL")
     if owner and service:
@@ -178,7 +178,7 @@ def _postgres(stack: contextlib.ExitStack, folder: Path) -> tuple[DatabaseUrls, 
 
 @contextlib.contextmanager
 def running_stack(folder: Path) -> Iterator[Stack]:
-    """Start what is not given, prepare the template, and stop what was started."""
+    """Start the servers without a URL, prepare the template, and stop what was started."""
     with contextlib.ExitStack() as stack:
         bootstrap, kafka = _kafka(stack, folder)
         urls, postgres = _postgres(stack, folder)

@@ -43,7 +43,7 @@ listener.name.sasl_ssl.scram-sha-512.sasl.jaas.config={_JAAS}.scram.ScramLoginMo
 
 @dataclass(frozen=True)
 class Authority:
-    """Who signs the servers' certificates, for the name `localhost` and no other."""
+    """An authority that signs certificates for `localhost` only."""
 
     ca: trustme.CA
     file: Path
@@ -157,5 +157,5 @@ async def _end(listening: asyncio.Server) -> None:
 
 
 def with_query(url: str, **query: str) -> str:
-    """The same URL with these parameters."""
+    """Return the URL with these parameters."""
     return urlunsplit(urlsplit(url)._replace(query=urlencode(query)))

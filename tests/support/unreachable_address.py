@@ -1,4 +1,4 @@
-"""An address that swallows every attempt to connect: no answer and no refusal, as behind a dead route."""
+"""An address that never answers a connection attempt, like one behind a dead route."""
 
 import contextlib
 import socket

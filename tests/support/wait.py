@@ -1,4 +1,4 @@
-"""Wait for a condition with a deadline; no test sleeps and hopes."""
+"""Wait for a condition with a deadline."""
 
 import asyncio
 import time
@@ -16,7 +16,7 @@ async def eventually(
     every: float = 0.05,
     what: str = "the condition",
 ) -> T:
-    """Call `probe` until `until` holds for its answer and return that; fail with the last answer."""
+    """Call `probe` until `until` holds for its result, and return the result; fail with the last one."""
     deadline = time.monotonic() + seconds
     while True:
         answer = await probe()

@@ -1,6 +1,6 @@
-"""`python -m tests.bench.references.bare_mailer`: aiosmtplib alone, one ready mail sent again and again.
+"""`python -m tests.bench.references.bare_mailer`: aiosmtplib alone sends one prepared mail repeatedly.
 
-On as many kept connections as the notifier has; nothing is composed and nothing is written down.
+It uses as many persistent connections as the notifier. It composes no mail and records nothing.
 """
 
 import asyncio

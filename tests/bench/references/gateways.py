@@ -1,4 +1,4 @@
-"""What the gateway is held against: the usual ways to build it. Each is one worker of uvicorn.
+"""The references of the gateway: common alternatives. Each is one uvicorn worker.
 
 modelled    FastAPI and our model, no publishing
 bare        a Starlette route: pydantic's validation from the bytes, the same publish awaited

