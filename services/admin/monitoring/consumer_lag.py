@@ -130,11 +130,13 @@ class LagReader:
         names = {
             self._settings.topic_prefix + topic.name: topic.name for topic in topics.ALL if topic.consumers
         }
-        found = {}
+        partitions = {}
         for described in await admin.describe_topics(list(names)):
             name = described["topic"]
-            found[names[name]] = [TopicPartition(name, part["partition"]) for part in described["partitions"]]
-        return found
+            partitions[names[name]] = [
+                TopicPartition(name, part["partition"]) for part in described["partitions"]
+            ]
+        return partitions
 
 
 async def _close(admin: AIOKafkaAdminClient, consumer: AIOKafkaConsumer) -> None:

@@ -81,8 +81,8 @@ class ServiceClients:
 
 
 async def _resolve(url: httpx.URL) -> list[str]:
-    found = await asyncio.get_running_loop().getaddrinfo(url.host, url.port, type=socket.SOCK_STREAM)
-    return sorted({str(info[4][0]) for info in found})
+    infos = await asyncio.get_running_loop().getaddrinfo(url.host, url.port, type=socket.SOCK_STREAM)
+    return sorted({str(info[4][0]) for info in infos})
 
 
 @asynccontextmanager

@@ -46,8 +46,8 @@ class ReplayQueue:
         """Return the rows grouped by stage, kind, state and reason, the largest group first."""
         async with snapshot(self._pool) as connection:
             await plan_for_values(connection)
-            found = _SQL.list_groups(connection, **filters.selection(), limit=MAX_GROUPS)
-            rows = [row async for row in found]
+            groups = _SQL.list_groups(connection, **filters.selection(), limit=MAX_GROUPS)
+            rows = [row async for row in groups]
         return QueueGroups(
             groups=[QueueGroup.model_validate(dict(row)) for row in rows],
             total=rows[0]["total"] if rows else 0,

@@ -68,11 +68,11 @@ class Replays:
         """Return a page of the replays, newest first."""
         async with snapshot(self._pool) as connection:
             rows = _SQL.list_replays(connection, **page.after(), limit=page.limit + 1)
-            found = [_to_replay(row) async for row in rows]
-        replays, next_cursor = split_page(
-            found, page.limit, lambda replay: Position(replay.created_at, replay.id)
+            replays = [_to_replay(row) async for row in rows]
+        shown, next_cursor = split_page(
+            replays, page.limit, lambda replay: Position(replay.created_at, replay.id)
         )
-        return schemas.ReplayHistory(replays=replays, limit=page.limit, next_cursor=next_cursor)
+        return schemas.ReplayHistory(replays=shown, limit=page.limit, next_cursor=next_cursor)
 
     async def get_replay(self, replay_id: UUID, page: ResultPage) -> schemas.ReplayDetail:
         """Return one replay, its counts and a page of its rows, all of one moment."""
@@ -139,14 +139,14 @@ async def _choose_rows(
 ) -> schemas.ReplayAnswer:
     """Count the rows that match. With a `replay_id` those that can be sent become its items."""
     await plan_for_values(connection)
-    found = _SQL.choose_rows(
+    groups = _SQL.choose_rows(
         connection,
         **order.selection(),
         replayable_states=REPLAYABLE_STATES,
         replay_id=replay_id,
         limit=MAX_GROUPS,
     )
-    rows = [row async for row in found]
+    rows = [row async for row in groups]
     unknown = _SQL.unknown_ids(connection, ids=order.ids) if order.ids else None
     wanted = (rows[0]["wanted"] or 0) if rows else 0
     blocked = [_to_blocked_group(row) for row in rows if not row["replayable"]]

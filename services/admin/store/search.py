@@ -40,8 +40,8 @@ async def find_leads(connection: Connection, filters: LeadFilter) -> tuple[list[
     rows_scanned = min(without_words, (filters.limit + filters.offset) * without_words / matching)
     rows_gathered = min(without_words, with_indexed_words)
     if rows_gathered <= max(ALWAYS_GATHER_UP_TO, rows_scanned / GATHER_COST_FACTOR):
-        found = _SQL.gather_leads(connection, **selection, **page, looked_up=indexed_words)
-        rows = [row async for row in found]
+        leads_and_total = _SQL.gather_leads(connection, **selection, **page, looked_up=indexed_words)
+        rows = [row async for row in leads_and_total]
         return [_to_summary(row) for row in rows if row["id"]], rows[0]["total"], False
     leads = await _scan_by_time(connection, selection, page)
     return leads, max(matching, filters.offset + len(leads)), True
