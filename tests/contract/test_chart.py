@@ -1,4 +1,4 @@
-"""The Helm chart says what the code says: names of settings, ports, paths, drain. `make chart` renders it."""
+"""The rendered Helm chart matches the code: names of settings, ports, paths, drain times."""
 
 import json
 import re
@@ -18,7 +18,7 @@ from services.ingest.settings import Settings as Ingest
 from services.notifier.settings import Settings as Notifier
 
 SETTINGS = set(re.findall(r"^#?([A-Z][A-Z0-9_]*)=", env_example(), re.MULTILINE))
-# Read by uvicorn itself.
+# Variables that uvicorn reads.
 SETTINGS |= {"FORWARDED_ALLOW_IPS"}
 SECRET = re.compile("TOKEN|PASSWORD|DATABASE_URL|SASL_USERNAME|SMTP_USER")
 WORKLOADS = ("Deployment", "StatefulSet", "Job")
@@ -58,7 +58,7 @@ def services(chart: list[Manifest]) -> dict[str, Manifest]:
 
 
 def environment(container: Manifest) -> dict[str, str]:
-    """Name -> value, or the Secret that it comes from."""
+    """Return the value of each variable, or the Secret that contains it."""
     return {
         each["name"]: each.get("value") or each["valueFrom"]["secretKeyRef"]["name"]
         for each in container["env"]
@@ -109,15 +109,15 @@ def test_every_variable_is_a_setting(chart: list[Manifest]) -> None:
 
 
 def test_no_secret_has_a_value_and_only_those_who_need_one_are_given_it(chart: list[Manifest]) -> None:
-    given: dict[str, set[str]] = {}
+    services_of: dict[str, set[str]] = {}
     for manifest in of_kind(chart, *WORKLOADS):
         for container in containers(manifest):
             for variable in container["env"]:
                 if SECRET.search(variable["name"]):
                     assert "secretKeyRef" in variable["valueFrom"]
-                    given.setdefault(variable["name"], set()).add(container["name"])
+                    services_of.setdefault(variable["name"], set()).add(container["name"])
     everybody = set(PORTS)
-    assert given == {
+    assert services_of == {
         "DATABASE_URL": everybody - {"ingest"} | {"schema"},
         "FASTCORE_MIGRATION_DATABASE_URL": {"schema"},
         "FASTCORE_SITE_INGEST_TOKEN": {"ingest"},
@@ -157,7 +157,7 @@ def test_a_pod_has_longer_to_stop_than_its_drain_takes(chart: list[Manifest]) ->
         grace = pod(manifest)["terminationGracePeriodSeconds"]
         [container] = containers(manifest)
         hook = str(container.get("lifecycle", {}))
-        # What the hook before the drain takes comes off the grace.
+        # The time of the preStop hook counts towards the grace period.
         before = int(found[1]) if (found := re.search(r"(?:--wait-seconds |sleep\()(\d+)", hook)) else 0
         assert mail < graceful == lease < grace - before, name
 
@@ -245,7 +245,7 @@ def test_consumers_follow_the_lag_of_their_group_up_to_the_partitions() -> None:
         assert 1 <= spec["minReplicaCount"] <= spec["maxReplicaCount"] == topics.PARTITIONS
         [trigger] = spec["triggers"]
         assert trigger["metadata"]["consumerGroup"] == f"shop.{topics.GROUPS[name]}"
-        # The autoscaler's number and ours must not fight.
+        # The chart must not set a number of replicas that the autoscaler controls.
         assert "replicas" not in services(chart)[name]["spec"]
 
 

@@ -44,10 +44,10 @@ def test_the_lines_that_people_grep_for_are_in_the_table() -> None:
 
 def test_every_line_about_the_queue_and_the_mail_server_is_explained() -> None:
     named = {line for _, line in LINES}
-    said = set(re.findall(r'"(Queue [^"]+)"', SOURCE["flusher"])) | set(
+    logged = set(re.findall(r'"(Queue [^"]+)"', SOURCE["flusher"])) | set(
         re.findall(r'"(SMTP [^"]+)"', SOURCE["notifier"])
     )
-    assert said - named <= {"Queue not flushed on request", "SMTP mail settled by another"}
+    assert logged - named <= {"Queue not flushed on request", "SMTP mail settled by another"}
 
 
 def commands() -> list[str]:

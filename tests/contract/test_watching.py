@@ -17,7 +17,7 @@ from services.__main__ import PORTS
 ROOT = Path(__file__).parents[2]
 DASHBOARDS = sorted((ROOT / "deploy/grafana/dashboards").glob("*.json"))
 RUNBOOKS = ROOT / "docs/runbooks"
-# Of Prometheus itself: of each target, not of a process.
+# Metrics that Prometheus itself adds to each target.
 OF_PROMETHEUS = {"up"}
 RULES: list[dict[str, Any]] = [
     rule
@@ -29,13 +29,13 @@ WORDS = {*FUNCTIONS.split(" "), "by", "on", "or", "and", "unless", "without", "i
 
 
 def names_in(promql: str) -> set[str]:
-    """The metrics that an expression names: words that are no label, no function and no matcher's value."""
+    """Return the metrics in an expression: the words that are no label, function or matched value."""
     bare = re.sub(r"\{[^}]*\}|\[[^\]]*\]|\b(by|on|without|ignoring)\s*\([^)]*\)", " ", promql)
     return set(re.findall(r"[a-zA-Z_:][a-zA-Z0-9_:]*", bare)) - WORDS
 
 
 def labels_in(promql: str) -> set[tuple[str, str]]:
-    """Metric and label for each matcher."""
+    """Return metric and label of each matcher."""
     found = set()
     for metric, matchers in re.findall(r"([a-z_]+)\{([^}]*)\}", promql):
         found |= {(metric, label) for label in re.findall(r"(\w+)\s*(?:=~|!~|!=|=)", matchers)}
@@ -43,7 +43,7 @@ def labels_in(promql: str) -> set[tuple[str, str]]:
 
 
 def panels() -> list[tuple[str, str, str]]:
-    """Dashboard, panel, expression."""
+    """Return dashboard, panel and expression of each panel target."""
     return [
         (path.stem, panel["title"], target["expr"])
         for path in DASHBOARDS
@@ -54,7 +54,7 @@ def panels() -> list[tuple[str, str, str]]:
 
 @pytest.fixture(scope="module")
 def exposed() -> set[str]:
-    """What real processes expose: each service's app is imported in one of its own, and asked."""
+    """Return the metrics that real processes export. Each service's app is imported in its own process."""
     found = set[str]()
     for service in PORTS:
         code = f"import services.{service}.app, prometheus_client as p; print(p.generate_latest().decode())"
@@ -120,13 +120,13 @@ def test_every_alert_has_severity_summary_runbook_and_tests() -> None:
         assert rule["labels"]["severity"] in ("critical", "warning")
         assert rule["annotations"]["summary"]
         assert rule["annotations"]["runbook_url"] == f"docs/runbooks/{rule['alert']}.md"
-        wanted = [
+        fires = [
             bool(t["exp_alerts"])
             for c in tested
             for t in c["alert_rule_test"]
             if t["alertname"] == rule["alert"]
         ]
-        assert set(wanted) == {True, False}, f"{rule['alert']} needs a test that fires and one that does not"
+        assert set(fires) == {True, False}, f"{rule['alert']} needs a test that fires and one that does not"
     assert {rule["alert"] for rule in RULES} == {page.stem for page in RUNBOOKS.glob("*.md")}
 
 
@@ -138,16 +138,16 @@ def test_a_runbook_says_what_to_do_and_greps_for_lines_that_are_logged(page: Pat
     source = "\n".join(
         path.read_text() for folder in ("runtime", "services") for path in (ROOT / folder).rglob("*.py")
     )
-    for said in re.findall(r"grep (?:-E )?(?:'([^']+)'|(\w+))", text):
-        for word in "".join(said).split("|"):
+    for pattern in re.findall(r"grep (?:-E )?(?:'([^']+)'|(\w+))", text):
+        for word in "".join(pattern).split("|"):
             assert word in source, f"{page.stem} greps for {word!r}, which nobody logs"
 
 
 def test_prometheus_asks_every_service_at_its_port() -> None:
     config = yaml.safe_load((ROOT / "deploy/prometheus/prometheus.yml").read_text())
-    asked = {
+    targets = {
         (job["job_name"], each["names"][0], each["port"])
         for job in config["scrape_configs"]
         for each in job["dns_sd_configs"]
     }
-    assert asked == {(name, name, port) for name, port in PORTS.items()}
+    assert targets == {(name, name, port) for name, port in PORTS.items()}

@@ -1,4 +1,4 @@
-"""A backup under load, the database destroyed, the documented steps run: nothing lost, no mail twice."""
+"""Restores a backup by the documented steps: no lead is lost, and no email is sent twice."""
 
 import asyncio
 import contextlib
@@ -45,7 +45,7 @@ async def smtp() -> AsyncIterator[SmtpServer]:
 
 @contextlib.asynccontextmanager
 async def services(kafka: Kafka, postgres: Postgres, smtp: SmtpServer) -> AsyncIterator[Admin]:
-    """All services behind the gateway, in this process."""
+    """Run all services behind the gateway in this process."""
     notifier = NotifierSettings.model_validate(
         {
             "kafka": kafka,
@@ -64,7 +64,7 @@ async def services(kafka: Kafka, postgres: Postgres, smtp: SmtpServer) -> AsyncI
 
 @pytest.fixture
 def shell(database: Database, kafka: Kafka, smtp: SmtpServer, tmp_path: Path) -> Any:
-    """Run a block of commands of docs/operations.md as it stands there, and return what it printed."""
+    """Run a block of commands of docs/operations.md and return its output."""
     environment = {
         **os.environ,
         "PATH": f"{tmp_path}:{Path(sys.executable).parent}:{binaries() / 'bin'}:{os.environ['PATH']}",
@@ -89,7 +89,7 @@ def shell(database: Database, kafka: Kafka, smtp: SmtpServer, tmp_path: Path) ->
         return done.stdout + done.stderr
 
     def run(block: str, status: int = 0) -> str:
-        if block == "restored":  # the last of the steps, alone
+        if block == "restored":  # only the last step of the block
             return do("python -m deploy.cli.restore_reconcile", status)
         text = (ROOT / "docs/operations.md").read_text()
         found = re.search(rf"<!-- tried: {block} -->\n```\n(.*?)```", text, re.DOTALL)
@@ -107,7 +107,7 @@ for each in "$@"; do case $each in --dbname=*) url=${{each#--dbname=}} ;; esac; 
 
 
 async def make_empty(stack: Stack, database: Database, folder: Path) -> None:
-    """Destroy the database, and make an empty one for the restore; the roles are there."""
+    """Destroy the database, and create an empty one for the restore. The roles exist."""
     await stack.drop_database(database)
     owner = urlsplit(database.owner)
     connection = await asyncpg.connect(stack.admin_url)
@@ -115,13 +115,13 @@ async def make_empty(stack: Stack, database: Database, folder: Path) -> None:
     old = connection.get_server_version().major < 17
     await connection.close()
     if old:
-        # Our programs are of version 18 and say what this server does not know; its own would not.
+        # The client programs are of version 18, and print a setting that this server does not know.
         (folder / "pg_restore").write_text(OLDER_RESTORE)
         (folder / "pg_restore").chmod(0o755)
 
 
 async def settled(admin: Admin, leads: int, mails: int) -> Any:
-    """Wait until so many leads are stored, so many mails settled, and no group has lag."""
+    """Wait until this many leads are stored, this many emails have an outcome, and no group has lag."""
 
     async def read() -> tuple[int, int, int]:
         counts = await admin.app.state.adapters.system.count_queue()
@@ -171,10 +171,10 @@ async def test_restore_of_backup_under_load_loses_no_lead_and_repeats_no_mail(
 
     await make_empty(stack, database, tmp_path)
     late = [lead() for _ in range(5)]
-    await post(kafka, *late)  # the gateway goes on without a database
-    said = shell("restore")
-    assert "persister: " in said
-    assert "records are processed again" in said
+    await post(kafka, *late)  # the gateway needs no database
+    output = shell("restore")
+    assert "persister: " in output
+    assert "records are processed again" in output
 
     async with services(kafka, postgres, smtp) as admin:
         await settled(admin, 129, 258)
@@ -190,7 +190,7 @@ async def test_restore_of_backup_under_load_loses_no_lead_and_repeats_no_mail(
         )
         once(smtp, erased, greylisted, *before, *during, *late)
         assert not smtp.of(spam.lead_id, "welcome")
-        # The backup did not know of the erasure.
+        # The erasure came after the backup.
         (again,) = (tmp_path / "erased.txt").read_text().split()
         path = f"/admin/leads/{again}"
         assert (await admin.get(path))["lead"]["name"] == "Erased Person"
@@ -216,8 +216,10 @@ async def test_restore_with_another_kafka_starts_a_new_ledger_epoch(
     shell("backup")
     await make_empty(stack, database, tmp_path)
     await replace_topics(kafka)
-    await post(kafka, *new)  # more than the books know: they must not take these for counted ones
-    # One of six partitions may have had none of 20 leads: nothing says then that its log is another.
+    await post(
+        kafka, *new
+    )  # more records than the ledger has counted: it must not mistake these for counted ones
+    # One of six partitions may have had none of the 20 leads. Then nothing shows that its log is another.
     assert re.search(r"notifier: [56] partitions belong to another log", shell("restore"))
     async with services(kafka, postgres, smtp) as admin:
         await settled(admin, 60, 120)
@@ -258,7 +260,7 @@ async def test_beside_services_that_run_there_is_nothing_to_bring_back(
 
 
 async def replace_topics(kafka: Kafka) -> None:
-    """Make the topics anew, as an empty Kafka has them."""
+    """Recreate the topics, as on a new Kafka."""
     admin = AIOKafkaAdminClient(bootstrap_servers=kafka.bootstrap_servers)
     await admin.start()
     await admin.delete_topics([kafka.topic_prefix + topic.name for topic in topics.ALL])

@@ -1,4 +1,4 @@
-"""The doctor on a whole installation, and on one where everything that it looks for is broken."""
+"""The doctor on a healthy installation, and on one in which every check must fail."""
 
 import asyncio
 import subprocess
@@ -22,7 +22,7 @@ from tests.support.wait import eventually
 
 
 async def doctor(environment: Mapping[str, str]) -> tuple[int, str, set[tuple[str, str]]]:
-    """Run it as an operator does; answer its exit code, what it said, and each check with its level."""
+    """Run the doctor as a command. Return its exit code, its output, and each check with its level."""
     done = await asyncio.to_thread(
         subprocess.run,
         [sys.executable, "-m", "deploy.cli.doctor"],
@@ -50,9 +50,9 @@ async def test_a_whole_installation_is_well_but_for_what_is_a_developers(install
 
     await eventually(settled, what="no lag")
     environment = {**installation.services["admin"].environment, "FASTCORE_HTTP_PORT": ""}
-    code, said, found = await doctor(environment)
-    assert code == 0, said
-    assert not [check for check, level in found if level == "fail"], said
+    code, output, found = await doctor(environment)
+    assert code == 0, output
+    assert not [check for check, level in found if level == "fail"], output
     for check in [
         "settings",
         "kafka",
@@ -75,17 +75,17 @@ async def test_a_whole_installation_is_well_but_for_what_is_a_developers(install
         "bootstrap",
         "offsets-topic",
     ]:
-        assert (check, "ok") in found, f"{check}: {said}"
+        assert (check, "ok") in found, f"{check}: {output}"
     for check in ("debug", "tokens", "brokers"):
-        assert (check, "warn") in found, f"{check}: {said}"
+        assert (check, "warn") in found, f"{check}: {output}"
     for secret in secrets(installation.database):
-        assert secret not in said
-    assert "\x1b" not in said, "colour only on a terminal"
+        assert secret not in output
+    assert "\x1b" not in output, "colour only on a terminal"
 
 
 @pytest.fixture
 async def broken(kafka: Kafka, database: Database, db: Any, tmp_path: Path) -> dict[str, str]:
-    """The settings of an installation in which nothing is as it should be, though all servers answer."""
+    """Return the settings of an installation in which every check fails, although all servers answer."""
     role = database.service.split("/")[2].split(":")[0]
     await db.execute(f'GRANT UPDATE ON audit_log TO "{role}"')
     await db.execute(f'GRANT CREATE ON SCHEMA public TO "{role}"')
@@ -129,7 +129,7 @@ async def broken(kafka: Kafka, database: Database, db: Any, tmp_path: Path) -> d
 
 
 async def test_every_fault_is_a_fail_that_says_what_to_do(broken: dict[str, str], database: Database) -> None:
-    code, said, found = await doctor(broken)
+    code, output, found = await doctor(broken)
     assert code == 1
     for check in [
         "settings",
@@ -148,13 +148,13 @@ async def test_every_fault_is_a_fail_that_says_what_to_do(broken: dict[str, str]
         "mail",
         "disk",
     ]:
-        assert (check, "fail") in found, f"{check}: {said}"
-    lines = said.splitlines()
+        assert (check, "fail") in found, f"{check}: {output}"
+    lines = output.splitlines()
     for number, line in enumerate(lines):
         if line.startswith("fail"):
             assert lines[number + 1].strip().startswith("->"), f"{line!r} says nothing to do"
     for secret in secrets(database):
-        assert secret not in said
+        assert secret not in output
 
 
 async def test_books_that_a_restore_has_set_back_are_found(
@@ -175,13 +175,13 @@ async def test_books_that_a_restore_has_set_back_are_found(
     await consumer.commit(ends)
     reading = asyncio.create_task(consumer.getmany(timeout_ms=60_000))
     try:
-        code, said, found = await doctor(broken)
+        code, output, found = await doctor(broken)
     finally:
         reading.cancel()
         await consumer.stop()
     assert code == 1
-    assert ("books", "fail") in found, said
-    assert "docs/runbooks/LedgerRewound.md" in said
+    assert ("books", "fail") in found, output
+    assert "docs/runbooks/LedgerRewound.md" in output
 
 
 @pytest.mark.parametrize("variable", ["DATABASE_URL", "KAFKA_BOOTSTRAP_SERVERS"])
@@ -192,11 +192,11 @@ async def test_a_server_that_is_away_is_named_and_the_others_are_examined(
     away = {"DATABASE_URL": f"postgresql://u:secret-word@127.0.0.1:{port}/x"}.get(
         variable, f"127.0.0.1:{port}"
     )
-    code, said, found = await doctor({**broken, variable: away})
+    code, output, found = await doctor({**broken, variable: away})
     assert code == 1
-    assert ("database" if variable == "DATABASE_URL" else "kafka", "fail") in found, said
+    assert ("database" if variable == "DATABASE_URL" else "kafka", "fail") in found, output
     assert ("mail", "fail") in found, "the doctor went on"
-    assert "secret-word" not in said
+    assert "secret-word" not in output
 
 
 @pytest.mark.parametrize(
@@ -207,12 +207,12 @@ async def test_regression_a_password_that_this_repository_shows_is_found(
     debug: str, password: str, level: str
 ) -> None:
     url = f"postgresql://fastcore:{password}@postgres.invalid:5432/fastcore"
-    _, said, found = await doctor({"PATH": "", "DEBUG": debug, "DATABASE_URL": url})
-    assert ("passwords", level) in found, said
+    _, output, found = await doctor({"PATH": "", "DEBUG": debug, "DATABASE_URL": url})
+    assert ("passwords", level) in found, output
 
 
 async def test_what_is_not_given_is_named_and_not_judged() -> None:
-    code, said, found = await doctor({"PATH": "", "DEBUG": "true"})
-    assert code == 0, said
+    code, output, found = await doctor({"PATH": "", "DEBUG": "true"})
+    assert code == 0, output
     assert ("settings", "warn") in found
-    assert "DATABASE_URL" in said
+    assert "DATABASE_URL" in output

@@ -1,4 +1,4 @@
-"""The doctor's findings about the services' role: each weakness of an installation is named."""
+"""The doctor's checks of the services' role report each weakness of an installation."""
 
 from typing import Any
 from urllib.parse import urlsplit
@@ -12,7 +12,7 @@ from tests.support.stack import Database, Stack
 
 
 async def findings(database: Database) -> dict[str, tuple[str, str]]:
-    """What the doctor finds as the services' role: each check's level and words."""
+    """Run the checks as the services' role. Return the level and the text of each."""
     connection: Any = await asyncpg.connect(database.service)
     try:
         server = await SQL.server(connection)
@@ -28,7 +28,7 @@ async def test_a_migrated_database_has_no_finding(database: Database) -> None:
 
 
 @pytest.mark.parametrize(
-    ("statement", "check", "said"),
+    ("statement", "check", "text"),
     [
         ("GRANT UPDATE ON audit_log TO {role}", "audit-log", "may change"),
         ("GRANT UPDATE (actor) ON audit_log TO {role}", "audit-log", "may change"),
@@ -75,12 +75,12 @@ async def test_a_migrated_database_has_no_finding(database: Database) -> None:
     ],
 )
 async def test_each_weakness_is_a_fail_until_migrate_or_the_owner_mends_it(
-    database: Database, db: Any, statement: str, check: str, said: str
+    database: Database, db: Any, statement: str, check: str, text: str
 ) -> None:
     names = {"role": urlsplit(database.service).username, "database": urlsplit(database.owner).path[1:]}
     await db.execute(statement.format(**{name: f'"{value}"' for name, value in names.items()}))
     level, seen = (await findings(database))[check]
-    assert (level, said in seen) == ("fail", True), seen
+    assert (level, text in seen) == ("fail", True), seen
     if statement.startswith(("GRANT", "REVOKE")):
         await migrate(database.owner, database.service)
         assert {level for level, _ in (await findings(database)).values()} == {"ok"}

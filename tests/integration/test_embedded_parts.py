@@ -1,4 +1,4 @@
-"""What tests and `make up` stand on: real Kafka, PostgreSQL and a mailbox, started, broken and stopped."""
+"""The embedded Kafka, PostgreSQL and mailbox can be started, killed and stopped."""
 
 import smtplib
 from email.message import EmailMessage
@@ -45,9 +45,9 @@ async def test_kafka_keeps_its_records_through_a_kill_and_a_restart(tmp_path: Pa
         assert not kafka.alive
         kafka.start()
         await _produce(kafka.bootstrap_servers, "things", b"after it")
-    with running_kafka(tmp_path) as kafka:  # another day, another port, the same folder
-        kept = await _consume(kafka.bootstrap_servers, "things", 2)
-    assert kept == [b"before the kill", b"after it"]
+    with running_kafka(tmp_path) as kafka:  # the same folder on another port
+        records = await _consume(kafka.bootstrap_servers, "things", 2)
+    assert records == [b"before the kill", b"after it"]
 
 
 async def test_a_misspelt_topic_fails_instead_of_appearing(tmp_path: Path) -> None:
@@ -67,12 +67,12 @@ async def test_postgres_has_an_owner_and_a_role_for_services_that_owns_nothing(t
         owner = await asyncpg.connect(postgres.urls.owner)
         service = await asyncpg.connect(postgres.urls.service)
         try:
-            await owner.execute("create table kept (word text)")
-            await owner.execute("insert into kept values ('Grüße')")
+            await owner.execute("create table greeting (word text)")
+            await owner.execute("insert into greeting values ('Grüße')")
             with pytest.raises(asyncpg.InsufficientPrivilegeError):
                 await service.execute("create table mine (word text)")
             with pytest.raises(asyncpg.InsufficientPrivilegeError):
-                await service.fetch("select * from kept")
+                await service.fetch("select * from greeting")
             encoding = await service.fetchval("show server_encoding")
         finally:
             await owner.close()
@@ -81,7 +81,7 @@ async def test_postgres_has_an_owner_and_a_role_for_services_that_owns_nothing(t
     with running_postgres(tmp_path) as postgres:
         again = await asyncpg.connect(postgres.urls.owner)
         try:
-            assert await again.fetchval("select word from kept") == "Grüße"
+            assert await again.fetchval("select word from greeting") == "Grüße"
         finally:
             await again.close()
 

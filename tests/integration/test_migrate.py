@@ -77,7 +77,7 @@ async def test_the_services_role_can_delete_nothing(database: Database) -> None:
 async def test_regression_migration_and_running_service_do_not_deadlock(
     database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # What migration 0004 does, and a notifier that has read the status of a lead and writes its mails then.
+    # Migration 0004, beside a notifier that has read a lead's status and then writes its deliveries.
     (tmp_path / "9999_count_mails.sql").write_text(
         "CREATE TRIGGER again AFTER INSERT ON email_delivery FOR EACH STATEMENT"
         " EXECUTE FUNCTION suppress_redundant_updates_trigger(); ALTER TABLE lead_inbox ADD COLUMN again int"
@@ -90,11 +90,11 @@ async def test_regression_migration_and_running_service_do_not_deadlock(
     migrating = asyncio.create_task(migrate(database.owner, database.service))
 
     async def waits() -> bool:
-        asked = "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND relation = 'lead_inbox'::regclass)"
-        return bool(await watcher.fetchval(asked))
+        query = "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND relation = 'lead_inbox'::regclass)"
+        return bool(await watcher.fetchval(query))
 
     await eventually(waits, what="the migration")
-    # Refused or let through, but not for ever; the service does as with any outage.
+    # The statement may fail or succeed, but must not wait forever. A service treats a failure as an outage.
     with contextlib.suppress(asyncpg.DeadlockDetectedError):
         await service.execute(
             "INSERT INTO email_delivery (lead_id, kind, state, message_id)"
@@ -108,7 +108,7 @@ async def test_regression_migration_and_running_service_do_not_deadlock(
 
 @pytest.fixture
 async def latin1(stack: Stack) -> AsyncIterator[Database]:
-    """An empty database that cannot store most of the world's names."""
+    """Create an empty database whose encoding cannot store most names."""
     name = f"test_{uuid4().hex}"
     admin = await asyncpg.connect(stack.admin_url)
     await admin.execute(

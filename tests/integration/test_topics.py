@@ -1,4 +1,4 @@
-"""What the topics are set to, on a real broker."""
+"""The topics' settings on a real broker."""
 
 import time
 

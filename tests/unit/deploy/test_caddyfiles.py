@@ -1,4 +1,4 @@
-"""Both edges bound what a client may send, and log nothing that may hold personal data."""
+"""Both edges limit what a client may send, and log no personal data."""
 
 import json
 import os

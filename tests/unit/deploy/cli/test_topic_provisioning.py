@@ -22,9 +22,9 @@ def test_a_partition_that_has_enough_keeps_its_replicas() -> None:
     assert plan_replicas({("leads", 0): [3, 2, 1]}, [1, 2, 3], 1) == {}
 
 
-@pytest.mark.parametrize(("replicas", "wanted"), [(1, 1), (2, 1), (3, 2), (5, 2)])
-def test_one_broker_of_three_may_be_away(replicas: int, wanted: int) -> None:
-    assert min_insync(replicas) == wanted
+@pytest.mark.parametrize(("replicas", "minimum"), [(1, 1), (2, 1), (3, 2), (5, 2)])
+def test_one_broker_of_three_may_be_away(replicas: int, minimum: int) -> None:
+    assert min_insync(replicas) == minimum
 
 
 @pytest.mark.parametrize(

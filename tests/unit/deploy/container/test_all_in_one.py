@@ -1,4 +1,4 @@
-"""All five in one container: what is missing is named at once, and what runs is what belongs there."""
+"""The all-in-one container: its check of the settings, and supervisord's configuration."""
 
 import configparser
 from pathlib import Path
@@ -20,10 +20,10 @@ def test_all_that_is_missing_is_named_in_one_line(monkeypatch: pytest.MonkeyPatc
         monkeypatch.delenv(name, raising=False)
     with pytest.raises(SystemExit) as ended:
         all_in_one.main()
-    said = str(ended.value)
-    assert all(name in said for name in REQUIRED)
-    assert len(said.splitlines()) == 1
-    assert ".env" in said
+    message = str(ended.value)
+    assert all(name in message for name in REQUIRED)
+    assert len(message.splitlines()) == 1
+    assert ".env" in message
 
 
 def test_what_is_given_is_not_missing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""The image's health check: what listens must answer, and something must listen."""
+"""The image's health check: every listening port must answer 200, and at least one must listen."""
 
 import http.server
 import threading
@@ -33,30 +33,30 @@ def answering(status: int) -> Iterator[int]:
 
 
 @pytest.fixture(autouse=True)
-def _no_port_given(monkeypatch: pytest.MonkeyPatch) -> None:
+def _no_port_configured(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("FASTCORE_HTTP_PORT", raising=False)
 
 
-def test_one_that_answers_among_ports_that_nobody_uses_is_well(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_healthy_port_suffices(monkeypatch: pytest.MonkeyPatch) -> None:
     with answering(200) as port:
         monkeypatch.setattr(healthcheck, "PORTS", (*free_ports(2), port))
         healthcheck.main()
 
 
-def test_nothing_that_listens_is_not_well(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_listening_port_it_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(healthcheck, "PORTS", free_ports(2))
     with pytest.raises(SystemExit, match="nothing listens"):
         healthcheck.main()
 
 
-def test_one_of_several_that_is_not_ready_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unhealthy_port_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     with answering(200) as well, answering(503) as ill:
         monkeypatch.setattr(healthcheck, "PORTS", (well, ill))
         with pytest.raises(SystemExit, match=f"/livez: 503 on port {ill}"):
             healthcheck.main()
 
 
-def test_a_given_port_is_the_only_one_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_configured_port_is_the_only_one_checked(monkeypatch: pytest.MonkeyPatch) -> None:
     with answering(200) as well, answering(503) as ill:
         monkeypatch.setattr(healthcheck, "PORTS", (well,))
         monkeypatch.setenv("FASTCORE_HTTP_PORT", str(ill))
@@ -64,7 +64,7 @@ def test_a_given_port_is_the_only_one_asked(monkeypatch: pytest.MonkeyPatch) -> 
             healthcheck.main()
 
 
-def test_another_path_is_asked_where_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_argument_changes_the_path(monkeypatch: pytest.MonkeyPatch) -> None:
     with answering(200) as port:
         monkeypatch.setattr(healthcheck, "PORTS", (port,))
         with pytest.raises(SystemExit, match="/readyz: 503"):

@@ -1,4 +1,4 @@
-"""A port that is taken is named before anything starts, with the variable that moves it."""
+"""A used port is reported before anything starts, with the variable that changes it."""
 
 import socket
 

@@ -1,4 +1,4 @@
-"""Folders with personal data are closed to other users, also those that exist already."""
+"""New and existing folders with personal data are not accessible to other users."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Each composed service receives its own settings, and none that belong to another."""
+"""Each composed service receives its own settings only."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The mailbox shows hostile mails without becoming their tool."""
+"""The mailbox shows untrusted emails safely."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""No jar is used but the one whose hash is locked."""
+"""Only jars with the locked hash are used."""
 
 import hashlib
 from pathlib import Path
