@@ -1,5 +1,5 @@
 -- name: origin_times
--- When Kafka got the records at fault of these rows.
+-- The timestamps of the failed records of these rows.
 SELECT id, origin_timestamp FROM replay_queue WHERE id = ANY(:ids::uuid[]);
 
 -- name: erased_leads
@@ -14,7 +14,7 @@ SELECT id, stage, kind, lead_id, state, final, by_origin, replay_lead_id, reason
 FROM replay_queue WHERE id = :id AND stage = :stage AND kind = :kind FOR UPDATE;
 
 -- name: find_by_lead^
--- A lead's trouble with one effect, locked.
+-- The row of a lead's failed effect, locked.
 SELECT id, stage, kind, lead_id, state, final, by_origin, replay_lead_id, reason, error, attempts, requested_at,
        requested_by, requested_comment, origin_topic, origin_partition, origin_offset, origin_timestamp, origin_group,
        record_key, payload, headers
@@ -23,7 +23,7 @@ WHERE stage = :stage AND lead_id = :lead_id AND kind = :kind AND NOT by_origin
 FOR UPDATE;
 
 -- name: find_by_origin^
--- A row that is named by where its record was first read, locked.
+-- A row that is identified by the origin of its record, locked.
 SELECT id, stage, kind, lead_id, state, final, by_origin, replay_lead_id, reason, error, attempts, requested_at,
        requested_by, requested_comment, origin_topic, origin_partition, origin_offset, origin_timestamp, origin_group,
        record_key, payload, headers
@@ -33,7 +33,7 @@ WHERE stage = :stage AND origin_topic = :topic AND origin_partition = :partition
 FOR UPDATE;
 
 -- name: insert_row$
--- Keep a first failure. Null comes back where an admin made the row at this very moment.
+-- Store a first failure. Returns null where an admin created the row at the same moment.
 INSERT INTO replay_queue (id, stage, kind, lead_id, state, final, by_origin, replay_lead_id, reason, error, attempts,
                           next_attempt_at, origin_topic, origin_partition, origin_offset, origin_timestamp,
                           origin_group, record_key, payload, headers, first_failed_at, last_failed_at)
@@ -44,13 +44,13 @@ ON CONFLICT DO NOTHING
 RETURNING id;
 
 -- name: note_failure!
--- A row keeps its place; what is new is the last reason. A dead row's finality is its own.
+-- Update the last reason of a row. Its state, and whether it is final, do not change.
 UPDATE replay_queue
 SET reason = :reason, error = :error, last_failed_at = greatest(last_failed_at, :failed_at), updated_at = now()
 WHERE id = :id;
 
 -- name: move_row!
--- A row moves after a failure. One that turns out to be a conflict is named by its origin from now on.
+-- Change the state of a row after a failure. A row that is now a conflict is identified by its origin.
 UPDATE replay_queue
 SET state = :state, final = :final, attempts = :attempts, next_attempt_at = :next_attempt_at,
     by_origin = by_origin OR :by_origin, replay_lead_id = coalesce(replay_lead_id, :replay_lead_id),
@@ -59,7 +59,7 @@ SET state = :state, final = :final, attempts = :attempts, next_attempt_at = :nex
 WHERE id = :id;
 
 -- name: renew_row!
--- A resolved row begins a new life with the record that failed now; its old payload is gone.
+-- Reuse a resolved row for the record that failed now; its old payload was deleted.
 UPDATE replay_queue
 SET state = :state, final = :final, attempts = :attempts, next_attempt_at = :next_attempt_at,
     by_origin = by_origin OR :by_origin, replay_lead_id = coalesce(replay_lead_id, :replay_lead_id),
@@ -70,19 +70,19 @@ SET state = :state, final = :final, attempts = :attempts, next_attempt_at = :nex
 WHERE id = :id;
 
 -- name: list_due_destinations
--- Where the rows go that are due (replay.Row.destination computes the same).
+-- The destinations of the due rows (retry_rules.Row.destination computes the same).
 SELECT DISTINCT stage, CASE WHEN by_origin OR stage = 'site' THEN origin_topic ELSE stage END AS destination
 FROM replay_queue
 WHERE state IN ('waiting', 'replaying') AND next_attempt_at <= :now;
 
 -- name: list_requested_destinations
--- Where the rows go that an admin wants now. Asked every second.
+-- The destinations of the requested rows. Queried every second.
 SELECT DISTINCT stage, CASE WHEN by_origin OR stage = 'site' THEN origin_topic ELSE stage END AS destination
 FROM replay_queue
 WHERE state = 'waiting' AND requested_at IS NOT NULL;
 
 -- name: claim_due
--- What is due for one destination, oldest first. Another flusher's rows are skipped, not waited for.
+-- The due rows for one destination, oldest first. Rows locked by another flusher are skipped.
 SELECT id, stage, kind, lead_id, state, final, by_origin, replay_lead_id, reason, error, attempts, requested_at,
        requested_by, requested_comment, origin_topic, origin_partition, origin_offset, origin_timestamp, origin_group,
        record_key, payload, headers
@@ -94,7 +94,7 @@ LIMIT :chunk
 FOR UPDATE SKIP LOCKED;
 
 -- name: claim_requested
--- What an admin wants now for one destination.
+-- The requested rows for one destination.
 SELECT id, stage, kind, lead_id, state, final, by_origin, replay_lead_id, reason, error, attempts, requested_at,
        requested_by, requested_comment, origin_topic, origin_partition, origin_offset, origin_timestamp, origin_group,
        record_key, payload, headers
@@ -106,15 +106,15 @@ LIMIT :chunk
 FOR UPDATE SKIP LOCKED;
 
 -- name: move_to_end!
--- These could not be sent for a reason that is not theirs: the rows behind them are tried before they are
--- tried again. A row at the head that always fails would stop all others.
+-- Move rows that could not be sent behind the other rows. A row at the head that always fails would stop all
+-- others.
 UPDATE replay_queue
 SET next_attempt_at = :now, requested_at = CASE WHEN requested_at IS NOT NULL THEN now() END
 WHERE id = ANY(:ids::uuid[]) AND state IN ('waiting', 'replaying');
 
 -- name: claim_replay^
--- A running replay that had no turn for a second, by whatever flusher. A time far ahead is that of a
--- clock that jumped back since. PartitionsBusy until the turn ends: a cancel waits for that, then nothing more goes.
+-- A running replay without a tick in the last second, by any flusher. A time in the future was written before a clock
+-- was set back. Locked until the tick ends: a cancellation waits for the lock, and then nothing more is sent.
 SELECT id, requested_by, comment, per_second FROM queue_replay
 WHERE finished_at IS NULL AND cancelled_at IS NULL
   AND (last_turn_at IS NULL
@@ -125,8 +125,8 @@ LIMIT 1
 FOR UPDATE SKIP LOCKED;
 
 -- name: claim_replay_rows
--- The rows whose turn it is. One that somebody holds, or whose destination is away, has its turn later; one
--- that was tried and not sent comes after those that were not tried.
+-- The next rows of a replay. Locked rows and rows for an unavailable destination are left for a later tick. Rows that
+-- were tried and not sent come after the others.
 SELECT q.id, q.stage, q.kind, q.lead_id, q.state, q.final, q.by_origin, q.replay_lead_id, q.reason, q.error,
        q.attempts, q.requested_at, q.requested_by, q.requested_comment, q.origin_topic, q.origin_partition,
        q.origin_offset, q.origin_timestamp, q.origin_group, q.record_key, q.payload, q.headers
@@ -140,7 +140,7 @@ LIMIT :chunk
 FOR UPDATE OF q SKIP LOCKED;
 
 -- name: end_tick!
--- These rows had their turn; with the last one the replay is finished. What could not be sent was tried.
+-- Record the tick of these rows; after the last row the replay is finished. Rows that were not sent count as tried.
 WITH tried AS (
     UPDATE queue_replay_item SET tried_at = :now
     WHERE replay_id = :replay_id AND queue_id = ANY(:postpone::uuid[])
@@ -155,7 +155,7 @@ SET last_turn_at = :now, taken = taken + (SELECT count(*) FROM turn),
 WHERE id = :replay_id;
 
 -- name: mark_sent!
--- Kafka has these: wait for the stage's word, and send again where none comes until `overdue_at`.
+-- Kafka acknowledged these rows: wait for the stage's result, and send again if none comes by `overdue_at`.
 UPDATE replay_queue q
 SET state = 'replaying', final = false, attempts = d.attempts, next_attempt_at = :overdue_at,
     requested_at = NULL, requested_by = NULL, requested_comment = NULL, last_sent_at = :now, updated_at = now()
@@ -163,7 +163,7 @@ FROM unnest(:ids::uuid[], :attempts::int[]) AS d (id, attempts)
 WHERE q.id = d.id;
 
 -- name: resolve_rows!
--- The gateway has these: their effect is there, and their payload is not needed any more.
+-- The gateway accepted these leads, so their payload is not needed any more.
 UPDATE replay_queue
 SET state = 'resolved', final = false, payload = NULL, original_payload = NULL, next_attempt_at = NULL,
     requested_at = NULL, requested_by = NULL, requested_comment = NULL, last_sent_at = :now, updated_at = now()
@@ -177,8 +177,8 @@ SET state = 'dead', final = true, reason = :reason, next_attempt_at = NULL, requ
 WHERE id = :id;
 
 -- name: settle_dead_mail^
--- The mail of a dead row is dead, too. The notifier publishes a failure before it commits the outcome: where the mail is
--- still in its hand it finds the failure's id here, and commits `dead` instead of `waiting`.
+-- Mark the mail of a dead row as dead. The notifier publishes a failure before it commits the outcome: while the mail
+-- is in progress, it finds the failure's id here and commits `dead` instead of `waiting`.
 UPDATE email_delivery
 SET state = CASE state WHEN 'waiting' THEN 'dead' ELSE state END,
     settled_by = CASE state WHEN 'waiting' THEN settled_by ELSE :failure_id END, updated_at = now()

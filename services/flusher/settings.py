@@ -1,4 +1,4 @@
-"""What the flusher can be told. Sections that every service has come from runtime."""
+"""The settings of the flusher. The sections that every service has are defined in runtime."""
 
 import ipaddress
 import re
@@ -21,7 +21,7 @@ _SITE_URL: Final = re.compile(r"(?:([A-Za-z0-9._-]{1,100}):)?(https?://[^/?#\s]+
 
 @dataclass(frozen=True)
 class Site:
-    """One website with a queue of its own. Tokens stay out of every repr."""
+    """One website that has a queue. The repr omits the tokens."""
 
     name: str
     queue_url: str
@@ -30,7 +30,7 @@ class Site:
 
 
 def is_exposed(url: str) -> bool:
-    """Return True where tokens and leads would cross a public network without encryption."""
+    """Return True for a URL that sends tokens and leads unencrypted over a public network."""
     parts = urlsplit(url)
     host = (parts.hostname or "").rstrip(".")
     if parts.scheme != "http":
@@ -95,7 +95,7 @@ class Settings(BaseSettings):
         return self
 
     def refuse_weak(self) -> None:
-        """Exit where a token does not resist guessing, or would be sent where others can read it."""
+        """Exit if a token is weak, or a URL would send it unencrypted over a public network."""
         sites = self.sites()
         refuse_weak_tokens("FASTCORE_SITE_QUEUE_TOKEN", [site.queue_token for site in sites])
         refuse_weak_tokens("FASTCORE_SITE_INGEST_TOKEN", [site.ingest_token for site in sites])
@@ -110,7 +110,7 @@ class Settings(BaseSettings):
                 )
 
     def sites(self) -> list[Site]:
-        """Return the websites that keep a queue, with their tokens; the first token given is used."""
+        """Return the websites that have a queue, with the first token of each. Raises `ValueError`."""
         queue_tokens = _by_site(self.site_queue_token)
         ingest_tokens = _by_site(self.site_ingest_token)
         sites: list[Site] = []

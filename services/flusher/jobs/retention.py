@@ -1,4 +1,4 @@
-"""The daily job that erases leads older than they may be, by the database's own `erase_lead`."""
+"""The daily job that erases leads older than the retention period, with the database's `erase_lead`."""
 
 import asyncio
 from datetime import timedelta
@@ -14,16 +14,16 @@ from services.flusher.store import Clock
 
 JOB: Final = "retention"
 ACTOR: Final = "retention"
-# At night in UTC, when few leads come.
+# At night in UTC, when there are few leads.
 CRON: Final = "30 3 * * *"
 CHUNK: Final = 500
 SQL: Any = load_queries(Path(__file__).with_name("retention.sql"))
 
 
 class Retention:
-    """Erases lead by lead, each in a transaction of its own: a stop loses nothing, the next run goes on.
+    """Erases each lead in a transaction of its own, so the next run continues where a stopped one ended.
 
-    `days` of None switches it off.
+    `days` of None switches the job off.
     """
 
     def __init__(self, pool: Pool, runs: JobRuns, clock: Clock, days: int | None) -> None:
@@ -33,11 +33,11 @@ class Retention:
         self.job = ScheduledJob(JOB, CRON, runs, clock, self._erase_old)
 
     async def run(self) -> None:
-        """Run by the clock until cancelled; without days only take the job's next time away."""
+        """Run by the clock until cancelled. Without `days` it only clears the job's next time and returns."""
         if self._days is not None:
             await self.job.run()
         while self._days is None:
-            if await self._stopped():
+            if await self._clear_next_run():
                 return
             await asyncio.sleep(POLL_SECONDS)
 
@@ -62,18 +62,18 @@ class Retention:
             return Report(details, f"{len(refused)} leads are not erased: {reasons}")
         return Report(details)
 
-    async def _list(self, query: Any, **wanted: Any) -> list[Any]:
+    async def _list(self, query: Any, **parameters: Any) -> list[Any]:
         async with transaction(self._pool) as connection:
-            return [row async for row in query(connection, chunk=CHUNK, **wanted)]
+            return [row async for row in query(connection, chunk=CHUNK, **parameters)]
 
     async def _erase_all(self, rows: list[Any], refused: dict[Any, str]) -> int:
-        """Erase these; one that the database refuses is named, and does not keep the others."""
+        """Erase these leads; add those that the database refuses to `refused` and go on."""
         for row in rows:
             try:
                 await self._erase(row["id"])
             except Failure as failure:
                 refused[row["id"]] = failure.reason
-                async with transaction(self._pool):  # raises where it is not this lead, but the database
+                async with transaction(self._pool):  # raises if the database is unavailable
                     pass
         return sum(row["id"] not in refused for row in rows)
 
@@ -81,7 +81,7 @@ class Retention:
         async with transaction(self._pool) as connection:
             await erase_lead(connection, lead_id, ACTOR)
 
-    async def _stopped(self) -> bool:
+    async def _clear_next_run(self) -> bool:
         try:
             async with transaction(self._pool) as connection:
                 await SQL.stop_job(connection, name=JOB)

@@ -1,7 +1,7 @@
--- What is older than it may be. What erasing means is erase_lead (migration 0009), as for an admin's wish.
+-- Leads and records older than the retention period. erase_lead (migration 0009) defines what erasing means.
 
 -- name: list_old_leads
--- Leads from before a time, oldest first, after the last one seen.
+-- Leads received before a time, oldest first, after the last lead of the previous chunk.
 SELECT id, created_at_utc FROM lead_inbox
 WHERE created_at_utc < :before AND status <> 'erased'
   AND (:after_at::timestamptz IS NULL OR (created_at_utc, id) > (:after_at, :after_id::uuid))
@@ -17,7 +17,7 @@ WHERE lead_id IS NOT NULL AND payload IS NOT NULL AND first_failed_at < :before
 LIMIT :chunk::bigint;
 
 -- name: empty_old_rows$
--- Records that belong to no lead, or stand under another's id, and failed before a time.
+-- Empty the records that failed before a time and belong to no lead or to another lead's id.
 WITH emptied AS (
     UPDATE replay_queue
     SET payload = NULL, original_payload = NULL, record_key = NULL, headers = '{}', next_attempt_at = NULL,
@@ -40,5 +40,5 @@ SELECT count(*) + 0 * (SELECT count(*) FROM planned) FROM emptied;
 SELECT refresh_statistics();
 
 -- name: stop_job!
--- The job is switched off: nobody waits for its next run.
+-- The job is switched off, so it has no next run.
 UPDATE scheduled_job SET next_run_at = NULL WHERE name = :name;

@@ -1,4 +1,4 @@
-"""The job that renews the planner's statistics after an erasure: they hold values of columns until then."""
+"""The job that refreshes the planner's statistics after an erasure: until then they hold personal data."""
 
 from typing import Final
 
@@ -9,14 +9,14 @@ from services.flusher.jobs.scheduled_job import Report, ScheduledJob
 from services.flusher.store import Clock
 
 JOB: Final = "statistics"
-# Erasures ask for a run (migration 0009); the daily one, after the retention job, makes up for a missed one.
+# Erasures request a run (migration 0009). The daily run, after the retention job, covers a missed one.
 CRON: Final = "30 4 * * *"
-# Longer than a statement's ordinary bound: 300,000 leads took 3.4 s, and nobody waits for this.
+# Longer than the usual limit of a statement: 300,000 leads took 3.4 s, and nothing waits for it.
 REFRESH_SECONDS: Final = 600.0
 
 
 def statistics_job(pool: Pool, runs: JobRuns, clock: Clock) -> ScheduledJob:
-    """Return the job; however many erasures ask for it meanwhile, it runs once."""
+    """Return the job. Several requests before a run cause one run."""
 
     async def refresh() -> Report:
         async with transaction(pool) as connection:

@@ -1,6 +1,7 @@
-"""The adapter to a website's own queue and to the gateway: list, submit, remove. Decides nothing.
+"""The adapter to a website's queue and to the gateway: list, submit and remove.
 
-Every answer is bounded in time and size, and no redirect is followed: each end has a token of its own.
+Each response is limited in time and size. No redirect to another address is followed, since each server has
+its own token.
 """
 
 import asyncio
@@ -27,13 +28,13 @@ ANSWER_SECONDS: Final = 10.0
 # A page of the largest entries: 100 bodies of 64 KiB, and what JSON adds.
 PAGE_MAX_BYTES: Final = 16 * 1024 * 1024
 PROBLEM_MAX_BYTES: Final = 64 * 1024
-# What the gateway refuses for the lead's own sake. All else is the world's: our token, a limit, an outage.
-_THE_LEADS_OWN: Final = frozenset({400, 413, 415, 422})
+# The status codes by which the gateway refuses the lead itself. Others mean our token, a limit or an outage.
+_LEAD_REFUSED: Final = frozenset({400, 413, 415, 422})
 
 
 @dataclass(frozen=True)
 class Submission:
-    """What is posted for a visitor: a body as JSON text, and the key that it goes under."""
+    """A lead to post for a visitor: the body as JSON text, and its idempotency key."""
 
     key: str
     body: bytes
@@ -50,7 +51,7 @@ class SiteQueueClient:
         self._log = logger("pull")
 
     async def list_queue(self, site: Site) -> tuple[SiteQueuePage, list[SiteQueueEntry]]:
-        """Return the oldest page, and those of its entries that can be read."""
+        """Return the oldest page of a queue, and its valid entries."""
         status, body = await self._request(
             "site",
             "GET",
@@ -66,9 +67,9 @@ class SiteQueueClient:
             page = SiteQueuePage.model_validate(json.loads(body))
         except (ValueError, RecursionError):  # a ValidationError is the former
             raise DependencyUnavailable("site", "site queue's answer is not understood") from None
-        return page, [entry for each in page.entries if (entry := self._read(each, site))]
+        return page, [entry for each in page.entries if (entry := self._parse_entry(each, site))]
 
-    def _read(self, each: object, site: Site) -> SiteQueueEntry | None:
+    def _parse_entry(self, each: object, site: Site) -> SiteQueueEntry | None:
         try:
             return SiteQueueEntry.model_validate(each)
         except ValidationError:
@@ -89,13 +90,13 @@ class SiteQueueClient:
             content=submission.body,
             headers=headers,
         )
-        if status in _THE_LEADS_OWN:
+        if status in _LEAD_REFUSED:
             raise RetryableError(Reason.GATEWAY_REFUSED.format(status=status, fields=_fields(body))[:200])
         if status != 201:
             raise DependencyUnavailable("gateway", f"gateway answered {status}")
 
     async def deliver(self, row: Row) -> None:
-        """Post what a row of the replay queue keeps of a website's lead, under the key that it came with."""
+        """Post a website's lead from a row of the replay queue, under its original key."""
         name = row.origin_topic.removeprefix(ORIGIN)
         site = next((each for each in self.sites if each.name == name), None)
         if site is None:
@@ -104,7 +105,7 @@ class SiteQueueClient:
         await self.submit(site, Submission(key, row.payload or b"", traceparent))
 
     async def remove(self, site: Site, entry_id: str) -> None:
-        """Take an entry off the website's queue; one that is gone already is as good."""
+        """Remove an entry from a website's queue; a missing entry counts as removed."""
         url = f"{site.queue_url.rstrip('/')}/{entry_id}"
         status, _ = await self._request("site", "DELETE", url, site.queue_token, limit=PROBLEM_MAX_BYTES)
         if status not in (200, 202, 204, 404, 410):
@@ -130,7 +131,7 @@ class SiteQueueClient:
 
     @asynccontextmanager
     async def _stream(self, method: str, url: httpx.URL, **options: Any) -> AsyncIterator[httpx.Response]:
-        """Send a request; where the server wants the path with or without its last slash, send it there."""
+        """Send a request. Follows a redirect that only adds or removes the last slash of the path."""
         async with self._client.stream(method, url, **options) as answer:
             other = _slash_redirect(url, answer)
             if other is None:
@@ -141,7 +142,7 @@ class SiteQueueClient:
 
 
 def _slash_redirect(url: httpx.URL, answer: httpx.Response) -> httpx.URL | None:
-    """Return where a 307 or 308 leads, if that is this URL but for the last slash of its path."""
+    """Return the target of a 307 or 308 that differs only in the last slash of the path; else None."""
     if answer.status_code not in (307, 308):
         return None
     path = url.path.removesuffix("/") if url.path.endswith("/") else f"{url.path}/"
@@ -151,7 +152,7 @@ def _slash_redirect(url: httpx.URL, answer: httpx.Response) -> httpx.URL | None:
 
 
 def _fields(problem: bytes) -> str:
-    """Name the fields at fault: names that the gateway knows, never what stood in them."""
+    """Return the names of the invalid fields, never their values."""
     try:
         errors = httpx.Response(200, content=problem).json()["errors"]
         names = sorted({str(error["field"]) for error in errors})
@@ -162,9 +163,9 @@ def _fields(problem: bytes) -> str:
 
 @asynccontextmanager
 async def open_site_queues(gateway_url: str, sites: Sequence[Site]) -> AsyncIterator[SiteQueueClient]:
-    """Open the HTTP client for as long as the context lasts. It trusts no proxy variable."""
-    # No limit over all hosts: one that hangs would hold the connections that the others need.
-    # The callers bound how much they send at once.
+    """Open the HTTP client for as long as the context lasts. It ignores proxy variables."""
+    # No limit over all hosts: a host that hangs would use the connections that the others need. The callers
+    # limit how much they send at once.
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=20)
     async with httpx.AsyncClient(timeout=ANSWER_SECONDS, trust_env=False, limits=limits) as client:
         yield SiteQueueClient(client, gateway_url, sites)

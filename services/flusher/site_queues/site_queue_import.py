@@ -1,8 +1,8 @@
-"""The job that fetches what websites could not deliver. What a website or the gateway says is `sites`' part.
+"""The job that imports the leads that websites queued because they could not deliver them.
 
-Each entry is posted under its own key, and only then taken off the website's queue: whatever is lost on
-the way, a kill included, is done again and comes to the same lead. What the gateway refuses for its own
-sake is kept in the replay queue, where the schedule of retries and people find it; an outage burns nothing.
+Each entry is posted under its own key and then removed from the website's queue. A crash between the two posts
+the entry again, under the same key, so it is the same lead. A lead that the gateway refuses goes to the replay
+queue. An outage counts as no retry.
 """
 
 import asyncio
@@ -38,16 +38,16 @@ from services.flusher.store import ACTOR, Clock
 from services.flusher.store import SQL as QUEUE
 
 JOB: Final = "site_queue"
-# The gateway takes hundreds a second; a website's own queue is a small server's.
+# The gateway accepts hundreds a second; a website's queue is on a small server.
 AT_ONCE: Final = 8
-# How long a run fetches from one website; the rest is the next run's, which the other websites wait for.
+# How long a run fetches from one website. The next run fetches the rest, and the other websites wait for it.
 RUN_SECONDS: Final = 60.0
 SQL: Any = load_queries(Path(__file__).with_name("site_queue_import.sql"))
 
 
 @dataclass
 class ImportResult:
-    """What came of one website: counts of this run, and its queue as it was last seen."""
+    """The result for one website: counts of this run, and the last reported size of its queue."""
 
     pulled: int = 0
     refused: int = 0
@@ -64,7 +64,7 @@ class ImportResult:
 
 
 class SiteQueueImport:
-    """Runs by the clock, and when an admin flushes; once over all flushers."""
+    """Runs by the clock, and when an admin flushes the queue; one run at a time over all flushers."""
 
     def __init__(self, pool: Pool, runs: JobRuns, sites: SiteQueueClient, cron: str, clock: Clock) -> None:
         self._pool = pool
@@ -74,35 +74,35 @@ class SiteQueueImport:
         self.job = ScheduledJob(JOB, cron, runs, clock, self._import_all)
 
     async def run(self) -> None:
-        """Run by the clock and on request until cancelled; not at all where no website has a queue."""
+        """Run by the clock and on request until cancelled. Returns at once where no website has a queue."""
         if self._sites.sites:
             await self.job.run()
 
     async def _import_all(self) -> Report:
-        # At the same time, and each for a bounded time: a website that is slow holds up no other.
+        # Concurrently, and for a bounded time each, so that a slow website delays no other.
         deadline = time.monotonic() + RUN_SECONDS
         pulled = await asyncio.gather(*(self._import_safely(site, deadline) for site in self._sites.sites))
-        found = dict(zip((site.name for site in self._sites.sites), pulled, strict=True))
-        # A website that is away is told by the job's outcome; this service is ready all the same.
-        reason = "; ".join(sorted({each.reason for each in found.values() if each.reason}))
-        await self._tell(found)
-        return Report({"sites": {name: each.details() for name, each in found.items()}}, reason or None)
+        results = dict(zip((site.name for site in self._sites.sites), pulled, strict=True))
+        # An unavailable website makes the job fail, but not the readiness of this service.
+        reason = "; ".join(sorted({each.reason for each in results.values() if each.reason}))
+        await self._audit(results)
+        return Report({"sites": {name: each.details() for name, each in results.items()}}, reason or None)
 
     async def _import_safely(self, site: Site, deadline: float) -> ImportResult:
-        """Fetch one website's queue; whatever it answers costs the other websites nothing."""
+        """Import one website's queue. Its failure does not affect the other websites."""
         state = ImportResult()
         try:
             await self._import_queue(site, state, deadline)
         except Failure as failure:
             state.reason = failure.reason
-        except Exception as error:  # noqa: BLE001 - a bug, told with this website's counts
+        except Exception as error:  # noqa: BLE001 - a bug is reported with this website's counts
             metrics.BUGS.inc()
-            self._log.error("unexpected error in a pull", site=site.name, exc_info=True)
+            self._log.error("unexpected error in a site queue import", site=site.name, exc_info=True)
             state.reason = Reason.BUG.format(exception=type(error).__name__)
         return state
 
     async def _import_queue(self, site: Site, state: ImportResult, deadline: float) -> None:
-        """Fetch one website's queue, oldest first, page by page."""
+        """Import one website's queue, oldest first, page by page."""
         seen = set[str]()
         while True:
             page, entries = await self._sites.list_queue(site)
@@ -121,21 +121,23 @@ class SiteQueueImport:
                 if time.monotonic() > deadline:
                     state.reason = "slow: the rest is fetched by the next run"
                     return
-                await self._take(site, fresh[start : start + AT_ONCE], state)
+                await self._import_entries(site, fresh[start : start + AT_ONCE], state)
 
-    async def _take(self, site: Site, entries: list[SiteQueueEntry], state: ImportResult) -> None:
-        ends = await asyncio.gather(*(self._take_one(site, each) for each in entries), return_exceptions=True)
+    async def _import_entries(self, site: Site, entries: list[SiteQueueEntry], state: ImportResult) -> None:
+        ends = await asyncio.gather(
+            *(self._import_entry(site, each) for each in entries), return_exceptions=True
+        )
         counts = Counter(end for end in ends if isinstance(end, str))
         state.pulled += counts["pulled"]
         state.refused += counts["refused"]
         failed = [end for end in ends if isinstance(end, BaseException)]
         for end in failed:
-            # One that the gateway cannot answer holds up no other; where none gets through, it is away.
+            # One entry that fails does not stop the others. Where all fail, the gateway is unavailable.
             if not isinstance(end, Failure) or len(failed) == len(ends):
                 raise end
             state.reason = end.reason
 
-    async def _take_one(self, site: Site, queued: SiteQueueEntry) -> str:
+    async def _import_entry(self, site: Site, queued: SiteQueueEntry) -> str:
         body = json.dumps(queued.body, ensure_ascii=False, separators=(",", ":")).encode(
             "utf-8", "surrogatepass"
         )
@@ -144,13 +146,15 @@ class SiteQueueImport:
         try:
             await self._sites.submit(site, submission)
         except RetryableError as refused:
-            await self._keep(site, queued, submission, refused.reason)
+            await self._store_refused(site, queued, submission, refused.reason)
             end = "refused"
         await self._sites.remove(site, queued.id)
         return end
 
-    async def _keep(self, site: Site, queued: SiteQueueEntry, submission: Submission, reason: str) -> None:
-        """Put a refused lead where retries and people find it, before it leaves the website's queue."""
+    async def _store_refused(
+        self, site: Site, queued: SiteQueueEntry, submission: Submission, reason: str
+    ) -> None:
+        """Store a refused lead in the replay queue before it is removed from the website's queue."""
         now, lead_id = self._clock(), lead_id_for(site.name, submission.key)
         failed = LeadFailed(
             event_id=uuid4(),
@@ -170,7 +174,7 @@ class SiteQueueImport:
         )
         async with transaction(self._pool) as connection:
             await block_erasures(connection)
-            # Of an erased lead nothing is kept but that it came again.
+            # Of an erased lead only the audit entry is stored.
             if not [each async for each in QUEUE.erased_leads(connection, ids=[lead_id])]:
                 await SQL.keep_refused(
                     connection,
@@ -190,8 +194,8 @@ class SiteQueueImport:
                 connection, [audit_entry(AuditEvent.LEAD_PARKED, failed, lead_id, actor=SITE)]
             )
 
-    async def _tell(self, found: dict[str, ImportResult]) -> None:
-        """Write the audit entry of each website from which something came."""
+    async def _audit(self, results: dict[str, ImportResult]) -> None:
+        """Append the audit entry of each website that had entries."""
         entries = [
             AuditRecorded(
                 event_id=uuid4(),
@@ -200,7 +204,7 @@ class SiteQueueImport:
                 actor=ACTOR,
                 details={"site": name, "pulled": each.pulled, "refused": each.refused},
             )
-            for name, each in found.items()
+            for name, each in results.items()
             if each.pulled or each.refused
         ]
         if entries:
@@ -209,6 +213,6 @@ class SiteQueueImport:
 
 
 def _digest(submission: Submission) -> int:
-    """Name what came, in place of an offset: another body under one key is a row of its own."""
+    """Return a digest to use as the offset, so that another body under the same key gets its own row."""
     digest = sha256(submission.key.encode() + b"\n" + submission.body).digest()
     return int.from_bytes(digest[:8], "big") >> 1  # PostgreSQL's bigint is signed

@@ -1,6 +1,6 @@
 -- name: keep_refused!
--- Keep a website's lead that the gateway refused. What is kept already stays as it is, but a row that had come to
--- its end begins anew: the visitor sent the same again, and it was refused again.
+-- Store a website's lead that the gateway refused. An existing row stays as it is, but a resolved row waits again:
+-- the visitor sent the same again, and the gateway refused it again.
 INSERT INTO replay_queue AS row (id, stage, kind, lead_id, state, by_origin, reason, error, next_attempt_at,
                                  origin_topic, origin_partition, origin_offset, origin_timestamp, origin_group,
                                  record_key, payload, headers, made_by, first_failed_at, last_failed_at)
