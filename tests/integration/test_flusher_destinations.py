@@ -214,7 +214,7 @@ async def test_regression_stage_with_missing_topic_delays_no_other_stage(
 async def test_regression_failing_head_rows_do_not_block_later_rows(
     kafka: Kafka, postgres: Postgres, db: Any, gateway: Gateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("CHUNK", "FEW"):
+    for name in ("CHUNK", "SMALL_CHUNK"):
         monkeypatch.setattr(f"services.flusher.retries.destination_sender.{name}", 2)
     for key in ("key-1", "key-2", "key-3"):
         gateway.failures[key] = DependencyUnavailable("gateway", "gateway answered 500")

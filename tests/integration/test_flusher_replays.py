@@ -188,7 +188,7 @@ async def test_a_cancel_waits_for_the_turn_in_hand_and_nothing_goes_after_it(
                 await go_on.wait()
             return await replay(*args)
 
-        monkeypatch.setattr(jobs._publisher, "replay", slowly)
+        monkeypatch.setattr(jobs._publisher, "send", slowly)
         turn = asyncio.create_task(jobs.poll())
         await began.wait()
         cancelling = asyncio.create_task(Replays(pool).cancel(replay_id, "bob"))

@@ -1,8 +1,8 @@
 """The job that imports the leads that websites queued because they could not deliver them.
 
-Each entry is posted under its own key and then removed from the website's queue. A crash between the two posts
-the entry again, under the same key, so it is the same lead. A lead that the gateway refuses goes to the replay
-queue. An outage counts as no retry.
+Each entry is posted under its own key and then removed from the website's queue. A crash between the two
+posts the entry again, under the same key, so it is the same lead. A lead that the gateway refuses goes to the
+replay queue. An outage counts as no retry.
 """
 
 import asyncio
