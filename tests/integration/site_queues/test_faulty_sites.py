@@ -113,14 +113,14 @@ async def test_regression_any_site_answer_leaves_other_sites_reports(
 async def test_regression_a_bug_in_one_websites_pull_costs_no_other_its_report(
     flusher: SiteQueueFlusher, db: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    take = flusher.pull._take
+    import_entries = flusher.pull._import_entries
 
     async def broken(site: Any, *rest: Any) -> None:
         if site.name == "shop":
             raise ZeroDivisionError
-        await take(site, *rest)
+        await import_entries(site, *rest)
 
-    monkeypatch.setattr(flusher.pull, "_take", broken)
+    monkeypatch.setattr(flusher.pull, "_import_entries", broken)
     flusher.web.entries = [queued(1)]
     flusher.pull._sites.sites = [flusher.web.site, replace(flusher.web.site, name="blog")]
     assert not await flusher.tick()
