@@ -138,10 +138,10 @@ async def test_regression_send_again_and_replay_confirm_in_a_toast(dashboard: Da
 
         async def dead() -> bool:
             await visitor.open(f"/admin/ui/leads/{lead_id}")
-            return await page.get_by_role("button", name="Send the confirmation email again").count() > 0
+            return await page.get_by_role("button", name="Send again: confirmation email").count() > 0
 
         await eventually(dead, seconds=60, every=1, what="a mail that failed")
-        await page.get_by_role("button", name="Send the confirmation email again").first.click()
+        await page.get_by_role("button", name="Send again: confirmation email").first.click()
         await visitor.expect_toast("Sending the confirmation email again.")
         await expect(page.locator("#toasts .toast")).to_have_count(1)
 
