@@ -3,8 +3,7 @@
 import asyncio
 import contextlib
 import time
-import zlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
@@ -170,7 +169,6 @@ class Publisher:
             "acks": "all",
             "enable_idempotence": True,
             "linger_ms": 2,
-            "partitioner": _choose_partition,
             # One batch per partition is in flight at a time: small batches would limit the rate.
             "max_batch_size": 262_144,
             "max_request_size": MAX_REQUEST_BYTES,
@@ -178,15 +176,6 @@ class Publisher:
             "metadata_max_age_ms": min(METADATA_MAX_AGE_MS, int(self._silence_seconds * 500)),
             **parse_security(self._settings.security()),
         }
-
-
-def _choose_partition(key: bytes | None, partitions: Sequence[int], _: Sequence[int]) -> int:
-    """Return the partition of a key by CRC-32, as librdkafka does.
-
-    aiokafka's own murmur2 is written in Python: 9.7 us per lead instead of 0.4 us (the lowest of 15 runs of
-    20,000 calls), which is 3 % of the gateway's 286 us of processor time per lead.
-    """
-    return partitions[zlib.crc32(key or b"") % len(partitions)]
 
 
 async def _close_producer(producer: AIOKafkaProducer) -> None:

@@ -66,6 +66,7 @@ class ScheduledJob:
         self._log = logger(name)
         self._events = log_events or LogEvents()
         self._attempt = 0
+        self._is_failing = False
         # The first poll runs the job, unless a flusher has run this tick.
         self._due = clock()
 
@@ -87,8 +88,12 @@ class ScheduledJob:
                 self._attempt, self._due = (
                     (0, next_tick) if done else (self._attempt + 1, min(next_tick, retry_at))
                 )
+            self._is_failing = False
         except Failure as failure:
-            self._log.warning(self._events.not_run, job=self._name, reason=failure.reason)
+            # One line for each outage: the next poll is a second away, and readiness reports the database.
+            if not self._is_failing:
+                self._log.warning(self._events.not_run, job=self._name, reason=failure.reason)
+            self._is_failing = True
 
     async def tick(self) -> bool:
         """Run once, unless another flusher runs this tick. Returns False where the run is to be repeated."""

@@ -7,7 +7,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
 import pytest
+import structlog
 
+from runtime.failures import DependencyUnavailable
 from services.flusher.jobs import scheduled_job
 from services.flusher.jobs.job_runs import JobRuns
 from services.flusher.jobs.scheduled_job import Report, ScheduledJob
@@ -57,3 +59,24 @@ async def test_regression_clock_set_back_does_not_delay_next_run(
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
     assert runs[1] - before < timedelta(hours=1)
+
+
+async def test_an_outage_is_logged_once_however_often_the_job_polls() -> None:
+    class Unavailable(Records):
+        fails = True
+
+        async def is_job_requested(self, _: str) -> bool:
+            if self.fails:
+                raise DependencyUnavailable("database", "database does not answer")
+            return False
+
+    async def work() -> Report:
+        return Report({})
+
+    now, records = datetime(2026, 1, 1, 12, 1, 3, tzinfo=UTC), Unavailable()
+    job = ScheduledJob("job", "*/5 * * * *", cast("JobRuns", records), lambda: now, work)
+    await job.poll()  # the first poll runs the job
+    with structlog.testing.capture_logs() as logs:
+        for records.fails in (True, True, True, False, True):
+            await job.poll()
+    assert [entry["event"] for entry in logs] == ["Job not run", "Job not run"]

@@ -9,7 +9,7 @@ from aiokafka.errors import KafkaConnectionError, OutOfOrderSequenceNumber, Reco
 from runtime.failures import DependencyUnavailable, PermanentError
 from runtime.health import Health
 from runtime.kafka.broker import build_broker
-from runtime.kafka.publisher import Publisher, _choose_partition, open_publisher
+from runtime.kafka.publisher import Publisher, open_publisher
 from runtime.settings import Kafka
 from runtime.tasks import run_in_background
 from tests.support.wait import eventually
@@ -203,13 +203,3 @@ async def test_clients_refresh_metadata_within_half_a_minute(
         30_000,
         30_000,
     ]
-
-
-def test_partitioner_is_stable_and_spreads_keys() -> None:
-    partitions = range(6)
-    places = [_choose_partition(f"lead-{number}".encode(), partitions, partitions) for number in range(600)]
-    assert places == [
-        _choose_partition(f"lead-{number}".encode(), partitions, partitions) for number in range(600)
-    ]
-    assert all(places.count(partition) > 50 for partition in partitions)
-    assert _choose_partition(None, partitions, partitions) in partitions
