@@ -1,6 +1,6 @@
-"""The audit log's vocabulary: its events, and the record that carries one over Kafka.
+"""The events of the audit log, and the Kafka record of an entry.
 
-An entry holds ids, codes and our own words, never personal data.
+An entry contains ids, codes and our own words, never personal data.
 """
 
 from enum import StrEnum
@@ -13,7 +13,7 @@ from contracts.times import ClampedTimestamp
 
 
 class AuditEvent(StrEnum):
-    """Everything that may stand in `audit_log.event`."""
+    """The values of `audit_log.event`."""
 
     LEAD_RECEIVED = "lead.received"
     LEAD_REJECTED = "lead.rejected"
@@ -39,7 +39,7 @@ class AuditEvent(StrEnum):
 
 
 class AuditRecorded(BaseModel):
-    """One audit entry. `event_id` makes a repeated write a no-op; `status_code` is HTTP or SMTP."""
+    """One audit entry. `event_id` makes a repeated insert a no-op; `status_code` is an HTTP or SMTP code."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", ser_json_inf_nan="constants")
 
@@ -55,10 +55,10 @@ class AuditRecorded(BaseModel):
 
 
 class LeadRejected(AuditRecorded):
-    """The one entry that `audit.recorded.v1` carries: the gateway refused a request of a site.
+    """The only entry that is accepted from `audit.recorded.v1`: the gateway refused a request of a site.
 
-    The topic's producer is not the database's role, so nothing else is taken from it. Every other event is
-    written in the transaction of what it reports.
+    Whoever may write to the topic may not write to the database, so no other event is accepted. All other
+    events are inserted in the transaction of the change that they report.
     """
 
     event: Literal[AuditEvent.LEAD_REJECTED]

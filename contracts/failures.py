@@ -1,7 +1,7 @@
-"""A lead's failure in one stage: `LeadFailed` and `LeadDead`, which travel as headers.
+"""A lead's failure in one stage: `LeadFailed` and `LeadDead`, which are sent as headers.
 
-On the failed, retry and dead topics the value is the original bytes, so that nothing is lost of
-what could not be understood; what we know about the failure stands beside it.
+On the failed, retry and dead topics the value of a record is the original bytes, so that a record that could
+not be decoded is not lost. The headers describe the failure.
 """
 
 from datetime import UTC, datetime
@@ -16,7 +16,8 @@ from contracts.times import ClampedTimestamp
 Stage = Literal["persister", "notifier", "site"]
 Kind = Literal["store", "audit", "welcome", "admin_alert", "pull"]
 
-# The kind of a failed audit record, which is no lead: named by its origin, replayed to its own topic.
+# The kind of a failed audit record. It belongs to no lead, is identified by its origin, and is retried on its
+# own topic.
 AUDIT_KIND: Final = "audit"
 
 _YEAR_2200_MS: Final = 7_258_118_400_000
@@ -24,7 +25,7 @@ _NAMESPACE = UUID("5f0c2c8e-6f6b-5b0e-9a3e-0d6a0f4c7f11")
 
 
 class Record(Protocol):
-    """What names a record: its place and time. A log that lost its tail has other records at old offsets."""
+    """What identifies a record: its position and time. After a log lost its tail, an offset is reused."""
 
     @property
     def topic(self) -> str: ...  # noqa: D102
@@ -37,26 +38,26 @@ class Record(Protocol):
 
 
 def failure_event_id(record: Record, stage: Stage, kind: Kind) -> UUID:
-    """Name one failure after the record in hand, so that a repeat is a no-op and a second is not."""
+    """Return the id of this failure of a record: the same for a repetition, another for a later failure."""
     place = f"{record.topic}\n{record.partition}\n{record.offset}\n{record.timestamp}"
     return uuid5(_NAMESPACE, f"{place}\n{stage}\n{kind}")
 
 
 def legacy_failure_event_id(record: Record, stage: Stage, kind: Kind) -> UUID:
-    """Return the id that earlier versions gave this failure, without the record's time.
+    """Return the id that earlier versions gave this failure. It does not include the record's time.
 
-    Kafka and the database still hold such ids. Where the time of the failure is known, compare it too:
-    a record at the offset of a lost one has the same id.
+    Kafka and the database still contain such ids. If the time of the failure is known, compare it too: a
+    record at the offset of a lost one has the same id.
     """
     return uuid5(_NAMESPACE, f"{record.topic}\n{record.partition}\n{record.offset}\n{stage}\n{kind}")
 
 
 def within_calendar(milliseconds: int) -> int:
-    """Bring a time that Kafka tells, which may be any, between the years 1970 and 2200."""
+    """Limit a time of a Kafka record, which may be any number, to the years 1970 to 2200."""
     return min(max(milliseconds, 0), _YEAR_2200_MS)
 
 
-# Kafka takes any time from a producer. A refused one would stop the stage that tells of the failure.
+# Kafka accepts any time from a producer. Rejecting one would stop the stage that reports the failure.
 Milliseconds = Annotated[int, AfterValidator(within_calendar)]
 
 
@@ -73,12 +74,12 @@ class Origin(BaseModel):
 
     @property
     def timestamp(self) -> int:
-        """Return the record's time under the name that records have for it."""
+        """Return `timestamp_ms`, so that an origin is a `Record`."""
         return self.timestamp_ms
 
     @classmethod
     def of(cls, record: Any, group: str) -> Self:
-        """Name the place of an aiokafka record that this group has in hand."""
+        """Return the origin of an aiokafka record that this group reads."""
         return cls(
             topic=record.topic,
             partition=record.partition,
@@ -93,7 +94,7 @@ class LeadFailed(BaseModel):
 
     `final` means that no retry can help. `reason` is our own word plus SQLSTATE or the SMTP code,
     never a server's text: that may hold personal data. `attempts` counts the retries already sent.
-    `queue_id` names the `replay_queue` row that sent the record in hand, where there is one.
+    `queue_id` is the row of `replay_queue` that sent the record, if there is one.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -111,8 +112,8 @@ class LeadFailed(BaseModel):
     attempts: int = 0
 
     def to_headers(self, record_headers: h.Headers | tuple[tuple[str, bytes], ...] = ()) -> h.Headers:
-        """Write this failure as headers behind what the record keeps of its own."""
-        kept: h.Headers = [
+        """Return the failure as headers, after the headers that the record keeps."""
+        passed_on: h.Headers = [
             (name, value.encode()) for name in h.PASSED_ON if (value := h.text(record_headers, name))
         ]
         named = {
@@ -132,11 +133,11 @@ class LeadFailed(BaseModel):
             h.RETRY_ORIGINAL_TIMESTAMP: self.origin.timestamp_ms,
             h.RETRY_BACKOFF_TIMESTAMP: int(self.occurred_at.timestamp() * 1000),
         }
-        return kept + [(k, str(v).encode()) for k, v in named.items() if v is not None]
+        return passed_on + [(k, str(v).encode()) for k, v in named.items() if v is not None]
 
     @classmethod
     def from_headers(cls, record_headers: h.Headers | tuple[tuple[str, bytes], ...]) -> Self:
-        """Read a failure back. Raises `ValueError` (pydantic's) where a header is missing or wrong."""
+        """Return the failure that headers describe. Raises `ValueError` if a header is missing or invalid."""
 
         def read(name: str) -> str | None:
             return h.text(record_headers, name)
@@ -165,17 +166,17 @@ class LeadFailed(BaseModel):
 
 
 class LeadDead(LeadFailed):
-    """A lead that this stage gave up on: archived on `leads.dead.v1`, kept for a person to decide."""
+    """A failure that is not retried any more. It is published to `leads.dead.v1` for a person to decide."""
 
 
-def first_origin(record_headers: h.Headers | tuple[tuple[str, bytes], ...], in_hand: Origin) -> Origin:
-    """Return the origin that a record already carries, else the record in hand.
+def first_origin(record_headers: h.Headers | tuple[tuple[str, bytes], ...], current: Origin) -> Origin:
+    """Return the origin in a record's headers, or `current` if there is none.
 
-    Only the first origin is kept; otherwise headers grow with every round (Spring Kafka's rule).
+    Headers keep only the first origin, as in Spring Kafka; otherwise they would grow with every retry.
     """
     topic = h.text(record_headers, h.ORIGINAL_TOPIC)
     if topic is None:
-        return in_hand
+        return current
     try:
         return Origin.model_validate(
             {
@@ -187,4 +188,4 @@ def first_origin(record_headers: h.Headers | tuple[tuple[str, bytes], ...], in_h
             }
         )
     except ValueError:
-        return in_hand
+        return current

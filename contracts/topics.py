@@ -1,6 +1,6 @@
-"""Every topic, declared once: who writes it, who reads it, how long it is kept.
+"""The Kafka topics: producers, consumers, retention and limits of each.
 
-Provisioning (`deploy/cli/topics.py`) and the AsyncAPI document are made from this list.
+`deploy/cli/topics.py` creates the topics from this list, and the AsyncAPI document is generated from it.
 """
 
 from dataclasses import dataclass
@@ -10,8 +10,8 @@ Service = Literal["ingest", "persister", "notifier", "flusher", "admin"]
 
 PARTITIONS: Final = 6
 DAY_MS: Final = 24 * 60 * 60 * 1000
-# A gateway body is at most 256 KiB; a failed record may be anything that somebody produced into
-# leads.received.v1 (1 MiB, Kafka's default) plus our headers, and must still fit.
+# A gateway body is at most 256 KiB. A failed record may be anything that a client produced to
+# leads.received.v1 (1 MiB, Kafka's default), and must still fit with our headers.
 RECEIVED_MAX_BYTES: Final = 1_048_588
 FAILED_MAX_BYTES: Final = 2 * RECEIVED_MAX_BYTES
 
@@ -35,8 +35,8 @@ class Topic:
             "cleanup.policy": self.cleanup,
             "compression.type": "producer",
             "retention.ms": str(self.retention_ms),
-            # The broker's clock. With the producer's, the record of a machine whose clock is an hour ahead
-            # is refused (Kafka 4), and that of one a week behind is over its retention at once.
+            # The broker's clock. With a producer's clock that is an hour fast, Kafka 4 refuses the record;
+            # with one that is a week slow, the record exceeds its retention at once.
             "message.timestamp.type": "LogAppendTime",
             "max.message.bytes": str(self.max_message_bytes),
         }

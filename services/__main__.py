@@ -16,7 +16,7 @@ def main(
 
     Its settings come from the environment and `.env`; `.env.example` names them all. It listens on
     FASTCORE_HTTP_HOST and FASTCORE_HTTP_PORT (default 127.0.0.1 and 8001 to 8005, in the order above)
-    and stops within FASTCORE_HTTP_GRACEFUL_TIMEOUT_SECONDS of SIGTERM, finishing what is in hand.
+    and stops within FASTCORE_HTTP_GRACEFUL_TIMEOUT_SECONDS of SIGTERM, finishing the current work.
     """
     if name not in PORTS:
         raise typer.BadParameter(f"there is no service {name!r}; choose one of: {', '.join(PORTS)}")

@@ -2,4 +2,4 @@
 
 
 class EmbeddedError(Exception):
-    """The stack cannot do what was asked. The message says what is wrong and what to do next."""
+    """The stack cannot do what the command requires. The message says what is wrong and what to do next."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 #: Every process of a stack has its data folder in this variable. So a process that a crash left behind
-#: can be told from a foreign process before it gets a signal.
+#: can be distinguished from a foreign process before it gets a signal.
 OWNER_VARIABLE = "FASTCORE_EMBEDDED_OWNER"
 
 

@@ -35,7 +35,8 @@ WAITS: Final = (timedelta(0), timedelta(minutes=15), timedelta(minutes=60))
 SITE: Final = "site"
 # Added to the wait, so that a retry is never early and a thousand are spread out.
 JITTER: Final = 0.2
-# No word for so long after a send: the stage is away, or lost it. SendResult again, burning nothing.
+# A row without a result for so long is sent again, without using up a retry: its stage is unavailable, or has
+# lost the record.
 OVERDUE_AFTER: Final = timedelta(hours=1)
 
 
