@@ -1,6 +1,6 @@
 """The job runner: a job runs once a tick over all flushers, and a missed or failed run is repeated.
 
-What a job does is the part of its own module.
+What a job does is defined in its own module.
 """
 
 import asyncio

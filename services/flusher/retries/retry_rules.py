@@ -186,7 +186,7 @@ def cause_of(row: Row) -> Cause:
 
 
 def requeue(row: Row, by: str, comment: str | None, now: datetime) -> Row | None:
-    """Return a row as an admin's replay sends it; None where there is nothing to send.
+    """Return the row prepared for an admin's replay, or None if it holds no record to send.
 
     A dead or archived row gets three new retries; a waiting row keeps its count.
     """
