@@ -5,14 +5,13 @@ from collections.abc import AsyncIterator
 from typing import Any
 from uuid import UUID, uuid4
 
-import httpx
 import pytest
 
-from runtime.settings import Kafka, Postgres
+from runtime.settings import Postgres
 from services.admin.schemas.personal_data import LISTED_MAX
 from tests.integration.test_admin_erasure_by_address import json_of, site_row
-from tests.support.admin import Admin, parked_row, running_admin
-from tests.support.dashboard import sign_in
+from tests.support.admin import Admin, parked_row
+from tests.support.dashboard import running_dashboard, sign_in
 from tests.support.factories import lead as make_lead
 from tests.support.personal_data import ADA, delete, erased, url_of
 from tests.support.stack import Stack
@@ -20,10 +19,7 @@ from tests.support.stack import Stack
 
 @pytest.fixture
 async def admin(postgres: Postgres, stack: Stack) -> AsyncIterator[Admin]:
-    kafka = Kafka(bootstrap_servers=stack.bootstrap_servers, topic_prefix="nobody.")
-    async with running_admin(postgres, kafka) as running:
-        del running.client.headers["Authorization"]
-        running.client.base_url = httpx.URL("https://admin")
+    async with running_dashboard(postgres, stack) as running:
         yield running
 
 

@@ -5,13 +5,12 @@ from collections.abc import AsyncIterator
 from typing import Any
 from uuid import UUID
 
-import httpx
 import pytest
 
-from runtime.settings import Kafka, Postgres
+from runtime.settings import Postgres
 from tests.integration.test_admin_erasure_by_address import json_of, site_row
-from tests.support.admin import Admin, parked_row, running_admin
-from tests.support.dashboard import sign_in
+from tests.support.admin import Admin, parked_row
+from tests.support.dashboard import running_dashboard, sign_in
 from tests.support.factories import lead as make_lead
 from tests.support.personal_data import ADA, delete, erased, retry
 from tests.support.stack import Database, Stack
@@ -20,10 +19,7 @@ from tests.support.wait import eventually
 
 @pytest.fixture
 async def admin(postgres: Postgres, stack: Stack) -> AsyncIterator[Admin]:
-    kafka = Kafka(bootstrap_servers=stack.bootstrap_servers, topic_prefix="nobody.")
-    async with running_admin(postgres, kafka) as running:
-        del running.client.headers["Authorization"]
-        running.client.base_url = httpx.URL("https://admin")
+    async with running_dashboard(postgres, stack) as running:
         yield running
 
 

@@ -22,13 +22,9 @@ from deploy.cli.migrate import migrate
 from deploy.cli.topics import provision
 from deploy.embedded.servers.postgres_cluster import binaries
 from runtime.settings import Kafka, Postgres
-from services.notifier.app import create_app as notifier_app
-from services.notifier.settings import Settings as NotifierSettings
-from services.persister.app import create_app as persister_app
-from services.persister.settings import Settings as PersisterSettings
 from tests.support.admin import Admin, running_admin
+from tests.support.consumer_services import running_consumers
 from tests.support.factories import lead, post, producer
-from tests.support.flusher import flusher
 from tests.support.processes import ROOT
 from tests.support.smtp import SmtpServer, smtp_server
 from tests.support.stack import Database, Stack
@@ -46,20 +42,8 @@ async def smtp() -> AsyncIterator[SmtpServer]:
 @contextlib.asynccontextmanager
 async def services(kafka: Kafka, postgres: Postgres, smtp: SmtpServer) -> AsyncIterator[Admin]:
     """Run all services behind the gateway in this process."""
-    notifier = NotifierSettings.model_validate(
-        {
-            "kafka": kafka,
-            "postgres": postgres,
-            "smtp": {"host": smtp.host, "port": smtp.port, "tls": False},
-            "from_email": FROM,
-            "admin_email": BOSS,
-        }
-    )
-    async with contextlib.AsyncExitStack() as opened:
-        for app in (persister_app(PersisterSettings(kafka=kafka, postgres=postgres)), notifier_app(notifier)):
-            await opened.enter_async_context(app.router.lifespan_context(app))
-        await opened.enter_async_context(flusher(kafka, postgres))
-        yield await opened.enter_async_context(running_admin(postgres, kafka))
+    async with running_consumers(kafka, postgres, smtp), running_admin(postgres, kafka) as admin:
+        yield admin
 
 
 @pytest.fixture

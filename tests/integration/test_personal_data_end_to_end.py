@@ -1,6 +1,5 @@
 """A person's data through all services: corrected, mailed, erased, and not restored by a redelivery."""
 
-import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -8,14 +7,10 @@ import pytest
 
 from contracts.leads import LeadReceived
 from runtime.settings import Kafka, Postgres
-from services.notifier.app import create_app as notifier_app
-from services.notifier.settings import Settings as NotifierSettings
-from services.persister.app import create_app as persister_app
-from services.persister.settings import Settings as PersisterSettings
 from tests.support.admin import Admin, running_admin
+from tests.support.consumer_services import running_consumers
 from tests.support.database_dump import dump_database
 from tests.support.factories import lead, post
-from tests.support.flusher import flusher
 from tests.support.smtp import HANG, SmtpServer, smtp_server
 from tests.support.wait import eventually
 
@@ -29,24 +24,17 @@ async def smtp() -> AsyncIterator[SmtpServer]:
 @pytest.fixture
 async def admin(kafka: Kafka, postgres: Postgres, smtp: SmtpServer) -> AsyncIterator[Admin]:
     """Run the four services behind the gateway; the mail server has 2 s to answer."""
-    notifier = NotifierSettings.model_validate(
-        {
-            "kafka": kafka,
-            "postgres": postgres,
-            "smtp": {"host": smtp.host, "port": smtp.port, "tls": False},
-            "from_email": "hello@fast.example",
-            "admin_email": "boss@fast.example",
-            "envelope_timeout_seconds": 8.0,
-            "answer_timeout_seconds": 2.0,
-            "mail_timeout_seconds": 10.0,
-            "lease_seconds": 15.0,
-        }
+    consumers = running_consumers(
+        kafka,
+        postgres,
+        smtp,
+        envelope_timeout_seconds=8.0,
+        answer_timeout_seconds=2.0,
+        mail_timeout_seconds=10.0,
+        lease_seconds=15.0,
     )
-    async with contextlib.AsyncExitStack() as opened:
-        for app in (persister_app(PersisterSettings(kafka=kafka, postgres=postgres)), notifier_app(notifier)):
-            await opened.enter_async_context(app.router.lifespan_context(app))
-        await opened.enter_async_context(flusher(kafka, postgres))
-        yield await opened.enter_async_context(running_admin(postgres, kafka))
+    async with consumers, running_admin(postgres, kafka) as running:
+        yield running
 
 
 async def get_lead(admin: Admin, which: LeadReceived) -> Any:

@@ -14,12 +14,8 @@ from contracts.leads import LeadReceived
 from runtime.database.postgres import open_pool
 from runtime.settings import Kafka, Postgres
 from services.admin.monitoring.queue_counts import count_queue
-from services.notifier.app import create_app as notifier_app
-from services.notifier.settings import Settings as NotifierSettings
-from services.persister.app import create_app as persister_app
-from services.persister.settings import Settings as PersisterSettings
+from tests.support.consumer_services import running_consumers
 from tests.support.factories import lead, post, producer
-from tests.support.flusher import flusher
 from tests.support.smtp import SmtpServer, smtp_server
 from tests.support.stack import Database, Stack
 from tests.support.wait import eventually
@@ -27,7 +23,7 @@ from tests.support.wait import eventually
 
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Compare the ledger more often than every minute."""
+    """Compare the ledger with Kafka every second instead of every minute."""
     monkeypatch.setattr("runtime.kafka.consumer.INTERVAL_SECONDS", 1.0)
 
 
@@ -35,25 +31,6 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 async def smtp() -> AsyncIterator[SmtpServer]:
     async with smtp_server() as server:
         yield server
-
-
-@contextlib.asynccontextmanager
-async def services(kafka: Kafka, postgres: Postgres, smtp: SmtpServer) -> AsyncIterator[None]:
-    """Run all three consumer services in this process."""
-    notifier = NotifierSettings.model_validate(
-        {
-            "kafka": kafka,
-            "postgres": postgres,
-            "smtp": {"host": smtp.host, "port": smtp.port, "tls": False},
-            "from_email": "hello@fast.example",
-            "admin_email": "boss@fast.example",
-        }
-    )
-    async with contextlib.AsyncExitStack() as opened:
-        for app in (persister_app(PersisterSettings(kafka=kafka, postgres=postgres)), notifier_app(notifier)):
-            await opened.enter_async_context(app.router.lifespan_context(app))
-        await opened.enter_async_context(flusher(kafka, postgres))
-        yield
 
 
 class Copy:
@@ -93,7 +70,7 @@ class Copy:
 
 
 def reading(database: Database, sql: str) -> Callable[[], Awaitable[Any]]:
-    """Run a query on a new connection, because the database of open connections is replaced."""
+    """Run a query on a new connection: the test replaces the database, which closes open connections."""
 
     async def read() -> Any:
         connection = await asyncpg.connect(database.owner)
@@ -126,7 +103,7 @@ async def test_regression_rows_lost_by_standby_return_without_second_mail(
     smtp.always["rcpt:later@slow.example"] = "451 4.7.1 greylisted"
     before, after = [lead() for _ in range(8)], [lead() for _ in range(8)]
     copy, states = Copy(stack, database), reading(database, STATES)
-    async with services(kafka, postgres, smtp):
+    async with running_consumers(kafka, postgres, smtp):
         await post(kafka, *before)
         await eventually(states, until=(8, 16, 0, 0, 16, 0).__eq__, what="the first leads")
         await copy.take()
@@ -152,7 +129,7 @@ async def test_regression_mails_in_flight_at_standby_get_their_outcome(
     stack: Stack, kafka: Kafka, postgres: Postgres, database: Database, smtp: SmtpServer
 ) -> None:
     # Their record was committed, so no process read their rows again.
-    async with services(kafka, postgres, smtp):
+    async with running_consumers(kafka, postgres, smtp):
         await post(kafka, lead())
         await eventually(reading(database, STATES), until=(1, 2, 0, 0, 2, 0).__eq__, what="the lead")
 
@@ -205,7 +182,7 @@ async def test_regression_leads_at_reused_offsets_are_stored_and_mailed(
     # 5 of 60 leads that were acknowledged after a power cut were never read.
     old, new = [lead() for _ in range(4)], [lead() for _ in range(8)]
     states = reading(database, STATES)
-    async with services(kafka, postgres, smtp):
+    async with running_consumers(kafka, postgres, smtp):
         await post_to_first(kafka, *old)
         await eventually(states, until=(4, 8, 0, 0, 8, 0).__eq__, what="the leads before")
     # Both groups had read five more records, which the log lost: other records are at their offsets now.
@@ -217,7 +194,7 @@ async def test_regression_leads_at_reused_offsets_are_stored_and_mailed(
     for stage in ("persister", "notifier"):
         await commits(kafka, stage, to=9)
     await post_to_first(kafka, *new)
-    async with services(kafka, postgres, smtp):
+    async with running_consumers(kafka, postgres, smtp):
         await eventually(states, until=(12, 24, 0, 0, 24, 0).__eq__, seconds=40, what="every lead")
     for each in (*old, *new):
         for kind in ("welcome", "admin_alert"):

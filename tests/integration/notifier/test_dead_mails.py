@@ -12,7 +12,7 @@ from contracts.failures import failure_event_id
 from contracts.leads import LeadReceived
 from deploy.cli import migrate as runner
 from deploy.cli.migrate import migrate
-from runtime.database.postgres import open_pool
+from runtime.database.postgres import Pool, open_pool
 from runtime.settings import Postgres
 from services.flusher.failed_record import decode_failure
 from services.flusher.retries.retry_rules import OutgoingRecord
@@ -63,18 +63,22 @@ async def _state_and_final_entries(db: Any) -> tuple[str, int]:
     return state, final
 
 
+def _store(pool: Pool) -> Mails:
+    return Mails(
+        pool,
+        NoSeekLedger(),
+        uuid4(),
+        IDENTITY,
+        lease_seconds=50,
+        welcomes_per_day=3,
+        welcomes_per_site_and_hour=9,
+    )
+
+
 async def test_regression_a_mail_whose_third_retry_failed_is_dead(postgres: Postgres, db: Any) -> None:
     one = lead()
     async with open_pool(postgres, "test") as pool:
-        mails = Mails(
-            pool,
-            NoSeekLedger(),
-            uuid4(),
-            IDENTITY,
-            lease_seconds=50,
-            welcomes_per_day=3,
-            welcomes_per_site_and_hour=9,
-        )
+        mails = _store(pool)
         delivery = await _reserve_welcome(mails, one)
         assert await mails.settle(delivery, REFUSED)
         await _third_retry_failed(Queue(pool, NoSeekLedger(), Clock()), db, one, delivery.record_id)
@@ -89,15 +93,7 @@ async def test_regression_a_mail_is_dead_if_its_failure_precedes_its_outcome(
     # The notifier publishes the failure before it commits the outcome, and the flusher may take it first.
     one = lead()
     async with open_pool(postgres, "test") as pool:
-        mails = Mails(
-            pool,
-            NoSeekLedger(),
-            uuid4(),
-            IDENTITY,
-            lease_seconds=50,
-            welcomes_per_day=3,
-            welcomes_per_site_and_hour=9,
-        )
+        mails = _store(pool)
         delivery = await _reserve_welcome(mails, one)
         if sending:
             await mails.begin_sending(delivery)
@@ -113,15 +109,7 @@ async def test_a_failure_of_another_record_does_not_settle_a_reserved_mail(
 ) -> None:
     one = lead()
     async with open_pool(postgres, "test") as pool:
-        mails = Mails(
-            pool,
-            NoSeekLedger(),
-            uuid4(),
-            IDENTITY,
-            lease_seconds=50,
-            welcomes_per_day=3,
-            welcomes_per_site_and_hour=9,
-        )
+        mails = _store(pool)
         delivery = await _reserve_welcome(mails, one)
         earlier = failure_event_id(FakeRecord("leads.retry.notifier.v1"), "notifier", "welcome")
         await _third_retry_failed(Queue(pool, NoSeekLedger(), Clock()), db, one, earlier)
@@ -165,15 +153,7 @@ async def test_the_migration_repairs_mails_that_stayed_waiting(
 
 async def test_erasing_a_recipient_erases_its_mailbox(postgres: Postgres, db: Any) -> None:
     async with open_pool(postgres, "test") as pool:
-        mails = Mails(
-            pool,
-            NoSeekLedger(),
-            uuid4(),
-            IDENTITY,
-            lease_seconds=50,
-            welcomes_per_day=3,
-            welcomes_per_site_and_hour=9,
-        )
+        mails = _store(pool)
         await _reserve_welcome(mails, lead(email="ada+x@example.com"))
     await db.execute("UPDATE email_delivery SET mailbox = recipient")
     await db.execute("UPDATE email_delivery SET recipient = NULL")
