@@ -63,7 +63,7 @@ class Reason(StrEnum):
 
     @cached_property
     def pattern(self) -> re.Pattern[str]:
-        """Return what matches a stored reason of this kind. Earlier versions wrote no SMTP phase."""
+        """Return the pattern of stored reasons of this kind. Earlier versions wrote no SMTP phase."""
         template = re.escape(self.value)
         for name, pattern in _PATTERNS.items():
             template = template.replace(rf"\{{{name}\}}", pattern)
@@ -71,7 +71,7 @@ class Reason(StrEnum):
 
     @classmethod
     def match(cls, text: str) -> tuple["Reason", dict[str, str | None]] | None:
-        """Return the reason that a stored text is, and the values in it; None for an unknown text."""
+        """Return the reason that a stored text matches, and its values; None for an unknown text."""
         for reason in cls:
             if found := reason.pattern.fullmatch(text):
                 return reason, found.groupdict()

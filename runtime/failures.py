@@ -3,7 +3,7 @@
 | failure | what the consumer does |
 |---|---|
 | `PermanentError` | dead-letters the record and commits it: no retry can help |
-| `RetryableError` | sends the record to the retry queue and commits it; the other records continue |
+| `RetryableError` | sends the record to the replay queue and commits it; the other records continue |
 | `DependencyUnavailable` | pauses, and processes the same records again; counts no retry |
 | `DependencyRefused` | halves the batch; queues a single refused record if others are accepted, else pauses |
 | `PartitionsBusy` | pauses these partitions only; the other records continue |
@@ -31,7 +31,7 @@ class PermanentError(Failure):
 
 
 class RetryableError(Failure):
-    """The record failed; others may not. Send it to the retry queue and continue with the next record."""
+    """The record failed; others may not. Send it to the replay queue and continue with the next record."""
 
 
 class RewindRequired(Exception):

@@ -105,6 +105,6 @@ def configure(service: str, level: str) -> None:
 
 
 def logger(action: str | None = None) -> Any:
-    """Return a logger that adds `action` to each entry, if given."""
+    """Return a logger. If `action` is given, every entry contains it."""
     log = structlog.stdlib.get_logger("fastcore")
     return log.bind(action=action) if action else log

@@ -30,7 +30,7 @@ S = TypeVar("S", bound=BaseSettings)
 
 
 def section(prefix: str = "") -> SettingsConfigDict:
-    """Return a section's configuration: it reads the environment, then `.env`; ignores other variables."""
+    """Return a section's pydantic configuration: it reads the environment, then `.env`."""
     return SettingsConfigDict(
         env_prefix=prefix,
         env_file=".env",

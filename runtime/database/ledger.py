@@ -1,7 +1,7 @@
 """The ledger of one stage: it counts the outcome of each record of each partition exactly once.
 
 Ids decide what is written, offsets only what is counted. A record below `next_offset` was counted before,
-by whatever process, so redeliveries, rebalances and members that the group has removed count nothing twice.
+by any process, so redeliveries, rebalances and members that the group has removed count nothing twice.
 """
 
 import zlib

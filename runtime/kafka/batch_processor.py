@@ -135,7 +135,7 @@ class BatchProcessor:
             await self._queue(record, RetryableError(Reason.BUG.format(exception=type(error).__name__)))
 
     async def _queue(self, record: Record, failure: Failure) -> None:
-        """Send one record to the retry queue; if that fails, pause the stage: skip no record."""
+        """Send one record to the replay queue; if that fails, pause the stage: skip no record."""
         try:
             await self._handler.send_to_retry_queue(record, failure)
         except (DependencyUnavailable, RewindRequired):

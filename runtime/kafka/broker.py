@@ -32,7 +32,7 @@ def build_broker(
 ) -> KafkaBroker:
     """Build the broker for `runtime.kafka.consumer`. It does not connect yet.
 
-    `consumer_only`, because FastStream's producer puts no bound on a publish and cannot be created again.
+    `consumer_only`, because FastStream's producer has no publish timeout and cannot be created again.
     """
     accept_any_header_name()
     enable_rebootstrap()

@@ -125,7 +125,7 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
         await self._commits.flush(self._policy.stop_seconds)
 
     async def on_partitions_assigned(self, assigned: Collection[TopicPartition]) -> None:
-        """Log the assignment and require a comparison. Seek nowhere: records may arrive before this ends."""
+        """Log the assignment and make a comparison due. No seek: records may arrive before this ends."""
         self._reconciliation.make_due()
         self._log.info("assigned", partitions=sorted(f"{p.topic}/{p.partition}" for p in assigned))
 
@@ -217,7 +217,7 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
         self._prefetcher.seek(targets)
         seconds = RETRY_SECONDS if silent else INTERVAL_SECONDS
         self._reconciliation.postpone(seconds, assigned)
-        if silent:  # paused until a comparison is due: not a moment less
+        if silent:  # paused exactly until the next comparison
             self._prefetcher.pause(silent, seconds, ())
         self._prefetcher.gaps.confirm(consumer)
         return True

@@ -18,4 +18,4 @@ class Handler(Protocol):
         """Process all of these records, or raise one of `runtime.failures` and leave no lasting effect."""
 
     async def send_to_retry_queue(self, record: Record, failure: Failure) -> None:
-        """Publish one failed record to the retry queue, or dead-letter it after a `PermanentError`."""
+        """Publish one failed record to the replay queue, or dead-letter it after a `PermanentError`."""

@@ -38,6 +38,6 @@ class Policy:
     rebalance_seconds: float = 60.0
     # A consumer that no broker has answered for this time is replaced: its brokers may have moved.
     silence_seconds: float = SILENCE_SECONDS
-    # Above both timeouts: a start waits for members that died, and one that gives up leaves another.
+    # Above both timeouts: a start waits for members that died, and a start that gives up leaves a dead one.
     start_seconds: float = 90.0
     backoff: Backoff = Backoff()  # noqa: RUF009 - frozen

@@ -26,7 +26,7 @@ class Position:
 
     @property
     def is_another_log(self) -> bool:
-        """Return True if the ledger is about a log, or the tail of a log, that Kafka does not have."""
+        """Return True if the ledger describes a log, or a tail of one, that Kafka no longer has."""
         if self.entry is None:
             return False
         if self.entry.next_offset > self.end:

@@ -69,14 +69,15 @@ class Prefetcher:
         """Return the result of `work`, and poll meanwhile, so that the group keeps this member.
 
         Prefetches up to `room` records. aiokafka delays fetches by 100 ms while records are buffered in it,
-        which at 300 leads a second was half of a lead's latency; prefetched records are decoded in time.
+        which at 300 leads a second was half of a lead's latency; prefetched records are decoded beforehand.
         """
         task, started, pause = asyncio.create_task(work), time.monotonic(), self._policy.keepalive_seconds
         poll = asyncio.create_task(self._poll(room))
         try:
             while not task.done():
                 self._watchdog.check_batch_age(started)
-                # Not longer than `work`: in a rebalance a poll waits for the assignment, and that for `work`.
+                # At most as long as `work`: in a rebalance the poll waits for the assignment, which waits
+                # for `work`.
                 waiting = {task} if self._error else {task, poll}
                 await asyncio.wait(waiting, timeout=pause, return_when=asyncio.FIRST_COMPLETED)
                 # An error of the prefetch is not one of the current batch, which is finished first.

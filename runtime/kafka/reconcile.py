@@ -98,7 +98,7 @@ class Reconciler:
     ) -> Comparison:
         """Compare, repair the ledger, and return where the consumer must seek to.
 
-        `other_logs` are partitions with a record that cannot be of the ledger's log.
+        `other_logs` are partitions whose records show that the log is not the one that the ledger counted.
         Raises `DependencyUnavailable`, also if no partition answers.
         """
         assigned = consumer.assignment()
@@ -209,7 +209,7 @@ class Reconciler:
 
 
 async def _commit(consumer: AIOKafkaConsumer, offsets: dict[TopicPartition, int]) -> None:
-    """Set the group to these offsets, so that its lag includes the records that it reads again."""
+    """Commit these offsets for the group, so that its lag includes the records that are read again."""
     if not offsets:
         return
     try:

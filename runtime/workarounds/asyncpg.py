@@ -6,7 +6,7 @@
 | `QuietConnection` | a pool logs an error for each replaced connection that hangs | bounds that close |
 | `Connector` | all hosts share one timeout; a pooler's handshake may be outdated | does neither |
 | `Connector` | a pooler in transaction mode loses its prepared statements | detects poolers |
-| `terminate_after_timeout` | after a timeout the ROLLBACK waits for as long again | ends it itself |
+| `terminate_after_timeout` | after a timeout the ROLLBACK waits for another timeout | terminates it |
 
 `tests/integration/test_failover.py` and `tests/integration/test_pgbouncer.py` show whether they are needed.
 """
@@ -93,7 +93,8 @@ class Connector:
     async def _connect_to(self, host: dict[str, Any], options: dict[str, Any]) -> QuietConnection:
         assumed = self._behind_pooler
         connection, properties = await self._open(host, options, named_statements=not assumed)
-        if bool(properties & _POOLER) != assumed:  # the first connection, or the name leads elsewhere now
+        # The first connection, or the name resolves to another server now.
+        if bool(properties & _POOLER) != assumed:
             connection.terminate()
             self._behind_pooler = not assumed
             connection, properties = await self._open(host, options, named_statements=assumed)

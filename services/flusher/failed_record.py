@@ -79,9 +79,9 @@ def decode_failure(record: Record, group: str) -> FailedRecord:
     if topics.is_audit(failure.origin.topic):
         # An audit record has no lead: its key is the X-Request-ID. Older persisters report the kind `store`.
         failure = failure.model_copy(update={"kind": AUDIT_KIND})
-        return FailedRecord(record, failure, None, _kept_headers(headers), by_origin=True)
+        return FailedRecord(record, failure, None, _decode_headers(headers), by_origin=True)
     by_origin = failure.stage == "persister" and failure.reason in (Reason.CONFLICT, Reason.UNDECODABLE)
-    return FailedRecord(record, failure, _lead_id(record.key), _kept_headers(headers), by_origin)
+    return FailedRecord(record, failure, _lead_id(record.key), _decode_headers(headers), by_origin)
 
 
 def undecodable_failure(record: Record, group: str, reason: str) -> FailedRecord:
@@ -98,7 +98,7 @@ def undecodable_failure(record: Record, group: str, reason: str) -> FailedRecord
         origin=origin,
     )
     return FailedRecord(
-        record, failure, _lead_id(record.key), _kept_headers(_storable(record.headers)), by_origin=True
+        record, failure, _lead_id(record.key), _decode_headers(_storable(record.headers)), by_origin=True
     )
 
 
@@ -148,7 +148,7 @@ def _storable(headers: tuple[tuple[str, bytes | None], ...]) -> h.Headers:
     return [(name, value.replace(b"\x00", b"")) for name, value in headers if value is not None]
 
 
-def _kept_headers(headers: h.Headers) -> dict[str, str]:
+def _decode_headers(headers: h.Headers) -> dict[str, str]:
     return {name: value for name in h.PASSED_ON if (value := h.text(headers, name))}
 
 

@@ -7,7 +7,7 @@ SELECT id, origin_timestamp FROM replay_queue WHERE id = ANY(:ids::uuid[]);
 SELECT id FROM lead_inbox WHERE id = ANY(:ids::uuid[]) AND status = 'erased';
 
 -- name: find_by_id^
--- The row that sent the record at fault, locked.
+-- The row from which the failed record was sent, locked.
 SELECT id, stage, kind, lead_id, state, final, by_origin, replay_lead_id, reason, error, attempts, requested_at,
        requested_by, requested_comment, origin_topic, origin_partition, origin_offset, origin_timestamp, origin_group,
        record_key, payload, headers

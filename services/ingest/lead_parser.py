@@ -14,7 +14,7 @@ _KEY: Final = TypeAdapter[str](IdempotencyKey)
 
 
 def parse_submission(body: bytes, header_key: str | None) -> tuple[LeadSubmission, str | None]:
-    """Return the submission and its idempotency key, of which the header takes precedence.
+    """Return the submission and its idempotency key. The header's key takes precedence over the body's.
 
     Raises `ProblemError` with every invalid field of the body and the header at once.
     """

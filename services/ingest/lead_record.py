@@ -33,7 +33,7 @@ def body_sha256(submission: LeadSubmission) -> str:
     """Return the SHA-256 of a submission: its trimmed fields without `meta`, `request_id` and nulls.
 
     Key order, whitespace and missing fields make no difference, so that a lead resubmitted under its key has
-    the same digest. The order of a list does make one, and 1 differs from 1.0.
+    the same digest. The order of a list matters, and 1 differs from 1.0.
     """
     known = submission.model_dump_json(exclude={*_NOT_DIGESTED, *submission.extra}, exclude_none=True)
     digest = sha256(known.encode())

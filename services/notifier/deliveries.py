@@ -35,7 +35,7 @@ class Delivery:
 
     @cached_property
     def record_id(self) -> UUID:
-        """Return the event id that a failure of this record has. It identifies the record."""
+        """Return the id that identifies this record: the event id that its failure would have."""
         return failure_event_id(self.record, STAGE, self.kind)
 
     @cached_property
@@ -49,7 +49,7 @@ class Delivery:
         return first_origin(self.record.headers, Origin.of(self.record, "")).timestamp_ms
 
     def settled(self, row: "DeliveryRow") -> bool:
-        """Return True if the row holds the outcome of this record, whichever version wrote it."""
+        """Return True if the row stores the outcome of this record, also under the id of earlier versions."""
         return row.settled_by in (self.record_id, self.legacy_record_id)
 
     @property

@@ -18,7 +18,7 @@ LIBRARY = next(
 
 
 def missing_faketime() -> str | None:
-    """Return what this machine lacks for a clock jump, or None."""
+    """Return the tool that a clock jump needs and that is not installed, or None."""
     return None if LIBRARY else "libfaketime (apt-get install faketime)"
 
 

@@ -21,12 +21,12 @@ PATIENCE_SECONDS = 60.0
 
 
 def missing_mount() -> str | None:
-    """Return what this machine lacks for a full disk, or None."""
+    """Return what a full disk needs and this machine does not have, or None."""
     return None if os.geteuid() == 0 and shutil.which("mount") else "root, to mount a small tmpfs"
 
 
 def missing_strace() -> str | None:
-    """Return what this machine lacks for a failing fsync, or None."""
+    """Return the tool that a failing fsync needs and that is not installed, or None."""
     return None if shutil.which("strace") else "strace (apt-get install strace)"
 
 

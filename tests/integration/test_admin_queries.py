@@ -10,7 +10,7 @@ import pytest
 
 from runtime.settings import Kafka, Postgres
 from services.admin import monitoring, store
-from services.admin.schemas.cursors import word_query
+from services.admin.schemas.cursors import build_tsquery
 from services.admin.store.search import COUNT_EXACTLY_UP_TO
 from tests.support.admin import Admin, running_admin
 from tests.support.stack import Database, Stack
@@ -86,7 +86,7 @@ async def test_lists_and_counts_use_indexes(database: Database, db: Any) -> None
     lead = await db.fetchrow("SELECT * FROM lead_inbox WHERE request_id = 'r6000'")
     page = {"limit": 51, "offset": 0, "bound": 10_001}
     place = {"after_at": lead["created_at_utc"], "after_id": lead["id"]}
-    words = {"words": word_query("person6000@exam")}
+    words = {"words": build_tsquery("person6000@exam")}
     cases: list[tuple[str, dict[str, Any], str]] = [
         ("list_leads", page, "lead_inbox_created"),
         ("list_leads", page | place, "lead_inbox_created"),
@@ -94,7 +94,7 @@ async def test_lists_and_counts_use_indexes(database: Database, db: Any) -> None
         ("list_leads", page | {"status": "won"}, "lead_inbox_status"),
         ("list_leads", page | {"service": "service 7"}, "lead_inbox_service"),
         ("list_leads", page | words, "lead_inbox_words"),
-        ("gather_leads", page | words | {"looked_up": word_query("person6000")}, "lead_inbox_words"),
+        ("gather_leads", page | words | {"looked_up": build_tsquery("person6000")}, "lead_inbox_words"),
         ("count_leads", page | {"status": "won"}, "lead_inbox_status"),
         ("count_leads", page | words, "lead_inbox_words"),
         ("list_export", page, "lead_inbox_created"),

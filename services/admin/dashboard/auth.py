@@ -18,7 +18,7 @@ class CsrfError(Exception):
     """The form was not sent from one of our pages: answer 403."""
 
 
-async def look_up_session(
+async def load_session(
     request: Request, adapters: CurrentAdapters
 ) -> tuple[Session, DependencyUnavailable | None]:
     """Return the cookie's session, and the error that prevents a check for revocation, if any.
@@ -39,7 +39,7 @@ async def look_up_session(
     return session, None
 
 
-SessionLookup = Annotated[tuple[Session, DependencyUnavailable | None], Depends(look_up_session)]
+SessionLookup = Annotated[tuple[Session, DependencyUnavailable | None], Depends(load_session)]
 
 
 async def current_session(lookup: SessionLookup) -> Session:

@@ -41,7 +41,7 @@ async def count_queue(pool: Pool) -> QueueCounts:
     books = compare(
         LedgerCounts(
             topics=ledger,
-            # Without the tombstones of leads that were erased before a record brought them.
+            # Without the tombstones of leads that were erased before their record was stored.
             leads=sum(row["rows"] for row in leads if row["made_by"] == "persister"),
             queue=_rows_by_state(queue),
             queue_by_others=sum(row["rows"] for row in queue if row["made_by"] != "flusher"),

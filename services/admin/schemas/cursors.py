@@ -63,7 +63,7 @@ def as_utc(time: datetime) -> datetime:
         raise ValueError(msg) from error
 
 
-def word_query(text: str) -> str:
+def build_tsquery(text: str) -> str:
     """Return a tsquery that matches leads with a word that begins with each word of the text.
 
     Only letters and digits are kept, so the text cannot contain an operator. Raises `ValueError` if no word

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 from contracts.audit import AuditEvent
 from contracts.failures import Kind, Stage
 from contracts.leads import LeadStatus
-from services.admin.schemas.cursors import as_utc, parse_bigint, parse_cursor, word_query
+from services.admin.schemas.cursors import as_utc, build_tsquery, parse_bigint, parse_cursor
 
 SettableStatus = Literal[
     LeadStatus.RECEIVED,
@@ -31,8 +31,8 @@ def _without_nul(value: str) -> str:
     return value
 
 
-def _is_word_query(value: str) -> str:
-    word_query(value)
+def _check_search_words(value: str) -> str:
+    build_tsquery(value)
     return value
 
 
@@ -76,7 +76,7 @@ class ExportFilter(Filter):
 
     status_filter: LeadStatus | None = None
     q: Annotated[
-        Annotated[Text, AfterValidator(_is_word_query)] | None,
+        Annotated[Text, AfterValidator(_check_search_words)] | None,
         Field(description="Beginnings of words in email, name and company; all must match."),
     ] = None
     service: Text | None = None
@@ -87,7 +87,7 @@ class ExportFilter(Filter):
         """Return the SQL parameters of the filter."""
         return {
             "status": self.status_filter,
-            "words": word_query(self.q) if self.q else None,
+            "words": build_tsquery(self.q) if self.q else None,
             "service": self.service,
             "since": self.since,
             "until": self.until,

@@ -1,4 +1,4 @@
-"""Plans queries with optional filters for the values that they are called with."""
+"""Makes PostgreSQL plan queries with optional filters for their actual values."""
 
 from pathlib import Path
 from typing import Any

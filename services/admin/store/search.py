@@ -10,7 +10,7 @@ from services.admin.schemas.filters import LeadFilter
 from services.admin.schemas.leads import LeadSummary
 
 _SQL: Any = load_queries(Path(__file__).with_name("search.sql"))
-# Counting so many matches takes a few milliseconds. Above it the planner's estimate is returned, as one.
+# Counting so many matches takes a few milliseconds. Above it the planner's estimate is returned and marked.
 COUNT_EXACTLY_UP_TO: Final = 10_000
 # Rows found through the word index lie anywhere in the table; rows of a scan by time lie beside each other.
 GATHER_COST_FACTOR: Final = 3

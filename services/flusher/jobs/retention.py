@@ -33,7 +33,7 @@ class Retention:
         self.job = ScheduledJob(JOB, CRON, runs, clock, self._erase_old)
 
     async def run(self) -> None:
-        """Run by the clock until cancelled. Without `days` it only clears the job's next time and returns."""
+        """Run on schedule until cancelled. Without `days` it only clears the job's next time and returns."""
         if self._days is not None:
             await self.job.run()
         while self._days is None:

@@ -74,8 +74,8 @@ class DestinationSender:
         self._clock = clock
         self._stopping = stopping
         self._backoff_of = DestinationBackoff(backoff)
-        # One chunk at a time to Kafka, one to the gateway, and one each to destinations that failed last
-        # time, so a destination that hangs delays only others that failed.
+        # Limits the chunks that are sent at the same time: one to Kafka and one to the gateway. Destinations
+        # that failed last time have slots of their own, so one that hangs delays only others that failed.
         self._slots = defaultdict[tuple[bool, bool], asyncio.Semaphore](lambda: asyncio.Semaphore(1))
         self._rng = random.Random()  # noqa: S311 - jitter, not a secret
         self._chunks = dict[Destination, int]()
@@ -152,7 +152,7 @@ class DestinationSender:
                 if self._stopping.is_set():
                     run.reasons.add("stopped before the end")
                     return
-                # For one chunk only: a destination with many rows does not keep its slot.
+                # Release the slot after each chunk, so that a destination with many rows does not keep it.
                 async with self._slots[to.stage == SITE, self._backoff_of.failed_last(to)]:
                     is_more = await self._send_chunk(run.selection, to, run.counts)
         except Exception as error:  # noqa: BLE001 - raised by send_all once the other tasks have ended

@@ -74,7 +74,7 @@ class SiteQueueImport:
         self.job = ScheduledJob(JOB, cron, runs, clock, self._import_all)
 
     async def run(self) -> None:
-        """Run by the clock and on request until cancelled. Returns at once where no website has a queue."""
+        """Run on schedule and on request until cancelled. Returns at once where no website has a queue."""
         if self._sites.sites:
             await self.job.run()
 

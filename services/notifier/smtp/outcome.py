@@ -127,7 +127,7 @@ def outcome_without_reply(phase: Phase, reason: Reason) -> MailOutcome:
 
 
 def outcome_of_rejected_recipients(outcomes: list[MailOutcome]) -> MailOutcome:
-    """Return the outcome of a mail whose recipients were all refused: the least final one."""
+    """Return the outcome of a mail whose recipients were all refused: a temporary one if there is one."""
     for status in (MailStatus.UNAVAILABLE, MailStatus.THROTTLED, MailStatus.WAITING):
         for outcome in outcomes:
             if outcome.status is status:

@@ -1,4 +1,4 @@
-"""Detects one refusal repeated for different recipients: it concerns our sender. No I/O, no clock."""
+"""Detects that different recipients get the same refusal, which suggests that our sender is refused. Pure."""
 
 from collections.abc import Collection
 from typing import Final

@@ -14,7 +14,7 @@ from services.admin.auth.token_auth import TokenAuth
 from services.admin.dashboard.auth import (
     CurrentSession,
     LoginRequired,
-    look_up_session,
+    load_session,
     require_same_origin,
     verify_csrf,
 )
@@ -29,7 +29,7 @@ async def show_login(request: Request, adapters: CurrentAdapters) -> Response:
     """Show the login form, or redirect if the session is valid."""
     next_path = _own_path(request.query_params.get("next", ""))
     try:
-        await look_up_session(request, adapters)
+        await load_session(request, adapters)
     except LoginRequired:
         return render(request, None, "login.html", next_path=next_path, error=None)
     return RedirectResponse(next_path, 303)

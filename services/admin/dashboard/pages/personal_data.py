@@ -18,7 +18,7 @@ router = APIRouter(prefix="/admin/ui/leads", route_class=PageRoute)
 
 
 class DeletionForm(BaseModel):
-    """The form of both pages. `failed_ids` are the leads and queue rows for which a deletion is retried."""
+    """The form of the confirmation and of the result page. `failed_ids`: leads and queue rows to retry."""
 
     address: str = ""
     lead_ids: list[UUID] = Field(default_factory=list, max_length=LISTED_MAX)

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from services.admin.schemas.cursors import (
     Position,
     as_utc,
+    build_tsquery,
     parse_bigint,
     parse_cursor,
     split_page,
-    word_query,
 )
 
 times = st.datetimes(min_value=datetime(1970, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001 - hypothesis adds the zone
@@ -47,7 +47,7 @@ def test_split_page_has_a_cursor_only_if_more_rows_follow() -> None:
 @given(st.text())
 def test_word_query_contains_words_and_no_operators(text: str) -> None:
     try:
-        query = word_query(text)
+        query = build_tsquery(text)
     except ValueError:
         assert not any(character.isalnum() for character in text)
     else:
