@@ -1,0 +1,1 @@
+"""The payloads that form builders post to a webhook."""

@@ -1,0 +1,146 @@
+"""Reads the answers from the payload of a form builder."""
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Final
+
+from pydantic import JsonValue
+
+from services.ingest.builders.payload import Payload, objects_at, text_at, value_at
+from services.ingest.forms.field_mapping import Answer
+
+# Fields that a program fills in for its own purposes: nonces, ids, and the builder's advertisement.
+_MACHINE_FIELD: Final = re.compile(
+    r"_wpcf7.*|_wpnonce|_wp_http_referer|_fluentform.*|__.*|_date|_id|_subject|_next|_format|_language"
+    r"|form_?id|form_?name|form_?title|entry_?id|submission_?id|powered by|hs_object_id|formspreeid"
+    r"|(g-recaptcha|h-captcha|cf-turnstile)-response|frc-captcha-solution|altcha",
+    re.IGNORECASE,
+)
+_GRAVITY_INPUT: Final = re.compile(r"(\d+)(?:\.(\d+))?")
+_JOTFORM_QUESTION: Final = re.compile(r"q\d+_(.+)")
+
+
+def flat(path: str) -> Callable[[Payload], Iterator[Answer]]:
+    """Return a reader for an object of names and answers."""
+
+    def read(payload: Payload) -> Iterator[Answer]:
+        fields = value_at(payload, path) if path else payload
+        if isinstance(fields, Mapping):
+            for name, value in fields.items():
+                if not _MACHINE_FIELD.fullmatch(name):
+                    yield Answer(name, value[0] if isinstance(value, list) and len(value) == 1 else value)
+
+    return read
+
+
+def listed(path: str) -> Callable[[Payload], Iterator[Answer]]:
+    """Return a reader for a list or an object of fields, each with a label, a type and a value."""
+
+    def read(payload: Payload) -> Iterator[Answer]:
+        for key, field in objects_at(payload, path):
+            value = next((field[name] for name in ("value", "raw_value", "answer") if field.get(name)), None)
+            label = text_at(field, "label", "title", "name")
+            yield Answer(text_at(field, "key", "id", "ref") or key, value, label, text_at(field, "type"))
+        yield from _source_answers(payload)
+
+    return read
+
+
+def _source_answers(payload: Payload) -> Iterator[Answer]:
+    """Yield what a payload says beside its fields: Elementor's `meta` and the address of the page."""
+    for key, field in objects_at(payload, "meta"):
+        yield Answer(key, field.get("value"))
+    for name in ("page_url", "source_url", "referrer"):
+        yield Answer(name, value_at(payload, name))
+
+
+def typeform(payload: Payload) -> Iterator[Answer]:
+    """Yield the answers and the hidden fields of Typeform. A question's text is in the form's definition."""
+    titles = {
+        text_at(field, "id"): text_at(field, "title")
+        for _, field in objects_at(payload, "form_response/definition/fields")
+    }
+    for _, answer in objects_at(payload, "form_response/answers"):
+        kind = text_at(answer, "type")
+        value = answer.get(kind)
+        if isinstance(value, Mapping):
+            value = next((value[name] for name in ("label", "labels", "other") if value.get(name)), value)
+        key = text_at(answer, "field/ref", "field/id")
+        yield Answer(key, value, titles.get(text_at(answer, "field/id"), ""), text_at(answer, "field/type"))
+    yield from flat("form_response/hidden")(payload)
+
+
+def tally(payload: Payload) -> Iterator[Answer]:
+    """Yield the answers of Tally. A choice is the id of an option, whose text is beside it.
+
+    Tally repeats each option of a checkbox question as a field of its own, which is omitted.
+    """
+    keys: list[str] = []
+    for _, field in objects_at(payload, "data/fields"):
+        key, label, value = text_at(field, "key"), text_at(field, "label"), field.get("value")
+        if any(key.startswith(f"{earlier}_") for earlier in keys):
+            continue
+        keys.append(key)
+        texts = {text_at(option, "id"): text_at(option, "text") for _, option in objects_at(field, "options")}
+        if isinstance(value, list) and texts:
+            value = [texts.get(str(item), str(item)) for item in value]
+        # Tally makes the key up, so it says nothing about the question.
+        yield Answer(label or key, value, label, text_at(field, "type"))
+
+
+def jotform(payload: Payload) -> Iterator[Answer]:
+    """Yield the answers of JotForm, which are JSON in the field `rawRequest` (`q3_name`, `q4_email` ...)."""
+    try:
+        fields: JsonValue = json.loads(text_at(payload, "rawRequest"))
+    except ValueError:
+        fields = None
+    if not isinstance(fields, Mapping):
+        return
+    for name, value in fields.items():
+        if question := _JOTFORM_QUESTION.fullmatch(name):
+            yield Answer(question[1], _joined(value) if isinstance(value, Mapping) else value)
+
+
+def hubspot(payload: Payload) -> Iterator[Answer]:
+    """Yield the properties of a HubSpot contact: each a value, or an object with the value in `value`."""
+    properties = value_at(payload, "properties")
+    if isinstance(properties, Mapping):
+        for name, value in properties.items():
+            if not _MACHINE_FIELD.fullmatch(name):
+                yield Answer(name, value.get("value") if isinstance(value, Mapping) else value)
+
+
+def gravity_forms(payload: Payload) -> Iterator[Answer]:
+    """Yield the inputs of a Gravity Forms entry, named by number: `2`, or `1.3` for a part of field 1.
+
+    Gravity Forms documents the parts: a name has its first name in .3 and its last name in .6, a consent has
+    its state in .1 and its text in .2. An address has a .1, too, so the state of a consent has to be "1".
+    """
+    labels = value_at(payload, "labels")
+    labels = labels if isinstance(labels, Mapping) else {}
+    fields: dict[str, dict[str, JsonValue]] = {}
+    for name, value in payload.items():
+        if match := _GRAVITY_INPUT.fullmatch(name):
+            fields.setdefault(match[1], {})[match[2] or ""] = value
+    texts = [str(parts[""]) for parts in fields.values() if " " in str(parts.get("", ""))]
+    longest = max(texts, key=len, default="")
+    for number, parts in fields.items():
+        label = text_at(labels, number)
+        if "" in parts:
+            is_message = not labels and parts[""] == longest
+            yield Answer(number, parts[""], label, "textarea" if is_message else "")
+        elif "1" not in parts and {"3", "6"} & parts.keys():
+            yield Answer(number, _joined(parts), label, "name")
+        elif parts.get("1") == "1" and "2" in parts:
+            yield Answer(number, True, label, "consent")
+            yield Answer("consent_text", parts["2"])
+        else:
+            yield Answer(number, _joined(parts), label)
+    yield from _source_answers(payload)
+    for name in ("ip", "user_agent"):
+        yield Answer(name, payload.get(name))
+
+
+def _joined(parts: Mapping[str, JsonValue]) -> str:
+    return " ".join(str(value).strip() for value in parts.values() if value not in (None, "", []))

@@ -1,0 +1,1 @@
+"""Forms that FASTCore did not design: HTML forms and the webhooks of form builders."""

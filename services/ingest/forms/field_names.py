@@ -1,0 +1,104 @@
+"""The names that forms use for the fields of a lead, in the languages that FASTCore's users write in.
+
+Blanks, accents, capitals and punctuation make no difference. HTML's autocomplete tokens are among them
+(`given-name`, `tel-national`, see the HTML standard, 4.10.18.7), because many forms use them as names.
+"""
+
+import re
+import unicodedata
+from collections.abc import Iterator
+from typing import Final
+
+_LAST_BRACKET: Final = re.compile(r"\[([^\[\]]+)\](?:\[\])?$")
+# Words in front of a name, as in "your-name" and "Ihre E-Mail".
+_POSSESSIVE: Final = re.compile(r"(?:your|ihre?|deine?|votre|vos|tu|su|uw|il tuo)[\W_]+", re.IGNORECASE)
+
+_NAMES: Final[dict[str, str]] = {
+    "name": """
+        name names fullname contactname customername yourname vollstandigername vorundnachname
+        vornamenachname nomcomplet nometprenom nomprenom nombrecompleto nombreyapellidos
+        nomecompleto nomecognome nomeecognome volledigenaam imieinazwisko nom nombre nome naam navn
+        namn imie jmeno nimi 姓名 名前 お名前 имя 이름
+    """,
+    "first_name": "firstname first fname givenname forename vorname prenom voornaam fornavn fornamn",
+    "last_name": """
+        lastname last lname familyname surname nachname familienname nomdefamille apellido apellidos
+        cognome achternaam etternavn efternavn efternamn sobrenome nazwisko фамилия
+    """,
+    "email": """
+        email emailaddress mail mailaddress mailadresse emailadresse emailid contactemail workemail
+        businessemail epost epostadress epostadresse correo correoelectronico courriel adressemail
+        adresseemail adressecourriel emailadres indirizzoemail indirizzomail enderecodeemail replyto
+        sahkoposti 邮箱 电子邮件 メール メールアドレス почта электроннаяпочта 이메일
+    """,
+    "phone": """
+        phone phonenumber tel telnational telephone telephonenumber telefon telefonnummer telnr
+        telefonnr mobile mobilenumber mobilephone mobil mobilnummer handy handynummer rufnummer cell
+        cellphone telefono numerodetelefono telefone celular numerodetelephone portable
+        telefoonnummer telefoon puhelin 电话 手机 電話番号 телефон 전화번호
+    """,
+    "company": """
+        company companyname organization organisation organizationname firma firmenname unternehmen
+        societe entreprise empresa azienda bedrijf bedrijfsnaam business businessname foretag yritys
+        公司 会社名 компания
+    """,
+    "message": """
+        message msg comment comments nachricht anfrage mitteilung bemerkung bemerkungen kommentar
+        anliegen mensaje comentario comentarios commentaire messaggio mensagem bericht beskjed
+        besked meddelande enquiry inquiry question yourquestion details projectdetails description
+        howcanwehelp howcanwehelpyou text textarea body 留言 メッセージ お問い合わせ内容 сообщение 메시지
+    """,
+    "service": """
+        service subject topic betreff thema leistung dienstleistung asunto sujet objet oggetto
+        assunto onderwerp amne emne enquirytype inquirytype тема
+    """,
+    "consent": """
+        consent gdpr gdprconsent gdpragreement rgpd dsgvo privacy privacypolicy privacyconsent
+        datenschutz datenschutzerklarung einwilligung einverstandnis zustimmung acceptance accept
+        agree agreement iagree consentement privacidad consenso toestemming согласие
+    """,
+    "locale": "locale lang",
+    "submitted_at": "submittedat",
+    "page_title": "pagetitle",
+    "source.page_url": "pageurl sourceurl embedurl posturl",
+    "source.referrer": "referrer referer httpreferrer httpreferer refererurl",
+    "source.landing_page": "landingpage landingpageurl landingurl",
+    "meta.ip": "ip remoteip ipaddress userip clientip",
+    "meta.user_agent": "useragent browseruseragent",
+    "meta.consent_text": "consenttext",
+    "meta.consent_version": "consentversion",
+    "meta.honeypot": "gotcha botfield honeypot",
+} | {
+    f"source.{name}": name.replace("_", "")
+    for name in (
+        *("utm_source", "utm_medium", "utm_campaign", "utm_term", "utm_content", "utm_id"),
+        *("gclid", "gbraid", "wbraid", "fbclid", "msclkid", "ttclid", "li_fat_id"),
+    )
+}
+
+
+def fold_name(name: str) -> str:
+    """Return a field's name in lower case without accents, blanks, punctuation and a number at its end."""
+    decomposed = unicodedata.normalize("NFKD", name).casefold()
+    return "".join(character for character in decomposed if character.isalnum()).rstrip("0123456789")
+
+
+_TARGETS: Final = {fold_name(name): target for target, names in _NAMES.items() for name in names.split()}
+
+
+def target_of(name: str) -> str | None:
+    """Return the field of a lead that a form's field stands for by its name, or None.
+
+    The result is a field of `LeadSubmission`, `first_name`, `last_name`, or a field of its source or meta
+    with that prefix (`source.utm_campaign`).
+    """
+    return next((_TARGETS[folded] for folded in _candidates(name) if folded in _TARGETS), None)
+
+
+def _candidates(name: str) -> Iterator[str]:
+    """Yield the forms of a name that may be in the table: whole, in brackets, and without a possessive."""
+    yield fold_name(name)
+    if bracketed := _LAST_BRACKET.search(name):
+        yield fold_name(bracketed[1])
+    if possessive := _POSSESSIVE.match(name):
+        yield fold_name(name[possessive.end() :])
