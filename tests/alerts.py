@@ -26,7 +26,7 @@ from contracts import topics
 from deploy.generate.alerts import find_program
 from runtime.settings import Kafka
 from tests.faults.environment import SERVICES, SITE_TOKEN, Environment
-from tests.faults.proxy import own_port
+from tests.faults.injections.proxy import own_port
 from tests.faults.servers import start_part
 from tests.support.factories import lead, post, producer
 

@@ -11,7 +11,7 @@ import pytest_asyncio
 from hypothesis import HealthCheck, settings
 
 from runtime.settings import Kafka, Postgres
-from tests.support.installation import Installation, running_installation
+from tests.support.services.installation import Installation, running_installation
 from tests.support.stack import Database, Stack, forced, running_stack
 
 # The servers of the tests, one entry per worker of pytest-xdist.

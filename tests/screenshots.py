@@ -11,11 +11,11 @@ from typing import Any, Final
 
 import asyncpg
 
-from tests.support.browser import Size, Theme, open_window, running_browser
-from tests.support.installation import ADMIN_TOKEN, Installation, running_installation
-from tests.support.smtp import SmtpServer, smtp_server
+from tests.support.mail.smtp import SmtpServer, smtp_server
+from tests.support.services.installation import ADMIN_TOKEN, Installation, running_installation
 from tests.support.stack import Stack, running_stack
 from tests.support.wait import eventually
+from tests.support.web.browser import Size, Theme, open_window, running_browser
 
 FOLDER: Final = Path(__file__).parents[1] / "docs" / "screenshots"
 SCREENSHOTS: Final[tuple[tuple[str, str, Size, Theme], ...]] = (

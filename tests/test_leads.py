@@ -2,7 +2,7 @@
 
 from uuid import UUID, uuid4
 
-from tests.support.installation import Installation
+from tests.support.services.installation import Installation
 from tests.support.wait import eventually
 
 

@@ -8,8 +8,8 @@
 | `force_close_consumer` | a cancelled `stop` leaves the heartbeat running | stops fully when cancelled |
 | `fetch_offsets` | one partition without a leader blocks all others | answers per partition |
 
-`tests/integration/test_rebootstrap.py` and `tests/unit/runtime/workarounds` fail if a new version changes the
-private names.
+`tests/integration/kafka/test_rebootstrap.py` and `tests/unit/runtime/workarounds` fail if a new version
+changes the private names.
 """
 
 import asyncio

@@ -8,7 +8,7 @@
 | `Connector` | a pooler in transaction mode loses its prepared statements | detects poolers |
 | `terminate_after_timeout` | after a timeout the ROLLBACK waits for another timeout | terminates it |
 
-`tests/integration/test_failover.py` and `tests/integration/test_pgbouncer.py` show whether they are needed.
+`test_failover.py` and `test_pgbouncer.py` in `tests/integration/database` show whether they are needed.
 """
 
 import asyncio

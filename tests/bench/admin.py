@@ -25,7 +25,7 @@ from runtime.failures import DependencyUnavailable
 from services.admin.monitoring import queue_counts, scheduled_jobs
 from services.admin.store import audit, leads, personal_data, queue, replays, search, stages, trends
 from tests.bench.admin_queries import Case, cases
-from tests.bench.large_database import SQL, TABLES, Size, large_database, sizes
+from tests.bench.inputs.large_database import SQL, TABLES, Size, large_database, sizes
 
 LIMIT_MS: Final = 100.0
 GIVEN_UP_MS: Final = 5000.0

@@ -17,7 +17,7 @@ from rich.console import Console
 from contracts.audit import AuditEvent, AuditRecorded
 from runtime.database.postgres import _init_connection
 from services.persister.store import SQL, _json
-from tests.bench.large_database import Size, large_database
+from tests.bench.inputs.large_database import Size, large_database
 from tests.support.factories import lead
 
 BATCH = 500

@@ -18,11 +18,11 @@ from uuid import uuid4
 import asyncpg
 
 from contracts.leads import EXAMPLE
-from tests.bench.connection import Connection, request
 from tests.bench.environment import TOKEN, BenchEnvironment, program
-from tests.bench.load import answered_in
+from tests.bench.inputs.connection import Connection, request
+from tests.bench.inputs.load import answered_in
 from tests.bench.measure import Limit, Result, in_turns
-from tests.support.processes import ServiceProcess
+from tests.support.services.processes import ServiceProcess
 from tests.support.stack import Database
 from tests.support.wait import eventually
 

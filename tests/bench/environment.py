@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.bench.measure import Curve
-from tests.support.processes import ServiceProcess
+from tests.support.services.processes import ServiceProcess
 from tests.support.stack import Stack
 
 TOKEN = "a-token-of-a-website-1234567890"

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Mapping
 from typing import Final
 
 from tests.bench.environment import TOKEN, BenchEnvironment, program
-from tests.bench.load import accepted_a_second, answered_in, need_wrk
+from tests.bench.inputs.load import accepted_a_second, answered_in, need_wrk
 from tests.bench.measure import Curve, Limit, Result, Run, in_turns
 
 RATE: Final = "gateway, leads a second"

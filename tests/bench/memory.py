@@ -20,11 +20,11 @@ from contracts import topics
 from runtime.settings import Kafka
 from tests.bench import notifier
 from tests.bench.environment import TOKEN, BenchEnvironment, program
-from tests.bench.load import accepted_a_second, need_wrk
+from tests.bench.inputs.load import accepted_a_second, need_wrk
 from tests.bench.measure import Limit, Result
 from tests.support.factories import lead, post, producer
-from tests.support.flusher import failure
-from tests.support.processes import ServiceProcess
+from tests.support.services.flusher import failure
+from tests.support.services.processes import ServiceProcess
 
 NAMES: Final = ("ingest", "persister", "flusher", "admin")
 LOOK_SECONDS: Final = 0.5

@@ -14,7 +14,7 @@ from services.notifier.settings import Settings
 from tests.bench.environment import BenchEnvironment, program
 from tests.bench.measure import Limit, Result, in_turns
 from tests.support.factories import lead, post
-from tests.support.processes import ROOT
+from tests.support.services.processes import ROOT
 
 CONNECTIONS: Final[int] = Settings.model_fields["connections"].default
 
@@ -24,7 +24,7 @@ async def running_sink() -> AsyncIterator[int]:
     """Run the SMTP sink, and return its port."""
     port = free_ports(1)[0]
     process = subprocess.Popen(  # noqa: ASYNC220 - started here, waited for below
-        [sys.executable, "-m", "tests.bench.smtp_sink", str(port)], cwd=ROOT
+        [sys.executable, "-m", "tests.bench.inputs.smtp_sink", str(port)], cwd=ROOT
     )
     try:
         for _ in range(200):

@@ -10,8 +10,8 @@ from typing import Any, Final
 import asyncpg
 
 from contracts.leads import LeadReceived
-from tests.bench.backlog import Backlog, backlog
 from tests.bench.environment import BenchEnvironment
+from tests.bench.inputs.backlog import Backlog, backlog
 from tests.bench.measure import Curve, Limit, Result, Run, in_turns
 from tests.bench.references import jdbc_sink
 from tests.support.stack import Database

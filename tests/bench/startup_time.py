@@ -13,8 +13,8 @@ from typing import Final
 
 from tests.bench.environment import TOKEN, BenchEnvironment
 from tests.bench.measure import Limit, Result, Run, in_turns
-from tests.support.installation import NAMES
-from tests.support.processes import ROOT, ServiceProcess
+from tests.support.services.installation import NAMES
+from tests.support.services.processes import ROOT, ServiceProcess
 
 NOWHERE: Final = "127.0.0.1:1"
 LOOK_SECONDS: Final = 0.002

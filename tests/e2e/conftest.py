@@ -9,11 +9,11 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser
 
-from tests.support.browser import Size, Theme, Visitor, open_window, running_browser
-from tests.support.installation import ADMIN_TOKEN, Installation, running_installation
-from tests.support.otlp_collector import Collector, running_collector
-from tests.support.smtp import SmtpServer, smtp_server
+from tests.support.mail.smtp import SmtpServer, smtp_server
+from tests.support.services.installation import ADMIN_TOKEN, Installation, running_installation
 from tests.support.stack import Stack
+from tests.support.web.browser import Size, Theme, Visitor, open_window, running_browser
+from tests.support.web.otlp_collector import Collector, running_collector
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,9 @@ import pytest
 from contracts import topics
 from tests.e2e.conftest import Watched
 from tests.support.factories import lead, post, producer, records_of
-from tests.support.installation import INGEST_TOKEN, Installation
-from tests.support.otlp_collector import settled
+from tests.support.services.installation import INGEST_TOKEN, Installation
 from tests.support.wait import eventually
+from tests.support.web.otlp_collector import settled
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 TAG = f"canary{uuid4().hex[:10]}"

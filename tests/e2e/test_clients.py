@@ -15,8 +15,8 @@ from starlette.responses import RedirectResponse
 
 from contracts.leads import LeadSubmission
 from contracts.sites import SiteQueueEntry, SiteQueuePage
-from tests.support.processes import ROOT
-from tests.support.websites import INGEST_TOKEN, FakeSites, fake_sites, refusal
+from tests.support.services.processes import ROOT
+from tests.support.web.websites import INGEST_TOKEN, FakeSites, fake_sites, refusal
 
 PAGE = (ROOT / "docs/clients.md").read_text(encoding="utf-8")
 # The page says so: PHP where there is one.

@@ -8,8 +8,8 @@ from playwright.async_api import expect
 
 from tests.e2e.conftest import Dashboard
 from tests.e2e.test_dashboard_leads import CONFIRMATION_SENT
-from tests.support.browser import TIMEOUT_MS
 from tests.support.wait import eventually
+from tests.support.web.browser import TIMEOUT_MS
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 # A response that no other test uses, so that the group contains only this test's rows.

@@ -9,9 +9,9 @@ import pytest
 from playwright.async_api import Page, expect
 
 from tests.e2e.conftest import Dashboard
-from tests.support.browser import SIZES, TIMEOUT_MS, Size, Visitor
-from tests.support.installation import ADMIN_TOKEN
+from tests.support.services.installation import ADMIN_TOKEN
 from tests.support.wait import eventually
+from tests.support.web.browser import SIZES, TIMEOUT_MS, Size, Visitor
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 CONFIRMATION_SENT = re.compile("(welcome mail|confirmation email) was sent", re.IGNORECASE)

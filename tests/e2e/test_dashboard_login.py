@@ -7,9 +7,9 @@ from playwright.async_api import Route, expect
 
 from services.admin.auth.session import COOKIE, SESSION_SECONDS
 from tests.e2e.conftest import Dashboard
-from tests.support.browser import TIMEOUT_MS
-from tests.support.installation import ADMIN_TOKEN
+from tests.support.services.installation import ADMIN_TOKEN
 from tests.support.wait import eventually
+from tests.support.web.browser import TIMEOUT_MS
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 EVIL = "http://evil.example"

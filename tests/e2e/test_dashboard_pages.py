@@ -11,8 +11,8 @@ import pytest
 from playwright.async_api import expect
 
 from tests.e2e.conftest import Dashboard
-from tests.support.browser import SIZES, TIMEOUT_MS, Size, Visitor
 from tests.support.wait import eventually
+from tests.support.web.browser import SIZES, TIMEOUT_MS, Size, Visitor
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 PAGES = (

@@ -5,7 +5,7 @@ import pytest
 from playwright.async_api import expect
 
 from tests.e2e.conftest import Dashboard
-from tests.support.browser import SIZES, TIMEOUT_MS, Size
+from tests.support.web.browser import SIZES, TIMEOUT_MS, Size
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 REASON = "100 of the last 200 records were dead"

@@ -7,7 +7,7 @@ from playwright.async_api import expect
 
 from tests.e2e.conftest import Dashboard
 from tests.e2e.test_dashboard_leads import find_lead, search
-from tests.support.browser import SIZES, TIMEOUT_MS, Size
+from tests.support.web.browser import SIZES, TIMEOUT_MS, Size
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

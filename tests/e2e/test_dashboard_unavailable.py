@@ -7,9 +7,9 @@ import pytest
 from playwright.async_api import expect
 
 from tests.e2e.conftest import Dashboard
-from tests.support.browser import TIMEOUT_MS
 from tests.support.stack import Stack
 from tests.support.wait import eventually
+from tests.support.web.browser import TIMEOUT_MS
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 # Triggers the polls at once.

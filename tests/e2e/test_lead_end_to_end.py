@@ -9,7 +9,7 @@ import httpx
 
 from contracts import headers, topics
 from tests.support.factories import lead, producer, records_of
-from tests.support.installation import INGEST_TOKEN, Installation
+from tests.support.services.installation import INGEST_TOKEN, Installation
 from tests.support.wait import eventually
 
 BODY = {"name": "Grace Hopper", "email": "grace@example.com", "service": "Hosting", "message": "Call me."}

@@ -13,7 +13,7 @@ import typer
 
 from tests.faults import report
 from tests.faults.fault_plan import QUICK, plan_faults
-from tests.faults.faults import ALL, LONG
+from tests.faults.injections.faults import ALL, LONG
 from tests.faults.load import Traffic
 from tests.faults.suite import Round, Suite
 

@@ -24,9 +24,9 @@ from deploy.embedded.servers.standalone import Kafka as Broker
 from deploy.embedded.servers.standalone import running_postgres
 from runtime.settings import Kafka
 from tests.faults.outage import TOKEN, Meter
-from tests.support.brokers import running_brokers
-from tests.support.processes import ROOT, ServiceProcess, processes
-from tests.support.smtp import SmtpServer
+from tests.support.kafka.brokers import running_brokers
+from tests.support.mail.smtp import SmtpServer
+from tests.support.services.processes import ROOT, ServiceProcess, processes
 from tests.support.wait import eventually
 
 SERVICES = ("ingest", "persister", "notifier", "flusher", "admin")

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from tests.faults.injections.poison_records import Poisoner
 from tests.faults.load import BAD, Answer, Lead, Refusal
 from tests.faults.observed_state import READ_BY, ObservedState
-from tests.faults.poison_records import Poisoner
 
 # Replies about one mail or mailbox. Any other failure is an outage and makes no row.
 _LEAD_ERROR = re.compile(r"smtp (450|451|550)\b")

@@ -20,12 +20,12 @@ from deploy.cli.migrate import migrate
 from deploy.cli.topics import provision
 from deploy.embedded.servers import postgres, standalone
 from runtime.settings import Kafka
-from tests.faults import power_cut
-from tests.faults.poison_records import Poisoner
-from tests.faults.proxy import Proxy, own_port
+from tests.faults.injections import power_cut
+from tests.faults.injections.poison_records import Poisoner
+from tests.faults.injections.proxy import Proxy, own_port
 from tests.faults.servers import listen_behind_proxy, start_part
-from tests.support.processes import ServiceProcess
-from tests.support.smtp import SmtpServer
+from tests.support.mail.smtp import SmtpServer
+from tests.support.services.processes import ServiceProcess
 
 SITE_TOKEN = "site-token-of-the-fault-suite"
 ADMIN_TOKEN = "admin-token-of-the-fault-suite"

@@ -26,10 +26,10 @@ from runtime.database.postgres import open_pool
 from runtime.settings import Kafka
 from runtime.settings import Postgres as PostgresSettings
 from services.admin.monitoring.queue_counts import count_queue
+from tests.faults.injections.proxy import Proxy
 from tests.faults.outage import TOKEN, Meter
-from tests.faults.proxy import Proxy
-from tests.support.processes import processes
-from tests.support.smtp import SmtpServer, smtp_server
+from tests.support.mail.smtp import SmtpServer, smtp_server
+from tests.support.services.processes import processes
 from tests.support.wait import eventually
 
 SERVICES = ("ingest", "persister", "notifier", "flusher")

@@ -23,8 +23,8 @@ from deploy.embedded.servers.standalone import running_kafka, running_postgres
 from runtime.settings import Kafka
 from tests.faults.failover import SERVICES, conclude, counts, judge, services_environment
 from tests.faults.outage import Meter
-from tests.support.processes import ServiceProcess, processes
-from tests.support.smtp import SmtpServer, smtp_server
+from tests.support.mail.smtp import SmtpServer, smtp_server
+from tests.support.services.processes import ServiceProcess, processes
 from tests.support.wait import eventually
 
 CONSUMERS = SERVICES[1:]

@@ -23,7 +23,7 @@ from deploy.cli.topics import provision
 from deploy.embedded.servers.standalone import Kafka as Broker
 from runtime.settings import Kafka
 from tests.support.factories import records_of
-from tests.support.processes import ServiceProcess, processes
+from tests.support.services.processes import ServiceProcess, processes
 from tests.support.wait import eventually
 
 TOKEN = "a-token-of-a-website-1234567890"

@@ -16,7 +16,7 @@ from aiokafka.errors import KafkaError
 from tests.faults import observed_state
 from tests.faults.checker import Violation, check
 from tests.faults.environment import SITE_TOKEN, Environment
-from tests.faults.faults import ALL, LONG
+from tests.faults.injections.faults import ALL, LONG
 from tests.faults.load import Step, Traffic, Website, plan_load
 
 SLICE_SECONDS = 5

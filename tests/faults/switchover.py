@@ -26,9 +26,9 @@ from deploy.embedded.servers.standalone import running_kafka
 from runtime.settings import Kafka
 from tests.faults.failover import services_environment
 from tests.faults.outage import Meter
-from tests.support.processes import ServiceProcess, processes
-from tests.support.smtp import SmtpServer, smtp_server
-from tests.support.standby import Pair, hanging, running_pair
+from tests.support.database.standby import Pair, hanging, running_pair
+from tests.support.mail.smtp import SmtpServer, smtp_server
+from tests.support.services.processes import ServiceProcess, processes
 from tests.support.wait import eventually
 
 SERVICES: Final = ("ingest", "persister", "notifier", "flusher", "admin")

@@ -22,7 +22,7 @@ from deploy.cli.topic_provisioning import OFFSETS_TOPIC, open_admin, read_layout
 from deploy.cli.topic_settings import read_settings
 from deploy.embedded.servers.standalone import Kafka as Broker
 from tests.faults.broker_cluster import Cluster, running
-from tests.support.smtp import SmtpServer
+from tests.support.mail.smtp import SmtpServer
 from tests.support.wait import eventually
 
 

@@ -12,8 +12,8 @@ import asyncpg
 
 from deploy.embedded.servers import kafka_jars
 from deploy.embedded.servers.standalone import free_ports
-from tests.bench.backlog import rate_of
 from tests.bench.environment import BenchEnvironment
+from tests.bench.inputs.backlog import rate_of
 from tests.support.stack import Database
 
 LOCK: Final = Path(__file__).with_name("connect-jars.lock")

@@ -8,12 +8,12 @@ import pytest
 import pytest_asyncio
 
 from deploy.embedded.servers.standalone import free_ports
-from tests.faults.proxy import Proxy
-from tests.support.browser import running_browser
-from tests.support.installation import INGEST_TOKEN, running_installation
-from tests.support.site import QUEUE_TOKEN, Site, build
-from tests.support.site_environment import SiteEnvironment
+from tests.faults.injections.proxy import Proxy
+from tests.support.services.installation import INGEST_TOKEN, running_installation
 from tests.support.stack import Stack
+from tests.support.web.browser import running_browser
+from tests.support.web.site import QUEUE_TOKEN, Site, build
+from tests.support.web.site_environment import SiteEnvironment
 
 
 @pytest_asyncio.fixture(scope="package", loop_scope="session")

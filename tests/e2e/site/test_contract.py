@@ -11,8 +11,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from contracts.email import Email
 from contracts.leads import LeadSubmission
-from tests.support.processes import ROOT
-from tests.support.site import build
+from tests.support.services.processes import ROOT
+from tests.support.web.site import build
 
 KIT = ROOT / "site" / "kit" / "dist"
 # Reads a JSON list of fields as a form posts them; writes what the kit would send, or null where it refuses.

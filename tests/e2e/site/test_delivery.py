@@ -7,10 +7,10 @@ import httpx
 import pytest
 
 from deploy.embedded.servers.standalone import free_ports
-from tests.support.browser import Size
-from tests.support.site import Site
-from tests.support.site_environment import SiteEnvironment, fill, is_thanked, new_email, send
 from tests.support.wait import eventually
+from tests.support.web.browser import Size
+from tests.support.web.site import Site
+from tests.support.web.site_environment import SiteEnvironment, fill, is_thanked, new_email, send
 
 # The proxy, the browser and the tests share one loop.
 pytestmark = pytest.mark.asyncio(loop_scope="session")

@@ -8,8 +8,8 @@ import httpx
 import pytest
 from playwright.async_api import expect
 
-from tests.support.browser import TIMEOUT_MS, Size, open_window
-from tests.support.site_environment import SiteEnvironment, fill, is_thanked, new_email, press_send
+from tests.support.web.browser import TIMEOUT_MS, Size, open_window
+from tests.support.web.site_environment import SiteEnvironment, fill, is_thanked, new_email, press_send
 
 # The proxy, the browser and the tests share one loop.
 pytestmark = pytest.mark.asyncio(loop_scope="session")

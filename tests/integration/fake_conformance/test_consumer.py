@@ -9,7 +9,7 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic, RecordsToDelete
 
-from tests.support.fake_kafka import FakeConsumer
+from tests.support.kafka.fake_kafka import FakeConsumer
 from tests.support.wait import eventually
 
 both_consumers = pytest.mark.parametrize("kind", ["fake", "aiokafka"])

@@ -6,9 +6,9 @@ from typing import Any
 import httpx
 
 from runtime.settings import Kafka
-from tests.integration.test_ingest import environment
-from tests.support import gateway as fake_gateway
-from tests.support.processes import processes
+from tests.integration.ingest.test_ingest import environment
+from tests.support.services import gateway as fake_gateway
+from tests.support.services.processes import processes
 
 LEAD = fake_gateway.submission()
 AUTHORIZED = {**fake_gateway.AUTHORIZED, "X-Request-ID": "conformance"}

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.postfix import Postfix, postfix
-from tests.support.smtp import SmtpServer
+from tests.support.mail.postfix import Postfix, postfix
+from tests.support.mail.smtp import SmtpServer
 
 HELLO, SENDER, BODY = "EHLO fast.example", "MAIL FROM:<hello@fast.example>", "x\r\n."
 ADA, BOSS, NOBODY = (f"RCPT TO:<{name}@fast.example>" for name in ("ada", "boss", "nobody"))

@@ -11,10 +11,10 @@ from typing import Any
 import httpx
 
 from deploy.embedded.servers.standalone import free_ports
-from tests.support.processes import ROOT
-from tests.support.site import build
+from tests.support.services.processes import ROOT
 from tests.support.wait import eventually
-from tests.support.websites import QUEUE_TOKEN, fake_sites, queued
+from tests.support.web.site import build
+from tests.support.web.websites import QUEUE_TOKEN, fake_sites, queued
 
 # Serves the kit's queue routes, with the entries that come on its input as JSON.
 SERVER = """

@@ -6,8 +6,8 @@ import pytest
 
 from runtime.settings import Kafka, Postgres
 from services.notifier.settings import Settings
-from tests.support.notifier import notifier_settings, smtp_settings
-from tests.support.smtp import SmtpServer, smtp_server
+from tests.support.mail.smtp import SmtpServer, smtp_server
+from tests.support.services.notifier import notifier_settings, smtp_settings
 
 
 @pytest.fixture

@@ -21,8 +21,8 @@ from services.notifier.deliveries import Delivery, decode_batch
 from services.notifier.smtp.outcome import MailOutcome, MailStatus, Phase
 from services.notifier.store import Store as Mails
 from tests.support.factories import lead
-from tests.support.flusher import OWN, Clock, NoSeekLedger, Record, failure
-from tests.support.notifier import IDENTITY, FakeRecord
+from tests.support.services.flusher import OWN, Clock, NoSeekLedger, Record, failure
+from tests.support.services.notifier import IDENTITY, FakeRecord
 from tests.support.stack import Database
 
 REFUSED = MailOutcome(MailStatus.WAITING, "smtp 451 4.7.1 at rcpt", Phase.RCPT, 451, "4.7.1", "4.7.1 later")

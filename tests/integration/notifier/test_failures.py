@@ -9,7 +9,8 @@ from contracts.failures import LeadFailed
 from runtime.settings import Kafka
 from services.notifier.settings import Settings
 from tests.support.factories import lead, post, records_of
-from tests.support.notifier import (
+from tests.support.mail.smtp import DROP, HANG, SmtpServer
+from tests.support.services.notifier import (
     add_queue_row,
     audit_events,
     balanced_ledger,
@@ -22,7 +23,6 @@ from tests.support.notifier import (
     reset_offsets,
     wait_for_states,
 )
-from tests.support.smtp import DROP, HANG, SmtpServer
 from tests.support.wait import eventually
 
 

@@ -8,7 +8,8 @@ from contracts.leads import LeadReceived
 from runtime.settings import Kafka, Postgres
 from services.notifier.settings import Settings
 from tests.support.factories import lead, post, producer, records_of
-from tests.support.notifier import (
+from tests.support.mail.smtp import HANG, SmtpServer
+from tests.support.services.notifier import (
     add_delivery,
     balanced_ledger,
     counted_records,
@@ -19,7 +20,6 @@ from tests.support.notifier import (
     smtp_settings,
     wait_for_states,
 )
-from tests.support.smtp import HANG, SmtpServer
 from tests.support.wait import eventually
 
 

@@ -13,7 +13,8 @@ from contracts import topics
 from runtime.settings import Kafka, Postgres
 from services.notifier.smtp import mailer
 from tests.support.factories import lead, post, records_of
-from tests.support.notifier import (
+from tests.support.mail.smtp import SmtpServer, smtp_server
+from tests.support.services.notifier import (
     delivery_states,
     notifier,
     notifier_settings,
@@ -22,7 +23,6 @@ from tests.support.notifier import (
     smtp_settings,
     wait_for_states,
 )
-from tests.support.smtp import SmtpServer, smtp_server
 from tests.support.wait import eventually
 
 THROTTLED = "454 Throttling failure: Maximum sending rate exceeded."

@@ -15,8 +15,8 @@ from services.notifier.settings import Smtp
 from services.notifier.smtp.mailer import open_mailer
 from services.notifier.smtp.outcome import SENDER_REFUSED, MailOutcome, MailStatus, Phase
 from tests.support.factories import lead, post, records_of
-from tests.support.notifier import notifier, notifier_settings, readyz, wait_for_states
-from tests.support.postfix import Postfix, postfix
+from tests.support.mail.postfix import Postfix, postfix
+from tests.support.services.notifier import notifier, notifier_settings, readyz, wait_for_states
 from tests.support.wait import eventually
 
 # The reply of each port in Postfix 3.7.

@@ -11,7 +11,8 @@ from services.notifier.mail.message import compose
 from services.notifier.sending import mail_sender
 from services.notifier.settings import Settings
 from tests.support.factories import lead, post, producer, records_of
-from tests.support.notifier import (
+from tests.support.mail.smtp import SmtpServer
+from tests.support.services.notifier import (
     add_queue_row,
     balanced_ledger,
     counted_records,
@@ -21,7 +22,6 @@ from tests.support.notifier import (
     reset_offsets,
     wait_for_states,
 )
-from tests.support.smtp import SmtpServer
 from tests.support.wait import eventually
 
 

@@ -7,7 +7,8 @@ from typing import Any
 from runtime.settings import Kafka, Postgres
 from services.notifier.settings import Settings
 from tests.support.factories import lead, post
-from tests.support.notifier import (
+from tests.support.mail.smtp import SmtpServer
+from tests.support.services.notifier import (
     audit_events,
     balanced_ledger,
     notifier,
@@ -16,8 +17,7 @@ from tests.support.notifier import (
     smtp_settings,
     wait_for_states,
 )
-from tests.support.processes import processes
-from tests.support.smtp import SmtpServer
+from tests.support.services.processes import processes
 from tests.support.wait import eventually
 
 KINDS = ("welcome", "admin_alert")

@@ -7,7 +7,8 @@ from typing import Any
 from runtime.settings import Kafka, Postgres
 from services.notifier.settings import Settings
 from tests.support.factories import lead, post
-from tests.support.notifier import (
+from tests.support.mail.smtp import SmtpServer
+from tests.support.services.notifier import (
     add_queue_row,
     audit_events,
     balanced_ledger,
@@ -20,7 +21,6 @@ from tests.support.notifier import (
     store_lead,
     wait_for_states,
 )
-from tests.support.smtp import SmtpServer
 from tests.support.wait import eventually
 
 KINDS = ("welcome", "admin_alert")

@@ -10,8 +10,14 @@ from contracts import topics
 from runtime.settings import Kafka, Postgres
 from services.notifier.settings import Settings, Smtp
 from tests.support.factories import lead, post, records_of
-from tests.support.notifier import notifier, notifier_settings, readyz, smtp_settings, wait_for_states
-from tests.support.smtp import DROP, HANG, SmtpServer, smtp_server, tls_for_localhost
+from tests.support.mail.smtp import DROP, HANG, SmtpServer, smtp_server, tls_for_localhost
+from tests.support.services.notifier import (
+    notifier,
+    notifier_settings,
+    readyz,
+    smtp_settings,
+    wait_for_states,
+)
 from tests.support.wait import eventually
 
 

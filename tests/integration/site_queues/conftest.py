@@ -10,10 +10,10 @@ from runtime.settings import Kafka, Postgres
 from services.flusher.jobs.job_runs import JobRuns
 from services.flusher.site_queues.clients import open_site_queues
 from services.flusher.site_queues.site_queue_import import SiteQueueImport
-from tests.support.flusher import Clock, retry_scheduler_of
-from tests.support.site_queues import SiteQueueFlusher
+from tests.support.services.flusher import Clock, retry_scheduler_of
+from tests.support.services.site_queues import SiteQueueFlusher
 from tests.support.wait import eventually
-from tests.support.websites import FakeSites, fake_sites
+from tests.support.web.websites import FakeSites, fake_sites
 
 
 @pytest.fixture

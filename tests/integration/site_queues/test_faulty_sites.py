@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from starlette.responses import JSONResponse
 
-from tests.support.site_queues import SiteQueueFlusher, entries, job, row
+from tests.support.services.site_queues import SiteQueueFlusher, entries, job, row
 from tests.support.wait import eventually
-from tests.support.websites import fake_sites, queued, refusal
+from tests.support.web.websites import fake_sites, queued, refusal
 
 
 async def test_an_entry_that_nobody_can_read_stays_and_leaves_the_others_alone(

@@ -9,9 +9,9 @@ from contracts import topics
 from runtime.settings import Kafka
 from services.flusher.site_queues.site_queue_import import JOB
 from tests.support.factories import records_of
-from tests.support.flusher import tick
-from tests.support.site_queues import LEAD, SiteQueueFlusher, entries, job, row
-from tests.support.websites import fake_sites, queued, refusal
+from tests.support.services.flusher import tick
+from tests.support.services.site_queues import LEAD, SiteQueueFlusher, entries, job, row
+from tests.support.web.websites import fake_sites, queued, refusal
 
 
 async def test_website_entry_is_posted_under_its_key_and_then_removed(

@@ -9,7 +9,7 @@ from pydantic_core import to_json
 
 from contracts.extra_fields import EXTRA_MAX_BYTES, SHORTENED
 from contracts.leads import LeadSubmission
-from tests.support.gateway import submission
+from tests.support.services.gateway import submission
 
 
 def extra_of(**fields: Any) -> dict[str, Any]:

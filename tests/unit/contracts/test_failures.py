@@ -3,7 +3,7 @@
 from uuid import UUID
 
 from contracts.failures import failure_event_id, legacy_failure_event_id
-from tests.support.notifier import FakeRecord
+from tests.support.services.notifier import FakeRecord
 
 
 def test_failure_id_is_the_same_for_the_same_record() -> None:

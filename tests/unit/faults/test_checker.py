@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 import pytest
 
 from tests.faults.checker import check
+from tests.faults.injections.poison_records import Poison, Poisoner
 from tests.faults.load import Answer, Body, Lead, Refusal
 from tests.faults.observed_state import READ_BY, ArchivedRecord, ObservedState
-from tests.faults.poison_records import Poison, Poisoner
 
 AT = "2024-01-03T10:30:45.123456Z"
 KINDS = ("welcome", "admin_alert")

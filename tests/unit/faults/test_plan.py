@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from contracts.leads import LeadSubmission, lead_id_for
-from tests.faults.failpoint import FAILPOINTS
 from tests.faults.fault_plan import QUICK, plan_faults
-from tests.faults.faults import ALL
+from tests.faults.injections.failpoint import FAILPOINTS
+from tests.faults.injections.faults import ALL
+from tests.faults.injections.power_cut import truncate_unsynced
+from tests.faults.injections.spool_faults import flip_bit, toggle_bit
 from tests.faults.load import Traffic, plan_load
-from tests.faults.power_cut import truncate_unsynced
-from tests.faults.spool_faults import flip_bit, toggle_bit
 
 
 def test_a_seed_draws_the_same_load_and_another_seed_another() -> None:

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from tests.faults.proxy import Proxy
+from tests.faults.injections.proxy import Proxy
 from tests.support.wait import eventually
 
 

@@ -12,7 +12,7 @@ from contracts import headers as h
 from contracts.audit import AuditEvent
 from contracts.failures import LeadFailed, failure_event_id, legacy_failure_event_id
 from services.flusher.failed_record import audit_entry, dead_event_id, decode_failure, undecodable_failure
-from tests.support.flusher import OWN, Record, failure
+from tests.support.services.flusher import OWN, Record, failure
 
 
 def record(headers: Any, key: bytes | None = b"key", value: bytes | None = b"{}", offset: int = 5) -> Record:

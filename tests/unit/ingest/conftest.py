@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.support.gateway import Gateway, run_gateway
+from tests.support.services.gateway import Gateway, run_gateway
 
 
 @pytest.fixture

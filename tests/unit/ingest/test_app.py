@@ -3,7 +3,7 @@
 from dirty_equals import IsPartialDict
 
 from runtime.settings import Debug, Http
-from tests.support.gateway import Gateway, expect_problem, run_gateway
+from tests.support.services.gateway import Gateway, expect_problem, run_gateway
 
 
 async def test_regression_debug_mode_refuses_other_host_names() -> None:

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from tests.support.gateway import TOKEN, Gateway, expect_problem, submission
+from tests.support.services.gateway import TOKEN, Gateway, expect_problem, submission
 
 
 def raw(tail: str) -> str:

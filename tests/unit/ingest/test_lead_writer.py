@@ -17,7 +17,7 @@ from services.ingest.publisher import LeadPublisher
 from services.ingest.spool.entries import SpoolEntry, encode
 from services.ingest.spool.folder import SpoolFolder
 from services.ingest.spool.spool import Spool
-from tests.support.gateway import FakeLeadPublisher
+from tests.support.services.gateway import FakeLeadPublisher
 from tests.support.wait import eventually
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.support.gateway import Gateway, run_gateway
+from tests.support.services.gateway import Gateway, run_gateway
 
 
 @pytest.fixture

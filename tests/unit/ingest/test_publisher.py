@@ -11,7 +11,7 @@ from runtime import metrics
 from runtime.kafka.publisher import Publisher
 from runtime.tasks import run_in_background
 from services.ingest.publisher import AUDIT_QUEUE_SIZE, AuditPublisher
-from tests.support.gateway import FakePublisher, run_gateway
+from tests.support.services.gateway import FakePublisher, run_gateway
 from tests.support.wait import eventually
 
 

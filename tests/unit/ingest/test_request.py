@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.support.gateway import Gateway, expect_problem, run_gateway, submission
+from tests.support.services.gateway import Gateway, expect_problem, run_gateway, submission
 
 
 @pytest.mark.parametrize("size", [256 * 1024 + 1, 300 * 1024, 1024 * 1024])

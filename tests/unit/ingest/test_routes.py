@@ -8,7 +8,7 @@ from dirty_equals import IsUUID
 from contracts import headers as h
 from contracts.audit import AuditEvent
 from contracts.leads import EXAMPLE, lead_id_for
-from tests.support.gateway import TOKEN, Gateway, expect_problem, submission
+from tests.support.services.gateway import TOKEN, Gateway, expect_problem, submission
 
 
 async def test_201_contains_lead_id_timestamp_and_status(gateway: Gateway) -> None:

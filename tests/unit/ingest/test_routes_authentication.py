@@ -4,7 +4,7 @@ import pytest
 
 from runtime import metrics
 from services.ingest import problems
-from tests.support.gateway import TOKEN, Gateway, expect_problem, run_gateway, submission
+from tests.support.services.gateway import TOKEN, Gateway, expect_problem, run_gateway, submission
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """`POST /inbound/leads`: idempotency keys and replays."""
 
 from contracts.leads import lead_id_for
-from tests.support.gateway import Gateway, expect_problem, run_gateway, submission
+from tests.support.services.gateway import Gateway, expect_problem, run_gateway, submission
 
 
 async def test_key_header_takes_precedence_over_request_id(gateway: Gateway) -> None:

@@ -1,6 +1,6 @@
 """`POST /inbound/leads`: rate limits per token, IP address and email address."""
 
-from tests.support.gateway import Gateway, expect_problem, run_gateway, submission
+from tests.support.services.gateway import Gateway, expect_problem, run_gateway, submission
 
 
 async def test_token_limit_gets_a_429_with_rate_limit_headers() -> None:

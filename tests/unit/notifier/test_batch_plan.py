@@ -13,7 +13,7 @@ from services.notifier.batch_plan import Action, BatchPlan, choose_action, plan_
 from services.notifier.deliveries import KINDS, DeliveryRow, Key, decode_batch
 from services.notifier.welcome_limits import WelcomeCounts
 from tests.support.factories import lead
-from tests.support.notifier import RECEIVED, RETRY, FakeRecord, delivery
+from tests.support.services.notifier import RECEIVED, RETRY, FakeRecord, delivery
 
 US, THEM = uuid4(), uuid4()
 

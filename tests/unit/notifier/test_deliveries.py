@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from services.notifier.deliveries import decode_batch
-from tests.support.notifier import FakeRecord
+from tests.support.services.notifier import FakeRecord
 
 
 @pytest.mark.parametrize("value", [None, b"", b"\xff", b"{}", b"[]", b"null"])

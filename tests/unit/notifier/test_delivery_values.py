@@ -2,7 +2,7 @@
 
 from services.notifier.delivery_values import key_columns, mailbox_of, recipient_of, storable
 from tests.support.factories import lead
-from tests.support.notifier import IDENTITY, delivery
+from tests.support.services.notifier import IDENTITY, delivery
 
 
 def test_storable_removes_what_postgresql_cannot_store() -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from services.notifier.mail.greeting import NAME_MAX, WORDS_MAX, greeting_name
 from services.notifier.mail.message import compose
 from tests.support.factories import lead
-from tests.support.notifier import IDENTITY
+from tests.support.services.notifier import IDENTITY
 
 
 @pytest.mark.parametrize(

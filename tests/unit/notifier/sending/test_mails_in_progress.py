@@ -11,7 +11,7 @@ from services.notifier.sending import mails_in_progress
 from services.notifier.sending.mails_in_progress import MailsInProgress
 from services.notifier.smtp.outcome import MailOutcome, MailStatus, Phase
 from tests.support.factories import lead
-from tests.support.notifier import FakeRecord, delivery
+from tests.support.services.notifier import FakeRecord, delivery
 
 SENT = MailOutcome(MailStatus.SENT, "smtp 250", Phase.BODY, 250)
 

@@ -8,7 +8,7 @@ from runtime.failures import DependencyUnavailable
 from services.notifier.sending.pacing import REPLIES_TO_ONE_MAIL, Pacing
 from services.notifier.sending.token_bucket import TokenBucket
 from services.notifier.smtp.outcome import MailOutcome, MailStatus, Phase
-from tests.support.notifier import delivery
+from tests.support.services.notifier import delivery
 
 SENT = MailOutcome(MailStatus.SENT, "smtp 250 at body", Phase.BODY, 250)
 THROTTLED = MailOutcome(MailStatus.THROTTLED, "smtp 454 at rcpt", Phase.RCPT, 454)

@@ -4,7 +4,7 @@ import pytest
 
 from services.notifier.sending.repeated_failures import FAILURES_OF_ONE_MAIL, RepeatedFailures
 from services.notifier.smtp.outcome import SENDER_REFUSED, MailOutcome, MailStatus, Phase
-from tests.support.notifier import delivery
+from tests.support.services.notifier import delivery
 
 SENT = MailOutcome(MailStatus.SENT, "smtp 250 at body", Phase.BODY, 250)
 

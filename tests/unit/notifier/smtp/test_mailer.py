@@ -13,8 +13,8 @@ from services.notifier.mail.message import compose
 from services.notifier.settings import Settings
 from services.notifier.smtp.mailer import Mailer, open_mailer
 from tests.support.factories import lead
-from tests.support.notifier import IDENTITY
-from tests.support.smtp import SmtpServer, smtp_server
+from tests.support.mail.smtp import SmtpServer, smtp_server
+from tests.support.services.notifier import IDENTITY
 from tests.support.wait import eventually
 
 

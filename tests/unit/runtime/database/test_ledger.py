@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from runtime.database.ledger import Ledger, LedgerEntry, Outcome
 from runtime.failures import RewindRequired
-from tests.support.fake_ledger import OneEntry
+from tests.support.database.fake_ledger import OneEntry
 
 OUTCOMES: list[Outcome] = ["stored", "duplicate", "parked", "undecodable"]
 

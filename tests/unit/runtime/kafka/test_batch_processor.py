@@ -20,7 +20,7 @@ from runtime.failures import (
 )
 from runtime.kafka.batch_processor import MAX_REFUSALS, BatchProcessor
 from runtime.kafka.handler import Batch
-from tests.support.consuming import NO_BACKOFF, FakeOffset, RecordingHandler
+from tests.support.kafka.consuming import NO_BACKOFF, FakeOffset, RecordingHandler
 
 
 def deliver(handler: RecordingHandler, records: Sequence[int]) -> BatchProcessor:

@@ -13,7 +13,7 @@ from runtime.health import Health
 from runtime.kafka.consumer import Consumer
 from runtime.kafka.policy import Policy
 from runtime.kafka.watchdog import STALL_SECONDS, ConsumerStalled
-from tests.support.consuming import (
+from tests.support.kafka.consuming import (
     NO_BACKOFF,
     FakeBroker,
     FakeOffset,
@@ -21,7 +21,7 @@ from tests.support.consuming import (
     make_consumer,
     make_lagging_consumer,
 )
-from tests.support.fake_kafka import PARTITION, FakeConsumer
+from tests.support.kafka.fake_kafka import PARTITION, FakeConsumer
 from tests.support.wait import eventually
 
 

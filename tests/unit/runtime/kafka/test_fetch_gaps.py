@@ -3,7 +3,7 @@
 from typing import Any, cast
 
 from runtime.kafka.fetch_gaps import GAP_MS, FetchGaps
-from tests.support.fake_kafka import FakeConsumer
+from tests.support.kafka.fake_kafka import FakeConsumer
 
 
 class PolledConsumer(FakeConsumer):

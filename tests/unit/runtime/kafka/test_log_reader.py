@@ -8,7 +8,7 @@ import pytest
 from aiokafka import TopicPartition
 
 from runtime.kafka.log_reader import assign_all_partitions, read_ranges
-from tests.support.fake_kafka import PARTITION, FakeConsumer
+from tests.support.kafka.fake_kafka import PARTITION, FakeConsumer
 
 
 def log(start: int, end: int) -> FakeConsumer:

@@ -8,11 +8,8 @@ from aiokafka.errors import KafkaError
 
 from runtime.kafka.handler import Batch
 from runtime.kafka.offset_commits import OffsetCommits
-from tests.support.consuming import (
-    BlockingHandler,
-    make_consumer,
-)
-from tests.support.fake_kafka import PARTITION, FakeConsumer, FakeRecord
+from tests.support.kafka.consuming import BlockingHandler, make_consumer
+from tests.support.kafka.fake_kafka import PARTITION, FakeConsumer, FakeRecord
 from tests.support.wait import eventually
 
 

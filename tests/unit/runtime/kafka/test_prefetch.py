@@ -8,11 +8,8 @@ import pytest
 from aiokafka.errors import CorruptRecordException
 
 from runtime.failures import DependencyUnavailable, Failure, PartitionsBusy, RewindRequired
-from tests.support.consuming import (
-    BlockingHandler,
-    make_consumer,
-)
-from tests.support.fake_kafka import OTHER_PARTITION, PARTITION, FakeConsumer
+from tests.support.kafka.consuming import BlockingHandler, make_consumer
+from tests.support.kafka.fake_kafka import OTHER_PARTITION, PARTITION, FakeConsumer
 from tests.support.wait import eventually
 
 

@@ -14,9 +14,9 @@ from runtime.failures import DependencyUnavailable, Failure
 from runtime.kafka.reconcile import Comparison, Reconciler
 from runtime.kafka.watchdog import Watchdog
 from runtime.settings import Kafka
-from tests.support.consuming import make_consumer
-from tests.support.fake_kafka import OTHER_PARTITION, PARTITION, FakeConsumer
-from tests.support.fake_ledger import OneEntry
+from tests.support.database.fake_ledger import OneEntry
+from tests.support.kafka.consuming import make_consumer
+from tests.support.kafka.fake_kafka import OTHER_PARTITION, PARTITION, FakeConsumer
 from tests.support.wait import eventually
 
 KAFKA = Kafka.model_validate({"bootstrap_servers": "localhost:1"})

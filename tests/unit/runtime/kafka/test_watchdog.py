@@ -7,8 +7,8 @@ import pytest
 from aiokafka.errors import KafkaConnectionError
 
 from runtime.kafka.watchdog import STALL_SECONDS, ConsumerStalled, Watchdog
-from tests.support.consuming import make_lagging_consumer
-from tests.support.fake_kafka import PARTITION
+from tests.support.kafka.consuming import make_lagging_consumer
+from tests.support.kafka.fake_kafka import PARTITION
 
 
 async def test_watchdog_raises_on_lag_without_progress() -> None:

@@ -1,0 +1,122 @@
+"""Edits of a lead on a real PostgreSQL, stored or still queued."""
+
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from contracts.leads import LeadReceived
+from runtime.settings import Kafka, Postgres
+from tests.support.factories import lead as make_lead
+from tests.support.services.admin import Admin, parked_row, running_admin
+from tests.support.stack import Stack
+
+
+@pytest.fixture
+async def admin(postgres: Postgres, stack: Stack) -> AsyncIterator[Admin]:
+    kafka = Kafka(bootstrap_servers=stack.bootstrap_servers, topic_prefix="nobody.")
+    async with running_admin(postgres, kafka) as running:
+        yield running
+
+
+async def test_an_edit_keeps_the_original_and_audits_no_values(
+    admin: Admin,
+) -> None:
+    lead = await admin.add_lead(email="adda@example.com")
+    first = await admin.edit_lead(
+        lead.lead_id, email="ada@example.com", company=" Engines ", notes="call\nher"
+    )
+    assert first["changed"] == ["email", "company", "notes"]
+    assert (first["lead"]["email"], first["lead"]["company"]) == ("ada@example.com", "Engines")
+    again = await admin.edit_lead(lead.lead_id, name="Ada King", assignee="bob", company="")
+    assert again["lead"]["company"] is None
+    row = await admin.db.fetchrow("SELECT original, body_sha256 FROM lead_inbox")
+    assert row
+    assert json.loads(row["original"])["email"] == "adda@example.com"
+    assert json.loads(row["original"])["name"] == "Ada Lovelace"
+    assert row["body_sha256"] == lead.body_sha256
+    entries = await admin.db.fetch("SELECT event, actor, details_json FROM audit_log ORDER BY id")
+    assert [(each["event"], each["actor"], json.loads(each["details_json"])) for each in entries] == [
+        ("lead.edited", "ann", {"fields": ["email", "company", "notes"]}),
+        ("lead.edited", "ann", {"fields": ["name", "company", "assignee"]}),
+    ]
+
+
+async def test_an_edit_of_an_outdated_lead_is_a_conflict(admin: Admin) -> None:
+    lead = await admin.add_lead()
+    seen = (await admin.get(f"/admin/leads/{lead.lead_id}"))["lead"]["updated_at"]
+    await admin.edit_lead(lead.lead_id, notes="mine", expected_updated_at=seen)
+    await admin.edit_lead(lead.lead_id, 409, notes="yours", expected_updated_at=seen)
+    assert await admin.db.fetchval("SELECT notes FROM lead_inbox") == "mine"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"email": "no address"},
+        {"name": ""},
+        {"message": None},
+        {"message": "x" * 10_001},
+        {"notes": "nul\x00"},
+        {"status": "won"},
+    ],
+)
+async def test_an_edit_follows_the_rules_of_a_submission(admin: Admin, body: dict[str, Any]) -> None:
+    lead = await admin.add_lead()
+    await admin.edit_lead(lead.lead_id, 422, **body)
+    assert await admin.db.fetchval("SELECT count(*) FROM audit_log") == 0
+
+
+async def test_an_edit_without_a_difference_changes_nothing(admin: Admin) -> None:
+    lead = await admin.add_lead()
+    answer = await admin.edit_lead(lead.lead_id, name=lead.name)
+    assert (answer["changed"], await admin.db.fetchval("SELECT count(*) FROM audit_log")) == ([], 0)
+
+
+async def test_an_edit_updates_queued_emails_and_no_settled_ones(admin: Admin) -> None:
+    lead = await admin.add_lead()
+    payload = lead.model_dump_json().encode()
+    open_id = await admin.add_queue_row(lead_id=lead.lead_id, payload=payload)
+    await admin.add_queue_row(
+        lead_id=lead.lead_id, kind="admin_alert", state="resolved", payload=None, next_attempt_at=None
+    )
+    answer = await admin.edit_lead(lead.lead_id, email="new@example.com")
+    assert answer["queue_ids"] == [str(open_id)]
+    row = await admin.db.fetchrow("SELECT payload, original_payload FROM replay_queue WHERE id = $1", open_id)
+    assert row
+    assert LeadReceived.model_validate_json(row["payload"]).email == "new@example.com"
+    assert row["original_payload"] == payload
+
+
+async def test_a_parked_lead_is_edited_in_its_queued_record(admin: Admin) -> None:
+    lead = make_lead(email="typo@example.com")
+    queue_id = await admin.add_queue_row(**parked_row(lead))
+    answer = await admin.edit_lead(lead.lead_id, email="right@example.com")
+    assert (answer["lead"], answer["queue_ids"]) == (None, [str(queue_id)])
+    row = await admin.db.fetchrow("SELECT payload, original_payload FROM replay_queue")
+    assert row
+    assert LeadReceived.model_validate_json(row["payload"]) == lead.model_copy(
+        update={"email": "right@example.com"}
+    )
+    assert row["original_payload"] == lead.model_dump_json().encode()
+    assert "typo" not in str(await admin.db.fetch("SELECT details_json FROM audit_log"))
+    await admin.edit_lead(lead.lead_id, 409, assignee="bob")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"payload": b"\xff{"}, "cannot be decoded"),
+        ({"payload": None}, "no longer stored"),
+        ({"state": "replaying", "next_attempt_at": "now"}, "being stored"),
+    ],
+)
+async def test_an_edit_of_an_unreadable_or_busy_record_is_refused(
+    admin: Admin, changes: dict[str, Any], message: str
+) -> None:
+    lead = make_lead()
+    if "next_attempt_at" in changes:
+        changes = changes | {"next_attempt_at": lead.occurred_at}
+    await admin.add_queue_row(**parked_row(lead, **changes))
+    assert message in (await admin.edit_lead(lead.lead_id, 409, name="Ada"))["detail"]

@@ -1,0 +1,103 @@
+"""The overview shows failures of the last hour and paused stages."""
+
+import re
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from uuid import UUID, uuid4
+
+import httpx
+import pytest
+
+from runtime.database.postgres import open_pool
+from runtime.settings import Kafka, Postgres
+from services.admin.store.recent_outcomes import EmailOutcomes, RecentOutcomes, count_recent_outcomes
+from tests.support.services.admin import TOKEN, Admin, running_admin
+from tests.support.stack import Stack
+
+
+@pytest.fixture
+async def admin(postgres: Postgres, stack: Stack) -> AsyncIterator[Admin]:
+    kafka = Kafka(bootstrap_servers=stack.bootstrap_servers, topic_prefix="nobody.")
+    async with running_admin(postgres, kafka) as running:
+        del running.client.headers["Authorization"]
+        running.client.base_url = httpx.URL("https://admin")
+        answer = await running.client.post("/admin/login", data={"token": TOKEN})
+        assert answer.status_code == 303, answer.text
+        yield running
+
+
+async def add_outcome(
+    admin: Admin, event: str, kind: str, lead_id: UUID | None = None, *, minutes_ago: float = 1
+) -> None:
+    """Insert an audit entry, as the notifier does."""
+    await admin.db.execute(
+        "INSERT INTO audit_log (event_id, event, actor, lead_id, request_id, details_json, created_at_utc)"
+        " VALUES ($1, $2, 'notifier', $3, 'r', jsonb_build_object('kind', $4::text), $5)",
+        uuid4(),
+        event,
+        lead_id or uuid4(),
+        kind,
+        datetime.now(UTC) - timedelta(minutes=minutes_ago),
+    )
+
+
+async def text_of(admin: Admin, path: str) -> str:
+    answer = await admin.client.get(path)
+    assert answer.status_code == 200, answer.text
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", "", answer.text))
+
+
+async def test_recent_outcomes_count_each_email_s_last_outcome(admin: Admin, postgres: Postgres) -> None:
+    deferred = uuid4()
+    await add_outcome(admin, "email.failed", "admin_alert", deferred, minutes_ago=30)
+    await add_outcome(admin, "email.sent", "admin_alert", deferred, minutes_ago=15)
+    await add_outcome(admin, "email.failed", "admin_alert", minutes_ago=61)
+    await add_outcome(admin, "email.unknown", "welcome")
+    for _ in range(3):
+        await add_outcome(admin, "email.failed", "welcome")
+    await admin.add_queue_row(state="dead", stage="persister", kind="store", reason="bug: KeyError")
+    await admin.add_queue_row(state="dead", stage="persister", kind="store", reason="conflict")
+    await admin.add_queue_row(state="dead")
+    await admin.add_queue_row(
+        state="dead", stage="site", kind="pull", last_failed_at=datetime.now(UTC) - timedelta(hours=2)
+    )
+    async with open_pool(postgres, "test") as pool:
+        assert await count_recent_outcomes(pool) == RecentOutcomes(
+            emails={
+                "admin_alert": EmailOutcomes(sent=1, failed=0),
+                "welcome": EmailOutcomes(sent=0, failed=4),
+            },
+            dead={"persister": 1},
+        )
+
+
+async def test_regression_the_overview_shows_failed_emails(admin: Admin) -> None:
+    for _ in range(160):
+        await add_outcome(admin, "email.failed", "welcome")
+    await add_outcome(admin, "email.failed", "admin_alert")
+    shown = await text_of(admin, "/admin/ui/overview/parts")
+    assert "Service disruption" in shown
+    assert "All systems operational" not in shown
+    assert "Email: 161 of the last 161 emails could not be delivered" in shown
+    assert "Email: 1 team notification could not be delivered in the last hour" in shown
+
+
+async def test_regression_a_paused_stage_is_shown_and_can_be_resumed(
+    admin: Admin,
+) -> None:
+    await admin.db.execute(
+        "INSERT INTO stage_control VALUES ('notifier', true, '100 of the last 200 records were dead', now(),"
+        " 'notifier')"
+    )
+    for path in ("/admin/ui/overview/parts", "/admin/ui/workbench"):
+        assert "Email is paused: 100 of the last 200 records were dead" in await text_of(admin, path), path
+    page = (await admin.client.get("/admin/ui/workbench")).text
+    word = re.search(r'name="csrf" value="(\w+)"', page)
+    assert word
+    form = {"csrf": word.group(1), "stage": "notifier"}
+    headers = {"HX-Request": "true"}
+    answer = await admin.client.post("/admin/ui/stages/resume", data=form, headers=headers)
+    assert "Email resumed." in answer.text
+    assert answer.headers["HX-Trigger"] == "refresh"
+    for path in ("/admin/ui/overview/parts", "/admin/ui/workbench"):
+        assert "is paused" not in await text_of(admin, path), path
