@@ -14,6 +14,7 @@ from services.ingest.settings import Settings as Ingest
 from services.notifier.settings import Settings as Notifier
 from services.persister.settings import Settings as Persister
 
+_SITES: Final = ("FASTCORE_SITE_INGEST_TOKEN", "FASTCORE_SITES_FILE")
 SERVICE_SETTINGS: Final[tuple[type[BaseSettings], ...]] = (Ingest, Persister, Notifier, Flusher, Admin)
 
 
@@ -66,4 +67,7 @@ def missing_variables(settings: type[BaseSettings]) -> list[str]:
             variable = variable_name(settings, name, field)
             if not os.environ.get(variable):
                 missing.append(variable)
+    # Either of two variables gives the gateway its sites, so pydantic requires neither.
+    if settings is Ingest and not any(os.environ.get(variable) for variable in _SITES):
+        missing.append(_SITES[0])
     return missing

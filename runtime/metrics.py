@@ -11,6 +11,11 @@ from prometheus_client import Counter, Gauge, Histogram
 
 # 1 if a part that the process needs (database, kafka, smtp, consumer) works, else 0. Checked at each scrape.
 PART_UP: Final = Gauge("fastcore_part_up", "A required part works.", ["part"])
+# 1, with the first 12 digits of the digest of the sites file that applies. All replicas show the same digest.
+# Absent without a sites file.
+SITES_FILE: Final = Gauge("fastcore_sites_file_info", "The sites file that applies.", ["digest"])
+# 1 if the sites file was changed and is invalid now: the version before still applies. Alert if it stays 1.
+SITES_FILE_INVALID: Final = Gauge("fastcore_sites_file_invalid", "The changed sites file is invalid.")
 
 # --- every consumer ------------------------------------------------------------------------------
 

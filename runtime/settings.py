@@ -88,6 +88,18 @@ class Tracing(BaseSettings):
     """URL of an OTLP/HTTP collector. Not set: no traces. OpenTelemetry's other variables apply too."""
 
 
+class SitesFile(BaseSettings):
+    """The file that configures the sites."""
+
+    model_config = section("FASTCORE_")
+    path: Path | None = Field(
+        default=None,
+        validation_alias=env_name("FASTCORE_SITES_FILE"),
+        examples=["/etc/fastcore/sites/sites.toml"],
+    )
+    """TOML file with what differs between sites (docs/sites.md). Not set: one site per token."""
+
+
 class Kafka(BaseSettings):
     """Connection to Kafka, with the SASL and TLS options that managed services require."""
 

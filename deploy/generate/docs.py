@@ -29,8 +29,9 @@ from deploy.generate.metrics_doc import metrics_document
 from deploy.generate.reasons_doc import reasons_table
 from deploy.generate.typescript import submission_schema, typescript_contract
 from deploy.settings import MigrationSettings, ReplicationSettings
-from runtime.settings import Http, Kafka, Log, Postgres, Tracing, is_section, variable_name
+from runtime.settings import Http, Kafka, Log, Postgres, SitesFile, Tracing, is_section, variable_name
 from services.__main__ import PORTS
+from services.ingest.settings import Settings as Ingest
 
 ROOT = Path(__file__).parents[2]
 VALUES: dict[str, type[BaseModel]] = {"leads.received.v1": LeadReceived, "audit.recorded.v1": LeadRejected}
@@ -79,11 +80,12 @@ def env_example() -> str:
         ("Logs", Log),
         ("Traces", Tracing),
         ("Listening", Http),
+        ("Sites", SitesFile),
         *((service, settings_of(service)) for service in PORTS),
     ]
     for title, settings in sections:
         for field in settings.model_fields.values():
-            if is_section(field) and field.annotation not in (Kafka, Postgres, Log, Tracing):
+            if is_section(field) and field.annotation not in (Kafka, Postgres, Log, SitesFile, Tracing):
                 inner: Any = field.annotation
                 parts.append("\n".join(env_lines(inner, seen)))
         if lines := list(env_lines(settings, seen)):
@@ -127,6 +129,8 @@ def example_settings(settings: type[BaseSettings]) -> dict[str, Any]:
             filled[name] = inner.model_validate(example_settings(inner))
         elif field.default is PydanticUndefined and field.default_factory is None:
             filled[name] = (field.examples or [string.ascii_letters])[0]  # a valid token
+    if settings is Ingest:  # it needs a token or a sites file, so pydantic requires neither
+        filled["site_tokens"] = string.ascii_letters
     return filled
 
 

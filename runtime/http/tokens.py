@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from hashlib import sha256
 from hmac import compare_digest
+from types import MappingProxyType
 
 
 class BearerTokens:
@@ -13,8 +14,10 @@ class BearerTokens:
     `compare_digest` raises on text that is not ASCII.
     """
 
-    def __init__(self, names: Mapping[str, str]) -> None:
+    def __init__(self, names: Mapping[str, str], digests: Mapping[bytes, str] = MappingProxyType({})) -> None:
+        """Take the name of each token and of each SHA-256 digest of a token."""
         self._names = [(sha256(token.encode()).digest(), name) for token, name in names.items()]
+        self._names += digests.items()
 
     def find(self, token: bytes) -> str | None:
         """Return the name that a token belongs to, or None for an unknown token."""

@@ -10,7 +10,7 @@ from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.routing import Route
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from runtime import health, logs
 from runtime.access_tokens import refuse_weak_tokens
@@ -21,6 +21,8 @@ from runtime.http.request_tracing import ServerSpans
 from runtime.http.swagger_ui import add_docs_page
 from runtime.kafka.publisher import open_publisher
 from runtime.settings import load
+from runtime.sites.file import SitesFileError, environment, exit_with, load_sites
+from runtime.sites.watcher import watch_sites
 from runtime.tasks import run_in_background
 from runtime.tracing.spans import export_spans
 from services.ingest import problems
@@ -28,7 +30,8 @@ from services.ingest.lead_writer import LeadWriter
 from services.ingest.openapi import describe
 from services.ingest.publisher import AuditPublisher, LeadPublisher
 from services.ingest.routes import PATH, LeadEndpoint, status_response
-from services.ingest.settings import Settings, split_origins
+from services.ingest.settings import Settings
+from services.ingest.site_directory import SiteDirectory
 from services.ingest.spool.spool import Spool
 
 NAME: Final = "ingest"
@@ -52,10 +55,16 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     settings = settings or load(Settings)
     if not settings.debug.on:
         refuse_weak_tokens("FASTCORE_SITE_INGEST_TOKEN", list(settings.sites()))
+    sites = load_sites(settings.sites_file.path)
+    try:
+        directory = SiteDirectory(settings, sites, environment())
+    except SitesFileError as error:
+        exit_with(settings.sites_file.path, error)
     logs.configure(NAME, settings.log.level)
     # Kafka has its own health state, because the gateway stays ready without Kafka: it has its spool.
     readiness, kafka_health = health.Health(), health.Health()
     spool = Spool(settings.spool_folder, settings.spool_max_bytes, settings.spool_max_leads)
+    watching = watch_sites(settings.sites_file.path, sites, readiness, directory.apply)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -65,12 +74,13 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         ):
             audit = AuditPublisher(kafka)
             writer = LeadWriter(LeadPublisher(kafka, settings.publish_budget_seconds), spool, readiness)
-            api.state.lead_endpoint = LeadEndpoint(settings, writer, audit)
+            api.state.lead_endpoint = LeadEndpoint(settings, directory, writer, audit)
             api.state.lead_writer = writer
             async with (
                 run_in_background(spool.run_writer(), "spool writer"),
                 run_in_background(writer.run_drain(), "spool drain"),
                 run_in_background(audit.run(), "audit publisher"),
+                run_in_background(watching(), "sites file"),
             ):
                 yield
                 await audit.drain(AUDIT_DRAIN_SECONDS)
@@ -104,8 +114,25 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     add_docs_page(api, "/docs", DOCS_FILES)
     describe(api)
-    _add_middleware(api, settings)
+    _add_middleware(api, settings, directory)
     return api
+
+
+class SiteCors(CORSMiddleware):
+    """Allows the origins of all sites, as the sites file has them now."""
+
+    def __init__(self, app: ASGIApp, directory: SiteDirectory) -> None:
+        super().__init__(
+            app,
+            allow_methods=["POST"],
+            allow_headers=CORS_ALLOW_HEADERS,
+            expose_headers=CORS_EXPOSE_HEADERS,
+        )
+        self._directory = directory
+
+    def is_allowed_origin(self, origin: str) -> bool:
+        """Return True for an origin of a site."""
+        return self._directory.allows_origin(origin)
 
 
 class _LeadRoute:
@@ -118,7 +145,7 @@ class _LeadRoute:
         await scope["app"].state.lead_endpoint(scope, receive, send)
 
 
-def _add_middleware(api: FastAPI, settings: Settings) -> None:
+def _add_middleware(api: FastAPI, settings: Settings, directory: SiteDirectory) -> None:
     """Add the middleware, the innermost first."""
     api.add_middleware(
         RequestLimits,
@@ -127,7 +154,5 @@ def _add_middleware(api: FastAPI, settings: Settings) -> None:
     )
     if settings.tracing.exporter_otlp_endpoint:
         api.add_middleware(ServerSpans, paths={PATH})
-    if origins := split_origins(settings.cors_origins):
-        api.add_middleware(
-            CORSMiddleware, origins, ["POST"], CORS_ALLOW_HEADERS, expose_headers=CORS_EXPOSE_HEADERS
-        )
+    if settings.cors_origins or settings.sites_file.path:
+        api.add_middleware(SiteCors, directory)

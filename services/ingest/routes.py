@@ -22,7 +22,6 @@ from runtime.failures import DependencyUnavailable
 from runtime.health import Health
 from runtime.http.problem_details import Problem, ProblemError
 from runtime.http.rate_limiter import RateLimiter
-from runtime.http.tokens import BearerTokens
 from runtime.logs import logger
 from runtime.tracing import spans
 from services.ingest import problems
@@ -31,6 +30,7 @@ from services.ingest.lead_parser import parse_submission
 from services.ingest.lead_record import LeadRecord, body_sha256, build_record, request_id_of
 from services.ingest.request import LeadRequest
 from services.ingest.settings import Settings
+from services.ingest.site_directory import SiteDirectory
 from services.ingest.spam import SpamReason, SpamRules, check_content, visitor_network
 from services.ingest.spool.spool import Spool
 
@@ -71,17 +71,18 @@ class LeadEndpoint:
     def __init__(
         self,
         settings: Settings,
+        sites: SiteDirectory,
         leads: LeadSink,
         audit: AuditSink,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._sites = sites
         self._leads = leads
         self._audit = audit
         self._now = now
         self._monotonic = monotonic
         self._spam_rules = SpamRules(settings.min_fill_seconds, settings.max_links)
-        self._tokens = BearerTokens(settings.sites())
         self._idempotency = IdempotencyCache()
         self._token_limiter = RateLimiter(settings.requests_per_token_per_minute, 60)
         self._ip_limiter = RateLimiter(settings.leads_per_ip_per_hour, 3600)
@@ -111,7 +112,7 @@ class LeadEndpoint:
         return self._reject(problem, site, correlation_id, headers)
 
     def _authenticate(self, request: LeadRequest) -> str:
-        site = self._tokens.find_by_header(request.header(b"authorization"))
+        site = self._sites.find_by_header(request.header(b"authorization"))
         if site is None:
             raise ProblemError(problems.UNAUTHORIZED)
         return site

@@ -1,29 +1,27 @@
 """The gateway's settings. The sections that all services share come from `runtime.settings`."""
 
-import re
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Final, Self
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 from pydantic_settings import BaseSettings
 
 from runtime.access_tokens import TokenList, named_tokens
-from runtime.settings import Debug, Http, Kafka, Log, Tracing, env_name, section
+from runtime.settings import Debug, Http, Kafka, Log, SitesFile, Tracing, env_name, section
+from runtime.sites.model import ORIGIN, SITE_NAME
 
 DEFAULT_SITE: Final = "default"
-_SITE: Final = re.compile(r"[A-Za-z0-9._-]{1,100}")
-_ORIGIN: Final = re.compile(r"https?://[A-Za-z0-9.\-\[\]:]+")
 
 
 def _validate_site_names(value: str) -> str:
     # A site's name is part of every lead's id and is written to the audit log.
-    if not all(_SITE.fullmatch(site) for site in named_tokens(value, DEFAULT_SITE).values()):
+    if not all(SITE_NAME.fullmatch(site) for site in named_tokens(value, DEFAULT_SITE).values()):
         raise ValueError("a site's name is 1 to 100 letters, digits, dots, dashes or underscores")
     return value
 
 
 def _validate_origins(value: str) -> str:
-    if not all(_ORIGIN.fullmatch(origin) for origin in split_origins(value)):
+    if not all(ORIGIN.fullmatch(origin) for origin in split_origins(value)):
         raise ValueError(
             "is a comma-separated list of origins such as https://www.example.com, without a path"
         )
@@ -44,10 +42,14 @@ class Settings(BaseSettings):
     tracing: Tracing = Field(default_factory=Tracing)
     debug: Debug = Field(default_factory=Debug)
     http: Http = Field(default_factory=Http)
-    site_tokens: Annotated[TokenList, AfterValidator(_validate_site_names)] = Field(
-        validation_alias=env_name("FASTCORE_SITE_INGEST_TOKEN"), repr=False
+    sites_file: SitesFile = Field(default_factory=SitesFile)
+    site_tokens: Annotated[TokenList, AfterValidator(_validate_site_names)] | None = Field(
+        default=None,
+        validation_alias=env_name("FASTCORE_SITE_INGEST_TOKEN"),
+        repr=False,
     )
-    """Tokens of the sites that may post leads: a comma-separated list of [site:]token."""
+    """Tokens of the sites that may post leads: a comma-separated list of [site:]token. Required, unless
+    FASTCORE_SITES_FILE has the tokens. With both, the tokens of both are valid."""
     cors_origins: Annotated[str, AfterValidator(_validate_origins)] = ""
     """Origins whose pages may post from a browser (CORS). Empty, if the site's server posts the leads."""
     body_deadline_seconds: float = Field(default=10.0, gt=0)
@@ -71,6 +73,14 @@ class Settings(BaseSettings):
     spool_max_leads: int = Field(default=100_000, ge=1)
     """Maximum number of leads in the spool; beyond it the gateway answers 503."""
 
+    @model_validator(mode="after")
+    def _require_sites(self) -> Self:
+        if self.site_tokens is None and self.sites_file.path is None:
+            raise ValueError(
+                "FASTCORE_SITE_INGEST_TOKEN is missing: give a token, or set FASTCORE_SITES_FILE"
+            )
+        return self
+
     def sites(self) -> dict[str, str]:
-        """Return the site of each token."""
-        return named_tokens(self.site_tokens, DEFAULT_SITE)
+        """Return the site of each token of the environment."""
+        return named_tokens(self.site_tokens or "", DEFAULT_SITE)

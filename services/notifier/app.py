@@ -15,7 +15,11 @@ from runtime.kafka.failure_publisher import FailurePublisher
 from runtime.kafka.policy import Policy
 from runtime.kafka.reconcile import Reconciler
 from runtime.settings import load
+from runtime.sites.file import load_sites
+from runtime.sites.model import Sites
+from runtime.sites.watcher import watch_sites
 from services.notifier.handlers import Handler
+from services.notifier.mail.identities import Identities
 from services.notifier.mail.message import Identity
 from services.notifier.recovery.recover_mail_outcomes import MailOutcomeRecovery
 from services.notifier.sending.token_bucket import TokenBucket
@@ -30,12 +34,13 @@ FAILURE_SECONDS: Final = 5.0
 def create_app(settings: Settings | None = None) -> FastAPI:
     """Return the app; nothing connects before its lifespan begins."""
     settings = settings or load(Settings)
+    sites = load_sites(settings.sites_file.path)
     return create_consumer_app(
         NAME,
         settings,
         topics.consumed_by(NAME),
         topics.GROUPS[NAME],
-        partial(_open_stage, settings),
+        partial(_open_stage, settings, sites),
         # A stop waits for a mail whose body is being sent, and for nothing longer.
         policy=Policy(
             max_records=settings.batch_max_records, drain_seconds=settings.mail_timeout_seconds + 1
@@ -44,32 +49,35 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
 
 @asynccontextmanager
-async def _open_stage(settings: Settings, resources: Resources) -> AsyncIterator[Stage]:
-    identity = Identity(settings.from_email, settings.sender_name, settings.admins, settings.admin_url)
+async def _open_stage(settings: Settings, sites: Sites, resources: Resources) -> AsyncIterator[Stage]:
+    identities = Identities(
+        Identity(settings.from_email, settings.sender_name, settings.admins, settings.admin_url), sites
+    )
+    watching = watch_sites(settings.sites_file.path, sites, resources.health, identities.apply)
     pool, ledger, consumer = resources.pool, resources.ledger, resources.consumer
     store = Store(
         pool,
         ledger,
         uuid4(),
-        identity,
+        identities,
         lease_seconds=settings.lease_seconds,
         welcomes_per_day=settings.welcomes_per_day,
         welcomes_per_site_and_hour=settings.welcomes_per_site_and_hour,
     )
     # The group does not go back for mails that were sent. The flusher sends a retry that a new log no
     # longer holds; an old retry must not be sent again, so the retry topic is read by time.
-    recovery = MailOutcomeRecovery(settings.kafka, pool, ledger, identity)
+    recovery = MailOutcomeRecovery(settings.kafka, pool, ledger, identities)
     reconciler = Reconciler(settings.kafka, pool, ledger, recovery.run, [topics.RETRY_NOTIFIER.name])
     async with open_mailer(settings, resources.health, consumer.stopping) as mailer:
         handler = Handler(
             store,
             mailer,
             FailurePublisher(resources.publisher, NAME, resources.group, FAILURE_SECONDS),
-            identity,
+            identities,
             consumer.stopping,
             CircuitBreaker(NAME, pool),
             TokenBucket(settings.mails_per_second),
             connections=settings.connections,
             holds=consumer.is_assigned,
         )
-        yield Stage(handler, reconciler)
+        yield Stage(handler, reconciler, jobs={"sites file": watching})

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from contracts.audit import AuditEvent
 from services.notifier.deliveries import Delivery
-from services.notifier.mail.message import Identity
+from services.notifier.mail.identities import Identities
 from services.notifier.smtp.outcome import MailStatus
 from services.notifier.welcome_limits import mailbox_key
 
@@ -24,11 +24,11 @@ def storable(text: str) -> str:
     return text.replace("\x00", "").encode(errors="replace").decode()
 
 
-def recipient_of(delivery: Delivery, identity: Identity) -> str:
+def recipient_of(delivery: Delivery, identities: Identities) -> str:
     """Return the recipients of a mail. The dashboard searches people by the address in lower case."""
     if delivery.kind == "welcome":
         return storable(delivery.lead.email.lower())
-    return ", ".join(identity.admins)
+    return ", ".join(identities.of(delivery.lead.site).admins)
 
 
 def mailbox_of(delivery: Delivery) -> str | None:

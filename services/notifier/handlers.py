@@ -9,7 +9,7 @@ from runtime.failures import Failure, PartitionsBusy, PermanentError
 from runtime.kafka.failure_publisher import FailurePublisher
 from runtime.kafka.handler import Record
 from services.notifier.deliveries import Delivery, decode_batch, requested_deliveries
-from services.notifier.mail.message import Identity
+from services.notifier.mail.identities import Identities
 from services.notifier.sending.batch_sender import BatchSender
 from services.notifier.sending.mail_sender import MailSender
 from services.notifier.sending.mails_in_progress import Holds
@@ -32,7 +32,7 @@ class Handler:
         store: Store,
         mailer: Mailer,
         publisher: FailurePublisher,
-        identity: Identity,
+        identities: Identities,
         stopping: asyncio.Event,
         breaker: CircuitBreaker,
         bucket: TokenBucket,
@@ -43,7 +43,7 @@ class Handler:
         self._store = store
         self._stopping = stopping
         self._pacing = Pacing(bucket, stopping)
-        self._sender = MailSender(store, mailer, publisher, identity, breaker, self._pacing, holds)
+        self._sender = MailSender(store, mailer, publisher, identities, breaker, self._pacing, holds)
         self._connection_count = connections
         self._connections = asyncio.Semaphore(connections)
 

@@ -5,8 +5,8 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings
 
-from runtime.settings import Kafka, Log, Postgres, Tracing, env_name, section
-from services.notifier.mail.address import parse_address
+from runtime.mail_address import parse_address
+from runtime.settings import Kafka, Log, Postgres, SitesFile, Tracing, env_name, section
 
 
 def _validate_address(value: str) -> str:
@@ -66,6 +66,7 @@ class Settings(BaseSettings):
     log: Log = Field(default_factory=Log)
     tracing: Tracing = Field(default_factory=Tracing)
     smtp: Smtp = Field(default_factory=Smtp)
+    sites_file: SitesFile = Field(default_factory=SitesFile)
     from_email: Annotated[str, AfterValidator(_validate_address)] = Field(
         validation_alias=env_name("FROM_EMAIL")
     )

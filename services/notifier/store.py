@@ -19,7 +19,8 @@ from services.notifier.batch_plan import BatchPlan, plan_batch
 from services.notifier.deliveries import STAGE, DecodedBatch, Delivery, Key
 from services.notifier.delivery_values import AUDIT_EVENTS, key_columns, mailbox_of, recipient_of, storable
 from services.notifier.group_commit import GroupCommit
-from services.notifier.mail.message import Identity, message_id
+from services.notifier.mail.identities import Identities
+from services.notifier.mail.message import message_id
 from services.notifier.smtp.outcome import MailOutcome, MailStatus
 from services.notifier.welcome_limits import WelcomeCounts
 
@@ -40,7 +41,7 @@ class Store:
         pool: Pool,
         ledger: Ledger,
         owner: UUID,
-        identity: Identity,
+        identities: Identities,
         *,
         lease_seconds: float,
         welcomes_per_day: int,
@@ -52,7 +53,7 @@ class Store:
         self._lease_seconds = lease_seconds
         self._welcomes_per_day = welcomes_per_day
         self._welcomes_per_site_and_hour = welcomes_per_site_and_hour
-        self._identity = identity
+        self._identities = identities
         # Each commit waits for a disk flush, so all concurrent transitions share one commit.
         self._transition = GroupCommit(self._write_transitions)
 
@@ -76,7 +77,7 @@ class Store:
                     owner=self._owner,
                     lease_seconds=self._lease_seconds,
                     **key_columns(taken),
-                    recipients=[recipient_of(delivery, self._identity) for delivery in taken],
+                    recipients=[recipient_of(delivery, self._identities) for delivery in taken],
                     mailboxes=[mailbox_of(delivery) for delivery in taken],
                 )
             for delivery, reason in plan.suppressed_rows:
@@ -112,12 +113,13 @@ class Store:
                 owner=self._owner,
                 lease_seconds=self._lease_seconds,
                 **key_columns(deliveries),
-                recipients=[recipient_of(each, self._identity) for each in deliveries],
+                recipients=[recipient_of(each, self._identities) for each in deliveries],
                 mailboxes=[mailbox_of(each) for each in deliveries],
                 sites=[storable(each.lead.site) for each in deliveries],
                 received_ats=[each.lead.occurred_at for each in deliveries],
                 message_ids=[
-                    message_id(each.lead, each.kind, self._identity.from_email) for each in deliveries
+                    message_id(each.lead, each.kind, self._identities.of(each.lead.site).from_email)
+                    for each in deliveries
                 ],
                 reasons=[reason for _, reason in new],
                 record_ids=[each.record_id for each in deliveries],

@@ -7,7 +7,7 @@ from typing import Final
 from uuid import UUID
 
 from contracts.leads import LeadReceived
-from services.notifier.mail.address import parse_address
+from runtime.mail_address import parse_address
 
 # Gmail ignores dots in the local part, and treats its two domains as one.
 _GMAIL: Final = frozenset({"gmail.com", "googlemail.com"})

@@ -2,7 +2,7 @@
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Final
 
 import aiosmtplib
@@ -25,6 +25,8 @@ async def check_services(admin: Admin) -> AsyncIterator[CheckResult]:
     for name, health in services.items():
         if health.state == "up":
             yield ok("services", f"{name} is ready")
+            for warning in _warnings(health):
+                yield warn("services", f"{name}: {warning}", "python -m deploy.cli.sites check FILE")
         else:
             yield fail("services", f"{name}: {_failed_parts(health)}", "docs/runbooks/ServiceDown.md")
     if not gateways:
@@ -41,6 +43,13 @@ async def check_services(admin: Admin) -> AsyncIterator[CheckResult]:
             yield warn("spools", f"{where}: {leads} leads buffered", "docs/runbooks/SpoolFilling.md")
         else:
             yield ok("spools", f"{where}: empty")
+
+
+def _warnings(health: PartHealth) -> Iterator[str]:
+    """Yield the reason of each part that works but has something to report, such as an invalid sites file."""
+    for name, part in (health.parts or {}).items():
+        if isinstance(part, dict) and part.get("ok") and part.get("reason"):
+            yield f"{name}: {part['reason']}"
 
 
 def _failed_parts(health: PartHealth) -> str:

@@ -13,7 +13,8 @@ from pydantic_settings import BaseSettings
 from deploy.cli.doctor.check_result import CheckResult, fail, is_this_machine, ok, warn
 from deploy.settings import SERVICE_SETTINGS, MigrationSettings, missing_variables
 from runtime.access_tokens import is_weak_token, named_tokens
-from runtime.settings import Debug, Postgres, load
+from runtime.settings import Debug, Postgres, SitesFile, load
+from runtime.sites.file import SitesFileError, environment, read_sites, resolve_digests
 from services.admin.settings import Settings as Admin
 from services.flusher.settings import Settings as Flusher
 from services.flusher.settings import is_exposed
@@ -58,14 +59,30 @@ def check_settings() -> Iterator[CheckResult]:
         yield warn("debug", "DEBUG is true", "unset it in production: it permits example tokens")
     else:
         yield ok("debug", "off")
+    yield from _check_sites_file(debug=debug.on)
     yield from _check_tokens(debug=debug.on)
     yield from _check_passwords(debug=debug.on)
+
+
+def _check_sites_file(*, debug: bool) -> Iterator[CheckResult]:
+    loaded = read_settings(SitesFile)
+    path = None if isinstance(loaded, str) else loaded.path
+    if path is None:
+        return
+    try:
+        sites = read_sites(path)
+        for key in ("tokens", "hook_keys"):
+            resolve_digests(sites, key, environment(), permit_weak=debug)
+    except SitesFileError as error:
+        yield fail("sites-file", f"{path}: {error}", "docs/sites.md explains the keys")
+    else:
+        yield ok("sites-file", f"{path}: {len(sites.by_name)} sites, digest {sites.digest[:12]}")
 
 
 def _check_tokens(*, debug: bool) -> Iterator[CheckResult]:
     ingest, admin, flusher = read_settings(Ingest), read_settings(Admin), read_settings(Flusher)
     configured = {}
-    if not isinstance(ingest, str):
+    if not isinstance(ingest, str) and ingest.site_tokens:
         configured["FASTCORE_SITE_INGEST_TOKEN"] = named_tokens(ingest.site_tokens, "")
     if not isinstance(admin, str):
         configured["FASTCORE_ADMIN_TOKEN"] = named_tokens(admin.token, "")

@@ -19,8 +19,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 from contracts.failures import Kind
 from contracts.leads import LeadReceived
 from contracts.reasons import Reason
-from services.notifier.mail.address import Address as Recipient
-from services.notifier.mail.address import parse_address
+from runtime.mail_address import Address as Recipient
+from runtime.mail_address import parse_address
 from services.notifier.mail.greeting import greeting_name
 from services.notifier.mail.mime import HeaderInjectionError, build_mime_message
 

@@ -27,7 +27,8 @@ from runtime.settings import Kafka
 from services.notifier.batch_data import load_deliveries, load_statuses
 from services.notifier.deliveries import STAGE, decode_batch
 from services.notifier.delivery_values import AUDIT_EVENTS, mailbox_of, recipient_of, storable
-from services.notifier.mail.message import Identity, message_id
+from services.notifier.mail.identities import Identities
+from services.notifier.mail.message import message_id
 from services.notifier.recovery.recovered_outcomes import (
     NewestRetries,
     PublishedFailure,
@@ -50,11 +51,11 @@ OffsetRanges = dict[TopicPartition, tuple[int, int]]
 class MailOutcomeRecovery:
     """Brings `email_delivery` and the ledger up to the group's committed offsets."""
 
-    def __init__(self, kafka: Kafka, pool: Pool, ledger: Ledger, identity: Identity) -> None:
+    def __init__(self, kafka: Kafka, pool: Pool, ledger: Ledger, identities: Identities) -> None:
         self._kafka = kafka
         self._pool = pool
         self._ledger = ledger
-        self._identity = identity
+        self._identities = identities
         self._log = logger("reconcile")
 
     async def run(self, positions: Positions) -> None:
@@ -173,11 +174,13 @@ class MailOutcomeRecovery:
             kind=delivery.kind,
             reason=mail.reason,
             state=mail.state,
-            recipient=None if erased else recipient_of(delivery, self._identity),
+            recipient=None if erased else recipient_of(delivery, self._identities),
             mailbox=None if erased else mailbox_of(delivery),
             site=storable(delivery.lead.site),
             received_at=delivery.lead.occurred_at,
-            message_id=message_id(delivery.lead, delivery.kind, self._identity.from_email),
+            message_id=message_id(
+                delivery.lead, delivery.kind, self._identities.of(delivery.lead.site).from_email
+            ),
             record_id=delivery.record_id,
         )
         entry = AuditRecorded(

@@ -16,7 +16,8 @@ from runtime.kafka.failure_publisher import FailurePublisher
 from runtime.logs import logger
 from runtime.tracing.spans import record_context, span
 from services.notifier.deliveries import Delivery, Key
-from services.notifier.mail.message import Identity, UndeliverableError, compose
+from services.notifier.mail.identities import Identities
+from services.notifier.mail.message import UndeliverableError, compose
 from services.notifier.sending.mails_in_progress import Holds, MailsInProgress
 from services.notifier.sending.pacing import Pacing
 from services.notifier.sending.repeated_failures import RepeatedFailures
@@ -46,7 +47,7 @@ class MailSender:
         store: Store,
         mailer: Mailer,
         publisher: FailurePublisher,
-        identity: Identity,
+        identities: Identities,
         breaker: CircuitBreaker,
         pacing: Pacing,
         holds: Holds,
@@ -54,13 +55,13 @@ class MailSender:
         self._store = store
         self._mailer = mailer
         self._publisher = publisher
-        self._identity = identity
+        self._identities = identities
         self._breaker = breaker
         self._pacing = pacing
         self._holds = holds
         self._in_progress = MailsInProgress(holds)
         self._failures = RepeatedFailures()
-        self._streak = RefusalStreak(identity.admins)
+        self._streak = RefusalStreak(lambda: identities.admins)
         self._log = logger("notify")
 
     @property
@@ -168,7 +169,8 @@ class MailSender:
 
     async def _send(self, delivery: Delivery, started_at: float) -> MailOutcome:
         try:
-            mail = compose(delivery.kind, delivery.lead, self._identity, datetime.now(UTC))
+            identity = self._identities.of(delivery.lead.site)
+            mail = compose(delivery.kind, delivery.lead, identity, datetime.now(UTC))
         except UndeliverableError as error:
             return MailOutcome(MailStatus.DEAD, error.reason)
         with (

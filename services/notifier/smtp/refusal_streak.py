@@ -1,6 +1,6 @@
 """Detects that different recipients get the same refusal, which suggests that our sender is refused. Pure."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Final
 
 from services.notifier.smtp.outcome import MailOutcome, MailStatus
@@ -17,8 +17,9 @@ class RefusalStreak:
     the other recipients, and could otherwise pause the stage with addresses that one server refuses.
     """
 
-    def __init__(self, admins: Collection[str]) -> None:
-        self._admins = frozenset(admins)
+    def __init__(self, admins: Callable[[], Collection[str]]) -> None:
+        """Take a function, because the admins of a site change with the sites file."""
+        self._admins = admins
         self._reply: tuple[object, ...] = ()
         self._recipients = set[frozenset[str]]()
 
@@ -40,5 +41,6 @@ class RefusalStreak:
             self._reply = reply
             self._recipients.clear()
         self._recipients.add(frozenset(recipients))
-        has_alert = any(not self._admins.isdisjoint(each) for each in self._recipients)
+        admins = frozenset(self._admins())
+        has_alert = any(not admins.isdisjoint(each) for each in self._recipients)
         return has_alert and len(self._recipients) >= DIFFERENT_RECIPIENTS

@@ -22,7 +22,7 @@ from services.notifier.smtp.outcome import MailOutcome, MailStatus, Phase
 from services.notifier.store import Store as Mails
 from tests.support.factories import lead
 from tests.support.services.flusher import OWN, Clock, NoSeekLedger, Record, failure
-from tests.support.services.notifier import IDENTITY, FakeRecord
+from tests.support.services.notifier import IDENTITIES, FakeRecord
 from tests.support.stack import Database
 
 REFUSED = MailOutcome(MailStatus.WAITING, "smtp 451 4.7.1 at rcpt", Phase.RCPT, 451, "4.7.1", "4.7.1 later")
@@ -68,7 +68,7 @@ def _store(pool: Pool) -> Mails:
         pool,
         NoSeekLedger(),
         uuid4(),
-        IDENTITY,
+        IDENTITIES,
         lease_seconds=50,
         welcomes_per_day=3,
         welcomes_per_site_and_hour=9,

@@ -12,6 +12,7 @@ from runtime.database.ledger import Ledger
 from runtime.database.postgres import open_pool
 from runtime.failures import DependencyUnavailable
 from runtime.settings import Kafka, Postgres
+from services.notifier.mail.identities import Identities
 from services.notifier.mail.message import Identity
 from services.notifier.store import Store
 from tests.support.database.database_dump import dump_database
@@ -124,10 +125,16 @@ async def test_regression_no_email_starts_after_its_lead_s_erasure(admin: Admin,
             owner,
         )
     async with open_pool(Postgres.model_validate({"url": database.service}), "test") as pool:
-        identity = Identity("hello@fast.example", "FAST", ("boss@fast.example",))
+        identities = Identities(Identity("hello@fast.example", "FAST", ("boss@fast.example",)))
         ledger = cast("Ledger", None)  # not used: starting an email is not counted
         store = Store(
-            pool, ledger, owner, identity, lease_seconds=60, welcomes_per_day=3, welcomes_per_site_and_hour=9
+            pool,
+            ledger,
+            owner,
+            identities,
+            lease_seconds=60,
+            welcomes_per_day=3,
+            welcomes_per_site_and_hour=9,
         )
         erasing = admin.db.transaction()
         await erasing.start()

@@ -13,10 +13,12 @@ from contracts.audit import AuditRecorded
 from contracts.leads import LeadReceived
 from runtime.failures import DependencyUnavailable
 from runtime.settings import Kafka
+from runtime.sites.model import Sites
 from services.ingest.app import create_app
 from services.ingest.lead_record import LeadRecord
 from services.ingest.routes import LeadEndpoint
 from services.ingest.settings import Settings
+from services.ingest.site_directory import SiteDirectory
 
 TOKEN = "a-token-of-a-website-1234567890"
 AUTHORIZED = {"Authorization": f"Bearer {TOKEN}"}
@@ -139,7 +141,8 @@ async def run_gateway(**fields: Any) -> AsyncIterator[Gateway]:
     async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
         gateway = Gateway(client)
         app.state.lead_writer = SimpleNamespace(breaker="closed")
+        sites = SiteDirectory(settings, Sites(), {})
         app.state.lead_endpoint = LeadEndpoint(
-            settings, gateway.leads, gateway.audit, lambda: gateway.now, gateway.monotonic
+            settings, sites, gateway.leads, gateway.audit, lambda: gateway.now, gateway.monotonic
         )
         yield gateway

@@ -15,6 +15,7 @@ from contracts.leads import LeadReceived
 from runtime.settings import Kafka, Postgres
 from services.notifier.app import create_app
 from services.notifier.deliveries import Delivery
+from services.notifier.mail.identities import Identities
 from services.notifier.mail.message import Identity
 from services.notifier.settings import Settings, Smtp
 from tests.support.factories import lead, producer, records_of
@@ -22,6 +23,7 @@ from tests.support.mail.smtp import SmtpServer
 from tests.support.wait import eventually
 
 IDENTITY: Final = Identity("hello@fast.example", "FAST", ("boss@fast.example",))
+IDENTITIES: Final = Identities(IDENTITY)
 RECEIVED, RETRY = "p.leads.received.v1", "p.leads.retry.notifier.v1"
 
 

@@ -2,7 +2,7 @@
 
 from services.notifier.delivery_values import key_columns, mailbox_of, recipient_of, storable
 from tests.support.factories import lead
-from tests.support.services.notifier import IDENTITY, delivery
+from tests.support.services.notifier import IDENTITIES, delivery
 
 
 def test_storable_removes_what_postgresql_cannot_store() -> None:
@@ -11,13 +11,13 @@ def test_storable_removes_what_postgresql_cannot_store() -> None:
 
 def test_welcome_goes_to_lower_case_address_and_counts_for_mailbox() -> None:
     welcome = delivery("welcome", of=lead(email="Ada+X@Example.com"))
-    assert recipient_of(welcome, IDENTITY) == "ada+x@example.com"
+    assert recipient_of(welcome, IDENTITIES) == "ada+x@example.com"
     assert mailbox_of(welcome) == "ada@example.com"
 
 
 def test_an_alert_goes_to_the_admins_and_counts_for_no_mailbox() -> None:
     alert = delivery("admin_alert")
-    assert recipient_of(alert, IDENTITY) == "boss@fast.example"
+    assert recipient_of(alert, IDENTITIES) == "boss@fast.example"
     assert mailbox_of(alert) is None
 
 

@@ -22,7 +22,7 @@ from services.notifier.smtp.mailer import Mailer
 from services.notifier.smtp.outcome import MailOutcome, MailStatus, Phase
 from services.notifier.store import Store
 from tests.support.factories import lead
-from tests.support.services.notifier import IDENTITY, FakeRecord
+from tests.support.services.notifier import IDENTITIES, FakeRecord
 
 SENT = MailOutcome(MailStatus.SENT, "smtp 250", Phase.BODY, 250)
 DEAD = MailOutcome(MailStatus.DEAD, "smtp 550", Phase.RCPT, 550)
@@ -119,7 +119,7 @@ class Environment:
             cast("Store", self.store),
             cast("Mailer", self.mailer),
             cast("FailurePublisher", self.publisher),
-            IDENTITY,
+            IDENTITIES,
             self.stopping,
             cast("CircuitBreaker", self.breaker),
             TokenBucket(),

@@ -13,7 +13,7 @@
 {{- if eq .name "migrate" -}}
 {{- $given = append $given (list $secrets.owner "FASTCORE_MIGRATION_DATABASE_URL") -}}
 {{- end -}}
-{{- if eq .name "ingest" -}}
+{{- if and (eq .name "ingest") $secrets.site -}}
 {{- $given = append $given (list $secrets.site "FASTCORE_SITE_INGEST_TOKEN") -}}
 {{- end -}}
 {{- if eq .name "admin" -}}
@@ -40,6 +40,9 @@
 {{- end -}}
 {{- if not (has .name (list "migrate" "topics")) -}}
 {{- $_ := set $env "FASTCORE_HTTP_HOST" "0.0.0.0" -}}
+{{- end -}}
+{{- if and .root.Values.sites (has .name (list "ingest" "notifier")) -}}
+{{- $_ := set $env "FASTCORE_SITES_FILE" "/etc/fastcore/sites/sites.toml" -}}
 {{- end -}}
 {{- if eq .name "ingest" -}}
 {{- $_ := set $env "FASTCORE_INGEST_SPOOL_FOLDER" "/var/lib/fastcore/spool" -}}

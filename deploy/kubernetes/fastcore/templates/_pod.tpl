@@ -105,9 +105,15 @@ spec:
       {{- end }}
       volumeMounts:
         {{- include "fastcore.mounts" . | nindent 8 }}
+        {{- if and .root.Values.sites (has .name (list "ingest" "notifier")) }}
+        - {name: sites, mountPath: /etc/fastcore/sites, readOnly: true}
+        {{- end }}
         {{- if eq .name "ingest" }}
         - {name: spool, mountPath: /var/lib/fastcore}
         {{- end }}
   volumes:
     {{- include "fastcore.volumes" . | nindent 4 }}
+    {{- if and .root.Values.sites (has .name (list "ingest" "notifier")) }}
+    - {name: sites, configMap: {name: {{ include "fastcore.fullname" .root }}-sites}}
+    {{- end }}
 {{- end -}}

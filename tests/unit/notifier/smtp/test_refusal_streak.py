@@ -16,7 +16,7 @@ def recorded(streak: RefusalStreak, *refusals: tuple[str, str]) -> list[bool]:
 
 
 def test_the_third_recipient_with_the_same_reply_completes_a_streak() -> None:
-    streak = RefusalStreak((ADMIN,))
+    streak = RefusalStreak(lambda: (ADMIN,))
     results = recorded(
         streak,
         ("a@x.example", "5.7.1 <a@x.example> not from you, id 4711-a"),
@@ -28,18 +28,18 @@ def test_the_third_recipient_with_the_same_reply_completes_a_streak() -> None:
 
 
 def test_visitors_alone_cannot_complete_a_streak() -> None:
-    streak = RefusalStreak((ADMIN,))
+    streak = RefusalStreak(lambda: (ADMIN,))
     assert not any(recorded(streak, *((f"{n}@x.example", "no such user here") for n in range(50))))
 
 
 def test_a_reply_about_the_recipient_is_not_counted() -> None:
-    streak = RefusalStreak((ADMIN,))
+    streak = RefusalStreak(lambda: (ADMIN,))
     recipients = [ADMIN, *(f"{n}@x.example" for n in range(9))]
     assert not any(recorded(streak, *((each, "5.1.1 no such user") for each in recipients)))
 
 
 def test_an_accepted_mail_or_another_reply_ends_a_streak() -> None:
-    streak = RefusalStreak((ADMIN,))
+    streak = RefusalStreak(lambda: (ADMIN,))
     recorded(streak, (ADMIN, "not from you"), ("a@x.example", "not from you"))
     assert not streak.record_outcome(SENT, ("b@x.example",))
     assert recorded(streak, ("c@x.example", "not from you"), (ADMIN, "not from you")) == [False, False]
@@ -47,11 +47,11 @@ def test_an_accepted_mail_or_another_reply_ends_a_streak() -> None:
 
 
 def test_a_repeatedly_refused_recipient_counts_once() -> None:
-    streak = RefusalStreak((ADMIN,))
+    streak = RefusalStreak(lambda: (ADMIN,))
     assert not any(recorded(streak, *((ADMIN, "looks like spam") for _ in range(9))))
 
 
 def test_regression_an_alert_to_several_admins_counts_once() -> None:
     admins = (ADMIN, "a@fast.example", "b@fast.example")
-    streak = RefusalStreak(admins)
+    streak = RefusalStreak(lambda: admins)
     assert not any(streak.record_outcome(refused("5.7.1 looks like spam"), admins) for _ in range(9))

@@ -6,7 +6,7 @@ from email_validator import SPECIAL_USE_DOMAIN_NAMES, EmailNotValidError, valida
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from services.notifier.mail.address import Address, parse_address
+from runtime.mail_address import Address, parse_address
 
 
 @given(

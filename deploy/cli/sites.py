@@ -1,0 +1,59 @@
+"""`python -m deploy.cli.sites check FILE`: check a sites file before a roll-out."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from runtime.settings import Debug, load
+from runtime.sites.file import SitesFileError, environment, read_sites, resolve_digests
+from runtime.sites.model import KEYS, Sender, Site
+
+app = typer.Typer(add_completion=False)
+
+
+@app.callback()
+def main() -> None:
+    """Work with the file that FASTCORE_SITES_FILE names (docs/sites.md)."""
+
+
+@app.command()
+def check(file: Annotated[Path, typer.Argument(help="The sites file.")]) -> None:
+    """Report the mistakes with which a service would refuse this file, and show each site with its defaults.
+
+    Run it where the variables of its `env:` references are set. Prints no secret.
+
+    Exits with 1 if the file has a mistake, else with 0.
+    """
+    try:
+        sites = read_sites(file)
+        for key in ("tokens", "hook_keys"):
+            resolve_digests(sites, key, environment(), permit_weak=load(Debug).on)
+    except SitesFileError as error:
+        sys.exit(f"{file}: {error}")
+    print(f"{file}: {len(sites.by_name)} sites, no mistakes, digest {sites.digest[:12]}")
+    for name, site in sites.by_name.items():
+        print("", name, *_lines(site), sep="\n")
+
+
+def _lines(site: Site) -> Iterator[str]:
+    values = [getattr(site, name) for name in Site.model_fields]
+    for key, value in zip(KEYS, values, strict=True):
+        if value:
+            yield f"  {key:16} {_display(value)}"
+
+
+def _display(value: Any) -> str:
+    if isinstance(value, Sender):
+        return f"{value.name} <{value.address}>" if value.name else value.address
+    if isinstance(value, tuple):
+        return ", ".join(each[:15] + "..." if each.startswith("sha256:") else each for each in value)
+    if isinstance(value, dict):
+        return "; ".join(f"{name}: {', '.join(labels)}" for name, labels in value.items())
+    return str(value)
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,148 @@
+"""The model of the sites file. It reads no file and no environment.
+
+Every message says what a value must be. None repeats the value, which may be a secret or an address.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Final
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+
+from runtime.mail_address import parse_address
+
+SITE_NAME: Final = re.compile(r"[A-Za-z0-9._-]{1,100}")
+ORIGIN: Final = re.compile(r"https?://[A-Za-z0-9.\-\[\]:]+")
+_REFERENCE: Final = re.compile(r"env:[A-Za-z_][A-Za-z0-9_]*|sha256:[0-9a-f]{64}")
+_FORM_KEY: Final = re.compile(r"[A-Za-z0-9_-]{8,100}")
+# A language tag of RFC 5646, without its rare forms.
+_LOCALE: Final = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*")
+# The characters that a display name may have without quotes or an encoded word of its own (RFC 5322, 2047).
+_SENDER: Final = re.compile(r"(?P<name>[^\x00-\x1f\x7f<>\"=]{1,80}?)\s*<(?P<address>[^<>]+)>")
+
+
+def _check_reference(value: str) -> str:
+    if not _REFERENCE.fullmatch(value):
+        raise ValueError(
+            "must be env:VARIABLE or sha256: and 64 hex digits; the file never holds a secret itself"
+        )
+    return value
+
+
+def _check_form_key(value: str) -> str:
+    if not _FORM_KEY.fullmatch(value):
+        raise ValueError("must be 8 to 100 letters, digits, dashes or underscores")
+    return value
+
+
+def _check_origin(value: str) -> str:
+    origin = value.strip().rstrip("/").lower()
+    if not ORIGIN.fullmatch(origin):
+        raise ValueError("must be an origin such as https://www.example.com, without a path")
+    return origin
+
+
+def _check_url(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.hostname or not value.isprintable() or " " in value:
+        raise ValueError("must be a URL such as https://www.example.com/thanks")
+    return value
+
+
+def _check_locale(value: str) -> str:
+    if not _LOCALE.fullmatch(value):
+        raise ValueError("must be a language tag such as en or de-AT")
+    return value
+
+
+def _check_address(value: str) -> str:
+    address = parse_address(value)
+    if address is None:
+        raise ValueError("must be an email address, such as team@example.com")
+    return address.spec
+
+
+def _check_line(value: str) -> str:
+    line = " ".join(value.split())
+    if not line or len(line) > 200 or not line.isprintable():
+        raise ValueError("must be one line of 1 to 200 characters")
+    return line
+
+
+@dataclass(frozen=True)
+class Sender:
+    """The sender of a site's mails. Without a display name, `name` is empty."""
+
+    address: str
+    name: str = ""
+
+
+def _parse_sender(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    match = _SENDER.fullmatch(value.strip())
+    address = parse_address(match["address"] if match else value)
+    if address is None:
+        raise ValueError("must be Name <name@example.com> or name@example.com")
+    return Sender(address.spec, " ".join(match["name"].split()) if match else "")
+
+
+SecretReference = Annotated[str, AfterValidator(_check_reference)]
+"""Where a secret is: `env:VARIABLE`, or its SHA-256 digest `sha256:HEX`."""
+Origin = Annotated[str, AfterValidator(_check_origin)]
+Line = Annotated[str, AfterValidator(_check_line)]
+
+
+class Site(BaseModel):
+    """The keys of one site. Every key is optional, and `[defaults]` may have each."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: Line | None = None
+    tokens: tuple[SecretReference, ...] = ()
+    form_key: Annotated[str, AfterValidator(_check_form_key)] | None = None
+    hook_keys: tuple[SecretReference, ...] = ()
+    origins: tuple[Origin, ...] = ()
+    thanks_url: Annotated[str, AfterValidator(_check_url)] | None = None
+    locale: Annotated[str, AfterValidator(_check_locale)] | None = None
+    sender: Annotated[Sender, BeforeValidator(_parse_sender)] | None = Field(default=None, alias="from")
+    alert_to: tuple[Annotated[str, AfterValidator(_check_address)], ...] = ()
+    fields: dict[Line, tuple[Line, ...]] = Field(default_factory=dict)
+    default_service: Line | None = None
+
+
+NO_SITE: Final = Site()
+
+
+@dataclass(frozen=True)
+class Sites:
+    """All sites by name, and the digest of the file that they come from. Without a file there are none."""
+
+    by_name: Mapping[str, Site] = field(default_factory=dict)
+    digest: str = ""
+
+    def get(self, name: str) -> Site:
+        """Return the site of this name, or a site without any key."""
+        return self.by_name.get(name, NO_SITE)
+
+
+KEYS: Final = tuple(item.alias or name for name, item in Site.model_fields.items())
+"""The keys that a site may have, as the file spells them."""
+
+
+def shared_values(sites: Mapping[str, Site]) -> list[str]:
+    """Return a message for each secret and form key that two sites share: it could not name its site."""
+    owners: dict[tuple[str, str], str] = {}
+    problems: list[str] = []
+    for name, site in sites.items():
+        values: list[tuple[str, Any]] = [("tokens", each) for each in dict.fromkeys(site.tokens)]
+        values += [("hook_keys", each) for each in dict.fromkeys(site.hook_keys)]
+        values += [("form_key", site.form_key)] if site.form_key else []
+        problems += [
+            f"sites.{name}.{value[0]}: the site {owner} has the same value"
+            for value in values
+            if (owner := owners.setdefault(value, name)) != name
+        ]
+    return problems

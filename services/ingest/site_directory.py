@@ -1,0 +1,49 @@
+"""What the gateway knows of each site, from the environment and from the sites file."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from runtime.http.tokens import BearerTokens
+from runtime.sites.file import SitesFileError, resolve_digests
+from runtime.sites.model import Site, Sites
+from services.ingest.settings import Settings, split_origins
+
+_CONFLICT: Final = "FASTCORE_SITE_INGEST_TOKEN gives the same token to another site"
+
+
+class SiteDirectory:
+    """Finds a site by its token, and an origin of any site. A new version of the sites file replaces the old.
+
+    The tokens of `FASTCORE_SITE_INGEST_TOKEN` are valid beside those of the file.
+    """
+
+    def __init__(self, settings: Settings, sites: Sites, variables: Mapping[str, str]) -> None:
+        """Use these sites. Raises `SitesFileError` if they cannot be used."""
+        self._settings = settings
+        self._variables = variables
+        self.apply(sites)
+
+    def apply(self, sites: Sites) -> None:
+        """Use these sites from now on. Raises `SitesFileError` and changes nothing if they are invalid."""
+        permit_weak = self._settings.debug.on
+        digests = resolve_digests(sites, "tokens", self._variables, permit_weak=permit_weak)
+        tokens = BearerTokens(self._settings.sites(), digests)
+        for token, site in self._settings.sites().items():
+            if tokens.find(token.encode()) != site:
+                raise SitesFileError(f"sites.{tokens.find(token.encode())}.tokens: {_CONFLICT}")
+        origins = {origin for site in sites.by_name.values() for origin in site.origins}
+        self._sites = sites
+        self._tokens = tokens
+        self._origins = frozenset(origins.union(split_origins(self._settings.cors_origins)))
+
+    def find_by_header(self, authorization: str | None) -> str | None:
+        """Return the name of the site whose token an `Authorization` header holds, or None."""
+        return self._tokens.find_by_header(authorization)
+
+    def allows_origin(self, origin: str) -> bool:
+        """Return True for an origin of any site: a preflight request does not say whose token will follow."""
+        return origin in self._origins
+
+    def get(self, name: str) -> Site:
+        """Return the keys of a site, all absent for a site that is not in the file."""
+        return self._sites.get(name)

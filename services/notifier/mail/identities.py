@@ -1,0 +1,37 @@
+"""The identity of each site: the installation's, with what the sites file changes. Pure."""
+
+from dataclasses import replace
+
+from runtime.sites.model import Site, Sites
+from services.notifier.mail.message import Identity
+
+
+class Identities:
+    """Finds the sender and the recipients of alerts by site. A new version of the file replaces the old."""
+
+    def __init__(self, default: Identity, sites: Sites | None = None) -> None:
+        self.default = default
+        self.apply(sites or Sites())
+
+    def apply(self, sites: Sites) -> None:
+        """Use these sites from now on."""
+        self._by_site = {name: _identity_of(self.default, site) for name, site in sites.by_name.items()}
+
+    def of(self, site: str) -> Identity:
+        """Return the identity for a lead of this site."""
+        return self._by_site.get(site, self.default)
+
+    @property
+    def admins(self) -> frozenset[str]:
+        """Return the recipients of the alerts of all sites."""
+        return frozenset(self.default.admins).union(*(each.admins for each in self._by_site.values()))
+
+
+def _identity_of(default: Identity, site: Site) -> Identity:
+    sender = site.sender
+    return replace(
+        default,
+        from_email=sender.address if sender else default.from_email,
+        sender_name=(sender and sender.name) or site.name or default.sender_name,
+        admins=site.alert_to or default.admins,
+    )

@@ -1,0 +1,62 @@
+"""Mails of a site whose sender and recipients the sites file gives."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runtime.settings import Kafka, SitesFile
+from runtime.sites import watcher
+from services.notifier.settings import Settings
+from tests.support.factories import lead, post
+from tests.support.mail.smtp import SmtpServer
+from tests.support.services.notifier import notifier, readyz, wait_for_states
+from tests.support.wait import eventually
+
+FILE = """
+[sites.studio]
+from = "Studio Nörd <hello@studio.example>"
+alert_to = ["team@{domain}", "boss@{domain}"]
+"""
+
+
+async def test_a_sites_mails_have_its_sender_and_recipients(
+    settings: Settings,
+    smtp: SmtpServer,
+    kafka: Kafka,
+    db: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(watcher, "CHECK_SECONDS", 0.1)
+    monkeypatch.setattr(watcher, "SETTLE_SECONDS", 0.05)
+    file = tmp_path / "sites.toml"
+    file.write_text(FILE.format(domain="studio.example"))
+    settings = settings.model_copy(update={"sites_file": SitesFile(path=file)})
+    of_site, of_other, after_change = lead(site="studio"), lead(site="other"), lead(site="studio")
+    async with notifier(settings) as client:
+        await post(kafka, of_site, of_other)
+        await wait_for_states(db, of_site)
+        await wait_for_states(db, of_other)
+
+        file.write_text("[sites.studio]\nlocale = 1")
+        await eventually(lambda: readyz(client), until=lambda said: "locale" in str(said))
+        file.write_text(FILE.format(domain="new.example"))
+        await eventually(lambda: readyz(client), until=lambda said: "locale" not in str(said))
+        await post(kafka, after_change)
+        await wait_for_states(db, after_change)
+
+    (welcome,), (alert,) = smtp.of(of_site.lead_id, "welcome"), smtp.of(of_site.lead_id, "admin_alert")
+    assert welcome.sender == "hello@studio.example"
+    assert welcome.message["From"] == "Studio Nörd <hello@studio.example>"
+    assert welcome.message["Subject"] == "Thank you for contacting Studio Nörd"
+    assert str(welcome.message["Message-ID"]).endswith("@studio.example>")
+    assert alert.recipients == ["team@studio.example", "boss@studio.example"]
+    (other,) = smtp.of(of_other.lead_id, "admin_alert")
+    assert (other.sender, other.recipients) == ("hello@fast.example", ["boss@fast.example"])
+    (changed,) = smtp.of(after_change.lead_id, "admin_alert")
+    assert changed.recipients == ["team@new.example", "boss@new.example"]
+    recipients = await db.fetch(
+        "SELECT recipient FROM email_delivery WHERE kind = 'admin_alert' AND lead_id = $1", of_site.lead_id
+    )
+    assert [row["recipient"] for row in recipients] == ["team@studio.example, boss@studio.example"]
