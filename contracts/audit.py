@@ -4,12 +4,14 @@ An entry contains ids, codes and our own words, never personal data.
 """
 
 from enum import StrEnum
-from typing import Literal
+from typing import Final, Literal
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from contracts.times import ClampedTimestamp
+
+ACTOR_MAX_LENGTH: Final = 200
 
 
 class AuditEvent(StrEnum):
@@ -47,7 +49,7 @@ class AuditRecorded(BaseModel):
     event_id: UUID
     occurred_at: ClampedTimestamp
     event: AuditEvent
-    actor: str = Field(max_length=200)
+    actor: str = Field(max_length=ACTOR_MAX_LENGTH)
     status_code: int | None = None
     lead_id: UUID | None = None
     request_id: str | None = Field(default=None, max_length=255)

@@ -8,15 +8,15 @@ from fastapi import Depends, Request
 
 from services.admin.monitoring.system_status import SystemStatus
 from services.admin.store.audit import AuditLog
-from services.admin.store.erasure import Erasures
-from services.admin.store.leads import Leads
-from services.admin.store.personal_data import PersonalData
-from services.admin.store.queue import ReplayQueue
-from services.admin.store.recent_outcomes import RecentOutcomes
-from services.admin.store.replays import Replays
+from services.admin.store.deliveries.queue import ReplayQueue
+from services.admin.store.deliveries.recent_outcomes import RecentOutcomes
+from services.admin.store.deliveries.replays import Replays
+from services.admin.store.leads.leads import Leads
+from services.admin.store.leads.trends import Trends
+from services.admin.store.privacy.erasure import Erasures
+from services.admin.store.privacy.personal_data import PersonalData
 from services.admin.store.revocations import Revocations
 from services.admin.store.stages import StageBreakers
-from services.admin.store.trends import Trends
 
 
 @dataclass(frozen=True)

@@ -31,15 +31,15 @@ from services.admin.monitoring.metrics_poller import poll_metrics
 from services.admin.monitoring.service_clients import open_service_clients
 from services.admin.monitoring.system_status import SystemStatus
 from services.admin.store.audit import AuditLog
-from services.admin.store.erasure import Erasures
-from services.admin.store.leads import Leads
-from services.admin.store.personal_data import PersonalData
-from services.admin.store.queue import ReplayQueue
-from services.admin.store.recent_outcomes import count_recent_outcomes
-from services.admin.store.replays import Replays
+from services.admin.store.deliveries.queue import ReplayQueue
+from services.admin.store.deliveries.recent_outcomes import count_recent_outcomes
+from services.admin.store.deliveries.replays import Replays
+from services.admin.store.leads.leads import Leads
+from services.admin.store.leads.trends import Trends
+from services.admin.store.privacy.erasure import Erasures
+from services.admin.store.privacy.personal_data import PersonalData
 from services.admin.store.revocations import Revocations
 from services.admin.store.stages import StageBreakers
-from services.admin.store.trends import Trends
 
 NAME: Final = "admin"
 DOCS_FILES: Final = "/admin/docs-static"

@@ -2,9 +2,10 @@
 
 from typing import Annotated, Final
 
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_settings import BaseSettings, NoDecode
 
+from contracts.audit import ACTOR_MAX_LENGTH
 from runtime.access_tokens import TokenList, named_tokens, refuse_weak_tokens
 from runtime.settings import Debug, Http, Kafka, Log, Postgres, Tracing, load, section
 
@@ -30,6 +31,13 @@ def _split_named(value: object) -> object:
 Url = Annotated[str, Field(pattern=r"^https?://[^/?#\s]+")]
 
 
+def _check_actors(value: str) -> str:
+    # An audit entry holds no longer actor, and no action may be without one.
+    if any(len(actor) > ACTOR_MAX_LENGTH for actor in named_tokens(value, DEFAULT_ACTOR).values()):
+        raise ValueError(f"a name before a token has at most {ACTOR_MAX_LENGTH} characters")
+    return value
+
+
 class Settings(BaseSettings):
     """The admin service's settings, read from the environment and `.env`."""
 
@@ -40,7 +48,7 @@ class Settings(BaseSettings):
     postgres: Postgres = Field(default_factory=Postgres)
     log: Log = Field(default_factory=Log)
     tracing: Tracing = Field(default_factory=Tracing)
-    token: TokenList = Field(repr=False)
+    token: Annotated[TokenList, AfterValidator(_check_actors)] = Field(repr=False)
     """The tokens of the admin API: `[name:]token,...`. The name is the actor in the audit log."""
     gateway_urls: Annotated[tuple[Url, ...], NoDecode, BeforeValidator(_split)] = ()
     """The gateways whose spools are shown, as URLs. A host name stands for all its addresses."""

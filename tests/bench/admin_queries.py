@@ -13,14 +13,14 @@ from services.admin.monitoring.scheduled_jobs import list_jobs
 from services.admin.schemas.cursors import Position
 from services.admin.schemas.filters import AuditFilter, ExportFilter, LeadFilter, QueueFilter
 from services.admin.schemas.replay_filters import GroupFilter, HistoryPage, ReplayOrder, ResultPage
-from services.admin.store import erasure, personal_data
 from services.admin.store.audit import AuditLog
-from services.admin.store.leads import Leads
+from services.admin.store.deliveries.queue import ReplayQueue
+from services.admin.store.deliveries.replays import Replays
+from services.admin.store.leads.leads import Leads
+from services.admin.store.leads.search import count_leads
+from services.admin.store.leads.trends import Trends
 from services.admin.store.planning import plan_for_values
-from services.admin.store.queue import ReplayQueue
-from services.admin.store.replays import Replays
-from services.admin.store.search import count_leads
-from services.admin.store.trends import Trends
+from services.admin.store.privacy import erasure, personal_data
 
 Ask = Callable[[Any], Awaitable[Any]]
 DAY: Final = timedelta(days=1)

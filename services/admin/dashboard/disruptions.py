@@ -6,7 +6,7 @@ from typing import Final
 
 from services.admin.dashboard.formatting import plural, stage_name
 from services.admin.schemas.system import PartHealth, QueueStats, SystemHealth
-from services.admin.store.recent_outcomes import EmailOutcomes, RecentOutcomes
+from services.admin.store.deliveries.recent_outcomes import EmailOutcomes, RecentOutcomes
 
 # With fewer emails, a single wrong address would count as a disruption.
 MIN_EMAILS: Final = 5

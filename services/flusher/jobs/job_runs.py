@@ -20,18 +20,18 @@ class JobRuns:
 
     @asynccontextmanager
     async def job_lock(self, name: str) -> AsyncIterator[bool]:
-        """Hold a job's lock; yields False where another flusher holds it."""
+        """Hold a job's lock; yields False if another flusher holds it."""
         async with transaction(self._pool) as connection:
             yield await SQL.try_job_lock(connection, name=name)
 
     async def is_job_requested(self, name: str) -> bool:
-        """Return True where an admin requests a run of this job."""
+        """Return True if an admin requests a run of this job."""
         async with transaction(self._pool) as connection:
             requested: bool = await SQL.is_job_requested(connection, name=name)
             return requested
 
     async def begin_run(self, name: str, schedule: str, next_run_at: datetime | None) -> int | None:
-        """Record that a run begins and return its number; None where this tick was run before."""
+        """Record that a run begins and return its number; None if this tick was run before."""
         async with transaction(self._pool) as connection:
             runs: int | None = await SQL.begin_run(
                 connection, name=name, schedule=schedule, now=self._clock(), next_run_at=next_run_at

@@ -66,7 +66,6 @@ class ScheduledJob:
         self._log = logger(name)
         self._events = log_events or LogEvents()
         self._attempt = 0
-        self._is_failing = False
         # The first poll runs the job, unless a flusher has run this tick.
         self._due = clock()
 
@@ -77,26 +76,24 @@ class ScheduledJob:
             await asyncio.sleep(POLL_SECONDS)
 
     async def poll(self) -> None:
-        """Run the job if it is due or requested. A failed run is due again after a backoff."""
+        """Run the job if it is due or requested. A run that fails or cannot begin is due after a backoff."""
         # A clock that was set back must not postpone the next run by as much.
         self._due = min(self._due, self._trigger.get_next_fire_time(None, self._clock()) or self._due)
         try:
-            if self._clock() >= self._due or await self._runs.is_job_requested(self._name):
-                done = await self.tick()
-                retry_at = self._clock() + timedelta(seconds=self._backoff.seconds(self._attempt))
-                next_tick = self._trigger.get_next_fire_time(None, self._clock()) or retry_at
-                self._attempt, self._due = (
-                    (0, next_tick) if done else (self._attempt + 1, min(next_tick, retry_at))
-                )
-            self._is_failing = False
+            if self._clock() < self._due and not await self._runs.is_job_requested(self._name):
+                return
+            done = await self.tick()
         except Failure as failure:
-            # One line for each outage: the next poll is a second away, and readiness reports the database.
-            if not self._is_failing:
+            # One line for each outage, because readiness reports the database.
+            if self._attempt == 0:
                 self._log.warning(self._events.not_run, job=self._name, reason=failure.reason)
-            self._is_failing = True
+            done = False
+        retry_at = self._clock() + timedelta(seconds=self._backoff.seconds(self._attempt))
+        next_tick = self._trigger.get_next_fire_time(None, self._clock()) or retry_at
+        self._attempt, self._due = (0, next_tick) if done else (self._attempt + 1, min(next_tick, retry_at))
 
     async def tick(self) -> bool:
-        """Run once, unless another flusher runs this tick. Returns False where the run is to be repeated."""
+        """Run once, unless another flusher runs this tick. Returns False if the run must be repeated."""
         async with self._runs.job_lock(self._name) as acquired:
             if not acquired:
                 return True

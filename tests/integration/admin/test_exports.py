@@ -9,7 +9,7 @@ import pytest
 
 from runtime.settings import Kafka, Postgres
 from services.admin.schemas.filters import ExportFilter
-from services.admin.store import personal_data
+from services.admin.store.privacy import personal_data
 from tests.support.services.admin import Admin, running_admin
 from tests.support.stack import Stack
 

@@ -10,7 +10,11 @@ import pytest
 
 from runtime.database.postgres import open_pool
 from runtime.settings import Kafka, Postgres
-from services.admin.store.recent_outcomes import EmailOutcomes, RecentOutcomes, count_recent_outcomes
+from services.admin.store.deliveries.recent_outcomes import (
+    EmailOutcomes,
+    RecentOutcomes,
+    count_recent_outcomes,
+)
 from tests.support.services.admin import TOKEN, Admin, running_admin
 from tests.support.stack import Stack
 

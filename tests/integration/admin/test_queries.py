@@ -11,7 +11,7 @@ import pytest
 from runtime.settings import Kafka, Postgres
 from services.admin import monitoring, store
 from services.admin.schemas.cursors import build_tsquery
-from services.admin.store.search import COUNT_EXACTLY_UP_TO
+from services.admin.store.leads.search import COUNT_EXACTLY_UP_TO
 from tests.support.services.admin import Admin, running_admin
 from tests.support.stack import Database, Stack
 
@@ -19,8 +19,8 @@ ROWS = 12_000
 MODULES = [
     module
     for package in (store, monitoring)
-    for found in pkgutil.iter_modules(package.__path__)
-    if hasattr(module := importlib.import_module(f"{package.__name__}.{found.name}"), "_SQL")
+    for found in pkgutil.walk_packages(package.__path__, f"{package.__name__}.")
+    if hasattr(module := importlib.import_module(found.name), "_SQL")
 ]
 QUERIES = {
     name: getattr(module._SQL, name)

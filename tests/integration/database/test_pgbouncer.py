@@ -17,8 +17,8 @@ from runtime.database.erasure import erase_lead
 from runtime.database.postgres import Connection, Pool, open_pool, transaction
 from runtime.failures import DependencyUnavailable
 from runtime.settings import Postgres
-from services.admin.store.leads import _SQL as LEADS
-from services.admin.store.personal_data import _SQL as PERSONAL_DATA
+from services.admin.store.leads.leads import _SQL as LEADS
+from services.admin.store.privacy.personal_data import _SQL as PERSONAL_DATA
 from services.flusher.store import SQL as FLUSHER
 from tests.support.database.pgbouncer import running_pgbouncer
 from tests.support.factories import lead

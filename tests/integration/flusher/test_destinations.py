@@ -14,7 +14,7 @@ from runtime.database.postgres import open_pool
 from runtime.failures import Backoff, DependencyUnavailable, RetryableError
 from runtime.settings import Kafka, Postgres
 from services.admin.schemas.replay_filters import ReplayOrder
-from services.admin.store.replays import Replays
+from services.admin.store.deliveries.replays import Replays
 from services.flusher.retries.retry_rules import Row
 from services.flusher.retries.retry_scheduler import RetryScheduler
 from tests.support.factories import records_of

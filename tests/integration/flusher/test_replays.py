@@ -10,8 +10,8 @@ from contracts import topics
 from runtime.database.postgres import open_pool
 from runtime.settings import Kafka, Postgres
 from services.admin.schemas.replay_filters import HistoryPage, ReplayOrder, ResultPage
-from services.admin.store.queue import ReplayQueue
-from services.admin.store.replays import Replays
+from services.admin.store.deliveries.queue import ReplayQueue
+from services.admin.store.deliveries.replays import Replays
 from services.flusher.retries.retry_scheduler import RetryScheduler
 from tests.support.factories import records_of
 from tests.support.services.flusher import NOTIFIER, Clock, fill, retry_scheduler_of

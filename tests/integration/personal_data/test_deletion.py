@@ -139,7 +139,7 @@ async def test_the_records_of_a_bounded_number_of_leads_are_read(
     admin: Admin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("services.admin.dashboard.pages.personal_data.LISTED_MAX", 2)
-    monkeypatch.setattr("services.admin.store.erasure.LISTED_MAX", 2)
+    monkeypatch.setattr("services.admin.store.privacy.erasure.LISTED_MAX", 2)
     await sign_in(admin)
     oldest = await admin.add_queue_row(**parked_row(make_lead(email=ADA)))
     lead_id = await admin.db.fetchval("SELECT lead_id FROM replay_queue WHERE id = $1", oldest)

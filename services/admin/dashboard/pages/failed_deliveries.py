@@ -57,7 +57,7 @@ async def show_groups(
     return render(
         request,
         session,
-        "failed_deliveries.html",
+        "deliveries/failed_deliveries.html",
         groups=groups,
         history=history,
         query=query,
@@ -77,7 +77,7 @@ async def show_rows(
     except ValidationError as error:
         raise RequestValidationError(error.errors()) from error
     page = await adapters.queue.list_items(queue_filter)
-    return render(request, session, "queue_rows.html", page=page, query=query)
+    return render(request, session, "deliveries/queue_rows.html", page=page, query=query)
 
 
 @router.post("/items/{queue_id}/replay")

@@ -35,7 +35,13 @@ async def show_lead(
     details = await adapters.leads.get_lead(lead_id)
     parked = None if details.lead else await adapters.personal_data.read_parked(lead_id)
     return render(
-        request, session, "lead.html", lead_id=lead_id, details=details, lead=details.lead, parked=parked
+        request,
+        session,
+        "leads/lead.html",
+        lead_id=lead_id,
+        details=details,
+        lead=details.lead,
+        parked=parked,
     )
 
 
@@ -58,7 +64,7 @@ async def change_status(
     if status == LeadStatus.RECEIVED and not confirmed:
         current = (await adapters.leads.get_lead(lead_id)).lead
         if current and current.status == LeadStatus.SPAM:
-            template = "release_dialog.html" if is_htmx(request) else "release.html"
+            template = "leads/release_dialog.html" if is_htmx(request) else "leads/release.html"
             return render(request, session, template, lead_id=lead_id, shown_updated_at=shown_updated_at)
     message, style, http_status, undo = "", "good", 200, None
     try:
@@ -78,7 +84,7 @@ async def change_status(
         render(
             request,
             session,
-            "status.html",
+            "leads/status.html",
             http_status,
             lead=lead,
             shown_updated_at=shown_updated_at,

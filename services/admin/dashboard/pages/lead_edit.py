@@ -23,7 +23,7 @@ async def show_edit_form(
     lead = (await adapters.leads.get_lead(lead_id)).lead or await adapters.personal_data.read_parked(lead_id)
     if lead is None:
         raise NotFoundError("This lead is not stored yet, and its record cannot be edited.")
-    return render(request, session, "edit.html", lead=lead, fields=VISITOR_FIELDS)
+    return render(request, session, "leads/edit.html", lead=lead, fields=VISITOR_FIELDS)
 
 
 @router.post("/{lead_id}/edit")
@@ -49,7 +49,7 @@ async def edit_lead(
             render(
                 request,
                 session,
-                "follow_up_saved.html",
+                "leads/follow_up_saved.html",
                 updated_at=edited.updated_at,
                 message="Assignee and notes saved.",
                 style="good",

@@ -98,7 +98,7 @@ async def _render_leads(
     return render(
         request,
         session,
-        "leads.html",
+        "leads/leads.html",
         page=page,
         search=search,
         is_filtered=is_filtered,

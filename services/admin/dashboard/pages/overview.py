@@ -17,7 +17,7 @@ from services.admin.dashboard.disruptions import components, find_disruptions
 from services.admin.dashboard.formatting import stage_name
 from services.admin.dashboard.rendering import PageRoute, is_htmx, redirect, render, render_toast
 from services.admin.dashboard.timezone import ViewerZone
-from services.admin.store.recent_outcomes import RecentOutcomes
+from services.admin.store.deliveries.recent_outcomes import RecentOutcomes
 
 router = APIRouter(prefix="/admin", route_class=PageRoute)
 CHART_MAX_AGE_SECONDS: dict[Unit, float] = {"hour": 10, "day": 30}
@@ -28,7 +28,7 @@ RECENT_MAX_AGE_SECONDS = 10.0
 @router.get("")
 async def show_overview(request: Request, session: UnverifiedSession) -> Response:
     """Show the page without data. Each panel loads itself."""
-    return render(request, session, "overview.html")
+    return render(request, session, "overview/overview.html")
 
 
 @router.get("/ui/overview/leads")
@@ -52,7 +52,9 @@ async def leads_panel(
 
     shares = await cache.get_or_load("shares", adapters.trends.shares, CHART_MAX_AGE_SECONDS["day"])
     charts = [("Last 24 hours", await load_chart("hour")), ("Last 30 days", await load_chart("day"))]
-    return render(request, session, "overview_leads.html", charts=charts, shares=shares, zone=zone.key)
+    return render(
+        request, session, "overview/overview_leads.html", charts=charts, shares=shares, zone=zone.key
+    )
 
 
 @router.get("/ui/overview/work")
@@ -61,7 +63,7 @@ async def queue_panel(
 ) -> Response:
     """Render failed deliveries, emails, data integrity, consumer lag and the queues of gateways and sites."""
     stats = await cache.get_or_load("queue", adapters.system.read_queue_stats, STATUS_MAX_AGE_SECONDS)
-    return render(request, session, "overview_queue.html", stats=stats)
+    return render(request, session, "overview/overview_queue.html", stats=stats)
 
 
 @router.get("/ui/overview/parts")
@@ -77,7 +79,7 @@ async def health_panel(
     return render(
         request,
         session,
-        "overview_health.html",
+        "overview/overview_health.html",
         stats=stats,
         components=components(health),
         disruptions=find_disruptions(health, stats, recent),

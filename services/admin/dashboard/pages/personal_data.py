@@ -31,7 +31,9 @@ async def confirm_deletion(
 ) -> Response:
     """List all data that can be deleted with this lead, and ask for confirmation."""
     page = await _confirmation_values(lead_id, await _find_email(lead_id, adapters), adapters)
-    return render(request, session, "delete_personal_data.html", typed="", mismatch=False, **page)
+    return render(
+        request, session, "personal_data/delete_personal_data.html", typed="", mismatch=False, **page
+    )
 
 
 @router.post("/{lead_id}/erase")
@@ -58,7 +60,13 @@ async def delete_personal_data(
         if not matches:
             page = await _confirmation_values(lead_id, email, adapters, form.lead_ids)
             return render(
-                request, session, "delete_personal_data.html", status=422, typed=typed, mismatch=True, **page
+                request,
+                session,
+                "personal_data/delete_personal_data.html",
+                status=422,
+                typed=typed,
+                mismatch=True,
+                **page,
             )
         only = Selection(leads=frozenset(form.lead_ids), own_lead=lead_id)
     # Read first: erased leads no longer have the address.
@@ -67,7 +75,7 @@ async def delete_personal_data(
     return render(
         request,
         session,
-        "personal_data_deleted.html",
+        "personal_data/personal_data_deleted.html",
         lead_id=lead_id,
         email=email or "",
         is_retry=bool(form.failed_ids),

@@ -40,7 +40,9 @@ async def show_preview(
 ) -> Response:
     """Show which rows a replay would send and which it could not. Sends nothing."""
     preview = await adapters.replays.preview(form.to_order())
-    return render(request, session, "preview.html", preview=preview, form=form, max_per_second=MAX_PER_SECOND)
+    return render(
+        request, session, "deliveries/preview.html", preview=preview, form=form, max_per_second=MAX_PER_SECOND
+    )
 
 
 @router.post("/replay")
@@ -64,7 +66,9 @@ async def show_replay(
     """Show the progress of a replay, and the result of each row."""
     page = ResultPage(limit=PAGE_ROWS, result=result, cursor=cursor)
     details = await adapters.replays.get_replay(replay_id, page)
-    return render(request, session, "replay.html", details=details, replay=details.replay, page=page)
+    return render(
+        request, session, "deliveries/replay.html", details=details, replay=details.replay, page=page
+    )
 
 
 @router.post("/replays/{replay_id}/cancel")

@@ -17,7 +17,7 @@ from services.admin.schemas.system import (
     StageQueue,
     SystemHealth,
 )
-from services.admin.store.recent_outcomes import EmailOutcomes, RecentOutcomes
+from services.admin.store.deliveries.recent_outcomes import EmailOutcomes, RecentOutcomes
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 UP, DOWN = PartHealth(state="up"), PartHealth(state="down", reason="no answer (ConnectError)")

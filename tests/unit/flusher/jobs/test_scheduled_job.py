@@ -61,22 +61,44 @@ async def test_regression_clock_set_back_does_not_delay_next_run(
     assert runs[1] - before < timedelta(hours=1)
 
 
-async def test_an_outage_is_logged_once_however_often_the_job_polls() -> None:
-    class Unavailable(Records):
-        fails = True
+class Unavailable(Records):
+    """The database, which does not answer while `fails` is set."""
 
-        async def is_job_requested(self, _: str) -> bool:
-            if self.fails:
-                raise DependencyUnavailable("database", "database does not answer")
-            return False
+    fails = False
+    ticks = 0
 
+    @contextlib.asynccontextmanager
+    async def job_lock(self, _: str) -> AsyncIterator[bool]:
+        self.ticks += 1
+        self._answer()
+        yield True
+
+    async def is_job_requested(self, _: str) -> bool:
+        self._answer()
+        return False
+
+    def _answer(self) -> None:
+        if self.fails:
+            raise DependencyUnavailable("database", "database does not answer")
+
+
+@pytest.mark.parametrize("minutes_to_tick", [0, 4])
+async def test_outage_is_logged_once_and_the_job_backs_off(minutes_to_tick: int) -> None:
     async def work() -> Report:
         return Report({})
 
-    now, records = datetime(2026, 1, 1, 12, 1, 3, tzinfo=UTC), Unavailable()
+    now, records = datetime(2026, 1, 1, 12, 0, 3, tzinfo=UTC), Unavailable()
     job = ScheduledJob("job", "*/5 * * * *", cast("JobRuns", records), lambda: now, work)
     await job.poll()  # the first poll runs the job
+    records.ticks = 0
     with structlog.testing.capture_logs() as logs:
-        for records.fails in (True, True, True, False, True):
+        for _ in range(2):
+            now += timedelta(minutes=5 - minutes_to_tick)
+            for second in range(150):
+                records.fails = second < 120
+                await job.poll()
+                now += timedelta(seconds=1)
+            now += timedelta(seconds=150 + 60 * minutes_to_tick)
             await job.poll()
-    assert [entry["event"] for entry in logs] == ["Job not run", "Job not run"]
+    assert [entry["event"] for entry in logs if entry["event"] == "Job not run"] == ["Job not run"] * 2
+    assert records.ticks < 30

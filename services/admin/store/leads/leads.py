@@ -31,8 +31,8 @@ from services.admin.schemas.leads import (
     Resent,
     StatusChanged,
 )
+from services.admin.store.leads.search import find_leads
 from services.admin.store.planning import plan_for_values
-from services.admin.store.search import find_leads
 
 _SQL: Any = load_queries(Path(__file__).with_name("leads.sql"))
 NO_SUCH_LEAD: Final = "There is no lead with this id."

@@ -27,10 +27,10 @@ from services.admin.schemas.filters import ExportFilter
 from services.admin.schemas.lead_edits import ADMIN_FIELDS, VISITOR_FIELDS, Edited, LeadEdit, ParkedLead
 from services.admin.schemas.leads import AuditEntry, Lead
 from services.admin.schemas.personal_data import PersonData
-from services.admin.store.erasure import find_traces
-from services.admin.store.leads import NO_SUCH_LEAD, lock_lead
+from services.admin.store.leads.leads import NO_SUCH_LEAD, lock_lead
+from services.admin.store.leads.search import count_leads
 from services.admin.store.planning import plan_for_values
-from services.admin.store.search import count_leads
+from services.admin.store.privacy.erasure import find_traces
 
 _SQL: Any = load_queries(Path(__file__).with_name("personal_data.sql"))
 # Rows per chunk of an export: usually 1 MB, about 20 MB if every message has the maximum length.

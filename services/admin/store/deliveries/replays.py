@@ -15,8 +15,8 @@ from services.admin.rules.errors import ConflictError, NotFoundError
 from services.admin.schemas import replays as schemas
 from services.admin.schemas.cursors import Position, split_page
 from services.admin.schemas.replay_filters import REPLAYABLE_STATES, HistoryPage, ReplayOrder, ResultPage
+from services.admin.store.deliveries.queue import MAX_GROUPS
 from services.admin.store.planning import plan_for_values
-from services.admin.store.queue import MAX_GROUPS
 
 _SQL: Any = load_queries(Path(__file__).with_name("replays.sql"))
 # Up to so many rows are counted exactly. Larger replays are estimated from a sample, and marked as estimates.

@@ -17,7 +17,7 @@ from services.admin.rules.errors import NotFoundError
 from services.admin.rules.lead_edit_rules import parked_lead
 from services.admin.rules.personal_data import Selection, Traces, erasure_message, kafka_keeps
 from services.admin.schemas.personal_data import LISTED_MAX, Erased, ErasedPerson, PersonLead, PersonRecords
-from services.admin.store.leads import NO_SUCH_LEAD
+from services.admin.store.leads.leads import NO_SUCH_LEAD
 
 _SQL: Any = load_queries(Path(__file__).with_name("erasure.sql"))
 # Larger records are not read, so that a list of LISTED_MAX leads reads 64 MiB at most. A lead whose fields

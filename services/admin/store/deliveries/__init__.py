@@ -1,0 +1,1 @@
+"""Deliveries: the replay queue, replays, and the outcomes of the last hour."""

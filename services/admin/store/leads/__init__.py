@@ -1,0 +1,1 @@
+"""Leads: list, page, changes, search, and the counts of the overview."""
