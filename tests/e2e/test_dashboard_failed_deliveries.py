@@ -43,13 +43,13 @@ async def test_refused_emails_are_grouped_previewed_and_replayed_once(
         for email in emails:
             del smtp.always[f"rcpt:{email}"]
         await visitor.open("/admin/ui/workbench")
-        await group.get_by_role("link", name="Replay 3 deliveries").click()
-        await expect(page.get_by_role("heading", name="Replay 3 deliveries?")).to_be_visible()
+        await group.get_by_role("link", name="Retry 3 deliveries").click()
+        await expect(page.get_by_role("heading", name="Retry 3 deliveries?")).to_be_visible()
         await expect(page.get_by_role("region", name="Selected deliveries")).to_contain_text(REASON)
         assert not any(smtp.of(lead_id, "welcome") for lead_id in leads)
         await visitor.check()
         await page.get_by_label("Comment").fill("mail server repaired")
-        await page.get_by_role("button", name="Replay 3 deliveries").click()
+        await page.get_by_role("button", name="Retry 3 deliveries").click()
         await page.wait_for_url("**/admin/ui/workbench/replays/*")
         await expect(page.locator("#replay .outcomes")).to_contain_text("3Resolved", timeout=2 * TIMEOUT_MS)
         await expect(page.get_by_text("mail server repaired")).to_be_visible()

@@ -148,11 +148,11 @@ async def test_regression_send_again_and_replay_confirm_in_a_toast(dashboard: Da
         async def failed_again() -> bool:
             await visitor.open("/admin/ui/workbench/items?stage=notifier&kind=welcome&state=dead")
             row = page.get_by_role("row").filter(has_text=lead_id[-8:])
-            return await row.get_by_role("button", name="Replay").count() > 0
+            return await row.get_by_role("button", name="Retry").count() > 0
 
         await eventually(failed_again, seconds=60, every=1, what="the row")
         row = page.get_by_role("row").filter(has_text=lead_id[-8:])
-        await row.get_by_role("button", name="Replay").click()
+        await row.get_by_role("button", name="Retry").click()
         await expect(page.locator("#toasts .toast")).to_have_count(1, timeout=TIMEOUT_MS)
         assert await page.locator("#toasts").inner_text()
     del smtp.always[f"rcpt:{email}"]

@@ -31,8 +31,8 @@ EVENTS: Final = {
     "email.suppressed": "Email suppressed",
     "queue.flushed": "All pending retried",
     "queue.cleared": "All pending archived",
-    "queue.replayed": "Replay started",
-    "queue.replay_cancelled": "Replay cancelled",
+    "queue.replayed": "Manual retry started",
+    "queue.replay_cancelled": "Manual retry cancelled",
     "stage.resumed": "Stage resumed",
     "site_queue.pulled": "Website queue imported",
 }

@@ -13,9 +13,9 @@ def replay_blocker(*, state: str, has_payload: bool, erased: bool) -> str | None
     if state == "resolved":
         return "It is resolved: the delivery succeeded, so nothing is left to send."
     if state == "replaying":
-        return "It was sent, and the stage has not answered. After an hour it is sent again."
+        return "It is being retried now. Without a result, it is retried again after an hour."
     if not has_payload:
-        return "Its record has no content, so there is nothing to send."
+        return "Its content is missing, so there is nothing to send."
     return None
 
 
@@ -42,6 +42,10 @@ def outcomes(replay: Mapping[str, Any], counts: Mapping[str, int]) -> dict[str, 
 def nothing_to_replay(blocked: list[BlockedGroup], unknown_ids: int) -> str:
     """Return the message for a replay that would send no row."""
     if not blocked:
-        return "No row has any of these ids." if unknown_ids else "No row matches, so nothing is replayed."
+        return (
+            "No delivery has any of these ids."
+            if unknown_ids
+            else "No delivery matches, so nothing is retried."
+        )
     reasons = " ".join(f"{group.rows} x {group.why}" for group in blocked[:5])
-    return f"None of the rows that match can be replayed: {reasons}"
+    return f"None of the matching deliveries can be retried: {reasons}"

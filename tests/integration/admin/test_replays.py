@@ -112,7 +112,7 @@ async def test_a_row_that_cannot_be_replayed_is_refused_with_the_reason(admin: A
     assert [(result["queue_id"], result["result"]) for result in results] == [(str(good), "queued")]
     after = await admin.db.fetch("SELECT * FROM replay_queue WHERE id <> $1 ORDER BY id", good)
     assert [dict(row) for row in after] == [dict(row) for row in before]
-    assert "No row has any" in (await send(admin, BULK, {"ids": [str(unknown_id)]}, 409))["detail"]
+    assert "No delivery has any" in (await send(admin, BULK, {"ids": [str(unknown_id)]}, 409))["detail"]
 
 
 async def test_a_preview_changes_nothing_and_its_count_guards_the_replay(admin: Admin) -> None:

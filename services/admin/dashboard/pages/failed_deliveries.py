@@ -86,7 +86,7 @@ async def replay_row(
 ) -> Response:
     """Replay one row now."""
     await adapters.queue.replay_one(queue_id, None, session.actor)
-    return _after_action(request, session, "Replay requested. The delivery is retried within seconds.")
+    return _after_action(request, session, "The delivery is retried within seconds.")
 
 
 @router.post("/flush")
@@ -105,7 +105,7 @@ async def archive_all_pending(
 ) -> Response:
     """Archive all pending rows, or those of one stage."""
     count = sum((await adapters.queue.clear(stage, session.actor)).values())
-    message = f"{plural(count, 'delivery', 'deliveries')} archived. Replay them from the Archived tab."
+    message = f"{plural(count, 'delivery', 'deliveries')} archived. Retry them from the Archived tab."
     return _after_action(request, session, message)
 
 

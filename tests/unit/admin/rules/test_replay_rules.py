@@ -44,9 +44,9 @@ def test_an_order_bounds_the_comment_and_the_rate() -> None:
 
 def test_nothing_to_replay_says_why() -> None:
     blocked = BlockedGroup(stage="s", kind="k", state="dead", reason="r", rows=2, why="Because.", ids=[])
-    assert nothing_to_replay([blocked], 0) == "None of the rows that match can be replayed: 2 x Because."
-    assert nothing_to_replay([], 1) == "No row has any of these ids."
-    assert nothing_to_replay([], 0) == "No row matches, so nothing is replayed."
+    assert nothing_to_replay([blocked], 0) == "None of the matching deliveries can be retried: 2 x Because."
+    assert nothing_to_replay([], 1) == "No delivery has any of these ids."
+    assert nothing_to_replay([], 0) == "No delivery matches, so nothing is retried."
 
 
 @pytest.mark.parametrize("counted", [{"resolved": 667, "failed": 333}, {"resolved": 2, "failed": 1}, {}])

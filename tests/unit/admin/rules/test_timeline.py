@@ -191,7 +191,7 @@ def test_the_smtp_answer_belongs_to_the_last_attempt() -> None:
 
 
 def test_a_spam_lead_is_stored_as_spam_with_the_reason() -> None:
-    assert "Stored as spam: a field was filled in that people do not see." in titles(
+    assert "Stored as spam: a hidden field was filled in." in titles(
         build(LEAD, [received(spam_reasons=["honeypot"])], [], [])
     )
 
