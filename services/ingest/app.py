@@ -26,6 +26,7 @@ from runtime.sites.watcher import watch_sites
 from runtime.tasks import run_in_background
 from runtime.tracing.spans import export_spans
 from services.ingest import problems
+from services.ingest.lead_acceptance import LeadAcceptance
 from services.ingest.lead_writer import LeadWriter
 from services.ingest.openapi import describe
 from services.ingest.publisher import AuditPublisher, LeadPublisher
@@ -74,7 +75,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         ):
             audit = AuditPublisher(kafka)
             writer = LeadWriter(LeadPublisher(kafka, settings.publish_budget_seconds), spool, readiness)
-            api.state.lead_endpoint = LeadEndpoint(settings, directory, writer, audit)
+            api.state.lead_endpoint = LeadEndpoint(
+                settings, directory, LeadAcceptance(settings, writer), audit
+            )
             api.state.lead_writer = writer
             async with (
                 run_in_background(spool.run_writer(), "spool writer"),

@@ -15,6 +15,7 @@ from runtime.failures import DependencyUnavailable
 from runtime.settings import Kafka
 from runtime.sites.model import Sites
 from services.ingest.app import create_app
+from services.ingest.lead_acceptance import LeadAcceptance
 from services.ingest.lead_record import LeadRecord
 from services.ingest.routes import LeadEndpoint
 from services.ingest.settings import Settings
@@ -142,7 +143,6 @@ async def run_gateway(**fields: Any) -> AsyncIterator[Gateway]:
         gateway = Gateway(client)
         app.state.lead_writer = SimpleNamespace(breaker="closed")
         sites = SiteDirectory(settings, Sites(), {})
-        app.state.lead_endpoint = LeadEndpoint(
-            settings, sites, gateway.leads, gateway.audit, lambda: gateway.now, gateway.monotonic
-        )
+        acceptance = LeadAcceptance(settings, gateway.leads, lambda: gateway.now, gateway.monotonic)
+        app.state.lead_endpoint = LeadEndpoint(settings, sites, acceptance, gateway.audit)
         yield gateway

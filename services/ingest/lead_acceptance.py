@@ -1,0 +1,136 @@
+"""Accepts a valid submission: the steps that every entry point of the gateway shares."""
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Final, NamedTuple, Protocol
+from uuid import UUID
+
+import uuid_utils
+from uuid_utils.compat import uuid7
+
+from contracts import topics
+from contracts.leads import LeadSubmission, lead_id_for
+from runtime import metrics
+from runtime.failures import DependencyUnavailable
+from runtime.http.problem_details import ProblemError
+from runtime.http.rate_limiter import RateLimiter
+from runtime.logs import logger
+from runtime.tracing import spans
+from services.ingest import problems
+from services.ingest.idempotency_cache import CachedResponse, IdempotencyCache
+from services.ingest.lead_record import LeadRecord, body_sha256, build_record, request_id_of
+from services.ingest.settings import Settings
+from services.ingest.spam import SpamReason, SpamRules, check_content, visitor_network
+
+# Looked up once, because looking up a label costs more than counting.
+_RECEIVED, _SPAM, _REPLAYED = (
+    metrics.LEADS_ACCEPTED.labels(outcome=outcome) for outcome in ("received", "spam", "replayed")
+)
+
+
+class LeadSink(Protocol):
+    """Stores accepted leads."""
+
+    async def publish(self, record: LeadRecord) -> None:
+        """Return once the record is durable. Raises `DependencyUnavailable` if it cannot be made durable."""
+
+
+class RequestContext(NamedTuple):
+    """The site of a request, and what correlates the request in logs and traces."""
+
+    site: str
+    correlation_id: str
+    traceparent: str | None = None
+
+
+class AcceptedLead(NamedTuple):
+    """A durable lead. `replayed` is True if this gateway has answered the same lead before."""
+
+    lead_id: UUID
+    timestamp: str
+    replayed: bool
+
+
+class LeadAcceptance:
+    """Makes each lead durable once.
+
+    The cache and the rate limiters are bounded, and each replica has its own.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        leads: LeadSink,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._leads = leads
+        self.now: Final = now
+        self.monotonic: Final = monotonic
+        self._spam_rules = SpamRules(settings.min_fill_seconds, settings.max_links)
+        self._idempotency = IdempotencyCache()
+        self._ip_limiter = RateLimiter(settings.leads_per_ip_per_hour, 3600)
+        self._email_limiter = RateLimiter(settings.leads_per_email_per_hour, 3600)
+        self._log = logger("receive")
+
+    async def accept(
+        self, submission: LeadSubmission, key: str | None, request: RequestContext
+    ) -> AcceptedLead:
+        """Return once the lead is durable. The same key of a site is the same lead.
+
+        Raises `ProblemError` if the key was used for another lead, or if the lead cannot be made durable now.
+        """
+        lead_id = lead_id_for(request.site, key) if key else uuid7()
+        digest = body_sha256(submission)
+        cached = self._idempotency.get(lead_id)
+        if cached and cached.body_sha256 != digest:
+            raise ProblemError(problems.KEY_REUSED)
+        if cached:
+            _REPLAYED.inc()
+            return AcceptedLead(lead_id, cached.timestamp, replayed=True)
+        now = self.now()
+        spam_reasons = self._spam_reasons(submission, lead_id, now)
+        record = build_record(
+            submission,
+            lead_id=lead_id,
+            request_id=request_id_of(key) if key else uuid_utils.uuid7().hex,
+            site=request.site,
+            digest=digest,
+            now=now,
+            spam_reasons=spam_reasons,
+            correlation_id=request.correlation_id,
+            traceparent=request.traceparent,
+        )
+        await self._publish(record, lead_id, request.correlation_id)
+        timestamp = now.isoformat(timespec="microseconds").replace("+00:00", "Z")
+        self._idempotency.add(lead_id, CachedResponse(digest, timestamp))
+        (_SPAM if spam_reasons else _RECEIVED).inc()
+        return AcceptedLead(lead_id, timestamp, replayed=False)
+
+    async def _publish(self, record: LeadRecord, lead_id: UUID, correlation_id: str) -> None:
+        if spans.enabled():
+            spans.set_attributes(lead_id=str(lead_id))
+        try:
+            with spans.producer_span(topics.RECEIVED.name, record.headers, record.key) as headers:
+                if headers is not record.headers:  # the span's own trace context
+                    record = record._replace(headers=headers)
+                await self._leads.publish(record)
+        except DependencyUnavailable as unavailable:
+            self._log.warning(
+                "lead not acknowledged",
+                correlation_id=correlation_id,
+                lead_id=str(lead_id),
+                reason=unavailable.reason,
+            )
+            raise ProblemError(problems.UNAVAILABLE) from None
+
+    def _spam_reasons(self, submission: LeadSubmission, lead_id: UUID, now: datetime) -> tuple[str, ...]:
+        reasons = check_content(submission, self._spam_rules, now)
+        seconds = self.monotonic()
+        network = visitor_network(submission.meta.ip) if submission.meta else None
+        if network and not self._ip_limiter.allow(network, seconds, lead_id):
+            reasons.append(SpamReason.RATE_IP)
+        if not self._email_limiter.allow(submission.email.casefold(), seconds, lead_id):
+            reasons.append(SpamReason.RATE_EMAIL)
+        return tuple(reasons)
