@@ -1,42 +1,29 @@
 """Field types for text and JSON that PostgreSQL can store.
 
-PostgreSQL's text and jsonb hold neither NUL nor a lone surrogate, and neither survives UTF-8 JSON. They are
-rejected here, because no later stage can process them. Pydantic checks the length of a text before its
-characters.
+PostgreSQL's text and jsonb hold neither NUL nor a lone surrogate, and neither survives UTF-8 JSON. Text is
+normalised by `contracts.text`. Pydantic checks the length of a text before it is normalised.
 """
 
+import json
 import math
-import re
+from collections.abc import Container
+from itertools import count
 from typing import Annotated, Final
 
 from pydantic import AfterValidator, JsonValue, StringConstraints
 
+from contracts.text import to_line, to_text, truncate
+
+LINE_MAX: Final = 200
+MESSAGE_MAX: Final = 10_000
+CONSENT_TEXT_MAX: Final = 2000
 EXTRA_MAX_DEPTH: Final = 16
 # Most JSON parsers read numbers as doubles: an integer with more bits becomes infinite.
 _DOUBLE_BITS: Final = 1024
-_CONTROL_CHARACTERS: Final = re.compile(r"[\x01-\x1f\x7f-\x9f]+")
 
 
-def _check_text(value: str) -> str:
-    if not value.isprintable():  # printable text contains neither NUL nor surrogates
-        if "\x00" in value:
-            raise ValueError("must not contain NUL characters")
-        try:
-            value.encode()
-        except UnicodeEncodeError:
-            # `from None`, because the encoder's error contains the text.
-            raise ValueError("must not contain lone surrogates") from None
-    return value
-
-
-def _check_and_strip(value: str) -> str:
-    return _check_text(value).strip()
-
-
-def _to_line(value: str) -> str:
-    if value.isprintable():
-        return value.strip()
-    return _CONTROL_CHARACTERS.sub(" ", _check_text(value)).strip()
+def _to_stripped_text(value: str) -> str:
+    return to_text(value).strip()
 
 
 def _check_not_empty(value: str) -> str:
@@ -49,55 +36,72 @@ def _check_not_empty(value: str) -> str:
 def _truncate_to(maximum: int) -> AfterValidator:
     # For values that a program fills in: a visitor cannot shorten a URL, so a long one must not cost the
     # lead.
-    return AfterValidator(lambda value: _to_line(value)[:maximum])
+    return AfterValidator(lambda value: truncate(to_line(value), maximum))
 
 
-def _check_finite(value: float) -> None:
-    if isinstance(value, int):
-        if value.bit_length() > _DOUBLE_BITS:
-            raise ValueError("must not contain numbers beyond the range of a double")
-    elif not math.isfinite(value):
-        raise ValueError("must not contain NaN or infinite numbers")
-
-
-def _check_json(value: JsonValue, depth: int = 1) -> JsonValue:
-    """Raise `ValueError` for a value that JSON or jsonb cannot hold, at any depth."""
-    if isinstance(value, str):
-        _check_text(value)
-    elif isinstance(value, int | float):
-        _check_finite(value)
-    elif value is not None:
-        if depth > EXTRA_MAX_DEPTH:
-            raise ValueError(f"must not be nested deeper than {EXTRA_MAX_DEPTH} levels")
-        if isinstance(value, dict):
-            for key in value:
-                _check_text(key)
-        for item in value.values() if isinstance(value, dict) else value:
-            _check_json(item, depth + 1)
+def _check_name(value: str) -> str:
+    # An error, because two names could become one, and the value of one would be lost.
+    if to_text(value) != value:
+        raise ValueError("must be text in NFC, without NUL characters and lone surrogates")
     return value
 
 
-Line = Annotated[str, StringConstraints(strip_whitespace=True, max_length=200), AfterValidator(_to_line)]
+def to_storable_json(value: JsonValue, depth: int = 1) -> JsonValue:
+    """Return a value that JSON and jsonb can hold. Text is normalised, at any depth.
+
+    A number beyond the range of a double becomes text, and so does what is nested deeper than 16 levels.
+    """
+    if isinstance(value, str):
+        return to_text(value)
+    if isinstance(value, int | float):
+        return value if _is_double(value) else str(value)
+    if value is None:
+        return None
+    if depth > EXTRA_MAX_DEPTH:
+        return to_text(json.dumps(value, ensure_ascii=False))
+    if isinstance(value, list):
+        return [to_storable_json(item, depth + 1) for item in value]
+    kept: dict[str, JsonValue] = {}
+    for name, item in value.items():
+        kept[unique_name(to_text(name), kept)] = to_storable_json(item, depth + 1)
+    return kept
+
+
+def _is_double(value: float) -> bool:
+    return value.bit_length() <= _DOUBLE_BITS if isinstance(value, int) else math.isfinite(value)
+
+
+def unique_name(name: str, taken: Container[str]) -> str:
+    """Return the name, or the name with the first number that makes it differ from the taken ones."""
+    if name not in taken:
+        return name
+    return next(other for number in count(2) if (other := f"{name} ({number})") not in taken)
+
+
+Line = Annotated[str, StringConstraints(strip_whitespace=True, max_length=LINE_MAX), AfterValidator(to_line)]
 RequiredLine = Annotated[
     str,
-    StringConstraints(strip_whitespace=True, min_length=1, max_length=200),
-    AfterValidator(_to_line),
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=LINE_MAX),
+    AfterValidator(to_line),
     AfterValidator(_check_not_empty),
 ]
 Message = Annotated[
     str,
-    StringConstraints(strip_whitespace=True, min_length=1, max_length=10_000),
-    AfterValidator(_check_and_strip),
-    AfterValidator(_check_not_empty),
+    StringConstraints(strip_whitespace=True, max_length=MESSAGE_MAX),
+    AfterValidator(_to_stripped_text),
 ]
 Note = Annotated[
-    str, StringConstraints(strip_whitespace=True, max_length=10_000), AfterValidator(_check_and_strip)
+    str,
+    StringConstraints(strip_whitespace=True, max_length=10_000),
+    AfterValidator(_to_stripped_text),
 ]
 ConsentText = Annotated[
-    str, StringConstraints(strip_whitespace=True, max_length=2000), AfterValidator(_check_and_strip)
+    str,
+    StringConstraints(strip_whitespace=True, max_length=CONSENT_TEXT_MAX),
+    AfterValidator(_to_stripped_text),
 ]
-TruncatedLine = Annotated[str, _truncate_to(200)]
+TruncatedLine = Annotated[str, _truncate_to(LINE_MAX)]
 TruncatedUrl = Annotated[str, _truncate_to(2048)]
 IdempotencyKey = Annotated[str, StringConstraints(strip_whitespace=True, pattern=r"^[\x20-\x7e]{1,255}$")]
-FieldName = Annotated[str, AfterValidator(_check_text)]
-StorableJson = Annotated[JsonValue, AfterValidator(_check_json)]
+FieldName = Annotated[str, AfterValidator(_check_name)]
+StorableJson = Annotated[JsonValue, AfterValidator(to_storable_json)]

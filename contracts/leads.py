@@ -1,26 +1,27 @@
 """A lead: as a website posts it (`LeadSubmission`) and as the services exchange it (`LeadReceived`)."""
 
 from enum import StrEnum
-from typing import Final, Literal, Self
+from typing import Final, Literal, NamedTuple, Self
 from uuid import NAMESPACE_URL, UUID
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationInfo, model_validator
+from pydantic_core import PydanticCustomError
 from uuid_utils.compat import uuid5
 
 from contracts.email import Email
 from contracts.extra_fields import shorten_extra
 from contracts.field_types import (
-    ConsentText,
     FieldName,
     IdempotencyKey,
     Line,
     Message,
-    RequiredLine,
     StorableJson,
     TruncatedLine,
-    TruncatedUrl,
+    unique_name,
 )
+from contracts.text import is_blank
 from contracts.times import Timestamp
+from contracts.visit import Meta, Source
 
 _LEAD_NAMESPACE: Final = uuid5(NAMESPACE_URL, "urn:fastcore:lead")
 
@@ -46,48 +47,6 @@ def lead_id_for(site: str, key: str) -> UUID:
     return uuid5(_LEAD_NAMESPACE, f"{site}\n{key}")
 
 
-class Source(BaseModel):
-    """Where the visitor came from. Longer values are truncated."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-    page_url: TruncatedUrl | None = None
-    referrer: TruncatedUrl | None = None
-    utm_source: TruncatedLine | None = None
-    utm_medium: TruncatedLine | None = None
-    utm_campaign: TruncatedLine | None = None
-    utm_term: TruncatedLine | None = None
-    utm_content: TruncatedLine | None = None
-
-
-class Meta(BaseModel):
-    """Anti-spam signals from the site. `ip` and `user_agent` are neither published nor stored.
-
-    A signal may be any JSON, because bots send anything and spam is never answered with a 4xx. The gateway
-    evaluates it.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-    ip: JsonValue = Field(
-        default=None, description="The visitor's IP address. Used for rate limits, not stored."
-    )
-    user_agent: JsonValue = Field(default=None, description="Not stored.")
-    honeypot: JsonValue = Field(
-        default=None, description="The value of the hidden field. Any value marks the lead as spam."
-    )
-    form_rendered_at: JsonValue = Field(
-        default=None,
-        description="When the form was displayed: ISO 8601 with time zone, or milliseconds since 1970.",
-    )
-    fill_seconds: JsonValue = Field(
-        default=None,
-        description="How long the visitor took to fill the form. Takes precedence over form_rendered_at.",
-    )
-    consent_text: ConsentText | None = None
-    consent_version: Line | None = None
-
-
 EXAMPLE: Final[dict[str, JsonValue]] = {
     "name": "Ada Lovelace",
     "email": "ada@example.com",
@@ -106,6 +65,16 @@ EXAMPLE: Final[dict[str, JsonValue]] = {
         "utm_campaign": "spring",
         "utm_term": "web design",
         "utm_content": "button",
+        "utm_id": "2024-7",
+        "gclid": "EAIaIQobChMI-example",
+        "gbraid": "0AAAAA-example",
+        "wbraid": "Cj8KEQ-example",
+        "fbclid": "IwAR0-example",
+        "msclkid": "5f1d-example",
+        "ttclid": "E.C.P-example",
+        "li_fat_id": "b7c1-example",
+        "landing_page": "https://www.example.com/?utm_source=newsletter",
+        "page_title": "Contact",
     },
     "request_id": "6f1c1f0e-5f0a-4c7e-9a55-0c8f6a1d2b3c",
     "meta": {
@@ -122,11 +91,21 @@ EXAMPLE: Final[dict[str, JsonValue]] = {
 """A complete submission. `budget` is an unknown field, which is kept."""
 
 
-class LeadSubmission(BaseModel):
-    """The body of `POST /inbound/leads`. Unknown fields are kept, so that a new field does not lose a lead.
+class Unreadable(NamedTuple):
+    """Values that do not fit their field, as text by the name of the field. They are kept in `extra`."""
 
-    Unknown fields may take 64 KiB in total. Beyond that, the longest values are shortened and end with
+    of_visitor: dict[str, JsonValue]
+    of_machine: dict[str, JsonValue]
+
+
+class LeadSubmission(BaseModel):
+    """The body of `POST /inbound/leads`. A lead needs an email or a phone, and some content.
+
+    Content is a message or any other answer of the visitor. Unknown fields are kept, so that a new field does
+    not lose a lead. They may take 64 KiB in total. Beyond that, the longest values are shortened and end with
     `[shortened]`.
+
+    This model takes well-formed values only. `contracts.forgiving` reads all others into it.
 
     If a key occurs twice, the last value counts, as in JavaScript.
     """
@@ -134,10 +113,10 @@ class LeadSubmission(BaseModel):
     model_config = ConfigDict(frozen=True, extra="allow", json_schema_extra={"examples": [EXAMPLE]})
     __pydantic_extra__: dict[FieldName, StorableJson]
 
-    name: RequiredLine
-    email: Email
-    service: RequiredLine
-    message: Message
+    name: Line | None = None
+    email: Email | None = None
+    service: Line | None = None
+    message: Message = ""
     phone: Line | None = None
     company: Line | None = None
     consent: bool | None = None
@@ -149,18 +128,64 @@ class LeadSubmission(BaseModel):
 
     @property
     def extra(self) -> dict[str, JsonValue]:
-        """The unknown fields."""
+        """The unknown fields, and the values that could not be read."""
         return self.__pydantic_extra__
 
     @model_validator(mode="after")
-    def _bound_extra(self) -> Self:
+    def _complete(self, info: ValidationInfo) -> Self:
+        """Check that the lead can be answered and has content. Raises `PydanticCustomError`.
+
+        The context of the validation may be an `Unreadable`, whose values are added to `extra`.
+        """
+        unreadable = info.context
+        if isinstance(unreadable, Unreadable):
+            self._add_to_extra(unreadable.of_visitor)
+        missing = []
+        if not (self.email or is_answerable(self.phone)):
+            missing.append("email")
+        if not (self.message or self.name) and not self._has_other_content():
+            missing.append("message")
+        if missing:
+            raise PydanticCustomError(INCOMPLETE, "is incomplete", {"fields": missing})
+        if isinstance(unreadable, Unreadable):
+            self._add_to_extra(unreadable.of_machine)
         # In place, because the model is frozen and its dictionary is not.
         shorten_extra(self.extra)
         return self
 
+    def _has_other_content(self) -> bool:
+        # With an address to answer to, a phone number is one more answer.
+        return bool(self.company or self.service or (self.email and self.phone)) or any(
+            _is_filled(value) for value in self.extra.values()
+        )
+
+    def _add_to_extra(self, values: dict[str, JsonValue]) -> None:
+        for name, value in values.items():
+            self.extra[unique_name(name, self.extra)] = value
+
+
+INCOMPLETE: Final = "incomplete"
+"""The type of the error of a lead without a way to answer it, or without content."""
+
+
+def is_answerable(phone: str | None) -> bool:
+    """Return True if a text may be a phone number or say where to call: it has a letter or a digit."""
+    return phone is not None and any(char.isalnum() for char in phone)
+
+
+def _is_filled(value: JsonValue) -> bool:
+    if isinstance(value, str):
+        return not is_blank(value)
+    if isinstance(value, list | dict):
+        return any(_is_filled(item) for item in (value.values() if isinstance(value, dict) else value))
+    return value is not None
+
 
 class LeadReceived(BaseModel):
-    """An accepted lead, the value of a record on `leads.received.v1`. Times are aware and in UTC."""
+    """An accepted lead, the value of a record on `leads.received.v1`. Times are aware and in UTC.
+
+    A lead has an email or a phone. Without a message, `message` is empty.
+    """
 
     # NaN and infinite numbers are written as they are, not as null, so that the database rejects them.
     model_config = ConfigDict(frozen=True, extra="ignore", ser_json_inf_nan="constants")
@@ -172,8 +197,8 @@ class LeadReceived(BaseModel):
     request_id: str = Field(max_length=255)
     site: str = Field(max_length=100)
     body_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
-    name: str
-    email: str
+    name: str | None = None
+    email: str | None = None
     service: str
     message: str
     phone: str | None = None

@@ -46,6 +46,7 @@ class Reason(StrEnum):
     ERASED = "erased"
     TOO_MANY_TO_MAILBOX = "too many welcomes to this address"
     TOO_MANY_OF_SITE = "too many welcomes of this site"
+    NO_ADDRESS = "no_address"
     ADDRESS_INVALID = "address is not valid"
     HEADERS_INVALID = "headers are not as meant"
     SMTPUTF8_MISSING = "address needs smtputf8, which the mail server lacks"

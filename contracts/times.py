@@ -4,8 +4,12 @@ The limits exist because a time zone overflows near the ends of the calendar, an
 first and the last moments as infinity, which it reads back without a time zone.
 """
 
-from datetime import UTC, datetime
+import math
+import re
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
+from email.utils import parsedate_to_datetime
 from typing import Annotated, Final
+from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, AwareDatetime
 
@@ -28,3 +32,81 @@ Timestamp = Annotated[AwareDatetime, AfterValidator(_check_year)]
 
 ClampedTimestamp = Annotated[AwareDatetime, AfterValidator(_clamp)]
 """A time that is moved into the years 1970 to 2199. For records that are kept whatever their clock says."""
+
+_NUMBER: Final = re.compile(r"[+-]?\d{1,20}(\.\d{1,9})?")
+_LEAP_SECOND: Final = re.compile(r"(\d\d:\d\d:)60")
+# The text of JavaScript's Date: "Wed Jan 03 2024 10:30:42 GMT+0100 (Central European Standard Time)".
+_JAVASCRIPT: Final = re.compile(
+    r"[A-Z][a-z]{2} ([A-Z][a-z]{2}) (\d\d) (\d{4}) (\d\d:\d\d:\d\d) GMT([+-]\d{4})( \(.*\))?"
+)
+# A zone's name after a time, also in brackets (RFC 9557): "Europe/Berlin", "CET", "[Europe/Berlin]".
+_ZONE: Final = re.compile(r"(.*?\d)\s*\[?!?(Z|[A-Za-z]{2,5}|[A-Z][A-Za-z_]+(?:/[A-Za-z_+-]+){1,2})\]?")
+# Names in common use that the time zone database does not have.
+_ZONE_HOURS: Final = {
+    "BST": 1, "CEST": 2, "WEST": 1, "EEST": 3, "EDT": -4, "CST": -6, "CDT": -5, "MDT": -6, "PST": -8,
+    "PDT": -7, "AKST": -9, "JST": 9, "KST": 9, "AEST": 10, "AEDT": 11, "NZST": 12, "NZDT": 13,
+}  # fmt: skip
+# Larger numbers are milliseconds, microseconds or nanoseconds since 1970. The first limit is pydantic's.
+_EPOCH_UNITS: Final = ((2e10, 1), (2e13, 1e3), (2e16, 1e6), (math.inf, 1e9))
+
+
+def parse_time(value: object, default_zone: tzinfo | None = UTC) -> datetime | None:
+    """Return the point in time that a program wrote, in UTC; None if it cannot be read.
+
+    Reads RFC 3339 and ISO 8601, RFC 1123, JavaScript's text of a date, zone names, second 60, and numbers of
+    seconds, milliseconds, microseconds or nanoseconds since 1970. A time without a zone gets the default
+    zone, and is unreadable without one.
+    """
+    if isinstance(value, bool):
+        return None
+    try:
+        if isinstance(value, int | float):
+            return _check_year(_from_epoch(value))
+        return _check_year(_parse_text(value.strip(), default_zone)) if isinstance(value, str) else None
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
+def _from_epoch(value: float) -> datetime:
+    unit = next((unit for limit, unit in _EPOCH_UNITS if value <= limit), 1)  # NaN is no limit's
+    return datetime.fromtimestamp(value / unit, UTC)
+
+
+def _parse_text(text: str, default_zone: tzinfo | None) -> datetime:
+    if len(text) > 100:
+        raise ValueError("too long for a time")
+    if _NUMBER.fullmatch(text):
+        return _from_epoch(float(text))
+    if found := _JAVASCRIPT.fullmatch(text):
+        month, day, year, clock, offset, _ = found.groups()
+        text = f"{day} {month} {year} {clock} {offset}"
+    without_leap = _LEAP_SECOND.sub(r"\g<1>59", text)
+    parsed = _parse_calendar(without_leap)
+    if parsed.tzinfo is None:
+        if default_zone is None:
+            raise ValueError("a time without a zone")
+        parsed = parsed.replace(tzinfo=default_zone)
+    return parsed + timedelta(seconds=without_leap != text)
+
+
+def _parse_calendar(text: str) -> datetime:
+    zone = None
+    if found := _ZONE.fullmatch(text):
+        zone = _find_zone(found[2])
+        text = found[1] if zone else text
+    try:
+        parsed = datetime.fromisoformat(text)
+    except ValueError:
+        parsed = parsedate_to_datetime(text)
+    return parsed if parsed.tzinfo else parsed.replace(tzinfo=zone)
+
+
+def _find_zone(name: str) -> tzinfo | None:
+    if name.upper() in ("Z", "UTC", "GMT"):
+        return UTC
+    if name in _ZONE_HOURS:
+        return timezone(timedelta(hours=_ZONE_HOURS[name]))
+    try:
+        return ZoneInfo(name)
+    except (ValueError, OSError, LookupError):  # unknown, or a folder of the time zone database
+        return None

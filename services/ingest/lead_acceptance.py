@@ -131,6 +131,7 @@ class LeadAcceptance:
         network = visitor_network(submission.meta.ip) if submission.meta else None
         if network and not self._ip_limiter.allow(network, seconds, lead_id):
             reasons.append(SpamReason.RATE_IP)
-        if not self._email_limiter.allow(submission.email.casefold(), seconds, lead_id):
+        email = submission.email
+        if email and not self._email_limiter.allow(email.casefold(), seconds, lead_id):
             reasons.append(SpamReason.RATE_EMAIL)
         return tuple(reasons)

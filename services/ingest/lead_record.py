@@ -7,18 +7,27 @@ import json
 import re
 from datetime import datetime
 from hashlib import sha256
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
+from pydantic import JsonValue
 from pydantic_core import to_json
 from uuid_utils import uuid7
 
 from contracts import headers as h
 from contracts.leads import LeadSubmission
+from contracts.visit import Source
 
 _TRACEPARENT: Final = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 _EXTRA: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
-_NOT_DIGESTED: Final = frozenset({"meta", "request_id"})
+# The fields of `source` that the first release knew. Only they are in the digest, so that a lead that is sent
+# again after an upgrade keeps its digest. A record always has them, the others only if they have a value.
+_FIRST_SOURCE_FIELDS: Final = frozenset(
+    {"page_url", "referrer", "utm_source", "utm_medium", "utm_campaign", "utm_term", "utm_content"}
+)
+_NEW_SOURCE_FIELDS: Final = Source.model_fields.keys() - _FIRST_SOURCE_FIELDS
+_ABSENT: Final[tuple[JsonValue, ...]] = (None, "", [], {})
+DEFAULT_SERVICE: Final = "Website"
 
 
 class LeadRecord(NamedTuple):
@@ -35,7 +44,10 @@ def body_sha256(submission: LeadSubmission) -> str:
     Key order, whitespace and missing fields make no difference, so that a lead resubmitted under its key has
     the same digest. The order of a list matters, and 1 differs from 1.0.
     """
-    known = submission.model_dump_json(exclude={*_NOT_DIGESTED, *submission.extra}, exclude_none=True)
+    excluded: dict[str, Any] = {"meta": True, "request_id": True, **dict.fromkeys(submission.extra, True)}
+    if submission.source:
+        excluded["source"] = _NEW_SOURCE_FIELDS | submission.source.extra.keys()
+    known = submission.model_dump_json(exclude=excluded, exclude_none=True)
     digest = sha256(known.encode())
     if submission.extra:
         digest.update(_EXTRA.encode(submission.extra).encode())
@@ -45,6 +57,22 @@ def body_sha256(submission: LeadSubmission) -> str:
 def request_id_of(key: str) -> str:
     """Return a key for the audit log: its digest if it may contain an email address."""
     return f"sha256-{sha256(key.encode()).hexdigest()}" if "@" in key else key
+
+
+def service_of(submission: LeadSubmission, default_service: str = "") -> str:
+    """Return what the lead asks for: its service, else the site's default, else the title of its page."""
+    title = submission.source.page_title if submission.source else None
+    return submission.service or default_service or title or DEFAULT_SERVICE
+
+
+def _source_values(source: Source | None) -> dict[str, JsonValue] | None:
+    """Return the values of a source. An empty text says nothing and is null."""
+    if source is None:
+        return None
+    known = source.__dict__.items()
+    values = {name: value or None for name, value in known if value or name in _FIRST_SOURCE_FIELDS}
+    unknown = {name: value for name, value in source.extra.items() if value not in _ABSENT}
+    return values | unknown
 
 
 def build_record(
@@ -74,18 +102,18 @@ def build_record(
         "request_id": request_id,
         "site": site,
         "body_sha256": digest,
-        "name": submission.name,
+        "name": submission.name or None,
         "email": submission.email,
-        "service": submission.service,
+        "service": service_of(submission),
         "message": submission.message,
-        "phone": submission.phone,
-        "company": submission.company,
+        "phone": submission.phone or None,
+        "company": submission.company or None,
         "consent": submission.consent,
         "consent_text": meta.consent_text if meta else None,
         "consent_version": meta.consent_version if meta else None,
-        "locale": submission.locale,
+        "locale": submission.locale or None,
         "submitted_at": submission.submitted_at,
-        "source": submission.source,
+        "source": _source_values(submission.source),
         "extra": submission.extra,
         "spam_reasons": spam_reasons,
     }

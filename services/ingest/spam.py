@@ -6,16 +6,21 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
-from pydantic import JsonValue, TypeAdapter, ValidationError
+from pydantic import JsonValue
 
-from contracts.leads import LeadSubmission, Meta
+from contracts.leads import LeadSubmission
+from contracts.text import is_blank
+from contracts.times import parse_time
+from contracts.visit import Meta
 from runtime.http.rate_limiter import network_of
 
 # How far the site's clock may be ahead. A form displayed later than this has an implausible time.
 CLOCK_SKEW: Final = timedelta(minutes=5)
-_LINK: Final = re.compile(r"https?://|www\.", re.IGNORECASE)
+# A link from its beginning to its end, so that `https://www.` and an address within a link are one link.
+_LINK: Final = re.compile(r"(?:https?://|www\.)[^\s<>\"'\[\](),;|]*", re.IGNORECASE)
 _MARKUP: Final = re.compile(r"\[url|<a\s+href", re.IGNORECASE)
-_DATETIME: Final = TypeAdapter(datetime)
+# What browsers, PHP and JavaScript send for an empty field or an unchecked box. The letter O is a mistyped 0.
+_EMPTY: Final = frozenset({"0", "o", "false", "off", "null", "none", "undefined"})
 
 
 class SpamReason(StrEnum):
@@ -51,28 +56,28 @@ def check_content(submission: LeadSubmission, rules: SpamRules, now: datetime) -
         reasons.append(SpamReason.TOO_MANY_LINKS)
     if _MARKUP.search(submission.message):
         reasons.append(SpamReason.LINK_MARKUP)
-    if _LINK.search(submission.name):
+    if submission.name and _LINK.search(submission.name):
         reasons.append(SpamReason.LINK_IN_NAME)
     return reasons
 
 
 def _is_filled(honeypot: JsonValue) -> bool:
-    return bool(honeypot.strip() if isinstance(honeypot, str) else honeypot)
+    if isinstance(honeypot, str):
+        return not is_blank(honeypot) and honeypot.strip().casefold() not in _EMPTY
+    if isinstance(honeypot, list | dict):
+        return any(
+            _is_filled(each) for each in (honeypot.values() if isinstance(honeypot, dict) else honeypot)
+        )
+    return bool(honeypot)
 
 
 def _check_form_time(meta: Meta, rules: SpamRules, now: datetime) -> SpamReason | None:
     # The site's measurement takes precedence: it is also right for a lead that waited in the site's queue.
     if isinstance(meta.fill_seconds, int | float) and not isinstance(meta.fill_seconds, bool):
         return SpamReason.FILLED_TOO_FAST if meta.fill_seconds < rules.min_fill_seconds else None
-    rendered_at = meta.form_rendered_at
-    if rendered_at is None or rendered_at == "":
-        return None
-    try:
-        displayed_at = _DATETIME.validate_python(rendered_at)
-    except ValidationError:
-        return SpamReason.FORM_TIME_IMPLAUSIBLE
-    if displayed_at.tzinfo is None:
-        # The site omits the time zone, so the time proves nothing. All of its leads would be spam.
+    # A time that cannot be read, or has no time zone, proves nothing: all leads of the site would be spam.
+    displayed_at = parse_time(meta.form_rendered_at, default_zone=None)
+    if displayed_at is None:
         return None
     elapsed = now - displayed_at
     if elapsed < -CLOCK_SKEW:

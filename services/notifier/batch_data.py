@@ -37,7 +37,7 @@ async def count_welcomes(
     Locks the mailboxes until the transaction ends, so that their limit is exact. Sites are not locked: each
     concurrent process may exceed the limit of a site by one batch.
     """
-    mailboxes = sorted({storable(mailbox_key(lead.email)) for lead in leads})
+    mailboxes = sorted({storable(mailbox_key(lead.email)) for lead in leads if lead.email})
     async for _ in _SQL.lock_mailboxes(connection, mailboxes=mailboxes):
         pass  # the query runs while its rows are read
     async for row in _SQL.recent_welcomes(connection, mailboxes=mailboxes):

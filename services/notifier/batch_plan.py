@@ -36,6 +36,8 @@ def suppression_reason(
         status = LeadStatus.SPAM if delivery.lead.spam_reasons else LeadStatus.RECEIVED
     if status in (LeadStatus.SPAM, LeadStatus.ERASED):
         return Reason(status)
+    if delivery.kind == "welcome" and not delivery.lead.email:
+        return Reason.NO_ADDRESS
     if delivery.kind == "welcome" and len(set(welcomed) - {delivery.lead.lead_id}) >= limit:
         return Reason.TOO_MANY_TO_MAILBOX
     return None

@@ -24,16 +24,20 @@ def storable(text: str) -> str:
     return text.replace("\x00", "").encode(errors="replace").decode()
 
 
-def recipient_of(delivery: Delivery, identities: Identities) -> str:
-    """Return the recipients of a mail. The dashboard searches people by the address in lower case."""
+def recipient_of(delivery: Delivery, identities: Identities) -> str | None:
+    """Return the recipients of a mail; None for a welcome without an address, which is suppressed.
+
+    The dashboard searches people by the address in lower case.
+    """
     if delivery.kind == "welcome":
-        return storable(delivery.lead.email.lower())
+        return storable(delivery.lead.email.lower()) if delivery.lead.email else None
     return ", ".join(identities.of(delivery.lead.site).admins)
 
 
 def mailbox_of(delivery: Delivery) -> str | None:
-    """Return the mailbox whose limit a welcome counts for; None for an alert."""
-    return storable(mailbox_key(delivery.lead.email)) if delivery.kind == "welcome" else None
+    """Return the mailbox whose limit a welcome counts for; None for an alert, and without an address."""
+    email = delivery.lead.email
+    return storable(mailbox_key(email)) if delivery.kind == "welcome" and email else None
 
 
 def key_columns(deliveries: Sequence[Delivery]) -> dict[str, list[Any]]:

@@ -48,14 +48,15 @@ class WelcomeCounts:
 
     def of_mailbox(self, lead: LeadReceived) -> set[UUID]:
         """Return the leads whose welcome went to the mailbox of this lead."""
-        return self.mailboxes.get(mailbox_key(lead.email), set())
+        return self.mailboxes.get(mailbox_key(lead.email), set()) if lead.email else set()
 
     def site_limit_reached(self, lead: LeadReceived) -> bool:
         """Return True if the lead's site has reached its limit for the lead's hour."""
         return self.sites.get(site_hour(lead), 0) >= self.per_site_hour
 
     def admit(self, lead: LeadReceived) -> None:
-        """Count the welcome of this lead."""
-        self.mailboxes.setdefault(mailbox_key(lead.email), set()).add(lead.lead_id)
+        """Count the welcome of this lead, which has an address."""
+        if lead.email:
+            self.mailboxes.setdefault(mailbox_key(lead.email), set()).add(lead.lead_id)
         key = site_hour(lead)
         self.sites[key] = self.sites.get(key, 0) + 1

@@ -26,8 +26,14 @@ def check_unchanged(updated_at: datetime, edit: LeadEdit) -> None:
 
 
 def changed_fields(lead: Mapping[str, Any], edit: LeadEdit) -> dict[str, str | None]:
-    """Return the fields of an edit whose values differ from the lead's."""
-    return {name: value for name, value in edit.changes().items() if lead[name] != value}
+    """Return the fields of an edit whose values differ from the lead's.
+
+    Raises `ConflictError` for an address that is cleared.
+    """
+    changes = edit.changes()
+    if "email" in changes and changes["email"] is None and lead["email"]:
+        raise ConflictError("The email address can be changed, but not removed.")
+    return {name: value for name, value in changes.items() if lead[name] != value}
 
 
 def original_fields(lead: Mapping[str, Any], changed: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -40,6 +40,7 @@ WORDS: Final = {
     Reason.ERASED: "the lead is erased",
     Reason.TOO_MANY_TO_MAILBOX: "this address already got the most confirmations for one day",
     Reason.TOO_MANY_OF_SITE: "this site already sent the most confirmations for one hour",
+    Reason.NO_ADDRESS: "the visitor gave no email address",
     Reason.ADDRESS_INVALID: "the address is not valid",
     Reason.HEADERS_INVALID: "the lead's values do not fit into an email",
     Reason.SMTPUTF8_MISSING: "our mail server cannot send to such an address",

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Annotated, Final, Self
 from uuid import UUID
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, EmailStr, Field, model_validator
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, EmailStr, Field, model_validator
 
 from contracts.field_types import Line, Message, Note, RequiredLine
 from services.admin.schemas.leads import Lead
@@ -12,16 +12,24 @@ from services.admin.schemas.leads import Lead
 # The visitor typed these fields. The first edit keeps their original values.
 VISITOR_FIELDS: Final = ("name", "email", "phone", "company", "service", "message")
 ADMIN_FIELDS: Final = ("assignee", "notes")
-_REQUIRED: Final = ("name", "email", "service", "message")
+_REQUIRED: Final = ("service", "message")
+
+
+def blank_as_none(value: object) -> object:
+    """Return None for a blank text: a form sends one for a field that was left empty."""
+    return (value.strip() or None) if isinstance(value, str) else value
 
 
 class LeadEdit(BaseModel):
-    """The fields to change. Absent fields stay; null or an empty text clears a field that is optional."""
+    """The fields to change. Absent fields stay; null or an empty text clears a field that is optional.
+
+    An address can be changed and not cleared, because emails to it may be under way.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    name: RequiredLine | None = None
-    email: EmailStr | None = None
+    name: Line | None = None
+    email: Annotated[EmailStr | None, BeforeValidator(blank_as_none)] = None
     phone: Line | None = None
     company: Line | None = None
     service: RequiredLine | None = None
@@ -44,15 +52,19 @@ class LeadEdit(BaseModel):
     def changes(self) -> dict[str, str | None]:
         """Return the fields that the body contains, except `expected_updated_at`."""
         names = (*VISITOR_FIELDS, *ADMIN_FIELDS)
-        return {name: getattr(self, name) or None for name in names if name in self.model_fields_set}
+        # A message may be empty, and is never null.
+        empty = {"message": ""}
+        return {
+            name: getattr(self, name) or empty.get(name) for name in names if name in self.model_fields_set
+        }
 
 
 class ParkedLead(BaseModel):
     """A lead that is not stored yet: the fields that the visitor typed, from its record in the queue."""
 
     id: UUID
-    name: str
-    email: str
+    name: str | None
+    email: str | None
     phone: str | None
     company: str | None
     service: str

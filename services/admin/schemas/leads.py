@@ -15,8 +15,8 @@ class LeadSummary(BaseModel):
     id: UUID
     request_id: str
     site: str
-    email: str
-    name: str
+    email: str | None
+    name: str | None
     phone: str | None
     company: str | None
     service: str

@@ -105,7 +105,7 @@ def _sender(identity: Identity) -> str:
 
 
 def _recipients(kind: Kind, lead: LeadReceived, identity: Identity) -> list[Recipient]:
-    to = (lead.email,) if kind == "welcome" else identity.admins
+    to = (lead.email or "",) if kind == "welcome" else identity.admins
     addresses = [address for each in to if (address := parse_address(each))]
     if not addresses:
         raise UndeliverableError(Reason.ADDRESS_INVALID)
@@ -137,7 +137,7 @@ def strip_control_characters(value: str) -> str:
 
 def _welcome_values(lead: LeadReceived, identity: Identity) -> dict[str, object]:
     return {
-        "name": greeting_name(lead.name),
+        "name": greeting_name(lead.name or ""),
         "sender_name": identity.sender_name,
         "reference": _reference(lead),
     }
@@ -166,7 +166,7 @@ def _alert_values(lead: LeadReceived, identity: Identity) -> dict[str, object]:
     }
     return {
         "fields": {name: strip_control_characters(value) for name, value in fields.items() if value},
-        "email": lead.email if parse_address(lead.email) else "",
+        "email": lead.email if lead.email and parse_address(lead.email) else "",
         "message": strip_control_characters(lead.message),
         "lead_id": str(lead.lead_id),
         "reference": _reference(lead),

@@ -3,10 +3,10 @@
 export type JsonValue = unknown;
 
 export interface LeadSubmission {
-  name: string;
-  email: string;
-  service: string;
-  message: string;
+  name?: string | null;
+  email?: string | null;
+  service?: string | null;
+  message?: string;
   phone?: string | null;
   company?: string | null;
   consent?: boolean | null;
@@ -52,6 +52,17 @@ export interface Source {
   utm_campaign?: string | null;
   utm_term?: string | null;
   utm_content?: string | null;
+  utm_id?: string | null;
+  gclid?: string | null;
+  gbraid?: string | null;
+  wbraid?: string | null;
+  fbclid?: string | null;
+  msclkid?: string | null;
+  ttclid?: string | null;
+  li_fat_id?: string | null;
+  landing_page?: string | null;
+  page_title?: string | null;
+  [unknown: string]: unknown;
 }
 
 export const leadSubmissionSchema = {
@@ -100,6 +111,9 @@ export const leadSubmissionSchema = {
       "type": "object"
     },
     "Source": {
+      "additionalProperties": {
+        "$ref": "#/$defs/JsonValue"
+      },
       "properties": {
         "page_url": {
           "anyOf": [
@@ -170,6 +184,106 @@ export const leadSubmissionSchema = {
               "type": "null"
             }
           ]
+        },
+        "utm_id": {
+          "anyOf": [
+            {
+              "type": "string"
+            },
+            {
+              "type": "null"
+            }
+          ]
+        },
+        "gclid": {
+          "anyOf": [
+            {
+              "type": "string"
+            },
+            {
+              "type": "null"
+            }
+          ]
+        },
+        "gbraid": {
+          "anyOf": [
+            {
+              "type": "string"
+            },
+            {
+              "type": "null"
+            }
+          ]
+        },
+        "wbraid": {
+          "anyOf": [
+            {
+              "type": "string"
+            },
+            {
+              "type": "null"
+            }
+          ]
+        },
+        "fbclid": {
+          "anyOf": [
+            {
+              "type": "string"
+            },
+            {
+              "type": "null"
+            }
+          ]
+        },
+        "msclkid": {
+          "anyOf": [
+            {
+              "type": "string"
+            },
+            {
+              "type": "null"
+            }
+          ]
+        },
+        "ttclid": {
+          "anyOf": [
+            {
+              "type": "string"
+            },
+            {
+              "type": "null"
+            }
+          ]
+        },
+        "li_fat_id": {
+          "anyOf": [
+            {
+              "type": "string"
+            },
+            {
+              "type": "null"
+            }
+          ]
+        },
+        "landing_page": {
+          "anyOf": [
+            {
+              "type": "string"
+            },
+            {
+              "type": "null"
+            }
+          ]
+        },
+        "page_title": {
+          "anyOf": [
+            {
+              "type": "string"
+            },
+            {
+              "type": "null"
+            }
+          ]
         }
       },
       "type": "object"
@@ -180,22 +294,40 @@ export const leadSubmissionSchema = {
   },
   "properties": {
     "name": {
-      "maxLength": 200,
-      "minLength": 1,
-      "type": "string"
+      "anyOf": [
+        {
+          "maxLength": 200,
+          "type": "string"
+        },
+        {
+          "type": "null"
+        }
+      ]
     },
     "email": {
-      "format": "email",
-      "type": "string"
+      "anyOf": [
+        {
+          "format": "email",
+          "type": "string"
+        },
+        {
+          "type": "null"
+        }
+      ]
     },
     "service": {
-      "maxLength": 200,
-      "minLength": 1,
-      "type": "string"
+      "anyOf": [
+        {
+          "maxLength": 200,
+          "type": "string"
+        },
+        {
+          "type": "null"
+        }
+      ]
     },
     "message": {
       "maxLength": 10000,
-      "minLength": 1,
       "type": "string"
     },
     "phone": {
@@ -283,11 +415,5 @@ export const leadSubmissionSchema = {
       ]
     }
   },
-  "required": [
-    "name",
-    "email",
-    "service",
-    "message"
-  ],
   "type": "object"
 } as const;

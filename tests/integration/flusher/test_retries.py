@@ -76,7 +76,7 @@ async def test_a_failure_waits_and_goes_back_to_its_stage_at_the_tick(
         ("lead.parked", "notifier", sent.lead_id),
         ("lead.replayed", "flusher", sent.lead_id),
     ]
-    assert sent.email not in str(await db.fetch("SELECT details_json::text FROM audit_log"))
+    assert str(sent.email) not in str(await db.fetch("SELECT details_json::text FROM audit_log"))
 
 
 async def test_third_failed_retry_archives_the_lead_byte_for_byte(

@@ -184,7 +184,7 @@ async def test_a_dependency_failure_of_all_mails_never_fails_one_mail() -> None:
     environment = Environment()
     leads = [lead(email=f"{at}@example.com") for at in range(3)]
     for address in ["boss@fast.example", *(each.email for each in leads)]:
-        environment.mailer.outcomes[address] = UNAVAILABLE
+        environment.mailer.outcomes[str(address)] = UNAVAILABLE
     for _ in range(10):
         with pytest.raises(DependencyUnavailable):
             await environment.handler.handle(records(*leads))
@@ -235,7 +235,7 @@ async def test_regression_the_breaker_is_checked_before_each_mail() -> None:
     # The breaker counted dead mails, but was never checked.
     environment, leads = Environment(connections=1), [lead(email=f"{at}@example.com") for at in range(6)]
     for at, each in enumerate(leads):  # different replies, so no refusal streak
-        environment.mailer.outcomes[each.email] = replace(DEAD, phase=Phase.BODY, code=550 + at)
+        environment.mailer.outcomes[str(each.email)] = replace(DEAD, phase=Phase.BODY, code=550 + at)
     environment.mailer.outcomes["boss@fast.example"] = replace(DEAD, phase=Phase.BODY, code=None)
     environment.breaker.limit = 3
     for _ in range(2):

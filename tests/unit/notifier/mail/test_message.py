@@ -170,7 +170,7 @@ def test_the_alert_shows_all_fields_and_links_to_the_lead() -> None:
     for kind in ("plain", "html"):
         text = part(read, kind)
         for value in ("Ada Lovelace", given_lead.email, "+49 30 123", "Analytical Engines", "5000", "Line 2"):
-            assert value in text
+            assert str(value) in text
         assert f"https://x.example/admin/leads/{given_lead.lead_id}" in text
 
 

@@ -1,0 +1,121 @@
+"""Normalises text that visitors and websites send. Pure.
+
+Text is in Unicode normalisation form C (UAX #15), so that search and comparison find it however it was typed.
+"""
+
+import re
+import unicodedata
+from typing import Final
+
+_LINE_END: Final = re.compile(r"\r\n?")
+# VT, FF, NEL, LINE SEPARATOR and PARAGRAPH SEPARATOR break a line (Unicode, 5.8). Few programs show that.
+_LINE_BREAKS: Final = "\v\f\x85\u2028\u2029"
+_CONTROLS: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
+_WHITESPACE: Final = "".join(chr(code) for code in range(0x3001) if chr(code).isspace())
+# Formatting characters without a glyph. Only the ends of a text lose them: a joiner within a word belongs to
+# it in Persian, Sinhala or emoji.
+_FORMATTING: Final = "".join(
+    chr(code)
+    for first, last in (
+        (0x00, 0x1F),
+        (0x7F, 0x9F),
+        (0xAD, 0xAD),
+        (0x61C, 0x61C),
+        (0x180E, 0x180E),
+        (0x200B, 0x200F),
+        (0x202A, 0x202E),
+        (0x2060, 0x206F),
+        (0x2800, 0x2800),
+        (0x3164, 0x3164),
+        (0xFEFF, 0xFEFF),
+        (0xFFA0, 0xFFA0),
+        (0xFFF9, 0xFFFB),
+    )
+    for code in range(first, last + 1)
+)
+_TRIMMED: Final = _WHITESPACE + _FORMATTING
+# Invisible on their own, but part of the character before them: variation selectors, tags, fillers of Hangul.
+_ATTACHED: Final = "".join(
+    chr(code)
+    for first, last in (
+        (0x34F, 0x34F),
+        (0x115F, 0x1160),
+        (0x17B4, 0x17B5),
+        (0x180B, 0x180F),
+        (0xFE00, 0xFE0F),
+        (0xE0000, 0xE01EF),
+    )
+    for code in range(first, last + 1)
+)
+_BLANK: Final = _TRIMMED + _ATTACHED
+_JOINER: Final = "\u200d"
+_INVISIBLE: Final = re.compile(f"[{re.escape(_TRIMMED)}]+")
+
+
+def is_blank(value: str) -> bool:
+    """Return True if a text shows nothing: it is empty, or consists of blanks and invisible characters."""
+    return not value.strip(_BLANK)
+
+
+def replace_surrogates(value: str) -> str:
+    """Return a text that UTF-8 can hold: a lone surrogate becomes U+FFFD, two that form a pair become one."""
+    return value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
+def to_text(value: str) -> str:
+    """Return a text of several lines in NFC. A character that breaks a line is LF, CR or CRLF.
+
+    NUL, which PostgreSQL cannot store, is removed.
+    """
+    if not value.isascii():
+        value = unicodedata.normalize("NFC", value)
+        if value.isprintable():  # implies that there is neither a surrogate nor a control character
+            return value
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            value = replace_surrogates(value)
+    for char in _LINE_BREAKS:
+        if char in value:
+            value = value.replace(char, "\n")
+    return value.replace("\x00", "")
+
+
+def to_line(value: str) -> str:
+    """Return a text of one line in NFC, without blanks and invisible characters at its ends.
+
+    Control characters and line breaks within it become blanks. Invisible text becomes an empty text.
+    """
+    if value.isascii() and value.isprintable():
+        return value.strip()
+    value = unicodedata.normalize("NFC", value)
+    if not value.isprintable():
+        value = _CONTROLS.sub(" ", to_text(value))
+    return "" if is_blank(value) else value.strip(_TRIMMED)
+
+
+def with_lf(value: str) -> str:
+    """Return a text in which each line end is one LF."""
+    return _LINE_END.sub("\n", value)
+
+
+def without_invisible(value: str) -> str:
+    """Return a text without blanks and invisible characters, for an address."""
+    return _INVISIBLE.sub("", value)
+
+
+def truncate(value: str, maximum: int) -> str:
+    """Return the first characters of a text, at most `maximum`. A character is what a person sees as one.
+
+    Marks, variation selectors and joined emoji stay with their character. A longer sequence is cut anywhere.
+    """
+    if len(value) <= maximum:
+        return value
+    end = maximum
+    while end > max(0, maximum - 32) and (_is_attached(value[end]) or value[end - 1] == _JOINER):
+        end -= 1
+    return value[: end if end > max(0, maximum - 32) else maximum]
+
+
+def _is_attached(char: str) -> bool:
+    return unicodedata.category(char).startswith("M") or char == _JOINER or char in _ATTACHED

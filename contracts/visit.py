@@ -1,0 +1,79 @@
+"""What a website says about a visit: where the visitor came from, and signals against spam."""
+
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
+
+from contracts.extra_fields import shorten_extra
+from contracts.field_types import (
+    ConsentText,
+    FieldName,
+    Line,
+    StorableJson,
+    TruncatedLine,
+    TruncatedUrl,
+)
+
+
+class Source(BaseModel):
+    """Where the visitor came from. Longer values are truncated. Unknown fields are kept, up to 64 KiB."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+    __pydantic_extra__: dict[FieldName, StorableJson]
+
+    page_url: TruncatedUrl | None = None
+    referrer: TruncatedUrl | None = None
+    utm_source: TruncatedLine | None = None
+    utm_medium: TruncatedLine | None = None
+    utm_campaign: TruncatedLine | None = None
+    utm_term: TruncatedLine | None = None
+    utm_content: TruncatedLine | None = None
+    utm_id: TruncatedLine | None = None
+    gclid: TruncatedUrl | None = None
+    gbraid: TruncatedUrl | None = None
+    wbraid: TruncatedUrl | None = None
+    fbclid: TruncatedUrl | None = None
+    msclkid: TruncatedUrl | None = None
+    ttclid: TruncatedUrl | None = None
+    li_fat_id: TruncatedUrl | None = None
+    landing_page: TruncatedUrl | None = None
+    page_title: TruncatedLine | None = None
+
+    @property
+    def extra(self) -> dict[str, JsonValue]:
+        """The unknown fields."""
+        return self.__pydantic_extra__
+
+    @model_validator(mode="after")
+    def _bound_extra(self) -> Self:
+        # In place, because the model is frozen and its dictionary is not.
+        shorten_extra(self.extra)
+        return self
+
+
+class Meta(BaseModel):
+    """Anti-spam signals from the site. `ip` and `user_agent` are neither published nor stored.
+
+    A signal may be any JSON, because bots send anything and spam is never answered with a 4xx. The gateway
+    evaluates it.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    ip: JsonValue = Field(
+        default=None, description="The visitor's IP address. Used for rate limits, not stored."
+    )
+    user_agent: JsonValue = Field(default=None, description="Not stored.")
+    honeypot: JsonValue = Field(
+        default=None, description="The value of the hidden field. Any value marks the lead as spam."
+    )
+    form_rendered_at: JsonValue = Field(
+        default=None,
+        description="When the form was displayed: ISO 8601 with time zone, or milliseconds since 1970.",
+    )
+    fill_seconds: JsonValue = Field(
+        default=None,
+        description="How long the visitor took to fill the form. Takes precedence over form_rendered_at.",
+    )
+    consent_text: ConsentText | None = None
+    consent_version: Line | None = None
