@@ -37,11 +37,15 @@ class LeadSink(Protocol):
 
 
 class RequestContext(NamedTuple):
-    """The site of a request, and what correlates the request in logs and traces."""
+    """The site of a request, and what correlates the request in logs and traces.
+
+    `default_service` is the site's service of a lead that names none, or empty.
+    """
 
     site: str
     correlation_id: str
     traceparent: str | None = None
+    default_service: str = ""
 
 
 class AcceptedLead(NamedTuple):
@@ -96,6 +100,7 @@ class LeadAcceptance:
             lead_id=lead_id,
             request_id=request_id_of(key) if key else uuid_utils.uuid7().hex,
             site=request.site,
+            default_service=request.default_service,
             digest=digest,
             now=now,
             spam_reasons=spam_reasons,

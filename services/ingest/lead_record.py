@@ -59,7 +59,7 @@ def request_id_of(key: str) -> str:
     return f"sha256-{sha256(key.encode()).hexdigest()}" if "@" in key else key
 
 
-def service_of(submission: LeadSubmission, default_service: str = "") -> str:
+def service_of(submission: LeadSubmission, default_service: str) -> str:
     """Return what the lead asks for: its service, else the site's default, else the title of its page."""
     title = submission.source.page_title if submission.source else None
     return submission.service or default_service or title or DEFAULT_SERVICE
@@ -81,6 +81,7 @@ def build_record(
     lead_id: UUID,
     request_id: str,
     site: str,
+    default_service: str,
     digest: str,
     now: datetime,
     spam_reasons: tuple[str, ...],
@@ -89,7 +90,7 @@ def build_record(
 ) -> LeadRecord:
     """Serialise a submission as `LeadReceived`, keyed by the lead's id.
 
-    Omits the anti-spam signals. Drops a malformed `traceparent`.
+    `default_service` is the site's, or empty. Omits the anti-spam signals. Drops a malformed `traceparent`.
     """
     meta = submission.meta
     # A dictionary instead of LeadReceived, whose validation would repeat the submission's. A test parses it
@@ -104,7 +105,7 @@ def build_record(
         "body_sha256": digest,
         "name": submission.name or None,
         "email": submission.email,
-        "service": service_of(submission),
+        "service": service_of(submission, default_service),
         "message": submission.message,
         "phone": submission.phone or None,
         "company": submission.company or None,

@@ -104,7 +104,8 @@ class LeadEndpoint:
     ) -> ASGIApp:
         body = await request.read_body()
         submission, key = parse_submission(body, request.header(b"idempotency-key"))
-        context = RequestContext(site, correlation_id, request.header(b"traceparent"))
+        default_service = self._sites.get(site).default_service or ""
+        context = RequestContext(site, correlation_id, request.header(b"traceparent"), default_service)
         lead = await self._acceptance.accept(submission, key, context)
         return created(lead, headers)
 

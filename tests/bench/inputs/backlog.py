@@ -48,6 +48,7 @@ def _made(number: int, draw: random.Random) -> LeadRecord:
         lead_id=lead_id,
         request_id=str(lead_id),
         site="default",
+        default_service="",
         digest=body_sha256(submission),
         now=datetime.now(UTC),
         spam_reasons=(),

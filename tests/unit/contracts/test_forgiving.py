@@ -8,7 +8,7 @@ import pytest
 
 from contracts.forgiving import NotJsonError, parse_submission_json, read_key, read_submission
 from contracts.leads import LeadSubmission
-from tests.support.gateway import submission
+from tests.support.services.gateway import submission
 
 AT = datetime(2024, 1, 3, 10, 30, 42, tzinfo=UTC)
 

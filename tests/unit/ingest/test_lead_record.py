@@ -32,6 +32,7 @@ def record_of(submission: LeadSubmission) -> LeadRecord:
         lead_id=LEAD_ID,
         request_id="r",
         site="www",
+        default_service="Website",
         digest=body_sha256(submission),
         now=NOW,
         spam_reasons=("honeypot",),
@@ -45,7 +46,7 @@ def published_fields(submission: LeadSubmission) -> dict[str, Any]:
     handed_on = submission.model_dump(exclude={"meta", "request_id", *submission.extra})
     for name in ("name", "phone", "company", "locale"):
         handed_on[name] = handed_on[name] or None
-    handed_on["service"] = service_of(submission)
+    handed_on["service"] = service_of(submission, "Website")
     if handed_on["source"]:
         handed_on["source"] = {
             name: value or None
@@ -156,3 +157,11 @@ def test_request_id_is_a_digest_if_it_may_hold_an_address() -> None:
     assert request_id_of("order-7") == "order-7"
     assert "ada" not in request_id_of("ada@example.com-7")
     assert request_id_of("ada@example.com-7") == request_id_of("ada@example.com-7")
+
+
+def test_service_falls_back_to_the_site_then_to_the_page() -> None:
+    titled = LeadSubmission.model_validate(BASE | {"service": None, "source": {"page_title": "Prices"}})
+    assert service_of(titled, "Contact form") == "Contact form"
+    assert service_of(titled, "") == "Prices"
+    assert service_of(LeadSubmission.model_validate(BASE | {"service": " "}), "") == "Website"
+    assert service_of(LeadSubmission.model_validate(BASE), "Contact form") == "Web"

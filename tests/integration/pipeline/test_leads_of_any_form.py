@@ -3,7 +3,7 @@
 from typing import Any
 from uuid import uuid4
 
-from tests.support.installation import Installation
+from tests.support.services.installation import Installation
 from tests.support.wait import eventually
 
 
