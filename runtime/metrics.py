@@ -76,7 +76,7 @@ JOB_SUCCEEDED: Final = Gauge("fastcore_job_last_run_succeeded", "The last run su
 # Leads answered with 201. Outcome: received, spam (stored separately) or replayed (the key is known, and the
 # lead was published before).
 LEADS_ACCEPTED: Final = Counter("fastcore_leads_accepted_total", "Leads accepted.", ["outcome"])
-# Requests to POST /inbound/leads with any other response, by the code of the problem.
+# Requests to a route that accepts leads with any other response, by the code of the problem.
 REQUESTS_REJECTED: Final = Counter("fastcore_requests_rejected_total", "Requests rejected.", ["code"])
 # Time from publishing a lead to Kafka until its acknowledgement or the timeout.
 PUBLISH_SECONDS: Final = Histogram(

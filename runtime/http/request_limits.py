@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from types import MappingProxyType
-from typing import Final
+from typing import Final, NamedTuple
 
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
@@ -24,6 +24,21 @@ def allow_all(_: Scope) -> bool:
     return True
 
 
+class Uploads(NamedTuple):
+    """The limits of multipart bodies under a path, which may hold files."""
+
+    path_prefix: str
+    max_bytes: int
+    deadline_seconds: float
+
+    def are_in(self, scope: Scope) -> bool:
+        """Return True if the body is multipart and its path begins with the prefix."""
+        return scope["path"].startswith(self.path_prefix) and any(
+            name == b"content-type" and value.lower().startswith(b"multipart/form-data")
+            for name, value in scope["headers"]
+        )
+
+
 class RequestLimits:
     """Rejects a wrong Host, hides the body of an unauthenticated client, and limits other bodies.
 
@@ -39,12 +54,14 @@ class RequestLimits:
         authenticated: Callable[[Scope], bool] = allow_all,
         body_max_bytes: Mapping[str, int] = MappingProxyType({}),
         deadline_seconds: float = BODY_DEADLINE_SECONDS,
+        uploads: Uploads | None = None,
     ) -> None:
         self._app = app
         self._hosts = hosts if hosts and hosts.limited else None
         self._authenticated = authenticated
         self._body_max_bytes = body_max_bytes
         self._deadline_seconds = deadline_seconds
+        self._uploads = uploads
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request within the limits."""
@@ -61,7 +78,10 @@ class RequestLimits:
         body: _BoundedBody | _NoBody
         if self._authenticated(scope):
             limit = self._body_max_bytes.get(scope["path"], BODY_MAX_BYTES)
-            body = _BoundedBody(scope, receive, limit, self._deadline_seconds)
+            deadline_seconds = self._deadline_seconds
+            if self._uploads and self._uploads.are_in(scope):
+                limit, deadline_seconds = self._uploads.max_bytes, self._uploads.deadline_seconds
+            body = _BoundedBody(scope, receive, limit, deadline_seconds)
         else:
             body = _NoBody()
 

@@ -16,7 +16,7 @@ from runtime import health, logs
 from runtime.access_tokens import refuse_weak_tokens
 from runtime.http.allowed_hosts import AllowedHosts
 from runtime.http.problem_details import add_exception_handlers
-from runtime.http.request_limits import RequestLimits
+from runtime.http.request_limits import RequestLimits, Uploads
 from runtime.http.request_tracing import ServerSpans
 from runtime.http.swagger_ui import add_docs_page
 from runtime.kafka.publisher import open_publisher
@@ -26,6 +26,9 @@ from runtime.sites.watcher import watch_sites
 from runtime.tasks import run_in_background
 from runtime.tracing.spans import export_spans
 from services.ingest import problems
+from services.ingest.forms import endpoint as forms
+from services.ingest.forms.endpoint import FormEndpoint
+from services.ingest.forms.pages import thanks_page
 from services.ingest.lead_acceptance import LeadAcceptance
 from services.ingest.lead_writer import LeadWriter
 from services.ingest.openapi import describe
@@ -38,6 +41,9 @@ from services.ingest.spool.spool import Spool
 NAME: Final = "ingest"
 DOCS_FILES: Final = "/static-offline-docs"
 AUDIT_DRAIN_SECONDS: Final = 2.0
+# A form's files are read and dropped, so that they do not cost the lead. A phone sends 5 MB in that time.
+UPLOAD_MAX_BYTES: Final = 32 * 1024 * 1024
+UPLOAD_DEADLINE_SECONDS: Final = 30.0
 CORS_ALLOW_HEADERS: Final = (
     "Authorization",
     "Content-Type",
@@ -75,9 +81,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         ):
             audit = AuditPublisher(kafka)
             writer = LeadWriter(LeadPublisher(kafka, settings.publish_budget_seconds), spool, readiness)
-            api.state.lead_endpoint = LeadEndpoint(
-                settings, directory, LeadAcceptance(settings, writer), audit
-            )
+            acceptance = LeadAcceptance(settings, writer)
+            api.state.lead_endpoint = LeadEndpoint(settings, directory, acceptance, audit)
+            api.state.form_endpoint = FormEndpoint(settings, directory, acceptance)
             api.state.lead_writer = writer
             async with (
                 run_in_background(spool.run_writer(), "spool writer"),
@@ -105,7 +111,13 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     async def status() -> Response:
         return await status_response(kafka_health, spool, api.state.lead_writer.breaker)
 
-    api.router.routes.append(Route(PATH, _LeadRoute(), methods=["POST"]))
+    async def thanks(form_key: str) -> Response:
+        name = directory.find_by_form_key(form_key)
+        return thanks_page(directory.get(name)) if name else problems.UNKNOWN_FORM.response()
+
+    api.router.routes.append(Route(PATH, _StateRoute("lead_endpoint"), methods=["POST"]))
+    api.router.routes.append(Route(forms.PATH, _StateRoute("form_endpoint"), methods=["POST"]))
+    api.add_api_route(forms.THANKS_PATH, thanks, include_in_schema=False)
     api.add_api_route("/internal/status", status, include_in_schema=False)
     api.include_router(health.routes(readiness, kafka_health))
     add_exception_handlers(
@@ -138,14 +150,17 @@ class SiteCors(CORSMiddleware):
         return self._directory.allows_origin(origin)
 
 
-class _LeadRoute:
-    """Passes a request on to the lead endpoint, which the lifespan creates.
+class _StateRoute:
+    """Passes a request on to an endpoint, which the lifespan creates in the app's state.
 
     A class, because Starlette calls a class instance as an ASGI app, without a `Request` in between.
     """
 
+    def __init__(self, name: str) -> None:
+        self._name = name
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await scope["app"].state.lead_endpoint(scope, receive, send)
+        await getattr(scope["app"].state, self._name)(scope, receive, send)
 
 
 def _add_middleware(api: FastAPI, settings: Settings, directory: SiteDirectory) -> None:
@@ -154,6 +169,7 @@ def _add_middleware(api: FastAPI, settings: Settings, directory: SiteDirectory) 
         RequestLimits,
         hosts=AllowedHosts(settings.http.allowed_hosts, debug=settings.debug.on),
         deadline_seconds=settings.body_deadline_seconds,
+        uploads=Uploads(forms.PREFIX, UPLOAD_MAX_BYTES, UPLOAD_DEADLINE_SECONDS),
     )
     if settings.tracing.exporter_otlp_endpoint:
         api.add_middleware(ServerSpans, paths={PATH})

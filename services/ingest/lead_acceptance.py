@@ -1,7 +1,7 @@
 """Accepts a valid submission: the steps that every entry point of the gateway shares."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Final, NamedTuple, Protocol
 from uuid import UUID
@@ -78,10 +78,23 @@ class LeadAcceptance:
         self._email_limiter = RateLimiter(settings.leads_per_email_per_hour, 3600)
         self._log = logger("receive")
 
+    def was_accepted(self, site: str, key: str, within_seconds: float) -> bool:
+        """Return True if this gateway has accepted a lead of this site under this key, not longer ago."""
+        cached = self._idempotency.get(lead_id_for(site, key))
+        if cached is None:
+            return False
+        return (self.now() - datetime.fromisoformat(cached.timestamp)).total_seconds() < within_seconds
+
     async def accept(
-        self, submission: LeadSubmission, key: str | None, request: RequestContext
+        self,
+        submission: LeadSubmission,
+        key: str | None,
+        request: RequestContext,
+        spam_reasons: Iterable[SpamReason] = (),
     ) -> AcceptedLead:
         """Return once the lead is durable. The same key of a site is the same lead.
+
+        `spam_reasons` are added to those that the submission itself gives.
 
         Raises `ProblemError` if the key was used for another lead, or if the lead cannot be made durable now.
         """
@@ -94,7 +107,7 @@ class LeadAcceptance:
             _REPLAYED.inc()
             return AcceptedLead(lead_id, cached.timestamp, replayed=True)
         now = self.now()
-        spam_reasons = self._spam_reasons(submission, lead_id, now)
+        reasons = (*self._spam_reasons(submission, lead_id, now), *spam_reasons)
         record = build_record(
             submission,
             lead_id=lead_id,
@@ -103,14 +116,14 @@ class LeadAcceptance:
             default_service=request.default_service,
             digest=digest,
             now=now,
-            spam_reasons=spam_reasons,
+            spam_reasons=reasons,
             correlation_id=request.correlation_id,
             traceparent=request.traceparent,
         )
         await self._publish(record, lead_id, request.correlation_id)
         timestamp = now.isoformat(timespec="microseconds").replace("+00:00", "Z")
         self._idempotency.add(lead_id, CachedResponse(digest, timestamp))
-        (_SPAM if spam_reasons else _RECEIVED).inc()
+        (_SPAM if reasons else _RECEIVED).inc()
         return AcceptedLead(lead_id, timestamp, replayed=False)
 
     async def _publish(self, record: LeadRecord, lead_id: UUID, correlation_id: str) -> None:

@@ -1,4 +1,4 @@
-"""The OpenAPI description of `POST /inbound/leads`. FastAPI describes no plain ASGI route.
+"""The OpenAPI description of the routes that accept leads. FastAPI describes no plain ASGI route.
 
 The schema of the body is generated from the contract. A test compares the examples with real responses.
 """
@@ -10,11 +10,13 @@ from fastapi.openapi.utils import get_openapi
 from pydantic.json_schema import models_json_schema
 
 from contracts.leads import EXAMPLE, LeadSubmission
-from runtime.http.problem_details import MEDIA_TYPE, FieldProblem, Problem
+from runtime.http.problem_details import FieldProblem
 from services.ingest import problems
+from services.ingest.forms import endpoint as forms
+from services.ingest.forms.openapi import form_operation
+from services.ingest.openapi_responses import CORRELATION_HEADER, RETRY_HEADER, TEXT, problem_response
 from services.ingest.routes import PATH
 
-_TEXT: Final = {"type": "string"}
 _SCHEMAS: Final[dict[str, Any]] = {
     "LeadAccepted": {
         "type": "object",
@@ -39,30 +41,24 @@ _SCHEMAS: Final[dict[str, Any]] = {
         "required": ["type", "title", "status", "detail"],
         "properties": {
             "type": {"type": "string", "format": "uri"},
-            "title": _TEXT,
+            "title": TEXT,
             "status": {"type": "integer"},
-            "detail": _TEXT,
+            "detail": TEXT,
             "errors": {
                 "description": "The problem of each invalid field.",
                 "type": "array",
                 "items": {
                     "type": "object",
                     "required": ["field", "message"],
-                    "properties": {"field": _TEXT, "message": _TEXT},
+                    "properties": {"field": TEXT, "message": TEXT},
                 },
             },
         },
     },
 }
-_CORRELATION_HEADER: Final = {
-    "X-Request-ID": {"description": "The request's id in the gateway's logs.", "schema": _TEXT}
-}
 _RATE_LIMIT_HEADERS: Final = {
-    "RateLimit-Policy": {"description": "The rate limit, if one is configured.", "schema": _TEXT},
-    "RateLimit": {"description": "The remaining requests of the limit.", "schema": _TEXT},
-}
-_RETRY_HEADER: Final = {
-    "Retry-After": {"description": "Seconds until the next attempt.", "schema": {"type": "integer"}}
+    "RateLimit-Policy": {"description": "The rate limit, if one is configured.", "schema": TEXT},
+    "RateLimit": {"description": "The remaining requests of the limit.", "schema": TEXT},
 }
 _REQUEST_HEADERS: Final = (
     ("Idempotency-Key", "1 to 255 printable ASCII characters; the same for each retry.", "6f1c1f0e-5f0a"),
@@ -73,7 +69,7 @@ _INVALID: Final = problems.invalid_lead([FieldProblem(field="email", message="is
 
 
 def describe(app: FastAPI) -> None:
-    """Include `POST /inbound/leads` in the app's OpenAPI document."""
+    """Include the routes that accept leads in the app's OpenAPI document."""
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
@@ -95,7 +91,11 @@ def _build_document(app: FastAPI) -> dict[str, Any]:
     components = schema.setdefault("components", {})
     components.setdefault("schemas", {}).update({**models["$defs"], **_SCHEMAS})
     components["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
-    schema["paths"] = {PATH: {"post": _operation()}, **schema["paths"]}
+    schema["paths"] = {
+        PATH: {"post": _operation()},
+        forms.PATH: {"post": form_operation()},
+        **schema["paths"],
+    }
     return schema
 
 
@@ -111,7 +111,7 @@ def _operation() -> dict[str, Any]:
         "operationId": "submit_lead",
         "security": [{"token": []}],
         "parameters": [
-            {"in": "header", "name": name, "description": text, "schema": _TEXT}
+            {"in": "header", "name": name, "description": text, "schema": TEXT}
             | ({"example": example} if example else {})
             for name, text, example in _REQUEST_HEADERS
         ],
@@ -128,7 +128,7 @@ def _operation() -> dict[str, Any]:
             "201": {
                 "description": "The lead is stored durably.",
                 "headers": {
-                    **_CORRELATION_HEADER,
+                    **CORRELATION_HEADER,
                     **_RATE_LIMIT_HEADERS,
                     "Idempotent-Replayed": {
                         "description": "`true` if this gateway has already answered this key.",
@@ -137,40 +137,28 @@ def _operation() -> dict[str, Any]:
                 },
                 "content": {"application/json": {"schema": {"$ref": "#/components/schemas/LeadAccepted"}}},
             },
-            "400": _problem_response("The body is not JSON.", problems.NOT_JSON),
-            "401": _problem_response(
+            "400": problem_response("The body is not JSON.", problems.NOT_JSON),
+            "401": problem_response(
                 "No valid token.",
                 problems.UNAUTHORIZED,
-                {"WWW-Authenticate": {"description": "Bearer.", "schema": _TEXT}},
+                {"WWW-Authenticate": {"description": "Bearer.", "schema": TEXT}},
             ),
-            "408": _problem_response("The body took too long to arrive.", problems.TOO_SLOW),
-            "413": _problem_response("The body is larger than 256 KiB.", problems.TOO_LARGE),
-            "415": _problem_response(
+            "408": problem_response("The body took too long to arrive.", problems.TOO_SLOW),
+            "413": problem_response("The body is larger than 256 KiB.", problems.TOO_LARGE),
+            "415": problem_response(
                 "Not a JSON media type, or an encoded body.", problems.UNSUPPORTED_MEDIA_TYPE
             ),
-            "422": _problem_response(
+            "422": problem_response(
                 "Fields that cannot be accepted, or a key used for another lead.", _INVALID
             ),
-            "429": _problem_response(
+            "429": problem_response(
                 "The rate limit of this token is exceeded.",
                 problems.too_many_requests(30),
-                {**_RETRY_HEADER, **_RATE_LIMIT_HEADERS},
+                {**RETRY_HEADER, **_RATE_LIMIT_HEADERS},
             ),
-            "500": _problem_response("An internal error.", problems.INTERNAL_ERROR),
-            "503": _problem_response(
-                "The lead cannot be stored durably now.", problems.UNAVAILABLE, _RETRY_HEADER
+            "500": problem_response("An internal error.", problems.INTERNAL_ERROR),
+            "503": problem_response(
+                "The lead cannot be stored durably now.", problems.UNAVAILABLE, RETRY_HEADER
             ),
-        },
-    }
-
-
-def _problem_response(
-    description: str, problem: Problem, headers: dict[str, Any] | None = None
-) -> dict[str, Any]:
-    return {
-        "description": description,
-        "headers": {**_CORRELATION_HEADER, **(headers or {})},
-        "content": {
-            MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}, "example": problem.members()}
         },
     }

@@ -30,7 +30,7 @@ UNAUTHORIZED: Final = Problem.build(
     headers={"WWW-Authenticate": 'Bearer realm="fastcore"'},
 )
 TOO_LARGE: Final = Problem.build(
-    HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "A lead may be at most 256 KiB of JSON.", code="too-large"
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "A lead may be at most 256 KiB of text.", code="too-large"
 )
 TOO_SLOW: Final = Problem.build(
     HTTPStatus.REQUEST_TIMEOUT, "The body did not arrive in time. Send the lead again.", code="too-slow"
@@ -56,6 +56,17 @@ KEY_REUSED: Final = Problem.build(
     HTTPStatus.UNPROCESSABLE_ENTITY,
     "This idempotency key was used for another lead. Use a new key for each new lead.",
     code="key-reused",
+)
+UNKNOWN_FORM: Final = Problem.build(
+    HTTPStatus.NOT_FOUND,
+    "No site has this form key. Compare it with form_key in the sites file.",
+    code="unknown-form",
+)
+WRONG_ORIGIN: Final = Problem.build(
+    HTTPStatus.FORBIDDEN,
+    "The page that sent this form is on none of the site's origins, or its Referrer-Policy hides its origin."
+    " Add the page's origin to the site's origins in the sites file.",
+    code="wrong-origin",
 )
 UNAVAILABLE: Final = Problem.build(
     HTTPStatus.SERVICE_UNAVAILABLE,

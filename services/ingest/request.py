@@ -1,5 +1,6 @@
-"""The headers and the JSON text of one request. `runtime.http.request_limits` limits the size of the body."""
+"""The headers and the body of one request. `runtime.http.request_limits` limits the size of the body."""
 
+from collections.abc import AsyncIterator
 from typing import Final
 
 from starlette.exceptions import HTTPException
@@ -32,39 +33,46 @@ class LeadRequest:
         value = self._headers.get(name)
         return None if value is None else value.decode("latin-1")
 
+    def media_type(self) -> str:
+        """Return the media type in lower case, empty if it is missing. Raises `ProblemError` if encoded."""
+        encoding = self.header(b"content-encoding")
+        if encoding and encoding.strip().lower() not in ("", "identity"):
+            raise ProblemError(UNSUPPORTED_ENCODING)
+        return (self.header(b"content-type") or "").partition(";")[0].strip().lower()
+
     async def read_body(self) -> bytes:
         """Return the JSON text.
 
         Raises `ProblemError` if the body is too large, too slow, encoded, or of another media type, or if the
         client disconnects.
         """
-        media_type = self._media_type()
-        try:
-            body = await self._receive_body()
-        except HTTPException as error:
-            raise ProblemError(TOO_LARGE if error.status_code == TOO_LARGE.status else TOO_SLOW) from None
+        media_type = self.media_type()
+        # curl sends the form type by default.
+        if media_type not in ("", "application/json", _FORM) and not media_type.endswith("+json"):
+            raise ProblemError(UNSUPPORTED_MEDIA_TYPE)
+        chunks = [chunk async for chunk in self.chunks()]
+        body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
         # RFC 8259 allows a parser to ignore a byte order mark.
         text = body.removeprefix(_BYTE_ORDER_MARK)
         if media_type == _FORM and not text.lstrip().startswith(b"{"):
             raise ProblemError(UNSUPPORTED_MEDIA_TYPE)
         return text
 
-    async def _receive_body(self) -> bytes:
-        message = await self._receive()
-        chunks: list[bytes] = [message.get("body", b"")]
-        while message.get("more_body", False):
-            message = await self._receive()
-            chunks.append(message.get("body", b""))
-        if message["type"] == "http.disconnect":
-            raise ProblemError(DISCONNECTED)
-        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+    async def chunks(self, max_bytes: int | None = None) -> AsyncIterator[bytes]:
+        """Yield the body as it arrives, at most `max_bytes`.
 
-    def _media_type(self) -> str:
-        """Accept the JSON media types, a missing one, and the form type that curl sends by default."""
-        encoding = self.header(b"content-encoding")
-        if encoding and encoding.strip().lower() not in ("", "identity"):
-            raise ProblemError(UNSUPPORTED_ENCODING)
-        media_type = (self.header(b"content-type") or "").partition(";")[0].strip().lower()
-        if media_type in ("", "application/json", _FORM) or media_type.endswith("+json"):
-            return media_type
-        raise ProblemError(UNSUPPORTED_MEDIA_TYPE)
+        Raises `ProblemError` if the body is too large or too slow, or if the client disconnects.
+        """
+        size, more = 0, True
+        while more:
+            try:
+                message = await self._receive()
+            except HTTPException as error:
+                raise ProblemError(TOO_LARGE if error.status_code == TOO_LARGE.status else TOO_SLOW) from None
+            if message["type"] == "http.disconnect":
+                raise ProblemError(DISCONNECTED)
+            chunk, more = message.get("body", b""), message.get("more_body", False)
+            size += len(chunk)
+            if max_bytes is not None and size > max_bytes:
+                raise ProblemError(TOO_LARGE)
+            yield chunk

@@ -1,12 +1,10 @@
 """`POST /inbound/leads`, and the response of `GET /internal/status`."""
 
 import math
-import re
 from typing import Final, Protocol
 
 import uuid_utils
-from pydantic_core import to_json
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uuid_utils.compat import uuid7
 
@@ -17,16 +15,15 @@ from runtime.http.problem_details import Problem, ProblemError
 from runtime.http.rate_limiter import RateLimiter
 from runtime.logs import logger
 from services.ingest import problems
-from services.ingest.lead_acceptance import AcceptedLead, LeadAcceptance, RequestContext
+from services.ingest.lead_acceptance import LeadAcceptance, RequestContext
 from services.ingest.lead_parser import parse_submission
 from services.ingest.request import LeadRequest
+from services.ingest.responses import CORRELATION_ID, created
 from services.ingest.settings import Settings
 from services.ingest.site_directory import SiteDirectory
 from services.ingest.spool.spool import Spool
 
 PATH: Final = "/inbound/leads"
-# Excludes @ and blanks: the id goes into logs and headers, which must not hold a person's address or name.
-_CORRELATION_ID: Final = re.compile(r"[A-Za-z0-9._:\-]{1,128}")
 
 
 class AuditSink(Protocol):
@@ -62,7 +59,7 @@ class LeadEndpoint:
         """Answer one POST with a 201 or a problem. A site's rejected request is entered in the audit log."""
         request = LeadRequest(scope, receive)
         request_id = request.header(b"x-request-id") or ""
-        correlation_id = request_id if _CORRELATION_ID.fullmatch(request_id) else uuid_utils.uuid7().hex
+        correlation_id = request_id if CORRELATION_ID.fullmatch(request_id) else uuid_utils.uuid7().hex
         response = await self._respond(request, correlation_id)
         await response(scope, receive, send)
 
@@ -136,14 +133,6 @@ class LeadEndpoint:
                 details={"code": problem.code, "fields": fields},
             )
         )
-
-
-def created(lead: AcceptedLead, headers: dict[str, str]) -> Response:
-    """Return the 201 of a durable lead."""
-    body = {"leadId": lead.lead_id, "timestamp": lead.timestamp, "status": "received"}
-    if lead.replayed:
-        headers = {**headers, "Idempotent-Replayed": "true"}
-    return Response(to_json(body), status_code=201, media_type="application/json", headers=headers)
 
 
 async def status_response(kafka: Health, spool: Spool, breaker: str) -> JSONResponse:

@@ -12,7 +12,9 @@ _CONFLICT: Final = "FASTCORE_SITE_INGEST_TOKEN gives the same token to another s
 
 
 class SiteDirectory:
-    """Finds a site by its token, and an origin of any site. A new version of the sites file replaces the old.
+    """Finds a site by its token or form key, and an origin of any site.
+
+    A new version of the sites file replaces the old.
 
     The tokens of `FASTCORE_SITE_INGEST_TOKEN` are valid beside those of the file.
     """
@@ -33,12 +35,17 @@ class SiteDirectory:
                 raise SitesFileError(f"sites.{tokens.find(token.encode())}.tokens: {_CONFLICT}")
         origins = {origin for site in sites.by_name.values() for origin in site.origins}
         self._sites = sites
+        self._forms = {site.form_key: name for name, site in sites.by_name.items() if site.form_key}
         self._tokens = tokens
         self._origins = frozenset(origins.union(split_origins(self._settings.cors_origins)))
 
     def find_by_header(self, authorization: str | None) -> str | None:
         """Return the name of the site whose token an `Authorization` header holds, or None."""
         return self._tokens.find_by_header(authorization)
+
+    def find_by_form_key(self, form_key: str) -> str | None:
+        """Return the name of the site whose HTML forms have this key, or None. The key is no secret."""
+        return self._forms.get(form_key)
 
     def allows_origin(self, origin: str) -> bool:
         """Return True for an origin of any site: a preflight request does not say whose token will follow."""

@@ -34,6 +34,7 @@ class SpamReason(StrEnum):
     LINK_MARKUP = "link_markup"
     RATE_IP = "rate_ip"
     RATE_EMAIL = "rate_email"
+    RATE_SITE = "rate_site"
 
 
 @dataclass(frozen=True)

@@ -62,6 +62,7 @@ _SPAM: Final = {
     "link_markup": "links in markup that spam uses",
     "rate_ip": "too many leads from one connection",
     "rate_email": "too many leads from one address",
+    "rate_site": "too many leads from the forms of this site",
 }
 
 

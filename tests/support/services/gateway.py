@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,9 +13,10 @@ import httpx
 from contracts.audit import AuditRecorded
 from contracts.leads import LeadReceived
 from runtime.failures import DependencyUnavailable
-from runtime.settings import Kafka
-from runtime.sites.model import Sites
+from runtime.settings import Kafka, SitesFile
+from runtime.sites.file import load_sites
 from services.ingest.app import create_app
+from services.ingest.forms.endpoint import FormEndpoint
 from services.ingest.lead_acceptance import LeadAcceptance
 from services.ingest.lead_record import LeadRecord
 from services.ingest.routes import LeadEndpoint
@@ -133,16 +135,22 @@ class Gateway:
 
 
 @asynccontextmanager
-async def run_gateway(**fields: Any) -> AsyncIterator[Gateway]:
-    """Build an app with these settings. Its lifespan does not run, so it does not connect to Kafka."""
+async def run_gateway(sites_file: Path | None = None, **fields: Any) -> AsyncIterator[Gateway]:
+    """Build an app with these settings. Its lifespan does not run, so it does not connect to Kafka.
+
+    `sites_file` is the path of a sites file.
+    """
     kafka = Kafka(bootstrap_servers="127.0.0.1:1")
-    settings = Settings.model_validate({"kafka": kafka, "site_tokens": f"www:{TOKEN}"} | fields)
+    settings = Settings.model_validate(
+        {"kafka": kafka, "site_tokens": f"www:{TOKEN}", "sites_file": SitesFile(path=sites_file)} | fields
+    )
+    sites = SiteDirectory(settings, load_sites(settings.sites_file.path), {})
     app = create_app(settings)
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
         gateway = Gateway(client)
         app.state.lead_writer = SimpleNamespace(breaker="closed")
-        sites = SiteDirectory(settings, Sites(), {})
         acceptance = LeadAcceptance(settings, gateway.leads, lambda: gateway.now, gateway.monotonic)
         app.state.lead_endpoint = LeadEndpoint(settings, sites, acceptance, gateway.audit)
+        app.state.form_endpoint = FormEndpoint(settings, sites, acceptance)
         yield gateway

@@ -5,10 +5,10 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Annotated, Any
 
 import httpx
-from fastapi import Body, FastAPI
+from fastapi import Body, FastAPI, Request
 
 from runtime.http.allowed_hosts import AllowedHosts
-from runtime.http.request_limits import BODY_MAX_BYTES, RequestLimits
+from runtime.http.request_limits import BODY_MAX_BYTES, RequestLimits, Uploads
 
 JSON = {"Content-Type": "application/json"}
 
@@ -96,3 +96,24 @@ async def test_request_for_a_foreign_host_gets_a_421() -> None:
         assert (answer.status_code, answer.json()["title"]) == (421, "Misdirected Request")
         assert "FASTCORE_HTTP_ALLOWED_HOSTS" in answer.json()["detail"]
         assert (await client.post("/", content=b'"x"')).status_code == 200
+
+
+async def test_multipart_bodies_under_a_path_have_limits_of_their_own() -> None:
+    app = FastAPI()
+    app.add_middleware(RequestLimits, uploads=Uploads("/forms/", BODY_MAX_BYTES + 10, 5.0))
+
+    @app.post("/login")
+    @app.post("/forms/a")
+    async def length(request: Request) -> int:
+        return len(await request.body())
+
+    multipart, more = {"Content-Type": "multipart/form-data; boundary=X"}, BODY_MAX_BYTES + 10
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost") as client:
+        for path, headers, size, status in [
+            ("/forms/a", multipart, more, 200),
+            ("/forms/a", multipart, more + 1, 413),
+            ("/forms/a", JSON, more, 413),
+            ("/login", multipart, more, 413),
+        ]:
+            answer = await client.post(path, content=text(size), headers=headers)
+            assert answer.status_code == status, (path, headers, size)

@@ -1,0 +1,207 @@
+"""`POST /inbound/forms/{form_key}`: HTML forms, which have neither a secret nor a script."""
+
+import re
+from hashlib import sha256
+from typing import Final, NamedTuple
+
+import uuid_utils
+from pydantic import ValidationError
+from starlette.responses import RedirectResponse, Response
+from starlette.types import Receive, Scope, Send
+
+from contracts.forgiving import NotJsonError, read_key, read_submission
+from contracts.leads import LeadSubmission, lead_id_for
+from runtime import metrics
+from runtime.http.problem_details import Problem, ProblemError
+from runtime.http.rate_limiter import RateLimiter
+from runtime.logs import logger
+from runtime.sites.model import NO_SITE, Site
+from services.ingest import problems
+from services.ingest.forms.body import FormBody, read_form
+from services.ingest.forms.form_lead import KEY, NEXT, Visit, build_submission, text_of
+from services.ingest.forms.origin import is_same_host, next_url, page_origin, visitor_address
+from services.ingest.forms.pages import form_page, message_page
+from services.ingest.forms.texts import texts_for
+from services.ingest.lead_acceptance import AcceptedLead, LeadAcceptance, RequestContext
+from services.ingest.lead_record import body_sha256
+from services.ingest.request import LeadRequest
+from services.ingest.responses import CORRELATION_ID, created
+from services.ingest.settings import Settings
+from services.ingest.site_directory import SiteDirectory
+from services.ingest.spam import SpamReason
+
+PATH: Final = "/inbound/forms/{form_key}"
+THANKS_PATH: Final = "/inbound/forms/{form_key}/thanks"
+PREFIX: Final = "/inbound/forms/"
+# A second click and a reload come within seconds, a visitor with the same question again rather the next day.
+SAME_LEAD_SECONDS: Final = 600
+_HTML: Final = re.compile(r"text/html|application/xhtml\+xml", re.IGNORECASE)
+
+
+class _Submitted(NamedTuple):
+    """One request, as far as it has been read. `page` is the origin of the page that sent the form."""
+
+    request: LeadRequest
+    scope: Scope
+    correlation_id: str
+    name: str = ""
+    site: Site = NO_SITE
+    page: str = ""
+    form: FormBody | None = None
+
+    @property
+    def wants_html(self) -> bool:
+        """True for a browser that shows the response, False for a script."""
+        return _HTML.search(self.request.header(b"accept") or "") is not None
+
+    @property
+    def referer(self) -> str | None:
+        """The address of the website's page, or None if it is hidden or the gateway's own."""
+        referer = self.request.header(b"referer")
+        origin = page_origin(None, referer)
+        return None if origin is None or is_same_host(origin, self.request.header(b"host")) else referer
+
+
+class FormEndpoint:
+    """The ASGI app of an HTML form. The limits per site are bounded, and each replica has its own."""
+
+    def __init__(self, settings: Settings, sites: SiteDirectory, acceptance: LeadAcceptance) -> None:
+        self._sites = sites
+        self._acceptance = acceptance
+        self._site_limiter = RateLimiter(settings.form_leads_per_site_per_hour, 3600)
+        self._log = logger("form")
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one POST: a browser with a page or a redirect, a script with JSON."""
+        request = LeadRequest(scope, receive)
+        request_id = request.header(b"x-request-id") or ""
+        correlation_id = request_id if CORRELATION_ID.fullmatch(request_id) else uuid_utils.uuid7().hex
+        response = await self._respond(_Submitted(request, scope, correlation_id))
+        response.headers["X-Request-ID"] = correlation_id
+        if response.status_code == problems.TOO_SLOW.status:
+            response.headers["Connection"] = "close"
+        await response(scope, receive, send)
+
+    async def _respond(self, submitted: _Submitted) -> Response:
+        try:
+            submitted = self._identify(submitted)
+            submitted = submitted._replace(form=await read_form(submitted.request))
+            return self._thank(submitted, await self._accept(submitted))
+        except ProblemError as rejected:
+            problem = rejected.problem
+        except Exception:  # noqa: BLE001 - the visitor keeps what was typed, whatever the error
+            self._log.exception("request failed", correlation_id=submitted.correlation_id)
+            problem = problems.INTERNAL_ERROR
+        metrics.REQUESTS_REJECTED.labels(code=problem.code).inc()
+        self._log.info(
+            "request refused",
+            correlation_id=submitted.correlation_id,
+            code=problem.code,
+            site=submitted.name or "anonymous",
+        )
+        return self._refuse(submitted, problem)
+
+    def _identify(self, submitted: _Submitted) -> _Submitted:
+        """Find the site, and check the page that sent the form."""
+        name = self._sites.find_by_form_key(submitted.scope["path_params"]["form_key"])
+        if name is None:
+            raise ProblemError(problems.UNKNOWN_FORM)
+        submitted = submitted._replace(name=name, site=self._sites.get(name))
+        request = submitted.request
+        page = page_origin(request.header(b"origin"), request.header(b"referer"))
+        if page not in submitted.site.origins and not (page and is_same_host(page, request.header(b"host"))):
+            # The site is not named: the page may be anybody's.
+            raise ProblemError(problems.WRONG_ORIGIN)
+        return submitted._replace(page=page or "")
+
+    async def _accept(self, submitted: _Submitted) -> AcceptedLead:
+        submission = self._read_submission(submitted)
+        key = self._key_of(submitted, submission)
+        reasons = []
+        lead_id = lead_id_for(submitted.name, key)
+        if not self._site_limiter.allow(submitted.name, self._acceptance.monotonic(), lead_id):
+            reasons.append(SpamReason.RATE_SITE)
+        context = RequestContext(
+            submitted.name,
+            submitted.correlation_id,
+            submitted.request.header(b"traceparent"),
+            submitted.site.default_service or "",
+        )
+        return await self._acceptance.accept(submission, key, context, reasons)
+
+    def _read_submission(self, submitted: _Submitted) -> LeadSubmission:
+        request, form = submitted.request, submitted.form or FormBody({})
+        visit = Visit(
+            submitted.referer,
+            visitor_address(submitted.scope, request.header(b"x-forwarded-for")),
+            request.header(b"user-agent"),
+        )
+        try:
+            return read_submission(build_submission(form, submitted.site, visit))
+        except NotJsonError:
+            raise ProblemError(problems.NOT_JSON) from None
+        except ValidationError as error:
+            raise ProblemError(problems.invalid_lead(problems.field_problems(error))) from None
+
+    def _key_of(self, submitted: _Submitted, submission: LeadSubmission) -> str:
+        """Return the idempotency key, which contains the digest of the lead.
+
+        So a key that is fixed in the page does not make one lead of all its leads. Without a key, the same
+        lead within ten minutes is one lead. All replicas count the same ten minutes, so a repetition across
+        their end is only recognized by the gateway that has accepted the lead.
+        """
+        digest = body_sha256(submission)
+        given = text_of(submitted.form or FormBody({}), KEY) or submitted.request.header(b"idempotency-key")
+        if given and (key := read_key(given)):
+            return _form_key(key, digest)
+        period = int(self._acceptance.now().timestamp()) // SAME_LEAD_SECONDS
+        previous = _form_key(str(period - 1), digest)
+        if self._acceptance.was_accepted(submitted.name, previous, SAME_LEAD_SECONDS):
+            return previous
+        return _form_key(str(period), digest)
+
+    def _thank(self, submitted: _Submitted, lead: AcceptedLead) -> Response:
+        if not submitted.wants_html:
+            return created(lead, {})
+        # Relative to the address of the form, because a proxy may add a path in front of it.
+        own_page = f"{submitted.scope['path_params']['form_key']}/thanks"
+        return RedirectResponse(_next_page(submitted) or submitted.site.thanks_url or own_page, 303)
+
+    def _refuse(self, submitted: _Submitted, problem: Problem) -> Response:
+        if not submitted.wants_html:
+            return problem.response()
+        site, status = submitted.site, problem.status
+        _, texts = texts_for(site.locale)
+        if problem.errors or status >= 500:
+            wrong = dict.fromkeys(error.field.partition(".")[0] for error in problem.errors or ())
+            response: Response = form_page(site, status, _form_to_send_again(submitted), wrong)
+        elif problem == problems.UNKNOWN_FORM:
+            response = message_page(NO_SITE, status, texts.unknown_form)
+        elif problem == problems.WRONG_ORIGIN:
+            response = message_page(NO_SITE, status, texts.wrong_origin, problem.detail)
+        else:
+            text = texts.too_large if problem == problems.TOO_LARGE else texts.unreadable
+            response = message_page(site, status, text)
+        if retry_after := problem.response().headers.get("Retry-After"):
+            response.headers["Retry-After"] = retry_after
+        return response
+
+
+def _next_page(submitted: _Submitted) -> str | None:
+    wanted = text_of(submitted.form or FormBody({}), NEXT)
+    return next_url(wanted, submitted.page, submitted.site.origins)
+
+
+def _form_to_send_again(submitted: _Submitted) -> FormBody:
+    """Return the form with what its page said: the next time it is sent from the gateway's own page."""
+    fields = dict(submitted.form.fields if submitted.form else {})
+    if submitted.referer:
+        fields.setdefault("page_url", submitted.referer)
+    if url := _next_page(submitted):
+        fields[NEXT] = url
+    return FormBody(fields)
+
+
+def _form_key(key: str, digest: str) -> str:
+    text = f"{key}\n{digest}"
+    return f"form-{sha256(text.encode()).hexdigest()}"

@@ -1,0 +1,168 @@
+"""The pages that a visitor sees after posting an HTML form. They work without scripts."""
+
+import json
+from base64 import b64encode
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Final
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+from pydantic import JsonValue
+from starlette.responses import HTMLResponse
+
+from runtime.sites.model import Site
+from services.ingest.forms.body import FormBody
+from services.ingest.forms.field_names import target_of
+from services.ingest.forms.form_lead import CONTROLS
+from services.ingest.forms.origin import origin_of
+from services.ingest.forms.texts import Texts, texts_for
+
+_STYLE: Final = Path(__file__).with_name("templates").joinpath("pages.css").read_text(encoding="utf-8")
+_STYLE_HASH: Final = b64encode(sha256(_STYLE.encode()).digest()).decode()
+_KINDS: Final = {"email": "email", "phone": "tel", "message": "textarea"}
+# Fields that a form has for programs: the page sends them again without showing them.
+_MACHINE_FIELDS: Final = ("source.", "meta.", "locale", "submitted_at", "page_title")
+_LINE_MAX: Final = 200
+
+
+@dataclass
+class Field:
+    """A field of the page that shows a form again."""
+
+    id: str
+    name: str
+    value: str
+    kind: str
+    error: str = ""
+
+    @property
+    def label(self) -> str:
+        """The name of the field in the website's form, readable."""
+        return self.name.replace("_", " ").replace("-", " ").strip() or self.name
+
+
+def _described(field: Field) -> Markup:
+    if not field.error:
+        return Markup()
+    return Markup(' aria-invalid="true" aria-describedby="{}-error"').format(field.id)
+
+
+_TEMPLATES: Final = Environment(
+    loader=PackageLoader("services.ingest.forms"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+    auto_reload=False,
+)
+_TEMPLATES.globals["described"] = _described
+
+
+def thanks_page(site: Site) -> HTMLResponse:
+    """Return the page that thanks the visitor."""
+    _, texts = texts_for(site.locale)
+    return _page("message.html", site, 200, texts.thanks_title, paragraphs=[texts.thanks], note="")
+
+
+def message_page(site: Site, status: int, text: str, note: str = "") -> HTMLResponse:
+    """Return a page that says why a message was not sent. `note` is for the website's owner, in English."""
+    _, texts = texts_for(site.locale)
+    return _page("message.html", site, status, texts.error_title, paragraphs=[text], note=note)
+
+
+def form_page(site: Site, status: int, form: FormBody, wrong: Collection[str]) -> HTMLResponse:
+    """Return a page with the form and everything that was entered, so that the visitor can send it again.
+
+    `wrong` are the fields of a lead to correct; without any, the gateway is at fault.
+    """
+    _, texts = texts_for(site.locale)
+    fields, invisible = _split_fields(form, site)
+    for target in wrong:
+        _mark(target, fields, site, texts)
+    return _page(
+        "form.html",
+        site,
+        status,
+        texts.check_title if wrong else texts.later_title,
+        intro=texts.check if wrong else texts.later,
+        errors=[field for field in fields if field.error],
+        fields=fields,
+        hidden=invisible,
+    )
+
+
+def _page(template: str, site: Site, status: int, title: str, **values: object) -> HTMLResponse:
+    language, texts = texts_for(site.locale)
+    content = _TEMPLATES.get_template(template).render(
+        language=language,
+        texts=texts,
+        title=title,
+        site_name=site.name or "",
+        back_url=next(iter(site.origins), ""),
+        style=Markup(_STYLE),  # noqa: S704 - our own file
+        **values,
+    )
+    return HTMLResponse(content, status, _headers(site))
+
+
+def _headers(site: Site) -> dict[str, str]:
+    # Browsers apply form-action to redirects, too, so the pages that a visitor is sent to are in it.
+    targets = {*site.origins, *filter(None, [origin_of(site.thanks_url or "")])}
+    policy = (
+        f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; base-uri 'none'; frame-ancestors 'none';"
+        f" form-action 'self' {' '.join(sorted(targets))}"
+    )
+    # With no-referrer, the browser would send the form again with `Origin: null`.
+    return {"Content-Security-Policy": policy, "Referrer-Policy": "same-origin"}
+
+
+def _split_fields(form: FormBody, site: Site) -> tuple[list[Field], list[Field]]:
+    """Return the fields to show, and those to send again without showing them."""
+    shown, hidden = list[Field](), list[Field]()
+    for number, (name, value) in enumerate(form.fields.items()):
+        target, text = _target(name, site), _text(value)
+        if name in CONTROLS or target.startswith(_MACHINE_FIELDS):
+            hidden.append(Field("", name, text, "hidden"))
+        else:
+            is_long = "\n" in text or len(text) > _LINE_MAX
+            kind = "textarea" if is_long else _KINDS.get(target, "text")
+            shown.append(Field(f"field-{number}", name, text, kind))
+    return shown, hidden
+
+
+def _mark(target: str, fields: list[Field], site: Site, texts: Texts) -> None:
+    """Set the error of the field that stands for a field of a lead. Adds the field if the form has none."""
+    field = next((each for each in fields if _target(each.name, site) == target), None)
+    if field is None:
+        name = {"email": texts.email, "message": texts.message}.get(target, target)
+        field = Field(f"field-{target}", name, "", _KINDS.get(target, "text"))
+        fields.append(field)
+    if target == "email":
+        field.error = texts.email_wrong if field.value else texts.email_missing
+    else:
+        field.error = texts.too_long if field.value else texts.message_missing
+
+
+def _target(name: str, site: Site) -> str:
+    """Return the field of a lead that a form's field stands for, or an empty text."""
+    for target, alternatives in site.fields.items():
+        if _names(name, alternatives):
+            return target
+    return target_of(name) or ""
+
+
+def _names(name: str, alternatives: Sequence[str]) -> bool:
+    return any(name == each or name in each.split() for each in alternatives)
+
+
+def _text(value: JsonValue) -> str:
+    if isinstance(value, list):
+        return ", ".join(_texts(value))
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _texts(values: Iterable[JsonValue]) -> list[str]:
+    return [_text(each) for each in values]
