@@ -1,113 +1,26 @@
 """The handler's batches, redelivered ones included, with fakes for all dependencies."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import replace
 from typing import Any, cast
-from uuid import UUID
 
 import pytest
 
-from contracts.failures import Kind
 from contracts.leads import LeadReceived
 from runtime.database.circuit_breaker import CircuitBreaker
 from runtime.failures import DependencyUnavailable
 from runtime.kafka.failure_publisher import FailurePublisher
-from services.notifier.batch_plan import BatchPlan
-from services.notifier.deliveries import KINDS, DecodedBatch, Delivery, Key
 from services.notifier.handlers import Handler
-from services.notifier.mail.message import Mail
 from services.notifier.sending.token_bucket import TokenBucket
 from services.notifier.smtp.mailer import Mailer
 from services.notifier.smtp.outcome import MailOutcome, MailStatus, Phase
 from services.notifier.store import Store
 from tests.support.factories import lead
 from tests.support.services.notifier import IDENTITIES, FakeRecord
+from tests.support.services.notifier_fakes import FakeBreaker, FakeMailer, FakePublisher, FakeStore
 
-SENT = MailOutcome(MailStatus.SENT, "smtp 250", Phase.BODY, 250)
 DEAD = MailOutcome(MailStatus.DEAD, "smtp 550", Phase.RCPT, 550)
 UNAVAILABLE = MailOutcome(MailStatus.UNAVAILABLE, "smtp silent", Phase.RCPT)
-
-
-class FakeStore:
-    """Keeps rows in memory, all reserved by this process: resumes mails in progress, sends the rest."""
-
-    def __init__(self) -> None:
-        self.settled: dict[Key, MailStatus] = {}
-        self.released: list[Key] = []
-        self.error: Exception | None = None
-
-    async def reserve(
-        self, batch: DecodedBatch, records: Sequence[Any], in_progress: Collection[Key]
-    ) -> BatchPlan:
-        plan = BatchPlan()
-        for record, each in batch.leads:
-            for kind in KINDS:
-                delivery = Delivery(record, each, kind, retry=False)
-                if delivery.key in self.settled:
-                    continue
-                if delivery.key in in_progress:
-                    plan.resumed.append(delivery)
-                else:
-                    plan.reserved.append(delivery)
-        return plan
-
-    async def begin_sending(self, delivery: Delivery) -> None: ...
-
-    async def release(self, deliveries: Collection[tuple[Delivery, bool]]) -> None:
-        self.released += [delivery.key for delivery, _ in deliveries]
-
-    async def settle(self, delivery: Delivery, outcome: MailOutcome) -> bool:
-        if self.error:
-            raise self.error
-        assert delivery.key not in self.settled
-        self.settled[delivery.key] = outcome.status
-        return True
-
-
-class FakeMailer:
-    """Returns an outcome by recipient. A cleared `gate` blocks every mail."""
-
-    def __init__(self) -> None:
-        self.outcomes: dict[str, MailOutcome] = {}
-        self.sent: list[str] = []
-        self.gate = asyncio.Event()
-        self.gate.set()
-        self.arrived = asyncio.Event()
-
-    async def send(self, mail: Mail, before_data: Callable[[], Awaitable[None]]) -> MailOutcome:
-        await before_data()
-        self.arrived.set()
-        await self.gate.wait()
-        self.sent.append(mail.recipients[0])
-        return self.outcomes.get(mail.recipients[0], SENT)
-
-
-class FakePublisher:
-    def __init__(self) -> None:
-        self.failures: list[tuple[Kind, bool]] = []
-        self.error: Exception | None = None
-
-    async def publish(
-        self, record: Any, kind: Kind, reason: str, error: str, *, final: bool, queue_id: UUID | None
-    ) -> None:
-        if self.error:
-            raise self.error
-        self.failures.append((kind, final))
-
-
-class FakeBreaker:
-    """Counts dead mails, and opens at `limit`."""
-
-    def __init__(self) -> None:
-        self.dead, self.limit = 0, 100
-
-    async def check(self) -> None:
-        if self.dead >= self.limit:
-            raise DependencyUnavailable("breaker", "dead")
-
-    def count(self, *, good: int = 0, dead: int = 0) -> None:
-        self.dead += dead
 
 
 class Environment:

@@ -1,10 +1,14 @@
 """The publisher replaces broken producers. The producer is a fake, because a real one rarely breaks."""
 
-import asyncio
 from typing import Any
 
 import pytest
-from aiokafka.errors import KafkaConnectionError, OutOfOrderSequenceNumber, RecordTooLargeError
+from aiokafka.errors import (
+    KafkaConnectionError,
+    MessageSizeTooLargeError,
+    OutOfOrderSequenceNumber,
+    RecordTooLargeError,
+)
 
 from runtime.failures import DependencyUnavailable, PermanentError
 from runtime.health import Health
@@ -12,44 +16,8 @@ from runtime.kafka.broker import build_broker
 from runtime.kafka.publisher import Publisher, open_publisher
 from runtime.settings import Kafka
 from runtime.tasks import run_in_background
+from tests.support.kafka.fake_producer import FakeProducer
 from tests.support.wait import eventually
-
-
-class FakeProducer:
-    """A producer; `plan` has the error of each producer in turn."""
-
-    created: list["FakeProducer"]
-    plan: list[Exception | None]
-
-    def __init__(self, **options: Any) -> None:
-        self.options = options
-        self.fault = self.plan[len(self.created)] if len(self.created) < len(self.plan) else None
-        self.stopped = False
-        self.client = self
-        self.answers = True
-        self.created.append(self)
-
-    async def start(self) -> None:
-        if isinstance(self.fault, KafkaConnectionError):
-            raise self.fault
-        if isinstance(self.fault, BlockingIOError):
-            await asyncio.Event().wait()  # the broker does not answer
-
-    async def stop(self) -> None:
-        self.stopped = True
-
-    async def force_metadata_update(self) -> bool:
-        return self.answers
-
-    async def send(self, topic: str, **_: Any) -> asyncio.Future[str]:
-        delivery = asyncio.get_running_loop().create_future()
-        if isinstance(self.fault, TimeoutError):
-            return delivery  # never answered
-        if self.fault:
-            delivery.set_exception(self.fault)
-        else:
-            delivery.set_result(topic)
-        return delivery
 
 
 @pytest.fixture
@@ -77,7 +45,7 @@ async def test_broken_producer_is_closed_and_replaced(
     async with open_publisher(SETTINGS, "test", Health()) as publisher:
         with pytest.raises(DependencyUnavailable, match="OutOfOrderSequenceNumber"):
             await send(publisher)
-        assert await send(publisher) == "p.t"
+        assert (await send(publisher)).topic == "p.t"
     assert [each.stopped for each in producers.created] == [True, True]
 
 
@@ -91,10 +59,11 @@ async def test_publish_timeout_bounds_the_wait_for_acknowledgement(
     assert len(producers.created) == 1
 
 
+@pytest.mark.parametrize("refusal", [MessageSizeTooLargeError, RecordTooLargeError])
 async def test_oversized_record_raises_permanent_error(
-    producers: type[FakeProducer],
+    producers: type[FakeProducer], refusal: type[Exception]
 ) -> None:
-    producers.plan = [RecordTooLargeError()]
+    producers.plan = [refusal()]
     async with open_publisher(SETTINGS, "test", Health()) as publisher:
         with pytest.raises(PermanentError):
             await send(publisher)

@@ -1,0 +1,44 @@
+"""An aiokafka producer that fails as planned. fake_conformance runs the same cases on both."""
+
+import asyncio
+from types import SimpleNamespace
+from typing import Any
+
+from aiokafka.errors import KafkaConnectionError
+
+
+class FakeProducer:
+    """A producer; `plan` has the error of each producer in turn."""
+
+    created: list["FakeProducer"]
+    plan: list[Exception | None]
+
+    def __init__(self, **options: Any) -> None:
+        self.options = options
+        self.fault = self.plan[len(self.created)] if len(self.created) < len(self.plan) else None
+        self.stopped = False
+        self.client = self
+        self.answers = True
+        self.created.append(self)
+
+    async def start(self) -> None:
+        if isinstance(self.fault, KafkaConnectionError):
+            raise self.fault
+        if isinstance(self.fault, BlockingIOError):
+            await asyncio.Event().wait()  # the broker does not answer
+
+    async def stop(self) -> None:
+        self.stopped = True
+
+    async def force_metadata_update(self) -> bool:
+        return self.answers
+
+    async def send(self, topic: str, **_: Any) -> asyncio.Future[SimpleNamespace]:
+        delivery = asyncio.get_running_loop().create_future()
+        if isinstance(self.fault, TimeoutError):
+            return delivery  # never answered
+        if self.fault:
+            delivery.set_exception(self.fault)
+        else:
+            delivery.set_result(SimpleNamespace(topic=topic))
+        return delivery
