@@ -1,0 +1,185 @@
+"""HTML forms of a static page in a browser: another origin, a real gateway and a real broker."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from playwright.async_api import Browser, Page, expect
+
+from contracts import topics
+from contracts.leads import LeadReceived
+from runtime.settings import Kafka
+from tests.support.factories import records_of
+from tests.support.services.processes import processes
+from tests.support.wait import eventually
+from tests.support.web.browser import Visitor, open_window, running_browser
+from tests.support.web.static_pages import running_pages
+
+FORM_KEY = "studio-4k7w9q2m"
+CAMPAIGN = "?utm_source=newsletter&utm_campaign=spring&gclid=abc"
+FORM = """<!doctype html><html lang="de"><head><title>Kontakt</title>
+<meta name="referrer" content="no-referrer-when-downgrade"><link rel="icon" href="data:,"></head><body>
+<form method="post" action="{gateway}/inbound/forms/{key}" enctype="{encoding}" novalidate>
+<label>Name <input name="name"></label>
+<label>E-Mail <input name="your-email" type="email"></label>
+<label>Nachricht <textarea name="Nachricht"></textarea></label>
+<label>Lebenslauf <input name="cv" type="file"></label>
+<input type="hidden" name="_next" value="{next}">
+<button>Senden</button>
+</form><output></output>
+<script>
+const form = document.forms[0];
+if (location.hash === "#script") form.addEventListener("submit", async event => {{
+  event.preventDefault();
+  const answer = await fetch(form.action,
+    {{method: "POST", body: new FormData(form), headers: {{Accept: "application/json"}}}});
+  document.querySelector("output").textContent = answer.status + " " + (await answer.json()).leadId;
+}});
+</script></body></html>"""
+
+
+@dataclass(frozen=True)
+class Website:
+    """A static website, the gateway that its forms post to, and a browser."""
+
+    port: int
+    gateway: str
+    kafka: Kafka
+    browser: Browser
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    async def lead(self) -> LeadReceived:
+        """Wait for the lead on the topic, and return it."""
+        records = await eventually(lambda: records_of(self.kafka, topics.RECEIVED.name), what="a lead")
+        (record,) = records
+        return LeadReceived.model_validate_json(record.value)
+
+
+@pytest.fixture
+async def website(kafka: Kafka, tmp_path: Path) -> AsyncIterator[Website]:
+    file, pages = tmp_path / "sites.toml", dict[str, str]()
+    with running_pages(pages) as port:
+        file.write_text(
+            f'[sites.studio]\nname = "Studio Nord"\nform_key = "{FORM_KEY}"\nlocale = "de"\n'
+            f'origins = ["http://127.0.0.1:{port}"]\n'
+        )
+        environment = {
+            "KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap_servers,
+            "KAFKA_TOPIC_PREFIX": kafka.topic_prefix,
+            "FASTCORE_SITE_INGEST_TOKEN": "",
+            "FASTCORE_SITES_FILE": str(file),
+            "DEBUG": "false",
+        }
+        with processes(tmp_path, environment, "ingest") as started:
+            gateway = started["ingest"]
+            await gateway.ready()
+            pages |= {
+                "/contact": page_of(gateway.url, "application/x-www-form-urlencoded"),
+                "/upload": page_of(gateway.url, "multipart/form-data", "/danke"),
+                "/danke": '<!doctype html><html lang="de"><title>Danke</title><h1>Danke!</h1></html>',
+            }
+            async with running_browser() as browser:
+                yield Website(port, gateway.url, kafka, browser)
+
+
+def page_of(gateway: str, encoding: str, next_page: str = "") -> str:
+    return FORM.format(gateway=gateway, key=FORM_KEY, encoding=encoding, next=next_page)
+
+
+async def fill_and_send(page: Page, email: str = "ada@example.com") -> None:
+    await page.get_by_label("Name").fill("Ada Lovelace")
+    await page.get_by_label("E-Mail").fill(email)
+    await page.get_by_label("Nachricht").fill("Zeile 1\nZeile 2")
+    await page.get_by_role("button", name="Senden").click()
+
+
+@pytest.mark.parametrize("script", [True, False])
+async def test_a_visitor_is_thanked_and_the_lead_has_its_campaign(website: Website, script: bool) -> None:
+    async with open_window(website.browser, website.gateway, java_script_enabled=script) as visitor:
+        await visitor.page.goto(f"{website.url}/contact{CAMPAIGN}")
+        await fill_and_send(visitor.page)
+        await expect(visitor.page.get_by_role("heading", name="Vielen Dank")).to_be_visible()
+        assert visitor.page.url == f"{website.gateway}/inbound/forms/{FORM_KEY}/thanks"
+        await visitor.page.reload()
+        await expect(visitor.page.get_by_role("link", name="Zurück zur Website")).to_be_visible()
+    lead = await website.lead()
+    assert (lead.site, lead.name, lead.email) == ("studio", "Ada Lovelace", "ada@example.com")
+    assert (lead.message, lead.spam_reasons, lead.extra) == ("Zeile 1\nZeile 2", (), {})
+    assert lead.source
+    assert (lead.source.utm_source, lead.source.utm_campaign, lead.source.gclid) == (
+        "newsletter",
+        "spring",
+        "abc",
+    )
+    assert lead.source.page_url == f"{website.url}/contact{CAMPAIGN}"
+
+
+async def test_a_mistake_is_corrected_on_the_gateways_page_without_script(
+    website: Website, tmp_path: Path
+) -> None:
+    cv = tmp_path / "cv.pdf"
+    cv.write_bytes(b"x" * 1_000_000)
+    async with open_window(website.browser, website.gateway, java_script_enabled=False) as visitor:
+        page = visitor.page
+        await page.goto(f"{website.url}/upload{CAMPAIGN}")
+        await page.get_by_label("Lebenslauf").set_input_files(cv)
+        await fill_and_send(page, email="ada@")
+        await expect(page.get_by_role("heading", name="Bitte prüfen Sie Ihre Nachricht")).to_be_visible()
+        await expect(page.get_by_label("Nachricht")).to_have_value("Zeile 1\nZeile 2")
+        address = page.get_by_label("your email")
+        await expect(address).to_have_attribute("aria-invalid", "true")
+        await address.fill("ada@example.com")
+        await page.get_by_role("button", name="Senden").click()
+        # On a page of the website: the gateway's policy for form targets allows the redirect.
+        await expect(page.get_by_role("heading", name="Danke!")).to_be_visible()
+        assert page.url == f"{website.url}/danke"
+    lead = await website.lead()
+    assert (lead.email, lead.message) == ("ada@example.com", "Zeile 1\nZeile 2")
+    assert lead.source
+    assert lead.source.utm_campaign == "spring"
+
+
+async def test_a_page_of_another_origin_is_refused_with_a_clear_message(website: Website) -> None:
+    async with open_window(website.browser, website.gateway) as visitor:
+        await visitor.page.goto(f"http://localhost:{website.port}/contact")
+        await fill_and_send(visitor.page)
+        await expect(visitor.page.get_by_role("heading")).to_have_text("Your message was not sent")
+        await expect(visitor.page.locator("main")).to_contain_text("This form cannot be sent from the page")
+        await expect(visitor.page.locator(".note")).to_contain_text(
+            "Add the page's origin to the site's origins"
+        )
+    assert await records_of(website.kafka, topics.RECEIVED.name) == []
+
+
+async def test_a_script_of_the_page_gets_json(website: Website) -> None:
+    async with open_window(website.browser, website.gateway) as visitor:
+        await visitor.page.goto(f"{website.url}/contact{CAMPAIGN}#script")
+        await fill_and_send(visitor.page)
+        output = visitor.page.locator("output")
+        await expect(output).to_contain_text("201 ")
+        lead = await website.lead()
+        await expect(output).to_have_text(f"201 {lead.lead_id}")
+
+
+@pytest.mark.parametrize("size", ["desktop", "phone"])
+async def test_the_gateways_pages_are_accessible(website: Website, size: str) -> None:
+    async with open_window(website.browser, website.gateway, size) as visitor:  # type: ignore[arg-type]
+        await visitor.page.goto(f"{website.url}/contact{CAMPAIGN}")
+        await fill_and_send(visitor.page, email="ada@" + "x" * 90)
+        await expect(visitor.page.get_by_role("alert")).to_be_visible()
+        await check_page(visitor)
+        await visitor.page.get_by_label("your email").fill("ada@example.com")
+        await visitor.page.get_by_role("button", name="Senden").click()
+        await expect(visitor.page.get_by_role("heading", name="Vielen Dank")).to_be_visible()
+        await check_page(visitor)
+    assert (await website.lead()).email == "ada@example.com"
+
+
+async def check_page(visitor: Visitor) -> None:
+    """Check accessibility, contrast and width. The browser reports the 422 and the website as problems."""
+    visitor.problems.clear()
+    await visitor.check_in_both_themes()
