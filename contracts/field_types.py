@@ -39,13 +39,6 @@ def _truncate_to(maximum: int) -> AfterValidator:
     return AfterValidator(lambda value: truncate(to_line(value), maximum))
 
 
-def _check_name(value: str) -> str:
-    # An error, because two names could become one, and the value of one would be lost.
-    if to_text(value) != value:
-        raise ValueError("must be text in NFC, without NUL characters and lone surrogates")
-    return value
-
-
 def to_storable_json(value: JsonValue, depth: int = 1) -> JsonValue:
     """Return a value that JSON and jsonb can hold. Text is normalised, at any depth.
 
@@ -78,6 +71,12 @@ def unique_name(name: str, taken: Container[str]) -> str:
     return next(other for number in count(2) if (other := f"{name} ({number})") not in taken)
 
 
+def normalize_names(fields: dict[str, JsonValue]) -> None:
+    """Normalise the names of fields in place. Of two names that become equal, the second gets a number."""
+    for name in [each for each in fields if to_text(each) != each]:
+        fields[unique_name(to_text(name), fields)] = fields.pop(name)
+
+
 Line = Annotated[str, StringConstraints(strip_whitespace=True, max_length=LINE_MAX), AfterValidator(to_line)]
 RequiredLine = Annotated[
     str,
@@ -103,5 +102,4 @@ ConsentText = Annotated[
 TruncatedLine = Annotated[str, _truncate_to(LINE_MAX)]
 TruncatedUrl = Annotated[str, _truncate_to(2048)]
 IdempotencyKey = Annotated[str, StringConstraints(strip_whitespace=True, pattern=r"^[\x20-\x7e]{1,255}$")]
-FieldName = Annotated[str, AfterValidator(_check_name)]
 StorableJson = Annotated[JsonValue, AfterValidator(to_storable_json)]

@@ -11,12 +11,12 @@ from uuid_utils.compat import uuid5
 from contracts.email import Email
 from contracts.extra_fields import shorten_extra
 from contracts.field_types import (
-    FieldName,
     IdempotencyKey,
     Line,
     Message,
     StorableJson,
     TruncatedLine,
+    normalize_names,
     unique_name,
 )
 from contracts.text import is_blank
@@ -111,7 +111,7 @@ class LeadSubmission(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True, extra="allow", json_schema_extra={"examples": [EXAMPLE]})
-    __pydantic_extra__: dict[FieldName, StorableJson]
+    __pydantic_extra__: dict[str, StorableJson]
 
     name: Line | None = None
     email: Email | None = None
@@ -137,6 +137,8 @@ class LeadSubmission(BaseModel):
 
         The context of the validation may be an `Unreadable`, whose values are added to `extra`.
         """
+        # In place, because the model is frozen and its dictionary is not.
+        normalize_names(self.extra)
         unreadable = info.context
         if isinstance(unreadable, Unreadable):
             self._add_to_extra(unreadable.of_visitor)
@@ -149,7 +151,6 @@ class LeadSubmission(BaseModel):
             raise PydanticCustomError(INCOMPLETE, "is incomplete", {"fields": missing})
         if isinstance(unreadable, Unreadable):
             self._add_to_extra(unreadable.of_machine)
-        # In place, because the model is frozen and its dictionary is not.
         shorten_extra(self.extra)
         return self
 

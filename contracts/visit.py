@@ -7,11 +7,11 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 from contracts.extra_fields import shorten_extra
 from contracts.field_types import (
     ConsentText,
-    FieldName,
     Line,
     StorableJson,
     TruncatedLine,
     TruncatedUrl,
+    normalize_names,
 )
 
 
@@ -19,7 +19,7 @@ class Source(BaseModel):
     """Where the visitor came from. Longer values are truncated. Unknown fields are kept, up to 64 KiB."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
-    __pydantic_extra__: dict[FieldName, StorableJson]
+    __pydantic_extra__: dict[str, StorableJson]
 
     page_url: TruncatedUrl | None = None
     referrer: TruncatedUrl | None = None
@@ -47,6 +47,7 @@ class Source(BaseModel):
     @model_validator(mode="after")
     def _bound_extra(self) -> Self:
         # In place, because the model is frozen and its dictionary is not.
+        normalize_names(self.extra)
         shorten_extra(self.extra)
         return self
 

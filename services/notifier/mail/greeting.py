@@ -11,6 +11,8 @@ WORD_MAX: Final = 20
 WIDE_MAX: Final = 12
 # Characters between the parts of a name. A full stop may only follow an abbreviation ("Dr. J. R. Smith").
 _JOINERS: Final = "'\u2019\u2018\u02bc\u2010\u2011-\u00b7\u30fb"
+# They belong to words of Persian, Sinhala and other scripts.
+_ZERO_WIDTH_JOINERS: Final = "\u200c\u200d"
 _ABBREVIATION: Final = re.compile(r"\w{1,4}\.")
 _LINK_WORDS: Final = frozenset({"www", "http", "https", "mailto"})
 
@@ -18,9 +20,11 @@ _LINK_WORDS: Final = frozenset({"www", "http", "https", "mailto"})
 def greeting_name(value: str) -> str:
     """Return the name for the greeting, or an empty string if it could hold a link, a number or a message."""
     text = "".join(
-        char for char in unicodedata.normalize("NFKC", value) if unicodedata.category(char) != "Cf"
+        char
+        for char in unicodedata.normalize("NFKC", value)
+        if char in _ZERO_WIDTH_JOINERS or unicodedata.category(char) != "Cf"
     )
-    words = text.split()
+    words = [word for each in text.split() if (word := each.strip(_ZERO_WIDTH_JOINERS))]
     name = " ".join(words)
     if not 0 < len(name) <= NAME_MAX or len(words) > WORDS_MAX:
         return ""
@@ -35,4 +39,6 @@ def _is_name_part(word: str) -> bool:
     if len(word) > WORD_MAX or word.casefold() in _LINK_WORDS or unicodedata.category(word[0])[0] != "L":
         return False
     # Only letters and marks: no digits or dots of any script, no @, no symbols.
-    return all(char in _JOINERS or unicodedata.category(char)[0] in "LM" for char in word)
+    return all(
+        char in _JOINERS + _ZERO_WIDTH_JOINERS or unicodedata.category(char)[0] in "LM" for char in word
+    )

@@ -3,9 +3,6 @@
 Of all the visitor's input only the validated address of a welcome may enter a header.
 """
 
-import json
-import re
-import unicodedata
 from dataclasses import dataclass
 from datetime import datetime
 from email.headerregistry import Address
@@ -21,10 +18,9 @@ from contracts.leads import LeadReceived
 from contracts.reasons import Reason
 from runtime.mail_address import Address as Recipient
 from runtime.mail_address import parse_address
+from services.notifier.mail.answers import break_lines, labelled_fields, quote_lines, visible_text
 from services.notifier.mail.greeting import greeting_name
 from services.notifier.mail.mime import HeaderInjectionError, build_mime_message
-
-_CLEAN_ASCII: Final = re.compile(r"[ -~\n\t]*")
 
 
 def _urlquote(value: str) -> str:
@@ -40,6 +36,8 @@ _TEMPLATES: Final = Environment(
     auto_reload=False,  # or jinja2 checks the template files for each mail
 )
 _TEMPLATES.filters["urlquote"] = _urlquote
+_TEMPLATES.filters["quote_lines"] = quote_lines
+_TEMPLATES.filters["break_lines"] = break_lines
 
 
 class UndeliverableError(Exception):
@@ -123,18 +121,6 @@ def _reference(lead: LeadReceived) -> str:
     return str(lead.lead_id)[-8:]
 
 
-def strip_control_characters(value: str) -> str:
-    """Remove control, format and bidirectional characters, which hide or reverse text. Keep line breaks."""
-    if _CLEAN_ASCII.fullmatch(value):  # most input; the loop below takes 50 us
-        return value.strip()
-    visible = (
-        char
-        for char in value.replace("\r\n", "\n").replace("\r", "\n")
-        if char in "\n\t" or unicodedata.category(char) not in ("Cc", "Cf", "Cs", "Zl", "Zp")
-    )
-    return "".join(visible).strip()
-
-
 def _welcome_values(lead: LeadReceived, identity: Identity) -> dict[str, object]:
     return {
         "name": greeting_name(lead.name or ""),
@@ -143,34 +129,14 @@ def _welcome_values(lead: LeadReceived, identity: Identity) -> dict[str, object]
     }
 
 
-def _display_value(value: object) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-
-
 def _alert_values(lead: LeadReceived, identity: Identity) -> dict[str, object]:
-    source = lead.source.model_dump(exclude_none=True) if lead.source else {}
-    fields = {
-        "Name": lead.name,
-        "Email": lead.email,
-        "Phone": lead.phone,
-        "Company": lead.company,
-        "Service": lead.service,
-        "Locale": lead.locale,
-        "Consent": None if lead.consent is None else ("yes" if lead.consent else "no"),
-        **{name.replace("_", " ").capitalize(): value for name, value in source.items()},
-        # Prefixed, so that an extra field of the form cannot replace one of these.
-        **{
-            f"Extra {strip_control_characters(name)[:100]}": _display_value(value)
-            for name, value in lead.extra.items()
-        },
-    }
     return {
-        "fields": {name: strip_control_characters(value) for name, value in fields.items() if value},
+        "fields": labelled_fields(lead),
         "email": lead.email if lead.email and parse_address(lead.email) else "",
-        "message": strip_control_characters(lead.message),
+        "message": visible_text(lead.message),
         "lead_id": str(lead.lead_id),
         "reference": _reference(lead),
-        "site": strip_control_characters(lead.site),
+        "site": visible_text(lead.site),
         "received_at": f"{lead.occurred_at:%Y-%m-%d %H:%M} UTC",
         "sender_name": identity.sender_name,
         "url": f"{identity.admin_url.rstrip('/')}/leads/{lead.lead_id}" if identity.admin_url else "",

@@ -55,10 +55,9 @@ async def test_an_edit_of_an_outdated_lead_is_a_conflict(admin: Admin) -> None:
     "body",
     [
         {"email": "no address"},
-        {"name": ""},
+        {"service": ""},
         {"message": None},
         {"message": "x" * 10_001},
-        {"notes": "nul\x00"},
         {"status": "won"},
     ],
 )
@@ -120,3 +119,19 @@ async def test_an_edit_of_an_unreadable_or_busy_record_is_refused(
         changes = changes | {"next_attempt_at": lead.occurred_at}
     await admin.add_queue_row(**parked_row(lead, **changes))
     assert message in (await admin.edit_lead(lead.lead_id, 409, name="Ada"))["detail"]
+
+
+async def test_name_and_message_can_be_cleared_and_the_address_only_changed(admin: Admin) -> None:
+    lead = await admin.add_lead()
+    await admin.edit_lead(lead.lead_id, name=None, message="")
+    row = await admin.db.fetchrow("SELECT name, message, email FROM lead_inbox")
+    assert tuple(row) == (None, "", lead.email)
+    await admin.edit_lead(lead.lead_id, 409, email=None)
+
+
+async def test_lead_without_an_address_can_be_given_one(admin: Admin) -> None:
+    lead = await admin.add_lead(name=None, email=None, phone="+44 20 7946 0000")
+    answer = await admin.edit_lead(lead.lead_id, email="", company="Engines")
+    assert answer["changed"] == ["company"]
+    await admin.edit_lead(lead.lead_id, email="ada@example.com")
+    assert await admin.db.fetchval("SELECT email FROM lead_inbox") == "ada@example.com"

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from contracts.failures import Kind
 from services.notifier.deliveries import KINDS
 from services.notifier.mail.greeting import greeting_name
-from services.notifier.mail.message import Identity, UndeliverableError, compose, strip_control_characters
+from services.notifier.mail.message import Identity, UndeliverableError, compose
 from tests.support.factories import lead
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -184,7 +184,8 @@ def test_the_welcome_holds_no_input_but_the_name() -> None:
         "welcome", message="SECRET", company="SECRET", service="SECRET", phone="SECRET", extra={"a": "SECRET"}
     )
     for kind in ("plain", "html"):
-        assert "Thank you, Ada Lovelace" in part(read, kind)
+        assert "Thank you, " in part(read, kind)
+        assert "Ada Lovelace" in part(read, kind)
         assert "SECRET" not in part(read, kind)
 
 
@@ -211,10 +212,6 @@ def test_the_welcome_escapes_the_name() -> None:
 )
 def test_a_name_that_could_hold_a_message_is_omitted(typed: str, greeted: str) -> None:
     assert greeting_name(typed) == greeted
-
-
-def test_strip_control_characters_removes_hidden_text() -> None:
-    assert strip_control_characters("a\u202eb\u200bc\x00d\x1be\r\nf") == "abcde\nf"
 
 
 @pytest.mark.parametrize(
@@ -245,4 +242,4 @@ def test_a_part_is_sent_unencoded_only_if_it_is_safe(message: str, encoding: str
     plain = read.get_body(("plain",))
     assert plain is not None
     assert plain["Content-Transfer-Encoding"] == encoding
-    assert f"\n{message}\n" in part(read, "plain").replace("\r\n", "\n")
+    assert f"\n> {message}\n" in part(read, "plain").replace("\r\n", "\n")
