@@ -125,6 +125,7 @@ async def test_name_and_message_can_be_cleared_and_the_address_only_changed(admi
     lead = await admin.add_lead()
     await admin.edit_lead(lead.lead_id, name=None, message="")
     row = await admin.db.fetchrow("SELECT name, message, email FROM lead_inbox")
+    assert row is not None
     assert tuple(row) == (None, "", lead.email)
     await admin.edit_lead(lead.lead_id, 409, email=None)
 

@@ -36,7 +36,7 @@ async def test_a_lead_gets_one_welcome_and_one_alert(
     assert (alert.sender, alert.recipients) == ("hello@fast.example", ["boss@fast.example"])
     assert welcome.message["To"] == sent.email
     assert "script" not in welcome.text() + welcome.text("html")
-    assert "Line 1\n.\n..dots\nLine 4" in alert.text().replace("\r\n", "\n")
+    assert "> Line 1\n> .\n> ..dots\n> Line 4" in alert.text().replace("\r\n", "\n")
     assert "&lt;script&gt;" in alert.text("html")
     assert "<script" not in alert.text("html")
     assert sorted(await audit_events(db, sent)) == [
