@@ -147,13 +147,32 @@ def resolve_digests(
     return digests
 
 
+def resolve_signing_secrets(sites: Sites, variables: Mapping[str, str]) -> dict[str, dict[str, str]]:
+    """Return each site's signing secret of each form builder.
+
+    Raises `SitesFileError` if a variable is not set.
+    """
+    secrets: dict[str, dict[str, str]] = {}
+    for name, site in sites.by_name.items():
+        for builder, reference in site.signing_secrets.items():
+            variable = reference.removeprefix("env:")
+            where = f"sites.{name}.signing_secrets.{builder}"
+            secrets.setdefault(name, {})[builder] = _read_variable(where, variable, variables)
+    return secrets
+
+
+def _read_variable(where: str, variable: str, variables: Mapping[str, str]) -> str:
+    secret = variables.get(variable, "").strip()
+    if not secret:
+        raise SitesFileError(f"{where}: the variable {variable} is not set")
+    return secret
+
+
 def _resolve_digest(where: str, reference: str, variables: Mapping[str, str], *, permit_weak: bool) -> bytes:
     kind, _, value = reference.partition(":")
     if kind == "sha256":
         return bytes.fromhex(value)
-    secret = variables.get(value, "").strip()
-    if not secret:
-        raise SitesFileError(f"{where}: the variable {value} is not set")
+    secret = _read_variable(where, value, variables)
     if not permit_weak and is_weak_token(secret):
         raise SitesFileError(
             f"{where}: the value of {value} is an example, shorter than {TOKEN_MIN_LENGTH} characters"

@@ -6,7 +6,7 @@ Every message says what a value must be. None repeats the value, which may be a 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
@@ -28,6 +28,12 @@ def _check_reference(value: str) -> str:
         raise ValueError(
             "must be env:VARIABLE or sha256: and 64 hex digits; the file never holds a secret itself"
         )
+    return value
+
+
+def _check_variable(value: str) -> str:
+    if not value.startswith("env:") or not _REFERENCE.fullmatch(value):
+        raise ValueError("must be env:VARIABLE; the file never holds a secret itself")
     return value
 
 
@@ -91,6 +97,9 @@ def _parse_sender(value: object) -> object:
 
 SecretReference = Annotated[str, AfterValidator(_check_reference)]
 """Where a secret is: `env:VARIABLE`, or its SHA-256 digest `sha256:HEX`."""
+VariableReference = Annotated[str, AfterValidator(_check_variable)]
+"""Where a secret is that the service needs itself: `env:VARIABLE`. A digest could not check a signature."""
+SigningBuilder = Literal["typeform", "tally", "webflow", "framer"]
 Origin = Annotated[str, AfterValidator(_check_origin)]
 Line = Annotated[str, AfterValidator(_check_line)]
 
@@ -104,6 +113,7 @@ class Site(BaseModel):
     tokens: tuple[SecretReference, ...] = ()
     form_key: Annotated[str, AfterValidator(_check_form_key)] | None = None
     hook_keys: tuple[SecretReference, ...] = ()
+    signing_secrets: dict[SigningBuilder, VariableReference] = Field(default_factory=dict)
     origins: tuple[Origin, ...] = ()
     thanks_url: Annotated[str, AfterValidator(_check_url)] | None = None
     locale: Annotated[str, AfterValidator(_check_locale)] | None = None

@@ -26,6 +26,8 @@ from runtime.sites.watcher import watch_sites
 from runtime.tasks import run_in_background
 from runtime.tracing.spans import export_spans
 from services.ingest import problems
+from services.ingest.builders.endpoint import PATH as HOOK_PATH
+from services.ingest.builders.endpoint import HookEndpoint
 from services.ingest.forms import endpoint as forms
 from services.ingest.forms.endpoint import FormEndpoint
 from services.ingest.forms.pages import thanks_page
@@ -84,6 +86,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             acceptance = LeadAcceptance(settings, writer)
             api.state.lead_endpoint = LeadEndpoint(settings, directory, acceptance, audit)
             api.state.form_endpoint = FormEndpoint(settings, directory, acceptance)
+            api.state.hook_endpoint = HookEndpoint(settings, directory, acceptance, audit)
             api.state.lead_writer = writer
             async with (
                 run_in_background(spool.run_writer(), "spool writer"),
@@ -117,6 +120,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     api.router.routes.append(Route(PATH, _StateRoute("lead_endpoint"), methods=["POST"]))
     api.router.routes.append(Route(forms.PATH, _StateRoute("form_endpoint"), methods=["POST"]))
+    api.router.routes.append(Route(HOOK_PATH, _StateRoute("hook_endpoint"), methods=["POST"]))
     api.add_api_route(forms.THANKS_PATH, thanks, include_in_schema=False)
     api.add_api_route("/internal/status", status, include_in_schema=False)
     api.include_router(health.routes(readiness, kafka_health))

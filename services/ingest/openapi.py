@@ -12,6 +12,8 @@ from pydantic.json_schema import models_json_schema
 from contracts.leads import EXAMPLE, LeadSubmission
 from runtime.http.problem_details import FieldProblem
 from services.ingest import problems
+from services.ingest.builders.endpoint import PATH as HOOK_PATH
+from services.ingest.builders.openapi import hook_operation
 from services.ingest.forms import endpoint as forms
 from services.ingest.forms.openapi import form_operation
 from services.ingest.openapi_responses import CORRELATION_HEADER, RETRY_HEADER, TEXT, problem_response
@@ -94,6 +96,7 @@ def _build_document(app: FastAPI) -> dict[str, Any]:
     schema["paths"] = {
         PATH: {"post": _operation()},
         forms.PATH: {"post": form_operation()},
+        HOOK_PATH: {"post": hook_operation()},
         **schema["paths"],
     }
     return schema

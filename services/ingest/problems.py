@@ -62,6 +62,17 @@ UNKNOWN_FORM: Final = Problem.build(
     "No site has this form key. Compare it with form_key in the sites file.",
     code="unknown-form",
 )
+UNKNOWN_HOOK: Final = Problem.build(
+    HTTPStatus.NOT_FOUND,
+    "No site has this webhook key. Compare the address with hook_keys in the sites file.",
+    code="unknown-hook",
+)
+WRONG_SIGNATURE: Final = Problem.build(
+    HTTPStatus.UNAUTHORIZED,
+    "The signature is missing or wrong. Compare the form builder's secret with signing_secrets in the sites"
+    " file.",
+    code="wrong-signature",
+)
 WRONG_ORIGIN: Final = Problem.build(
     HTTPStatus.FORBIDDEN,
     "The page that sent this form is on none of the site's origins, or its Referrer-Policy hides its origin."

@@ -1,6 +1,6 @@
 """The headers and the body of one request. `runtime.http.request_limits` limits the size of the body."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import Final
 
 from starlette.exceptions import HTTPException
@@ -24,6 +24,7 @@ class LeadRequest:
 
     def __init__(self, scope: Scope, receive: Receive) -> None:
         self._receive = receive
+        self.path_params: Mapping[str, str] = scope.get("path_params", {})
         self._headers: dict[bytes, bytes] = {}
         for name, value in scope["headers"]:
             self._headers.setdefault(name, value)  # the first of several headers with one name counts

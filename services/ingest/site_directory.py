@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from runtime.http.tokens import BearerTokens
-from runtime.sites.file import SitesFileError, resolve_digests
+from runtime.sites.file import SitesFileError, resolve_digests, resolve_signing_secrets
 from runtime.sites.model import Site, Sites
 from services.ingest.settings import Settings, split_origins
 
@@ -12,7 +12,7 @@ _CONFLICT: Final = "FASTCORE_SITE_INGEST_TOKEN gives the same token to another s
 
 
 class SiteDirectory:
-    """Finds a site by its token or form key, and an origin of any site.
+    """Finds a site by its token, form key or hook key, and an origin of any site.
 
     A new version of the sites file replaces the old.
 
@@ -33,10 +33,14 @@ class SiteDirectory:
         for token, site in self._settings.sites().items():
             if tokens.find(token.encode()) != site:
                 raise SitesFileError(f"sites.{tokens.find(token.encode())}.tokens: {_CONFLICT}")
+        hook_keys = resolve_digests(sites, "hook_keys", self._variables, permit_weak=permit_weak)
+        signing_secrets = resolve_signing_secrets(sites, self._variables)
         origins = {origin for site in sites.by_name.values() for origin in site.origins}
         self._sites = sites
         self._forms = {site.form_key: name for name, site in sites.by_name.items() if site.form_key}
         self._tokens = tokens
+        self._hooks = BearerTokens({}, hook_keys)
+        self._signing_secrets = signing_secrets
         self._origins = frozenset(origins.union(split_origins(self._settings.cors_origins)))
 
     def find_by_header(self, authorization: str | None) -> str | None:
@@ -46,6 +50,14 @@ class SiteDirectory:
     def find_by_form_key(self, form_key: str) -> str | None:
         """Return the name of the site whose HTML forms have this key, or None. The key is no secret."""
         return self._forms.get(form_key)
+
+    def find_by_hook_key(self, hook_key: str) -> str | None:
+        """Return the name of the site whose webhooks have this secret key, or None. Takes constant time."""
+        return self._hooks.find(hook_key.encode())
+
+    def signing_secrets(self, name: str) -> Mapping[str, str]:
+        """Return the secret of each form builder that signs its requests to this site."""
+        return self._signing_secrets.get(name, {})
 
     def allows_origin(self, origin: str) -> bool:
         """Return True for an origin of any site: a preflight request does not say whose token will follow."""

@@ -45,11 +45,8 @@ def objects_at(payload: JsonValue | Payload, path: str) -> Iterator[tuple[str, P
             yield key, item
 
 
-def nest_brackets(pairs: Iterable[tuple[str, str]]) -> dict[str, JsonValue]:
-    """Return form data as an object, with names such as `fields[email][value]` nested, as PHP reads them.
-
-    A name that occurs more than once, or ends with `[]`, has a list of its values.
-    """
+def nest_brackets(pairs: Iterable[tuple[str, JsonValue]]) -> dict[str, JsonValue]:
+    """Return form data as an object, with names such as `fields[email][value]` nested, as PHP reads them."""
     payload: dict[str, JsonValue] = {}
     for name, value in pairs:
         head = name.partition("[")[0]

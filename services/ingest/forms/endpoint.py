@@ -1,7 +1,6 @@
 """`POST /inbound/forms/{form_key}`: HTML forms, which have neither a secret nor a script."""
 
 import re
-from hashlib import sha256
 from typing import Final, NamedTuple
 
 import uuid_utils
@@ -9,7 +8,7 @@ from pydantic import ValidationError
 from starlette.responses import RedirectResponse, Response
 from starlette.types import Receive, Scope, Send
 
-from contracts.forgiving import NotJsonError, read_key, read_submission
+from contracts.forgiving import NotJsonError, read_submission
 from contracts.leads import LeadSubmission, lead_id_for
 from runtime import metrics
 from runtime.http.problem_details import Problem, ProblemError
@@ -19,11 +18,11 @@ from runtime.sites.model import NO_SITE, Site
 from services.ingest import problems
 from services.ingest.forms.body import FormBody, read_form
 from services.ingest.forms.form_lead import KEY, NEXT, Visit, build_submission, text_of
+from services.ingest.forms.lead_key import lead_key
 from services.ingest.forms.origin import is_same_host, next_url, page_origin, visitor_address
 from services.ingest.forms.pages import form_page, message_page
 from services.ingest.forms.texts import texts_for
 from services.ingest.lead_acceptance import AcceptedLead, LeadAcceptance, RequestContext
-from services.ingest.lead_record import body_sha256
 from services.ingest.request import LeadRequest
 from services.ingest.responses import CORRELATION_ID, created
 from services.ingest.settings import Settings
@@ -33,8 +32,6 @@ from services.ingest.spam import SpamReason
 PATH: Final = "/inbound/forms/{form_key}"
 THANKS_PATH: Final = "/inbound/forms/{form_key}/thanks"
 PREFIX: Final = "/inbound/forms/"
-# A second click and a reload come within seconds, a visitor with the same question again rather the next day.
-SAME_LEAD_SECONDS: Final = 600
 _HTML: Final = re.compile(r"text/html|application/xhtml\+xml", re.IGNORECASE)
 
 
@@ -144,21 +141,9 @@ class FormEndpoint:
             raise ProblemError(problems.invalid_lead(problems.field_problems(error))) from None
 
     def _key_of(self, submitted: _Submitted, submission: LeadSubmission) -> str:
-        """Return the idempotency key, which contains the digest of the lead.
-
-        So a key that is fixed in the page does not make one lead of all its leads. Without a key, the same
-        lead within ten minutes is one lead. All replicas count the same ten minutes, so a repetition across
-        their end is only recognized by the gateway that has accepted the lead.
-        """
-        digest = body_sha256(submission)
+        # The key contains the digest, because a key that is fixed in the page must not make one lead of all.
         given = text_of(submitted.form or FormBody({}), KEY) or submitted.request.header(b"idempotency-key")
-        if given and (key := read_key(given)):
-            return _form_key(key, digest)
-        period = int(self._acceptance.now().timestamp()) // SAME_LEAD_SECONDS
-        previous = _form_key(str(period - 1), digest)
-        if self._acceptance.was_accepted(submitted.name, previous, SAME_LEAD_SECONDS):
-            return previous
-        return _form_key(str(period), digest)
+        return lead_key(self._acceptance, submitted.name, submission, given)
 
     def _thank(self, submitted: _Submitted, lead: AcceptedLead) -> Response:
         if not submitted.wants_html:
@@ -200,8 +185,3 @@ def _form_to_send_again(submitted: _Submitted) -> FormBody:
     if url := _next_page(submitted):
         fields[NEXT] = url
     return FormBody(fields)
-
-
-def _form_key(key: str, digest: str) -> str:
-    text = f"{key}\n{digest}"
-    return f"form-{sha256(text.encode()).hexdigest()}"

@@ -48,7 +48,7 @@ def build_submission(form: FormBody, site: Site, visit: Visit) -> dict[str, Json
         source.setdefault("page_title", title)
     if visit.referer:
         source.setdefault("page_url", visit.referer)
-    body["source"] = _campaign_in(source.get("page_url")) | source
+    body["source"] = campaign_in(source.get("page_url")) | source
     meta = _object(given.get("meta")) | _object(body.get("meta"))
     meta |= {"ip": visit.ip, "user_agent": visit.user_agent}
     if HONEYPOT in fields:
@@ -74,7 +74,7 @@ def _unused(field: str, fields: Mapping[str, JsonValue]) -> str:
     return f"{name} (file)" if name in fields or target_of(name) else name
 
 
-def _campaign_in(page_url: JsonValue) -> dict[str, JsonValue]:
+def campaign_in(page_url: JsonValue) -> dict[str, JsonValue]:
     """Return the campaign in the query of a page's address."""
     campaign: dict[str, JsonValue] = {}
     if not isinstance(page_url, str):

@@ -87,7 +87,7 @@ async def test_a_row_that_cannot_be_replayed_is_refused_with_the_reason(admin: A
     erased = (await admin.add_lead("erased")).lead_id
     refused = {
         await admin.add_queue_row(state="resolved", payload=None): "the delivery succeeded",
-        await admin.add_queue_row(state="replaying"): "has not answered",
+        await admin.add_queue_row(state="replaying"): "It is being retried now",
         await admin.add_queue_row(**DEAD, payload=None): "nothing to send",
         await admin.add_queue_row(**DEAD, lead_id=erased): "lead is erased",
     }
@@ -125,7 +125,7 @@ async def test_a_preview_changes_nothing_and_its_count_guards_the_replay(admin: 
     assert (preview["wanted"], preview["seconds"], preview["replay"]) == (3, 2, None)
     assert [group["rows"] for group in preview["groups"]] == [3]
     assert [(group["rows"], group["why"]) for group in preview["blocked"]] == [
-        (1, "Its record has no content, so there is nothing to send.")
+        (1, "Its content is missing, so there is nothing to send.")
     ]
     assert (await admin.get("/admin/queue/replays"))["replays"] == []
     await admin.add_queue_row(**DEAD)

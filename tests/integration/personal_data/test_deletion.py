@@ -60,7 +60,7 @@ async def test_only_ticked_leads_are_deleted(admin: Admin) -> None:
     assert answer.status_code == 200
     assert await erased(admin.db) == {lead.lead_id, ticked.lead_id}
     assert await admin.db.fetchval("SELECT payload FROM replay_queue WHERE id = $1", record) is None
-    assert "2 leads of this person and 1 record in the retry queue" in answer.text
+    assert "2 leads of this person and 1 failed delivery" in answer.text
     _, _, kept = answer.text.partition("Not selected")
     assert "2 leads of this address were not selected" in kept
     assert str(unticked.lead_id) in kept

@@ -49,7 +49,7 @@ async def test_a_lead_that_the_database_refuses_is_deleted_by_try_again(admin: A
     await refuse(db, "lead_inbox", refused.lead_id)
     answer = await delete(admin, word, lead.lead_id, other.lead_id, refused.lead_id)
     assert (answer.status_code, "Some data was not deleted" in answer.text) == (200, True)
-    assert "2 leads of this person and 1 record in the retry queue" in answer.text
+    assert "2 leads of this person and 1 failed delivery" in answer.text
     assert "1 item could not be deleted" in answer.text
     assert "database answered P0001" in answer.text
     assert "refused for Ada" not in answer.text
@@ -76,10 +76,10 @@ async def test_a_record_that_the_database_refuses_is_deleted_by_try_again(admin:
     await refuse(db, "replay_queue", refused)
     answer = await delete(admin, word, lead.lead_id)
     assert f"Queue record <code>{refused}</code>" in answer.text
-    assert "1 lead of this person and 1 record in the retry queue" in answer.text
+    assert "1 lead of this person and 1 failed delivery" in answer.text
     await db.execute("DROP FUNCTION refuse CASCADE")
     done = await retry(admin, lead.lead_id, answer.text)
-    assert "0 leads of this person and 1 record in the retry queue" in done.text
+    assert "0 leads of this person and 1 failed delivery" in done.text
     payloads = dict(await db.fetch("SELECT id, payload FROM replay_queue"))
     assert payloads == {refused: None, other: None}
 

@@ -14,8 +14,9 @@ from contracts.audit import AuditRecorded
 from contracts.leads import LeadReceived
 from runtime.failures import DependencyUnavailable
 from runtime.settings import Kafka, SitesFile
-from runtime.sites.file import load_sites
+from runtime.sites.file import environment, load_sites
 from services.ingest.app import create_app
+from services.ingest.builders.endpoint import HookEndpoint
 from services.ingest.forms.endpoint import FormEndpoint
 from services.ingest.lead_acceptance import LeadAcceptance
 from services.ingest.lead_record import LeadRecord
@@ -144,7 +145,7 @@ async def run_gateway(sites_file: Path | None = None, **fields: Any) -> AsyncIte
     settings = Settings.model_validate(
         {"kafka": kafka, "site_tokens": f"www:{TOKEN}", "sites_file": SitesFile(path=sites_file)} | fields
     )
-    sites = SiteDirectory(settings, load_sites(settings.sites_file.path), {})
+    sites = SiteDirectory(settings, load_sites(settings.sites_file.path), environment())
     app = create_app(settings)
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
@@ -153,4 +154,5 @@ async def run_gateway(sites_file: Path | None = None, **fields: Any) -> AsyncIte
         acceptance = LeadAcceptance(settings, gateway.leads, lambda: gateway.now, gateway.monotonic)
         app.state.lead_endpoint = LeadEndpoint(settings, sites, acceptance, gateway.audit)
         app.state.form_endpoint = FormEndpoint(settings, sites, acceptance)
+        app.state.hook_endpoint = HookEndpoint(settings, sites, acceptance, gateway.audit)
         yield gateway

@@ -1,0 +1,102 @@
+"""`POST /inbound/hooks/{hook_key}`: the webhooks of form builders. The key in the URL is a secret."""
+
+from collections.abc import AsyncIterator, Mapping
+from typing import Final
+
+from pydantic import JsonValue, ValidationError
+from pydantic_core import to_json
+from starlette.responses import Response
+from starlette.types import ASGIApp
+
+from contracts.forgiving import NotJsonError, read_submission
+from contracts.leads import LeadSubmission
+from runtime.http.problem_details import ProblemError
+from runtime.sites.model import Site
+from services.ingest import problems
+from services.ingest.authenticated_endpoint import AuthenticatedEndpoint
+from services.ingest.builders.adapters import Adapter, adapter_of, submission_key
+from services.ingest.builders.payload import nest_brackets, text_at
+from services.ingest.builders.signatures import SIGNATURES
+from services.ingest.forms.body import TEXT_MAX_BYTES, read_form
+from services.ingest.forms.field_mapping import map_answers
+from services.ingest.forms.form_lead import campaign_in
+from services.ingest.forms.lead_key import lead_key
+from services.ingest.lead_acceptance import RequestContext
+from services.ingest.request import LeadRequest
+
+PATH: Final = "/inbound/hooks/{hook_key}"
+PREFIX: Final = "/inbound/hooks/"
+_FRAMER_ID: Final = b"framer-webhook-submission-id"
+
+
+class HookEndpoint(AuthenticatedEndpoint):
+    """The ASGI app of a webhook. It answers exactly 200.
+
+    With a 201 Elementor shows its visitors an error, and Wix repeats the request.
+    """
+
+    def _authenticate(self, request: LeadRequest) -> str:
+        site = self._sites.find_by_hook_key(request.path_params["hook_key"])
+        if site is None:
+            raise ProblemError(problems.UNKNOWN_HOOK)
+        return site
+
+    async def _accept(
+        self, request: LeadRequest, site: str, correlation_id: str, headers: dict[str, str]
+    ) -> ASGIApp:
+        request.media_type()  # refuses an encoded body
+        body = b"".join([chunk async for chunk in request.chunks(TEXT_MAX_BYTES)])
+        signed = self._check_signatures(request, site, body)
+        fields = (await read_form(_ReceivedRequest(request, body))).fields
+        payload = nest_brackets(fields.items())
+        adapter = adapter_of(payload)
+        if adapter.name in self._sites.signing_secrets(site).keys() - signed:
+            raise ProblemError(problems.WRONG_SIGNATURE)
+        config = self._sites.get(site)
+        submission = _read_submission(adapter, payload, config)
+        given = submission_key(adapter, payload) or request.header(_FRAMER_ID)
+        key = lead_key(self._acceptance, site, submission, given or request.header(b"idempotency-key"))
+        service = config.default_service or text_at(payload, *adapter.form_name)
+        context = RequestContext(site, correlation_id, request.header(b"traceparent"), service)
+        lead = await self._acceptance.accept(submission, key, context)
+        answer = {"leadId": lead.lead_id, "timestamp": lead.timestamp, "status": "received"}
+        return Response(to_json(answer), media_type="application/json", headers=headers)
+
+    def _check_signatures(self, request: LeadRequest, site: str, body: bytes) -> set[str]:
+        """Return the builders that signed the body. Raises `ProblemError` for a wrong signature."""
+        signed = set()
+        for builder, secret in self._sites.signing_secrets(site).items():
+            signature = SIGNATURES[builder]
+            if request.header(signature.header) is None:
+                continue
+            if not signature.is_valid(secret, request.header, body):
+                raise ProblemError(problems.WRONG_SIGNATURE)
+            signed.add(builder)
+        return signed
+
+
+class _ReceivedRequest(LeadRequest):
+    """A request whose body has been received."""
+
+    def __init__(self, request: LeadRequest, body: bytes) -> None:
+        self.__dict__.update(request.__dict__)
+        self._body = body
+
+    async def chunks(self, max_bytes: int | None = None) -> AsyncIterator[bytes]:  # noqa: ARG002
+        """Yield the body."""
+        yield self._body
+
+
+def _read_submission(adapter: Adapter, payload: Mapping[str, JsonValue], site: Site) -> LeadSubmission:
+    body = map_answers(adapter.read_answers(payload), site.fields)
+    if submitted_at := text_at(payload, *adapter.submitted_at):
+        body.setdefault("submitted_at", submitted_at)
+    source = body.get("source")
+    if isinstance(source, dict):
+        body["source"] = campaign_in(source.get("page_url")) | source
+    try:
+        return read_submission(body)
+    except NotJsonError:
+        raise ProblemError(problems.NOT_JSON) from None
+    except ValidationError as error:
+        raise ProblemError(problems.invalid_lead(problems.field_problems(error))) from None

@@ -1,0 +1,124 @@
+"""`POST /inbound/hooks/{hook_key}`: what form builders post becomes a lead, and the answer is exactly 200."""
+
+import base64
+import hashlib
+import hmac
+import json
+from collections.abc import AsyncIterator
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import pytest
+import structlog
+
+from tests.support.services.gateway import Gateway, run_gateway
+
+EXAMPLES = {
+    path.stem: json.loads(path.read_text())
+    for path in sorted(Path(__file__).with_name("examples").glob("*.json"))
+}
+KEY, SECRET = "hook-key-of-the-studio-1234567890", "a-signing-secret-0123456789"
+HOOK = f"/inbound/hooks/{KEY}"
+SITES = f"""
+[sites.studio]
+hook_keys = ["sha256:{sha256(KEY.encode()).hexdigest()}"]
+default_service = "Contact form"
+"""
+BODY = {"name": "Ada", "email": "ada@example.com", "message": "Hello"}
+
+
+@pytest.fixture
+async def gateway(tmp_path: Path) -> AsyncIterator[Gateway]:
+    path = tmp_path / "sites.toml"
+    path.write_text(SITES)
+    async with run_gateway(sites_file=path, debug={"on": True}) as running:
+        yield running
+
+
+async def _post(gateway: Gateway, example: dict[str, Any]) -> Any:
+    headers = example.get("headers", {})
+    if "form" in example:
+        return await gateway.client.post(HOOK, data=dict(example["form"]), headers=headers)
+    return await gateway.client.post(HOOK, content=json.dumps(example["body"]), headers=headers)
+
+
+@pytest.mark.parametrize("builder", EXAMPLES)
+async def test_golden_payload_is_answered_with_200_and_is_a_lead(gateway: Gateway, builder: str) -> None:
+    answer = await _post(gateway, EXAMPLES[builder])
+
+    assert answer.status_code == 200, answer.text
+    (lead,) = gateway.leads.leads
+    assert (lead.name, lead.email, lead.site) == ("Grete Beispiel", "grete@example.com", "studio")
+    assert lead.message == "Bitte melden."
+    assert str(lead.lead_id) == answer.json()["leadId"]
+
+
+@pytest.mark.parametrize("builder", EXAMPLES)
+async def test_repeated_payload_is_the_same_lead(gateway: Gateway, builder: str) -> None:
+    first, second = [await _post(gateway, EXAMPLES[builder]) for _ in range(2)]
+
+    assert second.status_code == 200
+    assert first.json() == second.json()
+    assert len(gateway.leads.leads) == 1
+
+
+async def test_same_answers_under_two_submission_ids_are_two_leads(gateway: Gateway) -> None:
+    for number in ("1", "2"):
+        await _post(gateway, {"body": BODY | {"submission_id": number}})
+
+    assert len(gateway.leads.leads) == 2
+
+
+async def test_unknown_key_is_refused_before_the_body_is_read(gateway: Gateway) -> None:
+    async def body() -> AsyncIterator[bytes]:
+        raise AssertionError("the body is read")
+        yield b""
+
+    answer = await gateway.client.post("/inbound/hooks/guess", content=body())
+
+    assert (answer.status_code, answer.json()["type"]) == (404, "urn:fastcore:problem:unknown-hook")
+    assert gateway.audit.entries == []
+
+
+@pytest.mark.parametrize(
+    ("content", "status"),
+    [(b"[]", 400), (b"{", 400), (b"\xff", 400), (b'{"name": "Ada"}', 422), (b"{" + b" " * 300_000, 413)],
+)
+async def test_payload_that_is_no_lead_is_refused_and_audited(
+    gateway: Gateway, content: bytes, status: int
+) -> None:
+    answer = await gateway.client.post(HOOK, content=content, headers={"Content-Type": "application/json"})
+
+    assert answer.status_code == status
+    assert KEY not in answer.text
+    (entry,) = gateway.audit.entries
+    assert (entry.actor, entry.status_code) == ("studio", status)
+
+
+async def test_key_of_the_url_is_not_logged(gateway: Gateway) -> None:
+    with structlog.testing.capture_logs() as logs:
+        await _post(gateway, {"body": BODY})
+        await _post(gateway, {"body": {}})
+
+    assert [entry["event"] for entry in logs] == ["request refused"]
+    assert KEY not in repr(logs)
+
+
+@pytest.mark.parametrize("signed", [True, False, None])
+async def test_builder_with_a_signing_secret_has_to_sign(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, signed: bool | None
+) -> None:
+    path = tmp_path / "sites.toml"
+    path.write_text(SITES + 'signing_secrets = { typeform = "env:TYPEFORM_SECRET" }\n')
+    monkeypatch.setenv("TYPEFORM_SECRET", SECRET)
+    content = json.dumps(EXAMPLES["typeform"]["body"]).encode()
+    digest = hmac.new(SECRET.encode(), content, hashlib.sha256).digest()
+    signature = f"sha256={base64.b64encode(digest if signed else digest[::-1]).decode()}"
+    headers = {} if signed is None else {"Typeform-Signature": signature}
+    async with run_gateway(sites_file=path, debug={"on": True}) as gateway:
+        answer = await gateway.client.post(HOOK, content=content, headers=headers)
+        other = await gateway.client.post(HOOK, json=BODY)
+
+    assert answer.status_code == (200 if signed else 401)
+    assert other.status_code == 200
