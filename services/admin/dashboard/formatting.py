@@ -10,7 +10,7 @@ from typing import Any, Final
 from fastapi.exceptions import RequestValidationError
 from markupsafe import Markup
 
-from services.admin.rules.lead_rules import STATUS_NAMES
+from services.admin.rules.lead_rules import STATUS_NAMES, lead_title
 from services.admin.rules.reasons import explain, spam_word
 
 EVENTS: Final = {
@@ -274,5 +274,6 @@ FILTERS: Final = {
     "detail_pairs": detail_pairs,
     "field_label": field_label,
     "json_text": json_text,
+    "lead_title": lead_title,
 }
 GLOBALS: Final = {"STATUSES": STATUSES, "EVENTS": EVENTS, "plural": plural}

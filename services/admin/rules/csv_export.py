@@ -8,12 +8,16 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any, Final
 
+from contracts.visit import Source
+
 # Excel reads a file as UTF-8 only if it begins with a byte order mark.
 BOM: Final = "\ufeff"
 COLUMNS: Final = (
     "id", "created_at_utc", "status", "service", "name", "email", "phone", "company", "message", "assignee",
     "notes", "consent", "consent_version", "locale", "submitted_at", "page_url", "referrer", "utm_source",
     "utm_medium", "utm_campaign", "utm_term", "utm_content", "spam_reasons", "extra", "site", "request_id",
+    "utm_id", "gclid", "gbraid", "wbraid", "fbclid", "msclkid", "ttclid", "li_fat_id", "landing_page",
+    "page_title", "source_other",
 )  # fmt: skip
 # A spreadsheet may run a cell as a formula if it begins with one of these signs or their full-width forms
 # (OWASP, CSV injection), also after blanks and quotes. A spreadsheet with another separator, or without our
@@ -47,10 +51,12 @@ def _escape_match(match: re.Match[str]) -> str:
 
 
 def _cell(lead: Mapping[str, Any], column: str) -> str:
-    if column in ("page_url", "referrer") or column.startswith("utm_"):
-        value = (lead["source"] or {}).get(column)
+    source: Mapping[str, Any] = lead["source"] or {}
+    value: Any
+    if column == "source_other":
+        value = {name: each for name, each in source.items() if name not in Source.model_fields}
     else:
-        value = lead[column]
+        value = source.get(column) if column in Source.model_fields else lead[column]
     if value is None or value == {}:
         return ""
     if isinstance(value, datetime):

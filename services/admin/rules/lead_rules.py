@@ -6,6 +6,7 @@ from uuid import UUID
 
 from contracts.failures import Kind
 from contracts.leads import LeadReceived, LeadStatus
+from contracts.text import is_blank
 from services.admin.rules.errors import ConflictError
 
 # The names of the statuses in texts for people.
@@ -19,6 +20,17 @@ STATUS_NAMES: Final[Mapping[str, str]] = {
     LeadStatus.ERASED: "Erased",
 }
 EMAIL_KINDS: Final[tuple[Kind, ...]] = ("welcome", "admin_alert")
+
+
+def lead_title(lead: object) -> str:
+    """Return what a page calls a lead: its name, else its address or phone. Never an invisible text.
+
+    `lead` has a name and an email, and may have a phone and a status.
+    """
+    if getattr(lead, "status", None) == LeadStatus.ERASED:
+        return "Erased lead"
+    values = (getattr(lead, name, None) or "" for name in ("name", "email", "phone"))
+    return next((value for value in values if not is_blank(value)), "Website visitor")
 
 
 def check_status_change(current: LeadStatus, new: LeadStatus, expected: LeadStatus | None) -> bool:
@@ -47,10 +59,12 @@ def undo_status(previous: LeadStatus, new: LeadStatus) -> LeadStatus | None:
     return None if LeadStatus.SPAM in (previous, new) or new is previous else previous
 
 
-def check_resend(current: LeadStatus, kind: str, delivery_state: str | None) -> None:
-    """Raise `ConflictError` if this email must not be sent again."""
+def check_resend(current: LeadStatus, kind: str, delivery_state: str | None, email: str | None) -> None:
+    """Raise `ConflictError` if this email must not be sent again. `email` is the lead's address."""
     if current in (LeadStatus.ERASED, LeadStatus.SPAM):
         raise ConflictError(f"The status of the lead is {STATUS_NAMES[current]}, so it gets no emails.")
+    if kind == "welcome" and not email:
+        raise ConflictError("The lead has no email address. Edit the lead to add one.")
     if delivery_state == "sent":
         raise ConflictError(f"The {kind} email was already sent. Each email is sent only once.")
 

@@ -125,7 +125,7 @@ class Leads:
         async with transaction(self._pool) as connection:
             row = await _lock_existing_lead(connection, lead_id)
             delivery_state = await _SQL.delivery_state(connection, id=lead_id, kind=kind)
-            check_resend(LeadStatus(row["status"]), kind, delivery_state)
+            check_resend(LeadStatus(row["status"]), kind, delivery_state, row["email"])
             # The flusher that sends it writes the audit entry `lead.replayed`, in this actor's name.
             (queued,) = await _request_emails(connection, row, (kind,), actor, Reason.REQUESTED_BY_ADMIN)
         return Resent(

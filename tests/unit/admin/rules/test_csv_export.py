@@ -50,6 +50,14 @@ def lead(**changes: Any) -> dict[str, Any]:
     return empty | {"created_at_utc": datetime(2024, 1, 3, tzinfo=UTC)} | changes
 
 
+def test_campaign_and_lines_of_an_answer_are_exported() -> None:
+    text = lines([lead(name=None, message="a\nb", source={"gclid": "x", "mine": "y"})])
+    (row,) = csv.reader(io.StringIO(text, newline=""))
+    cells = dict(zip(COLUMNS, row, strict=True))
+    assert (cells["name"], cells["message"], cells["gclid"]) == ("", "a\nb", "x")
+    assert cells["source_other"] == '{"mine": "y"}'
+
+
 def test_a_line_has_every_column() -> None:
     text = header() + lines(
         [lead(consent=True, extra={"a": 1}, source={"page_url": "https://x"}, spam_reasons=["a", "b"])]

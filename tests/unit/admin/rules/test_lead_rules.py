@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 from itertools import product
+from types import SimpleNamespace
 from typing import get_args
 from uuid import uuid4
 
@@ -15,6 +16,7 @@ from services.admin.rules.lead_rules import (
     check_resend,
     check_status_change,
     emails_due,
+    lead_title,
     undo_status,
 )
 from services.admin.schemas.filters import SettableStatus
@@ -55,7 +57,7 @@ def test_an_unexpected_current_status_is_refused(new: LeadStatus) -> None:
 
 @pytest.mark.parametrize("state", ["waiting", "dead", "unknown", "suppressed", "reserved", None])
 def test_an_email_that_was_not_sent_can_be_resent(state: str | None) -> None:
-    check_resend(LeadStatus.WON, "welcome", state)
+    check_resend(LeadStatus.WON, "welcome", state, "ada@example.com")
 
 
 @pytest.mark.parametrize(
@@ -64,7 +66,7 @@ def test_an_email_that_was_not_sent_can_be_resent(state: str | None) -> None:
 )
 def test_resend_is_refused_for_spam_erased_and_sent(status: LeadStatus, state: str | None) -> None:
     with pytest.raises(ConflictError):
-        check_resend(status, "welcome", state)
+        check_resend(status, "welcome", state, "ada@example.com")
 
 
 def test_as_received_returns_the_event_of_a_stored_lead() -> None:
@@ -104,3 +106,23 @@ def test_as_received_returns_the_event_of_a_stored_lead() -> None:
 )
 def test_undo_is_offered_only_without_other_effects(previous: str, new: str, undo: str | None) -> None:
     assert undo_status(LeadStatus(previous), LeadStatus(new)) == undo
+
+
+def test_confirmation_without_an_address_is_refused() -> None:
+    with pytest.raises(ConflictError, match="no email address"):
+        check_resend(LeadStatus.RECEIVED, "welcome", "suppressed", None)
+    check_resend(LeadStatus.RECEIVED, "admin_alert", "dead", None)
+
+
+@pytest.mark.parametrize(
+    ("fields", "title"),
+    [
+        ({"name": "Ada", "email": "ada@example.com"}, "Ada"),
+        ({"name": "\u200b", "email": "ada@example.com"}, "ada@example.com"),
+        ({"name": None, "email": None, "phone": "+44 20"}, "+44 20"),
+        ({"name": None, "email": None}, "Website visitor"),
+        ({"name": "", "email": "", "status": LeadStatus.ERASED}, "Erased lead"),
+    ],
+)
+def test_title_of_a_lead_is_never_invisible(fields: dict[str, str | None], title: str) -> None:
+    assert lead_title(SimpleNamespace(**fields)) == title
