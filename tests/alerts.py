@@ -183,6 +183,10 @@ async def spool_damaged(environment: Environment) -> None:
     (left / "00000000000000000002.spool").write_bytes(b"\n00000000 {")
 
 
+async def sites_file_invalid(environment: Environment) -> None:
+    (environment.folder / "sites.toml").write_text("[sites.www]\nlocale = 1")
+
+
 # Each fault with the prefixes of the alerts that must fire: the name, and the labels that identify the rule.
 FAULTS: list[tuple[str, Callable[[Environment], Coroutine[Any, Any, None]], set[str]]] = [
     ("every recipient gets 550", refuse_mails, {"MailFailures warning", "DeadLetters"}),
@@ -203,6 +207,7 @@ FAULTS: list[tuple[str, Callable[[Environment], Coroutine[Any, Any, None]], set[
     ("the persister's ledger set back", rolled_back, {"LedgerRewound critical"}),
     ("every recipient is greylisted", greylisted, {"OldestLeadWaiting warning notifier"}),
     ("a torn line alone in the spool", spool_damaged, {"SpoolFilling warning"}),
+    ("a mistake in the sites file", sites_file_invalid, {"SitesFileInvalid"}),
     ("a website's queue is away", queue_away, {"JobNotRun warning failed"}),
 ]  # fmt: skip
 
@@ -221,6 +226,8 @@ async def run(folder: Path) -> set[str]:
     """Inject one fault after the other; return the alerts that did not fire."""
     environment = await Environment.build(folder)
     environment.services["ingest"].environment["FASTCORE_INGEST_SPOOL_MAX_LEADS"] = "60"
+    (folder / "sites.toml").write_text("[sites.www]")
+    environment.services["ingest"].environment["FASTCORE_SITES_FILE"] = str(folder / "sites.toml")
     environment.services["flusher"].environment["FASTCORE_FLUSHER_CRON"] = "* * * * *"
     targets = {name: environment.services[name].url.removeprefix("http://") for name in SERVICES}
     prometheus, missed = Prometheus(folder, targets), set[str]()
