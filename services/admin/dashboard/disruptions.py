@@ -81,9 +81,12 @@ def _ledger_errors(stats: QueueStats) -> Iterator[Disruption]:
     if stats.books is None:
         return
     if not stats.books.balanced:
-        yield Disruption("Data integrity", "the counts of the stages and the database differ")
+        yield Disruption("Data integrity", "the counts of the processing steps and the database differ")
     if missing := sum(each.missing for each in stats.books.stages):
-        yield Disruption("Data integrity", f"{plural(missing, 'record')} missing from Kafka")
+        yield Disruption(
+            "Data integrity",
+            f"{plural(missing, 'lead or failed delivery', 'leads or failed deliveries')} missing",
+        )
 
 
 def _unknown_states(health: SystemHealth, stats: QueueStats) -> Iterator[Disruption]:

@@ -29,11 +29,11 @@ EVENTS: Final = {
     "email.failed": "Email failed",
     "email.unknown": "Email outcome unknown",
     "email.suppressed": "Email suppressed",
-    "queue.flushed": "All pending retried",
-    "queue.cleared": "All pending archived",
+    "queue.flushed": "All pending deliveries retried",
+    "queue.cleared": "All pending deliveries archived",
     "queue.replayed": "Manual retry started",
     "queue.replay_cancelled": "Manual retry cancelled",
-    "stage.resumed": "Stage resumed",
+    "stage.resumed": "Processing resumed",
     "site_queue.pulled": "Website queue imported",
 }
 KINDS: Final = {

@@ -126,7 +126,7 @@ def test_a_working_installation_has_no_disruption(recent: RecentOutcomes | None)
             make_health(),
             make_stats(books=unbalanced_books()),
             None,
-            "Data integrity: the counts of the stages and the database differ",
+            "Data integrity: the counts of the processing steps and the database differ",
         ),
         (
             make_health(mail=PartHealth(state="unknown", reason="the notifier does not say")),
