@@ -184,6 +184,23 @@ async def test_books_that_a_restore_has_set_back_are_found(
     assert "docs/runbooks/LedgerRewound.md" in output
 
 
+@pytest.mark.parametrize(
+    ("text", "level", "shown"),
+    [
+        ("[sites.x]", "ok", "1 sites, digest"),
+        ("[sites.x]\nlocale = 1", "fail", "sites.x.locale: must be text in quotes"),
+        ("[sites.x]\ntokens = ['env:ABSENT']", "fail", "sites.x.tokens: the variable ABSENT is not set"),
+    ],
+)
+async def test_the_sites_file_is_checked(tmp_path: Path, text: str, level: str, shown: str) -> None:
+    file = tmp_path / "sites.toml"
+    file.write_text(text)
+    code, output, found = await doctor({"PATH": "", "DEBUG": "true", "FASTCORE_SITES_FILE": str(file)})
+    assert ("sites-file", level) in found, output
+    assert shown in output
+    assert code == (level == "fail")
+
+
 @pytest.mark.parametrize("variable", ["DATABASE_URL", "KAFKA_BOOTSTRAP_SERVERS"])
 async def test_a_server_that_is_away_is_named_and_the_others_are_examined(
     broken: dict[str, str], variable: str
