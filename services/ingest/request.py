@@ -51,8 +51,10 @@ class LeadRequest:
         # curl sends the form type by default.
         if media_type not in ("", "application/json", _FORM) and not media_type.endswith("+json"):
             raise ProblemError(UNSUPPORTED_MEDIA_TYPE)
-        chunks = [chunk async for chunk in self.chunks()]
-        body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        # Most leads are one chunk, which the generator `chunks` would make 4 us slower.
+        body, more = await self._receive_chunk()
+        if more:
+            body = b"".join([body, *[chunk async for chunk in self.chunks()]])
         # RFC 8259 allows a parser to ignore a byte order mark.
         text = body.removeprefix(_BYTE_ORDER_MARK)
         if media_type == _FORM and not text.lstrip().startswith(b"{"):
@@ -66,14 +68,18 @@ class LeadRequest:
         """
         size, more = 0, True
         while more:
-            try:
-                message = await self._receive()
-            except HTTPException as error:
-                raise ProblemError(TOO_LARGE if error.status_code == TOO_LARGE.status else TOO_SLOW) from None
-            if message["type"] == "http.disconnect":
-                raise ProblemError(DISCONNECTED)
-            chunk, more = message.get("body", b""), message.get("more_body", False)
+            chunk, more = await self._receive_chunk()
             size += len(chunk)
             if max_bytes is not None and size > max_bytes:
                 raise ProblemError(TOO_LARGE)
             yield chunk
+
+    async def _receive_chunk(self) -> tuple[bytes, bool]:
+        """Return the next bytes of the body, and whether more follow."""
+        try:
+            message = await self._receive()
+        except HTTPException as error:
+            raise ProblemError(TOO_LARGE if error.status_code == TOO_LARGE.status else TOO_SLOW) from None
+        if message["type"] == "http.disconnect":
+            raise ProblemError(DISCONNECTED)
+        return message.get("body", b""), message.get("more_body", False)
