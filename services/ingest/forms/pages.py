@@ -36,12 +36,8 @@ class Field:
     name: str
     value: str
     kind: str
+    label: str = ""
     error: str = ""
-
-    @property
-    def label(self) -> str:
-        """The name of the field in the website's form, readable."""
-        return self.name.replace("_", " ").replace("-", " ").strip() or self.name
 
 
 def _described(field: Field) -> Markup:
@@ -79,7 +75,7 @@ def form_page(site: Site, status: int, form: FormBody, wrong: Collection[str]) -
     `wrong` are the fields of a lead to correct; without any, the gateway is at fault.
     """
     _, texts = texts_for(site.locale)
-    fields, invisible = _split_fields(form, site)
+    fields, invisible = _split_fields(form, site, texts)
     for target in wrong:
         _mark(target, fields, site, texts)
     return _page(
@@ -119,9 +115,9 @@ def _headers(site: Site) -> dict[str, str]:
     return {"Content-Security-Policy": policy, "Referrer-Policy": "same-origin"}
 
 
-def _split_fields(form: FormBody, site: Site) -> tuple[list[Field], list[Field]]:
+def _split_fields(form: FormBody, site: Site, texts: Texts) -> tuple[list[Field], list[Field]]:
     """Return the fields to show, and those to send again without showing them."""
-    shown, hidden = list[Field](), list[Field]()
+    shown, hidden, labels = list[Field](), list[Field](), _labels(texts)
     for number, (name, value) in enumerate(form.fields.items()):
         target, text = _target(name, site), _text(value)
         if name in CONTROLS or target.startswith(_MACHINE_FIELDS):
@@ -129,16 +125,22 @@ def _split_fields(form: FormBody, site: Site) -> tuple[list[Field], list[Field]]
         else:
             is_long = "\n" in text or len(text) > _LINE_MAX
             kind = "textarea" if is_long else _KINDS.get(target, "text")
-            shown.append(Field(f"field-{number}", name, text, kind))
+            # The label of the website's form is not sent. Two fields must not get the same label.
+            label = labels.pop(target, "") or name.replace("_", " ").replace("-", " ").strip() or name
+            shown.append(Field(f"field-{number}", name, text, kind, label))
     return shown, hidden
+
+
+def _labels(texts: Texts) -> dict[str, str]:
+    return {field: getattr(texts, field) for field in ("name", "email", "phone", "company", "message")}
 
 
 def _mark(target: str, fields: list[Field], site: Site, texts: Texts) -> None:
     """Set the error of the field that stands for a field of a lead. Adds the field if the form has none."""
     field = next((each for each in fields if _target(each.name, site) == target), None)
     if field is None:
-        name = {"email": texts.email, "message": texts.message}.get(target, target)
-        field = Field(f"field-{target}", name, "", _KINDS.get(target, "text"))
+        label = _labels(texts).get(target, target)
+        field = Field(f"field-{target}", target, "", _KINDS.get(target, "text"), label)
         fields.append(field)
     if target == "email":
         field.error = texts.email_wrong if field.value else texts.email_missing

@@ -11,6 +11,9 @@ class Texts(NamedTuple):
     back: str
     check_title: str
     check: str
+    name: str
+    phone: str
+    company: str
     email: str
     message: str
     email_wrong: str
@@ -35,6 +38,9 @@ TEXTS: Final = {
         back="Back to the website",
         check_title="Please check your message",
         check="It has not been sent yet. Everything that you entered is still here.",
+        name="Name",
+        phone="Phone",
+        company="Company",
         email="Email",
         message="Message",
         email_wrong="Please enter an email address such as name@example.com.",
@@ -56,6 +62,9 @@ TEXTS: Final = {
         back="Zurück zur Website",
         check_title="Bitte prüfen Sie Ihre Nachricht",
         check="Sie wurde noch nicht gesendet. Ihre Eingaben sind noch da.",
+        name="Name",
+        phone="Telefon",
+        company="Firma",
         email="E-Mail",
         message="Nachricht",
         email_wrong="Bitte geben Sie eine E-Mail-Adresse wie name@example.com ein.",
@@ -77,6 +86,9 @@ TEXTS: Final = {
         back="Retour au site",
         check_title="Veuillez vérifier votre message",
         check="Il n'a pas encore été envoyé. Tout ce que vous avez saisi est encore là.",
+        name="Nom",
+        phone="Téléphone",
+        company="Société",
         email="E-mail",
         message="Message",
         email_wrong="Veuillez saisir une adresse e-mail comme nom@example.com.",
@@ -98,6 +110,9 @@ TEXTS: Final = {
         back="Volver al sitio web",
         check_title="Revise su mensaje",
         check="Todavía no se ha enviado. Todo lo que escribió sigue aquí.",
+        name="Nombre",
+        phone="Teléfono",
+        company="Empresa",
         email="Correo electrónico",
         message="Mensaje",
         email_wrong="Escriba una dirección de correo como nombre@example.com.",
@@ -119,6 +134,9 @@ TEXTS: Final = {
         back="Torna al sito",
         check_title="Controlli il Suo messaggio",
         check="Non è ancora stato inviato. Quello che ha scritto è ancora qui.",
+        name="Nome",
+        phone="Telefono",
+        company="Azienda",
         email="E-mail",
         message="Messaggio",
         email_wrong="Inserisca un indirizzo e-mail come nome@example.com.",
@@ -140,6 +158,9 @@ TEXTS: Final = {
         back="Terug naar de website",
         check_title="Controleer uw bericht",
         check="Het is nog niet verzonden. Alles wat u hebt ingevuld staat er nog.",
+        name="Naam",
+        phone="Telefoon",
+        company="Bedrijf",
         email="E-mail",
         message="Bericht",
         email_wrong="Vul een e-mailadres in, zoals naam@example.com.",

@@ -51,7 +51,7 @@ async def test_a_mistake_keeps_everything_and_can_be_corrected(gateway: Gateway)
 async def test_a_missing_address_is_asked_for(gateway: Gateway) -> None:
     page = (await submit(gateway, {"Nachricht": "Hallo"})).text
     assert "Bitte geben Sie Ihre E-Mail-Adresse oder Telefonnummer an" in page
-    assert re.search(r'<input id="field-email" name="E-Mail" type="email" value=""[^>]*aria-invalid', page)
+    assert re.search(r'<input id="field-email" name="email" type="email" value=""[^>]*aria-invalid', page)
     assert '<a href="#field-email">' in page
 
 
@@ -85,3 +85,10 @@ def test_other_languages_get_english() -> None:
 def test_a_long_text_is_shown_in_a_text_area() -> None:
     page = bytes(form_page(SITE, 422, FormBody({"Idee": "a\nb"}), ["email"]).body).decode()
     assert re.search(r'<textarea [^>]*name="Idee"[^>]*>\na\nb</textarea>', page)
+
+
+def test_fields_have_different_labels_in_the_sites_language() -> None:
+    fields = {"your-name": "Ada", "tel": "1", "Nachricht": "x", "comments": "y", "Budget_in_EUR": "5"}
+    page = bytes(form_page(SITE, 422, FormBody({**fields}), ["email"]).body).decode()
+    labels = re.findall(r"<label [^>]*>(.*?)</label>", page)
+    assert labels == ["Name", "Telefon", "Nachricht", "comments", "Budget in EUR", "E-Mail"]
