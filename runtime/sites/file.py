@@ -161,6 +161,23 @@ def resolve_signing_secrets(sites: Sites, variables: Mapping[str, str]) -> dict[
     return secrets
 
 
+def resolve_captcha_secrets(sites: Sites, variables: Mapping[str, str], default: str) -> dict[str, str]:
+    """Return the captcha's secret of each site that has a captcha. `default` is the secret of ALTCHA.
+
+    Raises `SitesFileError` if a variable is not set, or if there is no secret.
+    """
+    secrets: dict[str, str] = {}
+    for name, site in sites.by_name.items():
+        if site.captcha is None:
+            continue
+        where, reference = f"sites.{name}.captcha.secret", site.captcha.secret
+        secret = _read_variable(where, reference.removeprefix("env:"), variables) if reference else default
+        if not secret:
+            raise SitesFileError(f"{where}: is missing: altcha needs it without FASTCORE_SITE_INGEST_TOKEN")
+        secrets[name] = secret
+    return secrets
+
+
 def _read_variable(where: str, variable: str, variables: Mapping[str, str]) -> str:
     secret = variables.get(variable, "").strip()
     if not secret:

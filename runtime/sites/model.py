@@ -6,10 +6,10 @@ Every message says what a value must be. None repeats the value, which may be a 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from runtime.mail_address import parse_address
 
@@ -104,6 +104,24 @@ Origin = Annotated[str, AfterValidator(_check_origin)]
 Line = Annotated[str, AfterValidator(_check_line)]
 
 
+class Captcha(BaseModel):
+    """The captcha of a site's HTML forms.
+
+    Without a secret, ALTCHA signs its challenges with `FASTCORE_SITE_INGEST_TOKEN`.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Literal["altcha", "turnstile", "hcaptcha", "recaptcha"]
+    secret: VariableReference | None = None
+
+    @model_validator(mode="after")
+    def _check_secret(self) -> Self:
+        if self.kind != "altcha" and self.secret is None:
+            raise ValueError("needs the secret of its provider")
+        return self
+
+
 class Site(BaseModel):
     """The keys of one site. Every key is optional, and `[defaults]` may have each."""
 
@@ -115,6 +133,7 @@ class Site(BaseModel):
     hook_keys: tuple[SecretReference, ...] = ()
     signing_secrets: dict[SigningBuilder, VariableReference] = Field(default_factory=dict)
     origins: tuple[Origin, ...] = ()
+    captcha: Captcha | None = None
     thanks_url: Annotated[str, AfterValidator(_check_url)] | None = None
     locale: Annotated[str, AfterValidator(_check_locale)] | None = None
     sender: Annotated[Sender, BeforeValidator(_parse_sender)] | None = Field(default=None, alias="from")

@@ -4,12 +4,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
 
+import httpx
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
+from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from runtime import health, logs
@@ -29,6 +31,7 @@ from services.ingest import problems
 from services.ingest.builders.endpoint import PATH as HOOK_PATH
 from services.ingest.builders.endpoint import HookEndpoint
 from services.ingest.forms import endpoint as forms
+from services.ingest.forms.captcha import Captcha
 from services.ingest.forms.endpoint import FormEndpoint
 from services.ingest.forms.pages import thanks_page
 from services.ingest.lead_acceptance import LeadAcceptance
@@ -41,6 +44,7 @@ from services.ingest.site_directory import SiteDirectory
 from services.ingest.spool.spool import Spool
 
 NAME: Final = "ingest"
+SCRIPTS: Final = "/inbound/static"
 DOCS_FILES: Final = "/static-offline-docs"
 AUDIT_DRAIN_SECONDS: Final = 2.0
 # A form's files are read and dropped, so that they do not cost the lead. A phone sends 5 MB in that time.
@@ -80,12 +84,15 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         async with (
             export_spans(settings.tracing, NAME),
             open_publisher(settings.kafka, NAME, kafka_health) as kafka,
+            httpx.AsyncClient() as client,
         ):
             audit = AuditPublisher(kafka)
             writer = LeadWriter(LeadPublisher(kafka, settings.publish_budget_seconds), spool, readiness)
             acceptance = LeadAcceptance(settings, writer)
+            captcha = Captcha(directory, client)
             api.state.lead_endpoint = LeadEndpoint(settings, directory, acceptance, audit)
-            api.state.form_endpoint = FormEndpoint(settings, directory, acceptance)
+            api.state.form_endpoint = FormEndpoint(settings, directory, acceptance, captcha)
+            api.state.captcha = captcha
             api.state.hook_endpoint = HookEndpoint(settings, directory, acceptance, audit)
             api.state.lead_writer = writer
             async with (
@@ -118,9 +125,17 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         name = directory.find_by_form_key(form_key)
         return thanks_page(directory.get(name)) if name else problems.UNKNOWN_FORM.response()
 
+    async def challenge(form_key: str) -> Response:
+        name = directory.find_by_form_key(form_key)
+        if name is None:
+            return problems.UNKNOWN_FORM.response()
+        return JSONResponse(api.state.captcha.create_challenge(name), headers={"Cache-Control": "no-store"})
+
     api.router.routes.append(Route(PATH, _StateRoute("lead_endpoint"), methods=["POST"]))
     api.router.routes.append(Route(forms.PATH, _StateRoute("form_endpoint"), methods=["POST"]))
     api.router.routes.append(Route(HOOK_PATH, _StateRoute("hook_endpoint"), methods=["POST"]))
+    api.add_api_route(forms.CHALLENGE_PATH, challenge, include_in_schema=False)
+    api.mount(SCRIPTS, StaticFiles(directory=forms.STATIC), name="scripts")
     api.add_api_route(forms.THANKS_PATH, thanks, include_in_schema=False)
     api.add_api_route("/internal/status", status, include_in_schema=False)
     api.include_router(health.routes(readiness, kafka_health))

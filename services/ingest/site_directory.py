@@ -4,7 +4,12 @@ from collections.abc import Mapping
 from typing import Final
 
 from runtime.http.tokens import BearerTokens
-from runtime.sites.file import SitesFileError, resolve_digests, resolve_signing_secrets
+from runtime.sites.file import (
+    SitesFileError,
+    resolve_captcha_secrets,
+    resolve_digests,
+    resolve_signing_secrets,
+)
 from runtime.sites.model import Site, Sites
 from services.ingest.settings import Settings, split_origins
 
@@ -35,12 +40,14 @@ class SiteDirectory:
                 raise SitesFileError(f"sites.{tokens.find(token.encode())}.tokens: {_CONFLICT}")
         hook_keys = resolve_digests(sites, "hook_keys", self._variables, permit_weak=permit_weak)
         signing_secrets = resolve_signing_secrets(sites, self._variables)
+        captcha_secrets = resolve_captcha_secrets(sites, self._variables, self._settings.site_tokens or "")
         origins = {origin for site in sites.by_name.values() for origin in site.origins}
         self._sites = sites
         self._forms = {site.form_key: name for name, site in sites.by_name.items() if site.form_key}
         self._tokens = tokens
         self._hooks = BearerTokens({}, hook_keys)
         self._signing_secrets = signing_secrets
+        self._captcha_secrets = captcha_secrets
         self._origins = frozenset(origins.union(split_origins(self._settings.cors_origins)))
 
     def find_by_header(self, authorization: str | None) -> str | None:
@@ -58,6 +65,10 @@ class SiteDirectory:
     def signing_secrets(self, name: str) -> Mapping[str, str]:
         """Return the secret of each form builder that signs its requests to this site."""
         return self._signing_secrets.get(name, {})
+
+    def captcha_secret(self, name: str) -> str:
+        """Return the secret that verifies a site's captcha, empty for a site without one."""
+        return self._captcha_secrets.get(name, "")
 
     def allows_origin(self, origin: str) -> bool:
         """Return True for an origin of any site: a preflight request does not say whose token will follow."""

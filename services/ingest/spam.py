@@ -35,6 +35,9 @@ class SpamReason(StrEnum):
     RATE_IP = "rate_ip"
     RATE_EMAIL = "rate_email"
     RATE_SITE = "rate_site"
+    CAPTCHA_MISSING = "captcha_missing"
+    CAPTCHA_FAILED = "captcha_failed"
+    CAPTCHA_UNVERIFIED = "captcha_unverified"
 
 
 @dataclass(frozen=True)

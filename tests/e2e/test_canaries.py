@@ -71,8 +71,8 @@ async def everything_posted(watched: Watched) -> list[str]:
 
 async def refusals(inst: Installation) -> None:
     bad: list[tuple[Any, dict[str, str], int]] = [
-        (body(30, email=f"{TAG} is no address", phone=[TAG]), {}, 422),
-        (body(31, name="", submitted_at=TAG), {"X-Request-ID": f"{TAG}@example.com"}, 422),
+        (body(30, email=f"{TAG} is no address", phone=[]), {}, 422),
+        (body(31, email="", phone="", submitted_at=TAG), {"X-Request-ID": f"{TAG}@example.com"}, 422),
         (body(32), {"Authorization": f"Bearer {TAG}"}, 401),
         (body(33, message=TAG * 30_000), {}, 413),
         (body(0, message="another body"), {"Idempotency-Key": f"{KEY}0"}, 422),

@@ -1,6 +1,7 @@
 """`POST /inbound/forms/{form_key}`: HTML forms, which have neither a secret nor a script."""
 
 import re
+from pathlib import Path
 from typing import Final, NamedTuple
 
 import uuid_utils
@@ -17,6 +18,7 @@ from runtime.logs import logger
 from runtime.sites.model import NO_SITE, Site
 from services.ingest import problems
 from services.ingest.forms.body import FormBody, read_form
+from services.ingest.forms.captcha import Captcha
 from services.ingest.forms.form_lead import KEY, NEXT, Visit, build_submission, text_of
 from services.ingest.forms.lead_key import lead_key
 from services.ingest.forms.origin import is_same_host, next_url, page_origin, visitor_address
@@ -31,7 +33,10 @@ from services.ingest.spam import SpamReason
 
 PATH: Final = "/inbound/forms/{form_key}"
 THANKS_PATH: Final = "/inbound/forms/{form_key}/thanks"
+CHALLENGE_PATH: Final = "/inbound/forms/{form_key}/challenge"
 PREFIX: Final = "/inbound/forms/"
+STATIC: Final = Path(__file__).with_name("static")
+"""The scripts that web pages load from the gateway."""
 _HTML: Final = re.compile(r"text/html|application/xhtml\+xml", re.IGNORECASE)
 
 
@@ -62,8 +67,11 @@ class _Submitted(NamedTuple):
 class FormEndpoint:
     """The ASGI app of an HTML form. The limits per site are bounded, and each replica has its own."""
 
-    def __init__(self, settings: Settings, sites: SiteDirectory, acceptance: LeadAcceptance) -> None:
+    def __init__(
+        self, settings: Settings, sites: SiteDirectory, acceptance: LeadAcceptance, captcha: Captcha
+    ) -> None:
         self._sites = sites
+        self._captcha = captcha
         self._acceptance = acceptance
         self._site_limiter = RateLimiter(settings.form_leads_per_site_per_hour, 3600)
         self._log = logger("form")
@@ -118,6 +126,10 @@ class FormEndpoint:
         lead_id = lead_id_for(submitted.name, key)
         if not self._site_limiter.allow(submitted.name, self._acceptance.monotonic(), lead_id):
             reasons.append(SpamReason.RATE_SITE)
+        form, ip = submitted.form or FormBody({}), submission.meta and submission.meta.ip
+        ip = ip if isinstance(ip, str) else None
+        if reason := await self._captcha.check(submitted.name, form, lead_id, ip):
+            reasons.append(reason)
         context = RequestContext(
             submitted.name,
             submitted.correlation_id,

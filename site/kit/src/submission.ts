@@ -85,12 +85,30 @@ export function prepare(
     source: sourceOf(fields, visit.referer),
     meta: metaOf(fields, visit, agreed === true ? consent : undefined, now),
   } as LeadSubmission;
-  const violations = validate(body, leadSubmissionSchema as Schema);
+  const violations = [...validate(body, leadSubmissionSchema as Schema), ...missing(typed)];
   if (consent && consent.required !== false && agreed !== true) {
     violations.push({ field: "consent", rule: "required" });
   }
   const given = text(fields[FORM_KEY]) || text(fields.request_id) || visit.key || random;
   return { body, key: keyOf(given, { ...typed, consent: agreed }), violations };
+}
+
+/** A lead needs a way to answer it, and something to answer. */
+function missing(typed: Readonly<Record<string, unknown>>): Violation[] {
+  const { email, phone, ...others } = typed;
+  const callable = /[\p{L}\p{N}]/u.test(isFilled(phone) ? String(phone) : "");
+  const says = Object.values(others).some(isFilled) || (isFilled(email) && isFilled(phone));
+  return [
+    ...(isFilled(email) || callable ? [] : [{ field: "email", rule: "required" } as const]),
+    ...(says ? [] : [{ field: "message", rule: "required" } as const]),
+  ];
+}
+
+/** Text that is not blank, or a number, a list or an object with one. */
+function isFilled(value: unknown): boolean {
+  if (typeof value === "string") return /[^\p{C}\p{Z}]/u.test(value);
+  if (typeof value === "object" && value !== null) return Object.values(value).some(isFilled);
+  return value !== undefined && value !== null;
 }
 
 /**

@@ -124,13 +124,22 @@ test("a cookie that somebody made up is no form's state", () => {
   }
 });
 
+test("a lead needs a way to answer it and something to answer", async () => {
+  const site = await siteBefore(gateway.url);
+  const nothing = await site.json({ email: " ", phone: "-", name: "" });
+  assert.deepEqual(await errorsOf(nothing), {
+    email: "Please fill this in.",
+    message: "Please fill this in.",
+  });
+  assert.equal((await site.json({ phone: "+44 20 7946 0000", message: "Call me" })).status, 201);
+  assert.equal((await site.json({ email: "ada@example.com", budget: "10,000" })).status, 201);
+});
+
 test("what is wrong is said by field, before the gateway is asked", async () => {
   const site = await siteBefore(gateway.url, { consent: { text: "Yes", version: "1" } });
   const answer = await site.json({ email: "nobody", service: " ", message: "x".repeat(10_001) });
   assert.equal(answer.status, 422);
   assert.deepEqual(await errorsOf(answer), {
-    name: "Please fill this in.",
-    service: "Please fill this in.",
     email: "Please enter an email address, such as name@example.com.",
     message: "Please use at most 10,000 characters.",
     consent: "Please tick this, so that we may answer you.",

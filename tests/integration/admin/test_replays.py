@@ -100,7 +100,7 @@ async def test_a_row_that_cannot_be_replayed_is_refused_with_the_reason(admin: A
     # Selected by id: each row that cannot be replayed is named, and one that can is replayed alone.
     ids = [str(each) for each in (*refused, unknown_id)]
     problem = await send(admin, BULK, {"ids": ids}, 409)
-    assert "None of the rows" in problem["detail"]
+    assert "None of the matching deliveries" in problem["detail"]
     good = await admin.add_queue_row(**DEAD)
     answer = await send(admin, BULK, {"ids": [*ids, str(good)]}, 202)
     why = {queue_id: group["why"] for group in answer["blocked"] for queue_id in group["ids"]}

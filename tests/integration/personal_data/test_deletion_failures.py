@@ -75,7 +75,7 @@ async def test_a_record_that_the_database_refuses_is_deleted_by_try_again(admin:
     refused, other = [await admin.add_queue_row(**site_row(json_of(email=ADA))) for _ in range(2)]
     await refuse(db, "replay_queue", refused)
     answer = await delete(admin, word, lead.lead_id)
-    assert f"Queue record <code>{refused}</code>" in answer.text
+    assert f"Failed delivery <code>{refused}</code>" in answer.text
     assert "1 lead of this person and 1 failed delivery" in answer.text
     await db.execute("DROP FUNCTION refuse CASCADE")
     done = await retry(admin, lead.lead_id, answer.text)

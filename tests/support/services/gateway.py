@@ -17,6 +17,7 @@ from runtime.settings import Kafka, SitesFile
 from runtime.sites.file import environment, load_sites
 from services.ingest.app import create_app
 from services.ingest.builders.endpoint import HookEndpoint
+from services.ingest.forms.captcha import Captcha
 from services.ingest.forms.endpoint import FormEndpoint
 from services.ingest.lead_acceptance import LeadAcceptance
 from services.ingest.lead_record import LeadRecord
@@ -148,11 +149,16 @@ async def run_gateway(sites_file: Path | None = None, **fields: Any) -> AsyncIte
     sites = SiteDirectory(settings, load_sites(settings.sites_file.path), environment())
     app = create_app(settings)
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-    async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
+    async with (
+        httpx.AsyncClient(transport=transport, base_url="http://gateway") as client,
+        httpx.AsyncClient() as captcha_client,
+    ):
         gateway = Gateway(client)
         app.state.lead_writer = SimpleNamespace(breaker="closed")
         acceptance = LeadAcceptance(settings, gateway.leads, lambda: gateway.now, gateway.monotonic)
+        captcha = Captcha(sites, captcha_client)
         app.state.lead_endpoint = LeadEndpoint(settings, sites, acceptance, gateway.audit)
-        app.state.form_endpoint = FormEndpoint(settings, sites, acceptance)
+        app.state.form_endpoint = FormEndpoint(settings, sites, acceptance, captcha)
+        app.state.captcha = captcha
         app.state.hook_endpoint = HookEndpoint(settings, sites, acceptance, gateway.audit)
         yield gateway

@@ -1,0 +1,124 @@
+"""Captchas of HTML forms. A lead whose captcha fails is stored as spam and never refused.
+
+ALTCHA is a proof of work that the gateway checks itself. The other kinds ask their provider.
+"""
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from typing import Any, Final
+from uuid import UUID
+
+import altcha
+import httpx
+
+from runtime.logs import logger
+from services.ingest.forms.body import FormBody
+from services.ingest.site_directory import SiteDirectory
+from services.ingest.spam import SpamReason
+
+FIELDS: Final = {
+    "altcha": "altcha",
+    "turnstile": "cf-turnstile-response",
+    "hcaptcha": "h-captcha-response",
+    "recaptcha": "g-recaptcha-response",
+}
+"""The field of the form in which each kind's widget puts its answer."""
+VERIFY_URLS = {
+    "turnstile": "https://challenges.cloudflare.com/turnstile/v0/siteverify",
+    "hcaptcha": "https://api.hcaptcha.com/siteverify",
+    "recaptcha": "https://www.google.com/recaptcha/api/siteverify",
+}
+VERIFY_SECONDS: Final = 3.0
+# Time to fill in the form; a widget fetches another challenge when its own expires.
+CHALLENGE_SECONDS: Final = 1200
+# A browser needs about a second for 256 tries, and one check takes the gateway a few milliseconds.
+_ALGORITHM, _COST = "PBKDF2/SHA-256", 5_000
+_MAX_USED: Final = 100_000
+# No answer of a widget is longer.
+_MAX_LENGTH: Final = 8192
+
+
+class Captcha:
+    """Issues ALTCHA challenges and checks the captchas of forms.
+
+    An answer to a challenge counts for one lead. The used answers are bounded, and each replica has its own.
+    """
+
+    def __init__(
+        self,
+        sites: SiteDirectory,
+        client: httpx.AsyncClient,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._sites = sites
+        self._client = client
+        self._clock = clock
+        self._used = OrderedDict[bytes, UUID]()
+        self._log = logger("captcha")
+
+    def create_challenge(self, site: str) -> dict[str, Any]:
+        """Return a challenge for the ALTCHA widget of a site's form."""
+        expires_at = datetime.fromtimestamp(self._clock(), UTC) + timedelta(seconds=CHALLENGE_SECONDS)
+        challenge = altcha.create_challenge(
+            _ALGORITHM, _COST, expires_at=expires_at, data={"site": site}, hmac_secret=self._signing_key(site)
+        )
+        return dict(challenge.to_dict())
+
+    def _signing_key(self, site: str) -> bytes:
+        return sha256(b"fastcore captcha\n" + self._sites.captcha_secret(site).encode()).digest()
+
+    async def check(self, site: str, form: FormBody, lead_id: UUID, ip: str | None) -> SpamReason | None:
+        """Return why the lead is spam, or None if its captcha is solved or the site has no captcha."""
+        captcha = self._sites.get(site).captcha
+        if captcha is None:
+            return None
+        answer = form.fields.get(FIELDS[captcha.kind])
+        if not isinstance(answer, str) or not answer or len(answer) > _MAX_LENGTH:
+            return SpamReason.CAPTCHA_MISSING
+        if captcha.kind == "altcha":
+            return self._check_solution(site, answer, lead_id)
+        if self._used.get(_digest(answer)) == lead_id:  # the provider accepts an answer once
+            return None
+        try:
+            verified = await self._is_verified(site, captcha.kind, answer, ip)
+        except (httpx.HTTPError, TimeoutError, ValueError) as error:
+            self._log.warning("captcha not verified", site=site, reason=type(error).__name__)
+            return SpamReason.CAPTCHA_UNVERIFIED
+        return None if verified and self._use(answer, lead_id) else SpamReason.CAPTCHA_FAILED
+
+    def _check_solution(self, site: str, answer: str, lead_id: UUID) -> SpamReason | None:
+        try:
+            payload = altcha.Payload.from_base64(answer)
+            solved = altcha.verify_solution(payload, self._signing_key(site)).verified
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
+            return SpamReason.CAPTCHA_FAILED
+        challenge = payload.challenge
+        if not solved or challenge.parameters.data != {"site": site}:
+            return SpamReason.CAPTCHA_FAILED
+        # The signature names the challenge; the answer around it can be written in many ways.
+        return None if self._use(challenge.signature or "", lead_id) else SpamReason.CAPTCHA_FAILED
+
+    async def _is_verified(self, site: str, kind: str, answer: str, ip: str | None) -> bool:
+        """Ask the provider. Raises `httpx.HTTPError`, `TimeoutError`, or `ValueError` without its verdict."""
+        values = {"secret": self._sites.captcha_secret(site), "response": answer}
+        if ip:
+            values["remoteip"] = ip
+        response = await self._client.post(VERIFY_URLS[kind], data=values, timeout=VERIFY_SECONDS)
+        verdict = response.raise_for_status().json()
+        success = verdict.get("success") if isinstance(verdict, dict) else None
+        if success is None:
+            raise ValueError("the provider's response has no verdict")
+        return success is True
+
+    def _use(self, answer: str, lead_id: UUID) -> bool:
+        """Return True if the answer has been used for no other lead. A repeated lead may repeat it."""
+        if len(self._used) >= _MAX_USED:
+            self._used.popitem(last=False)
+        return self._used.setdefault(_digest(answer), lead_id) == lead_id
+
+
+def _digest(answer: str) -> bytes:
+    return sha256(answer.encode(errors="replace")).digest()
