@@ -96,3 +96,31 @@ async def test_a_double_click_at_two_gateways_is_one_lead(gateways: Gateways) ->
     assert [answer.status_code for answer in answers] == [201, 201]
     assert answers[0].json()["leadId"] == answers[1].json()["leadId"]
     assert len({lead.lead_id for lead in await gateways.leads()}) == 1
+
+
+def read_logs(folder: Path) -> str:
+    return "".join(path.read_text() for path in folder.glob("*.log"))
+
+
+async def test_no_answer_is_in_a_log_a_metric_or_a_header(gateways: Gateways, tmp_path: Path) -> None:
+    canary = {
+        name: f"canary {name}" for name in ("name", "message", "canary field", "_key", "_next", "_gotcha")
+    }
+    answers = []
+    for changes, headers in [
+        ({"email": "canary@example.com"}, {}),
+        ({"email": "canary"}, {}),
+        ({"email": "canary"}, {"Accept": "text/html"}),
+        ({}, {"Origin": "https://canary.example", "Accept": "text/html"}),
+        ({}, {"Content-Type": "text/canary"}),
+    ]:
+        headers |= {"Referer": f"{ORIGIN}/?utm_source=canary", "X-Request-ID": "canary@example.com"}
+        answers.append(
+            await gateways.first.post(f"{PATH}?who=canary", data=canary | changes, headers=headers)
+        )
+    assert [answer.status_code for answer in answers] == [201, 422, 422, 403, 415]
+    logs = read_logs(tmp_path)
+    metrics = (await gateways.first.get("/metrics")).text
+    assert "request refused" in logs
+    for text in (logs, metrics, *(str(answer.headers) for answer in answers)):
+        assert "canary" not in text
