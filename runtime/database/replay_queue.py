@@ -17,9 +17,10 @@ async def resolve_replays(
     queue_ids: Sequence[UUID | None],
     effects: Sequence[tuple[UUID, Kind]] = (),
 ) -> None:
-    """Resolve the rows `queue_ids`, and the stage's rows of the `effects` (leads and kinds).
+    """Mark rows of the replay queue as resolved, and empty their payload.
 
-    Rows that are identified by their origin are not resolved by their effect.
+    These are the rows with `queue_ids`, and this stage's rows of each lead and kind in `effects`. Rows with
+    `by_origin` set are only resolved by `queue_ids`.
     """
     if queue_ids or effects:
         await SQL.resolve_rows(

@@ -1,6 +1,7 @@
 """The model of the sites file. It reads no file and no environment.
 
-Every message says what a value must be. None repeats the value, which may be a secret or an address.
+Its error messages say what a value must be. They never repeat the value, which may be a secret or an
+address.
 """
 
 import re

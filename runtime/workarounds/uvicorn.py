@@ -39,13 +39,13 @@ class CorrectedHttpProtocol(HttpToolsProtocol):
         self.parser.feed_data(b"\r\n".join([*head, b"\r\n"]))
 
     def on_message_begin(self) -> None:
-        """Begin a request, unless its head is parsed again."""
+        """Begin a request. Ignore the second parse of its head by `resume_without_upgrade`."""
         if not self._resuming:
             self._in_head = True
             super().on_message_begin()
 
     def on_url(self, url: bytes) -> None:
-        """Add to the request target, unless the head is parsed again."""
+        """Append `url`, a part of the request target. Ignore the second parse of the head."""
         if not self._resuming:
             super().on_url(url)
 

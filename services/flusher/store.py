@@ -160,7 +160,11 @@ async def _stored_by_earlier_versions(
 async def settle_dead_mail(
     connection: Connection, dead: LeadFailed, lead_id: UUID | None, failure_id: UUID
 ) -> None:
-    """Mark the mail of a dead row as dead. The notifier itself marks a mail whose failure is final."""
+    """Set the mail of a row to `dead` if its last retry failed, and audit it.
+
+    The notifier does this itself if a failure is final. A mail in progress gets the failure's id, and the
+    notifier commits it as dead.
+    """
     if dead.stage != "notifier" or lead_id is None:
         return
     mail = await SQL.settle_dead_mail(connection, lead_id=lead_id, kind=dead.kind, failure_id=failure_id)

@@ -55,7 +55,7 @@ class LeadWriter:
         return self._consecutive_failures >= FAILURES_TO_OPEN
 
     async def check(self) -> None:
-        """Return if a lead could be made durable now. Raises `DependencyUnavailable` otherwise."""
+        """Raise `DependencyUnavailable` if neither Kafka nor the spool can store a lead now."""
         if await self._is_kafka_available():
             return
         try:

@@ -17,9 +17,9 @@ _CONFLICT: Final = "FASTCORE_SITE_INGEST_TOKEN gives the same token to another s
 
 
 class SiteDirectory:
-    """Finds a site by its token, form key or hook key, and an origin of any site.
+    """Finds a site by its token, form key or hook key, and tells whether an origin is allowed for any site.
 
-    A new version of the sites file replaces the old.
+    `apply` replaces the sites by those of a new version of the file.
 
     The tokens of `FASTCORE_SITE_INGEST_TOKEN` are valid beside those of the file.
     """

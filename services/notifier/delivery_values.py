@@ -25,9 +25,10 @@ def storable(text: str) -> str:
 
 
 def recipient_of(delivery: Delivery, identities: Identities) -> str | None:
-    """Return the recipients of a mail; None for a welcome without an address, which is suppressed.
+    """Return the value of the column `recipient`: the visitor's address, or the admins' for an alert.
 
-    The dashboard searches people by the address in lower case.
+    Several addresses are joined by commas. A visitor's address is in lower case, because the dashboard
+    searches for it so. None stands for a welcome without an address, which is suppressed.
     """
     if delivery.kind == "welcome":
         return storable(delivery.lead.email.lower()) if delivery.lead.email else None

@@ -22,9 +22,9 @@ COUNT_TRIGGERS: Final = {
 
 
 async def check_rights(connection: Connection, server: Any) -> AsyncIterator[CheckResult]:
-    """Check the role's ownership and rights, the functions that it may execute, and the triggers.
+    """Check what the services' role owns and may do, the functions that it may execute, and the triggers.
 
-    `server` is the row of the query `server`.
+    `server` is the row of the query `server` in `database.sql`: the server, this connection and its role.
     """
     rights = await SQL.rights(connection)
     yield await _check_role(connection, server, rights)

@@ -22,7 +22,7 @@ async def queue_stats(adapters: CurrentAdapters) -> QueueStats:
 
 @router.get("/queue/items", summary="The rows of the replay queue")
 async def list_items(filters: Annotated[QueueFilter, Query()], adapters: CurrentAdapters) -> QueuePage:
-    """Filter and page, the last failure first."""
+    """Filter and page, the most recent failure first."""
     return await adapters.queue.list_items(filters)
 
 

@@ -93,7 +93,7 @@ class QueueItem(BaseModel):
 
 
 class QueuePage(BaseModel):
-    """A page of the replay queue, the last failure first."""
+    """A page of the replay queue, the most recent failure first."""
 
     items: list[QueueItem]
     limit: int

@@ -1,15 +1,17 @@
-"""When a failed record is sent again, and the next state of its row. No I/O; `now` is an argument.
+"""Decides when a failed record is sent again, and the next state of its row. No I/O; `now` is an argument.
 
-| row is         | it failed, retries left      | final, or failed after the third | it was sent           |
-|----------------|------------------------------|----------------------------------|-----------------------|
-| missing        | waiting, due now             | dead                             |                       |
-| waiting        | stays, keeps its time        | dead (final only)                | replaying             |
-| replaying      | waiting, due by the schedule | dead                             | replaying (after 1 h) |
-| resolved       | waiting afresh, due now      | dead                             |                       |
-| dead, archived | stays: a person has it       | stays                            | replaying, 3 new ones |
+| row is         | failed, retries left         | failed for good     | sent                       |
+|----------------|------------------------------|---------------------|----------------------------|
+| missing        | waiting, due now             | dead                |                            |
+| waiting        | stays, keeps its time        | dead, if final      | replaying                  |
+| replaying      | waiting, due by the schedule | dead                | replaying                  |
+| resolved       | waiting, due now             | dead                |                            |
+| dead, archived | stays: an admin decides      | stays               | replaying, three new tries |
 
-A resolved row waits again because no failure is discarded. Where the effect is there after all, the stage
-finds a duplicate and resolves the row again.
+A failure is for good if it is final, or if it is the third retry's. A row that is replaying is sent again
+if no result comes within an hour. A new failure of a resolved row makes it wait again, because no failure
+is discarded. If the lead was stored or mailed after all, the stage recognizes the duplicate and resolves
+the row again.
 """
 
 import json

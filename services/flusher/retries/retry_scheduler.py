@@ -59,7 +59,10 @@ class RetryScheduler:
         self._in_progress = set[asyncio.Task[Any]]()
 
     async def run(self) -> None:
-        """Poll every second until cancelled: the job, the requested rows, and the replays."""
+        """Repeat three tasks every second until cancelled or drained.
+
+        They are the scheduled job if it is due, the rows that an admin requested, and a chunk of each replay.
+        """
         async with asyncio.TaskGroup() as group:
             for poll in (self.job.poll, self.send_requested, self.send_replays):
                 group.create_task(self._repeat(poll))

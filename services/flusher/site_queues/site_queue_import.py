@@ -2,7 +2,7 @@
 
 Each entry is posted under its own key and then removed from the website's queue. A crash between the two
 posts the entry again, under the same key, so it is the same lead. A lead that the gateway refuses goes to the
-replay queue. An outage counts as no retry.
+replay queue. An outage does not use up a retry.
 """
 
 import asyncio

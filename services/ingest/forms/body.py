@@ -47,7 +47,8 @@ class FormBody(NamedTuple):
 async def read_form(request: LeadRequest) -> FormBody:
     """Return the form in the request's body.
 
-    Raises `ProblemError` if the body is too large, too slow, encoded, unreadable, or of another media type.
+    Raises `ProblemError` if the body is too large, too slow, compressed (`Content-Encoding`), unreadable, or
+    neither a form nor JSON.
     """
     media_type = request.media_type()
     if media_type == MULTIPART:

@@ -13,11 +13,12 @@ SAME_LEAD_SECONDS: Final = 600
 
 
 def lead_key(acceptance: LeadAcceptance, site: str, submission: LeadSubmission, given: str | None) -> str:
-    """Return the key that a lead has in this site. It contains the digest of the lead.
+    """Return the idempotency key of a form's lead: a hash that covers the lead's content.
 
-    With a `given` key, the same lead under it is one lead. Without one, the same lead within ten minutes is
-    one lead. All replicas count the same ten minutes, so a repetition across their end is only recognized by
-    the gateway that has accepted the lead.
+    Identical submissions with the same `given` key are one lead. Without a usable `given` key, identical
+    submissions within ten minutes are one lead: the key names the current ten-minute period of the clock,
+    which is the same for all replicas. If the period ends between two submissions, only the gateway that
+    accepted the first one recognizes the second.
     """
     digest = body_sha256(submission)
     if given and (key := read_key(given)):

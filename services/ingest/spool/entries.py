@@ -1,7 +1,7 @@
 """The encoding of spooled leads: one checksummed line per lead.
 
 A line is `<CRC-32 as 8 hex digits> <JSON>` between two newlines. A reader skips a torn or corrupted line, so
-it hides neither the leads before it nor those after it, and a person can read the file.
+such a line hides no other lead, and a person can read the file.
 """
 
 import zlib

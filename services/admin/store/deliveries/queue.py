@@ -32,7 +32,7 @@ class ReplayQueue:
         self._pool = pool
 
     async def list_items(self, filters: QueueFilter) -> QueuePage:
-        """Return a page of the rows, the last failure first."""
+        """Return a page of the rows, the most recent failure first."""
         async with snapshot(self._pool) as connection:
             await plan_for_values(connection)
             rows = _SQL.list_queue(connection, **filters.selection(), limit=filters.limit + 1)

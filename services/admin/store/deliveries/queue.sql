@@ -1,7 +1,7 @@
 -- The queries of store/queue.py: the rows of replay_queue.
 
 -- name: list_queue
--- A page of the replay queue, the last failure first.
+-- A page of the replay queue, the most recent failure first.
 SELECT id, stage, kind, lead_id, state, final, reason, error, attempts, next_attempt_at, requested_at,
        requested_by, last_sent_at, origin_topic, origin_partition, origin_offset, made_by, first_failed_at,
        last_failed_at
