@@ -138,7 +138,9 @@ class LeadSubmission(BaseModel):
         The context of the validation may be an `Unreadable`, whose values are added to `extra`.
         """
         # In place, because the model is frozen and its dictionary is not.
-        normalize_names(self.extra)
+        extra = self.__pydantic_extra__
+        if extra:
+            normalize_names(extra)
         unreadable = info.context
         if isinstance(unreadable, Unreadable):
             self._add_to_extra(unreadable.of_visitor)
@@ -151,7 +153,8 @@ class LeadSubmission(BaseModel):
             raise PydanticCustomError(INCOMPLETE, "is incomplete", {"fields": missing})
         if isinstance(unreadable, Unreadable):
             self._add_to_extra(unreadable.of_machine)
-        shorten_extra(self.extra)
+        if extra:
+            shorten_extra(extra)
         return self
 
     def _has_other_content(self) -> bool:

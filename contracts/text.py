@@ -54,6 +54,9 @@ _INVISIBLE: Final = re.compile(f"[{re.escape(_TRIMMED)}]+")
 
 def is_blank(value: str) -> bool:
     """Return True if a text shows nothing: it is empty, or consists of blanks and invisible characters."""
+    stripped = value.strip()
+    if not stripped or (stripped.isascii() and stripped.isprintable()):
+        return not stripped
     return not value.strip(_BLANK)
 
 

@@ -75,6 +75,8 @@ def _from_epoch(value: float) -> datetime:
 def _parse_text(text: str, default_zone: tzinfo | None) -> datetime:
     if len(text) > 100:
         raise ValueError("too long for a time")
+    if (usual := _parse_iso(text)) and usual.tzinfo:
+        return usual
     if _NUMBER.fullmatch(text):
         return _from_epoch(float(text))
     if found := _JAVASCRIPT.fullmatch(text):
@@ -89,15 +91,21 @@ def _parse_text(text: str, default_zone: tzinfo | None) -> datetime:
     return parsed + timedelta(seconds=without_leap != text)
 
 
+def _parse_iso(text: str) -> datetime | None:
+    if text[4:5] != "-":  # digits alone are a number
+        return None
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        return None
+
+
 def _parse_calendar(text: str) -> datetime:
     zone = None
     if found := _ZONE.fullmatch(text):
         zone = _find_zone(found[2])
         text = found[1] if zone else text
-    try:
-        parsed = datetime.fromisoformat(text)
-    except ValueError:
-        parsed = parsedate_to_datetime(text)
+    parsed = _parse_iso(text) or parsedate_to_datetime(text)
     return parsed if parsed.tzinfo else parsed.replace(tzinfo=zone)
 
 

@@ -46,9 +46,9 @@ class Source(BaseModel):
 
     @model_validator(mode="after")
     def _bound_extra(self) -> Self:
-        # In place, because the model is frozen and its dictionary is not.
-        normalize_names(self.extra)
-        shorten_extra(self.extra)
+        if extra := self.extra:  # in place, because the model is frozen and its dictionary is not
+            normalize_names(extra)
+            shorten_extra(extra)
         return self
 
 

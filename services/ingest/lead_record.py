@@ -7,7 +7,7 @@ import json
 import re
 from datetime import datetime
 from hashlib import sha256
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 from uuid import UUID
 
 from pydantic import JsonValue
@@ -22,10 +22,16 @@ _TRACEPARENT: Final = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{
 _EXTRA: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
 # The fields of `source` that the first release knew. Only they are in the digest, so that a lead that is sent
 # again after an upgrade keeps its digest. A record always has them, the others only if they have a value.
-_FIRST_SOURCE_FIELDS: Final = frozenset(
-    {"page_url", "referrer", "utm_source", "utm_medium", "utm_campaign", "utm_term", "utm_content"}
+_FIRST_SOURCE_FIELDS: Final = (
+    "page_url",
+    "referrer",
+    "utm_source",
+    "utm_medium",
+    "utm_campaign",
+    "utm_term",
+    "utm_content",
 )
-_NEW_SOURCE_FIELDS: Final = Source.model_fields.keys() - _FIRST_SOURCE_FIELDS
+_NOT_DIGESTED: Final = frozenset({"meta", "request_id", "source"})
 _ABSENT: Final[tuple[JsonValue, ...]] = (None, "", [], {})
 DEFAULT_SERVICE: Final = "Website"
 
@@ -44,10 +50,11 @@ def body_sha256(submission: LeadSubmission) -> str:
     Key order, whitespace and missing fields make no difference, so that a lead resubmitted under its key has
     the same digest. The order of a list matters, and 1 differs from 1.0.
     """
-    excluded: dict[str, Any] = {"meta": True, "request_id": True, **dict.fromkeys(submission.extra, True)}
-    if submission.source:
-        excluded["source"] = _NEW_SOURCE_FIELDS | submission.source.extra.keys()
-    known = submission.model_dump_json(exclude=excluded, exclude_none=True)
+    known = submission.model_dump_json(exclude={*_NOT_DIGESTED, *submission.extra}, exclude_none=True)
+    if submission.source:  # the last of the digested fields
+        values = submission.source.__dict__
+        source = {name: value for name in _FIRST_SOURCE_FIELDS if (value := values[name]) is not None}
+        known = f'{known[:-1]},"source":{to_json(source).decode()}}}'
     digest = sha256(known.encode())
     if submission.extra:
         digest.update(_EXTRA.encode(submission.extra).encode())
