@@ -12,7 +12,7 @@ from typing import Annotated, Final
 
 from pydantic import AfterValidator, JsonValue, StringConstraints
 
-from contracts.text import to_line, to_text, truncate
+from contracts.text import is_blank, to_line, to_text, truncate
 
 LINE_MAX: Final = 200
 MESSAGE_MAX: Final = 10_000
@@ -23,7 +23,9 @@ _DOUBLE_BITS: Final = 1024
 
 
 def _to_stripped_text(value: str) -> str:
-    return to_text(value).strip()
+    text = to_text(value).strip()
+    # Most texts begin with a letter. Any other may be invisible, and then it is no text.
+    return "" if text and not (text.isascii() and text[0].isalnum()) and is_blank(text) else text
 
 
 def _check_not_empty(value: str) -> str:

@@ -63,7 +63,11 @@ _RATE_LIMIT_HEADERS: Final = {
     "RateLimit": {"description": "The remaining requests of the limit.", "schema": TEXT},
 }
 _REQUEST_HEADERS: Final = (
-    ("Idempotency-Key", "1 to 255 printable ASCII characters; the same for each retry.", "6f1c1f0e-5f0a"),
+    (
+        "Idempotency-Key",
+        "1 to 255 printable ASCII characters, quoted or not; the same for each retry.",
+        "6f1c1f0e-5f0a",
+    ),
     ("X-Request-ID", "For correlation only; 1 to 128 letters, digits, dots, dashes, colons.", None),
     ("traceparent", "W3C trace context, which is passed on.", None),
 )
@@ -152,7 +156,8 @@ def _operation() -> dict[str, Any]:
                 "Not a JSON media type, or an encoded body.", problems.UNSUPPORTED_MEDIA_TYPE
             ),
             "422": problem_response(
-                "Fields that cannot be accepted, or a key used for another lead.", _INVALID
+                "No way to answer, no content, a message that is too long, or a key used for another lead.",
+                _INVALID,
             ),
             "429": problem_response(
                 "The rate limit of this token is exceeded.",

@@ -60,7 +60,7 @@ INVALID: dict[str, tuple[str, set[str]]] = {
     "no address that is one": (json.dumps(submission(email={"secret": 1}, phone="-")), {"email"}),
     "no content": (json.dumps({"email": "ada@example.com", "consent": True}), {"message"}),
     "nothing but blanks": (
-        json.dumps({"email": "ada@example.com", "name": "\u200b", "message": "\n\t", "more": [" "]}),
+        json.dumps({"email": "ada@example.com", "name": "\u200b", "message": "\u200b\n\t", "more": [" "]}),
         {"message"},
     ),
     "nothing but what a program filled in": (
