@@ -205,7 +205,7 @@ def has_free_connection(pool: Pool) -> bool:
 
 
 async def ping(pool: Pool) -> None:
-    """Return if the database is writable now; raise `DependencyUnavailable` within `PING_SECONDS` if not."""
+    """Raise `DependencyUnavailable` within `PING_SECONDS` unless the database is writable now."""
     async with connection_within_deadline(pool) as connection:
         if await connection.execute(_IS_READ_ONLY) != "SELECT 0":
             raise asyncpg.ReadOnlySQLTransactionError("the server is read-only")

@@ -48,9 +48,9 @@ def build_broker(
 
 
 async def check_brokers(client: Any) -> None:
-    """Return if a broker answers this aiokafka client now. The caller bounds the time.
+    """Raise `DependencyUnavailable` unless a broker answers this aiokafka client now.
 
-    Raises `DependencyUnavailable` if no broker answers.
+    The caller bounds the time.
     """
     if not await client.force_metadata_update():
         raise DependencyUnavailable("kafka", NO_ANSWER)

@@ -52,7 +52,7 @@ class GroupConnection:
         return consumer is not None and TopicPartition(topic, partition) in consumer.assignment()
 
     async def check(self) -> None:
-        """Return if a broker answers the consumer now. Raises `DependencyUnavailable`."""
+        """Raise `DependencyUnavailable` unless a broker answers the consumer now."""
         consumer = self._subscriber.consumer
         if consumer is None:
             raise DependencyUnavailable("kafka", "connecting")

@@ -83,7 +83,7 @@ class Publisher:
         return metadata
 
     async def check(self) -> None:
-        """Return if records can be published now. Raises `DependencyUnavailable`."""
+        """Raise `DependencyUnavailable` unless records can be published now."""
         if self._producer is None:
             raise DependencyUnavailable("kafka", self._reason)
         if time.monotonic() - self._failed_at < FAILED_SECONDS:

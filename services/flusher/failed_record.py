@@ -39,7 +39,7 @@ class FailedRecord:
 
     @property
     def final(self) -> bool:
-        """True where no retry can help, or the record has no value to send again."""
+        """True if no retry can help, or the record has no value to send again."""
         return self.failure.final or self.record.value is None
 
     @property
@@ -64,7 +64,7 @@ class FailedRecord:
 
 
 def decode_failure(record: Record, group: str) -> FailedRecord:
-    """Decode the failure in a record's headers; return a dead record where they cannot be decoded."""
+    """Decode the failure in a record's headers; return a dead record if they cannot be decoded."""
     headers = _storable(record.headers)
     try:
         failure = LeadFailed.from_headers(headers)

@@ -27,7 +27,7 @@ class ReplayPublisher:
 
     @property
     def connected(self) -> bool:
-        """Return True where a send can be tried at once."""
+        """Return True if a send can be tried at once."""
         return self._publisher.connected
 
     async def send(self, rows: Sequence[Row], now: datetime) -> SendResult:

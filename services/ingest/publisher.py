@@ -31,7 +31,7 @@ class LeadPublisher:
         return self._kafka.connected
 
     async def check(self) -> None:
-        """Return if Kafka accepts records now. Raises `DependencyUnavailable`. The caller sets a timeout."""
+        """Raise `DependencyUnavailable` unless Kafka accepts records now. The caller sets a timeout."""
         await self._kafka.check()
 
     async def publish(self, record: LeadRecord) -> None:

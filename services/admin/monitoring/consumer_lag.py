@@ -73,7 +73,7 @@ class LagReader:
         return lags
 
     async def ping(self) -> None:
-        """Return if a broker answers. Raises `DependencyUnavailable` otherwise."""
+        """Raise `DependencyUnavailable` unless a broker answers."""
         async with self._connection() as (admin, _):
             await admin.describe_cluster()
 

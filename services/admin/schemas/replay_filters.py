@@ -29,7 +29,7 @@ DEFAULT_PER_SECOND: Final = 25
 MAX_PER_SECOND: Final = 100
 MAX_IDS: Final = 1000
 
-_COMMENT: Final = Field(description="Why, for the audit log. No personal data: it stays there for ever.")
+_COMMENT: Final = Field(description="Why, for the audit log. No personal data: it stays there forever.")
 Comment = Annotated[Annotated[Text, Field(max_length=200)] | None, _COMMENT]
 
 

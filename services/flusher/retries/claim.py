@@ -28,7 +28,7 @@ from services.flusher.store import ACTOR, SQL, PublishDeadLetters, settle_dead_m
 
 @dataclass(frozen=True)
 class DeadRow:
-    """A row that becomes dead, and its last failure. `next_state` is None where it can never be sent."""
+    """A row that becomes dead, and its last failure. `next_state` is None if it can never be sent."""
 
     row: Row
     failed: LeadFailed

@@ -37,7 +37,7 @@ class DestinationBackoff:
         self._states.pop(to, None)
 
     def failed_last(self, to: Destination) -> bool:
-        """Return True where the last attempt failed."""
+        """Return True if the last attempt failed."""
         return to in self._states
 
     def is_backing_off(self, to: Destination) -> bool:

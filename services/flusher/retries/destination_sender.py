@@ -24,7 +24,7 @@ from services.flusher.store import Clock
 
 # A chunk is one transaction, with its payloads in memory: at most 100 x 1 MiB.
 CHUNK: Final = 100
-# The chunk where the last attempt failed; each success multiplies it by GROWTH.
+# The size of the chunk if the last attempt failed; each success multiplies it by GROWTH.
 SMALL_CHUNK: Final = 8
 GROWTH: Final = 8
 # While tasks are running, new destinations are looked up this often.
@@ -46,7 +46,7 @@ class _Run:
     failure: Exception | None = None
 
     def may_start(self, to: Destination) -> bool:
-        """Return False where a task is running, or has just ended: what it left is another process's."""
+        """Return False if a task is running or has just ended: its other rows belong to another process."""
         is_running = to in self.tasks
         return not is_running and time.monotonic() - self.ended.get(to, -LOOK_SECONDS) >= LOOK_SECONDS
 
@@ -159,7 +159,7 @@ class DestinationSender:
             run.failure = error
 
     async def _send_chunk(self, selection: Selection, to: Destination, counts: Counter[str]) -> bool:
-        """Send one chunk; return True where there may be another and the destination accepts it."""
+        """Send one chunk; return True if there may be another and the destination accepts it."""
         publish = self._publisher.publish_dead_letters
         if to.stage == SITE:
             publish = self._publisher.publish_dead_letters_bounded

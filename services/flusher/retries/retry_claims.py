@@ -49,7 +49,7 @@ class RetryClaims:
     async def claimed_replay(
         self, now: datetime, *, without: Sequence[Destination], sites_only: bool, at_most: int
     ) -> AsyncIterator[Claim | None]:
-        """Lock a running replay and its next rows; yields None where each replay had its tick by `now`.
+        """Lock a running replay and its next rows; yields None if each replay had its tick by `now`.
 
         Rows for the destinations in `without` are left for a later tick.
         """

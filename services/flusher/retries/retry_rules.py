@@ -168,7 +168,7 @@ def due_at(attempts: int, now: datetime, rng: random.Random) -> datetime:
 
 
 def after_failure(row: Row | None, *, final: bool, now: datetime, rng: random.Random) -> NextState | None:
-    """Return the next state of a row after a new failure; None where its state does not change."""
+    """Return the next state of a row after a new failure; None if its state does not change."""
     if row is None or row.state == "resolved":
         return NextState("dead", 0, None) if final else NextState("waiting", 0, now)
     if row.state in ("dead", "archived"):

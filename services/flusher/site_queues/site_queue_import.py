@@ -74,7 +74,7 @@ class SiteQueueImport:
         self.job = ScheduledJob(JOB, cron, runs, clock, self._import_all)
 
     async def run(self) -> None:
-        """Run on schedule and on request until cancelled. Returns at once where no website has a queue."""
+        """Run on schedule and on request until cancelled. Returns at once if no website has a queue."""
         if self._sites.sites:
             await self.job.run()
 
@@ -132,7 +132,7 @@ class SiteQueueImport:
         state.refused += counts["refused"]
         failed = [end for end in ends if isinstance(end, BaseException)]
         for end in failed:
-            # One entry that fails does not stop the others. Where all fail, the gateway is unavailable.
+            # One entry that fails does not stop the others. If all fail, the gateway is unavailable.
             if not isinstance(end, Failure) or len(failed) == len(ends):
                 raise end
             state.reason = end.reason

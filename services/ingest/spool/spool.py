@@ -86,7 +86,7 @@ class Spool:
         metrics.LEADS_SPOOLED.inc()
 
     async def check(self) -> None:
-        """Return if a lead could be written now; this writes to the disk. Raises `SpoolUnavailable`."""
+        """Raise `SpoolUnavailable` unless a lead can be written now. This writes to the disk."""
         await self._enqueue_write(None)
 
     async def _enqueue_write(self, entry: SpoolEntry | None) -> None:

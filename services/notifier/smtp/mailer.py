@@ -152,7 +152,7 @@ class Mailer:
             session.client.close()
 
     async def monitor(self) -> None:
-        """Close idle connections, and probe the server if no mail has shown its state. Runs for ever."""
+        """Until cancelled, close idle connections, and probe the server if no mail has shown its state."""
         backoff, attempt = Backoff(base_seconds=1.0), 0
         while True:
             expired = [each for each in self._idle if time.monotonic() - each.used_at > IDLE_SECONDS]
