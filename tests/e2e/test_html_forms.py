@@ -16,7 +16,7 @@ from tests.support.wait import eventually
 from tests.support.web.browser import Visitor, open_window, running_browser
 from tests.support.web.static_pages import running_pages
 
-FORM_KEY = "studio-4k7w9q2m"
+FORM_KEY, GUARDED_KEY = "studio-4k7w9q2m", "guarded-4k7w9q2m"
 CAMPAIGN = "?utm_source=newsletter&utm_campaign=spring&gclid=abc"
 FORM = """<!doctype html><html lang="de"><head><title>Kontakt</title>
 <meta name="referrer" content="no-referrer-when-downgrade"><link rel="icon" href="data:,"></head><body>
@@ -37,6 +37,16 @@ if (location.hash === "#script") form.addEventListener("submit", async event => 
   document.querySelector("output").textContent = answer.status + " " + (await answer.json()).leadId;
 }});
 </script></body></html>"""
+
+GUARDED = """<!doctype html><html lang="en"><head><title>Contact</title>
+<link rel="icon" href="data:,"></head><body>
+<form method="post" action="{gateway}/inbound/forms/{key}">
+<label>Email <input name="email" type="email"></label>
+<label>Message <textarea name="message"></textarea></label>
+<altcha-widget challenge="{gateway}/inbound/forms/{key}/challenge"></altcha-widget>
+<button>Send</button>
+</form>
+<script defer src="{gateway}/inbound/static/altcha-3.2.2.js"></script></body></html>"""
 
 
 @dataclass(frozen=True)
@@ -65,12 +75,15 @@ async def website(kafka: Kafka, tmp_path: Path) -> AsyncIterator[Website]:
     with running_pages(pages) as port:
         file.write_text(
             f'[sites.studio]\nname = "Studio Nord"\nform_key = "{FORM_KEY}"\nlocale = "de"\n'
-            f'origins = ["http://127.0.0.1:{port}"]\n'
+            f'origins = ["http://127.0.0.1:{port}"]\n\n'
+            f'[sites.guarded]\nform_key = "{GUARDED_KEY}"\norigins = ["http://127.0.0.1:{port}"]\n'
+            'captcha = { kind = "altcha", secret = "env:CAPTCHA_SECRET" }\n'
         )
         environment = {
             "KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap_servers,
             "KAFKA_TOPIC_PREFIX": kafka.topic_prefix,
             "FASTCORE_SITE_INGEST_TOKEN": "",
+            "CAPTCHA_SECRET": "a-secret-of-the-captcha-0123456789",
             "FASTCORE_SITES_FILE": str(file),
             "DEBUG": "false",
         }
@@ -80,6 +93,7 @@ async def website(kafka: Kafka, tmp_path: Path) -> AsyncIterator[Website]:
             pages |= {
                 "/contact": page_of(gateway.url, "application/x-www-form-urlencoded"),
                 "/upload": page_of(gateway.url, "multipart/form-data", "/danke"),
+                "/guarded": GUARDED.format(gateway=gateway.url, key=GUARDED_KEY),
                 "/danke": '<!doctype html><html lang="de"><title>Danke</title><h1>Danke!</h1></html>',
             }
             async with running_browser() as browser:
@@ -183,3 +197,18 @@ async def check_page(visitor: Visitor) -> None:
     """Check accessibility, contrast and width. The browser reports the 422 and the website as problems."""
     visitor.problems.clear()
     await visitor.check_in_both_themes()
+
+
+@pytest.mark.parametrize("solved", [True, False])
+async def test_a_lead_whose_captcha_the_browser_solved_is_no_spam(website: Website, solved: bool) -> None:
+    async with open_window(website.browser, website.gateway, java_script_enabled=solved) as visitor:
+        page = visitor.page
+        await page.goto(f"{website.url}/guarded")
+        await page.get_by_label("Email").fill("ada@example.com")
+        await page.get_by_label("Message").fill("Hello")
+        if solved:
+            await page.locator("altcha-widget label").click()
+            await expect(page.get_by_text("Verified", exact=True)).to_be_visible(timeout=30_000)
+        await page.get_by_role("button", name="Send").click()
+        await expect(page.get_by_role("heading", name="Thank you")).to_be_visible()
+    assert (await website.lead()).spam_reasons == (() if solved else ("captcha_missing",))
