@@ -20,7 +20,7 @@ def main(
     """
     if name not in PORTS:
         raise typer.BadParameter(f"there is no service {name!r}; choose one of: {', '.join(PORTS)}")
-    serve(f"services.{name}.app:create_app", PORTS[name], trust_proxy_headers=name in ("ingest", "admin"))
+    serve(f"services.{name}.app:create_app", PORTS[name], trust_proxy_headers=name == "admin")
 
 
 if __name__ == "__main__":
