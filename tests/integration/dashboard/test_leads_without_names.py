@@ -25,4 +25,21 @@ async def test_link_to_a_lead_without_a_visible_name_has_a_text(
         assert "<h1><bdi>Website visitor</bdi></h1>" in detail
         assert '<bdi class="lines">a\nb</bdi>' in detail
         assert "No message." in detail
-        assert (await admin.client.get(f"/admin/ui/leads/{lead.lead_id}/edit")).status_code == 200
+        for page_name in ("edit", "erase"):
+            answer = await admin.client.get(f"/admin/ui/leads/{lead.lead_id}/{page_name}")
+            assert answer.status_code == 200, answer.text
+
+
+async def test_lead_without_an_address_is_exported_and_deleted(postgres: Postgres, stack: Stack) -> None:
+    async with running_dashboard(postgres, stack) as admin:
+        lead, other = [await admin.add_lead(email=None) for _ in range(2)]
+        csrf = await sign_in(admin)
+        path = f"/admin/ui/leads/{lead.lead_id}"
+        export = (await admin.client.post(f"{path}/export", data={"csrf": csrf})).json()
+        assert export["lead"]["id"] == str(lead.lead_id)
+        assert export["other_leads"] == []
+        answer = await admin.client.post(f"{path}/erase", data={"csrf": csrf, "confirmed": "true"})
+        assert answer.status_code < 400, answer.text
+        rows = await admin.db.fetch("SELECT id FROM lead_inbox WHERE status = 'erased'")
+        assert [row["id"] for row in rows] == [lead.lead_id]
+        assert other.lead_id != lead.lead_id

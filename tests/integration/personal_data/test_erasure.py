@@ -167,3 +167,16 @@ async def test_a_person_s_leads_are_listed_before_the_erasure(admin: Admin) -> N
     await admin.ask("DELETE", f"/admin/leads/{lead.lead_id}")
     again = await admin.client.post("/admin/leads/person", json={"email": "ada@example.com"})
     assert again.json() == {"leads": [], "records": []}
+
+
+async def test_erasing_a_lead_without_an_address_keeps_another_persons_record(admin: Admin) -> None:
+    lead = await admin.add_lead(name=None, email=None, extra={"note": "secret of this lead"})
+    bob = lead.model_copy(update={"name": "Bob", "email": "bob@example.com", "extra": {}})
+    nameless = lead.model_copy(update={"message": "secret of this lead, again"})
+    for offset, conflict in enumerate((bob, nameless)):
+        row = parked_row(conflict, by_origin=True, reason="conflict", origin_offset=offset)
+        await admin.add_queue_row(**row)
+    await admin.ask("DELETE", f"/admin/leads/{lead.lead_id}")
+    left = await dump_database(admin.db)
+    assert "bob@example.com" in left or b"bob@example.com".hex() in left
+    assert "secret of this lead" not in left

@@ -190,3 +190,12 @@ def test_regression_two_retries_of_a_leased_mail_both_wait() -> None:
     }
     plan = plan_batch(decode_batch(records), rows, {}, WelcomeCounts(3, 200), owner=US, in_progress=())
     assert plan.busy == {(RETRY, 0): 3}
+
+
+def test_confirmation_without_an_address_is_suppressed_and_the_alert_is_sent() -> None:
+    one = lead(email=None)
+    assert suppression_reason(delivery(of=one), None, (), 3) == "no_address"
+    assert suppression_reason(delivery("admin_alert", of=one), None, (), 3) is None
+    assert (
+        suppression_reason(delivery(of=lead(email=None, spam_reasons=("honeypot",))), None, (), 3) == "spam"
+    )
