@@ -25,8 +25,8 @@ from contracts.leads import LeadReceived
 from runtime import event_loop
 from runtime.database.postgres import Pool, load_queries, open_pool, transaction
 from runtime.failures import Failure
-from runtime.kafka.lag import lag
 from runtime.kafka.log_reader import assign_all_partitions
+from runtime.kafka.positions import lag
 from runtime.settings import Kafka, Postgres, load
 from services.admin.monitoring.queue_counts import count_queue, find_wrong_counts
 

@@ -11,12 +11,13 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Annotated, Final, TypeAlias
+from typing import Annotated, TypeAlias
 from urllib.parse import unquote, urlsplit
 
 import asyncpg
 import typer
 
+from deploy.cli.role_rights import rights_sql
 from deploy.settings import MigrationSettings
 from runtime import event_loop
 from runtime.settings import load
@@ -147,62 +148,8 @@ async def _grant_rights(connection: Connection, service_url: str) -> None:
         " WHERE pronamespace = 'public'::regnamespace AND pg_get_userbyid(proowner) = current_user"
     )
     async with connection.transaction():  # a running service never sees itself without rights
-        await connection.execute(
-            f"REVOKE ALL ON ROUTINE {functions} FROM PUBLIC, {name}; {_rights_sql(name)}"
-        )
+        await connection.execute(f"REVOKE ALL ON ROUTINE {functions} FROM PUBLIC, {name}; {rights_sql(name)}")
         await _restrict_database(connection, name)
-
-
-# The rights of the services' role. The doctor compares the database with them. There is no DELETE, because
-# the ledger counts rows. The role may insert into these columns of audit_log only: with `id`, it could occupy
-# the next ids and block every later entry.
-AUDIT_COLUMNS: Final = (
-    "event_id, event, actor, status_code, details_json, lead_id, request_id, created_at_utc"
-)
-GRANTS: Final = {
-    **dict.fromkeys(
-        (
-            "lead_inbox",
-            "email_delivery",
-            "replay_queue",
-            "scheduled_job",
-            "partition_ledger",
-            "stage_control",
-            "queue_replay",
-            "queue_replay_item",
-        ),
-        ("SELECT", "INSERT", "UPDATE"),
-    ),
-    "audit_log": ("SELECT", f"INSERT ({AUDIT_COLUMNS})"),
-    "revoked_session": ("SELECT", "INSERT"),
-    **dict.fromkeys(("schema_migration", "row_count", "queue_replay_result"), ("SELECT",)),
-}
-# Without the trigger functions: a trigger needs no EXECUTE right of the role that fires it.
-FUNCTIONS: Final = (
-    "lead_words(text, text, text)",
-    "record_addresses(bytea)",
-    "erase_lead(uuid, text)",
-    "erase_record(uuid, text)",
-    "request_statistics()",
-    "refresh_statistics()",
-)
-
-
-def _rights_sql(role: str) -> str:
-    """Return the statements that revoke every right and grant what the services need."""
-    tables = "; ".join(
-        f"GRANT {', '.join(rights)} ON public.{table} TO {role}" for table, rights in GRANTS.items()
-    )
-    functions = ", ".join(f"public.{function}" for function in FUNCTIONS)
-    return f"""
-        REVOKE ALL ON ALL TABLES IN SCHEMA public FROM {role}, PUBLIC;
-        REVOKE ALL ON ALL SEQUENCES IN SCHEMA public FROM {role}, PUBLIC;
-        REVOKE CREATE ON SCHEMA public FROM {role}, PUBLIC;
-        GRANT USAGE ON SCHEMA public TO {role};
-        {tables};
-        ALTER DEFAULT PRIVILEGES REVOKE EXECUTE ON ROUTINES FROM PUBLIC;
-        GRANT EXECUTE ON FUNCTION {functions} TO {role};
-    """
 
 
 async def _restrict_database(connection: Connection, role: str) -> None:

@@ -203,9 +203,7 @@ async def _add_replicas(
     for (name, partition), replicas in planned.items():
         moves.setdefault(name, []).append((partition, replicas, {}))
     request = AlterPartitionReassignmentsRequest(
-        20_000,
-        [(name, parts, {}) for name, parts in moves.items()],
-        {},
+        20_000, [(name, parts, {}) for name, parts in moves.items()], {}
     )
     refused = await _send_reassignment(admin, request, list(moves))
     fewest = _count_fewest_replicas(before)

@@ -54,6 +54,15 @@ class Position:
 Positions = dict[TopicPartition, Position]
 
 
+def lag(committed: int | None, start: int, end: int) -> int:
+    """Return how many records of the log the group has not processed yet.
+
+    A group without a committed offset (None), or with one below the start of the log, begins at the start,
+    as its consumers do (`auto_offset_reset=earliest`).
+    """
+    return max(0, end - max(start, committed or 0))
+
+
 async def read_positions(
     kafka: Kafka,
     entries: LedgerEntries,

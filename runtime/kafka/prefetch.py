@@ -4,14 +4,13 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Collection, Coroutine
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from runtime.health import Health
 from runtime.kafka.connection import GroupConnection
-from runtime.kafka.fetch_gaps import FetchGaps
 from runtime.kafka.handler import Batch, Record
 from runtime.kafka.policy import Policy
 from runtime.kafka.watchdog import Watchdog
@@ -20,6 +19,41 @@ Result = TypeVar("Result")
 
 # How long one poll waits for records.
 POLL_SECONDS = 0.5
+# A fetch is answered after 50 ms at most. Kafka needs longer than this to elect another leader.
+GAP_MS: Final = 2000
+
+
+class FetchGaps:
+    """Detects a gap in a partition's fetches, after which its log may be another one.
+
+    A log loses its tail, or is created again, only while its broker is unavailable or another broker takes
+    over. No fetch is answered in those seconds. aiokafka reconnects by itself and reports nothing.
+    Call `update` after each poll.
+    """
+
+    def __init__(self) -> None:
+        self._answered_at = dict[TopicPartition, int]()
+        self._confirmed = set[TopicPartition]()
+        self.found = False
+
+    def update(self, consumer: AIOKafkaConsumer) -> None:
+        """Set `found` if a partition was answered again after a gap."""
+        for partition in consumer.assignment():
+            at = consumer.last_poll_timestamp(partition) or 0
+            before = self._answered_at.get(partition, at)
+            self._answered_at[partition] = at
+            if at == before:
+                continue
+            if partition in self._confirmed:
+                self._confirmed.discard(partition)  # the first answer after a comparison ends the gap
+            elif abs(at - before) > GAP_MS:
+                self.found = True
+
+    def confirm(self, consumer: AIOKafkaConsumer) -> None:
+        """Forget all earlier gaps: the assigned logs were compared with the ledger."""
+        self.update(consumer)
+        self._confirmed = set(consumer.assignment())
+        self.found = False
 
 
 class Prefetcher:

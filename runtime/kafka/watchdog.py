@@ -9,7 +9,7 @@ from aiokafka.errors import KafkaConnectionError, KafkaError
 
 from runtime import metrics
 from runtime.kafka.broker import SILENCE_SECONDS
-from runtime.kafka.lag import lag
+from runtime.kafka.positions import lag
 from runtime.workarounds.aiokafka import fetch_offsets, seconds_since_answer
 
 # Lag without progress for this time, and without a pause, means a dead coordinator task or a member that

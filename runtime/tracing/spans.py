@@ -7,7 +7,7 @@ parameter, a URL's query or a driver's text. docs/decisions/0015 says why no ins
 import re
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, nullcontext
+from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from opentelemetry import context as contexts
@@ -81,21 +81,18 @@ def span(name: str, kind: SpanKind = SpanKind.INTERNAL) -> Iterator[Span]:
         yield new_span
 
 
-def producer_span(topic: str, headers: h.Headers, key: bytes | None) -> AbstractContextManager[h.Headers]:
+@contextmanager
+def producer_span(topic: str, headers: h.Headers, key: bytes | None) -> Iterator[h.Headers]:
     """Run the body in a producer span; yields the headers with its `traceparent`, for the consumer.
 
     Its parent is the current span if that is about one record, else the span that the headers name.
     """
-    return nullcontext(headers) if _tracer is None else _start_producer_span(_tracer, topic, headers, key)
-
-
-@contextmanager
-def _start_producer_span(
-    tracer: Tracer, topic: str, headers: h.Headers, key: bytes | None
-) -> Iterator[h.Headers]:
+    if _tracer is None:
+        yield headers
+        return
     parent = contexts.get_current() if contexts.get_value(_IS_SINGLE) else _parent_context(headers)
     attributes = {**_messaging_attributes("send", topic), **_lead_attribute(key)}
-    with _start_span(tracer, f"send {topic}", SpanKind.PRODUCER, parent, attributes) as new_span:
+    with _start_span(_tracer, f"send {topic}", SpanKind.PRODUCER, parent, attributes) as new_span:
         carrier: dict[str, str] = {}
         _W3C.inject(carrier, set_span_in_context(new_span, Context()))
         traceparent = carrier.get(h.TRACEPARENT)
@@ -119,10 +116,7 @@ def consumer_span(records: "Sequence[Record]") -> Iterator[None]:
     batch_span = recording[0] if len(records) == 1 and recording else INVALID_SPAN
     if len(records) > 1 and recording:
         links = [Link(each.get_span_context()) for each in recording]
-        attributes: dict[str, Any] = {
-            "messaging.system": "kafka",
-            "messaging.batch.message_count": len(records),
-        }
+        attributes: Any = {"messaging.system": "kafka", "messaging.batch.message_count": len(records)}
         batch_span = _tracer.start_span("process batch", Context(), SpanKind.CONSUMER, attributes, links)
         for each in recording:
             each.add_link(batch_span.get_span_context())

@@ -17,8 +17,8 @@ from deploy.cli.doctor.check_result import CheckResult, fail, ok, warn
 from deploy.cli.kafka_errors import refusal_reason
 from deploy.cli.partition_offsets import read_stage_positions
 from runtime.database.postgres import Pool, transaction
-from runtime.kafka.lag import lag
 from runtime.kafka.log_reader import assign_all_partitions, open_reader
+from runtime.kafka.positions import lag
 from runtime.settings import Kafka
 
 TIMEOUT_SECONDS: Final = 10.0

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from deploy.cli.doctor.check_result import CheckResult, fail, ok, warn
-from deploy.cli.migrate import FUNCTIONS, GRANTS
+from deploy.cli.role_rights import FUNCTIONS, GRANTS
 from runtime.database.postgres import Connection, load_queries
 
 SQL: Any = load_queries(Path(__file__).with_name("database.sql"))

@@ -19,7 +19,7 @@ from starlette.types import Scope
 from runtime.failures import DependencyUnavailable, RetryableError
 from runtime.logs import logger
 from services.admin.auth.session import Session
-from services.admin.dashboard import formatting
+from services.admin.dashboard import error_texts, formatting
 from services.admin.dashboard.auth import CsrfError, LoginRequired
 from services.admin.rules.errors import ConflictError, NotFoundError
 
@@ -155,9 +155,9 @@ def error_page(request: Request, error: Exception) -> Response:
             None,
             "error.html",
             status,
-            title=formatting.error_title(status),
+            title=error_texts.error_title(status),
             message=message,
-            next_step=formatting.ERROR_NEXT_STEPS.get(status, ""),
+            next_step=error_texts.ERROR_NEXT_STEPS.get(status, ""),
             can_retry=status in (429, 500, 503),
         )
     response.headers.update(headers)
@@ -182,7 +182,7 @@ def _error_details(error: Exception) -> tuple[int, str, dict[str, str]]:
         case RetryableError():
             status, message = 422, f"The {error.reason}. Nothing was changed."
         case RequestValidationError():
-            status, message = 422, f"{formatting.validation_message(error)} Nothing was changed."
+            status, message = 422, f"{error_texts.validation_message(error)} Nothing was changed."
         case HTTPException():
             status, message, headers = error.status_code, str(error.detail), dict(error.headers or {})
     return status, message, headers

@@ -15,7 +15,7 @@ from faststream.kafka.security import parse_security
 from contracts import topics
 from runtime.failures import DependencyUnavailable
 from runtime.kafka.broker import METADATA_MAX_AGE_MS
-from runtime.kafka.lag import lag
+from runtime.kafka.positions import lag
 from runtime.settings import Kafka
 from runtime.workarounds.aiokafka import enable_rebootstrap
 from services.admin.monitoring.record_age import RecordAges

@@ -77,6 +77,13 @@ class SpoolFolder:
         with os.scandir(path) as entries:
             return sorted(Path(each.path) for each in entries if each.name.endswith(suffix))
 
+    @classmethod
+    def count_segments(cls, path: Path) -> int:
+        """Return how many segments a folder has; 1 if it cannot be read, because it may have some."""
+        with contextlib.suppress(OSError):
+            return len(cls.list_files(path, SEGMENT_SUFFIX))
+        return 1
+
     def list_segments(self) -> list[Path]:
         """Return the paths of the segments, the oldest first."""
         return self.list_files(self.path, SEGMENT_SUFFIX)

@@ -16,7 +16,7 @@ from runtime.logs import logger
 from services.ingest.lead_record import LeadRecord
 from services.ingest.spool.damaged_segments import prune_damaged
 from services.ingest.spool.entries import SpoolEntry
-from services.ingest.spool.folder import DAMAGED_SUFFIX, SEGMENT_SUFFIX, SpoolFolder
+from services.ingest.spool.folder import DAMAGED_SUFFIX, SpoolFolder
 from services.ingest.spool.segments import Segment
 
 SEGMENT_MAX_BYTES: Final = 1 << 20
@@ -166,7 +166,7 @@ class Spool:
             except FileNotFoundError:
                 pass  # its last owner has just deleted it
             except OSError as error:
-                unadopted += _count_segments(path)
+                unadopted += SpoolFolder.count_segments(path)
                 self._log.error("spool not adopted", folder=path.name, errno=error.errno)
         self._unadopted_segments, self.damaged_files = unadopted, damaged
         return adopted
@@ -248,9 +248,3 @@ class Spool:
         for folder in folders.values():
             with contextlib.suppress(OSError):
                 folder.close()
-
-
-def _count_segments(path: Path) -> int:
-    with contextlib.suppress(OSError):
-        return len(SpoolFolder.list_files(path, SEGMENT_SUFFIX))
-    return 1  # a folder that cannot be read may hold some

@@ -1,10 +1,9 @@
-"""Every event, kind, stage and status has a name; durations, times, schedules and errors are formatted."""
+"""Every event, kind, stage and status has a name; durations, times and schedules are formatted."""
 
 from datetime import UTC, datetime, timedelta, timezone
 from typing import get_args
 
 import pytest
-from fastapi.exceptions import RequestValidationError
 
 from contracts.audit import AuditEvent
 from contracts.failures import Kind, Stage
@@ -19,10 +18,6 @@ def test_every_event_kind_stage_and_status_has_a_name_and_a_badge_style() -> Non
     assert {*AuditEvent, *LeadStatus} <= set(formatting.BADGE_STYLES)
     assert set(get_args(Stage)) <= set(formatting.STAGES)
     assert set(formatting.STATES) <= set(formatting.BADGE_STYLES)
-
-
-def test_every_error_title_has_a_next_step() -> None:
-    assert set(formatting.ERROR_TITLES) == set(formatting.ERROR_NEXT_STEPS)
 
 
 @pytest.mark.parametrize(
@@ -81,16 +76,3 @@ def test_simple_schedules_are_words_and_others_stay_cron() -> None:
 def test_an_unknown_job_is_named_by_its_own_name() -> None:
     assert formatting.job_name("replay_queue") == "Automatic retries"
     assert (formatting.job_name("new_job"), formatting.job_description("new_job")) == ("New job", "")
-
-
-def test_error_title_falls_back_to_the_http_phrase() -> None:
-    assert formatting.error_title(404) == "Not found"
-    assert formatting.error_title(405) == "Method Not Allowed"
-
-
-def test_validation_message_names_the_field_and_not_its_value() -> None:
-    error = RequestValidationError([{"loc": ("body", "lead_id"), "msg": "Value error, no id", "input": "x"}])
-    assert formatting.validation_message(error) == "Lead ID: no id."
-    invalid = {"type": "uuid_parsing", "loc": ("path", "lead_id"), "msg": "found `x` at 0"}
-    error = RequestValidationError([invalid])
-    assert formatting.validation_message(error) == "Lead ID: this is not a valid ID."

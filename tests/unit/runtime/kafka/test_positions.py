@@ -3,7 +3,7 @@
 import pytest
 
 from runtime.database.ledger import LedgerEntry
-from runtime.kafka.positions import Position
+from runtime.kafka.positions import Position, lag
 
 LAST = "1000/0000002a"
 
@@ -48,3 +48,21 @@ def test_ledger_below_committed_offset_is_behind() -> None:
 def test_records_deleted_by_retention_count_as_expired_not_as_lag() -> None:
     position = Position(entry(10), committed=25, start=20, end=30)
     assert (position.expired, position.next_offset, position.behind) == (10, 20, 5)
+
+
+@pytest.mark.parametrize(
+    ("committed", "start", "end", "expected"),
+    [
+        (10, 0, 20, 10),
+        (20, 0, 20, 0),
+        (None, 0, 20, 20),
+        (None, 20, 20, 0),  # nothing committed, and every record has expired
+        (5, 20, 20, 0),  # the commit is below the log's start
+        (5, 15, 20, 5),
+        (30, 0, 20, 0),  # the log lost its tail
+    ],
+)
+def test_lag_counts_only_records_that_the_log_has(
+    committed: int | None, start: int, end: int, expected: int
+) -> None:
+    assert lag(committed, start, end) == expected

@@ -1,0 +1,54 @@
+"""The rights of the services' role: `migrate` grants them, and the doctor compares the database with them."""
+
+from typing import Final
+
+# The role may insert into these columns of audit_log only: with `id`, it could occupy the next ids and block
+# every later entry.
+AUDIT_COLUMNS: Final = (
+    "event_id, event, actor, status_code, details_json, lead_id, request_id, created_at_utc"
+)
+# There is no DELETE, because the ledger counts rows.
+GRANTS: Final = {
+    **dict.fromkeys(
+        (
+            "lead_inbox",
+            "email_delivery",
+            "replay_queue",
+            "scheduled_job",
+            "partition_ledger",
+            "stage_control",
+            "queue_replay",
+            "queue_replay_item",
+        ),
+        ("SELECT", "INSERT", "UPDATE"),
+    ),
+    "audit_log": ("SELECT", f"INSERT ({AUDIT_COLUMNS})"),
+    "revoked_session": ("SELECT", "INSERT"),
+    **dict.fromkeys(("schema_migration", "row_count", "queue_replay_result"), ("SELECT",)),
+}
+# Without the trigger functions: a trigger needs no EXECUTE right of the role that fires it.
+FUNCTIONS: Final = (
+    "lead_words(text, text, text)",
+    "record_addresses(bytea)",
+    "erase_lead(uuid, text)",
+    "erase_record(uuid, text)",
+    "request_statistics()",
+    "refresh_statistics()",
+)
+
+
+def rights_sql(role: str) -> str:
+    """Return the statements that revoke every right and grant what the services need."""
+    tables = "; ".join(
+        f"GRANT {', '.join(rights)} ON public.{table} TO {role}" for table, rights in GRANTS.items()
+    )
+    functions = ", ".join(f"public.{function}" for function in FUNCTIONS)
+    return f"""
+        REVOKE ALL ON ALL TABLES IN SCHEMA public FROM {role}, PUBLIC;
+        REVOKE ALL ON ALL SEQUENCES IN SCHEMA public FROM {role}, PUBLIC;
+        REVOKE CREATE ON SCHEMA public FROM {role}, PUBLIC;
+        GRANT USAGE ON SCHEMA public TO {role};
+        {tables};
+        ALTER DEFAULT PRIVILEGES REVOKE EXECUTE ON ROUTINES FROM PUBLIC;
+        GRANT EXECUTE ON FUNCTION {functions} TO {role};
+    """
