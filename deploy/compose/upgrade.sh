@@ -2,8 +2,8 @@
 # Replaces the composed services by the image that docker-compose.yml names now, without refusing a lead:
 #   docker compose build                 # or another FASTCORE_IMAGE in .env, and: docker compose pull
 #   sh deploy/compose/upgrade.sh
-# It migrates the schema, replaces the gateways one by one, then the other services. Each service keeps its number of
-# containers. Set COMPOSE_ENV_FILES and COMPOSE_FILE in place of the options --env-file and --file.
+# It migrates the schema, replaces the services that read leads, then the gateways one by one: a new version reads what an
+# older one writes, and not the other way round. Each service keeps its number of containers. Set COMPOSE_ENV_FILES and COMPOSE_FILE in place of the options --env-file and --file.
 set -eu
 cd "$(dirname "$0")/../.."
 wait_seconds=${WAIT_SECONDS:-400}
@@ -23,6 +23,13 @@ fi
 echo "Migrating"
 docker compose run --rm migrate
 
+set --
+for service in persister notifier flusher admin; do
+  set -- "$@" --scale "$service=$(count "$service")"
+done
+echo "Replacing the services that read leads"
+up --no-deps "$@" persister notifier flusher admin
+
 gateways=$(count ingest)
 echo "Starting $gateways new gateway(s) beside the old"
 up --no-deps --no-recreate --scale "ingest=$((gateways * 2))" ingest
@@ -33,10 +40,6 @@ for container in $old; do
   docker rm --volumes "$container" >/dev/null
 done
 
-set -- --scale "ingest=$gateways"
-for service in persister notifier flusher admin; do
-  set -- "$@" --scale "$service=$(count "$service")"
-done
-echo "Replacing the other services"
-up "$@"
+echo "Replacing the edge and the servers, if they changed"
+up --scale "ingest=$gateways" "$@"
 echo "Upgraded. Check it: docker compose run --rm doctor"
