@@ -192,7 +192,7 @@ def test_regression_two_retries_of_a_leased_mail_both_wait() -> None:
     assert plan.busy == {(RETRY, 0): 3}
 
 
-def test_confirmation_without_an_address_is_suppressed_and_the_alert_is_sent() -> None:
+def test_lead_without_an_address_gets_an_alert_and_no_confirmation() -> None:
     one = lead(email=None)
     assert suppression_reason(delivery(of=one), None, (), 3) == "no_address"
     assert suppression_reason(delivery("admin_alert", of=one), None, (), 3) is None
