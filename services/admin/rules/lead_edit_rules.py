@@ -5,8 +5,6 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from pydantic import ValidationError
-
 from contracts.leads import LeadReceived, LeadStatus
 from services.admin.rules.errors import ConflictError
 from services.admin.schemas.lead_edits import ADMIN_FIELDS, VISITOR_FIELDS, LeadEdit, ParkedLead
@@ -43,24 +41,44 @@ def original_fields(lead: Mapping[str, Any], changed: Mapping[str, Any]) -> dict
     return {name: lead[name] for name in VISITOR_FIELDS}
 
 
-def decode_parked_lead(payload: bytes | None) -> dict[str, Any]:
-    """Return the fields of the lead in a queued record. Raises `ConflictError` if it cannot be decoded."""
+def is_parked_lead(row: Mapping[str, Any]) -> bool:
+    """Return True for a row of the queue that holds a lead which could not be stored."""
+    return row["stage"] == "site" or (row["stage"] == "persister" and not row["by_origin"])
+
+
+def decode_parked_lead(payload: bytes | None, stage: str) -> dict[str, Any]:
+    """Return the fields of the lead in a queued record. Raises `ConflictError` if it cannot be decoded.
+
+    The record of the stage `site` is what a website had queued and the gateway refused: any JSON object.
+    """
     if payload is None:
         raise ConflictError("The record of this lead is no longer stored: there is nothing to edit.")
     try:
-        LeadReceived.model_validate_json(payload)
-        lead: dict[str, Any] = json.loads(payload)
-    except ValidationError:
-        raise ConflictError(
-            "The record of this lead cannot be decoded, so its fields cannot be edited."
-        ) from None
+        if stage != "site":
+            LeadReceived.model_validate_json(payload)
+        lead = json.loads(payload)
+    except (ValueError, RecursionError):
+        lead = None
+    if not isinstance(lead, dict):
+        raise ConflictError("The record of this lead cannot be decoded, so its fields cannot be edited.")
+    if stage == "site":
+        lead |= {name: _typed_text(lead.get(name)) for name in VISITOR_FIELDS}
+        lead["message"] = lead["message"] or ""
     return dict.fromkeys(VISITOR_FIELDS) | lead
+
+
+def _typed_text(value: Any) -> str | None:
+    """Return what a website sent for a field as text, without lone surrogates; None for nothing."""
+    if value in (None, "", [], {}):
+        return None
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return text.encode("utf-8", "replace").decode()
 
 
 def parked_lead(row: Mapping[str, Any]) -> ParkedLead | None:
     """Return the lead in a row of the queue; None if the row has no record that can be decoded."""
     try:
-        lead = decode_parked_lead(row["payload"])
+        lead = decode_parked_lead(row["payload"], row["stage"])
     except ConflictError:
         return None
     fields = {name: lead[name] for name in VISITOR_FIELDS}

@@ -67,7 +67,7 @@ class ParkedLead(BaseModel):
     email: str | None
     phone: str | None
     company: str | None
-    service: str
+    service: str | None
     message: str
     updated_at: datetime
 

@@ -75,6 +75,7 @@ class QueueItem(BaseModel):
     stage: str
     kind: str
     lead_id: UUID | None
+    lead_name: str | None = Field(default=None, description="The lead's name in a list of deliveries.")
     state: str
     final: bool
     reason: str

@@ -3,6 +3,7 @@
 import json
 from collections.abc import AsyncIterator
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -136,3 +137,45 @@ async def test_lead_without_an_address_can_be_given_one(admin: Admin) -> None:
     assert answer["changed"] == ["company"]
     await admin.edit_lead(lead.lead_id, email="ada@example.com")
     assert await admin.db.fetchval("SELECT email FROM lead_inbox") == "ada@example.com"
+
+
+def refused_by_the_gateway(lead_id: Any, body: bytes, **changes: Any) -> dict[str, Any]:
+    """Return the columns of a lead that a website had queued and the gateway refused."""
+    return {
+        "stage": "site",
+        "kind": "pull",
+        "lead_id": lead_id,
+        "by_origin": True,
+        "origin_topic": "site.studio",
+        "reason": "gateway 422: email",
+        "payload": body,
+    } | changes
+
+
+async def test_a_lead_that_the_gateway_refused_is_shown_by_name_and_repaired(admin: Admin) -> None:
+    lead_id = uuid4()
+    body = {"name": "Grete", "email": "grete@", "phone": 30123, "message": "Hallo\n\ud83d", "budget": ["10"]}
+    queue_id = await admin.add_queue_row(**refused_by_the_gateway(lead_id, json.dumps(body).encode()))
+    listed = await admin.get("/admin/queue/items", stage="site")
+    assert [item["lead_name"] for item in listed["items"]] == ["Grete"]
+    answer = await admin.edit_lead(lead_id, email="grete@example.com", service="Website")
+    assert (answer["changed"], answer["queue_ids"]) == (["email", "service"], [str(queue_id)])
+    row = await admin.db.fetchrow("SELECT payload, original_payload FROM replay_queue")
+    assert row
+    repaired = json.loads(row["payload"])
+    assert repaired == body | {
+        "email": "grete@example.com",
+        "phone": "30123",
+        "message": "Hallo\n?",
+        "service": "Website",
+        "company": None,
+    }
+    assert json.loads(row["original_payload"]) == body
+
+
+@pytest.mark.parametrize("body", [b"[]", b"{", b"\xff", b"[" * 100_000])
+async def test_a_refused_body_that_is_no_object_is_not_edited(admin: Admin, body: bytes) -> None:
+    lead_id = uuid4()
+    await admin.add_queue_row(**refused_by_the_gateway(lead_id, body))
+    assert "cannot be decoded" in (await admin.edit_lead(lead_id, 409, name="Ada"))["detail"]
+    assert (await admin.get("/admin/queue/items", stage="site"))["items"][0]["lead_name"] is None

@@ -11,6 +11,7 @@ from contracts.audit import AuditEvent
 from runtime.database.audit_log import append_action
 from runtime.database.postgres import Pool, load_queries, snapshot, transaction
 from services.admin.rules.errors import ConflictError, NotFoundError
+from services.admin.rules.lead_edit_rules import is_parked_lead, parked_lead
 from services.admin.rules.replay_rules import replay_blocker
 from services.admin.schemas.cursors import Position, split_page
 from services.admin.schemas.filters import QueueFilter
@@ -36,7 +37,7 @@ class ReplayQueue:
         async with snapshot(self._pool) as connection:
             await plan_for_values(connection)
             rows = _SQL.list_queue(connection, **filters.selection(), limit=filters.limit + 1)
-            items = [QueueItem.model_validate(dict(row)) async for row in rows]
+            items = [_to_item(row) async for row in rows]
         page, next_cursor = split_page(
             items, filters.limit, lambda item: Position(item.last_failed_at, item.id)
         )
@@ -95,3 +96,12 @@ class ReplayQueue:
             details = {"count": sum(archived.values()), "stages": archived, "asked_for": stage or "all"}
             await append_action(connection, AuditEvent.QUEUE_CLEARED, actor, details)
         return archived
+
+
+def _to_item(row: Any) -> QueueItem:
+    """Return a row with the name of its lead, which is in the row's own record if it is not stored."""
+    item = QueueItem.model_validate(dict(row))
+    parked = parked_lead({**row, "updated_at": item.last_failed_at}) if is_parked_lead(row) else None
+    if item.lead_name is None and parked:
+        return item.model_copy(update={"lead_name": parked.name})
+    return item

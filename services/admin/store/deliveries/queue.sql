@@ -4,7 +4,8 @@
 -- A page of the replay queue, the most recent failure first.
 SELECT id, stage, kind, lead_id, state, final, reason, error, attempts, next_attempt_at, requested_at,
        requested_by, last_sent_at, origin_topic, origin_partition, origin_offset, made_by, first_failed_at,
-       last_failed_at
+       last_failed_at, by_origin, (SELECT name FROM lead_inbox WHERE lead_inbox.id = lead_id) AS lead_name,
+       CASE WHEN stage IN ('persister', 'site') AND octet_length(payload) <= 65536 THEN payload END AS payload
 FROM replay_queue
 WHERE (:stage::text IS NULL OR stage = :stage)
   AND (:kind::text IS NULL OR kind = :kind)

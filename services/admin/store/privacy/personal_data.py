@@ -76,7 +76,7 @@ class PersonalData:
         """Return a lead that is not stored yet, from its queued record; None if no record can be decoded."""
         async with snapshot(self._pool) as connection:
             queue = _SQL.read_queue(connection, id=lead_id)
-            rows = [row async for row in queue if row["stage"] == "persister" and not row["by_origin"]]
+            rows = [row async for row in queue if lead_edit_rules.is_parked_lead(row)]
         return next((lead for row in rows if (lead := lead_edit_rules.parked_lead(row))), None)
 
     async def export_leads(self, filters: ExportFilter, actor: str) -> AsyncIterator[str]:
@@ -147,13 +147,15 @@ async def _edit_parked(connection: Connection, lead_id: UUID, edit: LeadEdit, ac
     if row is None:
         raise ConflictError("The lead is being stored at this moment. Look again in a minute.")
     lead_edit_rules.check_unchanged(row["updated_at"], edit)
-    lead = lead_edit_rules.decode_parked_lead(row["payload"])
+    lead = lead_edit_rules.decode_parked_lead(row["payload"], row["stage"])
     changed = lead_edit_rules.changed_fields(dict.fromkeys(ADMIN_FIELDS) | lead, edit)
     queue_ids = list[UUID]()
     if changed:
         payload = lead_edit_rules.encode_parked_lead(lead, changed)
         await _SQL.edit_parked(connection, id=row["id"], payload=payload)
-        queue_ids = [row["id"], *await _edit_mails(connection, lead_id, payload)]
+        # A lead that the gateway refused has no emails.
+        mails = [] if row["stage"] == "site" else await _edit_mails(connection, lead_id, payload)
+        queue_ids = [row["id"], *mails]
         await _audit_edit(connection, actor, lead_id, lead.get("request_id"), list(changed))
         rows = [each async for each in _SQL.lock_parked(connection, id=lead_id)]
         row = next(each for each in rows if each["id"] == row["id"])

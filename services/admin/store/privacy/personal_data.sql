@@ -1,9 +1,10 @@
 -- The queries of store/personal_data.py: edit and export a person's data.
 
 -- name: lock_parked
--- The queued records of a lead that the persister could not store, newest first, locked until this transaction ends.
-SELECT id, state, payload, updated_at FROM replay_queue
-WHERE lead_id = :id AND stage = 'persister' AND NOT by_origin ORDER BY last_failed_at DESC, id FOR UPDATE;
+-- The queued records of a lead that could not be stored: the persister's, or what a website had queued and the gateway
+-- refused. Newest first, locked until this transaction ends.
+SELECT id, stage, state, payload, updated_at FROM replay_queue
+WHERE lead_id = :id AND (stage = 'persister' AND NOT by_origin OR stage = 'site') ORDER BY last_failed_at DESC, id FOR UPDATE;
 
 -- name: edit_lead$
 -- Change a lead's fields. `original` keeps the first values. The hash stays, so that a redelivery is a duplicate.
