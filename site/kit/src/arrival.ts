@@ -3,6 +3,7 @@
 import { pipeline } from "node:stream/promises";
 import { Busboy, type BusboyHeaders } from "@fastify/busboy";
 import { FILES } from "./names.js";
+import { cut } from "./text.js";
 import { isObject } from "./validate.js";
 
 /** A request that nobody can read: answer this status. */
@@ -177,5 +178,5 @@ function fileNames(given: unknown): string[] {
   return (Array.isArray(given) ? given : [])
     .filter((each): each is string => typeof each === "string")
     .slice(0, MAX_FILES)
-    .map((each) => each.slice(0, FILE_NAME_MAX));
+    .map((each) => cut(each, FILE_NAME_MAX));
 }

@@ -2,7 +2,7 @@
 
 import { codeOf, type Log, log as standardLog } from "./log.js";
 import { Queue } from "./queue.js";
-import { readSettings, type Settings } from "./settings.js";
+import { FOLDER_IN_RELEASE, readSettings, type Settings } from "./settings.js";
 
 /** Log each problem, and return them. For `register()` in the site's `instrumentation.ts`. */
 export async function checkSite(
@@ -18,6 +18,11 @@ export async function checkSite(
       ["FASTCORE_SITE_QUEUE_TOKEN", settings.queueToken, "FASTCore cannot fetch the leads that wait here"],
     ] as const) {
       if (!value) problems.push(`${name} is not set: ${effect}`);
+    }
+    if (settings.queueFolder === FOLDER_IN_RELEASE) {
+      problems.push(
+        "FASTCORE_SITE_QUEUE_FOLDER is not set, and the queue is inside the release: set it to a folder that a deployment keeps",
+      );
     }
     const reason = await new Queue(settings.queueFolder, undefined, log).writeError();
     if (reason) problems.push(`The folder of FASTCORE_SITE_QUEUE_FOLDER cannot be written (${reason})`);

@@ -45,14 +45,14 @@ export function openForm(cookies: Cookies, now: Date = new Date()): FormState {
   };
 }
 
-/** The `Set-Cookie` that carries a refusal to the form's page. */
+/** The `Set-Cookie` that carries a refusal to the form's page, and whether all that was typed is in it. */
 export function refusedCookie(
   path: string,
   secure: boolean,
   message: string,
   errors: Readonly<Record<string, string>>,
   fields: Readonly<Record<string, unknown>>,
-): string {
+): { readonly cookie: string; readonly isWhole: boolean } {
   const hidden = new Set([FORM_KEY, HONEYPOT, RENDERED_AT, FILES]);
   const values = Object.entries(fields)
     .filter((each): each is [string, string] => typeof each[1] === "string" && !hidden.has(each[0]))
@@ -73,7 +73,9 @@ export function refusedCookie(
     if (size > INFLATED_MAX / 2) break;
   }
   let packed = packedWith(most);
+  let isWhole = most === values.length;
   if (packed.length > COOKIE_MAX) {
+    isWhole = false;
     packed = packedWith(0);
     for (let fits = 0; most - fits > 1; ) {
       const count = Math.floor((fits + most) / 2);
@@ -82,7 +84,7 @@ export function refusedCookie(
       else [fits, packed] = [count, tried];
     }
   }
-  return `${COOKIE}=${packed}; ${attributes(path, secure)}; Max-Age=${COOKIE_SECONDS}`;
+  return { cookie: `${COOKIE}=${packed}; ${attributes(path, secure)}; Max-Age=${COOKIE_SECONDS}`, isWhole };
 }
 
 /** The `Set-Cookie` that ends it. */

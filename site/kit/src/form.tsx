@@ -9,12 +9,15 @@ import { type FormEvent, type ReactElement, useEffect, useRef, useState } from "
 import type { FormState } from "./form-state.js";
 import { FILES, FORM_KEY, HONEYPOT, RENDERED_AT } from "./names.js";
 import type { Rule } from "./validate.js";
+import { noteVisit, sourceFields } from "./visit.js";
 import { explain, WORDS, type Words } from "./words.js";
 
 export interface ContactFormOptions {
   /** Where the site's route is. */
   readonly action?: string;
   readonly words?: Partial<Words>;
+  /** Called once the message is safe. `leadId` is missing where the lead waits on this site. */
+  readonly onSuccess?: (leadId: string | undefined) => void;
 }
 
 export interface ContactForm {
@@ -23,16 +26,22 @@ export interface ContactForm {
   readonly errors: Readonly<Record<string, string>>;
   /** Over the form, where there is something to say; with the thanks, where a file was not sent. */
   readonly message: string;
+  /** FASTCore's id of the lead, after a 201. */
+  readonly leadId: string | undefined;
+  /** Show the empty form again, for another message. */
+  readonly reset: () => void;
   /** For the `<form>`. */
   readonly form: {
     readonly action: string;
     readonly method: "post";
     readonly noValidate: boolean;
     readonly onSubmit: (event: FormEvent<HTMLFormElement>) => void;
+    /** Takes an error away while the visitor corrects it. */
+    readonly onInput: (event: FormEvent<HTMLFormElement>) => void;
   };
 }
 
-type View = Pick<ContactForm, "phase" | "errors" | "message">;
+type View = Pick<ContactForm, "phase" | "errors" | "message"> & { readonly leadId?: string | undefined };
 type Field = HTMLInputElement | HTMLTextAreaElement | HTMLSelectElement;
 
 export function useContactForm(state: FormState, options: ContactFormOptions = {}): ContactForm {
@@ -54,6 +63,7 @@ export function useContactForm(state: FormState, options: ContactFormOptions = {
     setView({ phase: "sending", errors: {}, message: "" });
     const answer = await post(action, element, words);
     setView(answer);
+    if (answer.phase === "sent") options.onSuccess?.(answer.leadId);
     if (answer.phase === "filling") focusFirst(element, answer.errors);
   }
 
@@ -66,23 +76,46 @@ export function useContactForm(state: FormState, options: ContactFormOptions = {
     });
   }
 
-  return { ...view, form: { action, method: "post", noValidate: alive, onSubmit } };
+  function onInput(event: FormEvent<HTMLFormElement>): void {
+    const field = event.target as Field;
+    const isFile = field.type === "file" && Boolean(field.value);
+    setView((old) => {
+      if (!isFile && !(field.name in old.errors)) return old;
+      const { [field.name]: _, ...others } = old.errors;
+      const errors = isFile ? { ...others, [field.name]: words.noFiles } : others;
+      return { ...old, errors, message: Object.keys(errors).length ? old.message : "" };
+    });
+  }
+
+  function reset(): void {
+    setView({ phase: "filling", errors: {}, message: "" });
+  }
+
+  return {
+    ...view,
+    leadId: view.leadId,
+    reset,
+    form: { action, method: "post", noValidate: alive, onSubmit, onInput },
+  };
 }
 
-/** What goes along unseen: the form's key and time, where the visitor came from, and a field that only bots fill. */
-export function HiddenFields({ state }: { readonly state: FormState }): ReactElement {
-  const [source, setSource] = useState<Readonly<Record<string, string>>>({});
-  useEffect(() => {
-    rememberLanding();
-    setSource({ ...landing, page_url: location.href });
-  }, []);
-  const fields = { [FORM_KEY]: state.key, [RENDERED_AT]: state.renderedAt, ...source };
+/**
+ * What goes along unseen: the form's key and time, and a field that only bots fill.
+ * That field is hidden by its attribute, or by the class of yours that moves it out of sight: more bots fill it then.
+ */
+export function HiddenFields(props: {
+  readonly state: FormState;
+  readonly className?: string;
+}): ReactElement {
+  const { state, className } = props;
+  useEffect(() => noteVisit(false), []);
+  const fields = { [FORM_KEY]: state.key, [RENDERED_AT]: state.renderedAt };
   return (
     <>
       {Object.entries(fields).map(([name, value]) => (
         <input key={name} type="hidden" name={name} value={value} readOnly />
       ))}
-      <div aria-hidden="true" style={{ position: "absolute", left: "-10000px" }}>
+      <div aria-hidden="true" className={className} hidden={!className}>
         <label>
           Leave this empty
           <input type="text" name={HONEYPOT} tabIndex={-1} autoComplete="off" defaultValue="" />
@@ -92,23 +125,13 @@ export function HiddenFields({ state }: { readonly state: FormState }): ReactEle
   );
 }
 
-/** In the layout: remembers the page that the visitor landed on, until the form is sent. Nothing is stored. */
-export function LandingPage(): null {
-  useEffect(rememberLanding, []);
+/**
+ * In the layout: remembers campaign, click ids and the landing page until the form is sent. With `storage`, also over
+ * a reload, in the browser's session storage: set it once the visitor has agreed.
+ */
+export function LandingPage({ storage = false }: { readonly storage?: boolean }): null {
+  useEffect(() => noteVisit(storage), [storage]);
   return null;
-}
-
-const UTM = ["utm_source", "utm_medium", "utm_campaign", "utm_term", "utm_content"];
-// As long as the visitor stays on the site without a reload: no cookie and no storage to ask leave for.
-let landing: Readonly<Record<string, string>> | undefined;
-
-function rememberLanding(): void {
-  const query = new URLSearchParams(location.search);
-  landing ??= Object.fromEntries(
-    [["referrer", document.referrer], ...UTM.map((name) => [name, query.get(name) ?? ""])].filter(
-      ([, value]) => value,
-    ),
-  );
 }
 
 // The site answers within its budget of some seconds; the rest is for a slow connection.
@@ -123,11 +146,11 @@ async function post(action: string, element: HTMLFormElement, words: Words): Pro
   }).catch(() => undefined);
   if (!answer) return { phase: "filling", errors: {}, message: words.offline };
   const problem = (await answer.json().catch(() => undefined)) as
-    | { notice?: string; detail?: string; errors?: { field: string; message: string }[] }
+    | { leadId?: string; notice?: string; detail?: string; errors?: { field: string; message: string }[] }
     | undefined;
   // Our route's own answers, and no other page that something on the way may show with a 200.
   if (answer.status === 201 || answer.status === 202) {
-    return { phase: "sent", errors: {}, message: problem?.notice ?? "" };
+    return { phase: "sent", errors: {}, message: problem?.notice ?? "", leadId: problem?.leadId };
   }
   return {
     phase: "filling",
@@ -149,6 +172,8 @@ function fieldsOf(element: HTMLFormElement): Record<string, unknown> {
     fields.set(name, values);
   }
   return {
+    ...sourceFields(),
+    page_url: location.href,
     ...Object.fromEntries(
       [...fields].map(([name, values]) => [name, values.length > 1 ? values : values[0]]),
     ),

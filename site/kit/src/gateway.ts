@@ -1,5 +1,6 @@
 /** The adapter to FASTCore's gateway: one lead, a bounded time, and what came of it. Decides nothing else. */
 
+import type { Breaker } from "./breaker.js";
 import type { LeadSubmission } from "./contract.js";
 import { codeOf } from "./log.js";
 import type { Settings } from "./settings.js";
@@ -35,6 +36,7 @@ export async function submit(
   settings: Settings,
   lead: { readonly body: LeadSubmission; readonly key: string; readonly traceparent: string },
   budget: Budget = BUDGET,
+  breaker?: Breaker,
 ): Promise<Answer> {
   for (const [name, value] of [
     ["FASTCORE_URL", settings.url],
@@ -42,13 +44,21 @@ export async function submit(
   ]) {
     if (!value) return { is: "away", reason: `${name} is not set` };
   }
+  const tried = async (timeoutMs: number) => {
+    const answer = await attempt(settings, lead, timeoutMs);
+    // A refused connection costs no time, so it needs no breaker.
+    breaker?.note(!(answer.is === "away" && answer.reason === "timeout"));
+    return answer;
+  };
+  if (breaker?.isOpen)
+    return breaker.short(budget.tryMs, { is: "away", reason: "timeout" } as Attempt, tried);
   const deadline = performance.now() + budget.totalMs;
-  let answer = await attempt(settings, lead, budget.tryMs);
+  let answer = await tried(budget.tryMs);
   // Once more: a restart or a lost connection is over in a moment.
   const left = Math.floor(deadline - performance.now() - PAUSE_MS); // a signal takes whole milliseconds alone
   if (answer.is === "away" && answer.again && left > 0) {
     await new Promise((done) => setTimeout(done, PAUSE_MS));
-    answer = await attempt(settings, lead, Math.min(budget.tryMs, left));
+    answer = await tried(Math.min(budget.tryMs, left));
   }
   return answer;
 }

@@ -4,6 +4,7 @@ export { checkSite } from "./check.js";
 export type { LeadSubmission, SiteQueueEntry, SiteQueuePage } from "./contract.js";
 export { type FormState, openForm } from "./form-state.js";
 export type { Budget } from "./gateway.js";
+export { createHealthRoute, type HealthOptions } from "./health-route.js";
 export type { Log } from "./log.js";
 export type { Bounds } from "./queue.js";
 export { createQueueRoutes, type QueueOptions, type QueueRoutes } from "./queue-route.js";

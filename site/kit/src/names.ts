@@ -7,3 +7,8 @@ export const CONSENT_VERSION = "consent_version";
 export const HONEYPOT = "homepage_url";
 /** The names of the files that the visitor chose: their content is not sent. */
 export const FILES = "files_not_sent";
+/** What an advertisement or a newsletter adds to a page's address. */
+export const CAMPAIGN = [
+  ...["utm_source", "utm_medium", "utm_campaign", "utm_term", "utm_content", "utm_id"],
+  ...["gclid", "gbraid", "wbraid", "fbclid", "msclkid", "ttclid", "li_fat_id"],
+] as const;

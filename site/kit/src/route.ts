@@ -2,6 +2,7 @@
 
 import { randomBytes, randomUUID } from "node:crypto";
 import { type Arrival, readArrival, Unreadable } from "./arrival.js";
+import { Breaker } from "./breaker.js";
 import { type Answer, type Budget, type FieldProblem, submit } from "./gateway.js";
 import { codeOf, type Log, log as standardLog } from "./log.js";
 import { type Bounds, Queue, QueueFull } from "./queue.js";
@@ -54,6 +55,7 @@ export function createContactRoute(options: ContactOptions = {}): Contact {
   // Counted by itself: another website's page must not use up what the visitor may send.
   const elsewhere = new Window({ ...limit, posts: limit.posts * 3 });
   const recent = new Recent<Outcome>();
+  const breaker = new Breaker();
   let made: { settings: Settings; queue: Queue } | undefined;
 
   function site(): { settings: Settings; queue: Queue } {
@@ -68,7 +70,7 @@ export function createContactRoute(options: ContactOptions = {}): Contact {
     const { settings, queue } = site();
     // Sent again while it waits here: it has another time now, and would be another lead under the same key.
     if (await queue.has(lead.key).catch(() => false)) return { is: "safe", status: 202 };
-    const answer: Answer = await submit(settings, { ...lead, traceparent }, options.budget);
+    const answer: Answer = await submit(settings, { ...lead, traceparent }, options.budget, breaker);
     if (answer.is === "accepted") return { is: "safe", status: 201, leadId: answer.leadId };
     let reason = answer.is === "invalid" ? "gateway 422" : answer.reason;
     if (answer.is === "invalid") {
@@ -137,13 +139,21 @@ export function createContactRoute(options: ContactOptions = {}): Contact {
     );
   }
 
+  const pages = { formPage, thanksPage, words, refused: logRefusal };
+
+  function logRefusal(status: number, errors: Readonly<Record<string, string>>): void {
+    if (status >= 500) return; // a line of its own says more
+    const fields = Object.keys(errors).filter((each) => VISITORS.has(each));
+    log("warn", "Post refused", { status, ...(fields.length ? { fields: fields.join(", ") } : {}) });
+  }
+
   async function POST(request: Request): Promise<Response> {
-    let say = new Say(request, isForm(request), {}, formPage, thanksPage, words);
+    let say = new Say(request, isForm(request), {}, pages);
     try {
       const wait = secondsToWait(request);
       if (wait) return say.no(429, words.tooMany, {}, { "retry-after": String(wait) });
       const arrival = await readArrival(request);
-      say = new Say(request, arrival.plain, arrival.fields, formPage, thanksPage, words);
+      say = new Say(request, arrival.plain, arrival.fields, pages);
       return await answer(request, say, arrival);
     } catch (error) {
       if (error instanceof Unreadable) {

@@ -1,7 +1,16 @@
 /** The answer to a visitor: JSON for a page's script, a redirect for a browser without one. Decides nothing. */
 
+import { formAgain } from "./form-again.js";
 import { clearedCookie, refusedCookie } from "./form-state.js";
 import { NOTICE, type Words } from "./words.js";
+
+export interface Pages {
+  readonly formPage: string;
+  readonly thanksPage: string;
+  readonly words: Words;
+  /** Is told of each refusal. */
+  readonly refused: (status: number, errors: Readonly<Record<string, string>>) => void;
+}
 
 /** An answer to a page's script, or to a browser without one. */
 export class Say {
@@ -9,15 +18,14 @@ export class Say {
     readonly request: Request,
     readonly plain: boolean,
     readonly fields: Readonly<Record<string, unknown>>,
-    readonly formPage: string,
-    readonly thanksPage: string,
-    readonly words: Words,
+    readonly pages: Pages,
   ) {}
 
   thanks(status: 201 | 202, leadId: string | undefined, withoutFiles: boolean): Response {
     const headers = { ...NO_STORE, "set-cookie": clearedCookie(this.#path, this.#secure) };
-    if (this.plain) return seeOther(withoutFiles ? this.#thanksWithoutFiles() : this.thanksPage, headers);
-    const notice = withoutFiles ? { notice: this.words.filesNotStored } : {};
+    if (this.plain)
+      return seeOther(withoutFiles ? this.#thanksWithoutFiles() : this.pages.thanksPage, headers);
+    const notice = withoutFiles ? { notice: this.pages.words.filesNotStored } : {};
     return Response.json(
       { status: "received", ...(leadId ? { leadId } : {}), ...notice },
       { status, headers },
@@ -30,8 +38,12 @@ export class Say {
     errors: Readonly<Record<string, string>> = {},
     more: Readonly<Record<string, string>> = {},
   ): Response {
+    this.pages.refused(status, errors);
     if (this.plain) {
-      const cookie = refusedCookie(this.#path, this.#secure, message, errors, this.fields);
+      const { cookie, isWhole } = refusedCookie(this.#path, this.#secure, message, errors, this.fields);
+      // Too long for a cookie. Not for a post that a stranger's page made: our own form shows more than this page.
+      if (!isWhole && status === 422)
+        return formAgain(status, message, errors, this.fields, this.pages.words);
       return seeOther(this.#back(), { ...NO_STORE, "set-cookie": cookie });
     }
     const problem = {
@@ -47,13 +59,14 @@ export class Say {
   }
 
   #thanksWithoutFiles(): string {
-    const [page = "", anchor] = this.thanksPage.split("#");
+    const [page = "", anchor] = this.pages.thanksPage.split("#");
     const query = `${page.includes("?") ? "&" : "?"}${NOTICE.name}=${NOTICE.filesNotStored}`;
     return `${page}${query}${anchor === undefined ? "" : `#${anchor}`}`;
   }
 
   get #path(): string {
-    return this.formPage.split(/[?#]/, 1)[0] || "/";
+    // Without a slash at its end, which `trailingSlash` of Next.js adds: the cookie is for both.
+    return withoutSlash(this.pages.formPage.split(/[?#]/, 1)[0] ?? "");
   }
 
   get #secure(): boolean {
@@ -65,13 +78,17 @@ export class Say {
   #back(): string {
     const referer = this.request.headers.get("referer") ?? "";
     const seen = URL.canParse(referer) ? new URL(referer) : undefined;
-    const [page, anchor] = this.formPage.split("#");
-    const query = seen && seen.pathname === this.#path && !this.formPage.includes("?") ? seen.search : "";
-    return `${page}${query}${anchor === undefined ? "" : `#${anchor}`}`;
+    const [page, anchor] = this.pages.formPage.split("#");
+    const isOurs = seen && withoutSlash(seen.pathname) === this.#path && !this.pages.formPage.includes("?");
+    return `${isOurs ? seen.pathname + seen.search : page}${anchor === undefined ? "" : `#${anchor}`}`;
   }
 }
 
 const NO_STORE = { "cache-control": "no-store" };
+
+function withoutSlash(path: string): string {
+  return path.replace(/(?<=.)\/$/, "") || "/";
+}
 
 function seeOther(location: string, headers: Readonly<Record<string, string>>): Response {
   return new Response(null, { status: 303, headers: { ...headers, location } });

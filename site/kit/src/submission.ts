@@ -2,7 +2,7 @@
 
 import { createHash } from "node:crypto";
 import { type LeadSubmission, leadSubmissionSchema, type Meta, type Source } from "./contract.js";
-import { CONSENT_VERSION, FILES, FORM_KEY, HONEYPOT, RENDERED_AT } from "./names.js";
+import { CAMPAIGN, CONSENT_VERSION, FILES, FORM_KEY, HONEYPOT, RENDERED_AT } from "./names.js";
 import { clean, storable, text } from "./text.js";
 import { isObject, type Schema, type Violation, validate } from "./validate.js";
 
@@ -33,8 +33,8 @@ export interface Prepared {
   readonly violations: readonly Violation[];
 }
 
-const UTM = ["utm_source", "utm_medium", "utm_campaign", "utm_term", "utm_content"] as const;
-const SOURCE = ["page_url", "referrer", ...UTM] as const;
+const TOUCH = [...CAMPAIGN, "referrer", "landing_page"].map((name) => `first_${name}`);
+const SOURCE = ["page_url", "referrer", "landing_page", ...CAMPAIGN, ...TOUCH] as const;
 const OWN = new Set<string>([
   FORM_KEY,
   RENDERED_AT,
@@ -129,11 +129,11 @@ function sourceOf(fields: Readonly<Record<string, unknown>>, referer: string | n
   const query = URL.canParse(page) ? new URL(page).searchParams : new URLSearchParams();
   const found: Record<string, string> = {
     page_url: text(page, URL_MAX),
-    referrer: text(given.referrer, URL_MAX),
     ...Object.fromEntries(
-      UTM.map((name) => [name, text(given[name], LINE_MAX) || text(query.get(name), LINE_MAX)]),
+      SOURCE.slice(1).map((name) => [name, text(given[name], /utm_/.test(name) ? LINE_MAX : URL_MAX)]),
     ),
   };
+  for (const name of CAMPAIGN) found[name] ||= text(query.get(name), LINE_MAX);
   return Object.fromEntries(Object.entries(found).filter(([, value]) => value));
 }
 

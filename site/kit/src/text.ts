@@ -31,11 +31,21 @@ export function text(value: unknown, maximum = Number.POSITIVE_INFINITY): string
   return typeof value === "string" ? cut(clean(value), maximum) : "";
 }
 
-/** Cut to a number of UTF-16 units, but never inside a character: half of one is refused by the gateway. */
-function cut(value: string, maximum: number): string {
+const CHARACTERS = new Intl.Segmenter();
+// A family emoji has 11 units. Text beyond this without a boundary was made to be one "character".
+const CHARACTER_MAX = 64;
+
+/** Cut to a number of UTF-16 units, but never inside a character that a person sees, such as a family emoji. */
+export function cut(value: string, maximum: number): string {
   if (value.length <= maximum) return value;
-  const last = value.charCodeAt(maximum - 1);
-  return value.slice(0, last >= 0xd800 && last <= 0xdbff ? maximum - 1 : maximum).trimEnd();
+  // The segmenter reads from the start, and a boundary depends only on what is near it.
+  const from = Math.max(0, maximum - 2 * CHARACTER_MAX);
+  const near = CHARACTERS.segment(value.slice(from, maximum + CHARACTER_MAX));
+  const found = near.containing(maximum - from);
+  let end = found ? from + found.index : maximum;
+  if (maximum - end > CHARACTER_MAX) end = maximum;
+  const last = value.charCodeAt(end - 1);
+  return value.slice(0, last >= 0xd800 && last <= 0xdbff ? end - 1 : end).trimEnd();
 }
 
 // No regular expression over the whole: `\s+$` looks at each run of blanks again from each of its characters.

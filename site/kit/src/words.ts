@@ -20,6 +20,10 @@ export interface Words {
   readonly offline: string;
   /** Shown with the thanks: the message was taken, the files that came with it were not. */
   readonly filesNotStored: string;
+  /** Shown beside the field as soon as the visitor chooses a file. */
+  readonly noFiles: string;
+  /** The button of the page that shows a long message again to a visitor without JavaScript. */
+  readonly send: string;
 }
 
 export const WORDS: Words = {
@@ -38,6 +42,8 @@ export const WORDS: Words = {
   offline:
     "Our site could not be reached. Please check your connection, and send it again: nothing is lost here.",
   filesNotStored: "Your message was sent without its files: this form cannot store files.",
+  noFiles: "This form cannot send files. Your message is sent without them.",
+  send: "Send",
 };
 
 /** In the address of the thanks page, for visitors without JavaScript. */

@@ -110,12 +110,16 @@ test("a limit counts within its time, and its memory is bounded", () => {
 
 test("settings are read from the environment, and a wrong one is named", () => {
   assert.deepEqual(
-    readSettings({ FASTCORE_URL: " https://leads.example.com/ ", FASTCORE_SITE_INGEST_TOKEN: "t" }),
+    readSettings({
+      FASTCORE_URL: " https://leads.example.com/ ",
+      FASTCORE_SITE_INGEST_TOKEN: "t",
+      FASTCORE_SITE_QUEUE_FOLDER: "/var/lib/site",
+    }),
     {
       url: "https://leads.example.com",
       ingestToken: "t",
       queueToken: "",
-      queueFolder: ".fastcore-site-queue",
+      queueFolder: "/var/lib/site",
       proxyHops: 1,
     },
   );

@@ -26,7 +26,7 @@ export function Form({ state, children }: { state: FormState; children: ReactNod
       <p className="problem" role="alert" hidden={!message}>
         {message}
       </p>
-      <HiddenFields state={state} />
+      <HiddenFields state={state} className="unseen" />
       <Field name="name" label="Your name" error={errors.name}>
         <input {...field("name")} autoComplete="name" required maxLength={200} />
       </Field>

@@ -1,0 +1,3 @@
+import { createHealthRoute } from "@fastcore/site";
+
+export const { GET } = createHealthRoute();

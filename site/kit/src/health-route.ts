@@ -1,0 +1,45 @@
+/** `GET /api/contact/ready`: whether this site can take a lead. For a load balancer or a monitor; it needs no token. */
+
+import { codeOf, type Log, log as standardLog } from "./log.js";
+import { type Bounds, Queue } from "./queue.js";
+import { readSettings, type Settings } from "./settings.js";
+
+export interface HealthOptions {
+  /** As of `createContactRoute`: a queue that is full is reported. */
+  readonly queueBounds?: Bounds;
+  /** Instead of the environment's. */
+  readonly settings?: Partial<Settings>;
+  readonly log?: Log;
+}
+
+// The check writes 300 KiB and syncs it: anyone may ask, and the disk is asked this often.
+const CHECK_MS = 5000;
+
+export function createHealthRoute(options: HealthOptions = {}): {
+  readonly GET: (request: Request) => Promise<Response>;
+} {
+  const { log = standardLog } = options;
+  let checked: { readonly atMs: number; readonly error: Promise<string | undefined> } | undefined;
+
+  async function writeError(): Promise<string | undefined> {
+    try {
+      const settings = { ...readSettings(), ...options.settings };
+      return await new Queue(settings.queueFolder, options.queueBounds, log).writeError();
+    } catch (error) {
+      return codeOf(error);
+    }
+  }
+
+  return {
+    GET: async (request) => {
+      request.headers.get("accept"); // whoever reads the request is not answered at build time by Next.js
+      const nowMs = performance.now();
+      if (!checked || nowMs - checked.atMs >= CHECK_MS) checked = { atMs: nowMs, error: writeError() };
+      const error = await checked.error;
+      return Response.json(error ? { status: "not ready", writeError: error } : { status: "ready" }, {
+        status: error ? 503 : 200,
+        headers: { "cache-control": "no-store" },
+      });
+    },
+  };
+}
