@@ -152,7 +152,7 @@ def refused_by_the_gateway(lead_id: Any, body: bytes, **changes: Any) -> dict[st
     } | changes
 
 
-async def test_a_lead_that_the_gateway_refused_is_shown_by_name_and_repaired(admin: Admin) -> None:
+async def test_refused_website_lead_is_shown_by_name_and_repaired(admin: Admin) -> None:
     lead_id = uuid4()
     body = {"name": "Grete", "email": "grete@", "phone": 30123, "message": "Hallo\n\ud83d", "budget": ["10"]}
     queue_id = await admin.add_queue_row(**refused_by_the_gateway(lead_id, json.dumps(body).encode()))
