@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import time
-from collections import Counter
 from collections.abc import Collection
 
 from aiokafka import ConsumerRebalanceListener, TopicPartition
@@ -11,7 +10,7 @@ from aiokafka.errors import KafkaError
 from faststream.kafka import KafkaBroker
 
 from runtime import metrics
-from runtime.failures import DependencyUnavailable, PartitionsBusy, RewindRequired
+from runtime.failures import DependencyUnavailable, RewindRequired
 from runtime.health import Health
 from runtime.kafka.batch_processor import BatchProcessor
 from runtime.kafka.connection import GroupConnection
@@ -61,7 +60,6 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
         policy: Policy | None = None,
         prefix: str = "",
     ) -> None:
-        self._handler: Handler
         self._health = health
         self._policy = policy or Policy()
         self._log = logger("consume")
@@ -69,7 +67,6 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
         self._idle.set()
         self.stopping = asyncio.Event()
         self._stopped = asyncio.Event()
-        self._pauses_in_a_row = 0
         self._watchdog = Watchdog(self._policy.silence_seconds)
         self._commits = OffsetCommits(self._policy.commit_seconds)
         self._reconciliation = ReconcileSchedule(None)
@@ -85,7 +82,7 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
         `reconciler` compares the ledger with Kafka first, and whenever either may have changed.
         Raises `ConsumerStalled`, and whatever a bug raises.
         """
-        self._handler, self._reconciliation, attempt = handler, ReconcileSchedule(reconciler), 0
+        self._reconciliation, attempt = ReconcileSchedule(reconciler), 0
         try:
             while not self.stopping.is_set():
                 try:
@@ -95,14 +92,15 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
                     self._health.set("consumer", ok=True)
                     self._reconciliation.make_due()
                     while not self.stopping.is_set():
-                        await self._step()
+                        await self._step(handler)
                 except (KafkaError, OSError, TimeoutError) as error:
                     self._health.set("consumer", ok=False, reason=f"kafka: {type(error).__name__}")
                     self._log.warning("kafka connection lost", reason=type(error).__name__)
                 finally:
                     self._prefetcher.discard()
                     await self._leave_group()
-                await self._sleep(self._policy.backoff.seconds(attempt))
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self.stopping.wait(), self._policy.backoff.seconds(attempt))
                 attempt += 1
         finally:
             self._stopped.set()
@@ -137,7 +135,7 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
         finally:
             await self._connection.leave(2 * fifth, fifth)
 
-    async def _step(self) -> None:
+    async def _step(self, handler: Handler) -> None:
         """Take one batch and process it, after a comparison if one is due."""
         await self._watchdog.check(self._connection.consumer)
         if self._is_comparison_due() and not await self._compare():
@@ -151,11 +149,11 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
             self._idle.set()
             return
         if records:
-            await self._process(records)
+            await self._process(handler, records)
 
-    async def _process(self, records: Batch) -> None:
+    async def _process(self, handler: Handler, records: Batch) -> None:
         started = time.monotonic()
-        batch = BatchProcessor(self._handler, records, self._policy.backoff)
+        batch = BatchProcessor(handler, records, self._policy.backoff)
         try:
             with consumer_span(records):
                 await self._prefetcher.run_while_polling(batch.run(), room=self._policy.max_records)
@@ -171,13 +169,17 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
             self._idle.set()
             if error.dependency == "database":
                 self._reconciliation.make_due()  # it may come back as an older database
-            await self._pause(error)
+            await self._prefetcher.pause_all(error, self.stopping)
         else:
+            redelivered = self._commit_completed(batch)
             if batch.busy:
-                self._pause_partitions(batch, batch.busy)
-            else:
-                self._commit(records)
-            self._pauses_in_a_row = 0
+                self._prefetcher.pause(batch.busy.offsets, batch.busy.seconds, redelivered)
+                self._log.info(
+                    "partitions wait for another process",
+                    partitions=len(batch.busy.offsets),
+                    seconds=round(batch.busy.seconds, 1),
+                )
+            self._prefetcher.reset_backoff()
             self._health.set("consumer", ok=True)
             metrics.BATCH_SECONDS.observe(time.monotonic() - started)
         finally:
@@ -206,7 +208,7 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
             targets, silent = await self._prefetcher.run_while_polling(work)
         except DependencyUnavailable as error:
             self._idle.set()
-            await self._pause(error)
+            await self._prefetcher.pause_all(error, self.stopping)
             self._watchdog.record_progress()
             return False
         finally:
@@ -222,44 +224,15 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
         self._prefetcher.gaps.confirm(consumer)
         return True
 
-    def _commit(self, completed: Batch) -> None:
-        """Commit the completed records in the background, and count them."""
-        self._commits.add(self._connection.consumer, completed)
-        metrics.BATCH_RECORDS.observe(len(completed))
-        for topic, count in Counter(record.topic for record in completed).items():
-            metrics.RECORDS.labels(topic=topic).inc(count)
+    def _commit_completed(self, batch: BatchProcessor) -> Batch:
+        """Commit the completed records in the background; return the others, which must be redelivered."""
+        completed, redelivered = batch.split()
+        if completed:
+            self._commits.add(self._connection.consumer, completed)
+        return redelivered
 
     async def _rewind(self, batch: BatchProcessor) -> None:
         """Commit the completed records; rewind to the others and to all prefetched ones."""
-        completed, redelivered = batch.split()
-        if completed:
-            self._commit(completed)
+        redelivered = self._commit_completed(batch)
         await self._commits.flush(self._policy.commit_seconds)
         self._prefetcher.rewind(redelivered)
-
-    def _pause_partitions(self, batch: BatchProcessor, busy: PartitionsBusy) -> None:
-        """Commit the completed records; pause the partitions of the others and continue with the rest."""
-        completed, redelivered = batch.split()
-        if completed:
-            self._commit(completed)
-        self._prefetcher.pause(busy.offsets, busy.seconds, redelivered)
-        self._log.info(
-            "partitions wait for another process",
-            partitions=len(busy.offsets),
-            seconds=round(busy.seconds, 1),
-        )
-
-    async def _pause(self, error: DependencyUnavailable) -> None:
-        """Pause all partitions for the backoff, polling meanwhile."""
-        seconds = self._policy.backoff.seconds(self._pauses_in_a_row)
-        self._pauses_in_a_row += 1
-        metrics.PAUSES.labels(part=error.dependency).inc()
-        self._health.set("consumer", ok=False, reason=f"paused: {error.reason}")
-        self._log.warning("paused", part=error.dependency, reason=error.reason, seconds=round(seconds, 1))
-        with contextlib.suppress(KafkaError):
-            await self._prefetcher.run_while_polling(self._sleep(seconds))
-
-    async def _sleep(self, seconds: float) -> None:
-        """Sleep, but not longer than until `stopping` is set."""
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self.stopping.wait(), seconds)

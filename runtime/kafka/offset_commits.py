@@ -1,10 +1,12 @@
 """Committing offsets in the background, so that no batch waits for the commit of the previous one."""
 
 import asyncio
+from collections import Counter
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
+from runtime import metrics
 from runtime.kafka.handler import Batch
 from runtime.logs import logger
 
@@ -22,7 +24,10 @@ class OffsetCommits:
         self._log = logger("consume")
 
     def add(self, consumer: AIOKafkaConsumer, completed: Batch) -> None:
-        """Commit these records soon. Call it in the order in which the records were processed."""
+        """Count these records and commit them soon. Call it in the order in which they were processed."""
+        metrics.BATCH_RECORDS.observe(len(completed))
+        for topic, count in Counter(record.topic for record in completed).items():
+            metrics.RECORDS.labels(topic=topic).inc(count)
         self._pending |= {TopicPartition(r.topic, r.partition): r.offset + 1 for r in completed}
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._commit(consumer))

@@ -9,11 +9,14 @@ from typing import Any, Final, TypeVar
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
+from runtime import metrics
+from runtime.failures import DependencyUnavailable
 from runtime.health import Health
 from runtime.kafka.connection import GroupConnection
 from runtime.kafka.handler import Batch, Record
 from runtime.kafka.policy import Policy
 from runtime.kafka.watchdog import Watchdog
+from runtime.logs import logger
 
 Result = TypeVar("Result")
 
@@ -69,6 +72,8 @@ class Prefetcher:
         self._error: BaseException | None = None  # of a prefetch, raised before the next batch
         self._paused_until = dict[TopicPartition, float]()  # monotonic
         self._prefetched: list[Record] = []
+        self._pauses_in_a_row = 0  # of all partitions
+        self._log = logger("consume")
         self.gaps = FetchGaps()
 
     @property
@@ -158,6 +163,20 @@ class Prefetcher:
         self._seek_to_first([*redelivered, *dropped])
         self._paused_until |= dict.fromkeys(paused, time.monotonic() + seconds)
         self._consumer.pause(*paused)
+
+    async def pause_all(self, error: DependencyUnavailable, stopping: asyncio.Event) -> None:
+        """Pause all partitions for the backoff, or until `stopping` is set, polling meanwhile."""
+        seconds = self._policy.backoff.seconds(self._pauses_in_a_row)
+        self._pauses_in_a_row += 1
+        metrics.PAUSES.labels(part=error.dependency).inc()
+        self._health.set("consumer", ok=False, reason=f"paused: {error.reason}")
+        self._log.warning("paused", part=error.dependency, reason=error.reason, seconds=round(seconds, 1))
+        with contextlib.suppress(KafkaError, TimeoutError):
+            await self.run_while_polling(asyncio.wait_for(stopping.wait(), seconds))
+
+    def reset_backoff(self) -> None:
+        """Let the next pause of all partitions be a short one again: a batch has succeeded."""
+        self._pauses_in_a_row = 0
 
     async def _fetch(self, seconds: float, limit: int) -> None:
         # Cancelling it loses nothing: aiokafka hands out records in one step and does not wait afterwards.

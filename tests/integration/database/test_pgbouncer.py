@@ -69,7 +69,7 @@ async def test_migration_through_pooler_releases_its_lock(
     (tmp_path / "files").mkdir()
     (tmp_path / "files" / "9999_add_column.sql").write_text("ALTER TABLE lead_inbox ADD COLUMN again int")
     monkeypatch.setattr(runner, "MIGRATIONS", tmp_path / "files")
-    async with asyncio.timeout(30):  # a lock of a session, left behind, would hold the others for ever
+    async with asyncio.timeout(30):  # a lock of a session, left behind, would hold the others forever
         applied = await asyncio.gather(*(migrate(pooled.owner, pooled.service) for _ in range(4)))
     assert sorted(applied) == [[], [], [], ["9999_add_column.sql"]]
     connection = await asyncpg.connect(database.owner)

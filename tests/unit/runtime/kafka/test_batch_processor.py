@@ -71,7 +71,7 @@ def test_unavailable_dependency_queues_no_record() -> None:
 @settings(max_examples=60, deadline=None)
 @given(size=st.integers(2, 200), bad=st.sets(st.integers(0, 199), max_size=6))
 def test_regression_refused_records_go_to_retry_if_others_are_stored(size: int, bad: set[int]) -> None:
-    # A trigger's P0001 for one row paused the stage for ever.
+    # A trigger's P0001 for one row paused the stage forever.
     handler = RecordingHandler(bad, DependencyRefused("database", "database answered P0001"))
     of_batch = {n for n in bad if n < size}
     if len(of_batch) == size:

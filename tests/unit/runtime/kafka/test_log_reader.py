@@ -28,7 +28,7 @@ async def offsets(consumer: FakeConsumer) -> list[int]:
     ids=["nothing deleted", "some deleted", "all deleted", "log empty"],
 )
 async def test_regression_reader_skips_records_deleted_meanwhile(start: int, read: list[int]) -> None:
-    # It waited for ever for records that the log no longer held.
+    # It waited forever for records that the log no longer held.
     assert await offsets(log(start, 9)) == read
 
 

@@ -1,13 +1,15 @@
 """The next batch is prefetched, and dropped or redelivered when necessary; gaps in fetches are found."""
 
 import asyncio
+import random
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import pytest
 from aiokafka.errors import CorruptRecordException
 
-from runtime.failures import DependencyUnavailable, Failure, PartitionsBusy, RewindRequired
+from runtime.failures import Backoff, DependencyUnavailable, Failure, PartitionsBusy, RewindRequired
+from runtime.kafka.policy import Policy
 from runtime.kafka.prefetch import GAP_MS, FetchGaps
 from tests.support.kafka.consuming import BlockingHandler, make_consumer
 from tests.support.kafka.fake_kafka import OTHER_PARTITION, PARTITION, FakeConsumer
@@ -121,6 +123,47 @@ class LeasedRecordHandler:
         await asyncio.sleep(0)
         if not self.free and any((each.partition, each.offset) == (1, 1) for each in records):
             raise PartitionsBusy({("t", 1): 1}, 0.5)
+
+    async def send_to_retry_queue(self, record: Any, failure: Failure) -> None:
+        raise AssertionError(failure.reason)
+
+
+class RecordingBackoff(Backoff):
+    """A backoff of no time, which records the attempts that it was asked for."""
+
+    attempts: ClassVar[list[int]] = []
+
+    def seconds(self, attempt: int, rng: random.Random | None = None) -> float:
+        self.attempts.append(attempt)
+        return 0.0
+
+
+async def test_pauses_grow_in_a_row_and_start_anew_after_a_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(RecordingBackoff, "attempts", attempts := list[int]())
+    policy = Policy(max_records=2, keepalive_seconds=0.01, backoff=RecordingBackoff())
+    consumer, _ = make_consumer(FakeConsumer(end=4), policy=policy)
+    handler = OutageHandler(failing={0, 1, 3})
+    running = asyncio.create_task(consumer.run(handler))
+
+    async def calls() -> int:
+        return handler.calls
+
+    await eventually(calls, until=lambda count: count == 5, what="both batches")
+    assert attempts == [0, 1, 0]
+    await consumer.drain()
+    await running
+
+
+class OutageHandler:
+    """A handler for which the database is unavailable at these calls."""
+
+    def __init__(self, failing: set[int]) -> None:
+        self.calls, self._failing = 0, failing
+
+    async def handle(self, _: Sequence[Any]) -> None:
+        self.calls += 1
+        if self.calls - 1 in self._failing:
+            raise DependencyUnavailable("database", "unavailable")
 
     async def send_to_retry_queue(self, record: Any, failure: Failure) -> None:
         raise AssertionError(failure.reason)

@@ -26,7 +26,7 @@ async def test_watchdog_raises_on_lag_without_progress() -> None:
 async def test_regression_watchdog_ignores_expired_records(
     committed: int | None,
 ) -> None:
-    # It counted them for ever: the process was restarted every two minutes.
+    # It counted them forever: the process was restarted every two minutes.
     watchdog, kafka = Watchdog(), make_lagging_consumer()
     kafka.starts[PARTITION] = 20
     kafka.committed_offsets = {} if committed is None else {PARTITION: committed}
