@@ -17,7 +17,7 @@ BOTTOM_MARGIN: Final = 22
 
 @dataclass(frozen=True)
 class Bar:
-    """One hour or day. `title` is its tooltip, `label` the text below it, empty where there is no room."""
+    """One hour or day. `title` is its tooltip, `label` the text below it, empty if there is no room."""
 
     x: float
     y: float

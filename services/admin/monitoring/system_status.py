@@ -66,7 +66,7 @@ class SystemStatus:
 
     async def _count_queue_if_available(self) -> QueueCounts | None:
         try:
-            # A ping first: it fails within a second, where the counts would wait for a server that hangs.
+            # A ping first: it fails within a second, while the counts would wait for a server that hangs.
             await ping(self._pool)
             return await count_queue(self._pool)
         except DependencyUnavailable:
