@@ -11,7 +11,7 @@ export interface FieldProblem {
 }
 
 /**
- * `accepted`: FASTCore has it. `invalid`: fields are wrong. `refused`: not as it is, for ever, and no field says why.
+ * `accepted`: FASTCore has it. `invalid`: fields are wrong. `refused`: not as it is, forever, and no field says why.
  * `away`: no final answer; whether it arrived is unknown, and the same key makes that harmless.
  */
 export type Answer =

@@ -80,7 +80,7 @@ export function createContactRoute(options: ContactOptions = {}): Contact {
     }
     try {
       const id = await queue.keep({ key: lead.key, at: now, traceparent, body: lead.body });
-      // What is refused for ever waits for people: the flusher brings it where they look.
+      // What is refused forever waits for people: the flusher brings it where they look.
       log(answer.is === "away" ? "warn" : "error", "Lead queued on this site", { reason, id });
       return { is: "safe", status: 202 };
     } catch (error) {
