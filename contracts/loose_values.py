@@ -1,0 +1,119 @@
+"""Reads a value of any JSON shape as what its field holds. Pure.
+
+Each `read_` function raises `UnreadableError` for a value that does not fit.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any, Final, NoReturn
+
+from pydantic import JsonValue, TypeAdapter, ValidationError
+
+from contracts.email import Email
+from contracts.text import is_blank, to_line, to_text, with_lf, without_invisible
+from contracts.times import parse_time
+
+_EMAIL: Final = TypeAdapter[str](Email)
+_TRUE: Final = frozenset({"1", "true", "t", "yes", "y", "on", "checked", "accepted", "agreed", "granted"})
+_FALSE: Final = frozenset({"0", "false", "f", "no", "n", "off", "unchecked", "declined", "denied", "null"})
+# Longer integers raise ValueError in Python (sys.set_int_max_str_digits), so they are kept as text.
+_INT_MAX_DIGITS: Final = 4000
+
+
+class UnreadableError(Exception):
+    """A value does not fit its field."""
+
+
+def read_or_keep(kept: dict[str, JsonValue], name: str, value: Any, read: Callable[[Any], Any]) -> Any:
+    """Return what `read` returns. If it raises `UnreadableError`, keep the value as text and return None."""
+    if not is_present(value):
+        return None
+    try:
+        return read(value)
+    except UnreadableError:
+        kept[name] = as_text(value)
+        return None
+
+
+def is_present(value: Any) -> bool:
+    """Return False for null, a blank text, an empty object, and a list of nothing else."""
+    if isinstance(value, str):
+        return not is_blank(value)
+    if isinstance(value, list):
+        return any(is_present(each) for each in value)
+    return value is not None and value != {}
+
+
+def as_text(value: Any) -> str:
+    """Return any JSON value as text in NFC."""
+    return to_text(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
+
+
+def read_nothing(_: Any) -> NoReturn:
+    """Raise `UnreadableError`, for a field that holds no text."""
+    raise UnreadableError
+
+
+def read_text(value: Any, separator: str = ", ") -> str | None:
+    """Return a text; None for a list without a present element. Raises `UnreadableError` for an object."""
+    if isinstance(value, str):
+        return to_text(value)
+    if isinstance(value, bool | int | float):
+        return json.dumps(value)
+    if not isinstance(value, list):
+        raise UnreadableError
+    texts = [text for each in value if is_present(each) and (text := read_text(each, separator))]
+    return separator.join(texts) or None
+
+
+def read_name(value: Any) -> str | None:
+    """Return a name, also from its parts in an object, such as `{"first": "Ada", "last": "Lovelace"}`."""
+    return read_text(list(value.values()), " ") if isinstance(value, Mapping) else read_text(value)
+
+
+def read_message(value: Any) -> str | None:
+    """Return a text of several lines, each ended by one LF; None for an invisible text."""
+    text = read_text(value, "\n")
+    return None if text is None or is_blank(text) else with_lf(text)
+
+
+def read_email(value: str) -> str | None:
+    """Return the valid address in a text without its invisible characters; None if there is none."""
+    for candidate in (to_line(value), without_invisible(value)):
+        try:
+            address: str = _EMAIL.validate_python(candidate)
+        except ValidationError:
+            continue
+        return address
+    return None
+
+
+def read_consent(value: Any) -> bool | None:
+    """Return what a word or number says, such as `yes`, `on`, 1 or `no`."""
+    text = read_text(value)
+    word = (text or "").strip().casefold()
+    if word in _TRUE or word in _FALSE:
+        return word in _TRUE
+    raise UnreadableError
+
+
+def read_time(value: Any) -> Any:
+    """Return a time in UTC, also from a list with one element."""
+    if isinstance(value, list) and len(value) == 1:
+        value = value[0]
+    if (time := parse_time(value)) is None:
+        raise UnreadableError
+    return time
+
+
+def load_object(text: str) -> Any:
+    """Return the JSON value in a text, or the text if it holds none."""
+    try:
+        return json.loads(text, strict=False, parse_int=parse_int)
+    except (ValueError, RecursionError):
+        return text
+
+
+def parse_int(digits: str) -> int | str:
+    """Return an integer of JSON, or its digits if Python does not parse so many."""
+    return digits if len(digits) > _INT_MAX_DIGITS else int(digits)
