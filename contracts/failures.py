@@ -25,7 +25,7 @@ _NAMESPACE = UUID("5f0c2c8e-6f6b-5b0e-9a3e-0d6a0f4c7f11")
 
 
 class Record(Protocol):
-    """What identifies a record: its position and time. After a log lost its tail, an offset is reused."""
+    """What identifies a record: its position, and its time, because a log without its tail reuses offsets."""
 
     @property
     def topic(self) -> str: ...  # noqa: D102
@@ -38,7 +38,10 @@ class Record(Protocol):
 
 
 def failure_event_id(record: Record, stage: Stage, kind: Kind) -> UUID:
-    """Return the id of this failure of a record: the same for a repetition, another for a later failure."""
+    """Return the id of a record's failure in a stage.
+
+    The same failure published again has the same id. A later failure of the record has another.
+    """
     place = f"{record.topic}\n{record.partition}\n{record.offset}\n{record.timestamp}"
     return uuid5(_NAMESPACE, f"{place}\n{stage}\n{kind}")
 

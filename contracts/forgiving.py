@@ -1,6 +1,6 @@
-"""Reads a submission of any shape: what a website's program writes wrongly must not cost a lead.
+"""Reads a submission of any shape: no lead is refused because a program filled a field wrongly.
 
-Well-formed submissions take `LeadSubmission` alone. All others are read here: numbers become text, lists are
+`LeadSubmission` validates well-formed submissions. All others are read here: numbers become text, lists are
 joined, and what does not fit its field is kept as text in `extra`, under the field's name. Pure.
 """
 
@@ -89,7 +89,8 @@ def read_submission(fields: Any) -> LeadSubmission:
 def read_key(value: str) -> str | None:
     """Return an idempotency key: without the quotes of an RFC 8941 string, None for a blank text.
 
-    A key that is too long or not in ASCII becomes its digest, so that it costs no lead and is still a key.
+    A key that is too long or has other characters than printable ASCII is replaced by its digest: the lead is
+    not lost, and a repeated submission is still recognized.
     """
     text = value.strip()
     if len(text) > 1 and text[0] == text[-1] == '"':

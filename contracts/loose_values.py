@@ -25,7 +25,10 @@ class UnreadableError(Exception):
 
 
 def read_or_keep(kept: dict[str, JsonValue], name: str, value: Any, read: Callable[[Any], Any]) -> Any:
-    """Return what `read` returns. If it raises `UnreadableError`, keep the value as text and return None."""
+    """Return what `read` returns.
+
+    If it raises `UnreadableError`, add the value as text to `kept` under `name`, and return None.
+    """
     if not is_present(value):
         return None
     try:
@@ -36,7 +39,7 @@ def read_or_keep(kept: dict[str, JsonValue], name: str, value: Any, read: Callab
 
 
 def is_present(value: Any) -> bool:
-    """Return False for null, a blank text, an empty object, and a list of nothing else."""
+    """Return False for null, a blank text, an empty object, and a list of only such values."""
     if isinstance(value, str):
         return not is_blank(value)
     if isinstance(value, list):

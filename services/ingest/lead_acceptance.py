@@ -39,7 +39,7 @@ class LeadSink(Protocol):
 class RequestContext(NamedTuple):
     """The site of a request, and what correlates the request in logs and traces.
 
-    `default_service` is the site's service of a lead that names none, or empty.
+    `default_service` is the service of a lead that names none. It may be empty.
     """
 
     site: str
@@ -92,7 +92,7 @@ class LeadAcceptance:
         request: RequestContext,
         spam_reasons: Iterable[SpamReason] = (),
     ) -> AcceptedLead:
-        """Return once the lead is durable. The same key of a site is the same lead.
+        """Return once the lead is durable. A repeated key of the same site returns the first lead.
 
         `spam_reasons` are added to those that the submission itself gives.
 

@@ -62,7 +62,10 @@ def body_sha256(submission: LeadSubmission) -> str:
 
 
 def request_id_of(key: str) -> str:
-    """Return a key for the audit log: its digest if it may contain an email address."""
+    """Return the request id of an idempotency key: the key itself, or its digest if it contains "@".
+
+    The request id is stored in the audit log, which must not contain an email address.
+    """
     return f"sha256-{sha256(key.encode()).hexdigest()}" if "@" in key else key
 
 

@@ -75,5 +75,5 @@ class SiteDirectory:
         return origin in self._origins
 
     def get(self, name: str) -> Site:
-        """Return the keys of a site, all absent for a site that is not in the file."""
+        """Return the settings of a site. All are absent for a site that is not in the file."""
         return self._sites.get(name)

@@ -90,5 +90,5 @@ def _check_form_time(meta: Meta, rules: SpamRules, now: datetime) -> SpamReason 
 
 
 def visitor_network(ip: JsonValue) -> str | None:
-    """Return the network that a visitor's address is counted under, or None if it is no IP address."""
+    """Return the network whose rate limit covers a visitor's address; None if it is no IP address."""
     return network_of(ip) if isinstance(ip, str) else None

@@ -131,7 +131,7 @@ def _link(link: Path, base: Path) -> None:
 
 
 def remove(data_dir: Path) -> None:
-    """Delete the cluster, also the one of root under /var/lib/fastcore."""
+    """Delete the cluster's folder: in the data folder, or for root under /var/lib/fastcore, with its link."""
     shutil.rmtree(cluster_folder(data_dir), ignore_errors=True)
     (data_dir / "postgres").unlink(missing_ok=True)
 
