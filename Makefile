@@ -102,7 +102,7 @@ SITE_ENV = FASTCORE_URL=$${FASTCORE_URL:-http://localhost:8000} \
   FASTCORE_SITE_QUEUE_TOKEN=$${FASTCORE_SITE_QUEUE_TOKEN:-dev-queue-token-xyz-123}
 export NEXT_TELEMETRY_DISABLED := 1
 
-.PHONY: site-up site-build site-check
+.PHONY: site-up site-build site-check site-fresh fastcore-js
 
 site-up: site-build ## Run the example website before `make up`, on http://localhost:3000
 	@cd site/example && $(SITE_ENV) ../node_modules/.bin/next start --port $${PORT:-3000}
@@ -111,6 +111,13 @@ site-build: site/example/.next/BUILD_ID ## Build the site kit and the example we
 
 site-check: site/kit/dist/index.js ## Test, type-check and lint the site kit and the example website
 	@cd site && npm test && npm run typecheck && npm run lint
+
+site-fresh: site/kit/dist/index.js ## Check the kit as a package, and build its README's pages on fresh Next.js 15 and 16 sites (registry)
+	@cd site/kit && npm run --silent package
+	@for version in 15 16; do site/script/fresh-next.sh $$version || exit 1; done
+
+fastcore-js: $(SITE_PACKAGES) ## Build the script that the gateway serves to web pages (site-check compares it)
+	@cd site && npm run --silent script
 
 site/example/.next/BUILD_ID: site/kit/dist/index.js $(SITE_SOURCES)
 	@cd site && npm run build --workspace example

@@ -1,0 +1,131 @@
+"""`fastcore.js` on a static page of another origin, in a browser, with a real gateway and a real broker."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from playwright.async_api import Page, expect
+
+from contracts import topics
+from contracts.leads import LeadReceived
+from runtime.settings import Kafka
+from tests.support.factories import records_of
+from tests.support.services.processes import ServiceProcess, processes
+from tests.support.wait import eventually
+from tests.support.web.browser import TIMEOUT_MS, running_browser
+from tests.support.web.static_pages import running_pages
+
+FORM_KEY = "studio-4k7w9q2m"
+PAGE = """<!doctype html><html lang="en"><head><title>Contact</title><link rel="icon" href="data:,"></head>
+<body><form method="post" action="{gateway}/inbound/forms/{key}" data-thanks="We have it.">
+<label>Name <input name="name"></label>
+<label>Email <input name="your-email" type="email" required></label>
+<label>Message <textarea name="message"></textarea></label>
+<label><input name="news" type="checkbox"> News</label>
+<button>Send</button>
+</form>
+<script defer src="{gateway}/inbound/static/fastcore.js" data-campaign></script></body></html>"""
+
+
+@dataclass(frozen=True)
+class StaticSite:
+    """A static website in a browser, and the gateway that its form posts to."""
+
+    page: Page
+    gateway: ServiceProcess
+    kafka: Kafka
+
+    async def leads(self) -> list[LeadReceived]:
+        records = await records_of(self.kafka, topics.RECEIVED.name)
+        return [LeadReceived.model_validate_json(record.value) for record in records]
+
+    async def lead(self) -> LeadReceived:
+        """Wait for the only lead."""
+        (lead,) = await eventually(self.leads, what="a lead")
+        return lead
+
+    async def fill(self) -> None:
+        await self.page.get_by_label("Name").fill("Ada")
+        await self.page.get_by_label("Email").fill("ada@example.com")
+        await self.page.get_by_label("Message").fill("Please call me.")
+
+    async def send(self) -> None:
+        await self.page.get_by_role("button").click()
+
+    async def expect_status(self, text: str) -> None:
+        await expect(self.page.get_by_role("status")).to_contain_text(text, timeout=TIMEOUT_MS)
+
+
+@pytest.fixture
+async def site(kafka: Kafka, tmp_path: Path) -> AsyncIterator[StaticSite]:
+    file, pages = tmp_path / "sites.toml", dict[str, str]()
+    with running_pages(pages) as port:
+        url = f"http://127.0.0.1:{port}"
+        file.write_text(f'[sites.studio]\nform_key = "{FORM_KEY}"\norigins = ["{url}"]\n')
+        environment = {
+            "KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap_servers,
+            "KAFKA_TOPIC_PREFIX": kafka.topic_prefix,
+            "FASTCORE_SITE_INGEST_TOKEN": "",
+            "FASTCORE_SITES_FILE": str(file),
+            "DEBUG": "false",
+        }
+        with processes(tmp_path, environment, "ingest") as services:
+            gateway = services["ingest"]
+            await gateway.ready()
+            pages["/"] = pages["/contact"] = PAGE.format(gateway=gateway.url, key=FORM_KEY)
+            async with running_browser() as browser:
+                page = await browser.new_page(base_url=url)
+                yield StaticSite(page, gateway, kafka)
+
+
+async def test_script_says_what_is_wrong_and_sends_the_campaign_of_the_visit(site: StaticSite) -> None:
+    page = site.page
+    await page.goto("/?utm_source=letter&gclid=g1")
+    await page.goto("/contact?utm_source=search")
+    await site.send()
+    email = page.get_by_label("Email")
+    await expect(email).to_have_attribute("aria-invalid", "true")
+    await expect(email).to_be_focused()
+    await site.fill()
+    await expect(page.locator(".fastcore-error")).to_have_count(0)
+    await email.fill("ada@example.invalid")  # the browser accepts it, the gateway does not
+    await site.send()
+    await expect(page.locator("#your-email-fastcore")).to_contain_text("email", timeout=TIMEOUT_MS)
+    await email.fill("ada@example.com")
+    await site.send()
+    await site.expect_status("We have it.")
+    assert await email.input_value() == ""
+    lead = await site.lead()
+    assert (lead.name, lead.email, lead.message) == ("Ada", "ada@example.com", "Please call me.")
+    assert lead.source is not None
+    found = lead.source.model_dump(exclude_none=True)
+    assert found["utm_source"] == "search"
+    assert (lead.extra or {})["first_utm_source"] == "letter"
+    assert (lead.extra or {})["first_gclid"] == "g1"
+    assert "utm_source=letter" in found["landing_page"]
+    assert "_key" not in (lead.extra or {})
+
+
+async def test_draft_survives_a_reload_and_a_message_survives_an_outage(site: StaticSite) -> None:
+    page = site.page
+    await page.goto("/contact")
+    await site.fill()
+    await page.get_by_label("News").check()
+    await page.reload()
+    assert await page.get_by_label("Message").input_value() == "Please call me."
+    assert await page.get_by_label("News").is_checked()
+    # The gateway is away after the page was loaded.
+    pattern = "**/inbound/forms/**"
+    await page.route(pattern, lambda route: route.abort())
+    await site.send()
+    await site.expect_status("will be sent soon")
+    assert not await site.leads()
+    await page.unroute(pattern)
+    await page.goto("/contact")  # the visitor comes back
+    assert await page.get_by_label("Message").input_value() == ""
+    lead = await site.lead()
+    assert lead.message == "Please call me."
+    await page.reload()
+    await page.evaluate("navigator.locks.request('fastcore', () => 1)")  # the script has looked again
+    assert len(await site.leads()) == 1
