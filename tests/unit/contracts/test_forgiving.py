@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from contracts.forgiving import NotJsonError, parse_submission_json, read_key, read_submission
-from contracts.leads import LeadSubmission
+from contracts.leads import EXAMPLE, LeadSubmission
 from tests.support.services.gateway import submission
 
 AT = datetime(2024, 1, 3, 10, 30, 42, tzinfo=UTC)
@@ -190,3 +190,11 @@ def test_line_breaks_in_json_texts_need_no_escape() -> None:
 
 def test_key_is_read_without_quotes() -> None:
     assert [read_key(key) for key in ('"a"', "a", '"', '""')] == ["a", "a", '"', None]
+
+
+def test_a_badly_shaped_field_costs_no_other_field() -> None:
+    # A field that the reader of badly shaped submissions does not know would be lost in all of them.
+    assert set(EXAMPLE) >= set(LeadSubmission.model_fields)
+    intact = LeadSubmission.model_validate(EXAMPLE)
+    mended = read_submission({**EXAMPLE, "locale": ["en-GB"]})
+    assert mended == intact
