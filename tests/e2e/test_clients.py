@@ -21,6 +21,7 @@ from tests.support.web.websites import INGEST_TOKEN, FakeSites, fake_sites, refu
 PAGE = (ROOT / "docs/clients.md").read_text(encoding="utf-8")
 # The page says so: PHP where there is one.
 LANGUAGES = ["bash", "python", *(["php"] if shutil.which("php") else [])]
+PROGRAMS = {"bash": "sh", "python": "py", "php": "php"}
 LEAD = {"name": "Zoë 'O\"Brien", "email": "zoe@example.com", "service": "Web", "message": "Line 1\nLine 2 👋"}
 
 
@@ -175,10 +176,49 @@ async def test_what_visitors_wrote_is_for_nobody_else_on_the_machine(client: Cli
     assert path.stat().st_mode & 0o077 == 0
 
 
+@pytest.mark.parametrize(
+    "lead", [{"name": "Zoë", "message": "Hi"}, {"email": "zoe@example.com"}, {**LEAD, "email": "zoe"}]
+)
+async def test_visitor_is_not_thanked_for_an_incomplete_lead(client: Client, lead: dict[str, str]) -> None:
+    if client.language == "bash":  # it reads no fields
+        status, said = await client.run("bash", "leads.sh", "keep", body="x" * 262_145)
+        assert (status, "262145 bytes" in said) == (1, True)
+    else:
+        with pytest.raises(AssertionError):
+            await client.keep(lead)
+    assert client.waiting() == []
+
+
+async def test_crontab_line_runs_without_variables_in_another_folder(client: Client, web: FakeSites) -> None:
+    await client.keep(LEAD)
+    (line,) = re.findall(rf"^\* \* \* \* \* (.*leads\.{PROGRAMS[client.language]}.*)$", PAGE, re.MULTILINE)
+    (variables,) = re.findall(r"^# /etc/fastcore-leads.env\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+    for shown, here in (
+        ("https://leads.example.com", client.url),
+        ("dev-token-xyz-123", INGEST_TOKEN),
+        ("/var/lib/fastcore-leads", str(client.leads)),
+    ):
+        assert shown in variables
+        variables = variables.replace(shown, here)
+    (client.folder / "fastcore-leads.env").write_text(variables, encoding="utf-8")
+    line = line.replace("/etc/", f"{client.folder}/").replace("/opt/fastcore/", f"{client.folder}/")
+    process = await asyncio.create_subprocess_exec(
+        "env", "-i", "PATH=/usr/bin:/bin", "/bin/sh", "-c", line, cwd="/"
+    )
+    assert await asyncio.wait_for(process.wait(), 30) == 0
+    assert len(web.taken) == 1
+
+
 async def test_a_lead_that_cannot_be_kept_is_no_success(client: Client) -> None:
     client.leads.write_text("a file stands where the folder should", encoding="utf-8")
     with pytest.raises(AssertionError):
         await client.keep(LEAD)
+    if client.language == "php":  # the only one that runs inside a web server
+        client.leads.unlink()
+        lead = "['email' => 'a@b.example', 'message' => 'Hi']"
+        keep = f"$_SERVER['DOCUMENT_ROOT'] = '{client.folder}'; require 'leads.php'; keep({lead});"
+        status, said = await client.run("php", "-r", keep)
+        assert (status, "inside the document root" in said) == (255, True)
 
 
 def test_the_queue_that_the_page_shows_is_the_contracts() -> None:
