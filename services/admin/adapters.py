@@ -21,7 +21,7 @@ from services.admin.store.stages import StageBreakers
 
 @dataclass(frozen=True)
 class Adapters:
-    """One repository per resource of the database, and the state of the installation."""
+    """The repositories (leads, replay queue, audit log, ...) and the reader of the system's status."""
 
     leads: Leads
     queue: ReplayQueue
@@ -37,7 +37,7 @@ class Adapters:
 
 
 async def get_adapters(request: Request) -> Adapters:
-    """Return the adapters of this app."""
+    """Return the adapters of the app that serves the request."""
     adapters: Adapters = request.app.state.adapters
     return adapters
 

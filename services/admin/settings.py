@@ -59,7 +59,7 @@ class Settings(BaseSettings):
 
     @property
     def actors(self) -> dict[str, str]:
-        """Return the actor of each token."""
+        """Return the admins' names (the actors) by token."""
         return named_tokens(self.token, DEFAULT_ACTOR)
 
 

@@ -1,4 +1,4 @@
-"""The JSON API under /admin: one module per resource. Every route requires a token."""
+"""The JSON API under /admin: one module for each group of routes. Every route requires a token."""
 
 from fastapi import APIRouter, Depends
 
@@ -8,7 +8,7 @@ from services.admin.api.problems import documented
 
 
 def routes() -> APIRouter:
-    """Return all routes. The token is required here, so that no route can omit it."""
+    """Return a router with all routes. It requires the token, so that no route can omit it."""
     router = APIRouter(
         prefix="/admin", dependencies=[Depends(authenticate)], responses=documented(401, 422, 429, 503)
     )

@@ -13,5 +13,5 @@ router = APIRouter(tags=["audit"])
 
 @router.get("/audit", summary="Search the audit log, newest first")
 async def list_audit(filters: Annotated[AuditFilter, Query()], adapters: CurrentAdapters) -> AuditPage:
-    """Filter by event, lead, request, actor and time. `next_cursor` selects the next page at any depth."""
+    """Return the entries that match all parameters. Send `next_cursor` as `cursor` to get the next page."""
     return await adapters.audit.list_entries(filters)

@@ -1,6 +1,6 @@
-"""The actor of a request, as a FastAPI dependency.
+"""A FastAPI dependency that checks a request's token and returns the actor: the name of the admin.
 
-Dependencies are coroutines: FastAPI runs other functions in a thread, which adds 0.1 ms to each request.
+It is a coroutine, because FastAPI runs other functions in a thread, which adds 0.1 ms to each request.
 """
 
 from typing import Annotated
@@ -31,7 +31,7 @@ async def authenticate(
 
 
 def _redirect_browser_to_page(request: Request) -> None:
-    """Raise a redirect to the dashboard if a browser requests an API path that was linked or typed."""
+    """Raise a redirect to the dashboard if a browser opens the API's path of leads or of the audit log."""
     path = request.url.path
     if request.method == "GET" and "text/html" in request.headers.get("accept", ""):
         for route, page in (("/admin/leads", "/admin/ui/leads"), ("/admin/audit", "/admin/ui/audit")):

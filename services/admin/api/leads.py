@@ -16,13 +16,13 @@ router = APIRouter(tags=["leads"])
 
 @router.get("/leads", summary="A page of leads, newest first")
 async def list_leads(filters: Annotated[LeadFilter, Query()], adapters: CurrentAdapters) -> LeadPage:
-    """Search and filter. `next_cursor` selects the next page at any depth."""
+    """Return the leads that match all parameters. Send `next_cursor` as `cursor` to get the next page."""
     return await adapters.leads.list_leads(filters)
 
 
 @router.get("/leads/{lead_id}", summary="One lead with its history", responses=documented(404))
 async def get_lead(lead_id: UUID, adapters: CurrentAdapters) -> LeadDetail:
-    """Return the lead, its emails, its queue rows and its timeline, all of one moment."""
+    """Return the lead, its emails, its queue rows and its timeline, all as of the same moment."""
     return await adapters.leads.get_lead(lead_id)
 
 
@@ -30,7 +30,7 @@ async def get_lead(lead_id: UUID, adapters: CurrentAdapters) -> LeadDetail:
 async def change_status(
     lead_id: UUID, change: Annotated[StatusChangeQuery, Query()], adapters: CurrentAdapters, actor: Actor
 ) -> StatusChanged:
-    """Set the status; audited. A change from `spam` to `received` sends the suppressed emails."""
+    """Set the status; this is audited. A change from `spam` to `received` sends the suppressed emails."""
     return await adapters.leads.change_status(lead_id, change.new_status, change.expected, actor)
 
 
@@ -43,5 +43,5 @@ async def change_status(
 async def resend(
     lead_id: UUID, kind: Literal["welcome", "admin_alert"], adapters: CurrentAdapters, actor: Actor
 ) -> Resent:
-    """Have the notifier retry an email that failed, whose outcome is unknown, or that was suppressed."""
+    """Have the notifier send an email again that failed, was suppressed, or has an unknown outcome."""
     return await adapters.leads.resend_email(lead_id, kind, actor)

@@ -1,4 +1,4 @@
-"""The installation: its scheduled jobs and the health of its parts."""
+"""The system: its scheduled jobs, and the health of its services and dependencies."""
 
 from fastapi import APIRouter, Response
 
@@ -10,7 +10,7 @@ router = APIRouter(tags=["operations"])
 
 @router.get("/scheduler/jobs", summary="The scheduled jobs and how their last runs ended")
 async def list_jobs(adapters: CurrentAdapters) -> Jobs:
-    """Return each job: schedule, last run, outcome, duration, next run."""
+    """Return each scheduled job with its schedule, its last run (outcome and duration) and its next run."""
     return Jobs(jobs=await adapters.system.list_jobs())
 
 
@@ -20,7 +20,7 @@ async def list_jobs(adapters: CurrentAdapters) -> Jobs:
     responses={503: {"model": SystemHealth, "description": "A part is down; the body names it."}},
 )
 async def health(response: Response, adapters: CurrentAdapters) -> SystemHealth:
-    """Check the database, the broker, the mail server and each service at once, for two seconds at most."""
+    """Check the database, the broker, the mail server and each service, all concurrently within seconds."""
     system_health = await adapters.system.read_health()
     response.status_code = 503 if system_health.status == "down" else 200
     return system_health

@@ -26,7 +26,7 @@ router = APIRouter(tags=["people"])
 async def export_leads(
     filters: Annotated[ExportFilter, Query()], adapters: CurrentAdapters, actor: Actor
 ) -> StreamingResponse:
-    """Stream all leads that match, newest first; audited."""
+    """Stream all leads that match all parameters, newest first. The export is audited."""
     chunks = await adapters.personal_data.export_leads(filters, actor)
     name = f"leads-{datetime.now(UTC):%Y%m%d-%H%M%S}.csv"
     return StreamingResponse(
@@ -38,32 +38,32 @@ async def export_leads(
 async def export_person(
     lead_id: UUID, response: Response, adapters: CurrentAdapters, actor: Actor
 ) -> PersonData:
-    """Return everything that is stored of a lead, and the ids of the person's other leads; audited."""
+    """Return everything that is stored of a lead, and the ids of the person's other leads. Audited."""
     response.headers.update(_download(f"lead-{lead_id}.json"))
     return await adapters.personal_data.export_person(lead_id, actor)
 
 
 @router.patch("/leads/{lead_id}", summary="Edit a lead", responses=documented(404, 409))
 async def edit_lead(lead_id: UUID, edit: LeadEdit, adapters: CurrentAdapters, actor: Actor) -> Edited:
-    """Change fields, assignee or notes. The original values are kept; later emails use the new ones."""
+    """Change a lead's fields. The visitor's original values are kept; later emails use the new values."""
     return await adapters.personal_data.edit(lead_id, edit, actor)
 
 
 @router.post("/leads/person", summary="Find a person's leads")
 async def find_person(person: ErasePerson, adapters: CurrentAdapters) -> PersonRecords:
-    """Return what an erasure of this address would erase. A POST, so that the address is in no URL."""
+    """Return what an erasure of this address would erase. A POST, so that no URL contains the address."""
     return await adapters.erasures.find_person(person.email)
 
 
 @router.post("/leads/erase", summary="Erase a person")
 async def erase_person(person: ErasePerson, adapters: CurrentAdapters, actor: Actor) -> ErasedPerson:
-    """Erase all leads of an address, and return the result of each."""
+    """Erase all leads and queued records of an address, and return what was erased and what failed."""
     return await adapters.erasures.erase_person(person.email, actor)
 
 
 @router.delete("/leads/{lead_id}", summary="Erase a lead", responses=documented(404))
 async def erase_lead(lead_id: UUID, adapters: CurrentAdapters, actor: Actor) -> Erased:
-    """Remove the personal data from everything that is stored; the record and its audit trail stay."""
+    """Erase a lead's personal data wherever it is stored. Its emptied rows and its audit entries stay."""
     return await adapters.erasures.erase_lead(lead_id, actor)
 
 

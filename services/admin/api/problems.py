@@ -1,4 +1,4 @@
-"""The problems of the admin API: which response each exception becomes."""
+"""The error responses of the admin API: which problem (RFC 9457) answers each exception."""
 
 from collections.abc import Iterable, Mapping
 from http import HTTPStatus
@@ -18,7 +18,7 @@ RETRY_AFTER_SECONDS: Final = "2"
 
 
 def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Return the OpenAPI description of these problem responses."""
+    """Return the OpenAPI descriptions of the problems with these statuses, by status."""
     return {
         status: {"model": Problem, "description": HTTPStatus(status).phrase, "content": {MEDIA_TYPE: {}}}
         for status in statuses
@@ -26,7 +26,7 @@ def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 
 def install(app: FastAPI) -> None:
-    """Answer every exception of this app with a problem."""
+    """Install handlers that answer every exception of the app with a problem."""
     add_exception_handlers(
         app,
         {
@@ -74,7 +74,7 @@ def _internal_error(error: Exception) -> JSONResponse:
 
 
 def _field_problem(item: Mapping[str, Any]) -> FieldProblem:
-    """Return the parameter and the rule that it violates, without the rejected input."""
+    """Return the invalid parameter and the rule that it violates, without the submitted value."""
     kind, location = item["type"], item["loc"]
     # The name of an unknown parameter is input too: name the place where it was sent.
     if kind == "extra_forbidden":

@@ -16,13 +16,13 @@ router = APIRouter(tags=["queue"])
 
 @router.get("/queue/stats", summary="Queue counts, consumer lag, and whether the ledger balances")
 async def queue_stats(adapters: CurrentAdapters) -> QueueStats:
-    """Return the numbers of every part. A part that does not answer is null, never 0."""
+    """Return counts of the queue, the ledger, Kafka and the gateways; null, never 0, where unknown."""
     return await adapters.system.read_queue_stats()
 
 
 @router.get("/queue/items", summary="The rows of the replay queue")
 async def list_items(filters: Annotated[QueueFilter, Query()], adapters: CurrentAdapters) -> QueuePage:
-    """Filter and page, the most recent failure first."""
+    """Return the rows that match all parameters, the most recent failure first."""
     return await adapters.queue.list_items(filters)
 
 
@@ -34,14 +34,14 @@ async def list_items(filters: Annotated[QueueFilter, Query()], adapters: Current
 async def flush(adapters: CurrentAdapters, actor: Actor) -> Flushed:
     """Make every waiting row due, and request the import of the websites' queues.
 
-    A flusher starts within seconds. This does not count as a retry.
+    A flusher starts within seconds. The sending does not count as one of a row's three retries.
     """
     return await adapters.queue.flush(actor)
 
 
 @router.delete("/queue/clear", summary="Archive all waiting rows")
 async def clear(filters: Annotated[StageFilter, Query()], adapters: CurrentAdapters, actor: Actor) -> Cleared:
-    """Archive the waiting rows of one stage or of all. Nothing is deleted: they can be replayed later."""
+    """Archive the waiting rows of one stage or of all. No row is deleted; all can be replayed later."""
     stages = await adapters.queue.clear(filters.stage, actor)
     count = sum(stages.values())
     return Cleared(archived=count, stages=stages, message=f"{count} waiting rows are archived.")
@@ -49,7 +49,7 @@ async def clear(filters: Annotated[StageFilter, Query()], adapters: CurrentAdapt
 
 @router.post("/stages/{stage}/resume", summary="Close a stage's circuit breaker")
 async def resume(stage: Stage, adapters: CurrentAdapters, actor: Actor) -> Resumed:
-    """Resume a stage that paused itself because too many of its records were dead."""
+    """Resume a stage that its circuit breaker paused because too many records failed permanently."""
     was_paused = await adapters.stages.resume(stage, actor)
     message = f"The {stage} is resumed." if was_paused else f"The {stage} was not paused."
     return Resumed(stage=stage, was_paused=was_paused, paused=False, message=message)

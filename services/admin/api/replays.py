@@ -37,7 +37,7 @@ async def replay(
 ) -> schemas.ReplayAnswer:
     """Send all rows that match a filter again, at a limited rate.
 
-    First with `dry_run`; then with the number that the preview returned as `expected`.
+    First request a preview with `dry_run`. Then send the preview's `wanted` as `expected`.
     """
     if mode.dry_run:
         response.status_code = 200
@@ -59,7 +59,7 @@ async def replay_one(
 async def list_replays(
     page: Annotated[filters.HistoryPage, Query()], adapters: CurrentAdapters
 ) -> schemas.ReplayHistory:
-    """Return who started each replay, why, and its progress."""
+    """Return a page of replays, newest first: who started each of them, why, and its progress."""
     return await adapters.replays.list_replays(page)
 
 
@@ -67,7 +67,7 @@ async def list_replays(
 async def get_replay(
     replay_id: UUID, page: Annotated[filters.ResultPage, Query()], adapters: CurrentAdapters
 ) -> schemas.ReplayDetail:
-    """Count the replay's rows by result, and list them."""
+    """Return a replay, the number of its rows by result, and a page of its rows."""
     return await adapters.replays.get_replay(replay_id, page)
 
 

@@ -1,4 +1,4 @@
-"""Which requests may send a body: FastAPI parses the body before it checks the token."""
+"""Decides which requests may send a body, because FastAPI parses a body before it checks the token."""
 
 from collections.abc import Callable
 
@@ -13,9 +13,9 @@ from services.admin.auth.token_auth import TokenAuth
 def body_access(
     token_auth: TokenAuth, sessions: Sessions, login: str, now: Callable[[], float]
 ) -> Callable[[Scope], bool]:
-    """Return a check that is true for the login, and for requests with a valid token or session.
+    """Return a function that is true for the path `login` and for requests with a valid token or session.
 
-    `RequestLimits` gives other requests an empty body, and their route refuses them.
+    `RequestLimits` replaces the body of all other requests by an empty one, and their routes refuse them.
     """
 
     def authenticated(scope: Scope) -> bool:

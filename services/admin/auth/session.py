@@ -1,7 +1,8 @@
 """Browser sessions in a signed cookie that expires. No I/O, no clock: `now` is an argument.
 
-The signing key derives from the token of the login, so every replica can verify a session without shared
-state, and removing the token ends its sessions. A sign-out ends a session: see `store/revocations.py`.
+The signing key derives from the token that the admin logged in with. So every replica can verify a session
+without shared state, and removing the token from the settings ends its sessions. A sign-out is stored in the
+database: see `store/revocations.py`.
 """
 
 import hmac
@@ -19,7 +20,7 @@ SESSION_SECONDS: Final = 12 * 3600
 
 @dataclass(frozen=True)
 class Session:
-    """A signed-in admin. `csrf` is the token that each form of this session contains."""
+    """The session of an admin, whose name is `actor`. Each form of its pages contains the token `csrf`."""
 
     actor: str
     csrf: str
@@ -32,18 +33,18 @@ class Session:
 
 
 class Sessions:
-    """Creates and verifies session cookies. `secure` restricts the cookie to HTTPS."""
+    """Creates and verifies session cookies. `actors` has names by token; `secure` limits cookies to HTTPS."""
 
     def __init__(self, actors: dict[str, str], *, secure: bool) -> None:
         self._keys = [(_key(token), name) for token, name in actors.items()]
         self.secure = secure
 
     def create(self, token: str, now: float) -> str:
-        """Return the cookie for a token, which the caller has verified."""
+        """Return the cookie of a new session. The caller must have verified the token."""
         return str(_signer(_key(token)).dumps({"id": token_urlsafe(18), "until": int(now) + SESSION_SECONDS}))
 
     def read(self, cookie: str, now: float) -> Session | None:
-        """Return the session of a cookie; None if it is forged or expired, or its token was removed."""
+        """Return the session of a cookie; None if the cookie is forged or expired, or its token removed."""
         for key, name in self._keys:
             try:
                 payload = _signer(key).loads(cookie)

@@ -15,7 +15,7 @@ _MAX_ADDRESSES: Final = 65_536
 
 
 class TokenAuth:
-    """Authenticates admins by `tokens`, and limits failed attempts."""
+    """Authenticates admins by token, and limits wrong tokens. `actors` has the admins' names by token."""
 
     def __init__(self, actors: dict[str, str], now: Callable[[], float] = time.monotonic) -> None:
         self.tokens = BearerTokens(actors)
@@ -27,7 +27,7 @@ class TokenAuth:
 
         Raises `HTTPException`: 401 without a valid token, 429 after too many wrong tokens from `address`.
         A valid token always passes. Otherwise one attacker behind a proxy would lock out everybody behind it.
-        A production token has at least 24 characters, which no number of requests guesses.
+        It makes no token easier to guess: a production token has at least 24 characters.
         """
         name = self.tokens.find(token) if token is not None else None
         if name is not None:

@@ -21,7 +21,7 @@ class CsrfError(Exception):
 async def load_session(
     request: Request, adapters: CurrentAdapters
 ) -> tuple[Session, DependencyUnavailable | None]:
-    """Return the cookie's session, and the error that prevents a check for revocation, if any.
+    """Return the cookie's session, and the database's error if it could not be checked for revocation.
 
     Raises `LoginRequired` if the session is missing, invalid or revoked. FastAPI caches the result, so all
     dependencies of one request share one lookup.
@@ -64,7 +64,7 @@ UnverifiedSession = Annotated[Session, Depends(unverified_session)]
 
 
 async def verify_csrf(request: Request, lookup: SessionLookup) -> None:
-    """Raise `CsrfError` if a changing request lacks the session's CSRF token or has another origin."""
+    """Raise `CsrfError` if a request lacks the CSRF token or comes from another site. GET and HEAD pass."""
     if request.method in ("GET", "HEAD"):
         return
     session = await current_session(lookup)

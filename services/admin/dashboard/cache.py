@@ -1,4 +1,4 @@
-"""A cache with a short lifetime, so that ten open overviews cost the database no more than one."""
+"""A cache for some seconds: ten open overview pages query the database no more often than one does."""
 
 import asyncio
 import time
@@ -16,17 +16,17 @@ _MAX_KEYS: Final = 100  # each time zone of a viewer has its own charts
 
 
 class Cache:
-    """Caches the result of each load; concurrent callers of a key wait for the same load."""
+    """Caches results by key. Concurrent callers with the same key wait for one load."""
 
     def __init__(self) -> None:
         self._entries: dict[str, tuple[float, Any]] = {}
         self._locks: dict[str, asyncio.Lock] = {}
 
     async def get_or_load(self, key: str, load: Callable[[], Awaitable[T]], max_age_seconds: float) -> T:
-        """Return the cached result of `load`, or call it if the result is too old.
+        """Return the cached result of a key, or call `load` if there is none or it is too old.
 
-        The maximum age grows with the time that the load took, up to `MAX_AGE_SECONDS`. Exceptions of
-        `load` are raised and not cached.
+        The maximum age is `max_age_seconds`. After a slow load it is longer, up to `MAX_AGE_SECONDS`.
+        Exceptions of `load` are raised and not cached.
         """
         if len(self._locks) > _MAX_KEYS:
             self._entries, self._locks = {}, {}
@@ -42,7 +42,7 @@ class Cache:
             return result
 
     def invalidate(self, key: str) -> None:
-        """Drop a result, so that the next caller loads it again."""
+        """Drop the result of a key, so that the next caller loads it again."""
         self._entries.pop(key, None)
 
 

@@ -17,7 +17,7 @@ BOTTOM_MARGIN: Final = 22
 
 @dataclass(frozen=True)
 class Bar:
-    """One hour or day. `title` is its tooltip, `label` the text below it, empty if there is no room."""
+    """The bar of one hour or day. `title` is its tooltip, `label` the text below it, empty for most bars."""
 
     x: float
     y: float
@@ -31,7 +31,7 @@ class Bar:
 
 @dataclass(frozen=True)
 class Chart:
-    """Bars, the top of their scale, and a description for screen readers."""
+    """Bars, the value at the top of their scale, and a description for screen readers."""
 
     bars: list[Bar]
     total: int
@@ -40,12 +40,12 @@ class Chart:
 
 
 def window_start(unit: Unit, now: datetime, zone: ZoneInfo) -> datetime:
-    """Return the start of the window: a full hour, or midnight in the zone."""
+    """Return the start of the last 24 hours or 30 days: a full hour, or midnight in the zone."""
     return bucket_starts(unit, now, zone)[0]
 
 
 def bucket_starts(unit: Unit, now: datetime, zone: ZoneInfo) -> list[datetime]:
-    """Return the start of each hour or day of the window in UTC, the current one last."""
+    """Return the start of each of the last 24 hours or 30 days in UTC, the current one last."""
     local = now.astimezone(zone)
     if unit == "hour":
         # Subtract in UTC: in local time, the hour that daylight saving skips would be counted twice.
@@ -57,7 +57,7 @@ def bucket_starts(unit: Unit, now: datetime, zone: ZoneInfo) -> list[datetime]:
 
 
 def bar_chart(unit: Unit, counts: Mapping[datetime, int], now: datetime, zone: ZoneInfo) -> Chart:
-    """Return the chart of the window. A bucket that `counts` lacks has the value 0."""
+    """Return the chart of leads. `counts` has leads by the start of an hour or day; a missing one has 0."""
     utc_counts = {at.astimezone(UTC): count for at, count in counts.items()}
     starts = bucket_starts(unit, now, zone)
     values = [utc_counts.get(at, 0) for at in starts]
@@ -82,7 +82,10 @@ def bar_chart(unit: Unit, counts: Mapping[datetime, int], now: datetime, zone: Z
 
 
 def scale_max(highest: int) -> int:
-    """Return the smallest scale for a value: 4, or 1, 2 or 5 times a power of ten, so that half is whole."""
+    """Return the top of the scale: the smallest of 4, 10, 20, 50, 100, ... that is at least `highest`.
+
+    All are even, because the scale also shows half of the number.
+    """
     if highest <= 4:
         return 4
     size = 10

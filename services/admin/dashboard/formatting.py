@@ -97,7 +97,7 @@ def time_tag(time: datetime | None) -> Markup:
 
 
 def duration(seconds: float | None) -> str:
-    """Return a duration in its two largest units."""
+    """Return a duration in its two largest units, such as `2 h 5 min`."""
     if seconds is None:
         return NO_VALUE
     if seconds < 1:
@@ -127,33 +127,33 @@ def plural(count: int, singular: str, plural_form: str = "") -> str:
 
 
 def event_name(event: str) -> str:
-    """Return the name of an audit event."""
+    """Return the name that pages show for an audit event."""
     return EVENTS.get(event, event.replace(".", " ").replace("_", " ").capitalize())
 
 
 def kind_name(kind: object) -> str:
-    """Return the name of a kind of delivery."""
+    """Return the name that pages show for a kind of delivery."""
     kind = str(kind)
     return KINDS.get(kind, kind.replace("_", " ").capitalize())
 
 
 def stage_name(stage: object) -> str:
-    """Return the name of a stage or service by what it does."""
+    """Return the name that pages show for a stage or service, which says what it does."""
     return STAGES.get(str(stage), field_label(str(stage)))
 
 
 def job_name(job: str) -> str:
-    """Return the name of a scheduled task."""
+    """Return the name that pages show for a scheduled job."""
     return JOBS[job][0] if job in JOBS else field_label(job)
 
 
 def job_description(job: str) -> str:
-    """Return what a scheduled task does; empty if the task is unknown."""
+    """Return what a scheduled job does; empty if the job is unknown."""
     return JOBS[job][1] if job in JOBS else ""
 
 
 def schedule_name(cron: str) -> str:
-    """Return a cron schedule in words; a schedule that is not a simple one is returned unchanged."""
+    """Return a cron schedule in words if it means every few minutes or every day, else unchanged."""
     if every := _EVERY_MINUTES.match(cron):
         return f"Every {plural(int(every[1]), 'minute')}"
     if daily := _DAILY.match(cron):
@@ -162,7 +162,7 @@ def schedule_name(cron: str) -> str:
 
 
 def state_name(state: object) -> str:
-    """Return the name of a state."""
+    """Return the name that pages show for a state."""
     return STATES.get(str(state), str(state).capitalize())
 
 
@@ -186,7 +186,7 @@ def _detail_text(name: str, value: Any) -> str:
 
 
 def json_text(value: Any) -> str:
-    """Return a JSON value as text."""
+    """Return a JSON value as text for a page, such as `yes` for true."""
     if isinstance(value, str):
         return value
     if isinstance(value, bool):
@@ -195,7 +195,7 @@ def json_text(value: Any) -> str:
 
 
 def detail_pairs(details: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Return the labels and values of an entry's details, without empty values."""
+    """Return the details of an event or a job as pairs of label and text, without empty values."""
     return [
         (field_label(name), _detail_text(name, value))
         for name, value in details.items()
@@ -204,7 +204,7 @@ def detail_pairs(details: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def field_label(name: str) -> str:
-    """Return the label of a field."""
+    """Return the label that pages show for a field."""
     label = name.replace("_", " ").capitalize().replace("Utm", "UTM")
     return re.sub(r"\b(id|url|smtp)\b", lambda word: word[0].upper(), label, flags=re.IGNORECASE)
 

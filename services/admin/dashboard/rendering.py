@@ -72,7 +72,7 @@ class VersionedStaticFiles(StaticFiles):
 def render(
     request: Request, session: Session | None, template: str, /, status: int = 200, **values: Any
 ) -> HTMLResponse:
-    """Render a page or a fragment. The template also gets `session`, `path` and `is_htmx`."""
+    """Render a template as a page or a fragment, with `values`, `session`, `path` and `is_htmx`."""
     html = _TEMPLATES.get_template(template).render(
         values, session=session, path=request.url.path, is_htmx=is_htmx(request)
     )
@@ -80,33 +80,33 @@ def render(
 
 
 def render_toast(request: Request, session: Session, message: str) -> Response:
-    """Render a success message, and make the page reload the regions that the action changed."""
+    """Render a success message, and make the page reload its regions: see `trigger_refresh`."""
     return trigger_refresh(render(request, session, "_toast.html", message=message, style="good"))
 
 
 def is_htmx(request: Request) -> bool:
-    """Return whether htmx sent the request, and not the browser's own navigation."""
+    """Return True if htmx sent the request, False if a link or a form did without htmx."""
     return request.headers.get("hx-request") == "true"
 
 
 def redirect(request: Request, url: str) -> Response:
-    """Redirect the browser, also if htmx sent the request."""
+    """Return a redirect of the whole page. htmx needs a header of its own for this instead of a 303."""
     if is_htmx(request):
         return Response(status_code=204, headers={"HX-Redirect": url})
     return RedirectResponse(url, 303)
 
 
 def trigger_refresh(response: Response) -> Response:
-    """Make the page reload its regions that listen to `refresh`."""
+    """Add the header that makes the page reload all regions that listen to the event `refresh`."""
     response.headers["HX-Trigger"] = "refresh"
     return response
 
 
 class PageRoute(APIRoute):
-    """A route whose responses, errors included, are pages with the security headers."""
+    """The route of a page. Errors are rendered as pages too, and every response gets the security headers."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """Wrap the handler and its dependencies."""
+        """Return the route's handler, wrapped so that it renders errors and adds the headers."""
         handle = super().get_route_handler()
 
         async def respond(request: Request) -> Response:

@@ -24,7 +24,7 @@ ViewerZone = Annotated[ZoneInfo, Depends(viewer_zone)]
 
 
 def midnight(day: date, zone: ZoneInfo, days: int = 0) -> datetime:
-    """Return midnight of a day in the zone, plus a number of days, in UTC."""
+    """Return the midnight in the zone that begins the day `days` after `day`, as a UTC time."""
     try:
         return datetime.combine(day + timedelta(days=days), time(), zone).astimezone(UTC)
     except OverflowError:

@@ -1,1 +1,1 @@
-"""The state of the installation: queue counts, consumer lag, health of the services, metrics."""
+"""The status of the system: queue counts, consumer lag, health of the services, metrics."""

@@ -1,4 +1,4 @@
-"""Reads the lag of each consumer group from Kafka. Every wait is bounded."""
+"""Reads the lag of each consumer group from Kafka. Every wait has a timeout."""
 
 import asyncio
 import contextlib
@@ -30,9 +30,9 @@ Lags: TypeAlias = dict[str, dict[str, int]]
 
 
 class LagReader:
-    """One connection to Kafka, opened on first use and again after each failure.
+    """Reads lags over one connection to Kafka, which is opened on first use and again after each failure.
 
-    `oldest_seconds` has the age of the oldest unread record of each group, as of the last `read`.
+    `oldest_seconds` has a lower bound of the age of each group's oldest unread record at the last `read`.
     """
 
     def __init__(self, settings: Kafka) -> None:
@@ -44,7 +44,7 @@ class LagReader:
         self.oldest_seconds: dict[str, float] = {}
 
     async def read(self) -> Lags:
-        """Return each group's lag by topic: end minus committed offsets. Raises `DependencyUnavailable`."""
+        """Return the number of unread records by group and topic. Raises `DependencyUnavailable`."""
         async with self._connection() as (admin, consumer):
             partitions = await self._list_partitions(admin)
             ends = await consumer.end_offsets([p for parts in partitions.values() for p in parts])
@@ -73,12 +73,12 @@ class LagReader:
         return lags
 
     async def ping(self) -> None:
-        """Raise `DependencyUnavailable` unless a broker answers."""
+        """Raise `DependencyUnavailable` if no broker answers."""
         async with self._connection() as (admin, _):
             await admin.describe_cluster()
 
     async def aclose(self) -> None:
-        """Close the connection. Waits, bounded, for one that is being opened."""
+        """Close the connection. If it is just being opened, wait for that up to `READ_TIMEOUT_SECONDS`."""
         opening, self._opening = self._opening, None
         if opening:
             with contextlib.suppress(KafkaError, OSError, TimeoutError):

@@ -1,4 +1,4 @@
-"""The ledger: compares the counts that the stages have written with the rows of the tables. No I/O.
+"""Compares the ledger, in which each stage counts its records, with the rows of the tables. No I/O.
 
 All counts come from one database snapshot, so a difference is a fault, not a delay. Consumer lag and spools
 are read at other moments, so they are no part of the comparison.
@@ -16,7 +16,10 @@ OUTCOMES: Final = ("stored", "duplicate", "parked", "undecodable", "missing")
 
 @dataclass(frozen=True)
 class TopicCounts:
-    """The counts of one stage for one topic: its rows of `partition_ledger`, summed up."""
+    """The records of one topic that one stage has processed, by outcome: sums over `partition_ledger`.
+
+    `offsets` is the number of offsets that the stage has passed, so of records that must have an outcome.
+    """
 
     stage: str
     topic: str
@@ -35,7 +38,10 @@ class TopicCounts:
 
 @dataclass(frozen=True)
 class LedgerCounts:
-    """The counts of one snapshot: those of the stages, and the rows of each table by state."""
+    """The counts of one snapshot: those of the stages by topic, and those of the tables' rows.
+
+    `queue` and `emails` have the rows of `replay_queue` and `email_delivery` by state.
+    """
 
     topics: tuple[TopicCounts, ...]
     leads: int

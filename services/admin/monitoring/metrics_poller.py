@@ -20,7 +20,7 @@ MAX_COUNTING_SHARE: Final = 0.05
 
 
 async def poll_metrics(pool: Pool, lag: LagReader) -> None:
-    """Update the gauges until cancelled."""
+    """Update the gauges every `POLL_SECONDS` until the task is cancelled."""
     counts_due_at = 0.0
     while True:
         try:

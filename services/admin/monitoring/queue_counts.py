@@ -1,6 +1,6 @@
-"""Counts the rows of the queue and of the ledger in one database snapshot.
+"""Reads the counts of the replay queue and of the ledger from one database snapshot.
 
-Triggers count the rows of the large tables as they change, so the counts are exact and fast.
+Triggers update the counts of the large tables with each change of a row, so they are exact and fast to read.
 """
 
 from collections import Counter
@@ -21,7 +21,7 @@ STATES: Final = ("waiting", "replaying", "resolved", "dead", "archived")
 
 @dataclass(frozen=True)
 class QueueCounts:
-    """The counts of one moment: the replay queue by stage, and the ledger."""
+    """The replay queue by stage, and the ledger, as of the snapshot's time `at`."""
 
     at: datetime
     stages: list[StageQueue]
@@ -56,7 +56,7 @@ async def count_queue(pool: Pool) -> QueueCounts:
 
 
 async def find_wrong_counts(pool: Pool) -> list[str]:
-    """Return the triggers' counts that differ from the rows. Scans whole tables.
+    """Count all rows, and return a text for each of the triggers' counts that is wrong. Scans whole tables.
 
     Raises `DependencyUnavailable`.
     """

@@ -1,8 +1,8 @@
-"""How long the oldest unread record of a partition has waited, from earlier readings of its end offset.
+"""Estimates how long the oldest unread record of a partition has waited. No I/O, no clock.
 
-Kafka does not report the age of a record that nobody reads. A record before the end offset at one reading is
-processed once the group has committed that offset. Until then, the time since that reading is a lower bound
-of its age. After a restart the ages begin at 0. No I/O, no clock.
+Kafka does not report the age of a record that nobody reads. So each reading stores the partition's end offset
+and the time. As long as the group has not committed an end offset of an earlier reading, it has an unread
+record that is at least as old as that reading. A restart forgets the readings: the ages begin at 0 again.
 """
 
 from typing import Final
@@ -13,13 +13,13 @@ MAX_READINGS: Final = 256
 
 
 class RecordAges:
-    """Stores when each end offset of a group's partitions was first read. Times are monotonic seconds."""
+    """Stores when each end offset of a partition was first seen. Times are monotonic seconds."""
 
     def __init__(self) -> None:
         self._readings = dict[tuple[str, object], list[tuple[float, int]]]()
 
     def seconds(self, group: str, partition: object, *, committed: int, end: int, now: float) -> float:
-        """Add a reading. Returns for how long the first record after `committed` is known to wait."""
+        """Add a reading. Returns for how many seconds, at least, the oldest unread record has waited."""
         earlier = self._readings.get((group, partition), [])
         readings = [reading for reading in earlier if committed < reading[1] <= end]
         if end > committed and (not readings or readings[-1][1] < end):

@@ -15,7 +15,10 @@ REQUEST_TIMEOUT_SECONDS: Final = 2.0
 
 
 class ServiceClients:
-    """Requests to all gateways and services run at once, each bounded by `REQUEST_TIMEOUT_SECONDS`."""
+    """Reads all gateways or services concurrently, each for `REQUEST_TIMEOUT_SECONDS` at most.
+
+    `gateways` has URLs, and `services` has URLs by the name of the service.
+    """
 
     def __init__(
         self, client: httpx.AsyncClient, gateways: tuple[str, ...], services: Mapping[str, str]
@@ -25,12 +28,15 @@ class ServiceClients:
         self._services = services
 
     async def read_gateways(self) -> list[GatewaySpool]:
-        """Return the spool of each address of each gateway. One that does not answer is unknown."""
+        """Return the spool of each address to which a gateway's host name resolves.
+
+        The state of an address that does not answer is `unknown`.
+        """
         spools = await asyncio.gather(*(self._read_gateway(url) for url in self._gateways))
         return [spool for of_gateway in spools for spool in of_gateway]
 
     async def read_readiness(self) -> dict[str, PartHealth]:
-        """Return the readiness of each service. One that does not answer is down."""
+        """Return the readiness by service. The state of a service that does not answer is `down`."""
         readiness = await asyncio.gather(*(self._read_service(url) for url in self._services.values()))
         return dict(zip(self._services, readiness, strict=True))
 
@@ -89,6 +95,6 @@ async def _resolve(url: httpx.URL) -> list[str]:
 async def open_service_clients(
     gateways: tuple[str, ...], services: Mapping[str, str]
 ) -> AsyncIterator[ServiceClients]:
-    """Open the HTTP client while the context lasts. It ignores the proxy variables of the environment."""
+    """Open an HTTP client until the context ends. It ignores the proxy variables of the environment."""
     async with httpx.AsyncClient(timeout=REQUEST_TIMEOUT_SECONDS, trust_env=False) as client:
         yield ServiceClients(client, gateways, services)

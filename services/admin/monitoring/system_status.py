@@ -1,4 +1,4 @@
-"""Reads the state of the database, Kafka and all services at once. A part without an answer is unknown."""
+"""Reads the status of the database, Kafka and all services concurrently, even if some do not answer."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -16,7 +16,7 @@ from services.admin.schemas.system import GroupLag, Job, PartHealth, QueueStats,
 
 
 class SystemStatus:
-    """Reads the state of the installation. Each read takes a few seconds at most."""
+    """Reads the status of the whole system. Each read takes a few seconds at most."""
 
     def __init__(self, pool: Pool, lag: LagReader, services: ServiceClients) -> None:
         self._pool = pool
@@ -24,7 +24,7 @@ class SystemStatus:
         self._services = services
 
     async def read_queue_stats(self) -> QueueStats:
-        """Return the queue's counts, the ledger, the consumer lag and the spools; null what is unknown."""
+        """Return the queue's counts, the ledger, the consumer lag and the spools; unknown values are null."""
         counts, groups, gateways = await asyncio.gather(
             self._count_queue_if_available(), read_group_lags(self._lag), self._services.read_gateways()
         )
@@ -80,7 +80,7 @@ class SystemStatus:
 
 
 async def read_group_lags(lag: LagReader) -> list[GroupLag]:
-    """Return the lag of each consumer group; null with a reason if Kafka does not answer."""
+    """Return each consumer group's lag. If Kafka does not answer, the lags are null and have a reason."""
     names = topics.GROUPS.values()
     try:
         lags = await lag.read()
@@ -98,7 +98,7 @@ async def _check(probe: Coroutine[Any, Any, None]) -> PartHealth:
 
 
 def _mail_health(services: dict[str, PartHealth]) -> PartHealth:
-    """Return what the notifier reports of the mail server; no other service connects to it."""
+    """Return the mail server's health. The notifier reports it: no other service connects to the server."""
     parts = services["notifier"].parts if "notifier" in services else None
     smtp = parts.get("smtp") if parts else None
     if not isinstance(smtp, dict):

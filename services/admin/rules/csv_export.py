@@ -44,7 +44,10 @@ def escape_formulas(text: str) -> str:
 
 
 def _escape_match(match: re.Match[str]) -> str:
-    """Insert the apostrophe after the last separator or at the start of the cell, where a cell may begin."""
+    """Return the matched characters with an apostrophe, if a spreadsheet may begin a cell among them.
+
+    A cell may begin after a separator and at the start of the text.
+    """
     prefix = match[0]
     start = max(map(prefix.rfind, _SEPARATORS)) + 1
     return prefix[:start] + "'" + prefix[start:] if start or match.start() == 0 else prefix

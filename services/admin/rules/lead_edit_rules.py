@@ -26,7 +26,7 @@ def check_unchanged(updated_at: datetime, edit: LeadEdit) -> None:
 def changed_fields(lead: Mapping[str, Any], edit: LeadEdit) -> dict[str, str | None]:
     """Return the fields of an edit whose values differ from the lead's.
 
-    Raises `ConflictError` for an address that is cleared.
+    Raises `ConflictError` if the edit clears the email address.
     """
     changes = edit.changes()
     if "email" in changes and changes["email"] is None and lead["email"]:
@@ -42,14 +42,14 @@ def original_fields(lead: Mapping[str, Any], changed: Mapping[str, Any]) -> dict
 
 
 def is_parked_lead(row: Mapping[str, Any]) -> bool:
-    """Return True for a row of the queue that holds a lead which could not be stored."""
+    """Return True if a row of the replay queue contains a lead that could not be stored."""
     return row["stage"] == "site" or (row["stage"] == "persister" and not row["by_origin"])
 
 
 def decode_parked_lead(payload: bytes | None, stage: str) -> dict[str, Any]:
     """Return the fields of the lead in a queued record. Raises `ConflictError` if it cannot be decoded.
 
-    The record of the stage `site` is what a website had queued and the gateway refused: any JSON object.
+    A record of the stage `site` can be any JSON object: a website queued it and the gateway refused it.
     """
     if payload is None:
         raise ConflictError("The record of this lead is no longer stored: there is nothing to edit.")
@@ -68,7 +68,7 @@ def decode_parked_lead(payload: bytes | None, stage: str) -> dict[str, Any]:
 
 
 def _typed_text(value: Any) -> str | None:
-    """Return what a website sent for a field as text, without lone surrogates; None for nothing."""
+    """Return a field's value from a website as text, without lone surrogates; None if it is empty."""
     if value in (None, "", [], {}):
         return None
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
@@ -86,9 +86,9 @@ def parked_lead(row: Mapping[str, Any]) -> ParkedLead | None:
 
 
 def encode_parked_lead(lead: Mapping[str, Any], changed: Mapping[str, Any]) -> bytes:
-    """Return the record of a queued lead with its changed fields; ids and hash stay.
+    """Return the record of a queued lead with the changed fields. Its ids and its hash stay the same.
 
-    Raises `ConflictError` for the assignee and the notes, which a record does not have.
+    Raises `ConflictError` if assignee or notes are changed, because a record does not have them.
     """
     if set(ADMIN_FIELDS) & set(changed):
         raise ConflictError("Assignee and notes can be set once the lead is stored.")

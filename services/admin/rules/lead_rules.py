@@ -23,9 +23,9 @@ EMAIL_KINDS: Final[tuple[Kind, ...]] = ("welcome", "admin_alert")
 
 
 def lead_title(lead: object) -> str:
-    """Return what a page calls a lead: its name, else its address or phone. Never an invisible text.
+    """Return a lead's title on pages: its name, email address or phone, the first that is not blank.
 
-    `lead` has a name and an email, and may have a phone and a status.
+    `lead` is an object with `name` and `email`, and optionally with `phone` and `status`.
     """
     if getattr(lead, "status", None) == LeadStatus.ERASED:
         return "Erased lead"
@@ -34,7 +34,7 @@ def lead_title(lead: object) -> str:
 
 
 def check_status_change(current: LeadStatus, new: LeadStatus, expected: LeadStatus | None) -> bool:
-    """Return whether the new status differs from the current one. Raises `ConflictError` if it is refused."""
+    """Return whether the new status differs from the current one. Raises `ConflictError` if not allowed."""
     if current is LeadStatus.ERASED:
         raise ConflictError("The lead is erased and cannot be changed.")
     if expected is not None and current is not expected:
@@ -47,20 +47,24 @@ def check_status_change(current: LeadStatus, new: LeadStatus, expected: LeadStat
 
 
 def emails_due(current: LeadStatus, new: LeadStatus) -> tuple[Kind, ...]:
-    """Return the emails that a change of status makes due: both if a lead leaves spam."""
+    """Return the kinds of email to send after a change of status: both if a lead leaves spam, else none."""
     return EMAIL_KINDS if (current, new) == (LeadStatus.SPAM, LeadStatus.RECEIVED) else ()
 
 
 def undo_status(previous: LeadStatus, new: LeadStatus) -> LeadStatus | None:
-    """Return the status that undoes a change; None if undoing it would have another effect.
+    """Return the status that an undo button sets; None if there must be no such button.
 
-    A lead that leaves spam is mailed, and no button may do that without confirmation.
+    No button may undo a change to or from spam: a lead that leaves spam gets its emails, which an admin
+    has to confirm.
     """
     return None if LeadStatus.SPAM in (previous, new) or new is previous else previous
 
 
 def check_resend(current: LeadStatus, kind: str, delivery_state: str | None, email: str | None) -> None:
-    """Raise `ConflictError` if this email must not be sent again. `email` is the lead's address."""
+    """Raise `ConflictError` if the email of this kind must not be sent again.
+
+    `delivery_state` is the state of that email, and `email` the lead's address.
+    """
     if current in (LeadStatus.ERASED, LeadStatus.SPAM):
         raise ConflictError(f"The status of the lead is {STATUS_NAMES[current]}, so it gets no emails.")
     if kind == "welcome" and not email:
@@ -70,7 +74,7 @@ def check_resend(current: LeadStatus, kind: str, delivery_state: str | None, ema
 
 
 def as_received(lead: Mapping[str, Any], event_id: UUID) -> LeadReceived:
-    """Return a stored lead as its `LeadReceived` event, for a stage that processes it again."""
+    """Return the event `LeadReceived` of a stored lead, so that a stage can process the lead again."""
     return LeadReceived.model_validate(
         {
             **lead,

@@ -14,21 +14,21 @@ from services.admin.schemas.personal_data import KafkaKeeps, PersonLead, PersonQ
 
 @dataclass(frozen=True)
 class Traces:
-    """Where an address is stored: leads, and rows of the queue that belong to no lead of the address."""
+    """Ids of what contains an address: leads, and queue rows (`records`) that belong to none of them."""
 
     leads: frozenset[UUID] = frozenset()
     records: frozenset[UUID] = frozenset()
 
     def __or__(self, other: "Traces") -> "Traces":
-        """Return the union of both."""
+        """Return the ids that are in one of the two."""
         return Traces(self.leads | other.leads, self.records | other.records)
 
 
 @dataclass(frozen=True)
 class Selection:
-    """The leads and records of an address to erase. `records` is None for all of them.
+    """Ids of the leads and queue rows to erase, of those that contain an address.
 
-    `own_lead` is erased even if the address does not find it.
+    If `records` is None, all such queue rows are erased. `own_lead` is erased even without the address.
     """
 
     leads: frozenset[UUID]
@@ -36,7 +36,7 @@ class Selection:
     own_lead: UUID | None = None
 
     def choose(self, traces: Traces) -> Traces:
-        """Return the selected ids among those that the address finds, and `own_lead`."""
+        """Return the ids of `traces` that are selected, and `own_lead`."""
         own = {self.own_lead} if self.own_lead else set()
         records = traces.records if self.records is None else traces.records & self.records
         return Traces((traces.leads & self.leads) | own, records)
@@ -50,7 +50,7 @@ def has_address(lead: PersonLead, email: str) -> bool:
 def addresses_of(
     lead: Mapping[str, Any] | None, emails: Sequence[Mapping[str, Any]], queue: Sequence[Mapping[str, Any]]
 ) -> set[str]:
-    """Return all addresses of a lead in lower case: current, original, mailed to, or queued."""
+    """Return a lead's email addresses in lower case: from its row, its emails and its queued records."""
     addresses = {lead["email"], (lead["original"] or {}).get("email")} if lead else set()
     addresses |= {mail["recipient"] for mail in emails if mail["kind"] == "welcome"}
     addresses |= {address for row in queue if not row["by_origin"] for address in row["addresses"]}
@@ -60,7 +60,10 @@ def addresses_of(
 def own_rows(
     lead: Mapping[str, Any] | None, queue: Sequence[Mapping[str, Any]], addresses: set[str]
 ) -> list[Mapping[str, Any]]:
-    """Return a lead's queue rows, except rows with another person's record, as erase_lead does in SQL."""
+    """Return a lead's queue rows without those whose record is another person's.
+
+    `erase_lead` does the same in SQL.
+    """
     is_unknown = not addresses and (lead is None or lead["status"] != "erased")
     return [
         row
@@ -70,7 +73,7 @@ def own_rows(
 
 
 def erasure_message(leads: int, records: int) -> str:
-    """Return the message about an erasure."""
+    """Return the message that says how many leads and queued records were erased."""
     message = f"The personal data of {leads} {'lead' if leads == 1 else 'leads'}"
     if records:
         message += f" and {records} {'record' if records == 1 else 'records'} in the queue"
@@ -78,7 +81,7 @@ def erasure_message(leads: int, records: int) -> str:
 
 
 def kafka_keeps(at: datetime) -> list[KafkaKeeps]:
-    """Return the topics that may contain records written up to `at`, and until when."""
+    """Return each topic that may contain a lead's records, and when those written up to `at` are gone."""
     return [
         KafkaKeeps(topic=topic.name, until=at + timedelta(milliseconds=topic.retention_ms))
         for topic in topics.ALL
@@ -87,7 +90,7 @@ def kafka_keeps(at: datetime) -> list[KafkaKeeps]:
 
 
 def to_queue_row(row: Mapping[str, Any]) -> PersonQueueRow:
-    """Return a row of the queue with its record, decoded if possible."""
+    """Return a row of the replay queue with its records, decoded if possible."""
     records = {name: _decoded(row[name]) for name in ("payload", "original_payload")}
     return PersonQueueRow.model_validate({**row, **records})
 

@@ -1,7 +1,7 @@
-"""The words for reasons: what a reason means to somebody who has never heard of SMTP or SQL. Pure functions.
+"""Explains reasons to somebody who has never heard of SMTP or SQL. Pure functions.
 
-Reasons are codes and short texts (`contracts.reasons`). Operators group and search by them, so the words
-stand before a reason and do not replace it. A reason that is not in the enum is shown as it is.
+Reasons are codes and short texts (`contracts.reasons`). Operators group and search by them, so an explanation
+is shown before a reason and does not replace it. A reason that is not in the enum is shown alone.
 """
 
 from typing import Final
@@ -70,7 +70,7 @@ _SPAM: Final = {
 
 
 def explain(reason: str) -> str | None:
-    """Return what a reason means, as a part of a sentence; None for a reason that is not in the enum."""
+    """Return a reason's explanation, without capital and period; None if the reason is not in the enum."""
     match Reason.match(reason):
         case Reason.SMTP_REPLY, values:
             return _explain_reply(values["code"] or "", values["enhanced"])
@@ -81,13 +81,13 @@ def explain(reason: str) -> str | None:
 
 
 def with_words(reason: str) -> str:
-    """Return a reason with what it means before it."""
+    """Return `explanation (reason)`; the reason alone if it has no explanation."""
     words = explain(reason)
     return f"{words} ({reason})" if words else reason
 
 
 def spam_word(reason: str) -> str:
-    """Return the words for a sign of spam."""
+    """Return the explanation of one of a lead's spam reasons, such as `honeypot`."""
     return _SPAM.get(reason, reason.replace("_", " "))
 
 

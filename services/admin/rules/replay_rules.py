@@ -1,4 +1,4 @@
-"""Which rows of the queue can be replayed, and where the rows of a replay stand. No I/O, no clock."""
+"""Which rows of the queue can be replayed, and the state and results of a replay. No I/O, no clock."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -20,16 +20,16 @@ def replay_blocker(*, state: str, has_payload: bool, erased: bool) -> str | None
 
 
 def state_of(replay: Mapping[str, Any]) -> ReplayState:
-    """Return the state of a row of `queue_replay`."""
+    """Return the state of a replay, a row of the table `queue_replay`."""
     if replay["cancelled_at"]:
         return "cancelled"
     return "finished" if replay["finished_at"] else "running"
 
 
 def outcomes(replay: Mapping[str, Any], counts: Mapping[str, int]) -> dict[str, int]:
-    """Return the number of a replay's rows by result; they add up to all rows of the replay.
+    """Return the number of a replay's rows by result. The numbers add up to all rows of the replay.
 
-    `counts` has the results of the processed rows, or of a sample of them, which is scaled up.
+    `counts` has the numbers of the processed rows, or of a sample of them, whose numbers are scaled up.
     """
     processed, counted = replay["taken"], sum(counts.values())
     scaled = {result: rows * processed // counted for result, rows in counts.items()}
@@ -40,7 +40,7 @@ def outcomes(replay: Mapping[str, Any], counts: Mapping[str, int]) -> dict[str, 
 
 
 def nothing_to_replay(blocked: list[BlockedGroup], unknown_ids: int) -> str:
-    """Return the message for a replay that would send no row."""
+    """Return the message for a replay that would send no row. `unknown_ids`: how many ids no row has."""
     if not blocked:
         return (
             "No delivery has any of these ids."

@@ -1,7 +1,7 @@
 """The timeline of a lead: its events as sentences for a person, in order. No I/O, no clock.
 
-The audit log has most events. The rows of the lead add the others: when it was stored, what the mail server
-answered, which email is being sent, and when the next retry is due.
+Most events are entries of the audit log. The others come from the lead's rows in the tables: when it was
+stored, what the mail server answered, which email is being sent, and when the next retry is due.
 """
 
 from collections.abc import Iterable, Mapping
@@ -119,7 +119,10 @@ def _audit_event(entry: Row, emails: list[Row]) -> TimelineEvent:
 
 
 def _smtp_answer(entry: Row, emails: list[Row]) -> dict[str, Any]:
-    """Return the mail server's answer, if the entry is of an email's last attempt: others are not stored."""
+    """Return the mail server's answer to the attempt of an audit entry, as details of its event.
+
+    Only the answer to an email's last attempt is stored. For other entries, return no details.
+    """
     kind, attempt = entry["details_json"].get("kind"), entry["details_json"].get("attempt")
     for mail in emails:
         if (mail["kind"], mail["attempts"]) == (kind, attempt) and mail["smtp_answer"]:
@@ -178,7 +181,7 @@ def _sending_event(mail: Row) -> TimelineEvent:
 
 
 def _planned_event(row: Row) -> TimelineEvent:
-    """Return what happens next to an open row of the queue."""
+    """Return the event for what happens next to an open row of the replay queue."""
     delivery = DELIVERIES[row["kind"]]
     details = {"queue_id": str(row["id"]), "stage": row["stage"], "kind": row["kind"]}
     if row["state"] == "replaying":

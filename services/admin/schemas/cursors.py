@@ -39,7 +39,7 @@ def parse_cursor(cursor: str, parse_id: Callable[[str], UUID | int]) -> Position
 
 
 def parse_bigint(text: str) -> int:
-    """Return the id of a numbered row. Raises `ValueError` if it exceeds PostgreSQL's bigint."""
+    """Return the number in a text. Raises `ValueError` if it is no row id that fits PostgreSQL's bigint."""
     number = int(text)
     if not 0 <= number < 2**63:
         raise ValueError
@@ -49,13 +49,13 @@ def parse_bigint(text: str) -> int:
 def split_page(
     rows: list[Row], limit: int, position: Callable[[Row], Position]
 ) -> tuple[list[Row], str | None]:
-    """Return the first `limit` rows, and the cursor of the next page if there are more rows."""
+    """Return the first `limit` rows, and the cursor of the next page; None if there are no more rows."""
     page = rows[:limit]
     return page, position(page[-1]).cursor() if len(rows) > limit else None
 
 
 def as_utc(time: datetime) -> datetime:
-    """Return a time in UTC; a time without a zone is read as UTC. Raises `ValueError` out of range."""
+    """Return a time in UTC; a time without a zone is read as UTC. Raises `ValueError` for an invalid year."""
     try:
         return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
     except OverflowError as error:
@@ -64,7 +64,7 @@ def as_utc(time: datetime) -> datetime:
 
 
 def build_tsquery(text: str) -> str:
-    """Return a tsquery that matches leads with a word that begins with each word of the text.
+    """Return a tsquery that matches a lead if each word of the text begins one of the lead's words.
 
     Only letters and digits are kept, so the text cannot contain an operator. Raises `ValueError` if no word
     is left.

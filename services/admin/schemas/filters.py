@@ -66,7 +66,7 @@ def after(cursor: str | None, parse_id: Callable[[str], UUID | int] = UUID) -> d
 
 
 class Filter(BaseModel):
-    """Parameters that are refused if a name is unknown."""
+    """The base class of parameters. A parameter with an unknown name is refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -161,6 +161,6 @@ class StatusChangeQuery(Filter):
 
 
 class StageFilter(Filter):
-    """Selects one stage, or all of them."""
+    """Selects one stage, or by default all stages."""
 
     stage: Stage | None = None

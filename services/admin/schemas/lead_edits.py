@@ -1,4 +1,4 @@
-"""The body and the response of an edit of a lead. Its fields follow the rules of a site's submission."""
+"""The body and the response of an edit of a lead. The rules for a field are those for a submission."""
 
 from datetime import datetime
 from typing import Annotated, Final, Self
@@ -16,14 +16,14 @@ _REQUIRED: Final = ("service", "message")
 
 
 def blank_as_none(value: object) -> object:
-    """Return None for a blank text: a form sends one for a field that was left empty."""
+    """Return None for a blank text, which a form sends for an empty field; any other text stripped."""
     return (value.strip() or None) if isinstance(value, str) else value
 
 
 class LeadEdit(BaseModel):
     """The fields to change. Absent fields stay; null or an empty text clears a field that is optional.
 
-    An address can be changed and not cleared, because emails to it may be under way.
+    The email address can be changed but not cleared, because emails to it may be under way.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)

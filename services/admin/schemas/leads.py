@@ -54,7 +54,7 @@ class LeadPage(BaseModel):
 
 
 class Email(BaseModel):
-    """The email of one kind to one lead."""
+    """An email about a lead. Its `kind` is `welcome` or `admin_alert`."""
 
     kind: str
     state: str
@@ -160,7 +160,7 @@ class StatusChanged(BaseModel):
 
 
 class Resent(BaseModel):
-    """The notifier sends the email again within seconds."""
+    """The answer to a request to send an email again. The notifier sends it within seconds."""
 
     lead_id: UUID
     kind: str
@@ -179,7 +179,7 @@ class Flushed(BaseModel):
 
 
 def flushed(rows: int, sites: list[str]) -> Flushed:
-    """Return the response of a flush."""
+    """Return the response of a flush that makes `rows` due and imports the queues of `sites`."""
     message = f"{rows} waiting {'row is' if rows == 1 else 'rows are'} due now."
     if sites:
         message += f" The websites' own queues are imported now: {', '.join(sites)}."
@@ -187,7 +187,7 @@ def flushed(rows: int, sites: list[str]) -> Flushed:
 
 
 class Cleared(BaseModel):
-    """The number of archived rows, by stage."""
+    """The number of archived rows, in all and by stage."""
 
     archived: int
     stages: dict[str, int]
@@ -195,7 +195,7 @@ class Cleared(BaseModel):
 
 
 class Resumed(BaseModel):
-    """The circuit breaker of a stage after the request."""
+    """The answer to a request to resume a stage: whether it was paused, and whether it is paused now."""
 
     stage: str
     was_paused: bool

@@ -4,7 +4,10 @@ from pydantic import BaseModel
 
 
 class Identity(BaseModel):
-    """Two counts that must be equal. `difference` is the ledger's count minus the rows."""
+    """Two counts that must be equal: that of the ledger (`books`) and that of rows of a table (`rows`).
+
+    `books_are` and `rows_are` say what was counted. `difference` is `books` minus `rows`.
+    """
 
     stage: str
     name: str
@@ -29,7 +32,7 @@ class StageTotals(BaseModel):
 
 
 class Books(BaseModel):
-    """The ledger: all identities and totals. `balanced` is true if every identity is."""
+    """The ledger: pairs of counts that must be equal, and totals. `balanced`: whether all pairs are equal."""
 
     balanced: bool
     identities: list[Identity]

@@ -13,14 +13,17 @@ LISTED_MAX: Final = 500
 
 
 class KafkaKeeps(BaseModel):
-    """A topic that may still contain the lead's record. Kafka deletes records by age only."""
+    """A topic that may contain the lead's record up to the time `until`: Kafka deletes by age only."""
 
     topic: str
     until: datetime
 
 
 class PersonQueueRow(BaseModel):
-    """A row of the replay queue with its record, decoded if possible."""
+    """A row of the replay queue. `payload` is its record, and `original_payload` that before an edit.
+
+    Records are decoded if possible.
+    """
 
     id: UUID
     stage: str
@@ -35,7 +38,7 @@ class PersonQueueRow(BaseModel):
 
 
 class PersonData(BaseModel):
-    """Everything that is stored of a lead. `lead` has `original`, the fields before the first edit."""
+    """Everything that is stored of a lead. `lead.original` has the fields before the first edit."""
 
     exported_at: datetime
     lead: dict[str, Any] | None
@@ -60,17 +63,17 @@ class Erased(BaseModel):
 
 
 class ErasePerson(BaseModel):
-    """Whose leads to erase. It is a body, so that the address is in no URL."""
+    """The address of the person. It is sent in the body, so that no URL contains it."""
 
     email: EmailStr
 
 
 class ErasedPerson(BaseModel):
-    """The results for the leads of one address. `failed` has the reason of each that was not erased."""
+    """The result of erasing a person. `failed` has the ids that were not erased, each with the reason."""
 
     erased: list[Erased]
     records: list[UUID] = Field(
-        description="Queue rows with a record of this address that belong to no lead, or to another's id."
+        description="Erased queue rows with this address that have no lead id, or that of another person."
     )
     failed: dict[UUID, str]
     message: str
@@ -79,8 +82,8 @@ class ErasedPerson(BaseModel):
 class PersonLead(BaseModel):
     """One lead of a person. `status` is null if the lead is not stored yet.
 
-    `email` is the current address, which may differ from the one searched for if an admin edited it. `name`
-    and `email` of a lead that is not stored are those of its record, if that can be read.
+    `email` is the current address, which may differ from the one searched for if an admin edited it. If the
+    lead is not stored, `name` and `email` come from its queued record, if that can be read.
     """
 
     lead_id: UUID
@@ -95,10 +98,10 @@ class PersonLead(BaseModel):
 
 
 class PersonRecords(BaseModel):
-    """What an erasure of a person would erase. `leads` are newest first, without erased ones."""
+    """What an erasure of a person would erase. `leads` are newest first, without those already erased."""
 
     leads: list[PersonLead] = Field(default_factory=list)
     records: list[UUID] = Field(
         default_factory=list,
-        description="Queue rows of this address that belong to no lead, or to another's id.",
+        description="Queue rows with this address that have no lead id, or that of another person.",
     )

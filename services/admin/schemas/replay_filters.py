@@ -34,7 +34,7 @@ Comment = Annotated[Annotated[Text, Field(max_length=200)] | None, _COMMENT]
 
 
 class GroupFilter(Filter):
-    """Selects groups. The default is those that are open: waiting, replaying and dead."""
+    """Selects groups of rows with the same failure. By default, those of waiting, replaying and dead rows."""
 
     stage: Stage | None = None
     kind: Kind | None = None
@@ -53,7 +53,7 @@ class ReplayOne(Filter):
 
 
 class ReplayOrder(Filter):
-    """Selects the rows to replay, and the rate. An empty one selects all waiting, dead and archived rows."""
+    """Selects the rows to replay, and the rate. By default, all waiting, dead and archived rows."""
 
     stage: Stage | None = None
     kind: Kind | None = None
@@ -93,7 +93,7 @@ class ReplayMode(Filter):
 
 
 class HistoryPage(Filter):
-    """Selects a page of the history."""
+    """Selects a page of the list of replays."""
 
     limit: Limit = 50
     cursor: UuidCursor = None

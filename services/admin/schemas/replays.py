@@ -11,7 +11,7 @@ ReplayState = Literal["running", "finished", "cancelled"]
 
 
 class QueueGroup(BaseModel):
-    """Rows with the same failure. The first four fields select them in the item list and in a replay."""
+    """Rows with the same failure: `stage`, `kind`, `state` and `reason` select them in lists and replays."""
 
     stage: str
     kind: str
@@ -30,7 +30,7 @@ class QueueGroups(BaseModel):
 
 
 class Requested(BaseModel):
-    """The row is sent within two seconds."""
+    """The answer to a request to send one row again. The row is sent within two seconds."""
 
     queue_id: UUID
     previous_state: str
@@ -40,7 +40,7 @@ class Requested(BaseModel):
 
 
 class ChosenGroup(BaseModel):
-    """How many rows with the same failure are replayed."""
+    """Rows with the same failure that are, or would be, replayed. `rows` is their number."""
 
     stage: str
     kind: str
@@ -50,14 +50,14 @@ class ChosenGroup(BaseModel):
 
 
 class BlockedGroup(ChosenGroup):
-    """How many rows with the same failure cannot be replayed, why, and up to 1,000 of their ids."""
+    """Rows with the same failure that cannot be replayed, `why`, and up to 1,000 of their ids."""
 
     why: str
     ids: list[UUID]
 
 
 class Replay(BaseModel):
-    """One replay by a filter. `taken` of its `wanted` rows are processed."""
+    """A replay of all rows that match a filter. `taken` of its `wanted` rows are processed so far."""
 
     id: UUID
     state: ReplayState
@@ -74,11 +74,14 @@ class Replay(BaseModel):
 
 
 class ReplayAnswer(BaseModel):
-    """The rows that are, or would be, replayed. `replay` is null in a preview. `unknown_ids` match no row."""
+    """The rows that are, or would be, replayed (`groups`), and those that cannot be (`blocked`).
+
+    `replay` is null in a preview. `unknown_ids` are the requested ids that no row has.
+    """
 
     dry_run: bool
     wanted: int
-    seconds: int = Field(description="How long it takes at this rate, at least.")
+    seconds: int = Field(description="How long the replay takes at least, at the requested rate.")
     groups: list[ChosenGroup]
     blocked: list[BlockedGroup]
     unknown_ids: list[UUID]
@@ -95,7 +98,7 @@ class ReplayHistory(BaseModel):
 
 
 class Outcomes(BaseModel):
-    """The rows of a replay by result. Together they are all rows of the replay."""
+    """The number of a replay's rows by result. The numbers add up to all rows of the replay."""
 
     queued: int = Field(0, description="not sent yet")
     sent: int = Field(0, description="sent, but the stage has not reported a result yet")
@@ -106,7 +109,7 @@ class Outcomes(BaseModel):
 
 
 class ReplayResult(BaseModel):
-    """The result of one row. `state` and `reason` are those of the row now."""
+    """The result of one row of a replay. `state` and `reason` are the row's present ones."""
 
     queue_id: UUID
     stage: str
@@ -119,7 +122,7 @@ class ReplayResult(BaseModel):
 
 
 class ReplayDetail(BaseModel):
-    """One replay, its progress, and a page of its rows by id.
+    """One replay, its progress, and a page of its rows in the order of their ids.
 
     With the parameter `result`, a page that has a `next_cursor` may have fewer rows than `limit`, or none.
     """

@@ -1,4 +1,4 @@
-"""Responses about the state of the installation: queue, consumer lag, spools, jobs, health."""
+"""Responses about the status of the system: queue, consumer lag, spools, jobs, health."""
 
 from datetime import datetime
 from typing import Any, Final, Literal
@@ -13,7 +13,7 @@ SITE_QUEUE_JOB: Final = "site_queue"
 
 
 class StageQueue(BaseModel):
-    """The replay queue of one stage. `due` rows are sent by the next run of the flusher."""
+    """How many rows of one stage are in the replay queue, by state. The flusher sends the `due` rows next."""
 
     stage: str
     waiting: int
@@ -29,7 +29,7 @@ class StageQueue(BaseModel):
 
 
 class GroupLag(BaseModel):
-    """The lag of a consumer group: end offsets minus committed offsets. Null if unknown."""
+    """How many records a consumer group has not processed yet, in all and by topic. Null if unknown."""
 
     group: str
     lag: int | None
@@ -38,7 +38,7 @@ class GroupLag(BaseModel):
 
 
 class GatewaySpool(BaseModel):
-    """The status of one gateway. Null if it did not answer: unknown does not mean empty."""
+    """The status of one gateway, with its spool. If the gateway did not answer, `status` is null."""
 
     url: str
     address: str | None
@@ -48,7 +48,7 @@ class GatewaySpool(BaseModel):
 
 
 class SiteQueue(BaseModel):
-    """A website's own queue, as the flusher's last run found it. Null if the website did not answer."""
+    """A website's own queue, as the flusher's last run found it. No answer: `depth` is null."""
 
     site: str
     asked_at: datetime | None
@@ -81,7 +81,7 @@ class QueueStats(BaseModel):
 
 
 class Job(BaseModel):
-    """A scheduled job and its last run. `overdue` means that it is at least a minute late."""
+    """A scheduled job and its last run. `overdue` means that the next run is at least a minute late."""
 
     name: str
     schedule: str
@@ -102,7 +102,7 @@ class Jobs(BaseModel):
 
 
 class PartHealth(BaseModel):
-    """The state of a service or of a dependency."""
+    """The state of a service or of a dependency. `parts` has the results of a service's own checks."""
 
     state: State
     reason: str | None = None
@@ -110,7 +110,7 @@ class PartHealth(BaseModel):
 
 
 class SystemHealth(BaseModel):
-    """The health of the installation. `status` is down if one part is down."""
+    """The health of the whole system. `status` is `down` if a service or a dependency is down."""
 
     status: Literal["up", "down"]
     at: datetime

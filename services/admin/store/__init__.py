@@ -1,1 +1,1 @@
-"""One repository for each resource of the database, beside its SQL."""
+"""The repositories: each module reads or changes one kind of data, with the SQL file beside it."""

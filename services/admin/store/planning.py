@@ -9,8 +9,8 @@ _SQL: Any = load_queries(Path(__file__).with_name("planning.sql"))
 
 
 async def plan_for_values(connection: Connection) -> None:
-    """Have PostgreSQL plan each further query of this transaction for its values.
+    """Have PostgreSQL plan each later query of this transaction for the values of its parameters.
 
-    A generic plan of "no filter or this one" would scan the whole table.
+    One plan for all values of an optional filter (`:x IS NULL OR column = :x`) would scan the whole table.
     """
     await _SQL.plan_for_values(connection)

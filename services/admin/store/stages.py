@@ -20,7 +20,7 @@ class PausedStage:
 
 
 class StageBreakers:
-    """Reads and closes the breakers in the table `stage_control`."""
+    """Reads and closes the circuit breakers in the table `stage_control`."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
@@ -31,7 +31,7 @@ class StageBreakers:
             return [PausedStage(row["stage"], row["reason"]) async for row in _SQL.list_paused(connection)]
 
     async def resume(self, stage: str, actor: str) -> bool:
-        """Close a stage's breaker and audit it. Returns False if the stage was not paused."""
+        """Close a stage's circuit breaker, and audit that. Returns False if the stage was not paused."""
         async with transaction(self._pool) as connection:
             breaker = await _SQL.lock_stage(connection, stage=stage)
             if breaker is None or not breaker["paused"]:

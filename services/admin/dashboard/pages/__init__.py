@@ -1,4 +1,4 @@
-"""The pages under /admin, one module per resource. Every page except the login requires a session."""
+"""The pages under /admin, one module for each group of pages. Every page but the login requires a session."""
 
 from fastapi import APIRouter, Depends
 
@@ -20,7 +20,7 @@ from services.admin.dashboard.pages import (
 
 
 def pages() -> APIRouter:
-    """Return the router of all pages. It checks session and CSRF token, so that no page can forget it."""
+    """Return the router of all pages. It checks session and CSRF token, so that no page can omit that."""
     router = APIRouter(include_in_schema=False)
     router.include_router(login.router)
     # The overview also opens while the database is unavailable. Its routes that show leads or change

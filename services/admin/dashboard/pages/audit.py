@@ -21,7 +21,7 @@ PAGE_ROWS = 40
 
 
 class AuditQuery(BaseModel):
-    """The search form. Dates are in the viewer's time zone; `until` is inclusive."""
+    """The search form. Dates are in the viewer's time zone, and the day `until` is included."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -42,7 +42,7 @@ async def show_audit_log(
     zone: ViewerZone,
     query: Annotated[AuditQuery, Query()],
 ) -> Response:
-    """Show a page of entries, newest first."""
+    """Show the entries of the audit log that match the search, newest first."""
     try:
         audit_filter = AuditFilter(
             limit=PAGE_ROWS,

@@ -1,4 +1,4 @@
-"""Failed deliveries: groups by reason and state, the rows of a group, and the actions on them."""
+"""Failed deliveries: groups of rows with the same failure, the rows of a group, and actions on rows."""
 
 from typing import Annotated
 from uuid import UUID
@@ -24,7 +24,7 @@ HISTORY_ROWS = 8
 
 
 class GroupQuery(BaseModel):
-    """The fields that identify a group, or some of them. None is personal data, so a URL may contain them."""
+    """Selects failed deliveries by the fields of a group. A URL may contain them: none is personal data."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -39,7 +39,7 @@ class GroupQuery(BaseModel):
 
 
 class RowsQuery(GroupQuery):
-    """A page of a group's rows."""
+    """Selects a page of a group's rows."""
 
     cursor: BlankAsNone[str] = None
 
@@ -51,7 +51,7 @@ async def show_groups(
     adapters: CurrentAdapters,
     query: Annotated[GroupQuery, Query()],
 ) -> Response:
-    """Show the groups of one state, or of all open ones, and the last replays."""
+    """Show the groups of one state, or of all open states by default, and the latest replays."""
     groups = await adapters.queue.list_groups(GroupFilter(state=query.state))
     history = await adapters.replays.list_replays(HistoryPage(limit=HISTORY_ROWS))
     return render(

@@ -31,7 +31,7 @@ router = APIRouter(prefix="/admin/ui/leads/{lead_id}", route_class=PageRoute)
 async def show_lead(
     request: Request, lead_id: UUID, session: CurrentSession, adapters: CurrentAdapters
 ) -> Response:
-    """Show a lead. The page polls for its timeline and emails."""
+    """Show a lead. The page requests its timeline and emails again at intervals."""
     details = await adapters.leads.get_lead(lead_id)
     parked = None if details.lead else await adapters.personal_data.read_parked(lead_id)
     return render(
@@ -58,8 +58,8 @@ async def change_status(
 ) -> Response:
     """Set the status if the lead still has the expected one. Releasing a lead from spam needs `confirmed`.
 
-    `shown_updated_at` is the version for which the page's follow-up form was rendered. If the status is the
-    only change since then, the form gets the new version, so that it can still be saved.
+    `shown_updated_at` is the `updated_at` that the page's form for assignee and notes contains. If the status
+    is the only change since then, the form gets the new `updated_at`, so that it can still be saved.
     """
     if status == LeadStatus.RECEIVED and not confirmed:
         current = (await adapters.leads.get_lead(lead_id)).lead

@@ -19,7 +19,7 @@ router = APIRouter(prefix="/admin/ui/leads", route_class=PageRoute)
 async def show_edit_form(
     request: Request, lead_id: UUID, session: CurrentSession, adapters: CurrentAdapters
 ) -> Response:
-    """Show the form with the visitor's fields. Raises `NotFoundError` if no record can be read."""
+    """Show the form with the visitor's fields. Raises `NotFoundError` if they cannot be read."""
     lead = (await adapters.leads.get_lead(lead_id)).lead or await adapters.personal_data.read_parked(lead_id)
     if lead is None:
         raise NotFoundError("This lead is not stored yet, and its record cannot be edited.")
@@ -30,9 +30,9 @@ async def show_edit_form(
 async def edit_lead(
     request: Request, lead_id: UUID, session: CurrentSession, adapters: CurrentAdapters
 ) -> Response:
-    """Save the submitted fields. An empty field clears an optional one.
+    """Save the submitted fields. An empty text clears an optional field.
 
-    The follow-up form, which has only assignee and notes, stays on the lead's page and can be saved again.
+    An admin who saves only assignee and notes stays on the lead's page and can save them again.
     """
     form = await request.form()
     # Save only the submitted fields: a form must not clear fields that it does not show.

@@ -19,7 +19,7 @@ router = APIRouter(prefix="/admin/ui/leads", route_class=PageRoute)
 
 
 class ExportForm(LeadSearch):
-    """The search that the page shows, and the time zone of its dates."""
+    """The search on the page of leads, and the time zone of its dates."""
 
     zone: BlankAsNone[str] = None
 

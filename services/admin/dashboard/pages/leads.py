@@ -23,7 +23,10 @@ SERVICES_MAX_AGE_SECONDS = 30.0
 
 
 class LeadQuery(BaseModel):
-    """The filters that a URL may contain: no personal data. Dates are the viewer's; `until` is inclusive."""
+    """Filters without personal data, which a URL may contain.
+
+    Dates are in the viewer's time zone, and the day `until` is included.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -40,7 +43,7 @@ class LeadSearch(LeadQuery):
     q: BlankAsNone[str] = None
 
     def to_filter(self, zone: ZoneInfo) -> LeadFilter:
-        """Return the store's filter. Raises `RequestValidationError` for an invalid field."""
+        """Return the search as the store's filter. Raises `RequestValidationError` for an invalid field."""
         try:
             return LeadFilter(
                 limit=PAGE_ROWS,

@@ -41,7 +41,7 @@ async def log_in(
     token: Annotated[str, Form(max_length=500)] = "",
     next_path: Annotated[str, Form(alias="next", max_length=500)] = "",
 ) -> Response:
-    """Open a session. Failed logins and failed API requests share one rate limit."""
+    """Open a session if the token is valid. Wrong tokens here and in the API share one rate limit."""
     require_same_origin(request)
     next_path, token = _own_path(next_path), token.strip()
     token_auth: TokenAuth = request.app.state.token_auth
@@ -83,7 +83,7 @@ async def log_out(request: Request, session: CurrentSession, adapters: CurrentAd
 
 
 def _own_path(url: str) -> str:
-    """Return the path of one of our pages; for any other URL the home page, to prevent open redirects."""
+    """Return the URL's path if it is one of our pages, else the home page. This prevents open redirects."""
     if not (url.isascii() and url.isprintable()) or any(part in url for part in ("\\", "//", "..")):
         return HOME
     parts = urlsplit(url)

@@ -27,7 +27,7 @@ RECENT_MAX_AGE_SECONDS = 10.0
 
 @router.get("")
 async def show_overview(request: Request, session: UnverifiedSession) -> Response:
-    """Show the page without data. Each panel loads itself."""
+    """Show the page without data. The browser then requests each panel."""
     return render(request, session, "overview/overview.html")
 
 
@@ -94,7 +94,7 @@ async def resume_stage(
     cache: CurrentCache,
     stage: Annotated[Stage, Form()],
 ) -> Response:
-    """Close the circuit breaker of a stage."""
+    """Close the circuit breaker of a stage, so that the stage resumes."""
     was_paused = await adapters.stages.resume(stage, session.actor)
     if not is_htmx(request):
         return redirect(request, "/admin")

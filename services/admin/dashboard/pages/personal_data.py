@@ -18,7 +18,10 @@ router = APIRouter(prefix="/admin/ui/leads", route_class=PageRoute)
 
 
 class DeletionForm(BaseModel):
-    """The form of the confirmation and of the result page. `failed_ids`: leads and queue rows to retry."""
+    """The form of the confirmation page and of the result page.
+
+    `lead_ids` are the selected leads. `failed_ids` are the leads and queue rows to retry.
+    """
 
     address: str = ""
     lead_ids: list[UUID] = Field(default_factory=list, max_length=LISTED_MAX)
@@ -46,8 +49,8 @@ async def delete_personal_data(
 ) -> Response:
     """Delete this lead, the selected leads and the queue rows of the address, and report the result.
 
-    The first deletion requires the typed address. A retry sends the address, because the lead may no longer
-    have it. Both delete only data of the address and the lead of the page.
+    For the first deletion, the admin types the address. For a retry, the form contains it, because the lead
+    may already be erased. Both delete only this lead and data with the address.
     """
     email, typed = await _find_email(lead_id, adapters), form.address.strip()
     matches = not email or typed.lower() == email.lower()
@@ -86,7 +89,10 @@ async def delete_personal_data(
 def _outcome(
     lead_id: UUID, selected: Collection[UUID], before: PersonRecords, done: ErasedPerson
 ) -> dict[str, Any]:
-    """Return the values of the result page: deleted, failed and unselected items, and missing ids."""
+    """Return the values for the result page's template.
+
+    `before` has the leads of the address before the deletion, and `done` is the deletion's result.
+    """
     leads_by_id = {lead.lead_id: lead for lead in before.leads}
     erased = {each.lead_id for each in done.erased}
     unselected = [lead for lead in before.leads if lead.lead_id not in {*selected, *erased, *done.failed}]
@@ -113,7 +119,10 @@ def _outcome(
 async def _confirmation_values(
     lead_id: UUID, email: str | None, adapters: CurrentAdapters, selected: Collection[UUID] | None = None
 ) -> dict[str, Any]:
-    """Return the values of the confirmation page. By default it selects leads that still have the address."""
+    """Return the values for the confirmation page's template.
+
+    Without `selected`, all leads that still have the address are selected.
+    """
     records = await adapters.erasures.find_person(email) if email else PersonRecords()
     leads = sorted(records.leads, key=lambda lead: lead.lead_id != lead_id)[:LISTED_MAX]
     if selected is None:
@@ -130,7 +139,7 @@ async def _confirmation_values(
 
 
 async def _find_email(lead_id: UUID, adapters: CurrentAdapters) -> str | None:
-    """Return the address of a lead, stored or not; None if its record has none.
+    """Return the address of a lead, or of its queued record if it is not stored; None if there is no address.
 
     Raises `NotFoundError` if the lead does not exist.
     """

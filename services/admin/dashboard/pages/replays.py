@@ -20,14 +20,14 @@ PAGE_ROWS = 30
 
 
 class ReplayForm(GroupQuery):
-    """The preview's form. `expected` is the number of rows that the preview showed."""
+    """The form of the preview page. `expected` is the number of rows that the preview showed."""
 
     per_second: Annotated[int, Query(ge=1, le=MAX_PER_SECOND)] = DEFAULT_PER_SECOND
     comment: BlankAsNone[str] = None
     expected: int | None = None
 
     def to_order(self) -> ReplayOrder:
-        """Return the order for the store. Raises `RequestValidationError` for an invalid field."""
+        """Return the form as an order for the store. Raises `RequestValidationError` for an invalid field."""
         try:
             return ReplayOrder.model_validate(self.model_dump(exclude_none=True, exclude={"expected"}))
         except ValidationError as error:

@@ -1,4 +1,4 @@
-"""The replay queue: list and group its rows, and retry or archive them. The flusher sends what is due.
+"""The replay queue: list and group its rows, and retry or archive them. The flusher sends due rows.
 
 Raises `DependencyUnavailable`, and `NotFoundError` and `ConflictError` of `services.admin.rules.errors`.
 """
@@ -61,7 +61,7 @@ class ReplayQueue:
         return count
 
     async def replay_one(self, queue_id: UUID, comment: str | None, actor: str) -> Requested:
-        """Make one row due now. The flusher that sends it writes the audit entry, in this actor's name."""
+        """Make one row due now. The flusher that sends the row writes the audit entry in the actor's name."""
         async with transaction(self._pool) as connection:
             row = await _SQL.lock_row(connection, id=queue_id)
             if row is None:
@@ -81,7 +81,7 @@ class ReplayQueue:
         )
 
     async def flush(self, actor: str) -> Flushed:
-        """Make every waiting row due now, request the import of the websites' queues, and audit it."""
+        """Make every waiting row due now, request the import of the websites' queues, and audit this."""
         async with transaction(self._pool) as connection:
             count: int = await _SQL.request_waiting(connection, actor=actor)
             details = await _SQL.request_job(connection, name=SITE_QUEUE_JOB) or {}
@@ -89,7 +89,7 @@ class ReplayQueue:
         return flushed(count, sorted(details.get("sites") or {}))
 
     async def clear(self, stage: str | None, actor: str) -> dict[str, int]:
-        """Archive the waiting rows of one stage or of all. Returns the number of rows by stage."""
+        """Archive the waiting rows of one stage or of all. Returns their number by stage."""
         async with transaction(self._pool) as connection:
             rows = _SQL.archive_waiting(connection, stage=stage, actor=actor)
             archived = {row["stage"]: row["rows"] async for row in rows}
@@ -99,7 +99,7 @@ class ReplayQueue:
 
 
 def _to_item(row: Any) -> QueueItem:
-    """Return a row with the name of its lead, which is in the row's own record if it is not stored."""
+    """Return a row with its lead's name, which is read from the row's record if the lead is not stored."""
     item = QueueItem.model_validate(dict(row))
     parked = parked_lead({**row, "updated_at": item.last_failed_at}) if is_parked_lead(row) else None
     if item.lead_name is None and parked:

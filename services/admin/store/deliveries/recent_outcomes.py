@@ -11,7 +11,7 @@ _SQL: Any = load_queries(Path(__file__).with_name("recent_outcomes.sql"))
 
 @dataclass(frozen=True)
 class EmailOutcomes:
-    """Emails of one kind by their last outcome."""
+    """Numbers of emails of one kind by their last outcome. `failed` includes unknown outcomes."""
 
     sent: int = 0
     failed: int = 0
@@ -19,7 +19,7 @@ class EmailOutcomes:
 
 @dataclass(frozen=True)
 class RecentOutcomes:
-    """Emails by kind, and deliveries that failed permanently by stage."""
+    """`emails` by kind, and `dead`: the number of deliveries that failed permanently, by stage."""
 
     emails: dict[str, EmailOutcomes] = field(default_factory=dict)
     dead: dict[str, int] = field(default_factory=dict)

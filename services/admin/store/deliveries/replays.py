@@ -41,7 +41,7 @@ class Replays:
     async def start(self, order: ReplayOrder, expected: int | None, actor: str) -> schemas.ReplayAnswer:
         """Start a replay of all rows that match now, and audit it.
 
-        Raises `ConflictError` if no row can be replayed, or more than `expected` match.
+        Raises `ConflictError` if no row can be replayed, or if more than `expected` rows can.
         """
         async with transaction(self._pool) as connection:
             replay_id = uuid4()
@@ -75,7 +75,7 @@ class Replays:
         return schemas.ReplayHistory(replays=shown, limit=page.limit, next_cursor=next_cursor)
 
     async def get_replay(self, replay_id: UUID, page: ResultPage) -> schemas.ReplayDetail:
-        """Return one replay, its counts and a page of its rows, all of one moment."""
+        """Return one replay, its counts and a page of its rows, all as of the same moment."""
         async with snapshot(self._pool) as connection:
             row = await _SQL.get_replay(connection, id=replay_id)
             if row is None:
@@ -123,7 +123,7 @@ class Replays:
 
 
 async def _count_results(connection: Connection, replay: Any) -> dict[str, int]:
-    """Count the processed rows by result: all of a small replay, a sample of a large one."""
+    """Count a replay's processed rows by result: all rows of a small replay, a sample of a large one."""
     if not replay["taken"]:
         return {}
     if replay["taken"] <= COUNT_RESULTS_UP_TO:
@@ -137,7 +137,7 @@ async def _count_results(connection: Connection, replay: Any) -> dict[str, int]:
 async def _choose_rows(
     connection: Connection, order: ReplayOrder, replay_id: UUID | None
 ) -> schemas.ReplayAnswer:
-    """Count the rows that match. With a `replay_id` those that can be sent become its items."""
+    """Count the rows that match. With `replay_id`, store those that can be sent as items of that replay."""
     await plan_for_values(connection)
     groups = _SQL.choose_rows(
         connection,

@@ -71,9 +71,9 @@ class Leads:
         )
 
     async def get_lead(self, lead_id: UUID) -> LeadDetail:
-        """Return a lead with its emails, queue rows and timeline, all of one moment.
+        """Return a lead with its emails, queue rows and timeline, all as of the same moment.
 
-        Raises `NotFoundError` if the id is neither stored nor waiting to be stored.
+        Raises `NotFoundError` if the lead is neither stored nor in the replay queue, waiting to be stored.
         """
         async with autocommit(self._pool) as connection:
             row = await _SQL.get_lead(connection, id=lead_id)
@@ -121,7 +121,7 @@ class Leads:
         )
 
     async def resend_email(self, lead_id: UUID, kind: Kind, actor: str) -> Resent:
-        """Have the notifier send one email again, within seconds."""
+        """Have the notifier send one email of a lead again within seconds."""
         async with transaction(self._pool) as connection:
             row = await _lock_existing_lead(connection, lead_id)
             delivery_state = await _SQL.delivery_state(connection, id=lead_id, kind=kind)

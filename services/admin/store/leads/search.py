@@ -1,4 +1,4 @@
-"""Finds a page of leads and their number by the query that is cheapest for the words searched for."""
+"""Finds a page of leads, and how many match, by the query that is cheapest for the words of a search."""
 
 import json
 from pathlib import Path
@@ -21,11 +21,11 @@ MAX_LEADS_PER_INDEXED_WORD: Final = 100_000
 
 
 async def find_leads(connection: Connection, filters: LeadFilter) -> tuple[list[LeadSummary], int, bool]:
-    """Return a page and one more row, how many leads match, and whether that number is an estimate.
+    """Return a page of leads and one more lead, how many match, and whether that number is an estimate.
 
-    Leads with a common word are found soon by a scan from the newest lead; leads with a rare word are
-    gathered through the word index. This function chooses by the planner's estimates, because the planner
-    itself reads the whole table for a count or a deep page.
+    For common words, a scan from the newest lead finds a page soon. For rare words, the word index finds all
+    leads. This function chooses one of them by the planner's estimates: the planner itself would read the
+    whole table for a count or a deep page.
     """
     selection = filters.selection()
     page = filters.after() | {"limit": filters.limit + 1, "offset": filters.offset}
@@ -64,7 +64,7 @@ async def _scan_by_time(
 
 
 async def _choose_indexed_words(connection: Connection, words: str) -> tuple[str, int]:
-    """Return the words to look up in the index, and how many leads have all of them."""
+    """Return the words to look up in the index, and an estimate of how many leads have all of them."""
     any_lead = dict.fromkeys(("status", "service", "since", "until"))
     leads_with = {
         word: await _estimate(connection, any_lead | {"words": word}) for word in words.split(" & ")

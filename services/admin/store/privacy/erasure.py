@@ -28,7 +28,7 @@ OUTAGES_MAX: Final = 2
 
 
 class Erasures:
-    """Erases leads and persons."""
+    """Erases the data of one lead, or of all leads and queued records with an address."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
@@ -37,7 +37,8 @@ class Erasures:
     async def find_person(self, email: str) -> PersonRecords:
         """Return the leads and queue rows that contain an address. Changes nothing.
 
-        Up to `LISTED_MAX` leads that are not stored have the name and address of their queued record.
+        The name and address of a lead that is not stored come from its queued record. That record is read
+        for the first `LISTED_MAX` of these leads only.
         """
         async with snapshot(self._pool) as connection:
             traces = await find_traces(connection, email)
@@ -53,9 +54,9 @@ class Erasures:
         return PersonRecords(leads=leads, records=sorted(traces.records))
 
     async def erase_lead(self, lead_id: UUID, actor: str) -> Erased:
-        """Erase everything that is stored of a lead. A repetition changes nothing.
+        """Erase the personal data of a lead wherever it is stored. A repetition changes nothing.
 
-        Raises `NotFoundError` if nothing is stored of it.
+        Raises `NotFoundError` if nothing is stored of the lead.
         """
         async with transaction(self._pool) as connection:
             done = await erasure.erase_lead(connection, lead_id, actor)
@@ -81,8 +82,8 @@ class Erasures:
     ) -> ErasedPerson:
         """Erase the leads and records of an address, each in its own transaction.
 
-        `only` limits them; without it, all are erased. Raises `DependencyUnavailable` before the first
-        erasure. Later failures are in `failed` of the result.
+        `only` selects some of them; without it, all are erased. Raises `DependencyUnavailable` if the search
+        for the address fails. Failures of erasures are in `failed` of the result.
         """
         traces = Traces()
         if email:
@@ -119,7 +120,7 @@ class Erasures:
         )
 
     async def _erase_record(self, queue_id: UUID, actor: str) -> bool:
-        """Return False if the record was erased before, with one of the leads."""
+        """Erase the record of a queue row. Returns False if it was erased before, with one of the leads."""
         async with transaction(self._pool) as connection:
             done = bool(await _SQL.erase_record(connection, id=queue_id, actor=actor))
         if done:
@@ -139,7 +140,8 @@ async def find_traces(connection: Connection, email: str) -> Traces:
 def _with_record(lead: PersonLead, row: Mapping[str, Any], email: str) -> PersonLead:
     """Return a lead that is not stored, with the name and address of its queued record.
 
-    A record that cannot be decoded has no name and may have several addresses. Prefer the one searched for.
+    A record that cannot be decoded gives no name, and may contain several addresses. If one of them is
+    `email`, the address of the search, the lead gets that one.
     """
     if parked := parked_lead(row):
         return lead.model_copy(update={"name": parked.name, "email": parked.email})

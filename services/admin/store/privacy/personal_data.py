@@ -44,9 +44,9 @@ class PersonalData:
         self._pool = pool
 
     async def edit(self, lead_id: UUID, edit: LeadEdit, actor: str) -> Edited:
-        """Change a lead's fields, and the queued records of its emails that may be sent again.
+        """Change a lead's fields, also in the queued records of its emails that may be sent again.
 
-        A lead that is not stored yet is edited in its queued record.
+        If the lead is not stored yet, its queued record is changed.
         """
         async with transaction(self._pool) as connection:
             lead = await lock_lead(connection, lead_id)
@@ -93,7 +93,7 @@ class PersonalData:
         return self._csv_chunks(selection)
 
     async def _csv_chunks(self, selection: dict[str, Any]) -> AsyncIterator[str]:
-        """Yield chunks. Each is read in its own transaction, so a slow client holds none open."""
+        """Yield chunks of CSV. Each chunk has its own transaction, so a slow client leaves none open."""
         yield csv_export.header()
         position: dict[str, Any] = {"after_at": None, "after_id": None}
         while True:
@@ -107,7 +107,7 @@ class PersonalData:
             position = {"after_at": rows[-1]["created_at_utc"], "after_id": rows[-1]["id"]}
 
     async def export_person(self, lead_id: UUID, actor: str) -> PersonData:
-        """Return everything that is stored of a lead, and the ids of the person's other leads; audited."""
+        """Return everything that is stored of a lead, and the ids of the person's other leads. Audited."""
         async with transaction(self._pool) as connection:
             lead = await _SQL.read_lead(connection, id=lead_id)
             rows_of_lead = [row async for row in _SQL.read_queue(connection, id=lead_id)]
