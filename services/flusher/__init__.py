@@ -1,1 +1,1 @@
-"""Keeps the replay queue and runs the jobs."""
+"""The flusher: stores failed records in the replay queue, sends them again and runs scheduled jobs."""

@@ -1,4 +1,4 @@
-"""Decodes records of `leads.failed.v1`. Every record is accepted. No I/O, no clock."""
+"""Decodes records of `leads.failed.v1`. One that cannot be decoded becomes dead. No I/O, no clock."""
 
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -27,8 +27,8 @@ _INT8: Final = 2**63
 class FailedRecord:
     """A record that a stage could not handle: its failure and its original bytes.
 
-    `by_origin` is True for a conflict, an undecodable record and an audit record. Their row in `replay_queue`
-    is identified by the origin of the record instead of the lead.
+    `by_origin` is True for a conflict, an undecodable record and an audit record. The row of such a record in
+    `replay_queue` is identified by the record's origin (topic, partition and offset) instead of its lead.
     """
 
     record: Record
@@ -44,14 +44,14 @@ class FailedRecord:
 
     @property
     def replay_lead_id(self) -> UUID | None:
-        """The id of the new lead that a conflict is replayed as."""
+        """The lead id under which a conflict is replayed as a new lead; None if this is no conflict."""
         if self.by_origin and self.failure.reason == Reason.CONFLICT:
             return uuid5(self.failure.event_id, "lead_id")
         return None
 
     @property
     def legacy_id(self) -> UUID | None:
-        """The id that earlier versions gave this failure. None for a retry: its record is not known."""
+        """The id that earlier versions gave this failure. None if a retry failed: its record is not known."""
         failure, stage, kind = self.failure, self.failure.stage, self.failure.kind
         if failure.event_id != failure_event_id(failure.origin, stage, kind):
             return None
@@ -59,7 +59,7 @@ class FailedRecord:
 
     @property
     def origin_at(self) -> datetime:
-        """When Kafka received the record, as aware UTC."""
+        """When Kafka received the record that failed first, in UTC."""
         return _at(self.failure.origin.timestamp_ms)
 
 
@@ -85,7 +85,10 @@ def decode_failure(record: Record, group: str) -> FailedRecord:
 
 
 def undecodable_failure(record: Record, group: str, reason: str) -> FailedRecord:
-    """Return a dead record that is known only by its position, for an admin to examine."""
+    """Return a dead record, for an admin to examine, with a failure that is not read from its headers.
+
+    It is identified by its own topic, partition and offset.
+    """
     origin = Origin.of(record, group)
     failure = LeadFailed(
         event_id=failure_event_id(record, "persister", "store"),

@@ -14,8 +14,8 @@ from services.flusher.store import Store
 class Handler:
     """Stores failures in the replay queue.
 
-    Kafka acknowledges dead letters before the transaction commits. A crash between them repeats the dead
-    letter under the same event id, and loses none.
+    Kafka acknowledges dead letters before the transaction commits. So a crash between the two loses no dead
+    letter. It repeats them with the same event ids.
     """
 
     def __init__(self, store: Store, publisher: ReplayPublisher, group: str) -> None:
@@ -31,7 +31,7 @@ class Handler:
         self._log.info("Queue took failures", records=len(records), **counts)
 
     async def send_to_retry_queue(self, record: Record, failure: Failure) -> None:
-        """Store a record that could not be handled as dead, with its bytes. There is no further fallback."""
+        """Store a record that `handle` could not store: as a dead row, with its bytes."""
         dead_record = undecodable_failure(
             record, self._group, Reason.FAILURE_NOT_STORED.format(reason=failure.reason)[:200]
         )

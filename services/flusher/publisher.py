@@ -1,4 +1,4 @@
-"""Publishes replays and dead letters and waits for the acknowledgement. It decides nothing about them."""
+"""Publishes replays and dead letters to Kafka and waits for the acknowledgement. Decides nothing."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -18,7 +18,10 @@ ARCHIVE_SECONDS = 2.0
 
 
 class ReplayPublisher:
-    """Publishes replays and dead letters; each send is bounded."""
+    """Publishes replays and dead letters, each within a time limit.
+
+    `deliver` posts a lead that a website queued to the gateway.
+    """
 
     def __init__(self, publisher: Publisher, deliver: Callable[[Row], Awaitable[None]]) -> None:
         self._publisher = publisher
@@ -31,7 +34,7 @@ class ReplayPublisher:
         return self._publisher.connected
 
     async def send(self, rows: Sequence[Row], now: datetime) -> SendResult:
-        """Send these rows concurrently and return the result of each. One row does not affect the others."""
+        """Send these rows concurrently and return their results. A row that fails does not affect others."""
         result = SendResult()
 
         async def send_row(row: Row) -> None:

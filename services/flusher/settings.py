@@ -110,7 +110,7 @@ class Settings(BaseSettings):
                 )
 
     def sites(self) -> list[Site]:
-        """Return the websites that have a queue, with the first token of each. Raises `ValueError`."""
+        """Return the websites that have a queue, each with its first tokens. Raises `ValueError`."""
         queue_tokens = _by_site(self.site_queue_token)
         ingest_tokens = _by_site(self.site_ingest_token)
         sites: list[Site] = []

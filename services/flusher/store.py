@@ -41,7 +41,10 @@ class Store:
     async def store_failures(
         self, batch: Sequence[FailedRecord], publish: PublishDeadLetters
     ) -> dict[str, int]:
-        """Store a batch in one transaction; return counts. `publish` sends dead letters before the commit."""
+        """Store a batch in one transaction; return counts by outcome, and of dead rows.
+
+        `publish` sends the dead letters before the commit.
+        """
         counts, dead, dead_letters = Counter[str](), Counter[str](), list[OutgoingRecord]()
         async with transaction(self._pool) as connection:
             await block_erasures(connection)
@@ -160,10 +163,10 @@ async def _stored_by_earlier_versions(
 async def settle_dead_mail(
     connection: Connection, dead: LeadFailed, lead_id: UUID | None, failure_id: UUID
 ) -> None:
-    """Set the mail of a row to `dead` if its last retry failed, and audit it.
+    """Set the mail of a dead row to `dead`, and append an audit entry.
 
-    The notifier does this itself if a failure is final. A mail in progress gets the failure's id, and the
-    notifier commits it as dead.
+    The notifier does this itself if a failure is final. If it has not committed the mail's outcome yet, only
+    the failure's id is stored with the mail. The notifier finds it there and commits the mail as dead.
     """
     if dead.stage != "notifier" or lead_id is None:
         return
@@ -214,7 +217,7 @@ def _has_other_origin(row: Row, failed: FailedRecord) -> bool:
 
 
 def row_of(record: Any) -> Row:
-    """Return the columns that decisions need."""
+    """Return a database row of `replay_queue` as a `Row`."""
     return Row(**{name: record[name] for name in _COLUMNS})
 
 

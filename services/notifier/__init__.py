@@ -1,1 +1,1 @@
-"""The notifier: sends the welcome and the admin alert of each lead."""
+"""The notifier: sends two mails for each lead, a welcome to the visitor and an alert to the admins."""

@@ -32,7 +32,7 @@ FAILURE_SECONDS: Final = 5.0
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
-    """Return the app; nothing connects before its lifespan begins."""
+    """Return the app. It opens no connection before its lifespan begins."""
     settings = settings or load(Settings)
     sites = load_sites(settings.sites_file.path)
     return create_consumer_app(
@@ -41,7 +41,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         topics.consumed_by(NAME),
         topics.GROUPS[NAME],
         partial(_open_stage, settings, sites),
-        # A stop waits for a mail whose body is being sent, and for nothing longer.
+        # A stop waits only for mails whose body is being sent.
         policy=Policy(
             max_records=settings.batch_max_records, drain_seconds=settings.mail_timeout_seconds + 1
         ),
@@ -64,8 +64,9 @@ async def _open_stage(settings: Settings, sites: Sites, resources: Resources) ->
         welcomes_per_day=settings.welcomes_per_day,
         welcomes_per_site_and_hour=settings.welcomes_per_site_and_hour,
     )
-    # The group does not go back for mails that were sent. The flusher sends a retry that a new log no
-    # longer holds; an old retry must not be sent again, so the retry topic is read by time.
+    # Lost outcomes are recovered without a rewind of the consumer group, so that no sent mail is sent again.
+    # If the retry topic has a new log, it is read by time, so that no old retry is sent again. The flusher
+    # repeats a retry that the new log does not hold.
     recovery = MailOutcomeRecovery(settings.kafka, pool, ledger, identities)
     reconciler = Reconciler(settings.kafka, pool, ledger, recovery.run, [topics.RETRY_NOTIFIER.name])
     async with open_mailer(settings, resources.health, consumer.stopping) as mailer:

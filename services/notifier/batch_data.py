@@ -1,4 +1,4 @@
-"""Reads from PostgreSQL what the plan of a batch needs. Locks the rows and mailboxes that it reads."""
+"""Reads from PostgreSQL what `plan_batch` needs. Locks the mails and mailboxes that it reads."""
 
 from collections.abc import Collection, Sequence
 from pathlib import Path
@@ -15,7 +15,7 @@ _SQL: Any = load_queries(Path(__file__).with_name("batch_data.sql"))
 
 
 async def load_deliveries(connection: Connection, lead_ids: Collection[UUID]) -> dict[Key, DeliveryRow]:
-    """Lock and return the deliveries of these leads."""
+    """Lock the rows of these leads in `email_delivery`; return them by lead id and kind of mail."""
     return {
         (row["lead_id"], row["kind"]): DeliveryRow(
             row["state"], row["owner"], row["lease_seconds"], row["settled_by"]
@@ -25,14 +25,14 @@ async def load_deliveries(connection: Connection, lead_ids: Collection[UUID]) ->
 
 
 async def load_statuses(connection: Connection, lead_ids: Collection[UUID]) -> dict[UUID, str]:
-    """Return the stored status of these leads. A lead that is not stored yet has none."""
+    """Return the stored status by lead id. A lead that is not stored yet is left out."""
     return {row["id"]: row["status"] async for row in _SQL.statuses(connection, lead_ids=list(lead_ids))}
 
 
 async def count_welcomes(
     connection: Connection, leads: Sequence[LeadReceived], counts: WelcomeCounts
 ) -> None:
-    """Add to `counts` the welcomes to the mailboxes and of the sites of these leads.
+    """Add to `counts` the stored welcomes to the mailboxes of these leads, and those of their sites.
 
     Locks the mailboxes until the transaction ends, so that their limit is exact. Sites are not locked: each
     concurrent process may exceed the limit of a site by one batch.

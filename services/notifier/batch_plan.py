@@ -1,4 +1,4 @@
-"""Decides what to do with each delivery of a batch, from its row and its record. Pure: no I/O, no clock."""
+"""Decides what to do with each delivery (one mail of one lead) of a batch. Pure: no I/O, no clock."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
@@ -13,14 +13,14 @@ from services.notifier.welcome_limits import WelcomeCounts
 
 
 class Action(StrEnum):
-    """What to do with a delivery that already has a row."""
+    """What to do with a delivery that already has a row in `email_delivery`."""
 
     SKIP = "skip"
     RESOLVE_REPLAY = "resolve_replay"  # sent before: only resolve its replay-queue row
     WAIT = "wait"  # another process holds the lease
     RESERVE = "reserve"  # reserve it for this process and send it
     RESUME = "resume"  # this process is already sending it
-    MARK_UNKNOWN = "mark_unknown"  # its process died after it may have written the body
+    MARK_UNKNOWN = "mark_unknown"  # the process that was sending it died, maybe after it wrote the body
     SUPPRESS = "suppress"
 
 
@@ -29,8 +29,9 @@ def suppression_reason(
 ) -> str | None:
     """Return why this mail must not be sent, or None if it may be.
 
-    The stored status takes precedence over the record: an admin may have marked the lead as no spam.
-    `welcomed` are the leads of the last day whose welcome went to the same mailbox.
+    `status` is the lead's stored status, or None if the lead is not stored yet. It takes precedence over the
+    record, because an admin may have marked the lead as no spam. `welcomed` are the leads whose welcomes went
+    to the same mailbox in the last 24 hours; `limit` is the maximum number of such leads.
     """
     if status is None:
         status = LeadStatus.SPAM if delivery.lead.spam_reasons else LeadStatus.RECEIVED
@@ -46,7 +47,11 @@ def suppression_reason(
 def choose_action(
     delivery: Delivery, row: DeliveryRow, reason: str | None, owner: UUID, in_progress: Collection[Key]
 ) -> Action:
-    """Choose the action for a delivery that already has a row. `reason` is its suppression reason."""
+    """Choose the action for a delivery that already has a row.
+
+    `reason` is the reason to suppress it, if there is one. `owner` is the id of this process. `in_progress`
+    are the mails that this process is sending, or whose outcome it has cached.
+    """
     mine = row.owner == owner
     if row.state in ("reserved", "sending"):
         if mine and delivery.key in in_progress:
@@ -73,12 +78,12 @@ class BatchPlan:
     unknown: list[Delivery] = field(default_factory=list)
     resolved: list[Delivery] = field(default_factory=list)
     suppressed_rows: list[tuple[Delivery, str]] = field(default_factory=list)
-    busy: dict[tuple[str, int], int] = field(default_factory=dict)  # the first busy offset, by partition
+    busy: dict[tuple[str, int], int] = field(default_factory=dict)  # first busy offset by topic, partition
     wait_seconds: float = 0.0
 
     @property
     def to_send(self) -> list[Delivery]:
-        """Return the deliveries that this plan reserves for this process."""
+        """Return the deliveries that this plan reserves for this process to send."""
         return [delivery for delivery, reason in self.new if reason is None] + self.reserved
 
     @property
@@ -87,7 +92,7 @@ class BatchPlan:
         return [(delivery, reason) for delivery, reason in self.new if reason] + self.suppressed_rows
 
     def add(self, delivery: Delivery, row: DeliveryRow, action: Action, reason: str | None) -> None:
-        """Add the action for a delivery that already has a row."""
+        """Add a delivery that already has a row to the list for its action. A skipped one is in no list."""
         if action is Action.WAIT:
             record = delivery.record
             partition = (record.topic, record.partition)
@@ -114,7 +119,11 @@ def plan_batch(
     owner: UUID,
     in_progress: Collection[Key],
 ) -> BatchPlan:
-    """Plan every delivery of a batch. Adds each welcome that it admits to `counts`."""
+    """Decide what to do with every delivery of a batch. Adds each new welcome that it admits to `counts`.
+
+    `rows` are the stored rows of the batch's leads, and `statuses` the stored statuses by lead id. `owner`
+    and `in_progress` are those of `choose_action`.
+    """
     plan, existing = BatchPlan(), dict[Key, list[Delivery]]()
     for lead_id, requests in batch.by_lead().items():
         if not any((lead_id, kind) in rows for kind in KINDS):

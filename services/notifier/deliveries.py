@@ -1,4 +1,4 @@
-"""The deliveries that the records of a batch request: one mail of one lead each. Pure."""
+"""Finds the deliveries that the records of a batch request. A delivery is one mail of one lead. Pure."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -21,7 +21,7 @@ STAGE: Final = "notifier"
 
 @dataclass(frozen=True)
 class Delivery:
-    """One mail of one lead, and the record that requests it."""
+    """One mail of one lead, and the record that requests it. `retry`: the record is from the retry topic."""
 
     record: Record
     lead: LeadReceived
@@ -30,31 +30,34 @@ class Delivery:
 
     @property
     def key(self) -> Key:
-        """Return the primary key of the row in `email_delivery`."""
+        """Return the primary key of the delivery in `email_delivery`: the lead id and the kind of mail."""
         return self.lead.lead_id, self.kind
 
     @cached_property
     def record_id(self) -> UUID:
-        """Return the id that identifies this record: the event id that its failure would have."""
+        """Return an id for this record and kind of mail. It is the event id of a failure to send the mail."""
         return failure_event_id(self.record, STAGE, self.kind)
 
     @cached_property
     def legacy_record_id(self) -> UUID:
-        """Return the id by which earlier versions identified the record."""
+        """Return the `record_id` that earlier versions of the notifier derived for this delivery."""
         return legacy_failure_event_id(self.record, STAGE, self.kind)
 
     @property
     def origin_ms(self) -> int:
-        """Return the timestamp of the record that failed first, which a failure of this record carries."""
+        """Return the timestamp in ms of the record that failed first.
+
+        That is this record, unless its headers name an earlier one.
+        """
         return first_origin(self.record.headers, Origin.of(self.record, "")).timestamp_ms
 
     def settled(self, row: "DeliveryRow") -> bool:
-        """Return True if the row stores the outcome of this record, also under the id of earlier versions."""
+        """Return True if `row` stores the outcome for this record, under its current or legacy id."""
         return row.settled_by in (self.record_id, self.legacy_record_id)
 
     @property
     def queue_id(self) -> UUID | None:
-        """Return the id of the replay-queue row that sent this record to retry this mail."""
+        """Return the id of the replay-queue row of this retry; None if the record retries no such mail."""
         if not self.retry or requested_kind(self.record) != self.kind:
             return None
         try:
@@ -65,7 +68,11 @@ class Delivery:
 
 @dataclass(frozen=True)
 class DeliveryRow:
-    """A row of `email_delivery`. `lease_seconds` is the remaining time of its lease."""
+    """A row of `email_delivery`.
+
+    `owner` is the id of the process that reserved the mail, and `lease_seconds` the remaining time of that
+    reservation. `settled_by` is the id of the record whose outcome the row stores.
+    """
 
     state: str
     owner: UUID | None
@@ -75,13 +82,13 @@ class DeliveryRow:
 
 @dataclass
 class DecodedBatch:
-    """The leads of a batch, and the records that hold none."""
+    """A decoded batch: each lead with its record, and the records that cannot be decoded."""
 
     leads: list[tuple[Record, LeadReceived]] = field(default_factory=list)
     undecodable: list[Record] = field(default_factory=list)
 
     def by_lead(self) -> dict[UUID, list[tuple[Record, LeadReceived]]]:
-        """Return the records of each lead in their order. The leads are sorted by id."""
+        """Return the records of each lead in their order, by lead id. The ids are sorted."""
         grouped = dict[UUID, list[tuple[Record, LeadReceived]]]()
         for record, lead in self.leads:
             grouped.setdefault(lead.lead_id, []).append((record, lead))

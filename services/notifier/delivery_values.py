@@ -1,4 +1,4 @@
-"""The values of deliveries as the columns of `email_delivery` and `audit_log` take them. Pure."""
+"""Converts deliveries to values for the columns of `email_delivery` and `audit_log`. Pure."""
 
 from collections.abc import Sequence
 from typing import Any, Final
@@ -9,7 +9,7 @@ from services.notifier.mail.identities import Identities
 from services.notifier.smtp.outcome import MailStatus
 from services.notifier.welcome_limits import mailbox_key
 
-# The audit event of each state in which a mail is settled.
+# The audit event of each status that is stored as the outcome of a mail.
 AUDIT_EVENTS: Final[dict[str, AuditEvent]] = {
     MailStatus.SENT: AuditEvent.EMAIL_SENT,
     MailStatus.WAITING: AuditEvent.EMAIL_FAILED,
@@ -20,7 +20,7 @@ AUDIT_EVENTS: Final[dict[str, AuditEvent]] = {
 
 
 def storable(text: str) -> str:
-    """Return the text without what PostgreSQL cannot store: NUL and lone surrogates."""
+    """Return a text that PostgreSQL can store: without NUL, and with ? for each lone surrogate."""
     return text.replace("\x00", "").encode(errors="replace").decode()
 
 
@@ -28,7 +28,7 @@ def recipient_of(delivery: Delivery, identities: Identities) -> str | None:
     """Return the value of the column `recipient`: the visitor's address, or the admins' for an alert.
 
     Several addresses are joined by commas. A visitor's address is in lower case, because the dashboard
-    searches for it so. None stands for a welcome without an address, which is suppressed.
+    searches in lower case. Returns None for a welcome without an address, which is suppressed.
     """
     if delivery.kind == "welcome":
         return storable(delivery.lead.email.lower()) if delivery.lead.email else None
@@ -36,7 +36,7 @@ def recipient_of(delivery: Delivery, identities: Identities) -> str | None:
 
 
 def mailbox_of(delivery: Delivery) -> str | None:
-    """Return the mailbox whose limit a welcome counts for; None for an alert, and without an address."""
+    """Return the key of the mailbox that gets this welcome; None for an alert, or without an address."""
     email = delivery.lead.email
     return storable(mailbox_key(email)) if delivery.kind == "welcome" and email else None
 

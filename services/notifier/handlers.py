@@ -1,4 +1,4 @@
-"""Handles batches of records: reserves their mails, sends them and settles each. No SQL, no SMTP."""
+"""Handles batches of records: reserves, sends and records the mails they request. No SQL, no SMTP."""
 
 import asyncio
 from collections.abc import Sequence
@@ -23,8 +23,9 @@ from services.notifier.store import Store
 class Handler:
     """Handles the batches of one consumer.
 
-    The order for each mail is: publish its failure, commit its outcome, commit the offset. A crash between
-    two of these repeats the publication, and the event id makes the repetition a no-op.
+    The order of steps is: publish the failure of a mail, commit the mail's outcome, commit the offset of the
+    record. After a crash between two steps the failure is published again, with the same event id, and the
+    flusher ignores it.
     """
 
     def __init__(
@@ -50,7 +51,7 @@ class Handler:
     async def handle(self, records: Sequence[Record]) -> None:
         """Send the mails that these records request.
 
-        Raises `DependencyUnavailable` if the stage has to pause, and `PartitionsBusy` for mails that
+        Raises `DependencyUnavailable` if the consumer has to pause, and `PartitionsBusy` for mails that
         another process is sending.
         """
         self._sender.remove_revoked()
@@ -66,7 +67,7 @@ class Handler:
             raise PartitionsBusy(plan.busy, plan.wait_seconds + 0.1)
 
     async def send_to_retry_queue(self, record: Record, failure: Failure) -> None:
-        """Publish a failure for each mail of this record that has no outcome yet."""
+        """Publish a failure for each mail of this record that has no outcome yet, and count the record."""
         for _, lead in decode_batch([record]).leads:
             states = await self._store.states(lead.lead_id)
             for delivery in requested_deliveries(record, lead, first=not states):

@@ -62,8 +62,8 @@ class Store:
     ) -> BatchPlan:
         """Plan a batch, reserve its deliveries for this process and count its records, in one transaction.
 
-        `in_progress` are the mails that this process is sending. Raises `DependencyUnavailable` also if
-        another process inserts a delivery of the batch at the same time.
+        `in_progress` are the mails that this process is sending, or whose outcome it has cached. Raises
+        `DependencyUnavailable` also if another process inserts a delivery of the batch at the same time.
         """
         undecodable = set(map(id, batch.undecodable))
         async with transaction(self._pool) as connection:
@@ -150,7 +150,7 @@ class Store:
     async def release(self, deliveries: Collection[tuple[Delivery, bool]]) -> None:
         """Release the leases of mails that were certainly not sent.
 
-        The flag says that an attempt has ended: only then is a row in `sending` reset.
+        Each flag says that an attempt to send the mail has ended: only then is a row in `sending` reset.
         """
         if deliveries:
             # A cancelled caller's transition may still be running, and must not be committed after this.
@@ -201,7 +201,7 @@ class Store:
         return {kind: row.state for (_, kind), row in rows.items()}
 
     async def count_parked(self, record: Record) -> None:
-        """Count one record in the ledger as handed to the replay queue."""
+        """Count one record in the ledger as parked: its failures were sent to the replay queue."""
         async with transaction(self._pool) as connection:
             ledger_entries = await self._ledger.lock(connection, [record])
             ledger_entries.count(record, "parked")

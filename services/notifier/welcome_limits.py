@@ -32,14 +32,14 @@ def mailbox_key(email: str) -> str:
 def site_hour(lead: LeadReceived) -> SiteHour:
     """Return a lead's site and the hour in which it arrived.
 
-    A backlog counts in the hours in which its leads arrived, not in the hour in which it is processed.
+    A lead of a backlog counts in the hour in which it arrived, not in the hour in which it is processed.
     """
     return lead.site, lead.occurred_at.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
 
 
 @dataclass
 class WelcomeCounts:
-    """The welcomes so far to the mailboxes and of the sites of a batch, and the two limits."""
+    """The welcomes to each mailbox in 24 hours and of each site in an hour, and the limits of both."""
 
     per_mailbox: int
     per_site_hour: int
@@ -47,7 +47,7 @@ class WelcomeCounts:
     sites: dict[SiteHour, int] = field(default_factory=dict)
 
     def of_mailbox(self, lead: LeadReceived) -> set[UUID]:
-        """Return the leads whose welcome went to the mailbox of this lead."""
+        """Return the ids of the leads whose welcomes went to the mailbox of this lead."""
         return self.mailboxes.get(mailbox_key(lead.email), set()) if lead.email else set()
 
     def site_limit_reached(self, lead: LeadReceived) -> bool:
@@ -55,7 +55,7 @@ class WelcomeCounts:
         return self.sites.get(site_hour(lead), 0) >= self.per_site_hour
 
     def admit(self, lead: LeadReceived) -> None:
-        """Count the welcome of this lead, which has an address."""
+        """Count the welcome to this lead towards both limits."""
         if lead.email:
             self.mailboxes.setdefault(mailbox_key(lead.email), set()).add(lead.lead_id)
         key = site_hour(lead)

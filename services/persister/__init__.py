@@ -1,1 +1,1 @@
-"""Stores leads and audit entries: the one writer of lead_inbox."""
+"""The persister: stores leads in `lead_inbox` and audit entries in `audit_log`."""

@@ -23,7 +23,7 @@ FAILURE_SECONDS: Final = 10.0
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
-    """Return the app; nothing connects before its lifespan begins."""
+    """Return the app. It opens no connection before its lifespan begins."""
     settings = settings or load(Settings)
     return create_consumer_app(
         NAME,

@@ -24,7 +24,7 @@ PART_RECORDS: Final = 250
 
 @dataclass
 class DecodedBatch:
-    """A decoded batch. Leads and entries are paired with their records, in the order of the records."""
+    """A decoded batch. Leads and audit entries are paired with their records, in the order of the records."""
 
     records: Sequence[Record]
     leads: list[tuple[Record, LeadReceived]] = field(default_factory=list)
@@ -32,23 +32,26 @@ class DecodedBatch:
     undecodable: list[Record] = field(default_factory=list)
 
     def first_records(self) -> dict[UUID, tuple[Record, LeadReceived]]:
-        """Return the first record of each lead. A later one with the same id is a duplicate or a conflict."""
+        """Return the first record of each lead, and the lead, by lead id.
+
+        A later record with the same lead id is a duplicate or a conflict.
+        """
         first = dict[UUID, tuple[Record, LeadReceived]]()
         for record, lead in self.leads:
             first.setdefault(lead.lead_id, (record, lead))
         return first
 
     def replays(self) -> list[UUID]:
-        """Return the replay-queue rows that sent records of this batch to this stage."""
+        """Return the ids of the replay-queue rows that sent records of this batch to the persister."""
         decoded = [record for record, _ in (*self.leads, *self.entries)]
         return [queue_id for record in decoded if (queue_id := queue_id_of(record))]
 
 
 def decode_in_parts(records: Sequence[Record]) -> Iterator[DecodedBatch]:
-    """Decode records part by part, lazily.
+    """Decode records lazily, `PART_RECORDS` at a time.
 
-    Raises `RetryableError` if more than the circuit breaker's limit cannot be decoded. The consumer then
-    halves the batch, and the breaker is checked between the halves.
+    Raises `RetryableError` if more leads cannot be decoded than the circuit breaker's limit. The consumer
+    then halves the batch, and the breaker is checked between the halves.
     """
     undecodable = 0
     for first in range(0, len(records), PART_RECORDS):
@@ -84,12 +87,12 @@ def _decode_entry(value: bytes) -> LeadRejected:
 
 
 def count_leads(records: Sequence[Record]) -> int:
-    """Count the records of leads. The circuit breaker ignores audit records."""
+    """Return how many of the records are leads. The circuit breaker ignores the others, audit records."""
     return sum(not topics.is_audit(record.topic) for record in records)
 
 
 def kind_of(record: Record) -> Kind:
-    """Return the kind of a failure of this record: that of audit records, or that of leads."""
+    """Return the kind of a failure of this record: `AUDIT_KIND` for an audit record, `store` for a lead."""
     origin = first_origin(record.headers, Origin.of(record, ""))
     return AUDIT_KIND if topics.is_audit(origin.topic) else "store"
 
@@ -107,8 +110,8 @@ def queue_id_of(record: Record) -> UUID | None:
 def rejected_entry(entry: LeadRejected) -> AuditRecorded:
     """Return the audit entry of a refused request, with only the fields that the gateway sends.
 
-    Any other field was chosen by somebody who may write to the topic. The entry gets the database's time, and
-    keeps the sender's as a detail.
+    Any other field may come from somebody else who can write to the topic. The entry gets the database's
+    time; the time that the sender stated becomes a detail.
     """
     details: dict[str, JsonValue] = {"sent_at": entry.occurred_at.isoformat()}
     code, fields = entry.details.get("code"), entry.details.get("fields")
@@ -150,7 +153,10 @@ def _published_at(record: Record) -> datetime:
 
 
 def conflict_entry(record: Record, lead: LeadReceived) -> AuditRecorded:
-    """Return the audit entry of a second body under one key. Its id is derived from the record."""
+    """Return the audit entry of a conflict: a lead whose id is stored with another body.
+
+    The id of the entry is derived from the record.
+    """
     failure = failure_event_id(record, "persister", "store")
     return AuditRecorded(
         event_id=uuid5(failure, AuditEvent.LEAD_CONFLICT),

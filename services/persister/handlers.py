@@ -16,8 +16,8 @@ from services.persister.store import Store
 class Handler:
     """Stores batches of records.
 
-    A failure is published after the commit of the transaction and before the commit of the offset. A crash
-    between them repeats the publication, and the flusher ignores the repeated event id.
+    A failure is published after the commit of the transaction and before the commit of the offset. After a
+    crash between the two commits it is published again, and the flusher ignores the repeated event id.
     """
 
     def __init__(self, store: Store, publisher: FailurePublisher, breaker: CircuitBreaker) -> None:
@@ -38,7 +38,7 @@ class Handler:
         self._breaker.count(good=count_leads(records) - dead, dead=dead)
 
     async def send_to_retry_queue(self, record: Record, failure: Failure) -> None:
-        """Publish the failure of one record, and count the record."""
+        """Publish the failure of one record, and count the record as parked in the ledger."""
         await self._publish_failure(record, failure)
         await self._store.count_parked(record)
         self._breaker.count(dead=count_leads([record]))

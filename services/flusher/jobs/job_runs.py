@@ -1,4 +1,4 @@
-"""The adapter to `scheduled_job`: one run of a job at a time over all flushers, and a record of each."""
+"""The adapter to `scheduled_job`: lets one flusher at a time run a job, and records the runs."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -20,18 +20,18 @@ class JobRuns:
 
     @asynccontextmanager
     async def job_lock(self, name: str) -> AsyncIterator[bool]:
-        """Hold a job's lock; yields False if another flusher holds it."""
+        """Hold the lock of a job until the context ends; yields False if another flusher holds it."""
         async with transaction(self._pool) as connection:
             yield await SQL.try_job_lock(connection, name=name)
 
     async def is_job_requested(self, name: str) -> bool:
-        """Return True if an admin requests a run of this job."""
+        """Return True if a run of this job is requested."""
         async with transaction(self._pool) as connection:
             requested: bool = await SQL.is_job_requested(connection, name=name)
             return requested
 
     async def begin_run(self, name: str, schedule: str, next_run_at: datetime | None) -> int | None:
-        """Record that a run begins and return its number; None if this tick was run before."""
+        """Record that a run begins and return its number; None if a run for this tick has succeeded."""
         async with transaction(self._pool) as connection:
             runs: int | None = await SQL.begin_run(
                 connection, name=name, schedule=schedule, now=self._clock(), next_run_at=next_run_at
@@ -41,7 +41,7 @@ class JobRuns:
     async def end_run(
         self, name: str, runs: int, outcome: str, duration_ms: int, details: dict[str, Any]
     ) -> None:
-        """Record how a run went."""
+        """Record the outcome, the duration and the details of a run."""
         async with transaction(self._pool) as connection:
             await SQL.end_run(
                 connection,

@@ -21,9 +21,9 @@ SQL: Any = load_queries(Path(__file__).with_name("retention.sql"))
 
 
 class Retention:
-    """Erases each lead in a transaction of its own, so the next run continues where a stopped one ended.
+    """Erases leads that are older than `days`; None switches the job off.
 
-    `days` of None switches the job off.
+    Each lead is erased in a transaction of its own, so the next run continues where a stopped one ended.
     """
 
     def __init__(self, pool: Pool, runs: JobRuns, clock: Clock, days: int | None) -> None:
@@ -33,7 +33,7 @@ class Retention:
         self.job = ScheduledJob(JOB, CRON, runs, clock, self._erase_old)
 
     async def run(self) -> None:
-        """Run on schedule until cancelled. Without `days` it only clears the job's next time and returns."""
+        """Run on schedule until cancelled. If `days` is None, only clear the time of the next run."""
         if self._days is not None:
             await self.job.run()
         while self._days is None:

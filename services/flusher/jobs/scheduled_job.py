@@ -1,4 +1,4 @@
-"""The job runner: a job runs once a tick over all flushers, and a missed or failed run is repeated.
+"""Runs jobs on schedule. One flusher runs a job at each tick; a missed or failed run is repeated.
 
 What a job does is defined in its own module.
 """
@@ -26,7 +26,7 @@ RETRY_BACKOFF: Final = Backoff(base_seconds=2, cap_seconds=60)
 
 @dataclass(frozen=True)
 class Report:
-    """What a run did, as JSON for its record. A run with a `reason` failed, and `retry` repeats it."""
+    """What a run did, as JSON (`details`). A run with a `reason` has failed; `retry` has it repeated."""
 
     details: dict[str, Any]
     reason: str | None = None
@@ -76,7 +76,7 @@ class ScheduledJob:
             await asyncio.sleep(POLL_SECONDS)
 
     async def poll(self) -> None:
-        """Run the job if it is due or requested. A run that fails or cannot begin is due after a backoff."""
+        """Run the job if it is due or requested. A failed run is due again after a backoff."""
         # A clock that was set back must not postpone the next run by as much.
         self._due = min(self._due, self._trigger.get_next_fire_time(None, self._clock()) or self._due)
         try:
@@ -120,7 +120,7 @@ class ScheduledJob:
 
 
 def failed_report(job: str, error: Exception) -> Report:
-    """Return the report of a run that raised. Logs and counts a bug."""
+    """Return the report of a run that raised `error`. Logs and counts it as a bug if it is no `Failure`."""
     if isinstance(error, Failure):
         return Report({}, error.reason)
     metrics.BUGS.inc()

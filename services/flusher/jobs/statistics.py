@@ -1,4 +1,4 @@
-"""The job that refreshes the planner's statistics after an erasure: until then they hold personal data."""
+"""The job that refreshes PostgreSQL's statistics after an erasure, because they hold personal data."""
 
 from typing import Final
 
@@ -16,7 +16,7 @@ REFRESH_SECONDS: Final = 600.0
 
 
 def statistics_job(pool: Pool, runs: JobRuns, clock: Clock) -> ScheduledJob:
-    """Return the job. Several requests before a run cause one run."""
+    """Return the job. Several requests before its next run cause only one run."""
 
     async def refresh() -> Report:
         async with transaction(pool) as connection:

@@ -1,4 +1,4 @@
-"""Rows that an open transaction has locked, and the record of what sending did to them. It sends nothing."""
+"""Rows that an open transaction has locked. Records the results of sending them, but sends nothing."""
 
 import random
 from collections.abc import Iterable, Sequence
@@ -37,7 +37,10 @@ class DeadRow:
 
 @dataclass(frozen=True)
 class Claim:
-    """Rows locked by an open transaction: every change takes effect when it commits."""
+    """Rows locked by an open transaction: every change takes effect when it commits.
+
+    `replay_id` is the replay that the rows belong to, if any; `skipped` are its rows that cannot be replayed.
+    """
 
     connection: Connection
     rows: list[Row]
@@ -48,7 +51,10 @@ class Claim:
     async def record_results(
         self, result: SendResult, publish: PublishDeadLetters, rng: random.Random
     ) -> list[Row]:
-        """Record the results and return the rows that died. `publish` sends their dead letters first."""
+        """Record the results of sending, and return the rows that became dead.
+
+        `publish` sends the dead letters of these rows before they are recorded.
+        """
         await self._mark_sent(result.acknowledged)
         await self._resolve(result.delivered)
         dying = [
@@ -72,7 +78,7 @@ class Claim:
         return [dead.row for dead in dying]
 
     async def move_to_end(self, ids: Iterable[UUID], *, processed: Sequence[UUID] = ()) -> None:
-        """Move rows to the end of the queue. `processed` are rows of a replay that need no further tick."""
+        """Move rows to the end of the queue. `processed` are rows that the replay is done with."""
         if not self.replay_id:
             await SQL.move_to_end(self.connection, ids=list(ids), now=self.now)
             return

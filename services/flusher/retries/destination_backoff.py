@@ -28,7 +28,7 @@ class DestinationBackoff:
         self._states: dict[Destination, _State] = {}
 
     def record_failure(self, to: Destination, reason: str) -> None:
-        """Start a backoff, longer after each failure in a row."""
+        """Start a backoff of a destination. It is longer after each failure in a row."""
         attempt = self._states[to].attempt + 1 if to in self._states else 0
         self._states[to] = _State(attempt, self._timer() + self._backoff.seconds(attempt), reason)
 
@@ -37,11 +37,11 @@ class DestinationBackoff:
         self._states.pop(to, None)
 
     def failed_last(self, to: Destination) -> bool:
-        """Return True if the last attempt failed."""
+        """Return True if the last attempt to send to this destination failed."""
         return to in self._states
 
     def is_backing_off(self, to: Destination) -> bool:
-        """Return True while the backoff lasts."""
+        """Return True while the backoff of this destination lasts."""
         return to in self._states and self._timer() < self._states[to].until
 
     def backing_off(self) -> list[Destination]:
@@ -49,7 +49,7 @@ class DestinationBackoff:
         return [to for to in self._states if self.is_backing_off(to)]
 
     def reasons(self) -> dict[Destination, str]:
-        """Return the last failure of each destination, without those that are no longer attempted."""
+        """Return the reason of the last failure by destination, without those no longer attempted."""
         now = self._timer()
         self._states = {to: state for to, state in self._states.items() if now < state.until + FORGET_SECONDS}
         return {to: state.reason for to, state in self._states.items()}

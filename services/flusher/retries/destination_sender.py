@@ -46,7 +46,10 @@ class _Run:
     failure: Exception | None = None
 
     def may_start(self, to: Destination) -> bool:
-        """Return False if a task is running or has just ended: its other rows belong to another process."""
+        """Return False if a task for this destination is running or has just ended.
+
+        Rows that are still due when a task has ended are locked by another process.
+        """
         is_running = to in self.tasks
         return not is_running and time.monotonic() - self.ended.get(to, -LOOK_SECONDS) >= LOOK_SECONDS
 
@@ -59,7 +62,7 @@ class _Run:
 
 
 class DestinationSender:
-    """Sends due rows, requested rows and replays. Raises `DependencyUnavailable` for the database."""
+    """Sends due rows, requested rows and replays. Raises `DependencyUnavailable` without a database."""
 
     def __init__(
         self,
@@ -83,11 +86,11 @@ class DestinationSender:
         self._log = logger("replay")
 
     def reasons(self) -> list[str]:
-        """Return why the last attempts failed, over all destinations."""
+        """Return the reasons for the last failures of all destinations."""
         return sorted(set(self._backoff_of.reasons().values()))
 
     async def send_all(self, selection: Selection) -> tuple[dict[str, int], list[str]]:
-        """Send all rows of a selection; return counts, and the reasons why some were not sent."""
+        """Send all rows of a selection; return counts by name, and the reasons why rows were not sent."""
         run = _Run(selection)
         async with asyncio.TaskGroup() as group:
             while run.failure is None and not self._stopping.is_set():
@@ -113,7 +116,7 @@ class DestinationSender:
                 run.tasks[to] = group.create_task(self._send_to(run, to))
 
     async def send_replays(self) -> dict[str, int]:
-        """Send one chunk of each running replay, at its own rate."""
+        """Send one chunk of each running replay, at the replay's rate; return counts by name."""
         now, counts = self._clock(), Counter[str](sent=0, dead=0)
         while not self._stopping.is_set():
             claim: Claim | None = None

@@ -16,7 +16,7 @@ Selection = Literal["due", "requested"]
 
 
 class RetryClaims:
-    """Claims due rows, requested rows and rows of a replay.
+    """Claims (locks) due rows, requested rows and rows of a replay.
 
     Raises `RetryableError` and `DependencyUnavailable`.
     """
@@ -49,9 +49,10 @@ class RetryClaims:
     async def claimed_replay(
         self, now: datetime, *, without: Sequence[Destination], sites_only: bool, at_most: int
     ) -> AsyncIterator[Claim | None]:
-        """Lock a running replay and its next rows; yields None if each replay had its tick by `now`.
+        """Lock a running replay and its next rows; yields None if no replay is due at `now`.
 
-        Rows for the destinations in `without` are left for a later tick.
+        Locks `at_most` rows, none for the destinations in `without`, and with `sites_only` only leads that
+        websites queued. The others are left for a later tick.
         """
         async with transaction(self._pool) as connection:
             replay = await SQL.claim_replay(connection, now=now)
@@ -75,6 +76,6 @@ class RetryClaims:
             yield Claim(connection, rows, now, replay["id"], skipped)
 
     async def postpone(self, claim: Claim) -> None:
-        """Move rows to the end of the queue whose results could not be recorded."""
+        """Move the rows of a claim to the end of the queue, after their results could not be recorded."""
         async with transaction(self._pool) as connection:
             await replace(claim, connection=connection, skipped=()).move_to_end(row.id for row in claim.rows)

@@ -8,10 +8,10 @@
 | resolved       | waiting, due now             | dead                |                            |
 | dead, archived | stays: an admin decides      | stays               | replaying, three new tries |
 
-A failure is for good if it is final, or if it is the third retry's. A row that is replaying is sent again
-if no result comes within an hour. A new failure of a resolved row makes it wait again, because no failure
-is discarded. If the lead was stored or mailed after all, the stage recognizes the duplicate and resolves
-the row again.
+A record has failed for good if the failure is final, or if the third retry failed. A row that is
+replaying is sent again if no result comes within an hour. A new failure of a resolved row makes it wait
+again, because no failure is discarded. If the lead was stored or mailed after all, the stage recognizes
+the duplicate and resolves the row again.
 """
 
 import json
@@ -43,7 +43,7 @@ OVERDUE_AFTER: Final = timedelta(hours=1)
 
 
 class Destination(NamedTuple):
-    """Where rows are sent: a stage's retry topic, the topic of an origin, or the gateway for one website.
+    """Where rows are sent: a stage's retry topic, a record's first topic, or the gateway for one website.
 
     Destinations do not wait for each other.
     """
@@ -81,7 +81,7 @@ class Row:
 
     @property
     def origin(self) -> Origin:
-        """Where the record was first read."""
+        """The position of the record that failed first, and its consumer group."""
         return Origin(
             topic=self.origin_topic,
             partition=self.origin_partition,
@@ -123,7 +123,7 @@ class NextState:
 
 @dataclass(frozen=True)
 class OutgoingRecord:
-    """A record to publish. `topic` is named without the prefix."""
+    """A record to publish. `topic` is its name without the installation's prefix."""
 
     topic: str
     key: bytes | None
@@ -133,9 +133,10 @@ class OutgoingRecord:
 
 @dataclass
 class SendResult:
-    """The result of sending a chunk: rows that Kafka acknowledged, with the event id of the send, and others.
+    """The result of sending a chunk: each sent row with its event id, and every other row with the reason.
 
-    A website's lead is posted to the gateway, whose answer is final: `delivered` or `refused`.
+    Kafka has acknowledged the rows in `acknowledged`. A website's lead is posted to the gateway instead, and
+    is then `delivered` or `refused`. The rows in `unsendable` can never be sent.
     """
 
     acknowledged: list[tuple[Row, UUID]] = field(default_factory=list)
@@ -146,14 +147,14 @@ class SendResult:
     unavailable: list[tuple[Row, DependencyUnavailable]] = field(default_factory=list)
 
     def postpone(self, rows: Sequence[Row], error: DependencyUnavailable) -> None:
-        """Treat these rows as not sent."""
+        """Move these rows from `refused` and `unsendable` to `unavailable`, with this error."""
         ids = {row.id for row in rows}
         self.refused = [each for each in self.refused if each[0].id not in ids]
         self.unsendable = [each for each in self.unsendable if each[0].id not in ids]
         self.unavailable += [(row, error) for row in rows]
 
     def unreachable(self) -> dict[Destination, str]:
-        """Return each destination that accepted no row of this chunk, and the reason."""
+        """Return the destinations that were unavailable for the whole chunk, each with the reason."""
         answered = {row.destination for row, _ in (*self.acknowledged, *self.delivered, *self.refused)}
         return {
             row.destination: error.reason
@@ -163,12 +164,15 @@ class SendResult:
 
 
 def due_at(attempts: int, now: datetime, rng: random.Random) -> datetime:
-    """Return when the next retry is due after `attempts` retries."""
+    """Return when the next retry of a row is due that has had `attempts` retries."""
     return now + WAITS[attempts] * (1 + JITTER * rng.random())
 
 
 def after_failure(row: Row | None, *, final: bool, now: datetime, rng: random.Random) -> NextState | None:
-    """Return the next state of a row after a new failure; None if its state does not change."""
+    """Return the next state of a row after a new failure; None if its state does not change.
+
+    `row` is None if the record has no row yet.
+    """
     if row is None or row.state == "resolved":
         return NextState("dead", 0, None) if final else NextState("waiting", 0, now)
     if row.state in ("dead", "archived"):
@@ -201,14 +205,14 @@ def requeue(row: Row, by: str, comment: str | None, now: datetime) -> Row | None
 
 
 def attempts_after_send(row: Row) -> int:
-    """Return the retries after this send. Requested and overdue sends do not count as retries."""
+    """Return the row's number of retries after this send. Requested and overdue sends do not count."""
     return min(row.attempts + (cause_of(row) == "automatic"), len(WAITS))
 
 
 def replay_record(row: Row, event_id: UUID, now: datetime) -> OutgoingRecord:
     """Return the record that a replay sends: the original bytes, to the topic of the stage that failed.
 
-    A row that is identified by its origin goes to its first topic: an audit record to `audit.recorded.v1`, an
+    A row with `by_origin` goes to the topic of its origin: an audit record to `audit.recorded.v1`, an
     undecodable record to `leads.received.v1` unchanged, and a conflict there as a new lead.
     """
     headers = row.failure(event_id, now).to_headers(_encode_headers(row.headers))

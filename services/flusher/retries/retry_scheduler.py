@@ -1,4 +1,4 @@
-"""Sends due rows by the clock, and rows that an admin requests within a second or two."""
+"""Sends due rows on schedule, and requested rows a second or two after an admin's request."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
@@ -35,7 +35,7 @@ def utc_now() -> datetime:
 
 
 class RetryScheduler:
-    """Runs the scheduled job, and polls for requested rows and for replays by filter."""
+    """Runs the job that sends due rows, and polls for rows and replays that an admin requests."""
 
     def __init__(
         self,

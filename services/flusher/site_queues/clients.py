@@ -77,7 +77,10 @@ class SiteQueueClient:
             return None
 
     async def submit(self, site: Site, submission: Submission) -> None:
-        """Post one lead as the website would; return at its 201. Raises `RetryableError` if it is invalid."""
+        """Post one lead to the gateway as the website would. Returns once the gateway answers 201.
+
+        Raises `RetryableError` if the gateway refuses the lead.
+        """
         headers = {"Content-Type": "application/json", "Idempotency-Key": submission.key}
         if submission.traceparent:
             headers["traceparent"] = submission.traceparent
@@ -163,7 +166,7 @@ def _fields(problem: bytes) -> str:
 
 @asynccontextmanager
 async def open_site_queues(gateway_url: str, sites: Sequence[Site]) -> AsyncIterator[SiteQueueClient]:
-    """Open the HTTP client for as long as the context lasts. It ignores proxy variables."""
+    """Yield a client for the websites' queues and the gateway. It ignores proxy variables."""
     # No limit over all hosts: a host that hangs would use the connections that the others need. The callers
     # limit how much they send at once.
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=20)

@@ -1,8 +1,8 @@
 """The job that imports the leads that websites queued because they could not deliver them.
 
-Each entry is posted under its own key and then removed from the website's queue. A crash between the two
-posts the entry again, under the same key, so it is the same lead. A lead that the gateway refuses goes to the
-replay queue. An outage does not use up a retry.
+Each entry is posted to the gateway under its own key and then removed from the website's queue. After a crash
+between these steps the entry is posted again, but under the same key, so the lead is stored once. A lead
+that the gateway refuses goes to the replay queue. An outage does not use up a retry.
 """
 
 import asyncio
@@ -58,13 +58,13 @@ class ImportResult:
     reason: str | None = None
 
     def details(self) -> dict[str, Any]:
-        """Return this as JSON for the job's record."""
+        """Return the result as a JSON object, for the record of the job."""
         oldest = self.oldest_queued_at and self.oldest_queued_at.astimezone(UTC).isoformat()
         return {**vars(self), "oldest_queued_at": oldest}
 
 
 class SiteQueueImport:
-    """Runs by the clock, and when an admin flushes the queue; one run at a time over all flushers."""
+    """Runs on schedule, and when an admin flushes the queue. Only one flusher at a time runs it."""
 
     def __init__(self, pool: Pool, runs: JobRuns, sites: SiteQueueClient, cron: str, clock: Clock) -> None:
         self._pool = pool

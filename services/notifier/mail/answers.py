@@ -1,6 +1,7 @@
-"""The visitor's answers as an alert shows them. Pure.
+"""Formats what a visitor typed, for the alert to the admins. Pure.
 
-Nothing that a visitor types can pass for a field of ours: labels are unique, and several lines are quoted.
+Nothing that a visitor types can look like a field of ours: labels are unique, and a text of several lines has
+`> ` before each line.
 """
 
 import json
@@ -26,14 +27,14 @@ _HIDING: Final = re.compile(
 
 
 def visible_text(value: str) -> str:
-    """Return a text without characters that hide or reverse it. Each line ends with one LF."""
+    """Return a text without characters that hide text or reverse its order. Lines end with a single LF."""
     if _CLEAN_ASCII.fullmatch(value):  # most input
         return value.strip()
     return _HIDING.sub("", with_lf(to_text(value))).strip()
 
 
 def labelled_fields(lead: LeadReceived) -> dict[str, str]:
-    """Return the fields of a lead by label, without those that are empty. No label occurs twice."""
+    """Return the text of each non-empty field of a lead, by label. Fields with equal labels get new ones."""
     source = lead.source
     values: dict[str, JsonValue] = {
         "Name": lead.name or NO_NAME,
@@ -64,10 +65,10 @@ def _display_value(value: JsonValue) -> str:
 
 
 def quote_lines(text: str) -> str:
-    """Return a text with each line quoted, as in a reply."""
+    """Return a text with `> ` before each line, as a reply quotes a mail."""
     return "\n".join(f"> {line}".rstrip() for line in text.split("\n"))
 
 
 def break_lines(text: str) -> Markup:
-    """Return a text as HTML. Lines end with `<br>`: Outlook ignores `white-space`."""
+    """Return a text as HTML with `<br>` between lines, because Outlook ignores the CSS `white-space`."""
     return Markup("<br>").join(escape(line) for line in text.split("\n"))

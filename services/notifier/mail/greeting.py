@@ -1,4 +1,7 @@
-"""Decides whether a name that a visitor typed may be greeted: a welcome may reach a stranger. Pure."""
+"""Decides whether a welcome may contain the name that the visitor typed. Pure.
+
+The visitor may have typed a stranger's address, and as the name a message or a link to that stranger.
+"""
 
 import re
 import unicodedata

@@ -1,4 +1,4 @@
-"""The identity of each site: the installation's, with what the sites file changes. Pure."""
+"""Finds the identity (sender and admins) of each site: the default, as changed by the sites file. Pure."""
 
 from dataclasses import replace
 
@@ -7,14 +7,14 @@ from services.notifier.mail.message import Identity
 
 
 class Identities:
-    """Finds the sender and the recipients of alerts by site. A new version of the file replaces the old."""
+    """Finds the sender of mails and the recipients of alerts by site."""
 
     def __init__(self, default: Identity, sites: Sites | None = None) -> None:
         self.default = default
         self.apply(sites or Sites())
 
     def apply(self, sites: Sites) -> None:
-        """Use these sites from now on."""
+        """Replace all sites, after the sites file has changed."""
         self._by_site = {name: _identity_of(self.default, site) for name, site in sites.by_name.items()}
 
     def of(self, site: str) -> Identity:

@@ -1,6 +1,6 @@
 """Composes the two kinds of mail as the bytes to send. Pure: `now` is an argument, nothing is sent.
 
-Of all the visitor's input only the validated address of a welcome may enter a header.
+Only one value that a visitor typed may enter a header: the validated address, as the recipient of a welcome.
 """
 
 from dataclasses import dataclass
@@ -60,7 +60,7 @@ class Identity:
 
 @dataclass(frozen=True)
 class Mail:
-    """One composed mail: its envelope, and its headers and body as bytes."""
+    """One composed mail: its envelope, and its headers and body as bytes (`content`)."""
 
     sender: str
     recipients: tuple[str, ...]
@@ -74,7 +74,7 @@ def message_id(lead: LeadReceived, kind: Kind, from_email: str) -> str:
 
 
 def compose(kind: Kind, lead: LeadReceived, identity: Identity, now: datetime) -> Mail:
-    """Compose one mail. Raises `UndeliverableError`."""
+    """Compose one mail. Raises `UndeliverableError` if its headers or all its addresses are invalid."""
     addresses = _recipients(kind, lead, identity)
     smtputf8 = not identity.from_email.isascii() or any(address.smtputf8 for address in addresses)
     headers = {

@@ -1,7 +1,8 @@
-"""Rewrites mail outcomes that the database has lost, so that no mail is sent twice and none is missing.
+"""Recovers mail outcomes that the database has lost, so that no mail is sent twice and none is missing.
 
-The notifier settles every mail before it commits the offset: the mail was sent, or its failure was published.
-So the committed records and the failures show the outcome of each mail. `recovered_outcomes` derives it.
+When the notifier commits the offset of a record, each mail of the record was sent or suppressed, or its
+failure was published. So the records before that offset and the published failures show the outcome of each
+mail. `recovered_outcomes` derives it.
 """
 
 import asyncio
@@ -39,7 +40,8 @@ from services.notifier.recovery.recovered_outcomes import (
 
 _SQL: Any = load_queries(Path(__file__).with_name("recover_mail_outcomes.sql"))
 
-# A rolled-back database may hold the reservations of the last batch without its outcomes. No batch is larger.
+# A rolled-back database may hold the reservations of the last batch without its outcomes. This is the largest
+# size of a batch.
 LOOK_BACK: Final = 500
 # More than the difference between the clocks of two brokers.
 CLOCK_SKEW_MS: Final = 3_600_000
@@ -49,7 +51,7 @@ OffsetRanges = dict[TopicPartition, tuple[int, int]]
 
 
 class MailOutcomeRecovery:
-    """Brings `email_delivery` and the ledger up to the group's committed offsets."""
+    """Completes `email_delivery` and the ledger up to the offsets that the consumer group has committed."""
 
     def __init__(self, kafka: Kafka, pool: Pool, ledger: Ledger, identities: Identities) -> None:
         self._kafka = kafka
@@ -59,7 +61,7 @@ class MailOutcomeRecovery:
         self._log = logger("reconcile")
 
     async def run(self, positions: Positions) -> None:
-        """Write the missing outcomes of these partitions, if any. Raises `DependencyUnavailable`."""
+        """Write the missing outcomes for the records of these partitions. Raises `DependencyUnavailable`."""
         async with transaction(self._pool) as connection:
             unsettled = {row["lead_id"] async for row in _SQL.unsettled_leads(connection)}
         behind = any(position.behind for position in positions.values())

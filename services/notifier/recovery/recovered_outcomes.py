@@ -21,7 +21,7 @@ from services.notifier.delivery_values import AUDIT_EVENTS
 
 
 class RecordPosition(NamedTuple):
-    """The partition, offset and timestamp of a record."""
+    """The partition, offset and timestamp (in ms) of a record."""
 
     topic: str
     partition: int
@@ -34,9 +34,9 @@ class RecordPosition(NamedTuple):
         return cls(record.topic, record.partition, record.offset, record.timestamp)
 
     def is_newer_than(self, other: "RecordPosition") -> bool:
-        """Compare by offset within a partition, and by time across partitions.
+        """Return True if this record is newer, by offset in one partition and by timestamp across partitions.
 
-        The records of one lead may be in two partitions, because a topic may get more partitions.
+        The records of one lead are in two partitions if the topic got more partitions between them.
         """
         if self[:2] == other[:2]:
             return self.offset > other.offset
@@ -48,7 +48,7 @@ NewestRetries = dict[Key, RecordPosition]
 
 
 class PublishedFailure(NamedTuple):
-    """The error of a failure record, and the timestamp in ms of the record that failed first."""
+    """The error of a published failure (`smtp.dead`), and the time in ms of the record that failed first."""
 
     error: str
     origin_ms: str | None
@@ -56,7 +56,7 @@ class PublishedFailure(NamedTuple):
 
 @dataclass(frozen=True)
 class RecoveredOutcome:
-    """One mail, and the state that the database has lost."""
+    """The state of one mail, derived from Kafka because the database has lost it, and its reason."""
 
     delivery: Delivery
     state: str
@@ -64,9 +64,10 @@ class RecoveredOutcome:
 
 
 def update_newest_retries(records: Sequence[Record], newest: NewestRetries) -> NewestRetries:
-    """Update `newest` from these records and return it. Records of one partition must be in their order.
+    """Update `newest` with the retries among these records, and return it.
 
-    Several records of a batch may request one mail again. Only the last of them has an outcome.
+    Several records of a batch may retry one mail, but only the newest gets an outcome. The records of one
+    partition must be in the order of their offsets.
     """
     for record, lead in decode_batch(records).leads:
         if kind := requested_kind(record):
@@ -86,11 +87,13 @@ def recover_outcomes(
 ) -> tuple[list[RecoveredOutcome], list[Outcome]]:
     """Return the lost outcomes of committed records, and how the ledger counts each record.
 
-    The notifier publishes a failure, under an id made from the record, before it commits anything. So a mail
-    without a failure was sent or suppressed. `rows` are the rows of the records' leads; the recovered rows
-    are added. `failures` are by event id. `uncounted` are the records (by `id()`) that the ledger does not
-    count yet. Of several retries of a mail only the newest committed one decides its state; without `newest`
-    it is searched in `records`.
+    The notifier publishes the failure of a mail, under an id derived from the record, before it commits the
+    mail's outcome. So a mail without a published failure was sent or suppressed.
+
+    `rows` are the stored rows of the records' leads; recovered rows are added to it. `failures` are keyed by
+    event id. `uncounted` contains the `id()` of each record that the ledger does not count yet. If a mail has
+    several retries, only the newest committed retry decides its state. It is given in `newest`; if that is
+    None, it is searched in `records`.
     """
     newest = update_newest_retries(records, {}) if newest is None else newest
     mails, outcomes = list[RecoveredOutcome](), list[Outcome]()

@@ -1,4 +1,4 @@
-"""Sends the mails of one batch on a number of connections, at the provider's pace."""
+"""Sends the mails of one batch over several connections, at a rate that the provider accepts."""
 
 import asyncio
 from collections import deque
@@ -11,8 +11,8 @@ from services.notifier.sending.mail_sender import MailSender
 from services.notifier.sending.pacing import Pacing
 from services.notifier.smtp.outcome import MailStatus
 
-# After this time a batch returns, and the rest of its mails comes with the redelivered batch: the watchdog
-# ends a process after 30 minutes without progress.
+# After this time no further mail of a batch is started, and Kafka redelivers the batch for the rest. Without
+# this limit the watchdog could end the process: it does so after 30 minutes without progress.
 BATCH_SECONDS: Final = 600.0
 
 
@@ -42,11 +42,11 @@ class BatchSender:
         return [*self._started.values(), *self._queue]
 
     async def run(self, workers: int) -> None:
-        """Send all mails. Collects errors; `raise_error` raises them."""
+        """Send the mails with this number of concurrent tasks. Collects errors for `raise_error`."""
         await asyncio.gather(*(self._work() for _ in range(workers)))
 
     def raise_error(self) -> None:
-        """Raise the reason why mails are unsettled, if any are. `DependencyUnavailable` comes first."""
+        """Raise the reason why mails have no committed outcome, if any. Prefers `DependencyUnavailable`."""
         for error in sorted(self._errors, key=lambda each: not isinstance(each, DependencyUnavailable)):
             raise error
         if self._queue and self._stopping.is_set():

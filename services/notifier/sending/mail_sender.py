@@ -1,4 +1,4 @@
-"""Sends single mails and settles them: the SMTP exchange, the failure record, the committed outcome."""
+"""Sends single mails, publishes their failures and commits their outcomes."""
 
 import asyncio
 from collections.abc import Collection, Sequence
@@ -36,10 +36,10 @@ RELEASE_SECONDS: Final = 5.0
 
 
 class MailSender:
-    """Sends mails and settles their outcomes.
+    """Sends mails, publishes their failures and commits their outcomes.
 
-    A mail that has started is finished even if its batch is cancelled, and its outcome is cached until it
-    is committed: otherwise the outcome would be unknown.
+    A mail that has started is finished even if its batch is cancelled, and its outcome is cached at least
+    until it is committed. Otherwise nobody would know whether the mail was sent.
     """
 
     def __init__(
@@ -75,18 +75,21 @@ class MailSender:
         self._failures.remove_revoked(self._holds)
 
     def remove_superseded(self, delivery: Delivery) -> None:
-        """Forget the outcome for another record of this mail."""
+        """Forget a cached outcome of this mail if another record requested it."""
         self._in_progress.remove_superseded(delivery)
 
     def suspects_last(self, deliveries: Sequence[Delivery]) -> list[Delivery]:
-        """Return the deliveries with those that met dependency failures last.
+        """Sort the deliveries by their number of dependency failures so far, those without any first.
 
-        Whether the other mails pass shows whether a mail or the dependency is the cause.
+        If the other mails pass, a mail that fails is itself the cause of its failures, not the dependency.
         """
         return sorted(deliveries, key=lambda each: self._failures.count_of(each.key))
 
     async def attempt(self, delivery: Delivery, started_at: float) -> MailOutcome:
-        """Send one mail, or wait for the task that is already sending it. Raises `DependencyUnavailable`."""
+        """Send one mail, or wait for the task that is already sending it. Raises `DependencyUnavailable`.
+
+        `started_at` is the return value of `Pacing.start`.
+        """
         task = self._in_progress.find(delivery)
         if task is None:
             # Check the breaker before each mail: a batch may hold more mails than may fail in a row.
@@ -107,13 +110,17 @@ class MailSender:
         return outcome
 
     async def commit_outcome(self, delivery: Delivery, outcome: MailOutcome) -> None:
-        """Settle a mail and keep its outcome in the cache. Raises `DependencyUnavailable`."""
+        """Publish the mail's failure, if any, commit its outcome to the database, then keep it in the cache.
+
+        The outcome is not kept if the SMTP exchange ended with a status in `UNSETTLED`: then the mail was
+        certainly not sent. Raises `DependencyUnavailable`.
+        """
         await self.settle(delivery, outcome)
         self._failures.remove(delivery.key)
         self._in_progress.mark_committed(delivery.key)
 
     async def return_to_reserved(self, delivery: Delivery) -> None:
-        """Reset a mail that met a rate limit to `reserved`. Raises `DependencyUnavailable`."""
+        """Reset a mail that got a rate-limit reply to `reserved`. Raises `DependencyUnavailable`."""
         try:
             async with asyncio.timeout(RELEASE_SECONDS):
                 await self._store.release([(delivery, True)])
@@ -122,9 +129,9 @@ class MailSender:
         self._in_progress.discard(delivery.key)
 
     async def release(self, deliveries: Sequence[Delivery]) -> None:
-        """Release the leases of mails that were certainly not sent.
+        """Release the leases of those mails that were certainly not sent.
 
-        A failed release is only logged: the redelivered batch contains these mails again.
+        A failed release is only logged, because Kafka redelivers the batch with these mails.
         """
         unsent = [
             (each, each.key in self._in_progress)

@@ -17,7 +17,7 @@ Holds = Callable[[str, int], bool]
 
 @dataclass(frozen=True)
 class MailInProgress:
-    """One mail: the record that requested it, and whether its outcome is committed."""
+    """One mail: its record, the task that sends it, and whether its outcome is committed."""
 
     topic: str
     partition: int
@@ -27,11 +27,12 @@ class MailInProgress:
 
 
 class MailsInProgress:
-    """Tracks the mails that are being sent, and caches the outcomes of the last ones.
+    """Tracks the mails that are being sent, and caches the outcomes of the last mails.
 
-    The cache outlives the commit: if the database fails over to an asynchronous standby, it may lose an
-    outcome. Kafka then redelivers the record, but the mail must not be sent again. `holds` returns whether a
-    partition is assigned to this process; the mails of revoked partitions are removed.
+    An outcome stays in the cache after its commit, because a database that fails over to an asynchronous
+    standby may lose it. Kafka then redelivers the record, but the mail must not be sent again.
+    `holds(topic, partition)` returns whether a partition is assigned to this process; the mails of other
+    partitions are removed.
     """
 
     def __init__(self, holds: Holds) -> None:
@@ -54,13 +55,13 @@ class MailsInProgress:
                 del self._mails[key]
 
     def remove_superseded(self, delivery: Delivery) -> None:
-        """Remove the outcome for another record of the same mail: this record requests the mail again."""
+        """Remove the mail's outcome if it belongs to another record: this record requests the mail again."""
         mail = self._mails.get(delivery.key)
         if mail and mail.record_id != delivery.record_id:
             del self._mails[delivery.key]
 
     def find(self, delivery: Delivery) -> asyncio.Task[MailOutcome] | None:
-        """Return the task that sends this mail, or that has already sent it for this record."""
+        """Return the task that sends this mail, or has already sent it for this record; None without one."""
         mail = self._mails.get(delivery.key)
         if mail is None or (mail.committed and mail.record_id != delivery.record_id):
             return None
@@ -72,7 +73,10 @@ class MailsInProgress:
         self._mails[delivery.key] = MailInProgress(record.topic, record.partition, delivery.record_id, task)
 
     def mark_committed(self, key: Key) -> None:
-        """Keep the outcome of a mail in the cache after its commit. Evicts the oldest committed outcome."""
+        """Mark the outcome of a mail as committed and keep it, unless its status is in `UNSETTLED`.
+
+        Evicts the oldest committed outcome if the cache is full.
+        """
         mail = self._mails.pop(key)
         if mail.task.result().status not in UNSETTLED:
             self._mails[key] = replace(mail, committed=True)  # at the end: the newest
@@ -81,7 +85,7 @@ class MailsInProgress:
             self.discard(oldest)
 
     def discard(self, key: Key | None) -> None:
-        """Remove a mail that was not sent."""
+        """Remove a mail and its outcome. Ignores None and a missing mail."""
         if key is not None:
             self._mails.pop(key, None)
 

@@ -13,7 +13,7 @@ FAILURES_OF_ONE_MAIL: Final = 3
 
 @dataclass
 class MailFailures:
-    """The dependency failures of one mail, and how many other mails had passed at the first one."""
+    """The dependency failures of one mail, and how many mails had passed before the first of them."""
 
     topic: str
     partition: int
@@ -37,17 +37,17 @@ class RepeatedFailures:
         return self._failures[key].count if key in self._failures else 0
 
     def remove(self, key: Key) -> None:
-        """Forget a settled mail."""
+        """Forget the failures of this mail."""
         self._failures.pop(key, None)
 
     def remove_revoked(self, holds: Callable[[str, int], bool]) -> None:
-        """Forget the mails of partitions that are no longer assigned to this process."""
+        """Forget the failures of mails whose partitions are no longer assigned to this process."""
         for key, failures in list(self._failures.items()):
             if not holds(failures.topic, failures.partition):
                 del self._failures[key]
 
     def record_passed(self, delivery: Delivery, outcome: MailOutcome) -> None:
-        """Count a mail that the server accepted or refused: the server works."""
+        """Count a mail that the server accepted or refused. Both show that the server works."""
         self._passed += 1
         self._welcomes_passed += delivery.kind == "welcome" and outcome.status is MailStatus.SENT
 

@@ -22,7 +22,11 @@ WINDOW_SECONDS: Final = 1.0
 
 
 class TokenBucket:
-    """Counts tokens. `rate` is in mails a second; it is infinite until a limit is known."""
+    """Decides when the next mail may start.
+
+    `rate` is in mails a second, at most `ceiling`. A ceiling of 0 means none: then the rate is infinite until
+    the first rate-limit reply.
+    """
 
     def __init__(self, ceiling: float = 0.0, clock: Callable[[], float] = time.monotonic) -> None:
         self._ceiling = ceiling or math.inf
@@ -37,7 +41,7 @@ class TokenBucket:
         return max(0.0, self._next_at - self._clock())
 
     def take(self) -> float:
-        """Take the token for one mail; return the time, which `throttled` needs."""
+        """Use up the token for one mail; return the start time, which `throttled` needs."""
         now = self._clock()
         self._next_at = max(now, self._next_at) + 1 / self.rate
         self._started.append(now)

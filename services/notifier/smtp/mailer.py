@@ -32,9 +32,9 @@ PROBE_SECONDS: Final = 60.0
 class Mailer:
     """Sends mails.
 
-    Everything up to the body may take as long as RFC 5321 allows (4.5.3.2), and is cancelled at a stop:
-    nothing was sent. The commit before the body, the body and its reply share one time limit, which is below
-    the time that a stop waits (ARCHITECTURE.md, Stopping: the drain inequality).
+    The commands before the body may take as long as RFC 5321 allows (4.5.3.2). A stop cancels them, because
+    nothing was sent yet. The commit before the body, the body and its reply share one time limit. It is
+    shorter than the time for which a stop waits (ARCHITECTURE.md, Stopping: the drain inequality).
     """
 
     def __init__(self, settings: Settings, health: Health, stopping: asyncio.Event) -> None:

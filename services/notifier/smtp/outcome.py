@@ -23,7 +23,7 @@ ALL_RECIPIENTS_REFUSED: Final = "the server refuses every recipient"
 
 
 class Phase(StrEnum):
-    """The phase of the SMTP exchange. Reasons contain the values."""
+    """The phase of the SMTP exchange. The reasons of failures contain these values."""
 
     CONNECT = "connect"
     EHLO = "ehlo"
@@ -79,10 +79,11 @@ def enhanced_status(text: str) -> str | None:
 
 
 def classify_reply(phase: Phase, code: int, enhanced: str | None, text: str = "") -> tuple[MailStatus, str]:
-    """Return the status that a reply means in this phase, and the cause if it does not concern the mail.
+    """Return the status of a mail that got this reply, and the cause if it does not concern the mail.
 
-    `text` is normalized. Up to MAIL a reply concerns our login, our sender or the server. From RCPT on it
-    concerns the mail, unless the reply says otherwise.
+    `text` is a result of `replies.normalize`. The cause is empty if none is known. Up to MAIL a reply
+    concerns our login, our sender or the server. From RCPT on it concerns the mail, unless the reply says
+    otherwise.
     """
     if phase is Phase.BODY and 200 <= code < 300:
         return MailStatus.SENT, ""
@@ -110,7 +111,7 @@ def _status_of_code(phase: Phase, code: int, enhanced: str | None) -> MailStatus
 def outcome_of_reply(
     phase: Phase, code: int, text: str, sender: str = "", recipients: Collection[str] = ()
 ) -> MailOutcome:
-    """Return the outcome of a mail from this sender to these recipients that got this reply."""
+    """Return the outcome that a reply in this phase means for a mail from `sender` to `recipients`."""
     enhanced = enhanced_status(text)
     status, cause = classify_reply(phase, code, enhanced, replies.normalize(text, recipients))
     refused = status in (MailStatus.WAITING, MailStatus.DEAD)
@@ -121,13 +122,13 @@ def outcome_of_reply(
 
 
 def outcome_without_reply(phase: Phase, reason: Reason) -> MailOutcome:
-    """Return the outcome after a lost connection or a timeout. After the body it is unknown."""
+    """Return the outcome of a mail that got no reply: `unknown` after the body, else `unavailable`."""
     status = MailStatus.UNKNOWN if phase is Phase.BODY else MailStatus.UNAVAILABLE
     return MailOutcome(status, reason.format(phase=phase), phase)
 
 
 def outcome_of_rejected_recipients(outcomes: list[MailOutcome]) -> MailOutcome:
-    """Return the outcome of a mail whose recipients were all refused: a temporary one if there is one."""
+    """Return one of the outcomes of refused recipients for the whole mail: a temporary one if possible."""
     for status in (MailStatus.UNAVAILABLE, MailStatus.THROTTLED, MailStatus.WAITING):
         for outcome in outcomes:
             if outcome.status is status:

@@ -18,13 +18,13 @@ class RefusalStreak:
     """
 
     def __init__(self, admins: Callable[[], Collection[str]]) -> None:
-        """Take a function, because the admins of a site change with the sites file."""
+        """`admins` is a function, because the admins change with the sites file."""
         self._admins = admins
         self._reply: tuple[object, ...] = ()
         self._recipients = set[frozenset[str]]()
 
     def record_outcome(self, outcome: MailOutcome, recipients: Collection[str]) -> bool:
-        """Record the outcome of one mail; return True if every recipient gets this reply."""
+        """Record the outcome of one mail; return True if the server seems to refuse every recipient."""
         if outcome.status is MailStatus.SENT:
             self._recipients.clear()
         if outcome.status not in (MailStatus.DEAD, MailStatus.WAITING) or outcome.code is None:

@@ -17,7 +17,7 @@ _RECIPIENT_STATUS: Final = re.compile(r"[45]\.(1\.(1|2|3|6|10)|2\.\d{1,3})")
 
 @dataclass(frozen=True)
 class ReplyRule:
-    """Matches an enhanced status, a text, or both if both are given. `source` names the servers."""
+    """Matches an enhanced status, a text, or both if both are given. `source` names where it is from."""
 
     source: str
     enhanced: str = ""
@@ -124,7 +124,10 @@ def is_sender_refusal(code: int, enhanced: str | None, text: str) -> bool:
 
 
 def names_only_sender(text: str, sender: str, recipients: Collection[str]) -> bool:
-    """Return True if the raw text names our sender and no recipient: Amazon SES lists refused addresses."""
+    """Return True if a reply contains the address of our sender, but of no recipient.
+
+    Amazon SES lists the addresses that it refuses. `text` is not normalized.
+    """
     lower = text.lower()
     return bool(sender) and sender.lower() in lower and not any(each.lower() in lower for each in recipients)
 
@@ -135,5 +138,5 @@ def is_recipient_status(enhanced: str | None) -> bool:
 
 
 def strip_variable_words(text: str) -> str:
-    """Return the words that do not vary between replies to different recipients. `text` is normalized."""
+    """Return the text without words that vary between replies: ids, times and addresses."""
     return " ".join(_VARIABLE.sub("", text).split())

@@ -38,7 +38,7 @@ _KEEPALIVE: Final = {"TCP_KEEPIDLE": 15, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3, "
 
 
 class StaleSessionError(Exception):
-    """The server has closed a pooled connection before the body was written: use another one."""
+    """A pooled connection is closed or too old, and no body was written: use another connection."""
 
 
 @dataclass
@@ -46,7 +46,8 @@ class Session:
     """One connection, and the phase of its current mail.
 
     `used_at` is the monotonic time of its last mail; 0 means that it is not connected yet. `clean` says that
-    the server accepted the last mail: that ends the transaction, and no RSET is needed (RFC 5321, 4.1.1.4).
+    the server accepted the last mail. That ends the transaction, so no RSET is needed (RFC 5321, 4.1.1.4).
+    `refused` are the outcomes of the refused recipients of the current mail.
     """
 
     client: aiosmtplib.SMTP
@@ -94,8 +95,8 @@ class Session:
     async def send_envelope(self, mail: Mail) -> MailOutcome | None:
         """Send MAIL, RCPT and DATA. Return None if the body may follow, else the outcome.
 
-        The caller commits between DATA and the body, so `aiosmtplib`'s `sendmail` and `data`, which send
-        both, cannot be used. The callers bound the time, so no command has a timeout of its own.
+        `sendmail` and `data` of `aiosmtplib` cannot be used: they send DATA and the body, but the caller
+        commits between these two. The callers limit the time, so no command has a timeout of its own.
         """
         client, options, encoding = self.client, list[str](), "ascii"
         if mail.smtputf8:
@@ -129,7 +130,7 @@ class Session:
         return outcome_of_reply(Phase.DATA, reply.code, reply.message, mail.sender, mail.recipients)
 
     async def _send_mail_command(self, sender: str, options: list[str], encoding: str) -> None:
-        """Send MAIL. Raises `StaleSessionError` if the server has closed, or closes, a pooled connection."""
+        """Send MAIL. Raises `StaleSessionError` if a pooled connection is closed before or by the reply."""
         try:
             await self.client.mail(sender, options=options, encoding=encoding, timeout=None)
         except (ConnectionError, aiosmtplib.SMTPSenderRefused) as error:
