@@ -48,7 +48,7 @@ LOGIN_MAX_BYTES: Final = 4096
 
 
 def create_app(config: settings.Settings | None = None) -> FastAPI:
-    """Return the app. It connects to nothing before its lifespan begins."""
+    """Return the app. It opens its connections when its lifespan begins."""
     config = config or settings.read()
     logs.configure(NAME, config.log.level)
     state = health.Health()

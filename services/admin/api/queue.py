@@ -16,7 +16,7 @@ router = APIRouter(tags=["queue"])
 
 @router.get("/queue/stats", summary="Queue counts, consumer lag, and whether the ledger balances")
 async def queue_stats(adapters: CurrentAdapters) -> QueueStats:
-    """Return counts of the queue, the ledger, Kafka and the gateways; null, never 0, where unknown."""
+    """Return counts of the queue, the ledger, Kafka and the gateways. An unknown count is null, never 0."""
     return await adapters.system.read_queue_stats()
 
 

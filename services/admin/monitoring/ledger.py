@@ -38,9 +38,9 @@ class TopicCounts:
 
 @dataclass(frozen=True)
 class LedgerCounts:
-    """The counts of one snapshot: those of the stages by topic, and those of the tables' rows.
+    """The counts of one snapshot: those of the stages by topic, and the numbers of rows in the tables.
 
-    `queue` and `emails` have the rows of `replay_queue` and `email_delivery` by state.
+    `leads` counts `lead_inbox`. `queue` and `emails` count `replay_queue` and `email_delivery` by state.
     """
 
     topics: tuple[TopicCounts, ...]

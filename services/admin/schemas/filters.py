@@ -95,7 +95,7 @@ class ExportFilter(Filter):
 
 
 class LeadFilter(ExportFilter):
-    """Selects leads, and a page of them."""
+    """Selects leads, and one page of those that match."""
 
     limit: Limit = 50
     offset: Annotated[
@@ -117,7 +117,7 @@ class LeadFilter(ExportFilter):
 
 
 class QueueFilter(Filter):
-    """Selects rows of the replay queue, and a page of them."""
+    """Selects rows of the replay queue, and one page of those that match."""
 
     limit: Limit = 50
     stage: Stage | None = None
@@ -135,7 +135,7 @@ class QueueFilter(Filter):
 
 
 class AuditFilter(Filter):
-    """Selects entries of the audit log, and a page of them."""
+    """Selects entries of the audit log, and one page of those that match."""
 
     limit: Limit = 50
     event: AuditEvent | None = None

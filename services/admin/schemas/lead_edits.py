@@ -16,7 +16,7 @@ _REQUIRED: Final = ("service", "message")
 
 
 def blank_as_none(value: object) -> object:
-    """Return None for a blank text, which a form sends for an empty field; any other text stripped."""
+    """Return None for a blank text, which a form sends for an empty field. Other texts are stripped."""
     return (value.strip() or None) if isinstance(value, str) else value
 
 

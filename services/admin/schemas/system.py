@@ -48,7 +48,7 @@ class GatewaySpool(BaseModel):
 
 
 class SiteQueue(BaseModel):
-    """A website's own queue, as the flusher's last run found it. No answer: `depth` is null."""
+    """A website's own queue, as the flusher last found it. `depth` is null if the website gave no answer."""
 
     site: str
     asked_at: datetime | None

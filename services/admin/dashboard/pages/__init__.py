@@ -20,7 +20,7 @@ from services.admin.dashboard.pages import (
 
 
 def pages() -> APIRouter:
-    """Return the router of all pages. It checks session and CSRF token, so that no page can omit that."""
+    """Return the router of all pages. It checks session and CSRF token, so that no page omits the check."""
     router = APIRouter(include_in_schema=False)
     router.include_router(login.router)
     # The overview also opens while the database is unavailable. Its routes that show leads or change

@@ -139,7 +139,7 @@ async def _confirmation_values(
 
 
 async def _find_email(lead_id: UUID, adapters: CurrentAdapters) -> str | None:
-    """Return the address of a lead, or of its queued record if it is not stored; None if there is no address.
+    """Return a lead's address, from its queued record if the lead is not stored; None if it has none.
 
     Raises `NotFoundError` if the lead does not exist.
     """
