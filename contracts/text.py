@@ -48,6 +48,7 @@ _ATTACHED: Final = "".join(
     for code in range(first, last + 1)
 )
 _BLANK: Final = _TRIMMED + _ATTACHED
+_PIECE: Final = 1000
 _JOINER: Final = "\u200d"
 _INVISIBLE: Final = re.compile(f"[{re.escape(_TRIMMED)}]+")
 
@@ -58,6 +59,27 @@ def is_blank(value: str) -> bool:
     if not stripped or (stripped.isascii() and stripped.isprintable()):
         return not stripped
     return not value.strip(_BLANK)
+
+
+def _normalize(value: str) -> str:
+    """Return a text in NFC, in time that grows with its length.
+
+    Python's normalisation takes time that grows with the square of a run of combining marks, so a long text
+    is normalised in pieces. A piece ends before a character of ASCII, which composes with none before it, or
+    at its full length if there is none.
+    """
+    if len(value) <= _PIECE:
+        return unicodedata.normalize("NFC", value)
+    pieces, start = [], 0
+    while start < len(value):
+        end = start + _PIECE
+        while end > start + 1 and end < len(value) and not value[end].isascii():
+            end -= 1
+        if end == start + 1 and end < len(value):
+            end = start + _PIECE
+        pieces.append(unicodedata.normalize("NFC", value[start:end]))
+        start = end
+    return "".join(pieces)
 
 
 def replace_surrogates(value: str) -> str:
@@ -71,7 +93,7 @@ def to_text(value: str) -> str:
     NUL, which PostgreSQL cannot store, is removed.
     """
     if not value.isascii():
-        value = unicodedata.normalize("NFC", value)
+        value = _normalize(value)
         if value.isprintable():  # implies that there is neither a surrogate nor a control character
             return value
         try:
@@ -91,7 +113,7 @@ def to_line(value: str) -> str:
     """
     if value.isascii() and value.isprintable():
         return value.strip()
-    value = unicodedata.normalize("NFC", value)
+    value = _normalize(value)
     if not value.isprintable():
         value = _CONTROLS.sub(" ", to_text(value))
     return "" if is_blank(value) else value.strip(_TRIMMED)

@@ -80,6 +80,8 @@ def _parse_toml(content: bytes) -> dict[str, Any]:
         raise SitesFileError("is not UTF-8") from None
     except tomllib.TOMLDecodeError as error:
         raise SitesFileError(f"is not TOML: {error}") from None
+    except ValueError:  # Python converts no integer of more than 4,300 digits
+        raise SitesFileError("has a number with too many digits") from None
     except RecursionError:
         raise SitesFileError("is nested too deeply") from None
 
@@ -195,4 +197,4 @@ def _resolve_digest(where: str, reference: str, variables: Mapping[str, str], *,
             f"{where}: the value of {value} is an example, shorter than {TOKEN_MIN_LENGTH} characters"
             " or repeats itself"
         )
-    return sha256(secret.encode()).digest()
+    return sha256(secret.encode("utf-8", "surrogateescape")).digest()

@@ -85,11 +85,16 @@ def parked_lead(row: Mapping[str, Any]) -> ParkedLead | None:
     return ParkedLead(id=row["lead_id"], updated_at=row["updated_at"], **fields)
 
 
-def encode_parked_lead(lead: Mapping[str, Any], changed: Mapping[str, Any]) -> bytes:
-    """Return the record of a queued lead with the changed fields. Its ids and its hash stay the same.
+def encode_parked_lead(payload: bytes, changed: Mapping[str, Any]) -> bytes:
+    """Return the queued record with the changed fields; everything else stays as it was sent.
 
-    Raises `ConflictError` if assignee or notes are changed, because a record does not have them.
+    Raises `ConflictError` for the assignee and the notes, which a record does not have, and for a record that
+    is nested too deeply.
     """
     if set(ADMIN_FIELDS) & set(changed):
         raise ConflictError("Assignee and notes can be set once the lead is stored.")
-    return json.dumps({**lead, **changed}, ensure_ascii=False, separators=(",", ":")).encode()
+    try:
+        record = json.dumps({**json.loads(payload), **changed}, ensure_ascii=False, separators=(",", ":"))
+    except RecursionError:
+        raise ConflictError("The record of this lead is nested too deeply to be edited.") from None
+    return record.encode("utf-8", "replace")

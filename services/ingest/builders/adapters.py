@@ -4,39 +4,44 @@ A payload that no adapter recognises is read as an object of names and answers. 
 Fluent Forms, Framer, Ninja Forms, HubSpot and WPForms send, once their webhook is set up.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from pydantic import JsonValue
+
 from services.ingest.builders import answers
 from services.ingest.builders.payload import Payload, text_at, value_at
-from services.ingest.forms.field_mapping import Answer
+from services.ingest.forms.field_mapping import Answer, map_answers
 
 
 @dataclass(frozen=True)
 class Adapter:
     """How one form builder's payload is read. Each path is keys with slashes between them.
 
-    The adapter applies to a payload that has a value at each path of `recognised_by`. `submission_id` is the
-    builder's own id of the submission, which stays the same if the builder repeats the request.
+    The adapter applies to a payload that has a list or an object of answers at `answers_at`, and a value at
+    each path of `recognised_by`. `submission_id` is the builder's own id of the submission, which stays the
+    same if the builder repeats the request.
     """
 
     name: str
-    recognised_by: tuple[str, ...]
+    answers_at: str
     read_answers: Callable[[Payload], Iterable[Answer]]
+    recognised_by: tuple[str, ...] = ()
     submission_id: tuple[str, ...] = ()
     form_name: tuple[str, ...] = ()
     submitted_at: tuple[str, ...] = ()
 
     def recognises(self, payload: Payload) -> bool:
-        """Return True if the payload has a value at each path of `recognised_by`."""
-        return all(value_at(payload, path) is not None for path in self.recognised_by)
+        """Return True if the adapter applies to the payload."""
+        has_answers = not self.answers_at or isinstance(value_at(payload, self.answers_at), list | Mapping)
+        return has_answers and all(value_at(payload, path) is not None for path in self.recognised_by)
 
 
 ADAPTERS: Final = (
     Adapter(
         "typeform",
-        ("form_response/answers",),
+        "form_response/answers",
         answers.typeform,
         submission_id=("form_response/token",),
         form_name=("form_response/definition/title",),
@@ -44,23 +49,25 @@ ADAPTERS: Final = (
     ),
     Adapter(
         "tally",
-        ("data/fields", "eventType"),
+        "data/fields",
         answers.tally,
+        ("eventType",),
         submission_id=("data/submissionId", "data/responseId"),
         form_name=("data/formName",),
         submitted_at=("data/createdAt",),
     ),
     Adapter(
         "webflow",
-        ("triggerType", "payload/data"),
+        "payload/data",
         answers.flat("payload/data"),
+        ("triggerType",),
         submission_id=("payload/id",),
         form_name=("payload/name",),
         submitted_at=("payload/submittedAt",),
     ),
     Adapter(
         "wix",
-        ("data/submissions",),
+        "data/submissions",
         answers.listed("data/submissions"),
         submission_id=("data/submissionId",),
         form_name=("data/formName",),
@@ -68,58 +75,63 @@ ADAPTERS: Final = (
     ),
     Adapter(
         "netlify",
-        ("data", "form_name", "site_url"),
+        "data",
         answers.flat("data"),
+        ("form_name", "site_url"),
         submission_id=("id",),
         form_name=("form_name",),
         submitted_at=("created_at",),
     ),
     Adapter(
         "jotform",
-        ("rawRequest", "formID"),
+        "",
         answers.jotform,
+        ("rawRequest", "formID"),
         submission_id=("submissionID",),
         form_name=("formTitle",),
     ),
     Adapter(
         "formspree",
-        ("form", "submission"),
+        "submission",
         answers.flat("submission"),
+        ("form",),
         submission_id=("submission/_id", "submission/id"),
         submitted_at=("submission/_date",),
     ),
     Adapter(
         "google_forms",
-        ("namedValues",),
+        "namedValues",
         answers.flat("namedValues"),
         submission_id=("responseId",),
         form_name=("formTitle",),
     ),
     Adapter(
         "google_forms",
-        ("responses", "formTitle"),
+        "responses",
         answers.listed("responses"),
+        ("formTitle",),
         submission_id=("responseId",),
         form_name=("formTitle",),
         submitted_at=("timestamp",),
     ),
     Adapter(
         "hubspot",
-        ("properties",),
+        "properties",
         answers.hubspot,
         submitted_at=("occurredAt",),
     ),
     Adapter(
         "gravity_forms",
-        ("form_id", "date_created", "source_url"),
+        "",
         answers.gravity_forms,
+        ("form_id", "date_created", "source_url"),
         submission_id=("id",),
         submitted_at=("date_created",),
     ),
     # Elementor's "advanced data", Ninja Forms and WPForms: a list or an object of fields.
     Adapter(
         "fields",
-        ("fields",),
+        "fields",
         answers.listed("fields"),
         submission_id=("entry_id", "submission_id", "id"),
         form_name=("form/name", "form_name", "form_title"),
@@ -128,7 +140,7 @@ ADAPTERS: Final = (
 
 FLAT: Final = Adapter(
     "flat",
-    (),
+    "",
     answers.flat(""),
     submission_id=("entry_id", "submission_id", "__submission/id"),
     form_name=("form_name", "form_title", "formName", "__submission/form/title"),
@@ -138,6 +150,23 @@ FLAT: Final = Adapter(
 def adapter_of(payload: Payload) -> Adapter:
     """Return the adapter of the builder that sent the payload."""
     return next((adapter for adapter in ADAPTERS if adapter.recognises(payload)), FLAT)
+
+
+def read_body(adapter: Adapter, payload: Payload, names: Mapping[str, Sequence[str]]) -> dict[str, JsonValue]:
+    """Return the body of a submission with the payload's answers. `names` are the site's `fields`.
+
+    A payload in which the adapter finds nobody to answer is read as an object of names and answers: it only
+    resembles the builder's.
+    """
+    body = map_answers(adapter.read_answers(payload), names)
+    if adapter is FLAT or _is_answerable(body):
+        return body
+    flat = map_answers(FLAT.read_answers(payload), names)
+    return flat if _is_answerable(flat) else body
+
+
+def _is_answerable(body: Mapping[str, JsonValue]) -> bool:
+    return bool(body.get("email") or body.get("phone"))
 
 
 def submission_key(adapter: Adapter, payload: Payload) -> str | None:

@@ -7,8 +7,10 @@ from typing import Final
 
 from pydantic import JsonValue
 
-from services.ingest.builders.payload import Payload, objects_at, text_at, value_at
+from contracts.loose_values import parse_int
+from services.ingest.builders.payload import Payload, items_at, objects_at, text_at, value_at
 from services.ingest.forms.field_mapping import Answer
+from services.ingest.forms.field_names import target_of
 
 # Fields that a program fills in for its own purposes: nonces, ids, and the builder's advertisement.
 _MACHINE_FIELD: Final = re.compile(
@@ -17,6 +19,8 @@ _MACHINE_FIELD: Final = re.compile(
     r"|(g-recaptcha|h-captcha|cf-turnstile)-response|frc-captcha-solution|altcha",
     re.IGNORECASE,
 )
+# No key of Tally is longer, and the work grows with the square of its length.
+_KEY_MAX: Final = 100
 _GRAVITY_INPUT: Final = re.compile(r"(\d+)(?:\.(\d+))?")
 _JOTFORM_QUESTION: Final = re.compile(r"q\d+_(.+)")
 
@@ -38,21 +42,34 @@ def listed(path: str) -> Callable[[Payload], Iterator[Answer]]:
     """Return a reader for a list or an object of fields, each with a label, a type and a value."""
 
     def read(payload: Payload) -> Iterator[Answer]:
-        for key, field in objects_at(payload, path):
-            value = next((field[name] for name in ("value", "raw_value", "answer") if field.get(name)), None)
+        for key, field in items_at(payload, path):
+            if not isinstance(field, Mapping):
+                yield Answer(key, field)
+                continue
+            values = (field.get(name) for name in ("value", "raw_value", "answer"))
+            value = next((value for value in values if value not in (None, "", [])), None)
             label = text_at(field, "label", "title", "name")
             yield Answer(text_at(field, "key", "id", "ref") or key, value, label, text_at(field, "type"))
         yield from _source_answers(payload)
+        yield from _named_answers(payload)
 
     return read
 
 
 def _source_answers(payload: Payload) -> Iterator[Answer]:
-    """Yield what a payload says beside its fields: Elementor's `meta` and the address of the page."""
+    """Yield what Elementor says about the visit, in `meta`."""
     for key, field in objects_at(payload, "meta"):
         yield Answer(key, field.get("value"))
-    for name in ("page_url", "source_url", "referrer"):
-        yield Answer(name, value_at(payload, name))
+
+
+def _named_answers(payload: Payload) -> Iterator[Answer]:
+    """Yield the values beside a payload's fields whose names stand for a field of a lead.
+
+    A payload has many properties of its own, and some plugins put answers among them.
+    """
+    for name, value in payload.items():
+        if isinstance(value, str | int | float) and target_of(name):
+            yield Answer(name, value)
 
 
 def typeform(payload: Payload) -> Iterator[Answer]:
@@ -65,10 +82,25 @@ def typeform(payload: Payload) -> Iterator[Answer]:
         kind = text_at(answer, "type")
         value = answer.get(kind)
         if isinstance(value, Mapping):
-            value = next((value[name] for name in ("label", "labels", "other") if value.get(name)), value)
+            labels = value.get("labels")
+            chosen = [
+                *(labels if isinstance(labels, list) else [labels]),
+                value.get("label"),
+                value.get("other"),
+            ]
+            value = [each for each in chosen if each not in (None, "")] or value
+            value = value[0] if isinstance(value, list) and len(value) == 1 else value
         key = text_at(answer, "field/ref", "field/id")
         yield Answer(key, value, titles.get(text_at(answer, "field/id"), ""), text_at(answer, "field/type"))
     yield from flat("form_response/hidden")(payload)
+
+
+def _chosen(choice: Payload) -> JsonValue:
+    """Return the labels of a Typeform choice, also the visitor's own one; the choice if it has none."""
+    labels = choice.get("labels")
+    texts = [*(labels if isinstance(labels, list) else []), choice.get("label"), choice.get("other")]
+    chosen: list[JsonValue] = [text for text in texts if text not in (None, "")]
+    return chosen[0] if len(chosen) == 1 else chosen or dict(choice)
 
 
 def tally(payload: Payload) -> Iterator[Answer]:
@@ -76,12 +108,13 @@ def tally(payload: Payload) -> Iterator[Answer]:
 
     Tally repeats each option of a checkbox question as a field of its own, which is omitted.
     """
-    keys: list[str] = []
+    keys: set[str] = set()
     for _, field in objects_at(payload, "data/fields"):
         key, label, value = text_at(field, "key"), text_at(field, "label"), field.get("value")
-        if any(key.startswith(f"{earlier}_") for earlier in keys):
+        parts = key[:_KEY_MAX].split("_")
+        if any("_".join(parts[:end]) in keys for end in range(1, len(parts))):
             continue
-        keys.append(key)
+        keys.add(key)
         texts = {text_at(option, "id"): text_at(option, "text") for _, option in objects_at(field, "options")}
         if isinstance(value, list) and texts:
             value = [texts.get(str(item), str(item)) for item in value]
@@ -92,8 +125,8 @@ def tally(payload: Payload) -> Iterator[Answer]:
 def jotform(payload: Payload) -> Iterator[Answer]:
     """Yield the answers of JotForm, which are JSON in the field `rawRequest` (`q3_name`, `q4_email` ...)."""
     try:
-        fields: JsonValue = json.loads(text_at(payload, "rawRequest"))
-    except ValueError:
+        fields: JsonValue = json.loads(text_at(payload, "rawRequest"), strict=False, parse_int=parse_int)
+    except (ValueError, RecursionError):
         fields = None
     if not isinstance(fields, Mapping):
         return
@@ -109,6 +142,7 @@ def hubspot(payload: Payload) -> Iterator[Answer]:
         for name, value in properties.items():
             if not _MACHINE_FIELD.fullmatch(name):
                 yield Answer(name, value.get("value") if isinstance(value, Mapping) else value)
+    yield from _named_answers(payload)
 
 
 def gravity_forms(payload: Payload) -> Iterator[Answer]:
@@ -137,9 +171,7 @@ def gravity_forms(payload: Payload) -> Iterator[Answer]:
             yield Answer("consent_text", parts["2"])
         else:
             yield Answer(number, _joined(parts), label)
-    yield from _source_answers(payload)
-    for name in ("ip", "user_agent"):
-        yield Answer(name, payload.get(name))
+    yield from _named_answers(payload)
 
 
 def _joined(parts: Mapping[str, JsonValue]) -> str:

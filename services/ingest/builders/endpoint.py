@@ -8,17 +8,18 @@ from pydantic_core import to_json
 from starlette.responses import Response
 from starlette.types import ASGIApp
 
+from contracts.field_types import LINE_MAX
 from contracts.forgiving import NotJsonError, read_submission
 from contracts.leads import LeadSubmission
+from contracts.text import to_line, truncate
 from runtime.http.problem_details import ProblemError
 from runtime.sites.model import Site
 from services.ingest import problems
 from services.ingest.authenticated_endpoint import AuthenticatedEndpoint
-from services.ingest.builders.adapters import Adapter, adapter_of, submission_key
+from services.ingest.builders.adapters import Adapter, adapter_of, read_body, submission_key
 from services.ingest.builders.payload import nest_brackets, text_at
 from services.ingest.builders.signatures import SIGNATURES
 from services.ingest.forms.body import TEXT_MAX_BYTES, read_form
-from services.ingest.forms.field_mapping import map_answers
 from services.ingest.forms.form_lead import campaign_in
 from services.ingest.forms.lead_key import lead_key
 from services.ingest.lead_acceptance import RequestContext
@@ -56,7 +57,8 @@ class HookEndpoint(AuthenticatedEndpoint):
         submission = _read_submission(adapter, payload, config)
         given = submission_key(adapter, payload) or request.header(_FRAMER_ID)
         key = lead_key(self._acceptance, site, submission, given or request.header(b"idempotency-key"))
-        service = config.default_service or text_at(payload, *adapter.form_name)
+        form_name = truncate(to_line(text_at(payload, *adapter.form_name)), LINE_MAX)
+        service = config.default_service or form_name
         context = RequestContext(site, correlation_id, request.header(b"traceparent"), service)
         lead = await self._acceptance.accept(submission, key, context)
         answer = {"leadId": lead.lead_id, "timestamp": lead.timestamp, "status": "received"}
@@ -88,7 +90,7 @@ class _ReceivedRequest(LeadRequest):
 
 
 def _read_submission(adapter: Adapter, payload: Mapping[str, JsonValue], site: Site) -> LeadSubmission:
-    body = map_answers(adapter.read_answers(payload), site.fields)
+    body = read_body(adapter, payload, site.fields)
     if submitted_at := text_at(payload, *adapter.submitted_at):
         body.setdefault("submitted_at", submitted_at)
     source = body.get("source")

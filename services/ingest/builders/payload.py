@@ -32,15 +32,18 @@ def text_at(payload: JsonValue | Payload, *paths: str) -> str:
     return ""
 
 
-def objects_at(payload: JsonValue | Payload, path: str) -> Iterator[tuple[str, Payload]]:
-    """Yield the objects in the list or object at a path, each with its key, which is empty in a list."""
+def items_at(payload: JsonValue | Payload, path: str) -> Iterator[tuple[str, JsonValue]]:
+    """Yield the items of the list or object at a path, each with its key, which is empty in a list."""
     value = value_at(payload, path)
-    items: Iterable[tuple[str, JsonValue]] = ()
     if isinstance(value, Mapping):
-        items = value.items()
+        yield from value.items()
     elif isinstance(value, list):
-        items = (("", item) for item in value)
-    for key, item in items:
+        yield from (("", item) for item in value)
+
+
+def objects_at(payload: JsonValue | Payload, path: str) -> Iterator[tuple[str, Payload]]:
+    """Yield those items of the list or object at a path that are objects."""
+    for key, item in items_at(payload, path):
         if isinstance(item, Mapping):
             yield key, item
 

@@ -3,6 +3,7 @@
 ALTCHA is a proof of work that the gateway checks itself. The other kinds ask their provider.
 """
 
+import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Callable
@@ -57,6 +58,7 @@ class Captcha:
         self._client = client
         self._clock = clock
         self._used = OrderedDict[bytes, UUID]()
+        self._verifying: dict[tuple[bytes, UUID], asyncio.Future[bool]] = {}
         self._log = logger("captcha")
 
     def create_challenge(self, site: str) -> dict[str, Any]:
@@ -82,8 +84,13 @@ class Captcha:
             return self._check_solution(site, answer, lead_id)
         if self._used.get(_digest(answer)) == lead_id:  # the provider accepts an answer once
             return None
+        request = (_digest(answer), lead_id)
+        if request not in self._verifying:  # a double click shares the verification of the first click
+            work = asyncio.ensure_future(self._is_verified(site, captcha.kind, answer, ip))
+            work.add_done_callback(lambda _: self._verifying.pop(request, None))
+            self._verifying[request] = work
         try:
-            verified = await self._is_verified(site, captcha.kind, answer, ip)
+            verified = await asyncio.shield(self._verifying[request])
         except (httpx.HTTPError, TimeoutError, ValueError) as error:
             self._log.warning("captcha not verified", site=site, reason=type(error).__name__)
             return SpamReason.CAPTCHA_UNVERIFIED

@@ -9,6 +9,7 @@ import unicodedata
 from collections.abc import Iterator
 from typing import Final
 
+_NAME_MAX: Final = 200
 _LAST_BRACKET: Final = re.compile(r"\[([^\[\]]+)\](?:\[\])?$")
 # Words in front of a name, as in "your-name" and "Ihre E-Mail".
 _POSSESSIVE: Final = re.compile(r"(?:your|ihre?|deine?|votre|vos|tu|su|uw|il tuo)[\W_]+", re.IGNORECASE)
@@ -79,7 +80,8 @@ _NAMES: Final[dict[str, str]] = {
 
 def fold_name(name: str) -> str:
     """Return a field's name in lower case without accents, blanks, punctuation and a number at its end."""
-    decomposed = unicodedata.normalize("NFKD", name).casefold()
+    # Normalisation takes time that grows with the square of a run of combining marks.
+    decomposed = unicodedata.normalize("NFKD", name[:_NAME_MAX]).casefold()
     return "".join(character for character in decomposed if character.isalnum()).rstrip("0123456789")
 
 

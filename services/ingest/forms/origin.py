@@ -50,7 +50,10 @@ def next_url(wanted: str, page: str, origins: Collection[str]) -> str | None:
     """
     if not wanted or not wanted.isprintable() or any(character in wanted for character in _UNSAFE):
         return None
-    url = urljoin(page + "/", wanted)
+    try:
+        url = urljoin(page + "/", wanted)
+    except ValueError:  # such as "https://[domain]/", a template that nobody has filled in
+        return None
     return url if origin_of(url) in origins else None
 
 

@@ -101,7 +101,8 @@ def _page(template: str, site: Site, status: int, title: str, **values: object) 
         style=Markup(_STYLE),  # noqa: S704 - our own file
         **values,
     )
-    return HTMLResponse(content, status, _headers(site))
+    # A form may hold a lone surrogate, which UTF-8 cannot.
+    return HTMLResponse(content.encode("utf-8", "replace"), status, _headers(site))
 
 
 def _headers(site: Site) -> dict[str, str]:

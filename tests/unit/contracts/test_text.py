@@ -1,6 +1,7 @@
 """Text is in NFC, breaks its lines by LF, and shows something."""
 
 import unicodedata
+from time import perf_counter
 
 import pytest
 from hypothesis import given
@@ -73,3 +74,15 @@ def test_normalised_text_stays_as_it_is_and_can_be_stored(typed: str) -> None:
         assert "\x00" not in kept
         kept.encode()
     assert is_blank(to_line(typed)) == (to_line(typed) == "")
+
+
+def test_regression_long_run_of_marks_is_normalised_in_little_time() -> None:
+    started = perf_counter()
+    to_text("\u0301" * 50_000 + "\u0323" * 50_000)
+
+    assert perf_counter() - started < 1
+
+
+def test_long_text_is_in_nfc() -> None:
+    decomposed = "Mu\u0308ller und Gru\u0308n, " * 500
+    assert to_text(decomposed) == unicodedata.normalize("NFC", decomposed)

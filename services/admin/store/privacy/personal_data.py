@@ -151,7 +151,7 @@ async def _edit_parked(connection: Connection, lead_id: UUID, edit: LeadEdit, ac
     changed = lead_edit_rules.changed_fields(dict.fromkeys(ADMIN_FIELDS) | lead, edit)
     queue_ids = list[UUID]()
     if changed:
-        payload = lead_edit_rules.encode_parked_lead(lead, changed)
+        payload = lead_edit_rules.encode_parked_lead(row["payload"], changed)
         await _SQL.edit_parked(connection, id=row["id"], payload=payload)
         # A lead that the gateway refused has no emails.
         mails = [] if row["stage"] == "site" else await _edit_mails(connection, lead_id, payload)

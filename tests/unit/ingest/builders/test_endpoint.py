@@ -122,3 +122,19 @@ async def test_builder_with_a_signing_secret_has_to_sign(
 
     assert answer.status_code == (200 if signed else 401)
     assert other.status_code == 200
+
+
+@pytest.mark.parametrize("title", ["\ud800", "a\0b", "x" * 100_000])
+async def test_regression_name_of_the_form_becomes_a_service_that_is_stored(
+    tmp_path: Path, title: str
+) -> None:
+    path = tmp_path / "sites.toml"
+    path.write_text(SITES.replace('default_service = "Contact form"', ""))
+    async with run_gateway(sites_file=path, debug={"on": True}) as gateway:
+        content = json.dumps(BODY | {"form_title": title})
+        answer = await gateway.client.post(HOOK, content=content)
+
+        assert answer.status_code == 200
+        (lead,) = gateway.leads.leads
+        assert len(lead.service) <= 200
+        assert "\0" not in lead.service

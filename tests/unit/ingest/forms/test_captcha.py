@@ -1,5 +1,6 @@
 """Captchas: a lead without a solved captcha is stored as spam, and never refused."""
 
+import asyncio
 import base64
 import json
 from collections.abc import AsyncIterator
@@ -116,3 +117,20 @@ async def test_provider_decides(
             assert await _reasons(gateway, **{captchas.FIELDS[kind]: "an-answer"}) == reasons
     expected = {"secret": "a-secret", "response": "an-answer", "remoteip": "127.0.0.1"}
     assert provider.requests[0] == expected
+
+
+async def test_regression_double_click_shares_one_verification(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CAPTCHA_SECRET", "a-secret")
+    path = _sites_file(tmp_path, '{ kind = "turnstile", secret = "env:CAPTCHA_SECRET" }')
+    fields = FIELDS | {"cf-turnstile-response": "an-answer"}
+    with captcha_provider({"success": True}) as provider:
+        monkeypatch.setitem(captchas.VERIFY_URLS, "turnstile", provider.url)
+        async with run_gateway(sites_file=path) as gateway:
+            posts = [gateway.client.post(FORM, data=fields, headers=ORIGIN) for _ in range(2)]
+            answers = await asyncio.gather(*posts)
+
+            assert [answer.status_code for answer in answers] == [201, 201]
+            assert {lead.spam_reasons for lead in gateway.leads.leads} == {()}
+    assert len(provider.requests) == 1

@@ -59,3 +59,10 @@ def test_thousands_of_answers_take_little_time() -> None:
 
     assert perf_counter() - started < 2
     assert len(body["[more answers]"]) + len(body) - 1 == len(answers)  # type: ignore[arg-type]
+
+
+def test_regression_name_of_combining_marks_takes_little_time() -> None:
+    started = perf_counter()
+    map_answers([Answer("\u0301" * 40_000 + "\u0323" * 40_000, "x")])
+
+    assert perf_counter() - started < 1

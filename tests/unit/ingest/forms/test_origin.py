@@ -72,3 +72,8 @@ def test_a_proxy_that_is_not_trusted_is_no_visitor(
     client: tuple[str, int] | None, forwarded_for: str | None, address: str | None
 ) -> None:
     assert visitor_address({"client": client}, forwarded_for) == address
+
+
+@pytest.mark.parametrize("wanted", ["https://[domain]/thanks", "http://[", "https://a\u2100b/"])
+def test_regression_next_that_is_no_url_is_ignored(wanted: str) -> None:
+    assert next_url(wanted, "https://studio.example", ORIGINS) is None
