@@ -59,7 +59,9 @@
       }
     }
   };
-  const retry = () => navigator.locks?.request("fastcore", sendWaiting).catch(() => 0);
+  // Without locks (a page over plain HTTP) two tabs may send the same message: its key makes it one lead.
+  const retry = () =>
+    (navigator.locks ? navigator.locks.request("fastcore", sendWaiting) : sendWaiting()).catch(() => 0);
 
   const say = (form, text) => {
     const line = form.querySelector("[role=status]") || form.appendChild(document.createElement("p"));

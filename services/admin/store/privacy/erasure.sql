@@ -38,8 +38,8 @@ ORDER BY created_at_utc DESC, selected.id;
 -- name: read_newest_records
 -- For each of these leads, the record that is stored or mailed next, with its addresses. Prefers the persister's record,
 -- which an edit changes. A payload above the maximum size is null, but its addresses are returned.
-SELECT DISTINCT ON (lead_id) lead_id, updated_at, record_addresses(payload) AS addresses,
+SELECT DISTINCT ON (lead_id) lead_id, stage, updated_at, record_addresses(payload) AS addresses,
        CASE WHEN octet_length(payload) <= :max_bytes::int THEN payload END AS payload
 FROM replay_queue
-WHERE lead_id = ANY(:ids::uuid[]) AND NOT by_origin AND payload IS NOT NULL
+WHERE lead_id = ANY(:ids::uuid[]) AND (NOT by_origin OR stage = 'site') AND payload IS NOT NULL
 ORDER BY lead_id, stage = 'persister' DESC, last_failed_at DESC, id;
