@@ -25,7 +25,7 @@ BAD: dict[str, tuple[dict[str, Any], set[int]]] = {
     "no JSON": ({"content": b"{name: "}, {400}),
     "NaN": ({"content": b'{"name": NaN}'}, {400}),
     "nothing in it": ({"content": b"{}"}, {422}),
-    "NUL": ({"content": b'{"name":"a\\u0000","email":"b@example.com","service":"s","message":"m"}'}, {422}),
+    "nobody to answer": ({"content": b'{"name":"a","email":"b","message":"m"}'}, {422}),
     "too large": ({"content": b'{"name":"' + b"x" * 270_000 + b'"}'}, {413}),
     "deep": ({"content": b'{"x":' * 5000 + b"1" + b"}" * 5000}, {400, 422}),
     "text": ({"content": b"{}", "headers": {"Content-Type": "text/plain"}}, {415}),
