@@ -1,6 +1,6 @@
 """The app of a service that consumes Kafka: it opens the pool, the publisher and the consumer, in this order.
 
-What a service does with records, and which jobs it runs beside the consumer, is the service's own.
+Each service defines what it does with the records, and which background jobs it runs beside the consumer.
 """
 
 import asyncio
@@ -41,7 +41,7 @@ class ConsumerSettings(Protocol):
 
 @dataclass(frozen=True)
 class Resources:
-    """What the app has opened for its service. `group` is the consumer group, with the topic prefix."""
+    """What the app opens for its service. `group` is the consumer group's name, with the topic prefix."""
 
     pool: Pool
     publisher: Publisher
@@ -53,7 +53,10 @@ class Resources:
 
 @dataclass(frozen=True)
 class Stage:
-    """What a service runs: its handler, and jobs beside the consumer. `drain` ends the jobs in order."""
+    """What a service runs: its handler of records, and background jobs by name.
+
+    If there is a `drain`, the app awaits it at shutdown, before it cancels the jobs.
+    """
 
     handler: Handler
     reconciler: Reconciler
@@ -74,9 +77,9 @@ def create_consumer_app(
     policy: Policy,
     extra_connections: int = 0,
 ) -> FastAPI:
-    """Return the app of one consumer service; nothing connects before its lifespan begins.
+    """Return the app of one consumer service. It connects to nothing before its lifespan begins.
 
-    `topics` and `group` are named without the topic prefix. `extra_connections` are added to the pool.
+    `topics` and `group` are named without the topic prefix. The pool may open `extra_connections` more.
     """
     logs.configure(name, settings.log.level)
     state = health.Health()

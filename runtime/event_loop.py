@@ -24,7 +24,7 @@ ATTEMPT_DELAY_SECONDS: Final = 0.25
 
 
 class Loop(BaseLoop):
-    """An event loop whose connections use the first address of a name that answers."""
+    """An event loop that connects to whichever address of a host answers first."""
 
     async def create_connection(
         self, protocol_factory: Any, host: Any = None, port: Any = None, **options: Any

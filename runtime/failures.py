@@ -35,10 +35,12 @@ class RetryableError(Failure):
 
 
 class RewindRequired(Exception):
-    """The records do not continue the ledger. Seek to `offsets`, then compare the ledger with Kafka.
+    """The ledger cannot count these records: earlier offsets are not counted yet, or the log was replaced.
 
-    `other_logs` are partitions with a record that is not the one that the ledger counted at its offset.
-    Call `confirm` after the seek: offsets that then still do not arrive hold no record.
+    Seek to `offsets`, then compare the ledger with Kafka. In the partitions of `other_logs`, the record at
+    the last counted offset differs from the one that the ledger counted there: the topic's log was replaced.
+    Call `confirm` after the seek: if offsets are still missing after it, they hold no record, and no second
+    rewind follows.
     """
 
     def __init__(

@@ -38,8 +38,8 @@ class Part:
 class Health:
     """The state of each part that a process needs.
 
-    Prefer `check`: it runs whenever the state is read. Use `set` only in a loop that repeats it all the time,
-    because a state that was set once becomes outdated.
+    Prefer `check`, whose function runs when the state is read. A state that is `set` stays until the next
+    call, so call `set` only from a loop that repeats it.
     """
 
     parts: dict[str, Part] = field(default_factory=dict)
@@ -99,7 +99,7 @@ class Health:
 
     @property
     def ready(self) -> bool:
-        """Return True if every known part works."""
+        """Return True if every part works, and there is at least one."""
         return bool(self.parts) and all(part.ok for part in self.parts.values())
 
     def report(self) -> dict[str, object]:

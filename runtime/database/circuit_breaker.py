@@ -1,7 +1,8 @@
 """A stage's circuit breaker: it pauses the stage when so many records fail that the deployment must be bad.
 
-It never ends a process. An admin resumes the stage (`stage_control`), or a restart of the process that opened
-the breaker does. Another process that joins, as one does when lag grows, finds the stage paused.
+It never ends a process. The stage is resumed by an admin (table `stage_control`), or by the next process that
+checks after the process that paused the stage has ended. While that process runs, others find the stage
+paused.
 """
 
 import time
@@ -23,7 +24,7 @@ SQL: Any = load_queries(Path(__file__).with_name("circuit_breaker.sql"))
 
 
 class CircuitBreaker:
-    """Counts the last 200 outcomes of this process, and pauses the stage when 100 of them are dead."""
+    """Remembers the last 200 outcomes in this process; pauses the stage when 100 of them are dead letters."""
 
     def __init__(self, stage: str, pool: Pool) -> None:
         self._stage = stage
@@ -35,7 +36,10 @@ class CircuitBreaker:
         self._log = logger("breaker")
 
     def count(self, *, good: int = 0, dead: int = 0) -> None:
-        """Count outcomes. Do not count failures that are one recipient's or one sender's fault."""
+        """Count handled (`good`) and dead-lettered (`dead`) records.
+
+        Do not count a failure that is the fault of one recipient or one sender.
+        """
         self._outcomes.extend([False] * min(good, WINDOW))
         self._outcomes.extend([True] * min(dead, WINDOW))
 
@@ -59,7 +63,10 @@ class CircuitBreaker:
         self._log.error("breaker open", stage=self._stage, dead=sum(self._outcomes))
 
     async def _read_state(self) -> None:
-        """Read whether the stage is paused. Refreshes its own pause, and resumes one whose owner is dead."""
+        """Read whether the stage is paused.
+
+        If this process paused it, renew the pause; else end a pause that its process no longer renews.
+        """
         async with transaction(self._pool) as connection:
             if self._owned:
                 paused = await SQL.refresh_pause(connection, stage=self._stage)

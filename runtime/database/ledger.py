@@ -1,7 +1,8 @@
 """The ledger of one stage: it counts the outcome of each record of each partition exactly once.
 
-Ids decide what is written, offsets only what is counted. A record below `next_offset` was counted before,
-by any process, so redeliveries, rebalances and members that the group has removed count nothing twice.
+Records below `next_offset` were counted before, by this process or another. So nothing is counted twice after
+a redelivery or a rebalance, or by a member that the group has removed. Offsets only decide what is counted:
+whether a record is written is decided by its id.
 """
 
 import zlib
@@ -19,7 +20,7 @@ _OUTCOMES: tuple[Outcome, ...] = ("stored", "duplicate", "parked", "undecodable"
 
 
 class CountedRecord(Protocol):
-    """What the ledger needs of a record."""
+    """The attributes of a record that the ledger reads."""
 
     topic: str
     partition: int
@@ -35,7 +36,11 @@ def fingerprint(record: CountedRecord) -> str:
 
 @dataclass
 class LedgerEntry:
-    """One partition's entry while a batch is processed. `last_record` is the record at `next_offset` - 1."""
+    """One partition's entry while a batch is processed.
+
+    `next_offset` is the value before the batch. `last_record` is the last counted record's fingerprint, if
+    known.
+    """
 
     epoch: int
     next_offset: int
@@ -56,12 +61,12 @@ class LedgerEntry:
 
     @property
     def missing(self) -> int:
-        """Return how many offsets of the batch had no record: Kafka no longer has them."""
+        """Return how many offsets up to the last counted one had no record: Kafka no longer has them."""
         return self.new_next_offset - self.next_offset - self.outcomes.total()
 
 
 class LedgerEntries(dict[tuple[str, int], LedgerEntry]):
-    """The entries of a batch's partitions. Count records in the order of their offsets."""
+    """Entries by (topic, partition). Count a partition's records in the order of their offsets."""
 
     def count(self, record: CountedRecord, outcome: Outcome) -> None:
         """Count one record's outcome in the entry of its partition."""
@@ -79,8 +84,8 @@ class Ledger:
     async def lock(self, connection: Connection, records: Sequence[CountedRecord]) -> LedgerEntries:
         """Lock and return the entries of these records' partitions.
 
-        Raises `RewindRequired` if the records do not continue the ledger: it was rolled back with its
-        database, or the log is another one. `runtime.kafka.reconcile` then repairs it.
+        Raises `RewindRequired` if offsets before the records are not counted yet (the database may have been
+        rolled back), or if the log was replaced. `runtime.kafka.reconcile` then repairs the ledger.
         """
         first_offsets = dict[tuple[str, int], int]()
         for record in records:
@@ -111,7 +116,7 @@ class Ledger:
         return bool(known and entry and entry.last_record != fingerprint(record))
 
     async def save(self, connection: Connection, entries: LedgerEntries) -> None:
-        """Write what was counted. Call it last, in the transaction of the effects."""
+        """Write what was counted. Call it last, in the transaction that writes the results of the records."""
         changed = {
             each: entry for each, entry in entries.items() if entry.new_next_offset > entry.next_offset
         }
@@ -128,14 +133,14 @@ class Ledger:
         )
 
     async def read(self, connection: Connection, partitions: Collection[tuple[str, int]]) -> LedgerEntries:
-        """Return the newest entry of each of these partitions that has one."""
+        """Return the entry with the highest epoch of each of these partitions, if it has any."""
         rows = self._sql.read_entries(connection, **self._parameters(partitions))
         return _entries([row async for row in rows])
 
     async def open_epoch(
         self, connection: Connection, partition: tuple[str, int], epoch: int, base_offset: int
     ) -> None:
-        """Insert a partition's first entry, or the entry of a new epoch."""
+        """Insert a partition's first entry, or the entry of a new epoch; counting starts at `base_offset`."""
         await self._sql.open_epoch(
             connection,
             stage=self.stage,

@@ -149,8 +149,8 @@ def _is_lost(error: Exception) -> bool:
 async def transaction(pool: Pool) -> AsyncIterator[Connection]:
     """Run the body in one transaction.
 
-    Raises `RetryableError` if the data is at fault, `DependencyRefused` if it may be, else
-    `DependencyUnavailable`.
+    Raises `RetryableError` if the server rejects the data, `DependencyRefused` if either the data or the
+    server may be at fault, and `DependencyUnavailable` for every other error.
     """
     async with _acquire(pool) as connection, connection.transaction(), terminate_after_timeout(connection):
         yield connection
@@ -160,7 +160,7 @@ async def transaction(pool: Pool) -> AsyncIterator[Connection]:
 async def autocommit(pool: Pool) -> AsyncIterator[Connection]:
     """Run each statement in a transaction of its own, which saves the round trips of BEGIN and COMMIT.
 
-    Raises like `transaction`.
+    Raises the same failures as `transaction`.
     """
     async with _acquire(pool) as connection, terminate_after_timeout(connection):
         yield connection
@@ -168,7 +168,7 @@ async def autocommit(pool: Pool) -> AsyncIterator[Connection]:
 
 @asynccontextmanager
 async def snapshot(pool: Pool) -> AsyncIterator[Connection]:
-    """Run several queries on one snapshot: repeatable read, read only. Raises like `transaction`."""
+    """Run several queries on one read-only snapshot (repeatable read). Raises what `transaction` raises."""
     async with (
         _acquire(pool) as connection,
         connection.transaction(isolation="repeatable_read", readonly=True),
@@ -181,7 +181,7 @@ async def snapshot(pool: Pool) -> AsyncIterator[Connection]:
 async def connection_within_deadline(pool: Pool) -> AsyncIterator[Connection]:
     """Yield a connection for at most `PING_SECONDS`, then raise `DependencyUnavailable`.
 
-    It opens no transaction: a hanging server would delay the end of one.
+    It opens no transaction, because a hanging server would delay the ROLLBACK.
     """
     pool_exhausted = not has_free_connection(pool)
     try:

@@ -1,4 +1,4 @@
-"""Resolves rows of `replay_queue` whose effect exists. Everything else about the queue is in the flusher."""
+"""Resolves rows of `replay_queue` that need no retry. Everything else about the queue is in the flusher."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,8 +19,8 @@ async def resolve_replays(
 ) -> None:
     """Mark rows of the replay queue as resolved, and empty their payload.
 
-    These are the rows with `queue_ids`, and this stage's rows of each lead and kind in `effects`. Rows with
-    `by_origin` set are only resolved by `queue_ids`.
+    These are the rows whose id is in `queue_ids`, and the rows of `stage` whose lead id and kind are in
+    `effects`: what they would retry has been done. `effects` does not resolve rows with `by_origin` set.
     """
     if queue_ids or effects:
         await SQL.resolve_rows(

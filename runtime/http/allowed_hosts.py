@@ -10,8 +10,9 @@ class AllowedHosts:
     """The allowed names of a comma-separated list. `*.example.com` allows every name below example.com.
 
     IP addresses and private names (of containers, Kubernetes services and this machine) are always allowed,
-    because no website owns them. An empty list allows every name, except with `debug`, which permits example
-    tokens: a website knows those tokens, and only its host name reveals its requests.
+    because no website owns them. An empty list allows every other name too, unless `debug` is set. `debug`
+    permits example tokens, which every website knows, so only the Host header shows that a website sent the
+    request.
     """
 
     def __init__(self, listed: str, *, debug: bool) -> None:

@@ -104,7 +104,7 @@ def _handler(render: Callable[[Any], Response]) -> Callable[[Request, Exception]
 
 
 def closing_headers(body: bytes) -> list[tuple[bytes, bytes]]:
-    """Return the headers of a problem that no application answers.
+    """Return the headers of a problem that is sent without calling the app.
 
     They close the connection, because the rest of the request is not read.
     """

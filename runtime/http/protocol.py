@@ -53,10 +53,10 @@ class BoundedHttpProtocol(CorrectedHttpProtocol):
         self._start_head_timer()
 
     def data_received(self, data: bytes) -> None:
-        """Parse a chunk of data, and start the timer if it ends within a head.
+        """Parse a chunk of data, and start the timer if the head of a request is incomplete.
 
-        A timer for every head would cost 3 us. The timer also starts after bytes that begin no request, such
-        as empty lines, because they cancel uvicorn's keep-alive timeout.
+        A head that arrives in one chunk needs no timer, which saves 3 us. The timer also starts after bytes
+        that begin no request, such as empty lines, because they cancel uvicorn's keep-alive timeout.
         """
         if self._rejected:
             return
@@ -98,7 +98,7 @@ class BoundedHttpProtocol(CorrectedHttpProtocol):
             self._host_headers, self._transfer_coding = 0, b"chunked"
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Add a header, and remember those that frame the request."""
+        """Add a header. Count the Host headers and remember the transfer coding, which `on_head` checks."""
         if self._in_head:
             lower = name.lower()
             if lower == b"host":
@@ -136,7 +136,7 @@ class BoundedHttpProtocol(CorrectedHttpProtocol):
         raise ValueError("rejected")
 
     def on_body(self, body: bytes) -> None:
-        """Take a part of the body."""
+        """Pass a part of the body to the app."""
         self._progress = True
         super().on_body(body)
 
@@ -238,6 +238,6 @@ def _problem_app(status: HTTPStatus, headers: list[tuple[bytes, bytes]], body: b
 
 
 def bounded_protocol(seconds: float) -> type[BoundedHttpProtocol]:
-    """Return the protocol with this deadline for a request's head."""
+    """Return a subclass of the protocol that allows `seconds` for a request's head."""
     attributes: dict[str, Any] = {"head_timeout_seconds": seconds}
     return type("BoundedHttpProtocol", (BoundedHttpProtocol,), attributes)

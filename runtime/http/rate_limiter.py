@@ -29,7 +29,7 @@ class RateLimiter:
     def allow(self, key: str, now: float, item: UUID | None = None) -> bool:
         """Count a hit and return True, or return False if the window is full. A rejected hit is not counted.
 
-        Hits with the same `item` count once: repeating one lead is not a flood.
+        Hits with the same `item` (a lead's id) count once, so a client may send the same lead again.
         """
         if not self.limit:
             return True
@@ -45,7 +45,7 @@ class RateLimiter:
         return allowed
 
     def remaining(self, key: str) -> int:
-        """Return how many more hits the window allows now."""
+        """Return how many more hits the window allowed at the last call of `allow` for this key."""
         return max(0, self.limit - len(self._hits.get(key, ())))
 
     def seconds_until_reset(self, key: str, now: float) -> float:

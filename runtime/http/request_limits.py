@@ -20,7 +20,7 @@ BODY_DEADLINE_SECONDS: Final = 10.0
 
 
 def allow_all(_: Scope) -> bool:
-    """Read the body of every client."""
+    """Treat every client as authenticated, so that its body is read."""
     return True
 
 
@@ -32,7 +32,7 @@ class Uploads(NamedTuple):
     deadline_seconds: float
 
     def are_in(self, scope: Scope) -> bool:
-        """Return True if the body is multipart and its path begins with the prefix."""
+        """Return True if the request's body is multipart and its path begins with `path_prefix`."""
         return scope["path"].startswith(self.path_prefix) and any(
             name == b"content-type" and value.lower().startswith(b"multipart/form-data")
             for name, value in scope["headers"]
@@ -40,7 +40,7 @@ class Uploads(NamedTuple):
 
 
 class RequestLimits:
-    """Rejects a wrong Host, hides the body of an unauthenticated client, and limits other bodies.
+    """Rejects a wrong Host, hides the body of an unauthenticated client from the app, and limits bodies.
 
     A body beyond its limit raises `HTTPException` (408 or 413) where the app reads it, so that the app
     answers it like every other error.

@@ -15,7 +15,7 @@ DEFAULTS: Final = (
 
 
 class SecurityHeaders:
-    """Adds the headers. It is the outermost layer, so that error responses have them too."""
+    """Adds the headers. It must be the outermost middleware, so that error responses have them too."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

@@ -15,7 +15,7 @@ class BearerTokens:
     """
 
     def __init__(self, names: Mapping[str, str], digests: Mapping[bytes, str] = MappingProxyType({})) -> None:
-        """Take the name of each token and of each SHA-256 digest of a token."""
+        """`names` maps tokens to names, and `digests` maps SHA-256 digests of tokens to names."""
         self._names = [(sha256(token.encode()).digest(), name) for token, name in names.items()]
         self._names += digests.items()
 

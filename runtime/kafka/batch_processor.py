@@ -24,7 +24,10 @@ MAX_REFUSALS: Final = 20
 
 
 class BatchProcessor:
-    """Processes the records of one batch in order. A record is completed once it is handled or queued."""
+    """Processes the records of one batch in order.
+
+    A record is completed once the handler has processed it or sent it to the replay queue.
+    """
 
     def __init__(self, handler: Handler, records: Batch, backoff: Backoff) -> None:
         self._handler = handler
@@ -45,8 +48,8 @@ class BatchProcessor:
     async def run(self) -> None:
         """Process all records.
 
-        Raises `DependencyUnavailable` or `RewindRequired`; `completed` stays valid. If the partitions of some
-        records are in use by another process, `busy` says which.
+        Raises `DependencyUnavailable` or `RewindRequired`; `completed` is correct even then. If another
+        process is using the partitions of some records, `busy` names these partitions.
         """
         await self._process(0, len(self._records))
         if self._refused:

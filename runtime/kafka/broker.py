@@ -50,7 +50,7 @@ def build_broker(
 async def check_brokers(client: Any) -> None:
     """Raise `DependencyUnavailable` unless a broker answers this aiokafka client now.
 
-    The caller bounds the time.
+    It has no timeout: the caller must set one.
     """
     if not await client.force_metadata_update():
         raise DependencyUnavailable("kafka", NO_ANSWER)

@@ -106,7 +106,7 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
             self._stopped.set()
 
     async def drain(self) -> None:
-        """Take no more records; wait until the current batch is committed and the group is left. Bounded."""
+        """Read no more records; commit the current batch and leave the group, within a timeout."""
         self.stopping.set()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._stopped.wait(), self._policy.drain_seconds)
@@ -116,14 +116,17 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
         return self._connection.is_assigned(topic, partition)
 
     async def on_partitions_revoked(self, _: Collection[TopicPartition]) -> None:
-        """Finish and commit the current batch before other members get its partitions. Bounded."""
+        """Finish and commit the current batch, within a timeout, before other members get its partitions."""
         self._prefetcher.discard()  # no new records are prefetched now: polls wait for the assignment
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._idle.wait(), self._policy.drain_seconds)
         await self._commits.flush(self._policy.stop_seconds)
 
     async def on_partitions_assigned(self, assigned: Collection[TopicPartition]) -> None:
-        """Log the assignment and make a comparison due. No seek: records may arrive before this ends."""
+        """Log the assignment, and require a comparison of the ledger with Kafka before the next batch.
+
+        It does not seek, because records may arrive before this method ends.
+        """
         self._reconciliation.make_due()
         self._log.info("assigned", partitions=sorted(f"{p.topic}/{p.partition}" for p in assigned))
 

@@ -23,10 +23,12 @@ class FailurePublisher:
     async def publish(
         self, record: Record, kind: Kind, reason: str, error: str, *, final: bool, queue_id: UUID | None
     ) -> None:
-        """Publish one failure and wait at most `seconds` for the acknowledgement.
+        """Publish one failure; wait for the acknowledgement at most the `seconds` given to the constructor.
 
-        The event id is derived from the record, so the reader ignores a repeated publication. `queue_id`
-        names the replay-queue row that sent the record. Raises `DependencyUnavailable` and `PermanentError`.
+        Its event id is derived from the record, so a consumer of the topic ignores a repeated publication.
+        `final` means that no retry can help. `queue_id` is the id of the replay-queue row that sent the
+        record, or None for a record that was not sent by the queue. Raises `DependencyUnavailable` and
+        `PermanentError`.
         """
         failed = LeadFailed(
             event_id=failure_event_id(record, self._stage, kind),

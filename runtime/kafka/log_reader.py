@@ -19,7 +19,7 @@ LOOK_SECONDS: Final = 5.0
 
 @asynccontextmanager
 async def open_reader(kafka: Kafka, group: str | None = None) -> AsyncIterator[Any]:
-    """Open a consumer that never joins `group` but can read its committed offsets.
+    """Open a consumer that never joins a group; it can read the committed offsets of `group`.
 
     Raises what aiokafka raises, and `TimeoutError`.
     """
@@ -39,7 +39,7 @@ async def open_reader(kafka: Kafka, group: str | None = None) -> AsyncIterator[A
 
 
 async def assign_all_partitions(consumer: Any, *topics: str) -> list[TopicPartition]:
-    """Assign all existing partitions of these topics, perhaps more than are declared, and return them."""
+    """Assign all partitions that these topics have in Kafka to the consumer, and return them."""
     first_partitions = [TopicPartition(topic, 0) for topic in topics]
     async with asyncio.timeout(KAFKA_SECONDS):
         await consumer.beginning_offsets(first_partitions)  # it also loads the topics' metadata
@@ -56,9 +56,9 @@ async def assign_all_partitions(consumer: Any, *topics: str) -> list[TopicPartit
 async def read_ranges(
     consumer: Any, ranges: Mapping[TopicPartition, tuple[int, int]]
 ) -> AsyncIterator[list[Any]]:
-    """Yield the records from the first offset up to, but not including, the second, by partition.
+    """Yield each range's records in lists, one partition after the other. The second offset is excluded.
 
-    Leaves out records that are deleted meanwhile. Raises `TimeoutError` if the next record does not arrive.
+    Leaves out records that Kafka deletes meanwhile. Raises `TimeoutError` if the next record does not arrive.
     """
     for partition, (first, end) in ranges.items():
         offset = first

@@ -24,7 +24,7 @@ class OffsetCommits:
         self._log = logger("consume")
 
     def add(self, consumer: AIOKafkaConsumer, completed: Batch) -> None:
-        """Count these records and commit them soon. Call it in the order in which they were processed."""
+        """Commit these records soon, and count them in the metrics. Call it in the order of processing."""
         metrics.BATCH_RECORDS.observe(len(completed))
         for topic, count in Counter(record.topic for record in completed).items():
             metrics.RECORDS.labels(topic=topic).inc(count)

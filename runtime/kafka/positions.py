@@ -14,8 +14,9 @@ from runtime.settings import Kafka
 class Position:
     """The position in one partition.
 
-    `entry` and `committed` are None if the ledger or the group has none. `log_record` is the fingerprint of
-    the log's record at the offset of the ledger's last record, if the log has one there.
+    `entry` is the ledger's entry, or None. `committed` is the group's committed offset, or None. The log has
+    the offsets from `start` up to, but not including, `end`. `log_record` is the fingerprint of the record
+    that the log has at the last offset that the ledger counted, or None if it was not read.
     """
 
     entry: LedgerEntry | None
@@ -26,7 +27,7 @@ class Position:
 
     @property
     def is_another_log(self) -> bool:
-        """Return True if the ledger describes a log, or a tail of one, that Kafka no longer has."""
+        """Return True if Kafka has replaced the log that the ledger counted, or lost the end of it."""
         if self.entry is None:
             return False
         if self.entry.next_offset > self.end:
@@ -42,12 +43,15 @@ class Position:
 
     @property
     def next_offset(self) -> int:
-        """Return the first offset that the ledger lacks, of those that Kafka still has."""
+        """Return the first offset that the ledger has not counted and Kafka still has."""
         return max(self.start, self.entry.next_offset) if self.entry else self.start
 
     @property
     def behind(self) -> int:
-        """Return how many committed records the ledger lacks: more than 0 means that it was rolled back."""
+        """Return how many offsets the group has committed but the ledger has not counted.
+
+        More than 0 means that the database was rolled back.
+        """
         return max(0, (self.committed or 0) - self.next_offset)
 
 
@@ -70,7 +74,7 @@ async def read_positions(
     starts: Mapping[TopicPartition, int],
     ends: Mapping[TopicPartition, int],
 ) -> Positions:
-    """Return the position of each partition in `ends`; reads the log's record at the ledger's last offset.
+    """Return the position of each partition in `ends`; reads the record at the last counted offset.
 
     Raises what aiokafka raises, and `TimeoutError`.
     """

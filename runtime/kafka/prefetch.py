@@ -27,10 +27,10 @@ GAP_MS: Final = 2000
 
 
 class FetchGaps:
-    """Detects a gap in a partition's fetches, after which its log may be another one.
+    """Detects seconds without an answer to a partition's fetches: its log may be another one afterwards.
 
     A log loses its tail, or is created again, only while its broker is unavailable or another broker takes
-    over. No fetch is answered in those seconds. aiokafka reconnects by itself and reports nothing.
+    over, and no fetch is answered then. aiokafka reconnects by itself and reports nothing.
     Call `update` after each poll.
     """
 
@@ -81,10 +81,10 @@ class Prefetcher:
         return self._connection.consumer
 
     async def next_batch(self) -> list[Record]:
-        """Return the prefetched records, else those that arrive within half a second.
+        """Return the prefetched records; if there are none, those that arrive within half a second.
 
-        Raises the error of an earlier prefetch: aiokafka may have skipped records, so the caller must replace
-        the consumer.
+        Raises the error of an earlier prefetch. The caller must then replace the consumer, because aiokafka
+        may have skipped records.
         """
         if self._error:
             error, self._error = self._error, None
@@ -107,8 +107,8 @@ class Prefetcher:
     async def run_while_polling(self, work: Coroutine[Any, Any, Result], room: int = 0) -> Result:
         """Return the result of `work`, and poll meanwhile, so that the group keeps this member.
 
-        Prefetches up to `room` records. aiokafka delays fetches by 100 ms while records are buffered in it,
-        which at 300 leads a second was half of a lead's latency; prefetched records are decoded beforehand.
+        Prefetches up to `room` records, so that they are decoded before they are needed. aiokafka also delays
+        fetches by 100 ms while it buffers records, which at 300 leads a second was half of a lead's latency.
         """
         task, started, pause = asyncio.create_task(work), time.monotonic(), self._policy.keepalive_seconds
         poll = asyncio.create_task(self._poll(room))
@@ -135,11 +135,11 @@ class Prefetcher:
                 self._resume()
 
     def discard(self) -> None:
-        """Forget the prefetched records, without a rewind."""
+        """Forget the prefetched records without seeking back to them."""
         self._prefetched.clear()
 
     def rewind(self, records: Batch = ()) -> None:
-        """Rewind to these records and to all prefetched ones, in every partition that is still assigned."""
+        """Seek back to these and to all prefetched records, in every partition that is still assigned."""
         self._seek_to_first([*records, *self._prefetched])
         self._prefetched.clear()
 
@@ -150,7 +150,10 @@ class Prefetcher:
             self._consumer.seek(partition, offsets[partition])
 
     def pause(self, partitions: Collection[tuple[str, int]], seconds: float, redelivered: Batch) -> None:
-        """Pause these partitions for `seconds`, and rewind to the `redelivered` records. Others continue."""
+        """Pause these partitions for `seconds`, and seek back to the `redelivered` records.
+
+        Prefetched records of these partitions are read again later. Other partitions continue.
+        """
         paused = {TopicPartition(*each) for each in partitions} & self._consumer.assignment()
         self._prefetched, dropped = (
             [
@@ -165,7 +168,7 @@ class Prefetcher:
         self._consumer.pause(*paused)
 
     async def pause_all(self, error: DependencyUnavailable, stopping: asyncio.Event) -> None:
-        """Pause all partitions for the backoff, or until `stopping` is set, polling meanwhile."""
+        """Pause all partitions for the backoff, or until `stopping` is set. `error` is the logged reason."""
         seconds = self._policy.backoff.seconds(self._pauses_in_a_row)
         self._pauses_in_a_row += 1
         metrics.PAUSES.labels(part=error.dependency).inc()
@@ -175,7 +178,7 @@ class Prefetcher:
             await self.run_while_polling(asyncio.wait_for(stopping.wait(), seconds))
 
     def reset_backoff(self) -> None:
-        """Let the next pause of all partitions be a short one again: a batch has succeeded."""
+        """Make the next pause of all partitions a short one. Call it after a batch has succeeded."""
         self._pauses_in_a_row = 0
 
     async def _fetch(self, seconds: float, limit: int) -> None:

@@ -41,8 +41,8 @@ class Publisher:
     """An idempotent producer that waits for every in-sync replica and is replaced when it breaks.
 
     After an out-of-order sequence, a lost producer id or a dead sender task, an aiokafka producer fails
-    forever (aiokafka #1017). So any error whose outcome is unknown closes the producer and opens another.
-    So does a minute in which no broker answered.
+    forever (aiokafka #1017). So the producer is closed and another one opened after any error that leaves
+    open whether the record was written, and after a minute in which no broker answered.
     """
 
     def __init__(self, settings: Kafka, client_id: str, silence_seconds: float = SILENCE_SECONDS) -> None:
@@ -68,7 +68,7 @@ class Publisher:
     ) -> RecordMetadata:
         """Publish one record and return its metadata once all in-sync replicas have it (`acks=all`).
 
-        `topic` has no prefix. `seconds` bounds the whole call.
+        `topic` is named without the topic prefix. The whole call takes at most `seconds`.
 
         Raises `DependencyUnavailable` if no acknowledgement came in time: the record may still arrive later,
         so its consumers must tolerate a duplicate. Raises `PermanentError` if the broker will never accept

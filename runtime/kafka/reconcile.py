@@ -1,8 +1,8 @@
 """Compares a stage's ledger with its consumer group and with the logs, and repairs differences.
 
-The database may be an older one (a promoted asynchronous standby, a restored backup): then the group has
-committed records that the ledger lacks. The log may be another one (it lost its tail, or the topic was
-created again): then the ledger's offsets say nothing about it. What a record means does not matter here.
+There are two differences. If the database was rolled back (a promoted asynchronous standby, a restored
+backup), the group has committed records that the ledger has not counted. If the log was replaced (it lost its
+tail, or the topic was created again), the ledger's offsets refer to records that Kafka no longer has.
 """
 
 import asyncio
@@ -53,27 +53,32 @@ class ReconcileSchedule:
         self._compared: Collection[TopicPartition] = ()
 
     def make_due(self) -> None:
-        """Require a comparison before the next record."""
+        """Require a comparison before the next batch."""
         self._due_at = 0.0
 
     def is_due(self, consumer: AIOKafkaConsumer, *, gap_found: bool) -> bool:
-        """Return True if a comparison is required now. Without a reconciler none ever is."""
+        """Return True if a comparison is required now; always False without a reconciler.
+
+        `gap_found` is `FetchGaps.found`.
+        """
         if self.reconciler is None:
             return False
         due = gap_found or time.monotonic() >= self._due_at
         return due or consumer.assignment() != self._compared
 
     def postpone(self, seconds: float, compared: Collection[TopicPartition]) -> None:
-        """Require the next comparison in `seconds`, or when the assignment is not `compared` any more."""
+        """Require the next comparison in `seconds`, or as soon as the assignment differs from `compared`."""
         self._due_at, self._compared = time.monotonic() + seconds, compared
 
 
 class Reconciler:
     """Repairs the ledger of one stage, for the partitions that are assigned to a consumer.
 
-    `rebuild` is for a stage whose effects cannot be repeated; without it the group is rewound to what the
-    ledger lacks. `by_time` names topics whose new log is read from the time of the ledger's last record
-    instead of from its start: their records may not be repeated long afterwards.
+    After a rollback of the database, the group is rewound to the first record that the ledger has not
+    counted. A stage that must not repeat what it did (sending a mail) has `rebuild` instead, which updates
+    the ledger without processing the records again. `by_time` names topics whose records must not be repeated
+    long afterwards: a new log of such a topic is read from the time of the last counted record, not from its
+    start.
     """
 
     def __init__(
@@ -98,8 +103,8 @@ class Reconciler:
     ) -> Comparison:
         """Compare, repair the ledger, and return where the consumer must seek to.
 
-        `other_logs` are partitions whose records show that the log is not the one that the ledger counted.
-        Raises `DependencyUnavailable`, also if no partition answers.
+        `other_logs` are partitions whose records show that the log was replaced since the ledger counted it.
+        Raises `DependencyUnavailable` if Kafka or the database is unavailable, or if no partition answers.
         """
         assigned = consumer.assignment()
         try:

@@ -23,7 +23,7 @@ REQUEST_SECONDS = 2.0
 
 
 class ConsumerStalled(Exception):
-    """There is lag and no progress although nothing is paused: end the process, so that it is restarted."""
+    """The consumer has made no progress for too long. End the process, so that it is restarted."""
 
 
 class Watchdog:
@@ -36,18 +36,19 @@ class Watchdog:
         self._measure_at = 0.0
 
     def record_progress(self) -> None:
-        """Note that a batch ended, or that the consumer paused on purpose."""
+        """Restart the time without progress: a batch has ended, or the consumer has paused on purpose."""
         self._progress_at = time.monotonic()
 
     def check_batch_age(self, started: float) -> None:
-        """Raise `ConsumerStalled` if the batch that started at `started` takes longer than it ever may."""
+        """Raise `ConsumerStalled` if the batch that began at `started` has run longer than `HANG_SECONDS`."""
         if time.monotonic() - started > HANG_SECONDS:
             raise ConsumerStalled(f"one batch has been in progress for more than {HANG_SECONDS:.0f} s")
 
     async def check(self, consumer: AIOKafkaConsumer) -> None:
-        """Measure the lag every 10 s.
+        """Check the consumer, and measure its lag every 10 s.
 
-        Raises `ConsumerStalled`, or `KafkaConnectionError` if the consumer must be replaced.
+        Raises `ConsumerStalled` if there is lag but no progress, and `KafkaConnectionError` if no broker has
+        answered for too long: the caller must then replace the consumer.
         """
         if seconds_since_answer(consumer._client) > self._silence_seconds:  # noqa: SLF001 - aiokafka hides it
             raise KafkaConnectionError("no broker has answered for too long")

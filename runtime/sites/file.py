@@ -126,7 +126,7 @@ def load_sites(path: Path | None) -> Sites:
 
 
 def environment() -> dict[str, str]:
-    """Return the variables that `env:` refers to: the environment's, and after them those of `.env`."""
+    """Return the variables that `env:` refers to: from the environment, or else from `.env`."""
     both = {**dotenv_values(".env"), **os.environ}
     return {name: value for name, value in both.items() if value}
 
@@ -134,7 +134,7 @@ def environment() -> dict[str, str]:
 def resolve_digests(
     sites: Sites, key: Literal["tokens", "hook_keys"], variables: Mapping[str, str], *, permit_weak: bool
 ) -> dict[bytes, str]:
-    """Return the SHA-256 digest of each secret under `key`, with the name of its site.
+    """Return a dict from the SHA-256 digest of each secret under `key` to the name of the site that has it.
 
     Raises `SitesFileError` if a variable is not set, if two sites have the same secret or, without
     `permit_weak`, if a secret is weak.
@@ -150,7 +150,7 @@ def resolve_digests(
 
 
 def resolve_signing_secrets(sites: Sites, variables: Mapping[str, str]) -> dict[str, dict[str, str]]:
-    """Return each site's signing secret of each form builder.
+    """Return the secrets that verify form builders' signatures: by site name, then by form builder.
 
     Raises `SitesFileError` if a variable is not set.
     """
@@ -164,9 +164,10 @@ def resolve_signing_secrets(sites: Sites, variables: Mapping[str, str]) -> dict[
 
 
 def resolve_captcha_secrets(sites: Sites, variables: Mapping[str, str], default: str) -> dict[str, str]:
-    """Return the captcha's secret of each site that has a captcha. `default` is the secret of ALTCHA.
+    """Return the captcha secret of each site that has a captcha, by site name.
 
-    Raises `SitesFileError` if a variable is not set, or if there is no secret.
+    `default` is the secret of an ALTCHA captcha that has none of its own.
+    Raises `SitesFileError` if a variable is not set, or if `default` is needed and empty.
     """
     secrets: dict[str, str] = {}
     for name, site in sites.by_name.items():

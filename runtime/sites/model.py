@@ -124,7 +124,10 @@ class Captcha(BaseModel):
 
 
 class Site(BaseModel):
-    """The keys of one site. Every key is optional, and `[defaults]` may have each."""
+    """The settings of one site.
+
+    Each is optional, and may also be set in `[defaults]`, for sites that do not set it.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -154,7 +157,7 @@ class Sites:
     digest: str = ""
 
     def get(self, name: str) -> Site:
-        """Return the site of this name, or a site without any key."""
+        """Return the site of this name, or a site without any settings if the file does not name it."""
         return self.by_name.get(name, NO_SITE)
 
 
@@ -163,7 +166,10 @@ KEYS: Final = tuple(item.alias or name for name, item in Site.model_fields.items
 
 
 def shared_values(sites: Mapping[str, Site]) -> list[str]:
-    """Return a message for each secret and form key that two sites share: it could not name its site."""
+    """Return a message for each token, hook key and form key that two sites share.
+
+    These values tell which site a request belongs to, so each may belong to one site only.
+    """
     owners: dict[tuple[str, str], str] = {}
     problems: list[str] = []
     for name, site in sites.items():

@@ -21,7 +21,7 @@ PART: Final = "sites_file"
 def watch_sites(
     path: Path | None, loaded: Sites, health: Health, apply: Callable[[Sites], None]
 ) -> Callable[[], Coroutine[Any, Any, None]]:
-    """Return the background work that keeps the sites up to date. Without a file it does nothing."""
+    """Return a coroutine function that keeps the sites up to date. It does nothing if `path` is None."""
     return SitesWatcher(path, loaded, health, apply).run if path else _watch_nothing
 
 
@@ -54,7 +54,7 @@ class SitesWatcher:
             await self.check()
 
     async def check(self) -> None:
-        """Apply the file if its content has changed. An invalid one only sets the part's warning."""
+        """Apply the file if its content has changed. An invalid file only causes a warning."""
         try:
             content = await self._read_settled()
         except SitesFileError as error:

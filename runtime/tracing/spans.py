@@ -162,7 +162,7 @@ def set_attributes(**attributes: str | int | bool) -> None:
 
 
 def record_query(name: str, seconds: float, error: BaseException | None) -> None:
-    """Create a span for a query that has just ended, if there is a current span: idle polling has none."""
+    """Create a span for a query that has just ended, unless no span is current, as in idle polling."""
     if _tracer is None or not get_current_span().is_recording():
         return
     end = time.time_ns()

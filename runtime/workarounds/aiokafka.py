@@ -106,7 +106,10 @@ def accept_any_header_name() -> None:
 
 
 def enable_rebootstrap() -> None:
-    """Make every Kafka client of this process rebootstrap. Further calls change nothing."""
+    """Make Kafka clients of this process ask the bootstrap servers again if no known broker answers.
+
+    Further calls change nothing.
+    """
     AIOKafkaConnection.connect = _connect_with_timeout
     AIOKafkaClient._metadata_update = _update_or_rebootstrap  # noqa: SLF001
 

@@ -72,7 +72,8 @@ class Connector:
     async def connect(self, *_: Any, **options: Any) -> QuietConnection:
         """Return a connection. The arguments are those of `asyncpg.connect`, as a pool passes them.
 
-        Raises one of `DRIVER_ERRORS`; prefers an error that a server answered to a host that did not answer.
+        Raises one of `DRIVER_ERRORS`. If all hosts fail, an error from a server that answered is preferred to
+        a timeout of a host that did not.
         """
         errors = list[Exception]()
         for host in list(self._hosts):
