@@ -41,7 +41,7 @@ class ConsumerSettings(Protocol):
 
 @dataclass(frozen=True)
 class Resources:
-    """What the app opens for its service. `group` is the consumer group's name, with the topic prefix."""
+    """What the app opens for the service. `group` is the consumer group's name, with the topic prefix."""
 
     pool: Pool
     publisher: Publisher
@@ -79,7 +79,8 @@ def create_consumer_app(
 ) -> FastAPI:
     """Return the app of one consumer service. It connects to nothing before its lifespan begins.
 
-    `topics` and `group` are named without the topic prefix. The pool may open `extra_connections` more.
+    `topics` and `group` are named without the topic prefix. The pool may open `extra_connections`
+    connections more than the settings say.
     """
     logs.configure(name, settings.log.level)
     state = health.Health()

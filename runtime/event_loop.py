@@ -48,7 +48,7 @@ class Loop(BaseLoop):
     async def _race(self, addresses: list[AddressInfo]) -> socket.socket:
         """Return the first socket that connects. Raises the first address's error if none does.
 
-        The next attempt starts as soon as one has failed, or 250 ms after the previous one.
+        The next attempt starts as soon as an attempt has failed, or 250 ms after the previous attempt began.
         """
         waiting, attempts = list(addresses), list[asyncio.Task[socket.socket]]()
         try:

@@ -31,7 +31,7 @@ class PermanentError(Failure):
 
 
 class RetryableError(Failure):
-    """The record failed; others may not. Send it to the replay queue and continue with the next record."""
+    """The record failed, but other records may succeed. Send it to the replay queue and continue."""
 
 
 class RewindRequired(Exception):
@@ -39,8 +39,8 @@ class RewindRequired(Exception):
 
     Seek to `offsets`, then compare the ledger with Kafka. In the partitions of `other_logs`, the record at
     the last counted offset differs from the one that the ledger counted there: the topic's log was replaced.
-    Call `confirm` after the seek: if offsets are still missing after it, they hold no record, and no second
-    rewind follows.
+    Call `confirm` after the seek. If the records that arrive then still begin at a later offset, Kafka has no
+    record at the offsets before them, and the ledger raises no second `RewindRequired`.
     """
 
     def __init__(
@@ -79,7 +79,10 @@ class DependencyUnavailable(Failure):
 
 
 class DependencyRefused(DependencyUnavailable):
-    """A dependency answers but refused a statement. One record is at fault if others are accepted."""
+    """A dependency answered, but refused a statement.
+
+    If it accepts other records, the refused record is at fault.
+    """
 
 
 @dataclass(frozen=True)
@@ -90,9 +93,9 @@ class Backoff:
     cap_seconds: float = 10.0
 
     def seconds(self, attempt: int, rng: random.Random | None = None) -> float:
-        """Return the wait before attempt `attempt` (from 0): between half of the step and the whole step.
+        """Return a random wait before attempt `attempt` (from 0): between half and all of its backoff.
 
-        It is not full jitter: a wait near zero would overload a server that has just come back.
+        The wait is never near zero: that would overload a server that has just come back.
         """
         step = min(self.cap_seconds, self.base_seconds * 2.0 ** min(attempt, 30))
         return step * (0.5 + (rng.random() if rng else random.random()) / 2)  # noqa: S311 - jitter, not a secret

@@ -38,8 +38,8 @@ class Part:
 class Health:
     """The state of each part that a process needs.
 
-    Prefer `check`, whose function runs when the state is read. A state that is `set` stays until the next
-    call, so call `set` only from a loop that repeats it.
+    Prefer `check`: it registers a function that runs whenever the state is read. A state that was given to
+    `set` stays until the next call of `set`, so use `set` only in a loop that calls it again and again.
     """
 
     parts: dict[str, Part] = field(default_factory=dict)
@@ -116,7 +116,7 @@ class Health:
 def routes(health: Health, *reported: Health) -> APIRouter:
     """Return the routes that every service has.
 
-    `/metrics` also contains the `reported` parts, which do not affect readiness.
+    `/metrics` also contains the parts of the `reported` healths. They do not affect readiness.
     """
     router = APIRouter(tags=["operations"])
 

@@ -21,7 +21,7 @@ class Address:
 
     @property
     def spec(self) -> str:
-        """Return the whole address."""
+        """Return the address as `local@domain`."""
         return f"{self.local}@{self.domain}"
 
 

@@ -7,5 +7,8 @@ PRIVATE_SUFFIXES: Final = (".svc", ".local", ".localhost", ".internal")
 
 
 def is_private_name(name: str) -> bool:
-    """Return True if `name`, in lower case, is private. One without a dot is a container or a service."""
+    """Return True if `name` is private. It must be in lower case.
+
+    A name without a dot is private, because it is the name of a container or a service.
+    """
     return "." not in name or name.endswith(PRIVATE_SUFFIXES)

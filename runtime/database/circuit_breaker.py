@@ -24,7 +24,7 @@ SQL: Any = load_queries(Path(__file__).with_name("circuit_breaker.sql"))
 
 
 class CircuitBreaker:
-    """Remembers the last 200 outcomes in this process; pauses the stage when 100 of them are dead letters."""
+    """Remembers the outcomes of this process's last 200 records; pauses the stage if 100 are dead letters."""
 
     def __init__(self, stage: str, pool: Pool) -> None:
         self._stage = stage
@@ -65,7 +65,8 @@ class CircuitBreaker:
     async def _read_state(self) -> None:
         """Read whether the stage is paused.
 
-        If this process paused it, renew the pause; else end a pause that its process no longer renews.
+        If this process paused the stage, renew the pause. If another process did and no longer renews the
+        pause, end the pause.
         """
         async with transaction(self._pool) as connection:
             if self._owned:

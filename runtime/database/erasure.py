@@ -1,4 +1,4 @@
-"""Erases a lead, and locks out erasures while a transaction writes personal data."""
+"""Erases a lead, and makes erasures wait while a transaction writes personal data."""
 
 from pathlib import Path
 from typing import Any

@@ -61,7 +61,7 @@ class LedgerEntry:
 
     @property
     def missing(self) -> int:
-        """Return how many offsets up to the last counted one had no record: Kafka no longer has them."""
+        """Return how many offsets of this batch were skipped, because Kafka has no record there any more."""
         return self.new_next_offset - self.next_offset - self.outcomes.total()
 
 
@@ -133,7 +133,7 @@ class Ledger:
         )
 
     async def read(self, connection: Connection, partitions: Collection[tuple[str, int]]) -> LedgerEntries:
-        """Return the entry with the highest epoch of each of these partitions, if it has any."""
+        """Return the entry with the highest epoch of each partition. Leaves out partitions that have none."""
         rows = self._sql.read_entries(connection, **self._parameters(partitions))
         return _entries([row async for row in rows])
 
@@ -153,7 +153,7 @@ class Ledger:
     async def count_expired(
         self, connection: Connection, partition: tuple[str, int], entry: LedgerEntry, start: int
     ) -> None:
-        """Count as missing all records before `start`: Kafka deleted them before the stage read them."""
+        """Count the uncounted records before `start` as missing: Kafka deleted them before they were read."""
         await self._sql.count_expired(
             connection,
             stage=self.stage,

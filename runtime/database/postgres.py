@@ -89,9 +89,9 @@ def _trace_query(query: "asyncpg.connection.LoggedQuery") -> None:
 
 
 async def _reset_nothing(_: "asyncpg.Connection[asyncpg.Record]") -> None:
-    """Return a connection to the pool without a reset: our locks and settings end with their transaction.
+    """Replace asyncpg's reset of a connection that returns to the pool: do nothing, and save a round trip.
 
-    asyncpg's reset costs a round trip after each use. asyncpg still ends an open transaction itself.
+    Our locks and settings end with their transaction, and asyncpg still ends an open transaction itself.
     """
 
 
@@ -122,7 +122,7 @@ async def open_pool(settings: Postgres, name: str) -> AsyncIterator[Pool]:
 
 @asynccontextmanager
 async def _acquire(pool: Pool) -> AsyncIterator[Connection]:
-    """Acquire a connection; raise what `translate_error` returns. Replaces connections that are lost."""
+    """Yield a connection; translate the driver's errors. After a lost connection, renew the whole pool."""
     try:
         async with pool.acquire(timeout=ACQUIRE_SECONDS) as connection:
             try:
@@ -139,7 +139,7 @@ async def _acquire(pool: Pool) -> AsyncIterator[Connection]:
 
 
 def _is_lost(error: Exception) -> bool:
-    """Return True if the server may be gone, or may have another role now."""
+    """Return True if, after this error, the server may be gone or may no longer be the primary."""
     if isinstance(error, asyncpg.PostgresError):
         return (getattr(error, "sqlstate", None) or "").startswith(_LOST_CLASSES)
     return True
@@ -212,7 +212,7 @@ async def ping(pool: Pool) -> None:
 
 
 def check_database(settings: Postgres, pool: Pool) -> Callable[[], Awaitable[None]]:
-    """Return the health check of the database. It opens one more connection if the pool has none left."""
+    """Return the database's health check. If the pool has no free connection, the check opens its own."""
     spare = Connector(settings.url.get_secret_value(), PING_SECONDS)
 
     async def check() -> None:

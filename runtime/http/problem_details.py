@@ -49,7 +49,7 @@ class Problem(BaseModel):
         errors: Iterable[FieldProblem] = (),
         headers: Mapping[str, str] | None = None,
     ) -> Self:
-        """Return the problem of a status. Without a `code` its type is named after the status.
+        """Return a problem with this status. Without a `code`, the problem's type is named after the status.
 
         `headers` are sent with every response that reports this problem.
         """
@@ -106,7 +106,7 @@ def _handler(render: Callable[[Any], Response]) -> Callable[[Request, Exception]
 def closing_headers(body: bytes) -> list[tuple[bytes, bytes]]:
     """Return the headers of a problem that is sent without calling the app.
 
-    They close the connection, because the rest of the request is not read.
+    They announce that the connection is closed, because the rest of the request is not read.
     """
     return [
         (b"content-type", MEDIA_TYPE.encode()),

@@ -197,7 +197,7 @@ class BoundedHttpProtocol(CorrectedHttpProtocol):
         )
 
     def _reject(self, status: HTTPStatus, detail: str) -> None:
-        """Send a problem for a request that no app sees, after the responses to earlier requests."""
+        """Answer a request with a problem instead of calling the app, after the earlier responses."""
         self._rejected = True
         body = Problem.build(status, detail).to_json()
         headers = [*self.server_state.default_headers, *closing_headers(body)]

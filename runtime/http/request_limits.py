@@ -99,7 +99,7 @@ class RequestLimits:
 
 
 class _NoBody:
-    """Replaces a body that is not read by an empty one. The app then rejects the request itself."""
+    """Gives the app an empty body and leaves the real one unread. The app then rejects the request itself."""
 
     reading = expects_continue = False
     _received = False

@@ -14,7 +14,7 @@ _UNTRACED_PATHS: Final = frozenset({"/livez", "/readyz", "/metrics", "/internal/
 
 
 class ServerSpans:
-    """Records the spans. `paths` are those of routes that FastAPI does not know: plain ASGI routes."""
+    """Records the spans. `paths` are the paths of plain ASGI routes, which FastAPI does not know."""
 
     def __init__(self, app: ASGIApp, paths: Collection[str] = ()) -> None:
         self._app = app

@@ -89,7 +89,7 @@ class BatchProcessor:
         self._next = last
 
     def _add_busy(self, busy: PartitionsBusy) -> None:
-        """Merge with what is busy already: the lowest offset of each partition and the longest wait."""
+        """Merge `busy` into `self.busy`: keep the lowest offset of each partition, and the longest wait."""
         known = self.busy or PartitionsBusy({}, 0.0)
         offsets = dict(known.offsets)
         for partition, offset in busy.offsets.items():
@@ -97,7 +97,10 @@ class BatchProcessor:
         self.busy = PartitionsBusy(offsets, max(known.seconds, busy.seconds))
 
     async def _narrow_refused(self, first: int, last: int, refused: DependencyRefused) -> None:
-        """Halve refused records. A record refused alone is at fault if the server accepts other records."""
+        """Process refused records in halves.
+
+        Send a single refused record to the replay queue if other records were accepted, else retry it later.
+        """
         if last - first > 1:
             middle = (first + last) // 2
             await self._process(first, middle)
@@ -110,7 +113,7 @@ class BatchProcessor:
             raise refused
 
     async def _retry_refused(self) -> None:
-        """Retry the records that were refused before one was accepted; queue those that are refused again."""
+        """Retry the refused records, now that a record was accepted. Queue those that are refused again."""
         self._any_accepted = True
         while self._refused:
             record = self._records[self._refused[0][0]]
@@ -128,7 +131,7 @@ class BatchProcessor:
             self._refused.pop(0)  # only now: until then the record is not completed
 
     async def _queue_failed(self, record: Record, error: Exception) -> None:
-        """Queue a record for its own failure, or for the bug that it triggers."""
+        """Send a record to the replay queue, whether its error is a `Failure` or a bug."""
         with record_context(record):
             if isinstance(error, Failure):
                 await self._queue(record, error)
@@ -138,7 +141,10 @@ class BatchProcessor:
             await self._queue(record, RetryableError(Reason.BUG.format(exception=type(error).__name__)))
 
     async def _queue(self, record: Record, failure: Failure) -> None:
-        """Send one record to the replay queue; if that fails, pause the stage: skip no record."""
+        """Send one record to the replay queue.
+
+        If that fails, raise `DependencyUnavailable`: the stage pauses and skips no record.
+        """
         try:
             await self._handler.send_to_retry_queue(record, failure)
         except (DependencyUnavailable, RewindRequired):

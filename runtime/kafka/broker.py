@@ -32,7 +32,7 @@ def build_broker(
 ) -> KafkaBroker:
     """Build the broker for `runtime.kafka.consumer`. It does not connect yet.
 
-    `consumer_only`, because FastStream's producer has no publish timeout and cannot be created again.
+    It only consumes: FastStream's producer has no publish timeout and cannot be replaced when it breaks.
     """
     accept_any_header_name()
     enable_rebootstrap()

@@ -79,7 +79,8 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
     async def run(self, handler: Handler, reconciler: Reconciler | None = None) -> None:
         """Hand batches to `handler` until `stopping` is set; reconnect after every loss of the broker.
 
-        `reconciler` compares the ledger with Kafka first, and whenever either may have changed.
+        `reconciler` compares the ledger with Kafka before the first batch, and again whenever the database or
+        the log may have been replaced.
         Raises `ConsumerStalled`, and whatever a bug raises.
         """
         self._reconciliation, attempt = ReconcileSchedule(reconciler), 0
@@ -131,7 +132,10 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
         self._log.info("assigned", partitions=sorted(f"{p.topic}/{p.partition}" for p in assigned))
 
     async def _leave_group(self) -> None:
-        """Finish the last commit and leave: two fifths of the stop time each, and one to close by force."""
+        """Finish the last commit, then leave the group.
+
+        Each may use two fifths of the stop time. The last fifth is for closing the consumer by force.
+        """
         fifth = self._policy.stop_seconds / 5
         try:
             await self._commits.flush(2 * fifth)
@@ -139,7 +143,7 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
             await self._connection.leave(2 * fifth, fifth)
 
     async def _step(self, handler: Handler) -> None:
-        """Take one batch and process it, after a comparison if one is due."""
+        """Compare the ledger with Kafka if that is due, then get one batch and process it."""
         await self._watchdog.check(self._connection.consumer)
         if self._is_comparison_due() and not await self._compare():
             return
@@ -235,7 +239,7 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
         return redelivered
 
     async def _rewind(self, batch: BatchProcessor) -> None:
-        """Commit the completed records; rewind to the others and to all prefetched ones."""
+        """Commit the completed records; seek back to the rest of the batch and to all prefetched records."""
         redelivered = self._commit_completed(batch)
         await self._commits.flush(self._policy.commit_seconds)
         self._prefetcher.rewind(redelivered)

@@ -33,7 +33,7 @@ class OffsetCommits:
             self._task = asyncio.create_task(self._commit(consumer))
 
     async def flush(self, seconds: float) -> None:
-        """Wait until all offsets are committed. Discards what is not committed within `seconds`."""
+        """Wait until all offsets are committed. After `seconds`, discard those that are not."""
         task, self._task = self._task, None
         try:
             if task:

@@ -48,7 +48,7 @@ class Position:
 
     @property
     def behind(self) -> int:
-        """Return how many offsets the group has committed but the ledger has not counted.
+        """Return how many offsets below the group's committed offset the ledger has not counted.
 
         More than 0 means that the database was rolled back.
         """

@@ -27,10 +27,10 @@ GAP_MS: Final = 2000
 
 
 class FetchGaps:
-    """Detects seconds without an answer to a partition's fetches: its log may be another one afterwards.
+    """Detects gaps: seconds in which no fetch of a partition was answered. Its log may be replaced in a gap.
 
-    A log loses its tail, or is created again, only while its broker is unavailable or another broker takes
-    over, and no fetch is answered then. aiokafka reconnects by itself and reports nothing.
+    A log loses its last records, or is created again, only while its broker is unavailable or another broker
+    takes over. No fetch is answered then. aiokafka reconnects by itself and does not report the gap.
     Call `update` after each poll.
     """
 
@@ -53,7 +53,7 @@ class FetchGaps:
                 self.found = True
 
     def confirm(self, consumer: AIOKafkaConsumer) -> None:
-        """Forget all earlier gaps: the assigned logs were compared with the ledger."""
+        """Forget all earlier gaps. Call it after the assigned partitions were compared with the ledger."""
         self.update(consumer)
         self._confirmed = set(consumer.assignment())
         self.found = False
@@ -188,7 +188,10 @@ class Prefetcher:
         self.gaps.update(self._consumer)
 
     async def _poll(self, room: int) -> None:
-        """Prefetch, or, if there is no room, wait and poll with all partitions paused."""
+        """Prefetch up to `room` records.
+
+        Without room, wait, and poll with all partitions paused, so that this member stays in the group.
+        """
         if room > 0:
             await self._fetch(self._policy.keepalive_seconds, room)
             return

@@ -41,8 +41,8 @@ class Publisher:
     """An idempotent producer that waits for every in-sync replica and is replaced when it breaks.
 
     After an out-of-order sequence, a lost producer id or a dead sender task, an aiokafka producer fails
-    forever (aiokafka #1017). So the producer is closed and another one opened after any error that leaves
-    open whether the record was written, and after a minute in which no broker answered.
+    forever (aiokafka #1017). So it is replaced by a new producer after any error after which the record may
+    or may not be written, and after a minute in which no broker answered.
     """
 
     def __init__(self, settings: Kafka, client_id: str, silence_seconds: float = SILENCE_SECONDS) -> None:

@@ -45,7 +45,7 @@ class Comparison(NamedTuple):
 
 
 class ReconcileSchedule:
-    """Decides when the ledger must be compared with Kafka before more records are processed."""
+    """Decides when no more records may be processed before the ledger is compared with Kafka."""
 
     def __init__(self, reconciler: "Reconciler | None") -> None:
         self.reconciler = reconciler
@@ -163,7 +163,10 @@ class Reconciler:
     async def _first_offset_of_new_log(
         self, consumer: AIOKafkaConsumer, partition: TopicPartition, position: Position
     ) -> int:
-        """Return where a new log is read from. Ids identify known records, so a repeat does no harm."""
+        """Return the offset from which a new log is read.
+
+        Reading a record again does no harm: it is recognized by its id.
+        """
         last_record = position.entry.last_record if position.entry else None
         if partition.topic not in self._by_time or last_record is None:
             return position.start
@@ -188,7 +191,10 @@ class Reconciler:
                 await self._ledger.count_expired(connection, partition, entry, position.start)
 
     async def _rewind_group(self, positions: Positions) -> dict[TopicPartition, int]:
-        """Return the offsets to commit for partitions whose ledger is behind, rebuilt or rewound."""
+        """Return the offsets to commit for the partitions whose ledger was rolled back.
+
+        If the stage has `rebuild`, rebuild the ledger instead of rewinding the group.
+        """
         behind = {each: position for each, position in positions.items() if position.behind}
         for partition, position in behind.items():
             self._report_rewind("database", partition, position, position.next_offset)

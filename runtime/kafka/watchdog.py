@@ -36,7 +36,7 @@ class Watchdog:
         self._measure_at = 0.0
 
     def record_progress(self) -> None:
-        """Restart the time without progress: a batch has ended, or the consumer has paused on purpose."""
+        """Note that a batch has ended, or that the consumer has paused on purpose: it is not stalled."""
         self._progress_at = time.monotonic()
 
     def check_batch_age(self, started: float) -> None:
@@ -57,7 +57,7 @@ class Watchdog:
             await self._measure_lag(consumer)
 
     async def _measure_lag(self, consumer: AIOKafkaConsumer) -> None:
-        """Ask Kafka for the lag: a member that the group has removed believes that it has none."""
+        """Get the lag from Kafka. A member that was removed from the group would itself report no lag."""
         assigned = consumer.assignment()
         starts = await fetch_offsets(consumer.beginning_offsets, assigned, REQUEST_SECONDS)
         ends = await fetch_offsets(consumer.end_offsets, starts, REQUEST_SECONDS)

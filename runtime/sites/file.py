@@ -1,4 +1,4 @@
-"""Reads the sites file and the secrets that it refers to. A mistake raises `SitesFileError`, one line."""
+"""Reads the sites file and the secrets that it refers to. A mistake raises `SitesFileError`."""
 
 import difflib
 import os
@@ -166,7 +166,7 @@ def resolve_signing_secrets(sites: Sites, variables: Mapping[str, str]) -> dict[
 def resolve_captcha_secrets(sites: Sites, variables: Mapping[str, str], default: str) -> dict[str, str]:
     """Return the captcha secret of each site that has a captcha, by site name.
 
-    `default` is the secret of an ALTCHA captcha that has none of its own.
+    `default` is the secret of an ALTCHA captcha for which the file sets no secret.
     Raises `SitesFileError` if a variable is not set, or if `default` is needed and empty.
     """
     secrets: dict[str, str] = {}

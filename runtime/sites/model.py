@@ -126,7 +126,7 @@ class Captcha(BaseModel):
 class Site(BaseModel):
     """The settings of one site.
 
-    Each is optional, and may also be set in `[defaults]`, for sites that do not set it.
+    Each setting is optional. If a site does not set it, the value in `[defaults]` applies, if there is one.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -151,7 +151,7 @@ NO_SITE: Final = Site()
 
 @dataclass(frozen=True)
 class Sites:
-    """All sites by name, and the digest of the file that they come from. Without a file there are none."""
+    """All sites by name, and the digest of the sites file. Without a file there are no sites."""
 
     by_name: Mapping[str, Site] = field(default_factory=dict)
     digest: str = ""
@@ -166,9 +166,9 @@ KEYS: Final = tuple(item.alias or name for name, item in Site.model_fields.items
 
 
 def shared_values(sites: Mapping[str, Site]) -> list[str]:
-    """Return a message for each token, hook key and form key that two sites share.
+    """Return a problem for each token, hook key or form key of a site that an earlier site has too.
 
-    These values tell which site a request belongs to, so each may belong to one site only.
+    A request with such a key could be from either site.
     """
     owners: dict[tuple[str, str], str] = {}
     problems: list[str] = []

@@ -80,7 +80,10 @@ class SitesWatcher:
         self._report_valid()
 
     async def _read_settled(self) -> bytes:
-        """Return the content, after two readings in a row that are equal. Reads in a thread: disks hang."""
+        """Return the file's content. If it is new, wait until two readings in a row are equal.
+
+        Reads in a thread, because a disk may hang.
+        """
         content = await asyncio.to_thread(read_bytes, self._path)
         while sha256(content).hexdigest() not in (self._digest, self._rejected):
             await asyncio.sleep(SETTLE_SECONDS)
@@ -98,7 +101,7 @@ class SitesWatcher:
         metrics.SITES_FILE.labels(digest=self._digest[:12]).set(1)
 
     def _report_invalid(self, error: SitesFileError, version: str) -> None:
-        """Keep the service ready: the version that it has read before still applies."""
+        """Warn of an invalid version. The service stays ready, because the previous version still applies."""
         if self._rejected != version:
             self._log.warning("sites file not applied", file=str(self._path), reason=str(error))
         self._rejected = version

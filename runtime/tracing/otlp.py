@@ -23,7 +23,7 @@ STOP_SECONDS: Final = 1.5
 def open_provider(endpoint: str, service: str) -> TracerProvider:
     """Return a provider that exports to `endpoint`. It does not connect yet.
 
-    Sampling is the SDK's default: the caller's decision, from its `traceparent`.
+    Sampling is the SDK's default, which follows the caller's decision in the `traceparent` header.
     """
     resource = {
         "service.namespace": "fastcore",

@@ -83,9 +83,10 @@ def span(name: str, kind: SpanKind = SpanKind.INTERNAL) -> Iterator[Span]:
 
 @contextmanager
 def producer_span(topic: str, headers: h.Headers, key: bytes | None) -> Iterator[h.Headers]:
-    """Run the body in a producer span; yields the headers with its `traceparent`, for the consumer.
+    """Run the body in a producer span; yield the headers with the span's `traceparent`, for the consumer.
 
-    Its parent is the current span if that is about one record, else the span that the headers name.
+    The parent is the current span, if it is about a single record. Otherwise it is the span in the
+    `traceparent` of `headers`.
     """
     if _tracer is None:
         yield headers
@@ -104,9 +105,9 @@ def producer_span(topic: str, headers: h.Headers, key: bytes | None) -> Iterator
 def consumer_span(records: "Sequence[Record]") -> Iterator[None]:
     """Run the body in one consumer span per record; each is a child of the span that sent the record.
 
-    With a single record, its span is the current one, so its SQL is in the record's trace. A larger batch
-    gets a trace of its own, which contains the SQL and is linked to the records' spans (OpenTelemetry's
-    messaging conventions).
+    With a single record, the record's span is the current span, so queries are in the record's trace. A
+    larger batch gets a trace of its own, which contains the queries and is linked to the records' spans
+    (OpenTelemetry's messaging conventions).
     """
     if _tracer is None:
         yield
@@ -162,7 +163,7 @@ def set_attributes(**attributes: str | int | bool) -> None:
 
 
 def record_query(name: str, seconds: float, error: BaseException | None) -> None:
-    """Create a span for a query that has just ended, unless no span is current, as in idle polling."""
+    """Create a span for a query that has just ended. Without a current span (idle polling), do nothing."""
     if _tracer is None or not get_current_span().is_recording():
         return
     end = time.time_ns()

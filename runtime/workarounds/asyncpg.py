@@ -45,8 +45,8 @@ _POOLER, _READ_ONLY = 1, 2
 class QuietConnection(asyncpg.Connection):
     """A connection whose `close` raises no error.
 
-    A pool closes the connections that it replaces in tasks that nobody awaits. A hanging server would cause
-    an ERROR with a traceback in the log for each of them.
+    When a pool replaces a connection, it closes the old one in a task that nobody awaits. If the server
+    hangs, each such task would log an ERROR with a traceback.
     """
 
     async def close(self, *, timeout: float | None = None) -> None:  # noqa: ASYNC109 - asyncpg's signature
@@ -59,7 +59,7 @@ class Connector:
     """Opens connections to the first host of a URL that is writable, whatever the state of the other hosts.
 
     Each host gets an equal share of the timeout, and the host that answered last is tried first. If the URL
-    has a `target_session_attrs`, that decides instead.
+    has a `target_session_attrs`, it decides which host is suitable.
     """
 
     def __init__(self, url: str, timeout_seconds: float) -> None:
@@ -153,10 +153,10 @@ def terminate(connection: "PoolConnectionProxy[asyncpg.Record]") -> None:
 
 @contextlib.asynccontextmanager
 async def terminate_after_timeout(connection: "PoolConnectionProxy[asyncpg.Record]") -> AsyncIterator[None]:
-    """Terminate the connection of a statement that timed out, once its cancel request had time to arrive.
+    """If a statement in the body times out, terminate the connection, so that no ROLLBACK is sent.
 
-    asyncpg sends that request when it raises `TimeoutError`. On a hanging server the ROLLBACK would wait for
-    as long again.
+    On a hanging server the ROLLBACK would wait for another timeout. asyncpg sends a cancel request when it
+    raises `TimeoutError`; the connection is terminated after that request had time to arrive.
     """
     try:
         yield

@@ -24,7 +24,7 @@ class CorrectedHttpProtocol(HttpToolsProtocol):
     _resuming = False
 
     def resume_without_upgrade(self) -> None:
-        """Continue behind the head of a request that offers an upgrade, as if it did not.
+        """Parse a request that offers an upgrade as if it did not, so that its body is read.
 
         A server may ignore the offer (RFC 9110, 7.8). httptools ends the request at its head, though. Replace
         the parser by a new one, and feed it the same head without the offer.
@@ -55,7 +55,7 @@ class CorrectedHttpProtocol(HttpToolsProtocol):
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        """End the head, unless it was parsed again."""
+        """End the head. Ignore the second parse of the head."""
         if self._resuming:
             self._resuming = False
         else:
