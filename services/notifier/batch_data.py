@@ -32,10 +32,10 @@ async def load_statuses(connection: Connection, lead_ids: Collection[UUID]) -> d
 async def count_welcomes(
     connection: Connection, leads: Sequence[LeadReceived], counts: WelcomeCounts
 ) -> None:
-    """Add to `counts` the stored welcomes to the mailboxes of these leads, and those of their sites.
+    """Add to `counts` the stored welcomes to the mailboxes of these leads, and of the sites of these leads.
 
-    Locks the mailboxes until the transaction ends, so that their limit is exact. Sites are not locked: each
-    concurrent process may exceed the limit of a site by one batch.
+    Locks the mailboxes until the transaction ends, so that the limit of a mailbox is exact. Sites are not
+    locked: each concurrent process may exceed the limit of a site by one batch.
     """
     mailboxes = sorted({storable(mailbox_key(lead.email)) for lead in leads if lead.email})
     async for _ in _SQL.lock_mailboxes(connection, mailboxes=mailboxes):

@@ -29,9 +29,9 @@ def suppression_reason(
 ) -> str | None:
     """Return why this mail must not be sent, or None if it may be.
 
-    `status` is the lead's stored status, or None if the lead is not stored yet. It takes precedence over the
-    record, because an admin may have marked the lead as no spam. `welcomed` are the leads whose welcomes went
-    to the same mailbox in the last 24 hours; `limit` is the maximum number of such leads.
+    `status` is the lead's stored status, or None if the lead is not stored yet. A stored status overrides the
+    spam reasons in the record, because an admin may have marked the lead as no spam. `welcomed` are the leads
+    whose welcomes went to the same mailbox in the last 24 hours; `limit` is the maximum number of such leads.
     """
     if status is None:
         status = LeadStatus.SPAM if delivery.lead.spam_reasons else LeadStatus.RECEIVED
@@ -49,7 +49,7 @@ def choose_action(
 ) -> Action:
     """Choose the action for a delivery that already has a row.
 
-    `reason` is the reason to suppress it, if there is one. `owner` is the id of this process. `in_progress`
+    `reason` is the reason to suppress the delivery, or None. `owner` is the id of this process. `in_progress`
     are the mails that this process is sending, or whose outcome it has cached.
     """
     mine = row.owner == owner
@@ -92,7 +92,7 @@ class BatchPlan:
         return [(delivery, reason) for delivery, reason in self.new if reason] + self.suppressed_rows
 
     def add(self, delivery: Delivery, row: DeliveryRow, action: Action, reason: str | None) -> None:
-        """Add a delivery that already has a row to the list for its action. A skipped one is in no list."""
+        """Add a delivery that already has a row to the list for `action`; add a skipped delivery to none."""
         if action is Action.WAIT:
             record = delivery.record
             partition = (record.topic, record.partition)
@@ -119,10 +119,10 @@ def plan_batch(
     owner: UUID,
     in_progress: Collection[Key],
 ) -> BatchPlan:
-    """Decide what to do with every delivery of a batch. Adds each new welcome that it admits to `counts`.
+    """Decide what to do with every delivery of a batch. Increases `counts` by each new welcome to send.
 
     `rows` are the stored rows of the batch's leads, and `statuses` the stored statuses by lead id. `owner`
-    and `in_progress` are those of `choose_action`.
+    and `in_progress` are passed to `choose_action`.
     """
     plan, existing = BatchPlan(), dict[Key, list[Delivery]]()
     for lead_id, requests in batch.by_lead().items():

@@ -47,7 +47,7 @@ class Delivery:
     def origin_ms(self) -> int:
         """Return the timestamp in ms of the record that failed first.
 
-        That is this record, unless its headers name an earlier one.
+        The headers of a retry name that record. Without such headers, return the timestamp of `record`.
         """
         return first_origin(self.record.headers, Origin.of(self.record, "")).timestamp_ms
 
@@ -57,7 +57,7 @@ class Delivery:
 
     @property
     def queue_id(self) -> UUID | None:
-        """Return the id of the replay-queue row of this retry; None if the record retries no such mail."""
+        """Return the id of the replay-queue row of a retry; None if the record is no retry of this mail."""
         if not self.retry or requested_kind(self.record) != self.kind:
             return None
         try:
@@ -70,8 +70,8 @@ class Delivery:
 class DeliveryRow:
     """A row of `email_delivery`.
 
-    `owner` is the id of the process that reserved the mail, and `lease_seconds` the remaining time of that
-    reservation. `settled_by` is the id of the record whose outcome the row stores.
+    `owner` is the id of the process that reserved the mail, and `lease_seconds` the time until the
+    reservation ends. `settled_by` is the id of the record whose outcome the row stores.
     """
 
     state: str
@@ -88,7 +88,7 @@ class DecodedBatch:
     undecodable: list[Record] = field(default_factory=list)
 
     def by_lead(self) -> dict[UUID, list[tuple[Record, LeadReceived]]]:
-        """Return the records of each lead in their order, by lead id. The ids are sorted."""
+        """Return the records of each lead in the order of the batch, by lead id. The ids are sorted."""
         grouped = dict[UUID, list[tuple[Record, LeadReceived]]]()
         for record, lead in self.leads:
             grouped.setdefault(lead.lead_id, []).append((record, lead))
@@ -119,8 +119,8 @@ def requested_kind(record: Record) -> Kind | None:
 def requested_deliveries(record: Record, lead: LeadReceived, *, first: bool) -> list[Delivery]:
     """Return the mails that a record requests.
 
-    A retry requests one kind, any other record requests both. `first` says that the lead has no rows yet:
-    then the record requests both kinds, even if it is a retry.
+    A retry requests one kind of mail, any other record requests both kinds. If `first` is true, the lead has
+    no rows yet: then a retry requests both kinds too.
     """
     kind = requested_kind(record)
     kinds = KINDS if first or kind is None else (kind,)

@@ -13,9 +13,9 @@ Result = TypeVar("Result")
 class GroupCommit(Generic[Item, Result]):
     """Passes items to `commit` in groups, one group at a time. `commit` returns one result for each item.
 
-    A single item is written at once. Items that arrive during a write form the next group. If `commit`
-    raises `RetryableError` for a group, its items are written one by one. A caller that is cancelled does
-    not cancel its group; call `idle` to wait for it.
+    If no write is running, an item is written at once. Items that arrive during a write form the next group.
+    If `commit` raises `RetryableError` for a group, the items of the group are written one by one. If a
+    caller is cancelled, the write of its item goes on; call `idle` to wait until no write is running.
     """
 
     def __init__(self, commit: Callable[[list[Item]], Awaitable[list[Result]]]) -> None:

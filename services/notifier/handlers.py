@@ -51,8 +51,8 @@ class Handler:
     async def handle(self, records: Sequence[Record]) -> None:
         """Send the mails that these records request.
 
-        Raises `DependencyUnavailable` if the consumer has to pause, and `PartitionsBusy` for mails that
-        another process is sending.
+        Raises `DependencyUnavailable` if the consumer has to pause, and `PartitionsBusy` if another process
+        is sending some of the mails.
         """
         self._sender.remove_revoked()
         plan = await self._store.reserve(decode_batch(records), records, self._sender.in_progress)

@@ -31,7 +31,7 @@ Transition = tuple[Delivery, MailOutcome | None]
 
 
 class Store:
-    """Writes `email_delivery`. `owner` is the id of this process in the leases.
+    """Writes `email_delivery`. `owner` is the id with which this process reserves mails.
 
     All methods raise `RetryableError` and `DependencyUnavailable`.
     """
@@ -150,7 +150,8 @@ class Store:
     async def release(self, deliveries: Collection[tuple[Delivery, bool]]) -> None:
         """Release the leases of mails that were certainly not sent.
 
-        Each flag says that an attempt to send the mail has ended: only then is a row in `sending` reset.
+        The flag of a delivery is true if an attempt to send the mail has ended: only then a row in the state
+        `sending` is reset.
         """
         if deliveries:
             # A cancelled caller's transition may still be running, and must not be committed after this.
@@ -214,7 +215,7 @@ async def _resolve_replays(connection: Connection, deliveries: Sequence[Delivery
 
 
 async def _audit(connection: Connection, audited: Sequence[tuple[Delivery, MailOutcome, int]]) -> None:
-    """Append an entry for each delivery, its outcome and the number of tries."""
+    """Append an audit entry for each tuple: a delivery, its outcome and the number of tries."""
     entries = [
         AuditRecorded(
             event_id=_event_id(delivery, outcome),

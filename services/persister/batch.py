@@ -32,7 +32,7 @@ class DecodedBatch:
     undecodable: list[Record] = field(default_factory=list)
 
     def first_records(self) -> dict[UUID, tuple[Record, LeadReceived]]:
-        """Return the first record of each lead, and the lead, by lead id.
+        """Return by lead id the first record of each lead, paired with the lead.
 
         A later record with the same lead id is a duplicate or a conflict.
         """
@@ -42,7 +42,7 @@ class DecodedBatch:
         return first
 
     def replays(self) -> list[UUID]:
-        """Return the ids of the replay-queue rows that sent records of this batch to the persister."""
+        """Return the ids of the `replay_queue` rows from which records of this batch were replayed."""
         decoded = [record for record, _ in (*self.leads, *self.entries)]
         return [queue_id for record in decoded if (queue_id := queue_id_of(record))]
 
@@ -50,8 +50,8 @@ class DecodedBatch:
 def decode_in_parts(records: Sequence[Record]) -> Iterator[DecodedBatch]:
     """Decode records lazily, `PART_RECORDS` at a time.
 
-    Raises `RetryableError` if more leads cannot be decoded than the circuit breaker's limit. The consumer
-    then halves the batch, and the breaker is checked between the halves.
+    Raises `RetryableError` if the number of undecodable leads exceeds the circuit breaker's limit. The
+    consumer then halves the batch, and the breaker is checked between the halves.
     """
     undecodable = 0
     for first in range(0, len(records), PART_RECORDS):
@@ -77,17 +77,17 @@ def decode_batch(records: Sequence[Record]) -> DecodedBatch:
 
 
 def _decode_entry(value: bytes) -> LeadRejected:
-    """Decode an entry and derive a new id from its id. A redelivered record gets the same id.
+    """Decode an audit entry and derive a new id from its id. A redelivered record gets the same new id.
 
-    The topic's producer chooses the id. The id of a failure can be computed from topic, offset and time, so a
-    chosen id could suppress the entry of another event.
+    The topic's producer chooses the original id. Ids of failures can be computed from topic, offset and time.
+    So a producer could choose the id of a failure, and the audit entry of that failure would be ignored.
     """
     entry = LeadRejected.model_validate_json(value)
     return entry.model_copy(update={"event_id": uuid5(entry.event_id, AuditEvent.LEAD_REJECTED)})
 
 
 def count_leads(records: Sequence[Record]) -> int:
-    """Return how many of the records are leads. The circuit breaker ignores the others, audit records."""
+    """Return how many of the records are leads. The circuit breaker does not count audit records."""
     return sum(not topics.is_audit(record.topic) for record in records)
 
 
@@ -98,7 +98,7 @@ def kind_of(record: Record) -> Kind:
 
 
 def queue_id_of(record: Record) -> UUID | None:
-    """Return the id of the row of `replay_queue` that sent this record to the persister, if one did."""
+    """Return the id of the `replay_queue` row from which this record was replayed, or None."""
     if headers.text(record.headers, headers.STAGE) != "persister":
         return None
     try:

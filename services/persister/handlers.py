@@ -44,7 +44,7 @@ class Handler:
         self._breaker.count(dead=count_leads([record]))
 
     async def _publish_failure(self, record: Record, failure: Failure) -> None:
-        """Publish one failure; a `PermanentError` is final."""
+        """Publish one failure. A `PermanentError` is published as final."""
         final = isinstance(failure, PermanentError)
         with record_context(record):
             await self._publisher.publish(

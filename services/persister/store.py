@@ -47,7 +47,7 @@ class _PreparedBatch:
 
 
 class Store:
-    """Writes leads, audit entries and the ledger. Raises the failures of `runtime.failures`."""
+    """Writes leads, audit entries and the ledger. Its methods raise the errors of `runtime.failures`."""
 
     def __init__(self, pool: Pool, ledger: Ledger) -> None:
         self._pool = pool
@@ -57,7 +57,7 @@ class Store:
         """Store a batch in one transaction; return the records to dead-letter.
 
         `parts` decodes `records` lazily: the next part is decoded while the database writes the current one,
-        which saves up to 17 ms of 70 for 500 leads.
+        which saves up to 17 ms of the 70 ms that 500 leads need.
         """
         outcome, writing = BatchOutcome(), None
         async with transaction(self._pool) as connection:

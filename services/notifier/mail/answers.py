@@ -1,7 +1,7 @@
 """Formats what a visitor typed, for the alert to the admins. Pure.
 
-Nothing that a visitor types can look like a field of ours: labels are unique, and a text of several lines has
-`> ` before each line.
+Nothing that a visitor types can look like another field of the alert: labels are unique, and a text of
+several lines has `> ` before each line.
 """
 
 import json
@@ -34,7 +34,7 @@ def visible_text(value: str) -> str:
 
 
 def labelled_fields(lead: LeadReceived) -> dict[str, str]:
-    """Return the text of each non-empty field of a lead, by label. Fields with equal labels get new ones."""
+    """Return the text of each non-empty field of a lead, by label. Equal labels are made unique."""
     source = lead.source
     values: dict[str, JsonValue] = {
         "Name": lead.name or NO_NAME,

@@ -1,6 +1,6 @@
 """Decides whether a welcome may contain the name that the visitor typed. Pure.
 
-The visitor may have typed a stranger's address, and as the name a message or a link to that stranger.
+A visitor may type the address of a stranger, and instead of a name a message or a link for that stranger.
 """
 
 import re

@@ -1,4 +1,4 @@
-"""Finds the identity (sender and admins) of each site: the default, as changed by the sites file. Pure."""
+"""Finds the identity (sender and admins) of each site. The sites file can change the default. Pure."""
 
 from dataclasses import replace
 

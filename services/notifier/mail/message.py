@@ -41,7 +41,7 @@ _TEMPLATES.filters["break_lines"] = break_lines
 
 
 class UndeliverableError(Exception):
-    """The mail can never be sent: its delivery is dead. `reason` holds no personal data."""
+    """The mail can never be sent: its outcome is `dead`. `reason` holds no personal data."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)

@@ -1,1 +1,1 @@
-"""Recovers the outcomes of mails that the database has lost."""
+"""Recovers mail outcomes that the database has lost, from Kafka's records."""

@@ -2,7 +2,7 @@
 
 When the notifier commits the offset of a record, each mail of the record was sent or suppressed, or its
 failure was published. So the records before that offset and the published failures show the outcome of each
-mail. `recovered_outcomes` derives it.
+mail. The module `recovered_outcomes` derives the outcomes.
 """
 
 import asyncio
@@ -51,7 +51,7 @@ OffsetRanges = dict[TopicPartition, tuple[int, int]]
 
 
 class MailOutcomeRecovery:
-    """Completes `email_delivery` and the ledger up to the offsets that the consumer group has committed."""
+    """Adds what `email_delivery` and the ledger lack, up to the consumer group's committed offsets."""
 
     def __init__(self, kafka: Kafka, pool: Pool, ledger: Ledger, identities: Identities) -> None:
         self._kafka = kafka
@@ -93,7 +93,7 @@ class MailOutcomeRecovery:
             self._log.warning("Mails rebuilt from Kafka's records", mails=written)
 
     async def _contains_lead(self, reader: Any, ranges: OffsetRanges, leads: Collection[UUID]) -> bool:
-        """Return True if one of the records belongs to one of these leads."""
+        """Return True if a record in these offset ranges belongs to one of these leads."""
         reader.assign(list(ranges))
         async for records in read_ranges(reader, ranges):
             if any(lead.lead_id in leads for _, lead in decode_batch(records).leads):
@@ -101,7 +101,7 @@ class MailOutcomeRecovery:
         return False
 
     async def _read_failures(self, reader: Any, ranges: OffsetRanges) -> dict[str, PublishedFailure]:
-        """Return the failures published since the first of these records, by event id."""
+        """Return the failures published since the oldest record in these offset ranges, by event id."""
         since = await self._oldest_timestamp(reader, ranges)
         name = self._kafka.topic_prefix + topics.FAILED.name
         partitions = await assign_all_partitions(reader, name)
@@ -121,7 +121,7 @@ class MailOutcomeRecovery:
         return failures
 
     async def _read_newest_retries(self, reader: Any, ranges: OffsetRanges) -> NewestRetries:
-        """Return the newest retry of each mail among these records."""
+        """Return the position of the newest retry of each mail in these offset ranges."""
         retries = {
             each: offsets for each, offsets in ranges.items() if topics.RETRY_NOTIFIER.name in each.topic
         }
@@ -132,7 +132,7 @@ class MailOutcomeRecovery:
         return newest
 
     async def _oldest_timestamp(self, reader: Any, ranges: OffsetRanges) -> int:
-        """Return the timestamp of the oldest of these records in ms."""
+        """Return the timestamp in ms of the oldest record in these offset ranges; 0 if there is none."""
         times = []
         reader.assign(list(ranges))
         for each, (first, end) in ranges.items():

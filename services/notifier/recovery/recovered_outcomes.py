@@ -1,4 +1,4 @@
-"""Derives from Kafka's records the outcomes of mails that the database has lost. No I/O, no clock."""
+"""Derives mail outcomes that the database has lost, from Kafka's records. No I/O, no clock."""
 
 from collections.abc import Collection, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
@@ -34,9 +34,10 @@ class RecordPosition(NamedTuple):
         return cls(record.topic, record.partition, record.offset, record.timestamp)
 
     def is_newer_than(self, other: "RecordPosition") -> bool:
-        """Return True if this record is newer, by offset in one partition and by timestamp across partitions.
+        """Return True if this record is newer than the other.
 
-        The records of one lead are in two partitions if the topic got more partitions between them.
+        Compares the offsets in one partition, else the timestamps. The records of one lead are in two
+        partitions if the topic got more partitions after the first record.
         """
         if self[:2] == other[:2]:
             return self.offset > other.offset
@@ -48,7 +49,7 @@ NewestRetries = dict[Key, RecordPosition]
 
 
 class PublishedFailure(NamedTuple):
-    """The error of a published failure (`smtp.dead`), and the time in ms of the record that failed first."""
+    """A failure: its error (such as `smtp.dead`), and the time in ms of the record that failed first."""
 
     error: str
     origin_ms: str | None
@@ -56,7 +57,7 @@ class PublishedFailure(NamedTuple):
 
 @dataclass(frozen=True)
 class RecoveredOutcome:
-    """The state of one mail, derived from Kafka because the database has lost it, and its reason."""
+    """The state of one mail and the reason for it, both derived from Kafka's records."""
 
     delivery: Delivery
     state: str
@@ -90,10 +91,10 @@ def recover_outcomes(
     The notifier publishes the failure of a mail, under an id derived from the record, before it commits the
     mail's outcome. So a mail without a published failure was sent or suppressed.
 
-    `rows` are the stored rows of the records' leads; recovered rows are added to it. `failures` are keyed by
-    event id. `uncounted` contains the `id()` of each record that the ledger does not count yet. If a mail has
-    several retries, only the newest committed retry decides its state. It is given in `newest`; if that is
-    None, it is searched in `records`.
+    `rows` are the stored rows of the records' leads; recovered rows are added to `rows`. `failures` are keyed
+    by event id. `uncounted` contains the `id()` of each record that the ledger does not count yet. If a mail
+    has several retries, only the newest committed retry decides its state. `newest` holds the newest retry of
+    each mail; if `newest` is None, the newest retries among `records` are used.
     """
     newest = update_newest_retries(records, {}) if newest is None else newest
     mails, outcomes = list[RecoveredOutcome](), list[Outcome]()

@@ -17,7 +17,7 @@ BATCH_SECONDS: Final = 600.0
 
 
 class BatchSender:
-    """Sends mails concurrently. Starts no further mail after a dependency failure or at a stop."""
+    """Sends mails concurrently. Starts no more mails after a dependency failure, or if the service stops."""
 
     def __init__(
         self,
@@ -42,11 +42,11 @@ class BatchSender:
         return [*self._started.values(), *self._queue]
 
     async def run(self, workers: int) -> None:
-        """Send the mails with this number of concurrent tasks. Collects errors for `raise_error`."""
+        """Send the mails in this number of concurrent tasks. Stores errors, which `raise_error` raises."""
         await asyncio.gather(*(self._work() for _ in range(workers)))
 
     def raise_error(self) -> None:
-        """Raise the reason why mails have no committed outcome, if any. Prefers `DependencyUnavailable`."""
+        """Raise an error if mails have no committed outcome. Prefers `DependencyUnavailable`."""
         for error in sorted(self._errors, key=lambda each: not isinstance(each, DependencyUnavailable)):
             raise error
         if self._queue and self._stopping.is_set():

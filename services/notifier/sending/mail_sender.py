@@ -79,9 +79,9 @@ class MailSender:
         self._in_progress.remove_superseded(delivery)
 
     def suspects_last(self, deliveries: Sequence[Delivery]) -> list[Delivery]:
-        """Sort the deliveries by their number of dependency failures so far, those without any first.
+        """Sort the deliveries by their number of dependency failures so far, deliveries without any first.
 
-        If the other mails pass, a mail that fails is itself the cause of its failures, not the dependency.
+        If the first mails pass and a later one fails again, that mail causes its failures, not the server.
         """
         return sorted(deliveries, key=lambda each: self._failures.count_of(each.key))
 
@@ -110,10 +110,10 @@ class MailSender:
         return outcome
 
     async def commit_outcome(self, delivery: Delivery, outcome: MailOutcome) -> None:
-        """Publish the mail's failure, if any, commit its outcome to the database, then keep it in the cache.
+        """Publish the mail's failure, if any, then commit its outcome and leave the outcome in the cache.
 
-        The outcome is not kept if the SMTP exchange ended with a status in `UNSETTLED`: then the mail was
-        certainly not sent. Raises `DependencyUnavailable`.
+        An outcome is removed from the cache if the SMTP exchange ended with a status in `UNSETTLED`: then the
+        mail was certainly not sent. Raises `DependencyUnavailable`.
         """
         await self.settle(delivery, outcome)
         self._failures.remove(delivery.key)
@@ -129,9 +129,9 @@ class MailSender:
         self._in_progress.discard(delivery.key)
 
     async def release(self, deliveries: Sequence[Delivery]) -> None:
-        """Release the leases of those mails that were certainly not sent.
+        """Of these mails, release the leases of those that were certainly not sent.
 
-        A failed release is only logged, because Kafka redelivers the batch with these mails.
+        If the release fails, that is only logged, because Kafka redelivers the records of these mails.
         """
         unsent = [
             (each, each.key in self._in_progress)

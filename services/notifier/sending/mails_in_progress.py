@@ -1,4 +1,4 @@
-"""The mails that this process is sending, and the committed outcomes that it caches. No I/O."""
+"""The mails that this process is sending, and its cache of committed outcomes. No I/O."""
 
 import asyncio
 from collections.abc import Callable, Iterator
@@ -30,7 +30,7 @@ class MailsInProgress:
     """Tracks the mails that are being sent, and caches the outcomes of the last mails.
 
     An outcome stays in the cache after its commit, because a database that fails over to an asynchronous
-    standby may lose it. Kafka then redelivers the record, but the mail must not be sent again.
+    standby may lose the outcome. Kafka then redelivers the record, but the mail must not be sent again.
     `holds(topic, partition)` returns whether a partition is assigned to this process; the mails of other
     partitions are removed.
     """
@@ -55,13 +55,16 @@ class MailsInProgress:
                 del self._mails[key]
 
     def remove_superseded(self, delivery: Delivery) -> None:
-        """Remove the mail's outcome if it belongs to another record: this record requests the mail again."""
+        """Remove the mail if another record requested it: this delivery's record requests it again."""
         mail = self._mails.get(delivery.key)
         if mail and mail.record_id != delivery.record_id:
             del self._mails[delivery.key]
 
     def find(self, delivery: Delivery) -> asyncio.Task[MailOutcome] | None:
-        """Return the task that sends this mail, or has already sent it for this record; None without one."""
+        """Return the task that is sending this mail, or has sent it for the same record.
+
+        Returns None if there is no such task.
+        """
         mail = self._mails.get(delivery.key)
         if mail is None or (mail.committed and mail.record_id != delivery.record_id):
             return None
@@ -73,7 +76,7 @@ class MailsInProgress:
         self._mails[delivery.key] = MailInProgress(record.topic, record.partition, delivery.record_id, task)
 
     def mark_committed(self, key: Key) -> None:
-        """Mark the outcome of a mail as committed and keep it, unless its status is in `UNSETTLED`.
+        """Mark the outcome of a mail as committed. Removes the mail if the status is in `UNSETTLED`.
 
         Evicts the oldest committed outcome if the cache is full.
         """

@@ -24,8 +24,8 @@ WINDOW_SECONDS: Final = 1.0
 class TokenBucket:
     """Decides when the next mail may start.
 
-    `rate` is in mails a second, at most `ceiling`. A ceiling of 0 means none: then the rate is infinite until
-    the first rate-limit reply.
+    `rate` is in mails a second, at most `ceiling`. A ceiling of 0 means no ceiling: then the rate is infinite
+    until the first rate-limit reply.
     """
 
     def __init__(self, ceiling: float = 0.0, clock: Callable[[], float] = time.monotonic) -> None:

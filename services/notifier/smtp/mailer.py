@@ -32,9 +32,10 @@ PROBE_SECONDS: Final = 60.0
 class Mailer:
     """Sends mails.
 
-    The commands before the body may take as long as RFC 5321 allows (4.5.3.2). A stop cancels them, because
-    nothing was sent yet. The commit before the body, the body and its reply share one time limit. It is
-    shorter than the time for which a stop waits (ARCHITECTURE.md, Stopping: the drain inequality).
+    The commands before the body may take as long as RFC 5321 allows (4.5.3.2). If the service stops, they are
+    cancelled, because no mail was sent yet. The database commit before the body, the body and its reply share
+    one time limit. A stopping service waits longer than that limit (ARCHITECTURE.md, Stopping: the drain
+    inequality).
     """
 
     def __init__(self, settings: Settings, health: Health, stopping: asyncio.Event) -> None:
@@ -51,9 +52,9 @@ class Mailer:
         health.set("smtp", ok=False, reason="connecting")
 
     async def send(self, mail: Mail, before_body: Callable[[], Awaitable[None]]) -> MailOutcome:
-        """Send one mail and return its outcome. Calls `before_body` after DATA, before the body.
+        """Send one mail and return its outcome. Calls `before_body` between the command DATA and the body.
 
-        Raises what `before_body` raises, and `DependencyUnavailable` at a stop.
+        Raises what `before_body` raises, and `DependencyUnavailable` if the service stops.
         """
         session, outcome = await self._cancel_at_stop(self._send_envelope(mail))
         try:
@@ -80,7 +81,7 @@ class Mailer:
                 await asyncio.wait({task})
 
     async def _send_envelope(self, mail: Mail) -> tuple[Session, MailOutcome | None]:
-        """Return the connection on which the body may follow, or the outcome if it may not."""
+        """Send the commands before the body. Return the connection; also an outcome if no body may follow."""
         while True:
             session = self._take_session()
             slow = asyncio.get_running_loop().call_later(SLOW_SECONDS, self._report_slow, session)
@@ -152,7 +153,7 @@ class Mailer:
             session.client.close()
 
     async def monitor(self) -> None:
-        """Until cancelled, close idle connections, and probe the server if no mail has shown its state."""
+        """Until cancelled, close idle connections; probe the server if no recent mail has shown its state."""
         backoff, attempt = Backoff(base_seconds=1.0), 0
         while True:
             expired = [each for each in self._idle if time.monotonic() - each.used_at > IDLE_SECONDS]
@@ -169,7 +170,7 @@ class Mailer:
             attempt += 1
 
     async def _probe(self) -> None:
-        """Connect and log in, report the result, and keep the connection."""
+        """Connect and log in, report the result, and add the connection to the pool."""
         session = Session(self._new_client())
         slow = asyncio.get_running_loop().call_later(SLOW_SECONDS, self._report_slow, session)
         try:
@@ -197,7 +198,7 @@ class Mailer:
 
 @asynccontextmanager
 async def open_mailer(settings: Settings, health: Health, stopping: asyncio.Event) -> AsyncIterator[Mailer]:
-    """Yield a mailer and run its monitor. Once `stopping` is set, the mailer starts no body."""
+    """Yield a mailer and run its monitor. Once `stopping` is set, the mailer sends no further body."""
     mailer = Mailer(settings, health, stopping)
     try:
         async with run_in_background(mailer.monitor(), "mailer"):

@@ -1,4 +1,4 @@
-"""Decides the outcome of a mail from the server's reply and the phase, for example 550 at RCPT. Pure.
+"""Decides the outcome of a mail by the reply and the phase of the exchange, such as 550 to RCPT. Pure.
 
 `replies` holds the rules for replies whose code is ambiguous.
 """
@@ -82,8 +82,8 @@ def classify_reply(phase: Phase, code: int, enhanced: str | None, text: str = ""
     """Return the status of a mail that got this reply, and the cause if it does not concern the mail.
 
     `text` is a result of `replies.normalize`. The cause is empty if none is known. Up to MAIL a reply
-    concerns our login, our sender or the server. From RCPT on it concerns the mail, unless the reply says
-    otherwise.
+    concerns our login, our sender or the server. From RCPT on a reply concerns the mail, unless its text or
+    code says otherwise.
     """
     if phase is Phase.BODY and 200 <= code < 300:
         return MailStatus.SENT, ""
@@ -122,13 +122,13 @@ def outcome_of_reply(
 
 
 def outcome_without_reply(phase: Phase, reason: Reason) -> MailOutcome:
-    """Return the outcome of a mail that got no reply: `unknown` after the body, else `unavailable`."""
+    """Return the outcome of a mail that got no reply: `unknown` in the phase BODY, else `unavailable`."""
     status = MailStatus.UNKNOWN if phase is Phase.BODY else MailStatus.UNAVAILABLE
     return MailOutcome(status, reason.format(phase=phase), phase)
 
 
 def outcome_of_rejected_recipients(outcomes: list[MailOutcome]) -> MailOutcome:
-    """Return one of the outcomes of refused recipients for the whole mail: a temporary one if possible."""
+    """Choose the outcome of a mail from those of its refused recipients. Prefers temporary refusals."""
     for status in (MailStatus.UNAVAILABLE, MailStatus.THROTTLED, MailStatus.WAITING):
         for outcome in outcomes:
             if outcome.status is status:
@@ -137,7 +137,7 @@ def outcome_of_rejected_recipients(outcomes: list[MailOutcome]) -> MailOutcome:
 
 
 def span_attributes(outcome: MailOutcome) -> dict[str, str | int]:
-    """Return the attributes of the SMTP span. They hold no personal data, so not the server's text."""
+    """Return the attributes of the SMTP span. They hold no personal data, so they omit the server's text."""
     attributes = {
         "smtp.outcome": str(outcome.status),
         "smtp.phase": outcome.phase and str(outcome.phase),

@@ -17,7 +17,7 @@ _RECIPIENT_STATUS: Final = re.compile(r"[45]\.(1\.(1|2|3|6|10)|2\.\d{1,3})")
 
 @dataclass(frozen=True)
 class ReplyRule:
-    """Matches an enhanced status, a text, or both if both are given. `source` names where it is from."""
+    """Matches an enhanced status, a text, or both if both are given. `source` is the origin of the rule."""
 
     source: str
     enhanced: str = ""
@@ -124,7 +124,7 @@ def is_sender_refusal(code: int, enhanced: str | None, text: str) -> bool:
 
 
 def names_only_sender(text: str, sender: str, recipients: Collection[str]) -> bool:
-    """Return True if a reply contains the address of our sender, but of no recipient.
+    """Return True if a reply contains our sender's address, but no recipient's address.
 
     Amazon SES lists the addresses that it refuses. `text` is not normalized.
     """

@@ -45,8 +45,8 @@ class StaleSessionError(Exception):
 class Session:
     """One connection, and the phase of its current mail.
 
-    `used_at` is the monotonic time of its last mail; 0 means that it is not connected yet. `clean` says that
-    the server accepted the last mail. That ends the transaction, so no RSET is needed (RFC 5321, 4.1.1.4).
+    `used_at` is the monotonic time of the last mail; 0 means not connected yet. `clean` is true if the server
+    accepted the last mail. That ended the SMTP transaction, so no RSET is needed (RFC 5321, 4.1.1.4).
     `refused` are the outcomes of the refused recipients of the current mail.
     """
 
@@ -96,7 +96,8 @@ class Session:
         """Send MAIL, RCPT and DATA. Return None if the body may follow, else the outcome.
 
         `sendmail` and `data` of `aiosmtplib` cannot be used: they send DATA and the body, but the caller
-        commits between these two. The callers limit the time, so no command has a timeout of its own.
+        commits to the database between DATA and the body. The callers limit the time, so no command has a
+        timeout of its own.
         """
         client, options, encoding = self.client, list[str](), "ascii"
         if mail.smtputf8:
@@ -130,7 +131,7 @@ class Session:
         return outcome_of_reply(Phase.DATA, reply.code, reply.message, mail.sender, mail.recipients)
 
     async def _send_mail_command(self, sender: str, options: list[str], encoding: str) -> None:
-        """Send MAIL. Raises `StaleSessionError` if a pooled connection is closed before or by the reply."""
+        """Send MAIL. Raises `StaleSessionError` if a pooled connection turns out to be closed."""
         try:
             await self.client.mail(sender, options=options, encoding=encoding, timeout=None)
         except (ConnectionError, aiosmtplib.SMTPSenderRefused) as error:
