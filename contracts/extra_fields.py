@@ -1,4 +1,4 @@
-"""The size limit of a lead's unknown fields. Beyond it, the longest are shortened; the lead is accepted."""
+"""The size limit of a lead's unknown fields. Beyond it, the longest values are shortened."""
 
 from bisect import bisect_right
 from typing import Final

@@ -40,7 +40,7 @@ class Record(Protocol):
 def failure_event_id(record: Record, stage: Stage, kind: Kind) -> UUID:
     """Return the id of a record's failure in a stage.
 
-    The same failure published again has the same id. A later failure of the record has another.
+    If the same failure is published again, it has the same id. A later failure of the record has another id.
     """
     place = f"{record.topic}\n{record.partition}\n{record.offset}\n{record.timestamp}"
     return uuid5(_NAMESPACE, f"{place}\n{stage}\n{kind}")

@@ -1,4 +1,4 @@
-"""Reads a value of any JSON shape as what its field holds. Pure.
+"""Converts a JSON value of any shape to the type of its field. Pure.
 
 Each `read_` function raises `UnreadableError` for a value that does not fit.
 """
@@ -92,7 +92,7 @@ def read_email(value: str) -> str | None:
 
 
 def read_consent(value: Any) -> bool | None:
-    """Return what a word or number says, such as `yes`, `on`, 1 or `no`."""
+    """Return the boolean that a word or number stands for, such as `yes`, `on`, 1 or `no`."""
     text = read_text(value)
     word = (text or "").strip().casefold()
     if word in _TRUE or word in _FALSE:

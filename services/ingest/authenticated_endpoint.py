@@ -29,7 +29,7 @@ class AuditSink(Protocol):
 
 
 class AuthenticatedEndpoint(ABC):
-    """The ASGI app of a POST that names its site by a secret."""
+    """The ASGI app of a POST route. A secret in the request identifies the site that sent it."""
 
     def __init__(
         self,
@@ -74,7 +74,7 @@ class AuthenticatedEndpoint(ABC):
     async def _accept(
         self, request: LeadRequest, site: str, correlation_id: str, headers: dict[str, str]
     ) -> ASGIApp:
-        """Return the response of a durable lead. Raises `ProblemError` for a lead that is refused."""
+        """Store the lead durably and return the response. Raises `ProblemError` if the lead is refused."""
 
     def _limit_rate(self, site: str, headers: dict[str, str]) -> None:
         """Apply the rate limit and report it in `headers` (draft-ietf-httpapi-ratelimit-headers)."""

@@ -79,7 +79,7 @@ class LeadAcceptance:
         self._log = logger("receive")
 
     def was_accepted(self, site: str, key: str, within_seconds: float) -> bool:
-        """Return True if this gateway remembers such a lead, accepted less than `within_seconds` ago."""
+        """Return True if the cache has a lead with this key, accepted less than `within_seconds` ago."""
         cached = self._idempotency.get(lead_id_for(site, key))
         if cached is None:
             return False

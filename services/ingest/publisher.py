@@ -78,7 +78,7 @@ class AuditPublisher:
             await asyncio.sleep(self._pause_seconds)
 
     async def drain(self, seconds: float) -> None:
-        """Publish the queued entries for at most this long, then count the rest as dropped."""
+        """Publish queued entries for at most `seconds`, then count the remaining entries as dropped."""
         self._pause_seconds = 0
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._queue.join(), seconds)

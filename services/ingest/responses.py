@@ -13,7 +13,7 @@ CORRELATION_ID: Final = re.compile(r"[A-Za-z0-9._:\-]{1,128}")
 
 
 def created(lead: AcceptedLead, headers: dict[str, str]) -> Response:
-    """Return the 201 of a durable lead."""
+    """Return the 201 response for a lead that has been stored durably."""
     body = {"leadId": lead.lead_id, "timestamp": lead.timestamp, "status": "received"}
     if lead.replayed:
         headers = {**headers, "Idempotent-Replayed": "true"}

@@ -109,7 +109,7 @@ class Captcha:
         return None if self._use(challenge.signature or "", lead_id) else SpamReason.CAPTCHA_FAILED
 
     async def _is_verified(self, site: str, kind: str, answer: str, ip: str | None) -> bool:
-        """Ask the provider. Raises `httpx.HTTPError`, `TimeoutError`, or `ValueError` without its verdict."""
+        """Ask the provider. Raises `httpx.HTTPError`, `TimeoutError` or `ValueError` if it does not say."""
         values = {"secret": self._sites.captcha_secret(site), "response": answer}
         if ip:
             values["remoteip"] = ip
@@ -121,7 +121,7 @@ class Captcha:
         return success is True
 
     def _use(self, answer: str, lead_id: UUID) -> bool:
-        """Return True if the answer has been used for no other lead. A repeated lead may repeat it."""
+        """Return True unless another lead used the answer. A lead that is sent again may use it again."""
         if len(self._used) >= _MAX_USED:
             self._used.popitem(last=False)
         return self._used.setdefault(_digest(answer), lead_id) == lead_id

@@ -58,7 +58,7 @@ class _Submitted(NamedTuple):
 
     @property
     def referer(self) -> str | None:
-        """The address of the website's page, or None if it is hidden or the gateway's own."""
+        """The address of the website's page; None if unknown or if the page is the gateway's own."""
         referer = self.request.header(b"referer")
         origin = page_origin(None, referer)
         return None if origin is None or is_same_host(origin, self.request.header(b"host")) else referer

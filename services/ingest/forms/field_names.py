@@ -79,7 +79,7 @@ _NAMES: Final[dict[str, str]] = {
 
 
 def fold_name(name: str) -> str:
-    """Return a field's name in lower case without accents, blanks, punctuation and a number at its end."""
+    """Return only the letters and digits of a name, in lower case, without accents or trailing digits."""
     # Normalisation takes time that grows with the square of a run of combining marks.
     decomposed = unicodedata.normalize("NFKD", name[:_NAME_MAX]).casefold()
     return "".join(character for character in decomposed if character.isalnum()).rstrip("0123456789")

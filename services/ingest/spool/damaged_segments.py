@@ -1,4 +1,4 @@
-"""Deletes old damaged segments. They are kept so that a person can look at them, and hold personal data.
+"""Deletes old damaged segments: a person may look at them for a while, but they contain personal data.
 
 Before a segment is marked as damaged, all of its readable leads that Kafka accepts are published.
 """

@@ -127,7 +127,7 @@ class SpoolFolder:
         return file
 
     def probe(self) -> None:
-        """Write as much as a lead takes, fsync it, and remove it again."""
+        """Check that the disk accepts a lead: write a file of that size, fsync it, and remove it."""
         path = self.path / _PROBE_NAME
         try:
             with path.open("wb") as file:
