@@ -57,7 +57,7 @@ class ReplicationSettings(BaseSettings):
 
 
 def missing_variables(settings: type[BaseSettings]) -> list[str]:
-    """Return the variables that a service and its sections require and that are not set."""
+    """Return the variables that a settings class and its sections require, but that are not set."""
     missing = []
     for name, field in settings.model_fields.items():
         inner: Any = field.annotation

@@ -16,7 +16,7 @@ CONSUMERS: Final[tuple[topics.Service, ...]] = ("persister", "notifier", "flushe
 
 @dataclass(frozen=True)
 class Group:
-    """The consumer group of one service. `assigned` holds the partitions that some member reads."""
+    """The consumer group of one service. `assigned` holds the partitions that are assigned to a member."""
 
     name: str
     members: int
@@ -26,7 +26,10 @@ class Group:
 
 
 async def read_groups(admin: AIOKafkaAdminClient, prefix: str) -> dict[topics.Service, Group]:
-    """Describe the group of each service. Raises aiokafka's errors. The caller sets the time limit."""
+    """Return each service's consumer group, as Kafka describes it.
+
+    Raises aiokafka's errors that a retry may resolve. Sets no time limit: the caller does.
+    """
     groups: dict[topics.Service, Group] = {}
     for service in CONSUMERS:
         name = prefix + topics.GROUPS[service]

@@ -1,6 +1,6 @@
 """The errors with which Kafka refuses a request permanently: missing rights, policies, unsupported requests.
 
-Managed clusters answer so. A command reports such a refusal as a warning and goes on.
+Managed clusters refuse some requests in this way. A command reports such a refusal as a warning and goes on.
 """
 
 from typing import Final
@@ -26,14 +26,17 @@ _PERMANENT: Final = (
 
 
 def refusal_reason(error: KafkaError) -> str:
-    """Return why Kafka refused a request. Raises the error itself if a retry may succeed."""
+    """Return why Kafka refused a request permanently. If a retry may succeed, raise the error itself."""
     if not isinstance(error, _PERMANENT):
         raise error
     return describe_error(error)
 
 
 def refusal_reason_of_code(code: int, message: str | None) -> str:
-    """Return why Kafka refused a request, from the error code of its answer. Raises as `refusal_reason`."""
+    """Return why Kafka refused a request permanently, from the error code of its answer.
+
+    If a retry may succeed, raise the error that belongs to the code.
+    """
     return refusal_reason(errors.for_code(code)(message or ""))
 
 

@@ -1,7 +1,8 @@
 """`python -m deploy.cli.ledger`: compare the ids in the topics with the tables, and name what is missing.
 
-It runs beside the services, with their role, and writes nothing. It also shows the ledger's identities from
-one database snapshot (ARCHITECTURE.md, "The books").
+It can run while the services run, connects with their database role, and writes nothing. It also shows
+whether the ledger's counts match the rows of the tables, in one snapshot of the database (ARCHITECTURE.md,
+"The books").
 """
 
 import asyncio
@@ -38,7 +39,7 @@ READ_SECONDS: Final = 30.0
 
 @dataclass
 class Comparison:
-    """The result of one comparison."""
+    """The result of one comparison with the database. `missing` names what the database lacks."""
 
     what: str
     compared: int = 0
@@ -49,7 +50,10 @@ class Comparison:
 
 @asynccontextmanager
 async def _open_consumer(kafka: Kafka, group: str) -> AsyncIterator[Any]:
-    """Open a consumer that can read the group's committed offsets. It never joins the group or commits."""
+    """Open a consumer that can read the group's committed offsets.
+
+    The consumer never joins the group, and never commits an offset.
+    """
     consumer = AIOKafkaConsumer(
         bootstrap_servers=kafka.bootstrap_servers,
         group_id=kafka.topic_prefix + group,
@@ -65,7 +69,10 @@ async def _open_consumer(kafka: Kafka, group: str) -> AsyncIterator[Any]:
 
 
 async def _read_committed(consumer: Any, topic: str, comparison: Comparison) -> AsyncIterator[list[Any]]:
-    """Yield the records that the topic still holds and that the group has committed, in chunks."""
+    """Yield the records that the topic still holds and that the group has committed, in chunks.
+
+    Counts these records in `comparison.compared`, and the records after them in `comparison.waiting`.
+    """
     partitions = await assign_all_partitions(consumer, topic)
     ends = await consumer.end_offsets(partitions)
     starts = await consumer.beginning_offsets(partitions)
@@ -115,7 +122,7 @@ async def compare_leads(kafka: Kafka, pool: Pool) -> Comparison:
 
 
 async def compare_failures(kafka: Kafka, pool: Pool) -> Comparison:
-    """Look for each failure of `leads.failed.v1` in the audit log, where the flusher records it."""
+    """Look for each failure of `leads.failed.v1` in the audit log, by its event id."""
     topic = kafka.topic_prefix + topics.FAILED.name
     comparison = Comparison(f"failures of {topic} in audit_log")
     async with _open_consumer(kafka, topics.GROUPS["flusher"]) as consumer:
@@ -132,7 +139,11 @@ async def compare_failures(kafka: Kafka, pool: Pool) -> Comparison:
 
 
 async def compare_mails(pool: Pool, waiting: int) -> Comparison:
-    """Look for the two deliveries of each lead. While the notifier lags, none counts as missing."""
+    """Look for leads that do not have two email deliveries in the database.
+
+    `waiting` is the notifier's lag. Unless it is 0, no lead counts as missing, because the notifier may still
+    create its deliveries.
+    """
     comparison = Comparison("two deliveries of each lead in email_delivery", waiting=waiting)
     async with transaction(pool) as connection:
         rows = [row["id"] async for row in SQL.leads_without_mails(connection, limit=NAMED_AT_MOST)]
@@ -167,7 +178,10 @@ def _event_id(record: Any) -> UUID | None:
 
 
 async def compare_all(kafka: Kafka, postgres: Postgres, console: Console) -> bool:
-    """Print identities and comparisons. Return True if the ledger balances and nothing is missing."""
+    """Print the ledger's counts beside the tables' rows, and the comparisons of Kafka with PostgreSQL.
+
+    Return True if the counts match the rows and nothing is missing.
+    """
     async with open_pool(postgres, "ledger") as pool:
         books = (await count_queue(pool)).books
         table = Table("the ledger in one snapshot", "counted", "rows", "", title_justify="left")

@@ -1,6 +1,7 @@
 """`python -m deploy.cli.migrate`: apply each numbered SQL file once, then grant the services their rights.
 
-A minimal migration runner: plain files, one transaction each, an advisory lock, a checksum.
+A minimal migration runner: each plain SQL file runs in a transaction of its own, under an advisory lock. A
+stored checksum shows whether a file was changed after it was applied.
 """
 
 import asyncio
@@ -37,10 +38,11 @@ Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 
 async def migrate(owner_url: str, service_url: str) -> list[str]:
-    """Apply the missing migrations, grant the rights, and return the names of the applied files.
+    """Apply the missing migrations, then grant the services' role its rights.
 
-    Several processes may run it at once. Raises `RuntimeError` if an applied file has changed, if the tables
-    stay locked, or if the database's encoding is wrong; and the errors of asyncpg.
+    Returns the names of the files that it applied. Several processes may call it at once. Raises
+    `RuntimeError` if a file was changed after it was applied, if the tables stay locked, or if the database's
+    encoding is wrong. Also raises the errors of asyncpg.
     """
     connection = await Connector(owner_url, CONNECT_SECONDS).connect(command_timeout=COMMAND_SECONDS)
     try:
@@ -63,10 +65,10 @@ async def _check_encoding(connection: Connection) -> None:
 
 @asynccontextmanager
 async def _exclusive_transaction(connection: Connection) -> AsyncIterator[None]:
-    """Open a transaction that excludes every other migration.
+    """Open a transaction that holds the migrations' lock, so that no other migration runs meanwhile.
 
-    The lock belongs to the transaction. Behind a pooler in transaction mode, a session's lock would stay on
-    the server connection.
+    The lock ends with the transaction. A lock of the session would not: behind a pooler in transaction mode,
+    it would stay on the pooler's connection to the server.
     """
     async with connection.transaction():
         await connection.execute("SELECT pg_advisory_xact_lock($1)", LOCK)
@@ -87,10 +89,11 @@ async def _apply_missing(connection: Connection) -> list[str]:
 
 
 async def _apply_file(connection: Connection, name: str, sql: str) -> bool:
-    """Apply one file, and return True; or False if it is applied already.
+    """Apply one file and return True. If it has been applied before, return False.
 
-    Locks every table before the first statement. Running services lock several tables in one transaction, so
-    a file that locked them one by one could deadlock with them. The services see a short outage.
+    Before the file's first statement, it locks every table. Running services lock several tables in one
+    transaction, so a file that locked one table after the other could deadlock with a service. The services
+    see a short outage.
     """
     digest = hashlib.sha256(sql.encode()).hexdigest()
     deadline = time.monotonic() + BUSY_SECONDS
@@ -153,9 +156,10 @@ async def _grant_rights(connection: Connection, service_url: str) -> None:
 
 
 async def _restrict_database(connection: Connection, role: str) -> None:
-    """Revoke the rights to create schemas, and temporary tables, which a search_path finds first.
+    """Revoke the rights to create schemas and temporary tables in the database.
 
-    Does nothing unless the current role owns the database. The doctor then reports it.
+    PostgreSQL would find a temporary table before a table of the same name in the search_path. If the current
+    role does not own the database, nothing is revoked, and the doctor reports it.
     """
     database = await connection.fetchval(
         "SELECT quote_ident(datname) FROM pg_database"

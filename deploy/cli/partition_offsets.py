@@ -1,4 +1,4 @@
-"""Reads where a stage stands in each of its partitions. Writes nothing."""
+"""Reads how far a service is in each partition that it consumes, according to Kafka and to the ledger."""
 
 import asyncio
 from typing import Any
@@ -16,9 +16,10 @@ from runtime.settings import Kafka
 async def read_stage_positions(
     kafka: Kafka, consumer: Any, connection: Connection, stage: topics.Service
 ) -> dict[TopicPartition, Position]:
-    """Return the stage's position in each of its partitions.
+    """Return the position of the service `stage` in each partition that it consumes.
 
-    The consumer must have the stage's group id. Raises aiokafka's errors, and `Failure` for the database.
+    The consumer must have the group id of this service. Raises aiokafka's errors, and `Failure` if the
+    database fails.
     """
     names = [kafka.topic_prefix + name for name in topics.consumed_by(stage)]
     partitions = await assign_all_partitions(consumer, *names)

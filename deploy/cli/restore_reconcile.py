@@ -1,7 +1,7 @@
 """`python -m deploy.cli.restore_reconcile`: report what the services do after a restore or a failover.
 
-It writes nothing. Each service compares its ledger with Kafka at its start, after every database failure and
-once a minute, and repairs the difference itself (runtime/kafka/reconcile.py).
+The command writes nothing. Each service compares its ledger with Kafka at its start, after every database
+failure and once a minute, and repairs the difference itself (runtime/kafka/reconcile.py).
 """
 
 import asyncio
@@ -21,7 +21,10 @@ from runtime.settings import Kafka, Postgres, load
 
 
 async def read_all_positions(kafka: Kafka, postgres: Postgres) -> dict[str, list[Position]]:
-    """Return the positions of each stage. Raises the errors of aiokafka, and `Failure` for the database."""
+    """Return each service's positions, one for each partition that it consumes.
+
+    Raises aiokafka's errors, and `Failure` if the database fails.
+    """
     positions = dict[str, list[Position]]()
     async with open_pool(postgres, "restored") as pool:
         for stage in CONSUMERS:
@@ -32,7 +35,10 @@ async def read_all_positions(kafka: Kafka, postgres: Postgres) -> dict[str, list
 
 
 def summarize(stage: str, positions: list[Position]) -> list[str]:
-    """Return a line for each repair that the service will make; none if its ledger matches Kafka."""
+    """Return a line for each kind of repair that the service `stage` will make.
+
+    Returns no line if the service's ledger matches Kafka.
+    """
     others = sum(position.is_another_log for position in positions)
     same = [position for position in positions if not position.is_another_log]
     behind, expired = sum(each.behind for each in same), sum(each.expired for each in same)

@@ -38,7 +38,7 @@ FUNCTIONS: Final = (
 
 
 def rights_sql(role: str) -> str:
-    """Return the statements that revoke every right and grant what the services need."""
+    """Return the SQL that revokes all rights of the role and PUBLIC, then grants what the services need."""
     tables = "; ".join(
         f"GRANT {', '.join(rights)} ON public.{table} TO {role}" for table, rights in GRANTS.items()
     )

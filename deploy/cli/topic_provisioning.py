@@ -1,7 +1,7 @@
-"""Creates the topics that `contracts/topics.py` declares, and repairs those that fall short.
+"""Creates the topics that `contracts/topics.py` declares, and repairs topics that fall short of it.
 
-It never lowers a value: a longer retention, more partitions or more replicas than declared stay.
-If Kafka refuses a repair (missing rights, a policy of a managed cluster), the result is a warning.
+It never lowers a value: a topic keeps a longer retention, more partitions or more replicas than declared. If
+Kafka refuses a repair (missing rights, a policy of a managed cluster), a line of the result warns of it.
 """
 
 import asyncio
@@ -53,10 +53,10 @@ async def open_admin(settings: Kafka, client_id: str) -> AsyncIterator[AIOKafkaA
 
 
 async def provision(settings: Kafka, replication: int = 1) -> list[str]:
-    """Create and repair the topics. Return a line for each change.
+    """Create and repair the topics. Return a line for each change and for each repair that Kafka refused.
 
-    A line that begins with "warning: " names a repair that Kafka refuses. Raises `ProvisionError` if too few
-    brokers answer or a repair takes too long, and aiokafka's errors.
+    The line of a refused repair begins with "warning: ". Raises `ProvisionError` if too few brokers answer or
+    a repair takes too long, and aiokafka's errors.
     """
     prefix = settings.topic_prefix
     async with open_admin(settings, "fastcore-topics") as admin:
@@ -85,7 +85,10 @@ async def provision(settings: Kafka, replication: int = 1) -> list[str]:
 
 
 async def _wait_for_brokers(admin: AIOKafkaAdminClient, replication: int) -> list[int]:
-    """Return the ids of the brokers as soon as there are enough. Raises `ProvisionError` after a minute."""
+    """Return the ids of the brokers as soon as at least `replication` brokers answer.
+
+    Raises `ProvisionError` if fewer brokers answer within a minute.
+    """
     deadline = asyncio.get_running_loop().time() + BROKERS_SECONDS
     while True:
         brokers = list[int]()
@@ -105,9 +108,9 @@ async def _wait_for_brokers(admin: AIOKafkaAdminClient, replication: int) -> lis
 def plan_replicas(
     layout: Layout, brokers: Sequence[int], replication: int
 ) -> dict[tuple[str, int], list[int]]:
-    """Return the full replica list of each partition that has too few replicas.
+    """Return, for each partition with too few replicas, the brokers that should have one.
 
-    New replicas go to the brokers that have the fewest.
+    These are its present brokers and new ones. New replicas go to the brokers that have the fewest replicas.
     """
     load = Counter(dict.fromkeys(brokers, 0))
     load.update(broker for replicas in layout.values() for broker in replicas if broker in load)
@@ -146,7 +149,10 @@ async def _create_topics(
 
 
 async def read_layout(admin: AIOKafkaAdminClient, names: list[str], *, of: str = "replicas") -> Layout:
-    """Return the brokers that have each partition. With `of="isr"`: the brokers that are in sync."""
+    """Return, by topic and partition, the ids of the brokers that have a replica.
+
+    With `of="isr"`, only the brokers whose replica is in sync.
+    """
     described = await admin.describe_topics(names)
     return {
         (topic["topic"], part["partition"]): part[of] for topic in described for part in topic["partitions"]
@@ -154,7 +160,7 @@ async def read_layout(admin: AIOKafkaAdminClient, names: list[str], *, of: str =
 
 
 def _count_fewest_replicas(layout: Layout) -> dict[str, int]:
-    """Return for each topic how many replicas its partition with the fewest has."""
+    """Return for each topic the lowest number of replicas that any of its partitions has."""
     fewest: dict[str, int] = {}
     for (name, _), replicas in layout.items():
         fewest[name] = min(fewest.get(name, len(replicas)), len(replicas))
@@ -192,8 +198,8 @@ async def _add_replicas(
 ) -> tuple[list[str], set[str]]:
     """Add the missing replicas, and wait until they are in sync.
 
-    Returns a line for each topic, and the topics for which Kafka refuses. Raises `ProvisionError` if the
-    copying takes too long.
+    Returns a line for each topic that was changed or that Kafka refused to change, and the names of the
+    refused topics. Raises `ProvisionError` if copying the records takes too long.
     """
     before = await read_layout(admin, names)
     planned = plan_replicas(before, brokers, replication)
@@ -234,7 +240,10 @@ async def _add_replicas(
 async def _send_reassignment(
     admin: AIOKafkaAdminClient, request: AlterPartitionReassignmentsRequest, names: list[str]
 ) -> dict[str, str]:
-    """Send the request. Return for each refused topic why Kafka refuses it."""
+    """Send a request that adds replicas to the topics `names`.
+
+    Returns, by topic, why Kafka refuses the request. Accepted topics are not in the result.
+    """
     try:
         answer = await admin._send_to_controller(request)  # noqa: SLF001 - no public method sends this request
     except KafkaError as error:

@@ -18,7 +18,7 @@ _DYNAMIC_TOPIC_CONFIG: Final = 1
 
 @dataclass(frozen=True)
 class TopicSettings:
-    """The settings that Kafka shows of a topic."""
+    """The settings of one topic, as far as Kafka shows them."""
 
     effective: dict[str, str] = field(default_factory=dict)
     """Every setting with the value that applies."""
@@ -29,19 +29,28 @@ class TopicSettings:
 
 
 def min_insync(replicas: int) -> int:
-    """Return `min.insync.replicas` for this many replicas: of three or more, one may be unavailable."""
+    """Return `min.insync.replicas` for a topic with this many replicas.
+
+    With three or more it is 2, so that a broker may be unavailable. With fewer it is 1.
+    """
     return 2 if replicas > 2 else 1
 
 
 def is_insufficient(name: str, value: str, declared: str) -> bool:
-    """Return True if a setting is below its declared minimum, or differs from a declared exact value."""
+    """Return True if the setting's value falls short of the declared one.
+
+    A setting with a declared minimum falls short if it is lower, any other setting if it differs.
+    """
     if name not in _MINIMA:
         return value != declared
     return value != "-1" and int(value) < int(declared)
 
 
 async def read_settings(admin: AIOKafkaAdminClient, names: Iterable[str]) -> dict[str, TopicSettings]:
-    """Return the settings of each topic. Raises the errors of aiokafka that a retry may resolve."""
+    """Return the settings of each topic by name. Raises those errors of aiokafka that a retry may resolve.
+
+    If Kafka refuses to show a topic's settings, `refused` of the topic says why.
+    """
     settings = {name: TopicSettings(refused="Kafka names no settings") for name in names}
     if not settings:
         return settings
@@ -72,10 +81,12 @@ async def repair_settings(
     *,
     lacking: Collection[str] = (),
 ) -> list[str]:
-    """Raise the settings that fall short. Return a line for each change and for each refusal of Kafka.
+    """Correct the settings that fall short. Return a line for each change and for each refusal of Kafka.
 
-    `lacking` names the topics to which Kafka refused to add replicas. For every other topic the full
-    replication counts, because a broker may not yet show replicas that were just added.
+    `declared` and `replicas`, the number of replicas, are by topic name. `lacking` names the topics to which
+    Kafka refused to add replicas: their min.insync.replicas follows from the replicas that they have. That of
+    the other topics follows from `replication`, because a broker may not yet show replicas that were just
+    added.
     """
     lines = list[str]()
     for name, settings in (await read_settings(admin, declared)).items():
@@ -111,9 +122,10 @@ async def repair_settings(
 
 
 async def _alter_settings(admin: AIOKafkaAdminClient, name: str, own: dict[str, str]) -> str:
-    """Replace all of a topic's own settings. Return why Kafka refuses, or an empty string.
+    """Replace all settings that are set on the topic itself by `own`.
 
-    AlterConfigs resets every setting that the request does not name, so `own` must be complete.
+    Returns why Kafka refuses, or an empty string if it accepts. AlterConfigs resets every setting that the
+    request does not name, so `own` must be complete.
     """
     try:
         answers = await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, name, own)])

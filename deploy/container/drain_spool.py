@@ -1,6 +1,7 @@
 """`python -m deploy.container.drain_spool --wait-seconds N`: wait until this gateway's spool is empty.
 
-A preStop hook runs it. The gateway keeps publishing meanwhile, and gets its SIGTERM afterwards.
+A preStop hook runs this program. Meanwhile the gateway publishes the leads in its spool. It gets SIGTERM only
+when this program has ended.
 """
 
 import json
@@ -32,9 +33,9 @@ def read_depth(url: str) -> int | None:
 
 
 def wait_until_empty(url: str, seconds: float, settle_seconds: float = SETTLE_SECONDS) -> int | None:
-    """Wait until the spool is empty or the time is over. Return its last known depth.
+    """Wait until the spool is empty. Return how many leads it held at the last answer of the gateway.
 
-    Returns None if the gateway stops answering.
+    Waits at least `settle_seconds` and at most `seconds`. Returns None if the gateway does not answer.
     """
     started_at = answered_at = time.monotonic()
     depth: int | None = None

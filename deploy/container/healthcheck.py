@@ -1,6 +1,6 @@
 """`python -m deploy.container.healthcheck [PATH]`: the image's health check.
 
-It imports only the standard library, because a new Python starts every few seconds.
+It imports only the standard library to start quickly: it is run anew every few seconds.
 """
 
 import http.client
@@ -13,7 +13,10 @@ TIMEOUT_SECONDS = 8
 
 
 def request_status(port: int, path: str) -> int | None:
-    """Return the HTTP status, 0 if the request fails or takes too long, or None if nothing listens."""
+    """Request `path` from this port. Return the HTTP status, or None if nothing listens on the port.
+
+    Returns 0 if the request fails or takes too long.
+    """
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=TIMEOUT_SECONDS)
     try:
         connection.request("GET", path)
@@ -27,7 +30,7 @@ def request_status(port: int, path: str) -> int | None:
 
 
 def main(path: str = "/livez") -> None:
-    """Exit with 0 if at least one port listens and all that listen answer 200."""
+    """Exit with 0 if at least one port listens, and every port that listens answers 200."""
     configured = os.environ.get("FASTCORE_HTTP_PORT")
     statuses = {port: request_status(port, path) for port in ([int(configured)] if configured else PORTS)}
     listening = {port: status for port, status in statuses.items() if status is not None}

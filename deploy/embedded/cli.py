@@ -179,7 +179,7 @@ def env() -> None:
 
 
 def _environment() -> tuple[dict[str, str], bool]:
-    """Return the stack's variables, and whether any of its processes runs."""
+    """Return the stack's variables, and whether any process of the stack runs."""
     stack = load()
     if running := state.read(stack.folder):
         return running.environment, True

@@ -1,4 +1,4 @@
-"""The variables that point services and tests at the embedded stack, and which variables replace a server."""
+"""The variables that point services and tests at the embedded stack, or name an external server instead."""
 
 import os
 from collections.abc import Mapping
@@ -38,13 +38,13 @@ EXAMPLE_TOKENS = {
 
 
 def read_environment(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """Return the variables that have a value, from the environment and, after it, from `.env`."""
+    """Return the variables that have a value, from the environment and `.env`. The environment wins."""
     both = {**dotenv_values(ROOT / ".env"), **environ}
     return {name: value for name, value in both.items() if value}
 
 
 def embedded_servers(configured: Mapping[str, str]) -> list[str]:
-    """Return the names of the servers that no variable replaces."""
+    """Return the names of the embedded servers that no configured variable replaces by an external one."""
     return [server for variable, server in REPLACES.items() if variable not in configured]
 
 

@@ -1,4 +1,4 @@
-"""Checks that the ports are free before anything starts, and names the variable that changes each."""
+"""Checks that all ports are free before anything starts. An error names the variable that changes a port."""
 
 import errno
 import socket
@@ -9,7 +9,10 @@ from deploy.embedded.settings import port_variable
 
 
 def require_free_ports(ports: Mapping[str, int]) -> None:
-    """Raise `EmbeddedError` with every port that is in use or that two programs share."""
+    """Raise one `EmbeddedError` that names every port that is in use or that two programs share.
+
+    `ports` holds the port of each program by the program's name.
+    """
     problems = [
         f"port {port} ({name}) is already in use: stop the program that listens there, or choose another "
         f"with {port_variable(name)}=<port>"

@@ -35,7 +35,7 @@ def warn(text: str) -> None:
 
 @contextmanager
 def progress(title: str) -> Iterator[Progress]:
-    """Print a line for each step. A terminal also shows a spinner during long steps."""
+    """Yield a function that prints a line for a step. On a terminal, show a spinner during the block."""
     started_at = time.monotonic()
 
     def show_step(line: str) -> None:
@@ -49,7 +49,10 @@ def progress(title: str) -> Iterator[Progress]:
 
 
 def ready_message(stack: Stack, state: State, seconds: float) -> str:
-    """Return the message with all addresses, tokens and two example requests."""
+    """Return the message that the stack is ready, with its addresses, tokens and two example requests.
+
+    `seconds` is how long the start took.
+    """
     environment, url = state.environment, state.url
     lines = [
         f"\n[bold green]FASTCore is ready[/] after {seconds:.1f} s\n",
@@ -118,7 +121,7 @@ def _line(name: str, value: str, remark: str = "") -> str:
 
 
 def status_table(programs: Mapping[str, dict[str, Any]], stack: Stack) -> str:
-    """Return one line per program."""
+    """Return the table of programs and their states, one line for each program."""
     lines = [f"{'program':<10} {'state':<9} {'pid':>7} {'up for':>9}  port"]
     for name, info in programs.items():
         seconds = info["now"] - info["start"] if info["pid"] else 0

@@ -37,9 +37,9 @@ _SERVER_PORTS = {
 def start(
     stack: Stack, configured: Mapping[str, str], progress: Progress
 ) -> tuple[State, subprocess.Popen[bytes]]:
-    """Start everything, and return its state and supervisord's process when all services are ready.
+    """Start everything, and wait until all services are ready. Return the state and supervisord's process.
 
-    Raises `EmbeddedError` if the start fails; all programs are stopped then. After an interrupt the caller
+    If the start fails, stops all programs and raises `EmbeddedError`. After an interrupt (Ctrl-C) the caller
     must call `stop`.
     """
     folder, servers = stack.folder, embedded_servers(configured)
@@ -89,7 +89,10 @@ def stop(folder: Path, progress: Progress) -> bool:
 
 @contextmanager
 def _exclusive_start(stack: Stack) -> Iterator[None]:
-    """Hold the lock of the data folder. Raises `EmbeddedError` if a stack runs there or starts already."""
+    """Hold the lock of the data folder during the block.
+
+    Raises `EmbeddedError` if a stack of this folder runs or is starting, or if another user owns the folder.
+    """
     folder = stack.folder
     try:
         for each in (folder, folder / "run", folder / "logs"):

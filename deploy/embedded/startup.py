@@ -1,4 +1,4 @@
-"""Turns started programs into a ready stack: waits for the servers, migrates, starts the services."""
+"""Makes a started stack ready: waits for the servers, migrates, starts the services and waits for them."""
 
 import asyncio
 import subprocess
@@ -44,7 +44,10 @@ class ProgramStates:
 
 
 class Startup:
-    """One start of the stack. A program that does not answer ends it, with the end of that program's log."""
+    """One start of the stack.
+
+    If a program does not answer, the start fails with an error that shows the end of the program's log.
+    """
 
     def __init__(
         self,

@@ -10,7 +10,7 @@ from deploy.embedded.processes import orphans
 
 @dataclass(frozen=True)
 class State:
-    """One running stack."""
+    """One running stack. `pid` is supervisord's process id, and `url` is the address of the edge."""
 
     pid: int
     url: str
@@ -21,7 +21,7 @@ class State:
 
 
 def read(folder: Path) -> State | None:
-    """Return the state, or None if the stack's supervisord does not run."""
+    """Return the state that `up` wrote, or None if the folder's supervisord does not run."""
     if orphans.find_supervisor(folder) is None:
         return None
     try:
@@ -31,12 +31,12 @@ def read(folder: Path) -> State | None:
 
 
 def write(folder: Path, state: State) -> None:
-    """Write the state, readable by its owner only."""
+    """Write the state file, readable by its owner only."""
     secret_files.write(_path(folder), json.dumps(asdict(state)))
 
 
 def delete(folder: Path) -> None:
-    """Delete the state of a stack that has stopped."""
+    """Delete the state file of a stack that has stopped."""
     _path(folder).unlink(missing_ok=True)
 
 

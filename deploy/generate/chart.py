@@ -1,8 +1,8 @@
 """`python -m deploy.generate.chart [--check]`: lint and render the Helm chart, and validate the result.
 
-deploy/kubernetes/rendered holds the result, so that the diff of a change of the chart shows its effect, and
-the contract tests need no Helm. If Helm is not installed, it is built from its Go module. `--at-hand`, for
-`make check`, builds and downloads nothing.
+The result is in deploy/kubernetes/rendered. So the diff of a change to the chart also shows what the change
+does to the rendered objects, and the contract tests need no Helm. Helm is built from its Go module; without
+Go, an installed Helm is used. `--at-hand`, for `make check`, builds and downloads nothing.
 """
 
 import json
@@ -54,15 +54,15 @@ def _run(*command: str, **environment: str) -> str:
 
 
 def built_helm() -> Path:
-    """Return the path of the Helm that `find_helm` builds."""
+    """Return the path at which `find_helm` stores the Helm that it builds."""
     return tools_folder() / HELM.rpartition("@")[2] / "helm"
 
 
 def find_helm() -> str:
-    """Return the path of Helm.
+    """Return the path of the Helm program.
 
-    Builds the pinned version once from its Go module, which takes two minutes. Without Go it returns the
-    installed Helm. Exits if neither Helm nor Go is installed.
+    The first call builds the pinned version from its Go module, which takes two minutes. Without Go it
+    returns the installed Helm. Exits if neither Helm nor Go is installed.
     """
     built = built_helm()
     if built.exists():
@@ -81,7 +81,10 @@ def find_helm() -> str:
 
 
 def render(helm: str, case: str, *more: str) -> str:
-    """Lint the chart with the values of a case, and return what it renders. `more` are further options."""
+    """Lint the chart with the values file of `case`, and return the rendered text.
+
+    `more` are further options of `helm template`.
+    """
     values = str(CHART / "ci" / f"{case}-values.yaml")
     _run(helm, "lint", "--strict", "--quiet", str(CHART), "--values", values)
     return _run(helm, "template", "leads", str(CHART), "--namespace", "leads", "--values", values, *more)
@@ -95,7 +98,10 @@ def manifests(text: str) -> Iterator[dict[str, Any]]:
 
 
 def validate(manifest: dict[str, Any]) -> Iterator[str]:
-    """Yield the violations of Kubernetes' own schemas, including unknown fields."""
+    """Yield what in the object violates the schema of its kind, including unknown fields.
+
+    The object must be of one of Kubernetes' own kinds.
+    """
     name = f"{manifest['kind']} {manifest['metadata']['name']}"
     try:
         kubernetes_validate.validate(manifest, KUBERNETES, strict=True)
@@ -104,13 +110,13 @@ def validate(manifest: dict[str, Any]) -> Iterator[str]:
 
 
 def is_custom(manifest: dict[str, Any]) -> bool:
-    """Return True if a CustomResourceDefinition defines the object's kind."""
+    """Return True if the object's kind is not Kubernetes' own: a CustomResourceDefinition defines it."""
     return manifest["apiVersion"].partition("/")[0] in CRDS
 
 
 @cache
 def read_crd_schema(group: str, kind: str) -> dict[str, Any]:
-    """Return the schema of a custom kind, from the Go module that defines it. Exits without Go."""
+    """Return the schema of a custom resource's kind, from the Go module that defines it. Exits without Go."""
     module, path = CRDS[group]
     if not (go := shutil.which("go")):
         sys.exit(f"the schema of {kind} comes from the Go module {module}, and `go` is not on PATH")
@@ -120,7 +126,10 @@ def read_crd_schema(group: str, kind: str) -> dict[str, Any]:
 
 
 def forbid_unknown_fields(schema: Any) -> Any:
-    """Return the schema without room for unknown fields, which the API server would silently drop."""
+    """Return a schema that refuses the fields that `schema` does not name.
+
+    The API server would silently drop such fields.
+    """
     if isinstance(schema, list):
         return [forbid_unknown_fields(each) for each in schema]
     if not isinstance(schema, dict):
@@ -132,7 +141,7 @@ def forbid_unknown_fields(schema: Any) -> Any:
 
 
 def validate_custom(manifest: dict[str, Any]) -> Iterator[str]:
-    """Yield the violations of the schema of a custom kind."""
+    """Yield what in the object violates the schema of its custom kind."""
     schema = forbid_unknown_fields(
         read_crd_schema(manifest["apiVersion"].partition("/")[0], manifest["kind"])
     )
@@ -153,7 +162,10 @@ def check_without_tools() -> Iterator[str]:
 
 
 def check_or_write(*, write: bool) -> Iterator[str]:
-    """Yield the problems of the chart and of the rendered files. With `write`, write those files instead."""
+    """Yield the problems of the chart and of the rendered files.
+
+    With `write`, write the rendered files instead of comparing them with the chart.
+    """
     helm = find_helm()
     for case in CASES:
         text, path = render(helm, case), RENDERED / f"{case}.yaml"

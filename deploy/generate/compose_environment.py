@@ -1,4 +1,4 @@
-"""Lists the settings that each composed service receives: only its own, and no other's secrets."""
+"""Lists the settings that compose passes to each service: its own, and no secret of another service."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -36,7 +36,7 @@ _LIBRARY_VARIABLES: Final = (
 
 
 def variables(settings: type[BaseSettings]) -> Iterator[str]:
-    """Yield the variables that a settings class and its sections read, in order."""
+    """Yield the environment variables that a settings class and its sections read, in order."""
     for name, field in settings.model_fields.items():
         section: Any = field.annotation
         if is_section(field):
@@ -46,7 +46,7 @@ def variables(settings: type[BaseSettings]) -> Iterator[str]:
 
 
 def environment_files() -> dict[Path, str]:
-    """Return the path and the text of each service's list of settings."""
+    """Return the text of each service's list of settings, by the path of its file."""
     classes_of: dict[str, tuple[type[BaseSettings], ...]] = {
         settings.__module__.split(".")[1]: (settings, Http) for settings in SERVICE_SETTINGS
     }

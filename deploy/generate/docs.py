@@ -49,7 +49,10 @@ def settings_of(service: str) -> type[BaseSettings]:
 
 
 def env_lines(settings: type[BaseSettings], seen: set[str]) -> Iterator[str]:
-    """Yield the lines of a settings class, without the variables in `seen`, and add its own to `seen`."""
+    """Yield the lines of `.env.example` for a settings class.
+
+    Omits the variables in `seen`, and adds those that it yields to `seen`.
+    """
     for name, field in settings.model_fields.items():
         key = variable_name(settings, name, field)
         if is_section(field) or key in seen:
@@ -69,7 +72,7 @@ def env_lines(settings: type[BaseSettings], seen: set[str]) -> Iterator[str]:
 
 
 def env_example() -> str:
-    """Return `.env.example`: the shared sections first, then those of each service."""
+    """Return the text of `.env.example`: the shared sections first, then those of each service."""
     seen = set[str]()
     parts = [HEAD]
     sections: list[tuple[str, type[BaseSettings]]] = [
@@ -94,7 +97,7 @@ def env_example() -> str:
 
 
 def asyncapi() -> str:
-    """Return the AsyncAPI document: every topic with its producers and consumers, as FastStream writes it."""
+    """Return the AsyncAPI document that FastStream generates: every topic, its producers and consumers."""
     broker = KafkaBroker("kafka:9092")
     for topic in topics.ALL:
         value: Any = VALUES.get(topic.name, bytes)
@@ -121,7 +124,7 @@ def asyncapi() -> str:
 
 
 def example_settings(settings: type[BaseSettings]) -> dict[str, Any]:
-    """Return an example value for each required field of the settings and their sections."""
+    """Return an example value, by name, for each required field of the settings and for each section."""
     filled: dict[str, Any] = {}
     for name, field in settings.model_fields.items():
         if is_section(field):
@@ -143,7 +146,7 @@ def openapi(service: str) -> str:
 
 
 def documents() -> dict[Path, str]:
-    """Return the path and the text of every generated document."""
+    """Return the text of every generated document, by the path of its file."""
     alerts = (ROOT / "deploy/prometheus/alerts.yml").read_text(encoding="utf-8")
     return {
         ROOT / ".env.example": env_example(),

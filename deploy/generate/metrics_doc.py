@@ -21,13 +21,16 @@ _NAMED: Final = re.compile(r"^([A-Z_]+): Final = ")
 
 
 def exported(metric: MetricWrapperBase) -> str:
-    """Return the name that PromQL uses. That of a counter ends with `_total`."""
+    """Return the metric's name in PromQL. The name of a counter ends with `_total`."""
     (family,) = metric.describe()
     return f"{family.name}_total" if family.type == "counter" else str(family.name)
 
 
 def entries() -> Iterator[tuple[str, MetricWrapperBase, str]]:
-    """Yield section, metric and comment, in the order of the module. Several metrics may share a comment."""
+    """Yield the section, the metric and the comment of each metric, in the order of runtime/metrics.py.
+
+    Several metrics may share a comment.
+    """
     section, comment, is_new = "", list[str](), True
     for line in Path(metrics.__file__).read_text(encoding="utf-8").splitlines():
         if match := _SECTION.match(line):
@@ -41,7 +44,7 @@ def entries() -> Iterator[tuple[str, MetricWrapperBase, str]]:
 
 
 def metrics_document() -> str:
-    """Return the document: a table for each section."""
+    """Return the text of docs/metrics.md, with a table for each section."""
     lines, last = [HEAD], ""
     for section, metric, comment in entries():
         if section != last:

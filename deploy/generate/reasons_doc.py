@@ -19,5 +19,5 @@ _REPLY: Final = "the reply of the mail server: the code says what it means"
 
 
 def reasons_table() -> str:
-    """Return the document: every reason, with the words that the dashboard shows for it."""
+    """Return the text of docs/reasons.md: every reason, with the words that the dashboard shows for it."""
     return HEAD + "".join(f"| `{reason}` | {WORDS.get(reason, _REPLY)} |\n" for reason in Reason)

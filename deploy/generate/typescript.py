@@ -28,7 +28,7 @@ def submission_schema() -> str:
 
 
 def typescript_contract() -> str:
-    """Return the TypeScript types of the exchanged JSON, and the schema as a constant."""
+    """Return the TypeScript source with the types of the exchanged JSON, and the schema as a constant."""
     models: list[type[BaseModel]] = [LeadSubmission, SiteQueueEntry, SiteQueuePage]
     _, schema = models_json_schema([(model, "validation") for model in models])
     types = [_declare_type(name, definition) for name, definition in sorted(schema["$defs"].items())]

@@ -59,7 +59,10 @@ async def run_checks() -> AsyncIterator[CheckResult]:
 
 
 async def _check_database_and_offsets(postgres: Postgres, kafka: Kafka | str) -> AsyncIterator[CheckResult]:
-    """Check the database, and whether its ledger agrees with Kafka."""
+    """Check the database, the groups' offsets and the broker's clock.
+
+    If Kafka shows no members of any group, only the database is checked.
+    """
     members = 0 if isinstance(kafka, str) else await count_members(kafka)
     async with open_pool(postgres, "doctor") as pool:
         # Two admin services, because both run while one replaces the other.
@@ -74,7 +77,7 @@ async def _check_database_and_offsets(postgres: Postgres, kafka: Kafka | str) ->
 
 
 async def run_checks_with_timeout() -> AsyncIterator[CheckResult]:
-    """Run all checks within the time limit. An error that ends them early is a failed check."""
+    """Run all checks within the time limit. If an error ends them early, yield it as a failed check."""
     try:
         async with asyncio.timeout(TIMEOUT_SECONDS):
             async for result in run_checks():
@@ -100,7 +103,7 @@ async def _report(*, as_json: bool) -> Counter[str]:
 
 
 def print_result(console: Console, result: CheckResult) -> None:
-    """Print a result, and below it what to do."""
+    """Print a check's result and, on the next line, what the operator should do."""
     colour = COLOURS[result.level]
     line = f"[{colour}]{result.level:4}[/]  {result.check:14} {escape(result.seen)}"
     console.print(line, soft_wrap=True, highlight=False)

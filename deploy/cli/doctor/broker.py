@@ -30,7 +30,10 @@ RESTORED_TODO: Final = (
 
 
 async def count_members(kafka: Kafka) -> int:
-    """Return how many consumers the groups have, or 0 if Kafka does not say."""
+    """Return how many consumers all groups have, or 0 if Kafka does not show them.
+
+    Counts each flusher twice, because it opens twice as many database connections as another service.
+    """
     admin = AIOKafkaAdminClient(bootstrap_servers=kafka.bootstrap_servers, **parse_security(kafka.security()))
     try:
         async with asyncio.timeout(TIMEOUT_SECONDS):
@@ -63,7 +66,10 @@ def check_group(kafka: Kafka, service: topics.Service, group: Group) -> CheckRes
 
 
 async def check_offsets(kafka: Kafka, pool: Pool) -> AsyncIterator[CheckResult]:
-    """Check each group's lag, and that the ledger is not behind the group, which only a restore causes."""
+    """Check each group's lag, and that the ledger has counted all records that the group has committed.
+
+    Only after a restore or a failover of the database are there records that it has not counted.
+    """
     for service in CONSUMERS:
         try:
             async with (
@@ -90,7 +96,11 @@ async def check_offsets(kafka: Kafka, pool: Pool) -> AsyncIterator[CheckResult]:
 
 
 async def check_broker_clock(kafka: Kafka) -> AsyncIterator[CheckResult]:
-    """Compare the broker's timestamp of the newest lead with the gateway's, and with this machine's clock."""
+    """Check the broker's clock with the newest lead in Kafka.
+
+    Compares the timestamp that the broker gave this lead with the gateway's timestamp in the lead, and with
+    the present time of this machine.
+    """
     consumer = AIOKafkaConsumer(
         bootstrap_servers=kafka.bootstrap_servers,
         enable_auto_commit=False,
@@ -124,7 +134,7 @@ async def check_broker_clock(kafka: Kafka) -> AsyncIterator[CheckResult]:
 
 
 async def _read_newest_record(consumer: Any, topic: str) -> Any:
-    """Return the record with the latest timestamp among the last ones of all partitions, or None."""
+    """Read the last record of each partition. Return the one with the latest timestamp, or None."""
     partitions = await assign_all_partitions(consumer, topic)
     starts, ends = await consumer.beginning_offsets(partitions), await consumer.end_offsets(partitions)
     newest: Any = None

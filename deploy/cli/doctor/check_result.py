@@ -1,4 +1,4 @@
-"""The result of a check. No check belongs here, and no result may contain a secret."""
+"""The result of one of the doctor's checks, and the functions that create it. It may contain no secret."""
 
 import ipaddress
 from dataclasses import dataclass
@@ -20,17 +20,17 @@ class CheckResult:
 
 
 def ok(check: str, seen: str) -> CheckResult:
-    """Return a passed check."""
+    """Return the result of a passed check. `seen` is what the check observed."""
     return CheckResult(check, "ok", seen)
 
 
 def warn(check: str, seen: str, todo: str) -> CheckResult:
-    """Return a warning: it works, but not as production should."""
+    """Return a warning: what was checked works, but not as production should. `todo` says what to do."""
     return CheckResult(check, "warn", seen, todo)
 
 
 def fail(check: str, seen: str, todo: str) -> CheckResult:
-    """Return a failed check: something does not work, or a guarantee does not hold."""
+    """Return a failure: something does not work, or a guarantee does not hold. `todo` says what to do."""
     return CheckResult(check, "fail", seen, todo)
 
 

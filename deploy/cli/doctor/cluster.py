@@ -1,6 +1,6 @@
-"""Checks of Kafka's brokers and topics: which brokers answer, and which have each record.
+"""Checks of Kafka's brokers and topics: which brokers answer, and how many copies of each record exist.
 
-The checks of consumer groups belong to `broker`.
+The checks of consumer groups are in the module `broker`.
 """
 
 import asyncio
@@ -29,7 +29,11 @@ REPAIR: Final = "python -m deploy.cli.topics"
 
 
 async def check_kafka(kafka: Kafka, replication: int) -> AsyncIterator[CheckResult]:
-    """Connect to Kafka, then check brokers, topics and groups. Ends early if Kafka cannot be queried."""
+    """Connect to Kafka, then check brokers, topics and groups.
+
+    `replication` is the number of brokers that should have each record. If Kafka cannot be queried, the last
+    result is a failure with the reason.
+    """
     admin = AIOKafkaAdminClient(
         bootstrap_servers=kafka.bootstrap_servers,
         client_id="fastcore-doctor",
@@ -123,7 +127,7 @@ async def _find_unreachable(kafka: Kafka, addresses: set[str]) -> set[str]:
 def _check_brokers(
     kafka: Kafka, described: Mapping[str, Any], brokers: Mapping[int, str], replication: int
 ) -> Iterator[CheckResult]:
-    """Report each unavailable broker that has replicas; otherwise whether a broker may fail."""
+    """Report each unavailable broker that has replicas. If there is none, report whether one may fail."""
     ours = {kafka.topic_prefix + topic.name for topic in topics.ALL} | {OFFSETS_TOPIC}
     partitions = [
         (name, partition)
@@ -201,7 +205,7 @@ def _check_topics(
 
 
 def _check_unreadable_settings(settings: Mapping[str, TopicSettings]) -> Iterator[CheckResult]:
-    """Report the topics of which Kafka does not show the settings that protect leads."""
+    """Warn of each topic whose retention or min.insync.replicas Kafka does not show."""
     for name, topic in settings.items():
         hidden = {"retention.ms", "min.insync.replicas"} - topic.effective.keys()
         if hidden:
@@ -213,7 +217,10 @@ def _check_unreadable_settings(settings: Mapping[str, TopicSettings]) -> Iterato
 def _find_shortcomings(
     topic: topics.Topic, partitions: list[Any], config: Mapping[str, str], replication: int
 ) -> list[str]:
-    """Return where a topic falls short of its declaration, in words."""
+    """Return a phrase for each point in which a topic falls short of its declaration.
+
+    `config` holds the topic's present settings, as far as Kafka shows them.
+    """
     replicas = min(len(partition["replicas"]) for partition in partitions)
     declared = topic.config() | {"min.insync.replicas": str(min_insync(replication))}
     shortcomings = [
@@ -233,7 +240,10 @@ def _find_shortcomings(
 
 
 def _check_offsets_topic(described: Mapping[str, Any], replication: int) -> CheckResult:
-    """Check the replicas of the topic with the committed offsets. Without it no consumer continues."""
+    """Check that the topic with the groups' committed offsets has enough replicas.
+
+    If this topic is unavailable, no consumer can continue.
+    """
     if OFFSETS_TOPIC not in described:
         return ok("offsets-topic", f"{OFFSETS_TOPIC} does not exist yet: the first consumer creates it")
     partitions = described[OFFSETS_TOPIC]["partitions"]

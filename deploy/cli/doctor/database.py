@@ -1,4 +1,4 @@
-"""Checks of PostgreSQL, connected as the services' own role, whose limits it can inspect itself."""
+"""Checks of PostgreSQL. They connect with the services' own role, because a role can see its own rights."""
 
 import hashlib
 import time
@@ -26,7 +26,11 @@ MEBIBYTE: Final = 1 << 20
 
 
 async def check_database(pool: Pool, settings: Postgres, processes: int) -> AsyncIterator[CheckResult]:
-    """Connect, then check rights, schema, jobs and ledger. Ends early if the database cannot be queried."""
+    """Connect to the database, then check rights, schema, jobs and ledger.
+
+    `processes` is the number of service processes, from which the connections that they need follow. If the
+    database cannot be queried, the last result is a failure with the reason.
+    """
     try:
         async with snapshot(pool) as connection:
             before = time.time()

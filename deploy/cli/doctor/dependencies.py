@@ -46,7 +46,7 @@ async def check_services(admin: Admin) -> AsyncIterator[CheckResult]:
 
 
 def _warnings(health: PartHealth) -> Iterator[str]:
-    """Yield the reason of each part that works but has something to report, such as an invalid sites file."""
+    """Yield "part: reason" for each part that works but reports a problem, such as an invalid sites file."""
     for name, part in (health.parts or {}).items():
         if isinstance(part, dict) and part.get("ok") and part.get("reason"):
             yield f"{name}: {part['reason']}"
@@ -62,7 +62,7 @@ def _failed_parts(health: PartHealth) -> str:
 
 
 async def check_mail(smtp: Smtp) -> AsyncIterator[CheckResult]:
-    """Connect and log in as the notifier does, then disconnect."""
+    """Connect to the mail server and log in, as the notifier does. Then disconnect."""
     encrypted = smtp.implicit_tls or smtp.tls
     client = aiosmtplib.SMTP(
         hostname=smtp.host,

@@ -24,7 +24,8 @@ COUNT_TRIGGERS: Final = {
 async def check_rights(connection: Connection, server: Any) -> AsyncIterator[CheckResult]:
     """Check what the services' role owns and may do, the functions that it may execute, and the triggers.
 
-    `server` is the row of the query `server` in `database.sql`: the server, this connection and its role.
+    `server` is the row of the query `server` in `database.sql`. It describes the server, the connection and
+    the connection's role.
     """
     rights = await SQL.rights(connection)
     yield await _check_role(connection, server, rights)

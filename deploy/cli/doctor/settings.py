@@ -29,7 +29,7 @@ Severity = Callable[[str, str, str], CheckResult]
 
 
 def read_settings(settings: type[S]) -> S | str:
-    """Return the settings, or the message with which the service would exit."""
+    """Return the loaded settings. If they are invalid, return the message with which a service would exit."""
     try:
         return load(settings)
     except SystemExit as error:
@@ -107,7 +107,7 @@ def _check_tokens(*, debug: bool) -> Iterator[CheckResult]:
 
 
 def _check_passwords(*, debug: bool) -> Iterator[CheckResult]:
-    """Check that no database password is one that this repository publishes."""
+    """Check that no database password is the role's name, or an example from this repository."""
     urls: dict[str, SecretStr | None] = {}
     postgres, migration = read_settings(Postgres), read_settings(MigrationSettings)
     if not isinstance(postgres, str):

@@ -1,4 +1,4 @@
-"""The mailbox's SMTP server: accepts every email, and answers 250 when it is on disk."""
+"""The mailbox's SMTP server. It accepts every email, and answers 250 when the email is on disk."""
 
 import asyncio
 
@@ -29,7 +29,7 @@ class SmtpHandler:
 
 
 def create_protocol(mails: MailStore) -> SMTP:
-    """Return the protocol for one connection."""
+    """Return a new SMTP protocol object, which serves one connection."""
     return SMTP(
         SmtpHandler(mails),
         data_size_limit=_MAX_MAIL_BYTES,
@@ -50,9 +50,9 @@ def _accept_login(
 
 
 async def wait_ready(port: int, timeout_seconds: float = 60, alive: Alive = always_alive) -> None:
-    """Wait until the server greets an SMTP client.
+    """Wait until the mailbox's SMTP server on this port greets a client.
 
-    Raises `EmbeddedError` if the process ends or the time is over.
+    Raises `EmbeddedError` if the server's process ends or the time is over.
     """
     await wait_until(lambda: _greets(port), f"the mailbox's SMTP on port {port}", timeout_seconds, alive)
 

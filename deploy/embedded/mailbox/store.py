@@ -25,7 +25,7 @@ Mail = dict[str, Any]
 
 
 class MailStore:
-    """The folder of emails. Their ids sort by arrival."""
+    """The folder of emails. In the order of their ids, emails are in the order of their arrival."""
 
     def __init__(self, folder: Path) -> None:
         restrict(folder)
@@ -44,12 +44,12 @@ class MailStore:
         return mail_id
 
     def ids(self) -> list[str]:
-        """Return the ids, newest first."""
+        """Return the ids of all emails, newest first."""
         names = (entry.name for entry in os.scandir(self.folder))
         return sorted((name[:-4] for name in names if name.endswith(".eml")), reverse=True)
 
     def summaries(self, ids: Iterable[str]) -> list[Mail]:
-        """Return the fields for a list. Omits emails that were deleted meanwhile."""
+        """Return the fields that a list of emails shows. Omits emails that were deleted meanwhile."""
         summaries = []
         for mail_id in ids:
             with suppress(FileNotFoundError):
@@ -70,7 +70,7 @@ class MailStore:
         }
 
     def source(self, mail_id: str) -> bytes | None:
-        """Return the bytes of the file, or None if it does not exist."""
+        """Return the bytes of the email's file, or None if the email does not exist."""
         try:
             return self._path(mail_id).read_bytes() if _ID.fullmatch(mail_id) else None
         except FileNotFoundError:

@@ -33,7 +33,10 @@ _MAIL_HEADERS = _HEADERS | {
 
 
 class MailPages:
-    """One method per route. They are synchronous, so Starlette runs them in threads: they read files."""
+    """The pages and the JSON, with one method for each route.
+
+    The methods read files. They are synchronous, so that Starlette runs them in threads.
+    """
 
     def __init__(self, mails: MailStore) -> None:
         self._mails = mails
@@ -75,7 +78,7 @@ class MailPages:
         return HTMLResponse(mail["html"], headers=_MAIL_HEADERS) if mail else _not_found()
 
     def show_source(self, request: Request) -> Response:
-        """Serve the file unchanged, as plain text."""
+        """Serve the email's file unchanged, as plain text."""
         source = self._mails.source(request.path_params["id"])
         return _not_found() if source is None else PlainTextResponse(source, headers=_HEADERS)
 
@@ -84,7 +87,7 @@ class MailPages:
         return Response((_PAGES / "style.css").read_text(), media_type="text/css", headers=_HEADERS)
 
     def list_messages(self, request: Request) -> Response:
-        """List every email, newest first. `?to=` selects one recipient."""
+        """List every email, newest first. With `?to=ADDRESS`, only those to this recipient."""
         recipient = request.query_params.get("to")
         mails = self._mails.summaries(self._mails.ids())
         return JSONResponse([mail for mail in mails if not recipient or recipient in mail["to"]])
@@ -103,7 +106,7 @@ class MailPages:
 
 
 def create_app(mails: MailStore, smtp_port: int | None = None, host: str = "127.0.0.1") -> Starlette:
-    """Return the web application. With a port, it also runs the SMTP server, in the same event loop."""
+    """Return the web application. With `smtp_port`, it also runs the SMTP server, in the same event loop."""
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:

@@ -1,4 +1,4 @@
-"""What it takes to start and to stop one program of the stack."""
+"""Describes how one program of the stack is started and stopped."""
 
 import signal
 from collections.abc import Mapping

@@ -1,7 +1,8 @@
 """Finds and stops the processes of a data folder's stack, also those that a crash left running.
 
-A process belongs to the stack if its environment names the data folder, or if its command line does (for
-programs that overwrite their environment). So a foreign process with a reused pid never gets a signal.
+A process belongs to the stack if its environment names the data folder. Some programs overwrite their
+environment, so it also belongs if its command line names the folder of the database. So a signal never
+reaches a foreign process that has got the pid of an earlier one.
 """
 
 import os
@@ -42,7 +43,10 @@ def is_running(process: psutil.Process) -> bool:
 
 
 def terminate(folder: Path, grace_seconds: float = 30) -> int:
-    """Stop the stack's processes, with SIGKILL after the grace period. Return how many there were."""
+    """Stop the stack's processes, and return how many there were.
+
+    Processes that still run after the grace period get SIGKILL.
+    """
     count = len(find_processes(folder))
     # Kafka and PostgreSQL last, because a service needs them to commit and to leave its group.
     _terminate(

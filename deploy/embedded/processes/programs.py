@@ -1,4 +1,4 @@
-"""The launches of this checkout's own programs: the mailbox, the edge and the five services."""
+"""How to start this checkout's own programs: the mailbox, the edge and the five services."""
 
 import sys
 from pathlib import Path

@@ -10,7 +10,7 @@ Alive = Callable[[], bool]
 
 
 def always_alive() -> bool:
-    """Return True: for a server whose process the caller does not watch."""
+    """Return True. For servers whose process the caller does not watch."""
     return True
 
 
@@ -19,7 +19,8 @@ async def wait_until(
 ) -> None:
     """Poll `is_ready` until it returns True.
 
-    Raises `EmbeddedError` when the process ends or the time is over; `what` names the program in the message.
+    Raises `EmbeddedError` if `alive` returns False, because the process has ended, or if the time is over.
+    The message calls the program `what`.
     """
     try:
         async with asyncio.timeout(timeout_seconds):

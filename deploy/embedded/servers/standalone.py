@@ -3,7 +3,7 @@
     with running_kafka(folder) as kafka, running_postgres(folder) as postgres:
         kafka.bootstrap_servers, postgres.urls.owner, postgres.urls.service
 
-Synchronous, because a session fixture starts them outside any event loop.
+The functions are synchronous, because a session fixture calls them outside any event loop.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ WaitReady = Callable[[Alive], Awaitable[None]]
 
 
 def free_ports(count: int) -> list[int]:
-    """Return different ports on which nothing listens."""
+    """Return `count` different ports on which nothing listens."""
     with ExitStack() as stack:
         # Bind all before any is closed, so that the system hands out no port twice.
         sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
@@ -62,7 +62,7 @@ class Server:
     def start(self) -> None:
         """Start the server, also after `kill`, and wait until it is ready.
 
-        Raises `EmbeddedError` if it does not become ready; it is stopped then.
+        If it does not become ready, stops it and raises `EmbeddedError`.
         """
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
@@ -89,7 +89,7 @@ class Server:
             raise
 
     def stop(self) -> None:
-        """Stop the server, with SIGKILL after its timeout."""
+        """Stop the server. If it still runs after its launch's `stop_timeout_seconds`, kill it."""
         if self.process is None:
             return
         if self.alive:
@@ -108,7 +108,7 @@ class Server:
 
 
 class Kafka(Server):
-    """A Kafka broker. `options` are those of `kafka.prepare`."""
+    """A Kafka broker. `options` are passed to `kafka.prepare`."""
 
     def __init__(
         self, data_dir: Path, port: int | None = None, controller_port: int | None = None, **options: Any
@@ -134,7 +134,7 @@ class Postgres(Server):
 
 
 class Mailbox(Server):
-    """A mailbox. `url` serves `/api/messages`."""
+    """A mailbox. `url` is the address of its web server, which also serves `/api/messages`."""
 
     def __init__(self, data_dir: Path) -> None:
         self.smtp_port, self.http_port = free_ports(2)
@@ -148,7 +148,7 @@ class Mailbox(Server):
 
 @contextmanager
 def running_kafka(data_dir: Path, port: int | None = None) -> Iterator[Kafka]:
-    """Run a broker during the block. The folder keeps its data."""
+    """Run a broker during the block. The folder still has its data afterwards."""
     server = Kafka(data_dir, port)
     try:
         server.start()
@@ -159,7 +159,7 @@ def running_kafka(data_dir: Path, port: int | None = None) -> Iterator[Kafka]:
 
 @contextmanager
 def running_postgres(data_dir: Path, port: int | None = None, *, keep: bool = False) -> Iterator[Postgres]:
-    """Run a server during the block. Deletes its data at the end, unless `keep` is true."""
+    """Run a server during the block. Deletes the server's data at the end, unless `keep` is true."""
     server = Postgres(data_dir, port)
     try:
         server.start()
@@ -172,7 +172,7 @@ def running_postgres(data_dir: Path, port: int | None = None, *, keep: bool = Fa
 
 @contextmanager
 def running_mailbox(data_dir: Path) -> Iterator[Mailbox]:
-    """Run a mailbox during the block. The folder keeps its emails."""
+    """Run a mailbox during the block. The folder still has the emails afterwards."""
     server = Mailbox(data_dir)
     try:
         server.start()
