@@ -80,7 +80,9 @@ class ScheduledJob:
         # A clock that was set back must not postpone the next run by as much.
         self._due = min(self._due, self._trigger.get_next_fire_time(None, self._clock()) or self._due)
         try:
-            if self._clock() < self._due and not await self._runs.is_job_requested(self._name):
+            # A request waits for the backoff, too: a read-only database answers it, and refuses every run.
+            is_early = self._clock() < self._due
+            if is_early and (self._attempt or not await self._runs.is_job_requested(self._name)):
                 return
             done = await self.tick()
         except Failure as failure:

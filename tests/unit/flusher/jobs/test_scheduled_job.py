@@ -66,6 +66,7 @@ class Unavailable(Records):
 
     fails = False
     ticks = 0
+    is_requested = False
 
     @contextlib.asynccontextmanager
     async def job_lock(self, _: str) -> AsyncIterator[bool]:
@@ -74,16 +75,17 @@ class Unavailable(Records):
         yield True
 
     async def is_job_requested(self, _: str) -> bool:
-        self._answer()
-        return False
+        if not self.is_requested:
+            self._answer()
+        return self.is_requested
 
     def _answer(self) -> None:
         if self.fails:
             raise DependencyUnavailable("database", "database does not answer")
 
 
-@pytest.mark.parametrize("minutes_to_tick", [0, 4])
-async def test_outage_is_logged_once_and_the_job_backs_off(minutes_to_tick: int) -> None:
+@pytest.mark.parametrize(("minutes_to_tick", "is_requested"), [(0, False), (4, False), (4, True)])
+async def test_outage_is_logged_once_and_the_job_backs_off(minutes_to_tick: int, is_requested: bool) -> None:
     async def work() -> Report:
         return Report({})
 
@@ -96,6 +98,7 @@ async def test_outage_is_logged_once_and_the_job_backs_off(minutes_to_tick: int)
             now += timedelta(minutes=5 - minutes_to_tick)
             for second in range(150):
                 records.fails = second < 120
+                records.is_requested = is_requested and records.fails
                 await job.poll()
                 now += timedelta(seconds=1)
             now += timedelta(seconds=150 + 60 * minutes_to_tick)
