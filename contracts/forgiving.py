@@ -41,7 +41,7 @@ _DIGEST: Final = "sha256-"
 
 
 class NotJsonError(ValueError):
-    """The body is not a JSON object, or is nested too deeply."""
+    """The body is not valid JSON, or is nested too deeply."""
 
 
 def parse_submission_json(body: bytes) -> LeadSubmission:

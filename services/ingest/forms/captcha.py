@@ -109,7 +109,7 @@ class Captcha:
         return None if self._use(challenge.signature or "", lead_id) else SpamReason.CAPTCHA_FAILED
 
     async def _is_verified(self, site: str, kind: str, answer: str, ip: str | None) -> bool:
-        """Ask the provider. Raises `httpx.HTTPError`, `TimeoutError` or `ValueError` if it does not say."""
+        """Ask the provider. Raises `httpx.HTTPError` or `TimeoutError`; `ValueError` without a verdict."""
         values = {"secret": self._sites.captcha_secret(site), "response": answer}
         if ip:
             values["remoteip"] = ip
