@@ -81,7 +81,7 @@ def read_message(value: Any) -> str | None:
 
 
 def read_email(value: str) -> str | None:
-    """Return the valid address in a text without its invisible characters; None if there is none."""
+    """Return a text as a valid address, if necessary without its invisible characters; else None."""
     for candidate in (to_line(value), without_invisible(value)):
         try:
             address: str = _EMAIL.validate_python(candidate)
@@ -101,7 +101,7 @@ def read_consent(value: Any) -> bool | None:
 
 
 def read_time(value: Any) -> Any:
-    """Return a time in UTC, also from a list with one element."""
+    """Return a value, or the only element of a list, as a time in UTC."""
     if isinstance(value, list) and len(value) == 1:
         value = value[0]
     if (time := parse_time(value)) is None:

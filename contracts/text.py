@@ -50,7 +50,7 @@ _ATTACHED: Final = "".join(
 _BLANK: Final = _TRIMMED + _ATTACHED
 _PIECE: Final = 1000
 _JOINER: Final = "\u200d"
-_INVISIBLE: Final = re.compile(f"[{re.escape(_TRIMMED)}]+")
+_INVISIBLE: Final = re.compile(f"[{re.escape(_FORMATTING)}]+")
 
 
 def is_blank(value: str) -> bool:
@@ -125,8 +125,11 @@ def with_lf(value: str) -> str:
 
 
 def without_invisible(value: str) -> str:
-    """Return a text without blanks and invisible characters, for an address."""
-    return _INVISIBLE.sub("", value)
+    """Return a text without its invisible characters, and without blanks at its ends.
+
+    Blanks within it stay: without them, "write to ada@example.com" would become another address.
+    """
+    return _INVISIBLE.sub("", value).strip(_TRIMMED)
 
 
 def truncate(value: str, maximum: int) -> str:

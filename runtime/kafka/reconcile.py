@@ -137,7 +137,7 @@ class Reconciler:
         return Comparison(new_logs | rewound, silent)
 
     async def positions(self, consumer: AIOKafkaConsumer, assigned: Collection[TopicPartition]) -> Positions:
-        """Return the stage's position in each of these partitions that answers."""
+        """Return the stage's position in each assigned partition, without those that do not answer."""
         if not assigned:
             return {}
         # Read the commits before the ledger, and the ends after it: each can only grow meanwhile.

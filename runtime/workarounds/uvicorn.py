@@ -17,7 +17,7 @@ _UPGRADE_HEADERS: Final = (b"connection", b"upgrade")
 
 
 class CorrectedHttpProtocol(HttpToolsProtocol):
-    """uvicorn's protocol, which can ignore an offer to upgrade and drops trailer fields."""
+    """Corrects uvicorn's protocol: drops trailer fields. A subclass can also ignore an offer to upgrade."""
 
     _in_head = False
     # True while the parser reads a head again without its offer to upgrade.

@@ -50,6 +50,10 @@ def test_address_has_no_invisible_characters() -> None:
     assert without_invisible("\u200bada\u200d@example.com \n") == "ada@example.com"
 
 
+def test_regression_blanks_within_an_address_stay() -> None:
+    assert without_invisible(" write to ada@example.com") == "write to ada@example.com"
+
+
 @pytest.mark.parametrize(
     ("typed", "maximum", "kept"),
     [
