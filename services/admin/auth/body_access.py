@@ -13,9 +13,10 @@ from services.admin.auth.token_auth import TokenAuth
 def body_access(
     token_auth: TokenAuth, sessions: Sessions, login: str, now: Callable[[], float]
 ) -> Callable[[Scope], bool]:
-    """Return a function that is true for the path `login` and for requests with a valid token or session.
+    """Return a function that says if a request may send a body.
 
-    `RequestLimits` replaces the body of all other requests by an empty one, and their routes refuse them.
+    Requests for the path `login` may, and requests with a valid token or session. `RequestLimits` gives
+    every other request an empty body, and the route then refuses the request.
     """
 
     def authenticated(scope: Scope) -> bool:

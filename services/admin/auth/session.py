@@ -20,7 +20,7 @@ SESSION_SECONDS: Final = 12 * 3600
 
 @dataclass(frozen=True)
 class Session:
-    """The session of an admin, whose name is `actor`. Each form of its pages contains the token `csrf`."""
+    """A session of the admin `actor`. Each form that a page shows in it contains the token `csrf`."""
 
     actor: str
     csrf: str
@@ -33,7 +33,10 @@ class Session:
 
 
 class Sessions:
-    """Creates and verifies session cookies. `actors` has names by token; `secure` limits cookies to HTTPS."""
+    """Creates and verifies session cookies.
+
+    `actors` has the admin's name for each token. With `secure`, browsers send the cookies over HTTPS only.
+    """
 
     def __init__(self, actors: dict[str, str], *, secure: bool) -> None:
         self._keys = [(_key(token), name) for token, name in actors.items()]
@@ -44,7 +47,10 @@ class Sessions:
         return str(_signer(_key(token)).dumps({"id": token_urlsafe(18), "until": int(now) + SESSION_SECONDS}))
 
     def read(self, cookie: str, now: float) -> Session | None:
-        """Return the session of a cookie; None if the cookie is forged or expired, or its token removed."""
+        """Return the session of a cookie; None if the cookie is forged or has expired.
+
+        Also returns None if the token that the admin logged in with was removed from the settings.
+        """
         for key, name in self._keys:
             try:
                 payload = _signer(key).loads(cookie)

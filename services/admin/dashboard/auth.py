@@ -21,9 +21,10 @@ class CsrfError(Exception):
 async def load_session(
     request: Request, adapters: CurrentAdapters
 ) -> tuple[Session, DependencyUnavailable | None]:
-    """Return the cookie's session, and the database's error if it could not be checked for revocation.
+    """Return the session of the request's cookie.
 
-    Raises `LoginRequired` if the session is missing, invalid or revoked. FastAPI caches the result, so all
+    Also returns an error if the database could not say whether the session is revoked. Raises
+    `LoginRequired` if the session is missing, invalid or revoked. FastAPI caches the result, so all
     dependencies of one request share one lookup.
     """
     sessions: Sessions = request.app.state.sessions
@@ -64,7 +65,7 @@ UnverifiedSession = Annotated[Session, Depends(unverified_session)]
 
 
 async def verify_csrf(request: Request, lookup: SessionLookup) -> None:
-    """Raise `CsrfError` if a request lacks the CSRF token or comes from another site. GET and HEAD pass."""
+    """Raise `CsrfError` if a request lacks the CSRF token or comes from another site. Skips GET and HEAD."""
     if request.method in ("GET", "HEAD"):
         return
     session = await current_session(lookup)

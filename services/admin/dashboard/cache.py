@@ -1,4 +1,4 @@
-"""A cache for some seconds: ten open overview pages query the database no more often than one does."""
+"""Caches results for some seconds: ten open overview pages query the database no more often than one."""
 
 import asyncio
 import time
@@ -23,9 +23,10 @@ class Cache:
         self._locks: dict[str, asyncio.Lock] = {}
 
     async def get_or_load(self, key: str, load: Callable[[], Awaitable[T]], max_age_seconds: float) -> T:
-        """Return the cached result of a key, or call `load` if there is none or it is too old.
+        """Return the cached result of a key. If it is missing or too old, call `load` for a new one.
 
-        The maximum age is `max_age_seconds`. After a slow load it is longer, up to `MAX_AGE_SECONDS`.
+        The maximum age is `max_age_seconds`. For a result that took long to load it is longer: up to
+        `MAX_AGE_SECONDS`.
         Exceptions of `load` are raised and not cached.
         """
         if len(self._locks) > _MAX_KEYS:

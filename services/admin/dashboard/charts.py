@@ -17,7 +17,7 @@ BOTTOM_MARGIN: Final = 22
 
 @dataclass(frozen=True)
 class Bar:
-    """The bar of one hour or day. `title` is its tooltip, `label` the text below it, empty for most bars."""
+    """The bar of one hour or day. `title` is its tooltip. `label`, empty for most bars, is the text below."""
 
     x: float
     y: float
@@ -45,7 +45,7 @@ def window_start(unit: Unit, now: datetime, zone: ZoneInfo) -> datetime:
 
 
 def bucket_starts(unit: Unit, now: datetime, zone: ZoneInfo) -> list[datetime]:
-    """Return the start of each of the last 24 hours or 30 days in UTC, the current one last."""
+    """Return the start of each of the last 24 hours or 30 days in UTC; the last is the current one."""
     local = now.astimezone(zone)
     if unit == "hour":
         # Subtract in UTC: in local time, the hour that daylight saving skips would be counted twice.
@@ -57,7 +57,10 @@ def bucket_starts(unit: Unit, now: datetime, zone: ZoneInfo) -> list[datetime]:
 
 
 def bar_chart(unit: Unit, counts: Mapping[datetime, int], now: datetime, zone: ZoneInfo) -> Chart:
-    """Return the chart of leads. `counts` has leads by the start of an hour or day; a missing one has 0."""
+    """Return the chart of the leads of each hour or day.
+
+    `counts` has the number of leads by the start of the hour or day, which may be absent if it had none.
+    """
     utc_counts = {at.astimezone(UTC): count for at, count in counts.items()}
     starts = bucket_starts(unit, now, zone)
     values = [utc_counts.get(at, 0) for at in starts]
@@ -84,7 +87,7 @@ def bar_chart(unit: Unit, counts: Mapping[datetime, int], now: datetime, zone: Z
 def scale_max(highest: int) -> int:
     """Return the top of the scale: the smallest of 4, 10, 20, 50, 100, ... that is at least `highest`.
 
-    All are even, because the scale also shows half of the number.
+    All these numbers are even, because the scale also shows half of its top.
     """
     if highest <= 4:
         return 4

@@ -1,4 +1,4 @@
-"""Finds the disruptions that the overview's headline lists, by component. No I/O."""
+"""Finds the disrupted components and the reasons, which the overview's headline lists. No I/O."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -90,7 +90,11 @@ def _ledger_errors(stats: QueueStats) -> Iterator[Disruption]:
 
 
 def _unknown_states(health: SystemHealth, stats: QueueStats) -> Iterator[Disruption]:
-    """Yield components that give no answer, except those that are already reported as unavailable."""
+    """Yield a disruption for each state that could not be read.
+
+    Omits the state of the mail server if the notifier is not up, and lags if Kafka is not up: the component
+    that should report them is the disruption then.
+    """
     notifier = health.services.get("notifier")
     if health.mail.state == "unknown" and notifier and notifier.state == "up":
         yield Disruption("Mail server", f"status unknown: {health.mail.reason}")

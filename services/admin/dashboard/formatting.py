@@ -122,7 +122,7 @@ def number(value: float | None) -> str:
 
 
 def plural(count: int, singular: str, plural_form: str = "") -> str:
-    """Return a count and its noun. Without a plural form, an "s" is appended."""
+    """Return a count and its noun, such as `3 leads`. `plural_form` is by default `singular` and "s"."""
     return f"{number(count)} {singular if count == 1 else plural_form or singular + 's'}"
 
 
@@ -138,7 +138,7 @@ def kind_name(kind: object) -> str:
 
 
 def stage_name(stage: object) -> str:
-    """Return the name that pages show for a stage or service, which says what it does."""
+    """Return the name that pages show for a stage or service. The name says what the service does."""
     return STAGES.get(str(stage), field_label(str(stage)))
 
 
@@ -167,7 +167,7 @@ def state_name(state: object) -> str:
 
 
 def reason_text(reason: str) -> str:
-    """Return the explanation of a failure's reason; a reason without one is returned unchanged."""
+    """Return the explanation of a failure's reason, or the reason itself if it has no explanation."""
     text = explain(reason)
     return text[0].upper() + text[1:] if text else reason
 

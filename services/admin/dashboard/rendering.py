@@ -72,7 +72,7 @@ class VersionedStaticFiles(StaticFiles):
 def render(
     request: Request, session: Session | None, template: str, /, status: int = 200, **values: Any
 ) -> HTMLResponse:
-    """Render a template as a page or a fragment, with `values`, `session`, `path` and `is_htmx`."""
+    """Render a page or a fragment. The template can use `values`, `session`, `path` and `is_htmx`."""
     html = _TEMPLATES.get_template(template).render(
         values, session=session, path=request.url.path, is_htmx=is_htmx(request)
     )
@@ -90,7 +90,7 @@ def is_htmx(request: Request) -> bool:
 
 
 def redirect(request: Request, url: str) -> Response:
-    """Return a redirect of the whole page. htmx needs a header of its own for this instead of a 303."""
+    """Return a redirect of the whole page: for htmx the header `HX-Redirect`, for others a 303."""
     if is_htmx(request):
         return Response(status_code=204, headers={"HX-Redirect": url})
     return RedirectResponse(url, 303)

@@ -8,7 +8,7 @@ from fastapi import Depends, Request
 
 
 def viewer_zone(request: Request) -> ZoneInfo:
-    """Return the zone in the X-Time-Zone header; UTC without one."""
+    """Return the zone in the X-Time-Zone header; UTC if it is missing or unknown."""
     return zone_or_utc(request.headers.get("x-time-zone"))
 
 
@@ -24,7 +24,7 @@ ViewerZone = Annotated[ZoneInfo, Depends(viewer_zone)]
 
 
 def midnight(day: date, zone: ZoneInfo, days: int = 0) -> datetime:
-    """Return the midnight in the zone that begins the day `days` after `day`, as a UTC time."""
+    """Return when, in UTC, the zone begins the day that is `days` days after `day`."""
     try:
         return datetime.combine(day + timedelta(days=days), time(), zone).astimezone(UTC)
     except OverflowError:

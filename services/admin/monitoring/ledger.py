@@ -16,9 +16,9 @@ OUTCOMES: Final = ("stored", "duplicate", "parked", "undecodable", "missing")
 
 @dataclass(frozen=True)
 class TopicCounts:
-    """The records of one topic that one stage has processed, by outcome: sums over `partition_ledger`.
+    """How many records of one topic a stage has processed, by outcome: sums of rows of `partition_ledger`.
 
-    `offsets` is the number of offsets that the stage has passed, so of records that must have an outcome.
+    `offsets` is the number of offsets that the stage has passed. The outcomes must add up to this number.
     """
 
     stage: str
@@ -38,7 +38,7 @@ class TopicCounts:
 
 @dataclass(frozen=True)
 class LedgerCounts:
-    """The counts of one snapshot: those of the stages by topic, and the numbers of rows in the tables.
+    """Counts from one database snapshot: what the stages have counted (`topics`), and rows of tables.
 
     `leads` counts `lead_inbox`. `queue` and `emails` count `replay_queue` and `email_delivery` by state.
     """

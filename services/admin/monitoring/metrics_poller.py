@@ -1,4 +1,4 @@
-"""Updates the gauges of `/metrics` in the background, and logs a ledger that does not balance."""
+"""Updates the gauges of `/metrics` in the background, and logs if the ledger does not match the tables."""
 
 import asyncio
 import time

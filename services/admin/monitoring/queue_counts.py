@@ -1,6 +1,7 @@
 """Reads the counts of the replay queue and of the ledger from one database snapshot.
 
-Triggers update the counts of the large tables with each change of a row, so they are exact and fast to read.
+Triggers update the counts of the large tables with each change of a row. So these counts are exact and fast
+to read.
 """
 
 from collections import Counter
@@ -21,7 +22,7 @@ STATES: Final = ("waiting", "replaying", "resolved", "dead", "archived")
 
 @dataclass(frozen=True)
 class QueueCounts:
-    """The replay queue by stage, and the ledger, as of the snapshot's time `at`."""
+    """The counts of the replay queue by stage, and the ledger (`books`), as of the snapshot's time `at`."""
 
     at: datetime
     stages: list[StageQueue]
@@ -29,7 +30,7 @@ class QueueCounts:
 
 
 async def count_queue(pool: Pool) -> QueueCounts:
-    """Return the counts of one snapshot. Raises `DependencyUnavailable`."""
+    """Return the counts of the queue and the ledger, from one snapshot. Raises `DependencyUnavailable`."""
     async with snapshot(pool) as connection:
         at = await _SQL.snapshot_time(connection)
         counted = [row async for row in _SQL.count_rows(connection)]
@@ -56,7 +57,7 @@ async def count_queue(pool: Pool) -> QueueCounts:
 
 
 async def find_wrong_counts(pool: Pool) -> list[str]:
-    """Count all rows, and return a text for each of the triggers' counts that is wrong. Scans whole tables.
+    """Count all rows, and return a text for each count of the triggers that differs. Scans whole tables.
 
     Raises `DependencyUnavailable`.
     """

@@ -1,8 +1,9 @@
 """Estimates how long the oldest unread record of a partition has waited. No I/O, no clock.
 
 Kafka does not report the age of a record that nobody reads. So each reading stores the partition's end offset
-and the time. As long as the group has not committed an end offset of an earlier reading, it has an unread
-record that is at least as old as that reading. A restart forgets the readings: the ages begin at 0 again.
+and the time. While the group's committed offset is below the end offset of an earlier reading, the oldest
+unread record existed at that reading, so it is at least as old as the reading. A restart forgets the
+readings: the ages begin at 0 again.
 """
 
 from typing import Final
@@ -19,7 +20,10 @@ class RecordAges:
         self._readings = dict[tuple[str, object], list[tuple[float, int]]]()
 
     def seconds(self, group: str, partition: object, *, committed: int, end: int, now: float) -> float:
-        """Add a reading. Returns for how many seconds, at least, the oldest unread record has waited."""
+        """Add a reading. Returns for how many seconds, at least, the oldest unread record has waited.
+
+        `committed` is the group's committed offset, and `end` the partition's end offset.
+        """
         earlier = self._readings.get((group, partition), [])
         readings = [reading for reading in earlier if committed < reading[1] <= end]
         if end > committed and (not readings or readings[-1][1] < end):

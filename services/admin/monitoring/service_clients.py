@@ -17,7 +17,7 @@ REQUEST_TIMEOUT_SECONDS: Final = 2.0
 class ServiceClients:
     """Reads all gateways or services concurrently, each for `REQUEST_TIMEOUT_SECONDS` at most.
 
-    `gateways` has URLs, and `services` has URLs by the name of the service.
+    `gateways` has the URLs of gateways. `services` has the URL of each service by name.
     """
 
     def __init__(
@@ -28,9 +28,10 @@ class ServiceClients:
         self._services = services
 
     async def read_gateways(self) -> list[GatewaySpool]:
-        """Return the spool of each address to which a gateway's host name resolves.
+        """Return the spool of each gateway process.
 
-        The state of an address that does not answer is `unknown`.
+        A gateway's host name may resolve to the addresses of several processes: each address is asked. The
+        state of one that does not answer is `unknown`.
         """
         spools = await asyncio.gather(*(self._read_gateway(url) for url in self._gateways))
         return [spool for of_gateway in spools for spool in of_gateway]
@@ -95,6 +96,6 @@ async def _resolve(url: httpx.URL) -> list[str]:
 async def open_service_clients(
     gateways: tuple[str, ...], services: Mapping[str, str]
 ) -> AsyncIterator[ServiceClients]:
-    """Open an HTTP client until the context ends. It ignores the proxy variables of the environment."""
+    """Yield clients that are open until the context ends. They ignore proxy variables of the environment."""
     async with httpx.AsyncClient(timeout=REQUEST_TIMEOUT_SECONDS, trust_env=False) as client:
         yield ServiceClients(client, gateways, services)

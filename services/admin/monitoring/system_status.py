@@ -57,7 +57,7 @@ class SystemStatus:
         )
 
     async def count_queue(self) -> QueueCounts:
-        """Return the counts of one database snapshot. Raises `DependencyUnavailable`."""
+        """Return the counts of queue and ledger from one snapshot. Raises `DependencyUnavailable`."""
         return await count_queue(self._pool)
 
     async def list_jobs(self) -> list[Job]:

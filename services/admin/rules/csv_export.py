@@ -44,9 +44,9 @@ def escape_formulas(text: str) -> str:
 
 
 def _escape_match(match: re.Match[str]) -> str:
-    """Insert an apostrophe into the matched characters where a spreadsheet may begin a cell.
+    """Return the matched characters with an apostrophe where a spreadsheet may begin a cell.
 
-    A cell may begin after a separator or at the start of the text. Without either, nothing is inserted.
+    A cell may begin after a separator or at the start of the text. Other matches are returned unchanged.
     """
     prefix = match[0]
     start = max(map(prefix.rfind, _SEPARATORS)) + 1

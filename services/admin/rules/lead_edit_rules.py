@@ -88,7 +88,7 @@ def parked_lead(row: Mapping[str, Any]) -> ParkedLead | None:
 def encode_parked_lead(payload: bytes, changed: Mapping[str, Any]) -> bytes:
     """Return the queued record with the changed fields; everything else stays as it was sent.
 
-    Raises `ConflictError` for the assignee and the notes, which a record does not have, and for a record that
+    Raises `ConflictError` if the assignee or the notes change, because a record has neither, or if the record
     is nested too deeply.
     """
     if set(ADMIN_FIELDS) & set(changed):

@@ -23,7 +23,7 @@ EMAIL_KINDS: Final[tuple[Kind, ...]] = ("welcome", "admin_alert")
 
 
 def lead_title(lead: object) -> str:
-    """Return a lead's title on pages: its name, email address or phone, the first that is not blank.
+    """Return a lead's title on pages: the first of its name, email address and phone that is not blank.
 
     `lead` is an object with `name` and `email`, and optionally with `phone` and `status`.
     """
@@ -34,7 +34,10 @@ def lead_title(lead: object) -> str:
 
 
 def check_status_change(current: LeadStatus, new: LeadStatus, expected: LeadStatus | None) -> bool:
-    """Return whether the new status differs from the current one. Raises `ConflictError` if not allowed."""
+    """Return whether the new status differs from the current one.
+
+    Raises `ConflictError` if the change is not allowed, or if the status is no longer the `expected` one.
+    """
     if current is LeadStatus.ERASED:
         raise ConflictError("The lead is erased and cannot be changed.")
     if expected is not None and current is not expected:

@@ -14,21 +14,22 @@ from services.admin.schemas.personal_data import KafkaKeeps, PersonLead, PersonQ
 
 @dataclass(frozen=True)
 class Traces:
-    """Ids of what contains an address: leads, and queue rows (`records`) that belong to none of them."""
+    """What contains an address: ids of leads, and of queue rows (`records`) that belong to none of them."""
 
     leads: frozenset[UUID] = frozenset()
     records: frozenset[UUID] = frozenset()
 
     def __or__(self, other: "Traces") -> "Traces":
-        """Return the ids that are in one of the two."""
+        """Return the ids of both."""
         return Traces(self.leads | other.leads, self.records | other.records)
 
 
 @dataclass(frozen=True)
 class Selection:
-    """Ids of the leads and queue rows to erase, of those that contain an address.
+    """Which of the leads and queue rows that contain an address to erase, by id.
 
-    If `records` is None, all such queue rows are erased. `own_lead` is erased even without the address.
+    If `records` is None, all queue rows with the address are erased. The lead `own_lead` is erased even if it
+    does not contain the address.
     """
 
     leads: frozenset[UUID]
@@ -43,7 +44,7 @@ class Selection:
 
 
 def has_address(lead: PersonLead, email: str) -> bool:
-    """Return False if an admin has changed the lead's address to another one."""
+    """Return False if the lead's address is no longer `email`, because an admin has changed it."""
     return lead.email is None or lead.email.lower() == email.lower()
 
 
@@ -60,9 +61,9 @@ def addresses_of(
 def own_rows(
     lead: Mapping[str, Any] | None, queue: Sequence[Mapping[str, Any]], addresses: set[str]
 ) -> list[Mapping[str, Any]]:
-    """Return a lead's queue rows without those whose record is another person's.
+    """Return a lead's queue rows, except those whose record contains only addresses of other people.
 
-    `erase_lead` does the same in SQL.
+    `addresses` are the lead's addresses. The SQL function `erase_lead` chooses the same rows.
     """
     is_unknown = not addresses and (lead is None or lead["status"] != "erased")
     return [
@@ -81,7 +82,7 @@ def erasure_message(leads: int, records: int) -> str:
 
 
 def kafka_keeps(at: datetime) -> list[KafkaKeeps]:
-    """Return each topic that may contain a lead's records, and when those written up to `at` are gone."""
+    """Return each topic that may contain a lead's records, and when Kafka deletes those written at `at`."""
     return [
         KafkaKeeps(topic=topic.name, until=at + timedelta(milliseconds=topic.retention_ms))
         for topic in topics.ALL

@@ -29,7 +29,7 @@ def state_of(replay: Mapping[str, Any]) -> ReplayState:
 def outcomes(replay: Mapping[str, Any], counts: Mapping[str, int]) -> dict[str, int]:
     """Return the number of a replay's rows by result. The numbers add up to all rows of the replay.
 
-    `counts` has the numbers of the processed rows, or of a sample of them, whose numbers are scaled up.
+    `counts` has the number of processed rows by result. If only a sample was counted, it is scaled up.
     """
     processed, counted = replay["taken"], sum(counts.values())
     scaled = {result: rows * processed // counted for result, rows in counts.items()}
@@ -40,7 +40,10 @@ def outcomes(replay: Mapping[str, Any], counts: Mapping[str, int]) -> dict[str, 
 
 
 def nothing_to_replay(blocked: list[BlockedGroup], unknown_ids: int) -> str:
-    """Return the message for a replay that would send no row. `unknown_ids`: how many ids no row has."""
+    """Return the message for a replay that would send no row.
+
+    `unknown_ids` is the number of requested ids that no row has.
+    """
     if not blocked:
         return (
             "No delivery has any of these ids."

@@ -47,9 +47,10 @@ _ORDER: Final = ("lead.accepted", "lead.spooled", "lead.published", "lead.stored
 def build(
     lead: Row | None, entries: Iterable[Row], emails: Iterable[Row], queue: Iterable[Row]
 ) -> list[TimelineEvent]:
-    """Return all events of a lead in order; planned ones come last.
+    """Return all events of a lead in order; planned events come last.
 
-    `entries` are its audit entries, `queue` its rows of the replay queue. `lead` is None if it is not stored.
+    `entries` are the lead's audit entries, and `queue` are its rows of the replay queue. `lead` is None if
+    the lead is not stored.
     """
     audit, mails, rows = list(entries), list(emails), list(queue)
     events = [*_intake_events(lead, audit, rows)]
@@ -119,9 +120,9 @@ def _audit_event(entry: Row, emails: list[Row]) -> TimelineEvent:
 
 
 def _smtp_answer(entry: Row, emails: list[Row]) -> dict[str, Any]:
-    """Return the mail server's answer to the attempt of an audit entry, as details of its event.
+    """Return the mail server's answer to the attempt that an audit entry describes, as details of an event.
 
-    Only the answer to an email's last attempt is stored. For other entries, return no details.
+    Only the answer to an email's last attempt is stored. The details of other entries are empty.
     """
     kind, attempt = entry["details_json"].get("kind"), entry["details_json"].get("attempt")
     for mail in emails:

@@ -17,7 +17,7 @@ _MAX_WORDS: Final = 8
 
 @dataclass(frozen=True)
 class Position:
-    """The sort key of the last row of a page: its time, and its id for rows of the same time."""
+    """The sort key of a page's last row: the row's time, and its id to order rows of the same time."""
 
     at: datetime
     id: UUID | int
@@ -39,7 +39,7 @@ def parse_cursor(cursor: str, parse_id: Callable[[str], UUID | int]) -> Position
 
 
 def parse_bigint(text: str) -> int:
-    """Return the number in a text. Raises `ValueError` if it is no row id that fits PostgreSQL's bigint."""
+    """Return a text as a row id. Raises `ValueError` if it is no number from 0 to the largest bigint."""
     number = int(text)
     if not 0 <= number < 2**63:
         raise ValueError
@@ -49,7 +49,7 @@ def parse_bigint(text: str) -> int:
 def split_page(
     rows: list[Row], limit: int, position: Callable[[Row], Position]
 ) -> tuple[list[Row], str | None]:
-    """Return the first `limit` rows, and the cursor of the next page; None if there are no more rows."""
+    """Return the first `limit` rows, and the cursor of the next page, or None if this is the last page."""
     page = rows[:limit]
     return page, position(page[-1]).cursor() if len(rows) > limit else None
 

@@ -21,6 +21,9 @@ class Revocations:
             await _SQL.revoke(connection, session_digest=session.digest)
 
     async def include(self, session: Session) -> bool:
-        """Return whether a session was signed out. Raises `DependencyUnavailable` after about a second."""
+        """Return whether a session was signed out.
+
+        Raises `DependencyUnavailable` if the database does not answer within about a second.
+        """
         async with connection_within_deadline(self._pool) as connection:
             return bool(await connection.fetchval(_SQL.is_revoked.sql, session.digest))

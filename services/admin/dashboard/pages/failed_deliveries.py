@@ -24,7 +24,7 @@ HISTORY_ROWS = 8
 
 
 class GroupQuery(BaseModel):
-    """Selects failed deliveries by the fields of a group. A URL may contain them: none is personal data."""
+    """Selects failed deliveries by the fields of a group. A URL may contain these: none is personal data."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -51,7 +51,7 @@ async def show_groups(
     adapters: CurrentAdapters,
     query: Annotated[GroupQuery, Query()],
 ) -> Response:
-    """Show the groups of one state, or of all open states by default, and the latest replays."""
+    """Show the groups of one state (by default, of all open states) and the latest replays."""
     groups = await adapters.queue.list_groups(GroupFilter(state=query.state))
     history = await adapters.replays.list_replays(HistoryPage(limit=HISTORY_ROWS))
     return render(

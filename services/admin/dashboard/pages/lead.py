@@ -58,8 +58,8 @@ async def change_status(
 ) -> Response:
     """Set the status if the lead still has the expected one. Releasing a lead from spam needs `confirmed`.
 
-    `shown_updated_at` is the `updated_at` that the page's form for assignee and notes contains. If the status
-    is the only change since then, the form gets the new `updated_at`, so that it can still be saved.
+    `shown_updated_at` is the `updated_at` in the page's form for assignee and notes. If nothing but this
+    status has changed since then, the form gets the new `updated_at`. So the form can still be saved.
     """
     if status == LeadStatus.RECEIVED and not confirmed:
         current = (await adapters.leads.get_lead(lead_id)).lead

@@ -19,7 +19,7 @@ router = APIRouter(prefix="/admin/ui/leads", route_class=PageRoute)
 async def show_edit_form(
     request: Request, lead_id: UUID, session: CurrentSession, adapters: CurrentAdapters
 ) -> Response:
-    """Show the form with the visitor's fields. Raises `NotFoundError` if they cannot be read."""
+    """Show the form with the visitor's fields. Raises `NotFoundError` if these cannot be read."""
     lead = (await adapters.leads.get_lead(lead_id)).lead or await adapters.personal_data.read_parked(lead_id)
     if lead is None:
         raise NotFoundError("This lead is not stored yet, and its record cannot be edited.")

@@ -1,4 +1,4 @@
-"""The list of leads. A search may contain an email address, so it is a POST request: no URL contains it."""
+"""The list of leads. Searches are POST requests, because a URL must not contain an email address."""
 
 from datetime import date
 from typing import Annotated

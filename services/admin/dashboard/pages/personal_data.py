@@ -20,7 +20,8 @@ router = APIRouter(prefix="/admin/ui/leads", route_class=PageRoute)
 class DeletionForm(BaseModel):
     """The form of the confirmation page and of the result page.
 
-    `lead_ids` are the selected leads. `failed_ids` are the leads and queue rows to retry.
+    `lead_ids` are the selected leads. `failed_ids`, set only in a retry, are the leads and queue rows whose
+    deletion failed.
     """
 
     address: str = ""
@@ -49,8 +50,8 @@ async def delete_personal_data(
 ) -> Response:
     """Delete this lead, the selected leads and the queue rows of the address, and report the result.
 
-    For the first deletion, the admin types the address. For a retry, the form contains it, because the lead
-    may already be erased. Both delete only this lead and data with the address.
+    In the first request, the admin types the address. In a retry, the form already contains the address,
+    because the lead may be erased. Both requests delete only this lead and data that contains the address.
     """
     email, typed = await _find_email(lead_id, adapters), form.address.strip()
     matches = not email or typed.lower() == email.lower()
@@ -139,8 +140,9 @@ async def _confirmation_values(
 
 
 async def _find_email(lead_id: UUID, adapters: CurrentAdapters) -> str | None:
-    """Return a lead's address, from its queued record if the lead is not stored; None if it has none.
+    """Return a lead's email address; None if the lead has none.
 
+    If the lead is not stored, the address comes from the lead's queued record.
     Raises `NotFoundError` if the lead does not exist.
     """
     details = await adapters.leads.get_lead(lead_id)

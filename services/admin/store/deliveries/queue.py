@@ -1,6 +1,6 @@
 """The replay queue: list and group its rows, and retry or archive them. The flusher sends due rows.
 
-Raises `DependencyUnavailable`, and `NotFoundError` and `ConflictError` of `services.admin.rules.errors`.
+The methods raise `DependencyUnavailable`, and the errors of `services.admin.rules.errors`.
 """
 
 from pathlib import Path
@@ -99,7 +99,7 @@ class ReplayQueue:
 
 
 def _to_item(row: Any) -> QueueItem:
-    """Return a row with its lead's name, which is read from the row's record if the lead is not stored."""
+    """Return a row with its lead's name. If the lead is not stored, the name comes from the row's record."""
     item = QueueItem.model_validate(dict(row))
     parked = parked_lead({**row, "updated_at": item.last_failed_at}) if is_parked_lead(row) else None
     if item.lead_name is None and parked:

@@ -19,7 +19,7 @@ class EmailOutcomes:
 
 @dataclass(frozen=True)
 class RecentOutcomes:
-    """`emails` by kind, and `dead`: the number of deliveries that failed permanently, by stage."""
+    """The outcomes of `emails` by kind. `dead` has the number of permanently failed deliveries by stage."""
 
     emails: dict[str, EmailOutcomes] = field(default_factory=dict)
     dead: dict[str, int] = field(default_factory=dict)

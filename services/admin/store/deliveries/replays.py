@@ -1,6 +1,6 @@
 """Replays of many rows by a filter: preview, start, follow and cancel. The flusher sends the rows.
 
-Raises `DependencyUnavailable`, and `NotFoundError` and `ConflictError` of `services.admin.rules.errors`.
+The methods raise `DependencyUnavailable`, and the errors of `services.admin.rules.errors`.
 """
 
 from pathlib import Path
@@ -123,7 +123,7 @@ class Replays:
 
 
 async def _count_results(connection: Connection, replay: Any) -> dict[str, int]:
-    """Count a replay's processed rows by result: all rows of a small replay, a sample of a large one."""
+    """Count a replay's processed rows by result. If there are many, count only a sample of them."""
     if not replay["taken"]:
         return {}
     if replay["taken"] <= COUNT_RESULTS_UP_TO:
@@ -137,7 +137,10 @@ async def _count_results(connection: Connection, replay: Any) -> dict[str, int]:
 async def _choose_rows(
     connection: Connection, order: ReplayOrder, replay_id: UUID | None
 ) -> schemas.ReplayAnswer:
-    """Count the rows that match. With `replay_id`, store those that can be sent as items of that replay."""
+    """Count the rows that the order selects.
+
+    With `replay_id`, also store the rows that can be sent, as the items of that replay.
+    """
     await plan_for_values(connection)
     groups = _SQL.choose_rows(
         connection,

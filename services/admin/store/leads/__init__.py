@@ -1,1 +1,1 @@
-"""Leads: list, page, changes, search, and the counts of the overview."""
+"""Leads: list, search, show and change them, and count them for the overview."""

@@ -1,6 +1,6 @@
 """Leads: list them, show one, change its status, and send one of its emails again.
 
-Raises `DependencyUnavailable`, and `NotFoundError` and `ConflictError` of `services.admin.rules.errors`.
+The methods raise `DependencyUnavailable`, and the errors of `services.admin.rules.errors`.
 """
 
 from datetime import datetime
@@ -73,7 +73,7 @@ class Leads:
     async def get_lead(self, lead_id: UUID) -> LeadDetail:
         """Return a lead with its emails, queue rows and timeline, all as of the same moment.
 
-        Raises `NotFoundError` if the lead is neither stored nor in the replay queue, waiting to be stored.
+        Raises `NotFoundError` if the lead is not stored, and no row of the replay queue contains it.
         """
         async with autocommit(self._pool) as connection:
             row = await _SQL.get_lead(connection, id=lead_id)

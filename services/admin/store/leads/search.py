@@ -1,4 +1,4 @@
-"""Finds a page of leads, and how many match, by the query that is cheapest for the words of a search."""
+"""Finds a page of the leads that match a search, and counts all that match, with the cheapest query."""
 
 import json
 from pathlib import Path
@@ -23,9 +23,10 @@ MAX_LEADS_PER_INDEXED_WORD: Final = 100_000
 async def find_leads(connection: Connection, filters: LeadFilter) -> tuple[list[LeadSummary], int, bool]:
     """Return a page of leads and one more lead, how many match, and whether that number is an estimate.
 
-    For common words, a scan from the newest lead finds a page soon. For rare words, the word index finds all
-    leads. This function chooses one of them by the planner's estimates: the planner itself would read the
-    whole table for a count or a deep page.
+    The additional lead, if any, shows that there is a next page. For common words, a scan from the newest
+    lead finds a page soon. For rare words, the word index finds all matching leads soon. This function
+    chooses the scan or the index by PostgreSQL's estimates. If PostgreSQL chose, it would read the whole
+    table for a count or a deep page.
     """
     selection = filters.selection()
     page = filters.after() | {"limit": filters.limit + 1, "offset": filters.offset}
@@ -75,7 +76,7 @@ async def _choose_indexed_words(connection: Connection, words: str) -> tuple[str
 
 
 async def _estimate(connection: Connection, selection: dict[str, Any]) -> int:
-    """Return the planner's estimate of the number of matches, at least 1."""
+    """Return the planner's estimate of how many leads match, at least 1."""
     plan = json.loads(await _SQL.estimate_leads(connection, **selection))
     return max(1, int(plan[0]["Plan"]["Plan Rows"]))
 

@@ -15,7 +15,10 @@ COUNT_EXACTLY_UP_TO: Final = 50_000
 
 @dataclass(frozen=True)
 class Shares:
-    """Leads by status and by service, the largest first. `estimated`: whether `services` is from a sample."""
+    """The number of leads by status and by service, the largest first.
+
+    `estimated` says whether the numbers by service are estimates.
+    """
 
     statuses: dict[str, int]
     services: dict[str, int]
@@ -31,13 +34,13 @@ class Trends:
     async def count(
         self, unit: Literal["hour", "day"], since: datetime, zone: ZoneInfo
     ) -> dict[datetime, int]:
-        """Return the number of leads by the start of each hour or day; those without leads are absent."""
+        """Return the number of leads by the start of the hour or day. Omits hours and days without leads."""
         async with snapshot(self._pool) as connection:
             rows = _SQL.count_by_bucket(connection, unit=unit, since=since, zone=zone.key)
             return {row["at"]: row["leads"] async for row in rows}
 
     async def shares(self) -> Shares:
-        """Return the number of leads by status and by service, which is estimated if there are many leads."""
+        """Return the number of leads by status and by service. If there are many, the latter is estimated."""
         async with snapshot(self._pool) as connection:
             statuses = {row["word"]: row["leads"] async for row in _SQL.count_statuses(connection)}
             total = sum(statuses.values())

@@ -1,6 +1,6 @@
-"""Finds and erases the personal data of an address. Each erasure is audited.
+"""Finds and erases the personal data that belongs to an email address. Each erasure is audited.
 
-Raises `DependencyUnavailable`, and `NotFoundError` of `services.admin.rules.errors`.
+The methods raise `DependencyUnavailable`, and `NotFoundError` of `services.admin.rules.errors`.
 """
 
 from collections.abc import Mapping
@@ -54,7 +54,7 @@ class Erasures:
         return PersonRecords(leads=leads, records=sorted(traces.records))
 
     async def erase_lead(self, lead_id: UUID, actor: str) -> Erased:
-        """Erase the personal data of a lead wherever it is stored. A repetition changes nothing.
+        """Erase the personal data of a lead wherever it is stored. If it is already erased, change nothing.
 
         Raises `NotFoundError` if nothing is stored of the lead.
         """
@@ -80,10 +80,10 @@ class Erasures:
     async def erase_person(
         self, email: str | None, actor: str, only: Selection | None = None
     ) -> ErasedPerson:
-        """Erase the leads and records of an address, each in its own transaction.
+        """Erase the leads and queue rows that contain an address, each in its own transaction.
 
-        `only` selects some of them; without it, all are erased. Raises `DependencyUnavailable` if the search
-        for the address fails. Failures of erasures are in `failed` of the result.
+        `only` selects some of them; by default, all are erased. Raises `DependencyUnavailable` if they cannot
+        be searched for. If one cannot be erased, `failed` of the result has its id and the reason.
         """
         traces = Traces()
         if email:
@@ -120,7 +120,7 @@ class Erasures:
         )
 
     async def _erase_record(self, queue_id: UUID, actor: str) -> bool:
-        """Erase the record of a queue row. Returns False if it was erased before, with one of the leads."""
+        """Erase the record of a queue row. Returns False if there was nothing left to erase."""
         async with transaction(self._pool) as connection:
             done = bool(await _SQL.erase_record(connection, id=queue_id, actor=actor))
         if done:
@@ -140,8 +140,8 @@ async def find_traces(connection: Connection, email: str) -> Traces:
 def _with_record(lead: PersonLead, row: Mapping[str, Any], email: str) -> PersonLead:
     """Return a lead that is not stored, with the name and address of its queued record.
 
-    A record that cannot be decoded gives no name, and may contain several addresses. If one of them is
-    `email`, the address of the search, the lead gets that one.
+    A record that cannot be decoded gives no name, and may contain several addresses. Then the lead gets the
+    searched address `email` if the record contains it, else the first address.
     """
     if parked := parked_lead(row):
         return lead.model_copy(update={"name": parked.name, "email": parked.email})

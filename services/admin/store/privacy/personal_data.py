@@ -1,6 +1,6 @@
 """A person's data: edit and export it. Each edit and each export is audited.
 
-Raises `DependencyUnavailable`, and `NotFoundError` and `ConflictError` of `services.admin.rules.errors`.
+The methods raise `DependencyUnavailable`, and the errors of `services.admin.rules.errors`.
 """
 
 from collections.abc import AsyncIterator
@@ -44,7 +44,7 @@ class PersonalData:
         self._pool = pool
 
     async def edit(self, lead_id: UUID, edit: LeadEdit, actor: str) -> Edited:
-        """Change a lead's fields, also in the queued records of its emails that may be sent again.
+        """Change a lead's fields, and also the queued records from which its emails may be sent again.
 
         If the lead is not stored yet, its queued record is changed.
         """
@@ -93,7 +93,7 @@ class PersonalData:
         return self._csv_chunks(selection)
 
     async def _csv_chunks(self, selection: dict[str, Any]) -> AsyncIterator[str]:
-        """Yield chunks of CSV. Each chunk has its own transaction, so a slow client leaves none open."""
+        """Yield chunks of CSV. No transaction is open while a chunk is sent, because a client may be slow."""
         yield csv_export.header()
         position: dict[str, Any] = {"after_at": None, "after_id": None}
         while True:
