@@ -30,7 +30,7 @@ class ServiceClients:
     async def read_gateways(self) -> list[GatewaySpool]:
         """Return the spool of each gateway process.
 
-        A gateway's host name may resolve to the addresses of several processes: each address is asked. The
+        A gateway's host name may resolve to the addresses of several processes: each address is queried. The
         state of one that does not answer is `unknown`.
         """
         spools = await asyncio.gather(*(self._read_gateway(url) for url in self._gateways))

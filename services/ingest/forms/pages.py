@@ -30,7 +30,7 @@ _LINE_MAX: Final = 200
 
 @dataclass
 class Field:
-    """A field of the page that shows a form again."""
+    """A form field, with what the visitor entered, on the page that lets them send the form again."""
 
     id: str
     name: str
