@@ -74,7 +74,7 @@ def unique_name(name: str, taken: Container[str]) -> str:
 
 
 def normalize_names(fields: dict[str, JsonValue]) -> None:
-    """Normalise the names of fields in place. Of two names that become equal, the second gets a number."""
+    """Normalise the names of fields in place. If two names become equal, the second gets a number."""
     for name in [each for each in fields if to_text(each) != each]:
         fields[unique_name(to_text(name), fields)] = fields.pop(name)
 

@@ -169,7 +169,7 @@ class LeadSubmission(BaseModel):
 
 
 INCOMPLETE: Final = "incomplete"
-"""The type of the error of a lead without a way to answer it, or without content."""
+"""The pydantic error type of a lead that has neither an address nor a phone number, or has no content."""
 
 
 def is_answerable(phone: str | None) -> bool:

@@ -72,7 +72,7 @@ class Reason(StrEnum):
 
     @classmethod
     def match(cls, text: str) -> tuple["Reason", dict[str, str | None]] | None:
-        """Return the reason that a stored text matches, and its values; None for an unknown text."""
+        """Return the reason that a stored text matches and the values in it; None for an unknown text."""
         for reason in cls:
             if found := reason.pattern.fullmatch(text):
                 return reason, found.groupdict()

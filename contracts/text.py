@@ -34,7 +34,8 @@ _FORMATTING: Final = "".join(
     for code in range(first, last + 1)
 )
 _TRIMMED: Final = _WHITESPACE + _FORMATTING
-# Invisible on their own, but part of the character before them: variation selectors, tags, fillers of Hangul.
+# Characters without a glyph that belong to the character before them: variation selectors, tags, fillers of
+# Hangul.
 _ATTACHED: Final = "".join(
     chr(code)
     for first, last in (

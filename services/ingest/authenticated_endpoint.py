@@ -4,19 +4,17 @@ import math
 from abc import ABC, abstractmethod
 from typing import Protocol
 
-import uuid_utils
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uuid_utils.compat import uuid7
 
 from contracts.audit import AuditEvent, AuditRecorded
-from runtime import metrics
 from runtime.http.problem_details import Problem, ProblemError
 from runtime.http.rate_limiter import RateLimiter
 from runtime.logs import logger
 from services.ingest import problems
 from services.ingest.lead_acceptance import LeadAcceptance
 from services.ingest.request import LeadRequest
-from services.ingest.responses import CORRELATION_ID
+from services.ingest.responses import correlation_id_of, report_refusal
 from services.ingest.settings import Settings
 from services.ingest.site_directory import SiteDirectory
 
@@ -47,9 +45,7 @@ class AuthenticatedEndpoint(ABC):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one POST with a 201 or a problem. A site's rejected request is entered in the audit log."""
         request = LeadRequest(scope, receive)
-        request_id = request.header(b"x-request-id") or ""
-        correlation_id = request_id if CORRELATION_ID.fullmatch(request_id) else uuid_utils.uuid7().hex
-        response = await self._respond(request, correlation_id)
+        response = await self._respond(request, correlation_id_of(request))
         await response(scope, receive, send)
 
     async def _respond(self, request: LeadRequest, correlation_id: str) -> ASGIApp:
@@ -92,10 +88,7 @@ class AuthenticatedEndpoint(ABC):
     def _reject(
         self, problem: Problem, site: str | None, correlation_id: str, headers: dict[str, str]
     ) -> ASGIApp:
-        metrics.REQUESTS_REJECTED.labels(code=problem.code).inc()
-        self._log.info(
-            "request refused", correlation_id=correlation_id, code=problem.code, site=site or "anonymous"
-        )
+        report_refusal(self._log, problem, correlation_id, site)
         # Unauthenticated requests are only counted: they could fill the audit log, which is never pruned.
         if site is not None:
             self._enqueue_audit_entry(problem, site, correlation_id)

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Mapping
 from typing import Final
 
 from starlette.exceptions import HTTPException
-from starlette.types import Receive, Scope
+from starlette.types import Message, Receive, Scope
 
 from runtime.http.problem_details import ProblemError
 from services.ingest.problems import (
@@ -73,6 +73,16 @@ class LeadRequest:
             if max_bytes is not None and size > max_bytes:
                 raise ProblemError(TOO_LARGE)
             yield chunk
+
+    async def buffer_body(self, max_bytes: int) -> bytes:
+        """Receive and return the whole body. A later read gets the same body again. Raises as `chunks`."""
+        body = b"".join([chunk async for chunk in self.chunks(max_bytes)])
+
+        async def receive_again() -> Message:
+            return {"type": "http.request", "body": body}
+
+        self._receive = receive_again
+        return body
 
     async def _receive_chunk(self) -> tuple[bytes, bool]:
         """Return the next bytes of the body, and whether more follow."""

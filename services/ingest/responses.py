@@ -1,20 +1,40 @@
 """What the responses of the gateway's entry points have in common."""
 
 import re
-from typing import Final
+from typing import Any, Final
 
 from pydantic_core import to_json
 from starlette.responses import Response
+from uuid_utils import uuid7
 
+from runtime import metrics
+from runtime.http.problem_details import Problem
 from services.ingest.lead_acceptance import AcceptedLead
+from services.ingest.request import LeadRequest
 
 # Excludes @ and blanks: the id goes into logs and headers, which must not hold a person's address or name.
-CORRELATION_ID: Final = re.compile(r"[A-Za-z0-9._:\-]{1,128}")
+_CORRELATION_ID: Final = re.compile(r"[A-Za-z0-9._:\-]{1,128}")
+
+
+def correlation_id_of(request: LeadRequest) -> str:
+    """Return the request's `X-Request-ID` if it can be logged, else a new id."""
+    request_id = request.header(b"x-request-id") or ""
+    return request_id if _CORRELATION_ID.fullmatch(request_id) else uuid7().hex
+
+
+def accepted_json(lead: AcceptedLead) -> bytes:
+    """Return the JSON body of the response for a lead that has been stored durably."""
+    return to_json({"leadId": lead.lead_id, "timestamp": lead.timestamp, "status": "received"})
 
 
 def created(lead: AcceptedLead, headers: dict[str, str]) -> Response:
     """Return the 201 response for a lead that has been stored durably."""
-    body = {"leadId": lead.lead_id, "timestamp": lead.timestamp, "status": "received"}
     if lead.replayed:
         headers = {**headers, "Idempotent-Replayed": "true"}
-    return Response(to_json(body), status_code=201, media_type="application/json", headers=headers)
+    return Response(accepted_json(lead), status_code=201, media_type="application/json", headers=headers)
+
+
+def report_refusal(log: Any, problem: Problem, correlation_id: str, site: str | None) -> None:
+    """Count a refused request and log it. `site` is None or empty if the request did not identify one."""
+    metrics.REQUESTS_REJECTED.labels(code=problem.code).inc()
+    log.info("request refused", correlation_id=correlation_id, code=problem.code, site=site or "anonymous")

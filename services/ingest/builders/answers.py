@@ -11,12 +11,13 @@ from contracts.loose_values import parse_int
 from services.ingest.builders.payload import Payload, items_at, objects_at, text_at, value_at
 from services.ingest.forms.field_mapping import Answer
 from services.ingest.forms.field_names import target_of
+from services.ingest.forms.form_lead import CAPTCHA_FIELDS
 
 # Fields that a program fills in for its own purposes: nonces, ids, and the builder's advertisement.
 _MACHINE_FIELD: Final = re.compile(
     r"_wpcf7.*|_wpnonce|_wp_http_referer|_fluentform.*|__.*|_date|_id|_subject|_next|_format|_language"
     r"|form_?id|form_?name|form_?title|entry_?id|submission_?id|powered by|hs_object_id|formspreeid"
-    r"|(g-recaptcha|h-captcha|cf-turnstile)-response|frc-captcha-solution|altcha",
+    rf"|{'|'.join(map(re.escape, CAPTCHA_FIELDS.values()))}",
     re.IGNORECASE,
 )
 # No key of Tally is longer, and the work grows with the square of its length.
@@ -82,23 +83,16 @@ def typeform(payload: Payload) -> Iterator[Answer]:
         kind = text_at(answer, "type")
         value = answer.get(kind)
         if isinstance(value, Mapping):
-            labels = value.get("labels")
-            chosen = [
-                *(labels if isinstance(labels, list) else [labels]),
-                value.get("label"),
-                value.get("other"),
-            ]
-            value = [each for each in chosen if each not in (None, "")] or value
-            value = value[0] if isinstance(value, list) and len(value) == 1 else value
+            value = _chosen(value)
         key = text_at(answer, "field/ref", "field/id")
         yield Answer(key, value, titles.get(text_at(answer, "field/id"), ""), text_at(answer, "field/type"))
     yield from flat("form_response/hidden")(payload)
 
 
 def _chosen(choice: Payload) -> JsonValue:
-    """Return the labels of a Typeform choice, also the visitor's own one; the choice if it has none."""
+    """Return the labels of a Typeform choice and the visitor's own text; the choice if it has none."""
     labels = choice.get("labels")
-    texts = [*(labels if isinstance(labels, list) else []), choice.get("label"), choice.get("other")]
+    texts = [*(labels if isinstance(labels, list) else [labels]), choice.get("label"), choice.get("other")]
     chosen: list[JsonValue] = [text for text in texts if text not in (None, "")]
     return chosen[0] if len(chosen) == 1 else chosen or dict(choice)
 

@@ -1,15 +1,13 @@
 """`POST /inbound/hooks/{hook_key}`: the webhooks of form builders. The key in the URL is a secret."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from typing import Final
 
-from pydantic import JsonValue, ValidationError
-from pydantic_core import to_json
+from pydantic import JsonValue
 from starlette.responses import Response
 from starlette.types import ASGIApp
 
 from contracts.field_types import LINE_MAX
-from contracts.forgiving import NotJsonError, read_submission
 from contracts.leads import LeadSubmission
 from contracts.text import to_line, truncate
 from runtime.http.problem_details import ProblemError
@@ -23,10 +21,11 @@ from services.ingest.forms.body import TEXT_MAX_BYTES, read_form
 from services.ingest.forms.form_lead import campaign_in
 from services.ingest.forms.lead_key import lead_key
 from services.ingest.lead_acceptance import RequestContext
+from services.ingest.lead_parser import read_fields
 from services.ingest.request import LeadRequest
+from services.ingest.responses import accepted_json
 
 PATH: Final = "/inbound/hooks/{hook_key}"
-PREFIX: Final = "/inbound/hooks/"
 _FRAMER_ID: Final = b"framer-webhook-submission-id"
 
 
@@ -46,23 +45,21 @@ class HookEndpoint(AuthenticatedEndpoint):
         self, request: LeadRequest, site: str, correlation_id: str, headers: dict[str, str]
     ) -> ASGIApp:
         request.media_type()  # refuses an encoded body
-        body = b"".join([chunk async for chunk in request.chunks(TEXT_MAX_BYTES)])
-        signed = self._check_signatures(request, site, body)
-        fields = (await read_form(_ReceivedRequest(request, body))).fields
-        payload = nest_brackets(fields.items())
+        signed = self._check_signatures(request, site, await request.buffer_body(TEXT_MAX_BYTES))
+        payload = nest_brackets((await read_form(request)).fields.items())
         adapter = adapter_of(payload)
         if adapter.name in self._sites.signing_secrets(site).keys() - signed:
             raise ProblemError(problems.WRONG_SIGNATURE)
         config = self._sites.get(site)
         submission = _read_submission(adapter, payload, config)
-        given = submission_key(adapter, payload) or request.header(_FRAMER_ID)
-        key = lead_key(self._acceptance, site, submission, given or request.header(b"idempotency-key"))
+        builder_key = submission_key(adapter, payload) or request.header(_FRAMER_ID)
+        client_key = builder_key or request.header(b"idempotency-key")
+        key = lead_key(self._acceptance, site, submission, client_key)
         form_name = truncate(to_line(text_at(payload, *adapter.form_name)), LINE_MAX)
         service = config.default_service or form_name
         context = RequestContext(site, correlation_id, request.header(b"traceparent"), service)
         lead = await self._acceptance.accept(submission, key, context)
-        answer = {"leadId": lead.lead_id, "timestamp": lead.timestamp, "status": "received"}
-        return Response(to_json(answer), media_type="application/json", headers=headers)
+        return Response(accepted_json(lead), media_type="application/json", headers=headers)
 
     def _check_signatures(self, request: LeadRequest, site: str, body: bytes) -> set[str]:
         """Return the builders that signed the body. Raises `ProblemError` for a wrong signature."""
@@ -77,18 +74,6 @@ class HookEndpoint(AuthenticatedEndpoint):
         return signed
 
 
-class _ReceivedRequest(LeadRequest):
-    """A request whose body has been received."""
-
-    def __init__(self, request: LeadRequest, body: bytes) -> None:
-        self.__dict__.update(request.__dict__)
-        self._body = body
-
-    async def chunks(self, max_bytes: int | None = None) -> AsyncIterator[bytes]:  # noqa: ARG002
-        """Yield the body."""
-        yield self._body
-
-
 def _read_submission(adapter: Adapter, payload: Mapping[str, JsonValue], site: Site) -> LeadSubmission:
     body = read_body(adapter, payload, site.fields)
     if submitted_at := text_at(payload, *adapter.submitted_at):
@@ -96,9 +81,4 @@ def _read_submission(adapter: Adapter, payload: Mapping[str, JsonValue], site: S
     source = body.get("source")
     if isinstance(source, dict):
         body["source"] = campaign_in(source.get("page_url")) | source
-    try:
-        return read_submission(body)
-    except NotJsonError:
-        raise ProblemError(problems.NOT_JSON) from None
-    except ValidationError as error:
-        raise ProblemError(problems.invalid_lead(problems.field_problems(error))) from None
+    return read_fields(body)

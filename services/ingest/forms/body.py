@@ -44,6 +44,10 @@ class FormBody(NamedTuple):
     files: tuple[tuple[str, str], ...] = ()
 
 
+NO_FORM: Final = FormBody({})
+"""The form of a request that has not been read."""
+
+
 async def read_form(request: LeadRequest) -> FormBody:
     """Return the form in the request's body.
 

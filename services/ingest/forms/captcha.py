@@ -4,9 +4,7 @@ ALTCHA is a proof of work that the gateway checks itself. The other kinds ask th
 """
 
 import asyncio
-import time
 from collections import OrderedDict
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import Any, Final
@@ -17,16 +15,10 @@ import httpx
 
 from runtime.logs import logger
 from services.ingest.forms.body import FormBody
+from services.ingest.forms.form_lead import CAPTCHA_FIELDS
 from services.ingest.site_directory import SiteDirectory
 from services.ingest.spam import SpamReason
 
-FIELDS: Final = {
-    "altcha": "altcha",
-    "turnstile": "cf-turnstile-response",
-    "hcaptcha": "h-captcha-response",
-    "recaptcha": "g-recaptcha-response",
-}
-"""The field of the form in which each kind's widget puts its answer."""
 VERIFY_URLS = {
     "turnstile": "https://challenges.cloudflare.com/turnstile/v0/siteverify",
     "hcaptcha": "https://api.hcaptcha.com/siteverify",
@@ -48,22 +40,16 @@ class Captcha:
     An answer to a challenge counts for one lead. The used answers are bounded, and each replica has its own.
     """
 
-    def __init__(
-        self,
-        sites: SiteDirectory,
-        client: httpx.AsyncClient,
-        clock: Callable[[], float] = time.time,
-    ) -> None:
+    def __init__(self, sites: SiteDirectory, client: httpx.AsyncClient) -> None:
         self._sites = sites
         self._client = client
-        self._clock = clock
         self._used = OrderedDict[bytes, UUID]()
         self._verifying: dict[tuple[bytes, UUID], asyncio.Future[bool]] = {}
         self._log = logger("captcha")
 
     def create_challenge(self, site: str) -> dict[str, Any]:
         """Return a challenge for the ALTCHA widget of a site's form."""
-        expires_at = datetime.fromtimestamp(self._clock(), UTC) + timedelta(seconds=CHALLENGE_SECONDS)
+        expires_at = datetime.now(UTC) + timedelta(seconds=CHALLENGE_SECONDS)
         challenge = altcha.create_challenge(
             _ALGORITHM, _COST, expires_at=expires_at, data={"site": site}, hmac_secret=self._signing_key(site)
         )
@@ -77,14 +63,15 @@ class Captcha:
         captcha = self._sites.get(site).captcha
         if captcha is None:
             return None
-        answer = form.fields.get(FIELDS[captcha.kind])
+        answer = form.fields.get(CAPTCHA_FIELDS[captcha.kind])
         if not isinstance(answer, str) or not answer or len(answer) > _MAX_LENGTH:
             return SpamReason.CAPTCHA_MISSING
         if captcha.kind == "altcha":
             return self._check_solution(site, answer, lead_id)
-        if self._used.get(_digest(answer)) == lead_id:  # the provider accepts an answer once
+        digest = _digest(answer)
+        if self._used.get(digest) == lead_id:  # the provider accepts an answer once
             return None
-        request = (_digest(answer), lead_id)
+        request = (digest, lead_id)
         if request not in self._verifying:  # a double click shares the verification of the first click
             work = asyncio.ensure_future(self._is_verified(site, captcha.kind, answer, ip))
             work.add_done_callback(lambda _: self._verifying.pop(request, None))
@@ -94,7 +81,7 @@ class Captcha:
         except (httpx.HTTPError, TimeoutError, ValueError) as error:
             self._log.warning("captcha not verified", site=site, reason=type(error).__name__)
             return SpamReason.CAPTCHA_UNVERIFIED
-        return None if verified and self._use(answer, lead_id) else SpamReason.CAPTCHA_FAILED
+        return None if verified and self._use(digest, lead_id) else SpamReason.CAPTCHA_FAILED
 
     def _check_solution(self, site: str, answer: str, lead_id: UUID) -> SpamReason | None:
         try:
@@ -106,7 +93,7 @@ class Captcha:
         if not solved or challenge.parameters.data != {"site": site}:
             return SpamReason.CAPTCHA_FAILED
         # The signature names the challenge; the answer around it can be written in many ways.
-        return None if self._use(challenge.signature or "", lead_id) else SpamReason.CAPTCHA_FAILED
+        return None if self._use(_digest(challenge.signature or ""), lead_id) else SpamReason.CAPTCHA_FAILED
 
     async def _is_verified(self, site: str, kind: str, answer: str, ip: str | None) -> bool:
         """Ask the provider. Raises `httpx.HTTPError` or `TimeoutError`; `ValueError` without a verdict."""
@@ -120,11 +107,11 @@ class Captcha:
             raise ValueError("the provider's response has no verdict")
         return success is True
 
-    def _use(self, answer: str, lead_id: UUID) -> bool:
+    def _use(self, digest: bytes, lead_id: UUID) -> bool:
         """Return True unless another lead used the answer. A lead that is sent again may use it again."""
         if len(self._used) >= _MAX_USED:
             self._used.popitem(last=False)
-        return self._used.setdefault(_digest(answer), lead_id) == lead_id
+        return self._used.setdefault(digest, lead_id) == lead_id
 
 
 def _digest(answer: str) -> bytes:

@@ -4,20 +4,16 @@ import re
 from pathlib import Path
 from typing import Final, NamedTuple
 
-import uuid_utils
-from pydantic import ValidationError
 from starlette.responses import RedirectResponse, Response
 from starlette.types import Receive, Scope, Send
 
-from contracts.forgiving import NotJsonError, read_submission
 from contracts.leads import LeadSubmission, lead_id_for
-from runtime import metrics
 from runtime.http.problem_details import Problem, ProblemError
 from runtime.http.rate_limiter import RateLimiter
 from runtime.logs import logger
 from runtime.sites.model import NO_SITE, Site
 from services.ingest import problems
-from services.ingest.forms.body import FormBody, read_form
+from services.ingest.forms.body import NO_FORM, FormBody, read_form
 from services.ingest.forms.captcha import Captcha
 from services.ingest.forms.form_lead import KEY, NEXT, Visit, build_submission, text_of
 from services.ingest.forms.lead_key import lead_key
@@ -25,8 +21,9 @@ from services.ingest.forms.origin import is_same_host, next_url, page_origin, vi
 from services.ingest.forms.pages import form_page, message_page
 from services.ingest.forms.texts import texts_for
 from services.ingest.lead_acceptance import AcceptedLead, LeadAcceptance, RequestContext
+from services.ingest.lead_parser import read_fields
 from services.ingest.request import LeadRequest
-from services.ingest.responses import CORRELATION_ID, created
+from services.ingest.responses import correlation_id_of, created, report_refusal
 from services.ingest.settings import Settings
 from services.ingest.site_directory import SiteDirectory
 from services.ingest.spam import SpamReason
@@ -49,10 +46,10 @@ class _Submitted(NamedTuple):
     name: str = ""
     site: Site = NO_SITE
     page: str = ""
-    form: FormBody | None = None
+    form: FormBody = NO_FORM
 
     @property
-    def wants_html(self) -> bool:
+    def accepts_html(self) -> bool:
         """True for a browser that shows the response, False for a script."""
         return _HTML.search(self.request.header(b"accept") or "") is not None
 
@@ -79,8 +76,7 @@ class FormEndpoint:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one POST: a browser with a page or a redirect, a script with JSON."""
         request = LeadRequest(scope, receive)
-        request_id = request.header(b"x-request-id") or ""
-        correlation_id = request_id if CORRELATION_ID.fullmatch(request_id) else uuid_utils.uuid7().hex
+        correlation_id = correlation_id_of(request)
         response = await self._respond(_Submitted(request, scope, correlation_id))
         response.headers["X-Request-ID"] = correlation_id
         if response.status_code == problems.TOO_SLOW.status:
@@ -97,13 +93,7 @@ class FormEndpoint:
         except Exception:  # noqa: BLE001 - the visitor keeps what was typed, whatever the error
             self._log.exception("request failed", correlation_id=submitted.correlation_id)
             problem = problems.INTERNAL_ERROR
-        metrics.REQUESTS_REJECTED.labels(code=problem.code).inc()
-        self._log.info(
-            "request refused",
-            correlation_id=submitted.correlation_id,
-            code=problem.code,
-            site=submitted.name or "anonymous",
-        )
+        report_refusal(self._log, problem, submitted.correlation_id, submitted.name)
         return self._refuse(submitted, problem)
 
     def _identify(self, submitted: _Submitted) -> _Submitted:
@@ -126,9 +116,9 @@ class FormEndpoint:
         lead_id = lead_id_for(submitted.name, key)
         if not self._site_limiter.allow(submitted.name, self._acceptance.monotonic(), lead_id):
             reasons.append(SpamReason.RATE_SITE)
-        form, ip = submitted.form or FormBody({}), submission.meta and submission.meta.ip
+        ip = submission.meta and submission.meta.ip
         ip = ip if isinstance(ip, str) else None
-        if reason := await self._captcha.check(submitted.name, form, lead_id, ip):
+        if reason := await self._captcha.check(submitted.name, submitted.form, lead_id, ip):
             reasons.append(reason)
         context = RequestContext(
             submitted.name,
@@ -139,33 +129,28 @@ class FormEndpoint:
         return await self._acceptance.accept(submission, key, context, reasons)
 
     def _read_submission(self, submitted: _Submitted) -> LeadSubmission:
-        request, form = submitted.request, submitted.form or FormBody({})
+        request = submitted.request
         visit = Visit(
             submitted.referer,
             visitor_address(submitted.scope, request.header(b"x-forwarded-for")),
             request.header(b"user-agent"),
         )
-        try:
-            return read_submission(build_submission(form, submitted.site, visit))
-        except NotJsonError:
-            raise ProblemError(problems.NOT_JSON) from None
-        except ValidationError as error:
-            raise ProblemError(problems.invalid_lead(problems.field_problems(error))) from None
+        return read_fields(build_submission(submitted.form, submitted.site, visit))
 
     def _key_of(self, submitted: _Submitted, submission: LeadSubmission) -> str:
-        # The key contains the digest, because a key that is fixed in the page must not make one lead of all.
-        given = text_of(submitted.form or FormBody({}), KEY) or submitted.request.header(b"idempotency-key")
-        return lead_key(self._acceptance, submitted.name, submission, given)
+        # A page may send the same key with every form. `lead_key` tells different answers apart all the same.
+        client_key = text_of(submitted.form, KEY) or submitted.request.header(b"idempotency-key")
+        return lead_key(self._acceptance, submitted.name, submission, client_key)
 
     def _thank(self, submitted: _Submitted, lead: AcceptedLead) -> Response:
-        if not submitted.wants_html:
+        if not submitted.accepts_html:
             return created(lead, {})
         # Relative to the address of the form, because a proxy may add a path in front of it.
         own_page = f"{submitted.scope['path_params']['form_key']}/thanks"
         return RedirectResponse(_next_page(submitted) or submitted.site.thanks_url or own_page, 303)
 
     def _refuse(self, submitted: _Submitted, problem: Problem) -> Response:
-        if not submitted.wants_html:
+        if not submitted.accepts_html:
             return problem.response()
         site, status = submitted.site, problem.status
         _, texts = texts_for(site.locale)
@@ -185,13 +170,13 @@ class FormEndpoint:
 
 
 def _next_page(submitted: _Submitted) -> str | None:
-    wanted = text_of(submitted.form or FormBody({}), NEXT)
+    wanted = text_of(submitted.form, NEXT)
     return next_url(wanted, submitted.page, submitted.site.origins)
 
 
 def _form_to_send_again(submitted: _Submitted) -> FormBody:
     """Return the form with what its page said: the next time it is sent from the gateway's own page."""
-    fields = dict(submitted.form.fields if submitted.form else {})
+    fields = dict(submitted.form.fields)
     if submitted.referer:
         fields.setdefault("page_url", submitted.referer)
     if url := _next_page(submitted):

@@ -12,7 +12,8 @@ _NO_NAMES: Final[Mapping[str, Sequence[str]]] = {}
 # More than any form has. The work grows with the square of the answers, so the rest is not mapped.
 _MAX_ANSWERS: Final = 500
 _MORE_ANSWERS: Final = "[more answers]"
-# What form builders call the type of a field, folded, and what it holds. A type decides only if no name does.
+# The field of a lead for each type that a form builder gives its fields, as `fold_name` returns the type. It
+# is used only if no name matches.
 _TARGET_BY_KIND: Final = {
     **dict.fromkeys(("email", "inputemail", "forminputemail", "controlemail", "emailaddress"), "email"),
     **dict.fromkeys(("phone", "tel", "phonenumber", "inputphonenumber", "controlphone"), "phone"),

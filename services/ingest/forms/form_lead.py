@@ -11,15 +11,18 @@ from services.ingest.forms.body import FormBody
 from services.ingest.forms.field_mapping import Answer, map_answers
 from services.ingest.forms.field_names import target_of
 
-# The answers of captchas' widgets, also of a captcha that the site has no key for.
-CAPTCHA_FIELDS: Final = (
-    *("altcha", "cf-turnstile-response", "h-captcha-response", "g-recaptcha-response"),
-    "frc-captcha-solution",
-)
+CAPTCHA_FIELDS: Final = {
+    "altcha": "altcha",
+    "turnstile": "cf-turnstile-response",
+    "hcaptcha": "h-captcha-response",
+    "recaptcha": "g-recaptcha-response",
+    "friendly": "frc-captcha-solution",  # the gateway does not check this kind
+}
+"""The field of the form in which each kind of captcha puts its answer."""
 NEXT: Final = "_next"
 KEY: Final = "_key"
 HONEYPOT: Final = "_gotcha"
-CONTROLS: Final = frozenset({NEXT, KEY, HONEYPOT, *CAPTCHA_FIELDS})
+CONTROLS: Final = frozenset({NEXT, KEY, HONEYPOT, *CAPTCHA_FIELDS.values()})
 """The fields that are not the visitor's answers."""
 _SOURCE: Final = "source."
 _QUERY_MAX_FIELDS: Final = 200

@@ -12,16 +12,18 @@ from services.ingest.lead_record import body_sha256
 SAME_LEAD_SECONDS: Final = 600
 
 
-def lead_key(acceptance: LeadAcceptance, site: str, submission: LeadSubmission, given: str | None) -> str:
+def lead_key(
+    acceptance: LeadAcceptance, site: str, submission: LeadSubmission, client_key: str | None
+) -> str:
     """Return the idempotency key of a form's lead: a hash that covers the lead's content.
 
-    Identical submissions with the same `given` key are one lead. Without a usable `given` key, identical
-    submissions within ten minutes are one lead: the key names the current ten-minute period of the clock,
-    which is the same for all replicas. If the period ends between two submissions, only the gateway that
-    accepted the first one recognizes the second.
+    Identical submissions with the same `client_key` are one lead. Without a usable one, identical submissions
+    within ten minutes are one lead: the key names the current ten-minute period of the clock, which is the
+    same for all replicas. If the period ends between two submissions, only the gateway that accepted the
+    first one recognizes the second.
     """
     digest = body_sha256(submission)
-    if given and (key := read_key(given)):
+    if client_key and (key := read_key(client_key)):
         return _form_key(key, digest)
     period = int(acceptance.now().timestamp()) // SAME_LEAD_SECONDS
     previous = _form_key(str(period - 1), digest)

@@ -86,7 +86,7 @@ class Spool:
         metrics.LEADS_SPOOLED.inc()
 
     async def check(self) -> None:
-        """Raise `SpoolUnavailable` unless a lead can be written now. This writes to the disk."""
+        """Raise `SpoolUnavailable` unless a lead can be written now. Writes to the disk to find out."""
         await self._enqueue_write(None)
 
     async def _enqueue_write(self, entry: SpoolEntry | None) -> None:

@@ -11,6 +11,7 @@ import altcha
 import pytest
 
 from services.ingest.forms import captcha as captchas
+from services.ingest.forms.form_lead import CAPTCHA_FIELDS
 from tests.support.services.gateway import Gateway, run_gateway
 from tests.support.web.captcha_provider import captcha_provider
 
@@ -114,7 +115,7 @@ async def test_provider_decides(
     with captcha_provider(verdict) as provider:
         monkeypatch.setitem(captchas.VERIFY_URLS, kind, provider.url)
         async with run_gateway(sites_file=path) as gateway:
-            assert await _reasons(gateway, **{captchas.FIELDS[kind]: "an-answer"}) == reasons
+            assert await _reasons(gateway, **{CAPTCHA_FIELDS[kind]: "an-answer"}) == reasons
     expected = {"secret": "a-secret", "response": "an-answer", "remoteip": "127.0.0.1"}
     assert provider.requests[0] == expected
 
