@@ -8,8 +8,8 @@ from typing import Annotated, Any
 import typer
 
 from runtime.settings import Debug, load
-from runtime.sites.file import SitesFileError, environment, read_sites, resolve_digests
-from runtime.sites.model import KEYS, Sender, Site
+from runtime.sites.file import SitesFileError, check_secrets, environment, read_sites
+from runtime.sites.model import KEYS, Captcha, Sender, Site
 
 app = typer.Typer(add_completion=False)
 
@@ -29,8 +29,7 @@ def check(file: Annotated[Path, typer.Argument(help="The sites file.")]) -> None
     """
     try:
         sites = read_sites(file)
-        for key in ("tokens", "hook_keys"):
-            resolve_digests(sites, key, environment(), permit_weak=load(Debug).on)
+        check_secrets(sites, environment(), permit_weak=load(Debug).on)
     except SitesFileError as error:
         sys.exit(f"{file}: {error}")
     print(f"{file}: {len(sites.by_name)} sites, no mistakes, digest {sites.digest[:12]}")
@@ -50,8 +49,10 @@ def _display(value: Any) -> str:
         return f"{value.name} <{value.address}>" if value.name else value.address
     if isinstance(value, tuple):
         return ", ".join(each[:15] + "..." if each.startswith("sha256:") else each for each in value)
+    if isinstance(value, Captcha):
+        return f"{value.kind}: {value.secret}" if value.secret else value.kind
     if isinstance(value, dict):
-        return "; ".join(f"{name}: {', '.join(labels)}" for name, labels in value.items())
+        return "; ".join(f"{name}: {_display(each)}" for name, each in value.items())
     return str(value)
 
 

@@ -17,6 +17,8 @@ from runtime.access_tokens import TOKEN_MIN_LENGTH, is_weak_token
 from runtime.sites.model import KEYS, SITE_NAME, Site, Sites, shared_values
 
 MAX_BYTES: Final = 1024 * 1024
+DigestedKey = Literal["tokens", "hook_keys"]
+_DIGESTED: Final[tuple[DigestedKey, ...]] = ("tokens", "hook_keys")
 _TABLES: Final = ("defaults", "sites")
 _MESSAGES: Final = {
     "string_type": "must be text in quotes",
@@ -131,8 +133,16 @@ def environment() -> dict[str, str]:
     return {name: value for name, value in both.items() if value}
 
 
+def check_secrets(sites: Sites, variables: Mapping[str, str], *, permit_weak: bool) -> None:
+    """Raise `SitesFileError` if a secret that the sites refer to cannot be used, as the gateway would."""
+    for key in _DIGESTED:
+        resolve_digests(sites, key, variables, permit_weak=permit_weak)
+    resolve_signing_secrets(sites, variables)
+    resolve_captcha_secrets(sites, variables, variables.get("FASTCORE_SITE_INGEST_TOKEN", ""))
+
+
 def resolve_digests(
-    sites: Sites, key: Literal["tokens", "hook_keys"], variables: Mapping[str, str], *, permit_weak: bool
+    sites: Sites, key: DigestedKey, variables: Mapping[str, str], *, permit_weak: bool
 ) -> dict[bytes, str]:
     """Return a dict from the SHA-256 digest of each secret under `key` to the name of the site that has it.
 

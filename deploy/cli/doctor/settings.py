@@ -14,7 +14,7 @@ from deploy.cli.doctor.check_result import CheckResult, fail, is_this_machine, o
 from deploy.settings import SERVICE_SETTINGS, MigrationSettings, missing_variables
 from runtime.access_tokens import is_weak_token, named_tokens
 from runtime.settings import Debug, Postgres, SitesFile, load
-from runtime.sites.file import SitesFileError, environment, read_sites, resolve_digests
+from runtime.sites.file import SitesFileError, check_secrets, environment, read_sites
 from services.admin.settings import Settings as Admin
 from services.flusher.settings import Settings as Flusher
 from services.flusher.settings import is_exposed
@@ -71,8 +71,7 @@ def _check_sites_file(*, debug: bool) -> Iterator[CheckResult]:
         return
     try:
         sites = read_sites(path)
-        for key in ("tokens", "hook_keys"):
-            resolve_digests(sites, key, environment(), permit_weak=debug)
+        check_secrets(sites, environment(), permit_weak=debug)
     except SitesFileError as error:
         yield fail("sites-file", f"{path}: {error}", "docs/sites.md explains the keys")
     else:

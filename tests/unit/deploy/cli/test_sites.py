@@ -45,3 +45,40 @@ def test_mistakes_and_unset_variables_fail(tmp_path: Path, monkeypatch: pytest.M
     assert "sites.studio.tokens: the variable STUDIO_TOKEN is not set" in output
     code, output = check(tmp_path, "[sites.x]\nlocale = 1")
     assert (code, "sites.x.locale: must be text in quotes" in output) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("line", "mistake"),
+    [
+        ('signing_secrets = { typeform = "env:TYPEFORM_SECRET" }', "signing_secrets.typeform: the variable"),
+        ('captcha = { kind = "turnstile", secret = "env:TYPEFORM_SECRET" }', "captcha.secret: the variable"),
+        ('captcha = { kind = "altcha" }', "captcha.secret: is missing"),
+    ],
+)
+def test_regression_unset_secret_that_stops_the_gateway_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str, mistake: str
+) -> None:
+    monkeypatch.setenv("STUDIO_TOKEN", TOKEN)
+    monkeypatch.delenv("TYPEFORM_SECRET", raising=False)
+    monkeypatch.setenv("FASTCORE_SITE_INGEST_TOKEN", "")
+    code, output = check(tmp_path, FILE + line)
+    assert code == 1
+    assert f"sites.studio.{mistake}" in output
+    monkeypatch.setenv("TYPEFORM_SECRET", TOKEN)
+    monkeypatch.setenv("FASTCORE_SITE_INGEST_TOKEN", TOKEN)
+    code, output = check(tmp_path, FILE + line)
+    assert code == 0
+    assert TOKEN not in output
+
+
+def test_captcha_and_signing_secrets_are_shown_as_references(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for variable in ("STUDIO_TOKEN", "SECRET"):
+        monkeypatch.setenv(variable, TOKEN)
+    lines = (
+        'signing_secrets = { tally = "env:SECRET" }\ncaptcha = { kind = "hcaptcha", secret = "env:SECRET" }'
+    )
+    _, output = check(tmp_path, FILE + lines)
+    assert "tally: env:SECRET" in output
+    assert "hcaptcha: env:SECRET" in output
