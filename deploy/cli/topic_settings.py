@@ -83,10 +83,10 @@ async def repair_settings(
 ) -> list[str]:
     """Correct the settings that fall short. Return a line for each change and for each refusal of Kafka.
 
-    `declared` and `replicas`, the number of replicas, are by topic name. `lacking` names the topics to which
-    Kafka refused to add replicas: their min.insync.replicas follows from the replicas that they have. That of
-    the other topics follows from `replication`, because a broker may not yet show replicas that were just
-    added.
+    `declared` (the settings) and `replicas` (how many there are) have topic names as keys. The required
+    min.insync.replicas follows from `replication`, because a broker may not yet show replicas that were just
+    added. Only for the topics in `lacking`, to which Kafka refused to add replicas, does it follow from the
+    replicas that they have.
     """
     lines = list[str]()
     for name, settings in (await read_settings(admin, declared)).items():

@@ -29,7 +29,7 @@ NAME: Final = "flusher"
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
-    """Return the app. It opens no connection before its lifespan begins. Exits if a token is weak."""
+    """Return the app, which opens no connection before its lifespan begins. Exits if a token is weak."""
     settings = settings or load(Settings)
     if not settings.debug.on:
         settings.refuse_weak()

@@ -1,4 +1,4 @@
-"""Decodes records of `leads.failed.v1`. One that cannot be decoded becomes dead. No I/O, no clock."""
+"""Decodes records of `leads.failed.v1`. An undecodable record becomes a dead row. No I/O, no clock."""
 
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -27,8 +27,8 @@ _INT8: Final = 2**63
 class FailedRecord:
     """A record that a stage could not handle: its failure and its original bytes.
 
-    `by_origin` is True for a conflict, an undecodable record and an audit record. The row of such a record in
-    `replay_queue` is identified by the record's origin (topic, partition and offset) instead of its lead.
+    `by_origin` is True for a conflict, an undecodable record and an audit record. In `replay_queue`, the row
+    of such a record is identified by the record's origin (topic, partition and offset), not by its lead.
     """
 
     record: Record
@@ -51,7 +51,10 @@ class FailedRecord:
 
     @property
     def legacy_id(self) -> UUID | None:
-        """The id that earlier versions gave this failure. None if a retry failed: its record is not known."""
+        """The id that earlier versions gave this failure. None if the record had been retried.
+
+        The id of a retry's failure is derived from the retry's record, whose position is not known here.
+        """
         failure, stage, kind = self.failure, self.failure.stage, self.failure.kind
         if failure.event_id != failure_event_id(failure.origin, stage, kind):
             return None
@@ -64,7 +67,7 @@ class FailedRecord:
 
 
 def decode_failure(record: Record, group: str) -> FailedRecord:
-    """Decode the failure in a record's headers; return a dead record if they cannot be decoded."""
+    """Decode the failure in a record's headers. If that is impossible, return an `undecodable_failure`."""
     headers = _storable(record.headers)
     try:
         failure = LeadFailed.from_headers(headers)
@@ -85,9 +88,9 @@ def decode_failure(record: Record, group: str) -> FailedRecord:
 
 
 def undecodable_failure(record: Record, group: str, reason: str) -> FailedRecord:
-    """Return a dead record, for an admin to examine, with a failure that is not read from its headers.
+    """Return a record with a final failure of this `reason`: its row becomes dead, for an admin to examine.
 
-    It is identified by its own topic, partition and offset.
+    The failure is not read from the headers. Its origin is the record's own topic, partition and offset.
     """
     origin = Origin.of(record, group)
     failure = LeadFailed(
@@ -112,7 +115,7 @@ def strip_personal_data(parked: FailedRecord) -> FailedRecord:
 
 
 def dead_event_id(failure: LeadFailed) -> UUID:
-    """Return the id of a dead letter, derived from the failure, so that a repeated one can be ignored."""
+    """Return the id of a failure's dead letter. A repeated dead letter has the same id."""
     return uuid5(failure.event_id, AuditEvent.LEAD_DEAD)
 
 

@@ -1,4 +1,4 @@
-"""Stores the failures of `leads.failed.v1`: each one creates or changes a row of the replay queue."""
+"""Stores the failures of `leads.failed.v1`: each failure creates or changes a row of the replay queue."""
 
 from collections.abc import Sequence
 
@@ -15,7 +15,7 @@ class Handler:
     """Stores failures in the replay queue.
 
     Kafka acknowledges dead letters before the transaction commits. So a crash between the two loses no dead
-    letter. It repeats them with the same event ids.
+    letter. After it, the dead letters are published again with the same event ids.
     """
 
     def __init__(self, store: Store, publisher: ReplayPublisher, group: str) -> None:
@@ -31,7 +31,7 @@ class Handler:
         self._log.info("Queue took failures", records=len(records), **counts)
 
     async def send_to_retry_queue(self, record: Record, failure: Failure) -> None:
-        """Store a record that `handle` could not store: as a dead row, with its bytes."""
+        """Store a record that `handle` could not store. Its row is dead and contains the record's bytes."""
         dead_record = undecodable_failure(
             record, self._group, Reason.FAILURE_NOT_STORED.format(reason=failure.reason)[:200]
         )

@@ -1,4 +1,4 @@
-"""Publishes replays and dead letters to Kafka and waits for the acknowledgement. Decides nothing."""
+"""Publishes replays and dead letters to Kafka and waits until they are acknowledged."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -20,7 +20,7 @@ ARCHIVE_SECONDS = 2.0
 class ReplayPublisher:
     """Publishes replays and dead letters, each within a time limit.
 
-    `deliver` posts a lead that a website queued to the gateway.
+    `deliver` posts the lead of a website's queue to the gateway.
     """
 
     def __init__(self, publisher: Publisher, deliver: Callable[[Row], Awaitable[None]]) -> None:
@@ -30,11 +30,11 @@ class ReplayPublisher:
 
     @property
     def connected(self) -> bool:
-        """Return True if a send can be tried at once."""
+        """Return True if Kafka is connected, so that a send can be tried at once."""
         return self._publisher.connected
 
     async def send(self, rows: Sequence[Row], now: datetime) -> SendResult:
-        """Send these rows concurrently and return their results. A row that fails does not affect others."""
+        """Send these rows concurrently and return their results. A failed row does not affect the others."""
         result = SendResult()
 
         async def send_row(row: Row) -> None:

@@ -41,7 +41,7 @@ class Store:
     async def store_failures(
         self, batch: Sequence[FailedRecord], publish: PublishDeadLetters
     ) -> dict[str, int]:
-        """Store a batch in one transaction; return counts by outcome, and of dead rows.
+        """Store a batch in one transaction. Return the number of failures by outcome, and of `dead` rows.
 
         `publish` sends the dead letters before the commit.
         """
@@ -72,7 +72,10 @@ class Store:
     async def _store_failure(
         self, connection: Connection, failed: FailedRecord, new: set[UUID]
     ) -> tuple[Outcome, OutgoingRecord | None]:
-        """Store one failure, or ignore a repeated one. Returns its dead letter if the row becomes dead."""
+        """Store one failure, or ignore a repeated one. Returns also a dead letter if the row becomes dead.
+
+        `new` are the event ids of failures that are not stored yet. The id of this failure is removed.
+        """
         failure = failed.failure
         if failure.event_id not in new:
             return "duplicate", None
@@ -102,7 +105,7 @@ class Store:
     async def _store_erased(
         self, connection: Connection, failed: FailedRecord, new: set[UUID]
     ) -> tuple[Outcome, None]:
-        """Store that an erased lead failed, without personal data, so that the ledger balances."""
+        """Store the failure of an erased lead without personal data, so that the ledger can count it."""
         event_id = failed.failure.event_id
         if event_id not in new:
             return "duplicate", None
@@ -116,7 +119,7 @@ class Store:
     async def _mark_dead(
         self, connection: Connection, failed: FailedRecord, row: Row | None, next_state: NextState
     ) -> OutgoingRecord | None:
-        """Record that a row is dead and return its dead letter, with the bytes that failed first."""
+        """If the next state is dead, record it, and return a dead letter with the first failed bytes."""
         if next_state.state != "dead":
             return None
         failure = failed.failure
@@ -142,9 +145,10 @@ class Store:
 async def _stored_by_earlier_versions(
     connection: Connection, batch: Sequence[FailedRecord], new: set[UUID]
 ) -> set[UUID]:
-    """Return the new failures that an earlier version stored under its own id: duplicates after an upgrade.
+    """Return the ids in `new` whose failures an earlier version stored under another id: they are duplicates.
 
-    The record's time must be the same: a record at the offset of a lost one has another time.
+    The time of the failed record must be the same too. If Kafka lost a record, a later record may have the
+    same offset, but it has another time.
     """
     earlier = {
         legacy_id: failed
@@ -165,8 +169,9 @@ async def settle_dead_mail(
 ) -> None:
     """Set the mail of a dead row to `dead`, and append an audit entry.
 
-    The notifier does this itself if a failure is final. If it has not committed the mail's outcome yet, only
-    the failure's id is stored with the mail. The notifier finds it there and commits the mail as dead.
+    The notifier does this itself if a failure is final. If the notifier has not committed the mail's outcome
+    yet, this function only stores the failure's id with the mail. The notifier finds the id there and commits
+    the mail as dead.
     """
     if dead.stage != "notifier" or lead_id is None:
         return
@@ -188,7 +193,10 @@ def _parked_audit_entry(failed: FailedRecord) -> AuditRecorded:
 
 
 async def _find_row(connection: Connection, failed: FailedRecord) -> tuple[Row | None, FailedRecord]:
-    """Return the row of a failure: the row that sent the record, else the row of its lead or origin."""
+    """Return the row of a failure: the row that the record was sent from, else that of its lead or origin.
+
+    Returns the failure too: its `by_origin` becomes True if the lead's row is that of another record.
+    """
     failure, found = failed.failure, None
     names = {"stage": failure.stage, "kind": failure.kind}
     if failure.queue_id:

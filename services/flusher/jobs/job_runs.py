@@ -1,4 +1,4 @@
-"""The adapter to `scheduled_job`: lets one flusher at a time run a job, and records the runs."""
+"""The adapter to the table `scheduled_job`: lets one flusher at a time run a job, and records the runs."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -20,7 +20,7 @@ class JobRuns:
 
     @asynccontextmanager
     async def job_lock(self, name: str) -> AsyncIterator[bool]:
-        """Hold the lock of a job until the context ends; yields False if another flusher holds it."""
+        """Try to lock a job until the context ends. Yields False if another flusher has locked it."""
         async with transaction(self._pool) as connection:
             yield await SQL.try_job_lock(connection, name=name)
 
@@ -31,7 +31,10 @@ class JobRuns:
             return requested
 
     async def begin_run(self, name: str, schedule: str, next_run_at: datetime | None) -> int | None:
-        """Record that a run begins and return its number; None if a run for this tick has succeeded."""
+        """Record that a run begins, and return the run's number.
+
+        Returns None if this tick's run has already succeeded and no other run is requested.
+        """
         async with transaction(self._pool) as connection:
             runs: int | None = await SQL.begin_run(
                 connection, name=name, schedule=schedule, now=self._clock(), next_run_at=next_run_at
@@ -41,7 +44,7 @@ class JobRuns:
     async def end_run(
         self, name: str, runs: int, outcome: str, duration_ms: int, details: dict[str, Any]
     ) -> None:
-        """Record the outcome, the duration and the details of a run."""
+        """Record the outcome, the duration and the details of the run with the number `runs`."""
         async with transaction(self._pool) as connection:
             await SQL.end_run(
                 connection,

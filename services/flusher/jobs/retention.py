@@ -1,4 +1,4 @@
-"""The daily job that erases leads older than the retention period, with the database's `erase_lead`."""
+"""The daily job that erases leads older than the retention period, with the SQL function `erase_lead`."""
 
 import asyncio
 from datetime import timedelta
@@ -21,9 +21,9 @@ SQL: Any = load_queries(Path(__file__).with_name("retention.sql"))
 
 
 class Retention:
-    """Erases leads that are older than `days`; None switches the job off.
+    """Erases leads that are older than `days` days. If `days` is None, the job is off.
 
-    Each lead is erased in a transaction of its own, so the next run continues where a stopped one ended.
+    Each lead is erased in a transaction of its own, so the next run continues where a stopped run ended.
     """
 
     def __init__(self, pool: Pool, runs: JobRuns, clock: Clock, days: int | None) -> None:
@@ -33,7 +33,7 @@ class Retention:
         self.job = ScheduledJob(JOB, CRON, runs, clock, self._erase_old)
 
     async def run(self) -> None:
-        """Run on schedule until cancelled. If `days` is None, only clear the time of the next run."""
+        """Run on schedule until cancelled. If `days` is None, only clear the stored time of the next run."""
         if self._days is not None:
             await self.job.run()
         while self._days is None:
@@ -67,7 +67,10 @@ class Retention:
             return [row async for row in query(connection, chunk=CHUNK, **parameters)]
 
     async def _erase_all(self, rows: list[Any], refused: dict[Any, str]) -> int:
-        """Erase these leads; add those that the database refuses to `refused` and go on."""
+        """Erase these leads and return how many were erased.
+
+        If the database does not erase a lead, its id and the reason are added to `refused`.
+        """
         for row in rows:
             try:
                 await self._erase(row["id"])

@@ -1,4 +1,4 @@
-"""Runs jobs on schedule. One flusher runs a job at each tick; a missed or failed run is repeated.
+"""Runs jobs on schedule. One flusher runs a job at each tick; missed and failed runs are made up for.
 
 What a job does is defined in its own module.
 """
@@ -26,7 +26,10 @@ RETRY_BACKOFF: Final = Backoff(base_seconds=2, cap_seconds=60)
 
 @dataclass(frozen=True)
 class Report:
-    """What a run did, as JSON (`details`). A run with a `reason` has failed; `retry` has it repeated."""
+    """The result of a run: `details` is a JSON object that says what the run did.
+
+    If there is a `reason`, the run failed. A failed run is repeated before the next tick if `retry` is True.
+    """
 
     details: dict[str, Any]
     reason: str | None = None
@@ -35,7 +38,7 @@ class Report:
 
 @dataclass(frozen=True)
 class LogEvents:
-    """The log events of a job's runs: a success, a failure, and a run that could not begin."""
+    """The log messages for a run that succeeded, a run that failed, and a run that could not begin."""
 
     succeeded: str = "Job run"
     failed: str = "Job run"
@@ -43,7 +46,7 @@ class LogEvents:
 
 
 class ScheduledJob:
-    """Runs `work` at every tick of a cron line, and when an admin requests it."""
+    """Runs `work` at every tick of a cron line, and when a run is requested."""
 
     def __init__(
         self,
@@ -76,7 +79,7 @@ class ScheduledJob:
             await asyncio.sleep(POLL_SECONDS)
 
     async def poll(self) -> None:
-        """Run the job if it is due or requested. A failed run is due again after a backoff."""
+        """Run the job if it is due or requested. After a failure, even a request waits for a backoff."""
         # A clock that was set back must not postpone the next run by as much.
         self._due = min(self._due, self._trigger.get_next_fire_time(None, self._clock()) or self._due)
         try:
@@ -95,7 +98,10 @@ class ScheduledJob:
         self._attempt, self._due = (0, next_tick) if done else (self._attempt + 1, min(next_tick, retry_at))
 
     async def tick(self) -> bool:
-        """Run once, unless another flusher runs this tick. Returns False if the run must be repeated."""
+        """Run once, unless another flusher is running the job or this tick's run has succeeded.
+
+        Returns False if the run failed and must be repeated.
+        """
         async with self._runs.job_lock(self._name) as acquired:
             if not acquired:
                 return True
@@ -122,7 +128,10 @@ class ScheduledJob:
 
 
 def failed_report(job: str, error: Exception) -> Report:
-    """Return the report of a run that raised `error`. Logs and counts it as a bug if it is no `Failure`."""
+    """Return the report of a run that raised `error`.
+
+    An error that is no `Failure` is logged and counted as a bug.
+    """
     if isinstance(error, Failure):
         return Report({}, error.reason)
     metrics.BUGS.inc()

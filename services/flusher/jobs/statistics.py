@@ -1,4 +1,4 @@
-"""The job that refreshes PostgreSQL's statistics after an erasure, because they hold personal data."""
+"""The job that refreshes PostgreSQL's statistics after an erasure: they contain values of erased leads."""
 
 from typing import Final
 
@@ -16,7 +16,7 @@ REFRESH_SECONDS: Final = 600.0
 
 
 def statistics_job(pool: Pool, runs: JobRuns, clock: Clock) -> ScheduledJob:
-    """Return the job. Several requests before its next run cause only one run."""
+    """Return the job. If it is requested several times before its next run, it runs only once."""
 
     async def refresh() -> Report:
         async with transaction(pool) as connection:

@@ -1,4 +1,4 @@
-"""Rows that an open transaction has locked. Records the results of sending them, but sends nothing."""
+"""A claim: rows that an open transaction has locked. It records the results of sending, but does not send."""
 
 import random
 from collections.abc import Iterable, Sequence
@@ -28,7 +28,7 @@ from services.flusher.store import ACTOR, SQL, PublishDeadLetters, settle_dead_m
 
 @dataclass(frozen=True)
 class DeadRow:
-    """A row that becomes dead, and its last failure. `next_state` is None if it can never be sent."""
+    """A row that becomes dead, and its last failure. `next_state` is None if the row can never be sent."""
 
     row: Row
     failed: LeadFailed
@@ -37,9 +37,10 @@ class DeadRow:
 
 @dataclass(frozen=True)
 class Claim:
-    """Rows locked by an open transaction: every change takes effect when it commits.
+    """Rows that an open transaction has locked. Every change takes effect when the transaction commits.
 
-    `replay_id` is the replay that the rows belong to, if any; `skipped` are its rows that cannot be replayed.
+    `replay_id` is the replay that the rows belong to, if any. `skipped` are the ids of the replay's rows that
+    cannot be replayed.
     """
 
     connection: Connection
@@ -53,7 +54,7 @@ class Claim:
     ) -> list[Row]:
         """Record the results of sending, and return the rows that became dead.
 
-        `publish` sends the dead letters of these rows before they are recorded.
+        Before these rows are recorded as dead, `publish` sends their dead letters.
         """
         await self._mark_sent(result.acknowledged)
         await self._resolve(result.delivered)
@@ -78,7 +79,10 @@ class Claim:
         return [dead.row for dead in dying]
 
     async def move_to_end(self, ids: Iterable[UUID], *, processed: Sequence[UUID] = ()) -> None:
-        """Move rows to the end of the queue. `processed` are rows that the replay is done with."""
+        """Move the rows `ids` to the end of the queue, or of the replay if the claim belongs to one.
+
+        `processed` are the ids of the rows that the replay does not try again.
+        """
         if not self.replay_id:
             await SQL.move_to_end(self.connection, ids=list(ids), now=self.now)
             return
@@ -110,7 +114,7 @@ class Claim:
     async def _reschedule_refused(
         self, refused: Sequence[tuple[Row, str]], rng: random.Random
     ) -> list[DeadRow]:
-        """Schedule the next retry of these rows, and return those that had their last."""
+        """Schedule the next retry of these rows, and return the rows that have no retry left."""
         dying = []
         for row, reason in refused:
             attempts = attempts_after_send(row)

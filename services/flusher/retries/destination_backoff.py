@@ -1,4 +1,4 @@
-"""The backoff of each destination whose last attempt failed. No I/O."""
+"""The backoff of each destination to which the last attempt to send failed. No I/O."""
 
 import time
 from collections.abc import Callable
@@ -20,7 +20,7 @@ class _State:
 
 
 class DestinationBackoff:
-    """One backoff for each destination, so that an unavailable one does not delay the others."""
+    """One backoff for each destination, so that an unavailable destination does not delay the others."""
 
     def __init__(self, backoff: Backoff, timer: Callable[[], float] = time.monotonic) -> None:
         self._backoff = backoff
@@ -28,7 +28,7 @@ class DestinationBackoff:
         self._states: dict[Destination, _State] = {}
 
     def record_failure(self, to: Destination, reason: str) -> None:
-        """Start a backoff of a destination. It is longer after each failure in a row."""
+        """Start a backoff of a destination. It is longer after each failure without a success in between."""
         attempt = self._states[to].attempt + 1 if to in self._states else 0
         self._states[to] = _State(attempt, self._timer() + self._backoff.seconds(attempt), reason)
 
@@ -45,11 +45,14 @@ class DestinationBackoff:
         return to in self._states and self._timer() < self._states[to].until
 
     def backing_off(self) -> list[Destination]:
-        """Return the destinations whose backoff lasts."""
+        """Return the destinations whose backoff has not ended."""
         return [to for to in self._states if self.is_backing_off(to)]
 
     def reasons(self) -> dict[Destination, str]:
-        """Return the reason of the last failure by destination, without those no longer attempted."""
+        """Return the reason of each destination's last failure.
+
+        Destinations that nothing was sent to for `FORGET_SECONDS` after their backoff are left out.
+        """
         now = self._timer()
         self._states = {to: state for to, state in self._states.items() if now < state.until + FORGET_SECONDS}
         return {to: state.reason for to, state in self._states.items()}

@@ -1,7 +1,7 @@
 """Sends rows of the replay queue, with one task for each destination. `RetryScheduler` decides when.
 
 A destination that fails (a gateway that refuses a website's token, a topic that Kafka cannot write) has a
-backoff of its own, and all others go on. A row that cannot be sent moves behind the other rows.
+backoff of its own, and sending to the others goes on. A row that cannot be sent moves behind the other rows.
 """
 
 import asyncio
@@ -46,15 +46,15 @@ class _Run:
     failure: Exception | None = None
 
     def may_start(self, to: Destination) -> bool:
-        """Return False if a task for this destination is running or has just ended.
+        """Return False if a task for this destination is running, or ended less than `LOOK_SECONDS` ago.
 
-        Rows that are still due when a task has ended are locked by another process.
+        If rows are still due just after a task has ended, another process has locked them.
         """
         is_running = to in self.tasks
         return not is_running and time.monotonic() - self.ended.get(to, -LOOK_SECONDS) >= LOOK_SECONDS
 
     async def wait(self) -> None:
-        """Wait until a task ends, or until it is time to look up destinations."""
+        """Wait until a task ends, or until it is time to look up new destinations."""
         await asyncio.wait(self.tasks.values(), timeout=LOOK_SECONDS, return_when=asyncio.FIRST_COMPLETED)
         for to in [to for to, task in self.tasks.items() if task.done()]:
             del self.tasks[to]
@@ -62,7 +62,7 @@ class _Run:
 
 
 class DestinationSender:
-    """Sends due rows, requested rows and replays. Raises `DependencyUnavailable` without a database."""
+    """Sends due rows, requested rows and replays. Raises `DependencyUnavailable` if the database is down."""
 
     def __init__(
         self,
@@ -86,11 +86,14 @@ class DestinationSender:
         self._log = logger("replay")
 
     def reasons(self) -> list[str]:
-        """Return the reasons for the last failures of all destinations."""
+        """Return the reason of each destination whose last attempt failed, equal reasons only once."""
         return sorted(set(self._backoff_of.reasons().values()))
 
     async def send_all(self, selection: Selection) -> tuple[dict[str, int], list[str]]:
-        """Send all rows of a selection; return counts by name, and the reasons why rows were not sent."""
+        """Send all due or all requested rows. Return counts, and the reasons why rows were not sent.
+
+        The counts are named `sent`, `dead`, and by stage: the rows that were sent to the stage.
+        """
         run = _Run(selection)
         async with asyncio.TaskGroup() as group:
             while run.failure is None and not self._stopping.is_set():
@@ -116,7 +119,10 @@ class DestinationSender:
                 run.tasks[to] = group.create_task(self._send_to(run, to))
 
     async def send_replays(self) -> dict[str, int]:
-        """Send one chunk of each running replay, at the replay's rate; return counts by name."""
+        """Send one chunk of each running replay: at most the rows that its rate allows in a second.
+
+        Returns the same counts as `send_all`.
+        """
         now, counts = self._clock(), Counter[str](sent=0, dead=0)
         while not self._stopping.is_set():
             claim: Claim | None = None
@@ -162,7 +168,7 @@ class DestinationSender:
             run.failure = error
 
     async def _send_chunk(self, selection: Selection, to: Destination, counts: Counter[str]) -> bool:
-        """Send one chunk; return True if there may be another and the destination accepts it."""
+        """Send one chunk. Return True if there may be more rows and the destination is available."""
         publish = self._publisher.publish_dead_letters
         if to.stage == SITE:
             publish = self._publisher.publish_dead_letters_bounded
@@ -182,7 +188,10 @@ class DestinationSender:
         return len(claim.rows) == chunk and not self._backoff_of.failed_last(to)
 
     async def _postpone(self, claim: Claim | None, error: Exception) -> str:
-        """Move the rows of a failed claim to the end; return the reason. Raises `DependencyUnavailable`."""
+        """Move the rows of a claim that failed with `error` to the end of the queue; return the reason.
+
+        Raises `error` if no row was claimed, and `DependencyUnavailable` if the database is unavailable.
+        """
         if not isinstance(error, Failure):
             metrics.BUGS.inc()
             self._log.error("unexpected error while sending", exc_info=True)
@@ -194,7 +203,7 @@ class DestinationSender:
         )
 
     def _count(self, result: SendResult, died: list[Row], counts: Counter[str]) -> None:
-        """Count committed results for the log, the job's record and the metrics; start backoffs."""
+        """Count committed results for the log, the job's record and the metrics; start or reset backoffs."""
         for row, _ in (*result.acknowledged, *result.delivered, *result.refused):
             self._backoff_of.record_success(row.destination)
             counts["sent"] += 1

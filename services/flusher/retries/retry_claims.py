@@ -26,7 +26,7 @@ class RetryClaims:
         self._clock = clock
 
     async def destinations(self, selection: Selection) -> list[Destination]:
-        """Return the destinations of the rows that are due, or that an admin requests."""
+        """Return the destinations of the selected rows: all due rows, or all that an admin requested."""
         async with transaction(self._pool) as connection:
             if selection == "due":
                 found = SQL.list_due_destinations(connection, now=self._clock())
@@ -36,7 +36,7 @@ class RetryClaims:
 
     @asynccontextmanager
     async def claimed(self, selection: Selection, to: Destination, chunk: int) -> AsyncIterator[Claim]:
-        """Lock a chunk of rows for one destination until the context ends."""
+        """Lock at most `chunk` selected rows for one destination until the context ends."""
         now = self._clock()
         async with transaction(self._pool) as connection:
             if selection == "due":
@@ -51,8 +51,8 @@ class RetryClaims:
     ) -> AsyncIterator[Claim | None]:
         """Lock a running replay and its next rows; yields None if no replay is due at `now`.
 
-        Locks `at_most` rows, none for the destinations in `without`, and with `sites_only` only leads that
-        websites queued. The others are left for a later tick.
+        Locks at most `at_most` rows, and none for the destinations in `without`. If `sites_only` is True, it
+        locks only leads that websites queued. The replay's other rows are left for a later tick.
         """
         async with transaction(self._pool) as connection:
             replay = await SQL.claim_replay(connection, now=now)
@@ -76,6 +76,6 @@ class RetryClaims:
             yield Claim(connection, rows, now, replay["id"], skipped)
 
     async def postpone(self, claim: Claim) -> None:
-        """Move the rows of a claim to the end of the queue, after their results could not be recorded."""
+        """Move the rows of a claim to the end of the queue, because their results could not be recorded."""
         async with transaction(self._pool) as connection:
             await replace(claim, connection=connection, skipped=()).move_to_end(row.id for row in claim.rows)

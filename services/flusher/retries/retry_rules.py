@@ -9,9 +9,9 @@
 | dead, archived | stays: an admin decides      | stays               | replaying, three new tries |
 
 A record has failed for good if the failure is final, or if the third retry failed. A row that is
-replaying is sent again if no result comes within an hour. A new failure of a resolved row makes it wait
-again, because no failure is discarded. If the lead was stored or mailed after all, the stage recognizes
-the duplicate and resolves the row again.
+replaying is sent again if no result comes within an hour. No failure is discarded: after a new failure, a
+resolved row waits again. If its lead was stored or mailed after all, the stage recognizes the retry as a
+duplicate and resolves the row again.
 """
 
 import json
@@ -45,7 +45,7 @@ OVERDUE_AFTER: Final = timedelta(hours=1)
 class Destination(NamedTuple):
     """Where rows are sent: a stage's retry topic, a record's first topic, or the gateway for one website.
 
-    Destinations do not wait for each other.
+    Rows for one destination do not wait for rows for another.
     """
 
     stage: str
@@ -54,7 +54,7 @@ class Destination(NamedTuple):
 
 @dataclass(frozen=True)
 class Row:
-    """The columns of a row of `replay_queue` that decisions need."""
+    """The columns of a `replay_queue` row that are needed to decide about the row and to send it."""
 
     id: UUID
     stage: Stage
@@ -97,7 +97,7 @@ class Row:
         return Destination(self.stage, self.origin_topic if by_origin else self.stage)
 
     def failure(self, event_id: UUID, now: datetime) -> LeadFailed:
-        """Return the row's last failure under a new event id and time, for a record or an audit entry."""
+        """Return the row's last failure with this event id and time, for a record or an audit entry."""
         return LeadFailed(
             event_id=event_id,
             occurred_at=now,
@@ -164,12 +164,12 @@ class SendResult:
 
 
 def due_at(attempts: int, now: datetime, rng: random.Random) -> datetime:
-    """Return when the next retry of a row is due that has had `attempts` retries."""
+    """Return the time of the next retry of a row that has had `attempts` retries."""
     return now + WAITS[attempts] * (1 + JITTER * rng.random())
 
 
 def after_failure(row: Row | None, *, final: bool, now: datetime, rng: random.Random) -> NextState | None:
-    """Return the next state of a row after a new failure; None if its state does not change.
+    """Return the next state of a row after a new failure; None if the row's state does not change.
 
     `row` is None if the record has no row yet.
     """
@@ -185,16 +185,16 @@ def after_failure(row: Row | None, *, final: bool, now: datetime, rng: random.Ra
 
 
 def cause_of(row: Row) -> Cause:
-    """Return why this row is sent now."""
+    """Return why this row is sent now: on schedule, on request, or because no result came in time."""
     if row.state == "replaying":
         return "overdue"
     return "requested" if row.requested_at else "automatic"
 
 
 def requeue(row: Row, by: str, comment: str | None, now: datetime) -> Row | None:
-    """Return the row prepared for an admin's replay, or None if it holds no record to send.
+    """Return the row as an admin's replay sends it. None if it is resolved or replaying, or has no payload.
 
-    A dead or archived row gets three new retries; a waiting row keeps its count.
+    A dead or archived row gets three new retries. A waiting row keeps its number of retries.
     """
     if row.state in ("resolved", "replaying") or row.payload is None:
         return None
@@ -213,7 +213,7 @@ def replay_record(row: Row, event_id: UUID, now: datetime) -> OutgoingRecord:
     """Return the record that a replay sends: the original bytes, to the topic of the stage that failed.
 
     A row with `by_origin` goes to the topic of its origin: an audit record to `audit.recorded.v1`, an
-    undecodable record to `leads.received.v1` unchanged, and a conflict there as a new lead.
+    undecodable record to `leads.received.v1`, and a conflict to `leads.received.v1` too, but as a new lead.
     """
     headers = row.failure(event_id, now).to_headers(_encode_headers(row.headers))
     if row.kind == AUDIT_KIND:
@@ -239,9 +239,9 @@ def _encode_headers(headers: dict[str, str]) -> h.Headers:
 
 
 def _reissue(value: bytes, queue_id: UUID, lead_id: UUID) -> bytes:
-    """Replace the ids of a conflicting lead by new ones, the same at every send.
+    """Replace the ids of a conflicting lead by new ids, which are the same each time the row is sent.
 
-    The request id names the row, whose audit entries lead to the first lead.
+    The new request id contains the row's id. The row's audit entries contain the id of the first lead.
     """
     lead = json.loads(value)
     lead |= {

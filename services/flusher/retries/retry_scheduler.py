@@ -30,7 +30,7 @@ DRAIN_SECONDS: Final = 20.0
 
 
 def utc_now() -> datetime:
-    """Return the time. The only clock of this service; tests replace it."""
+    """Return the current time in UTC. The service gets the date and time only from here; tests replace it."""
     return datetime.now(UTC)
 
 
@@ -59,9 +59,9 @@ class RetryScheduler:
         self._in_progress = set[asyncio.Task[Any]]()
 
     async def run(self) -> None:
-        """Repeat three tasks every second until cancelled or drained.
+        """Do three things concurrently, each every second, until cancelled or drained.
 
-        They are the scheduled job if it is due, the rows that an admin requested, and a chunk of each replay.
+        Run the scheduled job if it is due, send requested rows, and send a chunk of each running replay.
         """
         async with asyncio.TaskGroup() as group:
             for poll in (self.job.poll, self.send_requested, self.send_replays):
@@ -70,7 +70,7 @@ class RetryScheduler:
     async def drain(self) -> None:
         """Start nothing more and wait for the chunks in progress, at most `DRAIN_SECONDS`.
 
-        Rows of a chunk that is cut off are sent again later.
+        If a chunk does not end in time, its rows are sent again later.
         """
         self._stopping.set()
         if self._in_progress:
@@ -94,7 +94,7 @@ class RetryScheduler:
         await self._send_and_report(self._sender.send_replays, "Replay took its turn")
 
     async def _send_and_report(self, send: Callable[[], Awaitable[dict[str, int]]], event: str) -> None:
-        """Run one poll, log what it sent, and update the health."""
+        """Call `send`, log the counts that it returns as `event`, and update the health."""
         try:
             counts = await send()
             if any(counts.values()):
@@ -107,12 +107,15 @@ class RetryScheduler:
         self._update_health()
 
     def _update_health(self) -> None:
-        """Report the destinations that fail now, and a bug of the last run."""
+        """Report as unhealthy if the last attempt to a destination failed, or the last run had a bug."""
         reasons = [*self._sender.reasons(), *([self._bug] if self._bug else [])]
         self._health.set("replays", ok=not reasons, reason="; ".join(reasons))
 
     async def _send_due(self) -> Report:
-        """Send all due rows. Only an unavailable dependency is a reason to repeat the run before its time."""
+        """Send all due rows. The run is repeated before the next tick if rows could not be sent.
+
+        After an error other than `DependencyUnavailable`, the next run is only at the next tick.
+        """
         self._bug = ""
         try:
             counts, reasons = await self._sender.send_all("due")

@@ -1,7 +1,7 @@
 """The adapter to a website's queue and to the gateway: list, submit and remove.
 
-Each response is limited in time and size. No redirect to another address is followed, since each server has
-its own token.
+Each response is limited in time and size. A redirect to another address is not followed: the server there
+must not get this server's token.
 """
 
 import asyncio
@@ -34,7 +34,7 @@ _LEAD_REFUSED: Final = frozenset({400, 413, 415, 422})
 
 @dataclass(frozen=True)
 class Submission:
-    """A lead to post for a visitor: the body as JSON text, and its idempotency key."""
+    """A lead to post to the gateway: `key` is the idempotency key, `body` the lead as JSON text."""
 
     key: str
     body: bytes
@@ -51,7 +51,7 @@ class SiteQueueClient:
         self._log = logger("pull")
 
     async def list_queue(self, site: Site) -> tuple[SiteQueuePage, list[SiteQueueEntry]]:
-        """Return the oldest page of a queue, and its valid entries."""
+        """Return the page of a queue's oldest entries, and the valid entries of this page."""
         status, body = await self._request(
             "site",
             "GET",
@@ -99,7 +99,7 @@ class SiteQueueClient:
             raise DependencyUnavailable("gateway", f"gateway answered {status}")
 
     async def deliver(self, row: Row) -> None:
-        """Post a website's lead from a row of the replay queue, under its original key."""
+        """Post the website's lead of a replay queue row to the gateway, with its original idempotency key."""
         name = row.origin_topic.removeprefix(ORIGIN)
         site = next((each for each in self.sites if each.name == name), None)
         if site is None:
@@ -145,7 +145,10 @@ class SiteQueueClient:
 
 
 def _slash_redirect(url: httpx.URL, answer: httpx.Response) -> httpx.URL | None:
-    """Return the target of a 307 or 308 that differs only in the last slash of the path; else None."""
+    """Return the target of a redirect (307 or 308) that only adds or removes the last slash of the path.
+
+    Returns None for every other response.
+    """
     if answer.status_code not in (307, 308):
         return None
     path = url.path.removesuffix("/") if url.path.endswith("/") else f"{url.path}/"
@@ -155,7 +158,7 @@ def _slash_redirect(url: httpx.URL, answer: httpx.Response) -> httpx.URL | None:
 
 
 def _fields(problem: bytes) -> str:
-    """Return the names of the invalid fields, never their values."""
+    """Return the names of the fields that the gateway's error response calls invalid, never their values."""
     try:
         errors = httpx.Response(200, content=problem).json()["errors"]
         names = sorted({str(error["field"]) for error in errors})
@@ -166,7 +169,7 @@ def _fields(problem: bytes) -> str:
 
 @asynccontextmanager
 async def open_site_queues(gateway_url: str, sites: Sequence[Site]) -> AsyncIterator[SiteQueueClient]:
-    """Yield a client for the websites' queues and the gateway. It ignores proxy variables."""
+    """Yield a client for the websites' queues and the gateway. It ignores proxy environment variables."""
     # No limit over all hosts: a host that hangs would use the connections that the others need. The callers
     # limit how much they send at once.
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=20)

@@ -1,8 +1,8 @@
-"""The job that imports the leads that websites queued because they could not deliver them.
+"""The job that imports the leads that websites queued because they could not deliver them to the gateway.
 
-Each entry is posted to the gateway under its own key and then removed from the website's queue. After a crash
-between these steps the entry is posted again, but under the same key, so the lead is stored once. A lead
-that the gateway refuses goes to the replay queue. An outage does not use up a retry.
+Each entry is posted to the gateway with its own key and then removed from the website's queue. After a crash
+between these steps the entry is posted again, but with the same key, so the lead is stored once. A lead
+that the gateway refuses goes to the replay queue. During an outage, entries stay in the website's queue.
 """
 
 import asyncio
@@ -47,7 +47,7 @@ SQL: Any = load_queries(Path(__file__).with_name("site_queue_import.sql"))
 
 @dataclass
 class ImportResult:
-    """The result for one website: counts of this run, and the last reported size of its queue."""
+    """The result for one website: counts of this run, and the queue size that the website last reported."""
 
     pulled: int = 0
     refused: int = 0
@@ -58,13 +58,13 @@ class ImportResult:
     reason: str | None = None
 
     def details(self) -> dict[str, Any]:
-        """Return the result as a JSON object, for the record of the job."""
+        """Return the result as a JSON object, which is stored as part of the run's details."""
         oldest = self.oldest_queued_at and self.oldest_queued_at.astimezone(UTC).isoformat()
         return {**vars(self), "oldest_queued_at": oldest}
 
 
 class SiteQueueImport:
-    """Runs on schedule, and when an admin flushes the queue. Only one flusher at a time runs it."""
+    """Imports the queues on schedule and when an admin requests it. Only one flusher at a time runs it."""
 
     def __init__(self, pool: Pool, runs: JobRuns, sites: SiteQueueClient, cron: str, clock: Clock) -> None:
         self._pool = pool
@@ -102,7 +102,7 @@ class SiteQueueImport:
         return state
 
     async def _import_queue(self, site: Site, state: ImportResult, deadline: float) -> None:
-        """Import one website's queue, oldest first, page by page."""
+        """Import one website's queue, oldest entries first, page by page. Adds the counts to `state`."""
         seen = set[str]()
         while True:
             page, entries = await self._sites.list_queue(site)
@@ -195,7 +195,7 @@ class SiteQueueImport:
             )
 
     async def _audit(self, results: dict[str, ImportResult]) -> None:
-        """Append the audit entry of each website that had entries."""
+        """Append an audit entry for each website whose entries were imported or refused."""
         entries = [
             AuditRecorded(
                 event_id=uuid4(),
@@ -213,6 +213,9 @@ class SiteQueueImport:
 
 
 def _digest(submission: Submission) -> int:
-    """Return a digest to use as the offset, so that another body under the same key gets its own row."""
+    """Return a digest of the key and the body, which is used as the offset of the lead's origin.
+
+    So a lead with the same key but another body gets its own row.
+    """
     digest = sha256(submission.key.encode() + b"\n" + submission.body).digest()
     return int.from_bytes(digest[:8], "big") >> 1  # PostgreSQL's bigint is signed
