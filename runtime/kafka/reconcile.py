@@ -212,6 +212,8 @@ class Reconciler:
             topic=partition.topic,
             partition=partition.partition,
             next_offset=position.entry.next_offset if position.entry else None,
+            counted_record=position.entry.last_record if position.entry else None,
+            log_record=position.log_record,
             committed=position.committed,
             log_start=position.start,
             log_end=position.end,

@@ -191,9 +191,9 @@ def _ledger(observed: ObservedState) -> Iterator[Violation]:
     for stage, lag in observed.lags.items():
         if lag:
             yield Violation("lag", f"{stage} is {lag} records behind")
-    entries = {(entry["stage"], entry["topic"], entry["partition"]): entry for entry in observed.ledger}
-    if len(entries) < len(observed.ledger):
-        yield Violation("ledger", "a new epoch on the same log")
+    entries = {_partition(entry): entry for entry in observed.ledger}
+    for entry in (each for each in observed.ledger if each is not entries[_partition(each)]):
+        yield Violation("ledger", f"a new epoch on the same log: {entry}, {entries[_partition(entry)]}")
     for stage, topics in READ_BY.items():
         for (topic, partition), end in observed.ends.items():
             if topic in topics:
@@ -211,6 +211,10 @@ def _ledger(observed: ObservedState) -> Iterator[Violation]:
     ):
         if counted != rows:
             yield Violation("ledger", f"{name}: {counted} in the ledger, {rows} rows")
+
+
+def _partition(entry: dict[str, Any]) -> tuple[str, str, int]:
+    return entry["stage"], entry["topic"], entry["partition"]
 
 
 def _ledger_entry(partition: str, entry: dict[str, Any] | None, end: int) -> Iterator[Violation]:

@@ -157,6 +157,11 @@ class Environment:
         lost = power_cut.truncate_unsynced(self.folder, self.folder / "spool")
         self.log_event(f"power of ingest cut, {lost} bytes were not fsynced")
 
+    def logged_errors(self) -> list[str]:
+        """Return the lines that the services logged as errors, by service and in order."""
+        lines = [line for log in sorted(self.folder.glob("*-*.log")) for line in log.read_text().splitlines()]
+        return [line for line in lines if '"level": "error"' in line]
+
     def log_event(self, event: str) -> None:
         self.timeline.append((round(time.monotonic() - self.began, 1), event))
 

@@ -88,6 +88,8 @@ def _failure(result: Round) -> list[str]:
         lines += [f"  {kind} x{count}", *(f"    {each.lead_id or ''} {each.detail}" for each in some)]
     for lead_id, story in result.lead_timelines.items():
         lines += [f"  lead {lead_id}:", *(f"    {each}" for each in story)]
+    if result.errors:
+        lines += ["  errors that the services logged:", *(f"    {each}" for each in result.errors)]
     return lines
 
 

@@ -23,6 +23,7 @@ SLICE_SECONDS = 5
 # The guarantee is 60 s; the rest is for a shared machine.
 IDLE_SECONDS = 90.0
 SHOWN_TIMELINES = 3
+SHOWN_ERRORS = 20
 
 
 @dataclass
@@ -44,6 +45,7 @@ class Round:
     skipped: list[str] = field(default_factory=list)  # faults that need something this machine lacks
     violations: list[Violation] = field(default_factory=list)
     lead_timelines: dict[str, list[str]] = field(default_factory=dict)
+    errors: list[str] = field(default_factory=list)  # what the services logged as errors, after a violation
 
     def count(self, kind: str) -> int:
         return sum(violation.kind == kind for violation in self.violations)
@@ -95,6 +97,7 @@ class Suite:
         if result.violations:
             for lead_id in [v.lead_id for v in result.violations if v.lead_id][:SHOWN_TIMELINES]:
                 result.lead_timelines[lead_id] = await self._lead_timeline(lead_id)
+            result.errors = environment.logged_errors()[-SHOWN_ERRORS:]
             await self.close(keep=True)
         return result
 
