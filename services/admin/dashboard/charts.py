@@ -13,6 +13,7 @@ WIDTH: Final = 480
 HEIGHT: Final = 150
 TOP_MARGIN: Final = 12
 BOTTOM_MARGIN: Final = 22
+PLOT_HEIGHT: Final = HEIGHT - TOP_MARGIN - BOTTOM_MARGIN
 
 
 @dataclass(frozen=True)
@@ -30,12 +31,20 @@ class Bar:
 
 
 @dataclass(frozen=True)
+class Tick:
+    """A line of the scale. `y` is its position, and `value` its label."""
+
+    y: float
+    value: int
+
+
+@dataclass(frozen=True)
 class Chart:
-    """Bars, the value at the top of their scale, and a description for screen readers."""
+    """Bars, the lines of their scale, and a description for screen readers."""
 
     bars: list[Bar]
+    ticks: list[Tick]
     total: int
-    scale_max: int
     description: str
 
 
@@ -64,11 +73,11 @@ def bar_chart(unit: Unit, counts: Mapping[datetime, int], now: datetime, zone: Z
     utc_counts = {at.astimezone(UTC): count for at, count in counts.items()}
     starts = bucket_starts(unit, now, zone)
     values = [utc_counts.get(at, 0) for at in starts]
-    top, step = scale_max(max(values)), WIDTH / len(values)
+    scale, step = scale_ticks(max(values)), WIDTH / len(values)
     bars = []
     for index, (at, value) in enumerate(zip(starts, values, strict=True)):
         local = at.astimezone(zone)
-        height = (HEIGHT - TOP_MARGIN - BOTTOM_MARGIN) * value / top
+        height = PLOT_HEIGHT * value / scale[-1]
         bars.append(
             Bar(
                 x=round(index * step + step * 0.14, 1),
@@ -81,20 +90,23 @@ def bar_chart(unit: Unit, counts: Mapping[datetime, int], now: datetime, zone: Z
                 is_current=index == len(values) - 1,
             )
         )
-    return Chart(bars, sum(values), top, _describe(unit, bars))
+    ticks = [Tick(round(HEIGHT - BOTTOM_MARGIN - PLOT_HEIGHT * tick / scale[-1], 1), tick) for tick in scale]
+    return Chart(bars, ticks, sum(values), _describe(unit, bars))
 
 
-def scale_max(highest: int) -> int:
-    """Return the top of the scale: the smallest of 4, 10, 20, 50, 100, ... that is at least `highest`.
+def scale_ticks(highest: int) -> list[int]:
+    """Return the values of the lines above zero. The last is at least `highest`, and there are five at most.
 
-    All these numbers are even, because the scale also shows half of its top.
+    The distance of the lines is 1, 2, 2.5 or 5 times a power of ten, and a whole number. Of the possible
+    scales, this is the one with the lowest top, and then the one with the most lines. `highest` is above
+    two thirds of its top, because one of them has three lines or more.
     """
-    if highest <= 4:
-        return 4
-    size = 10
-    while highest > 5 * size:
-        size *= 10
-    return next(step * size for step in (1, 2, 5) if highest <= step * size)
+    highest = max(highest, 1)
+    size = 10 ** max(0, len(str(highest)) - 2)
+    steps = (size * factor // 2 for factor in (2, 4, 5, 10, 20, 40, 50) if size * factor % 2 == 0)
+    scales = [(-(-highest // step) * step, step) for step in steps if highest <= 5 * step]
+    top, step = min(scales)
+    return list(range(step, top + 1, step))
 
 
 def _bar_label(unit: Unit, local: datetime, buckets_ago: int) -> str:

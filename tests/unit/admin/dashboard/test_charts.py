@@ -5,8 +5,10 @@ from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from services.admin.dashboard.charts import HEIGHT, WIDTH, bar_chart, bucket_starts, scale_max, window_start
+from services.admin.dashboard.charts import HEIGHT, WIDTH, bar_chart, bucket_starts, scale_ticks, window_start
 
 NOW = datetime(2026, 11, 23, 10, 40, tzinfo=UTC)
 KOLKATA, BERLIN = ZoneInfo("Asia/Kolkata"), ZoneInfo("Europe/Berlin")
@@ -50,8 +52,26 @@ def test_the_description_states_total_peak_and_current_value() -> None:
 
 
 @pytest.mark.parametrize(
-    ("highest", "expected"), [(0, 4), (3, 4), (5, 10), (10, 10), (11, 20), (51, 100), (101, 200)]
+    ("highest", "expected"),
+    [
+        (0, [1]),
+        (1, [1]),
+        (4, [1, 2, 3, 4]),
+        (5, [1, 2, 3, 4, 5]),
+        (10, [2, 4, 6, 8, 10]),
+        (60, [20, 40, 60]),
+        (61, [25, 50, 75]),
+        (205, [50, 100, 150, 200, 250]),
+    ],
 )
-def test_scale_max_is_round_even_and_not_exceeded(highest: int, expected: int) -> None:
-    assert scale_max(highest) == expected
-    assert expected % 2 == 0, "the middle line has a whole number"
+def test_the_scale_has_round_lines(highest: int, expected: list[int]) -> None:
+    assert scale_ticks(highest) == expected
+
+
+@given(st.integers(1, 10**9))
+def test_regression_the_highest_bar_fills_two_thirds_of_the_chart(highest: int) -> None:
+    ticks = scale_ticks(highest)
+    assert ticks[-1] * 2 / 3 <= highest <= ticks[-1]  # the scale was 500 for 205
+    assert len(ticks) <= 5
+    assert ticks == [ticks[0] * line for line in range(1, len(ticks) + 1)]
+    assert str(ticks[0]).rstrip("0") in {"1", "2", "25", "5"}
