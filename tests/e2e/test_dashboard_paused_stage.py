@@ -38,6 +38,14 @@ async def test_regression_a_paused_stage_is_shown_and_resumed(
         if path == "/admin":
             await expect(page.get_by_role("heading", name="Service disruption")).to_be_visible()
             await expect(page.get_by_text("All systems operational")).to_have_count(0)
+            reason = page.get_by_role("link", name=f"Storage: paused: {REASON}")
+            await expect(reason).to_have_attribute("href", "#paused-persister")
+            below = page.locator("#h-health")
+        else:
+            below = page.get_by_role("heading", level=1)
+        boxes = [await each.bounding_box() for each in (notice, below)]
+        tops = [box["y"] for box in boxes if box]
+        assert tops == sorted(tops), "the pause stands on top"
         await visitor.check()
         await notice.get_by_role("button", name="Resume").click()
         await visitor.expect_toast("Storage resumed.")

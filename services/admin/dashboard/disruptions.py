@@ -1,23 +1,59 @@
-"""Finds the disrupted components and the reasons, which the overview's headline lists. No I/O."""
+"""Decides the overview's headline from all signals: the worst disruption gives the colour. No I/O."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Final
+from datetime import UTC
+from typing import Final, Literal
 
-from services.admin.dashboard.formatting import plural, stage_name
-from services.admin.schemas.system import PartHealth, QueueStats, SystemHealth
+from services.admin.dashboard.formatting import duration, job_name, plural, stage_name
+from services.admin.schemas.system import GatewaySpool, Job, PartHealth, QueueStats, SystemHealth
 from services.admin.store.deliveries.recent_outcomes import EmailOutcomes, RecentOutcomes
 
 # With fewer emails, a single wrong address would count as a disruption.
 MIN_EMAILS: Final = 5
+# The thresholds of deploy/prometheus/alerts.yml.
+FAILED_SHARE_WARNING: Final = 0.1
+UNREAD_SECONDS: Final = 300
+SPOOLED_SECONDS: Final = 120
+QUEUED_SECONDS: Final = 3 * 3600
+# The flusher imports each website's queue every five minutes.
+SITE_QUEUED_SECONDS: Final = 3600
+
+FAILED_EMAILS: Final = "/admin/ui/workbench/items?stage=notifier"
+
+Severity = Literal["bad", "amber"]
 
 
 @dataclass(frozen=True)
 class Disruption:
-    """A component, by its name on the page, and what is wrong with it."""
+    """A component, by its name on the page, and what is wrong with it.
+
+    `url` is the page or the part of the overview where an admin can act; empty if there is none.
+    """
 
     component: str
     reason: str
+    url: str = ""
+    severity: Severity = "bad"
+
+
+@dataclass(frozen=True)
+class Headline:
+    """The title, its colour (the CSS class `good`, `amber` or `bad`) and all disruptions, the worst first."""
+
+    title: str
+    style: str
+    disruptions: list[Disruption]
+
+
+@dataclass(frozen=True)
+class Signals:
+    """Everything that the headline depends on. `recent` and `jobs` are None if they could not be read."""
+
+    health: SystemHealth
+    stats: QueueStats
+    recent: RecentOutcomes | None
+    jobs: list[Job] | None
 
 
 def components(health: SystemHealth) -> list[tuple[str, PartHealth]]:
@@ -26,87 +62,200 @@ def components(health: SystemHealth) -> list[tuple[str, PartHealth]]:
     return dependencies + [(stage_name(name), part) for name, part in health.services.items()]
 
 
-def find_disruptions(
-    health: SystemHealth, stats: QueueStats, recent: RecentOutcomes | None
-) -> list[Disruption]:
-    """Return all disruptions. `recent` is None if the database is unavailable."""
-    return [
-        *_unavailable_components(health),
-        *_paused_stages(stats),
-        *_failed_emails(recent.emails if recent else {}),
-        *_dead_deliveries(recent.dead if recent else {}),
-        *_ledger_errors(stats),
-        *_unknown_states(health, stats),
-        *_site_queue_errors(stats),
-    ]
+def make_headline(signals: Signals) -> Headline:
+    """Return the headline. It is green only if no signal reports a disruption."""
+    found = [each for find in SIGNALS.values() for each in find(signals)]
+    found.sort(key=lambda each: each.severity != "bad")
+    if not found:
+        return Headline("All systems operational", "good", [])
+    style = found[0].severity
+    return Headline("Service disruption" if style == "bad" else "Needs attention", style, found)
 
 
-def _unavailable_components(health: SystemHealth) -> Iterator[Disruption]:
-    for name, part in components(health):
+def _unavailable_components(signals: Signals) -> Iterator[Disruption]:
+    for name, part in components(signals.health):
         if part.state == "down":
-            causes = [
-                f"{check}: {result.get('reason') or 'not ready'}"
-                for check, result in (part.parts or {}).items()
-                if isinstance(result, dict) and not result.get("ok")
-            ]
+            causes = [f"{check}: {reason or 'not ready'}" for check, ok, reason in _checks(part) if not ok]
             state = part.reason if part.reason and not causes else "unavailable"
             yield Disruption(name, " · ".join([state, *causes]))
 
 
-def _paused_stages(stats: QueueStats) -> Iterator[Disruption]:
-    for stage in stats.stages or []:
+def _service_warnings(signals: Signals) -> Iterator[Disruption]:
+    """Yield the warnings of services that work, such as an invalid sites file."""
+    for name, part in components(signals.health):
+        for check, ok, reason in _checks(part):
+            if ok and reason:
+                text = reason.removeprefix("warning: ")
+                yield Disruption(name, f"{check.replace('_', ' ')}: {text}", severity="amber")
+
+
+def _checks(part: PartHealth) -> Iterator[tuple[str, bool, str]]:
+    for name, result in (part.parts or {}).items():
+        if isinstance(result, dict):
+            yield name, bool(result.get("ok")), str(result.get("reason") or "")
+
+
+def _paused_stages(signals: Signals) -> Iterator[Disruption]:
+    for stage in signals.stats.stages or []:
         if stage.paused:
-            yield Disruption(stage_name(stage.stage), f"paused: {stage.pause_reason or 'too many failures'}")
+            reason = f"paused: {stage.pause_reason or 'too many failures'}"
+            yield Disruption(stage_name(stage.stage), reason, f"#paused-{stage.stage}")
 
 
-def _failed_emails(emails: dict[str, EmailOutcomes]) -> Iterator[Disruption]:
+def _failed_team_notifications(signals: Signals) -> Iterator[Disruption]:
     # The team never hears of a lead whose notification fails, so one failure is a disruption.
-    if failed := emails.get("admin_alert", EmailOutcomes()).failed:
+    if failed := _emails(signals).get("admin_alert", EmailOutcomes()).failed:
         reason = f"{plural(failed, 'team notification')} could not be delivered in the last hour"
-        yield Disruption("Email", reason)
-    sent = sum(each.sent for each in emails.values())
-    failed = sum(each.failed for each in emails.values())
+        yield Disruption("Email", reason, f"{FAILED_EMAILS}&kind=admin_alert")
+
+
+def _failed_emails(signals: Signals) -> Iterator[Disruption]:
+    sent = sum(each.sent for each in _emails(signals).values())
+    failed = sum(each.failed for each in _emails(signals).values())
+    reason = f"{failed} of the last {sent + failed} emails could not be delivered"
     if sent + failed >= MIN_EMAILS and failed > sent:
-        reason = f"{failed} of the last {sent + failed} emails could not be delivered"
-        yield Disruption("Email", reason)
+        yield Disruption("Email", reason, FAILED_EMAILS)
+    elif failed >= MIN_EMAILS and failed > FAILED_SHARE_WARNING * (sent + failed):
+        yield Disruption("Email", reason, FAILED_EMAILS, "amber")
 
 
-def _dead_deliveries(dead: dict[str, int]) -> Iterator[Disruption]:
-    for stage, rows in sorted(dead.items()):
+def _emails(signals: Signals) -> Mapping[str, EmailOutcomes]:
+    return signals.recent.emails if signals.recent else {}
+
+
+def _dead_deliveries(signals: Signals) -> Iterator[Disruption]:
+    for stage, rows in sorted(signals.recent.dead.items() if signals.recent else ()):
         reason = f"{plural(rows, 'delivery', 'deliveries')} failed permanently in the last hour"
-        yield Disruption(stage_name(stage), reason)
+        url = f"/admin/ui/workbench/items?stage={stage}&state=dead"
+        yield Disruption(stage_name(stage), reason, url)
 
 
-def _ledger_errors(stats: QueueStats) -> Iterator[Disruption]:
-    if stats.books is None:
+def _old_deliveries(signals: Signals) -> Iterator[Disruption]:
+    # Three retries take an hour and a half, so an older delivery is stuck.
+    for stage in signals.stats.stages or []:
+        age = stage.oldest_open_age_seconds or 0.0
+        if age > QUEUED_SECONDS:
+            url = f"/admin/ui/workbench/items?stage={stage.stage}&state=waiting"
+            reason = f"a failed delivery has been waiting for {_hours(age)}"
+            yield Disruption(stage_name(stage.stage), reason, url, "amber")
+
+
+def _ledger_errors(signals: Signals) -> Iterator[Disruption]:
+    books = signals.stats.books
+    if books is None:
         return
-    if not stats.books.balanced:
-        yield Disruption("Data integrity", "the counts of the processing steps and the database differ")
-    if missing := sum(each.missing for each in stats.books.stages):
-        yield Disruption(
-            "Data integrity",
-            f"{plural(missing, 'lead or failed delivery', 'leads or failed deliveries')} missing",
-        )
+    if not books.balanced:
+        reason = "the counts of the processing steps and the database differ"
+        yield Disruption("Data integrity", reason, "#h-integrity")
+    if missing := sum(each.missing for each in books.stages):
+        reason = f"{plural(missing, 'lead or failed delivery', 'leads or failed deliveries')} missing"
+        yield Disruption("Data integrity", reason, "#h-integrity")
 
 
-def _unknown_states(health: SystemHealth, stats: QueueStats) -> Iterator[Disruption]:
-    """Yield a disruption for each state that could not be read.
+def _consumer_lag(signals: Signals) -> Iterator[Disruption]:
+    """Yield each stage that is behind, or whose lag is unknown while Kafka is up."""
+    for group in signals.stats.groups:
+        name = stage_name(group.group.split(".")[-1])
+        if group.lag is None:
+            if signals.health.broker.state == "up":
+                yield Disruption(name, f"consumer lag unknown: {group.reason}", "#h-lag")
+        elif (age := group.oldest_seconds or 0.0) > UNREAD_SECONDS:
+            reason = f"{plural(group.lag, 'record')} to process, the oldest for {_minutes(age)}"
+            yield Disruption(name, reason, "#h-lag")
 
-    Omits the state of the mail server if the notifier is not up, and lags if Kafka is not up: the component
-    that should report them is the disruption then.
+
+def _gateways(signals: Signals) -> Iterator[Disruption]:
+    for gateway in signals.stats.gateways:
+        name = f"gateway {gateway.address or gateway.url}"
+        if gateway.state != "up":
+            yield Disruption("Lead intake", f"{name}: {gateway.reason}", "#h-gateways")
+            continue
+        age, damaged = _spool_number(gateway, "oldest_age_seconds"), _spool_number(gateway, "damaged_files")
+        if age > SPOOLED_SECONDS:
+            leads = plural(int(_spool_number(gateway, "depth")), "lead")
+            reason = f"{name} has buffered {leads}, the oldest for {_minutes(age)}"
+            yield Disruption("Lead intake", reason, "#h-gateways", "amber")
+        if damaged:
+            reason = f"{name} has {plural(int(damaged), 'damaged file')} with leads"
+            yield Disruption("Lead intake", reason, "#h-gateways", "amber")
+
+
+def _spool_number(gateway: GatewaySpool, name: str) -> float:
+    spool = (gateway.status or {}).get("spool")
+    value = spool.get(name) if isinstance(spool, dict) else None
+    return float(value) if isinstance(value, int | float) else 0.0
+
+
+def _site_queues(signals: Signals) -> Iterator[Disruption]:
+    for queue in signals.stats.site_queues or []:
+        name = stage_name("site")
+        if queue.reason:
+            yield Disruption(name, f"{queue.site}: {queue.reason}", "#h-sites")
+        if left := queue.unreadable + queue.damaged:
+            reason = f"{queue.site}: {plural(left, 'entry', 'entries')} cannot be read"
+            yield Disruption(name, reason, "#h-sites", "amber")
+        if queue.refused:
+            reason = f"{queue.site}: {plural(queue.refused, 'lead')} rejected by the last import"
+            yield Disruption(name, reason, "/admin/ui/workbench/items?stage=site", "amber")
+        since = queue.oldest_queued_at
+        if queue.depth and since and queue.asked_at:
+            age = (queue.asked_at.astimezone(UTC) - since.astimezone(UTC)).total_seconds()
+            if age > SITE_QUEUED_SECONDS:
+                reason = f"{queue.site}: {plural(queue.depth, 'lead')} queued, the oldest for {_hours(age)}"
+                yield Disruption(name, reason, "#h-sites", "amber")
+
+
+def _jobs(signals: Signals) -> Iterator[Disruption]:
+    for job in signals.jobs or []:
+        if job.overdue:
+            yield Disruption(job_name(job.name), "the next run is overdue", "/admin/ui/jobs", "amber")
+        elif job.last_outcome == "failed":
+            yield Disruption(job_name(job.name), "the last run failed", "/admin/ui/jobs", "amber")
+
+
+def _unknown_signals(signals: Signals) -> Iterator[Disruption]:
+    """Yield each signal that could not be read, so that it does not count as good.
+
+    Omits what depends on a component that is itself a disruption: the mail server if the notifier is not up,
+    and everything in the database if the database is not up.
     """
+    health, stats = signals.health, signals.stats
     notifier = health.services.get("notifier")
     if health.mail.state == "unknown" and notifier and notifier.state == "up":
         yield Disruption("Mail server", f"status unknown: {health.mail.reason}")
-    for group in stats.groups:
-        if group.lag is None and health.broker.state == "up":
-            yield Disruption(stage_name(group.group.split(".")[-1]), f"consumer lag unknown: {group.reason}")
-    for gateway in stats.gateways:
-        if gateway.state != "up":
-            yield Disruption("Lead intake", f"gateway {gateway.address or gateway.url}: {gateway.reason}")
+    if health.database.state != "up":
+        return
+    for name, value in (
+        ("failed deliveries and data integrity", stats.stages),
+        ("recent emails", signals.recent),
+        ("scheduled tasks", signals.jobs),
+        ("website queues", stats.site_queues),
+    ):
+        if value is None:
+            yield Disruption("Database", f"the state of {name} is unknown", severity="amber")
 
 
-def _site_queue_errors(stats: QueueStats) -> Iterator[Disruption]:
-    for queue in stats.site_queues or []:
-        if queue.reason:
-            yield Disruption(stage_name("site"), f"{queue.site}: {queue.reason}")
+def _minutes(seconds: float) -> str:
+    return duration(seconds // 60 * 60)
+
+
+def _hours(seconds: float) -> str:
+    return duration(seconds // 3600 * 3600)
+
+
+# A new signal belongs here, and needs a case in tests/unit/admin/dashboard/test_disruptions.py.
+SIGNALS: Final[Mapping[str, Callable[[Signals], Iterator[Disruption]]]] = {
+    "components": _unavailable_components,
+    "paused stages": _paused_stages,
+    "team notifications": _failed_team_notifications,
+    "emails": _failed_emails,
+    "dead deliveries": _dead_deliveries,
+    "old deliveries": _old_deliveries,
+    "ledger": _ledger_errors,
+    "consumer lag": _consumer_lag,
+    "gateways": _gateways,
+    "website queues": _site_queues,
+    "service warnings": _service_warnings,
+    "jobs": _jobs,
+    "unknown signals": _unknown_signals,
+}

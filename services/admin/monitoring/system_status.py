@@ -86,7 +86,15 @@ async def read_group_lags(lag: LagReader) -> list[GroupLag]:
         lags = await lag.read()
     except DependencyUnavailable as error:
         return [GroupLag(group=name, lag=None, topics=None, reason=error.reason) for name in names]
-    return [GroupLag(group=name, lag=sum(lags[name].values()), topics=lags[name]) for name in names]
+    return [
+        GroupLag(
+            group=name,
+            lag=sum(lags[name].values()),
+            topics=lags[name],
+            oldest_seconds=lag.oldest_seconds.get(name),
+        )
+        for name in names
+    ]
 
 
 async def _check(probe: Coroutine[Any, Any, None]) -> PartHealth:

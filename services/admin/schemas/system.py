@@ -34,6 +34,9 @@ class GroupLag(BaseModel):
     group: str
     lag: int | None
     topics: dict[str, int] | None
+    oldest_seconds: float | None = Field(
+        default=None, description="For how many seconds, at least, the oldest of these records has waited."
+    )
     reason: str | None = Field(default=None, description="Why the lag is unknown.")
 
 

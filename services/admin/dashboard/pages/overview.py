@@ -13,10 +13,11 @@ from services.admin.adapters import Adapters, CurrentAdapters
 from services.admin.dashboard.auth import CurrentSession, UnverifiedSession
 from services.admin.dashboard.cache import CurrentCache
 from services.admin.dashboard.charts import Chart, Unit, bar_chart, window_start
-from services.admin.dashboard.disruptions import components, find_disruptions
+from services.admin.dashboard.disruptions import Signals, components, make_headline
 from services.admin.dashboard.formatting import stage_name
 from services.admin.dashboard.rendering import PageRoute, is_htmx, redirect, render, render_toast
 from services.admin.dashboard.timezone import ViewerZone
+from services.admin.schemas.system import Job
 from services.admin.store.deliveries.recent_outcomes import RecentOutcomes
 
 router = APIRouter(prefix="/admin", route_class=PageRoute)
@@ -70,11 +71,12 @@ async def queue_panel(
 async def health_panel(
     request: Request, session: UnverifiedSession, adapters: CurrentAdapters, cache: CurrentCache
 ) -> Response:
-    """Render the state of each component and the current disruptions."""
-    health, stats, recent = await asyncio.gather(
+    """Render the headline and the state of each component."""
+    health, stats, recent, jobs = await asyncio.gather(
         cache.get_or_load("health", adapters.system.read_health, STATUS_MAX_AGE_SECONDS),
         cache.get_or_load("queue", adapters.system.read_queue_stats, STATUS_MAX_AGE_SECONDS),
         cache.get_or_load("recent", partial(_recent_outcomes, adapters), RECENT_MAX_AGE_SECONDS),
+        cache.get_or_load("jobs", partial(_jobs, adapters), RECENT_MAX_AGE_SECONDS),
     )
     return render(
         request,
@@ -82,7 +84,7 @@ async def health_panel(
         "overview/overview_health.html",
         stats=stats,
         components=components(health),
-        disruptions=find_disruptions(health, stats, recent),
+        headline=make_headline(Signals(health, stats, recent, jobs)),
     )
 
 
@@ -106,5 +108,12 @@ async def resume_stage(
 async def _recent_outcomes(adapters: Adapters) -> RecentOutcomes | None:
     try:
         return await adapters.recent_outcomes()
+    except DependencyUnavailable:
+        return None
+
+
+async def _jobs(adapters: Adapters) -> list[Job] | None:
+    try:
+        return await adapters.system.list_jobs()
     except DependencyUnavailable:
         return None

@@ -1,16 +1,18 @@
-"""The overview's headline: operational only if every component is."""
+"""The overview's headline: green only if no signal reports a disruption."""
 
-from datetime import UTC, datetime
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from services.admin.dashboard.disruptions import find_disruptions
+from services.admin.dashboard.disruptions import SIGNALS, Headline, Severity, Signals, make_headline
 from services.admin.monitoring.ledger import LedgerCounts, compare
 from services.admin.schemas.ledger import Books
 from services.admin.schemas.system import (
     GatewaySpool,
     GroupLag,
+    Job,
     PartHealth,
     QueueStats,
     SiteQueue,
@@ -22,6 +24,23 @@ from services.admin.store.deliveries.recent_outcomes import EmailOutcomes, Recen
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 UP, DOWN = PartHealth(state="up"), PartHealth(state="down", reason="no answer (ConnectError)")
 BALANCED = compare(LedgerCounts(topics=(), leads=0, queue={}, queue_by_others=0, emails={}))
+
+
+def gateway(**spool: float) -> GatewaySpool:
+    return GatewaySpool(url="http://g", address="10.0.0.1", state="up", status={"spool": dict(spool)})
+
+
+def job(**changes: Any) -> Job:
+    values: dict[str, Any] = {
+        "name": "replay_queue", "schedule": "*/5 * * * *", "runs": 1, "last_started_at": NOW,
+        "last_finished_at": NOW, "last_outcome": "succeeded", "last_duration_ms": 5, "last_details": {},
+        "next_run_at": NOW, "overdue": False,
+    }  # fmt: skip
+    return Job(**(values | changes))
+
+
+def site(**changes: Any) -> SiteQueue:
+    return SiteQueue(site="shop", asked_at=NOW, **changes)
 
 
 def make_health(**parts: Any) -> SystemHealth:
@@ -41,14 +60,15 @@ def make_stats(**changes: Any) -> QueueStats:
     values: dict[str, Any] = {
         "at": NOW, "stages": [queue_of()], "books": BALANCED, "read_at": NOW, "failed_not_taken": 0,
         "groups": [GroupLag(group="fastcore.notifier", lag=3, topics={})],
-        "gateways": [GatewaySpool(url="http://g", address="10.0.0.1", state="up", status={})],
+        "gateways": [gateway()],
         "site_queues": [],
     }  # fmt: skip
     return QueueStats(**(values | changes))
 
 
-def texts(health: SystemHealth, stats: QueueStats, recent: RecentOutcomes | None) -> list[str]:
-    return [f"{each.component}: {each.reason}" for each in find_disruptions(health, stats, recent)]
+def signals(**changes: Any) -> Signals:
+    """Return the signals of an installation without a disruption, with some changed."""
+    return replace(Signals(make_health(), make_stats(), RecentOutcomes(), [job()]), **changes)
 
 
 def outcomes(**kinds: tuple[int, int]) -> RecentOutcomes:
@@ -59,110 +79,222 @@ def unbalanced_books() -> Books:
     return compare(LedgerCounts(topics=(), leads=1, queue={}, queue_by_others=0, emails={}))
 
 
+def warning(**parts: str) -> PartHealth:
+    return PartHealth(state="up", parts={name: {"ok": True, "reason": why} for name, why in parts.items()})
+
+
+def down(**parts: str) -> PartHealth:
+    return PartHealth(state="down", parts={name: {"ok": False, "reason": why} for name, why in parts.items()})
+
+
 @pytest.mark.parametrize(
-    "recent",
+    "good",
     [
-        RecentOutcomes(),
-        outcomes(welcome=(90, 40), admin_alert=(130, 0)),
-        outcomes(welcome=(0, 4)),  # below MIN_EMAILS
-        None,
+        signals(),
+        signals(recent=outcomes(welcome=(96, 4), admin_alert=(130, 0))),
+        signals(recent=outcomes(welcome=(0, 4))),  # below MIN_EMAILS
+        signals(stats=make_stats(stages=[queue_of(dead=500, waiting=3, oldest_open_age_seconds=3600.0)])),
+        signals(stats=make_stats(gateways=[gateway(depth=40, oldest_age_seconds=3.0, damaged_files=0)])),
+        signals(stats=make_stats(site_queues=[site(depth=4, oldest_queued_at=NOW, pulled=2)])),
     ],
 )
-def test_a_working_installation_has_no_disruption(recent: RecentOutcomes | None) -> None:
-    assert texts(make_health(), make_stats(), recent) == []
-    assert texts(make_health(), make_stats(stages=[queue_of(dead=500)]), recent) == []  # old failures
+def test_a_working_installation_has_no_disruption(good: Signals) -> None:
+    assert make_headline(good) == Headline("All systems operational", "good", [])
 
 
-@pytest.mark.parametrize(
-    ("health", "stats", "recent", "expected"),
-    [
-        (
-            make_health(database=DOWN),
-            make_stats(stages=None, books=None),
-            None,
-            "Database: no answer (ConnectError)",
-        ),
-        (
-            make_health(
-                services={
-                    "notifier": PartHealth(state="down", parts={"smtp": {"ok": False, "reason": "smtp 535"}})
-                }
-            ),
-            make_stats(),
-            None,
-            "Email: unavailable · smtp: smtp 535",
-        ),
-        (
-            make_health(),
-            make_stats(stages=[queue_of(paused=True, pause_reason="100 of the last 200 records were dead")]),
-            RecentOutcomes(),
-            "Email: paused: 100 of the last 200 records were dead",
-        ),
-        (
-            make_health(),
-            make_stats(),
-            outcomes(welcome=(0, 160)),
-            "Email: 160 of the last 160 emails could not be delivered",
-        ),
-        (
-            make_health(),
-            make_stats(),
-            outcomes(welcome=(2, 3)),
-            "Email: 3 of the last 5 emails could not be delivered",
-        ),
-        (
-            make_health(),
-            make_stats(),
-            outcomes(welcome=(99, 0), admin_alert=(98, 1)),
-            "Email: 1 team notification could not be delivered in the last hour",
-        ),
-        (
-            make_health(),
-            make_stats(),
-            RecentOutcomes(dead={"persister": 2}),
-            "Storage: 2 deliveries failed permanently in the last hour",
-        ),
-        (
-            make_health(),
-            make_stats(books=unbalanced_books()),
-            None,
-            "Data integrity: the counts of the processing steps and the database differ",
-        ),
-        (
-            make_health(mail=PartHealth(state="unknown", reason="the notifier does not say")),
-            make_stats(),
-            None,
-            "Mail server: status unknown: the notifier does not say",
-        ),
-        (
-            make_health(),
-            make_stats(
+@dataclass(frozen=True)
+class Case:
+    """Signals of which the one called `signal` reports `reason`."""
+
+    signal: str
+    signals: Signals
+    reason: str
+    severity: Severity = "bad"
+    url: str = ""
+
+
+EMAILS = "/admin/ui/workbench/items?stage=notifier"
+CASES = [
+    Case("components", signals(health=make_health(broker=DOWN)), "Kafka: no answer (ConnectError)"),
+    Case(
+        "components",
+        signals(health=make_health(database=DOWN), stats=make_stats(stages=None, books=None), recent=None),
+        "Database: no answer (ConnectError)",
+    ),
+    Case(
+        "components",
+        signals(health=make_health(services={"notifier": down(smtp="535")})),
+        "Email: unavailable · smtp: 535",
+    ),
+    Case(
+        "paused stages",
+        signals(stats=make_stats(stages=[queue_of(paused=True, pause_reason="100 of 200 were dead")])),
+        "Email: paused: 100 of 200 were dead",
+        url="#paused-notifier",
+    ),
+    Case(
+        "team notifications",
+        signals(recent=outcomes(welcome=(99, 0), admin_alert=(98, 1))),
+        "Email: 1 team notification could not be delivered in the last hour",
+        url=f"{EMAILS}&kind=admin_alert",
+    ),
+    Case(
+        "emails",
+        signals(recent=outcomes(welcome=(0, 9))),
+        "Email: 9 of the last 9 emails could not be delivered",
+        url=EMAILS,
+    ),
+    Case(
+        "emails",
+        signals(recent=outcomes(welcome=(2, 3))),
+        "Email: 3 of the last 5 emails could not be delivered",
+        url=EMAILS,
+    ),
+    Case(
+        "emails",
+        signals(recent=outcomes(welcome=(90, 40), admin_alert=(130, 0))),
+        "Email: 40 of the last 260 emails could not be delivered",
+        "amber",
+        EMAILS,
+    ),
+    Case(
+        "dead deliveries",
+        signals(recent=RecentOutcomes(dead={"persister": 2})),
+        "Storage: 2 deliveries failed permanently in the last hour",
+        url="/admin/ui/workbench/items?stage=persister&state=dead",
+    ),
+    Case(
+        "old deliveries",
+        signals(stats=make_stats(stages=[queue_of(oldest_open_age_seconds=4.5 * 3600)])),
+        "Email: a failed delivery has been waiting for 4 h",
+        "amber",
+        f"{EMAILS}&state=waiting",
+    ),
+    Case(
+        "ledger",
+        signals(stats=make_stats(books=unbalanced_books())),
+        "Data integrity: the counts of the processing steps and the database differ",
+        url="#h-integrity",
+    ),
+    Case(
+        "consumer lag",
+        signals(
+            stats=make_stats(
                 groups=[GroupLag(group="fastcore.persister", lag=None, topics=None, reason="timeout")]
-            ),
-            None,
-            "Storage: consumer lag unknown: timeout",
+            )
         ),
-        (
-            make_health(),
-            make_stats(
-                gateways=[
-                    GatewaySpool(
-                        url="http://g", address="10.0.0.2", state="unknown", status=None, reason="no answer"
-                    )
-                ]
-            ),
-            None,
-            "Lead intake: gateway 10.0.0.2: no answer",
+        "Storage: consumer lag unknown: timeout",
+        url="#h-lag",
+    ),
+    Case(
+        "consumer lag",
+        signals(
+            stats=make_stats(
+                groups=[GroupLag(group="fastcore.persister", lag=9, topics={}, oldest_seconds=430.0)]
+            )
         ),
-        (
-            make_health(),
-            make_stats(site_queues=[SiteQueue(site="shop", asked_at=NOW, reason="site queue answered 401")]),
-            None,
-            "Website queues: shop: site queue answered 401",
+        "Storage: 9 records to process, the oldest for 7 min",
+        url="#h-lag",
+    ),
+    Case(
+        "gateways",
+        signals(
+            stats=make_stats(
+                gateways=[GatewaySpool(url="g", address=None, state="unknown", status=None, reason="no")]
+            )
         ),
-    ],
-)
-def test_regression_the_headline_reports_each_failure(
-    health: SystemHealth, stats: QueueStats, recent: RecentOutcomes | None, expected: str
-) -> None:
-    assert texts(health, stats, recent) == [expected]
+        "Lead intake: gateway g: no",
+        url="#h-gateways",
+    ),
+    Case(
+        "gateways",
+        signals(stats=make_stats(gateways=[gateway(depth=7, oldest_age_seconds=190.0)])),
+        "Lead intake: gateway 10.0.0.1 has buffered 7 leads, the oldest for 3 min",
+        "amber",
+        "#h-gateways",
+    ),
+    Case(
+        "gateways",
+        signals(stats=make_stats(gateways=[gateway(damaged_files=1)])),
+        "Lead intake: gateway 10.0.0.1 has 1 damaged file with leads",
+        "amber",
+        "#h-gateways",
+    ),
+    Case(
+        "website queues",
+        signals(stats=make_stats(site_queues=[site(reason="site queue answered 401")])),
+        "Website queues: shop: site queue answered 401",
+        url="#h-sites",
+    ),
+    Case(
+        "website queues",
+        signals(stats=make_stats(site_queues=[site(unreadable=1, damaged=2)])),
+        "Website queues: shop: 3 entries cannot be read",
+        "amber",
+        "#h-sites",
+    ),
+    Case(
+        "website queues",
+        signals(stats=make_stats(site_queues=[site(refused=2)])),
+        "Website queues: shop: 2 leads rejected by the last import",
+        "amber",
+        "/admin/ui/workbench/items?stage=site",
+    ),
+    Case(
+        "website queues",
+        signals(stats=make_stats(site_queues=[site(depth=4, oldest_queued_at=NOW - timedelta(hours=3))])),
+        "Website queues: shop: 4 leads queued, the oldest for 3 h",
+        "amber",
+        "#h-sites",
+    ),
+    Case(
+        "service warnings",
+        signals(
+            health=make_health(services={"ingest": warning(sites_file="warning: line 3. The version before")})
+        ),
+        "Lead intake: sites file: line 3. The version before",
+        "amber",
+    ),
+    Case(
+        "jobs",
+        signals(jobs=[job(overdue=True)]),
+        "Automatic retries: the next run is overdue",
+        "amber",
+        "/admin/ui/jobs",
+    ),
+    Case(
+        "jobs",
+        signals(jobs=[job(last_outcome="failed")]),
+        "Automatic retries: the last run failed",
+        "amber",
+        "/admin/ui/jobs",
+    ),
+    Case(
+        "unknown signals",
+        signals(health=make_health(mail=PartHealth(state="unknown", reason="the notifier does not say"))),
+        "Mail server: status unknown: the notifier does not say",
+    ),
+    Case("unknown signals", signals(recent=None), "Database: the state of recent emails is unknown", "amber"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.reason)
+def test_regression_the_headline_reports_each_failure(case: Case) -> None:
+    headline = make_headline(case.signals)
+    assert [f"{each.component}: {each.reason}" for each in headline.disruptions] == [case.reason]
+    assert [(each.severity, each.url) for each in headline.disruptions] == [(case.severity, case.url)]
+    assert headline.style == case.severity
+    assert headline.title == ("Service disruption" if case.severity == "bad" else "Needs attention")
+    assert list(SIGNALS[case.signal](case.signals)) == headline.disruptions
+
+
+def test_every_signal_has_a_case() -> None:
+    assert {case.signal for case in CASES} == set(SIGNALS)
+
+
+def test_the_worst_signal_decides_the_headline() -> None:
+    paused = make_stats(stages=[queue_of(paused=True)], gateways=[gateway(depth=7, oldest_age_seconds=190.0)])
+    headline = make_headline(signals(jobs=[job(overdue=True)], stats=paused))
+    assert (headline.title, headline.style) == ("Service disruption", "bad")
+    assert [each.severity for each in headline.disruptions] == ["bad", "amber", "amber"]
+    assert headline.disruptions[0].url == "#paused-notifier"
