@@ -14,7 +14,7 @@ Any other exception is a bug: the consumer isolates the record and tries it thre
 """
 
 import random
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import dataclass
 
 
@@ -37,21 +37,18 @@ class RetryableError(Failure):
 class RewindRequired(Exception):
     """The ledger cannot count these records: earlier offsets are not counted yet, or the log was replaced.
 
-    Seek to `offsets`, then compare the ledger with Kafka. In the partitions of `other_logs`, the record at
-    the last counted offset differs from the one that the ledger counted there: the topic's log was replaced.
-    Call `confirm` after the seek. If the records that arrive then still begin at a later offset, Kafka has no
-    record at the offsets before them, and the ledger raises no second `RewindRequired`.
+    Seek to `offsets`, then compare the ledger with Kafka. Call `confirm` after the seek. If the records that
+    arrive then still begin at a later offset, Kafka has no record at the offsets before them, and the ledger
+    raises no second `RewindRequired`.
     """
 
     def __init__(
         self,
         offsets: dict[tuple[str, int], int],
-        other_logs: Collection[tuple[str, int]] = (),
         confirm: Callable[[], None] = lambda: None,
     ) -> None:
         super().__init__("records do not continue the ledger")
         self.offsets = offsets
-        self.other_logs = other_logs
         self.confirm = confirm
 
 

@@ -106,7 +106,7 @@ class Ledger:
         # counts, else these records would be counted as `missing` although Kafka has them.
         gaps = {each: offset for each, offset in gaps.items() if self._rewound_to.get(each) != offset}
         if rewinds or gaps:
-            raise RewindRequired(rewinds | gaps, other_logs, lambda: self._rewound_to.update(gaps))
+            raise RewindRequired(rewinds | gaps, lambda: self._rewound_to.update(gaps))
         return entries
 
     @staticmethod

@@ -170,7 +170,7 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
             self._prefetcher.seek({TopicPartition(*each): offset for each, offset in rewind.offsets.items()})
             rewind.confirm()
             self._log.warning("records do not continue the ledger", partitions=len(rewind.offsets))
-            await self._compare(rewind.other_logs)
+            await self._compare()
         except DependencyUnavailable as error:
             await self._rewind(batch)
             self._idle.set()
@@ -197,7 +197,7 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
         gap_found = self._prefetcher.gaps.found
         return self._reconciliation.is_due(self._connection.consumer, gap_found=gap_found)
 
-    async def _compare(self, other_logs: Collection[tuple[str, int]] = ()) -> bool:
+    async def _compare(self) -> bool:
         """Compare the ledger with Kafka and rewind if necessary; return False if the stage paused instead.
 
         Partitions that could not be compared stay paused until the next comparison, which then comes early.
@@ -211,7 +211,7 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
         assigned = consumer.assignment()
         try:
             await self._commits.flush(self._policy.commit_seconds)  # none may follow the reconciler's commits
-            work = reconciler.run(consumer, other_logs)
+            work = reconciler.run(consumer)
             targets, silent = await self._prefetcher.run_while_polling(work)
         except DependencyUnavailable as error:
             self._idle.set()

@@ -98,25 +98,20 @@ class Reconciler:
         for cause in ("database", "log"):
             metrics.LEDGER_REWINDS.labels(cause=cause)
 
-    async def run(
-        self, consumer: AIOKafkaConsumer, other_logs: Collection[tuple[str, int]] = ()
-    ) -> Comparison:
+    async def run(self, consumer: AIOKafkaConsumer) -> Comparison:
         """Compare, repair the ledger, and return where the consumer must seek to.
 
-        `other_logs` are partitions whose records show that the log was replaced since the ledger counted it.
         Raises `DependencyUnavailable` if Kafka or the database is unavailable, or if no partition answers.
         """
         assigned = consumer.assignment()
-        try:
-            positions = await self.positions(consumer, assigned)
-        except (KafkaError, OSError, TimeoutError) as error:
-            raise DependencyUnavailable(
-                "kafka", f"kafka did not return its offsets ({type(error).__name__})"
-            ) from error
+        positions = await self._positions_or_unavailable(consumer, assigned)
+        if any(position.is_another_log for position in positions.values()):
+            # The whole log would be read again, so a second look must agree.
+            positions = await self._positions_or_unavailable(consumer, assigned)
         new_logs = {
             each: await self._first_offset_of_new_log(consumer, each, position)
             for each, position in positions.items()
-            if position.is_another_log or (each in other_logs and position.entry)
+            if position.is_another_log
         }
         same_logs = {each: position for each, position in positions.items() if each not in new_logs}
         # A new log's commit goes before its epoch: a commit of the old log says nothing about the new one.
@@ -135,6 +130,16 @@ class Reconciler:
                 partitions=sorted(f"{each.topic}/{each.partition}" for each in silent),
             )
         return Comparison(new_logs | rewound, silent)
+
+    async def _positions_or_unavailable(
+        self, consumer: AIOKafkaConsumer, assigned: Collection[TopicPartition]
+    ) -> Positions:
+        try:
+            return await self.positions(consumer, assigned)
+        except (KafkaError, OSError, TimeoutError) as error:
+            raise DependencyUnavailable(
+                "kafka", f"kafka did not return its offsets ({type(error).__name__})"
+            ) from error
 
     async def positions(self, consumer: AIOKafkaConsumer, assigned: Collection[TopicPartition]) -> Positions:
         """Return the stage's position in each assigned partition, without those that do not answer."""

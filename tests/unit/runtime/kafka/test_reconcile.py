@@ -167,3 +167,42 @@ async def test_ledger_is_rebuilt_from_all_partitions_or_none(behind: TopicPartit
 async def test_regression_lag_is_measured_despite_leaderless_partition() -> None:
     await Watchdog().check(cast("Any", LeaderlessConsumer(end=4)))
     assert REGISTRY.get_sample_value("fastcore_lag_records", {"topic": "t", "partition": "0"}) == 4
+
+
+class EndsReader(FakeConsumer):
+    """A consumer whose broker first answers with these ends of the log, one after the other."""
+
+    def __init__(self, *ends: int) -> None:
+        super().__init__(end=4)
+        self.first_ends = list(ends)
+
+    async def end_offsets(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, int]:
+        if self.first_ends:
+            return dict.fromkeys(partitions, self.first_ends.pop(0))
+        return await super().end_offsets(partitions)
+
+
+class EpochLedger(Ledger):
+    """A ledger that has counted the offsets 0 to 3, and remembers the epochs that are opened."""
+
+    def __init__(self) -> None:
+        super().__init__("persister")
+        self.opened = list[tuple[int, int]]()
+
+    async def read(self, *_: Any) -> LedgerEntries:
+        return LedgerEntries({PARTITION: LedgerEntry(1, 4)})
+
+    async def open_epoch(self, _: Any, partition: tuple[str, int], epoch: int, base_offset: int) -> None:
+        self.opened.append((epoch, base_offset))
+
+
+@pytest.mark.usefixtures("_short_waits")
+@pytest.mark.parametrize(("ends", "opened"), [((2,), []), ((2, 2), [(2, 0)])])
+async def test_new_epoch_needs_two_looks_that_agree(ends: tuple[int, ...], opened: list[Any]) -> None:
+    # A new epoch makes the stage read its whole log again.
+    kafka, ledger = EndsReader(*ends), EpochLedger()
+    kafka.committed_offsets[PARTITION] = 4
+    reconciler = Reconciler(KAFKA, cast("Any", None), ledger)
+    comparison = await reconciler.run(cast("Any", kafka))
+    assert ledger.opened == opened
+    assert comparison.targets == dict.fromkeys([PARTITION][: len(opened)], 0)
