@@ -16,7 +16,11 @@ from faststream.kafka.security import parse_security
 
 from runtime.failures import DependencyUnavailable
 from runtime.settings import Kafka
-from runtime.workarounds.aiokafka import accept_any_header_name, enable_rebootstrap
+from runtime.workarounds.aiokafka import (
+    accept_any_header_name,
+    enable_rebootstrap,
+    raise_offset_fetch_errors,
+)
 
 CONNECT_SECONDS: Final = 10.0
 # A client that no broker has answered for this time is replaced: it may wait 40 s for a host that is gone.
@@ -35,6 +39,7 @@ def build_broker(
     It only consumes: FastStream's producer has no publish timeout and cannot be replaced when it breaks.
     """
     accept_any_header_name()
+    raise_offset_fetch_errors()
     enable_rebootstrap()
     return KafkaBroker(
         settings.bootstrap_servers.split(","),

@@ -9,7 +9,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from faststream.kafka.security import parse_security
 
 from runtime.settings import Kafka
-from runtime.workarounds.aiokafka import accept_any_header_name
+from runtime.workarounds.aiokafka import accept_any_header_name, raise_offset_fetch_errors
 
 CHUNK_RECORDS: Final = 1000
 KAFKA_SECONDS: Final = 30.0
@@ -24,6 +24,7 @@ async def open_reader(kafka: Kafka, group: str | None = None) -> AsyncIterator[A
     Raises what aiokafka raises, and `TimeoutError`.
     """
     accept_any_header_name()
+    raise_offset_fetch_errors()
     consumer = AIOKafkaConsumer(
         bootstrap_servers=kafka.bootstrap_servers,
         group_id=kafka.topic_prefix + group if group else None,

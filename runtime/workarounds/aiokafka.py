@@ -3,6 +3,7 @@
 | workaround | shortcoming | remove it when aiokafka |
 |---|---|---|
 | `accept_any_header_name` | a header name that is not UTF-8 ends the consumer | delivers such a record |
+| `raise_offset_fetch_errors` | a coordinator's error counts as "no committed offset" | checks `error_code` |
 | `enable_rebootstrap` | it never asks its bootstrap servers again (issue #456) | implements KIP-899 |
 | `seconds_since_answer` | it does not detect silent brokers | implements KIP-1102 |
 | `force_close_consumer` | a cancelled `stop` leaves the heartbeat running | stops fully when cancelled |
@@ -23,7 +24,8 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.client import AIOKafkaClient
 from aiokafka.conn import AIOKafkaConnection
 from aiokafka.consumer import fetcher
-from aiokafka.errors import CorruptRecordException, KafkaError
+from aiokafka.errors import CorruptRecordException, KafkaError, for_code
+from aiokafka.protocol.commit import OffsetFetchRequest
 from aiokafka.record.default_records import DefaultRecordBatch, _DefaultRecordBatchPy
 from aiokafka.record.memory_records import _MemoryRecordsPy
 
@@ -40,6 +42,7 @@ CANCEL_SECONDS: Final = 1.0
 _CLOSE_STEPS: Final = 4
 
 _connect: Any = AIOKafkaConnection.connect
+_send: Any = AIOKafkaClient.send
 _update: Any = AIOKafkaClient._metadata_update  # noqa: SLF001 - aiokafka offers no other way
 _answered = WeakKeyDictionary[Any, float]()  # client -> when a broker last sent it metadata, monotonic
 _rebootstrapped = WeakKeyDictionary[Any, float]()
@@ -96,6 +99,24 @@ class TolerantRecords(_MemoryRecordsPy):  # type: ignore[misc]
 def accept_any_header_name() -> None:
     """Make every consumer of this process accept header names that are not UTF-8."""
     fetcher.MemoryRecords = TolerantRecords
+
+
+# --- errors of a coordinator that is asked for committed offsets ---------------------------------
+# Since version 2 of OffsetFetch (KIP-88) a coordinator that is loading its group, or has moved, answers with
+# an error code and no partitions. aiokafka reads only the partitions: to it the group has committed nothing,
+# so it reads the topics again from their start. pykafka has the same fault (Parsely/pykafka#958).
+
+
+def raise_offset_fetch_errors() -> None:
+    """Make the Kafka clients of this process raise such an error: a consumer then asks again."""
+    AIOKafkaClient.send = _send_and_raise_error
+
+
+async def _send_and_raise_error(client: Any, node_id: Any, request: Any, **options: Any) -> Any:
+    response = await _send(client, node_id, request, **options)
+    if isinstance(request, OffsetFetchRequest) and (code := getattr(response, "error_code", 0)):
+        raise for_code(code)
+    return response
 
 
 # --- rebootstrap ---------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from runtime.failures import DependencyUnavailable
 from runtime.kafka.broker import METADATA_MAX_AGE_MS
 from runtime.kafka.positions import lag
 from runtime.settings import Kafka
-from runtime.workarounds.aiokafka import enable_rebootstrap
+from runtime.workarounds.aiokafka import enable_rebootstrap, raise_offset_fetch_errors
 from services.admin.monitoring.record_age import RecordAges
 
 # A page waits for this read. A healthy broker answers in much less.
@@ -38,6 +38,7 @@ class LagReader:
 
     def __init__(self, settings: Kafka) -> None:
         enable_rebootstrap()
+        raise_offset_fetch_errors()
         self._settings = settings
         self._opening: asyncio.Task[Connection] | None = None
         self._lock = asyncio.Lock()

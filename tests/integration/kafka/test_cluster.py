@@ -11,13 +11,14 @@ from typing import Any
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, NotCoordinatorForGroupError
 
 from contracts import topics
 from deploy.cli import topic_provisioning as provisioning
 from deploy.cli.topic_provisioning import OFFSETS_TOPIC, ProvisionError, open_admin, provision, read_layout
 from deploy.cli.topic_settings import read_settings
 from deploy.embedded.servers.standalone import Kafka as Broker
+from runtime.kafka.broker import build_broker
 from runtime.settings import Kafka
 from tests.support.kafka.brokers import running_brokers
 from tests.support.services.processes import ROOT
@@ -65,9 +66,11 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
             broker.kill()  # a graceful stop would hand over leaders, and wait
 
 
-async def commit(kafka: Kafka) -> None:
+RECEIVED = TopicPartition(topics.RECEIVED.name, 0)
+
+
+async def commit(kafka: Kafka, place: TopicPartition = RECEIVED) -> None:
     """Commit an offset, so that Kafka creates the __consumer_offsets topic."""
-    place = TopicPartition(topics.RECEIVED.name, 0)
     consumer = AIOKafkaConsumer(
         bootstrap_servers=kafka.bootstrap_servers, group_id="test", enable_auto_commit=False
     )
@@ -197,3 +200,24 @@ async def test_regression_doctor_names_missing_broker_and_replicas(
     assert any("of 3 replicas" in seen for _, seen in findings["topics"])
     await asyncio.to_thread(first.start)
     await known(kafka, 3)
+
+
+async def test_regression_broker_that_does_not_coordinate_refuses_offsets(cluster: Cluster) -> None:
+    # Its answer has an error code and no partitions: it counted as a group that has committed nothing.
+    kafka = cluster.kafka
+    await known(kafka, 3)
+    build_broker(kafka, "test")  # installs the workarounds for aiokafka
+    answers = list[str]()
+    async with open_admin(kafka, "test") as admin:
+        await admin.create_topics([NewTopic("offsets-test", 1, 1)])
+        place = TopicPartition("offsets-test", 0)
+        await commit(kafka, place)
+        for broker in (await admin.describe_cluster())["brokers"]:
+            try:
+                offsets = await admin.list_consumer_group_offsets("test", broker["node_id"])
+            except NotCoordinatorForGroupError:
+                answers.append("refused")
+            else:
+                answers.append(f"committed {offsets[place].offset}")
+        await admin.delete_topics(["offsets-test"])
+    assert sorted(answers) == ["committed 0", "refused", "refused"]

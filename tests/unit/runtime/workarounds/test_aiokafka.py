@@ -1,9 +1,15 @@
-"""Records in fetch responses whose header names are not UTF-8."""
+"""What aiokafka makes of header names that are not UTF-8, and of a coordinator's errors."""
 
-from typing import Any
+import asyncio
+from typing import Any, cast
 
 import pytest
+from aiokafka import TopicPartition
+from aiokafka.client import AIOKafkaClient
 from aiokafka.consumer import fetcher
+from aiokafka.consumer.group_coordinator import GroupCoordinator
+from aiokafka.errors import GroupAuthorizationFailedError
+from aiokafka.protocol.commit import OffsetFetchResponse_v3
 from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy
 
 from runtime.kafka.broker import build_broker
@@ -54,3 +60,40 @@ def test_regression_invalid_header_name_hides_no_record(codec: int) -> None:
 def test_consumers_accept_any_header_name() -> None:
     build_broker(Kafka(bootstrap_servers="127.0.0.1:1"), "test")
     assert fetcher.MemoryRecords is TolerantRecords
+
+
+def coordinator(monkeypatch: pytest.MonkeyPatch, *answers: OffsetFetchResponse_v3) -> GroupCoordinator:
+    """Return aiokafka's client of a coordinator that gives these answers, one after the other."""
+    waiting = list(answers)
+
+    async def answer_next(*_: Any, **__: Any) -> OffsetFetchResponse_v3:
+        return waiting.pop(0)
+
+    async def is_known() -> None:
+        made.coordinator_id = 0
+
+    monkeypatch.setattr("runtime.workarounds.aiokafka._send", answer_next)
+    build_broker(Kafka(bootstrap_servers="127.0.0.1:1"), "test")
+    made = cast("Any", GroupCoordinator.__new__(GroupCoordinator))
+    made.group_id, made.coordinator_id, made._retry_backoff_ms = "group", 0, 1
+    made._client = AIOKafkaClient.__new__(AIOKafkaClient)
+    made.ensure_coordinator_known = is_known
+    made._coordinator_dead_fut = asyncio.get_running_loop().create_future()
+    return cast("GroupCoordinator", made)
+
+
+COMMITTED = OffsetFetchResponse_v3(0, [("t", [(0, 7, "", 0)])], 0)
+
+
+@pytest.mark.parametrize("code", [14, 15, 16], ids=["loading", "not available", "moved"])
+async def test_regression_busy_coordinator_is_asked_again(monkeypatch: pytest.MonkeyPatch, code: int) -> None:
+    # Its answer without partitions counted as "nothing is committed", and the topic was read from its start.
+    asked = coordinator(monkeypatch, OffsetFetchResponse_v3(0, [], code), COMMITTED)
+    committed = await asked.fetch_committed_offsets([TopicPartition("t", 0)])
+    assert {part.partition: each.offset for part, each in committed.items()} == {0: 7}
+
+
+async def test_refused_offset_fetch_raises(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = coordinator(monkeypatch, OffsetFetchResponse_v3(0, [], 30))
+    with pytest.raises(GroupAuthorizationFailedError):
+        await asked.fetch_committed_offsets([TopicPartition("t", 0)])
