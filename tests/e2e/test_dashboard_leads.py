@@ -63,7 +63,9 @@ async def test_a_lead_is_found_by_email_followed_up_and_audited(dashboard: Dashb
         await expect(changed.filter(has_text="admin").filter(has_text=lead_id[-8:])).to_have_count(1)
         await visitor.check()
         # The list still has the search, and the row has the new status.
-        await page.get_by_role("link", name="Leads", exact=True).first.click()
+        await visitor.open(f"/admin/ui/leads/{lead_id}")
+        await page.get_by_role("navigation", name="Breadcrumb").get_by_role("link").click()
+        await expect(page.get_by_label("Search")).to_have_value(tag[:8])
         await expect(page.get_by_label(f"Status of {name}", exact=True)).to_have_value("contacted")
         assert not [url for url in visitor.urls if tag in url]
 

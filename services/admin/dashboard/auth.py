@@ -25,7 +25,7 @@ async def load_session(
 
     Also returns an error if the database could not say whether the session is revoked. Raises
     `LoginRequired` if the session is missing, invalid or revoked. FastAPI caches the result, so all
-    dependencies of one request share one lookup.
+    dependencies of one request share one lookup. `request.state.session` has the session for error pages.
     """
     sessions: Sessions = request.app.state.sessions
     session = sessions.read(request.cookies.get(COOKIE, ""), time.time())
@@ -34,9 +34,11 @@ async def load_session(
     try:
         revoked = await adapters.revocations.include(session)
     except DependencyUnavailable as error:
+        request.state.session = session
         return session, error
     if revoked:
         raise LoginRequired
+    request.state.session = session
     return session, None
 
 

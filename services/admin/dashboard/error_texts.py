@@ -40,6 +40,9 @@ FIELD_ERRORS: Final = {
     "literal_error": "this is not one of the available options",
 }
 
+# Fields whose labels on the page are not their names.
+FIELD_LABELS: Final = {"q": "Search", "since": "From", "until": "To"}
+
 
 def error_title(status: int) -> str:
     """Return the heading of the error page for an HTTP status."""
@@ -51,5 +54,6 @@ def validation_message(error: RequestValidationError) -> str:
     messages = []
     for item in error.errors():
         problem = FIELD_ERRORS.get(item.get("type", "")) or str(item["msg"]).removeprefix("Value error, ")
-        messages.append(f"{field_label(str(item['loc'][-1]))}: {problem}.")
+        name = str(item["loc"][-1])
+        messages.append(f"{FIELD_LABELS.get(name) or field_label(name)}: {problem}.")
     return " ".join(messages)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Coroutine
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -25,6 +25,7 @@ from services.admin.rules.errors import ConflictError, NotFoundError
 
 STATIC: Final = Path(__file__).with_name("static")
 LOGIN: Final = "/admin/login"
+LIST_FORM: Final = "search"  # the id of the form that filters a list
 HEADERS: Final = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": (
@@ -125,15 +126,18 @@ class PageRoute(APIRoute):
 def _login_redirect(request: Request) -> Response:
     # The login leads back to the current page. For a fragment or an action, that is the page that htmx names.
     if is_htmx(request):
-        current_url = request.headers.get("hx-current-url", "").split("?")[0]
+        current_url = request.headers.get("hx-current-url", "").partition("#")[0]
         _, slash, path = current_url.partition("//")[2].partition("/")
         return Response(status_code=401, headers={"HX-Redirect": _login_url(slash + path)})
-    url = _login_url(request.url.path if request.method == "GET" else "")
+    query = [(name, value) for name, value in request.query_params.multi_items() if name != "again"]
+    path = request.url.path + (f"?{urlencode(query)}" if query else "")
+    url = _login_url(path if request.method == "GET" else "")
     cross_site = request.headers.get("sec-fetch-site") == "cross-site"
     if cross_site and request.method == "GET" and "again" not in request.query_params:
         # For a link in an email, the browser withholds a SameSite=Strict cookie. It sends the cookie when
         # one of our own pages repeats the request.
-        return render(request, None, "samesite_refresh.html", url=f"{request.url.path}?again=1")
+        again = f"{request.url.path}?{urlencode([*query, ('again', '1')])}"
+        return render(request, None, "samesite_refresh.html", url=again)
     return RedirectResponse(url, 303)
 
 
@@ -142,17 +146,22 @@ def _login_url(next_path: str) -> str:
 
 
 def error_page(request: Request, error: Exception) -> Response:
-    """Render an error as a page, or as a toast if htmx sent the request."""
+    """Render an error as a page, or as a toast if htmx sent the request.
+
+    An error of a list's form replaces the list, which would otherwise look like the result.
+    """
     status, message, headers = _error_details(error)
     if status == 500:
         logger("page").error("unexpected error", exc_info=error)
     if is_htmx(request):
-        headers |= {"HX-Retarget": "#toasts", "HX-Reswap": "innerHTML", "HX-Reselect": "unset"}
-        response = render(request, None, "_toast.html", status, message=message, style="bad")
+        is_list_form = request.headers.get("hx-trigger") == LIST_FORM
+        target, template = ("#list", "_list_error.html") if is_list_form else ("#toasts", "_toast.html")
+        headers |= {"HX-Retarget": target, "HX-Reswap": "innerHTML", "HX-Reselect": "unset"}
+        response = render(request, None, template, status, message=message, style="bad")
     else:
         response = render(
             request,
-            None,
+            getattr(request.state, "session", None),
             "error.html",
             status,
             title=error_texts.error_title(status),

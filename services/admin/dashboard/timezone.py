@@ -1,4 +1,4 @@
-"""The viewer's time zone: app.js sends the browser's zone with each htmx request."""
+"""The viewer's time zone: app.js sends the browser's zone with each htmx request, and a list's URL has it."""
 
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Annotated
@@ -8,8 +8,8 @@ from fastapi import Depends, Request
 
 
 def viewer_zone(request: Request) -> ZoneInfo:
-    """Return the zone in the X-Time-Zone header; UTC if it is missing or unknown."""
-    return zone_or_utc(request.headers.get("x-time-zone"))
+    """Return the zone in the X-Time-Zone header or in the URL; UTC if it is missing or unknown."""
+    return zone_or_utc(request.headers.get("x-time-zone") or request.query_params.get("zone"))
 
 
 def zone_or_utc(name: str | None) -> ZoneInfo:

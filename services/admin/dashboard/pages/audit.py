@@ -12,11 +12,13 @@ from contracts.audit import AuditEvent
 from services.admin.adapters import CurrentAdapters
 from services.admin.dashboard.auth import CurrentSession
 from services.admin.dashboard.fields import BlankAsNone
+from services.admin.dashboard.paging import build_pager, last_cursor, page_url
 from services.admin.dashboard.rendering import PageRoute, render
 from services.admin.dashboard.timezone import ViewerZone, midnight
 from services.admin.schemas.filters import AuditFilter
 
-router = APIRouter(prefix="/admin/ui/audit", route_class=PageRoute)
+AUDIT_LOG = "/admin/ui/audit"
+router = APIRouter(prefix=AUDIT_LOG, route_class=PageRoute)
 PAGE_ROWS = 40
 
 
@@ -46,11 +48,27 @@ async def show_audit_log(
     try:
         audit_filter = AuditFilter(
             limit=PAGE_ROWS,
-            **query.model_dump(exclude={"since", "until"}, exclude_none=True),
+            **query.model_dump(exclude={"since", "until", "cursor"}, exclude_none=True),
+            cursor=last_cursor(query.cursor),
             since=midnight(query.since, zone) if query.since else None,
             until=midnight(query.until, zone, days=1) if query.until else None,
         )
     except ValidationError as error:
         raise RequestValidationError(error.errors()) from error
     page = await adapters.audit.list_entries(audit_filter)
-    return render(request, session, "audit.html", page=page, query=query)
+
+    def url(cursor: str | None) -> str:
+        dated = query.since or query.until
+        filters = query.model_dump(mode="json", exclude={"cursor"})
+        return page_url(AUDIT_LOG, filters | ({"zone": zone.key} if dated else {}), cursor)
+
+    return render(
+        request,
+        session,
+        "audit.html",
+        page=page,
+        query=query,
+        pager=build_pager(query.cursor, page.next_cursor),
+        url=url(query.cursor),
+        page_url=url,
+    )

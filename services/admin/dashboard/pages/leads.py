@@ -13,11 +13,13 @@ from services.admin.adapters import CurrentAdapters
 from services.admin.dashboard.auth import CurrentSession
 from services.admin.dashboard.cache import Cache, CurrentCache
 from services.admin.dashboard.fields import BlankAsNone
-from services.admin.dashboard.rendering import PageRoute, is_htmx, render
+from services.admin.dashboard.paging import build_pager, last_cursor, page_url
+from services.admin.dashboard.rendering import PageRoute, is_htmx, redirect, render
 from services.admin.dashboard.timezone import ViewerZone, midnight
 from services.admin.schemas.filters import LeadFilter
 
-router = APIRouter(prefix="/admin/ui/leads", route_class=PageRoute)
+LEADS = "/admin/ui/leads"
+router = APIRouter(prefix=LEADS, route_class=PageRoute)
 PAGE_ROWS = 30
 SERVICES_MAX_AGE_SECONDS = 30.0
 
@@ -36,6 +38,12 @@ class LeadQuery(BaseModel):
     until: BlankAsNone[date] = None
     cursor: BlankAsNone[str] = None
 
+    def url(self, zone: ZoneInfo) -> str:
+        """Return the URL of this page of the list. It has the zone of the dates, and no search words."""
+        filters = self.model_dump(mode="json", include={"status", "service", "since", "until"})
+        dated = self.since or self.until
+        return page_url(LEADS, filters | ({"zone": zone.key} if dated else {}), self.cursor)
+
 
 class LeadSearch(LeadQuery):
     """The search form: the filters, and the search words `q`."""
@@ -52,7 +60,7 @@ class LeadSearch(LeadQuery):
                 service=self.service,
                 since=midnight(self.since, zone) if self.since else None,
                 until=midnight(self.until, zone, days=1) if self.until else None,
-                cursor=self.cursor,
+                cursor=last_cursor(self.cursor),
             )
         except ValidationError as error:
             raise RequestValidationError(error.errors()) from error
@@ -80,7 +88,13 @@ async def search_leads(
     cache: CurrentCache,
     search: Annotated[LeadSearch, Form()],
 ) -> Response:
-    """Show a page of the leads that match a search."""
+    """Show a page of the leads that match a search.
+
+    Without search words, a form that was sent without htmx is redirected to the page's URL, so that the
+    address bar has the filters.
+    """
+    if not search.q and not is_htmx(request):
+        return redirect(request, search.url(zone))
     return await _render_leads(request, session, adapters, zone, cache, search)
 
 
@@ -105,6 +119,9 @@ async def _render_leads(
         page=page,
         search=search,
         is_filtered=is_filtered,
+        pager=build_pager(search.cursor, page.next_cursor),
+        url=search.url(zone),
+        page_url=lambda cursor: search.model_copy(update={"cursor": cursor}).url(zone),
         zone=zone.key,
         services=shares.services if shares else (),
     )

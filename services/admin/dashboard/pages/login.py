@@ -2,7 +2,7 @@
 
 import time
 from typing import Annotated
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from fastapi import APIRouter, Depends, Form, Request, Response
 from fastapi.responses import RedirectResponse
@@ -27,7 +27,7 @@ HOME = "/admin"
 @router.get("/login")
 async def show_login(request: Request, adapters: CurrentAdapters) -> Response:
     """Show the login form, or redirect if the session is valid."""
-    next_path = _own_path(request.query_params.get("next", ""))
+    next_path = own_url(request.query_params.get("next", ""))
     try:
         await load_session(request, adapters)
     except LoginRequired:
@@ -39,11 +39,11 @@ async def show_login(request: Request, adapters: CurrentAdapters) -> Response:
 async def log_in(
     request: Request,
     token: Annotated[str, Form(max_length=500)] = "",
-    next_path: Annotated[str, Form(alias="next", max_length=500)] = "",
+    next_path: Annotated[str, Form(alias="next", max_length=8000)] = "",
 ) -> Response:
     """Open a session if the token is valid. Wrong tokens here and in the API share one rate limit."""
     require_same_origin(request)
-    next_path, token = _own_path(next_path), token.strip()
+    next_path, token = own_url(next_path), token.strip()
     token_auth: TokenAuth = request.app.state.token_auth
     sessions: Sessions = request.app.state.sessions
     try:
@@ -82,10 +82,16 @@ async def log_out(request: Request, session: CurrentSession, adapters: CurrentAd
     return response
 
 
-def _own_path(url: str) -> str:
-    """Return the URL's path if it is one of our pages, else the home page. This prevents open redirects."""
-    if not (url.isascii() and url.isprintable()) or any(part in url for part in ("\\", "//", "..")):
+def own_url(url: str) -> str:
+    """Return the URL's path and query if it is one of our pages, else the home page.
+
+    This prevents open redirects: the result always begins with the home page's path.
+    """
+    path, mark, query = url.partition("?")
+    if not (url.isascii() and url.isprintable()) or any(part in path for part in ("\\", "//", "..")):
         return HOME
-    parts = urlsplit(url)
+    parts = urlsplit(path)
     is_own = parts.path == HOME or parts.path.startswith(f"{HOME}/")
-    return parts.path if is_own and not parts.scheme and not parts.netloc and parts.path != LOGIN else HOME
+    if not is_own or parts.scheme or parts.netloc or parts.path == LOGIN:
+        return HOME
+    return parts.path + (f"?{urlencode(parse_qsl(query))}" if mark else "")

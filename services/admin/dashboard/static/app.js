@@ -1,5 +1,5 @@
-// What the pages need beyond htmx: times in the viewer's zone, polls that do not disturb, dialogs and toasts.
-// Fetches no data itself, and stores nothing but the search fields of this tab.
+// What the pages need beyond htmx: times in the viewer's zone, polls that do not disturb, the address bar of lists, dialogs and
+// toasts. Stores nothing but the search words of this tab.
 "use strict";
 
 const zone = Intl.DateTimeFormat().resolvedOptions().timeZone || "UTC";
@@ -34,6 +34,7 @@ function focusSelector(element) {
   const next = element.closest("form[data-focus]")?.dataset.focus;
   if (next) return `#${CSS.escape(next)}`;
   const withAttribute = (name) => `[${name}="${CSS.escape(element.getAttribute(name))}"]`;
+  if (element.matches("button[name=cursor]")) return "#list";
   if (element.id) return `#${CSS.escape(element.id)}`;
   if (element.matches("a[href]")) return `a${withAttribute("href")}`;
   if (element.matches("summary")) return `${focusSelector(element.parentElement)} > summary`;
@@ -65,7 +66,7 @@ const isUnsaved = (field) => field.localName === "select"
 document.addEventListener("htmx:beforeRequest", (event) => {
   const { elt, requestConfig } = event.detail;
   const trigger = requestConfig.triggeringEvent?.type;
-  if (trigger && trigger !== "pagevisible") return;
+  if (elt.localName === "form" || (trigger && trigger !== "pagevisible")) return;
   const hasFocus = elt.contains(document.activeElement) && document.activeElement.matches("select, input, textarea, form.status *");
   const hasInput = [...elt.querySelectorAll("select, input, textarea")].some(isUnsaved);
   if (document.hidden || hasFocus || hasInput || document.querySelector("dialog[open]")) event.preventDefault();
@@ -121,23 +122,53 @@ document.addEventListener("htmx:afterRequest", ({ detail }) => {
   if (dialog && detail.elt.dataset.focus) restoreFocus(`#${CSS.escape(detail.elt.dataset.focus)}`);
 });
 
-// No URL contains the search fields, so this tab stores them for the way back from a lead.
-for (const form of document.querySelectorAll("form[data-save-search]")) {
-  const key = `fastcore.${form.dataset.saveSearch}`;
-  const fields = () => [...new FormData(form)].filter(([name, value]) => value && name !== "csrf");
-  const save = () => sessionStorage.setItem(key, JSON.stringify(fields()));
-  form.addEventListener("change", save);
-  form.addEventListener("input", save);
-  const saved = JSON.parse(sessionStorage.getItem(key) || "[]");
-  if (saved.length && !fields().length && !location.search) {
-    for (const [name, value] of saved) if (form.elements[name]) form.elements[name].value = value;
-    document.addEventListener("DOMContentLoaded", () => form.requestSubmit());
+// The address bar has the filters and the page of a list, so that Back, a reload and a login keep them. No URL contains search
+// words, which are personal data: this tab stores them, and the URL's parameter `search` has the number under which it does.
+const wordsKey = (number) => `fastcore.search.${number}`;
+const listForm = document.querySelector("form[data-list-form]");
+if (listForm) {
+  const { q } = listForm.elements;
+  const list = () => document.getElementById("list");
+  let shown = location.search;
+  const showInAddressBar = () => {
+    const url = new URL(list().dataset.url, location.href);
+    const current = new URLSearchParams(location.search);
+    let number = current.get("search");
+    current.delete("search");
+    const words = q?.value.trim() || "";
+    // Only the words have changed: somebody is typing, and one entry in the history is enough.
+    const isTyping = number && `${current}` === `${url.searchParams}`;
+    if (words) {
+      if (!isTyping) number = Math.random().toString(36).slice(2);
+      sessionStorage.setItem(wordsKey(number), words);
+      url.searchParams.set("search", number);
+    }
+    if (url.search !== location.search) history.pushState(null, "", url);
+    shown = location.search;
+  };
+  document.addEventListener("htmx:afterRequest", ({ detail }) => {
+    if (detail.elt !== listForm) return;
+    list().hidden = false;
+    if (!(detail.xhr.status < 400)) return;
+    showInAddressBar();
+    if (document.activeElement === list()) list().scrollIntoView();  // another page was opened
+  });
+  addEventListener("popstate", () => { if (location.search !== shown) location.reload(); });
+  addEventListener("pagehide", () => sessionStorage.setItem("fastcore.list", location.search));
+  const params = new URLSearchParams(location.search);
+  const words = sessionStorage.getItem(wordsKey(params.get("search")));
+  if (words && q && !q.value) {
+    q.value = words;
+    list().hidden = true;
+    document.addEventListener("DOMContentLoaded", () => htmx.ajax("POST", listForm.action, {
+      source: listForm, target: "#list", select: "#list", swap: "outerHTML", values: { cursor: params.get("cursor") || "" },
+    }));
   }
 }
+// The way back from a lead leads to the list as it was.
+for (const link of document.querySelectorAll("a[data-back-to-list]")) link.search = sessionStorage.getItem("fastcore.list") || "";
 document.addEventListener("click", ({ target }) => {
-  const link = target.closest("[data-forget-search], [data-clear-saved]");
-  if (link?.dataset.forgetSearch) sessionStorage.removeItem(`fastcore.${link.dataset.forgetSearch}`);
-  else if (link) sessionStorage.clear();
+  if (target.closest("[data-clear-saved]")) sessionStorage.clear();
 });
 
 // On a phone the navigation and the tabs scroll: scroll the current entry into view.
