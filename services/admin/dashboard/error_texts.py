@@ -4,6 +4,7 @@ from http import HTTPStatus
 from typing import Final
 
 from fastapi.exceptions import RequestValidationError
+from pydantic import ValidationError
 
 from services.admin.dashboard.formatting import field_label
 
@@ -40,6 +41,11 @@ FIELD_ERRORS: Final = {
     "literal_error": "this is not one of the available options",
 }
 
+# What to enter in a field of a lead, whatever is wrong with the text.
+EDIT_ERRORS: Final = {
+    "email": "Enter a complete email address, such as name@example.com.",
+    "service": "Enter a service of at most 200 characters.",
+}
 # Fields whose labels on the page are not their names.
 FIELD_LABELS: Final = {"q": "Search", "since": "From", "until": "To"}
 
@@ -47,6 +53,19 @@ FIELD_LABELS: Final = {"q": "Search", "since": "From", "until": "To"}
 def error_title(status: int) -> str:
     """Return the heading of the error page for an HTTP status."""
     return ERROR_TITLES.get(status) or HTTPStatus(status).phrase
+
+
+def edit_errors(error: ValidationError) -> dict[str, str]:
+    """Return what is wrong with the fields of an edited lead, by field. No text has the submitted value."""
+    texts = {}
+    for item in error.errors():
+        name = str(item["loc"][0]) if item["loc"] else ""
+        if item["type"] == "string_too_long":
+            text = f"Shorten the text to at most {item['ctx']['max_length']:,} characters."
+        else:
+            text = "This text cannot be saved. Type it again without special characters."
+        texts[name] = EDIT_ERRORS.get(name, text)
+    return texts
 
 
 def validation_message(error: RequestValidationError) -> str:

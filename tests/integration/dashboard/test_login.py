@@ -57,7 +57,7 @@ async def test_without_a_session_every_page_redirects_to_the_login(admin: Admin)
 
 async def test_the_login_leads_back_to_the_page_that_htmx_names(admin: Admin) -> None:
     for page, onward in (
-        ("https://admin/admin/ui/jobs?x=1", "/admin/login?next=/admin/ui/jobs"),
+        ("https://admin/admin/ui/jobs?x=1#list", "/admin/login?next=/admin/ui/jobs%3Fx%3D1"),
         ("https://admin/admin/ui/\u00e4", "/admin/login?next=/admin/ui/%C3%A4"),
         ("//[", "/admin/login"),
     ):

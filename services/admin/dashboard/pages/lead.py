@@ -42,6 +42,9 @@ async def show_lead(
         details=details,
         lead=details.lead,
         parked=parked,
+        values=details.lead,
+        errors={},
+        shown_updated_at=details.lead.updated_at if details.lead else None,
     )
 
 

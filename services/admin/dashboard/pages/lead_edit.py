@@ -1,16 +1,21 @@
 """Editing a lead: the visitor's fields on a page of their own, assignee and notes on the lead's page."""
 
+from collections.abc import Mapping
+from typing import Any
 from uuid import UUID
 
 from fastapi import APIRouter, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 
-from services.admin.adapters import CurrentAdapters
+from services.admin.adapters import Adapters, CurrentAdapters
+from services.admin.auth.session import Session
 from services.admin.dashboard.auth import CurrentSession
+from services.admin.dashboard.error_texts import edit_errors
 from services.admin.dashboard.rendering import PageRoute, is_htmx, redirect, render, trigger_refresh
-from services.admin.rules.errors import NotFoundError
-from services.admin.schemas.lead_edits import ADMIN_FIELDS, VISITOR_FIELDS, LeadEdit
+from services.admin.rules.errors import ConflictError, NotFoundError
+from services.admin.schemas.lead_edits import ADMIN_FIELDS, VISITOR_FIELDS, LeadEdit, ParkedLead
+from services.admin.schemas.leads import Lead
 
 router = APIRouter(prefix="/admin/ui/leads", route_class=PageRoute)
 
@@ -20,10 +25,8 @@ async def show_edit_form(
     request: Request, lead_id: UUID, session: CurrentSession, adapters: CurrentAdapters
 ) -> Response:
     """Show the form with the visitor's fields. Raises `NotFoundError` if these cannot be read."""
-    lead = (await adapters.leads.get_lead(lead_id)).lead or await adapters.personal_data.read_parked(lead_id)
-    if lead is None:
-        raise NotFoundError("This lead is not stored yet, and its record cannot be edited.")
-    return render(request, session, "leads/edit.html", lead=lead, fields=VISITOR_FIELDS)
+    lead = await _read_lead(lead_id, adapters)
+    return _render_edit(request, session, "leads/edit.html", lead, lead.model_dump(), lead.updated_at)
 
 
 @router.post("/{lead_id}/edit")
@@ -32,27 +35,80 @@ async def edit_lead(
 ) -> Response:
     """Save the submitted fields. An empty text clears an optional field.
 
-    An admin who saves only assignee and notes stays on the lead's page and can save them again.
+    With htmx the response is the form again, with a message or with what is wrong with each field.
     """
     form = await request.form()
     # Save only the submitted fields: a form must not clear fields that it does not show.
     names = [name for name in (*VISITOR_FIELDS, *ADMIN_FIELDS, "expected_updated_at") if name in form]
+    is_follow_up = not set(VISITOR_FIELDS) & set(names)
+    # Browsers submit CRLF line ends, even if the stored text has LF.
+    fields = {name: str(form[name]).replace("\r\n", "\n") for name in names}
     try:
-        # Browsers submit CRLF line ends, even if the stored text has LF.
-        fields = {name: str(form[name]).replace("\r\n", "\n") for name in names}
         edit = LeadEdit.model_validate(fields)
-    except ValidationError as error:
-        raise RequestValidationError(error.errors()) from error
-    edited = await adapters.personal_data.edit(lead_id, edit, session.actor)
-    if is_htmx(request) and not set(VISITOR_FIELDS) & set(names):
-        return trigger_refresh(
-            render(
-                request,
-                session,
-                "leads/follow_up_saved.html",
-                updated_at=edited.updated_at,
-                message="Assignee and notes saved.",
-                style="good",
-            )
-        )
-    return redirect(request, f"/admin/ui/leads/{lead_id}")
+        edited = await adapters.personal_data.edit(lead_id, edit, session.actor)
+    except (ValidationError, ConflictError) as error:
+        if is_follow_up and not is_htmx(request):
+            if isinstance(error, ConflictError):
+                raise
+            raise RequestValidationError(error.errors()) from error
+        status, errors = _errors_by_field(error, fields)
+        template = "leads/edit_saved.html" if is_htmx(request) else "leads/edit.html"
+        if is_follow_up:
+            template = "leads/follow_up_saved.html"
+        lead = await _read_lead(lead_id, adapters)
+        version = fields.get("expected_updated_at", "")
+        values = lead.model_dump() | fields
+        return _render_edit(request, session, template, lead, values, version, status, errors)
+    if not is_htmx(request):
+        return redirect(request, f"/admin/ui/leads/{lead_id}")
+    template = "leads/follow_up_saved.html" if is_follow_up else "leads/edit_saved.html"
+    lead = edited.lead or await _read_lead(lead_id, adapters)
+    response = _render_edit(request, session, template, lead, lead.model_dump(), lead.updated_at)
+    return trigger_refresh(response)
+
+
+async def _read_lead(lead_id: UUID, adapters: Adapters) -> Lead | ParkedLead:
+    lead = (await adapters.leads.get_lead(lead_id)).lead or await adapters.personal_data.read_parked(lead_id)
+    if lead is None:
+        raise NotFoundError("This lead is not stored yet, and its record cannot be edited.")
+    return lead
+
+
+def _errors_by_field(
+    error: ValidationError | ConflictError, fields: Mapping[str, str]
+) -> tuple[int, dict[str, str]]:
+    """Return the HTTP status, and what is wrong with each field; the key "" is the whole form."""
+    if isinstance(error, ConflictError):
+        is_cleared_address = not fields.get("email", "-").strip()
+        return 409, {"email" if is_cleared_address else "": str(error)}
+    errors = edit_errors(error)
+    shown: dict[str, str] = {
+        name: errors[name] for name in (*VISITOR_FIELDS, *ADMIN_FIELDS) if name in errors
+    }
+    return 422, shown or {"": "The form is not complete. Reload the page and try again."}
+
+
+def _render_edit(
+    request: Request,
+    session: Session,
+    template: str,
+    lead: Lead | ParkedLead,
+    values: Mapping[str, Any],
+    version: object,
+    status: int = 200,
+    errors: Mapping[str, str] | None = None,
+) -> Response:
+    """Render a form with `values`, or a page that contains it. `version` is the `updated_at` that it saw."""
+    return render(
+        request,
+        session,
+        template,
+        status,
+        lead=lead,
+        lead_id=lead.id,
+        values=values,
+        shown_updated_at=version,
+        errors=errors or {},
+        fields=VISITOR_FIELDS,
+        required={"service"} | ({"email"} if lead.email else set()),
+    )

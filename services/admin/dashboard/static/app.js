@@ -71,6 +71,22 @@ document.addEventListener("htmx:beforeRequest", (event) => {
   const hasInput = [...elt.querySelectorAll("select, input, textarea")].some(isUnsaved);
   if (document.hidden || hasFocus || hasInput || document.querySelector("dialog[open]")) event.preventDefault();
 });
+
+// Leaving a page with unsaved text asks first. While the text is being saved it cannot change.
+const textFields = (form) => [...form.querySelectorAll("input, textarea")];
+addEventListener("beforeunload", (event) => {
+  const forms = [...document.querySelectorAll("form[data-unsaved]")];
+  if (forms.some((form) => form.dataset.unsaved || textFields(form).some(isUnsaved))) event.preventDefault();
+});
+for (const [name, isSaving] of [["htmx:beforeSend", true], ["htmx:afterRequest", false]]) {
+  document.addEventListener(name, ({ detail }) => {
+    if (detail.elt.matches("form[data-unsaved]")) for (const field of textFields(detail.elt)) field.readOnly = isSaving;
+  });
+}
+// The message that a text is saved is true until the text changes.
+document.addEventListener("input", ({ target }) => {
+  if (target.closest("form[data-unsaved]")) document.getElementById("saved").textContent = "";
+});
 document.addEventListener("visibilitychange", () => {
   if (!document.hidden) htmx.trigger(document.body, "pagevisible");
 });
