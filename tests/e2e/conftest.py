@@ -55,9 +55,11 @@ class Dashboard:
         """Open a signed-in window."""
         return open_window(self.browser, self.url, size, theme, storage_state=self.signed_in)
 
-    def visit_without_script(self) -> AbstractAsyncContextManager[Visitor]:
+    def visit_without_script(self, size: Size = "desktop") -> AbstractAsyncContextManager[Visitor]:
         """Open a signed-in window without JavaScript."""
-        return open_window(self.browser, self.url, storage_state=self.signed_in, java_script_enabled=False)
+        return open_window(
+            self.browser, self.url, size, storage_state=self.signed_in, java_script_enabled=False
+        )
 
     def visit_signed_out(self, size: Size = "desktop") -> AbstractAsyncContextManager[Visitor]:
         """Open a window without a session."""

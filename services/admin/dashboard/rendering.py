@@ -117,10 +117,27 @@ class PageRoute(APIRoute):
                 response = _login_redirect(request)
             except Exception as error:  # noqa: BLE001 - a person reads the response, so it is always a page
                 response = error_page(request, error)
+            response = _without_repetition(request, response)
             response.headers.update(HEADERS)
             return response
 
         return respond
+
+
+def _without_repetition(request: Request, response: Response) -> Response:
+    """Add a strong ETag to what htmx has requested. Return a response without a body if the page shows it.
+
+    `If-None-Match` has the ETag of what the page shows: only polls send it. The list of leads is polled with
+    POST, because no URL may contain a search. A 304 answers only GET (RFC 9110, 15.4.5), so it gets a 204.
+    """
+    if not is_htmx(request) or not isinstance(response, HTMLResponse) or response.status_code != 200:
+        return response
+    etag = f'"{hashlib.sha256(response.body).hexdigest()[:32]}"'
+    # A proxy that compresses may have made the ETag weak.
+    if request.headers.get("if-none-match", "").removeprefix("W/") == etag:
+        response = Response(status_code=304 if request.method == "GET" else 204)
+    response.headers["ETag"] = etag
+    return response
 
 
 def _login_redirect(request: Request) -> Response:

@@ -1,6 +1,5 @@
 """The pages of failed deliveries: rows of every stage, and the dialogs before bulk actions."""
 
-import re
 from collections.abc import AsyncIterator
 from uuid import uuid4
 
@@ -35,11 +34,11 @@ async def test_regression_the_dialogs_count_pending_rows_on_every_tab(admin: Adm
     await sign_in(admin)
     url = "/admin/ui/workbench?state=dead"
     page = (await admin.client.get(url)).text
-    assert re.search(r'<button id="clear"[^>]* disabled>', page)
+    assert '<span id="clear"></span>' in page
     await admin.add_queue_row(state="dead", next_attempt_at=None, lead_id=uuid4())
     for _ in range(2):
         await admin.add_queue_row(lead_id=uuid4())
     page = (await admin.client.get(url)).text
     assert 'Archive <span id="count-clear">2 pending deliveries</span>' in page
     assert 'Retry <span id="count-flush">2 pending deliveries</span>' in page
-    assert not re.search(r'<button id="clear"[^>]* disabled>', page)
+    assert "Archive all pending</a>" in page

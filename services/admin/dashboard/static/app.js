@@ -55,8 +55,19 @@ document.addEventListener("htmx:afterSettle", () => {
   if (focusBeforeSwap) restoreFocus(focusBeforeSwap);
 });
 
+// A poll sends the ETag of what its region shows. If nothing has changed, the server answers without a body (304, 204).
+// Any other swap may change a region, so the next poll gets the whole region.
+const etags = new Map();
+const isPoll = (event) => !event || event.type === "pagevisible";
 document.addEventListener("htmx:configRequest", ({ detail }) => {
   detail.headers["X-Time-Zone"] = zone;
+  const etag = isPoll(detail.triggeringEvent) && etags.get(detail.elt.id);
+  if (etag) detail.headers["If-None-Match"] = etag;
+});
+document.addEventListener("htmx:beforeSwap", ({ detail }) => {
+  const { elt: { id }, triggeringEvent } = detail.requestConfig;
+  if (!id || detail.target.id !== id || !isPoll(triggeringEvent)) etags.clear();
+  else etags.set(id, detail.xhr.getResponseHeader("ETag"));
 });
 
 // A poll is skipped while the page is hidden, a dialog is open, or its region has the focus in a form or unsaved input.
@@ -65,8 +76,7 @@ const isUnsaved = (field) => field.localName === "select"
   : field.type !== "hidden" && field.value !== field.defaultValue;
 document.addEventListener("htmx:beforeRequest", (event) => {
   const { elt, requestConfig } = event.detail;
-  const trigger = requestConfig.triggeringEvent?.type;
-  if (elt.localName === "form" || (trigger && trigger !== "pagevisible")) return;
+  if (elt.localName === "form" || !isPoll(requestConfig.triggeringEvent)) return;
   const hasFocus = elt.contains(document.activeElement) && document.activeElement.matches("select, input, textarea, form.status *");
   const hasInput = [...elt.querySelectorAll("select, input, textarea")].some(isUnsaved);
   if (document.hidden || hasFocus || hasInput || document.querySelector("dialog[open]")) event.preventDefault();
@@ -119,7 +129,13 @@ new MutationObserver(() => {
   if (toasts.querySelector(".toast.good") && !toasts.querySelector("button")) toastTimer = setTimeout(() => toasts.replaceChildren(), 7000);
 }).observe(document.getElementById("toasts"), { childList: true, subtree: true });
 
-// <button data-open-dialog="id"> opens a dialog. Its form submits the action; data-close-dialog cancels it.
+// [data-open-dialog="id"] opens a dialog. Its form submits the action; data-close-dialog cancels it. Both are links with
+// the role of a button: without scripts, the link makes the dialog the :target, which the style sheet shows.
+document.addEventListener("keydown", (event) => {
+  if (event.key !== " " || !event.target.matches?.("a[role=button]")) return;
+  event.preventDefault();
+  event.target.click();
+});
 document.addEventListener("click", (event) => {
   const button = event.target.closest("[data-open-dialog], [data-close-dialog], [data-dismiss]");
   if (!button) return;
