@@ -66,6 +66,8 @@ JOBS: Final = {
 }
 _EVERY_MINUTES: Final = re.compile(r"\*/(\d+) \* \* \* \*$")
 _DAILY: Final = re.compile(r"(\d{1,2}) (\d{1,2}) \* \* \*$")
+# The order in which marketing tools show a campaign. JSON in PostgreSQL keeps no order.
+CAMPAIGN_FIELDS: Final = ("utm_source", "utm_medium", "utm_campaign", "utm_term", "utm_content", "utm_id")
 NO_VALUE: Final = "\N{EN DASH}"
 STATUSES: Final = ("received", "processing", "contacted", "won", "lost", "spam")
 # The CSS class of each state's and event's badge. A state that is missing here is grey.
@@ -203,6 +205,17 @@ def detail_pairs(details: Mapping[str, Any]) -> list[tuple[str, str]]:
     ]
 
 
+def address_text(address: str) -> Markup:
+    """Return an email address that breaks before its domain, if it has to break."""
+    return Markup("<wbr>@").join(address.split("@"))
+
+
+def source_items(source: Mapping[str, Any] | None) -> list[tuple[str, Any]]:
+    """Return a lead's source as pairs of name and value, the campaign's from source to content first."""
+    first = [name for name in CAMPAIGN_FIELDS if name in (source or {})]
+    return [(name, (source or {})[name]) for name in dict.fromkeys([*first, *(source or {})])]
+
+
 def field_label(name: str) -> str:
     """Return the label that pages show for a field."""
     label = name.replace("_", " ").capitalize().replace("Utm", "UTM")
@@ -226,6 +239,8 @@ FILTERS: Final = {
     "detail_pairs": detail_pairs,
     "field_label": field_label,
     "json_text": json_text,
+    "source_items": source_items,
+    "address_text": address_text,
     "lead_title": lead_title,
 }
 GLOBALS: Final = {"STATUSES": STATUSES, "EVENTS": EVENTS, "plural": plural}

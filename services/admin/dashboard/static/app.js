@@ -186,7 +186,7 @@ if (listForm) {
     if (document.activeElement === list()) list().scrollIntoView();  // another page was opened
   });
   addEventListener("popstate", () => { if (location.search !== shown) location.reload(); });
-  addEventListener("pagehide", () => sessionStorage.setItem("fastcore.list", location.search));
+  addEventListener("pagehide", () => sessionStorage.setItem(`fastcore.list.${location.pathname}`, location.search));
   const params = new URLSearchParams(location.search);
   const words = sessionStorage.getItem(wordsKey(params.get("search")));
   if (words && q && !q.value) {
@@ -198,7 +198,7 @@ if (listForm) {
   }
 }
 // The way back from a lead leads to the list as it was.
-for (const link of document.querySelectorAll("a[data-back-to-list]")) link.search = sessionStorage.getItem("fastcore.list") || "";
+for (const link of document.querySelectorAll("a[data-back-to-list]")) link.search = sessionStorage.getItem(`fastcore.list.${link.pathname}`) || "";
 document.addEventListener("click", ({ target }) => {
   if (target.closest("[data-clear-saved]")) sessionStorage.clear();
 });

@@ -76,3 +76,18 @@ def test_simple_schedules_are_words_and_others_stay_cron() -> None:
 def test_an_unknown_job_is_named_by_its_own_name() -> None:
     assert formatting.job_name("replay_queue") == "Automatic retries"
     assert (formatting.job_name("new_job"), formatting.job_description("new_job")) == ("New job", "")
+
+
+def test_a_campaign_is_listed_from_source_to_content() -> None:
+    source = {"gclid": "x", "utm_term": "t", "utm_source": "s", "utm_medium": "m"}
+    assert [name for name, _ in formatting.source_items(source)] == [
+        "utm_source",
+        "utm_medium",
+        "utm_term",
+        "gclid",
+    ]
+    assert formatting.source_items(None) == []
+
+
+def test_an_address_breaks_before_its_domain_and_is_escaped() -> None:
+    assert formatting.address_text("a<b@example.com") == "a&lt;b<wbr>@example.com"
