@@ -212,7 +212,13 @@ def _export(what: str, **asked: Any) -> Case:
     """Count and read the rows of the first part of a CSV export."""
     wanted = ExportFilter(**asked).selection()
     first = _run_query(
-        "", "list_export", **wanted, after_at=None, after_id=None, limit=personal_data.EXPORT_CHUNK
+        "",
+        "list_export",
+        **wanted,
+        left_out=["spam", "erased"],
+        after_at=None,
+        after_id=None,
+        limit=personal_data.EXPORT_CHUNK,
     )
 
     async def ask(pool: Any) -> None:

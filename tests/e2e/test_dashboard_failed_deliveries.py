@@ -47,6 +47,13 @@ async def test_refused_emails_are_grouped_previewed_and_replayed_once(
         await expect(page.get_by_role("heading", name="Retry 3 deliveries?")).to_be_visible()
         await expect(page.get_by_role("region", name="Selected deliveries")).to_contain_text(REASON)
         assert not any(smtp.of(lead_id, "welcome") for lead_id in leads)
+        duration = page.locator("#rate-help")
+        await expect(duration).to_contain_text("At 25 per second, the retry takes about 1 s.")
+        await page.get_by_label("Deliveries per second").fill("1")
+        await expect(duration).to_contain_text("At 1 per second, the retry takes about 3 s.")
+        await page.get_by_label("Deliveries per second").fill("0")
+        await page.get_by_label("Deliveries per second").fill("25")
+        await expect(duration).to_contain_text("At 25 per second, the retry takes about 1 s.")
         await visitor.check()
         await page.get_by_label("Comment").fill("mail server repaired")
         await page.get_by_role("button", name="Retry 3 deliveries").click()
@@ -103,3 +110,31 @@ async def test_archiving_is_confirmed_and_says_how_to_undo_it(dashboard: Dashboa
         await visitor.open(f"/admin/ui/leads/{lead_id}")
         await expect(page.get_by_role("region", name="Emails")).to_contain_text("Archived")
     del smtp.always[f"rcpt:{email}"]
+
+
+async def test_regression_a_replay_in_which_some_fail_again_is_no_success(dashboard: Dashboard) -> None:
+    smtp, tag = dashboard.watched.smtp, uuid4().hex[:10]
+    good, bad = f"good.{tag}@example.com", f"bad.{tag}@example.com"
+    smtp.always |= {f"rcpt:{email}": "551 5.1.3 bad address" for email in (good, bad)}
+    for email in (good, bad):
+        await dashboard.post(name=f"Again {tag}", email=email)
+    params = "kind=welcome&state=dead&reason=smtp+551+5.1.3+at+rcpt"
+    async with dashboard.visit() as visitor:
+        page = visitor.page
+
+        async def both_failed() -> bool:
+            await visitor.open(f"/admin/ui/workbench/replay?{params}")
+            return await page.get_by_role("heading", name="Retry 2 deliveries?").is_visible()
+
+        await eventually(both_failed, every=0.5, what="two refused emails")
+        del smtp.always[f"rcpt:{good}"]
+        await page.get_by_role("button", name="Retry 2 deliveries").click()
+        summary = page.get_by_role("heading", name="1 sent, 1 failed again")
+        await expect(summary).to_be_visible(timeout=3 * TIMEOUT_MS)
+        await expect(page.locator(".head .badge.amber")).to_have_text("Finished")
+        await visitor.check_in_both_themes()
+        await visitor.open("/admin/ui/workbench")
+        row = page.get_by_role("row").filter(has_text="1 sent, 1 failed again")
+        await expect(row.locator(".badge.amber")).to_have_text("Finished")
+        await visitor.check()
+    del smtp.always[f"rcpt:{bad}"]

@@ -133,7 +133,8 @@ async def test_a_hostile_lead_stays_text_on_pages_in_csv_and_emails(
 
     (row,) = csv.DictReader(io.StringIO((tmp_path / "leads.csv").read_text(encoding="utf-8-sig")))
     assert row["company"] == f"'{FORMULA}"
-    assert (row["name"], row["message"], row["phone"]) == (name, message, "'+1 (555) 0100")
+    assert (row["name"], row["message"], row["phone"]) == (name, message, "+1 (555) 0100")
+    assert row["created_at"].endswith("+05:30"), "the viewer's zone"
 
     smtp = dashboard.watched.smtp
     for kind in ("welcome", "admin_alert"):

@@ -10,7 +10,7 @@ from fastapi.responses import StreamingResponse
 from services.admin.adapters import CurrentAdapters
 from services.admin.api.dependencies import Actor
 from services.admin.api.problems import documented
-from services.admin.schemas.filters import ExportFilter
+from services.admin.schemas.filters import ExportQuery
 from services.admin.schemas.lead_edits import Edited, LeadEdit
 from services.admin.schemas.personal_data import Erased, ErasedPerson, ErasePerson, PersonData, PersonRecords
 
@@ -24,10 +24,13 @@ router = APIRouter(tags=["people"])
     responses={200: {"content": {"text/csv": {}}, "description": "UTF-8 with BOM; formulas are escaped."}},
 )
 async def export_leads(
-    filters: Annotated[ExportFilter, Query()], adapters: CurrentAdapters, actor: Actor
+    query: Annotated[ExportQuery, Query()], adapters: CurrentAdapters, actor: Actor
 ) -> StreamingResponse:
-    """Stream all leads that match all parameters, newest first. The export is audited."""
-    chunks = await adapters.personal_data.export_leads(filters, actor)
+    """Stream all leads that match all parameters, newest first. The export is audited.
+
+    Spam and erased leads need `include_spam_and_erased`, or a `status_filter` that selects them.
+    """
+    chunks = await adapters.personal_data.export_leads(query, actor)
     name = f"leads-{datetime.now(UTC):%Y%m%d-%H%M%S}.csv"
     return StreamingResponse(
         chunks, media_type="text/csv; charset=utf-8", headers=_download(name) | {"Cache-Control": "no-store"}

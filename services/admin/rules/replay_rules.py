@@ -39,6 +39,11 @@ def outcomes(replay: Mapping[str, Any], counts: Mapping[str, int]) -> dict[str, 
     return scaled | {"cancelled" if replay["cancelled_at"] else "queued": replay["wanted"] - processed}
 
 
+def replay_seconds(rows: int, per_second: int) -> int:
+    """Return for how many seconds, at least, a replay of so many rows takes at a rate."""
+    return -(-rows // per_second)
+
+
 def nothing_to_replay(blocked: list[BlockedGroup], unknown_ids: int) -> str:
     """Return the message for a replay that would send no row.
 

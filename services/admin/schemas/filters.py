@@ -4,6 +4,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
@@ -44,6 +45,14 @@ def _is_uuid_cursor(value: str) -> str:
 def _is_number_cursor(value: str) -> str:
     parse_cursor(value, parse_bigint)
     return value
+
+
+def _check_zone(value: str) -> str:
+    try:
+        return ZoneInfo(value).key
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        msg = "must be the name of a time zone, such as Europe/Berlin"
+        raise ValueError(msg) from None
 
 
 Text = Annotated[
@@ -92,6 +101,27 @@ class ExportFilter(Filter):
             "since": self.since,
             "until": self.until,
         }
+
+
+class ExportQuery(ExportFilter):
+    """Selects the leads of an export, and the zone of its local times.
+
+    Leaves out spam and erased leads, unless they are included or the filter selects one of these statuses.
+    """
+
+    include_spam_and_erased: bool = False
+    zone: Annotated[
+        str,
+        AfterValidator(_check_zone),
+        Field(max_length=64, description="IANA name of the time zone of the column created_at."),
+    ] = "UTC"
+
+    @property
+    def left_out(self) -> tuple[LeadStatus, ...]:
+        """The statuses that are not exported."""
+        return (
+            () if self.include_spam_and_erased or self.status_filter else (LeadStatus.SPAM, LeadStatus.ERASED)
+        )
 
 
 class LeadFilter(ExportFilter):

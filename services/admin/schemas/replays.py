@@ -121,17 +121,22 @@ class ReplayResult(BaseModel):
     result: Result
 
 
-class ReplayDetail(BaseModel):
+class CountedOutcomes(BaseModel):
+    """The outcomes of a replay, and whether they were counted or estimated."""
+
+    outcomes: Outcomes
+    outcomes_are_estimates: bool = Field(
+        description="True for large replays: outcomes come from a sample, except queued and cancelled."
+    )
+
+
+class ReplayDetail(CountedOutcomes):
     """One replay, its progress, and a page of its rows in the order of their ids.
 
     With the parameter `result`, a page that has a `next_cursor` may have fewer rows than `limit`, or none.
     """
 
     replay: Replay
-    outcomes: Outcomes
-    outcomes_are_estimates: bool = Field(
-        description="True for large replays: outcomes come from a sample, except queued and cancelled."
-    )
     results: list[ReplayResult]
     limit: int
     next_cursor: UUID | None

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from runtime.settings import Kafka, Postgres
-from services.admin.schemas.filters import ExportFilter
+from services.admin.schemas.filters import ExportQuery
 from services.admin.store.privacy import personal_data
 from tests.support.services.admin import Admin, running_admin
 from tests.support.stack import Stack
@@ -50,13 +50,37 @@ async def test_a_csv_export_is_filtered_escaped_and_audited(
     )
 
 
+async def test_regression_spam_and_erased_leads_are_exported_only_if_asked_for(admin: Admin) -> None:
+    await admin.add_lead(name="Ada", phone="+44 20 7946 0958")
+    await admin.add_lead("spam", name="Spam")
+    await admin.add_lead("erased", name="Erased")
+    url = "/admin/leads/export.csv"
+
+    async def names(**params: str) -> set[str]:
+        answer = await admin.client.get(url, params=params)
+        assert answer.status_code == 200, answer.text
+        return {row["name"] for row in cells(answer.text)}
+
+    assert await names(zone="Asia/Kolkata") == {"Ada"}
+    assert await names(include_spam_and_erased="true") == {"Ada", "Spam", "Erased"}
+    assert await names(status_filter="spam") == {"Spam"}
+    assert (await admin.client.get(url, params={"zone": "Mars/Olympus"})).status_code == 422
+    entries = await admin.db.fetch("SELECT details_json FROM audit_log ORDER BY id")
+    details = [json.loads(entry["details_json"]) for entry in entries]
+    assert [(each["count"], each.get("include_spam_and_erased", False)) for each in details] == [
+        (1, False),
+        (3, True),
+        (1, False),
+    ]
+
+
 async def test_a_stopped_csv_download_holds_no_transaction(
     admin: Admin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(personal_data, "EXPORT_CHUNK", 1)
     for _ in range(3):
         await admin.add_lead()
-    chunks = await admin.app.state.adapters.personal_data.export_leads(ExportFilter(), "ann")
+    chunks = await admin.app.state.adapters.personal_data.export_leads(ExportQuery(), "ann")
     await anext(chunks)
     await anext(chunks)
     open_transactions = (

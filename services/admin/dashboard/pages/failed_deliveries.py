@@ -1,5 +1,6 @@
 """Failed deliveries: groups of rows with the same failure, the rows of a group, and actions on rows."""
 
+from functools import partial
 from typing import Annotated
 from uuid import UUID
 
@@ -10,9 +11,11 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from contracts.failures import Kind, Stage
 from services.admin.adapters import CurrentAdapters
 from services.admin.dashboard.auth import CurrentSession
+from services.admin.dashboard.cache import CurrentCache
 from services.admin.dashboard.fields import BlankAsNone
 from services.admin.dashboard.formatting import plural
 from services.admin.dashboard.rendering import PageRoute, is_htmx, redirect, render, render_toast
+from services.admin.dashboard.replay_summary import summarise_replay
 from services.admin.schemas.filters import QueueFilter, QueueState
 from services.admin.schemas.leads import Flushed
 from services.admin.schemas.replay_filters import GroupFilter, HistoryPage
@@ -21,6 +24,7 @@ FAILED_DELIVERIES = "/admin/ui/workbench"
 router = APIRouter(prefix=FAILED_DELIVERIES, route_class=PageRoute)
 PAGE_ROWS = 30
 HISTORY_ROWS = 8
+OUTCOMES_MAX_AGE_SECONDS = 2.0
 
 
 class GroupQuery(BaseModel):
@@ -49,17 +53,25 @@ async def show_groups(
     request: Request,
     session: CurrentSession,
     adapters: CurrentAdapters,
+    cache: CurrentCache,
     query: Annotated[GroupQuery, Query()],
 ) -> Response:
     """Show the groups of one state (by default, of all open states) and the latest replays."""
     groups = await adapters.queue.list_groups(GroupFilter(state=query.state))
     history = await adapters.replays.list_replays(HistoryPage(limit=HISTORY_ROWS))
+    shown = " ".join(f"{each.id} {each.state} {each.taken}" for each in history.replays)
+    outcomes = await cache.get_or_load(
+        f"replays {shown}",
+        partial(adapters.replays.count_outcomes, history.replays),
+        OUTCOMES_MAX_AGE_SECONDS,
+    )
     return render(
         request,
         session,
         "deliveries/failed_deliveries.html",
         groups=groups,
         history=history,
+        summaries={each.id: summarise_replay(each, outcomes[each.id]) for each in history.replays},
         query=query,
         # The groups may be of another state, so they cannot be summed up.
         pending=await adapters.queue.count_waiting(),

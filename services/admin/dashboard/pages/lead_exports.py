@@ -13,15 +13,16 @@ from services.admin.dashboard.fields import BlankAsNone
 from services.admin.dashboard.pages.leads import LeadSearch
 from services.admin.dashboard.rendering import PageRoute
 from services.admin.dashboard.timezone import zone_or_utc
-from services.admin.schemas.filters import ExportFilter
+from services.admin.schemas.filters import ExportFilter, ExportQuery
 
 router = APIRouter(prefix="/admin/ui/leads", route_class=PageRoute)
 
 
 class ExportForm(LeadSearch):
-    """The search on the page of leads, and the time zone of its dates."""
+    """The search on the page of leads, the time zone of its dates, and what else to export."""
 
     zone: BlankAsNone[str] = None
+    include_spam_and_erased: bool = False
 
 
 @router.post("/export.csv")
@@ -29,8 +30,10 @@ async def export_leads(
     session: CurrentSession, adapters: CurrentAdapters, form: Annotated[ExportForm, Form()]
 ) -> Response:
     """Stream all leads of a search as CSV. A POST request, because the search may contain an address."""
-    lead_filter = form.to_filter(zone_or_utc(form.zone)).model_dump(include=set(ExportFilter.model_fields))
-    chunks = await adapters.personal_data.export_leads(ExportFilter(**lead_filter), session.actor)
+    zone = zone_or_utc(form.zone)
+    conditions = form.to_filter(zone).model_dump(include=set(ExportFilter.model_fields))
+    query = ExportQuery(**conditions, zone=zone.key, include_spam_and_erased=form.include_spam_and_erased)
+    chunks = await adapters.personal_data.export_leads(query, session.actor)
     filename = f"leads-{datetime.now(UTC):%Y%m%d-%H%M%S}.csv"
     return StreamingResponse(chunks, media_type="text/csv; charset=utf-8", headers=_attachment(filename))
 

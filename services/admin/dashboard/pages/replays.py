@@ -12,6 +12,8 @@ from services.admin.dashboard.auth import CurrentSession
 from services.admin.dashboard.fields import BlankAsNone
 from services.admin.dashboard.pages.failed_deliveries import FAILED_DELIVERIES, GroupQuery
 from services.admin.dashboard.rendering import PageRoute, redirect, render
+from services.admin.dashboard.replay_summary import summarise_replay
+from services.admin.rules.replay_rules import replay_seconds
 from services.admin.schemas.replay_filters import DEFAULT_PER_SECOND, MAX_PER_SECOND, ReplayOrder, ResultPage
 from services.admin.schemas.replays import Result
 
@@ -41,7 +43,31 @@ async def show_preview(
     """Show which rows a replay would send and which it could not. Sends nothing."""
     preview = await adapters.replays.preview(form.to_order())
     return render(
-        request, session, "deliveries/preview.html", preview=preview, form=form, max_per_second=MAX_PER_SECOND
+        request,
+        session,
+        "deliveries/preview.html",
+        preview=preview,
+        form=form,
+        per_second=form.per_second,
+        seconds=preview.seconds,
+        max_per_second=MAX_PER_SECOND,
+    )
+
+
+@router.get("/replay/duration")
+async def show_duration(
+    request: Request,
+    session: CurrentSession,
+    per_second: Annotated[int, Query(ge=1, le=MAX_PER_SECOND)],
+    wanted: Annotated[int, Query(ge=0)],
+) -> Response:
+    """Show how long a replay of so many rows takes at another rate."""
+    return render(
+        request,
+        session,
+        "deliveries/duration.html",
+        per_second=per_second,
+        seconds=replay_seconds(wanted, per_second),
     )
 
 
@@ -67,7 +93,13 @@ async def show_replay(
     page = ResultPage(limit=PAGE_ROWS, result=result, cursor=cursor)
     details = await adapters.replays.get_replay(replay_id, page)
     return render(
-        request, session, "deliveries/replay.html", details=details, replay=details.replay, page=page
+        request,
+        session,
+        "deliveries/replay.html",
+        details=details,
+        replay=details.replay,
+        summary=summarise_replay(details.replay, details),
+        page=page,
     )
 
 

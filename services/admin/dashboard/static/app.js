@@ -28,6 +28,12 @@ document.addEventListener("htmx:load", ({ target }) => {
   for (const id of openDetails) target.querySelector?.(`details[id="${CSS.escape(id)}"]`)?.setAttribute("open", "");
 });
 
+// An export has the viewer's local times. With dates, the zone stays the one in which the list understands them.
+document.addEventListener("submit", ({ target }) => {
+  const field = target.querySelector("input[data-viewer-zone]");
+  if (field) field.value = zone;
+});
+
 // Keyboard users keep their focus when a region is replaced. Returns a selector that finds the element again.
 function focusSelector(element) {
   // The form's Save button disappears with the form, so the focus moves to the status itself.

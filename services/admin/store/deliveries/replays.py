@@ -3,6 +3,7 @@
 The methods raise `DependencyUnavailable`, and the errors of `services.admin.rules.errors`.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 from uuid import UUID, uuid4
@@ -74,6 +75,16 @@ class Replays:
         )
         return schemas.ReplayHistory(replays=shown, limit=page.limit, next_cursor=next_cursor)
 
+    async def count_outcomes(self, replays: Sequence[schemas.Replay]) -> dict[UUID, schemas.CountedOutcomes]:
+        """Return the outcomes of each replay. Large replays are estimated."""
+        async with snapshot(self._pool) as connection:
+            await plan_for_values(connection)
+            return {
+                replay.id: _to_outcomes(fields, await _count_results(connection, fields))
+                for replay in replays
+                for fields in [replay.model_dump()]
+            }
+
     async def get_replay(self, replay_id: UUID, page: ResultPage) -> schemas.ReplayDetail:
         """Return one replay, its counts and a page of its rows, all as of the same moment."""
         async with snapshot(self._pool) as connection:
@@ -95,8 +106,7 @@ class Replays:
         shown = results[: page.limit]
         return schemas.ReplayDetail(
             replay=_to_replay(row),
-            outcomes=schemas.Outcomes(**replay_rules.outcomes(row, counts)),
-            outcomes_are_estimates=row["taken"] > COUNT_RESULTS_UP_TO,
+            **_to_outcomes(row, counts).model_dump(),
             results=shown,
             limit=page.limit,
             next_cursor=shown[-1].queue_id if len(results) > page.limit else window_end,
@@ -156,12 +166,19 @@ async def _choose_rows(
     return schemas.ReplayAnswer(
         dry_run=True,
         wanted=wanted,
-        seconds=-(-wanted // order.per_second),
+        seconds=replay_rules.replay_seconds(wanted, order.per_second),
         groups=[schemas.ChosenGroup(**_group_fields(row)) for row in rows if row["replayable"]],
         blocked=blocked,
         unknown_ids=[row["id"] async for row in unknown] if unknown else [],
         replay=None,
         message=f"{wanted} rows would be replayed, {sum(group.rows for group in blocked)} cannot be.",
+    )
+
+
+def _to_outcomes(replay: Any, counts: dict[str, int]) -> schemas.CountedOutcomes:
+    return schemas.CountedOutcomes(
+        outcomes=schemas.Outcomes(**replay_rules.outcomes(replay, counts)),
+        outcomes_are_estimates=replay["taken"] > COUNT_RESULTS_UP_TO,
     )
 
 

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 from uuid import UUID, uuid4
+from zoneinfo import ZoneInfo
 
 from contracts.audit import AuditEvent
 from contracts.leads import LeadStatus
@@ -23,7 +24,7 @@ from services.admin.rules.personal_data import (
     own_rows,
     to_queue_row,
 )
-from services.admin.schemas.filters import ExportFilter
+from services.admin.schemas.filters import ExportQuery
 from services.admin.schemas.lead_edits import ADMIN_FIELDS, VISITOR_FIELDS, Edited, LeadEdit, ParkedLead
 from services.admin.schemas.leads import AuditEntry, Lead
 from services.admin.schemas.personal_data import PersonData
@@ -79,20 +80,24 @@ class PersonalData:
             rows = [row async for row in queue if lead_edit_rules.is_parked_lead(row)]
         return next((lead for row in rows if (lead := lead_edit_rules.parked_lead(row))), None)
 
-    async def export_leads(self, filters: ExportFilter, actor: str) -> AsyncIterator[str]:
+    async def export_leads(self, query: ExportQuery, actor: str) -> AsyncIterator[str]:
         """Return the leads as chunks of CSV. The audit entry is committed before the first chunk is read."""
-        selection = filters.selection()
+        selection = query.selection()
         filter_names = sorted(name for name, value in selection.items() if value is not None)
         async with transaction(self._pool) as connection:
             await plan_for_values(connection)
             count, is_estimate = await count_leads(connection, selection)
+            for status in query.left_out:
+                left_out, is_left_out_estimate = await count_leads(connection, selection | {"status": status})
+                count, is_estimate = max(0, count - left_out), is_estimate or is_left_out_estimate
             # Only the names of the filters: the value of a search is often an email address.
             details = {"what": "csv", "filters": filter_names, "count": count}
             details |= {"count_is_estimate": True} if is_estimate else {}
+            details |= {"include_spam_and_erased": True} if query.include_spam_and_erased else {}
             await append_action(connection, AuditEvent.LEAD_EXPORTED, actor, details)
-        return self._csv_chunks(selection)
+        return self._csv_chunks(selection | {"left_out": query.left_out}, ZoneInfo(query.zone))
 
-    async def _csv_chunks(self, selection: dict[str, Any]) -> AsyncIterator[str]:
+    async def _csv_chunks(self, selection: dict[str, Any], zone: ZoneInfo) -> AsyncIterator[str]:
         """Yield chunks of CSV. No transaction is open while a chunk is sent, because a client may be slow."""
         yield csv_export.header()
         position: dict[str, Any] = {"after_at": None, "after_id": None}
@@ -101,7 +106,7 @@ class PersonalData:
                 await plan_for_values(connection)
                 leads = _SQL.list_export(connection, **selection, **position, limit=EXPORT_CHUNK)
                 rows = [row async for row in leads]
-            yield csv_export.lines(rows)
+            yield csv_export.lines(rows, zone)
             if len(rows) < EXPORT_CHUNK:
                 return
             position = {"after_at": rows[-1]["created_at_utc"], "after_id": rows[-1]["id"]}

@@ -34,6 +34,7 @@ SELECT id, created_at_utc, status, service, name, email, phone, company, message
 FROM (
     SELECT id FROM lead_inbox
     WHERE (:status::text IS NULL OR status = :status)
+      AND status <> ALL(:left_out::text[])
       AND (:service::text IS NULL OR service = :service)
       AND (:since::timestamptz IS NULL OR created_at_utc >= :since)
       AND (:until::timestamptz IS NULL OR created_at_utc < :until)

@@ -2,9 +2,11 @@
 
 import csv
 import io
+import re
 import time
 from datetime import UTC, datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
@@ -12,12 +14,24 @@ from hypothesis import strategies as st
 
 from services.admin.rules.csv_export import BOM, COLUMNS, escape_formulas, header, lines
 
+UTC_ZONE = ZoneInfo("UTC")
+
 
 @pytest.mark.parametrize(
     ("typed", "shown"),
     [
         ("=1+1", "'=1+1"),
         ("+44 20", "'+44 20"),
+        ("+44 20 7946 0958", "+44 20 7946 0958"),
+        ("+44 (0)20-7946/0958", "+44 (0)20-7946/0958"),
+        ("+442079460958", "+442079460958"),
+        ("+44 20 7946 0958 ext 1", "'+44 20 7946 0958 ext 1"),
+        ("+44 20 7946 0958\n", "'+44 20 7946 0958\n"),
+        ("+1+1*123456", "'+1+1*123456"),
+        ("+A1234567", "'+A1234567"),
+        ("-44 20 7946 0958", "'-44 20 7946 0958"),
+        ("=+44 20 7946 0958", "'=+44 20 7946 0958"),
+        ("+44 20 7946 0958|cmd", "'+44 20 7946 0958|cmd"),
         ("-2", "'-2"),
         ("@SUM(A1)", "'@SUM(A1)"),
         ("\t=1", "'\t'=1"),
@@ -51,7 +65,7 @@ def lead(**changes: Any) -> dict[str, Any]:
 
 
 def test_campaign_and_lines_of_an_answer_are_exported() -> None:
-    text = lines([lead(name=None, message="a\nb", source={"gclid": "x", "mine": "y"})])
+    text = lines([lead(name=None, message="a\nb", source={"gclid": "x", "mine": "y"})], UTC_ZONE)
     (row,) = csv.reader(io.StringIO(text, newline=""))
     cells = dict(zip(COLUMNS, row, strict=True))
     assert (cells["name"], cells["message"], cells["gclid"]) == ("", "a\nb", "x")
@@ -60,7 +74,8 @@ def test_campaign_and_lines_of_an_answer_are_exported() -> None:
 
 def test_a_line_has_every_column() -> None:
     text = header() + lines(
-        [lead(consent=True, extra={"a": 1}, source={"page_url": "https://x"}, spam_reasons=["a", "b"])]
+        [lead(consent=True, extra={"a": 1}, source={"page_url": "https://x"}, spam_reasons=["a", "b"])],
+        UTC_ZONE,
     )
     assert text.startswith(BOM)
     assert text.endswith("\r\n")
@@ -71,10 +86,20 @@ def test_a_line_has_every_column() -> None:
     assert row["created_at_utc"] == "2024-01-03T00:00:00Z"
 
 
+def test_regression_times_are_in_the_viewers_zone() -> None:
+    (row,) = csv.reader(io.StringIO(lines([lead()], ZoneInfo("Asia/Kolkata")), newline=""))
+    cells = dict(zip(COLUMNS, row, strict=True))
+    assert (cells["created_at"], cells["created_at_utc"]) == (
+        "2024-01-03T05:30:00+05:30",
+        "2024-01-03T00:00:00Z",
+    )
+
+
 @given(st.text())
 def test_no_cell_begins_with_a_formula_or_loses_a_character(typed: str) -> None:
-    line = lines([lead(message=typed)])
+    line = lines([lead(message=typed)], UTC_ZONE)
     (row,) = csv.reader(io.StringIO(line, newline=""))
     cell = row[COLUMNS.index("message")]
-    assert not cell.lstrip(' "').startswith(("=", "+", "-", "@", "\t", "\r"))
+    is_phone_number = re.fullmatch(r"\+[0-9 ()./-]+", cell)
+    assert is_phone_number or not cell.lstrip(' "').startswith(("=", "+", "-", "@", "\t", "\r"))
     assert cell.replace("'", "") == typed.replace("'", "")
