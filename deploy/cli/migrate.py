@@ -19,6 +19,7 @@ import asyncpg
 import typer
 
 from deploy.cli.role_rights import rights_sql
+from deploy.cli.search_index import ensure_search_index
 from deploy.settings import MigrationSettings
 from runtime import event_loop
 from runtime.settings import load
@@ -50,6 +51,7 @@ async def migrate(owner_url: str, service_url: str) -> list[str]:
         applied = await _apply_missing(connection)
         async with _exclusive_transaction(connection):
             await _grant_rights(connection, service_url)
+        await ensure_search_index(connection)
         return applied
     finally:
         await connection.close(timeout=5)

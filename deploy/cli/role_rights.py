@@ -28,7 +28,9 @@ GRANTS: Final = {
 }
 # Without the trigger functions: a trigger needs no EXECUTE right of the role that fires it.
 FUNCTIONS: Final = (
-    "lead_words(text, text, text)",
+    "search_form(text)",
+    "search_patterns(text[])",
+    "lead_search_text(text, text, text, text, text, text, text, jsonb)",
     "record_addresses(bytea)",
     "erase_lead(uuid, text)",
     "erase_record(uuid, text)",

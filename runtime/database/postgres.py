@@ -54,9 +54,15 @@ _IS_READ_ONLY = "SELECT WHERE current_setting('transaction_read_only') = 'on'"
 _QUERY_NAMES = {"COMMIT;": "commit", "ROLLBACK;": "rollback"}
 
 
-def load_queries(path: Path) -> Any:
-    """Load the named queries of a `.sql` file; each is a method that takes the connection first."""
-    queries = aiosql.from_path(path, "asyncpg", mandatory_parameters=False)
+def load_queries(path: Path, **fragments: str) -> Any:
+    """Load the named queries of a `.sql` file; each is a method that takes the connection first.
+
+    `{name}` in the file stands for the SQL of the fragment with this name.
+    """
+    sql = path.read_text(encoding="utf-8")
+    for name, fragment in fragments.items():
+        sql = sql.replace("{" + name + "}", fragment.strip())
+    queries = aiosql.from_str(sql, "asyncpg", mandatory_parameters=False)
     _QUERY_NAMES.update({getattr(queries, name).sql: name for name in queries.available_queries})
     return queries
 

@@ -225,11 +225,14 @@ def main(
     seed: Annotated[int, typer.Option(help="Another seed draws other people.")] = 1,
     runs: Annotated[int, typer.Option(help="How often each case is asked.")] = 20,
     only: Annotated[str, typer.Option(help="Only cases with this in their name.")] = "",
+    url: Annotated[
+        str, typer.Option(help="A superuser's URL of a server with pg_trgm, which searches need.")
+    ] = "",
 ) -> None:
     """Run every query of the admin service on a large database, and report the slow ones."""
     console = Console(width=None if sys.stdout.isatty() else 200)
-    with large_database(Size(leads, seed), console) as server:
-        results = asyncio.run(_run(server.urls.service, runs, only, console))
+    with large_database(Size(leads, seed), console, url) as urls:
+        results = asyncio.run(_run(urls.service, runs, only, console))
     _report(results, console)
     failed = [each.case.name for each in results if each.failed]
     if failed:

@@ -63,8 +63,8 @@ def main(
 ) -> None:
     """Measure a batch with and without the counts."""
     console = Console()
-    with large_database(Size(leads), console) as server:
-        times = asyncio.run(_compare(server.urls.owner, rounds))
+    with large_database(Size(leads), console) as urls:
+        times = asyncio.run(_compare(urls.owner, rounds))
     for counted, name in ((False, "without counts"), (True, "with counts")):
         took = times[counted]
         console.print(f"{name:15} median {statistics.median(took):7.1f} ms, best {min(took):7.1f} ms")

@@ -47,6 +47,7 @@ async def check_database(pool: Pool, settings: Postgres, processes: int) -> Asyn
             async for result in check_rights(connection, server):
                 yield result
             yield await _check_migrations(connection)
+            yield _check_search_index(settings, await SQL.has_search_index(connection))
             async for result in _check_jobs(connection):
                 yield result
         for result in await _check_ledger_and_queue(pool):
@@ -112,6 +113,16 @@ async def _check_migrations(connection: Connection) -> CheckResult:
     if newer := sorted(applied.keys() - files.keys()):
         return warn("migrations", f"the database is newer: {', '.join(newer)}", "finish the upgrade")
     return ok("migrations", f"all {len(files)} applied")
+
+
+def _check_search_index(settings: Postgres, exists: bool) -> CheckResult:
+    if exists:
+        return ok("search-index", "searches use pg_trgm")
+    seen = "without pg_trgm a search reads the leads one after the other"
+    if is_this_machine(urlsplit(settings.url.get_secret_value()).hostname):
+        return ok("search-index", f"{seen}: enough for development")
+    todo = "as a superuser: CREATE EXTENSION pg_trgm (contrib); then python -m deploy.cli.migrate"
+    return warn("search-index", seen, todo)
 
 
 async def _check_jobs(connection: Connection) -> AsyncIterator[CheckResult]:

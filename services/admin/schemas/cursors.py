@@ -1,18 +1,13 @@
-"""Page cursors and search words, parsed and validated before they reach the database."""
+"""Page cursors, parsed and validated before they reach the database."""
 
-import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Final, TypeVar
+from typing import TypeVar
 from uuid import UUID
 
 Row = TypeVar("Row")
-
-# Letters and digits, and the combining marks of letters that are written as two characters.
-_WORD: Final = re.compile(r"(?:[^\W_][\u0300-\u036f]*)+")
-_MAX_WORDS: Final = 8
 
 
 @dataclass(frozen=True)
@@ -61,16 +56,3 @@ def as_utc(time: datetime) -> datetime:
     except OverflowError as error:
         msg = "must be a time between the years 1 and 9999"
         raise ValueError(msg) from error
-
-
-def build_tsquery(text: str) -> str:
-    """Return a tsquery that matches a lead if each word of the text begins one of the lead's words.
-
-    Only letters and digits are kept, so the text cannot contain an operator. Raises `ValueError` if no word
-    is left.
-    """
-    words = _WORD.findall(text)[:_MAX_WORDS]
-    if not words:
-        msg = "must hold a letter or a digit to search for"
-        raise ValueError(msg)
-    return " & ".join(f"'{word}':*" for word in words)

@@ -11,7 +11,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 from contracts.audit import AuditEvent
 from contracts.failures import Kind, Stage
 from contracts.leads import LeadStatus
-from services.admin.schemas.cursors import as_utc, build_tsquery, parse_bigint, parse_cursor
+from services.admin.schemas.cursors import as_utc, parse_bigint, parse_cursor
+from services.admin.schemas.search_terms import NO_SEARCH, search_parameters
 
 SettableStatus = Literal[
     LeadStatus.RECEIVED,
@@ -29,11 +30,6 @@ def _without_nul(value: str) -> str:
     if "\x00" in value:
         msg = "must not contain NUL characters"
         raise ValueError(msg)
-    return value
-
-
-def _check_search_words(value: str) -> str:
-    build_tsquery(value)
     return value
 
 
@@ -85,8 +81,12 @@ class ExportFilter(Filter):
 
     status_filter: LeadStatus | None = None
     q: Annotated[
-        Annotated[Text, AfterValidator(_check_search_words)] | None,
-        Field(description="Beginnings of words in email, name and company; all must match."),
+        Text | None,
+        Field(
+            description="Words, or parts of words of three characters and more, of any field of a lead; or a"
+            " phone number in any format; or the lead's id, its beginning, or the reference in the emails."
+            " All words must match, in any order. Case, accents and apostrophes do not matter."
+        ),
     ] = None
     service: Text | None = None
     since: Since = None
@@ -96,10 +96,10 @@ class ExportFilter(Filter):
         """Return the SQL parameters of the filter."""
         return {
             "status": self.status_filter,
-            "words": build_tsquery(self.q) if self.q else None,
             "service": self.service,
             "since": self.since,
             "until": self.until,
+            **(search_parameters(self.q) if self.q else NO_SEARCH),
         }
 
 

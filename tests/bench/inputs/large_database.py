@@ -16,7 +16,8 @@ from rich.console import Console
 from rich.progress import Progress
 
 from deploy.cli.migrate import migrate
-from deploy.embedded.servers.standalone import Postgres, running_postgres
+from deploy.embedded.servers.postgres import DatabaseUrls
+from deploy.embedded.servers.standalone import running_postgres
 from deploy.embedded.settings import ROOT
 from runtime.database.postgres import load_queries
 
@@ -39,8 +40,15 @@ class Size:
 
 
 @contextmanager
-def large_database(size: Size, console: Console) -> Iterator[Postgres]:
-    """Run PostgreSQL with the migrated data, and generate the data if it does not exist."""
+def large_database(size: Size, console: Console, url: str = "") -> Iterator[DatabaseUrls]:
+    """Run PostgreSQL with the migrated data, and generate the data if it does not exist.
+
+    If `url` is given, use that server: an empty database, or one of an earlier run. A superuser's URL.
+    """
+    if url:
+        asyncio.run(_prepare(url, size, console))
+        yield DatabaseUrls(url, url, url)
+        return
     done = size.folder / "made.json"
     with running_postgres(size.folder, keep=True) as server:
         applied = asyncio.run(migrate(server.urls.owner, server.urls.service))
@@ -50,7 +58,19 @@ def large_database(size: Size, console: Console) -> Iterator[Postgres]:
         elif applied:
             asyncio.run(_settle(server.urls.superuser))
         asyncio.run(_replay_once(server.urls.superuser))
-        yield server
+        yield server.urls
+
+
+async def _prepare(url: str, size: Size, console: Console) -> None:
+    applied = await migrate(url, url)
+    db = await asyncpg.connect(url, command_timeout=600)
+    leads = await db.fetchval("SELECT count(*) FROM lead_inbox")
+    await db.close()
+    if leads != size.leads:
+        await _make(url, size, console)
+    elif applied:
+        await _settle(url)
+    await _replay_once(url)
 
 
 async def _replay_once(url: str) -> None:

@@ -46,7 +46,7 @@ async def test_a_csv_export_is_filtered_escaped_and_audited(
     assert entry
     assert (entry["event"], json.loads(entry["details_json"])) == (
         "lead.exported",
-        {"what": "csv", "filters": ["words"], "count": 5},
+        {"what": "csv", "filters": ["q"], "count": 5},
     )
 
 
@@ -108,8 +108,8 @@ async def test_a_person_export_has_every_column_and_the_other_leads(admin: Admin
     assert "attachment" in answer.headers["content-disposition"]
     data = answer.json()
     assert data["lead"]["original"]["name"] == "Ada Lovelace"
-    # `words` is derived from the other columns.
-    assert data["lead"].keys() == await columns(admin, "lead_inbox") - {"words"}
+    # `search_text` is derived from the other columns.
+    assert data["lead"].keys() == await columns(admin, "lead_inbox") - {"search_text"}
     assert data["emails"][0].keys() == await columns(admin, "email_delivery")
     assert [mail["kind"] for mail in data["emails"]] == ["welcome"]
     assert data["queue"][0]["payload"]["email"] == "ada@example.com"

@@ -1,15 +1,11 @@
--- The queries of store/search.py, planned for their values: see planning.sql.
+-- The queries of search.py, planned for their values: see planning.sql. `{lead_filter}` is lead_filter.sql.
 
 -- name: list_leads
 -- A page of leads, newest first. Selects the ids first, so that skipped rows are read from the index only.
 SELECT id, request_id, site, email, name, phone, company, service, status, assignee, created_at_utc
 FROM (
     SELECT id FROM lead_inbox
-    WHERE (:status::text IS NULL OR status = :status)
-      AND (:service::text IS NULL OR service = :service)
-      AND (:since::timestamptz IS NULL OR created_at_utc >= :since)
-      AND (:until::timestamptz IS NULL OR created_at_utc < :until)
-      AND (:words::text IS NULL OR words @@ to_tsquery('simple', :words))
+    WHERE {lead_filter}
       AND (:after_at::timestamptz IS NULL OR (created_at_utc, id) < (:after_at, :after_id::uuid))
     ORDER BY created_at_utc DESC, id DESC
     LIMIT :limit::bigint OFFSET :offset::bigint
@@ -17,18 +13,11 @@ FROM (
 ORDER BY created_at_utc DESC, id DESC;
 
 -- name: gather_leads
--- The same for rare words: all leads that match, and a page of them. The index looks up only rare words, because it would
--- collect every lead of a common word. If the page is empty, one row without an id has the total.
-WITH candidates AS MATERIALIZED (
-    SELECT id, created_at_utc AS at, words FROM lead_inbox
-    WHERE (:status::text IS NULL OR status = :status)
-      AND (:service::text IS NULL OR service = :service)
-      AND (:since::timestamptz IS NULL OR created_at_utc >= :since)
-      AND (:until::timestamptz IS NULL OR created_at_utc < :until)
-      AND words @@ to_tsquery('simple', :looked_up::text)
-), matching AS MATERIALIZED (
-    SELECT id, at FROM candidates
-    WHERE :words::text = :looked_up OR words @@ to_tsquery('simple', :words)
+-- The same for searches that match few leads: all of them, and a page of them. If the page is empty, one row without an
+-- id has the total.
+WITH matching AS MATERIALIZED (
+    SELECT id, created_at_utc AS at FROM lead_inbox
+    WHERE {lead_filter}
 ), page AS (
     SELECT id FROM matching WHERE :after_at::timestamptz IS NULL OR (at, id) < (:after_at, :after_id::uuid)
     ORDER BY at DESC, id DESC
@@ -42,11 +31,7 @@ ORDER BY created_at_utc DESC, id DESC;
 -- How many leads match, counted up to a bound.
 SELECT count(*) FROM (
     SELECT 1 FROM lead_inbox
-    WHERE (:status::text IS NULL OR status = :status)
-      AND (:service::text IS NULL OR service = :service)
-      AND (:since::timestamptz IS NULL OR created_at_utc >= :since)
-      AND (:until::timestamptz IS NULL OR created_at_utc < :until)
-      AND (:words::text IS NULL OR words @@ to_tsquery('simple', :words))
+    WHERE {lead_filter}
     LIMIT :bound::bigint
 ) AS matching;
 
@@ -54,8 +39,4 @@ SELECT count(*) FROM (
 -- How many leads match, estimated from the planner's statistics.
 EXPLAIN (FORMAT JSON)
 SELECT 1 FROM lead_inbox
-WHERE (:status::text IS NULL OR status = :status)
-  AND (:service::text IS NULL OR service = :service)
-  AND (:since::timestamptz IS NULL OR created_at_utc >= :since)
-  AND (:until::timestamptz IS NULL OR created_at_utc < :until)
-  AND (:words::text IS NULL OR words @@ to_tsquery('simple', :words));
+WHERE {lead_filter};

@@ -24,16 +24,16 @@ from services.admin.rules.personal_data import (
     own_rows,
     to_queue_row,
 )
-from services.admin.schemas.filters import ExportQuery
+from services.admin.schemas.filters import ExportFilter, ExportQuery
 from services.admin.schemas.lead_edits import ADMIN_FIELDS, VISITOR_FIELDS, Edited, LeadEdit, ParkedLead
 from services.admin.schemas.leads import AuditEntry, Lead
 from services.admin.schemas.personal_data import PersonData
 from services.admin.store.leads.leads import NO_SUCH_LEAD, lock_lead
-from services.admin.store.leads.search import count_leads
+from services.admin.store.leads.search import LEAD_FILTER, count_leads
 from services.admin.store.planning import plan_for_values
 from services.admin.store.privacy.erasure import find_traces
 
-_SQL: Any = load_queries(Path(__file__).with_name("personal_data.sql"))
+_SQL: Any = load_queries(Path(__file__).with_name("personal_data.sql"), lead_filter=LEAD_FILTER)
 # Rows per chunk of an export: usually 1 MB, about 20 MB if every message has the maximum length.
 EXPORT_CHUNK: Final = 1000
 
@@ -83,7 +83,7 @@ class PersonalData:
     async def export_leads(self, query: ExportQuery, actor: str) -> AsyncIterator[str]:
         """Return the leads as chunks of CSV. The audit entry is committed before the first chunk is read."""
         selection = query.selection()
-        filter_names = sorted(name for name, value in selection.items() if value is not None)
+        filter_names = sorted(query.model_dump(include=set(ExportFilter.model_fields), exclude_none=True))
         async with transaction(self._pool) as connection:
             await plan_for_values(connection)
             count, is_estimate = await count_leads(connection, selection)
@@ -133,8 +133,7 @@ class PersonalData:
             entries = [row async for row in _SQL.read_entries(connection, id=lead_id)]
         return PersonData(
             exported_at=datetime.now(UTC),
-            # The column `words` is derived from the others.
-            lead={name: value for name, value in lead.items() if name != "words"} if lead else None,
+            lead=dict(lead) if lead else None,
             emails=[dict(row) for row in emails],
             queue=[to_queue_row(row) for row in queue],
             audit=[AuditEntry.model_validate(dict(row)) for row in entries],

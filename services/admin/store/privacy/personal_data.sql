@@ -33,12 +33,8 @@ SELECT id, created_at_utc, status, service, name, email, phone, company, message
        consent_version, locale, submitted_at, source, spam_reasons, extra, site, request_id
 FROM (
     SELECT id FROM lead_inbox
-    WHERE (:status::text IS NULL OR status = :status)
+    WHERE {lead_filter}
       AND status <> ALL(:left_out::text[])
-      AND (:service::text IS NULL OR service = :service)
-      AND (:since::timestamptz IS NULL OR created_at_utc >= :since)
-      AND (:until::timestamptz IS NULL OR created_at_utc < :until)
-      AND (:words::text IS NULL OR words @@ to_tsquery('simple', :words))
       AND (:after_at::timestamptz IS NULL OR (created_at_utc, id) < (:after_at, :after_id::uuid))
     ORDER BY created_at_utc DESC, id DESC
     LIMIT :limit::bigint
@@ -46,7 +42,7 @@ FROM (
 ORDER BY created_at_utc DESC, id DESC;
 
 -- name: read_lead^
--- One lead with every column, except `words`, which is derived from the others.
+-- One lead with every column, except `search_text`, which is derived from the others.
 SELECT id, request_id, site, email, service, status, name, phone, company, message, consent, consent_text,
        consent_version, locale, submitted_at, source, extra, spam_reasons, body_sha256, assignee, notes,
        created_at_utc, stored_at, updated_at, original, stored

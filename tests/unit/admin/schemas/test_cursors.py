@@ -1,4 +1,4 @@
-"""Cursors survive a round trip, and a search contains words only."""
+"""Cursors survive a round trip."""
 
 import re
 from datetime import UTC, datetime, timedelta, timezone
@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from services.admin.schemas.cursors import (
     Position,
     as_utc,
-    build_tsquery,
     parse_bigint,
     parse_cursor,
     split_page,
@@ -42,16 +41,6 @@ def test_split_page_has_a_cursor_only_if_more_rows_follow() -> None:
     assert cursor is not None
     assert parse_cursor(cursor, parse_bigint) == Position(at, 2)
     assert split_page([], 2, lambda row: Position(at, row)) == ([], None)
-
-
-@given(st.text())
-def test_word_query_contains_words_and_no_operators(text: str) -> None:
-    try:
-        query = build_tsquery(text)
-    except ValueError:
-        assert not any(character.isalnum() for character in text)
-    else:
-        assert re.fullmatch(r"'[\w\u0300-\u036f]+':\*( & '[\w\u0300-\u036f]+':\*){0,7}", query)
 
 
 def test_as_utc_assumes_utc_and_refuses_times_out_of_range() -> None:

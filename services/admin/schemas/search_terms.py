@@ -1,0 +1,64 @@
+"""Turns what a person types into the search box into the parameters of a query.
+
+A lead matches if it matches every term. `search_patterns` in PostgreSQL (migration 0015) makes LIKE patterns
+of the terms, and brings patterns and leads into one form: case, accents and apostrophes do not matter.
+"""
+
+import re
+from typing import Any, Final
+from uuid import UUID
+
+# The number of terms in `lead_filter.sql`. Of a longer search the longest words count: they are the rarest.
+MAX_TERMS: Final = 6
+# Fewer digits are no phone number.
+MIN_PHONE_DIGITS: Final = 3
+# Country codes (ITU-T E.164): two have one digit, these have two, all others three.
+_COUNTRY_CODE: Final = re.compile(r"1|7|2[07]|3[0-469]|4[013-9]|5[1-8]|6[0-6]|8[1246]|9[0-58]|\d{3}")
+_PHONE: Final = re.compile(r"\+?[\d\s()./-]+")
+_ID: Final = re.compile(r"[0-9a-f]{8}[0-9a-f-]{0,28}")
+
+NO_SEARCH: Final[dict[str, Any]] = dict.fromkeys(
+    [*(f"term_{number}" for number in range(1, MAX_TERMS + 1)), "reference", "first_id", "last_id"]
+)
+
+
+def search_parameters(search: str) -> dict[str, Any]:
+    """Return the SQL parameters of a search.
+
+    `term_1` to `term_6` are lists of texts; a lead must have one text of each list. `reference` and the ids
+    are set if the search may be a lead's id, its beginning, or its last 8 characters (the reference in the
+    mails).
+    """
+    text = " ".join(search.split())
+    terms = [text] if _is_phone(text) else sorted(text.split(), key=len, reverse=True)[:MAX_TERMS]
+    texts = {f"term_{number}": _texts(term) for number, term in enumerate(terms, 1)}
+    return NO_SEARCH | texts | _id_parameters(text.lower())
+
+
+def _is_phone(text: str) -> bool:
+    return bool(_PHONE.fullmatch(text)) and sum(map(str.isdecimal, text)) >= MIN_PHONE_DIGITS
+
+
+def _texts(term: str) -> list[str]:
+    """Return the term, and for a phone number also the digits that a lead may have instead."""
+    digits = _phone_digits(term) if _is_phone(term) else []
+    return list(dict.fromkeys([term, *(each for each in digits if len(each) >= MIN_PHONE_DIGITS)]))
+
+
+def _phone_digits(phone: str) -> list[str]:
+    """Return the digits of a phone number in the forms in which a lead may have them."""
+    digits = re.sub(r"\D", "", phone.replace("(0)", ""))
+    if digits.startswith("00") or phone.startswith("+"):
+        digits = digits.removeprefix("00")
+        return [digits, _COUNTRY_CODE.sub("", digits, count=1)]  # the lead may have the national number
+    return [digits, digits.removeprefix("0")]
+
+
+def _id_parameters(text: str) -> dict[str, Any]:
+    if not _ID.fullmatch(text) or len(digits := text.replace("-", "")) > 32:
+        return {}
+    return {
+        "reference": text,
+        "first_id": UUID(digits.ljust(32, "0")),
+        "last_id": UUID(digits.ljust(32, "f")),
+    }

@@ -1,0 +1,87 @@
+"""Leads are found by any part of what a person knows of them."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import pytest
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+
+from runtime.settings import Kafka, Postgres
+from services.admin.schemas.search_terms import MAX_TERMS, search_parameters
+from tests.support.services.admin import Admin, running_admin
+from tests.support.stack import Database, Stack
+
+LEAD_ID = UUID("0191f3c2-77aa-7bbb-8ccc-9d1c0ffeeb0b")
+FOUND = [
+    "zoe", "Zo\u00eb", "ZOE\u0308", "zo", "o'brien", "O\u2019Brien", "obrien", "O`Brien", "Brien Zoe",
+    "strasser", "Stra\u00dfer", "rasse", "brien@exam", "lodz", "\u0141\u00f3d\u017a", "backerei",
+    "B\u00c4CKER", "ofen", "\u00f6fen", "lieferung bis m\u00e4rz", "planen", r"A\b_c%d", "\uff19.000",
+    "z\u00fcrich", "ruckruf", "Dienstag",
+    "030 1234567", "(030) 1234-567", "+49 30 1234567", "0049301234567", "1234567", "301234", "+4930/1234567",
+    str(LEAD_ID), str(LEAD_ID).upper(), "0191f3c2-77aa", "0191f3c277", "0ffeeb0b", "0FFEEB0B",
+]  # fmt: skip
+NOT_FOUND = [
+    "zoey", "briem", "brien lovelace", "%%%", "___", "1234568", "+49 40 1234567", "0191f3c3", "0ffeeb0c",
+]  # fmt: skip
+
+
+@pytest.fixture
+async def admin(postgres: Postgres, stack: Stack) -> AsyncIterator[Admin]:
+    """Run the service with the lead that `FOUND` looks for, and one that nothing here may find."""
+    kafka = Kafka(bootstrap_servers=stack.bootstrap_servers, topic_prefix="nobody.")
+    async with running_admin(postgres, kafka) as running:
+        await running.add_lead(
+            lead_id=LEAD_ID,
+            name="Zo\u00eb O\u2019Brien-Stra\u00dfer",
+            email="zoe.brien@example.com",
+            company="\u0141\u00f3d\u017a B\u00e4ckerei",
+            message="Wir planen 3 \u00d6fen.\nLieferung bis M\u00e4rz, Code A\\b_c%d.",
+            extra={"Budget": "bis 9.000", "Stadt": "Z\u00fcrich"},
+        )
+        await running.edit_lead(LEAD_ID, phone="+49 (0)30 1234-567", notes="R\u00fcckruf am Dienstag")
+        await running.add_lead(name="Somebody Else", email="else@example.org", message="Hello")
+        yield running
+
+
+async def test_a_lead_is_found_by_any_part_of_it(admin: Admin) -> None:
+    for search in FOUND:
+        answer = await admin.get("/admin/leads", q=search)
+        assert ([lead["id"] for lead in answer["leads"]], answer["total"]) == ([str(LEAD_ID)], 1), search
+
+
+async def test_a_lead_is_not_found_by_other_words(admin: Admin) -> None:
+    assert [each for each in NOT_FOUND if (await admin.get("/admin/leads", q=each))["total"]] == []
+
+
+async def test_an_erased_lead_is_not_found_by_its_words(admin: Admin) -> None:
+    await admin.ask("DELETE", f"/admin/leads/{LEAD_ID}")
+    for search in ("zoe", "brien@exam", "301234567", "ofen", "zurich", "dienstag"):
+        assert (await admin.get("/admin/leads", q=search))["total"] == 0, search
+
+
+@pytest.fixture
+async def db(database: Database) -> AsyncIterator[Any]:
+    connection = await asyncpg.connect(database.service)
+    yield connection
+    await connection.close()
+
+
+words = st.text(st.characters(exclude_categories=["Cc", "Cs", "Zs", "Zl", "Zp"]), min_size=3, max_size=30)
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(word=words, cut=st.tuples(st.integers(0, 27), st.integers(3, 30)), other=words)
+async def test_each_part_of_a_word_finds_it(db: Any, word: str, cut: tuple[int, int], other: str) -> None:
+    part = word[cut[0] : cut[0] + cut[1]]
+    assume(await db.fetchval("SELECT length(btrim(search_form($1))) >= 3", part))
+    parameters = search_parameters(part)
+    for message in (f"{other} {word}", f"{word} {other}"):
+        text = await db.fetchval(
+            "SELECT lead_search_text('', NULL, NULL, NULL, NULL, $1, NULL, '{}')", message
+        )
+        for number in range(1, MAX_TERMS + 1):
+            if patterns := parameters[f"term_{number}"]:
+                assert await db.fetchval("SELECT $1 LIKE ANY (search_patterns($2))", text, patterns)

@@ -1,0 +1,51 @@
+"""How a search becomes the terms of a query."""
+
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.admin.schemas.search_terms import MAX_TERMS, NO_SEARCH, search_parameters
+
+
+def terms(search: str) -> list[list[str]]:
+    parameters = search_parameters(search)
+    return [found for number in range(1, MAX_TERMS + 1) if (found := parameters[f"term_{number}"])]
+
+
+@pytest.mark.parametrize(
+    ("search", "expected"),
+    [
+        ("lovelace", [["lovelace"]]),
+        ("  Ada\tLovelace", [["Lovelace"], ["Ada"]]),
+        ("(", [["("]]),
+        ("030 123-4", [["030 123-4", "0301234", "301234"]]),
+        ("+49 (0)30 98765", [["+49 (0)30 98765", "493098765", "3098765"]]),
+        ("00493098765", [["00493098765", "493098765", "3098765"]]),
+        ("+1 555 0100", [["+1 555 0100", "15550100", "5550100"]]),
+        ("+351 912 345", [["+351 912 345", "351912345", "912345"]]),
+        ("call 555-1234", [["555-1234", "5551234"], ["call"]]),
+        ("a b c d e f ghi", [["ghi"], ["a"], ["b"], ["c"], ["d"], ["e"]]),
+    ],
+)
+def test_a_search_becomes_terms(search: str, expected: list[list[str]]) -> None:
+    assert terms(search) == expected
+
+
+def test_a_search_for_an_id_has_its_range_and_its_end() -> None:
+    parameters = search_parameters("0191F3C2-77")
+    assert parameters["first_id"] == UUID("0191f3c2-7700-0000-0000-000000000000")
+    assert parameters["last_id"] == UUID("0191f3c2-77ff-ffff-ffff-ffffffffffff")
+    assert search_parameters("9d1C0ffe")["reference"] == "9d1c0ffe"
+
+
+@pytest.mark.parametrize("search", ["abc1234", "0191f3c2 77", "0191f3c2-77xy", "f" * 33])
+def test_other_searches_look_up_no_id(search: str) -> None:
+    assert search_parameters(search)["reference"] is None
+
+
+@given(st.text(max_size=255))
+def test_parameters_are_complete_and_bounded(search: str) -> None:
+    assert search_parameters(search).keys() == NO_SEARCH.keys()
+    assert sum(len(text) for term in terms(search) for text in term) <= 4 * 255
