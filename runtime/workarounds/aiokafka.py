@@ -101,7 +101,7 @@ def accept_any_header_name() -> None:
     fetcher.MemoryRecords = TolerantRecords
 
 
-# --- errors of a coordinator that is asked for committed offsets ---------------------------------
+# --- errors in responses to OffsetFetch ----------------------------------------------------------
 # Since version 2 of OffsetFetch (KIP-88) a coordinator that is loading its group, or has moved, answers with
 # an error code and no partitions. aiokafka reads only the partitions: to it the group has committed nothing,
 # so it reads the topics again from their start. pykafka has the same fault (Parsely/pykafka#958).
