@@ -112,9 +112,8 @@ site-build: site/example/.next/BUILD_ID ## Build the site kit and the example we
 site-check: site/kit/dist/index.js ## Test, type-check and lint the site kit and the example website
 	@cd site && npm test && npm run typecheck && npm run lint
 
-site-fresh: site/kit/dist/index.js ## Check the kit as a package, and build its README's pages on fresh Next.js 15 and 16 sites (registry)
-	@cd site/kit && npm run --silent package
-	@for version in 15 16; do site/script/fresh-next.sh $$version || exit 1; done
+site-fresh: $(READY) site/kit/dist/index.js ## Check the kit as a package; build its README's pages on fresh Next.js 15, 16 and SvelteKit sites, and post their forms (registry)
+	@$(RUN) pytest tests/fresh/fresh_sites.py $(a)
 
 fastcore-js: $(SITE_PACKAGES) ## Build the script that the gateway serves to web pages (site-check compares it)
 	@cd site && npm run --silent script

@@ -1,13 +1,17 @@
-/** Writes the code of a README's blocks that begin with `// PATH` to these files of a site. */
+/** Writes the code blocks of a README's section that begin with their path to these files of a site. */
 
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 
-const [, , readme = "", folder = ""] = process.argv;
-const text = await readFile(readme, "utf8");
-const blocks = [...text.matchAll(/```tsx?\n\/\/ (\S+\.tsx?)\n(.*?)```/gs)];
-if (blocks.length < 7)
-  throw new Error(`${readme} has ${blocks.length} blocks with a file's name; 7 are wanted`);
+const [, , readme = "", section = "", folder = ""] = process.argv;
+const all = await readFile(readme, "utf8");
+const text = all.split(/^## /m).find((each) => each.startsWith(`${section}\n`)) ?? "";
+const blocks = [...text.matchAll(/^```(?:tsx?|svelte)\n(?:\/\/|<!--) (\S+\.\w+)(?: -->)?\n(.*?)^```$/gms)];
+if (blocks.length < 6) {
+  throw new Error(
+    `The section ${section} of ${readme} has ${blocks.length} blocks that begin with their path; expected 6 or more`,
+  );
+}
 for (const [, path, code] of blocks) {
   await mkdir(dirname(join(folder, path)), { recursive: true });
   await writeFile(join(folder, path), code);

@@ -1,4 +1,4 @@
-"""The example website as a real process, built once per session."""
+"""A website that uses the kit, as a real process: the example website, built once per session, or another."""
 
 import contextlib
 import os
@@ -29,11 +29,13 @@ def build(target: str = "site-build") -> None:
 
 @dataclass
 class Site:
-    """A website process. `folder` holds its queue and its log."""
+    """A website process. `folder` holds its queue and its log, `code` its program and what that reads."""
 
     port: int
     folder: Path
     environment: dict[str, str]
+    code: Path = FOLDER
+    program: str = str(NEXT)  # `next`, or one that takes its address from the environment
     process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
 
     @property
@@ -53,12 +55,16 @@ class Site:
         variables = {
             "FASTCORE_SITE_QUEUE_TOKEN": QUEUE_TOKEN,
             "FASTCORE_SITE_QUEUE_FOLDER": str(self.folder / "queue"),
+            "HOST": "127.0.0.1",
+            "PORT": str(self.port),
+            "ORIGIN": self.url,
             **self.environment,
         }
+        arguments = ["start", "--hostname", "127.0.0.1"] if self.program.endswith("next") else []
         with (self.folder / "site.log").open("ab") as log:
             self.process = subprocess.Popen(  # noqa: ASYNC220 - started here, waited for below
-                ["node", str(NEXT), "start", "--hostname", "127.0.0.1", "--port", str(self.port)],
-                cwd=FOLDER,
+                ["node", self.program, *arguments],
+                cwd=self.code,
                 env={**os.environ, **variables},
                 stdout=log,
                 stderr=log,
