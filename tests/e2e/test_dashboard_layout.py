@@ -50,6 +50,8 @@ async def test_regression_columns_keep_their_widths_and_emails_are_whole(dashboa
         height = await page.locator(f"[id='lead-{lead_id}'] .sub").evaluate("(e) => e.offsetHeight")
         assert height < 30, "the address is on one line"
         await visitor.check()
+        await page.set_viewport_size(SIZES["phone"])
+        assert await page.locator(f"[id='lead-{lead_id}'] .sub").evaluate("(e) => e.offsetHeight") < 30
 
 
 async def test_regression_on_a_phone_the_whole_card_opens_a_lead(dashboard: Dashboard) -> None:
