@@ -114,13 +114,14 @@ async def test_regression_filters_are_in_the_address_bar(dashboard: Dashboard) -
     async with many_leads(dashboard) as tag, dashboard.visit() as visitor:
         page = visitor.page
         await visitor.open("/admin/ui/leads")
-        await page.get_by_label("Service").fill(tag)
+        # Any part of the service, in any case.
+        await page.get_by_label("Service").fill(tag[1:].upper())
         # In the viewer's zone, Asia/Kolkata, all these leads are of the sixth.
         await page.get_by_label("From").fill("2020-05-06")
         await page.get_by_label("Status").first.select_option("won")
         await expect_page(visitor, tag, 2)
         expected = {
-            "service": [tag],
+            "service": [tag[1:].upper()],
             "since": ["2020-05-06"],
             "status": ["won"],
             "zone": [await page.evaluate("Intl.DateTimeFormat().resolvedOptions().timeZone")],

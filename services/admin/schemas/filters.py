@@ -88,7 +88,10 @@ class ExportFilter(Filter):
             " All words must match, in any order. Case, accents and apostrophes do not matter."
         ),
     ] = None
-    service: Text | None = None
+    service: Annotated[
+        Text | None,
+        Field(description="A service, or else a part of its name, in upper or lower case."),
+    ] = None
     since: Since = None
     until: Until = None
 
@@ -97,6 +100,7 @@ class ExportFilter(Filter):
         return {
             "status": self.status_filter,
             "service": self.service,
+            "services": None,
             "since": self.since,
             "until": self.until,
             **(search_parameters(self.q) if self.q else NO_SEARCH),

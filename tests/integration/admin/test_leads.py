@@ -50,6 +50,10 @@ async def test_cursors_page_through_leads_of_the_same_time(admin: Admin) -> None
     [
         ({"status_filter": "won"}, {"Won"}),
         ({"service": "SEO"}, {"Seo"}),
+        ({"service": "seo"}, {"Seo", "Audit"}),
+        ({"service": "O AUDIT"}, {"Audit"}),
+        ({"service": "%"}, set()),
+        ({"service": "seo", "q": "audit"}, {"Audit"}),
         ({"q": "gra"}, {"Grace"}),
         ({"q": "navy.mil"}, {"Grace"}),
         ({"q": "NAVY grace"}, {"Grace"}),
@@ -65,6 +69,7 @@ async def test_leads_are_filtered_and_searched(admin: Admin, params: dict[str, s
     await admin.add_lead(name="Grace", email="hopper@navy.mil")
     await admin.add_lead(name="O'Brien", company="Acme.com", email="x@example.com")
     await admin.add_lead(name="Seo", service="SEO", email="x@example.com")
+    await admin.add_lead(name="Audit", service="Seo audit", email="x@example.com")
     await admin.add_lead("won", name="Won", email="x@example.com")
     await admin.add_lead(name="Future", email="x@example.com", occurred_at=datetime(2031, 1, 1, tzinfo=UTC))
     await admin.add_lead(name="Past", email="x@example.com", occurred_at=datetime(2001, 1, 1, tzinfo=UTC))

@@ -1,5 +1,6 @@
 (:status::text IS NULL OR status = :status)
       AND (:service::text IS NULL OR service = :service)
+      AND (:services::text[] IS NULL OR service = ANY(:services))
       AND (:since::timestamptz IS NULL OR created_at_utc >= :since)
       AND (:until::timestamptz IS NULL OR created_at_utc < :until)
       AND (:term_1::text[] IS NULL OR search_text LIKE ANY (search_patterns(:term_1))

@@ -27,7 +27,7 @@ async def find_leads(connection: Connection, filters: LeadFilter) -> tuple[list[
     lead finds a page soon. If few match, the trigram index finds all of them soon. This function chooses by
     PostgreSQL's estimates. If PostgreSQL chose, it would read the whole table for a count or a deep page.
     """
-    selection = filters.selection()
+    selection = await choose_services(connection, filters.selection())
     page = filters.after() | {"limit": filters.limit + 1, "offset": filters.offset}
     if not filters.q:
         leads = await _scan_by_time(connection, selection, page)
@@ -40,6 +40,20 @@ async def find_leads(connection: Connection, filters: LeadFilter) -> tuple[list[
         return [_to_summary(row) for row in rows if row["id"]], rows[0]["total"], False
     leads = await _scan_by_time(connection, selection, page)
     return leads, max(matching, filters.offset + len(leads)), True
+
+
+async def choose_services(connection: Connection, selection: dict[str, Any]) -> dict[str, Any]:
+    """Return the parameters of a selection whose `service` may be a part of a service's name, in any case.
+
+    The exact name of a service selects only this service, so that a link to it finds no others.
+    """
+    part = selection["service"]
+    if part is None or await _SQL.has_service(connection, service=part):
+        return selection
+    services = [row["service"] async for row in _SQL.find_services(connection, part=part)]
+    if len(services) == 1:  # the equality has the better plan
+        return selection | {"service": services[0]}
+    return selection | {"service": None, "services": services}
 
 
 async def count_leads(connection: Connection, selection: dict[str, Any]) -> tuple[int, bool]:

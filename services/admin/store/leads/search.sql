@@ -40,3 +40,19 @@ SELECT count(*) FROM (
 EXPLAIN (FORMAT JSON)
 SELECT 1 FROM lead_inbox
 WHERE {lead_filter};
+
+-- name: has_service$
+-- Whether a lead has exactly this service.
+SELECT EXISTS (SELECT FROM lead_inbox WHERE service = :service);
+
+-- name: find_services
+-- The services that contain a text, in upper or lower case. Reads one entry of the index lead_inbox_service for each
+-- different service, of which there are few, instead of one for each lead.
+WITH RECURSIVE services AS (
+    (SELECT service FROM lead_inbox ORDER BY service LIMIT 1)
+    UNION ALL
+    SELECT (SELECT lead.service FROM lead_inbox AS lead WHERE lead.service > services.service
+            ORDER BY lead.service LIMIT 1)
+    FROM services WHERE services.service IS NOT NULL
+)
+SELECT service FROM services WHERE strpos(lower(service), lower(:part)) > 0;

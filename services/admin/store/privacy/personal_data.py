@@ -29,7 +29,7 @@ from services.admin.schemas.lead_edits import ADMIN_FIELDS, VISITOR_FIELDS, Edit
 from services.admin.schemas.leads import AuditEntry, Lead
 from services.admin.schemas.personal_data import PersonData
 from services.admin.store.leads.leads import NO_SUCH_LEAD, lock_lead
-from services.admin.store.leads.search import LEAD_FILTER, count_leads
+from services.admin.store.leads.search import LEAD_FILTER, choose_services, count_leads
 from services.admin.store.planning import plan_for_values
 from services.admin.store.privacy.erasure import find_traces
 
@@ -82,10 +82,10 @@ class PersonalData:
 
     async def export_leads(self, query: ExportQuery, actor: str) -> AsyncIterator[str]:
         """Return the leads as chunks of CSV. The audit entry is committed before the first chunk is read."""
-        selection = query.selection()
         filter_names = sorted(query.model_dump(include=set(ExportFilter.model_fields), exclude_none=True))
         async with transaction(self._pool) as connection:
             await plan_for_values(connection)
+            selection = await choose_services(connection, query.selection())
             count, is_estimate = await count_leads(connection, selection)
             for status in query.left_out:
                 left_out, is_left_out_estimate = await count_leads(connection, selection | {"status": status})
