@@ -10,6 +10,7 @@ from playwright.async_api import Page, expect
 from contracts import topics
 from contracts.leads import LeadReceived
 from runtime.settings import Kafka
+from services.ingest.forms.endpoint import STATIC
 from tests.support.factories import records_of
 from tests.support.services.processes import ServiceProcess, processes
 from tests.support.wait import eventually
@@ -17,12 +18,22 @@ from tests.support.web.browser import TIMEOUT_MS, running_browser
 from tests.support.web.static_pages import running_pages
 
 FORM_KEY = "studio-4k7w9q2m"
-PAGE = """<!doctype html><html lang="en"><head><title>Contact</title><link rel="icon" href="data:,"></head>
+# The number of messages that wait in the browser.
+KEPT = """new Promise((done) => {
+  indexedDB.open("fastcore").onsuccess = ({ target }) => {
+    const counted = target.result.transaction("sent").objectStore("sent").count();
+    counted.onsuccess = () => done(counted.result);
+  };
+})"""
+PAGE = """<!doctype html><html lang="en"><head><title>Contact</title><link rel="icon" href="data:,">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; form-action {gateway};
+script-src {gateway}; connect-src {gateway}; require-trusted-types-for 'script'"></head>
 <body><form method="post" action="{gateway}/inbound/forms/{key}" data-thanks="We have it.">
 <label>Name <input name="name"></label>
 <label>Email <input name="your-email" type="email" required></label>
 <label>Message <textarea name="message"></textarea></label>
 <label><input name="news" type="checkbox"> News</label>
+<input name="_gotcha" hidden tabindex="-1" autocomplete="off">
 <button>Send</button>
 </form>
 <script defer src="{gateway}/inbound/static/fastcore.js" data-campaign></script></body></html>"""
@@ -107,7 +118,7 @@ async def test_script_says_what_is_wrong_and_sends_the_campaign_of_the_visit(sit
     assert "_key" not in (lead.extra or {})
 
 
-async def test_draft_survives_a_reload_and_a_message_survives_an_outage(site: StaticSite) -> None:
+async def test_draft_survives_a_reload_and_a_message_a_gateway_that_is_down(site: StaticSite) -> None:
     page = site.page
     await page.goto("/contact")
     await site.fill()
@@ -115,17 +126,46 @@ async def test_draft_survives_a_reload_and_a_message_survives_an_outage(site: St
     await page.reload()
     assert await page.get_by_label("Message").input_value() == "Please call me."
     assert await page.get_by_label("News").is_checked()
-    # The gateway is away after the page was loaded.
-    pattern = "**/inbound/forms/**"
-    await page.route(pattern, lambda route: route.abort())
+    site.gateway.kill()
     await site.send()
     await site.expect_status("will be sent soon")
     assert not await site.leads()
-    await page.unroute(pattern)
+    site.gateway.start()
+    await site.gateway.ready()
     await page.goto("/contact")  # the visitor comes back
     assert await page.get_by_label("Message").input_value() == ""
-    lead = await site.lead()
-    assert lead.message == "Please call me."
-    await page.reload()
-    await page.evaluate("navigator.locks.request('fastcore', () => 1)")  # the script has looked again
+    assert (await site.lead()).message == "Please call me."
+    await eventually(lambda: page.evaluate(KEPT), until=lambda kept: kept == 0, what="an empty store")
     assert len(await site.leads()) == 1
+
+
+async def test_message_that_waits_is_sent_once_the_browser_is_online(site: StaticSite) -> None:
+    page = site.page
+    await page.goto("/contact")
+    await site.fill()
+    await page.context.set_offline(True)
+    await site.send()
+    await site.expect_status("will be sent soon")
+    await page.context.set_offline(False)  # no reload
+    assert (await site.lead()).email == "ada@example.com"
+
+
+@pytest.mark.parametrize("is_bot", [False, True])
+async def test_honeypot_and_script_work_under_a_strict_policy(site: StaticSite, is_bot: bool) -> None:
+    page, problems = site.page, list[str]()
+    page.on("console", lambda message: problems.append(message.text))
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    await page.goto("/contact")
+    await site.fill()
+    honeypot = page.locator("[name=_gotcha]")
+    await expect(honeypot).to_be_hidden()
+    if is_bot:
+        await honeypot.evaluate("(field) => { field.value = 'https://spam.example'; }")
+    await site.send()
+    await site.expect_status("We have it.")
+    assert (await site.lead()).spam_reasons == (("honeypot",) if is_bot else ())
+    assert problems == []  # such as what the policy refused
+
+
+def test_script_that_the_gateway_serves_is_under_3_kilobytes() -> None:
+    assert len((STATIC / "fastcore.js").read_bytes()) < 3000
