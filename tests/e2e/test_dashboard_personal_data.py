@@ -27,7 +27,7 @@ async def test_all_leads_of_a_person_are_deleted_after_the_address_was_typed(
         await page.get_by_role("link", name=name).click()
         await page.get_by_role("link", name="Delete personal data").click()
         await expect(page.get_by_role("heading", name="Delete personal data?")).to_be_visible()
-        await expect(page.get_by_text("2 leads of this address")).to_be_visible()
+        await expect(page.get_by_text("2 leads of this person")).to_be_visible()
         await visitor.check()
         await page.get_by_role("link", name="Cancel").click()
         await expect(page.get_by_role("heading", name=name)).to_be_visible()
@@ -82,6 +82,30 @@ async def test_a_lead_with_a_corrected_address_is_not_ticked(dashboard: Dashboar
         await expect(page.get_by_text("2 leads of this person")).to_be_visible()
         unselected = page.get_by_role("region", name="Not selected")
         await expect(unselected).to_contain_text(f"Corrected {tag}")
+        await visitor.check()
+
+
+async def test_regression_leads_of_the_same_phone_are_listed(dashboard: Dashboard) -> None:
+    tag, digits = uuid4().hex[:10], f"{uuid4().int % 10**8:08}"
+    await dashboard.post(name=f"Shared {tag}", email=f"shared.{tag}@example.com", phone=f"020 {digits}")
+    await dashboard.post(name=f"Phoned {tag}", email=None, phone=f"(020) {digits}")
+    await dashboard.post(name=f"Pia {tag}", email=f"pia.{tag}@example.com", phone=f"+4420{digits}")
+    async with dashboard.visit("phone") as visitor:
+        page = visitor.page
+        await find_lead(visitor, tag, f"Pia {tag}")
+        for name in ("Shared", "Phoned"):
+            await expect(page.get_by_role("link", name=f"{name} {tag}")).to_be_visible(timeout=TIMEOUT_MS)
+        await page.get_by_role("link", name=f"Pia {tag}").click()
+        await page.get_by_role("link", name="Delete personal data").click()
+        await expect(page.get_by_text("3 leads of this person, found by address and phone")).to_be_visible()
+        boxes = [page.get_by_role("checkbox", name=f"{name} {tag}") for name in ("Phoned", "Shared")]
+        assert [await box.is_checked() for box in boxes] == [True, False]
+        await visitor.check_in_both_themes()
+        await page.get_by_label("Type the address to confirm").fill(f"pia.{tag}@example.com")
+        await page.get_by_role("button", name="Delete permanently").click()
+        await expect(page.get_by_text("2 leads of this person")).to_be_visible()
+        await expect(page.get_by_role("region", name="Not selected")).to_contain_text(f"Shared {tag}")
+        assert not any(tag in url or digits in url for url in visitor.urls)
         await visitor.check()
 
 

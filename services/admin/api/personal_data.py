@@ -54,14 +54,17 @@ async def edit_lead(lead_id: UUID, edit: LeadEdit, adapters: CurrentAdapters, ac
 
 @router.post("/leads/person", summary="Find a person's leads")
 async def find_person(person: ErasePerson, adapters: CurrentAdapters) -> PersonRecords:
-    """Return what an erasure of this address would erase. A POST, so that no URL contains the address."""
-    return await adapters.erasures.find_person(person.email)
+    """Return what an erasure of this person would erase. A POST, so that no URL contains personal data."""
+    return await adapters.erasures.find_person(person.email, person.phone)
 
 
 @router.post("/leads/erase", summary="Erase a person")
 async def erase_person(person: ErasePerson, adapters: CurrentAdapters, actor: Actor) -> ErasedPerson:
-    """Erase all leads and queued records of an address, and return what was erased and what failed."""
-    return await adapters.erasures.erase_person(person.email, actor)
+    """Erase all leads and queued records of an address, and stored leads of a phone.
+
+    Returns what was erased and what failed.
+    """
+    return await adapters.erasures.erase_person(person.email, actor, phone=person.phone)
 
 
 @router.delete("/leads/{lead_id}", summary="Erase a lead", responses=documented(404))

@@ -14,7 +14,7 @@ from services.admin.schemas.personal_data import KafkaKeeps, PersonLead, PersonQ
 
 @dataclass(frozen=True)
 class Traces:
-    """What contains an address: ids of leads, and of queue rows (`records`) that belong to none of them."""
+    """What contains an address or a phone: ids of leads, and of queue rows of none of them (`records`)."""
 
     leads: frozenset[UUID] = frozenset()
     records: frozenset[UUID] = frozenset()
@@ -43,9 +43,13 @@ class Selection:
         return Traces((traces.leads & self.leads) | own, records)
 
 
-def has_address(lead: PersonLead, email: str) -> bool:
-    """Return False if the lead's address is no longer `email`, because an admin has changed it."""
-    return lead.email is None or lead.email.lower() == email.lower()
+def belongs_to(lead: PersonLead, email: str | None) -> bool:
+    """Return whether a lead that was found for a person certainly is this person's.
+
+    A lead with another address may be somebody else's: an admin has changed its address, or two people share
+    a phone.
+    """
+    return lead.email is None or (email is not None and lead.email.lower() == email.lower())
 
 
 def addresses_of(
@@ -78,7 +82,7 @@ def erasure_message(leads: int, records: int) -> str:
     message = f"The personal data of {leads} {'lead' if leads == 1 else 'leads'}"
     if records:
         message += f" and {records} {'record' if records == 1 else 'records'} in the queue"
-    return f"{message} of this address {'was' if leads + records == 1 else 'were'} deleted."
+    return f"{message} of this person {'was' if leads + records == 1 else 'were'} deleted."
 
 
 def kafka_keeps(at: datetime) -> list[KafkaKeeps]:

@@ -1,15 +1,27 @@
 """Responses about a person's data: an export, and the result of an erasure."""
 
+import re
+import unicodedata
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
-from pydantic import BaseModel, EmailStr, Field, JsonValue
+from pydantic import BaseModel, EmailStr, Field, JsonValue, model_validator
 
 from services.admin.schemas.leads import AuditEntry
 
 # Leads of one address that a page lists, and ids that one form sends: a form may have 1,000 fields.
 LISTED_MAX: Final = 500
+
+
+def phone_ending(phone: str | None) -> str | None:
+    """Return the last nine digits of a phone number, by which its spellings are compared.
+
+    `+44 20 7946 0958` and `020 7946 0958` have the same ones. Returns None for fewer than seven digits: they
+    may be an extension.
+    """
+    digits = re.sub(r"\D", "", unicodedata.normalize("NFKD", phone or "").replace("(0)", ""))
+    return digits[-9:] if len(digits) >= 7 else None
 
 
 class KafkaKeeps(BaseModel):
@@ -63,9 +75,24 @@ class Erased(BaseModel):
 
 
 class ErasePerson(BaseModel):
-    """The address of the person. It is sent in the body, so that no URL contains it."""
+    """The address or the phone of the person, or both. They are sent in the body, so that no URL has them."""
 
-    email: EmailStr
+    email: EmailStr | None = None
+    phone: str | None = Field(
+        default=None,
+        max_length=255,
+        description="Selects stored leads whose phone ends with the same nine digits; seven at least.",
+    )
+
+    @model_validator(mode="after")
+    def _select_somebody(self) -> "ErasePerson":
+        if self.phone is not None and not phone_ending(self.phone):
+            msg = "phone needs at least seven digits"
+            raise ValueError(msg)
+        if not self.email and not self.phone:
+            msg = "an email or a phone is needed"
+            raise ValueError(msg)
+        return self
 
 
 class ErasedPerson(BaseModel):
@@ -90,6 +117,7 @@ class PersonLead(BaseModel):
     created_at_utc: datetime
     name: str | None
     email: str | None
+    phone: str | None
     site: str | None
     service: str | None
     status: str | None

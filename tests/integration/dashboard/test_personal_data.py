@@ -42,7 +42,7 @@ async def test_personal_data_is_deleted_by_person_after_confirmation(admin: Admi
     stranger = await admin.add_lead(email="grace@example.com")
     url = f"/admin/ui/leads/{lead.lead_id}/erase"
     page = (await admin.client.get(url)).text
-    assert "2 leads of this address" in page
+    assert "2 leads of this person" in page
     assert page.count("Ada Lovelace") >= 2
     assert str(other.lead_id) in page
     assert str(stranger.lead_id) not in page
@@ -54,3 +54,23 @@ async def test_personal_data_is_deleted_by_person_after_confirmation(admin: Admi
     assert (deleted.status_code, "2 leads of this person" in deleted.text) == (200, True)
     unerased = await admin.db.fetch("SELECT id FROM lead_inbox WHERE status <> 'erased'")
     assert [row["id"] for row in unerased] == [stranger.lead_id]
+
+
+async def test_regression_a_lead_without_an_address_is_confirmed_by_its_phone(admin: Admin) -> None:
+    csrf = await sign_in(admin)
+    lead = await admin.add_lead(email=None, phone="+44 20 7946 0958")
+    same = await admin.add_lead(email=None, phone="020 7946 0958")
+    family = await admin.add_lead(email="bob@example.com", phone="020 7946 0958")
+    url = f"/admin/ui/leads/{lead.lead_id}/erase"
+    page = (await admin.client.get(url)).text
+    assert "3 leads of this person, found by phone" in page
+    assert "1 lead has another address" in page
+    ticked = {box.split('"')[0] for box in page.split('name="lead_ids" value="') if " checked" in box[:300]}
+    assert ticked == {str(lead.lead_id), str(same.lead_id)}
+    untyped = await admin.client.post(url, data={"csrf": csrf})
+    assert (untyped.status_code, "not the phone number of this lead" in untyped.text) == (422, True)
+    fields = {"csrf": csrf, "address": "020 79460958", "lead_ids": str(same.lead_id)}
+    deleted = await admin.client.post(url, data=fields)
+    assert (deleted.status_code, "2 leads of this person" in deleted.text) == (200, True)
+    unerased = await admin.db.fetch("SELECT id FROM lead_inbox WHERE status <> 'erased'")
+    assert [row["id"] for row in unerased] == [family.lead_id]

@@ -45,7 +45,7 @@ async def test_a_lead_with_a_corrected_address_is_not_ticked(admin: Admin) -> No
     await correct(admin.db, corrected.lead_id, "bob@example.com")
     page = (await admin.client.get(url_of(lead.lead_id))).text
     assert boxes(page) == {lead.lead_id: True, other.lead_id: True, corrected.lead_id: False}
-    assert "address corrected to <bdi>bob@example.com</bdi>" in page
+    assert "another address: <bdi>bob@example.com</bdi>" in page
     # The lead of the page cannot be deselected.
     assert re.search(rf'value="{lead.lead_id}"[^>]* checked disabled>', page)
 
@@ -62,7 +62,7 @@ async def test_only_ticked_leads_are_deleted(admin: Admin) -> None:
     assert await admin.db.fetchval("SELECT payload FROM replay_queue WHERE id = $1", record) is None
     assert "2 leads of this person and 1 failed delivery" in answer.text
     _, _, kept = answer.text.partition("Not selected")
-    assert "2 leads of this address were not selected" in kept
+    assert "2 leads of this person were not selected" in kept
     assert str(unticked.lead_id) in kept
     assert str(corrected.lead_id) in kept
 
@@ -91,7 +91,7 @@ async def test_a_lead_of_another_address_is_not_deleted(admin: Admin, field: str
     record = await admin.add_queue_row(**site_row(json_of(email="grace@example.com")))
     fields = {"csrf": word, "address": ADA, field: [str(stranger.lead_id), str(record), str(uuid4())]}
     answer = await admin.client.post(url_of(lead.lead_id), data=fields)
-    assert "3 selected items no longer have data under this address" in answer.text
+    assert "3 selected items no longer have data of this person" in answer.text
     assert stranger.lead_id not in await erased(admin.db)
     assert await admin.db.fetchval("SELECT payload FROM replay_queue WHERE id = $1", record)
 
@@ -149,4 +149,4 @@ async def test_the_records_of_a_bounded_number_of_leads_are_read(
     assert len(boxes(page)) == 2
     assert lead_id in boxes(page)
     assert page.count("Delete the lead of an unknown name") == 1
-    assert "1 more lead of this address is not listed and will not be deleted" in page
+    assert "1 more lead of this person is not listed and will not be deleted" in page

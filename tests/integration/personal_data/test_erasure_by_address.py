@@ -71,7 +71,7 @@ async def test_regression_erasing_a_conflict_keeps_the_stored_lead(
     answer = await erase_person(admin, "bob@example.com")
     assert (answer["erased"], answer["records"]) == ([], [str(row)])
     assert answer["message"] == (
-        "The personal data of 0 leads and 1 record in the queue of this address was deleted."
+        "The personal data of 0 leads and 1 record in the queue of this person was deleted."
     )
     assert "bob" not in await dump_database(admin.db)
     assert await admin.db.fetchval("SELECT email FROM lead_inbox WHERE id = $1", ada.lead_id) == ada.email

@@ -103,9 +103,9 @@ async def add_leads(
     db: "asyncpg.Connection[asyncpg.Record]", leads: list[LeadReceived], status: str = "received"
 ) -> None:
     await db.executemany(
-        "INSERT INTO lead_inbox (id, request_id, site, email, service, status, name, company, message,"
+        "INSERT INTO lead_inbox (id, request_id, site, email, service, status, name, phone, company, message,"
         " source, extra, spam_reasons, body_sha256, created_at_utc)"
-        " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
+        " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
         [
             (
                 each.lead_id,
@@ -115,6 +115,7 @@ async def add_leads(
                 each.service,
                 status,
                 each.name,
+                each.phone,
                 each.company,
                 each.message,
                 json.dumps(each.source.model_dump()) if each.source else None,

@@ -1,6 +1,7 @@
 """Deletion of personal data: the confirmation page, and the page that reports what was deleted."""
 
 from collections.abc import Collection
+from dataclasses import dataclass
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -11,20 +12,45 @@ from services.admin.adapters import CurrentAdapters
 from services.admin.dashboard.auth import CurrentSession
 from services.admin.dashboard.rendering import PageRoute, render
 from services.admin.rules.errors import NotFoundError
-from services.admin.rules.personal_data import Selection, has_address
-from services.admin.schemas.personal_data import LISTED_MAX, ErasedPerson, PersonRecords
+from services.admin.rules.personal_data import Selection, belongs_to
+from services.admin.schemas.personal_data import LISTED_MAX, ErasedPerson, PersonRecords, phone_ending
 
 router = APIRouter(prefix="/admin/ui/leads", route_class=PageRoute)
+
+
+@dataclass(frozen=True)
+class Contact:
+    """How a lead's person is found: by the address, the phone, or both."""
+
+    email: str | None = None
+    phone: str | None = None
+
+    @property
+    def shown(self) -> str | None:
+        """What the admin types to confirm: the address, or the phone if there is no address."""
+        return self.email or self.phone
+
+    def matches(self, typed: str) -> bool:
+        """Return whether the admin typed what is shown. A phone may be typed in another spelling.
+
+        Without an address and a phone, there is nothing to type.
+        """
+        if not self.shown or typed.lower() == self.shown.lower():
+            return True
+        ending = phone_ending(self.phone)
+        return not self.email and ending is not None and phone_ending(typed) == ending
 
 
 class DeletionForm(BaseModel):
     """The form of the confirmation page and of the result page.
 
-    `lead_ids` are the selected leads. `failed_ids`, set only in a retry, are the leads and queue rows whose
-    deletion failed.
+    `address` is what the admin typed: the address of the lead, or its phone if it has no address. `lead_ids`
+    are the selected leads. `phone` and `failed_ids` are set only in a retry: the phone of the lead, and the
+    leads and queue rows whose deletion failed.
     """
 
     address: str = ""
+    phone: str = ""
     lead_ids: list[UUID] = Field(default_factory=list, max_length=LISTED_MAX)
     failed_ids: list[UUID] = Field(default_factory=list, max_length=LISTED_MAX)
 
@@ -34,7 +60,7 @@ async def confirm_deletion(
     request: Request, lead_id: UUID, session: CurrentSession, adapters: CurrentAdapters
 ) -> Response:
     """List all data that can be deleted with this lead, and ask for confirmation."""
-    page = await _confirmation_values(lead_id, await _find_email(lead_id, adapters), adapters)
+    page = await _confirmation_values(lead_id, await _find_contact(lead_id, adapters), adapters)
     return render(
         request, session, "personal_data/delete_personal_data.html", typed="", mismatch=False, **page
     )
@@ -50,19 +76,19 @@ async def delete_personal_data(
 ) -> Response:
     """Delete this lead, the selected leads and the queue rows of the address, and report the result.
 
-    In the first request, the admin types the address. In a retry, the form already contains the address,
-    because the lead may be erased. Both requests delete only this lead and data that contains the address.
+    In the first request, the admin types the address. In a retry, the form already contains the address and
+    the phone, because the lead may be erased. Both requests delete only this lead and data of this person.
     """
-    email, typed = await _find_email(lead_id, adapters), form.address.strip()
-    matches = not email or typed.lower() == email.lower()
+    contact = await _find_contact(lead_id, adapters)
+    typed = form.address.strip()
     if form.failed_ids:
-        is_own = matches and lead_id in form.failed_ids
+        is_own = contact.matches(typed or form.phone) and lead_id in form.failed_ids
         failed_ids = frozenset(form.failed_ids)
         only = Selection(leads=failed_ids, records=failed_ids, own_lead=lead_id if is_own else None)
-        email = typed
+        contact = Contact(typed or None, form.phone or None)
     else:
-        if not matches:
-            page = await _confirmation_values(lead_id, email, adapters, form.lead_ids)
+        if not contact.matches(typed):
+            page = await _confirmation_values(lead_id, contact, adapters, form.lead_ids)
             return render(
                 request,
                 session,
@@ -74,14 +100,14 @@ async def delete_personal_data(
             )
         only = Selection(leads=frozenset(form.lead_ids), own_lead=lead_id)
     # Read first: erased leads no longer have the address.
-    before = await adapters.erasures.find_person(email) if email else PersonRecords()
-    done = await adapters.erasures.erase_person(email, session.actor, only)
+    before = await adapters.erasures.find_person(contact.email, contact.phone)
+    done = await adapters.erasures.erase_person(contact.email, session.actor, only, phone=contact.phone)
     return render(
         request,
         session,
         "personal_data/personal_data_deleted.html",
         lead_id=lead_id,
-        email=email or "",
+        contact=contact,
         is_retry=bool(form.failed_ids),
         **_outcome(lead_id, only.leads, before, done),
     )
@@ -118,38 +144,39 @@ def _outcome(
 
 
 async def _confirmation_values(
-    lead_id: UUID, email: str | None, adapters: CurrentAdapters, selected: Collection[UUID] | None = None
+    lead_id: UUID, contact: Contact, adapters: CurrentAdapters, selected: Collection[UUID] | None = None
 ) -> dict[str, Any]:
     """Return the values for the confirmation page's template.
 
-    Without `selected`, all leads that still have the address are selected.
+    Without `selected`, all leads are selected that certainly belong to this person.
     """
-    records = await adapters.erasures.find_person(email) if email else PersonRecords()
+    records = await adapters.erasures.find_person(contact.email, contact.phone)
     leads = sorted(records.leads, key=lambda lead: lead.lead_id != lead_id)[:LISTED_MAX]
+    others = {lead.lead_id for lead in leads if not belongs_to(lead, contact.email)}
     if selected is None:
-        selected = [lead.lead_id for lead in leads if email and has_address(lead, email)]
+        selected = [lead.lead_id for lead in leads if lead.lead_id not in others]
     return {
         "lead_id": lead_id,
-        "email": email,
+        "contact": contact,
         "leads": leads,
         "selected": {lead_id, *selected},
-        "others": {lead.lead_id for lead in leads if email and not has_address(lead, email)},
+        "others": others - {lead_id},
         "not_listed": len(records.leads) - len(leads),
         "records": records.records,
     }
 
 
-async def _find_email(lead_id: UUID, adapters: CurrentAdapters) -> str | None:
-    """Return a lead's email address; None if the lead has none.
+async def _find_contact(lead_id: UUID, adapters: CurrentAdapters) -> Contact:
+    """Return a lead's email address and phone.
 
-    If the lead is not stored, the address comes from the lead's queued record.
+    If the lead is not stored, they come from the lead's queued record.
     Raises `NotFoundError` if the lead does not exist.
     """
     details = await adapters.leads.get_lead(lead_id)
     if details.lead:
-        return details.lead.email or None
+        return Contact(details.lead.email or None, details.lead.phone or None)
     if parked := await adapters.personal_data.read_parked(lead_id):
-        return parked.email or None
+        return Contact(parked.email or None, parked.phone or None)
     if not details.queue and not details.emails:
         raise NotFoundError("There is no lead with this id.")
-    return None
+    return Contact()

@@ -15,8 +15,20 @@ from runtime.failures import DependencyRefused, DependencyUnavailable, Failure
 from runtime.logs import logger
 from services.admin.rules.errors import NotFoundError
 from services.admin.rules.lead_edit_rules import parked_lead
-from services.admin.rules.personal_data import Selection, Traces, erasure_message, kafka_keeps
-from services.admin.schemas.personal_data import LISTED_MAX, Erased, ErasedPerson, PersonLead, PersonRecords
+from services.admin.rules.personal_data import (
+    Selection,
+    Traces,
+    erasure_message,
+    kafka_keeps,
+)
+from services.admin.schemas.personal_data import (
+    LISTED_MAX,
+    Erased,
+    ErasedPerson,
+    PersonLead,
+    PersonRecords,
+    phone_ending,
+)
 from services.admin.store.leads.leads import NO_SUCH_LEAD
 
 _SQL: Any = load_queries(Path(__file__).with_name("erasure.sql"))
@@ -34,14 +46,14 @@ class Erasures:
         self._pool = pool
         self._log = logger("personal_data")
 
-    async def find_person(self, email: str) -> PersonRecords:
-        """Return the leads and queue rows that contain an address. Changes nothing.
+    async def find_person(self, email: str | None, phone: str | None = None) -> PersonRecords:
+        """Return the leads and queue rows of an address, and the stored leads of a phone. Changes nothing.
 
         The name and address of a lead that is not stored come from its queued record. That record is read
         for the first `LISTED_MAX` of these leads only.
         """
         async with snapshot(self._pool) as connection:
-            traces = await find_traces(connection, email)
+            traces = await find_traces(connection, email, phone)
             rows = _SQL.list_person(connection, ids=sorted(traces.leads))
             leads = [PersonLead.model_validate(dict(row)) async for row in rows]
             ids = [lead.lead_id for lead in leads if lead.status is None][:LISTED_MAX]
@@ -78,17 +90,15 @@ class Erasures:
         )
 
     async def erase_person(
-        self, email: str | None, actor: str, only: Selection | None = None
+        self, email: str | None, actor: str, only: Selection | None = None, *, phone: str | None = None
     ) -> ErasedPerson:
-        """Erase the leads and queue rows that contain an address, each in its own transaction.
+        """Erase the leads and queue rows of an address, and the leads of a phone. Each is one transaction.
 
         `only` selects some of them; by default, all are erased. Raises `DependencyUnavailable` if they cannot
         be searched for. If one cannot be erased, `failed` of the result has its id and the reason.
         """
-        traces = Traces()
-        if email:
-            async with transaction(self._pool) as connection:
-                traces = await find_traces(connection, email)
+        async with transaction(self._pool) as connection:
+            traces = await find_traces(connection, email, phone)
         chosen = only.choose(traces) if only else traces
         erased, records, failed = list[Erased](), list[UUID](), dict[UUID, str]()
         outages, reason = 0, ""
@@ -128,23 +138,25 @@ class Erasures:
         return done
 
 
-async def find_traces(connection: Connection, email: str) -> Traces:
-    """Return the ids of all leads and queue rows that contain an address."""
-    rows = [row async for row in _SQL.find_by_email(connection, email=email)]
+async def find_traces(connection: Connection, email: str | None, phone: str | None = None) -> Traces:
+    """Return the ids of all leads and queue rows with an address, and of stored leads with a phone."""
+    rows = [row async for row in _SQL.find_by_email(connection, email=email)] if email else []
+    if ending := phone_ending(phone):
+        rows += [row async for row in _SQL.find_by_phone(connection, ending=ending)]
     return Traces(
         frozenset(row["lead_id"] for row in rows if row["lead_id"]),
         frozenset(row["queue_id"] for row in rows if row["queue_id"]),
     )
 
 
-def _with_record(lead: PersonLead, row: Mapping[str, Any], email: str) -> PersonLead:
+def _with_record(lead: PersonLead, row: Mapping[str, Any], email: str | None) -> PersonLead:
     """Return a lead that is not stored, with the name and address of its queued record.
 
     A record that cannot be decoded gives no name, and may contain several addresses. Then the lead gets the
     searched address `email` if the record contains it, else the first address.
     """
     if parked := parked_lead(row):
-        return lead.model_copy(update={"name": parked.name, "email": parked.email})
+        return lead.model_copy(update={"name": parked.name, "email": parked.email, "phone": parked.phone})
     addresses = row["addresses"]
-    address = email if email.lower() in addresses else next(iter(addresses), lead.email)
+    address = email if email and email.lower() in addresses else next(iter(addresses), lead.email)
     return lead.model_copy(update={"email": address})

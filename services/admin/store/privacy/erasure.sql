@@ -16,13 +16,18 @@ WHERE (payload IS NOT NULL OR original_payload IS NOT NULL)
        OR octet_length(:email::text) > char_length(:email))
   AND lower(:email) = ANY(record_addresses(payload) || record_addresses(original_payload));
 
+-- name: find_by_phone
+-- Stored leads whose phone ends with these digits. `search_text` ends with the digits of the phone.
+SELECT id AS lead_id, NULL::uuid AS queue_id FROM lead_inbox
+WHERE search_text LIKE '%' || :ending AND status <> 'erased';
+
 -- name: erase_record$
 -- Remove the person from one row of the queue that belongs to no lead.
 SELECT erase_record(:id, :actor);
 
 -- name: list_person
 -- The leads with these ids that are not erased, newest first, with the fields by which a person recognises them.
-SELECT selected.id AS lead_id, lead.name, lead.site, lead.service, lead.status,
+SELECT selected.id AS lead_id, lead.name, lead.phone, lead.site, lead.service, lead.status,
        coalesce(lead.email, (SELECT mail.recipient FROM email_delivery mail
                              WHERE mail.lead_id = selected.id AND mail.kind = 'welcome')) AS email,
        (SELECT count(*) FROM email_delivery mail WHERE mail.lead_id = selected.id) AS emails,
