@@ -183,6 +183,11 @@ async def spool_damaged(environment: Environment) -> None:
     (left / "00000000000000000002.spool").write_bytes(b"\n00000000 {")
 
 
+async def broken_form(environment: Environment) -> None:
+    leads = [lead(site="studio", spam_reasons=("honeypot",)) for _ in range(30)]
+    await post(Kafka(bootstrap_servers=environment.kafka.bootstrap_servers), *leads)
+
+
 async def sites_file_invalid(environment: Environment) -> None:
     (environment.folder / "sites.toml").write_text("[sites.www]\nlocale = 1")
 
@@ -207,6 +212,7 @@ FAULTS: list[tuple[str, Callable[[Environment], Coroutine[Any, Any, None]], set[
     ("the persister's ledger set back", rolled_back, {"LedgerRewound critical"}),
     ("every recipient is greylisted", greylisted, {"OldestLeadWaiting warning notifier"}),
     ("a torn line alone in the spool", spool_damaged, {"SpoolFilling warning"}),
+    ("a form that makes spam of every lead", broken_form, {"SpamRising"}),
     ("a mistake in the sites file", sites_file_invalid, {"SitesFileInvalid"}),
     ("a website's queue is away", queue_away, {"JobNotRun warning failed"}),
 ]  # fmt: skip

@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from services.admin.monitoring.system_status import SystemStatus
+from services.admin.rules.spam_shares import SpamShare
 from services.admin.store.audit import AuditLog
 from services.admin.store.deliveries.queue import ReplayQueue
 from services.admin.store.deliveries.recent_outcomes import RecentOutcomes
@@ -33,6 +34,7 @@ class Adapters:
     trends: Trends
     revocations: Revocations
     recent_outcomes: Callable[[], Awaitable[RecentOutcomes]]
+    risen_spam: Callable[[], Awaitable[list[SpamShare]]]
     system: SystemStatus
 
 

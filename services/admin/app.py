@@ -35,6 +35,7 @@ from services.admin.store.deliveries.queue import ReplayQueue
 from services.admin.store.deliveries.recent_outcomes import count_recent_outcomes
 from services.admin.store.deliveries.replays import Replays
 from services.admin.store.leads.leads import Leads
+from services.admin.store.leads.spam_shares import read_risen_spam
 from services.admin.store.leads.trends import Trends
 from services.admin.store.privacy.erasure import Erasures
 from services.admin.store.privacy.personal_data import PersonalData
@@ -73,6 +74,7 @@ def create_app(config: settings.Settings | None = None) -> FastAPI:
                 trends=Trends(pool),
                 revocations=Revocations(pool),
                 recent_outcomes=partial(count_recent_outcomes, pool),
+                risen_spam=partial(read_risen_spam, pool),
                 system=SystemStatus(pool, lag, services),
             )
             async with run_in_background(poll_metrics(pool, lag), "metrics poller"):

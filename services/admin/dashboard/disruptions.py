@@ -6,6 +6,8 @@ from datetime import UTC
 from typing import Final, Literal
 
 from services.admin.dashboard.formatting import duration, job_name, plural, stage_name
+from services.admin.rules.reasons import spam_word
+from services.admin.rules.spam_shares import SpamShare
 from services.admin.schemas.system import GatewaySpool, Job, PartHealth, QueueStats, SystemHealth
 from services.admin.store.deliveries.recent_outcomes import EmailOutcomes, RecentOutcomes
 
@@ -48,12 +50,16 @@ class Headline:
 
 @dataclass(frozen=True)
 class Signals:
-    """Everything that the headline depends on. `recent` and `jobs` are None if they could not be read."""
+    """Everything that the headline depends on.
+
+    `recent`, `jobs` and `spam` (the sites whose share of spam has risen) are None if they could not be read.
+    """
 
     health: SystemHealth
     stats: QueueStats
     recent: RecentOutcomes | None
     jobs: list[Job] | None
+    spam: list[SpamShare] | None
 
 
 def components(health: SystemHealth) -> list[tuple[str, PartHealth]]:
@@ -205,6 +211,15 @@ def _site_queues(signals: Signals) -> Iterator[Disruption]:
                 yield Disruption(name, reason, "#h-sites", "amber")
 
 
+def _spam(signals: Signals) -> Iterator[Disruption]:
+    # A form with a broken field makes spam of every lead, and nobody is notified of spam.
+    for share in signals.spam or []:
+        reason = f"{share.spam} of {plural(share.leads, 'lead')} of {share.site} in 24 hours are spam"
+        if share.reason:
+            reason += f" (most often: {spam_word(share.reason)})"
+        yield Disruption("Lead intake", f"{reason}. Check its form.", "/admin/ui/leads?status=spam", "amber")
+
+
 def _jobs(signals: Signals) -> Iterator[Disruption]:
     for job in signals.jobs or []:
         if job.overdue:
@@ -229,6 +244,7 @@ def _unknown_signals(signals: Signals) -> Iterator[Disruption]:
         ("failed deliveries and data integrity", stats.stages),
         ("recent emails", signals.recent),
         ("scheduled tasks", signals.jobs),
+        ("spam", signals.spam),
         ("website queues", stats.site_queues),
     ):
         if value is None:
@@ -256,6 +272,7 @@ SIGNALS: Final[Mapping[str, Callable[[Signals], Iterator[Disruption]]]] = {
     "gateways": _gateways,
     "website queues": _site_queues,
     "service warnings": _service_warnings,
+    "spam": _spam,
     "jobs": _jobs,
     "unknown signals": _unknown_signals,
 }

@@ -11,6 +11,7 @@ from runtime.logs import logger
 from services.admin.monitoring.consumer_lag import LagReader
 from services.admin.monitoring.queue_counts import STATES, QueueCounts, count_queue
 from services.admin.monitoring.scheduled_jobs import list_jobs
+from services.admin.store.leads.spam_shares import read_risen_spam
 
 POLL_SECONDS: Final = 15.0
 # Poll more often while the database is unavailable, so that the gauges return soon after it does.
@@ -33,6 +34,7 @@ async def poll_metrics(pool: Pool, lag: LagReader) -> None:
         if started >= counts_due_at:
             await _update_queue_counts(pool)
             await _update_jobs(pool)
+            await _update_spam(pool)
             counts_due_at = time.monotonic() + (time.monotonic() - started) / MAX_COUNTING_SHARE
         await _update_lag(lag)
         await asyncio.sleep(POLL_SECONDS)
@@ -79,6 +81,16 @@ async def _update_jobs(pool: Pool) -> None:
             metrics.JOB_SUCCEEDED.labels(name=job.name).set(job.last_outcome != "failed")
         if job.next_run_at:
             metrics.JOB_NEXT_RUN.labels(name=job.name).set(job.next_run_at.timestamp())
+
+
+async def _update_spam(pool: Pool) -> None:
+    try:
+        risen = await read_risen_spam(pool)
+    except DependencyUnavailable:
+        return
+    metrics.SPAM_RISEN.clear()
+    for share in risen:
+        metrics.SPAM_RISEN.labels(site=share.site).set(1)
 
 
 async def _update_lag(lag: LagReader) -> None:

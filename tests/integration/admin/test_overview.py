@@ -10,11 +10,13 @@ import pytest
 
 from runtime.database.postgres import open_pool
 from runtime.settings import Kafka, Postgres
+from services.admin.rules.spam_shares import SpamShare
 from services.admin.store.deliveries.recent_outcomes import (
     EmailOutcomes,
     RecentOutcomes,
     count_recent_outcomes,
 )
+from services.admin.store.leads.spam_shares import read_risen_spam
 from tests.support.services.admin import TOKEN, Admin, running_admin
 from tests.support.stack import Stack
 
@@ -105,3 +107,18 @@ async def test_regression_a_paused_stage_is_shown_and_can_be_resumed(
     assert answer.headers["HX-Trigger"] == "refresh"
     for path in ("/admin/ui/overview/parts", "/admin/ui/workbench"):
         assert "is paused" not in await text_of(admin, path), path
+
+
+async def test_a_site_whose_leads_became_spam_is_found(admin: Admin, postgres: Postgres) -> None:
+    now = datetime.now(UTC)
+    for site, status, count, days in (
+        ("studio", "spam", 11, 0), ("studio", "received", 1, 0), ("studio", "received", 12, 3),
+        ("shop", "received", 12, 0), ("shop", "spam", 12, 3), ("old", "spam", 12, 9),
+    ):  # fmt: skip
+        for _ in range(count):
+            reasons = ("honeypot",) if status == "spam" else ()
+            await admin.add_lead(
+                status, site=site, spam_reasons=reasons, occurred_at=now - timedelta(days=days, hours=1)
+            )
+    async with open_pool(postgres, "test") as pool:
+        assert await read_risen_spam(pool) == [SpamShare("studio", 12, 11, 12, 0, "honeypot")]

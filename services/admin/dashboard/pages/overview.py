@@ -18,6 +18,7 @@ from services.admin.dashboard.disruptions import Signals, components, make_headl
 from services.admin.dashboard.formatting import stage_name
 from services.admin.dashboard.rendering import PageRoute, is_htmx, redirect, render, render_toast
 from services.admin.dashboard.timezone import ViewerZone
+from services.admin.rules.spam_shares import SpamShare
 from services.admin.schemas.system import Job
 from services.admin.store.deliveries.recent_outcomes import RecentOutcomes
 
@@ -25,6 +26,7 @@ router = APIRouter(prefix="/admin", route_class=PageRoute)
 CHART_MAX_AGE_SECONDS: dict[Unit, float] = {"hour": 10, "day": 30}
 STATUS_MAX_AGE_SECONDS = 2.0
 RECENT_MAX_AGE_SECONDS = 10.0
+SPAM_MAX_AGE_SECONDS = 60.0
 
 
 @router.get("")
@@ -114,19 +116,27 @@ async def _leads_values(adapters: Adapters, zone: ZoneInfo, cache: Cache) -> dic
 
 
 async def _health_values(adapters: Adapters, cache: Cache) -> dict[str, Any]:
-    health, stats, recent, jobs = await asyncio.gather(
+    health, stats, recent, jobs, spam = await asyncio.gather(
         cache.get_or_load("health", adapters.system.read_health, STATUS_MAX_AGE_SECONDS),
         cache.get_or_load("queue", adapters.system.read_queue_stats, STATUS_MAX_AGE_SECONDS),
         cache.get_or_load("recent", partial(_recent_outcomes, adapters), RECENT_MAX_AGE_SECONDS),
         cache.get_or_load("jobs", partial(_jobs, adapters), RECENT_MAX_AGE_SECONDS),
+        cache.get_or_load("spam", partial(_risen_spam, adapters), SPAM_MAX_AGE_SECONDS),
     )
-    headline = make_headline(Signals(health, stats, recent, jobs))
+    headline = make_headline(Signals(health, stats, recent, jobs, spam))
     return {"stats": stats, "components": components(health), "headline": headline}
 
 
 async def _recent_outcomes(adapters: Adapters) -> RecentOutcomes | None:
     try:
         return await adapters.recent_outcomes()
+    except DependencyUnavailable:
+        return None
+
+
+async def _risen_spam(adapters: Adapters) -> list[SpamShare] | None:
+    try:
+        return await adapters.risen_spam()
     except DependencyUnavailable:
         return None
 

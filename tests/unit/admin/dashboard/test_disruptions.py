@@ -8,6 +8,7 @@ import pytest
 
 from services.admin.dashboard.disruptions import SIGNALS, Headline, Severity, Signals, make_headline
 from services.admin.monitoring.ledger import LedgerCounts, compare
+from services.admin.rules.spam_shares import SpamShare
 from services.admin.schemas.ledger import Books
 from services.admin.schemas.system import (
     GatewaySpool,
@@ -68,7 +69,7 @@ def make_stats(**changes: Any) -> QueueStats:
 
 def signals(**changes: Any) -> Signals:
     """Return the signals of an installation without a disruption, with some changed."""
-    return replace(Signals(make_health(), make_stats(), RecentOutcomes(), [job()]), **changes)
+    return replace(Signals(make_health(), make_stats(), RecentOutcomes(), [job()], []), **changes)
 
 
 def outcomes(**kinds: tuple[int, int]) -> RecentOutcomes:
@@ -268,6 +269,14 @@ CASES = [
         "Automatic retries: the last run failed",
         "amber",
         "/admin/ui/jobs",
+    ),
+    Case(
+        "spam",
+        signals(spam=[SpamShare("studio", 40, 38, 300, 6, "honeypot")]),
+        "Lead intake: 38 of 40 leads of studio in 24 hours are spam"
+        " (most often: a hidden field was filled in). Check its form.",
+        "amber",
+        "/admin/ui/leads?status=spam",
     ),
     Case(
         "unknown signals",

@@ -1,0 +1,33 @@
+"""Decides whether the share of spam at a site has risen so much that its form may be the cause."""
+
+from dataclasses import dataclass
+from typing import Final
+
+# With fewer leads, two robots would count as a change.
+MIN_LEADS: Final = 10
+MIN_SHARE: Final = 0.5
+MIN_GROWTH: Final = 2.0
+
+
+@dataclass(frozen=True)
+class SpamShare:
+    """The leads of a site in the last 24 hours and in the seven days before.
+
+    `reason` is the most frequent spam reason of the last 24 hours, or None.
+    """
+
+    site: str
+    leads: int
+    spam: int
+    leads_before: int
+    spam_before: int
+    reason: str | None
+
+    @property
+    def has_risen(self) -> bool:
+        """Return True if most leads are spam, and at least twice the share of the days before."""
+        if self.leads < MIN_LEADS or self.spam <= MIN_SHARE * self.leads:
+            return False
+        # With few leads before, there is no share to compare with.
+        before = self.spam_before / self.leads_before if self.leads_before >= MIN_LEADS else 0.0
+        return self.spam / self.leads >= MIN_GROWTH * before

@@ -1,0 +1,18 @@
+"""Counts spam by site."""
+
+from pathlib import Path
+from typing import Any, Final
+
+from runtime.database.postgres import Pool, load_queries, snapshot
+from services.admin.rules.spam_shares import SpamShare
+
+_SQL: Any = load_queries(Path(__file__).with_name("spam_shares.sql"))
+# So many leads of each period are counted: the newest.
+MAX_LEADS: Final = 10_000
+
+
+async def read_risen_spam(pool: Pool) -> list[SpamShare]:
+    """Return the sites whose share of spam has risen. Raises `DependencyUnavailable`."""
+    async with snapshot(pool) as connection:
+        shares = [SpamShare(**dict(row)) async for row in _SQL.spam_by_site(connection, bound=MAX_LEADS)]
+    return [share for share in shares if share.has_risen]
