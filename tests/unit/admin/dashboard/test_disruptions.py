@@ -237,9 +237,7 @@ CASES = [
     Case(
         "website queues",
         signals(stats=make_stats(site_queues=[site(refused=2)])),
-        "Website queues: shop: 2 leads rejected by the last import",
-        "amber",
-        "/admin/ui/workbench/items?stage=site",
+        "Website queues: shop: 2 leads rejected by the last import", "amber", "/admin/ui/workbench/items?stage=site",
     ),
     Case(
         "website queues",
@@ -259,24 +257,17 @@ CASES = [
     Case(
         "jobs",
         signals(jobs=[job(overdue=True)]),
-        "Automatic retries: the next run is overdue",
-        "amber",
-        "/admin/ui/jobs",
+        "Automatic retries: the next run is overdue", "amber", "/admin/ui/jobs",
     ),
     Case(
-        "jobs",
-        signals(jobs=[job(last_outcome="failed")]),
-        "Automatic retries: the last run failed",
-        "amber",
-        "/admin/ui/jobs",
+        "jobs", signals(jobs=[job(last_outcome="failed")]),
+        "Automatic retries: the last run failed", "amber", "/admin/ui/jobs",
     ),
     Case(
         "spam",
         signals(spam=[SpamShare("studio", 40, 38, 300, 6, "honeypot")]),
         "Lead intake: 38 of 40 leads of studio in 24 hours are spam"
-        " (most often: a hidden field was filled in). Check its form.",
-        "amber",
-        "/admin/ui/leads?status=spam",
+        " (most often: a hidden field was filled in). Check its form.", "amber", "/admin/ui/leads?status=spam",
     ),
     Case(
         "unknown signals",

@@ -15,7 +15,7 @@ import services.admin.dashboard
 TEMPLATES = Path(services.admin.dashboard.__file__).with_name("templates")
 REQUESTS = {"hx-get", "hx-post", "hx-put", "hx-patch", "hx-delete"}
 # These need no request of their own. htmx adds `hx-headers` of all parents, also without inheritance.
-WITHOUT_REQUEST = {"hx-headers", "hx-swap-oob"}
+WITHOUT_REQUEST = {"hx-headers", "hx-preserve", "hx-swap-oob"}
 
 
 class Elements(HTMLParser):
