@@ -235,9 +235,9 @@ CASES = [
         "#h-sites",
     ),
     Case(
-        "website queues",
-        signals(stats=make_stats(site_queues=[site(refused=2)])),
-        "Website queues: shop: 2 leads rejected by the last import", "amber", "/admin/ui/workbench/items?stage=site",
+        "website queues", signals(stats=make_stats(site_queues=[site(refused=2)])),
+        "Website queues: shop: 2 leads rejected by the last import",
+        "amber", "/admin/ui/workbench/items?stage=site",
     ),
     Case(
         "website queues",
@@ -266,8 +266,8 @@ CASES = [
     Case(
         "spam",
         signals(spam=[SpamShare("studio", 40, 38, 300, 6, "honeypot")]),
-        "Lead intake: 38 of 40 leads of studio in 24 hours are spam"
-        " (most often: a hidden field was filled in). Check its form.", "amber", "/admin/ui/leads?status=spam",
+        "Lead intake: 38 of 40 leads of studio in 24 hours are spam (most often: "
+        "a hidden field was filled in). Check its form.", "amber", "/admin/ui/leads?status=spam",
     ),
     Case(
         "unknown signals",
