@@ -29,13 +29,13 @@ from services.admin.dashboard.rendering import LOGIN, STATIC, VersionedStaticFil
 from services.admin.monitoring.consumer_lag import LagReader
 from services.admin.monitoring.metrics_poller import poll_metrics
 from services.admin.monitoring.service_clients import open_service_clients
+from services.admin.monitoring.spam_shares import read_risen_spam
 from services.admin.monitoring.system_status import SystemStatus
 from services.admin.store.audit import AuditLog
 from services.admin.store.deliveries.queue import ReplayQueue
 from services.admin.store.deliveries.recent_outcomes import count_recent_outcomes
 from services.admin.store.deliveries.replays import Replays
 from services.admin.store.leads.leads import Leads
-from services.admin.store.leads.spam_shares import read_risen_spam
 from services.admin.store.leads.trends import Trends
 from services.admin.store.privacy.erasure import Erasures
 from services.admin.store.privacy.personal_data import PersonalData

@@ -11,7 +11,7 @@ from runtime.logs import logger
 from services.admin.monitoring.consumer_lag import LagReader
 from services.admin.monitoring.queue_counts import STATES, QueueCounts, count_queue
 from services.admin.monitoring.scheduled_jobs import list_jobs
-from services.admin.store.leads.spam_shares import read_risen_spam
+from services.admin.monitoring.spam_shares import read_risen_spam
 
 POLL_SECONDS: Final = 15.0
 # Poll more often while the database is unavailable, so that the gauges return soon after it does.

@@ -10,13 +10,13 @@ import pytest
 
 from runtime.database.postgres import open_pool
 from runtime.settings import Kafka, Postgres
+from services.admin.monitoring.spam_shares import read_risen_spam
 from services.admin.rules.spam_shares import SpamShare
 from services.admin.store.deliveries.recent_outcomes import (
     EmailOutcomes,
     RecentOutcomes,
     count_recent_outcomes,
 )
-from services.admin.store.leads.spam_shares import read_risen_spam
 from tests.support.services.admin import TOKEN, Admin, running_admin
 from tests.support.stack import Stack
 
