@@ -33,7 +33,7 @@ async def test_refused_emails_are_grouped_previewed_and_replayed_once(
         await visitor.check()
         await group.get_by_role("link", name=TEXT, exact=True).click()
         await expect(page.get_by_role("heading", name=TEXT)).to_be_visible()
-        await expect(page.locator("#queue-rows tbody tr")).to_have_count(3)
+        await expect(page.locator("#list tbody tr")).to_have_count(3)
         await visitor.check()
         # The lead's page shows why the email failed.
         await visitor.open(f"/admin/ui/leads/{leads[0]}")

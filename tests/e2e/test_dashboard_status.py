@@ -65,6 +65,23 @@ async def test_regression_a_changed_status_keeps_its_form_and_focus(dashboard: D
         await expect(status_of(visitor, name)).to_be_focused()
 
 
+async def test_an_undo_does_not_revert_what_somebody_else_changed(dashboard: Dashboard) -> None:
+    async with dashboard.visit() as visitor:
+        name, lead_id = await post_and_list(dashboard, visitor)
+        await status_of(visitor, name).select_option("contacted")
+        await save_of(visitor, name).click()
+        await visitor.expect_toast("Status changed to Contacted.")
+        # Somebody else comes to the same status, by way of another one.
+        for status in ("won", "contacted"):
+            await dashboard.watched.installation.admin(
+                "PATCH", f"/admin/leads/{lead_id}/status?new_status={status}"
+            )
+        await visitor.page.get_by_role("button", name="Undo").click()
+        await visitor.expect_toast("This lead was changed since.")
+        assert await stored_status(dashboard, lead_id) == "contacted"
+        assert [problem for problem in visitor.problems if "409" not in problem] == []
+
+
 async def test_regression_a_release_from_spam_is_confirmed(
     dashboard: Dashboard,
 ) -> None:

@@ -14,6 +14,7 @@ from services.admin.dashboard.auth import CurrentSession
 from services.admin.dashboard.cache import CurrentCache
 from services.admin.dashboard.fields import BlankAsNone
 from services.admin.dashboard.formatting import plural
+from services.admin.dashboard.paging import build_pager, last_cursor, page_url
 from services.admin.dashboard.rendering import PageRoute, is_htmx, redirect, render, render_toast
 from services.admin.dashboard.replay_summary import summarise_replay
 from services.admin.schemas.filters import QueueFilter, QueueState
@@ -85,11 +86,20 @@ async def show_rows(
 ) -> Response:
     """Show the rows of a group, the latest failure first."""
     try:
-        queue_filter = QueueFilter(limit=PAGE_ROWS, **query.model_dump(exclude_none=True))
+        selection = query.model_dump(exclude_none=True) | {"cursor": last_cursor(query.cursor)}
+        queue_filter = QueueFilter(limit=PAGE_ROWS, **selection)
     except ValidationError as error:
         raise RequestValidationError(error.errors()) from error
     page = await adapters.queue.list_items(queue_filter)
-    return render(request, session, "deliveries/queue_rows.html", page=page, query=query)
+    return render(
+        request,
+        session,
+        "deliveries/queue_rows.html",
+        page=page,
+        query=query,
+        pager=build_pager(query.cursor, page.next_cursor),
+        page_url=lambda cursor: page_url(f"{FAILED_DELIVERIES}/items", query.url_params(), cursor),
+    )
 
 
 @router.post("/items/{queue_id}/replay")

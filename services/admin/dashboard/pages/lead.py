@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Form, Request, Response
+from pydantic import BaseModel, ConfigDict, Field
 
 from contracts.leads import LeadStatus
 from services.admin.adapters import CurrentAdapters
@@ -48,34 +49,48 @@ async def show_lead(
     )
 
 
+class StatusForm(BaseModel):
+    """A form that sets the status if the lead still has the expected one.
+
+    Releasing a lead from spam needs `confirmed`. `undoes` is the `updated_at` of the change that this one
+    undoes, if the lead has not changed since then. `shown_updated_at` is the `updated_at` in the page's form
+    for assignee and notes. If nothing but this status has changed since then, that form gets the new
+    `updated_at`, so that it can still be saved.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    status: SettableStatus
+    expected: LeadStatus | None = None
+    shown_updated_at: BlankAsNone[datetime] = Field(default=None, alias="seen")
+    confirmed: bool = False
+    undoes: BlankAsNone[datetime] = None
+
+
 @router.post("/status")
 async def change_status(
     request: Request,
     lead_id: UUID,
     session: CurrentSession,
     adapters: CurrentAdapters,
-    status: Annotated[SettableStatus, Form()],
-    expected: Annotated[LeadStatus | None, Form()] = None,
-    shown_updated_at: Annotated[BlankAsNone[datetime], Form(alias="seen")] = None,
-    confirmed: Annotated[bool, Form()] = False,
+    form: Annotated[StatusForm, Form()],
 ) -> Response:
-    """Set the status if the lead still has the expected one. Releasing a lead from spam needs `confirmed`.
-
-    `shown_updated_at` is the `updated_at` in the page's form for assignee and notes. If nothing but this
-    status has changed since then, the form gets the new `updated_at`. So the form can still be saved.
-    """
-    if status == LeadStatus.RECEIVED and not confirmed:
+    """Set the status. With htmx, the response replaces the status form and offers to undo the change."""
+    shown_updated_at = form.shown_updated_at
+    if form.status == LeadStatus.RECEIVED and not form.confirmed:
         current = (await adapters.leads.get_lead(lead_id)).lead
         if current and current.status == LeadStatus.SPAM:
             template = "leads/release_dialog.html" if is_htmx(request) else "leads/release.html"
             return render(request, session, template, lead_id=lead_id, shown_updated_at=shown_updated_at)
-    message, style, http_status, undo = "", "good", 200, None
+    message, style, http_status, undo, changed_at = "", "good", 200, None, None
     try:
-        change = await adapters.leads.change_status(lead_id, status, expected, session.actor)
-        message = status_message(change)
+        change = await adapters.leads.change_status(
+            lead_id, form.status, form.expected, session.actor, unchanged_since=form.undoes
+        )
+        message, changed_at = status_message(change), change.lead.updated_at
         undo = undo_status(change.previous_status, LeadStatus(change.lead.status))
         if shown_updated_at == change.previous_updated_at:
-            shown_updated_at = change.lead.updated_at
+            shown_updated_at = changed_at
     except ConflictError as refused:
         if not is_htmx(request):
             raise
@@ -94,6 +109,7 @@ async def change_status(
             message=message,
             style=style,
             undo=undo,
+            undoes=changed_at,
         )
     )
 

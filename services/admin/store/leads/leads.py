@@ -17,7 +17,7 @@ from contracts.reasons import Reason
 from runtime.database.audit_log import append_action
 from runtime.database.postgres import Connection, Pool, autocommit, load_queries, snapshot, transaction
 from services.admin.rules import timeline
-from services.admin.rules.errors import NotFoundError
+from services.admin.rules.errors import ConflictError, NotFoundError
 from services.admin.rules.lead_rules import as_received, check_resend, check_status_change, emails_due
 from services.admin.schemas.cursors import Position, split_page
 from services.admin.schemas.filters import LeadFilter
@@ -91,12 +91,24 @@ class Leads:
         )
 
     async def change_status(
-        self, lead_id: UUID, new: LeadStatus, expected: LeadStatus | None, actor: str
+        self,
+        lead_id: UUID,
+        new: LeadStatus,
+        expected: LeadStatus | None,
+        actor: str,
+        *,
+        unchanged_since: datetime | None = None,
     ) -> StatusChanged:
-        """Set a lead's status, write the audit entry, and request the emails that become due."""
+        """Set a lead's status, write the audit entry, and request the emails that become due.
+
+        Raises `ConflictError` if the lead has another status than `expected`, or was changed after its
+        `updated_at` was `unchanged_since`.
+        """
         async with transaction(self._pool) as connection:
             row = await _lock_existing_lead(connection, lead_id)
             current, previous_updated_at = LeadStatus(row["status"]), row["updated_at"]
+            if unchanged_since not in (None, previous_updated_at):
+                raise ConflictError("This lead was changed since. Look at it, then set its status.")
             changed = check_status_change(current, new, expected)
             requested: list[str] = []
             if changed:
