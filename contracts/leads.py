@@ -75,6 +75,13 @@ EXAMPLE: Final[dict[str, JsonValue]] = {
         "li_fat_id": "b7c1-example",
         "landing_page": "https://www.example.com/?utm_source=newsletter",
         "page_title": "Contact",
+        "first_utm_source": "search",
+        "first_utm_medium": "cpc",
+        "first_utm_campaign": "winter",
+        "first_utm_term": "web agency",
+        "first_utm_content": "text ad",
+        "first_utm_id": "2024-1",
+        "first_referrer": "https://search.example/",
     },
     "request_id": "6f1c1f0e-5f0a-4c7e-9a55-0c8f6a1d2b3c",
     "meta": {

@@ -16,7 +16,11 @@ from contracts.field_types import (
 
 
 class Source(BaseModel):
-    """Where the visitor came from. Longer values are truncated. Unknown fields are kept, up to 64 KiB."""
+    """Where the visitor came from. Longer values are truncated. Unknown fields are kept, up to 64 KiB.
+
+    The campaign is the last one that led the visitor to the site. `first_utm_source` and so on are the first
+    one of the visit, if it was another; `landing_page` is its page.
+    """
 
     model_config = ConfigDict(frozen=True, extra="allow")
     __pydantic_extra__: dict[str, StorableJson]
@@ -38,6 +42,13 @@ class Source(BaseModel):
     li_fat_id: TruncatedUrl | None = None
     landing_page: TruncatedUrl | None = None
     page_title: TruncatedLine | None = None
+    first_utm_source: TruncatedLine | None = None
+    first_utm_medium: TruncatedLine | None = None
+    first_utm_campaign: TruncatedLine | None = None
+    first_utm_term: TruncatedLine | None = None
+    first_utm_content: TruncatedLine | None = None
+    first_utm_id: TruncatedLine | None = None
+    first_referrer: TruncatedUrl | None = None
 
     @property
     def extra(self) -> dict[str, JsonValue]:

@@ -17,23 +17,28 @@
     } catch {} // nothing is stored, or storage is off
   };
 
-  // The first and the last touch of the visit.
-  const { href, origin, search } = location;
+  // The first and the last touch of the visit: the page's address, and where the visitor came from.
+  const { href, origin } = location;
   const { currentScript, referrer } = document;
-  const now = { referrer: referrer.startsWith(`${origin}/`) ? "" : referrer, landing_page: href };
+  const touch = (prefix, [page, from]) => {
+    const found = { [`${prefix}referrer`]: from };
+    for (const [name, value] of new URL(page).searchParams) {
+      if (CAMPAIGN.test(name)) found[prefix + name] = value;
+    }
+    return found;
+  };
+  const now = [href, referrer.startsWith(`${origin}/`) ? "" : referrer];
   const isKept = currentScript?.dataset.campaign !== undefined;
   const touches = (isKept && store("fastcore")) || [now, now];
-  for (const [name, value] of new URLSearchParams(search)) {
-    if (!CAMPAIGN.test(name)) continue;
-    now[name] = value;
-    touches[1] = now;
-  }
+  if (Object.keys(touch("", now))[1]) touches[1] = now;
   if (isKept) store("fastcore", touches);
   const [first, last] = touches;
-  const source = { ...last, landing_page: first.landing_page, page_url: href };
-  if (first.landing_page !== last.landing_page) {
-    for (const name in first) source[`first_${name}`] = first[name];
-  }
+  const source = {
+    ...(first[0] !== last[0] && touch("first_", first)),
+    ...touch("", last),
+    landing_page: first[0],
+    page_url: href,
+  };
 
   // What waits for the gateway, by key.
   const waiting = (work) =>

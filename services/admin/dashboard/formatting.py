@@ -68,6 +68,7 @@ _EVERY_MINUTES: Final = re.compile(r"\*/(\d+) \* \* \* \*$")
 _DAILY: Final = re.compile(r"(\d{1,2}) (\d{1,2}) \* \* \*$")
 # The order in which marketing tools show a campaign. JSON in PostgreSQL keeps no order.
 CAMPAIGN_FIELDS: Final = ("utm_source", "utm_medium", "utm_campaign", "utm_term", "utm_content", "utm_id")
+FIRST_VISIT: Final = "first_"
 NO_VALUE: Final = "\N{EN DASH}"
 STATUSES: Final = ("received", "processing", "contacted", "won", "lost", "spam")
 # The CSS class of each state's and event's badge. A state that is missing here is grey.
@@ -211,9 +212,23 @@ def address_text(address: str) -> Markup:
 
 
 def source_items(source: Mapping[str, Any] | None) -> list[tuple[str, Any]]:
-    """Return a lead's source as pairs of name and value, the campaign's from source to content first."""
-    first = [name for name in CAMPAIGN_FIELDS if name in (source or {})]
-    return [(name, (source or {})[name]) for name in dict.fromkeys([*first, *(source or {})])]
+    """Return a lead's source as pairs of name and value.
+
+    The campaign is first, from source to content; the campaign of the first visit is last, in the same order.
+    """
+    source = source or {}
+    names = [name for name in CAMPAIGN_FIELDS if name in source]
+    names += [name for name in source if not name.startswith(FIRST_VISIT)]
+    names += [FIRST_VISIT + name for name in CAMPAIGN_FIELDS if FIRST_VISIT + name in source]
+    return [(name, source[name]) for name in dict.fromkeys([*names, *source])]
+
+
+def source_label(name: str) -> str:
+    """Return the label of a field of a lead's source, such as `First visit: campaign`."""
+    if not name.startswith(FIRST_VISIT):
+        return field_label(name)
+    label = field_label(name.removeprefix(FIRST_VISIT).removeprefix("utm_"))
+    return f"First visit: {label if label.isupper() else label[:1].lower() + label[1:]}"
 
 
 def field_label(name: str) -> str:
@@ -240,6 +255,7 @@ FILTERS: Final = {
     "field_label": field_label,
     "json_text": json_text,
     "source_items": source_items,
+    "source_label": source_label,
     "address_text": address_text,
     "lead_title": lead_title,
 }

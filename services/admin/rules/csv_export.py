@@ -18,7 +18,8 @@ COLUMNS: Final = (
     "assignee", "notes", "consent", "consent_version", "locale", "submitted_at", "page_url", "referrer",
     "utm_source", "utm_medium", "utm_campaign", "utm_term", "utm_content", "spam_reasons", "extra", "site",
     "request_id", "utm_id", "gclid", "gbraid", "wbraid", "fbclid", "msclkid", "ttclid", "li_fat_id",
-    "landing_page", "page_title", "source_other",
+    "landing_page", "page_title", "source_other", "first_utm_source", "first_utm_medium",
+    "first_utm_campaign", "first_utm_term", "first_utm_content", "first_utm_id", "first_referrer",
 )  # fmt: skip
 # A spreadsheet may run a cell as a formula if it begins with one of these signs or their full-width forms
 # (OWASP, CSV injection), also after blanks and quotes. A spreadsheet with another separator, or without our

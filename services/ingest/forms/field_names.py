@@ -11,6 +11,11 @@ from typing import Final
 
 _NAME_MAX: Final = 200
 _LAST_BRACKET: Final = re.compile(r"\[([^\[\]]+)\](?:\[\])?$")
+# What fastcore.js and other scripts send of a visit's first and last campaign. A click id without a field of
+# its own belongs to the source too: it is no answer of the visitor.
+_CAMPAIGN: Final = re.compile(
+    r"first_referrer|(?:first_)?(?:utm_\w{1,40}|\w{0,10}clk?id|[gw]braid|li_fat_id)", re.ASCII
+)
 # Words in front of a name, as in "your-name" and "Ihre E-Mail".
 _POSSESSIVE: Final = re.compile(r"(?:your|ihre?|deine?|votre|vos|tu|su|uw|il tuo)[\W_]+", re.IGNORECASE)
 
@@ -94,6 +99,8 @@ def target_of(name: str) -> str | None:
     The result is a field of `LeadSubmission`, `first_name`, `last_name`, or a field of its source or meta
     with that prefix (`source.utm_campaign`).
     """
+    if _CAMPAIGN.fullmatch(name):
+        return f"source.{name}"
     return next((_TARGETS[folded] for folded in _candidates(name) if folded in _TARGETS), None)
 
 

@@ -33,7 +33,7 @@ export interface Prepared {
   readonly violations: readonly Violation[];
 }
 
-const TOUCH = [...CAMPAIGN, "referrer", "landing_page"].map((name) => `first_${name}`);
+const TOUCH = [...CAMPAIGN, "referrer"].map((name) => `first_${name}`);
 const SOURCE = ["page_url", "referrer", "landing_page", ...CAMPAIGN, ...TOUCH] as const;
 const OWN = new Set<string>([
   FORM_KEY,

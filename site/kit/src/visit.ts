@@ -44,13 +44,14 @@ export function sourceFields(): Touch {
   if (!known) return {};
   const { first, last } = known;
   const isSame = CAMPAIGN.every((name) => first[name] === last[name]);
+  // The landing page is the first of the visit, as web analytics count it.
+  const { landing_page = "", ...campaign } = first;
   return {
     ...last,
-    // The landing page is the first of the visit, as web analytics count it.
-    landing_page: first.landing_page ?? "",
+    landing_page,
     ...(isSame
       ? {}
-      : Object.fromEntries(Object.entries(first).map(([name, value]) => [`first_${name}`, value]))),
+      : Object.fromEntries(Object.entries(campaign).map(([name, value]) => [`first_${name}`, value]))),
   };
 }
 

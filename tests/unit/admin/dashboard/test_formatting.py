@@ -89,5 +89,18 @@ def test_a_campaign_is_listed_from_source_to_content() -> None:
     assert formatting.source_items(None) == []
 
 
+def test_the_campaign_of_the_first_visit_is_listed_last() -> None:
+    source = {"first_utm_campaign": "a", "first_gclid": "g", "first_utm_source": "b", "first_utm_id": "c"}
+    source |= {"landing_page": "d", "utm_campaign": "e"}
+    assert [formatting.source_label(name) for name, _ in formatting.source_items(source)] == [
+        "UTM campaign",
+        "Landing page",
+        "First visit: source",
+        "First visit: campaign",
+        "First visit: ID",
+        "First visit: gclid",
+    ]
+
+
 def test_an_address_breaks_before_its_domain_and_is_escaped() -> None:
     assert formatting.address_text("a<b@example.com") == "a&lt;b<wbr>@example.com"

@@ -65,11 +65,13 @@ def lead(**changes: Any) -> dict[str, Any]:
 
 
 def test_campaign_and_lines_of_an_answer_are_exported() -> None:
-    text = lines([lead(name=None, message="a\nb", source={"gclid": "x", "mine": "y"})], UTC_ZONE)
+    text = lines(
+        [lead(name=None, message="a\nb", source={"gclid": "x", "mine": "y", "first_utm_id": "z"})], UTC_ZONE
+    )
     (row,) = csv.reader(io.StringIO(text, newline=""))
     cells = dict(zip(COLUMNS, row, strict=True))
     assert (cells["name"], cells["message"], cells["gclid"]) == ("", "a\nb", "x")
-    assert cells["source_other"] == '{"mine": "y"}'
+    assert (cells["source_other"], cells["first_utm_id"]) == ('{"mine": "y"}', "z")
 
 
 def test_a_line_has_every_column() -> None:

@@ -21,6 +21,10 @@ from services.ingest.forms.field_mapping import Answer, map_answers
         ({"form_fields[email]": "x", "tel-831": "1"}, {"email": "x", "phone": "1"}),
         ({"Kontakt": "Ada@B.example"}, {"email": "Ada@B.example"}),
         ({"utm_source": "n", "gclid": "g"}, {"source": {"utm_source": "n", "gclid": "g"}}),
+        (
+            {"first_utm_source": "n", "first_gclid": "g", "yclid": "y", "first_referrer": "r"},
+            {"source": {"first_utm_source": "n", "first_gclid": "g", "yclid": "y", "first_referrer": "r"}},
+        ),
         ({"_gotcha": "x"}, {"meta": {"honeypot": "x"}}),
         ({"email": "", "name": "  ", "tags": []}, {}),
     ],
