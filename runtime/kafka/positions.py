@@ -27,7 +27,7 @@ class Position:
 
     @property
     def is_another_log(self) -> bool:
-        """Return True if Kafka has replaced the log that the ledger counted, or lost the end of it."""
+        """Return True if Kafka replaced the log that the ledger has counted, or lost its last records."""
         if self.entry is None:
             return False
         if self.entry.next_offset > self.end:

@@ -5,6 +5,7 @@
 | `accept_any_header_name` | a header name that is not UTF-8 ends the consumer | delivers such a record |
 | `raise_offset_fetch_errors` | a coordinator's error counts as "no committed offset" | checks `error_code` |
 | `enable_rebootstrap` | it never asks its bootstrap servers again (issue #456) | implements KIP-899 |
+| (the same) | a cancelled bootstrap leaves its connection open | closes it when cancelled |
 | `seconds_since_answer` | it does not detect silent brokers | implements KIP-1102 |
 | `force_close_consumer` | a cancelled `stop` leaves the heartbeat running | stops fully when cancelled |
 | `fetch_offsets` | one partition without a leader blocks all others | answers per partition |
@@ -17,6 +18,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
+from contextvars import ContextVar
 from typing import Any, Final
 from weakref import WeakKeyDictionary
 
@@ -42,10 +44,13 @@ CANCEL_SECONDS: Final = 1.0
 _CLOSE_STEPS: Final = 4
 
 _connect: Any = AIOKafkaConnection.connect
+_bootstrap: Any = AIOKafkaClient.bootstrap
 _send: Any = AIOKafkaClient.send
 _update: Any = AIOKafkaClient._metadata_update  # noqa: SLF001 - aiokafka offers no other way
 _answered = WeakKeyDictionary[Any, float]()  # client -> when a broker last sent it metadata, monotonic
 _rebootstrapped = WeakKeyDictionary[Any, float]()
+# The connections that the current bootstrap opened; None outside of a bootstrap.
+_bootstrap_connections = ContextVar[list[Any] | None]("bootstrap_connections", default=None)
 
 
 # --- header names that are not UTF-8 -------------------------------------------------------------
@@ -132,6 +137,7 @@ def enable_rebootstrap() -> None:
     Further calls change nothing.
     """
     AIOKafkaConnection.connect = _connect_with_timeout
+    AIOKafkaClient.bootstrap = _bootstrap_or_close
     AIOKafkaClient._metadata_update = _update_or_rebootstrap  # noqa: SLF001
 
 
@@ -141,8 +147,23 @@ def seconds_since_answer(client: Any) -> float:
 
 
 async def _connect_with_timeout(connection: Any) -> Any:
+    if (opened := _bootstrap_connections.get()) is not None:
+        opened.append(connection)
     async with asyncio.timeout(CONNECT_SECONDS):
         return await _connect(connection)
+
+
+async def _bootstrap_or_close(client: Any) -> None:
+    opened = list[Any]()
+    token = _bootstrap_connections.set(opened)
+    try:
+        await _bootstrap(client)
+    except BaseException:
+        for connection in opened:
+            connection.close()  # does nothing if it is closed
+        raise
+    finally:
+        _bootstrap_connections.reset(token)
 
 
 async def _update_or_rebootstrap(client: Any, cluster: Any, topics: Any) -> bool:

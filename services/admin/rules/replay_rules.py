@@ -45,9 +45,10 @@ def replay_seconds(rows: int, per_second: int) -> int:
 
 
 def nothing_to_replay(blocked: list[BlockedGroup], unknown_ids: int) -> str:
-    """Return the message for a replay that would send no row.
+    """Return the message that says why a replay has no row to send.
 
-    `unknown_ids` is the number of requested ids that no row has.
+    `blocked` are the matching rows that cannot be replayed. `unknown_ids` is how many of the requested ids do
+    not exist.
     """
     if not blocked:
         return (

@@ -148,7 +148,10 @@ class MailSender:
                 self._in_progress.discard(delivery.key)
 
     async def settle(self, delivery: Delivery, outcome: MailOutcome) -> None:
-        """Publish the failure, if there is one, then commit the outcome. Raises `DependencyUnavailable`."""
+        """Publish a failure unless the mail was sent, then write the outcome to the database.
+
+        Raises `DependencyUnavailable`.
+        """
         with record_context(delivery.record):
             if outcome.status is not MailStatus.SENT:
                 await self._publisher.publish(

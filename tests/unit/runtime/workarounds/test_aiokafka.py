@@ -6,6 +6,7 @@ from typing import Any, cast
 import pytest
 from aiokafka import TopicPartition
 from aiokafka.client import AIOKafkaClient
+from aiokafka.conn import AIOKafkaConnection
 from aiokafka.consumer import fetcher
 from aiokafka.consumer.group_coordinator import GroupCoordinator
 from aiokafka.errors import GroupAuthorizationFailedError
@@ -14,7 +15,7 @@ from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy
 
 from runtime.kafka.broker import build_broker
 from runtime.settings import Kafka
-from runtime.workarounds.aiokafka import TolerantRecords
+from runtime.workarounds.aiokafka import TolerantRecords, enable_rebootstrap
 
 
 class Name(str):
@@ -97,3 +98,31 @@ async def test_refused_offset_fetch_raises(monkeypatch: pytest.MonkeyPatch) -> N
     asked = coordinator(monkeypatch, OffsetFetchResponse_v3(0, [], 30))
     with pytest.raises(GroupAuthorizationFailedError):
         await asked.fetch_committed_offsets([TopicPartition("t", 0)])
+
+
+async def test_regression_cancelled_bootstrap_closes_its_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    # The socket stayed open, and a later test failed because of it.
+    closed = asyncio.Event()
+
+    async def answer_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while await reader.read(1024):
+            asked.set()
+        closed.set()
+        writer.close()
+
+    async def skip_version_lookup(connection: AIOKafkaConnection) -> None:
+        connection._versions = {3: (0, 5)}  # of metadata requests
+
+    asked = asyncio.Event()
+    monkeypatch.setattr(AIOKafkaConnection, "_do_version_lookup", skip_version_lookup)
+    enable_rebootstrap()
+    async with await asyncio.start_server(answer_nothing, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        client = AIOKafkaClient(bootstrap_servers=f"127.0.0.1:{port}")
+        bootstrap = asyncio.create_task(client.bootstrap())
+        await asyncio.wait_for(asked.wait(), 5)
+        bootstrap.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await bootstrap
+        await asyncio.wait_for(closed.wait(), 5)
+        await client.close()
