@@ -23,7 +23,7 @@ SQL: Any = load_queries(Path(__file__).with_name("queries.sql"))
 
 @dataclass
 class BatchOutcome:
-    """The records of a stored batch that must be dead-lettered, and the ids of the retries that it resolved."""
+    """The records of a stored batch that must be dead-lettered, and the ids of the resolved retries."""
 
     undecodable: list[Record] = field(default_factory=list)
     conflicts: list[Record] = field(default_factory=list)
