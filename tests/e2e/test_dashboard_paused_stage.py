@@ -40,6 +40,8 @@ async def test_regression_a_paused_stage_is_shown_and_resumed(
             await expect(page.get_by_text("All systems operational")).to_have_count(0)
             reason = page.get_by_role("link", name=f"Storage: paused: {REASON}")
             await expect(reason).to_have_attribute("href", "#paused-persister")
+            component = page.locator(".components li").filter(has_text="Storage")
+            await expect(component).to_contain_text("Paused")
             below = page.locator("#h-health")
         else:
             below = page.get_by_role("heading", level=1)
