@@ -36,7 +36,7 @@ export interface ContactForm {
     readonly method: "post";
     readonly noValidate: boolean;
     readonly onSubmit: (event: FormEvent<HTMLFormElement>) => void;
-    /** Takes an error away while the visitor corrects it. */
+    /** Takes an error away while the visitor corrects it, and refuses a file as soon as it is chosen. */
     readonly onInput: (event: FormEvent<HTMLFormElement>) => void;
   };
 }
@@ -49,6 +49,8 @@ export function useContactForm(state: FormState, options: ContactFormOptions = {
   const words: Words = { ...WORDS, ...options.words };
   const [view, setView] = useState<View>({ phase: "filling", errors: state.errors, message: state.message });
   const busy = useRef(false);
+  // The names of the files that were refused: the team sees that the visitor has some.
+  const refused = useRef<string[]>([]);
   // The browser's own bubbles are for visitors without JavaScript; with it we speak beside the fields.
   const [alive, setAlive] = useState(false);
   useEffect(() => setAlive(true), []);
@@ -61,9 +63,12 @@ export function useContactForm(state: FormState, options: ContactFormOptions = {
       return;
     }
     setView({ phase: "sending", errors: {}, message: "" });
-    const answer = await post(action, element, words);
+    const answer = await post(action, fieldsOf(element, refused.current), words);
     setView(answer);
-    if (answer.phase === "sent") options.onSuccess?.(answer.leadId);
+    if (answer.phase === "sent") {
+      refused.current = [];
+      options.onSuccess?.(answer.leadId);
+    }
     if (answer.phase === "filling") focusFirst(element, answer.errors);
   }
 
@@ -79,6 +84,10 @@ export function useContactForm(state: FormState, options: ContactFormOptions = {
   function onInput(event: FormEvent<HTMLFormElement>): void {
     const field = event.target as Field;
     const isFile = field.type === "file" && Boolean(field.value);
+    if (isFile) {
+      refused.current.push(...Array.from((field as HTMLInputElement).files ?? [], (each) => each.name));
+      field.value = "";
+    }
     setView((old) => {
       if (!isFile && !(field.name in old.errors)) return old;
       const { [field.name]: _, ...others } = old.errors;
@@ -137,11 +146,11 @@ export function LandingPage({ storage = false }: { readonly storage?: boolean })
 // The site answers within its budget of some seconds; the rest is for a slow connection.
 const PATIENCE_MS = 30_000;
 
-async function post(action: string, element: HTMLFormElement, words: Words): Promise<View> {
+async function post(action: string, fields: Record<string, unknown>, words: Words): Promise<View> {
   const answer = await fetch(action, {
     method: "POST",
     headers: { accept: "application/json", "content-type": "application/json" },
-    body: JSON.stringify(fieldsOf(element)),
+    body: JSON.stringify(fields),
     signal: AbortSignal.timeout(PATIENCE_MS),
   }).catch(() => undefined);
   if (!answer) return { phase: "filling", errors: {}, message: words.offline };
@@ -159,17 +168,11 @@ async function post(action: string, element: HTMLFormElement, words: Words): Pro
   };
 }
 
-function fieldsOf(element: HTMLFormElement): Record<string, unknown> {
+function fieldsOf(element: HTMLFormElement, files: readonly string[]): Record<string, unknown> {
   const fields = new Map<string, string[]>();
-  const files: string[] = [];
   for (const [name, value] of new FormData(element)) {
-    if (typeof value !== "string") {
-      if (!value.name) continue; // the visitor chose none
-      files.push(value.name);
-    }
-    const values = fields.get(name) ?? [];
-    values.push(typeof value === "string" ? value : value.name);
-    fields.set(name, values);
+    if (typeof value !== "string") continue; // refused when it was chosen
+    fields.set(name, [...(fields.get(name) ?? []), value]);
   }
   return {
     ...sourceFields(),
@@ -188,7 +191,8 @@ function fieldsIn(element: HTMLFormElement): Field[] {
 function violationsOf(element: HTMLFormElement, words: Words): Record<string, string> {
   return Object.fromEntries(
     fieldsIn(element)
-      .filter((each) => !each.validity.valid || isBlank(each))
+      // A file is refused, so none can be required.
+      .filter((each) => each.type !== "file" && (!each.validity.valid || isBlank(each)))
       .map((each) => {
         const limit = "maxLength" in each ? each.maxLength : 0;
         return [each.name, explain({ field: each.name, rule: ruleOf(each), limit }, words)];

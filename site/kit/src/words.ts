@@ -20,7 +20,7 @@ export interface Words {
   readonly offline: string;
   /** Shown with the thanks: the message was taken, the files that came with it were not. */
   readonly filesNotStored: string;
-  /** Shown beside the field as soon as the visitor chooses a file. */
+  /** Shown beside the field as soon as the visitor chooses a file, which is removed from it. */
   readonly noFiles: string;
   /** The button of the page that shows a long message again to a visitor without JavaScript. */
   readonly send: string;
@@ -42,7 +42,7 @@ export const WORDS: Words = {
   offline:
     "Our site could not be reached. Please check your connection, and send it again: nothing is lost here.",
   filesNotStored: "Your message was sent without its files: this form cannot store files.",
-  noFiles: "This form cannot send files. Your message is sent without them.",
+  noFiles: "This form cannot take files. The file was removed; your message can be sent without it.",
   send: "Send",
 };
 

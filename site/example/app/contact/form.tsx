@@ -9,8 +9,8 @@ import { Thanks } from "./thanks";
 const SERVICES = ["Website", "Network", "Support", "Something else"];
 
 export function Form({ state, children }: { state: FormState; children: ReactNode }) {
-  const { phase, errors, message, form } = useContactForm(state);
-  if (phase === "sent") return <Thanks notice={message} />;
+  const { phase, errors, message, leadId, reset, form } = useContactForm(state, { onSuccess: announce });
+  if (phase === "sent") return <Thanks notice={message} leadId={leadId} onAgain={reset} />;
   const { values } = state;
   /** What ties a field to its name, its old value and what is wrong with it. */
   const field = (name: string) => ({
@@ -72,6 +72,11 @@ export function Form({ state, children }: { state: FormState; children: ReactNod
       </button>
     </form>
   );
+}
+
+/** For whatever counts leads on this page. An event names no person. */
+function announce(leadId: string | undefined) {
+  window.dispatchEvent(new CustomEvent("lead-sent", { detail: leadId }));
 }
 
 function Field(props: {

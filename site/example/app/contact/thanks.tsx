@@ -3,7 +3,8 @@
 import Link from "next/link";
 import { useEffect, useRef } from "react";
 
-export function Thanks({ notice }: { notice: string }) {
+export function Thanks(props: { notice: string; leadId?: string | undefined; onAgain?: () => void }) {
+  const { notice, leadId, onAgain } = props;
   const heading = useRef<HTMLHeadingElement>(null);
   // The button that the visitor pressed is gone: whoever listens or tabs goes on from here.
   useEffect(() => heading.current?.focus(), []);
@@ -14,6 +15,12 @@ export function Thanks({ notice }: { notice: string }) {
       </h1>
       <p>Your message has arrived. We answer by email, as a rule on the same working day.</p>
       {notice && <p role="status">{notice}</p>}
+      {leadId && <p>Reference: {leadId}</p>}
+      {onAgain && (
+        <button type="button" className="button" onClick={onAgain}>
+          Write another message
+        </button>
+      )}
       <Link href="/">Back to the start</Link>
     </section>
   );
