@@ -3,23 +3,23 @@
 -- The index is created by deploy/cli/migrate.py after every run, where the server has pg_trgm.
 
 -- How a text and a search are compared: without case, accents, apostrophes and invisible characters; ß as ss, and so on.
--- Marks of other scripts than Latin, Greek and Cyrillic are parts of words and stay. ASCII takes a shorter way.
+-- Marks of other scripts than Latin, Greek, Cyrillic and Arabic are parts of words and stay. ASCII takes a shorter way.
 CREATE FUNCTION public.search_form(value text) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN CASE WHEN octet_length(value) = length(value)
-    THEN translate(lower(value), E'\n\r\t\'`', '   ')
+    THEN translate(lower(value), E'ı\n\r\t\'`', 'i   ')  -- ı: what lower makes of I in a Turkish locale
     ELSE replace(replace(replace(replace(
         translate(lower(regexp_replace(
-            normalize(regexp_replace(value, '[''`´‘’‛′ʹʻʼʽˊ＇]', '', 'g'), NFKD),
-            '[\u0300-\u036f\u00ad\u200b-\u200f\u2060\ufe00-\ufe0f\ufeff]', '', 'g')),
-        E'\n\r\tøłđħıŧ', '   oldhit'), 'ß', 'ss'), 'æ', 'ae'), 'œ', 'oe'), 'þ', 'th')
+            normalize(regexp_replace(value, '[''`´‘’‛′ʹʻʼʽʾˊ᾿＇｀]', '', 'g'), NFKD),
+            '[\u0300-\u036f\u0640\u064b-\u0655\u0670\u00ad\u200b-\u200f\u202a-\u202e\u2060\u2066-\u2069\ufe00-\ufe0f\ufeff]', '', 'g')),
+        E'\n\r\t\u2028øłđħıŧς‐‑‒–—―', '    oldhitσ------'), 'ß', 'ss'), 'æ', 'ae'), 'œ', 'oe'), 'þ', 'th')
     END;
 
--- The LIKE patterns of search terms. A term of one or two characters matches the beginnings of words only: the index
+-- The LIKE patterns of search terms; null for a term of which nothing is left, which matches no lead. A term of one or two characters matches the beginnings of words only: the index
 -- finds no shorter parts.
 CREATE FUNCTION public.search_patterns(terms text[]) RETURNS text[]
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
-RETURN ARRAY(SELECT CASE WHEN length(form) < 3 THEN '% ' ELSE '%' END || regexp_replace(form, '([\\%_])', '\\\1', 'g') || '%'
+RETURN ARRAY(SELECT CASE WHEN form = '' THEN NULL WHEN length(form) < 3 THEN '% ' ELSE '%' END || regexp_replace(form, '([\\%_])', '\\\1', 'g') || '%'
              FROM (SELECT btrim(public.search_form(term)) AS form FROM unnest(terms) AS term) AS forms);
 
 -- The text that a lead is found by. It begins with a space, so that ' ada' finds the beginning of a word; the phone
@@ -31,8 +31,11 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN ' ' || public.search_form(
     coalesce(name, '') || ' ' || coalesce(email, '') || ' ' || coalesce(company, '') || ' ' || coalesce(phone, '') || ' '
     || coalesce(service, '') || ' ' || coalesce(message, '') || ' ' || coalesce(notes, '') || ' '
-    || CASE WHEN extra = '{}' THEN '' ELSE extra::text END)
-    || ' ' || regexp_replace(replace(normalize(coalesce(phone, ''), NFKD), '(0)', ''), '\D', '', 'g');
+    || coalesce((SELECT string_agg(answer #>> '{}', ' ') FROM jsonb_path_query(extra, '$.**') AS answer
+                 WHERE jsonb_typeof(answer) IN ('string', 'number')), ''))
+    || ' ' || regexp_replace(translate(replace(normalize(coalesce(phone, ''), NFKD), '(0)', ''),
+                                       '٠١٢٣٤٥٦٧٨٩۰۱۲۳۴۵۶۷۸۹०१२३४५६७८९', '012345678901234567890123456789'),
+                             '[^0-9]', '', 'g');
 
 SET LOCAL maintenance_work_mem = '256MB';
 ALTER TABLE lead_inbox

@@ -83,9 +83,10 @@ class ExportFilter(Filter):
     q: Annotated[
         Text | None,
         Field(
-            description="Words, or parts of words of three characters and more, of any field of a lead; or a"
-            " phone number in any format; or the lead's id, its beginning, or the reference in the emails."
-            " All words must match, in any order. Case, accents and apostrophes do not matter."
+            description="Words, or parts of words of three characters and more, of any field of a lead (one"
+            " or two characters must follow a blank); or a phone number; or the lead's id, its beginning, or"
+            " the reference in the emails. All words must match, in any order; of more than six, the six"
+            " longest. Case, accents and apostrophes do not matter."
         ),
     ] = None
     service: Annotated[

@@ -5,6 +5,7 @@ of the terms, and brings patterns and leads into one form: case, accents and apo
 """
 
 import re
+import unicodedata
 from typing import Any, Final
 from uuid import UUID
 
@@ -14,7 +15,11 @@ MAX_TERMS: Final = 6
 MIN_PHONE_DIGITS: Final = 3
 # Country codes (ITU-T E.164): two have one digit, these have two, all others three.
 _COUNTRY_CODE: Final = re.compile(r"1|7|2[07]|3[0-469]|4[013-9]|5[1-8]|6[0-6]|8[1246]|9[0-58]|\d{3}")
-_PHONE: Final = re.compile(r"\+?[\d\s()./-]+")
+_PHONE: Final = re.compile(r"\+?[0-9\s()./-]+")
+# How a phone number begins. Other numbers with blanks between them are several terms.
+_PHONE_BEGINNING: Final = ("+", "0", "(")
+# More digits than a national number has: the country code may stand there without + or 00.
+MIN_INTERNATIONAL_DIGITS: Final = 11
 _ID: Final = re.compile(r"[0-9a-f]{8}[0-9a-f-]{0,28}")
 
 NO_SEARCH: Final[dict[str, Any]] = dict.fromkeys(
@@ -30,9 +35,28 @@ def search_parameters(search: str) -> dict[str, Any]:
     mails).
     """
     text = " ".join(search.split())
-    terms = [text] if _is_phone(text) else sorted(text.split(), key=len, reverse=True)[:MAX_TERMS]
-    texts = {f"term_{number}": _texts(term) for number, term in enumerate(terms, 1)}
-    return NO_SEARCH | texts | _id_parameters(text.lower())
+    phone = _ascii_phone(text)
+    if _is_phone(phone) and phone.startswith(_PHONE_BEGINNING):
+        terms = [_texts(text)]
+    else:
+        words = sorted(text.split(), key=len, reverse=True)
+        # A sign among words tells nothing, and no index finds it.
+        words = [word for word in words if any(map(str.isalnum, word))] or words
+        terms = [_texts(word) for word in words[:MAX_TERMS]] or [[]]  # nothing but control characters
+    numbered = {f"term_{number}": term for number, term in enumerate(terms, 1)}
+    return NO_SEARCH | numbered | _id_parameters(text.lower())
+
+
+def _ascii_phone(text: str) -> str:
+    """Return the text as it is dialled: ASCII digits and hyphens, without `tel:` and invisible marks."""
+    characters = list[str]()
+    for character in unicodedata.normalize("NFKC", text):
+        category = unicodedata.category(character)
+        if category == "Nd":
+            characters.append(str(unicodedata.decimal(character)))
+        elif category != "Cf":
+            characters.append("-" if category == "Pd" else character)
+    return "".join(characters).removeprefix("tel:")
 
 
 def _is_phone(text: str) -> bool:
@@ -41,7 +65,8 @@ def _is_phone(text: str) -> bool:
 
 def _texts(term: str) -> list[str]:
     """Return the term, and for a phone number also the digits that a lead may have instead."""
-    digits = _phone_digits(term) if _is_phone(term) else []
+    phone = _ascii_phone(term)
+    digits = _phone_digits(phone) if _is_phone(phone) else []
     return list(dict.fromkeys([term, *(each for each in digits if len(each) >= MIN_PHONE_DIGITS)]))
 
 
@@ -51,6 +76,8 @@ def _phone_digits(phone: str) -> list[str]:
     if digits.startswith("00") or phone.startswith("+"):
         digits = digits.removeprefix("00")
         return [digits, _COUNTRY_CODE.sub("", digits, count=1)]  # the lead may have the national number
+    if len(digits) >= MIN_INTERNATIONAL_DIGITS and not digits.startswith("0"):
+        return [digits, _COUNTRY_CODE.sub("", digits, count=1)]
     return [digits, digits.removeprefix("0")]
 
 

@@ -19,12 +19,14 @@ FOUND = [
     "zoe", "Zo\u00eb", "ZOE\u0308", "zo", "o'brien", "O\u2019Brien", "obrien", "O`Brien", "Brien Zoe",
     "strasser", "Stra\u00dfer", "rasse", "brien@exam", "lodz", "\u0141\u00f3d\u017a", "backerei",
     "B\u00c4CKER", "ofen", "\u00f6fen", "lieferung bis m\u00e4rz", "planen", r"A\b_c%d", "\uff19.000",
-    "z\u00fcrich", "ruckruf", "Dienstag",
+    "z\u00fcrich", "ruckruf", "Dienstag", "zoe & ofen", "9.000 zurich",
     "030 1234567", "(030) 1234-567", "+49 30 1234567", "0049301234567", "1234567", "301234", "+4930/1234567",
+    "\u202a+49 30 1234567\u202c", "030 1234\u2013567", "tel:+49301234567", "49301234567", "3 1234 567",
     str(LEAD_ID), str(LEAD_ID).upper(), "0191f3c2-77aa", "0191f3c277", "0ffeeb0b", "0FFEEB0B",
 ]  # fmt: skip
 NOT_FOUND = [
-    "zoey", "briem", "brien lovelace", "%%%", "___", "1234568", "+49 40 1234567", "0191f3c3", "0ffeeb0c",
+    "'", "\u200b", "\x1f", "null", "zoey", "briem", "brien lovelace", "%%%", "___", "1234568",
+    "+49 40 1234567", "0191f3c3", "0ffeeb0c",
 ]  # fmt: skip
 
 
@@ -67,6 +69,25 @@ async def db(database: Database) -> AsyncIterator[Any]:
     connection = await asyncpg.connect(database.service)
     yield connection
     await connection.close()
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (
+            "\u03a0\u0391\u03a0\u0391\u0394\u039f\u03a0\u039f\u03a5\u039b\u039f\u03a3",
+            "\u03a0\u03b1\u03c0\u03b1\u03b4\u03cc\u03c0\u03bf\u03c5\u03bb\u03bf\u03c2",
+        ),
+        ("\u0645\u062d\u0645\u062f", "\u0645\u064f\u062d\u064e\u0645\u0651\u064e\u062f"),
+        ("\u0623\u062d\u0645\u062f", "\u0627\u062d\u0645\u062f"),
+        ("Jean\u2011Luc", "jean-luc"),
+        ("\ufb01 \uff21", "fi a"),
+        ("\u0130stanbul", "ISTANBUL"),
+    ],
+    ids=["greek", "arabic vowels", "arabic hamza", "hyphen", "compatibility", "turkish"],
+)
+async def test_texts_are_equal_in_their_search_form(db: Any, one: str, other: str) -> None:
+    assert await db.fetchval("SELECT search_form($1) = search_form($2)", one, other)
 
 
 words = st.text(st.characters(exclude_categories=["Cc", "Cs", "Zs", "Zl", "Zp"]), min_size=3, max_size=30)
