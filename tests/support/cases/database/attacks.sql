@@ -59,7 +59,7 @@ ALTER SYSTEM SET log_statement = 'all'
 SELECT pg_reload_conf()
 SELECT pg_rotate_logfile()
 CREATE EXTENSION dblink
-CREATE EXTENSION pg_trgm
+CREATE EXTENSION hstore
 CREATE EXTENSION file_fdw
 CREATE LANGUAGE plpython3u
 CREATE FUNCTION public.f() RETURNS int LANGUAGE c AS 'x', 'y'
