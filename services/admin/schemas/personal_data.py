@@ -1,7 +1,5 @@
 """Responses about a person's data: an export, and the result of an erasure."""
 
-import re
-import unicodedata
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
@@ -9,19 +7,10 @@ from uuid import UUID
 from pydantic import BaseModel, EmailStr, Field, JsonValue, model_validator
 
 from services.admin.schemas.leads import AuditEntry
+from services.admin.schemas.phone_numbers import phone_ending
 
 # Leads of one address that a page lists, and ids that one form sends: a form may have 1,000 fields.
 LISTED_MAX: Final = 500
-
-
-def phone_ending(phone: str | None) -> str | None:
-    """Return the last nine digits of a phone number, by which its spellings are compared.
-
-    `+44 20 7946 0958` and `020 7946 0958` have the same ones. Returns None for fewer than seven digits: they
-    may be an extension.
-    """
-    digits = re.sub(r"\D", "", unicodedata.normalize("NFKD", phone or "").replace("(0)", ""))
-    return digits[-9:] if len(digits) >= 7 else None
 
 
 class KafkaKeeps(BaseModel):

@@ -5,9 +5,10 @@ of the terms, and brings patterns and leads into one form: case, accents and apo
 """
 
 import re
-import unicodedata
 from typing import Any, Final
 from uuid import UUID
+
+from services.admin.schemas.phone_numbers import ascii_phone, phone_digits
 
 # The number of terms in `lead_filter.sql`. Of a longer search the longest words count: they are the rarest.
 MAX_TERMS: Final = 6
@@ -35,7 +36,7 @@ def search_parameters(search: str) -> dict[str, Any]:
     mails).
     """
     text = " ".join(search.split())
-    phone = _ascii_phone(text)
+    phone = ascii_phone(text)
     if _is_phone(phone) and phone.startswith(_PHONE_BEGINNING):
         terms = [_texts(text)]
     else:
@@ -47,38 +48,28 @@ def search_parameters(search: str) -> dict[str, Any]:
     return NO_SEARCH | numbered | _id_parameters(text.lower())
 
 
-def _ascii_phone(text: str) -> str:
-    """Return the text as it is dialled: ASCII digits and hyphens, without `tel:` and invisible marks."""
-    characters = list[str]()
-    for character in unicodedata.normalize("NFKC", text):
-        category = unicodedata.category(character)
-        if category == "Nd":
-            characters.append(str(unicodedata.decimal(character)))
-        elif category != "Cf":
-            characters.append("-" if category == "Pd" else character)
-    return "".join(characters).removeprefix("tel:")
-
-
 def _is_phone(text: str) -> bool:
     return bool(_PHONE.fullmatch(text)) and sum(map(str.isdecimal, text)) >= MIN_PHONE_DIGITS
 
 
 def _texts(term: str) -> list[str]:
     """Return the term, and for a phone number also the digits that a lead may have instead."""
-    phone = _ascii_phone(term)
-    digits = _phone_digits(phone) if _is_phone(phone) else []
+    phone = ascii_phone(term)
+    digits = _spellings(phone) if _is_phone(phone) else []
     return list(dict.fromkeys([term, *(each for each in digits if len(each) >= MIN_PHONE_DIGITS)]))
 
 
-def _phone_digits(phone: str) -> list[str]:
+def _spellings(phone: str) -> list[str]:
     """Return the digits of a phone number in the forms in which a lead may have them."""
-    digits = re.sub(r"\D", "", phone.replace("(0)", ""))
-    if digits.startswith("00") or phone.startswith("+"):
-        digits = digits.removeprefix("00")
-        return [digits, _COUNTRY_CODE.sub("", digits, count=1)]  # the lead may have the national number
-    if len(digits) >= MIN_INTERNATIONAL_DIGITS and not digits.startswith("0"):
-        return [digits, _COUNTRY_CODE.sub("", digits, count=1)]
-    return [digits, digits.removeprefix("0")]
+    digits = phone_digits(phone)
+    if phone.startswith("+") or digits.startswith("00"):
+        international = digits.removeprefix("00")
+    elif len(digits) >= MIN_INTERNATIONAL_DIGITS and not digits.startswith("0"):
+        international = digits
+    else:
+        return [digits, digits.removeprefix("0")]
+    # The lead may have the national number.
+    return [international, _COUNTRY_CODE.sub("", international, count=1)]
 
 
 def _id_parameters(text: str) -> dict[str, Any]:

@@ -13,7 +13,8 @@ from services.admin.dashboard.auth import CurrentSession
 from services.admin.dashboard.rendering import PageRoute, render
 from services.admin.rules.errors import NotFoundError
 from services.admin.rules.personal_data import Selection, belongs_to
-from services.admin.schemas.personal_data import LISTED_MAX, ErasedPerson, PersonRecords, phone_ending
+from services.admin.schemas.personal_data import LISTED_MAX, ErasedPerson, PersonRecords
+from services.admin.schemas.phone_numbers import phone_ending
 
 router = APIRouter(prefix="/admin/ui/leads", route_class=PageRoute)
 

@@ -15,20 +15,9 @@ from runtime.failures import DependencyRefused, DependencyUnavailable, Failure
 from runtime.logs import logger
 from services.admin.rules.errors import NotFoundError
 from services.admin.rules.lead_edit_rules import parked_lead
-from services.admin.rules.personal_data import (
-    Selection,
-    Traces,
-    erasure_message,
-    kafka_keeps,
-)
-from services.admin.schemas.personal_data import (
-    LISTED_MAX,
-    Erased,
-    ErasedPerson,
-    PersonLead,
-    PersonRecords,
-    phone_ending,
-)
+from services.admin.rules.personal_data import Selection, Traces, erasure_message, kafka_keeps
+from services.admin.schemas.personal_data import LISTED_MAX, Erased, ErasedPerson, PersonLead, PersonRecords
+from services.admin.schemas.phone_numbers import phone_ending
 from services.admin.store.leads.leads import NO_SUCH_LEAD
 
 _SQL: Any = load_queries(Path(__file__).with_name("erasure.sql"))
