@@ -71,8 +71,9 @@ JOB_NEXT_RUN: Final = Gauge("fastcore_job_next_run_timestamp_seconds", "When the
 # 1 if the job's last run succeeded.
 JOB_SUCCEEDED: Final = Gauge("fastcore_job_last_run_succeeded", "The last run succeeded.", ["name"])
 
-# 1 for each site most of whose leads of the last 24 hours are spam, and at least twice the share of the seven
-# days before. Alert if it lasts: a broken field of a form makes spam of every lead.
+# 1 for each site whose share of spam has risen: more than half of the leads of the last 24 hours are spam,
+# and the share is at least twice that of the seven days before. Alert if it lasts: if a field of a form is
+# broken, every lead becomes spam.
 SPAM_RISEN: Final = Gauge("fastcore_site_spam_risen", "The site's share of spam has risen.", ["site"])
 
 # --- the gateway ---------------------------------------------------------------------------------

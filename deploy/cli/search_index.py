@@ -1,6 +1,6 @@
-"""The index that searches for parts of words use. Without it they find the same leads, only slower."""
+"""The index for searches of parts of words. Without it, a search finds the same leads, only more slowly."""
 
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import asyncpg
 
@@ -13,27 +13,28 @@ PENDING_KB = 512
 BUILD_SECONDS = 4 * 3600.0
 
 
-async def ensure_search_index(connection: Connection) -> bool:
-    """Create the extension pg_trgm and the index, where that is possible. Return True if the index exists.
+async def ensure_search_index(connection: Connection) -> None:
+    """Create the extension pg_trgm and the index, where that is possible.
 
     pg_trgm comes with PostgreSQL (contrib), and since version 13 the owner of a database may create it. The
     index is created while leads are written and read. Raises the errors of asyncpg.
     """
     schema = await _trigram_schema(connection)
-    if schema is None:
-        return False
-    valid = await connection.fetchval(
-        "SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass($1)", f"public.{INDEX}"
+    if schema is None or await has_search_index(connection):
+        return
+    # An interrupted run leaves an index that no search uses.
+    await connection.execute(f"DROP INDEX CONCURRENTLY IF EXISTS public.{INDEX}")
+    await connection.execute(
+        f"CREATE INDEX CONCURRENTLY IF NOT EXISTS {INDEX} ON public.lead_inbox"
+        f" USING gin (search_text {schema}.gin_trgm_ops) WITH (gin_pending_list_limit = {PENDING_KB})",
+        timeout=BUILD_SECONDS,
     )
-    if valid is None or not valid:
-        if valid is False:  # an earlier run was interrupted
-            await connection.execute(f"DROP INDEX CONCURRENTLY IF EXISTS public.{INDEX}")
-        await connection.execute(
-            f"CREATE INDEX CONCURRENTLY IF NOT EXISTS {INDEX} ON public.lead_inbox"
-            f" USING gin (search_text {schema}.gin_trgm_ops) WITH (gin_pending_list_limit = {PENDING_KB})",
-            timeout=BUILD_SECONDS,
-        )
-    return True
+
+
+async def has_search_index(connection: Any) -> bool:
+    """Return True if the index exists and is complete. Raises the errors of asyncpg."""
+    find = "SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass($1)"
+    return bool(await connection.fetchval(find, f"public.{INDEX}"))
 
 
 async def _trigram_schema(connection: Connection) -> str | None:

@@ -15,11 +15,12 @@ RETURN CASE WHEN octet_length(value) = length(value)
         E'\n\r\t\u2028øłđħıŧς‐‑‒–—―', '    oldhitσ------'), 'ß', 'ss'), 'æ', 'ae'), 'œ', 'oe'), 'þ', 'th')
     END;
 
--- The LIKE patterns of search terms; null for a term of which nothing is left, which matches no lead. A term of one or two characters matches the beginnings of words only: the index
--- finds no shorter parts.
+-- The LIKE patterns of search terms. A term of one or two characters matches the beginnings of words only, because the
+-- index finds no shorter parts. A term of which nothing is left becomes null, which matches no lead.
 CREATE FUNCTION public.search_patterns(terms text[]) RETURNS text[]
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
-RETURN ARRAY(SELECT CASE WHEN form = '' THEN NULL WHEN length(form) < 3 THEN '% ' ELSE '%' END || regexp_replace(form, '([\\%_])', '\\\1', 'g') || '%'
+RETURN ARRAY(SELECT CASE WHEN form = '' THEN NULL WHEN length(form) < 3 THEN '% ' ELSE '%' END
+                    || regexp_replace(form, '([\\%_])', '\\\1', 'g') || '%'
              FROM (SELECT btrim(public.search_form(term)) AS form FROM unnest(terms) AS term) AS forms);
 
 -- The text that a lead is found by. It begins with a space, so that ' ada' finds the beginning of a word; the phone

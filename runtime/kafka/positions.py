@@ -27,7 +27,10 @@ class Position:
 
     @property
     def is_another_log(self) -> bool:
-        """Return True if Kafka replaced the log that the ledger has counted, or lost its last records."""
+        """Return True if the ledger counted records that this log does not have.
+
+        Kafka replaced the log then, or lost its last records.
+        """
         if self.entry is None:
             return False
         if self.entry.next_offset > self.end:

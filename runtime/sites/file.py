@@ -134,7 +134,7 @@ def environment() -> dict[str, str]:
 
 
 def check_secrets(sites: Sites, variables: Mapping[str, str], *, permit_weak: bool) -> None:
-    """Raise `SitesFileError` if a secret that the sites refer to cannot be used, as the gateway would."""
+    """Resolve all secrets of the sites, as the gateway does. Raises `SitesFileError` for an unusable one."""
     for key in _DIGESTED:
         resolve_digests(sites, key, variables, permit_weak=permit_weak)
     resolve_signing_secrets(sites, variables)

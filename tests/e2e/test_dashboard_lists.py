@@ -56,6 +56,14 @@ async def go(visitor: Visitor, name: str) -> None:
     await pages.get_by_text(name, exact=True).click()
 
 
+async def search_all(visitor: Visitor, tag: str) -> None:
+    """Search the list for all leads with this tag, and wait for the first page."""
+    await visitor.open("/admin/ui/leads")
+    await visitor.page.get_by_label("Search").press_sequentially(tag)
+    await expect(visitor.page.get_by_role("status").first).to_contain_text("65 leads found")
+    await expect_page(visitor, tag, 1)
+
+
 @pytest.mark.parametrize("size", ["desktop", "phone"])
 async def test_regression_pages_lead_both_ways_and_survive_back_and_reload(
     dashboard: Dashboard, size: Size
@@ -84,10 +92,7 @@ async def test_regression_pages_lead_both_ways_and_survive_back_and_reload(
 async def test_regression_pages_of_a_search_survive_back_and_reload(dashboard: Dashboard) -> None:
     async with many_leads(dashboard) as tag, dashboard.visit() as visitor:
         page = visitor.page
-        await visitor.open("/admin/ui/leads")
-        await page.get_by_label("Search").press_sequentially(tag)
-        await expect(page.get_by_role("status").first).to_contain_text("65 leads found")
-        await expect_page(visitor, tag, 1)
+        await search_all(visitor, tag)
         await go(visitor, "Older")
         await expect_page(visitor, tag, 31)
         await expect(page.locator("#list")).to_be_focused()
@@ -140,10 +145,7 @@ async def test_regression_filters_are_in_the_address_bar(dashboard: Dashboard) -
 async def test_regression_a_search_does_not_return_under_other_filters(dashboard: Dashboard) -> None:
     async with many_leads(dashboard) as tag, dashboard.visit() as visitor:
         page = visitor.page
-        await visitor.open("/admin/ui/leads")
-        await page.get_by_label("Search").press_sequentially(tag)
-        await expect(page.get_by_role("status").first).to_contain_text("65 leads found")
-        await expect_page(visitor, tag, 1)
+        await search_all(visitor, tag)
         await visitor.open("/admin/ui/leads?status=lost")
         await expect(page.get_by_label("Search")).to_have_value("")
         await expect(row(page, tag, 1)).to_have_count(0)
@@ -155,10 +157,7 @@ async def test_regression_a_search_does_not_return_under_other_filters(dashboard
 async def test_regression_a_failed_search_leaves_no_stale_result(dashboard: Dashboard) -> None:
     async with many_leads(dashboard) as tag, dashboard.visit() as visitor:
         page = visitor.page
-        await visitor.open("/admin/ui/leads")
-        await page.get_by_label("Search").press_sequentially(tag)
-        await expect(page.get_by_role("status").first).to_contain_text("65 leads found")
-        await expect_page(visitor, tag, 1)
+        await search_all(visitor, tag)
         await page.get_by_label("Search").fill("(")
         await expect(row(page, tag, 1)).to_have_count(0)
         await expect(page.locator("#toasts")).to_be_empty()

@@ -11,6 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 from deploy.cli.doctor.check_result import CheckResult, fail, is_this_machine, ok, warn
 from deploy.cli.doctor.rights import check_rights
 from deploy.cli.migrate import ENCODING, MIGRATIONS
+from deploy.cli.search_index import has_search_index
 from runtime.database.postgres import Connection, Pool, load_queries, snapshot
 from runtime.failures import Failure
 from runtime.settings import Postgres
@@ -47,7 +48,7 @@ async def check_database(pool: Pool, settings: Postgres, processes: int) -> Asyn
             async for result in check_rights(connection, server):
                 yield result
             yield await _check_migrations(connection)
-            yield _check_search_index(settings, await SQL.has_search_index(connection))
+            yield _check_search_index(settings, await has_search_index(connection))
             async for result in _check_jobs(connection):
                 yield result
         for result in await _check_ledger_and_queue(pool):

@@ -9,10 +9,6 @@ SELECT current_user AS role, current_setting('server_version_num')::int AS versi
        pg_database_size(current_database()) AS bytes, current_setting('server_encoding') AS encoding
 FROM pg_roles r WHERE r.rolname = current_user;
 
--- name: has_search_index$
--- Whether the index exists that deploy/cli/search_index.py creates, and is complete.
-SELECT EXISTS (SELECT FROM pg_index WHERE indexrelid = to_regclass('public.lead_inbox_search') AND indisvalid);
-
 -- name: objects_of_the_role$
 -- How many objects of this database the services' role owns, or could own as a member of their owner's role.
 SELECT count(*) FROM pg_shdepend

@@ -31,15 +31,14 @@ async def load_session(
     session = sessions.read(request.cookies.get(COOKIE, ""), time.time())
     if session is None:
         raise LoginRequired
+    database_error = None
     try:
-        revoked = await adapters.revocations.include(session)
+        if await adapters.revocations.include(session):
+            raise LoginRequired
     except DependencyUnavailable as error:
-        request.state.session = session
-        return session, error
-    if revoked:
-        raise LoginRequired
+        database_error = error
     request.state.session = session
-    return session, None
+    return session, database_error
 
 
 SessionLookup = Annotated[tuple[Session, DependencyUnavailable | None], Depends(load_session)]

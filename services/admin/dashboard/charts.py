@@ -95,7 +95,7 @@ def bar_chart(unit: Unit, counts: Mapping[datetime, int], now: datetime, zone: Z
 
 
 def scale_ticks(highest: int) -> list[int]:
-    """Return the values of the lines above zero. The last is at least `highest`, and there are five at most.
+    """Return the values at which a chart has a line, above zero: at most five, the last at least `highest`.
 
     The distance of the lines is 1, 2, 2.5 or 5 times a power of ten, and a whole number. Of the possible
     scales, this is the one with the lowest top, and then the one with the most lines. `highest` is above

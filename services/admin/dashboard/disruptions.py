@@ -229,7 +229,7 @@ def _jobs(signals: Signals) -> Iterator[Disruption]:
 
 
 def _unknown_signals(signals: Signals) -> Iterator[Disruption]:
-    """Yield each signal that could not be read, so that it does not count as good.
+    """Yield a disruption for each signal that could not be read: what is unknown is not good.
 
     Omits what depends on a component that is itself a disruption: the mail server if the notifier is not up,
     and everything in the database if the database is not up.

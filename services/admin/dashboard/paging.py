@@ -40,7 +40,12 @@ def build_pager(cursors: str | None, next_cursor: str | None) -> Pager:
     )
 
 
-def page_url(path: str, params: Mapping[str, Any], cursor: str | None = None) -> str:
-    """Return the path with the parameters that are set, as text, and with `cursor`."""
-    used = {name: value for name, value in {**params, "cursor": cursor}.items() if value}
+def page_url(path: str, params: Mapping[str, Any], cursor: str | None = None, zone: str = "") -> str:
+    """Return the path with the parameters that are set, as text, and with `cursor`.
+
+    If there are dates (`since` or `until`), the URL also has the `zone` in which they are meant.
+    """
+    dated = params.get("since") or params.get("until")
+    shown = {**params, "zone": zone if dated else "", "cursor": cursor}
+    used = {name: value for name, value in shown.items() if value}
     return f"{path}?{urlencode(used)}" if used else path

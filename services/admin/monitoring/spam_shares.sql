@@ -1,7 +1,7 @@
 -- The query of spam_shares.py.
 
 -- name: spam_by_site
--- The newest leads of the last 24 hours, and of the seven days before, by site. Bounded, because it runs every minute.
+-- The newest leads of the last 24 hours, and of the seven days before, by site. Bounded, because it runs every 15 seconds.
 WITH recent AS MATERIALIZED (
     SELECT site, status, spam_reasons FROM lead_inbox
     WHERE created_at_utc >= now() - interval '1 day' ORDER BY created_at_utc DESC LIMIT :bound::bigint

@@ -100,6 +100,7 @@ class ExportFilter(Filter):
         """Return the SQL parameters of the filter."""
         return {
             "status": self.status_filter,
+            "left_out": None,
             "service": self.service,
             "services": None,
             "since": self.since,
@@ -121,12 +122,11 @@ class ExportQuery(ExportFilter):
         Field(max_length=64, description="IANA name of the time zone of the column created_at."),
     ] = "UTC"
 
-    @property
-    def left_out(self) -> tuple[LeadStatus, ...]:
-        """The statuses that are not exported."""
-        return (
-            () if self.include_spam_and_erased or self.status_filter else (LeadStatus.SPAM, LeadStatus.ERASED)
-        )
+    def selection(self) -> dict[str, Any]:
+        """Return the SQL parameters of the filter, with the statuses that are left out."""
+        everything = self.include_spam_and_erased or self.status_filter
+        left_out = None if everything else [LeadStatus.SPAM, LeadStatus.ERASED]
+        return super().selection() | {"left_out": left_out}
 
 
 class LeadFilter(ExportFilter):

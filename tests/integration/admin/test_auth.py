@@ -1,6 +1,5 @@
 """Authentication of the admin API: tokens, actors and the limit on wrong tokens."""
 
-from collections.abc import AsyncIterator
 from uuid import uuid4
 
 import pytest
@@ -9,13 +8,6 @@ from runtime.settings import Debug, Kafka, Postgres
 from services.admin.auth.token_auth import FAILURES_PER_MINUTE
 from tests.support.services.admin import TOKEN, Admin, running_admin
 from tests.support.stack import Stack
-
-
-@pytest.fixture
-async def admin(postgres: Postgres, stack: Stack) -> AsyncIterator[Admin]:
-    kafka = Kafka(bootstrap_servers=stack.bootstrap_servers, topic_prefix="nobody.")
-    async with running_admin(postgres, kafka) as running:
-        yield running
 
 
 def routes_of(admin: Admin) -> list[tuple[str, str]]:

@@ -3,22 +3,12 @@
 import csv
 import io
 import json
-from collections.abc import AsyncIterator
 
 import pytest
 
-from runtime.settings import Kafka, Postgres
 from services.admin.schemas.filters import ExportQuery
 from services.admin.store.privacy import personal_data
-from tests.support.services.admin import Admin, running_admin
-from tests.support.stack import Stack
-
-
-@pytest.fixture
-async def admin(postgres: Postgres, stack: Stack) -> AsyncIterator[Admin]:
-    kafka = Kafka(bootstrap_servers=stack.bootstrap_servers, topic_prefix="nobody.")
-    async with running_admin(postgres, kafka) as running:
-        yield running
+from tests.support.services.admin import Admin
 
 
 def cells(text: str) -> list[dict[str, str]]:

@@ -1,24 +1,14 @@
 """Edits of a lead on a real PostgreSQL, stored or still queued."""
 
 import json
-from collections.abc import AsyncIterator
 from typing import Any
 from uuid import uuid4
 
 import pytest
 
 from contracts.leads import LeadReceived
-from runtime.settings import Kafka, Postgres
 from tests.support.factories import lead as make_lead
-from tests.support.services.admin import Admin, parked_row, running_admin
-from tests.support.stack import Stack
-
-
-@pytest.fixture
-async def admin(postgres: Postgres, stack: Stack) -> AsyncIterator[Admin]:
-    kafka = Kafka(bootstrap_servers=stack.bootstrap_servers, topic_prefix="nobody.")
-    async with running_admin(postgres, kafka) as running:
-        yield running
+from tests.support.services.admin import Admin, parked_row
 
 
 async def test_an_edit_keeps_the_original_and_audits_no_values(

@@ -1,7 +1,6 @@
 """The admin API on a real PostgreSQL and Kafka: leads, statuses and emails."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
@@ -12,13 +11,6 @@ from contracts.leads import LeadReceived
 from runtime.settings import Kafka, Postgres
 from tests.support.services.admin import Admin, running_admin
 from tests.support.stack import Database, Stack
-
-
-@pytest.fixture
-async def admin(postgres: Postgres, stack: Stack) -> AsyncIterator[Admin]:
-    kafka = Kafka(bootstrap_servers=stack.bootstrap_servers, topic_prefix="nobody.")
-    async with running_admin(postgres, kafka) as running:
-        yield running
 
 
 async def test_leads_are_listed_newest_first_with_their_total(admin: Admin) -> None:

@@ -1,7 +1,6 @@
 """The overview shows failures of the last hour and paused stages."""
 
 import re
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
@@ -9,7 +8,7 @@ import httpx
 import pytest
 
 from runtime.database.postgres import open_pool
-from runtime.settings import Kafka, Postgres
+from runtime.settings import Postgres
 from services.admin.monitoring.spam_shares import read_risen_spam
 from services.admin.rules.spam_shares import SpamShare
 from services.admin.store.deliveries.recent_outcomes import (
@@ -17,19 +16,17 @@ from services.admin.store.deliveries.recent_outcomes import (
     RecentOutcomes,
     count_recent_outcomes,
 )
-from tests.support.services.admin import TOKEN, Admin, running_admin
-from tests.support.stack import Stack
+from tests.support.services.admin import TOKEN, Admin
 
 
 @pytest.fixture
-async def admin(postgres: Postgres, stack: Stack) -> AsyncIterator[Admin]:
-    kafka = Kafka(bootstrap_servers=stack.bootstrap_servers, topic_prefix="nobody.")
-    async with running_admin(postgres, kafka) as running:
-        del running.client.headers["Authorization"]
-        running.client.base_url = httpx.URL("https://admin")
-        answer = await running.client.post("/admin/login", data={"token": TOKEN})
-        assert answer.status_code == 303, answer.text
-        yield running
+async def admin(admin: Admin) -> Admin:
+    """Log in to the dashboard."""
+    del admin.client.headers["Authorization"]
+    admin.client.base_url = httpx.URL("https://admin")
+    answer = await admin.client.post("/admin/login", data={"token": TOKEN})
+    assert answer.status_code == 303, answer.text
+    return admin
 
 
 async def add_outcome(

@@ -1,6 +1,5 @@
 """Error responses, caching headers and the OpenAPI document of the admin API."""
 
-from collections.abc import AsyncIterator
 from typing import Any
 from uuid import uuid4
 
@@ -8,18 +7,9 @@ import httpx
 import pytest
 from fastapi.routing import APIRoute
 
-from runtime.settings import Kafka, Postgres
-from tests.support.services.admin import Admin, running_admin
-from tests.support.stack import Stack
+from tests.support.services.admin import Admin
 
 CANARY = "canary-7f3a@example.com"
-
-
-@pytest.fixture
-async def admin(postgres: Postgres, stack: Stack) -> AsyncIterator[Admin]:
-    kafka = Kafka(bootstrap_servers=stack.bootstrap_servers, topic_prefix="nobody.")
-    async with running_admin(postgres, kafka) as running:
-        yield running
 
 
 @pytest.mark.parametrize(

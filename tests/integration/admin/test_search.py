@@ -9,10 +9,9 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from runtime.settings import Kafka, Postgres
 from services.admin.schemas.search_terms import MAX_TERMS, search_parameters
-from tests.support.services.admin import Admin, running_admin
-from tests.support.stack import Database, Stack
+from tests.support.services.admin import Admin
+from tests.support.stack import Database
 
 LEAD_ID = UUID("0191f3c2-77aa-7bbb-8ccc-9d1c0ffeeb0b")
 FOUND = [
@@ -31,21 +30,19 @@ NOT_FOUND = [
 
 
 @pytest.fixture
-async def admin(postgres: Postgres, stack: Stack) -> AsyncIterator[Admin]:
-    """Run the service with the lead that `FOUND` looks for, and one that nothing here may find."""
-    kafka = Kafka(bootstrap_servers=stack.bootstrap_servers, topic_prefix="nobody.")
-    async with running_admin(postgres, kafka) as running:
-        await running.add_lead(
-            lead_id=LEAD_ID,
-            name="Zo\u00eb O\u2019Brien-Stra\u00dfer",
-            email="zoe.brien@example.com",
-            company="\u0141\u00f3d\u017a B\u00e4ckerei",
-            message="Wir planen 3 \u00d6fen.\nLieferung bis M\u00e4rz, Code A\\b_c%d.",
-            extra={"Budget": "bis 9.000", "Stadt": "Z\u00fcrich"},
-        )
-        await running.edit_lead(LEAD_ID, phone="+49 (0)30 1234-567", notes="R\u00fcckruf am Dienstag")
-        await running.add_lead(name="Somebody Else", email="else@example.org", message="Hello")
-        yield running
+async def admin(admin: Admin) -> Admin:
+    """Store the lead that `FOUND` looks for, and one that nothing here may find."""
+    await admin.add_lead(
+        lead_id=LEAD_ID,
+        name="Zo\u00eb O\u2019Brien-Stra\u00dfer",
+        email="zoe.brien@example.com",
+        company="\u0141\u00f3d\u017a B\u00e4ckerei",
+        message="Wir planen 3 \u00d6fen.\nLieferung bis M\u00e4rz, Code A\\b_c%d.",
+        extra={"Budget": "bis 9.000", "Stadt": "Z\u00fcrich"},
+    )
+    await admin.edit_lead(LEAD_ID, phone="+49 (0)30 1234-567", notes="R\u00fcckruf am Dienstag")
+    await admin.add_lead(name="Somebody Else", email="else@example.org", message="Hello")
+    return admin
 
 
 async def test_a_lead_is_found_by_any_part_of_it(admin: Admin) -> None:

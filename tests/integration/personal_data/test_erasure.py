@@ -2,32 +2,22 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
 from typing import cast
 from uuid import uuid4
-
-import pytest
 
 from runtime.database.ledger import Ledger
 from runtime.database.postgres import open_pool
 from runtime.failures import DependencyUnavailable
-from runtime.settings import Kafka, Postgres
+from runtime.settings import Postgres
 from services.notifier.mail.identities import Identities
 from services.notifier.mail.message import Identity
 from services.notifier.store import Store
 from tests.support.database.database_dump import dump_database
 from tests.support.factories import lead as make_lead
-from tests.support.services.admin import Admin, parked_row, running_admin
+from tests.support.services.admin import Admin, parked_row
 from tests.support.services.notifier import delivery
-from tests.support.stack import Database, Stack
+from tests.support.stack import Database
 from tests.support.wait import eventually
-
-
-@pytest.fixture
-async def admin(postgres: Postgres, stack: Stack) -> AsyncIterator[Admin]:
-    kafka = Kafka(bootstrap_servers=stack.bootstrap_servers, topic_prefix="nobody.")
-    async with running_admin(postgres, kafka) as running:
-        yield running
 
 
 async def test_an_erasure_leaves_the_audit_trail_and_no_personal_data(admin: Admin) -> None:

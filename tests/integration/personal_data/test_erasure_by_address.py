@@ -1,7 +1,6 @@
 """Erasure and export by address affect all data of one person, and of no other person."""
 
 import json
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
@@ -11,22 +10,15 @@ import pytest
 from contracts.leads import LeadReceived
 from runtime.database.postgres import open_pool, transaction
 from runtime.database.replay_queue import resolve_replays
-from runtime.settings import Kafka, Postgres
+from runtime.settings import Postgres
 from services.flusher.jobs.job_runs import JobRuns
 from services.flusher.jobs.statistics import statistics_job
 from services.flusher.store import SQL as FLUSHER
 from tests.support.database.database_dump import dump_database
 from tests.support.factories import lead as make_lead
-from tests.support.services.admin import Admin, parked_row, running_admin
+from tests.support.services.admin import Admin, parked_row
 from tests.support.services.flusher import Clock
-from tests.support.stack import Database, Stack
-
-
-@pytest.fixture
-async def admin(postgres: Postgres, stack: Stack) -> AsyncIterator[Admin]:
-    kafka = Kafka(bootstrap_servers=stack.bootstrap_servers, topic_prefix="nobody.")
-    async with running_admin(postgres, kafka) as running:
-        yield running
+from tests.support.stack import Database
 
 
 def json_of(**fields: Any) -> bytes:

@@ -10,21 +10,13 @@ import pytest
 
 from runtime.database.postgres import Pool, open_pool
 from runtime.failures import DependencyUnavailable
-from runtime.settings import Kafka, Postgres
+from runtime.settings import Postgres
 from services.flusher.jobs import retention
 from services.flusher.jobs.job_runs import JobRuns
 from services.flusher.jobs.retention import Retention
 from tests.support.database.database_dump import dump_database
-from tests.support.services.admin import Admin, running_admin
+from tests.support.services.admin import Admin
 from tests.support.services.flusher import Clock
-from tests.support.stack import Stack
-
-
-@pytest.fixture
-async def admin(postgres: Postgres, stack: Stack) -> AsyncIterator[Admin]:
-    kafka = Kafka(bootstrap_servers=stack.bootstrap_servers, topic_prefix="nobody.")
-    async with running_admin(postgres, kafka) as running:
-        yield running
 
 
 @pytest.fixture

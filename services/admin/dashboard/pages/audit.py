@@ -58,9 +58,7 @@ async def show_audit_log(
     page = await adapters.audit.list_entries(audit_filter)
 
     def url(cursor: str | None) -> str:
-        dated = query.since or query.until
-        filters = query.model_dump(mode="json", exclude={"cursor"})
-        return page_url(AUDIT_LOG, filters | ({"zone": zone.key} if dated else {}), cursor)
+        return page_url(AUDIT_LOG, query.model_dump(mode="json", exclude={"cursor"}), cursor, zone.key)
 
     return render(
         request,

@@ -43,6 +43,7 @@ async def edit_lead(
     is_follow_up = not set(VISITOR_FIELDS) & set(names)
     # Browsers submit CRLF line ends, even if the stored text has LF.
     fields = {name: str(form[name]).replace("\r\n", "\n") for name in names}
+    fragment = "leads/follow_up_saved.html" if is_follow_up else "leads/edit_saved.html"
     try:
         edit = LeadEdit.model_validate(fields)
         edited = await adapters.personal_data.edit(lead_id, edit, session.actor)
@@ -52,19 +53,15 @@ async def edit_lead(
                 raise
             raise RequestValidationError(error.errors()) from error
         status, errors = _errors_by_field(error, fields)
-        template = "leads/edit_saved.html" if is_htmx(request) else "leads/edit.html"
-        if is_follow_up:
-            template = "leads/follow_up_saved.html"
+        template = fragment if is_htmx(request) else "leads/edit.html"
         lead = await _read_lead(lead_id, adapters)
         version = fields.get("expected_updated_at", "")
         values = lead.model_dump() | fields
         return _render_edit(request, session, template, lead, values, version, status, errors)
     if not is_htmx(request):
         return redirect(request, f"/admin/ui/leads/{lead_id}")
-    template = "leads/follow_up_saved.html" if is_follow_up else "leads/edit_saved.html"
     lead = edited.lead or await _read_lead(lead_id, adapters)
-    response = _render_edit(request, session, template, lead, lead.model_dump(), lead.updated_at)
-    return trigger_refresh(response)
+    return trigger_refresh(_render_edit(request, session, fragment, lead, lead.model_dump(), lead.updated_at))
 
 
 async def _read_lead(lead_id: UUID, adapters: Adapters) -> Lead | ParkedLead:

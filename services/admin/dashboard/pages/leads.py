@@ -41,8 +41,7 @@ class LeadQuery(BaseModel):
     def url(self, zone: ZoneInfo) -> str:
         """Return the URL of this page of the list. It has the zone of the dates, and no search words."""
         filters = self.model_dump(mode="json", include={"status", "service", "since", "until"})
-        dated = self.since or self.until
-        return page_url(LEADS, filters | ({"zone": zone.key} if dated else {}), self.cursor)
+        return page_url(LEADS, filters, self.cursor, zone.key)
 
 
 class LeadSearch(LeadQuery):

@@ -1,9 +1,10 @@
 """The overview: a page of panels that load separately, so that a slow component delays only its own panel."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter, Form, Request, Response
@@ -18,9 +19,8 @@ from services.admin.dashboard.disruptions import Signals, components, make_headl
 from services.admin.dashboard.formatting import stage_name
 from services.admin.dashboard.rendering import PageRoute, is_htmx, redirect, render, render_toast
 from services.admin.dashboard.timezone import ViewerZone
-from services.admin.rules.spam_shares import SpamShare
-from services.admin.schemas.system import Job
-from services.admin.store.deliveries.recent_outcomes import RecentOutcomes
+
+Loaded = TypeVar("Loaded")
 
 router = APIRouter(prefix="/admin", route_class=PageRoute)
 CHART_MAX_AGE_SECONDS: dict[Unit, float] = {"hour": 10, "day": 30}
@@ -119,30 +119,17 @@ async def _health_values(adapters: Adapters, cache: Cache) -> dict[str, Any]:
     health, stats, recent, jobs, spam = await asyncio.gather(
         cache.get_or_load("health", adapters.system.read_health, STATUS_MAX_AGE_SECONDS),
         cache.get_or_load("queue", adapters.system.read_queue_stats, STATUS_MAX_AGE_SECONDS),
-        cache.get_or_load("recent", partial(_recent_outcomes, adapters), RECENT_MAX_AGE_SECONDS),
-        cache.get_or_load("jobs", partial(_jobs, adapters), RECENT_MAX_AGE_SECONDS),
-        cache.get_or_load("spam", partial(_risen_spam, adapters), SPAM_MAX_AGE_SECONDS),
+        cache.get_or_load("recent", partial(_or_none, adapters.recent_outcomes), RECENT_MAX_AGE_SECONDS),
+        cache.get_or_load("jobs", partial(_or_none, adapters.system.list_jobs), RECENT_MAX_AGE_SECONDS),
+        cache.get_or_load("spam", partial(_or_none, adapters.risen_spam), SPAM_MAX_AGE_SECONDS),
     )
     headline = make_headline(Signals(health, stats, recent, jobs, spam))
     return {"stats": stats, "components": components(health), "headline": headline}
 
 
-async def _recent_outcomes(adapters: Adapters) -> RecentOutcomes | None:
+async def _or_none(load: Callable[[], Awaitable[Loaded]]) -> Loaded | None:
+    """Return what `load` returns, or None if the database is unavailable."""
     try:
-        return await adapters.recent_outcomes()
-    except DependencyUnavailable:
-        return None
-
-
-async def _risen_spam(adapters: Adapters) -> list[SpamShare] | None:
-    try:
-        return await adapters.risen_spam()
-    except DependencyUnavailable:
-        return None
-
-
-async def _jobs(adapters: Adapters) -> list[Job] | None:
-    try:
-        return await adapters.system.list_jobs()
+        return await load()
     except DependencyUnavailable:
         return None

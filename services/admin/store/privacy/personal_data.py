@@ -87,15 +87,12 @@ class PersonalData:
             await plan_for_values(connection)
             selection = await choose_services(connection, query.selection())
             count, is_estimate = await count_leads(connection, selection)
-            for status in query.left_out:
-                left_out, is_left_out_estimate = await count_leads(connection, selection | {"status": status})
-                count, is_estimate = max(0, count - left_out), is_estimate or is_left_out_estimate
             # Only the names of the filters: the value of a search is often an email address.
             details = {"what": "csv", "filters": filter_names, "count": count}
             details |= {"count_is_estimate": True} if is_estimate else {}
             details |= {"include_spam_and_erased": True} if query.include_spam_and_erased else {}
             await append_action(connection, AuditEvent.LEAD_EXPORTED, actor, details)
-        return self._csv_chunks(selection | {"left_out": query.left_out}, ZoneInfo(query.zone))
+        return self._csv_chunks(selection, ZoneInfo(query.zone))
 
     async def _csv_chunks(self, selection: dict[str, Any], zone: ZoneInfo) -> AsyncIterator[str]:
         """Yield chunks of CSV. No transaction is open while a chunk is sent, because a client may be slow."""

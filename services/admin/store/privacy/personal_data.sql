@@ -34,7 +34,6 @@ SELECT id, created_at_utc, status, service, name, email, phone, company, message
 FROM (
     SELECT id FROM lead_inbox
     WHERE {lead_filter}
-      AND status <> ALL(:left_out::text[])
       AND (:after_at::timestamptz IS NULL OR (created_at_utc, id) < (:after_at, :after_id::uuid))
     ORDER BY created_at_utc DESC, id DESC
     LIMIT :limit::bigint
