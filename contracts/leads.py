@@ -222,3 +222,14 @@ class LeadReceived(BaseModel):
     source: Source | None = None
     extra: dict[str, JsonValue] = Field(default_factory=dict)
     spam_reasons: tuple[str, ...] = ()
+
+
+def lead_reference(lead_id: UUID) -> str:
+    """Return the reference of a lead that its emails show."""
+    # The last digits: a UUIDv7 begins with the time, which leads of the same moment share.
+    return str(lead_id)[-8:]
+
+
+def alert_subject(lead_id: UUID) -> str:
+    """Return the subject of the team notification of a lead."""
+    return f"New lead {lead_reference(lead_id)}"

@@ -14,7 +14,7 @@ from urllib.parse import quote
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
 from contracts.failures import Kind
-from contracts.leads import LeadReceived
+from contracts.leads import LeadReceived, alert_subject, lead_reference
 from contracts.reasons import Reason
 from runtime.mail_address import Address as Recipient
 from runtime.mail_address import parse_address
@@ -113,19 +113,14 @@ def _recipients(kind: Kind, lead: LeadReceived, identity: Identity) -> list[Reci
 def _subject(kind: Kind, lead: LeadReceived, identity: Identity) -> str:
     if kind == "welcome":
         return f"Thank you for contacting {identity.sender_name}"
-    return f"New lead {_reference(lead)}"
-
-
-def _reference(lead: LeadReceived) -> str:
-    # The last digits: a UUIDv7 begins with the time, which leads of the same moment share.
-    return str(lead.lead_id)[-8:]
+    return alert_subject(lead.lead_id)
 
 
 def _welcome_values(lead: LeadReceived, identity: Identity) -> dict[str, object]:
     return {
         "name": greeting_name(lead.name or ""),
         "sender_name": identity.sender_name,
-        "reference": _reference(lead),
+        "reference": lead_reference(lead.lead_id),
     }
 
 
@@ -135,7 +130,7 @@ def _alert_values(lead: LeadReceived, identity: Identity) -> dict[str, object]:
         "email": lead.email if lead.email and parse_address(lead.email) else "",
         "message": visible_text(lead.message),
         "lead_id": str(lead.lead_id),
-        "reference": _reference(lead),
+        "reference": lead_reference(lead.lead_id),
         "site": visible_text(lead.site),
         "received_at": f"{lead.occurred_at:%Y-%m-%d %H:%M} UTC",
         "sender_name": identity.sender_name,

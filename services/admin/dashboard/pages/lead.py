@@ -20,6 +20,7 @@ from services.admin.dashboard.rendering import (
     render_toast,
     trigger_refresh,
 )
+from services.admin.rules.contact_links import contact_links
 from services.admin.rules.errors import ConflictError
 from services.admin.rules.lead_rules import undo_status
 from services.admin.schemas.filters import SettableStatus
@@ -35,6 +36,7 @@ async def show_lead(
     """Show a lead. The page requests its timeline and emails again at intervals."""
     details = await adapters.leads.get_lead(lead_id)
     parked = None if details.lead else await adapters.personal_data.read_parked(lead_id)
+    submission = details.lead or parked
     return render(
         request,
         session,
@@ -42,7 +44,8 @@ async def show_lead(
         lead_id=lead_id,
         details=details,
         lead=details.lead,
-        parked=parked,
+        submission=submission,
+        contact=contact_links(submission) if submission else None,
         values=details.lead,
         errors={},
         shown_updated_at=details.lead.updated_at if details.lead else None,

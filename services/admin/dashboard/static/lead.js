@@ -1,0 +1,37 @@
+// The page of one lead: copying its contact details.
+"use strict";
+
+// A browser lets a page write to the clipboard over HTTPS and on localhost only; elsewhere there is an older way.
+async function copy(text) {
+  if (navigator.clipboard) return navigator.clipboard.writeText(text);
+  const field = document.createElement("textarea");
+  field.value = text;
+  field.className = "visually-hidden";
+  document.body.append(field);
+  field.select();
+  const isCopied = document.execCommand("copy");
+  field.remove();
+  if (!isCopied) throw new Error("the browser does not copy");
+}
+for (const button of document.querySelectorAll("button[data-copy]")) {
+  button.hidden = false;
+  const label = button.firstElementChild;
+  let timer;
+  button.addEventListener("click", async () => {
+    let text = "Copied", message = button.dataset.copied;
+    try {
+      await copy(button.dataset.copy);
+    } catch {
+      text = "Not copied";
+      message = "The browser did not copy it. Select the text and copy it.";
+    }
+    label.textContent = text;
+    document.getElementById("copied").textContent = message;
+    button.focus();
+    clearTimeout(timer);
+    timer = setTimeout(() => {
+      label.textContent = "Copy";
+      document.getElementById("copied").textContent = "";
+    }, 2500);
+  });
+}

@@ -1,0 +1,112 @@
+"""Links that write to a lead's person or call it: `mailto:` (RFC 6068) and `tel:` (RFC 3966). No I/O.
+
+Browsers give these links to a mail program or a phone, so the personal data in them reaches no server's log.
+"""
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+from urllib.parse import quote
+from uuid import UUID
+
+from contracts.leads import alert_subject
+from contracts.text import truncate, with_lf
+from services.admin.schemas.lead_edits import ParkedLead
+from services.admin.schemas.leads import Lead
+from services.admin.schemas.phone_numbers import ascii_phone, phone_digits
+
+# Mail programs and browsers refuse a longer link: Windows passes about 2,080 characters to a program.
+MAILTO_MAX: Final = 2000
+_CUT: Final = " […]"
+# The digits, the usual separators, and an extension.
+_PHONE: Final = re.compile(
+    r"(?P<number>\+?[0-9\s()./-]+?)\s*"
+    r"(?:(?:;ext=|,?\s*(?:ext(?:ension)?\.?|x|#))\s*(?P<extension>[0-9]{1,7}))?",
+    re.IGNORECASE,
+)
+# Emergency and service numbers have three digits, international ones at most fifteen (E.164).
+_DIGITS_MIN, _DIGITS_MAX = 3, 15
+
+
+@dataclass(frozen=True)
+class ContactLinks:
+    """The address and the phone of a lead's person, and the links to write, to reply and to call.
+
+    A link is None if there is nothing that it could lead to.
+    """
+
+    email: str | None
+    phone: str | None
+    write: str | None
+    reply: str | None
+    call: str | None
+
+
+def contact_links(lead: Lead | ParkedLead) -> ContactLinks:
+    """Return the contact details of a lead, which may be a queued one whose address nobody has checked."""
+    email = lead.email if lead.email and "@" in lead.email else None
+    received_at = lead.created_at_utc if isinstance(lead, Lead) else None
+    return ContactLinks(
+        email=lead.email or None,
+        phone=lead.phone or None,
+        write=mailto_url(email) if email else None,
+        reply=reply_url(lead.id, email, lead.name, lead.message, received_at) if email else None,
+        call=tel_url(lead.phone) if lead.phone else None,
+    )
+
+
+def mailto_url(email: str) -> str:
+    """Return the link that begins an email to an address."""
+    return f"mailto:{quote(email, safe='@')}"
+
+
+def reply_url(lead_id: UUID, email: str, name: str | None, message: str, received_at: datetime | None) -> str:
+    """Return the link that begins a reply: with the subject of the team notification, and the quoted message.
+
+    A long message is cut at a whole character, so that the link has at most `MAILTO_MAX` characters.
+    """
+    begin = f"{mailto_url(email)}?subject={_encode(f'Re: {alert_subject(lead_id)}')}"
+    if not message:
+        return begin
+    writer = f"{name or email}, {received_at:%Y-%m-%d}" if received_at else name or email
+    quoted = "\n".join(f"> {line}" for line in with_lf(message).split("\n"))
+    begin += "&body="
+    # RFC 6068, section 5: line breaks in a body are CRLF.
+    body = f"\n\n{writer}:\n{quoted}".replace("\n", "\r\n")
+    return begin + _encode(_cut(body, MAILTO_MAX - len(begin)))
+
+
+def _encode(text: str) -> str:
+    return quote(text, safe="")
+
+
+def _cut(text: str, room: int) -> str:
+    """Return the text, or its beginning if the encoded text has more than `room` characters."""
+    if len(text) <= room and len(_encode(text)) <= room:
+        return text
+    room -= len(_encode(_CUT))
+    for position, char in enumerate(text):
+        room -= len(_encode(char))
+        if room < 0:
+            return truncate(text, position).rstrip() + _CUT
+    return text + _CUT
+
+
+def tel_url(phone: str) -> str | None:
+    """Return the link that calls a phone number; None if the text is not one number.
+
+    A number without a country code stays as it is: the phone dials it in its own country. RFC 3966 wants a
+    `phone-context` then, which nobody knows and no phone needs.
+    """
+    match = _PHONE.fullmatch(ascii_phone(phone).strip())
+    if match is None:
+        return None
+    number = match["number"]
+    digits, is_global = phone_digits(number), number.startswith("+")
+    if not is_global and digits.startswith("00"):  # the usual prefix of international calls (ITU-T E.164)
+        digits, is_global = digits.removeprefix("00"), True
+    if not _DIGITS_MIN <= len(digits) <= _DIGITS_MAX:
+        return None
+    extension = f";ext={match['extension']}" if match["extension"] else ""
+    return f"tel:{'+' if is_global else ''}{digits}{extension}"

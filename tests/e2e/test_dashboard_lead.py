@@ -1,0 +1,51 @@
+"""A lead's own page in a real browser: reply, call and copy."""
+
+from uuid import uuid4
+
+import pytest
+from playwright.async_api import expect
+
+from tests.e2e.conftest import Dashboard
+from tests.support.wait import eventually
+from tests.support.web.browser import SIZES, TIMEOUT_MS, Visitor
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+PHONE = "+44 20 7946 0958"
+
+
+async def open_lead(visitor: Visitor, lead_id: str) -> None:
+    """Open the page of a lead, and wait until the lead is stored."""
+
+    async def count_messages() -> int:
+        await visitor.open(f"/admin/ui/leads/{lead_id}")
+        return await visitor.page.get_by_role("heading", name="Message").count()
+
+    await eventually(count_messages, seconds=60, what="the stored lead")
+
+
+async def test_a_lead_is_answered_and_its_address_is_copied(dashboard: Dashboard) -> None:
+    tag = uuid4().hex[:10]
+    email = f"{tag}@example.com"
+    lead_id = await dashboard.post(name=f"Rosa {tag}", email=email, phone=PHONE, message="Hi & bye?")
+    async with dashboard.visit("phone") as visitor:
+        page = visitor.page
+        await page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+        await open_lead(visitor, lead_id)
+        answer = page.get_by_role("navigation", name="Answer")
+        reply = answer.get_by_role("link", name="Reply")
+        href = str(await reply.get_attribute("href"))
+        assert href.startswith(f"mailto:{email}?subject=Re%3A%20New%20lead%20{lead_id[-8:]}&body=")
+        assert href.endswith("%3E%20Hi%20%26%20bye%3F")
+        call = answer.get_by_role("link", name="Call")
+        await expect(call).to_have_attribute("href", "tel:+442079460958")
+        for link in (reply, call):
+            box = await link.bounding_box()
+            assert box is not None
+            assert SIZES["phone"]["height"] - 80 < box["y"] + box["height"] <= SIZES["phone"]["height"]
+        for name, text in (("email address", email), ("phone number", PHONE)):
+            await page.get_by_role("button", name=f"Copy {name}").click()
+            await expect(page.locator("#copied")).to_have_text(f"{name.capitalize()} copied.")
+            assert await page.evaluate("navigator.clipboard.readText()") == text
+        await expect(page.locator("#copied")).to_have_text("", timeout=TIMEOUT_MS)
+        await visitor.check_in_both_themes()
+        assert not [url for url in visitor.urls if tag in url]
