@@ -1,14 +1,14 @@
 """One lead: its fields, timeline and emails, and the actions on them."""
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Form, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from contracts.leads import LeadStatus
-from services.admin.adapters import CurrentAdapters
+from services.admin.adapters import Adapters, CurrentAdapters
 from services.admin.dashboard.auth import CurrentSession
 from services.admin.dashboard.fields import BlankAsNone
 from services.admin.dashboard.formatting import kind_name, state_name
@@ -24,8 +24,11 @@ from services.admin.rules.contact_links import contact_links
 from services.admin.rules.errors import ConflictError
 from services.admin.rules.lead_rules import undo_status
 from services.admin.schemas.filters import SettableStatus
-from services.admin.schemas.leads import StatusChanged
+from services.admin.schemas.lead_edits import ParkedLead
+from services.admin.schemas.leads import Lead, StatusChanged
+from services.admin.schemas.personal_data import PersonLead
 
+OTHERS_MAX: Final = 20
 router = APIRouter(prefix="/admin/ui/leads/{lead_id}", route_class=PageRoute)
 
 
@@ -37,6 +40,8 @@ async def show_lead(
     details = await adapters.leads.get_lead(lead_id)
     parked = None if details.lead else await adapters.personal_data.read_parked(lead_id)
     submission = details.lead or parked
+    # A poll takes only the timeline and the emails from the page.
+    others = [] if is_htmx(request) else await _other_requests(submission, adapters)
     return render(
         request,
         session,
@@ -46,10 +51,20 @@ async def show_lead(
         lead=details.lead,
         submission=submission,
         contact=contact_links(submission) if submission else None,
+        others=others[:OTHERS_MAX],
+        has_more_others=len(others) > OTHERS_MAX,
         values=details.lead,
         errors={},
         shown_updated_at=details.lead.updated_at if details.lead else None,
     )
+
+
+async def _other_requests(lead: Lead | ParkedLead | None, adapters: Adapters) -> list[PersonLead]:
+    """Return the other leads with the address or the phone of this one, newest first, bounded in number."""
+    if lead is None or not (lead.email or lead.phone):
+        return []
+    person = await adapters.erasures.find_person(lead.email, lead.phone, limit=OTHERS_MAX + 2)
+    return [each for each in person.leads if each.lead_id != lead.id]
 
 
 class StatusForm(BaseModel):

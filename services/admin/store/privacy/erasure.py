@@ -35,15 +35,18 @@ class Erasures:
         self._pool = pool
         self._log = logger("personal_data")
 
-    async def find_person(self, email: str | None, phone: str | None = None) -> PersonRecords:
+    async def find_person(
+        self, email: str | None, phone: str | None = None, limit: int | None = None
+    ) -> PersonRecords:
         """Return the leads and queue rows of an address, and the stored leads of a phone. Changes nothing.
 
+        With a `limit`, these are so many of the leads at most, the newest ones.
         The name and address of a lead that is not stored come from its queued record. That record is read
         for the first `LISTED_MAX` of these leads only.
         """
         async with snapshot(self._pool) as connection:
             traces = await find_traces(connection, email, phone)
-            rows = _SQL.list_person(connection, ids=sorted(traces.leads))
+            rows = _SQL.list_person(connection, ids=sorted(traces.leads), limit=limit)
             leads = [PersonLead.model_validate(dict(row)) async for row in rows]
             ids = [lead.lead_id for lead in leads if lead.status is None][:LISTED_MAX]
             queued = _SQL.read_newest_records(connection, ids=ids, max_bytes=RECORD_MAX_BYTES)

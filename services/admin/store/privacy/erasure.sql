@@ -26,7 +26,8 @@ WHERE search_text LIKE '%' || :ending AND status <> 'erased';
 SELECT erase_record(:id, :actor);
 
 -- name: list_person
--- The leads with these ids that are not erased, newest first, with the fields by which a person recognises them.
+-- The leads with these ids that are not erased, newest first, with the fields by which a person recognises them. Without
+-- a limit, all of them.
 SELECT selected.id AS lead_id, lead.name, lead.phone, lead.site, lead.service, lead.status,
        coalesce(lead.email, (SELECT mail.recipient FROM email_delivery mail
                              WHERE mail.lead_id = selected.id AND mail.kind = 'welcome')) AS email,
@@ -38,7 +39,8 @@ SELECT selected.id AS lead_id, lead.name, lead.phone, lead.site, lead.service, l
 FROM unnest(:ids::uuid[]) AS selected (id)
 LEFT JOIN lead_inbox lead ON lead.id = selected.id
 WHERE lead.status IS DISTINCT FROM 'erased'
-ORDER BY created_at_utc DESC, selected.id;
+ORDER BY created_at_utc DESC, selected.id
+LIMIT :limit::bigint;
 
 -- name: read_newest_records
 -- For each of these leads, the record that is stored or mailed next, with its addresses. Prefers the persister's record,
