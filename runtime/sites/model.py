@@ -160,6 +160,10 @@ class Sites:
         """Return the site of this name, or a site without any settings if the file does not name it."""
         return self.by_name.get(name, NO_SITE)
 
+    def display_name(self, name: str) -> str:
+        """Return the name that people know the site by, or `name` if the file gives it none."""
+        return self.get(name).name or name
+
 
 KEYS: Final = tuple(item.alias or name for name, item in Site.model_fields.items())
 """The keys that a site may have, as the file spells them."""

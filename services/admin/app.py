@@ -15,6 +15,9 @@ from runtime.http.allowed_hosts import AllowedHosts
 from runtime.http.request_limits import RequestLimits
 from runtime.http.request_tracing import ServerSpans
 from runtime.http.swagger_ui import add_docs_page
+from runtime.sites.file import load_sites
+from runtime.sites.model import Sites
+from runtime.sites.watcher import watch_sites
 from runtime.tasks import run_in_background
 from runtime.tracing.spans import export_spans
 from services.admin import settings
@@ -24,6 +27,8 @@ from services.admin.auth.body_access import body_access
 from services.admin.auth.session import Sessions
 from services.admin.auth.token_auth import TokenAuth
 from services.admin.dashboard.cache import Cache
+from services.admin.dashboard.disruptions import NO_HEADLINE
+from services.admin.dashboard.headline import poll_headline
 from services.admin.dashboard.pages import pages
 from services.admin.dashboard.rendering import LOGIN, STATIC, VersionedStaticFiles
 from services.admin.monitoring.consumer_lag import LagReader
@@ -53,6 +58,12 @@ def create_app(config: settings.Settings | None = None) -> FastAPI:
     config = config or settings.read()
     logs.configure(NAME, config.log.level)
     state = health.Health()
+    sites = load_sites(config.sites_file.path)
+
+    def use_sites(changed: Sites) -> None:
+        app.state.sites = changed
+
+    watch_names = watch_sites(config.sites_file.path, sites, state, use_sites)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -77,7 +88,11 @@ def create_app(config: settings.Settings | None = None) -> FastAPI:
                 risen_spam=partial(read_risen_spam, pool),
                 system=SystemStatus(pool, lag, services),
             )
-            async with run_in_background(poll_metrics(pool, lag), "metrics poller"):
+            async with (
+                run_in_background(poll_metrics(pool, lag), "metrics poller"),
+                run_in_background(poll_headline(app), "headline"),
+                run_in_background(watch_names(), "sites file"),
+            ):
                 yield
 
     app = FastAPIOffline(  # Swagger UI from the package, not from a CDN
@@ -94,6 +109,8 @@ def create_app(config: settings.Settings | None = None) -> FastAPI:
     add_docs_page(app, "/admin/docs", DOCS_FILES)
     app.state.token_auth = token_auth = TokenAuth(config.actors)
     app.state.cache = Cache()
+    app.state.sites = sites
+    app.state.headline = NO_HEADLINE
     app.state.sessions = sessions = Sessions(config.actors, secure=not config.debug.on)
     problems.install(app)
     app.add_middleware(

@@ -7,7 +7,7 @@ from pydantic_settings import BaseSettings, NoDecode
 
 from contracts.audit import ACTOR_MAX_LENGTH
 from runtime.access_tokens import TokenList, named_tokens, refuse_weak_tokens
-from runtime.settings import Debug, Http, Kafka, Log, Postgres, Tracing, load, section
+from runtime.settings import Debug, Http, Kafka, Log, Postgres, SitesFile, Tracing, load, section
 
 DEFAULT_ACTOR: Final = "admin"
 
@@ -48,6 +48,7 @@ class Settings(BaseSettings):
     postgres: Postgres = Field(default_factory=Postgres)
     log: Log = Field(default_factory=Log)
     tracing: Tracing = Field(default_factory=Tracing)
+    sites_file: SitesFile = Field(default_factory=SitesFile)
     token: Annotated[TokenList, AfterValidator(_check_actors)] = Field(repr=False)
     """The tokens of the admin API: `[name:]token,...`. The name is the actor in the audit log."""
     gateway_urls: Annotated[tuple[Url, ...], NoDecode, BeforeValidator(_split)] = ()

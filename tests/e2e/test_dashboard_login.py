@@ -17,13 +17,13 @@ EVIL = "http://evil.example"
 
 async def test_without_a_session_every_page_leads_to_the_login(dashboard: Dashboard) -> None:
     async with dashboard.visit_signed_out() as visitor:
-        for path in ("/admin", "/admin/ui/leads", "/admin/ui/workbench", "/admin/ui/jobs", "/admin/ui/audit"):
+        for path in ("/admin", "/admin/ui/leads", "/admin/ui/workbench", "/admin/ui/jobs", "/admin/status"):
             await visitor.open(path)
             assert visitor.path == "/admin/login"
             assert await visitor.page.get_by_role("navigation").count() == 0
-        for part in ("parts", "leads", "work"):
+        for part in ("overview/parts", "overview/leads", "status/queue"):
             answer = await visitor.page.request.get(
-                f"{visitor.url}/admin/ui/overview/{part}", headers={"HX-Request": "true"}
+                f"{visitor.url}/admin/ui/{part}", headers={"HX-Request": "true"}
             )
             assert answer.status == 401
             assert await answer.text() == ""

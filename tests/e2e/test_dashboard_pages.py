@@ -17,6 +17,7 @@ from tests.support.web.browser import SIZES, TIMEOUT_MS, Size, Visitor
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 PAGES = (
     "/admin",
+    "/admin/status",
     "/admin/ui/leads",
     "/admin/ui/leads/{lead}",
     "/admin/ui/leads/{lead}/edit",
@@ -59,7 +60,7 @@ async def test_every_page_is_accessible_in_both_sizes_and_themes(dashboard: Dash
             assert visitor.path != "/admin/login"
 
 
-async def test_website_queues_are_on_the_overview(dashboard: Dashboard) -> None:
+async def test_website_queues_are_on_the_system_status(dashboard: Dashboard) -> None:
     sites = {
         "shop": {"depth": 3, "oldest_queued_at": "2026-11-23T04:30:00+00:00", "pulled": 2, "damaged": 1},
         "blog": {"depth": None, "reason": "the website did not answer"},
@@ -72,7 +73,7 @@ async def test_website_queues_are_on_the_overview(dashboard: Dashboard) -> None:
     )
     try:
         async with dashboard.visit("phone") as visitor:
-            await visitor.open("/admin")
+            await visitor.open("/admin/status")
             card = visitor.page.get_by_role("region", name="Website queues")
             await expect(card).to_contain_text("3 leads")
             await expect(card).to_contain_text("23 Nov, 10:00")

@@ -25,7 +25,7 @@ async def pause(dashboard: Dashboard, stage: str) -> None:
 
 
 @pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("path", ["/admin", "/admin/ui/workbench"])
+@pytest.mark.parametrize("path", ["/admin/status", "/admin/ui/workbench"])
 async def test_regression_a_paused_stage_is_shown_and_resumed(
     dashboard: Dashboard, size: Size, path: str
 ) -> None:
@@ -35,7 +35,7 @@ async def test_regression_a_paused_stage_is_shown_and_resumed(
         await visitor.open(path)
         notice = page.get_by_role("region", name="Paused")
         await expect(notice).to_contain_text(f"Storage is paused: {REASON}", timeout=2 * TIMEOUT_MS)
-        if path == "/admin":
+        if path == "/admin/status":
             await expect(page.get_by_role("heading", name="Service disruption")).to_be_visible()
             await expect(page.get_by_text("All systems operational")).to_have_count(0)
             reason = page.get_by_role("link", name=f"Storage: paused: {REASON}")

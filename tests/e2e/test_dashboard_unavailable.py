@@ -35,7 +35,7 @@ async def test_pages_report_an_unavailable_database_and_recover(dashboard: Dashb
     lead_id = await dashboard.post(email=f"{uuid4().hex[:10]}@example.com")
     async with dashboard.visit("phone") as visitor:
         page = visitor.page
-        await visitor.open("/admin")
+        await visitor.open("/admin/status")
         # Other tests leave failures behind, so look only for the database.
         database = page.get_by_role("listitem").filter(has_text=re.compile(r"^\s*Database: "))
         await expect(page.locator("#h-health")).to_be_visible(timeout=2 * TIMEOUT_MS)
@@ -58,6 +58,6 @@ async def test_pages_report_an_unavailable_database_and_recover(dashboard: Dashb
             return await timeline.is_visible()
 
         await eventually(has_recovered, every=0.5, what="the lead's page")
-        await visitor.open("/admin")
+        await visitor.open("/admin/status")
         await expect(page.locator("#h-health")).to_be_visible(timeout=2 * TIMEOUT_MS)
         await expect(database).to_have_count(0, timeout=2 * TIMEOUT_MS)

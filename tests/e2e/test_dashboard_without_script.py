@@ -32,12 +32,14 @@ async def test_regression_no_page_waits_for_a_script_or_has_dead_buttons(
                 await expect(target).to_have_count(1)
 
 
-async def test_the_overview_without_scripts_shows_the_state_and_the_leads(dashboard: Dashboard) -> None:
+async def test_overview_and_status_without_scripts_show_the_state(dashboard: Dashboard) -> None:
     async with dashboard.visit_without_script() as visitor:
         page = visitor.page
         await visitor.open("/admin")
         await expect(page.locator("#h-health")).to_be_visible(timeout=TIMEOUT_MS)
         await expect(page.get_by_role("heading", name="Last 24 hours")).to_be_visible()
+        await visitor.open("/admin/status")
+        await expect(page.locator("#h-health")).to_be_visible(timeout=TIMEOUT_MS)
         await expect(page.get_by_role("heading", name="Consumer lag")).to_be_visible()
         assert not visitor.problems  # axe needs scripts
 

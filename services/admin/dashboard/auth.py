@@ -55,7 +55,7 @@ async def current_session(lookup: SessionLookup) -> Session:
 async def unverified_session(lookup: SessionLookup) -> Session:
     """Return the session, even if the database cannot say whether it is revoked.
 
-    Use it only for pages that show no lead and change nothing, such as the overview, which must report
+    Use it only for pages that show no lead and change nothing, such as the system status, which must report
     that the database is unavailable.
     """
     return lookup[0]

@@ -1,4 +1,4 @@
-"""Caches results for some seconds: ten open overview pages query the database no more often than one."""
+"""Caches results for some seconds: ten open pages query the database no more often than one."""
 
 import asyncio
 import time

@@ -1,10 +1,11 @@
-"""Decides the overview's headline from all signals: the worst disruption gives the colour. No I/O."""
+"""Decides the headline from all signals: the worst disruption gives the colour. No I/O."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC
 from typing import Final, Literal
 
+from runtime.sites.model import Sites
 from services.admin.dashboard.formatting import duration, job_name, plural, stage_name
 from services.admin.rules.reasons import spam_word
 from services.admin.rules.spam_shares import SpamShare
@@ -30,7 +31,7 @@ Severity = Literal["bad", "amber"]
 class Disruption:
     """A component, by its name on the page, and what is wrong with it.
 
-    `url` is the page or the part of the overview where an admin can act; empty if there is none.
+    `url` is the page or the part of the status page where an admin can act; empty if there is none.
     """
 
     component: str
@@ -48,6 +49,10 @@ class Headline:
     disruptions: list[Disruption]
 
 
+NO_HEADLINE: Final = Headline("", "good", [])
+"""The headline before the signals were first read."""
+
+
 @dataclass(frozen=True)
 class Signals:
     """Everything that the headline depends on.
@@ -60,6 +65,7 @@ class Signals:
     recent: RecentOutcomes | None
     jobs: list[Job] | None
     spam: list[SpamShare] | None
+    sites: Sites = field(default_factory=Sites)
 
 
 def components(health: SystemHealth) -> list[tuple[str, PartHealth]]:
@@ -194,27 +200,28 @@ def _spool_number(gateway: GatewaySpool, name: str) -> float:
 
 def _site_queues(signals: Signals) -> Iterator[Disruption]:
     for queue in signals.stats.site_queues or []:
-        name = stage_name("site")
+        name, site = stage_name("site"), signals.sites.display_name(queue.site)
         if queue.reason:
-            yield Disruption(name, f"{queue.site}: {queue.reason}", "#h-sites")
+            yield Disruption(name, f"{site}: {queue.reason}", "#h-sites")
         if left := queue.unreadable + queue.damaged:
-            reason = f"{queue.site}: {plural(left, 'entry', 'entries')} cannot be read"
+            reason = f"{site}: {plural(left, 'entry', 'entries')} cannot be read"
             yield Disruption(name, reason, "#h-sites", "amber")
         if queue.refused:
-            reason = f"{queue.site}: {plural(queue.refused, 'lead')} rejected by the last import"
+            reason = f"{site}: {plural(queue.refused, 'lead')} rejected by the last import"
             yield Disruption(name, reason, "/admin/ui/workbench/items?stage=site", "amber")
         since = queue.oldest_queued_at
         if queue.depth and since and queue.asked_at:
             age = (queue.asked_at.astimezone(UTC) - since.astimezone(UTC)).total_seconds()
             if age > SITE_QUEUED_SECONDS:
-                reason = f"{queue.site}: {plural(queue.depth, 'lead')} queued, the oldest for {_hours(age)}"
+                reason = f"{site}: {plural(queue.depth, 'lead')} queued, the oldest for {_hours(age)}"
                 yield Disruption(name, reason, "#h-sites", "amber")
 
 
 def _spam(signals: Signals) -> Iterator[Disruption]:
     # A form with a broken field makes spam of every lead, and nobody is notified of spam.
     for share in signals.spam or []:
-        reason = f"{share.spam} of {plural(share.leads, 'lead')} of {share.site} in 24 hours are spam"
+        site = signals.sites.display_name(share.site)
+        reason = f"{share.spam} of {plural(share.leads, 'lead')} of {site} in 24 hours are spam"
         if share.reason:
             reason += f" (most often: {spam_word(share.reason)})"
         yield Disruption("Lead intake", f"{reason}. Check its form.", "/admin/ui/leads?status=spam", "amber")

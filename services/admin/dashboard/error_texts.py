@@ -28,7 +28,7 @@ ERROR_NEXT_STEPS: Final = {
     429: "Wait a minute, then try again.",
     500: "Try again. If the error persists, contact whoever operates FASTCore.",
     503: "Try again in a minute. New leads are still accepted and none is lost."
-    " The overview shows which components are unavailable.",
+    " The system status shows which components are unavailable.",
 }
 # What is wrong with a form field, by pydantic's error type; other errors have pydantic's text.
 FIELD_ERRORS: Final = {

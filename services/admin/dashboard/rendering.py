@@ -73,9 +73,18 @@ class VersionedStaticFiles(StaticFiles):
 def render(
     request: Request, session: Session | None, template: str, /, status: int = 200, **values: Any
 ) -> HTMLResponse:
-    """Render a page or a fragment. The template can use `values`, `session`, `path` and `is_htmx`."""
+    """Render a page or a fragment from `values` and from what every template can use.
+
+    That is `session`, `path`, `is_htmx`, `site_name`, and the headline's number of disruptions and its style.
+    """
     html = _TEMPLATES.get_template(template).render(
-        values, session=session, path=request.url.path, is_htmx=is_htmx(request)
+        values,
+        session=session,
+        path=request.url.path,
+        is_htmx=is_htmx(request),
+        disruptions=len(request.app.state.headline.disruptions),
+        headline_style=request.app.state.headline.style,
+        site_name=request.app.state.sites.display_name,
     )
     return HTMLResponse(html, status)
 

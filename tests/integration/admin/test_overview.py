@@ -1,5 +1,6 @@
 """The overview shows failures of the last hour and paused stages."""
 
+import json
 import re
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
@@ -9,6 +10,7 @@ import pytest
 
 from runtime.database.postgres import open_pool
 from runtime.settings import Postgres
+from runtime.sites.model import Site, Sites
 from services.admin.monitoring.spam_shares import read_risen_spam
 from services.admin.rules.spam_shares import SpamShare
 from services.admin.store.deliveries.recent_outcomes import (
@@ -92,9 +94,14 @@ async def test_regression_a_paused_stage_is_shown_and_can_be_resumed(
         "INSERT INTO stage_control VALUES ('notifier', true, '100 of the last 200 records were dead', now(),"
         " 'notifier')"
     )
-    for path in ("/admin/ui/overview/parts", "/admin/ui/workbench"):
+    for path in ("/admin/ui/status/health", "/admin/ui/workbench"):
         assert "Email is paused: 100 of the last 200 records were dead" in await text_of(admin, path), path
+    overview = (await admin.client.get("/admin/ui/overview/parts")).text
+    assert 'href="/admin/status#paused-notifier"' in overview
     page = (await admin.client.get("/admin/ui/workbench")).text
+    count = re.search(r"<title>\((\d+)\) Failed deliveries", page)
+    assert count
+    assert f'data-disruptions="{count[1]}"' in (await admin.client.get("/admin/ui/status/count")).text
     word = re.search(r'name="csrf" value="(\w+)"', page)
     assert word
     form = {"csrf": word.group(1), "stage": "notifier"}
@@ -102,8 +109,22 @@ async def test_regression_a_paused_stage_is_shown_and_can_be_resumed(
     answer = await admin.client.post("/admin/ui/stages/resume", data=form, headers=headers)
     assert "Email resumed." in answer.text
     assert answer.headers["HX-Trigger"] == "refresh"
-    for path in ("/admin/ui/overview/parts", "/admin/ui/workbench"):
+    for path in ("/admin/ui/status/health", "/admin/ui/workbench"):
         assert "is paused" not in await text_of(admin, path), path
+
+
+async def test_pages_show_a_site_by_its_name_in_the_sites_file(admin: Admin) -> None:
+    queues = {"shop": {"depth": 1}, "blog": {"depth": 1}}
+    await admin.db.execute(
+        "INSERT INTO scheduled_job (name, schedule, last_finished_at, last_details)"
+        " VALUES ('site_queue', '*/5 * * * *', now(), $1::jsonb)",
+        json.dumps({"sites": queues}),
+    )
+    admin.app.state.sites = Sites({"shop": Site(name="The Shop")})
+    shown = await text_of(admin, "/admin/ui/status/queue")
+    assert "The Shop" in shown
+    assert "blog" in shown, "without a name, the key"
+    assert "shop" not in shown
 
 
 async def test_a_site_whose_leads_became_spam_is_found(admin: Admin, postgres: Postgres) -> None:

@@ -62,7 +62,7 @@ async def test_the_login_leads_back_to_the_page_that_htmx_names(admin: Admin) ->
         ("//[", "/admin/login"),
     ):
         headers = {b"HX-Request": b"true", b"HX-Current-URL": page.encode("latin-1")}
-        part = await admin.client.get("/admin/ui/overview/work", headers=headers)
+        part = await admin.client.get("/admin/ui/status/queue", headers=headers)
         assert (part.status_code, part.headers["hx-redirect"]) == (401, onward)
 
 

@@ -16,6 +16,7 @@ from services.admin.dashboard.pages import (
     overview,
     personal_data,
     replays,
+    status,
 )
 
 
@@ -23,10 +24,11 @@ def pages() -> APIRouter:
     """Return the router of all pages. It checks session and CSRF token, so that no page omits the check."""
     router = APIRouter(include_in_schema=False)
     router.include_router(login.router)
-    # The overview also opens while the database is unavailable. Its routes that show leads or change
-    # something depend on `CurrentSession` themselves.
-    overview_checks = [Depends(unverified_session), Depends(verify_csrf)]
-    router.include_router(overview.router, dependencies=overview_checks)
+    # These also open while the database is unavailable. Their routes that show leads or change something
+    # depend on `CurrentSession` themselves.
+    unverified_checks = [Depends(unverified_session), Depends(verify_csrf)]
+    for page in (overview, status):
+        router.include_router(page.router, dependencies=unverified_checks)
     # The order matters: a request without a session is redirected to the login before its form is checked.
     checks = [Depends(current_session), Depends(verify_csrf)]
     for page in (

@@ -28,6 +28,12 @@ document.addEventListener("htmx:load", ({ target }) => {
   for (const id of openDetails) target.querySelector?.(`details[id="${CSS.escape(id)}"]`)?.setAttribute("open", "");
 });
 
+// The title begins with the number of disruptions, so that a tab in the background shows it.
+document.addEventListener("htmx:afterSettle", () => {
+  const count = document.getElementById("disruption-count")?.dataset.disruptions;
+  if (count !== undefined) document.title = (count === "0" ? "" : `(${count}) `) + document.title.replace(/^\(\d+\) /, "");
+});
+
 // An export has the viewer's local times. With dates, the zone stays the one in which the list understands them.
 document.addEventListener("submit", ({ target }) => {
   const field = target.querySelector("input[data-viewer-zone]");

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from runtime.sites.model import Site, Sites
 from services.admin.dashboard.disruptions import SIGNALS, Headline, Severity, Signals, make_headline
 from services.admin.monitoring.ledger import LedgerCounts, compare
 from services.admin.rules.spam_shares import SpamShare
@@ -24,6 +25,7 @@ from services.admin.store.deliveries.recent_outcomes import EmailOutcomes, Recen
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 UP, DOWN = PartHealth(state="up"), PartHealth(state="down", reason="no answer (ConnectError)")
+SITES = Sites({"shop": Site(name="The Shop")})
 BALANCED = compare(LedgerCounts(topics=(), leads=0, queue={}, queue_by_others=0, emails={}))
 
 
@@ -69,7 +71,7 @@ def make_stats(**changes: Any) -> QueueStats:
 
 def signals(**changes: Any) -> Signals:
     """Return the signals of an installation without a disruption, with some changed."""
-    return replace(Signals(make_health(), make_stats(), RecentOutcomes(), [job()], []), **changes)
+    return replace(Signals(make_health(), make_stats(), RecentOutcomes(), [job()], [], SITES), **changes)
 
 
 def outcomes(**kinds: tuple[int, int]) -> RecentOutcomes:
@@ -224,25 +226,22 @@ CASES = [
     Case(
         "website queues",
         signals(stats=make_stats(site_queues=[site(reason="site queue answered 401")])),
-        "Website queues: shop: site queue answered 401",
+        "Website queues: The Shop: site queue answered 401",
         url="#h-sites",
     ),
     Case(
-        "website queues",
-        signals(stats=make_stats(site_queues=[site(unreadable=1, damaged=2)])),
-        "Website queues: shop: 3 entries cannot be read",
-        "amber",
-        "#h-sites",
+        "website queues", signals(stats=make_stats(site_queues=[site(unreadable=1, damaged=2)])),
+        "Website queues: The Shop: 3 entries cannot be read", "amber", "#h-sites",
     ),
     Case(
         "website queues", signals(stats=make_stats(site_queues=[site(refused=2)])),
-        "Website queues: shop: 2 leads rejected by the last import",
+        "Website queues: The Shop: 2 leads rejected by the last import",
         "amber", "/admin/ui/workbench/items?stage=site",
     ),
     Case(
         "website queues",
         signals(stats=make_stats(site_queues=[site(depth=4, oldest_queued_at=NOW - timedelta(hours=3))])),
-        "Website queues: shop: 4 leads queued, the oldest for 3 h",
+        "Website queues: The Shop: 4 leads queued, the oldest for 3 h",
         "amber",
         "#h-sites",
     ),

@@ -1,0 +1,57 @@
+"""The headline of now: read when a page asks for it, and every 15 s for the count in the navigation."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Final, TypeVar
+
+from fastapi import FastAPI
+
+from runtime.failures import DependencyUnavailable
+from runtime.logs import logger
+from services.admin.adapters import Adapters
+from services.admin.dashboard.cache import Cache
+from services.admin.dashboard.disruptions import Signals, make_headline
+
+Loaded = TypeVar("Loaded")
+
+POLL_SECONDS: Final = 15.0
+STATUS_MAX_AGE_SECONDS: Final = 2.0
+RECENT_MAX_AGE_SECONDS: Final = 10.0
+SPAM_MAX_AGE_SECONDS: Final = 60.0
+
+
+async def read_signals(app: FastAPI, cache: Cache) -> Signals:
+    """Return all signals, and keep their headline in `app.state.headline`, which every page counts."""
+    adapters: Adapters = app.state.adapters
+    health, stats, recent, jobs, spam = await asyncio.gather(
+        cache.get_or_load("health", adapters.system.read_health, STATUS_MAX_AGE_SECONDS),
+        cache.get_or_load("queue", adapters.system.read_queue_stats, STATUS_MAX_AGE_SECONDS),
+        cache.get_or_load("recent", partial(_or_none, adapters.recent_outcomes), RECENT_MAX_AGE_SECONDS),
+        cache.get_or_load("jobs", partial(_or_none, adapters.system.list_jobs), RECENT_MAX_AGE_SECONDS),
+        cache.get_or_load("spam", partial(_or_none, adapters.risen_spam), SPAM_MAX_AGE_SECONDS),
+    )
+    signals = Signals(health, stats, recent, jobs, spam, app.state.sites)
+    app.state.headline = make_headline(signals)
+    return signals
+
+
+async def poll_headline(app: FastAPI) -> None:
+    """Read the signals every `POLL_SECONDS` until the task is cancelled.
+
+    A cache of its own: a page must not get what the poll has read before the page's own change.
+    """
+    while True:
+        try:
+            await read_signals(app, Cache())
+        except Exception as error:  # noqa: BLE001 - without the count, the pages still work
+            logger("headline").error("signals not read", exc_info=error)
+        await asyncio.sleep(POLL_SECONDS)
+
+
+async def _or_none(load: Callable[[], Awaitable[Loaded]]) -> Loaded | None:
+    """Return what `load` returns, or None if the database is unavailable."""
+    try:
+        return await load()
+    except DependencyUnavailable:
+        return None

@@ -1,0 +1,79 @@
+"""The system status: a page for operations, of panels that load separately.
+
+The page also opens while the database is unavailable, and shows no lead.
+"""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Form, Request, Response
+
+from contracts.failures import Stage
+from services.admin.adapters import CurrentAdapters
+from services.admin.dashboard.auth import CurrentSession, UnverifiedSession
+from services.admin.dashboard.cache import Cache, CurrentCache
+from services.admin.dashboard.disruptions import components
+from services.admin.dashboard.formatting import stage_name
+from services.admin.dashboard.headline import STATUS_MAX_AGE_SECONDS, read_signals
+from services.admin.dashboard.rendering import PageRoute, is_htmx, redirect, render, render_toast
+
+router = APIRouter(prefix="/admin", route_class=PageRoute)
+
+
+@router.get("/status")
+async def show_status(
+    request: Request, session: UnverifiedSession, cache: CurrentCache, full: bool = False
+) -> Response:
+    """Show the page without data. The browser then requests each panel.
+
+    A browser without scripts requests the page with `full`, which has all panels.
+    """
+    values = await _health_values(request, cache) if full else {}
+    return render(request, session, "status/status.html", full=full, **values)
+
+
+@router.get("/ui/status/health")
+async def health_panel(request: Request, session: UnverifiedSession, cache: CurrentCache) -> Response:
+    """Render the headline, all disruptions and the state of each component."""
+    values = await _health_values(request, cache)
+    return render(request, session, "status/status_health.html", **values)
+
+
+@router.get("/ui/status/queue")
+async def queue_panel(
+    request: Request, session: UnverifiedSession, adapters: CurrentAdapters, cache: CurrentCache
+) -> Response:
+    """Render failed deliveries, emails, data integrity, consumer lag and the queues of gateways and sites."""
+    stats = await cache.get_or_load("queue", adapters.system.read_queue_stats, STATUS_MAX_AGE_SECONDS)
+    return render(request, session, "status/status_queue.html", stats=stats)
+
+
+@router.get("/ui/status/count")
+async def disruption_count(request: Request, session: UnverifiedSession) -> Response:
+    """Render the number of disruptions for the navigation of an open page."""
+    return render(request, session, "status/disruption_count.html")
+
+
+@router.post("/ui/stages/resume")
+async def resume_stage(
+    request: Request,
+    session: CurrentSession,
+    adapters: CurrentAdapters,
+    cache: CurrentCache,
+    stage: Annotated[Stage, Form()],
+) -> Response:
+    """Close the circuit breaker of a stage, so that the stage resumes."""
+    was_paused = await adapters.stages.resume(stage, session.actor)
+    if not is_htmx(request):
+        return redirect(request, "/admin/status")
+    cache.invalidate("queue")
+    message = f"{stage_name(stage)} resumed." if was_paused else f"{stage_name(stage)} was not paused."
+    return render_toast(request, session, message)
+
+
+async def _health_values(request: Request, cache: Cache) -> dict[str, Any]:
+    signals = await read_signals(request.app, cache)
+    return {
+        "stats": signals.stats,
+        "components": components(signals.health),
+        "headline": request.app.state.headline,
+    }
