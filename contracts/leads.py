@@ -19,6 +19,7 @@ from contracts.field_types import (
     normalize_names,
     unique_name,
 )
+from contracts.reasons import LIMIT_REASONS
 from contracts.text import is_blank
 from contracts.times import Timestamp
 from contracts.visit import Meta, Source
@@ -27,13 +28,18 @@ _LEAD_NAMESPACE: Final = uuid5(NAMESPACE_URL, "urn:fastcore:lead")
 
 
 class LeadStatus(StrEnum):
-    """The values of `lead_inbox.status`. `erased` is final. No email is sent for `spam`."""
+    """The values of `lead_inbox.status`.
+
+    `erased` is final. A lead is `held` if its only fault is that it came beyond a limit. No email is sent for
+    a lead that is `spam` or `held`; the team gets one email about the held leads of a site.
+    """
 
     RECEIVED = "received"
     PROCESSING = "processing"
     CONTACTED = "contacted"
     WON = "won"
     LOST = "lost"
+    HELD = "held"
     SPAM = "spam"
     ERASED = "erased"
 
@@ -222,6 +228,13 @@ class LeadReceived(BaseModel):
     source: Source | None = None
     extra: dict[str, JsonValue] = Field(default_factory=dict)
     spam_reasons: tuple[str, ...] = ()
+
+    @property
+    def first_status(self) -> LeadStatus:
+        """Return the status with which the lead is stored."""
+        if not self.spam_reasons:
+            return LeadStatus.RECEIVED
+        return LeadStatus.HELD if LIMIT_REASONS.issuperset(self.spam_reasons) else LeadStatus.SPAM
 
 
 def lead_reference(lead_id: UUID) -> str:

@@ -1,4 +1,4 @@
-"""The reasons for which a record fails, or a mail is not sent. They are stored, published and shown.
+"""The reasons why a record fails, a mail is not sent, or a lead is spam. They are stored and published.
 
 The words for people are in `services.admin.rules.reasons`, and the runbook's table is generated from both.
 """
@@ -23,6 +23,27 @@ _PATTERNS: Final = {
 }
 
 
+class SpamReason(StrEnum):
+    """Why a lead is stored as `spam` or, if all of its reasons are in `LIMIT_REASONS`, as `held`."""
+
+    HONEYPOT = "honeypot"
+    FILLED_TOO_FAST = "filled_too_fast"
+    FORM_TIME_IMPLAUSIBLE = "form_time_implausible"
+    TOO_MANY_LINKS = "too_many_links"
+    LINK_IN_NAME = "link_in_name"
+    LINK_MARKUP = "link_markup"
+    RATE_IP = "rate_ip"
+    RATE_EMAIL = "rate_email"
+    RATE_SITE = "rate_site"
+    CAPTCHA_MISSING = "captcha_missing"
+    CAPTCHA_FAILED = "captcha_failed"
+    CAPTCHA_UNVERIFIED = "captcha_unverified"
+
+
+LIMIT_REASONS: Final = frozenset({SpamReason.RATE_IP, SpamReason.RATE_EMAIL, SpamReason.RATE_SITE})
+"""The lead came beyond a limit. An office that shares one address, or a campaign, causes that too."""
+
+
 class Reason(StrEnum):
     """Why a record failed. `format` fills the placeholders of a value: codes and names, no personal data."""
 
@@ -43,6 +64,7 @@ class Reason(StrEnum):
     SITE_NOT_CONFIGURED = "no site {site} in FASTCORE_SITE_QUEUE_URL"
     # The notifier: the mail is not sent
     SPAM = "spam"
+    HELD = "held"
     ERASED = "erased"
     TOO_MANY_TO_MAILBOX = "too many welcomes to this address"
     TOO_MANY_OF_SITE = "too many welcomes of this site"
@@ -60,6 +82,7 @@ class Reason(StrEnum):
     PROCESS_DIED = "process ended after the body may have been written"
     # The admin service: a mail is requested
     RELEASED_FROM_SPAM = "released from spam"
+    RELEASED_FROM_HOLD = "released from hold"
     REQUESTED_BY_ADMIN = "requested by an admin"
 
     @cached_property

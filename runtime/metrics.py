@@ -78,8 +78,8 @@ SPAM_RISEN: Final = Gauge("fastcore_site_spam_risen", "The site's share of spam 
 
 # --- the gateway ---------------------------------------------------------------------------------
 
-# Leads answered with 201. Outcome: received, spam (stored separately) or replayed (the key is known, and the
-# lead was published before).
+# Leads answered with 201. Outcome: received, held (beyond a limit), spam (stored separately) or replayed (the
+# key is known, and the lead was published before).
 LEADS_ACCEPTED: Final = Counter("fastcore_leads_accepted_total", "Leads accepted.", ["outcome"])
 # Requests to a route that accepts leads with any other response, by the code of the problem.
 REQUESTS_REJECTED: Final = Counter("fastcore_requests_rejected_total", "Requests rejected.", ["code"])
@@ -94,8 +94,8 @@ AUDIT_DROPPED: Final = Counter("fastcore_audit_dropped_total", "Audit entries dr
 
 # --- the notifier --------------------------------------------------------------------------------
 
-# Emails with an outcome (sent, waiting, dead, unknown, suppressed), by kind (welcome, admin_alert). An
-# unavailable mail server is no outcome: it counts as a pause.
+# Emails with an outcome (sent, waiting, dead, unknown, suppressed), by kind (welcome, admin_alert, and
+# held_digest for the list of held leads). An unavailable mail server is no outcome: it counts as a pause.
 MAILS: Final = Counter("fastcore_mails_total", "Emails with an outcome.", ["kind", "outcome"])
 # One attempt at the mail server, from acquiring a session to the last reply.
 MAIL_SECONDS: Final = Histogram(

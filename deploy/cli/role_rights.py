@@ -19,6 +19,8 @@ GRANTS: Final = {
             "stage_control",
             "queue_replay",
             "queue_replay_item",
+            "held_digest",
+            "held_lead",
         ),
         ("SELECT", "INSERT", "UPDATE"),
     ),

@@ -26,17 +26,19 @@ class RateLimiter:
         self._max_keys = max_keys
         self._hits: OrderedDict[str, list[tuple[float, UUID | None]]] = OrderedDict()
 
-    def allow(self, key: str, now: float, item: UUID | None = None) -> bool:
+    def allow(self, key: str, now: float, item: UUID | None = None, limit: int | None = None) -> bool:
         """Count a hit and return True, or return False if the window is full. A rejected hit is not counted.
 
-        Hits with the same `item` (a lead's id) count once, so a client may send the same lead again.
+        Hits with the same `item` (a lead's id) count once, so a client may send the same lead again. `limit`
+        replaces the limiter's own limit for this key.
         """
-        if not self.limit:
+        limit = self.limit if limit is None else limit
+        if not limit:
             return True
         hits = self._hits.setdefault(key, [])
         del hits[: bisect_right(hits, now - self.seconds, key=_time_of)]
         repeated = item is not None and any(item == other for _, other in hits)
-        allowed = repeated or len(hits) < self.limit
+        allowed = repeated or len(hits) < limit
         if allowed and not repeated:
             hits.append((now, item))
         self._hits.move_to_end(key)

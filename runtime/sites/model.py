@@ -123,6 +123,19 @@ class Captcha(BaseModel):
         return self
 
 
+class Limits(BaseModel):
+    """The limits of a site's leads; None: the gateway's own setting applies. 0 switches a limit off."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    leads_per_ip_per_hour: Annotated[int, Field(ge=0)] | None = None
+    leads_per_email_per_hour: Annotated[int, Field(ge=0)] | None = None
+    form_leads_per_hour: Annotated[int, Field(ge=0)] | None = None
+
+
+NO_LIMITS: Final = Limits()
+
+
 class Site(BaseModel):
     """The settings of one site.
 
@@ -144,6 +157,7 @@ class Site(BaseModel):
     alert_to: tuple[Annotated[str, AfterValidator(_check_address)], ...] = ()
     fields: dict[Line, tuple[Line, ...]] = Field(default_factory=dict)
     default_service: Line | None = None
+    limits: Limits = NO_LIMITS
 
 
 NO_SITE: Final = Site()

@@ -12,6 +12,7 @@ from services.admin.store.audit import AuditLog
 from services.admin.store.deliveries.queue import ReplayQueue
 from services.admin.store.deliveries.recent_outcomes import RecentOutcomes
 from services.admin.store.deliveries.replays import Replays
+from services.admin.store.leads.held import HeldLeads
 from services.admin.store.leads.leads import Leads
 from services.admin.store.leads.trends import Trends
 from services.admin.store.privacy.erasure import Erasures
@@ -25,6 +26,7 @@ class Adapters:
     """The repositories (leads, replay queue, audit log, ...) and the reader of the system's status."""
 
     leads: Leads
+    held_leads: HeldLeads
     queue: ReplayQueue
     replays: Replays
     stages: StageBreakers

@@ -40,6 +40,7 @@ from services.admin.store.audit import AuditLog
 from services.admin.store.deliveries.queue import ReplayQueue
 from services.admin.store.deliveries.recent_outcomes import count_recent_outcomes
 from services.admin.store.deliveries.replays import Replays
+from services.admin.store.leads.held import HeldLeads
 from services.admin.store.leads.leads import Leads
 from services.admin.store.leads.trends import Trends
 from services.admin.store.privacy.erasure import Erasures
@@ -76,6 +77,7 @@ def create_app(config: settings.Settings | None = None) -> FastAPI:
             state.check("database", check_database(config.postgres, pool))
             app.state.adapters = Adapters(
                 leads=Leads(pool),
+                held_leads=HeldLeads(pool),
                 queue=ReplayQueue(pool),
                 replays=Replays(pool),
                 stages=StageBreakers(pool),

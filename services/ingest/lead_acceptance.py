@@ -11,21 +11,23 @@ from uuid_utils.compat import uuid7
 
 from contracts import topics
 from contracts.leads import LeadSubmission, lead_id_for
+from contracts.reasons import LIMIT_REASONS, SpamReason
 from runtime import metrics
 from runtime.failures import DependencyUnavailable
 from runtime.http.problem_details import ProblemError
 from runtime.http.rate_limiter import RateLimiter
 from runtime.logs import logger
+from runtime.sites.model import NO_LIMITS, Limits
 from runtime.tracing import spans
 from services.ingest import problems
 from services.ingest.idempotency_cache import CachedResponse, IdempotencyCache
 from services.ingest.lead_record import LeadRecord, body_sha256, build_record, request_id_of
 from services.ingest.settings import Settings
-from services.ingest.spam import SpamReason, SpamRules, check_content, visitor_network
+from services.ingest.spam import SpamRules, check_content, visitor_network
 
 # Looked up once, because looking up a label costs more than counting.
-_RECEIVED, _SPAM, _REPLAYED = (
-    metrics.LEADS_ACCEPTED.labels(outcome=outcome) for outcome in ("received", "spam", "replayed")
+_RECEIVED, _HELD, _SPAM, _REPLAYED = (
+    metrics.LEADS_ACCEPTED.labels(outcome=outcome) for outcome in ("received", "held", "spam", "replayed")
 )
 
 
@@ -46,6 +48,7 @@ class RequestContext(NamedTuple):
     correlation_id: str
     traceparent: str | None = None
     default_service: str = ""
+    limits: Limits = NO_LIMITS
 
 
 class AcceptedLead(NamedTuple):
@@ -107,7 +110,7 @@ class LeadAcceptance:
             _REPLAYED.inc()
             return AcceptedLead(lead_id, cached.timestamp, replayed=True)
         now = self.now()
-        reasons = (*self._spam_reasons(submission, lead_id, now), *spam_reasons)
+        reasons = (*self._spam_reasons(submission, lead_id, now, request), *spam_reasons)
         record = build_record(
             submission,
             lead_id=lead_id,
@@ -123,7 +126,10 @@ class LeadAcceptance:
         await self._publish(record, lead_id, request.correlation_id)
         timestamp = now.isoformat(timespec="microseconds").replace("+00:00", "Z")
         self._idempotency.add(lead_id, CachedResponse(digest, timestamp))
-        (_SPAM if reasons else _RECEIVED).inc()
+        if reasons:
+            (_HELD if LIMIT_REASONS.issuperset(reasons) else _SPAM).inc()
+        else:
+            _RECEIVED.inc()
         return AcceptedLead(lead_id, timestamp, replayed=False)
 
     async def _publish(self, record: LeadRecord, lead_id: UUID, correlation_id: str) -> None:
@@ -143,13 +149,20 @@ class LeadAcceptance:
             )
             raise ProblemError(problems.UNAVAILABLE) from None
 
-    def _spam_reasons(self, submission: LeadSubmission, lead_id: UUID, now: datetime) -> tuple[str, ...]:
+    def _spam_reasons(
+        self, submission: LeadSubmission, lead_id: UUID, now: datetime, request: RequestContext
+    ) -> tuple[SpamReason, ...]:
         reasons = check_content(submission, self._spam_rules, now)
-        seconds = self.monotonic()
+        seconds, limits = self.monotonic(), request.limits
         network = visitor_network(submission.meta.ip) if submission.meta else None
-        if network and not self._ip_limiter.allow(network, seconds, lead_id):
+        # Each site has its own counts: somebody may write to two of them. A site's name contains no blank.
+        if network and not self._ip_limiter.allow(
+            f"{request.site} {network}", seconds, lead_id, limits.leads_per_ip_per_hour
+        ):
             reasons.append(SpamReason.RATE_IP)
         email = submission.email
-        if email and not self._email_limiter.allow(email.casefold(), seconds, lead_id):
+        if email and not self._email_limiter.allow(
+            f"{request.site} {email.casefold()}", seconds, lead_id, limits.leads_per_email_per_hour
+        ):
             reasons.append(SpamReason.RATE_EMAIL)
         return tuple(reasons)

@@ -38,8 +38,14 @@ class LeadEndpoint(AuthenticatedEndpoint):
     ) -> ASGIApp:
         body = await request.read_body()
         submission, key = parse_submission(body, request.header(b"idempotency-key"))
-        default_service = self._sites.get(site).default_service or ""
-        context = RequestContext(site, correlation_id, request.header(b"traceparent"), default_service)
+        config = self._sites.get(site)
+        context = RequestContext(
+            site,
+            correlation_id,
+            request.header(b"traceparent"),
+            config.default_service or "",
+            config.limits,
+        )
         lead = await self._acceptance.accept(submission, key, context)
         return created(lead, headers)
 

@@ -61,13 +61,13 @@ class Settings(BaseSettings):
     max_links: int = Field(default=3, ge=0)
     """A message with more links than this is spam."""
     leads_per_ip_per_hour: int = Field(default=30, ge=0)
-    """Leads per visitor's IP address and hour. More are stored as spam. 0 disables the limit."""
+    """Leads per site, visitor's IP address and hour. More are stored as held. 0 disables the limit."""
     leads_per_email_per_hour: int = Field(default=10, ge=0)
-    """Leads per email address and hour. More are stored as spam. 0 disables the limit."""
+    """Leads per site, email address and hour. More are stored as held. 0 disables the limit."""
     requests_per_token_per_minute: int = Field(default=0, ge=0)
     """Requests per token and minute. More are answered with 429. 0 disables the limit."""
     form_leads_per_site_per_hour: int = Field(default=1000, ge=0)
-    """Leads of HTML forms per site and hour. More are stored as spam. 0 disables the limit."""
+    """Leads of HTML forms per site and hour. More are stored as held. 0 disables the limit."""
     spool_folder: Path = Path(".fastcore/spool")
     """Folder for leads while Kafka is unavailable. It must outlive the process. Each host needs its own."""
     spool_max_bytes: int = Field(default=256 * 1024 * 1024, ge=1024)

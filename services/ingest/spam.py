@@ -3,12 +3,12 @@
 import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from enum import StrEnum
 from typing import Final
 
 from pydantic import JsonValue
 
 from contracts.leads import LeadSubmission
+from contracts.reasons import SpamReason
 from contracts.text import is_blank
 from contracts.times import parse_time
 from contracts.visit import Meta
@@ -21,23 +21,6 @@ _LINK: Final = re.compile(r"(?:https?://|www\.)[^\s<>\"'\[\](),;|]*", re.IGNOREC
 _MARKUP: Final = re.compile(r"\[url|<a\s+href", re.IGNORECASE)
 # What browsers, PHP and JavaScript send for an empty field or an unchecked box. The letter O is a mistyped 0.
 _EMPTY: Final = frozenset({"0", "o", "false", "off", "null", "none", "undefined"})
-
-
-class SpamReason(StrEnum):
-    """Why a lead is stored as spam."""
-
-    HONEYPOT = "honeypot"
-    FILLED_TOO_FAST = "filled_too_fast"
-    FORM_TIME_IMPLAUSIBLE = "form_time_implausible"
-    TOO_MANY_LINKS = "too_many_links"
-    LINK_IN_NAME = "link_in_name"
-    LINK_MARKUP = "link_markup"
-    RATE_IP = "rate_ip"
-    RATE_EMAIL = "rate_email"
-    RATE_SITE = "rate_site"
-    CAPTCHA_MISSING = "captcha_missing"
-    CAPTCHA_FAILED = "captcha_failed"
-    CAPTCHA_UNVERIFIED = "captcha_unverified"
 
 
 @dataclass(frozen=True)

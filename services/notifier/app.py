@@ -18,6 +18,7 @@ from runtime.settings import load
 from runtime.sites.file import load_sites
 from runtime.sites.model import Sites
 from runtime.sites.watcher import watch_sites
+from services.notifier.digests.held_digests import HeldDigests
 from services.notifier.handlers import Handler
 from services.notifier.mail.identities import Identities
 from services.notifier.mail.message import Identity
@@ -81,4 +82,5 @@ async def _open_stage(settings: Settings, sites: Sites, resources: Resources) ->
             connections=settings.connections,
             holds=consumer.is_assigned,
         )
-        yield Stage(handler, reconciler, jobs={"sites file": watching})
+        digests = HeldDigests(pool, mailer, identities)
+        yield Stage(handler, reconciler, jobs={"sites file": watching, "held digests": digests.run})

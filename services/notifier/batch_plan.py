@@ -34,8 +34,8 @@ def suppression_reason(
     whose welcomes went to the same mailbox in the last 24 hours; `limit` is the maximum number of such leads.
     """
     if status is None:
-        status = LeadStatus.SPAM if delivery.lead.spam_reasons else LeadStatus.RECEIVED
-    if status in (LeadStatus.SPAM, LeadStatus.ERASED):
+        status = delivery.lead.first_status
+    if status in (LeadStatus.SPAM, LeadStatus.HELD, LeadStatus.ERASED):
         return Reason(status)
     if delivery.kind == "welcome" and not delivery.lead.email:
         return Reason.NO_ADDRESS

@@ -1,19 +1,26 @@
 -- name: insert_rows
--- Insert the deliveries of new leads, reserved for this process or suppressed. Returns only the inserted ones.
-INSERT INTO email_delivery (lead_id, kind, state, owner, lease_until, recipient, mailbox, message_id, reason,
-                            settled_by, site, lead_received_at)
-SELECT lead_id, kind, CASE WHEN reason IS NULL THEN 'reserved' ELSE 'suppressed' END,
-       CASE WHEN reason IS NULL THEN :owner::uuid END,
-       CASE WHEN reason IS NULL THEN now() + make_interval(secs => :lease_seconds::float8) END,
-       CASE WHEN reason IS DISTINCT FROM 'erased' THEN recipient END,
-       CASE WHEN reason IS DISTINCT FROM 'erased' THEN mailbox END, message_id, reason,
-       CASE WHEN reason IS NOT NULL THEN record_id END, site, received_at
-FROM unnest(:lead_ids::uuid[], :kinds::text[], :recipients::text[], :mailboxes::text[], :message_ids::text[],
-            :reasons::text[], :record_ids::uuid[], :sites::text[], :received_ats::timestamptz[])
-    AS made (lead_id, kind, recipient, mailbox, message_id, reason, record_id, site, received_at)
-ORDER BY lead_id, kind
-ON CONFLICT DO NOTHING
-RETURNING lead_id;
+-- Insert the deliveries of new leads, reserved for this process or suppressed. Returns only the inserted ones. The
+-- notification that is suppressed for a held lead is replaced by the next digest of its site.
+WITH inserted AS (
+    INSERT INTO email_delivery (lead_id, kind, state, owner, lease_until, recipient, mailbox, message_id, reason,
+                                settled_by, site, lead_received_at)
+    SELECT lead_id, kind, CASE WHEN reason IS NULL THEN 'reserved' ELSE 'suppressed' END,
+           CASE WHEN reason IS NULL THEN :owner::uuid END,
+           CASE WHEN reason IS NULL THEN now() + make_interval(secs => :lease_seconds::float8) END,
+           CASE WHEN reason IS DISTINCT FROM 'erased' THEN recipient END,
+           CASE WHEN reason IS DISTINCT FROM 'erased' THEN mailbox END, message_id, reason,
+           CASE WHEN reason IS NOT NULL THEN record_id END, site, received_at
+    FROM unnest(:lead_ids::uuid[], :kinds::text[], :recipients::text[], :mailboxes::text[], :message_ids::text[],
+                :reasons::text[], :record_ids::uuid[], :sites::text[], :received_ats::timestamptz[])
+        AS made (lead_id, kind, recipient, mailbox, message_id, reason, record_id, site, received_at)
+    ORDER BY lead_id, kind
+    ON CONFLICT DO NOTHING
+    RETURNING lead_id, kind, reason, site
+), held AS (
+    INSERT INTO held_lead (lead_id, site) SELECT lead_id, site FROM inserted
+    WHERE kind = 'admin_alert' AND reason = 'held' ON CONFLICT DO NOTHING
+)
+SELECT lead_id FROM inserted;
 
 -- name: take_rows!
 -- Reserve these deliveries for this process. Take the address from the record, because it may have been corrected.

@@ -6,8 +6,10 @@ WITH stored AS (
     INSERT INTO lead_inbox (id, request_id, site, email, service, status, name, phone, company, message, consent,
                             consent_text, consent_version, locale, submitted_at, source, extra, spam_reasons,
                             body_sha256, created_at_utc)
-    SELECT lead_id, request_id, site, email, service, CASE WHEN spam_reasons = '{}' THEN 'received' ELSE 'spam' END,
-           name, phone, company, message, consent, consent_text, consent_version, locale, submitted_at, source, extra,
+    SELECT lead_id, request_id, site, email, service,
+           -- The same as LeadReceived.first_status.
+           CASE WHEN spam_reasons = '{}' THEN 'received'
+                WHEN spam_reasons <@ :limit_reasons::text[] THEN 'held' ELSE 'spam' END, name, phone, company, message, consent, consent_text, consent_version, locale, submitted_at, source, extra,
            spam_reasons, body_sha256, occurred_at
     FROM json_to_recordset(:leads::json)
         AS lead (lead_id uuid, request_id text, site text, email text, service text, name text, phone text,

@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from pydantic_core import to_json
 
 from contracts.leads import LeadReceived, LeadStatus
+from contracts.reasons import LIMIT_REASONS
 from runtime.database.audit_log import append_entries
 from runtime.database.ledger import Ledger, LedgerEntries
 from runtime.database.postgres import Connection, Pool, load_queries, transaction
@@ -114,7 +115,12 @@ class Store:
         batch, first = prepared.batch, prepared.first_records
         if not first:
             return set(), []
-        new = SQL.insert_leads(connection, leads=prepared.leads_json, entries=prepared.entries_json)
+        new = SQL.insert_leads(
+            connection,
+            leads=prepared.leads_json,
+            entries=prepared.entries_json,
+            limit_reasons=list(LIMIT_REASONS),
+        )
         stored = {id(first[row["id"]][0]) async for row in new}
         conflicts = []
         if len(stored) < len(batch.leads):

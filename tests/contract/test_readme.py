@@ -13,10 +13,10 @@ import pytest
 from prometheus_client import REGISTRY
 
 from contracts.leads import LeadSubmission
+from contracts.reasons import SpamReason
 from deploy.embedded.environment import EXAMPLE_TOKENS
 from deploy.embedded.settings import SERVICES, Stack
 from deploy.generate.docs import env_example, openapi
-from services.ingest.spam import SpamReason
 
 ROOT = Path(__file__).parents[2]
 PAGES = {

@@ -9,6 +9,7 @@ from runtime.sites.model import Sites
 from services.admin.dashboard.formatting import duration, job_name, plural, stage_name
 from services.admin.rules.reasons import spam_word
 from services.admin.rules.spam_shares import SpamShare
+from services.admin.schemas.held_leads import HeldSite
 from services.admin.schemas.system import GatewaySpool, Job, PartHealth, QueueStats, SystemHealth
 from services.admin.store.deliveries.recent_outcomes import EmailOutcomes, RecentOutcomes
 
@@ -57,7 +58,8 @@ NO_HEADLINE: Final = Headline("", "good", [])
 class Signals:
     """Everything that the headline depends on.
 
-    `recent`, `jobs` and `spam` (the sites whose share of spam has risen) are None if they could not be read.
+    `recent`, `jobs`, `spam` (the sites whose share of spam has risen) and `held` (the sites with held leads)
+    are None if they could not be read.
     """
 
     health: SystemHealth
@@ -65,6 +67,7 @@ class Signals:
     recent: RecentOutcomes | None
     jobs: list[Job] | None
     spam: list[SpamShare] | None
+    held: list[HeldSite] | None
     sites: Sites = field(default_factory=Sites)
 
 
@@ -227,6 +230,14 @@ def _spam(signals: Signals) -> Iterator[Disruption]:
         yield Disruption("Lead intake", f"{reason}. Check its form.", "/admin/ui/leads?status=spam", "amber")
 
 
+def _held(signals: Signals) -> Iterator[Disruption]:
+    # No visitor is answered while the leads are held, so somebody has to decide.
+    for site in signals.held or []:
+        name = signals.sites.display_name(site.site)
+        held = f"{plural(site.leads, 'held lead')} of {name}: release them, or mark them as spam"
+        yield Disruption("Lead intake", held, "/admin/ui/held", "amber")
+
+
 def _jobs(signals: Signals) -> Iterator[Disruption]:
     for job in signals.jobs or []:
         if job.overdue:
@@ -252,6 +263,7 @@ def _unknown_signals(signals: Signals) -> Iterator[Disruption]:
         ("recent emails", signals.recent),
         ("scheduled tasks", signals.jobs),
         ("spam", signals.spam),
+        ("held leads", signals.held),
         ("website queues", stats.site_queues),
     ):
         if value is None:
@@ -280,6 +292,7 @@ SIGNALS: Final[Mapping[str, Callable[[Signals], Iterator[Disruption]]]] = {
     "website queues": _site_queues,
     "service warnings": _service_warnings,
     "spam": _spam,
+    "held leads": _held,
     "jobs": _jobs,
     "unknown signals": _unknown_signals,
 }

@@ -70,11 +70,11 @@ _DAILY: Final = re.compile(r"(\d{1,2}) (\d{1,2}) \* \* \*$")
 CAMPAIGN_FIELDS: Final = ("utm_source", "utm_medium", "utm_campaign", "utm_term", "utm_content", "utm_id")
 FIRST_VISIT: Final = "first_"
 NO_VALUE: Final = "\N{EN DASH}"
-STATUSES: Final = ("received", "processing", "contacted", "won", "lost", "spam")
+STATUSES: Final = ("received", "processing", "contacted", "won", "lost", "held", "spam")
 # The CSS class of each state's and event's badge. A state that is missing here is grey.
 BADGE_STYLES: Final = {
     "received": "blue", "processing": "amber", "contacted": "violet", "won": "good", "lost": "grey",
-    "spam": "bad", "erased": "grey",
+    "held": "amber", "spam": "bad", "erased": "grey",
     "sent": "good", "waiting": "amber", "reserved": "blue", "sending": "blue", "dead": "bad",
     "unknown": "amber", "suppressed": "grey", "replaying": "blue", "resolved": "good", "archived": "grey",
     "succeeded": "good", "failed": "bad", "running": "blue",

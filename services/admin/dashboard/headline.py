@@ -24,14 +24,15 @@ SPAM_MAX_AGE_SECONDS: Final = 60.0
 async def read_signals(app: FastAPI, cache: Cache) -> Signals:
     """Return all signals, and keep their headline in `app.state.headline`, which every page counts."""
     adapters: Adapters = app.state.adapters
-    health, stats, recent, jobs, spam = await asyncio.gather(
+    health, stats, recent, jobs, spam, held = await asyncio.gather(
         cache.get_or_load("health", adapters.system.read_health, STATUS_MAX_AGE_SECONDS),
         cache.get_or_load("queue", adapters.system.read_queue_stats, STATUS_MAX_AGE_SECONDS),
         cache.get_or_load("recent", partial(_or_none, adapters.recent_outcomes), RECENT_MAX_AGE_SECONDS),
         cache.get_or_load("jobs", partial(_or_none, adapters.system.list_jobs), RECENT_MAX_AGE_SECONDS),
         cache.get_or_load("spam", partial(_or_none, adapters.risen_spam), SPAM_MAX_AGE_SECONDS),
+        cache.get_or_load("held", partial(_or_none, adapters.held_leads.list_sites), RECENT_MAX_AGE_SECONDS),
     )
-    signals = Signals(health, stats, recent, jobs, spam, app.state.sites)
+    signals = Signals(health, stats, recent, jobs, spam, held, app.state.sites)
     app.state.headline = make_headline(signals)
     return signals
 

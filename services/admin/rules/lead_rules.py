@@ -1,11 +1,12 @@
 """Which changes of a lead are allowed, and which emails follow from them. No I/O, no clock."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Final
 from uuid import UUID
 
 from contracts.failures import Kind
 from contracts.leads import LeadReceived, LeadStatus
+from contracts.reasons import Reason
 from contracts.text import is_blank
 from services.admin.rules.errors import ConflictError
 
@@ -16,6 +17,7 @@ STATUS_NAMES: Final[Mapping[str, str]] = {
     LeadStatus.CONTACTED: "Contacted",
     LeadStatus.WON: "Won",
     LeadStatus.LOST: "Lost",
+    LeadStatus.HELD: "Held",
     LeadStatus.SPAM: "Spam",
     LeadStatus.ERASED: "Erased",
 }
@@ -46,21 +48,42 @@ def check_status_change(current: LeadStatus, new: LeadStatus, expected: LeadStat
         )
     if current is LeadStatus.SPAM and new not in (LeadStatus.SPAM, LeadStatus.RECEIVED):
         raise ConflictError("Release the lead from spam first: change its status to New.")
+    if current is LeadStatus.HELD and new not in (LeadStatus.RECEIVED, LeadStatus.SPAM):
+        raise ConflictError("The lead is held. Release it first (status New), or mark it as spam.")
     return new is not current
 
 
 def emails_due(current: LeadStatus, new: LeadStatus) -> tuple[Kind, ...]:
-    """Return the kinds of email to send after a change of status: both if a lead leaves spam, else none."""
-    return EMAIL_KINDS if (current, new) == (LeadStatus.SPAM, LeadStatus.RECEIVED) else ()
+    """Return the kinds of email to send after a change of status.
+
+    Both are due if a lead leaves spam. If it was held, only the confirmation is: the digest of held leads
+    lists it for the team, also if it is released before that is sent.
+    """
+    if new is not LeadStatus.RECEIVED:
+        return ()
+    return {LeadStatus.SPAM: EMAIL_KINDS, LeadStatus.HELD: EMAIL_KINDS[:1]}.get(current, ())
+
+
+def release_reason(current: LeadStatus) -> Reason:
+    """Return why emails are requested when a lead leaves this status."""
+    return Reason.RELEASED_FROM_HOLD if current is LeadStatus.HELD else Reason.RELEASED_FROM_SPAM
+
+
+def mails_text(kinds: Collection[str]) -> str:
+    """Return the requested kinds of email as words, such as `the confirmation and the notification`."""
+    words = {"welcome": "the confirmation", "admin_alert": "the notification"}
+    return " and ".join(word for kind, word in words.items() if kind in kinds)
 
 
 def undo_status(previous: LeadStatus, new: LeadStatus) -> LeadStatus | None:
     """Return the status that an undo button sets; None if there must be no such button.
 
     No button may undo a change to or from spam: a lead that leaves spam gets its emails, which an admin
-    has to confirm.
+    has to confirm. Nobody can put a lead on hold.
     """
-    return None if LeadStatus.SPAM in (previous, new) or new is previous else previous
+    if LeadStatus.SPAM in (previous, new) or previous is LeadStatus.HELD or new is previous:
+        return None
+    return previous
 
 
 def check_resend(current: LeadStatus, kind: str, delivery_state: str | None, email: str | None) -> None:
@@ -68,7 +91,7 @@ def check_resend(current: LeadStatus, kind: str, delivery_state: str | None, ema
 
     `delivery_state` is the state of that email, and `email` the lead's address.
     """
-    if current in (LeadStatus.ERASED, LeadStatus.SPAM):
+    if current in (LeadStatus.ERASED, LeadStatus.HELD, LeadStatus.SPAM):
         raise ConflictError(f"The status of the lead is {STATUS_NAMES[current]}, so it gets no emails.")
     if kind == "welcome" and not email:
         raise ConflictError("The lead has no email address. Edit the lead to add one.")

@@ -37,6 +37,7 @@ WORDS: Final = {
     Reason.GATEWAY_REFUSED: "the gateway refused what the website had queued",
     Reason.SITE_NOT_CONFIGURED: "its website is no longer in the settings",
     Reason.SPAM: "the lead looks like spam",
+    Reason.HELD: "the lead is held: it came beyond a limit",
     Reason.ERASED: "the lead is erased",
     Reason.TOO_MANY_TO_MAILBOX: "this address already got the most confirmations for one day",
     Reason.TOO_MANY_OF_SITE: "this site already sent the most confirmations for one hour",
@@ -51,6 +52,7 @@ WORDS: Final = {
     Reason.RECIPIENTS_REFUSED: "the mail server refused some recipients",
     Reason.PROCESS_DIED: "the sending was interrupted, so its outcome is unknown",
     Reason.RELEASED_FROM_SPAM: "the lead was marked as spam and no longer is",
+    Reason.RELEASED_FROM_HOLD: "the lead was held and is released",
     Reason.REQUESTED_BY_ADMIN: "an admin requested it",
 }
 _SPAM: Final = {

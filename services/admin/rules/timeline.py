@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from contracts import topics
 from contracts.audit import AuditEvent
+from contracts.reasons import LIMIT_REASONS
 from services.admin.rules.lead_rules import STATUS_NAMES
 from services.admin.rules.reasons import spam_word, with_words
 from services.admin.schemas.leads import TimelineEvent, Tone
@@ -102,9 +103,9 @@ def _stored_event(at: datetime, spam_reasons: Any) -> TimelineEvent:
     if not spam_reasons:
         return _event(at, "lead.stored", "Stored.", tone="good")
     reasons = ", ".join(spam_word(str(reason)) for reason in spam_reasons)
-    return _event(
-        at, "lead.stored", f"Stored as spam: {reasons}.", {"spam_reasons": spam_reasons}, tone="bad"
-    )
+    held = LIMIT_REASONS.issuperset(spam_reasons)
+    title = f"Held: {reasons}." if held else f"Stored as spam: {reasons}."
+    return _event(at, "lead.stored", title, {"spam_reasons": spam_reasons}, tone="wait" if held else "bad")
 
 
 def _is_first_record(position: Mapping[str, Any]) -> bool:

@@ -57,7 +57,7 @@ class HookEndpoint(AuthenticatedEndpoint):
         key = lead_key(self._acceptance, site, submission, client_key)
         form_name = truncate(to_line(text_at(payload, *adapter.form_name)), LINE_MAX)
         service = config.default_service or form_name
-        context = RequestContext(site, correlation_id, request.header(b"traceparent"), service)
+        context = RequestContext(site, correlation_id, request.header(b"traceparent"), service, config.limits)
         lead = await self._acceptance.accept(submission, key, context)
         return Response(accepted_json(lead), media_type="application/json", headers=headers)
 

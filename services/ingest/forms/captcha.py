@@ -13,11 +13,11 @@ from uuid import UUID
 import altcha
 import httpx
 
+from contracts.reasons import SpamReason
 from runtime.logs import logger
 from services.ingest.forms.body import FormBody
 from services.ingest.forms.form_lead import CAPTCHA_FIELDS
 from services.ingest.site_directory import SiteDirectory
-from services.ingest.spam import SpamReason
 
 VERIFY_URLS = {
     "turnstile": "https://challenges.cloudflare.com/turnstile/v0/siteverify",

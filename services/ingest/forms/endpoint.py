@@ -8,6 +8,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from contracts.leads import LeadSubmission, lead_id_for
+from contracts.reasons import SpamReason
 from runtime.http.problem_details import Problem, ProblemError
 from runtime.http.rate_limiter import RateLimiter
 from runtime.logs import logger
@@ -26,7 +27,6 @@ from services.ingest.request import LeadRequest
 from services.ingest.responses import correlation_id_of, created, report_refusal
 from services.ingest.settings import Settings
 from services.ingest.site_directory import SiteDirectory
-from services.ingest.spam import SpamReason
 
 PATH: Final = "/inbound/forms/{form_key}"
 THANKS_PATH: Final = "/inbound/forms/{form_key}/thanks"
@@ -114,7 +114,10 @@ class FormEndpoint:
         key = self._key_of(submitted, submission)
         reasons = []
         lead_id = lead_id_for(submitted.name, key)
-        if not self._site_limiter.allow(submitted.name, self._acceptance.monotonic(), lead_id):
+        limits = submitted.site.limits
+        if not self._site_limiter.allow(
+            submitted.name, self._acceptance.monotonic(), lead_id, limits.form_leads_per_hour
+        ):
             reasons.append(SpamReason.RATE_SITE)
         ip = submission.meta and submission.meta.ip
         ip = ip if isinstance(ip, str) else None
@@ -125,6 +128,7 @@ class FormEndpoint:
             submitted.correlation_id,
             submitted.request.header(b"traceparent"),
             submitted.site.default_service or "",
+            limits,
         )
         return await self._acceptance.accept(submission, key, context, reasons)
 

@@ -3,6 +3,7 @@
 Only one value that a visitor typed may enter a header: the validated address, as the recipient of a welcome.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from email.headerregistry import Address
@@ -27,7 +28,7 @@ def _urlquote(value: str) -> str:
     return quote(value, safe="@")
 
 
-_TEMPLATES: Final = Environment(
+TEMPLATES: Final = Environment(
     loader=PackageLoader("services.notifier.mail"),
     autoescape=select_autoescape(["html"]),
     undefined=StrictUndefined,
@@ -35,9 +36,9 @@ _TEMPLATES: Final = Environment(
     lstrip_blocks=True,
     auto_reload=False,  # or jinja2 checks the template files for each mail
 )
-_TEMPLATES.filters["urlquote"] = _urlquote
-_TEMPLATES.filters["quote_lines"] = quote_lines
-_TEMPLATES.filters["break_lines"] = break_lines
+TEMPLATES.filters["urlquote"] = _urlquote
+TEMPLATES.filters["quote_lines"] = quote_lines
+TEMPLATES.filters["break_lines"] = break_lines
 
 
 class UndeliverableError(Exception):
@@ -75,11 +76,11 @@ def message_id(lead: LeadReceived, kind: Kind, from_email: str) -> str:
 
 def compose(kind: Kind, lead: LeadReceived, identity: Identity, now: datetime) -> Mail:
     """Compose one mail. Raises `UndeliverableError` if its headers or all its addresses are invalid."""
-    addresses = _recipients(kind, lead, identity)
+    addresses = _recipients_of(kind, lead, identity)
     smtputf8 = not identity.from_email.isascii() or any(address.smtputf8 for address in addresses)
     headers = {
         "Date": format_datetime(now),
-        "From": _sender(identity),
+        "From": sender_header(identity),
         "To": ", ".join(address.spec for address in addresses),
         "Subject": _subject(kind, lead, identity),
         "Message-ID": message_id(lead, kind, identity.from_email),
@@ -87,8 +88,8 @@ def compose(kind: Kind, lead: LeadReceived, identity: Identity, now: datetime) -
         "Auto-Submitted": "auto-generated",
     }
     values = _welcome_values(lead, identity) if kind == "welcome" else _alert_values(lead, identity)
-    text = _TEMPLATES.get_template(f"{kind}.txt").render(values)
-    html = _TEMPLATES.get_template(f"{kind}.html").render(values)
+    text = TEMPLATES.get_template(f"{kind}.txt").render(values)
+    html = TEMPLATES.get_template(f"{kind}.html").render(values)
     try:
         content = build_mime_message(headers, text, html, utf8=smtputf8)
     except HeaderInjectionError as error:
@@ -97,13 +98,18 @@ def compose(kind: Kind, lead: LeadReceived, identity: Identity, now: datetime) -
 
 
 @lru_cache(maxsize=1)
-def _sender(identity: Identity) -> str:
+def sender_header(identity: Identity) -> str:
+    """Return the value of the header From."""
     local, _, domain = identity.from_email.rpartition("@")
     return str(Address(identity.sender_name, local, domain))
 
 
-def _recipients(kind: Kind, lead: LeadReceived, identity: Identity) -> list[Recipient]:
-    to = (lead.email or "",) if kind == "welcome" else identity.admins
+def _recipients_of(kind: Kind, lead: LeadReceived, identity: Identity) -> list[Recipient]:
+    return valid_addresses((lead.email or "",) if kind == "welcome" else identity.admins)
+
+
+def valid_addresses(to: Iterable[str]) -> list[Recipient]:
+    """Return the valid addresses of these. Raises `UndeliverableError` if there is none."""
     addresses = [address for each in to if (address := parse_address(each))]
     if not addresses:
         raise UndeliverableError(Reason.ADDRESS_INVALID)

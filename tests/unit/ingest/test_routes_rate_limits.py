@@ -1,5 +1,9 @@
 """`POST /inbound/leads`: rate limits per token, IP address and email address."""
 
+from pathlib import Path
+
+import pytest
+
 from tests.support.services.gateway import Gateway, expect_problem, run_gateway, submission
 
 
@@ -25,7 +29,7 @@ async def test_token_limit_is_off_by_default(gateway: Gateway) -> None:
     assert "RateLimit" not in answer.headers
 
 
-async def test_leads_beyond_the_ip_limit_are_spam() -> None:
+async def test_leads_beyond_the_ip_limit_are_held() -> None:
     async with run_gateway(leads_per_ip_per_hour=2, leads_per_email_per_hour=0) as gateway:
         for ip in ("192.0.2.1", "192.0.2.1", "192.0.2.1", "::ffff:192.0.2.1", "192.0.2.2"):
             assert (await gateway.post(submission(meta={"ip": ip}))).status_code == 201
@@ -33,9 +37,43 @@ async def test_leads_beyond_the_ip_limit_are_spam() -> None:
         await gateway.post(submission(meta={"ip": "192.0.2.1"}))
         reasons = [lead.spam_reasons for lead in gateway.leads.leads]
         assert reasons == [(), (), ("rate_ip",), ("rate_ip",), (), ()]
+        assert [lead.first_status for lead in gateway.leads.leads[1:3]] == ["received", "held"]
 
 
-async def test_leads_beyond_the_email_limit_are_spam() -> None:
+async def test_the_honeypot_makes_spam_of_a_lead_beyond_a_limit() -> None:
+    async with run_gateway(leads_per_ip_per_hour=1, leads_per_email_per_hour=0) as gateway:
+        for honeypot in ("", "x"):
+            await gateway.post(submission(meta={"ip": "192.0.2.1", "honeypot": honeypot}))
+        assert [lead.first_status for lead in gateway.leads.leads] == ["received", "spam"]
+
+
+SITES = """
+[sites.shop]
+tokens = ["env:SHOP"]
+limits = { leads_per_ip_per_hour = 3 }
+
+[sites.blog]
+tokens = ["env:BLOG"]
+"""
+
+
+async def test_regression_each_site_has_its_own_counts_and_limits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "sites.toml").write_text(SITES)
+    tokens = {site: f"{site}-token-for-tests-0123456789" for site in ("shop", "blog")}
+    for site, token in tokens.items():
+        monkeypatch.setenv(site.upper(), token)
+    limits = {"leads_per_ip_per_hour": 1, "leads_per_email_per_hour": 0}
+    async with run_gateway(tmp_path / "sites.toml", **limits) as gateway:
+        for site in ["shop", "blog"] * 4:
+            lead = submission(meta={"ip": "192.0.2.1"})
+            await gateway.post(lead, Authorization=f"Bearer {tokens[site]}")
+        held = [lead.site for lead in gateway.leads.leads if lead.first_status == "held"]
+        assert sorted(held) == ["blog", "blog", "blog", "shop"]
+
+
+async def test_leads_beyond_the_email_limit_are_held() -> None:
     async with run_gateway(leads_per_email_per_hour=1) as gateway:
         for email in ("ada@example.com", "ADA@example.com", "grace@example.com"):
             assert (await gateway.post(submission(email=email))).status_code == 201

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.leads import LeadSubmission
-from services.ingest.spam import SpamReason, SpamRules, check_content, visitor_network
+from contracts.reasons import SpamReason
+from services.ingest.spam import SpamRules, check_content, visitor_network
 
 NOW = datetime(2024, 1, 3, 10, 30, tzinfo=UTC)
 RULES = SpamRules(min_fill_seconds=2, max_links=2)

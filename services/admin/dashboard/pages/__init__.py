@@ -6,6 +6,7 @@ from services.admin.dashboard.auth import current_session, unverified_session, v
 from services.admin.dashboard.pages import (
     audit,
     failed_deliveries,
+    held_leads,
     jobs,
     lead,
     lead_edit,
@@ -33,6 +34,7 @@ def pages() -> APIRouter:
     checks = [Depends(current_session), Depends(verify_csrf)]
     for page in (
         leads,
+        held_leads,
         lead_exports,
         lead_edit,
         personal_data,

@@ -22,7 +22,7 @@ from services.admin.dashboard.rendering import (
 )
 from services.admin.rules.contact_links import contact_links
 from services.admin.rules.errors import ConflictError
-from services.admin.rules.lead_rules import undo_status
+from services.admin.rules.lead_rules import mails_text, undo_status
 from services.admin.schemas.filters import SettableStatus
 from services.admin.schemas.lead_edits import ParkedLead
 from services.admin.schemas.leads import Lead, StatusChanged
@@ -70,10 +70,10 @@ async def _other_requests(lead: Lead | ParkedLead | None, adapters: Adapters) ->
 class StatusForm(BaseModel):
     """A form that sets the status if the lead still has the expected one.
 
-    Releasing a lead from spam needs `confirmed`. `undoes` is the `updated_at` of the change that this one
-    undoes, if the lead has not changed since then. `shown_updated_at` is the `updated_at` in the page's form
-    for assignee and notes. If nothing but this status has changed since then, that form gets the new
-    `updated_at`, so that it can still be saved.
+    Releasing a lead that is spam or held needs `confirmed`. `undoes` is the `updated_at` of the change that
+    this one undoes, if the lead has not changed since then. `shown_updated_at` is the `updated_at` in the
+    page's form for assignee and notes. If nothing but this status has changed since then, that form gets the
+    new `updated_at`, so that it can still be saved.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -97,9 +97,16 @@ async def change_status(
     shown_updated_at = form.shown_updated_at
     if form.status == LeadStatus.RECEIVED and not form.confirmed:
         current = (await adapters.leads.get_lead(lead_id)).lead
-        if current and current.status == LeadStatus.SPAM:
+        if current and current.status in (LeadStatus.SPAM, LeadStatus.HELD):
             template = "leads/release_dialog.html" if is_htmx(request) else "leads/release.html"
-            return render(request, session, template, lead_id=lead_id, shown_updated_at=shown_updated_at)
+            return render(
+                request,
+                session,
+                template,
+                lead_id=lead_id,
+                lead_status=current.status,
+                shown_updated_at=shown_updated_at,
+            )
     message, style, http_status, undo, changed_at = "", "good", 200, None, None
     try:
         change = await adapters.leads.change_status(
@@ -136,7 +143,7 @@ def status_message(change: StatusChanged) -> str:
     """Return the message that confirms a change of status."""
     if not change.changed:
         return f"The status was already {state_name(change.lead.status)}."
-    sending = " Sending the confirmation and the notification." if change.mails_requested else ""
+    sending = f" Sending {mails_text(change.mails_requested)}." if change.mails_requested else ""
     return f"Status changed to {state_name(change.lead.status)}.{sending}"
 
 

@@ -6,7 +6,7 @@ The methods raise `DependencyUnavailable`, and the errors of `services.admin.rul
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from pydantic import TypeAdapter
 
@@ -18,7 +18,13 @@ from runtime.database.audit_log import append_action
 from runtime.database.postgres import Connection, Pool, autocommit, load_queries, snapshot, transaction
 from services.admin.rules import timeline
 from services.admin.rules.errors import ConflictError, NotFoundError
-from services.admin.rules.lead_rules import as_received, check_resend, check_status_change, emails_due
+from services.admin.rules.lead_rules import (
+    check_resend,
+    check_status_change,
+    emails_due,
+    mails_text,
+    release_reason,
+)
 from services.admin.schemas.cursors import Position, split_page
 from services.admin.schemas.filters import LeadFilter
 from services.admin.schemas.leads import (
@@ -31,6 +37,7 @@ from services.admin.schemas.leads import (
     Resent,
     StatusChanged,
 )
+from services.admin.store.leads.mail_requests import request_emails
 from services.admin.store.leads.search import find_leads
 from services.admin.store.planning import plan_for_values
 
@@ -113,7 +120,7 @@ class Leads:
             requested: list[str] = []
             if changed:
                 if due := emails_due(current, new):
-                    rows = await _request_emails(connection, row, due, actor, Reason.RELEASED_FROM_SPAM)
+                    rows = await request_emails(connection, [row], due, actor, release_reason(current))
                     requested = sorted(email["kind"] for email in rows)
                 row = {**row, **await _SQL.set_status(connection, id=lead_id, status=new)}
                 details = {"from": current, "to": new, "mails_requested": requested}
@@ -122,7 +129,7 @@ class Leads:
                 )
         message = f"Status changed from {current} to {new}." if changed else f"The status was already {new}."
         if requested:
-            message += " Sending the confirmation and the notification."
+            message += f" Sending {mails_text(requested)}."
         return StatusChanged(
             lead=Lead.model_validate(dict(row)),
             previous_status=current,
@@ -139,7 +146,7 @@ class Leads:
             delivery_state = await _SQL.delivery_state(connection, id=lead_id, kind=kind)
             check_resend(LeadStatus(row["status"]), kind, delivery_state, row["email"])
             # The flusher that sends it writes the audit entry `lead.replayed`, in this actor's name.
-            (queued,) = await _request_emails(connection, row, (kind,), actor, Reason.REQUESTED_BY_ADMIN)
+            (queued,) = await request_emails(connection, [row], (kind,), actor, Reason.REQUESTED_BY_ADMIN)
         return Resent(
             lead_id=lead_id,
             kind=kind,
@@ -158,19 +165,3 @@ async def _lock_existing_lead(connection: Connection, lead_id: UUID) -> Any:
     if row is None:
         raise NotFoundError(NO_SUCH_LEAD)
     return row
-
-
-async def _request_emails(
-    connection: Connection, lead: Any, kinds: tuple[Kind, ...], actor: str, reason: str
-) -> list[Any]:
-    event = as_received(lead, uuid4())
-    rows = _SQL.request_mails(
-        connection,
-        lead_id=lead["id"],
-        kinds=list(kinds),
-        actor=actor,
-        reason=reason,
-        payload=event.model_dump_json().encode(),
-        headers={"content-type": "application/json"},
-    )
-    return [row async for row in rows]

@@ -1,93 +1,30 @@
 """The overview's headline: green only if no signal reports a disruption."""
 
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
-from typing import Any
+from dataclasses import dataclass
+from datetime import timedelta
 
 import pytest
 
-from runtime.sites.model import Site, Sites
 from services.admin.dashboard.disruptions import SIGNALS, Headline, Severity, Signals, make_headline
-from services.admin.monitoring.ledger import LedgerCounts, compare
 from services.admin.rules.spam_shares import SpamShare
-from services.admin.schemas.ledger import Books
-from services.admin.schemas.system import (
-    GatewaySpool,
-    GroupLag,
-    Job,
-    PartHealth,
-    QueueStats,
-    SiteQueue,
-    StageQueue,
-    SystemHealth,
+from services.admin.schemas.held_leads import HeldSite
+from services.admin.schemas.system import GatewaySpool, GroupLag, PartHealth
+from services.admin.store.deliveries.recent_outcomes import RecentOutcomes
+from tests.support.services.disruption_signals import (
+    DOWN,
+    NOW,
+    down,
+    gateway,
+    job,
+    make_health,
+    make_stats,
+    outcomes,
+    queue_of,
+    signals,
+    site,
+    unbalanced_books,
+    warning,
 )
-from services.admin.store.deliveries.recent_outcomes import EmailOutcomes, RecentOutcomes
-
-NOW = datetime(2026, 1, 1, tzinfo=UTC)
-UP, DOWN = PartHealth(state="up"), PartHealth(state="down", reason="no answer (ConnectError)")
-SITES = Sites({"shop": Site(name="The Shop")})
-BALANCED = compare(LedgerCounts(topics=(), leads=0, queue={}, queue_by_others=0, emails={}))
-
-
-def gateway(**spool: float) -> GatewaySpool:
-    return GatewaySpool(url="http://g", address="10.0.0.1", state="up", status={"spool": dict(spool)})
-
-
-def job(**changes: Any) -> Job:
-    values: dict[str, Any] = {
-        "name": "replay_queue", "schedule": "*/5 * * * *", "runs": 1, "last_started_at": NOW,
-        "last_finished_at": NOW, "last_outcome": "succeeded", "last_duration_ms": 5, "last_details": {},
-        "next_run_at": NOW, "overdue": False,
-    }  # fmt: skip
-    return Job(**(values | changes))
-
-
-def site(**changes: Any) -> SiteQueue:
-    return SiteQueue(site="shop", asked_at=NOW, **changes)
-
-
-def make_health(**parts: Any) -> SystemHealth:
-    services = dict.fromkeys(("ingest", "persister", "notifier", "flusher"), UP) | parts.pop("services", {})
-    components: dict[str, Any] = {"database": UP, "broker": UP, "mail": UP} | parts
-    return SystemHealth(status="up", at=NOW, services=services, **components)
-
-
-def queue_of(name: str = "notifier", **changes: Any) -> StageQueue:
-    counts = dict.fromkeys(("waiting", "replaying", "due", "dead", "resolved", "archived"), 0)
-    opened: dict[str, Any] = {"oldest_open_at": None, "oldest_open_age_seconds": None}
-    values: dict[str, Any] = {**counts, **opened, "paused": False, "pause_reason": None, **changes}
-    return StageQueue(stage=name, **values)
-
-
-def make_stats(**changes: Any) -> QueueStats:
-    values: dict[str, Any] = {
-        "at": NOW, "stages": [queue_of()], "books": BALANCED, "read_at": NOW, "failed_not_taken": 0,
-        "groups": [GroupLag(group="fastcore.notifier", lag=3, topics={})],
-        "gateways": [gateway()],
-        "site_queues": [],
-    }  # fmt: skip
-    return QueueStats(**(values | changes))
-
-
-def signals(**changes: Any) -> Signals:
-    """Return the signals of an installation without a disruption, with some changed."""
-    return replace(Signals(make_health(), make_stats(), RecentOutcomes(), [job()], [], SITES), **changes)
-
-
-def outcomes(**kinds: tuple[int, int]) -> RecentOutcomes:
-    return RecentOutcomes(emails={kind: EmailOutcomes(*counts) for kind, counts in kinds.items()})
-
-
-def unbalanced_books() -> Books:
-    return compare(LedgerCounts(topics=(), leads=1, queue={}, queue_by_others=0, emails={}))
-
-
-def warning(**parts: str) -> PartHealth:
-    return PartHealth(state="up", parts={name: {"ok": True, "reason": why} for name, why in parts.items()})
-
-
-def down(**parts: str) -> PartHealth:
-    return PartHealth(state="down", parts={name: {"ok": False, "reason": why} for name, why in parts.items()})
 
 
 @pytest.mark.parametrize(
@@ -267,6 +204,11 @@ CASES = [
         signals(spam=[SpamShare("studio", 40, 38, 300, 6, "honeypot")]),
         "Lead intake: 38 of 40 leads of studio in 24 hours are spam (most often: "
         "a hidden field was filled in). Check its form.", "amber", "/admin/ui/leads?status=spam",
+    ),
+    Case(
+        "held leads",
+        signals(held=[HeldSite(site="shop", leads=1, oldest_at=NOW, newest_at=NOW, reason="rate_ip")]),
+        "Lead intake: 1 held lead of The Shop: release them, or mark them as spam", "amber", "/admin/ui/held",
     ),
     Case(
         "unknown signals",

@@ -25,8 +25,8 @@ SETTABLE = get_args(SettableStatus)
 WORKED = [status for status in SETTABLE if status is not LeadStatus.SPAM]
 
 
-def test_erased_is_the_only_status_that_admins_cannot_set() -> None:
-    assert set(LeadStatus) - set(SETTABLE) == {LeadStatus.ERASED}
+def test_admins_set_every_status_but_erased_and_held() -> None:
+    assert set(LeadStatus) - set(SETTABLE) == {LeadStatus.ERASED, LeadStatus.HELD}
 
 
 @pytest.mark.parametrize(("current", "new"), list(product(WORKED, SETTABLE)))
@@ -49,6 +49,16 @@ def test_spam_can_only_become_received_which_makes_both_emails_due() -> None:
     assert emails_due(LeadStatus.SPAM, LeadStatus.RECEIVED) == EMAIL_KINDS
 
 
+def test_a_held_lead_is_released_or_spam_and_its_alert_is_the_digest() -> None:
+    for new in set(WORKED) - {LeadStatus.RECEIVED}:
+        with pytest.raises(ConflictError, match="is held"):
+            check_status_change(LeadStatus.HELD, new, None)
+    assert check_status_change(LeadStatus.HELD, LeadStatus.RECEIVED, LeadStatus.HELD)
+    assert emails_due(LeadStatus.HELD, LeadStatus.RECEIVED) == ("welcome",)
+    assert check_status_change(LeadStatus.HELD, LeadStatus.SPAM, LeadStatus.HELD)
+    assert emails_due(LeadStatus.HELD, LeadStatus.SPAM) == ()
+
+
 @pytest.mark.parametrize("new", SETTABLE)
 def test_an_unexpected_current_status_is_refused(new: LeadStatus) -> None:
     with pytest.raises(ConflictError, match="in the meantime"):
@@ -62,7 +72,12 @@ def test_an_email_that_was_not_sent_can_be_resent(state: str | None) -> None:
 
 @pytest.mark.parametrize(
     ("status", "state"),
-    [(LeadStatus.SPAM, None), (LeadStatus.ERASED, "dead"), (LeadStatus.RECEIVED, "sent")],
+    [
+        (LeadStatus.SPAM, None),
+        (LeadStatus.HELD, None),
+        (LeadStatus.ERASED, "dead"),
+        (LeadStatus.RECEIVED, "sent"),
+    ],
 )
 def test_resend_is_refused_for_spam_erased_and_sent(status: LeadStatus, state: str | None) -> None:
     with pytest.raises(ConflictError):
@@ -101,6 +116,8 @@ def test_as_received_returns_the_event_of_a_stored_lead() -> None:
         ("received", "spam", None),  # to undo it would send mails
         ("won", "spam", None),
         ("spam", "received", None),  # the mails are on their way
+        ("held", "received", None),
+        ("held", "spam", None),
         ("won", "won", None),
     ],
 )

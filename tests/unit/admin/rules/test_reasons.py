@@ -2,9 +2,8 @@
 
 import pytest
 
-from contracts.reasons import Reason
+from contracts.reasons import Reason, SpamReason
 from services.admin.rules import reasons
-from services.ingest.spam import SpamReason
 from services.notifier.smtp import outcome
 from services.notifier.smtp.outcome import Phase, outcome_of_reply, outcome_without_reply
 

@@ -190,6 +190,12 @@ def test_the_smtp_answer_belongs_to_the_last_attempt() -> None:
     assert second.details["smtp_answer"] == "250 fine"
 
 
+def test_a_lead_beyond_a_limit_is_held_with_the_reason() -> None:
+    assert "Held: too many leads from one connection." in titles(
+        build(LEAD, [received(spam_reasons=["rate_ip"])], [], [])
+    )
+
+
 def test_a_spam_lead_is_stored_as_spam_with_the_reason() -> None:
     assert "Stored as spam: a hidden field was filled in." in titles(
         build(LEAD, [received(spam_reasons=["honeypot"])], [], [])

@@ -1,0 +1,26 @@
+"""Held leads: list them by site, and release all of a site or mark them as spam."""
+
+from fastapi import APIRouter
+
+from services.admin.adapters import CurrentAdapters
+from services.admin.api.dependencies import Actor
+from services.admin.schemas.held_leads import HeldDecision, HeldLeadsDecided, HeldSite
+
+router = APIRouter(tags=["leads"])
+
+
+@router.get("/held", summary="Sites with held leads")
+async def list_held_leads(adapters: CurrentAdapters) -> list[HeldSite]:
+    """Return how many leads of each site are held because they came beyond a limit, by the newest 10,000."""
+    return await adapters.held_leads.list_sites()
+
+
+@router.post("/held/decide", summary="Release a site's held leads, or mark them as spam")
+async def decide_held_leads(
+    decision: HeldDecision, adapters: CurrentAdapters, actor: Actor
+) -> HeldLeadsDecided:
+    """Change the status of at most 10,000 held leads of a site; each change is audited.
+
+    `received` sends each visitor the confirmation. Repeat the request while `left` is not 0.
+    """
+    return await adapters.held_leads.decide(decision, actor)

@@ -1,0 +1,53 @@
+"""Leads that are held because they came beyond a limit: look at them, and decide all of a site at once."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Form, Request, Response
+from pydantic import ConfigDict
+
+from services.admin.adapters import CurrentAdapters
+from services.admin.dashboard.auth import CurrentSession
+from services.admin.dashboard.formatting import plural, state_name
+from services.admin.dashboard.rendering import PageRoute, redirect, render
+from services.admin.schemas.held_leads import HeldDecision
+
+HELD = "/admin/ui/held"
+router = APIRouter(prefix=HELD, route_class=PageRoute)
+
+
+@router.get("")
+async def show_held_leads(request: Request, session: CurrentSession, adapters: CurrentAdapters) -> Response:
+    """Show the sites that have held leads."""
+    sites = await adapters.held_leads.list_sites()
+    return render(request, session, "leads/held.html", sites=sites, message="")
+
+
+class DecisionForm(HeldDecision):
+    """The form of a decision. Without `confirmed`, a page says what the decision does and asks."""
+
+    model_config = ConfigDict(extra="ignore")  # the CSRF token
+
+    confirmed: bool = False
+
+
+@router.post("")
+async def decide_held_leads(
+    request: Request,
+    session: CurrentSession,
+    adapters: CurrentAdapters,
+    form: Annotated[DecisionForm, Form()],
+) -> Response:
+    """Decide the held leads of a site, after a confirmation."""
+    sites = await adapters.held_leads.list_sites()
+    site = next((each for each in sites if each.site == form.site), None)
+    if site is None:
+        return redirect(request, HELD)
+    if not form.confirmed:
+        return render(request, session, "leads/held_confirm.html", site=site, decision=form)
+    decided = await adapters.held_leads.decide(form, session.actor)
+    name = request.app.state.sites.display_name(decided.site)
+    message = f"{plural(decided.changed, 'lead')} of {name}: {state_name(form.new_status)}."
+    if decided.left:
+        message += f" {plural(decided.left, 'lead')} are still held."
+    sites = await adapters.held_leads.list_sites()
+    return render(request, session, "leads/held.html", sites=sites, message=message)

@@ -1,0 +1,43 @@
+"""Held leads by site, and the decision about all of a site."""
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from contracts.leads import LeadStatus
+from services.admin.schemas.filters import Text, Time
+
+
+class HeldSite(BaseModel):
+    """The held leads of a site. `reason` is the limit that most of them exceeded."""
+
+    model_config = ConfigDict(frozen=True)
+
+    site: str
+    leads: int
+    oldest_at: datetime
+    newest_at: datetime
+    reason: str | None
+
+
+class HeldDecision(BaseModel):
+    """What becomes of all held leads of a site."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    site: Text
+    new_status: Literal[LeadStatus.RECEIVED, LeadStatus.SPAM]
+    until: Annotated[
+        Time, Field(description="Only leads that were received until then: the `newest_at` that you saw.")
+    ]
+
+
+class HeldLeadsDecided(BaseModel):
+    """How many leads were changed, and how many of the site's leads are still held (at most 10,000)."""
+
+    model_config = ConfigDict(frozen=True)
+
+    site: str
+    changed: int
+    left: int

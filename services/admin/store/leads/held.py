@@ -1,0 +1,81 @@
+"""Held leads: which sites have some, and what becomes of all held leads of a site."""
+
+from collections import defaultdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+from uuid import uuid4
+
+from contracts.audit import AuditEvent, AuditRecorded
+from contracts.leads import LeadStatus
+from runtime.database.audit_log import append_entries
+from runtime.database.postgres import Pool, load_queries, snapshot, transaction
+from services.admin.rules.lead_rules import emails_due, release_reason
+from services.admin.schemas.held_leads import HeldDecision, HeldLeadsDecided, HeldSite
+from services.admin.store.leads.mail_requests import request_emails
+
+_SQL: Any = load_queries(Path(__file__).with_name("held.sql"))
+# So many held leads are counted, and at most so many are changed by one request.
+MAX_LEADS: Final = 10_000
+# One transaction changes so many leads, so that it holds its locks for a moment only.
+CHUNK: Final = 500
+
+
+class HeldLeads:
+    """Reads and decides the leads with the status `held`."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    async def list_sites(self) -> list[HeldSite]:
+        """Return each site that has held leads, by the newest 10,000. Raises `DependencyUnavailable`."""
+        async with snapshot(self._pool) as connection:
+            rows = [dict(row) async for row in _SQL.held_by_site(connection, bound=MAX_LEADS)]
+        return [HeldSite.model_validate(row) for row in rows]
+
+    async def decide(self, decision: HeldDecision, actor: str) -> HeldLeadsDecided:
+        """Give the held leads of a site their new status, and request the emails that are due.
+
+        Each transaction changes 500 leads, each with its audit entry. If it stops half-way, the other leads
+        are still held, and the same request continues. Raises `DependencyUnavailable`.
+        """
+        changed = 0
+        while changed < MAX_LEADS:
+            chunk = await self._decide_chunk(decision, actor)
+            changed += chunk
+            if chunk < CHUNK:
+                break
+        async with snapshot(self._pool) as connection:
+            left = await _SQL.count_held(
+                connection, site=decision.site, until=decision.until, bound=MAX_LEADS
+            )
+        return HeldLeadsDecided(site=decision.site, changed=changed, left=left)
+
+    async def _decide_chunk(self, decision: HeldDecision, actor: str) -> int:
+        new = LeadStatus(decision.new_status)
+        async with transaction(self._pool) as connection:
+            rows = _SQL.lock_held(connection, site=decision.site, until=decision.until, bound=CHUNK)
+            leads = [row async for row in rows]
+            if not leads:
+                return 0
+            requested = defaultdict[Any, list[str]](list)
+            if due := emails_due(LeadStatus.HELD, new):
+                for row in await request_emails(
+                    connection, leads, due, actor, release_reason(LeadStatus.HELD)
+                ):
+                    requested[row["lead_id"]].append(row["kind"])
+            await _SQL.set_statuses(connection, ids=[lead["id"] for lead in leads], status=new)
+            entries = [
+                AuditRecorded(
+                    event_id=uuid4(),
+                    occurred_at=datetime.now(UTC),
+                    event=AuditEvent.LEAD_STATUS_CHANGED,
+                    actor=actor,
+                    lead_id=lead["id"],
+                    request_id=lead["request_id"],
+                    details={"from": LeadStatus.HELD, "to": new, "mails_requested": [*requested[lead["id"]]]},
+                )
+                for lead in leads
+            ]
+            await append_entries(connection, entries, database_time=True)
+        return len(leads)

@@ -1,0 +1,32 @@
+"""Requests emails of leads: rows of the replay queue that the flusher sends to the notifier at once."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from contracts.failures import Kind
+from runtime.database.postgres import Connection, load_queries
+from services.admin.rules.lead_rules import as_received
+
+_SQL: Any = load_queries(Path(__file__).with_name("mail_requests.sql"))
+
+
+async def request_emails(
+    connection: Connection, leads: Sequence[Any], kinds: Sequence[Kind], actor: str, reason: str
+) -> list[Any]:
+    """Request emails of these kinds for each lead. Return a row with `id`, `kind` and `lead_id` for each.
+
+    `leads` are rows of `lead_inbox` that this transaction has locked. An email that was sent is not
+    requested.
+    """
+    rows = _SQL.request_mails(
+        connection,
+        lead_ids=[lead["id"] for lead in leads],
+        payloads=[as_received(lead, uuid4()).model_dump_json().encode() for lead in leads],
+        kinds=list(kinds),
+        actor=actor,
+        reason=reason,
+        headers={"content-type": "application/json"},
+    )
+    return [row async for row in rows]

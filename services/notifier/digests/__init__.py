@@ -1,0 +1,1 @@
+"""The emails to the team about leads that are held: when they are due, and sending them."""

@@ -1,0 +1,130 @@
+"""Sends the team one email about the held leads of a site, at most once an hour.
+
+A digest has no lead of its own, so it has no row in `email_delivery`, and the ledger does not count it.
+"""
+
+import asyncio
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+from contracts.reasons import Reason
+from runtime import metrics
+from runtime.database.postgres import Pool, autocommit, load_queries, transaction
+from runtime.failures import Failure
+from runtime.logs import logger
+from services.notifier.mail.held_digest import LISTED_MAX, HeldDigest, HeldLead, compose_held_digest
+from services.notifier.mail.identities import Identities
+from services.notifier.mail.message import UndeliverableError
+from services.notifier.smtp.mailer import Mailer
+from services.notifier.smtp.outcome import MailOutcome, MailStatus
+
+_SQL: Any = load_queries(Path(__file__).with_name("held_digests.sql"))
+POLL_SECONDS: Final = 15.0
+# Longer than a mail can take: 300 s to log in, 300 s up to the body, and 45 s for the reply.
+LEASE_SECONDS: Final = 900.0
+RETRY_SECONDS: Final = 600.0
+KIND: Final = "held_digest"
+
+
+@dataclass(frozen=True)
+class DigestTimes:
+    """When a digest is due, in seconds.
+
+    The first held lead of a site waits `collect` for others. `interval` is the least time between two
+    digests of a site.
+    """
+
+    collect: float = 300.0
+    interval: float = 3600.0
+
+
+class HeldDigests:
+    """Collects and sends the digests. Several processes share the work."""
+
+    def __init__(
+        self, pool: Pool, mailer: Mailer, identities: Identities, times: DigestTimes = DigestTimes()
+    ) -> None:
+        self._pool = pool
+        self._mailer = mailer
+        self._identities = identities
+        self._times = times
+        self._log = logger("held digest")
+
+    async def run(self) -> None:
+        """Send the digests that are due, every 15 seconds, until cancelled."""
+        failing = False
+        while True:
+            try:
+                await self.send_due()
+                failing = False
+            except Failure as failure:
+                if not failing:  # one line for each outage, because readiness reports it
+                    self._log.warning("held digests wait", reason=failure.reason)
+                failing = True
+            await asyncio.sleep(POLL_SECONDS)
+
+    async def send_due(self) -> int:
+        """Send every digest that is due, and return how many were sent.
+
+        Raises `DependencyUnavailable` if the database does not answer or the service stops.
+        """
+        sent = 0
+        async with transaction(self._pool) as connection:
+            if await _SQL.try_lock(connection):
+                await _SQL.collect(
+                    connection,
+                    interval_seconds=self._times.interval,
+                    collect_seconds=self._times.collect,
+                )
+        while claimed := await self._claim():
+            digest, attempts = claimed
+            outcome = await self._send(digest) if digest.total else None
+            async with autocommit(self._pool) as connection:
+                if outcome is None or outcome.status is MailStatus.SENT:
+                    await _SQL.mark_sent(connection, digest_id=digest.digest_id)
+                    sent += digest.total > 0
+                else:
+                    await _SQL.postpone(
+                        connection,
+                        digest_id=digest.digest_id,
+                        reason=outcome.reason,
+                        seconds=min(RETRY_SECONDS * attempts, 3600.0),
+                    )
+            if outcome:
+                metrics.MAILS.labels(kind=KIND, outcome=str(outcome.status)).inc()
+                self._log.info(
+                    "held digest", site=digest.site, leads=digest.total, outcome=str(outcome.status),
+                    reason=outcome.reason,
+                )  # fmt: skip
+        return sent
+
+    async def _claim(self) -> tuple[HeldDigest, int] | None:
+        """Return the next digest that is due, and how often it was tried; None if there is none."""
+        async with transaction(self._pool) as connection:
+            row = await _SQL.claim(connection, lease_seconds=LEASE_SECONDS)
+            if row is None:
+                return None
+            leads = [lead async for lead in _SQL.leads(connection, digest_id=row["id"], bound=LISTED_MAX)]
+        listed = tuple(
+            HeldLead(lead["id"], lead["created_at_utc"], lead["name"], lead["contact"], lead["message"])
+            for lead in leads
+        )
+        total = leads[0]["total"] if leads else 0
+        return HeldDigest(row["id"], row["site"], listed, total), row["attempts"]
+
+    async def _send(self, digest: HeldDigest) -> MailOutcome:
+        try:
+            mail = compose_held_digest(digest, self._identities.of(digest.site), datetime.now(UTC))
+        except UndeliverableError as error:
+            return MailOutcome(MailStatus.DEAD, error.reason)
+        except Exception as error:  # noqa: BLE001 - a bug in one digest must not stop the others
+            metrics.BUGS.inc()
+            self._log.exception("held digest not composed", digest_id=str(digest.digest_id))
+            return MailOutcome(MailStatus.WAITING, Reason.BUG.format(exception=type(error).__name__))
+        return await self._mailer.send(mail, _nothing_to_commit)
+
+
+async def _nothing_to_commit() -> None:
+    """Commit nothing before the body, because a digest whose outcome is unknown is sent again."""

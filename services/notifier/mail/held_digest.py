@@ -1,0 +1,94 @@
+"""Composes the email to the team about the held leads of a site. Pure: nothing is sent."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from email.utils import format_datetime
+from typing import Final
+from uuid import UUID
+
+from contracts.reasons import Reason
+from contracts.text import to_line, truncate
+from services.notifier.mail.answers import NO_NAME, visible_text
+from services.notifier.mail.message import (
+    TEMPLATES,
+    Identity,
+    Mail,
+    UndeliverableError,
+    sender_header,
+    valid_addresses,
+)
+from services.notifier.mail.mime import HeaderInjectionError, build_mime_message
+
+LISTED_MAX: Final = 200
+"""So many leads are listed. The others are counted, and the dashboard lists them all."""
+_LINE_MAX: Final = 120
+
+
+@dataclass(frozen=True)
+class HeldLead:
+    """A held lead, as far as the digest shows it."""
+
+    lead_id: UUID
+    received_at: datetime
+    name: str | None
+    contact: str
+    message: str
+
+
+@dataclass(frozen=True)
+class HeldDigest:
+    """The leads of one digest. `leads` are the first `LISTED_MAX` of `total`."""
+
+    digest_id: UUID
+    site: str
+    leads: tuple[HeldLead, ...]
+    total: int
+
+
+def compose_held_digest(digest: HeldDigest, identity: Identity, now: datetime) -> Mail:
+    """Compose the digest. Raises `UndeliverableError` if its headers or all its addresses are invalid.
+
+    A repeated digest has the same Message-ID, so that mailboxes can deduplicate it.
+    """
+    addresses = valid_addresses(identity.admins)
+    smtputf8 = not identity.from_email.isascii() or any(address.smtputf8 for address in addresses)
+    count = f"{digest.total} held lead{'' if digest.total == 1 else 's'}"
+    headers = {
+        "Date": format_datetime(now),
+        "From": sender_header(identity),
+        "To": ", ".join(address.spec for address in addresses),
+        "Subject": f"{count} to check",
+        "Message-ID": f"<{digest.digest_id}.held_digest@{identity.from_email.rpartition('@')[2]}>",
+        "Auto-Submitted": "auto-generated",
+    }
+    admin_url = identity.admin_url.rstrip("/")
+    values = {
+        "count": count,
+        "site": visible_text(digest.site),
+        "sender_name": identity.sender_name,
+        "url": f"{admin_url}/ui/held" if admin_url else "",
+        "leads": [_row_of(lead, admin_url) for lead in digest.leads],
+        "more": digest.total - len(digest.leads),
+    }
+    text = TEMPLATES.get_template("held_digest.txt").render(values)
+    html = TEMPLATES.get_template("held_digest.html").render(values)
+    try:
+        content = build_mime_message(headers, text, html, utf8=smtputf8)
+    except HeaderInjectionError as error:
+        raise UndeliverableError(Reason.HEADERS_INVALID) from error
+    return Mail(identity.from_email, tuple(address.spec for address in addresses), content, smtputf8)
+
+
+def _row_of(lead: HeldLead, admin_url: str) -> dict[str, str]:
+    return {
+        "received_at": f"{lead.received_at:%Y-%m-%d %H:%M} UTC",
+        "name": _one_line(lead.name or "") or NO_NAME,
+        "contact": _one_line(lead.contact),
+        "message": _one_line(lead.message),
+        "reference": str(lead.lead_id)[-8:],
+        "url": f"{admin_url}/leads/{lead.lead_id}" if admin_url else "",
+    }
+
+
+def _one_line(value: str) -> str:
+    return truncate(to_line(visible_text(value)), _LINE_MAX)
