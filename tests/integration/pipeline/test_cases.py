@@ -1,65 +1,29 @@
-# ruff: noqa: RUF001 - the cases are in several scripts
-"""Inputs that websites really sent, through the whole installation: accepted, stored, found and alerted."""
+"""Inputs that websites really sent, through the whole installation: what people see of each."""
 
 import csv
+import html
 import io
 import json
-from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import httpx
 import pytest
 
-from tests.support.services.installation import INGEST_TOKEN, Installation
+from tests.support.services.dashboard import csrf_token
+from tests.support.services.installation import ADMIN_TOKEN, HOOK_KEY, INGEST_TOKEN, Installation
 from tests.support.wait import eventually
+from tests.support.web_cases import BUILDERS as BUILDER_FILES
+from tests.support.web_cases import CASES, EXPECTED, PAGE, WebCase, builder_cases, cases_page
 
-CASES: Final = Path(__file__).parents[2] / "support" / "cases"
-QUESTION: Final = (
-    "On a scale from 1 to 5, how satisfied are you with the following aspects of our current website for"
-    " customers: [{}]"
-)
-# What the lead has, what the text of the alert has, and what it must not have.
-EXPECTED: Final[dict[str, tuple[dict[str, Any], list[str], list[str]]]] = {
-    "d05_extra_captcha": ({"message": "Please call me."}, ["Extra h-captcha-response: P1_eee"], []),
-    "f02_name_curly": ({"name": "Siobhán O’Brien"}, ["Name: Siobhán O’Brien"], []),
-    "f02_name_hindi": ({"name": "प्रिया शर्मा"}, ["Name: प्रिया शर्मा"], []),
-    "f03_consent_empty": ({"consent": None, "extra": {}}, [], ["Consent"]),
-    "f03_phone_number": ({"phone": "442079460000"}, ["Phone: 442079460000"], []),
-    "f03_source_php_array": ({"source": None, "extra": {}}, [], ["Extra", "Source"]),
-    "f03_submitted_at_local": ({"submitted_at": "2024-01-03T10:30:42Z", "extra": {}}, [], ["Extra"]),
-    "f03_utm_array": ({"extra": {}}, ["Utm source: google, google"], ["Extra"]),
-    "f04_two_links": ({"status": "received", "spam_reasons": []}, ["> Our current site is"], []),
-    "f05_crlf": ({"status": "received"}, ["> xxxx"], []),
-    "f06_cut_emoji": ({"extra": {}}, ["Utm campaign: summer \ufffd"], []),
-    "f08_zwnj": ({"name": "علی رضا\u200cزاده"}, ["رضا\u200cزاده", "> می\u200cخواهم کتاب\u200cها"], []),
-    "f09_line_breaks": (
-        {},
-        ["> First line\n> Second line\n> Third line\n> Fourth line\n> Fifth line\n"],
-        ["\u2028", "\v"],
-    ),
-    "f10_multiline_field": (
-        {},
-        [
-            (
-                "Extra project_description:\n> Line one\n> Line two\n>\n"
-                "> Message:\n>\n> I am spoofed\n> Phone: +1 900"
-            )
-        ],
-        ["\nPhone:", "\nI am spoofed"],
-    ),
-    "f11_long_labels": (
-        {},
-        [f"{QUESTION.format(aspect)}: {n}" for aspect, n in (("Speed", 1), ("Design", 5), ("Content", 3))],
-        [],
-    ),
-    "f12_rtl": ({"name": "אבי כהן"}, ["Name: אבי כהן", "> תקציב: 5,000 ₪"], []),
-    "f13_email_newline": ({"email": "f13@example.com"}, ["Email: f13@example.com"], []),
-    "f15_invisible_name": ({"name": None}, ["Name: Website visitor"], []),
-}
+BUILDERS = builder_cases()
 
 
 def test_every_case_is_expected() -> None:
     assert {path.stem for path in CASES.glob("*.json")} == set(EXPECTED)
+
+
+def test_the_page_of_cases_is_up_to_date() -> None:
+    assert PAGE.read_text(encoding="utf-8") == cases_page(), "run: python -m tests.support.web_cases"
 
 
 async def alert_of(installation: Installation, lead_id: str) -> dict[str, Any]:
@@ -76,9 +40,9 @@ async def alert_of(installation: Installation, lead_id: str) -> dict[str, Any]:
         return found
 
 
-@pytest.mark.parametrize("case", EXPECTED)
-async def test_case_is_accepted_stored_found_and_alerted(installation: Installation, case: str) -> None:
-    body = (CASES / f"{case}.json").read_bytes()
+@pytest.mark.parametrize("name", EXPECTED)
+async def test_case_is_seen_as_it_was_meant(installation: Installation, name: str) -> None:
+    body, case = (CASES / f"{name}.json").read_bytes(), EXPECTED[name]
     async with installation.client() as client:
         answer = await client.post(
             "/inbound/leads",
@@ -86,28 +50,56 @@ async def test_case_is_accepted_stored_found_and_alerted(installation: Installat
             headers={"Authorization": f"Bearer {INGEST_TOKEN}", "Content-Type": "application/json"},
         )
     assert answer.status_code == 201, answer.text
-    lead_id = answer.json()["leadId"]
-    fields, shown, hidden = EXPECTED[case]
+    await check_all(installation, answer.json()["leadId"], case)
 
+
+@pytest.mark.parametrize("name", BUILDERS)
+async def test_payload_of_a_form_builder_is_seen_as_it_was_meant(
+    installation: Installation, name: str
+) -> None:
+    example = json.loads((BUILDER_FILES / f"{name}.json").read_text())
+    content = {"data": dict(example["form"])} if "form" in example else {"json": example["body"]}
+    async with installation.client() as client:
+        answer = await client.post(
+            f"/inbound/hooks/{HOOK_KEY}", headers=example.get("headers", {}), **content
+        )
+    assert answer.status_code == 200, answer.text
+    await check_all(installation, answer.json()["leadId"], BUILDERS[name])
+
+
+async def check_all(installation: Installation, lead_id: str, case: WebCase) -> None:
+    """Wait for the lead, and check its alert, its values, the searches, the CSV and the pages."""
     alert = await alert_of(installation, lead_id)
     text = alert["text"].replace("\r\n", "\n")
-    assert [each for each in shown if each not in text] == []
-    assert [each for each in hidden if each in text] == []
+    assert [each for each in case.alert if each not in text] == []
+    assert [each for each in case.absent if each in text] == []
 
     async def read() -> httpx.Response:
         return await installation.admin("GET", f"/admin/leads/{lead_id}")
 
     found = await eventually(read, until=lambda response: response.status_code == 200, what="the lead")
     lead = found.json()["lead"]
-    assert {name: lead[name] for name in fields} == fields
-    await check_list(installation, lead)
+    assert {key: lead[key] for key in case.lead} == case.lead
+    await check_search_and_csv(installation, lead, case)
+    await check_pages(installation, lead_id, case)
 
 
-async def check_list(installation: Installation, lead: dict[str, Any]) -> None:
-    """Check that the address finds the lead, and that the export has its message."""
-    page = await installation.admin("GET", "/admin/leads", params={"q": lead["email"]})
-    assert [each["id"] for each in page.json()["leads"]] == [lead["id"]]
-    export = await installation.admin("GET", "/admin/leads/export.csv", params={"q": lead["email"]})
+async def check_search_and_csv(installation: Installation, lead: dict[str, Any], case: WebCase) -> None:
+    for words in case.searches:
+        page = await installation.admin("GET", "/admin/leads", params={"q": words, "limit": 200})
+        assert lead["id"] in [each["id"] for each in page.json()["leads"]], words
+    export = await installation.admin("GET", "/admin/leads/export.csv", params={"q": lead["id"]})
     (row,) = csv.DictReader(io.StringIO(export.text.removeprefix("\ufeff"), newline=""))
-    assert (row["name"], row["message"]) == (lead["name"] or "", lead["message"])
-    assert json.loads(row["extra"] or "{}") == lead["extra"]
+    assert {column: row[column] for column in case.csv} == case.csv
+
+
+async def check_pages(installation: Installation, lead_id: str, case: WebCase) -> None:
+    """Check the dashboard's list, where the lead has its name, and the lead's page."""
+    async with installation.client() as client:
+        await client.post("/admin/login", data={"token": ADMIN_TOKEN})
+        page = (await client.get(f"/admin/ui/leads/{lead_id}")).text
+        search = {"csrf": csrf_token(page), "q": lead_id}
+        rows = (await client.post("/admin/ui/leads", data=search)).text
+    assert [each for each in case.page if each not in page] == []
+    _, _, row = rows.partition(f'href="/admin/ui/leads/{lead_id}')
+    assert html.unescape(row.partition("</a>")[0]).endswith(f"<bdi>{case.row}</bdi>")

@@ -1,6 +1,7 @@
 """A complete installation: five services, the edge, a mailbox, and real servers."""
 
 import contextlib
+import hashlib
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -19,6 +20,14 @@ from tests.support.wait import eventually
 
 INGEST_TOKEN = "dev-token-xyz-123"
 ADMIN_TOKEN = "dev-admin-token-xyz-123"
+HOOK_KEY = "hook-key-of-the-studio-1234567890"
+# The site whose form builders post to `HOOK_KEY`. The tests post for one person more often than the limit.
+SITES = f"""
+[sites.studio]
+name = "Studio Nord"
+hook_keys = ["sha256:{hashlib.sha256(HOOK_KEY.encode()).hexdigest()}"]
+limits = {{ leads_per_email_per_hour = 0 }}
+"""
 NAMES = ("ingest", "persister", "notifier", "flusher", "admin")
 
 
@@ -70,6 +79,7 @@ async def running_installation(stack: Stack, folder: Path, **given: str) -> Asyn
     database, kafka = await stack.new_database(), await stack.new_topics()
     mailbox = Mailbox(folder)
     edge_port = free_ports(1)[0]
+    (folder / "sites.toml").write_text(SITES)
     environment = {
         "DEBUG": "true",
         "DATABASE_URL": database.service,
@@ -82,6 +92,7 @@ async def running_installation(stack: Stack, folder: Path, **given: str) -> Asyn
         "SMTP_PORT": str(mailbox.smtp_port),
         "SMTP_TLS": "false",
         "FASTCORE_INGEST_SPOOL_FOLDER": str(folder / "spool"),
+        "FASTCORE_SITES_FILE": str(folder / "sites.toml"),
         "FROM_EMAIL": "leads@fastcore.example",
         "ADMIN_EMAIL": "admin@fastcore.example",
         **given,
