@@ -13,6 +13,7 @@ from services.admin.store.deliveries.queue import ReplayQueue
 from services.admin.store.deliveries.recent_outcomes import RecentOutcomes
 from services.admin.store.deliveries.replays import Replays
 from services.admin.store.leads.held import HeldLeads
+from services.admin.store.leads.lead_exports import LeadExports
 from services.admin.store.leads.leads import Leads
 from services.admin.store.leads.trends import Trends
 from services.admin.store.privacy.erasure import Erasures
@@ -31,6 +32,7 @@ class Adapters:
     replays: Replays
     stages: StageBreakers
     audit: AuditLog
+    exports: LeadExports
     personal_data: PersonalData
     erasures: Erasures
     trends: Trends

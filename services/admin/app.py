@@ -41,6 +41,7 @@ from services.admin.store.deliveries.queue import ReplayQueue
 from services.admin.store.deliveries.recent_outcomes import count_recent_outcomes
 from services.admin.store.deliveries.replays import Replays
 from services.admin.store.leads.held import HeldLeads
+from services.admin.store.leads.lead_exports import LeadExports
 from services.admin.store.leads.leads import Leads
 from services.admin.store.leads.trends import Trends
 from services.admin.store.privacy.erasure import Erasures
@@ -82,6 +83,7 @@ def create_app(config: settings.Settings | None = None) -> FastAPI:
                 replays=Replays(pool),
                 stages=StageBreakers(pool),
                 audit=AuditLog(pool),
+                exports=LeadExports(pool),
                 personal_data=PersonalData(pool),
                 erasures=Erasures(pool),
                 trends=Trends(pool),

@@ -16,6 +16,7 @@ from services.admin.schemas.replay_filters import GroupFilter, HistoryPage, Repl
 from services.admin.store.audit import AuditLog
 from services.admin.store.deliveries.queue import ReplayQueue
 from services.admin.store.deliveries.replays import Replays
+from services.admin.store.leads import lead_exports
 from services.admin.store.leads.leads import Leads
 from services.admin.store.leads.search import count_leads
 from services.admin.store.leads.trends import Trends
@@ -222,11 +223,12 @@ def _export(what: str, **asked: Any) -> Case:
     first = _run_query(
         "",
         "list_export",
+        lead_exports._SQL,
         **wanted,
         left_out=["spam", "erased"],
         after_at=None,
         after_id=None,
-        limit=personal_data.EXPORT_CHUNK,
+        limit=lead_exports.CHUNK,
     )
 
     async def ask(pool: Any) -> None:

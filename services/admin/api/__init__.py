@@ -2,7 +2,16 @@
 
 from fastapi import APIRouter, Depends
 
-from services.admin.api import audit, held_leads, leads, operations, personal_data, queue, replays
+from services.admin.api import (
+    audit,
+    held_leads,
+    lead_exports,
+    leads,
+    operations,
+    personal_data,
+    queue,
+    replays,
+)
 from services.admin.api.dependencies import authenticate
 from services.admin.api.problems import documented
 
@@ -12,6 +21,7 @@ def routes() -> APIRouter:
     router = APIRouter(
         prefix="/admin", dependencies=[Depends(authenticate)], responses=documented(401, 422, 429, 503)
     )
-    for module in (personal_data, leads, held_leads, queue, replays, audit, operations):
+    # `lead_exports` is before `leads`, whose paths `/leads/{lead_id}` match its paths too.
+    for module in (lead_exports, personal_data, leads, held_leads, queue, replays, audit, operations):
         router.include_router(module.router)
     return router

@@ -2,25 +2,17 @@
 
 import csv
 import io
-import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from contracts.visit import Source
+from services.admin.rules.export_values import read_value, to_text
 
-# Excel reads a file as UTF-8 only if it begins with a byte order mark.
+# Excel reads a CSV as UTF-8 only if it begins with a byte order mark. Programs may take it for a part of the
+# first column's name.
 BOM: Final = "\ufeff"
-COLUMNS: Final = (
-    "id", "created_at_utc", "created_at", "status", "service", "name", "email", "phone", "company", "message",
-    "assignee", "notes", "consent", "consent_version", "locale", "submitted_at", "page_url", "referrer",
-    "utm_source", "utm_medium", "utm_campaign", "utm_term", "utm_content", "spam_reasons", "extra", "site",
-    "request_id", "utm_id", "gclid", "gbraid", "wbraid", "fbclid", "msclkid", "ttclid", "li_fat_id",
-    "landing_page", "page_title", "source_other", "first_utm_source", "first_utm_medium",
-    "first_utm_campaign", "first_utm_term", "first_utm_content", "first_utm_id", "first_referrer",
-)  # fmt: skip
 # A spreadsheet may run a cell as a formula if it begins with one of these signs or their full-width forms
 # (OWASP, CSV injection), also after blanks and quotes. A spreadsheet with another separator, or without our
 # quoting, may also begin a cell after a separator or a line break inside our cell. The possessive quantifier
@@ -32,14 +24,14 @@ _SEPARATORS: Final = ";|\t\r\n"
 _PHONE_NUMBER: Final = re.compile(r"\+[0-9](?:[ ()./-]{0,3}[0-9]){5,17}")
 
 
-def header() -> str:
-    """Return the byte order mark and the line with the column names."""
-    return BOM + _line(COLUMNS)
+def header(columns: Iterable[str], *, bom: bool) -> str:
+    """Return the line with the names of the columns, after a byte order mark if `bom` is true."""
+    return (BOM if bom else "") + _line(columns)
 
 
-def lines(leads: Iterable[Mapping[str, Any]], zone: ZoneInfo) -> str:
+def lines(leads: Iterable[Mapping[str, Any]], columns: Sequence[str], zone: ZoneInfo) -> str:
     """Return one line of CSV per lead. `created_at` is the local time of the zone, with its UTC offset."""
-    return "".join(_line([_cell(lead, column, zone) for column in COLUMNS]) for lead in leads)
+    return "".join(_line([_cell(lead, column, zone) for column in columns]) for lead in leads)
 
 
 def escape_formulas(text: str) -> str:
@@ -64,24 +56,11 @@ def _escape_match(match: re.Match[str]) -> str:
 
 
 def _cell(lead: Mapping[str, Any], column: str, zone: ZoneInfo) -> str:
+    value = read_value(lead, column)
     if column == "created_at":
-        local: datetime = lead["created_at_utc"].astimezone(zone)
+        local: datetime = value.astimezone(zone)
         return local.isoformat(timespec="seconds")
-    source: Mapping[str, Any] = lead["source"] or {}
-    value: Any
-    if column == "source_other":
-        value = {name: each for name, each in source.items() if name not in Source.model_fields}
-    else:
-        value = source.get(column) if column in Source.model_fields else lead[column]
-    if value is None or value == {}:
-        return ""
-    if isinstance(value, datetime):
-        return value.isoformat(timespec="seconds").replace("+00:00", "Z")
-    if isinstance(value, dict):
-        return json.dumps(value, ensure_ascii=False)
-    if isinstance(value, list):
-        return ", ".join(map(str, value))
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    return to_text(value)
 
 
 def _line(cells: Iterable[str]) -> str:

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
@@ -41,14 +40,6 @@ def _is_uuid_cursor(value: str) -> str:
 def _is_number_cursor(value: str) -> str:
     parse_cursor(value, parse_bigint)
     return value
-
-
-def _check_zone(value: str) -> str:
-    try:
-        return ZoneInfo(value).key
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        msg = "must be the name of a time zone, such as Europe/Berlin"
-        raise ValueError(msg) from None
 
 
 Text = Annotated[
@@ -107,26 +98,6 @@ class ExportFilter(Filter):
             "until": self.until,
             **(search_parameters(self.q) if self.q else NO_SEARCH),
         }
-
-
-class ExportQuery(ExportFilter):
-    """Selects the leads of an export, and the zone of its local times.
-
-    Leaves out spam and erased leads, unless they are included or the filter selects one of these statuses.
-    """
-
-    include_spam_and_erased: bool = False
-    zone: Annotated[
-        str,
-        AfterValidator(_check_zone),
-        Field(max_length=64, description="IANA name of the time zone of the column created_at."),
-    ] = "UTC"
-
-    def selection(self) -> dict[str, Any]:
-        """Return the SQL parameters of the filter, with the statuses that are left out."""
-        everything = self.include_spam_and_erased or self.status_filter
-        left_out = None if everything else [LeadStatus.SPAM, LeadStatus.ERASED]
-        return super().selection() | {"left_out": left_out}
 
 
 class LeadFilter(ExportFilter):

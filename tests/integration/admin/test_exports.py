@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from services.admin.schemas.filters import ExportQuery
-from services.admin.store.privacy import personal_data
+from services.admin.schemas.export_query import CsvQuery
+from services.admin.store.leads import lead_exports
 from tests.support.services.admin import Admin
 from tests.support.wait import eventually
 
@@ -19,7 +19,7 @@ def cells(text: str) -> list[dict[str, str]]:
 async def test_a_csv_export_is_filtered_escaped_and_audited(
     admin: Admin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(personal_data, "EXPORT_CHUNK", 2)
+    monkeypatch.setattr(lead_exports, "CHUNK", 2)
     for number in range(5):
         await admin.add_lead(
             name=f"=cmd|'/c calc'!A{number}", message='say "hi",\r\n\u202eworld', company="Acme"
@@ -68,10 +68,10 @@ async def test_regression_spam_and_erased_leads_are_exported_only_if_asked_for(a
 async def test_a_stopped_csv_download_holds_no_transaction(
     admin: Admin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(personal_data, "EXPORT_CHUNK", 1)
+    monkeypatch.setattr(lead_exports, "CHUNK", 1)
     for _ in range(3):
         await admin.add_lead()
-    chunks = await admin.app.state.adapters.personal_data.export_leads(ExportQuery(), "ann")
+    chunks = await admin.app.state.adapters.exports.export_csv(CsvQuery(), "ann")
     await anext(chunks)
     await anext(chunks)
 

@@ -1,11 +1,12 @@
-"""Exports: the leads of a search as CSV, and all data of one lead as JSON. Both are audited."""
+"""Exports: the leads of a search as CSV or Excel, and all data of one lead as JSON. All are audited."""
 
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Form, Response
 from fastapi.responses import StreamingResponse
+from pydantic import Field
 
 from services.admin.adapters import CurrentAdapters
 from services.admin.dashboard.auth import CurrentSession
@@ -13,29 +14,57 @@ from services.admin.dashboard.fields import BlankAsNone
 from services.admin.dashboard.pages.leads import LeadSearch
 from services.admin.dashboard.rendering import PageRoute
 from services.admin.dashboard.timezone import zone_or_utc
-from services.admin.schemas.filters import ExportFilter, ExportQuery
+from services.admin.rules.export_files import CSV_TYPE, EXCEL_TYPE, export_headers
+from services.admin.schemas.export_columns import COLUMNS
+from services.admin.schemas.export_query import MAX_CHOSEN, CsvQuery, ExportColumnName, ExportQuery
+from services.admin.schemas.filters import ExportFilter
 
 router = APIRouter(prefix="/admin/ui/leads", route_class=PageRoute)
 
 
 class ExportForm(LeadSearch):
-    """The search on the page of leads, the time zone of its dates, and what else to export."""
+    """The search on the page of leads, the time zone of its dates, and what to export.
 
+    `ids` are the leads that were selected instead of all that the search finds.
+    """
+
+    ids: list[UUID] = Field(default=[], max_length=MAX_CHOSEN)
+    columns: list[ExportColumnName] = Field(default=[], max_length=len(COLUMNS))
     zone: BlankAsNone[str] = None
     include_spam_and_erased: bool = False
 
+    def query_fields(self) -> dict[str, Any]:
+        """Return the fields of the export's query."""
+        zone = zone_or_utc(self.zone)
+        conditions = self.to_filter(zone).model_dump(include=set(ExportFilter.model_fields))
+        return conditions | {
+            "ids": self.ids or None,
+            "columns": self.columns or None,
+            "zone": zone.key,
+            "include_spam_and_erased": self.include_spam_and_erased,
+        }
+
 
 @router.post("/export.csv")
-async def export_leads(
+async def export_csv(
     session: CurrentSession, adapters: CurrentAdapters, form: Annotated[ExportForm, Form()]
 ) -> Response:
-    """Stream all leads of a search as CSV. A POST request, because the search may contain an address."""
-    zone = zone_or_utc(form.zone)
-    conditions = form.to_filter(zone).model_dump(include=set(ExportFilter.model_fields))
-    query = ExportQuery(**conditions, zone=zone.key, include_spam_and_erased=form.include_spam_and_erased)
-    chunks = await adapters.personal_data.export_leads(query, session.actor)
-    filename = f"leads-{datetime.now(UTC):%Y%m%d-%H%M%S}.csv"
-    return StreamingResponse(chunks, media_type="text/csv; charset=utf-8", headers=_attachment(filename))
+    """Stream the leads of a search as CSV. A POST request, because the search may contain an address.
+
+    The CSV has no byte order mark: it is for programs, and the Excel file is for Excel.
+    """
+    query = CsvQuery(**form.query_fields(), bom=False)
+    chunks = await adapters.exports.export_csv(query, session.actor)
+    return StreamingResponse(chunks, media_type=CSV_TYPE, headers=export_headers("csv", datetime.now(UTC)))
+
+
+@router.post("/export.xlsx")
+async def export_excel(
+    session: CurrentSession, adapters: CurrentAdapters, form: Annotated[ExportForm, Form()]
+) -> Response:
+    """Stream the leads of a search as an Excel file. A POST request, like the CSV."""
+    chunks = await adapters.exports.export_excel(ExportQuery(**form.query_fields()), session.actor)
+    return StreamingResponse(chunks, media_type=EXCEL_TYPE, headers=export_headers("xlsx", datetime.now(UTC)))
 
 
 @router.post("/{lead_id}/export")
@@ -45,9 +74,5 @@ async def export_person(lead_id: UUID, session: CurrentSession, adapters: Curren
     return Response(
         data.model_dump_json(indent=2),
         media_type="application/json",
-        headers=_attachment(f"lead-{lead_id}.json"),
+        headers={"Content-Disposition": f'attachment; filename="lead-{lead_id}.json"'},
     )
-
-
-def _attachment(filename: str) -> dict[str, str]:
-    return {"Content-Disposition": f'attachment; filename="{filename}"'}

@@ -1,20 +1,18 @@
-"""A person's data: edit and export it. Each edit and each export is audited.
+"""The data of one person: edit and export it. Each edit and each export is audited.
 
 The methods raise `DependencyUnavailable`, and the errors of `services.admin.rules.errors`.
 """
 
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 from uuid import UUID, uuid4
-from zoneinfo import ZoneInfo
 
 from contracts.audit import AuditEvent
 from contracts.leads import LeadStatus
 from runtime.database.audit_log import append_action
 from runtime.database.postgres import Connection, Pool, load_queries, snapshot, transaction
-from services.admin.rules import csv_export, lead_edit_rules
+from services.admin.rules import lead_edit_rules
 from services.admin.rules.errors import ConflictError, NotFoundError
 from services.admin.rules.lead_rules import as_received
 from services.admin.rules.personal_data import (
@@ -24,22 +22,17 @@ from services.admin.rules.personal_data import (
     own_rows,
     to_queue_row,
 )
-from services.admin.schemas.filters import ExportFilter, ExportQuery
 from services.admin.schemas.lead_edits import ADMIN_FIELDS, VISITOR_FIELDS, Edited, LeadEdit, ParkedLead
 from services.admin.schemas.leads import AuditEntry, Lead
 from services.admin.schemas.personal_data import PersonData
 from services.admin.store.leads.leads import NO_SUCH_LEAD, lock_lead
-from services.admin.store.leads.search import LEAD_FILTER, choose_services, count_leads
-from services.admin.store.planning import plan_for_values
 from services.admin.store.privacy.erasure import find_traces
 
-_SQL: Any = load_queries(Path(__file__).with_name("personal_data.sql"), lead_filter=LEAD_FILTER)
-# Rows per chunk of an export: usually 1 MB, about 20 MB if every message has the maximum length.
-EXPORT_CHUNK: Final = 1000
+_SQL: Any = load_queries(Path(__file__).with_name("personal_data.sql"))
 
 
 class PersonalData:
-    """Edits and exports the personal data of leads."""
+    """Edits and exports the personal data of one lead."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
@@ -79,34 +72,6 @@ class PersonalData:
             queue = _SQL.read_queue(connection, id=lead_id)
             rows = [row async for row in queue if lead_edit_rules.is_parked_lead(row)]
         return next((lead for row in rows if (lead := lead_edit_rules.parked_lead(row))), None)
-
-    async def export_leads(self, query: ExportQuery, actor: str) -> AsyncIterator[str]:
-        """Return the leads as chunks of CSV. The audit entry is committed before the first chunk is read."""
-        filter_names = sorted(query.model_dump(include=set(ExportFilter.model_fields), exclude_none=True))
-        async with transaction(self._pool) as connection:
-            await plan_for_values(connection)
-            selection = await choose_services(connection, query.selection())
-            count, is_estimate = await count_leads(connection, selection)
-            # Only the names of the filters: the value of a search is often an email address.
-            details = {"what": "csv", "filters": filter_names, "count": count}
-            details |= {"count_is_estimate": True} if is_estimate else {}
-            details |= {"include_spam_and_erased": True} if query.include_spam_and_erased else {}
-            await append_action(connection, AuditEvent.LEAD_EXPORTED, actor, details)
-        return self._csv_chunks(selection, ZoneInfo(query.zone))
-
-    async def _csv_chunks(self, selection: dict[str, Any], zone: ZoneInfo) -> AsyncIterator[str]:
-        """Yield chunks of CSV. No transaction is open while a chunk is sent, because a client may be slow."""
-        yield csv_export.header()
-        position: dict[str, Any] = {"after_at": None, "after_id": None}
-        while True:
-            async with transaction(self._pool) as connection:
-                await plan_for_values(connection)
-                leads = _SQL.list_export(connection, **selection, **position, limit=EXPORT_CHUNK)
-                rows = [row async for row in leads]
-            yield csv_export.lines(rows, zone)
-            if len(rows) < EXPORT_CHUNK:
-                return
-            position = {"after_at": rows[-1]["created_at_utc"], "after_id": rows[-1]["id"]}
 
     async def export_person(self, lead_id: UUID, actor: str) -> PersonData:
         """Return everything that is stored of a lead, and the ids of the person's other leads. Audited."""

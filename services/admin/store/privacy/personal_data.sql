@@ -27,19 +27,6 @@ SET original_payload = coalesce(original_payload, payload), payload = :payload::
 WHERE lead_id = :id AND stage = 'notifier' AND NOT by_origin AND payload IS NOT NULL AND state <> 'resolved'
 RETURNING id;
 
--- name: list_export
--- One chunk of an export, newest first.
-SELECT id, created_at_utc, status, service, name, email, phone, company, message, assignee, notes, consent,
-       consent_version, locale, submitted_at, source, spam_reasons, extra, site, request_id
-FROM (
-    SELECT id FROM lead_inbox
-    WHERE {lead_filter}
-      AND (:after_at::timestamptz IS NULL OR (created_at_utc, id) < (:after_at, :after_id::uuid))
-    ORDER BY created_at_utc DESC, id DESC
-    LIMIT :limit::bigint
-) AS page JOIN lead_inbox USING (id)
-ORDER BY created_at_utc DESC, id DESC;
-
 -- name: read_lead^
 -- One lead with every column, except `search_text`, which is derived from the others.
 SELECT id, request_id, site, email, service, status, name, phone, company, message, consent, consent_text,

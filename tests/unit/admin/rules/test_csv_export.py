@@ -12,9 +12,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.admin.rules.csv_export import BOM, COLUMNS, escape_formulas, header, lines
+from services.admin.rules import csv_export
+from services.admin.rules.csv_export import BOM, escape_formulas, header
+from services.admin.schemas.export_columns import COLUMNS as ALL
 
 UTC_ZONE = ZoneInfo("UTC")
+COLUMNS = list(ALL)
+
+
+def lines(leads: list[dict[str, Any]], zone: ZoneInfo) -> str:
+    return csv_export.lines(leads, COLUMNS, zone)
 
 
 @pytest.mark.parametrize(
@@ -75,7 +82,7 @@ def test_campaign_and_lines_of_an_answer_are_exported() -> None:
 
 
 def test_a_line_has_every_column() -> None:
-    text = header() + lines(
+    text = header(COLUMNS, bom=True) + lines(
         [lead(consent=True, extra={"a": 1}, source={"page_url": "https://x"}, spam_reasons=["a", "b"])],
         UTC_ZONE,
     )
@@ -105,3 +112,10 @@ def test_no_cell_begins_with_a_formula_or_loses_a_character(typed: str) -> None:
     is_phone_number = re.fullmatch(r"\+[0-9 ()./-]+", cell)
     assert is_phone_number or not cell.lstrip(' "').startswith(("=", "+", "-", "@", "\t", "\r"))
     assert cell.replace("'", "") == typed.replace("'", "")
+
+
+def test_the_columns_are_chosen_and_a_program_gets_no_byte_order_mark() -> None:
+    text = header(["phone", "name"], bom=False) + csv_export.lines(
+        [lead(name="Ada", phone="+442079460958")], ["phone", "name"], UTC_ZONE
+    )
+    assert text == '"phone","name"\r\n"+442079460958","Ada"\r\n'

@@ -1,0 +1,64 @@
+"""What the cells of an Excel file contain: texts for people, times that Excel can sort. No I/O."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+from services.admin.rules.export_values import read_value, to_text
+from services.admin.rules.lead_rules import STATUS_NAMES
+from services.admin.rules.reasons import spam_word
+from services.admin.schemas.export_columns import COLUMNS
+
+Cell = str | bool | int | float | datetime | None
+# A cell takes 32,767 characters (Excel specifications and limits), counted in UTF-16 units: an emoji is two.
+CELL_MAX_UNITS: Final = 32_767
+SHORTENED: Final = " … [shortened: the CSV export has the whole text]"
+_UTC: Final = ZoneInfo("UTC")
+
+
+def heading(column: str, zone: ZoneInfo) -> str:
+    """Return the heading of a column. A time's heading names its zone, because Excel's times have none."""
+    known = COLUMNS[column]
+    zones = {"time": f" ({zone.key})", "utc": " (UTC)"}
+    return known.label + zones.get(known.kind, "")
+
+
+def cell(lead: Mapping[str, Any], column: str, zone: ZoneInfo) -> Cell:
+    """Return the content of a lead's cell, None for an empty cell.
+
+    A time is the local time of the column's zone, without a zone. A time that Excel does not know, before
+    1900, is returned as text.
+    """
+    value = read_value(lead, column)
+    if isinstance(value, datetime):
+        return _local_time(value, zone if COLUMNS[column].kind == "time" else _UTC)
+    if isinstance(value, bool | int | float):
+        return value
+    if column == "status":
+        value = STATUS_NAMES.get(value, value)
+    elif column == "spam_reasons":
+        value = [spam_word(reason) for reason in value or ()]
+    elif isinstance(value, dict):
+        value = "\n".join(f"{name}: {to_text(each)}" for name, each in value.items())
+    return shorten(to_text(value).replace("\r\n", "\n").replace("\r", "\n")) or None
+
+
+def shorten(text: str) -> str:
+    """Return a text that fits into a cell. A longer text is cut, and ends with the words that say so."""
+    if len(text) <= CELL_MAX_UNITS // 2:
+        return text
+    units = text.encode("utf-16-le")
+    if len(units) <= CELL_MAX_UNITS * 2:
+        return text
+    kept = units[: (CELL_MAX_UNITS - len(SHORTENED)) * 2]
+    # Drops the first half of a character whose second half is cut off.
+    return kept.decode("utf-16-le", errors="ignore") + SHORTENED
+
+
+def _local_time(value: datetime, zone: ZoneInfo) -> datetime | str:
+    try:
+        local = value.astimezone(zone).replace(tzinfo=None)
+    except OverflowError:
+        return to_text(value)
+    return local if local.year >= 1900 else to_text(value)

@@ -1,0 +1,149 @@
+"""Writes leads as an Excel file that is sent while it is written, so that neither memory nor a disk holds it.
+
+XlsxWriter closes a workbook before it can be sent, and until then keeps all rows in a temporary file. So each
+part of the rows is a workbook of its own, and this module moves the rows of the parts into one sheet
+(docs/decisions/0035).
+"""
+
+import io
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final, Self
+from zipfile import ZIP_DEFLATED, ZipFile
+from zoneinfo import ZoneInfo
+
+from xlsxwriter import Workbook
+from xlsxwriter.format import Format
+from xlsxwriter.worksheet import Worksheet
+
+from services.admin.rules import excel_cells
+from services.admin.schemas.export_columns import COLUMNS
+
+# A sheet has 1,048,576 rows (Excel specifications and limits), and the first is the header.
+MAX_LEADS: Final = 1_048_575
+_SHEET: Final = "xl/worksheets/sheet1.xml"
+# It has the range of the filter, so it is written when the number of rows is known.
+_WORKBOOK: Final = "xl/workbook.xml"
+_END: Final = b"</sheetData>"
+_FORMATS: Final = {
+    "time": {"num_format": "yyyy-mm-dd hh:mm"},
+    "utc": {"num_format": "yyyy-mm-dd hh:mm"},
+    "phone": {"num_format": "@"},
+}
+_OPTIONS: Final = {
+    "constant_memory": True,  # writes each text into its cell, not into a table of all texts
+    "strings_to_formulas": False,
+    "strings_to_numbers": False,
+    "strings_to_urls": False,
+}
+
+
+class ExcelFile:
+    """One Excel file. Call `add` for each part, then `end`, and send the bytes in this order.
+
+    The constructor and each call take time in proportion to their rows, so call them in a thread. As a
+    context manager, it discards a file that is not finished.
+    """
+
+    def __init__(self, columns: Sequence[str], zone: ZoneInfo) -> None:
+        self._columns = columns
+        self._kinds = [COLUMNS[column].kind for column in columns]
+        self._zone = zone
+        self._rows = 0
+        self._output = _Output()
+        self._zip = ZipFile(self._output, "w", ZIP_DEFLATED)
+        with self._workbook() as template:
+            for name in template.namelist():
+                if name not in (_SHEET, _WORKBOOK):
+                    self._zip.writestr(name, template.read(name))
+            start = template.read(_SHEET).partition(_END)[0]
+        self._sheet = self._zip.open(_SHEET, "w")
+        # The dimension would be that of the template. It is optional.
+        self._sheet.write(re.sub(rb"<dimension [^>]*/>", b"", start, count=1))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._sheet.close()
+        self._zip.close()
+
+    def add(self, leads: Sequence[Mapping[str, Any]]) -> bytes:
+        """Write these rows, and return what can be sent since the last call, perhaps nothing."""
+        with self._workbook(leads) as part:
+            self._sheet.write(part.read(_SHEET).partition(b"</row>")[2].partition(_END)[0])
+        self._rows += len(leads)
+        return self._output.take()
+
+    def end(self) -> bytes:
+        """Return the rest of the file."""
+        with self._workbook() as template:
+            self._sheet.write(_END + template.read(_SHEET).partition(_END)[2])
+            self._sheet.close()
+            self._zip.writestr(_WORKBOOK, template.read(_WORKBOOK))
+        self._zip.close()
+        return self._output.take()
+
+    def _workbook(self, leads: Iterable[Mapping[str, Any]] = ()) -> ZipFile:
+        """Return a workbook that has the header and, after the rows that are already written, these leads.
+
+        XlsxWriter numbers the formats in the order of their use. Each cell, even an empty one, uses the
+        format of its column, so all workbooks have the same numbers.
+        """
+        buffer = io.BytesIO()
+        with Workbook(buffer, _OPTIONS) as workbook:
+            sheet = workbook.add_worksheet("Leads")
+            bold = workbook.add_format({"bold": True})
+            formats = [
+                workbook.add_format(_FORMATS[kind]) if kind in _FORMATS else None for kind in self._kinds
+            ]
+            for index, column in enumerate(self._columns):
+                sheet.set_column(index, index, COLUMNS[column].width, formats[index])
+                sheet.write_string(0, index, excel_cells.heading(column, self._zone), bold)
+            sheet.freeze_panes(1, 0)
+            sheet.autofilter(0, 0, self._rows, len(self._columns) - 1)
+            # A phone number without a sign and a blank is meant to be text.
+            sheet.ignore_errors({"number_stored_as_text": "A1:XFD1048576"})
+            for number, lead in enumerate(leads, self._rows + 1):
+                for index, column in enumerate(self._columns):
+                    _write(sheet, number, index, excel_cells.cell(lead, column, self._zone), formats[index])
+        return ZipFile(buffer)
+
+
+def _write(
+    sheet: Worksheet, row: int, column: int, value: excel_cells.Cell, cell_format: Format | None
+) -> None:
+    match value:
+        case None:
+            sheet.write_blank(row, column, None, cell_format)
+        case bool():
+            sheet.write_boolean(row, column, value, cell_format)
+        case datetime():
+            sheet.write_datetime(row, column, value, cell_format)
+        case int() | float():
+            sheet.write_number(row, column, value, cell_format)
+        case _:
+            # XlsxWriter takes such a text for its own markup and would not escape it.
+            is_markup = value.startswith("<r>") and value.endswith("</r>")
+            sheet.write_string(row, column, value + " " if is_markup else value, cell_format)
+
+
+class _Output(io.RawIOBase):
+    """Collects what ZipFile writes. It cannot seek, so ZipFile writes each size after its data."""
+
+    def __init__(self) -> None:
+        self._parts: list[bytes] = []
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        self._parts.append(bytes(data))
+        return len(data)
+
+    def take(self) -> bytes:
+        """Return what was written since the last call."""
+        taken = b"".join(self._parts)
+        self._parts.clear()
+        return taken

@@ -1,0 +1,62 @@
+"""The export dialog on the page of leads is a plain form."""
+
+import io
+import re
+from collections.abc import AsyncIterator
+
+import openpyxl
+import pytest
+from openpyxl.worksheet.worksheet import Worksheet
+
+from runtime.settings import Postgres
+from tests.support.services.admin import Admin
+from tests.support.services.dashboard import running_dashboard, sign_in
+from tests.support.stack import Stack
+
+PAGE = "/admin/ui/leads"
+
+
+@pytest.fixture
+async def admin(postgres: Postgres, stack: Stack) -> AsyncIterator[Admin]:
+    async with running_dashboard(postgres, stack) as running:
+        yield running
+
+
+def form_of(html: str) -> dict[str, list[str]]:
+    """Return the fields that a browser would submit with the export's form."""
+    form = html.partition('<form id="export"')[2].partition("</form>")[0]
+    fields: dict[str, list[str]] = {}
+    for field in re.findall(r"<input [^>]*>", form):
+        if 'type="hidden"' in field or " checked" in field:
+            name, value = (re.findall(rf'{each}="([^"]*)"', field)[0] for each in ("name", "value"))
+            fields.setdefault(name, []).append(value)
+    return fields
+
+
+async def test_the_form_exports_the_search_with_the_usual_columns(admin: Admin) -> None:
+    csrf = await sign_in(admin)
+    await admin.add_lead(name="Grace Hopper")
+    await admin.add_lead(name="Ada Lovelace")
+    found = await admin.client.post(PAGE, data={"csrf": csrf, "q": "hopper"})
+    form = form_of(found.text)
+    answer = await admin.client.post(f"{PAGE}/export.xlsx", data=form)
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["content-disposition"].endswith('.xlsx"')
+    sheet = openpyxl.load_workbook(io.BytesIO(answer.content)).active
+    assert isinstance(sheet, Worksheet)
+    headings, row = ([cell.value for cell in each] for each in sheet.iter_rows())
+    assert headings[:5] == ["Received (UTC)", "Status", "Service", "Name", "Email"]
+    assert len(headings) < 20
+    assert row[3] == "Grace Hopper"
+
+
+async def test_the_form_exports_chosen_columns_and_leads_as_csv(admin: Admin) -> None:
+    csrf = await sign_in(admin)
+    leads = [await admin.add_lead(name=name) for name in ("Ada", "Grace", "Zoë")]
+    url, form = f"{PAGE}/export.csv", {"csrf": csrf, "columns": ["name", "site"]}
+    ids = [str(lead.lead_id) for lead in leads[1:]]
+    answer = await admin.client.post(url, data=form | {"ids": ids})
+    assert answer.content.decode() == '"name","site"\r\n"Zoë","default"\r\n"Grace","default"\r\n', "no mark"
+    refused = await admin.client.post(url, data=form | {"columns": ["password"]})
+    assert (refused.status_code, "must be the name of a column" in refused.text) == (422, True)
+    assert (await admin.client.post(url, data=form | {"csrf": "x"})).status_code == 403
