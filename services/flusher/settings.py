@@ -13,7 +13,8 @@ from pydantic_settings import BaseSettings
 
 from runtime.access_tokens import named_tokens, refuse_weak_tokens
 from runtime.private_names import is_private_name
-from runtime.settings import Debug, Kafka, Log, Postgres, Tracing, env_name, section
+from runtime.settings import Debug, Kafka, Log, Postgres, SitesFile, Tracing, env_name, section
+from runtime.sites.file import environment, load_sites
 
 DEFAULT_SITE: Final = "default"
 _SITE_URL: Final = re.compile(r"(?:([A-Za-z0-9._-]{1,100}):)?(https?://[^/?#\s]+[^?#\s]*)")
@@ -68,6 +69,7 @@ class Settings(BaseSettings):
     postgres: Postgres = Field(default_factory=Postgres)
     log: Log = Field(default_factory=Log)
     tracing: Tracing = Field(default_factory=Tracing)
+    sites_file: SitesFile = Field(default_factory=SitesFile)
     cron: Annotated[str, AfterValidator(_crontab)] = "*/5 * * * *"
     """When what is due is sent again: minute, hour, day, month, weekday (by name: mon), in UTC."""
     retention_days: int | None = Field(default=None, ge=1)
@@ -85,7 +87,8 @@ class Settings(BaseSettings):
     site_ingest_token: str = Field(
         default="", validation_alias=env_name("FASTCORE_SITE_INGEST_TOKEN"), repr=False
     )
-    """The gateway's tokens; a website's queued leads are posted under its own."""
+    """The gateway's tokens; a website's queued leads are posted under its own. A site that has none here
+    needs a token `env:NAME` in FASTCORE_SITES_FILE, and that variable."""
 
     @model_validator(mode="after")
     def _check_sites(self) -> Self:
@@ -112,7 +115,7 @@ class Settings(BaseSettings):
     def sites(self) -> list[Site]:
         """Return the websites that have a queue, each with its first tokens. Raises `ValueError`."""
         queue_tokens = _by_site(self.site_queue_token)
-        ingest_tokens = _by_site(self.site_ingest_token)
+        ingest_tokens = self._tokens_in_file() | _by_site(self.site_ingest_token)
         sites: list[Site] = []
         for part in _split(self.site_queue_url):
             found = _SITE_URL.fullmatch(part)
@@ -127,6 +130,15 @@ class Settings(BaseSettings):
                     raise ValueError(f"{variable} has no token for the site {name}, whose queue is given")
             sites.append(Site(name, url, queue_tokens[name], ingest_tokens[name]))
         return sites
+
+    def _tokens_in_file(self) -> dict[str, str]:
+        """Return each site's first token of the sites file that is known here: a digest is no token."""
+        variables, found = environment(), dict[str, str]()
+        for name, site in load_sites(self.sites_file.path).by_name.items():
+            for reference in site.tokens:
+                if token := variables.get(reference.removeprefix("env:"), "").strip():
+                    found.setdefault(name, token)
+        return found
 
 
 def _by_site(value: str) -> dict[str, str]:

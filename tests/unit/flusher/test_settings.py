@@ -1,5 +1,7 @@
 """What the flusher can be told, and what it refuses at the start."""
 
+from pathlib import Path
+
 import pytest
 
 from runtime.settings import load
@@ -46,6 +48,28 @@ def test_each_website_has_its_queue_and_its_tokens(monkeypatch: pytest.MonkeyPat
         ("default", "https://www.example.com/api/contact/queue", "first", "new"),
         ("shop", "http://shop.example:3000/q", "second", "third"),
     ]
+
+
+def test_regression_a_website_in_the_sites_file_needs_no_token_elsewhere(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file = tmp_path / "sites.toml"
+    digest = f"sha256:{'0' * 64}"
+    file.write_text(
+        f'[sites.shop]\ntokens = ["{digest}", "env:UNSET", "env:SHOP_TOKEN"]\n'
+        '[sites.default]\ntokens = ["env:SHOP_OTHER"]\n'
+    )
+    variables = SITES | {
+        "FASTCORE_SITES_FILE": str(file), "FASTCORE_SITE_INGEST_TOKEN": "new", "SHOP_TOKEN": "from-the-file",
+        "SHOP_OTHER": "not used",
+    }  # fmt: skip
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    tokens = {each.name: each.ingest_token for each in load(Settings).sites()}
+    assert tokens == {"default": "new", "shop": "from-the-file"}
+    monkeypatch.delenv("SHOP_TOKEN")
+    with pytest.raises(SystemExit, match="no token for the site shop"):
+        load(Settings)
 
 
 def test_no_website_keeps_a_queue_unless_one_is_named() -> None:

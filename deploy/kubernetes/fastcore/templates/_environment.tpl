@@ -41,7 +41,7 @@
 {{- if not (has .name (list "migrate" "topics")) -}}
 {{- $_ := set $env "FASTCORE_HTTP_HOST" "0.0.0.0" -}}
 {{- end -}}
-{{- if and .root.Values.sites (has .name (list "ingest" "notifier" "admin")) -}}
+{{- if and .root.Values.sites (has .name (list "ingest" "notifier" "flusher" "admin")) -}}
 {{- $_ := set $env "FASTCORE_SITES_FILE" "/etc/fastcore/sites/sites.toml" -}}
 {{- end -}}
 {{- if eq .name "ingest" -}}
