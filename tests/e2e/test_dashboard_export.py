@@ -16,7 +16,7 @@ from tests.e2e.test_dashboard_leads import search
 from tests.support.web.browser import SIZES, TIMEOUT_MS, Size, Visitor
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
-CSV = "CSV for other programs"
+CSV = "CSV file"
 
 
 async def download(visitor: Visitor, button: str, path: Path) -> None:

@@ -118,7 +118,7 @@ async def test_a_hostile_lead_stays_text_on_pages_in_csv_and_emails(
         await check_text_only(visitor)
         async with page.expect_download() as download:
             await page.get_by_role("button", name="Export").click()
-            await page.get_by_role("button", name="CSV for other programs").click()
+            await page.get_by_role("button", name="CSV file").click()
         await (await download.value).save_as(tmp_path / "leads.csv")
         await page.get_by_role("link", name=name).click()
         await expect(page.get_by_role("heading", name=name)).to_be_visible()

@@ -55,6 +55,17 @@ def test_parts_become_one_sheet_with_the_same_formats() -> None:
     assert sheet.column_dimensions["A"].width == pytest.approx(60, abs=1)
 
 
+def test_the_parts_together_are_what_xlsxwriter_writes_in_one_piece() -> None:
+    leads = [lead(phone=str(number), extra={"a": number}, consent=number % 2 == 0) for number in range(7)]
+    with ExcelFile(list(COLUMNS), BERLIN)._workbook(leads) as whole:
+        rows, styles = whole.read("xl/worksheets/sheet1.xml"), whole.read("xl/styles.xml")
+    parts = zipfile.ZipFile(io.BytesIO(write(list(COLUMNS), leads[:3], leads[3:4], leads[4:])))
+    assert parts.read("xl/styles.xml") == styles
+    start, end = b"<sheetData>", b"</sheetData>"
+    sheet = parts.read("xl/worksheets/sheet1.xml")
+    assert sheet.partition(start)[2].partition(end)[0] == rows.partition(start)[2].partition(end)[0]
+
+
 def test_a_file_without_leads_has_the_headings() -> None:
     sheet = sheet_of(write(list(COLUMNS)))
     assert (sheet.max_row, sheet.max_column) == (1, len(COLUMNS))
