@@ -28,6 +28,8 @@ class AuditEvent(StrEnum):
     LEAD_EDITED = "lead.edited"
     LEAD_EXPORTED = "lead.exported"
     LEAD_ERASED = "lead.erased"
+    BULK_STARTED = "bulk.started"
+    BULK_CANCELLED = "bulk.cancelled"
     EMAIL_SENT = "email.sent"
     EMAIL_FAILED = "email.failed"
     EMAIL_UNKNOWN = "email.unknown"

@@ -21,6 +21,8 @@ GRANTS: Final = {
             "queue_replay_item",
             "held_digest",
             "held_lead",
+            "bulk_change",
+            "bulk_change_item",
         ),
         ("SELECT", "INSERT", "UPDATE"),
     ),

@@ -9,6 +9,7 @@ from fastapi import Depends, Request
 from services.admin.monitoring.system_status import SystemStatus
 from services.admin.rules.spam_shares import SpamShare
 from services.admin.store.audit import AuditLog
+from services.admin.store.bulk.bulk_changes import BulkChanges
 from services.admin.store.deliveries.queue import ReplayQueue
 from services.admin.store.deliveries.recent_outcomes import RecentOutcomes
 from services.admin.store.deliveries.replays import Replays
@@ -28,6 +29,7 @@ class Adapters:
 
     leads: Leads
     held_leads: HeldLeads
+    bulk: BulkChanges
     queue: ReplayQueue
     replays: Replays
     stages: StageBreakers

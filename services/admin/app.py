@@ -37,6 +37,8 @@ from services.admin.monitoring.service_clients import open_service_clients
 from services.admin.monitoring.spam_shares import read_risen_spam
 from services.admin.monitoring.system_status import SystemStatus
 from services.admin.store.audit import AuditLog
+from services.admin.store.bulk.bulk_changes import BulkChanges
+from services.admin.store.bulk.bulk_worker import run_bulk_changes
 from services.admin.store.deliveries.queue import ReplayQueue
 from services.admin.store.deliveries.recent_outcomes import count_recent_outcomes
 from services.admin.store.deliveries.replays import Replays
@@ -79,6 +81,7 @@ def create_app(config: settings.Settings | None = None) -> FastAPI:
             app.state.adapters = Adapters(
                 leads=Leads(pool),
                 held_leads=HeldLeads(pool),
+                bulk=BulkChanges(pool),
                 queue=ReplayQueue(pool),
                 replays=Replays(pool),
                 stages=StageBreakers(pool),
@@ -94,6 +97,7 @@ def create_app(config: settings.Settings | None = None) -> FastAPI:
             )
             async with (
                 run_in_background(poll_metrics(pool, lag), "metrics poller"),
+                run_in_background(run_bulk_changes(pool), "bulk changes"),
                 run_in_background(poll_headline(app), "headline"),
                 run_in_background(watch_names(), "sites file"),
             ):

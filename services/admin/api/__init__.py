@@ -4,6 +4,7 @@ from fastapi import APIRouter, Depends
 
 from services.admin.api import (
     audit,
+    bulk_changes,
     held_leads,
     lead_exports,
     leads,
@@ -22,6 +23,16 @@ def routes() -> APIRouter:
         prefix="/admin", dependencies=[Depends(authenticate)], responses=documented(401, 422, 429, 503)
     )
     # `lead_exports` is before `leads`, whose paths `/leads/{lead_id}` match its paths too.
-    for module in (lead_exports, personal_data, leads, held_leads, queue, replays, audit, operations):
+    for module in (
+        lead_exports,
+        personal_data,
+        leads,
+        held_leads,
+        bulk_changes,
+        queue,
+        replays,
+        audit,
+        operations,
+    ):
         router.include_router(module.router)
     return router

@@ -23,6 +23,8 @@ EVENTS: Final = {
     "lead.edited": "Lead edited",
     "lead.exported": "Data exported",
     "lead.erased": "Personal data deleted",
+    "bulk.started": "Action on many leads started",
+    "bulk.cancelled": "Action on many leads cancelled",
     "email.sent": "Email sent",
     "email.failed": "Email failed",
     "email.unknown": "Email outcome unknown",
@@ -84,7 +86,8 @@ BADGE_STYLES: Final = {
     "lead.dead": "bad", "lead.replayed": "blue", "lead.archived": "grey", "lead.status_changed": "violet",
     "lead.edited": "violet", "lead.exported": "violet", "lead.erased": "bad", "email.sent": "good",
     "email.failed": "bad", "email.unknown": "amber", "email.suppressed": "grey", "queue.flushed": "violet",
-    "queue.cleared": "violet", "queue.replayed": "violet", "queue.replay_cancelled": "violet",
+    "bulk.started": "violet", "bulk.cancelled": "violet", "queue.cleared": "violet",
+    "queue.replayed": "violet", "queue.replay_cancelled": "violet",
     "stage.resumed": "violet", "site_queue.pulled": "blue",
 }  # fmt: skip
 

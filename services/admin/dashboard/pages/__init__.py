@@ -5,6 +5,7 @@ from fastapi import APIRouter, Depends
 from services.admin.dashboard.auth import current_session, unverified_session, verify_csrf
 from services.admin.dashboard.pages import (
     audit,
+    bulk_changes,
     failed_deliveries,
     held_leads,
     jobs,
@@ -35,6 +36,7 @@ def pages() -> APIRouter:
     for page in (
         leads,
         held_leads,
+        bulk_changes,
         lead_exports,
         lead_edit,
         personal_data,

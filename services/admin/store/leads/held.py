@@ -1,18 +1,12 @@
 """Held leads: which sites have some, and what becomes of all held leads of a site."""
 
-from collections import defaultdict
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
-from uuid import uuid4
 
-from contracts.audit import AuditEvent, AuditRecorded
 from contracts.leads import LeadStatus
-from runtime.database.audit_log import append_entries
 from runtime.database.postgres import Pool, load_queries, snapshot, transaction
-from services.admin.rules.lead_rules import emails_due, release_reason
 from services.admin.schemas.held_leads import HeldDecision, HeldLeadsDecided, HeldSite
-from services.admin.store.leads.mail_requests import request_emails
+from services.admin.store.leads.status_changes import change_statuses
 
 _SQL: Any = load_queries(Path(__file__).with_name("held.sql"))
 # So many held leads are counted, and at most so many are changed by one request.
@@ -58,24 +52,5 @@ class HeldLeads:
             leads = [row async for row in rows]
             if not leads:
                 return 0
-            requested = defaultdict[Any, list[str]](list)
-            if due := emails_due(LeadStatus.HELD, new):
-                for row in await request_emails(
-                    connection, leads, due, actor, release_reason(LeadStatus.HELD)
-                ):
-                    requested[row["lead_id"]].append(row["kind"])
-            await _SQL.set_statuses(connection, ids=[lead["id"] for lead in leads], status=new)
-            entries = [
-                AuditRecorded(
-                    event_id=uuid4(),
-                    occurred_at=datetime.now(UTC),
-                    event=AuditEvent.LEAD_STATUS_CHANGED,
-                    actor=actor,
-                    lead_id=lead["id"],
-                    request_id=lead["request_id"],
-                    details={"from": LeadStatus.HELD, "to": new, "mails_requested": [*requested[lead["id"]]]},
-                )
-                for lead in leads
-            ]
-            await append_entries(connection, entries, database_time=True)
+            await change_statuses(connection, leads, new, actor, {})
         return len(leads)

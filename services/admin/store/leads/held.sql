@@ -15,9 +15,6 @@ SELECT id, request_id, site, email, service, status, name, phone, company, messa
 FROM lead_inbox WHERE status = 'held' AND site = :site AND created_at_utc <= :until::timestamptz
 ORDER BY created_at_utc, id LIMIT :bound::bigint FOR UPDATE SKIP LOCKED;
 
--- name: set_statuses!
-UPDATE lead_inbox SET status = :status, updated_at = now() WHERE id = ANY(:ids::uuid[]);
-
 -- name: count_held$
 -- How many of the site's leads are still held, up to a bound.
 SELECT count(*) FROM (SELECT FROM lead_inbox WHERE status = 'held' AND site = :site

@@ -1,0 +1,59 @@
+"""One action on many leads: a preview, the action, its progress, and its cancellation."""
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Query, Response
+
+from services.admin.adapters import CurrentAdapters
+from services.admin.api.dependencies import Actor
+from services.admin.api.problems import documented
+from services.admin.schemas import bulk_changes as schemas
+from services.admin.schemas.replay_filters import HistoryPage
+
+router = APIRouter(tags=["leads"])
+
+
+@router.post(
+    "/bulk",
+    status_code=202,
+    summary="Change many leads, or preview it",
+    responses={200: {"model": schemas.BulkAnswer, "description": "The preview"}, **documented(409)},
+)
+async def start_bulk_change(
+    order: schemas.BulkOrder,
+    mode: Annotated[schemas.BulkMode, Query()],
+    response: Response,
+    adapters: CurrentAdapters,
+    actor: Actor,
+) -> schemas.BulkAnswer:
+    """Set the status or the assignee of at most 100,000 leads, or erase them; each change is audited.
+
+    First request a preview with `dry_run`. Then send the preview's `leads` as `expected`.
+    """
+    if mode.dry_run:
+        response.status_code = 200
+        return await adapters.bulk.preview(order)
+    return await adapters.bulk.start(order, mode.expected, actor)
+
+
+@router.get("/bulk", summary="The history of actions on many leads, newest first")
+async def list_bulk_changes(
+    page: Annotated[HistoryPage, Query()], adapters: CurrentAdapters
+) -> schemas.BulkHistory:
+    """Return a page of the actions, newest first: who started each of them, and its progress."""
+    return await adapters.bulk.list_bulks(page)
+
+
+@router.get("/bulk/{bulk_id}", summary="The progress of an action", responses=documented(404))
+async def get_bulk_change(
+    bulk_id: UUID, page: Annotated[schemas.BulkPage, Query()], adapters: CurrentAdapters
+) -> schemas.BulkDetail:
+    """Return an action, the number of its leads by result, and a page of its leads."""
+    return await adapters.bulk.get_bulk(bulk_id, page)
+
+
+@router.delete("/bulk/{bulk_id}", summary="Cancel an action", responses=documented(404, 409))
+async def cancel_bulk_change(bulk_id: UUID, adapters: CurrentAdapters, actor: Actor) -> schemas.BulkChange:
+    """Change no more leads. Leads that were changed stay changed."""
+    return await adapters.bulk.cancel(bulk_id, actor)

@@ -1,0 +1,145 @@
+"""One action on many leads: a preview that asks, the progress, and the result of each lead."""
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Form, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from contracts.leads import LeadStatus
+from services.admin.adapters import CurrentAdapters
+from services.admin.dashboard.auth import CurrentSession
+from services.admin.dashboard.fields import BlankAsNone
+from services.admin.dashboard.formatting import state_name
+from services.admin.dashboard.pages.leads import LeadSearch
+from services.admin.dashboard.rendering import PageRoute, redirect, render
+from services.admin.dashboard.timezone import ViewerZone
+from services.admin.schemas.bulk_changes import BulkAction, BulkChange, BulkOrder, BulkPage, BulkResult
+from services.admin.schemas.filters import ExportFilter
+
+BULK = "/admin/ui/bulk"
+router = APIRouter(prefix=BULK, route_class=PageRoute)
+PAGE_ROWS = 30
+
+
+class BulkForm(LeadSearch):
+    """The form of the list's selection: an action, and either `ids` or all leads that match the search.
+
+    Without `expected`, the page shows a preview. An erasure needs `typed`, the number of leads.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    action: BulkAction
+    new_status: BlankAsNone[LeadStatus] = None
+    assignee: BlankAsNone[str] = None
+    ids: tuple[UUID, ...] = ()
+    matching: bool = False
+    expected: BlankAsNone[int] = None
+    typed: str = ""
+
+    def to_order(self, selected: ExportFilter) -> BulkOrder:
+        """Return the form as an order for the store. Raises `RequestValidationError` for an invalid field."""
+        try:
+            return BulkOrder.model_validate(
+                {
+                    "action": self.action,
+                    "new_status": self.new_status if self.action == "status" else None,
+                    "assignee": self.assignee if self.action == "assign" else None,
+                    "ids": None if self.matching else self.ids,
+                    "filter": selected if self.matching else None,
+                }
+            )
+        except ValidationError as error:
+            raise RequestValidationError(error.errors()) from error
+
+
+@router.post("")
+async def start_bulk_change(
+    request: Request,
+    session: CurrentSession,
+    adapters: CurrentAdapters,
+    zone: ViewerZone,
+    form: Annotated[BulkForm, Form()],
+) -> Response:
+    """Show what the action would change, and start it once that is confirmed."""
+    found = form.to_filter(zone).model_dump(exclude={"limit", "offset", "cursor"})
+    order = form.to_order(ExportFilter(**found))
+    is_typed = form.action != "erase" or form.typed.strip() == str(form.expected)
+    if form.expected is not None and is_typed:
+        bulk = (await adapters.bulk.start(order, form.expected, session.actor)).bulk
+        return redirect(request, f"{BULK}/{bulk.id}" if bulk else "/admin/ui/leads")
+    preview = await adapters.bulk.preview(order)
+    return render(
+        request,
+        session,
+        "bulk/preview.html",
+        form=form,
+        zone=zone.key,
+        preview=preview,
+        changing=preview.leads - sum(group.leads for group in preview.refused),
+        title=title_of(order.action, order.value),
+        mismatch=form.expected is not None,
+    )
+
+
+class ResultQuery(BaseModel):
+    """Selects the leads of an action by result, and a page of them."""
+
+    result: BlankAsNone[BulkResult] = None
+    cursor: BlankAsNone[int] = None
+
+
+@router.get("/{bulk_id}")
+async def show_bulk_change(
+    request: Request,
+    bulk_id: UUID,
+    session: CurrentSession,
+    adapters: CurrentAdapters,
+    query: Annotated[ResultQuery, Query()],
+) -> Response:
+    """Show the progress of an action, and the result of each lead."""
+    page = BulkPage(limit=PAGE_ROWS, result=query.result, cursor=query.cursor or 0)
+    details = await adapters.bulk.get_bulk(bulk_id, page)
+    return render(
+        request,
+        session,
+        "bulk/bulk.html",
+        details=details,
+        bulk=details.bulk,
+        page=page,
+        title=title_of(details.bulk.action, details.bulk.value),
+        summary=summarise_bulk(details.bulk, details.results),
+    )
+
+
+@router.post("/{bulk_id}/cancel")
+async def cancel_bulk_change(
+    request: Request, bulk_id: UUID, session: CurrentSession, adapters: CurrentAdapters
+) -> Response:
+    """Cancel an action: its remaining leads stay as they are."""
+    await adapters.bulk.cancel(bulk_id, session.actor)
+    return redirect(request, f"{BULK}/{bulk_id}")
+
+
+def title_of(action: BulkAction, value: str | None) -> str:
+    """Return the title of an action, such as `Set status to Contacted`."""
+    if action == "status":
+        return f"Set status to {state_name(value or '')}"
+    if action == "assign":
+        return f"Assign to {value}" if value else "Assign to nobody"
+    return "Delete personal data"
+
+
+def summarise_bulk(bulk: BulkChange, results: dict[BulkResult, int]) -> tuple[str, str]:
+    """Return one line about the progress, and its style: amber if leads were refused."""
+    refused = results.get("refused", 0)
+    text = f"{bulk.done:,} of {bulk.total:,} leads"
+    if bulk.state == "cancelled":
+        return f"Cancelled after {text}. The others stay as they were.", "grey"
+    if bulk.state == "running":
+        return f"{text} done", "blue"
+    if refused:
+        return f"{text} done, {refused:,} could not be changed", "amber"
+    return f"All {text.partition(' of ')[2]} done", "good"

@@ -1,0 +1,40 @@
+"""Which leads an action on many leads can change. No I/O."""
+
+from collections.abc import Mapping
+
+from contracts.leads import LeadStatus
+from services.admin.rules.errors import ConflictError
+from services.admin.rules.lead_rules import check_status_change
+from services.admin.schemas.bulk_changes import BulkAction, RefusedGroup
+
+
+def refusal(action: BulkAction, value: str | None, status: LeadStatus) -> str | None:
+    """Return why the action cannot change a lead with this status; None if it can."""
+    try:
+        if action == "status":
+            check_status_change(status, LeadStatus(value or ""), None)
+        elif action == "assign" and status is LeadStatus.ERASED:
+            return "The lead is erased and cannot be changed."
+    except ConflictError as error:
+        return str(error)
+    return None
+
+
+def refused_groups(
+    action: BulkAction, value: str | None, counts: Mapping[LeadStatus, int]
+) -> list[RefusedGroup]:
+    """Return the leads that the action cannot change. `counts` is the number of leads by status."""
+    return [
+        RefusedGroup(status=status, leads=leads, why=why)
+        for status, leads in counts.items()
+        if (why := refusal(action, value, status))
+    ]
+
+
+def is_unchanged(action: BulkAction, value: str | None, status: LeadStatus, assignee: str | None) -> bool:
+    """Return True if the lead is already as the action would leave it."""
+    if action == "status":
+        return status == value
+    if action == "assign":
+        return (assignee or None) == value
+    return status is LeadStatus.ERASED

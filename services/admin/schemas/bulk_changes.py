@@ -1,0 +1,140 @@
+"""One action on many leads: the order, its preview, its progress and its results."""
+
+from datetime import datetime
+from typing import Annotated, Any, Final, Literal
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from services.admin.schemas.filters import CURSOR_FIELD, ExportFilter, Filter, Limit, SettableStatus, Text
+
+MAX_LEADS: Final = 100_000
+MAX_IDS: Final = 1000
+BulkAction = Literal["status", "assign", "erase"]
+BulkResult = Literal["changed", "unchanged", "refused"]
+BulkState = Literal["running", "finished", "cancelled"]
+
+
+class BulkOrder(Filter):
+    """An action, and the leads it applies to: those with `ids`, or all that match `filter`."""
+
+    action: BulkAction
+    new_status: Annotated[SettableStatus | None, Field(description="For `status`.")] = None
+    assignee: Annotated[Text | None, Field(description="For `assign`; without it: nobody.")] = None
+    ids: Annotated[list[UUID], Field(min_length=1, max_length=MAX_IDS)] | None = None
+    filter: ExportFilter | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> "BulkOrder":
+        if (self.ids is None) == (self.filter is None):
+            msg = "give either ids or filter"
+            raise ValueError(msg)
+        if (self.action == "status") != (self.new_status is not None):
+            msg = "new_status belongs to the action status, which needs it"
+            raise ValueError(msg)
+        if self.assignee is not None and self.action != "assign":
+            msg = "assignee belongs to the action assign"
+            raise ValueError(msg)
+        return self
+
+    @property
+    def value(self) -> str | None:
+        """Return the new status or the assignee."""
+        return self.new_status or self.assignee
+
+    def selection(self) -> dict[str, Any]:
+        """Return the SQL parameters that choose the leads."""
+        return {"ids": self.ids, **(self.filter or ExportFilter()).selection()}
+
+
+class BulkMode(Filter):
+    """Selects a preview, or the action on the leads that a preview has counted."""
+
+    dry_run: Annotated[bool, Field(description="Count the leads, but change none.")] = False
+    expected: Annotated[
+        int | None, Field(ge=0, description="Refuse with 409 if more leads match than the preview counted.")
+    ] = None
+
+
+class BulkChange(BaseModel):
+    """An action on many leads and its progress: `done` of `total` leads have a result."""
+
+    model_config = ConfigDict(frozen=True)
+
+    id: UUID
+    actor: str
+    action: BulkAction
+    value: str | None
+    state: BulkState
+    total: int
+    done: int
+    created_at: datetime
+    updated_at: datetime
+
+
+class RefusedGroup(BaseModel):
+    """Leads that an action cannot change, and why."""
+
+    model_config = ConfigDict(frozen=True)
+
+    status: str
+    leads: int
+    why: str
+
+
+class BulkAnswer(BaseModel):
+    """The preview of an action, or the started action."""
+
+    model_config = ConfigDict(frozen=True)
+
+    dry_run: bool
+    leads: int
+    refused: list[RefusedGroup]
+    emails: Annotated[int, Field(description="So many emails become due, at most.")]
+    bulk: BulkChange | None
+    message: str
+
+
+class BulkPage(Filter):
+    """Selects leads of an action by result, and a page of them."""
+
+    limit: Limit = 50
+    result: BulkResult | None = None
+    cursor: Annotated[int, Field(ge=0), CURSOR_FIELD] = 0
+
+
+class BulkItem(BaseModel):
+    """A lead of an action, as it is now, and its result; without a result the action has not come to it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    position: int
+    lead_id: UUID
+    result: BulkResult | None
+    reason: str | None
+    name: str | None
+    email: str | None
+    phone: str | None
+    status: str | None
+
+
+class BulkDetail(BaseModel):
+    """An action, the number of its leads by result, and a page of them."""
+
+    model_config = ConfigDict(frozen=True)
+
+    bulk: BulkChange
+    results: dict[BulkResult, int]
+    items: list[BulkItem]
+    limit: int
+    next_cursor: int | None
+
+
+class BulkHistory(BaseModel):
+    """A page of the actions, newest first."""
+
+    model_config = ConfigDict(frozen=True)
+
+    bulks: list[BulkChange]
+    limit: int
+    next_cursor: str | None

@@ -1,0 +1,1 @@
+"""One action on many leads: choosing them, and working through them."""

@@ -1,0 +1,141 @@
+"""One action on many leads: preview, start, follow and cancel. `bulk_worker` changes the leads.
+
+The methods raise `DependencyUnavailable`, and the errors of `services.admin.rules.errors`.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+from uuid import UUID, uuid4
+
+from contracts.audit import AuditEvent
+from contracts.leads import LeadStatus
+from runtime.database.audit_log import append_action
+from runtime.database.postgres import Connection, Pool, load_queries, snapshot, transaction
+from services.admin.rules.bulk_rules import refusal, refused_groups
+from services.admin.rules.errors import ConflictError, NotFoundError
+from services.admin.rules.lead_rules import emails_due
+from services.admin.schemas import bulk_changes as schemas
+from services.admin.schemas.cursors import Position, split_page
+from services.admin.schemas.replay_filters import HistoryPage
+from services.admin.store.leads.search import LEAD_FILTER, choose_services
+from services.admin.store.planning import plan_for_values
+
+SQL: Any = load_queries(Path(__file__).with_name("bulk_changes.sql"), lead_filter=LEAD_FILTER)
+NO_SUCH_BULK: Final = "There is no action with this id."
+
+
+class BulkChanges:
+    """Reads and changes the tables `bulk_change` and `bulk_change_item`."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    async def preview(self, order: schemas.BulkOrder) -> schemas.BulkAnswer:
+        """Count the leads that an action would change, and those that it could not. Changes nothing."""
+        async with snapshot(self._pool) as connection:
+            return await _count(connection, order, await _selection(connection, order))
+
+    async def start(self, order: schemas.BulkOrder, expected: int | None, actor: str) -> schemas.BulkAnswer:
+        """Start the action on all leads that match now.
+
+        Raises `ConflictError` if no lead matches, or more than `expected` or 100,000 leads.
+        """
+        async with transaction(self._pool) as connection:
+            selection = await _selection(connection, order)
+            answer = await _count(connection, order, selection)
+            if not answer.leads:
+                raise ConflictError("No lead matches.")
+            if expected is not None and answer.leads > expected:
+                raise ConflictError(f"{answer.leads} leads match now, not {expected}. Check the preview.")
+            bulk_id = uuid4()
+            await SQL.start(connection, bulk_id=bulk_id, actor=actor, action=order.action, value=order.value)
+            await SQL.choose_leads(connection, bulk_id=bulk_id, **selection)
+            bulk = _to_bulk(await SQL.set_total(connection, bulk_id=bulk_id))
+            await _audit(connection, AuditEvent.BULK_STARTED, actor, bulk)
+        return answer.model_copy(update={"dry_run": False, "bulk": bulk, "leads": bulk.total})
+
+    async def list_bulks(self, page: HistoryPage) -> schemas.BulkHistory:
+        """Return a page of the actions, newest first."""
+        async with snapshot(self._pool) as connection:
+            rows = SQL.list_bulks(connection, **page.after(), limit=page.limit + 1)
+            bulks = [_to_bulk(row) async for row in rows]
+        shown, next_cursor = split_page(bulks, page.limit, lambda bulk: Position(bulk.created_at, bulk.id))
+        return schemas.BulkHistory(bulks=shown, limit=page.limit, next_cursor=next_cursor)
+
+    async def get_bulk(self, bulk_id: UUID, page: schemas.BulkPage) -> schemas.BulkDetail:
+        """Return one action, the number of its leads by result and a page of them, as of one moment."""
+        async with snapshot(self._pool) as connection:
+            row = await SQL.get_bulk(connection, bulk_id=bulk_id)
+            if row is None:
+                raise NotFoundError(NO_SUCH_BULK)
+            counts = SQL.count_results(connection, bulk_id=bulk_id, next_position=row["next_position"])
+            results = {each["result"]: each["leads"] async for each in counts if each["result"]}
+            items = SQL.list_items(
+                connection, bulk_id=bulk_id, after=page.cursor, result=page.result, limit=page.limit + 1
+            )
+            found = [schemas.BulkItem.model_validate(dict(item)) async for item in items]
+        shown = found[: page.limit]
+        return schemas.BulkDetail(
+            bulk=_to_bulk(row),
+            results=results,
+            items=shown,
+            limit=page.limit,
+            next_cursor=shown[-1].position if len(found) > page.limit else None,
+        )
+
+    async def cancel(self, bulk_id: UUID, actor: str) -> schemas.BulkChange:
+        """Stop an action, and audit it. Leads that were changed stay changed; the others stay as they are."""
+        async with transaction(self._pool) as connection:
+            row = await SQL.cancel(connection, bulk_id=bulk_id)
+            if row is None:
+                existing = await SQL.get_bulk(connection, bulk_id=bulk_id)
+                if existing is None:
+                    raise NotFoundError(NO_SUCH_BULK)
+                state = _to_bulk(existing).state
+                raise ConflictError(f"The action is {state}: there is nothing left to cancel.")
+            bulk = _to_bulk(row)
+            await _audit(connection, AuditEvent.BULK_CANCELLED, actor, bulk)
+        return bulk
+
+
+async def _audit(connection: Connection, event: AuditEvent, actor: str, bulk: schemas.BulkChange) -> None:
+    details = {"bulk_id": str(bulk.id), **bulk.model_dump(include={"action", "value", "total", "done"})}
+    await append_action(connection, event, actor, details)
+
+
+async def _selection(connection: Connection, order: schemas.BulkOrder) -> dict[str, Any]:
+    await plan_for_values(connection)
+    return await choose_services(connection, order.selection())
+
+
+async def _count(
+    connection: Connection, order: schemas.BulkOrder, selection: Mapping[str, Any]
+) -> schemas.BulkAnswer:
+    rows = SQL.count_chosen(connection, **selection, bound=schemas.MAX_LEADS + 1)
+    counts = {LeadStatus(row["status"]): row["leads"] async for row in rows}
+    leads = sum(counts.values())
+    if leads > schemas.MAX_LEADS:
+        raise ConflictError(f"More than {schemas.MAX_LEADS:,} leads match. Narrow the filter.")
+    refused = refused_groups(order.action, order.value, counts)
+    emails = 0
+    if order.new_status:
+        emails = sum(
+            len(emails_due(status, order.new_status)) * count
+            for status, count in counts.items()
+            if refusal(order.action, order.value, status) is None
+        )
+    changing = leads - sum(group.leads for group in refused)
+    return schemas.BulkAnswer(
+        dry_run=True,
+        leads=leads,
+        refused=refused,
+        emails=emails,
+        bulk=None,
+        message=f"{changing} of {leads} leads can be changed.",
+    )
+
+
+def _to_bulk(row: Any) -> schemas.BulkChange:
+    state = "cancelled" if row["cancelled_at"] else "finished" if row["finished_at"] else "running"
+    return schemas.BulkChange.model_validate({**row, "state": state, "done": row["next_position"] - 1})

@@ -1,0 +1,81 @@
+-- The queries of bulk_changes.py and bulk_worker.py, planned for their values. `{lead_filter}` is lead_filter.sql.
+
+-- name: count_chosen
+-- How many leads are chosen, by status, up to a bound.
+SELECT status, count(*) AS leads FROM (
+    SELECT status FROM lead_inbox
+    WHERE (:ids::uuid[] IS NULL OR id = ANY(:ids)) AND {lead_filter}
+    LIMIT :bound::bigint
+) AS chosen GROUP BY status ORDER BY status;
+
+-- name: choose_leads!
+-- Store the chosen leads as the items of an action, the newest first.
+INSERT INTO bulk_change_item (bulk_id, position, lead_id)
+SELECT :bulk_id, row_number() OVER (ORDER BY created_at_utc DESC, id DESC), id FROM lead_inbox
+WHERE (:ids::uuid[] IS NULL OR id = ANY(:ids)) AND {lead_filter};
+
+-- name: start^
+INSERT INTO bulk_change (id, actor, action, value, total) VALUES (:bulk_id, :actor, :action, :value, 0)
+RETURNING id, actor, action, value, total, next_position, created_at, updated_at, finished_at, cancelled_at;
+
+-- name: set_total^
+-- Set the number of items. An action without items is finished.
+UPDATE bulk_change SET total = (SELECT count(*) FROM bulk_change_item WHERE bulk_id = :bulk_id)
+WHERE id = :bulk_id
+RETURNING id, actor, action, value, total, next_position, created_at, updated_at, finished_at, cancelled_at;
+
+-- name: get_bulk^
+SELECT id, actor, action, value, total, next_position, created_at, updated_at, finished_at, cancelled_at
+FROM bulk_change WHERE id = :bulk_id;
+
+-- name: list_bulks
+-- A page of the actions, newest first.
+SELECT id, actor, action, value, total, next_position, created_at, updated_at, finished_at, cancelled_at
+FROM bulk_change
+WHERE :after_at::timestamptz IS NULL OR (created_at, id) < (:after_at, :after_id::uuid)
+ORDER BY created_at DESC, id DESC LIMIT :limit::bigint;
+
+-- name: count_results
+SELECT result, count(*) AS leads FROM bulk_change_item
+WHERE bulk_id = :bulk_id AND position < :next_position GROUP BY result;
+
+-- name: list_items
+-- A page of the items, in order; those with one result, or all.
+SELECT item.position, item.lead_id, item.result, item.reason, lead.name, lead.email, lead.phone, lead.status
+FROM bulk_change_item AS item LEFT JOIN lead_inbox AS lead ON lead.id = item.lead_id
+WHERE item.bulk_id = :bulk_id AND item.position > :after::integer
+  AND (:result::text IS NULL OR item.result = :result)
+ORDER BY item.position LIMIT :limit::bigint;
+
+-- name: cancel^
+UPDATE bulk_change SET cancelled_at = now(), updated_at = now()
+WHERE id = :bulk_id AND finished_at IS NULL AND cancelled_at IS NULL
+RETURNING id, actor, action, value, total, next_position, created_at, updated_at, finished_at, cancelled_at;
+
+-- name: take_running^
+-- The oldest action that is not finished, locked: one process works at it at a time. A cancellation waits for the chunk.
+SELECT id, actor, action, value, total, next_position FROM bulk_change
+WHERE finished_at IS NULL AND cancelled_at IS NULL ORDER BY created_at LIMIT 1 FOR UPDATE SKIP LOCKED;
+
+-- name: next_items
+SELECT position, lead_id FROM bulk_change_item
+WHERE bulk_id = :bulk_id AND position >= :next_position ORDER BY position LIMIT :limit::bigint;
+
+-- name: lock_leads
+-- These leads, locked in the order of their ids.
+SELECT id, request_id, site, email, service, status, name, phone, company, message, consent, consent_text,
+       consent_version, locale, submitted_at, source, extra, spam_reasons, body_sha256, assignee, created_at_utc
+FROM lead_inbox WHERE id = ANY(:ids::uuid[]) ORDER BY id FOR UPDATE;
+
+-- name: set_assignee!
+UPDATE lead_inbox SET assignee = :assignee, updated_at = now() WHERE id = ANY(:ids::uuid[]);
+
+-- name: save_results!
+UPDATE bulk_change_item AS item SET result = done.result, reason = done.reason
+FROM unnest(:positions::integer[], :results::text[], :reasons::text[]) AS done (position, result, reason)
+WHERE item.bulk_id = :bulk_id AND item.position = done.position;
+
+-- name: advance!
+UPDATE bulk_change SET next_position = :next_position, updated_at = now(),
+       finished_at = CASE WHEN :next_position > total THEN now() END
+WHERE id = :bulk_id;

@@ -1,0 +1,124 @@
+"""Works through the actions on many leads: one chunk of leads in each transaction.
+
+Every admin process runs it. A row lock makes one process work at an action at a time, and a chunk's changes,
+audit entries, results and progress are one transaction: if a process dies, another continues after the last
+chunk, and no lead is changed twice.
+"""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from typing import Any, Final
+from uuid import UUID
+
+from contracts.audit import AuditEvent
+from contracts.leads import LeadStatus
+from runtime import metrics
+from runtime.database import erasure
+from runtime.database.audit_log import append_entries
+from runtime.database.postgres import Connection, Pool, transaction
+from runtime.failures import Failure
+from runtime.logs import logger
+from services.admin.rules.bulk_rules import is_unchanged, refusal
+from services.admin.store.bulk.bulk_changes import SQL
+from services.admin.store.leads.status_changes import audit_entry, change_statuses
+
+POLL_SECONDS: Final = 1.0
+CHUNK: Final = 500
+# An erasure holds a lock that the notifier and the flusher wait for.
+ERASE_CHUNK: Final = 10
+ERROR_SECONDS: Final = 10.0
+
+Results = dict[UUID, tuple[str, str | None]]
+"""The result of each lead, and the reason if it is refused."""
+NOT_STORED: Final = ("refused", "The lead is not stored.")
+
+
+async def run_bulk_changes(pool: Pool) -> None:
+    """Work through all actions, until cancelled. Rests after each chunk for as long as it took."""
+    log = logger("bulk changes")
+    while True:
+        started = time.monotonic()
+        try:
+            found = await work_chunk(pool)
+        except Failure as failure:
+            log.warning("bulk change waits", reason=failure.reason)
+            await asyncio.sleep(ERROR_SECONDS)
+            continue
+        except Exception:
+            metrics.BUGS.inc()
+            log.exception("bulk change failed")
+            await asyncio.sleep(ERROR_SECONDS)
+            continue
+        # The database is at most half busy with it: new leads come first.
+        await asyncio.sleep(time.monotonic() - started if found else POLL_SECONDS)
+
+
+async def work_chunk(pool: Pool) -> bool:
+    """Change the next leads of the oldest running action. Return False if there is nothing to do."""
+    async with transaction(pool) as connection:
+        bulk = await SQL.take_running(connection)
+        if bulk is None:
+            return False
+        limit = ERASE_CHUNK if bulk["action"] == "erase" else CHUNK
+        rows = SQL.next_items(
+            connection, bulk_id=bulk["id"], next_position=bulk["next_position"], limit=limit
+        )
+        items = [row async for row in rows]
+        ids = [item["lead_id"] for item in items]
+        change = _erase if bulk["action"] == "erase" else _change
+        results = await change(connection, bulk, ids)
+        await SQL.save_results(
+            connection,
+            bulk_id=bulk["id"],
+            positions=[item["position"] for item in items],
+            results=[results[item["lead_id"]][0] for item in items],
+            reasons=[results[item["lead_id"]][1] for item in items],
+        )
+        await SQL.advance(connection, bulk_id=bulk["id"], next_position=bulk["next_position"] + len(items))
+    if bulk["action"] == "erase":
+        # Whoever restores an older backup finds the ids to erase again only in the logs.
+        for lead_id in ids:
+            logger("bulk changes").info("Lead erased", lead_id=str(lead_id))
+    return True
+
+
+async def _erase(connection: Connection, bulk: Any, ids: Sequence[Any]) -> Results:
+    """Erase these leads. The rows are not locked before: an erasure takes its own lock first."""
+    results: Results = {}
+    for lead_id in ids:
+        done = await erasure.erase_lead(connection, lead_id, bulk["actor"])
+        if done is None:
+            results[lead_id] = NOT_STORED
+        else:
+            results[lead_id] = ("unchanged" if done["already"] else "changed", None)
+    return results
+
+
+async def _change(connection: Connection, bulk: Any, ids: Sequence[Any]) -> Results:
+    """Give these leads the action's status or assignee."""
+    action, value = bulk["action"], bulk["value"]
+    results: Results = dict.fromkeys(ids, NOT_STORED)
+    changing = []
+    async for lead in SQL.lock_leads(connection, ids=list(ids)):
+        status = LeadStatus(lead["status"])
+        if is_unchanged(action, value, status, lead["assignee"]):
+            results[lead["id"]] = ("unchanged", None)
+        elif why := refusal(action, value, status):
+            results[lead["id"]] = ("refused", why)
+        else:
+            results[lead["id"]] = ("changed", None)
+            changing.append(lead)
+    if not changing:
+        return results
+    details = {"bulk_id": str(bulk["id"])}
+    if action == "status":
+        await change_statuses(connection, changing, LeadStatus(value), bulk["actor"], details)
+    else:
+        await SQL.set_assignee(connection, ids=[lead["id"] for lead in changing], assignee=value)
+        entries = [
+            audit_entry(AuditEvent.LEAD_EDITED, bulk["actor"], lead, {"fields": ["assignee"]} | details)
+            for lead in changing
+        ]
+        await append_entries(connection, entries, database_time=True)
+    return results
