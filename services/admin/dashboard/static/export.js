@@ -3,7 +3,7 @@
 
 document.addEventListener("submit", ({ target }) => {
   if (target.id !== "export") return;
-  target.closest("dialog").close();
+  target.closest("dialog")?.close();
   const toast = document.createElement("p");
   toast.className = "toast good";
   toast.textContent = "The export is being downloaded. Your browser shows its progress.";
