@@ -1,4 +1,4 @@
-"""The export dialog on the page of leads is a plain form."""
+"""The export dialog on the page of leads is a plain form, and a page without scripts."""
 
 import io
 import re
@@ -10,7 +10,7 @@ from openpyxl.worksheet.worksheet import Worksheet
 
 from runtime.settings import Postgres
 from tests.support.services.admin import Admin
-from tests.support.services.dashboard import running_dashboard, sign_in
+from tests.support.services.dashboard import HTMX, running_dashboard, sign_in
 from tests.support.stack import Stack
 
 PAGE = "/admin/ui/leads"
@@ -37,15 +37,21 @@ async def test_the_form_exports_the_search_with_the_usual_columns(admin: Admin) 
     csrf = await sign_in(admin)
     await admin.add_lead(name="Grace Hopper")
     await admin.add_lead(name="Ada Lovelace")
-    found = await admin.client.post(PAGE, data={"csrf": csrf, "q": "hopper"})
-    form = form_of(found.text)
+    await admin.add_lead("spam", name="Grace Hopper")
+    search = {"csrf": csrf, "q": "hopper", "zone": "Asia/Kolkata"}
+    assert 'action="/admin/ui/leads/export"' in (await admin.client.post(PAGE, data=search)).text
+    page = (await admin.client.post(f"{PAGE}/export", data=search)).text
+    assert "1 lead, newest first" in page
+    assert "With spam and erased (1 more)" in page
+    assert "<h1>Export leads</h1>" in page
+    form = form_of(page)
     answer = await admin.client.post(f"{PAGE}/export.xlsx", data=form)
     assert answer.status_code == 200, answer.text
     assert answer.headers["content-disposition"].endswith('.xlsx"')
     sheet = openpyxl.load_workbook(io.BytesIO(answer.content)).active
     assert isinstance(sheet, Worksheet)
     headings, row = ([cell.value for cell in each] for each in sheet.iter_rows())
-    assert headings[:5] == ["Received (UTC)", "Status", "Service", "Name", "Email"]
+    assert headings[:5] == ["Received (Asia/Kolkata)", "Status", "Service", "Name", "Email"]
     assert len(headings) < 20
     assert row[3] == "Grace Hopper"
 
@@ -55,6 +61,9 @@ async def test_the_form_exports_chosen_columns_and_leads_as_csv(admin: Admin) ->
     leads = [await admin.add_lead(name=name) for name in ("Ada", "Grace", "Zoë")]
     url, form = f"{PAGE}/export.csv", {"csrf": csrf, "columns": ["name", "site"]}
     ids = [str(lead.lead_id) for lead in leads[1:]]
+    dialog = await admin.client.post(f"{PAGE}/export", data={"csrf": csrf, "ids": ids}, headers=HTMX)
+    assert dialog.text.startswith('<dialog id="export-dialog"')
+    assert ("2 leads, newest first" in dialog.text, form_of(dialog.text)["ids"]) == (True, ids)
     answer = await admin.client.post(url, data=form | {"ids": ids})
     assert answer.content.decode() == '"name","site"\r\n"Zoë","default"\r\n"Grace","default"\r\n', "no mark"
     refused = await admin.client.post(url, data=form | {"columns": ["password"]})

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Form, Response
+from fastapi import APIRouter, Form, Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic import Field
 
@@ -12,7 +12,7 @@ from services.admin.adapters import CurrentAdapters
 from services.admin.dashboard.auth import CurrentSession
 from services.admin.dashboard.fields import BlankAsNone
 from services.admin.dashboard.pages.leads import LeadSearch
-from services.admin.dashboard.rendering import PageRoute
+from services.admin.dashboard.rendering import PageRoute, is_htmx, render
 from services.admin.dashboard.timezone import zone_or_utc
 from services.admin.rules.export_files import CSV_TYPE, EXCEL_TYPE, export_headers
 from services.admin.schemas.export_columns import COLUMNS
@@ -43,6 +43,24 @@ class ExportForm(LeadSearch):
             "zone": zone.key,
             "include_spam_and_erased": self.include_spam_and_erased,
         }
+
+
+@router.post("/export")
+async def show_export(
+    request: Request, session: CurrentSession, adapters: CurrentAdapters, form: Annotated[ExportForm, Form()]
+) -> Response:
+    """Ask for the columns and the format of an export: in a dialog, or on a page without scripts."""
+    count, left_out, is_estimate = await adapters.exports.count(ExportQuery(**form.query_fields()))
+    return render(
+        request,
+        session,
+        "leads/export_dialog.html" if is_htmx(request) else "leads/export_page.html",
+        form=form,
+        columns=COLUMNS,
+        count=count,
+        left_out=left_out,
+        is_estimate=is_estimate,
+    )
 
 
 @router.post("/export.csv")

@@ -16,7 +16,6 @@ from services.admin.dashboard.fields import BlankAsNone
 from services.admin.dashboard.paging import build_pager, last_cursor, page_url
 from services.admin.dashboard.rendering import PageRoute, is_htmx, redirect, render
 from services.admin.dashboard.timezone import ViewerZone, midnight
-from services.admin.schemas.export_columns import COLUMNS
 from services.admin.schemas.filters import LeadFilter
 
 LEADS = "/admin/ui/leads"
@@ -124,5 +123,4 @@ async def _render_leads(
         page_url=lambda cursor: search.model_copy(update={"cursor": cursor}).url(zone),
         zone=zone.key,
         services=shares.services if shares else (),
-        export_columns=COLUMNS,
     )

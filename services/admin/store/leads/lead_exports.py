@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 from contracts.audit import AuditEvent
 from runtime.database.audit_log import append_action
-from runtime.database.postgres import Connection, Pool, load_queries, transaction
+from runtime.database.postgres import Connection, Pool, load_queries, snapshot, transaction
 from services.admin.rules import csv_export
 from services.admin.rules.errors import ConflictError
 from services.admin.schemas.export_query import CsvQuery, ExportQuery
@@ -34,6 +34,20 @@ class LeadExports:
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
+
+    async def count(self, query: ExportQuery) -> tuple[int, int, bool]:
+        """Return how many leads an export has, and how many spam and erased leads it leaves out.
+
+        The last value is true if the numbers are estimates.
+        """
+        if query.ids:
+            return len(set(query.ids)), 0, False
+        async with snapshot(self._pool) as connection:
+            await plan_for_values(connection)
+            selection = await choose_services(connection, query.selection())
+            count, is_estimate = await count_leads(connection, selection)
+            total, total_is_estimate = await count_leads(connection, selection | {"left_out": None})
+        return count, max(0, total - count), is_estimate or total_is_estimate
 
     async def export_csv(self, query: CsvQuery, actor: str) -> AsyncIterator[str]:
         """Return the leads as chunks of CSV."""
