@@ -39,6 +39,9 @@ FIRST: Final = (
 LAST: Final = ("Lovelace", "Hopper", "Johnson", "Perlman", "Liskov", "Easley", "Lamarr", "Dijkstra", "Knuth")
 COMPANIES: Final = ("Northwind", "Blue Harbour", "Fable & Sons", "Orchard Dental", "Tallis Architects", "")
 SERVICES: Final = ("Web design", "Hosting", "Online shop", "SEO", "Maintenance")
+CAMPAIGNS: Final = ("spring offer", "relaunch", "")
+PAGES: Final = ("", "prices", "web-design", "contact")
+ASSIGNEES: Final = ("Ann", "Ben", "")
 STATUSES: Final = ("received", "processing", "contacted", "won", "lost")
 MESSAGE: Final = (
     "Hello,\n\nour site is eleven years old and looks it. Could you call me after two?\n\nThank you!"
@@ -67,25 +70,43 @@ async def post_lead(installation: Installation, rng: random.Random, number: int,
         "phone": "+44 20 7946 0958",
         "message": MESSAGE,
         "consent": True,
-        "source": {"utm_source": rng.choice(("google", "newsletter", "friends")), "utm_medium": "cpc"},
+        "source": {
+            "utm_source": rng.choice(("google", "newsletter", "friends")),
+            "utm_medium": "cpc",
+            "utm_campaign": rng.choice(CAMPAIGNS),
+            "first_utm_source": rng.choice(("google", "linkedin", "fair")),
+            "landing_page": f"https://www.example.com/{rng.choice(PAGES)}",
+        },
     }
     response = await installation.post(body)
     assert response.status_code == 201, response.text
     return str(response.json()["leadId"])
 
 
-async def spread_over_a_month(installation: Installation, rng: random.Random, leads: list[str]) -> None:
-    """Give the leads random times within the last 30 days, and random statuses."""
+async def spread_over_two_months(installation: Installation, rng: random.Random, leads: list[str]) -> None:
+    """Give the leads random times within the last 60 days, random statuses, assignees and answers."""
     connection = await asyncpg.connect(installation.database.owner)
     try:
         await connection.executemany(
-            "UPDATE lead_inbox SET created_at_utc = created_at_utc - make_interval(mins => $2), status = $3"
-            " WHERE id = $1",
+            "UPDATE lead_inbox SET created_at_utc = created_at_utc - make_interval(mins => $2), status = $3,"
+            " assignee = nullif($4, ''), updated_at = now() WHERE id = $1",
             [
-                (each, int(30 * 24 * 60 * rng.random() ** 2), rng.choices(STATUSES, (3, 2, 3, 2, 1))[0])
+                (
+                    each,
+                    int(60 * 24 * 60 * rng.random() ** 2),
+                    rng.choices(STATUSES, (1, 2, 3, 2, 1))[0],
+                    rng.choice(ASSIGNEES),
+                )
                 for each in leads
             ],
         )
+        await connection.execute(
+            "UPDATE lead_response"
+            " SET responded_at = least(now(), received_at + random() ^ 3 * interval '1 day'),"
+            " decided_at = CASE WHEN outcome IS NOT NULL"
+            " THEN least(now(), received_at + random() * interval '5 days') END"
+        )
+        await connection.execute("SELECT refresh_lead_summary()")
     finally:
         await connection.close()
 
@@ -140,7 +161,7 @@ async def running_sample_installation(stack: Stack, folder: Path) -> AsyncIterat
     ):
         leads = [await post_lead(installation, rng, number) for number in range(LEADS)]
         await wait_for_emails(installation, 2 * LEADS)
-        await spread_over_a_month(installation, rng, leads)
+        await spread_over_two_months(installation, rng, leads)
         replay = await fail_emails(smtp, installation, rng)
         lead = await post_lead(installation, rng, LEADS)
         await wait_for_emails(installation, 2 * LEADS + 2)

@@ -28,7 +28,18 @@ GRANTS: Final = {
     ),
     "audit_log": ("SELECT", f"INSERT ({AUDIT_COLUMNS})"),
     "revoked_session": ("SELECT", "INSERT"),
-    **dict.fromkeys(("schema_migration", "row_count", "queue_replay_result"), ("SELECT",)),
+    **dict.fromkeys(
+        (
+            "schema_migration",
+            "row_count",
+            "queue_replay_result",
+            "lead_response",
+            "lead_dimension",
+            "lead_summary",
+            "lead_summary_state",
+        ),
+        ("SELECT",),
+    ),
 }
 # Without the trigger functions: a trigger needs no EXECUTE right of the role that fires it.
 FUNCTIONS: Final = (
@@ -40,6 +51,7 @@ FUNCTIONS: Final = (
     "erase_record(uuid, text)",
     "request_statistics()",
     "refresh_statistics()",
+    "refresh_lead_summary()",
 )
 
 

@@ -16,6 +16,7 @@ from services.admin.store.deliveries.replays import Replays
 from services.admin.store.leads.held import HeldLeads
 from services.admin.store.leads.lead_exports import LeadExports
 from services.admin.store.leads.leads import Leads
+from services.admin.store.leads.responses import Responses
 from services.admin.store.leads.trends import Trends
 from services.admin.store.privacy.erasure import Erasures
 from services.admin.store.privacy.personal_data import PersonalData
@@ -38,6 +39,7 @@ class Adapters:
     personal_data: PersonalData
     erasures: Erasures
     trends: Trends
+    responses: Responses
     revocations: Revocations
     recent_outcomes: Callable[[], Awaitable[RecentOutcomes]]
     risen_spam: Callable[[], Awaitable[list[SpamShare]]]

@@ -45,6 +45,7 @@ from services.admin.store.deliveries.replays import Replays
 from services.admin.store.leads.held import HeldLeads
 from services.admin.store.leads.lead_exports import LeadExports
 from services.admin.store.leads.leads import Leads
+from services.admin.store.leads.responses import Responses
 from services.admin.store.leads.trends import Trends
 from services.admin.store.privacy.erasure import Erasures
 from services.admin.store.privacy.personal_data import PersonalData
@@ -90,6 +91,7 @@ def create_app(config: settings.Settings | None = None) -> FastAPI:
                 personal_data=PersonalData(pool),
                 erasures=Erasures(pool),
                 trends=Trends(pool),
+                responses=Responses(pool),
                 revocations=Revocations(pool),
                 recent_outcomes=partial(count_recent_outcomes, pool),
                 risen_spam=partial(read_risen_spam, pool),

@@ -14,6 +14,7 @@ from runtime.kafka.reconcile import Reconciler
 from runtime.settings import load
 from services.flusher.handlers import Handler
 from services.flusher.jobs.job_runs import JobRuns
+from services.flusher.jobs.lead_summary import lead_summary_job
 from services.flusher.jobs.retention import Retention
 from services.flusher.jobs.statistics import statistics_job
 from services.flusher.publisher import ReplayPublisher
@@ -58,6 +59,7 @@ async def _open_stage(settings: Settings, resources: Resources) -> AsyncIterator
                 "jobs": jobs.run,
                 "pull": SiteQueueImport(pool, runs, sites, settings.cron, utc_now).run,
                 "retention": Retention(pool, runs, utc_now, settings.retention_days).run,
+                "lead summary": lead_summary_job(pool, runs, utc_now).run,
                 "statistics": statistics_job(pool, runs, utc_now).run,
             },
             drain=jobs.drain,

@@ -25,7 +25,7 @@ from runtime.failures import DependencyUnavailable
 from services.admin.monitoring import queue_counts, scheduled_jobs
 from services.admin.store import audit, stages
 from services.admin.store.deliveries import queue, replays
-from services.admin.store.leads import leads, search, trends
+from services.admin.store.leads import leads, responses, search, trends
 from services.admin.store.privacy import personal_data
 from tests.bench.admin_queries import Case, cases
 from tests.bench.inputs.large_database import SQL, TABLES, Size, large_database, sizes
@@ -41,6 +41,7 @@ MODULES: Final = (
     audit,
     personal_data,
     trends,
+    responses,
     queue_counts,
     scheduled_jobs,
 )

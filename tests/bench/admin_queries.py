@@ -18,6 +18,7 @@ from services.admin.store.deliveries.queue import ReplayQueue
 from services.admin.store.deliveries.replays import Replays
 from services.admin.store.leads import lead_exports
 from services.admin.store.leads.leads import Leads
+from services.admin.store.leads.responses import Responses
 from services.admin.store.leads.search import count_leads
 from services.admin.store.leads.trends import Trends
 from services.admin.store.planning import plan_for_values
@@ -40,6 +41,8 @@ class Case:
 def cases(sample: dict[str, Any]) -> list[Case]:
     """Return all cases with ids, search terms and times of the data."""
     now: datetime = sample["now"]
+    midnight = now.astimezone(ZONE).replace(hour=0, minute=0, second=0, microsecond=0)
+    year = midnight - 365 * DAY
     deep = Position(now - 400 * DAY, sample["lead"]).cursor()
     far = Position(now - 400 * DAY, 1).cursor()
     return [
@@ -123,8 +126,13 @@ def cases(sample: dict[str, Any]) -> list[Case]:
         _audit("a year ago and before", until=now - 365 * DAY),
         Case("stats: queue and books", count_queue),
         Case("jobs", list_jobs),
-        Case("overview: leads per hour", lambda pool: Trends(pool).count("hour", now - DAY, ZONE)),
-        Case("overview: leads per day", lambda pool: Trends(pool).count("day", now - 30 * DAY, ZONE)),
+        Case("overview: numbers", lambda pool: Responses(pool).numbers(now, midnight, midnight - DAY)),
+        Case("overview: response times", lambda pool: Responses(pool).response_times(now)),
+        Case("overview: 180 days", lambda pool: Trends(pool).count("day", midnight - 180 * DAY, ZONE)),
+        Case("overview: 24 months", lambda pool: Trends(pool).count("month", midnight - 730 * DAY, ZONE)),
+        Case("overview: hours of a week", lambda pool: Trends(pool).count_by_hour_of_week(year, ZONE)),
+        Case("overview: top values, 30 days", lambda pool: Trends(pool).top_values(midnight - 30 * DAY)),
+        Case("overview: top values, a year", lambda pool: Trends(pool).top_values(year)),
         Case("overview: by status and service", lambda pool: Trends(pool).shares()),
         *_workbench(sample),
         *_people(sample),
@@ -219,13 +227,12 @@ def _run_query(name: str, query: str, queries: Any = personal_data._SQL, **value
 
 def _export(what: str, **asked: Any) -> Case:
     """Count and read the rows of the first part of a CSV export."""
-    wanted = ExportFilter(**asked).selection()
+    wanted = ExportFilter(**asked).selection() | {"left_out": ["spam", "erased"]}
     first = _run_query(
         "",
         "list_export",
         lead_exports._SQL,
         **wanted,
-        left_out=["spam", "erased"],
         after_at=None,
         after_id=None,
         limit=lead_exports.CHUNK,

@@ -152,7 +152,7 @@ async def test_new_leads_appear_without_a_reload(dashboard: Dashboard) -> None:
     async with dashboard.visit() as list_window, dashboard.visit() as overview_window:
         await list_window.open("/admin/ui/leads")
         await overview_window.open("/admin")
-        total = overview_window.page.get_by_label("Leads, last 24 hours").locator(".big")
+        total = overview_window.page.locator(".number", has_text="New today").locator(".big")
         before = await total.inner_text()
         await dashboard.post(name=f"Nina {tag}", email=f"{tag}@example.com")
         row = list_window.page.get_by_role("link", name=f"Nina {tag}")

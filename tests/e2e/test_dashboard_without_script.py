@@ -37,7 +37,10 @@ async def test_overview_and_status_without_scripts_show_the_state(dashboard: Das
         page = visitor.page
         await visitor.open("/admin")
         await expect(page.locator("#h-health")).to_be_visible(timeout=TIMEOUT_MS)
-        await expect(page.get_by_role("heading", name="Last 24 hours")).to_be_visible()
+        await expect(page.get_by_role("heading", name="New today")).to_be_visible()
+        await expect(page.locator(".column title").last).to_contain_text(":")
+        await page.get_by_role("link", name="7 days").click()
+        await expect(page.locator(".column")).to_have_count(7)
         await visitor.open("/admin/status")
         await expect(page.locator("#h-health")).to_be_visible(timeout=TIMEOUT_MS)
         await expect(page.get_by_role("heading", name="Consumer lag")).to_be_visible()

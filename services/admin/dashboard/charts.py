@@ -1,97 +1,176 @@
-"""Bar charts as shapes that a template draws as SVG, with a description for screen readers. No I/O."""
+"""The overview's chart and its table of the week, as shapes and texts that templates draw. No I/O.
+
+The template draws the bars as SVG that fills any width. Everything with text is HTML beside it, so that it is
+not scaled with the bars (ADR 0037).
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Final, Literal
+from typing import Final
 from zoneinfo import ZoneInfo
 
-Unit = Literal["hour", "day"]
-WINDOW: Final[dict[Unit, int]] = {"hour": 24, "day": 30}
-# Units of the SVG's viewBox; the style sheet scales it.
-WIDTH: Final = 480
-HEIGHT: Final = 150
-TOP_MARGIN: Final = 12
-BOTTOM_MARGIN: Final = 22
-PLOT_HEIGHT: Final = HEIGHT - TOP_MARGIN - BOTTOM_MARGIN
+from services.admin.store.leads.trends import Count, Unit
+
+# Units of the SVG's viewBox, which the style sheet stretches. A bar is so wide, with the space beside it.
+BAR: Final = 10
+HEIGHT: Final = 100
+HEAT_LEVELS: Final = 5
+WEEKDAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+
+
+@dataclass(frozen=True)
+class Range:
+    """The time that the overview shows: the last days or months, with the current one.
+
+    The axis has a label for each `label_every` bars, of which their number is a multiple.
+    """
+
+    key: str
+    name: str
+    unit: Unit
+    bars: int
+    label_every: int
+
+
+RANGES: Final[Mapping[str, Range]] = {
+    each.key: each
+    for each in (
+        Range("7", "7 days", "day", 7, 1),
+        Range("30", "30 days", "day", 30, 6),
+        Range("90", "90 days", "day", 90, 18),
+        Range("12m", "12 months", "month", 12, 1),
+    )
+}
+DEFAULT_RANGE: Final = "30"
 
 
 @dataclass(frozen=True)
 class Bar:
-    """The bar of one hour or day. `title` is its tooltip. `label`, empty for most bars, is the text below."""
+    """The leads of a day or month, and those of the one as long before. `y`s and heights are of the SVG."""
 
-    x: float
+    x: int
     y: float
-    width: float
     height: float
-    value: int
+    before_y: float
     title: str
-    label: str
+    value: int
+    spam: int
+    before_title: str
+    before: int
     is_current: bool
 
 
 @dataclass(frozen=True)
-class Tick:
-    """A line of the scale. `y` is its position, and `value` its label."""
+class Chart:
+    """Bars, the values of the scale from the top to zero, the labels of the axis, sums, and a description."""
 
-    y: float
-    value: int
+    bars: list[Bar]
+    scale: list[int]
+    labels: list[str]
+    total: int
+    total_before: int
+    spam: int
+    description: str
+
+    @property
+    def width(self) -> int:
+        """Return the width of the SVG's viewBox."""
+        return BAR * len(self.bars)
 
 
 @dataclass(frozen=True)
-class Chart:
-    """Bars, the lines of their scale, and a description for screen readers."""
+class Heat:
+    """The leads of an hour of a weekday. `level` is 0 for none, up to `HEAT_LEVELS` - 1 for the most."""
 
-    bars: list[Bar]
-    ticks: list[Tick]
-    total: int
-    description: str
-
-
-def window_start(unit: Unit, now: datetime, zone: ZoneInfo) -> datetime:
-    """Return the start of the last 24 hours or 30 days: a full hour, or midnight in the zone."""
-    return bucket_starts(unit, now, zone)[0]
+    title: str
+    value: int
+    level: int
 
 
-def bucket_starts(unit: Unit, now: datetime, zone: ZoneInfo) -> list[datetime]:
-    """Return the start of each of the last 24 hours or 30 days in UTC; the last is the current one."""
-    local = now.astimezone(zone)
-    if unit == "hour":
-        # Subtract in UTC: in local time, the hour that daylight saving skips would be counted twice.
-        hour = local.replace(minute=0, second=0, microsecond=0).astimezone(UTC)
-        return [hour - timedelta(hours=back) for back in reversed(range(WINDOW[unit]))]
-    day = local.replace(hour=0, minute=0, second=0, microsecond=0)
-    days = [day - timedelta(days=back) for back in reversed(range(WINDOW[unit]))]
-    return [each.astimezone(UTC) for each in days]
+def bucket_starts(shown: Range, now: datetime, zone: ZoneInfo) -> list[datetime]:
+    """Return when each day or month begins, in UTC: those of the period before, then those of the range."""
+    local = now.astimezone(zone).replace(hour=0, minute=0, second=0, microsecond=0, fold=0)
+    backwards = range(2 * shown.bars - 1, -1, -1)
+    if shown.unit == "day":
+        return [(local - timedelta(days=back)).astimezone(UTC) for back in backwards]
+    months = [local.year * 12 + local.month - 1 - back for back in backwards]
+    return [local.replace(year=each // 12, month=each % 12 + 1, day=1).astimezone(UTC) for each in months]
 
 
-def bar_chart(unit: Unit, counts: Mapping[datetime, int], now: datetime, zone: ZoneInfo) -> Chart:
-    """Return the chart of the leads of each hour or day.
+def range_start(shown: Range, now: datetime, zone: ZoneInfo) -> datetime:
+    """Return when the range begins, in UTC."""
+    return bucket_starts(shown, now, zone)[shown.bars]
 
-    `counts` has the number of leads by the start of the hour or day, which may be absent if it had none.
+
+def bar_chart(shown: Range, counts: Mapping[datetime, Count], now: datetime, zone: ZoneInfo) -> Chart:
+    """Return the chart of the leads of a range and of the period before.
+
+    `counts` has the leads by the start of the day or month, which may be absent if it had none.
     """
-    utc_counts = {at.astimezone(UTC): count for at, count in counts.items()}
-    starts = bucket_starts(unit, now, zone)
-    values = [utc_counts.get(at, 0) for at in starts]
-    scale, step = scale_ticks(max(values)), WIDTH / len(values)
+    by_start = {at.astimezone(UTC): count for at, count in counts.items()}
+    buckets = [(at, by_start.get(at, Count())) for at in bucket_starts(shown, now, zone)]
+    scale = scale_ticks(max(count.leads for _, count in buckets))
+    top = scale[-1]
     bars = []
-    for index, (at, value) in enumerate(zip(starts, values, strict=True)):
-        local = at.astimezone(zone)
-        height = PLOT_HEIGHT * value / scale[-1]
+    for index, ((at_before, before), (at, count)) in enumerate(
+        zip(buckets[: shown.bars], buckets[shown.bars :], strict=True)
+    ):
+        height = round(HEIGHT * count.leads / top, 1)
         bars.append(
             Bar(
-                x=round(index * step + step * 0.14, 1),
-                y=round(HEIGHT - BOTTOM_MARGIN - height, 1),
-                width=round(step * 0.72, 1),
-                height=round(height, 1),
-                value=value,
-                title=f"{local:%a %H:%M}" if unit == "hour" else f"{local:%a} {local.day} {local:%b}",
-                label=_bar_label(unit, local, len(values) - 1 - index),
-                is_current=index == len(values) - 1,
+                x=index * BAR,
+                y=round(HEIGHT - height, 1),
+                height=height,
+                before_y=round(HEIGHT - HEIGHT * before.leads / top, 1),
+                title=_title(shown.unit, at.astimezone(zone)),
+                value=count.leads,
+                spam=count.spam,
+                before_title=_title(shown.unit, at_before.astimezone(zone)),
+                before=before.leads,
+                is_current=index == shown.bars - 1,
             )
         )
-    ticks = [Tick(round(HEIGHT - BOTTOM_MARGIN - PLOT_HEIGHT * tick / scale[-1], 1), tick) for tick in scale]
-    return Chart(bars, ticks, sum(values), _describe(unit, bars))
+    labels = [_label(shown, at.astimezone(zone)) for at, _ in buckets[shown.bars :: shown.label_every]]
+    total = sum(bar.value for bar in bars)
+    total_before = sum(bar.before for bar in bars)
+    return Chart(
+        bars=bars,
+        scale=[*reversed(scale), 0],
+        labels=labels,
+        total=total,
+        total_before=total_before,
+        spam=sum(bar.spam for bar in bars),
+        description=_describe(shown, bars, total, total_before),
+    )
+
+
+def week_table(counts: Mapping[tuple[int, int], int]) -> list[tuple[str, list[Heat]]]:
+    """Return the name of each weekday and its 24 hours.
+
+    `counts` has the number of leads by weekday (1 is Monday) and hour.
+    """
+    most = max(counts.values(), default=0)
+    return [
+        (
+            name,
+            [
+                Heat(
+                    f"{name} {hour:02}:00–{hour + 1:02}:00",  # noqa: RUF001 - a range has an en dash
+                    value := counts.get((weekday, hour), 0),
+                    _heat_level(value, most),
+                )
+                for hour in range(24)
+            ],
+        )
+        for weekday, name in enumerate(WEEKDAYS, 1)
+    ]
+
+
+def busiest_hour(table: list[tuple[str, list[Heat]]]) -> Heat | None:
+    """Return the hour with the most leads; None if there are no leads."""
+    busiest = max((heat for _, heats in table for heat in heats), key=lambda heat: heat.value)
+    return busiest if busiest.value else None
 
 
 def scale_ticks(highest: int) -> list[int]:
@@ -109,18 +188,26 @@ def scale_ticks(highest: int) -> list[int]:
     return list(range(step, top + 1, step))
 
 
-def _bar_label(unit: Unit, local: datetime, buckets_ago: int) -> str:
-    if unit == "hour":
-        return f"{local:%H}" if buckets_ago % 4 == 0 else ""
-    return f"{local.day} {local:%b}" if buckets_ago % 6 == 0 else ""
+def _heat_level(value: int, most: int) -> int:
+    return -(-value * (HEAT_LEVELS - 1) // most) if most else 0
 
 
-def _describe(unit: Unit, bars: list[Bar]) -> str:
-    total, peak = sum(bar.value for bar in bars), max(bars, key=lambda bar: bar.value)
+def _title(unit: Unit, local: datetime) -> str:
+    return f"{local:%B %Y}" if unit == "month" else f"{local:%a} {local.day} {local:%b}"
+
+
+def _label(shown: Range, local: datetime) -> str:
+    if shown.unit == "month":
+        return f"{local:%b}"
+    return f"{local:%a} {local.day}" if shown.label_every == 1 else f"{local.day} {local:%b}"
+
+
+def _describe(shown: Range, bars: list[Bar], total: int, total_before: int) -> str:
     if not total:
-        return f"No leads in the last {len(bars)} {unit}s."
+        return f"No leads in the last {shown.name}; {total_before} in the {shown.name} before."
+    peak = max(bars, key=lambda bar: bar.value)
     leads = "lead" if total == 1 else "leads"
     return (
-        f"{total} {leads} in the last {len(bars)} {unit}s. Busiest {unit}: {peak.title} with {peak.value}. "
-        f"Current {unit}: {bars[-1].value}."
+        f"{total} {leads} in the last {shown.name}, {total_before} in the {shown.name} before. "
+        f"Most: {peak.title} with {peak.value}."
     )

@@ -64,6 +64,7 @@ JOBS: Final = {
     "replay_queue": ("Automatic retries", "Retries failed deliveries when they are due."),
     "site_queue": ("Website imports", "Imports leads that websites queued while FASTCore was unreachable."),
     "retention": ("Data retention", "Deletes personal data that is older than the retention settings allow."),
+    "lead_summary": ("Lead statistics", "Counts the leads of past days for the overview."),
     "statistics": ("Database statistics", "Removes deleted values from the database's statistics."),
 }
 _EVERY_MINUTES: Final = re.compile(r"\*/(\d+) \* \* \* \*$")

@@ -113,6 +113,8 @@ async def _make(url: str, size: Size, console: Console) -> dict[str, Any]:
             for step in ("add_leads", "add_mails", "add_entries"):
                 await getattr(SQL, step)(db, **span)
             progress.advance(task, last - first + 1)
+        await db.execute("TRUNCATE lead_response")
+        await SQL.add_responses(db)
         await SQL.add_queue(db, **given)
         await SQL.write_books(db)
         await SQL.add_jobs(db)
@@ -134,6 +136,8 @@ async def _settle(url: str) -> None:
     db = await asyncpg.connect(url, command_timeout=1800)
     if await db.fetchval("SELECT to_regproc('recount_rows') IS NOT NULL"):
         await db.execute("SELECT recount_rows()")
+    if await db.fetchval("SELECT to_regproc('refresh_lead_summary') IS NOT NULL"):
+        await db.execute("SELECT refresh_lead_summary()")
     await db.execute("VACUUM ANALYZE")
     await db.execute("CHECKPOINT")
     await db.close()

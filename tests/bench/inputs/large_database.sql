@@ -48,7 +48,9 @@ SELECT md5('lead' || n)::uuid, md5('request' || n), site,
                 80 + (pg_temp.chance(n, 21) ^ 3 * 1100)::int) END,
        true, pg_temp.pick('{de,de,en,en,en,fr,es,it}', pg_temp.chance(n, 22)), created - interval '2 seconds',
        jsonb_build_object('page_url', 'https://fast-techservices.example/contact', 'utm_source',
-                          pg_temp.pick('{google,newsletter,linkedin,direct}', pg_temp.chance(n, 23))),
+                          pg_temp.pick('{google,newsletter,linkedin,direct}', pg_temp.chance(n, 23)),
+                          'utm_campaign', 'campaign ' || floor(pg_temp.chance(n, 25) ^ 3 * 60),
+                          'landing_page', 'https://fast-techservices.example/page-' || floor(pg_temp.chance(n, 26) ^ 2 * 80) || '?ref=' || n),
        CASE WHEN status = 'spam' THEN '{honeypot}'::text[] ELSE '{}' END, md5('body' || n) || md5('more' || n),
        CASE WHEN status IN ('contacted', 'won', 'lost') THEN pg_temp.pick('{ann,ann,ann,bob,bob,cem,dora}', moved) END,
        created, created + interval '150 ms', created + (moved * interval '9 days')
@@ -137,6 +139,13 @@ SELECT md5('entry' || n || '.' || part)::uuid, event, actor, code, details, id, 
     FROM generate_series(:first::bigint * 10, :first::bigint * 10
                          + greatest(0, :wanted::bigint - (SELECT count(*) FROM entry)) - 1) AS n
 ) AS told ORDER BY at;
+
+-- name: add_responses!
+-- When the answered leads were answered: minutes to days after they came.
+INSERT INTO lead_response (lead_id, received_at, responded_at, decided_at, outcome, assignee)
+SELECT id, created_at_utc, created_at_utc + (updated_at - created_at_utc) / 3,
+       CASE WHEN status IN ('won', 'lost') THEN updated_at END, CASE WHEN status IN ('won', 'lost') THEN status END, assignee
+FROM lead_inbox WHERE status IN ('processing', 'contacted', 'won', 'lost');
 
 -- name: add_queue!
 -- One failure of every twentieth lead; a few were no leads at all.

@@ -1,8 +1,10 @@
 """The overview shows failures of the last hour and paused stages."""
 
+import html
 import json
 import re
 from datetime import UTC, datetime, timedelta
+from urllib.parse import parse_qsl
 from uuid import UUID, uuid4
 
 import httpx
@@ -140,3 +142,17 @@ async def test_a_site_whose_leads_became_spam_is_found(admin: Admin, postgres: P
             )
     async with open_pool(postgres, "test") as pool:
         assert await read_risen_spam(pool) == [SpamShare("studio", 12, 11, 12, 0, "honeypot")]
+
+
+async def test_the_overview_links_its_numbers_and_lists_to_the_list(admin: Admin) -> None:
+    await admin.add_lead(service="Web & more", occurred_at=datetime.now(UTC))
+    shown = (await admin.client.get("/admin/ui/overview/leads?zone=Europe/Berlin")).text
+    links = [html.unescape(each) for each in re.findall(r'href="(/admin/ui/leads\?[^"]+)"', shown)]
+    queries = [dict(parse_qsl(link.partition("?")[2])) for link in links]
+    assert any(query.get("service") == "Web & more" and "since" in query for query in queries), links
+    assert {"status": "received", "zone": "Europe/Berlin"} in queries
+    for link in links:
+        page = await admin.client.get(link)
+        assert page.status_code == 200, link
+        if "spam" not in link and "won" not in link:
+            assert "1 lead" in page.text, link

@@ -2,21 +2,46 @@
 
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any
+from typing import Annotated, Any, Final
+from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 
 from services.admin.adapters import Adapters, CurrentAdapters
 from services.admin.dashboard.auth import CurrentSession, SessionLookup, UnverifiedSession
 from services.admin.dashboard.cache import Cache, CurrentCache
-from services.admin.dashboard.charts import Chart, Unit, bar_chart, window_start
+from services.admin.dashboard.charts import (
+    DEFAULT_RANGE,
+    RANGES,
+    Range,
+    bar_chart,
+    bucket_starts,
+    busiest_hour,
+    range_start,
+    week_table,
+)
 from services.admin.dashboard.headline import read_signals
+from services.admin.dashboard.pages.leads import LEADS, LeadQuery
 from services.admin.dashboard.rendering import PageRoute, render
-from services.admin.dashboard.timezone import ViewerZone
+from services.admin.dashboard.timezone import ViewerZone, midnight
+from services.admin.store.leads.trends import Dimension
 
 router = APIRouter(prefix="/admin", route_class=PageRoute)
-CHART_MAX_AGE_SECONDS: dict[Unit, float] = {"hour": 10, "day": 30}
+NUMBERS_MAX_AGE_SECONDS: Final = 5.0
+CHART_MAX_AGE_SECONDS: Final = 10.0
+LISTS_MAX_AGE_SECONDS: Final = 30.0
+# The most frequent values: the title, the text of leads without a value, and the filter of the list of leads.
+TOP_LISTS: Final[tuple[tuple[Dimension, str, str, str | None], ...]] = (
+    ("first_source", "Sources, first touch", "No source", None),
+    ("source", "Sources, last touch", "No source", "source"),
+    ("campaign", "Campaigns", "No campaign", None),
+    ("service", "Services", "No service", "service"),
+    ("site", "Sites", "No site", "site"),
+    ("landing_page", "Landing pages", "No landing page", None),
+)
+
+RangeKey = Annotated[str, Query(alias="range", max_length=10)]
 
 
 @router.get("")
@@ -26,6 +51,7 @@ async def show_overview(
     adapters: CurrentAdapters,
     zone: ViewerZone,
     cache: CurrentCache,
+    key: RangeKey = DEFAULT_RANGE,
     full: bool = False,
 ) -> Response:
     """Show the page without data. The browser then requests each panel.
@@ -34,12 +60,13 @@ async def show_overview(
     panel of leads is missing: it is unknown whether the session is revoked.
     """
     session, database_error = lookup
-    values: dict[str, Any] = {}
+    shown = RANGES.get(key, RANGES[DEFAULT_RANGE])
+    values: dict[str, Any] = {"shown": shown}
     if full:
         await read_signals(request.app, cache)
-        values = {"headline": request.app.state.headline}
+        values |= {"headline": request.app.state.headline}
         if not database_error:
-            values |= await _leads_values(adapters, zone, cache)
+            values |= await _leads_values(adapters, zone, cache, shown)
     return render(request, session, "overview/overview.html", full=full, **values)
 
 
@@ -50,10 +77,11 @@ async def leads_panel(
     adapters: CurrentAdapters,
     zone: ViewerZone,
     cache: CurrentCache,
+    key: RangeKey = DEFAULT_RANGE,
 ) -> Response:
-    """Render the charts of leads over time, by status and by service."""
-    values = await _leads_values(adapters, zone, cache)
-    return render(request, session, "overview/overview_leads.html", **values)
+    """Render the numbers, the chart and the lists of leads."""
+    values = await _leads_values(adapters, zone, cache, RANGES.get(key, RANGES[DEFAULT_RANGE]))
+    return render(request, session, "overview/overview_leads.html", full=False, **values)
 
 
 @router.get("/ui/overview/parts")
@@ -63,17 +91,64 @@ async def headline_panel(request: Request, session: UnverifiedSession, cache: Cu
     return render(request, session, "overview/overview_headline.html", headline=request.app.state.headline)
 
 
-async def _leads_values(adapters: Adapters, zone: ZoneInfo, cache: Cache) -> dict[str, Any]:
+async def _leads_values(adapters: Adapters, zone: ZoneInfo, cache: Cache, shown: Range) -> dict[str, Any]:
     now = datetime.now(UTC)
+    local_day = now.astimezone(zone).date()
+    today, yesterday = midnight(local_day, zone), midnight(local_day, zone, days=-1)
+    since = range_start(shown, now, zone)
 
-    async def load_chart(unit: Unit) -> Chart:
-        since = window_start(unit, now, zone)
-        count = partial(adapters.trends.count, unit, since, zone)
-        # The key contains the start of the window, so that a new hour or day is not served from the cache.
-        key = f"{unit} {zone.key} {since:%d%H%M}"
-        counts = await cache.get_or_load(key, count, CHART_MAX_AGE_SECONDS[unit])
-        return bar_chart(unit, counts, now, zone)
+    # The keys contain the day, so that a new day is not served from the cache.
+    def key(name: str) -> str:
+        return f"{name} {zone.key} {local_day}"
 
-    shares = await cache.get_or_load("shares", adapters.trends.shares, CHART_MAX_AGE_SECONDS["day"])
-    charts = [("Last 24 hours", await load_chart("hour")), ("Last 30 days", await load_chart("day"))]
-    return {"charts": charts, "shares": shares, "zone": zone.key}
+    numbers = await cache.get_or_load(
+        key("numbers"),
+        partial(adapters.responses.numbers, now, today, yesterday),
+        NUMBERS_MAX_AGE_SECONDS,
+    )
+    counts = await cache.get_or_load(
+        key(f"counts {shown.key}"),
+        partial(adapters.trends.count, shown.unit, bucket_starts(shown, now, zone)[0], zone),
+        CHART_MAX_AGE_SECONDS,
+    )
+    week = week_table(
+        await cache.get_or_load(
+            key(f"week {shown.key}"),
+            partial(adapters.trends.count_by_hour_of_week, since, zone),
+            LISTS_MAX_AGE_SECONDS,
+        )
+    )
+    tops = await cache.get_or_load(
+        key(f"tops {shown.key}"), partial(adapters.trends.top_values, since), LISTS_MAX_AGE_SECONDS
+    )
+    times = await cache.get_or_load(
+        key("times"), partial(adapters.responses.response_times, now), LISTS_MAX_AGE_SECONDS
+    )
+    return {
+        "shown": shown,
+        "ranges": RANGES.values(),
+        "numbers": numbers,
+        "chart": bar_chart(shown, counts, now, zone),
+        "top_lists": [
+            (dimension, title, missing, filter_name, tops[dimension])
+            for dimension, title, missing, filter_name in TOP_LISTS
+        ],
+        "week": week,
+        "busiest": busiest_hour(week),
+        "response_times": times,
+        "leads_url": partial(_leads_url, zone),
+        "today": local_day,
+        "since": since.astimezone(zone).date(),
+        "oldest_day": numbers.unanswered.oldest_at and numbers.unanswered.oldest_at.astimezone(zone).date(),
+        "oldest_seconds": numbers.unanswered.oldest_at
+        and (now - numbers.unanswered.oldest_at).total_seconds(),
+        "zone": zone.key,
+    }
+
+
+def _leads_url(zone: ZoneInfo, **filters: object) -> str:
+    """Return the URL of the list of leads with these filters; "" if it has no such filter."""
+    if not filters.keys() <= LeadQuery.model_fields.keys():
+        return ""
+    values = {name: str(value) for name, value in filters.items() if value}
+    return f"{LEADS}?{urlencode(values | {'zone': zone.key})}"

@@ -89,9 +89,10 @@ const isUnsaved = (field) => field.localName === "select"
 document.addEventListener("htmx:beforeRequest", (event) => {
   const { elt, requestConfig } = event.detail;
   if (elt.localName === "form" || !isPoll(requestConfig.triggeringEvent)) return;
-  const hasFocus = elt.contains(document.activeElement) && document.activeElement.matches("select, input, textarea, form.status *");
+  const hasFocus = elt.contains(document.activeElement) && document.activeElement.matches("select, input, textarea, form.status *, .plot");
+  const hasTip = elt.querySelector(".tip:not([hidden])");
   const hasInput = [...elt.querySelectorAll("select, input, textarea")].some(isUnsaved);
-  if (document.hidden || hasFocus || hasInput || document.querySelector("dialog[open]")) event.preventDefault();
+  if (document.hidden || hasFocus || hasTip || hasInput || document.querySelector("dialog[open]")) event.preventDefault();
 });
 
 // Leaving a page with unsaved text asks first. While the text is being saved it cannot change.

@@ -1,7 +1,10 @@
-"""Counts leads over time, by status and by service, for the charts of the overview."""
+"""Counts leads over time, by weekday and hour, and by what they have in common, for the overview.
+
+Past days are in `lead_summary`, which a job of the flusher keeps; the days since are counted each time.
+"""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 from typing import Any, Final, Literal
 from zoneinfo import ZoneInfo
@@ -11,6 +14,26 @@ from runtime.database.postgres import Pool, load_queries, snapshot
 _SQL: Any = load_queries(Path(__file__).with_name("trends.sql"))
 # Counting so many leads by service takes about 10 ms. Above it the planner's statistics give estimates.
 COUNT_EXACTLY_UP_TO: Final = 50_000
+TOP_VALUES: Final = 8
+
+Unit = Literal["day", "month"]
+Dimension = Literal["site", "service", "source", "first_source", "campaign", "landing_page"]
+DIMENSIONS: Final[tuple[Dimension, ...]] = (
+    "first_source",
+    "source",
+    "campaign",
+    "service",
+    "site",
+    "landing_page",
+)
+
+
+@dataclass(frozen=True)
+class Count:
+    """The leads of a time, without spam, and the spam."""
+
+    leads: int = 0
+    spam: int = 0
 
 
 @dataclass(frozen=True)
@@ -26,18 +49,46 @@ class Shares:
 
 
 class Trends:
-    """Aggregates the table `lead_inbox`."""
+    """Aggregates the tables `lead_inbox` and `lead_summary`. Raises `DependencyUnavailable`."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
 
-    async def count(
-        self, unit: Literal["hour", "day"], since: datetime, zone: ZoneInfo
-    ) -> dict[datetime, int]:
-        """Return the number of leads by the start of the hour or day. Omits hours and days without leads."""
+    async def count(self, unit: Unit, since: datetime, zone: ZoneInfo) -> dict[datetime, Count]:
+        """Return the counts by the start of the day or month. Omits days and months without leads.
+
+        `since` is a full quarter of an hour, which every day of a time zone begins with.
+        """
         async with snapshot(self._pool) as connection:
-            rows = _SQL.count_by_bucket(connection, unit=unit, since=since, zone=zone.key)
-            return {row["at"]: row["leads"] async for row in rows}
+            covered = await _SQL.covered_until(connection)
+            rows = _SQL.count_by_bucket(connection, unit=unit, since=since, covered=covered, zone=zone.key)
+            return {row["at"]: Count(row["leads"], row["spam"]) async for row in rows}
+
+    async def count_by_hour_of_week(self, since: datetime, zone: ZoneInfo) -> dict[tuple[int, int], int]:
+        """Return the leads by weekday (1 is Monday) and hour of the zone. Omits hours without leads."""
+        async with snapshot(self._pool) as connection:
+            covered = await _SQL.covered_until(connection)
+            rows = _SQL.count_by_hour_of_week(connection, since=since, covered=covered, zone=zone.key)
+            return {(row["weekday"], row["hour"]): row["leads"] async for row in rows}
+
+    async def top_values(self, since: datetime) -> dict[Dimension, dict[str, int]]:
+        """Return the most frequent values of each dimension and their numbers of leads, the largest first.
+
+        The value "" is last: the leads that do not say.
+        """
+        tops: dict[Dimension, dict[str, int]] = {dimension: {} for dimension in DIMENSIONS}
+        async with snapshot(self._pool) as connection:
+            rows = _SQL.top_values(
+                connection,
+                dimensions=DIMENSIONS,
+                since=since,
+                first_day=_next_utc_day(since),
+                covered=await _SQL.covered_until(connection),
+                most=TOP_VALUES,
+            )
+            async for row in rows:
+                tops[row["dimension"]][row["value"]] = row["leads"]
+        return tops
 
     async def shares(self) -> Shares:
         """Return the number of leads by status and by service. If there are many, the latter is estimated."""
@@ -52,3 +103,8 @@ class Trends:
             )
             services = {row["word"]: row["leads"] async for row in rows}
         return Shares(statuses, services, estimated=estimated)
+
+
+def _next_utc_day(at: datetime) -> datetime:
+    midnight = datetime.combine(at.astimezone(UTC).date(), time(), UTC)
+    return midnight if midnight == at else midnight + timedelta(days=1)

@@ -1,0 +1,107 @@
+"""Counts new leads and how they were answered: the numbers at the top of the overview, with those before."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+from uuid import UUID
+
+from runtime.database.postgres import Connection, Pool, load_queries, snapshot
+
+_SQL: Any = load_queries(Path(__file__).with_name("responses.sql"))
+DAY: Final = timedelta(days=1)
+RESPONSE_PERIOD: Final = timedelta(days=7)
+DECISION_PERIOD: Final = timedelta(days=30)
+MOST_ASSIGNEES: Final = 10
+
+
+@dataclass(frozen=True)
+class Arrivals:
+    """The leads and the spam of a day until the present time of day."""
+
+    leads: int
+    spam: int
+
+
+@dataclass(frozen=True)
+class Unanswered:
+    """The leads in the status `received` now and a day ago, and the oldest of them."""
+
+    leads: int
+    leads_before: int
+    oldest_id: UUID | None
+    oldest_at: datetime | None
+
+
+@dataclass(frozen=True)
+class ResponseTime:
+    """How many leads were answered, and the median of the seconds until then; None if there are none."""
+
+    answered: int
+    seconds: float | None
+
+
+@dataclass(frozen=True)
+class Decisions:
+    """The leads that were won, and all that were won or lost."""
+
+    won: int
+    decided: int
+
+    @property
+    def rate(self) -> float | None:
+        """Return the share that was won; None if no lead was decided."""
+        return self.won / self.decided if self.decided else None
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """The numbers of now, each with the period before."""
+
+    arrivals: Arrivals
+    arrivals_before: Arrivals
+    unanswered: Unanswered
+    response: ResponseTime
+    response_before: ResponseTime
+    decisions: Decisions
+    decisions_before: Decisions
+
+
+class Responses:
+    """Reads `lead_response` and the indexes of `lead_inbox`. Raises `DependencyUnavailable`."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    async def numbers(self, now: datetime, today: datetime, yesterday: datetime) -> Numbers:
+        """Return the numbers. `today` and `yesterday` are when the viewer's days began."""
+        async with snapshot(self._pool) as connection:
+            arrivals = await _SQL.count_arrivals(
+                connection, today=today, yesterday=yesterday, same_time=yesterday + (now - today)
+            )
+            unanswered = await _SQL.count_unanswered(connection, before=now - DAY)
+            return Numbers(
+                arrivals=Arrivals(arrivals["leads"], arrivals["spam"]),
+                arrivals_before=Arrivals(arrivals["leads_before"], arrivals["spam_before"]),
+                unanswered=Unanswered(**dict(unanswered)),
+                response=await _response_time(connection, now),
+                response_before=await _response_time(connection, now - RESPONSE_PERIOD),
+                decisions=await _decisions(connection, now),
+                decisions_before=await _decisions(connection, now - DECISION_PERIOD),
+            )
+
+    async def response_times(self, now: datetime) -> dict[str, ResponseTime]:
+        """Return the response times of the last 30 days by assignee; "" are leads without one."""
+        async with snapshot(self._pool) as connection:
+            rows = _SQL.response_times(connection, since=now - DECISION_PERIOD, most=MOST_ASSIGNEES)
+            return {row["assignee"]: ResponseTime(row["answered"], row["seconds"]) async for row in rows}
+
+
+async def _response_time(connection: Connection, until: datetime) -> ResponseTime:
+    row = await _SQL.response_time(connection, since=until - RESPONSE_PERIOD, until=until)
+    return ResponseTime(row["answered"], row["seconds"])
+
+
+async def _decisions(connection: Connection, until: datetime) -> Decisions:
+    row = await _SQL.count_decisions(connection, since=until - DECISION_PERIOD, until=until)
+    return Decisions(row["won"], row["decided"])
