@@ -12,6 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 from contracts.times import ClampedTimestamp
 
 ACTOR_MAX_LENGTH: Final = 200
+# The actor of an admin token without a name.
+DEFAULT_ACTOR: Final = "admin"
 
 
 class AuditEvent(StrEnum):
@@ -26,6 +28,9 @@ class AuditEvent(StrEnum):
     LEAD_ARCHIVED = "lead.archived"
     LEAD_STATUS_CHANGED = "lead.status_changed"
     LEAD_EDITED = "lead.edited"
+    LEAD_NOTE_ADDED = "lead.note_added"
+    LEAD_NOTE_EDITED = "lead.note_edited"
+    LEAD_NOTE_DELETED = "lead.note_deleted"
     LEAD_EXPORTED = "lead.exported"
     LEAD_ERASED = "lead.erased"
     BULK_STARTED = "bulk.started"

@@ -96,6 +96,7 @@ Note = Annotated[
     StringConstraints(strip_whitespace=True, max_length=10_000),
     AfterValidator(_to_stripped_text),
 ]
+RequiredNote = Annotated[Note, AfterValidator(_check_not_empty)]
 ConsentText = Annotated[
     str,
     StringConstraints(strip_whitespace=True, max_length=CONSENT_TEXT_MAX),

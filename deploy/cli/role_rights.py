@@ -7,7 +7,7 @@ from typing import Final
 AUDIT_COLUMNS: Final = (
     "event_id, event, actor, status_code, details_json, lead_id, request_id, created_at_utc"
 )
-# There is no DELETE, because the ledger counts rows.
+# There is no DELETE on other tables than lead_note, because the ledger counts rows.
 GRANTS: Final = {
     **dict.fromkeys(
         (
@@ -27,6 +27,7 @@ GRANTS: Final = {
         ("SELECT", "INSERT", "UPDATE"),
     ),
     "audit_log": ("SELECT", f"INSERT ({AUDIT_COLUMNS})"),
+    "lead_note": ("SELECT", "INSERT", "UPDATE (body, updated_at)", "DELETE"),
     "revoked_session": ("SELECT", "INSERT"),
     **dict.fromkeys(
         (

@@ -16,6 +16,7 @@ from services.admin.store.deliveries.replays import Replays
 from services.admin.store.leads.held import HeldLeads
 from services.admin.store.leads.lead_exports import LeadExports
 from services.admin.store.leads.leads import Leads
+from services.admin.store.leads.notes import Notes
 from services.admin.store.leads.responses import Responses
 from services.admin.store.leads.trends import Trends
 from services.admin.store.privacy.erasure import Erasures
@@ -26,11 +27,12 @@ from services.admin.store.stages import StageBreakers
 
 @dataclass(frozen=True)
 class Adapters:
-    """The repositories (leads, replay queue, audit log, ...) and the reader of the system's status."""
+    """The repositories (leads, notes, replay queue, audit log, ...) and the reader of the system's status."""
 
     leads: Leads
     held_leads: HeldLeads
     bulk: BulkChanges
+    notes: Notes
     queue: ReplayQueue
     replays: Replays
     stages: StageBreakers

@@ -45,6 +45,7 @@ from services.admin.store.deliveries.replays import Replays
 from services.admin.store.leads.held import HeldLeads
 from services.admin.store.leads.lead_exports import LeadExports
 from services.admin.store.leads.leads import Leads
+from services.admin.store.leads.notes import Notes
 from services.admin.store.leads.responses import Responses
 from services.admin.store.leads.trends import Trends
 from services.admin.store.privacy.erasure import Erasures
@@ -83,6 +84,7 @@ def create_app(config: settings.Settings | None = None) -> FastAPI:
                 leads=Leads(pool),
                 held_leads=HeldLeads(pool),
                 bulk=BulkChanges(pool),
+                notes=Notes(pool),
                 queue=ReplayQueue(pool),
                 replays=Replays(pool),
                 stages=StageBreakers(pool),

@@ -1,15 +1,13 @@
 """The settings of the admin service. Sections that all services share come from `runtime.settings`."""
 
-from typing import Annotated, Final
+from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_settings import BaseSettings, NoDecode
 
-from contracts.audit import ACTOR_MAX_LENGTH
+from contracts.audit import ACTOR_MAX_LENGTH, DEFAULT_ACTOR
 from runtime.access_tokens import TokenList, named_tokens, refuse_weak_tokens
 from runtime.settings import Debug, Http, Kafka, Log, Postgres, SitesFile, Tracing, load, section
-
-DEFAULT_ACTOR: Final = "admin"
 
 
 def _split(value: object) -> object:

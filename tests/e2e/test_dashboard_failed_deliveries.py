@@ -37,7 +37,7 @@ async def test_refused_emails_are_grouped_previewed_and_replayed_once(
         await visitor.check()
         # The lead's page shows why the email failed.
         await visitor.open(f"/admin/ui/leads/{leads[0]}")
-        await expect(page.get_by_role("region", name="Emails")).to_contain_text("mailbox has moved")
+        await expect(page.get_by_role("region", name="Activity")).to_contain_text("mailbox has moved")
         await visitor.check()
 
         for email in emails:
@@ -62,12 +62,12 @@ async def test_refused_emails_are_grouped_previewed_and_replayed_once(
         await expect(page.get_by_text("mail server repaired")).to_be_visible()
         await visitor.check()
         await page.locator("#replay tbody a.lead").first.click()
-        timeline = page.get_by_role("region", name="Timeline")
+        timeline = page.get_by_role("region", name="Activity")
         await expect(timeline).to_contain_text(CONFIRMATION_SENT)
         for lead_id in leads:
             await visitor.open(f"/admin/ui/leads/{lead_id}")
-            await expect(timeline.locator(".event-title").filter(has_text=CONFIRMATION_SENT)).to_have_count(1)
-            failed = page.get_by_role("region", name="Emails").locator(".badge", has_text="Failed")
+            await expect(timeline.locator(".history p").filter(has_text=CONFIRMATION_SENT)).to_have_count(1)
+            failed = page.get_by_role("region", name="Activity").locator(".badge", has_text="Failed")
             await expect(failed).to_have_count(0)
 
     async def mails() -> Counter[str]:
@@ -108,7 +108,7 @@ async def test_archiving_is_confirmed_and_says_how_to_undo_it(dashboard: Dashboa
         await visitor.expect_toast("archived")
         await expect(page.get_by_text("No pending deliveries")).to_be_visible()
         await visitor.open(f"/admin/ui/leads/{lead_id}")
-        await expect(page.get_by_role("region", name="Emails")).to_contain_text("Archived")
+        await expect(page.get_by_role("region", name="Activity")).to_contain_text("Archived")
     del smtp.always[f"rcpt:{email}"]
 
 

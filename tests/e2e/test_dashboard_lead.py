@@ -1,4 +1,4 @@
-"""A lead's own page in a real browser: reply, call and copy."""
+"""A lead's own page in a real browser: reply, call, copy and notes."""
 
 from uuid import uuid4
 
@@ -49,3 +49,44 @@ async def test_a_lead_is_answered_and_its_address_is_copied(dashboard: Dashboard
         await expect(page.locator("#copied")).to_have_text("", timeout=TIMEOUT_MS)
         await visitor.check_in_both_themes()
         assert not [url for url in visitor.urls if tag in url]
+
+
+async def test_notes_are_written_edited_and_deleted(dashboard: Dashboard) -> None:
+    tag = uuid4().hex[:10]
+    lead_id = await dashboard.post(name=f"Nell {tag}", email=f"{tag}@example.com")
+    async with dashboard.visit() as visitor:
+        page = visitor.page
+        await open_lead(visitor, lead_id)
+        activity = page.get_by_role("region", name="Activity")
+        field = page.get_by_label("New note")
+        await field.fill(f"Called {tag}.\nNo answer.")
+        await field.press("Control+Enter")
+        await visitor.expect_toast("Note saved.")
+        await expect(field).to_have_value("")
+        await expect(field).to_be_focused()
+        # The newest entry is first.
+        first = activity.get_by_role("listitem").first
+        await expect(first).to_contain_text(f"Called {tag}.")
+        await expect(first.locator(".author")).to_have_text("admin")
+        assert visitor.documents[-1] == f"/admin/ui/leads/{lead_id}"
+        await visitor.check_in_both_themes()
+        # A blank note is refused at its field.
+        await field.press("Control+Enter")
+        await expect(page.locator("#note-error")).to_be_visible()
+        visitor.problems.clear()  # the browser reports the 422
+        await first.get_by_role("link", name="Edit note").click()
+        await page.get_by_label("Note", exact=True).fill(f"Reached {tag}.")
+        await visitor.check_in_both_themes()
+        await page.get_by_label("Note", exact=True).press("Control+Enter")
+        await page.wait_for_url(f"**/admin/ui/leads/{lead_id}")
+        await expect(first).to_contain_text(f"Reached {tag}.")
+        await expect(first).to_contain_text("edited")
+        await first.get_by_role("link", name="Edit note").click()
+        await page.get_by_role("button", name="Delete note…").click()
+        dialog = page.get_by_role("dialog", name="Delete this note?")
+        await visitor.check()
+        await dialog.get_by_role("button", name="Delete note").click()
+        await page.wait_for_url(f"**/admin/ui/leads/{lead_id}")
+        await expect(activity).to_contain_text("admin deleted a note.")
+        await expect(activity).not_to_contain_text(tag)
+        assert visitor.problems == []

@@ -50,7 +50,7 @@ async def test_a_lead_is_found_by_email_followed_up_and_audited(dashboard: Dashb
         await search(visitor, tag[:8])
         await page.get_by_role("link", name=name).click()
         await page.wait_for_url(f"**/admin/ui/leads/{lead_id}")
-        timeline = page.get_by_role("region", name="Timeline")
+        timeline = page.get_by_role("region", name="Activity")
         await expect(timeline).to_contain_text(re.compile("Accepted|Received from"))
         await expect(timeline).to_contain_text(CONFIRMATION_SENT, timeout=TIMEOUT_MS)
         await set_status(visitor, name, "contacted")
@@ -70,7 +70,7 @@ async def test_a_lead_is_found_by_email_followed_up_and_audited(dashboard: Dashb
         assert not [url for url in visitor.urls if tag in url]
 
 
-async def test_regression_status_and_notes_can_be_saved_after_each_other(dashboard: Dashboard) -> None:
+async def test_regression_status_and_assignee_can_be_saved_after_each_other(dashboard: Dashboard) -> None:
     tag = uuid4().hex[:10]
     name = f"Nora {tag}"
     lead_id = await dashboard.post(name=name, email=f"{tag}@example.com")
@@ -83,18 +83,18 @@ async def test_regression_status_and_notes_can_be_saved_after_each_other(dashboa
             await visitor.expect_toast("Status changed to")
             await expect(page.get_by_label(f"Status of {name}", exact=True)).to_have_value(status)
         # The timeline shows the change at once.
-        await expect(page.get_by_role("region", name="Timeline").get_by_role("listitem")).to_contain_text(
+        await expect(page.get_by_role("region", name="Activity").get_by_role("listitem")).to_contain_text(
             ["contacted"], ignore_case=True
         )
-        for notes in ("She wants a shop.", "She wants two shops."):
-            await page.get_by_label("Notes").fill(notes)
+        for assignee in ("Ann", "Bob"):
+            await page.get_by_label("Assignee").fill(assignee)
             await page.get_by_role("button", name="Save", exact=True).click()
             await expect(page.locator("#saved")).to_have_text("Saved.")
             await visitor.wait_until_loaded()
         await set_status(visitor, name, "won")
         await visitor.expect_toast("Status changed to Won")
         await visitor.open(f"/admin/ui/leads/{lead_id}")
-        await expect(page.get_by_label("Notes")).to_have_value("She wants two shops.")
+        await expect(page.get_by_label("Assignee")).to_have_value("Bob")
         await expect(page.get_by_label(f"Status of {name}", exact=True)).to_have_value("won")
         await visitor.check()
 

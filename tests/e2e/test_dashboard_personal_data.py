@@ -45,7 +45,7 @@ async def test_all_leads_of_a_person_are_deleted_after_the_address_was_typed(
         await visitor.check()
         await page.get_by_role("row").nth(1).get_by_role("link").click()
         await expect(page.get_by_role("heading", name="Erased lead")).to_be_visible()
-        timeline = page.get_by_role("region", name="Timeline")
+        timeline = page.get_by_role("region", name="Activity")
         await expect(timeline).to_contain_text("deleted the personal data", timeout=TIMEOUT_MS)
         assert tag not in await page.content()
         await visitor.open("/admin/ui/leads")

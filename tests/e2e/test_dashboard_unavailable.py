@@ -51,7 +51,7 @@ async def test_pages_report_an_unavailable_database_and_recover(dashboard: Dashb
             await expect(page.get_by_role("heading", name="Temporarily unavailable")).to_be_visible()
             visitor.problems.clear()  # the browser reports each 503
             await visitor.check()
-        timeline = page.get_by_role("region", name="Timeline")
+        timeline = page.get_by_role("region", name="Activity")
 
         async def has_recovered() -> bool:
             await visitor.open(f"/admin/ui/leads/{lead_id}")

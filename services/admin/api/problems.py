@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 from runtime.failures import DependencyUnavailable, RetryableError
 from runtime.http.problem_details import MEDIA_TYPE, FieldProblem, Problem, add_exception_handlers
 from runtime.logs import logger
-from services.admin.rules.errors import ConflictError, NotFoundError
+from services.admin.rules.errors import ConflictError, ForbiddenError, NotFoundError
 
 RETRY_AFTER_SECONDS: Final = "2"
 
@@ -34,6 +34,7 @@ def install(app: FastAPI) -> None:
                 error.status_code, str(error.detail), headers=error.headers
             ),
             RequestValidationError: _invalid_request,
+            ForbiddenError: lambda error: _respond(403, str(error)),
             NotFoundError: lambda error: _respond(404, str(error)),
             ConflictError: lambda error: _respond(409, str(error)),
             RetryableError: lambda error: _respond(422, f"The {error.reason}."),

@@ -21,7 +21,7 @@ from runtime.logs import logger
 from services.admin.auth.session import Session
 from services.admin.dashboard import error_texts, formatting
 from services.admin.dashboard.auth import CsrfError, LoginRequired
-from services.admin.rules.errors import ConflictError, NotFoundError
+from services.admin.rules.errors import ConflictError, ForbiddenError, NotFoundError
 
 STATIC: Final = Path(__file__).with_name("static")
 LOGIN: Final = "/admin/login"
@@ -204,6 +204,8 @@ def _error_details(error: Exception) -> tuple[int, str, dict[str, str]]:
     status, headers = 500, dict[str, str]()
     message = "FASTCore could not complete the request. The error was logged. Nothing was changed."
     match error:
+        case ForbiddenError():
+            status, message = 403, str(error)
         case NotFoundError():
             status, message = 404, str(error)
         case ConflictError():

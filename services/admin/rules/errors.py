@@ -1,4 +1,8 @@
-"""Errors in an admin's request. The API answers 404 or 409, and the dashboard shows an error page."""
+"""Errors in an admin's request. The API answers 403, 404 or 409, and the dashboard shows an error page."""
+
+
+class ForbiddenError(Exception):
+    """The actor may not do this: answer 403 with this message."""
 
 
 class NotFoundError(Exception):

@@ -138,10 +138,21 @@ class TimelineEvent(BaseModel):
     details: dict[str, JsonValue]
 
 
+class LeadNote(BaseModel):
+    """A note on a lead. `updated_at` is later than `created_at` if the note was edited."""
+
+    id: UUID
+    author: str
+    text: str
+    created_at: datetime
+    updated_at: datetime
+
+
 class LeadDetail(BaseModel):
     """One lead with its history. `lead` is null if it was accepted but is not stored yet."""
 
     lead: Lead | None
+    notes: list[LeadNote] = Field(description="Newest first. The field `notes` of `lead` is not among them.")
     emails: list[Email]
     queue: list[QueueItem]
     timeline: list[TimelineEvent] = Field(description="All events in order, planned ones last.")

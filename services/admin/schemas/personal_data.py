@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, EmailStr, Field, JsonValue, model_validator
 
-from services.admin.schemas.leads import AuditEntry
+from services.admin.schemas.leads import AuditEntry, LeadNote
 from services.admin.schemas.phone_numbers import phone_ending
 
 # Leads of one address that a page lists, and ids that one form sends: a form may have 1,000 fields.
@@ -43,6 +43,7 @@ class PersonData(BaseModel):
 
     exported_at: datetime
     lead: dict[str, Any] | None
+    notes: list[LeadNote] = Field(description="Newest first.")
     emails: list[dict[str, Any]]
     queue: list[PersonQueueRow]
     audit: list[AuditEntry]

@@ -128,7 +128,7 @@ async def test_a_restored_database_gets_the_leads_that_kafka_still_holds(
         await eventually(lambda: count_records(db), until=lambda n: n == 60)
     # The backup is older: half the leads are not in it, nor in its books.
     await db.execute("ALTER TABLE audit_log DISABLE TRIGGER ALL")
-    await db.execute("TRUNCATE audit_log, lead_inbox")
+    await db.execute("TRUNCATE audit_log, lead_inbox, lead_note")
     await db.execute("UPDATE partition_ledger SET next_offset = base_offset, stored = 0")
     async with persister(kafka, postgres):
         await post(kafka, *[lead() for _ in range(60)])

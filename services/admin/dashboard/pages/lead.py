@@ -20,9 +20,11 @@ from services.admin.dashboard.rendering import (
     render_toast,
     trigger_refresh,
 )
+from services.admin.rules.activity import build_activity
 from services.admin.rules.contact_links import contact_links
 from services.admin.rules.errors import ConflictError
 from services.admin.rules.lead_rules import mails_text, undo_status
+from services.admin.rules.note_rules import may_change
 from services.admin.schemas.filters import SettableStatus
 from services.admin.schemas.lead_edits import ParkedLead
 from services.admin.schemas.leads import Lead, StatusChanged
@@ -36,11 +38,11 @@ router = APIRouter(prefix="/admin/ui/leads/{lead_id}", route_class=PageRoute)
 async def show_lead(
     request: Request, lead_id: UUID, session: CurrentSession, adapters: CurrentAdapters
 ) -> Response:
-    """Show a lead. The page requests its timeline and emails again at intervals."""
+    """Show a lead. The page requests its activity again at intervals."""
     details = await adapters.leads.get_lead(lead_id)
     parked = None if details.lead else await adapters.personal_data.read_parked(lead_id)
     submission = details.lead or parked
-    # A poll takes only the timeline and the emails from the page.
+    # A poll takes only the activity from the page.
     others = [] if is_htmx(request) else await _other_requests(submission, adapters)
     return render(
         request,
@@ -51,6 +53,10 @@ async def show_lead(
         lead=details.lead,
         submission=submission,
         contact=contact_links(submission) if submission else None,
+        activity=build_activity(details),
+        may_change=may_change,
+        note_text="",
+        note_error="",
         others=others[:OTHERS_MAX],
         has_more_others=len(others) > OTHERS_MAX,
         values=details.lead,
@@ -72,8 +78,8 @@ class StatusForm(BaseModel):
 
     Releasing a lead that is spam or held needs `confirmed`. `undoes` is the `updated_at` of the change that
     this one undoes, if the lead has not changed since then. `shown_updated_at` is the `updated_at` in the
-    page's form for assignee and notes. If nothing but this status has changed since then, that form gets the
-    new `updated_at`, so that it can still be saved.
+    page's form for the assignee. If nothing but this status has changed since then, that form gets the new
+    `updated_at`, so that it can still be saved.
     """
 
     model_config = ConfigDict(frozen=True)

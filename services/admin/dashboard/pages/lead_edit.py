@@ -1,4 +1,7 @@
-"""Editing a lead: the visitor's fields on a page of their own, assignee and notes on the lead's page."""
+"""Editing a lead: the visitor's fields on a page of their own, the assignee on the lead's page.
+
+The field `notes`, which has neither author nor time, is on the page of the fields if it has a text.
+"""
 
 from collections.abc import Mapping
 from typing import Any
@@ -106,6 +109,6 @@ def _render_edit(
         values=values,
         shown_updated_at=version,
         errors=errors or {},
-        fields=VISITOR_FIELDS,
+        fields=(*VISITOR_FIELDS, "notes") if values.get("notes") else VISITOR_FIELDS,
         required={"service"} | ({"email"} if lead.email else set()),
     )

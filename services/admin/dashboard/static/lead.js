@@ -1,4 +1,4 @@
-// The page of one lead: copying its contact details.
+// The page of one lead: copying its contact details, writing notes.
 "use strict";
 
 // A browser lets a page write to the clipboard over HTTPS and on localhost only; elsewhere there is an older way.
@@ -35,3 +35,17 @@ for (const button of document.querySelectorAll("button[data-copy]")) {
     }, 2500);
   });
 }
+
+// Ctrl+Enter saves a note.
+document.addEventListener("keydown", (event) => {
+  if (event.key !== "Enter" || !(event.ctrlKey || event.metaKey) || !event.target.matches?.("[data-submit-key]")) return;
+  event.preventDefault();
+  event.target.form.requestSubmit();
+});
+document.addEventListener("htmx:load", ({ target }) => {
+  for (const hint of target.querySelectorAll(".key-hint")) hint.hidden = false;
+});
+// A form that loads another page is saved by it: leaving the page loses nothing.
+document.addEventListener("submit", ({ target }) => {
+  if (!target.hasAttribute("hx-post")) delete target.dataset.unsaved;
+});

@@ -32,6 +32,7 @@ from services.admin.schemas.leads import (
     Email,
     Lead,
     LeadDetail,
+    LeadNote,
     LeadPage,
     QueueItem,
     Resent,
@@ -50,6 +51,7 @@ class _TimelineQueueItem(QueueItem):
 
 
 _QUEUE_ITEMS: Final = TypeAdapter(list[_TimelineQueueItem])
+_NOTES: Final = TypeAdapter(list[LeadNote])
 _EMAILS: Final = TypeAdapter(list[Email])
 _AUDIT_ENTRIES: Final = TypeAdapter(list[AuditEntry])
 
@@ -91,6 +93,7 @@ class Leads:
         emails, entries = _EMAILS.validate_json(row["emails"]), _AUDIT_ENTRIES.validate_json(row["entries"])
         return LeadDetail(
             lead=Lead.model_validate(dict(lead)) if lead else None,
+            notes=_NOTES.validate_json(row["lead_notes"]),
             emails=emails,
             queue=[*queue],
             timeline=timeline.build(lead, map(dict, entries), map(dict, emails), map(dict, queue)),
@@ -112,7 +115,7 @@ class Leads:
         `updated_at` was `unchanged_since`.
         """
         async with transaction(self._pool) as connection:
-            row = await _lock_existing_lead(connection, lead_id)
+            row = await lock_existing_lead(connection, lead_id)
             current, previous_updated_at = LeadStatus(row["status"]), row["updated_at"]
             if unchanged_since not in (None, previous_updated_at):
                 raise ConflictError("This lead was changed since. Look at it, then set its status.")
@@ -142,7 +145,7 @@ class Leads:
     async def resend_email(self, lead_id: UUID, kind: Kind, actor: str) -> Resent:
         """Have the notifier send one email of a lead again within seconds."""
         async with transaction(self._pool) as connection:
-            row = await _lock_existing_lead(connection, lead_id)
+            row = await lock_existing_lead(connection, lead_id)
             delivery_state = await _SQL.delivery_state(connection, id=lead_id, kind=kind)
             check_resend(LeadStatus(row["status"]), kind, delivery_state, row["email"])
             # The flusher that sends it writes the audit entry `lead.replayed`, in this actor's name.
@@ -160,7 +163,8 @@ async def lock_lead(connection: Connection, lead_id: UUID) -> Any:
     return await _SQL.lock_lead(connection, id=lead_id)
 
 
-async def _lock_existing_lead(connection: Connection, lead_id: UUID) -> Any:
+async def lock_existing_lead(connection: Connection, lead_id: UUID) -> Any:
+    """Return the same. Raises `NotFoundError` if the lead is not stored."""
     row = await lock_lead(connection, lead_id)
     if row is None:
         raise NotFoundError(NO_SUCH_LEAD)

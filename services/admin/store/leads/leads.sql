@@ -7,7 +7,7 @@ SELECT lead.id, lead.request_id, lead.site, lead.email, lead.service, lead.statu
        lead.company, lead.message, lead.consent, lead.consent_text, lead.consent_version, lead.locale,
        lead.submitted_at, lead.source, lead.extra, lead.spam_reasons, lead.body_sha256, lead.assignee, lead.notes,
        lead.created_at_utc, lead.stored_at, lead.updated_at,
-       emails, queue, entries
+       emails, queue, entries, lead_notes
 FROM (VALUES (:id::uuid)) AS requested (id)
 LEFT JOIN lead_inbox AS lead USING (id)
 CROSS JOIN LATERAL (
@@ -24,7 +24,11 @@ CROSS JOIN LATERAL (
     SELECT coalesce(json_agg(entry ORDER BY created_at_utc, id), '[]')
     FROM (SELECT id, event, actor, status_code, details_json, lead_id, request_id, created_at_utc
           FROM audit_log WHERE lead_id = requested.id ORDER BY created_at_utc, id LIMIT 1000) AS entry
-) AS audit (entries);
+) AS audit (entries)
+CROSS JOIN LATERAL (
+    SELECT coalesce(json_agg(note ORDER BY created_at DESC, id DESC), '[]')
+    FROM (SELECT id, author, body AS text, created_at, updated_at FROM lead_note WHERE lead_id = requested.id) AS note
+) AS written (lead_notes);
 
 -- name: lock_lead^
 -- One lead, locked until this transaction ends.

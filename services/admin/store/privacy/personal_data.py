@@ -26,6 +26,7 @@ from services.admin.schemas.lead_edits import ADMIN_FIELDS, VISITOR_FIELDS, Edit
 from services.admin.schemas.leads import AuditEntry, Lead
 from services.admin.schemas.personal_data import PersonData
 from services.admin.store.leads.leads import NO_SUCH_LEAD, lock_lead
+from services.admin.store.leads.notes import list_notes
 from services.admin.store.privacy.erasure import find_traces
 
 _SQL: Any = load_queries(Path(__file__).with_name("personal_data.sql"))
@@ -85,6 +86,7 @@ class PersonalData:
             addresses = addresses_of(lead, emails, rows_of_lead)
             for address in sorted(addresses):
                 person |= await find_traces(connection, address)
+            notes = await list_notes(connection, lead_id)
             queue = own_rows(lead, rows_of_lead, addresses)
             other_records = person.records - {row["id"] for row in queue}
             queue += [row async for row in _SQL.read_records(connection, ids=list(other_records))]
@@ -96,6 +98,7 @@ class PersonalData:
         return PersonData(
             exported_at=datetime.now(UTC),
             lead=dict(lead) if lead else None,
+            notes=notes,
             emails=[dict(row) for row in emails],
             queue=[to_queue_row(row) for row in queue],
             audit=[AuditEntry.model_validate(dict(row)) for row in entries],

@@ -1,0 +1,111 @@
+"""Notes on a lead: writing one on the lead's page, and the page that edits or deletes one."""
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Form, Request, Response
+from fastapi.exceptions import RequestValidationError
+from pydantic import AwareDatetime, ValidationError
+
+from services.admin.adapters import Adapters, CurrentAdapters
+from services.admin.auth.session import Session
+from services.admin.dashboard.auth import CurrentSession
+from services.admin.dashboard.rendering import PageRoute, is_htmx, redirect, render, trigger_refresh
+from services.admin.rules.errors import ConflictError
+from services.admin.rules.note_rules import check_change
+from services.admin.schemas.notes import NoteEdit, NoteText
+
+router = APIRouter(prefix="/admin/ui/leads/{lead_id}/notes", route_class=PageRoute)
+Text = Annotated[str, Form()]
+TEXT_ERROR = "Write a note of at most 10,000 characters."
+
+
+@router.post("")
+async def add_note(
+    request: Request, lead_id: UUID, session: CurrentSession, adapters: CurrentAdapters, text: Text = ""
+) -> Response:
+    """Write a note. With htmx, the response is the form again, empty or with what is wrong with the text."""
+    error = ""
+    try:
+        # Browsers submit CRLF line ends.
+        note = NoteText(text=text.replace("\r\n", "\n"))
+        await adapters.notes.add(lead_id, note.text, session.actor)
+    except ValidationError as invalid:
+        if not is_htmx(request):
+            raise RequestValidationError(invalid.errors()) from invalid
+        error = TEXT_ERROR
+    if not is_htmx(request):
+        return redirect(request, f"/admin/ui/leads/{lead_id}")
+    response = render(
+        request,
+        session,
+        "leads/note_saved.html",
+        422 if error else 200,
+        lead_id=lead_id,
+        note_text=text if error else "",
+        note_error=error,
+    )
+    return response if error else trigger_refresh(response)
+
+
+@router.get("/{note_id}")
+async def show_note(
+    request: Request, lead_id: UUID, note_id: UUID, session: CurrentSession, adapters: CurrentAdapters
+) -> Response:
+    """Show a note to edit or delete. Raises `ForbiddenError` for another author's note."""
+    return await _render_note(request, lead_id, note_id, session, adapters)
+
+
+@router.post("/{note_id}")
+async def edit_note(
+    request: Request,
+    lead_id: UUID,
+    note_id: UUID,
+    session: CurrentSession,
+    adapters: CurrentAdapters,
+    expected_updated_at: Annotated[AwareDatetime, Form()],
+    text: Text = "",
+) -> Response:
+    """Save a note and return to its lead. The page stays if the text is wrong or the note was changed."""
+    try:
+        edit = NoteEdit(text=text.replace("\r\n", "\n"), expected_updated_at=expected_updated_at)
+        await adapters.notes.edit(lead_id, note_id, edit, session.actor)
+    except (ValidationError, ConflictError) as error:
+        return await _render_note(request, lead_id, note_id, session, adapters, error=error, text=text)
+    return redirect(request, f"/admin/ui/leads/{lead_id}")
+
+
+@router.post("/{note_id}/delete")
+async def delete_note(
+    request: Request, lead_id: UUID, note_id: UUID, session: CurrentSession, adapters: CurrentAdapters
+) -> Response:
+    """Delete a note for good, and return to its lead."""
+    await adapters.notes.delete(lead_id, note_id, session.actor)
+    return redirect(request, f"/admin/ui/leads/{lead_id}")
+
+
+async def _render_note(
+    request: Request,
+    lead_id: UUID,
+    note_id: UUID,
+    session: Session,
+    adapters: Adapters,
+    error: ValidationError | ConflictError | None = None,
+    text: str | None = None,
+) -> Response:
+    """Render the page of a note: with its text, or with the `text` that could not be saved and the reason."""
+    note = await adapters.notes.get_note(lead_id, note_id)
+    check_change(note.author, session.actor)
+    is_changed = isinstance(error, ConflictError)
+    message = TEXT_ERROR if error else ""
+    return render(
+        request,
+        session,
+        "leads/note.html",
+        409 if is_changed else 422 if error else 200,
+        lead_id=lead_id,
+        note=note,
+        text=note.text if text is None else text,
+        is_changed=is_changed,
+        error=str(error) if is_changed else message,
+    )
