@@ -31,12 +31,8 @@ _FORMATS: Final = {
     "utc": {"num_format": "yyyy-mm-dd hh:mm"},
     "phone": {"num_format": "@"},
 }
-_OPTIONS: Final = {
-    "constant_memory": True,  # writes each text into its cell, not into a table of all texts
-    "strings_to_formulas": False,
-    "strings_to_numbers": False,
-    "strings_to_urls": False,
-}
+# Writes each text into its cell, not into a table of all texts that only the whole workbook has.
+_OPTIONS: Final = {"constant_memory": True}
 
 
 class ExcelFile:
