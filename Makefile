@@ -6,7 +6,7 @@ EMBEDDED := $(RUN) deploy.embedded
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help up down reset psql logs status env test test-compose coverage bench bench-quick bench-admin screenshots faults faults-brokers outage faults-quick ledger doctor check fmt docs chart alerts lock kafka-jars setup venv
+.PHONY: help up down reset psql logs status env test test-compose coverage bench bench-quick bench-admin screenshots faults faults-brokers outage faults-quick fuzz ledger doctor check fmt docs chart alerts lock kafka-jars setup venv
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -71,6 +71,9 @@ outage: $(READY) ## Kafka away for a minute under load, timed (how=stopped, kill
 
 faults-quick: $(READY) ## A selection of the same, in four minutes
 	@$(RUN) tests.faults --quick $(a)
+
+fuzz: $(READY) ## Send generated requests to a whole installation for ten minutes, and count every lead (MINUTES=10)
+	@$(RUN) tests.fuzz --minutes $(or $(MINUTES),10) $(a)
 
 check: $(READY) ## Commit subjects, lint, format, types, imports between layers, documents and chart up to date
 	@! git rev-parse --git-dir >/dev/null 2>&1 || .githooks/commit-msg --since-last-tag
