@@ -1,5 +1,6 @@
 """The export dialog on the page of leads is a plain form, and a page without scripts."""
 
+import html
 import io
 import re
 from collections.abc import AsyncIterator
@@ -22,9 +23,9 @@ async def admin(postgres: Postgres, stack: Stack) -> AsyncIterator[Admin]:
         yield running
 
 
-def form_of(html: str) -> dict[str, list[str]]:
+def form_of(page: str) -> dict[str, list[str]]:
     """Return the fields that a browser would submit with the export's form."""
-    form = html.partition('<form id="export"')[2].partition("</form>")[0]
+    form = page.partition('<form id="export"')[2].partition("</form>")[0]
     fields: dict[str, list[str]] = {}
     for field in re.findall(r"<input [^>]*>", form):
         if 'type="hidden"' in field or " checked" in field:
@@ -45,6 +46,7 @@ async def test_the_form_exports_the_search_with_the_usual_columns(admin: Admin) 
     assert "With spam and erased (1 more)" in page
     assert "<h1>Export leads</h1>" in page
     form = form_of(page)
+    assert (form["q"], "cursor" in form, "status" in form) == (["hopper"], False, False)
     answer = await admin.client.post(f"{PAGE}/export.xlsx", data=form)
     assert answer.status_code == 200, answer.text
     assert answer.headers["content-disposition"].endswith('.xlsx"')
@@ -69,3 +71,13 @@ async def test_the_form_exports_chosen_columns_and_leads_as_csv(admin: Admin) ->
     refused = await admin.client.post(url, data=form | {"columns": ["password"]})
     assert (refused.status_code, "must be the name of a column" in refused.text) == (422, True)
     assert (await admin.client.post(url, data=form | {"csrf": "x"})).status_code == 403
+
+
+async def test_the_form_keeps_every_filter_of_the_list(admin: Admin) -> None:
+    csrf = await sign_in(admin)
+    await admin.add_lead("won", name="Ada")
+    filters = {"status": "won", "service": "Hosting & <b>", "since": "2024-01-01", "until": "2124-01-01"}
+    page = (await admin.client.post(f"{PAGE}/export", data={"csrf": csrf} | filters)).text
+    form = form_of(page)
+    assert {name: html.unescape(form[name][0]) for name in filters} == filters
+    assert "With spam and erased" not in page
