@@ -1,4 +1,4 @@
-"""A lead's own page in a real browser: reply, call, copy and notes."""
+"""A lead's own page in a real browser: reply, call, copy, notes, and the next lead."""
 
 from uuid import uuid4
 
@@ -88,5 +88,45 @@ async def test_notes_are_written_edited_and_deleted(dashboard: Dashboard) -> Non
         await dialog.get_by_role("button", name="Delete note").click()
         await page.wait_for_url(f"**/admin/ui/leads/{lead_id}")
         await expect(activity).to_contain_text("admin deleted a note.")
-        await expect(activity).not_to_contain_text(tag)
+        await expect(activity).not_to_contain_text(f"Reached {tag}")
         assert visitor.problems == []
+
+
+async def test_next_and_previous_follow_the_list(dashboard: Dashboard) -> None:
+    tag = uuid4().hex[:10]
+    for name in ("Una", "Duo", "Tria"):
+        await dashboard.post(name=f"{name} {tag}", email=f"{tag}@example.com")
+    async with dashboard.visit() as visitor:
+        page = visitor.page
+        await visitor.open("/admin/ui/leads")
+        await page.get_by_label("Search").fill(tag)
+        await expect(page.locator("#list a.lead")).to_have_count(3, timeout=TIMEOUT_MS)
+        names = await page.locator("#list a.lead").all_inner_texts()
+        await page.locator("#list a.lead").nth(1).click()
+        heading = page.get_by_role("heading", level=1)
+        neighbours = page.get_by_role("navigation", name="Leads of the list")
+        await expect(heading).to_have_text(names[1])
+        await expect(neighbours).to_contain_text("2 of 3")
+        await visitor.check()
+        await page.get_by_label("New note").press_sequentially("jk")
+        await page.get_by_label("New note").fill("")
+        await neighbours.get_by_role("link", name="Next").click()
+        await expect(heading).to_have_text(names[2])
+        await page.keyboard.press("j")  # this is the last lead of the list
+        await expect(neighbours.get_by_role("link", name="Next")).to_have_attribute("aria-disabled", "true")
+        await visitor.check_in_both_themes()
+        for name in (names[1], names[0]):
+            await page.keyboard.press("k")
+            await expect(heading).to_have_text(name)
+        await page.get_by_role("navigation", name="Breadcrumb").get_by_role("link").click()
+        await expect(page.get_by_label("Search")).to_have_value(tag)
+        assert not [url for url in visitor.urls if tag in url]
+    async with dashboard.visit() as visitor:  # not opened from a list
+        await visitor.open(await lead_path(dashboard, tag))
+        await expect(visitor.page.get_by_role("navigation", name="Leads of the list")).to_be_hidden()
+
+
+async def lead_path(dashboard: Dashboard, tag: str) -> str:
+    """Return the path of one of the leads with this tag."""
+    answer = await dashboard.watched.installation.admin("GET", "/admin/leads", params={"q": tag})
+    return f"/admin/ui/leads/{answer.json()['leads'][0]['id']}"

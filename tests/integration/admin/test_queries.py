@@ -62,6 +62,8 @@ async def fill(database: Database) -> None:
         FROM lead_inbox, unnest(ARRAY['lead.received', 'email.sent', 'email.sent']) AS event;
         INSERT INTO email_delivery (lead_id, kind, state, message_id)
         SELECT id, 'welcome', 'sent', 'm' FROM lead_inbox;
+        INSERT INTO lead_note (id, lead_id, author, body)
+        SELECT gen_random_uuid(), id, 'ann', 'x' FROM lead_inbox;
         INSERT INTO replay_queue (id, stage, kind, lead_id, state, reason, error, origin_topic,
                                   origin_partition, origin_offset, origin_timestamp, origin_group,
                                   first_failed_at, last_failed_at)
@@ -117,6 +119,7 @@ async def test_lists_and_counts_use_indexes(database: Database, db: Any) -> None
         ("get_lead", {"id": lead["id"]}, "email_delivery_pkey"),
         ("get_lead", {"id": lead["id"]}, "audit_log_lead"),
         ("get_lead", {"id": lead["id"]}, "replay_queue_lead"),
+        ("get_lead", {"id": lead["id"]}, "lead_note_lead"),
         ("list_audit", page, "audit_log_created"),
         ("list_audit", page | {"event": "lead.received"}, "audit_log_"),
         ("list_audit", page | {"lead_id": lead["id"]}, "audit_log_lead"),

@@ -108,7 +108,7 @@ for (const [name, isSaving] of [["htmx:beforeSend", true], ["htmx:afterRequest",
 }
 // The message that a text is saved is true until the text changes.
 document.addEventListener("input", ({ target }) => {
-  if (target.closest("form[data-unsaved]")) document.getElementById("saved").textContent = "";
+  target.closest(".saving")?.querySelector(".saved").replaceChildren();
 });
 document.addEventListener("visibilitychange", () => {
   if (!document.hidden) htmx.trigger(document.body, "pagevisible");
@@ -199,7 +199,13 @@ if (listForm) {
     if (document.activeElement === list()) list().scrollIntoView();  // another page was opened
   });
   addEventListener("popstate", () => { if (location.search !== shown) location.reload(); });
-  addEventListener("pagehide", () => sessionStorage.setItem(`fastcore.list.${location.pathname}`, location.search));
+  addEventListener("pagehide", () => {
+    sessionStorage.setItem(`fastcore.list.${location.pathname}`, location.search);
+    // The page of a lead leads to the next one of this list (lead.js).
+    const paths = [...list().querySelectorAll("a.lead")].map((link) => link.pathname);
+    const older = list().querySelector(".pager a.next");
+    sessionStorage.setItem("fastcore.listed", JSON.stringify({ paths, older: older ? older.pathname + older.search : null }));
+  });
   const params = new URLSearchParams(location.search);
   const words = sessionStorage.getItem(wordsKey(params.get("search")));
   if (words && q && !q.value) {

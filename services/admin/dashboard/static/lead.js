@@ -1,4 +1,4 @@
-// The page of one lead: copying its contact details, writing notes.
+// The page of one lead: copying its contact details, writing notes, and the next lead of the list from which it was opened.
 "use strict";
 
 // A browser lets a page write to the clipboard over HTTPS and on localhost only; elsewhere there is an older way.
@@ -49,3 +49,25 @@ document.addEventListener("htmx:load", ({ target }) => {
 document.addEventListener("submit", ({ target }) => {
   if (!target.hasAttribute("hx-post")) delete target.dataset.unsaved;
 });
+
+// Previous and next follow the list as this tab last showed it, with its filters, search words and order.
+const neighbours = document.querySelector("nav.neighbours");
+const listed = JSON.parse(sessionStorage.getItem("fastcore.listed") || "null");
+const place = listed ? listed.paths.indexOf(location.pathname) : -1;
+if (neighbours && place >= 0) {
+  const [previous, next] = neighbours.querySelectorAll("a");
+  const isLast = place === listed.paths.length - 1;
+  const lead = (link, url) => { if (url) link.href = url; else link.setAttribute("aria-disabled", "true"); };
+  lead(previous, listed.paths[place - 1]);
+  lead(next, isLast ? listed.older : listed.paths[place + 1]);
+  if (isLast && listed.older) next.querySelector("span").textContent = "Older leads";
+  neighbours.querySelector(".place").textContent = `${place + 1} of ${listed.paths.length}`;
+  neighbours.hidden = false;
+  document.addEventListener("keydown", (event) => {
+    const link = { j: next, k: previous }[event.key];
+    const isTyping = event.target.matches("input, select, textarea") || document.querySelector("dialog[open]");
+    if (!link || event.ctrlKey || event.metaKey || event.altKey || isTyping) return;
+    event.preventDefault();
+    link.click();
+  });
+}
