@@ -14,7 +14,7 @@ from tests.support.services.installation import ADMIN_TOKEN
 from tests.support.web.browser import TIMEOUT_MS, Size, Visitor
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
-# Three pages of 30, 30 and 5 leads.
+# Three pages of 25, 25 and 15 leads.
 INSERT = """
 INSERT INTO lead_inbox (id, request_id, site, email, service, status, name, message, body_sha256,
                         created_at_utc)
@@ -73,17 +73,17 @@ async def test_regression_pages_lead_both_ways_and_survive_back_and_reload(
         await visitor.open(f"/admin/ui/leads?service={tag}")
         await expect_page(visitor, tag, 1)
         await go(visitor, "Older")
-        await expect_page(visitor, tag, 31)
+        await expect_page(visitor, tag, 26)
         await visitor.check()
         await go(visitor, "Older")
-        await expect_page(visitor, tag, 61)
+        await expect_page(visitor, tag, 51)
         await page.reload()
-        await expect_page(visitor, tag, 61)
+        await expect_page(visitor, tag, 51)
         await page.go_back()
-        await expect(row(page, tag, 31)).to_be_visible()
+        await expect(row(page, tag, 26)).to_be_visible()
         await go(visitor, "Older")
         await go(visitor, "Newer")
-        await expect_page(visitor, tag, 31)
+        await expect_page(visitor, tag, 26)
         await go(visitor, "Newer")
         await expect_page(visitor, tag, 1)
         await expect(page.get_by_label("Service")).to_have_value(tag)
@@ -94,19 +94,19 @@ async def test_regression_pages_of_a_search_survive_back_and_reload(dashboard: D
         page = visitor.page
         await search_all(visitor, tag)
         await go(visitor, "Older")
-        await expect_page(visitor, tag, 31)
+        await expect_page(visitor, tag, 26)
         await expect(page.locator("#list")).to_be_focused()
         await go(visitor, "Older")
-        await expect_page(visitor, tag, 61)
+        await expect_page(visitor, tag, 51)
         await page.reload()
-        await expect_page(visitor, tag, 61)
+        await expect_page(visitor, tag, 51)
         await expect(page.get_by_label("Search")).to_have_value(tag)
         await page.go_back()
-        await expect_page(visitor, tag, 31)
+        await expect_page(visitor, tag, 26)
         # The way back from a lead leads to the same page.
-        await row(page, tag, 31).click()
+        await row(page, tag, 26).click()
         await page.get_by_role("navigation", name="Breadcrumb").get_by_role("link").click()
-        await expect_page(visitor, tag, 31)
+        await expect_page(visitor, tag, 26)
         # Other words begin at the first page.
         await page.get_by_label("Search").fill(f"{tag} 4")
         await expect_page(visitor, tag, 4)
@@ -212,10 +212,10 @@ async def test_filters_and_pages_work_without_javascript(dashboard: Dashboard) -
         await page.get_by_role("button", name="Search").click()
         await page.wait_for_url(f"**/admin/ui/leads?service={tag}")
         await go(visitor, "Older")
-        await expect_page(visitor, tag, 31)
+        await expect_page(visitor, tag, 26)
         await page.get_by_label("Search").fill(tag)
         await page.get_by_role("button", name="Search").click()
         await expect_page(visitor, tag, 1)
         await go(visitor, "Older")
-        await expect_page(visitor, tag, 31)
+        await expect_page(visitor, tag, 26)
         assert not [url for url in visitor.urls if f"q={tag}" in url]

@@ -64,7 +64,7 @@ class ExportQuery(ExportFilter):
     def filter_names(self) -> list[str]:
         """Return the names of the parameters that select the leads, sorted."""
         names = {"ids"} if self.ids else set(ExportFilter.model_fields)
-        return sorted(self.model_dump(include=names, exclude_none=True))
+        return sorted(self.model_dump(include=names, exclude_defaults=True))
 
     def column_names(self) -> list[str]:
         """Return the names of the columns in their order, each once."""

@@ -21,6 +21,7 @@ SettableStatus = Literal[
     LeadStatus.LOST,
     LeadStatus.SPAM,
 ]
+LeadOrder = Literal["received", "oldest", "name", "status", "assignee", "updated"]
 QueueState = Literal["waiting", "replaying", "resolved", "dead", "archived"]
 
 
@@ -84,6 +85,10 @@ class ExportFilter(Filter):
         Text | None,
         Field(description="A service, or else a part of its name, in upper or lower case."),
     ] = None
+    site: Annotated[Text | None, Field(description="The key of a website.")] = None
+    source: Annotated[Text | None, Field(description="The campaign's utm_source of the last visit.")] = None
+    assignee: Text | None = None
+    unassigned: Annotated[bool, Field(description="Only leads without an assignee.")] = False
     since: Since = None
     until: Until = None
 
@@ -92,6 +97,10 @@ class ExportFilter(Filter):
         return {
             "status": self.status_filter,
             "left_out": None,
+            "site": self.site,
+            "source": self.source,
+            "assignee": self.assignee,
+            "unassigned": self.unassigned or None,
             "service": self.service,
             "services": None,
             "since": self.since,
@@ -108,6 +117,17 @@ class LeadFilter(ExportFilter):
         int, Field(ge=0, le=10_000, description="For deeper pages use cursor; at most 200 with q.")
     ] = 0
     cursor: UuidCursor = None
+    sort: Annotated[
+        LeadOrder,
+        Field(description="The order; `received` is newest first. Other orders have pages by offset only."),
+    ] = "received"
+
+    @model_validator(mode="after")
+    def _limit_cursor(self) -> "LeadFilter":
+        if self.cursor and self.sort != "received":
+            msg = "cursor belongs to the order received: use offset with another sort"
+            raise ValueError(msg)
+        return self
 
     @model_validator(mode="after")
     def _limit_search_offset(self) -> "LeadFilter":

@@ -12,7 +12,7 @@ from services.admin.adapters import CurrentAdapters
 from services.admin.dashboard.auth import CurrentSession
 from services.admin.dashboard.fields import BlankAsNone
 from services.admin.dashboard.formatting import state_name
-from services.admin.dashboard.pages.leads import LeadSearch
+from services.admin.dashboard.lead_search import LeadSearch
 from services.admin.dashboard.rendering import PageRoute, redirect, render
 from services.admin.dashboard.timezone import ViewerZone
 from services.admin.schemas.bulk_changes import BulkAction, BulkChange, BulkOrder, BulkPage, BulkResult
@@ -33,7 +33,7 @@ class BulkForm(LeadSearch):
 
     action: BulkAction
     new_status: BlankAsNone[LeadStatus] = None
-    assignee: BlankAsNone[str] = None
+    new_assignee: BlankAsNone[str] = None
     ids: tuple[UUID, ...] = ()
     matching: bool = False
     expected: BlankAsNone[int] = None
@@ -46,7 +46,7 @@ class BulkForm(LeadSearch):
                 {
                     "action": self.action,
                     "new_status": self.new_status if self.action == "status" else None,
-                    "assignee": self.assignee if self.action == "assign" else None,
+                    "assignee": self.new_assignee if self.action == "assign" else None,
                     "ids": None if self.matching else self.ids,
                     "filter": selected if self.matching else None,
                 }
@@ -64,7 +64,7 @@ async def start_bulk_change(
     form: Annotated[BulkForm, Form()],
 ) -> Response:
     """Show what the action would change, and start it once that is confirmed."""
-    found = form.to_filter(zone).model_dump(exclude={"limit", "offset", "cursor"})
+    found = form.to_filter(zone, session.actor).model_dump(include=set(ExportFilter.model_fields))
     order = form.to_order(ExportFilter(**found))
     is_typed = form.action != "erase" or form.typed.strip() == str(form.expected)
     if form.expected is not None and is_typed:
@@ -76,6 +76,7 @@ async def start_bulk_change(
         session,
         "bulk/preview.html",
         form=form,
+        hidden=form.hidden_fields(),
         zone=zone.key,
         preview=preview,
         changing=preview.leads - sum(group.leads for group in preview.refused),

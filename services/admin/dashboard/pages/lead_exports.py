@@ -11,7 +11,7 @@ from pydantic import Field
 from services.admin.adapters import CurrentAdapters
 from services.admin.dashboard.auth import CurrentSession
 from services.admin.dashboard.fields import BlankAsNone
-from services.admin.dashboard.pages.leads import LeadSearch
+from services.admin.dashboard.lead_search import LeadSearch
 from services.admin.dashboard.rendering import PageRoute, is_htmx, render
 from services.admin.dashboard.timezone import zone_or_utc
 from services.admin.rules.export_files import CSV_TYPE, EXCEL_TYPE, export_headers
@@ -33,10 +33,10 @@ class ExportForm(LeadSearch):
     zone: BlankAsNone[str] = None
     include_spam_and_erased: bool = False
 
-    def query_fields(self) -> dict[str, Any]:
-        """Return the fields of the export's query."""
+    def query_fields(self, actor: str) -> dict[str, Any]:
+        """Return the fields of the export's query. `actor` is who the filter calls me."""
         zone = zone_or_utc(self.zone)
-        conditions = self.to_filter(zone).model_dump(include=set(ExportFilter.model_fields))
+        conditions = self.to_filter(zone, actor).model_dump(include=set(ExportFilter.model_fields))
         return conditions | {
             "ids": self.ids or None,
             "columns": self.columns or None,
@@ -50,7 +50,9 @@ async def show_export(
     request: Request, session: CurrentSession, adapters: CurrentAdapters, form: Annotated[ExportForm, Form()]
 ) -> Response:
     """Ask for the columns and the format of an export: in a dialog, or on a page without scripts."""
-    count, left_out, is_estimate = await adapters.exports.count(ExportQuery(**form.query_fields()))
+    count, left_out, is_estimate = await adapters.exports.count(
+        ExportQuery(**form.query_fields(session.actor))
+    )
     return render(
         request,
         session,
@@ -71,7 +73,7 @@ async def export_csv(
 
     The CSV has no byte order mark: it is for programs, and the Excel file is for Excel.
     """
-    query = CsvQuery(**form.query_fields(), bom=False)
+    query = CsvQuery(**form.query_fields(session.actor), bom=False)
     chunks = await adapters.exports.export_csv(query, session.actor)
     return StreamingResponse(chunks, media_type=CSV_TYPE, headers=export_headers("csv", datetime.now(UTC)))
 
@@ -81,7 +83,9 @@ async def export_excel(
     session: CurrentSession, adapters: CurrentAdapters, form: Annotated[ExportForm, Form()]
 ) -> Response:
     """Stream the leads of a search as an Excel file. A POST request, like the CSV."""
-    chunks = await adapters.exports.export_excel(ExportQuery(**form.query_fields()), session.actor)
+    chunks = await adapters.exports.export_excel(
+        ExportQuery(**form.query_fields(session.actor)), session.actor
+    )
     return StreamingResponse(chunks, media_type=EXCEL_TYPE, headers=export_headers("xlsx", datetime.now(UTC)))
 
 

@@ -1,68 +1,30 @@
 """The list of leads. Searches are POST requests, because a URL must not contain an email address."""
 
-from datetime import date
+from datetime import datetime
 from typing import Annotated
 from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter, Form, Query, Request, Response
-from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel, ConfigDict, ValidationError
 
-from contracts.leads import LeadStatus
 from services.admin.adapters import CurrentAdapters
 from services.admin.dashboard.auth import CurrentSession
 from services.admin.dashboard.cache import Cache, CurrentCache
-from services.admin.dashboard.fields import BlankAsNone
-from services.admin.dashboard.paging import build_pager, last_cursor, page_url
+from services.admin.dashboard.lead_search import (
+    LEADS,
+    ME,
+    NOBODY,
+    WAITING_HOURS,
+    LeadQuery,
+    LeadSearch,
+    chips,
+    date_presets,
+)
+from services.admin.dashboard.paging import build_pager
 from services.admin.dashboard.rendering import PageRoute, is_htmx, redirect, render
-from services.admin.dashboard.timezone import ViewerZone, midnight
-from services.admin.schemas.filters import LeadFilter
+from services.admin.dashboard.timezone import ViewerZone
 
-LEADS = "/admin/ui/leads"
 router = APIRouter(prefix=LEADS, route_class=PageRoute)
-PAGE_ROWS = 30
 SERVICES_MAX_AGE_SECONDS = 30.0
-
-
-class LeadQuery(BaseModel):
-    """Filters without personal data, which a URL may contain.
-
-    Dates are in the viewer's time zone, and the day `until` is included.
-    """
-
-    model_config = ConfigDict(frozen=True)
-
-    status: BlankAsNone[LeadStatus] = None
-    service: BlankAsNone[str] = None
-    since: BlankAsNone[date] = None
-    until: BlankAsNone[date] = None
-    cursor: BlankAsNone[str] = None
-
-    def url(self, zone: ZoneInfo) -> str:
-        """Return the URL of this page of the list. It has the zone of the dates, and no search words."""
-        filters = self.model_dump(mode="json", include={"status", "service", "since", "until"})
-        return page_url(LEADS, filters, self.cursor, zone.key)
-
-
-class LeadSearch(LeadQuery):
-    """The search form: the filters, and the search words `q`."""
-
-    q: BlankAsNone[str] = None
-
-    def to_filter(self, zone: ZoneInfo) -> LeadFilter:
-        """Return the search as the store's filter. Raises `RequestValidationError` for an invalid field."""
-        try:
-            return LeadFilter(
-                limit=PAGE_ROWS,
-                status_filter=self.status,
-                q=self.q,
-                service=self.service,
-                since=midnight(self.since, zone) if self.since else None,
-                until=midnight(self.until, zone, days=1) if self.until else None,
-                cursor=last_cursor(self.cursor),
-            )
-        except ValidationError as error:
-            raise RequestValidationError(error.errors()) from error
 
 
 @router.get("")
@@ -105,8 +67,11 @@ async def _render_leads(
     cache: Cache,
     search: LeadSearch,
 ) -> Response:
-    page = await adapters.leads.list_leads(search.to_filter(zone))
-    is_filtered = any((search.q, search.status, search.service, search.since, search.until))
+    filters = search.to_filter(zone, session.actor)
+    page = await adapters.leads.list_leads(filters)
+    next_cursor = page.next_cursor
+    if filters.sort != "received" and filters.offset + len(page.leads) < page.total:
+        next_cursor = str(filters.offset + len(page.leads))
     # The most frequent services are suggestions of the search form, which an htmx response does not contain.
     shares = None
     if not is_htmx(request):
@@ -117,10 +82,17 @@ async def _render_leads(
         "leads/leads.html",
         page=page,
         search=search,
-        is_filtered=is_filtered,
-        pager=build_pager(search.cursor, page.next_cursor),
+        is_filtered=bool(search.q or search.filters()),
+        hidden=search.hidden_fields(),
+        pager=build_pager(search.cursor, next_cursor),
         url=search.url(zone),
-        page_url=lambda cursor: search.model_copy(update={"cursor": cursor}).url(zone),
+        page_url=lambda cursor: search.url(zone, cursor=cursor),
+        list_url=lambda **changes: search.url(zone, cursor=None, **changes),
+        chips=list(chips(search, request.app.state.sites.display_name)),
+        presets=date_presets(datetime.now(zone).date()),
+        sites=sorted(request.app.state.sites.by_name),
+        waiting_hours=WAITING_HOURS,
+        people=((ME, "Me"), (NOBODY, "Nobody")),
         zone=zone.key,
         services=shares.services if shares else (),
     )

@@ -85,6 +85,7 @@ document.addEventListener("htmx:beforeSwap", ({ detail }) => {
 // A poll is skipped while the page is hidden, a dialog is open, or its region has the focus in a form or unsaved input.
 const isUnsaved = (field) => field.localName === "select"
   ? [...field.options].some((option) => option.selected !== option.defaultSelected)
+  : field.type === "checkbox" ? field.checked !== field.defaultChecked
   : field.type !== "hidden" && field.value !== field.defaultValue;
 document.addEventListener("htmx:beforeRequest", (event) => {
   const { elt, requestConfig } = event.detail;

@@ -63,13 +63,15 @@ class Leads:
         self._pool = pool
 
     async def list_leads(self, filters: LeadFilter) -> LeadPage:
-        """Return a page of leads, newest first, and how many match."""
+        """Return a page of leads in the order of the filter, and how many match."""
         async with snapshot(self._pool) as connection:
             await plan_for_values(connection)
             leads, total, is_estimate = await find_leads(connection, filters)
         page, next_cursor = split_page(
             leads, filters.limit, lambda lead: Position(lead.created_at_utc, lead.id)
         )
+        if filters.sort != "received":
+            next_cursor = None
         return LeadPage(
             leads=page,
             total=total,

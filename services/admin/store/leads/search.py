@@ -12,6 +12,18 @@ from services.admin.schemas.search_terms import NO_SEARCH
 # The condition of every query that selects leads: the list, its total, and the export.
 LEAD_FILTER: Final = Path(__file__).with_name("lead_filter.sql").read_text(encoding="utf-8")
 _SQL: Any = load_queries(Path(__file__).with_name("search.sql"), lead_filter=LEAD_FILTER)
+# Leads without a name or an assignee come last.
+_ORDERS: Final = {
+    "oldest": "created_at_utc, id",
+    "name": "lower(name), id",
+    "status": "status, created_at_utc DESC, id DESC",
+    "assignee": "assignee, created_at_utc DESC, id DESC",
+    "updated": "updated_at DESC, id",
+}
+_SORTED: Final[dict[str, Any]] = {
+    name: load_queries(Path(__file__).with_name("sorted.sql"), lead_filter=LEAD_FILTER, order=order)
+    for name, order in _ORDERS.items()
+}
 # Counting so many matches takes a few milliseconds. Above it the planner's estimate is returned and marked.
 COUNT_EXACTLY_UP_TO: Final = 10_000
 # Rows found through the index lie anywhere in the table; rows of a scan by time lie beside each other.
@@ -28,6 +40,11 @@ async def find_leads(connection: Connection, filters: LeadFilter) -> tuple[list[
     PostgreSQL's estimates. If PostgreSQL chose, it would read the whole table for a count or a deep page.
     """
     selection = await choose_services(connection, filters.selection())
+    if filters.sort != "received":
+        rows = _SORTED[filters.sort].list_sorted(
+            connection, **selection, limit=filters.limit + 1, offset=filters.offset
+        )
+        return [_to_summary(row) async for row in rows], *await count_leads(connection, selection)
     page = filters.after() | {"limit": filters.limit + 1, "offset": filters.offset}
     if not filters.q:
         leads = await _scan_by_time(connection, selection, page)
