@@ -22,7 +22,7 @@ from services.admin.dashboard.charts import (
     week_table,
 )
 from services.admin.dashboard.headline import read_signals
-from services.admin.dashboard.pages.leads import LEADS, LeadQuery
+from services.admin.dashboard.lead_search import LEADS, LeadQuery
 from services.admin.dashboard.rendering import PageRoute, render
 from services.admin.dashboard.timezone import ViewerZone, midnight
 from services.admin.store.leads.trends import Dimension
