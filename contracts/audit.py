@@ -44,6 +44,8 @@ class AuditEvent(StrEnum):
     QUEUE_REPLAYED = "queue.replayed"
     QUEUE_REPLAY_CANCELLED = "queue.replay_cancelled"
     STAGE_RESUMED = "stage.resumed"
+    INCIDENT_ACKNOWLEDGED = "incident.acknowledged"
+    INCIDENT_RESOLVED = "incident.resolved"
     SITE_QUEUE_PULLED = "site_queue.pulled"
 
 

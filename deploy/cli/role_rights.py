@@ -29,6 +29,7 @@ GRANTS: Final = {
     "audit_log": ("SELECT", f"INSERT ({AUDIT_COLUMNS})"),
     "lead_note": ("SELECT", "INSERT", "UPDATE (body, updated_at)", "DELETE"),
     "revoked_session": ("SELECT", "INSERT"),
+    "incident": ("SELECT", "INSERT", "UPDATE", "DELETE"),
     **dict.fromkeys(
         (
             "schema_migration",

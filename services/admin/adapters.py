@@ -13,6 +13,7 @@ from services.admin.store.bulk.bulk_changes import BulkChanges
 from services.admin.store.deliveries.queue import ReplayQueue
 from services.admin.store.deliveries.recent_outcomes import RecentOutcomes
 from services.admin.store.deliveries.replays import Replays
+from services.admin.store.incidents import Incidents
 from services.admin.store.leads.held import HeldLeads
 from services.admin.store.leads.lead_exports import LeadExports
 from services.admin.store.leads.leads import Leads
@@ -45,6 +46,7 @@ class Adapters:
     revocations: Revocations
     recent_outcomes: Callable[[], Awaitable[RecentOutcomes]]
     risen_spam: Callable[[], Awaitable[list[SpamShare]]]
+    incidents: Incidents
     system: SystemStatus
 
 

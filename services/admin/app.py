@@ -42,6 +42,7 @@ from services.admin.store.bulk.bulk_worker import run_bulk_changes
 from services.admin.store.deliveries.queue import ReplayQueue
 from services.admin.store.deliveries.recent_outcomes import count_recent_outcomes
 from services.admin.store.deliveries.replays import Replays
+from services.admin.store.incidents import Incidents
 from services.admin.store.leads.held import HeldLeads
 from services.admin.store.leads.lead_exports import LeadExports
 from services.admin.store.leads.leads import Leads
@@ -97,6 +98,7 @@ def create_app(config: settings.Settings | None = None) -> FastAPI:
                 revocations=Revocations(pool),
                 recent_outcomes=partial(count_recent_outcomes, pool),
                 risen_spam=partial(read_risen_spam, pool),
+                incidents=Incidents(pool),
                 system=SystemStatus(pool, lag, services),
             )
             async with (

@@ -1,4 +1,4 @@
-"""A paused stage in a real browser: its notice, and the button that resumes it."""
+"""A paused stage and an incident in a real browser: what is shown, and the buttons."""
 
 import asyncpg
 import pytest
@@ -52,4 +52,30 @@ async def test_regression_a_paused_stage_is_shown_and_resumed(
         await notice.get_by_role("button", name="Resume").click()
         await visitor.expect_toast("Storage resumed.")
         await expect(notice).to_have_count(0, timeout=TIMEOUT_MS)
+        await visitor.check()
+
+
+async def test_an_incident_is_acknowledged_and_resolved(dashboard: Dashboard) -> None:
+    connection = await asyncpg.connect(dashboard.watched.installation.database.owner)
+    try:
+        await connection.execute(
+            "INSERT INTO incident (key, component, reason, severity, affected_leads, first_seen_at)"
+            " VALUES ('e2e', 'Email', 'no answer from the mail server', 'bad', 7, now() - interval '1 hour')"
+        )
+    finally:
+        await connection.close()
+    async with dashboard.visit("phone") as visitor:
+        page = visitor.page
+        await visitor.open("/admin/status")
+        card = page.get_by_role("region", name="Incidents")
+        item = card.get_by_role("listitem").filter(has_text="no answer from the mail server")
+        await expect(item).to_contain_text("Up to 7 leads affected", timeout=TIMEOUT_MS)
+        await visitor.check()
+        await item.get_by_role("button", name="Acknowledge").click()
+        await visitor.expect_toast("You take care of the incident: Email.")
+        await expect(item).to_contain_text("takes care of it")
+        await item.get_by_role("button", name="Resolve").click()
+        await visitor.expect_toast("Incident resolved: Email.")
+        await card.get_by_text("Resolved", exact=True).click()
+        await expect(item).to_contain_text("Resolved by admin")
         await visitor.check()

@@ -6,6 +6,7 @@ from services.admin.api import (
     audit,
     bulk_changes,
     held_leads,
+    incidents,
     lead_exports,
     leads,
     notes,
@@ -35,6 +36,7 @@ def routes() -> APIRouter:
         replays,
         audit,
         operations,
+        incidents,
     ):
         router.include_router(module.router)
     return router

@@ -33,12 +33,16 @@ class Disruption:
     """A component, by its name on the page, and what is wrong with it.
 
     `url` is the page or the part of the status page where an admin can act; empty if there is none.
+    `subject` is the site, gateway or dependency of the component, if it has several. `leads` says how many
+    leads or emails are affected; None if that is unknown.
     """
 
     component: str
     reason: str
     url: str = ""
     severity: Severity = "bad"
+    subject: str = ""
+    leads: int | None = None
 
 
 @dataclass(frozen=True)
@@ -101,7 +105,7 @@ def _service_warnings(signals: Signals) -> Iterator[Disruption]:
         for check, ok, reason in _checks(part):
             if ok and reason:
                 text = reason.removeprefix("warning: ")
-                yield Disruption(name, f"{check.replace('_', ' ')}: {text}", severity="amber")
+                yield Disruption(name, f"{check.replace('_', ' ')}: {text}", severity="amber", subject=check)
 
 
 def _checks(part: PartHealth) -> Iterator[tuple[str, bool, str]]:
@@ -114,14 +118,20 @@ def _paused_stages(signals: Signals) -> Iterator[Disruption]:
     for stage in signals.stats.stages or []:
         if stage.paused:
             reason = f"paused: {stage.pause_reason or 'too many failures'}"
-            yield Disruption(stage_name(stage.stage), reason, f"#paused-{stage.stage}")
+            yield Disruption(
+                stage_name(stage.stage), reason, f"#paused-{stage.stage}", leads=_lag(signals, stage.stage)
+            )
+
+
+def _lag(signals: Signals, stage: str) -> int | None:
+    return next((group.lag for group in signals.stats.groups if group.group.endswith(f".{stage}")), None)
 
 
 def _failed_team_notifications(signals: Signals) -> Iterator[Disruption]:
     # The team never hears of a lead whose notification fails, so one failure is a disruption.
     if failed := _emails(signals).get("admin_alert", EmailOutcomes()).failed:
         reason = f"{plural(failed, 'team notification')} could not be delivered in the last hour"
-        yield Disruption("Email", reason, f"{FAILED_EMAILS}&kind=admin_alert")
+        yield Disruption("Email", reason, f"{FAILED_EMAILS}&kind=admin_alert", leads=failed)
 
 
 def _failed_emails(signals: Signals) -> Iterator[Disruption]:
@@ -129,9 +139,9 @@ def _failed_emails(signals: Signals) -> Iterator[Disruption]:
     failed = sum(each.failed for each in _emails(signals).values())
     reason = f"{failed} of the last {sent + failed} emails could not be delivered"
     if sent + failed >= MIN_EMAILS and failed > sent:
-        yield Disruption("Email", reason, FAILED_EMAILS)
+        yield Disruption("Email", reason, FAILED_EMAILS, leads=failed)
     elif failed >= MIN_EMAILS and failed > FAILED_SHARE_WARNING * (sent + failed):
-        yield Disruption("Email", reason, FAILED_EMAILS, "amber")
+        yield Disruption("Email", reason, FAILED_EMAILS, "amber", leads=failed)
 
 
 def _emails(signals: Signals) -> Mapping[str, EmailOutcomes]:
@@ -142,7 +152,7 @@ def _dead_deliveries(signals: Signals) -> Iterator[Disruption]:
     for stage, rows in sorted(signals.recent.dead.items() if signals.recent else ()):
         reason = f"{plural(rows, 'delivery', 'deliveries')} failed permanently in the last hour"
         url = f"/admin/ui/workbench/items?stage={stage}&state=dead"
-        yield Disruption(stage_name(stage), reason, url)
+        yield Disruption(stage_name(stage), reason, url, leads=rows)
 
 
 def _old_deliveries(signals: Signals) -> Iterator[Disruption]:
@@ -164,7 +174,7 @@ def _ledger_errors(signals: Signals) -> Iterator[Disruption]:
         yield Disruption("Data integrity", reason, "#h-integrity")
     if missing := sum(each.missing for each in books.stages):
         reason = f"{plural(missing, 'lead or failed delivery', 'leads or failed deliveries')} missing"
-        yield Disruption("Data integrity", reason, "#h-integrity")
+        yield Disruption("Data integrity", reason, "#h-integrity", subject="missing", leads=missing)
 
 
 def _consumer_lag(signals: Signals) -> Iterator[Disruption]:
@@ -176,23 +186,23 @@ def _consumer_lag(signals: Signals) -> Iterator[Disruption]:
                 yield Disruption(name, f"consumer lag unknown: {group.reason}", "#h-lag")
         elif (age := group.oldest_seconds or 0.0) > UNREAD_SECONDS:
             reason = f"{plural(group.lag, 'record')} to process, the oldest for {_minutes(age)}"
-            yield Disruption(name, reason, "#h-lag")
+            yield Disruption(name, reason, "#h-lag", leads=group.lag)
 
 
 def _gateways(signals: Signals) -> Iterator[Disruption]:
     for gateway in signals.stats.gateways:
         name = f"gateway {gateway.address or gateway.url}"
         if gateway.state != "up":
-            yield Disruption("Lead intake", f"{name}: {gateway.reason}", "#h-gateways")
+            yield Disruption("Lead intake", f"{name}: {gateway.reason}", "#h-gateways", subject=name)
             continue
         age, damaged = _spool_number(gateway, "oldest_age_seconds"), _spool_number(gateway, "damaged_files")
         if age > SPOOLED_SECONDS:
-            leads = plural(int(_spool_number(gateway, "depth")), "lead")
-            reason = f"{name} has buffered {leads}, the oldest for {_minutes(age)}"
-            yield Disruption("Lead intake", reason, "#h-gateways", "amber")
+            depth = int(_spool_number(gateway, "depth"))
+            reason = f"{name} has buffered {plural(depth, 'lead')}, the oldest for {_minutes(age)}"
+            yield Disruption("Lead intake", reason, "#h-gateways", "amber", name, depth)
         if damaged:
             reason = f"{name} has {plural(int(damaged), 'damaged file')} with leads"
-            yield Disruption("Lead intake", reason, "#h-gateways", "amber")
+            yield Disruption("Lead intake", reason, "#h-gateways", "amber", f"{name}, damaged files")
 
 
 def _spool_number(gateway: GatewaySpool, name: str) -> float:
@@ -205,19 +215,22 @@ def _site_queues(signals: Signals) -> Iterator[Disruption]:
     for queue in signals.stats.site_queues or []:
         name, site = stage_name("site"), signals.sites.display_name(queue.site)
         if queue.reason:
-            yield Disruption(name, f"{site}: {queue.reason}", "#h-sites")
+            yield Disruption(
+                name, f"{site}: {queue.reason}", "#h-sites", subject=queue.site, leads=queue.depth
+            )
         if left := queue.unreadable + queue.damaged:
             reason = f"{site}: {plural(left, 'entry', 'entries')} cannot be read"
-            yield Disruption(name, reason, "#h-sites", "amber")
+            yield Disruption(name, reason, "#h-sites", "amber", f"{queue.site}, unreadable", left)
         if queue.refused:
             reason = f"{site}: {plural(queue.refused, 'lead')} rejected by the last import"
-            yield Disruption(name, reason, "/admin/ui/workbench/items?stage=site", "amber")
+            url = "/admin/ui/workbench/items?stage=site"
+            yield Disruption(name, reason, url, "amber", f"{queue.site}, rejected", queue.refused)
         since = queue.oldest_queued_at
         if queue.depth and since and queue.asked_at:
             age = (queue.asked_at.astimezone(UTC) - since.astimezone(UTC)).total_seconds()
             if age > SITE_QUEUED_SECONDS:
                 reason = f"{site}: {plural(queue.depth, 'lead')} queued, the oldest for {_hours(age)}"
-                yield Disruption(name, reason, "#h-sites", "amber")
+                yield Disruption(name, reason, "#h-sites", "amber", queue.site, queue.depth)
 
 
 def _spam(signals: Signals) -> Iterator[Disruption]:
@@ -227,7 +240,8 @@ def _spam(signals: Signals) -> Iterator[Disruption]:
         reason = f"{share.spam} of {plural(share.leads, 'lead')} of {site} in 24 hours are spam"
         if share.reason:
             reason += f" (most often: {spam_word(share.reason)})"
-        yield Disruption("Lead intake", f"{reason}. Check its form.", "/admin/ui/leads?status=spam", "amber")
+        text, url = f"{reason}. Check its form.", "/admin/ui/leads?status=spam"
+        yield Disruption("Lead intake", text, url, "amber", share.site, share.spam)
 
 
 def _held(signals: Signals) -> Iterator[Disruption]:
@@ -267,7 +281,7 @@ def _unknown_signals(signals: Signals) -> Iterator[Disruption]:
         ("website queues", stats.site_queues),
     ):
         if value is None:
-            yield Disruption("Database", f"the state of {name} is unknown", severity="amber")
+            yield Disruption("Database", f"the state of {name} is unknown", severity="amber", subject=name)
 
 
 def _minutes(seconds: float) -> str:

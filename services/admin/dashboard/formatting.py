@@ -37,6 +37,8 @@ EVENTS: Final = {
     "queue.replayed": "Manual retry started",
     "queue.replay_cancelled": "Manual retry cancelled",
     "stage.resumed": "Processing resumed",
+    "incident.acknowledged": "Incident acknowledged",
+    "incident.resolved": "Incident resolved",
     "site_queue.pulled": "Website queue imported",
 }
 KINDS: Final = {
@@ -93,7 +95,8 @@ BADGE_STYLES: Final = {
     "email.failed": "bad", "email.unknown": "amber", "email.suppressed": "grey", "queue.flushed": "violet",
     "bulk.started": "violet", "bulk.cancelled": "violet", "queue.cleared": "violet",
     "queue.replayed": "violet", "queue.replay_cancelled": "violet",
-    "stage.resumed": "violet", "site_queue.pulled": "blue",
+    "stage.resumed": "violet", "incident.acknowledged": "violet", "incident.resolved": "violet",
+    "site_queue.pulled": "blue",
 }  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""The headline of now: read when a page asks for it, and every 15 s for the count in the navigation."""
+"""The headline of now: read when a page asks for it, and every 15 s for the navigation and the incidents."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -12,6 +12,7 @@ from runtime.logs import logger
 from services.admin.adapters import Adapters
 from services.admin.dashboard.cache import Cache
 from services.admin.dashboard.disruptions import Signals, make_headline
+from services.admin.dashboard.sightings import find_sightings
 
 Loaded = TypeVar("Loaded")
 
@@ -38,13 +39,14 @@ async def read_signals(app: FastAPI, cache: Cache) -> Signals:
 
 
 async def poll_headline(app: FastAPI) -> None:
-    """Read the signals every `POLL_SECONDS` until the task is cancelled.
+    """Read the signals and record the incidents every `POLL_SECONDS`, until the task is cancelled.
 
     A cache of its own: a page must not get what the poll has read before the page's own change.
     """
     while True:
         try:
-            await read_signals(app, Cache())
+            signals = await read_signals(app, Cache())
+            await _or_none(partial(app.state.adapters.incidents.record, find_sightings(signals)))
         except Exception as error:  # noqa: BLE001 - without the count, the pages still work
             logger("headline").error("signals not read", exc_info=error)
         await asyncio.sleep(POLL_SECONDS)

@@ -8,6 +8,7 @@ from services.admin.dashboard.pages import (
     bulk_changes,
     failed_deliveries,
     held_leads,
+    incidents,
     jobs,
     lead,
     lead_edit,
@@ -30,7 +31,7 @@ def pages() -> APIRouter:
     # These also open while the database is unavailable. Their routes that show leads or change something
     # depend on `CurrentSession` themselves.
     unverified_checks = [Depends(unverified_session), Depends(verify_csrf)]
-    for page in (overview, status):
+    for page in (overview, status, incidents):
         router.include_router(page.router, dependencies=unverified_checks)
     # The order matters: a request without a session is redirected to the login before its form is checked.
     checks = [Depends(current_session), Depends(verify_csrf)]

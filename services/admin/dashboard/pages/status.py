@@ -14,6 +14,7 @@ from services.admin.dashboard.cache import Cache, CurrentCache
 from services.admin.dashboard.disruptions import components
 from services.admin.dashboard.formatting import stage_name
 from services.admin.dashboard.headline import STATUS_MAX_AGE_SECONDS, read_signals
+from services.admin.dashboard.pages.incidents import incident_values
 from services.admin.dashboard.rendering import PageRoute, is_htmx, redirect, render, render_toast
 
 router = APIRouter(prefix="/admin", route_class=PageRoute)
@@ -21,13 +22,19 @@ router = APIRouter(prefix="/admin", route_class=PageRoute)
 
 @router.get("/status")
 async def show_status(
-    request: Request, session: UnverifiedSession, cache: CurrentCache, full: bool = False
+    request: Request,
+    session: UnverifiedSession,
+    adapters: CurrentAdapters,
+    cache: CurrentCache,
+    full: bool = False,
 ) -> Response:
     """Show the page without data. The browser then requests each panel.
 
     A browser without scripts requests the page with `full`, which has all panels.
     """
-    values = await _health_values(request, cache) if full else {}
+    values: dict[str, Any] = {}
+    if full:
+        values = await _health_values(request, cache) | await incident_values(adapters)
     return render(request, session, "status/status.html", full=full, **values)
 
 

@@ -1,0 +1,27 @@
+"""Which disruptions become incidents, and how the same one is recognised at the next poll. No I/O."""
+
+from typing import Final
+
+from services.admin.dashboard.disruptions import SIGNALS, Signals
+from services.admin.schemas.incidents import Sighting
+
+# These signals ask people for a decision about leads. They are no failures.
+NO_INCIDENTS: Final = frozenset({"held leads"})
+STATUS_PAGE: Final = "/admin/status"
+
+
+def find_sightings(signals: Signals) -> list[Sighting]:
+    """Return the failures that become incidents if they last. The key of each has no changing number."""
+    return [
+        Sighting(
+            key=f"{name}: {each.component}: {each.subject}",
+            component=each.component,
+            reason=each.reason,
+            severity=each.severity,
+            url=STATUS_PAGE + each.url if each.url.startswith("#") else each.url,
+            affected_leads=each.leads,
+        )
+        for name, find in SIGNALS.items()
+        if name not in NO_INCIDENTS
+        for each in find(signals)
+    ]

@@ -1,0 +1,86 @@
+"""Incidents: what the poll of each process sees is written once, and people acknowledge and resolve it."""
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Final
+from uuid import UUID
+
+from pydantic_core import to_jsonable_python
+
+from contracts.audit import AuditEvent
+from runtime.database.audit_log import append_action
+from runtime.database.postgres import Connection, Pool, load_queries, snapshot, transaction
+from services.admin.rules.errors import ConflictError, NotFoundError
+from services.admin.schemas.incidents import Incident, IncidentFilter, IncidentList, Sighting
+
+_SQL: Any = load_queries(Path(__file__).with_name("incidents.sql"))
+SYSTEM_ACTOR: Final = "fastcore"
+# A failure that is gone at the next poll is no incident: a restart, or a network that stutters.
+LASTS_AFTER: Final = timedelta(minutes=2)
+# A failure that comes and goes is one incident.
+GONE_AFTER: Final = timedelta(minutes=5)
+KEPT: Final = timedelta(days=365)
+
+
+class Incidents:
+    """The table `incident`. Raises `DependencyUnavailable`."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    async def record(self, sightings: list[Sighting]) -> None:
+        """Open or update the incident of each sighting, and resolve those that are gone.
+
+        Several processes may do this at once: an open incident is unique by its key. Of several sightings
+        with the same key, the first counts.
+        """
+        by_key = {each.key: each for each in reversed(sightings)}
+        async with transaction(self._pool) as connection:
+            if by_key:
+                await _SQL.record_sightings(connection, sightings=to_jsonable_python(list(by_key.values())))
+            await _SQL.resolve_gone(connection, actor=SYSTEM_ACTOR, gone_after=GONE_AFTER)
+            await _SQL.forget(connection, actor=SYSTEM_ACTOR, kept=KEPT, lasts_after=LASTS_AFTER)
+
+    async def list_incidents(self, filters: IncidentFilter) -> IncidentList:
+        """Return the incidents that match."""
+        is_open = None if filters.state is None else filters.state == "open"
+        async with snapshot(self._pool) as connection:
+            rows = _SQL.list_incidents(connection, open=is_open, lasts_after=LASTS_AFTER, limit=filters.limit)
+            return IncidentList(incidents=[Incident(**dict(row)) async for row in rows])
+
+    async def acknowledge(self, incident_id: UUID, owner: str, actor: str) -> Incident:
+        """Give an open incident an owner, and audit that.
+
+        Raises `NotFoundError`, and `ConflictError` if it is resolved.
+        """
+        async with transaction(self._pool) as connection:
+            await _lock_open(connection, incident_id)
+            incident = Incident(**dict(await _SQL.acknowledge(connection, id=incident_id, owner=owner)))
+            await _audit(connection, AuditEvent.INCIDENT_ACKNOWLEDGED, actor, incident, owner=owner)
+        return incident
+
+    async def resolve(self, incident_id: UUID, actor: str) -> Incident:
+        """Resolve an open incident, and audit that. If it still fails, the next poll opens another.
+
+        Raises `NotFoundError`, and `ConflictError` if it is resolved.
+        """
+        async with transaction(self._pool) as connection:
+            await _lock_open(connection, incident_id)
+            incident = Incident(**dict(await _SQL.resolve(connection, id=incident_id, actor=actor)))
+            await _audit(connection, AuditEvent.INCIDENT_RESOLVED, actor, incident)
+        return incident
+
+
+async def _lock_open(connection: Connection, incident_id: UUID) -> None:
+    row = await _SQL.lock_incident(connection, id=incident_id)
+    if row is None:
+        raise NotFoundError("There is no incident with this id.")
+    if row["resolved_at"] is not None:
+        raise ConflictError("The incident is resolved already.")
+
+
+async def _audit(
+    connection: Connection, event: AuditEvent, actor: str, incident: Incident, **details: Any
+) -> None:
+    about = {"incident_id": str(incident.id), "component": incident.component}
+    await append_action(connection, event, actor, about | details)
