@@ -12,7 +12,14 @@ from deploy.embedded.settings import ROOT
 from tests.fuzz import schemathesis_hooks
 from tests.fuzz.checker import AcceptedLeads
 
-CHECKS: Final = ("not_a_server_error", schemathesis_hooks.keeps_promises.__name__)
+CHECKS: Final = (
+    "not_a_server_error",
+    "status_code_conformance",
+    "content_type_conformance",
+    "response_schema_conformance",
+    "response_headers_conformance",
+    schemathesis_hooks.keeps_promises.__name__,
+)
 # The last requests and the report come after `--max-time`.
 GRACE_SECONDS: Final = 120
 

@@ -4,7 +4,7 @@ from typing import Any, Final
 
 from runtime.http.problem_details import FieldProblem
 from services.ingest import problems
-from services.ingest.forms.body import MULTIPART, URLENCODED
+from services.ingest.forms.body import FORM_UNREADABLE, MULTIPART, UNSUPPORTED_FORM, URLENCODED
 from services.ingest.openapi_responses import CORRELATION_HEADER, RETRY_HEADER, TEXT, problem_response
 
 _EXAMPLE: Final = {"name": "Ada Lovelace", "email": "ada@example.com", "message": "Please call me."}
@@ -14,11 +14,12 @@ _ERRORS: Final = [FieldProblem(field="email", message="is required, unless a pho
 def hook_operation() -> dict[str, Any]:
     """Return the OpenAPI operation."""
     refusals = {
-        "400": ("The body is not what its Content-Type says.", problems.NOT_JSON),
+        "400": ("The body is not what its Content-Type says.", FORM_UNREADABLE),
         "401": ("The signature is missing or wrong.", problems.WRONG_SIGNATURE),
         "404": ("No site has this webhook key.", problems.UNKNOWN_HOOK),
         "408": ("The body took too long to arrive.", problems.TOO_SLOW),
         "413": ("More than 256 KiB.", problems.TOO_LARGE),
+        "415": ("Not a form and not JSON, or an encoded body.", UNSUPPORTED_FORM),
         "422": ("The lead has no way to answer or no content.", problems.invalid_lead(_ERRORS)),
         "500": ("An internal error.", problems.INTERNAL_ERROR),
     }
@@ -56,6 +57,9 @@ def hook_operation() -> dict[str, Any]:
                 status: problem_response(description, problem)
                 for status, (description, problem) in refusals.items()
             },
+            "429": problem_response(
+                "The rate limit of this site is exceeded.", problems.too_many_requests(30), RETRY_HEADER
+            ),
             "503": problem_response(
                 "The lead cannot be stored durably now.", problems.UNAVAILABLE, RETRY_HEADER
             ),

@@ -25,10 +25,10 @@ MULTIPART: Final = "multipart/form-data"
 _CHARSET_FIELD: Final = "_charset_"
 # The encoding of pages that do not declare one, and a superset of Latin-1.
 _FALLBACK_ENCODING: Final = "cp1252"
-_FORM_UNREADABLE: Final = Problem.build(
+FORM_UNREADABLE: Final = Problem.build(
     400, "The body is not what its Content-Type says. Send a form or one JSON object.", code="not-a-form"
 )
-_MEDIA_TYPE: Final = Problem.build(
+UNSUPPORTED_FORM: Final = Problem.build(
     UNSUPPORTED_MEDIA_TYPE.status,
     "Send the form as application/x-www-form-urlencoded, multipart/form-data or application/json.",
 )
@@ -63,7 +63,7 @@ async def read_form(request: LeadRequest) -> FormBody:
         return _read_json(text)
     if media_type in ("", URLENCODED):
         return _read_urlencoded(text)
-    raise ProblemError(_MEDIA_TYPE)
+    raise ProblemError(UNSUPPORTED_FORM)
 
 
 def _read_json(text: bytes) -> FormBody:
@@ -71,9 +71,9 @@ def _read_json(text: bytes) -> FormBody:
         # Not strict: templates put line breaks into texts unescaped.
         fields = json.loads(text.decode("utf-8-sig"), strict=False)
     except (ValueError, RecursionError):
-        raise ProblemError(_FORM_UNREADABLE) from None
+        raise ProblemError(FORM_UNREADABLE) from None
     if not isinstance(fields, dict):
-        raise ProblemError(_FORM_UNREADABLE)
+        raise ProblemError(FORM_UNREADABLE)
     return FormBody(fields)
 
 
@@ -100,7 +100,7 @@ async def _read_multipart(request: LeadRequest) -> FormBody:
             parser.write(chunk)
         parser.finalize()
     except (FormParserError, ValueError):
-        raise ProblemError(_FORM_UNREADABLE) from None
+        raise ProblemError(FORM_UNREADABLE) from None
     fields = _group(parts.fields)
     return FormBody(fields, tuple(parts.file_names(_encoding_of(parts.fields))))
 

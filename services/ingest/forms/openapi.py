@@ -4,7 +4,7 @@ from typing import Any, Final
 
 from runtime.http.problem_details import FieldProblem
 from services.ingest import problems
-from services.ingest.forms.body import MULTIPART, URLENCODED
+from services.ingest.forms.body import FORM_UNREADABLE, MULTIPART, UNSUPPORTED_FORM, URLENCODED
 from services.ingest.openapi_responses import CORRELATION_HEADER, RETRY_HEADER, TEXT, problem_response
 
 _FORM: Final = {
@@ -30,6 +30,7 @@ _PAGE: Final = {"text/html": {"schema": TEXT}}
 def form_operation() -> dict[str, Any]:
     """Return the OpenAPI operation."""
     refusals = {
+        "400": ("The body is not what its Content-Type says.", FORM_UNREADABLE),
         "403": ("The page is on none of the site's origins.", problems.WRONG_ORIGIN),
         "404": ("No site has this form key.", problems.UNKNOWN_FORM),
         "408": ("The body took too long to arrive.", problems.TOO_SLOW),
@@ -37,6 +38,7 @@ def form_operation() -> dict[str, Any]:
             "More than 256 KiB of text, or 32 MiB with the files.",
             problems.TOO_LARGE,
         ),
+        "415": ("Not a form and not JSON, or an encoded body.", UNSUPPORTED_FORM),
         "422": (
             "The lead has no way to answer or no content, or its message is too long.",
             problems.invalid_lead(_ERRORS),

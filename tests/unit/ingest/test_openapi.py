@@ -1,11 +1,22 @@
 """The OpenAPI document describes the real behaviour of the gateway."""
 
+import hashlib
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
 from tests.support.services.gateway import Gateway, run_gateway
+
+FORM_KEY = "studio-4k7w9q2m"
+HOOK_KEY = "a-hook-key-of-the-studio-1234567890"
+SITES = f"""
+[sites.studio]
+form_key = "{FORM_KEY}"
+hook_keys = ["sha256:{hashlib.sha256(HOOK_KEY.encode()).hexdigest()}"]
+origins = ["https://studio.example"]
+"""
 
 
 @pytest.fixture
@@ -61,6 +72,20 @@ async def test_openapi_examples_equal_the_real_problems() -> None:
             "415": await gateway.post_raw("", {"Content-Type": "a/b"}),
         }
         for code, answer in answers.items():
+            assert answer.json() == responses[code]["content"]["application/problem+json"]["example"]
+
+
+@pytest.mark.parametrize("path", ["/inbound/forms/{form_key}", "/inbound/hooks/{hook_key}"])
+async def test_regression_refused_bodies_of_forms_are_described(path: str, tmp_path: Path) -> None:
+    (tmp_path / "sites.toml").write_text(SITES)
+    async with run_gateway(tmp_path / "sites.toml") as gateway:
+        document = (await gateway.client.get("/openapi.json")).json()
+        responses = document["paths"][path]["post"]["responses"]
+        url = path.format(form_key=FORM_KEY, hook_key=HOOK_KEY)
+        for code, media_type in (("400", "application/json"), ("415", "a/b")):
+            headers = {"Origin": "https://studio.example", "Content-Type": media_type}
+            answer = await gateway.client.post(url, content=b"[null]", headers=headers)
+            assert str(answer.status_code) == code
             assert answer.json() == responses[code]["content"]["application/problem+json"]["example"]
 
 
