@@ -13,7 +13,7 @@ from services.admin.schemas.export_columns import COLUMNS
 Cell = str | bool | int | float | datetime | None
 # A cell takes 32,767 characters (Excel specifications and limits), counted in UTF-16 units: an emoji is two.
 CELL_MAX_UNITS: Final = 32_767
-SHORTENED: Final = " … [shortened: the CSV export has the whole text]"
+SHORTENED: Final = " … [shortened: the lead's page has the whole text]"
 _UTC: Final = ZoneInfo("UTC")
 
 

@@ -14,6 +14,8 @@ def read_value(lead: Mapping[str, Any], column: str) -> Any:
     """Return a lead's value for a column. `lead` is a row of the query `list_export`."""
     if column == "created_at":
         return lead["created_at_utc"]
+    if column == "all_notes":
+        return "\n".join(filter(None, (lead["written_notes"], lead["notes"])))
     source: Mapping[str, Any] = lead["source"] or {}
     if column == "source_other":
         return {name: each for name, each in source.items() if name not in _SOURCE_FIELDS}

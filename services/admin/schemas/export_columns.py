@@ -30,7 +30,7 @@ COLUMNS: Final = {
     "company": ExportColumn("Company", 24, usual=True),
     "message": ExportColumn("Message", 60, usual=True),
     "assignee": ExportColumn("Assignee", usual=True),
-    "notes": ExportColumn("Notes", 40, usual=True),
+    "notes": ExportColumn("Notes field", 40),
     "consent": ExportColumn("Consent", 10),
     "consent_version": ExportColumn("Consent version"),
     "locale": ExportColumn("Locale", 10),
@@ -64,4 +64,6 @@ COLUMNS: Final = {
     "first_utm_content": ExportColumn("First visit: content"),
     "first_utm_id": ExportColumn("First visit: UTM ID"),
     "first_referrer": ExportColumn("First visit: referrer", 30),
+    # The notes on the lead's page, with author and time, newest first, and then the field `notes`.
+    "all_notes": ExportColumn("Notes", 40, usual=True),
 }

@@ -58,6 +58,20 @@ async def test_an_excel_file_has_real_times_and_texts_that_stay_texts(
     assert json.loads(entry) == {"what": "xlsx", "filters": [], "count": 3, "columns": columns}
 
 
+async def test_the_notes_of_a_lead_are_in_one_cell(admin: Admin) -> None:
+    lead = await admin.add_lead()
+    await admin.db.execute(
+        "INSERT INTO lead_note (id, lead_id, author, body, created_at) VALUES"
+        " (gen_random_uuid(), $1, 'ann', 'first', '2024-01-03T10:30:00Z'),"
+        " (gen_random_uuid(), $1, 'bob', 'second', '2024-01-04T10:30:00Z')",
+        lead.lead_id,
+    )
+    await admin.edit_lead(lead.lead_id, notes="by the API")
+    text = "2024-01-04 10:30 UTC, bob: second\n2024-01-03 10:30 UTC, ann: first\nby the API"
+    assert values(await export(admin, columns="all_notes")) == [["Notes"], [text]]
+    assert values(await export(admin, columns="all_notes", ids=str(lead.lead_id))) == [["Notes"], [text]]
+
+
 async def test_chosen_leads_are_exported_and_no_others(admin: Admin) -> None:
     first, spam = await admin.add_lead(name="Ada"), await admin.add_lead("spam", name="Spam")
     await admin.add_lead(name="Someone else")

@@ -70,6 +70,8 @@ async def fill(database: Database) -> None:
         SELECT gen_random_uuid(), 'notifier', 'welcome', id, 'resolved', 'smtp 451', 'X', 't', 0, 0, now(),
                'g', created_at_utc, created_at_utc
         FROM lead_inbox;
+        INSERT INTO lead_note (id, lead_id, author, body)
+        SELECT gen_random_uuid(), id, 'ann', 'a note' FROM lead_inbox;
         """
     )
     await owner.execute("ANALYZE")
@@ -118,6 +120,7 @@ async def test_lists_and_counts_use_indexes(database: Database, db: Any) -> None
         ("get_lead", {"id": lead["id"]}, "lead_inbox_pkey"),
         ("get_lead", {"id": lead["id"]}, "email_delivery_pkey"),
         ("get_lead", {"id": lead["id"]}, "audit_log_lead"),
+        ("get_lead", {"id": lead["id"]}, "lead_note_lead"),
         ("get_lead", {"id": lead["id"]}, "replay_queue_lead"),
         ("get_lead", {"id": lead["id"]}, "lead_note_lead"),
         ("list_audit", page, "audit_log_created"),

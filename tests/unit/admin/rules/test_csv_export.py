@@ -67,7 +67,7 @@ def test_regression_escaping_blank_lines_takes_linear_time() -> None:
 
 
 def lead(**changes: Any) -> dict[str, Any]:
-    empty = dict.fromkeys(COLUMNS) | {"source": None, "extra": {}, "spam_reasons": []}
+    empty = dict.fromkeys(COLUMNS) | {"source": None, "extra": {}, "spam_reasons": [], "written_notes": None}
     return empty | {"created_at_utc": datetime(2024, 1, 3, tzinfo=UTC)} | changes
 
 

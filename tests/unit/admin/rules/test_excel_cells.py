@@ -15,7 +15,7 @@ KOLKATA = ZoneInfo("Asia/Kolkata")
 
 
 def cell_of(column: str, **changes: Any) -> Any:
-    empty = dict.fromkeys(COLUMNS) | {"source": None, "extra": {}, "spam_reasons": []}
+    empty = dict.fromkeys(COLUMNS) | {"source": None, "extra": {}, "spam_reasons": [], "written_notes": None}
     return cell(empty | {"created_at_utc": datetime(2024, 1, 3, tzinfo=UTC)} | changes, column, KOLKATA)
 
 

@@ -9,6 +9,8 @@ from services.admin.rules.export_values import read_value, to_text
 
 LEAD = {
     "name": "Ada",
+    "notes": "by the API",
+    "written_notes": "2024-01-03 10:30 UTC, bob: called",
     "created_at_utc": datetime(2024, 1, 3, tzinfo=UTC),
     "source": {"utm_source": "x", "mine": "y"},
 }
@@ -21,6 +23,8 @@ LEAD = {
         ("created_at", LEAD["created_at_utc"]),
         ("utm_source", "x"),
         ("utm_term", None),
+        ("notes", "by the API"),
+        ("all_notes", "2024-01-03 10:30 UTC, bob: called\nby the API"),
         ("source_other", {"mine": "y"}),
     ],
 )

@@ -23,7 +23,7 @@ BERLIN = ZoneInfo("Europe/Berlin")
 
 
 def lead(**changes: Any) -> dict[str, Any]:
-    empty = dict.fromkeys(COLUMNS) | {"source": None, "extra": {}, "spam_reasons": []}
+    empty = dict.fromkeys(COLUMNS) | {"source": None, "extra": {}, "spam_reasons": [], "written_notes": None}
     return empty | {"created_at_utc": datetime(2024, 7, 1, 10, tzinfo=UTC)} | changes
 
 
@@ -69,7 +69,7 @@ def test_the_parts_together_are_what_xlsxwriter_writes_in_one_piece() -> None:
 def test_a_file_without_leads_has_the_headings() -> None:
     sheet = sheet_of(write(list(COLUMNS)))
     assert (sheet.max_row, sheet.max_column) == (1, len(COLUMNS))
-    assert sheet.auto_filter.ref == "A1:AS1"
+    assert sheet.auto_filter.ref == "A1:AT1"
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from tests.support.wait import eventually
 
 
 async def endless_chunks() -> AsyncIterator[list[Any]]:
-    empty = dict.fromkeys(COLUMNS) | {"source": None, "extra": {}, "spam_reasons": []}
+    empty = dict.fromkeys(COLUMNS) | {"source": None, "extra": {}, "spam_reasons": [], "written_notes": None}
     while True:
         yield [empty | {"created_at_utc": datetime(2024, 1, 3, tzinfo=UTC)}] * 200
 
