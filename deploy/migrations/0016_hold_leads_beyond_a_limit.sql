@@ -5,6 +5,7 @@
 ALTER TABLE lead_inbox DROP CONSTRAINT lead_status_is_known;
 ALTER TABLE lead_inbox ADD CONSTRAINT lead_status_is_known CHECK (status IN
     ('received', 'processing', 'contacted', 'won', 'lost', 'held', 'spam', 'erased')) NOT VALID;
+CREATE INDEX lead_inbox_held ON lead_inbox (site, created_at_utc, id) WHERE status = 'held';
 
 -- One email to the team about the held leads of a site. It is due at `next_attempt_at` while `sent_at` is null.
 CREATE TABLE held_digest (

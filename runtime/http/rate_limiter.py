@@ -4,7 +4,6 @@ The in-memory storage of `limits` 5.8 is not used: it keeps every key forever (5
 had expired) and walks all of them in a thread every 10 ms.
 """
 
-from bisect import bisect_right
 from collections import OrderedDict
 from ipaddress import IPv6Address, IPv6Network, ip_address
 from typing import Final
@@ -24,7 +23,8 @@ class RateLimiter:
         self.limit = limit
         self.seconds = seconds
         self._max_keys = max_keys
-        self._hits: OrderedDict[str, list[tuple[float, UUID | None]]] = OrderedDict()
+        # The time of each hit by its item, the oldest first.
+        self._hits: OrderedDict[str, dict[object, float]] = OrderedDict()
 
     def allow(self, key: str, now: float, item: UUID | None = None, limit: int | None = None) -> bool:
         """Count a hit and return True, or return False if the window is full. A rejected hit is not counted.
@@ -35,12 +35,13 @@ class RateLimiter:
         limit = self.limit if limit is None else limit
         if not limit:
             return True
-        hits = self._hits.setdefault(key, [])
-        del hits[: bisect_right(hits, now - self.seconds, key=_time_of)]
-        repeated = item is not None and any(item == other for _, other in hits)
+        hits = self._hits.setdefault(key, {})
+        while hits and hits[oldest := next(iter(hits))] <= now - self.seconds:
+            del hits[oldest]
+        repeated = item is not None and item in hits
         allowed = repeated or len(hits) < limit
         if allowed and not repeated:
-            hits.append((now, item))
+            hits[object() if item is None else item] = now
         self._hits.move_to_end(key)
         if len(self._hits) > self._max_keys:
             self._hits.popitem(last=False)
@@ -53,7 +54,7 @@ class RateLimiter:
     def seconds_until_reset(self, key: str, now: float) -> float:
         """Return the seconds until the oldest hit leaves the window; 0 without hits."""
         hits = self._hits.get(key)
-        return max(0.0, _time_of(hits[0]) + self.seconds - now) if hits else 0.0
+        return max(0.0, next(iter(hits.values())) + self.seconds - now) if hits else 0.0
 
 
 def network_of(address: str) -> str | None:
@@ -71,7 +72,3 @@ def network_of(address: str) -> str | None:
     if parsed.ipv4_mapped:
         return str(parsed.ipv4_mapped)
     return str(IPv6Network((int(parsed), _IPV6_HOST_PREFIX), strict=False))
-
-
-def _time_of(hit: tuple[float, UUID | None]) -> float:
-    return hit[0]

@@ -68,7 +68,8 @@ def parse_sites(content: bytes) -> Sites:
         elif own := _problems_of(f"sites.{name}", table):
             problems += own
         elif not wrong_defaults:
-            sites[name] = Site.model_validate({**defaults, **table})
+            limits = {**defaults.get("limits", {}), **table.get("limits", {})}
+            sites[name] = Site.model_validate({**defaults, **table, "limits": limits})
     problems += wrong_defaults
     if problems := problems or shared_values(sites):
         raise SitesFileError("; ".join(dict.fromkeys(problems)))

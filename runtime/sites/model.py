@@ -123,14 +123,17 @@ class Captcha(BaseModel):
         return self
 
 
+Limit = Annotated[int, Field(ge=0, le=100_000, strict=True)]
+
+
 class Limits(BaseModel):
     """The limits of a site's leads; None: the gateway's own setting applies. 0 switches a limit off."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    leads_per_ip_per_hour: Annotated[int, Field(ge=0)] | None = None
-    leads_per_email_per_hour: Annotated[int, Field(ge=0)] | None = None
-    form_leads_per_hour: Annotated[int, Field(ge=0)] | None = None
+    leads_per_ip_per_hour: Limit | None = None
+    leads_per_email_per_hour: Limit | None = None
+    form_leads_per_hour: Limit | None = None
 
 
 NO_LIMITS: Final = Limits()

@@ -82,5 +82,7 @@ async def _open_stage(settings: Settings, sites: Sites, resources: Resources) ->
             connections=settings.connections,
             holds=consumer.is_assigned,
         )
-        digests = HeldDigests(pool, mailer, identities)
+        # Up to a mail's body each of login and envelope may take the envelope timeout.
+        lease = 2 * settings.envelope_timeout_seconds + settings.mail_timeout_seconds + 60
+        digests = HeldDigests(pool, mailer, identities, lease_seconds=lease)
         yield Stage(handler, reconciler, jobs={"sites file": watching, "held digests": digests.run})

@@ -18,13 +18,12 @@ from services.notifier.mail.held_digest import LISTED_MAX, HeldDigest, HeldLead,
 from services.notifier.mail.identities import Identities
 from services.notifier.mail.message import UndeliverableError
 from services.notifier.smtp.mailer import Mailer
-from services.notifier.smtp.outcome import MailOutcome, MailStatus
+from services.notifier.smtp.outcome import UNSETTLED, MailOutcome, MailStatus
 
 _SQL: Any = load_queries(Path(__file__).with_name("held_digests.sql"))
 POLL_SECONDS: Final = 15.0
-# Longer than a mail can take: 300 s to log in, 300 s up to the body, and 45 s for the reply.
-LEASE_SECONDS: Final = 900.0
 RETRY_SECONDS: Final = 600.0
+UNAVAILABLE_SECONDS: Final = 60.0
 KIND: Final = "held_digest"
 
 
@@ -44,12 +43,20 @@ class HeldDigests:
     """Collects and sends the digests. Several processes share the work."""
 
     def __init__(
-        self, pool: Pool, mailer: Mailer, identities: Identities, times: DigestTimes = DigestTimes()
+        self,
+        pool: Pool,
+        mailer: Mailer,
+        identities: Identities,
+        times: DigestTimes = DigestTimes(),
+        *,
+        lease_seconds: float = 900.0,
     ) -> None:
+        """`lease_seconds` must be longer than the mailer can take for one mail."""
         self._pool = pool
         self._mailer = mailer
         self._identities = identities
         self._times = times
+        self._lease_seconds = lease_seconds
         self._log = logger("held digest")
 
     async def run(self) -> None:
@@ -66,44 +73,63 @@ class HeldDigests:
             await asyncio.sleep(POLL_SECONDS)
 
     async def send_due(self) -> int:
-        """Send every digest that is due, and return how many were sent.
+        """Try each digest that is due once, and return how many were sent.
 
-        Raises `DependencyUnavailable` if the database does not answer or the service stops.
+        Stops at the first that the mail server does not take now. Raises `DependencyUnavailable` if the
+        database does not answer or the service stops.
         """
-        sent = 0
-        async with transaction(self._pool) as connection:
-            if await _SQL.try_lock(connection):
-                await _SQL.collect(
-                    connection,
-                    interval_seconds=self._times.interval,
-                    collect_seconds=self._times.collect,
-                )
-        while claimed := await self._claim():
+        sent, due_at = 0, await self._collect()
+        while claimed := await self._claim(due_at):
             digest, attempts = claimed
             outcome = await self._send(digest) if digest.total else None
+            is_unsettled = outcome is not None and outcome.status in UNSETTLED
             async with autocommit(self._pool) as connection:
                 if outcome is None or outcome.status is MailStatus.SENT:
                     await _SQL.mark_sent(connection, digest_id=digest.digest_id)
                     sent += digest.total > 0
                 else:
+                    seconds = UNAVAILABLE_SECONDS if is_unsettled else min(RETRY_SECONDS * attempts, 3600.0)
                     await _SQL.postpone(
-                        connection,
-                        digest_id=digest.digest_id,
-                        reason=outcome.reason,
-                        seconds=min(RETRY_SECONDS * attempts, 3600.0),
+                        connection, digest_id=digest.digest_id, reason=outcome.pause_reason, seconds=seconds
                     )
             if outcome:
-                metrics.MAILS.labels(kind=KIND, outcome=str(outcome.status)).inc()
-                self._log.info(
-                    "held digest", site=digest.site, leads=digest.total, outcome=str(outcome.status),
-                    reason=outcome.reason,
-                )  # fmt: skip
+                self._report(digest, outcome)
+            if is_unsettled:
+                break
         return sent
 
-    async def _claim(self) -> tuple[HeldDigest, int] | None:
+    async def _collect(self) -> datetime:
+        """List the waiting leads in digests. Return the time of this round."""
+        async with transaction(self._pool) as connection:
+            now: datetime = await _SQL.now(connection)
+            if not await _SQL.try_lock(connection):
+                return now
+            for site in [row["site"] async for row in _SQL.waiting_sites(connection)]:
+                digest_id = await _SQL.open_digest(connection, site=site) or await _SQL.make_digest(
+                    connection,
+                    site=site,
+                    interval_seconds=self._times.interval,
+                    collect_seconds=self._times.collect,
+                )
+                if digest_id:
+                    await _SQL.add_leads(connection, digest_id=digest_id, site=site)
+        return now
+
+    def _report(self, digest: HeldDigest, outcome: MailOutcome) -> None:
+        if outcome.status not in UNSETTLED:
+            metrics.MAILS.labels(kind=KIND, outcome=str(outcome.status)).inc()
+        self._log.info(
+            "held digest",
+            site=digest.site,
+            leads=digest.total,
+            outcome=str(outcome.status),
+            reason=outcome.pause_reason,
+        )
+
+    async def _claim(self, due_at: datetime) -> tuple[HeldDigest, int] | None:
         """Return the next digest that is due, and how often it was tried; None if there is none."""
         async with transaction(self._pool) as connection:
-            row = await _SQL.claim(connection, lease_seconds=LEASE_SECONDS)
+            row = await _SQL.claim(connection, due_at=due_at, lease_seconds=self._lease_seconds)
             if row is None:
                 return None
             leads = [lead async for lead in _SQL.leads(connection, digest_id=row["id"], bound=LISTED_MAX)]

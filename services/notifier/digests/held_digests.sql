@@ -4,33 +4,52 @@
 -- One process at a time collects digests. The lock ends with the transaction.
 SELECT pg_try_advisory_xact_lock(hashtextextended('fastcore.held_digest', 0));
 
--- name: collect!
--- Make a digest for each site that has held leads in none, and had no digest within the interval. Leads of a moment
--- come together: the first waits for the others. A lead that is not stored yet comes into a later digest.
-WITH undigested AS (
-    SELECT held.lead_id, held.site, held.held_at FROM held_lead AS held
-    WHERE held.digest_id IS NULL AND EXISTS (SELECT FROM lead_inbox WHERE id = held.lead_id)
-), due AS (
-    INSERT INTO held_digest (id, site)
-    SELECT gen_random_uuid(), site FROM undigested
-    WHERE NOT EXISTS (SELECT FROM held_digest AS before WHERE before.site = undigested.site
-                      AND before.created_at > now() - make_interval(secs => :interval_seconds::float8))
-    GROUP BY site HAVING min(held_at) <= now() - make_interval(secs => :collect_seconds::float8)
-    RETURNING id, site
+-- name: waiting_sites
+-- The sites with leads that no digest lists: one entry of the index for each site.
+WITH RECURSIVE sites AS (
+    (SELECT site FROM held_lead WHERE digest_id IS NULL ORDER BY site LIMIT 1)
+    UNION ALL
+    SELECT (SELECT held.site FROM held_lead AS held WHERE held.digest_id IS NULL AND held.site > sites.site
+            ORDER BY held.site LIMIT 1)
+    FROM sites WHERE sites.site IS NOT NULL
 )
-UPDATE held_lead SET digest_id = due.id FROM due JOIN undigested USING (site)
-WHERE held_lead.lead_id = undigested.lead_id;
+SELECT site FROM sites WHERE site IS NOT NULL;
+
+-- name: open_digest$
+-- A digest of the site that is not sent and that nobody is sending now, locked: new leads join it.
+SELECT id FROM held_digest WHERE site = :site AND sent_at IS NULL AND (attempts = 0 OR reason IS NOT NULL)
+ORDER BY created_at LIMIT 1 FOR UPDATE SKIP LOCKED;
+
+-- name: make_digest$
+-- A new digest, if the site's first waiting lead has waited for others, and if the site's last digest is long enough ago.
+INSERT INTO held_digest (id, site)
+SELECT gen_random_uuid(), :site
+WHERE EXISTS (SELECT FROM held_lead AS held JOIN lead_inbox AS lead ON lead.id = held.lead_id
+              WHERE held.site = :site AND held.digest_id IS NULL
+                AND held.held_at <= now() - make_interval(secs => :collect_seconds::float8))
+  AND NOT EXISTS (SELECT FROM held_digest WHERE site = :site AND (sent_at IS NULL
+                  OR sent_at > now() - make_interval(secs => :interval_seconds::float8)))
+RETURNING id;
+
+-- name: add_leads!
+-- List the site's waiting leads in a digest. A lead that is not stored yet comes into a later one.
+UPDATE held_lead SET digest_id = :digest_id
+WHERE site = :site AND digest_id IS NULL AND EXISTS (SELECT FROM lead_inbox WHERE id = held_lead.lead_id);
+
+-- name: now$
+SELECT now();
 
 -- name: claim^
--- Take one digest that is due. If this process dies, another one sends the digest after the lease.
-UPDATE held_digest SET attempts = attempts + 1, next_attempt_at = now() + make_interval(secs => :lease_seconds::float8)
-WHERE id = (SELECT id FROM held_digest WHERE sent_at IS NULL AND next_attempt_at <= now()
+-- Take one digest that was due at a time. If this process dies, another one sends the digest after the lease.
+UPDATE held_digest
+SET attempts = attempts + 1, reason = NULL, next_attempt_at = now() + make_interval(secs => :lease_seconds::float8)
+WHERE id = (SELECT id FROM held_digest WHERE sent_at IS NULL AND next_attempt_at <= :due_at::timestamptz
             ORDER BY next_attempt_at LIMIT 1 FOR UPDATE SKIP LOCKED)
 RETURNING id, site, attempts;
 
 -- name: leads
 -- The leads of a digest, the newest first, and how many there are. Leads that were erased or marked as spam meanwhile
--- are left out; released ones are not, because this is the only email to the team about them.
+-- are left out. Released leads are listed: the team gets no other email about them.
 SELECT lead.id, lead.created_at_utc, lead.name, coalesce(nullif(lead.email, ''), lead.phone, '') AS contact,
        left(lead.message, 500) AS message, count(*) OVER () AS total
 FROM held_lead AS held JOIN lead_inbox AS lead ON lead.id = held.lead_id

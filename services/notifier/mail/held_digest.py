@@ -57,7 +57,7 @@ def compose_held_digest(digest: HeldDigest, identity: Identity, now: datetime) -
         "Date": format_datetime(now),
         "From": sender_header(identity),
         "To": ", ".join(address.spec for address in addresses),
-        "Subject": f"{count} to check",
+        "Subject": f"{count} to check: {digest.site}",
         "Message-ID": f"<{digest.digest_id}.held_digest@{identity.from_email.rpartition('@')[2]}>",
         "Auto-Submitted": "auto-generated",
     }

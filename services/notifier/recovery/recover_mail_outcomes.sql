@@ -4,7 +4,12 @@
 SELECT DISTINCT lead_id FROM email_delivery WHERE state IN ('reserved', 'sending');
 
 -- name: write_mail!
--- Write the state of a mail that was lost.
+-- Write the state of a mail that was lost. A digest that listed a held lead may be lost too, so the lead is listed again.
+WITH held AS (
+    INSERT INTO held_lead (lead_id, site)
+    SELECT :lead_id, :site WHERE :kind = 'admin_alert' AND :state = 'suppressed' AND :reason = 'held'
+    ON CONFLICT DO NOTHING
+)
 INSERT INTO email_delivery (lead_id, kind, state, recipient, mailbox, message_id, reason, settled_by, site, lead_received_at)
 VALUES (:lead_id, :kind, :state, :recipient, :mailbox, :message_id, :reason, :record_id, :site, :received_at)
 ON CONFLICT (lead_id, kind) DO UPDATE

@@ -66,6 +66,18 @@ async def test_all_held_leads_of_a_site_can_be_spam(admin: Admin) -> None:
     assert await admin.db.fetchval("SELECT count(*) FROM replay_queue") == 0
 
 
+async def test_regression_a_flood_at_one_site_hides_no_other_site(
+    admin: Admin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(held, "MAX_LEADS", 2)
+    old = datetime.now(UTC) - timedelta(hours=1)
+    await admin.add_lead("held", site="zoo", occurred_at=old)
+    for _ in range(5):
+        await admin.add_lead("held", site="flood")
+    sites = await admin.get("/admin/held")
+    assert [(each["site"], each["leads"]) for each in sites] == [("flood", 2), ("zoo", 1)]
+
+
 async def test_two_admins_at_once_release_each_lead_once(admin: Admin) -> None:
     for _ in range(30):
         await admin.add_lead("held", site="studio")

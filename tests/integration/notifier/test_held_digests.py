@@ -71,7 +71,7 @@ async def test_held_leads_get_no_email_and_one_digest_lists_them(
     async with digests(postgres, settings) as digest:
         assert await digest.send_due() == 1
         assert await digest.send_due() == 0
-    assert subjects(smtp) == ["3 held leads to check"]
+    assert subjects(smtp) == ["3 held leads to check: default"]
     text = smtp.mails[0].text()
     assert all(str(each.lead_id)[-8:] in text for each in leads)
 
@@ -88,9 +88,9 @@ async def test_the_next_digest_of_a_site_waits_and_lists_only_new_leads(
         for each in later:
             await hold(db, each)
         assert await digest.send_due() == 0
-        await db.execute("UPDATE held_digest SET created_at = created_at - interval '61 minutes'")
+        await db.execute("UPDATE held_digest SET sent_at = sent_at - interval '61 minutes'")
         assert await digest.send_due() == 1
-    assert subjects(smtp) == ["1 held lead to check", "2 held leads to check"]
+    assert subjects(smtp) == ["1 held lead to check: studio", "2 held leads to check: studio"]
 
 
 async def test_a_refused_digest_is_sent_again_later(
@@ -107,6 +107,37 @@ async def test_a_refused_digest_is_sent_again_later(
     assert len(smtp.mails) == 1
 
 
+async def test_regression_new_leads_join_a_digest_that_could_not_be_sent(
+    settings: Settings, smtp: SmtpServer, postgres: Postgres, db: Any
+) -> None:
+    # After six hours of refusals a site had six digests.
+    await hold(db, held())
+    smtp.always["data"] = "451 4.3.0 try later"
+    async with digests(postgres, settings) as digest:
+        for _ in range(3):
+            assert await digest.send_due() == 0
+            await hold(db, held())
+            await db.execute(
+                "UPDATE held_digest SET created_at = created_at - interval '2 hours', next_attempt_at = now()"
+            )
+        smtp.always.clear()
+        assert await digest.send_due() == 1
+    assert subjects(smtp) == ["4 held leads to check: studio"]
+    assert await db.fetchval("SELECT count(*) FROM held_digest") == 1
+
+
+async def test_regression_each_digest_is_tried_once_in_a_round(
+    settings: Settings, smtp: SmtpServer, postgres: Postgres, db: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # With many sites and a server that hangs, the first digest was due again before the last was tried.
+    monkeypatch.setattr("services.notifier.digests.held_digests.RETRY_SECONDS", 0.0)
+    smtp.always["data"] = "554 5.6.0 no"
+    await hold(db, held())
+    async with digests(postgres, settings) as digest:
+        assert await asyncio.wait_for(digest.send_due(), 20) == 0
+    assert await db.fetchval("SELECT attempts FROM held_digest") == 1
+
+
 async def test_two_processes_send_each_digest_once(
     settings: Settings, smtp: SmtpServer, postgres: Postgres, db: Any
 ) -> None:
@@ -114,7 +145,7 @@ async def test_two_processes_send_each_digest_once(
         await hold(db, held())
     async with digests(postgres, settings) as one, digests(postgres, settings) as two:
         sent = await asyncio.gather(*(each.send_due() for each in (one, two) * 3))
-    assert (sum(sent), subjects(smtp)) == (1, ["20 held leads to check"])
+    assert (sum(sent), subjects(smtp)) == (1, ["20 held leads to check: studio"])
 
 
 async def test_the_digest_omits_spam_and_erased_leads_not_released_ones(
@@ -124,7 +155,7 @@ async def test_the_digest_omits_spam_and_erased_leads_not_released_ones(
         await hold(db, held(), status)
     async with digests(postgres, settings) as digest:
         assert await digest.send_due() == 1
-    assert subjects(smtp) == ["2 held leads to check"]
+    assert subjects(smtp) == ["2 held leads to check: studio"]
 
 
 async def test_a_lead_that_is_not_stored_yet_comes_into_a_later_digest(
@@ -136,7 +167,7 @@ async def test_a_lead_that_is_not_stored_yet_comes_into_a_later_digest(
         assert await digest.send_due() == 0
         await store_lead(db, early, "held")
         assert await digest.send_due() == 1
-    assert subjects(smtp) == ["1 held lead to check"]
+    assert subjects(smtp) == ["1 held lead to check: studio"]
 
 
 async def test_a_bug_in_one_digest_does_not_stop_the_others(

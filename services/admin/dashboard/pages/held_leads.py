@@ -38,16 +38,15 @@ async def decide_held_leads(
     form: Annotated[DecisionForm, Form()],
 ) -> Response:
     """Decide the held leads of a site, after a confirmation."""
-    sites = await adapters.held_leads.list_sites()
-    site = next((each for each in sites if each.site == form.site), None)
-    if site is None:
-        return redirect(request, HELD)
     if not form.confirmed:
-        return render(request, session, "leads/held_confirm.html", site=site, decision=form)
+        leads = await adapters.held_leads.count(form)
+        if not leads:
+            return redirect(request, HELD)
+        return render(request, session, "leads/held_confirm.html", leads=leads, decision=form)
     decided = await adapters.held_leads.decide(form, session.actor)
     name = request.app.state.sites.display_name(decided.site)
     message = f"{plural(decided.changed, 'lead')} of {name}: {state_name(form.new_status)}."
     if decided.left:
-        message += f" {plural(decided.left, 'lead')} are still held."
+        message += f" {plural(decided.left, 'lead')} still held."
     sites = await adapters.held_leads.list_sites()
     return render(request, session, "leads/held.html", sites=sites, message=message)

@@ -36,7 +36,7 @@ def texts(message: EmailMessage) -> list[str]:
 
 def test_the_digest_lists_each_lead_with_a_link() -> None:
     message = compose(held(), held("Grace", "Line one\nline two"))
-    assert (message["Subject"], message["To"]) == ("2 held leads to check", "boss@fast.example")
+    assert (message["Subject"], message["To"]) == ("2 held leads to check: studio", "boss@fast.example")
     for text in texts(message):
         for part in ("Ada", "Grace", "ada@example.com", "Line one line two", "studio", "26f8ad91"):
             assert part in text

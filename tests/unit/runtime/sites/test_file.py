@@ -50,6 +50,12 @@ def test_a_site_has_its_own_keys_and_the_defaults() -> None:
     assert sites.get("unknown").tokens == ()
 
 
+def test_regression_each_limit_of_a_site_has_a_default_of_its_own() -> None:
+    text = "[defaults.limits]\nleads_per_ip_per_hour = 100\n[sites.x.limits]\nleads_per_email_per_hour = 50\n"
+    limits = parse_sites(text.encode()).get("x").limits
+    assert (limits.leads_per_ip_per_hour, limits.leads_per_email_per_hour) == (100, 50)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
