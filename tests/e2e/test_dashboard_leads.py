@@ -191,6 +191,7 @@ async def test_a_lead_is_handled_with_the_keyboard_alone(dashboard: Dashboard) -
         await tab_to(page, "Search")
         await keyboard.type(tag)
         await expect(page.get_by_role("link", name=name)).to_be_visible(timeout=TIMEOUT_MS)
+        await tab_to(page, f"Select {name}")
         await tab_to(page, name)
         # A poll replaces the list, and the focus stays.
         async with page.expect_response("**/admin/ui/leads"):
