@@ -29,8 +29,7 @@ class LeadQuery(BaseModel):
     """Filters without personal data, which a URL may contain.
 
     Dates are in the viewer's time zone, and the day `until` is included. `assignee` is a name, or `ME` or
-    `NOBODY`. `waiting` selects new leads that are older than so many hours. In another order than `received`,
-    the page's own cursor is the offset of its first row.
+    `NOBODY`. `waiting` selects new leads that are older than so many hours.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -55,7 +54,10 @@ class LeadQuery(BaseModel):
     def url(self, zone: ZoneInfo, **changes: Any) -> str:
         """Return the URL of the list with these changes. It has the dates' zone, and no search words."""
         shown = self.model_copy(update=changes)
-        view = shown.model_dump(mode="json", include={"sort", "rows"}, exclude_none=True)
+        view = {
+            "sort": shown.sort if shown.sort != "received" else None,
+            "rows": shown.rows if shown.rows != PAGE_ROWS else None,
+        }
         return page_url(LEADS, shown.filters() | view, shown.cursor, zone.key)
 
 
@@ -77,7 +79,6 @@ class LeadSearch(LeadQuery):
         if self.waiting:
             before = datetime.now(UTC) - timedelta(hours=self.waiting)
             until = min(until, before) if until else before
-        own, sort = last_cursor(self.cursor), self.sort or "received"
         assignee = actor if self.assignee == ME else None if self.assignee == NOBODY else self.assignee
         try:
             return LeadFilter(
@@ -91,9 +92,8 @@ class LeadSearch(LeadQuery):
                 unassigned=self.assignee == NOBODY,
                 since=midnight(self.since, zone) if self.since else None,
                 until=until,
-                sort=sort,
-                cursor=own if sort == "received" else None,
-                offset=int(own) if own and sort != "received" and own.isdecimal() else 0,
+                sort=self.sort or "received",
+                cursor=last_cursor(self.cursor),
             )
         except ValidationError as error:
             raise RequestValidationError(error.errors()) from error
@@ -115,6 +115,29 @@ def chips(search: LeadSearch, site_name: Callable[[str], str]) -> Iterator[tuple
 
 def _hours(hours: int) -> str:
     return plural(hours // 24, "day") if hours % 24 == 0 else plural(hours, "hour")
+
+
+# The columns by which the list can be sorted: ascending, descending, and which of them the first click gives.
+COLUMN_ORDERS: Final[dict[str, tuple[LeadOrder, LeadOrder, int]]] = {
+    "Lead": ("name", "name_desc", 0),
+    "Status": ("status", "status_desc", 0),
+    "Assignee": ("assignee", "assignee_desc", 0),
+    "Received": ("oldest", "received", 1),
+    "Last change": ("updated_asc", "updated", 1),
+}
+
+
+def column_orders(shown: LeadOrder) -> dict[str, tuple[str, LeadOrder]]:
+    """Return the value of `aria-sort` of each sortable column, and the order that a click on it gives."""
+    orders = {}
+    for column, (ascending, descending, first) in COLUMN_ORDERS.items():
+        if shown == ascending:
+            orders[column] = ("ascending", descending)
+        elif shown == descending:
+            orders[column] = ("descending", ascending)
+        else:
+            orders[column] = ("none", (ascending, descending)[first])
+    return orders
 
 
 def date_presets(today: date) -> list[tuple[str, date, date]]:

@@ -33,6 +33,33 @@ def parse_cursor(cursor: str, parse_id: Callable[[str], UUID | int]) -> Position
         raise ValueError(msg) from None
 
 
+@dataclass(frozen=True)
+class SortPosition:
+    """The position of a lead in another order than by time: also its key in that order, if any."""
+
+    at: datetime
+    id: UUID
+    key: str
+
+    def cursor(self) -> str:
+        """Return the position as text that is safe in a URL."""
+        text = f"{self.at.isoformat()} {self.id} {self.key}"
+        return urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+
+def parse_sort_cursor(cursor: str) -> SortPosition:
+    """Return the position in a cursor. Raises `ValueError` if the cursor is not valid."""
+    try:
+        text = urlsafe_b64decode(cursor.encode() + b"=" * (-len(cursor) % 4)).decode()
+        at, row_id, key = text.split(" ", 2)
+        if "\x00" in key:
+            raise ValueError
+        return SortPosition(as_utc(datetime.fromisoformat(at)), UUID(row_id), key)
+    except ValueError:
+        msg = "must be the next_cursor of the page before, in the same order"
+        raise ValueError(msg) from None
+
+
 def parse_bigint(text: str) -> int:
     """Return a text as a row id. Raises `ValueError` if it is no number from 0 to the largest bigint."""
     number = int(text)

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 from contracts.audit import AuditEvent
 from contracts.failures import Kind, Stage
 from contracts.leads import LeadStatus
-from services.admin.schemas.cursors import as_utc, parse_bigint, parse_cursor
+from services.admin.schemas.cursors import SortPosition, as_utc, parse_bigint, parse_cursor, parse_sort_cursor
 from services.admin.schemas.search_terms import NO_SEARCH, search_parameters
 
 SettableStatus = Literal[
@@ -21,7 +21,18 @@ SettableStatus = Literal[
     LeadStatus.LOST,
     LeadStatus.SPAM,
 ]
-LeadOrder = Literal["received", "oldest", "name", "status", "assignee", "updated"]
+LeadOrder = Literal[
+    "received",
+    "oldest",
+    "name",
+    "name_desc",
+    "status",
+    "status_desc",
+    "assignee",
+    "assignee_desc",
+    "updated",
+    "updated_asc",
+]
 QueueState = Literal["waiting", "replaying", "resolved", "dead", "archived"]
 
 
@@ -53,6 +64,10 @@ Until = Annotated[Time | None, Field(description="Before this time; UTC if it ha
 CURSOR_FIELD = Field(description="The next_cursor of the previous page.")
 UuidCursor = Annotated[Annotated[Text, AfterValidator(_is_uuid_cursor)] | None, CURSOR_FIELD]
 NumberCursor = Annotated[Annotated[Text, AfterValidator(_is_number_cursor)] | None, CURSOR_FIELD]
+# A cursor may have an assignee of 200 characters.
+LeadCursor = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=2000), AfterValidator(_without_nul)
+]
 MAX_SEARCH_OFFSET = 200
 
 
@@ -116,18 +131,23 @@ class LeadFilter(ExportFilter):
     offset: Annotated[
         int, Field(ge=0, le=10_000, description="For deeper pages use cursor; at most 200 with q.")
     ] = 0
-    cursor: UuidCursor = None
+    cursor: Annotated[LeadCursor | None, CURSOR_FIELD] = None
     sort: Annotated[
         LeadOrder,
-        Field(description="The order; `received` is newest first. Other orders have pages by offset only."),
+        Field(description="The order; `received` is newest first, `updated` the last change first."),
     ] = "received"
 
     @model_validator(mode="after")
-    def _limit_cursor(self) -> "LeadFilter":
-        if self.cursor and self.sort != "received":
-            msg = "cursor belongs to the order received: use offset with another sort"
-            raise ValueError(msg)
+    def _check_cursor(self) -> "LeadFilter":
+        if self.cursor and self.sort == "received":
+            parse_cursor(self.cursor, UUID)
+        elif self.cursor:
+            parse_sort_cursor(self.cursor)
         return self
+
+    def sort_position(self) -> SortPosition | None:
+        """Return the position after which the page begins, in another order than `received`."""
+        return parse_sort_cursor(self.cursor) if self.cursor else None
 
     @model_validator(mode="after")
     def _limit_search_offset(self) -> "LeadFilter":

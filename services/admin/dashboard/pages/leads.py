@@ -17,6 +17,7 @@ from services.admin.dashboard.lead_search import (
     LeadQuery,
     LeadSearch,
     chips,
+    column_orders,
     date_presets,
 )
 from services.admin.dashboard.paging import build_pager
@@ -69,9 +70,6 @@ async def _render_leads(
 ) -> Response:
     filters = search.to_filter(zone, session.actor)
     page = await adapters.leads.list_leads(filters)
-    next_cursor = page.next_cursor
-    if filters.sort != "received" and filters.offset + len(page.leads) < page.total:
-        next_cursor = str(filters.offset + len(page.leads))
     # The most frequent services are suggestions of the search form, which an htmx response does not contain.
     shares = None
     if not is_htmx(request):
@@ -84,11 +82,12 @@ async def _render_leads(
         search=search,
         is_filtered=bool(search.q or search.filters()),
         hidden=search.hidden_fields(),
-        pager=build_pager(search.cursor, next_cursor),
+        pager=build_pager(search.cursor, page.next_cursor),
         url=search.url(zone),
         page_url=lambda cursor: search.url(zone, cursor=cursor),
         list_url=lambda **changes: search.url(zone, cursor=None, **changes),
         chips=list(chips(search, request.app.state.sites.display_name)),
+        orders=column_orders(filters.sort),
         presets=date_presets(datetime.now(zone).date()),
         sites=sorted(request.app.state.sites.by_name),
         waiting_hours=WAITING_HOURS,

@@ -14,6 +14,17 @@ document.addEventListener("change", ({ target }) => {
   if (target.matches("[data-select-all], input[name=ids]")) countSelected();
 });
 
+// A link to the list with other filters or in another order keeps the search words: its URL gets the number under which
+// this tab stores them.
+document.addEventListener("click", ({ target }) => {
+  const link = target.closest("a[data-keeps-words]");
+  const number = new URLSearchParams(location.search).get("search");
+  if (!link || !number) return;
+  const url = new URL(link.href);
+  url.searchParams.set("search", number);
+  link.href = url.href;
+});
+
 // One key does nothing while somebody types, or while a dialog is open.
 const help = document.getElementById("keys-dialog");
 document.addEventListener("keydown", (event) => {

@@ -39,7 +39,7 @@ from services.admin.schemas.leads import (
     StatusChanged,
 )
 from services.admin.store.leads.mail_requests import request_emails
-from services.admin.store.leads.search import find_leads
+from services.admin.store.leads.search import find_leads, find_sorted
 from services.admin.store.planning import plan_for_values
 
 _SQL: Any = load_queries(Path(__file__).with_name("leads.sql"))
@@ -66,12 +66,13 @@ class Leads:
         """Return a page of leads in the order of the filter, and how many match."""
         async with snapshot(self._pool) as connection:
             await plan_for_values(connection)
-            leads, total, is_estimate = await find_leads(connection, filters)
-        page, next_cursor = split_page(
-            leads, filters.limit, lambda lead: Position(lead.created_at_utc, lead.id)
-        )
-        if filters.sort != "received":
-            next_cursor = None
+            if filters.sort == "received":
+                leads, total, is_estimate = await find_leads(connection, filters)
+                page, next_cursor = split_page(
+                    leads, filters.limit, lambda lead: Position(lead.created_at_utc, lead.id)
+                )
+            else:
+                page, next_cursor, total, is_estimate = await find_sorted(connection, filters)
         return LeadPage(
             leads=page,
             total=total,

@@ -8,22 +8,12 @@ from runtime.database.postgres import Connection, load_queries
 from services.admin.schemas.filters import LeadFilter
 from services.admin.schemas.leads import LeadSummary
 from services.admin.schemas.search_terms import NO_SEARCH
+from services.admin.store.leads.orders import list_sorted, load_orders
 
 # The condition of every query that selects leads: the list, its total, and the export.
 LEAD_FILTER: Final = Path(__file__).with_name("lead_filter.sql").read_text(encoding="utf-8")
 _SQL: Any = load_queries(Path(__file__).with_name("search.sql"), lead_filter=LEAD_FILTER)
-# Leads without a name or an assignee come last.
-_ORDERS: Final = {
-    "oldest": "created_at_utc, id",
-    "name": "lower(name), id",
-    "status": "status, created_at_utc DESC, id DESC",
-    "assignee": "assignee, created_at_utc DESC, id DESC",
-    "updated": "updated_at DESC, id",
-}
-_SORTED: Final[dict[str, Any]] = {
-    name: load_queries(Path(__file__).with_name("sorted.sql"), lead_filter=LEAD_FILTER, order=order)
-    for name, order in _ORDERS.items()
-}
+_SORTED: Final = load_orders(LEAD_FILTER)
 # Counting so many matches takes a few milliseconds. Above it the planner's estimate is returned and marked.
 COUNT_EXACTLY_UP_TO: Final = 10_000
 # Rows found through the index lie anywhere in the table; rows of a scan by time lie beside each other.
@@ -40,11 +30,6 @@ async def find_leads(connection: Connection, filters: LeadFilter) -> tuple[list[
     PostgreSQL's estimates. If PostgreSQL chose, it would read the whole table for a count or a deep page.
     """
     selection = await choose_services(connection, filters.selection())
-    if filters.sort != "received":
-        rows = _SORTED[filters.sort].list_sorted(
-            connection, **selection, limit=filters.limit + 1, offset=filters.offset
-        )
-        return [_to_summary(row) async for row in rows], *await count_leads(connection, selection)
     page = filters.after() | {"limit": filters.limit + 1, "offset": filters.offset}
     if not filters.q:
         leads = await _scan_by_time(connection, selection, page)
@@ -57,6 +42,18 @@ async def find_leads(connection: Connection, filters: LeadFilter) -> tuple[list[
         return [_to_summary(row) for row in rows if row["id"]], rows[0]["total"], False
     leads = await _scan_by_time(connection, selection, page)
     return leads, max(matching, filters.offset + len(leads)), True
+
+
+async def find_sorted(
+    connection: Connection, filters: LeadFilter
+) -> tuple[list[LeadSummary], str | None, int, bool]:
+    """Return a page of leads in another order than newest first, and the cursor of the next page.
+
+    Also returns how many match, and whether that number is an estimate.
+    """
+    selection = await choose_services(connection, filters.selection())
+    leads, next_cursor = await list_sorted(_SORTED, connection, filters, selection)
+    return leads, next_cursor, *await count_leads(connection, selection)
 
 
 async def choose_services(connection: Connection, selection: dict[str, Any]) -> dict[str, Any]:

@@ -10,9 +10,11 @@ from hypothesis import strategies as st
 
 from services.admin.schemas.cursors import (
     Position,
+    SortPosition,
     as_utc,
     parse_bigint,
     parse_cursor,
+    parse_sort_cursor,
     split_page,
 )
 
@@ -49,3 +51,14 @@ def test_as_utc_assumes_utc_and_refuses_times_out_of_range() -> None:
     assert as_utc(datetime(2024, 1, 3, 14, tzinfo=east)) == datetime(2024, 1, 3, tzinfo=UTC)
     with pytest.raises(ValueError, match="between the years"):
         as_utc(datetime(1, 1, 1, tzinfo=east))
+
+
+def test_a_sort_position_survives_its_cursor() -> None:
+    position = SortPosition(datetime(2026, 1, 5, 10, tzinfo=UTC), UUID(int=7), "0ann of the office")
+    assert parse_sort_cursor(position.cursor()) == position
+
+
+@pytest.mark.parametrize("cursor", ["", "a.b", "YQ", Position(datetime(2026, 1, 5, tzinfo=UTC), 3).cursor()])
+def test_other_cursors_are_no_sort_positions(cursor: str) -> None:
+    with pytest.raises(ValueError, match="next_cursor"):
+        parse_sort_cursor(cursor)
