@@ -22,7 +22,9 @@ from services.admin.api.problems import documented
 def routes() -> APIRouter:
     """Return a router with all routes. It requires the token, so that no route can omit it."""
     router = APIRouter(
-        prefix="/admin", dependencies=[Depends(authenticate)], responses=documented(401, 422, 429, 503)
+        prefix="/admin",
+        dependencies=[Depends(authenticate)],
+        responses=documented(400, 401, 413, 422, 429, 503),
     )
     # `lead_exports` is before `leads`, whose paths `/leads/{lead_id}` match its paths too.
     for module in (
