@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, get_args
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -11,7 +11,7 @@ from runtime.database.postgres import snapshot
 from services.admin.monitoring.queue_counts import count_queue
 from services.admin.monitoring.scheduled_jobs import list_jobs
 from services.admin.schemas.cursors import Position
-from services.admin.schemas.filters import AuditFilter, ExportFilter, LeadFilter, QueueFilter
+from services.admin.schemas.filters import AuditFilter, ExportFilter, LeadFilter, LeadOrder, QueueFilter
 from services.admin.schemas.replay_filters import GroupFilter, HistoryPage, ReplayOrder, ResultPage
 from services.admin.store.audit import AuditLog
 from services.admin.store.deliveries.queue import ReplayQueue
@@ -26,6 +26,14 @@ from services.admin.store.privacy import erasure, personal_data
 
 Ask = Callable[[Any], Awaitable[Any]]
 DAY: Final = timedelta(days=1)
+# Filters of the list in other orders: of all leads, of many, of few, of none.
+_ORDERED: Final[dict[str, dict[str, Any]]] = {
+    "all": {},
+    "a status": {"status_filter": "won"},
+    "a site, unassigned": {"site": "shop", "unassigned": True},
+    "a rare service": {"service": "Other: wish 7"},
+    "a source that is not there": {"source": "nowhere"},
+}
 ZONE: Final = ZoneInfo("Europe/Berlin")
 
 
@@ -94,6 +102,12 @@ def cases(sample: dict[str, Any]) -> list[Case]:
         _leads("name, status, service", q="maria", status_filter="won", service="Training"),
         _leads("common word, a day a year ago", q="gmail", since=now - 365 * DAY, until=now - 364 * DAY),
         _leads("common word, cursor", q="gmail", cursor=deep),
+        *(
+            _leads(f"order {order}, {what}", sort=order, **asked)
+            for order in get_args(LeadOrder)
+            if order != "received"
+            for what, asked in _ORDERED.items()
+        ),
         Case("lead: its page", lambda pool: Leads(pool).get_lead(sample["lead"])),
         Case("lead: in the queue", lambda pool: Leads(pool).get_lead(sample["failed"])),
         _queue("newest failure first"),

@@ -66,6 +66,25 @@ async def test_pages_have_each_lead_once_in_order(admin: Admin, order: str) -> N
         assert hours == sorted(hours, reverse=True)
 
 
+@pytest.mark.parametrize("order", ORDERS)
+async def test_many_leads_are_read_in_order_and_few_are_gathered(
+    admin: Admin, order: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await fill(admin)
+    gathered = await pages(admin, order)
+    monkeypatch.setattr(search, "ALWAYS_GATHER_UP_TO", 0)
+    assert await pages(admin, order) == gathered
+
+
+async def test_the_order_by_assignee_has_the_newest_lead_of_one_assignee_first(admin: Admin) -> None:
+    await fill(admin)
+    for params in ({"assignee": "ann"}, {"unassigned": True}):
+        ordered = await admin.get("/admin/leads", sort="assignee", **params)
+        newest = await admin.get("/admin/leads", **params)
+        assert [lead["id"] for lead in ordered["leads"]] == [lead["id"] for lead in newest["leads"]]
+        assert len(newest["leads"]) == 2
+
+
 async def test_a_lead_that_changes_moves_no_other_lead_between_pages(admin: Admin) -> None:
     await fill(admin)
     whole = [lead["id"] for lead in await pages(admin, "status", 100)]

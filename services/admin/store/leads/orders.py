@@ -39,6 +39,7 @@ def _grouped(key: str) -> dict[str, tuple[str, str, str]]:
 
 # The key, the order, and the condition of the rows beyond a position.
 _ORDERS: Final[dict[str, tuple[str, str, str]]] = {
+    "newest": ("created_at_utc", "created_at_utc DESC, id DESC", _NEXT),
     "oldest": ("created_at_utc", "created_at_utc, id", _PREVIOUS),
     "name": (_NAME, f"{_NAME}, id", f"({_NAME}, id) > (:after_key::text, :after_id::uuid)"),
     "name_desc": (_NAME, f"{_NAME} DESC, id DESC", f"({_NAME}, id) < (:after_key::text, :after_id::uuid)"),
@@ -57,6 +58,8 @@ _ORDERS: Final[dict[str, tuple[str, str, str]]] = {
 }
 # Names are personal data, and a cursor is in URLs: these orders read the key of the last lead instead.
 _BY_NAME: Final = ("name", "name_desc")
+# The leads of one assignee, or of none, have one key: its index would be read from the first assignee on.
+_OF_ONE_ASSIGNEE: Final = {"assignee": "newest", "assignee_desc": "oldest"}
 
 
 def load_orders(lead_filter: str) -> dict[str, Any]:
@@ -69,17 +72,29 @@ def load_orders(lead_filter: str) -> dict[str, Any]:
 
 
 async def list_sorted(
-    queries: dict[str, Any], connection: Connection, filters: LeadFilter, selection: dict[str, Any]
+    queries: dict[str, Any],
+    connection: Connection,
+    filters: LeadFilter,
+    selection: dict[str, Any],
+    *,
+    few: bool,
 ) -> tuple[list[LeadSummary], str | None]:
-    """Return a page of leads in the order of the filter, and the cursor of the next page."""
-    sql, is_by_name = queries[filters.sort], filters.sort in _BY_NAME
+    """Return a page of leads in the order of the filter, and the cursor of the next page.
+
+    `few` says that so few leads match that reading all of them is faster than reading them in order.
+    """
+    order, is_by_name = str(filters.sort), filters.sort in _BY_NAME
+    if filters.assignee or filters.unassigned:
+        order = _OF_ONE_ASSIGNEE.get(order, order)
+    sql = queries[order]
+    find = sql.gather_sorted if few else sql.list_sorted
     after = filters.sort_position()
     key = after and after.key
     if after and is_by_name:
         key = await sql.find_key(connection, id=after.id)
     rows = [
         row
-        async for row in sql.list_sorted(
+        async for row in find(
             connection,
             **selection,
             after_key=key,

@@ -52,8 +52,10 @@ async def find_sorted(
     Also returns how many match, and whether that number is an estimate.
     """
     selection = await choose_services(connection, filters.selection())
-    leads, next_cursor = await list_sorted(_SORTED, connection, filters, selection)
-    return leads, next_cursor, *await count_leads(connection, selection)
+    total, is_estimate = await count_leads(connection, selection)
+    few = total <= ALWAYS_GATHER_UP_TO and not is_estimate
+    leads, next_cursor = await list_sorted(_SORTED, connection, filters, selection, few=few)
+    return leads, next_cursor, total, is_estimate
 
 
 async def choose_services(connection: Connection, selection: dict[str, Any]) -> dict[str, Any]:
