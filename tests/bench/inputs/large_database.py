@@ -93,7 +93,8 @@ async def _make(url: str, size: Size, console: Console) -> dict[str, Any]:
     await db.execute("SET synchronous_commit = off")
     await db.execute("SET maintenance_work_mem = '512MB'")
     await db.execute("SET work_mem = '128MB'")
-    await db.execute(f"TRUNCATE {', '.join(TABLES[:1] + TABLES[2:])}, partition_ledger, scheduled_job")
+    emptied = [*TABLES[:1], *TABLES[2:], "partition_ledger", "scheduled_job", "lead_note"]
+    await db.execute(f"TRUNCATE {', '.join(emptied)}")
     await db.execute(SQL.make_tools.sql)
     indexes = await db.fetch(SQL.list_indexes.sql, TABLES)
     triggers = await db.fetch(SQL.list_triggers.sql, TABLES)

@@ -212,6 +212,11 @@ SELECT indrelid::regclass::text, indexrelid::regclass::text, false, pg_get_index
        format('DROP INDEX %s', indexrelid::regclass)
 FROM pg_index i WHERE indrelid = ANY(:tables::text[]::regclass[])
   AND NOT EXISTS (SELECT FROM pg_constraint c WHERE c.conindid = i.indexrelid)
+UNION ALL  -- foreign keys need the keys that they refer to
+SELECT conrelid::regclass::text, conname, false,
+       format('ALTER TABLE %s ADD CONSTRAINT %I %s', conrelid::regclass, conname, pg_get_constraintdef(oid)),
+       format('ALTER TABLE %s DROP CONSTRAINT %I', conrelid::regclass, conname)
+FROM pg_constraint WHERE contype = 'f' AND confrelid = ANY(:tables::text[]::regclass[])
 ORDER BY 3 DESC, 1, 2;
 
 -- name: list_triggers
