@@ -25,13 +25,18 @@ SPAM_MAX_AGE_SECONDS: Final = 60.0
 async def read_signals(app: FastAPI, cache: Cache) -> Signals:
     """Return all signals, and keep their headline in `app.state.headline`, which every page counts."""
     adapters: Adapters = app.state.adapters
+
+    async def load(key: str, read: Callable[[], Awaitable[Loaded]], seconds: float) -> Loaded | None:
+        # What could not be read is not cached: a page would show it long after the database is back.
+        return await _or_none(partial(cache.get_or_load, key, read, seconds))
+
     health, stats, recent, jobs, spam, held = await asyncio.gather(
         cache.get_or_load("health", adapters.system.read_health, STATUS_MAX_AGE_SECONDS),
         cache.get_or_load("queue", adapters.system.read_queue_stats, STATUS_MAX_AGE_SECONDS),
-        cache.get_or_load("recent", partial(_or_none, adapters.recent_outcomes), RECENT_MAX_AGE_SECONDS),
-        cache.get_or_load("jobs", partial(_or_none, adapters.system.list_jobs), RECENT_MAX_AGE_SECONDS),
-        cache.get_or_load("spam", partial(_or_none, adapters.risen_spam), SPAM_MAX_AGE_SECONDS),
-        cache.get_or_load("held", partial(_or_none, adapters.held_leads.list_sites), RECENT_MAX_AGE_SECONDS),
+        load("recent", adapters.recent_outcomes, RECENT_MAX_AGE_SECONDS),
+        load("jobs", adapters.system.list_jobs, RECENT_MAX_AGE_SECONDS),
+        load("spam", adapters.risen_spam, SPAM_MAX_AGE_SECONDS),
+        load("held", adapters.held_leads.list_sites, RECENT_MAX_AGE_SECONDS),
     )
     signals = Signals(health, stats, recent, jobs, spam, held, app.state.sites)
     app.state.headline = make_headline(signals)

@@ -5,7 +5,16 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from contracts.audit import AuditEvent
 from contracts.failures import Kind, Stage
@@ -131,19 +140,21 @@ class LeadFilter(ExportFilter):
     offset: Annotated[
         int, Field(ge=0, le=10_000, description="For deeper pages use cursor; at most 200 with q.")
     ] = 0
-    cursor: Annotated[LeadCursor | None, CURSOR_FIELD] = None
     sort: Annotated[
         LeadOrder,
         Field(description="The order; `received` is newest first, `updated` the last change first."),
     ] = "received"
+    cursor: Annotated[LeadCursor | None, CURSOR_FIELD] = None
 
-    @model_validator(mode="after")
-    def _check_cursor(self) -> "LeadFilter":
-        if self.cursor and self.sort == "received":
-            parse_cursor(self.cursor, UUID)
-        elif self.cursor:
-            parse_sort_cursor(self.cursor)
-        return self
+    @field_validator("cursor")
+    @classmethod
+    def _check_cursor(cls, cursor: str | None, info: ValidationInfo) -> str | None:
+        # The field comes after `sort`. Without a valid one, the error is that of `sort`.
+        if cursor and info.data.get("sort", "received") == "received":
+            parse_cursor(cursor, UUID)
+        elif cursor:
+            parse_sort_cursor(cursor)
+        return cursor
 
     def sort_position(self) -> SortPosition | None:
         """Return the position after which the page begins, in another order than `received`."""
