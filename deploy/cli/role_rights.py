@@ -7,7 +7,7 @@ from typing import Final
 AUDIT_COLUMNS: Final = (
     "event_id, event, actor, status_code, details_json, lead_id, request_id, created_at_utc"
 )
-# There is no DELETE on other tables than lead_note, because the ledger counts rows.
+# The role may delete notes and no other rows, because the ledger counts the rows of the other tables.
 GRANTS: Final = {
     **dict.fromkeys(
         (

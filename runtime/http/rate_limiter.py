@@ -23,7 +23,7 @@ class RateLimiter:
         self.limit = limit
         self.seconds = seconds
         self._max_keys = max_keys
-        # The time of each hit by its item, the oldest first.
+        # By key: the item of each hit and the time of the hit, the oldest first.
         self._hits: OrderedDict[str, dict[object, float]] = OrderedDict()
 
     def allow(self, key: str, now: float, item: UUID | None = None, limit: int | None = None) -> bool:

@@ -18,6 +18,7 @@ from runtime.database.postgres import Connection, Pool, open_pool, transaction
 from runtime.failures import DependencyUnavailable
 from runtime.settings import Postgres
 from services.admin.store.leads.leads import _SQL as LEADS
+from services.admin.store.leads.status_changes import _SQL as STATUS_CHANGES
 from services.admin.store.privacy.personal_data import _SQL as PERSONAL_DATA
 from services.flusher.store import SQL as FLUSHER
 from tests.support.database.pgbouncer import running_pgbouncer
@@ -121,6 +122,10 @@ def queries(lead_id: UUID) -> dict[str, Callable[[Connection], Awaitable[Any]]]:
     async def mails(connection: Connection) -> list[Any]:
         return [row async for row in PERSONAL_DATA.read_emails(connection, id=lead_id)]
 
+    async def set_statuses(connection: Connection) -> list[Any]:
+        rows = STATUS_CHANGES.set_statuses(connection, ids=[lead_id], status="contacted")
+        return [row async for row in rows]
+
     async def make_and_erase(connection: Connection) -> None:
         new = uuid4()
         await connection.execute(
@@ -133,7 +138,7 @@ def queries(lead_id: UUID) -> dict[str, Callable[[Connection], Awaitable[Any]]]:
     return {
         "get_lead": lambda connection: LEADS.get_lead(connection, id=lead_id),
         "lock_lead": lambda connection: LEADS.lock_lead(connection, id=lead_id),
-        "set_status": lambda connection: LEADS.set_status(connection, id=lead_id, status="contacted"),
+        "set_statuses": set_statuses,
         "read_lead": lambda connection: PERSONAL_DATA.read_lead(connection, id=lead_id),
         "read_emails": mails,
         "claim_due": claim,

@@ -10,20 +10,16 @@ from uuid import UUID
 
 from pydantic import TypeAdapter
 
-from contracts.audit import AuditEvent
 from contracts.failures import Kind
 from contracts.leads import LeadStatus
 from contracts.reasons import Reason
-from runtime.database.audit_log import append_action
 from runtime.database.postgres import Connection, Pool, autocommit, load_queries, snapshot, transaction
 from services.admin.rules import timeline
 from services.admin.rules.errors import ConflictError, NotFoundError
 from services.admin.rules.lead_rules import (
     check_resend,
     check_status_change,
-    emails_due,
     mails_text,
-    release_reason,
 )
 from services.admin.schemas.cursors import Position, split_page
 from services.admin.schemas.filters import LeadFilter
@@ -40,6 +36,7 @@ from services.admin.schemas.leads import (
 )
 from services.admin.store.leads.mail_requests import request_emails
 from services.admin.store.leads.search import find_leads, find_sorted
+from services.admin.store.leads.status_changes import change_statuses
 from services.admin.store.planning import plan_for_values
 
 _SQL: Any = load_queries(Path(__file__).with_name("leads.sql"))
@@ -125,14 +122,9 @@ class Leads:
             changed = check_status_change(current, new, expected)
             requested: list[str] = []
             if changed:
-                if due := emails_due(current, new):
-                    rows = await request_emails(connection, [row], due, actor, release_reason(current))
-                    requested = sorted(email["kind"] for email in rows)
-                row = {**row, **await _SQL.set_status(connection, id=lead_id, status=new)}
-                details = {"from": current, "to": new, "mails_requested": requested}
-                await append_action(
-                    connection, AuditEvent.LEAD_STATUS_CHANGED, actor, details, row["id"], row["request_id"]
-                )
+                changes = await change_statuses(connection, [row], new, actor, {})
+                updated_at, requested = changes[lead_id]
+                row = {**row, "status": new, "updated_at": updated_at}
         message = f"Status changed from {current} to {new}." if changed else f"The status was already {new}."
         if requested:
             message += f" Sending {mails_text(requested)}."

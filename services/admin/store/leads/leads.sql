@@ -37,11 +37,6 @@ SELECT id, request_id, site, email, service, status, name, phone, company, messa
        created_at_utc, stored_at, updated_at
 FROM lead_inbox WHERE id = :id FOR UPDATE;
 
--- name: set_status^
--- Change a lead's status.
-UPDATE lead_inbox SET status = :status, updated_at = now() WHERE id = :id
-RETURNING status, updated_at;
-
 -- name: delivery_state$
 -- The state of one email; null if the notifier has not processed the lead yet.
 SELECT state FROM email_delivery WHERE lead_id = :id AND kind = :kind;

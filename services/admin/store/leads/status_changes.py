@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from contracts.audit import AuditEvent, AuditRecorded
 from contracts.leads import LeadStatus
@@ -19,8 +19,10 @@ _SQL: Any = load_queries(Path(__file__).with_name("status_changes.sql"))
 
 async def change_statuses(
     connection: Connection, leads: Sequence[Any], new: LeadStatus, actor: str, details: dict[str, Any]
-) -> None:
+) -> dict[UUID, tuple[datetime, list[str]]]:
     """Give each lead the status, request the emails that become due, and append an audit entry for each.
+
+    Return the new `updated_at` and the kinds of the requested emails, by lead id.
 
     `leads` are rows of `lead_inbox` that this transaction has locked, and whose change is allowed. `details`
     are added to each audit entry.
@@ -32,17 +34,19 @@ async def change_statuses(
             rows = await request_emails(connection, leaving, due, actor, release_reason(current))
             for row in rows:
                 requested[row["lead_id"]].append(row["kind"])
-    await _SQL.set_statuses(connection, ids=[lead["id"] for lead in leads], status=new)
+    rows = _SQL.set_statuses(connection, ids=[lead["id"] for lead in leads], status=new)
+    changed = {row["id"]: (row["updated_at"], sorted(requested[row["id"]])) async for row in rows}
     entries = [
         audit_entry(
             AuditEvent.LEAD_STATUS_CHANGED,
             actor,
             lead,
-            {"from": lead["status"], "to": new, "mails_requested": sorted(requested[lead["id"]])} | details,
+            {"from": lead["status"], "to": new, "mails_requested": changed[lead["id"]][1]} | details,
         )
         for lead in leads
     ]
     await append_entries(connection, entries, database_time=True)
+    return changed
 
 
 def audit_entry(event: AuditEvent, actor: str, lead: Any, details: dict[str, Any]) -> AuditRecorded:
