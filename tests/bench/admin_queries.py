@@ -34,6 +34,17 @@ _ORDERED: Final[dict[str, dict[str, Any]]] = {
     "a rare service": {"service": "Other: wish 7"},
     "a source that is not there": {"source": "nowhere"},
 }
+# The most frequent values of the filters of the overview's lists, and a value of few leads.
+_TOUCHES: Final = {
+    "first_source": "google",
+    "campaign": "campaign 0",
+    "landing_page": "https://fast-techservices.example/page-0",
+}
+_TOUCHED: Final[dict[str, dict[str, Any]]] = {
+    "all": {},
+    "a status": {"status_filter": "won"},
+    "rows by name": {"sort": "name"},
+}
 ZONE: Final = ZoneInfo("Europe/Berlin")
 
 
@@ -73,6 +84,11 @@ def cases(sample: dict[str, Any]) -> list[Case]:
             "status, a week a year ago", status_filter="won", since=now - 372 * DAY, until=now - 365 * DAY
         ),
         _leads("status, service, a year", status_filter="won", service="SEO", since=now - 365 * DAY),
+        *(
+            _leads(f"{name}, {what}", **{name: value}, **more)
+            for name, value in _TOUCHES.items()
+            for what, more in _TOUCHED.items()
+        ),
         _leads("one person's email", q=sample["email"]),
         _leads("beginning of an email", q=sample["email"][:8]),
         _leads("name", q="okafor"),

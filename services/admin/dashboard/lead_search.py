@@ -17,7 +17,19 @@ from services.admin.schemas.filters import LeadFilter, LeadOrder
 
 LEADS: Final = "/admin/ui/leads"
 PAGE_ROWS: Final = 25
-FILTERS: Final = ("status", "service", "site", "source", "assignee", "waiting", "since", "until")
+FILTERS: Final = (
+    "status",
+    "service",
+    "site",
+    "source",
+    "first_source",
+    "campaign",
+    "landing_page",
+    "assignee",
+    "waiting",
+    "since",
+    "until",
+)
 ME: Final = "@me"
 NOBODY: Final = "@nobody"
 WAITING_HOURS: Final = (4, 24, 72, 168)
@@ -38,6 +50,9 @@ class LeadQuery(BaseModel):
     service: BlankAsNone[str] = None
     site: BlankAsNone[str] = None
     source: BlankAsNone[str] = None
+    first_source: BlankAsNone[str] = None
+    campaign: BlankAsNone[str] = None
+    landing_page: BlankAsNone[str] = None
     assignee: BlankAsNone[str] = None
     waiting: BlankAsNone[Annotated[int, Field(ge=1, le=8760)]] = None
     since: BlankAsNone[date] = None
@@ -88,6 +103,9 @@ class LeadSearch(LeadQuery):
                 service=self.service,
                 site=self.site,
                 source=self.source,
+                first_source=self.first_source,
+                campaign=self.campaign,
+                landing_page=self.landing_page,
                 assignee=assignee,
                 unassigned=self.assignee == NOBODY,
                 since=midnight(self.since, zone) if self.since else None,
@@ -107,7 +125,14 @@ def chips(search: LeadSearch, site_name: Callable[[str], str]) -> Iterator[tuple
         "waiting": lambda hours: f"over {_hours(int(hours))}",
     }
     people = {ME: "me", NOBODY: "nobody"}
-    labels = {"waiting": "Unanswered", "since": "From", "until": "To"}
+    labels = {
+        "source": "Last touch",
+        "first_source": "First touch",
+        "landing_page": "Landing page",
+        "waiting": "Unanswered",
+        "since": "From",
+        "until": "To",
+    }
     for name, value in search.filters().items():
         text = words[name](value) if name in words else people.get(value, value)
         yield name, f"{labels.get(name, name.capitalize())}: {text}"

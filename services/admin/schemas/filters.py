@@ -111,6 +111,15 @@ class ExportFilter(Filter):
     ] = None
     site: Annotated[Text | None, Field(description="The key of a website.")] = None
     source: Annotated[Text | None, Field(description="The campaign's utm_source of the last visit.")] = None
+    first_source: Annotated[
+        Text | None,
+        Field(description="The campaign's utm_source of the first visit; of the last if it has none."),
+    ] = None
+    campaign: Annotated[Text | None, Field(description="The utm_campaign of the last visit.")] = None
+    landing_page: Annotated[
+        Text | None,
+        Field(description="The landing page without its query and fragment, at most 200 characters."),
+    ] = None
     assignee: Text | None = None
     unassigned: Annotated[bool, Field(description="Only leads without an assignee.")] = False
     since: Since = None
@@ -123,6 +132,9 @@ class ExportFilter(Filter):
             "left_out": None,
             "site": self.site,
             "source": self.source,
+            "first_source": self.first_source,
+            "campaign": self.campaign,
+            "landing_page": self.landing_page,
             "assignee": self.assignee,
             "unassigned": self.unassigned or None,
             "service": self.service,

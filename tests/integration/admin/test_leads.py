@@ -8,6 +8,7 @@ import asyncpg
 import pytest
 
 from contracts.leads import LeadReceived
+from contracts.visit import Source
 from runtime.settings import Kafka, Postgres
 from tests.support.services.admin import Admin, running_admin
 from tests.support.stack import Database, Stack
@@ -55,6 +56,13 @@ async def test_cursors_page_through_leads_of_the_same_time(admin: Admin) -> None
         ({"since": "2030-01-01"}, {"Future"}),
         ({"until": "2010-01-01T00:00:00Z"}, {"Past"}),
         ({"q": "grace", "status_filter": "won"}, set()),
+        ({"first_source": "fair"}, {"Fair"}),
+        ({"first_source": "mail"}, {"Mail"}),
+        ({"source": "mail"}, {"Fair", "Mail"}),
+        ({"campaign": "May"}, {"Fair"}),
+        ({"campaign": "May", "first_source": "mail"}, set()),
+        ({"landing_page": "https://x.example/a"}, {"Fair"}),
+        ({"landing_page": "https://x.example/a?b=c"}, set()),
     ],
 )
 async def test_leads_are_filtered_and_searched(admin: Admin, params: dict[str, str], names: set[str]) -> None:
@@ -65,6 +73,9 @@ async def test_leads_are_filtered_and_searched(admin: Admin, params: dict[str, s
     await admin.add_lead("won", name="Won", email="x@example.com")
     await admin.add_lead(name="Future", email="x@example.com", occurred_at=datetime(2031, 1, 1, tzinfo=UTC))
     await admin.add_lead(name="Past", email="x@example.com", occurred_at=datetime(2001, 1, 1, tzinfo=UTC))
+    fair = {"utm_campaign": "May", "first_utm_source": "fair", "landing_page": "https://x.example/a?b=c#d"}
+    await admin.add_lead(name="Fair", email="x@example.com", source=Source(utm_source="mail", **fair))
+    await admin.add_lead(name="Mail", email="x@example.com", source=Source(utm_source="mail"))
     answer = await admin.get("/admin/leads", **params)
     assert {lead["name"] for lead in answer["leads"]} == names
     assert answer["total"] == len(names)

@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 import httpx
 import pytest
 
+from contracts.visit import Source
 from runtime.database.postgres import open_pool
 from runtime.settings import Postgres
 from runtime.sites.model import Site, Sites
@@ -145,14 +146,27 @@ async def test_a_site_whose_leads_became_spam_is_found(admin: Admin, postgres: P
 
 
 async def test_the_overview_links_its_numbers_and_lists_to_the_list(admin: Admin) -> None:
-    await admin.add_lead(service="Web & more", occurred_at=datetime.now(UTC))
+    source = Source(
+        utm_source="mail", utm_campaign="May", first_utm_source="fair", landing_page="https://x.example/a?b"
+    )
+    lead = await admin.add_lead(service="Web & more", source=source, occurred_at=datetime.now(UTC))
+    await admin.db.execute("UPDATE lead_inbox SET status = 'contacted' WHERE id = $1", lead.lead_id)
     shown = (await admin.client.get("/admin/ui/overview/leads?zone=Europe/Berlin")).text
     links = [html.unescape(each) for each in re.findall(r'href="(/admin/ui/leads\?[^"]+)"', shown)]
     queries = [dict(parse_qsl(link.partition("?")[2])) for link in links]
     assert any(query.get("service") == "Web & more" and "since" in query for query in queries), links
     assert {"status": "received", "zone": "Europe/Berlin"} in queries
+    assert {"assignee": "@nobody", "zone": "Europe/Berlin"} in queries
+    tops = {
+        "source": "mail",
+        "first_source": "fair",
+        "campaign": "May",
+        "landing_page": "https://x.example/a",
+    }
+    for name, value in tops.items():
+        assert value in [query.get(name) for query in queries], links
     for link in links:
         page = await admin.client.get(link)
         assert page.status_code == 200, link
-        if "spam" not in link and "won" not in link:
+        if not any(status in link for status in ("spam", "won", "received")):
             assert "1 lead" in page.text, link

@@ -52,10 +52,13 @@ async def fill(database: Database) -> None:
     await owner.execute(
         f"""
         INSERT INTO lead_inbox (id, request_id, site, email, service, status, name, company, message,
-                                body_sha256, created_at_utc)
+                                body_sha256, source, created_at_utc)
         SELECT gen_random_uuid(), 'r' || n, 'site', 'person' || n || '@example' || n % 100 || '.com',
                'service ' || n % 1000, CASE WHEN n % 500 = 0 THEN 'won' ELSE 'received' END, 'Person ' || n,
-               'Company ' || n % 50, 'hello', repeat('0', 64), now() - n * interval '1 minute'
+               'Company ' || n % 50, 'hello', repeat('0', 64),
+               jsonb_build_object('utm_source', 'source ' || n % 400, 'utm_campaign', 'campaign ' || n % 400,
+                                  'landing_page', 'https://x.example/' || n % 400 || '?x'),
+               now() - n * interval '1 minute'
         FROM generate_series(1, {ROWS}) AS n;
         INSERT INTO audit_log (event_id, event, actor, lead_id, request_id, created_at_utc)
         SELECT gen_random_uuid(), event, 'persister', id, request_id, created_at_utc
@@ -103,6 +106,9 @@ async def test_lists_and_counts_use_indexes(database: Database, db: Any) -> None
         ("list_leads", page | {"status": "won"}, "lead_inbox_status"),
         ("list_leads", page | {"service": "service 7"}, "lead_inbox_service"),
         ("list_leads", page | {"services": ["service 7", "service 17"]}, "lead_inbox_service"),
+        ("list_leads", page | {"first_source": "source 7"}, "lead_inbox_first_source"),
+        ("list_leads", page | {"campaign": "campaign 7"}, "lead_inbox_campaign"),
+        ("list_leads", page | {"landing_page": "https://x.example/7"}, "lead_inbox_landing_page"),
         ("has_service", {"service": "service 7"}, "lead_inbox_service"),
         ("find_services", {"part": "ice 7"}, "lead_inbox_service"),
         ("list_leads", page | rare, searched),

@@ -22,7 +22,7 @@ from services.admin.dashboard.charts import (
     week_table,
 )
 from services.admin.dashboard.headline import read_signals
-from services.admin.dashboard.lead_search import LEADS, LeadQuery
+from services.admin.dashboard.lead_search import LEADS, NOBODY
 from services.admin.dashboard.rendering import PageRoute, render
 from services.admin.dashboard.timezone import ViewerZone, midnight
 from services.admin.store.leads.trends import Dimension
@@ -31,14 +31,14 @@ router = APIRouter(prefix="/admin", route_class=PageRoute)
 NUMBERS_MAX_AGE_SECONDS: Final = 5.0
 CHART_MAX_AGE_SECONDS: Final = 10.0
 LISTS_MAX_AGE_SECONDS: Final = 30.0
-# The most frequent values: the title, the text of leads without a value, and the filter of the list of leads.
-TOP_LISTS: Final[tuple[tuple[Dimension, str, str, str | None], ...]] = (
-    ("first_source", "Sources, first touch", "No source", None),
-    ("source", "Sources, last touch", "No source", "source"),
-    ("campaign", "Campaigns", "No campaign", None),
-    ("service", "Services", "No service", "service"),
-    ("site", "Sites", "No site", "site"),
-    ("landing_page", "Landing pages", "No landing page", None),
+# The most frequent values: a filter of the list, the title, and the text of leads without a value.
+TOP_LISTS: Final[tuple[tuple[Dimension, str, str], ...]] = (
+    ("first_source", "Sources, first touch", "No source"),
+    ("source", "Sources, last touch", "No source"),
+    ("campaign", "Campaigns", "No campaign"),
+    ("service", "Services", "No service"),
+    ("site", "Sites", "No site"),
+    ("landing_page", "Landing pages", "No landing page"),
 )
 
 RangeKey = Annotated[str, Query(alias="range", max_length=10)]
@@ -130,13 +130,13 @@ async def _leads_values(adapters: Adapters, zone: ZoneInfo, cache: Cache, shown:
         "numbers": numbers,
         "chart": bar_chart(shown, counts, now, zone),
         "top_lists": [
-            (dimension, title, missing, filter_name, tops[dimension])
-            for dimension, title, missing, filter_name in TOP_LISTS
+            (dimension, title, missing, tops[dimension]) for dimension, title, missing in TOP_LISTS
         ],
         "week": week,
         "busiest": busiest_hour(week),
         "response_times": times,
         "leads_url": partial(_leads_url, zone),
+        "nobody": NOBODY,
         "today": local_day,
         "since": since.astimezone(zone).date(),
         "oldest_day": numbers.unanswered.oldest_at and numbers.unanswered.oldest_at.astimezone(zone).date(),
@@ -147,8 +147,6 @@ async def _leads_values(adapters: Adapters, zone: ZoneInfo, cache: Cache, shown:
 
 
 def _leads_url(zone: ZoneInfo, **filters: object) -> str:
-    """Return the URL of the list of leads with these filters; "" if it has no such filter."""
-    if not filters.keys() <= LeadQuery.model_fields.keys():
-        return ""
+    """Return the URL of the list of leads with these filters."""
     values = {name: str(value) for name, value in filters.items() if value}
     return f"{LEADS}?{urlencode(values | {'zone': zone.key})}"

@@ -4,6 +4,11 @@
       AND (:services::text[] IS NULL OR service = ANY(:services))
       AND (:site::text IS NULL OR site = :site)
       AND (:source::text IS NULL OR source ->> 'utm_source' = :source)
+      AND (:first_source::text IS NULL
+           OR coalesce(source ->> 'first_utm_source', source ->> 'utm_source') = :first_source)
+      AND (:campaign::text IS NULL OR source ->> 'utm_campaign' = :campaign)
+      AND (:landing_page::text IS NULL
+           OR left(split_part(split_part(source ->> 'landing_page', '?', 1), '#', 1), 200) = :landing_page)
       AND (:assignee::text IS NULL OR assignee = :assignee)
       AND (:unassigned::boolean IS NULL OR assignee IS NULL)
       AND (:since::timestamptz IS NULL OR created_at_utc >= :since)
