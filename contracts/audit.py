@@ -50,7 +50,10 @@ class AuditEvent(StrEnum):
 
 
 class AuditRecorded(BaseModel):
-    """One audit entry. `event_id` makes a repeated insert a no-op; `status_code` is an HTTP or SMTP code."""
+    """One entry of the audit log. `status_code` is an HTTP or SMTP code.
+
+    Inserting an entry again changes nothing, because `event_id` is unique.
+    """
 
     model_config = ConfigDict(frozen=True, extra="ignore", ser_json_inf_nan="constants")
 
@@ -66,10 +69,10 @@ class AuditRecorded(BaseModel):
 
 
 class LeadRejected(AuditRecorded):
-    """The only entry that is accepted from `audit.recorded.v1`: the gateway refused a request of a site.
+    """The entry for a request that the gateway refused. No other entry is accepted from `audit.recorded.v1`.
 
-    Whoever may write to the topic may not write to the database, so no other event is accepted. All other
-    events are inserted in the transaction of the change that they report.
+    A program that can write to the topic could otherwise forge entries in the database. All other entries are
+    inserted in the transaction of the change that they report.
     """
 
     event: Literal[AuditEvent.LEAD_REJECTED]

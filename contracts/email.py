@@ -17,7 +17,7 @@ _PLAIN_MAX: Final = 64
 
 
 def is_plain(address: str) -> bool:
-    """Return True if the address is certainly valid. False says nothing: run the full validator."""
+    """Return True if the address is certainly valid. False means: run the full validator."""
     return len(address) <= _PLAIN_MAX and _PLAIN.fullmatch(address) is not None
 
 

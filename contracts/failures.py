@@ -25,7 +25,10 @@ _NAMESPACE = UUID("5f0c2c8e-6f6b-5b0e-9a3e-0d6a0f4c7f11")
 
 
 class Record(Protocol):
-    """What identifies a record: its position, and its time, because a log without its tail reuses offsets."""
+    """The attributes that identify a Kafka record.
+
+    The timestamp is one of them, because a log that lost its last records uses their offsets again.
+    """
 
     @property
     def topic(self) -> str: ...  # noqa: D102
@@ -40,23 +43,24 @@ class Record(Protocol):
 def failure_event_id(record: Record, stage: Stage, kind: Kind) -> UUID:
     """Return the id of a record's failure in a stage.
 
-    If the same failure is published again, it has the same id. A later failure of the record has another id.
+    It is derived from the arguments, so a failure that is published twice has one id. When a retry of the
+    record fails, that failure has another id, because the retry is another record.
     """
     place = f"{record.topic}\n{record.partition}\n{record.offset}\n{record.timestamp}"
     return uuid5(_NAMESPACE, f"{place}\n{stage}\n{kind}")
 
 
 def legacy_failure_event_id(record: Record, stage: Stage, kind: Kind) -> UUID:
-    """Return the id that earlier versions gave this failure. It does not include the record's time.
+    """Return the id that earlier versions gave this failure. Kafka and the database still contain such ids.
 
-    Kafka and the database still contain such ids. If the time of the failure is known, compare it too: a
-    record at the offset of a lost one has the same id.
+    The id does not include the record's timestamp. If a log lost its last records, two records at one offset
+    have the same legacy id. To tell them apart, also compare the timestamps.
     """
     return uuid5(_NAMESPACE, f"{record.topic}\n{record.partition}\n{record.offset}\n{stage}\n{kind}")
 
 
 def within_calendar(milliseconds: int) -> int:
-    """Limit a time of a Kafka record, which may be any number, to the years 1970 to 2200."""
+    """Limit the timestamp of a Kafka record to the years 1970 to 2200. A producer may set any number."""
     return min(max(milliseconds, 0), _YEAR_2200_MS)
 
 
@@ -65,7 +69,10 @@ Milliseconds = Annotated[int, AfterValidator(within_calendar)]
 
 
 class Origin(BaseModel):
-    """Where a record was first read. `timestamp_ms` is Kafka's, in milliseconds since 1970."""
+    """The position at which a record was first read.
+
+    `timestamp_ms` is Kafka's, in milliseconds since 1970.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -77,12 +84,12 @@ class Origin(BaseModel):
 
     @property
     def timestamp(self) -> int:
-        """Return `timestamp_ms`, so that an origin is a `Record`."""
+        """Return `timestamp_ms` under the name that the protocol `Record` requires."""
         return self.timestamp_ms
 
     @classmethod
     def of(cls, record: Any, group: str) -> Self:
-        """Return the origin of an aiokafka record that this group reads."""
+        """Return the origin of an aiokafka record that was read by the consumer group `group`."""
         return cls(
             topic=record.topic,
             partition=record.partition,
@@ -93,11 +100,11 @@ class Origin(BaseModel):
 
 
 class LeadFailed(BaseModel):
-    """One stage failed for one lead.
+    """The failure of one lead in one stage.
 
-    `final` means that no retry can help. `reason` is our own word plus SQLSTATE or the SMTP code,
-    never a server's text: that may hold personal data. `attempts` counts the retries already sent.
-    `queue_id` is the row of `replay_queue` that sent the record, if there is one.
+    `final` means that no retry can help. `reason` is our own text with an SQLSTATE or SMTP code. It never
+    contains a server's text, which may hold personal data. `attempts` counts the retries that were already
+    sent. `queue_id` is the id of the `replay_queue` row that sent the record, or None if no row sent it.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -115,7 +122,10 @@ class LeadFailed(BaseModel):
     attempts: int = 0
 
     def to_headers(self, record_headers: h.Headers | tuple[tuple[str, bytes], ...] = ()) -> h.Headers:
-        """Return the failure as headers, after the headers that the record keeps."""
+        """Return the headers of the record that reports this failure.
+
+        They begin with those headers of the failed record that are named in `PASSED_ON`.
+        """
         passed_on: h.Headers = [
             (name, value.encode()) for name in h.PASSED_ON if (value := h.text(record_headers, name))
         ]
@@ -140,7 +150,10 @@ class LeadFailed(BaseModel):
 
     @classmethod
     def from_headers(cls, record_headers: h.Headers | tuple[tuple[str, bytes], ...]) -> Self:
-        """Return the failure that headers describe. Raises `ValueError` if a header is missing or invalid."""
+        """Return the failure that these headers describe.
+
+        Raises `ValueError` if a header is missing or invalid.
+        """
 
         def read(name: str) -> str | None:
             return h.text(record_headers, name)
@@ -169,13 +182,17 @@ class LeadFailed(BaseModel):
 
 
 class LeadDead(LeadFailed):
-    """A failure that is not retried any more. It is published to `leads.dead.v1` for a person to decide."""
+    """A failure that is not retried again.
+
+    It is published to `leads.dead.v1`, so that a person can decide.
+    """
 
 
 def first_origin(record_headers: h.Headers | tuple[tuple[str, bytes], ...], current: Origin) -> Origin:
-    """Return the origin in a record's headers, or `current` if there is none.
+    """Return the origin that a record's headers name, or `current` if they name none.
 
-    Headers keep only the first origin, as in Spring Kafka; otherwise they would grow with every retry.
+    The headers name only the first origin, as in Spring Kafka. A list of all origins would grow with every
+    retry.
     """
     topic = h.text(record_headers, h.ORIGINAL_TOPIC)
     if topic is None:

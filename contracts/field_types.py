@@ -1,6 +1,6 @@
 """Field types for text and JSON that PostgreSQL can store.
 
-PostgreSQL's text and jsonb hold neither NUL nor a lone surrogate, and neither survives UTF-8 JSON. Text is
+PostgreSQL's text and jsonb cannot store NUL or a lone surrogate, so both are removed or replaced. Text is
 normalised by `contracts.text`. Pydantic checks the length of a text before it is normalised.
 """
 
@@ -42,9 +42,9 @@ def _truncate_to(maximum: int) -> AfterValidator:
 
 
 def to_storable_json(value: JsonValue, depth: int = 1) -> JsonValue:
-    """Return a value that JSON and jsonb can hold. Text is normalised, at any depth.
+    """Return the value in a form that JSON and jsonb can hold. Text is normalised at every depth.
 
-    A number beyond the range of a double becomes text, and so does what is nested deeper than 16 levels.
+    A number beyond the range of a double becomes text. An object or list below 16 levels also becomes text.
     """
     if isinstance(value, str):
         return to_text(value)
@@ -67,14 +67,17 @@ def _is_double(value: float) -> bool:
 
 
 def unique_name(name: str, taken: Container[str]) -> str:
-    """Return the name, or the name with the first number that makes it differ from the taken ones."""
+    """Return the name if it is not in `taken`. Otherwise append the first free number: `name (2)`."""
     if name not in taken:
         return name
     return next(other for number in count(2) if (other := f"{name} ({number})") not in taken)
 
 
 def normalize_names(fields: dict[str, JsonValue]) -> None:
-    """Normalise the names of fields in place. If two names become equal, the second gets a number."""
+    """Normalise the names of fields in place.
+
+    If two names become equal, a number is appended to the second.
+    """
     for name in [each for each in fields if to_text(each) != each]:
         fields[unique_name(to_text(name), fields)] = fields.pop(name)
 

@@ -1,7 +1,8 @@
-"""Reads a submission of any shape: no lead is refused because a program filled a field wrongly.
+"""Reads a submission of any shape, so that no lead is refused because a program filled a field wrongly.
 
-`LeadSubmission` validates well-formed submissions. All others are read here: numbers become text, lists are
-joined, and what does not fit its field is kept as text in `extra`, under the field's name. Pure.
+`LeadSubmission` validates well-formed submissions. This module reads all others. Numbers become text, and
+lists are joined. A value that does not fit its field is kept as text in `extra`, under the field's name.
+Pure.
 """
 
 import json
@@ -47,8 +48,8 @@ class NotJsonError(ValueError):
 def parse_submission_json(body: bytes) -> LeadSubmission:
     """Return the submission in a JSON text.
 
-    Raises `NotJsonError`, and `ValidationError` as `read_submission`. The usual lead is validated from the
-    bytes. Only if that fails are its values read one by one.
+    Usually validates the bytes directly. If that fails, reads the values one by one. Raises `NotJsonError`,
+    and `ValidationError` in the cases that `read_submission` lists.
     """
     # pydantic accepts NaN and Infinity, which JSON does not know.
     if b"NaN" in body or b"Infinity" in body:
@@ -74,8 +75,8 @@ def _refuse_constant(name: str) -> NoReturn:
 def read_submission(fields: Any) -> LeadSubmission:
     """Return the submission in a JSON object of any shape.
 
-    Raises `ValidationError` for a value that is no object, for a message that is too long, and for a lead
-    without a way to answer it or without content. Raises `NotJsonError` if the object is nested too deeply.
+    Raises `ValidationError` if `fields` is no object, if the message is too long, if the lead has neither an
+    email nor a phone, or if it has no content. Raises `NotJsonError` if the object is nested too deeply.
     """
     if not isinstance(fields, Mapping):
         return LeadSubmission.model_validate(fields)
@@ -87,10 +88,10 @@ def read_submission(fields: Any) -> LeadSubmission:
 
 
 def read_key(value: str) -> str | None:
-    """Return an idempotency key: without the quotes of an RFC 8941 string, None for a blank text.
+    """Return an idempotency key without the quotes of an RFC 8941 string, or None for a blank text.
 
-    A key that is too long or has other characters than printable ASCII is replaced by its digest: the lead is
-    not lost, and a repeated submission is still recognized.
+    A key that is too long, or that has characters other than printable ASCII, is replaced by its digest. So
+    the lead is accepted, and a repeated submission is still recognized.
     """
     text = value.strip()
     if len(text) > 1 and text[0] == text[-1] == '"':

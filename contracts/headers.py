@@ -1,7 +1,7 @@
-"""The names of the Kafka headers, and functions to read them.
+"""The names of the Kafka headers, and functions to read headers.
 
-The retry and dead-letter names are those of Spring Kafka, so that tools for these can read our records. The
-values are UTF-8 text instead of Spring's binary numbers, which FastStream's parser cannot read.
+The retry and dead-letter headers have the names of Spring Kafka, so that tools for Spring Kafka can read our
+records. The values are UTF-8 text. Spring writes binary numbers, which FastStream's parser cannot read.
 """
 
 from typing import Final
@@ -46,7 +46,7 @@ def text(headers: Headers | tuple[tuple[str, bytes], ...], name: str) -> str | N
 
 
 def count(headers: Headers | tuple[tuple[str, bytes], ...], name: str) -> int:
-    """Return the last value of a header as a number below 10^9, or 0 if it is anything else."""
+    """Return the last value of a header as an integer from 0 to 999,999,999; 0 if it is no such number."""
     value = text(headers, name) or ""
     # Any client may have produced the record. Reject digits of other scripts, and numbers too large for the
     # database.

@@ -30,8 +30,9 @@ _LEAD_NAMESPACE: Final = uuid5(NAMESPACE_URL, "urn:fastcore:lead")
 class LeadStatus(StrEnum):
     """The values of `lead_inbox.status`.
 
-    `erased` is final. A lead is `held` if its only fault is that it came beyond a limit. No email is sent for
-    a lead that is `spam` or `held`; the team gets one email about the held leads of a site.
+    A lead is `held` if it exceeds a rate limit and nothing else makes it look like spam. No email is sent for
+    a lead that is `spam` or `held`; the team gets one email that lists the held leads of a site. `erased` is
+    final.
     """
 
     RECEIVED = "received"
@@ -47,8 +48,8 @@ class LeadStatus(StrEnum):
 def lead_id_for(site: str, key: str) -> UUID:
     """Derive a lead's id from its site and idempotency key.
 
-    The id is a UUIDv5 (RFC 9562, 5.5), so every replica answers a repeated POST with the same id without
-    shared state.
+    The id is a UUIDv5 (RFC 9562, 5.5). So every replica answers a repeated POST with the same id, although
+    the replicas share no state.
     """
     return uuid5(_LEAD_NAMESPACE, f"{site}\n{key}")
 
@@ -105,7 +106,10 @@ EXAMPLE: Final[dict[str, JsonValue]] = {
 
 
 class Unreadable(NamedTuple):
-    """Values that do not fit their field, as text by the name of the field. They are kept in `extra`."""
+    """The values that do not fit their fields, as text, by the name of the field.
+
+    They become part of `extra`.
+    """
 
     of_visitor: dict[str, JsonValue]
     of_machine: dict[str, JsonValue]
@@ -186,7 +190,7 @@ INCOMPLETE: Final = "incomplete"
 
 
 def is_answerable(phone: str | None) -> bool:
-    """Return True if a text may be a phone number or say where to call: it has a letter or a digit."""
+    """Return True if the text may be a phone number or say where to call: it contains a letter or a digit."""
     return phone is not None and any(char.isalnum() for char in phone)
 
 
@@ -199,9 +203,9 @@ def _is_filled(value: JsonValue) -> bool:
 
 
 class LeadReceived(BaseModel):
-    """An accepted lead, the value of a record on `leads.received.v1`. Times are aware and in UTC.
+    """An accepted lead: the value of a record on `leads.received.v1`. Times are aware and in UTC.
 
-    A lead has an email or a phone. Without a message, `message` is empty.
+    A lead has an email or a phone. `message` is empty if the visitor wrote none.
     """
 
     # NaN and infinite numbers are written as they are, not as null, so that the database rejects them.

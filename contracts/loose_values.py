@@ -25,9 +25,9 @@ class UnreadableError(Exception):
 
 
 def read_or_keep(kept: dict[str, JsonValue], name: str, value: Any, read: Callable[[Any], Any]) -> Any:
-    """Return what `read` returns.
+    """Return `read(value)`, or None if the value is empty (`is_present`).
 
-    If it raises `UnreadableError`, add the value as text to `kept` under `name`, and return None.
+    If `read` raises `UnreadableError`, add the value as text to `kept` under `name`, and return None.
     """
     if not is_present(value):
         return None
@@ -48,17 +48,20 @@ def is_present(value: Any) -> bool:
 
 
 def as_text(value: Any) -> str:
-    """Return any JSON value as text in NFC."""
+    """Return a string in NFC, or any other JSON value as its JSON text."""
     return to_text(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
 
 
 def read_nothing(_: Any) -> NoReturn:
-    """Raise `UnreadableError`, for a field that holds no text."""
+    """Raise `UnreadableError` for every value. It is the reader of a field that holds an object."""
     raise UnreadableError
 
 
 def read_text(value: Any, separator: str = ", ") -> str | None:
-    """Return a text; None for a list without a present element. Raises `UnreadableError` for an object."""
+    """Return a string, number or boolean as text, and a list as its elements joined by `separator`.
+
+    Returns None for a list in which every element is empty. Raises `UnreadableError` for an object.
+    """
     if isinstance(value, str):
         return to_text(value)
     if isinstance(value, bool | int | float):
@@ -70,18 +73,21 @@ def read_text(value: Any, separator: str = ", ") -> str | None:
 
 
 def read_name(value: Any) -> str | None:
-    """Return a name, also from its parts in an object, such as `{"first": "Ada", "last": "Lovelace"}`."""
+    """Return a name. The parts of an object such as `{"first": "Ada", "last": "Lovelace"}` are joined."""
     return read_text(list(value.values()), " ") if isinstance(value, Mapping) else read_text(value)
 
 
 def read_message(value: Any) -> str | None:
-    """Return a text of several lines, each ended by one LF; None for an invisible text."""
+    """Return a text of several lines, each ended by one LF; None for a text that shows nothing."""
     text = read_text(value, "\n")
     return None if text is None or is_blank(text) else with_lf(text)
 
 
 def read_email(value: str) -> str | None:
-    """Return a text as a valid address, if necessary without its invisible characters; else None."""
+    """Return the valid address in a text, or None.
+
+    If necessary, removes invisible characters from the text.
+    """
     for candidate in (to_line(value), without_invisible(value)):
         try:
             address: str = _EMAIL.validate_python(candidate)
@@ -92,7 +98,7 @@ def read_email(value: str) -> str | None:
 
 
 def read_consent(value: Any) -> bool | None:
-    """Return the boolean that a word or number stands for, such as `yes`, `on`, 1 or `no`."""
+    """Return the boolean that a word or number means, such as `yes`, `on`, 1 or `no`."""
     text = read_text(value)
     word = (text or "").strip().casefold()
     if word in _TRUE or word in _FALSE:
@@ -101,7 +107,10 @@ def read_consent(value: Any) -> bool | None:
 
 
 def read_time(value: Any) -> Any:
-    """Return a value, or the only element of a list, as a time in UTC."""
+    """Return the time that a value contains, in UTC.
+
+    The value may also be a list with one element.
+    """
     if isinstance(value, list) and len(value) == 1:
         value = value[0]
     if (time := parse_time(value)) is None:
@@ -110,7 +119,7 @@ def read_time(value: Any) -> Any:
 
 
 def load_object(text: str) -> Any:
-    """Return the JSON value in a text, or the text if it holds none."""
+    """Parse a JSON text and return its value. Return the text itself if it is not valid JSON."""
     try:
         return json.loads(text, strict=False, parse_int=parse_int)
     except (ValueError, RecursionError):
@@ -118,5 +127,8 @@ def load_object(text: str) -> Any:
 
 
 def parse_int(digits: str) -> int | str:
-    """Return an integer of JSON, or its digits if Python does not parse so many."""
+    """Return an integer of a JSON text.
+
+    Return its digits as text if Python limits integers to fewer digits.
+    """
     return digits if len(digits) > _INT_MAX_DIGITS else int(digits)

@@ -1,6 +1,6 @@
-"""The reasons why a record fails, a mail is not sent, or a lead is spam. They are stored and published.
+"""The reasons why a record fails, an email is not sent, or a lead is spam. They are stored and published.
 
-The words for people are in `services.admin.rules.reasons`, and the runbook's table is generated from both.
+`services.admin.rules.reasons` has the explanations for people. The runbook's table is generated from both.
 """
 
 import re
@@ -24,7 +24,10 @@ _PATTERNS: Final = {
 
 
 class SpamReason(StrEnum):
-    """Why a lead is stored as `spam` or, if all of its reasons are in `LIMIT_REASONS`, as `held`."""
+    """Why a lead looks like spam.
+
+    If all of its reasons are in `LIMIT_REASONS`, the lead is stored as `held`.
+    """
 
     HONEYPOT = "honeypot"
     FILLED_TOO_FAST = "filled_too_fast"
@@ -45,7 +48,10 @@ LIMIT_REASONS: Final = frozenset({SpamReason.RATE_IP, SpamReason.RATE_EMAIL, Spa
 
 
 class Reason(StrEnum):
-    """Why a record failed. `format` fills the placeholders of a value: codes and names, no personal data."""
+    """Why a record failed. A value may have placeholders for codes and names; fill them with `format`.
+
+    Never fill in personal data.
+    """
 
     # The persister
     UNDECODABLE = "undecodable"
@@ -87,7 +93,10 @@ class Reason(StrEnum):
 
     @cached_property
     def pattern(self) -> re.Pattern[str]:
-        """Return the pattern of stored reasons of this kind. Earlier versions wrote no SMTP phase."""
+        """Return the pattern that matches every stored text of this reason.
+
+        The SMTP phase is optional, because earlier versions did not write it.
+        """
         template = re.escape(self.value)
         for name, pattern in _PATTERNS.items():
             template = template.replace(rf"\{{{name}\}}", pattern)
@@ -95,7 +104,10 @@ class Reason(StrEnum):
 
     @classmethod
     def match(cls, text: str) -> tuple["Reason", dict[str, str | None]] | None:
-        """Return the reason that a stored text matches and the values in it; None for an unknown text."""
+        """Return the reason that a stored text means, and the values that were filled in.
+
+        Returns None for an unknown text.
+        """
         for reason in cls:
             if found := reason.pattern.fullmatch(text):
                 return reason, found.groupdict()

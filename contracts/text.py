@@ -84,14 +84,17 @@ def _normalize(value: str) -> str:
 
 
 def replace_surrogates(value: str) -> str:
-    """Return a text that UTF-8 can hold: a lone surrogate becomes U+FFFD, two that form a pair become one."""
+    """Return a text that UTF-8 can encode.
+
+    Two surrogates that form a pair become one character. A lone surrogate becomes U+FFFD.
+    """
     return value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
 def to_text(value: str) -> str:
-    """Return a text of several lines in NFC. A character that breaks a line is LF, CR or CRLF.
+    """Return a text of several lines in NFC. LF, CR and CRLF stay; any other line break becomes LF.
 
-    NUL, which PostgreSQL cannot store, is removed.
+    Removes NUL, which PostgreSQL cannot store.
     """
     if not value.isascii():
         value = _normalize(value)
@@ -108,9 +111,10 @@ def to_text(value: str) -> str:
 
 
 def to_line(value: str) -> str:
-    """Return a text of one line in NFC, without blanks and invisible characters at its ends.
+    """Return a text as one line in NFC, without blanks and invisible characters at its ends.
 
-    Control characters and line breaks within it become blanks. Invisible text becomes an empty text.
+    Control characters and line breaks inside the line become blanks. Returns an empty text if the text shows
+    nothing.
     """
     if value.isascii() and value.isprintable():
         return value.strip()
@@ -126,17 +130,18 @@ def with_lf(value: str) -> str:
 
 
 def without_invisible(value: str) -> str:
-    """Return a text without its invisible characters, and without blanks at its ends.
+    """Return a text without invisible characters, and without blanks at its ends.
 
-    Blanks within it stay: without them, "write to ada@example.com" would become another address.
+    Blanks inside the text stay. Without them, "write to ada@example.com" would become another address.
     """
     return _INVISIBLE.sub("", value).strip(_TRIMMED)
 
 
 def truncate(value: str, maximum: int) -> str:
-    """Return the first characters of a text, at most `maximum`. A character is what a person sees as one.
+    """Return at most the first `maximum` code points of a text.
 
-    Marks, variation selectors and joined emoji stay with their character. A longer sequence is cut anywhere.
+    Does not cut off accents, variation selectors or the parts of a joined emoji from their character. Only a
+    sequence of more than 32 code points may be cut anywhere.
     """
     if len(value) <= maximum:
         return value

@@ -1,7 +1,7 @@
-"""Field types for points in time. All are aware and in UTC.
+"""Field types for points in time. All values are aware and in UTC.
 
-The limits exist because a time zone overflows near the ends of the calendar, and because asyncpg stores the
-first and the last moments as infinity, which it reads back without a time zone.
+The years are limited for two reasons. A time zone conversion overflows near the ends of the calendar. asyncpg
+stores the first and the last possible moments as infinity, and reads infinity back without a time zone.
 """
 
 import math
@@ -51,11 +51,12 @@ _EPOCH_UNITS: Final = ((2e10, 1), (2e13, 1e3), (2e16, 1e6), (math.inf, 1e9))
 
 
 def parse_time(value: object, default_zone: tzinfo | None = UTC) -> datetime | None:
-    """Return the point in time that a program wrote, in UTC; None if it cannot be read.
+    """Return the point in time in `value`, in UTC; None if it cannot be read.
 
-    Reads RFC 3339 and ISO 8601, RFC 1123, JavaScript's text of a date, zone names, second 60, and numbers of
-    seconds, milliseconds, microseconds or nanoseconds since 1970. A time without a zone gets the default
-    zone, and is unreadable without one.
+    Reads RFC 3339, ISO 8601 and RFC 1123 times, and JavaScript's text of a date. Accepts the names of zones
+    and leap seconds (second 60). Reads a number as seconds, milliseconds, microseconds or nanoseconds since
+    1970, according to its size. A time without a zone is in `default_zone`; if that is None, it cannot be
+    read.
     """
     if isinstance(value, bool):
         return None

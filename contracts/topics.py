@@ -18,7 +18,10 @@ FAILED_MAX_BYTES: Final = 2 * RECEIVED_MAX_BYTES
 
 @dataclass(frozen=True)
 class Topic:
-    """One Kafka topic. Times are milliseconds, sizes bytes; the key is the lead's id as text."""
+    """One Kafka topic. The key of a record is the lead's id as text.
+
+    Times are in milliseconds, sizes in bytes.
+    """
 
     name: str
     producers: tuple[Service, ...]
@@ -30,7 +33,7 @@ class Topic:
     max_message_bytes: int = RECEIVED_MAX_BYTES
 
     def config(self) -> dict[str, str]:
-        """Return the topic's own settings as the broker names them."""
+        """Return the settings that this topic has on the broker, under the broker's names."""
         return {
             "cleanup.policy": self.cleanup,
             "compression.type": "producer",
@@ -63,9 +66,9 @@ AUDIT: Final = Topic("audit.recorded.v1", ("ingest", "flusher"), ("persister",),
 
 
 def is_audit(name: str) -> bool:
-    """Return whether this topic, named with or without its prefix, carries audit records.
+    """Return True if the topic carries audit records. `name` may have a topic prefix.
 
-    A prefix (`KAFKA_TOPIC_PREFIX`) may end in any character.
+    The prefix (`KAFKA_TOPIC_PREFIX`) may end in any character.
     """
     return name.endswith(AUDIT.name)
 

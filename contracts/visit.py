@@ -16,10 +16,11 @@ from contracts.field_types import (
 
 
 class Source(BaseModel):
-    """Where the visitor came from. Longer values are truncated. Unknown fields are kept, up to 64 KiB.
+    """Where the visitor came from. Values that are too long are truncated. Unknown fields may take 64 KiB.
 
-    The campaign is the last one that led the visitor to the site. `first_utm_source` and so on are the first
-    one of the visit, if it was another; `landing_page` is its page.
+    `utm_source` and its siblings describe the last campaign that led the visitor to the site.
+    `first_utm_source` and its siblings describe the first campaign of the visit, if it was another one.
+    `landing_page` is the first page of the visit.
     """
 
     model_config = ConfigDict(frozen=True, extra="allow")
@@ -66,8 +67,8 @@ class Source(BaseModel):
 class Meta(BaseModel):
     """Anti-spam signals from the site. `ip` and `user_agent` are neither published nor stored.
 
-    A signal may be any JSON, because bots send anything and spam is never answered with a 4xx. The gateway
-    evaluates it.
+    A signal may have any JSON type: bots send anything, and the gateway answers spam like any other lead. The
+    gateway evaluates the signals.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
