@@ -79,8 +79,8 @@ def create_consumer_app(
 ) -> FastAPI:
     """Return the app of one consumer service. It connects to nothing before its lifespan begins.
 
-    `topics` and `group` are named without the topic prefix. The pool may open `extra_connections`
-    connections more than the settings say.
+    `topics` and `group` are named without the topic prefix. `extra_connections` is added to the pool's
+    maximum size in the settings.
     """
     logs.configure(name, settings.log.level)
     state = health.Health()

@@ -1,7 +1,7 @@
 """The event loop of every process: uvloop, with Happy Eyeballs (RFC 8305) for each outgoing connection.
 
-asyncpg, aiokafka and aiosmtplib connect through `loop.create_connection`, which tries the addresses of a name
-in turn: one dead IPv6 address then uses up the whole connect timeout.
+asyncpg, aiokafka and aiosmtplib connect through `loop.create_connection`. The original method tries the
+addresses of a host one after the other, so one dead IPv6 address uses up the whole connect timeout.
 """
 
 import asyncio

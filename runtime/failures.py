@@ -4,13 +4,13 @@
 |---|---|
 | `PermanentError` | dead-letters the record and commits it: no retry can help |
 | `RetryableError` | sends the record to the replay queue and commits it; the other records continue |
-| `DependencyUnavailable` | pauses, and processes the same records again; counts no retry |
-| `DependencyRefused` | halves the batch; queues a single refused record if others are accepted, else pauses |
+| `DependencyUnavailable` | pauses, then processes the same records again; this does not count as a retry |
+| `DependencyRefused` | halves the batch to find the refused record; pauses if every record is refused |
 | `PartitionsBusy` | pauses these partitions only; the other records continue |
 | `RewindRequired` | seeks back, and compares the ledger with Kafka |
 
-Any other exception is a bug: the consumer isolates the record and tries it three times, then treats it as a
-`RetryableError`.
+Any other exception is a bug. The consumer isolates the record and tries it three times. Then it treats the
+exception as a `RetryableError`.
 """
 
 import random
@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 
 class Failure(Exception):
-    """An expected failure. `reason` has our own words and codes, never a driver's text (personal data)."""
+    """An expected failure. `reason` has our own words and codes. A driver's text may hold personal data."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -37,9 +37,9 @@ class RetryableError(Failure):
 class RewindRequired(Exception):
     """The ledger cannot count these records: earlier offsets are not counted yet, or the log was replaced.
 
-    Seek to `offsets`, then compare the ledger with Kafka. Call `confirm` after the seek. If the records that
-    arrive then still begin at a later offset, Kafka has no record at the offsets before them, and the ledger
-    raises no second `RewindRequired`.
+    Seek to `offsets`, call `confirm`, then compare the ledger with Kafka. If the next records still begin at
+    a later offset, Kafka has no record at the offsets in between. After `confirm`, the ledger counts those
+    offsets as missing instead of raising `RewindRequired` again.
     """
 
     def __init__(
@@ -53,9 +53,9 @@ class RewindRequired(Exception):
 
 
 class PartitionsBusy(Exception):
-    """Another process is processing a record of these partitions.
+    """Another process is still processing a record of these partitions.
 
-    Redeliver the records from `offsets` on after `seconds`. All other records of the batch are completed.
+    Redeliver the records from `offsets` on after `seconds`. The batch's other records are completed.
     """
 
     def __init__(self, offsets: dict[tuple[str, int], int], seconds: float) -> None:
@@ -78,7 +78,7 @@ class DependencyUnavailable(Failure):
 class DependencyRefused(DependencyUnavailable):
     """A dependency answered, but refused a statement.
 
-    If it accepts other records, the refused record is at fault.
+    If the dependency accepts other records, the refused record is at fault. Otherwise the dependency is.
     """
 
 
@@ -90,9 +90,9 @@ class Backoff:
     cap_seconds: float = 10.0
 
     def seconds(self, attempt: int, rng: random.Random | None = None) -> float:
-        """Return a random wait before attempt `attempt` (from 0): between half and all of its backoff.
+        """Return a random wait before attempt `attempt` (from 0): 50 to 100 % of the backoff of that attempt.
 
-        The wait is never near zero: that would overload a server that has just come back.
+        A wait near zero would overload a server that has just come back.
         """
         step = min(self.cap_seconds, self.base_seconds * 2.0 ** min(attempt, 30))
         return step * (0.5 + (rng.random() if rng else random.random()) / 2)  # noqa: S311 - jitter, not a secret

@@ -26,7 +26,10 @@ Check: TypeAlias = Callable[[], Awaitable[None]]
 
 @dataclass
 class Part:
-    """Something that this process needs, and its state. `reason` is our own text; `since` is in UTC."""
+    """A dependency or task that this process needs, and its state.
+
+    `reason` is our own text; `since` is in UTC.
+    """
 
     ok: bool
     reason: str
@@ -38,8 +41,8 @@ class Part:
 class Health:
     """The state of each part that a process needs.
 
-    Prefer `check`: it registers a function that runs whenever the state is read. A state that was given to
-    `set` stays until the next call of `set`, so use `set` only in a loop that calls it again and again.
+    Prefer `check`: it registers a function that is called whenever the state is read. Use `set` only in a
+    loop that calls it regularly, because the state does not change until the next call.
     """
 
     parts: dict[str, Part] = field(default_factory=dict)
@@ -116,7 +119,7 @@ class Health:
 def routes(health: Health, *reported: Health) -> APIRouter:
     """Return the routes that every service has.
 
-    `/metrics` also contains the parts of the `reported` healths. They do not affect readiness.
+    `/metrics` also contains the parts of the `reported` objects. Those parts do not affect readiness.
     """
     router = APIRouter(tags=["operations"])
 

@@ -43,12 +43,15 @@ def section(prefix: str = "") -> SettingsConfigDict:
 
 
 def env_name(name: str) -> Any:
-    """Return an alias that makes `name` a field's environment variable, without the section's prefix."""
+    """Return a pydantic alias: the field is set by the variable `name`, without the prefix of its section."""
     return AliasChoices(name)
 
 
 def variable_name(settings: type[BaseSettings], name: str, field: FieldInfo) -> str:
-    """Return the environment variable that sets a field: its alias, else the class's prefix and its name."""
+    """Return the name of the environment variable that sets a field.
+
+    It is the field's alias, or else the prefix of the class followed by the field's name.
+    """
     alias = field.validation_alias
     if alias is not None:
         return str(getattr(alias, "choices", [alias])[0])

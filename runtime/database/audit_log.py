@@ -17,9 +17,9 @@ SQL: Any = load_queries(Path(__file__).with_name("audit_log.sql"))
 async def append_entries(
     connection: Connection, entries: Sequence[AuditRecorded], *, database_time: bool = False
 ) -> set[UUID]:
-    """Append entries and return the ids of the new ones: an entry that exists already is ignored.
+    """Append entries and return the ids of the new ones. Entries that exist already are ignored.
 
-    With `database_time` an entry has the time of the transaction instead of its own `occurred_at`.
+    With `database_time`, an entry gets the time of the transaction instead of its own `occurred_at`.
     """
     if not entries:
         return set()

@@ -1,8 +1,8 @@
 """A stage's circuit breaker: it pauses the stage when so many records fail that the deployment must be bad.
 
-It never ends a process. The stage is resumed by an admin (table `stage_control`), or by the next process that
-checks after the process that paused the stage has ended. While that process runs, others find the stage
-paused.
+It never ends a process. An admin can resume the stage (table `stage_control`). If the process that paused the
+stage has ended, the next process that checks the breaker resumes the stage. Until then, every process of the
+stage is paused.
 """
 
 import time
@@ -24,7 +24,7 @@ SQL: Any = load_queries(Path(__file__).with_name("circuit_breaker.sql"))
 
 
 class CircuitBreaker:
-    """Remembers the outcomes of this process's last 200 records; pauses the stage if 100 are dead letters."""
+    """Pauses the stage if 100 of the last 200 records of this process are dead letters."""
 
     def __init__(self, stage: str, pool: Pool) -> None:
         self._stage = stage

@@ -15,6 +15,9 @@ async def block_erasures(connection: Connection) -> None:
 
 
 async def erase_lead(connection: Connection, lead_id: UUID, actor: str) -> dict[str, Any] | None:
-    """Erase a lead and return what was emptied, or None if nothing is stored about the lead."""
+    """Erase a lead's personal data.
+
+    Return counts of what was emptied, or None if nothing is stored about it.
+    """
     erased: dict[str, Any] | None = await SQL.erase_lead(connection, id=lead_id, actor=actor)
     return erased

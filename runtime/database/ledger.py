@@ -1,8 +1,8 @@
 """The ledger of one stage: it counts the outcome of each record of each partition exactly once.
 
-Records below `next_offset` were counted before, by this process or another. So nothing is counted twice after
-a redelivery or a rebalance, or by a member that the group has removed. Offsets only decide what is counted:
-whether a record is written is decided by its id.
+`next_offset` is the offset after the last counted record of a partition. Records below it are not counted
+again, even after a redelivery or a rebalance, or by a member that the group has already removed. Offsets only
+decide what is counted. Ids decide which records are written.
 """
 
 import zlib
@@ -30,7 +30,7 @@ class CountedRecord(Protocol):
 
 
 def fingerprint(record: CountedRecord) -> str:
-    """Return the record's timestamp and a checksum of its key, to distinguish two records at one offset."""
+    """Return the record's timestamp and a checksum of its key. Two records at one offset differ in it."""
     return f"{record.timestamp}/{zlib.crc32(record.key or b''):08x}"
 
 
@@ -38,8 +38,8 @@ def fingerprint(record: CountedRecord) -> str:
 class LedgerEntry:
     """One partition's entry while a batch is processed.
 
-    `next_offset` is the value before the batch. `last_record` is the last counted record's fingerprint, if
-    known.
+    `next_offset` is the value before the batch. `last_record` is the fingerprint of the last counted record,
+    or None if it is not known.
     """
 
     epoch: int
@@ -61,12 +61,15 @@ class LedgerEntry:
 
     @property
     def missing(self) -> int:
-        """Return how many offsets of this batch were skipped, because Kafka has no record there any more."""
+        """Return how many offsets of this batch had no record, because Kafka no longer has one there."""
         return self.new_next_offset - self.next_offset - self.outcomes.total()
 
 
 class LedgerEntries(dict[tuple[str, int], LedgerEntry]):
-    """Entries by (topic, partition). Count a partition's records in the order of their offsets."""
+    """The entries by (topic, partition).
+
+    The caller counts each partition's records in the order of their offsets.
+    """
 
     def count(self, record: CountedRecord, outcome: Outcome) -> None:
         """Count one record's outcome in the entry of its partition."""
@@ -84,8 +87,9 @@ class Ledger:
     async def lock(self, connection: Connection, records: Sequence[CountedRecord]) -> LedgerEntries:
         """Lock and return the entries of these records' partitions.
 
-        Raises `RewindRequired` if offsets before the records are not counted yet (the database may have been
-        rolled back), or if the log was replaced. `runtime.kafka.reconcile` then repairs the ledger.
+        Raises `RewindRequired` if offsets before the records are not counted yet, or if the log was replaced.
+        In the first case the database may have been rolled back. `runtime.kafka.reconcile` then repairs the
+        ledger.
         """
         first_offsets = dict[tuple[str, int], int]()
         for record in records:
@@ -133,14 +137,14 @@ class Ledger:
         )
 
     async def read(self, connection: Connection, partitions: Collection[tuple[str, int]]) -> LedgerEntries:
-        """Return the entry with the highest epoch of each partition. Leaves out partitions that have none."""
+        """Return each partition's entry with the highest epoch. Partitions without an entry are left out."""
         rows = self._sql.read_entries(connection, **self._parameters(partitions))
         return _entries([row async for row in rows])
 
     async def open_epoch(
         self, connection: Connection, partition: tuple[str, int], epoch: int, base_offset: int
     ) -> None:
-        """Insert a partition's first entry, or the entry of a new epoch; counting starts at `base_offset`."""
+        """Insert the entry of a new epoch, or a partition's first entry. Counting starts at `base_offset`."""
         await self._sql.open_epoch(
             connection,
             stage=self.stage,
@@ -153,7 +157,10 @@ class Ledger:
     async def count_expired(
         self, connection: Connection, partition: tuple[str, int], entry: LedgerEntry, start: int
     ) -> None:
-        """Count the uncounted records before `start` as missing: Kafka deleted them before they were read."""
+        """Count as missing the uncounted offsets before `start`.
+
+        Kafka deleted their records before they were read.
+        """
         await self._sql.count_expired(
             connection,
             stage=self.stage,

@@ -55,9 +55,10 @@ _QUERY_NAMES = {"COMMIT;": "commit", "ROLLBACK;": "rollback"}
 
 
 def load_queries(path: Path, **fragments: str) -> Any:
-    """Load the named queries of a `.sql` file; each is a method that takes the connection first.
+    """Return an object with a method for each named query of a `.sql` file.
 
-    `{name}` in the file stands for the SQL of the fragment with this name.
+    The first argument of each method is the connection. `{name}` in the file is replaced by the SQL of the
+    fragment with this name.
     """
     sql = path.read_text(encoding="utf-8")
     for name, fragment in fragments.items():
@@ -68,7 +69,10 @@ def load_queries(path: Path, **fragments: str) -> Any:
 
 
 def translate_error(error: Exception) -> Failure:
-    """Return the failure for a driver's error. Never uses the error's text, which contains the row."""
+    """Return the failure that an error of asyncpg means.
+
+    Ignores the error's text, which may quote the row.
+    """
     if isinstance(error, asyncpg.PostgresError):
         state = getattr(error, "sqlstate", None) or "unknown"
         if state.startswith(_DATA_CLASSES):
@@ -187,7 +191,7 @@ async def snapshot(pool: Pool) -> AsyncIterator[Connection]:
 async def connection_within_deadline(pool: Pool) -> AsyncIterator[Connection]:
     """Yield a connection for at most `PING_SECONDS`, then raise `DependencyUnavailable`.
 
-    It opens no transaction, because a hanging server would delay the ROLLBACK.
+    It opens no transaction. On a hanging server, the ROLLBACK of a transaction would exceed the time limit.
     """
     pool_exhausted = not has_free_connection(pool)
     try:

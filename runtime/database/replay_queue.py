@@ -17,10 +17,10 @@ async def resolve_replays(
     queue_ids: Sequence[UUID | None],
     effects: Sequence[tuple[UUID, Kind]] = (),
 ) -> None:
-    """Mark rows of the replay queue as resolved, and empty their payload.
+    """Mark rows of the replay queue as resolved, because their effect has happened, and empty their payload.
 
-    These are the rows whose id is in `queue_ids`, and the rows of `stage` whose lead id and kind are in
-    `effects`: what they would retry has been done. `effects` does not resolve rows with `by_origin` set.
+    Resolves the rows whose id is in `queue_ids`. Also resolves the rows of `stage` whose lead id and kind are
+    in `effects`, except rows with `by_origin` set.
     """
     if queue_ids or effects:
         await SQL.resolve_rows(

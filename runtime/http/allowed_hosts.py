@@ -7,12 +7,12 @@ from runtime.private_names import is_private_name
 
 
 class AllowedHosts:
-    """The allowed names of a comma-separated list. `*.example.com` allows every name below example.com.
+    """The host names in a comma-separated list. `*.example.com` allows every name below example.com.
 
     IP addresses and private names (of containers, Kubernetes services and this machine) are always allowed,
-    because no website owns them. An empty list allows every other name too, unless `debug` is set. `debug`
-    permits example tokens, which every website knows, so only the Host header shows that a website sent the
-    request.
+    because no website can own them. An empty list allows every other name too, unless `debug` is set. In
+    debug mode services accept the example tokens, which are public. Then only the Host header distinguishes a
+    request that a website caused.
     """
 
     def __init__(self, listed: str, *, debug: bool) -> None:

@@ -19,7 +19,7 @@ _TYPE_PREFIX: Final = "urn:fastcore:problem:"
 
 
 class FieldProblem(BaseModel):
-    """What is wrong with one parameter."""
+    """One invalid field or parameter: its name, and what is wrong with it."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -28,7 +28,7 @@ class FieldProblem(BaseModel):
 
 
 class Problem(BaseModel):
-    """RFC 9457. `errors` names each wrong parameter of a 422."""
+    """The body of an error response (RFC 9457). A 422 names each invalid field or parameter in `errors`."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -49,8 +49,9 @@ class Problem(BaseModel):
         errors: Iterable[FieldProblem] = (),
         headers: Mapping[str, str] | None = None,
     ) -> Self:
-        """Return a problem with this status. Without a `code`, the problem's type is named after the status.
+        """Return a problem with this status.
 
+        The type of the problem ends with `code`. Without a `code`, it ends with the name of the status.
         `headers` are sent with every response that reports this problem.
         """
         title = HTTPStatus(status).phrase
@@ -65,7 +66,7 @@ class Problem(BaseModel):
         return self.type.removeprefix(_TYPE_PREFIX)
 
     def members(self) -> dict[str, Any]:
-        """Return the members of the JSON document; `errors` only if there are any."""
+        """Return the members of the JSON document. Members without a value are left out."""
         return self.model_dump(exclude_none=True)
 
     def to_json(self) -> bytes:
@@ -80,7 +81,7 @@ class Problem(BaseModel):
 
 
 class ProblemError(Exception):
-    """A request is rejected. Respond with `problem`."""
+    """A request is rejected. The response is `problem`."""
 
     def __init__(self, problem: Problem) -> None:
         super().__init__(problem.code)
@@ -104,9 +105,9 @@ def _handler(render: Callable[[Any], Response]) -> Callable[[Request, Exception]
 
 
 def closing_headers(body: bytes) -> list[tuple[bytes, bytes]]:
-    """Return the headers of a problem that is sent without calling the app.
+    """Return the headers of a problem response that is sent without calling the app.
 
-    They announce that the connection is closed, because the rest of the request is not read.
+    They say that the connection is closed, because the rest of the request is not read.
     """
     return [
         (b"content-type", MEDIA_TYPE.encode()),

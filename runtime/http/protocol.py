@@ -31,8 +31,8 @@ LINGER_SECONDS: Final = 1.0
 class BoundedHttpProtocol(CorrectedHttpProtocol):
     """Closes a connection whose request head does not arrive in time, and limits the bytes outside of bodies.
 
-    Without a deadline, 2,000 clients that send one header line per minute hold 2,000 connections forever. The
-    limit in bytes applies to the head, to trailer fields and to chunk extensions.
+    Without a deadline for the head, 2,000 clients that send one header line a minute hold 2,000 connections
+    forever. The limit in bytes applies to the head, to trailer fields and to chunk extensions.
     """
 
     head_timeout_seconds = 10.0
@@ -53,10 +53,10 @@ class BoundedHttpProtocol(CorrectedHttpProtocol):
         self._start_head_timer()
 
     def data_received(self, data: bytes) -> None:
-        """Parse a chunk of data, and start the timer if the head of a request is incomplete.
+        """Parse a chunk of data. If the head of a request is incomplete afterwards, start the timer.
 
-        A head that arrives in one chunk needs no timer, which saves 3 us. The timer also starts after bytes
-        that begin no request, such as empty lines, because they cancel uvicorn's keep-alive timeout.
+        A head that arrives in one chunk needs no timer, which saves 3 us. Bytes that begin no request, such
+        as empty lines, start the timer too, because they cancel uvicorn's keep-alive timeout.
         """
         if self._rejected:
             return

@@ -1,7 +1,7 @@
-"""A sliding-window rate limiter, and the network that a client's address is counted under.
+"""A sliding-window rate limiter, and the network under which a client's hits are counted.
 
-The in-memory storage of `limits` 5.8 is not used: it keeps every key forever (50,001 of 50,001 after they
-had expired) and walks all of them in a thread every 10 ms.
+The in-memory storage of the package `limits` 5.8 is not used. It keeps every key forever (50,001 of 50,001
+after they had expired), and a thread walks all keys every 10 ms.
 """
 
 from collections import OrderedDict
@@ -15,8 +15,8 @@ _IPV6_HOST_PREFIX: Final = 64
 class RateLimiter:
     """Allows at most `limit` hits per key within `seconds`. Times are monotonic seconds.
 
-    A limit of 0 allows everything. At most `max_keys` keys are remembered. The key whose last hit is oldest
-    is dropped first, so that memory stays bounded and a flooding client stays remembered.
+    A limit of 0 allows everything. At most `max_keys` keys are remembered, so memory is bounded. If there are
+    more, the key with the oldest last hit is dropped. A client that floods the server is therefore kept.
     """
 
     def __init__(self, limit: int, seconds: float, max_keys: int = 10_000) -> None:
@@ -58,10 +58,10 @@ class RateLimiter:
 
 
 def network_of(address: str) -> str | None:
-    """Return the network that a client's address is counted under, or None if it is no IP address.
+    """Return the network under which a client's hits are counted, or None if `address` is no IP address.
 
-    One IPv6 host owns a whole /64, so all of it shares one count. An IPv4-mapped IPv6 address counts as its
-    IPv4 address.
+    One host may own a whole IPv6 /64, so all of its addresses share one count. An IPv4-mapped IPv6 address
+    counts as its IPv4 address.
     """
     try:
         parsed = ip_address(address.strip())

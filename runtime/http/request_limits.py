@@ -40,10 +40,10 @@ class Uploads(NamedTuple):
 
 
 class RequestLimits:
-    """Rejects a wrong Host, hides the body of an unauthenticated client from the app, and limits bodies.
+    """Rejects a wrong Host header, and limits the size and the duration of a request's body.
 
-    A body beyond its limit raises `HTTPException` (408 or 413) where the app reads it, so that the app
-    answers it like every other error.
+    The body of an unauthenticated client is not read: the app gets an empty body. A body beyond its limit
+    raises `HTTPException` (408 or 413) where the app reads it, so the app answers it like every other error.
     """
 
     def __init__(

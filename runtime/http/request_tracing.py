@@ -1,4 +1,7 @@
-"""ASGI middleware that records a span per request, named after its route: a URL may hold personal data."""
+"""ASGI middleware that records a span for each request.
+
+The span is named after the route, because a URL may hold personal data.
+"""
 
 from collections.abc import Collection
 from typing import Any, Final

@@ -48,9 +48,9 @@ def _raise_open_file_limit() -> None:
 def tune_gc() -> None:
     """Exclude the objects that exist at start from garbage collection, and collect less often.
 
-    The imports create some 87,000 objects that are never garbage. Traversing them took a fifth of the
-    gateway's time (75 of 350 us per request, on a busy machine). Reference counting frees most other
-    objects; cycles are freed a little later.
+    The imports create some 87,000 objects that are never garbage. Traversing them took 75 of the gateway's
+    350 us per request (on a busy machine). Reference counting frees most other objects. Cycles are freed a
+    little later.
     """
     gc.collect()
     gc.freeze()

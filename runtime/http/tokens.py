@@ -1,4 +1,4 @@
-"""Bearer tokens: which name each token belongs to. The comparison takes constant time."""
+"""Bearer tokens: finds the name to which a token belongs. The comparison takes constant time."""
 
 from collections.abc import Mapping
 from hashlib import sha256
@@ -7,11 +7,11 @@ from types import MappingProxyType
 
 
 class BearerTokens:
-    """The valid tokens, and the name of the site or person that each one belongs to.
+    """The valid tokens, and the name of the site or person to which each one belongs.
 
-    Only SHA-256 digests are held. Every lookup compares all of them in constant time, so that its duration
-    reveals neither the length of a token nor how much of a guess was right. Digests are bytes because
-    `compare_digest` raises on text that is not ASCII.
+    Only SHA-256 digests are stored. Every lookup compares all of them in constant time. So its duration
+    reveals neither the length of a token nor how much of a guess was right. Digests are bytes, because
+    `compare_digest` raises an error for text that is not ASCII.
     """
 
     def __init__(self, names: Mapping[str, str], digests: Mapping[bytes, str] = MappingProxyType({})) -> None:

@@ -23,12 +23,12 @@ class FailurePublisher:
     async def publish(
         self, record: Record, kind: Kind, reason: str, error: str, *, final: bool, queue_id: UUID | None
     ) -> None:
-        """Publish one failure; wait for the acknowledgement at most the `seconds` given to the constructor.
+        """Publish one failure, and wait for Kafka's acknowledgement.
 
-        Its event id is derived from the record, so a consumer of the topic ignores a repeated publication.
-        `final` means that no retry can help. `queue_id` is the id of the replay-queue row that sent the
-        record, or None for a record that was not sent by the queue. Raises `DependencyUnavailable` and
-        `PermanentError`.
+        The wait is limited by the `seconds` given to the constructor. The event id is derived from the
+        record, so a consumer of the topic can ignore a repeated publication. `final` means that no retry can
+        help. `queue_id` is the id of the replay-queue row that sent the record, or None if no row sent it.
+        Raises `DependencyUnavailable` and `PermanentError`.
         """
         failed = LeadFailed(
             event_id=failure_event_id(record, self._stage, kind),

@@ -15,7 +15,10 @@ class Handler(Protocol):
     """A service's handler of records. Both methods must tolerate a redelivery of any record."""
 
     async def handle(self, records: Batch) -> None:
-        """Process all of these records, or raise one of `runtime.failures` and leave no lasting effect."""
+        """Process all of these records.
+
+        If that fails, leave no lasting effect and raise a `runtime.failures` error.
+        """
 
     async def send_to_retry_queue(self, record: Record, failure: Failure) -> None:
         """Publish one failed record to the replay queue, or dead-letter it after a `PermanentError`."""

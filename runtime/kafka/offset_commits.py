@@ -12,9 +12,10 @@ from runtime.logs import logger
 
 
 class OffsetCommits:
-    """Commits the offsets of completed records, one commit at a time; later offsets go with the next commit.
+    """Commits the offsets of completed records, one commit at a time.
 
-    A crash before a commit, or a failed commit, causes a redelivery, which every handler tolerates.
+    Offsets that are added during a commit are part of the next one. After a crash or a failed commit, Kafka
+    redelivers the records, which every handler tolerates.
     """
 
     def __init__(self, seconds: float) -> None:

@@ -8,7 +8,11 @@ from runtime.kafka.broker import SILENCE_SECONDS
 
 @dataclass(frozen=True)
 class Policy:
-    """The limits and timeouts of a consumer. ARCHITECTURE.md has the drain inequality."""
+    """The limits and timeouts of a consumer.
+
+    All steps of a stop must fit into the container's grace period of 60 s; ARCHITECTURE.md ("Stopping") adds
+    them up.
+    """
 
     # A batch does not wait to fill up: records that arrive while one batch is processed are the next batch.
     # Waiting 20 ms for more made the latency at 300 leads a second six times that of a bare loop, instead of

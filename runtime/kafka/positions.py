@@ -29,7 +29,7 @@ class Position:
     def is_another_log(self) -> bool:
         """Return True if the ledger counted records that this log does not have.
 
-        Kafka replaced the log then, or lost its last records.
+        Then the log was replaced, or it lost its last records.
         """
         if self.entry is None:
             return False
@@ -51,9 +51,9 @@ class Position:
 
     @property
     def behind(self) -> int:
-        """Return how many offsets below the group's committed offset the ledger has not counted.
+        """Return how many offsets the group has committed although the ledger has not counted them.
 
-        More than 0 means that the database was rolled back.
+        Offsets that Kafka no longer has are left out. More than 0 means that the database was rolled back.
         """
         return max(0, (self.committed or 0) - self.next_offset)
 
@@ -64,8 +64,8 @@ Positions = dict[TopicPartition, Position]
 def lag(committed: int | None, start: int, end: int) -> int:
     """Return how many records of the log the group has not processed yet.
 
-    A group without a committed offset (None), or with one below the start of the log, begins at the start,
-    as its consumers do (`auto_offset_reset=earliest`).
+    A consumer whose group has no committed offset (None), or one before the start of the log, begins at the
+    start (`auto_offset_reset=earliest`).
     """
     return max(0, end - max(start, committed or 0))
 
@@ -77,7 +77,7 @@ async def read_positions(
     starts: Mapping[TopicPartition, int],
     ends: Mapping[TopicPartition, int],
 ) -> Positions:
-    """Return the position of each partition in `ends`; reads the record at the last counted offset.
+    """Return the position of each partition in `ends`. Reads the log's record at the last counted offset.
 
     Raises what aiokafka raises, and `TimeoutError`.
     """

@@ -27,11 +27,11 @@ GAP_MS: Final = 2000
 
 
 class FetchGaps:
-    """Detects gaps: seconds in which no fetch of a partition was answered. Its log may be replaced in a gap.
+    """Detects gaps: more than 2 s in which no fetch of a partition was answered.
 
     A log loses its last records, or is created again, only while its broker is unavailable or another broker
-    takes over. No fetch is answered then. aiokafka reconnects by itself and does not report the gap.
-    Call `update` after each poll.
+    takes over. No fetch is answered then, so a gap means that the log may be another one. aiokafka reconnects
+    by itself and does not report gaps. Call `update` after each poll.
     """
 
     def __init__(self) -> None:
@@ -53,7 +53,10 @@ class FetchGaps:
                 self.found = True
 
     def confirm(self, consumer: AIOKafkaConsumer) -> None:
-        """Forget all earlier gaps. Call it after the assigned partitions were compared with the ledger."""
+        """Forget all earlier gaps.
+
+        Call it after the assigned partitions have been compared with the ledger.
+        """
         self.update(consumer)
         self._confirmed = set(consumer.assignment())
         self.found = False
@@ -105,11 +108,11 @@ class Prefetcher:
         return batch
 
     async def run_while_polling(self, work: Coroutine[Any, Any, Result], room: int = 0) -> Result:
-        """Return the result of `work`, and poll meanwhile, so that the group keeps this member.
+        """Run `work` and return its result. Poll meanwhile, so that the group keeps this member.
 
-        Prefetches up to `room` records, for two reasons. They are decoded before they are needed, and
-        aiokafka's buffer is emptied: while it holds records, aiokafka delays the next fetch by up to 100 ms.
-        Without prefetching, that was half of a lead's latency at 300 leads a second.
+        Prefetches up to `room` records, for two reasons. The records are decoded before they are needed.
+        Prefetching also empties aiokafka's buffer: while the buffer holds records, aiokafka delays the next
+        fetch by up to 100 ms. At 300 leads a second, this delay was half of a lead's latency.
         """
         task, started, pause = asyncio.create_task(work), time.monotonic(), self._policy.keepalive_seconds
         poll = asyncio.create_task(self._poll(room))
@@ -140,7 +143,10 @@ class Prefetcher:
         self._prefetched.clear()
 
     def rewind(self, records: Batch = ()) -> None:
-        """Seek back to these and to all prefetched records, in every partition that is still assigned."""
+        """Drop the prefetched records, and seek back to them and to these records.
+
+        Partitions that are no longer assigned are left out.
+        """
         self._seek_to_first([*records, *self._prefetched])
         self._prefetched.clear()
 

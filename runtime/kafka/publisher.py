@@ -40,9 +40,9 @@ MAX_REQUEST_BYTES: Final = 4 * 1024 * 1024
 class Publisher:
     """An idempotent producer that waits for every in-sync replica and is replaced when it breaks.
 
-    After an out-of-order sequence, a lost producer id or a dead sender task, an aiokafka producer fails
-    forever (aiokafka #1017). So it is replaced by a new producer after any error after which the record may
-    or may not be written, and after a minute in which no broker answered.
+    An aiokafka producer fails forever after an out-of-order sequence, a lost producer id or a dead sender
+    task (aiokafka #1017). So a new producer replaces it in two cases: after an error that leaves it unknown
+    whether the record was written, and after a minute in which no broker answered.
     """
 
     def __init__(self, settings: Kafka, client_id: str, silence_seconds: float = SILENCE_SECONDS) -> None:
@@ -68,11 +68,11 @@ class Publisher:
     ) -> RecordMetadata:
         """Publish one record and return its metadata once all in-sync replicas have it (`acks=all`).
 
-        `topic` is named without the topic prefix. The whole call takes at most `seconds`.
+        `topic` is named without the topic prefix. The call takes at most `seconds`.
 
-        Raises `DependencyUnavailable` if no acknowledgement came in time: the record may still arrive later,
-        so its consumers must tolerate a duplicate. Raises `PermanentError` if the broker will never accept
-        the record.
+        Raises `DependencyUnavailable` if no acknowledgement arrives in time. The record may still be written
+        later, so its consumers must tolerate a duplicate. Raises `PermanentError` if the broker will never
+        accept the record.
         """
         try:
             metadata = await self._send(topic, key, value, headers, seconds)

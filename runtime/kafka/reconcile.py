@@ -36,8 +36,8 @@ Rebuild = Callable[[Positions], Awaitable[None]]
 class Comparison(NamedTuple):
     """The result of a comparison.
 
-    `targets` are the offsets that the consumer must seek to. Partitions in `silent` did not answer and were
-    not compared, so no record of them may be processed.
+    The consumer must seek to the offsets in `targets`. The partitions in `silent` did not answer, so they
+    were not compared. No record of a silent partition may be processed.
     """
 
     targets: dict[TopicPartition, int]
@@ -45,7 +45,7 @@ class Comparison(NamedTuple):
 
 
 class ReconcileSchedule:
-    """Decides when no more records may be processed before the ledger is compared with Kafka."""
+    """Decides when the ledger must be compared with Kafka before any further record is processed."""
 
     def __init__(self, reconciler: "Reconciler | None") -> None:
         self.reconciler = reconciler
@@ -67,7 +67,7 @@ class ReconcileSchedule:
         return due or consumer.assignment() != self._compared
 
     def postpone(self, seconds: float, compared: Collection[TopicPartition]) -> None:
-        """Require the next comparison in `seconds`, or as soon as the assignment differs from `compared`."""
+        """Make the next comparison due in `seconds`, or as soon as the assignment differs from `compared`."""
         self._due_at, self._compared = time.monotonic() + seconds, compared
 
 
@@ -75,10 +75,11 @@ class Reconciler:
     """Repairs the ledger of one stage, for the partitions that are assigned to a consumer.
 
     After a rollback of the database, the group is rewound to the first record that the ledger has not
-    counted. A stage that must not repeat what it did (sending a mail) has `rebuild` instead, which updates
-    the ledger without processing the records again. `by_time` names topics whose records must not be repeated
-    long afterwards: a new log of such a topic is read from the time of the last counted record, not from its
-    start.
+    counted. A stage that must not repeat its effects (sending an email) passes `rebuild`. It updates the
+    ledger without processing the records again.
+
+    If a log is new, it is read from its start. `by_time` names topics whose old records must not be processed
+    again: a new log of such a topic is read from the time of the last counted record.
     """
 
     def __init__(
@@ -142,7 +143,10 @@ class Reconciler:
             ) from error
 
     async def positions(self, consumer: AIOKafkaConsumer, assigned: Collection[TopicPartition]) -> Positions:
-        """Return the stage's position in each assigned partition, without those that do not answer."""
+        """Return the stage's position in each assigned partition.
+
+        Partitions that do not answer are left out.
+        """
         if not assigned:
             return {}
         # Read the commits before the ledger, and the ends after it: each can only grow meanwhile.

@@ -36,7 +36,7 @@ class Watchdog:
         self._measure_at = 0.0
 
     def record_progress(self) -> None:
-        """Note that a batch has ended, or that the consumer has paused on purpose: it is not stalled."""
+        """Record that a batch has ended, or that the consumer has paused on purpose."""
         self._progress_at = time.monotonic()
 
     def check_batch_age(self, started: float) -> None:

@@ -127,7 +127,7 @@ Limit = Annotated[int, Field(ge=0, le=100_000, strict=True)]
 
 
 class Limits(BaseModel):
-    """The limits of a site's leads; None: the gateway's own setting applies. 0 switches a limit off."""
+    """The limits on a site's leads. None means the gateway's own setting, 0 means no limit."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -142,7 +142,7 @@ NO_LIMITS: Final = Limits()
 class Site(BaseModel):
     """The settings of one site.
 
-    Each setting is optional. If a site does not set it, the value in `[defaults]` applies, if there is one.
+    Every setting is optional. A setting that the site does not have is taken from `[defaults]`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -187,9 +187,9 @@ KEYS: Final = tuple(item.alias or name for name, item in Site.model_fields.items
 
 
 def shared_values(sites: Mapping[str, Site]) -> list[str]:
-    """Return a problem for each token, hook key or form key of a site that an earlier site has too.
+    """Return a problem for each token, hook key or form key that a site shares with an earlier site.
 
-    A request with such a key could be from either site.
+    The gateway could not tell which of the two sites sent a request with it.
     """
     owners: dict[tuple[str, str], str] = {}
     problems: list[str] = []

@@ -32,10 +32,10 @@ async def _watch_nothing() -> None:
 class SitesWatcher:
     """Reads the file every 5 s and calls `apply` with each valid new version.
 
-    Compares the content, not the modification time: so a file that is replaced, a symbolic link that points
-    to another file (a ConfigMap) and an edit within the clock's resolution are all noticed.
+    Compares the content, not the modification time. This detects a replaced file, a symbolic link to another
+    file (a ConfigMap), and two edits within the clock's resolution.
 
-    `apply` raises `SitesFileError`, and changes nothing, if the service cannot use a version.
+    If the service cannot use a version, `apply` must raise `SitesFileError` and change nothing.
     """
 
     def __init__(self, path: Path, loaded: Sites, health: Health, apply: Callable[[Sites], None]) -> None:

@@ -41,7 +41,8 @@ def open_provider(endpoint: str, service: str) -> TracerProvider:
 async def close_provider(provider: TracerProvider) -> None:
     """Export the remaining spans within `STOP_SECONDS`.
 
-    It runs in a daemon thread, because a silent collector would block for longer.
+    The export runs in a daemon thread, because a collector that does not answer would block the process
+    longer.
     """
     done, loop = asyncio.Event(), asyncio.get_running_loop()
 

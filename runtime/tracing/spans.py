@@ -1,7 +1,8 @@
 """Spans of requests, records and queries. Tracing is off by default and then costs almost nothing.
 
-All spans are created here. They contain ids, codes and our own words, never what a person typed, an SQL
-parameter, a URL's query or a driver's text. docs/decisions/0015 says why no instrumentation library is used.
+All spans are created here. They contain ids, codes and our own words. They never contain text that a person
+typed, an SQL parameter, the query of a URL, or a driver's text. docs/decisions/0015 explains why no
+instrumentation library is used.
 """
 
 import re
@@ -83,10 +84,10 @@ def span(name: str, kind: SpanKind = SpanKind.INTERNAL) -> Iterator[Span]:
 
 @contextmanager
 def producer_span(topic: str, headers: h.Headers, key: bytes | None) -> Iterator[h.Headers]:
-    """Run the body in a producer span; yield the headers with the span's `traceparent`, for the consumer.
+    """Run the body in a producer span. Yields the headers with the span's `traceparent`, for the consumer.
 
-    The parent is the current span, if it is about a single record. Otherwise it is the span in the
-    `traceparent` of `headers`.
+    The parent is the current span if that span belongs to a single record. Otherwise the parent is the span
+    in the `traceparent` of `headers`.
     """
     if _tracer is None:
         yield headers
@@ -103,10 +104,10 @@ def producer_span(topic: str, headers: h.Headers, key: bytes | None) -> Iterator
 
 @contextmanager
 def consumer_span(records: "Sequence[Record]") -> Iterator[None]:
-    """Run the body in one consumer span per record; each is a child of the span that sent the record.
+    """Run the body in one consumer span per record. Its parent is the span that sent the record.
 
-    With a single record, the record's span is the current span, so queries are in the record's trace. A
-    larger batch gets a trace of its own, which contains the queries and is linked to the records' spans
+    If there is one record, its span is the current span, so the queries belong to the record's trace. Several
+    records get a batch span in a trace of its own. It contains the queries, and links to the records' spans
     (OpenTelemetry's messaging conventions).
     """
     if _tracer is None:
@@ -163,7 +164,10 @@ def set_attributes(**attributes: str | int | bool) -> None:
 
 
 def record_query(name: str, seconds: float, error: BaseException | None) -> None:
-    """Create a span for a query that has just ended. Without a current span (idle polling), do nothing."""
+    """Create a span for a query that has just ended.
+
+    Without a current span (as in idle polling), do nothing.
+    """
     if _tracer is None or not get_current_span().is_recording():
         return
     end = time.time_ns()
@@ -178,7 +182,7 @@ def record_query(name: str, seconds: float, error: BaseException | None) -> None
 
 @contextmanager
 def server_span(method: str, headers: h.Headers) -> Iterator[Span]:
-    """Run the body in a server span; its parent is the span in the caller's `traceparent`."""
+    """Run the body in a server span. Its parent is the span in the `traceparent` of the request's headers."""
     if _tracer is None:
         yield INVALID_SPAN
         return

@@ -93,7 +93,7 @@ class _TolerantBatch:
 
 
 class TolerantRecords(_MemoryRecordsPy):  # type: ignore[misc]
-    """The record batches of one fetch response."""
+    """The record batches of one fetch response. Header names that are not UTF-8 are escaped."""
 
     def next_batch(self) -> Any:
         """Return the next batch. Batches of the oldest formats have no headers and stay as they are."""
@@ -113,7 +113,10 @@ def accept_any_header_name() -> None:
 
 
 def raise_offset_fetch_errors() -> None:
-    """Make the Kafka clients of this process raise such an error: a consumer then asks again."""
+    """Make this process's Kafka clients raise an error that an OffsetFetch response has at its top level.
+
+    The consumer then asks again, instead of assuming that nothing was committed.
+    """
     AIOKafkaClient.send = _send_and_raise_error
 
 
@@ -231,9 +234,9 @@ async def fetch_offsets(
     partitions: Collection[TopicPartition],
     seconds: float,
 ) -> dict[TopicPartition, int]:
-    """Return the offsets of the partitions that answer within `seconds`, requesting each one by itself.
+    """Return the offsets of the partitions that answer within `seconds`.
 
-    `fetch` is a consumer's `beginning_offsets` or `end_offsets`.
+    Each partition is requested separately. `fetch` is a consumer's `beginning_offsets` or `end_offsets`.
     """
     if not partitions:
         return {}

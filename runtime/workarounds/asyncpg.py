@@ -56,10 +56,11 @@ class QuietConnection(asyncpg.Connection):
 
 
 class Connector:
-    """Opens connections to the first host of a URL that is writable, whatever the state of the other hosts.
+    """Opens connections to the first writable host of a URL.
 
-    Each host gets an equal share of the timeout, and the host that answered last is tried first. If the URL
-    has a `target_session_attrs`, it decides which host is suitable.
+    Each host gets an equal share of the timeout, so a host that hangs does not prevent a connection to the
+    next. The host that answered last is tried first. `target_session_attrs` in the URL changes which host is
+    suitable.
     """
 
     def __init__(self, url: str, timeout_seconds: float) -> None:
@@ -72,8 +73,8 @@ class Connector:
     async def connect(self, *_: Any, **options: Any) -> QuietConnection:
         """Return a connection. The arguments are those of `asyncpg.connect`, as a pool passes them.
 
-        Raises one of `DRIVER_ERRORS`. If all hosts fail, an error from a server that answered is preferred to
-        a timeout of a host that did not.
+        Raises one of `DRIVER_ERRORS`. If all hosts fail, the error of a server that answered is raised,
+        rather than the timeout of another host.
         """
         errors = list[Exception]()
         for host in list(self._hosts):
@@ -146,7 +147,10 @@ def _split_hosts(url: str) -> list[dict[str, Any]]:
 
 
 def terminate(connection: "PoolConnectionProxy[asyncpg.Record]") -> None:
-    """Close the socket at once. The pool takes such a connection back immediately, and only once."""
+    """Close the connection's socket at once.
+
+    Does nothing if the pool has taken the connection back already.
+    """
     with contextlib.suppress(asyncpg.InterfaceError):
         connection.terminate()
 
@@ -156,7 +160,7 @@ async def terminate_after_timeout(connection: "PoolConnectionProxy[asyncpg.Recor
     """If a statement in the body times out, terminate the connection, so that no ROLLBACK is sent.
 
     On a hanging server the ROLLBACK would wait for another timeout. asyncpg sends a cancel request when it
-    raises `TimeoutError`; the connection is terminated after that request had time to arrive.
+    raises `TimeoutError`, so the connection is terminated only after that request had time to arrive.
     """
     try:
         yield

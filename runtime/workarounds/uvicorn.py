@@ -17,7 +17,10 @@ _UPGRADE_HEADERS: Final = (b"connection", b"upgrade")
 
 
 class CorrectedHttpProtocol(HttpToolsProtocol):
-    """Corrects uvicorn's protocol: drops trailer fields. A subclass can also ignore an offer to upgrade."""
+    """Corrects uvicorn's protocol: drops trailer fields.
+
+    A subclass can call `resume_without_upgrade` to ignore a client's offer to upgrade the protocol.
+    """
 
     _in_head = False
     # True while the parser reads a head again without its offer to upgrade.
@@ -26,8 +29,8 @@ class CorrectedHttpProtocol(HttpToolsProtocol):
     def resume_without_upgrade(self) -> None:
         """Parse a request that offers an upgrade as if it did not, so that its body is read.
 
-        A server may ignore the offer (RFC 9110, 7.8). httptools ends the request at its head, though. Replace
-        the parser by a new one, and feed it the same head without the offer.
+        A server may ignore the offer (RFC 9110, 7.8), but httptools ends such a request after its head. So
+        this method creates a new parser and feeds it the same head without the offer.
         """
         self.parser = httptools.HttpRequestParser(self)
         self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
