@@ -73,6 +73,7 @@ def validation_message(error: RequestValidationError) -> str:
     messages = []
     for item in error.errors():
         problem = FIELD_ERRORS.get(item.get("type", "")) or str(item["msg"]).removeprefix("Value error, ")
-        name = str(item["loc"][-1])
+        # The last part is a number for an item of a list.
+        name = next(part for part in reversed(item["loc"]) if isinstance(part, str))
         messages.append(f"{FIELD_LABELS.get(name) or field_label(name)}: {problem}.")
     return " ".join(messages)

@@ -43,9 +43,10 @@ def build_pager(cursors: str | None, next_cursor: str | None) -> Pager:
 def page_url(path: str, params: Mapping[str, Any], cursor: str | None = None, zone: str = "") -> str:
     """Return the path with the parameters that are set, as text, and with `cursor`.
 
-    If there are dates (`since` or `until`), the URL also has the `zone` in which they are meant.
+    A parameter may have several values. If there are dates (`since`, `until` or `received`), the URL also has
+    the `zone` in which they are meant.
     """
-    dated = params.get("since") or params.get("until")
+    dated = params.get("since") or params.get("until") or params.get("received")
     shown = {**params, "zone": zone if dated else "", "cursor": cursor}
     used = {name: value for name, value in shown.items() if value}
-    return f"{path}?{urlencode(used)}" if used else path
+    return f"{path}?{urlencode(used, doseq=True)}" if used else path

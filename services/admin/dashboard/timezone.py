@@ -1,10 +1,13 @@
 """The viewer's time zone: app.js sends the browser's zone with each htmx request, and a list's URL has it."""
 
-from datetime import UTC, date, datetime, time, timedelta
 from typing import Annotated
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from fastapi import Depends, Request
+
+from services.admin.schemas.periods import midnight
+
+__all__ = ("ViewerZone", "midnight", "viewer_zone", "zone_or_utc")
 
 
 def viewer_zone(request: Request) -> ZoneInfo:
@@ -21,11 +24,3 @@ def zone_or_utc(name: str | None) -> ZoneInfo:
 
 
 ViewerZone = Annotated[ZoneInfo, Depends(viewer_zone)]
-
-
-def midnight(day: date, zone: ZoneInfo, days: int = 0) -> datetime:
-    """Return when, in UTC, the zone begins the day that is `days` days after `day`."""
-    try:
-        return datetime.combine(day + timedelta(days=days), time(), zone).astimezone(UTC)
-    except OverflowError:
-        return datetime.combine(day, time(), UTC)

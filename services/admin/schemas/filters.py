@@ -8,6 +8,7 @@ from uuid import UUID
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     StringConstraints,
@@ -53,6 +54,11 @@ def _without_nul(value: str) -> str:
     return value
 
 
+def _as_tuple(value: object) -> object:
+    # A body may have one status, or null, instead of a list.
+    return () if value is None else (value,) if isinstance(value, str) else value
+
+
 def _is_uuid_cursor(value: str) -> str:
     parse_cursor(value, UUID)
     return value
@@ -95,7 +101,11 @@ class Filter(BaseModel):
 class ExportFilter(Filter):
     """Selects leads."""
 
-    status_filter: LeadStatus | None = None
+    status_filter: Annotated[
+        tuple[LeadStatus, ...],
+        BeforeValidator(_as_tuple),
+        Field(max_length=len(LeadStatus), description="Only leads with one of these statuses."),
+    ] = ()
     q: Annotated[
         Text | None,
         Field(
@@ -128,7 +138,9 @@ class ExportFilter(Filter):
     def selection(self) -> dict[str, Any]:
         """Return the SQL parameters of the filter."""
         return {
-            "status": self.status_filter,
+            # One status has the better plan as an equality.
+            "status": self.status_filter[0] if len(self.status_filter) == 1 else None,
+            "statuses": self.status_filter if len(self.status_filter) > 1 else None,
             "left_out": None,
             "site": self.site,
             "source": self.source,

@@ -46,12 +46,15 @@ async def test_a_status_is_set_on_all_leads_that_match_with_one_entry_each(
     assert (preview["leads"], preview["emails"], preview["bulk"]) == (12, 0, None)
     assert [(group["status"], group["leads"]) for group in preview["refused"]] == [("spam", 1)]
     await send(admin, 409, expected=11, **order)
+    for statuses in ("spam", ["spam", "lost"]):  # one status, or a list
+        narrow = order | {"filter": {"service": "SEO", "status_filter": statuses}}
+        assert (await send(admin, 200, dry_run=True, **narrow))["leads"] == 1
     started = await send(admin, expected=12, **order)
     detail = await finished(admin, started["bulk"]["id"])
     assert detail["results"] == {"changed": 10, "unchanged": 1, "refused": 1}
     assert (detail["bulk"]["done"], detail["bulk"]["total"], detail["bulk"]["actor"]) == (12, 12, "ann")
-    statuses = await admin.db.fetch("SELECT status, count(*) AS n FROM lead_inbox GROUP BY 1")
-    assert {row["status"]: row["n"] for row in statuses} == {"won": 11, "spam": 1, "received": 1}
+    found = await admin.db.fetch("SELECT status, count(*) AS n FROM lead_inbox GROUP BY 1")
+    assert {row["status"]: row["n"] for row in found} == {"won": 11, "spam": 1, "received": 1}
     entries = await events(admin, "lead.status_changed")
     assert len({entry["lead_id"] for entry in entries}) == len(entries) == 10
     assert f'"bulk_id": "{started["bulk"]["id"]}"' in entries[0]["details_json"]

@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import uuid4
 
 import asyncpg
@@ -42,6 +43,7 @@ async def test_cursors_page_through_leads_of_the_same_time(admin: Admin) -> None
     ("params", "names"),
     [
         ({"status_filter": "won"}, {"Won"}),
+        ({"status_filter": ["won", "lost"]}, {"Won", "Lost"}),
         ({"service": "SEO"}, {"Seo"}),
         ({"service": "seo"}, {"Seo", "Audit"}),
         ({"service": "O AUDIT"}, {"Audit"}),
@@ -65,12 +67,13 @@ async def test_cursors_page_through_leads_of_the_same_time(admin: Admin) -> None
         ({"landing_page": "https://x.example/a?b=c"}, set()),
     ],
 )
-async def test_leads_are_filtered_and_searched(admin: Admin, params: dict[str, str], names: set[str]) -> None:
+async def test_leads_are_filtered_and_searched(admin: Admin, params: dict[str, Any], names: set[str]) -> None:
     await admin.add_lead(name="Grace", email="hopper@navy.mil")
     await admin.add_lead(name="O'Brien", company="Acme.com", email="x@example.com")
     await admin.add_lead(name="Seo", service="SEO", email="x@example.com")
     await admin.add_lead(name="Audit", service="Seo audit", email="x@example.com")
     await admin.add_lead("won", name="Won", email="x@example.com")
+    await admin.add_lead("lost", name="Lost", email="x@example.com")
     await admin.add_lead(name="Future", email="x@example.com", occurred_at=datetime(2031, 1, 1, tzinfo=UTC))
     await admin.add_lead(name="Past", email="x@example.com", occurred_at=datetime(2001, 1, 1, tzinfo=UTC))
     fair = {"utm_campaign": "May", "first_utm_source": "fair", "landing_page": "https://x.example/a?b=c#d"}

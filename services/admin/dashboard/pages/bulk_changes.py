@@ -64,7 +64,7 @@ async def start_bulk_change(
     form: Annotated[BulkForm, Form()],
 ) -> Response:
     """Show what the action would change, and start it once that is confirmed."""
-    found = form.to_filter(zone, session.actor).model_dump(include=set(ExportFilter.model_fields))
+    found = form.search_filter(zone, session.actor).model_dump(include=set(ExportFilter.model_fields))
     order = form.to_order(ExportFilter(**found))
     is_typed = form.action != "erase" or form.typed.strip() == str(form.expected)
     if form.expected is not None and is_typed:

@@ -36,7 +36,7 @@ class ExportForm(LeadSearch):
     def query_fields(self, actor: str) -> dict[str, Any]:
         """Return the fields of the export's query. `actor` is who the filter calls me."""
         zone = zone_or_utc(self.zone)
-        conditions = self.to_filter(zone, actor).model_dump(include=set(ExportFilter.model_fields))
+        conditions = self.search_filter(zone, actor).model_dump(include=set(ExportFilter.model_fields))
         return conditions | {
             "ids": self.ids or None,
             "columns": self.columns or None,

@@ -1,6 +1,5 @@
 """The list of leads. Searches are POST requests, because a URL must not contain an email address."""
 
-from datetime import datetime
 from typing import Annotated
 from zoneinfo import ZoneInfo
 
@@ -11,14 +10,13 @@ from services.admin.dashboard.auth import CurrentSession
 from services.admin.dashboard.cache import Cache, CurrentCache
 from services.admin.dashboard.lead_search import (
     LEADS,
-    ME,
-    NOBODY,
+    PEOPLE,
+    PERIODS,
     WAITING_HOURS,
     LeadQuery,
     LeadSearch,
     chips,
     column_orders,
-    date_presets,
 )
 from services.admin.dashboard.paging import build_pager
 from services.admin.dashboard.rendering import PageRoute, is_htmx, redirect, render
@@ -68,7 +66,7 @@ async def _render_leads(
     cache: Cache,
     search: LeadSearch,
 ) -> Response:
-    filters = search.to_filter(zone, session.actor)
+    filters = search.search_filter(zone, session.actor)
     page = await adapters.leads.list_leads(filters)
     # The most frequent services are suggestions of the search form, which an htmx response does not contain.
     shares = None
@@ -80,7 +78,7 @@ async def _render_leads(
         "leads/leads.html",
         page=page,
         search=search,
-        is_filtered=bool(search.q or search.filters()),
+        is_filtered=bool(search.q or search.conditions()),
         hidden=search.hidden_fields(),
         pager=build_pager(search.cursor, page.next_cursor),
         url=search.url(zone),
@@ -88,10 +86,10 @@ async def _render_leads(
         list_url=lambda **changes: search.url(zone, cursor=None, **changes),
         chips=list(chips(search, request.app.state.sites.display_name)),
         orders=column_orders(filters.sort),
-        presets=date_presets(datetime.now(zone).date()),
+        periods=PERIODS,
         sites=sorted(request.app.state.sites.by_name),
         waiting_hours=WAITING_HOURS,
-        people=((ME, "Me"), (NOBODY, "Nobody")),
+        people=PEOPLE,
         zone=zone.key,
         services=shares.services if shares else (),
     )

@@ -22,9 +22,10 @@ from services.admin.dashboard.charts import (
     week_table,
 )
 from services.admin.dashboard.headline import read_signals
-from services.admin.dashboard.lead_search import LEADS, NOBODY
+from services.admin.dashboard.lead_search import LEADS
 from services.admin.dashboard.rendering import PageRoute, render
 from services.admin.dashboard.timezone import ViewerZone, midnight
+from services.admin.schemas.lead_conditions import NOBODY
 from services.admin.store.leads.trends import Dimension
 
 router = APIRouter(prefix="/admin", route_class=PageRoute)

@@ -1,4 +1,5 @@
 (:status::text IS NULL OR status = :status)
+      AND (:statuses::text[] IS NULL OR status = ANY(:statuses))
       AND (:left_out::text[] IS NULL OR status <> ALL(:left_out))
       AND (:service::text IS NULL OR service = :service)
       AND (:services::text[] IS NULL OR service = ANY(:services))

@@ -1,0 +1,127 @@
+"""Which leads a list shows and in which order, in words that stay true tomorrow, without personal data.
+
+The URL of the list and a saved view have these fields. A search by words is no part of it.
+"""
+
+from collections.abc import Mapping
+from datetime import UTC, date, datetime, timedelta
+from typing import Annotated, Any, Final
+from zoneinfo import ZoneInfo
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from contracts.leads import LeadStatus
+from services.admin.schemas.filters import LeadFilter, LeadOrder, Text
+from services.admin.schemas.periods import Period, midnight, period_days
+
+ME: Final = "@me"
+NOBODY: Final = "@nobody"
+CONDITIONS: Final = (
+    "status",
+    "service",
+    "site",
+    "source",
+    "first_source",
+    "campaign",
+    "landing_page",
+    "assignee",
+    "waiting",
+    "received",
+    "since",
+    "until",
+)
+_PEOPLE: Final = {"me": ME, "unassigned": NOBODY}
+
+
+def _person(value: str) -> str:
+    # What the filter's field shows for the two, and what people type into it.
+    return _PEOPLE.get(value.lower(), value)
+
+
+class LeadConditions(BaseModel):
+    """The filters of a list of leads, and its order. All of them must match.
+
+    Days are those of the viewer's time zone, and the day `until` is included.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    status: Annotated[
+        tuple[LeadStatus, ...],
+        Field(max_length=len(LeadStatus), description="One of these statuses; none: any status."),
+    ] = ()
+    service: Annotated[
+        Text | None,
+        Field(description="A service, or else a part of its name, in upper or lower case."),
+    ] = None
+    site: Annotated[Text | None, Field(description="The key of a website.")] = None
+    source: Annotated[Text | None, Field(description="The campaign's utm_source of the last visit.")] = None
+    first_source: Annotated[
+        Text | None,
+        Field(description="The campaign's utm_source of the first visit; of the last if it has none."),
+    ] = None
+    campaign: Annotated[Text | None, Field(description="The utm_campaign of the last visit.")] = None
+    landing_page: Annotated[
+        Text | None, Field(description="The landing page without its query and fragment.")
+    ] = None
+    assignee: Annotated[
+        Annotated[Text, AfterValidator(_person)] | None,
+        Field(description=f"A name; `{ME}` is who looks at the list, `{NOBODY}` leads without an assignee."),
+    ] = None
+    waiting: Annotated[
+        Annotated[int, Field(ge=1, le=8760)] | None,
+        Field(description="Only new leads that are older than so many hours."),
+    ] = None
+    received: Annotated[Period | None, Field(description="A period that moves with the current day.")] = None
+    since: Annotated[date | None, Field(description="Not before this day.")] = None
+    until: Annotated[date | None, Field(description="Not after this day.")] = None
+    sort: LeadOrder | None = None
+
+    def conditions(self) -> dict[str, str | list[str]]:
+        """Return the filters that are set, as texts by name."""
+        values = self.model_dump(mode="json", include=set(CONDITIONS), exclude_none=True)
+        return {
+            name: value if isinstance(value := values[name], list) else str(value)
+            for name in CONDITIONS
+            if values.get(name)
+        }
+
+    def to_filter(self, zone: ZoneInfo, actor: str, page: Mapping[str, Any] | None = None) -> LeadFilter:
+        """Return the conditions as the store's filter at this moment.
+
+        `actor` is who `ME` is. `page` has further fields of the filter. Raises `ValidationError` for these.
+        """
+        since, until = self._bounds(zone)
+        if self.waiting:
+            before = datetime.now(UTC) - timedelta(hours=self.waiting)
+            until = min(until, before) if until else before
+        assignee = actor if self.assignee == ME else None if self.assignee == NOBODY else self.assignee
+        return LeadFilter(
+            status_filter=(LeadStatus.RECEIVED,) if self.waiting else self.status,
+            service=self.service,
+            site=self.site,
+            source=self.source,
+            first_source=self.first_source,
+            campaign=self.campaign,
+            landing_page=self.landing_page,
+            assignee=assignee,
+            unassigned=self.assignee == NOBODY,
+            since=since,
+            until=until,
+            sort=self.sort or "received",
+            **(page or {}),
+        )
+
+    def _bounds(self, zone: ZoneInfo) -> tuple[datetime | None, datetime | None]:
+        """Return when the first day begins and the last day ends, each None if there is none."""
+        firsts, lasts = [self.since], [self.until]
+        if self.received:
+            first, last = period_days(self.received, datetime.now(zone).date())
+            firsts.append(first)
+            lasts.append(last)
+        since = max((day for day in firsts if day), default=None)
+        until = min((day for day in lasts if day), default=None)
+        return (
+            midnight(since, zone) if since else None,
+            midnight(until, zone, days=1) if until else None,
+        )
