@@ -63,9 +63,9 @@ CORS_EXPOSE_HEADERS: Final = ("X-Request-ID", "Idempotent-Replayed", "Retry-Afte
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
-    """Build the app. Nothing connects before its lifespan begins.
+    """Return the app. It opens no connection before its lifespan begins.
 
-    Exits with one line if a setting is invalid or, outside of debug mode, if a token is weak.
+    Exits with one line if a setting is invalid. Outside of debug mode, also exits if a token is weak.
     """
     settings = settings or load(Settings)
     if not settings.debug.on:
@@ -155,7 +155,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
 
 class SiteCors(CORSMiddleware):
-    """Allows the origins of all sites, as the sites file has them now."""
+    """CORS middleware that allows the origins of all sites.
+
+    It always uses the current version of the sites file.
+    """
 
     def __init__(self, app: ASGIApp, directory: SiteDirectory) -> None:
         super().__init__(
@@ -172,9 +175,10 @@ class SiteCors(CORSMiddleware):
 
 
 def trust_proxies(app: ASGIApp) -> ASGIApp:
-    """Return the app with the client's address from the header of a proxy in FORWARDED_ALLOW_IPS.
+    """Return the app with the client's address taken from the header of a proxy in FORWARDED_ALLOW_IPS.
 
-    Only forms need the address. For every route (`trust_proxy_headers`) it would cost each lead 2 us.
+    Use it only for forms, which need the address. For every route (`trust_proxy_headers`) it would add 2 us
+    to each lead.
     """
     trusted = os.environ.get("FORWARDED_ALLOW_IPS", "127.0.0.1,::1")  # uvicorn's variable and default
     wrapped: Any = ProxyHeadersMiddleware(cast("Any", app), trusted)

@@ -1,4 +1,4 @@
-"""What the entry points with a secret share: rate limit, correlation, problems and audit entries."""
+"""What the endpoints that require a secret share: rate limit, correlation id, problems and audit entries."""
 
 import math
 from abc import ABC, abstractmethod
@@ -23,7 +23,7 @@ class AuditSink(Protocol):
     """Takes the audit entries of rejected requests."""
 
     def enqueue(self, entry: AuditRecorded) -> None:
-        """Take an entry without waiting."""
+        """Accept an entry for publication, without waiting."""
 
 
 class AuthenticatedEndpoint(ABC):

@@ -1,7 +1,7 @@
-"""The leads that this replica has recently accepted, by id, so that a repeated POST gets the same response.
+"""A cache of recently accepted leads by id, so that a repeated POST gets the same response.
 
-Nothing depends on the cache: the lead's id is derived from its idempotency key, and the persister detects
-duplicates that are no longer cached.
+The cache is only an optimization: a lead's id is derived from its idempotency key, and the persister detects
+duplicates that are no longer cached. Each replica has its own cache.
 """
 
 from collections import OrderedDict
@@ -10,7 +10,7 @@ from uuid import UUID
 
 
 class CachedResponse(NamedTuple):
-    """The digest of an accepted lead's body, and the timestamp in its 201."""
+    """The digest of an accepted lead's body, and the timestamp in the 201 response."""
 
     body_sha256: str
     timestamp: str

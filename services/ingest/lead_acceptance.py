@@ -1,4 +1,4 @@
-"""Accepts a valid submission: the steps that every entry point of the gateway shares."""
+"""Accepts a valid submission: the steps that all endpoints of the gateway share."""
 
 import time
 from collections.abc import Callable, Iterable
@@ -39,9 +39,9 @@ class LeadSink(Protocol):
 
 
 class RequestContext(NamedTuple):
-    """The site of a request, and what correlates the request in logs and traces.
+    """The site that a request belongs to, and the ids of the request in logs and traces.
 
-    `default_service` is the service of a lead that names none. It may be empty.
+    `default_service` is used for a lead without a service. It may be empty.
     """
 
     site: str
@@ -52,7 +52,7 @@ class RequestContext(NamedTuple):
 
 
 class AcceptedLead(NamedTuple):
-    """A durable lead. `replayed` is True if this gateway has answered the same lead before."""
+    """A durable lead. `replayed` is True if this replica has accepted the same lead before."""
 
     lead_id: UUID
     timestamp: str
@@ -62,7 +62,7 @@ class AcceptedLead(NamedTuple):
 class LeadAcceptance:
     """Makes each lead durable once.
 
-    The cache and the rate limiters are bounded, and each replica has its own.
+    Each replica has its own cache of accepted leads and its own rate limiters. Their memory is bounded.
     """
 
     def __init__(
@@ -95,9 +95,9 @@ class LeadAcceptance:
         request: RequestContext,
         spam_reasons: Iterable[SpamReason] = (),
     ) -> AcceptedLead:
-        """Return once the lead is durable. A repeated key of the same site returns the first lead.
+        """Return the lead once it is durable. If the site has used the key before, return the first lead.
 
-        `spam_reasons` are added to those that the submission itself gives.
+        `spam_reasons` are added to the reasons that this method finds.
 
         Raises `ProblemError` if the key was used for another lead, or if the lead cannot be made durable now.
         """

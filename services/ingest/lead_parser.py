@@ -11,9 +11,10 @@ from services.ingest import problems
 
 
 def parse_submission(body: bytes, header_key: str | None) -> tuple[LeadSubmission, str | None]:
-    """Return the submission and its idempotency key. The header's key takes precedence over the body's.
+    """Return the submission and its idempotency key.
 
-    Raises `ProblemError` with every invalid field of the body at once.
+    A key in the header takes precedence over one in the body. Raises `ProblemError` with every invalid field
+    of the body.
     """
     try:
         submission = parse_submission_json(body)
@@ -24,7 +25,7 @@ def parse_submission(body: bytes, header_key: str | None) -> tuple[LeadSubmissio
 
 
 def read_fields(fields: dict[str, Any]) -> LeadSubmission:
-    """Return the submission with these fields. Raises `ProblemError` with every invalid field at once."""
+    """Return the submission with these fields. Raises `ProblemError` with every invalid field."""
     try:
         return read_submission(fields)
     except (NotJsonError, ValidationError) as error:

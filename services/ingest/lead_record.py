@@ -1,6 +1,6 @@
 """Builds the Kafka record of a lead from its submission. No I/O, no clock.
 
-The bytes are built once: a spooled or retried record has the same bytes.
+The record is serialised once. If it is spooled or retried, its bytes stay the same.
 """
 
 import json
@@ -45,10 +45,11 @@ class LeadRecord(NamedTuple):
 
 
 def body_sha256(submission: LeadSubmission) -> str:
-    """Return the SHA-256 of a submission: its trimmed fields without `meta`, `request_id` and nulls.
+    """Return the SHA-256 of a submission, to detect another lead under the same idempotency key.
 
-    Key order, whitespace and missing fields make no difference, so that a lead resubmitted under its key has
-    the same digest. The order of a list matters, and 1 differs from 1.0.
+    Leaves out nulls, `meta`, `request_id`, and the fields of `source` that are not in `_FIRST_SOURCE_FIELDS`.
+    The order of keys, and blanks at the ends of texts, make no difference. The order of a list matters, and 1
+    differs from 1.0.
     """
     known = submission.model_dump_json(exclude={*_NOT_DIGESTED, *submission.extra}, exclude_none=True)
     if submission.source:  # the last of the digested fields
@@ -62,7 +63,7 @@ def body_sha256(submission: LeadSubmission) -> str:
 
 
 def request_id_of(key: str) -> str:
-    """Return the request id of an idempotency key: the key itself, or its digest if it contains "@".
+    """Return the request id for an idempotency key: the key, or its digest if the key contains "@".
 
     The request id is stored in the audit log, which must not contain an email address.
     """
@@ -70,7 +71,10 @@ def request_id_of(key: str) -> str:
 
 
 def service_of(submission: LeadSubmission, default_service: str) -> str:
-    """Return what the lead asks for: its service, else the site's default, else the title of its page."""
+    """Return the first of these that is not empty: the lead's service, the site's default, the page's title.
+
+    If all are empty, return `DEFAULT_SERVICE`.
+    """
     title = submission.source.page_title if submission.source else None
     return submission.service or default_service or title or DEFAULT_SERVICE
 
@@ -98,9 +102,9 @@ def build_record(
     correlation_id: str,
     traceparent: str | None,
 ) -> LeadRecord:
-    """Serialise a submission as `LeadReceived`, keyed by the lead's id.
+    """Return the record of the lead: the submission as `LeadReceived`, with the lead's id as key.
 
-    `default_service` is the site's, or empty. Omits the anti-spam signals. Drops a malformed `traceparent`.
+    `default_service` may be empty. Omits the anti-spam signals. Drops a malformed `traceparent`.
     """
     meta = submission.meta
     # A dictionary instead of LeadReceived, whose validation would repeat the submission's. A test parses it

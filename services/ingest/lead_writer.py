@@ -1,6 +1,6 @@
 """Makes leads durable: in Kafka, or in the spool while Kafka is unavailable.
 
-A circuit breaker decides between the two. `publisher` and `spool` know how to write.
+A circuit breaker chooses between the two. The modules `publisher` and `spool` do the writing.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""The OpenAPI description of the routes that accept leads. FastAPI describes no plain ASGI route.
+"""The OpenAPI description of the routes that accept leads. FastAPI cannot describe them: they are plain ASGI.
 
 The schema of the body is generated from the contract. A test compares the examples with real responses.
 """

@@ -1,4 +1,4 @@
-"""Publishes leads, which wait for an acknowledgement, and audit entries, which are best effort."""
+"""Publishes leads and audit entries. Only a lead waits for Kafka's acknowledgement."""
 
 import asyncio
 import contextlib
@@ -27,7 +27,7 @@ class LeadPublisher:
 
     @property
     def connected(self) -> bool:
-        """False if a record would have to wait for a connection first."""
+        """True if a record can be sent without waiting for a connection."""
         return self._kafka.connected
 
     async def check(self) -> None:
@@ -51,7 +51,10 @@ class LeadPublisher:
 
 
 class AuditPublisher:
-    """Publishes audit entries in the background, at a limited rate. Counts the entries that it drops."""
+    """Publishes audit entries in the background, at a limited rate.
+
+    Counts the entries that it has to drop.
+    """
 
     def __init__(self, kafka: Publisher) -> None:
         self._kafka = kafka
@@ -59,7 +62,7 @@ class AuditPublisher:
         self._pause_seconds = AUDIT_PAUSE_SECONDS
 
     def enqueue(self, entry: AuditRecorded) -> None:
-        """Queue an entry without waiting. If the queue is full, drop and count it."""
+        """Queue an entry without waiting. If the queue is full, drop the entry and count it as dropped."""
         try:
             self._queue.put_nowait(entry)
         except asyncio.QueueFull:

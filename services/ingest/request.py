@@ -35,7 +35,10 @@ class LeadRequest:
         return None if value is None else value.decode("latin-1")
 
     def media_type(self) -> str:
-        """Return the media type in lower case, empty if it is missing. Raises `ProblemError` if encoded."""
+        """Return the media type in lower case, or an empty text if it is missing.
+
+        Raises `ProblemError` if the body has a `Content-Encoding`.
+        """
         encoding = self.header(b"content-encoding")
         if encoding and encoding.strip().lower() not in ("", "identity"):
             raise ProblemError(UNSUPPORTED_ENCODING)
@@ -44,8 +47,8 @@ class LeadRequest:
     async def read_body(self) -> bytes:
         """Return the JSON text.
 
-        Raises `ProblemError` if the body is too large, too slow, encoded, or of another media type, or if the
-        client disconnects.
+        Raises `ProblemError` if the body is too large, arrives too slowly, has a `Content-Encoding` or
+        another media type, or if the client disconnects.
         """
         media_type = self.media_type()
         # curl sends the form type by default.
@@ -64,7 +67,7 @@ class LeadRequest:
     async def chunks(self, max_bytes: int | None = None) -> AsyncIterator[bytes]:
         """Yield the body as it arrives, at most `max_bytes`.
 
-        Raises `ProblemError` if the body is too large or too slow, or if the client disconnects.
+        Raises `ProblemError` if the body is too large or arrives too slowly, or if the client disconnects.
         """
         size, more = 0, True
         while more:
@@ -75,7 +78,10 @@ class LeadRequest:
             yield chunk
 
     async def buffer_body(self, max_bytes: int) -> bytes:
-        """Receive and return the whole body. A later read gets the same body again. Raises as `chunks`."""
+        """Receive and return the whole body, and keep it, so that a later read returns it again.
+
+        Raises what `chunks` raises.
+        """
         body = b"".join([chunk async for chunk in self.chunks(max_bytes)])
 
         async def receive_again() -> Message:

@@ -1,4 +1,4 @@
-"""What the responses of the gateway's entry points have in common."""
+"""What the responses of the gateway's endpoints have in common."""
 
 import re
 from typing import Any, Final
@@ -17,7 +17,7 @@ _CORRELATION_ID: Final = re.compile(r"[A-Za-z0-9._:\-]{1,128}")
 
 
 def correlation_id_of(request: LeadRequest) -> str:
-    """Return the request's `X-Request-ID` if it can be logged, else a new id."""
+    """Return the request's `X-Request-ID` if it is safe to log, else a new id."""
     request_id = request.header(b"x-request-id") or ""
     return request_id if _CORRELATION_ID.fullmatch(request_id) else uuid7().hex
 

@@ -84,5 +84,5 @@ class Settings(BaseSettings):
         return self
 
     def sites(self) -> dict[str, str]:
-        """Return the site of each token of the environment."""
+        """Return the site of each token in the environment."""
         return named_tokens(self.site_tokens or "", DEFAULT_SITE)

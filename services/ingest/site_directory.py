@@ -1,4 +1,4 @@
-"""What the gateway knows of each site, from the environment and from the sites file."""
+"""What the gateway knows about each site, from the environment and from the sites file."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -17,11 +17,10 @@ _CONFLICT: Final = "FASTCORE_SITE_INGEST_TOKEN gives the same token to another s
 
 
 class SiteDirectory:
-    """Finds a site by its token, form key or hook key, and tells whether an origin is allowed for any site.
+    """Finds a site by its token, form key or hook key, and decides whether an origin belongs to any site.
 
-    `apply` replaces the sites by those of a new version of the file.
-
-    The tokens of `FASTCORE_SITE_INGEST_TOKEN` are valid beside those of the file.
+    `apply` replaces the sites by those of a new version of the sites file. The tokens in
+    `FASTCORE_SITE_INGEST_TOKEN` are valid in addition to those of the file.
     """
 
     def __init__(self, settings: Settings, sites: Sites, variables: Mapping[str, str]) -> None:
@@ -71,9 +70,12 @@ class SiteDirectory:
         return self._captcha_secrets.get(name, "")
 
     def allows_origin(self, origin: str) -> bool:
-        """Return True for an origin of any site: a preflight request does not say whose token will follow."""
+        """Return True for an origin of any site.
+
+        The token cannot narrow this down, because a CORS preflight request contains no token.
+        """
         return origin in self._origins
 
     def get(self, name: str) -> Site:
-        """Return the settings of a site. All are absent for a site that is not in the file."""
+        """Return the settings of a site. A site that is not in the file has no settings."""
         return self._sites.get(name)

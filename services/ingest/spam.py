@@ -1,4 +1,7 @@
-"""Decides whether a lead looks like spam. Spam is stored separately and never rejected. No I/O, no clock."""
+"""Decides whether a lead looks like spam. No I/O, no clock.
+
+A lead that looks like spam is stored with the status `spam` and never rejected.
+"""
 
 import re
 from dataclasses import dataclass
@@ -32,7 +35,7 @@ class SpamRules:
 
 
 def check_content(submission: LeadSubmission, rules: SpamRules, now: datetime) -> list[SpamReason]:
-    """Return the reasons why a single submission looks like spam; empty if it does not."""
+    """Return the reasons why the content of a submission looks like spam. Empty if it does not."""
     meta = submission.meta
     reasons: list[SpamReason] = []
     if meta and _is_filled(meta.honeypot):
@@ -73,5 +76,5 @@ def _check_form_time(meta: Meta, rules: SpamRules, now: datetime) -> SpamReason 
 
 
 def visitor_network(ip: JsonValue) -> str | None:
-    """Return the network whose rate limit covers a visitor's address; None if it is no IP address."""
+    """Return the network under which a visitor's leads are counted; None if `ip` is no IP address."""
     return network_of(ip) if isinstance(ip, str) else None

@@ -1,7 +1,7 @@
-"""One adapter for each form builder: where its payload has the answers, and what identifies a submission.
+"""One adapter for each form builder: where its payload holds the answers, and what identifies a submission.
 
-A payload that no adapter recognises is read as an object of names and answers. That is what Contact Form 7,
-Fluent Forms, Framer, Ninja Forms, HubSpot and WPForms send, once their webhook is set up.
+A payload that no adapter recognises is read as an object of names and answers. The webhooks of Contact Form
+7, Fluent Forms, Framer, Ninja Forms, HubSpot and WPForms can be set up to send such a payload.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -17,11 +17,11 @@ from services.ingest.forms.field_mapping import Answer, map_answers
 
 @dataclass(frozen=True)
 class Adapter:
-    """How one form builder's payload is read. Each path is keys with slashes between them.
+    """How the payload of one form builder is read. A path consists of keys, separated by slashes.
 
     The adapter applies to a payload that has a list or an object of answers at `answers_at`, and a value at
-    each path of `recognised_by`. `submission_id` is the builder's own id of the submission, which stays the
-    same if the builder repeats the request.
+    each path of `recognised_by`. `submission_id` are the paths of the builder's own id of the submission. If
+    the builder repeats a request, the id stays the same.
     """
 
     name: str
@@ -148,15 +148,15 @@ FLAT: Final = Adapter(
 
 
 def adapter_of(payload: Payload) -> Adapter:
-    """Return the adapter of the builder that sent the payload."""
+    """Return the adapter that recognises the payload, or else `FLAT`."""
     return next((adapter for adapter in ADAPTERS if adapter.recognises(payload)), FLAT)
 
 
 def read_body(adapter: Adapter, payload: Payload, names: Mapping[str, Sequence[str]]) -> dict[str, JsonValue]:
     """Return the body of a submission with the payload's answers. `names` are the site's `fields`.
 
-    A payload in which the adapter finds nobody to answer is read as an object of names and answers: it only
-    resembles the builder's.
+    If the adapter finds neither an email nor a phone, the payload probably comes from another builder. It is
+    then read as an object of names and answers.
     """
     body = map_answers(adapter.read_answers(payload), names)
     if adapter is FLAT or _is_answerable(body):
@@ -170,9 +170,9 @@ def _is_answerable(body: Mapping[str, JsonValue]) -> bool:
 
 
 def submission_key(adapter: Adapter, payload: Payload) -> str | None:
-    """Return the idempotency key that the builder's own id stands for, or None if the payload has none.
+    """Return an idempotency key made from the builder's own submission id, or None without such an id.
 
-    The form's id is part of it, because some builders number the submissions of each form from 1.
+    The key contains the form's id, because some builders number the submissions of each form from 1.
     """
     submission_id = text_at(payload, *adapter.submission_id) if adapter.submission_id else ""
     if not submission_id:

@@ -27,7 +27,7 @@ _JOTFORM_QUESTION: Final = re.compile(r"q\d+_(.+)")
 
 
 def flat(path: str) -> Callable[[Payload], Iterator[Answer]]:
-    """Return a reader for an object of names and answers."""
+    """Return a function that reads the answers from an object of names and answers at `path`."""
 
     def read(payload: Payload) -> Iterator[Answer]:
         fields = value_at(payload, path) if path else payload
@@ -40,7 +40,10 @@ def flat(path: str) -> Callable[[Payload], Iterator[Answer]]:
 
 
 def listed(path: str) -> Callable[[Payload], Iterator[Answer]]:
-    """Return a reader for a list or an object of fields, each with a label, a type and a value."""
+    """Return a function that reads the answers from a list or an object of fields at `path`.
+
+    Each field has a label, a type and a value.
+    """
 
     def read(payload: Payload) -> Iterator[Answer]:
         for key, field in items_at(payload, path):
@@ -74,7 +77,10 @@ def _named_answers(payload: Payload) -> Iterator[Answer]:
 
 
 def typeform(payload: Payload) -> Iterator[Answer]:
-    """Yield the answers and the hidden fields of Typeform. A question's text is in the form's definition."""
+    """Yield the answers and the hidden fields of a Typeform payload.
+
+    The text of a question is not in its answer, but in the form's definition.
+    """
     titles = {
         text_at(field, "id"): text_at(field, "title")
         for _, field in objects_at(payload, "form_response/definition/fields")
@@ -98,9 +104,10 @@ def _chosen(choice: Payload) -> JsonValue:
 
 
 def tally(payload: Payload) -> Iterator[Answer]:
-    """Yield the answers of Tally. A choice is the id of an option, whose text is beside it.
+    """Yield the answers of a Tally payload. A choice is the id of an option; the option has the text.
 
-    Tally repeats each option of a checkbox question as a field of its own, which is omitted.
+    Tally adds one field for each option of a checkbox question. These fields repeat the answer and are left
+    out.
     """
     keys: set[str] = set()
     for _, field in objects_at(payload, "data/fields"):
@@ -117,7 +124,10 @@ def tally(payload: Payload) -> Iterator[Answer]:
 
 
 def jotform(payload: Payload) -> Iterator[Answer]:
-    """Yield the answers of JotForm, which are JSON in the field `rawRequest` (`q3_name`, `q4_email` ...)."""
+    """Yield the answers of a JotForm payload.
+
+    They are JSON in the field `rawRequest` (`q3_name`, `q4_email` ...).
+    """
     try:
         fields: JsonValue = json.loads(text_at(payload, "rawRequest"), strict=False, parse_int=parse_int)
     except (ValueError, RecursionError):
@@ -130,7 +140,7 @@ def jotform(payload: Payload) -> Iterator[Answer]:
 
 
 def hubspot(payload: Payload) -> Iterator[Answer]:
-    """Yield the properties of a HubSpot contact: each a value, or an object with the value in `value`."""
+    """Yield the properties of a HubSpot contact. A property is a value, or an object with a `value`."""
     properties = value_at(payload, "properties")
     if isinstance(properties, Mapping):
         for name, value in properties.items():
@@ -140,10 +150,11 @@ def hubspot(payload: Payload) -> Iterator[Answer]:
 
 
 def gravity_forms(payload: Payload) -> Iterator[Answer]:
-    """Yield the inputs of a Gravity Forms entry, named by number: `2`, or `1.3` for a part of field 1.
+    """Yield the inputs of a Gravity Forms entry.
 
-    Gravity Forms documents the parts: a name has its first name in .3 and its last name in .6, a consent has
-    its state in .1 and its text in .2. An address has a .1, too, so the state of a consent has to be "1".
+    An input is named by number: `2`, or `1.3` for a part of field 1. Gravity Forms documents the parts. A
+    name has the first name in .3 and the last name in .6. A consent has its state in .1 and its text in .2.
+    An address has a part .1 too, so a field is a consent only if its .1 is "1".
     """
     labels = value_at(payload, "labels")
     labels = labels if isinstance(labels, Mapping) else {}

@@ -30,9 +30,9 @@ _FRAMER_ID: Final = b"framer-webhook-submission-id"
 
 
 class HookEndpoint(AuthenticatedEndpoint):
-    """The ASGI app of a webhook. It answers exactly 200.
+    """The ASGI app of a webhook. It answers with 200, not with 201.
 
-    With a 201 Elementor shows its visitors an error, and Wix repeats the request.
+    After a 201, Elementor shows its visitors an error, and Wix repeats the request.
     """
 
     def _authenticate(self, request: LeadRequest) -> str:

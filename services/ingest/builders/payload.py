@@ -14,7 +14,7 @@ _BRACKETS: Final = re.compile(r"\[([^\[\]]*)\]")
 
 
 def value_at(payload: JsonValue | Payload, path: str) -> JsonValue:
-    """Return the value at a path of keys with slashes between them, or None if there is none."""
+    """Return the value at a path, or None. A path consists of keys, separated by slashes."""
     value: object = payload
     for key in path.split("/"):
         if not isinstance(value, Mapping):
@@ -24,7 +24,10 @@ def value_at(payload: JsonValue | Payload, path: str) -> JsonValue:
 
 
 def text_at(payload: JsonValue | Payload, *paths: str) -> str:
-    """Return the first text or number at one of the paths as text, or an empty text."""
+    """Return the first text or number that one of the paths has, as text.
+
+    Return an empty text if there is none.
+    """
     for path in paths:
         value = value_at(payload, path)
         if isinstance(value, str | int) and not isinstance(value, bool) and str(value).strip():
@@ -33,7 +36,7 @@ def text_at(payload: JsonValue | Payload, *paths: str) -> str:
 
 
 def items_at(payload: JsonValue | Payload, path: str) -> Iterator[tuple[str, JsonValue]]:
-    """Yield the items of the list or object at a path, each with its key, which is empty in a list."""
+    """Yield the items of the list or object at a path, each with its key. In a list, the keys are empty."""
     value = value_at(payload, path)
     if isinstance(value, Mapping):
         yield from value.items()
@@ -42,14 +45,17 @@ def items_at(payload: JsonValue | Payload, path: str) -> Iterator[tuple[str, Jso
 
 
 def objects_at(payload: JsonValue | Payload, path: str) -> Iterator[tuple[str, Payload]]:
-    """Yield those items of the list or object at a path that are objects."""
+    """Like `items_at`, but yield only the items that are objects."""
     for key, item in items_at(payload, path):
         if isinstance(item, Mapping):
             yield key, item
 
 
 def nest_brackets(pairs: Iterable[tuple[str, JsonValue]]) -> dict[str, JsonValue]:
-    """Return form data as an object, with names such as `fields[email][value]` nested, as PHP reads them."""
+    """Return form data as an object.
+
+    Names such as `fields[email][value]` become nested objects, as in PHP.
+    """
     payload: dict[str, JsonValue] = {}
     for name, value in pairs:
         head = name.partition("[")[0]

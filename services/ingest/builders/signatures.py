@@ -1,4 +1,4 @@
-"""Checks the signatures of the form builders that sign their webhooks. Each is an HMAC-SHA256.
+"""Checks the signatures of the form builders that sign their webhooks. Each signature is an HMAC-SHA256.
 
 Sources: Typeform, "Secure your webhooks"; Webflow, "Validating webhook requests"; Tally, "Webhooks: signing
 secret"; Framer, "Form webhooks".
@@ -16,7 +16,11 @@ Header = Callable[[bytes], str | None]
 
 @dataclass(frozen=True)
 class Signature:
-    """Where a form builder puts its signature, and what it signs: the body between two other texts."""
+    """The header in which a form builder sends its signature, and what it signs.
+
+    The signed text is the result of `before`, the body and the result of `after`. `encode` turns the HMAC
+    into the header's text.
+    """
 
     header: bytes
     encode: Callable[[bytes], str]
@@ -24,7 +28,7 @@ class Signature:
     after: Callable[[Header], str] = lambda _: ""
 
     def is_valid(self, secret: str, header: Header, body: bytes) -> bool:
-        """Return True if the body was signed with the secret. Takes the same time for any signature."""
+        """Return True if the body was signed with the secret. The comparison takes constant time."""
         signed = self.before(header).encode() + body + self.after(header).encode()
         expected = self.encode(hmac.digest(secret.encode(), signed, hashlib.sha256))
         return hmac.compare_digest(expected.encode(), (header(self.header) or "").encode())

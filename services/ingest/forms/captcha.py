@@ -1,6 +1,7 @@
 """Captchas of HTML forms. A lead whose captcha fails is stored as spam and never refused.
 
-ALTCHA is a proof of work that the gateway checks itself. The other kinds ask their provider.
+ALTCHA is a proof of work that the gateway checks itself. The gateway asks the provider to check the other
+kinds.
 """
 
 import asyncio
@@ -37,7 +38,7 @@ _MAX_LENGTH: Final = 8192
 class Captcha:
     """Issues ALTCHA challenges and checks the captchas of forms.
 
-    An answer to a challenge counts for one lead. The used answers are bounded, and each replica has its own.
+    A solved captcha is valid for one lead. Each replica remembers the used captchas by itself, up to a limit.
     """
 
     def __init__(self, sites: SiteDirectory, client: httpx.AsyncClient) -> None:

@@ -1,4 +1,4 @@
-"""`POST /inbound/forms/{form_key}`: HTML forms, which have neither a secret nor a script."""
+"""`POST /inbound/forms/{form_key}`: HTML forms, which need neither a secret nor a script."""
 
 import re
 from pathlib import Path
@@ -62,7 +62,7 @@ class _Submitted(NamedTuple):
 
 
 class FormEndpoint:
-    """The ASGI app of an HTML form. The limits per site are bounded, and each replica has its own."""
+    """The ASGI app of an HTML form. Each replica counts the rate limits of the sites by itself."""
 
     def __init__(
         self, settings: Settings, sites: SiteDirectory, acceptance: LeadAcceptance, captcha: Captcha

@@ -1,4 +1,4 @@
-"""Maps the answers of a form that FASTCore does not know to the body of `POST /inbound/leads`."""
+"""Maps the answers of a form with unknown field names to the body of `POST /inbound/leads`."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
@@ -24,10 +24,10 @@ _TARGET_BY_KIND: Final = {
 
 
 class Answer(NamedTuple):
-    """One field of a form.
+    """One answer in a form.
 
-    `key` is the field's name in the form, `label` the text that the visitor reads, `kind` the form builder's
-    type of the field.
+    `key` is the name of the form's field, and `label` the text that the visitor reads beside it. `kind` is
+    the form builder's type of the field.
     """
 
     key: str
@@ -41,9 +41,9 @@ def map_answers(
 ) -> dict[str, JsonValue]:
     """Return the body of a submission. Answers without a value are omitted; no other answer is dropped.
 
-    A field of the lead is found by `names` (the site's `fields`), then by the common names of a field, then
-    by the form builder's type, and an address by its shape. The first answer counts; any other answer is
-    kept under its label.
+    An answer is assigned to a field of the lead by the first of these that matches: `names` (the site's
+    `fields`), the common names of a field, the form builder's type, the shape of an email address. If several
+    answers match a field, the first one is used. The other answers are kept under their labels.
     """
     filled = [answer for answer in answers if not _is_empty(answer.value)]
     remaining, rest = filled[:_MAX_ANSWERS], filled[_MAX_ANSWERS:]

@@ -1,7 +1,8 @@
-"""The names that forms use for the fields of a lead, in the languages that FASTCore's users write in.
+"""The names that forms use for the fields of a lead, in several languages.
 
-Blanks, accents, capitals and punctuation make no difference. HTML's autocomplete tokens are among them
-(`given-name`, `tel-national`, see the HTML standard, 4.10.18.7), because many forms use them as names.
+Blanks, accents, capitals and punctuation are ignored. The tokens of HTML's autocomplete attribute are
+included (`given-name`, `tel-national`, see the HTML standard, 4.10.18.7), because many forms use them as
+names.
 """
 
 import re
@@ -94,10 +95,10 @@ _TARGETS: Final = {fold_name(name): target for target, names in _NAMES.items() f
 
 
 def target_of(name: str) -> str | None:
-    """Return the field of a lead that a form's field stands for by its name, or None.
+    """Return the field of a lead that a name in a form means, or None if the name is not known.
 
-    The result is a field of `LeadSubmission`, `first_name`, `last_name`, or a field of its source or meta
-    with that prefix (`source.utm_campaign`).
+    The result is a field of `LeadSubmission`, `first_name` or `last_name`, or a field of the lead's source or
+    meta with a prefix (`source.utm_campaign`).
     """
     if _CAMPAIGN.fullmatch(name):
         return f"source.{name}"

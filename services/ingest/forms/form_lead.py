@@ -39,10 +39,11 @@ class Visit(NamedTuple):
 
 
 def build_submission(form: FormBody, site: Site, visit: Visit) -> dict[str, JsonValue]:
-    """Return the body of a submission with all answers, for `contracts.forgiving`.
+    """Return the body of a submission with all answers, as input for `contracts.forgiving`.
 
-    The campaign comes from the form's hidden fields, else from the query of the page's address. The
-    visitor's address and browser come from the request: a field of the form could claim any.
+    The campaign comes from the form's hidden fields, or else from the query of the page's URL. The visitor's
+    address and browser come from the request, because the sender of a form can write anything into its
+    fields.
     """
     fields = dict(form.fields)
     given = {name: fields.pop(name) for name in ("source", "meta") if isinstance(fields.get(name), dict)}
@@ -66,7 +67,10 @@ def build_submission(form: FormBody, site: Site, visit: Visit) -> dict[str, Json
 
 
 def text_of(form: FormBody, name: str) -> str:
-    """Return the text of a control field, empty if it is missing. The last one of several counts."""
+    """Return the text of a control field, or an empty text if it is missing.
+
+    If the field occurs several times, return the last text.
+    """
     value = form.fields.get(name)
     value = value[-1] if isinstance(value, list) and value else value
     return value.strip() if isinstance(value, str) else ""
@@ -83,7 +87,7 @@ def _unused(field: str, fields: Mapping[str, JsonValue]) -> str:
 
 
 def campaign_in(page_url: JsonValue) -> dict[str, JsonValue]:
-    """Return the campaign in the query of a page's address."""
+    """Return the fields of a campaign in the query of a page's URL, such as `utm_source`."""
     campaign: dict[str, JsonValue] = {}
     if not isinstance(page_url, str):
         return campaign

@@ -17,10 +17,10 @@ def lead_key(
 ) -> str:
     """Return the idempotency key of a form's lead: a hash that covers the lead's content.
 
-    Identical submissions with the same `client_key` are one lead. Without a usable one, identical submissions
-    within ten minutes are one lead: the key names the current ten-minute period of the clock, which is the
-    same for all replicas. If the period ends between two submissions, only the gateway that accepted the
-    first one recognizes the second.
+    Identical submissions with the same valid `client_key` are one lead. Without a valid `client_key`,
+    identical submissions within ten minutes are one lead. Their key contains the current ten-minute period of
+    the clock, which is the same in all replicas. If a new period begins between two submissions, only the
+    replica that accepted the first one recognizes the second.
     """
     digest = body_sha256(submission)
     if client_key and (key := read_key(client_key)):

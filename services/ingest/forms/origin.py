@@ -1,7 +1,7 @@
-"""Which page may send a form, and which page its visitor may be sent to. Pure.
+"""Decides which page may send a form, and to which page its visitor may be redirected. Pure.
 
-A form's address is public, so any page could send its visitors' data to it, and a redirect to any page would
-help phishing.
+The URL of a form is public. Without these checks, any page could send its visitors' data to the form, and a
+redirect to any page would help phishing.
 """
 
 from collections.abc import Collection
@@ -16,7 +16,7 @@ _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
 
 def origin_of(url: str) -> str | None:
-    """Return the origin of a URL, or None if it has none. `null`, an opaque origin, has none."""
+    """Return the origin of a URL, or None if it has none, as the opaque origin `null`."""
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
@@ -29,24 +29,24 @@ def origin_of(url: str) -> str | None:
 
 
 def page_origin(origin: str | None, referer: str | None) -> str | None:
-    """Return the origin of the page that sent a form, from `Origin` or, without it, from `Referer`.
+    """Return the origin of the page that sent a form: from `Origin`, or else from `Referer`.
 
-    A page with `Referrer-Policy: no-referrer` sends `Origin: null`, which says nothing.
+    A page with `Referrer-Policy: no-referrer` sends `Origin: null`. The result is then None.
     """
     return origin_of(origin or "") or origin_of(referer or "")
 
 
 def is_same_host(origin: str, host: str | None) -> bool:
-    """Return True if an origin is the gateway's own: its error page sends the form again."""
+    """Return True if an origin is the gateway's own, as on its error page, which sends the form again."""
     return host is not None and urlsplit(origin).netloc == host.lower().removesuffix(":443").removesuffix(
         ":80"
     )
 
 
 def next_url(wanted: str, page: str, origins: Collection[str]) -> str | None:
-    """Return the absolute URL of a form's `_next` field, or None if it is not on one of the origins.
+    """Return the absolute URL in a form's field `_next`, or None if its origin is not one of `origins`.
 
-    A path is relative to the origin of the page.
+    A relative URL belongs to the origin of the page.
     """
     if not wanted or not wanted.isprintable() or any(character in wanted for character in _UNSAFE):
         return None
@@ -60,9 +60,9 @@ def next_url(wanted: str, page: str, origins: Collection[str]) -> str | None:
 def visitor_address(scope: Scope, forwarded_for: str | None) -> str | None:
     """Return the visitor's address, or None if only the address of a proxy is known.
 
-    uvicorn replaces the client by the address in the header of a trusted proxy, and sets its port to 0. A
-    header from a private address that is not trusted is a proxy that nobody has configured: all visitors
-    would share its address, and their leads would be spam.
+    If the request comes from a trusted proxy, uvicorn takes the client's address from the header and sets the
+    port to 0. A header from another private address comes from a proxy that is not configured. Its address
+    must not be used: all visitors would share it, so the rate limit would treat their leads as spam.
     """
     client = scope.get("client")
     if not client:

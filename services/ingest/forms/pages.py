@@ -30,7 +30,7 @@ _LINE_MAX: Final = 200
 
 @dataclass
 class Field:
-    """A form field, with what the visitor entered, on the page that lets them send the form again."""
+    """A form field and what the visitor entered, on the page that lets the visitor send the form again."""
 
     id: str
     name: str
@@ -72,7 +72,8 @@ def message_page(site: Site, status: int, text: str, note: str = "") -> HTMLResp
 def form_page(site: Site, status: int, form: FormBody, wrong: Collection[str]) -> HTMLResponse:
     """Return a page with the form and everything that was entered, so that the visitor can send it again.
 
-    `wrong` are the fields of a lead to correct; without any, the gateway is at fault.
+    `wrong` are the fields of a lead that the visitor must correct. If `wrong` is empty, the gateway is at
+    fault.
     """
     _, texts = texts_for(site.locale)
     fields, invisible = _split_fields(form, site, texts)

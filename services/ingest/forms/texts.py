@@ -180,6 +180,6 @@ TEXTS: Final = {
 
 
 def texts_for(locale: str | None) -> tuple[str, Texts]:
-    """Return the language of a locale and its words; English for a language without words here."""
+    """Return the language of a locale and its words. Falls back to English for an unknown language."""
     language = (locale or DEFAULT).partition("-")[0].lower()
     return (language, TEXTS[language]) if language in TEXTS else (DEFAULT, TEXTS[DEFAULT])

@@ -1,4 +1,4 @@
-"""Deletes old damaged segments: a person may look at them for a while, but they contain personal data.
+"""Deletes old damaged segments. They are kept for a while for examination, but contain personal data.
 
 Before a segment is marked as damaged, all of its readable leads that Kafka accepts are published.
 """
@@ -16,10 +16,10 @@ MAX_BYTES: Final = 64 << 20
 
 
 def prune_damaged(root: Path, now: float) -> int:
-    """Delete damaged segments older than 30 days, then the oldest beyond 64 MiB in total. Blocking.
+    """Delete damaged segments older than 30 days. Then delete the oldest until the rest takes at most 64 MiB.
 
-    `now` is in seconds since 1970. Returns the number of deleted files. A file that cannot be deleted is
-    tried again at the next call.
+    `now` is in seconds since 1970. Returns the number of deleted files. If a file cannot be deleted, the next
+    call tries it again. Blocking.
     """
     files = []
     for path in root.glob(f"[!.]*/*{DAMAGED_SUFFIX}"):

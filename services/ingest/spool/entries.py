@@ -1,7 +1,7 @@
 """The encoding of spooled leads: one checksummed line per lead.
 
-A line is `<CRC-32 as 8 hex digits> <JSON>` between two newlines. A reader skips a torn or corrupted line, so
-such a line hides no other lead, and a person can read the file.
+A line is `<CRC-32 as 8 hex digits> <JSON>` between two newlines. A reader skips a torn or corrupted line and
+continues with the next one. The file is text, so a person can read it.
 """
 
 import zlib
@@ -18,7 +18,7 @@ _CHECKSUM_LENGTH: Final = 8
 
 @dataclass(frozen=True, slots=True)
 class SpoolEntry:
-    """A lead's record, and when it was spooled, in seconds since 1970."""
+    """A lead's record, and the time at which it was spooled, in seconds since 1970."""
 
     record: LeadRecord
     at: float

@@ -1,7 +1,8 @@
 """A worker's folder of spool segments, and the lock that shows that the worker is alive. Blocking I/O only.
 
-A segment is an append-only file. It is deleted once all of its leads are published. After a crash in between,
-some of them are published again, which their ids make harmless, so no read position has to be stored on disk.
+A segment is an append-only file. It is deleted once all of its leads are published. No read position is
+stored: if the process crashes before the deletion, the leads are published again. Their ids make that
+harmless.
 """
 
 import contextlib
@@ -22,9 +23,9 @@ _PROBE_BYTES: Final = 4096  # one block, which a full disk does not have
 
 
 class SpoolFolder:
-    """One worker's segments, locked with `flock`: the lock ends with the process.
+    """One worker's segments, locked with `flock`, so that the lock ends with the process.
 
-    Methods raise `OSError` if the disk is full, read-only or failing.
+    All methods raise `OSError` if the disk is full, read-only or failing.
     """
 
     def __init__(self, path: Path, lock: IO[bytes]) -> None:
@@ -36,7 +37,7 @@ class SpoolFolder:
 
     @classmethod
     def create(cls, root: Path) -> Self:
-        """Create a locked folder for this process. It stays hidden from other workers until it is locked."""
+        """Create a locked folder for this process. Other workers cannot see it until it is locked."""
         root.mkdir(mode=0o700, parents=True, exist_ok=True)
         name = f"{time.time_ns():020d}-{os.getpid()}"
         hidden = root / f".{name}"
@@ -61,9 +62,10 @@ class SpoolFolder:
 
     @staticmethod
     def list_all(root: Path) -> list[Path]:
-        """Return the folders of all workers, the oldest first, without those that are being created.
+        """Return the folders of all workers, the oldest first.
 
-        Raises `OSError` if the root cannot be read. `glob` would return nothing in that case.
+        Folders that are still being created are left out. Raises `OSError` if the root cannot be read. `glob`
+        would hide that error and return nothing.
         """
         try:
             with os.scandir(root) as entries:
@@ -79,7 +81,7 @@ class SpoolFolder:
 
     @classmethod
     def count_segments(cls, path: Path) -> int:
-        """Return how many segments a folder has; 1 if it cannot be read, because it may have some."""
+        """Return the number of segments in a folder. A folder that cannot be read counts as one segment."""
         with contextlib.suppress(OSError):
             return len(cls.list_files(path, SEGMENT_SUFFIX))
         return 1
@@ -91,9 +93,9 @@ class SpoolFolder:
     def append(self, entries: Iterable[SpoolEntry], segment_max_bytes: int) -> tuple[Path, int]:
         """Write entries and fsync them. Return the path of their segment and their size in bytes.
 
-        A segment is not written to again after a failure: it is unknown what a failed fsync leaves behind,
-        and a later fsync that succeeds proves nothing. A segment that was new is removed after a failure.
-        Otherwise a disk that stays full would collect one file per rejected lead.
+        After a failure, the segment is not written to again: a failed fsync leaves the file in an unknown
+        state, and a later successful fsync proves nothing. If the segment was new, it is removed. Otherwise a
+        disk that stays full would collect one file per rejected lead.
         """
         open_segment = self._open_segment
         file = open_segment or self._create_segment()
@@ -127,7 +129,7 @@ class SpoolFolder:
         return file
 
     def probe(self) -> None:
-        """Check that the disk accepts a lead: write a file of that size, fsync it, and remove it."""
+        """Check that the disk can store a lead: write a file of that size, fsync it, and remove it."""
         path = self.path / _PROBE_NAME
         try:
             with path.open("wb") as file:
@@ -144,7 +146,7 @@ class SpoolFolder:
             self._open_segment = None
 
     def remove_segment(self, segment: Path, *, damaged: bool) -> None:
-        """Delete a published segment. A damaged one is renamed instead, so that a person can look at it."""
+        """Delete a published segment. Rename a damaged one instead, so that a person can examine it."""
         if damaged:
             segment.rename(segment.with_suffix(DAMAGED_SUFFIX))
         else:

@@ -1,4 +1,4 @@
-"""A spool segment in memory: which file it is, what it holds, and how much of it is published."""
+"""A spool segment in memory: its file, its entries, and how many of them are published."""
 
 import time
 from dataclasses import dataclass
@@ -26,12 +26,15 @@ class Segment:
 
     @classmethod
     def from_file(cls, folder: SpoolFolder, path: Path) -> Self:
-        """Return a segment that has not been read. Its name is its creation time in nanoseconds."""
+        """Return a segment that has not been read yet.
+
+        The file's name is its creation time in nanoseconds.
+        """
         created_at = int(path.stem) / 1e9 if path.stem.isdecimal() else time.time()
         return cls(folder, path, leads=1, bytes=0, oldest_at=created_at, counted=False)
 
     def read(self) -> list[SpoolEntry | None]:
-        """Return the entries, None for each damaged line, and update the counts. Raises `OSError`."""
+        """Return the entries, with None for each damaged line, and update the counts. Raises `OSError`."""
         self.bytes = self.path.stat().st_size
         lines = list(decode(self.path.read_bytes()))
         entries = [entry for entry in lines if entry]

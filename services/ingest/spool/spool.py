@@ -26,7 +26,7 @@ APPEND_TIMEOUT_SECONDS: Final = 5.0
 
 
 class SpoolUnavailable(DependencyUnavailable):
-    """The spool is full or its disk fails. Reject the lead, so that the site keeps it."""
+    """The spool is full or its disk fails. The caller must reject the lead, so that the site keeps it."""
 
     def __init__(self, reason: str) -> None:
         super().__init__("spool", reason)
@@ -66,17 +66,17 @@ class Spool:
 
     @property
     def drainable(self) -> bool:
-        """True if there is a segment to publish or to remove, even an empty one."""
+        """True if there is a segment to publish or to remove. An empty segment has to be removed."""
         return bool(self._segments)
 
     @property
     def bytes(self) -> int:
-        """The size of all segments on disk."""
+        """The total size of all segments on disk."""
         return sum(segment.bytes for segment in self._segments)
 
     @property
     def oldest_age_seconds(self) -> float | None:
-        """The age of the oldest lead, or None if the spool is empty."""
+        """The age of the oldest lead in seconds, or None if the spool is empty."""
         oldest = min((segment.oldest_at for segment in self._segments), default=None)
         return None if oldest is None else max(0.0, self._now() - oldest)
 
@@ -86,7 +86,10 @@ class Spool:
         metrics.LEADS_SPOOLED.inc()
 
     async def check(self) -> None:
-        """Raise `SpoolUnavailable` unless a lead can be written now. Writes to the disk to find out."""
+        """Raise `SpoolUnavailable` unless a lead can be written now.
+
+        Writes a file to the disk to find out.
+        """
         await self._enqueue_write(None)
 
     async def _enqueue_write(self, entry: SpoolEntry | None) -> None:
@@ -101,7 +104,7 @@ class Spool:
             raise SpoolUnavailable("spool's disk does not answer") from error
 
     async def run_writer(self) -> None:
-        """Write pending records, with one fsync for all that are pending, until cancelled."""
+        """Write pending records until cancelled. All records that are pending at a time share one fsync."""
         while True:
             await self._has_pending.wait()
             self._has_pending.clear()
@@ -194,8 +197,8 @@ class Spool:
     async def drain(self, send: Callable[[LeadRecord], Awaitable[object]]) -> None:
         """Publish all segments, the oldest first. A file is removed once all of its leads are acknowledged.
 
-        Raises what `send` raises; this process does not send acknowledged leads again. Raises the `OSError`
-        of a file that cannot be read or removed, but only after all other files are published.
+        Raises what `send` raises. A later call does not send the acknowledged leads again. If a file cannot
+        be read or removed, publishes all other files first, then raises that file's `OSError`.
         """
         failed: list[tuple[Segment, OSError]] = []
         while rest := [each for each in self._segments if all(each is not one for one, _ in failed)]:
@@ -241,7 +244,7 @@ class Spool:
                 await asyncio.to_thread(segment.folder.close)
 
     def close(self) -> None:
-        """Close the folders. The next worker that starts adopts what they hold."""
+        """Close the folders. The next worker that starts adopts their segments."""
         folders = {id(segment.folder): segment.folder for segment in self._segments}
         if self._folder:
             folders[id(self._folder)] = self._folder
