@@ -27,11 +27,12 @@ class Action(StrEnum):
 def suppression_reason(
     delivery: Delivery, status: str | None, welcomed: Collection[UUID], limit: int
 ) -> str | None:
-    """Return why this mail must not be sent, or None if it may be.
+    """Return why this mail must not be sent, or None if it may be sent.
 
-    `status` is the lead's stored status, or None if the lead is not stored yet. A stored status overrides the
-    spam reasons in the record, because an admin may have marked the lead as no spam. `welcomed` are the leads
-    whose welcomes went to the same mailbox in the last 24 hours; `limit` is the maximum number of such leads.
+    `status` is the lead's stored status, or None if the lead is not stored yet. A stored status takes
+    precedence over the spam reasons in the record, because an admin may have decided that the lead is no
+    spam. `welcomed` are the leads whose welcomes went to the same mailbox in the last 24 hours. `limit` is
+    the maximum number of them.
     """
     if status is None:
         status = delivery.lead.first_status
@@ -92,7 +93,10 @@ class BatchPlan:
         return [(delivery, reason) for delivery, reason in self.new if reason] + self.suppressed_rows
 
     def add(self, delivery: Delivery, row: DeliveryRow, action: Action, reason: str | None) -> None:
-        """Add a delivery that already has a row to the list for `action`; add a skipped delivery to none."""
+        """Add a delivery that already has a row to the list for `action`.
+
+        A skipped delivery is in no list.
+        """
         if action is Action.WAIT:
             record = delivery.record
             partition = (record.topic, record.partition)

@@ -21,7 +21,10 @@ STAGE: Final = "notifier"
 
 @dataclass(frozen=True)
 class Delivery:
-    """One mail of one lead, and the record that requests it. `retry`: the record is from the retry topic."""
+    """One mail of one lead, and the record that requests it.
+
+    `retry` is True for a record of the retry topic.
+    """
 
     record: Record
     lead: LeadReceived
@@ -35,19 +38,19 @@ class Delivery:
 
     @cached_property
     def record_id(self) -> UUID:
-        """Return an id for this record and kind of mail. It is the event id of a failure to send the mail."""
+        """Return the id of this record and kind of mail. If the mail fails, the failure has this event id."""
         return failure_event_id(self.record, STAGE, self.kind)
 
     @cached_property
     def legacy_record_id(self) -> UUID:
-        """Return the `record_id` that earlier versions of the notifier derived for this delivery."""
+        """Return the `record_id` that earlier versions derived for this delivery."""
         return legacy_failure_event_id(self.record, STAGE, self.kind)
 
     @property
     def origin_ms(self) -> int:
         """Return the timestamp in ms of the record that failed first.
 
-        The headers of a retry name that record. Without such headers, return the timestamp of `record`.
+        A retry's headers contain it. Without such headers, return the timestamp of `record`.
         """
         return first_origin(self.record.headers, Origin.of(self.record, "")).timestamp_ms
 
@@ -57,7 +60,10 @@ class Delivery:
 
     @property
     def queue_id(self) -> UUID | None:
-        """Return the id of the replay-queue row of a retry; None if the record is no retry of this mail."""
+        """Return the id of the replay-queue row that sent the record.
+
+        Returns None if the record is not a retry of this kind of mail.
+        """
         if not self.retry or requested_kind(self.record) != self.kind:
             return None
         try:
@@ -70,8 +76,8 @@ class Delivery:
 class DeliveryRow:
     """A row of `email_delivery`.
 
-    `owner` is the id of the process that reserved the mail, and `lease_seconds` the time until the
-    reservation ends. `settled_by` is the id of the record whose outcome the row stores.
+    `owner` is the id of the process that reserved the mail. `lease_seconds` is the time until the reservation
+    ends. `settled_by` is the id of the record whose outcome the row contains.
     """
 
     state: str
@@ -88,7 +94,7 @@ class DecodedBatch:
     undecodable: list[Record] = field(default_factory=list)
 
     def by_lead(self) -> dict[UUID, list[tuple[Record, LeadReceived]]]:
-        """Return the records of each lead in the order of the batch, by lead id. The ids are sorted."""
+        """Return the records of each lead in the order of the batch, by lead id, sorted by id."""
         grouped = dict[UUID, list[tuple[Record, LeadReceived]]]()
         for record, lead in self.leads:
             grouped.setdefault(lead.lead_id, []).append((record, lead))
@@ -96,7 +102,7 @@ class DecodedBatch:
 
 
 def decode_batch(records: Sequence[Record]) -> DecodedBatch:
-    """Decode every record. The persister dead-letters undecodable records; the notifier only counts them."""
+    """Decode every record. An undecodable record is only counted, because the persister dead-letters it."""
     batch = DecodedBatch()
     for record in records:
         try:
@@ -119,8 +125,8 @@ def requested_kind(record: Record) -> Kind | None:
 def requested_deliveries(record: Record, lead: LeadReceived, *, first: bool) -> list[Delivery]:
     """Return the mails that a record requests.
 
-    A retry requests one kind of mail, any other record requests both kinds. If `first` is true, the lead has
-    no rows yet: then a retry requests both kinds too.
+    A retry requests one kind of mail, any other record requests both kinds. `first` means that the lead has
+    no rows in `email_delivery` yet. Then a retry requests both kinds too.
     """
     kind = requested_kind(record)
     kinds = KINDS if first or kind is None else (kind,)

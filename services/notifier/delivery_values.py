@@ -20,15 +20,16 @@ AUDIT_EVENTS: Final[dict[str, AuditEvent]] = {
 
 
 def storable(text: str) -> str:
-    """Return a text that PostgreSQL can store: without NUL, and with ? for each lone surrogate."""
+    """Return a text that PostgreSQL can store. NUL is removed, and each lone surrogate becomes "?"."""
     return text.replace("\x00", "").encode(errors="replace").decode()
 
 
 def recipient_of(delivery: Delivery, identities: Identities) -> str | None:
-    """Return the value of the column `recipient`: the visitor's address, or the admins' for an alert.
+    """Return the value of the column `recipient`: the visitor's address, or for an alert the admins'.
 
     Several addresses are joined by commas. A visitor's address is in lower case, because the dashboard
-    searches in lower case. Returns None for a welcome without an address, which is suppressed.
+    searches in lower case. Returns None for a welcome to a lead without an address. Such a welcome is
+    suppressed.
     """
     if delivery.kind == "welcome":
         return storable(delivery.lead.email.lower()) if delivery.lead.email else None
@@ -36,7 +37,10 @@ def recipient_of(delivery: Delivery, identities: Identities) -> str | None:
 
 
 def mailbox_of(delivery: Delivery) -> str | None:
-    """Return the key of the mailbox that gets this welcome; None for an alert, or without an address."""
+    """Return the key of the mailbox that gets this welcome.
+
+    Return None for an alert or without an address.
+    """
     email = delivery.lead.email
     return storable(mailbox_key(email)) if delivery.kind == "welcome" and email else None
 

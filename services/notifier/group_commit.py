@@ -15,7 +15,7 @@ class GroupCommit(Generic[Item, Result]):
 
     If no write is running, an item is written at once. Items that arrive during a write form the next group.
     If `commit` raises `RetryableError` for a group, the items of the group are written one by one. If a
-    caller is cancelled, the write of its item goes on; call `idle` to wait until no write is running.
+    caller is cancelled, the write of its item continues. Call `idle` to wait until no write is running.
     """
 
     def __init__(self, commit: Callable[[list[Item]], Awaitable[list[Result]]]) -> None:

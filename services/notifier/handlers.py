@@ -67,7 +67,10 @@ class Handler:
             raise PartitionsBusy(plan.busy, plan.wait_seconds + 0.1)
 
     async def send_to_retry_queue(self, record: Record, failure: Failure) -> None:
-        """Publish a failure for each mail of this record that has no outcome yet, and count the record."""
+        """Publish a failure for each mail of this record that has no outcome yet.
+
+        Count the record as parked.
+        """
         for _, lead in decode_batch([record]).leads:
             states = await self._store.states(lead.lead_id)
             for delivery in requested_deliveries(record, lead, first=not states):

@@ -31,7 +31,7 @@ Transition = tuple[Delivery, MailOutcome | None]
 
 
 class Store:
-    """Writes `email_delivery`. `owner` is the id with which this process reserves mails.
+    """Writes `email_delivery`. `owner` is the id of this process as the owner of reserved mails.
 
     All methods raise `RetryableError` and `DependencyUnavailable`.
     """
@@ -62,8 +62,8 @@ class Store:
     ) -> BatchPlan:
         """Plan a batch, reserve its deliveries for this process and count its records, in one transaction.
 
-        `in_progress` are the mails that this process is sending, or whose outcome it has cached. Raises
-        `DependencyUnavailable` also if another process inserts a delivery of the batch at the same time.
+        `in_progress` are the mails that this process is sending, or whose outcome it has cached. If another
+        process inserts a delivery of the batch at the same time, raises `DependencyUnavailable`.
         """
         undecodable = set(map(id, batch.undecodable))
         async with transaction(self._pool) as connection:
@@ -150,8 +150,8 @@ class Store:
     async def release(self, deliveries: Collection[tuple[Delivery, bool]]) -> None:
         """Release the leases of mails that were certainly not sent.
 
-        The flag of a delivery is true if an attempt to send the mail has ended: only then a row in the state
-        `sending` is reset.
+        The flag of a delivery is True if an attempt to send the mail has ended. Only then is a row in the
+        state `sending` reset.
         """
         if deliveries:
             # A cancelled caller's transition may still be running, and must not be committed after this.

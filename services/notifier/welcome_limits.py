@@ -18,7 +18,7 @@ SiteHour = tuple[str, datetime]
 def mailbox_key(email: str) -> str:
     """Return a key that is equal for all spellings of one mailbox.
 
-    The key ignores case and +tags, and has the domain in ASCII.
+    The key ignores case and +tags. Its domain is in ASCII.
     """
     local, _, domain = unicodedata.normalize("NFKC", email).strip().casefold().rpartition("@")
     if address := parse_address(f"a@{domain}"):
@@ -30,16 +30,16 @@ def mailbox_key(email: str) -> str:
 
 
 def site_hour(lead: LeadReceived) -> SiteHour:
-    """Return a lead's site and the hour in which it arrived.
+    """Return a lead's site and the hour in which the lead arrived.
 
-    A lead of a backlog counts in the hour in which it arrived, not in the hour in which it is processed.
+    So if leads are processed late, the limit applies to the hour of their arrival.
     """
     return lead.site, lead.occurred_at.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
 
 
 @dataclass
 class WelcomeCounts:
-    """The welcomes to each mailbox in 24 hours and of each site in an hour, and the limits of both."""
+    """The numbers of recent welcomes, and their limits: per mailbox in 24 hours, and per site in an hour."""
 
     per_mailbox: int
     per_site_hour: int
@@ -47,7 +47,7 @@ class WelcomeCounts:
     sites: dict[SiteHour, int] = field(default_factory=dict)
 
     def of_mailbox(self, lead: LeadReceived) -> set[UUID]:
-        """Return the ids of the leads whose welcomes went to the mailbox of this lead."""
+        """Return the ids of the leads whose welcomes went to this lead's mailbox."""
         return self.mailboxes.get(mailbox_key(lead.email), set()) if lead.email else set()
 
     def site_limit_reached(self, lead: LeadReceived) -> bool:

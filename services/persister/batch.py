@@ -24,7 +24,10 @@ PART_RECORDS: Final = 250
 
 @dataclass
 class DecodedBatch:
-    """A decoded batch. Leads and audit entries are paired with their records, in the order of the records."""
+    """A decoded batch.
+
+    Each lead and each audit entry is paired with its record, in the order of the records.
+    """
 
     records: Sequence[Record]
     leads: list[tuple[Record, LeadReceived]] = field(default_factory=list)
@@ -32,7 +35,7 @@ class DecodedBatch:
     undecodable: list[Record] = field(default_factory=list)
 
     def first_records(self) -> dict[UUID, tuple[Record, LeadReceived]]:
-        """Return by lead id the first record of each lead, paired with the lead.
+        """Return the first record of each lead, paired with the lead, by lead id.
 
         A later record with the same lead id is a duplicate or a conflict.
         """
@@ -50,8 +53,8 @@ class DecodedBatch:
 def decode_in_parts(records: Sequence[Record]) -> Iterator[DecodedBatch]:
     """Decode records lazily, `PART_RECORDS` at a time.
 
-    Raises `RetryableError` if the number of undecodable leads exceeds the circuit breaker's limit. The
-    consumer then halves the batch, and the breaker is checked between the halves.
+    Raises `RetryableError` if more leads are undecodable than the circuit breaker allows. The consumer then
+    halves the batch, and checks the breaker between the halves.
     """
     undecodable = 0
     for first in range(0, len(records), PART_RECORDS):
@@ -63,7 +66,7 @@ def decode_in_parts(records: Sequence[Record]) -> Iterator[DecodedBatch]:
 
 
 def decode_batch(records: Sequence[Record]) -> DecodedBatch:
-    """Decode every record; list those that cannot be decoded in `undecodable`."""
+    """Decode every record. The records that cannot be decoded are in `undecodable`."""
     batch = DecodedBatch(records)
     for record in records:
         try:
@@ -92,7 +95,10 @@ def count_leads(records: Sequence[Record]) -> int:
 
 
 def kind_of(record: Record) -> Kind:
-    """Return the kind of a failure of this record: `AUDIT_KIND` for an audit record, `store` for a lead."""
+    """Return the kind under which a failure of this record is published.
+
+    It is `AUDIT_KIND` for an audit record, and `store` for a lead.
+    """
     origin = first_origin(record.headers, Origin.of(record, ""))
     return AUDIT_KIND if topics.is_audit(origin.topic) else "store"
 
@@ -110,8 +116,8 @@ def queue_id_of(record: Record) -> UUID | None:
 def rejected_entry(entry: LeadRejected) -> AuditRecorded:
     """Return the audit entry of a refused request, with only the fields that the gateway sends.
 
-    Any other field may come from somebody else who can write to the topic. The entry gets the database's
-    time; the time that the sender stated becomes a detail.
+    Other fields are dropped, because another program may have written the record. The entry gets the
+    database's time. The time in the record becomes a detail.
     """
     details: dict[str, JsonValue] = {"sent_at": entry.occurred_at.isoformat()}
     code, fields = entry.details.get("code"), entry.details.get("fields")
@@ -123,7 +129,10 @@ def rejected_entry(entry: LeadRejected) -> AuditRecorded:
 
 
 def received_entry(record: Record, lead: LeadReceived) -> AuditRecorded:
-    """Return the audit entry of a stored lead: its origin, and no field that a visitor typed."""
+    """Return the audit entry of a stored lead.
+
+    It has the record's origin, but nothing that a visitor typed.
+    """
     details: dict[str, JsonValue] = {
         "site": lead.site,
         "topic": record.topic,
@@ -153,9 +162,9 @@ def _published_at(record: Record) -> datetime:
 
 
 def conflict_entry(record: Record, lead: LeadReceived) -> AuditRecorded:
-    """Return the audit entry of a conflict: a lead whose id is stored with another body.
+    """Return the audit entry of a conflict: a lead whose id is already stored with another body.
 
-    The id of the entry is derived from the record.
+    The id of the entry is derived from the record, so a redelivery adds no second entry.
     """
     failure = failure_event_id(record, "persister", "store")
     return AuditRecorded(

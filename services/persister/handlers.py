@@ -16,8 +16,8 @@ from services.persister.store import Store
 class Handler:
     """Stores batches of records.
 
-    A failure is published after the commit of the transaction and before the commit of the offset. After a
-    crash between the two commits it is published again, and the flusher ignores the repeated event id.
+    The order of steps is: commit the transaction, publish the failures, commit the offsets. After a crash
+    between two steps a failure is published again with the same event id, and the flusher ignores it.
     """
 
     def __init__(self, store: Store, publisher: FailurePublisher, breaker: CircuitBreaker) -> None:

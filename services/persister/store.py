@@ -24,7 +24,7 @@ SQL: Any = load_queries(Path(__file__).with_name("queries.sql"))
 
 @dataclass
 class BatchOutcome:
-    """The records of a stored batch that must be dead-lettered, and the ids of the resolved retries."""
+    """The result of storing a batch: the records to dead-letter, and the ids of the resolved retries."""
 
     undecodable: list[Record] = field(default_factory=list)
     conflicts: list[Record] = field(default_factory=list)
@@ -55,10 +55,10 @@ class Store:
         self._ledger = ledger
 
     async def save(self, parts: Iterable[DecodedBatch], records: Sequence[Record]) -> BatchOutcome:
-        """Store a batch in one transaction; return the records to dead-letter.
+        """Store a batch in one transaction, and return the records to dead-letter.
 
-        `parts` decodes `records` lazily: the next part is decoded while the database writes the current one,
-        which saves up to 17 ms of the 70 ms that 500 leads need.
+        `parts` decodes `records` lazily. While the database writes one part, the next is decoded. This saves
+        up to 17 ms of the 70 ms that 500 leads need.
         """
         outcome, writing = BatchOutcome(), None
         async with transaction(self._pool) as connection:

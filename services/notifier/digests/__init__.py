@@ -1,1 +1,1 @@
-"""The emails to the team about leads that are held: when they are due, and sending them."""
+"""The emails to the team that list held leads: deciding when they are due, and sending them."""

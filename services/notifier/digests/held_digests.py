@@ -1,6 +1,7 @@
 """Sends the team one email about the held leads of a site, at most once an hour.
 
-A digest has no lead of its own, so it has no row in `email_delivery`, and the ledger does not count it.
+This email is called a digest. It concerns several leads, so it has no row in `email_delivery`, and the ledger
+does not count it.
 """
 
 import asyncio
@@ -31,8 +32,8 @@ KIND: Final = "held_digest"
 class DigestTimes:
     """When a digest is due, in seconds.
 
-    The first held lead of a site waits `collect` for others. `interval` is the least time between two
-    digests of a site.
+    After the first held lead of a site, a digest waits `collect` seconds for more leads. Between two digests
+    of a site there are at least `interval` seconds.
     """
 
     collect: float = 300.0
@@ -73,10 +74,10 @@ class HeldDigests:
             await asyncio.sleep(POLL_SECONDS)
 
     async def send_due(self) -> int:
-        """Try each digest that is due once, and return how many were sent.
+        """Try to send each digest that is due once, and return how many were sent.
 
-        Stops at the first that the mail server does not take now. Raises `DependencyUnavailable` if the
-        database does not answer or the service stops.
+        If the mail server cannot accept a digest now, the remaining digests wait too. Raises
+        `DependencyUnavailable` if the database does not answer or the service stops.
         """
         sent, due_at = 0, await self._collect()
         while claimed := await self._claim(due_at):

@@ -1,7 +1,7 @@
 """Formats what a visitor typed, for the alert to the admins. Pure.
 
-Nothing that a visitor types can look like another field of the alert: labels are unique, and a text of
-several lines has `> ` before each line.
+A visitor cannot imitate another field of the alert: labels are unique, and each line of a longer text begins
+with `> `.
 """
 
 import json
@@ -27,7 +27,10 @@ _HIDING: Final = re.compile(
 
 
 def visible_text(value: str) -> str:
-    """Return a text without characters that hide text or reverse its order. Lines end with a single LF."""
+    """Return a text without characters that hide text or reverse its direction.
+
+    Each line ends with one LF.
+    """
     if _CLEAN_ASCII.fullmatch(value):  # most input
         return value.strip()
     return _HIDING.sub("", with_lf(to_text(value))).strip()

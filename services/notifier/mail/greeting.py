@@ -1,6 +1,6 @@
 """Decides whether a welcome may contain the name that the visitor typed. Pure.
 
-A visitor may type the address of a stranger, and instead of a name a message or a link for that stranger.
+A visitor may enter a stranger's address, and write a message or a link for the stranger into the name.
 """
 
 import re

@@ -26,7 +26,7 @@ _LINE_MAX: Final = 120
 
 @dataclass(frozen=True)
 class HeldLead:
-    """A held lead, as far as the digest shows it."""
+    """The fields of a held lead that the digest shows."""
 
     lead_id: UUID
     received_at: datetime
@@ -37,7 +37,10 @@ class HeldLead:
 
 @dataclass(frozen=True)
 class HeldDigest:
-    """The leads of one digest. `leads` are the first `LISTED_MAX` of `total`."""
+    """The leads of one digest.
+
+    `leads` contains at most `LISTED_MAX` of them, `total` is the number of all.
+    """
 
     digest_id: UUID
     site: str

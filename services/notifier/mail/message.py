@@ -1,6 +1,6 @@
-"""Composes the two kinds of mail as the bytes to send. Pure: `now` is an argument, nothing is sent.
+"""Composes the welcome and the alert as the bytes to send. Pure: `now` is an argument, nothing is sent.
 
-Only one value that a visitor typed may enter a header: the validated address, as the recipient of a welcome.
+A header contains only one value from the visitor: the validated address, as the recipient of a welcome.
 """
 
 from collections.abc import Iterable
@@ -42,7 +42,7 @@ TEMPLATES.filters["break_lines"] = break_lines
 
 
 class UndeliverableError(Exception):
-    """The mail can never be sent: its outcome is `dead`. `reason` holds no personal data."""
+    """The mail can never be sent, so its outcome is `dead`. `reason` contains no personal data."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -51,7 +51,10 @@ class UndeliverableError(Exception):
 
 @dataclass(frozen=True)
 class Identity:
-    """The sender and the admins of our mails. The settings have validated the addresses."""
+    """The sender and the admins of a site's mails.
+
+    The addresses are valid: the settings have been checked.
+    """
 
     from_email: str
     sender_name: str
@@ -70,7 +73,7 @@ class Mail:
 
 
 def message_id(lead: LeadReceived, kind: Kind, from_email: str) -> str:
-    """Return the Message-ID. It is the same for a repeated mail, so that mailboxes can deduplicate it."""
+    """Return the Message-ID. A repeated mail has the same id, so that mailboxes can deduplicate it."""
     return f"<{lead.lead_id}.{kind}@{from_email.rpartition('@')[2]}>"
 
 
@@ -109,7 +112,7 @@ def _recipients_of(kind: Kind, lead: LeadReceived, identity: Identity) -> list[R
 
 
 def valid_addresses(to: Iterable[str]) -> list[Recipient]:
-    """Return the valid addresses of these. Raises `UndeliverableError` if there is none."""
+    """Return those addresses in `to` that are valid. Raises `UndeliverableError` if there is none."""
     addresses = [address for each in to if (address := parse_address(each))]
     if not addresses:
         raise UndeliverableError(Reason.ADDRESS_INVALID)

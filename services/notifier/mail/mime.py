@@ -1,8 +1,8 @@
 """Builds the bytes of a mail: the headers, verified by parsing them, and a text and an HTML part. Pure.
 
-It replaces `email.message.EmailMessage`, which is slower, because it parses the headers that it writes and
-encodes bodies in Python. For one mail the whole notifier needs 0.77 ms of processor time with this module,
-and 3.8 ms with `EmailMessage` and `policy.SMTP` (three alternating runs of 2,000 mails to a server that
+It replaces `email.message.EmailMessage` for speed. `EmailMessage` parses the headers that it writes, and
+encodes bodies in Python. With this module, the whole notifier needs 0.77 ms of processor time for one mail.
+With `EmailMessage` and `policy.SMTP` it needs 3.8 ms (three alternating runs of 2,000 mails to a server that
 discards them). `compose` alone needs 0.14 ms instead of 2.7 ms (`time.process_time`, six alternating runs).
 """
 
@@ -24,7 +24,7 @@ _PLAIN: Final = re.compile(r"[!-~][ -~]*")
 
 
 class HeaderInjectionError(Exception):
-    """A parser of the built message would see other headers than the given ones."""
+    """The built message, when it is parsed, has other headers than the given ones."""
 
 
 def build_mime_message(headers: Mapping[str, str], text: str, html: str, *, utf8: bool) -> bytes:

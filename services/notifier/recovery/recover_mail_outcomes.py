@@ -1,8 +1,8 @@
 """Recovers mail outcomes that the database has lost, so that no mail is sent twice and none is missing.
 
-When the notifier commits the offset of a record, each mail of the record was sent or suppressed, or its
-failure was published. So the records before that offset and the published failures show the outcome of each
-mail. The module `recovered_outcomes` derives the outcomes.
+The notifier commits the offset of a record only after each mail of the record was sent, suppressed or
+published as a failure. So the committed records and the published failures show the outcome of each mail. The
+module `recovered_outcomes` derives the outcomes from them.
 """
 
 import asyncio
@@ -51,7 +51,7 @@ OffsetRanges = dict[TopicPartition, tuple[int, int]]
 
 
 class MailOutcomeRecovery:
-    """Adds what `email_delivery` and the ledger lack, up to the consumer group's committed offsets."""
+    """Adds the missing outcomes of committed records to `email_delivery` and the ledger."""
 
     def __init__(self, kafka: Kafka, pool: Pool, ledger: Ledger, identities: Identities) -> None:
         self._kafka = kafka

@@ -36,8 +36,8 @@ class RecordPosition(NamedTuple):
     def is_newer_than(self, other: "RecordPosition") -> bool:
         """Return True if this record is newer than the other.
 
-        Compares the offsets in one partition, else the timestamps. The records of one lead are in two
-        partitions if the topic got more partitions after the first record.
+        In one partition the offsets are compared, otherwise the timestamps. The records of one lead are in
+        two partitions if the topic got more partitions after the first record.
         """
         if self[:2] == other[:2]:
             return self.offset > other.offset
@@ -49,7 +49,10 @@ NewestRetries = dict[Key, RecordPosition]
 
 
 class PublishedFailure(NamedTuple):
-    """A failure: its error (such as `smtp.dead`), and the time in ms of the record that failed first."""
+    """A published failure of a mail.
+
+    It has an error (such as `smtp.dead`), and the timestamp in ms of the record that failed first.
+    """
 
     error: str
     origin_ms: str | None
@@ -67,7 +70,7 @@ class RecoveredOutcome:
 def update_newest_retries(records: Sequence[Record], newest: NewestRetries) -> NewestRetries:
     """Update `newest` with the retries among these records, and return it.
 
-    Several records of a batch may retry one mail, but only the newest gets an outcome. The records of one
+    Several records of a batch may retry one mail. Only the newest gets an outcome. The records of one
     partition must be in the order of their offsets.
     """
     for record, lead in decode_batch(records).leads:
@@ -88,13 +91,13 @@ def recover_outcomes(
 ) -> tuple[list[RecoveredOutcome], list[Outcome]]:
     """Return the lost outcomes of committed records, and how the ledger counts each record.
 
-    The notifier publishes the failure of a mail, under an id derived from the record, before it commits the
-    mail's outcome. So a mail without a published failure was sent or suppressed.
+    The notifier publishes the failure of a mail before it commits the mail's outcome. So a mail without a
+    published failure was sent or suppressed.
 
-    `rows` are the stored rows of the records' leads; recovered rows are added to `rows`. `failures` are keyed
+    `rows` are the stored rows of the records' leads. Recovered rows are added to `rows`. `failures` are keyed
     by event id. `uncounted` contains the `id()` of each record that the ledger does not count yet. If a mail
-    has several retries, only the newest committed retry decides its state. `newest` holds the newest retry of
-    each mail; if `newest` is None, the newest retries among `records` are used.
+    has several retries, only the newest committed retry decides its state. `newest` has the newest retry of
+    each mail; if it is None, the newest retries among `records` are used.
     """
     newest = update_newest_retries(records, {}) if newest is None else newest
     mails, outcomes = list[RecoveredOutcome](), list[Outcome]()

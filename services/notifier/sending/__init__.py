@@ -1,1 +1,1 @@
-"""Sending the mails of a batch: order, pace, concurrency and what is in progress."""
+"""Sending the mails of a batch: their order, rate and concurrency, and which mails are in progress."""

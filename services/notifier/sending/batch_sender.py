@@ -17,7 +17,10 @@ BATCH_SECONDS: Final = 600.0
 
 
 class BatchSender:
-    """Sends mails concurrently. Starts no more mails after a dependency failure, or if the service stops."""
+    """Sends mails concurrently.
+
+    After a dependency failure, or when the service stops, starts no more mails.
+    """
 
     def __init__(
         self,
@@ -42,11 +45,14 @@ class BatchSender:
         return [*self._started.values(), *self._queue]
 
     async def run(self, workers: int) -> None:
-        """Send the mails in this number of concurrent tasks. Stores errors, which `raise_error` raises."""
+        """Send the mails in `workers` concurrent tasks.
+
+        Errors are stored; call `raise_error` to raise them.
+        """
         await asyncio.gather(*(self._work() for _ in range(workers)))
 
     def raise_error(self) -> None:
-        """Raise an error if mails have no committed outcome. Prefers `DependencyUnavailable`."""
+        """If a mail has no committed outcome, raise a stored error. Prefers `DependencyUnavailable`."""
         for error in sorted(self._errors, key=lambda each: not isinstance(each, DependencyUnavailable)):
             raise error
         if self._queue and self._stopping.is_set():

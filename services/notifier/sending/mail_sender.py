@@ -38,8 +38,8 @@ RELEASE_SECONDS: Final = 5.0
 class MailSender:
     """Sends mails, publishes their failures and commits their outcomes.
 
-    A mail that has started is finished even if its batch is cancelled, and its outcome is cached at least
-    until it is committed. Otherwise nobody would know whether the mail was sent.
+    A mail that has started is finished even if its batch is cancelled. Its outcome is cached at least until
+    it is committed. Otherwise it would be unknown whether the mail was sent.
     """
 
     def __init__(
@@ -79,9 +79,9 @@ class MailSender:
         self._in_progress.remove_superseded(delivery)
 
     def suspects_last(self, deliveries: Sequence[Delivery]) -> list[Delivery]:
-        """Sort the deliveries by their number of dependency failures so far, deliveries without any first.
+        """Sort the deliveries by their number of dependency failures so far, the fewest first.
 
-        If the first mails pass and a later one fails again, that mail causes its failures, not the server.
+        If the first mails succeed and a later one fails again, that mail causes its failures, not the server.
         """
         return sorted(deliveries, key=lambda each: self._failures.count_of(each.key))
 
@@ -110,17 +110,17 @@ class MailSender:
         return outcome
 
     async def commit_outcome(self, delivery: Delivery, outcome: MailOutcome) -> None:
-        """Publish the mail's failure, if any, then commit its outcome and leave the outcome in the cache.
+        """Publish the mail's failure, if it failed, and commit its outcome. The outcome stays in the cache.
 
-        An outcome is removed from the cache if the SMTP exchange ended with a status in `UNSETTLED`: then the
-        mail was certainly not sent. Raises `DependencyUnavailable`.
+        If the status is in `UNSETTLED`, the mail was certainly not sent, and its outcome is removed from the
+        cache. Raises `DependencyUnavailable`.
         """
         await self.settle(delivery, outcome)
         self._failures.remove(delivery.key)
         self._in_progress.mark_committed(delivery.key)
 
     async def return_to_reserved(self, delivery: Delivery) -> None:
-        """Reset a mail that got a rate-limit reply to `reserved`. Raises `DependencyUnavailable`."""
+        """After a rate-limit reply to a mail, set it to `reserved`. Raises `DependencyUnavailable`."""
         try:
             async with asyncio.timeout(RELEASE_SECONDS):
                 await self._store.release([(delivery, True)])
@@ -129,9 +129,9 @@ class MailSender:
         self._in_progress.discard(delivery.key)
 
     async def release(self, deliveries: Sequence[Delivery]) -> None:
-        """Of these mails, release the leases of those that were certainly not sent.
+        """Release the leases of those mails that were certainly not sent.
 
-        If the release fails, that is only logged, because Kafka redelivers the records of these mails.
+        A failure of this is only logged, because Kafka redelivers the records of these mails.
         """
         unsent = [
             (each, each.key in self._in_progress)

@@ -17,7 +17,7 @@ Holds = Callable[[str, int], bool]
 
 @dataclass(frozen=True)
 class MailInProgress:
-    """One mail: its record, the task that sends it, and whether its outcome is committed."""
+    """A mail that is being sent or was sent: its record, its task, and whether its outcome is committed."""
 
     topic: str
     partition: int
@@ -29,9 +29,9 @@ class MailInProgress:
 class MailsInProgress:
     """Tracks the mails that are being sent, and caches the outcomes of the last mails.
 
-    An outcome stays in the cache after its commit, because a database that fails over to an asynchronous
-    standby may lose the outcome. Kafka then redelivers the record, but the mail must not be sent again.
-    `holds(topic, partition)` returns whether a partition is assigned to this process; the mails of other
+    An outcome stays in the cache after its commit. A database that fails over to an asynchronous standby may
+    lose the outcome, and Kafka then redelivers the record. The cache prevents that the mail is sent again.
+    `holds(topic, partition)` returns True if the partition is assigned to this process. The mails of other
     partitions are removed.
     """
 
@@ -55,15 +55,18 @@ class MailsInProgress:
                 del self._mails[key]
 
     def remove_superseded(self, delivery: Delivery) -> None:
-        """Remove the mail if another record requested it: this delivery's record requests it again."""
+        """Remove the mail if it was requested by another record than this delivery's.
+
+        Its cached outcome does not apply: this delivery's record requests the mail again.
+        """
         mail = self._mails.get(delivery.key)
         if mail and mail.record_id != delivery.record_id:
             del self._mails[delivery.key]
 
     def find(self, delivery: Delivery) -> asyncio.Task[MailOutcome] | None:
-        """Return the task that is sending this mail, or has sent it for the same record.
+        """Return the task that is sending this mail, or has sent it, or None.
 
-        Returns None if there is no such task.
+        A task whose outcome is committed is returned only if it belongs to the same record.
         """
         mail = self._mails.get(delivery.key)
         if mail is None or (mail.committed and mail.record_id != delivery.record_id):
@@ -76,7 +79,7 @@ class MailsInProgress:
         self._mails[delivery.key] = MailInProgress(record.topic, record.partition, delivery.record_id, task)
 
     def mark_committed(self, key: Key) -> None:
-        """Mark the outcome of a mail as committed. Removes the mail if the status is in `UNSETTLED`.
+        """Mark the outcome of a mail as committed. If its status is in `UNSETTLED`, remove the mail instead.
 
         Evicts the oldest committed outcome if the cache is full.
         """
@@ -88,7 +91,7 @@ class MailsInProgress:
             self.discard(oldest)
 
     def discard(self, key: Key | None) -> None:
-        """Remove a mail and its outcome. Ignores None and a missing mail."""
+        """Remove a mail and its outcome. Does nothing if `key` is None or unknown."""
         if key is not None:
             self._mails.pop(key, None)
 

@@ -1,4 +1,4 @@
-"""Limits the sending rate of one process to what the provider accepts. Knows no SMTP and no database."""
+"""Limits the rate at which one process sends to what the provider accepts. Knows no SMTP and no database."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -46,7 +46,10 @@ class Pacing:
             yield
 
     def start(self) -> float:
-        """Use up the token for the mail in this slot; return the start time, which `record_outcome` needs."""
+        """Use up the token for the mail in this slot.
+
+        Returns the start time, which `record_outcome` needs.
+        """
         return self._bucket.take()
 
     def record_outcome(self, key: Key, outcome: MailOutcome, started_at: float) -> None:
@@ -63,7 +66,7 @@ class Pacing:
         metrics.MAIL_RATE.set(self._bucket.rate)
 
     def is_limit_of_one_mail(self, key: Key) -> bool:
-        """Return True if this mail repeatedly gets rate-limit replies while other mails pass."""
+        """Return True if this mail repeatedly gets rate-limit replies while other mails are accepted."""
         return (
             key == self._last_limited
             and self._replies_in_a_row >= REPLIES_TO_ONE_MAIL

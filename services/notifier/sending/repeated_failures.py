@@ -1,4 +1,7 @@
-"""Decides whether a repeated dependency failure is caused by one mail. No I/O, no clock."""
+"""Decides whether one mail causes its repeated dependency failures. No I/O, no clock.
+
+A mail passes if the server accepts or refuses it. If other mails pass meanwhile, the server is not the cause.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,7 +16,7 @@ FAILURES_OF_ONE_MAIL: Final = 3
 
 @dataclass
 class MailFailures:
-    """The dependency failures of one mail, and how many mails had passed before its first failure."""
+    """The dependency failures of one mail, and how many mails had passed before the first of them."""
 
     topic: str
     partition: int
@@ -23,7 +26,7 @@ class MailFailures:
 
 
 class RepeatedFailures:
-    """Counts the dependency failures of each mail, and the mails that passed in the meantime."""
+    """Counts the dependency failures of each mail, and all mails that pass."""
 
     def __init__(self) -> None:
         self._failures = dict[Key, MailFailures]()
@@ -47,7 +50,7 @@ class RepeatedFailures:
                 del self._failures[key]
 
     def record_passed(self, delivery: Delivery, outcome: MailOutcome) -> None:
-        """Count a mail that the server accepted or refused. Both show that the server works."""
+        """Count a mail that passes: the server accepted or refused it, so the server works."""
         self._passed += 1
         self._welcomes_passed += delivery.kind == "welcome" and outcome.status is MailStatus.SENT
 

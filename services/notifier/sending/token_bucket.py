@@ -1,7 +1,7 @@
 """A token bucket that learns the provider's rate limit. No I/O; the clock is an argument.
 
-The rate follows TCP's AIMD (additive increase, multiplicative decrease): each accepted mail adds 0.02 mails
-a second, a rate-limit reply reduces the rate by 30 %. The bucket holds one token, because providers count by
+The rate follows TCP's AIMD (additive increase, multiplicative decrease). Each accepted mail adds 0.02 mails a
+second. A rate-limit reply reduces the rate by 30 %. The bucket holds one token, because providers count by
 the second and refuse bursts.
 """
 
@@ -55,7 +55,8 @@ class TokenBucket:
     def throttled(self, started_at: float) -> None:
         """Reduce the rate after a rate-limit reply to a mail that started at `started_at`.
 
-        Ignores replies to mails that started before the last reduction: a burst reduces the rate once.
+        Ignores replies to mails that started before the last reduction, so that a burst reduces the rate only
+        once.
         """
         if started_at <= self._slowed_at:
             return

@@ -1,4 +1,7 @@
-"""The notifier's adapter to the mail server: a pool of connections, one mail at a time on each."""
+"""The notifier's adapter to the mail server: a pool of connections.
+
+Each connection sends one mail at a time.
+"""
 
 import asyncio
 import ssl
@@ -32,10 +35,10 @@ PROBE_SECONDS: Final = 60.0
 class Mailer:
     """Sends mails.
 
-    The commands before the body may take as long as RFC 5321 allows (4.5.3.2). If the service stops, they are
-    cancelled, because no mail was sent yet. The database commit before the body, the body and its reply share
-    one time limit. A stopping service waits longer than that limit (ARCHITECTURE.md, Stopping: the drain
-    inequality).
+    The commands before the body may take as long as RFC 5321 (4.5.3.2) allows. If the service stops, they are
+    cancelled, because no mail was sent yet. One time limit applies to the sum of three steps: the database
+    commit before the body, the body and its reply. A stopping service waits longer than that limit
+    (ARCHITECTURE.md, Stopping: the drain inequality).
     """
 
     def __init__(self, settings: Settings, health: Health, stopping: asyncio.Event) -> None:
@@ -153,7 +156,10 @@ class Mailer:
             session.client.close()
 
     async def monitor(self) -> None:
-        """Until cancelled, close idle connections; probe the server if no recent mail has shown its state."""
+        """Close idle connections until cancelled.
+
+        Also probes the server if no recent mail has shown its state.
+        """
         backoff, attempt = Backoff(base_seconds=1.0), 0
         while True:
             expired = [each for each in self._idle if time.monotonic() - each.used_at > IDLE_SECONDS]

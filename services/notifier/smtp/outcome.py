@@ -1,6 +1,6 @@
-"""Decides the outcome of a mail by the reply and the phase of the exchange, such as 550 to RCPT. Pure.
+"""Decides the outcome of a mail from the reply and the phase of the exchange, such as 550 to RCPT. Pure.
 
-`replies` holds the rules for replies whose code is ambiguous.
+The module `replies` has the rules for replies whose code is ambiguous.
 """
 
 import re
@@ -23,7 +23,7 @@ ALL_RECIPIENTS_REFUSED: Final = "the server refuses every recipient"
 
 
 class Phase(StrEnum):
-    """The phase of the SMTP exchange. The reasons of failures contain these values."""
+    """A phase of the SMTP exchange. The reasons of failures contain these values."""
 
     CONNECT = "connect"
     EHLO = "ehlo"
@@ -54,8 +54,8 @@ UNSETTLED: Final = frozenset({MailStatus.UNAVAILABLE, MailStatus.THROTTLED})
 class MailOutcome:
     """The status of a mail and its reason.
 
-    `reply` is the server's text. It is personal data: only `email_delivery` may hold it. `cause` explains
-    a reply that does not concern the mail itself.
+    `reply` is the server's text. It may hold personal data, so it is stored only in `email_delivery`. `cause`
+    explains a reply that does not concern the mail itself.
     """
 
     status: MailStatus
@@ -79,11 +79,11 @@ def enhanced_status(text: str) -> str | None:
 
 
 def classify_reply(phase: Phase, code: int, enhanced: str | None, text: str = "") -> tuple[MailStatus, str]:
-    """Return the status of a mail that got this reply, and the cause if it does not concern the mail.
+    """Return the status of a mail that got this reply, and the cause if the reply does not concern the mail.
 
-    `text` is a result of `replies.normalize`. The cause is empty if none is known. Up to MAIL a reply
-    concerns our login, our sender or the server. From RCPT on a reply concerns the mail, unless its text or
-    code says otherwise.
+    `text` is a result of `replies.normalize`. The cause is empty if none is known. Up to MAIL, a reply
+    concerns our login, our sender or the server. From RCPT on, a reply concerns the mail, unless its text or
+    code shows another cause.
     """
     if phase is Phase.BODY and 200 <= code < 300:
         return MailStatus.SENT, ""
@@ -111,7 +111,7 @@ def _status_of_code(phase: Phase, code: int, enhanced: str | None) -> MailStatus
 def outcome_of_reply(
     phase: Phase, code: int, text: str, sender: str = "", recipients: Collection[str] = ()
 ) -> MailOutcome:
-    """Return the outcome that a reply in this phase means for a mail from `sender` to `recipients`."""
+    """Return the outcome of a mail from `sender` to `recipients` that got this reply in this phase."""
     enhanced = enhanced_status(text)
     status, cause = classify_reply(phase, code, enhanced, replies.normalize(text, recipients))
     refused = status in (MailStatus.WAITING, MailStatus.DEAD)
@@ -122,13 +122,16 @@ def outcome_of_reply(
 
 
 def outcome_without_reply(phase: Phase, reason: Reason) -> MailOutcome:
-    """Return the outcome of a mail that got no reply: `unknown` in the phase BODY, else `unavailable`."""
+    """Return the outcome of a mail without a reply: `unknown` in the phase BODY, else `unavailable`."""
     status = MailStatus.UNKNOWN if phase is Phase.BODY else MailStatus.UNAVAILABLE
     return MailOutcome(status, reason.format(phase=phase), phase)
 
 
 def outcome_of_rejected_recipients(outcomes: list[MailOutcome]) -> MailOutcome:
-    """Choose the outcome of a mail from those of its refused recipients. Prefers temporary refusals."""
+    """Choose the outcome of a mail from the outcomes of its refused recipients.
+
+    Prefers temporary refusals.
+    """
     for status in (MailStatus.UNAVAILABLE, MailStatus.THROTTLED, MailStatus.WAITING):
         for outcome in outcomes:
             if outcome.status is status:

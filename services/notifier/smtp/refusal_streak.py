@@ -1,4 +1,4 @@
-"""Detects that different recipients get the same refusal, which suggests that our sender is refused. Pure."""
+"""Detects that several recipients get the same refusal, which suggests that our sender is refused. Pure."""
 
 from collections.abc import Callable, Collection
 from typing import Final
@@ -12,9 +12,9 @@ DIFFERENT_RECIPIENTS: Final = 3
 class RefusalStreak:
     """Counts mails to different recipients that got the same refusal since the last accepted mail.
 
-    A mail counts once, whatever the number of its recipients: a spam filter that refuses one alert to
-    several admins is no streak. Only a streak with at least one alert to the admins counts: visitors choose
-    the other recipients, and could otherwise pause the stage with addresses that one server refuses.
+    A mail counts once, however many recipients it has. So one alert to several admins that a spam filter
+    refuses is no streak. A streak must contain at least one alert to the admins. Visitors choose all other
+    recipients, and could otherwise pause the stage with addresses that one server refuses.
     """
 
     def __init__(self, admins: Callable[[], Collection[str]]) -> None:

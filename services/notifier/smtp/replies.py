@@ -17,14 +17,17 @@ _RECIPIENT_STATUS: Final = re.compile(r"[45]\.(1\.(1|2|3|6|10)|2\.\d{1,3})")
 
 @dataclass(frozen=True)
 class ReplyRule:
-    """Matches an enhanced status, a text, or both if both are given. `source` is the origin of the rule."""
+    """A rule that matches an enhanced status, a text, or both.
+
+    `source` names the document that the rule is from.
+    """
 
     source: str
     enhanced: str = ""
     text: str = ""
 
     def matches(self, enhanced: str | None, text: str) -> bool:
-        """Return True if a reply matches. `text` is normalized."""
+        """Return True if a reply matches. `text` must be normalized."""
         return (not self.enhanced or re.fullmatch(self.enhanced, enhanced or "") is not None) and (
             not self.text or re.search(self.text, text) is not None
         )
@@ -114,19 +117,19 @@ def normalize(text: str, recipients: Collection[str] = ()) -> str:
 
 
 def is_rate_limit(enhanced: str | None, text: str) -> bool:
-    """Return True if the reply reports a rate limit or quota of sending. `text` is normalized."""
+    """Return True if the reply reports a rate limit or quota. `text` must be normalized."""
     return any(rule.matches(enhanced, text) for rule in RATE_LIMITS)
 
 
 def is_sender_refusal(code: int, enhanced: str | None, text: str) -> bool:
-    """Return True if the reply refuses our sender, login, host or network. `text` is normalized."""
+    """Return True if the reply refuses our sender, login, host or network. `text` must be normalized."""
     return code in _LOGIN_CODES or any(rule.matches(enhanced, text) for rule in SENDER_REFUSALS)
 
 
 def names_only_sender(text: str, sender: str, recipients: Collection[str]) -> bool:
     """Return True if a reply contains our sender's address, but no recipient's address.
 
-    Amazon SES lists the addresses that it refuses. `text` is not normalized.
+    Amazon SES lists the addresses that it refuses. `text` must not be normalized.
     """
     lower = text.lower()
     return bool(sender) and sender.lower() in lower and not any(each.lower() in lower for each in recipients)

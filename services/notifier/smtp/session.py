@@ -1,6 +1,6 @@
-"""One SMTP connection, and the exchange for one mail at a time. No pool, no database.
+"""One SMTP connection, which sends one mail at a time. No pool, no database.
 
-`outcome` decides what a reply means. This module only records the reply and the phase.
+This module only records the reply and the phase. The module `outcome` decides what they mean.
 """
 
 import asyncio
@@ -38,16 +38,16 @@ _KEEPALIVE: Final = {"TCP_KEEPIDLE": 15, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3, "
 
 
 class StaleSessionError(Exception):
-    """A pooled connection is closed or too old, and no body was written: use another connection."""
+    """A pooled connection is closed or too old, and no body was written. The caller must use another one."""
 
 
 @dataclass
 class Session:
     """One connection, and the phase of its current mail.
 
-    `used_at` is the monotonic time of the last mail; 0 means not connected yet. `clean` is true if the server
+    `used_at` is the monotonic time of the last mail; 0 means not connected yet. `clean` is True if the server
     accepted the last mail. That ended the SMTP transaction, so no RSET is needed (RFC 5321, 4.1.1.4).
-    `refused` are the outcomes of the refused recipients of the current mail.
+    `refused` has the outcomes of the refused recipients of the current mail.
     """
 
     client: aiosmtplib.SMTP
@@ -58,7 +58,10 @@ class Session:
     refused: list[MailOutcome] = field(default_factory=list)
 
     async def connect(self) -> None:
-        """Connect and log in. Waits `TCP_SECONDS` for the TCP connection, and longer for the greeting."""
+        """Connect and log in.
+
+        The TCP connection may take `TCP_SECONDS`, the server's greeting may take longer.
+        """
         connecting = asyncio.create_task(self.client.connect())
         try:
             await asyncio.wait({connecting}, timeout=TCP_SECONDS)
@@ -77,7 +80,7 @@ class Session:
         self.phase = Phase.MAIL
 
     async def prepare(self) -> None:
-        """Make the connection ready for a mail: connect a new one, reset a pooled one if necessary.
+        """Make the connection ready for a mail: connect it if it is new, or reset it if that is necessary.
 
         Raises `StaleSessionError` if a pooled connection is too old or dead.
         """
@@ -95,9 +98,9 @@ class Session:
     async def send_envelope(self, mail: Mail) -> MailOutcome | None:
         """Send MAIL, RCPT and DATA. Return None if the body may follow, else the outcome.
 
-        `sendmail` and `data` of `aiosmtplib` cannot be used: they send DATA and the body, but the caller
-        commits to the database between DATA and the body. The callers limit the time, so no command has a
-        timeout of its own.
+        `sendmail` and `data` of `aiosmtplib` send DATA and the body together. They cannot be used, because
+        the caller commits to the database between DATA and the body. The caller limits the time, so no
+        command has a timeout of its own.
         """
         client, options, encoding = self.client, list[str](), "ascii"
         if mail.smtputf8:
@@ -142,7 +145,7 @@ class Session:
             raise StaleSessionError
 
     async def send_body(self, mail: Mail, reply_seconds: float) -> MailOutcome:
-        """Send the body and return the outcome that its reply means. Waits `reply_seconds` for the reply."""
+        """Send the body and return the outcome. Waits at most `reply_seconds` for the reply."""
         protocol = self.client.protocol
         if protocol is None:
             raise aiosmtplib.SMTPServerDisconnected("connection lost")
@@ -177,7 +180,7 @@ def _enable_keepalive(client: aiosmtplib.SMTP) -> None:
 
 
 def outcome_of_exception(error: Exception, phase: Phase) -> MailOutcome:
-    """Return the outcome that an exception of `aiosmtplib` means in this phase."""
+    """Return the outcome of a mail that ended with an exception of `aiosmtplib` in this phase."""
     if isinstance(error, aiosmtplib.SMTPAuthenticationError):
         phase = Phase.LOGIN
     elif isinstance(error, aiosmtplib.SMTPHeloError):
