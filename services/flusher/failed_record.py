@@ -1,4 +1,7 @@
-"""Decodes records of `leads.failed.v1`. An undecodable record becomes a dead row. No I/O, no clock."""
+"""Decodes records of `leads.failed.v1`. No I/O, no clock.
+
+A record that cannot be decoded becomes a dead row of the replay queue.
+"""
 
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -27,8 +30,8 @@ _INT8: Final = 2**63
 class FailedRecord:
     """A record that a stage could not handle: its failure and its original bytes.
 
-    `by_origin` is True for a conflict, an undecodable record and an audit record. In `replay_queue`, the row
-    of such a record is identified by the record's origin (topic, partition and offset), not by its lead.
+    `by_origin` is True for a conflict, an undecodable record and an audit record. The row of such a record in
+    `replay_queue` is identified by the record's origin (topic, partition and offset), not by a lead.
     """
 
     record: Record
@@ -44,16 +47,17 @@ class FailedRecord:
 
     @property
     def replay_lead_id(self) -> UUID | None:
-        """The lead id under which a conflict is replayed as a new lead; None if this is no conflict."""
+        """The id of the new lead as which a conflict is replayed; None if this is no conflict."""
         if self.by_origin and self.failure.reason == Reason.CONFLICT:
             return uuid5(self.failure.event_id, "lead_id")
         return None
 
     @property
     def legacy_id(self) -> UUID | None:
-        """The id that earlier versions gave this failure. None if the record had been retried.
+        """The id that earlier versions gave this failure, or None if the record was a retry.
 
-        The id of a retry's failure is derived from the retry's record, whose position is not known here.
+        The id of a retry's failure is derived from the position of the retry's record, which is not known
+        here.
         """
         failure, stage, kind = self.failure, self.failure.stage, self.failure.kind
         if failure.event_id != failure_event_id(failure.origin, stage, kind):
@@ -67,7 +71,10 @@ class FailedRecord:
 
 
 def decode_failure(record: Record, group: str) -> FailedRecord:
-    """Decode the failure in a record's headers. If that is impossible, return an `undecodable_failure`."""
+    """Return the failure that a record's headers describe.
+
+    If they are invalid, return an `undecodable_failure`.
+    """
     headers = _storable(record.headers)
     try:
         failure = LeadFailed.from_headers(headers)
@@ -88,9 +95,10 @@ def decode_failure(record: Record, group: str) -> FailedRecord:
 
 
 def undecodable_failure(record: Record, group: str, reason: str) -> FailedRecord:
-    """Return a record with a final failure of this `reason`: its row becomes dead, for an admin to examine.
+    """Return a record with a final failure of this `reason`.
 
-    The failure is not read from the headers. Its origin is the record's own topic, partition and offset.
+    Its row becomes dead, so that an admin can examine it. The record's headers are not used. The origin of
+    the failure is the position of the record itself.
     """
     origin = Origin.of(record, group)
     failure = LeadFailed(
@@ -115,7 +123,10 @@ def strip_personal_data(parked: FailedRecord) -> FailedRecord:
 
 
 def dead_event_id(failure: LeadFailed) -> UUID:
-    """Return the id of a failure's dead letter. A repeated dead letter has the same id."""
+    """Return the event id of a failure's dead letter.
+
+    If the dead letter is published twice, the id is the same.
+    """
     return uuid5(failure.event_id, AuditEvent.LEAD_DEAD)
 
 

@@ -14,8 +14,8 @@ from services.flusher.store import Store
 class Handler:
     """Stores failures in the replay queue.
 
-    Kafka acknowledges dead letters before the transaction commits. So a crash between the two loses no dead
-    letter. After it, the dead letters are published again with the same event ids.
+    Kafka acknowledges the dead letters before the transaction commits, so a crash in between loses none of
+    them. After such a crash, the dead letters are published again with the same event ids.
     """
 
     def __init__(self, store: Store, publisher: ReplayPublisher, group: str) -> None:
@@ -31,7 +31,7 @@ class Handler:
         self._log.info("Queue took failures", records=len(records), **counts)
 
     async def send_to_retry_queue(self, record: Record, failure: Failure) -> None:
-        """Store a record that `handle` could not store. Its row is dead and contains the record's bytes."""
+        """Store a record that `handle` could not store, with its original bytes, as a dead row."""
         dead_record = undecodable_failure(
             record, self._group, Reason.FAILURE_NOT_STORED.format(reason=failure.reason)[:200]
         )

@@ -31,7 +31,7 @@ class Site:
 
 
 def is_exposed(url: str) -> bool:
-    """Return True for a URL that sends tokens and leads unencrypted over a public network."""
+    """Return True if requests to this URL send tokens and leads unencrypted over a public network."""
     parts = urlsplit(url)
     host = (parts.hostname or "").rstrip(".")
     if parts.scheme != "http":
@@ -98,7 +98,7 @@ class Settings(BaseSettings):
         return self
 
     def refuse_weak(self) -> None:
-        """Exit if a token is weak, or a URL would send it unencrypted over a public network."""
+        """Exit if a token is weak, or if a URL would send a token unencrypted over a public network."""
         sites = self.sites()
         refuse_weak_tokens("FASTCORE_SITE_QUEUE_TOKEN", [site.queue_token for site in sites])
         refuse_weak_tokens("FASTCORE_SITE_INGEST_TOKEN", [site.ingest_token for site in sites])
@@ -113,7 +113,10 @@ class Settings(BaseSettings):
                 )
 
     def sites(self) -> list[Site]:
-        """Return the websites that have a queue, each with its first tokens. Raises `ValueError`."""
+        """Return the websites that have a queue, each with its first tokens.
+
+        Raises `ValueError` for invalid settings.
+        """
         queue_tokens = _by_site(self.site_queue_token)
         ingest_tokens = self._tokens_in_file() | _by_site(self.site_ingest_token)
         sites: list[Site] = []

@@ -43,7 +43,7 @@ class Store:
     ) -> dict[str, int]:
         """Store a batch in one transaction. Return the number of failures by outcome, and of `dead` rows.
 
-        `publish` sends the dead letters before the commit.
+        `publish` sends the dead letters before the transaction commits.
         """
         counts, dead, dead_letters = Counter[str](), Counter[str](), list[OutgoingRecord]()
         async with transaction(self._pool) as connection:
@@ -170,7 +170,7 @@ async def settle_dead_mail(
     """Set the mail of a dead row to `dead`, and append an audit entry.
 
     The notifier does this itself if a failure is final. If the notifier has not committed the mail's outcome
-    yet, this function only stores the failure's id with the mail. The notifier finds the id there and commits
+    yet, this function only stores the failure's id with the mail. The notifier then finds the id and commits
     the mail as dead.
     """
     if dead.stage != "notifier" or lead_id is None:

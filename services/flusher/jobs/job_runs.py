@@ -1,4 +1,4 @@
-"""The adapter to the table `scheduled_job`: lets one flusher at a time run a job, and records the runs."""
+"""The adapter to the table `scheduled_job`: records runs, and ensures that only one flusher runs a job."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -33,7 +33,8 @@ class JobRuns:
     async def begin_run(self, name: str, schedule: str, next_run_at: datetime | None) -> int | None:
         """Record that a run begins, and return the run's number.
 
-        Returns None if this tick's run has already succeeded and no other run is requested.
+        Returns None if no run is needed: the run of this tick has already succeeded, and no other run is
+        requested.
         """
         async with transaction(self._pool) as connection:
             runs: int | None = await SQL.begin_run(

@@ -1,6 +1,6 @@
-"""Runs jobs on schedule. One flusher runs a job at each tick; missed and failed runs are made up for.
+"""Runs jobs on schedule. At each tick of its schedule, one flusher runs a job.
 
-What a job does is defined in its own module.
+A run that was missed or failed is repeated before the next tick. Each job's work is in its own module.
 """
 
 import asyncio
@@ -26,9 +26,9 @@ RETRY_BACKOFF: Final = Backoff(base_seconds=2, cap_seconds=60)
 
 @dataclass(frozen=True)
 class Report:
-    """The result of a run: `details` is a JSON object that says what the run did.
+    """The result of a run. `details` is a JSON object with the results of the work.
 
-    If there is a `reason`, the run failed. A failed run is repeated before the next tick if `retry` is True.
+    A run with a `reason` has failed. If `retry` is True, it is repeated before the next tick.
     """
 
     details: dict[str, Any]
@@ -46,7 +46,7 @@ class LogEvents:
 
 
 class ScheduledJob:
-    """Runs `work` at every tick of a cron line, and when a run is requested."""
+    """Runs `work` at every tick of a cron schedule, and when a run is requested."""
 
     def __init__(
         self,
@@ -73,13 +73,16 @@ class ScheduledJob:
         self._due = clock()
 
     async def run(self) -> None:
-        """Poll every second until cancelled."""
+        """Check every second whether the job must run, until cancelled."""
         while True:
             await self.poll()
             await asyncio.sleep(POLL_SECONDS)
 
     async def poll(self) -> None:
-        """Run the job if it is due or requested. After a failure, even a request waits for a backoff."""
+        """Run the job if it is due or requested.
+
+        After a failure, the job waits for a backoff, even if requested.
+        """
         # A clock that was set back must not postpone the next run by as much.
         self._due = min(self._due, self._trigger.get_next_fire_time(None, self._clock()) or self._due)
         try:
@@ -98,7 +101,7 @@ class ScheduledJob:
         self._attempt, self._due = (0, next_tick) if done else (self._attempt + 1, min(next_tick, retry_at))
 
     async def tick(self) -> bool:
-        """Run once, unless another flusher is running the job or this tick's run has succeeded.
+        """Run the job once, unless another flusher is running it or the run of this tick has succeeded.
 
         Returns False if the run failed and must be repeated.
         """
@@ -128,10 +131,7 @@ class ScheduledJob:
 
 
 def failed_report(job: str, error: Exception) -> Report:
-    """Return the report of a run that raised `error`.
-
-    An error that is no `Failure` is logged and counted as a bug.
-    """
+    """Return the report of a run that raised `error`. An unexpected error is logged and counted as a bug."""
     if isinstance(error, Failure):
         return Report({}, error.reason)
     metrics.BUGS.inc()

@@ -1,4 +1,4 @@
-"""The job that refreshes PostgreSQL's statistics after an erasure: they contain values of erased leads."""
+"""The job that refreshes PostgreSQL's statistics after an erasure, because they contain values of leads."""
 
 from typing import Final
 

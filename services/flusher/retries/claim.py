@@ -1,4 +1,4 @@
-"""A claim: rows that an open transaction has locked. It records the results of sending, but does not send."""
+"""A claim: rows that an open transaction has locked. It records the results of sending the rows."""
 
 import random
 from collections.abc import Iterable, Sequence
@@ -28,7 +28,10 @@ from services.flusher.store import ACTOR, SQL, PublishDeadLetters, settle_dead_m
 
 @dataclass(frozen=True)
 class DeadRow:
-    """A row that becomes dead, and its last failure. `next_state` is None if the row can never be sent."""
+    """A row that becomes dead, and its last failure.
+
+    `next_state` is None if the row cannot be sent at all.
+    """
 
     row: Row
     failed: LeadFailed
@@ -39,8 +42,8 @@ class DeadRow:
 class Claim:
     """Rows that an open transaction has locked. Every change takes effect when the transaction commits.
 
-    `replay_id` is the replay that the rows belong to, if any. `skipped` are the ids of the replay's rows that
-    cannot be replayed.
+    `replay_id` is the id of the replay that the rows belong to, or None. `skipped` are the ids of the
+    replay's rows that cannot be replayed.
     """
 
     connection: Connection
@@ -54,7 +57,7 @@ class Claim:
     ) -> list[Row]:
         """Record the results of sending, and return the rows that became dead.
 
-        Before these rows are recorded as dead, `publish` sends their dead letters.
+        `publish` sends the dead letters of these rows before they are recorded as dead.
         """
         await self._mark_sent(result.acknowledged)
         await self._resolve(result.delivered)
@@ -79,9 +82,9 @@ class Claim:
         return [dead.row for dead in dying]
 
     async def move_to_end(self, ids: Iterable[UUID], *, processed: Sequence[UUID] = ()) -> None:
-        """Move the rows `ids` to the end of the queue, or of the replay if the claim belongs to one.
+        """Move the rows `ids` to the end of the queue, or to the end of the replay that the claim belongs to.
 
-        `processed` are the ids of the rows that the replay does not try again.
+        The replay does not try the rows in `processed` again.
         """
         if not self.replay_id:
             await SQL.move_to_end(self.connection, ids=list(ids), now=self.now)

@@ -1,4 +1,4 @@
-"""The backoff of each destination to which the last attempt to send failed. No I/O."""
+"""The backoff of each destination to which the last send failed. No I/O."""
 
 import time
 from collections.abc import Callable
@@ -28,7 +28,7 @@ class DestinationBackoff:
         self._states: dict[Destination, _State] = {}
 
     def record_failure(self, to: Destination, reason: str) -> None:
-        """Start a backoff of a destination. It is longer after each failure without a success in between."""
+        """Start a backoff of a destination. It grows with each failure until a send succeeds."""
         attempt = self._states[to].attempt + 1 if to in self._states else 0
         self._states[to] = _State(attempt, self._timer() + self._backoff.seconds(attempt), reason)
 
@@ -51,7 +51,7 @@ class DestinationBackoff:
     def reasons(self) -> dict[Destination, str]:
         """Return the reason of each destination's last failure.
 
-        Destinations that nothing was sent to for `FORGET_SECONDS` after their backoff are left out.
+        Leaves out a destination if nothing was sent to it for `FORGET_SECONDS` after its backoff.
         """
         now = self._timer()
         self._states = {to: state for to, state in self._states.items() if now < state.until + FORGET_SECONDS}

@@ -1,7 +1,8 @@
 """Sends rows of the replay queue, with one task for each destination. `RetryScheduler` decides when.
 
-A destination that fails (a gateway that refuses a website's token, a topic that Kafka cannot write) has a
-backoff of its own, and sending to the others goes on. A row that cannot be sent moves behind the other rows.
+If a destination fails (a gateway refuses a website's token, Kafka cannot write a topic), only that
+destination gets a backoff. Sending to the others continues. A row that cannot be sent moves behind the other
+rows.
 """
 
 import asyncio
@@ -62,7 +63,10 @@ class _Run:
 
 
 class DestinationSender:
-    """Sends due rows, requested rows and replays. Raises `DependencyUnavailable` if the database is down."""
+    """Sends due rows, requested rows and replays.
+
+    Raises `DependencyUnavailable` if the database is unavailable.
+    """
 
     def __init__(
         self,
@@ -86,13 +90,13 @@ class DestinationSender:
         self._log = logger("replay")
 
     def reasons(self) -> list[str]:
-        """Return the reason of each destination whose last attempt failed, equal reasons only once."""
+        """Return the different reasons for which the last sends failed."""
         return sorted(set(self._backoff_of.reasons().values()))
 
     async def send_all(self, selection: Selection) -> tuple[dict[str, int], list[str]]:
         """Send all due or all requested rows. Return counts, and the reasons why rows were not sent.
 
-        The counts are named `sent`, `dead`, and by stage: the rows that were sent to the stage.
+        The counts are `sent`, `dead`, and for each stage the number of rows that were sent to it.
         """
         run = _Run(selection)
         async with asyncio.TaskGroup() as group:
@@ -119,9 +123,10 @@ class DestinationSender:
                 run.tasks[to] = group.create_task(self._send_to(run, to))
 
     async def send_replays(self) -> dict[str, int]:
-        """Send one chunk of each running replay: at most the rows that its rate allows in a second.
+        """Send one chunk of each running replay.
 
-        Returns the same counts as `send_all`.
+        A chunk has at most as many rows as the replay's rate per second. Returns the same counts as
+        `send_all`.
         """
         now, counts = self._clock(), Counter[str](sent=0, dead=0)
         while not self._stopping.is_set():

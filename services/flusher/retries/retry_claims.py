@@ -1,4 +1,4 @@
-"""Locks rows of `replay_queue` that are to be sent."""
+"""Locks the rows of `replay_queue` that will be sent."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -26,7 +26,10 @@ class RetryClaims:
         self._clock = clock
 
     async def destinations(self, selection: Selection) -> list[Destination]:
-        """Return the destinations of the selected rows: all due rows, or all that an admin requested."""
+        """Return the destinations of the selected rows.
+
+        A selection is all due rows, or all requested rows.
+        """
         async with transaction(self._pool) as connection:
             if selection == "due":
                 found = SQL.list_due_destinations(connection, now=self._clock())
@@ -49,10 +52,10 @@ class RetryClaims:
     async def claimed_replay(
         self, now: datetime, *, without: Sequence[Destination], sites_only: bool, at_most: int
     ) -> AsyncIterator[Claim | None]:
-        """Lock a running replay and its next rows; yields None if no replay is due at `now`.
+        """Lock a running replay and its next rows. Yields None if no replay is due at `now`.
 
-        Locks at most `at_most` rows, and none for the destinations in `without`. If `sites_only` is True, it
-        locks only leads that websites queued. The replay's other rows are left for a later tick.
+        Locks at most `at_most` rows, and no rows for the destinations in `without`. If `sites_only` is True,
+        locks only leads that websites queued. The replay's other rows wait for a later tick.
         """
         async with transaction(self._pool) as connection:
             replay = await SQL.claim_replay(connection, now=now)

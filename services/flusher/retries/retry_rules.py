@@ -8,10 +8,11 @@
 | resolved       | waiting, due now             | dead                |                            |
 | dead, archived | stays: an admin decides      | stays               | replaying, three new tries |
 
-A record has failed for good if the failure is final, or if the third retry failed. A row that is
-replaying is sent again if no result comes within an hour. No failure is discarded: after a new failure, a
-resolved row waits again. If its lead was stored or mailed after all, the stage recognizes the retry as a
-duplicate and resolves the row again.
+A record has failed for good if the failure is final, or if the third retry failed. If no result arrives
+within an hour, a replaying row is sent again.
+
+No failure is discarded, so a resolved row waits again after a new failure. If the lead was stored or mailed
+after all, the stage recognizes the retry as a duplicate and resolves the row again.
 """
 
 import json
@@ -45,7 +46,7 @@ OVERDUE_AFTER: Final = timedelta(hours=1)
 class Destination(NamedTuple):
     """Where rows are sent: a stage's retry topic, a record's first topic, or the gateway for one website.
 
-    Rows for one destination do not wait for rows for another.
+    A failing destination does not delay the rows for other destinations.
     """
 
     stage: str
@@ -54,7 +55,7 @@ class Destination(NamedTuple):
 
 @dataclass(frozen=True)
 class Row:
-    """The columns of a `replay_queue` row that are needed to decide about the row and to send it."""
+    """Those columns of a `replay_queue` row that are needed to decide about the row and to send it."""
 
     id: UUID
     stage: Stage
@@ -92,12 +93,12 @@ class Row:
 
     @property
     def destination(self) -> Destination:
-        """Where this row is sent. `queries.sql` computes the same value."""
+        """The destination to which this row is sent. `queries.sql` computes the same value."""
         by_origin = self.by_origin or self.stage == SITE
         return Destination(self.stage, self.origin_topic if by_origin else self.stage)
 
     def failure(self, event_id: UUID, now: datetime) -> LeadFailed:
-        """Return the row's last failure with this event id and time, for a record or an audit entry."""
+        """Return the row's last failure, with a new event id and time, for a record or an audit entry."""
         return LeadFailed(
             event_id=event_id,
             occurred_at=now,
@@ -135,8 +136,8 @@ class OutgoingRecord:
 class SendResult:
     """The result of sending a chunk: each sent row with its event id, and every other row with the reason.
 
-    Kafka has acknowledged the rows in `acknowledged`. A website's lead is posted to the gateway instead, and
-    is then `delivered` or `refused`. The rows in `unsendable` can never be sent.
+    `acknowledged` has the rows that Kafka acknowledged. A website's lead is posted to the gateway instead,
+    and is then in `delivered` or `refused`. The rows in `unsendable` can never be sent.
     """
 
     acknowledged: list[tuple[Row, UUID]] = field(default_factory=list)
@@ -154,7 +155,7 @@ class SendResult:
         self.unavailable += [(row, error) for row in rows]
 
     def unreachable(self) -> dict[Destination, str]:
-        """Return the destinations that were unavailable for the whole chunk, each with the reason."""
+        """Return the destinations to which no row of the chunk could be sent, each with the reason."""
         answered = {row.destination for row, _ in (*self.acknowledged, *self.delivered, *self.refused)}
         return {
             row.destination: error.reason
@@ -164,7 +165,7 @@ class SendResult:
 
 
 def due_at(attempts: int, now: datetime, rng: random.Random) -> datetime:
-    """Return the time of the next retry of a row that has had `attempts` retries."""
+    """Return the time of the next retry of a row that has been retried `attempts` times."""
     return now + WAITS[attempts] * (1 + JITTER * rng.random())
 
 
@@ -192,9 +193,10 @@ def cause_of(row: Row) -> Cause:
 
 
 def requeue(row: Row, by: str, comment: str | None, now: datetime) -> Row | None:
-    """Return the row as an admin's replay sends it. None if it is resolved or replaying, or has no payload.
+    """Return the row in the form in which an admin's replay sends it.
 
-    A dead or archived row gets three new retries. A waiting row keeps its number of retries.
+    A dead or archived row gets three new retries. A waiting row keeps its number of retries. Returns None for
+    a row that cannot be replayed: it is resolved or replaying, or has no payload.
     """
     if row.state in ("resolved", "replaying") or row.payload is None:
         return None
@@ -205,15 +207,18 @@ def requeue(row: Row, by: str, comment: str | None, now: datetime) -> Row | None
 
 
 def attempts_after_send(row: Row) -> int:
-    """Return the row's number of retries after this send. Requested and overdue sends do not count."""
+    """Return the row's number of retries after this send.
+
+    A send on request does not count as a retry. Neither does one because no result came in time.
+    """
     return min(row.attempts + (cause_of(row) == "automatic"), len(WAITS))
 
 
 def replay_record(row: Row, event_id: UUID, now: datetime) -> OutgoingRecord:
-    """Return the record that a replay sends: the original bytes, to the topic of the stage that failed.
+    """Return the record that a replay sends: the original bytes, to the retry topic of the stage that failed.
 
-    A row with `by_origin` goes to the topic of its origin: an audit record to `audit.recorded.v1`, an
-    undecodable record to `leads.received.v1`, and a conflict to `leads.received.v1` too, but as a new lead.
+    A row with `by_origin` goes to the topic of its origin. For an audit record this is `audit.recorded.v1`.
+    For an undecodable record or a conflict it is `leads.received.v1`. The conflict is sent as a new lead.
     """
     headers = row.failure(event_id, now).to_headers(_encode_headers(row.headers))
     if row.kind == AUDIT_KIND:

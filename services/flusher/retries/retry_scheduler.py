@@ -30,12 +30,12 @@ DRAIN_SECONDS: Final = 20.0
 
 
 def utc_now() -> datetime:
-    """Return the current time in UTC. The service gets the date and time only from here; tests replace it."""
+    """Return the current time in UTC. The service reads the clock only here, so that tests can replace it."""
     return datetime.now(UTC)
 
 
 class RetryScheduler:
-    """Runs the job that sends due rows, and polls for rows and replays that an admin requests."""
+    """Runs the job that sends due rows. Polls for the rows and replays that an admin requests."""
 
     def __init__(
         self,
@@ -59,16 +59,17 @@ class RetryScheduler:
         self._in_progress = set[asyncio.Task[Any]]()
 
     async def run(self) -> None:
-        """Do three things concurrently, each every second, until cancelled or drained.
+        """Do three things concurrently, each once a second, until cancelled or drained.
 
-        Run the scheduled job if it is due, send requested rows, and send a chunk of each running replay.
+        They are: run the scheduled job if it is due, send requested rows, and send a chunk of each running
+        replay.
         """
         async with asyncio.TaskGroup() as group:
             for poll in (self.job.poll, self.send_requested, self.send_replays):
                 group.create_task(self._repeat(poll))
 
     async def drain(self) -> None:
-        """Start nothing more and wait for the chunks in progress, at most `DRAIN_SECONDS`.
+        """Start no more chunks, and wait for the chunks in progress for at most `DRAIN_SECONDS`.
 
         If a chunk does not end in time, its rows are sent again later.
         """

@@ -1,1 +1,1 @@
-"""Import of the leads that websites have queued on their own disk."""
+"""Importing the leads that websites have queued on their own disk."""

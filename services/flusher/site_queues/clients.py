@@ -1,7 +1,7 @@
-"""The adapter to a website's queue and to the gateway: list, submit and remove.
+"""The HTTP client for websites' queues and for the gateway: list, submit and remove.
 
-Each response is limited in time and size. A redirect to another address is not followed: the server there
-must not get this server's token.
+Each response is limited in time and size. A redirect is followed only if it adds or removes the last slash of
+the path, because another server must not get the token.
 """
 
 import asyncio
@@ -42,7 +42,10 @@ class Submission:
 
 
 class SiteQueueClient:
-    """Reads websites' queues and posts to the gateway. Raises `RetryableError`, `DependencyUnavailable`."""
+    """Reads websites' queues and posts to the gateway.
+
+    Raises `RetryableError` and `DependencyUnavailable`.
+    """
 
     def __init__(self, client: httpx.AsyncClient, gateway_url: str, sites: Sequence[Site]) -> None:
         self.sites = sites
@@ -51,7 +54,7 @@ class SiteQueueClient:
         self._log = logger("pull")
 
     async def list_queue(self, site: Site) -> tuple[SiteQueuePage, list[SiteQueueEntry]]:
-        """Return the page of a queue's oldest entries, and the valid entries of this page."""
+        """Return the oldest page of a queue, and the valid entries of this page."""
         status, body = await self._request(
             "site",
             "GET",
@@ -99,7 +102,7 @@ class SiteQueueClient:
             raise DependencyUnavailable("gateway", f"gateway answered {status}")
 
     async def deliver(self, row: Row) -> None:
-        """Post the website's lead of a replay queue row to the gateway, with its original idempotency key."""
+        """Post the lead in a row of the replay queue to the gateway, with its original idempotency key."""
         name = row.origin_topic.removeprefix(ORIGIN)
         site = next((each for each in self.sites if each.name == name), None)
         if site is None:
@@ -108,7 +111,7 @@ class SiteQueueClient:
         await self.submit(site, Submission(key, row.payload or b"", traceparent))
 
     async def remove(self, site: Site, entry_id: str) -> None:
-        """Remove an entry from a website's queue; a missing entry counts as removed."""
+        """Remove an entry from a website's queue. An entry that does not exist counts as removed."""
         url = f"{site.queue_url.rstrip('/')}/{entry_id}"
         status, _ = await self._request("site", "DELETE", url, site.queue_token, limit=PROBLEM_MAX_BYTES)
         if status not in (200, 202, 204, 404, 410):

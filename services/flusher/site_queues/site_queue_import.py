@@ -1,8 +1,9 @@
-"""The job that imports the leads that websites queued because they could not deliver them to the gateway.
+"""The job that imports leads from websites' queues.
 
-Each entry is posted to the gateway with its own key and then removed from the website's queue. After a crash
-between these steps the entry is posted again, but with the same key, so the lead is stored once. A lead
-that the gateway refuses goes to the replay queue. During an outage, entries stay in the website's queue.
+A website queues leads that it cannot deliver to the gateway. Each entry is posted to the gateway under its
+own key, and then removed from the website's queue. After a crash between these steps it is posted again under
+the same key, so the lead is stored once. A lead that the gateway refuses goes to the replay queue. While the
+gateway is unavailable, entries stay in the website's queue.
 """
 
 import asyncio
@@ -47,7 +48,7 @@ SQL: Any = load_queries(Path(__file__).with_name("site_queue_import.sql"))
 
 @dataclass
 class ImportResult:
-    """The result for one website: counts of this run, and the queue size that the website last reported."""
+    """The result for one website: the counts of this run, and the size of the queue as last reported."""
 
     pulled: int = 0
     refused: int = 0
