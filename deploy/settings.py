@@ -19,7 +19,10 @@ SERVICE_SETTINGS: Final[tuple[type[BaseSettings], ...]] = (Ingest, Persister, No
 
 
 class MigrationSettings(BaseSettings):
-    """The owner's URL runs the migrations; the services' URL names the role that gets the rights."""
+    """The two database URLs.
+
+    The owner's URL runs the migrations, the services' URL names the role to grant rights to.
+    """
 
     model_config = section()
     # Not the section Debug: pydantic would read a field named `debug` from the variable DEBUG itself.
@@ -47,7 +50,7 @@ class MigrationSettings(BaseSettings):
 
 
 class ReplicationSettings(BaseSettings):
-    """How the topics are created. The topics command and the doctor read it; no service does."""
+    """How the topics are created. Only the topics command and the doctor read these settings."""
 
     model_config = section()
     replication: int = Field(

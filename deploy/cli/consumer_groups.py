@@ -1,4 +1,4 @@
-"""Reads the services' consumer groups: how many members each has, and which partitions they read."""
+"""Reads the services' consumer groups: the number of members, and the partitions that they read."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -16,7 +16,7 @@ CONSUMERS: Final[tuple[topics.Service, ...]] = ("persister", "notifier", "flushe
 
 @dataclass(frozen=True)
 class Group:
-    """The consumer group of one service. `assigned` holds the partitions that are assigned to a member."""
+    """The consumer group of one service. `assigned` are the partitions that are assigned to its members."""
 
     name: str
     members: int
@@ -28,7 +28,7 @@ class Group:
 async def read_groups(admin: AIOKafkaAdminClient, prefix: str) -> dict[topics.Service, Group]:
     """Return each service's consumer group, as Kafka describes it.
 
-    Raises aiokafka's errors that a retry may resolve. Sets no time limit: the caller does.
+    Raises those errors of aiokafka after which a retry may succeed. The caller sets a time limit.
     """
     groups: dict[topics.Service, Group] = {}
     for service in CONSUMERS:

@@ -1,6 +1,7 @@
 """The errors with which Kafka refuses a request permanently: missing rights, policies, unsupported requests.
 
-Managed clusters refuse some requests in this way. A command reports such a refusal as a warning and goes on.
+Managed clusters refuse some requests in this way. A command reports such a refusal as a warning and
+continues.
 """
 
 from typing import Final

@@ -39,7 +39,7 @@ READ_SECONDS: Final = 30.0
 
 @dataclass
 class Comparison:
-    """The result of one comparison with the database. `missing` names what the database lacks."""
+    """The result of one comparison with the database. `missing` lists what the database lacks."""
 
     what: str
     compared: int = 0
@@ -139,10 +139,10 @@ async def compare_failures(kafka: Kafka, pool: Pool) -> Comparison:
 
 
 async def compare_mails(pool: Pool, waiting: int) -> Comparison:
-    """Look for leads that do not have two email deliveries in the database.
+    """Find leads that do not have two email deliveries in the database.
 
-    `waiting` is the notifier's lag. Unless it is 0, no lead counts as missing, because the notifier may still
-    create its deliveries.
+    `waiting` is the notifier's lag. If it is more than 0, no lead counts as missing, because the notifier may
+    still create its deliveries.
     """
     comparison = Comparison("two deliveries of each lead in email_delivery", waiting=waiting)
     async with transaction(pool) as connection:

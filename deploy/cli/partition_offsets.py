@@ -1,4 +1,4 @@
-"""Reads how far a service is in each partition that it consumes, according to Kafka and to the ledger."""
+"""Reads the position of a service in each partition that it consumes, from Kafka and from the ledger."""
 
 import asyncio
 from typing import Any

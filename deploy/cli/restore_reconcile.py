@@ -1,4 +1,4 @@
-"""`python -m deploy.cli.restore_reconcile`: report what the services do after a restore or a failover.
+"""`python -m deploy.cli.restore_reconcile`: report what the services repair after a restore or a failover.
 
 The command writes nothing. Each service compares its ledger with Kafka at its start, after every database
 failure and once a minute, and repairs the difference itself (runtime/kafka/reconcile.py).
@@ -37,7 +37,7 @@ async def read_all_positions(kafka: Kafka, postgres: Postgres) -> dict[str, list
 def summarize(stage: str, positions: list[Position]) -> list[str]:
     """Return a line for each kind of repair that the service `stage` will make.
 
-    Returns no line if the service's ledger matches Kafka.
+    Returns an empty list if the service's ledger matches Kafka.
     """
     others = sum(position.is_another_log for position in positions)
     same = [position for position in positions if not position.is_another_log]

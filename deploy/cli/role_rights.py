@@ -1,4 +1,7 @@
-"""The rights of the services' role: `migrate` grants them, and the doctor compares the database with them."""
+"""The rights of the services' role.
+
+`migrate` grants them, and the doctor compares the role's rights with them.
+"""
 
 from typing import Final
 

@@ -16,7 +16,7 @@ app = typer.Typer(add_completion=False)
 
 @app.callback()
 def main() -> None:
-    """Work with the file that FASTCORE_SITES_FILE names (docs/sites.md)."""
+    """Check a sites file, such as the one that FASTCORE_SITES_FILE names (docs/sites.md)."""
 
 
 @app.command()

@@ -1,7 +1,7 @@
 """Creates the topics that `contracts/topics.py` declares, and repairs topics that fall short of it.
 
 It never lowers a value: a topic keeps a longer retention, more partitions or more replicas than declared. If
-Kafka refuses a repair (missing rights, a policy of a managed cluster), a line of the result warns of it.
+Kafka refuses a repair (missing rights, a policy of a managed cluster), the result contains a warning.
 """
 
 import asyncio
@@ -53,10 +53,10 @@ async def open_admin(settings: Kafka, client_id: str) -> AsyncIterator[AIOKafkaA
 
 
 async def provision(settings: Kafka, replication: int = 1) -> list[str]:
-    """Create and repair the topics. Return a line for each change and for each repair that Kafka refused.
+    """Create and repair the topics. Return a line for each change, and for each repair that Kafka refused.
 
     The line of a refused repair begins with "warning: ". Raises `ProvisionError` if too few brokers answer or
-    a repair takes too long, and aiokafka's errors.
+    a repair takes too long. Also raises aiokafka's errors.
     """
     prefix = settings.topic_prefix
     async with open_admin(settings, "fastcore-topics") as admin:
@@ -108,9 +108,9 @@ async def _wait_for_brokers(admin: AIOKafkaAdminClient, replication: int) -> lis
 def plan_replicas(
     layout: Layout, brokers: Sequence[int], replication: int
 ) -> dict[tuple[str, int], list[int]]:
-    """Return, for each partition with too few replicas, the brokers that should have one.
+    """Return the planned replicas of each partition that has too few, as ids of brokers.
 
-    These are its present brokers and new ones. New replicas go to the brokers that have the fewest replicas.
+    The plan keeps the present brokers, and adds those that have the fewest replicas.
     """
     load = Counter(dict.fromkeys(brokers, 0))
     load.update(broker for replicas in layout.values() for broker in replicas if broker in load)
@@ -149,9 +149,9 @@ async def _create_topics(
 
 
 async def read_layout(admin: AIOKafkaAdminClient, names: list[str], *, of: str = "replicas") -> Layout:
-    """Return, by topic and partition, the ids of the brokers that have a replica.
+    """Return the ids of the brokers that have a replica, by topic and partition.
 
-    With `of="isr"`, only the brokers whose replica is in sync.
+    With `of="isr"`, returns only the brokers whose replica is in sync.
     """
     described = await admin.describe_topics(names)
     return {

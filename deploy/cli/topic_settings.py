@@ -18,7 +18,7 @@ _DYNAMIC_TOPIC_CONFIG: Final = 1
 
 @dataclass(frozen=True)
 class TopicSettings:
-    """The settings of one topic, as far as Kafka shows them."""
+    """The settings of one topic that Kafka shows."""
 
     effective: dict[str, str] = field(default_factory=dict)
     """Every setting with the value that applies."""
@@ -39,7 +39,8 @@ def min_insync(replicas: int) -> int:
 def is_insufficient(name: str, value: str, declared: str) -> bool:
     """Return True if the setting's value falls short of the declared one.
 
-    A setting with a declared minimum falls short if it is lower, any other setting if it differs.
+    A setting that is declared as a minimum falls short if it is lower. Any other setting falls short if it
+    differs.
     """
     if name not in _MINIMA:
         return value != declared
@@ -47,9 +48,10 @@ def is_insufficient(name: str, value: str, declared: str) -> bool:
 
 
 async def read_settings(admin: AIOKafkaAdminClient, names: Iterable[str]) -> dict[str, TopicSettings]:
-    """Return the settings of each topic by name. Raises those errors of aiokafka that a retry may resolve.
+    """Return the settings of each topic by name.
 
-    If Kafka refuses to show a topic's settings, `refused` of the topic says why.
+    Raises those errors of aiokafka after which a retry may succeed. If Kafka refuses to show a topic's
+    settings, the topic's `refused` has the reason.
     """
     settings = {name: TopicSettings(refused="Kafka names no settings") for name in names}
     if not settings:
@@ -81,12 +83,12 @@ async def repair_settings(
     *,
     lacking: Collection[str] = (),
 ) -> list[str]:
-    """Correct the settings that fall short. Return a line for each change and for each refusal of Kafka.
+    """Correct the settings that fall short.
 
-    `declared` (the settings) and `replicas` (how many there are) have topic names as keys. The required
-    min.insync.replicas follows from `replication`, because a broker may not yet show replicas that were just
-    added. Only for the topics in `lacking`, to which Kafka refused to add replicas, does it follow from the
-    replicas that they have.
+    Return a line for each change, and for each repair that Kafka refused. `declared` has the declared
+    settings of each topic, and `replicas` its number of replicas. The required min.insync.replicas is
+    computed from `replication`, because a broker may not show replicas yet that were just added. For the
+    topics in `lacking` it is computed from `replicas`, because Kafka refused to add replicas to them.
     """
     lines = list[str]()
     for name, settings in (await read_settings(admin, declared)).items():

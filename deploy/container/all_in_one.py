@@ -1,6 +1,6 @@
 """`python -m deploy.container.all_in_one`: run all services and the edge in one container, to try FASTCore.
 
-It needs an external Kafka, PostgreSQL and mail server. One container per service scales and restarts better.
+It needs an external Kafka, PostgreSQL and mail server. In production, use one container for each service.
 """
 
 import os

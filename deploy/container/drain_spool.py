@@ -1,7 +1,7 @@
 """`python -m deploy.container.drain_spool --wait-seconds N`: wait until this gateway's spool is empty.
 
-A preStop hook runs this program. Meanwhile the gateway publishes the leads in its spool. It gets SIGTERM only
-when this program has ended.
+A preStop hook runs this program. While it waits, the gateway publishes the leads in its spool. Kubernetes
+sends SIGTERM to the gateway only after this program has ended.
 """
 
 import json
@@ -33,7 +33,7 @@ def read_depth(url: str) -> int | None:
 
 
 def wait_until_empty(url: str, seconds: float, settle_seconds: float = SETTLE_SECONDS) -> int | None:
-    """Wait until the spool is empty. Return how many leads it held at the last answer of the gateway.
+    """Wait until the spool is empty. Return the number of leads that the gateway reported last.
 
     Waits at least `settle_seconds` and at most `seconds`. Returns None if the gateway does not answer.
     """

@@ -1,6 +1,6 @@
 """`python -m deploy.container.healthcheck [PATH]`: the image's health check.
 
-It imports only the standard library to start quickly: it is run anew every few seconds.
+It runs every few seconds in a new process. It imports only the standard library, so that it starts quickly.
 """
 
 import http.client
@@ -13,9 +13,9 @@ TIMEOUT_SECONDS = 8
 
 
 def request_status(port: int, path: str) -> int | None:
-    """Request `path` from this port. Return the HTTP status, or None if nothing listens on the port.
+    """Send a GET request for `path` to this port, and return the HTTP status.
 
-    Returns 0 if the request fails or takes too long.
+    Returns None if nothing listens on the port, and 0 if the request fails or takes too long.
     """
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=TIMEOUT_SECONDS)
     try:

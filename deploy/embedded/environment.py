@@ -1,4 +1,4 @@
-"""The variables that point services and tests at the embedded stack, or name an external server instead."""
+"""The variables that point services and tests at the embedded stack, or at external servers instead."""
 
 import os
 from collections.abc import Mapping
@@ -38,22 +38,22 @@ EXAMPLE_TOKENS = {
 
 
 def read_environment(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """Return the variables that have a value, from the environment and `.env`. The environment wins."""
+    """Return the variables that have a value. A variable of the environment overrides the one in `.env`."""
     both = {**dotenv_values(ROOT / ".env"), **environ}
     return {name: value for name, value in both.items() if value}
 
 
 def embedded_servers(configured: Mapping[str, str]) -> list[str]:
-    """Return the names of the embedded servers that no configured variable replaces by an external one."""
+    """Return the names of the embedded servers to start. Others are replaced by external servers."""
     return [server for variable, server in REPLACES.items() if variable not in configured]
 
 
 def build_environment(
     stack: Stack, configured: Mapping[str, str], database: DatabaseUrls | None
 ) -> dict[str, str]:
-    """Return the services' variables: the configured ones, or defaults for a developer's machine.
+    """Return the services' variables. Variables that are not in `configured` get defaults for development.
 
-    `database` holds the URLs of the embedded PostgreSQL, or is None if DATABASE_URL replaces it.
+    `database` has the URLs of the embedded PostgreSQL. It is None if DATABASE_URL names an external one.
     """
     defaults = {
         "DEBUG": "true",

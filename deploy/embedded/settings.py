@@ -21,7 +21,7 @@ def _port(default: int) -> int:
 
 
 class Stack(BaseSettings):
-    """The data folder and the ports, from the environment and, after it, from `.env`."""
+    """The data folder and the ports. A variable of the environment overrides the one in `.env`."""
 
     model_config = SettingsConfigDict(
         env_prefix=_PREFIX,

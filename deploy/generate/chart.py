@@ -1,8 +1,9 @@
 """`python -m deploy.generate.chart [--check]`: lint and render the Helm chart, and validate the result.
 
-The result is in deploy/kubernetes/rendered. So the diff of a change to the chart also shows what the change
-does to the rendered objects, and the contract tests need no Helm. Helm is built from its Go module; without
-Go, an installed Helm is used. `--at-hand`, for `make check`, builds and downloads nothing.
+The result is in deploy/kubernetes/rendered. Because it is committed, the diff of a change to the chart also
+shows the change of the rendered objects, and the contract tests need no Helm. Helm is built from its Go
+module; without Go, an installed Helm is used. `--at-hand`, which `make check` uses, builds and downloads
+nothing.
 """
 
 import json
@@ -98,9 +99,9 @@ def manifests(text: str) -> Iterator[dict[str, Any]]:
 
 
 def validate(manifest: dict[str, Any]) -> Iterator[str]:
-    """Yield what in the object violates the schema of its kind, including unknown fields.
+    """Yield each violation of the schema of the object's kind, including unknown fields.
 
-    The object must be of one of Kubernetes' own kinds.
+    The object's kind must be one of Kubernetes' own.
     """
     name = f"{manifest['kind']} {manifest['metadata']['name']}"
     try:
@@ -110,7 +111,7 @@ def validate(manifest: dict[str, Any]) -> Iterator[str]:
 
 
 def is_custom(manifest: dict[str, Any]) -> bool:
-    """Return True if the object's kind is not Kubernetes' own: a CustomResourceDefinition defines it."""
+    """Return True if the object's kind is defined by a CustomResourceDefinition, not by Kubernetes."""
     return manifest["apiVersion"].partition("/")[0] in CRDS
 
 
@@ -126,7 +127,7 @@ def read_crd_schema(group: str, kind: str) -> dict[str, Any]:
 
 
 def forbid_unknown_fields(schema: Any) -> Any:
-    """Return a schema that refuses the fields that `schema` does not name.
+    """Return a copy of the schema that refuses every field that the schema does not name.
 
     The API server would silently drop such fields.
     """
@@ -141,7 +142,7 @@ def forbid_unknown_fields(schema: Any) -> Any:
 
 
 def validate_custom(manifest: dict[str, Any]) -> Iterator[str]:
-    """Yield what in the object violates the schema of its custom kind."""
+    """Yield each violation of the schema of the object's custom kind."""
     schema = forbid_unknown_fields(
         read_crd_schema(manifest["apiVersion"].partition("/")[0], manifest["kind"])
     )

@@ -1,4 +1,4 @@
-"""Lists the settings that compose passes to each service: its own, and no secret of another service."""
+"""Lists the settings that compose passes to each service. A service gets no secret of another service."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -49,9 +49,9 @@ def settings_of(service: str) -> type[BaseSettings]:
 
 
 def env_lines(settings: type[BaseSettings], seen: set[str]) -> Iterator[str]:
-    """Yield the lines of `.env.example` for a settings class.
+    """Yield the lines of `.env.example` for a settings class. Adds their variables to `seen`.
 
-    Omits the variables in `seen`, and adds those that it yields to `seen`.
+    Leaves out the variables that are in `seen` already.
     """
     for name, field in settings.model_fields.items():
         key = variable_name(settings, name, field)
@@ -124,7 +124,7 @@ def asyncapi() -> str:
 
 
 def example_settings(settings: type[BaseSettings]) -> dict[str, Any]:
-    """Return an example value, by name, for each required field of the settings and for each section."""
+    """Return an example value for each required field of the settings and for each section, by name."""
     filled: dict[str, Any] = {}
     for name, field in settings.model_fields.items():
         if is_section(field):

@@ -34,7 +34,7 @@ TIMEOUT_SECONDS = 120.0
 
 
 async def run_checks() -> AsyncIterator[CheckResult]:
-    """Run all checks, one dependency after the other."""
+    """Run all checks, one dependency after the other, and yield each result."""
     for result in check_settings():
         yield result
     kafka, postgres = read_settings(Kafka), read_settings(Postgres)

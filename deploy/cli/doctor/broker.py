@@ -1,4 +1,4 @@
-"""Checks of Kafka's consumer groups and clock, and whether the ledger has reached the groups' offsets."""
+"""Checks of Kafka's consumer groups and clock, and of the ledger against the groups' offsets."""
 
 import asyncio
 import time
@@ -30,9 +30,9 @@ RESTORED_TODO: Final = (
 
 
 async def count_members(kafka: Kafka) -> int:
-    """Return how many consumers all groups have, or 0 if Kafka does not show them.
+    """Return the number of consumers in all groups, or 0 if Kafka refuses to show them.
 
-    Counts each flusher twice, because it opens twice as many database connections as another service.
+    Each flusher counts twice, because it opens twice as many database connections as another service.
     """
     admin = AIOKafkaAdminClient(bootstrap_servers=kafka.bootstrap_servers, **parse_security(kafka.security()))
     try:
@@ -68,7 +68,7 @@ def check_group(kafka: Kafka, service: topics.Service, group: Group) -> CheckRes
 async def check_offsets(kafka: Kafka, pool: Pool) -> AsyncIterator[CheckResult]:
     """Check each group's lag, and that the ledger has counted all records that the group has committed.
 
-    Only after a restore or a failover of the database are there records that it has not counted.
+    If it has not, the database was restored or has failed over.
     """
     for service in CONSUMERS:
         try:

@@ -1,4 +1,4 @@
-"""The result of one of the doctor's checks, and the functions that create it. It may contain no secret."""
+"""The result of one of the doctor's checks, and the functions that create it. Never put a secret into it."""
 
 import ipaddress
 from dataclasses import dataclass
@@ -35,7 +35,7 @@ def fail(check: str, seen: str, todo: str) -> CheckResult:
 
 
 def is_this_machine(host: str | None) -> bool:
-    """Return True if traffic to this host does not leave the machine: loopback, a socket, or no host."""
+    """Return True if traffic to this host stays on the machine: loopback, a socket, or no host at all."""
     if not host or host == "localhost" or host.startswith("/"):
         return True
     try:

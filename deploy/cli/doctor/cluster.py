@@ -31,7 +31,7 @@ REPAIR: Final = "python -m deploy.cli.topics"
 async def check_kafka(kafka: Kafka, replication: int) -> AsyncIterator[CheckResult]:
     """Connect to Kafka, then check brokers, topics and groups.
 
-    `replication` is the number of brokers that should have each record. If Kafka cannot be queried, the last
+    `replication` is the number of brokers that should hold each record. If Kafka cannot be queried, the last
     result is a failure with the reason.
     """
     admin = AIOKafkaAdminClient(

@@ -1,4 +1,4 @@
-"""Checks of PostgreSQL. They connect with the services' own role, because a role can see its own rights."""
+"""Checks of PostgreSQL. They connect with the services' own role, which can see its own rights."""
 
 import hashlib
 import time
@@ -29,7 +29,7 @@ MEBIBYTE: Final = 1 << 20
 async def check_database(pool: Pool, settings: Postgres, processes: int) -> AsyncIterator[CheckResult]:
     """Connect to the database, then check rights, schema, jobs and ledger.
 
-    `processes` is the number of service processes, from which the connections that they need follow. If the
+    `processes` is the number of service processes. It determines how many connections they need. If the
     database cannot be queried, the last result is a failure with the reason.
     """
     try:

@@ -1,4 +1,7 @@
-"""Stores each email as an .eml file, named by its time of arrival: envelope lines, then the exact bytes."""
+"""Stores each email as an .eml file: lines with the envelope, then the exact bytes of the email.
+
+The name of a file is its time of arrival.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,7 @@ Mail = dict[str, Any]
 
 
 class MailStore:
-    """The folder of emails. In the order of their ids, emails are in the order of their arrival."""
+    """The folder of emails. The order of their ids is the order of their arrival."""
 
     def __init__(self, folder: Path) -> None:
         restrict(folder)

@@ -1,8 +1,8 @@
-"""Finds and stops the processes of a data folder's stack, also those that a crash left running.
+"""Finds and stops the processes of a data folder's stack, even those that a crash left running.
 
 A process belongs to the stack if its environment names the data folder. Some programs overwrite their
-environment, so it also belongs if its command line names the folder of the database. So a signal never
-reaches a foreign process that has got the pid of an earlier one.
+environment. Such a process belongs to the stack if its command line names the folder of the database. This
+check ensures that no signal reaches another process that has got the pid of an earlier one.
 """
 
 import os

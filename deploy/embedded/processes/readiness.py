@@ -10,7 +10,7 @@ Alive = Callable[[], bool]
 
 
 def always_alive() -> bool:
-    """Return True. For servers whose process the caller does not watch."""
+    """Return True. It is the default for servers whose process the caller does not watch."""
     return True
 
 
@@ -19,8 +19,8 @@ async def wait_until(
 ) -> None:
     """Poll `is_ready` until it returns True.
 
-    Raises `EmbeddedError` if `alive` returns False, because the process has ended, or if the time is over.
-    The message calls the program `what`.
+    Raises `EmbeddedError` if the process has ended (`alive` returns False) or the time is over. `what` is the
+    name of the program in the error's message.
     """
     try:
         async with asyncio.timeout(timeout_seconds):

@@ -25,9 +25,9 @@ _SOCKET_PATH_MAX = 88
 
 @dataclass(frozen=True)
 class Group:
-    """Programs that start and stop together. At a shutdown, supervisord stops the last group first.
+    """Programs that start and stop together. At a shutdown, supervisord stops the groups in reverse order.
 
-    Groups with `autostart` start with supervisord, the others with `Supervisor.start_group`.
+    Groups with `autostart` start with supervisord. The others are started by `Supervisor.start_group`.
     """
 
     name: str
@@ -36,7 +36,10 @@ class Group:
 
 
 def socket_path(folder: Path) -> Path:
-    """Return the path of supervisord's socket. If a path in the data folder is too long, it is in /tmp."""
+    """Return the path of supervisord's socket.
+
+    It is in /tmp if the path in the data folder would be too long.
+    """
     path = folder / "run" / "supervisor.sock"
     if len(os.fsencode(path)) <= _SOCKET_PATH_MAX:
         return path
@@ -110,7 +113,7 @@ class Supervisor:
     def start(self, groups: Iterable[Group], environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
         """Start supervisord, which starts the groups with `autostart`.
 
-        supervisord gets a session of its own, so that a Ctrl-C in this terminal does not reach it.
+        supervisord gets its own session, so that a Ctrl-C in this terminal does not reach it.
         """
         run = self._folder / "run"
         configuration = run / "supervisord.conf"
@@ -128,7 +131,10 @@ class Supervisor:
             )
 
     def programs(self) -> dict[str, dict[str, Any]]:
-        """Return what supervisord reports of each program, by program name. Empty if it does not answer."""
+        """Return what supervisord reports about each program, by program name.
+
+        Empty if it does not answer.
+        """
         try:
             return {info["name"]: info for info in self._call("getAllProcessInfo")}
         except (OSError, http.client.HTTPException):
@@ -139,9 +145,9 @@ class Supervisor:
         self._call("startProcessGroup", name, False)
 
     def shutdown(self) -> None:
-        """Stop all programs, the last group first, then supervisord. Returns before they have stopped.
+        """Stop all programs, the last group first, and then supervisord.
 
-        Raises `OSError` if no supervisord answers.
+        Does not wait until they have stopped. Raises `OSError` if supervisord does not answer.
         """
         self._call("shutdown")
 

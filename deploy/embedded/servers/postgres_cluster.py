@@ -1,4 +1,4 @@
-"""Creates the files of a PostgreSQL server with initdb, but does not start it.
+"""Creates the files of a PostgreSQL server with initdb. It does not start the server.
 
 Finds PostgreSQL's binaries and the user that runs the server.
 """
@@ -82,9 +82,9 @@ def _run(command: list[str], cwd: Path, user: pwd.struct_passwd | None, text: st
 
 
 def find_installation(base: Path, user: pwd.struct_passwd | None) -> Path:
-    """Return the folder of a PostgreSQL that `user` can run.
+    """Return the folder of a PostgreSQL installation that `user` can run.
 
-    This is the installation inside the wheel, or a copy of it in `base` if the user cannot run that.
+    It is the installation inside the wheel. If the user cannot run that, it is a copy in `base`.
     """
     wheel = binaries()
     try:

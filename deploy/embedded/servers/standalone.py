@@ -60,9 +60,9 @@ class Server:
         return self.process.pid
 
     def start(self) -> None:
-        """Start the server, also after `kill`, and wait until it is ready.
+        """Start the server, and wait until it is ready. Can be called again after `kill`.
 
-        If it does not become ready, stops it and raises `EmbeddedError`.
+        If the server does not become ready, stops it and raises `EmbeddedError`.
         """
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
@@ -148,7 +148,7 @@ class Mailbox(Server):
 
 @contextmanager
 def running_kafka(data_dir: Path, port: int | None = None) -> Iterator[Kafka]:
-    """Run a broker during the block. The folder still has its data afterwards."""
+    """Run a broker during the block. The data stays in the folder."""
     server = Kafka(data_dir, port)
     try:
         server.start()
@@ -172,7 +172,7 @@ def running_postgres(data_dir: Path, port: int | None = None, *, keep: bool = Fa
 
 @contextmanager
 def running_mailbox(data_dir: Path) -> Iterator[Mailbox]:
-    """Run a mailbox during the block. The folder still has the emails afterwards."""
+    """Run a mailbox during the block. The emails stay in the folder."""
     server = Mailbox(data_dir)
     try:
         server.start()
