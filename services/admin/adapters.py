@@ -1,4 +1,4 @@
-"""The service's connections to PostgreSQL, Kafka and the other services, for routes and pages. No logic."""
+"""The admin service's connections to PostgreSQL, Kafka and the other services. Contains no logic."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass

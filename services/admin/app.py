@@ -61,7 +61,7 @@ LOGIN_MAX_BYTES: Final = 4096
 
 
 def create_app(config: settings.Settings | None = None) -> FastAPI:
-    """Return the app. It opens its connections when its lifespan begins."""
+    """Return the app. It opens no connection before its lifespan begins."""
     config = config or settings.read()
     logs.configure(NAME, config.log.level)
     state = health.Health()

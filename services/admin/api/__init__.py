@@ -20,7 +20,7 @@ from services.admin.api.problems import documented
 
 
 def routes() -> APIRouter:
-    """Return a router with all routes. It requires the token, so that no route can omit it."""
+    """Return a router with all routes. The router itself requires a token, so no route can forget to."""
     router = APIRouter(
         prefix="/admin",
         dependencies=[Depends(authenticate)],

@@ -1,4 +1,4 @@
-"""One action on many leads: a preview, the action, its progress, and its cancellation."""
+"""One action on many leads: preview it, start it, follow its progress and cancel it."""
 
 from typing import Annotated
 from uuid import UUID
@@ -27,7 +27,7 @@ async def start_bulk_change(
     adapters: CurrentAdapters,
     actor: Actor,
 ) -> schemas.BulkAnswer:
-    """Set the status or the assignee of at most 100,000 leads, or erase them; each change is audited.
+    """Set the status or the assignee of at most 100,000 leads, or erase them. Each change is audited.
 
     First request a preview with `dry_run`. Then send the preview's `leads` as `expected`.
     """
@@ -41,7 +41,7 @@ async def start_bulk_change(
 async def list_bulk_changes(
     page: Annotated[HistoryPage, Query()], adapters: CurrentAdapters
 ) -> schemas.BulkHistory:
-    """Return a page of the actions, newest first: who started each of them, and its progress."""
+    """Return a page of the actions, newest first, each with the admin who started it and its progress."""
     return await adapters.bulk.list_bulks(page)
 
 
@@ -55,5 +55,5 @@ async def get_bulk_change(
 
 @router.delete("/bulk/{bulk_id}", summary="Cancel an action", responses=documented(404, 409))
 async def cancel_bulk_change(bulk_id: UUID, adapters: CurrentAdapters, actor: Actor) -> schemas.BulkChange:
-    """Change no more leads. Leads that were changed stay changed."""
+    """Cancel an action. The leads that it has changed stay changed, and no more leads are changed."""
     return await adapters.bulk.cancel(bulk_id, actor)

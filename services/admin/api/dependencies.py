@@ -1,6 +1,7 @@
 """A FastAPI dependency that checks a request's token and returns the actor: the name of the admin.
 
-The dependency is a coroutine: FastAPI runs other functions in a thread, which adds 0.1 ms to each request.
+The dependency is a coroutine, because FastAPI runs other functions in a thread, which adds 0.1 ms to each
+request.
 """
 
 from typing import Annotated

@@ -1,4 +1,4 @@
-"""Held leads: list them by site, and release all of a site or mark them as spam."""
+"""Held leads: list them by site, and release all leads of a site or mark them as spam."""
 
 from fastapi import APIRouter
 
@@ -11,7 +11,10 @@ router = APIRouter(tags=["leads"])
 
 @router.get("/held", summary="Sites with held leads")
 async def list_held_leads(adapters: CurrentAdapters) -> list[HeldSite]:
-    """Return how many leads of each site are held because they came beyond a limit, by the newest 10,000."""
+    """Return the number of held leads of each site. Only the newest 10,000 held leads are counted.
+
+    A lead is held if it exceeded a rate limit and nothing else makes it look like spam.
+    """
     return await adapters.held_leads.list_sites()
 
 
@@ -19,8 +22,8 @@ async def list_held_leads(adapters: CurrentAdapters) -> list[HeldSite]:
 async def decide_held_leads(
     decision: HeldDecision, adapters: CurrentAdapters, actor: Actor
 ) -> HeldLeadsDecided:
-    """Change the status of at most 10,000 held leads of a site; each change is audited.
+    """Change the status of at most 10,000 held leads of a site. Each change is audited.
 
-    `received` sends each visitor the confirmation. Repeat the request while `left` is not 0.
+    With `received`, each visitor gets the confirmation. If `left` is not 0, send the request again.
     """
     return await adapters.held_leads.decide(decision, actor)

@@ -1,4 +1,4 @@
-"""Incidents: failures that last. List them, acknowledge one, resolve one."""
+"""Incidents: failures that last. List the incidents, acknowledge one, resolve one."""
 
 from typing import Annotated
 from uuid import UUID
@@ -17,7 +17,10 @@ router = APIRouter(prefix="/incidents", tags=["operations"])
 async def list_incidents(
     filters: Annotated[IncidentFilter, Query()], adapters: CurrentAdapters
 ) -> IncidentList:
-    """Return incidents. One opens when a failure lasts 2 minutes, and is resolved 5 minutes after its end."""
+    """Return incidents. One opens when a failure lasts 2 minutes.
+
+    It is resolved 5 minutes after the failure ends.
+    """
     return await adapters.incidents.list_incidents(filters)
 
 
@@ -31,5 +34,5 @@ async def acknowledge_incident(
 
 @router.post("/{incident_id}/resolve", summary="Resolve an incident", responses=documented(404, 409))
 async def resolve_incident(incident_id: UUID, adapters: CurrentAdapters, actor: Actor) -> Incident:
-    """Resolve an open incident. If the failure lasts for 2 more minutes, another one opens. Audited."""
+    """Resolve an open incident. If its failure lasts for 2 more minutes, another incident opens. Audited."""
     return await adapters.incidents.resolve(incident_id, actor)

@@ -26,7 +26,8 @@ async def export_csv(
 ) -> StreamingResponse:
     """Stream all leads that match all parameters, newest first. The export is audited.
 
-    Spam and erased leads need `include_spam_and_erased`, or a `status_filter` or `ids` that select them.
+    Spam and erased leads are left out, unless `include_spam_and_erased` is set, or `status_filter` or `ids`
+    selects them.
     """
     chunks = await adapters.exports.export_csv(query, actor)
     return StreamingResponse(chunks, media_type=CSV_TYPE, headers=export_headers("csv", datetime.now(UTC)))
@@ -46,9 +47,9 @@ async def export_excel(
 ) -> StreamingResponse:
     """Stream all leads that match all parameters, newest first, as an Excel file. The export is audited.
 
-    Times are real dates in `zone`, which the heading names. Texts are never formulas. Spam and erased leads
-    need `include_spam_and_erased`, or a `status_filter` or `ids` that select them. Answers 409 for more leads
-    than a sheet has rows (1,048,575).
+    Times are Excel dates in `zone`; the heading of a column names the zone. No text is run as a formula. Spam
+    and erased leads are left out, unless `include_spam_and_erased` is set, or `status_filter` or `ids`
+    selects them. Answers 409 if there are more leads than a sheet has rows (1,048,575).
     """
     chunks = await adapters.exports.export_excel(query, actor)
     return StreamingResponse(chunks, media_type=EXCEL_TYPE, headers=export_headers("xlsx", datetime.now(UTC)))

@@ -30,7 +30,10 @@ async def get_lead(lead_id: UUID, adapters: CurrentAdapters) -> LeadDetail:
 async def change_status(
     lead_id: UUID, change: Annotated[StatusChangeQuery, Query()], adapters: CurrentAdapters, actor: Actor
 ) -> StatusChanged:
-    """Set the status; this is audited. A change from `spam` to `received` sends the suppressed emails."""
+    """Set the status of a lead. Audited. A change from `spam` to `received` sends the suppressed emails.
+
+    A change from `held` to `received` sends the confirmation.
+    """
     return await adapters.leads.change_status(lead_id, change.new_status, change.expected, actor)
 
 
@@ -43,5 +46,5 @@ async def change_status(
 async def resend(
     lead_id: UUID, kind: Literal["welcome", "admin_alert"], adapters: CurrentAdapters, actor: Actor
 ) -> Resent:
-    """Have the notifier send an email again that failed, was suppressed, or has an unknown outcome."""
+    """Send an email again that failed, was suppressed, or has an unknown outcome. The notifier sends it."""
     return await adapters.leads.resend_email(lead_id, kind, actor)

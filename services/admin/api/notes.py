@@ -15,13 +15,13 @@ router = APIRouter(prefix="/leads/{lead_id}/notes", tags=["leads"])
 
 @router.get("", summary="The notes on a lead, newest first", responses=documented(404))
 async def list_notes(lead_id: UUID, adapters: CurrentAdapters) -> NoteList:
-    """Return all notes, each with its author and time. The lead's field `notes` is not among them."""
+    """Return all notes, each with its author and time. The lead's own field `notes` is not included."""
     return NoteList(notes=(await adapters.leads.get_lead(lead_id)).notes)
 
 
 @router.post("", status_code=201, summary="Write a note", responses=documented(404, 409))
 async def add_note(lead_id: UUID, note: NoteText, adapters: CurrentAdapters, actor: Actor) -> LeadNote:
-    """Write a note on a stored lead. The author is the token's name. Audited, without the text."""
+    """Add a note to a stored lead. The author is the token's name. Audited, without the text."""
     return await adapters.notes.add(lead_id, note.text, actor)
 
 
@@ -29,11 +29,11 @@ async def add_note(lead_id: UUID, note: NoteText, adapters: CurrentAdapters, act
 async def edit_note(
     lead_id: UUID, note_id: UUID, edit: NoteEdit, adapters: CurrentAdapters, actor: Actor
 ) -> LeadNote:
-    """Change the text of a note. Only its author and the actor `admin` may do this. Audited."""
+    """Change the text of a note. Only the author of the note and the actor `admin` may do this. Audited."""
     return await adapters.notes.edit(lead_id, note_id, edit, actor)
 
 
 @router.delete("/{note_id}", status_code=204, summary="Delete a note", responses=documented(403, 404))
 async def delete_note(lead_id: UUID, note_id: UUID, adapters: CurrentAdapters, actor: Actor) -> None:
-    """Delete a note for good. Only its author and the actor `admin` may do this. Audited."""
+    """Delete a note permanently. Only the author of the note and the actor `admin` may do this. Audited."""
     await adapters.notes.delete(lead_id, note_id, actor)

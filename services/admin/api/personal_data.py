@@ -17,7 +17,7 @@ router = APIRouter(tags=["people"])
 async def export_person(
     lead_id: UUID, response: Response, adapters: CurrentAdapters, actor: Actor
 ) -> PersonData:
-    """Return everything that is stored of a lead, and the ids of the person's other leads. Audited."""
+    """Return everything that is stored about a lead, and the ids of the person's other leads. Audited."""
     response.headers["Content-Disposition"] = f'attachment; filename="lead-{lead_id}.json"'
     return await adapters.personal_data.export_person(lead_id, actor)
 
@@ -30,13 +30,16 @@ async def edit_lead(lead_id: UUID, edit: LeadEdit, adapters: CurrentAdapters, ac
 
 @router.post("/leads/person", summary="Find a person's leads")
 async def find_person(person: ErasePerson, adapters: CurrentAdapters) -> PersonRecords:
-    """Return what an erasure of this person would erase. A POST, so that no URL contains personal data."""
+    """Return what an erasure of this person would erase.
+
+    It is a POST, so that no URL contains personal data.
+    """
     return await adapters.erasures.find_person(person.email, person.phone)
 
 
 @router.post("/leads/erase", summary="Erase a person")
 async def erase_person(person: ErasePerson, adapters: CurrentAdapters, actor: Actor) -> ErasedPerson:
-    """Erase all leads and queued records of an address, and stored leads of a phone.
+    """Erase all leads and queued records with an email address, and all stored leads with a phone number.
 
     Returns what was erased and what failed.
     """
@@ -45,5 +48,5 @@ async def erase_person(person: ErasePerson, adapters: CurrentAdapters, actor: Ac
 
 @router.delete("/leads/{lead_id}", summary="Erase a lead", responses=documented(404))
 async def erase_lead(lead_id: UUID, adapters: CurrentAdapters, actor: Actor) -> Erased:
-    """Erase a lead's personal data wherever it is stored. Its emptied rows and its audit entries stay."""
+    """Erase a lead's personal data wherever it is stored. The emptied rows and the audit entries stay."""
     return await adapters.erasures.erase_lead(lead_id, actor)

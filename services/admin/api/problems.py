@@ -1,4 +1,4 @@
-"""The error responses of the admin API: which problem (RFC 9457) answers each exception."""
+"""The error responses of the admin API: each exception is answered with a problem (RFC 9457)."""
 
 from collections.abc import Iterable, Mapping
 from http import HTTPStatus
@@ -18,7 +18,7 @@ RETRY_AFTER_SECONDS: Final = "2"
 
 
 def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Return the OpenAPI descriptions of the problems with these statuses, by status."""
+    """Return the OpenAPI descriptions of the error responses with these statuses, by status."""
     return {
         status: {"model": Problem, "description": HTTPStatus(status).phrase, "content": {MEDIA_TYPE: {}}}
         for status in statuses

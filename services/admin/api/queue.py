@@ -32,16 +32,19 @@ async def list_items(filters: Annotated[QueueFilter, Query()], adapters: Current
     summary="Retry all waiting rows, and import the websites' queues, now",
 )
 async def flush(adapters: CurrentAdapters, actor: Actor) -> Flushed:
-    """Make every waiting row due, and request the import of the websites' queues.
+    """Make every waiting row due now, and request the import of the websites' queues.
 
-    A flusher starts within seconds. The sending does not count as one of a row's three retries.
+    A flusher begins within seconds. This does not count as one of a row's three retries.
     """
     return await adapters.queue.flush(actor)
 
 
 @router.delete("/queue/clear", summary="Archive all waiting rows")
 async def clear(filters: Annotated[StageFilter, Query()], adapters: CurrentAdapters, actor: Actor) -> Cleared:
-    """Archive the waiting rows of one stage or of all. No row is deleted; all can be replayed later."""
+    """Archive the waiting rows of one stage or of all stages.
+
+    No row is deleted; each can be replayed later.
+    """
     stages = await adapters.queue.clear(filters.stage, actor)
     count = sum(stages.values())
     return Cleared(archived=count, stages=stages, message=f"{count} waiting rows are archived.")

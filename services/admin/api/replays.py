@@ -1,4 +1,4 @@
-"""Replays: group the failed rows, and send one row or many again."""
+"""Replays: group the failed rows, and send one row or many rows again."""
 
 from typing import Annotated
 from uuid import UUID
@@ -59,7 +59,10 @@ async def replay_one(
 async def list_replays(
     page: Annotated[filters.HistoryPage, Query()], adapters: CurrentAdapters
 ) -> schemas.ReplayHistory:
-    """Return a page of replays, newest first: who started each of them, why, and its progress."""
+    """Return a page of replays, newest first.
+
+    Each has its progress, its reason and the admin who started it.
+    """
     return await adapters.replays.list_replays(page)
 
 
@@ -73,5 +76,5 @@ async def get_replay(
 
 @router.delete("/queue/replays/{replay_id}", summary="Cancel a replay", responses=documented(404, 409))
 async def cancel_replay(replay_id: UUID, adapters: CurrentAdapters, actor: Actor) -> schemas.Cancelled:
-    """Send no more rows of the replay. Rows that were not sent stay as they were."""
+    """Cancel a replay. Rows that it has not sent stay as they were."""
     return await adapters.replays.cancel(replay_id, actor)

@@ -1,4 +1,4 @@
-"""Decides which requests may send a body, because FastAPI parses a body before it checks the token."""
+"""Decides which requests may send a body. FastAPI parses the body before it checks the token."""
 
 from collections.abc import Callable
 
@@ -13,10 +13,10 @@ from services.admin.auth.token_auth import TokenAuth
 def body_access(
     token_auth: TokenAuth, sessions: Sessions, login: str, now: Callable[[], float]
 ) -> Callable[[Scope], bool]:
-    """Return a function that says if a request may send a body.
+    """Return a function that returns True if a request may send a body.
 
-    Requests for the path `login` may, and requests with a valid token or session. `RequestLimits` gives
-    every other request an empty body, and the route then refuses the request.
+    These are the requests for the path `login`, and those with a valid token or session. `RequestLimits`
+    gives every other request an empty body, and its route then refuses it.
     """
 
     def authenticated(scope: Scope) -> bool:

@@ -1,8 +1,8 @@
 """Browser sessions in a signed cookie that expires. No I/O, no clock: `now` is an argument.
 
-The signing key derives from the token that the admin logged in with. So every replica can verify a session
-without shared state, and removing the token from the settings ends its sessions. A sign-out is stored in the
-database: see `store/revocations.py`.
+The signing key is derived from the token with which the admin logged in. So every replica can verify a
+session without shared state, and a session ends when its token is removed from the settings. A logout is
+stored in the database (`store/revocations.py`).
 """
 
 import hmac
@@ -20,7 +20,7 @@ SESSION_SECONDS: Final = 12 * 3600
 
 @dataclass(frozen=True)
 class Session:
-    """A session of the admin `actor`. Each form that a page shows in it contains the token `csrf`."""
+    """A session of the admin `actor`. Every form on its pages contains the token `csrf`."""
 
     actor: str
     csrf: str
@@ -47,9 +47,9 @@ class Sessions:
         return str(_signer(_key(token)).dumps({"id": token_urlsafe(18), "until": int(now) + SESSION_SECONDS}))
 
     def read(self, cookie: str, now: float) -> Session | None:
-        """Return the session of a cookie; None if the cookie is forged or has expired.
+        """Return the session of a cookie. Return None if the cookie is forged or has expired.
 
-        Also returns None if the token that the admin logged in with was removed from the settings.
+        Also returns None if the token with which the admin logged in was removed from the settings.
         """
         for key, name in self._keys:
             try:

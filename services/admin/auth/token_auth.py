@@ -1,4 +1,4 @@
-"""Authentication by token: who a caller is, and the limit on failed attempts per address."""
+"""Authentication by token: identifies the caller, and limits failed attempts per address."""
 
 import math
 import time
@@ -15,7 +15,10 @@ _MAX_ADDRESSES: Final = 65_536
 
 
 class TokenAuth:
-    """Authenticates admins, and limits wrong tokens. `actors` has the admin's name for each token."""
+    """Authenticates admins, and limits attempts with wrong tokens.
+
+    `actors` has the admin's name for each token.
+    """
 
     def __init__(self, actors: dict[str, str], now: Callable[[], float] = time.monotonic) -> None:
         self.tokens = BearerTokens(actors)
@@ -26,9 +29,10 @@ class TokenAuth:
         """Return the name of the token's owner.
 
         Raises `HTTPException`: 401 without a valid token, 429 after too many wrong tokens from `address`.
-        A valid token passes even after too many wrong ones. Otherwise one attacker behind a proxy would lock
-        out everybody behind that proxy. Tokens stay hard to guess: a production token has at least 24
-        characters.
+
+        A valid token is accepted even after too many wrong ones. Otherwise an attacker behind a proxy would
+        lock out everybody else behind that proxy. This does not make tokens easier to guess: a production
+        token has at least 24 characters.
         """
         name = self.tokens.find(token) if token is not None else None
         if name is not None:

@@ -11,21 +11,21 @@ from services.admin.auth.session import COOKIE, Session, Sessions
 
 
 class LoginRequired(Exception):
-    """The request has no valid session: redirect to the login page."""
+    """The request has no valid session. The response redirects to the login page."""
 
 
 class CsrfError(Exception):
-    """The form was not sent from one of our pages: answer 403."""
+    """The form was not sent from one of our pages. The response is 403."""
 
 
 async def load_session(
     request: Request, adapters: CurrentAdapters
 ) -> tuple[Session, DependencyUnavailable | None]:
-    """Return the session of the request's cookie.
+    """Return the session of the request's cookie, and an error or None.
 
-    Also returns an error if the database could not say whether the session is revoked. Raises
-    `LoginRequired` if the session is missing, invalid or revoked. FastAPI caches the result, so all
-    dependencies of one request share one lookup. `request.state.session` has the session for error pages.
+    The error means that the database could not say whether the session is revoked. Raises `LoginRequired` if
+    the session is missing, invalid or revoked. FastAPI caches the result, so the dependencies of a request
+    share one lookup. Error pages read `request.state.session`.
     """
     sessions: Sessions = request.app.state.sessions
     session = sessions.read(request.cookies.get(COOKIE, ""), time.time())
@@ -45,7 +45,7 @@ SessionLookup = Annotated[tuple[Session, DependencyUnavailable | None], Depends(
 
 
 async def current_session(lookup: SessionLookup) -> Session:
-    """Return the session. Raises `DependencyUnavailable` if the database cannot say whether it is revoked."""
+    """Return the session. Raises `DependencyUnavailable` if it is unknown whether the session is revoked."""
     session, error = lookup
     if error:
         raise error
@@ -53,10 +53,10 @@ async def current_session(lookup: SessionLookup) -> Session:
 
 
 async def unverified_session(lookup: SessionLookup) -> Session:
-    """Return the session, even if the database cannot say whether it is revoked.
+    """Return the session, even if it is unknown whether the session is revoked.
 
-    Use it only for pages that show no lead and change nothing, such as the system status, which must report
-    that the database is unavailable.
+    Use it only for pages that show no lead and change nothing. The system status needs it, because it must
+    report that the database is unavailable.
     """
     return lookup[0]
 
@@ -77,10 +77,10 @@ async def verify_csrf(request: Request, lookup: SessionLookup) -> None:
 
 
 def require_same_origin(request: Request) -> None:
-    """Raise `CsrfError` if the browser reports another site as the origin of this request.
+    """Raise `CsrfError` if the browser reports that another site sent this request.
 
-    Browsers send Sec-Fetch-Site over TLS and on localhost, and Origin everywhere. A client that sends
-    neither is not a browser, so it has no cookie that another site could abuse.
+    Browsers send Sec-Fetch-Site over TLS and on localhost, and Origin everywhere. A client that sends neither
+    is not a browser. It has no cookie that another site could abuse.
     """
     site = request.headers.get("sec-fetch-site")
     if site is not None:

@@ -1,7 +1,7 @@
-"""The overview's chart and its table of the week, as shapes and texts that templates draw. No I/O.
+"""The overview's chart and its table of hours, as shapes and texts that templates draw. No I/O.
 
-The template draws the bars as SVG that fills any width. Everything with text is HTML beside it, so that it is
-not scaled with the bars (ADR 0037).
+The template draws the bars as SVG, which is stretched to the width of the page. All text is HTML beside the
+SVG, so that it is not stretched (ADR 0037).
 """
 
 from collections.abc import Mapping
@@ -21,9 +21,9 @@ WEEKDAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
 @dataclass(frozen=True)
 class Range:
-    """The time that the overview shows: the last days or months, with the current one.
+    """The period that the overview shows: the last days or months, including the current one.
 
-    The axis has a label for each `label_every` bars, of which their number is a multiple.
+    Every `label_every`-th bar has a label on the axis. `bars` must be a multiple of it.
     """
 
     key: str
@@ -47,7 +47,11 @@ DEFAULT_RANGE: Final = "30"
 
 @dataclass(frozen=True)
 class Bar:
-    """The leads of a day or month, and those of the one as long before. `y`s and heights are of the SVG."""
+    """The leads of one day or month.
+
+    `before` is the number of leads of the day or month one range earlier. `x`, `height` and the `y`s are in
+    units of the SVG.
+    """
 
     x: int
     y: float
@@ -63,7 +67,10 @@ class Bar:
 
 @dataclass(frozen=True)
 class Chart:
-    """Bars, the values of the scale from the top to zero, the labels of the axis, sums, and a description."""
+    """The bars, the values of the scale from the top to zero, the labels of the axis, and the totals.
+
+    `description` says the same in words, for screen readers.
+    """
 
     bars: list[Bar]
     scale: list[int]
@@ -81,7 +88,7 @@ class Chart:
 
 @dataclass(frozen=True)
 class Heat:
-    """The leads of an hour of a weekday. `level` is 0 for none, up to `HEAT_LEVELS` - 1 for the most."""
+    """The leads of one hour of one weekday. `level` is from 0 (none) to `HEAT_LEVELS` - 1 (the most)."""
 
     title: str
     value: int
@@ -89,7 +96,7 @@ class Heat:
 
 
 def bucket_starts(shown: Range, now: datetime, zone: ZoneInfo) -> list[datetime]:
-    """Return when each day or month begins, in UTC: those of the period before, then those of the range."""
+    """Return the start of each day or month in UTC: first the period before the range, then the range."""
     local = now.astimezone(zone).replace(hour=0, minute=0, second=0, microsecond=0, fold=0)
     backwards = range(2 * shown.bars - 1, -1, -1)
     if shown.unit == "day":
@@ -104,9 +111,9 @@ def range_start(shown: Range, now: datetime, zone: ZoneInfo) -> datetime:
 
 
 def bar_chart(shown: Range, counts: Mapping[datetime, Count], now: datetime, zone: ZoneInfo) -> Chart:
-    """Return the chart of the leads of a range and of the period before.
+    """Return the chart of the leads of a range and of the period before it.
 
-    `counts` has the leads by the start of the day or month, which may be absent if it had none.
+    `counts` has the leads by the start of the day or month. A day or month without leads may be missing.
     """
     by_start = {at.astimezone(UTC): count for at, count in counts.items()}
     buckets = [(at, by_start.get(at, Count())) for at in bucket_starts(shown, now, zone)]
@@ -146,7 +153,7 @@ def bar_chart(shown: Range, counts: Mapping[datetime, Count], now: datetime, zon
 
 
 def week_table(counts: Mapping[tuple[int, int], int]) -> list[tuple[str, list[Heat]]]:
-    """Return the name of each weekday and its 24 hours.
+    """Return a row for each weekday: its name, and its 24 hours.
 
     `counts` has the number of leads by weekday (1 is Monday) and hour.
     """
@@ -174,11 +181,10 @@ def busiest_hour(table: list[tuple[str, list[Heat]]]) -> Heat | None:
 
 
 def scale_ticks(highest: int) -> list[int]:
-    """Return the values at which a chart has a line, above zero: at most five, the last at least `highest`.
+    """Return the values above zero at which a chart has a line: at most five, the last at least `highest`.
 
-    The distance of the lines is 1, 2, 2.5 or 5 times a power of ten, and a whole number. Of the possible
-    scales, this is the one with the lowest top, and then the one with the most lines. `highest` is above
-    two thirds of its top, because one of them has three lines or more.
+    The distance between lines is a whole number: 1, 2, 2.5 or 5 times a power of ten. Among the possible
+    scales, this is the one with the lowest top. If two have the same top, it is the one with more lines.
     """
     highest = max(highest, 1)
     size = 10 ** max(0, len(str(highest)) - 2)

@@ -1,4 +1,4 @@
-"""Decides the headline from all signals: the worst disruption gives the colour. No I/O."""
+"""Decides the dashboard's headline from all signals. The worst disruption gives the colour. No I/O."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -30,11 +30,11 @@ Severity = Literal["bad", "amber"]
 
 @dataclass(frozen=True)
 class Disruption:
-    """A component, by its name on the page, and what is wrong with it.
+    """A component that is disrupted, by its name on the page, and the reason.
 
-    `url` is the page or the part of the status page where an admin can act; empty if there is none.
-    `subject` is the site, gateway or dependency of the component, if it has several. `leads` says how many
-    leads or emails are affected; None if that is unknown.
+    `url` is the page, or the part of the status page, where an admin can act; it is empty if there is none.
+    `subject` is the site, gateway or dependency that is affected, if the component has several. `leads` is
+    the number of affected leads or emails, or None if it is unknown.
     """
 
     component: str
@@ -47,7 +47,7 @@ class Disruption:
 
 @dataclass(frozen=True)
 class Headline:
-    """The title, its colour (the CSS class `good`, `amber` or `bad`) and all disruptions, the worst first."""
+    """The title, its style (the CSS class `good`, `amber` or `bad`), and all disruptions, the worst first."""
 
     title: str
     style: str
@@ -62,8 +62,8 @@ NO_HEADLINE: Final = Headline("", "good", [])
 class Signals:
     """Everything that the headline depends on.
 
-    `recent`, `jobs`, `spam` (the sites whose share of spam has risen) and `held` (the sites with held leads)
-    are None if they could not be read.
+    `spam` has the sites whose share of spam has risen, and `held` the sites with held leads. `recent`,
+    `jobs`, `spam` and `held` are None if they could not be read.
     """
 
     health: SystemHealth

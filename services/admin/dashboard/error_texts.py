@@ -56,7 +56,10 @@ def error_title(status: int) -> str:
 
 
 def edit_errors(error: ValidationError) -> dict[str, str]:
-    """Return what is wrong with the fields of an edited lead, by field. No text has the submitted value."""
+    """Return an error message for each invalid field of an edited lead, by field.
+
+    No message contains the submitted value.
+    """
     texts = {}
     for item in error.errors():
         name = str(item["loc"][0]) if item["loc"] else ""
@@ -69,7 +72,7 @@ def edit_errors(error: ValidationError) -> dict[str, str]:
 
 
 def validation_message(error: RequestValidationError) -> str:
-    """Return which fields are invalid and why. The message never contains the submitted values."""
+    """Return which fields are invalid and why. The message contains no submitted value."""
     messages = []
     for item in error.errors():
         problem = FIELD_ERRORS.get(item.get("type", "")) or str(item["msg"]).removeprefix("Value error, ")

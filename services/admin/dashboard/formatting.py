@@ -1,4 +1,4 @@
-"""Texts of the pages: names of events, kinds, stages and states, times, durations and numbers. No I/O."""
+"""Texts that the pages show for events, kinds, stages, states, times, durations and numbers. No I/O."""
 
 import json
 import re
@@ -131,7 +131,7 @@ def duration(seconds: float | None) -> str:
 
 
 def number(value: float | None) -> str:
-    """Return a number with thin spaces between its thousands."""
+    """Return a number with thin spaces as thousands separators."""
     return NO_VALUE if value is None else f"{value:,}".replace(",", "\u2009")
 
 
@@ -152,7 +152,7 @@ def kind_name(kind: object) -> str:
 
 
 def stage_name(stage: object) -> str:
-    """Return the name that pages show for a stage or service. The name says what the service does."""
+    """Return the name that pages show for a stage or service, which says what it does."""
     return STAGES.get(str(stage), field_label(str(stage)))
 
 
@@ -162,12 +162,12 @@ def job_name(job: str) -> str:
 
 
 def job_description(job: str) -> str:
-    """Return what a scheduled job does; empty if the job is unknown."""
+    """Return what a scheduled job does, or an empty text for an unknown job."""
     return JOBS[job][1] if job in JOBS else ""
 
 
 def schedule_name(cron: str) -> str:
-    """Return a cron schedule in words if it means every few minutes or every day, else unchanged."""
+    """Return a cron schedule in words if it is every few minutes or daily. Return any other unchanged."""
     if every := _EVERY_MINUTES.match(cron):
         return f"Every {plural(int(every[1]), 'minute')}"
     if daily := _DAILY.match(cron):
@@ -218,14 +218,14 @@ def detail_pairs(details: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def address_text(address: str) -> Markup:
-    """Return an email address that breaks before its domain, if it has to break."""
+    """Return an email address as HTML. A line may break only before its domain."""
     return Markup("<wbr>@").join(address.split("@"))
 
 
 def source_items(source: Mapping[str, Any] | None) -> list[tuple[str, Any]]:
     """Return a lead's source as pairs of name and value.
 
-    The campaign is first, from source to content; the campaign of the first visit is last, in the same order.
+    The fields of the last campaign come first, those of the first campaign of the visit last.
     """
     source = source or {}
     names = [name for name in CAMPAIGN_FIELDS if name in source]

@@ -1,4 +1,4 @@
-"""The headline of now: read when a page asks for it, and every 15 s for the navigation and the incidents."""
+"""Reads the headline when a page requests it, and every 15 s for the navigation and the incidents."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -23,7 +23,10 @@ SPAM_MAX_AGE_SECONDS: Final = 60.0
 
 
 async def read_signals(app: FastAPI, cache: Cache) -> Signals:
-    """Return all signals, and keep their headline in `app.state.headline`, which every page counts."""
+    """Return all signals, and store their headline in `app.state.headline`.
+
+    The navigation of every page shows the number of disruptions in it.
+    """
     adapters: Adapters = app.state.adapters
 
     async def load(key: str, read: Callable[[], Awaitable[Loaded]], seconds: float) -> Loaded | None:
@@ -46,7 +49,8 @@ async def read_signals(app: FastAPI, cache: Cache) -> Signals:
 async def poll_headline(app: FastAPI) -> None:
     """Read the signals and record the incidents every `POLL_SECONDS`, until the task is cancelled.
 
-    A cache of its own: a page must not get what the poll has read before the page's own change.
+    The poll has its own cache. A page that has changed something must not get signals that the poll read
+    earlier.
     """
     while True:
         try:

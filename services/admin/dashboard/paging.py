@@ -1,7 +1,8 @@
-"""The pages of a list: which cursors lead to the newer and the older page, and the URL of a page. No I/O.
+"""The links between the pages of a list. No I/O.
 
-A cursor says where a page begins, and only leads to older pages. So the parameter `cursor` of a page has the
-cursors of all pages before it too, joined by dots, which no cursor contains: the last one is the page's own.
+A cursor says where a page begins, and it leads only to older pages. To lead back, the parameter `cursor` of a
+page has the cursors of all pages before it as well. They are joined by dots, which no cursor contains. The
+last one is the page's own.
 """
 
 from collections.abc import Mapping
@@ -16,9 +17,9 @@ MAX_CURSORS: Final = 20
 
 @dataclass(frozen=True)
 class Pager:
-    """The values of the parameter `cursor` for other pages; None if there is no such page.
+    """The values of the parameter `cursor` for other pages. None means that there is no such page.
 
-    An empty text is the newest page.
+    The value for the newest page is an empty text.
     """
 
     newest: str | None
@@ -27,12 +28,15 @@ class Pager:
 
 
 def last_cursor(cursors: str | None) -> str | None:
-    """Return a page's own cursor, from its parameter `cursor`; None for the newest page."""
+    """Return a page's own cursor: the last in its parameter `cursor`. Return None for the newest page."""
     return (cursors or "").rpartition(".")[2] or None
 
 
 def build_pager(cursors: str | None, next_cursor: str | None) -> Pager:
-    """Return the pager of the page with this parameter `cursor`. `next_cursor` is that of the older page."""
+    """Return the pager of the page with the parameter `cursor` in `cursors`.
+
+    `next_cursor` is the cursor of the next older page, or None.
+    """
     trail = [cursor for cursor in (cursors or "").split(".") if cursor]
     older = ".".join([*trail, next_cursor][-MAX_CURSORS:]) if next_cursor else None
     return Pager(
@@ -41,10 +45,9 @@ def build_pager(cursors: str | None, next_cursor: str | None) -> Pager:
 
 
 def page_url(path: str, params: Mapping[str, Any], cursor: str | None = None, zone: str = "") -> str:
-    """Return the path with the parameters that are set, as text, and with `cursor`.
+    """Return the URL of a page: the path, those parameters that have a value, and `cursor`.
 
-    A parameter may have several values. If there are dates (`since`, `until` or `received`), the URL also has
-    the `zone` in which they are meant.
+    If there is a date (`since` or `until`), the URL also has the time `zone` of the dates.
     """
     dated = params.get("since") or params.get("until") or params.get("received")
     shown = {**params, "zone": zone if dated else "", "cursor": cursor}

@@ -73,9 +73,10 @@ class VersionedStaticFiles(StaticFiles):
 def render(
     request: Request, session: Session | None, template: str, /, status: int = 200, **values: Any
 ) -> HTMLResponse:
-    """Render a page or a fragment from `values` and from what every template can use.
+    """Render a page or a fragment from `values` and from the values that every template gets.
 
-    That is `session`, `path`, `is_htmx`, `site_name`, and the headline's number of disruptions and its style.
+    Every template gets `session`, `path`, `is_htmx`, `site_name`, and the number and style of the headline's
+    disruptions.
     """
     html = _TEMPLATES.get_template(template).render(
         values,
@@ -90,17 +91,17 @@ def render(
 
 
 def render_toast(request: Request, session: Session, message: str) -> Response:
-    """Render a success message, and make the page reload its regions: see `trigger_refresh`."""
+    """Render a success message, and make the page reload its regions (see `trigger_refresh`)."""
     return trigger_refresh(render(request, session, "_toast.html", message=message, style="good"))
 
 
 def is_htmx(request: Request) -> bool:
-    """Return True if htmx sent the request, False if a link or a form did without htmx."""
+    """Return True if htmx sent the request. A link or a form without scripts sends no such header."""
     return request.headers.get("hx-request") == "true"
 
 
 def redirect(request: Request, url: str) -> Response:
-    """Return a redirect of the whole page: for htmx the header `HX-Redirect`, for others a 303."""
+    """Return a redirect of the whole page: the header `HX-Redirect` for htmx, a 303 for other requests."""
     if is_htmx(request):
         return Response(status_code=204, headers={"HX-Redirect": url})
     return RedirectResponse(url, 303)
@@ -174,7 +175,7 @@ def _login_url(next_path: str) -> str:
 def error_page(request: Request, error: Exception) -> Response:
     """Render an error as a page, or as a toast if htmx sent the request.
 
-    An error of a list's form replaces the list, which would otherwise look like the result.
+    The error of a list's form replaces the list, because an old list would look like the result.
     """
     status, message, headers = _error_details(error)
     if status == 500:

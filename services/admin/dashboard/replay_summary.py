@@ -1,4 +1,4 @@
-"""The result of a replay as one sentence and its colour. No I/O."""
+"""The result of a replay as one sentence, and its colour. No I/O."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -11,14 +11,17 @@ _OTHER_RESULTS: Final = (("failed", "failed again"), ("skipped", "skipped"), ("c
 
 @dataclass(frozen=True)
 class ReplaySummary:
-    """`style` is the CSS class of a badge: never `good` if a delivery failed again."""
+    """A sentence about a replay, and the CSS class of its badge (`style`).
+
+    The class is never `good` if a delivery failed again.
+    """
 
     text: str
     style: str
 
 
 def summarise_replay(replay: Replay, counted: CountedOutcomes) -> ReplaySummary:
-    """Return the summary: `60 sent, 7 failed again`, or of a running replay `9 of 67 processed`."""
+    """Return the summary, such as `60 sent, 7 failed again`. For a running replay: `9 of 67 processed`."""
     outcomes, about = counted.outcomes, "\N{ALMOST EQUAL TO} " if counted.outcomes_are_estimates else ""
     sent = outcomes.sent + outcomes.resolved
     parts = [f"{about}{number(sent)} sent"]

@@ -1,4 +1,7 @@
-"""Which disruptions become incidents, and how the same one is recognised at the next poll. No I/O."""
+"""Decides which disruptions become incidents, and gives each a key by which later polls recognise it.
+
+No I/O.
+"""
 
 from typing import Final
 
@@ -11,7 +14,7 @@ STATUS_PAGE: Final = "/admin/status"
 
 
 def find_sightings(signals: Signals) -> list[Sighting]:
-    """Return the failures that become incidents if they last. The key of each has no changing number."""
+    """Return the failures that become incidents if they last. Their keys contain no numbers that change."""
     return [
         Sighting(
             key=f"{name}: {each.component}: {each.subject}",

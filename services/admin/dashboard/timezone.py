@@ -1,4 +1,7 @@
-"""The viewer's time zone: app.js sends the browser's zone with each htmx request, and a list's URL has it."""
+"""The viewer's time zone.
+
+app.js sends the browser's zone with each htmx request; the URL of a list contains it.
+"""
 
 from typing import Annotated
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError

@@ -30,10 +30,10 @@ Lags: TypeAlias = dict[str, dict[str, int]]
 
 
 class LagReader:
-    """Reads lags over one connection to Kafka, which is opened on first use and again after each failure.
+    """Reads lags over one connection to Kafka. It opens on first use, and again after each failure.
 
-    `oldest_seconds` has, by group, for how many seconds at least the oldest unread record had waited at the
-    last `read`.
+    After a `read`, `oldest_seconds` has for each group how long its oldest unread record has waited, at
+    least.
     """
 
     def __init__(self, settings: Kafka) -> None:
@@ -80,7 +80,7 @@ class LagReader:
             await admin.describe_cluster()
 
     async def aclose(self) -> None:
-        """Close the connection. If it is still being opened, first wait up to `READ_TIMEOUT_SECONDS`."""
+        """Close the connection. If it is still being opened, wait for that up to `READ_TIMEOUT_SECONDS`."""
         opening, self._opening = self._opening, None
         if opening:
             with contextlib.suppress(KafkaError, OSError, TimeoutError):

@@ -1,7 +1,7 @@
 """Compares the ledger, in which each stage counts its records, with the rows of the tables. No I/O.
 
 All counts come from one database snapshot, so a difference is a fault, not a delay. Consumer lag and spools
-are read at other moments, so they are no part of the comparison.
+are read at other moments, so they are not compared.
 """
 
 from collections.abc import Iterable
@@ -16,9 +16,10 @@ OUTCOMES: Final = ("stored", "duplicate", "parked", "undecodable", "missing")
 
 @dataclass(frozen=True)
 class TopicCounts:
-    """How many records of one topic a stage has processed, by outcome: sums of rows of `partition_ledger`.
+    """The number of records of one topic that a stage has processed, by outcome.
 
-    `offsets` is the number of offsets that the stage has passed. The outcomes must add up to this number.
+    The counts are sums over rows of `partition_ledger`. `offsets` is the number of offsets that the stage has
+    passed. The outcomes must add up to it.
     """
 
     stage: str
@@ -38,9 +39,11 @@ class TopicCounts:
 
 @dataclass(frozen=True)
 class LedgerCounts:
-    """Counts from one database snapshot: what the stages have counted (`topics`), and rows of tables.
+    """Counts from one database snapshot.
 
-    `leads` counts `lead_inbox`. `queue` and `emails` count `replay_queue` and `email_delivery` by state.
+    `topics` has the numbers of records that the stages have counted. `leads` is the number of rows of
+    `lead_inbox`. `queue` and `emails` are the numbers of rows of `replay_queue` and `email_delivery` by
+    state.
     """
 
     topics: tuple[TopicCounts, ...]

@@ -1,7 +1,7 @@
 """Reads the counts of the replay queue and of the ledger from one database snapshot.
 
-Triggers update the counts of the large tables with each change of a row. So these counts are exact and fast
-to read.
+The counts of the large tables are exact and fast to read, because triggers update them with each change of a
+row.
 """
 
 from collections import Counter
@@ -57,9 +57,9 @@ async def count_queue(pool: Pool) -> QueueCounts:
 
 
 async def find_wrong_counts(pool: Pool) -> list[str]:
-    """Count all rows, and return a text for each count of the triggers that differs. Scans whole tables.
+    """Compare the triggers' counts with all rows, and return a text for each count that differs.
 
-    Raises `DependencyUnavailable`.
+    Scans whole tables. Raises `DependencyUnavailable`.
     """
     async with snapshot(pool) as connection:
         return [

@@ -1,9 +1,9 @@
 """Estimates how long the oldest unread record of a partition has waited. No I/O, no clock.
 
-Kafka does not report the age of a record that nobody reads. So each reading stores the partition's end offset
-and the time. While the group's committed offset is below the end offset of an earlier reading, the oldest
-unread record existed at that reading, so it is at least as old as the reading. A restart forgets the
-readings: the ages begin at 0 again.
+Kafka does not report the age of an unread record. So each reading stores the partition's end offset and the
+time. If the group's committed offset is still below the end offset of an earlier reading, the oldest unread
+record existed at that reading, so it is at least as old. After a restart of the process, the ages begin at 0
+again.
 """
 
 from typing import Final
@@ -20,7 +20,7 @@ class RecordAges:
         self._readings = dict[tuple[str, object], list[tuple[float, int]]]()
 
     def seconds(self, group: str, partition: object, *, committed: int, end: int, now: float) -> float:
-        """Add a reading. Returns for how many seconds, at least, the oldest unread record has waited.
+        """Add a reading. Return how long, at least, the oldest unread record has waited, in seconds.
 
         `committed` is the group's committed offset, and `end` the partition's end offset.
         """

@@ -15,7 +15,7 @@ REQUEST_TIMEOUT_SECONDS: Final = 2.0
 
 
 class ServiceClients:
-    """Reads all gateways or services concurrently, each for `REQUEST_TIMEOUT_SECONDS` at most.
+    """Reads all gateways or services concurrently. Each of them has `REQUEST_TIMEOUT_SECONDS` to answer.
 
     `gateways` has the URLs of gateways. `services` has the URL of each service by name.
     """
@@ -30,8 +30,8 @@ class ServiceClients:
     async def read_gateways(self) -> list[GatewaySpool]:
         """Return the spool of each gateway process.
 
-        A gateway's host name may resolve to the addresses of several processes: each address is queried. The
-        state of one that does not answer is `unknown`.
+        The host name of a gateway may resolve to several addresses. Each of them is a process and is queried.
+        If a process does not answer, its state is `unknown`.
         """
         spools = await asyncio.gather(*(self._read_gateway(url) for url in self._gateways))
         return [spool for of_gateway in spools for spool in of_gateway]

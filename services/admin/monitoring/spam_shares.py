@@ -1,4 +1,4 @@
-"""Counts spam by site."""
+"""Counts the spam of each site."""
 
 from pathlib import Path
 from typing import Any, Final

@@ -1,4 +1,7 @@
-"""Reads the status of the database, Kafka and all services concurrently, even if some do not answer."""
+"""Reads the status of the database, Kafka and all services concurrently.
+
+One that is down does not block the rest.
+"""
 
 import asyncio
 from collections.abc import Coroutine
@@ -24,7 +27,7 @@ class SystemStatus:
         self._services = services
 
     async def read_queue_stats(self) -> QueueStats:
-        """Return the queue's counts, the ledger, the consumer lag and the spools; unknown values are null."""
+        """Return the queue's counts, the ledger, the consumer lag and the spools. Unknown values are null."""
         counts, groups, gateways = await asyncio.gather(
             self._count_queue_if_available(), read_group_lags(self._lag), self._services.read_gateways()
         )
@@ -80,7 +83,7 @@ class SystemStatus:
 
 
 async def read_group_lags(lag: LagReader) -> list[GroupLag]:
-    """Return each consumer group's lag. If Kafka does not answer, the lags are null and have a reason."""
+    """Return each consumer group's lag. If Kafka does not answer, the lags are null, with the reason."""
     names = topics.GROUPS.values()
     try:
         lags = await lag.read()

@@ -1,4 +1,7 @@
-"""The pages under /admin, one module for each group of pages. Every page but the login requires a session."""
+"""The pages under /admin, one module for each group of pages.
+
+Every page except the login requires a session.
+"""
 
 from fastapi import APIRouter, Depends
 
@@ -25,7 +28,10 @@ from services.admin.dashboard.pages import (
 
 
 def pages() -> APIRouter:
-    """Return the router of all pages. It checks session and CSRF token, so that no page omits the check."""
+    """Return the router of all pages.
+
+    The router checks session and CSRF token, so no page can omit the check.
+    """
     router = APIRouter(include_in_schema=False)
     router.include_router(login.router)
     # These also open while the database is unavailable. Their routes that show leads or change something

@@ -1,4 +1,4 @@
-"""The audit log. Its entries hold no personal data, so its search is a GET request."""
+"""The page of the audit log. The entries hold no personal data, so the search is a GET request."""
 
 from datetime import date
 from typing import Annotated

@@ -1,4 +1,4 @@
-"""One action on many leads: a preview that asks, the progress, and the result of each lead."""
+"""The pages of one action on many leads: a preview to confirm, the progress, and the result of each lead."""
 
 from typing import Annotated
 from uuid import UUID
@@ -24,9 +24,10 @@ PAGE_ROWS = 30
 
 
 class BulkForm(LeadSearch):
-    """The form of the list's selection: an action, and either `ids` or all leads that match the search.
+    """The form below the list of leads: an action on the leads in `ids`, or on all that match the search.
 
-    Without `expected`, the page shows a preview. An erasure needs `typed`, the number of leads.
+    Without `expected`, the page shows a preview. To confirm an erasure, the admin types the number of leads
+    (`typed`).
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -63,7 +64,7 @@ async def start_bulk_change(
     zone: ViewerZone,
     form: Annotated[BulkForm, Form()],
 ) -> Response:
-    """Show what the action would change, and start it once that is confirmed."""
+    """Show what the action would change. Once it is confirmed, start it."""
     found = form.search_filter(zone, session.actor).model_dump(include=set(ExportFilter.model_fields))
     order = form.to_order(ExportFilter(**found))
     is_typed = form.action != "erase" or form.typed.strip() == str(form.expected)
@@ -86,7 +87,7 @@ async def start_bulk_change(
 
 
 class ResultQuery(BaseModel):
-    """Selects the leads of an action by result, and a page of them."""
+    """The parameters that select leads of an action by result, and a page of them."""
 
     result: BlankAsNone[BulkResult] = None
     cursor: BlankAsNone[int] = None
@@ -119,7 +120,7 @@ async def show_bulk_change(
 async def cancel_bulk_change(
     request: Request, bulk_id: UUID, session: CurrentSession, adapters: CurrentAdapters
 ) -> Response:
-    """Cancel an action: its remaining leads stay as they are."""
+    """Cancel an action. The leads that it has not changed stay as they are."""
     await adapters.bulk.cancel(bulk_id, session.actor)
     return redirect(request, f"{BULK}/{bulk_id}")
 
@@ -134,7 +135,7 @@ def title_of(action: BulkAction, value: str | None) -> str:
 
 
 def summarise_bulk(bulk: BulkChange, results: dict[BulkResult, int]) -> tuple[str, str]:
-    """Return one line about the progress, and its style: amber if leads were refused."""
+    """Return one line about the progress, and its style. The style is amber if leads could not be changed."""
     refused = results.get("refused", 0)
     text = f"{bulk.done:,} of {bulk.total:,} leads"
     if bulk.state == "cancelled":

@@ -29,7 +29,10 @@ OUTCOMES_MAX_AGE_SECONDS = 2.0
 
 
 class GroupQuery(BaseModel):
-    """Selects failed deliveries by the fields of a group. A URL may contain these: none is personal data."""
+    """The parameters that select failed deliveries by the fields of a group.
+
+    None of them is personal data.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -44,7 +47,7 @@ class GroupQuery(BaseModel):
 
 
 class RowsQuery(GroupQuery):
-    """Selects a page of a group's rows."""
+    """The parameters that select a page of a group's rows."""
 
     cursor: BlankAsNone[str] = None
 
@@ -125,7 +128,7 @@ async def archive_all_pending(
     adapters: CurrentAdapters,
     stage: Annotated[BlankAsNone[Stage], Form()] = None,
 ) -> Response:
-    """Archive all pending rows, or those of one stage."""
+    """Archive all pending rows, or all pending rows of one stage."""
     count = sum((await adapters.queue.clear(stage, session.actor)).values())
     message = f"{plural(count, 'delivery', 'deliveries')} archived. Retry them from the Archived tab."
     return _after_action(request, session, message)

@@ -1,4 +1,4 @@
-"""Leads that are held because they came beyond a limit: look at them, and decide all of a site at once."""
+"""The page of leads that are held because they exceeded a limit. All leads of a site are decided at once."""
 
 from typing import Annotated
 
@@ -23,7 +23,7 @@ async def show_held_leads(request: Request, session: CurrentSession, adapters: C
 
 
 class DecisionForm(HeldDecision):
-    """The form of a decision. Without `confirmed`, a page says what the decision does and asks."""
+    """The form of a decision. Without `confirmed`, a page explains the decision and asks for confirmation."""
 
     model_config = ConfigDict(extra="ignore")  # the CSRF token
 
@@ -37,7 +37,7 @@ async def decide_held_leads(
     adapters: CurrentAdapters,
     form: Annotated[DecisionForm, Form()],
 ) -> Response:
-    """Decide the held leads of a site, after a confirmation."""
+    """Release the held leads of a site or mark them as spam, after a confirmation."""
     if not form.confirmed:
         leads = await adapters.held_leads.count(form)
         if not leads:

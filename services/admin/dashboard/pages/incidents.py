@@ -1,4 +1,4 @@
-"""The incidents of the system status: the panel, and its buttons."""
+"""The panel of incidents on the system status, and its buttons."""
 
 from typing import Any, Final
 from uuid import UUID
@@ -47,7 +47,7 @@ async def resolve_incident(
 
 
 async def incident_values(adapters: Adapters) -> dict[str, Any]:
-    """Return the values of the panel; None for the incidents if the database is unavailable."""
+    """Return the values of the panel. The incidents are None if the database is unavailable."""
     try:
         opened = await adapters.incidents.list_incidents(IncidentFilter(state="open"))
         resolved = await adapters.incidents.list_incidents(

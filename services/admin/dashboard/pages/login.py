@@ -1,4 +1,4 @@
-"""Login and logout: an admin token opens a session. The token appears in no URL, page or log."""
+"""Login and logout: an admin token opens a session. The token is in no URL, page or log."""
 
 import time
 from typing import Annotated
@@ -83,9 +83,9 @@ async def log_out(request: Request, session: CurrentSession, adapters: CurrentAd
 
 
 def own_url(url: str) -> str:
-    """Return the URL's path and query if it is one of our pages, else the home page.
+    """Return the path and query of a URL if it is one of our pages, else the path of the home page.
 
-    This prevents open redirects: the result always begins with the home page's path.
+    The result always begins with the home page's path. This prevents open redirects.
     """
     path, mark, query = url.partition("?")
     if not (url.isascii() and url.isprintable()) or any(part in path for part in ("\\", "//", "..")):

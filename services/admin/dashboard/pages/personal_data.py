@@ -1,4 +1,4 @@
-"""Deletion of personal data: the confirmation page, and the page that reports what was deleted."""
+"""The pages to delete a person's data: one asks for confirmation, one reports what was deleted."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -21,20 +21,20 @@ router = APIRouter(prefix="/admin/ui/leads", route_class=PageRoute)
 
 @dataclass(frozen=True)
 class Contact:
-    """How a lead's person is found: by the address, the phone, or both."""
+    """The email address and the phone by which a lead's person is found. One of them may be missing."""
 
     email: str | None = None
     phone: str | None = None
 
     @property
     def shown(self) -> str | None:
-        """What the admin types to confirm: the address, or the phone if there is no address."""
+        """The text that the admin types to confirm: the address, or the phone if there is no address."""
         return self.email or self.phone
 
     def matches(self, typed: str) -> bool:
-        """Return whether the admin typed what is shown. A phone may be typed in another spelling.
+        """Return True if the admin typed the text that is shown.
 
-        Without an address and a phone, there is nothing to type.
+        The digits of a phone count, not its spelling. Always True if there is neither an address nor a phone.
         """
         if not self.shown or typed.lower() == self.shown.lower():
             return True
@@ -45,9 +45,9 @@ class Contact:
 class DeletionForm(BaseModel):
     """The form of the confirmation page and of the result page.
 
-    `address` is what the admin typed: the address of the lead, or its phone if it has no address. `lead_ids`
-    are the selected leads. `phone` and `failed_ids` are set only in a retry: the phone of the lead, and the
-    leads and queue rows whose deletion failed.
+    `address` is the text that the admin typed: the lead's address, or its phone if it has no address.
+    `lead_ids` are the selected leads. Only a retry sets `phone` (the lead's phone) and `failed_ids` (the
+    leads and queue rows whose deletion failed).
     """
 
     address: str = ""
@@ -77,8 +77,9 @@ async def delete_personal_data(
 ) -> Response:
     """Delete this lead, the selected leads and the queue rows of the address, and report the result.
 
-    In the first request, the admin types the address. In a retry, the form already contains the address and
-    the phone, because the lead may be erased. Both requests delete only this lead and data of this person.
+    In the first request, the admin types the address. In a retry, the form contains the address and the
+    phone, because the lead may already be erased. Both requests delete only this lead and data of this
+    person.
     """
     contact = await _find_contact(lead_id, adapters)
     typed = form.address.strip()

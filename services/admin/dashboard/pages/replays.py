@@ -1,4 +1,4 @@
-"""Replays: a preview, the progress of a replay, and its cancellation."""
+"""The pages of replays: a preview, the progress of a replay, and its cancellation."""
 
 from typing import Annotated
 from uuid import UUID
@@ -40,7 +40,7 @@ class ReplayForm(GroupQuery):
 async def show_preview(
     request: Request, session: CurrentSession, adapters: CurrentAdapters, form: Annotated[ReplayForm, Query()]
 ) -> Response:
-    """Show which rows a replay would send and which it could not. Sends nothing."""
+    """Show which rows a replay would send and which rows it cannot send. Sends nothing."""
     preview = await adapters.replays.preview(form.to_order())
     return render(
         request,
@@ -61,7 +61,7 @@ async def show_duration(
     per_second: Annotated[int, Query(ge=1, le=MAX_PER_SECOND)],
     wanted: Annotated[int, Query(ge=0)],
 ) -> Response:
-    """Show how long a replay of so many rows takes at another rate."""
+    """Show how long a replay of `wanted` rows takes at this rate."""
     return render(
         request,
         session,
@@ -107,6 +107,6 @@ async def show_replay(
 async def cancel_replay(
     request: Request, replay_id: UUID, session: CurrentSession, adapters: CurrentAdapters
 ) -> Response:
-    """Cancel a replay: its remaining rows stay unchanged."""
+    """Cancel a replay. Rows that it has not sent stay unchanged."""
     await adapters.replays.cancel(replay_id, session.actor)
     return redirect(request, f"{FAILED_DELIVERIES}/replays/{replay_id}")

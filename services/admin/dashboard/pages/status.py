@@ -1,6 +1,6 @@
-"""The system status: a page for operations, of panels that load separately.
+"""The system status: a page for operators, with panels that load separately.
 
-The page also opens while the database is unavailable, and shows no lead.
+The page shows no lead, so it opens even while the database is unavailable.
 """
 
 from typing import Annotated, Any
@@ -30,7 +30,7 @@ async def show_status(
 ) -> Response:
     """Show the page without data. The browser then requests each panel.
 
-    A browser without scripts requests the page with `full`, which has all panels.
+    With `full`, which a browser without scripts requests, the page contains all panels.
     """
     values: dict[str, Any] = {}
     if full:
