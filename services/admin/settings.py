@@ -58,12 +58,12 @@ class Settings(BaseSettings):
 
     @property
     def actors(self) -> dict[str, str]:
-        """Return the admins' names (the actors) by token."""
+        """Return the admins' names by token. A name is the actor in audit entries."""
         return named_tokens(self.token, DEFAULT_ACTOR)
 
 
 def read() -> Settings:
-    """Return the settings, or exit with an error. Weak tokens are accepted with `DEBUG=true` only."""
+    """Return the settings, or exit with an error. Weak tokens are accepted only with `DEBUG=true`."""
     settings = load(Settings)
     if not settings.debug.on:
         refuse_weak_tokens("FASTCORE_ADMIN_TOKEN", list(settings.actors))

@@ -1,4 +1,4 @@
-"""The search on the page of leads: its filters, their URL, and what they are called. No I/O."""
+"""The search on the page of leads: its filters, their URL and their texts. No I/O."""
 
 from collections.abc import Callable, Iterator
 from typing import Annotated, Any, Final, Literal
@@ -32,7 +32,7 @@ Rows = Annotated[Literal[25, 50, 100], BeforeValidator(lambda value: int(str(val
 
 
 class LeadQuery(LeadConditions):
-    """Filters without personal data, which a URL may contain, and which page of the list to show."""
+    """The filters, and the page of the list to show. A URL may contain them: none is personal data."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -51,7 +51,10 @@ class LeadQuery(LeadConditions):
         }
 
     def url(self, zone: ZoneInfo, **changes: Any) -> str:
-        """Return the URL of the list with these changes. It has the dates' zone, and no search words."""
+        """Return the URL of the list with these changes.
+
+        It has the time zone of the dates, and no search words.
+        """
         shown = self.model_copy(update=changes)
         view = {
             "sort": shown.sort if shown.sort != "received" else None,
@@ -66,7 +69,7 @@ class LeadSearch(LeadQuery):
     q: BlankAsNone[str] = None
 
     def hidden_fields(self) -> list[tuple[str, str]]:
-        """Return the filters and the words, for the hidden fields of a form about the same leads."""
+        """Return the filters and the search words, as hidden fields for a form about the same leads."""
         fields = self.conditions() | ({"q": self.q} if self.q else {})
         return [
             (name, value)
@@ -122,7 +125,7 @@ COLUMN_ORDERS: Final[dict[str, tuple[LeadOrder, LeadOrder, int]]] = {
 
 
 def column_orders(shown: LeadOrder) -> dict[str, tuple[str, LeadOrder]]:
-    """Return the value of `aria-sort` of each sortable column, and the order that a click on it gives."""
+    """Return for each sortable column the value of `aria-sort`, and the order that a click on it selects."""
     orders = {}
     for column, (ascending, descending, first) in COLUMN_ORDERS.items():
         if shown == ascending:

@@ -1,7 +1,7 @@
-"""The activity of a lead, as its page shows it: notes and events, newest first. No I/O, no clock.
+"""The activity that a lead's page shows: notes and events, newest first. No I/O, no clock.
 
-All events of one delivery (an email, or the storing of the lead) are one entry, with its current state: a
-failure and its retries are one failure.
+All events of one delivery (an email, or the storing of the lead) are one entry with the delivery's current
+state. So a failure and its retries are one entry.
 """
 
 from collections.abc import Iterable
@@ -40,10 +40,10 @@ _TOLD_BY_NOTES: Final = (AuditEvent.LEAD_NOTE_ADDED, AuditEvent.LEAD_NOTE_EDITED
 
 @dataclass(frozen=True)
 class Activity:
-    """One entry: a note, a delivery, or an event with a sentence (`title`).
+    """One entry: a note, a delivery, or another event with a sentence (`title`).
 
-    `id` stays the same when newer entries come. `history` has the events of which the entry consists, oldest
-    first. A delivery has its `kind` and `state`, and the rows of the tables that tell them.
+    `id` stays the same when newer entries are added. `history` has the events of the entry, oldest first. A
+    delivery has a `kind` and a `state`, and the table rows that they come from (`email`, `queue`).
     """
 
     id: str

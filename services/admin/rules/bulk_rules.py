@@ -23,7 +23,7 @@ def refusal(action: BulkAction, value: str | None, status: LeadStatus) -> str | 
 def refused_groups(
     action: BulkAction, value: str | None, counts: Mapping[LeadStatus, int]
 ) -> list[RefusedGroup]:
-    """Return the leads that the action cannot change. `counts` is the number of leads by status."""
+    """Return the leads that the action cannot change, grouped by reason. `counts` has the leads by status."""
     return [
         RefusedGroup(status=status, leads=leads, why=why)
         for status, leads in counts.items()
@@ -32,7 +32,7 @@ def refused_groups(
 
 
 def is_unchanged(action: BulkAction, value: str | None, status: LeadStatus, assignee: str | None) -> bool:
-    """Return True if the lead is already as the action would leave it."""
+    """Return True if the action would change nothing in a lead with this status and assignee."""
     if action == "status":
         return status == value
     if action == "assign":

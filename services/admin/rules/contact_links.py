@@ -1,6 +1,6 @@
-"""Links that write to a lead's person or call it: `mailto:` (RFC 6068) and `tel:` (RFC 3966). No I/O.
+"""Links to write to a lead's person or to call it: `mailto:` (RFC 6068) and `tel:` (RFC 3966). No I/O.
 
-Browsers give these links to a mail program or a phone, so the personal data in them reaches no server's log.
+Browsers pass these links to a mail program or a phone, so their personal data reaches no server's log.
 """
 
 import re
@@ -33,7 +33,7 @@ _DIGITS_MIN, _DIGITS_MAX = 3, 15
 class ContactLinks:
     """The address and the phone of a lead's person, and the links to write, to reply and to call.
 
-    A link is None if there is nothing that it could lead to.
+    A link is None if the lead has no usable address or phone for it.
     """
 
     email: str | None
@@ -44,7 +44,7 @@ class ContactLinks:
 
 
 def contact_links(lead: Lead | ParkedLead) -> ContactLinks:
-    """Return the contact details of a lead, which may be a queued one whose address nobody has checked."""
+    """Return the contact details of a lead. The address of a queued lead may be invalid."""
     email = lead.email if lead.email and "@" in lead.email else None
     received_at = lead.created_at_utc if isinstance(lead, Lead) else None
     return ContactLinks(
@@ -57,12 +57,12 @@ def contact_links(lead: Lead | ParkedLead) -> ContactLinks:
 
 
 def mailto_url(email: str) -> str:
-    """Return the link that begins an email to an address."""
+    """Return the link that opens a new email to an address."""
     return f"mailto:{quote(email, safe='@')}"
 
 
 def reply_url(lead_id: UUID, email: str, name: str | None, message: str, received_at: datetime | None) -> str:
-    """Return the link that begins a reply: with the subject of the team notification, and the quoted message.
+    """Return the link that opens a reply. It has the subject of the team notification and quotes the message.
 
     A long message is cut at a whole character, so that the link has at most `MAILTO_MAX` characters.
     """
@@ -94,10 +94,11 @@ def _cut(text: str, room: int) -> str:
 
 
 def tel_url(phone: str) -> str | None:
-    """Return the link that calls a phone number; None if the text is not one number.
+    """Return the link that calls a phone number; None if the text is not exactly one number.
 
-    A number without a country code stays as it is: the phone dials it in its own country. RFC 3966 wants a
-    `phone-context` then, which nobody knows and no phone needs.
+    A number without a country code is used as it is, so that the phone dials it in its own country. RFC 3966
+    requires a `phone-context` for such a number. It is omitted, because it is not known, and phones do not
+    need it.
     """
     match = _PHONE.fullmatch(ascii_phone(phone).strip())
     if match is None:

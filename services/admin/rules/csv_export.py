@@ -25,19 +25,19 @@ _PHONE_NUMBER: Final = re.compile(r"\+[0-9](?:[ ()./-]{0,3}[0-9]){5,17}")
 
 
 def header(columns: Iterable[str], *, bom: bool) -> str:
-    """Return the line with the names of the columns, after a byte order mark if `bom` is true."""
+    """Return the line with the names of the columns. If `bom` is True, it begins with a byte order mark."""
     return (BOM if bom else "") + _line(columns)
 
 
 def lines(leads: Iterable[Mapping[str, Any]], columns: Sequence[str], zone: ZoneInfo) -> str:
-    """Return one line of CSV per lead. `created_at` is the local time of the zone, with its UTC offset."""
+    """Return one line of CSV per lead. `created_at` is in the local time of `zone`, with its UTC offset."""
     return "".join(_line([_cell(lead, column, zone) for column in columns]) for lead in leads)
 
 
 def escape_formulas(text: str) -> str:
     """Insert an apostrophe before each possible formula, so that a spreadsheet shows it as text.
 
-    Returns a phone number unchanged.
+    A phone number is returned unchanged.
     """
     if _PHONE_NUMBER.fullmatch(text):
         return text

@@ -2,12 +2,12 @@
 
 
 class ForbiddenError(Exception):
-    """The actor may not do this: answer 403 with this message."""
+    """The actor may not do this. The response is a 403 with this message."""
 
 
 class NotFoundError(Exception):
-    """The lead, row or replay does not exist: answer 404 with this message."""
+    """The lead, row or replay does not exist. The response is a 404 with this message."""
 
 
 class ConflictError(Exception):
-    """The current state does not allow the change: answer 409 with this message."""
+    """The current state does not allow the change. The response is a 409 with this message."""

@@ -1,4 +1,4 @@
-"""What the cells of an Excel file contain: texts for people, times that Excel can sort. No I/O."""
+"""The contents of the cells of an Excel file: texts for people, and times that Excel can sort. No I/O."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -18,17 +18,17 @@ _UTC: Final = ZoneInfo("UTC")
 
 
 def heading(column: str, zone: ZoneInfo) -> str:
-    """Return the heading of a column. A time's heading names its zone, because Excel's times have none."""
+    """Return the heading of a column. For a time it names the zone, because times in Excel have no zone."""
     known = COLUMNS[column]
     zones = {"time": f" ({zone.key})", "utc": " (UTC)"}
     return known.label + zones.get(known.kind, "")
 
 
 def cell(lead: Mapping[str, Any], column: str, zone: ZoneInfo) -> Cell:
-    """Return the content of a lead's cell, None for an empty cell.
+    """Return the content of a lead's cell, or None for an empty cell.
 
-    A time is the local time of the column's zone, without a zone. A time that Excel does not know, before
-    1900, is returned as text.
+    A time is the local time of the column's zone, without a zone. Excel cannot store times before 1900, so
+    these are returned as text.
     """
     value = read_value(lead, column)
     if isinstance(value, datetime):
@@ -45,7 +45,7 @@ def cell(lead: Mapping[str, Any], column: str, zone: ZoneInfo) -> Cell:
 
 
 def shorten(text: str) -> str:
-    """Return a text that fits into a cell. A longer text is cut, and ends with the words that say so."""
+    """Return a text that fits into a cell. A text that is too long is cut, and its end says so."""
     if len(text) <= CELL_MAX_UNITS // 2:
         return text
     units = text.encode("utf-16-le")

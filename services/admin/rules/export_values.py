@@ -1,4 +1,4 @@
-"""What each column of an export has of a lead, as a value. Knows no file format."""
+"""Reads the value of each column of an export from a lead. Knows no file format."""
 
 import json
 from collections.abc import Mapping
@@ -23,7 +23,10 @@ def read_value(lead: Mapping[str, Any], column: str) -> Any:
 
 
 def to_text(value: Any) -> str:
-    """Return a value as text that programs can read: times in UTC, objects as JSON, nothing as empty."""
+    """Return a value as text that programs can read.
+
+    Times are in UTC, objects are JSON, and None is an empty text.
+    """
     if value is None or value == {}:
         return ""
     if isinstance(value, datetime):

@@ -1,4 +1,4 @@
-"""Which edits of a lead are allowed, and what they change in a lead or in its queued record. No I/O."""
+"""Which edits of a lead are allowed, and what they change in the lead or in its queued record. No I/O."""
 
 import json
 from collections.abc import Mapping
@@ -24,7 +24,7 @@ def check_unchanged(updated_at: datetime, edit: LeadEdit) -> None:
 
 
 def changed_fields(lead: Mapping[str, Any], edit: LeadEdit) -> dict[str, str | None]:
-    """Return the fields of an edit whose values differ from the lead's.
+    """Return the fields whose values in the edit differ from the lead's.
 
     Raises `ConflictError` if the edit clears the email address.
     """
@@ -35,7 +35,10 @@ def changed_fields(lead: Mapping[str, Any], edit: LeadEdit) -> dict[str, str | N
 
 
 def original_fields(lead: Mapping[str, Any], changed: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Return the visitor's fields before the edit; None if the edit changes none of them."""
+    """Return the fields that the visitor typed, as they were before the edit.
+
+    Returns None if the edit changes none of them.
+    """
     if not any(name in VISITOR_FIELDS for name in changed):
         return None
     return {name: lead[name] for name in VISITOR_FIELDS}
@@ -49,7 +52,8 @@ def is_parked_lead(row: Mapping[str, Any]) -> bool:
 def decode_parked_lead(payload: bytes | None, stage: str) -> dict[str, Any]:
     """Return the fields of the lead in a queued record. Raises `ConflictError` if it cannot be decoded.
 
-    A record of the stage `site` can be any JSON object: a website queued it and the gateway refused it.
+    A record of the stage `site` can be any JSON object: it is a lead that a website queued and the gateway
+    refused.
     """
     if payload is None:
         raise ConflictError("The record of this lead is no longer stored: there is nothing to edit.")
@@ -76,7 +80,10 @@ def _typed_text(value: Any) -> str | None:
 
 
 def parked_lead(row: Mapping[str, Any]) -> ParkedLead | None:
-    """Return the lead in a row of the queue; None if the row has no record that can be decoded."""
+    """Return the lead in a row of the replay queue.
+
+    Return None if its record is missing or cannot be decoded.
+    """
     try:
         lead = decode_parked_lead(row["payload"], row["stage"])
     except ConflictError:
@@ -86,10 +93,10 @@ def parked_lead(row: Mapping[str, Any]) -> ParkedLead | None:
 
 
 def encode_parked_lead(payload: bytes, changed: Mapping[str, Any]) -> bytes:
-    """Return the queued record with the changed fields; everything else stays as it was sent.
+    """Return the queued record with the changed fields. All other fields stay as they were sent.
 
-    Raises `ConflictError` if the assignee or the notes change, because a record has neither, or if the record
-    is nested too deeply.
+    Raises `ConflictError` if the edit changes the assignee or the notes, which a record does not have, or if
+    the record is nested too deeply.
     """
     if set(ADMIN_FIELDS) & set(changed):
         raise ConflictError("Assignee and notes can be set once the lead is stored.")

@@ -1,4 +1,4 @@
-"""Which changes of a lead are allowed, and which emails follow from them. No I/O, no clock."""
+"""Which changes of a lead are allowed, and which emails they cause. No I/O, no clock."""
 
 from collections.abc import Collection, Mapping
 from typing import Any, Final
@@ -25,9 +25,10 @@ EMAIL_KINDS: Final[tuple[Kind, ...]] = ("welcome", "admin_alert")
 
 
 def lead_title(lead: object) -> str:
-    """Return a lead's title on pages: the first of its name, email address and phone that is not blank.
+    """Return a lead's title on pages: its name, or else its email address, or else its phone.
 
-    `lead` is an object with `name` and `email`, and optionally with `phone` and `status`.
+    An erased lead, and a lead without any of these, have a general title. `lead` is an object with `name` and
+    `email`, and optionally with `phone` and `status`.
     """
     if getattr(lead, "status", None) == LeadStatus.ERASED:
         return "Erased lead"
@@ -36,9 +37,9 @@ def lead_title(lead: object) -> str:
 
 
 def check_status_change(current: LeadStatus, new: LeadStatus, expected: LeadStatus | None) -> bool:
-    """Return whether the new status differs from the current one.
+    """Return True if the new status differs from the current one.
 
-    Raises `ConflictError` if the change is not allowed, or if the status is no longer the `expected` one.
+    Raises `ConflictError` if the change is not allowed, or if the current status is not the `expected` one.
     """
     if current is LeadStatus.ERASED:
         raise ConflictError("The lead is erased and cannot be changed.")
@@ -56,8 +57,8 @@ def check_status_change(current: LeadStatus, new: LeadStatus, expected: LeadStat
 def emails_due(current: LeadStatus, new: LeadStatus) -> tuple[Kind, ...]:
     """Return the kinds of email to send after a change of status.
 
-    Both are due if a lead leaves spam. If it was held, only the confirmation is: the digest of held leads
-    lists it for the team, also if it is released before that is sent.
+    A lead that leaves spam gets both emails. A lead that was held gets only the confirmation, because the
+    digest of held leads lists the lead for the team, even if the lead is released before the digest is sent.
     """
     if new is not LeadStatus.RECEIVED:
         return ()
@@ -76,10 +77,10 @@ def mails_text(kinds: Collection[str]) -> str:
 
 
 def undo_status(previous: LeadStatus, new: LeadStatus) -> LeadStatus | None:
-    """Return the status that an undo button sets; None if there must be no such button.
+    """Return the status that the undo button sets, or None if there is no undo button.
 
-    No button may undo a change to or from spam: a lead that leaves spam gets its emails, which an admin
-    has to confirm. Nobody can put a lead on hold.
+    A change to or from spam cannot be undone by a button: a lead that leaves spam gets its emails, which an
+    admin has to confirm. A release from hold cannot be undone either, because nobody can put a lead on hold.
     """
     if LeadStatus.SPAM in (previous, new) or previous is LeadStatus.HELD or new is previous:
         return None

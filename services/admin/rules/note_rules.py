@@ -12,15 +12,15 @@ NOTES_MAX: Final = 500
 
 
 def may_change(author: str, actor: str) -> bool:
-    """Return whether the actor may edit and delete a note of this author.
+    """Return True if the actor may edit and delete a note of this author.
 
-    The actor `admin` has the token without a name, and may change the notes of everybody.
+    The actor `admin`, whose token has no name in the settings, may change everybody's notes.
     """
     return actor in (author, DEFAULT_ACTOR)
 
 
 def check_new(status: LeadStatus, count: int) -> None:
-    """Raise `ConflictError` if the lead is erased, or has as many notes as it may have."""
+    """Raise `ConflictError` if the lead is erased or already has the maximum number of notes."""
     if status is LeadStatus.ERASED:
         raise ConflictError("The lead is erased and cannot have notes.")
     if count >= NOTES_MAX:

@@ -1,4 +1,4 @@
-"""Which data belongs to a person, and how it is exported. No I/O, no clock."""
+"""Decides which data belongs to a person, and how it is exported. No I/O, no clock."""
 
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
@@ -14,7 +14,10 @@ from services.admin.schemas.personal_data import KafkaKeeps, PersonLead, PersonQ
 
 @dataclass(frozen=True)
 class Traces:
-    """What contains an address or a phone: ids of leads, and of queue rows of none of them (`records`)."""
+    """The data that contains an address or a phone: ids of leads, and ids of queue rows (`records`).
+
+    `records` leaves out the queue rows of these leads.
+    """
 
     leads: frozenset[UUID] = frozenset()
     records: frozenset[UUID] = frozenset()
@@ -26,7 +29,7 @@ class Traces:
 
 @dataclass(frozen=True)
 class Selection:
-    """Which of the leads and queue rows that contain an address to erase, by id.
+    """The leads and queue rows to erase, by id, out of those that contain an address.
 
     If `records` is None, all queue rows with the address are erased. The lead `own_lead` is erased even if it
     does not contain the address.
@@ -37,17 +40,17 @@ class Selection:
     own_lead: UUID | None = None
 
     def choose(self, traces: Traces) -> Traces:
-        """Return the ids of `traces` that are selected, and `own_lead`."""
+        """Return those ids of `traces` that are selected, and `own_lead`."""
         own = {self.own_lead} if self.own_lead else set()
         records = traces.records if self.records is None else traces.records & self.records
         return Traces((traces.leads & self.leads) | own, records)
 
 
 def belongs_to(lead: PersonLead, email: str | None) -> bool:
-    """Return whether a lead that was found for a person certainly is this person's.
+    """Return True if a lead that was found for a person certainly belongs to this person.
 
-    A lead with another address may be somebody else's: an admin has changed its address, or two people share
-    a phone.
+    A lead with another address may belong to somebody else: an admin may have changed its address, or two
+    people may share a phone.
     """
     return lead.email is None or (email is not None and lead.email.lower() == email.lower())
 
@@ -65,7 +68,7 @@ def addresses_of(
 def own_rows(
     lead: Mapping[str, Any] | None, queue: Sequence[Mapping[str, Any]], addresses: set[str]
 ) -> list[Mapping[str, Any]]:
-    """Return a lead's queue rows, except those whose record contains only addresses of other people.
+    """Return a lead's queue rows. Leaves out rows whose records contain only addresses of other people.
 
     `addresses` are the lead's addresses. The SQL function `erase_lead` chooses the same rows.
     """
@@ -86,7 +89,10 @@ def erasure_message(leads: int, records: int) -> str:
 
 
 def kafka_keeps(at: datetime) -> list[KafkaKeeps]:
-    """Return each topic that may contain a lead's records, and when Kafka deletes those written at `at`."""
+    """Return each topic that may contain a lead's records.
+
+    Each has the time at which Kafka deletes records that were written at `at`.
+    """
     return [
         KafkaKeeps(topic=topic.name, until=at + timedelta(milliseconds=topic.retention_ms))
         for topic in topics.ALL
@@ -95,7 +101,7 @@ def kafka_keeps(at: datetime) -> list[KafkaKeeps]:
 
 
 def to_queue_row(row: Mapping[str, Any]) -> PersonQueueRow:
-    """Return a row of the replay queue with its records, decoded if possible."""
+    """Return a row of the replay queue. Its records are decoded if possible."""
     records = {name: _decoded(row[name]) for name in ("payload", "original_payload")}
     return PersonQueueRow.model_validate({**row, **records})
 

@@ -1,7 +1,7 @@
-"""Explains reasons to somebody who has never heard of SMTP or SQL. Pure functions.
+"""Explains the reasons in `contracts.reasons` to people who know neither SMTP nor SQL. Pure functions.
 
-Reasons are codes and short texts (`contracts.reasons`). Operators group and search by them, so an explanation
-is shown before a reason and does not replace it. A reason that is not in the enum is shown alone.
+Operators group and search by reasons, so pages show the explanation before the reason, not instead of it. A
+reason that is not in the enum is shown without an explanation.
 """
 
 from typing import Final
@@ -72,7 +72,10 @@ _SPAM: Final = {
 
 
 def explain(reason: str) -> str | None:
-    """Return a reason's explanation, without capital and period; None if the reason is not in the enum."""
+    """Return a reason's explanation, or None if the reason is not in the enum.
+
+    It begins with a small letter and has no period.
+    """
     match Reason.match(reason):
         case Reason.SMTP_REPLY, values:
             return _explain_reply(values["code"] or "", values["enhanced"])
@@ -83,7 +86,7 @@ def explain(reason: str) -> str | None:
 
 
 def with_words(reason: str) -> str:
-    """Return `explanation (reason)`; the reason alone if it has no explanation."""
+    """Return `explanation (reason)`, or the reason alone if it has no explanation."""
     words = explain(reason)
     return f"{words} ({reason})" if words else reason
 

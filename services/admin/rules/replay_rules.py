@@ -1,4 +1,4 @@
-"""Which rows of the queue can be replayed, and the state and results of a replay. No I/O, no clock."""
+"""Which rows of the queue can be replayed, and how a replay ends. No I/O, no clock."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,7 +7,7 @@ from services.admin.schemas.replays import BlockedGroup, ReplayState
 
 
 def replay_blocker(*, state: str, has_payload: bool, erased: bool) -> str | None:
-    """Return why a row cannot be replayed; None if it can."""
+    """Return why a row cannot be replayed, or None if it can."""
     if erased:
         return "Its lead is erased, so nothing can be sent."
     if state == "resolved":
@@ -20,7 +20,7 @@ def replay_blocker(*, state: str, has_payload: bool, erased: bool) -> str | None
 
 
 def state_of(replay: Mapping[str, Any]) -> ReplayState:
-    """Return the state of a replay, a row of the table `queue_replay`."""
+    """Return the state of a replay. `replay` is a row of the table `queue_replay`."""
     if replay["cancelled_at"]:
         return "cancelled"
     return "finished" if replay["finished_at"] else "running"
@@ -29,7 +29,8 @@ def state_of(replay: Mapping[str, Any]) -> ReplayState:
 def outcomes(replay: Mapping[str, Any], counts: Mapping[str, int]) -> dict[str, int]:
     """Return the number of a replay's rows by result. The numbers add up to all rows of the replay.
 
-    `counts` has the number of processed rows by result. If only a sample was counted, it is scaled up.
+    `counts` has the number of processed rows by result. If only a sample was counted, the numbers are scaled
+    up.
     """
     processed, counted = replay["taken"], sum(counts.values())
     scaled = {result: rows * processed // counted for result, rows in counts.items()}
@@ -40,15 +41,15 @@ def outcomes(replay: Mapping[str, Any], counts: Mapping[str, int]) -> dict[str, 
 
 
 def replay_seconds(rows: int, per_second: int) -> int:
-    """Return for how many seconds, at least, a replay of so many rows takes at a rate."""
+    """Return the least number of seconds that a replay of `rows` rows takes at this rate."""
     return -(-rows // per_second)
 
 
 def nothing_to_replay(blocked: list[BlockedGroup], unknown_ids: int) -> str:
-    """Return the message that says why a replay has no row to send.
+    """Return the message that explains why a replay has no row to send.
 
-    `blocked` are the matching rows that cannot be replayed. `unknown_ids` is how many of the requested ids do
-    not exist.
+    `blocked` are the matching rows that cannot be replayed. `unknown_ids` is the number of requested ids that
+    do not exist.
     """
     if not blocked:
         return (

@@ -1,4 +1,4 @@
-"""Decides whether the share of spam at a site has risen so much that its form may be the cause."""
+"""Decides whether a site's share of spam has risen so much that its form may be the cause."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -25,7 +25,7 @@ class SpamShare:
 
     @property
     def has_risen(self) -> bool:
-        """Return True if most leads are spam, and at least twice the share of the days before."""
+        """Return True if most leads are spam, and their share is at least twice that of the days before."""
         if self.leads < MIN_LEADS or self.spam <= MIN_SHARE * self.leads:
             return False
         # With few leads before, there is no share to compare with.

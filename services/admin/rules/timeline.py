@@ -1,7 +1,7 @@
-"""The timeline of a lead: its events as sentences for a person, in order. No I/O, no clock.
+"""The timeline of a lead: its events as sentences for people, in order. No I/O, no clock.
 
 Most events are entries of the audit log. The others come from the lead's rows in the tables: when it was
-stored, what the mail server answered, which email is being sent, and when the next retry is due.
+stored, what the mail server replied, which email is being sent, and when the next retry is due.
 """
 
 from collections.abc import Iterable, Mapping
@@ -51,7 +51,7 @@ _ORDER: Final = ("lead.accepted", "lead.spooled", "lead.published", "lead.stored
 def build(
     lead: Row | None, entries: Iterable[Row], emails: Iterable[Row], queue: Iterable[Row]
 ) -> list[TimelineEvent]:
-    """Return all events of a lead in order; planned events come last.
+    """Return all events of a lead in order. Planned events come last.
 
     `entries` are the lead's audit entries, and `queue` are its rows of the replay queue. `lead` is None if
     the lead is not stored.

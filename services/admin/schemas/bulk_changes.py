@@ -16,7 +16,7 @@ BulkState = Literal["running", "finished", "cancelled"]
 
 
 class BulkOrder(Filter):
-    """An action, and the leads it applies to: those with `ids`, or all that match `filter`."""
+    """An action, and the leads to change: those in `ids`, or all that match `filter`."""
 
     action: BulkAction
     new_status: Annotated[SettableStatus | None, Field(description="For `status`.")] = None
@@ -39,7 +39,7 @@ class BulkOrder(Filter):
 
     @property
     def value(self) -> str | None:
-        """Return the new status or the assignee."""
+        """Return the new status or the assignee, or None."""
         return self.new_status or self.assignee
 
     def selection(self) -> dict[str, Any]:
@@ -48,7 +48,7 @@ class BulkOrder(Filter):
 
 
 class BulkMode(Filter):
-    """Selects a preview, or the action on the leads that a preview has counted."""
+    """Requests a preview, or starts the action if no more leads match than the preview counted."""
 
     dry_run: Annotated[bool, Field(description="Count the leads, but change none.")] = False
     expected: Annotated[
@@ -104,7 +104,10 @@ class BulkPage(Filter):
 
 
 class BulkItem(BaseModel):
-    """A lead of an action, as it is now, and its result; without a result the action has not come to it."""
+    """A lead of an action, as it is now, and its result.
+
+    The result is null until the action reaches the lead.
+    """
 
     model_config = ConfigDict(frozen=True)
 

@@ -1,4 +1,4 @@
-"""Page cursors, parsed and validated before they reach the database."""
+"""Page cursors. They are parsed and validated before they are used in a query."""
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable
@@ -12,7 +12,7 @@ Row = TypeVar("Row")
 
 @dataclass(frozen=True)
 class Position:
-    """The sort key of a page's last row: the row's time, and its id to order rows of the same time."""
+    """The sort key of a page's last row: its time, and its id, which orders rows with the same time."""
 
     at: datetime
     id: UUID | int
@@ -35,7 +35,10 @@ def parse_cursor(cursor: str, parse_id: Callable[[str], UUID | int]) -> Position
 
 @dataclass(frozen=True)
 class SortPosition:
-    """The position of a lead in another order than by time: also its key in that order, if any."""
+    """The position of a lead in an order other than by time.
+
+    `key` is the lead's key in that order, or empty.
+    """
 
     at: datetime
     id: UUID
@@ -61,7 +64,10 @@ def parse_sort_cursor(cursor: str) -> SortPosition:
 
 
 def parse_bigint(text: str) -> int:
-    """Return a text as a row id. Raises `ValueError` if it is no number from 0 to the largest bigint."""
+    """Return the row id in a text.
+
+    Raises `ValueError` if it is not an integer from 0 to the largest bigint.
+    """
     number = int(text)
     if not 0 <= number < 2**63:
         raise ValueError
@@ -71,13 +77,13 @@ def parse_bigint(text: str) -> int:
 def split_page(
     rows: list[Row], limit: int, position: Callable[[Row], Position]
 ) -> tuple[list[Row], str | None]:
-    """Return the first `limit` rows, and the cursor of the next page, or None if this is the last page."""
+    """Return the first `limit` rows, and the cursor of the next page. The cursor is None on the last page."""
     page = rows[:limit]
     return page, position(page[-1]).cursor() if len(rows) > limit else None
 
 
 def as_utc(time: datetime) -> datetime:
-    """Return a time in UTC; a time without a zone is read as UTC. Raises `ValueError` for an invalid year."""
+    """Return a time in UTC. A time without a zone is in UTC. Raises `ValueError` for an invalid year."""
     try:
         return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
     except OverflowError as error:

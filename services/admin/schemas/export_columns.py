@@ -1,4 +1,7 @@
-"""The columns of an export: their names in the API and CSV, and how a spreadsheet shows them. Pure data."""
+"""The columns of an export: their names in the API and in CSV, and how a spreadsheet shows them.
+
+Pure data.
+"""
 
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -8,8 +11,8 @@ from typing import Final, Literal
 class ExportColumn:
     """A column. `label` and `width` (in characters) are those of the spreadsheet.
 
-    `kind` is what its cells contain. A time is in the viewer's zone, a `utc` in UTC. `usual` columns are
-    selected until the user selects others.
+    `kind` is the type of its cells. The kind `time` is in the viewer's zone, the kind `utc` in UTC. The
+    columns with `usual` are selected by default.
     """
 
     label: str

@@ -37,7 +37,8 @@ ExportColumnName = Annotated[
 class ExportQuery(ExportFilter):
     """Selects the leads and the columns of an export, and the zone of its local times.
 
-    Leaves out spam and erased leads, unless they are included, or the filter or `ids` selects them.
+    Leaves out spam and erased leads, unless `include_spam_and_erased` is set, or `status_filter` or `ids`
+    selects them.
     """
 
     ids: Annotated[
@@ -56,7 +57,7 @@ class ExportQuery(ExportFilter):
     ] = "UTC"
 
     def selection(self) -> dict[str, Any]:
-        """Return the SQL parameters of the filter, with the statuses that are left out."""
+        """Return the SQL parameters of the filter, including the statuses to leave out."""
         everything = self.include_spam_and_erased or self.status_filter
         left_out = None if everything else [LeadStatus.SPAM, LeadStatus.ERASED]
         return super().selection() | {"left_out": left_out}
@@ -67,7 +68,7 @@ class ExportQuery(ExportFilter):
         return sorted(self.model_dump(include=names, exclude_defaults=True))
 
     def column_names(self) -> list[str]:
-        """Return the names of the columns in their order, each once."""
+        """Return the names of the columns in their order, without repetitions."""
         return list(dict.fromkeys(self.columns or COLUMNS))
 
 

@@ -93,7 +93,7 @@ def after(cursor: str | None, parse_id: Callable[[str], UUID | int] = UUID) -> d
 
 
 class Filter(BaseModel):
-    """The base class of parameters. A parameter with an unknown name is refused."""
+    """The base class of query parameters. It refuses parameters with unknown names."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -181,7 +181,7 @@ class LeadFilter(ExportFilter):
         return cursor
 
     def sort_position(self) -> SortPosition | None:
-        """Return the position after which the page begins, in another order than `received`."""
+        """Return the position after which the page begins, for any order except `received`."""
         return parse_sort_cursor(self.cursor) if self.cursor else None
 
     @model_validator(mode="after")
@@ -233,7 +233,7 @@ class AuditFilter(Filter):
 
 
 class StatusChangeQuery(Filter):
-    """The new status, and the status that the admin saw."""
+    """The new status of a lead, and the status that the admin saw before the change."""
 
     new_status: SettableStatus
     expected: Annotated[

@@ -1,4 +1,4 @@
-"""Held leads by site, and the decision about all of a site."""
+"""Held leads by site, and the decision about all held leads of a site."""
 
 from datetime import datetime
 from typing import Annotated, Literal
@@ -22,7 +22,7 @@ class HeldSite(BaseModel):
 
 
 class HeldDecision(BaseModel):
-    """What becomes of all held leads of a site."""
+    """The new status of all held leads of a site."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -34,7 +34,7 @@ class HeldDecision(BaseModel):
 
 
 class HeldLeadsDecided(BaseModel):
-    """How many leads were changed, and how many of the site's leads are still held (at most 10,000)."""
+    """The number of changed leads, and the number of the site's leads still held (10,000 at most)."""
 
     model_config = ConfigDict(frozen=True)
 

@@ -11,7 +11,7 @@ from services.admin.schemas.filters import Filter, Limit, Text
 
 
 class Sighting(BaseModel):
-    """A failure that was seen now. `key` says which one, and stays while the numbers in `reason` change."""
+    """A failure that is seen now. `key` identifies it and does not contain the numbers in `reason`."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -43,7 +43,7 @@ class Incident(BaseModel):
 
 
 class IncidentList(BaseModel):
-    """Incidents, the open ones first, then the newest."""
+    """Incidents: the open ones first, then the resolved ones, each newest first."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -58,7 +58,7 @@ class IncidentFilter(Filter):
 
 
 class Acknowledgement(BaseModel):
-    """Who takes care of an incident."""
+    """The person who takes care of an incident."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

@@ -1,6 +1,7 @@
-"""Which leads a list shows and in which order, in words that stay true tomorrow, without personal data.
+"""The conditions and the order of a list of leads. They contain no personal data.
 
-The URL of the list and a saved view have these fields. A search by words is no part of it.
+The URL of the list and a saved view contain them. Periods such as `yesterday` are kept as names, so that they
+stay correct on later days. A search by words is not included.
 """
 
 from collections.abc import Mapping
@@ -39,9 +40,9 @@ def _person(value: str) -> str:
 
 
 class LeadConditions(BaseModel):
-    """The filters of a list of leads, and its order. All of them must match.
+    """The filters of a list of leads, and its order. A lead must match all filters.
 
-    Days are those of the viewer's time zone, and the day `until` is included.
+    Days are in the viewer's time zone, and the day `until` is included.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -89,7 +90,8 @@ class LeadConditions(BaseModel):
     def to_filter(self, zone: ZoneInfo, actor: str, page: Mapping[str, Any] | None = None) -> LeadFilter:
         """Return the conditions as the store's filter at this moment.
 
-        `actor` is who `ME` is. `page` has further fields of the filter. Raises `ValidationError` for these.
+        `actor` is the admin whom `ME` means. `page` has further fields of the filter. Raises
+        `ValidationError` if they are invalid.
         """
         since, until = self._bounds(zone)
         if self.waiting:

@@ -1,4 +1,4 @@
-"""The body and the response of an edit of a lead. The rules for a field are those for a submission."""
+"""The body and the response of an edit of a lead. The fields have the same rules as in a submission."""
 
 from datetime import datetime
 from typing import Annotated, Final, Self
@@ -21,9 +21,9 @@ def blank_as_none(value: object) -> object:
 
 
 class LeadEdit(BaseModel):
-    """The fields to change. Absent fields stay; null or an empty text clears a field that is optional.
+    """The fields to change. Absent fields stay. Null or an empty text clears an optional field.
 
-    The email address can be changed but not cleared, because emails to it may be under way.
+    The email address can be changed but not cleared, because an email to the lead may be in progress.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -50,7 +50,7 @@ class LeadEdit(BaseModel):
         return self
 
     def changes(self) -> dict[str, str | None]:
-        """Return the fields that the body contains, except `expected_updated_at`."""
+        """Return the fields in the body, except `expected_updated_at`."""
         names = (*VISITOR_FIELDS, *ADMIN_FIELDS)
         # A message may be empty, and is never null.
         empty = {"message": ""}
@@ -60,7 +60,7 @@ class LeadEdit(BaseModel):
 
 
 class ParkedLead(BaseModel):
-    """A lead that is not stored yet: the fields that the visitor typed, from its record in the queue."""
+    """A lead that is not stored yet. The fields, as the visitor typed them, are from its queued record."""
 
     id: UUID
     name: str | None
@@ -73,7 +73,10 @@ class ParkedLead(BaseModel):
 
 
 class Edited(BaseModel):
-    """The result of an edit. `lead` is null if the lead is not stored yet: its queued record was edited."""
+    """The result of an edit.
+
+    If the lead is not stored yet, its queued record was edited, and `lead` is null.
+    """
 
     lead: Lead | None
     changed: list[str]

@@ -26,7 +26,7 @@ class LeadSummary(BaseModel):
 
 
 class Lead(LeadSummary):
-    """A lead with all its fields. `created_at_utc` is the time in the 201 response."""
+    """A lead with all its fields. `created_at_utc` is the time in the gateway's 201 response."""
 
     message: str
     consent: bool | None
@@ -160,7 +160,7 @@ class LeadDetail(BaseModel):
 
 
 class StatusChanged(BaseModel):
-    """The lead after the change, and what the change did."""
+    """The lead after a change of status, and the effects of the change."""
 
     lead: Lead
     previous_status: LeadStatus
@@ -180,7 +180,7 @@ class Resent(BaseModel):
 
 
 class Flushed(BaseModel):
-    """What a flush has started: rows that are due now, and websites whose queue is imported."""
+    """The number of rows that are due now, and the websites whose queues are imported."""
 
     requested: int
     sites: list[str] = Field(
@@ -206,7 +206,7 @@ class Cleared(BaseModel):
 
 
 class Resumed(BaseModel):
-    """The answer to a request to resume a stage: whether it was paused, and whether it is paused now."""
+    """The result of a request to resume a stage: whether it was paused, and whether it is paused now."""
 
     stage: str
     was_paused: bool

@@ -4,7 +4,7 @@ from pydantic import BaseModel
 
 
 class Identity(BaseModel):
-    """Two counts that must be equal: that of the ledger (`books`) and that of rows of a table (`rows`).
+    """Two counts that must be equal: one from the ledger (`books`), and one of rows of a table (`rows`).
 
     `books_are` and `rows_are` say what was counted. `difference` is `books` minus `rows`.
     """
@@ -32,7 +32,10 @@ class StageTotals(BaseModel):
 
 
 class Books(BaseModel):
-    """The ledger: pairs of counts that must be equal, and totals. `balanced`: whether all pairs are equal."""
+    """The ledger: pairs of counts that must be equal, and totals.
+
+    `balanced` is True if all pairs are equal.
+    """
 
     balanced: bool
     identities: list[Identity]

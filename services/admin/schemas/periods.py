@@ -1,4 +1,4 @@
-"""Periods with a name, such as yesterday, and the days of which they consist. No I/O, no clock."""
+"""Periods with names, such as yesterday, and their first and last days. No I/O, no clock."""
 
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Literal
@@ -23,7 +23,7 @@ def period_days(period: Period, today: date) -> tuple[date, date]:
 
 
 def midnight(day: date, zone: ZoneInfo, days: int = 0) -> datetime:
-    """Return when, in UTC, the zone begins the day that is `days` days after `day`."""
+    """Return the beginning of a day in the zone, in UTC. The day is `days` days after `day`."""
     try:
         return datetime.combine(day + timedelta(days=days), time(), zone).astimezone(UTC)
     except OverflowError:

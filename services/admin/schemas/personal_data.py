@@ -14,14 +14,17 @@ LISTED_MAX: Final = 500
 
 
 class KafkaKeeps(BaseModel):
-    """A topic that may contain the lead's record up to the time `until`: Kafka deletes by age only."""
+    """A topic that may contain the lead's record until the time `until`.
+
+    Kafka deletes records only by age.
+    """
 
     topic: str
     until: datetime
 
 
 class PersonQueueRow(BaseModel):
-    """A row of the replay queue. `payload` is its record, and `original_payload` that before an edit.
+    """A row of the replay queue. `payload` is its record, and `original_payload` its record before an edit.
 
     Records are decoded if possible.
     """
@@ -39,7 +42,7 @@ class PersonQueueRow(BaseModel):
 
 
 class PersonData(BaseModel):
-    """Everything that is stored of a lead. `lead.original` has the fields before the first edit."""
+    """Everything that is stored about a lead. `lead.original` has the fields before the first edit."""
 
     exported_at: datetime
     lead: dict[str, Any] | None
@@ -52,7 +55,7 @@ class PersonData(BaseModel):
 
 
 class Erased(BaseModel):
-    """The result of erasing a lead. `already` means that it was erased before, at `erased_at`."""
+    """The result of erasing a lead. `already` means that it had been erased before, at `erased_at`."""
 
     lead_id: UUID
     already: bool
@@ -65,7 +68,7 @@ class Erased(BaseModel):
 
 
 class ErasePerson(BaseModel):
-    """The address or the phone of the person, or both. They are sent in the body, so that no URL has them."""
+    """The address or the phone of the person, or both. They are in the body, so that no URL contains them."""
 
     email: EmailStr | None = None
     phone: str | None = Field(
@@ -86,7 +89,7 @@ class ErasePerson(BaseModel):
 
 
 class ErasedPerson(BaseModel):
-    """The result of erasing a person. `failed` has the ids that were not erased, each with the reason."""
+    """The result of erasing a person. `failed` has the ids that could not be erased, each with the reason."""
 
     erased: list[Erased]
     records: list[UUID] = Field(
@@ -99,8 +102,8 @@ class ErasedPerson(BaseModel):
 class PersonLead(BaseModel):
     """One lead of a person. `status` is null if the lead is not stored yet.
 
-    `email` is the current address, which may differ from the one searched for if an admin edited it. If the
-    lead is not stored, `name` and `email` come from its queued record, if that can be read.
+    `email` is the current address. It differs from the one in the request if an admin edited it. If the lead
+    is not stored, `name` and `email` are read from its queued record, if that can be decoded.
     """
 
     lead_id: UUID
@@ -116,7 +119,10 @@ class PersonLead(BaseModel):
 
 
 class PersonRecords(BaseModel):
-    """What an erasure of a person would erase. `leads` are newest first, without those already erased."""
+    """What an erasure of a person would erase.
+
+    `leads` has the newest first, and no lead that is already erased.
+    """
 
     leads: list[PersonLead] = Field(default_factory=list)
     records: list[UUID] = Field(

@@ -34,7 +34,10 @@ Comment = Annotated[Annotated[Text, Field(max_length=200)] | None, _COMMENT]
 
 
 class GroupFilter(Filter):
-    """Selects groups of rows with the same failure. By default, those of waiting, replaying and dead rows."""
+    """Selects groups of rows with the same failure.
+
+    By default, the groups of waiting, replaying and dead rows.
+    """
 
     stage: Stage | None = None
     kind: Kind | None = None
@@ -53,7 +56,7 @@ class ReplayOne(Filter):
 
 
 class ReplayOrder(Filter):
-    """Selects the rows to replay, and the rate. By default, all waiting, dead and archived rows."""
+    """The rows to replay, and the rate. By default, all waiting, dead and archived rows."""
 
     stage: Stage | None = None
     kind: Kind | None = None
@@ -70,13 +73,17 @@ class ReplayOrder(Filter):
     def selection(self) -> dict[str, Any]:
         """Return the SQL parameters of the filter.
 
-        Rows selected by id match in any state, so that the preview says why a row cannot be replayed.
+        Rows that are selected by id match in any state, so that the preview can say why a row cannot be
+        replayed.
         """
         states = (self.state,) if self.state else ALL_STATES if self.ids else REPLAYABLE_STATES
         return self.model_dump(exclude={"state", "per_second", "comment"}) | {"states": states}
 
     def summary(self) -> dict[str, JsonValue]:
-        """Return the filter for the history and the audit log, with the number of ids instead of the ids."""
+        """Return the filter for the history and the audit log.
+
+        It has the number of ids instead of the ids.
+        """
         fields: dict[str, JsonValue] = self.model_dump(
             mode="json", exclude_none=True, exclude={"ids", "per_second", "comment"}
         )
@@ -84,7 +91,7 @@ class ReplayOrder(Filter):
 
 
 class ReplayMode(Filter):
-    """Selects a preview, or the replay of the rows that a preview has shown."""
+    """Requests a preview, or starts the replay if no more rows match than the preview showed."""
 
     dry_run: Annotated[bool, Field(description="Count the rows, but send none.")] = False
     expected: Annotated[

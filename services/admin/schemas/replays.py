@@ -11,7 +11,7 @@ ReplayState = Literal["running", "finished", "cancelled"]
 
 
 class QueueGroup(BaseModel):
-    """Rows with the same failure: `stage`, `kind`, `state` and `reason` select them in lists and replays."""
+    """Rows with the same failure. To select them, use `stage`, `kind`, `state` and `reason` as parameters."""
 
     stage: str
     kind: str
@@ -23,14 +23,14 @@ class QueueGroup(BaseModel):
 
 
 class QueueGroups(BaseModel):
-    """The groups, the largest first: 500 at most. `total` counts the rows of all groups."""
+    """The groups, the largest first (500 at most). `total` counts the rows of all groups."""
 
     groups: list[QueueGroup]
     total: int
 
 
 class Requested(BaseModel):
-    """The answer to a request to send one row again. The row is sent within two seconds."""
+    """The result of a request to send one row again. The row is sent within two seconds."""
 
     queue_id: UUID
     previous_state: str
@@ -50,14 +50,14 @@ class ChosenGroup(BaseModel):
 
 
 class BlockedGroup(ChosenGroup):
-    """Rows with the same failure that cannot be replayed, `why`, and up to 1,000 of their ids."""
+    """Rows with the same failure that cannot be replayed, the reason (`why`), and up to 1,000 ids."""
 
     why: str
     ids: list[UUID]
 
 
 class Replay(BaseModel):
-    """A replay of all rows that match a filter. `taken` of its `wanted` rows are processed so far."""
+    """A replay of all rows that match a filter. So far, `taken` of its `wanted` rows are processed."""
 
     id: UUID
     state: ReplayState
@@ -74,9 +74,9 @@ class Replay(BaseModel):
 
 
 class ReplayAnswer(BaseModel):
-    """The rows that are, or would be, replayed (`groups`), and those that cannot be (`blocked`).
+    """The rows that are, or would be, replayed (`groups`), and those that cannot be replayed (`blocked`).
 
-    `replay` is null in a preview. `unknown_ids` are the requested ids that no row has.
+    `replay` is null in a preview. `unknown_ids` are the requested ids that do not exist.
     """
 
     dry_run: bool
@@ -109,7 +109,7 @@ class Outcomes(BaseModel):
 
 
 class ReplayResult(BaseModel):
-    """The result of one row of a replay. `state` and `reason` are the row's present ones."""
+    """The result of one row of a replay. `state` and `reason` are the row's current values."""
 
     queue_id: UUID
     stage: str
@@ -133,7 +133,8 @@ class CountedOutcomes(BaseModel):
 class ReplayDetail(CountedOutcomes):
     """One replay, its progress, and a page of its rows in the order of their ids.
 
-    With the parameter `result`, a page that has a `next_cursor` may have fewer rows than `limit`, or none.
+    With the parameter `result`, a page may have fewer rows than `limit`, even none, although it has a
+    `next_cursor`.
     """
 
     replay: Replay

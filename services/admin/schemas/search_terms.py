@@ -1,7 +1,7 @@
-"""Turns what a person types into the search box into the parameters of a query.
+"""Turns the text in the search box into the parameters of a query.
 
-A lead matches if it matches every term. `search_patterns` in PostgreSQL (migration 0015) makes LIKE patterns
-of the terms, and brings patterns and leads into one form: case, accents and apostrophes do not matter.
+A lead matches if it matches every term. The SQL function `search_patterns` (migration 0015) turns the terms
+into LIKE patterns. It normalises patterns and leads, so that case, accents and apostrophes do not matter.
 """
 
 import re
@@ -31,9 +31,9 @@ NO_SEARCH: Final[dict[str, Any]] = dict.fromkeys(
 def search_parameters(search: str) -> dict[str, Any]:
     """Return the SQL parameters of a search.
 
-    `term_1` to `term_6` are lists of texts; a lead must have one text of each list. `reference` and the ids
-    are set if the search may be a lead's id, its beginning, or its last 8 characters (the reference in the
-    mails).
+    `term_1` to `term_6` are lists of texts. A lead must contain at least one text of each list. `reference`
+    and the ids are set if the search may be a lead's id, the beginning of an id, or the reference that emails
+    show (the last 8 characters of the id).
     """
     text = " ".join(search.split())
     phone = ascii_phone(text)

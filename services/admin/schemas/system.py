@@ -13,7 +13,7 @@ SITE_QUEUE_JOB: Final = "site_queue"
 
 
 class StageQueue(BaseModel):
-    """How many rows of one stage are in the replay queue, by state. The flusher sends the `due` rows next."""
+    """The number of a stage's rows in the replay queue, by state. The flusher sends the `due` rows next."""
 
     stage: str
     waiting: int
@@ -29,7 +29,10 @@ class StageQueue(BaseModel):
 
 
 class GroupLag(BaseModel):
-    """How many records a consumer group has not processed yet, in all and by topic. Null if unknown."""
+    """The number of records that a consumer group has yet to process, in total and by topic.
+
+    Null if unknown.
+    """
 
     group: str
     lag: int | None
@@ -51,7 +54,7 @@ class GatewaySpool(BaseModel):
 
 
 class SiteQueue(BaseModel):
-    """A website's own queue, as the flusher last found it. `depth` is null if the website gave no answer."""
+    """A website's own queue, as the flusher found it last. `depth` is null if the website did not answer."""
 
     site: str
     asked_at: datetime | None
@@ -67,7 +70,10 @@ class SiteQueue(BaseModel):
 
 
 class QueueStats(BaseModel):
-    """`stages` and `books` come from one database snapshot. The other fields are read a moment later."""
+    """The state of the queue, the ledger, Kafka and the gateways.
+
+    `stages` and `books` come from one database snapshot. The other fields are read a moment later.
+    """
 
     at: datetime | None = Field(description="The time of the snapshot; null if the database is unavailable.")
     stages: list[StageQueue] | None

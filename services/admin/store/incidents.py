@@ -1,4 +1,4 @@
-"""Incidents: what the poll of each process sees is written once, and people acknowledge and resolve it."""
+"""Incidents. Each process records the failures that it sees; people acknowledge and resolve incidents."""
 
 from datetime import timedelta
 from pathlib import Path
@@ -23,16 +23,16 @@ KEPT: Final = timedelta(days=365)
 
 
 class Incidents:
-    """The table `incident`. Raises `DependencyUnavailable`."""
+    """Reads and changes the table `incident`. Raises `DependencyUnavailable`."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
 
     async def record(self, sightings: list[Sighting]) -> None:
-        """Open or update the incident of each sighting, and resolve those that are gone.
+        """Open or update the incident of each sighting, and resolve incidents whose failures have ended.
 
-        Several processes may do this at once: an open incident is unique by its key. Of several sightings
-        with the same key, the first counts.
+        Several processes may do this at once, because there is only one open incident for each key. If
+        several sightings have the same key, the first is used.
         """
         by_key = {each.key: each for each in reversed(sightings)}
         async with transaction(self._pool) as connection:
@@ -51,7 +51,7 @@ class Incidents:
     async def acknowledge(self, incident_id: UUID, owner: str, actor: str) -> Incident:
         """Give an open incident an owner, and audit that.
 
-        Raises `NotFoundError`, and `ConflictError` if it is resolved.
+        Raises `NotFoundError`. Raises `ConflictError` if the incident is resolved.
         """
         async with transaction(self._pool) as connection:
             await _lock_open(connection, incident_id)
@@ -60,9 +60,10 @@ class Incidents:
         return incident
 
     async def resolve(self, incident_id: UUID, actor: str) -> Incident:
-        """Resolve an open incident, and audit that. If it still fails, the next poll opens another.
+        """Resolve an open incident, and audit that.
 
-        Raises `NotFoundError`, and `ConflictError` if it is resolved.
+        If its failure lasts, a later poll opens another incident. Raises `NotFoundError`. Raises
+        `ConflictError` if the incident is resolved.
         """
         async with transaction(self._pool) as connection:
             await _lock_open(connection, incident_id)

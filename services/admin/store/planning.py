@@ -9,9 +9,8 @@ _SQL: Any = load_queries(Path(__file__).with_name("planning.sql"))
 
 
 async def plan_for_values(connection: Connection) -> None:
-    """Have PostgreSQL plan each later query of this transaction for the values of its parameters.
+    """Make PostgreSQL plan each later query of this transaction for the values of its parameters.
 
-    One plan for all values would scan the whole table if a filter is optional
-    (`:x IS NULL OR column = :x`).
+    A plan for all values would scan the whole table if a filter is optional (`:x IS NULL OR column = :x`).
     """
     await _SQL.plan_for_values(connection)

@@ -1,4 +1,4 @@
-"""Sessions that were signed out before they expire, shared by all replicas."""
+"""The sessions that ended by logout before they expired. All replicas share them."""
 
 from pathlib import Path
 from typing import Any
@@ -16,12 +16,12 @@ class Revocations:
         self._pool = pool
 
     async def revoke(self, session: Session) -> None:
-        """End a session. Raises `DependencyUnavailable` if the database does not record it."""
+        """End a session. Raises `DependencyUnavailable` if the database cannot record it."""
         async with autocommit(self._pool) as connection:
             await _SQL.revoke(connection, session_digest=session.digest)
 
     async def include(self, session: Session) -> bool:
-        """Return whether a session was signed out.
+        """Return True if a session ended by logout.
 
         Raises `DependencyUnavailable` if the database does not answer within about a second.
         """

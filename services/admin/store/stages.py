@@ -1,4 +1,4 @@
-"""The circuit breaker of each stage: which stages are paused, and resuming one."""
+"""The circuit breakers of the stages: lists the paused stages, and resumes one."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +13,7 @@ _SQL: Any = load_queries(Path(__file__).with_name("stages.sql"))
 
 @dataclass(frozen=True)
 class PausedStage:
-    """A stage that its circuit breaker has paused, and the breaker's reason."""
+    """A stage that its circuit breaker has paused, and the reason."""
 
     stage: str
     reason: str | None
@@ -31,7 +31,7 @@ class StageBreakers:
             return [PausedStage(row["stage"], row["reason"]) async for row in _SQL.list_paused(connection)]
 
     async def resume(self, stage: str, actor: str) -> bool:
-        """Close a stage's circuit breaker, and audit that. Returns False if the stage was not paused."""
+        """Close a stage's circuit breaker, and audit that. Return False if the stage was not paused."""
         async with transaction(self._pool) as connection:
             breaker = await _SQL.lock_stage(connection, stage=stage)
             if breaker is None or not breaker["paused"]:

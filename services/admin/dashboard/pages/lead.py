@@ -38,7 +38,7 @@ router = APIRouter(prefix="/admin/ui/leads/{lead_id}", route_class=PageRoute)
 async def show_lead(
     request: Request, lead_id: UUID, session: CurrentSession, adapters: CurrentAdapters
 ) -> Response:
-    """Show a lead. The page requests its activity again at intervals."""
+    """Show a lead. The page reloads the lead's activity at intervals."""
     details = await adapters.leads.get_lead(lead_id)
     parked = None if details.lead else await adapters.personal_data.read_parked(lead_id)
     submission = details.lead or parked
@@ -76,10 +76,10 @@ async def _other_requests(lead: Lead | ParkedLead | None, adapters: Adapters) ->
 class StatusForm(BaseModel):
     """A form that sets the status if the lead still has the expected one.
 
-    Releasing a lead that is spam or held needs `confirmed`. `undoes` is the `updated_at` of the change that
-    this one undoes, if the lead has not changed since then. `shown_updated_at` is the `updated_at` in the
-    page's form for the assignee. If nothing but this status has changed since then, that form gets the new
-    `updated_at`, so that it can still be saved.
+    Releasing a lead from spam or hold requires `confirmed`. `undoes` is set by the undo button: it is the
+    lead's `updated_at` after the change to undo, and the lead must not have changed since. `shown_updated_at`
+    is the `updated_at` in the page's form for the assignee. If only this status has changed since then, that
+    form gets the new `updated_at`, so that it can still be saved.
     """
 
     model_config = ConfigDict(frozen=True)

@@ -1,6 +1,6 @@
-"""Editing a lead: the visitor's fields on a page of their own, the assignee on the lead's page.
+"""Editing a lead: the visitor's fields on a page of their own, and the assignee on the lead's page.
 
-The field `notes`, which has neither author nor time, is on the page of the fields if it has a text.
+The lead's field `notes` (which has no author or time) is shown only if it contains text.
 """
 
 from collections.abc import Mapping
@@ -27,7 +27,7 @@ router = APIRouter(prefix="/admin/ui/leads", route_class=PageRoute)
 async def show_edit_form(
     request: Request, lead_id: UUID, session: CurrentSession, adapters: CurrentAdapters
 ) -> Response:
-    """Show the form with the visitor's fields. Raises `NotFoundError` if these cannot be read."""
+    """Show the form with the visitor's fields. Raises `NotFoundError` if the lead cannot be read."""
     lead = await _read_lead(lead_id, adapters)
     return _render_edit(request, session, "leads/edit.html", lead, lead.model_dump(), lead.updated_at)
 
@@ -38,7 +38,7 @@ async def edit_lead(
 ) -> Response:
     """Save the submitted fields. An empty text clears an optional field.
 
-    With htmx the response is the form again, with a message or with what is wrong with each field.
+    With htmx, the response is the form again, with a message, or with an error at each invalid field.
     """
     form = await request.form()
     # Save only the submitted fields: a form must not clear fields that it does not show.

@@ -25,7 +25,7 @@ router = APIRouter(prefix="/admin/ui/leads", route_class=PageRoute)
 class ExportForm(LeadSearch):
     """The search on the page of leads, the time zone of its dates, and what to export.
 
-    `ids` are the leads that were selected instead of all that the search finds.
+    If leads were selected, `ids` has them. Then the search does not matter.
     """
 
     ids: list[UUID] = Field(default=[], max_length=MAX_CHOSEN)
@@ -34,7 +34,7 @@ class ExportForm(LeadSearch):
     include_spam_and_erased: bool = False
 
     def query_fields(self, actor: str) -> dict[str, Any]:
-        """Return the fields of the export's query. `actor` is who the filter calls me."""
+        """Return the fields of the export's query. `actor` is the admin whom the filter `ME` means."""
         zone = zone_or_utc(self.zone)
         conditions = self.search_filter(zone, actor).model_dump(include=set(ExportFilter.model_fields))
         return conditions | {
@@ -49,7 +49,7 @@ class ExportForm(LeadSearch):
 async def show_export(
     request: Request, session: CurrentSession, adapters: CurrentAdapters, form: Annotated[ExportForm, Form()]
 ) -> Response:
-    """Ask for the columns and the format of an export: in a dialog, or on a page without scripts."""
+    """Show the choice of columns and format: in a dialog, or on a page of its own without scripts."""
     count, left_out, is_estimate = await adapters.exports.count(
         ExportQuery(**form.query_fields(session.actor))
     )
@@ -69,9 +69,9 @@ async def show_export(
 async def export_csv(
     session: CurrentSession, adapters: CurrentAdapters, form: Annotated[ExportForm, Form()]
 ) -> Response:
-    """Stream the leads of a search as CSV. A POST request, because the search may contain an address.
+    """Stream the leads of a search as CSV. It is a POST request, because the search may contain an address.
 
-    The CSV has no byte order mark: it is for programs, and the Excel file is for Excel.
+    The CSV has no byte order mark, because it is for programs. Excel users choose the Excel file.
     """
     query = CsvQuery(**form.query_fields(session.actor), bom=False)
     chunks = await adapters.exports.export_csv(query, session.actor)
@@ -82,7 +82,7 @@ async def export_csv(
 async def export_excel(
     session: CurrentSession, adapters: CurrentAdapters, form: Annotated[ExportForm, Form()]
 ) -> Response:
-    """Stream the leads of a search as an Excel file. A POST request, like the CSV."""
+    """Stream the leads of a search as an Excel file. It is a POST request for the same reason as the CSV."""
     chunks = await adapters.exports.export_excel(
         ExportQuery(**form.query_fields(session.actor)), session.actor
     )

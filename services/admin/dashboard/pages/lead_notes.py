@@ -1,4 +1,4 @@
-"""Notes on a lead: writing one on the lead's page, and the page that edits or deletes one."""
+"""Notes on a lead: a form on the lead's page, and a page to edit or delete a note."""
 
 from typing import Annotated
 from uuid import UUID
@@ -24,7 +24,7 @@ TEXT_ERROR = "Write a note of at most 10,000 characters."
 async def add_note(
     request: Request, lead_id: UUID, session: CurrentSession, adapters: CurrentAdapters, text: Text = ""
 ) -> Response:
-    """Write a note. With htmx, the response is the form again, empty or with what is wrong with the text."""
+    """Add a note. With htmx, the response is the form again: empty, or with the error in the text."""
     error = ""
     try:
         # Browsers submit CRLF line ends.
@@ -52,7 +52,7 @@ async def add_note(
 async def show_note(
     request: Request, lead_id: UUID, note_id: UUID, session: CurrentSession, adapters: CurrentAdapters
 ) -> Response:
-    """Show a note to edit or delete. Raises `ForbiddenError` for another author's note."""
+    """Show a page to edit or delete a note. Raises `ForbiddenError` for another author's note."""
     return await _render_note(request, lead_id, note_id, session, adapters)
 
 
@@ -66,7 +66,10 @@ async def edit_note(
     expected_updated_at: Annotated[AwareDatetime, Form()],
     text: Text = "",
 ) -> Response:
-    """Save a note and return to its lead. The page stays if the text is wrong or the note was changed."""
+    """Save a note and return to its lead.
+
+    If the text is invalid or the note was changed, show the form again.
+    """
     try:
         edit = NoteEdit(text=text.replace("\r\n", "\n"), expected_updated_at=expected_updated_at)
         await adapters.notes.edit(lead_id, note_id, edit, session.actor)
@@ -79,7 +82,7 @@ async def edit_note(
 async def delete_note(
     request: Request, lead_id: UUID, note_id: UUID, session: CurrentSession, adapters: CurrentAdapters
 ) -> Response:
-    """Delete a note for good, and return to its lead."""
+    """Delete a note permanently, and return to its lead."""
     await adapters.notes.delete(lead_id, note_id, session.actor)
     return redirect(request, f"/admin/ui/leads/{lead_id}")
 

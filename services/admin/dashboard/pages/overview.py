@@ -57,8 +57,8 @@ async def show_overview(
 ) -> Response:
     """Show the page without data. The browser then requests each panel.
 
-    A browser without scripts requests the page with `full`, which has all panels. Without the database, the
-    panel of leads is missing: it is unknown whether the session is revoked.
+    With `full`, which a browser without scripts requests, the page contains all panels. If the database is
+    unavailable, the panel of leads is missing, because it is unknown whether the session is revoked.
     """
     session, database_error = lookup
     shown = RANGES.get(key, RANGES[DEFAULT_RANGE])
@@ -87,7 +87,7 @@ async def leads_panel(
 
 @router.get("/ui/overview/parts")
 async def headline_panel(request: Request, session: UnverifiedSession, cache: CurrentCache) -> Response:
-    """Render the headline, with links to what is wrong."""
+    """Render the headline, with links to its disruptions."""
     await read_signals(request.app, cache)
     return render(request, session, "overview/overview_headline.html", headline=request.app.state.headline)
 

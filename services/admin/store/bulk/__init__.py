@@ -1,1 +1,1 @@
-"""One action on many leads: choosing them, and working through them."""
+"""Actions on many leads: starting them, and changing the leads."""

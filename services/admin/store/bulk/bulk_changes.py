@@ -1,4 +1,4 @@
-"""One action on many leads: preview, start, follow and cancel. `bulk_worker` changes the leads.
+"""Actions on many leads: preview, start, follow and cancel. `bulk_worker` changes the leads.
 
 The methods raise `DependencyUnavailable`, and the errors of `services.admin.rules.errors`.
 """
@@ -32,14 +32,14 @@ class BulkChanges:
         self._pool = pool
 
     async def preview(self, order: schemas.BulkOrder) -> schemas.BulkAnswer:
-        """Count the leads that an action would change, and those that it could not. Changes nothing."""
+        """Count the leads that an action would change, and those that it cannot change. Changes nothing."""
         async with snapshot(self._pool) as connection:
             return await _count(connection, order, await _selection(connection, order))
 
     async def start(self, order: schemas.BulkOrder, expected: int | None, actor: str) -> schemas.BulkAnswer:
         """Start the action on all leads that match now.
 
-        Raises `ConflictError` if no lead matches, or more than `expected` or 100,000 leads.
+        Raises `ConflictError` if no lead matches, or if more leads match than `expected` or than 100,000.
         """
         async with transaction(self._pool) as connection:
             selection = await _selection(connection, order)
@@ -85,7 +85,10 @@ class BulkChanges:
         )
 
     async def cancel(self, bulk_id: UUID, actor: str) -> schemas.BulkChange:
-        """Stop an action, and audit it. Leads that were changed stay changed; the others stay as they are."""
+        """Cancel an action, and audit that.
+
+        Leads that were changed stay changed; the others stay as they are.
+        """
         async with transaction(self._pool) as connection:
             row = await SQL.cancel(connection, bulk_id=bulk_id)
             if row is None:

@@ -1,8 +1,8 @@
-"""Works through the actions on many leads: one chunk of leads in each transaction.
+"""Performs the actions on many leads: one chunk of leads in each transaction.
 
-Every admin process runs it. A row lock makes one process work at an action at a time, and a chunk's changes,
-audit entries, results and progress are one transaction: if a process dies, another continues after the last
-chunk, and no lead is changed twice.
+Every admin process runs it. A row lock ensures that only one process at a time works at an action. The
+changes, audit entries, results and progress of a chunk are one transaction. So if a process dies, another
+continues after the last chunk, and no lead is changed twice.
 """
 
 import asyncio
@@ -36,7 +36,7 @@ NOT_STORED: Final = ("refused", "The lead is not stored.")
 
 
 async def run_bulk_changes(pool: Pool) -> None:
-    """Work through all actions, until cancelled. Rests after each chunk for as long as it took."""
+    """Perform all actions until cancelled. Pauses after each chunk for as long as the chunk took."""
     log = logger("bulk changes")
     while True:
         started = time.monotonic()
@@ -56,7 +56,7 @@ async def run_bulk_changes(pool: Pool) -> None:
 
 
 async def work_chunk(pool: Pool) -> bool:
-    """Change the next leads of the oldest running action. Return False if there is nothing to do."""
+    """Change the next leads of the oldest running action. Return False if no action is running."""
     async with transaction(pool) as connection:
         bulk = await SQL.take_running(connection)
         if bulk is None:

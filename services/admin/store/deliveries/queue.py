@@ -55,13 +55,16 @@ class ReplayQueue:
         )
 
     async def count_waiting(self) -> int:
-        """Return how many rows `flush` would retry and `clear` would archive."""
+        """Return the number of rows that `flush` would retry and `clear` would archive."""
         async with snapshot(self._pool) as connection:
             count: int = await _SQL.count_waiting(connection)
         return count
 
     async def replay_one(self, queue_id: UUID, comment: str | None, actor: str) -> Requested:
-        """Make one row due now. The flusher that sends the row writes the audit entry in the actor's name."""
+        """Make one row due now.
+
+        When the flusher sends it, the flusher writes an audit entry in the actor's name.
+        """
         async with transaction(self._pool) as connection:
             row = await _SQL.lock_row(connection, id=queue_id)
             if row is None:
@@ -89,7 +92,7 @@ class ReplayQueue:
         return flushed(count, sorted(details.get("sites") or {}))
 
     async def clear(self, stage: str | None, actor: str) -> dict[str, int]:
-        """Archive the waiting rows of one stage or of all. Returns their number by stage."""
+        """Archive the waiting rows of one stage or of all stages. Return the number of rows by stage."""
         async with transaction(self._pool) as connection:
             rows = _SQL.archive_waiting(connection, stage=stage, actor=actor)
             archived = {row["stage"]: row["rows"] async for row in rows}

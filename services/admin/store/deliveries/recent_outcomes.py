@@ -11,7 +11,7 @@ _SQL: Any = load_queries(Path(__file__).with_name("recent_outcomes.sql"))
 
 @dataclass(frozen=True)
 class EmailOutcomes:
-    """Numbers of emails of one kind by their last outcome. `failed` includes unknown outcomes."""
+    """The numbers of emails of one kind by their last outcome. `failed` includes unknown outcomes."""
 
     sent: int = 0
     failed: int = 0
@@ -19,7 +19,7 @@ class EmailOutcomes:
 
 @dataclass(frozen=True)
 class RecentOutcomes:
-    """The outcomes of `emails` by kind. `dead` has the number of permanently failed deliveries by stage."""
+    """The outcomes of emails by kind (`emails`), and the number of permanent failures by stage (`dead`)."""
 
     emails: dict[str, EmailOutcomes] = field(default_factory=dict)
     dead: dict[str, int] = field(default_factory=dict)

@@ -35,7 +35,7 @@ class Replays:
         self._pool = pool
 
     async def preview(self, order: ReplayOrder) -> schemas.ReplayAnswer:
-        """Count the rows that a replay would send, and those that it could not. Changes nothing."""
+        """Count the rows that a replay would send, and those that it cannot send. Changes nothing."""
         async with transaction(self._pool) as connection:
             return await _choose_rows(connection, order, None)
 

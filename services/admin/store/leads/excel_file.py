@@ -1,7 +1,7 @@
-"""Writes leads as an Excel file that is sent while it is written, so that neither memory nor a disk holds it.
+"""Writes leads as an Excel file. It is sent while it is written, so no complete copy is in memory or on disk.
 
-XlsxWriter closes a workbook before it can be sent, and until then keeps all rows in a temporary file. So each
-part of the rows is a workbook of its own, and this module moves the rows of the parts into one sheet
+XlsxWriter can only send a closed workbook, and keeps all rows in a temporary file until then. So each part of
+the rows is a workbook of its own, and this module copies the rows of all parts into one sheet
 (docs/decisions/0035).
 """
 
@@ -36,10 +36,10 @@ _OPTIONS: Final = {"constant_memory": True}
 
 
 class ExcelFile:
-    """One Excel file. Call `add` for each part, then `end`, and send the bytes in this order.
+    """One Excel file. Call `add` for each part, then `end`, and send the returned bytes in this order.
 
-    The constructor and each call take time in proportion to their rows, so call them in a thread. As a
-    context manager, it discards a file that is not finished.
+    Each call takes time in proportion to its rows, so make the calls in a thread. Used as a context manager,
+    it discards a file that is not finished.
     """
 
     def __init__(self, columns: Sequence[str], zone: ZoneInfo) -> None:
@@ -66,7 +66,7 @@ class ExcelFile:
         self._zip.close()
 
     def add(self, leads: Sequence[Mapping[str, Any]]) -> bytes:
-        """Write these rows, and return what can be sent since the last call, perhaps nothing."""
+        """Write these rows. Return the bytes that can be sent since the last call; there may be none."""
         with self._workbook(leads) as part:
             self._sheet.write(part.read(_SHEET).partition(b"</row>")[2].partition(_END)[0])
         self._rows += len(leads)

@@ -1,4 +1,4 @@
-"""Held leads: which sites have some, and what becomes of all held leads of a site."""
+"""Held leads: lists the sites that have some, and decides all held leads of a site."""
 
 from pathlib import Path
 from typing import Any, Final
@@ -16,22 +16,25 @@ CHUNK: Final = 100
 
 
 class HeldLeads:
-    """Reads and decides the leads with the status `held`."""
+    """Lists and decides the leads with the status `held`."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
 
     async def list_sites(self) -> list[HeldSite]:
-        """Return each site with held leads, by its newest 10,000. Raises `DependencyUnavailable`."""
+        """Return each site with held leads. Considers the newest 10,000 held leads.
+
+        Raises `DependencyUnavailable`.
+        """
         async with snapshot(self._pool) as connection:
             rows = [dict(row) async for row in _SQL.held_by_site(connection, bound=MAX_LEADS)]
         return [HeldSite.model_validate(row) for row in rows]
 
     async def decide(self, decision: HeldDecision, actor: str) -> HeldLeadsDecided:
-        """Give the held leads of a site their new status, and request the emails that are due.
+        """Set the new status of the held leads of a site, and request the emails that become due.
 
-        Each transaction changes 100 leads, each with its audit entry. If it stops half-way, the other leads
-        are still held, and the same request continues. Raises `DependencyUnavailable`.
+        Each transaction changes 100 leads and writes an audit entry for each. If the call fails half-way, the
+        remaining leads are still held, and the same call continues. Raises `DependencyUnavailable`.
         """
         changed = 0
         while changed < MAX_LEADS:
@@ -42,7 +45,10 @@ class HeldLeads:
         return HeldLeadsDecided(site=decision.site, changed=changed, left=await self.count(decision))
 
     async def count(self, decision: HeldDecision) -> int:
-        """Return how many held leads the decision is about, up to 10,000. Raises `DependencyUnavailable`."""
+        """Return the number of held leads that the decision applies to, up to 10,000.
+
+        Raises `DependencyUnavailable`.
+        """
         async with snapshot(self._pool) as connection:
             count: int = await _SQL.count_held(
                 connection, site=decision.site, until=decision.until, bound=MAX_LEADS

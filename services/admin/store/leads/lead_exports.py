@@ -1,4 +1,4 @@
-"""Exports of many leads as CSV and as an Excel file, sent while they are made. Each export is audited.
+"""Exports of many leads as CSV and as Excel files. Chunks are sent as they are made. Each export is audited.
 
 The methods raise `DependencyUnavailable`, and the errors of `services.admin.rules.errors`.
 """
@@ -28,17 +28,17 @@ Rows = list[Any]
 class LeadExports:
     """Exports leads.
 
-    The audit entry is committed before the first lead is sent. No transaction is open while a chunk is sent,
-    because a client may be slow. Chunks are written in a thread, so that other requests are answered.
+    The audit entry is committed before the first lead is sent. While a chunk is sent, no transaction is open,
+    because a client may be slow. Chunks are made in a thread, so that the process can answer other requests.
     """
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
 
     async def count(self, query: ExportQuery) -> tuple[int, int, bool]:
-        """Return how many leads an export has, and how many spam and erased leads it leaves out.
+        """Return the number of leads in an export, the number that it leaves out, and if they are estimates.
 
-        The last value is true if the numbers are estimates.
+        An export may leave out spam and erased leads.
         """
         if query.ids:
             return len(set(query.ids)), 0, False
@@ -54,7 +54,10 @@ class LeadExports:
         return _write_csv(await self._start(query, actor, "csv"), query)
 
     async def export_excel(self, query: ExportQuery, actor: str) -> AsyncIterator[bytes]:
-        """Return the leads as chunks of an Excel file. Raises `ConflictError` for more than a sheet takes."""
+        """Return the leads as chunks of an Excel file.
+
+        Raises `ConflictError` if a sheet cannot hold all leads.
+        """
         return _write_excel(await self._start(query, actor, "xlsx"), query)
 
     async def _start(self, query: ExportQuery, actor: str, what: str) -> AsyncIterator[Rows]:

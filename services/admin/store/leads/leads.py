@@ -60,7 +60,7 @@ class Leads:
         self._pool = pool
 
     async def list_leads(self, filters: LeadFilter) -> LeadPage:
-        """Return a page of leads in the order of the filter, and how many match."""
+        """Return a page of leads in the order of the filter, and the number of leads that match."""
         async with snapshot(self._pool) as connection:
             await plan_for_values(connection)
             if filters.sort == "received":
@@ -111,8 +111,8 @@ class Leads:
     ) -> StatusChanged:
         """Set a lead's status, write the audit entry, and request the emails that become due.
 
-        Raises `ConflictError` if the lead has another status than `expected`, or was changed after its
-        `updated_at` was `unchanged_since`.
+        Raises `ConflictError` if the current status is not `expected`, or if the lead's `updated_at` is later
+        than `unchanged_since`.
         """
         async with transaction(self._pool) as connection:
             row = await lock_existing_lead(connection, lead_id)
@@ -138,7 +138,7 @@ class Leads:
         )
 
     async def resend_email(self, lead_id: UUID, kind: Kind, actor: str) -> Resent:
-        """Have the notifier send one email of a lead again within seconds."""
+        """Request that the notifier sends one email of a lead again. It does so within seconds."""
         async with transaction(self._pool) as connection:
             row = await lock_existing_lead(connection, lead_id)
             delivery_state = await _SQL.delivery_state(connection, id=lead_id, kind=kind)
@@ -154,12 +154,15 @@ class Leads:
 
 
 async def lock_lead(connection: Connection, lead_id: UUID) -> Any:
-    """Return the row of a lead, locked until the transaction ends; None if the lead is not stored."""
+    """Return the row of a lead and lock it until the transaction ends.
+
+    Return None if the lead is not stored.
+    """
     return await _SQL.lock_lead(connection, id=lead_id)
 
 
 async def lock_existing_lead(connection: Connection, lead_id: UUID) -> Any:
-    """Return the same. Raises `NotFoundError` if the lead is not stored."""
+    """Return the row of a lead, as `lock_lead` does. Raises `NotFoundError` if the lead is not stored."""
     row = await lock_lead(connection, lead_id)
     if row is None:
         raise NotFoundError(NO_SUCH_LEAD)

@@ -1,4 +1,7 @@
-"""Requests emails of leads: rows of the replay queue that the flusher sends to the notifier at once."""
+"""Requests emails of leads as rows of the replay queue.
+
+The flusher sends such rows to the notifier at once.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,9 +18,9 @@ _SQL: Any = load_queries(Path(__file__).with_name("mail_requests.sql"))
 async def request_emails(
     connection: Connection, leads: Sequence[Any], kinds: Sequence[Kind], actor: str, reason: str
 ) -> list[Any]:
-    """Request emails of these kinds for each lead. Return a row with `id`, `kind` and `lead_id` for each.
+    """Request emails of these kinds for each lead. Return `id`, `kind` and `lead_id` of each request.
 
-    `leads` are rows of `lead_inbox` that this transaction has locked. An email that was sent is not
+    `leads` are rows of `lead_inbox` that this transaction has locked. Emails that were already sent are not
     requested.
     """
     rows = _SQL.request_mails(

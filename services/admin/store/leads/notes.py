@@ -24,7 +24,7 @@ NO_SUCH_NOTE: Final = "There is no note with this id on this lead. It may have b
 class Notes:
     """Reads and writes the rows of the table `lead_note`.
 
-    A writer locks the lead first: an erasure cannot miss a note that is written at the same time.
+    Every change locks the lead first, so that an erasure cannot miss a note that is written at the same time.
     """
 
     def __init__(self, pool: Pool) -> None:
@@ -46,7 +46,7 @@ class Notes:
         return LeadNote.model_validate(dict(row))
 
     async def edit(self, lead_id: UUID, note_id: UUID, edit: NoteEdit, actor: str) -> LeadNote:
-        """Change the text of a note. The same text again changes nothing.
+        """Change the text of a note. If the text is the same, nothing changes.
 
         Raises `ForbiddenError` for another author's note, and `ConflictError` if the note was changed since
         the actor loaded it.
@@ -63,7 +63,7 @@ class Notes:
         return LeadNote.model_validate(dict(row))
 
     async def delete(self, lead_id: UUID, note_id: UUID, actor: str) -> None:
-        """Delete a note for good. Raises `ForbiddenError` for another author's note."""
+        """Delete a note permanently. Raises `ForbiddenError` for another author's note."""
         async with transaction(self._pool) as connection:
             lead = await lock_existing_lead(connection, lead_id)
             note = await _get_note(connection, lead_id, note_id)

@@ -1,6 +1,7 @@
-"""Lists leads in other orders than newest first. A page begins after the last lead of the page before.
+"""Lists leads in orders other than newest first, with keyset pagination.
 
-So a lead that arrives or changes meanwhile moves no other lead from one page to another, as with an offset.
+A page begins after the last lead of the page before. So a lead that is added or changed meanwhile moves no
+other lead to another page, as it would with an offset.
 """
 
 from pathlib import Path
@@ -63,7 +64,7 @@ _OF_ONE_ASSIGNEE: Final = {"assignee": "newest", "assignee_desc": "oldest"}
 
 
 def load_orders(lead_filter: str) -> dict[str, Any]:
-    """Return the queries of each order. `lead_filter` is lead_filter.sql."""
+    """Return the queries of each order. `lead_filter` is the SQL in lead_filter.sql."""
     path = Path(__file__).with_name("sorted.sql")
     return {
         name: load_queries(path, lead_filter=lead_filter, key=key, order=order, beyond=beyond)
@@ -81,7 +82,8 @@ async def list_sorted(
 ) -> tuple[list[LeadSummary], str | None]:
     """Return a page of leads in the order of the filter, and the cursor of the next page.
 
-    `few` says that so few leads match that reading all of them is faster than reading them in order.
+    `few` is True if so few leads match that reading and sorting all of them is faster than reading an index
+    in order.
     """
     order, is_by_name = str(filters.sort), filters.sort in _BY_NAME
     if filters.assignee or filters.unassigned:

@@ -1,4 +1,4 @@
-"""Counts new leads and how they were answered: the numbers at the top of the overview, with those before."""
+"""Counts new leads and how they were answered, for the numbers at the top of the overview."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -17,7 +17,7 @@ MOST_ASSIGNEES: Final = 10
 
 @dataclass(frozen=True)
 class Arrivals:
-    """The leads and the spam of a day until the present time of day."""
+    """The number of leads and of spam since the start of a day, up to the present time of day."""
 
     leads: int
     spam: int
@@ -25,7 +25,7 @@ class Arrivals:
 
 @dataclass(frozen=True)
 class Unanswered:
-    """The leads in the status `received` now and a day ago, and the oldest of them."""
+    """The number of leads with the status `received`, now and a day ago, and the oldest lead now."""
 
     leads: int
     leads_before: int
@@ -35,7 +35,7 @@ class Unanswered:
 
 @dataclass(frozen=True)
 class ResponseTime:
-    """How many leads were answered, and the median of the seconds until then; None if there are none."""
+    """The number of answered leads, and the median response time in seconds; None without answered leads."""
 
     answered: int
     seconds: float | None
@@ -43,20 +43,20 @@ class ResponseTime:
 
 @dataclass(frozen=True)
 class Decisions:
-    """The leads that were won, and all that were won or lost."""
+    """The number of leads that were won, and the number that were won or lost (`decided`)."""
 
     won: int
     decided: int
 
     @property
     def rate(self) -> float | None:
-        """Return the share that was won; None if no lead was decided."""
+        """Return the share of won leads among the decided ones; None if none was decided."""
         return self.won / self.decided if self.decided else None
 
 
 @dataclass(frozen=True)
 class Numbers:
-    """The numbers of now, each with the period before."""
+    """The overview's numbers, each with that of the previous period."""
 
     arrivals: Arrivals
     arrivals_before: Arrivals
@@ -74,7 +74,7 @@ class Responses:
         self._pool = pool
 
     async def numbers(self, now: datetime, today: datetime, yesterday: datetime) -> Numbers:
-        """Return the numbers. `today` and `yesterday` are when the viewer's days began."""
+        """Return the overview's numbers. `today` and `yesterday` are the starts of the viewer's days."""
         async with snapshot(self._pool) as connection:
             arrivals = await _SQL.count_arrivals(
                 connection, today=today, yesterday=yesterday, same_time=yesterday + (now - today)
@@ -91,7 +91,10 @@ class Responses:
             )
 
     async def response_times(self, now: datetime) -> dict[str, ResponseTime]:
-        """Return the response times of the last 30 days by assignee; "" are leads without one."""
+        """Return the response times of the last 30 days by assignee.
+
+        The key "" has the leads without an assignee.
+        """
         async with snapshot(self._pool) as connection:
             rows = _SQL.response_times(connection, since=now - DECISION_PERIOD, most=MOST_ASSIGNEES)
             return {row["assignee"]: ResponseTime(row["answered"], row["seconds"]) async for row in rows}

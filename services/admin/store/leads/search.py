@@ -1,4 +1,4 @@
-"""Finds a page of the leads that match a search, and counts all that match, with the cheapest query."""
+"""Finds a page of the leads that match a search, and counts all matches, with the cheapest query."""
 
 import json
 from pathlib import Path
@@ -23,11 +23,12 @@ ALWAYS_GATHER_UP_TO: Final = 3_000
 
 
 async def find_leads(connection: Connection, filters: LeadFilter) -> tuple[list[LeadSummary], int, bool]:
-    """Return a page of leads and one more lead, how many match, and whether that number is an estimate.
+    """Return a page of leads plus one, the number of matches, and True if that number is an estimate.
 
-    The additional lead, if any, shows that there is a next page. If many leads match, a scan from the newest
-    lead finds a page soon. If few match, the trigram index finds all of them soon. This function chooses by
-    PostgreSQL's estimates. If PostgreSQL chose, it would read the whole table for a count or a deep page.
+    The additional lead shows that there is a next page. If many leads match, a scan from the newest lead
+    finds a page quickly. If few match, the trigram index finds all of them quickly. This function chooses
+    between the two by PostgreSQL's estimates. PostgreSQL's own choice would read the whole table for a count
+    or a deep page.
     """
     selection = await choose_services(connection, filters.selection())
     page = filters.after() | {"limit": filters.limit + 1, "offset": filters.offset}
@@ -47,9 +48,9 @@ async def find_leads(connection: Connection, filters: LeadFilter) -> tuple[list[
 async def find_sorted(
     connection: Connection, filters: LeadFilter
 ) -> tuple[list[LeadSummary], str | None, int, bool]:
-    """Return a page of leads in another order than newest first, and the cursor of the next page.
+    """Return a page of leads in an order other than newest first, and the cursor of the next page.
 
-    Also returns how many match, and whether that number is an estimate.
+    Also returns the number of matches, and True if that number is an estimate.
     """
     selection = await choose_services(connection, filters.selection())
     total, is_estimate = await count_leads(connection, selection)
@@ -59,9 +60,10 @@ async def find_sorted(
 
 
 async def choose_services(connection: Connection, selection: dict[str, Any]) -> dict[str, Any]:
-    """Return the parameters of a selection whose `service` may be a part of a service's name, in any case.
+    """Return the parameters of a selection in which `service` may be a part of a service's name, in any case.
 
-    The exact name of a service selects only this service, so that a link to it finds no others.
+    If `service` is the exact name of a service, only that service is selected, so that a link to it finds no
+    others.
     """
     part = selection["service"]
     if part is None or await _SQL.has_service(connection, service=part):
@@ -73,7 +75,7 @@ async def choose_services(connection: Connection, selection: dict[str, Any]) -> 
 
 
 async def count_leads(connection: Connection, selection: dict[str, Any]) -> tuple[int, bool]:
-    """Return how many leads match, and whether that number is an estimate."""
+    """Return the number of matches, and True if that number is an estimate."""
     if selection["term_1"] and (matching := await _estimate(connection, selection)) > ALWAYS_GATHER_UP_TO:
         return matching, True
     total = await _SQL.count_leads(connection, **selection, bound=COUNT_EXACTLY_UP_TO + 1)

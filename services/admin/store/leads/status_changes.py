@@ -1,4 +1,4 @@
-"""Changes the status of several locked leads at once, with the emails and the audit entries that follow."""
+"""Changes the status of several locked leads at once. Requests the emails that are due, and audits."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -20,12 +20,11 @@ _SQL: Any = load_queries(Path(__file__).with_name("status_changes.sql"))
 async def change_statuses(
     connection: Connection, leads: Sequence[Any], new: LeadStatus, actor: str, details: dict[str, Any]
 ) -> dict[UUID, tuple[datetime, list[str]]]:
-    """Give each lead the status, request the emails that become due, and append an audit entry for each.
+    """Set the status of each lead, request the emails that become due, and append an audit entry for each.
 
-    Return the new `updated_at` and the kinds of the requested emails, by lead id.
-
-    `leads` are rows of `lead_inbox` that this transaction has locked, and whose change is allowed. `details`
-    are added to each audit entry.
+    Returns the new `updated_at` and the kinds of the requested emails, by lead id. `leads` are rows of
+    `lead_inbox` that this transaction has locked, and whose change is allowed. `details` are added to each
+    audit entry.
     """
     requested = defaultdict[Any, list[str]](list)
     for current in {LeadStatus(lead["status"]) for lead in leads}:

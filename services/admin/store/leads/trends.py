@@ -1,6 +1,7 @@
-"""Counts leads over time, by weekday and hour, and by what they have in common, for the overview.
+"""Counts leads for the overview: over time, by weekday and hour, and by site, source or other values.
 
-Past days are in `lead_summary`, which a job of the flusher keeps; the days since are counted each time.
+Past days are in the table `lead_summary`, which a job of the flusher updates. Later days are counted at each
+request.
 """
 
 from dataclasses import dataclass
@@ -30,7 +31,7 @@ DIMENSIONS: Final[tuple[Dimension, ...]] = (
 
 @dataclass(frozen=True)
 class Count:
-    """The leads of a time, without spam, and the spam."""
+    """The number of leads without spam, and the number of spam, of one period."""
 
     leads: int = 0
     spam: int = 0
@@ -40,7 +41,7 @@ class Count:
 class Shares:
     """The number of leads by status and by service, the largest first.
 
-    `estimated` says whether the numbers by service are estimates.
+    `estimated` is True if the numbers by service are estimates.
     """
 
     statuses: dict[str, int]
@@ -57,7 +58,7 @@ class Trends:
     async def count(self, unit: Unit, since: datetime, zone: ZoneInfo) -> dict[datetime, Count]:
         """Return the counts by the start of the day or month. Omits days and months without leads.
 
-        `since` is a full quarter of an hour, which every day of a time zone begins with.
+        `since` must be a full quarter of an hour, as the start of a day is in every time zone.
         """
         async with snapshot(self._pool) as connection:
             covered = await _SQL.covered_until(connection)
@@ -72,9 +73,9 @@ class Trends:
             return {(row["weekday"], row["hour"]): row["leads"] async for row in rows}
 
     async def top_values(self, since: datetime) -> dict[Dimension, dict[str, int]]:
-        """Return the most frequent values of each dimension and their numbers of leads, the largest first.
+        """Return the most frequent values of each dimension, with their numbers of leads, the largest first.
 
-        The value "" is last: the leads that do not say.
+        The value "" is last. It has the leads without a value.
         """
         tops: dict[Dimension, dict[str, int]] = {dimension: {} for dimension in DIMENSIONS}
         async with snapshot(self._pool) as connection:
@@ -91,7 +92,10 @@ class Trends:
         return tops
 
     async def shares(self) -> Shares:
-        """Return the number of leads by status and by service. If there are many, the latter is estimated."""
+        """Return the number of leads by status and by service.
+
+        If there are many leads, the latter is an estimate.
+        """
         async with snapshot(self._pool) as connection:
             statuses = {row["word"]: row["leads"] async for row in _SQL.count_statuses(connection)}
             total = sum(statuses.values())

@@ -1,4 +1,4 @@
-"""Finds and erases the personal data that belongs to an email address. Each erasure is audited.
+"""Finds and erases the personal data that belongs to an email address or a phone. Each erasure is audited.
 
 The methods raise `DependencyUnavailable`, and `NotFoundError` of `services.admin.rules.errors`.
 """
@@ -29,7 +29,7 @@ OUTAGES_MAX: Final = 2
 
 
 class Erasures:
-    """Erases the data of one lead, or of all leads and queued records with an address."""
+    """Erases the data of one lead, or of all leads and queued records with an address or a phone."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
@@ -40,9 +40,8 @@ class Erasures:
     ) -> PersonRecords:
         """Return the leads and queue rows of an address, and the stored leads of a phone. Changes nothing.
 
-        With a `limit`, these are so many of the leads at most, the newest ones.
-        The name and address of a lead that is not stored come from its queued record. That record is read
-        for the first `LISTED_MAX` of these leads only.
+        With a `limit`, returns only the newest leads, at most so many. If a lead is not stored, its name and
+        address are read from its queued record, but only for the first `LISTED_MAX` of these leads.
         """
         async with snapshot(self._pool) as connection:
             traces = await find_traces(connection, email, phone)
@@ -60,7 +59,7 @@ class Erasures:
     async def erase_lead(self, lead_id: UUID, actor: str) -> Erased:
         """Erase the personal data of a lead wherever it is stored. If it is already erased, change nothing.
 
-        Raises `NotFoundError` if nothing is stored of the lead.
+        Raises `NotFoundError` if nothing is stored about the lead.
         """
         async with transaction(self._pool) as connection:
             done = await erasure.erase_lead(connection, lead_id, actor)
@@ -84,10 +83,11 @@ class Erasures:
     async def erase_person(
         self, email: str | None, actor: str, only: Selection | None = None, *, phone: str | None = None
     ) -> ErasedPerson:
-        """Erase the leads and queue rows of an address, and the leads of a phone. Each is one transaction.
+        """Erase the leads and queue rows of an address, and the leads of a phone.
 
-        `only` selects some of them; by default, all are erased. Raises `DependencyUnavailable` if they cannot
-        be searched for. If one cannot be erased, `failed` of the result has its id and the reason.
+        Each is erased in its own transaction. `only` selects some of them. By default, all are erased. Raises
+        `DependencyUnavailable` if the search for them fails. If one cannot be erased, the result's `failed`
+        has its id and the reason.
         """
         async with transaction(self._pool) as connection:
             traces = await find_traces(connection, email, phone)

@@ -39,7 +39,7 @@ class PersonalData:
         self._pool = pool
 
     async def edit(self, lead_id: UUID, edit: LeadEdit, actor: str) -> Edited:
-        """Change a lead's fields, and also the queued records from which its emails may be sent again.
+        """Change a lead's fields, and the queued records from which its emails may be sent again.
 
         If the lead is not stored yet, its queued record is changed.
         """
@@ -75,7 +75,7 @@ class PersonalData:
         return next((lead for row in rows if (lead := lead_edit_rules.parked_lead(row))), None)
 
     async def export_person(self, lead_id: UUID, actor: str) -> PersonData:
-        """Return everything that is stored of a lead, and the ids of the person's other leads. Audited."""
+        """Return everything that is stored about a lead, and the ids of the person's other leads. Audited."""
         async with transaction(self._pool) as connection:
             lead = await _SQL.read_lead(connection, id=lead_id)
             rows_of_lead = [row async for row in _SQL.read_queue(connection, id=lead_id)]
