@@ -36,9 +36,9 @@ class LeadExports:
         self._pool = pool
 
     async def count(self, query: ExportQuery) -> tuple[int, int, bool]:
-        """Return the number of leads in an export, the number that it leaves out, and if they are estimates.
+        """Return the number of leads in an export, and the number of spam and erased leads left out.
 
-        An export may leave out spam and erased leads.
+        The last value is True if the numbers are estimates.
         """
         if query.ids:
             return len(set(query.ids)), 0, False

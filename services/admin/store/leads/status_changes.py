@@ -1,4 +1,4 @@
-"""Changes the status of several locked leads at once. Requests the emails that are due, and audits."""
+"""Changes the status of several locked leads at once, with audit entries, and requests the due emails."""
 
 from collections import defaultdict
 from collections.abc import Sequence
