@@ -46,6 +46,9 @@ class AuditEvent(StrEnum):
     STAGE_RESUMED = "stage.resumed"
     INCIDENT_ACKNOWLEDGED = "incident.acknowledged"
     INCIDENT_RESOLVED = "incident.resolved"
+    VIEW_SAVED = "view.saved"
+    VIEW_RENAMED = "view.renamed"
+    VIEW_DELETED = "view.deleted"
     SITE_QUEUE_PULLED = "site_queue.pulled"
 
 

@@ -10,7 +10,7 @@ from typing import Final
 AUDIT_COLUMNS: Final = (
     "event_id, event, actor, status_code, details_json, lead_id, request_id, created_at_utc"
 )
-# The role may delete notes and no other rows, because the ledger counts the rows of the other tables.
+# The role may delete notes, views and incidents only: the ledger counts the rows of other tables.
 GRANTS: Final = {
     **dict.fromkeys(
         (
@@ -31,6 +31,7 @@ GRANTS: Final = {
     ),
     "audit_log": ("SELECT", f"INSERT ({AUDIT_COLUMNS})"),
     "lead_note": ("SELECT", "INSERT", "UPDATE (body, updated_at)", "DELETE"),
+    "lead_view": ("SELECT", "INSERT", "UPDATE (name, updated_at)", "DELETE"),
     "revoked_session": ("SELECT", "INSERT"),
     "incident": ("SELECT", "INSERT", "UPDATE", "DELETE"),
     **dict.fromkeys(

@@ -24,6 +24,7 @@ from services.admin.store.privacy.erasure import Erasures
 from services.admin.store.privacy.personal_data import PersonalData
 from services.admin.store.revocations import Revocations
 from services.admin.store.stages import StageBreakers
+from services.admin.store.views import Views
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,7 @@ class Adapters:
     held_leads: HeldLeads
     bulk: BulkChanges
     notes: Notes
+    views: Views
     queue: ReplayQueue
     replays: Replays
     stages: StageBreakers

@@ -53,6 +53,7 @@ from services.admin.store.privacy.erasure import Erasures
 from services.admin.store.privacy.personal_data import PersonalData
 from services.admin.store.revocations import Revocations
 from services.admin.store.stages import StageBreakers
+from services.admin.store.views import Views
 
 NAME: Final = "admin"
 DOCS_FILES: Final = "/admin/docs-static"
@@ -86,6 +87,7 @@ def create_app(config: settings.Settings | None = None) -> FastAPI:
                 held_leads=HeldLeads(pool),
                 bulk=BulkChanges(pool),
                 notes=Notes(pool),
+                views=Views(pool),
                 queue=ReplayQueue(pool),
                 replays=Replays(pool),
                 stages=StageBreakers(pool),

@@ -14,6 +14,7 @@ from services.admin.api import (
     personal_data,
     queue,
     replays,
+    views,
 )
 from services.admin.api.dependencies import authenticate
 from services.admin.api.problems import documented
@@ -32,6 +33,7 @@ def routes() -> APIRouter:
         personal_data,
         leads,
         notes,
+        views,
         held_leads,
         bulk_changes,
         queue,

@@ -39,6 +39,9 @@ EVENTS: Final = {
     "stage.resumed": "Processing resumed",
     "incident.acknowledged": "Incident acknowledged",
     "incident.resolved": "Incident resolved",
+    "view.saved": "View saved",
+    "view.renamed": "View renamed",
+    "view.deleted": "View deleted",
     "site_queue.pulled": "Website queue imported",
 }
 KINDS: Final = {
@@ -96,6 +99,7 @@ BADGE_STYLES: Final = {
     "bulk.started": "violet", "bulk.cancelled": "violet", "queue.cleared": "violet",
     "queue.replayed": "violet", "queue.replay_cancelled": "violet",
     "stage.resumed": "violet", "incident.acknowledged": "violet", "incident.resolved": "violet",
+    "view.saved": "violet", "view.renamed": "violet", "view.deleted": "violet",
     "site_queue.pulled": "blue",
 }  # fmt: skip
 

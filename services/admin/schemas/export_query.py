@@ -14,7 +14,8 @@ from services.admin.schemas.filters import ExportFilter
 MAX_CHOSEN = 200
 
 
-def _check_zone(value: str) -> str:
+def check_zone(value: str) -> str:
+    """Return the name of a time zone. Raises `ValueError` if there is no such zone."""
     try:
         return ZoneInfo(value).key
     except (ZoneInfoNotFoundError, ValueError, OSError):
@@ -52,7 +53,7 @@ class ExportQuery(ExportFilter):
     include_spam_and_erased: bool = False
     zone: Annotated[
         str,
-        AfterValidator(_check_zone),
+        AfterValidator(check_zone),
         Field(max_length=64, description="IANA name of the time zone of local times, such as created_at."),
     ] = "UTC"
 

@@ -24,6 +24,7 @@ from services.admin.dashboard.pages import (
     personal_data,
     replays,
     status,
+    views,
 )
 
 
@@ -43,6 +44,7 @@ def pages() -> APIRouter:
     checks = [Depends(current_session), Depends(verify_csrf)]
     for page in (
         leads,
+        views,
         held_leads,
         bulk_changes,
         lead_exports,

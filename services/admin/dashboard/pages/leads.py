@@ -21,6 +21,7 @@ from services.admin.dashboard.lead_search import (
 from services.admin.dashboard.paging import build_pager
 from services.admin.dashboard.rendering import PageRoute, is_htmx, redirect, render
 from services.admin.dashboard.timezone import ViewerZone
+from services.admin.dashboard.view_links import ViewLink, load_links
 
 router = APIRouter(prefix=LEADS, route_class=PageRoute)
 SERVICES_MAX_AGE_SECONDS = 30.0
@@ -68,9 +69,10 @@ async def _render_leads(
 ) -> Response:
     filters = search.search_filter(zone, session.actor)
     page = await adapters.leads.list_leads(filters)
-    # The most frequent services are suggestions of the search form, which an htmx response does not contain.
-    shares = None
+    # An htmx response contains the list only: neither the views, nor the services that the form suggests.
+    shares, views = None, list[ViewLink]()
     if not is_htmx(request):
+        views = await load_links(adapters, cache, zone, session.actor)
         shares = await cache.get_or_load("shares", adapters.trends.shares, SERVICES_MAX_AGE_SECONDS)
     return render(
         request,
@@ -82,6 +84,8 @@ async def _render_leads(
         hidden=search.hidden_fields(),
         pager=build_pager(search.cursor, page.next_cursor),
         url=search.url(zone),
+        views=views,
+        view_url=search.url(zone, cursor=None, rows=None),
         page_url=lambda cursor: search.url(zone, cursor=cursor),
         list_url=lambda **changes: search.url(zone, cursor=None, **changes),
         chips=list(chips(search, request.app.state.sites.display_name)),

@@ -84,6 +84,13 @@ async def count_leads(connection: Connection, selection: dict[str, Any]) -> tupl
     return max(total, await _estimate(connection, selection)), True
 
 
+async def count_up_to(connection: Connection, selection: dict[str, Any], bound: int) -> int:
+    """Return how many leads match, or the bound if as many match. Stops counting at the bound."""
+    selection = await choose_services(connection, selection)
+    total: int = await _SQL.count_leads(connection, **selection, bound=bound)
+    return total
+
+
 async def _scan_by_time(
     connection: Connection, selection: dict[str, Any], page: dict[str, Any]
 ) -> list[LeadSummary]:

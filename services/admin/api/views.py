@@ -1,0 +1,45 @@
+"""Saved views of the list of leads: list them with counts, save, rename and delete them."""
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Query
+
+from services.admin.adapters import CurrentAdapters
+from services.admin.api.dependencies import Actor
+from services.admin.api.problems import documented
+from services.admin.schemas.views import CountedView, NewView, SavedView, ViewList, ViewQuery, ViewRename
+
+router = APIRouter(prefix="/views", tags=["leads"])
+
+
+@router.get("", summary="Your saved views and the team's")
+async def list_views(
+    query: Annotated[ViewQuery, Query()], adapters: CurrentAdapters, actor: Actor
+) -> ViewList:
+    """Return the views of the token's name and the team's, each with the number of leads that it shows."""
+    views = await adapters.views.list_views(actor)
+    counts = await adapters.views.count([view.conditions for view in views], query.zone_info(), actor)
+    return ViewList(
+        views=[CountedView(**dict(view), **dict(count)) for view, count in zip(views, counts, strict=True)]
+    )
+
+
+@router.post("", status_code=201, summary="Save a view", responses=documented(409))
+async def add_view(view: NewView, adapters: CurrentAdapters, actor: Actor) -> SavedView:
+    """Save filters and an order under a name, for the token's name or for the team. Audited."""
+    return await adapters.views.add(view, actor)
+
+
+@router.patch("/{view_id}", summary="Rename a view", responses=documented(403, 404, 409))
+async def rename_view(
+    view_id: UUID, rename: ViewRename, adapters: CurrentAdapters, actor: Actor
+) -> SavedView:
+    """Rename a view. Only its author and, for a view of the team, the actor `admin` may do this. Audited."""
+    return await adapters.views.rename(view_id, rename.name, actor)
+
+
+@router.delete("/{view_id}", status_code=204, summary="Delete a view", responses=documented(403, 404))
+async def delete_view(view_id: UUID, adapters: CurrentAdapters, actor: Actor) -> None:
+    """Delete a view. Only its author and, for a view of the team, the actor `admin` may do this. Audited."""
+    await adapters.views.delete(view_id, actor)

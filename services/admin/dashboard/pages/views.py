@@ -1,0 +1,171 @@
+"""Saved views of the list of leads: the links with counts, saving a view, and the page that changes views."""
+
+from typing import Annotated, Any, Final
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from fastapi import APIRouter, Form, Request, Response
+from pydantic import ValidationError
+
+from services.admin.adapters import Adapters, CurrentAdapters
+from services.admin.auth.session import Session
+from services.admin.dashboard.auth import CurrentSession
+from services.admin.dashboard.cache import CurrentCache
+from services.admin.dashboard.lead_search import LeadSearch, chips
+from services.admin.dashboard.rendering import PageRoute, is_htmx, redirect, render
+from services.admin.dashboard.timezone import ViewerZone, zone_or_utc
+from services.admin.dashboard.view_links import counts_key, load_links, view_url
+from services.admin.rules.errors import ConflictError
+from services.admin.rules.view_rules import may_change
+from services.admin.schemas.lead_conditions import LeadConditions
+from services.admin.schemas.views import NAME_MAX, NewView, SavedView, ViewRename
+
+VIEWS: Final = "/admin/ui/views"
+NAME_ERROR: Final = f"Enter a name of at most {NAME_MAX} characters."
+EMPTY_ERROR: Final = "Choose a filter or an order first: a view needs one."
+router = APIRouter(prefix=VIEWS, route_class=PageRoute)
+
+
+class ViewForm(LeadSearch):
+    """The filters and the order of the list, and the name under which they are saved."""
+
+    name: str = ""
+    shared: bool = False
+    zone: str = ""
+
+    def saved_conditions(self) -> dict[str, Any]:
+        """Return what a view saves: never the search words, and not the page."""
+        return self.model_dump(include=set(LeadConditions.model_fields), exclude_none=True)
+
+
+@router.get("/bar")
+async def show_bar(
+    request: Request,
+    session: CurrentSession,
+    adapters: CurrentAdapters,
+    zone: ViewerZone,
+    cache: CurrentCache,
+) -> Response:
+    """Render the links to the views, with their counts. The page of leads polls it."""
+    links = await load_links(adapters, cache, zone, session.actor)
+    return render(request, session, "views/bar.html", views=links, view_url=None)
+
+
+@router.get("")
+async def show_views(
+    request: Request, session: CurrentSession, adapters: CurrentAdapters, zone: ViewerZone
+) -> Response:
+    """Show the saved views, to rename and delete them."""
+    return await _render_views(request, session, adapters, zone)
+
+
+@router.post("/new")
+async def show_form(request: Request, session: CurrentSession, form: Annotated[ViewForm, Form()]) -> Response:
+    """Ask for the name of a view: in a dialog, or on a page without scripts."""
+    return _render_form(request, session, form)
+
+
+@router.post("")
+async def save_view(
+    request: Request,
+    session: CurrentSession,
+    adapters: CurrentAdapters,
+    cache: CurrentCache,
+    form: Annotated[ViewForm, Form()],
+) -> Response:
+    """Save a view and open it. The page asks again if the name is wrong, taken, or one too many."""
+    try:
+        new = NewView.model_validate(
+            {"name": form.name, "shared": form.shared, "conditions": form.saved_conditions()}
+        )
+        view = await adapters.views.add(new, session.actor)
+    except ValidationError as error:
+        is_name = any(item["loc"][0] == "name" for item in error.errors())
+        return _render_form(request, session, form, NAME_ERROR if is_name else EMPTY_ERROR, 422)
+    except ConflictError as error:
+        return _render_form(request, session, form, str(error), 409)
+    zone = zone_or_utc(form.zone)
+    cache.invalidate(counts_key(zone, session.actor))
+    return redirect(request, view_url(view.conditions, zone))
+
+
+@router.post("/{view_id}")
+async def rename_view(
+    request: Request,
+    view_id: UUID,
+    session: CurrentSession,
+    adapters: CurrentAdapters,
+    zone: ViewerZone,
+    name: Annotated[str, Form()] = "",
+) -> Response:
+    """Rename a view. The page stays if the name is wrong or taken."""
+    try:
+        await adapters.views.rename(view_id, ViewRename(name=name).name, session.actor)
+    except (ValidationError, ConflictError) as error:
+        message = str(error) if isinstance(error, ConflictError) else NAME_ERROR
+        status = 409 if isinstance(error, ConflictError) else 422
+        return await _render_views(
+            request, session, adapters, zone, status, wrong_id=view_id, wrong_name=name, error=message
+        )
+    return redirect(request, VIEWS)
+
+
+@router.post("/{view_id}/delete")
+async def delete_view(
+    request: Request, view_id: UUID, session: CurrentSession, adapters: CurrentAdapters
+) -> Response:
+    """Delete a view. Its leads, and links to its filters, stay."""
+    await adapters.views.delete(view_id, session.actor)
+    return redirect(request, VIEWS)
+
+
+def _render_form(
+    request: Request, session: Session, form: ViewForm, error: str = "", status: int = 200
+) -> Response:
+    """Render the form that asks for a name: as a dialog for htmx, else as a page."""
+    return render(
+        request,
+        session,
+        "views/save_dialog.html" if is_htmx(request) else "views/save_page.html",
+        status,
+        form=form,
+        fields=[*form.model_copy(update={"q": None}).hidden_fields(), ("sort", form.sort or "")],
+        chips=[text for text, _ in chips(form, request.app.state.sites.display_name)],
+        name_max=NAME_MAX,
+        error=error,
+    )
+
+
+async def _render_views(
+    request: Request,
+    session: Session,
+    adapters: Adapters,
+    zone: ZoneInfo,
+    status: int = 200,
+    *,
+    wrong_id: UUID | None = None,
+    wrong_name: str = "",
+    error: str = "",
+) -> Response:
+    """Render the page of views; with `error`, the view `wrong_id` could not get the name `wrong_name`."""
+    views = await adapters.views.list_views(session.actor)
+    site_name = request.app.state.sites.display_name
+
+    def filter_texts(view: SavedView) -> list[str]:
+        search = LeadSearch.model_validate(view.conditions.model_dump())
+        return [text for text, _ in chips(search, site_name)]
+
+    return render(
+        request,
+        session,
+        "views/views.html",
+        status,
+        views=views,
+        may_change={view.id for view in views if may_change(view, session.actor)},
+        urls={view.id: view_url(view.conditions, zone) for view in views},
+        chips={view.id: filter_texts(view) for view in views},
+        name_max=NAME_MAX,
+        wrong_id=wrong_id,
+        wrong_name=wrong_name,
+        error=error,
+    )

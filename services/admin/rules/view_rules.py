@@ -1,0 +1,43 @@
+"""Who may save, rename and delete views, and how many there may be. No I/O."""
+
+from collections.abc import Collection
+from typing import Final
+
+from contracts.audit import DEFAULT_ACTOR
+from services.admin.rules.errors import ConflictError, ForbiddenError
+from services.admin.schemas.views import SavedView
+
+# The page of leads shows all of them with their counts: so many of a person, and so many of the team.
+VIEWS_MAX: Final = 20
+
+
+def may_change(view: SavedView, actor: str) -> bool:
+    """Return whether the actor may rename and delete a view that the actor sees.
+
+    The actor `admin` has the token without a name, and may change the team's views.
+    """
+    return actor in (view.author, DEFAULT_ACTOR)
+
+
+def check_change(view: SavedView, actor: str) -> None:
+    """Raise `ForbiddenError` if the actor may not change the view."""
+    if not may_change(view, actor):
+        raise ForbiddenError(f"Only {view.author} or {DEFAULT_ACTOR} can change this view.")
+
+
+def check_new(views: Collection[SavedView], name: str, *, shared: bool) -> None:
+    """Raise `ConflictError` if there are too many views, or one with this name.
+
+    `views` are those that the actor sees.
+    """
+    if len([view for view in views if view.shared is shared]) >= VIEWS_MAX:
+        whose = "The team has" if shared else "You have"
+        raise ConflictError(f"{whose} {VIEWS_MAX} views. Delete one of them first.")
+    check_name(views, name, shared=shared)
+
+
+def check_name(views: Collection[SavedView], name: str, *, shared: bool) -> None:
+    """Raise `ConflictError` if one of the views has this name, in upper or lower case."""
+    if any(view.shared is shared and view.name.lower() == name.lower() for view in views):
+        whose = "The team has" if shared else "You have"
+        raise ConflictError(f"{whose} a view with this name. Choose another one.")

@@ -1,0 +1,93 @@
+"""Saved views of the list of leads: filters and an order under a name."""
+
+from datetime import datetime
+from typing import Annotated, Final, Self
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from contracts.field_types import RequiredLine
+from services.admin.schemas.export_query import check_zone
+from services.admin.schemas.filters import Filter
+from services.admin.schemas.lead_conditions import LeadConditions
+
+NAME_MAX: Final = 60
+ViewName = Annotated[RequiredLine, Field(max_length=NAME_MAX)]
+
+
+class ViewConditions(LeadConditions):
+    """The filters and the order of a view. Search words are personal data and are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @model_validator(mode="after")
+    def _check_not_empty(self) -> Self:
+        if not self.conditions() and (self.sort or "received") == "received":
+            msg = "a view needs a filter or an order"
+            raise ValueError(msg)
+        return self
+
+
+class ViewRename(BaseModel):
+    """The new name of a view."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: ViewName
+
+
+class NewView(ViewRename):
+    """A view to save."""
+
+    shared: Annotated[bool, Field(description="For the whole team instead of only for you.")] = False
+    conditions: ViewConditions
+
+
+class SavedView(BaseModel):
+    """A saved view: your own, or the team's."""
+
+    model_config = ConfigDict(frozen=True)
+
+    id: UUID
+    name: str
+    author: str
+    shared: bool
+    conditions: LeadConditions
+    created_at: datetime
+    updated_at: datetime
+
+
+class ViewCount(BaseModel):
+    """How many leads a view shows, counted up to a bound."""
+
+    model_config = ConfigDict(frozen=True)
+
+    total: Annotated[int, Field(description="Counted up to 1,000.")] = 0
+    total_is_capped: Annotated[bool, Field(description="More leads match than were counted.")] = False
+
+
+class CountedView(SavedView, ViewCount):
+    """A saved view, and how many leads it shows."""
+
+
+class ViewList(BaseModel):
+    """Your views and the team's, each group by name."""
+
+    model_config = ConfigDict(frozen=True)
+
+    views: list[CountedView]
+
+
+class ViewQuery(Filter):
+    """The time zone of the views' days."""
+
+    zone: Annotated[
+        str,
+        AfterValidator(check_zone),
+        Field(max_length=64, description="IANA name of the time zone in which the views' days are meant."),
+    ] = "UTC"
+
+    def zone_info(self) -> ZoneInfo:
+        """Return the time zone."""
+        return ZoneInfo(self.zone)
