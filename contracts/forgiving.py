@@ -2,7 +2,7 @@
 
 `LeadSubmission` validates well-formed submissions. This module reads all others. Numbers become text, and
 lists are joined. A value that does not fit its field is kept as text in `extra`, under the field's name.
-Pure.
+No I/O.
 """
 
 import json

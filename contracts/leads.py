@@ -118,13 +118,11 @@ class Unreadable(NamedTuple):
 class LeadSubmission(BaseModel):
     """The body of `POST /inbound/leads`. A lead needs an email or a phone, and some content.
 
-    Content is a message or any other answer of the visitor. Unknown fields are kept, so that a new field does
-    not lose a lead. They may take 64 KiB in total. Beyond that, the longest values are shortened and end with
-    `[shortened]`.
+    The content is a message or any other answer of the visitor. Unknown fields are kept, so that a website
+    can add a field without losing leads. They may take 64 KiB in total. Beyond that, the longest values are
+    shortened and end with `[shortened]`. If a key occurs twice, the last value counts, as in JavaScript.
 
-    This model takes well-formed values only. `contracts.forgiving` reads all others into it.
-
-    If a key occurs twice, the last value counts, as in JavaScript.
+    This model validates only well-formed values. `contracts.forgiving` converts other values to such values.
     """
 
     model_config = ConfigDict(frozen=True, extra="allow", json_schema_extra={"examples": [EXAMPLE]})

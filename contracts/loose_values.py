@@ -1,4 +1,4 @@
-"""Converts a JSON value of any shape to the type of its field. Pure.
+"""Converts a JSON value of any shape to the type of its field. No I/O.
 
 Each `read_` function raises `UnreadableError` for a value that does not fit.
 """

@@ -45,7 +45,7 @@ _CAMEL = ConfigDict(frozen=True, extra="ignore", alias_generator=to_camel, valid
 
 
 class SiteQueueEntry(BaseModel):
-    """A queued submission. `body` is what the website posts to the gateway, under `idempotency_key`."""
+    """A queued submission. The flusher posts `body` to the gateway under `idempotency_key`."""
 
     model_config = _CAMEL
 

@@ -1,4 +1,4 @@
-"""Normalises text that visitors and websites send. Pure.
+"""Normalises text that visitors and websites send. No I/O.
 
 Text is in Unicode normalisation form C (UAX #15), so that search and comparison find it however it was typed.
 """

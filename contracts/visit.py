@@ -53,7 +53,7 @@ class Source(BaseModel):
 
     @property
     def extra(self) -> dict[str, JsonValue]:
-        """The unknown fields."""
+        """The fields that this model does not name."""
         return self.__pydantic_extra__
 
     @model_validator(mode="after")

@@ -1,4 +1,4 @@
-"""Parses email addresses for envelopes and headers. Pure: it resolves no domain."""
+"""Parses email addresses for envelopes and headers. No I/O: no domain is resolved."""
 
 from dataclasses import dataclass
 from functools import lru_cache

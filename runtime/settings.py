@@ -136,14 +136,17 @@ class Kafka(BaseSettings):
         return self
 
     def ssl_context(self) -> ssl.SSLContext | None:
-        """Return a verifying context if the protocol uses TLS, with `ssl_ca_file` if it is set, else None."""
+        """Return an SSL context that verifies the broker, or None if the protocol does not use TLS.
+
+        The context trusts the authorities in `ssl_ca_file` if it is set.
+        """
         if "SSL" not in self.security_protocol:
             return None
         context: ssl.SSLContext = create_ssl_context(cafile=self.ssl_ca_file)
         return context
 
     def security(self) -> BaseSecurity | None:
-        """Return the same options as FastStream's security object."""
+        """Return the TLS and SASL options as FastStream's security object."""
         context = self.ssl_context()
         if not self.security_protocol.startswith("SASL"):
             return BaseSecurity(ssl_context=context, use_ssl=True) if context else None

@@ -15,9 +15,9 @@ async def block_erasures(connection: Connection) -> None:
 
 
 async def erase_lead(connection: Connection, lead_id: UUID, actor: str) -> dict[str, Any] | None:
-    """Erase a lead's personal data.
+    """Erase a lead's personal data and return the numbers of emptied rows.
 
-    Return counts of what was emptied, or None if nothing is stored about it.
+    Returns None if nothing is stored about the lead.
     """
     erased: dict[str, Any] | None = await SQL.erase_lead(connection, id=lead_id, actor=actor)
     return erased

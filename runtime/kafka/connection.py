@@ -63,7 +63,11 @@ class GroupConnection:
         await asyncio.wait_for(self._broker.start(), self._policy.start_seconds)
 
     async def leave(self, seconds: float, force_seconds: float) -> None:
-        """Stop the consumer within `seconds`, else close it by force: no member may stay in the group."""
+        """Stop the consumer within `seconds`. If that fails, close it by force within `force_seconds`.
+
+        Otherwise the member would stay in the group, and nobody would read its partitions until its session
+        ends.
+        """
         consumer, stopped = self._subscriber.consumer, False
         try:
             stopped = await stop_broker(self._broker, seconds)

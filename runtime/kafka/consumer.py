@@ -107,7 +107,7 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
             self._stopped.set()
 
     async def drain(self) -> None:
-        """Read no more records; commit the current batch and leave the group, within a timeout."""
+        """Read no more records. Commit the current batch and leave the group, within a timeout."""
         self.stopping.set()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._stopped.wait(), self._policy.drain_seconds)

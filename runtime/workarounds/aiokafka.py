@@ -145,7 +145,7 @@ def enable_rebootstrap() -> None:
 
 
 def seconds_since_answer(client: Any) -> float:
-    """Return the seconds since a broker last answered this client, or since the first call."""
+    """Return the seconds since a broker last answered this client. Before that, count from the first call."""
     return time.monotonic() - _answered.setdefault(client, time.monotonic())
 
 

@@ -118,7 +118,10 @@ def invalid_lead(errors: Iterable[FieldProblem]) -> Problem:
 
 
 def field_problems(error: ValidationError) -> list[FieldProblem]:
-    """Translate pydantic's errors into plain words, because its own messages quote the input."""
+    """Return pydantic's errors as plain messages.
+
+    pydantic's own messages cannot be used: they quote the input.
+    """
     found = list[FieldProblem]()
     for item in error.errors(include_input=False, include_url=False):
         if item["type"] == INCOMPLETE:

@@ -1,4 +1,4 @@
-"""Decides what to do with each delivery (one mail of one lead) of a batch. Pure: no I/O, no clock."""
+"""Decides what to do with each delivery (one mail of one lead) of a batch. No I/O, no clock."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""Converts deliveries to values for the columns of `email_delivery` and `audit_log`. Pure."""
+"""Converts deliveries to values for the columns of `email_delivery` and `audit_log`. No I/O."""
 
 from collections.abc import Sequence
 from typing import Any, Final

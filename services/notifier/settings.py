@@ -31,7 +31,7 @@ def _normalize_spaces(value: str) -> str:
 
 
 class Smtp(BaseSettings):
-    """The mail server and the login."""
+    """The settings of the mail server and of our login."""
 
     model_config = section("SMTP_")
     host: str = Field(examples=["smtp.example.com"])

@@ -1,4 +1,4 @@
-"""Limits on welcomes per mailbox and per site, so that bots cannot make us mail strangers. Pure."""
+"""Limits on welcomes per mailbox and per site, so that bots cannot use us to mail strangers. No I/O."""
 
 import unicodedata
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""Checks of what the services' role may do in PostgreSQL: rights, SECURITY DEFINER functions, triggers."""
+"""Checks the services' role in PostgreSQL: its rights, the SECURITY DEFINER functions and the triggers."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -22,7 +22,7 @@ COUNT_TRIGGERS: Final = {
 
 
 async def check_rights(connection: Connection, server: Any) -> AsyncIterator[CheckResult]:
-    """Check what the services' role owns and may do, the functions that it may execute, and the triggers.
+    """Check the rights of the services' role, the functions that it may execute, and the triggers.
 
     `server` is the row of the query `server` in `database.sql`. It describes the server, the connection and
     the connection's role.

@@ -28,11 +28,14 @@ async def list_incidents(
 async def acknowledge_incident(
     incident_id: UUID, acknowledgement: Acknowledgement, adapters: CurrentAdapters, actor: Actor
 ) -> Incident:
-    """Give an open incident an owner, by default the token's name. Audited."""
+    """Give an open incident an owner. The default is the token's name. This is audited."""
     return await adapters.incidents.acknowledge(incident_id, acknowledgement.owner or actor, actor)
 
 
 @router.post("/{incident_id}/resolve", summary="Resolve an incident", responses=documented(404, 409))
 async def resolve_incident(incident_id: UUID, adapters: CurrentAdapters, actor: Actor) -> Incident:
-    """Resolve an open incident. If its failure lasts for 2 more minutes, another incident opens. Audited."""
+    """Resolve an open incident. This is audited.
+
+    If its failure lasts for 2 more minutes, another incident opens.
+    """
     return await adapters.incidents.resolve(incident_id, actor)

@@ -30,9 +30,10 @@ async def get_lead(lead_id: UUID, adapters: CurrentAdapters) -> LeadDetail:
 async def change_status(
     lead_id: UUID, change: Annotated[StatusChangeQuery, Query()], adapters: CurrentAdapters, actor: Actor
 ) -> StatusChanged:
-    """Set the status of a lead. Audited. A change from `spam` to `received` sends the suppressed emails.
+    """Set the status of a lead. The change is audited.
 
-    A change from `held` to `received` sends the confirmation.
+    A change from `spam` to `received` sends the suppressed emails. A change from `held` to `received` sends
+    the confirmation.
     """
     return await adapters.leads.change_status(lead_id, change.new_status, change.expected, actor)
 

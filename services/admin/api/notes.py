@@ -21,7 +21,10 @@ async def list_notes(lead_id: UUID, adapters: CurrentAdapters) -> NoteList:
 
 @router.post("", status_code=201, summary="Write a note", responses=documented(404, 409))
 async def add_note(lead_id: UUID, note: NoteText, adapters: CurrentAdapters, actor: Actor) -> LeadNote:
-    """Add a note to a stored lead. The author is the token's name. Audited, without the text."""
+    """Add a note to a stored lead. The author is the token's name.
+
+    The note is audited without its text.
+    """
     return await adapters.notes.add(lead_id, note.text, actor)
 
 
@@ -29,11 +32,17 @@ async def add_note(lead_id: UUID, note: NoteText, adapters: CurrentAdapters, act
 async def edit_note(
     lead_id: UUID, note_id: UUID, edit: NoteEdit, adapters: CurrentAdapters, actor: Actor
 ) -> LeadNote:
-    """Change the text of a note. Only the author of the note and the actor `admin` may do this. Audited."""
+    """Change the text of a note. Only the author of the note and the actor `admin` may do this.
+
+    The change is audited without the text.
+    """
     return await adapters.notes.edit(lead_id, note_id, edit, actor)
 
 
 @router.delete("/{note_id}", status_code=204, summary="Delete a note", responses=documented(403, 404))
 async def delete_note(lead_id: UUID, note_id: UUID, adapters: CurrentAdapters, actor: Actor) -> None:
-    """Delete a note permanently. Only the author of the note and the actor `admin` may do this. Audited."""
+    """Delete a note permanently. Only the author of the note and the actor `admin` may do this.
+
+    The deletion is audited without the text.
+    """
     await adapters.notes.delete(lead_id, note_id, actor)

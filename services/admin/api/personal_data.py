@@ -17,7 +17,10 @@ router = APIRouter(tags=["people"])
 async def export_person(
     lead_id: UUID, response: Response, adapters: CurrentAdapters, actor: Actor
 ) -> PersonData:
-    """Return everything that is stored about a lead, and the ids of the person's other leads. Audited."""
+    """Return everything that is stored about a lead, and the ids of the person's other leads.
+
+    The export is audited.
+    """
     response.headers["Content-Disposition"] = f'attachment; filename="lead-{lead_id}.json"'
     return await adapters.personal_data.export_person(lead_id, actor)
 

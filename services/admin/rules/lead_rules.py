@@ -27,8 +27,8 @@ EMAIL_KINDS: Final[tuple[Kind, ...]] = ("welcome", "admin_alert")
 def lead_title(lead: object) -> str:
     """Return a lead's title on pages: its name, or else its email address, or else its phone.
 
-    An erased lead, and a lead without any of these, have a general title. `lead` is an object with `name` and
-    `email`, and optionally with `phone` and `status`.
+    Returns a general title for an erased lead, and for a lead without any of these. `lead` is an object with
+    `name` and `email`, and optionally with `phone` and `status`.
     """
     if getattr(lead, "status", None) == LeadStatus.ERASED:
         return "Erased lead"

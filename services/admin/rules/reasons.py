@@ -1,4 +1,4 @@
-"""Explains the reasons in `contracts.reasons` to people who know neither SMTP nor SQL. Pure functions.
+"""Explains the reasons in `contracts.reasons` to people who know neither SMTP nor SQL. No I/O.
 
 Operators group and search by reasons, so pages show the explanation before the reason, not instead of it. A
 reason that is not in the enum is shown without an explanation.

@@ -1,7 +1,4 @@
-"""The columns of an export: their names in the API and in CSV, and how a spreadsheet shows them.
-
-Pure data.
-"""
+"""The columns of an export: their names in the API and in CSV, and how a spreadsheet shows them."""
 
 from dataclasses import dataclass
 from typing import Final, Literal

@@ -16,7 +16,7 @@ SQL: Any = load_queries(Path(__file__).with_name("lead_summary.sql"))
 
 
 def lead_summary_job(pool: Pool, runs: JobRuns, clock: Clock) -> ScheduledJob:
-    """Return the job. The report of a run has the number of days that were counted."""
+    """Return the job that counts the leads of past days. A run's report has the number of days counted."""
 
     async def refresh() -> Report:
         async with transaction(pool) as connection:

@@ -16,7 +16,10 @@ REFRESH_SECONDS: Final = 600.0
 
 
 def statistics_job(pool: Pool, runs: JobRuns, clock: Clock) -> ScheduledJob:
-    """Return the job. If it is requested several times before its next run, it runs only once."""
+    """Return the job that refreshes the statistics.
+
+    If the job is requested several times before its next run, it runs only once.
+    """
 
     async def refresh() -> Report:
         async with transaction(pool) as connection:

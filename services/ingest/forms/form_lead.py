@@ -1,4 +1,4 @@
-"""Builds the submission of an HTML form from its fields. Pure."""
+"""Builds the submission of an HTML form from its fields. No I/O."""
 
 from collections.abc import Mapping
 from typing import Final, NamedTuple

@@ -1,4 +1,4 @@
-"""Decides which page may send a form, and to which page its visitor may be redirected. Pure.
+"""Decides which page may send a form, and to which page its visitor may be redirected. No I/O.
 
 The URL of a form is public. Without these checks, any page could send its visitors' data to the form, and a
 redirect to any page would help phishing.

@@ -1,4 +1,4 @@
-"""Formats what a visitor typed, for the alert to the admins. Pure.
+"""Formats what a visitor typed, for the alert to the admins. No I/O.
 
 A visitor cannot imitate another field of the alert: labels are unique, and each line of a longer text begins
 with `> `.

@@ -1,4 +1,4 @@
-"""Decides whether a welcome may contain the name that the visitor typed. Pure.
+"""Decides whether a welcome may contain the name that the visitor typed. No I/O.
 
 A visitor may enter a stranger's address, and write a message or a link for the stranger into the name.
 """

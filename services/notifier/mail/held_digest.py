@@ -1,4 +1,4 @@
-"""Composes the email to the team about the held leads of a site. Pure: nothing is sent."""
+"""Composes the email to the team about the held leads of a site. No I/O."""
 
 from dataclasses import dataclass
 from datetime import datetime

@@ -1,4 +1,4 @@
-"""Finds the identity (sender and admins) of each site. The sites file can change the default. Pure."""
+"""Finds the identity (sender and admins) of each site. The sites file can change the default. No I/O."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""Composes the welcome and the alert as the bytes to send. Pure: `now` is an argument, nothing is sent.
+"""Composes the welcome and the alert as the bytes to send. No I/O, no clock.
 
 A header contains only one value from the visitor: the validated address, as the recipient of a welcome.
 """

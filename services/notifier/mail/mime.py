@@ -1,4 +1,4 @@
-"""Builds the bytes of a mail: the headers, verified by parsing them, and a text and an HTML part. Pure.
+"""Builds the bytes of a mail: its headers, which are verified by parsing them, a text and an HTML part.
 
 It replaces `email.message.EmailMessage` for speed. `EmailMessage` parses the headers that it writes, and
 encodes bodies in Python. With this module, the whole notifier needs 0.77 ms of processor time for one mail.
@@ -24,7 +24,7 @@ _PLAIN: Final = re.compile(r"[!-~][ -~]*")
 
 
 class HeaderInjectionError(Exception):
-    """The built message, when it is parsed, has other headers than the given ones."""
+    """A parser finds other headers in the built message than those that were to be written."""
 
 
 def build_mime_message(headers: Mapping[str, str], text: str, html: str, *, utf8: bool) -> bytes:

@@ -55,9 +55,9 @@ class MailsInProgress:
                 del self._mails[key]
 
     def remove_superseded(self, delivery: Delivery) -> None:
-        """Remove the mail if it was requested by another record than this delivery's.
+        """Remove the mail if its outcome is that of another record.
 
-        Its cached outcome does not apply: this delivery's record requests the mail again.
+        This delivery's record requests the mail again, so the outcome does not apply to it.
         """
         mail = self._mails.get(delivery.key)
         if mail and mail.record_id != delivery.record_id:

@@ -1,4 +1,4 @@
-"""Decides the outcome of a mail from the reply and the phase of the exchange, such as 550 to RCPT. Pure.
+"""Decides the outcome of a mail from the reply and the phase, such as 550 to RCPT. No I/O.
 
 The module `replies` has the rules for replies whose code is ambiguous.
 """

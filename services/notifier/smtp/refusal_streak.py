@@ -1,4 +1,4 @@
-"""Detects that several recipients get the same refusal, which suggests that our sender is refused. Pure."""
+"""Detects that several recipients get the same refusal, so that our sender may be refused. No I/O."""
 
 from collections.abc import Callable, Collection
 from typing import Final

@@ -1,4 +1,4 @@
-"""Replies whose code is ambiguous: rate limits, and refusals of our own sender, login or host. Pure.
+"""Replies whose code is ambiguous: rate limits, and refusals of our own sender, login or host. No I/O.
 
 Each rule names its source. Rules match the text without angle brackets and without the recipients' addresses:
 otherwise a visitor could put the words of a rule into an address.

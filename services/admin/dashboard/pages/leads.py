@@ -51,8 +51,8 @@ async def search_leads(
 ) -> Response:
     """Show a page of the leads that match a search.
 
-    Without search words, a form that was sent without htmx is redirected to the page's URL, so that the
-    address bar has the filters.
+    A form without search words that was sent without htmx is redirected to the URL with its filters, so that
+    the address bar shows that URL.
     """
     if not search.q and not is_htmx(request):
         return redirect(request, search.url(zone))

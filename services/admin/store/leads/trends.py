@@ -92,10 +92,7 @@ class Trends:
         return tops
 
     async def shares(self) -> Shares:
-        """Return the number of leads by status and by service.
-
-        If there are many leads, the latter is an estimate.
-        """
+        """Return the number of leads by status and by service. The numbers by service may be estimates."""
         async with snapshot(self._pool) as connection:
             statuses = {row["word"]: row["leads"] async for row in _SQL.count_statuses(connection)}
             total = sum(statuses.values())

@@ -75,7 +75,10 @@ class PersonalData:
         return next((lead for row in rows if (lead := lead_edit_rules.parked_lead(row))), None)
 
     async def export_person(self, lead_id: UUID, actor: str) -> PersonData:
-        """Return everything that is stored about a lead, and the ids of the person's other leads. Audited."""
+        """Return everything that is stored about a lead, and the ids of the person's other leads.
+
+        The export is audited.
+        """
         async with transaction(self._pool) as connection:
             lead = await _SQL.read_lead(connection, id=lead_id)
             rows_of_lead = [row async for row in _SQL.read_queue(connection, id=lead_id)]
