@@ -24,7 +24,7 @@ _DOUBLE_BITS: Final = 1024
 
 def _to_stripped_text(value: str) -> str:
     text = to_text(value).strip()
-    # Most texts begin with a letter. Any other may be invisible, and then it is no text.
+    # Skip the slow check for a text that begins with an ASCII letter or digit: such a text is visible.
     return "" if text and not (text.isascii() and text[0].isalnum()) and is_blank(text) else text
 
 
@@ -36,7 +36,7 @@ def _check_not_empty(value: str) -> str:
 
 
 def _truncate_to(maximum: int) -> AfterValidator:
-    # For values that a program fills in: a visitor cannot shorten a URL, so a long one must not cost the
+    # For values that a program fills in. A visitor cannot shorten a URL, so a long one must not prevent the
     # lead.
     return AfterValidator(lambda value: truncate(to_line(value), maximum))
 

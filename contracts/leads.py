@@ -173,7 +173,7 @@ class LeadSubmission(BaseModel):
         return self
 
     def _has_other_content(self) -> bool:
-        # With an address to answer to, a phone number is one more answer.
+        # If there is an email to answer to, a phone number is content.
         return bool(self.company or self.service or (self.email and self.phone)) or any(
             _is_filled(value) for value in self.extra.values()
         )

@@ -8,7 +8,8 @@ from enum import StrEnum
 from functools import cached_property
 from typing import Final
 
-# What may stand for a placeholder of a reason. The reply code decides the words, so it has groups of its own.
+# The pattern of the value of each placeholder in a reason. The reply code has its own groups, because the
+# explanation depends on it.
 _PATTERNS: Final = {
     "reply": r"(?P<code>[245]\d\d)(?: [245]\.(?P<enhanced>\d{1,3}\.\d{1,3}))?",
     "phase": r"(?P<phase>\w+)",

@@ -69,7 +69,7 @@ def parse_time(value: object, default_zone: tzinfo | None = UTC) -> datetime | N
 
 
 def _from_epoch(value: float) -> datetime:
-    unit = next((unit for limit, unit in _EPOCH_UNITS if value <= limit), 1)  # NaN is no limit's
+    unit = next((unit for limit, unit in _EPOCH_UNITS if value <= limit), 1)  # NaN is within no limit
     return datetime.fromtimestamp(value / unit, UTC)
 
 

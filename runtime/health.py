@@ -77,7 +77,7 @@ class Health:
                 self._reuse_until = time.monotonic() + REUSE_SECONDS
 
     async def _run_check(self, name: str, check: Check) -> None:
-        # Do not start a check again that is still running, because it ignored its cancellation.
+        # Do not start a check again while it is still running because it ignored its cancellation.
         task = self._running.get(name) or asyncio.create_task(
             self._set_from_check(name, check), name=f"check {name}"
         )

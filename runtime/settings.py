@@ -72,7 +72,7 @@ class Debug(BaseSettings):
 
 
 class Log(BaseSettings):
-    """Logs: JSON lines on standard output."""
+    """The settings of the logs, which are JSON lines on standard output."""
 
     model_config = section("FASTCORE_LOG_")
     level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
@@ -82,7 +82,7 @@ class Log(BaseSettings):
 
 
 class Tracing(BaseSettings):
-    """Export of traces."""
+    """The settings for the export of traces."""
 
     model_config = section("OTEL_")
     exporter_otlp_endpoint: str | None = Field(

@@ -7,7 +7,8 @@ import asyncpg
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 INDEX = "lead_inbox_search"
-# New leads stand in a list before they come into the index. Each search reads all of that list.
+# PostgreSQL collects new leads in a pending list before it adds them to the index. Each search reads the
+# whole list.
 PENDING_KB = 512
 # A million leads took three minutes.
 BUILD_SECONDS = 4 * 3600.0

@@ -106,8 +106,8 @@ class Ledger:
         }
         for partition in entries.keys() - gaps.keys():
             self._rewound_to.pop(partition, None)
-        # Rewind once only: offsets without a record would cause rewinds forever. Only a seek that took place
-        # counts, else these records would be counted as `missing` although Kafka has them.
+        # Rewind only once to an offset: offsets without a record would cause rewinds forever. Count only a
+        # seek that took place. Otherwise these records would be counted as `missing` although Kafka has them.
         gaps = {each: offset for each, offset in gaps.items() if self._rewound_to.get(each) != offset}
         if rewinds or gaps:
             raise RewindRequired(rewinds | gaps, lambda: self._rewound_to.update(gaps))

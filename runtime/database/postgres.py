@@ -143,7 +143,8 @@ async def _acquire(pool: Pool) -> AsyncIterator[Connection]:
                 raise
     except DRIVER_ERRORS as error:
         if _is_lost(error):
-            # The others too: an idle connection does not notice a failover. Each is replaced when next used.
+            # Replace the other connections too, when each is next used: an idle connection does not notice a
+            # failover.
             await pool.expire_connections()
         raise translate_error(error) from error
 

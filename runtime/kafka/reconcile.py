@@ -107,7 +107,7 @@ class Reconciler:
         assigned = consumer.assignment()
         positions = await self._positions_or_unavailable(consumer, assigned)
         if any(position.is_another_log for position in positions.values()):
-            # The whole log would be read again, so a second look must agree.
+            # A new log is read again from its start, so a second comparison must confirm it.
             positions = await self._positions_or_unavailable(consumer, assigned)
         new_logs = {
             each: await self._first_offset_of_new_log(consumer, each, position)
@@ -115,7 +115,8 @@ class Reconciler:
             if position.is_another_log
         }
         same_logs = {each: position for each, position in positions.items() if each not in new_logs}
-        # A new log's commit goes before its epoch: a commit of the old log says nothing about the new one.
+        # Commit the new log's offset before its epoch is opened: the offset that the group has committed
+        # belongs to the old log.
         await _commit(consumer, new_logs)
         if new_logs or any(position.entry is None or position.expired for position in same_logs.values()):
             async with transaction(self._pool) as connection:
@@ -163,7 +164,7 @@ class Reconciler:
             each: Position(entries.get(each), committed[each], 0, 0) for each in assigned if each not in ends
         }
         if self._rebuild and silent and any(each.behind for each in (*positions.values(), *silent.values())):
-            # Leads are rebuilt before their retries, whatever partitions these are in.
+            # The rebuild reads all leads before their retries, so it needs every partition.
             raise DependencyUnavailable(
                 "kafka", "partitions have no leader, and the ledger is behind the group"
             )

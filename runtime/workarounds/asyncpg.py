@@ -78,7 +78,8 @@ class Connector:
         """
         errors = list[Exception]()
         for host in list(self._hosts):
-            # Move it to the end until it has answered, also if the caller cancels this.
+            # Keep the host at the end of the list until it has answered, even if the caller cancels this
+            # attempt.
             self._hosts.remove(host)
             self._hosts.append(host)
             try:

@@ -155,7 +155,8 @@ class LeadAcceptance:
         reasons = check_content(submission, self._spam_rules, now)
         seconds, limits = self.monotonic(), request.limits
         network = visitor_network(submission.meta.ip) if submission.meta else None
-        # Each site has its own counts: somebody may write to two of them. A site's name contains no blank.
+        # Each site has its own counts, because one person may write to two sites. The key is unambiguous: a
+        # site's name contains no blank.
         if network and not self._ip_limiter.allow(
             f"{request.site} {network}", seconds, lead_id, limits.leads_per_ip_per_hour
         ):

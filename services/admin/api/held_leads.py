@@ -24,6 +24,6 @@ async def decide_held_leads(
 ) -> HeldLeadsDecided:
     """Change the status of at most 10,000 held leads of a site. Each change is audited.
 
-    With `received`, each visitor gets the confirmation. If `left` is not 0, send the request again.
+    A change to `received` sends each visitor the confirmation. If `left` is not 0, send the request again.
     """
     return await adapters.held_leads.decide(decision, actor)

@@ -12,7 +12,8 @@ from zoneinfo import ZoneInfo
 
 from services.admin.store.leads.trends import Count, Unit
 
-# Units of the SVG's viewBox, which the style sheet stretches. A bar is so wide, with the space beside it.
+# Units of the SVG's viewBox, which the style sheet stretches. `BAR` is the width of a bar and of the space
+# beside it.
 BAR: Final = 10
 HEIGHT: Final = 100
 HEAT_LEVELS: Final = 5

@@ -11,7 +11,7 @@ from typing import Any, Final
 from urllib.parse import urlencode
 
 # A cursor has about 100 characters, and proxies limit URLs to 4 to 8 kB. From deeper pages, `newer` leads
-# back over so many pages and then to the newest one.
+# back this many pages, and then to the newest one.
 MAX_CURSORS: Final = 20
 
 

@@ -7,7 +7,7 @@ from runtime.database.postgres import Pool, load_queries, snapshot
 from services.admin.rules.spam_shares import SpamShare
 
 _SQL: Any = load_queries(Path(__file__).with_name("spam_shares.sql"))
-# So many leads of each period are counted: the newest.
+# The largest number of leads that are counted for each period, the newest first.
 MAX_LEADS: Final = 10_000
 
 

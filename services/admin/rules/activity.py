@@ -27,14 +27,14 @@ _DELIVERY: Final = (
     AuditEvent.EMAIL_UNKNOWN,
     AuditEvent.EMAIL_SUPPRESSED,
 )
-# Their sentences tell everything.
+# The sentences of these events contain everything.
 _PLAIN: Final = (
     AuditEvent.LEAD_STATUS_CHANGED,
     AuditEvent.LEAD_EDITED,
     AuditEvent.LEAD_EXPORTED,
     AuditEvent.LEAD_NOTE_DELETED,
 )
-# The notes themselves tell this.
+# Not shown, because the notes themselves show these events.
 _TOLD_BY_NOTES: Final = (AuditEvent.LEAD_NOTE_ADDED, AuditEvent.LEAD_NOTE_EDITED)
 
 
@@ -64,7 +64,7 @@ def build_activity(details: LeadDetail) -> list[Activity]:
     entries = [Activity(id=f"note-{note.id}", at=note.created_at, note=note) for note in details.notes]
     intake, deliveries = list[TimelineEvent](), dict[str, list[TimelineEvent]]()
     for number, event in enumerate(details.timeline):
-        # The storing of spam, or of a held lead, is news.
+        # If a lead was stored as spam or held, that is an entry of its own.
         if event.event in _INTAKE and (event.event != "lead.stored" or event.tone == "good"):
             intake.append(event)
         elif event.event in _DELIVERY and "kind" in event.details:
@@ -75,7 +75,7 @@ def build_activity(details: LeadDetail) -> list[Activity]:
         entries.append(_event("intake", intake))
     kinds = [*deliveries, *(mail.kind for mail in details.emails), *(row.kind for row in details.queue)]
     entries += [_delivery(kind, deliveries.get(kind, []), details) for kind in dict.fromkeys(kinds)]
-    # Of entries of the same moment, the one that was added last is the newest.
+    # If entries have the same time, the one that was added last is the newest.
     entries.sort(key=lambda entry: entry.at)
     return entries[::-1]
 

@@ -138,7 +138,7 @@ class ExportFilter(Filter):
     def selection(self) -> dict[str, Any]:
         """Return the SQL parameters of the filter."""
         return {
-            # One status has the better plan as an equality.
+            # For one status, an equality gives PostgreSQL a better plan than a list.
             "status": self.status_filter[0] if len(self.status_filter) == 1 else None,
             "statuses": self.status_filter if len(self.status_filter) > 1 else None,
             "left_out": None,

@@ -149,7 +149,7 @@ class LeadNote(BaseModel):
 
 
 class LeadDetail(BaseModel):
-    """One lead with its history. `lead` is null if it was accepted but is not stored yet."""
+    """One lead with its history. `lead` is null if the lead was accepted but is not stored yet."""
 
     lead: Lead | None
     notes: list[LeadNote] = Field(description="Newest first. The field `notes` of `lead` is not among them.")

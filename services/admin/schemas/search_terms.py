@@ -19,7 +19,7 @@ _COUNTRY_CODE: Final = re.compile(r"1|7|2[07]|3[0-469]|4[013-9]|5[1-8]|6[0-6]|8[
 _PHONE: Final = re.compile(r"\+?[0-9\s()./-]+")
 # How a phone number begins. Other numbers with blanks between them are several terms.
 _PHONE_BEGINNING: Final = ("+", "0", "(")
-# More digits than a national number has: the country code may stand there without + or 00.
+# National numbers have fewer digits, so a longer one may begin with a country code without + or 00.
 MIN_INTERNATIONAL_DIGITS: Final = 11
 _ID: Final = re.compile(r"[0-9a-f]{8}[0-9a-f-]{0,28}")
 
@@ -41,7 +41,7 @@ def search_parameters(search: str) -> dict[str, Any]:
         terms = [_texts(text)]
     else:
         words = sorted(text.split(), key=len, reverse=True)
-        # A sign among words tells nothing, and no index finds it.
+        # Ignore words without a letter or digit: no index finds them.
         words = [word for word in words if any(map(str.isalnum, word))] or words
         terms = [_texts(word) for word in words[:MAX_TERMS]] or [[]]  # nothing but control characters
     numbered = {f"term_{number}": term for number, term in enumerate(terms, 1)}

@@ -83,10 +83,11 @@ class ScheduledJob:
 
         After a failure, the job waits for a backoff, even if requested.
         """
-        # A clock that was set back must not postpone the next run by as much.
+        # If the clock is set back, the next run must not be postponed by the same time.
         self._due = min(self._due, self._trigger.get_next_fire_time(None, self._clock()) or self._due)
         try:
-            # A request waits for the backoff, too: a read-only database answers it, and refuses every run.
+            # A requested run waits for the backoff too. A read-only database returns the request, but refuses
+            # every run.
             is_early = self._clock() < self._due
             if is_early and (self._attempt or not await self._runs.is_job_requested(self._name)):
                 return

@@ -8,7 +8,7 @@ from typing import Final
 from runtime.failures import Backoff
 from services.flusher.retries.retry_rules import Destination
 
-# A destination without an attempt for so long after its backoff has nothing to send any more.
+# If nothing was sent to a destination for this time after its backoff, it has no rows any more.
 FORGET_SECONDS: Final = 60.0
 
 

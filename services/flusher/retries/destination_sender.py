@@ -90,7 +90,7 @@ class DestinationSender:
         self._log = logger("replay")
 
     def reasons(self) -> list[str]:
-        """Return the different reasons for which the last sends failed."""
+        """Return why destinations cannot be reached: the different reasons of their last failed sends."""
         return sorted(set(self._backoff_of.reasons().values()))
 
     async def send_all(self, selection: Selection) -> tuple[dict[str, int], list[str]]:
@@ -132,7 +132,8 @@ class DestinationSender:
         while not self._stopping.is_set():
             claim: Claim | None = None
             try:
-                # While Kafka is unavailable its rows stay unlocked, for admins and stages.
+                # While Kafka is unavailable, its rows stay unlocked, so that admins and stages can change
+                # them.
                 async with self._claims.claimed_replay(
                     now,
                     without=self._backoff_of.backing_off(),

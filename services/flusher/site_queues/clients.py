@@ -66,9 +66,10 @@ class SiteQueueClient:
         if status != 200:
             raise DependencyUnavailable("site", f"site queue answered {status}")
         try:
-            # Python's own parser: for one entry deeper than 200 levels, pydantic's would refuse them all.
+            # Use Python's JSON parser: pydantic's would refuse the whole page for one entry deeper than 200
+            # levels.
             page = SiteQueuePage.model_validate(json.loads(body))
-        except (ValueError, RecursionError):  # a ValidationError is the former
+        except (ValueError, RecursionError):  # a ValidationError is a ValueError
             raise DependencyUnavailable("site", "site queue's answer is not understood") from None
         return page, [entry for each in page.entries if (entry := self._parse_entry(each, site))]
 

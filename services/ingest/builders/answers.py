@@ -119,7 +119,7 @@ def tally(payload: Payload) -> Iterator[Answer]:
         texts = {text_at(option, "id"): text_at(option, "text") for _, option in objects_at(field, "options")}
         if isinstance(value, list) and texts:
             value = [texts.get(str(item), str(item)) for item in value]
-        # Tally makes the key up, so it says nothing about the question.
+        # Tally generates the key, so it says nothing about the question.
         yield Answer(label or key, value, label, text_at(field, "type"))
 
 

@@ -8,7 +8,8 @@ from contracts.leads import LeadSubmission
 from services.ingest.lead_acceptance import LeadAcceptance
 from services.ingest.lead_record import body_sha256
 
-# A second click and a reload come within seconds, a visitor with the same question again rather the next day.
+# A double click or a reload repeats a form within seconds. A visitor who has the same question again usually
+# sends it on another day.
 SAME_LEAD_SECONDS: Final = 600
 
 

@@ -142,11 +142,11 @@ class Spool:
 
     async def adopt(self) -> None:
         """Take over the segments of dead workers. Raises `OSError` if the spool cannot be listed."""
-        # Without the lock, so that appends go on: a large spool takes seconds to read.
+        # Without the lock, so that appends continue: reading a large spool takes seconds.
         try:
             adopted = await asyncio.to_thread(self._scan_folders, self._folder.path if self._folder else None)
         except OSError:
-            self._unadopted_segments = max(1, self._unadopted_segments)  # there may be some
+            self._unadopted_segments = max(1, self._unadopted_segments)  # they may hold a segment
             raise
         async with self._folder_lock:
             for segment in self._segments:

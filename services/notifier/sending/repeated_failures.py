@@ -66,7 +66,8 @@ class RepeatedFailures:
         failures.count += 1
         if failures.count < FAILURES_OF_ONE_MAIL:
             return False
-        # A relay that accepts mail to its own domain only accepts the alerts: only a welcome proves anything.
+        # A relay that accepts mail only to its own domain accepts the alerts. So only an accepted welcome
+        # shows that the server accepts our sender.
         if outcome.cause == SENDER_REFUSED:
             return self._welcomes_passed > failures.welcomes_before
         return self._passed > failures.passed_before

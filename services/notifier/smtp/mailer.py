@@ -147,7 +147,8 @@ class Mailer:
         ok = outcome.status is not MailStatus.UNAVAILABLE
         self._health.set("smtp", ok=ok, reason="" if ok else outcome.pause_reason)
         self._checked_at = time.monotonic()
-        # After a refusal that follows the login a successful connection proves nothing: only a mail does.
+        # If the server refused after the login, a successful connection does not show that it accepts mails
+        # again. Only a mail does.
         self._connection_failed = not ok and session.phase in (Phase.CONNECT, Phase.EHLO, Phase.LOGIN)
         if ok and outcome.status is not MailStatus.UNKNOWN and session.client.is_connected:
             session.used_at, session.clean = time.monotonic(), outcome.status is MailStatus.SENT

@@ -1,4 +1,7 @@
-"""The page of leads that are held because they exceeded a limit. All leads of a site are decided at once."""
+"""The page of leads that are held because they exceeded a limit.
+
+All leads of a site are released, or marked as spam, at once.
+"""
 
 from typing import Annotated
 
@@ -23,7 +26,10 @@ async def show_held_leads(request: Request, session: CurrentSession, adapters: C
 
 
 class DecisionForm(HeldDecision):
-    """The form of a decision. Without `confirmed`, a page explains the decision and asks for confirmation."""
+    """The form that releases a site's held leads or marks them as spam.
+
+    Without `confirmed`, a page explains what will happen and asks for confirmation.
+    """
 
     model_config = ConfigDict(extra="ignore")  # the CSRF token
 

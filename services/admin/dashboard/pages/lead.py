@@ -74,12 +74,13 @@ async def _other_requests(lead: Lead | ParkedLead | None, adapters: Adapters) ->
 
 
 class StatusForm(BaseModel):
-    """A form that sets the status if the lead still has the expected one.
+    """A form that sets the status of a lead if it still has the `expected` status.
 
-    Releasing a lead from spam or hold requires `confirmed`. `undoes` is set by the undo button: it is the
-    lead's `updated_at` after the change to undo, and the lead must not have changed since. `shown_updated_at`
-    is the `updated_at` in the page's form for the assignee. If only this status has changed since then, that
-    form gets the new `updated_at`, so that it can still be saved.
+    Releasing a lead from spam or hold requires `confirmed`. The undo button sends `undoes`: the lead's
+    `updated_at` after the change to undo. If the lead has changed since then, nothing is undone. The page
+    also has a form for the assignee, which contains an `updated_at` of the lead. It is sent as
+    `shown_updated_at`. If it is still valid, the response replaces it by the new `updated_at`, so that the
+    admin can still save that form.
     """
 
     model_config = ConfigDict(frozen=True)

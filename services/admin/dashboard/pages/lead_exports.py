@@ -49,7 +49,7 @@ class ExportForm(LeadSearch):
 async def show_export(
     request: Request, session: CurrentSession, adapters: CurrentAdapters, form: Annotated[ExportForm, Form()]
 ) -> Response:
-    """Show the choice of columns and format: in a dialog, or on a page of its own without scripts."""
+    """Show the choice of columns and format. It is a dialog with htmx, and a page of its own without."""
     count, left_out, is_estimate = await adapters.exports.count(
         ExportQuery(**form.query_fields(session.actor))
     )

@@ -51,7 +51,7 @@ async def run_bulk_changes(pool: Pool) -> None:
             log.exception("bulk change failed")
             await asyncio.sleep(ERROR_SECONDS)
             continue
-        # The database is at most half busy with it: new leads come first.
+        # Use at most half of the database's time, because new leads come first.
         await asyncio.sleep(time.monotonic() - started if found else POLL_SECONDS)
 
 
@@ -78,7 +78,7 @@ async def work_chunk(pool: Pool) -> bool:
         )
         await SQL.advance(connection, bulk_id=bulk["id"], next_position=bulk["next_position"] + len(items))
     if bulk["action"] == "erase":
-        # Whoever restores an older backup finds the ids to erase again only in the logs.
+        # After the restore of an older backup, only the logs have the ids that must be erased again.
         for lead_id in ids:
             logger("bulk changes").info("Lead erased", lead_id=str(lead_id))
     return True

@@ -20,7 +20,8 @@ from services.admin.store.deliveries.queue import MAX_GROUPS
 from services.admin.store.planning import plan_for_values
 
 _SQL: Any = load_queries(Path(__file__).with_name("replays.sql"))
-# Up to so many rows are counted exactly. Larger replays are estimated from a sample, and marked as estimates.
+# Up to this number, rows are counted exactly. Larger replays are estimated from a sample, and marked as
+# estimates.
 COUNT_RESULTS_UP_TO: Final = 2000
 RESULT_SAMPLE_SIZE: Final = 1000
 # Rows of a replay that one page with a filter on `result` examines.

@@ -55,7 +55,7 @@ class ExcelFile:
                     self._zip.writestr(name, template.read(name))
             start = template.read(_SHEET).partition(_END)[0]
         self._sheet = self._zip.open(_SHEET, "w")
-        # The dimension would be that of the template. It is optional.
+        # Drop the dimension, which is that of the template. It is optional.
         self._sheet.write(re.sub(rb"<dimension [^>]*/>", b"", start, count=1))
 
     def __enter__(self) -> Self:
@@ -99,7 +99,7 @@ class ExcelFile:
                 sheet.write_string(0, index, excel_cells.heading(column, self._zone), bold)
             sheet.freeze_panes(1, 0)
             sheet.autofilter(0, 0, self._rows, len(self._columns) - 1)
-            # A phone number without a sign and a blank is meant to be text.
+            # Do not let Excel mark a phone number as a number that is stored as text.
             sheet.ignore_errors({"number_stored_as_text": "A1:XFD1048576"})
             for number, lead in enumerate(leads, self._rows + 1):
                 for index, column in enumerate(self._columns):

@@ -1,4 +1,4 @@
-"""Held leads: lists the sites that have some, and decides all held leads of a site."""
+"""Held leads: lists the sites that have some, and releases a site's held leads or marks them as spam."""
 
 from pathlib import Path
 from typing import Any, Final
@@ -9,14 +9,14 @@ from services.admin.schemas.held_leads import HeldDecision, HeldLeadsDecided, He
 from services.admin.store.leads.status_changes import change_statuses
 
 _SQL: Any = load_queries(Path(__file__).with_name("held.sql"))
-# So many held leads of a site are counted, and at most so many are changed by one request.
+# The largest number of held leads of a site that are counted, or changed by one request.
 MAX_LEADS: Final = 10_000
-# One transaction changes so many leads. The largest leads take 70 MiB of memory then.
+# The largest number of leads that one transaction changes. The largest leads take 70 MiB of memory then.
 CHUNK: Final = 100
 
 
 class HeldLeads:
-    """Lists and decides the leads with the status `held`."""
+    """Lists leads with the status `held`, and releases them or marks them as spam."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool

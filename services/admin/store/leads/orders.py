@@ -57,9 +57,11 @@ _ORDERS: Final[dict[str, tuple[str, str, str]]] = {
         "(updated_at, id) > (:after_key::text::timestamptz, :after_id::uuid)",
     ),
 }
-# Names are personal data, and a cursor is in URLs: these orders read the key of the last lead instead.
+# Names are personal data and must not be in a cursor, which is part of a URL. These orders read the last
+# lead's key instead.
 _BY_NAME: Final = ("name", "name_desc")
-# The leads of one assignee, or of none, have one key: its index would be read from the first assignee on.
+# If a filter selects one assignee, or leads without one, all leads have the same key. Then order by time: the
+# index of the key would be read from the first assignee on.
 _OF_ONE_ASSIGNEE: Final = {"assignee": "newest", "assignee_desc": "oldest"}
 
 

@@ -14,11 +14,12 @@ from services.admin.store.leads.orders import list_sorted, load_orders
 LEAD_FILTER: Final = Path(__file__).with_name("lead_filter.sql").read_text(encoding="utf-8")
 _SQL: Any = load_queries(Path(__file__).with_name("search.sql"), lead_filter=LEAD_FILTER)
 _SORTED: Final = load_orders(LEAD_FILTER)
-# Counting so many matches takes a few milliseconds. Above it the planner's estimate is returned and marked.
+# Counting this many matches takes a few milliseconds. Above it, the planner's estimate is returned and
+# marked.
 COUNT_EXACTLY_UP_TO: Final = 10_000
-# Rows found through the index lie anywhere in the table; rows of a scan by time lie beside each other.
+# Rows that the index finds are scattered over the table; rows of a scan by time are beside each other.
 GATHER_COST_FACTOR: Final = 3
-# So many rows are gathered in about 30 ms. That is worth an exact total, even where a scan would be faster.
+# Gathering this many rows takes about 30 ms. An exact total is worth that, even where a scan would be faster.
 ALWAYS_GATHER_UP_TO: Final = 3_000
 
 

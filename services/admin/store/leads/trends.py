@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 from runtime.database.postgres import Pool, load_queries, snapshot
 
 _SQL: Any = load_queries(Path(__file__).with_name("trends.sql"))
-# Counting so many leads by service takes about 10 ms. Above it the planner's statistics give estimates.
+# Counting this many leads by service takes about 10 ms. Above it, the planner's statistics give estimates.
 COUNT_EXACTLY_UP_TO: Final = 50_000
 TOP_VALUES: Final = 8
 

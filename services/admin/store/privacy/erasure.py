@@ -65,7 +65,7 @@ class Erasures:
             done = await erasure.erase_lead(connection, lead_id, actor)
         if done is None:
             raise NotFoundError(NO_SUCH_LEAD)
-        # Whoever restores an older backup finds the ids to erase again only in the logs.
+        # After the restore of an older backup, only the logs have the ids that must be erased again.
         self._log.info("Lead erased", lead_id=str(lead_id))
         at = datetime.fromisoformat(done["erased_at"])
         status = "The lead was erased before." if done["already"] else "The lead is erased."
