@@ -73,7 +73,7 @@ async def test_an_incident_is_acknowledged_and_resolved(dashboard: Dashboard) ->
         await visitor.check()
         await item.get_by_role("button", name="Acknowledge").click()
         await visitor.expect_toast("You take care of the incident: Email.")
-        await expect(item).to_contain_text("takes care of it")
+        await expect(item).to_contain_text("took it over")
         await item.get_by_role("button", name="Resolve").click()
         await visitor.expect_toast("Incident resolved: Email.")
         await card.get_by_text("Resolved", exact=True).click()

@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, LiteralString
 
 from markupsafe import Markup
 
@@ -106,12 +106,20 @@ BADGE_STYLES: Final = {
 
 def time_tag(time: datetime | None) -> Markup:
     """Return a `<time>` element in UTC, which app.js converts to the viewer's time zone."""
+    return _time_element(time, '<time datetime="{}">{}</time>')
+
+
+def ago_tag(time: datetime | None) -> Markup:
+    """Return a `<time>` element that app.js shows as `5 min ago`. Use it where a person reads *when*."""
+    return _time_element(time, '<time datetime="{}" data-relative>{}</time>')
+
+
+def _time_element(time: datetime | None, element: LiteralString) -> Markup:
     if time is None:
         return Markup('<span class="none">Never</span>')
     utc = time.astimezone(UTC)
-    return Markup('<time datetime="{}">{}</time>').format(
-        utc.isoformat(timespec="milliseconds"), f"{utc:%Y-%m-%d %H:%M} UTC"
-    )
+    template = Markup(element)  # noqa: S704 - one of the literals of the two functions above
+    return template.format(utc.isoformat(timespec="milliseconds"), f"{utc:%Y-%m-%d %H:%M} UTC")
 
 
 def duration(seconds: float | None) -> str:
@@ -254,6 +262,7 @@ def field_label(name: str) -> str:
 
 FILTERS: Final = {
     "time_tag": time_tag,
+    "ago_tag": ago_tag,
     "duration": duration,
     "number": number,
     "event_name": event_name,

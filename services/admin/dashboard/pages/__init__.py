@@ -21,6 +21,7 @@ from services.admin.dashboard.pages import (
     login,
     not_found,
     overview,
+    palette,
     personal_data,
     replays,
     status,
@@ -56,6 +57,7 @@ def pages() -> APIRouter:
         replays,
         jobs,
         audit,
+        palette,
         not_found,  # last: it matches every path
     ):
         router.include_router(page.router, dependencies=checks)

@@ -63,11 +63,5 @@ if (neighbours && place >= 0) {
   if (isLast && listed.older) next.querySelector("span").textContent = "Older leads";
   neighbours.querySelector(".place").textContent = `${place + 1} of ${listed.paths.length}`;
   neighbours.hidden = false;
-  document.addEventListener("keydown", (event) => {
-    const link = { j: next, k: previous }[event.key];
-    const isTyping = event.target.matches("input, select, textarea") || document.querySelector("dialog[open]");
-    if (!link || event.ctrlKey || event.metaKey || event.altKey || isTyping) return;
-    event.preventDefault();
-    link.click();
-  });
+  addKeys({ j: () => next.click(), k: () => previous.click() });
 }

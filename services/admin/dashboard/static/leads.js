@@ -25,26 +25,16 @@ document.addEventListener("click", ({ target }) => {
   link.href = url.href;
 });
 
-// One key does nothing while somebody types, or while a dialog is open.
-const help = document.getElementById("keys-dialog");
-document.addEventListener("keydown", (event) => {
-  const { target, key } = event;
-  if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
-  if (target.matches("input:not([type=checkbox]), select, textarea") || document.querySelector("dialog[open]")) return;
-  const links = [...document.querySelectorAll(".selectable a.lead")];
-  const row = target.closest("tr");
-  const at = links.findIndex((link) => link.closest("tr") === row);
-  const keys = {
-    "/": () => document.getElementById("q").select(),
-    j: () => links[Math.min(at + 1, links.length - 1)]?.focus(),
-    k: () => links[Math.max(at - 1, 0)]?.focus(),
-    s: () => row?.querySelector("select[name=status]")?.focus(),
-    e: () => at >= 0 && location.assign(`${links[at].href}/edit`),
-    x: () => row?.querySelector("input[name=ids]")?.click(),
-    a: () => document.querySelector(".bulk input[name=new_assignee]")?.select(),
-    "?": () => help.showModal(),
-  };
-  if (!keys[key]) return;
-  event.preventDefault();
-  keys[key]();
+// Keys of the list (keys.js). They act on the row that has the focus.
+const rowLinks = () => [...document.querySelectorAll(".selectable a.lead")];
+const focusedRow = () => document.activeElement.closest("tr");
+const focusedPlace = () => rowLinks().findIndex((link) => link.closest("tr") === focusedRow());
+addKeys({
+  "/": () => document.getElementById("q").select(),
+  j: () => rowLinks()[Math.min(focusedPlace() + 1, rowLinks().length - 1)]?.focus(),
+  k: () => rowLinks()[Math.max(focusedPlace() - 1, 0)]?.focus(),
+  s: () => focusedRow()?.querySelector("select[name=status]")?.focus(),
+  e: () => { const link = rowLinks()[focusedPlace()]; if (link) location.assign(`${link.href}/edit`); },
+  x: () => focusedRow()?.querySelector("input[name=ids]")?.click(),
+  a: () => document.querySelector(".bulk input[name=new_assignee]")?.select(),
 });

@@ -104,3 +104,11 @@ def test_the_campaign_of_the_first_visit_is_listed_last() -> None:
 
 def test_an_address_breaks_before_its_domain_and_is_escaped() -> None:
     assert formatting.address_text("a<b@example.com") == "a&lt;b<wbr>@example.com"
+
+
+def test_a_relative_time_says_so_and_is_exact_without_scripts() -> None:
+    at = datetime(2026, 5, 6, 7, 8, tzinfo=UTC)
+    assert "data-relative" not in formatting.time_tag(at)
+    assert formatting.ago_tag(at) == str(formatting.time_tag(at)).replace('">', '" data-relative>')
+    assert "2026-05-06 07:08 UTC" in formatting.ago_tag(at)
+    assert formatting.ago_tag(None) == formatting.time_tag(None)
