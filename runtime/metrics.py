@@ -75,6 +75,9 @@ JOB_SUCCEEDED: Final = Gauge("fastcore_job_last_run_succeeded", "The last run su
 # and the share is at least twice that of the seven days before. Alert if it lasts: if a field of a form is
 # broken, every lead becomes spam.
 SPAM_RISEN: Final = Gauge("fastcore_site_spam_risen", "The site's share of spam has risen.", ["site"])
+# Open incidents, by severity (bad: something fails, amber: something waits) and by whether somebody takes
+# care of them. Alert on those that nobody has acknowledged.
+INCIDENTS: Final = Gauge("fastcore_open_incidents", "Open incidents.", ["severity", "acknowledged"])
 
 # --- the gateway ---------------------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ from runtime.database.postgres import Pool, ping
 from runtime.failures import DependencyUnavailable
 from runtime.logs import logger
 from services.admin.monitoring.consumer_lag import LagReader
+from services.admin.monitoring.incident_counts import count_open_incidents
 from services.admin.monitoring.queue_counts import STATES, QueueCounts, count_queue
 from services.admin.monitoring.scheduled_jobs import list_jobs
 from services.admin.monitoring.spam_shares import read_risen_spam
@@ -35,6 +36,7 @@ async def poll_metrics(pool: Pool, lag: LagReader) -> None:
             await _update_queue_counts(pool)
             await _update_jobs(pool)
             await _update_spam(pool)
+            await update_incidents(pool)
             counts_due_at = time.monotonic() + (time.monotonic() - started) / MAX_COUNTING_SHARE
         await _update_lag(lag)
         await asyncio.sleep(POLL_SECONDS)
@@ -91,6 +93,17 @@ async def _update_spam(pool: Pool) -> None:
     metrics.SPAM_RISEN.clear()
     for share in risen:
         metrics.SPAM_RISEN.labels(site=share.site).set(1)
+
+
+async def update_incidents(pool: Pool) -> None:
+    """Set the gauge of open incidents. It keeps its values while the database is unavailable."""
+    try:
+        counts = await count_open_incidents(pool)
+    except DependencyUnavailable:
+        return
+    for (severity, acknowledged), incidents in counts.items():
+        answer = "yes" if acknowledged else "no"
+        metrics.INCIDENTS.labels(severity=severity, acknowledged=answer).set(incidents)
 
 
 async def _update_lag(lag: LagReader) -> None:

@@ -1,13 +1,18 @@
 """Incidents: failures that last."""
 
-from datetime import datetime
-from typing import Annotated, Literal
+from datetime import datetime, timedelta
+from typing import Annotated, Final, Literal, get_args
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from contracts.audit import ACTOR_MAX_LENGTH
 from services.admin.schemas.filters import Filter, Limit, Text
+
+Severity = Literal["bad", "amber"]
+SEVERITIES: Final[tuple[Severity, ...]] = get_args(Severity)
+# A failure that is gone at the next poll is no incident: a restart, or a network that stutters.
+LASTS_AFTER: Final = timedelta(minutes=2)
 
 
 class Sighting(BaseModel):
@@ -18,7 +23,7 @@ class Sighting(BaseModel):
     key: str
     component: str
     reason: str
-    severity: Literal["bad", "amber"]
+    severity: Severity
     url: str
     affected_leads: int | None
 
@@ -31,7 +36,7 @@ class Incident(BaseModel):
     id: UUID
     component: str
     reason: Annotated[str, Field(description="What was wrong when it was last seen.")]
-    severity: Literal["bad", "amber"]
+    severity: Severity
     url: Annotated[str, Field(description="The page where an admin can act; may be empty.")]
     affected_leads: Annotated[int | None, Field(description="The most that were seen; null if unknown.")]
     first_seen_at: datetime

@@ -11,12 +11,10 @@ from contracts.audit import AuditEvent
 from runtime.database.audit_log import append_action
 from runtime.database.postgres import Connection, Pool, load_queries, snapshot, transaction
 from services.admin.rules.errors import ConflictError, NotFoundError
-from services.admin.schemas.incidents import Incident, IncidentFilter, IncidentList, Sighting
+from services.admin.schemas.incidents import LASTS_AFTER, Incident, IncidentFilter, IncidentList, Sighting
 
 _SQL: Any = load_queries(Path(__file__).with_name("incidents.sql"))
 SYSTEM_ACTOR: Final = "fastcore"
-# A failure that is gone at the next poll is no incident: a restart, or a network that stutters.
-LASTS_AFTER: Final = timedelta(minutes=2)
 # A failure that comes and goes is one incident.
 GONE_AFTER: Final = timedelta(minutes=5)
 KEPT: Final = timedelta(days=365)

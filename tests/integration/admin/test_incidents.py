@@ -7,11 +7,13 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from prometheus_client import REGISTRY
 
 from runtime.database.postgres import open_pool
 from runtime.settings import Postgres
-from services.admin.schemas.incidents import IncidentFilter, Sighting
-from services.admin.store.incidents import GONE_AFTER, LASTS_AFTER, Incidents
+from services.admin.monitoring.metrics_poller import update_incidents
+from services.admin.schemas.incidents import LASTS_AFTER, IncidentFilter, Sighting
+from services.admin.store.incidents import GONE_AFTER, Incidents
 from tests.support.services.admin import Admin
 
 PAUSED = Sighting(
@@ -113,3 +115,24 @@ async def test_an_incident_is_acknowledged_and_resolved_with_audit_entries(
     ]
     await incidents.record([PAUSED])
     assert await admin.db.fetchval("SELECT count(*) FROM incident WHERE key = $1", PAUSED.key) == 2
+
+
+async def test_the_metric_counts_open_incidents_that_last(
+    admin: Admin, incidents: Incidents, postgres: Postgres
+) -> None:
+    def shown(acknowledged: str) -> float | None:
+        labels = {"severity": "bad", "acknowledged": acknowledged}
+        return REGISTRY.get_sample_value("fastcore_open_incidents", labels)
+
+    async with open_pool(postgres, "test") as pool:
+        await update_incidents(pool)
+        before = shown("no")
+        await incidents.record([LAG])
+        await update_incidents(pool)
+        assert shown("no") == before, "it does not last yet"
+        incident = await open_incident(admin, incidents)
+        await update_incidents(pool)
+        assert (before, shown("no"), shown("yes")) == (0, 1, 0)
+        await incidents.acknowledge(incident["id"], "ann", "ann")
+        await update_incidents(pool)
+        assert (shown("no"), shown("yes")) == (0, 1)

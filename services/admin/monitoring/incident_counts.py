@@ -1,0 +1,21 @@
+"""Counts open incidents for the metric."""
+
+from pathlib import Path
+from typing import Any
+
+from runtime.database.postgres import Pool, load_queries, snapshot
+from services.admin.schemas.incidents import LASTS_AFTER, SEVERITIES, Severity
+
+_SQL: Any = load_queries(Path(__file__).with_name("incident_counts.sql"))
+
+
+async def count_open_incidents(pool: Pool) -> dict[tuple[Severity, bool], int]:
+    """Return the open incidents by severity, and by whether somebody has acknowledged them, 0 included.
+
+    Raises `DependencyUnavailable`.
+    """
+    counts = {(severity, acknowledged): 0 for severity in SEVERITIES for acknowledged in (True, False)}
+    async with snapshot(pool) as connection:
+        async for row in _SQL.count_open_incidents(connection, lasts_after=LASTS_AFTER):
+            counts[row["severity"], row["acknowledged"]] = row["incidents"]
+    return counts
