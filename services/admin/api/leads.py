@@ -14,7 +14,7 @@ from services.admin.schemas.leads import LeadDetail, LeadPage, Resent, StatusCha
 router = APIRouter(tags=["leads"])
 
 
-@router.get("/leads", summary="A page of leads, newest first")
+@router.get("/leads", summary="A page of leads, by default newest first")
 async def list_leads(filters: Annotated[LeadFilter, Query()], adapters: CurrentAdapters) -> LeadPage:
     """Return the leads that match all parameters. Send `next_cursor` as `cursor` to get the next page."""
     return await adapters.leads.list_leads(filters)

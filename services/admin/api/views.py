@@ -27,7 +27,7 @@ async def list_views(
 
 @router.post("", status_code=201, summary="Save a view", responses=documented(409))
 async def add_view(view: NewView, adapters: CurrentAdapters, actor: Actor) -> SavedView:
-    """Save filters and an order under a name, for the token's name or for the team. Audited."""
+    """Save filters and an order under a name, for the token's name or for the team. This is audited."""
     return await adapters.views.add(view, actor)
 
 
@@ -35,11 +35,17 @@ async def add_view(view: NewView, adapters: CurrentAdapters, actor: Actor) -> Sa
 async def rename_view(
     view_id: UUID, rename: ViewRename, adapters: CurrentAdapters, actor: Actor
 ) -> SavedView:
-    """Rename a view. Only its author and, for a view of the team, the actor `admin` may do this. Audited."""
+    """Rename a view. This is audited.
+
+    Only the author may do this, and for a view of the team also the actor `admin`.
+    """
     return await adapters.views.rename(view_id, rename.name, actor)
 
 
 @router.delete("/{view_id}", status_code=204, summary="Delete a view", responses=documented(403, 404))
 async def delete_view(view_id: UUID, adapters: CurrentAdapters, actor: Actor) -> None:
-    """Delete a view. Only its author and, for a view of the team, the actor `admin` may do this. Audited."""
+    """Delete a view. This is audited.
+
+    Only the author may do this, and for a view of the team also the actor `admin`.
+    """
     await adapters.views.delete(view_id, actor)

@@ -1,4 +1,4 @@
-"""The views that the page of leads offers: built-in ones, a person's own and the team's, with counts."""
+"""The views that the page of leads offers: built-in ones, the admin's own and the team's, with counts."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -26,7 +26,10 @@ BUILT_IN: Final[dict[str, LeadConditions]] = {
 
 @dataclass(frozen=True)
 class ViewLink:
-    """A view in the navigation: its name, its URL, and how many leads it shows ("" for all leads)."""
+    """A view in the navigation: its name, its URL, and the number of leads that it shows.
+
+    The number is an empty text for the view of all leads.
+    """
 
     name: str
     url: str
@@ -35,7 +38,7 @@ class ViewLink:
 
 
 async def load_links(adapters: Adapters, cache: Cache, zone: ZoneInfo, actor: str) -> list[ViewLink]:
-    """Return the links to all views that the actor sees. The counts may be half a minute old."""
+    """Return the links to all views that the actor can see. The counts may be half a minute old."""
     saved = await adapters.views.list_views(actor)
 
     async def count() -> dict[str, ViewCount]:
@@ -53,7 +56,7 @@ def counts_key(zone: ZoneInfo, actor: str) -> str:
 
 
 def build_links(saved: Iterable[SavedView], counts: dict[str, ViewCount], zone: ZoneInfo) -> list[ViewLink]:
-    """Return the links. `counts` has the counts by URL; a view that was just saved has none yet."""
+    """Return the links. `counts` has the counts by URL. A view that was just saved has no count yet."""
     views = [(name, conditions, False) for name, conditions in BUILT_IN.items()]
     views += [(view.name, view.conditions, view.shared) for view in saved]
     links = [ViewLink("All leads", LEADS, "")]

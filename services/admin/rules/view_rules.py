@@ -7,14 +7,14 @@ from contracts.audit import DEFAULT_ACTOR
 from services.admin.rules.errors import ConflictError, ForbiddenError
 from services.admin.schemas.views import SavedView
 
-# The page of leads shows all of them with their counts: so many of a person, and so many of the team.
+# The largest number of views of a person, and of the team. The page of leads shows all with their counts.
 VIEWS_MAX: Final = 20
 
 
 def may_change(view: SavedView, actor: str) -> bool:
-    """Return whether the actor may rename and delete a view that the actor sees.
+    """Return True if the actor may rename and delete a view that the actor can see.
 
-    The actor `admin` has the token without a name, and may change the team's views.
+    The actor `admin`, whose token has no name in the settings, may change the team's views.
     """
     return actor in (view.author, DEFAULT_ACTOR)
 
@@ -26,9 +26,9 @@ def check_change(view: SavedView, actor: str) -> None:
 
 
 def check_new(views: Collection[SavedView], name: str, *, shared: bool) -> None:
-    """Raise `ConflictError` if there are too many views, or one with this name.
+    """Raise `ConflictError` if there are too many views, or if one of them has this name.
 
-    `views` are those that the actor sees.
+    `views` are all views that the actor can see.
     """
     if len([view for view in views if view.shared is shared]) >= VIEWS_MAX:
         whose = "The team has" if shared else "You have"

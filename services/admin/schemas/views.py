@@ -1,4 +1,4 @@
-"""Saved views of the list of leads: filters and an order under a name."""
+"""Saved views of the list of leads. A view has a name, filters and an order."""
 
 from datetime import datetime
 from typing import Annotated, Final, Self
@@ -17,7 +17,7 @@ ViewName = Annotated[RequiredLine, Field(max_length=NAME_MAX)]
 
 
 class ViewConditions(LeadConditions):
-    """The filters and the order of a view. Search words are personal data and are refused."""
+    """The filters and the order of a view. Search words are refused, because they are personal data."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -45,7 +45,7 @@ class NewView(ViewRename):
 
 
 class SavedView(BaseModel):
-    """A saved view: your own, or the team's."""
+    """A saved view of the admin or of the team."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -59,7 +59,7 @@ class SavedView(BaseModel):
 
 
 class ViewCount(BaseModel):
-    """How many leads a view shows, counted up to a bound."""
+    """The number of leads that a view shows. Counting stops at a limit."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -68,11 +68,11 @@ class ViewCount(BaseModel):
 
 
 class CountedView(SavedView, ViewCount):
-    """A saved view, and how many leads it shows."""
+    """A saved view, and the number of leads that it shows."""
 
 
 class ViewList(BaseModel):
-    """Your views and the team's, each group by name."""
+    """The admin's own views and the team's views, each sorted by name."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -80,7 +80,7 @@ class ViewList(BaseModel):
 
 
 class ViewQuery(Filter):
-    """The time zone of the views' days."""
+    """The time zone to which the days in the views' filters refer."""
 
     zone: Annotated[
         str,

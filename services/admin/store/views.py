@@ -1,4 +1,4 @@
-"""Saved views of the list of leads: one person's and the team's. Each change is audited, without the name.
+"""Saved views of the list of leads: an admin's own and the team's. Each change is audited without the name.
 
 The methods raise `DependencyUnavailable`, and the errors of `services.admin.rules.errors`.
 """
@@ -33,14 +33,14 @@ class Views:
         self._pool = pool
 
     async def list_views(self, actor: str) -> list[SavedView]:
-        """Return the actor's own views and then the team's, each group by name."""
+        """Return the actor's own views and then the team's, each sorted by name."""
         async with snapshot(self._pool) as connection:
             return await _list_views(connection, actor)
 
     async def count(self, views: Sequence[LeadConditions], zone: ZoneInfo, actor: str) -> list[ViewCount]:
-        """Return how many leads each of the views shows to the actor now, counted up to `COUNT_UP_TO`.
+        """Return the number of leads that each view shows to the actor now, counted up to `COUNT_UP_TO`.
 
-        Each of them is one query that stops at the bound.
+        Each count is one query that stops at the limit.
         """
         counts = []
         async with snapshot(self._pool) as connection:
@@ -52,7 +52,7 @@ class Views:
         return counts
 
     async def add(self, new: NewView, actor: str) -> SavedView:
-        """Save a view. Raises `ConflictError` if there are too many, or one with this name."""
+        """Save a view. Raises `ConflictError` if there are too many views, or if one has this name."""
         async with transaction(self._pool) as connection:
             await _SQL.lock_views(connection)
             view_rules.check_new(await _list_views(connection, actor), new.name, shared=new.shared)
@@ -71,7 +71,7 @@ class Views:
     async def rename(self, view_id: UUID, name: str, actor: str) -> SavedView:
         """Rename a view.
 
-        Raises `NotFoundError`, `ForbiddenError` for another person's view of the team, and `ConflictError` if
+        Raises `NotFoundError`, `ForbiddenError` for a team view of another author, and `ConflictError` if
         another view has this name.
         """
         async with transaction(self._pool) as connection:
@@ -88,7 +88,7 @@ class Views:
         return view
 
     async def delete(self, view_id: UUID, actor: str) -> SavedView:
-        """Delete a view and return it. Raises `NotFoundError`, and `ForbiddenError` like `rename`."""
+        """Delete a view and return it. Raises `NotFoundError`, and `ForbiddenError` as `rename` does."""
         async with transaction(self._pool) as connection:
             await _SQL.lock_views(connection)
             view = _find(await _list_views(connection, actor), view_id)

@@ -36,7 +36,7 @@ async def show_leads(
     cache: CurrentCache,
     query: Annotated[LeadQuery, Query()],
 ) -> Response:
-    """Show a page of leads, newest first."""
+    """Show a page of the leads that match the filters in the URL."""
     return await _render_leads(request, session, adapters, zone, cache, LeadSearch(**query.model_dump()))
 
 

@@ -34,7 +34,7 @@ class ViewForm(LeadSearch):
     zone: str = ""
 
     def saved_conditions(self) -> dict[str, Any]:
-        """Return what a view saves: never the search words, and not the page."""
+        """Return the conditions to save. They contain neither the search words nor the page."""
         return self.model_dump(include=set(LeadConditions.model_fields), exclude_none=True)
 
 
@@ -55,13 +55,13 @@ async def show_bar(
 async def show_views(
     request: Request, session: CurrentSession, adapters: CurrentAdapters, zone: ViewerZone
 ) -> Response:
-    """Show the saved views, to rename and delete them."""
+    """Show the saved views, with forms to rename and delete them."""
     return await _render_views(request, session, adapters, zone)
 
 
 @router.post("/new")
 async def show_form(request: Request, session: CurrentSession, form: Annotated[ViewForm, Form()]) -> Response:
-    """Ask for the name of a view: in a dialog, or on a page without scripts."""
+    """Show the form for the name of a view. It is a dialog with htmx, and a page of its own without."""
     return _render_form(request, session, form)
 
 
@@ -73,7 +73,10 @@ async def save_view(
     cache: CurrentCache,
     form: Annotated[ViewForm, Form()],
 ) -> Response:
-    """Save a view and open it. The page asks again if the name is wrong, taken, or one too many."""
+    """Save a view and open it.
+
+    If the name is invalid or taken, or if there are too many views, show the form again.
+    """
     try:
         new = NewView.model_validate(
             {"name": form.name, "shared": form.shared, "conditions": form.saved_conditions()}
@@ -98,7 +101,7 @@ async def rename_view(
     zone: ViewerZone,
     name: Annotated[str, Form()] = "",
 ) -> Response:
-    """Rename a view. The page stays if the name is wrong or taken."""
+    """Rename a view. If the name is invalid or taken, show the page again."""
     try:
         await adapters.views.rename(view_id, ViewRename(name=name).name, session.actor)
     except (ValidationError, ConflictError) as error:
