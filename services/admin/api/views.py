@@ -17,7 +17,7 @@ router = APIRouter(prefix="/views", tags=["leads"])
 async def list_views(
     query: Annotated[ViewQuery, Query()], adapters: CurrentAdapters, actor: Actor
 ) -> ViewList:
-    """Return the views of the token's name and the team's, each with the number of leads that it shows."""
+    """Return the views of the token's name and those of the team, each with its number of leads."""
     views = await adapters.views.list_views(actor)
     counts = await adapters.views.count([view.conditions for view in views], query.zone_info(), actor)
     return ViewList(

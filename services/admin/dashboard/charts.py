@@ -50,7 +50,7 @@ DEFAULT_RANGE: Final = "30"
 class Bar:
     """The leads of one day or month.
 
-    `before` is the number of leads of the day or month one range earlier. `x`, `height` and the `y`s are in
+    `before` is the number of leads in the same bar of the previous period. `x`, `height` and the `y`s are in
     units of the SVG.
     """
 

@@ -1,4 +1,4 @@
-"""Saved views of the list of leads: the links with counts, saving a view, and the page that changes views."""
+"""Saved views of the list of leads: the links with counts, and the pages to save and to change views."""
 
 from typing import Annotated, Any, Final
 from uuid import UUID
