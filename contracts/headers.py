@@ -31,7 +31,7 @@ RETRY_ORIGINAL_TIMESTAMP: Final = "retry_topic-original-timestamp"
 RETRY_BACKOFF_TIMESTAMP: Final = "retry_topic-backoff-timestamp"
 
 PASSED_ON: Final = (CONTENT_TYPE, CORRELATION_ID, TRACEPARENT, SPOOLED)
-"""The headers that a failed record keeps. Its other headers may be invalid, such as not UTF-8."""
+"""The headers that a failed record keeps. Its other headers may be invalid, for example not UTF-8."""
 
 
 def text(headers: Headers | tuple[tuple[str, bytes], ...], name: str) -> str | None:

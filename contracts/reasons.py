@@ -45,7 +45,7 @@ class SpamReason(StrEnum):
 
 
 LIMIT_REASONS: Final = frozenset({SpamReason.RATE_IP, SpamReason.RATE_EMAIL, SpamReason.RATE_SITE})
-"""The lead came beyond a limit. An office that shares one address, or a campaign, causes that too."""
+"""The lead exceeded a rate limit. An office that shares one address, or a campaign, may do that too."""
 
 
 class Reason(StrEnum):

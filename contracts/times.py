@@ -31,7 +31,7 @@ Timestamp = Annotated[AwareDatetime, AfterValidator(_check_year)]
 """A time between 1970 and 2200. Any other time is invalid."""
 
 ClampedTimestamp = Annotated[AwareDatetime, AfterValidator(_clamp)]
-"""A time that is moved into the years 1970 to 2199. For records that are kept whatever their clock says."""
+"""A time that is moved into the years 1970 to 2199. For records that are kept even if a clock is wrong."""
 
 _NUMBER: Final = re.compile(r"[+-]?\d{1,20}(\.\d{1,9})?")
 _LEAP_SECOND: Final = re.compile(r"(\d\d:\d\d:)60")

@@ -100,7 +100,7 @@ class SitesFile(BaseSettings):
         validation_alias=env_name("FASTCORE_SITES_FILE"),
         examples=["/etc/fastcore/sites/sites.toml"],
     )
-    """TOML file with what differs between sites (docs/sites.md). Not set: one site per token."""
+    """TOML file with the settings of each site (docs/sites.md). Not set: one site per token."""
 
 
 class Kafka(BaseSettings):

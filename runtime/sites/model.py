@@ -97,9 +97,9 @@ def _parse_sender(value: object) -> object:
 
 
 SecretReference = Annotated[str, AfterValidator(_check_reference)]
-"""Where a secret is: `env:VARIABLE`, or its SHA-256 digest `sha256:HEX`."""
+"""The place of a secret: `env:VARIABLE`, or its SHA-256 digest `sha256:HEX`."""
 VariableReference = Annotated[str, AfterValidator(_check_variable)]
-"""Where a secret is that the service needs itself: `env:VARIABLE`. A digest could not check a signature."""
+"""The place of a secret that a service needs in plain text: `env:VARIABLE`."""
 SigningBuilder = Literal["typeform", "tally", "webflow", "framer"]
 Origin = Annotated[str, AfterValidator(_check_origin)]
 Line = Annotated[str, AfterValidator(_check_line)]

@@ -50,7 +50,7 @@ class Settings(BaseSettings):
     token: Annotated[TokenList, AfterValidator(_check_actors)] = Field(repr=False)
     """The tokens of the admin API: `[name:]token,...`. The name is the actor in the audit log."""
     gateway_urls: Annotated[tuple[Url, ...], NoDecode, BeforeValidator(_split)] = ()
-    """The gateways whose spools are shown, as URLs. A host name stands for all its addresses."""
+    """The gateways whose spools are shown, as URLs. All addresses of a host name are queried."""
     service_urls: Annotated[dict[str, Url], NoDecode, BeforeValidator(_split_named)] = Field(
         default_factory=dict
     )

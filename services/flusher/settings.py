@@ -71,11 +71,11 @@ class Settings(BaseSettings):
     tracing: Tracing = Field(default_factory=Tracing)
     sites_file: SitesFile = Field(default_factory=SitesFile)
     cron: Annotated[str, AfterValidator(_crontab)] = "*/5 * * * *"
-    """When what is due is sent again: minute, hour, day, month, weekday (by name: mon), in UTC."""
+    """When due rows are sent again, in UTC: minute, hour, day, month, weekday (by name: mon)."""
     retention_days: int | None = Field(default=None, ge=1)
-    """Personal data of leads older than so many days is erased, once a day; without it, never."""
+    """Age in days at which a lead's personal data is erased, by a daily job. Not set: never."""
     gateway_url: str = ""
-    """The gateway that a website's queued leads are posted to; needed with FASTCORE_SITE_QUEUE_URL."""
+    """The gateway to which websites' queued leads are posted. Required with FASTCORE_SITE_QUEUE_URL."""
     site_queue_url: Annotated[str, AfterValidator(_site_urls)] = Field(
         default="", validation_alias=env_name("FASTCORE_SITE_QUEUE_URL")
     )
@@ -87,8 +87,8 @@ class Settings(BaseSettings):
     site_ingest_token: str = Field(
         default="", validation_alias=env_name("FASTCORE_SITE_INGEST_TOKEN"), repr=False
     )
-    """The gateway's tokens; a website's queued leads are posted under its own. A site that has none here
-    needs a token `env:NAME` in FASTCORE_SITES_FILE, and that variable."""
+    """The gateway's tokens. A website's queued leads are posted under its own token. A site without a token
+    here needs a token `env:NAME` in FASTCORE_SITES_FILE, and that variable."""
 
     @model_validator(mode="after")
     def _check_sites(self) -> Self:

@@ -35,7 +35,7 @@ class SpamRules:
 
 
 def check_content(submission: LeadSubmission, rules: SpamRules, now: datetime) -> list[SpamReason]:
-    """Return the reasons why the content of a submission looks like spam. Empty if it does not."""
+    """Return the reasons why the content of a submission looks like spam, or an empty list."""
     meta = submission.meta
     reasons: list[SpamReason] = []
     if meta and _is_filled(meta.honeypot):

@@ -95,11 +95,12 @@ class Settings(BaseSettings):
     """Timeout for connecting and logging in, and for the commands before a mail's body (RFC 5321: minutes).
     A stop does not wait for them."""
     answer_timeout_seconds: float = Field(default=30.0, gt=0)
-    """Minimum time to wait for the reply to a mail's body. After it the mail is unknown."""
+    """Minimum time to wait for the reply to a mail's body. After it the outcome is unknown."""
     mail_timeout_seconds: float = Field(default=45.0, gt=0)
     """Timeout from the commit before a mail's body to the reply. Less than the lease (drain inequality)."""
     lease_seconds: float = Field(default=50.0, gt=0)
-    """Time for which a mail is reserved before another notifier may take it over. The graceful timeout."""
+    """Time for which a mail is reserved before another notifier may take it over. Keep it equal to the
+    graceful timeout."""
 
     @model_validator(mode="after")
     def _check_timeouts(self) -> Self:

@@ -15,4 +15,5 @@ class Settings(BaseSettings):
     log: Log = Field(default_factory=Log)
     tracing: Tracing = Field(default_factory=Tracing)
     batch_max_records: int = Field(default=2000, ge=1, le=5000)
-    """The most records in one transaction. A backlog drains 10 to 20 % faster with 2,000 than with 500."""
+    """Maximum number of records in one transaction. A backlog drains 10 to 20 % faster with 2,000 than with
+    500."""

@@ -133,7 +133,7 @@ class Supervisor:
     def programs(self) -> dict[str, dict[str, Any]]:
         """Return what supervisord reports about each program, by program name.
 
-        Empty if it does not answer.
+        Returns an empty dict if supervisord does not answer.
         """
         try:
             return {info["name"]: info for info in self._call("getAllProcessInfo")}

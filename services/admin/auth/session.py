@@ -28,7 +28,7 @@ class Session:
     """Identifies the session in the database without allowing anybody to use it."""
 
     def csrf_matches(self, csrf: str) -> bool:
-        """Return whether a form's CSRF token belongs to this session."""
+        """Return True if a form's CSRF token belongs to this session."""
         return hmac.compare_digest(csrf.encode(), self.csrf.encode())
 
 

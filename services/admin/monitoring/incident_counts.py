@@ -10,9 +10,9 @@ _SQL: Any = load_queries(Path(__file__).with_name("incident_counts.sql"))
 
 
 async def count_open_incidents(pool: Pool) -> dict[tuple[Severity, bool], int]:
-    """Return the open incidents by severity, and by whether somebody has acknowledged them, 0 included.
+    """Return the number of open incidents by severity, and by whether somebody has acknowledged them.
 
-    Raises `DependencyUnavailable`.
+    The result includes numbers that are 0. Raises `DependencyUnavailable`.
     """
     counts = {(severity, acknowledged): 0 for severity in SEVERITIES for acknowledged in (True, False)}
     async with snapshot(pool) as connection:

@@ -19,7 +19,7 @@ def prune_damaged(root: Path, now: float) -> int:
     """Delete damaged segments older than 30 days. Then delete the oldest until the rest takes at most 64 MiB.
 
     `now` is in seconds since 1970. Returns the number of deleted files. If a file cannot be deleted, the next
-    call tries it again. Blocking.
+    call tries it again. The call blocks.
     """
     files = []
     for path in root.glob(f"[!.]*/*{DAMAGED_SUFFIX}"):

@@ -20,7 +20,7 @@ from services.notifier.mail.message import (
 from services.notifier.mail.mime import HeaderInjectionError, build_mime_message
 
 LISTED_MAX: Final = 200
-"""So many leads are listed. The others are counted, and the dashboard lists them all."""
+"""The largest number of leads that are listed. The dashboard lists all of them."""
 _LINE_MAX: Final = 120
 
 
