@@ -45,7 +45,7 @@ def items_at(payload: JsonValue | Payload, path: str) -> Iterator[tuple[str, Jso
 
 
 def objects_at(payload: JsonValue | Payload, path: str) -> Iterator[tuple[str, Payload]]:
-    """Like `items_at`, but yield only the items that are objects."""
+    """Yield the items of the list or object at a path, each with its key. Only objects are yielded."""
     for key, item in items_at(payload, path):
         if isinstance(item, Mapping):
             yield key, item

@@ -23,7 +23,10 @@ async def find_leads(
     adapters: CurrentAdapters,
     q: Annotated[BlankAsNone[Text], Form()] = None,
 ) -> Response:
-    """Render the newest leads that match the words. A POST request, because words are often personal data."""
+    """Render the newest leads that match the words.
+
+    It is a POST request, because the words are often personal data.
+    """
     leads = []
     if q and len(q) >= MIN_LENGTH:
         leads = (await adapters.leads.list_leads(LeadFilter(q=q, limit=FOUND_LEADS))).leads
