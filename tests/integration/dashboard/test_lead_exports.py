@@ -66,6 +66,11 @@ async def test_the_form_exports_chosen_columns_and_leads_as_csv(admin: Admin) ->
     dialog = await admin.client.post(f"{PAGE}/export", data={"csrf": csrf, "ids": ids}, headers=HTMX)
     assert dialog.text.startswith('<dialog id="export-dialog"')
     assert ("2 leads, newest first" in dialog.text, form_of(dialog.text)["ids"]) == (True, ids)
+    matching = await admin.client.post(
+        f"{PAGE}/export", data={"csrf": csrf, "ids": ids[1:], "matching": "true", "q": "Zoe"}
+    )
+    assert "1 lead, newest first" in matching.text, "all that match, and not the selected one"
+    assert (form_of(matching.text).get("ids"), form_of(matching.text)["q"]) == (None, ["Zoe"])
     answer = await admin.client.post(url, data=form | {"ids": ids})
     assert answer.content.decode() == '"name","site"\r\n"Zoë","default"\r\n"Grace","default"\r\n', "no mark"
     refused = await admin.client.post(url, data=form | {"columns": ["password"]})

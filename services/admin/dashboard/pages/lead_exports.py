@@ -25,20 +25,27 @@ router = APIRouter(prefix="/admin/ui/leads", route_class=PageRoute)
 class ExportForm(LeadSearch):
     """The search on the page of leads, the time zone of its dates, and what to export.
 
-    If leads were selected, `ids` has them. Then the search does not matter.
+    If leads were selected, `ids` has them. Then the search does not matter, unless `matching` asks for all
+    leads that it finds: the list has only the ids of the page that it shows.
     """
 
+    matching: bool = False
     ids: list[UUID] = Field(default=[], max_length=MAX_CHOSEN)
     columns: list[ExportColumnName] = Field(default=[], max_length=len(COLUMNS))
     zone: BlankAsNone[str] = None
     include_spam_and_erased: bool = False
+
+    @property
+    def chosen(self) -> list[UUID]:
+        """Return the ids that the export is limited to; none for all leads that the search finds."""
+        return [] if self.matching else self.ids
 
     def query_fields(self, actor: str) -> dict[str, Any]:
         """Return the fields of the export's query. `actor` is the admin whom the filter `ME` means."""
         zone = zone_or_utc(self.zone)
         conditions = self.search_filter(zone, actor).model_dump(include=set(ExportFilter.model_fields))
         return conditions | {
-            "ids": self.ids or None,
+            "ids": self.chosen or None,
             "columns": self.columns or None,
             "zone": zone.key,
             "include_spam_and_erased": self.include_spam_and_erased,
