@@ -25,21 +25,23 @@ AGES = {
 
 async def test_a_list_shows_how_long_ago_leads_came_and_when_exactly(dashboard: Dashboard) -> None:
     tag, installation = f"ago{uuid4().hex[:8]}", dashboard.watched.installation
-    async with dashboard.visit() as visitor:
-        now = datetime.now(UTC).replace(microsecond=0)
-        for number, age in enumerate(AGES.values()):
-            await installation.fetch(INSERT, tag, f"{tag} {number}", now - age)
-        await visitor.open(f"/admin/ui/leads?service={tag}")
-        times = visitor.page.locator("#list td.time time")
-        await expect(times).to_have_count(len(AGES))
-        for number, text in enumerate(AGES):
-            await expect(times.nth(number)).to_have_text(re.compile(f"^{text}"))
-            await expect(times.nth(number)).to_have_attribute("title", re.compile(r"^\w+,? .* 20\d\d"))
-        await expect(times.nth(1).locator(".visually-hidden")).to_have_text(
-            re.compile(r" \(\d+ \w+, \d\d:\d\d\)")
-        )
-        await visitor.check_in_both_themes()
-    await installation.fetch("DELETE FROM lead_inbox WHERE service = $1", tag)
+    try:
+        async with dashboard.visit() as visitor:
+            now = datetime.now(UTC).replace(microsecond=0)
+            for number, age in enumerate(AGES.values()):
+                await installation.fetch(INSERT, tag, f"{tag} {number}", now - age)
+            await visitor.open(f"/admin/ui/leads?service={tag}")
+            times = visitor.page.locator("#list td.time time")
+            await expect(times).to_have_count(len(AGES))
+            for number, text in enumerate(AGES):
+                await expect(times.nth(number)).to_have_text(re.compile(f"^{text}"))
+                await expect(times.nth(number)).to_have_attribute("title", re.compile(r"^\w+,? .* 20\d\d"))
+            await expect(times.nth(1).locator(".visually-hidden")).to_have_text(
+                re.compile(r" \(\d+ \w+, \d\d:\d\d\)")
+            )
+            await visitor.check_in_both_themes()
+    finally:
+        await installation.fetch("DELETE FROM lead_inbox WHERE service = $1", tag)
 
 
 async def test_the_audit_log_has_exact_times(dashboard: Dashboard) -> None:

@@ -11,7 +11,7 @@ from contracts.leads import LeadStatus
 from services.admin.adapters import CurrentAdapters
 from services.admin.dashboard.auth import CurrentSession
 from services.admin.dashboard.fields import BlankAsNone
-from services.admin.dashboard.formatting import state_name
+from services.admin.dashboard.formatting import number, state_name
 from services.admin.dashboard.lead_search import LeadSearch
 from services.admin.dashboard.rendering import PageRoute, redirect, render
 from services.admin.dashboard.timezone import ViewerZone
@@ -137,11 +137,11 @@ def title_of(action: BulkAction, value: str | None) -> str:
 def summarise_bulk(bulk: BulkChange, results: dict[BulkResult, int]) -> tuple[str, str]:
     """Return one line about the progress, and its style. The style is amber if leads could not be changed."""
     refused = results.get("refused", 0)
-    text = f"{bulk.done:,} of {bulk.total:,} leads"
+    text = f"{number(bulk.done)} of {number(bulk.total)} leads"
     if bulk.state == "cancelled":
         return f"Cancelled after {text}. The others stay as they were.", "grey"
     if bulk.state == "running":
         return f"{text} done", "blue"
     if refused:
-        return f"{text} done, {refused:,} could not be changed", "amber"
+        return f"{text} done, {number(refused)} could not be changed", "amber"
     return f"All {text.partition(' of ')[2]} done", "good"
