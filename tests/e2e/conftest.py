@@ -12,6 +12,7 @@ from playwright.async_api import Browser
 from tests.support.mail.smtp import SmtpServer, smtp_server
 from tests.support.services.installation import ADMIN_TOKEN, Installation, running_installation
 from tests.support.stack import Stack
+from tests.support.wait import eventually
 from tests.support.web.browser import Size, Theme, Visitor, open_window, running_browser
 from tests.support.web.otlp_collector import Collector, running_collector
 
@@ -71,6 +72,20 @@ class Dashboard:
         answer = await self.watched.installation.post(body | fields)
         assert answer.status_code == 201, answer.text
         return str(answer.json()["leadId"])
+
+    async def post_and_store(self, **fields: Any) -> str:
+        """Post a lead, wait until it is stored, and return its id.
+
+        A list that already shows leads counts a lead that is stored later, and does not show it.
+        """
+        lead_id = await self.post(**fields)
+
+        async def is_stored() -> bool:
+            answer = await self.watched.installation.admin("GET", f"/admin/leads/{lead_id}")
+            return answer.status_code == 200
+
+        await eventually(is_stored, every=0.2, seconds=60, what="the stored lead")
+        return lead_id
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

@@ -43,8 +43,8 @@ async def test_regression_an_export_has_no_spam_and_keeps_phone_numbers(
 ) -> None:
     tag = uuid4().hex[:10]
     good, spam = f"Good {tag}", f"Spam {tag}"
-    await dashboard.post(name=good, email=f"good.{tag}@example.com", phone="+44 20 7946 0958")
-    lead_id = await dashboard.post(name=spam, email=f"spam.{tag}@example.com")
+    await dashboard.post_and_store(name=good, email=f"good.{tag}@example.com", phone="+44 20 7946 0958")
+    lead_id = await dashboard.post_and_store(name=spam, email=f"spam.{tag}@example.com")
     async with dashboard.visit(size) as visitor:
         page = visitor.page
         await visitor.open("/admin/ui/leads")

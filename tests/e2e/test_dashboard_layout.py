@@ -7,7 +7,7 @@ from playwright.async_api import Page, expect
 
 from tests.e2e.conftest import Dashboard
 from tests.support.wait import eventually
-from tests.support.web.browser import SIZES, TIMEOUT_MS, Size, Visitor
+from tests.support.web.browser import SIZES, Size, Visitor
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 # Elements that a finger must hit, smaller than 24 px (WCAG 2.2, target size). Links within a text are exempt.
@@ -24,9 +24,9 @@ async def post_and_list(dashboard: Dashboard, visitor: Visitor, **fields: str) -
     """Post a lead, wait until the list shows it, and return its name and id."""
     tag = uuid4().hex[:10]
     name = fields.pop("name", f"Lea {tag}")
-    lead_id = await dashboard.post(name=name, **({"email": f"{tag}@example.com"} | fields))
+    lead_id = await dashboard.post_and_store(name=name, **({"email": f"{tag}@example.com"} | fields))
     await visitor.open("/admin/ui/leads")
-    await expect(visitor.page.locator(f"[id='lead-{lead_id}']")).to_be_visible(timeout=2 * TIMEOUT_MS)
+    await expect(visitor.page.locator(f"[id='lead-{lead_id}']")).to_be_visible()
     return name, lead_id
 
 

@@ -95,7 +95,7 @@ async def test_notes_are_written_edited_and_deleted(dashboard: Dashboard) -> Non
 async def test_next_and_previous_follow_the_list(dashboard: Dashboard) -> None:
     tag = uuid4().hex[:10]
     for name in ("Una", "Duo", "Tria"):
-        await dashboard.post(name=f"{name} {tag}", email=f"{tag}@example.com")
+        await dashboard.post_and_store(name=f"{name} {tag}", email=f"{tag}@example.com")
     async with dashboard.visit() as visitor:
         page = visitor.page
         await visitor.open("/admin/ui/leads")

@@ -147,20 +147,16 @@ async def test_times_are_in_the_viewer_s_zone(dashboard: Dashboard) -> None:
         await expect(visitor.page.locator(".zone")).to_contain_text("Asia/")
 
 
-async def test_new_leads_appear_without_a_reload(dashboard: Dashboard) -> None:
+async def test_numbers_change_without_a_reload(dashboard: Dashboard) -> None:
     tag = uuid4().hex[:10]
-    async with dashboard.visit() as list_window, dashboard.visit() as overview_window:
-        await list_window.open("/admin/ui/leads")
-        await overview_window.open("/admin")
-        total = overview_window.page.locator(".number", has_text="New today").locator(".big")
+    async with dashboard.visit() as visitor:
+        await visitor.open("/admin")
+        total = visitor.page.locator(".number", has_text="New today").locator(".big")
         before = await total.inner_text()
         await dashboard.post(name=f"Nina {tag}", email=f"{tag}@example.com")
-        row = list_window.page.get_by_role("link", name=f"Nina {tag}")
-        await expect(row).to_be_visible(timeout=TIMEOUT_MS)
         await expect(total).not_to_have_text(before, timeout=2 * TIMEOUT_MS)
-        for visitor, path in ((list_window, "/admin/ui/leads"), (overview_window, "/admin")):
-            assert visitor.documents == [path]
-            await visitor.check()
+        assert visitor.documents == ["/admin"]
+        await visitor.check()
 
 
 async def tab_to(page: Page, name: str) -> None:

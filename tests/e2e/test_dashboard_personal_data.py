@@ -18,8 +18,8 @@ async def test_all_leads_of_a_person_are_deleted_after_the_address_was_typed(
 ) -> None:
     tag = uuid4().hex[:10]
     name, email = f"Erna {tag}", f"erna.{tag}@example.com"
-    await dashboard.post(name=f"First {tag}", email=email)
-    await dashboard.post(name=name, email=email)
+    await dashboard.post_and_store(name=f"First {tag}", email=email)
+    await dashboard.post_and_store(name=name, email=email)
     async with dashboard.visit(size) as visitor:
         page = visitor.page
         await find_lead(visitor, tag, name)
@@ -57,9 +57,9 @@ async def test_all_leads_of_a_person_are_deleted_after_the_address_was_typed(
 async def test_a_lead_with_a_corrected_address_is_not_ticked(dashboard: Dashboard, size: Size) -> None:
     tag = uuid4().hex[:10]
     name, email = f"Otto {tag}", f"otto.{tag}@example.com"
-    corrected = await dashboard.post(name=f"Corrected {tag}", email=email)
-    await dashboard.post(name=f"Second {tag}", email=email)
-    await dashboard.post(name=name, email=email)
+    corrected = await dashboard.post_and_store(name=f"Corrected {tag}", email=email)
+    await dashboard.post_and_store(name=f"Second {tag}", email=email)
+    await dashboard.post_and_store(name=name, email=email)
     async with dashboard.visit(size) as visitor:
         page = visitor.page
         await find_lead(visitor, tag, name)
@@ -87,9 +87,11 @@ async def test_a_lead_with_a_corrected_address_is_not_ticked(dashboard: Dashboar
 
 async def test_regression_leads_of_the_same_phone_are_listed(dashboard: Dashboard) -> None:
     tag, digits = uuid4().hex[:10], f"{uuid4().int % 10**8:08}"
-    await dashboard.post(name=f"Shared {tag}", email=f"shared.{tag}@example.com", phone=f"020 {digits}")
-    await dashboard.post(name=f"Phoned {tag}", email=None, phone=f"(020) {digits}")
-    await dashboard.post(name=f"Pia {tag}", email=f"pia.{tag}@example.com", phone=f"+4420{digits}")
+    await dashboard.post_and_store(
+        name=f"Shared {tag}", email=f"shared.{tag}@example.com", phone=f"020 {digits}"
+    )
+    await dashboard.post_and_store(name=f"Phoned {tag}", email=None, phone=f"(020) {digits}")
+    await dashboard.post_and_store(name=f"Pia {tag}", email=f"pia.{tag}@example.com", phone=f"+4420{digits}")
     async with dashboard.visit("phone") as visitor:
         page = visitor.page
         await find_lead(visitor, tag, f"Pia {tag}")
@@ -112,8 +114,8 @@ async def test_regression_leads_of_the_same_phone_are_listed(dashboard: Dashboar
 async def test_try_again_completes_a_deletion_that_failed(dashboard: Dashboard) -> None:
     tag = uuid4().hex[:10]
     name, email = f"Rita {tag}", f"rita.{tag}@example.com"
-    refused = await dashboard.post(name=f"Refused {tag}", email=email)
-    await dashboard.post(name=name, email=email)
+    refused = await dashboard.post_and_store(name=f"Refused {tag}", email=email)
+    await dashboard.post_and_store(name=name, email=email)
     fetch = dashboard.watched.installation.fetch
     async with dashboard.visit() as visitor:
         page = visitor.page

@@ -24,11 +24,11 @@ async def post_and_list(dashboard: Dashboard, visitor: Visitor, *, spam: bool = 
     """Post a lead, wait until the list of leads shows it, and return its name and id."""
     tag = uuid4().hex[:10]
     name = f"Olga {tag}"
-    lead_id = await dashboard.post(
+    lead_id = await dashboard.post_and_store(
         name=name, email=f"{tag}@example.com", meta={"honeypot": "x" if spam else ""}
     )
     await visitor.open("/admin/ui/leads")
-    await expect(status_of(visitor, name)).to_be_visible(timeout=2 * TIMEOUT_MS)
+    await expect(status_of(visitor, name)).to_be_visible()
     return name, lead_id
 
 

@@ -1,13 +1,15 @@
 """The list of leads. Searches are POST requests, because a URL must not contain an email address."""
 
-from typing import Annotated
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Final
 from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter, Form, Query, Request, Response
 
-from services.admin.adapters import CurrentAdapters
+from services.admin.adapters import Adapters, CurrentAdapters
 from services.admin.dashboard.auth import CurrentSession
 from services.admin.dashboard.cache import Cache, CurrentCache
+from services.admin.dashboard.fields import BlankAsNone
 from services.admin.dashboard.lead_search import (
     LEADS,
     PEOPLE,
@@ -22,9 +24,12 @@ from services.admin.dashboard.paging import build_pager
 from services.admin.dashboard.rendering import PageRoute, is_htmx, redirect, render
 from services.admin.dashboard.timezone import ViewerZone
 from services.admin.dashboard.view_links import ViewLink, load_links
+from services.admin.schemas.filters import LeadFilter, Time
+from services.admin.schemas.leads import LeadPage
 
 router = APIRouter(prefix=LEADS, route_class=PageRoute)
 SERVICES_MAX_AGE_SECONDS = 30.0
+NEW_LEADS_MAX: Final = 99
 
 
 @router.get("")
@@ -40,6 +45,12 @@ async def show_leads(
     return await _render_leads(request, session, adapters, zone, cache, LeadSearch(**query.model_dump()))
 
 
+class ListForm(LeadSearch):
+    """The search form. A poll also has the time before which the leads came that the page shows."""
+
+    shown: BlankAsNone[Time] = None
+
+
 @router.post("")
 async def search_leads(
     request: Request,
@@ -47,7 +58,7 @@ async def search_leads(
     adapters: CurrentAdapters,
     zone: ViewerZone,
     cache: CurrentCache,
-    search: Annotated[LeadSearch, Form()],
+    search: Annotated[ListForm, Form()],
 ) -> Response:
     """Show a page of the leads that match a search.
 
@@ -56,7 +67,7 @@ async def search_leads(
     """
     if not search.q and not is_htmx(request):
         return redirect(request, search.url(zone))
-    return await _render_leads(request, session, adapters, zone, cache, search)
+    return await _render_leads(request, session, adapters, zone, cache, search, search.shown)
 
 
 async def _render_leads(
@@ -66,9 +77,11 @@ async def _render_leads(
     zone: ZoneInfo,
     cache: Cache,
     search: LeadSearch,
+    shown: datetime | None = None,
 ) -> Response:
+    """Render the list. With `shown`, leads that came since are only counted: they move nobody's lines."""
     filters = search.search_filter(zone, session.actor)
-    page = await adapters.leads.list_leads(filters)
+    page, new_leads = await _read_page(adapters, filters, shown)
     # An htmx response contains the list only: neither the views, nor the services that the form suggests.
     shares, views = None, list[ViewLink]()
     if not is_htmx(request):
@@ -79,6 +92,9 @@ async def _render_leads(
         session,
         "leads/leads.html",
         page=page,
+        new_leads=new_leads,
+        new_leads_max=NEW_LEADS_MAX,
+        shown=_shown_until(page, filters, shown),
         search=search,
         is_filtered=bool(search.q or search.conditions()),
         hidden=search.hidden_fields(),
@@ -97,3 +113,24 @@ async def _render_leads(
         zone=zone.key,
         services=shares.services if shares else (),
     )
+
+
+async def _read_page(adapters: Adapters, filters: LeadFilter, shown: datetime | None) -> tuple[LeadPage, int]:
+    """Return a page of the leads that came before `shown`, and the number of those that came since."""
+    if shown:
+        until = min(shown, filters.until) if filters.until else shown
+        page = await adapters.leads.list_leads(filters.model_copy(update={"until": until}))
+        if page.leads:
+            return page, await adapters.leads.count_since(filters, shown, NEW_LEADS_MAX + 1)
+    # An empty page shows new leads at once, because nobody reads anything there.
+    return await adapters.leads.list_leads(filters), 0
+
+
+def _shown_until(page: LeadPage, filters: LeadFilter, shown: datetime | None) -> datetime | None:
+    """Return the time before which the leads of a page came: later leads are new. None for an empty page."""
+    if not page.leads or shown:
+        return shown if page.leads else None
+    times = [lead.created_at_utc for lead in page.leads]
+    # A lead is stored moments after it came. So the newest lead, if it is on the page, bounds it better.
+    newest = max(times if filters.sort == "received" else [datetime.now(UTC), *times])
+    return newest + timedelta(microseconds=1)

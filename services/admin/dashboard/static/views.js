@@ -1,4 +1,4 @@
-// The views above the list of leads: marks the one whose filters the list shows.
+// The list of leads: marks the view whose filters it shows, and shows new leads when somebody asks for them.
 "use strict";
 
 // The filters of a URL of the list, without the page and without the zone of its days, which is the viewer's.
@@ -23,4 +23,17 @@ document.addEventListener("click", ({ target }) => {
   const url = new URL(link.href);
   url.searchParams.set("zone", Intl.DateTimeFormat().resolvedOptions().timeZone || "UTC");
   link.href = url.href;
+});
+
+// The button that shows the new leads disappears with them, so the focus moves to the list. A poll that counts more of them
+// keeps the focus on it.
+let showHasFocus = false;
+document.addEventListener("click", ({ target }) => {
+  if (target.closest("[data-show-new]")) document.getElementById("list").focus();
+});
+document.addEventListener("htmx:oobBeforeSwap", ({ detail: { target } }) => {
+  if (target.id === "new-leads") showHasFocus = target.contains(document.activeElement);
+});
+document.addEventListener("htmx:oobAfterSwap", ({ detail: { target } }) => {
+  if (target.id === "new-leads" && showHasFocus) target.querySelector("button")?.focus();
 });

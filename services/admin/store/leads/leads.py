@@ -35,7 +35,7 @@ from services.admin.schemas.leads import (
     StatusChanged,
 )
 from services.admin.store.leads.mail_requests import request_emails
-from services.admin.store.leads.search import find_leads, find_sorted
+from services.admin.store.leads.search import count_up_to, find_leads, find_sorted
 from services.admin.store.leads.status_changes import change_statuses
 from services.admin.store.planning import plan_for_values
 
@@ -78,6 +78,13 @@ class Leads:
             offset=filters.offset,
             next_cursor=next_cursor,
         )
+
+    async def count_since(self, filters: LeadFilter, since: datetime, bound: int) -> int:
+        """Return how many leads of the filter came at or after a time, or `bound` if as many did."""
+        later = max(since, filters.since) if filters.since else since
+        async with snapshot(self._pool) as connection:
+            await plan_for_values(connection)
+            return await count_up_to(connection, filters.selection() | {"since": later}, bound)
 
     async def get_lead(self, lead_id: UUID) -> LeadDetail:
         """Return a lead with its emails, queue rows and timeline, all as of the same moment.
