@@ -23,6 +23,7 @@ class LeadSummary(BaseModel):
     status: LeadStatus
     assignee: str | None
     created_at_utc: datetime
+    updated_at: datetime
 
 
 class Lead(LeadSummary):
@@ -39,7 +40,6 @@ class Lead(LeadSummary):
     spam_reasons: list[str]
     notes: str | None
     stored_at: datetime
-    updated_at: datetime
 
 
 class LeadPage(BaseModel):

@@ -5,8 +5,10 @@ from typing import Annotated, Final
 from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter, Form, Query, Request, Response
+from pydantic import BaseModel
 
 from services.admin.adapters import Adapters, CurrentAdapters
+from services.admin.auth.session import Sessions
 from services.admin.dashboard.auth import CurrentSession
 from services.admin.dashboard.cache import Cache, CurrentCache
 from services.admin.dashboard.fields import BlankAsNone
@@ -20,6 +22,16 @@ from services.admin.dashboard.lead_search import (
     chips,
     column_orders,
 )
+from services.admin.dashboard.list_columns import (
+    COLUMNS,
+    COLUMNS_COOKIE,
+    COOKIE_SECONDS,
+    USUAL_COLUMNS,
+    ColumnName,
+    columns_cookie,
+    read_columns,
+)
+from services.admin.dashboard.pages.login import own_url
 from services.admin.dashboard.paging import build_pager
 from services.admin.dashboard.rendering import PageRoute, is_htmx, redirect, render
 from services.admin.dashboard.timezone import ViewerZone
@@ -70,6 +82,32 @@ async def search_leads(
     return await _render_leads(request, session, adapters, zone, cache, search, search.shown)
 
 
+class ColumnsForm(BaseModel):
+    """The chosen columns, and the URL of the list to return to."""
+
+    columns: tuple[ColumnName, ...] = ()
+    url: str = LEADS
+
+
+@router.post("/columns")
+async def choose_columns(request: Request, form: Annotated[ColumnsForm, Form()]) -> Response:
+    """Remember which columns the list shows. With htmx, the page loads again with its search words."""
+    response = redirect(request, own_url(form.url))
+    if is_htmx(request):
+        response = Response(status_code=204, headers={"HX-Refresh": "true"})
+    sessions: Sessions = request.app.state.sessions
+    response.set_cookie(
+        COLUMNS_COOKIE,
+        columns_cookie(form.columns),
+        max_age=COOKIE_SECONDS,
+        path=LEADS,
+        secure=sessions.secure,
+        httponly=True,
+        samesite="strict",
+    )
+    return response
+
+
 async def _render_leads(
     request: Request,
     session: CurrentSession,
@@ -105,6 +143,9 @@ async def _render_leads(
         page_url=lambda cursor: search.url(zone, cursor=cursor),
         list_url=lambda **changes: search.url(zone, cursor=None, **changes),
         chips=list(chips(search, request.app.state.sites.display_name)),
+        columns=COLUMNS,
+        shown_columns=(shown_columns := read_columns(request.cookies.get(COLUMNS_COOKIE))),
+        are_columns_usual=shown_columns == USUAL_COLUMNS,
         orders=column_orders(filters.sort),
         periods=PERIODS,
         sites=sorted(request.app.state.sites.by_name),

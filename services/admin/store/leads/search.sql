@@ -2,7 +2,8 @@
 
 -- name: list_leads
 -- A page of leads, newest first. Selects the ids first, so that skipped rows are read from the index only.
-SELECT id, request_id, site, email, name, phone, company, service, status, assignee, created_at_utc
+SELECT id, request_id, site, email, name, phone, company, service, status, assignee, created_at_utc,
+       updated_at
 FROM (
     SELECT id FROM lead_inbox
     WHERE {lead_filter}
@@ -23,7 +24,8 @@ WITH matching AS MATERIALIZED (
     ORDER BY at DESC, id DESC
     LIMIT :limit::bigint OFFSET :offset::bigint
 )
-SELECT total, id, request_id, site, email, name, phone, company, service, status, assignee, created_at_utc
+SELECT total, id, request_id, site, email, name, phone, company, service, status, assignee, created_at_utc,
+       updated_at
 FROM (SELECT count(*) AS total FROM matching) AS counted LEFT JOIN (page JOIN lead_inbox USING (id)) ON true
 ORDER BY created_at_utc DESC, id DESC;
 

@@ -3,7 +3,8 @@
 
 -- name: list_sorted
 -- A page of leads in an order. Selects the ids first, so that skipped rows are not read as a whole.
-SELECT id, request_id, site, email, name, phone, company, service, status, assignee, created_at_utc, ({key})::text AS sort_key
+SELECT id, request_id, site, email, name, phone, company, service, status, assignee, created_at_utc, updated_at,
+       ({key})::text AS sort_key
 FROM (
     SELECT id FROM lead_inbox
     WHERE {lead_filter}
@@ -19,7 +20,8 @@ WITH matching AS MATERIALIZED (
     SELECT id, created_at_utc, updated_at, name, status, assignee FROM lead_inbox
     WHERE {lead_filter}
 )
-SELECT id, request_id, site, email, name, phone, company, service, status, assignee, created_at_utc, ({key})::text AS sort_key
+SELECT id, request_id, site, email, name, phone, company, service, status, assignee, created_at_utc, updated_at,
+       ({key})::text AS sort_key
 FROM (
     SELECT id FROM matching
     WHERE :after_id::uuid IS NULL OR {beyond}
