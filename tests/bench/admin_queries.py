@@ -7,11 +7,14 @@ from typing import Any, Final, get_args
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
+from contracts.leads import LeadStatus
 from runtime.database.postgres import snapshot
+from services.admin.dashboard.view_links import BUILT_IN
 from services.admin.monitoring.queue_counts import count_queue
 from services.admin.monitoring.scheduled_jobs import list_jobs
 from services.admin.schemas.cursors import Position
 from services.admin.schemas.filters import AuditFilter, ExportFilter, LeadFilter, LeadOrder, QueueFilter
+from services.admin.schemas.lead_conditions import NOBODY, LeadConditions
 from services.admin.schemas.replay_filters import GroupFilter, HistoryPage, ReplayOrder, ResultPage
 from services.admin.store.audit import AuditLog
 from services.admin.store.deliveries.queue import ReplayQueue
@@ -23,6 +26,7 @@ from services.admin.store.leads.search import count_leads
 from services.admin.store.leads.trends import Trends
 from services.admin.store.planning import plan_for_values
 from services.admin.store.privacy import erasure, personal_data
+from services.admin.store.views import Views
 
 Ask = Callable[[Any], Awaitable[Any]]
 DAY: Final = timedelta(days=1)
@@ -44,6 +48,19 @@ _TOUCHED: Final[dict[str, dict[str, Any]]] = {
     "all": {},
     "a status": {"status_filter": "won"},
     "rows by name": {"sort": "name"},
+}
+# Views, of which each page of leads shows the counts.
+_VIEWS: Final[dict[str, LeadConditions]] = {
+    **BUILT_IN,
+    "two statuses": LeadConditions(status=(LeadStatus.WON, LeadStatus.PROCESSING)),
+    "two statuses of a rare service": LeadConditions(
+        status=(LeadStatus.WON, LeadStatus.LOST), service="Other: wish 7"
+    ),
+    "a part of a service, this month": LeadConditions(service="wish", received="this_month"),
+    "a site, unassigned, waiting": LeadConditions(site="shop", assignee=NOBODY, waiting=24),
+    "a source that is not there, a status": LeadConditions(status=(LeadStatus.WON,), source="nowhere"),
+    "a campaign, last month": LeadConditions(campaign="campaign 0", received="last_month"),
+    "nobody's name, a status": LeadConditions(status=(LeadStatus.WON,), assignee="nobody"),
 }
 ZONE: Final = ZoneInfo("Europe/Berlin")
 
@@ -124,6 +141,14 @@ def cases(sample: dict[str, Any]) -> list[Case]:
             if order != "received"
             for what, asked in _ORDERED.items()
         ),
+        _leads("two statuses", status_filter=("won", "lost")),
+        _leads("two statuses, rare service", status_filter=("won", "lost"), service="Other: wish 7"),
+        Case("leads: new ones", lambda pool: Leads(pool).count_since(LeadFilter(), now - DAY, 100)),
+        Case(
+            "leads: new ones of a search",
+            lambda pool: Leads(pool).count_since(LeadFilter(q="okafor"), now - DAY, 100),
+        ),
+        *(_view(name, view) for name, view in _VIEWS.items()),
         Case("lead: its page", lambda pool: Leads(pool).get_lead(sample["lead"])),
         Case("lead: in the queue", lambda pool: Leads(pool).get_lead(sample["failed"])),
         _queue("newest failure first"),
@@ -167,6 +192,10 @@ def cases(sample: dict[str, Any]) -> list[Case]:
         *_workbench(sample),
         *_people(sample),
     ]
+
+
+def _view(name: str, view: LeadConditions) -> Case:
+    return Case(f"view: {name}", lambda pool: Views(pool).count([view], ZONE, "Ann"))
 
 
 def _workbench(sample: dict[str, Any]) -> list[Case]:

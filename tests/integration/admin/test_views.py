@@ -177,7 +177,7 @@ async def test_counts_read_an_index_of_many_leads(admin: Admin) -> None:
     )
     await admin.db.execute("ANALYZE lead_inbox")
     sql: Any = search._SQL
-    parameters = sql.driver_adapter.var_sorted["count_leads"]
+    parameters = sql.driver_adapter.var_sorted["count_newest"]
     cases: list[tuple[dict[str, Any], str]] = [
         ({"status": ["spam"]}, "lead_inbox_status"),
         ({"status": ["spam", "held"]}, "lead_inbox_status"),
@@ -194,7 +194,7 @@ async def test_counts_read_an_index_of_many_leads(admin: Admin) -> None:
             await admin.db.execute(
                 "SET LOCAL plan_cache_mode = force_custom_plan; SET LOCAL random_page_cost = 1.1"
             )
-            rows = await admin.db.fetch("EXPLAIN " + sql.count_leads.sql, *values)
+            rows = await admin.db.fetch("EXPLAIN " + sql.count_newest.sql, *values)
         plan = "\n".join(row[0] for row in rows)
         assert index in plan, f"{conditions}:\n{plan}"
         assert "Seq Scan" not in plan, f"{conditions}:\n{plan}"

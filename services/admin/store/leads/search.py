@@ -88,7 +88,7 @@ async def count_leads(connection: Connection, selection: dict[str, Any]) -> tupl
 async def count_up_to(connection: Connection, selection: dict[str, Any], bound: int) -> int:
     """Return how many leads match, or the bound if as many match. Stops counting at the bound."""
     selection = await choose_services(connection, selection)
-    total: int = await _SQL.count_leads(connection, **selection, bound=bound)
+    total: int = await _SQL.count_newest(connection, **selection, bound=bound)
     return total
 
 

@@ -37,6 +37,16 @@ SELECT count(*) FROM (
     LIMIT :bound::bigint
 ) AS matching;
 
+-- name: count_newest$
+-- The same for a small bound, from the newest lead on: without an order the planner may read the table, whose end has the new
+-- leads, and reads all of it if fewer match than it expects.
+SELECT count(*) FROM (
+    SELECT 1 FROM lead_inbox
+    WHERE {lead_filter}
+    ORDER BY created_at_utc DESC, id DESC
+    LIMIT :bound::bigint
+) AS matching;
+
 -- name: estimate_leads$
 -- How many leads match, estimated from the planner's statistics.
 EXPLAIN (FORMAT JSON)
