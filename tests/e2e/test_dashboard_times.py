@@ -1,4 +1,4 @@
-"""Times in a real browser: relative ones with the exact time, and exact ones in the audit log."""
+"""Times and numbers in a real browser: relative times with the exact one, and the format of the locale."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -61,3 +61,20 @@ async def test_without_scripts_times_are_exact_in_utc(dashboard: Dashboard) -> N
         await expect(visitor.page.locator("#list td.time time").first).to_have_text(
             re.compile(r"^[-\d]+ [:\d]+ UTC$")
         )
+
+
+async def test_numbers_have_the_separator_of_the_locale(dashboard: Dashboard) -> None:
+    tag, installation = f"num{uuid4().hex[:8]}", dashboard.watched.installation
+    many = INSERT.replace("VALUES (", "SELECT ").replace("$3)", "now() FROM generate_series(1, 1234)")
+    try:
+        await installation.fetch(many, tag, "1\u2009000 windows")
+        async with dashboard.visit() as visitor:
+            await visitor.open(f"/admin/ui/leads?service={tag}")
+            await expect(visitor.page.get_by_role("status").first).to_have_text("1,234 leads found")
+            name = visitor.page.locator("a.lead").first
+            assert await name.inner_text() == "1\u2009000 windows", "what a person wrote stays"
+        async with dashboard.visit_without_script() as visitor:
+            await visitor.open(f"/admin/ui/leads?service={tag}")
+            await expect(visitor.page.get_by_role("status").first).to_have_text("1\u2009234 leads found")
+    finally:
+        await installation.fetch("DELETE FROM lead_inbox WHERE service = $1", tag)

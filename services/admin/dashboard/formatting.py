@@ -105,12 +105,12 @@ BADGE_STYLES: Final = {
 
 
 def time_tag(time: datetime | None) -> Markup:
-    """Return a `<time>` element in UTC, which app.js converts to the viewer's time zone."""
+    """Return a `<time>` element in UTC, which locale.js converts to the viewer's time zone."""
     return _time_element(time, '<time datetime="{}">{}</time>')
 
 
 def ago_tag(time: datetime | None) -> Markup:
-    """Return a `<time>` element that app.js shows as `5 min ago`. Use it where a person reads *when*."""
+    """Return a `<time>` element that locale.js shows as `5 min ago`. Use it where a person reads *when*."""
     return _time_element(time, '<time datetime="{}" data-relative>{}</time>')
 
 

@@ -10,9 +10,9 @@ function showTip(plot, index) {
   const { title, value, spam, beforeTitle, before } = bar.dataset;
   for (const each of bars) each.classList.toggle("active", each === bar);
   const strong = document.createElement("strong");
-  strong.textContent = `${title}: ${value}`;
+  strong.textContent = `${title}: ${numbers.format(value)}`;
   const rest = document.createElement("span");
-  rest.textContent = `${spam === "0" ? "" : `${spam} spam. `}${beforeTitle}: ${before}`;
+  rest.textContent = `${spam === "0" ? "" : `${numbers.format(spam)} spam. `}${beforeTitle}: ${numbers.format(before)}`;
   tip.replaceChildren(strong, rest);
   tip.hidden = false;
   plot.dataset.index = index;
