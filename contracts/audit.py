@@ -49,6 +49,8 @@ class AuditEvent(StrEnum):
     VIEW_SAVED = "view.saved"
     VIEW_RENAMED = "view.renamed"
     VIEW_DELETED = "view.deleted"
+    DELIVERY_DEAD = "delivery.dead"
+    DESTINATION_DISABLED = "destination.disabled"
     SITE_QUEUE_PULLED = "site_queue.pulled"
 
 

@@ -13,8 +13,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from contracts import headers as h
 from contracts.times import ClampedTimestamp
 
-Stage = Literal["persister", "notifier", "site"]
-Kind = Literal["store", "audit", "welcome", "admin_alert", "pull"]
+Stage = Literal["persister", "notifier", "webhooks", "site"]
+Kind = Literal["store", "audit", "welcome", "admin_alert", "event", "pull"]
 
 # The kind of a failed audit record. It belongs to no lead, is identified by its origin, and is retried on its
 # own topic.

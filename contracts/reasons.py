@@ -87,6 +87,15 @@ class Reason(StrEnum):
     SMTP_SERVER_LACKS = "smtp server lacks what we need at {phase}"
     RECIPIENTS_REFUSED = "{refused} of {recipients} recipients refused: {reason}"
     PROCESS_DIED = "process ended after the body may have been written"
+    # The webhooks service: an attempt at a destination
+    DESTINATION_ANSWERED = "destination answered {status}"
+    DESTINATION_SILENT = "destination did not answer in time"
+    DESTINATION_NAME_UNKNOWN = "destination's name has no address"
+    DESTINATION_CERTIFICATE = "destination's certificate is not valid"
+    DESTINATION_NOT_PUBLIC = "destination's address is not public"
+    DESTINATION_UNREACHABLE = "destination accepts no connection"
+    DESTINATION_BROKE_OFF = "destination broke off its response"
+    TEMPLATE_FAILED = "destination's template failed: {exception}"
     # The admin service: a mail is requested
     RELEASED_FROM_SPAM = "released from spam"
     RELEASED_FROM_HOLD = "released from hold"

@@ -6,7 +6,7 @@
 from dataclasses import dataclass
 from typing import Final, Literal
 
-Service = Literal["ingest", "persister", "notifier", "flusher", "admin"]
+Service = Literal["ingest", "persister", "notifier", "webhooks", "flusher", "admin"]
 
 PARTITIONS: Final = 6
 DAY_MS: Final = 24 * 60 * 60 * 1000
@@ -45,15 +45,21 @@ class Topic:
         }
 
 
-RECEIVED: Final = Topic("leads.received.v1", ("ingest", "flusher"), ("persister", "notifier"))
+RECEIVED: Final = Topic("leads.received.v1", ("ingest", "flusher"), ("persister", "notifier", "webhooks"))
 FAILED: Final = Topic(
-    "leads.failed.v1", ("persister", "notifier"), ("flusher",), max_message_bytes=FAILED_MAX_BYTES
+    "leads.failed.v1",
+    ("persister", "notifier", "webhooks"),
+    ("flusher",),
+    max_message_bytes=FAILED_MAX_BYTES,
 )
 RETRY_PERSISTER: Final = Topic(
     "leads.retry.persister.v1", ("flusher",), ("persister",), max_message_bytes=FAILED_MAX_BYTES
 )
 RETRY_NOTIFIER: Final = Topic(
     "leads.retry.notifier.v1", ("flusher",), ("notifier",), max_message_bytes=FAILED_MAX_BYTES
+)
+RETRY_WEBHOOKS: Final = Topic(
+    "leads.retry.webhooks.v1", ("flusher",), ("webhooks",), max_message_bytes=FAILED_MAX_BYTES
 )
 DEAD: Final = Topic(
     "leads.dead.v1",
@@ -73,11 +79,12 @@ def is_audit(name: str) -> bool:
     return name.endswith(AUDIT.name)
 
 
-ALL: Final = (RECEIVED, FAILED, RETRY_PERSISTER, RETRY_NOTIFIER, DEAD, AUDIT)
-RETRY: Final = {"persister": RETRY_PERSISTER, "notifier": RETRY_NOTIFIER}
+ALL: Final = (RECEIVED, FAILED, RETRY_PERSISTER, RETRY_NOTIFIER, RETRY_WEBHOOKS, DEAD, AUDIT)
+RETRY: Final = {"persister": RETRY_PERSISTER, "notifier": RETRY_NOTIFIER, "webhooks": RETRY_WEBHOOKS}
 GROUPS: Final = {
     "persister": "fastcore.persister",
     "notifier": "fastcore.notifier",
+    "webhooks": "fastcore.webhooks",
     "flusher": "fastcore.flusher",
 }
 

@@ -114,6 +114,21 @@ MAIL_RATE: Final = Gauge("fastcore_mail_rate_limit_per_second", "Limit of emails
 # and the email is sent again.
 MAILS_THROTTLED: Final = Counter("fastcore_mails_throttled_total", "Rate-limit replies of the mail server.")
 
+# --- the webhooks service ------------------------------------------------------------------------
+
+# Attempts at a destination, by the state of the delivery afterwards: delivered, failed (it is sent again) or
+# dead.
+WEBHOOK_DELIVERIES: Final = Counter(
+    "fastcore_webhook_deliveries_total", "Attempts at a destination.", ["destination", "outcome"]
+)
+# One attempt, from connecting to the end of the response.
+WEBHOOK_SECONDS: Final = Histogram(
+    "fastcore_webhook_seconds",
+    "Time of one attempt.",
+    ["destination"],
+    buckets=(0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15),
+)
+
 # --- the gateway's spool -------------------------------------------------------------------------
 
 # Leads in this gateway's spool that Kafka has not acknowledged yet. Normally 0. A file that cannot be read

@@ -8,8 +8,9 @@ from typing import Annotated, Any
 import typer
 
 from runtime.settings import Debug, load
-from runtime.sites.file import SitesFileError, check_secrets, environment, read_sites
+from runtime.sites.file import SitesFileError, environment, read_sites
 from runtime.sites.model import KEYS, Captcha, Sender, Site
+from runtime.sites.secrets import check_secrets
 
 app = typer.Typer(add_completion=False)
 

@@ -1,4 +1,4 @@
-"""Reads the sites file and the secrets that it refers to. A mistake raises `SitesFileError`."""
+"""Reads and checks the sites file. A mistake raises `SitesFileError`."""
 
 import difflib
 import os
@@ -7,19 +7,18 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Final, Literal, NoReturn
+from typing import Any, Final, NoReturn
 
 from dotenv import dotenv_values
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from runtime.access_tokens import TOKEN_MIN_LENGTH, is_weak_token
+from runtime.sites.destinations import DESTINATION_NAME, Destination, conflicts
+from runtime.sites.destinations import KEYS as DESTINATION_KEYS
 from runtime.sites.model import KEYS, SITE_NAME, Site, Sites, shared_values
 
 MAX_BYTES: Final = 1024 * 1024
-DigestedKey = Literal["tokens", "hook_keys"]
-_DIGESTED: Final[tuple[DigestedKey, ...]] = ("tokens", "hook_keys")
-_TABLES: Final = ("defaults", "sites")
+_TABLES: Final = ("defaults", "sites", "destinations")
 _MESSAGES: Final = {
     "string_type": "must be text in quotes",
     "tuple_type": 'must be a list, such as ["a", "b"]',
@@ -71,9 +70,32 @@ def parse_sites(content: bytes) -> Sites:
             limits = {**defaults.get("limits", {}), **table.get("limits", {})}
             sites[name] = Site.model_validate({**defaults, **table, "limits": limits})
     problems += wrong_defaults
-    if problems := problems or shared_values(sites):
+    destinations = _parse_destinations(document.get("destinations", []), problems)
+    if problems := problems or shared_values(sites) or conflicts(destinations, sites):
         raise SitesFileError("; ".join(dict.fromkeys(problems)))
-    return Sites(sites, sha256(content).hexdigest())
+    return Sites(sites, sha256(content).hexdigest(), destinations)
+
+
+def _parse_destinations(tables: Any, problems: list[str]) -> dict[str, Destination]:
+    """Return the valid destinations by name, and append the mistakes of the others to `problems`."""
+    destinations: dict[str, Destination] = {}
+    if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
+        problems.append("destinations: must be tables, each under [[destinations]]")
+        return destinations
+    for number, table in enumerate(tables, 1):
+        name = table.get("name")
+        where = f"destinations.{name}" if _is_destination_name(name) else f"destinations.{number}"
+        if own := _problems_of(where, table, Destination):
+            problems += own
+        elif name in destinations:
+            problems.append(f"{where}: two destinations have this name")
+        else:
+            destinations[name] = Destination.model_validate(table)
+    return destinations
+
+
+def _is_destination_name(name: object) -> bool:
+    return isinstance(name, str) and DESTINATION_NAME.fullmatch(name) is not None
 
 
 def _parse_toml(content: bytes) -> dict[str, Any]:
@@ -89,20 +111,25 @@ def _parse_toml(content: bytes) -> dict[str, Any]:
         raise SitesFileError("is nested too deeply") from None
 
 
-def _problems_of(where: str, table: Mapping[str, Any]) -> list[str]:
+def _problems_of(where: str, table: Mapping[str, Any], model: type[BaseModel] = Site) -> list[str]:
+    known = KEYS if model is Site else DESTINATION_KEYS
     try:
-        Site.model_validate(table)
+        model.model_validate(table)
     except ValidationError as error:
         return [
-            f"{'.'.join([where, *map(str, item['loc'])])}: {_message(item)}"
+            f"{'.'.join([where, *map(str, item['loc'])])}: {_message(item, known)}"
             for item in error.errors(include_input=False, include_url=False)
         ]
     return []
 
 
-def _message(item: ErrorDetails) -> str:
+def _message(item: ErrorDetails, known: Iterable[str]) -> str:
     if item["type"] == "extra_forbidden":
-        return _unknown_key(str(item["loc"][-1]), KEYS)
+        return _unknown_key(str(item["loc"][-1]), known)
+    if item["type"] == "missing":
+        return "is missing"
+    if item["type"] == "literal_error":
+        return f"must be {item['ctx']['expected']}"
     if item["type"] == "value_error":
         return str(item["ctx"]["error"])
     return _MESSAGES.get(item["type"], "is not valid")
@@ -132,81 +159,3 @@ def environment() -> dict[str, str]:
     """Return the variables that `env:` refers to: from the environment, or else from `.env`."""
     both = {**dotenv_values(".env"), **os.environ}
     return {name: value for name, value in both.items() if value}
-
-
-def check_secrets(sites: Sites, variables: Mapping[str, str], *, permit_weak: bool) -> None:
-    """Resolve all secrets of the sites, as the gateway does. Raises `SitesFileError` for an unusable one."""
-    for key in _DIGESTED:
-        resolve_digests(sites, key, variables, permit_weak=permit_weak)
-    resolve_signing_secrets(sites, variables)
-    resolve_captcha_secrets(sites, variables, variables.get("FASTCORE_SITE_INGEST_TOKEN", ""))
-
-
-def resolve_digests(
-    sites: Sites, key: DigestedKey, variables: Mapping[str, str], *, permit_weak: bool
-) -> dict[bytes, str]:
-    """Return a dict from the SHA-256 digest of each secret under `key` to the name of the site that has it.
-
-    Raises `SitesFileError` if a variable is not set, if two sites have the same secret or, without
-    `permit_weak`, if a secret is weak.
-    """
-    digests: dict[bytes, str] = {}
-    for name, site in sites.by_name.items():
-        for reference in getattr(site, key):
-            where = f"sites.{name}.{key}"
-            digest = _resolve_digest(where, reference, variables, permit_weak=permit_weak)
-            if (owner := digests.setdefault(digest, name)) != name:
-                raise SitesFileError(f"{where}: the site {owner} has the same value")
-    return digests
-
-
-def resolve_signing_secrets(sites: Sites, variables: Mapping[str, str]) -> dict[str, dict[str, str]]:
-    """Return the secrets that verify form builders' signatures: by site name, then by form builder.
-
-    Raises `SitesFileError` if a variable is not set.
-    """
-    secrets: dict[str, dict[str, str]] = {}
-    for name, site in sites.by_name.items():
-        for builder, reference in site.signing_secrets.items():
-            variable = reference.removeprefix("env:")
-            where = f"sites.{name}.signing_secrets.{builder}"
-            secrets.setdefault(name, {})[builder] = _read_variable(where, variable, variables)
-    return secrets
-
-
-def resolve_captcha_secrets(sites: Sites, variables: Mapping[str, str], default: str) -> dict[str, str]:
-    """Return the captcha secret of each site that has a captcha, by site name.
-
-    `default` is the secret of an ALTCHA captcha for which the file sets no secret.
-    Raises `SitesFileError` if a variable is not set, or if `default` is needed and empty.
-    """
-    secrets: dict[str, str] = {}
-    for name, site in sites.by_name.items():
-        if site.captcha is None:
-            continue
-        where, reference = f"sites.{name}.captcha.secret", site.captcha.secret
-        secret = _read_variable(where, reference.removeprefix("env:"), variables) if reference else default
-        if not secret:
-            raise SitesFileError(f"{where}: is missing: altcha needs it without FASTCORE_SITE_INGEST_TOKEN")
-        secrets[name] = secret
-    return secrets
-
-
-def _read_variable(where: str, variable: str, variables: Mapping[str, str]) -> str:
-    secret = variables.get(variable, "").strip()
-    if not secret:
-        raise SitesFileError(f"{where}: the variable {variable} is not set")
-    return secret
-
-
-def _resolve_digest(where: str, reference: str, variables: Mapping[str, str], *, permit_weak: bool) -> bytes:
-    kind, _, value = reference.partition(":")
-    if kind == "sha256":
-        return bytes.fromhex(value)
-    secret = _read_variable(where, value, variables)
-    if not permit_weak and is_weak_token(secret):
-        raise SitesFileError(
-            f"{where}: the value of {value} is an example, shorter than {TOKEN_MIN_LENGTH} characters"
-            " or repeats itself"
-        )
-    return sha256(secret.encode("utf-8", "surrogateescape")).digest()

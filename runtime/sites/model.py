@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from runtime.mail_address import parse_address
+from runtime.sites.destinations import Destination
 
 SITE_NAME: Final = re.compile(r"[A-Za-z0-9._-]{1,100}")
 ORIGIN: Final = re.compile(r"https?://[A-Za-z0-9.\-\[\]:]+")
@@ -168,10 +169,11 @@ NO_SITE: Final = Site()
 
 @dataclass(frozen=True)
 class Sites:
-    """All sites by name, and the digest of the sites file. Without a file there are no sites."""
+    """All sites and destinations by name, and the digest of the sites file. Without a file there are none."""
 
     by_name: Mapping[str, Site] = field(default_factory=dict)
     digest: str = ""
+    destinations: Mapping[str, Destination] = field(default_factory=dict)
 
     def get(self, name: str) -> Site:
         """Return the site of this name, or a site without any settings if the file does not name it."""

@@ -4,13 +4,9 @@ from collections.abc import Mapping
 from typing import Final
 
 from runtime.http.tokens import BearerTokens
-from runtime.sites.file import (
-    SitesFileError,
-    resolve_captcha_secrets,
-    resolve_digests,
-    resolve_signing_secrets,
-)
+from runtime.sites.file import SitesFileError
 from runtime.sites.model import Site, Sites
+from runtime.sites.secrets import resolve_captcha_secrets, resolve_digests, resolve_signing_secrets
 from services.ingest.settings import Settings, split_origins
 
 _CONFLICT: Final = "FASTCORE_SITE_INGEST_TOKEN gives the same token to another site"

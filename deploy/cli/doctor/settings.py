@@ -14,7 +14,8 @@ from deploy.cli.doctor.check_result import CheckResult, fail, is_this_machine, o
 from deploy.settings import SERVICE_SETTINGS, MigrationSettings, missing_variables
 from runtime.access_tokens import is_weak_token, named_tokens
 from runtime.settings import Debug, Postgres, SitesFile, load
-from runtime.sites.file import SitesFileError, check_secrets, environment, read_sites
+from runtime.sites.file import SitesFileError, environment, read_sites
+from runtime.sites.secrets import check_secrets
 from services.admin.settings import Settings as Admin
 from services.flusher.settings import Settings as Flusher
 from services.flusher.settings import is_exposed

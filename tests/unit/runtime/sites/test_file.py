@@ -5,15 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from runtime.sites.file import (
-    MAX_BYTES,
-    SitesFileError,
-    load_sites,
-    parse_sites,
-    read_sites,
-    resolve_digests,
-)
+from runtime.sites.file import MAX_BYTES, SitesFileError, load_sites, parse_sites, read_sites
 from runtime.sites.model import Sender
+from runtime.sites.secrets import resolve_digests
 
 TOKEN = "a-token-of-a-website-1234567890"
 DIGEST = sha256(TOKEN.encode()).hexdigest()

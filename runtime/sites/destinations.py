@@ -1,0 +1,129 @@
+"""The model of a destination: another system that receives the leads of some sites.
+
+Like a site, a destination is configured in the sites file. The file never holds a secret itself.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, Final, Literal, Self, get_args
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from contracts.lead_events import RECEIVED, EventType
+
+DESTINATION_NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,49}")
+_REFERENCE: Final = re.compile(r"env:[A-Za-z_][A-Za-z0-9_]*|file:/[^\x00]+")
+_HEADER: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")
+# Set by the service itself, or would change where a request ends.
+_OWN_HEADERS: Final = frozenset(
+    {"host", "content-length", "transfer-encoding", "connection", "te", "trailer"}
+)
+BODY_TEMPLATE_MAX: Final = 20_000
+DestinationKind = Literal["webhook", "slack", "teams", "discord", "http"]
+
+
+def is_reference(value: str) -> bool:
+    """Return True for `env:VARIABLE` and `file:/PATH`."""
+    return _REFERENCE.fullmatch(value) is not None
+
+
+def _check_reference(value: str) -> str:
+    if not is_reference(value):
+        raise ValueError("must be env:VARIABLE or file:/PATH; the file never holds a secret itself")
+    return value
+
+
+def check_url(value: str) -> str:
+    """Return the URL. Raises `ValueError` if it is not an absolute http or https URL without a login."""
+    try:
+        parts = urlsplit(value)
+        valid = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:
+        valid = False
+    if not valid or "@" in parts.netloc or not value.isascii() or not value.isprintable() or " " in value:
+        raise ValueError("must be a URL such as https://crm.example.com/hook, without a login")
+    return value
+
+
+def _check_url_or_reference(value: str) -> str:
+    return value if is_reference(value) else check_url(value)
+
+
+def _as_tuple(value: object) -> object:
+    return (value,) if isinstance(value, str) else value
+
+
+def _check_header_name(value: str) -> str:
+    if not _HEADER.fullmatch(value) or value.lower() in _OWN_HEADERS:
+        raise ValueError("must be the name of a header that FASTCore does not set itself")
+    return value
+
+
+def _check_header_value(value: str) -> str:
+    if not value.isascii() or not value.isprintable():
+        raise ValueError("must be printable ASCII")
+    return value
+
+
+SecretReference = Annotated[str, AfterValidator(_check_reference)]
+"""Where a secret is: `env:VARIABLE`, or `file:/PATH` of a mounted secret."""
+
+
+class Destination(BaseModel):
+    """One destination.
+
+    `url` may be a reference, because the URL of a chat's incoming webhook is a secret. `secret` signs the
+    requests of the kind `webhook`; two secrets are given while one replaces the other. Without `sites`, the
+    destination receives the leads of all sites. `method`, `headers`, `content_type` and `body` belong to the
+    kind `http`; `body` is a Jinja template.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(pattern=DESTINATION_NAME.pattern)
+    kind: DestinationKind
+    url: Annotated[str, AfterValidator(_check_url_or_reference)]
+    secret: Annotated[tuple[SecretReference, ...], BeforeValidator(_as_tuple), Field(max_length=2)] = ()
+    sites: tuple[str, ...] = ()
+    events: tuple[EventType, ...] = (RECEIVED,)
+    allow_private: bool = False
+    method: Literal["POST", "PUT", "PATCH"] = "POST"
+    headers: dict[
+        Annotated[str, AfterValidator(_check_header_name)],
+        Annotated[str, AfterValidator(_check_header_value)],
+    ] = Field(default_factory=dict)
+    content_type: Annotated[str, AfterValidator(_check_header_value)] = "application/json"
+    body: str = Field(default="", max_length=BODY_TEMPLATE_MAX)
+
+    @model_validator(mode="after")
+    def _check_kind(self) -> Self:
+        if self.kind == "webhook" and not self.secret:
+            raise ValueError("needs a secret, with which it signs its requests")
+        if self.kind != "webhook" and self.secret:
+            raise ValueError("signs nothing: only the kind webhook has a secret")
+        if self.kind == "http" and not self.body:
+            raise ValueError("needs a body, which is a Jinja template")
+        of_http = {"method", "headers", "content_type", "body"} & self.model_fields_set
+        if self.kind != "http" and of_http:
+            raise ValueError(f"has {', '.join(sorted(of_http))}, which only the kind http has")
+        return self
+
+    def wants(self, site: str, event: EventType) -> bool:
+        """Return True if the destination receives this event of this site."""
+        return event in self.events and (not self.sites or site in self.sites)
+
+
+KEYS: Final = tuple(Destination.model_fields)
+"""The keys that a destination may have."""
+KINDS: Final[tuple[str, ...]] = get_args(DestinationKind)
+
+
+def conflicts(destinations: Mapping[str, Any], sites: Mapping[str, Any]) -> list[str]:
+    """Return a problem for each site that a destination names and the file does not."""
+    return [
+        f"destinations.{name}.sites: the file has no site {site}; add [sites.{site}], or correct the name"
+        for name, destination in destinations.items()
+        for site in destination.sites
+        if site not in sites
+    ]

@@ -1,0 +1,68 @@
+"""The webhooks service's process: its consumer, and the sender of deliveries."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from functools import partial
+from typing import Final
+
+from fastapi import FastAPI
+
+from contracts import topics
+from runtime.consumer_app import Resources, Stage, create_consumer_app
+from runtime.kafka.failure_publisher import FailurePublisher
+from runtime.kafka.policy import Policy
+from runtime.kafka.reconcile import Reconciler
+from runtime.settings import load
+from runtime.sites.file import SitesFileError, environment, exit_with, load_sites
+from runtime.sites.watcher import watch_sites
+from services.webhooks.client import open_client
+from services.webhooks.destinations import Destinations
+from services.webhooks.handlers import Handler
+from services.webhooks.sender import Sender
+from services.webhooks.settings import Settings
+from services.webhooks.store import Store
+
+NAME: Final = "webhooks"
+FAILURE_SECONDS: Final = 10.0
+# Beside a request's timeout: a lease must not expire while its outcome is written.
+LEASE_MARGIN: Final = timedelta(seconds=45)
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """Return the app. It opens no connection before its lifespan begins.
+
+    Exits if the sites file has a mistake, or if a secret of a destination is missing.
+    """
+    settings = settings or load(Settings)
+    sites = load_sites(settings.sites_file.path)
+    try:
+        destinations = Destinations(sites, environment())
+    except SitesFileError as error:
+        exit_with(settings.sites_file.path, error)
+    return create_consumer_app(
+        NAME,
+        settings,
+        topics.consumed_by(NAME),
+        topics.GROUPS[NAME],
+        partial(_open_stage, settings, destinations),
+        policy=Policy(),
+    )
+
+
+@asynccontextmanager
+async def _open_stage(
+    settings: Settings, destinations: Destinations, resources: Resources
+) -> AsyncIterator[Stage]:
+    lease = timedelta(seconds=settings.timeout_seconds) + LEASE_MARGIN
+    store = Store(resources.pool, resources.ledger, lease)
+    publisher = FailurePublisher(resources.publisher, NAME, resources.group, FAILURE_SECONDS)
+    watching = watch_sites(settings.sites_file.path, destinations.sites, resources.health, destinations.apply)
+    async with open_client(settings.timeout_seconds) as client:
+        sender = Sender(store, client, destinations, settings.admin_url)
+        yield Stage(
+            Handler(store, publisher, destinations),
+            Reconciler(settings.kafka, resources.pool, resources.ledger),
+            jobs={"deliveries": sender.run, "sites file": watching},
+            drain=sender.drain,
+        )

@@ -1,0 +1,78 @@
+"""Renders the body of a destination of the kind `http`: a Jinja template in a sandbox.
+
+The template is the operator's, and the values are a visitor's. The sandbox gives a template no access to the
+process. The length of its loops and of its output is bounded.
+"""
+
+import json
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any, Final
+
+from jinja2 import StrictUndefined, Template, TemplateError
+from jinja2.sandbox import ImmutableSandboxedEnvironment, SandboxedEnvironment
+
+BODY_MAX_CHARACTERS: Final = 512 * 1024
+MAX_RANGE: Final = 1000
+
+
+class BodyTemplateError(Exception):
+    """The template cannot be parsed, or failed with this event. The message is the name of the error."""
+
+
+class _Environment(ImmutableSandboxedEnvironment):
+    intercepted_binops = frozenset({"*", "**", "%"})
+
+    def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
+        """Multiply and raise numbers up to a million: `"a" * 10**9` would take the memory of the process."""
+        if operator != "%" and not (_is_small(left) and _is_small(right)):
+            raise BodyTemplateError("LimitError")
+        if operator == "%" and isinstance(left, str):
+            raise BodyTemplateError("LimitError")  # "%9999999999d" % 1
+        return super().call_binop(context, operator, left, right)
+
+
+def _is_small(value: Any) -> bool:
+    return isinstance(value, int | float) and abs(value) <= 1_000_000
+
+
+def _environment() -> SandboxedEnvironment:
+    environment = _Environment(undefined=StrictUndefined, autoescape=False)
+    environment.globals = {}  # no range, lipsum, cycler and namespace
+    # Not Jinja's own, which writes < and & for HTML pages.
+    environment.filters["tojson"] = lambda value: json.dumps(value, ensure_ascii=False)
+    for name in ("center", "format", "indent", "pprint", "wordwrap", "xmlattr"):
+        del environment.filters[name]
+    return environment
+
+
+_ENVIRONMENT: Final = _environment()
+
+
+@lru_cache(maxsize=200)
+def compile_template(source: str) -> Template:
+    """Return the compiled template. Raises `BodyTemplateError` for a mistake in it."""
+    try:
+        return _ENVIRONMENT.from_string(source)
+    except (TemplateError, ValueError, RecursionError) as error:
+        raise BodyTemplateError(type(error).__name__) from None
+
+
+def render_body(source: str, event: Mapping[str, Any], event_id: str) -> str:
+    """Return the body for an event. The template's variables are `event`, `lead` and `event_id`.
+
+    Raises `BodyTemplateError` if the template fails, or if the body is longer than 512 Ki characters.
+    """
+    template = compile_template(source)
+    parts, length = list[str](), 0
+    try:
+        for part in template.generate(event=event, lead=event["data"], event_id=event_id):
+            length += len(part)
+            if length > BODY_MAX_CHARACTERS:
+                raise BodyTemplateError("LimitError")
+            parts.append(part)
+    except BodyTemplateError:
+        raise
+    except Exception as error:  # noqa: BLE001 - a template may raise anything; its text may hold personal data
+        raise BodyTemplateError(type(error).__name__) from None
+    return "".join(parts)

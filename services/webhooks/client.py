@@ -1,0 +1,110 @@
+"""The HTTP client of destinations. Every request is bounded in time, and every response in size.
+
+aiohttp, because it is maintained and shows the address of each connection (`socket_factory`). httpx shows it
+only to a network backend of one's own.
+"""
+
+import asyncio
+import contextlib
+import socket
+import ssl
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+import aiohttp
+import certifi
+
+from contracts.reasons import Reason
+from services.webhooks.outcome import Outcome, Result, outcome_of
+from services.webhooks.public_addresses import AddressRefusedError, create_public_socket
+
+RESPONSE_MAX_BYTES: Final = 64 * 1024
+CONNECTIONS: Final = 200
+SocketFactory = Callable[[tuple[Any, ...]], socket.socket]
+USER_AGENT: Final = "FASTCore-Webhooks/1"
+
+
+@dataclass(frozen=True)
+class Request:
+    """A request to a destination."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str]
+    body: bytes
+    allow_private: bool = False
+
+
+class DestinationClient:
+    """Sends requests. Follows no redirect, uses no proxy, keeps no cookie, and verifies certificates."""
+
+    def __init__(
+        self, public: aiohttp.ClientSession, private: aiohttp.ClientSession, timeout_seconds: float
+    ) -> None:
+        self._public = public
+        self._private = private
+        self._timeout_seconds = timeout_seconds
+
+    async def send(self, request: Request, now: datetime) -> Outcome:
+        """Send a request and return its outcome. Every error of the network is an outcome."""
+        session = self._private if request.allow_private else self._public
+        deadline = asyncio.get_running_loop().time() + self._timeout_seconds
+        try:
+            async with asyncio.timeout_at(deadline):
+                response = await session.request(
+                    request.method,
+                    request.url,
+                    headers=request.headers,
+                    data=request.body,
+                    allow_redirects=False,
+                )
+            async with response:
+                text = await _read_start(response, deadline)
+                return outcome_of(response.status, response.headers.get("Retry-After"), text, now)
+        except TimeoutError:
+            return Outcome(Result.FAILED, reason=Reason.DESTINATION_SILENT)
+        except aiohttp.ClientConnectorDNSError:
+            return Outcome(Result.FAILED, reason=Reason.DESTINATION_NAME_UNKNOWN)
+        except aiohttp.ClientSSLError:
+            return Outcome(Result.FAILED, reason=Reason.DESTINATION_CERTIFICATE)
+        except aiohttp.ClientConnectorError as error:
+            refused = isinstance(error.os_error, AddressRefusedError)
+            reason = Reason.DESTINATION_NOT_PUBLIC if refused else Reason.DESTINATION_UNREACHABLE
+            return Outcome(Result.FAILED, reason=reason)
+        except (aiohttp.ClientError, ValueError, OSError):
+            return Outcome(Result.FAILED, reason=Reason.DESTINATION_BROKE_OFF)
+
+
+async def _read_start(response: aiohttp.ClientResponse, deadline: float) -> str:
+    """Return the beginning of a response's body. A body that hangs or breaks off changes no outcome."""
+    content = bytearray()
+    with contextlib.suppress(TimeoutError, aiohttp.ClientError, OSError):
+        async with asyncio.timeout_at(deadline):
+            async for chunk in response.content.iter_any():
+                content += chunk
+                if len(content) >= RESPONSE_MAX_BYTES:
+                    break
+    return content.decode("utf-8", "replace")
+
+
+@contextlib.asynccontextmanager
+async def open_client(timeout_seconds: float) -> AsyncIterator[DestinationClient]:
+    """Open the client, which connects on its first request. It closes with the context."""
+    context = ssl.create_default_context(cafile=certifi.where())
+    context.load_default_certs()  # also the system's, for a company's own authority
+
+    def open_session(socket_factory: SocketFactory | None) -> aiohttp.ClientSession:
+        return aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(
+                limit=CONNECTIONS, ssl=context, use_dns_cache=False, socket_factory=socket_factory
+            ),
+            timeout=aiohttp.ClientTimeout(total=timeout_seconds),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            headers={"User-Agent": USER_AGENT},
+            auto_decompress=False,  # a small response could become a large one
+        )
+
+    async with open_session(create_public_socket) as public, open_session(None) as private:
+        yield DestinationClient(public, private, timeout_seconds)

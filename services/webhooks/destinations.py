@@ -1,0 +1,39 @@
+"""The destinations of the current sites file, with their secrets."""
+
+import asyncio
+from collections.abc import Mapping
+
+from contracts.lead_events import EventType
+from runtime.sites.file import SitesFileError
+from runtime.sites.model import Sites
+from runtime.sites.secrets import ResolvedDestination, resolve_destinations
+from services.webhooks.body_template import BodyTemplateError, compile_template
+
+
+class Destinations:
+    """The destinations by name. `apply` replaces them by those of a new version of the file.
+
+    `wake` is set when something may be due: new deliveries, or other destinations.
+    """
+
+    def __init__(self, sites: Sites, variables: Mapping[str, str]) -> None:
+        """Use these destinations. Raises `SitesFileError` if they cannot be used."""
+        self.wake = asyncio.Event()
+        self._variables = variables
+        self.apply(sites)
+
+    def apply(self, sites: Sites) -> None:
+        """Use these destinations from now on. Raises `SitesFileError` and changes nothing if one is wrong."""
+        by_name = resolve_destinations(sites, self._variables)
+        for name, destination in by_name.items():
+            try:
+                compile_template(destination.settings.body)
+            except BodyTemplateError as error:
+                raise SitesFileError(f"destinations.{name}.body: is no Jinja template ({error})") from None
+        self.sites = sites
+        self.by_name: Mapping[str, ResolvedDestination] = by_name
+        self.wake.set()
+
+    def wanting(self, site: str, event: EventType) -> tuple[str, ...]:
+        """Return the names of the destinations that receive this event of this site."""
+        return tuple(name for name, each in self.by_name.items() if each.settings.wants(site, event))

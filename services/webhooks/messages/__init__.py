@@ -1,0 +1,1 @@
+"""The messages that chats show about an event."""

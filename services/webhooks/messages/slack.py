@@ -1,0 +1,34 @@
+"""A message for Slack, and for chats that take Slack's format, such as Mattermost."""
+
+from typing import Any
+
+from services.webhooks.messages.summary import summarize
+
+
+def slack_message(event: dict[str, Any], admin_url: str) -> dict[str, Any]:
+    """Return the payload of an incoming webhook (Block Kit). `text` is what a notification shows."""
+    summary = summarize(event, admin_url)
+    blocks: list[dict[str, Any]] = [_section(f"*{_escape(summary.title)}*")]
+    if summary.fields:
+        lines = [f"*{label}*\n{_escape(value)}" for label, value in summary.fields]
+        blocks.append({"type": "section", "fields": [_text(line) for line in lines]})
+    if summary.message:
+        quoted = "\n".join(f">{line}" for line in _escape(summary.message).split("\n"))
+        blocks.append(_section(quoted[:3000]))
+    if summary.link:
+        blocks.append(_section(f"<{summary.link}|Open the lead>"))
+    return {"text": _escape(summary.title), "blocks": blocks, "unfurl_links": False, "unfurl_media": False}
+
+
+def _section(text: str) -> dict[str, Any]:
+    return {"type": "section", "text": _text(text)}
+
+
+def _text(text: str) -> dict[str, Any]:
+    # `verbatim`: Slack makes no link of a visitor's text, and `<!channel>` in it calls nobody.
+    return {"type": "mrkdwn", "text": text, "verbatim": True}
+
+
+def _escape(text: str) -> str:
+    """Escape the three characters of Slack's control sequences."""
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

@@ -1,0 +1,71 @@
+"""What an attempt at a destination means: delivered, failed, rate-limited, or gone. Pure."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from enum import StrEnum
+from http import HTTPStatus
+from typing import Final
+
+from contracts.reasons import Reason
+from services.webhooks.retry_schedule import MAX_RETRY_AFTER
+
+KEPT_CHARACTERS: Final = 1024
+"""How much of a response is stored."""
+
+
+class Result(StrEnum):
+    """What happens next to a delivery."""
+
+    DELIVERED = "delivered"
+    FAILED = "failed"  # uses up a retry
+    RATE_LIMITED = "rate_limited"  # uses up no retry; the destination waits
+    GONE = "gone"  # uses up no retry; the destination is disabled
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The outcome of one attempt. `reason` has our own words and codes, `response` the receiver's text."""
+
+    result: Result
+    status_code: int | None = None
+    reason: str | None = None
+    response: str | None = None
+    retry_after: timedelta | None = None
+
+
+def outcome_of(status_code: int, retry_after: str | None, response: str, now: datetime) -> Outcome:
+    """Return what a response means. `retry_after` is the text of its header.
+
+    2xx is success. 410 means that the receiver wants nothing more (Standard Webhooks 1.0). `Retry-After`
+    counts with 429 and 503 (RFC 9110, 10.2.3). A redirect is a failure: it could lead to another server.
+    """
+    text = response.replace("\x00", "")[:KEPT_CHARACTERS]
+    if 200 <= status_code < 300:
+        return Outcome(Result.DELIVERED, status_code, None, text)
+    reason = Reason.DESTINATION_ANSWERED.format(status=status_code)
+    if status_code == HTTPStatus.GONE:
+        return Outcome(Result.GONE, status_code, reason, text)
+    wait = parse_retry_after(retry_after, now)
+    if status_code == HTTPStatus.TOO_MANY_REQUESTS:
+        return Outcome(Result.RATE_LIMITED, status_code, reason, text, wait)
+    if status_code != HTTPStatus.SERVICE_UNAVAILABLE:
+        wait = None
+    return Outcome(Result.FAILED, status_code, reason, text, wait)
+
+
+def parse_retry_after(value: str | None, now: datetime) -> timedelta | None:
+    """Return the wait of a `Retry-After` header, in seconds or as a date, from 1 s to 24 h.
+
+    Returns None if the header is missing or cannot be read.
+    """
+    text = (value or "").strip()
+    if text.isascii() and text.isdecimal():
+        wait = timedelta(seconds=int(text[:9]))
+    else:
+        try:
+            at = parsedate_to_datetime(text)
+        except ValueError:
+            return None
+        wait = (at if at.tzinfo else at.replace(tzinfo=UTC)) - now
+    return min(max(wait, timedelta(seconds=1)), MAX_RETRY_AFTER)

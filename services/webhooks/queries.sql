@@ -1,0 +1,115 @@
+-- name: insert_events
+-- Insert events, and return those that are new, with their position. An event of an erased lead is left out.
+INSERT INTO webhook_event (id, type, lead_id, site, occurred_at, body, wanted)
+SELECT e.id, e.type, e.lead_id, e.site, e.occurred_at, e.body, e.wanted
+FROM json_to_recordset(:events::json)
+    AS e (id uuid, type text, lead_id uuid, site text, occurred_at timestamptz, body text, wanted int)
+WHERE NOT EXISTS (SELECT FROM lead_inbox l WHERE l.id = e.lead_id AND l.status = 'erased')
+ORDER BY e.occurred_at
+ON CONFLICT (id) DO NOTHING
+RETURNING id, position;
+
+-- name: insert_deliveries!
+-- Insert a delivery of each event for each destination that wants it.
+INSERT INTO webhook_delivery (event_id, destination, lead_id, position)
+SELECT d.event_id, d.destination, e.lead_id, e.position
+FROM unnest(:event_ids::uuid[], :destinations::text[]) AS d (event_id, destination)
+JOIN webhook_event e ON e.id = d.event_id;
+
+-- name: add_destinations!
+-- Insert the state of destinations that are new in the sites file.
+INSERT INTO webhook_destination (name) SELECT unnest(:names::text[]) ON CONFLICT DO NOTHING;
+
+-- name: list_due_destinations
+-- The destinations for which something may be sent now. Queried every second.
+SELECT w.name
+FROM webhook_destination w
+WHERE w.name = ANY(:names::text[]) AND w.disabled_at IS NULL AND w.next_send_at <= now()
+  AND (w.paused_until IS NULL OR w.paused_until <= now())
+  AND (EXISTS (SELECT FROM webhook_delivery d WHERE d.destination = w.name AND d.state IN ('pending', 'failed')
+                                               AND d.next_attempt_at <= now())
+       OR EXISTS (SELECT FROM webhook_delivery d WHERE d.destination = w.name AND d.state = 'sending'
+                                                  AND d.lease_until <= now()));
+
+-- name: lock_destination^
+-- A destination's state, locked: one process at a time claims deliveries for it. Also how many are being sent.
+SELECT w.failures, w.paused_until, w.disabled_at, now() AS now,
+       w.next_send_at <= now() AS may_send,
+       w.paused_until IS NOT NULL AS is_probe,
+       w.paused_until IS NULL OR w.paused_until <= now() AS is_open,
+       (SELECT count(*) FROM webhook_delivery d
+        WHERE d.destination = w.name AND d.state = 'sending' AND d.lease_until > now()) AS sending
+FROM webhook_destination w
+WHERE w.name = :name
+FOR UPDATE OF w;
+
+-- name: claim_deliveries
+-- Claim due deliveries of a destination. A delivery waits for the earlier deliveries of its lead to the same
+-- destination, so that an erasure never overtakes its lead. One that is dead holds up nothing.
+UPDATE webhook_delivery d
+SET state = 'sending', owner = :owner, lease_until = now() + :lease, attempts = d.attempts + 1, updated_at = now()
+FROM (
+    SELECT c.event_id, c.destination FROM webhook_delivery c
+    WHERE c.destination = :name
+      AND (c.state IN ('pending', 'failed') AND c.next_attempt_at <= now()
+           OR c.state = 'sending' AND c.lease_until <= now())
+      AND NOT EXISTS (
+          SELECT FROM webhook_delivery e
+          WHERE e.lead_id = c.lead_id AND e.destination = c.destination AND e.position < c.position
+            AND e.state IN ('pending', 'failed', 'sending'))
+    ORDER BY c.next_attempt_at
+    LIMIT :limit
+    FOR UPDATE SKIP LOCKED
+) AS due
+JOIN webhook_event e ON e.id = due.event_id
+WHERE (d.event_id, d.destination) = (due.event_id, due.destination)
+RETURNING d.event_id, d.lead_id, d.attempts, d.retries, d.created_at, e.type, e.body;
+
+-- name: pace_destination!
+-- After a claim: the time of the next one, and the pause during a probe, so that no other process sends a second one.
+UPDATE webhook_destination
+SET next_send_at = now() + :gap,
+    paused_until = CASE WHEN paused_until IS NULL THEN NULL ELSE now() + :lease END,
+    updated_at = now()
+WHERE name = :name;
+
+-- name: lock_event$
+-- Whether the lead of an event was erased. Locks the event, as erasures do, before its delivery.
+SELECT body IS NULL FROM webhook_event WHERE id = :event_id FOR SHARE;
+
+-- name: settle_delivery$
+-- Write the outcome of an attempt. Changes nothing if another process has taken over the delivery.
+UPDATE webhook_delivery
+SET state = :state, owner = NULL, lease_until = NULL, status_code = :status_code, reason = :reason,
+    response = :response, retries = :retries, next_attempt_at = now() + :wait::interval, updated_at = now(),
+    delivered_at = CASE WHEN :state = 'delivered' THEN now() END
+WHERE event_id = :event_id AND destination = :destination AND state = 'sending' AND owner = :owner
+RETURNING event_id;
+
+-- name: note_success!
+-- End a destination's pause.
+UPDATE webhook_destination
+SET failures = 0, paused_until = NULL, paused_since = NULL, last_success_at = now(), updated_at = now()
+WHERE name = :name;
+
+-- name: note_failure$
+-- Count a failure of a destination, and return how many there are in a row.
+UPDATE webhook_destination
+SET failures = failures + 1, last_failure_at = now(), last_reason = :reason, updated_at = now()
+WHERE name = :name
+RETURNING failures;
+
+-- name: pause_destination!
+-- Pause a destination for this time at least.
+UPDATE webhook_destination
+SET paused_until = greatest(paused_until, now() + :wait), paused_since = coalesce(paused_since, now()),
+    last_reason = :reason, updated_at = now()
+WHERE name = :name;
+
+-- name: disable_destination$
+-- Disable a destination until an admin enables it. Returns null if it is disabled already.
+UPDATE webhook_destination
+SET disabled_at = now(), disabled_reason = :reason, updated_at = now()
+WHERE name = :name AND disabled_at IS NULL
+RETURNING name;
+

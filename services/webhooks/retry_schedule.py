@@ -1,0 +1,44 @@
+"""When a failed delivery is sent again, and how long a failing destination is paused. Pure."""
+
+import random
+from datetime import timedelta
+from typing import Final
+
+RETRY_WAITS: Final = (
+    timedelta(seconds=5),
+    timedelta(minutes=5),
+    timedelta(minutes=30),
+    timedelta(hours=2),
+    timedelta(hours=5),
+    timedelta(hours=10),
+    timedelta(hours=14),
+    timedelta(hours=20),
+    timedelta(hours=24),
+)
+"""The waits before the retries, as Standard Webhooks 1.0 suggests: about three days in total."""
+JITTER: Final = 0.2
+MAX_RETRY_AFTER: Final = timedelta(hours=24)
+FAILURES_BEFORE_PAUSE: Final = 5
+_FIRST_PAUSE: Final = timedelta(seconds=30)
+_LONGEST_PAUSE: Final = timedelta(minutes=10)
+
+
+def retry_wait(retries: int, rng: random.Random) -> timedelta | None:
+    """Return the wait before the next retry after `retries` retries; None if none is left.
+
+    The wait is up to 20 % longer than scheduled, so that deliveries that failed together return apart.
+    """
+    if retries >= len(RETRY_WAITS):
+        return None
+    return RETRY_WAITS[retries] * (1 + JITTER * rng.random())
+
+
+def pause(failures: int, rng: random.Random) -> timedelta | None:
+    """Return how long a destination is paused after `failures` failures in a row; None for no pause.
+
+    The pause doubles with each failed probe, from 30 s to 10 min, and is up to 20 % longer.
+    """
+    if failures < FAILURES_BEFORE_PAUSE:
+        return None
+    doubled = _FIRST_PAUSE * (1 << min(failures - FAILURES_BEFORE_PAUSE, 10))
+    return min(doubled, _LONGEST_PAUSE) * (1 + JITTER * rng.random())

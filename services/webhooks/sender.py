@@ -1,0 +1,187 @@
+"""Sends the deliveries that are due. One destination never holds up another."""
+
+import asyncio
+import contextlib
+import random
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from contracts.reasons import Reason
+from runtime import metrics
+from runtime.failures import Backoff, Failure
+from runtime.logs import logger
+from runtime.sites.secrets import ResolvedDestination
+from services.webhooks.body_template import BodyTemplateError
+from services.webhooks.client import DestinationClient
+from services.webhooks.destinations import Destinations
+from services.webhooks.outcome import Outcome, Result
+from services.webhooks.requests import build_request
+from services.webhooks.retry_schedule import pause, retry_wait
+from services.webhooks.store import Claim, Settlement, Store
+
+POLL_SECONDS: Final = 1.0
+CONCURRENCY: Final = 8
+"""Requests at once to one destination, over all processes."""
+CHAT_GAP: Final = timedelta(seconds=1)
+"""Slack takes one message a second from an incoming webhook. Teams and Discord take little more."""
+RATE_LIMIT_PAUSE: Final = timedelta(seconds=30)
+"""The pause after a 429 without `Retry-After`."""
+_CHATS: Final = frozenset({"slack", "teams", "discord"})
+
+
+def utc_now() -> datetime:
+    """Return the time in UTC."""
+    return datetime.now(UTC)
+
+
+class Sender:
+    """Claims due deliveries, sends them, and records the outcomes. Several processes share the work.
+
+    A delivery is claimed and committed before its request begins. If the process dies, its lease expires, and
+    another process sends it again with the same `webhook-id`.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        client: DestinationClient,
+        destinations: Destinations,
+        admin_url: str = "",
+        *,
+        now: Callable[[], datetime] = utc_now,
+        rng: random.Random | None = None,
+    ) -> None:
+        self._store = store
+        self._client = client
+        self._destinations = destinations
+        self._admin_url = admin_url
+        self._now = now
+        self._rng = rng or random.Random()  # noqa: S311 - jitter, not a secret
+        self._backoff = Backoff()
+        self._stopping = asyncio.Event()
+        self._workers: dict[str, asyncio.Task[None]] = {}
+        self._known: set[str] = set()
+        self._log = logger("deliver")
+
+    async def run(self) -> None:
+        """Send what is due until cancelled. The database is asked once a second, and after new events."""
+        failures = 0
+        while not self._stopping.is_set():
+            self._destinations.wake.clear()
+            try:
+                await self._start_workers()
+                failures = 0
+            except Failure as failure:
+                self._log.warning("deliveries paused", reason=failure.reason)
+                await asyncio.sleep(self._backoff.seconds(failures))
+                failures += 1
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._destinations.wake.wait(), POLL_SECONDS)
+
+    async def drain(self) -> None:
+        """Claim nothing more, and wait for the requests that are running. Each has a timeout."""
+        self._stopping.set()
+        self._destinations.wake.set()
+        await asyncio.gather(*self._workers.values(), return_exceptions=True)
+
+    async def _start_workers(self) -> None:
+        names = set(self._destinations.by_name)
+        if new := names - self._known:
+            await self._store.add_destinations(new)
+            self._known |= new
+        if not names:
+            return
+        for name in await self._store.due_destinations(names):
+            worker = self._workers.get(name)
+            if worker is None or worker.done():
+                self._workers[name] = asyncio.create_task(self._work(name), name=f"deliver {name}")
+
+    async def _work(self, name: str) -> None:
+        """Send what is due to one destination, until nothing is left that may be sent now."""
+        running = set[asyncio.Task[None]]()
+        try:
+            while not self._stopping.is_set() and (destination := self._destinations.by_name.get(name)):
+                gap = CHAT_GAP if destination.settings.kind in _CHATS else timedelta(0)
+                claims = await self._store.claim(name, CONCURRENCY, gap)
+                running |= {asyncio.create_task(self._deliver(destination, claim)) for claim in claims}
+                if not running:
+                    return
+                _, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+        except Failure as failure:
+            self._log.warning("deliveries paused", destination=name, reason=failure.reason)
+        except Exception:  # noqa: BLE001 - a bug at one destination must not end the process
+            metrics.BUGS.inc()
+            self._log.exception("unexpected error, destination paused until the next poll", destination=name)
+        finally:
+            if running:
+                await asyncio.wait(running)
+
+    async def _deliver(self, destination: ResolvedDestination, claim: Claim) -> None:
+        started = self._now()
+        try:
+            request = build_request(destination, str(claim.event_id), claim.body, started, self._admin_url)
+            outcome = await self._client.send(request, started)
+        except BodyTemplateError as error:
+            reason = Reason.TEMPLATE_FAILED.format(exception=error)
+            outcome = Outcome(Result.FAILED, reason=reason)
+        except Exception as error:  # noqa: BLE001 - this delivery fails, the others continue
+            metrics.BUGS.inc()
+            self._log.exception("unexpected error, delivery failed", destination=claim.destination)
+            outcome = Outcome(Result.FAILED, reason=Reason.BUG.format(exception=type(error).__name__))
+        seconds = (self._now() - started).total_seconds()
+        metrics.WEBHOOK_SECONDS.labels(destination=claim.destination).observe(seconds)
+        await self._record(claim, outcome)
+
+    async def _record(self, claim: Claim, outcome: Outcome) -> None:
+        """Record an outcome. Repeats while the database is unavailable; the lease expires meanwhile."""
+        settlement, name = self._settlement(claim, outcome), claim.destination
+        for attempt in range(5):
+            try:
+                if await self._store.settle(claim, settlement):
+                    await self._update_destination(name, outcome)
+                break
+            except Failure as failure:
+                self._log.warning("outcome not recorded", destination=name, reason=failure.reason)
+                await asyncio.sleep(self._backoff.seconds(attempt))
+        metrics.WEBHOOK_DELIVERIES.labels(destination=name, outcome=settlement.state).inc()
+        self._log.info(
+            "delivery attempted",
+            destination=claim.destination,
+            event_id=str(claim.event_id),
+            lead_id=str(claim.lead_id),
+            state=settlement.state,
+            status_code=outcome.status_code,
+            reason=outcome.reason,
+        )
+
+    def _settlement(self, claim: Claim, outcome: Outcome) -> Settlement:
+        about = (outcome.status_code, outcome.reason, outcome.response)
+        if outcome.result == Result.DELIVERED:
+            return Settlement("delivered", *about, claim.retries)
+        if outcome.result in (Result.RATE_LIMITED, Result.GONE):
+            wait = outcome.retry_after or RATE_LIMIT_PAUSE
+            return Settlement("failed", *about, claim.retries, wait)
+        scheduled = retry_wait(claim.retries, self._rng)
+        if scheduled is None:
+            return Settlement("dead", *about, claim.retries)
+        wait = max(scheduled, outcome.retry_after or scheduled)
+        return Settlement("failed", *about, claim.retries + 1, wait)
+
+    async def _update_destination(self, name: str, outcome: Outcome) -> None:
+        reason = outcome.reason or ""
+        if outcome.result == Result.DELIVERED:
+            await self._store.note_success(name)
+            return
+        if outcome.result == Result.GONE:
+            await self._store.disable(name, reason)
+            self._log.error("destination disabled: it answered 410", destination=name)
+            return
+        if outcome.result == Result.RATE_LIMITED:
+            await self._store.pause(name, outcome.retry_after or RATE_LIMIT_PAUSE, reason)
+            return
+        wait = pause(await self._store.note_failure(name, reason), self._rng)
+        if outcome.retry_after:
+            wait = max(wait or outcome.retry_after, outcome.retry_after)
+        if wait:
+            await self._store.pause(name, wait, reason)

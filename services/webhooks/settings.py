@@ -1,0 +1,21 @@
+"""The settings of the webhooks service. The sites file has its destinations (docs/destinations.md)."""
+
+from pydantic import Field
+from pydantic_settings import BaseSettings
+
+from runtime.settings import Kafka, Log, Postgres, SitesFile, Tracing, section
+
+
+class Settings(BaseSettings):
+    """The settings of the webhooks service, read from the environment and `.env`."""
+
+    model_config = section("FASTCORE_WEBHOOKS_")
+    kafka: Kafka = Field(default_factory=Kafka)
+    postgres: Postgres = Field(default_factory=Postgres)
+    log: Log = Field(default_factory=Log)
+    tracing: Tracing = Field(default_factory=Tracing)
+    sites_file: SitesFile = Field(default_factory=SitesFile)
+    admin_url: str = Field(default="", pattern=r"^(https?://[^\s<>\"]+)?$")
+    """The URL of the dashboard for the link in chat messages: https://example.com/admin. Empty: no link."""
+    timeout_seconds: float = Field(default=15.0, gt=0, le=60)
+    """Time that a destination has to answer a request, from connecting to the end of its response."""
