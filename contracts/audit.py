@@ -51,6 +51,9 @@ class AuditEvent(StrEnum):
     VIEW_DELETED = "view.deleted"
     DELIVERY_DEAD = "delivery.dead"
     DESTINATION_DISABLED = "destination.disabled"
+    DESTINATION_ENABLED = "destination.enabled"
+    DESTINATION_TESTED = "destination.tested"
+    DESTINATION_RETRIED = "destination.retried"
     SITE_QUEUE_PULLED = "site_queue.pulled"
 
 

@@ -13,8 +13,10 @@ from pydantic import BaseModel, ConfigDict, JsonValue
 from contracts.leads import LeadReceived, lead_reference
 from contracts.visit import Source
 
-EventType = Literal["lead.received"]
+EventType = Literal["lead.received", "lead.erased"]
+"""The events of destinations. Each gets `lead.erased` for the leads that it received, wanted or not."""
 RECEIVED: Final[EventType] = "lead.received"
+ERASED: Final[EventType] = "lead.erased"
 
 
 class LeadData(BaseModel):
@@ -64,7 +66,7 @@ class LeadEvent(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    type: EventType
+    type: EventType | Literal["lead.test"]
     timestamp: datetime
     data: LeadData
 
@@ -72,6 +74,30 @@ class LeadEvent(BaseModel):
     def received(cls, lead: LeadReceived, site_name: str) -> Self:
         """Return the event of an accepted lead."""
         return cls(type=RECEIVED, timestamp=lead.occurred_at, data=LeadData.of(lead, site_name))
+
+
+def example_event(lead_id: UUID, now: datetime) -> LeadEvent:
+    """Return the event of a test: a lead with example values. `lead_id` belongs to no lead."""
+    data = LeadData(
+        id=lead_id,
+        reference=lead_reference(lead_id),
+        site="test",
+        site_name="Test",
+        received_at=now,
+        name="Ada Lovelace",
+        email="ada@example.com",
+        phone="+44 20 7946 0000",
+        company="Analytical Engines Ltd",
+        service="Test",
+        message="This is a test of FASTCore. No visitor sent it.",
+        consent=None,
+        consent_text=None,
+        consent_version=None,
+        locale="en",
+        source=None,
+        extra={},
+    )
+    return LeadEvent(type="lead.test", timestamp=now, data=data)
 
 
 def event_id_for(lead_id: UUID, event_type: EventType) -> UUID:

@@ -13,9 +13,17 @@ from services.flusher.settings import Settings as Flusher
 from services.ingest.settings import Settings as Ingest
 from services.notifier.settings import Settings as Notifier
 from services.persister.settings import Settings as Persister
+from services.webhooks.settings import Settings as Webhooks
 
 _SITES: Final = ("FASTCORE_SITE_INGEST_TOKEN", "FASTCORE_SITES_FILE")
-SERVICE_SETTINGS: Final[tuple[type[BaseSettings], ...]] = (Ingest, Persister, Notifier, Flusher, Admin)
+SERVICE_SETTINGS: Final[tuple[type[BaseSettings], ...]] = (
+    Ingest,
+    Persister,
+    Notifier,
+    Webhooks,
+    Flusher,
+    Admin,
+)
 
 
 class MigrationSettings(BaseSettings):

@@ -114,12 +114,22 @@ MAIL_RATE: Final = Gauge("fastcore_mail_rate_limit_per_second", "Limit of emails
 # and the email is sent again.
 MAILS_THROTTLED: Final = Counter("fastcore_mails_throttled_total", "Rate-limit replies of the mail server.")
 
-# --- the webhooks service ------------------------------------------------------------------------
+# --- destinations ------------------------------------------------------------------------
 
 # Attempts at a destination, by the state of the delivery afterwards: delivered, failed (it is sent again) or
 # dead.
 WEBHOOK_DELIVERIES: Final = Counter(
     "fastcore_webhook_deliveries_total", "Attempts at a destination.", ["destination", "outcome"]
+)
+# Deliveries that wait for a destination, at most 10,000. Reported by admin.
+DESTINATION_WAITING: Final = Gauge("fastcore_destination_waiting", "Deliveries that wait.", ["destination"])
+# Deliveries without retries left, at most 10,000. A person must look at them. Reported by admin.
+DESTINATION_DEAD: Final = Gauge(
+    "fastcore_destination_dead", "Deliveries without retries left.", ["destination"]
+)
+# 1 if a destination of the sites file is paused after failures in a row, or is disabled. Reported by admin.
+DESTINATION_FAILING: Final = Gauge(
+    "fastcore_destination_failing", "The destination takes no deliveries.", ["destination"]
 )
 # One attempt, from connecting to the end of the response.
 WEBHOOK_SECONDS: Final = Histogram(

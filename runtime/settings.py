@@ -212,7 +212,8 @@ class Http(BaseSettings):
     host: str = "127.0.0.1"
     """The address to listen on."""
     port: int | None = Field(default=None, ge=1, le=65535)
-    """The port. Defaults: ingest 8001, persister 8002, notifier 8003, flusher 8004, admin 8005."""
+    """The port. Defaults: ingest 8001, persister 8002, notifier 8003, flusher 8004, admin 8005, webhooks
+    8006."""
     graceful_timeout_seconds: int = Field(default=50, ge=1)
     """How long a stop waits for open requests. Keep it below the container's stop grace period of 60 s."""
     head_timeout_seconds: float = Field(default=10.0, gt=0)

@@ -11,7 +11,7 @@ from aiokafka.errors import KafkaError
 from contracts import topics
 from deploy.cli.kafka_errors import refusal_reason, refusal_reason_of_code
 
-CONSUMERS: Final[tuple[topics.Service, ...]] = ("persister", "notifier", "flusher")
+CONSUMERS: Final[tuple[topics.Service, ...]] = ("persister", "notifier", "webhooks", "flusher")
 
 
 @dataclass(frozen=True)

@@ -24,11 +24,11 @@ echo "Migrating"
 docker compose run --rm migrate
 
 set --
-for service in persister notifier flusher admin; do
+for service in persister notifier webhooks flusher admin; do
   set -- "$@" --scale "$service=$(count "$service")"
 done
 echo "Replacing the services that read leads"
-up --no-deps "$@" persister notifier flusher admin
+up --no-deps "$@" persister notifier webhooks flusher admin
 
 gateways=$(count ingest)
 echo "Starting $gateways new gateway(s) beside the old"

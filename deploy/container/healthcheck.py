@@ -7,8 +7,8 @@ import http.client
 import os
 import sys
 
-# The edge of the all-in-one container, the five services, and the mailbox.
-PORTS = (8000, 8001, 8002, 8003, 8004, 8005, 8025)
+# The edge of the all-in-one container, the six services, and the mailbox.
+PORTS = (8000, 8001, 8002, 8003, 8004, 8005, 8006, 8025)
 TIMEOUT_SECONDS = 8
 
 

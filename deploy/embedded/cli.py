@@ -30,7 +30,7 @@ NOT_RUNNING = "FASTCore is not running. Start it with `make up`."
 
 @app.callback()
 def describe() -> None:
-    """Run all of FASTCore on this machine: Kafka, PostgreSQL, a mailbox and the five services.
+    """Run all of FASTCore on this machine: Kafka, PostgreSQL, a mailbox and the six services.
 
     Nothing else needs to be installed or running. KAFKA_BOOTSTRAP_SERVERS, DATABASE_URL or SMTP_HOST, in the
     environment or in `.env`, name an external server to use instead of the embedded one. The data is in

@@ -10,7 +10,7 @@ from deploy.embedded.errors import EmbeddedError
 ROOT = Path(__file__).parents[2]
 """The checkout. The services start here and read its `.env`."""
 
-SERVICES = ("ingest", "persister", "notifier", "flusher", "admin")
+SERVICES = ("ingest", "persister", "notifier", "webhooks", "flusher", "admin")
 
 _PREFIX = "FASTCORE_EMBEDDED_"
 
@@ -38,6 +38,7 @@ class Stack(BaseSettings):
     notifier_port: int = _port(8003)
     flusher_port: int = _port(8004)
     admin_port: int = _port(8005)
+    webhooks_port: int = _port(8006)
     mailbox_port: int = _port(8025)
     smtp_port: int = _port(1025)
     kafka_port: int = _port(19092)

@@ -46,6 +46,10 @@ CREATE TABLE webhook_delivery (
 );
 CREATE INDEX webhook_delivery_due ON webhook_delivery (destination, next_attempt_at)
     WHERE state IN ('pending', 'failed');
+CREATE INDEX webhook_delivery_waiting ON webhook_delivery (destination, created_at)
+    WHERE state IN ('pending', 'failed');                                     -- the oldest that waits
+CREATE INDEX webhook_delivery_delivered ON webhook_delivery (destination, delivered_at)
+    WHERE state = 'delivered';                                                -- how many in the last 24 hours
 CREATE INDEX webhook_delivery_sending ON webhook_delivery (destination, lease_until) WHERE state = 'sending';
 CREATE INDEX webhook_delivery_lead ON webhook_delivery (lead_id, destination, position);
 CREATE INDEX webhook_delivery_dead ON webhook_delivery (destination, updated_at DESC) WHERE state = 'dead';
@@ -78,8 +82,8 @@ ALTER TABLE replay_queue ADD CONSTRAINT queue_kind_is_known CHECK (kind IN
 -- the locks is the sender's: event, then delivery.
 CREATE FUNCTION erase_webhook_events() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-    told  integer;
-    event public.webhook_event%ROWTYPE;
+    notified integer;
+    event    public.webhook_event%ROWTYPE;
 BEGIN
     UPDATE public.webhook_event SET body = NULL WHERE lead_id = NEW.id AND type <> 'lead.erased';
     UPDATE public.webhook_delivery
@@ -87,9 +91,9 @@ BEGIN
         reason = CASE WHEN state IN ('pending', 'failed', 'dead') THEN 'erased' ELSE reason END,
         state = CASE WHEN state IN ('pending', 'failed', 'dead') THEN 'suppressed' ELSE state END
     WHERE lead_id = NEW.id;
-    SELECT count(DISTINCT destination) INTO told FROM public.webhook_delivery
+    SELECT count(DISTINCT destination) INTO notified FROM public.webhook_delivery
     WHERE lead_id = NEW.id AND attempts > 0;
-    IF told > 0 THEN
+    IF notified > 0 THEN
         INSERT INTO public.webhook_event (id, type, lead_id, site, occurred_at, body, wanted)
         VALUES (gen_random_uuid(), 'lead.erased', NEW.id, NEW.site, now(),
                 jsonb_build_object(
@@ -97,7 +101,7 @@ BEGIN
                     'timestamp', to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
                     'data', jsonb_build_object(
                         'id', NEW.id, 'reference', right(NEW.id::text, 8), 'site', NEW.site))::text,
-                told)
+                notified)
         RETURNING * INTO event;
         INSERT INTO public.webhook_delivery (event_id, destination, lead_id, position)
         SELECT DISTINCT event.id, destination, NEW.id, event.position FROM public.webhook_delivery

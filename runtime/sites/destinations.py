@@ -75,8 +75,9 @@ class Destination(BaseModel):
 
     `url` may be a reference, because the URL of a chat's incoming webhook is a secret. `secret` signs the
     requests of the kind `webhook`; two secrets are given while one replaces the other. Without `sites`, the
-    destination receives the leads of all sites. `method`, `headers`, `content_type` and `body` belong to the
-    kind `http`; `body` is a Jinja template.
+    destination receives the leads of all sites. `method`, `headers`, `content_type`, `body` and `erased_body`
+    belong to the kind `http`; the bodies are Jinja templates. Without `erased_body`, such a destination is not
+    informed of erasures.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -95,6 +96,7 @@ class Destination(BaseModel):
     ] = Field(default_factory=dict)
     content_type: Annotated[str, AfterValidator(_check_header_value)] = "application/json"
     body: str = Field(default="", max_length=BODY_TEMPLATE_MAX)
+    erased_body: str = Field(default="", max_length=BODY_TEMPLATE_MAX)
 
     @model_validator(mode="after")
     def _check_kind(self) -> Self:
@@ -104,7 +106,7 @@ class Destination(BaseModel):
             raise ValueError("signs nothing: only the kind webhook has a secret")
         if self.kind == "http" and not self.body:
             raise ValueError("needs a body, which is a Jinja template")
-        of_http = {"method", "headers", "content_type", "body"} & self.model_fields_set
+        of_http = {"method", "headers", "content_type", "body", "erased_body"} & self.model_fields_set
         if self.kind != "http" and of_http:
             raise ValueError(f"has {', '.join(sorted(of_http))}, which only the kind http has")
         return self

@@ -10,6 +10,7 @@ from services.admin.monitoring.system_status import SystemStatus
 from services.admin.rules.spam_shares import SpamShare
 from services.admin.store.audit import AuditLog
 from services.admin.store.bulk.bulk_changes import BulkChanges
+from services.admin.store.deliveries.destinations import Destinations
 from services.admin.store.deliveries.queue import ReplayQueue
 from services.admin.store.deliveries.recent_outcomes import RecentOutcomes
 from services.admin.store.deliveries.replays import Replays
@@ -38,6 +39,7 @@ class Adapters:
     views: Views
     queue: ReplayQueue
     replays: Replays
+    destinations: Destinations
     stages: StageBreakers
     audit: AuditLog
     exports: LeadExports

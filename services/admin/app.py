@@ -36,9 +36,11 @@ from services.admin.monitoring.metrics_poller import poll_metrics
 from services.admin.monitoring.service_clients import open_service_clients
 from services.admin.monitoring.spam_shares import read_risen_spam
 from services.admin.monitoring.system_status import SystemStatus
+from services.admin.schemas.destinations import DestinationList
 from services.admin.store.audit import AuditLog
 from services.admin.store.bulk.bulk_changes import BulkChanges
 from services.admin.store.bulk.bulk_worker import run_bulk_changes
+from services.admin.store.deliveries.destinations import Destinations, kinds_of
 from services.admin.store.deliveries.queue import ReplayQueue
 from services.admin.store.deliveries.recent_outcomes import count_recent_outcomes
 from services.admin.store.deliveries.replays import Replays
@@ -82,6 +84,11 @@ def create_app(config: settings.Settings | None = None) -> FastAPI:
             aclosing(LagReader(config.kafka)) as lag,
         ):
             state.check("database", check_database(config.postgres, pool))
+            destinations = Destinations(pool)
+
+            async def read_destinations() -> DestinationList:
+                return await destinations.list_destinations(kinds_of(app.state.sites))
+
             app.state.adapters = Adapters(
                 leads=Leads(pool),
                 held_leads=HeldLeads(pool),
@@ -90,6 +97,7 @@ def create_app(config: settings.Settings | None = None) -> FastAPI:
                 views=Views(pool),
                 queue=ReplayQueue(pool),
                 replays=Replays(pool),
+                destinations=destinations,
                 stages=StageBreakers(pool),
                 audit=AuditLog(pool),
                 exports=LeadExports(pool),
@@ -104,7 +112,7 @@ def create_app(config: settings.Settings | None = None) -> FastAPI:
                 system=SystemStatus(pool, lag, services),
             )
             async with (
-                run_in_background(poll_metrics(pool, lag), "metrics poller"),
+                run_in_background(poll_metrics(pool, lag, read_destinations), "metrics poller"),
                 run_in_background(run_bulk_changes(pool), "bulk changes"),
                 run_in_background(poll_headline(app), "headline"),
                 run_in_background(watch_names(), "sites file"),

@@ -26,10 +26,13 @@ class Destinations:
         """Use these destinations from now on. Raises `SitesFileError` and changes nothing if one is wrong."""
         by_name = resolve_destinations(sites, self._variables)
         for name, destination in by_name.items():
-            try:
-                compile_template(destination.settings.body)
-            except BodyTemplateError as error:
-                raise SitesFileError(f"destinations.{name}.body: is no Jinja template ({error})") from None
+            for key in ("body", "erased_body"):
+                try:
+                    compile_template(getattr(destination.settings, key))
+                except BodyTemplateError as error:
+                    raise SitesFileError(
+                        f"destinations.{name}.{key}: is no Jinja template ({error})"
+                    ) from None
         self.sites = sites
         self.by_name: Mapping[str, ResolvedDestination] = by_name
         self.wake.set()

@@ -20,6 +20,7 @@ class Result(StrEnum):
     DELIVERED = "delivered"
     FAILED = "failed"  # uses up a retry
     RATE_LIMITED = "rate_limited"  # uses up no retry; the destination waits
+    SKIPPED = "skipped"  # nothing was sent, and nothing will be
     GONE = "gone"  # uses up no retry; the destination is disabled
 
 

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from standardwebhooks import Webhook
 
+from contracts.lead_events import ERASED
 from runtime.sites.secrets import ResolvedDestination
 from services.webhooks.body_template import render_body
 from services.webhooks.client import Request
@@ -24,8 +25,8 @@ _MESSAGES: Final[Mapping[str, Callable[[dict[str, Any], str], dict[str, Any]]]] 
 
 def build_request(
     destination: ResolvedDestination, event_id: str, body: str, now: datetime, admin_url: str
-) -> Request:
-    """Return the request that sends an event to a destination.
+) -> Request | None:
+    """Return the request that sends an event to a destination; None if it has no template for an erasure.
 
     `body` is the event's JSON text. `now` has the time zone UTC. Raises `BodyTemplateError` for a template
     that fails. A webhook is signed anew for each attempt, because the signature holds the time (Standard
@@ -42,7 +43,11 @@ def build_request(
         }
     elif settings.kind == "http":
         headers = {"Content-Type": settings.content_type, **destination.headers}
-        content = render_body(settings.body, json.loads(body), event_id)
+        event = json.loads(body)
+        template = settings.erased_body if event["type"] == ERASED else settings.body
+        if not template:
+            return None
+        content = render_body(template, event, event_id)
     else:
         content = json.dumps(_MESSAGES[settings.kind](json.loads(body), admin_url))
     return Request(settings.method, destination.url, headers, content.encode(), settings.allow_private)

@@ -65,7 +65,7 @@ class Sender:
         self._log = logger("deliver")
 
     async def run(self) -> None:
-        """Send what is due until cancelled. The database is asked once a second, and after new events."""
+        """Send what is due until cancelled. The database is queried once a second, and after new events."""
         failures = 0
         while not self._stopping.is_set():
             self._destinations.wake.clear()
@@ -121,7 +121,11 @@ class Sender:
         started = self._now()
         try:
             request = build_request(destination, str(claim.event_id), claim.body, started, self._admin_url)
-            outcome = await self._client.send(request, started)
+            outcome = (
+                await self._client.send(request, started)
+                if request
+                else Outcome(Result.SKIPPED, reason=Reason.TEMPLATE_MISSING)
+            )
         except BodyTemplateError as error:
             reason = Reason.TEMPLATE_FAILED.format(exception=error)
             outcome = Outcome(Result.FAILED, reason=reason)
@@ -159,6 +163,8 @@ class Sender:
         about = (outcome.status_code, outcome.reason, outcome.response)
         if outcome.result == Result.DELIVERED:
             return Settlement("delivered", *about, claim.retries)
+        if outcome.result == Result.SKIPPED:
+            return Settlement("suppressed", *about, claim.retries)
         if outcome.result in (Result.RATE_LIMITED, Result.GONE):
             wait = outcome.retry_after or RATE_LIMIT_PAUSE
             return Settlement("failed", *about, claim.retries, wait)
@@ -172,6 +178,8 @@ class Sender:
         reason = outcome.reason or ""
         if outcome.result == Result.DELIVERED:
             await self._store.note_success(name)
+            return
+        if outcome.result == Result.SKIPPED:
             return
         if outcome.result == Result.GONE:
             await self._store.disable(name, reason)

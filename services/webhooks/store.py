@@ -161,7 +161,7 @@ class Store:
         """
         async with transaction(self._pool) as connection:
             erased = await SQL.lock_event(connection, event_id=claim.event_id)
-            final = settlement.state == "delivered"
+            final = settlement.state in ("delivered", "suppressed")
             settled = await SQL.settle_delivery(
                 connection,
                 event_id=claim.event_id,

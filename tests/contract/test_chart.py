@@ -141,6 +141,7 @@ def test_the_required_settings_of_each_service_are_there(chart: list[Manifest]) 
         "ingest": {"KAFKA_BOOTSTRAP_SERVERS", "FASTCORE_SITE_INGEST_TOKEN"},
         "persister": {"KAFKA_BOOTSTRAP_SERVERS", "DATABASE_URL"},
         "notifier": {"KAFKA_BOOTSTRAP_SERVERS", "DATABASE_URL", "SMTP_HOST", "FROM_EMAIL", "ADMIN_EMAIL"},
+        "webhooks": {"KAFKA_BOOTSTRAP_SERVERS", "DATABASE_URL"},
         "flusher": {"KAFKA_BOOTSTRAP_SERVERS", "DATABASE_URL"},
         "admin": {"KAFKA_BOOTSTRAP_SERVERS", "DATABASE_URL", "FASTCORE_ADMIN_TOKEN"},
     }

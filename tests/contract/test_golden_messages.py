@@ -23,6 +23,7 @@ FAILURES: dict[str, type[LeadFailed]] = {
     topics.FAILED.name: LeadFailed,
     topics.RETRY_PERSISTER.name: LeadFailed,
     topics.RETRY_NOTIFIER.name: LeadFailed,
+    topics.RETRY_WEBHOOKS.name: LeadFailed,
     topics.DEAD.name: LeadDead,
 }
 

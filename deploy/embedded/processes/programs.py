@@ -1,4 +1,4 @@
-"""How to start this checkout's own programs: the mailbox, the edge and the five services."""
+"""How to start this checkout's own programs: the mailbox, the edge and the six services."""
 
 import sys
 from pathlib import Path
@@ -40,7 +40,7 @@ def edge(stack: Stack) -> Launch:
 
 
 def services(stack: Stack) -> list[Launch]:
-    """Return the launches of the five services, ingest first."""
+    """Return the launches of the six services, ingest first."""
     return [
         Launch(
             name=name,

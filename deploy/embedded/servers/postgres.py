@@ -30,7 +30,7 @@ ROOT_FOLDER = Path("/var/lib/fastcore")
 _SETTINGS = {
     "listen_addresses": "127.0.0.1",
     "unix_socket_directories": "",
-    # Five services with small pools, the tests and psql. Each idle connection costs about 2 MB.
+    # Six services with small pools, the tests and psql. Each idle connection costs about 2 MB.
     "max_connections": "100",
     "shared_buffers": "48MB",
     "max_wal_size": "256MB",

@@ -5,6 +5,7 @@ from fastapi import APIRouter, Depends
 from services.admin.api import (
     audit,
     bulk_changes,
+    destinations,
     held_leads,
     incidents,
     lead_exports,
@@ -41,6 +42,7 @@ def routes() -> APIRouter:
         audit,
         operations,
         incidents,
+        destinations,
     ):
         router.include_router(module.router)
     return router

@@ -42,6 +42,11 @@ EVENTS: Final = {
     "view.saved": "View saved",
     "view.renamed": "View renamed",
     "view.deleted": "View deleted",
+    "delivery.dead": "Delivery to a destination failed",
+    "destination.disabled": "Destination disabled",
+    "destination.enabled": "Destination enabled",
+    "destination.tested": "Test event sent to a destination",
+    "destination.retried": "Failed deliveries of a destination retried",
     "site_queue.pulled": "Website queue imported",
 }
 KINDS: Final = {
@@ -49,12 +54,14 @@ KINDS: Final = {
     "admin_alert": "Team notification",
     "store": "Lead storage",
     "audit": "Audit entry",
+    "event": "Event for destinations",
     "pull": "Website import",
 }
 STAGES: Final = {
     "ingest": "Lead intake",
     "persister": "Storage",
     "notifier": "Email",
+    "webhooks": "Destinations",
     "site": "Website queues",
     "flusher": "Retries",
 }

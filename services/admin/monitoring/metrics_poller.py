@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 from runtime import metrics
@@ -13,7 +14,9 @@ from services.admin.monitoring.incident_counts import count_open_incidents
 from services.admin.monitoring.queue_counts import STATES, QueueCounts, count_queue
 from services.admin.monitoring.scheduled_jobs import list_jobs
 from services.admin.monitoring.spam_shares import read_risen_spam
+from services.admin.schemas.destinations import DestinationList
 
+ReadDestinations = Callable[[], Awaitable[DestinationList]]
 POLL_SECONDS: Final = 15.0
 # Poll more often while the database is unavailable, so that the gauges return soon after it does.
 UNAVAILABLE_POLL_SECONDS: Final = 2.0
@@ -21,7 +24,7 @@ UNAVAILABLE_POLL_SECONDS: Final = 2.0
 MAX_COUNTING_SHARE: Final = 0.05
 
 
-async def poll_metrics(pool: Pool, lag: LagReader) -> None:
+async def poll_metrics(pool: Pool, lag: LagReader, read_destinations: ReadDestinations) -> None:
     """Update the gauges every `POLL_SECONDS` until the task is cancelled."""
     counts_due_at = 0.0
     while True:
@@ -37,6 +40,7 @@ async def poll_metrics(pool: Pool, lag: LagReader) -> None:
             await _update_jobs(pool)
             await _update_spam(pool)
             await update_incidents(pool)
+            await _update_destinations(read_destinations)
             counts_due_at = time.monotonic() + (time.monotonic() - started) / MAX_COUNTING_SHARE
         await _update_lag(lag)
         await asyncio.sleep(POLL_SECONDS)
@@ -104,6 +108,20 @@ async def update_incidents(pool: Pool) -> None:
     for (severity, acknowledged), incidents in counts.items():
         answer = "yes" if acknowledged else "no"
         metrics.INCIDENTS.labels(severity=severity, acknowledged=answer).set(incidents)
+
+
+async def _update_destinations(read: ReadDestinations) -> None:
+    try:
+        destinations = await read()
+    except DependencyUnavailable:
+        return
+    for gauge in (metrics.DESTINATION_WAITING, metrics.DESTINATION_DEAD, metrics.DESTINATION_FAILING):
+        gauge.clear()  # a destination that is gone has no series
+    for each in destinations.destinations:
+        metrics.DESTINATION_WAITING.labels(destination=each.name).set(each.waiting)
+        metrics.DESTINATION_DEAD.labels(destination=each.name).set(each.dead)
+        failing = each.state in ("paused", "disabled")
+        metrics.DESTINATION_FAILING.labels(destination=each.name).set(failing)
 
 
 async def _update_lag(lag: LagReader) -> None:

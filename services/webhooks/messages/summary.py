@@ -32,7 +32,8 @@ def summarize(event: dict[str, Any], admin_url: str) -> Summary:
         "Reference": lead["reference"],
     }
     fields = [(label, _cut(value, FIELD_MAX)) for label, value in named.items() if value]
-    return Summary(f"New lead from {_cut(who, FIELD_MAX)}", fields, _cut(lead["message"], MESSAGE_MAX), link)
+    title = "Test from FASTCore" if event["type"] == "lead.test" else f"New lead from {_cut(who, FIELD_MAX)}"
+    return Summary(title, fields, _cut(lead["message"], MESSAGE_MAX), link)
 
 
 def _cut(text: str, length: int) -> str:

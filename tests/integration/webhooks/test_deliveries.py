@@ -130,7 +130,7 @@ async def test_a_destination_that_is_gone_is_disabled_and_its_leads_wait(
     assert entry["details_json"] == {"destination": "gone", "reason": "destination answered 410"}
 
 
-async def test_five_failures_in_a_row_pause_a_destination_until_a_probe_succeeds(
+async def test_five_failures_in_a_row_pause_it_until_a_probe_succeeds(
     kafka: Kafka, postgres: Postgres, db: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with webhook_receiver() as broken, webhook_receiver() as good:
@@ -161,7 +161,8 @@ async def test_an_erased_lead_is_told_to_each_destination_that_had_it(
     sent, waiting = lead(), lead()
     await db.execute(
         "INSERT INTO lead_inbox"
-        " (id, request_id, site, email, service, name, message, body_sha256, created_at_utc) SELECT id, '', 'default', 'ada@example.com', '', 'Ada', 'Hello', '', now()"
+        " (id, request_id, site, email, service, name, message, body_sha256, created_at_utc)"
+        " SELECT id, '', 'default', 'ada@example.com', '', 'Ada', 'Hello', '', now()"
         " FROM unnest($1::uuid[]) AS leads (id)",
         [sent.lead_id, waiting.lead_id],
     )

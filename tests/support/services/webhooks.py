@@ -44,7 +44,7 @@ def _toml(value: Any) -> str:
         return "[" + ", ".join(map(_toml, value)) + "]"
     if isinstance(value, dict):
         return "{ " + ", ".join(f"{key} = {_toml(each)}" for key, each in value.items()) + " }"
-    return "'''" + value + "'''"
+    return f"'''{value}'''"
 
 
 @contextlib.asynccontextmanager

@@ -41,7 +41,7 @@
 {{- if not (has .name (list "migrate" "topics")) -}}
 {{- $_ := set $env "FASTCORE_HTTP_HOST" "0.0.0.0" -}}
 {{- end -}}
-{{- if and .root.Values.sites (has .name (list "ingest" "notifier" "flusher" "admin")) -}}
+{{- if and .root.Values.sites (has .name (list "ingest" "notifier" "webhooks" "flusher" "admin")) -}}
 {{- $_ := set $env "FASTCORE_SITES_FILE" "/etc/fastcore/sites/sites.toml" -}}
 {{- end -}}
 {{- if eq .name "ingest" -}}
@@ -49,7 +49,7 @@
 {{- end -}}
 {{- if eq .name "admin" -}}
 {{- $urls := list -}}
-{{- range $name := list "ingest" "persister" "notifier" "flusher" "admin" -}}
+{{- range $name := list "ingest" "persister" "notifier" "webhooks" "flusher" "admin" -}}
 {{- $urls = append $urls (printf "%s=http://%s-%s:%s" $name $full $name (include "fastcore.port" $name)) -}}
 {{- end -}}
 {{- $_ := set $env "FASTCORE_ADMIN_SERVICE_URLS" (join "," $urls) -}}

@@ -22,7 +22,7 @@
 
 {{/* The port of each service, as in `python -m services`. */}}
 {{- define "fastcore.port" -}}
-{{ index (dict "ingest" 8001 "persister" 8002 "notifier" 8003 "flusher" 8004 "admin" 8005) . }}
+{{ index (dict "ingest" 8001 "persister" 8002 "notifier" 8003 "flusher" 8004 "admin" 8005 "webhooks" 8006) . }}
 {{- end -}}
 
 {{/* Takes (dict "root" $ "name" "ingest"). */}}

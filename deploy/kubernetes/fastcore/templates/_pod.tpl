@@ -105,7 +105,7 @@ spec:
       {{- end }}
       volumeMounts:
         {{- include "fastcore.mounts" . | nindent 8 }}
-        {{- if and .root.Values.sites (has .name (list "ingest" "notifier" "flusher" "admin")) }}
+        {{- if and .root.Values.sites (has .name (list "ingest" "notifier" "webhooks" "flusher" "admin")) }}
         - {name: sites, mountPath: /etc/fastcore/sites, readOnly: true}
         {{- end }}
         {{- if eq .name "ingest" }}
@@ -113,7 +113,7 @@ spec:
         {{- end }}
   volumes:
     {{- include "fastcore.volumes" . | nindent 4 }}
-    {{- if and .root.Values.sites (has .name (list "ingest" "notifier" "flusher" "admin")) }}
+    {{- if and .root.Values.sites (has .name (list "ingest" "notifier" "webhooks" "flusher" "admin")) }}
     - {name: sites, configMap: {name: {{ include "fastcore.fullname" .root }}-sites}}
     {{- end }}
 {{- end -}}

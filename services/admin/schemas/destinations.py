@@ -1,0 +1,84 @@
+"""Destinations: the other systems that receive leads."""
+
+from datetime import datetime
+from typing import Annotated, Literal
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field
+
+DestinationState = Literal["healthy", "paused", "disabled", "removed"]
+
+
+class Destination(BaseModel):
+    """A destination and its deliveries. The sites file has its settings; no secret is shown."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    kind: Annotated[str | None, Field(description="Null if the sites file no longer has the destination.")]
+    state: Annotated[
+        DestinationState,
+        Field(
+            description="`paused` after failures in a row: one delivery at a time is tried. `disabled` by a"
+            " 410 or an admin, and `removed` from the sites file: deliveries wait."
+        ),
+    ]
+    since: Annotated[datetime | None, Field(description="Since when it is paused or disabled.")]
+    reason: Annotated[str | None, Field(description="Why it is paused or disabled.")]
+    waiting: Annotated[int, Field(description="Deliveries that wait, at most 10,000.")]
+    dead: Annotated[int, Field(description="Deliveries without retries left, at most 10,000.")]
+    delivered_last_day: Annotated[int, Field(description="Delivered in the last 24 hours, at most 10,000.")]
+    oldest_waiting_at: Annotated[datetime | None, Field(description="When the oldest of them was created.")]
+    last_success_at: datetime | None
+    last_failure_at: datetime | None
+
+
+class DestinationList(BaseModel):
+    """All destinations of the sites file, and those that were removed from it, by name."""
+
+    model_config = ConfigDict(frozen=True)
+
+    destinations: list[Destination]
+
+
+class SentTest(BaseModel):
+    """The id of a test event. The receiver gets it as `webhook-id`."""
+
+    model_config = ConfigDict(frozen=True)
+
+    event_id: UUID
+
+
+class Retried(BaseModel):
+    """How many deliveries are sent again, and how many dead ones are left."""
+
+    model_config = ConfigDict(frozen=True)
+
+    retried: int
+    left: int
+
+
+class LeadDelivery(BaseModel):
+    """A delivery of one of a lead's events."""
+
+    model_config = ConfigDict(frozen=True)
+
+    event_id: UUID
+    event: str
+    destination: str
+    state: str
+    attempts: int
+    status_code: int | None
+    reason: str | None
+    response: Annotated[str | None, Field(description="The first 1,024 characters of the last response.")]
+    next_attempt_at: datetime | None
+    created_at: datetime
+    delivered_at: datetime | None
+
+
+class LeadDeliveries(BaseModel):
+    """A lead's deliveries to destinations, in the order of its events."""
+
+    model_config = ConfigDict(frozen=True)
+
+    deliveries: list[LeadDelivery]

@@ -1,0 +1,70 @@
+-- The queries of store/deliveries/destinations.py.
+
+-- name: list_destinations
+-- The destinations of the sites file, and all others that have a state. Every count is bounded.
+SELECT n.name, w.paused_until IS NOT NULL AS paused, w.paused_since, w.disabled_at, w.disabled_reason, w.last_reason,
+       w.last_success_at, w.last_failure_at,
+       (SELECT count(*) FROM (SELECT FROM webhook_delivery d WHERE d.destination = n.name
+                              AND d.state IN ('pending', 'failed') LIMIT 10000) AS bounded) AS waiting,
+       (SELECT count(*) FROM (SELECT FROM webhook_delivery d WHERE d.destination = n.name AND d.state = 'dead'
+                              LIMIT 10000) AS bounded) AS dead,
+       (SELECT count(*) FROM (SELECT FROM webhook_delivery d WHERE d.destination = n.name AND d.state = 'delivered'
+                              AND d.delivered_at > now() - interval '24 hours' LIMIT 10000) AS bounded)
+           AS delivered_last_day,
+       (SELECT min(d.created_at) FROM webhook_delivery d WHERE d.destination = n.name
+                              AND d.state IN ('pending', 'failed')) AS oldest_waiting_at
+FROM (SELECT name FROM webhook_destination UNION SELECT unnest(:names::text[])) AS n (name)
+LEFT JOIN webhook_destination w ON w.name = n.name
+ORDER BY n.name;
+
+-- name: lock_destination^
+-- A destination's state, locked. It is inserted first if it has none.
+INSERT INTO webhook_destination (name) VALUES (:name)
+ON CONFLICT (name) DO UPDATE SET name = excluded.name
+RETURNING disabled_at;
+
+-- name: enable_destination!
+-- Send to a destination again, at once.
+UPDATE webhook_destination
+SET disabled_at = NULL, disabled_reason = NULL, failures = 0, paused_until = NULL, paused_since = NULL,
+    next_send_at = now(), updated_at = now()
+WHERE name = :name;
+
+-- name: disable_destination!
+-- Let a destination's deliveries wait.
+UPDATE webhook_destination SET disabled_at = now(), disabled_reason = :reason, updated_at = now() WHERE name = :name;
+
+-- name: insert_test_event!
+-- An event for one destination. Its lead does not exist.
+WITH event AS (
+    INSERT INTO webhook_event (id, type, lead_id, site, occurred_at, body, wanted)
+    VALUES (:id, 'lead.test', :lead_id, 'test', now(), :body, 1)
+    RETURNING id, lead_id, position
+)
+INSERT INTO webhook_delivery (event_id, destination, lead_id, position)
+SELECT id, :name, lead_id, position FROM event;
+
+-- name: retry_dead$
+-- Let dead deliveries of a destination be sent again, with all their retries. Return how many.
+WITH retried AS (
+    UPDATE webhook_delivery SET state = 'pending', retries = 0, next_attempt_at = now(), updated_at = now()
+    WHERE (event_id, destination) IN (
+        SELECT event_id, destination FROM webhook_delivery WHERE destination = :name AND state = 'dead'
+        ORDER BY position LIMIT :limit FOR UPDATE SKIP LOCKED)
+    RETURNING 1
+)
+SELECT count(*) FROM retried;
+
+-- name: count_dead$
+-- How many dead deliveries a destination has, at most 10,000.
+SELECT count(*) FROM (SELECT FROM webhook_delivery WHERE destination = :name AND state = 'dead' LIMIT 10000) AS bounded;
+
+-- name: list_lead_deliveries
+-- The deliveries of a lead's events.
+SELECT d.event_id, e.type AS event, d.destination, d.state, d.attempts, d.status_code, d.reason, d.response,
+       d.next_attempt_at, d.created_at, d.delivered_at
+FROM webhook_delivery d
+JOIN webhook_event e ON e.id = d.event_id
+WHERE d.lead_id = :lead_id
+ORDER BY d.position, d.destination
+LIMIT 1000;
