@@ -75,9 +75,9 @@ class Destination(BaseModel):
 
     `url` may be a reference, because the URL of a chat's incoming webhook is a secret. `secret` signs the
     requests of the kind `webhook`; two secrets are given while one replaces the other. Without `sites`, the
-    destination receives the leads of all sites. `method`, `headers`, `content_type`, `body` and `erased_body`
-    belong to the kind `http`; the bodies are Jinja templates. Without `erased_body`, such a destination is not
-    informed of erasures.
+    destination receives the leads of all sites. `method`, `headers`, `content_type`, `body` and
+    `erased_body` belong to the kind `http`; the bodies are Jinja templates. Without `erased_body`, such a
+    destination is not informed of erasures.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
