@@ -1,4 +1,4 @@
--- Events for other systems, and their deliveries (docs/decisions/0042). The service `webhooks` writes them.
+-- Events for other systems, and their deliveries (docs/decisions/0041). The service `webhooks` writes them.
 
 -- One event of a lead that at least one destination wants. `id` is the webhook-id that receivers deduplicate by.
 CREATE TABLE webhook_event (

@@ -106,6 +106,8 @@ BADGE_STYLES: Final = {
     "bulk.started": "violet", "bulk.cancelled": "violet", "queue.cleared": "violet",
     "queue.replayed": "violet", "queue.replay_cancelled": "violet",
     "stage.resumed": "violet", "incident.acknowledged": "violet", "incident.resolved": "violet",
+    "delivery.dead": "bad", "destination.disabled": "amber", "destination.enabled": "violet",
+    "destination.tested": "violet", "destination.retried": "violet",
     "view.saved": "violet", "view.renamed": "violet", "view.deleted": "violet",
     "site_queue.pulled": "blue",
 }  # fmt: skip

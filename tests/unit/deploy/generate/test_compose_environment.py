@@ -20,7 +20,7 @@ COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
         ("FASTCORE_MIGRATION_DATABASE_URL", {"migrate"}),
         ("FASTCORE_ADMIN_TOKEN", {"admin"}),
         ("SMTP_PASSWORD", {"notifier"}),
-        ("DATABASE_URL", {"persister", "notifier", "flusher", "admin", "migrate"}),
+        ("DATABASE_URL", {"persister", "notifier", "webhooks", "flusher", "admin", "migrate"}),
     ],
 )
 def test_a_secret_is_passed_to_its_readers_only(secret: str, readers: set[str]) -> None:
