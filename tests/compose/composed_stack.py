@@ -20,7 +20,7 @@ from tests.support.wait import eventually
 
 pytestmark = pytest.mark.timeout(600)
 
-SERVICES = ("ingest", "persister", "notifier", "flusher", "admin")
+SERVICES = ("ingest", "persister", "notifier", "webhooks", "flusher", "admin")
 LEAD = {"name": "Ada Lovelace", "email": "ada@example.com", "service": "Hosting", "message": "Call me."}
 GRACE_SECONDS = 60
 

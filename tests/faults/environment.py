@@ -29,7 +29,7 @@ from tests.support.services.processes import ServiceProcess
 
 SITE_TOKEN = "site-token-of-the-fault-suite"
 ADMIN_TOKEN = "admin-token-of-the-fault-suite"
-SERVICES = ("ingest", "persister", "notifier", "flusher", "admin")
+SERVICES = ("ingest", "persister", "notifier", "webhooks", "flusher", "admin")
 _MAIL_NAME = re.compile(
     rb"^Message-ID:\s*<([0-9a-f-]{36})\.(welcome|admin_alert)@", re.MULTILINE | re.IGNORECASE
 )

@@ -31,7 +31,7 @@ from tests.support.mail.smtp import SmtpServer, smtp_server
 from tests.support.services.processes import ServiceProcess, processes
 from tests.support.wait import eventually
 
-SERVICES: Final = ("ingest", "persister", "notifier", "flusher", "admin")
+SERVICES: Final = ("ingest", "persister", "notifier", "webhooks", "flusher", "admin")
 ADMIN_TOKEN: Final = "dev-admin-token-xyz-123"
 LEADS: Final = "SELECT count(*) FROM lead_inbox"
 SENT: Final = "SELECT count(*) FROM email_delivery WHERE state = 'sent'"

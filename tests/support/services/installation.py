@@ -1,4 +1,4 @@
-"""A complete installation: five services, the edge, a mailbox, and real servers."""
+"""A complete installation: six services, the edge, a mailbox, and real servers."""
 
 import contextlib
 import hashlib
@@ -28,7 +28,7 @@ name = "Studio Nord"
 hook_keys = ["sha256:{hashlib.sha256(HOOK_KEY.encode()).hexdigest()}"]
 limits = {{ leads_per_email_per_hour = 0 }}
 """
-NAMES = ("ingest", "persister", "notifier", "flusher", "admin")
+NAMES = ("ingest", "persister", "notifier", "webhooks", "flusher", "admin")
 
 
 @dataclass
