@@ -17,7 +17,8 @@ async def choose(visitor: Visitor, *names: str) -> None:
     menu = visitor.page.locator("#columns")
     await menu.get_by_text("Columns", exact=True).click()
     for box in await menu.get_by_role("checkbox").all():
-        await box.set_checked(await box.evaluate("each => each.labels[0].textContent") in names)
+        label = str(await box.evaluate("each => each.labels[0].textContent"))
+        await box.set_checked(label.removesuffix(" column") in names)
     await menu.get_by_role("button", name="Show columns").click()
 
 
