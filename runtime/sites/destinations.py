@@ -17,10 +17,16 @@ _REFERENCE: Final = re.compile(r"env:[A-Za-z_][A-Za-z0-9_]*|file:/[^\x00]+")
 _HEADER: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")
 # Set by the service itself, or would change where a request ends.
 _OWN_HEADERS: Final = frozenset(
-    {"host", "content-length", "transfer-encoding", "connection", "te", "trailer"}
+    {"host", "content-length", "content-type", "transfer-encoding", "connection", "te", "trailer"}
 )
 BODY_TEMPLATE_MAX: Final = 20_000
 DestinationKind = Literal["webhook", "slack", "teams", "discord", "http"]
+
+
+def _check_name(value: str) -> str:
+    if not DESTINATION_NAME.fullmatch(value):
+        raise ValueError("must be 1 to 50 small letters, digits or dashes, and begin with no dash")
+    return value
 
 
 def is_reference(value: str) -> bool:
@@ -82,7 +88,7 @@ class Destination(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    name: str = Field(pattern=DESTINATION_NAME.pattern)
+    name: Annotated[str, AfterValidator(_check_name)]
     kind: DestinationKind
     url: Annotated[str, AfterValidator(_check_url_or_reference)]
     secret: Annotated[tuple[SecretReference, ...], BeforeValidator(_as_tuple), Field(max_length=2)] = ()

@@ -24,6 +24,10 @@ _MESSAGES: Final = {
     "tuple_type": 'must be a list, such as ["a", "b"]',
     "dict_type": "must be a table",
     "dataclass_type": "must be text in quotes",
+    "bool_type": "must be true or false",
+    "bool_parsing": "must be true or false",
+    "string_too_long": "is too long",
+    "too_long": "has too many values",
 }
 
 

@@ -1,7 +1,7 @@
 """Renders the body of a destination of the kind `http`: a Jinja template in a sandbox.
 
 The template is the operator's, and the values are a visitor's. The sandbox gives a template no access to the
-process. The length of its loops and of its output is bounded.
+process. The length of its output is bounded.
 """
 
 import json
@@ -13,7 +13,6 @@ from jinja2 import StrictUndefined, Template, TemplateError
 from jinja2.sandbox import ImmutableSandboxedEnvironment, SandboxedEnvironment
 
 BODY_MAX_CHARACTERS: Final = 512 * 1024
-MAX_RANGE: Final = 1000
 
 
 class BodyTemplateError(Exception):

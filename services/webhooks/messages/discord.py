@@ -5,14 +5,15 @@ from typing import Any, Final
 
 from services.webhooks.messages.summary import summarize
 
-_MARKDOWN: Final = re.compile(r"([\\*_~`|>#\[\]()-])")
+# With the characters of links (`https:`), mentions (`<@1>`) and times (`<t:0>`).
+_MARKDOWN: Final = re.compile(r"([\\*_~`|<>@:#\[\]()-])")
 
 
 def discord_message(event: dict[str, Any], admin_url: str) -> dict[str, Any]:
     """Return the payload of a webhook: one embed. Nobody is mentioned, whatever a visitor wrote."""
     summary = summarize(event, admin_url)
     embed: dict[str, Any] = {
-        "title": summary.title[:256],
+        "title": _escape(summary.title)[:256],
         "description": _escape(summary.message)[:4096],
         "fields": [
             {"name": label, "value": _escape(value)[:1024], "inline": True} for label, value in summary.fields

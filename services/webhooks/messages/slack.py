@@ -1,8 +1,11 @@
 """A message for Slack, and for chats that take Slack's format, such as Mattermost."""
 
-from typing import Any
+import re
+from typing import Any, Final
 
 from services.webhooks.messages.summary import summarize
+
+SECTION_MAX: Final = 3000
 
 
 def slack_message(event: dict[str, Any], admin_url: str) -> dict[str, Any]:
@@ -14,7 +17,8 @@ def slack_message(event: dict[str, Any], admin_url: str) -> dict[str, Any]:
         blocks.append({"type": "section", "fields": [_text(line) for line in lines]})
     if summary.message:
         quoted = "\n".join(f">{line}" for line in _escape(summary.message).split("\n"))
-        blocks.append(_section(quoted[:3000]))
+        # A cut inside `&amp;` would show its beginning.
+        blocks.append(_section(re.sub(r"&[a-z]*$", "", quoted[:SECTION_MAX])))
     if summary.link:
         blocks.append(_section(f"<{summary.link}|Open the lead>"))
     return {"text": _escape(summary.title), "blocks": blocks, "unfurl_links": False, "unfurl_media": False}

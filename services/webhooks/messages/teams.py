@@ -42,9 +42,5 @@ def teams_message(event: dict[str, Any], admin_url: str) -> dict[str, Any]:
     }
 
 
-def _text(text: str) -> dict[str, Any]:
-    return {"type": "TextBlock", "text": _escape(text), "wrap": True}
-
-
 def _escape(text: str) -> str:
     return _MARKDOWN.sub(r"\\\1", text)
