@@ -7,10 +7,8 @@ import pytest
 
 from runtime.sites.file import MAX_BYTES, SitesFileError, load_sites, parse_sites, read_sites
 from runtime.sites.model import Sender
-from runtime.sites.secrets import resolve_digests
 
 TOKEN = "a-token-of-a-website-1234567890"
-DIGEST = sha256(TOKEN.encode()).hexdigest()
 COMPLETE = f"""
 [defaults]
 locale = "en"
@@ -96,33 +94,6 @@ def test_all_mistakes_are_reported_at_once() -> None:
 def test_two_sites_cannot_share_a_secret_or_a_form_key(key: str) -> None:
     with pytest.raises(SitesFileError, match=r"sites\.y\.\w+: the site x has the same value"):
         parse_sites(f"[sites.x]\n{key}\n[sites.y]\n{key}".encode())
-
-
-def test_secrets_resolve_to_the_digests_of_their_sites() -> None:
-    sites = parse_sites(COMPLETE.encode())
-    digests = resolve_digests(sites, "tokens", {"STUDIO_TOKEN": f" {TOKEN}\n"}, permit_weak=False)
-    assert digests == {bytes.fromhex(DIGEST): "studio", bytes.fromhex("9f" * 32): "studio"}
-
-
-@pytest.mark.parametrize(
-    ("variables", "message"),
-    [
-        ({}, "sites.studio.tokens: the variable STUDIO_TOKEN is not set"),
-        ({"STUDIO_TOKEN": "secret"}, "sites.studio.tokens: the value of STUDIO_TOKEN is an example"),
-    ],
-)
-def test_a_secret_that_is_missing_or_weak_is_a_mistake(variables: dict[str, str], message: str) -> None:
-    sites = parse_sites(COMPLETE.encode())
-    with pytest.raises(SitesFileError, match=message):
-        resolve_digests(sites, "tokens", variables, permit_weak=False)
-    if variables:
-        assert resolve_digests(sites, "tokens", variables, permit_weak=True)
-
-
-def test_two_variables_with_one_value_cannot_name_two_sites() -> None:
-    sites = parse_sites(f"[sites.x]\ntokens = ['env:X']\n[sites.y]\ntokens = ['sha256:{DIGEST}']".encode())
-    with pytest.raises(SitesFileError, match=r"sites\.y\.tokens: the site x has the same value"):
-        resolve_digests(sites, "tokens", {"X": TOKEN}, permit_weak=False)
 
 
 def test_a_file_that_cannot_be_read_or_is_huge_is_a_mistake(tmp_path: Path) -> None:

@@ -1,0 +1,47 @@
+"""What a chat message says, before the markup of a chat."""
+
+from typing import Any
+
+import pytest
+
+from services.webhooks.messages.summary import FIELD_MAX, MESSAGE_MAX, summarize
+from tests.unit.webhooks.messages.events import erased, received
+
+
+def test_it_names_the_visitor_and_shows_the_fields_that_are_filled() -> None:
+    summary = summarize(received(phone=None, source={"utm_campaign": "spring"}), "https://example.com/admin/")
+    assert summary.title == "New lead from Ada Lovelace"
+    assert summary.fields == [
+        ("Email", "ada@example.com"), ("Service", "Web design"), ("Site", "Shop Nord"),
+        ("Campaign", "spring"), ("Reference", "1a2b3c07"),
+    ]  # fmt: skip
+    assert summary.message == "Please call me."
+    assert summary.link == "https://example.com/admin/ui/leads/018cce9d-7c43-7ab1-8c3d-9e0f1a2b3c07"
+
+
+@pytest.mark.parametrize(
+    ("fields", "who"),
+    [
+        ({"name": None}, "ada@example.com"),
+        ({"name": None, "email": None, "phone": "+44 1"}, "+44 1"),
+        ({"name": "", "email": ""}, "somebody"),
+    ],
+)
+def test_without_a_name_it_shows_what_there_is(fields: dict[str, Any], who: str) -> None:
+    assert summarize(received(**fields), "").title == f"New lead from {who}"
+
+
+def test_long_values_are_cut_with_an_ellipsis() -> None:
+    summary = summarize(received(name="n" * 5000, company="c" * FIELD_MAX, message="m" * 5000), "")
+    assert summary.title == "New lead from " + "n" * (FIELD_MAX - 1) + "…"
+    assert dict(summary.fields)["Company"] == "c" * FIELD_MAX
+    assert summary.message == "m" * (MESSAGE_MAX - 1) + "…"
+
+
+def test_an_erasure_names_the_reference_only() -> None:
+    assert summarize(erased(), "https://example.com/admin") == ("Lead 1a2b3c07 was erased", [], "", "")
+
+
+def test_a_test_says_so_and_without_an_admin_url_there_is_no_link() -> None:
+    summary = summarize(received() | {"type": "lead.test"}, "")
+    assert (summary.title, summary.link) == ("Test from FASTCore", "")
