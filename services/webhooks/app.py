@@ -26,7 +26,7 @@ from services.webhooks.store import Store
 NAME: Final = "webhooks"
 FAILURE_SECONDS: Final = 10.0
 # Beside a request's timeout: a lease must not expire while its outcome is written.
-LEASE_MARGIN: Final = timedelta(seconds=45)
+LEASE_MARGIN: Final = timedelta(seconds=15)
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
