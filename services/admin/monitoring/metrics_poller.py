@@ -40,7 +40,7 @@ async def poll_metrics(pool: Pool, lag: LagReader, read_destinations: ReadDestin
             await _update_jobs(pool)
             await _update_spam(pool)
             await update_incidents(pool)
-            await _update_destinations(read_destinations)
+            await update_destinations(read_destinations)
             counts_due_at = time.monotonic() + (time.monotonic() - started) / MAX_COUNTING_SHARE
         await _update_lag(lag)
         await asyncio.sleep(POLL_SECONDS)
@@ -110,7 +110,8 @@ async def update_incidents(pool: Pool) -> None:
         metrics.INCIDENTS.labels(severity=severity, acknowledged=answer).set(incidents)
 
 
-async def _update_destinations(read: ReadDestinations) -> None:
+async def update_destinations(read: ReadDestinations) -> None:
+    """Set the gauges of destinations. They keep their values while the database is unavailable."""
     try:
         destinations = await read()
     except DependencyUnavailable:
