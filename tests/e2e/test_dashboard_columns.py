@@ -72,3 +72,18 @@ async def test_columns_are_chosen_without_a_script(dashboard: Dashboard) -> None
         await page.wait_for_url(f"**/admin/ui/leads?status=won&service={tag}")
         await expect(page.get_by_role("columnheader", name="Company")).to_have_count(0)
         await expect(page.get_by_role("columnheader", name="Service")).to_be_visible()
+
+
+async def test_seven_leads_fit_on_the_first_screen_of_a_phone(dashboard: Dashboard) -> None:
+    async with many_leads(dashboard), dashboard.visit() as visitor:
+        page = visitor.page
+        await page.set_viewport_size({"width": 390, "height": 844})
+        await visitor.open("/admin/ui/leads")
+        rows = page.locator("#list tbody tr")
+        await expect(rows.nth(8)).to_be_attached()
+        bottom = await rows.nth(6).evaluate("row => row.getBoundingClientRect().bottom")
+        assert bottom <= 844, "the seventh lead"
+        await expect(page.locator("#f-service")).to_be_hidden()
+        await page.get_by_text("More filters").click()
+        await expect(page.locator("#f-service")).to_be_visible()
+        await visitor.check()
