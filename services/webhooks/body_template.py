@@ -22,6 +22,10 @@ class BodyTemplateError(Exception):
 class _Environment(ImmutableSandboxedEnvironment):
     intercepted_binops = frozenset({"*", "**", "%"})
 
+    def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
+        """Refuse `"a".ljust(10**9)` beside what the sandbox refuses."""
+        return attr not in _PADDING and super().is_safe_attribute(obj, attr, value)
+
     def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
         """Multiply and raise numbers up to a million: `"a" * 10**9` would take the memory of the process."""
         if operator != "%" and not (_is_small(left) and _is_small(right)):
@@ -29,6 +33,10 @@ class _Environment(ImmutableSandboxedEnvironment):
         if operator == "%" and isinstance(left, str):
             raise BodyTemplateError("LimitError")  # "%9999999999d" % 1
         return super().call_binop(context, operator, left, right)
+
+
+# Methods that make a long text of a number.
+_PADDING: Final = frozenset({"center", "expandtabs", "ljust", "rjust", "zfill"})
 
 
 def _is_small(value: Any) -> bool:

@@ -69,6 +69,8 @@ def test_a_failure_has_the_name_of_the_error_and_no_value(source: str, error: st
         "{{ self.__init__.__globals__ }}", "{{ lead.update({'name': 'x'}) }}", "{{ range(9) }}",
         "{{ lipsum() }}", "{{ cycler('a') }}", "{% include 'x' %}", "{% import 'x' as y %}",
         "{{ ('%s' | format(1)) }}",
+        "{{ 'a'.ljust(1000000000) }}", "{{ lead.name.zfill(1000000000) }}",
+        "{{ lead['name'].center(1000000000) }}",
         "{{ ''.format.__globals__ }}", "{{ '{0.__class__}'.format(lead) }}{{ nothing }}",
     ],
 )  # fmt: skip
