@@ -54,6 +54,10 @@ CREATE INDEX webhook_delivery_sending ON webhook_delivery (destination, lease_un
 CREATE INDEX webhook_delivery_lead ON webhook_delivery (lead_id, destination, position);
 CREATE INDEX webhook_delivery_dead ON webhook_delivery (destination, updated_at DESC) WHERE state = 'dead';
 
+-- A sample of the values in the planner's statistics would outlive an erasure.
+ALTER TABLE webhook_event ALTER body SET STATISTICS 0;
+ALTER TABLE webhook_delivery ALTER response SET STATISTICS 0;
+
 -- The state of a destination, shared by all processes. The sites file has its settings.
 CREATE TABLE webhook_destination (
     name            text PRIMARY KEY,
@@ -84,7 +88,10 @@ CREATE FUNCTION erase_webhook_events() RETURNS trigger LANGUAGE plpgsql SET sear
 DECLARE
     notified integer;
     event    public.webhook_event%ROWTYPE;
+    of_site  text;
 BEGIN
+    -- A lead that was erased before it was stored has no site in lead_inbox.
+    SELECT coalesce(nullif(NEW.site, ''), max(site), '') INTO of_site FROM public.webhook_event WHERE lead_id = NEW.id;
     UPDATE public.webhook_event SET body = NULL WHERE lead_id = NEW.id AND type <> 'lead.erased';
     UPDATE public.webhook_delivery
     SET response = NULL, next_attempt_at = NULL, updated_at = now(),
@@ -95,12 +102,12 @@ BEGIN
     WHERE lead_id = NEW.id AND attempts > 0;
     IF notified > 0 THEN
         INSERT INTO public.webhook_event (id, type, lead_id, site, occurred_at, body, wanted)
-        VALUES (gen_random_uuid(), 'lead.erased', NEW.id, NEW.site, now(),
+        VALUES (gen_random_uuid(), 'lead.erased', NEW.id, of_site, now(),
                 jsonb_build_object(
                     'type', 'lead.erased',
                     'timestamp', to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
                     'data', jsonb_build_object(
-                        'id', NEW.id, 'reference', right(NEW.id::text, 8), 'site', NEW.site))::text,
+                        'id', NEW.id, 'reference', right(NEW.id::text, 8), 'site', of_site))::text,
                 notified)
         RETURNING * INTO event;
         INSERT INTO public.webhook_delivery (event_id, destination, lead_id, position)
@@ -111,3 +118,89 @@ BEGIN
 END $$;
 CREATE TRIGGER lead_erased_at_destinations AFTER UPDATE OF status ON lead_inbox
     FOR EACH ROW WHEN (NEW.status = 'erased' AND OLD.status <> 'erased') EXECUTE FUNCTION erase_webhook_events();
+-- erase_record inserts the tombstone of a lead that was never stored.
+CREATE TRIGGER lead_erased_unstored_at_destinations AFTER INSERT ON lead_inbox
+    FOR EACH ROW WHEN (NEW.status = 'erased') EXECUTE FUNCTION erase_webhook_events();
+
+-- As in migration 0017, and a lead that only the webhooks service knows is known.
+-- Remove the person from everything that we hold of a lead; keep its row, its place in the ledger and its audit trail.
+-- Returns null where no such lead is known, else what was emptied. A lead that was never stored becomes a tombstone,
+-- so that a redelivery finds it and is a duplicate.
+--
+-- A row named by its origin stands under the id of the lead that it collided with, and may hold another person's
+-- record. It is emptied where its address is one of this lead's, where it has none, or where nothing is known of the
+-- lead. A stored lead without an address is known: it takes no record of somebody who gave one.
+--
+-- One erasure at a time, and none beside a transaction that may write a lead's data again (the notifier's reservation
+-- and the flusher's intake hold this lock together): what they read as not erased stays so until they commit, and is
+-- then erased with the rest. The persister needs no lock: its insert and ours meet at the primary key. Rows are locked
+-- in the order of all other writers: lead, deliveries, queue. A writer of a note locks its lead first.
+CREATE OR REPLACE FUNCTION public.erase_lead(wanted uuid, eraser text) RETURNS jsonb LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    lead        public.lead_inbox%ROWTYPE;
+    first_seen  timestamptz;
+    theirs      text[];
+    mail_count  bigint;
+    queue_count bigint;
+BEGIN
+    PERFORM pg_advisory_xact_lock(hashtextextended('fastcore.erase', 0));
+    SELECT * INTO lead FROM public.lead_inbox WHERE id = wanted FOR UPDATE;
+    IF NOT FOUND THEN
+        SELECT min(seen) INTO first_seen FROM (
+            SELECT origin_timestamp FROM public.replay_queue WHERE lead_id = wanted
+            UNION ALL SELECT created_at FROM public.webhook_event WHERE lead_id = erase_lead.wanted
+            UNION ALL SELECT created_at FROM public.email_delivery WHERE lead_id = wanted) AS traces (seen);
+        IF first_seen IS NULL THEN
+            RETURN NULL;
+        END IF;
+        INSERT INTO public.lead_inbox
+            (id, request_id, site, email, service, name, message, body_sha256, stored, created_at_utc)
+        VALUES (wanted, '', '', '', '', '', '', '', false, first_seen)
+        ON CONFLICT (id) DO NOTHING;  -- waits for a persister that stores it at this moment
+        SELECT * INTO lead FROM public.lead_inbox WHERE id = wanted FOR UPDATE;
+    END IF;
+    SELECT coalesce(array_agg(lower(address)), '{}') INTO theirs FROM (
+        SELECT lead.email UNION SELECT lead.original ->> 'email'
+        UNION SELECT recipient FROM public.email_delivery WHERE lead_id = wanted AND kind = 'welcome'
+        UNION SELECT unnest(public.record_addresses(payload) || public.record_addresses(original_payload))
+        FROM public.replay_queue WHERE lead_id = wanted AND NOT by_origin) AS known (address)
+    WHERE address <> '';
+
+    UPDATE public.email_delivery
+    SET recipient = NULL, smtp_answer = NULL, updated_at = now(),
+        state = CASE WHEN state = 'waiting' THEN 'suppressed' ELSE state END,
+        reason = CASE WHEN state = 'waiting' THEN 'erased' ELSE reason END
+    WHERE lead_id = wanted AND (recipient IS NOT NULL OR smtp_answer IS NOT NULL OR state = 'waiting');
+    GET DIAGNOSTICS mail_count = ROW_COUNT;
+
+    UPDATE public.replay_queue
+    SET payload = NULL, original_payload = NULL, record_key = NULL, headers = '{}', next_attempt_at = NULL,
+        requested_at = NULL, requested_comment = NULL, updated_at = now(),
+        state = CASE WHEN state = 'resolved' THEN state ELSE 'archived' END
+    WHERE lead_id = wanted
+      AND (payload IS NOT NULL OR original_payload IS NOT NULL OR record_key IS NOT NULL OR headers <> '{}'
+           OR state NOT IN ('resolved', 'archived'))
+      AND (NOT by_origin OR (theirs = '{}' AND NOT lead.stored AND lead.status <> 'erased')
+           OR public.record_addresses(coalesce(original_payload, payload)) && theirs
+           OR public.record_addresses(coalesce(original_payload, payload)) = '{}');
+    GET DIAGNOSTICS queue_count = ROW_COUNT;
+
+    DELETE FROM public.lead_note WHERE lead_id = wanted;
+
+    IF lead.status <> 'erased' THEN
+        UPDATE public.lead_inbox
+        SET status = 'erased', email = '', name = '', phone = NULL, company = NULL, message = '',
+            consent_text = NULL, locale = NULL, submitted_at = NULL, source = NULL, extra = '{}', body_sha256 = '',
+            assignee = NULL, notes = NULL, original = NULL, updated_at = now()
+        WHERE id = wanted;
+        INSERT INTO public.audit_log (event_id, event, actor, details_json, lead_id, request_id)
+        VALUES (gen_random_uuid(), 'lead.erased', eraser,
+                jsonb_build_object('stored', lead.stored, 'emails', mail_count, 'queue_rows', queue_count),
+                wanted, nullif(lead.request_id, ''));
+        lead.updated_at := now();
+        PERFORM public.request_statistics();
+    END IF;
+    RETURN jsonb_build_object('already', lead.status = 'erased', 'erased_at', lead.updated_at, 'stored', lead.stored,
+                              'emails', mail_count, 'queue_rows', queue_count);
+END $$;

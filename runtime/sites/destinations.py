@@ -94,7 +94,7 @@ class Destination(BaseModel):
     secret: Annotated[tuple[SecretReference, ...], BeforeValidator(_as_tuple), Field(max_length=2)] = ()
     sites: tuple[str, ...] = ()
     events: tuple[EventType, ...] = (RECEIVED,)
-    allow_private: bool = False
+    allow_private: Annotated[bool, Field(strict=True)] = False
     method: Literal["POST", "PUT", "PATCH"] = "POST"
     headers: dict[
         Annotated[str, AfterValidator(_check_header_name)],

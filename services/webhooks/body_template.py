@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, Final
 
-from jinja2 import StrictUndefined, Template, TemplateError
+from jinja2 import StrictUndefined, Template
 from jinja2.sandbox import ImmutableSandboxedEnvironment, SandboxedEnvironment
 
 BODY_MAX_CHARACTERS: Final = 512 * 1024
@@ -61,7 +61,7 @@ def compile_template(source: str) -> Template:
     """Return the compiled template. Raises `BodyTemplateError` for a mistake in it."""
     try:
         return _ENVIRONMENT.from_string(source)
-    except (TemplateError, ValueError, RecursionError) as error:
+    except Exception as error:  # noqa: BLE001 - deep nesting raises errors of Python's compiler
         raise BodyTemplateError(type(error).__name__) from None
 
 

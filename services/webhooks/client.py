@@ -9,7 +9,8 @@ import contextlib
 import socket
 import ssl
 from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
@@ -21,7 +22,8 @@ from services.webhooks.outcome import Outcome, Result, outcome_of
 from services.webhooks.public_addresses import AddressRefusedError, create_public_socket
 
 RESPONSE_MAX_BYTES: Final = 64 * 1024
-CONNECTIONS: Final = 200
+# Lookups of names that hang each hold a thread. A destination has at most 8 at once before it is paused.
+LOOKUP_THREADS: Final = 100
 SocketFactory = Callable[[tuple[Any, ...]], socket.socket]
 USER_AGENT: Final = "FASTCore-Webhooks/1"
 
@@ -31,9 +33,9 @@ class Request:
     """A request to a destination."""
 
     method: str
-    url: str
-    headers: Mapping[str, str]
-    body: bytes
+    url: str = field(repr=False)
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
     allow_private: bool = False
 
 
@@ -45,12 +47,12 @@ class DestinationClient:
     ) -> None:
         self._public = public
         self._private = private
-        self._timeout_seconds = timeout_seconds
+        self.timeout_seconds = timeout_seconds
 
     async def send(self, request: Request, now: datetime) -> Outcome:
         """Send a request and return its outcome. Every error of the network is an outcome."""
         session = self._private if request.allow_private else self._public
-        deadline = asyncio.get_running_loop().time() + self._timeout_seconds
+        deadline = asyncio.get_running_loop().time() + self.timeout_seconds
         try:
             async with asyncio.timeout_at(deadline):
                 response = await session.request(
@@ -92,13 +94,15 @@ async def _read_start(response: aiohttp.ClientResponse, deadline: float) -> str:
 @contextlib.asynccontextmanager
 async def open_client(timeout_seconds: float) -> AsyncIterator[DestinationClient]:
     """Open the client, which connects on its first request. It closes with the context."""
+    loop = asyncio.get_running_loop()
+    loop.set_default_executor(ThreadPoolExecutor(LOOKUP_THREADS, "lookup"))
     context = ssl.create_default_context(cafile=certifi.where())
     context.load_default_certs()  # also the system's, for a company's own authority
 
     def open_session(socket_factory: SocketFactory | None) -> aiohttp.ClientSession:
         return aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
-                limit=CONNECTIONS, ssl=context, use_dns_cache=False, socket_factory=socket_factory
+                limit=0, ssl=context, use_dns_cache=False, socket_factory=socket_factory
             ),
             timeout=aiohttp.ClientTimeout(total=timeout_seconds),
             cookie_jar=aiohttp.DummyCookieJar(),

@@ -1,6 +1,6 @@
 """What an attempt at a destination means: delivered, failed, rate-limited, or gone. Pure."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
@@ -18,6 +18,7 @@ class Result(StrEnum):
     """What happens next to a delivery."""
 
     DELIVERED = "delivered"
+    INVALID = "invalid"  # no request could be made: uses up a retry, but is not the destination's fault
     FAILED = "failed"  # uses up a retry
     RATE_LIMITED = "rate_limited"  # uses up no retry; the destination waits
     SKIPPED = "skipped"  # nothing was sent, and nothing will be
@@ -31,7 +32,7 @@ class Outcome:
     result: Result
     status_code: int | None = None
     reason: str | None = None
-    response: str | None = None
+    response: str | None = field(default=None, repr=False)
     retry_after: timedelta | None = None
 
 

@@ -12,6 +12,8 @@ from typing import Any, Final
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 # Addresses that hold an IPv4 address, to which a gateway passes on (RFC 6052, 8215).
 _NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
+# A public address at which a virtual machine of Azure reaches services of its host.
+_AZURE: Final = "168.63.129.16"
 _LOCAL_NAT64: Final = ipaddress.IPv6Network("64:ff9b:1::/48")
 
 
@@ -38,7 +40,13 @@ def is_public(address: str) -> bool:
             inner = ipaddress.IPv4Address(int(parsed) & 0xFFFF_FFFF)
         if inner is not None:
             return is_public(str(inner))
-    return parsed.is_global and not (parsed.is_multicast or parsed.is_reserved or parsed.is_unspecified)
+    if parsed.version == 6 and parsed.is_site_local:
+        return False
+    return (
+        str(parsed) != _AZURE
+        and parsed.is_global
+        and not (parsed.is_multicast or parsed.is_reserved or parsed.is_unspecified)
+    )
 
 
 def create_public_socket(address_info: tuple[Any, ...]) -> socket.socket:

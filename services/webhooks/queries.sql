@@ -1,5 +1,5 @@
 -- name: insert_events
--- Insert events, and return those that are new, with their position. An event of an erased lead is left out.
+-- Insert events, and return the ids of those that are new. An event of an erased lead is left out.
 INSERT INTO webhook_event (id, type, lead_id, site, occurred_at, body, wanted)
 SELECT e.id, e.type, e.lead_id, e.site, e.occurred_at, e.body, e.wanted
 FROM json_to_recordset(:events::json)
@@ -7,7 +7,7 @@ FROM json_to_recordset(:events::json)
 WHERE NOT EXISTS (SELECT FROM lead_inbox l WHERE l.id = e.lead_id AND l.status = 'erased')
 ORDER BY e.occurred_at
 ON CONFLICT (id) DO NOTHING
-RETURNING id, position;
+RETURNING id;
 
 -- name: insert_deliveries!
 -- Insert a delivery of each event for each destination that wants it.
@@ -26,22 +26,25 @@ SELECT w.name
 FROM webhook_destination w
 WHERE w.name = ANY(:names::text[]) AND w.disabled_at IS NULL AND w.next_send_at <= now()
   AND (w.paused_until IS NULL OR w.paused_until <= now())
-  AND (EXISTS (SELECT FROM webhook_delivery d WHERE d.destination = w.name AND d.state IN ('pending', 'failed')
-                                               AND d.next_attempt_at <= now())
-       OR EXISTS (SELECT FROM webhook_delivery d WHERE d.destination = w.name AND d.state = 'sending'
-                                                  AND d.lease_until <= now()));
+  AND ((SELECT d.next_attempt_at FROM webhook_delivery d
+        WHERE d.destination = w.name AND d.state IN ('pending', 'failed')
+        ORDER BY d.next_attempt_at LIMIT 1) <= now()
+       OR (SELECT d.lease_until FROM webhook_delivery d
+           WHERE d.destination = w.name AND d.state = 'sending'
+           ORDER BY d.lease_until LIMIT 1) <= now());
 
 -- name: lock_destination^
--- A destination's state, locked: one process at a time claims deliveries for it. Also how many are being sent.
-SELECT w.failures, w.paused_until, w.disabled_at, now() AS now,
-       w.next_send_at <= now() AS may_send,
+-- A destination's state, locked: one process at a time claims deliveries for it.
+SELECT w.disabled_at, w.next_send_at <= now() AS may_send,
        w.paused_until IS NOT NULL AS is_probe,
-       w.paused_until IS NULL OR w.paused_until <= now() AS is_open,
-       (SELECT count(*) FROM webhook_delivery d
-        WHERE d.destination = w.name AND d.state = 'sending' AND d.lease_until > now()) AS sending
+       w.paused_until IS NULL OR w.paused_until <= now() AS is_open
 FROM webhook_destination w
 WHERE w.name = :name
 FOR UPDATE OF w;
+
+-- name: count_sending$
+-- How many deliveries of a destination are being sent. A statement of its own: its snapshot is taken under the lock.
+SELECT count(*) FROM webhook_delivery WHERE destination = :name AND state = 'sending' AND lease_until > now();
 
 -- name: claim_deliveries
 -- Claim due deliveries of a destination. A delivery waits for the earlier deliveries of its lead to the same
@@ -49,21 +52,32 @@ FOR UPDATE OF w;
 UPDATE webhook_delivery d
 SET state = 'sending', owner = :owner, lease_until = now() + :lease, attempts = d.attempts + 1, updated_at = now()
 FROM (
-    SELECT c.event_id, c.destination FROM webhook_delivery c
-    WHERE c.destination = :name
-      AND (c.state IN ('pending', 'failed') AND c.next_attempt_at <= now()
-           OR c.state = 'sending' AND c.lease_until <= now())
-      AND NOT EXISTS (
-          SELECT FROM webhook_delivery e
-          WHERE e.lead_id = c.lead_id AND e.destination = c.destination AND e.position < c.position
-            AND e.state IN ('pending', 'failed', 'sending'))
-    ORDER BY c.next_attempt_at
+    SELECT expired.event_id, expired.destination FROM (
+        SELECT c.event_id, c.destination FROM webhook_delivery c
+        WHERE c.destination = :name AND c.state = 'sending' AND c.lease_until <= now()
+          AND NOT EXISTS (
+              SELECT FROM webhook_delivery e
+              WHERE e.lead_id = c.lead_id AND e.destination = c.destination AND e.position < c.position
+                AND e.state IN ('pending', 'failed', 'sending'))
+        ORDER BY c.lease_until
+        LIMIT :limit
+        FOR UPDATE SKIP LOCKED) AS expired
+    UNION ALL
+    SELECT waiting.event_id, waiting.destination FROM (
+        SELECT c.event_id, c.destination FROM webhook_delivery c
+        WHERE c.destination = :name AND c.state IN ('pending', 'failed') AND c.next_attempt_at <= now()
+          AND NOT EXISTS (
+              SELECT FROM webhook_delivery e
+              WHERE e.lead_id = c.lead_id AND e.destination = c.destination AND e.position < c.position
+                AND e.state IN ('pending', 'failed', 'sending'))
+        ORDER BY c.next_attempt_at
+        LIMIT :limit
+        FOR UPDATE SKIP LOCKED) AS waiting
     LIMIT :limit
-    FOR UPDATE SKIP LOCKED
 ) AS due
 JOIN webhook_event e ON e.id = due.event_id
 WHERE (d.event_id, d.destination) = (due.event_id, due.destination)
-RETURNING d.event_id, d.lead_id, d.attempts, d.retries, d.created_at, e.type, e.body;
+RETURNING d.event_id, d.lead_id, d.retries, e.type, e.body, now() AS claimed_at;
 
 -- name: pace_destination!
 -- After a claim: the time of the next one, and the pause during a probe, so that no other process sends a second one.
@@ -86,23 +100,34 @@ SET state = :state, owner = NULL, lease_until = NULL, status_code = :status_code
 WHERE event_id = :event_id AND destination = :destination AND state = 'sending' AND owner = :owner
 RETURNING event_id;
 
+-- name: release_probe!
+-- A probe that sent nothing: the next one may begin.
+UPDATE webhook_destination SET paused_until = now() WHERE name = :name AND paused_until IS NOT NULL;
+
 -- name: note_success!
--- End a destination's pause.
+-- End a destination's pause, unless it began while the request ran: a 200 does not cancel another one's Retry-After.
 UPDATE webhook_destination
-SET failures = 0, paused_until = NULL, paused_since = NULL, last_success_at = now(), updated_at = now()
+SET last_success_at = now(), updated_at = now(),
+    failures = CASE WHEN paused_since > :claimed_at THEN failures ELSE 0 END,
+    paused_until = CASE WHEN paused_since > :claimed_at THEN paused_until END,
+    paused_since = CASE WHEN paused_since > :claimed_at THEN paused_since END
 WHERE name = :name;
 
 -- name: note_failure$
--- Count a failure of a destination, and return how many there are in a row.
+-- Count a failure of a destination, and return how many there are in a row. Requests that ran beside those that
+-- caused a pause are not counted: else eight at once would make the first pause the fourth.
 UPDATE webhook_destination
-SET failures = failures + 1, last_failure_at = now(), last_reason = :reason, updated_at = now()
+SET failures = failures + CASE WHEN paused_since > :claimed_at THEN 0 ELSE 1 END, last_failure_at = now(),
+    last_reason = :reason, updated_at = now()
 WHERE name = :name
 RETURNING failures;
 
 -- name: pause_destination!
--- Pause a destination for this time at least.
+-- Pause a destination. The pause after a probe replaces the probe's own; else the longer one counts.
 UPDATE webhook_destination
-SET paused_until = greatest(paused_until, now() + :wait), paused_since = coalesce(paused_since, now()),
+SET paused_until = CASE WHEN paused_since > :claimed_at THEN greatest(paused_until, now() + :wait)
+                        ELSE now() + :wait END,
+    paused_since = coalesce(paused_since, now()),
     last_reason = :reason, updated_at = now()
 WHERE name = :name;
 

@@ -19,6 +19,8 @@ RETRY_WAITS: Final = (
 JITTER: Final = 0.2
 MAX_RETRY_AFTER: Final = timedelta(hours=24)
 FAILURES_BEFORE_PAUSE: Final = 5
+RATE_LIMIT_PAUSE: Final = timedelta(seconds=30)
+"""The pause after a 429 without `Retry-After`."""
 _FIRST_PAUSE: Final = timedelta(seconds=30)
 _LONGEST_PAUSE: Final = timedelta(minutes=10)
 

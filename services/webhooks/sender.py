@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import random
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -17,7 +18,7 @@ from services.webhooks.client import DestinationClient
 from services.webhooks.destinations import Destinations
 from services.webhooks.outcome import Outcome, Result
 from services.webhooks.requests import build_request
-from services.webhooks.retry_schedule import pause, retry_wait
+from services.webhooks.retry_schedule import RATE_LIMIT_PAUSE, retry_wait
 from services.webhooks.store import Claim, Settlement, Store
 
 POLL_SECONDS: Final = 1.0
@@ -25,8 +26,6 @@ CONCURRENCY: Final = 8
 """Requests at once to one destination, over all processes."""
 CHAT_GAP: Final = timedelta(seconds=1)
 """Slack takes one message a second from an incoming webhook. Teams and Discord take little more."""
-RATE_LIMIT_PAUSE: Final = timedelta(seconds=30)
-"""The pause after a 429 without `Retry-After`."""
 _CHATS: Final = frozenset({"slack", "teams", "discord"})
 
 
@@ -107,7 +106,9 @@ class Sender:
                 running |= {asyncio.create_task(self._deliver(destination, claim)) for claim in claims}
                 if not running:
                     return
-                _, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+                _, running = await asyncio.wait(
+                    running, timeout=POLL_SECONDS, return_when=asyncio.FIRST_COMPLETED
+                )
         except Failure as failure:
             self._log.warning("deliveries paused", destination=name, reason=failure.reason)
         except Exception:  # noqa: BLE001 - a bug at one destination must not end the process
@@ -118,17 +119,15 @@ class Sender:
                 await asyncio.wait(running)
 
     async def _deliver(self, destination: ResolvedDestination, claim: Claim) -> None:
+        # A process that stood still: another one may have sent this delivery, and an erasure after it.
+        if time.monotonic() > claim.deadline - self._client.timeout_seconds:
+            return
         started = self._now()
         try:
-            request = build_request(destination, str(claim.event_id), claim.body, started, self._admin_url)
-            outcome = (
-                await self._client.send(request, started)
-                if request
-                else Outcome(Result.SKIPPED, reason=Reason.TEMPLATE_MISSING)
-            )
+            outcome = await self._attempt(destination, claim, started)
         except BodyTemplateError as error:
             reason = Reason.TEMPLATE_FAILED.format(exception=error)
-            outcome = Outcome(Result.FAILED, reason=reason)
+            outcome = Outcome(Result.INVALID, reason=reason)
         except Exception as error:  # noqa: BLE001 - this delivery fails, the others continue
             metrics.BUGS.inc()
             self._log.exception("unexpected error, delivery failed", destination=claim.destination)
@@ -137,17 +136,30 @@ class Sender:
         metrics.WEBHOOK_SECONDS.labels(destination=claim.destination).observe(seconds)
         await self._record(claim, outcome)
 
+    async def _attempt(self, destination: ResolvedDestination, claim: Claim, now: datetime) -> Outcome:
+        if claim.body is None:
+            return Outcome(Result.SKIPPED, reason=Reason.ERASED)
+        request = build_request(destination, str(claim.event_id), claim.body, now, self._admin_url)
+        if request is None:
+            return Outcome(Result.SKIPPED, reason=Reason.TEMPLATE_MISSING)
+        return await self._client.send(request, now)
+
     async def _record(self, claim: Claim, outcome: Outcome) -> None:
-        """Record an outcome. Repeats while the database is unavailable; the lease expires meanwhile."""
+        """Record an outcome. Repeats while the database is unavailable, until the lease ends."""
         settlement, name = self._settlement(claim, outcome), claim.destination
-        for attempt in range(5):
+        attempt, settled = 0, False
+        while time.monotonic() < claim.deadline:
             try:
-                if await self._store.settle(claim, settlement):
-                    await self._update_destination(name, outcome)
+                settled = await self._store.settle(claim, settlement, outcome)
                 break
             except Failure as failure:
                 self._log.warning("outcome not recorded", destination=name, reason=failure.reason)
                 await asyncio.sleep(self._backoff.seconds(attempt))
+                attempt += 1
+        if not settled:
+            return  # the lease is over: the delivery is sent again, by this process or another
+        if outcome.result == Result.GONE:
+            self._log.error("destination disabled: it answered 410", destination=name)
         metrics.WEBHOOK_DELIVERIES.labels(destination=name, outcome=settlement.state).inc()
         self._log.info(
             "delivery attempted",
@@ -173,23 +185,3 @@ class Sender:
             return Settlement("dead", *about, claim.retries)
         wait = max(scheduled, outcome.retry_after or scheduled)
         return Settlement("failed", *about, claim.retries + 1, wait)
-
-    async def _update_destination(self, name: str, outcome: Outcome) -> None:
-        reason = outcome.reason or ""
-        if outcome.result == Result.DELIVERED:
-            await self._store.note_success(name)
-            return
-        if outcome.result == Result.SKIPPED:
-            return
-        if outcome.result == Result.GONE:
-            await self._store.disable(name, reason)
-            self._log.error("destination disabled: it answered 410", destination=name)
-            return
-        if outcome.result == Result.RATE_LIMITED:
-            await self._store.pause(name, outcome.retry_after or RATE_LIMIT_PAUSE, reason)
-            return
-        wait = pause(await self._store.note_failure(name, reason), self._rng)
-        if outcome.retry_after:
-            wait = max(wait or outcome.retry_after, outcome.retry_after)
-        if wait:
-            await self._store.pause(name, wait, reason)

@@ -1,7 +1,9 @@
 """The adapter of the webhooks service to PostgreSQL: events, deliveries, and the state of destinations."""
 
+import random
+import time
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -18,6 +20,8 @@ from runtime.database.ledger import Ledger
 from runtime.database.postgres import Connection, Pool, load_queries, transaction
 from runtime.database.replay_queue import resolve_replays
 from runtime.kafka.handler import Record
+from services.webhooks.outcome import Outcome, Result
+from services.webhooks.retry_schedule import RATE_LIMIT_PAUSE, pause
 
 SQL: Any = load_queries(Path(__file__).with_name("queries.sql"))
 ACTOR: Final = "webhooks"
@@ -32,21 +36,27 @@ class NewEvent:
     lead_id: UUID
     site: str
     occurred_at: datetime
-    body: str
+    body: str = field(repr=False)
     destinations: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Claim:
-    """A delivery that this process sends now. `retries` are those used up before this attempt."""
+    """A delivery that this process sends now.
+
+    `body` is None if the lead was erased meanwhile. `retries` are those used up before this attempt. The
+    lease ends at `deadline`, on this process's monotonic clock in seconds.
+    """
 
     destination: str
     event_id: UUID
     lead_id: UUID
     type: str
-    body: str
+    body: str | None = field(repr=False)
     retries: int
-    created_at: datetime
+    claimed_at: datetime
+    owner: UUID
+    deadline: float
 
 
 @dataclass(frozen=True)
@@ -56,7 +66,7 @@ class Settlement:
     state: str
     status_code: int | None
     reason: str | None
-    response: str | None
+    response: str | None = field(repr=False)
     retries: int
     wait: timedelta | None = None
 
@@ -64,12 +74,14 @@ class Settlement:
 class Store:
     """Writes the tables `webhook_*`. Its methods raise the errors of `runtime.failures`."""
 
-    def __init__(self, pool: Pool, ledger: Ledger, lease: timedelta) -> None:
+    def __init__(
+        self, pool: Pool, ledger: Ledger, lease: timedelta, rng: random.Random | None = None
+    ) -> None:
         """`lease` is the time for which a claimed delivery belongs to this process."""
         self._pool = pool
         self._ledger = ledger
         self._lease = lease
-        self._owner = uuid4()
+        self._rng = rng or random.Random()  # noqa: S311 - jitter, not a secret
 
     async def save(
         self,
@@ -137,27 +149,28 @@ class Store:
         `gap` is the least time between two requests; with one, a single delivery is claimed. While the
         destination is paused, nothing is claimed; after the pause, one probe.
         """
+        deadline = time.monotonic() + self._lease.total_seconds()
         async with transaction(self._pool) as connection:
             state = await SQL.lock_destination(connection, name=name)
             if state is None or state["disabled_at"] or not (state["is_open"] and state["may_send"]):
                 return []
-            limit = concurrency - state["sending"]
+            limit = concurrency - await SQL.count_sending(connection, name=name)
             if gap or state["is_probe"]:
                 limit = min(limit, 1)
             if limit <= 0:
                 return []
-            rows = SQL.claim_deliveries(
-                connection, name=name, owner=self._owner, lease=self._lease, limit=limit
-            )
-            claims = [_claim(name, row) async for row in rows]
+            owner = uuid4()  # of this claim: a late attempt must not settle a later claim of the same process
+            rows = SQL.claim_deliveries(connection, name=name, owner=owner, lease=self._lease, limit=limit)
+            claims = [_claim(name, owner, deadline, row) async for row in rows]
             if claims and (gap or state["is_probe"]):
                 await SQL.pace_destination(connection, name=name, gap=gap, lease=self._lease)
             return claims
 
-    async def settle(self, claim: Claim, settlement: Settlement) -> bool:
-        """Write the outcome of an attempt. Return False if another process has taken over the delivery.
+    async def settle(self, claim: Claim, settlement: Settlement, outcome: Outcome) -> bool:
+        """Write the outcome of an attempt, for the delivery and its destination, in one transaction.
 
-        If the lead was erased meanwhile, nothing of the response is stored, and the delivery is not repeated.
+        Returns False, and changes nothing, if another process has taken over the delivery. If the lead was
+        erased meanwhile, nothing of the response is stored, and the delivery is not repeated.
         """
         async with transaction(self._pool) as connection:
             erased = await SQL.lock_event(connection, event_id=claim.event_id)
@@ -166,7 +179,7 @@ class Store:
                 connection,
                 event_id=claim.event_id,
                 destination=claim.destination,
-                owner=self._owner,
+                owner=claim.owner,
                 state="suppressed" if erased and not final else settlement.state,
                 status_code=settlement.status_code,
                 reason=Reason.ERASED if erased and not final else settlement.reason,
@@ -177,33 +190,33 @@ class Store:
             if settled and settlement.state == "dead" and not erased:
                 details = {"destination": claim.destination, "event": claim.type, "reason": settlement.reason}
                 await append_action(connection, AuditEvent.DELIVERY_DEAD, ACTOR, details, claim.lead_id)
+            if settled:
+                await self._update_destination(connection, claim, outcome)
             return settled is not None
 
-    async def note_success(self, name: str) -> None:
-        """End a destination's pause."""
-        async with transaction(self._pool) as connection:
-            await SQL.note_success(connection, name=name)
+    async def _update_destination(self, connection: Connection, claim: Claim, outcome: Outcome) -> None:
+        """Count an outcome for its destination: end, begin or prolong its pause, or disable it."""
+        name, reason = claim.destination, outcome.reason or ""
+        about = {"name": name, "claimed_at": claim.claimed_at}
+        match outcome.result:
+            case Result.DELIVERED:
+                await SQL.note_success(connection, **about)
+            case Result.SKIPPED | Result.INVALID:
+                await SQL.release_probe(connection, name=name)
+            case Result.GONE:
+                if await SQL.disable_destination(connection, name=name, reason=reason):
+                    details = {"destination": name, "reason": reason}
+                    await append_action(connection, AuditEvent.DESTINATION_DISABLED, ACTOR, details)
+            case Result.RATE_LIMITED:
+                wait = outcome.retry_after or RATE_LIMIT_PAUSE
+                await SQL.pause_destination(connection, wait=wait, reason=reason, **about)
+            case Result.FAILED:
+                failures = await SQL.note_failure(connection, reason=reason, **about)
+                waits = [each for each in (pause(failures, self._rng), outcome.retry_after) if each]
+                if waits:
+                    await SQL.pause_destination(connection, wait=max(waits), reason=reason, **about)
 
-    async def note_failure(self, name: str, reason: str) -> int:
-        """Count a failure of a destination. Return how many there are in a row."""
-        async with transaction(self._pool) as connection:
-            failures: int = await SQL.note_failure(connection, name=name, reason=reason)
-            return failures
 
-    async def pause(self, name: str, wait: timedelta, reason: str) -> None:
-        """Pause a destination for `wait` at least."""
-        async with transaction(self._pool) as connection:
-            await SQL.pause_destination(connection, name=name, wait=wait, reason=reason)
-
-    async def disable(self, name: str, reason: str) -> None:
-        """Disable a destination until an admin enables it. Its deliveries wait."""
-        async with transaction(self._pool) as connection:
-            if await SQL.disable_destination(connection, name=name, reason=reason):
-                details = {"destination": name, "reason": reason}
-                await append_action(connection, AuditEvent.DESTINATION_DISABLED, ACTOR, details)
-
-
-def _claim(name: str, row: Mapping[str, Any]) -> Claim:
-    return Claim(
-        name, row["event_id"], row["lead_id"], row["type"], row["body"], row["retries"], row["created_at"]
-    )
+def _claim(name: str, owner: UUID, deadline: float, row: Mapping[str, Any]) -> Claim:
+    about = {each: row[each] for each in ("event_id", "lead_id", "type", "body", "retries", "claimed_at")}
+    return Claim(destination=name, owner=owner, deadline=deadline, **about)
