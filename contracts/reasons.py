@@ -95,6 +95,7 @@ class Reason(StrEnum):
     DESTINATION_NOT_PUBLIC = "destination's address is not public"
     DESTINATION_UNREACHABLE = "destination accepts no connection"
     DESTINATION_BROKE_OFF = "destination broke off its response"
+    PROCESS_DIED_SENDING = "no attempt had an outcome: the process ended"
     TEMPLATE_MISSING = "destination has no erased_body"
     TEMPLATE_FAILED = "destination's template failed: {exception}"
     # The admin service: a mail is requested

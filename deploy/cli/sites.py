@@ -11,6 +11,7 @@ from runtime.settings import Debug, load
 from runtime.sites.file import SitesFileError, environment, read_sites
 from runtime.sites.model import KEYS, Captcha, Sender, Site
 from runtime.sites.secrets import check_secrets
+from services.webhooks.destinations import Destinations
 
 app = typer.Typer(add_completion=False)
 
@@ -31,6 +32,7 @@ def check(file: Annotated[Path, typer.Argument(help="The sites file.")]) -> None
     try:
         sites = read_sites(file)
         check_secrets(sites, environment(), permit_weak=load(Debug).on)
+        Destinations(sites, environment())  # also compiles its templates
     except SitesFileError as error:
         sys.exit(f"{file}: {error}")
     print(f"{file}: {len(sites.by_name)} sites, no mistakes, digest {sites.digest[:12]}")

@@ -25,9 +25,10 @@ CREATE TABLE webhook_delivery (
     -- sending -> failed      it waits for its next attempt
     -- sending -> dead        the last retry failed
     -- sending, lease over -> sending by another process, which sends the same webhook-id again
-    -- pending | failed | dead -> suppressed   the lead was erased
+    -- pending | failed | dead -> suppressed   the lead was erased; sending -> suppressed: nothing to send
+    -- failed | dead -> pending   an admin sends it again
     state           text NOT NULL DEFAULT 'pending',
-    owner           uuid,                             -- the process that holds the lease
+    owner           uuid,                             -- the claim that holds the lease
     lease_until     timestamptz,
     attempts        integer NOT NULL DEFAULT 0,       -- requests begun
     retries         integer NOT NULL DEFAULT 0,       -- retries used up; a rate limit uses up none

@@ -1,6 +1,7 @@
 """The model of a destination: another system that receives the leads of some sites.
 
-Like a site, a destination is configured in the sites file. The file never holds a secret itself.
+Like a site, a destination is configured in the sites file. A secret is always a reference;
+`url` and `headers` may be one.
 """
 
 import re

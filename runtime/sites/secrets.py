@@ -19,7 +19,7 @@ _KEY_FORM: Final = "must be whsec_ and 24 to 64 bytes in base64 (docs/destinatio
 
 
 def check_secrets(sites: Sites, variables: Mapping[str, str], *, permit_weak: bool) -> None:
-    """Resolve all secrets of the sites, as the gateway does. Raises `SitesFileError` for an unusable one."""
+    """Resolve all secrets, as the gateway and `webhooks` do. Raises `SitesFileError` for an unusable one."""
     for key in _DIGESTED:
         resolve_digests(sites, key, variables, permit_weak=permit_weak)
     resolve_signing_secrets(sites, variables)

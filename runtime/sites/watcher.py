@@ -65,7 +65,8 @@ class SitesWatcher:
             if self._rejected:
                 self._log.info("sites file is valid again", digest=digest)
                 self._report_valid()
-        elif digest != self._rejected:
+        else:
+            # Also a version that was refused: a secret that it refers to may be there now.
             self._use(content, digest)
 
     def _use(self, content: bytes, digest: str) -> None:

@@ -22,7 +22,7 @@ from services.webhooks.outcome import Outcome, Result, outcome_of
 from services.webhooks.public_addresses import AddressRefusedError, create_public_socket
 
 RESPONSE_MAX_BYTES: Final = 64 * 1024
-# Lookups of names that hang each hold a thread. A destination has at most 8 at once before it is paused.
+# Lookups of names that hang each hold a thread. A destination has at most about 15 before it is paused.
 LOOKUP_THREADS: Final = 100
 SocketFactory = Callable[[tuple[Any, ...]], socket.socket]
 USER_AGENT: Final = "FASTCore-Webhooks/1"

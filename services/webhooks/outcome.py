@@ -10,7 +10,7 @@ from typing import Final
 from contracts.reasons import Reason
 from services.webhooks.retry_schedule import MAX_RETRY_AFTER
 
-KEPT_CHARACTERS: Final = 1024
+RESPONSE_STORED_CHARACTERS: Final = 1024
 """How much of a response is stored."""
 
 
@@ -42,7 +42,7 @@ def outcome_of(status_code: int, retry_after: str | None, response: str, now: da
     2xx is success. 410 means that the receiver wants nothing more (Standard Webhooks 1.0). `Retry-After`
     counts with 429 and 503 (RFC 9110, 10.2.3). A redirect is a failure: it could lead to another server.
     """
-    text = response.replace("\x00", "")[:KEPT_CHARACTERS]
+    text = response.replace("\x00", "")[:RESPONSE_STORED_CHARACTERS]
     if 200 <= status_code < 300:
         return Outcome(Result.DELIVERED, status_code, None, text)
     reason = Reason.DESTINATION_ANSWERED.format(status=status_code)

@@ -37,7 +37,7 @@ WHERE w.name = ANY(:names::text[]) AND w.disabled_at IS NULL AND w.next_send_at 
 -- A destination's state, locked: one process at a time claims deliveries for it.
 SELECT w.disabled_at, w.next_send_at <= now() AS may_send,
        w.paused_until IS NOT NULL AS is_probe,
-       w.paused_until IS NULL OR w.paused_until <= now() AS is_open
+       w.paused_until IS NULL OR w.paused_until <= now() AS may_attempt
 FROM webhook_destination w
 WHERE w.name = :name
 FOR UPDATE OF w;
@@ -50,7 +50,9 @@ SELECT count(*) FROM webhook_delivery WHERE destination = :name AND state = 'sen
 -- Claim due deliveries of a destination. A delivery waits for the earlier deliveries of its lead to the same
 -- destination, so that an erasure never overtakes its lead. One that is dead holds up nothing.
 UPDATE webhook_delivery d
-SET state = 'sending', owner = :owner, lease_until = now() + :lease, attempts = d.attempts + 1, updated_at = now()
+SET state = 'sending', owner = :owner, lease_until = now() + :lease, attempts = d.attempts + 1, updated_at = now(),
+    -- An attempt without an outcome uses up a retry: else a delivery that kills its process would do so forever.
+    retries = d.retries + (d.state = 'sending')::int
 FROM (
     SELECT expired.event_id, expired.destination FROM (
         SELECT c.event_id, c.destination FROM webhook_delivery c
@@ -101,8 +103,13 @@ WHERE event_id = :event_id AND destination = :destination AND state = 'sending' 
 RETURNING event_id;
 
 -- name: release_probe!
--- A probe that sent nothing: the next one may begin.
-UPDATE webhook_destination SET paused_until = now() WHERE name = :name AND paused_until IS NOT NULL;
+-- A probe that sent nothing: the next one may begin. A pause that began after the claim stays.
+UPDATE webhook_destination SET paused_until = now()
+WHERE name = :name AND paused_until IS NOT NULL AND paused_since <= :claimed_at;
+
+-- name: note_invalid!
+-- Show that a delivery failed through no fault of its destination.
+UPDATE webhook_destination SET last_failure_at = now(), last_reason = :reason, updated_at = now() WHERE name = :name;
 
 -- name: note_success!
 -- End a destination's pause, unless it began while the request ran: a 200 does not cancel another one's Retry-After.
@@ -113,14 +120,14 @@ SET last_success_at = now(), updated_at = now(),
     paused_since = CASE WHEN paused_since > :claimed_at THEN paused_since END
 WHERE name = :name;
 
--- name: note_failure$
--- Count a failure of a destination, and return how many there are in a row. Requests that ran beside those that
+-- name: note_failure^
+-- Count a failure of a destination, and return how many there are in a row, and whether it is paused. Requests that ran beside those that
 -- caused a pause are not counted: else eight at once would make the first pause the fourth.
 UPDATE webhook_destination
 SET failures = failures + CASE WHEN paused_since > :claimed_at THEN 0 ELSE 1 END, last_failure_at = now(),
     last_reason = :reason, updated_at = now()
 WHERE name = :name
-RETURNING failures;
+RETURNING failures, paused_until IS NOT NULL AS is_paused;
 
 -- name: pause_destination!
 -- Pause a destination. The pause after a probe replaces the probe's own; else the longer one counts.

@@ -18,7 +18,7 @@ from services.webhooks.client import DestinationClient
 from services.webhooks.destinations import Destinations
 from services.webhooks.outcome import Outcome, Result
 from services.webhooks.requests import build_request
-from services.webhooks.retry_schedule import RATE_LIMIT_PAUSE, retry_wait
+from services.webhooks.retry_schedule import RATE_LIMIT_PAUSE, RETRY_WAITS, retry_wait
 from services.webhooks.store import Claim, Settlement, Store
 
 POLL_SECONDS: Final = 1.0
@@ -106,6 +106,8 @@ class Sender:
                 running |= {asyncio.create_task(self._deliver(destination, claim)) for claim in claims}
                 if not running:
                     return
+                if claims and gap:
+                    await asyncio.sleep(gap.total_seconds())
                 _, running = await asyncio.wait(
                     running, timeout=POLL_SECONDS, return_when=asyncio.FIRST_COMPLETED
                 )
@@ -122,6 +124,9 @@ class Sender:
         # A process that stood still: another one may have sent this delivery, and an erasure after it.
         if time.monotonic() > claim.deadline - self._client.timeout_seconds:
             return
+        if claim.retries > len(RETRY_WAITS):
+            await self._record(claim, Outcome(Result.FAILED, reason=Reason.PROCESS_DIED_SENDING))
+            return
         started = self._now()
         try:
             outcome = await self._attempt(destination, claim, started)
@@ -132,8 +137,6 @@ class Sender:
             metrics.BUGS.inc()
             self._log.exception("unexpected error, delivery failed", destination=claim.destination)
             outcome = Outcome(Result.FAILED, reason=Reason.BUG.format(exception=type(error).__name__))
-        seconds = (self._now() - started).total_seconds()
-        metrics.WEBHOOK_SECONDS.labels(destination=claim.destination).observe(seconds)
         await self._record(claim, outcome)
 
     async def _attempt(self, destination: ResolvedDestination, claim: Claim, now: datetime) -> Outcome:
@@ -142,7 +145,10 @@ class Sender:
         request = build_request(destination, str(claim.event_id), claim.body, now, self._admin_url)
         if request is None:
             return Outcome(Result.SKIPPED, reason=Reason.TEMPLATE_MISSING)
-        return await self._client.send(request, now)
+        began = time.monotonic()
+        outcome = await self._client.send(request, now)
+        metrics.WEBHOOK_SECONDS.labels(destination=claim.destination).observe(time.monotonic() - began)
+        return outcome
 
     async def _record(self, claim: Claim, outcome: Outcome) -> None:
         """Record an outcome. Repeats while the database is unavailable, until the lease ends."""

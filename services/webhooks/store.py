@@ -21,7 +21,7 @@ from runtime.database.postgres import Connection, Pool, load_queries, transactio
 from runtime.database.replay_queue import resolve_replays
 from runtime.kafka.handler import Record
 from services.webhooks.outcome import Outcome, Result
-from services.webhooks.retry_schedule import RATE_LIMIT_PAUSE, pause
+from services.webhooks.retry_schedule import FAILURES_BEFORE_PAUSE, RATE_LIMIT_PAUSE, pause
 
 SQL: Any = load_queries(Path(__file__).with_name("queries.sql"))
 ACTOR: Final = "webhooks"
@@ -152,7 +152,7 @@ class Store:
         deadline = time.monotonic() + self._lease.total_seconds()
         async with transaction(self._pool) as connection:
             state = await SQL.lock_destination(connection, name=name)
-            if state is None or state["disabled_at"] or not (state["is_open"] and state["may_send"]):
+            if state is None or state["disabled_at"] or not (state["may_attempt"] and state["may_send"]):
                 return []
             limit = concurrency - await SQL.count_sending(connection, name=name)
             if gap or state["is_probe"]:
@@ -201,8 +201,11 @@ class Store:
         match outcome.result:
             case Result.DELIVERED:
                 await SQL.note_success(connection, **about)
-            case Result.SKIPPED | Result.INVALID:
-                await SQL.release_probe(connection, name=name)
+            case Result.SKIPPED:
+                await SQL.release_probe(connection, **about)
+            case Result.INVALID:
+                await SQL.note_invalid(connection, name=name, reason=reason)
+                await SQL.release_probe(connection, **about)
             case Result.GONE:
                 if await SQL.disable_destination(connection, name=name, reason=reason):
                     details = {"destination": name, "reason": reason}
@@ -211,10 +214,11 @@ class Store:
                 wait = outcome.retry_after or RATE_LIMIT_PAUSE
                 await SQL.pause_destination(connection, wait=wait, reason=reason, **about)
             case Result.FAILED:
-                failures = await SQL.note_failure(connection, reason=reason, **about)
-                waits = [each for each in (pause(failures, self._rng), outcome.retry_after) if each]
-                if waits:
-                    await SQL.pause_destination(connection, wait=max(waits), reason=reason, **about)
+                row = await SQL.note_failure(connection, reason=reason, **about)
+                # A probe that fails begins a pause, also one after a rate limit.
+                failures = max(row["failures"], FAILURES_BEFORE_PAUSE if row["is_paused"] else 0)
+                if longer := pause(failures, self._rng):
+                    await SQL.pause_destination(connection, wait=longer, reason=reason, **about)
 
 
 def _claim(name: str, owner: UUID, deadline: float, row: Mapping[str, Any]) -> Claim:

@@ -1,4 +1,4 @@
-"""Destinations: list, test, disable and enable them, and send their dead deliveries again."""
+"""Destinations: list, test, disable and enable them, and send their failed deliveries now."""
 
 from collections.abc import Mapping
 from typing import Annotated
@@ -60,13 +60,13 @@ async def enable_destination(name: Name, adapters: CurrentAdapters, kinds: Kinds
     await adapters.destinations.enable(name, kinds, actor)
 
 
-@router.post("/destinations/{name}/retry", summary="Send dead deliveries again", responses=documented(404))
+@router.post("/destinations/{name}/retry", summary="Send failed deliveries now", responses=documented(404))
 async def retry_destination(name: Name, adapters: CurrentAdapters, kinds: Kinds, actor: Actor) -> Retried:
-    """Send at most 10,000 deliveries again that have no retries left. Audited.
+    """Send at most 10,000 deliveries now that wait for a retry or have none left. Audited.
 
     Repeat the request while `left` is not 0.
     """
-    return await adapters.destinations.retry_dead(name, kinds, actor)
+    return await adapters.destinations.retry(name, kinds, actor)
 
 
 @router.get("/leads/{lead_id}/deliveries", summary="A lead's deliveries to destinations")

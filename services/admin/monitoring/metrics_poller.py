@@ -117,8 +117,10 @@ async def update_destinations(read: ReadDestinations) -> None:
     except DependencyUnavailable:
         return
     for gauge in (metrics.DESTINATION_WAITING, metrics.DESTINATION_DEAD, metrics.DESTINATION_FAILING):
-        gauge.clear()  # a destination that is gone has no series
+        gauge.clear()
     for each in destinations.destinations:
+        if each.state == "removed":  # nobody can act on it
+            continue
         metrics.DESTINATION_WAITING.labels(destination=each.name).set(each.waiting)
         metrics.DESTINATION_DEAD.labels(destination=each.name).set(each.dead)
         failing = each.state in ("paused", "disabled")

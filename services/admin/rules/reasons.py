@@ -58,6 +58,7 @@ WORDS: Final = {
     Reason.DESTINATION_NOT_PUBLIC: "the destination is on a private network, which its settings do not allow",
     Reason.DESTINATION_UNREACHABLE: "the destination accepts no connection",
     Reason.DESTINATION_BROKE_OFF: "the destination broke off its response",
+    Reason.PROCESS_DIED_SENDING: "the service ended during each attempt",
     Reason.TEMPLATE_MISSING: "the destination's settings have no request for erasures",
     Reason.TEMPLATE_FAILED: "the template in the destination's settings failed",
     Reason.RELEASED_FROM_SPAM: "the lead was marked as spam and no longer is",

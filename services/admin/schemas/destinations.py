@@ -50,7 +50,7 @@ class SentTest(BaseModel):
 
 
 class Retried(BaseModel):
-    """How many deliveries are sent again, and how many dead ones are left."""
+    """How many deliveries are sent now, and how many failed and dead ones are left."""
 
     model_config = ConfigDict(frozen=True)
 

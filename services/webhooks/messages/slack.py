@@ -1,4 +1,4 @@
-"""A message for Slack, and for chats that take Slack's format, such as Mattermost."""
+"""A message for Slack."""
 
 import re
 from typing import Any, Final

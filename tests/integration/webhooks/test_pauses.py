@@ -1,6 +1,7 @@
 """Pauses, rate limits and slow answers: one never does more than it should, with real servers."""
 
 import asyncio
+import os
 import time
 from datetime import timedelta
 from pathlib import Path
@@ -13,11 +14,16 @@ from aiohttp import web
 from runtime.database.ledger import Ledger
 from runtime.database.postgres import open_pool
 from runtime.settings import Kafka, Postgres
-from services.webhooks.store import SQL, Store
+from runtime.sites.file import read_sites
+from services.webhooks.client import open_client
+from services.webhooks.destinations import Destinations
+from services.webhooks.outcome import Outcome, Result
+from services.webhooks.sender import Sender
+from services.webhooks.store import SQL, Settlement, Store
 from tests.support.factories import lead, post
-from tests.support.services.webhooks import destination, webhooks, write_sites
+from tests.support.services.webhooks import VARIABLE, destination, webhooks, write_sites
 from tests.support.wait import eventually
-from tests.support.web.webhook_receiver import Receiver, webhook_receiver
+from tests.support.web.webhook_receiver import SECRET, Receiver, webhook_receiver
 
 LEASE = timedelta(seconds=60)
 
@@ -172,15 +178,40 @@ async def test_a_template_that_fails_for_some_leads_pauses_nothing(
     assert receiver.bodies == ["5000"]
 
 
-async def test_a_process_that_stood_still_sends_nothing_late(postgres: Postgres, db: Any) -> None:
-    await _fill(db, "crm", 1, "{}")
-    async with open_pool(postgres, "a") as pool:
-        store = Store(pool, Ledger("webhooks"), timedelta(seconds=0.2))
+async def test_a_process_that_stood_still_sends_and_settles_nothing_late(
+    postgres: Postgres, db: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await _fill(db, "crm", 1, '{"type":"lead.received"}')
+    monkeypatch.setenv(VARIABLE, SECRET)
+    async with (
+        webhook_receiver() as receiver,
+        open_pool(postgres, "a") as pool,
+        open_client(0.1) as client,
+    ):
+        sites = read_sites(write_sites(tmp_path, destination("crm", receiver.url)))
+        destinations = Destinations(sites, dict(os.environ))
+        store = Store(pool, Ledger("webhooks"), timedelta(seconds=0.3))
+        sender = Sender(store, client, destinations)
         (late,) = await store.claim("crm", 8, timedelta(0))
-        await asyncio.sleep(0.4)
-        assert time.monotonic() > late.deadline
+        await asyncio.sleep(0.5)
         (current,) = await store.claim("crm", 8, timedelta(0))
-        assert current.owner != late.owner
+        await sender._deliver(destinations.by_name["crm"], late)
+        assert receiver.bodies == []
+        done = Settlement("delivered", 200, None, None, 0)
+        assert not await store.settle(late, done, Outcome(Result.DELIVERED, 200))
+        assert await store.settle(current, done, Outcome(Result.DELIVERED, 200))
+
+
+async def test_a_delivery_whose_process_always_dies_ends_as_dead(
+    kafka: Kafka, postgres: Postgres, db: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await _fill(db, "crm", 1, '{"type":"lead.received"}', state="sending")
+    await db.execute("UPDATE webhook_delivery SET retries = 9")
+    async with webhook_receiver() as receiver:
+        sites = write_sites(tmp_path, destination("crm", receiver.url))
+        async with webhooks(kafka, postgres, sites, monkeypatch):
+            await eventually(lambda: db.fetchval("SELECT state = 'dead' FROM webhook_delivery"))
+    assert receiver.bodies == []
 
 
 async def test_an_erasure_leaves_no_sample_of_a_body_in_the_statistics(db: Any, database: Any) -> None:

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from services.webhooks.outcome import KEPT_CHARACTERS, Result, outcome_of, parse_retry_after
+from services.webhooks.outcome import RESPONSE_STORED_CHARACTERS, Result, outcome_of, parse_retry_after
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -34,7 +34,7 @@ def test_retry_after_counts_with_429_and_503_only(status: int, wait: int | None)
 
 def test_the_start_of_a_response_is_kept_without_nul() -> None:
     outcome = outcome_of(500, None, "a\x00b" + "c" * 5000, NOW)
-    assert outcome.response == "ab" + "c" * (KEPT_CHARACTERS - 2)
+    assert outcome.response == "ab" + "c" * (RESPONSE_STORED_CHARACTERS - 2)
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ from services.admin.schemas.destinations import (
 
 _SQL: Any = load_queries(Path(__file__).with_name("destinations.sql"))
 RETRY_MAX: Final = 10_000
-"""How many dead deliveries one request lets be sent again."""
+"""How many deliveries one request lets be sent again."""
 
 
 def kinds_of(sites: Sites) -> dict[str, str]:
@@ -91,15 +91,15 @@ class Destinations:
             await append_action(connection, AuditEvent.DESTINATION_TESTED, actor, details)
         return SentTest(event_id=event_id)
 
-    async def retry_dead(self, name: str, kinds: Mapping[str, str], actor: str) -> Retried:
-        """Let at most 10,000 dead deliveries of a destination be sent again. Audited.
+    async def retry(self, name: str, kinds: Mapping[str, str], actor: str) -> Retried:
+        """Send at most 10,000 failed and dead deliveries of a destination now. Audited.
 
         Raises `NotFoundError` if the sites file does not have it.
         """
         async with transaction(self._pool) as connection:
             await _lock(connection, name, kinds)
-            retried = await _SQL.retry_dead(connection, name=name, limit=RETRY_MAX)
-            left = await _SQL.count_dead(connection, name=name)
+            retried = await _SQL.retry(connection, name=name, limit=RETRY_MAX)
+            left = await _SQL.count_failed(connection, name=name)
             if retried:
                 details = {"destination": name, "retried": retried}
                 await append_action(connection, AuditEvent.DESTINATION_RETRIED, actor, details)

@@ -44,20 +44,21 @@ WITH event AS (
 INSERT INTO webhook_delivery (event_id, destination, lead_id, position)
 SELECT id, :name, lead_id, position FROM event;
 
--- name: retry_dead$
--- Let dead deliveries of a destination be sent again, with all their retries. Return how many.
+-- name: retry$
+-- Let failed and dead deliveries of a destination be sent now, with all their retries. Return how many.
 WITH retried AS (
     UPDATE webhook_delivery SET state = 'pending', retries = 0, next_attempt_at = now(), updated_at = now()
     WHERE (event_id, destination) IN (
-        SELECT event_id, destination FROM webhook_delivery WHERE destination = :name AND state = 'dead'
+        SELECT event_id, destination FROM webhook_delivery WHERE destination = :name AND state IN ('failed', 'dead')
         ORDER BY position LIMIT :limit FOR UPDATE SKIP LOCKED)
     RETURNING 1
 )
 SELECT count(*) FROM retried;
 
--- name: count_dead$
--- How many dead deliveries a destination has, at most 10,000.
-SELECT count(*) FROM (SELECT FROM webhook_delivery WHERE destination = :name AND state = 'dead' LIMIT 10000) AS bounded;
+-- name: count_failed$
+-- How many failed and dead deliveries a destination has, at most 10,000.
+SELECT count(*) FROM (SELECT FROM webhook_delivery WHERE destination = :name AND state IN ('failed', 'dead')
+                      LIMIT 10000) AS bounded;
 
 -- name: list_lead_deliveries
 -- The deliveries of a lead's events.

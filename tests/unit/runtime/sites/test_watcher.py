@@ -63,6 +63,16 @@ async def test_a_new_version_is_applied_once_with_its_digest(watched: Watched) -
     assert digests() != {before}
 
 
+async def test_a_version_whose_secret_comes_later_is_applied_then(watched: Watched) -> None:
+    watched.error = SitesFileError("destinations.crm.secret: the file /run/secrets/crm cannot be read")
+    watched.file.write_text(SECOND)
+    await watched.watcher.check()
+    assert watched.applied == []
+    watched.error = None
+    await watched.watcher.check()
+    assert (watched.applied, watched.reason) == (["de"], "")
+
+
 async def test_a_symbolic_link_to_another_file_is_a_new_version(watched: Watched) -> None:
     target = watched.file.with_name("other.toml")
     target.write_text(SECOND)
