@@ -14,6 +14,8 @@ _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 _NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
 # A public address at which a virtual machine of Azure reaches services of its host.
 _AZURE: Final = "168.63.129.16"
+# For protocols of the IETF (RFC 6890). Python 3.11 takes some of them for global.
+_IETF: Final = ipaddress.IPv4Network("192.0.0.0/24")
 _LOCAL_NAT64: Final = ipaddress.IPv6Network("64:ff9b:1::/48")
 
 
@@ -44,6 +46,7 @@ def is_public(address: str) -> bool:
         return False
     return (
         str(parsed) != _AZURE
+        and parsed not in _IETF
         and parsed.is_global
         and not (parsed.is_multicast or parsed.is_reserved or parsed.is_unspecified)
     )

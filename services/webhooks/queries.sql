@@ -130,11 +130,12 @@ WHERE name = :name
 RETURNING failures, paused_until IS NOT NULL AS is_paused;
 
 -- name: pause_destination!
--- Pause a destination. The pause after a probe replaces the probe's own; else the longer one counts.
+-- Pause a destination. It begins now, under the row's lock, and not when this transaction began: every claim before
+-- it has an earlier time. The pause after a probe replaces the probe's own; else the longer one counts.
 UPDATE webhook_destination
 SET paused_until = CASE WHEN paused_since > :claimed_at THEN greatest(paused_until, now() + :wait)
                         ELSE now() + :wait END,
-    paused_since = coalesce(paused_since, now()),
+    paused_since = coalesce(paused_since, clock_timestamp()),
     last_reason = :reason, updated_at = now()
 WHERE name = :name;
 

@@ -119,6 +119,8 @@ class Sender:
         finally:
             if running:
                 await asyncio.wait(running)
+            # What came while this worker ended must not wait for the next poll.
+            self._destinations.wake.set()
 
     async def _deliver(self, destination: ResolvedDestination, claim: Claim) -> None:
         # A process that stood still: another one may have sent this delivery, and an erasure after it.

@@ -52,6 +52,8 @@ async def test_several_statuses_are_chips_in_the_url(dashboard: Dashboard, size:
         page = visitor.page
         await visitor.open(f"/admin/ui/leads?service={tag}")
         statuses = page.get_by_role("group", name="Status")
+        if size == "phone":
+            await page.get_by_text("More filters").click()
         await statuses.get_by_label("New").check()
         await expect_leads(visitor, tag, "received")
         await statuses.get_by_label("Contacted").check()
@@ -59,6 +61,8 @@ async def test_several_statuses_are_chips_in_the_url(dashboard: Dashboard, size:
         assert params(visitor) == {"service": [tag], "status": ["received", "contacted"]}
         await page.reload()
         await expect_leads(visitor, tag, "received", "contacted")
+        if size == "phone":
+            await page.get_by_text("More filters").click()
         await expect(statuses.get_by_label("Contacted")).to_be_checked()
         await expect(statuses.get_by_label("Won")).not_to_be_checked()
         await visitor.check_in_both_themes()
@@ -108,6 +112,7 @@ async def test_filters_work_by_keyboard_and_without_a_script(dashboard: Dashboar
         page = visitor.page
         await visitor.open(f"/admin/ui/leads?service={tag}")
         statuses = page.get_by_role("group", name="Status")
+        await page.get_by_text("More filters").press("Enter")
         for status in ("Won", "Lost"):
             await statuses.get_by_label(status).focus()
             await page.keyboard.press("Space")

@@ -20,7 +20,9 @@ async def test_every_route_requires_a_token(admin: Admin) -> None:
     routes = [(method, path) for method, path in routes_of(admin) if path.startswith("/admin")]
     assert ("DELETE", "/admin/leads/{lead_id}") in routes
     for method, path in routes:
-        concrete = re.sub(r"{\w+_id}", str(uuid4()), path).format(kind="welcome", stage="notifier")
+        concrete = re.sub(r"{\w+_id}", str(uuid4()), path).format(
+            kind="welcome", stage="notifier", name="crm"
+        )
         answer = await admin.client.request(method, concrete, headers={"Authorization": ""})
         assert answer.status_code == 401, path
         assert answer.headers["www-authenticate"].startswith("Bearer")

@@ -48,7 +48,7 @@ async def test_invalid_and_unknown_requests_are_error_pages(admin: Admin) -> Non
 async def test_static_files_are_cached_by_version(admin: Admin) -> None:
     page = await admin.client.get("/admin/login")
     urls = re.findall(r'(?:href|src)="(/admin/static/[^"]+)"', page.text)
-    assert len(urls) == 5
+    assert len(urls) == 6
     for url in urls:
         response = await admin.client.get(url)
         assert response.status_code == 200, url

@@ -110,7 +110,7 @@ async def settled(admin: Admin, leads: int, mails: int) -> Any:
     async def read() -> tuple[int, int, int]:
         counts = await admin.app.state.adapters.system.count_queue()
         stats = await admin.get("/admin/queue/stats")
-        lag = sum(each["lag"] for each in stats["groups"])
+        lag = sum(each["lag"] for each in stats["groups"] if not each["group"].endswith("webhooks"))
         open_mails = sum(counts.books.email_states.get(state, 0) for state in ("reserved", "sending"))
         stored = await admin.db.fetchval("SELECT count(*) FROM lead_inbox")
         return stored, sum(counts.books.email_states.values()) - open_mails, lag

@@ -18,7 +18,7 @@ from services.webhooks.requests import build_request
 from tests.support.factories import lead
 
 SECRETS = tuple("whsec_" + base64.b64encode(bytes([number]) * 32).decode() for number in (1, 2, 3))
-NOW = datetime.now(UTC)
+NOW = datetime.now(UTC)  # of the current test: a receiver accepts a signature for five minutes
 URL = "https://crm.example.com/hook"
 
 
@@ -32,6 +32,11 @@ def request_of(destination: ResolvedDestination, body: str) -> Request:
     request = build_request(destination, "evt-1", body, NOW, "https://example.com/admin")
     assert request is not None
     return request
+
+
+@pytest.fixture(autouse=True)
+def now(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(globals(), "NOW", datetime.now(UTC))
 
 
 @pytest.fixture
