@@ -53,7 +53,10 @@ def as_text(value: Any) -> str:
 
 
 def read_nothing(_: Any) -> NoReturn:
-    """Raise `UnreadableError` for every value. It is the reader of a field that holds an object."""
+    """Raise `UnreadableError` for every value.
+
+    Called for a value that should be an object but is not, so that `read_or_keep` keeps it as text.
+    """
     raise UnreadableError
 
 

@@ -50,7 +50,7 @@ class QuietConnection(asyncpg.Connection):
     """
 
     async def close(self, *, timeout: float | None = None) -> None:  # noqa: ASYNC109 - asyncpg's signature
-        """Close in order, or by force after a short time."""
+        """Close gracefully, or abort after at most `CLOSE_SECONDS`. Driver errors are suppressed."""
         with contextlib.suppress(*DRIVER_ERRORS):
             await super().close(timeout=min(timeout or CLOSE_SECONDS, CLOSE_SECONDS))
 

@@ -48,7 +48,7 @@ class CorrectedHttpProtocol(HttpToolsProtocol):
             super().on_message_begin()
 
     def on_url(self, url: bytes) -> None:
-        """Append `url`, a part of the request target. Ignore the second parse of the head."""
+        """Append a part of the request target, except while `resume_without_upgrade` parses the head again."""
         if not self._resuming:
             super().on_url(url)
 
@@ -58,7 +58,7 @@ class CorrectedHttpProtocol(HttpToolsProtocol):
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        """End the head. Ignore the second parse of the head."""
+        """End the head and call `on_head`, except when `resume_without_upgrade` has parsed the head again."""
         if self._resuming:
             self._resuming = False
         else:

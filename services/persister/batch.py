@@ -114,10 +114,11 @@ def queue_id_of(record: Record) -> UUID | None:
 
 
 def rejected_entry(entry: LeadRejected) -> AuditRecorded:
-    """Return the audit entry of a refused request, with only the fields that the gateway sends.
+    """Return the audit entry to store for a refused request. It does not trust the Kafka record.
 
-    Other fields are dropped, because another program may have written the record. The entry gets the
-    database's time. The time in the record becomes a detail.
+    Any program that can write to the topic may have sent it. So `lead_id` is removed, and `details` keeps
+    only `code` and `fields`, shortened. The record's time is kept as `details["sent_at"]`, because the entry
+    is stored with the database's time.
     """
     details: dict[str, JsonValue] = {"sent_at": entry.occurred_at.isoformat()}
     code, fields = entry.details.get("code"), entry.details.get("fields")

@@ -123,10 +123,9 @@ class DestinationSender:
                 run.tasks[to] = group.create_task(self._send_to(run, to))
 
     async def send_replays(self) -> dict[str, int]:
-        """Send one chunk of each running replay.
+        """Send one chunk of each running replay, at most as many rows as it may send per second.
 
-        A chunk has at most as many rows as the replay's rate per second. Returns the same counts as
-        `send_all`.
+        Returns counts: `sent`, `dead`, and for each stage the number of rows that were sent to it.
         """
         now, counts = self._clock(), Counter[str](sent=0, dead=0)
         while not self._stopping.is_set():

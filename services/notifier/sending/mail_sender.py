@@ -120,7 +120,11 @@ class MailSender:
         self._in_progress.mark_committed(delivery.key)
 
     async def return_to_reserved(self, delivery: Delivery) -> None:
-        """After a rate-limit reply to a mail, set it to `reserved`. Raises `DependencyUnavailable`."""
+        """Set a mail back to `reserved` and end its lease, so that it can be sent again.
+
+        Called when the server's reply was a rate limit. Raises `DependencyUnavailable` if the database does
+        not answer.
+        """
         try:
             async with asyncio.timeout(RELEASE_SECONDS):
                 await self._store.release([(delivery, True)])

@@ -26,7 +26,10 @@ class MailFailures:
 
 
 class RepeatedFailures:
-    """Counts the dependency failures of each mail, and all mails that pass."""
+    """Counts each mail's dependency failures, and all mails that the server has accepted or refused.
+
+    If a mail keeps failing while the server answers others, the mail is the cause, not the server.
+    """
 
     def __init__(self) -> None:
         self._failures = dict[Key, MailFailures]()
