@@ -48,7 +48,7 @@ class CorrectedHttpProtocol(HttpToolsProtocol):
             super().on_message_begin()
 
     def on_url(self, url: bytes) -> None:
-        """Append a part of the request target, except while `resume_without_upgrade` parses the head again."""
+        """Append a part of the request target, unless `resume_without_upgrade` parses the head again."""
         if not self._resuming:
             super().on_url(url)
 

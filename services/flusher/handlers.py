@@ -15,8 +15,8 @@ class Handler:
     """Stores failures in the replay queue. If that makes a row dead, its dead letter is published too.
 
     It is published before the transaction commits, so a crash in between does not lose it. After such a crash
-    it is published again with the same event id. A dead letter that Kafka refuses for good is only logged, and
-    its row keeps the bytes.
+    it is published again with the same event id. A dead letter that Kafka refuses for good is only logged,
+    and its row keeps the bytes.
     """
 
     def __init__(self, store: Store, publisher: ReplayPublisher, group: str) -> None:
