@@ -209,3 +209,8 @@ def first_origin(record_headers: h.Headers | tuple[tuple[str, bytes], ...], curr
         )
     except ValueError:
         return current
+
+
+def queue_id_of(record_headers: h.Headers | tuple[tuple[str, bytes], ...], stage: Stage) -> UUID | None:
+    """Return the id of the `replay_queue` row from which a record was replayed to this stage, or None."""
+    return h.uuid(record_headers, h.QUEUE_ID) if h.text(record_headers, h.STAGE) == stage else None

@@ -5,6 +5,7 @@ records. The values are UTF-8 text. Spring writes binary numbers, which FastStre
 """
 
 from typing import Final
+from uuid import UUID
 
 Headers = list[tuple[str, bytes]]
 
@@ -51,3 +52,11 @@ def count(headers: Headers | tuple[tuple[str, bytes], ...], name: str) -> int:
     # Any client may have produced the record. Reject digits of other scripts, and numbers too large for the
     # database.
     return int(value) if value.isascii() and value.isdecimal() and len(value) < 10 else 0
+
+
+def uuid(headers: Headers | tuple[tuple[str, bytes], ...], name: str) -> UUID | None:
+    """Return the last value of a header as a UUID, or None if it is anything else."""
+    try:
+        return UUID(text(headers, name) or "")
+    except ValueError:
+        return None

@@ -14,7 +14,7 @@ from contracts.leads import LeadReceived, lead_reference
 from contracts.visit import Source
 
 EventType = Literal["lead.received", "lead.erased"]
-"""The events of destinations. Each gets `lead.erased` for the leads that it received, wanted or not."""
+"""The events that a destination may list. Each also gets `lead.erased` for every lead that it received."""
 RECEIVED: Final[EventType] = "lead.received"
 ERASED: Final[EventType] = "lead.erased"
 
@@ -66,14 +66,14 @@ class LeadEvent(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    type: EventType | Literal["lead.test"]
+    type: Literal["lead.received", "lead.test"]
     timestamp: datetime
     data: LeadData
 
     @classmethod
     def received(cls, lead: LeadReceived, site_name: str) -> Self:
         """Return the event of an accepted lead."""
-        return cls(type=RECEIVED, timestamp=lead.occurred_at, data=LeadData.of(lead, site_name))
+        return cls(type="lead.received", timestamp=lead.occurred_at, data=LeadData.of(lead, site_name))
 
 
 def example_event(lead_id: UUID, now: datetime) -> LeadEvent:
@@ -101,5 +101,5 @@ def example_event(lead_id: UUID, now: datetime) -> LeadEvent:
 
 
 def event_id_for(lead_id: UUID, event_type: EventType) -> UUID:
-    """Return the id of an event that occurs once in a lead's life. A redelivered record has the same id."""
+    """Return the id of an event that happens at most once to a lead. A redelivered record gives the same."""
     return uuid5(lead_id, f"webhook {event_type}")

@@ -8,7 +8,7 @@ from enum import StrEnum
 from functools import cached_property
 from typing import Final
 
-# The pattern of the value of each placeholder in a reason. The reply code has its own groups, because the
+# A regular expression for the value of each placeholder in a reason. The reply code has its own groups: the
 # explanation depends on it.
 _PATTERNS: Final = {
     "reply": r"(?P<code>[245]\d\d)(?: [245]\.(?P<enhanced>\d{1,3}\.\d{1,3}))?",

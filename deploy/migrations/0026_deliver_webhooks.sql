@@ -1,6 +1,6 @@
 -- Events for other systems, and their deliveries (docs/decisions/0041). The service `webhooks` writes them.
 
--- One event of a lead that at least one destination wants. `id` is the webhook-id that receivers deduplicate by.
+-- One event of a lead, for at least one destination. `id` is the webhook-id that receivers deduplicate by.
 CREATE TABLE webhook_event (
     id          uuid PRIMARY KEY,
     position    bigint GENERATED ALWAYS AS IDENTITY,  -- the order of a lead's events
@@ -9,7 +9,7 @@ CREATE TABLE webhook_event (
     site        text NOT NULL,
     occurred_at timestamptz NOT NULL,
     body        text,                                 -- the JSON that is sent: personal data, null once erased
-    wanted      integer NOT NULL,                     -- how many destinations wanted it: its number of deliveries
+    delivery_count integer NOT NULL,                  -- for how many destinations it is
     created_at  timestamptz NOT NULL DEFAULT now()
 );
 CREATE INDEX webhook_event_lead ON webhook_event (lead_id, position);
@@ -55,7 +55,7 @@ CREATE INDEX webhook_delivery_sending ON webhook_delivery (destination, lease_un
 CREATE INDEX webhook_delivery_lead ON webhook_delivery (lead_id, destination, position);
 CREATE INDEX webhook_delivery_dead ON webhook_delivery (destination, updated_at DESC) WHERE state = 'dead';
 
--- A sample of the values in the planner's statistics would outlive an erasure.
+-- No statistics of these columns: ANALYZE would copy samples of personal data, which an erasure does not remove.
 ALTER TABLE webhook_event ALTER body SET STATISTICS 0;
 ALTER TABLE webhook_delivery ALTER response SET STATISTICS 0;
 
@@ -102,7 +102,7 @@ BEGIN
     SELECT count(DISTINCT destination) INTO notified FROM public.webhook_delivery
     WHERE lead_id = NEW.id AND attempts > 0;
     IF notified > 0 THEN
-        INSERT INTO public.webhook_event (id, type, lead_id, site, occurred_at, body, wanted)
+        INSERT INTO public.webhook_event (id, type, lead_id, site, occurred_at, body, delivery_count)
         VALUES (gen_random_uuid(), 'lead.erased', NEW.id, of_site, now(),
                 jsonb_build_object(
                     'type', 'lead.erased',
@@ -150,7 +150,7 @@ BEGIN
     IF NOT FOUND THEN
         SELECT min(seen) INTO first_seen FROM (
             SELECT origin_timestamp FROM public.replay_queue WHERE lead_id = wanted
-            UNION ALL SELECT created_at FROM public.webhook_event WHERE lead_id = erase_lead.wanted
+            UNION ALL SELECT created_at FROM public.webhook_event WHERE lead_id = wanted
             UNION ALL SELECT created_at FROM public.email_delivery WHERE lead_id = wanted) AS traces (seen);
         IF first_seen IS NULL THEN
             RETURN NULL;

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from runtime.database.postgres import Connection, load_queries
+from runtime.database.postgres import Connection, Pool, load_queries, transaction
 from runtime.failures import RewindRequired
 
 Outcome = Literal["stored", "duplicate", "parked", "undecodable"]
@@ -135,6 +135,13 @@ class Ledger:
             missing=[entry.missing for entry in changed.values()],
             **{name: [entry.outcomes[name] for entry in changed.values()] for name in _OUTCOMES},
         )
+
+    async def count_parked(self, pool: Pool, record: CountedRecord) -> None:
+        """Count one record as `parked`, in a transaction of its own, after its failure was published."""
+        async with transaction(pool) as connection:
+            entries = await self.lock(connection, [record])
+            entries.count(record, "parked")
+            await self.save(connection, entries)
 
     async def read(self, connection: Connection, partitions: Collection[tuple[str, int]]) -> LedgerEntries:
         """Return each partition's entry with the highest epoch. Partitions without an entry are left out."""

@@ -4,8 +4,17 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 from contracts import headers, topics
-from contracts.failures import Kind, LeadFailed, Origin, Stage, failure_event_id, first_origin
+from contracts.failures import (
+    Kind,
+    LeadFailed,
+    Origin,
+    Stage,
+    failure_event_id,
+    first_origin,
+    queue_id_of,
+)
 from runtime import metrics
+from runtime.failures import Failure, PermanentError
 from runtime.kafka.handler import Record
 from runtime.kafka.publisher import Publisher
 from runtime.tracing.spans import producer_span
@@ -51,3 +60,17 @@ class FailurePublisher:
                 seconds=self._seconds,
             )
         metrics.PARKED.labels(final=str(final).lower()).inc()
+
+    async def publish_failure(self, record: Record, kind: Kind, failure: Failure) -> None:
+        """Publish what a handler raised for a record. A `PermanentError` is published as final.
+
+        Waits and raises as `publish`.
+        """
+        await self.publish(
+            record,
+            kind,
+            failure.reason,
+            f"{type(failure).__module__}.{type(failure).__qualname__}",
+            final=isinstance(failure, PermanentError),
+            queue_id=queue_id_of(record.headers, self._stage),
+        )

@@ -6,7 +6,7 @@ Like a site, a destination is configured in the sites file. A secret is always a
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Final, Literal, Self, get_args
+from typing import Annotated, Any, Final, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
@@ -118,14 +118,9 @@ class Destination(BaseModel):
             raise ValueError(f"has {', '.join(sorted(of_http))}, which only the kind http has")
         return self
 
-    def wants(self, site: str, event: EventType) -> bool:
+    def receives(self, site: str, event: EventType) -> bool:
         """Return True if the destination receives this event of this site."""
         return event in self.events and (not self.sites or site in self.sites)
-
-
-KEYS: Final = tuple(Destination.model_fields)
-"""The keys that a destination may have."""
-KINDS: Final[tuple[str, ...]] = get_args(DestinationKind)
 
 
 def conflicts(destinations: Mapping[str, Any], sites: Mapping[str, Any]) -> list[str]:

@@ -14,8 +14,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from runtime.sites.destinations import DESTINATION_NAME, Destination, conflicts
-from runtime.sites.destinations import KEYS as DESTINATION_KEYS
-from runtime.sites.model import KEYS, SITE_NAME, Site, Sites, shared_values
+from runtime.sites.model import SITE_NAME, Site, Sites, shared_values
 
 MAX_BYTES: Final = 1024 * 1024
 _TABLES: Final = ("defaults", "sites", "destinations")
@@ -116,7 +115,7 @@ def _parse_toml(content: bytes) -> dict[str, Any]:
 
 
 def _problems_of(where: str, table: Mapping[str, Any], model: type[BaseModel] = Site) -> list[str]:
-    known = KEYS if model is Site else DESTINATION_KEYS
+    known = [field.alias or name for name, field in model.model_fields.items()]
     try:
         model.model_validate(table)
     except ValidationError as error:

@@ -66,10 +66,7 @@ class Delivery:
         """
         if not self.retry or requested_kind(self.record) != self.kind:
             return None
-        try:
-            return UUID(headers.text(self.record.headers, headers.QUEUE_ID) or "")
-        except ValueError:
-            return None
+        return headers.uuid(self.record.headers, headers.QUEUE_ID)
 
 
 @dataclass(frozen=True)

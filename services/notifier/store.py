@@ -202,11 +202,8 @@ class Store:
         return {kind: row.state for (_, kind), row in rows.items()}
 
     async def count_parked(self, record: Record) -> None:
-        """Count one record in the ledger as parked: its failures were sent to the replay queue."""
-        async with transaction(self._pool) as connection:
-            ledger_entries = await self._ledger.lock(connection, [record])
-            ledger_entries.count(record, "parked")
-            await self._ledger.save(connection, ledger_entries)
+        """Count one record as `parked` in the ledger, after its failure was published."""
+        await self._ledger.count_parked(self._pool, record)
 
 
 async def _resolve_replays(connection: Connection, deliveries: Sequence[Delivery]) -> None:

@@ -10,7 +10,15 @@ from pydantic import JsonValue, ValidationError
 
 from contracts import headers, topics
 from contracts.audit import AuditEvent, AuditRecorded, LeadRejected
-from contracts.failures import AUDIT_KIND, Kind, Origin, failure_event_id, first_origin, within_calendar
+from contracts.failures import (
+    AUDIT_KIND,
+    Kind,
+    Origin,
+    failure_event_id,
+    first_origin,
+    queue_id_of,
+    within_calendar,
+)
 from contracts.leads import LeadReceived
 from contracts.reasons import Reason
 from runtime.database.circuit_breaker import LIMIT
@@ -47,7 +55,7 @@ class DecodedBatch:
     def replays(self) -> list[UUID]:
         """Return the ids of the `replay_queue` rows from which records of this batch were replayed."""
         decoded = [record for record, _ in (*self.leads, *self.entries)]
-        return [queue_id for record in decoded if (queue_id := queue_id_of(record))]
+        return [queue_id for record in decoded if (queue_id := queue_id_of(record.headers, "persister"))]
 
 
 def decode_in_parts(records: Sequence[Record]) -> Iterator[DecodedBatch]:
@@ -101,16 +109,6 @@ def kind_of(record: Record) -> Kind:
     """
     origin = first_origin(record.headers, Origin.of(record, ""))
     return AUDIT_KIND if topics.is_audit(origin.topic) else "store"
-
-
-def queue_id_of(record: Record) -> UUID | None:
-    """Return the id of the `replay_queue` row from which this record was replayed, or None."""
-    if headers.text(record.headers, headers.STAGE) != "persister":
-        return None
-    try:
-        return UUID(headers.text(record.headers, headers.QUEUE_ID) or "")
-    except ValueError:
-        return None
 
 
 def rejected_entry(entry: LeadRejected) -> AuditRecorded:

@@ -9,7 +9,7 @@ from runtime.kafka.failure_publisher import FailurePublisher
 from runtime.kafka.handler import Record
 from runtime.logs import logger
 from runtime.tracing.spans import record_context
-from services.persister.batch import count_leads, decode_in_parts, kind_of, queue_id_of
+from services.persister.batch import count_leads, decode_in_parts, kind_of
 from services.persister.store import Store
 
 
@@ -47,13 +47,6 @@ class Handler:
         """Publish one failure. A `PermanentError` is published as final."""
         final = isinstance(failure, PermanentError)
         with record_context(record):
-            await self._publisher.publish(
-                record,
-                kind_of(record),
-                failure.reason,
-                f"{type(failure).__module__}.{type(failure).__qualname__}",
-                final=final,
-                queue_id=queue_id_of(record),
-            )
+            await self._publisher.publish_failure(record, kind_of(record), failure)
             position = {"topic": record.topic, "partition": record.partition, "offset": record.offset}
             self._log.info("record parked", reason=failure.reason, final=final, **position)

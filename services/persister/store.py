@@ -104,10 +104,7 @@ class Store:
 
     async def count_parked(self, record: Record) -> None:
         """Count one record as `parked` in the ledger, after its failure was published."""
-        async with transaction(self._pool) as connection:
-            ledger_entries: LedgerEntries = await self._ledger.lock(connection, [record])
-            ledger_entries.count(record, "parked")
-            await self._ledger.save(connection, ledger_entries)
+        await self._ledger.count_parked(self._pool, record)
 
     async def _save_leads(
         self, connection: Connection, prepared: _PreparedBatch

@@ -37,6 +37,6 @@ class Destinations:
         self.by_name: Mapping[str, ResolvedDestination] = by_name
         self.wake.set()
 
-    def wanting(self, site: str, event: EventType) -> tuple[str, ...]:
+    def receiving(self, site: str, event: EventType) -> tuple[str, ...]:
         """Return the names of the destinations that receive this event of this site."""
-        return tuple(name for name, each in self.by_name.items() if each.settings.wants(site, event))
+        return tuple(name for name, each in self.by_name.items() if each.settings.receives(site, event))

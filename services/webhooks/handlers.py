@@ -1,14 +1,14 @@
-"""Turns accepted leads into events, and each event into a delivery for every destination that wants it."""
+"""Turns accepted leads into events, and each event into a delivery for every destination that receives it."""
 
 from collections.abc import Mapping, Sequence
 from uuid import UUID
 
 from pydantic import ValidationError
 
-from contracts import headers
+from contracts.failures import queue_id_of
 from contracts.lead_events import RECEIVED, LeadEvent, event_id_for
 from contracts.leads import LeadReceived, LeadStatus
-from runtime.failures import Failure, PermanentError
+from runtime.failures import Failure
 from runtime.kafka.failure_publisher import FailurePublisher
 from runtime.kafka.handler import Record
 from services.webhooks.destinations import Destinations
@@ -39,28 +39,21 @@ class Handler:
                 events.append(event)
         # Two records of one lead in a batch are one event.
         unique: Mapping[UUID, NewEvent] = {event.id: event for event in reversed(events)}
-        queue_ids = [queue_id for record in records if (queue_id := _queue_id_of(record))]
+        queue_ids = [queue_id for record in records if (queue_id := queue_id_of(record.headers, "webhooks"))]
         await self._store.save(records, list(unique.values()), undecodable, queue_ids)
         if unique:
             self._destinations.wake.set()
 
     async def send_to_retry_queue(self, record: Record, failure: Failure) -> None:
         """Publish the failure of one record, and count the record as parked in the ledger."""
-        await self._publisher.publish(
-            record,
-            "event",
-            failure.reason,
-            f"{type(failure).__module__}.{type(failure).__qualname__}",
-            final=isinstance(failure, PermanentError),
-            queue_id=_queue_id_of(record),
-        )
+        await self._publisher.publish_failure(record, "event", failure)
         await self._store.count_parked(record)
 
     def _event_of(self, lead: LeadReceived) -> NewEvent | None:
-        """Return the event of a lead; None for spam, a held lead, or a lead that no destination wants."""
+        """Return the event of a lead; None for spam, a held lead, or a lead that no destination receives."""
         if lead.first_status != LeadStatus.RECEIVED:
             return None
-        names = self._destinations.wanting(lead.site, RECEIVED)
+        names = self._destinations.receiving(lead.site, RECEIVED)
         if not names:
             return None
         body = LeadEvent.received(lead, self._destinations.sites.display_name(lead.site))
@@ -73,13 +66,3 @@ class Handler:
             body.model_dump_json(),
             names,
         )
-
-
-def _queue_id_of(record: Record) -> UUID | None:
-    """Return the id of the `replay_queue` row from which this record was replayed, or None."""
-    if headers.text(record.headers, headers.STAGE) != "webhooks":
-        return None
-    try:
-        return UUID(headers.text(record.headers, headers.QUEUE_ID) or "")
-    except ValueError:
-        return None

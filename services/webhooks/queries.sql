@@ -1,9 +1,9 @@
 -- name: insert_events
 -- Insert events, and return the ids of those that are new. An event of an erased lead is left out.
-INSERT INTO webhook_event (id, type, lead_id, site, occurred_at, body, wanted)
-SELECT e.id, e.type, e.lead_id, e.site, e.occurred_at, e.body, e.wanted
+INSERT INTO webhook_event (id, type, lead_id, site, occurred_at, body, delivery_count)
+SELECT e.id, e.type, e.lead_id, e.site, e.occurred_at, e.body, e.delivery_count
 FROM json_to_recordset(:events::json)
-    AS e (id uuid, type text, lead_id uuid, site text, occurred_at timestamptz, body text, wanted int)
+    AS e (id uuid, type text, lead_id uuid, site text, occurred_at timestamptz, body text, delivery_count int)
 WHERE NOT EXISTS (SELECT FROM lead_inbox l WHERE l.id = e.lead_id AND l.status = 'erased')
 ORDER BY e.occurred_at
 ON CONFLICT (id) DO NOTHING
@@ -57,10 +57,7 @@ FROM (
     SELECT expired.event_id, expired.destination FROM (
         SELECT c.event_id, c.destination FROM webhook_delivery c
         WHERE c.destination = :name AND c.state = 'sending' AND c.lease_until <= now()
-          AND NOT EXISTS (
-              SELECT FROM webhook_delivery e
-              WHERE e.lead_id = c.lead_id AND e.destination = c.destination AND e.position < c.position
-                AND e.state IN ('pending', 'failed', 'sending'))
+          AND {first_of_its_lead}
         ORDER BY c.lease_until
         LIMIT :limit
         FOR UPDATE SKIP LOCKED) AS expired
@@ -68,10 +65,7 @@ FROM (
     SELECT waiting.event_id, waiting.destination FROM (
         SELECT c.event_id, c.destination FROM webhook_delivery c
         WHERE c.destination = :name AND c.state IN ('pending', 'failed') AND c.next_attempt_at <= now()
-          AND NOT EXISTS (
-              SELECT FROM webhook_delivery e
-              WHERE e.lead_id = c.lead_id AND e.destination = c.destination AND e.position < c.position
-                AND e.state IN ('pending', 'failed', 'sending'))
+          AND {first_of_its_lead}
         ORDER BY c.next_attempt_at
         LIMIT :limit
         FOR UPDATE SKIP LOCKED) AS waiting

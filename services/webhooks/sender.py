@@ -180,16 +180,15 @@ class Sender:
         )
 
     def _settlement(self, claim: Claim, outcome: Outcome) -> Settlement:
-        about = (outcome.status_code, outcome.reason, outcome.response)
         if outcome.result == Result.DELIVERED:
-            return Settlement("delivered", *about, claim.retries)
+            return Settlement("delivered", claim.retries)
         if outcome.result == Result.SKIPPED:
-            return Settlement("suppressed", *about, claim.retries)
+            return Settlement("suppressed", claim.retries)
         if outcome.result in (Result.RATE_LIMITED, Result.GONE):
             wait = outcome.retry_after or RATE_LIMIT_PAUSE
-            return Settlement("failed", *about, claim.retries, wait)
+            return Settlement("failed", claim.retries, wait)
         scheduled = retry_wait(claim.retries, self._rng)
         if scheduled is None:
-            return Settlement("dead", *about, claim.retries)
+            return Settlement("dead", claim.retries)
         wait = max(scheduled, outcome.retry_after or scheduled)
-        return Settlement("failed", *about, claim.retries + 1, wait)
+        return Settlement("failed", claim.retries + 1, wait)

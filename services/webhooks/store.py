@@ -23,7 +23,14 @@ from runtime.kafka.handler import Record
 from services.webhooks.outcome import Outcome, Result
 from services.webhooks.retry_schedule import FAILURES_BEFORE_PAUSE, RATE_LIMIT_PAUSE, pause
 
-SQL: Any = load_queries(Path(__file__).with_name("queries.sql"))
+# No earlier delivery of the same lead to the same destination is open.
+_FIRST_OF_ITS_LEAD: Final = """
+    NOT EXISTS (
+        SELECT FROM webhook_delivery e
+        WHERE e.lead_id = c.lead_id AND e.destination = c.destination AND e.position < c.position
+          AND e.state IN ('pending', 'failed', 'sending'))
+"""
+SQL: Any = load_queries(Path(__file__).with_name("queries.sql"), first_of_its_lead=_FIRST_OF_ITS_LEAD)
 ACTOR: Final = "webhooks"
 
 
@@ -61,12 +68,12 @@ class Claim:
 
 @dataclass(frozen=True)
 class Settlement:
-    """The state of a delivery after an attempt. `wait` is the time until the next attempt, or None."""
+    """The state of a delivery after an attempt.
+
+    `retries` are those used up by now. `wait` is the time until the next attempt, or None.
+    """
 
     state: str
-    status_code: int | None
-    reason: str | None
-    response: str | None = field(repr=False)
     retries: int
     wait: timedelta | None = None
 
@@ -115,7 +122,7 @@ class Store:
                 "site": event.site,
                 "occurred_at": event.occurred_at,
                 "body": event.body,
-                "wanted": len(event.destinations),
+                "delivery_count": len(event.destinations),
             }
             for event in events
         ]
@@ -127,10 +134,7 @@ class Store:
 
     async def count_parked(self, record: Record) -> None:
         """Count one record as `parked` in the ledger, after its failure was published."""
-        async with transaction(self._pool) as connection:
-            entries = await self._ledger.lock(connection, [record])
-            entries.count(record, "parked")
-            await self._ledger.save(connection, entries)
+        await self._ledger.count_parked(self._pool, record)
 
     async def add_destinations(self, names: Collection[str]) -> None:
         """Insert the state of destinations that have none yet."""
@@ -181,14 +185,14 @@ class Store:
                 destination=claim.destination,
                 owner=claim.owner,
                 state="suppressed" if erased and not final else settlement.state,
-                status_code=settlement.status_code,
-                reason=Reason.ERASED if erased and not final else settlement.reason,
-                response=None if erased else settlement.response,
+                status_code=outcome.status_code,
+                reason=Reason.ERASED if erased and not final else outcome.reason,
+                response=None if erased else outcome.response,
                 retries=settlement.retries,
                 wait=None if erased or final else settlement.wait,
             )
             if settled and settlement.state == "dead" and not erased:
-                details = {"destination": claim.destination, "event": claim.type, "reason": settlement.reason}
+                details = {"destination": claim.destination, "event": claim.type, "reason": outcome.reason}
                 await append_action(connection, AuditEvent.DELIVERY_DEAD, ACTOR, details, claim.lead_id)
             if settled:
                 await self._update_destination(connection, claim, outcome)

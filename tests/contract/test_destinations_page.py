@@ -16,7 +16,7 @@ from uuid import uuid4
 import pytest
 
 from contracts.lead_events import LeadData, LeadEvent
-from runtime.sites.destinations import KEYS, Destination
+from runtime.sites.destinations import Destination
 from runtime.sites.file import parse_sites
 from runtime.sites.secrets import ResolvedDestination, resolve_destinations
 from services.webhooks.client import Request, open_client
@@ -54,7 +54,7 @@ def test_its_examples_are_destinations_that_the_file_may_have() -> None:
 
 def test_it_names_each_key_each_field_and_each_wait() -> None:
     table = "".join(re.findall(r"^\| `.*?\|", PAGE, re.MULTILINE))
-    assert set(re.findall(r"`(\w+)`", table)) == set(KEYS)
+    assert set(re.findall(r"`(\w+)`", table)) == set(Destination.model_fields)
     (event,) = blocks(PAGE, "json")
     assert set(json.loads(event)["data"]) == set(LeadData.model_fields)
     LeadEvent.model_validate_json(event)

@@ -79,6 +79,16 @@ Until = Annotated[Time | None, Field(description="Before this time; UTC if it ha
 CURSOR_FIELD = Field(description="The next_cursor of the previous page.")
 UuidCursor = Annotated[Annotated[Text, AfterValidator(_is_uuid_cursor)] | None, CURSOR_FIELD]
 NumberCursor = Annotated[Annotated[Text, AfterValidator(_is_number_cursor)] | None, CURSOR_FIELD]
+Service = Annotated[
+    Text | None, Field(description="A service, or else a part of its name, in upper or lower case.")
+]
+Site = Annotated[Text | None, Field(description="The key of a website.")]
+Source = Annotated[Text | None, Field(description="The campaign's utm_source of the last visit.")]
+FirstSource = Annotated[
+    Text | None,
+    Field(description="The campaign's utm_source of the first visit; of the last if it has none."),
+]
+Campaign = Annotated[Text | None, Field(description="The utm_campaign of the last visit.")]
 # A cursor may have an assignee of 200 characters.
 LeadCursor = Annotated[
     str, StringConstraints(strip_whitespace=True, min_length=1, max_length=2000), AfterValidator(_without_nul)
@@ -115,17 +125,11 @@ class ExportFilter(Filter):
             " longest. Case, accents and apostrophes do not matter."
         ),
     ] = None
-    service: Annotated[
-        Text | None,
-        Field(description="A service, or else a part of its name, in upper or lower case."),
-    ] = None
-    site: Annotated[Text | None, Field(description="The key of a website.")] = None
-    source: Annotated[Text | None, Field(description="The campaign's utm_source of the last visit.")] = None
-    first_source: Annotated[
-        Text | None,
-        Field(description="The campaign's utm_source of the first visit; of the last if it has none."),
-    ] = None
-    campaign: Annotated[Text | None, Field(description="The utm_campaign of the last visit.")] = None
+    service: Service = None
+    site: Site = None
+    source: Source = None
+    first_source: FirstSource = None
+    campaign: Campaign = None
     landing_page: Annotated[
         Text | None,
         Field(description="The landing page without its query and fragment, at most 200 characters."),

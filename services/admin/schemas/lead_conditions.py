@@ -12,7 +12,16 @@ from zoneinfo import ZoneInfo
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from contracts.leads import LeadStatus
-from services.admin.schemas.filters import LeadFilter, LeadOrder, Text
+from services.admin.schemas.filters import (
+    Campaign,
+    FirstSource,
+    LeadFilter,
+    LeadOrder,
+    Service,
+    Site,
+    Source,
+    Text,
+)
 from services.admin.schemas.periods import Period, midnight, period_days
 
 ME: Final = "@me"
@@ -51,17 +60,11 @@ class LeadConditions(BaseModel):
         tuple[LeadStatus, ...],
         Field(max_length=len(LeadStatus), description="One of these statuses; none: any status."),
     ] = ()
-    service: Annotated[
-        Text | None,
-        Field(description="A service, or else a part of its name, in upper or lower case."),
-    ] = None
-    site: Annotated[Text | None, Field(description="The key of a website.")] = None
-    source: Annotated[Text | None, Field(description="The campaign's utm_source of the last visit.")] = None
-    first_source: Annotated[
-        Text | None,
-        Field(description="The campaign's utm_source of the first visit; of the last if it has none."),
-    ] = None
-    campaign: Annotated[Text | None, Field(description="The utm_campaign of the last visit.")] = None
+    service: Service = None
+    site: Site = None
+    source: Source = None
+    first_source: FirstSource = None
+    campaign: Campaign = None
     landing_page: Annotated[
         Text | None, Field(description="The landing page without its query and fragment.")
     ] = None

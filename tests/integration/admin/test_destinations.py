@@ -37,7 +37,7 @@ async def _add(admin: Admin, name: str, state: str, lead_id: UUID | None = None,
     """Insert an event with one delivery, as the webhooks service does, and return the event's id."""
     event_id, lead_id = uuid4(), lead_id or uuid4()
     await admin.db.execute(
-        "INSERT INTO webhook_event (id, type, lead_id, site, occurred_at, body, wanted)"
+        "INSERT INTO webhook_event (id, type, lead_id, site, occurred_at, body, delivery_count)"
         " VALUES ($1, 'lead.received', $2, 'shop', now(), '{}', 1)",
         event_id,
         lead_id,
@@ -116,11 +116,16 @@ async def test_a_paused_destination_shows_since_when_and_why(admin: Admin) -> No
 async def test_a_test_event_is_one_delivery_to_one_destination(admin: Admin) -> None:
     event_id = (await _post(admin, "crm/test", 202))["event_id"]
     row = await admin.db.fetchrow(
-        "SELECT d.destination, d.state, d.event_id, d.lead_id, e.type, e.body, e.wanted,"
+        "SELECT d.destination, d.state, d.event_id, d.lead_id, e.type, e.body, e.delivery_count,"
         " d.next_attempt_at <= now() AS due FROM webhook_delivery d JOIN webhook_event e ON e.id = d.event_id"
     )
     assert row
-    assert (row["destination"], row["state"], row["wanted"], row["due"]) == ("crm", "pending", 1, True)
+    assert (row["destination"], row["state"], row["delivery_count"], row["due"]) == (
+        "crm",
+        "pending",
+        1,
+        True,
+    )
     assert str(row["event_id"]) == event_id
     body = json.loads(row["body"])
     assert (row["type"], body["type"], body["data"]["id"]) == ("lead.test", "lead.test", str(row["lead_id"]))

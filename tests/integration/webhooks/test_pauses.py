@@ -33,7 +33,7 @@ async def _fill(db: Any, name: str, count: int, body: str | None, state: str = "
     await db.execute("INSERT INTO webhook_destination (name) VALUES ($1) ON CONFLICT DO NOTHING", name)
     ids = [uuid4() for _ in range(count)]
     await db.execute(
-        "INSERT INTO webhook_event (id, type, lead_id, site, occurred_at, body, wanted)"
+        "INSERT INTO webhook_event (id, type, lead_id, site, occurred_at, body, delivery_count)"
         " SELECT id, 'lead.received', id, 'default', now(), $2, 1 FROM unnest($1::uuid[]) AS events (id)",
         ids,
         body,
@@ -197,7 +197,7 @@ async def test_a_process_that_stood_still_sends_and_settles_nothing_late(
         (current,) = await store.claim("crm", 8, timedelta(0))
         await sender._deliver(destinations.by_name["crm"], late)
         assert receiver.bodies == []
-        done = Settlement("delivered", 200, None, None, 0)
+        done = Settlement("delivered", 0)
         assert not await store.settle(late, done, Outcome(Result.DELIVERED, 200))
         assert await store.settle(current, done, Outcome(Result.DELIVERED, 200))
 

@@ -21,10 +21,10 @@ def sites_of(*tables: str) -> Sites:
 
 def test_a_lead_goes_to_the_destinations_of_its_site() -> None:
     destinations = Destinations(sites_of(CRM, SHOP), VARIABLES)
-    assert destinations.wanting("shop", RECEIVED) == ("crm", "shop")
-    assert destinations.wanting("blog", RECEIVED) == ("crm",)
-    assert destinations.wanting("unknown", RECEIVED) == ("crm",)
-    assert destinations.wanting("shop", ERASED) == ()
+    assert destinations.receiving("shop", RECEIVED) == ("crm", "shop")
+    assert destinations.receiving("blog", RECEIVED) == ("crm",)
+    assert destinations.receiving("unknown", RECEIVED) == ("crm",)
+    assert destinations.receiving("shop", ERASED) == ()
 
 
 def test_a_new_version_replaces_them_and_wakes_the_sender() -> None:

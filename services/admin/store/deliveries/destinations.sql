@@ -37,7 +37,7 @@ UPDATE webhook_destination SET disabled_at = now(), disabled_reason = :reason, u
 -- name: insert_test_event!
 -- An event for one destination. Its lead does not exist.
 WITH event AS (
-    INSERT INTO webhook_event (id, type, lead_id, site, occurred_at, body, wanted)
+    INSERT INTO webhook_event (id, type, lead_id, site, occurred_at, body, delivery_count)
     VALUES (:id, 'lead.test', :lead_id, 'test', now(), :body, 1)
     RETURNING id, lead_id, position
 )

@@ -37,11 +37,11 @@ def test_a_destination_has_defaults_for_all_but_its_place() -> None:
 
 def test_it_wants_the_events_of_its_sites() -> None:
     every = parse(CHAT)["x"]
-    assert every.wants("any", RECEIVED)
-    assert not every.wants("any", ERASED)
+    assert every.receives("any", RECEIVED)
+    assert not every.receives("any", ERASED)
     shop = parse(CHAT, sites="['shop']", events="['lead.received', 'lead.erased']")["x"]
-    assert shop.wants("shop", ERASED)
-    assert not shop.wants("blog", RECEIVED)
+    assert shop.receives("shop", ERASED)
+    assert not shop.receives("blog", RECEIVED)
 
 
 REFERENCE = "must be env:VARIABLE or file:/PATH; the file never holds a secret itself"
