@@ -5,6 +5,7 @@ into LIKE patterns. It normalises patterns and leads, so that case, accents and 
 """
 
 import re
+from itertools import groupby
 from typing import Any, Final
 from uuid import UUID
 
@@ -17,8 +18,16 @@ MIN_PHONE_DIGITS: Final = 3
 # Country codes (ITU-T E.164): two have one digit, these have two, all others three.
 _COUNTRY_CODE: Final = re.compile(r"1|7|2[07]|3[0-469]|4[013-9]|5[1-8]|6[0-6]|8[1246]|9[0-58]|\d{3}")
 _PHONE: Final = re.compile(r"\+?[0-9\s()./-]+")
-# How a phone number begins. Other numbers with blanks between them are several terms.
 _PHONE_BEGINNING: Final = ("+", "0", "(")
+# Words have at least three characters if an index is to find them anywhere (migration 0015).
+_MIN_WORD: Final = 3
+# The prefixes of international calls (ITU-T E.164): Australia's, most countries', North America's, Russia's.
+# The last two are also how national numbers begin, which are shorter.
+_INTERNATIONAL_PREFIX: Final = re.compile(r"0011|00|(?:011|810)(?=\d{10})")
+# The trunk prefix of Russia and its neighbours, with a second one in Belarus, before ten digits of a number.
+_TRUNK_PREFIX_8: Final = re.compile(r"80?(?=\d{9,10}$)")
+# An E.164 number has at most 15 digits. A prefix has at most four.
+MAX_PHONE_DIGITS: Final = 19
 # National numbers have fewer digits, so a longer one may begin with a country code without + or 00.
 MIN_INTERNATIONAL_DIGITS: Final = 11
 _ID: Final = re.compile(r"[0-9a-f]{8}[0-9a-f-]{0,28}")
@@ -36,16 +45,35 @@ def search_parameters(search: str) -> dict[str, Any]:
     show (the last 8 characters of the id).
     """
     text = " ".join(search.split())
-    phone = ascii_phone(text)
-    if _is_phone(phone) and phone.startswith(_PHONE_BEGINNING):
-        terms = [_texts(text)]
-    else:
-        words = sorted(text.split(), key=len, reverse=True)
-        # Ignore words without a letter or digit: no index finds them.
-        words = [word for word in words if any(map(str.isalnum, word))] or words
-        terms = [_texts(word) for word in words[:MAX_TERMS]] or [[]]  # nothing but control characters
+    words = sorted(_join_phone_numbers(text.split()), key=len, reverse=True)
+    # Ignore words without a letter or digit: no index finds them.
+    words = [word for word in words if any(map(str.isalnum, word))] or words
+    terms = [_texts(word) for word in words[:MAX_TERMS]] or [[]]  # nothing but control characters
     numbered = {f"term_{number}": term for number, term in enumerate(terms, 1)}
     return NO_SEARCH | numbered | _id_parameters(text.lower())
+
+
+def _join_phone_numbers(words: list[str]) -> list[str]:
+    """Return the words, and each phone number that is written as several words as one."""
+    joined = list[str]()
+    for in_number, group in groupby(words, lambda word: bool(_PHONE.fullmatch(ascii_phone(word)))):
+        run = list(group)
+        joined += [" ".join(run)] if in_number and _is_one_number(run) else run
+    return joined
+
+
+def _is_one_number(words: list[str]) -> bool:
+    """Return True if words of digits are one phone number, and False if each of them is a number.
+
+    Words of three digits and more are found as parts of any phone number. Shorter ones are not.
+    """
+    counts = [sum(map(str.isdecimal, word)) for word in words]
+    digits, short = sum(counts), sum(0 < count < _MIN_WORD for count in counts)
+    if digits > MAX_PHONE_DIGITS or not _is_phone(text := ascii_phone(" ".join(words))):
+        return False
+    begins = text.lstrip("-/. ").startswith(_PHONE_BEGINNING)
+    # Two short words of eight digits, or one of nine: `12 34 56 78`, `30 123 4567`.
+    return begins or digits >= MIN_INTERNATIONAL_DIGITS or (short > 0 and digits + short >= 10)
 
 
 def _is_phone(text: str) -> bool:
@@ -62,14 +90,18 @@ def _texts(term: str) -> list[str]:
 def _spellings(phone: str) -> list[str]:
     """Return the digits of a phone number in the forms in which a lead may have them."""
     digits = phone_digits(phone)
-    if phone.startswith("+") or digits.startswith("00"):
-        international = digits.removeprefix("00")
+    prefix = None if phone.startswith("+") else _INTERNATIONAL_PREFIX.match(digits)
+    if phone.startswith("+") or prefix:
+        international = digits[prefix.end() :] if prefix else digits
     elif len(digits) >= MIN_INTERNATIONAL_DIGITS and not digits.startswith("0"):
         international = digits
     else:
         return [digits, digits.removeprefix("0")]
     # The lead may have the national number.
-    return [international, _COUNTRY_CODE.sub("", international, count=1)]
+    spellings = [international, _COUNTRY_CODE.sub("", international, count=1)]
+    if international == digits and not phone.startswith("+") and (trunk := _TRUNK_PREFIX_8.match(digits)):
+        spellings.append(digits[trunk.end() :])
+    return spellings
 
 
 def _id_parameters(text: str) -> dict[str, Any]:

@@ -20,12 +20,14 @@ FOUND = [
     "B\u00c4CKER", "ofen", "\u00f6fen", "lieferung bis m\u00e4rz", "planen", r"A\b_c%d", "\uff19.000",
     "z\u00fcrich", "ruckruf", "Dienstag", "zoe & ofen", "9.000 zurich",
     "030 1234567", "(030) 1234-567", "+49 30 1234567", "0049301234567", "1234567", "301234", "+4930/1234567",
+    "zo\u00eb 030 12 34 567", "030 1234-567 Brien", "+49 30 1234567 zoe", "30 1234 567", "Zoe 49 30 1234567",
+    "011 49 30 1234567", "0011 49 30 1234567", "810 49 30 1234567", "Zoe - 030 / 1234567 - Brien",
     "\u202a+49 30 1234567\u202c", "030 1234\u2013567", "tel:+49301234567", "49301234567", "3 1234 567",
     str(LEAD_ID), str(LEAD_ID).upper(), "0191f3c2-77aa", "0191f3c277", "0ffeeb0b", "0FFEEB0B",
 ]  # fmt: skip
 NOT_FOUND = [
     "'", "\u200b", "\x1f", "null", "zoey", "briem", "brien lovelace", "%%%", "___", "1234568",
-    "+49 40 1234567", "0191f3c3", "0ffeeb0c",
+    "ada 030 1234567", "zoe 030 1234568", "+49 40 1234567", "0191f3c3", "0ffeeb0c",
 ]  # fmt: skip
 
 
@@ -53,6 +55,30 @@ async def test_a_lead_is_found_by_any_part_of_it(admin: Admin) -> None:
 
 async def test_a_lead_is_not_found_by_other_words(admin: Admin) -> None:
     assert [each for each in NOT_FOUND if (await admin.get("/admin/leads", q=each))["total"]] == []
+
+
+@pytest.mark.parametrize(
+    ("stored", "searches"),
+    [
+        ("+7 912 345-67-89", ["8 912 345 67 89", "8 (912) 345-67-89", "89123456789", "810 7 912 3456789"]),
+        ("8 (912) 345-67-89", ["+7 912 3456789", "79123456789", "912 345 67 89", "Ivan 8 912 345 67 89"]),
+        ("+375 29 123 45 67", ["8 029 123-45-67", "80291234567", "810 375 29 1234567"]),
+        (
+            "011 44 20 7946 0958",
+            ["+44 20 7946 0958", "0044 20 7946 0958", "020 7946 0958", "Ivan 79 46 09 58"],
+        ),
+        ("0114 496 0000", ["0114 4960000", "+44 114 496 0000", "Ivan 0114 4960000"]),
+        ("912345678", ["912 34 56 78", "91 234 56 78", "+34 912 34 56 78"]),
+        ("12345678", ["12 34 56 78", "+45 12 34 56 78", "Ivan 12 34 56 78"]),
+    ],
+)
+async def test_a_phone_number_is_found_with_any_prefix(
+    admin: Admin, stored: str, searches: list[str]
+) -> None:
+    lead = await admin.add_lead(name="Ivan Ivanov", phone=stored, message="Hello")
+    for search in searches:
+        answer = await admin.get("/admin/leads", q=search)
+        assert [lead["id"] for lead in answer["leads"]] == [str(lead.lead_id)], search
 
 
 async def test_an_erased_lead_is_not_found_by_its_words(admin: Admin) -> None:
