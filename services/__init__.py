@@ -1,1 +1,1 @@
-"""The five services. They share contracts and runtime, and never import each other."""
+"""FASTCore's six services. They import the packages `contracts` and `runtime`, but never each other."""

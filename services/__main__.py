@@ -21,9 +21,10 @@ def main(
 ) -> None:
     """Run one FASTCore service in the foreground.
 
-    Its settings come from the environment and `.env`; `.env.example` names them all. It listens on
-    FASTCORE_HTTP_HOST and FASTCORE_HTTP_PORT (default 127.0.0.1 and 8001 to 8006, in the order above)
-    and stops within FASTCORE_HTTP_GRACEFUL_TIMEOUT_SECONDS of SIGTERM, finishing the current work.
+    The settings come from the environment and `.env`; `.env.example` names all settings. The service listens
+    on FASTCORE_HTTP_HOST (default 127.0.0.1) and FASTCORE_HTTP_PORT (default: each service has its own port,
+    from 8001 for ingest to 8006 for webhooks). After SIGTERM, the service finishes its current work and stops
+    within FASTCORE_HTTP_GRACEFUL_TIMEOUT_SECONDS.
     """
     if name not in PORTS:
         raise typer.BadParameter(f"there is no service {name!r}; choose one of: {', '.join(PORTS)}")

@@ -30,7 +30,7 @@ from services.admin.store.views import Views
 
 @dataclass(frozen=True)
 class Adapters:
-    """The repositories (leads, notes, replay queue, audit log, ...) and the reader of the system's status."""
+    """The repositories (leads, notes, replay queue, audit log, ...) and the reader of the system status."""
 
     leads: Leads
     held_leads: HeldLeads

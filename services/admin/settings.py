@@ -58,7 +58,7 @@ class Settings(BaseSettings):
 
     @property
     def actors(self) -> dict[str, str]:
-        """Return the admins' names by token. A name is the actor in audit entries."""
+        """Return the name of the admin for each token. The name is the actor in audit entries."""
         return named_tokens(self.token, DEFAULT_ACTOR)
 
 

@@ -22,7 +22,7 @@ from services.admin.api.problems import documented
 
 
 def routes() -> APIRouter:
-    """Return a router with all routes. The router itself requires a token, so no route can forget to."""
+    """Return a router with all routes of the API. The router itself checks the token for each route."""
     router = APIRouter(
         prefix="/admin",
         dependencies=[Depends(authenticate)],

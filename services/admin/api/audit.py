@@ -1,4 +1,4 @@
-"""The audit log, read only."""
+"""The audit log's route, which only reads."""
 
 from typing import Annotated
 
@@ -13,5 +13,8 @@ router = APIRouter(tags=["audit"])
 
 @router.get("/audit", summary="Search the audit log, newest first")
 async def list_audit(filters: Annotated[AuditFilter, Query()], adapters: CurrentAdapters) -> AuditPage:
-    """Return the entries that match all parameters. Send `next_cursor` as `cursor` to get the next page."""
+    """Return the audit entries that match all parameters.
+
+    Send the response's `next_cursor` as `cursor` to get the next page.
+    """
     return await adapters.audit.list_entries(filters)

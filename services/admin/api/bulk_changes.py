@@ -1,4 +1,4 @@
-"""One action on many leads: preview it, start it, follow its progress and cancel it."""
+"""Bulk changes: one action on many leads. Preview it, start it, follow its progress and cancel it."""
 
 from typing import Annotated
 from uuid import UUID
@@ -29,7 +29,8 @@ async def start_bulk_change(
 ) -> schemas.BulkAnswer:
     """Set the status or the assignee of at most 100,000 leads, or erase them. Each change is audited.
 
-    First request a preview with `dry_run`. Then send the preview's `leads` as `expected`.
+    First request a preview with `dry_run`. It returns the number of matching leads as `leads`. Then send this
+    number as `expected`.
     """
     if mode.dry_run:
         response.status_code = 200
@@ -41,7 +42,7 @@ async def start_bulk_change(
 async def list_bulk_changes(
     page: Annotated[HistoryPage, Query()], adapters: CurrentAdapters
 ) -> schemas.BulkHistory:
-    """Return a page of the actions, newest first, each with the admin who started it and its progress."""
+    """Return a page of bulk changes, newest first, each with its progress and the admin who started it."""
     return await adapters.bulk.list_bulks(page)
 
 
@@ -49,11 +50,11 @@ async def list_bulk_changes(
 async def get_bulk_change(
     bulk_id: UUID, page: Annotated[schemas.BulkPage, Query()], adapters: CurrentAdapters
 ) -> schemas.BulkDetail:
-    """Return an action, the number of its leads by result, and a page of its leads."""
+    """Return a bulk change, the number of its leads by result, and a page of its leads."""
     return await adapters.bulk.get_bulk(bulk_id, page)
 
 
 @router.delete("/bulk/{bulk_id}", summary="Cancel an action", responses=documented(404, 409))
 async def cancel_bulk_change(bulk_id: UUID, adapters: CurrentAdapters, actor: Actor) -> schemas.BulkChange:
-    """Cancel an action. The leads that it has changed stay changed, and no more leads are changed."""
+    """Cancel a bulk change. Leads that are already changed stay changed, and no more leads are changed."""
     return await adapters.bulk.cancel(bulk_id, actor)

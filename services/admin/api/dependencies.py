@@ -1,7 +1,7 @@
-"""A FastAPI dependency that checks a request's token and returns the actor: the name of the admin.
+"""A FastAPI dependency that checks a request's token and returns the name of the admin.
 
-The dependency is a coroutine, because FastAPI runs other functions in a thread, which adds 0.1 ms to each
-request.
+The dependency is a coroutine, because FastAPI runs a dependency that is not a coroutine in a thread, which
+adds 0.1 ms to each request.
 """
 
 from typing import Annotated
@@ -20,7 +20,10 @@ async def authenticate(
     response: Response,
     credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
 ) -> str:
-    """Return the name of the admin whose token the request has. Raises `HTTPException` 401 or 429."""
+    """Return the name of the admin whose token the request contains.
+
+    Raises `HTTPException` with the status 401 (no valid token) or 429 (too many wrong tokens).
+    """
     token_auth: TokenAuth = request.app.state.token_auth
     # Responses contain personal data, so no browser and no proxy may store them.
     response.headers["Cache-Control"] = "no-store"

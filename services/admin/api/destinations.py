@@ -16,7 +16,7 @@ router = APIRouter(tags=["destinations"])
 
 
 async def _kinds(request: Request) -> Mapping[str, str]:
-    """Return the kinds of the destinations of the sites file, by name."""
+    """Return the kind of each destination in the sites file, by the destination's name."""
     return kinds_of(request.app.state.sites)
 
 
@@ -37,7 +37,7 @@ async def list_destinations(adapters: CurrentAdapters, kinds: Kinds) -> Destinat
     responses=documented(404, 409),
 )
 async def test_destination(name: Name, adapters: CurrentAdapters, kinds: Kinds, actor: Actor) -> SentTest:
-    """Send an event `lead.test` with example values to one destination, within seconds. Audited."""
+    """Send the event `lead.test`, with example values, to one destination within seconds. Audited."""
     return await adapters.destinations.send_test(name, kinds, actor)
 
 
@@ -48,7 +48,7 @@ async def test_destination(name: Name, adapters: CurrentAdapters, kinds: Kinds, 
     responses=documented(404, 409),
 )
 async def disable_destination(name: Name, adapters: CurrentAdapters, kinds: Kinds, actor: Actor) -> None:
-    """Send nothing more to a destination. Its deliveries wait, and none is lost. Audited."""
+    """Stop sending to a destination. Its deliveries stay stored until it is enabled again. Audited."""
     await adapters.destinations.disable(name, kinds, actor)
 
 
@@ -56,20 +56,21 @@ async def disable_destination(name: Name, adapters: CurrentAdapters, kinds: Kind
     "/destinations/{name}/enable", summary="Enable a destination", status_code=204, responses=documented(404)
 )
 async def enable_destination(name: Name, adapters: CurrentAdapters, kinds: Kinds, actor: Actor) -> None:
-    """Send to a destination again: what waits first. This also ends a pause. Audited."""
+    """Send to a destination again, the waiting deliveries first. This also ends a pause. Audited."""
     await adapters.destinations.enable(name, kinds, actor)
 
 
 @router.post("/destinations/{name}/retry", summary="Send failed deliveries now", responses=documented(404))
 async def retry_destination(name: Name, adapters: CurrentAdapters, kinds: Kinds, actor: Actor) -> Retried:
-    """Send at most 10,000 deliveries now that wait for a retry or have none left. Audited.
+    """Send the failed deliveries of a destination now, at most 10,000, with a new set of retries. Audited.
 
-    Repeat the request while `left` is not 0.
+    Includes the deliveries that wait for a retry and those that have no retry left. Repeat the request while
+    `left` is not 0.
     """
     return await adapters.destinations.retry(name, kinds, actor)
 
 
 @router.get("/leads/{lead_id}/deliveries", summary="A lead's deliveries to destinations")
 async def list_lead_deliveries(lead_id: UUID, adapters: CurrentAdapters) -> LeadDeliveries:
-    """Return which destinations received this lead's events, with their last responses."""
+    """Return the destinations to which this lead's events were sent, and their last responses."""
     return await adapters.destinations.list_lead_deliveries(lead_id)

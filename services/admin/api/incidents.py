@@ -17,9 +17,9 @@ router = APIRouter(prefix="/incidents", tags=["operations"])
 async def list_incidents(
     filters: Annotated[IncidentFilter, Query()], adapters: CurrentAdapters
 ) -> IncidentList:
-    """Return incidents. One opens when a failure lasts 2 minutes.
+    """Return the incidents that match all parameters. An incident opens when a failure lasts 2 minutes.
 
-    It is resolved 5 minutes after the failure ends.
+    An incident is resolved 5 minutes after its failure ends.
     """
     return await adapters.incidents.list_incidents(filters)
 
@@ -28,7 +28,7 @@ async def list_incidents(
 async def acknowledge_incident(
     incident_id: UUID, acknowledgement: Acknowledgement, adapters: CurrentAdapters, actor: Actor
 ) -> Incident:
-    """Give an open incident an owner. The default is the token's name. This is audited."""
+    """Set the owner of an open incident: by default, the admin who sends the request. This is audited."""
     return await adapters.incidents.acknowledge(incident_id, acknowledgement.owner or actor, actor)
 
 

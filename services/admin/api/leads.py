@@ -16,13 +16,16 @@ router = APIRouter(tags=["leads"])
 
 @router.get("/leads", summary="A page of leads, by default newest first")
 async def list_leads(filters: Annotated[LeadFilter, Query()], adapters: CurrentAdapters) -> LeadPage:
-    """Return the leads that match all parameters. Send `next_cursor` as `cursor` to get the next page."""
+    """Return the leads that match all parameters.
+
+    Send the response's `next_cursor` as `cursor` to get the next page.
+    """
     return await adapters.leads.list_leads(filters)
 
 
 @router.get("/leads/{lead_id}", summary="One lead with its history", responses=documented(404))
 async def get_lead(lead_id: UUID, adapters: CurrentAdapters) -> LeadDetail:
-    """Return the lead, its emails, its queue rows and its timeline, all as of the same moment."""
+    """Return the lead, its emails, its rows in the replay queue and its timeline, all as of one moment."""
     return await adapters.leads.get_lead(lead_id)
 
 
@@ -47,5 +50,5 @@ async def change_status(
 async def resend(
     lead_id: UUID, kind: Literal["welcome", "admin_alert"], adapters: CurrentAdapters, actor: Actor
 ) -> Resent:
-    """Send an email again that failed, was suppressed, or has an unknown outcome. The notifier sends it."""
+    """Send again an email that failed, was suppressed, or has an unknown outcome. The notifier sends it."""
     return await adapters.leads.resend_email(lead_id, kind, actor)

@@ -15,13 +15,16 @@ router = APIRouter(prefix="/leads/{lead_id}/notes", tags=["leads"])
 
 @router.get("", summary="The notes on a lead, newest first", responses=documented(404))
 async def list_notes(lead_id: UUID, adapters: CurrentAdapters) -> NoteList:
-    """Return all notes, each with its author and time. The lead's own field `notes` is not included."""
+    """Return all notes on a lead, each with its author and time.
+
+    The lead's own field `notes` is not included.
+    """
     return NoteList(notes=(await adapters.leads.get_lead(lead_id)).notes)
 
 
 @router.post("", status_code=201, summary="Write a note", responses=documented(404, 409))
 async def add_note(lead_id: UUID, note: NoteText, adapters: CurrentAdapters, actor: Actor) -> LeadNote:
-    """Add a note to a stored lead. The author is the token's name.
+    """Add a note to a stored lead. The author is the admin who sends the request.
 
     The note is audited without its text.
     """

@@ -27,29 +27,33 @@ async def export_person(
 
 @router.patch("/leads/{lead_id}", summary="Edit a lead", responses=documented(404, 409))
 async def edit_lead(lead_id: UUID, edit: LeadEdit, adapters: CurrentAdapters, actor: Actor) -> Edited:
-    """Change a lead's fields. The visitor's original values are kept; later emails use the new values."""
+    """Change a lead's fields. The visitor's original values stay stored; later emails use the new values."""
     return await adapters.personal_data.edit(lead_id, edit, actor)
 
 
 @router.post("/leads/person", summary="Find a person's leads")
 async def find_person(person: ErasePerson, adapters: CurrentAdapters) -> PersonRecords:
-    """Return what an erasure of this person would erase.
+    """Return the leads and queue rows that an erasure of this person would erase.
 
-    It is a POST, so that no URL contains personal data.
+    The request is a POST, so that no URL contains personal data.
     """
     return await adapters.erasures.find_person(person.email, person.phone)
 
 
 @router.post("/leads/erase", summary="Erase a person")
 async def erase_person(person: ErasePerson, adapters: CurrentAdapters, actor: Actor) -> ErasedPerson:
-    """Erase all leads and queued records with an email address, and all stored leads with a phone number.
+    """Erase all data of the person with a given email address or phone number.
 
-    Returns what was erased and what failed.
+    For the email address, erases leads and queued records; for the phone number, stored leads only. Returns
+    what was erased and what failed.
     """
     return await adapters.erasures.erase_person(person.email, actor, phone=person.phone)
 
 
 @router.delete("/leads/{lead_id}", summary="Erase a lead", responses=documented(404))
 async def erase_lead(lead_id: UUID, adapters: CurrentAdapters, actor: Actor) -> Erased:
-    """Erase a lead's personal data wherever it is stored. The emptied rows and the audit entries stay."""
+    """Erase a lead's personal data wherever it is stored.
+
+    The lead's row stays without that data, and the lead's audit entries stay too.
+    """
     return await adapters.erasures.erase_lead(lead_id, actor)

@@ -22,7 +22,7 @@ async def queue_stats(adapters: CurrentAdapters) -> QueueStats:
 
 @router.get("/queue/items", summary="The rows of the replay queue")
 async def list_items(filters: Annotated[QueueFilter, Query()], adapters: CurrentAdapters) -> QueuePage:
-    """Return the rows that match all parameters, the most recent failure first."""
+    """Return the rows of the replay queue that match all parameters, the most recent failure first."""
     return await adapters.queue.list_items(filters)
 
 
@@ -32,7 +32,7 @@ async def list_items(filters: Annotated[QueueFilter, Query()], adapters: Current
     summary="Retry all waiting rows, and import the websites' queues, now",
 )
 async def flush(adapters: CurrentAdapters, actor: Actor) -> Flushed:
-    """Make every waiting row due now, and request the import of the websites' queues.
+    """Make every waiting row due now, and request the import of the leads that the websites have queued.
 
     A flusher begins within seconds. This does not count as one of a row's three retries.
     """

@@ -1,4 +1,4 @@
-"""Replays: group the failed rows, and send one row or many rows again."""
+"""Replays: group the failed rows of the replay queue, and send one row or many rows again."""
 
 from typing import Annotated
 from uuid import UUID
@@ -18,7 +18,7 @@ router = APIRouter(tags=["replays"])
 async def list_groups(
     selected: Annotated[filters.GroupFilter, Query()], adapters: CurrentAdapters
 ) -> schemas.QueueGroups:
-    """Count the open rows by stage, kind, state and reason, the largest group first."""
+    """Count the open rows (waiting, replaying or dead) by stage, kind, state and reason, largest first."""
     return await adapters.queue.list_groups(selected)
 
 
@@ -37,7 +37,8 @@ async def replay(
 ) -> schemas.ReplayAnswer:
     """Send all rows that match a filter again, at a limited rate.
 
-    First request a preview with `dry_run`. Then send the preview's `wanted` as `expected`.
+    First request a preview with `dry_run`. It returns the number of matching rows as `wanted`. Then send this
+    number as `expected`.
     """
     if mode.dry_run:
         response.status_code = 200

@@ -17,7 +17,7 @@ router = APIRouter(prefix="/views", tags=["leads"])
 async def list_views(
     query: Annotated[ViewQuery, Query()], adapters: CurrentAdapters, actor: Actor
 ) -> ViewList:
-    """Return the views of the token's name and those of the team, each with its number of leads."""
+    """Return the admin's own views and those of the team, each with its number of leads."""
     views = await adapters.views.list_views(actor)
     counts = await adapters.views.count([view.conditions for view in views], query.zone_info(), actor)
     return ViewList(
@@ -27,7 +27,7 @@ async def list_views(
 
 @router.post("", status_code=201, summary="Save a view", responses=documented(409))
 async def add_view(view: NewView, adapters: CurrentAdapters, actor: Actor) -> SavedView:
-    """Save filters and an order under a name, for the token's name or for the team. This is audited."""
+    """Save filters and an order under a name, for the admin only or for the team. This is audited."""
     return await adapters.views.add(view, actor)
 
 
@@ -37,7 +37,7 @@ async def rename_view(
 ) -> SavedView:
     """Rename a view. This is audited.
 
-    Only the author may do this, and for a view of the team also the actor `admin`.
+    Only the author may do this. The actor `admin` may also rename a view of the team.
     """
     return await adapters.views.rename(view_id, rename.name, actor)
 
@@ -46,6 +46,6 @@ async def rename_view(
 async def delete_view(view_id: UUID, adapters: CurrentAdapters, actor: Actor) -> None:
     """Delete a view. This is audited.
 
-    Only the author may do this, and for a view of the team also the actor `admin`.
+    Only the author may do this. The actor `admin` may also delete a view of the team.
     """
     await adapters.views.delete(view_id, actor)

@@ -15,8 +15,8 @@ def body_access(
 ) -> Callable[[Scope], bool]:
     """Return a function that returns True if a request may send a body.
 
-    These are the requests for the path `login`, and those with a valid token or session. `RequestLimits`
-    gives every other request an empty body, and its route then refuses it.
+    A request may send a body if its path is `login`, or if it has a valid token or session. `RequestLimits`
+    replaces the body of any other request by an empty one, and the route then rejects the request.
     """
 
     def authenticated(scope: Scope) -> bool:

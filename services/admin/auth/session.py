@@ -20,7 +20,10 @@ SESSION_SECONDS: Final = 12 * 3600
 
 @dataclass(frozen=True)
 class Session:
-    """A session of the admin `actor`. Every form on its pages contains the token `csrf`."""
+    """The session of an admin who has logged in.
+
+    `actor` is the admin's name. `csrf` is the token that each form in this session contains.
+    """
 
     actor: str
     csrf: str
@@ -35,7 +38,7 @@ class Session:
 class Sessions:
     """Creates and verifies session cookies.
 
-    `actors` has the admin's name for each token. With `secure`, browsers send the cookies over HTTPS only.
+    `actors` maps each token to the admin's name. With `secure`, browsers send the cookies over HTTPS only.
     """
 
     def __init__(self, actors: dict[str, str], *, secure: bool) -> None:

@@ -17,7 +17,7 @@ _MAX_ADDRESSES: Final = 65_536
 class TokenAuth:
     """Authenticates admins, and limits attempts with wrong tokens.
 
-    `actors` has the admin's name for each token.
+    `actors` maps each token to the admin's name.
     """
 
     def __init__(self, actors: dict[str, str], now: Callable[[], float] = time.monotonic) -> None:
@@ -26,7 +26,7 @@ class TokenAuth:
         self._now = now
 
     def authenticate(self, token: bytes | None, address: str) -> str:
-        """Return the name of the token's owner.
+        """Return the name of the admin to whom the token belongs.
 
         Raises `HTTPException`: 401 without a valid token, 429 after too many wrong tokens from `address`.
 

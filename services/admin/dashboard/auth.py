@@ -1,4 +1,4 @@
-"""FastAPI dependencies of the pages: the session and CSRF protection. Renders nothing."""
+"""FastAPI dependencies of the dashboard's pages: session lookup and CSRF protection. Renders nothing."""
 
 import time
 from typing import Annotated
@@ -15,17 +15,17 @@ class LoginRequired(Exception):
 
 
 class CsrfError(Exception):
-    """The form was not sent from one of our pages. The response is 403."""
+    """The form was not sent from a page of the dashboard. The response is 403."""
 
 
 async def load_session(
     request: Request, adapters: CurrentAdapters
 ) -> tuple[Session, DependencyUnavailable | None]:
-    """Return the session of the request's cookie, and an error or None.
+    """Return the session of the request's cookie, and either an error or None.
 
-    The error means that the database could not say whether the session is revoked. Raises `LoginRequired` if
-    the session is missing, invalid or revoked. FastAPI caches the result, so the dependencies of a request
-    share one lookup. Error pages read `request.state.session`.
+    The error means that the database was unavailable, so it is unknown whether the session is revoked. Raises
+    `LoginRequired` if the session is missing, invalid or revoked. FastAPI caches the result, so that the
+    dependencies of a request share one lookup. Error pages read `request.state.session`.
     """
     sessions: Sessions = request.app.state.sessions
     session = sessions.read(request.cookies.get(COOKIE, ""), time.time())
@@ -45,7 +45,10 @@ SessionLookup = Annotated[tuple[Session, DependencyUnavailable | None], Depends(
 
 
 async def current_session(lookup: SessionLookup) -> Session:
-    """Return the session. Raises `DependencyUnavailable` if it is unknown whether the session is revoked."""
+    """Return the session of the request.
+
+    Raises `DependencyUnavailable` if it is unknown whether the session is revoked.
+    """
     session, error = lookup
     if error:
         raise error
@@ -53,7 +56,7 @@ async def current_session(lookup: SessionLookup) -> Session:
 
 
 async def unverified_session(lookup: SessionLookup) -> Session:
-    """Return the session, even if it is unknown whether the session is revoked.
+    """Return the session of the request, even if it is unknown whether the session is revoked.
 
     Use it only for pages that show no lead and change nothing. The system status needs it, because it must
     report that the database is unavailable.

@@ -1,4 +1,4 @@
-"""Caches results for some seconds, so that ten open pages query the database no more often than one."""
+"""Caches results for some seconds, so that ten open pages query the database as rarely as one page."""
 
 import asyncio
 import time
@@ -25,8 +25,8 @@ class Cache:
     async def get_or_load(self, key: str, load: Callable[[], Awaitable[T]], max_age_seconds: float) -> T:
         """Return the cached result of a key. If it is missing or too old, call `load` for a new one.
 
-        A result may be `max_age_seconds` old. A result that took long to load is kept longer, up to
-        `MAX_AGE_SECONDS`. An exception of `load` is raised and not cached.
+        A result may be up to `max_age_seconds` old. A result that took long to load stays valid for longer,
+        up to `MAX_AGE_SECONDS`. An exception of `load` is raised and not cached.
         """
         if len(self._locks) > _MAX_KEYS:
             self._entries, self._locks = {}, {}
@@ -42,7 +42,7 @@ class Cache:
             return result
 
     def invalidate(self, key: str) -> None:
-        """Drop the result of a key, so that the next caller loads it again."""
+        """Remove the cached result of a key, so that the next caller loads a new one."""
         self._entries.pop(key, None)
 
 

@@ -24,7 +24,8 @@ WEEKDAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 class Range:
     """The period that the overview shows: the last days or months, including the current one.
 
-    Every `label_every`-th bar has a label on the axis. `bars` must be a multiple of it.
+    The chart has `bars` bars, one for each `unit`. Every `label_every`-th bar has a label on the axis. `bars`
+    must be a multiple of `label_every`.
     """
 
     key: str
@@ -48,10 +49,10 @@ DEFAULT_RANGE: Final = "30"
 
 @dataclass(frozen=True)
 class Bar:
-    """The leads of one day or month.
+    """A bar of the chart: the leads of one day or month.
 
-    `before` is the number of leads in the same bar of the previous period. `x`, `height` and the `y`s are in
-    units of the SVG.
+    `value` is the number of leads. `before` is the number in the corresponding day or month of the previous
+    period. `x`, `height` and the `y`s are in units of the SVG.
     """
 
     x: int
@@ -68,7 +69,7 @@ class Bar:
 
 @dataclass(frozen=True)
 class Chart:
-    """The bars, the values of the scale from the top to zero, the labels of the axis, and the totals.
+    """The bars, the values of the vertical scale from the top down to zero, the axis labels, and the totals.
 
     `description` says the same in words, for screen readers.
     """
@@ -89,7 +90,10 @@ class Chart:
 
 @dataclass(frozen=True)
 class Heat:
-    """The leads of one hour of one weekday. `level` is from 0 (none) to `HEAT_LEVELS` - 1 (the most)."""
+    """A cell of the table of hours: the leads of one hour of one weekday.
+
+    `level` is from 0 (no leads) to `HEAT_LEVELS` - 1 (the most leads).
+    """
 
     title: str
     value: int
@@ -97,7 +101,7 @@ class Heat:
 
 
 def bucket_starts(shown: Range, now: datetime, zone: ZoneInfo) -> list[datetime]:
-    """Return the start of each day or month in UTC: first the period before the range, then the range."""
+    """Return the start, in UTC, of each day or month: of the previous period first, then of the range."""
     local = now.astimezone(zone).replace(hour=0, minute=0, second=0, microsecond=0, fold=0)
     backwards = range(2 * shown.bars - 1, -1, -1)
     if shown.unit == "day":
@@ -114,7 +118,8 @@ def range_start(shown: Range, now: datetime, zone: ZoneInfo) -> datetime:
 def bar_chart(shown: Range, counts: Mapping[datetime, Count], now: datetime, zone: ZoneInfo) -> Chart:
     """Return the chart of the leads of a range and of the period before it.
 
-    `counts` has the leads by the start of the day or month. A day or month without leads may be missing.
+    `counts` maps the start of each day or month to its number of leads. A day or month without leads may be
+    missing.
     """
     by_start = {at.astimezone(UTC): count for at, count in counts.items()}
     buckets = [(at, by_start.get(at, Count())) for at in bucket_starts(shown, now, zone)]
@@ -156,7 +161,7 @@ def bar_chart(shown: Range, counts: Mapping[datetime, Count], now: datetime, zon
 def week_table(counts: Mapping[tuple[int, int], int]) -> list[tuple[str, list[Heat]]]:
     """Return a row for each weekday: its name, and its 24 hours.
 
-    `counts` has the number of leads by weekday (1 is Monday) and hour.
+    `counts` maps a weekday (1 is Monday) and an hour to the number of leads.
     """
     most = max(counts.values(), default=0)
     return [
@@ -182,10 +187,11 @@ def busiest_hour(table: list[tuple[str, list[Heat]]]) -> Heat | None:
 
 
 def scale_ticks(highest: int) -> list[int]:
-    """Return the values above zero at which a chart has a line: at most five, the last at least `highest`.
+    """Return the values above zero at which a chart has a horizontal line.
 
-    The distance between lines is a whole number: 1, 2, 2.5 or 5 times a power of ten. Among the possible
-    scales, this is the one with the lowest top. If two have the same top, it is the one with more lines.
+    There are at most five values, and the last is at least `highest`. The distance between two lines is a
+    whole number: 1, 2, 2.5 or 5 times a power of ten. Of the scales that meet these rules, this is the one
+    with the lowest top value, and of two with the same top value, the one with more lines.
     """
     highest = max(highest, 1)
     size = 10 ** max(0, len(str(highest)) - 2)

@@ -1,4 +1,4 @@
-"""Decides the dashboard's headline from all signals. The worst disruption gives the colour. No I/O."""
+"""Decides the dashboard's headline from all signals. The worst disruption determines its colour. No I/O."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -30,7 +30,7 @@ Severity = Literal["bad", "amber"]
 
 @dataclass(frozen=True)
 class Disruption:
-    """A component that is disrupted, by its name on the page, and the reason.
+    """A disrupted component, by the name that the page shows, and the reason for the disruption.
 
     `url` is the page, or the part of the status page, where an admin can act; it is empty if there is none.
     `subject` is the site, gateway or dependency that is affected, if the component has several. `leads` is
@@ -60,9 +60,9 @@ NO_HEADLINE: Final = Headline("", "good", [])
 
 @dataclass(frozen=True)
 class Signals:
-    """Everything that the headline depends on.
+    """All health signals that the headline depends on.
 
-    `spam` has the sites whose share of spam has risen, and `held` the sites with held leads. `recent`,
+    `spam` lists the sites whose share of spam has risen, and `held` the sites with held leads. `recent`,
     `jobs`, `spam` and `held` are None if they could not be read.
     """
 
@@ -76,7 +76,7 @@ class Signals:
 
 
 def components(health: SystemHealth) -> list[tuple[str, PartHealth]]:
-    """Return each component's name on the page and its health."""
+    """Return the name (as the page shows it) and the health of each dependency and service."""
     dependencies = [("Database", health.database), ("Kafka", health.broker), ("Mail server", health.mail)]
     return dependencies + [(stage_name(name), part) for name, part in health.services.items()]
 
@@ -261,10 +261,10 @@ def _jobs(signals: Signals) -> Iterator[Disruption]:
 
 
 def _unknown_signals(signals: Signals) -> Iterator[Disruption]:
-    """Yield a disruption for each signal that could not be read: what is unknown is not good.
+    """Yield a disruption for each signal that could not be read: an unknown state does not count as good.
 
-    Omits what depends on a component that is itself a disruption: the mail server if the notifier is not up,
-    and everything in the database if the database is not up.
+    Omits signals that depend on a component that is itself disrupted: the mail server if the notifier is not
+    up, and everything in the database if the database is not up.
     """
     health, stats = signals.health, signals.stats
     notifier = health.services.get("notifier")

@@ -119,7 +119,7 @@ def time_tag(time: datetime | None) -> Markup:
 
 
 def ago_tag(time: datetime | None) -> Markup:
-    """Return a `<time>` element that locale.js shows as `5 min ago`. Use it where a person reads *when*."""
+    """Return a `<time>` element that locale.js shows as `5 min ago`. Use it where the age is what matters."""
     return _time_element(time, '<time datetime="{}" data-relative>{}</time>')
 
 
@@ -173,7 +173,7 @@ def kind_name(kind: object) -> str:
 
 
 def stage_name(stage: object) -> str:
-    """Return the name that pages show for a stage or service, which says what it does."""
+    """Return the name that pages show for a stage or service: what it does, such as `Storage`."""
     return STAGES.get(str(stage), field_label(str(stage)))
 
 
@@ -188,7 +188,7 @@ def job_description(job: str) -> str:
 
 
 def schedule_name(cron: str) -> str:
-    """Return a cron schedule in words if it is every few minutes or daily. Return any other unchanged."""
+    """Return a cron schedule in words if it runs every few minutes or daily, else the schedule unchanged."""
     if every := _EVERY_MINUTES.match(cron):
         return f"Every {plural(int(every[1]), 'minute')}"
     if daily := _DAILY.match(cron):
@@ -197,7 +197,7 @@ def schedule_name(cron: str) -> str:
 
 
 def state_name(state: object) -> str:
-    """Return the name that pages show for a state."""
+    """Return the name that pages show for the state of a lead, email, queue row, replay or component."""
     return STATES.get(str(state), str(state).capitalize())
 
 
@@ -208,7 +208,7 @@ def reason_text(reason: str) -> str:
 
 
 def badge_style(name: str) -> str:
-    """Return the CSS class of a state's or event's badge."""
+    """Return the CSS class of the badge for a state or an audit event."""
     return BADGE_STYLES.get(name, "grey")
 
 
@@ -221,7 +221,7 @@ def _detail_text(name: str, value: Any) -> str:
 
 
 def json_text(value: Any) -> str:
-    """Return a JSON value as text for a page, such as `yes` for true."""
+    """Return a JSON value as text for a page. For example, true becomes `yes`."""
     if isinstance(value, str):
         return value
     if isinstance(value, bool):
@@ -230,7 +230,7 @@ def json_text(value: Any) -> str:
 
 
 def detail_pairs(details: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Return the details of an event or a job as pairs of label and text, without empty values."""
+    """Return the details of an audit event or a job as pairs of label and text, without empty values."""
     return [
         (field_label(name), _detail_text(name, value))
         for name, value in details.items()
@@ -244,9 +244,9 @@ def address_text(address: str) -> Markup:
 
 
 def source_items(source: Mapping[str, Any] | None) -> list[tuple[str, Any]]:
-    """Return a lead's source as pairs of name and value.
+    """Return a lead's source (its marketing campaigns) as pairs of name and value.
 
-    The fields of the last campaign come first, those of the first campaign of the visit last.
+    The fields of the last campaign come first. Those of the first campaign come last.
     """
     source = source or {}
     names = [name for name in CAMPAIGN_FIELDS if name in source]
@@ -264,7 +264,7 @@ def source_label(name: str) -> str:
 
 
 def field_label(name: str) -> str:
-    """Return the label that pages show for a field."""
+    """Return the label that pages show for a field of a lead."""
     label = name.replace("_", " ").capitalize().replace("Utm", "UTM")
     return re.sub(r"\b(id|url|smtp)\b", lambda word: word[0].upper(), label, flags=re.IGNORECASE)
 

@@ -25,7 +25,7 @@ SPAM_MAX_AGE_SECONDS: Final = 60.0
 async def read_signals(app: FastAPI, cache: Cache) -> Signals:
     """Return all signals, and store their headline in `app.state.headline`.
 
-    The navigation of every page shows the number of disruptions in it.
+    The navigation on every page shows the number of disruptions in that headline.
     """
     adapters: Adapters = app.state.adapters
 
@@ -49,8 +49,8 @@ async def read_signals(app: FastAPI, cache: Cache) -> Signals:
 async def poll_headline(app: FastAPI) -> None:
     """Read the signals and record the incidents every `POLL_SECONDS`, until the task is cancelled.
 
-    The poll has its own cache. A page that has changed something must not get signals that the poll read
-    earlier.
+    The poll has its own cache. Otherwise a page that has just changed something could show signals that the
+    poll read before the change.
     """
     while True:
         try:

@@ -1,4 +1,4 @@
-"""The search on the page of leads: its filters, their URL and their texts. No I/O."""
+"""The search on the page of leads: the filters, their URL and their texts on the page. No I/O."""
 
 from collections.abc import Callable, Iterator
 from typing import Annotated, Any, Final, Literal
@@ -32,7 +32,7 @@ Rows = Annotated[Literal[25, 50, 100], BeforeValidator(lambda value: int(str(val
 
 
 class LeadQuery(LeadConditions):
-    """The filters, and the page of the list to show. A URL may contain them: none is personal data."""
+    """The filters of the list of leads, and the page to show. A URL may have them: none is personal data."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -51,9 +51,9 @@ class LeadQuery(LeadConditions):
         }
 
     def url(self, zone: ZoneInfo, **changes: Any) -> str:
-        """Return the URL of the list with these changes.
+        """Return the URL of the list of leads, with `changes` applied to the filters.
 
-        It has the time zone of the dates, and no search words.
+        The URL contains the time zone of the filters' dates. It contains no search words.
         """
         shown = self.model_copy(update=changes)
         view = {
@@ -69,7 +69,7 @@ class LeadSearch(LeadQuery):
     q: BlankAsNone[str] = None
 
     def hidden_fields(self) -> list[tuple[str, str]]:
-        """Return the filters and the search words, as hidden fields for a form about the same leads."""
+        """Return the filters and search words as hidden fields, for another form about these leads."""
         fields = self.conditions() | ({"q": self.q} if self.q else {})
         return [
             (name, value)
@@ -78,7 +78,10 @@ class LeadSearch(LeadQuery):
         ]
 
     def search_filter(self, zone: ZoneInfo, actor: str) -> LeadFilter:
-        """Return the search as the store's filter. Raises `RequestValidationError` for an invalid field."""
+        """Return the search as the store's filter. Raises `RequestValidationError` for an invalid field.
+
+        `actor` is the admin whom the assignee `ME` means.
+        """
         page = {"limit": self.rows or PAGE_ROWS, "q": self.q, "cursor": last_cursor(self.cursor)}
         try:
             return self.to_filter(zone, actor, page)
@@ -87,7 +90,7 @@ class LeadSearch(LeadQuery):
 
 
 def chips(search: LeadSearch, site_name: Callable[[str], str]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield the text of each filter that is set, and the changes that remove it."""
+    """Yield, for each filter that is set, its text and the changes to the search that remove it."""
     words: dict[str, Callable[[str], str]] = {
         "site": site_name,
         "status": state_name,
@@ -125,7 +128,7 @@ COLUMN_ORDERS: Final[dict[str, tuple[LeadOrder, LeadOrder, int]]] = {
 
 
 def column_orders(shown: LeadOrder) -> dict[str, tuple[str, LeadOrder]]:
-    """Return for each sortable column the value of `aria-sort`, and the order that a click on it selects."""
+    """Return, for each sortable column, the value of `aria-sort` and the order that a click on it selects."""
     orders = {}
     for column, (ascending, descending, first) in COLUMN_ORDERS.items():
         if shown == ascending:

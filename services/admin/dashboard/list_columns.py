@@ -1,7 +1,7 @@
 """The columns of the list of leads, and which of them a person has chosen. No I/O.
 
-The choice is in a cookie: it is no personal data, costs no query, and another browser, whose screen may have
-another size, has a choice of its own.
+A cookie stores the choice. So it needs no query, and each browser has its own choice, which suits a screen of
+another size. The choice is not personal data.
 """
 
 from typing import Final, Literal
@@ -27,7 +27,7 @@ _SEPARATOR: Final = "."
 
 
 def read_columns(cookie: str | None) -> tuple[ColumnName, ...]:
-    """Return the chosen columns in their order; the usual ones without a valid cookie."""
+    """Return the chosen columns in their order, or the default columns without a valid cookie."""
     names = (cookie or "").split(_SEPARATOR)
     if names[0] != _LEAD:
         return USUAL_COLUMNS
@@ -35,5 +35,5 @@ def read_columns(cookie: str | None) -> tuple[ColumnName, ...]:
 
 
 def columns_cookie(chosen: tuple[ColumnName, ...]) -> str:
-    """Return the value of the cookie for a choice."""
+    """Return the value of the cookie that stores the chosen columns."""
     return _SEPARATOR.join((_LEAD, *(name for name in COLUMNS if name in chosen)))

@@ -1,8 +1,8 @@
 """The links between the pages of a list. No I/O.
 
-A cursor says where a page begins, and it leads only to older pages. To lead back, the parameter `cursor` of a
-page has the cursors of all pages before it as well. They are joined by dots, which no cursor contains. The
-last one is the page's own.
+A cursor says where a page begins. A query with a cursor finds only older pages. So that a page can link to
+newer pages too, its URL parameter `cursor` contains the cursors of all pages before it, and then its own
+cursor. They are joined by dots, which no cursor contains.
 """
 
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ MAX_CURSORS: Final = 20
 
 @dataclass(frozen=True)
 class Pager:
-    """The values of the parameter `cursor` for other pages. None means that there is no such page.
+    """The values of the URL parameter `cursor` for other pages. None means that there is no such page.
 
     The value for the newest page is an empty text.
     """
@@ -28,14 +28,18 @@ class Pager:
 
 
 def last_cursor(cursors: str | None) -> str | None:
-    """Return a page's own cursor: the last in its parameter `cursor`. Return None for the newest page."""
+    """Return the last of the cursors in a page's URL parameter `cursor`: the cursor of the page itself.
+
+    Returns None for the newest page, which has no cursor.
+    """
     return (cursors or "").rpartition(".")[2] or None
 
 
 def build_pager(cursors: str | None, next_cursor: str | None) -> Pager:
-    """Return the pager of the page with the parameter `cursor` in `cursors`.
+    """Return the links from a page to other pages.
 
-    `next_cursor` is the cursor of the next older page, or None.
+    `cursors` is the value of the page's URL parameter `cursor`. `next_cursor` is the cursor of the next older
+    page, or None.
     """
     trail = [cursor for cursor in (cursors or "").split(".") if cursor]
     older = ".".join([*trail, next_cursor][-MAX_CURSORS:]) if next_cursor else None
@@ -45,9 +49,9 @@ def build_pager(cursors: str | None, next_cursor: str | None) -> Pager:
 
 
 def page_url(path: str, params: Mapping[str, Any], cursor: str | None = None, zone: str = "") -> str:
-    """Return the URL of a page: the path, those parameters that have a value, and `cursor`.
+    """Return the URL of a page: the path, the parameters that have a value, and `cursor`.
 
-    If there is a date (`since` or `until`), the URL also has the time `zone` of the dates.
+    If the parameters contain a date (`since` or `until`), the URL also has the time `zone` of the dates.
     """
     dated = params.get("since") or params.get("until") or params.get("received")
     shown = {**params, "zone": zone if dated else "", "cursor": cursor}

@@ -59,7 +59,7 @@ _TEMPLATES.globals["static_url"] = _static_url
 
 
 class VersionedStaticFiles(StaticFiles):
-    """Static files that browsers cache for a year when the URL names a version."""
+    """Static files. Browsers cache a file for a year if its URL contains a version."""
 
     def file_response(self, *args: Any, **kwargs: Any) -> Response:
         """Return the file with its cache headers."""
@@ -135,10 +135,11 @@ class PageRoute(APIRoute):
 
 
 def _without_repetition(request: Request, response: Response) -> Response:
-    """Add a strong ETag to what htmx has requested. Return a response without a body if the page shows it.
+    """Add a strong ETag to a response to htmx. If the page already shows the content, omit the body.
 
-    `If-None-Match` has the ETag of what the page shows: only polls send it. The list of leads is polled with
-    POST, because no URL may contain a search. A 304 answers only GET (RFC 9110, 15.4.5), so it gets a 204.
+    `If-None-Match` has the ETag of the content that the page shows. Only polls send it. The status for an
+    omitted body is 304 for GET. A POST gets 204, because 304 is only for GET (RFC 9110, 15.4.5). The list of
+    leads is polled with POST, because no URL may contain a search.
     """
     if not is_htmx(request) or not isinstance(response, HTMLResponse) or response.status_code != 200:
         return response
@@ -175,7 +176,8 @@ def _login_url(next_path: str) -> str:
 def error_page(request: Request, error: Exception) -> Response:
     """Render an error as a page, or as a toast if htmx sent the request.
 
-    The error of a list's form replaces the list, because an old list would look like the result.
+    If the form of a list fails, the error replaces the list. Otherwise the old list would look like the
+    form's result.
     """
     status, message, headers = _error_details(error)
     if status == 500:

@@ -1,4 +1,4 @@
-"""Decides which disruptions become incidents, and gives each a key by which later polls recognise it.
+"""Decides which disruptions become incidents, and gives each a key that is the same at each poll.
 
 No I/O.
 """
@@ -14,7 +14,10 @@ STATUS_PAGE: Final = "/admin/status"
 
 
 def find_sightings(signals: Signals) -> list[Sighting]:
-    """Return the failures that become incidents if they last. Their keys contain no numbers that change."""
+    """Return the failures that become incidents if they last.
+
+    The key of a failure contains no number, because numbers change from poll to poll.
+    """
     return [
         Sighting(
             key=f"{name}: {each.component}: {each.subject}",

@@ -28,7 +28,7 @@ BUILT_IN: Final[dict[str, LeadConditions]] = {
 class ViewLink:
     """A view in the navigation: its name, its URL, and the number of leads that it shows.
 
-    The number is an empty text for the view of all leads.
+    The number is text. It is empty for the view of all leads.
     """
 
     name: str
@@ -56,7 +56,7 @@ def counts_key(zone: ZoneInfo, actor: str) -> str:
 
 
 def build_links(saved: Iterable[SavedView], counts: dict[str, ViewCount], zone: ZoneInfo) -> list[ViewLink]:
-    """Return the links. `counts` has the counts by URL. A view that was just saved has no count yet."""
+    """Return the links. `counts` has each view's count by its URL. A view just saved has no count yet."""
     views = [(name, conditions, False) for name, conditions in BUILT_IN.items()]
     views += [(view.name, view.conditions, view.shared) for view in saved]
     links = [ViewLink("All leads", LEADS, "")]
@@ -72,5 +72,5 @@ def count_text(count: ViewCount) -> str:
 
 
 def view_url(conditions: LeadConditions, zone: ZoneInfo) -> str:
-    """Return the URL of the list with these conditions."""
+    """Return the URL of the list of leads with these conditions."""
     return LeadQuery.model_validate(conditions.model_dump()).url(zone)

@@ -30,10 +30,10 @@ Lags: TypeAlias = dict[str, dict[str, int]]
 
 
 class LagReader:
-    """Reads lags over one connection to Kafka. It opens on first use, and again after each failure.
+    """Reads lags over one connection to Kafka, which is opened on first use and again after a failure.
 
-    After a `read`, `oldest_seconds` has for each group how long its oldest unread record has waited, at
-    least.
+    After a `read`, `oldest_seconds` has, for each group, the least time in seconds that its oldest unread
+    record has waited.
     """
 
     def __init__(self, settings: Kafka) -> None:

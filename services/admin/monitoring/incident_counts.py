@@ -1,4 +1,4 @@
-"""Counts open incidents for the metric."""
+"""Counts open incidents for the gauge in `/metrics`."""
 
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ _SQL: Any = load_queries(Path(__file__).with_name("incident_counts.sql"))
 async def count_open_incidents(pool: Pool) -> dict[tuple[Severity, bool], int]:
     """Return the number of open incidents by severity, and by whether somebody has acknowledged them.
 
-    The result includes numbers that are 0. Raises `DependencyUnavailable`.
+    A combination without incidents is included, with the number 0. Raises `DependencyUnavailable`.
     """
     counts = {(severity, acknowledged): 0 for severity in SEVERITIES for acknowledged in (True, False)}
     async with snapshot(pool) as connection:

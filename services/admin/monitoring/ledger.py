@@ -1,7 +1,7 @@
 """Compares the ledger, in which each stage counts its records, with the rows of the tables. No I/O.
 
-All counts come from one database snapshot, so a difference is a fault, not a delay. Consumer lag and spools
-are read at other moments, so they are not compared.
+All these counts come from one database snapshot, so a difference is a fault, not a delay. Consumer lag and
+spools are read at other moments, so they are not compared.
 """
 
 from collections.abc import Iterable
@@ -19,7 +19,7 @@ class TopicCounts:
     """The number of records of one topic that a stage has processed, by outcome.
 
     The counts are sums over rows of `partition_ledger`. `offsets` is the number of offsets that the stage has
-    passed. The outcomes must add up to it.
+    passed. The numbers of all outcomes must add up to `offsets`.
     """
 
     stage: str
@@ -41,7 +41,7 @@ class TopicCounts:
 class LedgerCounts:
     """Counts from one database snapshot.
 
-    `topics` has the numbers of records that the stages have counted. `leads` is the number of rows of
+    `topics` has the records that each stage has counted, by topic. `leads` is the number of rows of
     `lead_inbox`. `queue` and `emails` are the numbers of rows of `replay_queue` and `email_delivery` by
     state.
     """
@@ -58,7 +58,7 @@ _MAIL_TOPICS: Final = (topics.RECEIVED.name, topics.RETRY_NOTIFIER.name)
 
 
 def compare(counts: LedgerCounts) -> Books:
-    """Compare the counts of the stages with the rows of the tables."""
+    """Return pairs of a count by the stages and the number of table rows that must equal it."""
     stages = sorted({each.stage for each in counts.topics})
     totals = [
         _stage_totals(stage, [each for each in counts.topics if each.stage == stage]) for stage in stages

@@ -100,7 +100,7 @@ async def _update_spam(pool: Pool) -> None:
 
 
 async def update_incidents(pool: Pool) -> None:
-    """Set the gauge of open incidents. It keeps its values while the database is unavailable."""
+    """Set the gauge of open incidents. While the database is unavailable, the gauge does not change."""
     try:
         counts = await count_open_incidents(pool)
     except DependencyUnavailable:
@@ -111,7 +111,7 @@ async def update_incidents(pool: Pool) -> None:
 
 
 async def update_destinations(read: ReadDestinations) -> None:
-    """Set the gauges of destinations. They keep their values while the database is unavailable."""
+    """Set the gauges of destinations. While the database is unavailable, the gauges do not change."""
     try:
         destinations = await read()
     except DependencyUnavailable:

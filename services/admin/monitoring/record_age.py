@@ -2,8 +2,8 @@
 
 Kafka does not report the age of an unread record. So each reading stores the partition's end offset and the
 time. If the group's committed offset is still below the end offset of an earlier reading, the oldest unread
-record existed at that reading, so it is at least as old. After a restart of the process, the ages begin at 0
-again.
+record already existed at that time. So it has waited at least since then. After a restart of the process, the
+ages begin at 0 again.
 """
 
 from typing import Final

@@ -16,7 +16,10 @@ async def list_jobs(pool: Pool) -> list[Job]:
 
 
 async def list_site_queues(pool: Pool) -> list[SiteQueue]:
-    """Return each website's queue, as the flusher's last run found it. Raises `DependencyUnavailable`."""
+    """Return the queue of each website, as the flusher's last run found it.
+
+    Raises `DependencyUnavailable`.
+    """
     job = next((each for each in await list_jobs(pool) if each.name == SITE_QUEUE_JOB), None)
     if job is None:
         return []

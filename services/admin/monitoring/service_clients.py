@@ -15,9 +15,10 @@ REQUEST_TIMEOUT_SECONDS: Final = 2.0
 
 
 class ServiceClients:
-    """Reads all gateways or services concurrently. Each of them has `REQUEST_TIMEOUT_SECONDS` to answer.
+    """Reads the state of all gateways or services concurrently.
 
-    `gateways` has the URLs of gateways. `services` has the URL of each service by name.
+    Each of them has `REQUEST_TIMEOUT_SECONDS` to answer. `gateways` has the URLs of gateways. `services` has
+    the URL of each service by name.
     """
 
     def __init__(
@@ -37,7 +38,7 @@ class ServiceClients:
         return [spool for of_gateway in spools for spool in of_gateway]
 
     async def read_readiness(self) -> dict[str, PartHealth]:
-        """Return the readiness by service. The state of a service that does not answer is `down`."""
+        """Return the readiness of each service, by name. A service that does not answer is `down`."""
         readiness = await asyncio.gather(*(self._read_service(url) for url in self._services.values()))
         return dict(zip(self._services, readiness, strict=True))
 

@@ -1,6 +1,6 @@
 """Reads the status of the database, Kafka and all services concurrently.
 
-One that is down does not block the rest.
+A component that is down does not delay the others.
 """
 
 import asyncio
@@ -60,7 +60,10 @@ class SystemStatus:
         )
 
     async def count_queue(self) -> QueueCounts:
-        """Return the counts of queue and ledger from one snapshot. Raises `DependencyUnavailable`."""
+        """Return the counts of the replay queue and the ledger. Raises `DependencyUnavailable`.
+
+        All counts are from one database snapshot.
+        """
         return await count_queue(self._pool)
 
     async def list_jobs(self) -> list[Job]:
@@ -109,7 +112,10 @@ async def _check(probe: Coroutine[Any, Any, None]) -> PartHealth:
 
 
 def _mail_health(services: dict[str, PartHealth]) -> PartHealth:
-    """Return the mail server's health. The notifier reports it: no other service connects to the server."""
+    """Return the mail server's health, as the notifier reports it.
+
+    No other service connects to the mail server.
+    """
     parts = services["notifier"].parts if "notifier" in services else None
     smtp = parts.get("smtp") if parts else None
     if not isinstance(smtp, dict):

@@ -88,7 +88,11 @@ def _event(entry_id: str, events: list[TimelineEvent]) -> Activity:
 
 
 def _delivery(kind: str, events: Iterable[TimelineEvent], details: LeadDetail) -> Activity:
-    """Return the entry of one delivery. Its state is that of its open failure, else that of its email."""
+    """Return the entry of one delivery.
+
+    Its state is that of the newest queue row, if that is not resolved or there is no email, else that of the
+    email.
+    """
     history = tuple(events)
     email = next((mail for mail in details.emails if mail.kind == kind), None)
     rows = sorted((row for row in details.queue if row.kind == kind), key=lambda row: row.last_failed_at)

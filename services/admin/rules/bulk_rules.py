@@ -1,4 +1,4 @@
-"""Which leads an action on many leads can change. No I/O."""
+"""Which leads a bulk change can change. No I/O."""
 
 from collections.abc import Mapping
 
@@ -23,7 +23,10 @@ def refusal(action: BulkAction, value: str | None, status: LeadStatus) -> str | 
 def refused_groups(
     action: BulkAction, value: str | None, counts: Mapping[LeadStatus, int]
 ) -> list[RefusedGroup]:
-    """Return the leads that the action cannot change, grouped by reason. `counts` has the leads by status."""
+    """Return the leads that the action cannot change, grouped by reason.
+
+    `counts` has the number of leads by status.
+    """
     return [
         RefusedGroup(status=status, leads=leads, why=why)
         for status, leads in counts.items()

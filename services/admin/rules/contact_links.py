@@ -1,4 +1,4 @@
-"""Links to write to a lead's person or to call it: `mailto:` (RFC 6068) and `tel:` (RFC 3966). No I/O.
+"""Links to write to the person of a lead (`mailto:`, RFC 6068), or to call (`tel:`, RFC 3966). No I/O.
 
 Browsers pass these links to a mail program or a phone, so their personal data reaches no server's log.
 """
@@ -31,7 +31,7 @@ _DIGITS_MIN, _DIGITS_MAX = 3, 15
 
 @dataclass(frozen=True)
 class ContactLinks:
-    """The address and the phone of a lead's person, and the links to write, to reply and to call.
+    """The email address and the phone of a lead, and the links to write, to reply and to call.
 
     A link is None if the lead has no usable address or phone for it.
     """
@@ -62,9 +62,10 @@ def mailto_url(email: str) -> str:
 
 
 def reply_url(lead_id: UUID, email: str, name: str | None, message: str, received_at: datetime | None) -> str:
-    """Return the link that opens a reply. It has the subject of the team notification and quotes the message.
+    """Return the link that opens a reply to a lead's message.
 
-    A long message is cut at a whole character, so that the link has at most `MAILTO_MAX` characters.
+    The subject is that of the team notification, and the text quotes the message. A long message is cut
+    between two characters, so that the link has at most `MAILTO_MAX` characters.
     """
     begin = f"{mailto_url(email)}?subject={_encode(f'Re: {alert_subject(lead_id)}')}"
     if not message:

@@ -25,10 +25,10 @@ def heading(column: str, zone: ZoneInfo) -> str:
 
 
 def cell(lead: Mapping[str, Any], column: str, zone: ZoneInfo) -> Cell:
-    """Return the content of a lead's cell, or None for an empty cell.
+    """Return the content of the cell for a lead and a column, or None for an empty cell.
 
-    A time is the local time of the column's zone, without a zone. Excel cannot store times before 1900, so
-    these are returned as text.
+    A time is a datetime without a time zone, in `zone` or, for a column of the kind `utc`, in UTC. Excel
+    cannot store times before 1900, so these are returned as text.
     """
     value = read_value(lead, column)
     if isinstance(value, datetime):
@@ -45,7 +45,7 @@ def cell(lead: Mapping[str, Any], column: str, zone: ZoneInfo) -> Cell:
 
 
 def shorten(text: str) -> str:
-    """Return a text that fits into a cell. A text that is too long is cut, and its end says so."""
+    """Return a text that fits into a cell. A text that is too long is cut, with a note at its end."""
     if len(text) <= CELL_MAX_UNITS // 2:
         return text
     units = text.encode("utf-16-le")

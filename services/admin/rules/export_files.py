@@ -8,6 +8,6 @@ EXCEL_TYPE: Final = "application/vnd.openxmlformats-officedocument.spreadsheetml
 
 
 def export_headers(extension: str, now: datetime) -> dict[str, str]:
-    """Return the headers of an export. Browsers save it as a file, and no cache stores it."""
+    """Return the headers of an export: browsers save the response as a file, and no cache stores it."""
     name = f"leads-{now:%Y%m%d-%H%M%S}.{extension}"
     return {"Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": "no-store"}

@@ -35,9 +35,9 @@ def changed_fields(lead: Mapping[str, Any], edit: LeadEdit) -> dict[str, str | N
 
 
 def original_fields(lead: Mapping[str, Any], changed: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Return the fields that the visitor typed, as they were before the edit.
+    """Return all fields that the visitor filled in, with the values from before the edit.
 
-    Returns None if the edit changes none of them.
+    Returns None if the edit changes none of these fields.
     """
     if not any(name in VISITOR_FIELDS for name in changed):
         return None
@@ -82,7 +82,7 @@ def _typed_text(value: Any) -> str | None:
 def parked_lead(row: Mapping[str, Any]) -> ParkedLead | None:
     """Return the lead in a row of the replay queue.
 
-    Return None if its record is missing or cannot be decoded.
+    Returns None if the row's record is missing or cannot be decoded.
     """
     try:
         lead = decode_parked_lead(row["payload"], row["stage"])

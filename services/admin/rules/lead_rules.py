@@ -66,7 +66,7 @@ def emails_due(current: LeadStatus, new: LeadStatus) -> tuple[Kind, ...]:
 
 
 def release_reason(current: LeadStatus) -> Reason:
-    """Return why emails are requested when a lead leaves this status."""
+    """Return the reason to store with the requested emails when a lead leaves this status."""
     return Reason.RELEASED_FROM_HOLD if current is LeadStatus.HELD else Reason.RELEASED_FROM_SPAM
 
 
@@ -79,8 +79,8 @@ def mails_text(kinds: Collection[str]) -> str:
 def undo_status(previous: LeadStatus, new: LeadStatus) -> LeadStatus | None:
     """Return the status that the undo button sets, or None if there is no undo button.
 
-    A change to or from spam cannot be undone by a button: a lead that leaves spam gets its emails, which an
-    admin has to confirm. A release from hold cannot be undone either, because nobody can put a lead on hold.
+    A change to or from spam has no undo button: when a lead leaves spam, emails are sent, and an admin has to
+    confirm that. A release from hold has none either, because nobody can put a lead on hold.
     """
     if LeadStatus.SPAM in (previous, new) or previous is LeadStatus.HELD or new is previous:
         return None

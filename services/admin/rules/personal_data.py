@@ -23,7 +23,7 @@ class Traces:
     records: frozenset[UUID] = frozenset()
 
     def __or__(self, other: "Traces") -> "Traces":
-        """Return the ids of both."""
+        """Return the ids of both objects."""
         return Traces(self.leads | other.leads, self.records | other.records)
 
 
@@ -40,7 +40,7 @@ class Selection:
     own_lead: UUID | None = None
 
     def choose(self, traces: Traces) -> Traces:
-        """Return those ids of `traces` that are selected, and `own_lead`."""
+        """Return the ids in `traces` that are selected, and `own_lead`."""
         own = {self.own_lead} if self.own_lead else set()
         records = traces.records if self.records is None else traces.records & self.records
         return Traces((traces.leads & self.leads) | own, records)
@@ -89,9 +89,9 @@ def erasure_message(leads: int, records: int) -> str:
 
 
 def kafka_keeps(at: datetime) -> list[KafkaKeeps]:
-    """Return each topic that may contain a lead's records.
+    """Return each topic that may contain a lead's records, with the time at which Kafka deletes them.
 
-    Each has the time at which Kafka deletes records that were written at `at`.
+    `at` is the time at which the records were written.
     """
     return [
         KafkaKeeps(topic=topic.name, until=at + timedelta(milliseconds=topic.retention_ms))

@@ -84,7 +84,7 @@ _SPAM: Final = {
 def explain(reason: str) -> str | None:
     """Return a reason's explanation, or None if the reason is not in the enum.
 
-    It begins with a small letter and has no period.
+    The explanation begins with a small letter and has no period.
     """
     match Reason.match(reason):
         case Reason.SMTP_REPLY, values:

@@ -1,4 +1,4 @@
-"""Which rows of the queue can be replayed, and how a replay ends. No I/O, no clock."""
+"""Which rows of the replay queue can be replayed, and the state and results of a replay. No I/O, no clock."""
 
 from collections.abc import Mapping
 from typing import Any

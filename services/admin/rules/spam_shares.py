@@ -11,7 +11,7 @@ MIN_GROWTH: Final = 2.0
 
 @dataclass(frozen=True)
 class SpamShare:
-    """The leads of a site in the last 24 hours and in the seven days before.
+    """The number of leads of one site, and of spam among them: in the last 24 hours and the 7 days before.
 
     `reason` is the most frequent spam reason of the last 24 hours, or None.
     """
@@ -25,7 +25,10 @@ class SpamShare:
 
     @property
     def has_risen(self) -> bool:
-        """Return True if most leads are spam, and their share is at least twice that of the days before."""
+        """Return True if most leads of the last 24 hours are spam, and the share of spam has doubled.
+
+        The share is compared with that of the seven days before. Returns False if a site has few leads.
+        """
         if self.leads < MIN_LEADS or self.spam <= MIN_SHARE * self.leads:
             return False
         # With few leads before, there is no share to compare with.

@@ -28,7 +28,8 @@ def check_change(view: SavedView, actor: str) -> None:
 def check_new(views: Collection[SavedView], name: str, *, shared: bool) -> None:
     """Raise `ConflictError` if there are too many views, or if one of them has this name.
 
-    `views` are all views that the actor can see.
+    `views` are all views that the actor can see. Only the team's views count if the new view is `shared`,
+    else only the actor's own views.
     """
     if len([view for view in views if view.shared is shared]) >= VIEWS_MAX:
         whose = "The team has" if shared else "You have"
@@ -37,7 +38,10 @@ def check_new(views: Collection[SavedView], name: str, *, shared: bool) -> None:
 
 
 def check_name(views: Collection[SavedView], name: str, *, shared: bool) -> None:
-    """Raise `ConflictError` if one of the views has this name, in upper or lower case."""
+    """Raise `ConflictError` if one of the views has this name, whether in upper or lower case.
+
+    Only the team's views count with `shared`, else only the actor's own views.
+    """
     if any(view.shared is shared and view.name.lower() == name.lower() for view in views):
         whose = "The team has" if shared else "You have"
         raise ConflictError(f"{whose} a view with this name. Choose another one.")

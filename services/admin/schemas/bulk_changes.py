@@ -1,4 +1,4 @@
-"""One action on many leads: the order, its preview, its progress and its results."""
+"""Bulk changes (one action on many leads): the order, its preview, its progress and its results."""
 
 from datetime import datetime
 from typing import Annotated, Any, Final, Literal
@@ -16,7 +16,10 @@ BulkState = Literal["running", "finished", "cancelled"]
 
 
 class BulkOrder(Filter):
-    """An action, and the leads to change: those in `ids`, or all that match `filter`."""
+    """A bulk change to preview or start: the action, and the leads to change.
+
+    The leads are those in `ids`, or all that match `filter`.
+    """
 
     action: BulkAction
     new_status: Annotated[SettableStatus | None, Field(description="For `status`.")] = None
@@ -39,7 +42,7 @@ class BulkOrder(Filter):
 
     @property
     def value(self) -> str | None:
-        """Return the new status or the assignee, or None."""
+        """Return the new status or the new assignee, or None for an erasure or for no assignee."""
         return self.new_status or self.assignee
 
     def selection(self) -> dict[str, Any]:
@@ -48,7 +51,7 @@ class BulkOrder(Filter):
 
 
 class BulkMode(Filter):
-    """Requests a preview, or starts the action if no more leads match than the preview counted."""
+    """Requests a preview, or starts the bulk change if no more leads match than the preview counted."""
 
     dry_run: Annotated[bool, Field(description="Count the leads, but change none.")] = False
     expected: Annotated[
@@ -57,7 +60,7 @@ class BulkMode(Filter):
 
 
 class BulkChange(BaseModel):
-    """An action on many leads and its progress: `done` of `total` leads have a result."""
+    """A bulk change and its progress: `done` of `total` leads have a result."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -73,7 +76,7 @@ class BulkChange(BaseModel):
 
 
 class RefusedGroup(BaseModel):
-    """Leads that an action cannot change, and why."""
+    """Leads that a bulk change cannot change, and why."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -83,7 +86,7 @@ class RefusedGroup(BaseModel):
 
 
 class BulkAnswer(BaseModel):
-    """The preview of an action, or the started action."""
+    """The preview of a bulk change, or the started bulk change."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -96,7 +99,7 @@ class BulkAnswer(BaseModel):
 
 
 class BulkPage(Filter):
-    """Selects leads of an action by result, and a page of them."""
+    """Selects the leads of a bulk change by result, and a page of these leads."""
 
     limit: Limit = 50
     result: BulkResult | None = None
@@ -104,9 +107,9 @@ class BulkPage(Filter):
 
 
 class BulkItem(BaseModel):
-    """A lead of an action, as it is now, and its result.
+    """A lead of a bulk change, as it is now, and the lead's result.
 
-    The result is null until the action reaches the lead.
+    The result is null until the lead has been processed.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -122,7 +125,7 @@ class BulkItem(BaseModel):
 
 
 class BulkDetail(BaseModel):
-    """An action, the number of its leads by result, and a page of them."""
+    """A bulk change, the number of its leads by result, and a page of its leads."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -134,7 +137,7 @@ class BulkDetail(BaseModel):
 
 
 class BulkHistory(BaseModel):
-    """A page of the actions, newest first."""
+    """A page of the bulk changes, newest first."""
 
     model_config = ConfigDict(frozen=True)
 

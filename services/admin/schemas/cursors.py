@@ -35,9 +35,9 @@ def parse_cursor(cursor: str, parse_id: Callable[[str], UUID | int]) -> Position
 
 @dataclass(frozen=True)
 class SortPosition:
-    """The position of a lead in an order other than by time.
+    """The position of a lead in an order that is not by time of receipt.
 
-    `key` is the lead's key in that order, or empty.
+    `key` is the value by which the order sorts the lead, or an empty text.
     """
 
     at: datetime
@@ -77,7 +77,10 @@ def parse_bigint(text: str) -> int:
 def split_page(
     rows: list[Row], limit: int, position: Callable[[Row], Position]
 ) -> tuple[list[Row], str | None]:
-    """Return the first `limit` rows, and the cursor of the next page. The cursor is None on the last page."""
+    """Return the first `limit` rows, and the cursor of the next page. The cursor is None on the last page.
+
+    `rows` has one row more than `limit` if there is a next page. `position` returns the position of a row.
+    """
     page = rows[:limit]
     return page, position(page[-1]).cursor() if len(rows) > limit else None
 

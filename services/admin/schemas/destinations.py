@@ -10,7 +10,7 @@ DestinationState = Literal["healthy", "paused", "disabled", "removed"]
 
 
 class Destination(BaseModel):
-    """A destination and its deliveries. The sites file has its settings; no secret is shown."""
+    """A destination, and the state and the numbers of its deliveries. No secret is shown."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -50,7 +50,10 @@ class SentTest(BaseModel):
 
 
 class Retried(BaseModel):
-    """How many deliveries are sent now, and how many failed and dead ones are left."""
+    """The number of deliveries that are sent now.
+
+    `left` is the number of deliveries that are still failed or dead, at most 10,000.
+    """
 
     model_config = ConfigDict(frozen=True)
 

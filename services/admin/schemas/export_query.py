@@ -36,10 +36,10 @@ ExportColumnName = Annotated[
 
 
 class ExportQuery(ExportFilter):
-    """Selects the leads and the columns of an export, and the zone of its local times.
+    """Selects the leads and the columns of an export, and the time zone of the local times in it.
 
-    Leaves out spam and erased leads, unless `include_spam_and_erased` is set, or `status_filter` or `ids`
-    selects them.
+    Spam and erased leads are selected only if `include_spam_and_erased` is set, or if `status_filter` or
+    `ids` selects them.
     """
 
     ids: Annotated[

@@ -1,7 +1,7 @@
 """The conditions and the order of a list of leads. They contain no personal data.
 
-The URL of the list and a saved view contain them. Periods such as `yesterday` are kept as names, so that they
-stay correct on later days. A search by words is not included.
+The URL of the list and a saved view contain them. A period such as `yesterday` is stored by its name, so that
+it stays correct on later days. A search by words is not included.
 """
 
 from collections.abc import Mapping
@@ -82,7 +82,7 @@ class LeadConditions(BaseModel):
     sort: LeadOrder | None = None
 
     def conditions(self) -> dict[str, str | list[str]]:
-        """Return the filters that are set, as texts by name."""
+        """Return the filters that are set, by name. Each value is a text or a list of texts."""
         values = self.model_dump(mode="json", include=set(CONDITIONS), exclude_none=True)
         return {
             name: value if isinstance(value := values[name], list) else str(value)
@@ -91,10 +91,10 @@ class LeadConditions(BaseModel):
         }
 
     def to_filter(self, zone: ZoneInfo, actor: str, page: Mapping[str, Any] | None = None) -> LeadFilter:
-        """Return the conditions as the store's filter at this moment.
+        """Return the conditions as the store's filter. Periods such as `yesterday` refer to the present time.
 
-        `actor` is the admin whom `ME` means. `page` has further fields of the filter. Raises
-        `ValidationError` if they are invalid.
+        `actor` is the admin whom the assignee `ME` means. `page` has further fields of the filter. Raises
+        `ValidationError` if these fields are invalid.
         """
         since, until = self._bounds(zone)
         if self.waiting:
@@ -118,7 +118,7 @@ class LeadConditions(BaseModel):
         )
 
     def _bounds(self, zone: ZoneInfo) -> tuple[datetime | None, datetime | None]:
-        """Return when the first day begins and the last day ends, each None if there is none."""
+        """Return when the first day begins and when the last day ends. None means that there is no limit."""
         firsts, lasts = [self.since], [self.until]
         if self.received:
             first, last = period_days(self.received, datetime.now(zone).date())

@@ -21,7 +21,7 @@ def blank_as_none(value: object) -> object:
 
 
 class LeadEdit(BaseModel):
-    """The fields to change. Absent fields stay. Null or an empty text clears an optional field.
+    """The fields to change. Absent fields stay unchanged. Null or an empty text clears an optional field.
 
     The email address can be changed but not cleared, because an email to the lead may be in progress.
     """
@@ -50,7 +50,7 @@ class LeadEdit(BaseModel):
         return self
 
     def changes(self) -> dict[str, str | None]:
-        """Return the fields in the body, except `expected_updated_at`."""
+        """Return the fields that the body contains, except `expected_updated_at`."""
         names = (*VISITOR_FIELDS, *ADMIN_FIELDS)
         # A message may be empty, and is never null.
         empty = {"message": ""}
@@ -60,7 +60,7 @@ class LeadEdit(BaseModel):
 
 
 class ParkedLead(BaseModel):
-    """A lead that is not stored yet. The fields, as the visitor typed them, are from its queued record."""
+    """A lead that is not stored yet. Its fields come from its queued record, as the visitor typed them."""
 
     id: UUID
     name: str | None

@@ -160,7 +160,7 @@ class LeadDetail(BaseModel):
 
 
 class StatusChanged(BaseModel):
-    """The lead after a change of status, and the effects of the change."""
+    """The lead after a change of status, its previous status, and the kinds of the requested emails."""
 
     lead: Lead
     previous_status: LeadStatus

@@ -14,7 +14,7 @@ LISTED_MAX: Final = 500
 
 
 class KafkaKeeps(BaseModel):
-    """A topic that may contain the lead's record until the time `until`.
+    """A topic that may contain a record of the lead until the time `until`.
 
     Kafka deletes records only by age.
     """
@@ -24,9 +24,9 @@ class KafkaKeeps(BaseModel):
 
 
 class PersonQueueRow(BaseModel):
-    """A row of the replay queue. `payload` is its record, and `original_payload` its record before an edit.
+    """A row of the replay queue, with its record (`payload`).
 
-    Records are decoded if possible.
+    `original_payload` is the record before an admin edited it. Records are decoded if possible.
     """
 
     id: UUID
@@ -55,7 +55,7 @@ class PersonData(BaseModel):
 
 
 class Erased(BaseModel):
-    """The result of erasing a lead. `already` means that it had been erased before, at `erased_at`."""
+    """The result of erasing a lead. `already` is True if the lead had been erased before, at `erased_at`."""
 
     lead_id: UUID
     already: bool
@@ -102,8 +102,8 @@ class ErasedPerson(BaseModel):
 class PersonLead(BaseModel):
     """One lead of a person. `status` is null if the lead is not stored yet.
 
-    `email` is the current address. It differs from the one in the request if an admin edited it. If the lead
-    is not stored, `name` and `email` are read from its queued record, if that can be decoded.
+    `email` is the lead's current address. It differs from the address in the request if an admin edited it.
+    If the lead is not stored, `name` and `email` are read from its queued record, if that can be decoded.
     """
 
     lead_id: UUID
@@ -119,9 +119,9 @@ class PersonLead(BaseModel):
 
 
 class PersonRecords(BaseModel):
-    """What an erasure of a person would erase.
+    """The leads and queue rows that an erasure of a person would erase.
 
-    `leads` has the newest first, and no lead that is already erased.
+    `leads` is sorted newest first. It contains no lead that is already erased.
     """
 
     leads: list[PersonLead] = Field(default_factory=list)

@@ -82,7 +82,7 @@ class ReplayOrder(Filter):
     def summary(self) -> dict[str, JsonValue]:
         """Return the filter for the history and the audit log.
 
-        It has the number of ids instead of the ids.
+        The result has the number of ids instead of the ids.
         """
         fields: dict[str, JsonValue] = self.model_dump(
             mode="json", exclude_none=True, exclude={"ids", "per_second", "comment"}

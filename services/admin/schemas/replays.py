@@ -50,7 +50,7 @@ class ChosenGroup(BaseModel):
 
 
 class BlockedGroup(ChosenGroup):
-    """Rows with the same failure that cannot be replayed, the reason (`why`), and up to 1,000 ids."""
+    """Rows with the same failure that cannot be replayed, the reason (`why`), and up to 1,000 of the ids."""
 
     why: str
     ids: list[UUID]
@@ -144,7 +144,7 @@ class ReplayDetail(CountedOutcomes):
 
 
 class Cancelled(BaseModel):
-    """The cancelled replay. `cancelled` rows were not sent and stay as they were."""
+    """The cancelled replay. `cancelled` is the number of rows that were not sent. They stay as they were."""
 
     replay: Replay
     cancelled: int

@@ -1,7 +1,8 @@
 """Turns the text in the search box into the parameters of a query.
 
 A lead matches if it matches every term. The SQL function `search_patterns` (migration 0015) turns the terms
-into LIKE patterns. It normalises patterns and leads, so that case, accents and apostrophes do not matter.
+into LIKE patterns. The patterns and the leads' texts are normalised, so that case, accents and apostrophes do
+not matter.
 """
 
 import re
@@ -81,7 +82,7 @@ def _is_phone(text: str) -> bool:
 
 
 def _texts(term: str) -> list[str]:
-    """Return the term, and for a phone number also the digits that a lead may have instead."""
+    """Return the term. If it is a phone number, also return the digits that a lead may have instead."""
     phone = ascii_phone(term)
     digits = _spellings(phone) if _is_phone(phone) else []
     return list(dict.fromkeys([term, *(each for each in digits if len(each) >= MIN_PHONE_DIGITS)]))

@@ -31,7 +31,7 @@ class StageQueue(BaseModel):
 class GroupLag(BaseModel):
     """The number of records that a consumer group has yet to process, in total and by topic.
 
-    Null if unknown.
+    The numbers are null if they are unknown.
     """
 
     group: str
@@ -54,7 +54,10 @@ class GatewaySpool(BaseModel):
 
 
 class SiteQueue(BaseModel):
-    """A website's own queue, as the flusher found it last. `depth` is null if the website did not answer."""
+    """A website's own queue of leads, as the flusher's last run found it.
+
+    `depth` is null if the website did not answer.
+    """
 
     site: str
     asked_at: datetime | None

@@ -1,4 +1,4 @@
-"""Saved views of the list of leads. A view has a name, filters and an order."""
+"""Saved views of the list of leads. Each view has a name, filters and an order."""
 
 from datetime import datetime
 from typing import Annotated, Final, Self

@@ -1,4 +1,4 @@
-"""Incidents. Each process records the failures that it sees; people acknowledge and resolve incidents."""
+"""Incidents. Each admin process records the failures that it sees. People acknowledge and resolve them."""
 
 from datetime import timedelta
 from pathlib import Path
@@ -40,16 +40,16 @@ class Incidents:
             await _SQL.forget(connection, actor=SYSTEM_ACTOR, kept=KEPT, lasts_after=LASTS_AFTER)
 
     async def list_incidents(self, filters: IncidentFilter) -> IncidentList:
-        """Return the incidents that match."""
+        """Return the incidents that match the filters."""
         is_open = None if filters.state is None else filters.state == "open"
         async with snapshot(self._pool) as connection:
             rows = _SQL.list_incidents(connection, open=is_open, lasts_after=LASTS_AFTER, limit=filters.limit)
             return IncidentList(incidents=[Incident(**dict(row)) async for row in rows])
 
     async def acknowledge(self, incident_id: UUID, owner: str, actor: str) -> Incident:
-        """Give an open incident an owner, and audit that.
+        """Set the owner of an open incident, and audit that.
 
-        Raises `NotFoundError`. Raises `ConflictError` if the incident is resolved.
+        Raises `NotFoundError` if the incident does not exist, and `ConflictError` if it is resolved.
         """
         async with transaction(self._pool) as connection:
             await _lock_open(connection, incident_id)
@@ -60,8 +60,8 @@ class Incidents:
     async def resolve(self, incident_id: UUID, actor: str) -> Incident:
         """Resolve an open incident, and audit that.
 
-        If its failure lasts, a later poll opens another incident. Raises `NotFoundError`. Raises
-        `ConflictError` if the incident is resolved.
+        If the failure lasts, a later poll opens another incident. Raises `NotFoundError` if the incident does
+        not exist, and `ConflictError` if it is already resolved.
         """
         async with transaction(self._pool) as connection:
             await _lock_open(connection, incident_id)

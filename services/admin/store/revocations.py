@@ -1,4 +1,4 @@
-"""The sessions that ended by logout before they expired. All replicas share them."""
+"""The sessions that ended by logout before they expired. All admin processes share this list."""
 
 from pathlib import Path
 from typing import Any

@@ -88,7 +88,10 @@ class Views:
         return view
 
     async def delete(self, view_id: UUID, actor: str) -> SavedView:
-        """Delete a view and return it. Raises `NotFoundError`, and `ForbiddenError` as `rename` does."""
+        """Delete a view and return it.
+
+        Raises `NotFoundError`, and `ForbiddenError` for a team view of another author.
+        """
         async with transaction(self._pool) as connection:
             await _SQL.lock_views(connection)
             view = _find(await _list_views(connection, actor), view_id)

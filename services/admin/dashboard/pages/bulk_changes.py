@@ -1,4 +1,4 @@
-"""The pages of one action on many leads: a preview to confirm, the progress, and the result of each lead."""
+"""The pages of a bulk change: a preview to confirm, the progress, and the result of each lead."""
 
 from typing import Annotated
 from uuid import UUID
@@ -24,10 +24,11 @@ PAGE_ROWS = 30
 
 
 class BulkForm(LeadSearch):
-    """The form below the list of leads: an action on the leads in `ids`, or on all that match the search.
+    """The form below the list of leads: an action on the selected leads.
 
-    Without `expected`, the page shows a preview. To confirm an erasure, the admin types the number of leads
-    (`typed`).
+    `ids` are the selected leads. With `matching`, all leads that match the search are selected instead.
+    Without `expected` (the number of leads in the preview), the page shows the preview. To confirm an
+    erasure, the admin types the number of leads (`typed`).
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -41,7 +42,10 @@ class BulkForm(LeadSearch):
     typed: str = ""
 
     def to_order(self, selected: ExportFilter) -> BulkOrder:
-        """Return the form as an order for the store. Raises `RequestValidationError` for an invalid field."""
+        """Return the order for the store. Raises `RequestValidationError` for an invalid field.
+
+        `selected` is the search as a filter. The order contains it if `matching` is set.
+        """
         try:
             return BulkOrder.model_validate(
                 {
@@ -64,7 +68,7 @@ async def start_bulk_change(
     zone: ViewerZone,
     form: Annotated[BulkForm, Form()],
 ) -> Response:
-    """Show what the action would change. Once it is confirmed, start it."""
+    """Show the preview of a bulk change. If the form confirms the preview, start the bulk change."""
     found = form.search_filter(zone, session.actor).model_dump(include=set(ExportFilter.model_fields))
     order = form.to_order(ExportFilter(**found))
     is_typed = form.action != "erase" or form.typed.strip() == str(form.expected)
@@ -87,7 +91,7 @@ async def start_bulk_change(
 
 
 class ResultQuery(BaseModel):
-    """The parameters that select leads of an action by result, and a page of them."""
+    """The parameters that select the leads of a bulk change by result, and a page of these leads."""
 
     result: BlankAsNone[BulkResult] = None
     cursor: BlankAsNone[int] = None
@@ -101,7 +105,7 @@ async def show_bulk_change(
     adapters: CurrentAdapters,
     query: Annotated[ResultQuery, Query()],
 ) -> Response:
-    """Show the progress of an action, and the result of each lead."""
+    """Show the progress of a bulk change, and the result of each lead."""
     page = BulkPage(limit=PAGE_ROWS, result=query.result, cursor=query.cursor or 0)
     details = await adapters.bulk.get_bulk(bulk_id, page)
     return render(
@@ -120,13 +124,16 @@ async def show_bulk_change(
 async def cancel_bulk_change(
     request: Request, bulk_id: UUID, session: CurrentSession, adapters: CurrentAdapters
 ) -> Response:
-    """Cancel an action. The leads that it has not changed stay as they are."""
+    """Cancel a bulk change. The leads that it has not changed stay as they are."""
     await adapters.bulk.cancel(bulk_id, session.actor)
     return redirect(request, f"{BULK}/{bulk_id}")
 
 
 def title_of(action: BulkAction, value: str | None) -> str:
-    """Return the title of an action, such as `Set status to Contacted`."""
+    """Return the title of a bulk change, such as `Set status to Contacted`.
+
+    `value` is the new status or assignee.
+    """
     if action == "status":
         return f"Set status to {state_name(value or '')}"
     if action == "assign":
@@ -135,7 +142,10 @@ def title_of(action: BulkAction, value: str | None) -> str:
 
 
 def summarise_bulk(bulk: BulkChange, results: dict[BulkResult, int]) -> tuple[str, str]:
-    """Return one line about the progress, and its style. The style is amber if leads could not be changed."""
+    """Return one line about the progress of a bulk change, and the line's style.
+
+    The style is amber if some leads could not be changed.
+    """
     refused = results.get("refused", 0)
     text = f"{number(bulk.done)} of {number(bulk.total)} leads"
     if bulk.state == "cancelled":

@@ -1,4 +1,4 @@
-"""Failed deliveries: groups of rows with the same failure, the rows of a group, and actions on rows."""
+"""Failed deliveries: groups of queue rows with the same failure, the rows of a group, and actions on rows."""
 
 from functools import partial
 from typing import Annotated
@@ -29,7 +29,7 @@ OUTCOMES_MAX_AGE_SECONDS = 2.0
 
 
 class GroupQuery(BaseModel):
-    """The parameters that select failed deliveries by the fields of a group.
+    """The parameters that select groups of failed deliveries.
 
     None of them is personal data.
     """
@@ -60,7 +60,7 @@ async def show_groups(
     cache: CurrentCache,
     query: Annotated[GroupQuery, Query()],
 ) -> Response:
-    """Show the groups of one state (by default, of all open states) and the latest replays."""
+    """Show the groups in one state (by default, in all open states) and the latest replays."""
     groups = await adapters.queue.list_groups(GroupFilter(state=query.state))
     history = await adapters.replays.list_replays(HistoryPage(limit=HISTORY_ROWS))
     shown = " ".join(f"{each.id} {each.state} {each.taken}" for each in history.replays)
@@ -87,7 +87,7 @@ async def show_groups(
 async def show_rows(
     request: Request, session: CurrentSession, adapters: CurrentAdapters, query: Annotated[RowsQuery, Query()]
 ) -> Response:
-    """Show the rows of a group, the latest failure first."""
+    """Show the rows of a group, the most recent failure first."""
     try:
         selection = query.model_dump(exclude_none=True) | {"cursor": last_cursor(query.cursor)}
         queue_filter = QueueFilter(limit=PAGE_ROWS, **selection)
@@ -116,7 +116,7 @@ async def replay_row(
 
 @router.post("/flush")
 async def retry_all_pending(request: Request, session: CurrentSession, adapters: CurrentAdapters) -> Response:
-    """Retry all pending rows now, and import the websites' queues."""
+    """Retry all pending rows now, and import the leads that the websites have queued."""
     flushed = await adapters.queue.flush(session.actor)
     return _after_action(request, session, _flush_message(flushed))
 

@@ -1,4 +1,4 @@
-"""The page of leads that are held because they exceeded a limit.
+"""The page of leads that are held because they exceeded a rate limit.
 
 All leads of a site are released, or marked as spam, at once.
 """

@@ -38,7 +38,7 @@ router = APIRouter(prefix="/admin/ui/leads/{lead_id}", route_class=PageRoute)
 async def show_lead(
     request: Request, lead_id: UUID, session: CurrentSession, adapters: CurrentAdapters
 ) -> Response:
-    """Show a lead. The page reloads the lead's activity at intervals."""
+    """Show a lead. The page reloads the lead's timeline and emails at intervals."""
     details = await adapters.leads.get_lead(lead_id)
     parked = None if details.lead else await adapters.personal_data.read_parked(lead_id)
     submission = details.lead or parked
@@ -66,7 +66,7 @@ async def show_lead(
 
 
 async def _other_requests(lead: Lead | ParkedLead | None, adapters: Adapters) -> list[PersonLead]:
-    """Return the other leads with the address or the phone of this one, newest first, bounded in number."""
+    """Return the newest other leads with this lead's address or phone, at most `OTHERS_MAX` + 2."""
     if lead is None or not (lead.email or lead.phone):
         return []
     person = await adapters.erasures.find_person(lead.email, lead.phone, limit=OTHERS_MAX + 2)
@@ -77,10 +77,11 @@ class StatusForm(BaseModel):
     """A form that sets the status of a lead if it still has the `expected` status.
 
     Releasing a lead from spam or hold requires `confirmed`. The undo button sends `undoes`: the lead's
-    `updated_at` after the change to undo. If the lead has changed since then, nothing is undone. The page
-    also has a form for the assignee, which contains an `updated_at` of the lead. It is sent as
-    `shown_updated_at`. If it is still valid, the response replaces it by the new `updated_at`, so that the
-    admin can still save that form.
+    `updated_at` after the change to undo. If the lead has changed since then, nothing is undone.
+
+    The page also has a form for the assignee. That form's `updated_at` is sent here as `shown_updated_at`. If
+    it was still valid before this change, the response contains the new `updated_at`, so that the admin can
+    still save the form for the assignee.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -100,7 +101,10 @@ async def change_status(
     adapters: CurrentAdapters,
     form: Annotated[StatusForm, Form()],
 ) -> Response:
-    """Set the status. With htmx, the response replaces the status form and offers to undo the change."""
+    """Set the status of a lead.
+
+    With htmx, the response replaces the status form and offers to undo the change.
+    """
     shown_updated_at = form.shown_updated_at
     if form.status == LeadStatus.RECEIVED and not form.confirmed:
         current = (await adapters.leads.get_lead(lead_id)).lead

@@ -1,6 +1,6 @@
-"""Editing a lead: the visitor's fields on a page of their own, and the assignee on the lead's page.
+"""Editing a lead: the visitor's fields have their own page; the assignee is edited on the lead's page.
 
-The lead's field `notes` (which has no author or time) is shown only if it contains text.
+The lead's field `notes` (a text without author or time) is shown only if it is not empty.
 """
 
 from collections.abc import Mapping
@@ -38,7 +38,8 @@ async def edit_lead(
 ) -> Response:
     """Save the submitted fields. An empty text clears an optional field.
 
-    With htmx, the response is the form again, with a message, or with an error at each invalid field.
+    With htmx, the response is the form again: with a message if the fields were saved, otherwise with an
+    error at each invalid field.
     """
     form = await request.form()
     # Save only the submitted fields: a form must not clear fields that it does not show.
@@ -98,7 +99,10 @@ def _render_edit(
     status: int = 200,
     errors: Mapping[str, str] | None = None,
 ) -> Response:
-    """Render a form with `values`, or a page that contains it. `version` is the `updated_at` that it saw."""
+    """Render a form with `values`, or a page with that form.
+
+    `version` is the lead's `updated_at` when the form was first shown.
+    """
     return render(
         request,
         session,

@@ -25,8 +25,8 @@ router = APIRouter(prefix="/admin/ui/leads", route_class=PageRoute)
 class ExportForm(LeadSearch):
     """The search on the page of leads, the time zone of its dates, and what to export.
 
-    If leads were selected, `ids` has them. Then the search does not matter, unless `matching` asks for all
-    leads that it finds: the list has only the ids of the page that it shows.
+    `ids` are the leads that the admin selected. If `ids` is empty or `matching` is set, all leads that match
+    the search are exported.
     """
 
     matching: bool = False
@@ -37,11 +37,11 @@ class ExportForm(LeadSearch):
 
     @property
     def chosen(self) -> list[UUID]:
-        """Return the ids that the export is limited to; none for all leads that the search finds."""
+        """Return the ids of the leads to export. Empty if all leads that match the search are exported."""
         return [] if self.matching else self.ids
 
     def query_fields(self, actor: str) -> dict[str, Any]:
-        """Return the fields of the export's query. `actor` is the admin whom the filter `ME` means."""
+        """Return the fields of the export's query. `actor` is the admin whom the assignee `ME` means."""
         zone = zone_or_utc(self.zone)
         conditions = self.search_filter(zone, actor).model_dump(include=set(ExportFilter.model_fields))
         return conditions | {
@@ -56,7 +56,7 @@ class ExportForm(LeadSearch):
 async def show_export(
     request: Request, session: CurrentSession, adapters: CurrentAdapters, form: Annotated[ExportForm, Form()]
 ) -> Response:
-    """Show the choice of columns and format. It is a dialog with htmx, and a page of its own without."""
+    """Show the form to choose columns and format: as a dialog with htmx, as a page without."""
     count, left_out, is_estimate = await adapters.exports.count(
         ExportQuery(**form.query_fields(session.actor))
     )
@@ -76,9 +76,10 @@ async def show_export(
 async def export_csv(
     session: CurrentSession, adapters: CurrentAdapters, form: Annotated[ExportForm, Form()]
 ) -> Response:
-    """Stream the leads of a search as CSV. It is a POST request, because the search may contain an address.
+    """Stream the leads of a search as CSV.
 
-    The CSV has no byte order mark, because it is for programs. Excel users choose the Excel file.
+    The request is a POST, because the search may contain an email address. The CSV has no byte order mark,
+    because it is for programs. Excel users choose the Excel file.
     """
     query = CsvQuery(**form.query_fields(session.actor), bom=False)
     chunks = await adapters.exports.export_csv(query, session.actor)
@@ -89,7 +90,10 @@ async def export_csv(
 async def export_excel(
     session: CurrentSession, adapters: CurrentAdapters, form: Annotated[ExportForm, Form()]
 ) -> Response:
-    """Stream the leads of a search as an Excel file. It is a POST request for the same reason as the CSV."""
+    """Stream the leads of a search as an Excel file.
+
+    The request is a POST, because the search may contain an email address.
+    """
     chunks = await adapters.exports.export_excel(
         ExportQuery(**form.query_fields(session.actor)), session.actor
     )

@@ -1,4 +1,4 @@
-"""Notes on a lead: a form on the lead's page, and a page to edit or delete a note."""
+"""Notes on a lead: a form on the lead's page to add a note, and a page to edit or delete a note."""
 
 from typing import Annotated
 from uuid import UUID
@@ -24,7 +24,10 @@ TEXT_ERROR = "Write a note of at most 10,000 characters."
 async def add_note(
     request: Request, lead_id: UUID, session: CurrentSession, adapters: CurrentAdapters, text: Text = ""
 ) -> Response:
-    """Add a note. With htmx, the response is the form again: empty, or with the error in the text."""
+    """Add a note.
+
+    With htmx, the response is the form again: empty, or with the rejected text and an error.
+    """
     error = ""
     try:
         # Browsers submit CRLF line ends.
@@ -68,7 +71,7 @@ async def edit_note(
 ) -> Response:
     """Save a note and return to its lead.
 
-    If the text is invalid or the note was changed, show the form again.
+    If the text is invalid, or another admin has changed the note, show the form again.
     """
     try:
         edit = NoteEdit(text=text.replace("\r\n", "\n"), expected_updated_at=expected_updated_at)
@@ -96,7 +99,10 @@ async def _render_note(
     error: ValidationError | ConflictError | None = None,
     text: str | None = None,
 ) -> Response:
-    """Render the page of a note: with its text, or with the `text` that could not be saved and the reason."""
+    """Render the page of a note.
+
+    The form has the stored text, or the `text` that could not be saved and the `error`.
+    """
     note = await adapters.notes.get_note(lead_id, note_id)
     check_change(note.author, session.actor)
     is_changed = isinstance(error, ConflictError)

@@ -58,7 +58,10 @@ async def show_leads(
 
 
 class ListForm(LeadSearch):
-    """The search form. A poll also has the time before which the leads came that the page shows."""
+    """The search form.
+
+    When the page reloads itself, it also sends `shown`: the time before which its leads came.
+    """
 
     shown: BlankAsNone[Time] = None
 
@@ -74,8 +77,8 @@ async def search_leads(
 ) -> Response:
     """Show a page of the leads that match a search.
 
-    A form without search words that was sent without htmx is redirected to the URL with its filters, so that
-    the address bar shows that URL.
+    If the form has no search words and was sent without htmx, the response redirects to the URL that contains
+    the filters, so that the address bar shows it.
     """
     if not search.q and not is_htmx(request):
         return redirect(request, search.url(zone))
@@ -83,7 +86,7 @@ async def search_leads(
 
 
 class ColumnsForm(BaseModel):
-    """The chosen columns, and the URL of the list to return to."""
+    """The chosen columns, and the URL of the list to which the browser returns."""
 
     columns: tuple[ColumnName, ...] = ()
     url: str = LEADS
@@ -91,7 +94,7 @@ class ColumnsForm(BaseModel):
 
 @router.post("/columns")
 async def choose_columns(request: Request, form: Annotated[ColumnsForm, Form()]) -> Response:
-    """Remember which columns the list shows. With htmx, the page loads again with its search words."""
+    """Store the chosen columns in a cookie. With htmx, the page reloads and keeps its search words."""
     response = redirect(request, own_url(form.url))
     if is_htmx(request):
         response = Response(status_code=204, headers={"HX-Refresh": "true"})
@@ -117,7 +120,11 @@ async def _render_leads(
     search: LeadSearch,
     shown: datetime | None = None,
 ) -> Response:
-    """Render the list. With `shown`, leads that came since are only counted: they move nobody's lines."""
+    """Render the list of leads.
+
+    With `shown`, leads that came after that time are only counted. If the list contained them, rows would
+    move while somebody reads it.
+    """
     filters = search.search_filter(zone, session.actor)
     page, new_leads = await _read_page(adapters, filters, shown)
     # An htmx response contains the list only: neither the views, nor the services that the form suggests.
@@ -157,7 +164,7 @@ async def _render_leads(
 
 
 async def _read_page(adapters: Adapters, filters: LeadFilter, shown: datetime | None) -> tuple[LeadPage, int]:
-    """Return a page of the leads that came before `shown`, and the number of those that came since."""
+    """Return a page of the leads that came before `shown`, and the number of leads that came later."""
     if shown:
         until = min(shown, filters.until) if filters.until else shown
         page = await adapters.leads.list_leads(filters.model_copy(update={"until": until}))
@@ -168,7 +175,10 @@ async def _read_page(adapters: Adapters, filters: LeadFilter, shown: datetime | 
 
 
 def _shown_until(page: LeadPage, filters: LeadFilter, shown: datetime | None) -> datetime | None:
-    """Return the time before which the leads of a page came: later leads are new. None for an empty page."""
+    """Return the time before which the leads of a page came, or None for an empty page.
+
+    A lead that comes after that time is new.
+    """
     if not page.leads or shown:
         return shown if page.leads else None
     times = [lead.created_at_utc for lead in page.leads]

@@ -1,4 +1,4 @@
-"""Login and logout: an admin token opens a session. The token is in no URL, page or log."""
+"""Login and logout: an admin token opens a session. No URL, page or log contains the token."""
 
 import time
 from typing import Annotated
@@ -73,7 +73,7 @@ async def log_in(
 
 @router.post("/logout", dependencies=[Depends(verify_csrf)])
 async def log_out(request: Request, session: CurrentSession, adapters: CurrentAdapters) -> Response:
-    """Revoke the session, so that copies of its cookie are invalid too."""
+    """Revoke the session, so that copies of its cookie become invalid too."""
     await adapters.revocations.revoke(session)
     sessions: Sessions = request.app.state.sessions
     response = redirect(request, LOGIN)
@@ -83,7 +83,7 @@ async def log_out(request: Request, session: CurrentSession, adapters: CurrentAd
 
 
 def own_url(url: str) -> str:
-    """Return the path and query of a URL if it is one of our pages, else the path of the home page.
+    """Return the path and query of a URL that is a page of the dashboard, else the path of the home page.
 
     The result always begins with the home page's path. This prevents open redirects.
     """

@@ -1,4 +1,4 @@
-"""The overview, for the people who answer leads: panels that load separately."""
+"""The overview, for the people who answer leads. Its panels load separately."""
 
 from datetime import UTC, datetime
 from functools import partial
@@ -57,8 +57,8 @@ async def show_overview(
 ) -> Response:
     """Show the page without data. The browser then requests each panel.
 
-    With `full`, which a browser without scripts requests, the page contains all panels. If the database is
-    unavailable, the panel of leads is missing, because it is unknown whether the session is revoked.
+    A browser without scripts requests `full`: the page with all panels. If the database is unavailable, that
+    page has no panel of leads, because it is unknown whether the session is revoked.
     """
     session, database_error = lookup
     shown = RANGES.get(key, RANGES[DEFAULT_RANGE])
@@ -80,14 +80,14 @@ async def leads_panel(
     cache: CurrentCache,
     key: RangeKey = DEFAULT_RANGE,
 ) -> Response:
-    """Render the numbers, the chart and the lists of leads."""
+    """Render the panel with the numbers, the chart and the lists of leads."""
     values = await _leads_values(adapters, zone, cache, RANGES.get(key, RANGES[DEFAULT_RANGE]))
     return render(request, session, "overview/overview_leads.html", full=False, **values)
 
 
 @router.get("/ui/overview/parts")
 async def headline_panel(request: Request, session: UnverifiedSession, cache: CurrentCache) -> Response:
-    """Render the headline, with links to its disruptions."""
+    """Render the panel with the headline, and links to the disruptions."""
     await read_signals(request.app, cache)
     return render(request, session, "overview/overview_headline.html", headline=request.app.state.headline)
 

@@ -1,4 +1,4 @@
-"""The leads that the command palette finds. Pages and actions are found by its script."""
+"""The command palette's search for leads. The palette's script finds pages and actions itself."""
 
 from typing import Annotated, Final
 
@@ -23,9 +23,9 @@ async def find_leads(
     adapters: CurrentAdapters,
     q: Annotated[BlankAsNone[Text], Form()] = None,
 ) -> Response:
-    """Render the newest leads that match the words.
+    """Render the newest leads that match the search words `q`.
 
-    It is a POST request, because the words are often personal data.
+    The request is a POST, because the words are often personal data.
     """
     leads = []
     if q and len(q) >= MIN_LENGTH:

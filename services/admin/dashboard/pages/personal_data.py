@@ -21,7 +21,7 @@ router = APIRouter(prefix="/admin/ui/leads", route_class=PageRoute)
 
 @dataclass(frozen=True)
 class Contact:
-    """The email address and the phone by which a lead's person is found. One of them may be missing."""
+    """The email address and the phone by which a person's leads are found. One of them may be missing."""
 
     email: str | None = None
     phone: str | None = None
@@ -34,7 +34,8 @@ class Contact:
     def matches(self, typed: str) -> bool:
         """Return True if the admin typed the text that is shown.
 
-        The digits of a phone count, not its spelling. Always True if there is neither an address nor a phone.
+        Two phone numbers are equal if their digits are. Always True if there is neither an address nor a
+        phone.
         """
         if not self.shown or typed.lower() == self.shown.lower():
             return True
@@ -45,9 +46,9 @@ class Contact:
 class DeletionForm(BaseModel):
     """The form of the confirmation page and of the result page.
 
-    `address` is the text that the admin typed: the lead's address, or its phone if it has no address.
-    `lead_ids` are the selected leads. Only a retry sets `phone` (the lead's phone) and `failed_ids` (the
-    leads and queue rows whose deletion failed).
+    `address` is the text that the admin typed: the lead's email address, or its phone if it has no address.
+    `lead_ids` are the selected leads. Only a retry of a failed deletion sends `phone` (the lead's phone) and
+    `failed_ids` (the leads and queue rows whose deletion failed).
     """
 
     address: str = ""
@@ -75,7 +76,7 @@ async def delete_personal_data(
     adapters: CurrentAdapters,
     form: Annotated[DeletionForm, Form()],
 ) -> Response:
-    """Delete this lead, the selected leads and the queue rows of the address, and report the result.
+    """Delete this lead, the selected leads and the queue rows with the email address. Report the result.
 
     In the first request, the admin types the address. In a retry, the form contains the address and the
     phone, because the lead may already be erased. Both requests delete only this lead and data of this
@@ -120,7 +121,7 @@ def _outcome(
 ) -> dict[str, Any]:
     """Return the values for the result page's template.
 
-    `before` has the leads of the address before the deletion, and `done` is the deletion's result.
+    `before` has the person's leads before the deletion, and `done` is the deletion's result.
     """
     leads_by_id = {lead.lead_id: lead for lead in before.leads}
     erased = {each.lead_id for each in done.erased}

@@ -29,7 +29,7 @@ class ReplayForm(GroupQuery):
     expected: int | None = None
 
     def to_order(self) -> ReplayOrder:
-        """Return the form as an order for the store. Raises `RequestValidationError` for an invalid field."""
+        """Return the order for the store. Raises `RequestValidationError` for an invalid field."""
         try:
             return ReplayOrder.model_validate(self.model_dump(exclude_none=True, exclude={"expected"}))
         except ValidationError as error:
@@ -61,7 +61,7 @@ async def show_duration(
     per_second: Annotated[int, Query(ge=1, le=MAX_PER_SECOND)],
     wanted: Annotated[int, Query(ge=0)],
 ) -> Response:
-    """Show how long a replay of `wanted` rows takes at this rate."""
+    """Show how long a replay of `wanted` rows takes at a rate of `per_second` rows."""
     return render(
         request,
         session,

@@ -30,7 +30,7 @@ async def show_status(
 ) -> Response:
     """Show the page without data. The browser then requests each panel.
 
-    With `full`, which a browser without scripts requests, the page contains all panels.
+    A browser without scripts requests `full`: the page with all panels.
     """
     values: dict[str, Any] = {}
     if full:
@@ -56,7 +56,7 @@ async def queue_panel(
 
 @router.get("/ui/status/count")
 async def disruption_count(request: Request, session: UnverifiedSession) -> Response:
-    """Render the number of disruptions for the navigation of an open page."""
+    """Render the number of disruptions for the navigation of a page that is already open."""
     return render(request, session, "status/disruption_count.html")
 
 

@@ -34,7 +34,7 @@ class ViewForm(LeadSearch):
     zone: str = ""
 
     def saved_conditions(self) -> dict[str, Any]:
-        """Return the conditions to save. They contain neither the search words nor the page."""
+        """Return the conditions to save. They contain neither the search words nor the page's cursor."""
         return self.model_dump(include=set(LeadConditions.model_fields), exclude_none=True)
 
 
@@ -46,7 +46,7 @@ async def show_bar(
     zone: ViewerZone,
     cache: CurrentCache,
 ) -> Response:
-    """Render the links to the views, with their counts. The page of leads polls it."""
+    """Render the links to the views, with their counts. The page of leads requests them at intervals."""
     links = await load_links(adapters, cache, zone, session.actor)
     return render(request, session, "views/bar.html", views=links, view_url=None)
 
@@ -61,7 +61,7 @@ async def show_views(
 
 @router.post("/new")
 async def show_form(request: Request, session: CurrentSession, form: Annotated[ViewForm, Form()]) -> Response:
-    """Show the form for the name of a view. It is a dialog with htmx, and a page of its own without."""
+    """Show the form for the name of a view: as a dialog with htmx, as a page without."""
     return _render_form(request, session, form)
 
 
@@ -117,7 +117,7 @@ async def rename_view(
 async def delete_view(
     request: Request, view_id: UUID, session: CurrentSession, adapters: CurrentAdapters
 ) -> Response:
-    """Delete a view. Its leads, and links to its filters, stay."""
+    """Delete a view. The leads that it shows stay, and so do URLs with its filters."""
     await adapters.views.delete(view_id, session.actor)
     return redirect(request, VIEWS)
 
@@ -150,7 +150,10 @@ async def _render_views(
     wrong_name: str = "",
     error: str = "",
 ) -> Response:
-    """Render the page of views; with `error`, the view `wrong_id` could not get the name `wrong_name`."""
+    """Render the page of views.
+
+    With `error`, the view `wrong_id` could not get the name `wrong_name`.
+    """
     views = await adapters.views.list_views(session.actor)
     site_name = request.app.state.sites.display_name
 

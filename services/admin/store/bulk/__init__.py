@@ -1,1 +1,1 @@
-"""Actions on many leads: starting them, and changing the leads."""
+"""Bulk changes (one action on many leads): starting them, and changing the leads."""

@@ -1,4 +1,4 @@
-"""Actions on many leads: preview, start, follow and cancel. `bulk_worker` changes the leads.
+"""Bulk changes (one action on many leads): preview, start, follow and cancel. `bulk_worker` does the changes.
 
 The methods raise `DependencyUnavailable`, and the errors of `services.admin.rules.errors`.
 """
@@ -32,12 +32,15 @@ class BulkChanges:
         self._pool = pool
 
     async def preview(self, order: schemas.BulkOrder) -> schemas.BulkAnswer:
-        """Count the leads that an action would change, and those that it cannot change. Changes nothing."""
+        """Count the leads that a bulk change would change and those that it cannot change.
+
+        Changes nothing.
+        """
         async with snapshot(self._pool) as connection:
             return await _count(connection, order, await _selection(connection, order))
 
     async def start(self, order: schemas.BulkOrder, expected: int | None, actor: str) -> schemas.BulkAnswer:
-        """Start the action on all leads that match now.
+        """Start a bulk change of all leads that match now.
 
         Raises `ConflictError` if no lead matches, or if more leads match than `expected` or than 100,000.
         """
@@ -56,7 +59,7 @@ class BulkChanges:
         return answer.model_copy(update={"dry_run": False, "bulk": bulk, "leads": bulk.total})
 
     async def list_bulks(self, page: HistoryPage) -> schemas.BulkHistory:
-        """Return a page of the actions, newest first."""
+        """Return a page of the bulk changes, newest first."""
         async with snapshot(self._pool) as connection:
             rows = SQL.list_bulks(connection, **page.after(), limit=page.limit + 1)
             bulks = [_to_bulk(row) async for row in rows]
@@ -64,7 +67,10 @@ class BulkChanges:
         return schemas.BulkHistory(bulks=shown, limit=page.limit, next_cursor=next_cursor)
 
     async def get_bulk(self, bulk_id: UUID, page: schemas.BulkPage) -> schemas.BulkDetail:
-        """Return one action, the number of its leads by result and a page of them, as of one moment."""
+        """Return a bulk change, the number of its leads by result, and a page of its leads.
+
+        All are read from one database snapshot.
+        """
         async with snapshot(self._pool) as connection:
             row = await SQL.get_bulk(connection, bulk_id=bulk_id)
             if row is None:
@@ -85,9 +91,9 @@ class BulkChanges:
         )
 
     async def cancel(self, bulk_id: UUID, actor: str) -> schemas.BulkChange:
-        """Cancel an action, and audit that.
+        """Cancel a bulk change, and audit that.
 
-        Leads that were changed stay changed; the others stay as they are.
+        Leads that are already changed stay changed, and no more leads are changed.
         """
         async with transaction(self._pool) as connection:
             row = await SQL.cancel(connection, bulk_id=bulk_id)

@@ -1,8 +1,8 @@
-"""Performs the actions on many leads: one chunk of leads in each transaction.
+"""Performs the bulk changes: one chunk of leads in each transaction.
 
-Every admin process runs it. A row lock ensures that only one process at a time works at an action. The
-changes, audit entries, results and progress of a chunk are one transaction. So if a process dies, another
-continues after the last chunk, and no lead is changed twice.
+Every admin process runs this module. A row lock ensures that only one process at a time works at a bulk
+change. The changes, audit entries, results and progress of a chunk are one transaction. So if a process dies,
+another continues after the last chunk, and no lead is changed twice.
 """
 
 import asyncio
@@ -36,7 +36,7 @@ NOT_STORED: Final = ("refused", "The lead is not stored.")
 
 
 async def run_bulk_changes(pool: Pool) -> None:
-    """Perform all actions until cancelled. Pauses after each chunk for as long as the chunk took."""
+    """Perform all bulk changes until cancelled. Pauses after each chunk for as long as the chunk took."""
     log = logger("bulk changes")
     while True:
         started = time.monotonic()
@@ -56,7 +56,7 @@ async def run_bulk_changes(pool: Pool) -> None:
 
 
 async def work_chunk(pool: Pool) -> bool:
-    """Change the next leads of the oldest running action. Return False if no action is running."""
+    """Change the next leads of the oldest running bulk change. Return False if none is running."""
     async with transaction(pool) as connection:
         bulk = await SQL.take_running(connection)
         if bulk is None:
@@ -85,7 +85,7 @@ async def work_chunk(pool: Pool) -> bool:
 
 
 async def _erase(connection: Connection, bulk: Any, ids: Sequence[Any]) -> Results:
-    """Erase these leads. The rows are not locked before: an erasure takes its own lock first."""
+    """Erase these leads. Does not lock their rows first, because an erasure must first take its own lock."""
     results: Results = {}
     for lead_id in ids:
         done = await erasure.erase_lead(connection, lead_id, bulk["actor"])
@@ -97,7 +97,7 @@ async def _erase(connection: Connection, bulk: Any, ids: Sequence[Any]) -> Resul
 
 
 async def _change(connection: Connection, bulk: Any, ids: Sequence[Any]) -> Results:
-    """Give these leads the action's status or assignee."""
+    """Set the status or the assignee of these leads."""
     action, value = bulk["action"], bulk["value"]
     results: Results = dict.fromkeys(ids, NOT_STORED)
     changing = []

@@ -1,4 +1,4 @@
-"""Destinations and their deliveries: what the service `webhooks` has sent, and what an admin changes."""
+"""Destinations and their deliveries: shows what the service `webhooks` sent, and makes an admin's changes."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -28,14 +28,14 @@ RETRY_MAX: Final = 10_000
 
 
 def kinds_of(sites: Sites) -> dict[str, str]:
-    """Return the kinds of the destinations of the sites file, by name."""
+    """Return the kind of each destination in the sites file, by the destination's name."""
     return {name: each.kind for name, each in sites.destinations.items()}
 
 
 class Destinations:
-    """The tables `webhook_*`. Raises `DependencyUnavailable`.
+    """Reads and changes the tables `webhook_*`. The methods raise `DependencyUnavailable`.
 
-    In each method, `kinds` are the kinds of the destinations of the sites file, by name.
+    Their argument `kinds` has the kind of each destination in the sites file, by the destination's name.
     """
 
     def __init__(self, pool: Pool) -> None:
@@ -50,7 +50,7 @@ class Destinations:
     async def enable(self, name: str, kinds: Mapping[str, str], actor: str) -> None:
         """Send to a destination again, and end its pause. Audited.
 
-        Raises `NotFoundError` if the sites file does not have it.
+        Raises `NotFoundError` if the sites file does not contain the destination.
         """
         async with transaction(self._pool) as connection:
             await _lock(connection, name, kinds)
@@ -58,9 +58,10 @@ class Destinations:
             await append_action(connection, AuditEvent.DESTINATION_ENABLED, actor, {"destination": name})
 
     async def disable(self, name: str, kinds: Mapping[str, str], actor: str) -> None:
-        """Let a destination's deliveries wait until it is enabled. Audited.
+        """Stop sending to a destination. Its deliveries stay stored until it is enabled. Audited.
 
-        Raises `NotFoundError` if the sites file does not have it, and `ConflictError` if it is disabled.
+        Raises `NotFoundError` if the sites file does not contain the destination, and `ConflictError` if the
+        destination is already disabled.
         """
         async with transaction(self._pool) as connection:
             row = await _lock(connection, name, kinds)
@@ -78,7 +79,8 @@ class Destinations:
     async def send_test(self, name: str, kinds: Mapping[str, str], actor: str) -> SentTest:
         """Send a test event with example values to one destination. Audited.
 
-        Raises `NotFoundError` if the sites file does not have it, and `ConflictError` if it is disabled.
+        Raises `NotFoundError` if the sites file does not contain the destination, and `ConflictError` if the
+        destination is disabled.
         """
         event_id, lead_id = uuid4(), uuid4()
         async with transaction(self._pool) as connection:
@@ -94,7 +96,8 @@ class Destinations:
     async def retry(self, name: str, kinds: Mapping[str, str], actor: str) -> Retried:
         """Send at most 10,000 failed and dead deliveries of a destination now. Audited.
 
-        Raises `NotFoundError` if the sites file does not have it.
+        A delivery is dead if it has no retry left. Raises `NotFoundError` if the sites file does not contain
+        the destination.
         """
         async with transaction(self._pool) as connection:
             await _lock(connection, name, kinds)

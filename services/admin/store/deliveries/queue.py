@@ -33,7 +33,7 @@ class ReplayQueue:
         self._pool = pool
 
     async def list_items(self, filters: QueueFilter) -> QueuePage:
-        """Return a page of the rows, the most recent failure first."""
+        """Return a page of the rows that match, the most recent failure first."""
         async with snapshot(self._pool) as connection:
             await plan_for_values(connection)
             rows = _SQL.list_queue(connection, **filters.selection(), limit=filters.limit + 1)
@@ -84,7 +84,7 @@ class ReplayQueue:
         )
 
     async def flush(self, actor: str) -> Flushed:
-        """Make every waiting row due now, request the import of the websites' queues, and audit this."""
+        """Make every waiting row due now, request the import of the websites' leads, and audit this."""
         async with transaction(self._pool) as connection:
             count: int = await _SQL.request_waiting(connection, actor=actor)
             details = await _SQL.request_job(connection, name=SITE_QUEUE_JOB) or {}

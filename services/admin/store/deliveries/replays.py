@@ -77,7 +77,7 @@ class Replays:
         return schemas.ReplayHistory(replays=shown, limit=page.limit, next_cursor=next_cursor)
 
     async def count_outcomes(self, replays: Sequence[schemas.Replay]) -> dict[UUID, schemas.CountedOutcomes]:
-        """Return the outcomes of each replay. Large replays are estimated."""
+        """Return the outcomes of each replay, by its id. The outcomes of large replays are estimates."""
         async with snapshot(self._pool) as connection:
             await plan_for_values(connection)
             return {

@@ -1,7 +1,7 @@
 """Writes leads as an Excel file. It is sent while it is written, so no complete copy is in memory or on disk.
 
-XlsxWriter can only send a closed workbook, and keeps all rows in a temporary file until then. So each part of
-the rows is a workbook of its own, and this module copies the rows of all parts into one sheet
+XlsxWriter can only send a closed workbook, and stores all rows in a temporary file until then. So each part
+of the rows is a workbook of its own, and this module copies the rows of all parts into one sheet
 (docs/decisions/0035).
 """
 
@@ -66,14 +66,14 @@ class ExcelFile:
         self._zip.close()
 
     def add(self, leads: Sequence[Mapping[str, Any]]) -> bytes:
-        """Write these rows. Return the bytes that can be sent since the last call; there may be none."""
+        """Add these leads as rows. Return the next bytes of the file; there may be none yet."""
         with self._workbook(leads) as part:
             self._sheet.write(part.read(_SHEET).partition(b"</row>")[2].partition(_END)[0])
         self._rows += len(leads)
         return self._output.take()
 
     def end(self) -> bytes:
-        """Return the rest of the file."""
+        """Finish the file. Return its last bytes."""
         with self._workbook() as template:
             self._sheet.write(_END + template.read(_SHEET).partition(_END)[2])
             self._sheet.close()

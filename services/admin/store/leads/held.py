@@ -1,4 +1,4 @@
-"""Held leads: lists the sites that have some, and releases a site's held leads or marks them as spam."""
+"""Held leads: lists the sites that have held leads, and releases a site's leads or marks them as spam."""
 
 from pathlib import Path
 from typing import Any, Final
@@ -34,7 +34,7 @@ class HeldLeads:
         """Set the new status of the held leads of a site, and request the emails that become due.
 
         Each transaction changes 100 leads and writes an audit entry for each. If the call fails half-way, the
-        remaining leads are still held, and the same call continues. Raises `DependencyUnavailable`.
+        remaining leads are still held. Call it again to continue. Raises `DependencyUnavailable`.
         """
         changed = 0
         while changed < MAX_LEADS:

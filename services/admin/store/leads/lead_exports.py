@@ -38,7 +38,7 @@ class LeadExports:
     async def count(self, query: ExportQuery) -> tuple[int, int, bool]:
         """Return the number of leads in an export, and the number of spam and erased leads left out.
 
-        The last value is True if the numbers are estimates.
+        The last value is True if the two numbers are estimates.
         """
         if query.ids:
             return len(set(query.ids)), 0, False

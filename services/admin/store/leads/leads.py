@@ -80,7 +80,7 @@ class Leads:
         )
 
     async def count_since(self, filters: LeadFilter, since: datetime, bound: int) -> int:
-        """Return how many leads of the filter came at or after a time, or `bound` if as many did."""
+        """Return how many leads match the filter and came at `since` or later, counted up to `bound`."""
         later = max(since, filters.since) if filters.since else since
         async with snapshot(self._pool) as connection:
             await plan_for_values(connection)

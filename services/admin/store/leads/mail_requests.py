@@ -20,8 +20,8 @@ async def request_emails(
 ) -> list[Any]:
     """Request emails of these kinds for each lead. Return `id`, `kind` and `lead_id` of each request.
 
-    `leads` are rows of `lead_inbox` that this transaction has locked. Emails that were already sent are not
-    requested.
+    `leads` are rows of `lead_inbox` that the transaction of `connection` has locked. Emails that were already
+    sent are not requested.
     """
     rows = _SQL.request_mails(
         connection,

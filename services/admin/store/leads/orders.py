@@ -1,7 +1,7 @@
 """Lists leads in orders other than newest first, with keyset pagination.
 
-A page begins after the last lead of the page before. So a lead that is added or changed meanwhile moves no
-other lead to another page, as it would with an offset.
+A page begins after the last lead of the page before. So other leads stay on their pages if a lead is added or
+changed meanwhile. With an offset, they would move.
 """
 
 from pathlib import Path
@@ -19,9 +19,10 @@ _PREVIOUS: Final = "(created_at_utc, id) > (:after_at::timestamptz, :after_id::u
 
 
 def _grouped(key: str) -> dict[str, tuple[str, str, str]]:
-    """Return both directions of an order in which many leads share a key: newest first, and the reverse.
+    """Return an order in which many leads share a key, in both directions.
 
-    The first comparison of `beyond` bounds what is read of the index.
+    Leads with the same key are sorted newest first, or in the other direction oldest first. The first
+    comparison of `beyond` limits how much of the index is read.
     """
     after = ":after_key::text"
     return {
@@ -66,7 +67,7 @@ _OF_ONE_ASSIGNEE: Final = {"assignee": "newest", "assignee_desc": "oldest"}
 
 
 def load_orders(lead_filter: str) -> dict[str, Any]:
-    """Return the queries of each order. `lead_filter` is the SQL in lead_filter.sql."""
+    """Return the queries of each order, by the order's name. `lead_filter` is the SQL in lead_filter.sql."""
     path = Path(__file__).with_name("sorted.sql")
     return {
         name: load_queries(path, lead_filter=lead_filter, key=key, order=order, beyond=beyond)

@@ -17,7 +17,7 @@ MOST_ASSIGNEES: Final = 10
 
 @dataclass(frozen=True)
 class Arrivals:
-    """The number of leads and of spam since the start of a day, up to the present time of day."""
+    """The number of leads and the number of spam, from the start of a day to the present time of day."""
 
     leads: int
     spam: int
@@ -56,7 +56,7 @@ class Decisions:
 
 @dataclass(frozen=True)
 class Numbers:
-    """The overview's numbers, each with that of the previous period."""
+    """The overview's numbers, each with the same number of the previous period."""
 
     arrivals: Arrivals
     arrivals_before: Arrivals

@@ -27,9 +27,9 @@ async def find_leads(connection: Connection, filters: LeadFilter) -> tuple[list[
     """Return a page of leads plus one, the number of matches, and True if that number is an estimate.
 
     The additional lead shows that there is a next page. If many leads match, a scan from the newest lead
-    finds a page quickly. If few match, the trigram index finds all of them quickly. This function chooses
-    between the two by PostgreSQL's estimates. PostgreSQL's own choice would read the whole table for a count
-    or a deep page.
+    finds a page quickly. If few match, the trigram index finds all of them quickly. This function uses
+    PostgreSQL's estimates to choose between the two. If PostgreSQL chose, it would read the whole table for a
+    count or a deep page.
     """
     selection = await choose_services(connection, filters.selection())
     page = filters.after() | {"limit": filters.limit + 1, "offset": filters.offset}
@@ -61,10 +61,10 @@ async def find_sorted(
 
 
 async def choose_services(connection: Connection, selection: dict[str, Any]) -> dict[str, Any]:
-    """Return the parameters of a selection in which `service` may be a part of a service's name, in any case.
+    """Return the selection, with the full names of the services that contain the text `service`.
 
-    If `service` is the exact name of a service, only that service is selected, so that a link to it finds no
-    others.
+    Upper and lower case are equal. If `service` is the exact name of a service, only that service is
+    selected, so that a link to this service shows no other.
     """
     part = selection["service"]
     if part is None or await _SQL.has_service(connection, service=part):
@@ -86,7 +86,7 @@ async def count_leads(connection: Connection, selection: dict[str, Any]) -> tupl
 
 
 async def count_up_to(connection: Connection, selection: dict[str, Any], bound: int) -> int:
-    """Return how many leads match, or the bound if as many match. Stops counting at the bound."""
+    """Return how many leads match, counted up to `bound`."""
     selection = await choose_services(connection, selection)
     total: int = await _SQL.count_newest(connection, **selection, bound=bound)
     return total

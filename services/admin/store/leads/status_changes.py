@@ -22,9 +22,9 @@ async def change_statuses(
 ) -> dict[UUID, tuple[datetime, list[str]]]:
     """Set the status of each lead, request the emails that become due, and append an audit entry for each.
 
-    Returns the new `updated_at` and the kinds of the requested emails, by lead id. `leads` are rows of
-    `lead_inbox` that this transaction has locked, and whose change is allowed. `details` are added to each
-    audit entry.
+    Returns, by lead id, the new `updated_at` and the kinds of the requested emails. `leads` are rows of
+    `lead_inbox` that the transaction of `connection` has locked, and whose change is allowed. `details` are
+    added to each audit entry.
     """
     requested = defaultdict[Any, list[str]](list)
     for current in {LeadStatus(lead["status"]) for lead in leads}:

@@ -58,7 +58,7 @@ class Trends:
     async def count(self, unit: Unit, since: datetime, zone: ZoneInfo) -> dict[datetime, Count]:
         """Return the counts by the start of the day or month. Omits days and months without leads.
 
-        `since` must be a full quarter of an hour, as the start of a day is in every time zone.
+        `since` must be at a full quarter of an hour. The start of a day always is, in every time zone.
         """
         async with snapshot(self._pool) as connection:
             covered = await _SQL.covered_until(connection)
@@ -75,7 +75,7 @@ class Trends:
     async def top_values(self, since: datetime) -> dict[Dimension, dict[str, int]]:
         """Return the most frequent values of each dimension, with their numbers of leads, the largest first.
 
-        The value "" is last. It has the leads without a value.
+        The value "" comes last. It stands for leads without a value.
         """
         tops: dict[Dimension, dict[str, int]] = {dimension: {} for dimension in DIMENSIONS}
         async with snapshot(self._pool) as connection:

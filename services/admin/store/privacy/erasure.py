@@ -29,7 +29,7 @@ OUTAGES_MAX: Final = 2
 
 
 class Erasures:
-    """Erases the data of one lead, or of all leads and queued records with an address or a phone."""
+    """Erases the data of one lead, or of all leads and queued records with a given address or phone."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
@@ -38,10 +38,11 @@ class Erasures:
     async def find_person(
         self, email: str | None, phone: str | None = None, limit: int | None = None
     ) -> PersonRecords:
-        """Return the leads and queue rows of an address, and the stored leads of a phone. Changes nothing.
+        """Return the leads and queue rows with an address, and the stored leads with a phone.
 
-        With a `limit`, returns only the newest leads, at most so many. If a lead is not stored, its name and
-        address are read from its queued record, but only for the first `LISTED_MAX` of these leads.
+        Changes nothing. With a `limit`, returns at most that many leads, the newest. If a lead is not stored,
+        its name and address are read from its queued record, but only for the first `LISTED_MAX` of these
+        leads.
         """
         async with snapshot(self._pool) as connection:
             traces = await find_traces(connection, email, phone)
@@ -83,11 +84,11 @@ class Erasures:
     async def erase_person(
         self, email: str | None, actor: str, only: Selection | None = None, *, phone: str | None = None
     ) -> ErasedPerson:
-        """Erase the leads and queue rows of an address, and the leads of a phone.
+        """Erase the leads and queue rows with an address, and the stored leads with a phone.
 
-        Each is erased in its own transaction. `only` selects some of them. By default, all are erased. Raises
-        `DependencyUnavailable` if the search for them fails. If one cannot be erased, the result's `failed`
-        has its id and the reason.
+        Each lead or row is erased in its own transaction. `only` selects some of them. By default, all are
+        erased. Raises `DependencyUnavailable` if the search for them fails. If a lead or row cannot be
+        erased, the result's `failed` has its id and the reason.
         """
         async with transaction(self._pool) as connection:
             traces = await find_traces(connection, email, phone)
