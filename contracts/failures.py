@@ -27,7 +27,7 @@ _NAMESPACE = UUID("5f0c2c8e-6f6b-5b0e-9a3e-0d6a0f4c7f11")
 class Record(Protocol):
     """The attributes that identify a Kafka record.
 
-    The timestamp is one of them, because a log that lost its last records uses their offsets again.
+    They include the timestamp: after a log has lost its last records, new records get the same offsets.
     """
 
     @property
@@ -43,8 +43,8 @@ class Record(Protocol):
 def failure_event_id(record: Record, stage: Stage, kind: Kind) -> UUID:
     """Return the id of a record's failure in a stage.
 
-    It is derived from the arguments, so a failure that is published twice has one id. When a retry of the
-    record fails, that failure has another id, because the retry is another record.
+    The id is derived from the arguments, so a failure that is published twice has the same id both times. A
+    retry is a new Kafka record. If the retry fails too, its failure has another id.
     """
     place = f"{record.topic}\n{record.partition}\n{record.offset}\n{record.timestamp}"
     return uuid5(_NAMESPACE, f"{place}\n{stage}\n{kind}")
@@ -69,9 +69,9 @@ Milliseconds = Annotated[int, AfterValidator(within_calendar)]
 
 
 class Origin(BaseModel):
-    """The position at which a record was first read.
+    """The position in Kafka at which a record was read for the first time, before any retry.
 
-    `timestamp_ms` is Kafka's, in milliseconds since 1970.
+    `timestamp_ms` is the timestamp of that record in Kafka, in milliseconds since 1970.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -103,8 +103,9 @@ class LeadFailed(BaseModel):
     """The failure of one lead in one stage.
 
     `final` means that no retry can help. `reason` is our own text with an SQLSTATE or SMTP code. It never
-    contains a server's text, which may hold personal data. `attempts` counts the retries that were already
-    sent. `queue_id` is the id of the `replay_queue` row that sent the record, or None if no row sent it.
+    contains a server's text, which may hold personal data. `attempts` is the number of retries that were
+    already sent. If the failed record was a retry from the replay queue, `queue_id` is the id of its row in
+    `replay_queue`; otherwise it is None.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -124,7 +125,7 @@ class LeadFailed(BaseModel):
     def to_headers(self, record_headers: h.Headers | tuple[tuple[str, bytes], ...] = ()) -> h.Headers:
         """Return the headers of the record that reports this failure.
 
-        They begin with those headers of the failed record that are named in `PASSED_ON`.
+        `record_headers` are the headers of the failed record. Those that `PASSED_ON` lists are copied.
         """
         passed_on: h.Headers = [
             (name, value.encode()) for name in h.PASSED_ON if (value := h.text(record_headers, name))
@@ -184,7 +185,7 @@ class LeadFailed(BaseModel):
 class LeadDead(LeadFailed):
     """A failure that is not retried again.
 
-    It is published to `leads.dead.v1`, so that a person can decide.
+    It is published to `leads.dead.v1`, so that a person can decide what to do with the lead.
     """
 
 

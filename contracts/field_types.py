@@ -44,7 +44,8 @@ def _truncate_to(maximum: int) -> AfterValidator:
 def to_storable_json(value: JsonValue, depth: int = 1) -> JsonValue:
     """Return the value in a form that JSON and jsonb can hold. Text is normalised at every depth.
 
-    A number beyond the range of a double becomes text. An object or list below 16 levels also becomes text.
+    A number beyond the range of a double becomes text. So does an object or list that is
+    nested in 16 others.
     """
     if isinstance(value, str):
         return to_text(value)

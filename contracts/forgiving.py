@@ -1,8 +1,8 @@
 """Reads a submission of any shape, so that no lead is refused because a program filled a field wrongly.
 
-`LeadSubmission` validates well-formed submissions. This module reads all others. Numbers become text, and
-lists are joined. A value that does not fit its field is kept as text in `extra`, under the field's name.
-No I/O.
+`LeadSubmission` validates well-formed submissions. This module reads all others. A number becomes text, and
+the elements of a list are joined into one text. A value that does not fit its field is stored as text in
+`extra`, under the field's name. No I/O.
 """
 
 import json

@@ -36,7 +36,7 @@ PASSED_ON: Final = (CONTENT_TYPE, CORRELATION_ID, TRACEPARENT, SPOOLED)
 
 
 def text(headers: Headers | tuple[tuple[str, bytes], ...], name: str) -> str | None:
-    """Return the last value of a header as text, or None if it is missing, null or not UTF-8."""
+    """Return the value of the last header `name` as text, or None if it is missing, null or not UTF-8."""
     for key, value in reversed(headers):
         if key == name:
             try:
@@ -47,7 +47,7 @@ def text(headers: Headers | tuple[tuple[str, bytes], ...], name: str) -> str | N
 
 
 def count(headers: Headers | tuple[tuple[str, bytes], ...], name: str) -> int:
-    """Return the last value of a header as an integer from 0 to 999,999,999; 0 if it is no such number."""
+    """Return the value of the last header `name`, or 0 if it is no integer from 0 to 999,999,999."""
     value = text(headers, name) or ""
     # Any client may have produced the record. Reject digits of other scripts, and numbers too large for the
     # database.
@@ -55,7 +55,7 @@ def count(headers: Headers | tuple[tuple[str, bytes], ...], name: str) -> int:
 
 
 def uuid(headers: Headers | tuple[tuple[str, bytes], ...], name: str) -> UUID | None:
-    """Return the last value of a header as a UUID, or None if it is anything else."""
+    """Return the value of the last header `name` as a UUID, or None if it is no UUID."""
     try:
         return UUID(text(headers, name) or "")
     except ValueError:

@@ -1,7 +1,8 @@
 """The events that destinations receive: what happened to a lead, with the lead's fields.
 
 The body of an event is `{"type": …, "timestamp": …, "data": …}`, as Standard Webhooks 1.0 recommends. A field
-may be added without notice. A field is never renamed or removed while the type keeps its name.
+may be added without notice. A field of an event type is never renamed or removed: such a
+change needs a new type.
 """
 
 from datetime import datetime
@@ -44,7 +45,7 @@ class LeadData(BaseModel):
 
     @classmethod
     def of(cls, lead: LeadReceived, site_name: str) -> Self:
-        """Return the data of an accepted lead. `site_name` is the name that people know its site by."""
+        """Return the data of an accepted lead. `site_name` is the display name of the lead's site."""
         return cls(
             id=lead.lead_id,
             reference=lead_reference(lead.lead_id),
@@ -77,7 +78,7 @@ class LeadEvent(BaseModel):
 
 
 def example_event(lead_id: UUID, now: datetime) -> LeadEvent:
-    """Return the event of a test: a lead with example values. `lead_id` belongs to no lead."""
+    """Return an event to test a destination with: a lead with example values, under an unused `lead_id`."""
     data = LeadData(
         id=lead_id,
         reference=lead_reference(lead_id),
@@ -101,5 +102,8 @@ def example_event(lead_id: UUID, now: datetime) -> LeadEvent:
 
 
 def event_id_for(lead_id: UUID, event_type: EventType) -> UUID:
-    """Return the id of an event that happens at most once to a lead. A redelivered record gives the same."""
+    """Return the id of an event that happens at most once to a lead.
+
+    The id is derived from the arguments, so a redelivered record leads to the same id.
+    """
     return uuid5(lead_id, f"webhook {event_type}")

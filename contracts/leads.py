@@ -106,9 +106,9 @@ EXAMPLE: Final[dict[str, JsonValue]] = {
 
 
 class Unreadable(NamedTuple):
-    """The values that do not fit their fields, as text, by the name of the field.
+    """The values that do not fit their fields. Each dict maps the name of a field to the value as text.
 
-    They become part of `extra`.
+    The values become part of `extra`: `of_visitor` counts as the lead's content, `of_machine` does not.
     """
 
     of_visitor: dict[str, JsonValue]
@@ -188,7 +188,7 @@ INCOMPLETE: Final = "incomplete"
 
 
 def is_answerable(phone: str | None) -> bool:
-    """Return True if the text may be a phone number or say where to call: it contains a letter or a digit."""
+    """Return True if the text contains a letter or a digit, so that it may say where to call."""
     return phone is not None and any(char.isalnum() for char in phone)
 
 

@@ -25,7 +25,7 @@ class UnreadableError(Exception):
 
 
 def read_or_keep(kept: dict[str, JsonValue], name: str, value: Any, read: Callable[[Any], Any]) -> Any:
-    """Return `read(value)`, or None if the value is empty (`is_present`).
+    """Return `read(value)`, or None if the value is empty (see `is_present`).
 
     If `read` raises `UnreadableError`, add the value as text to `kept` under `name`, and return None.
     """
@@ -55,7 +55,8 @@ def as_text(value: Any) -> str:
 def read_nothing(_: Any) -> NoReturn:
     """Raise `UnreadableError` for every value.
 
-    Called for a value that should be an object but is not, so that `read_or_keep` keeps it as text.
+    Called for a value that should be an object but is not, so that `read_or_keep` adds it to `kept`
+    as text.
     """
     raise UnreadableError
 
@@ -81,7 +82,7 @@ def read_name(value: Any) -> str | None:
 
 
 def read_message(value: Any) -> str | None:
-    """Return a text of several lines, each ended by one LF; None for a text that shows nothing."""
+    """Return a text in which each line end is one LF, or None for a text without visible characters."""
     text = read_text(value, "\n")
     return None if text is None or is_blank(text) else with_lf(text)
 
@@ -130,8 +131,8 @@ def load_object(text: str) -> Any:
 
 
 def parse_int(digits: str) -> int | str:
-    """Return an integer of a JSON text.
+    """Return the integer that the digits mean.
 
-    Return its digits as text if Python limits integers to fewer digits.
+    Return the digits unchanged if there are more than Python converts to an integer.
     """
     return digits if len(digits) > _INT_MAX_DIGITS else int(digits)

@@ -27,7 +27,7 @@ _PATTERNS: Final = {
 class SpamReason(StrEnum):
     """Why a lead looks like spam.
 
-    If all of its reasons are in `LIMIT_REASONS`, the lead is stored as `held`.
+    If all reasons of a lead are in `LIMIT_REASONS`, the lead is stored as `held`.
     """
 
     HONEYPOT = "honeypot"
@@ -116,7 +116,7 @@ class Reason(StrEnum):
 
     @classmethod
     def match(cls, text: str) -> tuple["Reason", dict[str, str | None]] | None:
-        """Return the reason that a stored text means, and the values that were filled in.
+        """Return the reason that a stored text means, and the values of its placeholders.
 
         Returns None for an unknown text.
         """

@@ -92,7 +92,7 @@ def replace_surrogates(value: str) -> str:
 
 
 def to_text(value: str) -> str:
-    """Return a text of several lines in NFC. LF, CR and CRLF stay; any other line break becomes LF.
+    """Return a text in NFC. The line ends LF, CR and CRLF stay; any other line break becomes LF.
 
     Removes NUL, which PostgreSQL cannot store.
     """
@@ -113,8 +113,8 @@ def to_text(value: str) -> str:
 def to_line(value: str) -> str:
     """Return a text as one line in NFC, without blanks and invisible characters at its ends.
 
-    Control characters and line breaks inside the line become blanks. Returns an empty text if the text shows
-    nothing.
+    Control characters and line breaks inside the line become blanks. Returns an empty text if
+    `is_blank(value)`.
     """
     if value.isascii() and value.isprintable():
         return value.strip()

@@ -53,7 +53,7 @@ _EPOCH_UNITS: Final = ((2e10, 1), (2e13, 1e3), (2e16, 1e6), (math.inf, 1e9))
 def parse_time(value: object, default_zone: tzinfo | None = UTC) -> datetime | None:
     """Return the point in time in `value`, in UTC; None if it cannot be read.
 
-    Reads RFC 3339, ISO 8601 and RFC 1123 times, and JavaScript's text of a date. Accepts the names of zones
+    Reads RFC 3339, ISO 8601 and RFC 1123 times, and the text of a JavaScript `Date`. Accepts time zone names
     and leap seconds (second 60). Reads a number as seconds, milliseconds, microseconds or nanoseconds since
     1970, according to its size. A time without a zone is in `default_zone`; if that is None, it cannot be
     read.

@@ -33,7 +33,7 @@ class Topic:
     max_message_bytes: int = RECEIVED_MAX_BYTES
 
     def config(self) -> dict[str, str]:
-        """Return the settings that this topic has on the broker, under the broker's names."""
+        """Return the topic's configuration on the broker, such as `retention.ms`, as text."""
         return {
             "cleanup.policy": self.cleanup,
             "compression.type": "producer",
@@ -72,9 +72,9 @@ AUDIT: Final = Topic("audit.recorded.v1", ("ingest", "flusher"), ("persister",),
 
 
 def is_audit(name: str) -> bool:
-    """Return True if the topic carries audit records. `name` may have a topic prefix.
+    """Return True if the topic carries audit records.
 
-    The prefix (`KAFKA_TOPIC_PREFIX`) may end in any character.
+    `name` may have a topic prefix (`KAFKA_TOPIC_PREFIX`), so only the end of the name is compared.
     """
     return name.endswith(AUDIT.name)
 

@@ -53,7 +53,7 @@ class Source(BaseModel):
 
     @property
     def extra(self) -> dict[str, JsonValue]:
-        """The fields that this model does not name."""
+        """The fields that the website sent and this model does not define."""
         return self.__pydantic_extra__
 
     @model_validator(mode="after")

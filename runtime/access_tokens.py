@@ -22,7 +22,7 @@ TokenList = Annotated[str, AfterValidator(_require_token)]
 
 
 def named_tokens(value: str, default_name: str) -> dict[str, str]:
-    """Parse `[name:]token,...` and map each token to its name, or else to `default_name`."""
+    """Parse `[name:]token,...`. Return the name of each token by the token; without one, `default_name`."""
     names: dict[str, str] = {}
     for part in value.split(","):
         name, colon, token = part.strip().rpartition(":")
@@ -38,7 +38,7 @@ def is_weak_token(token: str) -> bool:
 
 
 def refuse_weak_tokens(variable: str, tokens: list[str]) -> None:
-    """Exit if one of the tokens is weak. The message names `variable`. Do not call it with DEBUG=true."""
+    """Exit if one of the tokens is weak. The message names `variable`. DEBUG=true permits weak tokens."""
     for token in tokens:
         if is_weak_token(token):
             sys.exit(

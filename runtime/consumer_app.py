@@ -41,7 +41,7 @@ class ConsumerSettings(Protocol):
 
 @dataclass(frozen=True)
 class Resources:
-    """What the app opens for the service. `group` is the consumer group's name, with the topic prefix."""
+    """The objects that the app opens for its service. `group` is the consumer group's prefixed name."""
 
     pool: Pool
     publisher: Publisher
@@ -55,7 +55,7 @@ class Resources:
 class Stage:
     """What a service runs: its handler of records, and background jobs by name.
 
-    If there is a `drain`, the app awaits it at shutdown, before it cancels the jobs.
+    At shutdown, the app awaits `drain` (if it is not None) before it cancels the jobs.
     """
 
     handler: Handler

@@ -37,9 +37,9 @@ class RetryableError(Failure):
 class RewindRequired(Exception):
     """The ledger cannot count these records: earlier offsets are not counted yet, or the log was replaced.
 
-    Seek to `offsets`, call `confirm`, then compare the ledger with Kafka. If the next records still begin at
-    a later offset, Kafka has no record at the offsets in between. After `confirm`, the ledger counts those
-    offsets as missing instead of raising `RewindRequired` again.
+    Seek to `offsets`, call `confirm()`, then compare the ledger with Kafka. If the next batch again begins
+    after such an offset, Kafka has no record in between. Because of `confirm()`, the ledger then counts the
+    offsets in between as missing instead of raising `RewindRequired` again.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class RewindRequired(Exception):
 class PartitionsBusy(Exception):
     """Another process is still processing a record of these partitions.
 
-    Redeliver the records from `offsets` on after `seconds`. The batch's other records are completed.
+    After `seconds`, read these partitions again from `offsets`. The other records of the batch are completed.
     """
 
     def __init__(self, offsets: dict[tuple[str, int], int], seconds: float) -> None:
@@ -67,7 +67,7 @@ class PartitionsBusy(Exception):
 class DependencyUnavailable(Failure):
     """A dependency does not work. Pause with a backoff, and do not count this as a retry.
 
-    `dependency` is its name in readiness (`kafka`, `database`, `smtp`).
+    `dependency` is the dependency's name in `/readyz`: `kafka`, `database` or `smtp`.
     """
 
     def __init__(self, dependency: str, reason: str) -> None:

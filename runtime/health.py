@@ -102,7 +102,7 @@ class Health:
 
     @property
     def ready(self) -> bool:
-        """Return True if every part works, and there is at least one."""
+        """Return True if every part works, and at least one part is known."""
         return bool(self.parts) and all(part.ok for part in self.parts.values())
 
     def report(self) -> dict[str, object]:

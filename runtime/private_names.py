@@ -1,4 +1,4 @@
-"""Host names that only a private network resolves, so that nobody outside can own one."""
+"""Host names that only a private network resolves. Nobody on the internet can register such a name."""
 
 from typing import Final
 

@@ -28,7 +28,8 @@ class Group:
 async def read_groups(admin: AIOKafkaAdminClient, prefix: str) -> dict[topics.Service, Group]:
     """Return each service's consumer group, as Kafka describes it.
 
-    Raises those errors of aiokafka after which a retry may succeed. The caller sets a time limit.
+    If Kafka refuses permanently to describe a group, the group's `refused` says why. Raises the errors of
+    aiokafka after which a retry may succeed. Has no timeout: the caller must set one.
     """
     groups: dict[topics.Service, Group] = {}
     for service in CONSUMERS:

@@ -94,7 +94,10 @@ async def _read_committed(consumer: Any, topic: str, comparison: Comparison) -> 
 
 
 async def compare_leads(kafka: Kafka, pool: Pool) -> Comparison:
-    """Look for each record of `leads.received.v1` in the inbox by id, or in the replay queue by offset."""
+    """List the records of `leads.received.v1` that the database lacks.
+
+    A record must be in `lead_inbox`, by lead id, or in `replay_queue`, by partition and offset.
+    """
     topic = kafka.topic_prefix + topics.RECEIVED.name
     comparison = Comparison(f"leads of {topic} in lead_inbox or replay_queue")
     async with _open_consumer(kafka, topics.GROUPS["persister"]) as consumer:
@@ -122,7 +125,7 @@ async def compare_leads(kafka: Kafka, pool: Pool) -> Comparison:
 
 
 async def compare_failures(kafka: Kafka, pool: Pool) -> Comparison:
-    """Look for each failure of `leads.failed.v1` in the audit log, by its event id."""
+    """List the failures of `leads.failed.v1` whose event id is not in the audit log."""
     topic = kafka.topic_prefix + topics.FAILED.name
     comparison = Comparison(f"failures of {topic} in audit_log")
     async with _open_consumer(kafka, topics.GROUPS["flusher"]) as consumer:

@@ -108,9 +108,9 @@ async def _wait_for_brokers(admin: AIOKafkaAdminClient, replication: int) -> lis
 def plan_replicas(
     layout: Layout, brokers: Sequence[int], replication: int
 ) -> dict[tuple[str, int], list[int]]:
-    """Return the planned replicas of each partition that has too few, as ids of brokers.
+    """Return the broker ids that shall have a replica, for each partition that has too few replicas.
 
-    The plan keeps the present brokers, and adds those that have the fewest replicas.
+    The present brokers of a partition stay. The brokers with the fewest replicas are added.
     """
     load = Counter(dict.fromkeys(brokers, 0))
     load.update(broker for replicas in layout.values() for broker in replicas if broker in load)

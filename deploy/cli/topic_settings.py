@@ -86,9 +86,11 @@ async def repair_settings(
     """Correct the settings that fall short.
 
     Return a line for each change, and for each repair that Kafka refused. `declared` has the declared
-    settings of each topic, and `replicas` its number of replicas. The required min.insync.replicas is
-    computed from `replication`, because a broker may not show replicas yet that were just added. For the
-    topics in `lacking` it is computed from `replicas`, because Kafka refused to add replicas to them.
+    settings of each topic, and `replicas` has its number of replicas.
+
+    The required min.insync.replicas follows from `replication`, not from `replicas`: a broker may not yet
+    show replicas that were just added. The topics in `lacking` are different, because Kafka refused to add
+    replicas to them. Their required min.insync.replicas follows from `replicas`.
     """
     lines = list[str]()
     for name, settings in (await read_settings(admin, declared)).items():

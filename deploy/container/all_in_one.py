@@ -18,7 +18,10 @@ STOP_SECONDS = 55
 
 
 def render(folder: Path) -> str:
-    """Return supervisord's configuration. It restarts programs that exit, and writes all logs to stdout."""
+    """Return supervisord's configuration. It restarts programs that exit, and writes all logs to stdout.
+
+    supervisord writes its pid file into `folder`. Caddy stores its state there.
+    """
     commands = {name: f"-m services {name}" for name in PORTS}
     commands["edge"] = f"-m deploy.embedded.servers.edge --host 0.0.0.0 --port {EDGE_PORT} --folder {folder}"
     programs = [

@@ -35,7 +35,8 @@ def read_depth(url: str) -> int | None:
 def wait_until_empty(url: str, seconds: float, settle_seconds: float = SETTLE_SECONDS) -> int | None:
     """Wait until the spool is empty. Return the number of leads that the gateway reported last.
 
-    Waits at least `settle_seconds` and at most `seconds`. Returns None if the gateway does not answer.
+    Waits at least `settle_seconds`, because new requests may still arrive, and at most `seconds`. Returns
+    None if the gateway does not answer.
     """
     started_at = answered_at = time.monotonic()
     depth: int | None = None

@@ -44,7 +44,7 @@ def read_environment(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
 
 
 def embedded_servers(configured: Mapping[str, str]) -> list[str]:
-    """Return the names of the embedded servers to start. Others are replaced by external servers."""
+    """Return the embedded servers to start: those for which `configured` names no external server."""
     return [server for variable, server in REPLACES.items() if variable not in configured]
 
 

@@ -61,7 +61,7 @@ class Stack(BaseSettings):
 
 
 def port_variable(name: str) -> str:
-    """Return the variable that changes a program's port."""
+    """Return the name of the environment variable that changes a program's port."""
     return f"{_PREFIX}{name}_port".upper()
 
 

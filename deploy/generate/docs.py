@@ -49,9 +49,9 @@ def settings_of(service: str) -> type[BaseSettings]:
 
 
 def env_lines(settings: type[BaseSettings], seen: set[str]) -> Iterator[str]:
-    """Yield the lines of `.env.example` for a settings class. Adds their variables to `seen`.
+    """Yield the lines of `.env.example` for a settings class.
 
-    Leaves out the variables that are in `seen` already.
+    Leaves out the variables that are in `seen`, and adds the others to `seen`.
     """
     for name, field in settings.model_fields.items():
         key = variable_name(settings, name, field)

@@ -35,7 +35,7 @@ async def append_action(
     lead_id: UUID | None = None,
     request_id: str | None = None,
 ) -> None:
-    """Append an entry for an action of a person, with the time of this transaction."""
+    """Append an entry for an action of the person `actor`, with the time of this transaction."""
     entry = AuditRecorded(
         event_id=uuid4(),
         occurred_at=datetime.now(UTC),

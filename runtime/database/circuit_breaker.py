@@ -24,7 +24,7 @@ SQL: Any = load_queries(Path(__file__).with_name("circuit_breaker.sql"))
 
 
 class CircuitBreaker:
-    """Pauses the stage if 100 of the last 200 records of this process are dead letters."""
+    """Pauses the stage if 100 of the last 200 records that this process handled were dead-lettered."""
 
     def __init__(self, stage: str, pool: Pool) -> None:
         self._stage = stage
@@ -36,7 +36,7 @@ class CircuitBreaker:
         self._log = logger("breaker")
 
     def count(self, *, good: int = 0, dead: int = 0) -> None:
-        """Count handled (`good`) and dead-lettered (`dead`) records.
+        """Add numbers of records: `good` were handled, `dead` were dead-lettered.
 
         Do not count a failure that is the fault of one recipient or one sender.
         """

@@ -1,8 +1,8 @@
 """The ledger of one stage: it counts the outcome of each record of each partition exactly once.
 
-`next_offset` is the offset after the last counted record of a partition. Records below it are not counted
-again, even after a redelivery or a rebalance, or by a member that the group has already removed. Offsets only
-decide what is counted. Ids decide which records are written.
+`next_offset` is the offset after the last counted record of a partition. A record below it is never
+counted again: not after a redelivery, not after a rebalance, and not by a consumer that the group has already
+removed. Offsets only decide which records are counted. Whether a lead is written is decided by its id.
 """
 
 import zlib
@@ -30,7 +30,7 @@ class CountedRecord(Protocol):
 
 
 def fingerprint(record: CountedRecord) -> str:
-    """Return the record's timestamp and a checksum of its key. Two records at one offset differ in it."""
+    """Return the record's timestamp and a checksum of its key. It differs if the log was replaced."""
     return f"{record.timestamp}/{zlib.crc32(record.key or b''):08x}"
 
 
@@ -61,7 +61,7 @@ class LedgerEntry:
 
     @property
     def missing(self) -> int:
-        """Return how many offsets of this batch had no record, because Kafka no longer has one there."""
+        """Return how many offsets of the counted range had no record, because Kafka no longer has it."""
         return self.new_next_offset - self.next_offset - self.outcomes.total()
 
 
@@ -137,7 +137,10 @@ class Ledger:
         )
 
     async def count_parked(self, pool: Pool, record: CountedRecord) -> None:
-        """Count one record as `parked`, in a transaction of its own, after its failure was published."""
+        """Count one record as `parked` (sent to the replay queue), in a transaction of its own.
+
+        Call it after the record's failure was published.
+        """
         async with transaction(pool) as connection:
             entries = await self.lock(connection, [record])
             entries.count(record, "parked")

@@ -1,4 +1,4 @@
-"""Resolves rows of `replay_queue` that need no retry. Everything else about the queue is in the flusher."""
+"""Resolves rows of `replay_queue` that need no retry any more. The flusher contains the rest of the queue."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,10 +17,11 @@ async def resolve_replays(
     queue_ids: Sequence[UUID | None],
     effects: Sequence[tuple[UUID, Kind]] = (),
 ) -> None:
-    """Mark rows of the replay queue as resolved, because their effect has happened, and empty their payload.
+    """Mark rows of the replay queue as resolved, and empty their payloads.
 
-    Resolves the rows whose id is in `queue_ids`. Also resolves the rows of `stage` whose lead id and kind are
-    in `effects`, except rows with `by_origin` set.
+    Call it when a lead was stored or its email was sent, so that a retry would do nothing. Resolves the rows
+    whose id is in `queue_ids`. Also resolves the rows of `stage` whose (lead id, kind) is in `effects`. Of
+    these, rows with `by_origin` set are left out, because they stand for one Kafka record, not for a lead.
     """
     if queue_ids or effects:
         await SQL.resolve_rows(

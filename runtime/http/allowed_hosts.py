@@ -11,8 +11,8 @@ class AllowedHosts:
 
     IP addresses and private names (of containers, Kubernetes services and this machine) are always allowed,
     because no website can own them. An empty list allows every other name too, unless `debug` is set. In
-    debug mode services accept the example tokens, which are public. Then only the Host header distinguishes a
-    request that a website caused.
+    debug mode services accept the example tokens, which everybody knows. A website could then send valid
+    requests from a visitor's browser, and only the Host header shows that they are not the user's.
     """
 
     def __init__(self, listed: str, *, debug: bool) -> None:

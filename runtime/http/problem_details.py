@@ -91,7 +91,7 @@ class ProblemError(Exception):
 def add_exception_handlers(
     app: FastAPI, handlers: Mapping[type[Exception], Callable[[Any], Response]]
 ) -> None:
-    """Let the app answer each type of exception with the response that its function returns."""
+    """Let the app answer each type of exception with the response that its function in `handlers` returns."""
     for error_type, render in handlers.items():
         app.add_exception_handler(error_type, _handler(render))
 
@@ -107,7 +107,7 @@ def _handler(render: Callable[[Any], Response]) -> Callable[[Request, Exception]
 def closing_headers(body: bytes) -> list[tuple[bytes, bytes]]:
     """Return the headers of a problem response that is sent without calling the app.
 
-    They say that the connection is closed, because the rest of the request is not read.
+    They include `Connection: close`, because the rest of the request is not read.
     """
     return [
         (b"content-type", MEDIA_TYPE.encode()),

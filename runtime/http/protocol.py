@@ -141,7 +141,7 @@ class BoundedHttpProtocol(CorrectedHttpProtocol):
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """Mark the body as complete. Usually it arrives with the head, before the app is called."""
+        """Mark the body as complete. A body usually arrives with the head, before the app is called."""
         if self.parser.should_upgrade():
             return  # `_feed` continues with the body
         super().on_message_complete()

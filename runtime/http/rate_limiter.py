@@ -15,8 +15,8 @@ _IPV6_HOST_PREFIX: Final = 64
 class RateLimiter:
     """Allows at most `limit` hits per key within `seconds`. Times are monotonic seconds.
 
-    A limit of 0 allows everything. At most `max_keys` keys are remembered, so memory is bounded. If there are
-    more, the key with the oldest last hit is dropped. A client that floods the server is therefore kept.
+    A limit of 0 allows everything. At most `max_keys` keys are remembered, so memory is bounded. A new key
+    replaces the key whose last hit is the oldest. So the key of a client that floods the server stays.
     """
 
     def __init__(self, limit: int, seconds: float, max_keys: int = 10_000) -> None:

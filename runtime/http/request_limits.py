@@ -25,7 +25,7 @@ def allow_all(_: Scope) -> bool:
 
 
 class Uploads(NamedTuple):
-    """The limits of multipart bodies under a path, which may hold files."""
+    """The limits of multipart bodies, which may contain files, for requests below `path_prefix`."""
 
     path_prefix: str
     max_bytes: int

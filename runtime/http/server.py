@@ -13,9 +13,10 @@ from runtime.settings import Http, load
 
 
 def serve(app: str, default_port: int, *, trust_proxy_headers: bool) -> None:
-    """Serve `module:create_app` until SIGTERM or SIGINT, then finish the open requests in time.
+    """Serve an app until SIGTERM or SIGINT, then finish the open requests in time.
 
-    With `trust_proxy_headers` the client's address is taken from the headers of a trusted proxy.
+    `app` names the function that returns the app, such as `services.ingest.app:create_app`. With
+    `trust_proxy_headers` the client's address is taken from the headers of a trusted proxy.
     """
     http = load(Http)
     _raise_open_file_limit()

@@ -17,7 +17,7 @@ _POLICY: Final = (
 
 
 def add_docs_page(app: FastAPI, url: str, static_url: str) -> None:
-    """Serve the documentation of `app` at `url`. `static_url` is where FastAPIOffline serves its files."""
+    """Serve the documentation of `app` at `url`. FastAPIOffline serves Swagger UI's files at `static_url`."""
     page = get_swagger_ui_html(
         openapi_url=str(app.openapi_url),
         title=f"{app.title} - Swagger UI",

@@ -62,7 +62,7 @@ async def check_brokers(client: Any) -> None:
 
 
 async def diagnose_connection(settings: Kafka) -> str:
-    """Return why Kafka cannot be connected. aiokafka's own error only says that it cannot.
+    """Return why no connection to Kafka opens. aiokafka's own error only says that it failed.
 
     Connects to every bootstrap server, and returns the first reason other than "does not answer".
     """

@@ -65,8 +65,8 @@ class GroupConnection:
     async def leave(self, seconds: float, force_seconds: float) -> None:
         """Stop the consumer within `seconds`. If that fails, close it by force within `force_seconds`.
 
-        Otherwise the member would stay in the group, and nobody would read its partitions until its session
-        ends.
+        A consumer that is not closed stays a member of the group, and no other member reads its partitions
+        until its session times out.
         """
         consumer, stopped = self._subscriber.consumer, False
         try:

@@ -33,14 +33,14 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
     | state | leaves it when | next state |
     |---|---|---|
     | connecting | the group is joined | comparing |
-    | comparing (skipped without a reconciler) | the ledger fits Kafka; rewind if it did not | polling |
+    | comparing (skipped without a reconciler) | the ledger fits Kafka, or is repaired: seek | polling |
     | | `DependencyUnavailable` | paused, then comparing |
     | polling | records arrived | processing |
     | | a minute has passed, the assignment changed, or the fetches have a gap | comparing |
     | processing | all records are completed: commit them | polling |
     | | `PartitionsBusy`: commit the completed records, pause these partitions only | polling |
-    | | `RewindRequired`: commit the completed records, seek to its offsets | comparing |
-    | | `DependencyUnavailable`: commit the completed records, rewind to the others | paused |
+    | | `RewindRequired`: commit the completed records, seek to the error's offsets | comparing |
+    | | `DependencyUnavailable`: commit the completed records, seek back to the rest | paused |
     | paused (remains in the group) | the backoff is over | polling, or comparing after a database fault |
     | any of these | `KafkaError`, `OSError`, `TimeoutError` | leaving, a backoff, then connecting |
     | | `stopping` is set: the current batch is finished first | leaving, then stopped |
@@ -48,7 +48,7 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
     | leaving | offsets are committed and the group is left, each within a timeout | as above |
 
     Rebalance: when partitions are revoked, prefetched records are dropped, and the batch in progress is
-    finished and committed first. All of it is bounded by `Policy`.
+    finished and committed first. `Policy` limits the duration of each step.
     """
 
     def __init__(

@@ -36,7 +36,7 @@ class FailurePublisher:
 
         The wait is limited by the `seconds` given to the constructor. The event id is derived from the
         record, so a consumer of the topic can ignore a repeated publication. `final` means that no retry can
-        help. `queue_id` is the id of the replay-queue row that sent the record, or None if no row sent it.
+        help. If the record is a retry, `queue_id` is the id of its row in `replay_queue`; otherwise None.
         Raises `DependencyUnavailable` and `PermanentError`.
         """
         failed = LeadFailed(

@@ -57,9 +57,10 @@ async def assign_all_partitions(consumer: Any, *topics: str) -> list[TopicPartit
 async def read_ranges(
     consumer: Any, ranges: Mapping[TopicPartition, tuple[int, int]]
 ) -> AsyncIterator[list[Any]]:
-    """Yield each range's records in lists, one partition after the other. The second offset is excluded.
+    """Yield the records of each range in lists, one partition after the other.
 
-    Leaves out records that Kafka deletes meanwhile. Raises `TimeoutError` if the next record does not arrive.
+    A range is (first offset, end offset); the record at the end offset is not part of it. Leaves out records
+    that Kafka deletes meanwhile. Raises `TimeoutError` if the next record does not arrive.
     """
     for partition, (first, end) in ranges.items():
         offset = first

@@ -25,7 +25,10 @@ class OffsetCommits:
         self._log = logger("consume")
 
     def add(self, consumer: AIOKafkaConsumer, completed: Batch) -> None:
-        """Commit these records soon, and count them in the metrics. Call it in the order of processing."""
+        """Commit these records in the background, and count them in the metrics.
+
+        Call it in the order in which the records were processed.
+        """
         metrics.BATCH_RECORDS.observe(len(completed))
         for topic, count in Counter(record.topic for record in completed).items():
             metrics.RECORDS.labels(topic=topic).inc(count)
@@ -34,7 +37,7 @@ class OffsetCommits:
             self._task = asyncio.create_task(self._commit(consumer))
 
     async def flush(self, seconds: float) -> None:
-        """Wait until all offsets are committed. After `seconds`, discard those that are not."""
+        """Wait up to `seconds` until all offsets are committed. Then forget those that are not."""
         task, self._task = self._task, None
         try:
             if task:

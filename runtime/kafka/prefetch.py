@@ -40,7 +40,7 @@ class FetchGaps:
         self.found = False
 
     def update(self, consumer: AIOKafkaConsumer) -> None:
-        """Set `found` if a partition was answered again after a gap."""
+        """Set `found` to True if a fetch of a partition was answered after a gap."""
         for partition in consumer.assignment():
             at = consumer.last_poll_timestamp(partition) or 0
             before = self._answered_at.get(partition, at)
@@ -143,7 +143,7 @@ class Prefetcher:
         self._prefetched.clear()
 
     def rewind(self, records: Batch = ()) -> None:
-        """Drop the prefetched records, and seek back to them and to these records.
+        """Drop the prefetched records, and seek back so that they and `records` are read again.
 
         Partitions that are no longer assigned are left out.
         """

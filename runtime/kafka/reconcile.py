@@ -75,11 +75,11 @@ class Reconciler:
     """Repairs the ledger of one stage, for the partitions that are assigned to a consumer.
 
     After a rollback of the database, the group is rewound to the first record that the ledger has not
-    counted. A stage that must not repeat its effects (sending an email) passes `rebuild`. It updates the
-    ledger without processing the records again.
+    counted. A stage that must not repeat its effects (sending an email) passes `rebuild`, a
+    function that updates the ledger without processing the records again.
 
-    If a log is new, it is read from its start. `by_time` names topics whose old records must not be processed
-    again: a new log of such a topic is read from the time of the last counted record.
+    If a log was replaced, the new log is read from its start. For the topics in `by_time`, whose old records
+    must not be processed again, it is read from the time of the last counted record.
     """
 
     def __init__(

@@ -1,7 +1,7 @@
 """The model of a destination: another system that receives the leads of some sites.
 
-Like a site, a destination is configured in the sites file. A secret is always a reference;
-`url` and `headers` may be one.
+Like a site, a destination is configured in the sites file. A secret is always a reference (`env:VARIABLE` or
+`file:/PATH`). `url` and the values of `headers` may be references too.
 """
 
 import re
@@ -42,7 +42,7 @@ def _check_reference(value: str) -> str:
 
 
 def check_url(value: str) -> str:
-    """Return the URL. Raises `ValueError` if it is not an absolute http or https URL without a login."""
+    """Return the URL. Raises `ValueError` unless it is an absolute http(s) URL without user and password."""
     try:
         parts = urlsplit(value)
         valid = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
@@ -81,10 +81,10 @@ class Destination(BaseModel):
     """One destination.
 
     `url` may be a reference, because the URL of a chat's incoming webhook is a secret. `secret` signs the
-    requests of the kind `webhook`; two secrets are given while one replaces the other. Without `sites`, the
-    destination receives the leads of all sites. `method`, `headers`, `content_type`, `body` and
-    `erased_body` belong to the kind `http`; the bodies are Jinja templates. Without `erased_body`, such a
-    destination is not informed of erasures.
+    requests of the kind `webhook`. It may have two values while the receiver changes to a new secret. Without
+    `sites`, the destination receives the leads of all sites. Only the kind `http` uses `method`, `headers`,
+    `content_type`, `body` and `erased_body`. The two bodies are Jinja templates. Without `erased_body`, such
+    a destination is not informed of erasures.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -124,7 +124,7 @@ class Destination(BaseModel):
 
 
 def conflicts(destinations: Mapping[str, Any], sites: Mapping[str, Any]) -> list[str]:
-    """Return a problem for each site that a destination names and the file does not."""
+    """Return a problem for each site that a destination names but the file does not define."""
     return [
         f"destinations.{name}.sites: the file has no site {site}; add [sites.{site}], or correct the name"
         for name, destination in destinations.items()

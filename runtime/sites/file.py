@@ -159,6 +159,6 @@ def load_sites(path: Path | None) -> Sites:
 
 
 def environment() -> dict[str, str]:
-    """Return the variables that `env:` refers to: from the environment, or else from `.env`."""
+    """Return the values that `env:` may refer to, by variable. The environment overrides `.env`."""
     both = {**dotenv_values(".env"), **os.environ}
     return {name: value for name, value in both.items() if value}

@@ -169,7 +169,7 @@ NO_SITE: Final = Site()
 
 @dataclass(frozen=True)
 class Sites:
-    """All sites and destinations by name, and the digest of the sites file. Without a file there are none."""
+    """All sites and destinations by name, and the digest of the sites file. All empty without such a file."""
 
     by_name: Mapping[str, Site] = field(default_factory=dict)
     digest: str = ""
@@ -180,7 +180,7 @@ class Sites:
         return self.by_name.get(name, NO_SITE)
 
     def display_name(self, name: str) -> str:
-        """Return the name that people know the site by, or `name` if the file gives it none."""
+        """Return the site's display name, or `name` if the file has no display name for it."""
         return self.get(name).name or name
 
 
@@ -191,7 +191,7 @@ KEYS: Final = tuple(item.alias or name for name, item in Site.model_fields.items
 def shared_values(sites: Mapping[str, Site]) -> list[str]:
     """Return a problem for each token, hook key or form key that a site shares with an earlier site.
 
-    The gateway could not tell which of the two sites sent a request with it.
+    The gateway could not tell which of the two sites sent a request with such a value.
     """
     owners: dict[tuple[str, str], str] = {}
     problems: list[str] = []

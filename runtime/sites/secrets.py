@@ -1,4 +1,4 @@
-"""Resolves the secrets that the sites file refers to. A secret that is unusable raises `SitesFileError`."""
+"""Reads the secrets that the sites file refers to. An unusable secret raises `SitesFileError`."""
 
 import base64
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ _KEY_FORM: Final = "must be whsec_ and 24 to 64 bytes in base64 (docs/destinatio
 
 
 def check_secrets(sites: Sites, variables: Mapping[str, str], *, permit_weak: bool) -> None:
-    """Resolve all secrets, as the gateway and `webhooks` do. Raises `SitesFileError` for an unusable one."""
+    """Read all secrets, as services do at their start. Raises `SitesFileError` if one is unusable."""
     for key in _DIGESTED:
         resolve_digests(sites, key, variables, permit_weak=permit_weak)
     resolve_signing_secrets(sites, variables)
@@ -79,7 +79,7 @@ def resolve_captcha_secrets(sites: Sites, variables: Mapping[str, str], default:
 
 @dataclass(frozen=True)
 class ResolvedDestination:
-    """A destination with the values that its references stand for. The repr omits them."""
+    """A destination with the values that its references stand for, which are not in its repr."""
 
     settings: Destination
     url: str = field(repr=False)

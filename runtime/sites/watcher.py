@@ -21,7 +21,10 @@ PART: Final = "sites_file"
 def watch_sites(
     path: Path | None, loaded: Sites, health: Health, apply: Callable[[Sites], None]
 ) -> Callable[[], Coroutine[Any, Any, None]]:
-    """Return a coroutine function that keeps the sites up to date. It does nothing if `path` is None."""
+    """Return a coroutine function that calls `apply` with each new version of the file.
+
+    If `path` is None, the function does nothing.
+    """
     return SitesWatcher(path, loaded, health, apply).run if path else _watch_nothing
 
 

@@ -2,8 +2,8 @@
 
 | workaround | shortcoming | remove it when FastStream |
 |---|---|---|
-| `subscribe_without_handler` | its loop commits past failures and rewinds without a delay | does neither |
-| `stop_broker` | `stop` raises what a subscriber raised, in an ExceptionGroup | raises no error of a stop |
+| `subscribe_without_handler` | its loop commits failed records, and seeks without a delay | does neither |
+| `stop_broker` | `stop` raises the errors of subscribers as an ExceptionGroup | suppresses these errors |
 
 docs/decisions/0003 describes the first shortcoming in full.
 """

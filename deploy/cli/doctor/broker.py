@@ -68,7 +68,7 @@ def check_group(kafka: Kafka, service: topics.Service, group: Group) -> CheckRes
 async def check_offsets(kafka: Kafka, pool: Pool) -> AsyncIterator[CheckResult]:
     """Check each group's lag, and that the ledger has counted all records that the group has committed.
 
-    If it has not, the database was restored or has failed over.
+    Committed records that are not counted mean that the database was restored or has failed over.
     """
     for service in CONSUMERS:
         try:

@@ -1,1 +1,1 @@
-"""The servers that the embedded stack brings along: Kafka, PostgreSQL and the edge."""
+"""The servers that the embedded stack includes: Kafka, PostgreSQL and the edge."""

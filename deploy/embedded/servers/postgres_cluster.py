@@ -84,7 +84,7 @@ def _run(command: list[str], cwd: Path, user: pwd.struct_passwd | None, text: st
 def find_installation(base: Path, user: pwd.struct_passwd | None) -> Path:
     """Return the folder of a PostgreSQL installation that `user` can run.
 
-    It is the installation inside the wheel. If the user cannot run that, it is a copy in `base`.
+    This is the installation inside the wheel or, if the user cannot run it, a copy in `base`.
     """
     wheel = binaries()
     try:
