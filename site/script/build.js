@@ -1,4 +1,4 @@
-/** Builds `fastcore.js` for the gateway to serve. With `--check` it fails where the built file is out of date. */
+/** Builds the `fastcore.js` that the gateway serves. With `--check` it fails if the built file is out of date. */
 
 import { readFile, writeFile } from "node:fs/promises";
 import { build } from "esbuild";

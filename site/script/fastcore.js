@@ -1,9 +1,13 @@
 /**
- * For a plain `<form action=".../inbound/forms/KEY">` on any page: errors beside the fields, the campaign, a draft that
- * survives a reload, and a message that is sent later if the gateway is unavailable. The form works without it. The tag
- * needs `defer`, because the script looks for forms once. The built file is kept under 3,000 bytes.
- * Texts: `data-thanks`, `data-later`, `data-failed` of the form. With `data-campaign` of the script tag, the first and the
- * last campaign of the visit are kept in the session storage; without it, only this page's campaign is sent.
+ * Improves each plain `<form action=".../inbound/forms/KEY">` of a page, which also works without this script.
+ *
+ * It shows errors beside the fields, adds the campaign to the lead, saves a draft that survives a reload, and sends the
+ * message later if the gateway is unavailable. The `<script>` tag needs `defer`, because the script looks for forms
+ * once. The built file has less than 3,000 bytes.
+ *
+ * The form's attributes `data-thanks`, `data-later` and `data-failed` set its texts. If the `<script>` tag has
+ * `data-campaign`, the first and the last campaign of the visit are stored in the session storage and sent. Otherwise
+ * only the campaign of the current page is sent.
  */
 (() => {
   const WEEK_MS = 6048e5;

@@ -1,4 +1,7 @@
-/** Writes the code blocks of a README's section that begin with their path to these files of a site. */
+/**
+ * Copies code blocks from a section of a README to the files of a site. The first line of each block names the path of
+ * its file.
+ */
 
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";

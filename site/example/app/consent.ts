@@ -1,4 +1,4 @@
-/** What the visitor agrees to: shown beside the box and recorded with the lead. A new text is a new version. */
+/** The consent: the form shows `text` beside its checkbox, and the lead stores it. Change `version` with the text. */
 export const CONSENT = {
   text: "You may store what I wrote here and answer me by email.",
   version: "2026-01",

@@ -1,4 +1,7 @@
-/** A visitor's request: bounded in bytes, fields and time, read as JSON or as a form in linear time. No validation. */
+/**
+ * Reads a visitor's request, as JSON or as an HTML form, in linear time and within limits on bytes, fields and time.
+ * Does not validate the fields.
+ */
 
 import { pipeline } from "node:stream/promises";
 import { Busboy, type BusboyHeaders } from "@fastify/busboy";
@@ -6,7 +9,7 @@ import { FILES } from "./names.js";
 import { cut } from "./text.js";
 import { isObject } from "./validate.js";
 
-/** A request that nobody can read: answer this status. */
+/** The request cannot be read. The route answers it with the HTTP status `status`. */
 export class Unreadable extends Error {
   override readonly name = "Unreadable";
   constructor(readonly status: 400 | 408 | 413 | 415) {
@@ -16,9 +19,9 @@ export class Unreadable extends Error {
 
 export interface Arrival {
   readonly fields: Readonly<Record<string, unknown>>;
-  /** Posted by the browser itself, without JavaScript: the answer is a page. */
+  /** True if the browser posted the form without JavaScript, so that the answer must be a page. */
   readonly plain: boolean;
-  /** The names of the files that came with the form. Their content was not read. */
+  /** The names of the files in the form. The content of the files was discarded. */
   readonly files: readonly string[];
 }
 
@@ -35,6 +38,7 @@ const FILE_NAME_MAX = 200;
 // The gateway accepts no deeper lists and objects.
 const MAX_DEPTH = 16;
 
+/** Return the fields of a request. Throws `Unreadable` if the request is malformed, too large or too slow. */
 export async function readArrival(request: Request): Promise<Arrival> {
   const type = request.headers.get("content-type") ?? "";
   const media = (type.split(";", 1)[0] ?? "").trim().toLowerCase();
@@ -113,7 +117,7 @@ function readForm(bytes: Buffer): Record<string, unknown> {
   return form.all();
 }
 
-/** Read a form in several parts. Its files are skipped: the lead is worth more than what came with it. */
+/** Read a `multipart/form-data` body. The content of files is discarded, so that a file never costs the lead. */
 async function readParts(request: Request, type: string): Promise<Pick<Arrival, "fields" | "files">> {
   const form = new Fields();
   const files: string[] = [];
@@ -156,7 +160,7 @@ async function readParts(request: Request, type: string): Promise<Pick<Arrival, 
   return { fields: form.all(), files: fileNames(files) };
 }
 
-/** A form's fields by name. A name that comes twice has a list; an empty one among others counts for nothing. */
+/** A form's values by field name. A field with several values that are not empty has a list of them. */
 class Fields {
   readonly #values = new Map<string, string[]>();
 

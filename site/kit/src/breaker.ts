@@ -1,25 +1,27 @@
-/** Remembers that the gateway gave no answer, so that only the first visitor waits for it. One per route. */
+/** A circuit breaker for the gateway: after a timeout, only the first visitor waits long for it. One for each route. */
 
-/** How long a visitor waits while the gateway is known to be silent. */
+/** How long a visitor waits for the gateway while the breaker is open, in milliseconds. */
 export const SILENT_MS = 300;
 
 export class Breaker {
   #open = false;
   #probing = false;
 
-  /** Whether the last request got no answer in time. */
+  /** True if the last request to the gateway timed out. */
   get isOpen(): boolean {
     return this.#open;
   }
 
-  /** Note whether the gateway answered. Any answer counts, also a refusal. */
+  /** Record whether the gateway answered a request in time. A refusal is an answer too. */
   note(answered: boolean): void {
     this.#open = !answered;
   }
 
   /**
-   * Wait at most 300 ms for `work`. One work at a time goes on afterwards, and its late answer closes the breaker;
-   * the others end at once. `work` gets the time that it has.
+   * Return the result of `work`, or `silent` if there is no result within `SILENT_MS`.
+   *
+   * `work` is called with its timeout in milliseconds. One call at a time is the probe: its timeout is `fullMs`, so
+   * that it continues after this method has returned and can close the breaker. All other calls get `SILENT_MS`.
    */
   async short<T>(fullMs: number, silent: T, work: (timeoutMs: number) => Promise<T>): Promise<T> {
     if (this.#probing) return work(SILENT_MS);

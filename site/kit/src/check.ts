@@ -1,10 +1,14 @@
-/** What can be found wrong with a site before its first visitor: settings that are missing, a queue that is not writable. */
+/** Checks a site before its first visitor: that all settings are set, and that the queue can be written. */
 
 import { codeOf, type Log, log as standardLog } from "./log.js";
 import { Queue } from "./queue.js";
 import { FOLDER_IN_RELEASE, readSettings, type Settings } from "./settings.js";
 
-/** Log each problem, and return them. For `register()` in the site's `instrumentation.ts`. */
+/**
+ * Log each problem of the site's settings and queue, and return the problems' texts.
+ *
+ * Call it in `register()` of the site's `instrumentation.ts`.
+ */
 export async function checkSite(
   options: { readonly settings?: Partial<Settings>; readonly log?: Log } = {},
 ): Promise<readonly string[]> {

@@ -1,7 +1,10 @@
 /**
- * Which addresses the gateway accepts. A lead that waits in the queue is thanked before the gateway sees it, so a
- * wrong address has to be found here. What the gateway accepts must not be refused here either: that visitor would be
- * lost. One difference is deliberate: a display name, `Ada <ada@example.com>`, is refused. Linear in its length.
+ * Checks an email address by the same rules as the gateway, in linear time.
+ *
+ * A visitor whose lead is stored in the queue is thanked before the gateway has checked the lead. So the site must
+ * refuse every address that the gateway would refuse. It must also accept every address that the gateway accepts, or
+ * the lead is lost. There is one intended difference: the site refuses an address with a display name, such as
+ * `Ada <ada@example.com>`.
  */
 
 import { domainToASCII, domainToUnicode } from "node:url";
@@ -28,6 +31,7 @@ const LABEL = /^[a-z0-9]([a-z0-9-]*[a-z0-9])?$/;
 // RFC 6761 and others: nobody gets mail there.
 const SPECIAL = new Set(["arpa", "invalid", "local", "localhost", "onion", "test"]);
 
+/** Return true if the gateway would accept the address. */
 export function isEmail(value: string): boolean {
   const at = value.lastIndexOf("@");
   if (at < 1 || value.length > ADDRESS_MAX) return false;

@@ -1,4 +1,4 @@
-/** The form on a page of the kit's own: for visitors without JavaScript whose text is longer than a cookie. */
+/** Shows a refused form on a page of the kit, for visitors without JavaScript whose text does not fit into a cookie. */
 
 import { FILES } from "./names.js";
 import type { Words } from "./words.js";
@@ -6,7 +6,11 @@ import type { Words } from "./words.js";
 const LINE_MAX = 200;
 const SHOWN_MAX = 100;
 
-/** Return a page with everything that was posted. It needs neither a style nor a script, whatever the site's CSP. */
+/**
+ * Return a page with a form that contains all posted `fields`, and the error of each field by name.
+ *
+ * The page has no style and no script, so that it works with every content security policy of the site.
+ */
 export function formAgain(
   status: number,
   message: string,

@@ -1,6 +1,7 @@
 /**
- * What a form shows: its key, and after a refusal without JavaScript what was wrong and what the visitor had typed.
- * That travels in a short-lived cookie of the visitor's own, never in an address.
+ * The initial state of a form. After a refusal without JavaScript it contains the errors and the visitor's values.
+ *
+ * The route passes errors and values to the form's page in a cookie that lasts five minutes, never in a URL.
  */
 
 import { randomUUID } from "node:crypto";
@@ -16,23 +17,28 @@ const COOKIE_MAX = 3800;
 const INFLATED_MAX = 64 * 1024;
 
 export interface FormState {
-  /** Made once for each form that is shown. */
+  /** A random id of this rendered form. The lead's idempotency key is derived from it. */
   readonly key: string;
+  /** When the form was first shown, in ISO 8601. */
   readonly renderedAt: string;
-  /** By the field's name. */
+  /** The error messages by field name. */
   readonly errors: Readonly<Record<string, string>>;
-  /** Over the form, where there is something to say. */
+  /** The message above the form, or an empty text. */
   readonly message: string;
-  /** What the visitor had typed. */
+  /** The values that the visitor had entered, by field name. */
   readonly values: Readonly<Record<string, string>>;
 }
 
-/** `cookies()` of Next.js, or anything like it. */
+/** The result of `cookies()` of Next.js, or another object with this method. */
 interface Cookies {
   get(name: string): { readonly value: string } | undefined;
 }
 
-/** Make the state of a form for one visitor. Reading cookies makes Next.js render the page for each of them. */
+/**
+ * Return the state of a new form for one visitor.
+ *
+ * Because it reads cookies, Next.js renders the form's page for each request instead of once at build time.
+ */
 export function openForm(cookies: Cookies, now: Date = new Date()): FormState {
   const left = unpack(cookies.get(COOKIE)?.value);
   const renderedAt = left.renderedAt;
@@ -45,7 +51,11 @@ export function openForm(cookies: Cookies, now: Date = new Date()): FormState {
   };
 }
 
-/** The `Set-Cookie` that carries a refusal to the form's page, and whether all that was typed is in it. */
+/**
+ * Return the `Set-Cookie` value that passes a refusal to the form's page.
+ *
+ * `isWhole` is true if the cookie contains all values of the visitor. If they do not fit, the longest are left out.
+ */
 export function refusedCookie(
   path: string,
   secure: boolean,
@@ -87,7 +97,7 @@ export function refusedCookie(
   return { cookie: `${COOKIE}=${packed}; ${attributes(path, secure)}; Max-Age=${COOKIE_SECONDS}`, isWhole };
 }
 
-/** The `Set-Cookie` that ends it. */
+/** Return the `Set-Cookie` value that deletes the cookie of `refusedCookie`. */
 export function clearedCookie(path: string, secure: boolean): string {
   return `${COOKIE}=; ${attributes(path, secure)}; Max-Age=0`;
 }

@@ -1,8 +1,9 @@
 "use client";
 
 /**
- * The browser's half of a contact form. The form works without it: a plain `<form method="post">`. With it the
- * visitor stays on the page, sees what is wrong beside its field, and cannot send one message twice.
+ * The client side of a contact form. Without JavaScript the form is a plain `<form method="post">` and works too.
+ *
+ * With JavaScript the visitor stays on the page, sees each error beside its field, and cannot send a message twice.
  */
 
 import { type FormEvent, type ReactElement, useEffect, useRef, useState } from "react";
@@ -13,30 +14,30 @@ import { noteVisit, sourceFields } from "./visit.js";
 import { explain, WORDS, type Words } from "./words.js";
 
 export interface ContactFormOptions {
-  /** Where the site's route is. */
+  /** The path of the route that `createContactRoute` returns. The default is `/api/contact`. */
   readonly action?: string;
   readonly words?: Partial<Words>;
-  /** Called once the message is safe. `leadId` is missing where the lead waits on this site. */
+  /** Called when the lead is stored. `leadId` is undefined if the lead is stored in this site's queue. */
   readonly onSuccess?: (leadId: string | undefined) => void;
 }
 
 export interface ContactForm {
   readonly phase: "filling" | "sending" | "sent";
-  /** By the field's name. */
+  /** The error messages by field name. */
   readonly errors: Readonly<Record<string, string>>;
-  /** Over the form, where there is something to say; with the thanks, where a file was not sent. */
+  /** The message above the form, or an empty text. After a success: the notice that files were not sent. */
   readonly message: string;
-  /** FASTCore's id of the lead, after a 201. */
+  /** The lead's id, if FASTCore has the lead (201). Undefined if the site's queue has it (202). */
   readonly leadId: string | undefined;
-  /** Show the empty form again, for another message. */
+  /** Return to the phase `filling`, so that the visitor can write another message. */
   readonly reset: () => void;
-  /** For the `<form>`. */
+  /** The attributes of the `<form>` element. */
   readonly form: {
     readonly action: string;
     readonly method: "post";
     readonly noValidate: boolean;
     readonly onSubmit: (event: FormEvent<HTMLFormElement>) => void;
-    /** Takes an error away while the visitor corrects it, and refuses a file as soon as it is chosen. */
+    /** Removes the error of a field that the visitor edits. Removes a chosen file, and shows an error instead. */
     readonly onInput: (event: FormEvent<HTMLFormElement>) => void;
   };
 }
@@ -44,6 +45,7 @@ export interface ContactForm {
 type View = Pick<ContactForm, "phase" | "errors" | "message"> & { readonly leadId?: string | undefined };
 type Field = HTMLInputElement | HTMLTextAreaElement | HTMLSelectElement;
 
+/** React hook for a contact form. `state` is the result of `openForm`, which runs on the server. */
 export function useContactForm(state: FormState, options: ContactFormOptions = {}): ContactForm {
   const { action = "/api/contact" } = options;
   const words: Words = { ...WORDS, ...options.words };
@@ -109,8 +111,10 @@ export function useContactForm(state: FormState, options: ContactFormOptions = {
 }
 
 /**
- * What goes along unseen: the form's key and time, and a field that only bots fill.
- * That field is hidden by its attribute, or by the class of yours that moves it out of sight: more bots fill it then.
+ * The hidden fields of the form: its key, the time at which it was shown, and a honeypot field that only bots fill.
+ *
+ * Without `className` the honeypot has the attribute `hidden`. More bots fill a honeypot that is hidden by CSS: pass
+ * a class that moves the field out of sight.
  */
 export function HiddenFields(props: {
   readonly state: FormState;
@@ -135,8 +139,10 @@ export function HiddenFields(props: {
 }
 
 /**
- * In the layout: remembers campaign, click ids and the landing page until the form is sent. With `storage`, also over
- * a reload, in the browser's session storage: set it once the visitor has agreed.
+ * Remembers the campaign, the click ids and the landing page of the visit, for the form. Put it into the layout.
+ *
+ * With `storage` the values are in the browser's session storage and survive a reload. Set it only after the visitor
+ * has agreed to that. Without `storage` they are in memory.
  */
 export function LandingPage({ storage = false }: { readonly storage?: boolean }): null {
   useEffect(() => noteVisit(storage), [storage]);

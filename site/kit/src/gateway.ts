@@ -1,4 +1,4 @@
-/** The adapter to FASTCore's gateway: one lead, a bounded time, and what came of it. Decides nothing else. */
+/** The client of FASTCore's gateway: posts one lead within a time limit, and returns the result. */
 
 import type { Breaker } from "./breaker.js";
 import type { LeadSubmission } from "./contract.js";
@@ -11,8 +11,12 @@ export interface FieldProblem {
 }
 
 /**
- * `accepted`: FASTCore has it. `invalid`: fields are wrong. `refused`: not as it is, forever, and no field says why.
- * `away`: no final answer; whether it arrived is unknown, and the same key makes that harmless.
+ * The result of posting a lead.
+ *
+ * - `accepted`: FASTCore has the lead. `leadId` is undefined if a request with the same key was accepted earlier.
+ * - `invalid`: the gateway names fields that are invalid.
+ * - `refused`: the gateway refuses the lead for good, and names no field.
+ * - `away`: there is no final answer. The lead may have arrived, so post it again with the same idempotency key.
  */
 export type Answer =
   | { readonly is: "accepted"; readonly leadId: string | undefined }
@@ -20,9 +24,9 @@ export type Answer =
   | { readonly is: "refused" | "away"; readonly reason: string };
 
 export interface Budget {
-  /** For one try, in milliseconds. */
+  /** The timeout of one request, in milliseconds. */
   readonly tryMs: number;
-  /** For all of them. */
+  /** The timeout of all requests for one lead together, in milliseconds. */
   readonly totalMs: number;
 }
 
@@ -32,6 +36,11 @@ const PAUSE_MS = 250;
 const ANSWER_MAX_BYTES = 64 * 1024;
 const REFUSED = new Set([400, 413, 415, 422]);
 
+/**
+ * Post a lead to the gateway, at most twice, and return the result. Never throws.
+ *
+ * With an open `breaker`, it posts once and returns after `SILENT_MS` at the latest.
+ */
 export async function submit(
   settings: Settings,
   lead: { readonly body: LeadSubmission; readonly key: string; readonly traceparent: string },

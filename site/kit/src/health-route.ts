@@ -1,13 +1,13 @@
-/** `GET /api/contact/ready`: whether this site can take a lead. For a load balancer or a monitor; it needs no token. */
+/** `GET /api/contact/ready`: the readiness check of a site, for a load balancer or a monitor. It needs no token. */
 
 import { codeOf, type Log, log as standardLog } from "./log.js";
 import { type Bounds, Queue } from "./queue.js";
 import { readSettings, type Settings } from "./settings.js";
 
 export interface HealthOptions {
-  /** As of `createContactRoute`: a queue that is full is reported. */
+  /** The same value as for `createContactRoute`: a queue that has reached it is reported as full. */
   readonly queueBounds?: Bounds;
-  /** Instead of the environment's. */
+  /** Settings that override those of the environment. */
   readonly settings?: Partial<Settings>;
   readonly log?: Log;
 }
@@ -15,6 +15,7 @@ export interface HealthOptions {
 // The check writes 300 KiB and syncs it: anyone may ask, and the disk is asked this often.
 const CHECK_MS = 5000;
 
+/** Return a route that answers 200 if the site's queue can be written, else 503 with the reason. */
 export function createHealthRoute(options: HealthOptions = {}): {
   readonly GET: (request: Request) => Promise<Response>;
 } {

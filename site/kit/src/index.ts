@@ -1,4 +1,4 @@
-/** The server's half of a site's contact form. The browser's half is `@fastcore/site/form`. */
+/** The server side of a site's contact form. The client side is `@fastcore/site/form`. */
 
 export { checkSite } from "./check.js";
 export type { LeadSubmission, SiteQueueEntry, SiteQueuePage } from "./contract.js";

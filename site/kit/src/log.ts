@@ -1,4 +1,4 @@
-/** One JSON line per event, for whoever collects the site's output. Never what a visitor typed, nor who it was. */
+/** Writes the site's logs as JSON lines to the console. They never contain personal data or a visitor's input. */
 
 export type Level = "info" | "warn" | "error";
 export type Log = (level: Level, message: string, facts?: Readonly<Record<string, string | number>>) => void;
@@ -7,7 +7,7 @@ export const log: Log = (level, message, facts = {}) => {
   console[level](JSON.stringify({ level, message, logger: "fastcore.site", ...facts }));
 };
 
-/** The word of a failure that is safe to write down: its code, never its text, which may quote its input. */
+/** Return the code or name of an error. It is safe to log; the error's message may quote a visitor's input. */
 export function codeOf(error: unknown): string {
   for (let each: unknown = error; each instanceof Error; each = each.cause) {
     const code = (each as NodeJS.ErrnoException).code;

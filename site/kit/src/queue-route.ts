@@ -1,4 +1,7 @@
-/** `GET /api/contact/queue` and `DELETE /api/contact/queue/{id}`: for FASTCore's flusher, behind a token of its own. */
+/**
+ * `GET /api/contact/queue` and `DELETE /api/contact/queue/{id}`: the API through which FASTCore's flusher imports the
+ * site's queue. It requires the token `FASTCORE_SITE_QUEUE_TOKEN`.
+ */
 
 import { createHash, timingSafeEqual } from "node:crypto";
 import { codeOf, type Log, log as standardLog } from "./log.js";
@@ -6,9 +9,9 @@ import { type Bounds, Queue } from "./queue.js";
 import { readSettings, type Settings } from "./settings.js";
 
 export interface QueueOptions {
-  /** As of `createContactRoute`: a queue that is full is reported. */
+  /** The same value as for `createContactRoute`: a queue that has reached it is reported as full. */
   readonly queueBounds?: Bounds;
-  /** Instead of the environment's. */
+  /** Settings that override those of the environment. */
   readonly settings?: Partial<Settings>;
   readonly log?: Log;
 }
@@ -23,10 +26,11 @@ export interface QueueRoutes {
 
 const PAGE_MAX_ENTRIES = 100;
 
+/** Return the two routes. `GET` lists the oldest entries of the queue, `DELETE` removes the entry `id`. */
 export function createQueueRoutes(options: QueueOptions = {}): QueueRoutes {
   const { log = standardLog } = options;
 
-  /** Answer for whoever may ask; in plain words what is wrong for the others. */
+  /** Return the response of `work`, or a problem if the token is wrong or the queue cannot be read. */
   async function guarded(request: Request, work: (queue: Queue) => Promise<Response>): Promise<Response> {
     const settings = { ...readSettings(), ...options.settings };
     if (!settings.queueToken) return problem(503, "FASTCORE_SITE_QUEUE_TOKEN is not set on this site.");

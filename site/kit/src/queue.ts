@@ -1,8 +1,9 @@
 /**
- * The site's own queue on disk: one file per lead, complete or not there. No HTTP and no clock in here.
+ * The site's queue on disk: one file for each lead, written atomically. This module uses no HTTP.
  *
- * A file's name says all that a list must know (when, which key, how many bytes), so that neither a count nor a
- * bound opens a file. Its first line is the SHA-256 of the rest: what a disk has damaged is set aside, not sent.
+ * A file's name contains the time, a digest of the idempotency key and the size in bytes. So the queue counts its
+ * entries and checks its limits without opening a file. The first line of a file is the SHA-256 of the rest. A file
+ * with a wrong checksum was damaged on disk: it is renamed to `.damaged` and not sent.
  */
 
 import { createHash, randomBytes } from "node:crypto";
@@ -11,7 +12,7 @@ import { dirname, join, resolve } from "node:path";
 import type { LeadSubmission, SiteQueueEntry, SiteQueuePage } from "./contract.js";
 import { codeOf, type Log, log } from "./log.js";
 
-/** The queue can take no more; say so to the visitor. */
+/** The queue is full. The visitor must be asked to send the message again later. */
 export class QueueFull extends Error {
   override readonly name = "QueueFull";
 }
@@ -64,19 +65,24 @@ export class Queue {
     this.#log = to;
   }
 
-  /** Return once the lead is on disk, also after a loss of power. A key that is there already stays as it is. */
+  /**
+   * Store a lead, and return the id of its entry. The file is fsynced, so it survives a power failure.
+   *
+   * If the queue already has an entry with this key, that entry stays unchanged and its id is returned. Throws
+   * `QueueFull`, and the errors of the file system.
+   */
   async keep(lead: Kept): Promise<string> {
     const turn = this.#turn.then(() => this.#keep(lead));
     this.#turn = turn.catch(() => undefined); // one after the other, or the bounds and the keys are guesses
     return turn;
   }
 
-  /** Say whether a lead waits here under this key, undamaged: then it is safe, whoever put it there. */
+  /** Return true if the queue has an undamaged entry with this idempotency key. */
   async has(key: string): Promise<boolean> {
     return (await this.#find(digestOf(key), (await this.#list()).ready)) !== undefined;
   }
 
-  /** Return why the next lead could not be written, as a code such as `EACCES` or `full`; nothing where it could. */
+  /** Return why a lead cannot be written now, as a code such as `EACCES` or `full`; undefined if it can. */
   async writeError(): Promise<string | undefined> {
     try {
       await makeFolder(this.#folder);
@@ -92,7 +98,7 @@ export class Queue {
     }
   }
 
-  /** The oldest entries, and how many there are in all. */
+  /** Return at most `limit` entries, oldest first, with the total number of entries and the queue's state. */
   async page(limit: number): Promise<SiteQueuePage> {
     await this.#adopt();
     const names = (await this.#list()).ready;
@@ -116,7 +122,12 @@ export class Queue {
     };
   }
 
-  /** Take an entry off; false where there is none. An entry that a crash brings back goes out under its own key. */
+  /**
+   * Delete an entry. Return false if the queue has no entry `id`.
+   *
+   * The deletion is not fsynced. If a crash restores the entry, it is sent again under the same idempotency key, and
+   * FASTCore ignores the duplicate.
+   */
   async remove(id: string): Promise<boolean> {
     if (!NAME.test(id)) return false;
     try {
@@ -157,7 +168,7 @@ export class Queue {
     return id;
   }
 
-  /** Find an entry that can be read. A damaged one is set aside, so it stands for no lead. */
+  /** Return the undamaged entry with this digest of a key, or undefined. Renames damaged entries to `.damaged`. */
   async #find(digest: string, ready: readonly Name[]): Promise<Name | undefined> {
     for (const name of ready) {
       if (name.digest === digest && (await this.#read(name))) return name;
@@ -201,7 +212,7 @@ export class Queue {
     return undefined;
   }
 
-  /** Bring in what a process had written when it died before it could give it its name. */
+  /** Adopt the temporary files of processes that died: rename a complete file to an entry, others to `.damaged`. */
   async #adopt(): Promise<void> {
     for (const file of await readdir(this.#folder).catch(() => [])) {
       const name = file.endsWith(WRITING) ? parse(file) : undefined;
@@ -237,7 +248,7 @@ function parse(file: string): Name | undefined {
     : undefined;
 }
 
-/** The text below its sum, or nothing where the two do not belong together. */
+/** Return the content below the checksum line, or undefined if the checksum is wrong. */
 function checked(whole: Buffer): Buffer | undefined {
   const end = whole.indexOf("\n");
   const text = whole.subarray(end + 1);

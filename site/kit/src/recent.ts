@@ -1,4 +1,4 @@
-/** What was sent a moment ago: a double click joins the first one and gets its answer. Bounded memory. */
+/** Remembers the results of the latest posts, at most 1,000. A double click gets the result of the first click. */
 
 export class Recent<T> {
   readonly #maximum: number;
@@ -8,7 +8,11 @@ export class Recent<T> {
     this.#maximum = maximum;
   }
 
-  /** Run `work` for a key once; forget an answer that is not final. */
+  /**
+   * Run `work` once for each key, and return its result to every caller with that key.
+   *
+   * A result for which `isFinal` returns false is forgotten, so that the next call runs `work` again.
+   */
   once(key: string, work: () => Promise<T>, isFinal: (answer: T) => boolean): Promise<T> {
     const known = this.#found.get(key);
     if (known) return known;

@@ -1,4 +1,9 @@
-/** `POST /api/contact`: every visitor gets a final answer in a bounded time, and no thanks before the lead is safe. */
+/**
+ * `POST /api/contact`: the route that a site's contact form posts to.
+ *
+ * Every visitor gets a final answer within a time limit. A success is shown only after the lead is stored, either by
+ * FASTCore or in the site's queue.
+ */
 
 import { randomBytes, randomUUID } from "node:crypto";
 import { type Arrival, readArrival, Unreadable } from "./arrival.js";
@@ -14,17 +19,17 @@ import { type Limit, networkOf, visitorAddress, Window } from "./window.js";
 import { explain, WORDS, type Words } from "./words.js";
 
 export interface ContactOptions {
-  /** The page with the form: visitors without JavaScript come back here where something is wrong. */
+  /** The path of the page with the form. After an error, visitors without JavaScript are redirected to it. */
   readonly formPage?: string;
-  /** The page that thanks visitors without JavaScript. */
+  /** The path of the page that visitors without JavaScript see after a success. */
   readonly thanksPage?: string;
   readonly consent?: Consent;
-  /** How often one address may post. */
+  /** How often one IP address may post. */
   readonly limit?: Limit;
   readonly budget?: Budget;
   readonly queueBounds?: Bounds;
   readonly words?: Partial<Words>;
-  /** Instead of the environment's. */
+  /** Settings that override those of the environment. */
   readonly settings?: Partial<Settings>;
   readonly log?: Log;
 }
@@ -38,14 +43,21 @@ type Outcome =
   | { readonly is: "invalid"; readonly problems: readonly FieldProblem[] }
   | { readonly is: "lost" };
 
-/** What a visitor can set right. All else in a refusal is ours, and for people to look at. */
+/** The fields that a visitor can correct. If the gateway refuses another field, the site is at fault. */
 const VISITORS = new Set(["name", "email", "service", "message", "phone", "company", "consent"]);
-/** What the gateway takes. */
+/** The gateway accepts no larger body. */
 const BODY_MAX_BYTES = 256 * 1024;
 // An office behind one address sends a few; the gateway judges what comes slower than this.
 const LIMIT: Limit = { posts: 20, seconds: 600 };
 const TRACEPARENT = /^00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}$/;
 
+/**
+ * Return the route that receives the form's posts. Throws an error if the text of `consent` is too long.
+ *
+ * It answers 201 if FASTCore has the lead, and 202 if the site's queue has it. Otherwise it answers a problem
+ * (RFC 9457), such as 422 with the invalid fields, 429 for too many posts, or 503 if the lead was not stored. A
+ * browser without JavaScript gets redirects instead.
+ */
 export function createContactRoute(options: ContactOptions = {}): Contact {
   const { formPage = "/contact", thanksPage = "/contact/thanks", consent, log = standardLog } = options;
   const words: Words = { ...WORDS, ...options.words };
@@ -90,7 +102,7 @@ export function createContactRoute(options: ContactOptions = {}): Contact {
     }
   }
 
-  /** Return the seconds to wait, where an address posts too often. Before anything of the post is read. */
+  /** Return the seconds after which the address may post again; 0 if it may post now. Reads no body. */
   function secondsToWait(request: Request): number {
     const address = visitorAddress(request.headers, site().settings.proxyHops);
     return address

@@ -1,4 +1,4 @@
-/** The answer to a visitor: JSON for a page's script, a redirect for a browser without one. Decides nothing. */
+/** Builds the response to a post: JSON for the kit's client side, a redirect for a browser without JavaScript. */
 
 import { formAgain } from "./form-again.js";
 import { clearedCookie, refusedCookie } from "./form-state.js";
@@ -8,11 +8,11 @@ export interface Pages {
   readonly formPage: string;
   readonly thanksPage: string;
   readonly words: Words;
-  /** Is told of each refusal. */
+  /** Called for each refused post, with the HTTP status and the error messages by field name. */
   readonly refused: (status: number, errors: Readonly<Record<string, string>>) => void;
 }
 
-/** An answer to a page's script, or to a browser without one. */
+/** The possible responses to one post: `thanks` after a success, `no` after a refusal. */
 export class Say {
   constructor(
     readonly request: Request,
@@ -74,7 +74,7 @@ export class Say {
     return proto.startsWith("https");
   }
 
-  /** The form's page as the visitor saw it: with the campaign in its address, and never anybody else's page. */
+  /** Return the path of the form's page, with the query that the visitor's page had. Never another site's URL. */
   #back(): string {
     const referer = this.request.headers.get("referer") ?? "";
     const seen = URL.canParse(referer) ? new URL(referer) : undefined;

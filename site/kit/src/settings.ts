@@ -1,24 +1,25 @@
-/** What the site is told by its environment. Read at the first request, never on import: a build has none of it. */
+/** The site's settings. They are read at the first request, not on import, because a build does not have them. */
 
 import { existsSync, readFileSync } from "node:fs";
 import { homedir } from "node:os";
 import { join } from "node:path";
 
 export interface Settings {
-  /** Where FASTCore's gateway answers, without `/inbound/leads`. */
+  /** The base URL of FASTCore's gateway, without `/inbound/leads`. */
   readonly url: string;
-  /** This site's token at the gateway. */
+  /** The bearer token that this site sends to the gateway. */
   readonly ingestToken: string;
-  /** What the flusher shows to fetch the queue. */
+  /** The bearer token that the flusher sends to import the queue. */
   readonly queueToken: string;
-  /** Where leads wait while FASTCore is away: a disk that outlives the site's process. */
+  /** The folder of the queue, which stores leads while FASTCore is unavailable. It must be on a persistent disk. */
   readonly queueFolder: string;
-  /** Proxies in front of the site that can be believed: each adds one address to `X-Forwarded-For`. */
+  /** The number of trusted proxies in front of the site. Each adds one address to `X-Forwarded-For`. */
   readonly proxyHops: number;
 }
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
+/** Return the settings in `env`. Throws an error if `FASTCORE_SITE_PROXY_HOPS` is no number from 1 to 9. */
 export function readSettings(env: Environment = process.env): Settings {
   const hops = env.FASTCORE_SITE_PROXY_HOPS?.trim() || "1";
   if (!/^[1-9]$/.test(hops)) {
@@ -34,10 +35,10 @@ export function readSettings(env: Environment = process.env): Settings {
   };
 }
 
-/** The default of earlier versions, in the folder of the site's process: a deployment may delete it. */
+/** The default folder of earlier versions. It is in the working directory, so a deployment may delete it. */
 export const FOLDER_IN_RELEASE = ".fastcore-site-queue";
 
-/** Return a folder outside the release: one per site, by the name in its `package.json`. */
+/** Return the default folder: outside the release, and named after the site's `package.json`. */
 function defaultFolder(env: Environment): string {
   // An earlier version may have left leads there.
   if (existsSync(FOLDER_IN_RELEASE)) return FOLDER_IN_RELEASE;

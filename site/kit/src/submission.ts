@@ -1,4 +1,4 @@
-/** From what a visitor sent to what the gateway takes, and its key. Pure: time and chance are arguments. */
+/** Converts a visitor's fields to the JSON of a lead, with its idempotency key. No I/O, clock or random numbers. */
 
 import { createHash } from "node:crypto";
 import { type LeadSubmission, leadSubmissionSchema, type Meta, type Source } from "./contract.js";
@@ -7,11 +7,11 @@ import { clean, storable, text } from "./text.js";
 import { isObject, type Schema, type Violation, validate } from "./validate.js";
 
 export interface Consent {
-  /** What stands beside the box. */
+  /** The text beside the checkbox. */
   readonly text: string;
-  /** Which version of that text. */
+  /** The version of the text, which the lead stores. */
   readonly version: string;
-  /** Whether a message without it is refused; true where nothing is said. */
+  /** True (the default) if a lead without consent is refused. */
   readonly required?: boolean;
 }
 
@@ -19,11 +19,11 @@ export interface Visit {
   readonly address: string | undefined;
   readonly userAgent: string | null;
   readonly language: string | null;
-  /** The page that the form stands on. */
+  /** The URL of the page with the form: the request's `Referer`. */
   readonly referer: string | null;
-  /** `Idempotency-Key`, from clients that are no form. */
+  /** The request's `Idempotency-Key`. Forms send none. */
   readonly key: string | null;
-  /** The names of files that came with the form and are not stored. */
+  /** The names of the form's files, whose content is not stored. */
   readonly files: readonly string[];
 }
 
@@ -46,12 +46,12 @@ const OWN = new Set<string>([
 ]);
 const URL_MAX = 2048;
 const LINE_MAX = 200;
-/** What the gateway takes of a consent's text. */
+/** The longest consent text that the gateway accepts, in characters. */
 const CONSENT_TEXT_MAX = 2000;
-/** In the lead, and so in the team's notification and on the dashboard. */
+/** The lead's field with the names of the files. The team notification and the dashboard show it. */
 const FILES_NOT_STORED = "files_not_stored";
 
-/** Refuse a consent that the gateway would refuse with each lead. Visitors cannot shorten it. */
+/** Throw an error if the consent's text or version is longer than the gateway accepts. */
 export function checkConsent(consent: Consent | undefined): void {
   for (const [part, limit] of [
     ["text", CONSENT_TEXT_MAX],
@@ -62,6 +62,11 @@ export function checkConsent(consent: Consent | undefined): void {
   }
 }
 
+/**
+ * Return the lead's JSON, its idempotency key and its violations of the gateway's rules.
+ *
+ * `random` becomes part of the key if the request has no form key and no `Idempotency-Key`.
+ */
 export function prepare(
   fields: Readonly<Record<string, unknown>>,
   visit: Visit,
@@ -93,7 +98,7 @@ export function prepare(
   return { body, key: keyOf(given, { ...typed, consent: agreed }), violations };
 }
 
-/** A lead needs a way to answer it, and something to answer. */
+/** Return a violation for a lead that has neither an email nor a phone number, and for one without content. */
 function missing(typed: Readonly<Record<string, unknown>>): Violation[] {
   const { email, phone, ...others } = typed;
   const callable = /[\p{L}\p{N}]/u.test(isFilled(phone) ? String(phone) : "");
@@ -104,7 +109,7 @@ function missing(typed: Readonly<Record<string, unknown>>): Violation[] {
   ];
 }
 
-/** Text that is not blank, or a number, a list or an object with one. */
+/** Return true for a text with visible characters, a number or a boolean, and a list or object that has one. */
 function isFilled(value: unknown): boolean {
   if (typeof value === "string") return /[^\p{C}\p{Z}]/u.test(value);
   if (typeof value === "object" && value !== null) return Object.values(value).some(isFilled);
@@ -112,8 +117,10 @@ function isFilled(value: unknown): boolean {
 }
 
 /**
- * One key per form and content. A double click and a reload are the same lead; a corrected message is another; and
- * where a cache shows one form to many visitors, each of them is another too.
+ * Return the idempotency key: a digest of the form's key and of the visitor's values.
+ *
+ * A double click and a reload give the same key. A corrected message gives another key. If a cache shows the same form
+ * to several visitors, their values differ, and so do their keys.
  */
 function keyOf(given: string, typed: Readonly<Record<string, unknown>>): string {
   const sorted = Object.entries(typed).sort(([a], [b]) => (a < b ? -1 : 1));

@@ -1,12 +1,14 @@
-/** Text as the gateway can store it. Linear in its length, whatever it holds. */
+/** Normalises text as the gateway does, in linear time. */
 
 import { isObject } from "./validate.js";
 
 const BLANK = /^[\s\p{Cc}]$/u;
 
 /**
- * Remove what no database stores, at any depth, and blanks and control characters around a text. A form that the
- * browser posts ends its lines with two characters, which neither its `maxLength` nor the visitor has counted.
+ * Return the value with every text in it cleaned, at any depth of lists and objects.
+ *
+ * Removes what PostgreSQL and JSON cannot store, and blanks and control characters at both ends. Replaces CRLF, which
+ * browsers post as the line end, by LF, because `maxLength` counts a line end as one character.
  */
 export function clean<T>(value: T): T {
   if (typeof value === "string") {
@@ -21,12 +23,12 @@ export function clean<T>(value: T): T {
   return value;
 }
 
-/** The text without what neither PostgreSQL nor JSON can hold. */
+/** Return the text without NUL, and with U+FFFD for each lone surrogate. PostgreSQL and JSON store neither. */
 export function storable(value: string): string {
   return value.replaceAll("\0", "").toWellFormed();
 }
 
-/** The clean text, or nothing where the value is none; at most `maximum` characters of it. */
+/** Return the cleaned text, cut to `maximum` UTF-16 units, or an empty text if the value is no string. */
 export function text(value: unknown, maximum = Number.POSITIVE_INFINITY): string {
   return typeof value === "string" ? cut(clean(value), maximum) : "";
 }
@@ -35,7 +37,7 @@ const CHARACTERS = new Intl.Segmenter();
 // A family emoji has 11 units. Text beyond this without a boundary was made to be one "character".
 const CHARACTER_MAX = 64;
 
-/** Cut to a number of UTF-16 units, but never inside a character that a person sees, such as a family emoji. */
+/** Cut a text to at most `maximum` UTF-16 units, but not inside a grapheme, such as the emoji of a family. */
 export function cut(value: string, maximum: number): string {
   if (value.length <= maximum) return value;
   // The segmenter reads from the start, and a boundary depends only on what is near it.

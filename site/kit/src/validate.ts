@@ -1,4 +1,4 @@
-/** Checks a value against a JSON Schema: the keywords that the contract uses, and no others. Says what, not how. */
+/** Validates a value against a JSON Schema. Supports only the keywords that the generated contract uses. */
 
 import { isEmail } from "./email.js";
 
@@ -24,6 +24,7 @@ export interface Schema {
   readonly format?: "email" | "date-time";
 }
 
+/** Return each violation of the schema, with the dotted name of the field. */
 export function validate(value: unknown, root: Schema): Violation[] {
   return check(value, root, root, "");
 }

@@ -1,6 +1,8 @@
 /**
- * Where a visitor came from, for the whole visit: the first and the last page that a campaign or another website led
- * to. In memory until the next reload; in the browser's session storage only where the site has consent for that.
+ * Remembers the first and the last campaign of a visit, with the landing page of each.
+ *
+ * The values are in memory until the next reload. Only if the site has the visitor's consent, they are also in the
+ * browser's session storage.
  */
 
 import { CAMPAIGN } from "./names.js";
@@ -15,7 +17,11 @@ const STORED = "fastcore_visit";
 let known: Touches | undefined;
 let isRead = false;
 
-/** Note the page that is open now, if somebody led the visitor to it. */
+/**
+ * Remember the current page as the landing page if it is the first of the visit or its URL names a campaign.
+ *
+ * `stored` permits the use of the session storage.
+ */
 export function noteVisit(stored: boolean): void {
   const query = new URLSearchParams(location.search);
   const touch: Touch = Object.fromEntries(
@@ -39,7 +45,7 @@ export function noteVisit(stored: boolean): void {
   if (stored) write(known);
 }
 
-/** The fields of the lead's source: the last touch, and the first one where it was another. */
+/** Return the fields of the lead's source: the last campaign and, as `first_...`, the first one if it differs. */
 export function sourceFields(): Touch {
   if (!known) return {};
   const { first, last } = known;

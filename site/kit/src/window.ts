@@ -1,4 +1,4 @@
-/** How often one visitor's address may post. Bounded memory; time is an argument. */
+/** A fixed-window rate limiter for IP addresses, with bounded memory. */
 
 import { isIPv4, isIPv6 } from "node:net";
 
@@ -17,7 +17,7 @@ export class Window {
     this.#maximum = maximum;
   }
 
-  /** Count one post; return 0 where it is within the limit, else the seconds until the next may come. */
+  /** Count one post. Return 0 if it is within the limit, else the seconds until the next post is allowed. */
   hit(address: string, nowMs: number): number {
     const windowMs = this.#limit.seconds * 1000;
     let found = this.#seen.get(address);
@@ -35,7 +35,12 @@ export class Window {
   }
 }
 
-/** The visitor's address: the one that the outermost proxy of ours has seen. What stands left of it is a claim. */
+/**
+ * Return the visitor's IP address, or undefined if the proxies report none.
+ *
+ * The last `proxyHops` addresses of `X-Forwarded-For` come from the site's own proxies; the first of these is the
+ * visitor's. The client can forge all addresses to the left of it.
+ */
 export function visitorAddress(headers: Headers, proxyHops: number): string | undefined {
   const addresses = (headers.get("x-forwarded-for") ?? "").split(",").map((each) => each.trim());
   const found = addresses[Math.max(0, addresses.length - proxyHops)] ?? "";
@@ -44,7 +49,7 @@ export function visitorAddress(headers: Headers, proxyHops: number): string | un
   return isIPv4(plain) || isIPv6(plain) ? plain : undefined;
 }
 
-/** What an address is counted by: an IPv6 host owns a whole /64. */
+/** Return the key under which an address is counted: an IPv4 address, or the /64 network of an IPv6 address. */
 export function networkOf(address: string): string {
   if (!isIPv6(address)) return address;
   const [head = "", tail = ""] = address.split("%", 1).join("").split("::");

@@ -1,4 +1,4 @@
-/** What the visitor reads. A site that speaks another language gives its own. */
+/** The texts that a visitor sees. A site in another language passes its own texts. */
 
 import type { Violation } from "./validate.js";
 
@@ -8,21 +8,21 @@ export interface Words {
   readonly tooLong: (limit: number) => string;
   readonly invalid: string;
   readonly consent: string;
-  /** The gateway's own words about a field, such as "must not be empty". */
+  /** Turns the gateway's message about a field, such as "must not be empty", into an error message. */
   readonly refused: (message: string) => string;
   readonly check: string;
   readonly tooMany: string;
   readonly tooLarge: string;
   readonly unreadable: string;
-  /** Posted by another website's page. */
+  /** Shown if a page of another website posted the form. */
   readonly elsewhere: string;
   readonly sorry: string;
   readonly offline: string;
-  /** Shown with the thanks: the message was taken, the files that came with it were not. */
+  /** Shown after a success: the message was sent without its files. */
   readonly filesNotStored: string;
-  /** Shown beside the field as soon as the visitor chooses a file, which is removed from it. */
+  /** Shown beside a file field when the visitor chooses a file. The file is removed from the field. */
   readonly noFiles: string;
-  /** The button of the page that shows a long message again to a visitor without JavaScript. */
+  /** The label of the button on the page of `formAgain`. */
   readonly send: string;
 }
 
@@ -46,10 +46,10 @@ export const WORDS: Words = {
   send: "Send",
 };
 
-/** In the address of the thanks page, for visitors without JavaScript. */
+/** The query parameter of the thanks page that says that files were not stored, and its value. */
 export const NOTICE = { name: "notice", filesNotStored: "files-not-stored" } as const;
 
-/** What the thanks page says besides thanks, from its `searchParams`; an empty text where there is nothing. */
+/** Return the notice that the thanks page must show, or an empty text. `searchParams` are those of the page. */
 export function thanksNotice(
   searchParams: Readonly<Record<string, string | readonly string[] | undefined>>,
   words: Partial<Words> = {},
@@ -59,6 +59,7 @@ export function thanksNotice(
     : "";
 }
 
+/** Return the error message for a violation. */
 export function explain(violation: Violation, words: Words): string {
   if (violation.field === "consent") return words.consent;
   return violation.rule === "tooLong" ? words.tooLong(violation.limit ?? 0) : words[violation.rule];

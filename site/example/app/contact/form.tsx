@@ -12,7 +12,7 @@ export function Form({ state, children }: { state: FormState; children: ReactNod
   const { phase, errors, message, leadId, reset, form } = useContactForm(state, { onSuccess: announce });
   if (phase === "sent") return <Thanks notice={message} leadId={leadId} onAgain={reset} />;
   const { values } = state;
-  /** What ties a field to its name, its old value and what is wrong with it. */
+  /** Return the attributes of the input `name`: its id, its previous value, and a link to its error message. */
   const field = (name: string) => ({
     id: name,
     name,
@@ -74,7 +74,7 @@ export function Form({ state, children }: { state: FormState; children: ReactNod
   );
 }
 
-/** For whatever counts leads on this page. An event names no person. */
+/** Dispatch an event that analytics on this page can count. It contains the lead's id and no personal data. */
 function announce(leadId: string | undefined) {
   window.dispatchEvent(new CustomEvent("lead-sent", { detail: leadId }));
 }
