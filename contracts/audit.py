@@ -48,6 +48,7 @@ class AuditEvent(StrEnum):
     INCIDENT_RESOLVED = "incident.resolved"
     VIEW_SAVED = "view.saved"
     VIEW_RENAMED = "view.renamed"
+    VIEW_EDITED = "view.edited"
     VIEW_DELETED = "view.deleted"
     DELIVERY_DEAD = "delivery.dead"
     DESTINATION_DISABLED = "destination.disabled"

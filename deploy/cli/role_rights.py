@@ -34,7 +34,7 @@ GRANTS: Final = {
     ),
     "audit_log": ("SELECT", f"INSERT ({AUDIT_COLUMNS})"),
     "lead_note": ("SELECT", "INSERT", "UPDATE (body, updated_at)", "DELETE"),
-    "lead_view": ("SELECT", "INSERT", "UPDATE (name, updated_at)", "DELETE"),
+    "lead_view": ("SELECT", "INSERT", "UPDATE (name, conditions, updated_at)", "DELETE"),
     "revoked_session": ("SELECT", "INSERT"),
     "incident": ("SELECT", "INSERT", "UPDATE", "DELETE"),
     **dict.fromkeys(

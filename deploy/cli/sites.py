@@ -10,6 +10,7 @@ import typer
 from runtime.settings import Debug, load
 from runtime.sites.file import SitesFileError, environment, read_sites
 from runtime.sites.model import KEYS, Captcha, Sender, Site
+from runtime.sites.reply import Reply
 from runtime.sites.secrets import check_secrets
 from services.webhooks.destinations import Destinations
 
@@ -54,6 +55,8 @@ def _display(value: Any) -> str:
         return ", ".join(each[:15] + "..." if each.startswith("sha256:") else each for each in value)
     if isinstance(value, Captcha):
         return f"{value.kind}: {value.secret}" if value.secret else value.kind
+    if isinstance(value, Reply):
+        return "; ".join(f"{name}: {text!r}" for name, text in value.model_dump(exclude_none=True).items())
     if isinstance(value, dict):
         return "; ".join(f"{name}: {_display(each)}" for name, each in value.items())
     return str(value)

@@ -14,6 +14,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from runtime.mail_address import parse_address
 from runtime.sites.destinations import Destination
+from runtime.sites.reply import Reply
 
 SITE_NAME: Final = re.compile(r"[A-Za-z0-9._-]{1,100}")
 ORIGIN: Final = re.compile(r"https?://[A-Za-z0-9.\-\[\]:]+")
@@ -162,6 +163,7 @@ class Site(BaseModel):
     fields: dict[Line, tuple[Line, ...]] = Field(default_factory=dict)
     default_service: Line | None = None
     limits: Limits = NO_LIMITS
+    reply: Reply | None = None
 
 
 NO_SITE: Final = Site()

@@ -1,11 +1,14 @@
 """A lead's own page in a real browser: reply, call, copy, notes, and the next lead."""
 
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
 from uuid import uuid4
 
 import pytest
 from playwright.async_api import expect
 
 from tests.e2e.conftest import Dashboard
+from tests.support.services.installation import HOOK_KEY
 from tests.support.wait import eventually
 from tests.support.web.browser import SIZES, TIMEOUT_MS, Visitor
 
@@ -49,6 +52,30 @@ async def test_a_lead_is_answered_and_its_address_is_copied(dashboard: Dashboard
         await expect(page.locator("#copied")).to_have_text("", timeout=TIMEOUT_MS)
         await visitor.check_in_both_themes()
         assert not [url for url in visitor.urls if tag in url]
+
+
+async def test_a_reply_begins_with_the_template_of_the_site(dashboard: Dashboard) -> None:
+    tag = uuid4().hex[:10]
+    installation = dashboard.watched.installation
+    answers = {"your-name": f"Rosa {tag}", "your-email": f"{tag}@example.com", "your-message": "Hi & bye?"}
+    async with installation.client() as client:
+        assert (await client.post(f"/inbound/hooks/{HOOK_KEY}", json=answers)).status_code == 200
+    sql = "SELECT id::text, site FROM lead_inbox WHERE email = $1"
+
+    async def find() -> list[Any]:
+        return await installation.fetch(sql, answers["your-email"])
+
+    (lead,) = await eventually(find, seconds=60, what="the stored lead")
+    assert lead["site"] == "studio"
+    async with dashboard.visit() as visitor:
+        await open_lead(visitor, lead["id"])
+        reply = visitor.page.get_by_role("navigation", name="Answer").get_by_role("link", name="Reply")
+        url = urlsplit(str(await reply.get_attribute("href")))
+        fields = parse_qs(url.query, strict_parsing=True)
+        assert (url.path, fields["subject"]) == (answers["your-email"], ["Your request to Studio Nord"])
+        begin = f"Hello Rosa {tag},\r\n\r\nRosa {tag}, "
+        assert fields["body"][0].startswith(begin)
+        assert fields["body"][0].endswith(":\r\n> Hi & bye?")
 
 
 async def test_notes_are_written_edited_and_deleted(dashboard: Dashboard) -> None:

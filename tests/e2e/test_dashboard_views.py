@@ -82,6 +82,29 @@ async def test_a_view_is_saved_opened_renamed_and_deleted(dashboard: Dashboard, 
 
 
 @pytest.mark.parametrize("size", SIZES)
+async def test_the_filters_of_a_view_are_replaced(dashboard: Dashboard, size: Size) -> None:
+    async with one_of_each_status(dashboard) as tag, dashboard.visit(size) as visitor:
+        page = visitor.page
+        await visitor.open(f"/admin/ui/leads?service={tag}&status=won")
+        await save_view(visitor, "Decided")
+        await visitor.open(f"/admin/ui/leads?service={tag}&status=won&status=lost&sort=name")
+        await page.get_by_role("button", name="Save view").click()
+        for _ in range(2):  # a second Enter replaces nothing
+            await page.get_by_label("Name", exact=True).fill("decided")
+            await page.get_by_label("Name", exact=True).press("Enter")
+            await expect(page.get_by_role("alert")).to_contain_text("You have a view with this name")
+            visitor.problems.clear()  # the console reports the 409
+            await visitor.check_in_both_themes()
+        await page.get_by_role("button", name="Replace view").click()
+        await expect(bar(visitor).get_by_role("link", name="Decided")).to_have_attribute(
+            "aria-current", "page"
+        )
+        await expect_leads(visitor, tag, "won", "lost")
+        await page.wait_for_url(re.compile("sort=name"))
+        await expect(bar(visitor).get_by_role("link", name="Decided")).to_have_count(1)
+
+
+@pytest.mark.parametrize("size", SIZES)
 async def test_a_long_name_fits_every_screen(dashboard: Dashboard, size: Size) -> None:
     async with dashboard.visit(size) as visitor:
         page = visitor.page

@@ -1,4 +1,4 @@
-"""Saved views of the list of leads: list them with counts, save, rename and delete them."""
+"""Saved views of the list of leads: list them with counts, save, edit and delete them."""
 
 from typing import Annotated
 from uuid import UUID
@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query
 from services.admin.adapters import CurrentAdapters
 from services.admin.api.dependencies import Actor
 from services.admin.api.problems import documented
-from services.admin.schemas.views import CountedView, NewView, SavedView, ViewList, ViewQuery, ViewRename
+from services.admin.schemas.views import CountedView, NewView, SavedView, ViewEdit, ViewList, ViewQuery
 
 router = APIRouter(prefix="/views", tags=["leads"])
 
@@ -31,15 +31,13 @@ async def add_view(view: NewView, adapters: CurrentAdapters, actor: Actor) -> Sa
     return await adapters.views.add(view, actor)
 
 
-@router.patch("/{view_id}", summary="Rename a view", responses=documented(403, 404, 409))
-async def rename_view(
-    view_id: UUID, rename: ViewRename, adapters: CurrentAdapters, actor: Actor
-) -> SavedView:
-    """Rename a view. This is audited.
+@router.patch("/{view_id}", summary="Rename or edit a view", responses=documented(403, 404, 409))
+async def edit_view(view_id: UUID, edit: ViewEdit, adapters: CurrentAdapters, actor: Actor) -> SavedView:
+    """Rename a view, or replace its filters and its order, or both. This is audited.
 
     Only the author may do this. The actor `admin` may also rename a view of the team.
     """
-    return await adapters.views.rename(view_id, rename.name, actor)
+    return await adapters.views.edit(view_id, edit, actor)
 
 
 @router.delete("/{view_id}", status_code=204, summary="Delete a view", responses=documented(403, 404))

@@ -41,6 +41,7 @@ EVENTS: Final = {
     "incident.resolved": "Incident resolved",
     "view.saved": "View saved",
     "view.renamed": "View renamed",
+    "view.edited": "View edited",
     "view.deleted": "View deleted",
     "delivery.dead": "Delivery to a destination failed",
     "destination.disabled": "Destination disabled",
@@ -108,7 +109,7 @@ BADGE_STYLES: Final = {
     "stage.resumed": "violet", "incident.acknowledged": "violet", "incident.resolved": "violet",
     "delivery.dead": "bad", "destination.disabled": "amber", "destination.enabled": "violet",
     "destination.tested": "violet", "destination.retried": "violet",
-    "view.saved": "violet", "view.renamed": "violet", "view.deleted": "violet",
+    "view.saved": "violet", "view.renamed": "violet", "view.edited": "violet", "view.deleted": "violet",
     "site_queue.pulled": "blue",
 }  # fmt: skip
 

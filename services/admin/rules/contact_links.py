@@ -8,16 +8,18 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 from urllib.parse import quote
-from uuid import UUID
 
-from contracts.leads import alert_subject
+from contracts.leads import alert_subject, lead_reference
 from contracts.text import truncate, with_lf
+from runtime.sites.model import Sites
+from runtime.sites.reply import FIELDS, render_reply
 from services.admin.schemas.lead_edits import ParkedLead
 from services.admin.schemas.leads import Lead
 from services.admin.schemas.phone_numbers import ascii_phone, phone_digits
 
 # Mail programs and browsers refuse a longer link: Windows passes about 2,080 characters to a program.
 MAILTO_MAX: Final = 2000
+SUBJECT_MAX: Final = 400
 _CUT: Final = " […]"
 # The digits, the usual separators, and an extension.
 _PHONE: Final = re.compile(
@@ -43,15 +45,18 @@ class ContactLinks:
     call: str | None
 
 
-def contact_links(lead: Lead | ParkedLead) -> ContactLinks:
-    """Return the contact details of a lead. The address of a queued lead may be invalid."""
+def contact_links(lead: Lead | ParkedLead, sites: Sites) -> ContactLinks:
+    """Return the contact details of a lead, with the reply template of its site.
+
+    A lead that is not stored yet may have an invalid address, and gets the usual reply.
+    """
     email = lead.email if lead.email and "@" in lead.email else None
     received_at = lead.created_at_utc if isinstance(lead, Lead) else None
     return ContactLinks(
         email=lead.email or None,
         phone=lead.phone or None,
         write=mailto_url(email) if email else None,
-        reply=reply_url(lead.id, email, lead.name, lead.message, received_at) if email else None,
+        reply=reply_url(lead, email, received_at, *_from_template(lead, sites)) if email else None,
         call=tel_url(lead.phone) if lead.phone else None,
     )
 
@@ -61,21 +66,37 @@ def mailto_url(email: str) -> str:
     return f"mailto:{quote(email, safe='@')}"
 
 
-def reply_url(lead_id: UUID, email: str, name: str | None, message: str, received_at: datetime | None) -> str:
-    """Return the link that opens a reply to a lead's message.
+def reply_url(
+    lead: Lead | ParkedLead, email: str, received_at: datetime | None, subject: str = "", body: str = ""
+) -> str:
+    """Return the link that opens a reply: the body, and below it the quoted message.
 
-    The subject is that of the team notification, and the text quotes the message. A long message is cut
-    between two characters, so that the link has at most `MAILTO_MAX` characters.
+    Without a subject, the reply has that of the team notification. A long text is cut at a whole character,
+    so that the link has at most `MAILTO_MAX` characters.
     """
-    begin = f"{mailto_url(email)}?subject={_encode(f'Re: {alert_subject(lead_id)}')}"
-    if not message:
+    subject = _cut(" ".join(subject.split()) or f"Re: {alert_subject(lead.id)}", SUBJECT_MAX)
+    begin = f"{mailto_url(email)}?subject={_encode(subject)}"
+    text = body.rstrip()
+    if lead.message:
+        writer = f"{lead.name or email}, {received_at:%Y-%m-%d}" if received_at else lead.name or email
+        quoted = "\n".join(f"> {line}" for line in with_lf(lead.message).split("\n"))
+        text += f"\n\n{writer}:\n{quoted}"
+    if not text:
         return begin
-    writer = f"{name or email}, {received_at:%Y-%m-%d}" if received_at else name or email
-    quoted = "\n".join(f"> {line}" for line in with_lf(message).split("\n"))
     begin += "&body="
     # RFC 6068, section 5: line breaks in a body are CRLF.
-    body = f"\n\n{writer}:\n{quoted}".replace("\n", "\r\n")
-    return begin + _encode(_cut(body, MAILTO_MAX - len(begin)))
+    return begin + _encode(_cut(with_lf(text).replace("\n", "\r\n"), MAILTO_MAX - len(begin)))
+
+
+def _from_template(lead: Lead | ParkedLead, sites: Sites) -> tuple[str, str]:
+    """Return the subject and the body of the reply template of the lead's site, each empty if it has none."""
+    template = sites.get(lead.site).reply if isinstance(lead, Lead) else None
+    if template is None or not isinstance(lead, Lead):
+        return "", ""
+    fields = {name: getattr(lead, name, None) for name in FIELDS}
+    fields |= {"reference": lead_reference(lead.id), "site": sites.display_name(lead.site)}
+    subject, body = (render_reply(each, fields) if each else "" for each in (template.subject, template.body))
+    return subject, body
 
 
 def _encode(text: str) -> str:

@@ -1,4 +1,4 @@
-"""Who may save, rename and delete views, and how many there may be. No I/O."""
+"""Who may save, edit and delete views, and how many there may be. No I/O."""
 
 from collections.abc import Collection
 from typing import Final
@@ -12,7 +12,7 @@ VIEWS_MAX: Final = 20
 
 
 def may_change(view: SavedView, actor: str) -> bool:
-    """Return True if the actor may rename and delete a view that the actor can see.
+    """Return True if the actor may edit and delete a view that the actor can see.
 
     The actor `admin`, whose token has no name in the settings, may change the team's views.
     """
@@ -37,11 +37,16 @@ def check_new(views: Collection[SavedView], name: str, *, shared: bool) -> None:
     check_name(views, name, shared=shared)
 
 
+def find_by_name(views: Collection[SavedView], name: str, *, shared: bool) -> SavedView | None:
+    """Return the view with this name, in upper or lower case, or None."""
+    return next((each for each in views if each.shared is shared and each.name.lower() == name.lower()), None)
+
+
 def check_name(views: Collection[SavedView], name: str, *, shared: bool) -> None:
     """Raise `ConflictError` if one of the views has this name, whether in upper or lower case.
 
     Only the team's views count with `shared`, else only the actor's own views.
     """
-    if any(view.shared is shared and view.name.lower() == name.lower() for view in views):
+    if find_by_name(views, name, shared=shared):
         whose = "The team has" if shared else "You have"
         raise ConflictError(f"{whose} a view with this name. Choose another one.")

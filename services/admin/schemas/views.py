@@ -29,17 +29,30 @@ class ViewConditions(LeadConditions):
         return self
 
 
-class ViewRename(BaseModel):
-    """The new name of a view."""
+class ViewEdit(BaseModel):
+    """The new name of a view, its new filters and order, or both. A field that is absent or null stays."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: ViewName | None = None
+    conditions: Annotated[
+        ViewConditions | None, Field(description="Replace all filters and the order of the view.")
+    ] = None
+
+    @model_validator(mode="after")
+    def _check_not_empty(self) -> Self:
+        if self.name is None and self.conditions is None:
+            msg = "name or conditions must be given"
+            raise ValueError(msg)
+        return self
+
+
+class NewView(BaseModel):
+    """A view to save."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: ViewName
-
-
-class NewView(ViewRename):
-    """A view to save."""
-
     shared: Annotated[bool, Field(description="For the whole team instead of only for you.")] = False
     conditions: ViewConditions
 

@@ -17,7 +17,7 @@ from runtime.database.postgres import Connection, Pool, load_queries, snapshot, 
 from services.admin.rules import view_rules
 from services.admin.rules.errors import NotFoundError
 from services.admin.schemas.lead_conditions import LeadConditions
-from services.admin.schemas.views import NewView, SavedView, ViewCount
+from services.admin.schemas.views import NewView, SavedView, ViewCount, ViewEdit
 from services.admin.store.leads.search import count_up_to
 from services.admin.store.planning import plan_for_values
 
@@ -62,14 +62,14 @@ class Views:
                 author=actor,
                 shared=new.shared,
                 name=new.name,
-                conditions=new.conditions.model_dump_json(exclude_defaults=True),
+                conditions=_to_json(new.conditions),
             )
             view = _to_view(row)
             await _audit(connection, AuditEvent.VIEW_SAVED, actor, view)
         return view
 
-    async def rename(self, view_id: UUID, name: str, actor: str) -> SavedView:
-        """Rename a view.
+    async def edit(self, view_id: UUID, edit: ViewEdit, actor: str) -> SavedView:
+        """Rename a view, or replace its filters and its order, or both. Audits what changed.
 
         Raises `NotFoundError`, `ForbiddenError` for a team view of another author, and `ConflictError` if
         another view has this name.
@@ -79,12 +79,19 @@ class Views:
             views = await _list_views(connection, actor)
             view = _find(views, view_id)
             view_rules.check_change(view, actor)
-            if name == view.name:
-                return view
-            others = [each for each in views if each.id != view_id]
-            view_rules.check_name(others, name, shared=view.shared)
-            view = _to_view(await _SQL.rename_view(connection, id=view_id, name=name))
-            await _audit(connection, AuditEvent.VIEW_RENAMED, actor, view)
+            name, conditions = edit.name or view.name, edit.conditions or view.conditions
+            events = []
+            if name != view.name:
+                others = [each for each in views if each.id != view_id]
+                view_rules.check_name(others, name, shared=view.shared)
+                events.append(AuditEvent.VIEW_RENAMED)
+            if _to_json(conditions) != _to_json(view.conditions):
+                events.append(AuditEvent.VIEW_EDITED)
+            if events:
+                row = await _SQL.edit_view(connection, id=view_id, name=name, conditions=_to_json(conditions))
+                view = _to_view(row)
+            for event in events:
+                await _audit(connection, event, actor, view)
         return view
 
     async def delete(self, view_id: UUID, actor: str) -> SavedView:
@@ -116,6 +123,10 @@ def _find(views: list[SavedView], view_id: UUID) -> SavedView:
     if view is None:
         raise NotFoundError(NO_SUCH_VIEW)
     return view
+
+
+def _to_json(conditions: LeadConditions) -> str:
+    return conditions.model_dump_json(exclude_defaults=True)
 
 
 def _to_view(row: Any) -> SavedView:

@@ -16,9 +16,9 @@ INSERT INTO lead_view (id, author, shared, name, conditions)
 VALUES (:id, :author, :shared, :name, :conditions::text::jsonb)
 RETURNING id, author, shared, name, conditions::text AS conditions, created_at, updated_at;
 
--- name: rename_view^
--- Rename a view.
-UPDATE lead_view SET name = :name, updated_at = now() WHERE id = :id
+-- name: edit_view^
+-- Replace the name, the filters and the order of a view.
+UPDATE lead_view SET name = :name, conditions = :conditions::text::jsonb, updated_at = now() WHERE id = :id
 RETURNING id, author, shared, name, conditions::text AS conditions, created_at, updated_at;
 
 -- name: delete_view!

@@ -40,7 +40,7 @@ async def change(admin: Admin, method: str, view: Any, **options: Any) -> httpx.
     return await admin.client.request(method, f"/admin/views/{view['id']}", **options)
 
 
-async def test_a_view_is_saved_counted_renamed_deleted_and_audited(admin: Admin) -> None:
+async def test_a_view_is_saved_counted_edited_deleted_and_audited(admin: Admin) -> None:
     for _ in range(3):
         await admin.add_lead("won", email="x@example.com")
     await admin.add_lead("lost")
@@ -52,6 +52,11 @@ async def test_a_view_is_saved_counted_renamed_deleted_and_audited(admin: Admin)
     assert {**view, "total": listed["total"], "total_is_capped": False} == listed
     renamed = (await change(admin, "PATCH", view, json={"name": "Done"})).json()
     assert (renamed["name"], renamed["conditions"]) == ("Done", view["conditions"])
+    edited = (await change(admin, "PATCH", view, json={"conditions": WON})).json()
+    assert {name: value for name, value in edited["conditions"].items() if value} == WON
+    assert (edited["name"], edited["created_at"]) == ("Done", view["created_at"])
+    assert edited["updated_at"] > view["updated_at"]
+    assert (await change(admin, "PATCH", view, json={"name": "Done", "conditions": WON})).json() == edited
     assert (await change(admin, "DELETE", view)).status_code == 204
     for method, options in (("DELETE", {}), ("PATCH", {"json": {"name": "x"}})):
         response = await change(admin, method, view, **options)
@@ -63,6 +68,7 @@ async def test_a_view_is_saved_counted_renamed_deleted_and_audited(admin: Admin)
     assert [(row["event"], row["actor"]) for row in rows] == [
         ("view.saved", "ann"),
         ("view.renamed", "ann"),
+        ("view.edited", "ann"),
         ("view.deleted", "ann"),
     ]
     assert not [row for row in rows if "Closed" in row["details"] or "Done" in row["details"]]
@@ -92,8 +98,8 @@ async def test_own_views_are_private_and_the_team_s_are_everybody_s(admin: Admin
     assert await names(admin) == ["Mine", "Ours"]
     assert await names(admin, BOB) == ["mine", "Ours"]
     for view, status in ((own, 404), (team, 403)):
-        for method, options in (("DELETE", {}), ("PATCH", {"json": {"name": "x"}})):
-            response = await change(admin, method, view, headers=BOB, **options)
+        for method, body in (("DELETE", None), ("PATCH", {"name": "x"}), ("PATCH", {"conditions": WON})):
+            response = await change(admin, method, view, headers=BOB, json=body)
             assert response.status_code == status, response.text
     assert "Only ann or admin" in response.json()["detail"]
     store: Views = admin.app.state.adapters.views
@@ -139,6 +145,14 @@ async def save_any(admin: Admin, name: str) -> int:
 async def test_invalid_views_are_refused(admin: Admin, body: dict[str, Any]) -> None:
     await save(admin, body.pop("name", "Fine"), 422, **body)
     assert await names(admin) == []
+
+
+@pytest.mark.parametrize("body", [{}, {"name": None}, {"name": ""}, {"conditions": {}}, {"shared": True}])
+async def test_invalid_edits_are_refused_and_change_nothing(admin: Admin, body: dict[str, Any]) -> None:
+    view = await save(admin, "Fine")
+    assert (await change(admin, "PATCH", view, json=body)).status_code == 422
+    (listed,) = (await admin.get("/admin/views"))["views"]
+    assert listed["updated_at"] == view["updated_at"]
 
 
 async def test_the_largest_view_is_kept_and_one_of_a_newer_version_left_out(admin: Admin) -> None:

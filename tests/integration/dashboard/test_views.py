@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from runtime.settings import Postgres
-from tests.support.services.admin import Admin
+from tests.support.services.admin import TOKEN, Admin
 from tests.support.services.dashboard import HTMX, running_dashboard, sign_in
 from tests.support.stack import Stack
 
@@ -115,6 +115,43 @@ async def test_a_name_that_is_taken_stays_in_its_field(admin: Admin) -> None:
     assert taken.status_code == 409
     assert 'value="one"' in taken.text
     assert "You have a view with this name" in taken.text
+
+
+REPLACE = re.compile('<button type="submit" name="replaces" value="([0-9a-f-]{36})">')
+
+
+async def test_filters_replace_those_of_a_view_whose_name_is_taken(admin: Admin) -> None:
+    csrf = await sign_in(admin)
+    await save(admin, csrf, "Closed")
+    again = await save(admin, csrf, "closed", status=["lost"], sort="name", zone="Asia/Kolkata")
+    assert again.status_code == 409
+    offered = REPLACE.search(again.text)
+    assert offered
+    replaced = await save(admin, csrf, "", status=["lost"], sort="name", replaces=offered.group(1))
+    assert (replaced.status_code, replaced.headers["location"]) == (
+        303,
+        "/admin/ui/leads?status=lost&sort=name",
+    )
+    rows = await admin.db.fetch("SELECT name, conditions ->> 'status' AS status FROM lead_view")
+    assert [tuple(row) for row in rows] == [("Closed", '["lost"]')]
+    empty = await save(admin, csrf, "", status="", replaces=offered.group(1))
+    assert (empty.status_code, "Choose a filter" in empty.text) == (422, True)
+
+
+async def test_a_colleague_s_view_cannot_be_replaced(admin: Admin) -> None:
+    csrf = await sign_in(admin)
+    body = {"name": "Ours", "shared": True, "conditions": {"status": ["received", "won"]}}
+    saved = await admin.client.post(
+        "/admin/views", json=body, headers={"Authorization": f"Bearer bob-{TOKEN}"}
+    )
+    view_id = saved.json()["id"]
+    again = await save(admin, csrf, "Ours", shared="true", status=["lost"])
+    assert (again.status_code, REPLACE.search(again.text)) == (409, None)
+    forbidden = await save(admin, csrf, "", status=["lost"], replaces=view_id)
+    assert (forbidden.status_code, "Only bob or admin" in forbidden.text) == (403, True)
+    unknown = await save(admin, csrf, "", status=["lost"], replaces=str(uuid4()))
+    assert unknown.status_code == 404
+    assert await admin.db.fetchval("SELECT conditions ->> 'status' FROM lead_view") == '["received", "won"]'
 
 
 async def test_forms_without_the_token_change_nothing(admin: Admin) -> None:

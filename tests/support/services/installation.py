@@ -27,6 +27,7 @@ SITES = f"""
 name = "Studio Nord"
 hook_keys = ["sha256:{hashlib.sha256(HOOK_KEY.encode()).hexdigest()}"]
 limits = {{ leads_per_email_per_hour = 0 }}
+reply = {{ subject = "Your request to {{{{ site }}}}", body = "Hello {{{{ name }}}}," }}
 """
 NAMES = ("ingest", "persister", "notifier", "webhooks", "flusher", "admin")
 

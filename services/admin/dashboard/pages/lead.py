@@ -52,7 +52,7 @@ async def show_lead(
         details=details,
         lead=details.lead,
         submission=submission,
-        contact=contact_links(submission) if submission else None,
+        contact=contact_links(submission, request.app.state.sites) if submission else None,
         activity=build_activity(details),
         may_change=may_change,
         note_text="",

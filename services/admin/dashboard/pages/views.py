@@ -5,20 +5,21 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter, Form, Request, Response
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from services.admin.adapters import Adapters, CurrentAdapters
 from services.admin.auth.session import Session
 from services.admin.dashboard.auth import CurrentSession
-from services.admin.dashboard.cache import CurrentCache
+from services.admin.dashboard.cache import Cache, CurrentCache
+from services.admin.dashboard.fields import BlankAsNone
 from services.admin.dashboard.lead_search import LeadSearch, chips
 from services.admin.dashboard.rendering import PageRoute, is_htmx, redirect, render
 from services.admin.dashboard.timezone import ViewerZone, zone_or_utc
 from services.admin.dashboard.view_links import counts_key, load_links, view_url
 from services.admin.rules.errors import ConflictError
-from services.admin.rules.view_rules import may_change
+from services.admin.rules.view_rules import find_by_name, may_change
 from services.admin.schemas.lead_conditions import LeadConditions
-from services.admin.schemas.views import NAME_MAX, NewView, SavedView, ViewRename
+from services.admin.schemas.views import NAME_MAX, NewView, SavedView, ViewEdit, ViewName
 
 VIEWS: Final = "/admin/ui/views"
 NAME_ERROR: Final = f"Enter a name of at most {NAME_MAX} characters."
@@ -27,10 +28,14 @@ router = APIRouter(prefix=VIEWS, route_class=PageRoute)
 
 
 class ViewForm(LeadSearch):
-    """The filters and the order of the list, and the name under which they are saved."""
+    """The filters and the order of the list, and the name under which they are saved.
+
+    `replaces` is the id of the view that gets them, if the admin has confirmed that. Its name stays.
+    """
 
     name: str = ""
     shared: bool = False
+    replaces: BlankAsNone[UUID] = None
     zone: str = ""
 
     def saved_conditions(self) -> dict[str, Any]:
@@ -75,9 +80,14 @@ async def save_view(
 ) -> Response:
     """Save a view and open it.
 
-    If the name is invalid or taken, or if there are too many views, show the form again.
+    If the name is invalid or taken, or if there are too many views, show the form again. If the admin may
+    change the view that has the name, the form then offers to replace it.
     """
     try:
+        if form.replaces:
+            edit = ViewEdit.model_validate({"conditions": form.saved_conditions()})
+            view = await adapters.views.edit(form.replaces, edit, session.actor)
+            return _open_view(request, session, cache, view, form.zone)
         new = NewView.model_validate(
             {"name": form.name, "shared": form.shared, "conditions": form.saved_conditions()}
         )
@@ -86,8 +96,16 @@ async def save_view(
         is_name = any(item["loc"][0] == "name" for item in error.errors())
         return _render_form(request, session, form, NAME_ERROR if is_name else EMPTY_ERROR, 422)
     except ConflictError as error:
-        return _render_form(request, session, form, str(error), 409)
-    zone = zone_or_utc(form.zone)
+        views = await adapters.views.list_views(session.actor)
+        same = find_by_name(views, new.name, shared=new.shared)
+        replaceable = same if same and may_change(same, session.actor) else None
+        return _render_form(request, session, form, str(error), 409, replaceable)
+    return _open_view(request, session, cache, view, form.zone)
+
+
+def _open_view(request: Request, session: Session, cache: Cache, view: SavedView, zone_name: str) -> Response:
+    """Return a redirect to the list with the filters of a view, whose count is read again."""
+    zone = zone_or_utc(zone_name)
     cache.invalidate(counts_key(zone, session.actor))
     return redirect(request, view_url(view.conditions, zone))
 
@@ -103,7 +121,9 @@ async def rename_view(
 ) -> Response:
     """Rename a view. If the name is invalid or taken, show the page again."""
     try:
-        await adapters.views.rename(view_id, ViewRename(name=name).name, session.actor)
+        # An empty name is no "keep the name".
+        new = TypeAdapter(ViewName).validate_python(name)
+        await adapters.views.edit(view_id, ViewEdit(name=new), session.actor)
     except (ValidationError, ConflictError) as error:
         message = str(error) if isinstance(error, ConflictError) else NAME_ERROR
         status = 409 if isinstance(error, ConflictError) else 422
@@ -123,9 +143,17 @@ async def delete_view(
 
 
 def _render_form(
-    request: Request, session: Session, form: ViewForm, error: str = "", status: int = 200
+    request: Request,
+    session: Session,
+    form: ViewForm,
+    error: str = "",
+    status: int = 200,
+    replaceable: SavedView | None = None,
 ) -> Response:
-    """Render the form that asks for a name: as a dialog for htmx, else as a page."""
+    """Render the form that asks for a name: as a dialog for htmx, else as a page.
+
+    `replaceable` is the view that has the name and that the admin may replace.
+    """
     return render(
         request,
         session,
@@ -136,6 +164,7 @@ def _render_form(
         chips=[text for text, _ in chips(form, request.app.state.sites.display_name)],
         name_max=NAME_MAX,
         error=error,
+        replaceable=replaceable,
     )
 
 

@@ -15,6 +15,7 @@ locale = "de"
 tokens = ["env:STUDIO_TOKEN"]
 from = "Studio Nord <hello@studio.example>"
 fields = { name = ["your-name"] }
+reply = { subject = "Your request", body = "Hello {{ name }}," }
 """
 
 
@@ -32,7 +33,13 @@ def test_a_valid_file_shows_each_site_without_secrets(
     code, output = check(tmp_path, FILE)
     assert code == 0, output
     assert "1 sites, no mistakes" in output
-    for shown in ("studio", "env:STUDIO_TOKEN", "Studio Nord <hello@studio.example>", "name: your-name"):
+    for shown in (
+        "studio",
+        "env:STUDIO_TOKEN",
+        "Studio Nord <hello@studio.example>",
+        "name: your-name",
+        "subject: 'Your request'",
+    ):
         assert shown in output
     assert "locale           de" in output
     assert TOKEN not in output
@@ -45,6 +52,8 @@ def test_mistakes_and_unset_variables_fail(tmp_path: Path, monkeypatch: pytest.M
     assert "sites.studio.tokens: the variable STUDIO_TOKEN is not set" in output
     code, output = check(tmp_path, "[sites.x]\nlocale = 1")
     assert (code, "sites.x.locale: must be text in quotes" in output) == (1, True)
+    code, output = check(tmp_path, "[sites.x.reply]\nbody = 'Hello {{ nmae }}'")
+    assert (code, "sites.x.reply.body: has a name that is no field" in output) == (1, True)
 
 
 @pytest.mark.parametrize(
