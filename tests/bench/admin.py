@@ -6,7 +6,9 @@ machine the processor's time is the time at the database; on a busy one that is 
 """
 
 import asyncio
+import importlib
 import json
+import pkgutil
 import statistics
 import sys
 import time
@@ -22,32 +24,26 @@ from rich.table import Table
 
 from runtime.database.postgres import _init_connection
 from runtime.failures import DependencyUnavailable
-from services.admin.monitoring import queue_counts, scheduled_jobs
-from services.admin.store import audit, stages
-from services.admin.store.deliveries import queue, replays
-from services.admin.store.leads import leads, responses, search, trends
-from services.admin.store.privacy import personal_data
+from services.admin import monitoring, store
+from services.admin.store.leads import search
+from tests.bench import admin_browser
 from tests.bench.admin_queries import Case, cases
 from tests.bench.inputs.large_database import SQL, TABLES, Size, large_database, sizes
 
 LIMIT_MS: Final = 100.0
 GIVEN_UP_MS: Final = 5000.0
-MODULES: Final = (
-    leads,
-    search,
-    queue,
-    replays,
-    stages,
-    audit,
-    personal_data,
-    trends,
-    responses,
-    queue_counts,
-    scheduled_jobs,
-)
+_QUERIES: Final = [
+    *(
+        module._SQL
+        for package in (store, monitoring)
+        for found in pkgutil.walk_packages(package.__path__, f"{package.__name__}.")
+        if hasattr(module := importlib.import_module(found.name), "_SQL")
+    ),
+    *search._SORTED.values(),
+]
 NAMED: Final = {
     getattr(queries, name).sql
-    for queries in (each._SQL for each in MODULES)
+    for queries in _QUERIES
     for name in queries.available_queries
     if not name.endswith("_cursor")
 }
@@ -229,10 +225,16 @@ def main(
     url: Annotated[
         str, typer.Option(help="A superuser's URL of a server with pg_trgm, which searches need.")
     ] = "",
+    browser: Annotated[bool, typer.Option(help="Measure the pages in Chromium instead.")] = False,
 ) -> None:
     """Run every query of the admin service on a large database, and report the slow ones."""
     console = Console(width=None if sys.stdout.isatty() else 200)
     with large_database(Size(leads, seed), console, url) as urls:
+        if browser:
+            measured = asyncio.run(admin_browser.measure(urls.service, runs, only, console))
+            if late := admin_browser.report(measured, console):
+                sys.exit(f"rendered after more than {admin_browser.LIMIT_MS:.0f} ms: {'; '.join(late)}")
+            return
         results = asyncio.run(_run(urls.service, runs, only, console))
     _report(results, console)
     failed = [each.case.name for each in results if each.failed]

@@ -48,7 +48,10 @@ _TOUCHED: Final[dict[str, dict[str, Any]]] = {
     "all": {},
     "a status": {"status_filter": "won"},
     "rows by name": {"sort": "name"},
+    "an assignee": {"assignee": "ann"},
 }
+# Two frequent values that no lead has together.
+_NEVER: Final[dict[str, Any]] = {"status_filter": "received", "assignee": "ann"}
 # Views, of which each page of leads shows the counts.
 _VIEWS: Final[dict[str, LeadConditions]] = {
     **BUILT_IN,
@@ -101,6 +104,11 @@ def cases(sample: dict[str, Any]) -> list[Case]:
             "status, a week a year ago", status_filter="won", since=now - 372 * DAY, until=now - 365 * DAY
         ),
         _leads("status, service, a year", status_filter="won", service="SEO", since=now - 365 * DAY),
+        _leads("site, status", site="shop", status_filter="won"),
+        _leads("source, status", source="google", status_filter="won"),
+        _leads("source, status, site", source="google", status_filter="won", site="default"),
+        _leads("status and assignee that never meet", **_NEVER),
+        _leads("status and assignee that never meet, by name", sort="name", **_NEVER),
         *(
             _leads(f"{name}, {what}", **{name: value}, **more)
             for name, value in _TOUCHES.items()
@@ -120,6 +128,10 @@ def cases(sample: dict[str, Any]) -> list[Case]:
         _leads("no match", q="qqzzxy"),
         _leads("part of a name", q="kafo"),
         _leads("phone number, as in the office", q="030 1234567"),
+        _leads("name and phone number", q="Anna 030 12 345 67"),
+        _leads("name and part of a phone number", q="Anna 0151 2345"),
+        _leads("phone number with a prefix", q="011 49 30 12 34 567"),
+        _leads("phone number, Russian", q="8 912 345 67 89"),
         _leads("end of a phone number", q="4567"),
         _leads("id", q=str(sample["lead"])),
         _leads("reference in the emails", q=str(sample["lead"])[-8:]),

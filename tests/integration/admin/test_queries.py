@@ -10,7 +10,9 @@ import pytest
 
 from runtime.settings import Kafka, Postgres
 from services.admin import monitoring, store
+from services.admin.schemas.filters import LeadFilter
 from services.admin.schemas.search_terms import search_parameters
+from services.admin.store.leads import search
 from services.admin.store.leads.search import COUNT_EXACTLY_UP_TO
 from tests.support.services.admin import Admin, running_admin
 from tests.support.stack import Database, Stack
@@ -172,6 +174,52 @@ async def test_totals_above_the_exact_limit_are_marked_as_estimates(
         deep = await admin.get("/admin/leads", 422, q="person60", offset=201)
         assert "cursor" in str(deep)
         await _first_pages_agree(admin)
+
+
+async def test_many_matches_are_estimated_and_not_counted(
+    postgres: Postgres, database: Database, stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await fill(database)
+    kafka = Kafka(bootstrap_servers=stack.bootstrap_servers)
+    async with running_admin(postgres, kafka) as admin:
+        for sort in ("received", "name"):
+
+            async def find(order: str = sort, **filters: Any) -> tuple[int, bool, int]:
+                answer = await admin.get("/admin/leads", sort=order, **filters)
+                return answer["total"], answer["total_is_estimate"], len(answer["leads"])
+
+            monkeypatch.setattr(search, "COUNT_EXACTLY_UP_TO", ROWS // 2)
+            total, is_estimate, _ = await find(status_filter="received")
+            assert (is_estimate, total == pytest.approx(ROWS, rel=0.2)) == (True, True)
+            assert await find(status_filter="won", limit=10) == (ROWS // 500, False, 10)
+            # A page that shows the number of matches needs neither a count nor an estimate.
+            monkeypatch.setattr(search, "COUNT_EXACTLY_UP_TO", 0)
+            assert await find(status_filter="won", source="source 1") == (0, False, 0)
+            assert await find(status_filter="won", offset=20) == (24, False, 4)
+            total, is_estimate, shown = await find(status_filter="won", offset=10, limit=10)
+            assert (is_estimate, total >= 21, shown) == (True, True, 10)
+
+
+async def test_filters_that_exclude_each_other_are_estimated_to_match_few(
+    database: Database, db: Any
+) -> None:
+    owner = await asyncpg.connect(database.owner)
+    await owner.execute(
+        """
+        INSERT INTO lead_inbox (id, request_id, site, email, service, status, message, body_sha256, assignee)
+        SELECT gen_random_uuid(), 'r', 's', 'x@example.com', 'x',
+               CASE n % 2 WHEN 0 THEN 'won' ELSE 'received' END,
+               '', repeat('0', 64), CASE n % 2 WHEN 0 THEN 'ann' END
+        FROM generate_series(1, 4000) AS n
+        """
+    )
+    await owner.execute("ANALYZE lead_inbox")
+    await owner.close()
+    selection = LeadFilter(status_filter=("received",), assignee="ann").selection()
+    await db.execute("SET plan_cache_mode = force_custom_plan")
+    assert await search._estimate(db, selection) < 10
+    selection = LeadFilter(status_filter=("won",), assignee="ann").selection()
+    assert await search._estimate(db, selection) > 1000
 
 
 async def _first_pages_agree(admin: Admin) -> None:
