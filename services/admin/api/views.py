@@ -35,7 +35,7 @@ async def add_view(view: NewView, adapters: CurrentAdapters, actor: Actor) -> Sa
 async def edit_view(view_id: UUID, edit: ViewEdit, adapters: CurrentAdapters, actor: Actor) -> SavedView:
     """Rename a view, or replace its filters and its order, or both. This is audited.
 
-    Only the author may do this. The actor `admin` may also rename a view of the team.
+    Only the author may do this. The actor `admin` may also edit a view of the team.
     """
     return await adapters.views.edit(view_id, edit, actor)
 
