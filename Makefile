@@ -33,7 +33,7 @@ env: $(READY) ## Print the variables that point a service or a test at the runni
 	@$(EMBEDDED) env
 
 test: $(READY) ## Run every test on real Kafka and PostgreSQL, two files at a time (a="-k word" narrows)
-	@$(RUN) pytest -n 2 --dist loadfile $(a)
+	@$(RUN) pytest -n 2 --dist loadfile --no-loadscope-reorder $(a)
 
 test-compose: $(READY) ## Tell the story of a lead on the composed stack (needs docker compose)
 	@$(RUN) pytest tests/compose/composed_stack.py $(a)

@@ -26,6 +26,16 @@ def pytest_configure() -> None:
         raise pytest.UsageError(str(error)) from None
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run the files that use an installation last.
+
+    An installation runs until the end of the session. Its idle services would slow down all other tests.
+    """
+    installations = {"installation", "watched"}
+    using = {item.path for item in items if installations & set(getattr(item, "fixturenames", ()))}
+    items.sort(key=lambda item: item.path in using)
+
+
 # Data generation may be slow on a busy machine.
 settings.register_profile("fastcore", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("fastcore")

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from typing import Any
 from uuid import uuid4
 
-import httpx
 import pytest
 
 from contracts import topics
@@ -18,6 +17,7 @@ from tests.support.factories import lead, post, producer, records_of
 from tests.support.services.installation import INGEST_TOKEN, Installation
 from tests.support.wait import eventually
 from tests.support.web.otlp_collector import settled
+from tests.support.web.plain_http import plain_client
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 TAG = f"canary{uuid4().hex[:10]}"
@@ -130,7 +130,7 @@ async def places(watched: Watched) -> list[tuple[str, str]]:
     """Everything that is read by machines and people who need no personal data: place and text."""
     inst = watched.installation
     found = [(f"log of {name}", service.log.read_text()) for name, service in inst.services.items()]
-    async with httpx.AsyncClient(timeout=10) as client:
+    async with plain_client(timeout=10) as client:
         for name, service in inst.services.items():
             found.append((f"metrics of {name}", (await client.get(f"{service.url}/metrics")).text))
     found += [(f"span of {span.service}", span.everything) for span in watched.collector.spans]

@@ -17,6 +17,7 @@ from tests.e2e.test_dashboard_leads import search
 from tests.support.services.processes import ROOT
 from tests.support.wait import eventually
 from tests.support.web.browser import TIMEOUT_MS, open_window
+from tests.support.web.plain_http import plain_client
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 # Triggers the polls at once.
@@ -99,7 +100,7 @@ async def test_regression_the_edge_shows_a_page_when_admin_is_down(
     dashboard: Dashboard, tmp_path: Path
 ) -> None:
     with edge_without_services(tmp_path) as url:
-        async with httpx.AsyncClient() as client, open_window(dashboard.browser, url, "phone") as visitor:
+        async with plain_client() as client, open_window(dashboard.browser, url, "phone") as visitor:
 
             async def answers() -> bool:
                 try:

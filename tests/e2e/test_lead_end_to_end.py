@@ -11,6 +11,7 @@ from contracts import headers, topics
 from tests.support.factories import lead, producer, records_of
 from tests.support.services.installation import INGEST_TOKEN, Installation
 from tests.support.wait import eventually
+from tests.support.web.plain_http import plain_client
 
 BODY = {"name": "Grace Hopper", "email": "grace@example.com", "service": "Hosting", "message": "Call me."}
 
@@ -141,7 +142,7 @@ async def test_a_persister_killed_under_load_stores_every_lead_once(installation
         await eventually(progress, until=lambda n: n > total // 2, seconds=60)
         persister.start()
 
-    async with httpx.AsyncClient(base_url=installation.services["ingest"].url, timeout=30) as client:
+    async with plain_client(base_url=installation.services["ingest"].url, timeout=30) as client:
         await asyncio.gather(killer(), *(poster(client, total // at_once) for _ in range(at_once)))
 
     async def stored() -> tuple[int, int]:

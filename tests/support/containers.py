@@ -26,6 +26,8 @@ from deploy.embedded.servers.standalone import free_ports
 
 KAFKA_IMAGE = os.environ.get("KAFKA_IMAGE") or "apache/kafka:4.4.0"
 POSTGRES_IMAGE = os.environ.get("POSTGRES_IMAGE") or "postgres:15"
+# Almost every test clones a database. The data need not survive a power loss.
+POSTGRES_SETTINGS = {"fsync": "off", "full_page_writes": "off"}
 
 _ENGINE_SECONDS = 5
 _READY_SECONDS = 60
@@ -117,8 +119,8 @@ def running_kafka() -> Iterator[str]:
 def running_postgres() -> Iterator[DatabaseUrls]:
     """Run a server with the roles and the empty database of an installation."""
     (port,) = free_ports(1)
-    # The data need not survive a power loss.
-    command = ["postgres", "-p", str(port), "-c", "fsync=off", "-c", "max_connections=200"]
+    settings = [f"-c{name}={value}" for name, value in POSTGRES_SETTINGS.items()]
+    command = ["postgres", "-p", str(port), "-cmax_connections=200", *settings]
 
     def url(role: str, database: str) -> str:
         return f"postgresql://{role}:{_PASSWORD}@127.0.0.1:{port}/{database}"

@@ -171,7 +171,7 @@ def _postgres(stack: contextlib.ExitStack, folder: Path) -> tuple[DatabaseUrls, 
         return DatabaseUrls(owner, owner, service), "given"
 
     def embedded() -> DatabaseUrls:
-        return stack.enter_context(running_postgres(folder)).urls
+        return stack.enter_context(running_postgres(folder, settings=containers.POSTGRES_SETTINGS)).urls
 
     return _start(stack, containers.running_postgres, containers.POSTGRES_IMAGE, embedded)
 

@@ -16,12 +16,17 @@ async def eventually(
     every: float = 0.05,
     what: str = "the condition",
 ) -> T:
-    """Call `probe` until `until` holds for its result, and return the result; fail with the last one."""
-    deadline = time.monotonic() + seconds
+    """Call `probe` until `until` holds for its result, and return the result; fail with the last one.
+
+    The pause between two calls is `every` seconds at first and grows with the time waited, to half a second:
+    the probes of a long wait would take the processor from what it waits for.
+    """
+    began = time.monotonic()
     while True:
         answer = await probe()
         if until(answer):
             return answer
-        if time.monotonic() > deadline:
+        waited = time.monotonic() - began
+        if waited > seconds:
             raise AssertionError(f"{what} did not come within {seconds} s; last seen: {answer!r}")
-        await asyncio.sleep(every)
+        await asyncio.sleep(max(every, min(0.5, waited / 10)))

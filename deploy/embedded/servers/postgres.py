@@ -11,6 +11,7 @@ import os
 import secrets
 import shutil
 import signal
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -85,8 +86,12 @@ def cluster_folder(data_dir: Path) -> Path:
     return ROOT_FOLDER / f"{data_dir.parent.name}-{digest}"
 
 
-def prepare(data_dir: Path, port: int, progress: Progress = silent) -> Launch:
+def prepare(
+    data_dir: Path, port: int, progress: Progress = silent, settings: Mapping[str, str] | None = None
+) -> Launch:
     """Prepare the folder for a server on this port, and return its launch. Existing data stays.
+
+    `settings` are added to those of this module, or replace them.
 
     Raises `EmbeddedError` if the cluster cannot be created, or if the data folder was moved.
     """
@@ -102,7 +107,7 @@ def prepare(data_dir: Path, port: int, progress: Progress = silent) -> Launch:
     if not (base / "data").exists():
         progress("Creating the PostgreSQL cluster")
         postgres_cluster.create_cluster(program, base, read_passwords(data_dir), account)
-    settings = [f"-c{name}={value}" for name, value in _SETTINGS.items()]
+    arguments = [f"-c{name}={value}" for name, value in {**_SETTINGS, **(settings or {})}.items()]
     return Launch(
         name="postgres",
         command=(
@@ -111,7 +116,7 @@ def prepare(data_dir: Path, port: int, progress: Progress = silent) -> Launch:
             str(base / "data"),
             "-p",
             str(port),
-            *settings,
+            *arguments,
         ),
         user=account.pw_name if account else None,
         folder=base,

@@ -11,7 +11,7 @@ import os
 import signal
 import socket
 import subprocess
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -124,11 +124,16 @@ class Kafka(Server):
 
 
 class Postgres(Server):
-    """A PostgreSQL server with the roles and the empty database of an installation."""
+    """A PostgreSQL server with the roles and the empty database of an installation.
 
-    def __init__(self, data_dir: Path, port: int | None = None) -> None:
+    `settings` are passed to `postgres.prepare`.
+    """
+
+    def __init__(
+        self, data_dir: Path, port: int | None = None, settings: Mapping[str, str] | None = None
+    ) -> None:
         self.port = port or free_ports(1)[0]
-        launch = postgres.prepare(data_dir, self.port)
+        launch = postgres.prepare(data_dir, self.port, settings=settings)
         self.urls = postgres.database_urls(data_dir, self.port)
         super().__init__(launch, data_dir, lambda alive: postgres.wait_ready(self.urls.service, alive=alive))
 
@@ -158,9 +163,18 @@ def running_kafka(data_dir: Path, port: int | None = None) -> Iterator[Kafka]:
 
 
 @contextmanager
-def running_postgres(data_dir: Path, port: int | None = None, *, keep: bool = False) -> Iterator[Postgres]:
-    """Run a server during the block. Deletes the server's data at the end, unless `keep` is true."""
-    server = Postgres(data_dir, port)
+def running_postgres(
+    data_dir: Path,
+    port: int | None = None,
+    *,
+    keep: bool = False,
+    settings: Mapping[str, str] | None = None,
+) -> Iterator[Postgres]:
+    """Run a server during the block. Deletes the server's data at the end, unless `keep` is true.
+
+    `settings` are passed to `postgres.prepare`.
+    """
+    server = Postgres(data_dir, port, settings)
     try:
         server.start()
         yield server

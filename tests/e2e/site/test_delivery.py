@@ -3,12 +3,12 @@
 from pathlib import Path
 from uuid import uuid4
 
-import httpx
 import pytest
 
 from deploy.embedded.servers.standalone import free_ports
 from tests.support.wait import eventually
 from tests.support.web.browser import Size
+from tests.support.web.plain_http import plain_client
 from tests.support.web.site import Site
 from tests.support.web.site_environment import SiteEnvironment, fill, is_thanked, new_email, send
 
@@ -108,7 +108,7 @@ async def test_of_fifty_posts_from_one_address_none_that_was_thanked_is_lost(
     environment: SiteEnvironment,
 ) -> None:
     service = uuid4().hex
-    async with httpx.AsyncClient(headers={"X-Forwarded-For": "203.0.113.50"}, timeout=30) as client:
+    async with plain_client(headers={"X-Forwarded-For": "203.0.113.50"}, timeout=30) as client:
         answers = [
             await client.post(
                 f"{environment.site.url}/api/contact",

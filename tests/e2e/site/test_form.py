@@ -4,11 +4,11 @@ import asyncio
 from datetime import UTC, datetime
 from typing import Any
 
-import httpx
 import pytest
 from playwright.async_api import expect
 
 from tests.support.web.browser import TIMEOUT_MS, Size, open_window
+from tests.support.web.plain_http import plain_client
 from tests.support.web.site_environment import SiteEnvironment, fill, is_thanked, new_email, press_send
 
 # The proxy, the browser and the tests share one loop.
@@ -114,7 +114,7 @@ async def test_a_bot_is_thanked_and_its_lead_kept_apart_also_when_it_waited(
     assert "honeypot" in lead["spam_reasons"]
     # Submitted too fast while FASTCore was unavailable: the time of the submission counts, not of the import.
     await environment.wire.stop()
-    async with httpx.AsyncClient() as client:
+    async with plain_client() as client:
         shown = datetime.now(UTC).isoformat()
         answer = await client.post(
             f"{environment.site.url}/api/contact",

@@ -10,6 +10,7 @@ import pytest
 from tests.support.services.admin import TOKEN
 from tests.support.services.processes import ServiceProcess, processes
 from tests.support.wait import eventually
+from tests.support.web.plain_http import plain_client
 
 MEGABYTE = 1_000_000
 # Parsed, it is 612 MB of lists.
@@ -27,7 +28,7 @@ async def admin(tmp_path: Path) -> AsyncIterator[ServiceProcess]:
     }
     with processes(tmp_path, environment, "admin") as started:
         service = started["admin"]
-        async with httpx.AsyncClient(base_url=service.url) as client:
+        async with plain_client(base_url=service.url) as client:
 
             async def alive() -> int:
                 try:
@@ -48,7 +49,7 @@ async def test_regression_a_large_body_without_a_token_takes_no_memory(admin: Se
     assert admin.process is not None
     process = psutil.Process(admin.process.pid)
     before = process.memory_info().rss
-    async with httpx.AsyncClient(base_url=admin.url, timeout=20) as client:
+    async with plain_client(base_url=admin.url, timeout=20) as client:
         for headers, status in ((UNKNOWN, 401), ({}, 401), (KNOWN, 413)):
             for content in (HOSTILE, chunked(HOSTILE)):
                 answer = await client.post("/admin/leads/erase", content=content, headers=headers)
@@ -68,7 +69,7 @@ async def test_regression_a_large_body_without_a_token_takes_no_memory(admin: Se
 
 
 async def test_every_response_has_the_security_headers(admin: ServiceProcess) -> None:
-    async with httpx.AsyncClient(base_url=admin.url) as client:
+    async with plain_client(base_url=admin.url) as client:
         for path in ("/livez", "/admin/leads", "/admin/login", "/admin/docs", "/nothing"):
             answer = await client.get(path)
             assert "frame-ancestors 'none'" in answer.headers["content-security-policy"], path

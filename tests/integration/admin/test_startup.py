@@ -15,6 +15,7 @@ from deploy.embedded.servers.standalone import running_postgres
 from tests.support.services.admin import TOKEN
 from tests.support.services.processes import processes
 from tests.support.wait import eventually
+from tests.support.web.plain_http import plain_client
 
 
 @contextmanager
@@ -43,7 +44,7 @@ async def test_it_starts_without_database_and_kafka_and_recovers(tmp_path: Path)
         with processes(tmp_path, environment, "admin") as started:
             service = started["admin"]
             headers = {"Authorization": f"Bearer {TOKEN}"}
-            async with httpx.AsyncClient(base_url=service.url, headers=headers, timeout=15) as client:
+            async with plain_client(base_url=service.url, headers=headers, timeout=15) as client:
 
                 async def alive() -> int:
                     try:

@@ -5,13 +5,13 @@ from email.message import EmailMessage
 from pathlib import Path
 
 import asyncpg
-import httpx
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import UnknownTopicOrPartitionError
 
 from deploy.embedded.servers.standalone import running_kafka, running_mailbox, running_postgres
+from tests.support.web.plain_http import plain_client
 
 
 async def _produce(bootstrap: str, topic: str, value: bytes) -> None:
@@ -102,7 +102,7 @@ async def test_a_mail_is_on_disk_when_its_sender_hears_250(tmp_path: Path) -> No
             client.login("any", "thing")
             client.send_message(mail)
             assert len(list((tmp_path / "mails").glob("*.eml"))) == 1
-        async with httpx.AsyncClient(base_url=mailbox.url) as browser:
+        async with plain_client(base_url=mailbox.url) as browser:
             listed = (await browser.get("/api/messages")).json()
             page = await browser.get(f"/mails/{listed[0]['id']}")
     assert listed[0]["subject"] == "Welcome, Äda"

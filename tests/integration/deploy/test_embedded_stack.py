@@ -19,6 +19,7 @@ from deploy.embedded.processes import orphans
 from deploy.embedded.servers.standalone import free_ports
 from deploy.embedded.settings import ROOT, Stack, port_variable
 from tests.support.wait import eventually
+from tests.support.web.plain_http import plain_client
 
 ADMIN = {"Authorization": f"Bearer {EXAMPLE_TOKENS['FASTCORE_ADMIN_TOKEN']}"}
 SITE = {"Authorization": f"Bearer {EXAMPLE_TOKENS['FASTCORE_SITE_INGEST_TOKEN']}"}
@@ -76,7 +77,7 @@ class Installation:
         return f"http://127.0.0.1:{self.ports[name]}"
 
     def client(self) -> httpx.AsyncClient:
-        return httpx.AsyncClient(base_url=self.url("edge"), timeout=10)
+        return plain_client(base_url=self.url("edge"), timeout=10)
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +93,7 @@ def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installat
 async def test_a_lead_posted_to_the_edge_is_stored_and_mailed(installation: Installation) -> None:
     async with (
         installation.client() as edge,
-        httpx.AsyncClient(base_url=installation.url("mailbox")) as mailbox,
+        plain_client(base_url=installation.url("mailbox")) as mailbox,
     ):
         posted = await edge.post("/inbound/leads", json=LEAD, headers=SITE)
         assert posted.status_code == 201, posted.text

@@ -9,6 +9,7 @@ from runtime.settings import Kafka
 from tests.integration.ingest.test_ingest import environment
 from tests.support.services import gateway as fake_gateway
 from tests.support.services.processes import processes
+from tests.support.web.plain_http import plain_client
 
 LEAD = fake_gateway.submission()
 AUTHORIZED = {**fake_gateway.AUTHORIZED, "X-Request-ID": "conformance"}
@@ -51,6 +52,6 @@ async def test_gateway_fake_answers_like_the_process(kafka: Kafka, tmp_path: Pat
     variables = environment(kafka.bootstrap_servers, kafka.topic_prefix)
     with processes(tmp_path, variables, "ingest") as started:
         await started["ingest"].ready()
-        async with httpx.AsyncClient(base_url=started["ingest"].url, timeout=20) as client:
+        async with plain_client(base_url=started["ingest"].url, timeout=20) as client:
             assert await responses(client) == expected
     assert {status for status, *_ in expected.values()} == {201, 400, 401, 404, 405, 413, 415, 422}

@@ -13,6 +13,7 @@ import httpx
 from deploy.embedded.servers.standalone import free_ports
 from tests.support.services.processes import ROOT
 from tests.support.wait import eventually
+from tests.support.web.plain_http import plain_client
 from tests.support.web.site import build
 from tests.support.web.websites import QUEUE_TOKEN, fake_sites, queued
 
@@ -57,7 +58,7 @@ async def real_website(folder: Path) -> AsyncIterator[str]:
 async def queue_answers(url: str) -> list[Any]:
     """Return what a flusher sees of the queue: statuses, and the data of each page."""
     found = list[Any]()
-    async with httpx.AsyncClient(base_url=url, headers={"Authorization": f"Bearer {QUEUE_TOKEN}"}) as client:
+    async with plain_client(base_url=url, headers={"Authorization": f"Bearer {QUEUE_TOKEN}"}) as client:
 
         async def connected() -> bool:
             try:

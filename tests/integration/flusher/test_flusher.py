@@ -37,6 +37,7 @@ from tests.support.services.flusher import (
 from tests.support.services.processes import processes
 from tests.support.stack import Database, Stack
 from tests.support.wait import eventually
+from tests.support.web.plain_http import plain_client
 
 
 async def test_repeats_change_nothing(kafka: Kafka, postgres: Postgres, db: Any) -> None:
@@ -232,7 +233,7 @@ async def ready(app: Any) -> int:
 async def test_it_starts_and_lives_while_everything_is_away(tmp_path: Path) -> None:
     away = {"KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:9", "DATABASE_URL": "postgresql://f:f@127.0.0.1:9/f"}
     with processes(tmp_path, away, "flusher") as started:
-        async with httpx.AsyncClient(base_url=started["flusher"].url) as client:
+        async with plain_client(base_url=started["flusher"].url) as client:
 
             async def answers(path: str) -> int:
                 with contextlib.suppress(httpx.HTTPError):

@@ -3,11 +3,10 @@
 import asyncio
 from pathlib import Path
 
-import httpx
-
 from deploy.container.drain_spool import wait_until_empty
 from tests.support.services.installation import INGEST_TOKEN
 from tests.support.services.processes import ROOT, processes
+from tests.support.web.plain_http import plain_client
 
 LEAD = (ROOT / "lead.json").read_bytes()
 KAFKA_AWAY = {
@@ -24,7 +23,7 @@ async def test_drain_wait_ends_with_an_empty_spool_only(tmp_path: Path) -> None:
         await gateway.ready()
         status = f"{gateway.url}/internal/status"
         assert await asyncio.to_thread(wait_until_empty, status, 5, 0.1) == 0
-        async with httpx.AsyncClient() as client:
+        async with plain_client() as client:
             answer = await client.post(
                 f"{gateway.url}/inbound/leads",
                 content=LEAD,

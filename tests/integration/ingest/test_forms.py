@@ -14,6 +14,7 @@ from runtime.settings import Kafka
 from tests.support.factories import records_of
 from tests.support.services.processes import ServiceProcess, processes
 from tests.support.wait import eventually
+from tests.support.web.plain_http import plain_client
 
 ORIGIN = "https://studio.example"
 HEADERS = {"Origin": ORIGIN, "Accept": "application/json"}
@@ -59,7 +60,7 @@ async def gateways(kafka: Kafka, tmp_path: Path) -> AsyncIterator[Gateways]:
 
 
 def client_of(service: ServiceProcess) -> httpx.AsyncClient:
-    return httpx.AsyncClient(base_url=service.url, headers=HEADERS, timeout=30)
+    return plain_client(base_url=service.url, headers=HEADERS, timeout=30)
 
 
 async def breaker_of(client: httpx.AsyncClient) -> str:

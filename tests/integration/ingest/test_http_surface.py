@@ -26,6 +26,7 @@ from tests.support.web.http_servers import (
     run_servers,
     statuses,
 )
+from tests.support.web.plain_http import plain_client
 
 
 @pytest.fixture(scope="module")
@@ -230,7 +231,7 @@ async def test_edge_answers_502_with_retry_after_without_services(tmp_path: Path
     )  # fmt: skip
     edge.start()
     try:
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=10) as client:
+        async with plain_client(base_url=f"http://127.0.0.1:{port}", timeout=10) as client:
 
             async def answer() -> httpx.Response | None:
                 try:

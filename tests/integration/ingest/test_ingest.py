@@ -19,6 +19,7 @@ from runtime.settings import Kafka
 from tests.support.factories import records_of
 from tests.support.services.processes import ServiceProcess, processes
 from tests.support.wait import eventually
+from tests.support.web.plain_http import plain_client
 
 TOKEN = "a-token-of-a-website-1234567890"
 TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
@@ -44,7 +45,7 @@ def gateway(kafka: Kafka, tmp_path: Path) -> Iterator[ServiceProcess]:
 async def client(gateway: ServiceProcess) -> AsyncIterator[httpx.AsyncClient]:
     await gateway.ready()
     headers = {"Authorization": f"Bearer {TOKEN}"}
-    async with httpx.AsyncClient(base_url=gateway.url, headers=headers, timeout=20) as made:
+    async with plain_client(base_url=gateway.url, headers=headers, timeout=20) as made:
         # The gateway is ready without Kafka, so wait for Kafka: earlier leads would go to the spool.
         await eventually(
             lambda: made.get("/internal/status"), until=lambda said: said.json()["breaker"] == "closed"
@@ -133,7 +134,7 @@ async def test_stalled_body_gets_a_408_and_next_lead_is_accepted(kafka: Kafka, t
         assert answer.startswith(b"HTTP/1.1 408 ")
         assert b"application/problem+json" in answer
         writer.close()
-        async with httpx.AsyncClient(base_url=started["ingest"].url) as client:
+        async with plain_client(base_url=started["ingest"].url) as client:
             good = await client.post(
                 "/inbound/leads", json=a_lead(), headers={"Authorization": f"Bearer {TOKEN}"}
             )
@@ -164,7 +165,7 @@ async def test_200_idle_connections_are_closed_and_leads_go_on(kafka: Kafka, tmp
         slow = [await asyncio.open_connection("127.0.0.1", gateway.port) for _ in range(200)]
         for _, writer in slow[::2]:
             writer.write(b"POST /inbound/leads HTTP/1.1\r\nHost: x\r\nX-Slow")
-        async with httpx.AsyncClient(base_url=gateway.url) as client:
+        async with plain_client(base_url=gateway.url) as client:
             for _ in range(2):
                 good = await client.post(
                     "/inbound/leads", json=a_lead(), headers={"Authorization": f"Bearer {TOKEN}"}

@@ -15,6 +15,7 @@ from runtime.settings import Kafka
 from tests.support.factories import records_of
 from tests.support.services.processes import ServiceProcess, processes
 from tests.support.wait import eventually
+from tests.support.web.plain_http import plain_client
 
 TOKEN = "a-token-of-a-website-1234567890"
 NEW_TOKEN = "another-token-of-a-website-987654"
@@ -75,7 +76,7 @@ def gateway(kafka: Kafka, tmp_path: Path, mounted: MountedFile) -> Iterator[Serv
 @pytest.fixture
 async def client(gateway: ServiceProcess) -> AsyncIterator[httpx.AsyncClient]:
     await gateway.ready()
-    async with httpx.AsyncClient(base_url=gateway.url, timeout=20) as made:
+    async with plain_client(base_url=gateway.url, timeout=20) as made:
         await eventually(
             lambda: made.get("/internal/status"), until=lambda said: said.json()["breaker"] == "closed"
         )

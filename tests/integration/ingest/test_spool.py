@@ -18,6 +18,7 @@ from runtime.settings import Kafka
 from tests.support.factories import records_of
 from tests.support.services.processes import ServiceProcess, processes
 from tests.support.wait import eventually
+from tests.support.web.plain_http import plain_client
 
 TOKEN = "a-token-of-a-website-1234567890"
 
@@ -40,12 +41,12 @@ def environment(broker: Broker, **more: str) -> dict[str, str]:
 async def post(gateway: ServiceProcess, number: int) -> httpx.Response:
     body = {"name": "Ada", "email": f"a{number}@example.com", "service": "Web", "message": str(number)}
     headers = {"Authorization": f"Bearer {TOKEN}", "Idempotency-Key": f"key-{number}"}
-    async with httpx.AsyncClient(timeout=20) as client:
+    async with plain_client(timeout=20) as client:
         return await client.post(f"{gateway.url}/inbound/leads", json=body, headers=headers)
 
 
 async def status(gateway: ServiceProcess) -> Any:
-    async with httpx.AsyncClient() as client:
+    async with plain_client() as client:
         return (await client.get(f"{gateway.url}/internal/status")).json()
 
 
@@ -56,7 +57,7 @@ async def depth(gateway: ServiceProcess) -> int:
 async def kafka_up(gateway: ServiceProcess) -> list[bool]:
     """Return whether the status and the metric report Kafka as available."""
     said = bool((await status(gateway))["kafka"]["ok"])
-    async with httpx.AsyncClient() as client:
+    async with plain_client() as client:
         page = (await client.get(f"{gateway.url}/metrics")).text
     return [said, 'fastcore_part_up{part="kafka_producer"} 1.0' in page]
 
@@ -147,7 +148,7 @@ async def test_full_spool_answers_503_and_kafka_is_tried_again(broker: Broker, t
         assert answers[2].headers["content-type"] == "application/problem+json"
 
         async def readiness() -> int:
-            async with httpx.AsyncClient() as client:
+            async with plain_client() as client:
                 return (await client.get(f"{gateway.url}/readyz")).status_code
 
         await eventually(readiness, until=lambda code: code == 503, what="red readiness")

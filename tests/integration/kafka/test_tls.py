@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import asyncpg
-import httpx
 import pytest
 
 from contracts import topics
@@ -23,6 +22,7 @@ from runtime.settings import Kafka, Postgres
 from tests.support.services.processes import ROOT, processes
 from tests.support.tls import PASSWORD, new_authority, running_tls_kafka, running_tls_postgres, with_query
 from tests.support.wait import eventually
+from tests.support.web.plain_http import plain_client
 
 NOT_TRUSTED = "certificate is not from our authority, or for another name"
 SITE_TOKEN = "a-token-of-a-website-1234567890"
@@ -89,7 +89,7 @@ async def test_lead_end_to_end_over_tls_with_logins(managed: Managed, tmp_path: 
     with processes(tmp_path, managed.environment(), "ingest", "persister") as started:
         await started["ingest"].ready()
         await started["persister"].ready()
-        async with httpx.AsyncClient() as client:
+        async with plain_client() as client:
             answer = await client.post(
                 f"{started['ingest'].url}/inbound/leads",
                 content=(ROOT / "lead.json").read_bytes(),

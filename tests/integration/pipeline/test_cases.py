@@ -12,6 +12,7 @@ import pytest
 from tests.support.services.dashboard import csrf_token
 from tests.support.services.installation import ADMIN_TOKEN, HOOK_KEY, INGEST_TOKEN, Installation
 from tests.support.wait import eventually
+from tests.support.web.plain_http import plain_client
 from tests.support.web_cases import BUILDERS as BUILDER_FILES
 from tests.support.web_cases import CASES, EXPECTED, PAGE, WebCase, builder_cases, cases_page
 
@@ -34,7 +35,7 @@ async def alert_of(installation: Installation, lead_id: str) -> dict[str, Any]:
         return [mail for mail in await installation.mails() if wanted in mail["message_id"]]
 
     (mail,) = await eventually(find, until=lambda found: len(found) == 1, seconds=20, what="the alert")
-    async with httpx.AsyncClient() as client:
+    async with plain_client() as client:
         url = f"{installation.mailbox.url}/api/messages/{mail['id']}"
         found: dict[str, Any] = (await client.get(url)).json()
         return found

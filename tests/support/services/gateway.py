@@ -24,6 +24,7 @@ from services.ingest.lead_record import LeadRecord
 from services.ingest.routes import LeadEndpoint
 from services.ingest.settings import Settings
 from services.ingest.site_directory import SiteDirectory
+from tests.support.web.plain_http import plain_client
 
 TOKEN = "a-token-of-a-website-1234567890"
 AUTHORIZED = {"Authorization": f"Bearer {TOKEN}"}
@@ -151,7 +152,7 @@ async def run_gateway(sites_file: Path | None = None, **fields: Any) -> AsyncIte
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with (
         httpx.AsyncClient(transport=transport, base_url="http://gateway") as client,
-        httpx.AsyncClient() as captcha_client,
+        plain_client() as captcha_client,
     ):
         gateway = Gateway(client)
         app.state.lead_writer = SimpleNamespace(breaker="closed")

@@ -17,6 +17,7 @@ from runtime.settings import Kafka
 from tests.support.services.processes import ROOT, ServiceProcess
 from tests.support.stack import Database, Stack
 from tests.support.wait import eventually
+from tests.support.web.plain_http import plain_client
 
 INGEST_TOKEN = "dev-token-xyz-123"
 ADMIN_TOKEN = "dev-admin-token-xyz-123"
@@ -43,7 +44,7 @@ class Installation:
     services: dict[str, ServiceProcess]
 
     def client(self) -> httpx.AsyncClient:
-        return httpx.AsyncClient(base_url=self.url, timeout=10)
+        return plain_client(base_url=self.url, timeout=10)
 
     async def post(self, body: Any, **headers: str) -> httpx.Response:
         """Post a lead as the website does."""
@@ -61,7 +62,7 @@ class Installation:
 
     async def mails(self) -> list[dict[str, Any]]:
         """Return all mails that have arrived."""
-        async with httpx.AsyncClient() as client:
+        async with plain_client() as client:
             answer: list[dict[str, Any]] = (await client.get(f"{self.mailbox.url}/api/messages")).json()
             return answer
 

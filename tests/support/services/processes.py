@@ -13,6 +13,7 @@ import httpx
 
 from deploy.embedded.servers.standalone import free_ports
 from tests.support.wait import eventually
+from tests.support.web.plain_http import plain_client
 
 ROOT = Path(__file__).parents[3]
 
@@ -51,7 +52,7 @@ class ServiceProcess:
         async def probe() -> str:
             assert self.process is not None
             assert self.process.poll() is None, f"{self.name} ended: {self.log.read_text()[-2000:]}"
-            async with httpx.AsyncClient() as client:
+            async with plain_client() as client:
                 with contextlib.suppress(httpx.HTTPError):
                     answer = await client.get(f"{self.url}/readyz", timeout=2)
                     return "ready" if answer.status_code == 200 else answer.text

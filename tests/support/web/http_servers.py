@@ -16,6 +16,7 @@ from deploy.embedded.servers.standalone import free_ports
 from tests.support.services.admin import TOKEN as ADMIN_TOKEN
 from tests.support.services.processes import ROOT, processes
 from tests.support.wait import eventually
+from tests.support.web.plain_http import plain_client
 
 TOKEN = "a-token-of-a-website-1234567890"
 ENVIRONMENT = {
@@ -106,7 +107,7 @@ def run_servers(folder: Path) -> Iterator[dict[str, HttpServer]]:
 async def _wait(*urls: str) -> None:
     async def answer(url: str) -> int:
         try:
-            async with httpx.AsyncClient() as client:
+            async with plain_client() as client:
                 return (await client.get(f"{url}/livez", timeout=2)).status_code
         except httpx.HTTPError:
             return 0

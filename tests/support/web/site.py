@@ -12,6 +12,7 @@ import httpx
 from tests.support.locks import one_at_a_time
 from tests.support.services.processes import ROOT
 from tests.support.wait import eventually
+from tests.support.web.plain_http import plain_client
 
 QUEUE_TOKEN = "dev-queue-token-xyz-123"
 FOLDER = ROOT / "site" / "example"
@@ -74,7 +75,7 @@ class Site:
             assert self.process is not None
             assert self.process.poll() is None, self.log[-2000:]
             with contextlib.suppress(httpx.HTTPError):
-                async with httpx.AsyncClient() as client:
+                async with plain_client() as client:
                     return (await client.get(self.url, timeout=5)).status_code == 200
             return False
 
@@ -88,7 +89,7 @@ class Site:
 
     async def queue(self) -> dict[str, Any]:
         """Fetch the queue like the flusher."""
-        async with httpx.AsyncClient() as client:
+        async with plain_client() as client:
             answer = await client.get(
                 self.queue_url, headers={"Authorization": f"Bearer {QUEUE_TOKEN}"}, timeout=10
             )
