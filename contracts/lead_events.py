@@ -1,23 +1,63 @@
 """The events that destinations receive: what happened to a lead, with the lead's fields.
 
+`LeadChanged` is the value of `leads.changed.v1`. It has no personal data: the service `webhooks` reads the
+lead from the database when it makes the deliveries.
+
 The body of an event is `{"type": …, "timestamp": …, "data": …}`, as Standard Webhooks 1.0 recommends. A field
 may be added without notice. A field of an event type is never renamed or removed: such a
 change needs a new type.
 """
 
+from collections.abc import Mapping
 from datetime import datetime
-from typing import Final, Literal, Self
+from typing import Any, Final, Literal, Self
 from uuid import UUID, uuid5
 
-from pydantic import BaseModel, ConfigDict, JsonValue
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 
-from contracts.leads import LeadReceived, lead_reference
+from contracts.leads import LeadReceived, LeadStatus, lead_reference
+from contracts.times import Timestamp
 from contracts.visit import Source
 
-EventType = Literal["lead.received", "lead.erased"]
+EventType = Literal["lead.received", "lead.updated", "lead.status_changed", "lead.erased"]
 """The events that a destination may list. Each also gets `lead.erased` for every lead that it received."""
 RECEIVED: Final[EventType] = "lead.received"
+UPDATED: Final[EventType] = "lead.updated"
+STATUS_CHANGED: Final[EventType] = "lead.status_changed"
 ERASED: Final[EventType] = "lead.erased"
+UNSENT: Final = frozenset({LeadStatus.SPAM, LeadStatus.HELD})
+"""The statuses of leads that no destination hears of."""
+
+
+class LeadChanged(BaseModel):
+    """A change by an admin or a job: the value of a record on `leads.changed.v1`.
+
+    `event_id` is the webhook-id, the same however often the record is repeated. `lead.updated` has the names
+    of the fields in `changed`; `lead.status_changed` has `from_status` and `to_status`.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    schema_version: Literal[1] = 1
+    event_id: UUID
+    occurred_at: Timestamp
+    type: Literal["lead.updated", "lead.status_changed"]
+    lead_id: UUID
+    site: str = Field(max_length=100)
+    changed: tuple[str, ...] = ()
+    from_status: LeadStatus | None = None
+    to_status: LeadStatus | None = None
+
+    @model_validator(mode="after")
+    def _check_statuses(self) -> Self:
+        if self.type == STATUS_CHANGED and (self.from_status is None or self.to_status is None):
+            raise ValueError("lead.status_changed needs from_status and to_status")
+        return self
+
+    @property
+    def is_release(self) -> bool:
+        """True if a lead that was spam or held is neither any more."""
+        return self.from_status in UNSENT and self.to_status not in UNSENT
 
 
 class LeadData(BaseModel):
@@ -30,6 +70,8 @@ class LeadData(BaseModel):
     site: str
     site_name: str
     received_at: datetime
+    status: LeadStatus
+    assignee: str | None
     name: str | None
     email: str | None
     phone: str | None
@@ -52,8 +94,38 @@ class LeadData(BaseModel):
             site=lead.site,
             site_name=site_name,
             received_at=lead.occurred_at,
+            status=lead.first_status,
+            assignee=None,
             **{name: getattr(lead, name) for name in _SAME},
         )
+
+    @classmethod
+    def stored(cls, row: Mapping[str, Any], site_name: str, **more: Any) -> Self:
+        """Return the data of a row of `lead_inbox`, with the fields that a subclass has in addition."""
+        return cls.model_validate(
+            {
+                **{name: row[name] for name in (*_SAME, "id", "site", "status", "assignee")},
+                "reference": lead_reference(row["id"]),
+                "site_name": site_name,
+                "received_at": row["created_at_utc"],
+                "name": row["name"] or None,
+                "email": row["email"] or None,
+                **more,
+            }
+        )
+
+
+class UpdatedData(LeadData):
+    """The data of `lead.updated`: the lead as it is now, and the names of the fields that changed."""
+
+    changed: tuple[str, ...]
+
+
+class StatusChangedData(LeadData):
+    """The data of `lead.status_changed`: the lead as it is now, and its status before and after."""
+
+    from_status: LeadStatus
+    to_status: LeadStatus
 
 
 _SAME: Final = (
@@ -67,14 +139,33 @@ class LeadEvent(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    type: Literal["lead.received", "lead.test"]
+    type: Literal["lead.received", "lead.updated", "lead.status_changed", "lead.test"]
     timestamp: datetime
-    data: LeadData
+    data: UpdatedData | StatusChangedData | LeadData
 
     @classmethod
     def received(cls, lead: LeadReceived, site_name: str) -> Self:
         """Return the event of an accepted lead."""
         return cls(type="lead.received", timestamp=lead.occurred_at, data=LeadData.of(lead, site_name))
+
+    @classmethod
+    def released(cls, row: Mapping[str, Any], site_name: str) -> Self:
+        """Return `lead.received` of a row of `lead_inbox`, for a lead that was not sent when it arrived."""
+        return cls(
+            type="lead.received", timestamp=row["created_at_utc"], data=LeadData.stored(row, site_name)
+        )
+
+    @classmethod
+    def changed(cls, change: LeadChanged, row: Mapping[str, Any], site_name: str) -> Self:
+        """Return the event of a change. `row` is the lead's row of `lead_inbox` as it is now."""
+        data: LeadData
+        if change.type == UPDATED:
+            data = UpdatedData.stored(row, site_name, changed=change.changed)
+        else:
+            data = StatusChangedData.stored(
+                row, site_name, from_status=change.from_status, to_status=change.to_status
+            )
+        return cls(type=change.type, timestamp=change.occurred_at, data=data)
 
 
 def example_event(lead_id: UUID, now: datetime) -> LeadEvent:
@@ -85,6 +176,8 @@ def example_event(lead_id: UUID, now: datetime) -> LeadEvent:
         site="test",
         site_name="Test",
         received_at=now,
+        status=LeadStatus.RECEIVED,
+        assignee=None,
         name="Ada Lovelace",
         email="ada@example.com",
         phone="+44 20 7946 0000",

@@ -46,6 +46,7 @@ class Topic:
 
 
 RECEIVED: Final = Topic("leads.received.v1", ("ingest", "flusher"), ("persister", "notifier", "webhooks"))
+CHANGED: Final = Topic("leads.changed.v1", ("flusher",), ("webhooks",))
 FAILED: Final = Topic(
     "leads.failed.v1",
     ("persister", "notifier", "webhooks"),
@@ -79,7 +80,7 @@ def is_audit(name: str) -> bool:
     return name.endswith(AUDIT.name)
 
 
-ALL: Final = (RECEIVED, FAILED, RETRY_PERSISTER, RETRY_NOTIFIER, RETRY_WEBHOOKS, DEAD, AUDIT)
+ALL: Final = (RECEIVED, CHANGED, FAILED, RETRY_PERSISTER, RETRY_NOTIFIER, RETRY_WEBHOOKS, DEAD, AUDIT)
 RETRY: Final = {"persister": RETRY_PERSISTER, "notifier": RETRY_NOTIFIER, "webhooks": RETRY_WEBHOOKS}
 GROUPS: Final = {
     "persister": "fastcore.persister",

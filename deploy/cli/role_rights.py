@@ -10,7 +10,8 @@ from typing import Final
 AUDIT_COLUMNS: Final = (
     "event_id, event, actor, status_code, details_json, lead_id, request_id, created_at_utc"
 )
-# The role may delete notes, views and incidents only: the ledger counts the rows of other tables.
+# The role may delete notes, views, incidents and published events only: the ledger counts the rows of other
+# tables.
 GRANTS: Final = {
     **dict.fromkeys(
         (
@@ -37,6 +38,8 @@ GRANTS: Final = {
     "lead_view": ("SELECT", "INSERT", "UPDATE (name, conditions, updated_at)", "DELETE"),
     "revoked_session": ("SELECT", "INSERT"),
     "incident": ("SELECT", "INSERT", "UPDATE", "DELETE"),
+    # A trigger inserts. The relay locks rows, for which PostgreSQL requires UPDATE of a column.
+    "lead_event_outbox": ("SELECT", "UPDATE (position)", "DELETE"),
     **dict.fromkeys(
         (
             "schema_migration",

@@ -23,6 +23,7 @@ from pydantic_settings import BaseSettings
 
 from contracts import topics
 from contracts.audit import LeadRejected
+from contracts.lead_events import LeadChanged
 from contracts.leads import LeadReceived
 from deploy.generate.compose_environment import environment_files
 from deploy.generate.metrics_doc import metrics_document
@@ -34,7 +35,11 @@ from services.__main__ import PORTS
 from services.ingest.settings import Settings as Ingest
 
 ROOT = Path(__file__).parents[2]
-VALUES: dict[str, type[BaseModel]] = {"leads.received.v1": LeadReceived, "audit.recorded.v1": LeadRejected}
+VALUES: dict[str, type[BaseModel]] = {
+    "leads.received.v1": LeadReceived,
+    "leads.changed.v1": LeadChanged,
+    "audit.recorded.v1": LeadRejected,
+}
 HEAD = """\
 # Every setting of FASTCore with its default: generated from the Settings classes by `make docs`.
 # Copy it to .env, and uncomment and change what you need. A "Required" setting has no default in

@@ -15,6 +15,7 @@ from runtime.settings import load
 from services.flusher.handlers import Handler
 from services.flusher.jobs.job_runs import JobRuns
 from services.flusher.jobs.lead_summary import lead_summary_job
+from services.flusher.jobs.outbox_relay import OutboxRelay
 from services.flusher.jobs.retention import Retention
 from services.flusher.jobs.statistics import statistics_job
 from services.flusher.publisher import ReplayPublisher
@@ -57,6 +58,7 @@ async def _open_stage(settings: Settings, resources: Resources) -> AsyncIterator
             Reconciler(settings.kafka, pool, resources.ledger),
             jobs={
                 "jobs": jobs.run,
+                "outbox": OutboxRelay(pool, runs, resources.publisher, utc_now).run,
                 "pull": SiteQueueImport(pool, runs, sites, settings.cron, utc_now).run,
                 "retention": Retention(pool, runs, utc_now, settings.retention_days).run,
                 "lead summary": lead_summary_job(pool, runs, utc_now).run,

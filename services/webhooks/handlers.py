@@ -1,18 +1,19 @@
-"""Turns accepted leads into events, and each event into a delivery for every destination that receives it."""
+"""Turns accepted leads and changes into events, and each event into a delivery for each destination."""
 
-from collections.abc import Mapping, Sequence
-from uuid import UUID
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
-from pydantic import ValidationError
-
+from contracts import topics
 from contracts.failures import queue_id_of
-from contracts.lead_events import RECEIVED, LeadEvent, event_id_for
-from contracts.leads import LeadReceived, LeadStatus
-from runtime.failures import Failure
+from contracts.lead_events import LeadChanged
+from contracts.leads import LeadReceived
+from contracts.reasons import Reason
+from runtime.failures import Failure, PermanentError
 from runtime.kafka.failure_publisher import FailurePublisher
 from runtime.kafka.handler import Record
 from services.webhooks.destinations import Destinations
-from services.webhooks.store import NewEvent, Store
+from services.webhooks.events import NewEvent, decode, events_of_change, events_of_lead
+from services.webhooks.store import Store
 
 
 class Handler:
@@ -24,45 +25,31 @@ class Handler:
         self._destinations = destinations
 
     async def handle(self, records: Sequence[Record]) -> None:
-        """Store the deliveries of these leads. A record that is no lead is only counted.
+        """Store the deliveries of these records. A record that cannot be decoded is only counted.
 
-        The persister reports such a record.
+        The persister reports such a lead. Such a change is dead-lettered here.
         """
-        events, undecodable = list[NewEvent](), list[Record]()
+        events, changes, undecodable = list[NewEvent](), list[LeadChanged](), list[Record]()
         for record in records:
-            try:
-                lead = LeadReceived.model_validate_json(record.value or b"")
-            except ValidationError:
+            decoded = decode(record.value)
+            if isinstance(decoded, LeadReceived):
+                events += events_of_lead(decoded, self._destinations)
+            elif decoded:
+                changes.append(decoded)
+            else:
                 undecodable.append(record)
-                continue
-            if event := self._event_of(lead):
-                events.append(event)
-        # Two records of one lead in a batch are one event.
-        unique: Mapping[UUID, NewEvent] = {event.id: event for event in reversed(events)}
         queue_ids = [queue_id for record in records if (queue_id := queue_id_of(record.headers, "webhooks"))]
-        await self._store.save(records, list(unique.values()), undecodable, queue_ids)
-        if unique:
+        if await self._store.save(records, events, changes, self._plan, undecodable, queue_ids):
             self._destinations.wake.set()
+        for record in undecodable:
+            if record.topic.endswith(topics.CHANGED.name):
+                failure = PermanentError(Reason.UNDECODABLE)
+                await self._publisher.publish_failure(record, "event", failure)
 
     async def send_to_retry_queue(self, record: Record, failure: Failure) -> None:
         """Publish the failure of one record, and count the record as parked in the ledger."""
         await self._publisher.publish_failure(record, "event", failure)
         await self._store.count_parked(record)
 
-    def _event_of(self, lead: LeadReceived) -> NewEvent | None:
-        """Return the event of a lead; None for spam, a held lead, or a lead that no destination receives."""
-        if lead.first_status != LeadStatus.RECEIVED:
-            return None
-        names = self._destinations.receiving(lead.site, RECEIVED)
-        if not names:
-            return None
-        body = LeadEvent.received(lead, self._destinations.sites.display_name(lead.site))
-        return NewEvent(
-            event_id_for(lead.lead_id, RECEIVED),
-            RECEIVED,
-            lead.lead_id,
-            lead.site,
-            lead.occurred_at,
-            body.model_dump_json(),
-            names,
-        )
+    def _plan(self, change: LeadChanged, row: Mapping[str, Any], known: Collection[str]) -> list[NewEvent]:
+        return events_of_change(change, row, known, self._destinations)

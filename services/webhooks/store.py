@@ -2,7 +2,7 @@
 
 import random
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -12,7 +12,7 @@ from uuid import UUID, uuid4
 from pydantic_core import to_json
 
 from contracts.audit import AuditEvent
-from contracts.lead_events import EventType
+from contracts.lead_events import RECEIVED, LeadChanged
 from contracts.reasons import Reason
 from runtime.database.audit_log import append_action
 from runtime.database.erasure import block_erasures
@@ -20,6 +20,7 @@ from runtime.database.ledger import Ledger
 from runtime.database.postgres import Connection, Pool, load_queries, transaction
 from runtime.database.replay_queue import resolve_replays
 from runtime.kafka.handler import Record
+from services.webhooks.events import NewEvent, in_order
 from services.webhooks.outcome import Outcome, Result
 from services.webhooks.retry_schedule import FAILURES_BEFORE_PAUSE, RATE_LIMIT_PAUSE, pause
 
@@ -32,19 +33,8 @@ _FIRST_OF_ITS_LEAD: Final = """
 """
 SQL: Any = load_queries(Path(__file__).with_name("queries.sql"), first_of_its_lead=_FIRST_OF_ITS_LEAD)
 ACTOR: Final = "webhooks"
-
-
-@dataclass(frozen=True)
-class NewEvent:
-    """An event to deliver to `destinations`. `body` is the JSON text that they receive."""
-
-    id: UUID
-    type: EventType
-    lead_id: UUID
-    site: str
-    occurred_at: datetime
-    body: str = field(repr=False)
-    destinations: tuple[str, ...]
+PlanChange = Callable[[LeadChanged, Mapping[str, Any], Collection[str]], list[NewEvent]]
+"""Returns the events of a change, from the lead's row and the destinations that know the lead."""
 
 
 @dataclass(frozen=True)
@@ -94,28 +84,49 @@ class Store:
         self,
         records: Sequence[Record],
         events: Sequence[NewEvent],
+        changes: Sequence[LeadChanged],
+        plan: PlanChange,
         undecodable: Collection[Record],
         queue_ids: Sequence[UUID],
-    ) -> None:
+    ) -> bool:
         """Store the events of a batch, a delivery for each destination, and the ledger in one transaction.
 
-        Events that exist already, and those of erased leads, are left out. `queue_ids` are the rows of the
-        replay queue that sent records of this batch.
+        `plan` returns the events of each of the `changes`. Events that exist already, and those of erased
+        leads, are left out. `queue_ids` are the rows of the replay queue that sent records of this batch.
+        Returns True if something may be due.
         """
         wrong = {id(record) for record in undecodable}
         async with transaction(self._pool) as connection:
             await block_erasures(connection)
             entries = await self._ledger.lock(connection, records)
-            if events:
-                await self._insert(connection, events)
+            ordered = in_order([*events, *await self._plan_changes(connection, changes, plan)])
+            if ordered:
+                await self._insert(connection, ordered)
             for record in records:
                 entries.count(record, "undecodable" if id(record) in wrong else "stored")
             await resolve_replays(connection, "webhooks", queue_ids)
             await self._ledger.save(connection, entries)
+        return bool(ordered)
+
+    async def _plan_changes(
+        self, connection: Connection, changes: Sequence[LeadChanged], plan: PlanChange
+    ) -> list[NewEvent]:
+        """Return the events of changes, for the leads as they are now. An erased lead has none any more."""
+        if not changes:
+            return []
+        ids = list({change.lead_id for change in changes})
+        rows = {row["id"]: row async for row in SQL.read_leads(connection, ids=ids)}
+        return [
+            event
+            for change in changes
+            if (row := rows.get(change.lead_id))
+            for event in plan(change, row, row["destinations"])
+        ]
 
     async def _insert(self, connection: Connection, events: Sequence[NewEvent]) -> None:
         rows = [
             {
+                "number": number,
                 "id": event.id,
                 "type": event.type,
                 "lead_id": event.lead_id,
@@ -124,13 +135,14 @@ class Store:
                 "body": event.body,
                 "delivery_count": len(event.destinations),
             }
-            for event in events
+            for number, event in enumerate(events)
         ]
         new = {row["id"] async for row in SQL.insert_events(connection, events=to_json(rows).decode())}
-        pairs = [(event.id, name) for event in events if event.id in new for name in event.destinations]
-        await SQL.insert_deliveries(
-            connection, event_ids=[each for each, _ in pairs], destinations=[name for _, name in pairs]
-        )
+        await SQL.insert_deliveries(connection, **_pairs(event for event in events if event.id in new))
+        # What a change or the lead's own record has sent to some destinations may be new to others.
+        known = _pairs(event for event in events if event.id not in new and event.type == RECEIVED)
+        if known["event_ids"]:
+            await SQL.add_deliveries(connection, **known)
 
     async def count_parked(self, record: Record) -> None:
         """Count one record as `parked` in the ledger, after its failure was published."""
@@ -223,6 +235,11 @@ class Store:
                 failures = max(row["failures"], FAILURES_BEFORE_PAUSE if row["is_paused"] else 0)
                 if longer := pause(failures, self._rng):
                     await SQL.pause_destination(connection, wait=longer, reason=reason, **about)
+
+
+def _pairs(events: Iterable[NewEvent]) -> dict[str, list[Any]]:
+    pairs = [(event.id, name) for event in events for name in event.destinations]
+    return {"event_ids": [each for each, _ in pairs], "destinations": [name for _, name in pairs]}
 
 
 def _claim(name: str, owner: UUID, deadline: float, row: Mapping[str, Any]) -> Claim:

@@ -11,11 +11,13 @@ from contracts import topics
 from contracts.audit import AuditRecorded
 from contracts.failures import LeadDead, LeadFailed
 from contracts.headers import PASSED_ON, Headers
+from contracts.lead_events import LeadChanged
 from contracts.leads import LeadReceived
 
 EXAMPLES = Path(__file__).parents[2] / "contracts" / "examples"
 VALUES: dict[str, type[BaseModel]] = {
     topics.RECEIVED.name: LeadReceived,
+    topics.CHANGED.name: LeadChanged,
     topics.AUDIT.name: AuditRecorded,
 }
 # On these topics the value is the original bytes, and the message is in the headers.

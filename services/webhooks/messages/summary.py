@@ -4,6 +4,16 @@ from typing import Any, Final, NamedTuple
 
 MESSAGE_MAX: Final = 1500
 FIELD_MAX: Final = 200
+# As on the dashboard.
+STATUS_NAMES: Final = {
+    "received": "New",
+    "processing": "In progress",
+    "contacted": "Contacted",
+    "won": "Won",
+    "lost": "Lost",
+    "held": "Held",
+    "spam": "Spam",
+}
 
 
 class Summary(NamedTuple):
@@ -32,8 +42,19 @@ def summarize(event: dict[str, Any], admin_url: str) -> Summary:
         "Reference": lead["reference"],
     }
     fields = [(label, _cut(value, FIELD_MAX)) for label, value in named.items() if value]
-    title = "Test from FASTCore" if event["type"] == "lead.test" else f"New lead from {_cut(who, FIELD_MAX)}"
+    title = _title(event["type"], lead, _cut(who, FIELD_MAX))
     return Summary(title, fields, _cut(lead["message"], MESSAGE_MAX), link)
+
+
+def _title(event_type: str, lead: dict[str, Any], who: str) -> str:
+    if event_type == "lead.test":
+        return "Test from FASTCore"
+    if event_type == "lead.updated":
+        return f"Lead from {who} was edited: {', '.join(lead['changed']).replace('_', ' ')}"
+    if event_type == "lead.status_changed":
+        before, after = (STATUS_NAMES[lead[each]] for each in ("from_status", "to_status"))
+        return f"Lead from {who}: {before} → {after}"
+    return f"New lead from {who}"
 
 
 def _cut(text: str, length: int) -> str:

@@ -11,8 +11,8 @@ LEAD_ID = UUID("018cce9d-7c43-7ab1-8c3d-9e0f1a2b3c07")
 NOW = datetime(2026, 1, 3, 10, 30, 45, 125000, tzinfo=UTC)
 # docs/destinations.md promises them: a field may be added, and none is renamed or removed.
 FIELDS = {
-    "id", "reference", "site", "site_name", "received_at", "name", "email", "phone", "company", "service",
-    "message",
+    "id", "reference", "site", "site_name", "received_at", "status", "assignee", "name", "email", "phone",
+    "company", "service", "message",
     "consent", "consent_text", "consent_version", "locale", "source", "extra",
 }  # fmt: skip
 

@@ -63,7 +63,7 @@ MISTAKES: list[tuple[dict[str, str], dict[str, str | None], str]] = [
     (WEBHOOK, {"secret": "1"}, 'destinations.x.secret: must be a list, such as ["a", "b"]'),
     (WEBHOOK, {"secrets": "'env:A'"}, "destinations.x.secrets: is not a known key (did you mean secret?)"),
     (WEBHOOK, {"sites": "['absent']"}, "destinations.x.sites: the file has no site absent; add"),
-    (WEBHOOK, {"events": "['lead.won']"}, "destinations.x.events.0: must be 'lead.received' or"),
+    (WEBHOOK, {"events": "['lead.won']"}, "destinations.x.events.0: must be 'lead.received', "),
     (WEBHOOK, {"allow_private": "'perhaps'"}, "destinations.x.allow_private: must be true or false"),
     (WEBHOOK, {"method": "'PUT'"}, "destinations.x: has method, which only the kind http has"),
     (WEBHOOK, {"body": "'x'", "headers": "{}"}, "destinations.x: has body, headers, which only"),
