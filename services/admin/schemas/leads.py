@@ -43,7 +43,7 @@ class Lead(LeadSummary):
 
 
 class LeadPage(BaseModel):
-    """A page of leads, by default newest first. `total` is the number of all matches, exact up to 10,000."""
+    """A page of leads, by default newest first. `total` counts all matches, or estimates many."""
 
     leads: list[LeadSummary]
     total: int

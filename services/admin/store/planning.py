@@ -9,9 +9,10 @@ _SQL: Any = load_queries(Path(__file__).with_name("planning.sql"))
 
 
 async def plan_for_values(connection: Connection) -> None:
-    """Force custom plans for the rest of this transaction, and lower `random_page_cost` to 1.1.
+    """Force custom plans for the rest of this transaction, and set `random_page_cost` and `work_mem`.
 
     A generic plan would scan the whole table for an optional filter (`:x IS NULL OR column = :x`). The lower
-    cost makes PostgreSQL prefer an index over a scan with a sort.
+    cost makes PostgreSQL prefer an index over a scan with a sort. With more memory, the bitmap of two filters
+    keeps single rows.
     """
     await _SQL.plan_for_values(connection)

@@ -206,10 +206,11 @@ async def test_filters_that_exclude_each_other_are_estimated_to_match_few(
     owner = await asyncpg.connect(database.owner)
     await owner.execute(
         """
-        INSERT INTO lead_inbox (id, request_id, site, email, service, status, message, body_sha256, assignee)
+        INSERT INTO lead_inbox (id, request_id, site, email, service, status, message, body_sha256, assignee,
+                                created_at_utc)
         SELECT gen_random_uuid(), 'r', 's', 'x@example.com', 'x',
                CASE n % 2 WHEN 0 THEN 'won' ELSE 'received' END,
-               '', repeat('0', 64), CASE n % 2 WHEN 0 THEN 'ann' END
+               '', repeat('0', 64), CASE n % 2 WHEN 0 THEN 'ann' END, now()
         FROM generate_series(1, 4000) AS n
         """
     )
