@@ -6,7 +6,7 @@ EMBEDDED := $(RUN) deploy.embedded
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help up down reset psql logs status env test test-compose coverage bench bench-quick bench-admin screenshots faults faults-brokers outage faults-quick fuzz ledger doctor check fmt docs chart alerts lock kafka-jars setup venv
+.PHONY: help up down reset psql logs status env test test-compose coverage bench bench-quick bench-admin screenshots faults faults-brokers outage faults-quick fuzz ledger doctor check fmt docs texts chart alerts lock kafka-jars setup venv
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -82,6 +82,7 @@ check: $(READY) ## Commit subjects, lint, format, types, imports between layers,
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@$(RUN) deploy.generate.docs --check
+	@$(RUN) deploy.generate.texts --check
 	@$(RUN) deploy.generate.chart --at-hand
 
 fmt: $(READY) ## Format, and mend what the linter can
@@ -90,6 +91,9 @@ fmt: $(READY) ## Format, and mend what the linter can
 
 docs: $(READY) ## Write the OpenAPI and AsyncAPI documents anew
 	@$(RUN) deploy.generate.docs
+
+texts: $(READY) ## Write the catalogues of the dashboard's texts anew
+	@$(RUN) deploy.generate.texts
 
 chart: $(READY) ## Lint the Helm chart, check what it renders (write=1 writes it); needs helm or go
 	@$(RUN) deploy.generate.chart $(if $(write),,--check)

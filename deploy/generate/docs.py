@@ -26,6 +26,7 @@ from contracts.audit import LeadRejected
 from contracts.lead_events import LeadChanged
 from contracts.leads import LeadReceived
 from deploy.generate.compose_environment import environment_files
+from deploy.generate.files import ROOT, write_files
 from deploy.generate.metrics_doc import metrics_document
 from deploy.generate.reasons_doc import reasons_table
 from deploy.generate.typescript import submission_schema, typescript_contract
@@ -34,7 +35,6 @@ from runtime.settings import Http, Kafka, Log, Postgres, SitesFile, Tracing, is_
 from services.__main__ import PORTS
 from services.ingest.settings import Settings as Ingest
 
-ROOT = Path(__file__).parents[2]
 VALUES: dict[str, type[BaseModel]] = {
     "leads.received.v1": LeadReceived,
     "leads.changed.v1": LeadChanged,
@@ -173,17 +173,7 @@ def main(
     ] = False,
 ) -> None:
     """Generate all documents from the code. With --check, exit with 1 if one is out of date."""
-    outdated = []
-    for path, text in documents().items():
-        if path.exists() and path.read_text(encoding="utf-8") == text:
-            continue
-        outdated.append(str(path.relative_to(ROOT)))
-        if not check:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text, encoding="utf-8")
-    if check and outdated:
-        sys.exit(f"out of date: {', '.join(outdated)} (run: make docs)")
-    print(f"written: {', '.join(outdated)}" if outdated else "the documents are up to date")
+    write_files(documents(), check=check, target="docs")
 
 
 if __name__ == "__main__":

@@ -6,18 +6,21 @@ SVG, so that it is not stretched (ADR 0037).
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from typing import Final
 from zoneinfo import ZoneInfo
 
+from babel.dates import format_skeleton, format_time, get_day_names
+
 from services.admin.store.leads.trends import Count, Unit
+from services.admin.texts import current_viewer, gettext, ngettext
 
 # Units of the SVG's viewBox, which the style sheet stretches. `BAR` is the width of a bar and of the space
 # beside it.
 BAR: Final = 10
 HEIGHT: Final = 100
 HEAT_LEVELS: Final = 5
-WEEKDAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+WEEKDAYS: Final = 7
 
 
 @dataclass(frozen=True)
@@ -29,19 +32,25 @@ class Range:
     """
 
     key: str
-    name: str
     unit: Unit
     bars: int
     label_every: int
+
+    @property
+    def name(self) -> str:
+        """Return the name, such as `30 days`."""
+        if self.unit == "month":
+            return ngettext("%(count)s month", "%(count)s months", self.bars)
+        return ngettext("%(count)s day", "%(count)s days", self.bars)
 
 
 RANGES: Final[Mapping[str, Range]] = {
     each.key: each
     for each in (
-        Range("7", "7 days", "day", 7, 1),
-        Range("30", "30 days", "day", 30, 6),
-        Range("90", "90 days", "day", 90, 18),
-        Range("12m", "12 months", "month", 12, 1),
+        Range("7", "day", 7, 1),
+        Range("30", "day", 30, 6),
+        Range("90", "day", 90, 18),
+        Range("12m", "month", 12, 1),
     )
 }
 DEFAULT_RANGE: Final = "30"
@@ -65,6 +74,19 @@ class Bar:
     before_title: str
     before: int
     is_current: bool
+
+    @property
+    def text(self) -> str:
+        """Return the first line of the tooltip, such as `Mon 23 Nov: 12`."""
+        return gettext("%(title)s: %(count)s", title=self.title, count=self.value)
+
+    @property
+    def rest(self) -> str:
+        """Return the second line of the tooltip: spam, and the same bar of the previous period."""
+        before = gettext("%(title)s: %(count)s", title=self.before_title, count=self.before)
+        if not self.spam:
+            return before
+        return gettext("%(count)s spam. %(before)s", count=self.spam, before=before)
 
 
 @dataclass(frozen=True)
@@ -164,19 +186,22 @@ def week_table(counts: Mapping[tuple[int, int], int]) -> list[tuple[str, list[He
     `counts` maps a weekday (1 is Monday) and an hour to the number of leads.
     """
     most = max(counts.values(), default=0)
+    locale = current_viewer().locale
+    names = get_day_names("abbreviated", "stand-alone", locale)
+    hours = [format_time(time(hour % 24), "short", locale=locale) for hour in range(25)]
     return [
         (
             name,
             [
                 Heat(
-                    f"{name} {hour:02}:00–{hour + 1:02}:00",  # noqa: RUF001 - a range has an en dash
+                    f"{name} {hours[hour]}–{hours[hour + 1]}",  # noqa: RUF001 - a range has an en dash
                     value := counts.get((weekday, hour), 0),
                     _heat_level(value, most),
                 )
                 for hour in range(24)
             ],
         )
-        for weekday, name in enumerate(WEEKDAYS, 1)
+        for weekday, name in ((number + 1, names[number]) for number in range(WEEKDAYS))
     ]
 
 
@@ -206,21 +231,36 @@ def _heat_level(value: int, most: int) -> int:
 
 
 def _title(unit: Unit, local: datetime) -> str:
-    return f"{local:%B %Y}" if unit == "month" else f"{local:%a} {local.day} {local:%b}"
+    return _date_text("yMMMM" if unit == "month" else "MMMEd", local)
 
 
 def _label(shown: Range, local: datetime) -> str:
     if shown.unit == "month":
-        return f"{local:%b}"
-    return f"{local:%a} {local.day}" if shown.label_every == 1 else f"{local.day} {local:%b}"
+        return _date_text("MMM", local)
+    return _date_text("Ed" if shown.label_every == 1 else "MMMd", local)
+
+
+def _date_text(skeleton: str, local: datetime) -> str:
+    """Return these fields of a date in the viewer's format (CLDR's skeletons)."""
+    return format_skeleton(skeleton, local, locale=current_viewer().locale)
 
 
 def _describe(shown: Range, bars: list[Bar], total: int, total_before: int) -> str:
     if not total:
-        return f"No leads in the last {shown.name}; {total_before} in the {shown.name} before."
+        return gettext(
+            "No leads in the last %(range)s; %(before)s in the %(range)s before.",
+            range=shown.name,
+            before=total_before,
+        )
     peak = max(bars, key=lambda bar: bar.value)
-    leads = "lead" if total == 1 else "leads"
-    return (
-        f"{total} {leads} in the last {shown.name}, {total_before} in the {shown.name} before. "
-        f"Most: {peak.title} with {peak.value}."
+    return ngettext(
+        "%(count)s lead in the last %(range)s, %(before)s in the %(range)s before."
+        " Most: %(peak)s with %(most)s.",
+        "%(count)s leads in the last %(range)s, %(before)s in the %(range)s before."
+        " Most: %(peak)s with %(most)s.",
+        total,
+        range=shown.name,
+        before=total_before,
+        peak=peak.title,
+        most=peak.value,
     )

@@ -6,12 +6,13 @@ from datetime import UTC
 from typing import Final, Literal
 
 from runtime.sites.model import Sites
-from services.admin.dashboard.formatting import duration, job_name, plural, stage_name
+from services.admin.dashboard.formatting import duration, job_name, stage_name
 from services.admin.rules.reasons import spam_word
 from services.admin.rules.spam_shares import SpamShare
 from services.admin.schemas.held_leads import HeldSite
 from services.admin.schemas.system import GatewaySpool, Job, PartHealth, QueueStats, SystemHealth
 from services.admin.store.deliveries.recent_outcomes import EmailOutcomes, RecentOutcomes
+from services.admin.texts import gettext, ngettext
 
 # With fewer emails, a single wrong address would count as a disruption.
 MIN_EMAILS: Final = 5
@@ -77,7 +78,11 @@ class Signals:
 
 def components(health: SystemHealth) -> list[tuple[str, PartHealth]]:
     """Return the name (as the page shows it) and the health of each dependency and service."""
-    dependencies = [("Database", health.database), ("Kafka", health.broker), ("Mail server", health.mail)]
+    dependencies = [
+        (gettext("Database"), health.database),
+        ("Kafka", health.broker),
+        (gettext("Mail server"), health.mail),
+    ]
     return dependencies + [(stage_name(name), part) for name, part in health.services.items()]
 
 
@@ -86,16 +91,19 @@ def make_headline(signals: Signals) -> Headline:
     found = [each for find in SIGNALS.values() for each in find(signals)]
     found.sort(key=lambda each: each.severity != "bad")
     if not found:
-        return Headline("All systems operational", "good", [])
+        return Headline(gettext("All systems operational"), "good", [])
     style = found[0].severity
-    return Headline("Service disruption" if style == "bad" else "Needs attention", style, found)
+    title = gettext("Service disruption") if style == "bad" else gettext("Needs attention")
+    return Headline(title, style, found)
 
 
 def _unavailable_components(signals: Signals) -> Iterator[Disruption]:
     for name, part in components(signals.health):
         if part.state == "down":
-            causes = [f"{check}: {reason or 'not ready'}" for check, ok, reason in _checks(part) if not ok]
-            state = part.reason if part.reason and not causes else "unavailable"
+            causes = [
+                f"{check}: {reason or gettext('not ready')}" for check, ok, reason in _checks(part) if not ok
+            ]
+            state = part.reason if part.reason and not causes else gettext("unavailable")
             yield Disruption(name, " · ".join([state, *causes]))
 
 
@@ -117,7 +125,7 @@ def _checks(part: PartHealth) -> Iterator[tuple[str, bool, str]]:
 def _paused_stages(signals: Signals) -> Iterator[Disruption]:
     for stage in signals.stats.stages or []:
         if stage.paused:
-            reason = f"paused: {stage.pause_reason or 'too many failures'}"
+            reason = gettext("paused: %(reason)s", reason=stage.pause_reason or gettext("too many failures"))
             yield Disruption(
                 stage_name(stage.stage), reason, f"#paused-{stage.stage}", leads=_lag(signals, stage.stage)
             )
@@ -130,18 +138,24 @@ def _lag(signals: Signals, stage: str) -> int | None:
 def _failed_team_notifications(signals: Signals) -> Iterator[Disruption]:
     # The team never hears of a lead whose notification fails, so one failure is a disruption.
     if failed := _emails(signals).get("admin_alert", EmailOutcomes()).failed:
-        reason = f"{plural(failed, 'team notification')} could not be delivered in the last hour"
-        yield Disruption("Email", reason, f"{FAILED_EMAILS}&kind=admin_alert", leads=failed)
+        reason = ngettext(
+            "%(count)s team notification could not be delivered in the last hour",
+            "%(count)s team notifications could not be delivered in the last hour",
+            failed,
+        )
+        yield Disruption(gettext("Email"), reason, f"{FAILED_EMAILS}&kind=admin_alert", leads=failed)
 
 
 def _failed_emails(signals: Signals) -> Iterator[Disruption]:
     sent = sum(each.sent for each in _emails(signals).values())
     failed = sum(each.failed for each in _emails(signals).values())
-    reason = f"{failed} of the last {sent + failed} emails could not be delivered"
+    reason = gettext(
+        "%(failed)s of the last %(all)s emails could not be delivered", failed=failed, all=sent + failed
+    )
     if sent + failed >= MIN_EMAILS and failed > sent:
-        yield Disruption("Email", reason, FAILED_EMAILS, leads=failed)
+        yield Disruption(gettext("Email"), reason, FAILED_EMAILS, leads=failed)
     elif failed >= MIN_EMAILS and failed > FAILED_SHARE_WARNING * (sent + failed):
-        yield Disruption("Email", reason, FAILED_EMAILS, "amber", leads=failed)
+        yield Disruption(gettext("Email"), reason, FAILED_EMAILS, "amber", leads=failed)
 
 
 def _emails(signals: Signals) -> Mapping[str, EmailOutcomes]:
@@ -150,7 +164,11 @@ def _emails(signals: Signals) -> Mapping[str, EmailOutcomes]:
 
 def _dead_deliveries(signals: Signals) -> Iterator[Disruption]:
     for stage, rows in sorted(signals.recent.dead.items() if signals.recent else ()):
-        reason = f"{plural(rows, 'delivery', 'deliveries')} failed permanently in the last hour"
+        reason = ngettext(
+            "%(count)s delivery failed permanently in the last hour",
+            "%(count)s deliveries failed permanently in the last hour",
+            rows,
+        )
         url = f"/admin/ui/workbench/items?stage={stage}&state=dead"
         yield Disruption(stage_name(stage), reason, url, leads=rows)
 
@@ -161,7 +179,7 @@ def _old_deliveries(signals: Signals) -> Iterator[Disruption]:
         age = stage.oldest_open_age_seconds or 0.0
         if age > QUEUED_SECONDS:
             url = f"/admin/ui/workbench/items?stage={stage.stage}&state=waiting"
-            reason = f"a failed delivery has been waiting for {_hours(age)}"
+            reason = gettext("a failed delivery has been waiting for %(duration)s", duration=_hours(age))
             yield Disruption(stage_name(stage.stage), reason, url, "amber")
 
 
@@ -170,11 +188,15 @@ def _ledger_errors(signals: Signals) -> Iterator[Disruption]:
     if books is None:
         return
     if not books.balanced:
-        reason = "the counts of the processing steps and the database differ"
-        yield Disruption("Data integrity", reason, "#h-integrity")
+        reason = gettext("the counts of the processing steps and the database differ")
+        yield Disruption(gettext("Data integrity"), reason, "#h-integrity")
     if missing := sum(each.missing for each in books.stages):
-        reason = f"{plural(missing, 'lead or failed delivery', 'leads or failed deliveries')} missing"
-        yield Disruption("Data integrity", reason, "#h-integrity", subject="missing", leads=missing)
+        reason = ngettext(
+            "%(count)s lead or failed delivery missing",
+            "%(count)s leads or failed deliveries missing",
+            missing,
+        )
+        yield Disruption(gettext("Data integrity"), reason, "#h-integrity", subject="missing", leads=missing)
 
 
 def _consumer_lag(signals: Signals) -> Iterator[Disruption]:
@@ -183,26 +205,48 @@ def _consumer_lag(signals: Signals) -> Iterator[Disruption]:
         name = stage_name(group.group.split(".")[-1])
         if group.lag is None:
             if signals.health.broker.state == "up":
-                yield Disruption(name, f"consumer lag unknown: {group.reason}", "#h-lag")
+                yield Disruption(
+                    name, gettext("consumer lag unknown: %(reason)s", reason=group.reason), "#h-lag"
+                )
         elif (age := group.oldest_seconds or 0.0) > UNREAD_SECONDS:
-            reason = f"{plural(group.lag, 'record')} to process, the oldest for {_minutes(age)}"
+            reason = ngettext(
+                "%(count)s record to process, the oldest for %(duration)s",
+                "%(count)s records to process, the oldest for %(duration)s",
+                group.lag,
+                duration=_minutes(age),
+            )
             yield Disruption(name, reason, "#h-lag", leads=group.lag)
 
 
 def _gateways(signals: Signals) -> Iterator[Disruption]:
     for gateway in signals.stats.gateways:
-        name = f"gateway {gateway.address or gateway.url}"
+        subject = f"gateway {gateway.address or gateway.url}"
+        name, stage = (
+            gettext("gateway %(address)s", address=gateway.address or gateway.url),
+            gettext("Lead intake"),
+        )
         if gateway.state != "up":
-            yield Disruption("Lead intake", f"{name}: {gateway.reason}", "#h-gateways", subject=name)
+            yield Disruption(stage, f"{name}: {gateway.reason}", "#h-gateways", subject=subject)
             continue
         age, damaged = _spool_number(gateway, "oldest_age_seconds"), _spool_number(gateway, "damaged_files")
         if age > SPOOLED_SECONDS:
             depth = int(_spool_number(gateway, "depth"))
-            reason = f"{name} has buffered {plural(depth, 'lead')}, the oldest for {_minutes(age)}"
-            yield Disruption("Lead intake", reason, "#h-gateways", "amber", name, depth)
+            reason = ngettext(
+                "%(gateway)s has buffered %(count)s lead, the oldest for %(duration)s",
+                "%(gateway)s has buffered %(count)s leads, the oldest for %(duration)s",
+                depth,
+                gateway=name,
+                duration=_minutes(age),
+            )
+            yield Disruption(stage, reason, "#h-gateways", "amber", subject, depth)
         if damaged:
-            reason = f"{name} has {plural(int(damaged), 'damaged file')} with leads"
-            yield Disruption("Lead intake", reason, "#h-gateways", "amber", f"{name}, damaged files")
+            reason = ngettext(
+                "%(gateway)s has %(count)s damaged file with leads",
+                "%(gateway)s has %(count)s damaged files with leads",
+                int(damaged),
+                gateway=name,
+            )
+            yield Disruption(stage, reason, "#h-gateways", "amber", f"{subject}, damaged files")
 
 
 def _spool_number(gateway: GatewaySpool, name: str) -> float:
@@ -219,17 +263,33 @@ def _site_queues(signals: Signals) -> Iterator[Disruption]:
                 name, f"{site}: {queue.reason}", "#h-sites", subject=queue.site, leads=queue.depth
             )
         if left := queue.unreadable + queue.damaged:
-            reason = f"{site}: {plural(left, 'entry', 'entries')} cannot be read"
+            reason = ngettext(
+                "%(site)s: %(count)s entry cannot be read",
+                "%(site)s: %(count)s entries cannot be read",
+                left,
+                site=site,
+            )
             yield Disruption(name, reason, "#h-sites", "amber", f"{queue.site}, unreadable", left)
         if queue.refused:
-            reason = f"{site}: {plural(queue.refused, 'lead')} rejected by the last import"
+            reason = ngettext(
+                "%(site)s: %(count)s lead rejected by the last import",
+                "%(site)s: %(count)s leads rejected by the last import",
+                queue.refused,
+                site=site,
+            )
             url = "/admin/ui/workbench/items?stage=site"
             yield Disruption(name, reason, url, "amber", f"{queue.site}, rejected", queue.refused)
         since = queue.oldest_queued_at
         if queue.depth and since and queue.asked_at:
             age = (queue.asked_at.astimezone(UTC) - since.astimezone(UTC)).total_seconds()
             if age > SITE_QUEUED_SECONDS:
-                reason = f"{site}: {plural(queue.depth, 'lead')} queued, the oldest for {_hours(age)}"
+                reason = ngettext(
+                    "%(site)s: %(count)s lead queued, the oldest for %(duration)s",
+                    "%(site)s: %(count)s leads queued, the oldest for %(duration)s",
+                    queue.depth,
+                    site=site,
+                    duration=_hours(age),
+                )
                 yield Disruption(name, reason, "#h-sites", "amber", queue.site, queue.depth)
 
 
@@ -237,27 +297,49 @@ def _spam(signals: Signals) -> Iterator[Disruption]:
     # A form with a broken field makes spam of every lead, and nobody is notified of spam.
     for share in signals.spam or []:
         site = signals.sites.display_name(share.site)
-        reason = f"{share.spam} of {plural(share.leads, 'lead')} of {site} in 24 hours are spam"
+        values: dict[str, object] = {"spam": share.spam, "site": site}
         if share.reason:
-            reason += f" (most often: {spam_word(share.reason)})"
-        text, url = f"{reason}. Check its form.", "/admin/ui/leads?status=spam"
-        yield Disruption("Lead intake", text, url, "amber", share.site, share.spam)
+            text = ngettext(
+                "%(spam)s of %(count)s lead of %(site)s in 24 hours are spam (most often: %(reason)s)."
+                " Check its form.",
+                "%(spam)s of %(count)s leads of %(site)s in 24 hours are spam (most often: %(reason)s)."
+                " Check its form.",
+                share.leads,
+                reason=spam_word(share.reason),
+                **values,
+            )
+        else:
+            text = ngettext(
+                "%(spam)s of %(count)s lead of %(site)s in 24 hours are spam. Check its form.",
+                "%(spam)s of %(count)s leads of %(site)s in 24 hours are spam. Check its form.",
+                share.leads,
+                **values,
+            )
+        url = "/admin/ui/leads?status=spam"
+        yield Disruption(gettext("Lead intake"), text, url, "amber", share.site, share.spam)
 
 
 def _held(signals: Signals) -> Iterator[Disruption]:
     # No visitor is answered while the leads are held, so somebody has to decide.
     for site in signals.held or []:
         name = signals.sites.display_name(site.site)
-        held = f"{plural(site.leads, 'held lead')} of {name}: release them, or mark them as spam"
-        yield Disruption("Lead intake", held, "/admin/ui/held", "amber")
+        held = ngettext(
+            "%(count)s held lead of %(site)s: release them, or mark them as spam",
+            "%(count)s held leads of %(site)s: release them, or mark them as spam",
+            site.leads,
+            site=name,
+        )
+        yield Disruption(gettext("Lead intake"), held, "/admin/ui/held", "amber")
 
 
 def _jobs(signals: Signals) -> Iterator[Disruption]:
     for job in signals.jobs or []:
         if job.overdue:
-            yield Disruption(job_name(job.name), "the next run is overdue", "/admin/ui/jobs", "amber")
+            yield Disruption(
+                job_name(job.name), gettext("the next run is overdue"), "/admin/ui/jobs", "amber"
+            )
         elif job.last_outcome == "failed":
-            yield Disruption(job_name(job.name), "the last run failed", "/admin/ui/jobs", "amber")
+            yield Disruption(job_name(job.name), gettext("the last run failed"), "/admin/ui/jobs", "amber")
 
 
 def _unknown_signals(signals: Signals) -> Iterator[Disruption]:
@@ -269,19 +351,24 @@ def _unknown_signals(signals: Signals) -> Iterator[Disruption]:
     health, stats = signals.health, signals.stats
     notifier = health.services.get("notifier")
     if health.mail.state == "unknown" and notifier and notifier.state == "up":
-        yield Disruption("Mail server", f"status unknown: {health.mail.reason}")
+        reason = gettext("status unknown: %(reason)s", reason=health.mail.reason)
+        yield Disruption(gettext("Mail server"), reason)
     if health.database.state != "up":
         return
-    for name, value in (
-        ("failed deliveries and data integrity", stats.stages),
-        ("recent emails", signals.recent),
-        ("scheduled tasks", signals.jobs),
-        ("spam", signals.spam),
-        ("held leads", signals.held),
-        ("website queues", stats.site_queues),
+    for name, value, text in (
+        (
+            "failed deliveries and data integrity",
+            stats.stages,
+            gettext("the state of failed deliveries and data integrity is unknown"),
+        ),
+        ("recent emails", signals.recent, gettext("the state of recent emails is unknown")),
+        ("scheduled tasks", signals.jobs, gettext("the state of scheduled tasks is unknown")),
+        ("spam", signals.spam, gettext("the state of spam is unknown")),
+        ("held leads", signals.held, gettext("the state of held leads is unknown")),
+        ("website queues", stats.site_queues, gettext("the state of website queues is unknown")),
     ):
         if value is None:
-            yield Disruption("Database", f"the state of {name} is unknown", severity="amber", subject=name)
+            yield Disruption(gettext("Database"), text, severity="amber", subject=name)
 
 
 def _minutes(seconds: float) -> str:

@@ -7,52 +7,66 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 
 from services.admin.dashboard.formatting import field_label
+from services.admin.texts import gettext, gettext_noop
 
 ERROR_TITLES: Final = {
-    403: "Form rejected",
-    404: "Not found",
-    409: "Action not possible",
-    413: "Request too large",
-    422: "Invalid input",
-    429: "Too many requests",
-    500: "Internal error",
-    503: "Temporarily unavailable",
+    403: gettext_noop("Form rejected"),
+    404: gettext_noop("Not found"),
+    409: gettext_noop("Action not possible"),
+    413: gettext_noop("Request too large"),
+    422: gettext_noop("Invalid input"),
+    429: gettext_noop("Too many requests"),
+    500: gettext_noop("Internal error"),
+    503: gettext_noop("Temporarily unavailable"),
 }
 # What a person does next, shown below the message of an error page.
 ERROR_NEXT_STEPS: Final = {
-    403: "Go back, reload the page and try again.",
-    404: "Check the link, or search for the lead.",
-    409: "Go back and reload the page to see the current state.",
-    413: "Shorten the text and try again.",
-    422: "Go back, correct the input and try again.",
-    429: "Wait a minute, then try again.",
-    500: "Try again. If the error persists, contact whoever operates FASTCore.",
-    503: "Try again in a minute. New leads are still accepted and none is lost."
-    " The system status shows which components are unavailable.",
+    403: gettext_noop("Go back, reload the page and try again."),
+    404: gettext_noop("Check the link, or search for the lead."),
+    409: gettext_noop("Go back and reload the page to see the current state."),
+    413: gettext_noop("Shorten the text and try again."),
+    422: gettext_noop("Go back, correct the input and try again."),
+    429: gettext_noop("Wait a minute, then try again."),
+    500: gettext_noop("Try again. If the error persists, contact whoever operates FASTCore."),
+    503: gettext_noop(
+        "Try again in a minute. New leads are still accepted and none is lost."
+        " The system status shows which components are unavailable."
+    ),
 }
 # What is wrong with a form field, by pydantic's error type; other errors have pydantic's text.
 FIELD_ERRORS: Final = {
-    "missing": "this field is required",
-    "uuid_parsing": "this is not a valid ID",
-    "date_from_datetime_parsing": "this is not a valid date",
-    "date_parsing": "this is not a valid date",
-    "int_parsing": "this is not a whole number",
-    "enum": "this is not one of the available options",
-    "literal_error": "this is not one of the available options",
+    "missing": gettext_noop("this field is required"),
+    "uuid_parsing": gettext_noop("this is not a valid ID"),
+    "date_from_datetime_parsing": gettext_noop("this is not a valid date"),
+    "date_parsing": gettext_noop("this is not a valid date"),
+    "int_parsing": gettext_noop("this is not a whole number"),
+    "enum": gettext_noop("this is not one of the available options"),
+    "literal_error": gettext_noop("this is not one of the available options"),
 }
 
 # What to enter in a field of a lead, whatever is wrong with the text.
 EDIT_ERRORS: Final = {
-    "email": "Enter a complete email address, such as name@example.com.",
-    "service": "Enter a service of at most 200 characters.",
+    "email": gettext_noop("Enter a complete email address, such as name@example.com."),
+    "service": gettext_noop("Enter a service of at most 200 characters."),
 }
 # Fields whose labels on the page are not their names.
-FIELD_LABELS: Final = {"q": "Search", "since": "From", "until": "To"}
+FIELD_LABELS: Final = {
+    "q": gettext_noop("Search"),
+    "since": gettext_noop("From"),
+    "until": gettext_noop("To"),
+}
 
 
 def error_title(status: int) -> str:
     """Return the heading of the error page for an HTTP status."""
-    return ERROR_TITLES.get(status) or HTTPStatus(status).phrase
+    title = ERROR_TITLES.get(status)
+    return gettext(title) if title else HTTPStatus(status).phrase
+
+
+def next_step(status: int) -> str:
+    """Return what a person does next, or an empty text."""
+    text = ERROR_NEXT_STEPS.get(status)
+    return gettext(text) if text else ""
 
 
 def edit_errors(error: ValidationError) -> dict[str, str]:
@@ -64,10 +78,12 @@ def edit_errors(error: ValidationError) -> dict[str, str]:
     for item in error.errors():
         name = str(item["loc"][0]) if item["loc"] else ""
         if item["type"] == "string_too_long":
-            text = f"Shorten the text to at most {item['ctx']['max_length']:,} characters."
+            text = gettext(
+                "Shorten the text to at most %(count)s characters.", count=item["ctx"]["max_length"]
+            )
         else:
-            text = "This text cannot be saved. Type it again without special characters."
-        texts[name] = EDIT_ERRORS.get(name, text)
+            text = gettext("This text cannot be saved. Type it again without special characters.")
+        texts[name] = gettext(EDIT_ERRORS[name]) if name in EDIT_ERRORS else text
     return texts
 
 
@@ -75,8 +91,10 @@ def validation_message(error: RequestValidationError) -> str:
     """Return which fields are invalid and why. The message contains no submitted value."""
     messages = []
     for item in error.errors():
-        problem = FIELD_ERRORS.get(item.get("type", "")) or str(item["msg"]).removeprefix("Value error, ")
+        known = FIELD_ERRORS.get(item.get("type", ""))
+        problem = gettext(known) if known else str(item["msg"]).removeprefix("Value error, ")
         # The last part is a number for an item of a list.
         name = next(part for part in reversed(item["loc"]) if isinstance(part, str))
-        messages.append(f"{FIELD_LABELS.get(name) or field_label(name)}: {problem}.")
+        label = gettext(FIELD_LABELS[name]) if name in FIELD_LABELS else field_label(name)
+        messages.append(gettext("%(field)s: %(problem)s.", field=label, problem=problem))
     return " ".join(messages)

@@ -3,92 +3,156 @@
 import json
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, time
 from typing import Any, Final, LiteralString
 
+from babel.dates import format_time
 from markupsafe import Markup
 
 from services.admin.rules.lead_rules import STATUS_NAMES, lead_title
 from services.admin.rules.reasons import explain, spam_word
+from services.admin.texts import NO_VALUE, current_viewer, gettext, gettext_noop, ngettext, number, percent
 
 EVENTS: Final = {
-    "lead.received": "Lead received",
-    "lead.rejected": "Request rejected",
-    "lead.conflict": "Duplicate request quarantined",
-    "lead.parked": "Delivery failed",
-    "lead.dead": "Delivery failed permanently",
-    "lead.replayed": "Delivery retried",
-    "lead.archived": "Delivery archived",
-    "lead.status_changed": "Status changed",
-    "lead.edited": "Lead edited",
-    "lead.note_added": "Note added",
-    "lead.note_edited": "Note edited",
-    "lead.note_deleted": "Note deleted",
-    "lead.exported": "Data exported",
-    "lead.erased": "Personal data deleted",
-    "bulk.started": "Action on many leads started",
-    "bulk.cancelled": "Action on many leads cancelled",
-    "email.sent": "Email sent",
-    "email.failed": "Email failed",
-    "email.unknown": "Email outcome unknown",
-    "email.suppressed": "Email suppressed",
-    "queue.flushed": "All pending deliveries retried",
-    "queue.cleared": "All pending deliveries archived",
-    "queue.replayed": "Manual retry started",
-    "queue.replay_cancelled": "Manual retry cancelled",
-    "stage.resumed": "Processing resumed",
-    "incident.acknowledged": "Incident acknowledged",
-    "incident.resolved": "Incident resolved",
-    "view.saved": "View saved",
-    "view.renamed": "View renamed",
-    "view.edited": "View edited",
-    "view.deleted": "View deleted",
-    "delivery.dead": "Delivery to a destination failed",
-    "destination.disabled": "Destination disabled",
-    "destination.enabled": "Destination enabled",
-    "destination.tested": "Test event sent to a destination",
-    "destination.retried": "Failed deliveries of a destination retried",
-    "site_queue.pulled": "Website queue imported",
+    "lead.received": gettext_noop("Lead received"),
+    "lead.rejected": gettext_noop("Request rejected"),
+    "lead.conflict": gettext_noop("Duplicate request quarantined"),
+    "lead.parked": gettext_noop("Delivery failed"),
+    "lead.dead": gettext_noop("Delivery failed permanently"),
+    "lead.replayed": gettext_noop("Delivery retried"),
+    "lead.archived": gettext_noop("Delivery archived"),
+    "lead.status_changed": gettext_noop("Status changed"),
+    "lead.edited": gettext_noop("Lead edited"),
+    "lead.note_added": gettext_noop("Note added"),
+    "lead.note_edited": gettext_noop("Note edited"),
+    "lead.note_deleted": gettext_noop("Note deleted"),
+    "lead.exported": gettext_noop("Data exported"),
+    "lead.erased": gettext_noop("Personal data deleted"),
+    "bulk.started": gettext_noop("Action on many leads started"),
+    "bulk.cancelled": gettext_noop("Action on many leads cancelled"),
+    "email.sent": gettext_noop("Email sent"),
+    "email.failed": gettext_noop("Email failed"),
+    "email.unknown": gettext_noop("Email outcome unknown"),
+    "email.suppressed": gettext_noop("Email suppressed"),
+    "queue.flushed": gettext_noop("All pending deliveries retried"),
+    "queue.cleared": gettext_noop("All pending deliveries archived"),
+    "queue.replayed": gettext_noop("Manual retry started"),
+    "queue.replay_cancelled": gettext_noop("Manual retry cancelled"),
+    "stage.resumed": gettext_noop("Processing resumed"),
+    "incident.acknowledged": gettext_noop("Incident acknowledged"),
+    "incident.resolved": gettext_noop("Incident resolved"),
+    "view.saved": gettext_noop("View saved"),
+    "view.renamed": gettext_noop("View renamed"),
+    "view.edited": gettext_noop("View edited"),
+    "view.deleted": gettext_noop("View deleted"),
+    "delivery.dead": gettext_noop("Delivery to a destination failed"),
+    "destination.disabled": gettext_noop("Destination disabled"),
+    "destination.enabled": gettext_noop("Destination enabled"),
+    "destination.tested": gettext_noop("Test event sent to a destination"),
+    "destination.retried": gettext_noop("Failed deliveries of a destination retried"),
+    "site_queue.pulled": gettext_noop("Website queue imported"),
 }
 KINDS: Final = {
-    "welcome": "Confirmation email",
-    "admin_alert": "Team notification",
-    "store": "Lead storage",
-    "audit": "Audit entry",
-    "event": "Event for destinations",
-    "pull": "Website import",
+    "welcome": gettext_noop("Confirmation email"),
+    "admin_alert": gettext_noop("Team notification"),
+    "store": gettext_noop("Lead storage"),
+    "audit": gettext_noop("Audit entry"),
+    "event": gettext_noop("Event for destinations"),
+    "pull": gettext_noop("Website import"),
 }
 STAGES: Final = {
-    "ingest": "Lead intake",
-    "persister": "Storage",
-    "notifier": "Email",
-    "webhooks": "Destinations",
-    "site": "Website queues",
-    "flusher": "Retries",
+    "ingest": gettext_noop("Lead intake"),
+    "persister": gettext_noop("Storage"),
+    "notifier": gettext_noop("Email"),
+    "webhooks": gettext_noop("Destinations"),
+    "site": gettext_noop("Website queues"),
+    "flusher": gettext_noop("Retries"),
 }
 # States of leads, emails, queue rows, replays and components. A state that is missing here is capitalised.
 STATES: Final = {
     **STATUS_NAMES,
-    "up": "Operational",
-    "down": "Unavailable",
-    "waiting": "Pending",
-    "reserved": "Preparing",
-    "replaying": "Retrying",
-    "dead": "Failed",
+    "up": gettext_noop("Operational"),
+    "down": gettext_noop("Unavailable"),
+    "waiting": gettext_noop("Pending"),
+    "reserved": gettext_noop("Preparing"),
+    "replaying": gettext_noop("Retrying"),
+    "dead": gettext_noop("Failed"),
+    "sent": gettext_noop("Sent"),
+    "sending": gettext_noop("Sending"),
+    "unknown": gettext_noop("Unknown"),
+    "suppressed": gettext_noop("Suppressed"),
+    "resolved": gettext_noop("Resolved"),
+    "archived": gettext_noop("Archived"),
+    "succeeded": gettext_noop("Succeeded"),
+    "failed": gettext_noop("Failed"),
+    "running": gettext_noop("Running"),
+    "finished": gettext_noop("Finished"),
+    "cancelled": gettext_noop("Cancelled"),
+    "queued": gettext_noop("Queued"),
+    "skipped": gettext_noop("Skipped"),
 }
 JOBS: Final = {
-    "replay_queue": ("Automatic retries", "Retries failed deliveries when they are due."),
-    "site_queue": ("Website imports", "Imports leads that websites queued while FASTCore was unreachable."),
-    "retention": ("Data retention", "Deletes personal data that is older than the retention settings allow."),
-    "lead_summary": ("Lead statistics", "Counts the leads of past days for the overview."),
-    "statistics": ("Database statistics", "Removes deleted values from the database's statistics."),
+    "replay_queue": (
+        gettext_noop("Automatic retries"),
+        gettext_noop("Retries failed deliveries when they are due."),
+    ),
+    "site_queue": (
+        gettext_noop("Website imports"),
+        gettext_noop("Imports leads that websites queued while FASTCore was unreachable."),
+    ),
+    "retention": (
+        gettext_noop("Data retention"),
+        gettext_noop("Deletes personal data that is older than the retention settings allow."),
+    ),
+    "lead_summary": (
+        gettext_noop("Lead statistics"),
+        gettext_noop("Counts the leads of past days for the overview."),
+    ),
+    "statistics": (
+        gettext_noop("Database statistics"),
+        gettext_noop("Removes deleted values from the database's statistics."),
+    ),
 }
+# The fields of a lead. Other names, such as those of a form's own fields, are data: they are not translated.
+FIELDS: Final = {
+    "name": gettext_noop("Name"),
+    "email": gettext_noop("Email"),
+    "phone": gettext_noop("Phone"),
+    "company": gettext_noop("Company"),
+    "service": gettext_noop("Service"),
+    "message": gettext_noop("Message"),
+    "notes": gettext_noop("Notes"),
+    "assignee": gettext_noop("Assignee"),
+    "locale": gettext_noop("Locale"),
+    "site": gettext_noop("Site"),
+    "landing_page": gettext_noop("Landing page"),
+    "page_title": gettext_noop("Page title"),
+    "page_url": gettext_noop("Page URL"),
+    "referrer": gettext_noop("Referrer"),
+    "utm_source": gettext_noop("UTM source"),
+    "utm_medium": gettext_noop("UTM medium"),
+    "utm_campaign": gettext_noop("UTM campaign"),
+    "utm_term": gettext_noop("UTM term"),
+    "utm_content": gettext_noop("UTM content"),
+    "utm_id": gettext_noop("UTM ID"),
+    "first_utm_source": gettext_noop("First visit: source"),
+    "first_utm_medium": gettext_noop("First visit: medium"),
+    "first_utm_campaign": gettext_noop("First visit: campaign"),
+    "first_utm_term": gettext_noop("First visit: term"),
+    "first_utm_content": gettext_noop("First visit: content"),
+    "first_utm_id": gettext_noop("First visit: ID"),
+}
+# A unit and the next smaller one in seconds, and the texts of a duration without and with the smaller one.
+_DURATIONS: Final = (
+    (86400, 3600, gettext_noop("%(large)s d"), gettext_noop("%(large)s d %(small)s h")),
+    (3600, 60, gettext_noop("%(large)s h"), gettext_noop("%(large)s h %(small)s min")),
+    (60, 1, gettext_noop("%(large)s min"), gettext_noop("%(large)s min %(small)s s")),
+)
 _EVERY_MINUTES: Final = re.compile(r"\*/(\d+) \* \* \* \*$")
 _DAILY: Final = re.compile(r"(\d{1,2}) (\d{1,2}) \* \* \*$")
 # The order in which marketing tools show a campaign. JSON in PostgreSQL keeps no order.
 CAMPAIGN_FIELDS: Final = ("utm_source", "utm_medium", "utm_campaign", "utm_term", "utm_content", "utm_id")
 FIRST_VISIT: Final = "first_"
-NO_VALUE: Final = "\N{EN DASH}"
 STATUSES: Final = ("received", "processing", "contacted", "won", "lost", "held", "spam")
 # The CSS class of each state's and event's badge. A state that is missing here is grey.
 BADGE_STYLES: Final = {
@@ -114,20 +178,20 @@ BADGE_STYLES: Final = {
 }  # fmt: skip
 
 
-def time_tag(time: datetime | None) -> Markup:
+def time_tag(at: datetime | None) -> Markup:
     """Return a `<time>` element in UTC, which locale.js converts to the viewer's time zone."""
-    return _time_element(time, '<time datetime="{}">{}</time>')
+    return _time_element(at, '<time datetime="{}">{}</time>')
 
 
-def ago_tag(time: datetime | None) -> Markup:
+def ago_tag(at: datetime | None) -> Markup:
     """Return a `<time>` element that locale.js shows as `5 min ago`. Use it where the age is what matters."""
-    return _time_element(time, '<time datetime="{}" data-relative>{}</time>')
+    return _time_element(at, '<time datetime="{}" data-relative>{}</time>')
 
 
-def _time_element(time: datetime | None, element: LiteralString) -> Markup:
-    if time is None:
-        return Markup('<span class="none">Never</span>')
-    utc = time.astimezone(UTC)
+def _time_element(at: datetime | None, element: LiteralString) -> Markup:
+    if at is None:
+        return Markup('<span class="none">{}</span>').format(gettext("Never"))
+    utc = at.astimezone(UTC)
     template = Markup(element)  # noqa: S704 - one of the literals of the two functions above
     return template.format(utc.isoformat(timespec="milliseconds"), f"{utc:%Y-%m-%d %H:%M} UTC")
 
@@ -137,69 +201,56 @@ def duration(seconds: float | None) -> str:
     if seconds is None:
         return NO_VALUE
     if seconds < 1:
-        return f"{max(0, round(seconds * 1000))} ms"
-    if seconds < 10:
-        return f"{seconds:.1f} s".replace(".0 s", " s")
-    whole = int(seconds)
-    for size, unit, smaller_size, smaller_unit in (
-        (86400, "d", 3600, "h"),
-        (3600, "h", 60, "min"),
-        (60, "min", 1, "s"),
-    ):
-        if whole >= size:
-            rest = whole % size // smaller_size
-            return f"{whole // size} {unit}" + (f" {rest} {smaller_unit}" if rest else "")
-    return f"{whole} s"
-
-
-def number(value: float | None) -> str:
-    """Return a number with thin spaces as thousands separators."""
-    return NO_VALUE if value is None else f"{value:,}".replace(",", "\u2009")
-
-
-def plural(count: int, singular: str, plural_form: str = "") -> str:
-    """Return a count and its noun, such as `3 leads`. `plural_form` is by default `singular` and "s"."""
-    return f"{number(count)} {singular if count == 1 else plural_form or singular + 's'}"
+        return gettext("%(count)s ms", count=max(0, round(seconds * 1000)))
+    for size, smaller_size, alone, both in _DURATIONS:
+        if seconds >= size:
+            large, small = int(seconds) // size, int(seconds) % size // smaller_size
+            return gettext(both if small else alone, large=large, small=small)
+    return gettext("%(count)s s", count=round(seconds, 1) if seconds < 10 else int(seconds))
 
 
 def event_name(event: str) -> str:
     """Return the name that pages show for an audit event."""
-    return EVENTS.get(event, event.replace(".", " ").replace("_", " ").capitalize())
+    name = EVENTS.get(event)
+    return gettext(name) if name else event.replace(".", " ").replace("_", " ").capitalize()
 
 
 def kind_name(kind: object) -> str:
     """Return the name that pages show for a kind of delivery."""
     kind = str(kind)
-    return KINDS.get(kind, kind.replace("_", " ").capitalize())
+    return gettext(KINDS[kind]) if kind in KINDS else kind.replace("_", " ").capitalize()
 
 
 def stage_name(stage: object) -> str:
     """Return the name that pages show for a stage or service: what it does, such as `Storage`."""
-    return STAGES.get(str(stage), field_label(str(stage)))
+    name = STAGES.get(str(stage))
+    return gettext(name) if name else field_label(str(stage))
 
 
 def job_name(job: str) -> str:
     """Return the name that pages show for a scheduled job."""
-    return JOBS[job][0] if job in JOBS else field_label(job)
+    return gettext(JOBS[job][0]) if job in JOBS else field_label(job)
 
 
 def job_description(job: str) -> str:
     """Return what a scheduled job does, or an empty text for an unknown job."""
-    return JOBS[job][1] if job in JOBS else ""
+    return gettext(JOBS[job][1]) if job in JOBS else ""
 
 
 def schedule_name(cron: str) -> str:
     """Return a cron schedule in words if it runs every few minutes or daily, else the schedule unchanged."""
     if every := _EVERY_MINUTES.match(cron):
-        return f"Every {plural(int(every[1]), 'minute')}"
+        return ngettext("Every minute", "Every %(count)s minutes", int(every[1]))
     if daily := _DAILY.match(cron):
-        return f"Every day at {int(daily[2]):02}:{int(daily[1]):02} UTC"
+        at = format_time(time(int(daily[2]), int(daily[1])), "short", locale=current_viewer().locale)
+        return gettext("Every day at %(time)s UTC", time=at)
     return cron
 
 
 def state_name(state: object) -> str:
     """Return the name that pages show for the state of a lead, email, queue row, replay or component."""
-    return STATES.get(str(state), str(state).capitalize())
+    name = STATES.get(str(state))
+    return gettext(name) if name else str(state).capitalize()
 
 
 def reason_text(reason: str) -> str:
@@ -226,7 +277,7 @@ def json_text(value: Any) -> str:
     if isinstance(value, str):
         return value
     if isinstance(value, bool):
-        return "yes" if value else "no"
+        return gettext("yes") if value else gettext("no")
     return json.dumps(value, ensure_ascii=False)
 
 
@@ -258,14 +309,18 @@ def source_items(source: Mapping[str, Any] | None) -> list[tuple[str, Any]]:
 
 def source_label(name: str) -> str:
     """Return the label of a field of a lead's source, such as `First visit: campaign`."""
-    if not name.startswith(FIRST_VISIT):
+    if name in FIELDS or not name.startswith(FIRST_VISIT):
         return field_label(name)
-    label = field_label(name.removeprefix(FIRST_VISIT).removeprefix("utm_"))
-    return f"First visit: {label if label.isupper() else label[:1].lower() + label[1:]}"
+    label = field_label(name.removeprefix(FIRST_VISIT))
+    return gettext(
+        "First visit: %(field)s", field=label if label.isupper() else label[:1].lower() + label[1:]
+    )
 
 
 def field_label(name: str) -> str:
     """Return the label that pages show for a field of a lead."""
+    if name in FIELDS:
+        return gettext(FIELDS[name])
     label = name.replace("_", " ").capitalize().replace("Utm", "UTM")
     return re.sub(r"\b(id|url|smtp)\b", lambda word: word[0].upper(), label, flags=re.IGNORECASE)
 
@@ -275,6 +330,7 @@ FILTERS: Final = {
     "ago_tag": ago_tag,
     "duration": duration,
     "number": number,
+    "percent": percent,
     "event_name": event_name,
     "kind_name": kind_name,
     "stage_name": stage_name,
@@ -293,4 +349,4 @@ FILTERS: Final = {
     "address_text": address_text,
     "lead_title": lead_title,
 }
-GLOBALS: Final = {"STATUSES": STATUSES, "EVENTS": EVENTS, "plural": plural}
+GLOBALS: Final = {"STATUSES": STATUSES, "EVENTS": EVENTS}

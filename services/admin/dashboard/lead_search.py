@@ -8,24 +8,39 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BeforeValidator, ConfigDict, ValidationError, model_validator
 
 from services.admin.dashboard.fields import BlankAsNone
-from services.admin.dashboard.formatting import plural, state_name
+from services.admin.dashboard.formatting import state_name
 from services.admin.dashboard.paging import last_cursor, page_url
 from services.admin.schemas.filters import LeadFilter, LeadOrder
 from services.admin.schemas.lead_conditions import ME, NOBODY, LeadConditions
 from services.admin.schemas.periods import Period
+from services.admin.texts import gettext, gettext_noop, ngettext
 
 LEADS: Final = "/admin/ui/leads"
 PAGE_ROWS: Final = 25
 WAITING_HOURS: Final = (4, 24, 72, 168)
-PEOPLE: Final = {ME: "Me", NOBODY: "Unassigned"}
+PEOPLE: Final = {ME: gettext_noop("Me"), NOBODY: gettext_noop("Unassigned")}
+_FILTERS: Final = {
+    "site": gettext_noop("Site: %(value)s"),
+    "status": gettext_noop("Status: %(value)s"),
+    "service": gettext_noop("Service: %(value)s"),
+    "assignee": gettext_noop("Assignee: %(value)s"),
+    "campaign": gettext_noop("Campaign: %(value)s"),
+    "received": gettext_noop("Received: %(value)s"),
+    "source": gettext_noop("Last touch: %(value)s"),
+    "first_source": gettext_noop("First touch: %(value)s"),
+    "landing_page": gettext_noop("Landing page: %(value)s"),
+    "waiting": gettext_noop("Unanswered: %(value)s"),
+    "since": gettext_noop("From: %(value)s"),
+    "until": gettext_noop("To: %(value)s"),
+}
 PERIODS: Final[dict[Period, str]] = {
-    "today": "Today",
-    "yesterday": "Yesterday",
-    "this_week": "This week",
-    "last_week": "Last week",
-    "last_7_days": "Last 7 days",
-    "this_month": "This month",
-    "last_month": "Last month",
+    "today": gettext_noop("Today"),
+    "yesterday": gettext_noop("Yesterday"),
+    "this_week": gettext_noop("This week"),
+    "last_week": gettext_noop("Last week"),
+    "last_7_days": gettext_noop("Last 7 days"),
+    "this_month": gettext_noop("This month"),
+    "last_month": gettext_noop("Last month"),
 }
 
 Rows = Annotated[Literal[25, 50, 100], BeforeValidator(lambda value: int(str(value)))]
@@ -94,36 +109,41 @@ def chips(search: LeadSearch, site_name: Callable[[str], str]) -> Iterator[tuple
     words: dict[str, Callable[[str], str]] = {
         "site": site_name,
         "status": state_name,
-        "waiting": lambda hours: f"over {_hours(int(hours))}",
-        "received": lambda period: PERIODS[period],  # type: ignore[index]
-        "assignee": lambda name: PEOPLE.get(name, name),
-    }
-    labels = {
-        "source": "Last touch",
-        "first_source": "First touch",
-        "landing_page": "Landing page",
-        "waiting": "Unanswered",
-        "since": "From",
-        "until": "To",
+        "waiting": lambda hours: over_text(int(hours)),
+        "received": lambda period: gettext(PERIODS[period]),  # type: ignore[index]
+        "assignee": lambda name: gettext(PEOPLE[name]) if name in PEOPLE else name,
     }
     for name, value in search.conditions().items():
         for each in value if isinstance(value, list) else [value]:
             text = words[name](each) if name in words else each
             rest = tuple(other for other in search.status if other != each) if name == "status" else None
-            yield f"{labels.get(name, name.capitalize())}: {text}", {name: rest}
+            yield gettext(_FILTERS[name], value=text), {name: rest}
 
 
-def _hours(hours: int) -> str:
-    return plural(hours // 24, "day") if hours % 24 == 0 else plural(hours, "hour")
+def over_text(hours: int) -> str:
+    """Return how long a lead has been waiting at least, such as `over 3 days`."""
+    if hours % 24 == 0:
+        return ngettext("over %(count)s day", "over %(count)s days", hours // 24)
+    return ngettext("over %(count)s hour", "over %(count)s hours", hours)
+
+
+def people_names() -> dict[str, str]:
+    """Return the names of the special assignees, by their value in the filter."""
+    return {value: gettext(name) for value, name in PEOPLE.items()}
+
+
+def period_names() -> dict[Period, str]:
+    """Return the names of the periods."""
+    return {period: gettext(name) for period, name in PERIODS.items()}
 
 
 # The columns by which the list can be sorted: ascending, descending, and which of them the first click gives.
 COLUMN_ORDERS: Final[dict[str, tuple[LeadOrder, LeadOrder, int]]] = {
-    "Lead": ("name", "name_desc", 0),
-    "Status": ("status", "status_desc", 0),
-    "Assignee": ("assignee", "assignee_desc", 0),
-    "Received": ("oldest", "received", 1),
-    "Last change": ("updated_asc", "updated", 1),
+    "lead": ("name", "name_desc", 0),
+    "status": ("status", "status_desc", 0),
+    "assignee": ("assignee", "assignee_desc", 0),
+    "received": ("oldest", "received", 1),
+    "updated": ("updated_asc", "updated", 1),
 }
 
 

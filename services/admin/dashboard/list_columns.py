@@ -6,16 +6,18 @@ another size. The choice is not personal data.
 
 from typing import Final, Literal
 
+from services.admin.texts import gettext_noop
+
 ColumnName = Literal["company", "service", "status", "assignee", "received", "site", "phone", "updated"]
 COLUMNS: Final[dict[ColumnName, str]] = {
-    "company": "Company",
-    "service": "Service",
-    "site": "Site",
-    "phone": "Phone",
-    "status": "Status",
-    "assignee": "Assignee",
-    "received": "Received",
-    "updated": "Last change",
+    "company": gettext_noop("Company"),
+    "service": gettext_noop("Service"),
+    "site": gettext_noop("Site"),
+    "phone": gettext_noop("Phone"),
+    "status": gettext_noop("Status"),
+    "assignee": gettext_noop("Assignee"),
+    "received": gettext_noop("Received"),
+    "updated": gettext_noop("Last change"),
 }
 USUAL_COLUMNS: Final[tuple[ColumnName, ...]] = ("company", "service", "status", "assignee", "received")
 COLUMNS_COOKIE: Final = "fastcore_columns"

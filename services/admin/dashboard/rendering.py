@@ -18,10 +18,12 @@ from starlette.types import Scope
 
 from runtime.failures import DependencyUnavailable, RetryableError
 from runtime.logs import logger
+from services.admin import texts
 from services.admin.auth.session import Session
 from services.admin.dashboard import error_texts, formatting
 from services.admin.dashboard.auth import CsrfError, LoginRequired
 from services.admin.rules.errors import ConflictError, ForbiddenError, NotFoundError
+from services.admin.texts import gettext
 
 STATIC: Final = Path(__file__).with_name("static")
 LOGIN: Final = "/admin/login"
@@ -33,6 +35,7 @@ HEADERS: Final = {
         "connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
     ),
     "Cross-Origin-Opener-Policy": "same-origin",
+    "Vary": "Accept-Language",
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
@@ -44,7 +47,17 @@ _TEMPLATES: Final = Environment(
     undefined=StrictUndefined,
     trim_blocks=True,
     lstrip_blocks=True,
+    extensions=["jinja2.ext.i18n"],
 )
+# `trans` blocks pass their values to these functions.
+_TEMPLATES.newstyle_gettext = True  # type: ignore[attr-defined]
+_TEMPLATES.globals |= {
+    "_": texts.gettext_html,
+    "gettext": texts.gettext_html,
+    "ngettext": texts.ngettext_html,
+    "pgettext": texts.pgettext_html,
+    "plural_forms": texts.plural_forms,
+}
 _TEMPLATES.filters |= formatting.FILTERS
 _TEMPLATES.globals |= formatting.GLOBALS
 
@@ -75,8 +88,8 @@ def render(
 ) -> HTMLResponse:
     """Render a page or a fragment from `values` and from the values that every template gets.
 
-    Every template gets `session`, `path`, `is_htmx`, `site_name`, and the number and style of the headline's
-    disruptions.
+    Every template gets `session`, `path`, `is_htmx`, `site_name`, the `language` of its texts, and the
+    number and style of the headline's disruptions.
     """
     html = _TEMPLATES.get_template(template).render(
         values,
@@ -86,6 +99,7 @@ def render(
         disruptions=len(request.app.state.headline.disruptions),
         headline_style=request.app.state.headline.style,
         site_name=request.app.state.sites.display_name,
+        language=texts.current_viewer().language,
     )
     return HTMLResponse(html, status)
 
@@ -121,12 +135,14 @@ class PageRoute(APIRoute):
         handle = super().get_route_handler()
 
         async def respond(request: Request) -> Response:
-            try:
-                response = await handle(request)
-            except LoginRequired:
-                response = _login_redirect(request)
-            except Exception as error:  # noqa: BLE001 - a person reads the response, so it is always a page
-                response = error_page(request, error)
+            language = request.headers.get("accept-language", "")[: texts.HEADER_MAX]
+            with texts.viewed_by(texts.find_viewer(language)):
+                try:
+                    response = await handle(request)
+                except LoginRequired:
+                    response = _login_redirect(request)
+                except Exception as error:  # noqa: BLE001 - a person reads the response, so it is always a page
+                    response = error_page(request, error)
             response = _without_repetition(request, response)
             response.headers.update(HEADERS)
             return response
@@ -195,7 +211,7 @@ def error_page(request: Request, error: Exception) -> Response:
             status,
             title=error_texts.error_title(status),
             message=message,
-            next_step=error_texts.ERROR_NEXT_STEPS.get(status, ""),
+            next_step=error_texts.next_step(status),
             can_retry=status in (429, 500, 503),
         )
     response.headers.update(headers)
@@ -205,7 +221,7 @@ def error_page(request: Request, error: Exception) -> Response:
 def _error_details(error: Exception) -> tuple[int, str, dict[str, str]]:
     """Return the HTTP status, the message and the headers for an error."""
     status, headers = 500, dict[str, str]()
-    message = "FASTCore could not complete the request. The error was logged. Nothing was changed."
+    message = gettext("FASTCore could not complete the request. The error was logged. Nothing was changed.")
     match error:
         case ForbiddenError():
             status, message = 403, str(error)
@@ -215,14 +231,19 @@ def _error_details(error: Exception) -> tuple[int, str, dict[str, str]]:
             status, message = 409, str(error)
         case CsrfError():
             status = 403
-            message = "The form has expired, or was not sent from this dashboard. Nothing was changed."
+            message = gettext(
+                "The form has expired, or was not sent from this dashboard. Nothing was changed."
+            )
         case DependencyUnavailable():
             status, headers = 503, {"Retry-After": "5"}
-            message = f"The {error.dependency} is unavailable. Nothing was changed."
+            message = gettext(
+                "The %(dependency)s is unavailable. Nothing was changed.", dependency=error.dependency
+            )
         case RetryableError():
-            status, message = 422, f"The {error.reason}. Nothing was changed."
+            status, message = 422, gettext("The %(reason)s. Nothing was changed.", reason=error.reason)
         case RequestValidationError():
-            status, message = 422, f"{error_texts.validation_message(error)} Nothing was changed."
+            problems = error_texts.validation_message(error)
+            status, message = 422, gettext("%(problems)s Nothing was changed.", problems=problems)
         case HTTPException():
             status, message, headers = error.status_code, str(error.detail), dict(error.headers or {})
     return status, message, headers

@@ -3,10 +3,14 @@
 from dataclasses import dataclass
 from typing import Final
 
-from services.admin.dashboard.formatting import number
 from services.admin.schemas.replays import CountedOutcomes, Replay
+from services.admin.texts import gettext, gettext_noop, number
 
-_OTHER_RESULTS: Final = (("failed", "failed again"), ("skipped", "skipped"), ("cancelled", "cancelled"))
+_OTHER_RESULTS: Final = (
+    ("failed", gettext_noop("%(number)s failed again")),
+    ("skipped", gettext_noop("%(number)s skipped")),
+    ("cancelled", gettext_noop("%(number)s cancelled")),
+)
 
 
 @dataclass(frozen=True)
@@ -24,12 +28,12 @@ def summarise_replay(replay: Replay, counted: CountedOutcomes) -> ReplaySummary:
     """Return the summary, such as `60 sent, 7 failed again`. For a running replay: `9 of 67 processed`."""
     outcomes, about = counted.outcomes, "\N{ALMOST EQUAL TO} " if counted.outcomes_are_estimates else ""
     sent = outcomes.sent + outcomes.resolved
-    parts = [f"{about}{number(sent)} sent"]
+    parts = [gettext("%(number)s sent", number=about + number(sent))]
     if replay.state == "running":
-        parts = [f"{number(replay.taken)} of {number(replay.wanted)} processed"]
+        parts = [gettext("%(done)s of %(all)s processed", done=replay.taken, all=replay.wanted)]
     for name, text in _OTHER_RESULTS:
         if count := getattr(outcomes, name):
-            parts.append(f"{'' if name == 'cancelled' else about}{number(count)} {text}")
+            parts.append(gettext(text, number=("" if name == "cancelled" else about) + number(count)))
     style = {"running": "blue", "finished": "good"}.get(replay.state, "grey")
     if outcomes.failed:
         style = "amber" if sent else "bad"

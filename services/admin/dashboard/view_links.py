@@ -8,19 +8,19 @@ from zoneinfo import ZoneInfo
 from contracts.leads import LeadStatus
 from services.admin.adapters import Adapters
 from services.admin.dashboard.cache import Cache
-from services.admin.dashboard.formatting import number
 from services.admin.dashboard.lead_search import LEADS, LeadQuery
 from services.admin.schemas.lead_conditions import ME, NOBODY, LeadConditions
 from services.admin.schemas.views import SavedView, ViewCount
+from services.admin.texts import gettext, gettext_noop, number
 
 # Each open page asks for the counts this often, and ten pages of a person count no more often than one.
 COUNTS_MAX_AGE_SECONDS: Final = 30.0
 _OPEN: Final = (LeadStatus.RECEIVED, LeadStatus.PROCESSING, LeadStatus.CONTACTED)
 BUILT_IN: Final[dict[str, LeadConditions]] = {
-    "Unanswered": LeadConditions(status=(LeadStatus.RECEIVED,)),
-    "Mine": LeadConditions(status=_OPEN, assignee=ME),
-    "Unassigned": LeadConditions(status=_OPEN, assignee=NOBODY),
-    "Spam": LeadConditions(status=(LeadStatus.SPAM,)),
+    gettext_noop("Unanswered"): LeadConditions(status=(LeadStatus.RECEIVED,)),
+    gettext_noop("Mine"): LeadConditions(status=_OPEN, assignee=ME),
+    gettext_noop("Unassigned"): LeadConditions(status=_OPEN, assignee=NOBODY),
+    gettext_noop("Spam"): LeadConditions(status=(LeadStatus.SPAM,)),
 }
 
 
@@ -57,9 +57,9 @@ def counts_key(zone: ZoneInfo, actor: str) -> str:
 
 def build_links(saved: Iterable[SavedView], counts: dict[str, ViewCount], zone: ZoneInfo) -> list[ViewLink]:
     """Return the links. `counts` has each view's count by its URL. A view just saved has no count yet."""
-    views = [(name, conditions, False) for name, conditions in BUILT_IN.items()]
+    views = [(gettext(name), conditions, False) for name, conditions in BUILT_IN.items()]
     views += [(view.name, view.conditions, view.shared) for view in saved]
-    links = [ViewLink("All leads", LEADS, "")]
+    links = [ViewLink(gettext("All leads"), LEADS, "")]
     for name, conditions, is_team in views:
         url = view_url(conditions, zone)
         links.append(ViewLink(name, url, count_text(counts[url]) if url in counts else "", is_team))
@@ -67,7 +67,7 @@ def build_links(saved: Iterable[SavedView], counts: dict[str, ViewCount], zone: 
 
 
 def count_text(count: ViewCount) -> str:
-    """Return a count as pages show it, such as `12` or `1 000+`."""
+    """Return a count as pages show it, such as `12` or `1,000+`."""
     return number(count.total) + ("+" if count.total_is_capped else "")
 
 

@@ -6,6 +6,7 @@ from contracts.leads import LeadStatus
 from services.admin.rules.errors import ConflictError
 from services.admin.rules.lead_rules import check_status_change
 from services.admin.schemas.bulk_changes import BulkAction, RefusedGroup
+from services.admin.texts import gettext
 
 
 def refusal(action: BulkAction, value: str | None, status: LeadStatus) -> str | None:
@@ -14,7 +15,7 @@ def refusal(action: BulkAction, value: str | None, status: LeadStatus) -> str | 
         if action == "status":
             check_status_change(status, LeadStatus(value or ""), None)
         elif action == "assign" and status is LeadStatus.ERASED:
-            return "The lead is erased and cannot be changed."
+            return gettext("The lead is erased and cannot be changed.")
     except ConflictError as error:
         return str(error)
     return None

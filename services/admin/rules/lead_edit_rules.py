@@ -8,19 +8,20 @@ from typing import Any
 from contracts.leads import LeadReceived, LeadStatus
 from services.admin.rules.errors import ConflictError
 from services.admin.schemas.lead_edits import ADMIN_FIELDS, VISITOR_FIELDS, LeadEdit, ParkedLead
+from services.admin.texts import gettext
 
 
 def check_edit(status: LeadStatus, updated_at: datetime, edit: LeadEdit) -> None:
     """Raise `ConflictError` if the lead is erased or was changed since the admin loaded it."""
     if status is LeadStatus.ERASED:
-        raise ConflictError("The lead is erased and cannot be changed.")
+        raise ConflictError(gettext("The lead is erased and cannot be changed."))
     check_unchanged(updated_at, edit)
 
 
 def check_unchanged(updated_at: datetime, edit: LeadEdit) -> None:
     """Raise `ConflictError` if the lead was changed since the admin loaded it."""
     if edit.expected_updated_at is not None and edit.expected_updated_at != updated_at:
-        raise ConflictError("Somebody updated this lead while you were editing. Review the changes.")
+        raise ConflictError(gettext("Somebody updated this lead while you were editing. Review the changes."))
 
 
 def changed_fields(lead: Mapping[str, Any], edit: LeadEdit) -> dict[str, str | None]:
@@ -30,7 +31,7 @@ def changed_fields(lead: Mapping[str, Any], edit: LeadEdit) -> dict[str, str | N
     """
     changes = edit.changes()
     if "email" in changes and changes["email"] is None and lead["email"]:
-        raise ConflictError("The email address can be changed, but not removed.")
+        raise ConflictError(gettext("The email address can be changed, but not removed."))
     return {name: value for name, value in changes.items() if lead[name] != value}
 
 
@@ -56,7 +57,7 @@ def decode_parked_lead(payload: bytes | None, stage: str) -> dict[str, Any]:
     refused.
     """
     if payload is None:
-        raise ConflictError("The record of this lead is no longer stored: there is nothing to edit.")
+        raise ConflictError(gettext("The record of this lead is no longer stored: there is nothing to edit."))
     try:
         if stage != "site":
             LeadReceived.model_validate_json(payload)
@@ -64,7 +65,9 @@ def decode_parked_lead(payload: bytes | None, stage: str) -> dict[str, Any]:
     except (ValueError, RecursionError):
         lead = None
     if not isinstance(lead, dict):
-        raise ConflictError("The record of this lead cannot be decoded, so its fields cannot be edited.")
+        raise ConflictError(
+            gettext("The record of this lead cannot be decoded, so its fields cannot be edited.")
+        )
     if stage == "site":
         lead |= {name: _typed_text(lead.get(name)) for name in VISITOR_FIELDS}
         lead["message"] = lead["message"] or ""
@@ -99,9 +102,9 @@ def encode_parked_lead(payload: bytes, changed: Mapping[str, Any]) -> bytes:
     the record is nested too deeply.
     """
     if set(ADMIN_FIELDS) & set(changed):
-        raise ConflictError("Assignee and notes can be set once the lead is stored.")
+        raise ConflictError(gettext("Assignee and notes can be set once the lead is stored."))
     try:
         record = json.dumps({**json.loads(payload), **changed}, ensure_ascii=False, separators=(",", ":"))
     except RecursionError:
-        raise ConflictError("The record of this lead is nested too deeply to be edited.") from None
+        raise ConflictError(gettext("The record of this lead is nested too deeply to be edited.")) from None
     return record.encode("utf-8", "replace")

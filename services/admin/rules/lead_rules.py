@@ -9,17 +9,18 @@ from contracts.leads import LeadReceived, LeadStatus
 from contracts.reasons import Reason
 from contracts.text import is_blank
 from services.admin.rules.errors import ConflictError
+from services.admin.texts import gettext, gettext_noop
 
 # The names of the statuses in texts for people.
 STATUS_NAMES: Final[Mapping[str, str]] = {
-    LeadStatus.RECEIVED: "New",
-    LeadStatus.PROCESSING: "In progress",
-    LeadStatus.CONTACTED: "Contacted",
-    LeadStatus.WON: "Won",
-    LeadStatus.LOST: "Lost",
-    LeadStatus.HELD: "Held",
-    LeadStatus.SPAM: "Spam",
-    LeadStatus.ERASED: "Erased",
+    LeadStatus.RECEIVED: gettext_noop("New"),
+    LeadStatus.PROCESSING: gettext_noop("In progress"),
+    LeadStatus.CONTACTED: gettext_noop("Contacted"),
+    LeadStatus.WON: gettext_noop("Won"),
+    LeadStatus.LOST: gettext_noop("Lost"),
+    LeadStatus.HELD: gettext_noop("Held"),
+    LeadStatus.SPAM: gettext_noop("Spam"),
+    LeadStatus.ERASED: gettext_noop("Erased"),
 }
 EMAIL_KINDS: Final[tuple[Kind, ...]] = ("welcome", "admin_alert")
 
@@ -31,9 +32,9 @@ def lead_title(lead: object) -> str:
     `name` and `email`, and optionally with `phone` and `status`.
     """
     if getattr(lead, "status", None) == LeadStatus.ERASED:
-        return "Erased lead"
+        return gettext("Erased lead")
     values = (getattr(lead, name, None) or "" for name in ("name", "email", "phone"))
-    return next((value for value in values if not is_blank(value)), "Website visitor")
+    return next((value for value in values if not is_blank(value)), gettext("Website visitor"))
 
 
 def check_status_change(current: LeadStatus, new: LeadStatus, expected: LeadStatus | None) -> bool:
@@ -42,15 +43,18 @@ def check_status_change(current: LeadStatus, new: LeadStatus, expected: LeadStat
     Raises `ConflictError` if the change is not allowed, or if the current status is not the `expected` one.
     """
     if current is LeadStatus.ERASED:
-        raise ConflictError("The lead is erased and cannot be changed.")
+        raise ConflictError(gettext("The lead is erased and cannot be changed."))
     if expected is not None and current is not expected:
         raise ConflictError(
-            f"The status was changed to {STATUS_NAMES[current]} in the meantime. Check it and try again."
+            gettext(
+                "The status was changed to %(status)s in the meantime. Check it and try again.",
+                status=gettext(STATUS_NAMES[current]),
+            )
         )
     if current is LeadStatus.SPAM and new not in (LeadStatus.SPAM, LeadStatus.RECEIVED):
-        raise ConflictError("Release the lead from spam first: change its status to New.")
+        raise ConflictError(gettext("Release the lead from spam first: change its status to New."))
     if current is LeadStatus.HELD and new not in (LeadStatus.RECEIVED, LeadStatus.SPAM):
-        raise ConflictError("The lead is held. Release it first (status New), or mark it as spam.")
+        raise ConflictError(gettext("The lead is held. Release it first (status New), or mark it as spam."))
     return new is not current
 
 
@@ -72,8 +76,10 @@ def release_reason(current: LeadStatus) -> Reason:
 
 def mails_text(kinds: Collection[str]) -> str:
     """Return the requested kinds of email as words, such as `the confirmation and the notification`."""
-    words = {"welcome": "the confirmation", "admin_alert": "the notification"}
-    return " and ".join(word for kind, word in words.items() if kind in kinds)
+    if set(EMAIL_KINDS) <= set(kinds):
+        return gettext("the confirmation and the notification")
+    words = {"welcome": gettext_noop("the confirmation"), "admin_alert": gettext_noop("the notification")}
+    return "".join(gettext(word) for kind, word in words.items() if kind in kinds)
 
 
 def undo_status(previous: LeadStatus, new: LeadStatus) -> LeadStatus | None:
@@ -93,11 +99,18 @@ def check_resend(current: LeadStatus, kind: str, delivery_state: str | None, ema
     `delivery_state` is the state of that email, and `email` the lead's address.
     """
     if current in (LeadStatus.ERASED, LeadStatus.HELD, LeadStatus.SPAM):
-        raise ConflictError(f"The status of the lead is {STATUS_NAMES[current]}, so it gets no emails.")
+        raise ConflictError(
+            gettext(
+                "The status of the lead is %(status)s, so it gets no emails.",
+                status=gettext(STATUS_NAMES[current]),
+            )
+        )
     if kind == "welcome" and not email:
-        raise ConflictError("The lead has no email address. Edit the lead to add one.")
+        raise ConflictError(gettext("The lead has no email address. Edit the lead to add one."))
     if delivery_state == "sent":
-        raise ConflictError(f"The {kind} email was already sent. Each email is sent only once.")
+        raise ConflictError(
+            gettext("The %(kind)s email was already sent. Each email is sent only once.", kind=kind)
+        )
 
 
 def as_received(lead: Mapping[str, Any], event_id: UUID) -> LeadReceived:

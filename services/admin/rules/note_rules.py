@@ -6,6 +6,7 @@ from typing import Final
 from contracts.audit import DEFAULT_ACTOR
 from contracts.leads import LeadStatus
 from services.admin.rules.errors import ConflictError, ForbiddenError
+from services.admin.texts import gettext
 
 # A page shows all notes on a lead.
 NOTES_MAX: Final = 500
@@ -22,18 +23,22 @@ def may_change(author: str, actor: str) -> bool:
 def check_new(status: LeadStatus, count: int) -> None:
     """Raise `ConflictError` if the lead is erased or already has the maximum number of notes."""
     if status is LeadStatus.ERASED:
-        raise ConflictError("The lead is erased and cannot have notes.")
+        raise ConflictError(gettext("The lead is erased and cannot have notes."))
     if count >= NOTES_MAX:
-        raise ConflictError(f"The lead has {NOTES_MAX} notes. Edit or delete one of them.")
+        raise ConflictError(
+            gettext("The lead has %(count)s notes. Edit or delete one of them.", count=NOTES_MAX)
+        )
 
 
 def check_change(author: str, actor: str) -> None:
     """Raise `ForbiddenError` if the actor may not change a note of this author."""
     if not may_change(author, actor):
-        raise ForbiddenError(f"Only {author} or {DEFAULT_ACTOR} can change this note.")
+        raise ForbiddenError(
+            gettext("Only %(author)s or %(admin)s can change this note.", author=author, admin=DEFAULT_ACTOR)
+        )
 
 
 def check_unchanged(updated_at: datetime, expected: datetime | None) -> None:
     """Raise `ConflictError` if the note was changed since the actor loaded it."""
     if expected not in (None, updated_at):
-        raise ConflictError("Somebody changed this note while you were editing. Review the changes.")
+        raise ConflictError(gettext("Somebody changed this note while you were editing. Review the changes."))

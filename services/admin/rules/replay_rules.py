@@ -4,18 +4,19 @@ from collections.abc import Mapping
 from typing import Any
 
 from services.admin.schemas.replays import BlockedGroup, ReplayState
+from services.admin.texts import gettext, number
 
 
 def replay_blocker(*, state: str, has_payload: bool, erased: bool) -> str | None:
     """Return why a row cannot be replayed, or None if it can."""
     if erased:
-        return "Its lead is erased, so nothing can be sent."
+        return gettext("Its lead is erased, so nothing can be sent.")
     if state == "resolved":
-        return "It is resolved: the delivery succeeded, so nothing is left to send."
+        return gettext("It is resolved: the delivery succeeded, so nothing is left to send.")
     if state == "replaying":
-        return "It is being retried now. Without a result, it is retried again after an hour."
+        return gettext("It is being retried now. Without a result, it is retried again after an hour.")
     if not has_payload:
-        return "Its content is missing, so there is nothing to send."
+        return gettext("Its content is missing, so there is nothing to send.")
     return None
 
 
@@ -53,9 +54,9 @@ def nothing_to_replay(blocked: list[BlockedGroup], unknown_ids: int) -> str:
     """
     if not blocked:
         return (
-            "No delivery has any of these ids."
+            gettext("No delivery has any of these ids.")
             if unknown_ids
-            else "No delivery matches, so nothing is retried."
+            else gettext("No delivery matches, so nothing is retried.")
         )
-    reasons = " ".join(f"{group.rows} x {group.why}" for group in blocked[:5])
-    return f"None of the matching deliveries can be retried: {reasons}"
+    reasons = " ".join(f"{number(group.rows)} x {group.why}" for group in blocked[:5])
+    return gettext("None of the matching deliveries can be retried: %(reasons)s", reasons=reasons)

@@ -14,34 +14,50 @@ from contracts.reasons import LIMIT_REASONS
 from services.admin.rules.lead_rules import STATUS_NAMES
 from services.admin.rules.reasons import spam_word, with_words
 from services.admin.schemas.leads import TimelineEvent, Tone
+from services.admin.texts import gettext, gettext_noop, ngettext
 
 Row = Mapping[str, Any]
 
 DELIVERIES: Final = {
-    "store": "storing the lead",
-    "audit": "storing an audit record",
-    "welcome": "the confirmation email",
-    "admin_alert": "the team notification",
-    "pull": "importing the lead from the website's queue",
+    "store": gettext_noop("storing the lead"),
+    "audit": gettext_noop("storing an audit record"),
+    "welcome": gettext_noop("the confirmation email"),
+    "admin_alert": gettext_noop("the team notification"),
+    "pull": gettext_noop("importing the lead from the website's queue"),
 }
 _NEUTRAL: Final[Tone] = "neutral"
 TITLES: Final[dict[str, tuple[str, Tone]]] = {
-    AuditEvent.LEAD_CONFLICT: ("Duplicate request quarantined: the first lead with its key is kept.", "bad"),
-    AuditEvent.LEAD_PARKED: ("{Delivery} failed: {reason}. {retry}", "bad"),
-    AuditEvent.LEAD_DEAD: ("{Delivery} failed for good: {reason}. It is not retried automatically.", "bad"),
-    AuditEvent.LEAD_REPLAYED: ("Retried {delivery}{cause}.", "wait"),
-    AuditEvent.LEAD_ARCHIVED: ("{actor} archived {delivery}: it is not retried automatically.", _NEUTRAL),
-    AuditEvent.LEAD_STATUS_CHANGED: ("{actor} changed the status from {previous} to {new}.", _NEUTRAL),
-    AuditEvent.LEAD_EDITED: ("{actor} edited {fields}.", _NEUTRAL),
-    AuditEvent.LEAD_NOTE_ADDED: ("{actor} added a note.", _NEUTRAL),
-    AuditEvent.LEAD_NOTE_EDITED: ("{actor} edited a note.", _NEUTRAL),
-    AuditEvent.LEAD_NOTE_DELETED: ("{actor} deleted a note.", _NEUTRAL),
-    AuditEvent.LEAD_EXPORTED: ("{actor} exported this person's data.", _NEUTRAL),
-    AuditEvent.LEAD_ERASED: ("{actor} deleted the personal data. This history stays.", _NEUTRAL),
-    AuditEvent.EMAIL_SENT: ("{Delivery} was sent{answer}.", "good"),
-    AuditEvent.EMAIL_FAILED: ("{Delivery} was not sent: {reason}.", "bad"),
-    AuditEvent.EMAIL_UNKNOWN: ("{Delivery} may have been sent: {reason}.", "bad"),
-    AuditEvent.EMAIL_SUPPRESSED: ("{Delivery} was suppressed: {reason}.", _NEUTRAL),
+    AuditEvent.LEAD_CONFLICT: (
+        gettext_noop("Duplicate request quarantined: the first lead with its key is kept."),
+        "bad",
+    ),
+    AuditEvent.LEAD_PARKED: (gettext_noop("%(Delivery)s failed: %(reason)s. %(retry)s"), "bad"),
+    AuditEvent.LEAD_DEAD: (
+        gettext_noop("%(Delivery)s failed for good: %(reason)s. It is not retried automatically."),
+        "bad",
+    ),
+    AuditEvent.LEAD_REPLAYED: (gettext_noop("Retried %(delivery)s%(cause)s."), "wait"),
+    AuditEvent.LEAD_ARCHIVED: (
+        gettext_noop("%(actor)s archived %(delivery)s: it is not retried automatically."),
+        _NEUTRAL,
+    ),
+    AuditEvent.LEAD_STATUS_CHANGED: (
+        gettext_noop("%(actor)s changed the status from %(previous)s to %(new)s."),
+        _NEUTRAL,
+    ),
+    AuditEvent.LEAD_EDITED: (gettext_noop("%(actor)s edited %(fields)s."), _NEUTRAL),
+    AuditEvent.LEAD_NOTE_ADDED: (gettext_noop("%(actor)s added a note."), _NEUTRAL),
+    AuditEvent.LEAD_NOTE_EDITED: (gettext_noop("%(actor)s edited a note."), _NEUTRAL),
+    AuditEvent.LEAD_NOTE_DELETED: (gettext_noop("%(actor)s deleted a note."), _NEUTRAL),
+    AuditEvent.LEAD_EXPORTED: (gettext_noop("%(actor)s exported this person's data."), _NEUTRAL),
+    AuditEvent.LEAD_ERASED: (
+        gettext_noop("%(actor)s deleted the personal data. This history stays."),
+        _NEUTRAL,
+    ),
+    AuditEvent.EMAIL_SENT: (gettext_noop("%(Delivery)s was sent%(answer)s."), "good"),
+    AuditEvent.EMAIL_FAILED: (gettext_noop("%(Delivery)s was not sent: %(reason)s."), "bad"),
+    AuditEvent.EMAIL_UNKNOWN: (gettext_noop("%(Delivery)s may have been sent: %(reason)s."), "bad"),
+    AuditEvent.EMAIL_SUPPRESSED: (gettext_noop("%(Delivery)s was suppressed: %(reason)s."), _NEUTRAL),
 }
 _MS_PER_SECOND: Final = 1000
 # The order of events that have the same time.
@@ -85,29 +101,37 @@ def _intake_events(lead: Row | None, entries: list[Row], queue: list[Row]) -> It
     if accepted_at is None:
         return
     site = details.get("site") or (lead and lead["site"])
-    title = f"Received from {site}" if site else "Received"
     if details.get("spooled"):
-        title += ", and stored on the gateway's disk while Kafka was unavailable"
-        yield _event(accepted_at, "lead.spooled", f"{title}.", tone="wait")
+        yield _event(accepted_at, "lead.spooled", _spooled_title(site), tone="wait")
     else:
-        yield _event(accepted_at, "lead.accepted", f"{title}.", tone="good")
+        title = gettext("Received from %(site)s.", site=site) if site else gettext("Received.")
+        yield _event(accepted_at, "lead.accepted", title, tone="good")
     if _is_first_record(position):
         record = {name: position[name] for name in ("topic", "partition", "offset") if name in position}
         published = details.get("published_at") if position is details else None
         at = datetime.fromisoformat(str(published)) if published else first_record_at or accepted_at
-        yield _event(max(at, accepted_at), "lead.published", "Queued for processing.", record)
+        yield _event(max(at, accepted_at), "lead.published", gettext("Queued for processing."), record)
     if lead is not None and lead.get(
         "stored", True
     ):  # the tombstone of an erased lead may never have been stored
         yield _stored_event(lead["stored_at"], details.get("spam_reasons"))
 
 
+def _spooled_title(site: object) -> str:
+    if not site:
+        return gettext("Received, and stored on the gateway's disk while Kafka was unavailable.")
+    return gettext(
+        "Received from %(site)s, and stored on the gateway's disk while Kafka was unavailable.", site=site
+    )
+
+
 def _stored_event(at: datetime, spam_reasons: Any) -> TimelineEvent:
     if not spam_reasons:
-        return _event(at, "lead.stored", "Stored.", tone="good")
+        return _event(at, "lead.stored", gettext("Stored."), tone="good")
     reasons = ", ".join(spam_word(str(reason)) for reason in spam_reasons)
     held = LIMIT_REASONS.issuperset(spam_reasons)
-    title = f"Held: {reasons}." if held else f"Stored as spam: {reasons}."
+    text = gettext_noop("Held: %(reasons)s.") if held else gettext_noop("Stored as spam: %(reasons)s.")
+    title = gettext(text, reasons=reasons)
     return _event(at, "lead.stored", title, {"spam_reasons": spam_reasons}, tone="wait" if held else "bad")
 
 
@@ -139,47 +163,59 @@ def _title(event: str, details: Mapping[str, Any], actor: str) -> tuple[str, Ton
     """Return the sentence for an event and its tone; the event's name if it has no sentence."""
     name = event.replace(".", " ").replace("_", " ").capitalize()
     template, tone = TITLES.get(event) or (f"{name}.", _NEUTRAL)
-    delivery, code = DELIVERIES.get(str(details.get("kind")), "a step"), details.get("code")
-    title = template.format(
+    delivery, code = _delivery(details.get("kind")), details.get("code")
+    title = gettext(
+        template,
         actor=actor,
         delivery=delivery,
         Delivery=delivery[0].upper() + delivery[1:],
         reason=_reason(details),
-        answer=f" (the mail server answered {code})" if code else "",
-        retry="A retry cannot help." if details.get("final") else "It is retried automatically.",
+        answer=gettext(" (the mail server answered %(code)s)", code=str(code)) if code else "",
+        retry=gettext("A retry cannot help.")
+        if details.get("final")
+        else gettext("It is retried automatically."),
         cause=_replay_cause(details, actor),
-        previous=STATUS_NAMES.get(str(details.get("from")), "an unknown status"),
-        new=STATUS_NAMES.get(str(details.get("to")), "an unknown status"),
+        previous=_status(details.get("from")),
+        new=_status(details.get("to")),
         fields=_field_list(details.get("fields")),
     )
     return title, tone
 
 
+def _delivery(kind: object) -> str:
+    return gettext(DELIVERIES.get(str(kind), gettext_noop("a step")))
+
+
+def _status(status: object) -> str:
+    return gettext(STATUS_NAMES.get(str(status), gettext_noop("an unknown status")))
+
+
 def _reason(details: Mapping[str, Any]) -> str:
     reason = details.get("reason")
-    return with_words(str(reason)) if reason else "no reason given"
+    return with_words(str(reason)) if reason else gettext("no reason given")
 
 
 def _replay_cause(details: Mapping[str, Any], actor: str) -> str:
     match details.get("cause"):
         case "requested":
-            comment = f' ("{details["comment"]}")' if details.get("comment") else ""
-            return f": requested by {actor}{comment}"
+            if comment := details.get("comment"):
+                return gettext(': requested by %(actor)s ("%(comment)s")', actor=actor, comment=comment)
+            return gettext(": requested by %(actor)s", actor=actor)
         case "overdue":
-            return ", because there was no result within an hour"
+            return gettext(", because there was no result within an hour")
         case _:
-            return f" automatically (retry {details.get('attempts')} of 3)"
+            return gettext(" automatically (retry %(attempts)s of 3)", attempts=details.get("attempts"))
 
 
 def _field_list(fields: object) -> str:
-    return ", ".join(map(str, fields)) if isinstance(fields, list) and fields else "the lead"
+    return ", ".join(map(str, fields)) if isinstance(fields, list) and fields else gettext("the lead")
 
 
 def _sending_event(mail: Row) -> TimelineEvent:
     return _event(
         mail["updated_at"],
         "email.in_hand",
-        f"Sending {DELIVERIES[mail['kind']]}.",
+        gettext("Sending %(delivery)s.", delivery=_delivery(mail["kind"])),
         {"kind": mail["kind"], "state": mail["state"]},
         tone="wait",
     )
@@ -187,20 +223,26 @@ def _sending_event(mail: Row) -> TimelineEvent:
 
 def _planned_event(row: Row) -> TimelineEvent:
     """Return the event for what happens next to an open row of the replay queue."""
-    delivery = DELIVERIES[row["kind"]]
+    delivery = _delivery(row["kind"])
     details = {"queue_id": str(row["id"]), "stage": row["stage"], "kind": row["kind"]}
     if row["state"] == "replaying":
         at, event = row["next_attempt_at"], "replay.awaited"
-        title = f"Waiting for the result of {delivery}. Without a result it is retried."
+        title = gettext(
+            "Waiting for the result of %(delivery)s. Without a result it is retried.", delivery=delivery
+        )
     elif row["requested_at"]:
         at, event = row["requested_at"], "retry.requested"
-        title = f"{row['requested_by'] or 'An admin'} requested a retry of {delivery}."
+        actor = row["requested_by"] or gettext("An admin")
+        title = gettext("%(actor)s requested a retry of %(delivery)s.", actor=actor, delivery=delivery)
     else:
         # A row is retried by the flusher's first run after it is due.
         at, event = row["next_attempt_at"], "retry.planned"
-        left = 3 - row["attempts"]
-        noun = "retry" if left == 1 else "retries"
-        title = f"Next retry of {delivery}, soon after this time; {left} {noun} left."
+        title = ngettext(
+            "Next retry of %(delivery)s, soon after this time; %(count)s retry left.",
+            "Next retry of %(delivery)s, soon after this time; %(count)s retries left.",
+            3 - row["attempts"],
+            delivery=delivery,
+        )
     return _event(at, event, title, details, tone="wait", planned=True)
 
 

@@ -6,6 +6,7 @@ from typing import Final
 from contracts.audit import DEFAULT_ACTOR
 from services.admin.rules.errors import ConflictError, ForbiddenError
 from services.admin.schemas.views import SavedView
+from services.admin.texts import gettext, gettext_noop
 
 # The largest number of views of a person, and of the team. The page of leads shows all with their counts.
 VIEWS_MAX: Final = 20
@@ -22,7 +23,11 @@ def may_change(view: SavedView, actor: str) -> bool:
 def check_change(view: SavedView, actor: str) -> None:
     """Raise `ForbiddenError` if the actor may not change the view."""
     if not may_change(view, actor):
-        raise ForbiddenError(f"Only {view.author} or {DEFAULT_ACTOR} can change this view.")
+        raise ForbiddenError(
+            gettext(
+                "Only %(author)s or %(admin)s can change this view.", author=view.author, admin=DEFAULT_ACTOR
+            )
+        )
 
 
 def check_new(views: Collection[SavedView], name: str, *, shared: bool) -> None:
@@ -32,8 +37,12 @@ def check_new(views: Collection[SavedView], name: str, *, shared: bool) -> None:
     else only the actor's own views.
     """
     if len([view for view in views if view.shared is shared]) >= VIEWS_MAX:
-        whose = "The team has" if shared else "You have"
-        raise ConflictError(f"{whose} {VIEWS_MAX} views. Delete one of them first.")
+        text = (
+            gettext_noop("The team has %(count)s views. Delete one of them first.")
+            if shared
+            else gettext_noop("You have %(count)s views. Delete one of them first.")
+        )
+        raise ConflictError(gettext(text, count=VIEWS_MAX))
     check_name(views, name, shared=shared)
 
 
@@ -48,5 +57,8 @@ def check_name(views: Collection[SavedView], name: str, *, shared: bool) -> None
     Only the team's views count with `shared`, else only the actor's own views.
     """
     if find_by_name(views, name, shared=shared):
-        whose = "The team has" if shared else "You have"
-        raise ConflictError(f"{whose} a view with this name. Choose another one.")
+        raise ConflictError(
+            gettext("The team has a view with this name. Choose another one.")
+            if shared
+            else gettext("You have a view with this name. Choose another one.")
+        )

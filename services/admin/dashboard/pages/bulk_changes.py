@@ -11,12 +11,13 @@ from contracts.leads import LeadStatus
 from services.admin.adapters import CurrentAdapters
 from services.admin.dashboard.auth import CurrentSession
 from services.admin.dashboard.fields import BlankAsNone
-from services.admin.dashboard.formatting import number, state_name
+from services.admin.dashboard.formatting import state_name
 from services.admin.dashboard.lead_search import LeadSearch
 from services.admin.dashboard.rendering import PageRoute, redirect, render
 from services.admin.dashboard.timezone import ViewerZone
 from services.admin.schemas.bulk_changes import BulkAction, BulkChange, BulkOrder, BulkPage, BulkResult
 from services.admin.schemas.filters import ExportFilter
+from services.admin.texts import gettext, number
 
 BULK = "/admin/ui/bulk"
 router = APIRouter(prefix=BULK, route_class=PageRoute)
@@ -135,10 +136,10 @@ def title_of(action: BulkAction, value: str | None) -> str:
     `value` is the new status or assignee.
     """
     if action == "status":
-        return f"Set status to {state_name(value or '')}"
+        return gettext("Set status to %(status)s", status=state_name(value or ""))
     if action == "assign":
-        return f"Assign to {value}" if value else "Assign to nobody"
-    return "Delete personal data"
+        return gettext("Assign to %(name)s", name=value) if value else gettext("Assign to nobody")
+    return gettext("Delete personal data")
 
 
 def summarise_bulk(bulk: BulkChange, results: dict[BulkResult, int]) -> tuple[str, str]:
@@ -147,11 +148,15 @@ def summarise_bulk(bulk: BulkChange, results: dict[BulkResult, int]) -> tuple[st
     The style is amber if some leads could not be changed.
     """
     refused = results.get("refused", 0)
-    text = f"{number(bulk.done)} of {number(bulk.total)} leads"
+    values = {"done": number(bulk.done), "all": number(bulk.total)}
     if bulk.state == "cancelled":
-        return f"Cancelled after {text}. The others stay as they were.", "grey"
+        text = gettext("Cancelled after %(done)s of %(all)s leads. The others stay as they were.", **values)
+        return text, "grey"
     if bulk.state == "running":
-        return f"{text} done", "blue"
+        return gettext("%(done)s of %(all)s leads done", **values), "blue"
     if refused:
-        return f"{text} done, {number(refused)} could not be changed", "amber"
-    return f"All {text.partition(' of ')[2]} done", "good"
+        text = gettext(
+            "%(done)s of %(all)s leads done, %(refused)s could not be changed", refused=refused, **values
+        )
+        return text, "amber"
+    return gettext("All %(all)s leads done", all=bulk.total), "good"

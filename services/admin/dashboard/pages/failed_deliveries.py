@@ -13,13 +13,13 @@ from services.admin.adapters import CurrentAdapters
 from services.admin.dashboard.auth import CurrentSession
 from services.admin.dashboard.cache import CurrentCache
 from services.admin.dashboard.fields import BlankAsNone
-from services.admin.dashboard.formatting import plural
 from services.admin.dashboard.paging import build_pager, last_cursor, page_url
 from services.admin.dashboard.rendering import PageRoute, is_htmx, redirect, render, render_toast
 from services.admin.dashboard.replay_summary import summarise_replay
 from services.admin.schemas.filters import QueueFilter, QueueState
 from services.admin.schemas.leads import Flushed
 from services.admin.schemas.replay_filters import GroupFilter, HistoryPage
+from services.admin.texts import gettext, ngettext
 
 FAILED_DELIVERIES = "/admin/ui/workbench"
 router = APIRouter(prefix=FAILED_DELIVERIES, route_class=PageRoute)
@@ -111,7 +111,7 @@ async def replay_row(
 ) -> Response:
     """Replay one row now."""
     await adapters.queue.replay_one(queue_id, None, session.actor)
-    return _after_action(request, session, "The delivery is retried within seconds.")
+    return _after_action(request, session, gettext("The delivery is retried within seconds."))
 
 
 @router.post("/flush")
@@ -130,13 +130,27 @@ async def archive_all_pending(
 ) -> Response:
     """Archive all pending rows, or all pending rows of one stage."""
     count = sum((await adapters.queue.clear(stage, session.actor)).values())
-    message = f"{plural(count, 'delivery', 'deliveries')} archived. Retry them from the Archived tab."
+    message = ngettext(
+        "%(count)s delivery archived. Retry them from the Archived tab.",
+        "%(count)s deliveries archived. Retry them from the Archived tab.",
+        count,
+    )
     return _after_action(request, session, message)
 
 
 def _flush_message(flushed: Flushed) -> str:
-    message = f"Retrying {plural(flushed.requested, 'pending delivery', 'pending deliveries')}."
-    return f"{message} Importing the queues of: {', '.join(flushed.sites)}." if flushed.sites else message
+    if not flushed.sites:
+        return ngettext(
+            "Retrying %(count)s pending delivery.",
+            "Retrying %(count)s pending deliveries.",
+            flushed.requested,
+        )
+    return ngettext(
+        "Retrying %(count)s pending delivery. Importing the queues of: %(sites)s.",
+        "Retrying %(count)s pending deliveries. Importing the queues of: %(sites)s.",
+        flushed.requested,
+        sites=", ".join(flushed.sites),
+    )
 
 
 def _after_action(request: Request, session: CurrentSession, message: str) -> Response:

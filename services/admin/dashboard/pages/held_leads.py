@@ -10,9 +10,10 @@ from pydantic import ConfigDict
 
 from services.admin.adapters import CurrentAdapters
 from services.admin.dashboard.auth import CurrentSession
-from services.admin.dashboard.formatting import plural, state_name
+from services.admin.dashboard.formatting import state_name
 from services.admin.dashboard.rendering import PageRoute, redirect, render
 from services.admin.schemas.held_leads import HeldDecision
+from services.admin.texts import ngettext
 
 HELD = "/admin/ui/held"
 router = APIRouter(prefix=HELD, route_class=PageRoute)
@@ -51,8 +52,15 @@ async def decide_held_leads(
         return render(request, session, "leads/held_confirm.html", leads=leads, decision=form)
     decided = await adapters.held_leads.decide(form, session.actor)
     name = request.app.state.sites.display_name(decided.site)
-    message = f"{plural(decided.changed, 'lead')} of {name}: {state_name(form.new_status)}."
+    message = ngettext(
+        "%(count)s lead of %(site)s: %(status)s.",
+        "%(count)s leads of %(site)s: %(status)s.",
+        decided.changed,
+        site=name,
+        status=state_name(form.new_status),
+    )
     if decided.left:
-        message += f" {plural(decided.left, 'lead')} still held."
+        left = ngettext("%(count)s lead still held.", "%(count)s leads still held.", decided.left)
+        message = f"{message} {left}"
     sites = await adapters.held_leads.list_sites()
     return render(request, session, "leads/held.html", sites=sites, message=message)

@@ -10,6 +10,7 @@ from services.admin.adapters import Adapters, CurrentAdapters
 from services.admin.dashboard.auth import CurrentSession, UnverifiedSession
 from services.admin.dashboard.rendering import PageRoute, is_htmx, redirect, render, render_toast
 from services.admin.schemas.incidents import IncidentFilter
+from services.admin.texts import gettext
 
 STATUS: Final = "/admin/status"
 router = APIRouter(prefix="/admin/ui/incidents", route_class=PageRoute)
@@ -32,7 +33,11 @@ async def acknowledge_incident(
     incident = await adapters.incidents.acknowledge(incident_id, session.actor, session.actor)
     if not is_htmx(request):
         return redirect(request, STATUS)
-    return render_toast(request, session, f"You take care of the incident: {incident.component}.")
+    return render_toast(
+        request,
+        session,
+        gettext("You take care of the incident: %(component)s.", component=incident.component),
+    )
 
 
 @router.post("/{incident_id}/resolve")
@@ -43,7 +48,9 @@ async def resolve_incident(
     incident = await adapters.incidents.resolve(incident_id, session.actor)
     if not is_htmx(request):
         return redirect(request, STATUS)
-    return render_toast(request, session, f"Incident resolved: {incident.component}.")
+    return render_toast(
+        request, session, gettext("Incident resolved: %(component)s.", component=incident.component)
+    )
 
 
 async def incident_values(adapters: Adapters) -> dict[str, Any]:

@@ -29,6 +29,7 @@ from services.admin.schemas.filters import SettableStatus
 from services.admin.schemas.lead_edits import ParkedLead
 from services.admin.schemas.leads import Lead, StatusChanged
 from services.admin.schemas.personal_data import PersonLead
+from services.admin.texts import gettext
 
 OTHERS_MAX: Final = 20
 router = APIRouter(prefix="/admin/ui/leads/{lead_id}", route_class=PageRoute)
@@ -153,9 +154,14 @@ async def change_status(
 def status_message(change: StatusChanged) -> str:
     """Return the message that confirms a change of status."""
     if not change.changed:
-        return f"The status was already {state_name(change.lead.status)}."
-    sending = f" Sending {mails_text(change.mails_requested)}." if change.mails_requested else ""
-    return f"Status changed to {state_name(change.lead.status)}.{sending}"
+        return gettext("The status was already %(status)s.", status=state_name(change.lead.status))
+    if not change.mails_requested:
+        return gettext("Status changed to %(status)s.", status=state_name(change.lead.status))
+    return gettext(
+        "Status changed to %(status)s. Sending %(emails)s.",
+        status=state_name(change.lead.status),
+        emails=mails_text(change.mails_requested),
+    )
 
 
 @router.post("/emails/{kind}/resend")
@@ -170,4 +176,6 @@ async def resend_email(
     await adapters.leads.resend_email(lead_id, kind, session.actor)
     if not is_htmx(request):
         return redirect(request, f"/admin/ui/leads/{lead_id}")
-    return render_toast(request, session, f"Sending the {kind_name(kind).lower()} again.")
+    return render_toast(
+        request, session, gettext("Sending the %(email)s again.", email=kind_name(kind).lower())
+    )

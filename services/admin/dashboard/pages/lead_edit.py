@@ -19,6 +19,7 @@ from services.admin.dashboard.rendering import PageRoute, is_htmx, redirect, ren
 from services.admin.rules.errors import ConflictError, NotFoundError
 from services.admin.schemas.lead_edits import ADMIN_FIELDS, VISITOR_FIELDS, LeadEdit, ParkedLead
 from services.admin.schemas.leads import Lead
+from services.admin.texts import gettext
 
 router = APIRouter(prefix="/admin/ui/leads", route_class=PageRoute)
 
@@ -71,7 +72,7 @@ async def edit_lead(
 async def _read_lead(lead_id: UUID, adapters: Adapters) -> Lead | ParkedLead:
     lead = (await adapters.leads.get_lead(lead_id)).lead or await adapters.personal_data.read_parked(lead_id)
     if lead is None:
-        raise NotFoundError("This lead is not stored yet, and its record cannot be edited.")
+        raise NotFoundError(gettext("This lead is not stored yet, and its record cannot be edited."))
     return lead
 
 
@@ -86,7 +87,7 @@ def _errors_by_field(
     shown: dict[str, str] = {
         name: errors[name] for name in (*VISITOR_FIELDS, *ADMIN_FIELDS) if name in errors
     }
-    return 422, shown or {"": "The form is not complete. Reload the page and try again."}
+    return 422, shown or {"": gettext("The form is not complete. Reload the page and try again.")}
 
 
 def _render_edit(

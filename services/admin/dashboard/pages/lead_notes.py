@@ -1,6 +1,6 @@
 """Notes on a lead: a form on the lead's page to add a note, and a page to edit or delete a note."""
 
-from typing import Annotated
+from typing import Annotated, Final
 from uuid import UUID
 
 from fastapi import APIRouter, Form, Request, Response
@@ -14,10 +14,11 @@ from services.admin.dashboard.rendering import PageRoute, is_htmx, redirect, ren
 from services.admin.rules.errors import ConflictError
 from services.admin.rules.note_rules import check_change
 from services.admin.schemas.notes import NoteEdit, NoteText
+from services.admin.texts import gettext
 
 router = APIRouter(prefix="/admin/ui/leads/{lead_id}/notes", route_class=PageRoute)
 Text = Annotated[str, Form()]
-TEXT_ERROR = "Write a note of at most 10,000 characters."
+TEXT_MAX: Final = 10_000
 
 
 @router.post("")
@@ -36,7 +37,7 @@ async def add_note(
     except ValidationError as invalid:
         if not is_htmx(request):
             raise RequestValidationError(invalid.errors()) from invalid
-        error = TEXT_ERROR
+        error = _text_error()
     if not is_htmx(request):
         return redirect(request, f"/admin/ui/leads/{lead_id}")
     response = render(
@@ -90,6 +91,10 @@ async def delete_note(
     return redirect(request, f"/admin/ui/leads/{lead_id}")
 
 
+def _text_error() -> str:
+    return gettext("Write a note of at most %(count)s characters.", count=TEXT_MAX)
+
+
 async def _render_note(
     request: Request,
     lead_id: UUID,
@@ -106,7 +111,7 @@ async def _render_note(
     note = await adapters.notes.get_note(lead_id, note_id)
     check_change(note.author, session.actor)
     is_changed = isinstance(error, ConflictError)
-    message = TEXT_ERROR if error else ""
+    message = _text_error() if error else ""
     return render(
         request,
         session,

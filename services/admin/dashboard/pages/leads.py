@@ -14,13 +14,14 @@ from services.admin.dashboard.cache import Cache, CurrentCache
 from services.admin.dashboard.fields import BlankAsNone
 from services.admin.dashboard.lead_search import (
     LEADS,
-    PEOPLE,
-    PERIODS,
     WAITING_HOURS,
     LeadQuery,
     LeadSearch,
     chips,
     column_orders,
+    over_text,
+    people_names,
+    period_names,
 )
 from services.admin.dashboard.list_columns import (
     COLUMNS,
@@ -38,6 +39,7 @@ from services.admin.dashboard.timezone import ViewerZone
 from services.admin.dashboard.view_links import ViewLink, load_links
 from services.admin.schemas.filters import LeadFilter, Time
 from services.admin.schemas.leads import LeadPage
+from services.admin.texts import gettext
 
 router = APIRouter(prefix=LEADS, route_class=PageRoute)
 SERVICES_MAX_AGE_SECONDS = 30.0
@@ -150,14 +152,14 @@ async def _render_leads(
         page_url=lambda cursor: search.url(zone, cursor=cursor),
         list_url=lambda **changes: search.url(zone, cursor=None, **changes),
         chips=list(chips(search, request.app.state.sites.display_name)),
-        columns=COLUMNS,
+        columns={name: gettext(label) for name, label in COLUMNS.items()},
         shown_columns=(shown_columns := read_columns(request.cookies.get(COLUMNS_COOKIE))),
         are_columns_usual=shown_columns == USUAL_COLUMNS,
         orders=column_orders(filters.sort),
-        periods=PERIODS,
+        periods=period_names(),
         sites=sorted(request.app.state.sites.by_name),
-        waiting_hours=WAITING_HOURS,
-        people=PEOPLE,
+        waiting={hours: over_text(hours) for hours in WAITING_HOURS},
+        people=people_names(),
         zone=zone.key,
         services=shares.services if shares else (),
     )

@@ -19,6 +19,7 @@ from services.admin.dashboard.auth import (
     verify_csrf,
 )
 from services.admin.dashboard.rendering import LOGIN, PageRoute, redirect, render
+from services.admin.texts import gettext
 
 router = APIRouter(prefix="/admin", route_class=PageRoute)
 HOME = "/admin"
@@ -49,9 +50,9 @@ async def log_in(
     try:
         token_auth.authenticate(token.encode() or None, request.client.host if request.client else "")
     except HTTPException as refused:
-        error = "Too many failed attempts. Wait a minute, then try again."
+        error = gettext("Too many failed attempts. Wait a minute, then try again.")
         if refused.status_code != 429:
-            error = "Invalid token. Check it for typing errors, or ask whoever operates FASTCore."
+            error = gettext("Invalid token. Check it for typing errors, or ask whoever operates FASTCore.")
         response: Response = render(
             request, None, "login.html", refused.status_code, next_path=next_path, error=error
         )

@@ -21,12 +21,14 @@ from services.admin.dashboard.charts import (
     range_start,
     week_table,
 )
+from services.admin.dashboard.disruptions import make_headline
 from services.admin.dashboard.headline import read_signals
 from services.admin.dashboard.lead_search import LEADS
 from services.admin.dashboard.rendering import PageRoute, render
 from services.admin.dashboard.timezone import ViewerZone, midnight
 from services.admin.schemas.lead_conditions import NOBODY
 from services.admin.store.leads.trends import Dimension
+from services.admin.texts import gettext, gettext_noop
 
 router = APIRouter(prefix="/admin", route_class=PageRoute)
 NUMBERS_MAX_AGE_SECONDS: Final = 5.0
@@ -34,12 +36,12 @@ CHART_MAX_AGE_SECONDS: Final = 10.0
 LISTS_MAX_AGE_SECONDS: Final = 30.0
 # The most frequent values: a filter of the list, the title, and the text of leads without a value.
 TOP_LISTS: Final[tuple[tuple[Dimension, str, str], ...]] = (
-    ("first_source", "Sources, first touch", "No source"),
-    ("source", "Sources, last touch", "No source"),
-    ("campaign", "Campaigns", "No campaign"),
-    ("service", "Services", "No service"),
-    ("site", "Sites", "No site"),
-    ("landing_page", "Landing pages", "No landing page"),
+    ("first_source", gettext_noop("Sources, first touch"), gettext_noop("No source")),
+    ("source", gettext_noop("Sources, last touch"), gettext_noop("No source")),
+    ("campaign", gettext_noop("Campaigns"), gettext_noop("No campaign")),
+    ("service", gettext_noop("Services"), gettext_noop("No service")),
+    ("site", gettext_noop("Sites"), gettext_noop("No site")),
+    ("landing_page", gettext_noop("Landing pages"), gettext_noop("No landing page")),
 )
 
 RangeKey = Annotated[str, Query(alias="range", max_length=10)]
@@ -64,8 +66,7 @@ async def show_overview(
     shown = RANGES.get(key, RANGES[DEFAULT_RANGE])
     values: dict[str, Any] = {"shown": shown}
     if full:
-        await read_signals(request.app, cache)
-        values |= {"headline": request.app.state.headline}
+        values |= {"headline": make_headline(await read_signals(request.app, cache))}
         if not database_error:
             values |= await _leads_values(adapters, zone, cache, shown)
     return render(request, session, "overview/overview.html", full=full, **values)
@@ -88,8 +89,8 @@ async def leads_panel(
 @router.get("/ui/overview/parts")
 async def headline_panel(request: Request, session: UnverifiedSession, cache: CurrentCache) -> Response:
     """Render the panel with the headline, and links to the disruptions."""
-    await read_signals(request.app, cache)
-    return render(request, session, "overview/overview_headline.html", headline=request.app.state.headline)
+    headline = make_headline(await read_signals(request.app, cache))
+    return render(request, session, "overview/overview_headline.html", headline=headline)
 
 
 async def _leads_values(adapters: Adapters, zone: ZoneInfo, cache: Cache, shown: Range) -> dict[str, Any]:
@@ -131,7 +132,8 @@ async def _leads_values(adapters: Adapters, zone: ZoneInfo, cache: Cache, shown:
         "numbers": numbers,
         "chart": bar_chart(shown, counts, now, zone),
         "top_lists": [
-            (dimension, title, missing, tops[dimension]) for dimension, title, missing in TOP_LISTS
+            (dimension, gettext(title), gettext(missing), tops[dimension])
+            for dimension, title, missing in TOP_LISTS
         ],
         "week": week,
         "busiest": busiest_hour(week),

@@ -15,6 +15,7 @@ from services.admin.rules.errors import NotFoundError
 from services.admin.rules.personal_data import Selection, belongs_to
 from services.admin.schemas.personal_data import LISTED_MAX, ErasedPerson, PersonRecords
 from services.admin.schemas.phone_numbers import phone_ending
+from services.admin.texts import gettext
 
 router = APIRouter(prefix="/admin/ui/leads", route_class=PageRoute)
 
@@ -181,5 +182,5 @@ async def _find_contact(lead_id: UUID, adapters: CurrentAdapters) -> Contact:
     if parked := await adapters.personal_data.read_parked(lead_id):
         return Contact(parked.email or None, parked.phone or None)
     if not details.queue and not details.emails:
-        raise NotFoundError("There is no lead with this id.")
+        raise NotFoundError(gettext("There is no lead with this id."))
     return Contact()

@@ -11,11 +11,12 @@ from contracts.failures import Stage
 from services.admin.adapters import CurrentAdapters
 from services.admin.dashboard.auth import CurrentSession, UnverifiedSession
 from services.admin.dashboard.cache import Cache, CurrentCache
-from services.admin.dashboard.disruptions import components
+from services.admin.dashboard.disruptions import components, make_headline
 from services.admin.dashboard.formatting import stage_name
 from services.admin.dashboard.headline import STATUS_MAX_AGE_SECONDS, read_signals
 from services.admin.dashboard.pages.incidents import incident_values
 from services.admin.dashboard.rendering import PageRoute, is_htmx, redirect, render, render_toast
+from services.admin.texts import gettext, gettext_noop
 
 router = APIRouter(prefix="/admin", route_class=PageRoute)
 
@@ -73,7 +74,8 @@ async def resume_stage(
     if not is_htmx(request):
         return redirect(request, "/admin/status")
     cache.invalidate("queue")
-    message = f"{stage_name(stage)} resumed." if was_paused else f"{stage_name(stage)} was not paused."
+    text = gettext_noop("%(stage)s resumed.") if was_paused else gettext_noop("%(stage)s was not paused.")
+    message = gettext(text, stage=stage_name(stage))
     return render_toast(request, session, message)
 
 
@@ -82,5 +84,5 @@ async def _health_values(request: Request, cache: Cache) -> dict[str, Any]:
     return {
         "stats": signals.stats,
         "components": components(signals.health),
-        "headline": request.app.state.headline,
+        "headline": make_headline(signals),
     }

@@ -20,10 +20,9 @@ from services.admin.rules.errors import ConflictError
 from services.admin.rules.view_rules import find_by_name, may_change
 from services.admin.schemas.lead_conditions import LeadConditions
 from services.admin.schemas.views import NAME_MAX, NewView, SavedView, ViewEdit, ViewName
+from services.admin.texts import gettext
 
 VIEWS: Final = "/admin/ui/views"
-NAME_ERROR: Final = f"Enter a name of at most {NAME_MAX} characters."
-EMPTY_ERROR: Final = "Choose a filter or an order first: a view needs one."
 router = APIRouter(prefix=VIEWS, route_class=PageRoute)
 
 
@@ -94,7 +93,10 @@ async def save_view(
         view = await adapters.views.add(new, session.actor)
     except ValidationError as error:
         is_name = any(item["loc"][0] == "name" for item in error.errors())
-        return _render_form(request, session, form, NAME_ERROR if is_name else EMPTY_ERROR, 422)
+        message = (
+            _name_error() if is_name else gettext("Choose a filter or an order first: a view needs one.")
+        )
+        return _render_form(request, session, form, message, 422)
     except ConflictError as error:
         views = await adapters.views.list_views(session.actor)
         same = find_by_name(views, new.name, shared=new.shared)
@@ -125,7 +127,7 @@ async def rename_view(
         new = TypeAdapter(ViewName).validate_python(name)
         await adapters.views.edit(view_id, ViewEdit(name=new), session.actor)
     except (ValidationError, ConflictError) as error:
-        message = str(error) if isinstance(error, ConflictError) else NAME_ERROR
+        message = str(error) if isinstance(error, ConflictError) else _name_error()
         status = 409 if isinstance(error, ConflictError) else 422
         return await _render_views(
             request, session, adapters, zone, status, wrong_id=view_id, wrong_name=name, error=message
@@ -140,6 +142,10 @@ async def delete_view(
     """Delete a view. The leads that it shows stay, and so do URLs with its filters."""
     await adapters.views.delete(view_id, session.actor)
     return redirect(request, VIEWS)
+
+
+def _name_error() -> str:
+    return gettext("Enter a name of at most %(count)s characters.", count=NAME_MAX)
 
 
 def _render_form(

@@ -9,7 +9,7 @@ document.addEventListener("toggle", ({ target }) => {
 }, true);
 
 document.addEventListener("htmx:load", ({ target }) => {
-  localise(target);
+  localiseTimes(target);
   (target.matches?.("dialog[data-open]") ? target : target.querySelector?.("dialog[data-open]"))?.showModal();
   for (const id of openDetails) target.querySelector?.(`details[id="${CSS.escape(id)}"]`)?.setAttribute("open", "");
 });
@@ -214,4 +214,4 @@ for (const current of document.querySelectorAll(".tabs [aria-current], .bar nav 
   current.scrollIntoView({ block: "nearest", inline: "nearest" });
 }
 
-localise(document);
+localiseTimes(document);

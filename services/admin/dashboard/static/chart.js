@@ -7,13 +7,13 @@ const barsOf = (plot) => [...plot.querySelectorAll(".column")];
 
 function showTip(plot, index) {
   const bars = barsOf(plot), bar = bars[index], tip = plot.querySelector(".tip");
-  const { title, value, spam, beforeTitle, before } = bar.dataset;
+  const { title, rest } = bar.dataset;
   for (const each of bars) each.classList.toggle("active", each === bar);
   const strong = document.createElement("strong");
-  strong.textContent = `${title}: ${numbers.format(value)}`;
-  const rest = document.createElement("span");
-  rest.textContent = `${spam === "0" ? "" : `${numbers.format(spam)} spam. `}${beforeTitle}: ${numbers.format(before)}`;
-  tip.replaceChildren(strong, rest);
+  strong.textContent = title;
+  const second = document.createElement("span");
+  second.textContent = rest;
+  tip.replaceChildren(strong, second);
   tip.hidden = false;
   plot.dataset.index = index;
   const area = tip.parentElement.getBoundingClientRect(), at = bar.getBoundingClientRect();

@@ -6,6 +6,6 @@ document.addEventListener("submit", ({ target }) => {
   target.closest("dialog")?.close();
   const toast = document.createElement("p");
   toast.className = "toast good";
-  toast.textContent = "The export is being downloaded. Your browser shows its progress.";
+  toast.textContent = target.dataset.started;
   document.getElementById("toasts").replaceChildren(toast);
 });

@@ -13,25 +13,27 @@ async function copy(text) {
   field.remove();
   if (!isCopied) throw new Error("the browser does not copy");
 }
+const copied = document.getElementById("copied");
 for (const button of document.querySelectorAll("button[data-copy]")) {
   button.hidden = false;
-  const label = button.firstElementChild;
+  const label = button.firstElementChild, copyText = label.textContent;
   let timer;
   button.addEventListener("click", async () => {
-    let text = "Copied", message = button.dataset.copied;
+    const { done, failed, failedHelp } = copied.dataset;
+    let text = done, message = button.dataset.copied;
     try {
       await copy(button.dataset.copy);
     } catch {
-      text = "Not copied";
-      message = "The browser did not copy it. Select the text and copy it.";
+      text = failed;
+      message = failedHelp;
     }
     label.textContent = text;
-    document.getElementById("copied").textContent = message;
+    copied.textContent = message;
     button.focus();
     clearTimeout(timer);
     timer = setTimeout(() => {
-      label.textContent = "Copy";
-      document.getElementById("copied").textContent = "";
+      label.textContent = copyText;
+      copied.textContent = "";
     }, 2500);
   });
 }
@@ -60,8 +62,8 @@ if (neighbours && place >= 0) {
   const lead = (link, url) => { if (url) link.href = url; else link.setAttribute("aria-disabled", "true"); };
   lead(previous, listed.paths[place - 1]);
   lead(next, isLast ? listed.older : listed.paths[place + 1]);
-  if (isLast && listed.older) next.querySelector("span").textContent = "Older leads";
-  neighbours.querySelector(".place").textContent = `${place + 1} of ${listed.paths.length}`;
+  if (isLast && listed.older) next.querySelector("span").textContent = neighbours.dataset.older;
+  neighbours.querySelector(".place").textContent = fillText(neighbours.dataset.place, { place: place + 1, all: listed.paths.length });
   neighbours.hidden = false;
   addKeys({ j: () => next.click(), k: () => previous.click() });
 }

@@ -5,7 +5,7 @@ const boxes = () => [...document.querySelectorAll(".selectable input[name=ids]")
 function countSelected() {
   const selected = boxes().filter((box) => box.checked).length;
   const text = document.querySelector("[data-selected]");
-  if (text) text.textContent = `${selected} selected`;
+  if (text) text.textContent = fillPlural(text.dataset.selected, selected);
   const all = document.querySelector("[data-select-all]");
   if (all) all.checked = selected > 0 && selected === boxes().length;
 }

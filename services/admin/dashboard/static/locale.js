@@ -1,5 +1,5 @@
-// Times in the viewer's zone and format, and numbers in the viewer's format. Without scripts, times are in UTC, and numbers have thin
-// spaces between their thousands.
+// Times in the viewer's zone and format, and the texts that scripts show. Without scripts, times are in UTC. The server writes
+// numbers in the viewer's format.
 "use strict";
 
 const zone = Intl.DateTimeFormat().resolvedOptions().timeZone || "UTC";
@@ -44,19 +44,11 @@ function localiseTimes(root) {
 // Relative times go on between polls.
 setInterval(() => { if (!document.hidden) localiseTimes(document); }, 20 * SECOND);
 
-// The server separates thousands by thin spaces. Texts that people wrote are in <bdi> or fields, and stay as they are.
-const GROUPED = /\d{1,3}(?:\u2009\d{3})+/g;
-const numbers = new Intl.NumberFormat(undefined, { maximumFractionDigits: 0 });
-function localiseNumbers(root) {
-  const texts = document.createTreeWalker(root, NodeFilter.SHOW_TEXT);
-  while (texts.nextNode()) {
-    const text = texts.currentNode;
-    if (!text.data.includes("\u2009") || text.parentElement.closest("bdi, textarea, .message, .lines")) continue;
-    text.data = text.data.replace(GROUPED, (number) => numbers.format(Number(number.replaceAll("\u2009", ""))));
-  }
-}
-
-function localise(root) {
-  localiseTimes(root);
-  localiseNumbers(root);
+// The texts of scripts come from the page, which has them in the viewer's language. `{name}` stands for a value.
+const fillText = (text, values) => text.replace(/\{(\w+)\}/g, (_, name) => values[name]);
+const pluralRules = new Intl.PluralRules(pageLanguage);
+// Returns the form of a text that suits a number. `forms` is a JSON object of forms by plural category.
+function fillPlural(forms, count) {
+  const texts = JSON.parse(forms);
+  return fillText(texts[pluralRules.select(count)] ?? texts.other, { count });
 }

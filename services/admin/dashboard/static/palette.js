@@ -31,13 +31,14 @@ function filterOptions(isSearching) {
     option.hidden = !words.every((word) => option.textContent.toLowerCase().includes(word));
   }
   allLeads.hidden = !paletteWords();
-  allLeads.textContent = `Search all leads for “${paletteWords()}”`;
+  allLeads.textContent = fillText(allLeads.dataset.text, { words: paletteWords() });
   for (const group of paletteList.querySelectorAll("[role=group]")) {
     group.hidden = !group.querySelector("[role=option]:not([hidden])");
   }
   const options = shownOptions();
   chooseOption(isChosen && options.includes(chosenOption()) ? chosenOption() : options[0]);
-  paletteStatus.textContent = isSearching ? "Searching…" : `${options.length} ${options.length === 1 ? "result" : "results"}`;
+  const { searching, results } = paletteStatus.dataset;
+  paletteStatus.textContent = isSearching ? searching : fillPlural(results, options.length);
 }
 
 // The buttons of the page outside of its tables, and the statuses of a lead's page.
@@ -48,7 +49,7 @@ function* pageActions() {
   }
   for (const form of document.querySelectorAll("#main .head form.status")) {
     for (const option of form.elements.status.options) {
-      if (!option.defaultSelected) yield [`Set status to ${option.text}`, () => { option.selected = true; form.requestSubmit(); }];
+      if (!option.defaultSelected) yield [fillText(palette.dataset.setStatus, { status: option.text }), () => { option.selected = true; form.requestSubmit(); }];
     }
   }
 }
@@ -131,6 +132,6 @@ if (palette) {
   document.addEventListener("htmx:beforeSwap", ({ detail }) => {
     if (detail.requestConfig.elt !== paletteField || detail.xhr.status < 400) return;
     detail.shouldSwap = false;
-    paletteStatus.textContent = "Leads cannot be searched now. Try again.";
+    paletteStatus.textContent = paletteStatus.dataset.failed;
   });
 }

@@ -9,6 +9,7 @@ from contracts.audit import AuditEvent
 from contracts.failures import Kind, Stage
 from contracts.leads import LeadStatus
 from services.admin.dashboard import formatting
+from services.admin.texts import NO_VALUE
 
 
 def test_every_event_kind_stage_and_status_has_a_name_and_a_badge_style() -> None:
@@ -22,7 +23,7 @@ def test_every_event_kind_stage_and_status_has_a_name_and_a_badge_style() -> Non
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(None, formatting.NO_VALUE), (0.0421, "42 ms"), (1.0, "1 s"), (9.96, "10 s"), (59, "59 s"),
+    [(None, NO_VALUE), (0.0421, "42 ms"), (1.0, "1 s"), (9.96, "10 s"), (59, "59 s"),
      (60, "1 min"), (3725, "1 h 2 min"), (90_000, "1 d 1 h")],
 )  # fmt: skip
 def test_duration_uses_the_two_largest_units(seconds: float | None, text: str) -> None:

@@ -45,4 +45,4 @@ def test_regression_a_replay_in_which_some_failed_again_is_no_success(
 
 def test_estimates_are_marked() -> None:
     counted = CountedOutcomes(outcomes=Outcomes(resolved=2990, failed=10), outcomes_are_estimates=True)
-    assert summarise_replay(replay(), counted).text == "≈ 2\u2009990 sent, ≈ 10 failed again"
+    assert summarise_replay(replay(), counted).text == "≈ 2,990 sent, ≈ 10 failed again"

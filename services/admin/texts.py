@@ -1,0 +1,165 @@
+"""The dashboard's texts in the viewer's language, and its numbers in the viewer's format.
+
+A text in the code is the English one, and the id of its translation (ADR 0043). A text with a `%` is a format
+string. The JSON API has no viewer: its texts are English.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from gettext import NullTranslations
+from pathlib import Path
+from typing import Final, TypeVar
+
+from babel import Locale, UnknownLocaleError
+from babel.numbers import format_decimal, format_percent
+from babel.support import Translations
+from markupsafe import Markup
+
+Text = TypeVar("Text", str, Markup)
+CATALOGUES: Final = Path(__file__).with_name("dashboard") / "texts"
+HEADER_MAX: Final = 200  # characters of Accept-Language that are read
+NO_VALUE: Final = "\N{EN DASH}"
+_SOURCE_LANGUAGE: Final = "en"
+_SMALLEST_GROUPED: Final = 1000
+
+
+@dataclass(frozen=True)
+class Viewer:
+    """Who reads a page: the locale of numbers and dates, the language of texts, and their translations."""
+
+    locale: Locale
+    language: str
+    translations: NullTranslations
+
+
+# For a request that names no language, and for what is written outside of a request.
+DEFAULT_VIEWER: Final = Viewer(Locale("en", "GB"), _SOURCE_LANGUAGE, NullTranslations())
+_viewer: ContextVar[Viewer] = ContextVar("viewer", default=DEFAULT_VIEWER)
+
+
+@contextmanager
+def viewed_by(viewer: Viewer) -> Iterator[None]:
+    """Let the functions of this module write for this viewer."""
+    token = _viewer.set(viewer)
+    try:
+        yield
+    finally:
+        _viewer.reset(token)
+
+
+def current_viewer() -> Viewer:
+    """Return the viewer of the current request."""
+    return _viewer.get()
+
+
+@lru_cache(maxsize=256)
+def find_viewer(accept_language: str) -> Viewer:
+    """Return the viewer with this header Accept-Language (RFC 9110, 12.5.4).
+
+    The preferred locale gives the formats. The texts are in the first language for which there is a compiled
+    catalogue; English, if there is none.
+    """
+    locales = list(_preferred_locales(accept_language))
+    if not locales:
+        return DEFAULT_VIEWER
+    for language in dict.fromkeys(name for locale in locales for name in (str(locale), locale.language)):
+        if translations := _load_translations(language):
+            return Viewer(locales[0], language.replace("_", "-"), translations)
+    return Viewer(locales[0], _SOURCE_LANGUAGE, DEFAULT_VIEWER.translations)
+
+
+def _preferred_locales(accept_language: str) -> Iterator[Locale]:
+    weighted = []
+    for item in accept_language.split(","):
+        tag, _, weight = item.replace(" ", "").partition(";q=")
+        try:
+            weighted.append((float(weight or 1), Locale.parse(tag, sep="-")))
+        except (ValueError, UnknownLocaleError):
+            continue
+    weighted.sort(key=lambda each: -each[0])
+    return (locale for weight, locale in weighted if weight > 0)
+
+
+@cache
+def _load_translations(language: str) -> NullTranslations | None:
+    """Return all catalogues of a language as one; None if there is none. `language` is a known locale."""
+    if language == _SOURCE_LANGUAGE:
+        return NullTranslations()
+    merged: Translations | None = None
+    for path in sorted((CATALOGUES / language / "LC_MESSAGES").glob("*.mo")):
+        with path.open("rb") as file:
+            catalogue = Translations(file)
+        merged = merged.merge(catalogue) if merged else catalogue
+    return merged
+
+
+def gettext(message: str, /, **values: object) -> str:
+    """Return a text with these values. Numbers get the viewer's format."""
+    return _fill(_viewer.get().translations.gettext(message), values)
+
+
+def ngettext(singular: str, plural: str, count: int, /, **values: object) -> str:
+    """Return the form of a text that suits a number. The text has the number as `%(count)s`."""
+    text = _viewer.get().translations.ngettext(singular, plural, count)
+    return _fill(text, {"count": count, **values})
+
+
+def pgettext(context: str, message: str, /, **values: object) -> str:
+    """Return a text that has several meanings in English. `context` says which one is meant."""
+    return _fill(_viewer.get().translations.pgettext(context, message), values)
+
+
+def gettext_noop(message: str) -> str:
+    """Return the message unchanged, so that a constant is in the catalogue. Its user calls `gettext`."""
+    return message
+
+
+def gettext_html(message: str, /, **values: object) -> Markup:
+    """Return a text as HTML, for templates: the message may contain elements, and the values are escaped."""
+    return _fill(Markup(_viewer.get().translations.gettext(message)), values)  # noqa: S704 - our own text
+
+
+def ngettext_html(singular: str, plural: str, count: int, /, **values: object) -> Markup:
+    """Return the form of a text that suits a number, as HTML."""
+    text = Markup(_viewer.get().translations.ngettext(singular, plural, count))  # noqa: S704 - our own text
+    return _fill(text, {"count": count, **values})
+
+
+def pgettext_html(context: str, message: str, /, **values: object) -> Markup:
+    """Return a text that has several meanings in English, as HTML."""
+    return _fill(Markup(_viewer.get().translations.pgettext(context, message)), values)  # noqa: S704 - our own text
+
+
+def _fill(text: Text, values: Mapping[str, object]) -> Text:
+    if "%" not in text:
+        return text
+    shown = {
+        name: number(value) if isinstance(value, int | float) else value for name, value in values.items()
+    }
+    # Markup escapes the values.
+    return text % shown
+
+
+def number(value: float | None) -> str:
+    """Return a number in the viewer's format, such as `1,234`; a dash for None."""
+    if value is None:
+        return NO_VALUE
+    # The same in all locales, and most numbers of a list.
+    if isinstance(value, int) and 0 <= value < _SMALLEST_GROUPED:
+        return str(value)
+    return format_decimal(value, locale=_viewer.get().locale)
+
+
+def percent(share: float | None) -> str:
+    """Return a share from 0 to 1 as whole percent in the viewer's format; a dash for None."""
+    return NO_VALUE if share is None else format_percent(share, locale=_viewer.get().locale)
+
+
+def plural_forms(singular: str, plural: str) -> dict[str, str]:
+    """Return the forms of a text by plural category (CLDR), for a script. `{count}` stands for the number."""
+    rule = Locale.parse(_viewer.get().language, sep="-").plural_form
+    samples = {rule(count): count for count in reversed(range(200))}
+    return {category: ngettext(singular, plural, count) for category, count in samples.items()}
