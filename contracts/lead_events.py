@@ -4,8 +4,7 @@
 lead from the database when it makes the deliveries.
 
 The body of an event is `{"type": …, "timestamp": …, "data": …}`, as Standard Webhooks 1.0 recommends. A field
-may be added without notice. A field of an event type is never renamed or removed: such a
-change needs a new type.
+may be added without notice. A field is never renamed or removed, unless the event type gets a new name.
 """
 
 from collections.abc import Mapping

@@ -118,9 +118,9 @@ class Unreadable(NamedTuple):
 class LeadSubmission(BaseModel):
     """The body of `POST /inbound/leads`. A lead needs an email or a phone, and some content.
 
-    The content is a message or any other answer of the visitor. Unknown fields are kept, so that a website
-    can add a field without losing leads. They may take 64 KiB in total. Beyond that, the longest values are
-    shortened and end with `[shortened]`. If a key occurs twice, the last value counts, as in JavaScript.
+    The content is a message or any other answer of the visitor. Unknown fields are stored too, so that a
+    website can add a field. Their limit is 64 KiB in total. Beyond it, the longest values are shortened and
+    end with `[shortened]`. If a key occurs twice, the last value counts, as in JavaScript.
 
     This model validates only well-formed values. `contracts.forgiving` converts other values to such values.
     """

@@ -70,7 +70,7 @@ class Health:
         return True
 
     async def refresh(self) -> None:
-        """Run all checks concurrently. Returns within `CHECK_SECONDS`, whatever a check does."""
+        """Run all checks concurrently. Returns within `CHECK_SECONDS`, even if a check hangs."""
         async with self._refreshing:
             if time.monotonic() >= self._reuse_until:
                 await asyncio.gather(*(self._run_check(name, check) for name, check in self._checks.items()))

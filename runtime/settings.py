@@ -50,7 +50,7 @@ def env_name(name: str) -> Any:
 def variable_name(settings: type[BaseSettings], name: str, field: FieldInfo) -> str:
     """Return the name of the environment variable that sets a field.
 
-    It is the field's alias, or else the prefix of the class followed by the field's name.
+    This is the field's alias. Without an alias, it is the prefix of the class followed by the field's name.
     """
     alias = field.validation_alias
     if alias is not None:

@@ -1,8 +1,8 @@
 """`python -m deploy.cli.ledger`: compare the ids in the topics with the tables, and name what is missing.
 
-It can run while the services run, connects with their database role, and writes nothing. It also shows
-whether the ledger's counts match the rows of the tables, in one snapshot of the database (ARCHITECTURE.md,
-"The books").
+The command can run while the services run. It connects with their database role, and writes nothing. It also
+shows whether the ledger's counts match the rows of the tables, in one snapshot of the database
+(ARCHITECTURE.md, "The books").
 """
 
 import asyncio

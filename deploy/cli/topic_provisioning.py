@@ -1,6 +1,6 @@
 """Creates the topics that `contracts/topics.py` declares, and repairs topics that fall short of it.
 
-It never lowers a value: a topic keeps a longer retention, more partitions or more replicas than declared. If
+No value is lowered: a topic may have a longer retention, more partitions or more replicas than declared. If
 Kafka refuses a repair (missing rights, a policy of a managed cluster), the result contains a warning.
 """
 

@@ -18,7 +18,7 @@ _DYNAMIC_TOPIC_CONFIG: Final = 1
 
 @dataclass(frozen=True)
 class TopicSettings:
-    """The settings of one topic that Kafka shows."""
+    """The settings of one topic, as far as Kafka shows them."""
 
     effective: dict[str, str] = field(default_factory=dict)
     """Every setting with the value that applies."""

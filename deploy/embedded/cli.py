@@ -85,7 +85,7 @@ def _stop(stack: Stack) -> bool:
 
 @app.command()
 def down() -> None:
-    """Stop everything, including processes that a crash left running. The data is kept."""
+    """Stop everything, including processes that a crash left running. The data stays."""
     ran = _stop(load())
     report.show("FASTCore is stopped. Its data is kept." if ran else "FASTCore is not running.")
 

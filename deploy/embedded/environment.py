@@ -53,7 +53,7 @@ def build_environment(
 ) -> dict[str, str]:
     """Return the services' variables. Variables that are not in `configured` get defaults for development.
 
-    `database` has the URLs of the embedded PostgreSQL. It is None if DATABASE_URL names an external one.
+    `database` has the URLs of the embedded PostgreSQL. Pass None if DATABASE_URL names an external one.
     """
     defaults = {
         "DEBUG": "true",

@@ -30,7 +30,7 @@ class CountedRecord(Protocol):
 
 
 def fingerprint(record: CountedRecord) -> str:
-    """Return the record's timestamp and a checksum of its key. It differs if the log was replaced."""
+    """Return the record's timestamp and a checksum of its key. A replaced log has others at this offset."""
     return f"{record.timestamp}/{zlib.crc32(record.key or b''):08x}"
 
 

