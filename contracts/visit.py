@@ -16,7 +16,7 @@ from contracts.field_types import (
 
 
 class Source(BaseModel):
-    """Where the visitor came from. Values that are too long are truncated. The limit of unknown fields is 64 KiB.
+    """Where the visitor came from. Values that are too long are truncated. Unknown fields: 64 KiB at most.
 
     `utm_source` and its siblings describe the last campaign that led the visitor to the site.
     `first_utm_source` and its siblings describe the first campaign of the visit, if it was another one.
