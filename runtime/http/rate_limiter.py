@@ -1,8 +1,7 @@
 """A sliding-window rate limiter, and the network under which a client's hits are counted.
 
-The in-memory storage of the package `limits` 5.8 is not used. In a test it
-never removed a key: all of 50,001 keys were still there after they had expired. Also, a thread walks all keys
-every 10 ms.
+The in-memory storage of the package `limits` 5.8 is not used. In a test it never removed a key: all of 50,001
+keys were still there after they had expired. Also, a thread walks all keys every 10 ms.
 """
 
 from collections import OrderedDict

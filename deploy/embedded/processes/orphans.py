@@ -1,8 +1,8 @@
 """Finds and stops the processes of a data folder's stack, even those that a crash left running.
 
 A process belongs to the stack if its environment names the data folder. Some programs overwrite their
-environment. Such a process belongs to the stack if its command line names the database's folder. A stored pid is not
-enough: the system may have given it to an unrelated process.
+environment. Such a process belongs to the stack if its command line names the database's folder. A stored pid
+is not enough: the system may have given it to an unrelated process.
 """
 
 import os
