@@ -116,7 +116,7 @@ async def wrong_token(environment: Environment) -> None:
         await asyncio.sleep(1)
 
 
-async def kafka_away(environment: Environment) -> None:
+async def kafka_killed(environment: Environment) -> None:
     await asyncio.to_thread(environment.kafka.kill)
     for _ in range(10):
         await website(environment, 10)
@@ -144,7 +144,7 @@ async def poison(environment: Environment) -> None:
             await asyncio.sleep(2)
 
 
-async def mail_server_away(environment: Environment) -> None:
+async def mail_server_unavailable(environment: Environment) -> None:
     await environment.smtp_proxy.stop()
     await website(environment, 3)
 
@@ -154,7 +154,7 @@ async def greylisted(environment: Environment) -> None:
     await website(environment, 3)
 
 
-async def queue_away(environment: Environment) -> None:
+async def queue_unavailable(environment: Environment) -> None:
     flusher = environment.services["flusher"]
     flusher.environment |= {
         "FASTCORE_SITE_QUEUE_URL": f"http://127.0.0.1:{own_port()}/queue",
@@ -193,11 +193,11 @@ async def sites_file_invalid(environment: Environment) -> None:
 
 
 # Each fault with the prefixes of the alerts that must fire: the name, and the labels that identify the rule.
-FAULTS: list[tuple[str, Callable[[Environment], Coroutine[Any, Any, None]], set[str]]] = [
+ALERT_CASES: list[tuple[str, Callable[[Environment], Coroutine[Any, Any, None]], set[str]]] = [
     ("every recipient gets 550", refuse_mails, {"MailFailures warning", "DeadLetters"}),
     ("a website with a wrong token", wrong_token, {"GatewayErrorRatio warning theirs"}),
     (
-        "Kafka killed, the spool small", kafka_away,
+        "Kafka killed, the spool small", kafka_killed,
         {f"SpoolFilling {how}" for how in ("warning", "critical")}
         | {"GatewayErrorRatio critical ours", "ServiceDown warning"},
     ),
@@ -206,7 +206,7 @@ FAULTS: list[tuple[str, Callable[[Environment], Coroutine[Any, Any, None]], set[
         {"ServiceDown critical silent persister", "LagGrowing", "OldestLeadWaiting critical"},
     ),
     ("flusher killed", flusher_dead, {"JobNotRun warning late", "ServiceDown critical silent flusher"}),
-    ("the mail server refuses connections", mail_server_away, {"MailFailures critical"}),
+    ("the mail server refuses connections", mail_server_unavailable, {"MailFailures critical"}),
     ("240 poisonous records", poison, {"BreakerOpen"}),
     ("a row of lead_inbox deleted by hand", lead_deleted, {"LedgerDrift"}),
     ("the persister's ledger set back", rolled_back, {"LedgerRewound critical"}),
@@ -214,7 +214,7 @@ FAULTS: list[tuple[str, Callable[[Environment], Coroutine[Any, Any, None]], set[
     ("a torn line alone in the spool", spool_damaged, {"SpoolFilling warning"}),
     ("a form that makes spam of every lead", broken_form, {"SpamRising"}),
     ("a mistake in the sites file", sites_file_invalid, {"SitesFileInvalid"}),
-    ("a website's queue is away", queue_away, {"JobNotRun warning failed"}),
+    ("a website's queue is away", queue_unavailable, {"JobNotRun warning failed"}),
 ]  # fmt: skip
 
 
@@ -248,7 +248,7 @@ async def run(folder: Path) -> set[str]:
                 prometheus.discover("persister")
 
             gone = ("no persister found", discover_none, {"ServiceDown critical absent"})
-            for name, fault, expected in (*FAULTS, gone):
+            for name, fault, expected in (*ALERT_CASES, gone):
                 known, began, fired = await prometheus.firing(), time.monotonic(), dict[str, float]()
                 breaking, left = asyncio.create_task(fault(environment)), set(expected)
                 while time.monotonic() - began < WAIT_SECONDS and (left or not breaking.done()):

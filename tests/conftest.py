@@ -43,7 +43,7 @@ settings.load_profile("fastcore")
 
 @pytest.fixture(scope="session")
 def stack(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """Real Kafka and PostgreSQL, started when the first test asks for them."""
+    """Real Kafka and PostgreSQL, started by the first test that requires them."""
     with running_stack(tmp_path_factory.mktemp("stack")) as running:
         # A worker sends its output to the process that writes the report.
         getattr(request.config, "workeroutput", {})["parts"] = running.parts
@@ -107,7 +107,7 @@ def pytest_testnodedown(node: Any) -> None:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Print the servers, and the number and time of the tests of each level."""
-    for parts in sorted(set(_PARTS)) or ["no test asked for Kafka or PostgreSQL"]:
+    for parts in sorted(set(_PARTS)) or ["no test required Kafka or PostgreSQL"]:
         terminalreporter.write_line(parts)
     counts, seconds = Counter[str](), defaultdict[str, float](float)
     for reports in terminalreporter.stats.values():

@@ -128,7 +128,7 @@ async def fail_emails(smtp: SmtpServer, installation: Installation, rng: random.
     smtp_responses = (
         ("550 5.1.1 no such user",) * 6 + ("552 5.2.2 mailbox full",) * 3 + ("451 4.7.1 greylisted",) * 4
     )
-    # Mixed, because the notifier takes equal responses in a row for a problem of the sender and pauses.
+    # Mixed: after equal replies in a row the notifier blames the sender and pauses.
     for number, smtp_response in enumerate(rng.sample(smtp_responses, len(smtp_responses))):
         email = f"customer.{number}@example.com"
         smtp.always[f"rcpt:{email}"] = smtp_response

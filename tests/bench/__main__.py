@@ -59,7 +59,7 @@ def main(
     """Measure FASTCore against the usual ways to build its parts, and against their limits.
 
     Every figure is a ratio of two things measured alternately. Ends with 1 where a ratio is worse than the
-    known one by more than the margin. A limit that is not kept is said in the table.
+    known one by more than the margin. The table names each limit that was exceeded.
     """
     console = Console(width=None if sys.stdout.isatty() else 160)
     if unknown := set(only or ()) - set(COMPARISONS):

@@ -1,7 +1,7 @@
 """`python -m tests.bench.admin`: every query of the admin service at a million leads, with plans and times.
 
 Fails where one takes over 100 ms of the database's processor, or reads a large table from end to end.
-Figures are of a warm cache: each case is asked once before (the column "first"), then repeatedly. On a quiet
+Figures are of a warm cache: each case runs once before (the column "first"), then repeatedly. On a quiet
 machine the processor's time is the time at the database; on a busy one that is also the wait for others.
 """
 
@@ -130,15 +130,15 @@ def _name(node: dict[str, Any]) -> str:
     )
 
 
-async def _measure(pool: Any, asked: list[Any], case: Case, runs: int) -> Result:
-    asked.clear()
+async def _measure(pool: Any, logged: list[Any], case: Case, runs: int) -> Result:
+    logged.clear()
     try:
         first = await _time(pool, case)
     except (DependencyUnavailable, asyncpg.QueryCanceledError):
         late = [GIVEN_UP_MS]
         return Result(case, GIVEN_UP_MS, late, late, late, Worst("given up", GIVEN_UP_MS), [])
     # The driver's own statements have no name: BEGIN, COMMIT, the reset of a connection.
-    statements = [each for each in asked if each.query in NAMED]
+    statements = [each for each in logged if each.query in NAMED]
     wall = [await _time(pool, case) for _ in range(runs)]
     # Without per-node timing, which costs more than the nodes; with it once, to find the slowest node.
     database, processor = [], []
@@ -164,7 +164,7 @@ async def _measure(pool: Any, asked: list[Any], case: Case, runs: int) -> Result
 
 def _report(results: list[Result], console: Console) -> None:
     table = Table(
-        "asked",
+        "case",
         "first",
         "wall p50",
         "p95",
@@ -191,11 +191,11 @@ def _report(results: list[Result], console: Console) -> None:
 
 
 async def _run(url: str, runs: int, only: str, console: Console) -> list[Result]:
-    asked: list[Any] = []
+    logged: list[Any] = []
 
     async def prepare(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
         await _init_connection(connection)
-        connection.add_query_logger(asked.append)
+        connection.add_query_logger(logged.append)
 
     async with asyncpg.create_pool(
         url,
@@ -211,7 +211,7 @@ async def _run(url: str, runs: int, only: str, console: Console) -> list[Result]
                 console.print(f"{row['table']:20}{rows} {row['bytes'] / 1e6:8,.0f} MB")
             sample = dict(await SQL.sample(connection))
         return [
-            await _measure(pool, asked, case, runs)
+            await _measure(pool, logged, case, runs)
             for case in cases(sample)
             if only.lower() in case.name.lower()
         ]
@@ -220,7 +220,7 @@ async def _run(url: str, runs: int, only: str, console: Console) -> list[Result]
 def main(
     leads: Annotated[int, typer.Option(help="How many leads; five times as many audit entries.")] = 1_000_000,
     seed: Annotated[int, typer.Option(help="Another seed draws other people.")] = 1,
-    runs: Annotated[int, typer.Option(help="How often each case is asked.")] = 20,
+    runs: Annotated[int, typer.Option(help="How often each case runs.")] = 20,
     only: Annotated[str, typer.Option(help="Only cases with this in their name.")] = "",
     url: Annotated[
         str, typer.Option(help="A superuser's URL of a server with pg_trgm, which searches need.")

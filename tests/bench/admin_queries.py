@@ -148,10 +148,10 @@ def cases(sample: dict[str, Any]) -> list[Case]:
         _leads("common word, a day a year ago", q="gmail", since=now - 365 * DAY, until=now - 364 * DAY),
         _leads("common word, cursor", q="gmail", cursor=deep),
         *(
-            _leads(f"order {order}, {what}", sort=order, **asked)
+            _leads(f"order {order}, {what}", sort=order, **fields)
             for order in get_args(LeadOrder)
             if order != "received"
-            for what, asked in _ORDERED.items()
+            for what, fields in _ORDERED.items()
         ),
         _leads("two statuses", status_filter=("won", "lost")),
         _leads("two statuses, rare service", status_filter=("won", "lost"), service="Other: wish 7"),
@@ -255,28 +255,28 @@ def _people(sample: dict[str, Any]) -> list[Case]:
     ]
 
 
-def _leads(what: str, **asked: Any) -> Case:
-    return Case(f"leads: {what}", lambda pool: Leads(pool).list_leads(LeadFilter(**asked)))
+def _leads(what: str, **fields: Any) -> Case:
+    return Case(f"leads: {what}", lambda pool: Leads(pool).list_leads(LeadFilter(**fields)))
 
 
-def _queue(what: str, **asked: Any) -> Case:
-    return Case(f"queue: {what}", lambda pool: ReplayQueue(pool).list_items(QueueFilter(**asked)))
+def _queue(what: str, **fields: Any) -> Case:
+    return Case(f"queue: {what}", lambda pool: ReplayQueue(pool).list_items(QueueFilter(**fields)))
 
 
-def _audit(what: str, **asked: Any) -> Case:
-    return Case(f"audit: {what}", lambda pool: AuditLog(pool).list_entries(AuditFilter(**asked)))
+def _audit(what: str, **fields: Any) -> Case:
+    return Case(f"audit: {what}", lambda pool: AuditLog(pool).list_entries(AuditFilter(**fields)))
 
 
-def _groups(what: str, **asked: Any) -> Case:
-    return Case(f"groups: {what}", lambda pool: ReplayQueue(pool).list_groups(GroupFilter(**asked)))
+def _groups(what: str, **fields: Any) -> Case:
+    return Case(f"groups: {what}", lambda pool: ReplayQueue(pool).list_groups(GroupFilter(**fields)))
 
 
-def _preview(what: str, **asked: Any) -> Case:
-    return Case(f"preview: {what}", lambda pool: Replays(pool).preview(ReplayOrder(**asked)))
+def _preview(what: str, **fields: Any) -> Case:
+    return Case(f"preview: {what}", lambda pool: Replays(pool).preview(ReplayOrder(**fields)))
 
 
-def _replay(sample: dict[str, Any], what: str, **asked: Any) -> Case:
-    page = ResultPage(**asked)
+def _replay(sample: dict[str, Any], what: str, **fields: Any) -> Case:
+    page = ResultPage(**fields)
     return Case(f"replay: {what}", lambda pool: Replays(pool).get_replay(sample["replay"], page))
 
 
@@ -296,9 +296,9 @@ def _run_query(name: str, query: str, queries: Any = personal_data._SQL, **value
     return Case(name, ask)
 
 
-def _export(what: str, **asked: Any) -> Case:
+def _export(what: str, **fields: Any) -> Case:
     """Count and read the rows of the first part of a CSV export."""
-    wanted = ExportFilter(**asked).selection() | {"left_out": ["spam", "erased"]}
+    wanted = ExportFilter(**fields).selection() | {"left_out": ["spam", "erased"]}
     first = _run_query(
         "",
         "list_export",

@@ -1,6 +1,6 @@
 """`python -m tests.bench.batch`: the cost of the ledger's counts for a batch of 500 leads.
 
-Batches with and without the triggers take turns, so that both meet the same machine; nothing stays.
+Batches with and without the triggers alternate, so that the machine's load affects both. All are rolled back.
 """
 
 import asyncio

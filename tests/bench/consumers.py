@@ -13,7 +13,7 @@ LEADS: Final = 100_000
 
 
 async def compare(bench: BenchEnvironment) -> list[Result]:
-    """Drain with each number in turn. Kafka, PostgreSQL and the measurement share the cores."""
+    """Drain once with each number of consumers. Kafka, PostgreSQL and the measurement share the cores."""
     records = made(LEADS)
     bench.say("persister: drained by one, two and three")
     runs: dict[str, Run] = {

@@ -1,9 +1,9 @@
 """Memory: compares each service's peak after many leads with its peak after the first ones.
 
-A peak is the most that a process had to itself (unique set size), looked at twice a second. The gateway takes
-the leads from wrk, the persister stores them as they come, and the admin service is asked all the while. The
-flusher, which works only where something failed, takes a failure for every hundredth lead. The notifier has
-topics of its own, and fewer leads: a mail costs more than a row.
+A peak is the largest unique set size of a process, measured twice a second. wrk posts leads to the gateway,
+the persister stores them, and a client reads the admin's pages all the time. The flusher gets a failure for
+every hundredth lead, because it works only on failures. The notifier has topics of its own, and fewer leads:
+a mail costs more than a row.
 """
 
 import asyncio
@@ -59,12 +59,12 @@ async def _watched(processes: dict[str, ServiceProcess]) -> AsyncIterator[Peaks]
 async def _count(url: str, sql: str, at_least: int) -> None:
     connection = await asyncpg.connect(url)
     async with asyncio.timeout(WAIT_SECONDS):
-        while await connection.fetchval(sql) < at_least:  # noqa: ASYNC110 - rows tell nobody
+        while await connection.fetchval(sql) < at_least:  # noqa: ASYNC110 - rows notify nobody
             await asyncio.sleep(LOOK_SECONDS)
     await connection.close()
 
 
-async def _ask(url: str) -> None:
+async def _read_pages(url: str) -> None:
     """Read dashboard pages like a user, until cancelled."""
     headers = {"Authorization": f"Bearer {TOKEN}"}
     async with httpx.AsyncClient(base_url=url, headers=headers, timeout=30) as client:
@@ -105,7 +105,7 @@ async def _leads(bench: BenchEnvironment, few: int, many: int) -> tuple[Peaks, P
             name: await running.enter_async_context(program(bench, name, environment)) for name in NAMES
         }
         peaks = await running.enter_async_context(_watched(started))
-        asking = asyncio.create_task(_ask(started["admin"].url))
+        asking = asyncio.create_task(_read_pages(started["admin"].url))
         await _post(started["ingest"].url, kafka, few)
         await _count(database.owner, "SELECT count(*) FROM lead_inbox", few)
         first = dict(peaks)

@@ -84,7 +84,7 @@ async def compare(bench: BenchEnvironment) -> list[Result]:
             where = {"KAFKA_TOPIC_PREFIX": kafka.topic_prefix, "DATABASE_URL": database.service}
             async with program(bench, "notifier", environment(bench, port) | where):
                 rate = await taken(port, 2 * leads)
-            await _all_settled(database.owner, 2 * leads)
+            await _check_all_sent(database.owner, 2 * leads)
             await bench.stack.drop_topics(kafka)
             await bench.stack.drop_database(database)
             return rate
@@ -108,7 +108,7 @@ async def compare(bench: BenchEnvironment) -> list[Result]:
     ]
 
 
-async def _all_settled(url: str, count: int) -> None:
+async def _check_all_sent(url: str, count: int) -> None:
     """Fail unless each mail is recorded as sent exactly once."""
     connection = await asyncpg.connect(url)
     sent = await connection.fetchval("SELECT count(*) FROM email_delivery WHERE state = 'sent'")

@@ -1,4 +1,4 @@
-"""The story of the composed stack, in order: it comes up, takes a lead, scales, loses a container, goes down.
+"""The composed stack in order: it starts, accepts a lead, scales, loses a container and stops.
 
 Run by `make test-compose`; not collected by `make test`, which needs no engine.
 """
@@ -110,7 +110,7 @@ async def test_every_documented_address_answers_at_the_edge(project: Project) ->
 
 
 async def test_with_a_domain_the_edge_speaks_https_and_keeps_metrics_to_itself(project: Project) -> None:
-    # For the name localhost Caddy signs by itself; for any other it asks an authority outside.
+    # Caddy signs the certificate of localhost itself. For any other name it requests one from an authority.
     (port,) = free_ports(1)
     publish = ("--detach", "--no-deps", "--publish", f"127.0.0.1:{port}:443")
     edge = project.compose(

@@ -35,7 +35,7 @@ class Load:
             await asyncio.gather(*(poster() for _ in range(at_once)))
 
     async def post_until(self, ended: asyncio.Event, at_once: int = 10) -> None:
-        """Post until told to end."""
+        """Post until cancelled."""
         async with self.project.client() as client:
 
             async def poster() -> None:

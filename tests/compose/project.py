@@ -128,7 +128,7 @@ class Project:
             return found
 
     async def healthy(self, seconds: float = 120) -> None:
-        """Wait until the admin service says that every part is up."""
+        """Wait until the admin service reports every part as up."""
 
         async def probe() -> Any:
             with contextlib.suppress(httpx.HTTPError, ValueError):

@@ -108,7 +108,7 @@ def test_every_variable_is_a_setting(chart: list[Manifest]) -> None:
             assert environment(container).keys() <= SETTINGS
 
 
-def test_no_secret_has_a_value_and_only_those_who_need_one_are_given_it(chart: list[Manifest]) -> None:
+def test_no_secret_has_a_value_and_only_services_that_need_it_get_it(chart: list[Manifest]) -> None:
     services_of: dict[str, set[str]] = {}
     for manifest in of_kind(chart, *WORKLOADS):
         for container in containers(manifest):

@@ -1,4 +1,4 @@
-"""docs/destinations.md: its receiver runs as written, and its other examples are what the service takes."""
+"""docs/destinations.md: its receiver runs as written, and the service accepts its other examples."""
 
 import asyncio
 import contextlib
@@ -112,7 +112,7 @@ async def _send(request: Request) -> Outcome:
         return await client.send(request, datetime.now(UTC))
 
 
-async def test_its_receiver_takes_each_event_once(receiver: ResolvedDestination, tmp_path: Path) -> None:
+async def test_its_receiver_accepts_each_event_once(receiver: ResolvedDestination, tmp_path: Path) -> None:
     first, second = str(uuid4()), str(uuid4())
     for event_id in (first, first, second):
         outcome = await _send(_signed(receiver, event_id))

@@ -28,7 +28,7 @@ README = PAGES[ROOT / "README.md"]
 POSTING = PAGES[ROOT / "docs/posting-leads.md"]
 ADMIN_API = PAGES[ROOT / "docs/admin-api.md"]
 SETTINGS = PAGES[ROOT / "docs/settings.md"]
-# Routes that stand in no OpenAPI document: the documents themselves, and what is for our own services.
+# Routes that no OpenAPI document contains: the documents themselves, and routes for our own services.
 UNDESCRIBED = {
     ("GET", "/docs"), ("GET", "/openapi.json"), ("GET", "/admin/docs"), ("GET", "/internal/status")
 }  # fmt: skip

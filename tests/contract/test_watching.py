@@ -143,7 +143,7 @@ def test_a_runbook_says_what_to_do_and_greps_for_lines_that_are_logged(page: Pat
             assert word in source, f"{page.stem} greps for {word!r}, which nobody logs"
 
 
-def test_prometheus_asks_every_service_at_its_port() -> None:
+def test_prometheus_scrapes_every_service_at_its_port() -> None:
     config = yaml.safe_load((ROOT / "deploy/prometheus/prometheus.yml").read_text())
     targets = {
         (job["job_name"], each["names"][0], each["port"])

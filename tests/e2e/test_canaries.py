@@ -16,7 +16,7 @@ from tests.e2e.conftest import Watched
 from tests.support.factories import lead, post, producer, records_of
 from tests.support.services.installation import INGEST_TOKEN, Installation
 from tests.support.wait import eventually
-from tests.support.web.otlp_collector import settled
+from tests.support.web.otlp_collector import until_spans_stop
 from tests.support.web.plain_http import plain_client
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -44,7 +44,7 @@ def body(number: int, **changes: Any) -> dict[str, Any]:
 
 
 async def everything_posted(watched: Watched) -> list[str]:
-    """Post and do all of it; return the ids of the leads that were taken."""
+    """Post every submission and act on the leads; return the ids of the accepted leads."""
     inst, made = watched.installation, []
     for number in range(3):
         answer = await inst.post(body(number), **{"Idempotency-Key": f"{KEY}{number}", "User-Agent": TAG})
@@ -123,11 +123,11 @@ async def quiet(watched: Watched, made: list[str]) -> None:
     await eventually(open_mails, until=lambda left: left == 0, seconds=60, what="every mail's end")
     # Two that cannot be read, one conflict, one address that does not exist.
     await eventually(archived, until=lambda found: found >= 4, seconds=60, every=1, what="the dead letters")
-    await settled(watched.collector)
+    await until_spans_stop(watched.collector)
 
 
 async def places(watched: Watched) -> list[tuple[str, str]]:
-    """Everything that is read by machines and people who need no personal data: place and text."""
+    """Return every text that must contain no personal data, by the place where it is read."""
     inst = watched.installation
     found = [(f"log of {name}", service.log.read_text()) for name, service in inst.services.items()]
     async with plain_client(timeout=10) as client:

@@ -1,4 +1,4 @@
-"""The clients of docs/clients.md, as they stand there, before a gateway that is away, busy or strict."""
+"""The clients of docs/clients.md, as written there, with a gateway that is unavailable, busy or strict."""
 
 import asyncio
 import json
@@ -19,7 +19,7 @@ from tests.support.services.processes import ROOT
 from tests.support.web.websites import INGEST_TOKEN, FakeSites, fake_sites, refusal
 
 PAGE = (ROOT / "docs/clients.md").read_text(encoding="utf-8")
-# The page says so: PHP where there is one.
+# As the page says, PHP is optional.
 LANGUAGES = ["bash", "python", *(["php"] if shutil.which("php") else [])]
 PROGRAMS = {"bash": "sh", "python": "py", "php": "php"}
 LEAD = {"name": "Zoë 'O\"Brien", "email": "zoe@example.com", "service": "Web", "message": "Line 1\nLine 2 👋"}
@@ -103,7 +103,7 @@ def client(request: pytest.FixtureRequest, tmp_path: Path, web: FakeSites) -> Cl
     return Client(request.param, tmp_path, web.url)
 
 
-async def test_what_was_kept_while_nobody_answered_is_sent_once_in_its_order(
+async def test_leads_stored_during_an_outage_are_sent_once_and_in_order(
     client: Client, web: FakeSites
 ) -> None:
     client.url = "http://127.0.0.1:9"
@@ -209,7 +209,7 @@ async def test_crontab_line_runs_without_variables_in_another_folder(client: Cli
     assert len(web.taken) == 1
 
 
-async def test_a_lead_that_cannot_be_kept_is_no_success(client: Client) -> None:
+async def test_a_lead_that_cannot_be_stored_is_no_success(client: Client) -> None:
     client.leads.write_text("a file stands where the folder should", encoding="utf-8")
     with pytest.raises(AssertionError):
         await client.keep(LEAD)

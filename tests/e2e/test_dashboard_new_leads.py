@@ -32,7 +32,7 @@ async def poll(visitor: Visitor) -> int:
 
 
 @pytest.mark.parametrize("size", SIZES)
-async def test_new_leads_are_counted_and_shown_when_asked_for(dashboard: Dashboard, size: Size) -> None:
+async def test_new_leads_are_counted_and_shown_on_request(dashboard: Dashboard, size: Size) -> None:
     async with many_leads(dashboard) as tag, dashboard.visit(size) as visitor:
         page, fetch = visitor.page, dashboard.watched.installation.fetch
         await visitor.open(f"/admin/ui/leads?service={tag}")

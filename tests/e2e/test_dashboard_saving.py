@@ -1,4 +1,4 @@
-"""Saving a lead in a real browser: in place, with messages at the fields, and a question before leaving."""
+"""Saving a lead in a real browser: in place, with messages at the fields, and a prompt before leaving."""
 
 from uuid import uuid4
 
@@ -51,7 +51,7 @@ async def test_regression_an_assignee_is_saved_in_place_with_a_message_there(das
         await visitor.check()
 
 
-async def test_regression_leaving_with_unsaved_notes_asks_first(dashboard: Dashboard) -> None:
+async def test_regression_leaving_with_unsaved_notes_needs_confirmation(dashboard: Dashboard) -> None:
     async with dashboard.visit() as visitor:
         page = visitor.page
         path = await open_lead(dashboard, visitor)
@@ -67,7 +67,7 @@ async def test_regression_leaving_with_unsaved_notes_asks_first(dashboard: Dashb
         await eventually(lambda: _count(questions), what="the question")
         assert (questions, visitor.path) == (["beforeunload"], path)
         await expect(page.get_by_label("New note")).to_have_value("Call her on")
-        # Saved text asks nothing.
+        # Saved text needs no confirmation.
         await page.get_by_role("button", name="Save note").click()
         await visitor.expect_toast("Note saved.")
         await page.get_by_role("link", name="Audit log").click()

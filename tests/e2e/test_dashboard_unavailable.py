@@ -40,7 +40,7 @@ async def test_pages_report_an_unavailable_database_and_recover(dashboard: Dashb
         database = page.get_by_role("listitem").filter(has_text=re.compile(r"^\s*Database: "))
         await expect(page.locator("#h-health")).to_be_visible(timeout=2 * TIMEOUT_MS)
         await expect(database).to_have_count(0)
-        async with stack.database_away(dashboard.watched.installation.database):
+        async with stack.database_unavailable(dashboard.watched.installation.database):
             await expect(database.first).to_be_visible(timeout=2 * TIMEOUT_MS)
             await expect(page.get_by_role("heading", name="Service disruption")).to_be_visible()
             # A slow count stays in the cache for longer.

@@ -46,7 +46,7 @@ async def test_idempotency_key_gives_one_lead_one_row_and_one_email_per_kind(
     assert await rows(installation, lead_id) == 1
 
 
-async def test_a_post_with_curl_s_default_content_type_is_taken(installation: Installation) -> None:
+async def test_a_post_with_curl_s_default_content_type_is_accepted(installation: Installation) -> None:
     async with installation.client() as client:
         answer = await client.post(
             "/inbound/leads",
@@ -64,7 +64,7 @@ async def test_internal_status_is_not_reachable_through_the_edge(installation: I
         assert (await client.get("/internal/status")).status_code == 404
 
 
-async def test_a_lead_that_looks_like_spam_is_kept_and_never_mailed(installation: Installation) -> None:
+async def test_a_lead_that_looks_like_spam_is_stored_and_never_mailed(installation: Installation) -> None:
     answer = await installation.post(body(meta={"honeypot": "http://spam.example"}))
     assert answer.status_code == 201
     lead_id = answer.json()["leadId"]

@@ -27,7 +27,7 @@ WAY: set[Edge] = {
 SHOWN = ("http.response.status_code", "smtp.response.code", "smtp.outcome", "fastcore.lead_id")
 
 
-async def test_a_lead_s_whole_way_is_one_trace_with_its_retry(watched: Watched) -> None:
+async def test_a_lead_and_its_retry_are_one_trace(watched: Watched) -> None:
     email, trace_id, website = f"ada-{uuid4().hex[:8]}@example.com", uuid4().hex, uuid4().hex[:16]
     # The welcome is greylisted once, so that the lead goes by the replay queue.
     watched.smtp.then(f"rcpt:{email}", "450 4.2.0 come back later")

@@ -53,7 +53,7 @@ class Cluster:
     async def phase(
         self, name: str, rate: float, seconds: float, fault: Callable[[], Awaitable[None]]
     ) -> None:
-        """Post for so many seconds, and longer where the fault takes longer; it begins a second later."""
+        """Post for this many seconds, or until the fault ends. The fault begins after a second."""
         before, deepest = len(self.meter.answers), 0
 
         async def strike() -> None:
@@ -102,7 +102,7 @@ class Cluster:
             await eventually(self.is_whole, seconds=90, every=0.5, what="three replicas in sync")
 
     async def hang(self, broker: Broker, seconds: float) -> None:
-        """Stop a broker's process in its tracks, and let it go on after so many seconds."""
+        """Suspend a broker's process (SIGSTOP), and resume it after this many seconds."""
         os.kill(broker.pid, signal.SIGSTOP)
         await asyncio.sleep(seconds)
         os.kill(broker.pid, signal.SIGCONT)
@@ -115,7 +115,7 @@ class Cluster:
             return False
 
     async def open_work(self) -> dict[str, int]:
-        """Return what is still to come: leads to store, mails to settle, failures to resolve."""
+        """Return the numbers of unfinished leads, mails and failures."""
         stored = await self.database.fetchval("SELECT count(*) FROM lead_inbox")
         mails = await self.database.fetchval(
             "SELECT count(*) FROM email_delivery WHERE state IN ('sent', 'suppressed', 'unknown', 'dead')"
@@ -135,7 +135,7 @@ class Cluster:
             "queue": queue,
         }
 
-    async def settle(self) -> float:
+    async def wait_until_idle(self) -> float:
         """Wait until nothing is to come any more; return after how many seconds."""
         began = time.monotonic()
         await eventually(

@@ -5,9 +5,9 @@ from collections.abc import Collection
 
 # At most four minutes on two cores: the faults that found the most errors so far.
 QUICK = (
-    ("persister in hand", "poison", "smtp drop after the dot"),
+    ("kill persister mid-batch", "poison", "smtp drop after the dot"),
     ("gateway and kafka", "smtp 451"),
-    ("kill postgres", "notifier in hand", "reset kafka"),
+    ("kill postgres", "kill notifier mid-mail", "reset kafka"),
     ("torn record", "lost commits", "restart persister", "smtp 535"),
 )
 

@@ -1,4 +1,4 @@
-"""`python -m tests.faults.outage`: Kafka away for a minute under a steady load, timed at the gateway.
+"""`python -m tests.faults.outage`: stops Kafka for a minute under load, and times the gateway's answers.
 
 Only gateway and Kafka, without a proxy between: what is timed is the gateway's answer, every five
 seconds. Afterwards the topic must hold every lead that got a 201.
@@ -32,9 +32,9 @@ How = Literal["stopped", "killed", "absent"]
 
 
 class Meter:
-    """Posts at a fixed rate, whatever the answers take, and keeps each answer's time.
+    """Posts at a fixed rate, independent of the answers, and records each answer's time.
 
-    On bare connections: an HTTP client of Python's takes more of a core than the gateway does.
+    Uses bare connections: a Python HTTP client needs more processor time than the gateway.
     """
 
     def __init__(self, gateway: ServiceProcess) -> None:
@@ -62,7 +62,7 @@ class Meter:
             f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
         )
         sent = time.monotonic()
-        reader, writer, answer = await self._ask(head.encode() + body)
+        reader, writer, answer = await self._send_request(head.encode() + body)
         length = int(answer.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
         text = await reader.readexactly(length)
         status = int(answer.split(b" ", 2)[1])
@@ -71,8 +71,8 @@ class Meter:
         if status == 201:
             self.ids.add(json.loads(text)["leadId"])
 
-    async def _ask(self, request: bytes) -> tuple[asyncio.StreamReader, asyncio.StreamWriter, bytes]:
-        """Send on a kept connection, or on a new one where the gateway has just closed it as idle."""
+    async def _send_request(self, request: bytes) -> tuple[asyncio.StreamReader, asyncio.StreamWriter, bytes]:
+        """Send on an idle connection, or on a new one if the gateway has just closed the idle one."""
         while self._idle:
             reader, writer = self._idle.pop()
             try:
@@ -99,7 +99,7 @@ class Meter:
                 )
 
 
-async def _away(broker: Broker, how: How, seconds: float) -> None:
+async def _stop_broker(broker: Broker, how: How, seconds: float) -> None:
     if how == "stopped":
         os.kill(broker.pid, signal.SIGSTOP)
         await asyncio.sleep(seconds)
@@ -129,7 +129,7 @@ async def _run(how: How, seconds: float, rate: float, folder: Path) -> bool:
             meter = Meter(gateway)
             load = asyncio.create_task(meter.post_for(seconds + 20, rate))
             await asyncio.sleep(5)
-            await _away(broker, how, seconds)
+            await _stop_broker(broker, how, seconds)
             back = time.monotonic()
             await provision(kafka)
             await load
@@ -159,7 +159,7 @@ def main(
     seconds: Annotated[float, typer.Option(help="How long Kafka is away.")] = 60,
     rate: Annotated[float, typer.Option(help="Posts a second.")] = 200,
 ) -> None:
-    """Take Kafka away under a steady load, and time the gateway's answers."""
+    """Stop Kafka under a steady load, and time the gateway's answers."""
     if how not in ("stopped", "killed", "absent"):
         raise typer.BadParameter("choose one of: stopped, killed, absent")
     with tempfile.TemporaryDirectory() as folder:

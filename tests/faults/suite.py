@@ -215,7 +215,7 @@ class Suite:
 
 
 def _suite_error(error: Exception) -> Violation:
-    """Return the place where the suite itself failed, such as a server that did not start."""
+    """Return the line in which the suite itself failed, such as a server that did not start."""
     place = traceback.extract_tb(error.__traceback__)[-1]
     detail = f"{type(error).__name__}: {error} ({place.name}, {place.filename}:{place.lineno})"
     return Violation("suite", detail[:500])

@@ -1,9 +1,10 @@
 """`python -m tests.faults.three_brokers`: all services on three real brokers, killed, hung and rolled.
 
 Under load, one phase after the other: all three; one killed; two killed; one hung (SIGSTOP); each of them
-restarted in turn. With one gone Kafka goes on after some seconds, for which the gateway's spool stands in;
-with two gone `acks=all` fails, and the spool takes all. Every post gets its 201, the database has each lead
-once, each mail arrives once at a real SMTP server, and the ledger balances.
+restarted, one after the other. Without one broker, Kafka works again after some seconds; until then the
+gateway's spool stores the leads. Without two, `acks=all` fails, and the spool stores everything. Every post
+gets its 201, the database has each lead once, each mail arrives once at a real SMTP server, and the ledger
+balances.
 """
 
 import asyncio
@@ -40,7 +41,7 @@ async def story(folder: Path, rate: float, seconds: float, minimum_seconds: floa
         while not quiet or time.monotonic() - began < minimum_seconds:
             await cluster.phase("three brokers", rate, seconds, nothing)
             await cluster.phase("one killed", rate, seconds, lambda: kill(first))
-            # Two of three take what the third's death had sent to the spool, and all that is new.
+            # Two of three brokers accept what the spool stored when the third one died, and everything new.
             await eventually(
                 cluster.spooled, until=lambda n: n == 0, seconds=90, what="an empty spool on two"
             )
@@ -50,7 +51,7 @@ async def story(folder: Path, rate: float, seconds: float, minimum_seconds: floa
             await cluster.phase("one hung", rate, seconds, lambda: cluster.hang(third, seconds - 1))
             await eventually(cluster.is_whole, seconds=90, every=0.5, what="three replicas in sync")
             await cluster.phase("rolled", rate, seconds, cluster.roll)
-            quiet.append(await cluster.settle())
+            quiet.append(await cluster.wait_until_idle())
         async with open_admin(cluster.kafka, "faults") as admin:
             names = [topic.name for topic in topics.ALL]
             layout, configs = (
@@ -96,7 +97,7 @@ async def _mail_states(cluster: Cluster) -> dict[str, int]:
 
 
 def faults(report: dict[str, Any]) -> list[str]:
-    """Say which promise was not kept."""
+    """Return a text for each guarantee that was broken."""
     figures, found = report["figures"], []
     if (report["replicas"], report["min_insync"]) != (3, ["2"]):
         found.append(f"topics have {report['replicas']} replicas, min.insync.replicas {report['min_insync']}")
@@ -104,7 +105,7 @@ def faults(report: dict[str, Any]) -> list[str]:
         f"{each['phase']}: {each['statuses']}" for each in report["phases"] if set(each["statuses"]) != {201}
     ]
     if not any(each["spool_at_most"] for each in report["phases"] if each["phase"] == "two killed"):
-        found.append("with two brokers killed nothing was spooled: acks=all was not asked for")
+        found.append("with two brokers killed nothing was spooled: the gateway did not require acks=all")
     if len({figures[name] for name in ("posted", "acknowledged", "stored", "audit entries")}) != 1:
         found.append("posts, 201s, leads and audit entries are not as many")
     if figures["lost"]:
@@ -135,7 +136,7 @@ def main(
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON, too.")] = False,
 ) -> None:
     """Kill one broker of three under load, then another, hang one, roll all, and count."""
-    logging.disable(logging.CRITICAL)  # aiokafka tells each lost connection: here they are the point
+    logging.disable(logging.CRITICAL)  # aiokafka logs each lost connection: this run causes them
     with tempfile.TemporaryDirectory() as folder:
         report = asyncio.run(story(Path(folder), rate, seconds, minimum_seconds))
     typer.echo(json.dumps(report, indent=2) if as_json else table(report))

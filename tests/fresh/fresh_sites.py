@@ -34,7 +34,7 @@ SERVERS = {
 
 @dataclass(frozen=True)
 class Fresh:
-    """The generated sites, the services that take and store their leads, and a browser."""
+    """The generated sites, the services that accept and store their leads, and a browser."""
 
     folder: Path
     services: dict[str, ServiceProcess]

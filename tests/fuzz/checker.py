@@ -28,7 +28,7 @@ class Answer:
 
     @property
     def text(self) -> str:
-        """All that the response says: the texts of a JSON body or the body, and the headers."""
+        """Return all text of the response: the texts of a JSON body or the raw body, and the headers."""
         try:
             texts = list(texts_of(json.loads(self.body)))
         except ValueError:

@@ -81,7 +81,7 @@ def test_any_json_in_a_machine_filled_field_keeps_the_lead(post: Post) -> None:
     check()
 
 
-def test_text_of_a_machine_filled_field_is_read_or_kept(post: Post) -> None:
+def test_text_of_a_machine_filled_field_is_read_or_stored(post: Post) -> None:
     @settings(max_examples=200, deadline=None)
     @given(name=st.sampled_from(["submitted_at", "locale", "consent", "source"]), value=TEXT)
     def check(name: str, value: str) -> None:

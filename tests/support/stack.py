@@ -1,4 +1,4 @@
-"""The real parts that integration and end-to-end tests stand on: one Kafka, one PostgreSQL for each worker.
+"""The real servers of integration and end-to-end tests: one Kafka, one PostgreSQL for each worker.
 
 Given servers (KAFKA_BOOTSTRAP_SERVERS, and FASTCORE_MIGRATION_DATABASE_URL as a role that may create
 databases) are used where the variables say so; else containers where a Docker engine answers; else the
@@ -74,7 +74,7 @@ class Stack:
             await connection.close()
 
     @contextlib.asynccontextmanager
-    async def database_away(self, database: Database) -> AsyncIterator[None]:
+    async def database_unavailable(self, database: Database) -> AsyncIterator[None]:
         """Make the database unavailable to the services' role while the block lasts."""
         name, role = urlsplit(database.owner).path[1:], urlsplit(self.service_url).username
         connection = await asyncpg.connect(_on(self.admin_url, name))
@@ -129,7 +129,7 @@ def forced() -> str | None:
     return choice
 
 
-def containers_wanted() -> bool:
+def containers_required() -> bool:
     """Return True if servers without a URL are to run in containers."""
     return forced() == "containers" or (forced() is None and containers.engine() is not None)
 
@@ -140,9 +140,9 @@ def _start(
     image: str,
     embedded: Callable[[], T],
 ) -> tuple[T, str]:
-    """Start a container if wanted and possible, else the embedded server; return it with its name."""
+    """Start a container if required and possible, else the embedded server; return it with its name."""
     name = "embedded"
-    if containers_wanted():
+    if containers_required():
         try:
             return stack.enter_context(container()), f"container {image}"
         except containers.NoContainerError as why:

@@ -1,4 +1,4 @@
-"""The database of a large installation, generated once and kept under .fastcore/bench."""
+"""The database of a large installation, generated once and stored under .fastcore/bench."""
 
 import asyncio
 import json
@@ -56,7 +56,7 @@ def large_database(size: Size, console: Console, url: str = "") -> Iterator[Data
             made = asyncio.run(_make(server.urls.superuser, size, console))
             done.write_text(json.dumps(asdict(size) | made))
         elif applied:
-            asyncio.run(_settle(server.urls.superuser))
+            asyncio.run(_wait_until_idle(server.urls.superuser))
         asyncio.run(_replay_once(server.urls.superuser))
         yield server.urls
 
@@ -69,7 +69,7 @@ async def _prepare(url: str, size: Size, console: Console) -> None:
     if leads != size.leads:
         await _make(url, size, console)
     elif applied:
-        await _settle(url)
+        await _wait_until_idle(url)
     await _replay_once(url)
 
 
@@ -126,13 +126,13 @@ async def _make(url: str, size: Size, console: Console) -> dict[str, Any]:
             how = {"O": "ENABLE", "A": "ENABLE ALWAYS"}[each["enabled"]]
             await db.execute(f"ALTER TABLE {each['table']} {how} TRIGGER {each['name']}")
     await db.close()
-    await _settle(url)
+    await _wait_until_idle(url)
     seconds = round(time.monotonic() - began)
     console.print(f"made in {seconds} s")
     return {"seconds": seconds, "ends_at": given["ends_at"].isoformat()}
 
 
-async def _settle(url: str) -> None:
+async def _wait_until_idle(url: str) -> None:
     """Vacuum, analyze and checkpoint, so that nothing runs in the background later."""
     db = await asyncpg.connect(url, command_timeout=1800)
     if await db.fetchval("SELECT to_regproc('recount_rows') IS NOT NULL"):

@@ -101,7 +101,7 @@ CROSS JOIN LATERAL (SELECT CASE WHEN status = 'spam' THEN 'suppressed'
 ORDER BY n, kind;
 
 -- name: add_entries!
--- What was told of these leads, and of requests that became none: as many that :wanted entries come of it.
+-- The audit entries of these leads, and of enough rejected requests that there are :wanted entries in total.
 WITH lead AS (
     SELECT n, l.id, l.request_id, l.site, l.status, l.created_at_utc AS at, l.updated_at,
            coalesce(l.assignee, pg_temp.pick('{ann,bob,cem,dora,erik}', pg_temp.chance(n, 41))) AS admin
@@ -123,7 +123,7 @@ WITH lead AS (
     FROM lead CROSS JOIN generate_series(1, CASE status WHEN 'processing' THEN 1 WHEN 'contacted' THEN 2
                                                         WHEN 'won' THEN 3 WHEN 'lost' THEN 3 ELSE 0 END) AS step
     UNION ALL
-    SELECT n, 8, 'lead.erased', admin, NULL, id, request_id, updated_at, '{"reason": "asked by the person"}'
+    SELECT n, 8, 'lead.erased', admin, NULL, id, request_id, updated_at, '{"reason": "requested by the person"}'
     FROM lead WHERE status = 'erased'
     UNION ALL
     SELECT n, 9 + again, CASE again WHEN 0 THEN 'lead.parked' ELSE 'lead.replayed' END, 'flusher', NULL, id, request_id,
@@ -138,7 +138,7 @@ SELECT md5('entry' || n || '.' || part)::uuid, event, actor, code, details, id, 
            md5('refused' || n), pg_temp.moment(n / (:total::float8 * 10), :ends_at), '{"problem": "validation"}'
     FROM generate_series(:first::bigint * 10, :first::bigint * 10
                          + greatest(0, :wanted::bigint - (SELECT count(*) FROM entry)) - 1) AS n
-) AS told ORDER BY at;
+) AS audited ORDER BY at;
 
 -- name: add_responses!
 -- When the answered leads were answered: minutes to days after they came.
@@ -154,7 +154,7 @@ INSERT INTO replay_queue (id, stage, kind, lead_id, state, final, by_origin, rea
                           origin_group, record_key, payload, headers, first_failed_at, last_failed_at)
 SELECT md5('queue' || n)::uuid, stage, CASE stage WHEN 'persister' THEN 'store' ELSE pg_temp.pick('{welcome,welcome,admin_alert}', luck) END,
        CASE WHEN reason <> 'undecodable' THEN id END, state, state = 'dead', reason IN ('conflict', 'undecodable'), reason,
-       CASE stage WHEN 'persister' THEN 'InvalidForEver' ELSE 'FailedNow' END, CASE state WHEN 'dead' THEN 3 ELSE 1 END,
+       CASE stage WHEN 'persister' THEN 'PermanentError' ELSE 'RetryableError' END, CASE state WHEN 'dead' THEN 3 ELSE 1 END,
        CASE WHEN open THEN :ends_at::timestamptz + (luck - 0.5) * interval '1 hour' END, NULL, at + interval '5 minutes',
        'leads.received.v1', n % 6, n, at, 'fastcore.' || stage, convert_to(id::text, 'UTF8'),
        CASE WHEN state <> 'resolved' THEN convert_to(repeat('{"name": "somebody"}', 40), 'UTF8') END,

@@ -1,7 +1,8 @@
 """`python -m tests.bench.inputs.smtp_sink PORT`: a mail server that counts all mails and stores none.
 
-On a bare protocol: aiosmtpd takes about a millisecond for a mail, and would be what is measured.
-XTAKEN answers the mails taken since it was last asked, and the seconds from the first to the last of them.
+On a bare protocol: aiosmtpd takes about a millisecond for a mail, and would be what is measured. XTAKEN
+returns the number of mails accepted since the last XTAKEN, and the seconds from the first to the last of
+them.
 """
 
 import asyncio

@@ -35,7 +35,7 @@ class Person:
         await self.page.keyboard.press(key)
         self.keys += 1
 
-    async def go_to(self, name: str) -> None:
+    async def open_page(self, name: str) -> None:
         """Open a page by the navigation."""
         await self.click(self.page.get_by_role("navigation", name="Main").get_by_role("link", name=name))
         await expect(self.page.get_by_role("heading", level=1)).to_have_text(name)

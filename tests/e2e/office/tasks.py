@@ -15,7 +15,7 @@ MOST_CLICKS: Final = 5
 
 @dataclass(frozen=True)
 class Task:
-    """What somebody wants, how many clicks it takes, and which. `keys` are pressed besides what is typed."""
+    """A task, its number of clicks, and the clicks. `keys` are pressed in addition to typed text."""
 
     name: str
     before: str

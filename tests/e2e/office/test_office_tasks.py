@@ -87,7 +87,7 @@ async def test_the_leads_from_yesterday_are_found(dashboard: Dashboard) -> None:
     noon = datetime.now(VIEWER).replace(hour=12, minute=0) - timedelta(days=1)
     tag, today = await insert(dashboard, 3, noon), await insert(dashboard, 1)
     async with doing(dashboard, "yesterday") as person:
-        await person.go_to("Leads")
+        await person.open_page("Leads")
         await person.click(person.page.get_by_role("link", name="Yesterday", exact=True))
         await expect(person.page.get_by_role("link", name=f"{tag} 3")).to_be_visible(timeout=TIMEOUT_MS)
         await expect(person.page.get_by_role("link", name=today)).to_have_count(0)
@@ -97,7 +97,7 @@ async def test_ten_leads_are_marked_as_contacted(dashboard: Dashboard) -> None:
     tag = await insert(dashboard, 10)
     async with doing(dashboard, "ten_contacted") as person:
         page = person.page
-        await person.go_to("Leads")
+        await person.open_page("Leads")
         await person.click(page.get_by_label("Search", exact=True))
         await person.type(tag)
         await expect(page.get_by_role("status").first).to_contain_text("10 leads found", timeout=TIMEOUT_MS)
@@ -141,7 +141,7 @@ async def test_the_leads_of_this_week_are_exported_to_excel(dashboard: Dashboard
     name, _ = await post(dashboard)
     async with doing(dashboard, "week_to_excel") as person:
         page = person.page
-        await person.go_to("Leads")
+        await person.open_page("Leads")
         await person.click(page.get_by_role("link", name="This week", exact=True))
         await expect(page.get_by_role("link", name="Remove the filter")).to_have_count(1)
         await person.click(page.get_by_role("button", name="Export", exact=True))
@@ -182,7 +182,7 @@ async def test_67_refused_emails_are_retried_after_the_repair(dashboard: Dashboa
     repair(dashboard, names)
     async with doing(dashboard, "replay_67") as person:
         page = person.page
-        await person.go_to("Failed deliveries")
+        await person.open_page("Failed deliveries")
         await person.click(page.get_by_role("link", name="Retry 67 deliveries"))
         await person.click(page.get_by_role("button", name="Retry 67 deliveries"))
         await expect(page.locator("#replay .outcomes")).to_contain_text("67Resolved", timeout=4 * TIMEOUT_MS)
@@ -203,7 +203,7 @@ async def test_the_overview_says_what_is_wrong_and_how_fast_leads_are_answered(d
 async def test_the_leads_are_sorted(dashboard: Dashboard) -> None:
     await insert(dashboard, 1)
     async with doing(dashboard, "sort") as person:
-        await person.go_to("Leads")
+        await person.open_page("Leads")
         await person.click(
             person.page.get_by_role("columnheader", name="Lead", exact=True).get_by_role("link")
         )
@@ -214,7 +214,7 @@ async def test_the_leads_are_filtered_by_site_and_assignee(dashboard: Dashboard)
     tag = await insert(dashboard, 4)
     async with doing(dashboard, "filter") as person:
         page = person.page
-        await person.go_to("Leads")
+        await person.open_page("Leads")
         await person.click(page.get_by_text("More filters"))
         await person.click(page.get_by_label("Site", exact=True))
         await person.type(tag)

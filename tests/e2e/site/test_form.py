@@ -100,7 +100,7 @@ async def test_regression_another_websites_form_leads_to_ours_and_sends_nothing(
     assert (await environment.stored(email))["status"] == "received"
 
 
-async def test_a_bot_is_thanked_and_its_lead_kept_apart_also_when_it_waited(
+async def test_a_bot_is_thanked_and_its_lead_is_spam_even_if_it_was_queued(
     environment: SiteEnvironment,
 ) -> None:
     email, hasty = new_email(), new_email()

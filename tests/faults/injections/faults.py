@@ -43,8 +43,8 @@ def _all() -> list[Fault]:
         "gateway and kafka": service_faults.gateway_power_loss_without_kafka,
     }
     named |= {
-        "persister in hand": service_faults.kill_persister_mid_batch,
-        "notifier in hand": service_faults.kill_notifier_mid_mail,
+        "kill persister mid-batch": service_faults.kill_persister_mid_batch,
+        "kill notifier mid-mail": service_faults.kill_notifier_mid_mail,
         "drain without kafka": service_faults.drain_without_kafka,
         "drain all without kafka": service_faults.drain_all_without_kafka,
         "members come and go": service_faults.rebalance_repeatedly,
@@ -109,7 +109,7 @@ def _all() -> list[Fault]:
 
 ALL = {fault.name: fault for fault in _all()}
 
-# They take a minute each and are in no plan: use `--fault`, with a longer load.
+# Each needs a minute, and no plan contains them: use `--fault`, with a longer load.
 LONG = {
     name: Fault(name, action)
     for name, action in {

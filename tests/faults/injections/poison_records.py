@@ -30,7 +30,7 @@ class Poisoner:
     odd: set[str] = field(default_factory=set)  # good leads with unusual headers
 
     async def produce(self, rng: random.Random, count: int) -> None:
-        """Write `count` records, of every kind in turn, to partitions drawn from the seed."""
+        """Write `count` records, alternating all kinds, to partitions drawn from the seed."""
         producer = AIOKafkaProducer(
             bootstrap_servers=self.bootstrap_servers, acks="all", max_request_size=4 << 20
         )

@@ -84,7 +84,7 @@ async def test_chosen_leads_are_exported_and_no_others(admin: Admin) -> None:
     assert too_many.status_code == 422
 
 
-async def test_spam_and_erased_leads_need_to_be_asked_for(admin: Admin) -> None:
+async def test_spam_and_erased_leads_are_exported_only_on_request(admin: Admin) -> None:
     for status in ("received", "spam", "erased"):
         await admin.add_lead(status, name=status)
     for params, expected in (

@@ -41,7 +41,7 @@ async def test_a_csv_export_is_filtered_escaped_and_audited(
     )
 
 
-async def test_regression_spam_and_erased_leads_are_exported_only_if_asked_for(admin: Admin) -> None:
+async def test_regression_spam_and_erased_leads_are_exported_only_on_request(admin: Admin) -> None:
     await admin.add_lead(name="Ada", phone="+44 20 7946 0958")
     await admin.add_lead("spam", name="Spam")
     await admin.add_lead("erased", name="Erased")

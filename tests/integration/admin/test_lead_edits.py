@@ -8,7 +8,7 @@ import pytest
 
 from contracts.leads import LeadReceived
 from tests.support.factories import lead as make_lead
-from tests.support.services.admin import Admin, parked_row
+from tests.support.services.admin import Admin, queued_row
 
 
 async def test_an_edit_keeps_the_original_and_audits_no_values(
@@ -64,7 +64,7 @@ async def test_an_edit_without_a_difference_changes_nothing(admin: Admin) -> Non
     assert (answer["changed"], await admin.db.fetchval("SELECT count(*) FROM audit_log")) == ([], 0)
 
 
-async def test_an_edit_updates_queued_emails_and_no_settled_ones(admin: Admin) -> None:
+async def test_an_edit_updates_queued_emails_and_no_final_ones(admin: Admin) -> None:
     lead = await admin.add_lead()
     payload = lead.model_dump_json().encode()
     open_id = await admin.add_queue_row(lead_id=lead.lead_id, payload=payload)
@@ -79,9 +79,9 @@ async def test_an_edit_updates_queued_emails_and_no_settled_ones(admin: Admin) -
     assert row["original_payload"] == payload
 
 
-async def test_a_parked_lead_is_edited_in_its_queued_record(admin: Admin) -> None:
+async def test_a_queued_lead_is_edited_in_its_record(admin: Admin) -> None:
     lead = make_lead(email="typo@example.com")
-    queue_id = await admin.add_queue_row(**parked_row(lead))
+    queue_id = await admin.add_queue_row(**queued_row(lead))
     answer = await admin.edit_lead(lead.lead_id, email="right@example.com")
     assert (answer["lead"], answer["queue_ids"]) == (None, [str(queue_id)])
     row = await admin.db.fetchrow("SELECT payload, original_payload FROM replay_queue")
@@ -108,7 +108,7 @@ async def test_an_edit_of_an_unreadable_or_busy_record_is_refused(
     lead = make_lead()
     if "next_attempt_at" in changes:
         changes = changes | {"next_attempt_at": lead.occurred_at}
-    await admin.add_queue_row(**parked_row(lead, **changes))
+    await admin.add_queue_row(**queued_row(lead, **changes))
     assert message in (await admin.edit_lead(lead.lead_id, 409, name="Ada"))["detail"]
 
 

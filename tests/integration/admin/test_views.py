@@ -155,7 +155,7 @@ async def test_invalid_edits_are_refused_and_change_nothing(admin: Admin, body: 
     assert listed["updated_at"] == view["updated_at"]
 
 
-async def test_the_largest_view_is_kept_and_one_of_a_newer_version_left_out(admin: Admin) -> None:
+async def test_the_largest_view_is_stored_and_one_of_a_newer_version_left_out(admin: Admin) -> None:
     text = "\N{SMILING FACE WITH OPEN MOUTH}" * 255
     fields = ("service", "site", "source", "first_source", "campaign", "landing_page", "assignee")
     largest = dict.fromkeys(fields, text) | {"status": list(LeadStatus)}

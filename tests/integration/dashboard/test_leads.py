@@ -87,7 +87,7 @@ async def test_saved_notes_are_confirmed_and_can_be_saved_again(admin: Admin) ->
 
 
 async def test_a_lead_that_is_not_stored_can_be_shown_and_edited(admin: Admin) -> None:
-    csrf, lead = await sign_in(admin), make_lead(name="Ada <Parked>", email="adda@example.com", phone="0123")
+    csrf, lead = await sign_in(admin), make_lead(name="Ada <Queued>", email="adda@example.com", phone="0123")
     await admin.add_queue_row(
         stage="persister",
         kind="store",
@@ -98,7 +98,7 @@ async def test_a_lead_that_is_not_stored_can_be_shown_and_edited(admin: Admin) -
     )
     url = f"/admin/ui/leads/{lead.lead_id}"
     page = (await admin.client.get(url)).text
-    for shown in ("Ada &lt;Parked&gt;", "adda@example.com", "0123", "not stored yet"):
+    for shown in ("Ada &lt;Queued&gt;", "adda@example.com", "0123", "not stored yet"):
         assert shown in page
     form = (await admin.client.get(f"{url}/edit")).text
     version = re.search(r'name="expected_updated_at" value="([^"]+)"', form)

@@ -80,7 +80,7 @@ async def write(pool: Any) -> int:
         return int(await connection.fetchval("SELECT current_setting('port')"))
 
 
-async def port_that_takes_writes(pool: Any) -> int:
+async def writable_port(pool: Any) -> int:
     try:
         return await write(pool)
     except DependencyUnavailable:
@@ -138,7 +138,7 @@ async def test_standby_does_not_replace_restarting_primary(pair: Pair) -> None:
             await write(pool)
         await asyncio.to_thread(pair.primary.start)
         assert await write(pool) == pair.primary.port
-    # A URL's own word stands: this one may read from a standby.
+    # The URL's `target_session_attrs` takes precedence: this client may read from a standby.
     url = pair.standby.urls.owner + "?target_session_attrs=any"
     session = await Connector(url, 5).connect()
     assert await session.fetchval("SELECT pg_is_in_recovery()")
@@ -157,7 +157,7 @@ async def test_regression_hung_first_host_leaves_time_for_second(doomed: Pair) -
             await doomed.promote()
             began = time.monotonic()
             await eventually(
-                lambda: port_that_takes_writes(pool),
+                lambda: writable_port(pool),
                 until=lambda port: port == doomed.standby.port,
                 seconds=QUIET_SECONDS,
                 what="a write on the new primary",
@@ -192,7 +192,7 @@ async def test_regression_replaced_connections_to_hung_server_log_no_error(
     pair: Pair, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr("runtime.workarounds.asyncpg.CLOSE_SECONDS", 0.5)
-    # Without a bound of ours asyncpg takes the one of a statement.
+    # Without our own limit, asyncpg uses the timeout of a statement.
     async with open_pool(settings(pair.primary.urls.owner, command_timeout_seconds=0.5), "test") as pool:
         await fill(pool)
         with hanging(pair.primary):

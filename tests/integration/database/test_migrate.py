@@ -31,7 +31,7 @@ async def test_a_second_migration_applies_nothing(database: Database) -> None:
 async def test_regression_old_service_leaves_no_stale_last_record(
     database: Database,
 ) -> None:
-    # In a rolling upgrade the record of an older offset was compared: the log was taken for another one.
+    # In a rolling upgrade the record of an older offset was compared, so the log counted as replaced.
     connection = await asyncpg.connect(database.service)
     await connection.execute(
         "INSERT INTO partition_ledger (stage, topic, partition, base_offset, next_offset, last_record)"

@@ -13,8 +13,8 @@ from runtime.settings import Postgres
 async def test_regression_connection_cut_at_any_time_is_an_outage(
     postgres: Postgres,
 ) -> None:
-    # asyncpg has an error that is none of its own families: taken for a bug, it ended the admin service, and
-    # would have parked a consumer's good records.
+    # asyncpg has an error outside of its own hierarchies. It counted as a bug and ended the admin service;
+    # a consumer would have sent valid records to the replay queue.
     outcomes = Counter[str]()
     same_role = await asyncpg.connect(postgres.url.get_secret_value())
     async with open_pool(postgres, "test") as pool:

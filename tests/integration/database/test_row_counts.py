@@ -78,9 +78,7 @@ async def test_inserts_and_changes_of_every_kind_are_counted(service: Any, db: A
     assert await agree(service)
 
 
-async def test_an_erasure_is_counted_and_its_tombstone_stays_out_of_the_books(
-    service: Any, postgres: Postgres
-) -> None:
+async def test_an_erasure_is_counted_and_its_tombstone_is_not(service: Any, postgres: Postgres) -> None:
     await service.execute(INSERT_LEADS, 2, "received")
     await service.execute(INSERT_MAILS)
     await service.execute("SELECT erase_lead(id, 'ann') FROM lead_inbox LIMIT 1")

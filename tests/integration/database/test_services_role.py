@@ -81,7 +81,7 @@ async def test_regression_the_role_cannot_rewrite_the_audit_log_as_its_owner(
     for statement in _statements(text):
         try:
             await role.execute(statement)
-        except asyncpg.PostgresError:  # as psql does without ON_ERROR_STOP: go on with the next one
+        except asyncpg.PostgresError:  # like psql without ON_ERROR_STOP: continue with the next one
             continue
     after = await evidence(owner)
     assert after[0] == before[0], "the audit log was rewritten"

@@ -104,7 +104,7 @@ async def make_empty(stack: Stack, database: Database, folder: Path) -> None:
         (folder / "pg_restore").chmod(0o755)
 
 
-async def settled(admin: Admin, leads: int, mails: int) -> Any:
+async def until_processed(admin: Admin, leads: int, mails: int) -> Any:
     """Wait until this many leads are stored, this many emails have an outcome, and no group has lag."""
 
     async def read() -> tuple[int, int, int]:
@@ -115,7 +115,9 @@ async def settled(admin: Admin, leads: int, mails: int) -> Any:
         stored = await admin.db.fetchval("SELECT count(*) FROM lead_inbox")
         return stored, sum(counts.books.email_states.values()) - open_mails, lag
 
-    return await eventually(read, until=lambda at: at == (leads, mails, 0), seconds=60, what="all settled")
+    return await eventually(
+        read, until=lambda at: at == (leads, mails, 0), seconds=60, what="all until_processed"
+    )
 
 
 def once(smtp: SmtpServer, *leads: LeadReceived) -> None:
@@ -148,7 +150,7 @@ async def test_restore_of_backup_under_load_loses_no_lead_and_repeats_no_mail(
         await post(kafka, greylisted, refused, spam)
         async with producer(kafka) as raw:
             await raw.send_and_wait(kafka.topic_prefix + topics.RECEIVED.name, b"no lead", key=b"x")
-        await settled(admin, 124, 248)
+        await until_processed(admin, 124, 248)
         await admin.ask("DELETE", f"/admin/leads/{erased.lead_id}")
         sent = len(smtp.mails)
     shell("erased")
@@ -161,7 +163,7 @@ async def test_restore_of_backup_under_load_loses_no_lead_and_repeats_no_mail(
     assert "records are processed again" in output
 
     async with services(kafka, postgres, smtp) as admin:
-        await settled(admin, 129, 258)
+        await until_processed(admin, 129, 258)
         assert len(smtp.mails) == sent + 10, "only the five late leads are mailed"
         states = await admin.db.fetch(
             "SELECT kind, state FROM email_delivery WHERE lead_id = $1", refused.lead_id
@@ -180,7 +182,7 @@ async def test_restore_of_backup_under_load_loses_no_lead_and_repeats_no_mail(
         assert (await admin.get(path))["lead"]["name"] == "Erased Person"
         await admin.ask("DELETE", path)
         assert (await admin.get(path))["lead"]["name"] == ""
-        await settled(admin, 129, 258)
+        await until_processed(admin, 129, 258)
         assert "nothing is missing and the ledger balances" in shell("check")
 
 
@@ -196,7 +198,7 @@ async def test_restore_with_another_kafka_starts_a_new_ledger_epoch(
     known, new = [lead() for _ in range(20)], [lead() for _ in range(40)]
     async with services(kafka, postgres, smtp) as admin:
         await post(kafka, *known)
-        await settled(admin, 20, 40)
+        await until_processed(admin, 20, 40)
     shell("backup")
     await make_empty(stack, database, tmp_path)
     await replace_topics(kafka)
@@ -206,7 +208,7 @@ async def test_restore_with_another_kafka_starts_a_new_ledger_epoch(
     # One of six partitions may have had none of the 20 leads. Then nothing shows that its log is another.
     assert re.search(r"notifier: [56] partitions belong to another log", shell("restore"))
     async with services(kafka, postgres, smtp) as admin:
-        await settled(admin, 60, 120)
+        await until_processed(admin, 60, 120)
         once(smtp, *known, *new)
         assert "nothing is missing and the ledger balances" in shell("check")
 
@@ -223,12 +225,12 @@ async def test_a_database_lost_without_a_backup_comes_back_from_kafka(
     known = [lead() for _ in range(20)]
     async with services(kafka, postgres, smtp) as admin:
         await post(kafka, *known)
-        await settled(admin, 20, 40)
+        await until_processed(admin, 20, 40)
     await make_empty(stack, database, tmp_path)
     await migrate(database.owner, database.service)
     assert "recorded again from Kafka, and not sent again" in shell("restored")
     async with services(kafka, postgres, smtp) as admin:
-        await settled(admin, 20, 40)
+        await until_processed(admin, 20, 40)
         once(smtp, *known)
         assert "nothing is missing and the ledger balances" in shell("check")
 
@@ -239,7 +241,7 @@ async def test_beside_services_that_run_there_is_nothing_to_bring_back(
     shell("backup")
     async with services(kafka, postgres, smtp) as admin:
         await post(kafka, lead())
-        await settled(admin, 1, 2)
+        await until_processed(admin, 1, 2)
         assert "there is nothing to repair" in await asyncio.to_thread(shell, "restored")
 
 

@@ -44,11 +44,11 @@ async def test_a_whole_installation_is_well_but_for_what_is_a_developers(install
     )
     assert posted.status_code == 201
 
-    async def settled() -> Any:
+    async def has_no_lag() -> Any:
         stats = (await installation.admin("GET", "/admin/queue/stats")).json()
         return all(group["lag"] == 0 for group in stats["groups"])
 
-    await eventually(settled, what="no lag")
+    await eventually(has_no_lag, what="no lag")
     environment = {**installation.services["admin"].environment, "FASTCORE_HTTP_PORT": ""}
     code, output, found = await doctor(environment)
     assert code == 0, output
@@ -157,7 +157,7 @@ async def test_every_fault_is_a_fail_that_says_what_to_do(broken: dict[str, str]
         assert secret not in output
 
 
-async def test_books_that_a_restore_has_set_back_are_found(
+async def test_a_ledger_that_a_restore_set_back_is_found(
     kafka: Kafka, database: Database, broken: dict[str, str]
 ) -> None:
     await post(kafka, *[lead() for _ in range(12)])
@@ -202,7 +202,7 @@ async def test_the_sites_file_is_checked(tmp_path: Path, text: str, level: str, 
 
 
 @pytest.mark.parametrize("variable", ["DATABASE_URL", "KAFKA_BOOTSTRAP_SERVERS"])
-async def test_a_server_that_is_away_is_named_and_the_others_are_examined(
+async def test_an_unavailable_server_is_named_and_the_others_are_checked(
     broken: dict[str, str], variable: str
 ) -> None:
     port = free_ports(1)[0]
@@ -228,7 +228,7 @@ async def test_regression_a_password_that_this_repository_shows_is_found(
     assert ("passwords", level) in found, output
 
 
-async def test_what_is_not_given_is_named_and_not_judged() -> None:
+async def test_a_server_that_is_not_configured_is_named_and_not_checked() -> None:
     code, output, found = await doctor({"PATH": "", "DEBUG": "true"})
     assert code == 0, output
     assert ("settings", "warn") in found

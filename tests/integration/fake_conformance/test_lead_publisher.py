@@ -33,7 +33,7 @@ async def _open(kind: str, kafka: Kafka, parts: AsyncExitStack, *, available: bo
 
 
 @on_both
-async def test_published_value_is_kept(kind: str, kafka: Kafka) -> None:
+async def test_published_value_is_unchanged(kind: str, kafka: Kafka) -> None:
     async with AsyncExitStack() as parts:
         publisher = await _open(kind, kafka, parts)
 

@@ -1,4 +1,4 @@
-"""The fakes of the notifier's handler answer like what they stand for: the same cases run on both."""
+"""The fakes of the notifier's handler behave like the real parts: the same cases run on both."""
 
 import asyncio
 import contextlib

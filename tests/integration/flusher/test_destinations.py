@@ -1,4 +1,4 @@
-"""One destination that is away, slow or refuses holds up no other: real Kafka and PostgreSQL."""
+"""A destination that is unavailable, slow or refuses delays no other: real Kafka and PostgreSQL."""
 
 import asyncio
 from collections import Counter
@@ -98,7 +98,7 @@ async def test_regression_refused_site_token_blocks_no_replay_or_other_site(
     assert await db.fetchval("SELECT sum(attempts) FROM replay_queue") == 0
 
 
-async def test_regression_while_kafka_is_away_websites_leads_go_to_the_gateway(
+async def test_regression_without_kafka_websites_leads_go_to_the_gateway(
     kafka: Kafka, postgres: Postgres, db: Any, gateway: Gateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("services.flusher.publisher.SEND_SECONDS", 1.0)
@@ -116,7 +116,7 @@ async def test_regression_while_kafka_is_away_websites_leads_go_to_the_gateway(
         assert gateway.seen["wanted"] == 2
         await jobs.job.tick()
         assert gateway.seen["due"] == 2
-        # The third refusal: its dead letter waits for Kafka, and nobody waits for that.
+        # The third refusal: its dead letter waits for Kafka, and delays nothing else.
         assert await states(db) == {
             ("notifier", "waiting"): 1, ("site", "resolved"): 4, ("site", "waiting"): 1,
         }  # fmt: skip
@@ -129,7 +129,7 @@ async def test_regression_while_kafka_is_away_websites_leads_go_to_the_gateway(
             await jobs.send_replays()
             return await db.fetchval("SELECT taken FROM queue_replay")
 
-        await eventually(taken, what="the turn of a website's row")
+        await eventually(taken, what="the send of a website's row")
     assert gateway.seen["refused"] == before + 1
     assert await states(db) == {("notifier", "waiting"): 1, ("site", "resolved"): 5}
 
@@ -167,7 +167,7 @@ async def test_regression_hung_gateway_of_one_site_delays_no_other_site(
     assert await db.fetchval("SELECT state FROM replay_queue WHERE origin_topic = 'site:slow'") == "resolved"
 
 
-async def test_regression_hung_destination_takes_no_slot_of_the_others(
+async def test_regression_hung_destination_uses_no_slot_of_the_others(
     kafka: Kafka, postgres: Postgres, db: Any, gateway: Gateway
 ) -> None:
     gateway.failures["slow"] = DependencyUnavailable("gateway", "gateway: no answer (TimeoutError)")

@@ -29,10 +29,10 @@ from tests.support.services.flusher import (
     failure,
     flusher,
     named,
-    park,
+    publish_failures,
     retry_scheduler_of,
     row_of,
-    until_taken,
+    until_counted,
 )
 from tests.support.services.processes import processes
 from tests.support.stack import Database, Stack
@@ -45,9 +45,9 @@ async def test_repeats_change_nothing(kafka: Kafka, postgres: Postgres, db: Any)
     keys = [uuid4() for _ in failures]
     for _ in range(2):  # once in the topic twice, then once more after a restart that forgot nothing
         for key, each in zip(keys, failures, strict=True):
-            await park(kafka, key, b"{}", each, each)
+            await publish_failures(kafka, key, b"{}", each, each)
     async with flusher(kafka, postgres):
-        await until_taken(db, 20)
+        await until_counted(db, 20)
     assert await db.fetchval("SELECT count(*) FROM replay_queue") == 5
     assert await db.fetchval("SELECT count(*) FROM audit_log") == 5
     assert await books(db) == {"stored": 5, "duplicate": 15, "parked": 0, "undecodable": 0, "missing": 0}
@@ -57,17 +57,19 @@ async def test_regression_failure_of_earlier_version_is_a_repeat_by_new_id(
     kafka: Kafka, postgres: Postgres, db: Any
 ) -> None:
     # A resolved row began a new life, and its mail was sent again.
-    key, told = uuid4(), failure(7)
-    lost = told.origin.model_copy(update={"timestamp_ms": told.origin.timestamp_ms - 5})
-    legacy_id = legacy_failure_event_id(told.origin, "notifier", "welcome")
+    key, failed = uuid4(), failure(7)
+    lost = failed.origin.model_copy(update={"timestamp_ms": failed.origin.timestamp_ms - 5})
+    legacy_id = legacy_failure_event_id(failed.origin, "notifier", "welcome")
     async with flusher(kafka, postgres):
-        await park(kafka, key, b"old", told.model_copy(update={"event_id": legacy_id}))
-        await until_taken(db, 1)
+        await publish_failures(kafka, key, b"old", failed.model_copy(update={"event_id": legacy_id}))
+        await until_counted(db, 1)
         await db.execute("UPDATE replay_queue SET state = 'resolved', payload = NULL, next_attempt_at = NULL")
-        for origin, state in ((told.origin, "resolved"), (lost, "waiting")):
+        for origin, state in ((failed.origin, "resolved"), (lost, "waiting")):
             event_id = failure_event_id(origin, "notifier", "welcome")
-            await park(kafka, key, b"new", told.model_copy(update={"event_id": event_id, "origin": origin}))
-            await until_taken(db, 2 if state == "resolved" else 3)
+            await publish_failures(
+                kafka, key, b"new", failed.model_copy(update={"event_id": event_id, "origin": origin})
+            )
+            await until_counted(db, 2 if state == "resolved" else 3)
             assert (await row_of(db))["state"] == state
 
 
@@ -75,8 +77,8 @@ async def test_a_final_failure_is_dead_at_once(kafka: Kafka, postgres: Postgres,
     key, final = uuid4(), failure(final=True, reason="smtp 550 5.1.1")
     before = REGISTRY.get_sample_value("fastcore_leads_dead_total", {"stage": "notifier"}) or 0
     async with flusher(kafka, postgres):
-        await park(kafka, key, b"\x00\xff bytes", final)
-        await until_taken(db, 1)
+        await publish_failures(kafka, key, b"\x00\xff bytes", final)
+        await until_counted(db, 1)
     row = await row_of(db)
     assert (row["state"], row["final"], row["attempts"]) == ("dead", True, 0)
     (letter,) = await records_of(kafka, topics.DEAD.name)
@@ -89,9 +91,7 @@ async def test_a_final_failure_is_dead_at_once(kafka: Kafka, postgres: Postgres,
     assert REGISTRY.get_sample_value("fastcore_leads_dead_total", {"stage": "notifier"}) == before + 1
 
 
-async def test_nothing_is_thrown_away_that_says_nothing_we_understand(
-    kafka: Kafka, postgres: Postgres, db: Any
-) -> None:
+async def test_records_with_unreadable_headers_are_stored(kafka: Kafka, postgres: Postgres, db: Any) -> None:
     topic, key = kafka.topic_prefix + topics.FAILED.name, uuid4()
     good = failure().to_headers(OWN)
     odd: list[tuple[bytes | None, bytes | None, Any]] = [
@@ -109,7 +109,7 @@ async def test_nothing_is_thrown_away_that_says_nothing_we_understand(
         await sender.send_and_wait(
             topic, b"good", key=str(key).encode(), headers=failure().to_headers(OWN), partition=0
         )
-        await until_taken(db, len(odd) + 1)
+        await until_counted(db, len(odd) + 1)
     rows = await db.fetch("SELECT payload, state, reason, by_origin FROM replay_queue")
     unreadable = [row for row in rows if row["reason"] == "undecodable failure"]
     assert sorted(bytes(row["payload"]) for row in unreadable) == [b"{}"] * 4 + [b"\xff\xfe"]
@@ -128,9 +128,9 @@ async def test_a_second_record_of_a_lead_has_bytes_and_a_row_of_its_own(
     key = uuid4()
     refused = {"stage": "persister", "kind": "store", "reason": "database refused the data (22P05)"}
     async with flusher(kafka, postgres):
-        await park(kafka, key, b"first body", failure(1, **refused), failure(1, **refused))
-        await park(kafka, key, b"second body", failure(2, **refused), failure(2, **refused))
-        await until_taken(db, 4)
+        await publish_failures(kafka, key, b"first body", failure(1, **refused), failure(1, **refused))
+        await publish_failures(kafka, key, b"second body", failure(2, **refused), failure(2, **refused))
+        await until_counted(db, 4)
     rows = await db.fetch("SELECT payload, by_origin, state FROM replay_queue ORDER BY origin_offset")
     assert [tuple(row) for row in rows] == [
         (b"first body", False, "waiting"),
@@ -144,12 +144,14 @@ async def test_pending_record_that_becomes_conflict_is_keyed_by_origin(
 ) -> None:
     key, persister = uuid4(), {"stage": "persister", "kind": "store"}
     async with flusher(kafka, postgres):
-        await park(kafka, key, b"body", failure(1, reason="database refused the data (22P05)", **persister))
-        await until_taken(db, 1)
+        await publish_failures(
+            kafka, key, b"body", failure(1, reason="database refused the data (22P05)", **persister)
+        )
+        await until_counted(db, 1)
         made = await row_of(db)
         conflict = failure(1, reason="conflict", final=True, queue_id=made["id"], **persister)
-        await park(kafka, key, b"body", conflict)
-        await until_taken(db, 2)
+        await publish_failures(kafka, key, b"body", conflict)
+        await until_counted(db, 2)
     row = await row_of(db)
     assert (row["id"], row["state"], row["by_origin"]) == (made["id"], "dead", True)
     assert row["replay_lead_id"] is not None
@@ -160,13 +162,13 @@ async def test_a_resolved_row_that_fails_anew_waits_with_the_new_bytes(
 ) -> None:
     key = uuid4()
     async with flusher(kafka, postgres):
-        await park(kafka, key, b"old", failure(1))
-        await until_taken(db, 1)
+        await publish_failures(kafka, key, b"old", failure(1))
+        await until_counted(db, 1)
         await db.execute(
             "UPDATE replay_queue SET state = 'resolved', attempts = 2, payload = NULL, next_attempt_at = NULL"
         )
-        await park(kafka, key, b"new", failure(2))
-        await until_taken(db, 2)
+        await publish_failures(kafka, key, b"new", failure(2))
+        await until_counted(db, 2)
     row = await row_of(db)
     assert (row["state"], row["attempts"], row["payload"]) == ("waiting", 0, b"new")
     assert row["origin_offset"] == 2
@@ -178,11 +180,11 @@ async def test_a_row_that_a_person_has_stays_where_it_is(
 ) -> None:
     key = uuid4()
     async with flusher(kafka, postgres):
-        await park(kafka, key, b"{}", failure(1))
-        await until_taken(db, 1)
+        await publish_failures(kafka, key, b"{}", failure(1))
+        await until_counted(db, 1)
         await db.execute("UPDATE replay_queue SET state = $1, next_attempt_at = NULL", state)
-        await park(kafka, key, b"{}", failure(2, reason="smtp 550 5.1.1", final=True))
-        await until_taken(db, 2)
+        await publish_failures(kafka, key, b"{}", failure(2, reason="smtp 550 5.1.1", final=True))
+        await until_counted(db, 2)
     row = await row_of(db)
     assert (row["state"], row["final"], row["reason"]) == (state, False, "smtp 550 5.1.1")
     assert await records_of(kafka, topics.DEAD.name) == []
@@ -211,16 +213,16 @@ async def test_crash_before_commit_repeats_dead_letter_and_loses_none(
     assert await db.fetchval("SELECT count(*) FROM audit_log WHERE event = 'lead.dead'") == 1
 
 
-async def test_the_database_away_loses_no_tick_and_no_failure(
+async def test_an_unavailable_database_loses_no_tick_and_no_failure(
     stack: Stack, database: Database, kafka: Kafka, postgres: Postgres, db: Any
 ) -> None:
     async with flusher(kafka, postgres, "*/5 * * * *") as app:
         await eventually(lambda: db.fetchval("SELECT last_outcome FROM scheduled_job"), what="the first run")
-        async with stack.database_away(database):
-            await park(kafka, uuid4(), b"{}", failure(1), failure(2, final=True))
+        async with stack.database_unavailable(database):
+            await publish_failures(kafka, uuid4(), b"{}", failure(1), failure(2, final=True))
             await eventually(lambda: ready(app), until=lambda code: code == 503, what="red readiness")
         await eventually(lambda: ready(app), until=lambda code: code == 200, what="green readiness")
-        await until_taken(db, 2)
+        await until_counted(db, 2)
     assert (await row_of(db))["state"] == "dead"
     assert len(await records_of(kafka, topics.DEAD.name)) == 1
 
@@ -230,7 +232,7 @@ async def ready(app: Any) -> int:
         return (await client.get("/readyz")).status_code
 
 
-async def test_it_starts_and_lives_while_everything_is_away(tmp_path: Path) -> None:
+async def test_it_starts_and_runs_while_everything_is_unavailable(tmp_path: Path) -> None:
     away = {"KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:9", "DATABASE_URL": "postgresql://f:f@127.0.0.1:9/f"}
     with processes(tmp_path, away, "flusher") as started:
         async with plain_client(base_url=started["flusher"].url) as client:
@@ -259,17 +261,17 @@ async def test_the_sum_of_stored_is_the_number_of_rows_made(
                 rng.choice(["smtp 451", "conflict", "undecodable"]) if stage == "persister" else "smtp 451"
             )
             final = reason != "smtp 451" or rng.random() < 0.2
-            told = failure(rng.randrange(60), stage=stage, kind=kind, reason=reason, final=final)
+            failed = failure(rng.randrange(60), stage=stage, kind=kind, reason=reason, final=final)
             for _ in range(rng.choice([1, 1, 2])):
                 events += 1
                 await sender.send(
                     kafka.topic_prefix + topics.FAILED.name,
                     key=str(rng.choice(keys)).encode() if n % 9 else b"odd",
                     value=b"{}",
-                    headers=told.to_headers(OWN) if n % 11 else [],
+                    headers=failed.to_headers(OWN) if n % 11 else [],
                 )
         await sender.flush()
-        await until_taken(db, events)
+        await until_counted(db, events)
     counted = await books(db)
     assert counted["stored"] == await db.fetchval("SELECT count(*) FROM replay_queue") > 50
     assert sum(counted.values()) == events

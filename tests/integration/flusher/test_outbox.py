@@ -163,7 +163,7 @@ async def test_the_flusher_publishes_after_a_database_outage_and_shows_its_job(
         await eventually(
             lambda: db.fetchval("SELECT count(*) FROM lead_event_outbox"), until=lambda n: n == 0
         )
-        async with stack.database_away(database):
+        async with stack.database_unavailable(database):
             await asyncio.sleep(1.5)  # the relay looks every second
         await _change(db, leads=1, times=2)
         await eventually(

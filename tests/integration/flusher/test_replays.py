@@ -1,4 +1,4 @@
-"""The flusher taking turns for running replays: whose turn, how many, and what when a row is not free."""
+"""Running replays: their order, their rate, and rows that another transaction has locked."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -77,7 +77,7 @@ async def test_a_clock_that_jumped_back_does_not_hold_a_replay_up(
     assert await db.fetchval("SELECT taken FROM queue_replay") == 2
 
 
-async def test_several_replays_take_turns_and_a_single_request_waits_for_none(
+async def test_several_replays_alternate_and_a_single_request_waits_for_none(
     kafka: Kafka, postgres: Postgres, db: Any
 ) -> None:
     await fill(db, 6)
@@ -100,7 +100,7 @@ async def test_waiting_row_uses_no_retry_and_row_without_payload_is_skipped(
     await db.execute("UPDATE replay_queue SET attempts = 2")
     resolved, sent, erased, waits = [row["id"] for row in await db.fetch("SELECT id FROM replay_queue")]
     replay_id = await begin(postgres)
-    # What happened between the order and its turn.
+    # What happened between the admin's order and the tick.
     await db.execute("UPDATE replay_queue SET state = 'resolved', payload = NULL WHERE id = $1", resolved)
     await db.execute("UPDATE replay_queue SET state = 'replaying' WHERE id = $1", sent)
     await db.execute("UPDATE replay_queue SET state = 'archived', payload = NULL WHERE id = $1", erased)
@@ -113,7 +113,7 @@ async def test_waiting_row_uses_no_retry_and_row_without_payload_is_skipped(
     assert await db.fetchval("SELECT count(*) FROM audit_log WHERE event = 'lead.replayed'") == 1
 
 
-async def test_a_row_that_somebody_holds_has_its_turn_later(
+async def test_a_locked_row_is_processed_later(
     kafka: Kafka, postgres: Postgres, database: Any, db: Any
 ) -> None:
     await fill(db, 3)
@@ -130,7 +130,7 @@ async def test_a_row_that_somebody_holds_has_its_turn_later(
     assert await db.fetchval("SELECT taken FROM queue_replay WHERE finished_at IS NOT NULL") == 3
 
 
-async def test_while_kafka_is_away_no_row_has_its_turn_and_none_is_touched(
+async def test_while_kafka_is_unavailable_no_row_is_processed_or_changed(
     kafka: Kafka, postgres: Postgres, db: Any, monkeypatch: Any
 ) -> None:
     await fill(db, 3)
@@ -142,7 +142,7 @@ async def test_while_kafka_is_away_no_row_has_its_turn_and_none_is_touched(
     nowhere = kafka.model_copy(update={"bootstrap_servers": "127.0.0.1:9"})
     async with retry_scheduler_of(nowhere, postgres, clock) as jobs:
         await jobs.poll()
-        # Also where it went away a moment after we looked.
+        # Kafka fails just after the check.
         monkeypatch.setattr("services.flusher.publisher.ReplayPublisher.connected", True)
         clock.turn(seconds=1)
         await jobs.poll()
@@ -166,14 +166,14 @@ async def test_row_that_kafka_always_refuses_is_dead_and_others_continue(
             await jobs.poll()
             return await db.fetchval("SELECT finished_at FROM queue_replay")
 
-        # A record that is too large costs a producer: what was on its way with it has another turn.
+        # A record that is too large replaces the producer. Records sent at the same time are sent again.
         await eventually(poll, what="the end of the replay")
     assert await outcomes(postgres, replay_id) == {"sent": 2, "failed": 1}
     dead = await db.fetchrow("SELECT * FROM replay_queue WHERE state = 'dead'")
     assert dead["final"]
 
 
-async def test_a_cancel_waits_for_the_turn_in_hand_and_nothing_goes_after_it(
+async def test_a_cancel_waits_for_the_current_tick_and_stops_the_replay(
     kafka: Kafka, postgres: Postgres, db: Any, monkeypatch: Any
 ) -> None:
     await fill(db, 4)

@@ -32,12 +32,12 @@ from tests.support.services.flusher import (
     flusher,
     hand_over,
     named,
-    park,
+    publish_failures,
     replay_as_admin,
     retry_scheduler_of,
     row_of,
     tick,
-    until_taken,
+    until_counted,
 )
 from tests.support.wait import eventually
 
@@ -48,8 +48,8 @@ async def test_a_failure_waits_and_goes_back_to_its_stage_at_the_tick(
     sent, clock = lead(), Clock()
     value, failed = sent.model_dump_json().encode(), failure()
     async with flusher(kafka, postgres):
-        await park(kafka, sent.lead_id, value, failed)
-        await until_taken(db, 1)
+        await publish_failures(kafka, sent.lead_id, value, failed)
+        await until_counted(db, 1)
     row = await row_of(db)
     assert (row["state"], row["attempts"], row["lead_id"]) == ("waiting", 0, sent.lead_id)
     assert (row["payload"], row["record_key"]) == (value, str(sent.lead_id).encode())
@@ -88,8 +88,8 @@ async def test_third_failed_retry_archives_the_lead_byte_for_byte(
         retry_scheduler_of(kafka, postgres, clock) as jobs,
         flusher(kafka, postgres),
     ):
-        await park(kafka, key, value, failure())
-        await until_taken(db, 1)
+        await publish_failures(kafka, key, value, failure())
+        await until_counted(db, 1)
         queue_id = (await row_of(db))["id"]
         store = Store(pool, NoSeekLedger(), clock, random.Random(1))
         for attempt, wait in ((1, 15), (2, 60), (3, None)):
@@ -117,26 +117,26 @@ async def test_third_failed_retry_archives_the_lead_byte_for_byte(
     assert (dead.reason, dead.origin.offset, dead.attempts) == ("smtp 451 4.7.3", 0, 3)
     assert dead.queue_id == queue_id
     assert row["payload"] == value
-    told = await db.fetchrow("SELECT * FROM audit_log WHERE event = 'lead.dead'")
-    assert (told["event_id"], told["details_json"]["attempts"]) == (dead.event_id, 3)
+    dead_entry = await db.fetchrow("SELECT * FROM audit_log WHERE event = 'lead.dead'")
+    assert (dead_entry["event_id"], dead_entry["details_json"]["attempts"]) == (dead.event_id, 3)
 
 
-async def test_a_request_is_taken_within_two_seconds_and_burns_no_retry(
+async def test_a_request_is_handled_within_two_seconds_and_uses_no_retry(
     kafka: Kafka, postgres: Postgres, db: Any
 ) -> None:
     async with flusher(kafka, postgres):
-        await park(kafka, uuid4(), b"{}", failure())
-        await until_taken(db, 1)
+        await publish_failures(kafka, uuid4(), b"{}", failure())
+        await until_counted(db, 1)
         with capture_logs() as logs:
             await db.execute("UPDATE replay_queue SET requested_at = now(), requested_by = 'alice'")
             row = await eventually(
                 lambda: row_of(db), until=lambda row: row["state"] == "replaying", seconds=2, what="the send"
             )
 
-            async def told() -> bool:  # after the commit that we saw
+            async def flush_logged() -> bool:  # after the commit that we saw
                 return any("Queue flushed" in line["event"] and line["notifier"] == 1 for line in logs)
 
-            await eventually(told, what="the log line")
+            await eventually(flush_logged, what="the log line")
     assert (row["attempts"], row["requested_at"], row["requested_by"]) == (0, None, None)
     (record,) = await records_of(kafka, NOTIFIER)
     assert named(record, h.RETRY_ATTEMPTS) == "0"
@@ -151,8 +151,8 @@ async def test_an_undecodable_record_is_replayed_to_where_it_came_from(
         stage="persister", kind="store", final=True, reason="undecodable", error="runtime.PermanentError"
     )
     async with flusher(kafka, postgres):
-        await park(kafka, None, b"\xffnot json", undecodable)
-        await until_taken(db, 1)
+        await publish_failures(kafka, None, b"\xffnot json", undecodable)
+        await until_counted(db, 1)
         row = await row_of(db)
         assert (row["state"], row["by_origin"], row["lead_id"]) == ("dead", True, None)
         await replay_as_admin(db)
@@ -160,8 +160,10 @@ async def test_an_undecodable_record_is_replayed_to_where_it_came_from(
         assert (again[0].key, again[0].value) == (b"", b"\xffnot json")
         assert named(again[0], h.QUEUE_ID) == str(row["id"])
         # It cannot be decoded still: the same row is dead again, with a second letter.
-        await park(kafka, None, b"\xffnot json", undecodable.model_copy(update={"event_id": uuid4()}))
-        await until_taken(db, 2)
+        await publish_failures(
+            kafka, None, b"\xffnot json", undecodable.model_copy(update={"event_id": uuid4()})
+        )
+        await until_counted(db, 2)
     assert (await row_of(db))["state"] == "dead"
     assert await books(db) == {"stored": 1, "duplicate": 1, "parked": 0, "undecodable": 0, "missing": 0}
     assert [letter.value for letter in await records_of(kafka, topics.DEAD.name)] == [b"\xffnot json"] * 2
@@ -191,7 +193,7 @@ async def test_conflict_replay_creates_new_lead_and_is_resolved(
     assert replayed["details_json"]["replayed_as"] == str(stored["id"])
 
 
-async def test_a_record_that_no_topic_takes_is_dead_and_holds_up_nobody(
+async def test_a_record_that_no_topic_accepts_is_dead_and_delays_no_other(
     kafka: Kafka, postgres: Postgres, db: Any
 ) -> None:
     clock = Clock()
@@ -225,13 +227,13 @@ async def test_replay_unanswered_for_an_hour_is_resent_and_uses_no_retry(
 async def test_a_repeat_of_an_old_failure_does_not_take_a_replay_back(
     kafka: Kafka, postgres: Postgres, db: Any
 ) -> None:
-    key, clock, told = uuid4(), Clock(), failure()
+    key, clock, failed = uuid4(), Clock(), failure()
     async with open_pool(postgres, "test") as pool, retry_scheduler_of(kafka, postgres, clock) as jobs:
         store = Store(pool, NoSeekLedger(), clock)
-        await hand_over(store, told, key, b"{}", jobs._publisher)
+        await hand_over(store, failed, key, b"{}", jobs._publisher)
         await tick(jobs)
         await db.execute("UPDATE replay_queue SET attempts = 3")
-        assert await hand_over(store, told, key, b"{}", jobs._publisher) == {"duplicate": 1, "dead": 0}
+        assert await hand_over(store, failed, key, b"{}", jobs._publisher) == {"duplicate": 1, "dead": 0}
     assert (await row_of(db))["state"] == "replaying"
 
 
@@ -242,14 +244,14 @@ async def test_twice_deferred_mail_is_sent_once_and_refused_mail_is_dead(
     async with smtp_server() as server:
         server.then(f"rcpt:{sent.email}", "451 4.7.1 later", "451 4.7.1 later")
         server.always["rcpt:gone@example.com"] = "550 5.1.1 no such user"
-        told = {
+        settings = {
             "kafka": kafka,
             "postgres": postgres,
             "smtp": {"host": server.host, "port": server.port, "tls": False},
             "from_email": "hello@fast.example",
             "admin_email": "boss@fast.example",
         }
-        app = create_notifier(NotifierSettings.model_validate(told))
+        app = create_notifier(NotifierSettings.model_validate(settings))
         async with app.router.lifespan_context(app), flusher(kafka, postgres):
             await post(kafka, sent, gone)
             for attempt in (1, 2):

@@ -184,7 +184,7 @@ async def test_regression_doctor_names_missing_broker_and_replicas(
     await eventually(admin.list_topics, until=lambda names: topics.AUDIT.name not in names, what="no topic")
     await admin.create_topics([NewTopic(topics.AUDIT.name, 6, 1)])
     await admin.close()
-    # The first in the list: a doctor that asked no other would say that Kafka is away.
+    # The first in the list: a doctor that queried no other would report that Kafka is unavailable.
     first = cluster.brokers[0]
     await asyncio.to_thread(first.kill)
     await known(kafka, 2)

@@ -54,7 +54,7 @@ async def test_clients_recover_after_broker_was_killed(tmp_path: Path) -> None:
 
 
 class Slow(CollectingHandler):
-    """A handler that takes longer than max.poll.interval."""
+    """A handler that is slower than max.poll.interval."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -79,7 +79,7 @@ class Clients:
 @asynccontextmanager
 async def clients(kafka: Kafka, silence_seconds: float = 60.0) -> AsyncIterator[Clients]:
     health, taken = Health(), CollectingHandler()
-    policy = Policy(silence_seconds=silence_seconds, session_seconds=6)  # the least that Kafka takes
+    policy = Policy(silence_seconds=silence_seconds, session_seconds=6)  # the minimum of Kafka
     consumer = Consumer(build_broker(kafka, "test"), [TOPIC], "g", health, policy, kafka.topic_prefix)
     publisher = Publisher(kafka, "test", silence_seconds)
     health.check("kafka_producer", publisher.check)

@@ -43,7 +43,7 @@ async def _send_no_dead_letters(_: Sequence[OutgoingRecord]) -> None: ...
 
 
 async def _third_retry_failed(queue: Queue, db: Any, one: LeadReceived, failure_id: UUID) -> None:
-    """Let the flusher take the failure of the third retry."""
+    """Let the flusher store the failure of the third retry."""
     record = _record(one, 2)
     first = failure(reason=REFUSED.reason)
     record.headers = tuple(first.to_headers(OWN))
@@ -90,7 +90,7 @@ async def test_regression_a_mail_whose_third_retry_failed_is_dead(postgres: Post
 async def test_regression_a_mail_is_dead_if_its_failure_precedes_its_outcome(
     postgres: Postgres, db: Any, sending: bool
 ) -> None:
-    # The notifier publishes the failure before it commits the outcome, and the flusher may take it first.
+    # The notifier publishes the failure before it commits the outcome, and the flusher may read it first.
     one = lead()
     async with open_pool(postgres, "test") as pool:
         mails = _store(pool)
@@ -104,7 +104,7 @@ async def test_regression_a_mail_is_dead_if_its_failure_precedes_its_outcome(
     assert answer == "4.7.1 later"
 
 
-async def test_a_failure_of_another_record_does_not_settle_a_reserved_mail(
+async def test_a_failure_of_another_record_leaves_a_reserved_mail_unchanged(
     postgres: Postgres, db: Any
 ) -> None:
     one = lead()

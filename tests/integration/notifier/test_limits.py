@@ -108,7 +108,7 @@ async def test_regression_an_exhausted_quota_pauses_the_stage(
     assert await records_of(kafka, topics.FAILED.name) == []
 
 
-async def test_the_configured_maximum_rate_is_kept(
+async def test_the_configured_maximum_rate_is_respected(
     kafka: Kafka, postgres: Postgres, smtp: SmtpServer, db: Any
 ) -> None:
     leads = [lead() for _ in range(10)]

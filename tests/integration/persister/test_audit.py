@@ -1,4 +1,4 @@
-"""Audit records on a real broker and a real database: what is taken, and what becomes of the rest."""
+"""Audit records on a real broker and a real database: what is stored, and what becomes of the rest."""
 
 import json
 from typing import Any

@@ -28,7 +28,7 @@ async def test_poison_between_good_leads_is_dead_lettered_byte_for_byte(
         (None, []),
         (b"{}", [("content-type", b"\xff")]),
         (good[0].model_dump_json().replace('"schema_version":1', '"schema_version":99').encode(), []),
-        # Regression: a count that is none could be neither handled nor parked, and stopped the stage.
+        # Regression: an invalid count could be neither handled nor published as a failure: the stage stopped.
         (b"[]", [(headers.RETRY_ATTEMPTS, b"many")]),
     ]
     async with producer(kafka) as sender, persister(kafka, postgres):
@@ -87,7 +87,7 @@ async def test_lead_refused_by_database_goes_to_retry_and_batch_is_stored(
     assert (await ledger_sums(db))["parked"] == 1
 
 
-async def test_second_body_of_a_key_is_queued_as_conflict_and_first_is_kept(
+async def test_second_body_of_a_key_is_queued_as_conflict_and_first_stays(
     kafka: Kafka, postgres: Postgres, db: Any
 ) -> None:
     first = lead()
@@ -103,14 +103,14 @@ async def test_second_body_of_a_key_is_queued_as_conflict_and_first_is_kept(
     assert events == ["lead.received", "lead.conflict"]
 
 
-async def test_a_database_that_is_away_pauses_the_stage_and_burns_nothing(
+async def test_an_unavailable_database_pauses_the_stage_and_uses_no_retry(
     kafka: Kafka, postgres: Postgres, db: Any, stack: Stack, database: Database
 ) -> None:
     leads: list[LeadReceived] = [lead() for _ in range(10)]
     async with persister(kafka, postgres):
         await post(kafka, leads[0])
         await eventually(lambda: count_records(db), until=lambda n: n == 1)
-        async with stack.database_away(database):
+        async with stack.database_unavailable(database):
             await post(kafka, *leads[1:])
             await asyncio.sleep(1.5)  # long enough for several tries
             assert await count_records(db) == 1
@@ -126,7 +126,7 @@ async def test_stage_with_only_poison_records_stops_until_resumed(
         for _ in range(600):
             await sender.send(topic, b"not json")
         await sender.flush()
-    # All of them there before it starts: it could take them in one batch.
+    # All records exist before the persister starts, so one batch may contain them all.
     async with persister(kafka, postgres):
 
         async def paused() -> Any:

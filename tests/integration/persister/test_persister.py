@@ -74,7 +74,7 @@ async def test_a_late_copy_does_not_revive_an_erased_lead(kafka: Kafka, postgres
     assert await db.fetchval("SELECT status FROM lead_inbox") == "erased"
 
 
-async def test_batches_over_all_partitions_balance_the_books(
+async def test_batches_over_all_partitions_balance_the_ledger(
     kafka: Kafka, postgres: Postgres, db: Any
 ) -> None:
     leads = [lead() for _ in range(1500)]
@@ -126,7 +126,7 @@ async def test_a_restored_database_gets_the_leads_that_kafka_still_holds(
     async with persister(kafka, postgres):
         await post(kafka, *leads)
         await eventually(lambda: count_records(db), until=lambda n: n == 60)
-    # The backup is older: half the leads are not in it, nor in its books.
+    # The backup is older: half of the leads are neither in its tables nor in its ledger.
     await db.execute("ALTER TABLE audit_log DISABLE TRIGGER ALL")
     await db.execute("TRUNCATE audit_log, lead_inbox, lead_note")
     await db.execute("UPDATE partition_ledger SET next_offset = base_offset, stored = 0")

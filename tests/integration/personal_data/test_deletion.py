@@ -11,7 +11,7 @@ from runtime.settings import Postgres
 from services.admin.schemas.personal_data import LISTED_MAX
 from tests.integration.personal_data.test_erasure_by_address import json_of, site_row
 from tests.support.factories import lead as make_lead
-from tests.support.services.admin import Admin, parked_row
+from tests.support.services.admin import Admin, queued_row
 from tests.support.services.dashboard import running_dashboard, sign_in
 from tests.support.services.personal_data import ADA, delete, erased, url_of
 from tests.support.stack import Stack
@@ -109,12 +109,12 @@ async def test_a_lead_that_is_not_stored_shows_name_and_address(admin: Admin) ->
     await sign_in(admin)
     lead = await admin.add_lead(email=ADA)
     waiting = make_lead(email="ADA@example.com", name="Ada Waiting")
-    await admin.add_queue_row(**parked_row(waiting))
+    await admin.add_queue_row(**queued_row(waiting))
     moved = make_lead(email="bob@example.com", name="Bob Moved")
     before = moved.model_copy(update={"email": ADA}).model_dump_json().encode()
-    await admin.add_queue_row(**parked_row(moved, original_payload=before))
+    await admin.add_queue_row(**queued_row(moved, original_payload=before))
     unreadable = uuid4()
-    row = parked_row(
+    row = queued_row(
         waiting, lead_id=unreadable, origin_offset=2, payload=b"broken; Ada@example.com, x@y.example"
     )
     await admin.add_queue_row(**row)
@@ -141,10 +141,10 @@ async def test_the_records_of_a_bounded_number_of_leads_are_read(
     monkeypatch.setattr("services.admin.dashboard.pages.personal_data.LISTED_MAX", 2)
     monkeypatch.setattr("services.admin.store.privacy.erasure.LISTED_MAX", 2)
     await sign_in(admin)
-    oldest = await admin.add_queue_row(**parked_row(make_lead(email=ADA)))
+    oldest = await admin.add_queue_row(**queued_row(make_lead(email=ADA)))
     lead_id = await admin.db.fetchval("SELECT lead_id FROM replay_queue WHERE id = $1", oldest)
     for offset in (2, 3):
-        await admin.add_queue_row(**parked_row(make_lead(email=ADA), origin_offset=offset))
+        await admin.add_queue_row(**queued_row(make_lead(email=ADA), origin_offset=offset))
     page = (await admin.client.get(url_of(lead_id))).text
     assert len(boxes(page)) == 2
     assert lead_id in boxes(page)

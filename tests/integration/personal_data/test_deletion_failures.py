@@ -1,4 +1,4 @@
-"""The dashboard's deletion of a person's data when PostgreSQL refuses a part or goes away; the retry."""
+"""The dashboard's deletion of a person's data when PostgreSQL refuses a part or is unavailable."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -10,7 +10,7 @@ import pytest
 from runtime.settings import Postgres
 from tests.integration.personal_data.test_erasure_by_address import json_of, site_row
 from tests.support.factories import lead as make_lead
-from tests.support.services.admin import Admin, parked_row
+from tests.support.services.admin import Admin, queued_row
 from tests.support.services.dashboard import running_dashboard, sign_in
 from tests.support.services.personal_data import ADA, delete, erased, retry
 from tests.support.stack import Database, Stack
@@ -100,7 +100,7 @@ async def test_an_outage_between_two_leads_is_reported_and_retried(
         return bool(await db.fetchval("SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)"))
 
     await eventually(waits, what="the second lead")
-    async with stack.database_away(database):
+    async with stack.database_unavailable(database):
         answer = await deleting
         assert answer.status_code == 200
         assert "1 lead of this person" in answer.text
@@ -136,9 +136,9 @@ async def test_regression_a_lead_that_its_address_does_not_find_is_retried(
     lead, others = make_lead(email=address or ADA), set[UUID]()
     if address:
         others = {(await admin.add_lead(email=address)).lead_id}
-        await admin.add_queue_row(**parked_row(lead))
+        await admin.add_queue_row(**queued_row(lead))
     else:
-        await admin.add_queue_row(**parked_row(lead, payload=b"{}"))
+        await admin.add_queue_row(**queued_row(lead, payload=b"{}"))
     await refuse(db, "lead_inbox", lead.lead_id, event="INSERT", code="57014")
     answer = await delete(admin, word, lead.lead_id, *others, address=address or "")
     assert (answer.status_code, "Nothing was changed" in answer.text) == (200, False)

@@ -116,10 +116,10 @@ async def test_an_erasure_during_sending_leaves_no_personal_data(
     await post(kafka, sent)
     await wait_for_events(admin, sent, "lead.stored")
 
-    async def in_hand() -> int:
+    async def bodies_received() -> int:
         return smtp.seen["body"]
 
-    await eventually(in_hand, until=lambda bodies: bodies == 2, what="both mails in hand")
+    await eventually(bodies_received, until=lambda bodies: bodies == 2, what="the bodies of both mails")
     await admin.ask("DELETE", f"/admin/leads/{sent.lead_id}")
     # Without an answer the emails are unknown. Their failures reach a queue that must not store the lead.
     rows = await eventually(
@@ -131,10 +131,10 @@ async def test_an_erasure_during_sending_leaves_no_personal_data(
     assert [tuple(row) for row in rows] == [("archived", None)] * 2
     await wait_for_events(admin, sent, "email.unknown", "lead.erased")
     states = "SELECT state, recipient, smtp_answer FROM email_delivery"
-    settled = await eventually(
+    deliveries = await eventually(
         lambda: admin.db.fetch(states), until=lambda found: {row["state"] for row in found} == {"unknown"}
     )
-    assert {(row["recipient"], row["smtp_answer"]) for row in settled} == {(None, None)}
+    assert {(row["recipient"], row["smtp_answer"]) for row in deliveries} == {(None, None)}
     left = await dump_database(admin.db)
     assert "grace" not in left
     assert "navy.example" not in left

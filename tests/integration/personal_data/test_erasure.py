@@ -14,7 +14,7 @@ from services.notifier.mail.message import Identity
 from services.notifier.store import Store
 from tests.support.database.database_dump import dump_database
 from tests.support.factories import lead as make_lead
-from tests.support.services.admin import Admin, parked_row
+from tests.support.services.admin import Admin, queued_row
 from tests.support.services.notifier import delivery
 from tests.support.stack import Database
 from tests.support.wait import eventually
@@ -36,7 +36,7 @@ async def test_an_erasure_leaves_the_audit_trail_and_no_personal_data(admin: Adm
         headers=json.dumps({"correlation_id": "grace@navy.example"}),
     )
     conflict = lead.model_copy(update={"message": "Grace Hopper again"})
-    await admin.add_queue_row(**parked_row(conflict, by_origin=True, reason="conflict"))
+    await admin.add_queue_row(**queued_row(conflict, by_origin=True, reason="conflict"))
     await admin.edit_lead(
         lead.lead_id, name="Grace H.", notes="Grace Hopper is nice", assignee="Grace Hopper"
     )
@@ -62,7 +62,7 @@ async def test_an_erasure_leaves_the_audit_trail_and_no_personal_data(admin: Adm
 
 async def test_an_unstored_lead_is_erased_and_the_ledger_balances(admin: Admin) -> None:
     lead = make_lead(email="parked@example.com")
-    await admin.add_queue_row(**parked_row(lead))
+    await admin.add_queue_row(**queued_row(lead))
     answer = await admin.ask("DELETE", f"/admin/leads/{lead.lead_id}")
     assert (answer["was_stored"], answer["queue_rows_emptied"]) == (False, 1)
     assert "parked@example.com" not in await dump_database(admin.db)
@@ -83,7 +83,7 @@ async def test_erasing_an_address_erases_all_its_leads(admin: Admin) -> None:
     edited = await admin.add_lead(email="ada@example.com")
     await admin.edit_lead(edited.lead_id, email="other@example.com")
     waiting = make_lead(email="ada@example.com")
-    await admin.add_queue_row(**parked_row(waiting))
+    await admin.add_queue_row(**queued_row(waiting))
     stranger = await admin.add_lead(email="ada@example.com.au")
     answer = await admin.client.post("/admin/leads/erase", json={"email": "ada@example.com"})
     assert answer.status_code == 200, answer.text
@@ -98,7 +98,7 @@ async def test_regression_an_address_is_found_in_any_case(admin: Admin) -> None:
     edited = await admin.add_lead(email="Ada.Lovelace@example.com")
     await admin.edit_lead(edited.lead_id, email="other@example.com")
     waiting = make_lead(email="Ada.LOVELACE@example.com")
-    await admin.add_queue_row(**parked_row(waiting))
+    await admin.add_queue_row(**queued_row(waiting))
     answer = await admin.client.post("/admin/leads/erase", json={"email": "ada.lovelace@example.com"})
     assert {each["lead_id"] for each in answer.json()["erased"]} == {
         str(each.lead_id) for each in (edited, waiting)
@@ -164,7 +164,7 @@ async def test_erasing_a_lead_without_an_address_keeps_another_persons_record(ad
     bob = lead.model_copy(update={"name": "Bob", "email": "bob@example.com", "extra": {}})
     nameless = lead.model_copy(update={"message": "secret of this lead, again"})
     for offset, conflict in enumerate((bob, nameless)):
-        row = parked_row(conflict, by_origin=True, reason="conflict", origin_offset=offset)
+        row = queued_row(conflict, by_origin=True, reason="conflict", origin_offset=offset)
         await admin.add_queue_row(**row)
     await admin.ask("DELETE", f"/admin/leads/{lead.lead_id}")
     left = await dump_database(admin.db)

@@ -16,7 +16,7 @@ from services.flusher.jobs.statistics import statistics_job
 from services.flusher.store import SQL as FLUSHER
 from tests.support.database.database_dump import dump_database
 from tests.support.factories import lead as make_lead
-from tests.support.services.admin import Admin, parked_row
+from tests.support.services.admin import Admin, queued_row
 from tests.support.services.flusher import Clock
 from tests.support.stack import Database
 
@@ -46,7 +46,7 @@ async def with_conflict(admin: Admin) -> tuple[LeadReceived, UUID]:
     """Store Ada's lead, and queue Bob's record under the same key as a conflict."""
     ada = await admin.add_lead(name="Ada", email="ada@example.com")
     bob = ada.model_copy(update={"name": "Bob", "email": "bob@example.com", "message": "Bob's own"})
-    row = parked_row(bob, by_origin=True, reason="conflict", replay_lead_id=uuid4())
+    row = queued_row(bob, by_origin=True, reason="conflict", replay_lead_id=uuid4())
     return ada, await admin.add_queue_row(**row)
 
 
@@ -98,7 +98,7 @@ async def test_regression_an_export_has_no_record_of_another_person(admin: Admin
 
 async def test_regression_an_address_in_a_message_finds_no_lead(admin: Admin) -> None:
     mentions = make_lead(email="eve@example.com", extra={"friend": "ada@example.com"})
-    row = await admin.add_queue_row(**parked_row(mentions))
+    row = await admin.add_queue_row(**queued_row(mentions))
     assert (await erase_person(admin, "ada@example.com"))["erased"] == []
     assert await admin.db.fetchval("SELECT payload FROM replay_queue WHERE id = $1", row)
 
@@ -145,10 +145,10 @@ async def test_regression_an_edit_does_not_change_another_person_s_record(
     admin: Admin,
 ) -> None:
     ada = make_lead(email="ada@example.com")
-    own = await admin.add_queue_row(**parked_row(ada))
+    own = await admin.add_queue_row(**queued_row(ada))
     bob = ada.model_copy(update={"email": "bob@example.com"})
     await admin.add_queue_row(
-        **parked_row(bob, by_origin=True, origin_offset=2, last_failed_at=datetime.now(UTC))
+        **queued_row(bob, by_origin=True, origin_offset=2, last_failed_at=datetime.now(UTC))
     )
     answer = await admin.edit_lead(ada.lead_id, name="Ada King")
     assert answer["queue_ids"] == [str(own)]

@@ -26,7 +26,7 @@ async def test_an_erasure_of_nobody_is_refused(admin: Admin, body: dict[str, str
 
 
 async def test_regression_a_phone_in_arabic_digits_finds_its_person(admin: Admin) -> None:
-    # The lead's digits are compared as ASCII; those of the search stayed Arabic, and found nobody.
+    # The lead's digits are compared as ASCII; those of the search stayed Arabic, and matched no lead.
     arabic = "0100 123 4567".translate({ord("0") + digit: 0x660 + digit for digit in range(10)})
     await admin.add_lead(email=None, phone=arabic)
     answer = await admin.client.post("/admin/leads/person", json={"phone": arabic})

@@ -53,9 +53,9 @@ async def test_what_is_too_old_is_erased_once_a_day_and_each_lead_audited(
     assert "grace" not in await dump_database(admin.db)
     kept = await admin.db.fetch("SELECT id FROM lead_inbox WHERE status <> 'erased'")
     assert [row["id"] for row in kept] == [young.lead_id]
-    told = await admin.db.fetch("SELECT lead_id, actor FROM audit_log WHERE event = 'lead.erased'")
-    assert {row["actor"] for row in told} == {"retention"}
-    assert {row["lead_id"] for row in told} == {*(each.lead_id for each in old), never_stored, None}
+    erasures = await admin.db.fetch("SELECT lead_id, actor FROM audit_log WHERE event = 'lead.erased'")
+    assert {row["actor"] for row in erasures} == {"retention"}
+    assert {row["lead_id"] for row in erasures} == {*(each.lead_id for each in old), never_stored, None}
     row = await admin.db.fetchrow("SELECT * FROM scheduled_job WHERE name = 'retention'")
     assert row
     assert (row["last_outcome"], json.loads(row["last_details"])) == (

@@ -24,11 +24,11 @@ async def test_lead_with_only_a_phone_is_stored_and_alerted(installation: Instal
         found: dict[str, Any] = (await installation.admin("GET", f"/admin/leads/{lead_id}")).json()
         return found
 
-    def is_settled(found: dict[str, Any]) -> bool:
+    def has_final_emails(found: dict[str, Any]) -> bool:
         states = {mail["kind"]: mail["state"] for mail in found.get("emails", [])}
         return found.get("lead") is not None and states == {"welcome": "suppressed", "admin_alert": "sent"}
 
-    found = await eventually(detail, until=is_settled, what="the lead and its mails")
+    found = await eventually(detail, until=has_final_emails, what="the lead and its mails")
     lead = found["lead"]
     assert (lead["name"], lead["email"], lead["phone"]) == (None, None, "442079460000")
     assert (lead["service"], lead["message"], lead["status"]) == ("Website", "", "received")

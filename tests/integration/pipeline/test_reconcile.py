@@ -41,15 +41,15 @@ class Copy:
         self._name = urlsplit(database.owner).path[1:]
 
     async def take(self) -> None:
-        await self._tell(f'CREATE DATABASE "{self._name}_copy" TEMPLATE "{self._name}"')
+        await self._execute(f'CREATE DATABASE "{self._name}_copy" TEMPLATE "{self._name}"')
 
     async def promote(self) -> None:
-        await self._tell(
+        await self._execute(
             f'DROP DATABASE "{self._name}" WITH (FORCE)',
             f'ALTER DATABASE "{self._name}_copy" RENAME TO "{self._name}"',
         )
 
-    async def _tell(self, *commands: str) -> None:
+    async def _execute(self, *commands: str) -> None:
         connection = await asyncpg.connect(self._url)
         try:
             for command in commands:

@@ -24,8 +24,8 @@ REFUSED = "550 5.1.1 no such user"
 
 
 @dataclass
-class World:
-    """All consumers and the admin, in this process, and a mail server that does as it is told."""
+class Pipeline:
+    """All consumers and the admin, in this process, and a mail server with scripted replies."""
 
     admin: Admin
     server: SmtpServer
@@ -57,33 +57,35 @@ class World:
         return answer.json()
 
     async def until_outcomes(self, replay_id: str, **outcomes: int) -> Any:
-        def settled(detail: Any) -> bool:
+        def has_outcomes(detail: Any) -> bool:
             return {name: rows for name, rows in detail["outcomes"].items() if rows} == outcomes
 
         path = f"/admin/queue/replays/{replay_id}"
-        return await eventually(lambda: self.admin.get(path), until=settled, seconds=40, what=str(outcomes))
+        return await eventually(
+            lambda: self.admin.get(path), until=has_outcomes, seconds=40, what=str(outcomes)
+        )
 
     def welcomes(self) -> Counter[str]:
         return Counter(mail.recipients[0] for mail in self.server.mails if mail.kind == "welcome")
 
-    async def until_books_balance(self) -> None:
-        async def books() -> Any:
+    async def until_ledger_balances(self) -> None:
+        async def ledger() -> Any:
             return (await self.admin.get("/admin/queue/stats"))["books"]
 
-        await eventually(books, until=lambda books: books["balanced"], what="the books to balance")
+        await eventually(ledger, until=lambda ledger: ledger["balanced"], what="the ledger to balance")
 
 
 @asynccontextmanager
-async def running_world(kafka: Kafka, postgres: Postgres) -> AsyncIterator[World]:
+async def running_pipeline(kafka: Kafka, postgres: Postgres) -> AsyncIterator[Pipeline]:
     async with smtp_server() as server:
-        told = {
+        settings = {
             "kafka": kafka,
             "postgres": postgres,
             "smtp": {"host": server.host, "port": server.port, "tls": False},
             "from_email": "hello@fast.example",
             "admin_email": "boss@fast.example",
         }
-        notifier = create_notifier(NotifierSettings.model_validate(told))
+        notifier = create_notifier(NotifierSettings.model_validate(settings))
         persister = create_persister(PersisterSettings(kafka=kafka, postgres=postgres))
         async with (
             notifier.router.lifespan_context(notifier),
@@ -91,98 +93,100 @@ async def running_world(kafka: Kafka, postgres: Postgres) -> AsyncIterator[World
             flusher(kafka, postgres),
             running_admin(postgres, kafka) as admin,
         ):
-            yield World(admin, server, kafka)
+            yield Pipeline(admin, server, kafka)
 
 
 @pytest.fixture
-async def world(kafka: Kafka, postgres: Postgres) -> AsyncIterator[World]:
-    async with running_world(kafka, postgres) as running:
+async def pipeline(kafka: Kafka, postgres: Postgres) -> AsyncIterator[Pipeline]:
+    async with running_pipeline(kafka, postgres) as running:
         yield running
 
 
-async def test_dead_mail_replay_sends_once_and_audits_actor_and_reason(world: World) -> None:
-    (refused,) = await world.let_welcomes_die(1)
-    (group,) = (await world.admin.get("/admin/queue/groups"))["groups"]
+async def test_dead_mail_replay_sends_once_and_audits_actor_and_reason(pipeline: Pipeline) -> None:
+    (refused,) = await pipeline.let_welcomes_die(1)
+    (group,) = (await pipeline.admin.get("/admin/queue/groups"))["groups"]
     assert (group["state"], group["kind"], group["rows"]) == ("dead", "welcome", 1)
-    (item,) = (await world.admin.get("/admin/queue/items", state="dead"))["items"]
-    world.repair(refused)
+    (item,) = (await pipeline.admin.get("/admin/queue/items", state="dead"))["items"]
+    pipeline.repair(refused)
     path = f"/admin/queue/{item['id']}/replay"
-    answer = await world.admin.client.post(path, json={"comment": "they fixed their server"})
+    answer = await pipeline.admin.client.post(path, json={"comment": "they fixed their server"})
     assert answer.status_code == 202, answer.text
-    await world.until_rows(resolved=1)
-    assert world.welcomes() == {refused.email: 1}
-    asked = {"lead_id": str(refused.lead_id), "event": "lead.replayed"}
-    (replayed,) = (await world.admin.get("/admin/audit", **asked))["entries"]
+    await pipeline.until_rows(resolved=1)
+    assert pipeline.welcomes() == {refused.email: 1}
+    filters = {"lead_id": str(refused.lead_id), "event": "lead.replayed"}
+    (replayed,) = (await pipeline.admin.get("/admin/audit", **filters))["entries"]
     assert replayed["actor"] == "ann"
     assert replayed["details_json"]["cause"] == "requested"
     assert replayed["details_json"]["comment"] == "they fixed their server"
     assert replayed["details_json"]["attempts"] == 0
-    assert "the delivery succeeded" in (await world.admin.ask("POST", path, 409))["detail"]
-    await world.until_books_balance()
+    assert "the delivery succeeded" in (await pipeline.admin.ask("POST", path, 409))["detail"]
+    await pipeline.until_ledger_balances()
 
 
-async def test_a_replay_that_fails_again_has_three_new_retries_or_is_dead_anew(world: World) -> None:
-    (refused,) = await world.let_welcomes_die(1)
-    (item,) = (await world.admin.get("/admin/queue/items"))["items"]
-    world.server.always[f"rcpt:{refused.email}"] = "451 4.7.1 later"
-    await world.admin.ask("POST", f"/admin/queue/{item['id']}/replay", 202)
+async def test_a_replay_that_fails_again_has_three_new_retries_or_is_dead_anew(pipeline: Pipeline) -> None:
+    (refused,) = await pipeline.let_welcomes_die(1)
+    (item,) = (await pipeline.admin.get("/admin/queue/items"))["items"]
+    pipeline.server.always[f"rcpt:{refused.email}"] = "451 4.7.1 later"
+    await pipeline.admin.ask("POST", f"/admin/queue/{item['id']}/replay", 202)
     row: Any = await eventually(
-        lambda: world.admin.db.fetchrow("SELECT * FROM replay_queue"),
+        lambda: pipeline.admin.db.fetchrow("SELECT * FROM replay_queue"),
         until=lambda row: row["state"] == "waiting" and row["last_sent_at"],
         what="the second failure",
     )
     assert (row["attempts"], row["final"], row["requested_by"]) == (0, False, None)
-    world.server.always[f"rcpt:{refused.email}"] = REFUSED
-    await world.admin.ask("POST", f"/admin/queue/{item['id']}/replay", 202)
-    await world.until_rows(dead=1)
-    assert world.welcomes() == {}
+    pipeline.server.always[f"rcpt:{refused.email}"] = REFUSED
+    await pipeline.admin.ask("POST", f"/admin/queue/{item['id']}/replay", 202)
+    await pipeline.until_rows(dead=1)
+    assert pipeline.welcomes() == {}
 
 
-async def test_group_replay_has_preview_rate_limit_and_result_per_row(world: World) -> None:
-    leads = await world.let_welcomes_die(5)
+async def test_group_replay_has_preview_rate_limit_and_result_per_row(pipeline: Pipeline) -> None:
+    leads = await pipeline.let_welcomes_die(5)
     order = {"state": "dead", "kind": "welcome", "per_second": 2, "comment": "repaired"}
-    preview = await world.replay(200, params={"dry_run": True}, **order)
+    preview = await pipeline.replay(200, params={"dry_run": True}, **order)
     assert (preview["wanted"], preview["seconds"]) == (5, 3)
-    world.repair(*leads[1:])
-    begun = (await world.replay(params={"expected": 5}, **order))["replay"]
-    detail = await world.until_outcomes(begun["id"], resolved=4, failed=1)
+    pipeline.repair(*leads[1:])
+    begun = (await pipeline.replay(params={"expected": 5}, **order))["replay"]
+    detail = await pipeline.until_outcomes(begun["id"], resolved=4, failed=1)
     assert (detail["replay"]["state"], detail["replay"]["taken"]) == ("finished", 5)
     results = {result["lead_id"]: (result["result"], result["state"]) for result in detail["results"]}
     assert results.pop(str(leads[0].lead_id)) == ("failed", "dead")
     assert set(results.values()) == {("resolved", "resolved")}
     turns = Counter(result["turn_at"] for result in detail["results"])
     assert sorted(turns.values()) == [1, 2, 2]
-    assert world.welcomes() == {each.email: 1 for each in leads[1:]}
-    told = (await world.admin.get("/admin/audit", event="lead.replayed"))["entries"]
-    assert {(entry["actor"], entry["details_json"]["replay_id"]) for entry in told} == {("ann", begun["id"])}
-    assert len(told) == 5
-    await world.until_books_balance()
+    assert pipeline.welcomes() == {each.email: 1 for each in leads[1:]}
+    entries = (await pipeline.admin.get("/admin/audit", event="lead.replayed"))["entries"]
+    assert {(entry["actor"], entry["details_json"]["replay_id"]) for entry in entries} == {
+        ("ann", begun["id"])
+    }
+    assert len(entries) == 5
+    await pipeline.until_ledger_balances()
 
 
 async def test_cancelled_replay_stops_sending_and_reports_the_rest(
-    world: World,
+    pipeline: Pipeline,
 ) -> None:
-    leads = await world.let_welcomes_die(6)
-    world.repair(*leads)
-    before = {row["id"]: dict(row) for row in await world.admin.db.fetch("SELECT * FROM replay_queue")}
-    begun = (await world.replay(state="dead", per_second=1))["replay"]
+    leads = await pipeline.let_welcomes_die(6)
+    pipeline.repair(*leads)
+    before = {row["id"]: dict(row) for row in await pipeline.admin.db.fetch("SELECT * FROM replay_queue")}
+    begun = (await pipeline.replay(state="dead", per_second=1))["replay"]
     path = f"/admin/queue/replays/{begun['id']}"
-    await eventually(lambda: world.admin.get(path), until=lambda detail: detail["replay"]["taken"] >= 2)
-    answer = await world.admin.ask("DELETE", path)
+    await eventually(lambda: pipeline.admin.get(path), until=lambda detail: detail["replay"]["taken"] >= 2)
+    answer = await pipeline.admin.ask("DELETE", path)
     went = answer["replay"]["taken"]
     assert 2 <= went < 6
     assert answer["cancelled"] == 6 - went
-    await world.until_outcomes(begun["id"], resolved=went, cancelled=6 - went)
-    # A row replayed by itself passes the poll that a running replay would have had its turn in.
-    left = (await world.admin.get(path, result="cancelled"))["results"]
-    await world.admin.ask("POST", f"/admin/queue/{left[0]['queue_id']}/replay", 202)
-    await world.until_rows(resolved=went + 1, dead=6 - went - 1)
+    await pipeline.until_outcomes(begun["id"], resolved=went, cancelled=6 - went)
+    # A row that is replayed by itself skips the poll at which a running replay would have sent it.
+    left = (await pipeline.admin.get(path, result="cancelled"))["results"]
+    await pipeline.admin.ask("POST", f"/admin/queue/{left[0]['queue_id']}/replay", 202)
+    await pipeline.until_rows(resolved=went + 1, dead=6 - went - 1)
     for result in left[1:]:
-        row = await world.admin.db.fetchrow(
+        row = await pipeline.admin.db.fetchrow(
             "SELECT * FROM replay_queue WHERE id::text = $1", result["queue_id"]
         )
         assert row is not None
         assert dict(row) == before[row["id"]]
-    assert world.welcomes().total() == went + 1
-    assert set(world.welcomes().values()) == {1}
-    await world.until_books_balance()
+    assert pipeline.welcomes().total() == went + 1
+    assert set(pipeline.welcomes().values()) == {1}
+    await pipeline.until_ledger_balances()

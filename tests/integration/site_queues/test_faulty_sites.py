@@ -43,7 +43,7 @@ async def test_regression_an_entry_that_is_nested_too_deep_holds_up_no_other(
     assert (await job(db))["last_details"]["sites"]["shop"]["unreadable"] == 1
 
 
-async def test_what_a_websites_disk_has_damaged_is_told(flusher: SiteQueueFlusher, db: Any) -> None:
+async def test_damaged_entries_of_a_websites_queue_are_reported(flusher: SiteQueueFlusher, db: Any) -> None:
     flusher.web.damaged = 2
     assert await flusher.tick()
     assert (await job(db))["last_details"]["sites"]["shop"]["damaged"] == 2
@@ -70,7 +70,7 @@ async def test_regression_unreadable_queue_page_is_reported_as_blocking(
     assert reason == "entries that cannot be read hold up those behind them"
 
 
-async def test_a_website_that_answers_something_else_is_away_not_empty(
+async def test_a_website_that_answers_something_else_is_unavailable(
     flusher: SiteQueueFlusher, db: Any
 ) -> None:
     flusher.web.entries = [queued(1, queuedAt="2026-01-01T00:00:00Z")]
@@ -130,7 +130,7 @@ async def test_regression_a_bug_in_one_websites_pull_costs_no_other_its_report(
     }  # fmt: skip
 
 
-async def test_regression_entry_with_invalid_time_is_posted_or_kept(
+async def test_regression_entry_with_invalid_time_is_posted_or_stored(
     flusher: SiteQueueFlusher, db: Any
 ) -> None:
     flusher.web.entries = [

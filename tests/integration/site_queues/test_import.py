@@ -26,9 +26,9 @@ async def test_website_entry_is_posted_under_its_key_and_then_removed(
     seen = run["last_details"]["sites"]["shop"]
     assert run["last_outcome"] == "succeeded"
     assert (seen["pulled"], seen["refused"], seen["depth"], seen["reason"]) == (23, 0, 0, None)
-    told = await db.fetchrow("SELECT event, details_json FROM audit_log")
-    assert told["event"] == "site_queue.pulled"
-    assert told["details_json"] == {"site": "shop", "pulled": 23, "refused": 0}
+    entry = await db.fetchrow("SELECT event, details_json FROM audit_log")
+    assert entry["event"] == "site_queue.pulled"
+    assert entry["details_json"] == {"site": "shop", "pulled": 23, "refused": 0}
 
 
 async def test_sites_use_own_tokens_and_unavailable_site_blocks_no_other(
@@ -65,7 +65,7 @@ async def test_regression_a_site_that_redirects_for_a_last_slash_loses_no_lead(
     assert flusher.web.entries == []
 
 
-async def test_regression_a_redirect_to_another_place_gets_no_token(
+async def test_regression_a_redirect_to_another_origin_gets_no_token(
     flusher: SiteQueueFlusher, db: Any
 ) -> None:
     async with fake_sites() as other:
@@ -95,7 +95,7 @@ async def test_an_empty_queue_is_a_run_without_an_audit_entry(flusher: SiteQueue
 
 
 @pytest.mark.parametrize("status", [401, 429, 500, 503])
-async def test_a_gateway_that_is_away_or_busy_burns_nothing_and_the_lead_stays(
+async def test_an_unavailable_or_busy_gateway_uses_no_retry_of_the_lead(
     flusher: SiteQueueFlusher, db: Any, status: int
 ) -> None:
     flusher.web.entries, flusher.web.gateway_status = [queued(1)], status
@@ -143,7 +143,7 @@ async def test_refused_site_lead_moves_to_queue_and_dies_after_third_retry(
     assert letter.value == made["payload"]
 
 
-async def test_an_outage_between_the_retries_of_a_refused_lead_burns_none(
+async def test_an_outage_between_the_retries_of_a_refused_lead_uses_none(
     flusher: SiteQueueFlusher, db: Any
 ) -> None:
     flusher.web.entries = [queued(1)]
@@ -175,7 +175,7 @@ async def test_replay_of_dead_site_lead_posts_to_gateway_again(flusher: SiteQueu
     assert ("lead.replayed", "alice", LEAD) in await entries(db)
 
 
-async def test_regression_a_refused_lead_that_was_erased_is_not_kept_again(
+async def test_regression_a_refused_lead_that_was_erased_is_not_stored_again(
     flusher: SiteQueueFlusher, db: Any
 ) -> None:
     await db.execute(
@@ -205,7 +205,9 @@ async def test_an_admins_flush_runs_the_job_although_its_tick_was_run(
     assert (await job(db))["requested_at"] is None
 
 
-async def test_regression_second_body_of_refused_key_is_kept_too(flusher: SiteQueueFlusher, db: Any) -> None:
+async def test_regression_second_body_of_refused_key_is_stored_too(
+    flusher: SiteQueueFlusher, db: Any
+) -> None:
     flusher.web.refuse["key-1"] = refusal("email")
     for attempt, name in enumerate(("Ada", "Ada", "Grace")):
         body = {**queued(1)["body"], "name": name}

@@ -93,7 +93,7 @@ async def test_a_failed_request_is_repeated_with_the_same_id_and_content(
     assert receiver.unverified == 0
 
 
-async def test_a_rate_limit_uses_up_no_retry_and_waits_as_told(
+async def test_a_rate_limit_uses_up_no_retry_and_waits_for_retry_after(
     kafka: Kafka, postgres: Postgres, db: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with webhook_receiver() as receiver:
@@ -155,7 +155,7 @@ async def test_five_failures_in_a_row_pause_it_until_a_probe_succeeds(
     assert (state["failures"], state["paused_until"], state["paused_since"]) == (0, None, None)
 
 
-async def test_an_erased_lead_is_told_to_each_destination_that_had_it(
+async def test_an_erasure_is_sent_to_each_destination_that_had_the_lead(
     kafka: Kafka, postgres: Postgres, db: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sent, waiting = lead(), lead()
@@ -177,7 +177,7 @@ async def test_an_erased_lead_is_told_to_each_destination_that_had_it(
             )
             await db.execute("SELECT erase_lead($1, 'ann')", sent.lead_id)
             erased = (await _arrived(receiver, 2))[1]
-            # Erased before its record was read: nobody hears of it.
+            # Erased before its record was read: no destination gets an event.
             await db.execute("SELECT erase_lead($1, 'ann')", waiting.lead_id)
             await post(kafka, waiting)
             await eventually(

@@ -99,7 +99,7 @@ async def test_a_success_does_not_cancel_the_wait_of_a_rate_limit(
     assert len(receiver.bodies) <= 16
 
 
-async def test_a_probe_that_is_rate_limited_waits_no_longer_than_told(
+async def test_a_rate_limited_probe_waits_no_longer_than_retry_after(
     kafka: Kafka, postgres: Postgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with webhook_receiver() as receiver:
@@ -178,7 +178,7 @@ async def test_a_template_that_fails_for_some_leads_pauses_nothing(
     assert receiver.bodies == ["5000"]
 
 
-async def test_a_process_that_stood_still_sends_and_settles_nothing_late(
+async def test_a_suspended_process_sends_and_records_nothing_late(
     postgres: Postgres, db: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await _fill(db, "crm", 1, '{"type":"lead.received"}')

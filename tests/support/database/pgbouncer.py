@@ -12,7 +12,7 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 from deploy.embedded.servers import postgres_cluster
 from deploy.embedded.servers.standalone import free_ports
 
-# Small pools and a server connection for each transaction in turn: what a connection keeps is gone at once.
+# Small pools in transaction mode: each transaction may get another server connection, without its state.
 _CONFIGURATION = """\
 [databases]
 * = host={host} port={port}

@@ -32,7 +32,7 @@ class Pair:
         return url.replace(f"@{first}/", f"@{first},{second}/")
 
     async def promote(self) -> None:
-        """Make the standby the primary; what the old one still says of itself is not our business here."""
+        """Promote the standby. The old primary is not changed."""
         connection = await asyncpg.connect(self.standby.urls.superuser)
         try:
             await connection.execute("SELECT pg_promote()")

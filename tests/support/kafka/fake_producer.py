@@ -8,7 +8,7 @@ from aiokafka.errors import KafkaConnectionError
 
 
 class FakeProducer:
-    """A producer; `plan` has the error of each producer in turn."""
+    """A producer. `plan` lists the error of each producer, in the order of their creation."""
 
     created: list["FakeProducer"]
     plan: list[Exception | None]

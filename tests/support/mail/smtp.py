@@ -142,7 +142,7 @@ class _Protocol(SMTP):
         return AuthResult(success=given == self.plan.credentials, handled=False)
 
     async def _scripted_reply(self, phase: str, only: str = "") -> str | None:
-        """Do what the script says here; return the line to answer with, if it says one."""
+        """Run the script's step for this command. Return the scripted reply, or None."""
         if self.plan.delay and phase != "body":
             await self.plan.delay()
         reply = self.plan.next(phase, only=only)

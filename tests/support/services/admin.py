@@ -85,7 +85,7 @@ class Admin:
         )
 
 
-def parked_row(which: LeadReceived, **changes: Any) -> dict[str, Any]:
+def queued_row(which: LeadReceived, **changes: Any) -> dict[str, Any]:
     """Return the columns of a queue row of a lead that the persister could not store."""
     return {
         "stage": "persister",

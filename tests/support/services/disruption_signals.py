@@ -75,7 +75,7 @@ def outcomes(**kinds: tuple[int, int]) -> RecentOutcomes:
     return RecentOutcomes(emails={kind: EmailOutcomes(*counts) for kind, counts in kinds.items()})
 
 
-def unbalanced_books() -> Books:
+def unbalanced_ledger() -> Books:
     return compare(LedgerCounts(topics=(), leads=1, queue={}, queue_by_others=0, emails={}))
 
 

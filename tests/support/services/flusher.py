@@ -69,7 +69,7 @@ async def retry_scheduler_of(
     deliver: Callable[[Row], Awaitable[None]] | None = None,
     backoff: Backoff | None = None,
 ) -> AsyncIterator[RetryScheduler]:
-    """The jobs without their scheduler: a test says when they tick."""
+    """The jobs without their scheduler. A test calls `tick` instead."""
     health = Health()
     async with (
         open_pool(postgres, "test") as pool,
@@ -99,7 +99,7 @@ async def _no_site(row: Row) -> None:
 
 
 def failure(number: int = 0, **changes: Any) -> LeadFailed:
-    """What the notifier says when a mail was deferred; `number` is the offset of the record in hand."""
+    """The failure of a deferred mail, as the notifier publishes it. `number` is the offset of its record."""
     fields: dict[str, Any] = {
         "event_id": uuid4(),
         "occurred_at": datetime.now(UTC),
@@ -127,7 +127,7 @@ OWN = [
 ]
 
 
-async def park(kafka: Kafka, key: Any, value: bytes | None, *failures: LeadFailed) -> None:
+async def publish_failures(kafka: Kafka, key: Any, value: bytes | None, *failures: LeadFailed) -> None:
     """Publish failures as a stage does."""
     async with producer(kafka) as sender:
         for each in failures:
@@ -139,12 +139,14 @@ async def park(kafka: Kafka, key: Any, value: bytes | None, *failures: LeadFaile
             )
 
 
-async def taken(db: Any) -> int:
+async def counted_failures(db: Any) -> int:
     return int(await db.fetchval("SELECT coalesce(sum(next_offset - base_offset), 0) FROM partition_ledger"))
 
 
-async def until_taken(db: Any, count: int) -> None:
-    await eventually(lambda: taken(db), until=lambda n: n >= count, what=f"{count} failures in the books")
+async def until_counted(db: Any, count: int) -> None:
+    await eventually(
+        lambda: counted_failures(db), until=lambda n: n >= count, what=f"{count} failures in the ledger"
+    )
 
 
 async def books(db: Any) -> dict[str, int]:
@@ -209,8 +211,8 @@ async def fill(db: Any, rows: int, payload: bytes = b"{}") -> None:
         "INSERT INTO replay_queue (id, stage, kind, lead_id, reason, error, next_attempt_at, origin_topic,"
         " origin_partition, origin_offset, origin_timestamp, origin_group, record_key, payload,"
         " first_failed_at, last_failed_at) SELECT gen_random_uuid(), 'notifier', 'welcome',"
-        " gen_random_uuid(), 'smtp 451', 'FailedNow', now() - interval '1 minute', 't', 0, n, now(), 'g',"
-        " 'k', $2, now(), now()"
+        " gen_random_uuid(), 'smtp 451', 'RetryableError', now() - interval '1 minute', 't', 0, n, now(),"
+        " 'g', 'k', $2, now(), now()"
         " FROM generate_series(1, $1) n",
         rows,
         payload,

@@ -77,7 +77,7 @@ class Installation:
 
 @contextlib.asynccontextmanager
 async def running_installation(stack: Stack, folder: Path, **given: str) -> AsyncIterator[Installation]:
-    """Start everything, wait until it is ready, and stop it with SIGTERM. `given` sets variables."""
+    """Start everything, wait until it is ready, and stop it with SIGTERM. `given` has more variables."""
     database, kafka = await stack.new_database(), await stack.new_topics()
     mailbox = Mailbox(folder)
     edge_port = free_ports(1)[0]

@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[3]
 
 
 class ServiceProcess:
-    """One `python -m services NAME` on a free port; its log is kept beside the test's files."""
+    """One `python -m services NAME` on a free port; its log is beside the test's files."""
 
     def __init__(self, name: str, environment: Mapping[str, str], folder: Path) -> None:
         self.name = name
@@ -69,7 +69,7 @@ class ServiceProcess:
         self.process.wait()
 
     async def stop(self, seconds: float = 55) -> int:
-        """Send SIGTERM and return the exit code; fail if the drain takes too long."""
+        """Send SIGTERM and return the exit code; fail if the drain is too slow."""
         assert self.process is not None
         self.process.send_signal(signal.SIGTERM)
         return await asyncio.to_thread(self.process.wait, seconds)

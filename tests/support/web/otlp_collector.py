@@ -114,7 +114,7 @@ def running_collector() -> Iterator[Collector]:
         thread.join(5)
 
 
-async def settled(collector: Collector) -> None:
+async def until_spans_stop(collector: Collector) -> None:
     """Wait until no span has arrived for two seconds; services export every second."""
     known = -1
     while known != len(collector.spans):

@@ -1,4 +1,4 @@
-"""What a run of the bench says, and when it fails."""
+"""The output of a run of the bench, and when the run fails."""
 
 from tests.bench.measure import Limit, Result, in_turns
 from tests.bench.report import MARGIN, worse

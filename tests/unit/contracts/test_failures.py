@@ -13,7 +13,7 @@ def test_failure_id_is_the_same_for_the_same_record() -> None:
 
 
 def test_regression_new_record_at_reused_offset_has_own_failure_id() -> None:
-    # The flusher took it for a repeat of the first one, and kept nothing of the lead.
+    # The flusher regarded it as a repetition of the first failure, and lost the lead.
     lost, new = FakeRecord(timestamp=1000), FakeRecord(timestamp=2000)
     assert failure_event_id(lost, "persister", "store") != failure_event_id(new, "persister", "store")
 

@@ -1,4 +1,4 @@
-"""Submissions of any shape are read, and what does not fit its field is kept in `extra`."""
+"""Submissions of any shape are read, and what does not fit its field is stored in `extra`."""
 
 import json
 from datetime import UTC, datetime
@@ -40,7 +40,7 @@ def test_numbers_become_text_and_lists_are_joined(value: Any, text: str | None) 
     assert lead.extra == {}
 
 
-def test_object_in_a_text_field_is_kept_as_text() -> None:
+def test_object_in_a_text_field_is_stored_as_text() -> None:
     lead = read(
         company={"label": "ACME"}, locale=[{"a": 1}], source={"utm_term": {"a": [1]}, "mine": {"b": 2}}
     )
@@ -75,7 +75,7 @@ def test_first_valid_address_of_several_counts() -> None:
     assert lead.extra == {"email": '["-", "ada@example.com", "bob@example.com"]'}
 
 
-def test_unreadable_address_is_kept_if_there_is_a_phone() -> None:
+def test_unreadable_address_is_stored_as_text_if_there_is_a_phone() -> None:
     lead = read(email="ada at example.com", phone=49301234)
     assert (lead.email, lead.phone) == (None, "49301234")
     assert lead.extra == {"email": "ada at example.com"}
@@ -106,7 +106,7 @@ def test_time_is_read(value: Any) -> None:
 
 
 @pytest.mark.parametrize("value", ["tomorrow", "9999-12-31T23:59:59-14:00", {"a": 1}, True])
-def test_unreadable_time_is_kept(value: Any) -> None:
+def test_unreadable_time_is_stored_as_text(value: Any) -> None:
     lead = read(submitted_at=value)
     assert lead.submitted_at is None
     assert lead.extra == {"submitted_at": value if isinstance(value, str) else json.dumps(value)}
@@ -127,17 +127,17 @@ def test_object_encoded_twice_or_in_a_list_is_read() -> None:
     assert lead.meta.honeypot == "bot"
 
 
-def test_value_that_is_no_object_is_kept() -> None:
+def test_value_that_is_no_object_is_stored_as_text() -> None:
     assert read(source="newsletter", meta=[1, 2]).extra == {"source": "newsletter", "meta": "[1, 2]"}
 
 
-def test_kept_value_replaces_no_answer() -> None:
+def test_unreadable_value_replaces_no_answer() -> None:
     fields = submission(submitted_at="soon", source={"utm_term": {}, "utm_id": {"a": 1}})
     lead = read_submission(fields | {"source.utm_id": "mine"})
     assert lead.extra == {"source.utm_id": "mine", "source.utm_id (2)": '{"a": 1}', "submitted_at": "soon"}
 
 
-def test_names_that_become_equal_are_both_kept() -> None:
+def test_names_that_become_equal_are_both_stored() -> None:
     assert read_submission(submission() | {"caf\u00e9": 1, "cafe\u0301": 2}).extra == {
         "café": 1,
         "café (2)": 2,
@@ -168,7 +168,7 @@ def test_lone_surrogate_is_replaced() -> None:
     assert lead.extra == {"\ufffd": 1}
 
 
-def test_deep_json_and_large_numbers_are_kept_as_text() -> None:
+def test_deep_json_and_large_numbers_are_stored_as_text() -> None:
     body = json.dumps(submission(big=0, deep=0))
     deep = "[" * 100 + "]" * 100
     fields = body.replace('"big": 0', f'"big": {"9" * 6000}').replace('"deep": 0', f'"deep": {deep}')

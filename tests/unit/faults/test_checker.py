@@ -1,4 +1,4 @@
-"""The checker says nothing of a scenario in order, and names each way in which it may not be."""
+"""The checker reports nothing for a consistent scenario, and names each violation in another."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -78,7 +78,7 @@ class Scenario:
         return {each.kind for each in check(self.observed, self.leads, self.refusals, self.poison)}
 
 
-def test_a_world_in_order_breaks_no_promise() -> None:
+def test_a_consistent_scenario_breaks_no_promise() -> None:
     assert Scenario().broken() == set()
 
 
@@ -118,12 +118,12 @@ def double_entry(scenario: Scenario) -> None:
     scenario.observed.received[scenario.good.id] = 2
 
 
-def burn_retry(scenario: Scenario) -> None:
+def use_up_retry(scenario: Scenario) -> None:
     row = scenario.row(scenario.good.id, "database answered 57P01", b"", stage="notifier", kind="welcome")
     scenario.observed.queue.append(row | {"state": "resolved", "attempts": 1})
 
 
-def die_of_the_world(scenario: Scenario) -> None:
+def fail_for_a_dependency(scenario: Scenario) -> None:
     row = scenario.row(scenario.good.id, "smtp 421 4.3.2 at rcpt", b"", stage="notifier", kind="welcome")
     scenario.observed.queue.append(row)
 
@@ -172,8 +172,8 @@ def fall_behind(scenario: Scenario) -> None:
         (mail_spam, "mail state"),
         (forget_entry, "audit"),
         (double_entry, "audit"),
-        (burn_retry, "queue"),
-        (die_of_the_world, "queue"),
+        (use_up_retry, "queue"),
+        (fail_for_a_dependency, "queue"),
         (alter_poison, "lost"),
         (store_other_text, "invented"),
         (refuse_good_lead, "refused"),

@@ -1,4 +1,4 @@
-"""What a seed draws, and what a cut of the power takes."""
+"""The faults that a seed draws, and what a power failure loses."""
 
 import importlib
 import json
@@ -29,11 +29,11 @@ def test_the_load_is_valid_and_its_ids_are_those_of_the_design() -> None:
             assert step.lead.id == str(lead_id_for("default", step.lead.key))
 
 
-def test_every_fault_is_dealt_before_one_comes_again() -> None:
-    dealt = [fault for hand in plan_faults(7, 60, ALL) for fault in hand]
+def test_every_fault_is_drawn_before_one_is_repeated() -> None:
+    drawn = [fault for faults in plan_faults(7, 60, ALL) for fault in faults]
     assert plan_faults(7, 60, ALL) == plan_faults(7, 60, ALL)
-    assert set(dealt[: len(ALL)]) == set(ALL)
-    assert all(len(set(hand)) == len(hand) for hand in plan_faults(7, 60, ALL))
+    assert set(drawn[: len(ALL)]) == set(ALL)
+    assert all(len(set(faults)) == len(faults) for faults in plan_faults(7, 60, ALL))
 
 
 def test_a_longer_run_begins_like_a_shorter_one() -> None:
@@ -41,7 +41,7 @@ def test_a_longer_run_begins_like_a_shorter_one() -> None:
 
 
 def test_the_quick_selection_names_faults_that_there_are() -> None:
-    assert {fault for hand in QUICK for fault in hand} <= set(ALL)
+    assert {fault for faults in QUICK for fault in faults} <= set(ALL)
 
 
 @pytest.mark.parametrize("draw", range(20))
@@ -56,12 +56,12 @@ def test_a_flipped_bit_changes_one_line_and_can_be_turned_back(tmp_path: Path, d
 
 
 @pytest.mark.parametrize("place", FAILPOINTS)
-def test_the_places_where_a_service_dies_are_there(place: str) -> None:
+def test_each_failpoint_is_a_function_of_the_product(place: str) -> None:
     module, owner, method = FAILPOINTS[place]
     assert callable(getattr(getattr(importlib.import_module(module), owner), method))
 
 
-def test_a_cut_of_the_power_takes_what_was_not_fsynced(tmp_path: Path) -> None:
+def test_a_power_failure_loses_what_was_not_fsynced(tmp_path: Path) -> None:
     spool = tmp_path / "spool" / "worker"
     spool.mkdir(parents=True)
     half, none, unnamed = (spool / f"{name}.spool" for name in ("half", "none", "unnamed"))

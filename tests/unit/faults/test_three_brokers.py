@@ -8,7 +8,7 @@ from tests.faults.three_brokers import faults
 
 
 def report(**changes: Any) -> dict[str, Any]:
-    """A run of ten leads that kept every promise, but for what is said."""
+    """Return the report of a run of ten leads without a fault, except for `changes`."""
     figures = {
         "posted": 10, "acknowledged": 10, "stored": 10, "lost": 0, "audit entries": 10, "mailed": 20,
         "mailed twice": 0,
@@ -27,7 +27,7 @@ def report(**changes: Any) -> dict[str, Any]:
     }
 
 
-def test_a_run_that_kept_every_promise_is_well() -> None:
+def test_a_run_that_kept_every_promise_has_no_fault() -> None:
     assert faults(report()) == []
 
 

@@ -1,4 +1,4 @@
-"""What is read of a failed record: whatever its headers hold, something is kept of it."""
+"""Decoding a failed record: with any headers, it is stored."""
 
 from dataclasses import replace
 from typing import Any
@@ -20,9 +20,9 @@ def record(headers: Any, key: bytes | None = b"key", value: bytes | None = b"{}"
 
 
 def test_a_failure_is_read_with_what_its_record_keeps() -> None:
-    told, lead_id = failure(7), uuid4()
-    parked = decode_failure(record(tuple(told.to_headers(OWN)), str(lead_id).encode()), "group")
-    assert parked.failure.model_copy(update={"occurred_at": told.occurred_at}) == told
+    failed, lead_id = failure(7), uuid4()
+    parked = decode_failure(record(tuple(failed.to_headers(OWN)), str(lead_id).encode()), "group")
+    assert parked.failure.model_copy(update={"occurred_at": failed.occurred_at}) == failed
     assert parked.lead_id == lead_id
     assert parked.kept_headers == {"content-type": "application/json", "correlation_id": "req-7"} | {
         h.TRACEPARENT: OWN[2][1].decode()
@@ -48,8 +48,8 @@ def test_a_key_that_is_no_uuid_names_no_lead(key: bytes | None) -> None:
 def test_conflicts_and_the_undecodable_are_named_by_their_origin(
     stage: str, kind: str, reason: str, by_origin: bool, reissued: bool
 ) -> None:
-    told = failure(stage=stage, kind=kind, reason=reason, final=True)
-    parked = decode_failure(record(tuple(told.to_headers())), "group")
+    failed = failure(stage=stage, kind=kind, reason=reason, final=True)
+    parked = decode_failure(record(tuple(failed.to_headers())), "group")
     assert parked.by_origin == by_origin
     assert (parked.replay_lead_id is not None) == reissued
 
@@ -58,10 +58,10 @@ def test_conflicts_and_the_undecodable_are_named_by_their_origin(
 def test_regression_failed_audit_record_never_names_a_lead(
     kind: str,
 ) -> None:
-    told = failure(stage="persister", kind=kind, reason="database refused the data (22P05)")
-    origin = told.origin.model_copy(update={"topic": "prefix.audit.recorded.v1"})
-    told = told.model_copy(update={"origin": origin})
-    parked = decode_failure(record(tuple(told.to_headers()), str(uuid4()).encode()), "group")
+    failed = failure(stage="persister", kind=kind, reason="database refused the data (22P05)")
+    origin = failed.origin.model_copy(update={"topic": "prefix.audit.recorded.v1"})
+    failed = failed.model_copy(update={"origin": origin})
+    parked = decode_failure(record(tuple(failed.to_headers()), str(uuid4()).encode()), "group")
     assert (parked.failure.kind, parked.lead_id, parked.by_origin) == ("audit", None, True)
     assert parked.replay_lead_id is None
 
@@ -83,9 +83,9 @@ header_names = st.sampled_from([name for name, _ in failure(queue_id=uuid4()).to
         max_size=6,
     )
 )
-def test_whatever_the_headers_hold_the_record_is_kept(broken: dict[str, bytes | None]) -> None:
-    told = failure(queue_id=uuid4()).to_headers(OWN)
-    headers = [(name, broken.get(name, value)) for name, value in told]
+def test_a_record_with_any_headers_is_stored(broken: dict[str, bytes | None]) -> None:
+    failed = failure(queue_id=uuid4()).to_headers(OWN)
+    headers = [(name, broken.get(name, value)) for name, value in failed]
     parked = decode_failure(record(tuple(headers)), "group")
     written = audit_entry(AuditEvent.LEAD_PARKED, parked.failure, parked.lead_id, actor="x").model_dump_json()
     assert "\\u0000" not in written + str(parked.kept_headers)
@@ -103,7 +103,7 @@ def test_what_cannot_be_read_is_named_after_where_it_lies() -> None:
 
 
 @pytest.mark.parametrize("timestamp", [-99_999_999_999_999_999, 99_999_999_999_999_999, -1, 0])
-def test_regression_a_record_with_an_absurd_time_is_kept_as_dead(timestamp: int) -> None:
+def test_regression_a_record_with_an_absurd_time_is_stored_as_dead(timestamp: int) -> None:
     kept = decode_failure(replace(record((), offset=5), timestamp=timestamp), "group")
     assert kept.failure.final
     assert 1970 <= kept.failure.occurred_at.year <= 2200
@@ -111,17 +111,17 @@ def test_regression_a_record_with_an_absurd_time_is_kept_as_dead(timestamp: int)
 
 
 def test_a_death_is_named_after_the_failure_that_caused_it() -> None:
-    told: LeadFailed = failure()
-    assert dead_event_id(told) == dead_event_id(told)
-    assert dead_event_id(told) not in (told.event_id, UUID(int=0))
+    failed: LeadFailed = failure()
+    assert dead_event_id(failed) == dead_event_id(failed)
+    assert dead_event_id(failed) not in (failed.event_id, UUID(int=0))
 
 
 def test_only_a_first_failure_has_an_id_that_earlier_versions_gave_it() -> None:
-    told = failure(7)
-    named = told.model_copy(update={"event_id": failure_event_id(told.origin, "notifier", "welcome")})
-    legacy_id = legacy_failure_event_id(told.origin, "notifier", "welcome")
+    failed = failure(7)
+    named = failed.model_copy(update={"event_id": failure_event_id(failed.origin, "notifier", "welcome")})
+    legacy_id = legacy_failure_event_id(failed.origin, "notifier", "welcome")
     assert decode_failure(record(tuple(named.to_headers())), "group").legacy_id == legacy_id
-    # Of a retry's record the origin says nothing, and an earlier version's failure has no other id.
-    assert decode_failure(record(tuple(told.to_headers())), "group").legacy_id is None
-    of_then = told.model_copy(update={"event_id": legacy_id})
+    # The origin does not identify a retry's record, and a failure of an earlier version has no other id.
+    assert decode_failure(record(tuple(failed.to_headers())), "group").legacy_id is None
+    of_then = failed.model_copy(update={"event_id": legacy_id})
     assert decode_failure(record(tuple(of_then.to_headers())), "group").legacy_id is None

@@ -1,4 +1,4 @@
-"""What the flusher can be told, and what it refuses at the start."""
+"""The flusher's settings, and the values that it refuses at its start."""
 
 from pathlib import Path
 
@@ -93,8 +93,8 @@ def test_no_website_keeps_a_queue_unless_one_is_named() -> None:
 def test_half_a_website_stops_the_start_by_name(
     variable: str, value: str, words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name, told in {**SITES, variable: value}.items():
-        monkeypatch.setenv(name, told)
+    for name, text in {**SITES, variable: value}.items():
+        monkeypatch.setenv(name, text)
     with pytest.raises(SystemExit, match=words):
         load(Settings)
 
@@ -121,8 +121,8 @@ STRONG = {
 def test_regression_weak_token_and_public_plain_http_are_refused(
     variable: str, value: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name, told in {**STRONG, variable: value}.items():
-        monkeypatch.setenv(name, told)
+    for name, text in {**STRONG, variable: value}.items():
+        monkeypatch.setenv(name, text)
     with pytest.raises(SystemExit, match=variable) as stopped:
         create_app()
     assert "token" not in variable.lower() or value not in str(stopped.value)
@@ -147,8 +147,8 @@ def test_regression_weak_token_and_public_plain_http_are_refused(
 def test_plain_http_is_for_names_and_addresses_of_a_private_network(
     url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name, told in {**STRONG, "FASTCORE_SITE_QUEUE_URL": url}.items():
-        monkeypatch.setenv(name, told)
+    for name, text in {**STRONG, "FASTCORE_SITE_QUEUE_URL": url}.items():
+        monkeypatch.setenv(name, text)
     create_app()
 
 

@@ -102,4 +102,4 @@ async def _docs(gateway: Gateway) -> httpx.Response:
 def test_openapi_gives_optional_fields_no_default(document: dict[str, Any]) -> None:
     for name in ("LeadSubmission", "Source", "Meta"):
         for field in document["components"]["schemas"][name]["properties"].values():
-            assert "default" not in field  # generators take it for "always there"
+            assert "default" not in field  # generators would treat the field as always present

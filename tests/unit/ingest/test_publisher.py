@@ -86,7 +86,7 @@ async def test_drain_ends_in_time_if_kafka_hangs(audit: AuditPublisher, kafka: F
     audit.enqueue(entry(2))
     async with run_in_background(audit.run(), "audit"):
         await audit.drain(0.05)
-    assert dropped() - before == 1  # The one in hand may still arrive.
+    assert dropped() - before == 1  # the entry that is being sent may still arrive
 
 
 async def test_response_does_not_wait_for_the_audit_queue() -> None:

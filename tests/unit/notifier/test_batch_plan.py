@@ -25,7 +25,7 @@ def row(
 
 
 @pytest.mark.parametrize("state", ["sent", "waiting", "dead", "unknown", "suppressed"])
-def test_a_redelivered_lead_skips_settled_mails(state: str) -> None:
+def test_a_redelivered_lead_skips_final_mails(state: str) -> None:
     assert choose_action(delivery(), row(state), None, US, ()) is Action.SKIP
 
 
@@ -40,13 +40,13 @@ def test_a_retry_of_a_sent_mail_resolves_its_replay() -> None:
 
 
 @pytest.mark.parametrize("state", ["waiting", "dead", "unknown", "suppressed", "sent"])
-def test_a_redelivered_retry_skips_the_mail_that_it_settled(state: str) -> None:
+def test_a_redelivered_retry_skips_the_mail_that_it_completed(state: str) -> None:
     again = delivery(retry=True)
     assert choose_action(again, row(state, settled_by=again.record_id), None, US, ()) is Action.SKIP
 
 
 @pytest.mark.parametrize("state", ["waiting", "dead", "unknown", "suppressed", "sent"])
-def test_regression_a_retry_settled_by_an_earlier_version_is_skipped(state: str) -> None:
+def test_regression_a_retry_completed_by_an_earlier_version_is_skipped(state: str) -> None:
     # An unknown welcome was sent again after the upgrade.
     again = delivery(retry=True)
     settled_by = legacy_failure_event_id(again.record, "notifier", "welcome")

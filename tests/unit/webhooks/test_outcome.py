@@ -32,7 +32,7 @@ def test_retry_after_counts_with_429_and_503_only(status: int, wait: int | None)
     assert outcome_of(status, "7", "", NOW).retry_after == expected
 
 
-def test_the_start_of_a_response_is_kept_without_nul() -> None:
+def test_the_start_of_a_response_is_stored_without_nul() -> None:
     outcome = outcome_of(500, None, "a\x00b" + "c" * 5000, NOW)
     assert outcome.response == "ab" + "c" * (RESPONSE_STORED_CHARACTERS - 2)
 

@@ -99,8 +99,8 @@ def test_an_http_api_gets_its_template_method_and_headers(body: str) -> None:
 
 
 def test_an_erasure_uses_its_own_template_or_sends_nothing(erasure: str) -> None:
-    told = resolved("http", body="{{ lead.name }}", erased_body="gone {{ lead.reference }}")
-    assert request_of(told, erasure).body == b"gone 1a2b3c07"
+    destination = resolved("http", body="{{ lead.name }}", erased_body="gone {{ lead.reference }}")
+    assert request_of(destination, erasure).body == b"gone 1a2b3c07"
     silent = resolved("http", body="{{ lead.name }}")
     assert build_request(silent, "evt-1", erasure, NOW, "") is None
 

@@ -22,7 +22,7 @@ from tests.support.services.disruption_signals import (
     queue_of,
     signals,
     site,
-    unbalanced_books,
+    unbalanced_ledger,
     warning,
 )
 
@@ -112,7 +112,7 @@ CASES = [
     ),
     Case(
         "ledger",
-        signals(stats=make_stats(books=unbalanced_books())),
+        signals(stats=make_stats(books=unbalanced_ledger())),
         "Data integrity: the counts of the processing steps and the database differ",
         url="#h-integrity",
     ),

@@ -108,7 +108,7 @@ def test_each_email_is_one_entry() -> None:
     assert ids(entries) == ["delivery-admin_alert", "delivery-welcome"]
 
 
-def test_what_a_sentence_or_a_note_tells_is_not_repeated() -> None:
+def test_what_a_sentence_or_a_note_contains_is_not_repeated() -> None:
     entries = build(
         event("lead.status_changed", 1, to="won"), event("lead.note_added", 2), event("lead.note_edited", 3),
         event("lead.note_deleted", 4), event("lead.conflict", 5, topic="t"),

@@ -69,7 +69,7 @@ def test_a_long_text_fits_into_a_cell_and_says_that_it_was_cut(text: str) -> Non
     assert shown == text or (shown.endswith(SHORTENED) and text.startswith(shown.removesuffix(SHORTENED)))
 
 
-def test_the_longest_text_is_kept() -> None:
+def test_the_longest_text_is_not_cut() -> None:
     emoji = "\U0001f600" * (CELL_MAX_UNITS // 2)
     assert shorten("a" + emoji) == "a" + emoji
     assert shorten("ab" + emoji) != "ab" + emoji

@@ -23,7 +23,7 @@ def test_a_partition_that_has_enough_keeps_its_replicas() -> None:
 
 
 @pytest.mark.parametrize(("replicas", "minimum"), [(1, 1), (2, 1), (3, 2), (5, 2)])
-def test_one_broker_of_three_may_be_away(replicas: int, minimum: int) -> None:
+def test_one_broker_of_three_may_be_unavailable(replicas: int, minimum: int) -> None:
     assert min_insync(replicas) == minimum
 
 

@@ -103,11 +103,11 @@ async def test_regression_refused_partitions_and_replicas_are_warnings() -> None
 
 
 async def test_a_broker_that_does_not_answer_is_still_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def away(*_: Any) -> None:
+    async def refuse_connection(*_: Any) -> None:
         raise KafkaConnectionError
 
     kafka: Any = RefusingAdmin()
-    monkeypatch.setattr(kafka, "describe_configs", away)
+    monkeypatch.setattr(kafka, "describe_configs", refuse_connection)
     with pytest.raises(KafkaConnectionError):
         await read_settings(kafka, ["leads"])
 

@@ -26,7 +26,7 @@ def test_all_that_is_missing_is_named_in_one_line(monkeypatch: pytest.MonkeyPatc
     assert ".env" in message
 
 
-def test_what_is_given_is_not_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_variable_that_is_set_is_not_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in REQUIRED - {"SMTP_HOST"}:
         monkeypatch.setenv(name, "x")
     monkeypatch.delenv("SMTP_HOST", raising=False)

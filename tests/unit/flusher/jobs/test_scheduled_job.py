@@ -17,7 +17,7 @@ from tests.support.wait import eventually
 
 
 class Records:
-    """What the database would keep: every tick is this flusher's, and nobody asks for one."""
+    """A fake of the database: this flusher claims every tick, and no run is requested."""
 
     @contextlib.asynccontextmanager
     async def job_lock(self, _: str) -> AsyncIterator[bool]:

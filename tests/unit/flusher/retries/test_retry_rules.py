@@ -117,7 +117,7 @@ def test_only_an_automatic_retry_is_counted(
 
 
 class WayOfARow(RuleBasedStateMachine):
-    """Any order of failures, ticks, requests, successes and restarts over a clock that only goes on."""
+    """Any order of failures, ticks, requests, successes and restarts, with a monotonic clock."""
 
     @initialize()
     def begin(self) -> None:
@@ -136,7 +136,7 @@ class WayOfARow(RuleBasedStateMachine):
         if was is None or was.state == "resolved":
             self.automatic = 0
         if place.state == "dead":
-            assert final or self.automatic == len(WAITS)  # given up only when all were tried
+            assert final or self.automatic == len(WAITS)  # dead only after all retries
         if place.state == "waiting" and was and was.state == "replaying":
             assert place.next_attempt_at
             assert place.next_attempt_at - self.now >= WAITS[place.attempts]
@@ -160,7 +160,7 @@ class WayOfARow(RuleBasedStateMachine):
 
     @precondition(lambda self: self.row and self.row.state == "waiting")
     @rule()
-    def an_admin_asks(self) -> None:
+    def request_retry(self) -> None:
         assert self.row
         self.row = replace(self.row, requested_at=self.now)
         before = self.automatic
@@ -188,7 +188,7 @@ class WayOfARow(RuleBasedStateMachine):
 
     @invariant()
     def never_lost(self) -> None:
-        # All that a restart keeps is the row: while it is open it says when it is sent next, within
+        # Only the row survives a restart. While it is open, it has the time of its next send, within
         # what the schedule allows, so the next tick after that moment finds it.
         if self.row and self.row.state in ("waiting", "replaying"):
             assert self.due
@@ -210,10 +210,10 @@ def test_replay_sends_original_bytes_to_the_failed_stage_only() -> None:
     ):
         record = replay_record(row(id=waiting.id, stage=stage, kind=kind), event_id, NOW)
         assert (record.topic, record.key, record.value) == (topic.name, b"key", waiting.payload)
-        told = LeadFailed.from_headers(record.headers)
-        assert (told.event_id, told.queue_id, told.attempts) == (event_id, waiting.id, 1)
-        assert (told.stage, told.kind, told.origin) == (stage, kind, waiting.origin)
-        assert told.occurred_at == NOW
+        failed = LeadFailed.from_headers(record.headers)
+        assert (failed.event_id, failed.queue_id, failed.attempts) == (event_id, waiting.id, 1)
+        assert (failed.stage, failed.kind, failed.origin) == (stage, kind, waiting.origin)
+        assert failed.occurred_at == NOW
         assert sent_headers(record.headers)["correlation_id"] == "req-1"
 
 
@@ -274,7 +274,7 @@ def test_a_replay_gives_what_had_come_to_its_end_three_new_retries(state: str) -
     assert (cause_of(again), attempts_after_send(again)) == ("requested", 0)
 
 
-def test_a_replay_burns_no_retry_of_a_row_that_waits() -> None:
+def test_a_replay_uses_up_no_retry_of_a_waiting_row() -> None:
     again = requeue(row(attempts=2), "ann", None, NOW)
     assert again is not None
     assert attempts_after_send(again) == 2

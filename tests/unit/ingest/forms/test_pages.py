@@ -50,7 +50,7 @@ async def test_a_mistake_keeps_everything_and_can_be_corrected(gateway: Gateway)
     assert (lead.source.page_url, lead.source.utm_campaign, lead.source.utm_term) == (PAGE, "spring", "web")
 
 
-async def test_a_missing_address_is_asked_for(gateway: Gateway) -> None:
+async def test_a_missing_address_is_requested(gateway: Gateway) -> None:
     page = (await submit(gateway, {"Nachricht": "Hallo"})).text
     assert "Bitte geben Sie Ihre E-Mail-Adresse oder Telefonnummer an" in page
     assert re.search(r'<input id="field-email" name="email" type="email" value=""[^>]*aria-invalid', page)

@@ -1,4 +1,4 @@
-"""Damaged segments are kept for 30 days and within 64 MiB."""
+"""Damaged segments are stored for 30 days, and within 64 MiB."""
 
 import os
 from pathlib import Path

@@ -89,7 +89,7 @@ async def test_append_rejects_the_lead_in_time_if_the_disk_hangs(
         await spool.append(record())
 
 
-async def test_adopt_takes_folders_of_dead_workers_only(tmp_path: Path) -> None:
+async def test_only_folders_of_dead_workers_are_adopted(tmp_path: Path) -> None:
     live = Spool(tmp_path, max_bytes=100_000, max_leads=5)
     other = Spool(tmp_path, max_bytes=100_000, max_leads=5)
     writer = asyncio.create_task(live.run_writer())
@@ -232,7 +232,7 @@ async def test_regression_adopt_skips_unreadable_folders_and_files(
         sent.append(each.value)
 
     await spool.adopt()
-    assert spool.leads == 3  # what cannot be read is not taken for empty
+    assert spool.leads == 3  # an unreadable file does not count as empty
     with pytest.raises(OSError, match="Input/output"):
         await spool.drain(send)
     assert sent == [b"third"]

@@ -74,7 +74,7 @@ def test_lead_without_a_name_or_a_message_is_a_website_visitor() -> None:
 
 
 class _Directions(HTMLParser):
-    """Collects the texts that stand in no element with `dir="auto"`."""
+    """Collects the texts that are in no element with `dir="auto"`."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -91,35 +91,35 @@ def test_the_mails_of_an_erased_lead_were_suppressed() -> None:
     assert {(mail.state, mail.reason) for mail in mails} == {("suppressed", "erased")}
 
 
-def unsettled(settled_by: Any = None, lease: float = 0.0, state: str = "sending") -> DeliveryRow:
+def unfinished(settled_by: Any = None, lease: float = 0.0, state: str = "sending") -> DeliveryRow:
     return DeliveryRow(state, None, lease, settled_by)
 
 
-def test_a_mail_unsettled_in_the_backup_gets_its_outcome() -> None:
+def test_a_mail_unfinished_in_the_backup_gets_its_outcome() -> None:
     one = lead()
     first = record(one, 1)
     rows: Rows = {
-        (one.lead_id, "welcome"): unsettled(lease=10.0),
-        (one.lead_id, "admin_alert"): unsettled(state="sent"),
+        (one.lead_id, "welcome"): unfinished(lease=10.0),
+        (one.lead_id, "admin_alert"): unfinished(state="sent"),
     }
     mails, outcomes = recover_outcomes([first], rows, {}, failure(first, "welcome", "smtp.dead"), set())
     assert [(mail.delivery.kind, mail.state) for mail in mails] == [("welcome", "dead")]
     assert outcomes == ["duplicate"]
 
 
-def test_a_first_record_does_not_settle_a_mail_reserved_by_a_retry() -> None:
+def test_a_first_record_leaves_a_mail_reserved_by_a_retry_unchanged() -> None:
     one = lead()
     first, again = record(one, 1), record(one, 1, "welcome")
     before = failure_event_id(first, "notifier", "welcome")
     rows: Rows = {
-        (one.lead_id, "welcome"): unsettled(before),
-        (one.lead_id, "admin_alert"): unsettled(state="sent"),
+        (one.lead_id, "welcome"): unfinished(before),
+        (one.lead_id, "admin_alert"): unfinished(state="sent"),
     }
     mails, _ = recover_outcomes([first], rows, {}, {}, set())
     assert mails == []
-    rows[one.lead_id, "welcome"] = unsettled(before, lease=10.0)
+    rows[one.lead_id, "welcome"] = unfinished(before, lease=10.0)
     assert recover_outcomes([again], rows, {}, {}, set())[0] == []
-    rows[one.lead_id, "welcome"] = unsettled(before)
+    rows[one.lead_id, "welcome"] = unfinished(before)
     mails, _ = recover_outcomes([again], rows, {}, {}, set())
     assert [(mail.delivery.kind, mail.state) for mail in mails] == [("welcome", "sent")]
 
@@ -129,7 +129,7 @@ def states(
 ) -> list[Any]:
     """The recovered mails of these records, which are of one lead whose welcome has this row."""
     one = LeadReceived.model_validate_json(records[0].value)
-    rows: Rows = {(one.lead_id, "welcome"): row, (one.lead_id, "admin_alert"): unsettled(state="sent")}
+    rows: Rows = {(one.lead_id, "welcome"): row, (one.lead_id, "admin_alert"): unfinished(state="sent")}
     mails, _ = recover_outcomes(records, rows, {}, failures, set(map(id, records)) if uncounted else set())
     return [(mail.delivery.record.offset, mail.state) for mail in mails]
 
@@ -138,7 +138,7 @@ def test_regression_a_copy_of_a_retry_without_an_outcome_is_ignored() -> None:
     # Only the last retry of a batch is sent. Recovery recorded the next one as `sent`, and the mail was lost.
     one = lead()
     retry, copy = record(one, 1, "welcome"), record(one, 2, "welcome")
-    row = unsettled(failure_event_id(copy, "notifier", "welcome"), state="reserved")
+    row = unfinished(failure_event_id(copy, "notifier", "welcome"), state="reserved")
     assert states([retry, copy], row, failure(copy, "welcome", "smtp.waiting")) == []
     assert states([retry, copy], row, failure(copy, "welcome", "smtp.waiting"), uncounted=True) == []
 
@@ -147,15 +147,15 @@ def test_regression_an_earlier_retry_does_not_recover_a_sending_mail() -> None:
     # The mail went from `sending` to `waiting`, and was sent again instead of being unknown.
     one = lead()
     first, second = record(one, 1, "welcome"), record(one, 2, "welcome")
-    row = unsettled(failure_event_id(second, "notifier", "welcome"))
+    row = unfinished(failure_event_id(second, "notifier", "welcome"))
     failures = failure(first, "welcome", "smtp.waiting") | failure(second, "welcome", "smtp.waiting")
     assert states([first, second], row, failures) == []
 
 
-def test_the_newest_retry_decides_a_mail_unsettled_in_the_backup() -> None:
+def test_the_newest_retry_decides_a_mail_unfinished_in_the_backup() -> None:
     one = lead()
     first, second = record(one, 1, "welcome"), record(one, 2, "welcome")
-    row = unsettled(failure_event_id(first, "notifier", "welcome"), state="reserved")
+    row = unfinished(failure_event_id(first, "notifier", "welcome"), state="reserved")
     failures = failure(first, "welcome", "smtp.waiting")
     assert states([first, second], row, failures) == [(2, "sent")]
     failures |= failure(second, "welcome", "smtp.dead")
@@ -168,8 +168,8 @@ def test_the_newest_retry_may_be_in_another_chunk_or_partition() -> None:
     second.partition, second.timestamp = 1, 5
     newest = update_newest_retries([second], update_newest_retries([first], {}))
     rows: Rows = {
-        (one.lead_id, "welcome"): unsettled(failure_event_id(second, "notifier", "welcome")),
-        (one.lead_id, "admin_alert"): unsettled(state="sent"),
+        (one.lead_id, "welcome"): unfinished(failure_event_id(second, "notifier", "welcome")),
+        (one.lead_id, "admin_alert"): unfinished(state="sent"),
     }
     assert (
         recover_outcomes([first], rows, {}, failure(first, "welcome", "smtp.waiting"), set(), newest)[0] == []
@@ -181,10 +181,10 @@ def test_the_newest_retry_may_be_in_another_chunk_or_partition() -> None:
     )
 
 
-def test_regression_a_retry_settled_by_an_earlier_version_is_not_lost() -> None:
+def test_regression_a_retry_completed_by_an_earlier_version_is_not_lost() -> None:
     # After an upgrade a reserved mail was recorded as `sent` within a minute, and never sent.
     retry = record(lead(), 1, "welcome")
-    row = unsettled(legacy_failure_event_id(retry, "notifier", "welcome"), state="reserved")
+    row = unfinished(legacy_failure_event_id(retry, "notifier", "welcome"), state="reserved")
     assert states([retry], row, legacy_failure(retry, "welcome", "smtp.waiting")) == []
 
 

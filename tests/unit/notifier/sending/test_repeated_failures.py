@@ -44,7 +44,7 @@ def test_passing_alerts_do_not_attribute_a_refused_sender_to_a_welcome() -> None
     assert failures.is_caused_by_mail(bad, failure(cause=SENDER_REFUSED))
 
 
-def test_the_failures_of_settled_mails_and_revoked_partitions_are_removed() -> None:
+def test_the_failures_of_final_mails_and_revoked_partitions_are_removed() -> None:
     failures, settled, revoked = RepeatedFailures(), delivery(), delivery()
     for each in (settled, revoked):
         failures.is_caused_by_mail(each, failure())

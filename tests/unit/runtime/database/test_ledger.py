@@ -56,7 +56,7 @@ async def test_regression_offsets_are_missing_only_after_a_rewind() -> None:
     ledger, sql = Ledger("persister"), OneEntry()
     ledger._sql = sql
     connection = cast("Any", None)
-    for _ in range(2):  # the seek of the first one did not take place
+    for _ in range(2):  # the consumer did not seek after the first one
         with pytest.raises(RewindRequired) as back:
             await ledger.lock(connection, [record_at(120)])
         assert back.value.offsets == {("t", 0): 100}

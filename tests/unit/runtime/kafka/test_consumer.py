@@ -25,7 +25,7 @@ from tests.support.kafka.fake_kafka import PARTITION, FakeConsumer
 from tests.support.wait import eventually
 
 
-async def test_readiness_asks_brokers_at_each_check(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_readiness_queries_brokers_at_each_check(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("runtime.health.REUSE_SECONDS", 0.0)
     health, kafka = Health(), make_lagging_consumer()
     make_consumer(kafka, health, Policy())

@@ -55,7 +55,7 @@ async def test_flush_discards_hung_and_pending_commits() -> None:
     kafka.commits_allowed.clear()
     commits.add(cast("Any", kafka), places(0))
     await asyncio.sleep(0.1)
-    commits.add(cast("Any", kafka), places(1))  # its commit begins when the first one is given up
+    commits.add(cast("Any", kafka), places(1))  # its commit begins after the first one has timed out
     async with asyncio.timeout(1):
         await commits.flush(0.2)
     await asyncio.sleep(0.01)

@@ -1,4 +1,4 @@
-"""The next batch is prefetched, and dropped or redelivered when necessary; gaps in fetches are found."""
+"""The next batch is prefetched, and dropped or redelivered when necessary; gaps in fetches are detected."""
 
 import asyncio
 import random
@@ -129,7 +129,7 @@ class LeasedRecordHandler:
 
 
 class RecordingBackoff(Backoff):
-    """A backoff of no time, which records the attempts that it was asked for."""
+    """A backoff of 0 s that records the number of each attempt."""
 
     attempts: ClassVar[list[int]] = []
 

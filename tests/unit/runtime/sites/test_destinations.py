@@ -26,7 +26,7 @@ def mistake(fields: dict[str, str], **changes: str | None) -> str:
     return str(raised.value)
 
 
-def test_a_destination_has_defaults_for_all_but_its_place() -> None:
+def test_a_destination_has_defaults_for_all_but_its_url() -> None:
     made = parse(WEBHOOK)["x"]
     assert made.secret == ("env:KEY",)
     assert (made.sites, made.events, made.allow_private) == ((), (RECEIVED,), False)

@@ -1,4 +1,4 @@
-"""What `env:` and `file:` stand for: how secrets resolve, and how an unusable one is reported."""
+"""The references `env:` and `file:`: how secrets are read, and how an unusable one is reported."""
 
 import base64
 from hashlib import sha256

@@ -87,17 +87,19 @@ COMMITTED = OffsetFetchResponse_v3(0, [("t", [(0, 7, "", 0)])], 0)
 
 
 @pytest.mark.parametrize("code", [14, 15, 16], ids=["loading", "not available", "moved"])
-async def test_regression_busy_coordinator_is_asked_again(monkeypatch: pytest.MonkeyPatch, code: int) -> None:
+async def test_regression_busy_coordinator_is_queried_again(
+    monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
     # Its answer without partitions counted as "nothing is committed", and the topic was read from its start.
-    asked = coordinator(monkeypatch, OffsetFetchResponse_v3(0, [], code), COMMITTED)
-    committed = await asked.fetch_committed_offsets([TopicPartition("t", 0)])
+    client = coordinator(monkeypatch, OffsetFetchResponse_v3(0, [], code), COMMITTED)
+    committed = await client.fetch_committed_offsets([TopicPartition("t", 0)])
     assert {part.partition: each.offset for part, each in committed.items()} == {0: 7}
 
 
 async def test_refused_offset_fetch_raises(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = coordinator(monkeypatch, OffsetFetchResponse_v3(0, [], 30))
+    client = coordinator(monkeypatch, OffsetFetchResponse_v3(0, [], 30))
     with pytest.raises(GroupAuthorizationFailedError):
-        await asked.fetch_committed_offsets([TopicPartition("t", 0)])
+        await client.fetch_committed_offsets([TopicPartition("t", 0)])
 
 
 async def test_regression_cancelled_bootstrap_closes_its_connection(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -106,21 +108,21 @@ async def test_regression_cancelled_bootstrap_closes_its_connection(monkeypatch:
 
     async def answer_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while await reader.read(1024):
-            asked.set()
+            requested.set()
         closed.set()
         writer.close()
 
     async def skip_version_lookup(connection: AIOKafkaConnection) -> None:
         connection._versions = {3: (0, 5)}  # of metadata requests
 
-    asked = asyncio.Event()
+    requested = asyncio.Event()
     monkeypatch.setattr(AIOKafkaConnection, "_do_version_lookup", skip_version_lookup)
     enable_rebootstrap()
     async with await asyncio.start_server(answer_nothing, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
         client = AIOKafkaClient(bootstrap_servers=f"127.0.0.1:{port}")
         bootstrap = asyncio.create_task(client.bootstrap())
-        await asyncio.wait_for(asked.wait(), 5)
+        await asyncio.wait_for(requested.wait(), 5)
         bootstrap.cancel()
         with pytest.raises(asyncio.CancelledError):
             await bootstrap

@@ -33,7 +33,7 @@ def test_regression_a_visitors_text_makes_no_link_and_calls_nobody() -> None:
     made = message["embeds"][0]
     values = [made["title"], made["description"], *(each["value"] for each in made["fields"])]
     for value in values:
-        # Discord makes a link of a bare URL in an embed, too. A backslash takes a sign's meaning.
+        # Discord makes a link of a bare URL in an embed, too. A backslash escapes markup.
         assert not re.search(r"[\\*_`\[\]()<>@:~|#]", re.sub(r"\\[^0-9A-Za-z\s]", "", value)), value
     assert "https\\://evil.example" in made["description"]
 

@@ -1,4 +1,4 @@
-"""What a chat message says, before the markup of a chat."""
+"""The content of a chat message, before a chat's markup is added."""
 
 from typing import Any
 

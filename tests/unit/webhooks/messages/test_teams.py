@@ -9,7 +9,7 @@ from services.webhooks.messages.teams import teams_message
 from tests.unit.webhooks.messages.events import HOSTILE, all_fields, erased, received
 
 ADMIN = "https://example.com/admin"
-# A Teams webhook takes 28 KB.
+# A Teams webhook accepts 28 KB.
 TEAMS_MAX_BYTES = 28_000
 
 

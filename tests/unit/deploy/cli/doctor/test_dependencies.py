@@ -1,4 +1,4 @@
-"""What the doctor says about a service that is ready, but warns."""
+"""The doctor's result for a service that is ready, but warns."""
 
 from typing import Any
 

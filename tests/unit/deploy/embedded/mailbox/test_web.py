@@ -29,7 +29,7 @@ def client(mails: MailStore) -> httpx.AsyncClient:
     return httpx.AsyncClient(transport=transport, base_url="http://localhost:8025")
 
 
-def test_a_mail_is_kept_as_it_came_below_the_envelope(mails: MailStore) -> None:
+def test_a_mail_is_stored_unchanged_below_the_envelope(mails: MailStore) -> None:
     mail_id = mails.add("leads@fastcore.example", ["ada@example.com", "bob@example.com"], MAIL)
     source = (mails.folder / f"{mail_id}.eml").read_bytes()
     head = b"Return-Path: <leads@fastcore.example>\r\n"
