@@ -83,7 +83,7 @@ async def test_several_relays_publish_each_event_once_in_order(
     assert len(await published(kafka)) == 160
 
 
-async def test_an_event_waits_while_another_relay_has_an_earlier_one_of_its_lead(
+async def test_an_event_waits_while_a_relay_has_an_earlier_one_of_its_lead(
     kafka: Kafka, postgres: Postgres, db: Any
 ) -> None:
     await _change(db, leads=1, times=3)
