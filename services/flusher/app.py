@@ -1,4 +1,4 @@
-"""The flusher's process: its settings, its jobs, and the handler that fills the replay queue."""
+"""The flusher's process: its settings, its jobs, and the handler that stores failures."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

@@ -30,8 +30,9 @@ _INT8: Final = 2**63
 class FailedRecord:
     """A record that a stage could not handle: its failure and its original bytes.
 
-    `by_origin` is True for a conflict, an undecodable record and an audit record. The row of such a record in
-    `replay_queue` is identified by the record's origin (topic, partition and offset), not by a lead.
+    `by_origin` is True for an audit record, an undecodable record and a conflict (a lead whose id is already
+    stored with another body). The row of such a record in `replay_queue` is identified by the record's origin
+    (topic, partition and offset), not by a lead id.
     """
 
     record: Record
@@ -42,22 +43,22 @@ class FailedRecord:
 
     @property
     def final(self) -> bool:
-        """True if no retry can help, or the record has no value to send again."""
+        """True if no retry can help, or if the record has no value that could be sent again."""
         return self.failure.final or self.record.value is None
 
     @property
     def replay_lead_id(self) -> UUID | None:
-        """The id of the new lead as which a conflict is replayed; None if this is no conflict."""
+        """The id of the new lead as which a conflicting lead is replayed; None if this is no conflict."""
         if self.by_origin and self.failure.reason == Reason.CONFLICT:
             return uuid5(self.failure.event_id, "lead_id")
         return None
 
     @property
     def legacy_id(self) -> UUID | None:
-        """The id that earlier versions gave this failure, or None if the record was a retry.
+        """The id that earlier versions gave this failure, or None if the failed record was a retry.
 
-        The id of a retry's failure is derived from the position of the retry's record, which is not known
-        here.
+        Earlier versions derived the id from the position of the failed record. Of a retry, only the position
+        of the original record is known here.
         """
         failure, stage, kind = self.failure, self.failure.stage, self.failure.kind
         if failure.event_id != failure_event_id(failure.origin, stage, kind):
@@ -66,14 +67,17 @@ class FailedRecord:
 
     @property
     def origin_at(self) -> datetime:
-        """When Kafka received the record that failed first, in UTC."""
+        """When Kafka received the original record, in UTC.
+
+        A retry repeats the original record, and has its time.
+        """
         return _at(self.failure.origin.timestamp_ms)
 
 
 def decode_failure(record: Record, group: str) -> FailedRecord:
     """Return the failure that a record's headers describe.
 
-    If they are invalid, return an `undecodable_failure`.
+    If the headers are invalid, return an `undecodable_failure`.
     """
     headers = _storable(record.headers)
     try:
@@ -97,8 +101,8 @@ def decode_failure(record: Record, group: str) -> FailedRecord:
 def undecodable_failure(record: Record, group: str, reason: str) -> FailedRecord:
     """Return a record with a final failure of this `reason`.
 
-    Its row becomes dead, so that an admin can examine it. The record's headers are not used. The origin of
-    the failure is the position of the record itself.
+    Its row in the replay queue becomes dead, so that an admin can examine the record. The record's headers
+    are not used. The origin of the failure is the position of the record itself.
     """
     origin = Origin.of(record, group)
     failure = LeadFailed(
@@ -138,7 +142,7 @@ def audit_entry(
     actor: str,
     details: dict[str, str] | None = None,
 ) -> AuditRecorded:
-    """Return the audit entry of a failure, a dead record or a replay. It holds no personal data."""
+    """Return the audit entry for a failure, a dead row or a replay. The entry contains no personal data."""
     return AuditRecorded(
         event_id=failure.event_id,
         occurred_at=failure.occurred_at,

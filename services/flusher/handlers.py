@@ -14,9 +14,9 @@ from services.flusher.store import Store
 class Handler:
     """Stores failures in the replay queue. If that makes a row dead, its dead letter is published too.
 
-    It is published before the transaction commits, so a crash in between does not lose it. After such a crash
-    it is published again with the same event id. A dead letter that Kafka refuses for good is only logged,
-    and its row keeps the bytes.
+    The dead letter is published before the transaction commits, so a crash in between does not lose it. After
+    such a crash it is published again with the same event id. If Kafka refuses a dead letter permanently,
+    that is only logged, and the row still has the record's bytes.
     """
 
     def __init__(self, store: Store, publisher: ReplayPublisher, group: str) -> None:
@@ -32,7 +32,7 @@ class Handler:
         self._log.info("Queue took failures", records=len(records), **counts)
 
     async def send_to_retry_queue(self, record: Record, failure: Failure) -> None:
-        """Store a record that `handle` could not store, with its original bytes, as a dead row."""
+        """Store a record that `handle` could not store as a dead row with the record's original bytes."""
         dead_record = undecodable_failure(
             record, self._group, Reason.FAILURE_NOT_STORED.format(reason=failure.reason)[:200]
         )

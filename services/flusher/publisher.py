@@ -1,4 +1,4 @@
-"""Publishes replays and dead letters to Kafka and waits until they are acknowledged."""
+"""Sends rows of the replay queue and publishes dead letters, and waits until these are acknowledged."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -18,9 +18,9 @@ ARCHIVE_SECONDS = 2.0
 
 
 class ReplayPublisher:
-    """Publishes replays and dead letters, each within a time limit.
+    """Sends rows of the replay queue and publishes dead letters, each within a time limit.
 
-    `deliver` posts the lead of a website's queue to the gateway.
+    `deliver` is the function that posts a lead from a website's queue to the gateway.
     """
 
     def __init__(self, publisher: Publisher, deliver: Callable[[Row], Awaitable[None]]) -> None:

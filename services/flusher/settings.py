@@ -22,7 +22,7 @@ _SITE_URL: Final = re.compile(r"(?:([A-Za-z0-9._-]{1,100}):)?(https?://[^/?#\s]+
 
 @dataclass(frozen=True)
 class Site:
-    """One website that has a queue. The repr omits the tokens."""
+    """A website that has its own queue of leads. The repr omits the tokens."""
 
     name: str
     queue_url: str
@@ -113,7 +113,7 @@ class Settings(BaseSettings):
                 )
 
     def sites(self) -> list[Site]:
-        """Return the websites that have a queue, each with its first tokens.
+        """Return the websites that have a queue, each with its first queue token and its first ingest token.
 
         Raises `ValueError` for invalid settings.
         """
@@ -135,7 +135,10 @@ class Settings(BaseSettings):
         return sites
 
     def _tokens_in_file(self) -> dict[str, str]:
-        """Return each site's first token of the sites file that is known here: a digest is no token."""
+        """Return, by site, the first ingest token in the sites file whose value is known here.
+
+        A token that the sites file contains only as a digest is skipped.
+        """
         variables, found = environment(), dict[str, str]()
         for name, site in load_sites(self.sites_file.path).by_name.items():
             for reference in site.tokens:

@@ -41,9 +41,10 @@ class Store:
     async def store_failures(
         self, batch: Sequence[FailedRecord], publish: PublishDeadLetters
     ) -> dict[str, int]:
-        """Store a batch in one transaction. Return the number of failures by outcome, and of `dead` rows.
+        """Store a batch in one transaction. Return the number of failures by outcome.
 
-        `publish` sends the dead letters before the transaction commits.
+        The key `dead` has the number of rows that became dead. `publish` sends the dead letters before the
+        transaction commits.
         """
         counts, dead, dead_letters = Counter[str](), Counter[str](), list[OutgoingRecord]()
         async with transaction(self._pool) as connection:
@@ -72,7 +73,7 @@ class Store:
     async def _store_failure(
         self, connection: Connection, failed: FailedRecord, new: set[UUID]
     ) -> tuple[Outcome, OutgoingRecord | None]:
-        """Store one failure, or ignore a repeated one. Returns also a dead letter if the row becomes dead.
+        """Store one failure, or ignore a repeated one. Also returns a dead letter if the row becomes dead.
 
         `new` are the event ids of failures that are not stored yet. The id of this failure is removed.
         """
@@ -147,8 +148,8 @@ async def _stored_by_earlier_versions(
 ) -> set[UUID]:
     """Return the ids in `new` whose failures an earlier version stored under another id: they are duplicates.
 
-    The time of the failed record must be the same too. If Kafka lost a record, a later record may have the
-    same offset, but it has another time.
+    The original record must also have the same time. If Kafka lost a record, a later record may have the same
+    offset, but it has another time.
     """
     earlier = {
         legacy_id: failed
@@ -169,9 +170,9 @@ async def settle_dead_mail(
 ) -> None:
     """Set the mail of a dead row to `dead`, and append an audit entry.
 
-    The notifier does this itself if a failure is final. If the notifier has not committed the mail's outcome
-    yet, this function only stores the failure's id with the mail. The notifier then finds the id and commits
-    the mail as dead.
+    Only rows of the notifier have a mail. If a failure is final, the notifier itself sets the mail to `dead`.
+    If the notifier has not committed the mail's outcome yet, this function only stores the failure's id with
+    the mail. The notifier then finds the id and commits the mail as dead.
     """
     if dead.stage != "notifier" or lead_id is None:
         return
@@ -193,9 +194,9 @@ def _parked_audit_entry(failed: FailedRecord) -> AuditRecorded:
 
 
 async def _find_row(connection: Connection, failed: FailedRecord) -> tuple[Row | None, FailedRecord]:
-    """Return the row of a failure: the row that the record was sent from, else that of its lead or origin.
+    """Return the row of a failure: the row that sent the failed record, else the row of its lead or origin.
 
-    Returns the failure too: its `by_origin` becomes True if the lead's row is that of another record.
+    Also returns the failure. Its `by_origin` becomes True if the row of its lead is for another record.
     """
     failure, found = failed.failure, None
     names = {"stage": failure.stage, "kind": failure.kind}

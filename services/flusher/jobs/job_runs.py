@@ -20,7 +20,7 @@ class JobRuns:
 
     @asynccontextmanager
     async def job_lock(self, name: str) -> AsyncIterator[bool]:
-        """Try to lock a job until the context ends. Yields False if another flusher has locked it."""
+        """Try to lock a job until the context ends. Yields False if another flusher has the lock."""
         async with transaction(self._pool) as connection:
             yield await SQL.try_job_lock(connection, name=name)
 
@@ -33,8 +33,8 @@ class JobRuns:
     async def begin_run(self, name: str, schedule: str, next_run_at: datetime | None) -> int | None:
         """Record that a run begins, and return the run's number.
 
-        Returns None if no run is needed: the run of this tick has already succeeded, and no other run is
-        requested.
+        Returns None if no run is needed: the run for the current tick of the schedule has already succeeded,
+        and no other run is requested.
         """
         async with transaction(self._pool) as connection:
             runs: int | None = await SQL.begin_run(

@@ -23,8 +23,8 @@ SQL: Any = load_queries(Path(__file__).with_name("retention.sql"))
 class Retention:
     """Erases leads that are older than `days` days. If `days` is None, the job is off.
 
-    Each lead is erased in its own transaction. So a run that is stopped loses nothing, and the next run
-    continues.
+    Each lead is erased in its own transaction. So if a run is stopped, its finished erasures stay, and the
+    next run continues.
     """
 
     def __init__(self, pool: Pool, runs: JobRuns, clock: Clock, days: int | None) -> None:

@@ -1,4 +1,4 @@
-"""Runs jobs on schedule. At each tick of its schedule, one flusher runs a job.
+"""Runs jobs on schedule. At each tick of a job's schedule, one flusher runs the job.
 
 A run that was missed or failed is repeated before the next tick. Each job's work is in its own module.
 """
@@ -28,7 +28,7 @@ RETRY_BACKOFF: Final = Backoff(base_seconds=2, cap_seconds=60)
 class Report:
     """The result of a run. `details` is a JSON object with the results of the work.
 
-    A run with a `reason` has failed. If `retry` is True, it is repeated before the next tick.
+    A run with a `reason` has failed. If `retry` is True, a failed run is repeated before the next tick.
     """
 
     details: dict[str, Any]
@@ -81,7 +81,7 @@ class ScheduledJob:
     async def poll(self) -> None:
         """Run the job if it is due or requested.
 
-        After a failure, the job waits for a backoff, even if requested.
+        After a failed run, the job waits for a backoff, even if a run is requested.
         """
         # If the clock is set back, the next run must not be postponed by the same time.
         self._due = min(self._due, self._trigger.get_next_fire_time(None, self._clock()) or self._due)
@@ -102,9 +102,10 @@ class ScheduledJob:
         self._attempt, self._due = (0, next_tick) if done else (self._attempt + 1, min(next_tick, retry_at))
 
     async def tick(self) -> bool:
-        """Run the job once, unless another flusher is running it or the run of this tick has succeeded.
+        """Run the job once. Return False if the run failed and must be repeated.
 
-        Returns False if the run failed and must be repeated.
+        Does nothing if another flusher is running the job, or if the run for the current tick of the schedule
+        has already succeeded.
         """
         async with self._runs.job_lock(self._name) as acquired:
             if not acquired:

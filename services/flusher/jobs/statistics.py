@@ -1,4 +1,4 @@
-"""The job that refreshes PostgreSQL's statistics after an erasure, because they contain values of leads."""
+"""The job that refreshes PostgreSQL's statistics after an erasure, because they contain erased values."""
 
 from typing import Final
 

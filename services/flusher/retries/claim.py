@@ -30,7 +30,7 @@ from services.flusher.store import ACTOR, SQL, PublishDeadLetters, settle_dead_m
 class DeadRow:
     """A row that becomes dead, and its last failure.
 
-    `next_state` is None if the row cannot be sent at all.
+    `next_state` is None if the row becomes dead because it cannot be sent.
     """
 
     row: Row
@@ -84,7 +84,7 @@ class Claim:
     async def move_to_end(self, ids: Iterable[UUID], *, processed: Sequence[UUID] = ()) -> None:
         """Move the rows `ids` to the end of the queue, or to the end of the replay that the claim belongs to.
 
-        The replay does not try the rows in `processed` again.
+        `processed` are rows that the replay does not try again.
         """
         if not self.replay_id:
             await SQL.move_to_end(self.connection, ids=list(ids), now=self.now)

@@ -1,4 +1,4 @@
-"""The backoff of each destination to which the last send failed. No I/O."""
+"""The backoffs of destinations that failed: each lasts until sending may be tried again. No I/O."""
 
 import time
 from collections.abc import Callable
@@ -28,7 +28,7 @@ class DestinationBackoff:
         self._states: dict[Destination, _State] = {}
 
     def record_failure(self, to: Destination, reason: str) -> None:
-        """Start a backoff of a destination. It grows with each failure until a send succeeds."""
+        """Start a backoff of a destination. The backoff grows with each failure until a send succeeds."""
         attempt = self._states[to].attempt + 1 if to in self._states else 0
         self._states[to] = _State(attempt, self._timer() + self._backoff.seconds(attempt), reason)
 
@@ -49,7 +49,7 @@ class DestinationBackoff:
         return [to for to in self._states if self.is_backing_off(to)]
 
     def reasons(self) -> dict[Destination, str]:
-        """Return the reason of each destination's last failure.
+        """Return the reason of the last failure of each destination that failed at its last attempt.
 
         Leaves out a destination if nothing was sent to it for `FORGET_SECONDS` after its backoff.
         """

@@ -1,8 +1,8 @@
 """Sends rows of the replay queue, with one task for each destination. `RetryScheduler` decides when.
 
-If a destination fails (a gateway refuses a website's token, Kafka cannot write a topic), only that
-destination gets a backoff. Sending to the others continues. A row that cannot be sent moves behind the other
-rows.
+If sending to a destination fails (the gateway refuses a website's token, Kafka cannot write a topic), only
+that destination gets a backoff. Sending to other destinations continues. A row that cannot be sent moves to
+the end of the queue.
 """
 
 import asyncio
@@ -63,7 +63,7 @@ class _Run:
 
 
 class DestinationSender:
-    """Sends due rows, requested rows and replays.
+    """Sends due rows, requested rows and rows of replays.
 
     Raises `DependencyUnavailable` if the database is unavailable.
     """
@@ -90,11 +90,11 @@ class DestinationSender:
         self._log = logger("replay")
 
     def reasons(self) -> list[str]:
-        """Return why destinations cannot be reached: the different reasons of their last failed sends."""
+        """Return the reasons why sending to destinations failed last, each only once."""
         return sorted(set(self._backoff_of.reasons().values()))
 
     async def send_all(self, selection: Selection) -> tuple[dict[str, int], list[str]]:
-        """Send all due or all requested rows. Return counts, and the reasons why rows were not sent.
+        """Send all due or all requested rows. Return counts, and the reasons why some rows were not sent.
 
         The counts are `sent`, `dead`, and for each stage the number of rows that were sent to it.
         """
@@ -123,7 +123,7 @@ class DestinationSender:
                 run.tasks[to] = group.create_task(self._send_to(run, to))
 
     async def send_replays(self) -> dict[str, int]:
-        """Send one chunk of each running replay, at most as many rows as it may send per second.
+        """Send one chunk of each running replay: at most as many rows as the replay may send per second.
 
         Returns counts: `sent`, `dead`, and for each stage the number of rows that were sent to it.
         """
@@ -193,7 +193,7 @@ class DestinationSender:
         return len(claim.rows) == chunk and not self._backoff_of.failed_last(to)
 
     async def _postpone(self, claim: Claim | None, error: Exception) -> str:
-        """Move the rows of a claim that failed with `error` to the end of the queue; return the reason.
+        """Move the rows of a claim that failed with `error` to the end of the queue. Return the reason.
 
         Raises `error` if no row was claimed, and `DependencyUnavailable` if the database is unavailable.
         """

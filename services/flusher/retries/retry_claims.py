@@ -1,4 +1,4 @@
-"""Locks the rows of `replay_queue` that will be sent."""
+"""Locks the rows of `replay_queue` that are about to be sent."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -28,7 +28,7 @@ class RetryClaims:
     async def destinations(self, selection: Selection) -> list[Destination]:
         """Return the destinations of the selected rows.
 
-        A selection is all due rows, or all requested rows.
+        `selection` is either all due rows or all requested rows.
         """
         async with transaction(self._pool) as connection:
             if selection == "due":
@@ -55,7 +55,7 @@ class RetryClaims:
         """Lock a running replay and its next rows. Yields None if no replay is due at `now`.
 
         Locks at most `at_most` rows, and no rows for the destinations in `without`. If `sites_only` is True,
-        locks only leads that websites queued. The replay's other rows wait for a later tick.
+        locks only leads that websites queued. Rows that are not locked wait for a later tick.
         """
         async with transaction(self._pool) as connection:
             replay = await SQL.claim_replay(connection, now=now)

@@ -1,18 +1,20 @@
 """Decides when a failed record is sent again, and the next state of its row. No I/O; `now` is an argument.
 
-| row is         | failed, retries left         | failed for good     | sent                       |
+The table shows the next state of a row for each of three events.
+
+| row is         | failed, retries left         | failed permanently  | sent                       |
 |----------------|------------------------------|---------------------|----------------------------|
 | missing        | waiting, due now             | dead                |                            |
-| waiting        | stays, keeps its time        | dead, if final      | replaying                  |
+| waiting        | no change                    | dead, if final      | replaying                  |
 | replaying      | waiting, due by the schedule | dead                | replaying                  |
 | resolved       | waiting, due now             | dead                |                            |
-| dead, archived | stays: an admin decides      | stays               | replaying, three new tries |
+| dead, archived | no change: an admin decides  | no change           | replaying, three new tries |
 
-A record has failed for good if the failure is final, or if the third retry failed. If no result arrives
+A record has failed permanently if the failure is final, or if the third retry failed. If no result arrives
 within an hour, a replaying row is sent again.
 
-No failure is discarded, so a resolved row waits again after a new failure. If the lead was stored or mailed
-after all, the stage recognizes the retry as a duplicate and resolves the row again.
+No failure is discarded, so a resolved row becomes waiting again after a new failure. If the lead was stored
+or mailed after all, the stage recognizes the retry as a duplicate and the row becomes resolved again.
 """
 
 import json
@@ -44,9 +46,9 @@ OVERDUE_AFTER: Final = timedelta(hours=1)
 
 
 class Destination(NamedTuple):
-    """Where rows are sent: a stage's retry topic, a record's first topic, or the gateway for one website.
+    """Where rows are sent: a stage's retry topic, a record's original topic, or the gateway for one website.
 
-    A failing destination does not delay the rows for other destinations.
+    If one destination fails, rows for other destinations are not delayed.
     """
 
     stage: str
@@ -55,7 +57,7 @@ class Destination(NamedTuple):
 
 @dataclass(frozen=True)
 class Row:
-    """Those columns of a `replay_queue` row that are needed to decide about the row and to send it."""
+    """The columns of a `replay_queue` row that are needed to decide about the row and to send it."""
 
     id: UUID
     stage: Stage
@@ -82,7 +84,7 @@ class Row:
 
     @property
     def origin(self) -> Origin:
-        """The position of the record that failed first, and its consumer group."""
+        """The position and the consumer group of the original record, which failed before any retry."""
         return Origin(
             topic=self.origin_topic,
             partition=self.origin_partition,
@@ -98,7 +100,10 @@ class Row:
         return Destination(self.stage, self.origin_topic if by_origin else self.stage)
 
     def failure(self, event_id: UUID, now: datetime) -> LeadFailed:
-        """Return the row's last failure, with a new event id and time, for a record or an audit entry."""
+        """Return the row's last failure, with a new event id and time.
+
+        It is put into the headers of a record, or into an audit entry.
+        """
         return LeadFailed(
             event_id=event_id,
             occurred_at=now,
@@ -124,7 +129,7 @@ class NextState:
 
 @dataclass(frozen=True)
 class OutgoingRecord:
-    """A record to publish. `topic` is its name without the installation's prefix."""
+    """A record to publish. `topic` is the topic's name without the installation's prefix."""
 
     topic: str
     key: bytes | None
@@ -136,8 +141,8 @@ class OutgoingRecord:
 class SendResult:
     """The result of sending a chunk: each sent row with its event id, and every other row with the reason.
 
-    `acknowledged` has the rows that Kafka acknowledged. A website's lead is posted to the gateway instead,
-    and is then in `delivered` or `refused`. The rows in `unsendable` can never be sent.
+    `acknowledged` has the rows that Kafka acknowledged. A lead from a website's queue is posted to the
+    gateway instead, and is then in `delivered` or `refused`. The rows in `unsendable` can never be sent.
     """
 
     acknowledged: list[tuple[Row, UUID]] = field(default_factory=list)
@@ -193,7 +198,7 @@ def cause_of(row: Row) -> Cause:
 
 
 def requeue(row: Row, by: str, comment: str | None, now: datetime) -> Row | None:
-    """Return the row in the form in which an admin's replay sends it.
+    """Return the row as an admin's replay sends it.
 
     A dead or archived row gets three new retries. A waiting row keeps its number of retries. Returns None for
     a row that cannot be replayed: it is resolved or replaying, or has no payload.
@@ -209,7 +214,8 @@ def requeue(row: Row, by: str, comment: str | None, now: datetime) -> Row | None
 def attempts_after_send(row: Row) -> int:
     """Return the row's number of retries after this send.
 
-    A send on request does not count as a retry. Neither does one because no result came in time.
+    Only a send on schedule counts as a retry. A send on request does not count, nor does one that is repeated
+    because no result came in time.
     """
     return min(row.attempts + (cause_of(row) == "automatic"), len(WAITS))
 
@@ -217,8 +223,9 @@ def attempts_after_send(row: Row) -> int:
 def replay_record(row: Row, event_id: UUID, now: datetime) -> OutgoingRecord:
     """Return the record that a replay sends: the original bytes, to the retry topic of the stage that failed.
 
-    A row with `by_origin` goes to the topic of its origin. For an audit record this is `audit.recorded.v1`.
-    For an undecodable record or a conflict it is `leads.received.v1`. The conflict is sent as a new lead.
+    A row with `by_origin` goes to the topic of its original record instead. For an audit record this is
+    `audit.recorded.v1`. For an undecodable record or a conflict it is `leads.received.v1`. A conflict is sent
+    as a new lead.
     """
     headers = row.failure(event_id, now).to_headers(_encode_headers(row.headers))
     if row.kind == AUDIT_KIND:
@@ -246,7 +253,8 @@ def _encode_headers(headers: dict[str, str]) -> h.Headers:
 def _reissue(value: bytes, queue_id: UUID, lead_id: UUID) -> bytes:
     """Replace the ids of a conflicting lead by new ids, which are the same each time the row is sent.
 
-    The new request id contains the row's id. The row's audit entries contain the id of the first lead.
+    The new request id contains the row's id. The row's audit entries contain the id of the lead that was
+    stored first.
     """
     lead = json.loads(value)
     lead |= {

@@ -108,7 +108,7 @@ class RetryScheduler:
         self._update_health()
 
     def _update_health(self) -> None:
-        """Report as unhealthy if the last attempt to a destination failed, or the last run had a bug."""
+        """Report the service as unhealthy if sending to a destination failed, or the last run had a bug."""
         reasons = [*self._sender.reasons(), *([self._bug] if self._bug else [])]
         self._health.set("replays", ok=not reasons, reason="; ".join(reasons))
 

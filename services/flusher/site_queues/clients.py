@@ -1,7 +1,7 @@
-"""The HTTP client for websites' queues and for the gateway: list, submit and remove.
+"""The HTTP client for websites' queues (list and remove entries) and for the gateway (submit leads).
 
 Each response is limited in time and size. A redirect is followed only if it adds or removes the last slash of
-the path, because another server must not get the token.
+the path. Otherwise another server could get the token.
 """
 
 import asyncio
@@ -54,7 +54,7 @@ class SiteQueueClient:
         self._log = logger("pull")
 
     async def list_queue(self, site: Site) -> tuple[SiteQueuePage, list[SiteQueueEntry]]:
-        """Return the oldest page of a queue, and the valid entries of this page."""
+        """Return the oldest page of a website's queue, and those entries of the page that are valid."""
         status, body = await self._request(
             "site",
             "GET",

@@ -1,9 +1,9 @@
 """The job that imports leads from websites' queues.
 
-A website queues leads that it cannot deliver to the gateway. Each entry is posted to the gateway under its
-own key, and then removed from the website's queue. After a crash between these steps it is posted again under
-the same key, so the lead is stored once. A lead that the gateway refuses goes to the replay queue. While the
-gateway is unavailable, entries stay in the website's queue.
+A website queues leads that it cannot deliver to the gateway. Each entry is posted to the gateway with the
+entry's own idempotency key, and then removed from the website's queue. After a crash between these steps it
+is posted again with the same key, so the lead is stored once. A lead that the gateway refuses goes to the
+replay queue. While the gateway is unavailable, entries stay in the website's queue.
 """
 
 import asyncio
@@ -48,7 +48,7 @@ SQL: Any = load_queries(Path(__file__).with_name("site_queue_import.sql"))
 
 @dataclass
 class ImportResult:
-    """The result for one website: the counts of this run, and the size of the queue as last reported."""
+    """The result of importing one website's queue: the counts of this run, and the last known queue size."""
 
     pulled: int = 0
     refused: int = 0
@@ -59,7 +59,7 @@ class ImportResult:
     reason: str | None = None
 
     def details(self) -> dict[str, Any]:
-        """Return the result as a JSON object, which is stored as part of the run's details."""
+        """Return the result as a JSON object for the details of the run."""
         oldest = self.oldest_queued_at and self.oldest_queued_at.astimezone(UTC).isoformat()
         return {**vars(self), "oldest_queued_at": oldest}
 
@@ -216,7 +216,7 @@ class SiteQueueImport:
 def _digest(submission: Submission) -> int:
     """Return a digest of the key and the body, which is used as the offset of the lead's origin.
 
-    So a lead with the same key but another body gets its own row.
+    So a refused lead with the same key but another body gets its own row in the replay queue.
     """
     digest = sha256(submission.key.encode() + b"\n" + submission.body).digest()
     return int.from_bytes(digest[:8], "big") >> 1  # PostgreSQL's bigint is signed
