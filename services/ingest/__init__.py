@@ -1,1 +1,1 @@
-"""The gateway: validates a lead and publishes it. No database."""
+"""The gateway: validates a lead and publishes it. It uses no database."""

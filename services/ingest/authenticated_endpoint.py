@@ -20,10 +20,10 @@ from services.ingest.site_directory import SiteDirectory
 
 
 class AuditSink(Protocol):
-    """Takes the audit entries of rejected requests."""
+    """Accepts the audit entries of rejected requests."""
 
     def enqueue(self, entry: AuditRecorded) -> None:
-        """Accept an entry for publication, without waiting."""
+        """Queue an entry for publication, without waiting."""
 
 
 class AuthenticatedEndpoint(ABC):

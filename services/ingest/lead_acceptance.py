@@ -32,7 +32,7 @@ _RECEIVED, _HELD, _SPAM, _REPLAYED = (
 
 
 class LeadSink(Protocol):
-    """Stores accepted leads."""
+    """Stores accepted leads durably."""
 
     async def publish(self, record: LeadRecord) -> None:
         """Return once the record is durable. Raises `DependencyUnavailable` if it cannot be made durable."""
@@ -52,7 +52,7 @@ class RequestContext(NamedTuple):
 
 
 class AcceptedLead(NamedTuple):
-    """A durable lead. `replayed` is True if this replica has accepted the same lead before."""
+    """A lead that is stored durably. `replayed` is True if this replica has accepted the same lead before."""
 
     lead_id: UUID
     timestamp: str
@@ -60,7 +60,7 @@ class AcceptedLead(NamedTuple):
 
 
 class LeadAcceptance:
-    """Makes each lead durable once.
+    """Stores each valid lead durably, and a repeated lead only once.
 
     Each replica has its own cache of accepted leads and its own rate limiters. Their memory is bounded.
     """
@@ -82,7 +82,7 @@ class LeadAcceptance:
         self._log = logger("receive")
 
     def was_accepted(self, site: str, key: str, within_seconds: float) -> bool:
-        """Return True if the cache has a lead with this key, accepted less than `within_seconds` ago."""
+        """Return True if the cache has a lead of this site and key, accepted in the last `within_seconds`."""
         cached = self._idempotency.get(lead_id_for(site, key))
         if cached is None:
             return False
@@ -95,11 +95,13 @@ class LeadAcceptance:
         request: RequestContext,
         spam_reasons: Iterable[SpamReason] = (),
     ) -> AcceptedLead:
-        """Return the lead once it is durable. If the site has used the key before, return the first lead.
+        """Return the lead once it is stored durably.
 
+        If the site has used the key for this lead before, returns the lead of the first request.
         `spam_reasons` are added to the reasons that this method finds.
 
-        Raises `ProblemError` if the key was used for another lead, or if the lead cannot be made durable now.
+        Raises `ProblemError` if the key was used for another lead, or if the lead cannot be stored durably
+        now.
         """
         lead_id = lead_id_for(request.site, key) if key else uuid7()
         digest = body_sha256(submission)

@@ -63,7 +63,7 @@ def body_sha256(submission: LeadSubmission) -> str:
 
 
 def request_id_of(key: str) -> str:
-    """Return the request id for an idempotency key: the key, or its digest if the key contains "@".
+    """Return the request id made from an idempotency key: the key, or its digest if the key contains "@".
 
     The request id is stored in the audit log, which must not contain an email address.
     """
@@ -80,7 +80,7 @@ def service_of(submission: LeadSubmission, default_service: str) -> str:
 
 
 def _source_values(source: Source | None) -> dict[str, JsonValue] | None:
-    """Return the values of a source. An empty text says nothing and is null."""
+    """Return the values of a source. An empty text has no meaning and becomes null."""
     if source is None:
         return None
     known = source.__dict__.items()
@@ -104,7 +104,8 @@ def build_record(
 ) -> LeadRecord:
     """Return the record of the lead: the submission as `LeadReceived`, with the lead's id as key.
 
-    `default_service` may be empty. Omits the anti-spam signals. Drops a malformed `traceparent`.
+    `default_service` may be empty. The record omits the submission's anti-spam signals, and a malformed
+    `traceparent`.
     """
     meta = submission.meta
     # A dictionary instead of LeadReceived, whose validation would repeat the submission's. A test parses it

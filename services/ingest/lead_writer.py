@@ -1,4 +1,4 @@
-"""Makes leads durable: in Kafka, or in the spool while Kafka is unavailable.
+"""Stores leads durably: in Kafka, or in the spool while Kafka is unavailable.
 
 A circuit breaker chooses between the two. The modules `publisher` and `spool` do the writing.
 """
@@ -28,7 +28,7 @@ KAFKA_CHECK_SECONDS: Final = 0.5
 
 
 class LeadWriter:
-    """Writes each lead to Kafka or to the spool, and moves the spool's leads to Kafka once it is back."""
+    """Writes each lead to Kafka or to the spool, and moves spooled leads to Kafka when it works again."""
 
     def __init__(
         self,

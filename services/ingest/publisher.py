@@ -1,4 +1,4 @@
-"""Publishes leads and audit entries. Only a lead waits for Kafka's acknowledgement."""
+"""Publishes leads and audit entries. Only for leads, the caller waits for Kafka's acknowledgement."""
 
 import asyncio
 import contextlib
@@ -19,7 +19,7 @@ AUDIT_PAUSE_SECONDS: Final = 0.1
 
 
 class LeadPublisher:
-    """Publishes lead records within a time budget."""
+    """Publishes lead records, each within a time budget."""
 
     def __init__(self, kafka: Publisher, budget_seconds: float) -> None:
         self._kafka = kafka

@@ -30,12 +30,12 @@ class LeadRequest:
             self._headers.setdefault(name, value)  # the first of several headers with one name counts
 
     def header(self, name: bytes) -> str | None:
-        """Return the value of a header, or None if it is missing. `name` is in lower case."""
+        """Return the value of a header, or None if it is missing. `name` must be in lower case."""
         value = self._headers.get(name)
         return None if value is None else value.decode("latin-1")
 
     def media_type(self) -> str:
-        """Return the media type in lower case, or an empty text if it is missing.
+        """Return the body's media type in lower case, or an empty text if it is missing.
 
         Raises `ProblemError` if the body has a `Content-Encoding`.
         """
@@ -45,7 +45,7 @@ class LeadRequest:
         return (self.header(b"content-type") or "").partition(";")[0].strip().lower()
 
     async def read_body(self) -> bytes:
-        """Return the JSON text.
+        """Return the body, which must have the media type of JSON.
 
         Raises `ProblemError` if the body is too large, arrives too slowly, has a `Content-Encoding` or
         another media type, or if the client disconnects.
@@ -65,7 +65,7 @@ class LeadRequest:
         return text
 
     async def chunks(self, max_bytes: int | None = None) -> AsyncIterator[bytes]:
-        """Yield the body as it arrives, at most `max_bytes`.
+        """Yield the body as it arrives, at most `max_bytes` in all.
 
         Raises `ProblemError` if the body is too large or arrives too slowly, or if the client disconnects.
         """
@@ -78,9 +78,9 @@ class LeadRequest:
             yield chunk
 
     async def buffer_body(self, max_bytes: int) -> bytes:
-        """Receive and return the whole body, and keep it, so that a later read returns it again.
+        """Receive and return the whole body, and buffer it, so that a later read returns it again.
 
-        Raises what `chunks` raises.
+        Raises `ProblemError` as `chunks` does.
         """
         body = b"".join([chunk async for chunk in self.chunks(max_bytes)])
 

@@ -35,6 +35,6 @@ def created(lead: AcceptedLead, headers: dict[str, str]) -> Response:
 
 
 def report_refusal(log: Any, problem: Problem, correlation_id: str, site: str | None) -> None:
-    """Count a refused request and log it. `site` is None or empty if the request did not identify one."""
+    """Count a refused request and log it. `site` is None or empty if the request did not identify a site."""
     metrics.REQUESTS_REJECTED.labels(code=problem.code).inc()
     log.info("request refused", correlation_id=correlation_id, code=problem.code, site=site or "anonymous")

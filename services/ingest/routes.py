@@ -51,7 +51,7 @@ class LeadEndpoint(AuthenticatedEndpoint):
 
 
 async def status_response(kafka: Health, spool: Spool, breaker: str) -> JSONResponse:
-    """Return the gateway's state for the admin service. Checks Kafka now."""
+    """Return the gateway's state for the admin service. Checks the connection to Kafka first."""
     await kafka.refresh()
     part = kafka.parts.get("kafka_producer")
     return JSONResponse(

@@ -29,7 +29,7 @@ def _validate_origins(value: str) -> str:
 
 
 def split_origins(value: str) -> list[str]:
-    """Split a comma-separated list of origins. Blanks and trailing slashes are removed."""
+    """Return the origins in a comma-separated list. Blanks and trailing slashes are removed."""
     return [part.strip().rstrip("/") for part in value.split(",") if part.strip()]
 
 
@@ -84,5 +84,5 @@ class Settings(BaseSettings):
         return self
 
     def sites(self) -> dict[str, str]:
-        """Return the site of each token in the environment."""
+        """Return the name of the site for each token that is set in the environment."""
         return named_tokens(self.site_tokens or "", DEFAULT_SITE)

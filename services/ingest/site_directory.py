@@ -20,7 +20,10 @@ class SiteDirectory:
     """
 
     def __init__(self, settings: Settings, sites: Sites, variables: Mapping[str, str]) -> None:
-        """Use these sites. Raises `SitesFileError` if they cannot be used."""
+        """Use these sites. Raises `SitesFileError` if they are invalid.
+
+        `variables` are the environment variables from which the sites file takes its secrets.
+        """
         self._settings = settings
         self._variables = variables
         self.apply(sites)
@@ -46,7 +49,7 @@ class SiteDirectory:
         self._origins = frozenset(origins.union(split_origins(self._settings.cors_origins)))
 
     def find_by_header(self, authorization: str | None) -> str | None:
-        """Return the name of the site whose token an `Authorization` header holds, or None."""
+        """Return the name of the site whose token an `Authorization` header contains, or None."""
         return self._tokens.find_by_header(authorization)
 
     def find_by_form_key(self, form_key: str) -> str | None:
@@ -58,20 +61,20 @@ class SiteDirectory:
         return self._hooks.find(hook_key.encode())
 
     def signing_secrets(self, name: str) -> Mapping[str, str]:
-        """Return the secret of each form builder that signs its requests to this site."""
+        """Return the signing secret of each form builder that signs its requests to this site, by builder."""
         return self._signing_secrets.get(name, {})
 
     def captcha_secret(self, name: str) -> str:
-        """Return the secret that verifies a site's captcha, empty for a site without one."""
+        """Return the secret that verifies a site's captcha. Empty for a site without a captcha."""
         return self._captcha_secrets.get(name, "")
 
     def allows_origin(self, origin: str) -> bool:
-        """Return True for an origin of any site.
+        """Return True if an origin belongs to any site.
 
-        The token cannot narrow this down, because a CORS preflight request contains no token.
+        A CORS preflight request contains no token, so it is not known which site sends it.
         """
         return origin in self._origins
 
     def get(self, name: str) -> Site:
-        """Return the settings of a site. A site that is not in the file has no settings."""
+        """Return the settings of a site. A site that is not in the sites file gets empty settings."""
         return self._sites.get(name)

@@ -76,5 +76,5 @@ def _check_form_time(meta: Meta, rules: SpamRules, now: datetime) -> SpamReason 
 
 
 def visitor_network(ip: JsonValue) -> str | None:
-    """Return the network under which a visitor's leads are counted; None if `ip` is no IP address."""
+    """Return the network by which a visitor's leads are counted; None if `ip` is no IP address."""
     return network_of(ip) if isinstance(ip, str) else None

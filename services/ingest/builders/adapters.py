@@ -1,7 +1,7 @@
 """One adapter for each form builder: where its payload holds the answers, and what identifies a submission.
 
-A payload that no adapter recognises is read as an object of names and answers. The webhooks of Contact Form
-7, Fluent Forms, Framer, Ninja Forms, HubSpot and WPForms can be set up to send such a payload.
+A payload that no adapter recognises is read as an object that maps names to answers. The webhooks of Contact
+Form 7, Fluent Forms, Framer, Ninja Forms, HubSpot and WPForms can be set up to send such a payload.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -20,8 +20,8 @@ class Adapter:
     """How the payload of one form builder is read. A path consists of keys, separated by slashes.
 
     The adapter applies to a payload that has a list or an object of answers at `answers_at`, and a value at
-    each path of `recognised_by`. `submission_id` are the paths of the builder's own id of the submission. If
-    the builder repeats a request, the id stays the same.
+    each path of `recognised_by`. At one of the paths in `submission_id`, the builder's own id of the
+    submission is found. The id stays the same if the builder repeats a request.
     """
 
     name: str
@@ -148,15 +148,16 @@ FLAT: Final = Adapter(
 
 
 def adapter_of(payload: Payload) -> Adapter:
-    """Return the adapter that recognises the payload, or else `FLAT`."""
+    """Return the adapter that recognises the payload, or `FLAT` if none does."""
     return next((adapter for adapter in ADAPTERS if adapter.recognises(payload)), FLAT)
 
 
 def read_body(adapter: Adapter, payload: Payload, names: Mapping[str, Sequence[str]]) -> dict[str, JsonValue]:
-    """Return the body of a submission with the payload's answers. `names` are the site's `fields`.
+    """Return the body of a submission with the payload's answers.
 
+    `names` is the setting `fields` of the site: for a field of a lead, the names that the site's forms use.
     If the adapter finds neither an email nor a phone, the payload probably comes from another builder. It is
-    then read as an object of names and answers.
+    then read as an object that maps names to answers.
     """
     body = map_answers(adapter.read_answers(payload), names)
     if adapter is FLAT or _is_answerable(body):
@@ -172,7 +173,7 @@ def _is_answerable(body: Mapping[str, JsonValue]) -> bool:
 def submission_key(adapter: Adapter, payload: Payload) -> str | None:
     """Return an idempotency key made from the builder's own submission id, or None without such an id.
 
-    The key contains the form's id, because some builders number the submissions of each form from 1.
+    The key also contains the form's id, because some builders number the submissions of each form from 1.
     """
     submission_id = text_at(payload, *adapter.submission_id) if adapter.submission_id else ""
     if not submission_id:

@@ -27,7 +27,7 @@ _JOTFORM_QUESTION: Final = re.compile(r"q\d+_(.+)")
 
 
 def flat(path: str) -> Callable[[Payload], Iterator[Answer]]:
-    """Return a function that reads the answers from an object of names and answers at `path`."""
+    """Return a function that reads the answers from the object at `path`, which maps names to answers."""
 
     def read(payload: Payload) -> Iterator[Answer]:
         fields = value_at(payload, path) if path else payload
@@ -61,15 +61,15 @@ def listed(path: str) -> Callable[[Payload], Iterator[Answer]]:
 
 
 def _source_answers(payload: Payload) -> Iterator[Answer]:
-    """Yield what Elementor says about the visit, in `meta`."""
+    """Yield the fields about the visit that Elementor puts in `meta`."""
     for key, field in objects_at(payload, "meta"):
         yield Answer(key, field.get("value"))
 
 
 def _named_answers(payload: Payload) -> Iterator[Answer]:
-    """Yield the values beside a payload's fields whose names stand for a field of a lead.
+    """Yield the payload's own properties whose names mean a field of a lead.
 
-    A payload has many properties of its own, and some plugins put answers among them.
+    A payload has many properties that are no answers, but some plugins put answers among them.
     """
     for name, value in payload.items():
         if isinstance(value, str | int | float) and target_of(name):
@@ -79,7 +79,7 @@ def _named_answers(payload: Payload) -> Iterator[Answer]:
 def typeform(payload: Payload) -> Iterator[Answer]:
     """Yield the answers and the hidden fields of a Typeform payload.
 
-    The text of a question is not in its answer, but in the form's definition.
+    The text of a question comes from the form's definition, because an answer does not contain it.
     """
     titles = {
         text_at(field, "id"): text_at(field, "title")
@@ -96,7 +96,10 @@ def typeform(payload: Payload) -> Iterator[Answer]:
 
 
 def _chosen(choice: Payload) -> JsonValue:
-    """Return the labels of a Typeform choice and the visitor's own text; the choice if it has none."""
+    """Return the labels and the visitor's own text of a Typeform choice.
+
+    Returns the whole choice if it has neither.
+    """
     labels = choice.get("labels")
     texts = [*(labels if isinstance(labels, list) else [labels]), choice.get("label"), choice.get("other")]
     chosen: list[JsonValue] = [text for text in texts if text not in (None, "")]
@@ -104,7 +107,7 @@ def _chosen(choice: Payload) -> JsonValue:
 
 
 def tally(payload: Payload) -> Iterator[Answer]:
-    """Yield the answers of a Tally payload. A choice is the id of an option; the option has the text.
+    """Yield the answers of a Tally payload, with the texts of the chosen options instead of their ids.
 
     Tally adds one field for each option of a checkbox question. These fields repeat the answer and are left
     out.
@@ -126,7 +129,7 @@ def tally(payload: Payload) -> Iterator[Answer]:
 def jotform(payload: Payload) -> Iterator[Answer]:
     """Yield the answers of a JotForm payload.
 
-    They are JSON in the field `rawRequest` (`q3_name`, `q4_email` ...).
+    The answers are JSON in the field `rawRequest`, under names such as `q3_name` and `q4_email`.
     """
     try:
         fields: JsonValue = json.loads(text_at(payload, "rawRequest"), strict=False, parse_int=parse_int)
@@ -140,7 +143,7 @@ def jotform(payload: Payload) -> Iterator[Answer]:
 
 
 def hubspot(payload: Payload) -> Iterator[Answer]:
-    """Yield the properties of a HubSpot contact. A property is a value, or an object with a `value`."""
+    """Yield the properties of a HubSpot contact. A property is either a value or an object with a `value`."""
     properties = value_at(payload, "properties")
     if isinstance(properties, Mapping):
         for name, value in properties.items():

@@ -30,7 +30,7 @@ _FRAMER_ID: Final = b"framer-webhook-submission-id"
 
 
 class HookEndpoint(AuthenticatedEndpoint):
-    """The ASGI app of a webhook. It answers with 200, not with 201.
+    """The ASGI app of a webhook. It answers with 200 instead of 201.
 
     After a 201, Elementor shows its visitors an error, and Wix repeats the request.
     """

@@ -24,9 +24,9 @@ def value_at(payload: JsonValue | Payload, path: str) -> JsonValue:
 
 
 def text_at(payload: JsonValue | Payload, *paths: str) -> str:
-    """Return the first text or number that one of the paths has, as text.
+    """Return the first text or number that is found at one of the paths, as text.
 
-    Return an empty text if there is none.
+    Returns an empty text if there is none.
     """
     for path in paths:
         value = value_at(payload, path)
@@ -45,17 +45,17 @@ def items_at(payload: JsonValue | Payload, path: str) -> Iterator[tuple[str, Jso
 
 
 def objects_at(payload: JsonValue | Payload, path: str) -> Iterator[tuple[str, Payload]]:
-    """Yield the items of the list or object at a path, each with its key. Only objects are yielded."""
+    """Yield those items of the list or object at a path that are objects, each with its key.
+
+    In a list, the keys are empty.
+    """
     for key, item in items_at(payload, path):
         if isinstance(item, Mapping):
             yield key, item
 
 
 def nest_brackets(pairs: Iterable[tuple[str, JsonValue]]) -> dict[str, JsonValue]:
-    """Return form data as an object.
-
-    Names such as `fields[email][value]` become nested objects, as in PHP.
-    """
+    """Return form data as nested objects, as PHP does for names such as `fields[email][value]`."""
     payload: dict[str, JsonValue] = {}
     for name, value in pairs:
         head = name.partition("[")[0]

@@ -16,10 +16,10 @@ Header = Callable[[bytes], str | None]
 
 @dataclass(frozen=True)
 class Signature:
-    """The header in which a form builder sends its signature, and what it signs.
+    """The header in which a form builder sends its signature, and the text that the signature covers.
 
-    The signed text is the result of `before`, the body and the result of `after`. `encode` turns the HMAC
-    into the header's text.
+    That text is the result of `before`, then the body, then the result of `after`. Both functions get a
+    function that returns the value of a header. `encode` turns the HMAC into the header's value.
     """
 
     header: bytes
@@ -28,7 +28,10 @@ class Signature:
     after: Callable[[Header], str] = lambda _: ""
 
     def is_valid(self, secret: str, header: Header, body: bytes) -> bool:
-        """Return True if the body was signed with the secret. The comparison takes constant time."""
+        """Return True if the body was signed with the secret. The comparison takes constant time.
+
+        `header` returns the value of one of the request's headers.
+        """
         signed = self.before(header).encode() + body + self.after(header).encode()
         expected = self.encode(hmac.digest(secret.encode(), signed, hashlib.sha256))
         return hmac.compare_digest(expected.encode(), (header(self.header) or "").encode())

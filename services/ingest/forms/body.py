@@ -1,4 +1,4 @@
-"""Reads the body of a form: urlencoded, multipart or JSON. The contents of files are not kept."""
+"""Reads the body of a form: urlencoded, multipart or JSON. The contents of files are discarded."""
 
 import json
 from collections.abc import Iterable, Iterator
@@ -35,9 +35,9 @@ UNSUPPORTED_FORM: Final = Problem.build(
 
 
 class FormBody(NamedTuple):
-    """The fields of a form in their order, and the name and file name of each chosen file.
+    """The fields of a form in their order, and the field name and file name of each chosen file.
 
-    A field that occurs several times has a list of texts. In a JSON body a value may be any JSON.
+    The value of a field that occurs several times is a list of texts. In a JSON body a value may be any JSON.
     """
 
     fields: dict[str, JsonValue]

@@ -38,7 +38,7 @@ _MAX_LENGTH: Final = 8192
 class Captcha:
     """Issues ALTCHA challenges and checks the captchas of forms.
 
-    A solved captcha is valid for one lead. Each replica remembers the used captchas by itself, up to a limit.
+    A solved captcha is valid for one lead. Each replica has its own list of used captchas, up to a limit.
     """
 
     def __init__(self, sites: SiteDirectory, client: httpx.AsyncClient) -> None:
@@ -97,7 +97,11 @@ class Captcha:
         return None if self._use(_digest(challenge.signature or ""), lead_id) else SpamReason.CAPTCHA_FAILED
 
     async def _is_verified(self, site: str, kind: str, answer: str, ip: str | None) -> bool:
-        """Ask the provider. Raises `httpx.HTTPError` or `TimeoutError`; `ValueError` without a verdict."""
+        """Return True if the captcha's provider confirms the answer.
+
+        Raises `httpx.HTTPError` or `TimeoutError`, and `ValueError` if the provider's response says neither
+        yes nor no.
+        """
         values = {"secret": self._sites.captcha_secret(site), "response": answer}
         if ip:
             values["remoteip"] = ip
@@ -109,7 +113,7 @@ class Captcha:
         return success is True
 
     def _use(self, digest: bytes, lead_id: UUID) -> bool:
-        """Return True unless another lead used the answer. A lead that is sent again may use it again."""
+        """Return True unless another lead has used the answer. The same lead may use it again."""
         if len(self._used) >= _MAX_USED:
             self._used.popitem(last=False)
         return self._used.setdefault(digest, lead_id) == lead_id

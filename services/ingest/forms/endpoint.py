@@ -55,14 +55,14 @@ class _Submitted(NamedTuple):
 
     @property
     def referer(self) -> str | None:
-        """The address of the website's page; None if unknown or if the page is the gateway's own."""
+        """The URL of the website's page; None if it is unknown or if the page is the gateway's own."""
         referer = self.request.header(b"referer")
         origin = page_origin(None, referer)
         return None if origin is None or is_same_host(origin, self.request.header(b"host")) else referer
 
 
 class FormEndpoint:
-    """The ASGI app of an HTML form. Each replica counts the rate limits of the sites by itself."""
+    """The ASGI app of an HTML form. Each replica enforces the sites' rate limits separately."""
 
     def __init__(
         self, settings: Settings, sites: SiteDirectory, acceptance: LeadAcceptance, captcha: Captcha
@@ -179,7 +179,10 @@ def _next_page(submitted: _Submitted) -> str | None:
 
 
 def _form_to_send_again(submitted: _Submitted) -> FormBody:
-    """Return the form with what its page said: the next time it is sent from the gateway's own page."""
+    """Return the form with the URLs that its page provided.
+
+    The visitor sends the form again from the gateway's own page, which cannot provide them.
+    """
     fields = dict(submitted.form.fields)
     if submitted.referer:
         fields.setdefault("page_url", submitted.referer)

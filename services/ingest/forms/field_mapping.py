@@ -41,9 +41,10 @@ def map_answers(
 ) -> dict[str, JsonValue]:
     """Return the body of a submission. Answers without a value are omitted; no other answer is dropped.
 
-    An answer is assigned to a field of the lead by the first of these that matches: `names` (the site's
-    `fields`), the common names of a field, the form builder's type, the shape of an email address. If several
-    answers match a field, the first one is used. The other answers are kept under their labels.
+    An answer is assigned to a field of the lead by the first of these that matches: `names` (the setting
+    `fields` of the site), the common names of a field, the form builder's type, the shape of an email
+    address. If several answers match a field, the first answer is used. All other answers are stored under
+    their labels.
     """
     filled = [answer for answer in answers if not _is_empty(answer.value)]
     remaining, rest = filled[:_MAX_ANSWERS], filled[_MAX_ANSWERS:]
@@ -88,10 +89,10 @@ def _is_empty(value: JsonValue) -> bool:
 def _find_configured(
     target: str, alternatives: Sequence[str], remaining: list[Answer], found: dict[str, JsonValue]
 ) -> None:
-    """Take the answers of the first alternative that the form has.
+    """Move the answers of the first alternative that the form has from `remaining` to `found`.
 
-    An alternative is a field's name or label, or several names with blanks between them, whose answers are
-    joined.
+    An alternative is a field's name or label. It may also be several names with blanks between them. Then the
+    answers of these fields are joined.
     """
     for alternative in alternatives:
         parts = _named(remaining, [alternative]) or _named(remaining, alternative.split())
@@ -112,7 +113,7 @@ def _join(values: Iterable[JsonValue]) -> str:
 
 
 def _join_name(found: dict[str, JsonValue]) -> None:
-    """Join the parts of a name. A whole name takes precedence over its parts."""
+    """Join the first and the last name. A whole name takes precedence over these parts."""
     first, last = found.pop("first_name", None), found.pop("last_name", None)
     name = found.get("name")
     if isinstance(name, dict):

@@ -97,8 +97,8 @@ _TARGETS: Final = {fold_name(name): target for target, names in _NAMES.items() f
 def target_of(name: str) -> str | None:
     """Return the field of a lead that a name in a form means, or None if the name is not known.
 
-    The result is a field of `LeadSubmission`, `first_name` or `last_name`, or a field of the lead's source or
-    meta with a prefix (`source.utm_campaign`).
+    The result is a field of `LeadSubmission`, `first_name`, `last_name`, or a field of the lead's source or
+    meta with a prefix, such as `source.utm_campaign`.
     """
     if _CAMPAIGN.fullmatch(name):
         return f"source.{name}"

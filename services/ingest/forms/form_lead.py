@@ -31,7 +31,7 @@ _FILE_NOT_KEPT: Final = "{name} (a file, which was not kept)"
 
 
 class Visit(NamedTuple):
-    """What the request says about the visitor. `ip` is None if it is not known."""
+    """What the request says about the visitor. `ip` is None if the visitor's address is not known."""
 
     referer: str | None
     ip: str | None
@@ -67,7 +67,7 @@ def build_submission(form: FormBody, site: Site, visit: Visit) -> dict[str, Json
 
 
 def text_of(form: FormBody, name: str) -> str:
-    """Return the text of a control field, or an empty text if it is missing.
+    """Return the text of a field that is for the gateway, such as `_next`; an empty text if it is missing.
 
     If the field occurs several times, return the last text.
     """
@@ -81,13 +81,16 @@ def _object(value: JsonValue) -> dict[str, JsonValue]:
 
 
 def _unused(field: str, fields: Mapping[str, JsonValue]) -> str:
-    """Return a name for a file that is not the name of an answer: a file is no message or address."""
+    """Return a name under which a file is stored.
+
+    It differs from the names of answers and of a lead's fields, because a file is no message or address.
+    """
     name = field or "file"
     return f"{name} (file)" if name in fields or target_of(name) else name
 
 
 def campaign_in(page_url: JsonValue) -> dict[str, JsonValue]:
-    """Return the fields of a campaign in the query of a page's URL, such as `utm_source`."""
+    """Return the campaign fields in the query of a page's URL, such as `utm_source`."""
     campaign: dict[str, JsonValue] = {}
     if not isinstance(page_url, str):
         return campaign

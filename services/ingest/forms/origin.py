@@ -16,7 +16,7 @@ _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
 
 def origin_of(url: str) -> str | None:
-    """Return the origin of a URL, or None if it has none, as the opaque origin `null`."""
+    """Return the origin of a URL, or None if the URL has no origin, such as `null`."""
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
@@ -29,7 +29,7 @@ def origin_of(url: str) -> str | None:
 
 
 def page_origin(origin: str | None, referer: str | None) -> str | None:
-    """Return the origin of the page that sent a form: from `Origin`, or else from `Referer`.
+    """Return the origin of the page that sent a form: from the header `Origin`, or else from `Referer`.
 
     A page with `Referrer-Policy: no-referrer` sends `Origin: null`. The result is then None.
     """
@@ -37,7 +37,10 @@ def page_origin(origin: str | None, referer: str | None) -> str | None:
 
 
 def is_same_host(origin: str, host: str | None) -> bool:
-    """Return True if an origin is the gateway's own, as on its error page, which sends the form again."""
+    """Return True if an origin is the gateway's own.
+
+    The gateway's error page, which lets the visitor send a form again, has this origin.
+    """
     return host is not None and urlsplit(origin).netloc == host.lower().removesuffix(":443").removesuffix(
         ":80"
     )
@@ -46,7 +49,7 @@ def is_same_host(origin: str, host: str | None) -> bool:
 def next_url(wanted: str, page: str, origins: Collection[str]) -> str | None:
     """Return the absolute URL in a form's field `_next`, or None if its origin is not one of `origins`.
 
-    A relative URL belongs to the origin of the page.
+    `wanted` is the value of the field. A relative URL is resolved against `page`, the origin of the page.
     """
     if not wanted or not wanted.isprintable() or any(character in wanted for character in _UNSAFE):
         return None
@@ -61,8 +64,9 @@ def visitor_address(scope: Scope, forwarded_for: str | None) -> str | None:
     """Return the visitor's address, or None if only the address of a proxy is known.
 
     If the request comes from a trusted proxy, uvicorn takes the client's address from the header and sets the
-    port to 0. A header from another private address comes from a proxy that is not configured. Its address
-    must not be used: all visitors would share it, so the rate limit would treat their leads as spam.
+    port to 0. If a request has that header but comes directly from a private address, its sender is a proxy
+    that is not configured. The proxy's address must not be used: all visitors would share it, so the rate
+    limit would treat their leads as spam.
     """
     client = scope.get("client")
     if not client:

@@ -30,7 +30,7 @@ _LINE_MAX: Final = 200
 
 @dataclass
 class Field:
-    """A form field and what the visitor entered, on the page that lets the visitor send the form again."""
+    """A form field and what the visitor entered, for the page that lets the visitor send the form again."""
 
     id: str
     name: str
@@ -72,8 +72,8 @@ def message_page(site: Site, status: int, text: str, note: str = "") -> HTMLResp
 def form_page(site: Site, status: int, form: FormBody, wrong: Collection[str]) -> HTMLResponse:
     """Return a page with the form and everything that was entered, so that the visitor can send it again.
 
-    `wrong` are the fields of a lead that the visitor must correct. If `wrong` is empty, the gateway is at
-    fault.
+    `wrong` are the names of the lead's fields that the visitor must correct. If `wrong` is empty, the gateway
+    is at fault.
     """
     _, texts = texts_for(site.locale)
     fields, invisible = _split_fields(form, site, texts)
@@ -138,7 +138,10 @@ def _labels(texts: Texts) -> dict[str, str]:
 
 
 def _mark(target: str, fields: list[Field], site: Site, texts: Texts) -> None:
-    """Set the error of the field that stands for a field of a lead. Adds the field if the form has none."""
+    """Set the error of the form's field that stands for the lead's field `target`.
+
+    Adds the field if the form has none.
+    """
     field = next((each for each in fields if _target(each.name, site) == target), None)
     if field is None:
         label = _labels(texts).get(target, target)
@@ -151,7 +154,7 @@ def _mark(target: str, fields: list[Field], site: Site, texts: Texts) -> None:
 
 
 def _target(name: str, site: Site) -> str:
-    """Return the field of a lead that a form's field stands for, or an empty text."""
+    """Return the lead's field that a form's field stands for, or an empty text if there is none."""
     for target, alternatives in site.fields.items():
         if _names(name, alternatives):
             return target

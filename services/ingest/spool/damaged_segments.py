@@ -1,4 +1,4 @@
-"""Deletes old damaged segments. They are kept for a while for examination, but contain personal data.
+"""Deletes old damaged segments. They are stored for a while for examination, but contain personal data.
 
 Before a segment is marked as damaged, all of its readable leads that Kafka accepts are published.
 """
@@ -16,10 +16,10 @@ MAX_BYTES: Final = 64 << 20
 
 
 def prune_damaged(root: Path, now: float) -> int:
-    """Delete damaged segments older than 30 days. Then delete the oldest until the rest takes at most 64 MiB.
+    """Delete damaged segments older than 30 days, then the oldest ones until 64 MiB or less remain.
 
     `now` is in seconds since 1970. Returns the number of deleted files. If a file cannot be deleted, the next
-    call tries it again. The call blocks.
+    call tries again to delete it. The call blocks.
     """
     files = []
     for path in root.glob(f"[!.]*/*{DAMAGED_SUFFIX}"):

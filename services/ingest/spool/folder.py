@@ -1,8 +1,8 @@
 """A worker's folder of spool segments, and the lock that shows that the worker is alive. Blocking I/O only.
 
 A segment is an append-only file. It is deleted once all of its leads are published. No read position is
-stored: if the process crashes before the deletion, the leads are published again. Their ids make that
-harmless.
+stored: if the process crashes before the deletion, all leads of the segment are published again. That is
+harmless, because the persister detects duplicates by the lead's id.
 """
 
 import contextlib
@@ -51,7 +51,7 @@ class SpoolFolder:
 
     @classmethod
     def claim(cls, path: Path) -> Self | None:
-        """Lock a dead worker's folder and return it, or return None if its worker is alive."""
+        """Lock a dead worker's folder and return it. Return None if the folder's worker is alive."""
         lock = (path / "lock").open("ab")
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -64,8 +64,8 @@ class SpoolFolder:
     def list_all(root: Path) -> list[Path]:
         """Return the folders of all workers, the oldest first.
 
-        Folders that are still being created are left out. Raises `OSError` if the root cannot be read. `glob`
-        would hide that error and return nothing.
+        Folders that are still being created are left out. Raises `OSError` if the root cannot be read (`glob`
+        would hide that error and return nothing).
         """
         try:
             with os.scandir(root) as entries:
@@ -91,9 +91,9 @@ class SpoolFolder:
         return self.list_files(self.path, SEGMENT_SUFFIX)
 
     def append(self, entries: Iterable[SpoolEntry], segment_max_bytes: int) -> tuple[Path, int]:
-        """Write entries and fsync them. Return the path of their segment and their size in bytes.
+        """Write entries and fsync them. Return the path of the segment and the entries' size in bytes.
 
-        After a failure, the segment is not written to again: a failed fsync leaves the file in an unknown
+        After a failure, nothing more is written to the segment: a failed fsync leaves the file in an unknown
         state, and a later successful fsync proves nothing. If the segment was new, it is removed. Otherwise a
         disk that stays full would collect one file per rejected lead.
         """
@@ -129,7 +129,7 @@ class SpoolFolder:
         return file
 
     def probe(self) -> None:
-        """Check that the disk can store a lead: write a file of that size, fsync it, and remove it."""
+        """Check that the disk can store a lead: write a file of a lead's size, fsync it, and remove it."""
         path = self.path / _PROBE_NAME
         try:
             with path.open("wb") as file:
@@ -146,7 +146,7 @@ class SpoolFolder:
             self._open_segment = None
 
     def remove_segment(self, segment: Path, *, damaged: bool) -> None:
-        """Delete a published segment. Rename a damaged one instead, so that a person can examine it."""
+        """Delete a published segment. Rename a damaged segment instead, so that a person can examine it."""
         if damaged:
             segment.rename(segment.with_suffix(DAMAGED_SUFFIX))
         else:

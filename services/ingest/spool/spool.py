@@ -26,7 +26,7 @@ APPEND_TIMEOUT_SECONDS: Final = 5.0
 
 
 class SpoolUnavailable(DependencyUnavailable):
-    """The spool is full or its disk fails. The caller must reject the lead, so that the site keeps it."""
+    """The spool is full or its disk fails. The caller must reject the lead, so that the site retries it."""
 
     def __init__(self, reason: str) -> None:
         super().__init__("spool", reason)
@@ -188,7 +188,7 @@ class Spool:
         return segments
 
     def _count_leads(self, segment: Segment) -> None:
-        """Read a segment for its counts. An unreadable one is read again at the next adoption."""
+        """Read a segment to count its leads. An unreadable segment is read again at the next adoption."""
         try:
             segment.read()
         except OSError as error:
@@ -197,8 +197,8 @@ class Spool:
     async def drain(self, send: Callable[[LeadRecord], Awaitable[object]]) -> None:
         """Publish all segments, the oldest first. A file is removed once all of its leads are acknowledged.
 
-        Raises what `send` raises. A later call does not send the acknowledged leads again. If a file cannot
-        be read or removed, publishes all other files first, then raises that file's `OSError`.
+        Raises what `send` raises. A later call does not send acknowledged leads again. If a file cannot be
+        read or removed, this method publishes all other files first, and then raises that file's `OSError`.
         """
         failed: list[tuple[Segment, OSError]] = []
         while rest := [each for each in self._segments if all(each is not one for one, _ in failed)]:
