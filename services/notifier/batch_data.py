@@ -1,4 +1,4 @@
-"""Reads from PostgreSQL what `plan_batch` needs. Locks the rows of the mails and the mailboxes."""
+"""Reads the rows and counts that `plan_batch` needs. Locks the rows of the mails and of the mailboxes."""
 
 from collections.abc import Collection, Sequence
 from pathlib import Path
@@ -25,14 +25,14 @@ async def load_deliveries(connection: Connection, lead_ids: Collection[UUID]) ->
 
 
 async def load_statuses(connection: Connection, lead_ids: Collection[UUID]) -> dict[UUID, str]:
-    """Return the stored status of each lead by lead id. Leads that are not stored yet are left out."""
+    """Return the stored status of each lead, by lead id. Leads that are not stored yet are left out."""
     return {row["id"]: row["status"] async for row in _SQL.statuses(connection, lead_ids=list(lead_ids))}
 
 
 async def count_welcomes(
     connection: Connection, leads: Sequence[LeadReceived], counts: WelcomeCounts
 ) -> None:
-    """Add to `counts` the recent welcomes to the mailboxes of these leads, and those of the leads' sites.
+    """Add the numbers of recent welcomes to `counts`: to each lead's mailbox, and from each lead's site.
 
     Locks the mailboxes until the transaction ends, so that the limit of a mailbox is exact. Sites are not
     locked, so each concurrent process may exceed the limit of a site by one batch.

@@ -32,7 +32,7 @@ def suppression_reason(
     `status` is the lead's stored status, or None if the lead is not stored yet. A stored status takes
     precedence over the spam reasons in the record, because an admin may have decided that the lead is no
     spam. `welcomed` are the leads whose welcomes went to the same mailbox in the last 24 hours. `limit` is
-    the maximum number of them.
+    the maximum number of such welcomes.
     """
     if status is None:
         status = delivery.lead.first_status
@@ -70,7 +70,7 @@ def choose_action(
 
 @dataclass
 class BatchPlan:
-    """What to do with each delivery of a batch, and which records are the first of their lead."""
+    """What to do with each delivery of a batch, and which of the records are the first for their leads."""
 
     first_records: set[int] = field(default_factory=set)  # by identity: `id(record)`
     new: list[tuple[Delivery, str | None]] = field(default_factory=list)  # with the suppression reason
@@ -89,7 +89,7 @@ class BatchPlan:
 
     @property
     def suppressed(self) -> list[tuple[Delivery, str]]:
-        """Return the deliveries that this plan suppresses, each with its reason."""
+        """Return the deliveries that this plan suppresses, each with the reason."""
         return [(delivery, reason) for delivery, reason in self.new if reason] + self.suppressed_rows
 
     def add(self, delivery: Delivery, row: DeliveryRow, action: Action, reason: str | None) -> None:
@@ -123,7 +123,7 @@ def plan_batch(
     owner: UUID,
     in_progress: Collection[Key],
 ) -> BatchPlan:
-    """Decide what to do with every delivery of a batch. Increases `counts` by each new welcome to send.
+    """Decide what to do with every delivery of a batch. Adds each new welcome to `counts`.
 
     `rows` are the stored rows of the batch's leads, and `statuses` the stored statuses by lead id. `owner`
     and `in_progress` are passed to `choose_action`.

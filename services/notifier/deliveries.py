@@ -38,7 +38,10 @@ class Delivery:
 
     @cached_property
     def record_id(self) -> UUID:
-        """Return the id of this record and kind of mail. If the mail fails, the failure has this event id."""
+        """Return an id made from the record's position and the kind of mail.
+
+        If the mail fails, this is the event id of the failure.
+        """
         return failure_event_id(self.record, STAGE, self.kind)
 
     @cached_property
@@ -48,14 +51,14 @@ class Delivery:
 
     @property
     def origin_ms(self) -> int:
-        """Return the timestamp in ms of the record that failed first.
+        """Return the timestamp in ms of the original record, which failed before any retry.
 
         A retry's headers contain it. Without such headers, return the timestamp of `record`.
         """
         return first_origin(self.record.headers, Origin.of(self.record, "")).timestamp_ms
 
     def settled(self, row: "DeliveryRow") -> bool:
-        """Return True if `row` stores the outcome for this record, under its current or legacy id."""
+        """Return True if `row` stores this record's outcome, under the record's current or legacy id."""
         return row.settled_by in (self.record_id, self.legacy_record_id)
 
     @property
@@ -74,7 +77,7 @@ class DeliveryRow:
     """A row of `email_delivery`.
 
     `owner` is the id of the process that reserved the mail. `lease_seconds` is the time until the reservation
-    ends. `settled_by` is the id of the record whose outcome the row contains.
+    ends. `settled_by` is the `record_id` of the delivery whose outcome the row contains.
     """
 
     state: str
@@ -91,7 +94,10 @@ class DecodedBatch:
     undecodable: list[Record] = field(default_factory=list)
 
     def by_lead(self) -> dict[UUID, list[tuple[Record, LeadReceived]]]:
-        """Return the records of each lead in the order of the batch, by lead id, sorted by id."""
+        """Return the records of each lead, by lead id.
+
+        The lead ids are sorted. The records of a lead are in the order of the batch.
+        """
         grouped = dict[UUID, list[tuple[Record, LeadReceived]]]()
         for record, lead in self.leads:
             grouped.setdefault(lead.lead_id, []).append((record, lead))
@@ -99,7 +105,7 @@ class DecodedBatch:
 
 
 def decode_batch(records: Sequence[Record]) -> DecodedBatch:
-    """Decode every record. An undecodable record is only counted, because the persister dead-letters it."""
+    """Decode every record. An undecodable record is only counted; the persister publishes its failure."""
     batch = DecodedBatch()
     for record in records:
         try:

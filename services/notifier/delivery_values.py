@@ -25,7 +25,7 @@ def storable(text: str) -> str:
 
 
 def recipient_of(delivery: Delivery, identities: Identities) -> str | None:
-    """Return the value of the column `recipient`: the visitor's address, or for an alert the admins'.
+    """Return the value of the column `recipient`: the visitor's address, or the admins' for an alert.
 
     Several addresses are joined by commas. A visitor's address is in lower case, because the dashboard
     searches in lower case. Returns None for a welcome to a lead without an address. Such a welcome is
@@ -39,7 +39,7 @@ def recipient_of(delivery: Delivery, identities: Identities) -> str | None:
 def mailbox_of(delivery: Delivery) -> str | None:
     """Return the key of the mailbox that gets this welcome.
 
-    Return None for an alert or without an address.
+    Returns None for an alert, and for a lead without an address.
     """
     email = delivery.lead.email
     return storable(mailbox_key(email)) if delivery.kind == "welcome" and email else None

@@ -14,8 +14,8 @@ class GroupCommit(Generic[Item, Result]):
     """Passes items to `commit` in groups, one group at a time. `commit` returns one result for each item.
 
     If no write is running, an item is written at once. Items that arrive during a write form the next group.
-    If `commit` raises `RetryableError` for a group, the items of the group are written one by one. If a
-    caller is cancelled, the write of its item continues. Call `idle` to wait until no write is running.
+    If `commit` raises `RetryableError` for a group, its items are written one by one. If a caller is
+    cancelled, the write of the caller's item continues. Call `idle` to wait until no write is running.
     """
 
     def __init__(self, commit: Callable[[list[Item]], Awaitable[list[Result]]]) -> None:
@@ -24,7 +24,7 @@ class GroupCommit(Generic[Item, Result]):
         self._task: asyncio.Task[None] | None = None
 
     async def __call__(self, item: Item) -> Result:
-        """Write one item and return its result. Raises what `commit` raises for its group."""
+        """Write one item and return its result. Raises the error that `commit` raises for the group."""
         result: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         self._pending.append((item, result))
         if self._task is None or self._task.done():

@@ -69,7 +69,7 @@ class Handler:
     async def send_to_retry_queue(self, record: Record, failure: Failure) -> None:
         """Publish a failure for each mail of this record that has no outcome yet.
 
-        Count the record as parked.
+        Then count the record as `parked` in the ledger.
         """
         for _, lead in decode_batch([record]).leads:
             states = await self._store.states(lead.lead_id)

@@ -31,7 +31,7 @@ def _normalize_spaces(value: str) -> str:
 
 
 class Smtp(BaseSettings):
-    """The settings of the mail server and of our login."""
+    """The settings of the mail server and of FASTCore's login there."""
 
     model_config = section("SMTP_")
     host: str = Field(examples=["smtp.example.com"])

@@ -31,7 +31,7 @@ Transition = tuple[Delivery, MailOutcome | None]
 
 
 class Store:
-    """Writes `email_delivery`. `owner` is the id of this process as the owner of reserved mails.
+    """Writes `email_delivery`. `owner` is the id under which this process reserves mails.
 
     All methods raise `RetryableError` and `DependencyUnavailable`.
     """
@@ -150,7 +150,7 @@ class Store:
     async def release(self, deliveries: Collection[tuple[Delivery, bool]]) -> None:
         """Release the leases of mails that were certainly not sent.
 
-        The flag of a delivery is True if an attempt to send the mail has ended. Only then is a row in the
+        The flag beside a delivery is True if an attempt to send the mail has ended. Only then is a row in the
         state `sending` reset.
         """
         if deliveries:

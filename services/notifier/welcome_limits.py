@@ -1,4 +1,4 @@
-"""Limits on welcomes per mailbox and per site, so that bots cannot use us to mail strangers. No I/O."""
+"""Limits on welcomes per mailbox and per site, so that bots cannot make us mail strangers. No I/O."""
 
 import unicodedata
 from dataclasses import dataclass, field
@@ -18,7 +18,7 @@ SiteHour = tuple[str, datetime]
 def mailbox_key(email: str) -> str:
     """Return a key that is equal for all spellings of one mailbox.
 
-    The key ignores case and +tags. Its domain is in ASCII.
+    Case and +tags are ignored. The key's domain is in ASCII.
     """
     local, _, domain = unicodedata.normalize("NFKC", email).strip().casefold().rpartition("@")
     if address := parse_address(f"a@{domain}"):
@@ -32,7 +32,7 @@ def mailbox_key(email: str) -> str:
 def site_hour(lead: LeadReceived) -> SiteHour:
     """Return a lead's site and the hour in which the lead arrived.
 
-    So if leads are processed late, the limit applies to the hour of their arrival.
+    The limit of a site applies to this hour, even if leads are processed later.
     """
     return lead.site, lead.occurred_at.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
 
@@ -47,7 +47,7 @@ class WelcomeCounts:
     sites: dict[SiteHour, int] = field(default_factory=dict)
 
     def of_mailbox(self, lead: LeadReceived) -> set[UUID]:
-        """Return the ids of the leads whose welcomes went to this lead's mailbox."""
+        """Return the ids of the leads whose welcomes recently went to this lead's mailbox."""
         return self.mailboxes.get(mailbox_key(lead.email), set()) if lead.email else set()
 
     def site_limit_reached(self, lead: LeadReceived) -> bool:
@@ -55,7 +55,7 @@ class WelcomeCounts:
         return self.sites.get(site_hour(lead), 0) >= self.per_site_hour
 
     def admit(self, lead: LeadReceived) -> None:
-        """Count the welcome to this lead towards both limits."""
+        """Count the welcome to this lead towards the limits of its mailbox and its site."""
         if lead.email:
             self.mailboxes.setdefault(mailbox_key(lead.email), set()).add(lead.lead_id)
         key = site_hour(lead)

@@ -41,7 +41,7 @@ class DigestTimes:
 
 
 class HeldDigests:
-    """Collects and sends the digests. Several processes share the work."""
+    """Collects the held leads in digests and sends the digests. Several processes share the work."""
 
     def __init__(
         self,
@@ -52,7 +52,10 @@ class HeldDigests:
         *,
         lease_seconds: float = 900.0,
     ) -> None:
-        """`lease_seconds` must be longer than the mailer can take for one mail."""
+        """`lease_seconds` is the time for which a digest that is being sent belongs to this process.
+
+        It must be longer than the mailer can take for one mail.
+        """
         self._pool = pool
         self._mailer = mailer
         self._identities = identities
@@ -74,7 +77,7 @@ class HeldDigests:
             await asyncio.sleep(POLL_SECONDS)
 
     async def send_due(self) -> int:
-        """Try to send each digest that is due once, and return how many were sent.
+        """Try once to send each digest that is due, and return how many were sent.
 
         If the mail server cannot accept a digest now, the remaining digests wait too. Raises
         `DependencyUnavailable` if the database does not answer or the service stops.
@@ -100,7 +103,7 @@ class HeldDigests:
         return sent
 
     async def _collect(self) -> datetime:
-        """List the waiting leads in digests. Return the time of this round."""
+        """Add the held leads that are in no digest yet to the digests. Return the time of the database."""
         async with transaction(self._pool) as connection:
             now: datetime = await _SQL.now(connection)
             if not await _SQL.try_lock(connection):
@@ -128,7 +131,7 @@ class HeldDigests:
         )
 
     async def _claim(self, due_at: datetime) -> tuple[HeldDigest, int] | None:
-        """Return the next digest that is due, and how often it was tried; None if there is none."""
+        """Return the next digest that is due, and how many attempts it has had; None if no digest is due."""
         async with transaction(self._pool) as connection:
             row = await _SQL.claim(connection, due_at=due_at, lease_seconds=self._lease_seconds)
             if row is None:

@@ -1,4 +1,4 @@
-"""Formats what a visitor typed, for the alert to the admins. No I/O.
+"""Formats the texts that a visitor typed, for the alert to the admins. No I/O.
 
 A visitor cannot imitate another field of the alert: labels are unique, and each line of a longer text begins
 with `> `.
@@ -37,7 +37,7 @@ def visible_text(value: str) -> str:
 
 
 def labelled_fields(lead: LeadReceived) -> dict[str, str]:
-    """Return the text of each non-empty field of a lead, by label. Equal labels are made unique."""
+    """Return the text of each non-empty field of a lead, by label. Equal labels get different suffixes."""
     source = lead.source
     values: dict[str, JsonValue] = {
         "Name": lead.name or NO_NAME,

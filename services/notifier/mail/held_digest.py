@@ -49,9 +49,9 @@ class HeldDigest:
 
 
 def compose_held_digest(digest: HeldDigest, identity: Identity, now: datetime) -> Mail:
-    """Compose the digest. Raises `UndeliverableError` if its headers or all its addresses are invalid.
+    """Compose the digest. A repeated digest has the same Message-ID, so that mailboxes can deduplicate it.
 
-    A repeated digest has the same Message-ID, so that mailboxes can deduplicate it.
+    Raises `UndeliverableError` if a header is invalid, or if no address is valid.
     """
     addresses = valid_addresses(identity.admins)
     smtputf8 = not identity.from_email.isascii() or any(address.smtputf8 for address in addresses)

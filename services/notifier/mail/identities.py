@@ -1,4 +1,4 @@
-"""Finds the identity (sender and admins) of each site. The sites file can change the default. No I/O."""
+"""Finds the identity (sender and admins) for each site. The sites file can override the default. No I/O."""
 
 from dataclasses import replace
 
@@ -14,16 +14,16 @@ class Identities:
         self.apply(sites or Sites())
 
     def apply(self, sites: Sites) -> None:
-        """Replace all sites, after the sites file has changed."""
+        """Replace the identities of all sites, after the sites file has changed."""
         self._by_site = {name: _identity_of(self.default, site) for name, site in sites.by_name.items()}
 
     def of(self, site: str) -> Identity:
-        """Return the identity for a lead of this site."""
+        """Return the identity for mails about a lead of this site."""
         return self._by_site.get(site, self.default)
 
     @property
     def admins(self) -> frozenset[str]:
-        """Return the recipients of the alerts of all sites."""
+        """Return the recipients of all sites' alerts."""
         return frozenset(self.default.admins).union(*(each.admins for each in self._by_site.values()))
 
 

@@ -78,7 +78,10 @@ def message_id(lead: LeadReceived, kind: Kind, from_email: str) -> str:
 
 
 def compose(kind: Kind, lead: LeadReceived, identity: Identity, now: datetime) -> Mail:
-    """Compose one mail. Raises `UndeliverableError` if its headers or all its addresses are invalid."""
+    """Compose one mail.
+
+    Raises `UndeliverableError` if a header is invalid, or if no address is valid.
+    """
     addresses = _recipients_of(kind, lead, identity)
     smtputf8 = not identity.from_email.isascii() or any(address.smtputf8 for address in addresses)
     headers = {
@@ -112,7 +115,7 @@ def _recipients_of(kind: Kind, lead: LeadReceived, identity: Identity) -> list[R
 
 
 def valid_addresses(to: Iterable[str]) -> list[Recipient]:
-    """Return those addresses in `to` that are valid. Raises `UndeliverableError` if there is none."""
+    """Return the valid addresses in `to`. Raises `UndeliverableError` if there is none."""
     addresses = [address for each in to if (address := parse_address(each))]
     if not addresses:
         raise UndeliverableError(Reason.ADDRESS_INVALID)

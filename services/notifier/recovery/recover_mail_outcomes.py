@@ -1,4 +1,4 @@
-"""Recovers mail outcomes that the database has lost, so that no mail is sent twice and none is missing.
+"""Recovers mail outcomes that the database has lost, so that no mail is sent twice and none is omitted.
 
 The notifier commits the offset of a record only after each mail of the record was sent, suppressed or
 published as a failure. So the committed records and the published failures show the outcome of each mail. The

@@ -51,7 +51,7 @@ NewestRetries = dict[Key, RecordPosition]
 class PublishedFailure(NamedTuple):
     """A published failure of a mail.
 
-    It has an error (such as `smtp.dead`), and the timestamp in ms of the record that failed first.
+    It has an error (such as `smtp.dead`), and the timestamp in ms of the original record, before any retry.
     """
 
     error: str
@@ -121,7 +121,7 @@ def recover_outcomes(
 
 
 def _is_lost(delivery: Delivery, row: DeliveryRow | None, *, uncounted: bool) -> bool:
-    """Return True if the row does not hold the outcome of this record's mail."""
+    """Return True if the row does not contain the outcome of the mail that this record requests."""
     if row is None:
         return uncounted
     if delivery.settled(row):

@@ -47,12 +47,16 @@ class BatchSender:
     async def run(self, workers: int) -> None:
         """Send the mails in `workers` concurrent tasks.
 
-        Errors are stored; call `raise_error` to raise them.
+        Errors are stored. Call `raise_error` afterwards to raise them.
         """
         await asyncio.gather(*(self._work() for _ in range(workers)))
 
     def raise_error(self) -> None:
-        """If a mail has no committed outcome, raise a stored error. Prefers `DependencyUnavailable`."""
+        """If the outcome of a mail is not committed, raise an error.
+
+        This is a stored error, a `DependencyUnavailable` first. If none is stored, but mails were not
+        started, it is a `DependencyUnavailable` too.
+        """
         for error in sorted(self._errors, key=lambda each: not isinstance(each, DependencyUnavailable)):
             raise error
         if self._queue and self._stopping.is_set():

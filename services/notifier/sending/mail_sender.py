@@ -39,7 +39,7 @@ class MailSender:
     """Sends mails, publishes their failures and commits their outcomes.
 
     A mail that has started is finished even if its batch is cancelled. Its outcome is cached at least until
-    it is committed. Otherwise it would be unknown whether the mail was sent.
+    the outcome is committed. Otherwise it would be unknown whether the mail was sent.
     """
 
     def __init__(
@@ -70,18 +70,19 @@ class MailSender:
         return list(self._in_progress)
 
     def remove_revoked(self) -> None:
-        """Forget the mails of partitions that are no longer assigned to this process."""
+        """Remove the mails of partitions that are no longer assigned to this process."""
         self._in_progress.remove_revoked()
         self._failures.remove_revoked(self._holds)
 
     def remove_superseded(self, delivery: Delivery) -> None:
-        """Forget a cached outcome of this mail if another record requested it."""
+        """Remove the cached outcome of this mail if it belongs to an earlier record."""
         self._in_progress.remove_superseded(delivery)
 
     def suspects_last(self, deliveries: Sequence[Delivery]) -> list[Delivery]:
         """Sort the deliveries by their number of dependency failures so far, the fewest first.
 
-        If the first mails succeed and a later one fails again, that mail causes its failures, not the server.
+        If the first mails succeed and a later one fails again, the server works. So that later mail causes
+        its own failures.
         """
         return sorted(deliveries, key=lambda each: self._failures.count_of(each.key))
 
@@ -112,7 +113,7 @@ class MailSender:
     async def commit_outcome(self, delivery: Delivery, outcome: MailOutcome) -> None:
         """Publish the mail's failure, if it failed, and commit its outcome. The outcome stays in the cache.
 
-        If the status is in `UNSETTLED`, the mail was certainly not sent, and its outcome is removed from the
+        If the status is in `UNSETTLED`, the mail was certainly not sent. Then its outcome is removed from the
         cache. Raises `DependencyUnavailable`.
         """
         await self.settle(delivery, outcome)
@@ -135,7 +136,7 @@ class MailSender:
     async def release(self, deliveries: Sequence[Delivery]) -> None:
         """Release the leases of those mails that were certainly not sent.
 
-        A failure of this is only logged, because Kafka redelivers the records of these mails.
+        If the database fails, that is only logged, because Kafka redelivers the records of these mails.
         """
         unsent = [
             (each, each.key in self._in_progress)
@@ -152,7 +153,7 @@ class MailSender:
                 self._in_progress.discard(delivery.key)
 
     async def settle(self, delivery: Delivery, outcome: MailOutcome) -> None:
-        """Publish a failure unless the mail was sent, then write the outcome to the database.
+        """If the mail was not sent, publish a failure. Then write the outcome to the database.
 
         Raises `DependencyUnavailable`.
         """
@@ -201,5 +202,8 @@ class MailSender:
 
 
 def _is_final(status: MailStatus, kind: Kind) -> bool:
-    """Return False if the flusher retries the mail: it retries an unknown alert, but no unknown welcome."""
+    """Return False if the flusher will retry the mail after this failure.
+
+    If the outcome is `unknown`, the flusher retries an alert, but not a welcome.
+    """
     return status is MailStatus.DEAD or (status is MailStatus.UNKNOWN and kind == "welcome")

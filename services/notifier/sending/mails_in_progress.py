@@ -17,7 +17,10 @@ Holds = Callable[[str, int], bool]
 
 @dataclass(frozen=True)
 class MailInProgress:
-    """A mail that is being sent or was sent: its record, its task, and whether its outcome is committed."""
+    """A mail that is being sent or was sent: its partition, the id of its record, and its task.
+
+    `committed` is True once the outcome of the mail is committed.
+    """
 
     topic: str
     partition: int
@@ -30,9 +33,8 @@ class MailsInProgress:
     """Tracks the mails that are being sent, and caches the outcomes of the last mails.
 
     An outcome stays in the cache after its commit. A database that fails over to an asynchronous standby may
-    lose the outcome, and Kafka then redelivers the record. The cache prevents that the mail is sent again.
-    `holds(topic, partition)` returns True if the partition is assigned to this process. The mails of other
-    partitions are removed.
+    lose the outcome, and Kafka then redelivers the record. Then the cache prevents a second sending of the
+    mail. `holds(topic, partition)` returns True if the partition is assigned to this process.
     """
 
     def __init__(self, holds: Holds) -> None:
@@ -55,18 +57,18 @@ class MailsInProgress:
                 del self._mails[key]
 
     def remove_superseded(self, delivery: Delivery) -> None:
-        """Remove the mail if its outcome is that of another record.
+        """Remove the mail if its cached outcome is for another record than that of `delivery`.
 
-        This delivery's record requests the mail again, so the outcome does not apply to it.
+        The record of `delivery` requests the mail again, so an earlier outcome does not apply.
         """
         mail = self._mails.get(delivery.key)
         if mail and mail.record_id != delivery.record_id:
             del self._mails[delivery.key]
 
     def find(self, delivery: Delivery) -> asyncio.Task[MailOutcome] | None:
-        """Return the task that is sending this mail, or has sent it, or None.
+        """Return the task that is sending this mail or has sent it; None if there is none.
 
-        A task whose outcome is committed is returned only if it belongs to the same record.
+        A task whose outcome is committed is returned only if it was for the same record.
         """
         mail = self._mails.get(delivery.key)
         if mail is None or (mail.committed and mail.record_id != delivery.record_id):
@@ -81,7 +83,7 @@ class MailsInProgress:
     def mark_committed(self, key: Key) -> None:
         """Mark the outcome of a mail as committed. If its status is in `UNSETTLED`, remove the mail instead.
 
-        Evicts the oldest committed outcome if the cache is full.
+        If the cache is full, evicts the oldest committed outcome.
         """
         mail = self._mails.pop(key)
         if mail.task.result().status not in UNSETTLED:

@@ -1,4 +1,7 @@
-"""Limits the rate at which one process sends to what the provider accepts. Knows no SMTP and no database."""
+"""Limits the rate at which one process sends mails to the rate that the provider accepts.
+
+Knows no SMTP and no database.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -18,7 +21,7 @@ REPLIES_TO_ONE_MAIL: Final = 5
 
 
 class Pacing:
-    """Decides when the next mail may start, and adapts the rate to the outcomes."""
+    """Decides when the next mail may start, and adapts the rate to the outcomes of mails."""
 
     def __init__(self, bucket: TokenBucket, stopping: asyncio.Event) -> None:
         self._bucket = bucket
@@ -31,7 +34,7 @@ class Pacing:
 
     @asynccontextmanager
     async def slot(self) -> AsyncIterator[None]:
-        """Wait until a mail may start or the service stops. Only one caller at a time holds the slot.
+        """Wait until a mail may start or the service stops. Only one caller at a time is in the context.
 
         Raises `DependencyUnavailable` if the wait would exceed `MAX_WAIT_SECONDS`.
         """
@@ -46,7 +49,7 @@ class Pacing:
             yield
 
     def start(self) -> float:
-        """Use up the token for the mail in this slot.
+        """Use up a token of the bucket for the mail that starts now. Call it within `slot`.
 
         Returns the start time, which `record_outcome` needs.
         """

@@ -1,6 +1,7 @@
 """Decides whether one mail causes its repeated dependency failures. No I/O, no clock.
 
-A mail passes if the server accepts or refuses it. If other mails pass meanwhile, the server is not the cause.
+A mail passes if the server accepts or refuses it. If other mails pass between the failures of one mail, the
+server is not the cause.
 """
 
 from collections.abc import Callable
@@ -16,7 +17,7 @@ FAILURES_OF_ONE_MAIL: Final = 3
 
 @dataclass
 class MailFailures:
-    """The dependency failures of one mail, and how many mails had passed before the first of them."""
+    """The dependency failures of one mail, and how many other mails had passed before the first failure."""
 
     topic: str
     partition: int
@@ -28,7 +29,7 @@ class MailFailures:
 class RepeatedFailures:
     """Counts each mail's dependency failures, and all mails that the server has accepted or refused.
 
-    If a mail keeps failing while the server answers others, the mail is the cause, not the server.
+    If a mail fails repeatedly while the server answers other mails, the mail is the cause, not the server.
     """
 
     def __init__(self) -> None:
@@ -43,11 +44,11 @@ class RepeatedFailures:
         return self._failures[key].count if key in self._failures else 0
 
     def remove(self, key: Key) -> None:
-        """Forget the failures of this mail."""
+        """Reset the number of failures of this mail."""
         self._failures.pop(key, None)
 
     def remove_revoked(self, holds: Callable[[str, int], bool]) -> None:
-        """Forget the failures of mails whose partitions are no longer assigned to this process."""
+        """Remove the numbers of mails whose partitions are no longer assigned to this process."""
         for key, failures in list(self._failures.items()):
             if not holds(failures.topic, failures.partition):
                 del self._failures[key]

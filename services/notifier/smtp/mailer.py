@@ -36,9 +36,9 @@ class Mailer:
     """Sends mails.
 
     The commands before the body may take as long as RFC 5321 (4.5.3.2) allows. If the service stops, they are
-    cancelled, because no mail was sent yet. One time limit applies to the sum of three steps: the database
-    commit before the body, the body and its reply. A stopping service waits longer than that limit
-    (ARCHITECTURE.md, Stopping: the drain inequality).
+    cancelled, because no mail was sent yet. The three steps that follow share one time limit: the database
+    commit before the body, the body, and the reply to the body. A stopping service waits longer than that
+    limit (ARCHITECTURE.md, Stopping: the drain inequality).
     """
 
     def __init__(self, settings: Settings, health: Health, stopping: asyncio.Event) -> None:
@@ -84,7 +84,7 @@ class Mailer:
                 await asyncio.wait({task})
 
     async def _send_envelope(self, mail: Mail) -> tuple[Session, MailOutcome | None]:
-        """Send the commands before the body. Return the connection; also an outcome if no body may follow."""
+        """Send the commands before the body. Return the connection, and an outcome if no body may follow."""
         while True:
             session = self._take_session()
             slow = asyncio.get_running_loop().call_later(SLOW_SECONDS, self._report_slow, session)
@@ -157,9 +157,9 @@ class Mailer:
             session.client.close()
 
     async def monitor(self) -> None:
-        """Close idle connections until cancelled.
+        """Close idle connections, and probe the server if no recent mail has shown whether it works.
 
-        Also probes the server if no recent mail has shown its state.
+        Runs until cancelled.
         """
         backoff, attempt = Backoff(base_seconds=1.0), 0
         while True:
@@ -205,7 +205,7 @@ class Mailer:
 
 @asynccontextmanager
 async def open_mailer(settings: Settings, health: Health, stopping: asyncio.Event) -> AsyncIterator[Mailer]:
-    """Yield a mailer and run its monitor. Once `stopping` is set, the mailer sends no further body."""
+    """Yield a mailer and run its monitor. Once `stopping` is set, the mailer starts no further body."""
     mailer = Mailer(settings, health, stopping)
     try:
         async with run_in_background(mailer.monitor(), "mailer"):

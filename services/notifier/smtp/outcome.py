@@ -1,4 +1,4 @@
-"""Decides the outcome of a mail from the reply and the phase, such as 550 to RCPT. No I/O.
+"""Decides the outcome of a mail from the reply and its phase, such as 550 to RCPT. No I/O.
 
 The module `replies` has the rules for replies whose code is ambiguous.
 """
@@ -81,9 +81,9 @@ def enhanced_status(text: str) -> str | None:
 def classify_reply(phase: Phase, code: int, enhanced: str | None, text: str = "") -> tuple[MailStatus, str]:
     """Return the status of a mail that got this reply, and the cause if the reply does not concern the mail.
 
-    `text` is a result of `replies.normalize`. The cause is empty if none is known. Up to MAIL, a reply
-    concerns our login, our sender or the server. From RCPT on, a reply concerns the mail, unless its text or
-    code shows another cause.
+    `text` is a result of `replies.normalize`. The cause is empty if none is known. A reply to MAIL or an
+    earlier command concerns our login, our sender or the server. A reply to RCPT or later concerns the mail,
+    unless the reply's text or code shows another cause.
     """
     if phase is Phase.BODY and 200 <= code < 300:
         return MailStatus.SENT, ""
@@ -130,7 +130,7 @@ def outcome_without_reply(phase: Phase, reason: Reason) -> MailOutcome:
 def outcome_of_rejected_recipients(outcomes: list[MailOutcome]) -> MailOutcome:
     """Choose the outcome of a mail from the outcomes of its refused recipients.
 
-    Prefers temporary refusals.
+    An outcome that allows a retry takes precedence over a permanent one.
     """
     for status in (MailStatus.UNAVAILABLE, MailStatus.THROTTLED, MailStatus.WAITING):
         for outcome in outcomes:

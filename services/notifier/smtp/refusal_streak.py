@@ -12,19 +12,19 @@ DIFFERENT_RECIPIENTS: Final = 3
 class RefusalStreak:
     """Counts mails to different recipients that got the same refusal since the last accepted mail.
 
-    A mail counts once, however many recipients it has. So one alert to several admins that a spam filter
-    refuses is no streak. A streak must contain at least one alert to the admins. Visitors choose all other
-    recipients, and could otherwise pause the stage with addresses that one server refuses.
+    A mail counts once, however many recipients it has. So one alert that a spam filter refuses for several
+    admins is no streak. A streak must contain at least one alert to the admins. Visitors choose all other
+    recipients. Otherwise they could pause the stage with addresses that one server refuses.
     """
 
     def __init__(self, admins: Callable[[], Collection[str]]) -> None:
-        """`admins` is a function, because the admins change with the sites file."""
+        """`admins` returns the recipients of alerts, which change with the sites file."""
         self._admins = admins
         self._reply: tuple[object, ...] = ()
         self._recipients = set[frozenset[str]]()
 
     def record_outcome(self, outcome: MailOutcome, recipients: Collection[str]) -> bool:
-        """Record the outcome of one mail; return True if the server seems to refuse every recipient."""
+        """Record the outcome of one mail. Return True if the server seems to refuse every recipient."""
         if outcome.status is MailStatus.SENT:
             self._recipients.clear()
         if outcome.status not in (MailStatus.DEAD, MailStatus.WAITING) or outcome.code is None:

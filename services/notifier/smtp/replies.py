@@ -129,7 +129,8 @@ def is_sender_refusal(code: int, enhanced: str | None, text: str) -> bool:
 def names_only_sender(text: str, sender: str, recipients: Collection[str]) -> bool:
     """Return True if a reply contains our sender's address, but no recipient's address.
 
-    Amazon SES lists the addresses that it refuses. `text` must not be normalized.
+    Amazon SES lists the addresses that it refuses, so such a reply is a refusal of our sender. `text` must
+    not be normalized.
     """
     lower = text.lower()
     return bool(sender) and sender.lower() in lower and not any(each.lower() in lower for each in recipients)

@@ -1,6 +1,6 @@
 """One SMTP connection, which sends one mail at a time. No pool, no database.
 
-This module only records the reply and the phase. The module `outcome` decides what they mean.
+This module only records each reply and its phase. The module `outcome` decides what they mean.
 """
 
 import asyncio
@@ -38,16 +38,16 @@ _KEEPALIVE: Final = {"TCP_KEEPIDLE": 15, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3, "
 
 
 class StaleSessionError(Exception):
-    """A pooled connection is closed or too old, and no body was written. The caller must use another one."""
+    """A pooled connection is closed or too old, and no body was written. The caller must use another."""
 
 
 @dataclass
 class Session:
     """One connection, and the phase of its current mail.
 
-    `used_at` is the monotonic time of the last mail; 0 means not connected yet. `clean` is True if the server
-    accepted the last mail. That ended the SMTP transaction, so no RSET is needed (RFC 5321, 4.1.1.4).
-    `refused` has the outcomes of the refused recipients of the current mail.
+    `used_at` is the monotonic time of the last mail in seconds; 0 means not connected yet. `clean` is True if
+    the server accepted the last mail. That ended the SMTP transaction, so no RSET is needed (RFC 5321,
+    4.1.1.4). `refused` has the outcomes of the refused recipients of the current mail.
     """
 
     client: aiosmtplib.SMTP
@@ -96,9 +96,9 @@ class Session:
                 raise StaleSessionError from error
 
     async def send_envelope(self, mail: Mail) -> MailOutcome | None:
-        """Send MAIL, RCPT and DATA. Return None if the body may follow, else the outcome.
+        """Send MAIL, RCPT and DATA. Return None if the body may follow, else the outcome of the mail.
 
-        `sendmail` and `data` of `aiosmtplib` send DATA and the body together. They cannot be used, because
+        In `aiosmtplib`, `sendmail` and `data` send DATA and the body together. They cannot be used, because
         the caller commits to the database between DATA and the body. The caller limits the time, so no
         command has a timeout of its own.
         """
@@ -169,7 +169,7 @@ class Session:
 
 
 def _enable_keepalive(client: aiosmtplib.SMTP) -> None:
-    """Let the kernel close a connection whose host is gone: a reply may take minutes."""
+    """Make the kernel close a connection whose host is gone, because a reply may take minutes."""
     connected: Any = client.transport.get_extra_info("socket") if client.transport else None
     if connected is None:
         return
@@ -180,7 +180,7 @@ def _enable_keepalive(client: aiosmtplib.SMTP) -> None:
 
 
 def outcome_of_exception(error: Exception, phase: Phase) -> MailOutcome:
-    """Return the outcome of a mail that ended with an exception of `aiosmtplib` in this phase."""
+    """Return the outcome of a mail for which `aiosmtplib` raised an exception in this phase."""
     if isinstance(error, aiosmtplib.SMTPAuthenticationError):
         phase = Phase.LOGIN
     elif isinstance(error, aiosmtplib.SMTPHeloError):
