@@ -90,8 +90,8 @@ def decode_batch(records: Sequence[Record]) -> DecodedBatch:
 def _decode_entry(value: bytes) -> LeadRejected:
     """Decode an audit entry and derive a new id from its id. A redelivered record gets the same new id.
 
-    The topic's producer chooses the original id. Ids of failures can be computed from topic, offset and time.
-    So a producer could choose the id of a failure, and the audit entry of that failure would be ignored.
+    The topic's producer chooses the original id. A producer can also compute the ids of failures from topic,
+    offset and time, and could choose one of these. Then the audit entry of that failure would be ignored.
     """
     entry = LeadRejected.model_validate_json(value)
     return entry.model_copy(update={"event_id": uuid5(entry.event_id, AuditEvent.LEAD_REJECTED)})
@@ -112,11 +112,11 @@ def kind_of(record: Record) -> Kind:
 
 
 def rejected_entry(entry: LeadRejected) -> AuditRecorded:
-    """Return the audit entry to store for a refused request. It does not trust the Kafka record.
+    """Return the audit entry to store for a refused request, with only the values that can be trusted.
 
-    Any program that can write to the topic may have sent it. So `lead_id` is removed, and `details` keeps
-    only `code` and `fields`, shortened. The record's time is kept as `details["sent_at"]`, because the entry
-    is stored with the database's time.
+    Any program that can write to the topic may have sent the Kafka record. So `lead_id` is removed, and
+    `details` contains only `code` and `fields`, shortened. The record's time is stored as
+    `details["sent_at"]`, because the entry itself gets the database's time.
     """
     details: dict[str, JsonValue] = {"sent_at": entry.occurred_at.isoformat()}
     code, fields = entry.details.get("code"), entry.details.get("fields")
@@ -130,7 +130,7 @@ def rejected_entry(entry: LeadRejected) -> AuditRecorded:
 def received_entry(record: Record, lead: LeadReceived) -> AuditRecorded:
     """Return the audit entry of a stored lead.
 
-    It has the record's origin, but nothing that a visitor typed.
+    The entry contains the record's origin, but nothing that a visitor typed.
     """
     details: dict[str, JsonValue] = {
         "site": lead.site,

@@ -27,7 +27,7 @@ class Handler:
         self._log = logger("park")
 
     async def handle(self, records: Sequence[Record]) -> None:
-        """Store a batch in one transaction; dead-letter undecodable records and conflicts."""
+        """Store a batch in one transaction. Publish the failures of undecodable records and conflicts."""
         await self._breaker.check()
         stored = await self._store.save(decode_in_parts(records), records)
         for record in stored.undecodable:
@@ -38,7 +38,7 @@ class Handler:
         self._breaker.count(good=count_leads(records) - dead, dead=dead)
 
     async def send_to_retry_queue(self, record: Record, failure: Failure) -> None:
-        """Publish the failure of one record, and count the record as parked in the ledger."""
+        """Publish the failure of one record, and count the record as `parked` in the ledger."""
         await self._publish_failure(record, failure)
         await self._store.count_parked(record)
         self._breaker.count(dead=count_leads([record]))
