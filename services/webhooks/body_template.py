@@ -1,7 +1,7 @@
 """Renders the body of a destination of the kind `http`: a Jinja template in a sandbox.
 
-The template is the operator's, and the values are a visitor's. The sandbox gives a template no access to the
-process. The length of its output is bounded.
+The operator writes the template, but its values come from a visitor. The sandbox gives a template no access
+to the process. The length of the rendered body is bounded.
 """
 
 import json
@@ -16,18 +16,21 @@ BODY_MAX_CHARACTERS: Final = 512 * 1024
 
 
 class BodyTemplateError(Exception):
-    """The template cannot be parsed, or failed with this event. The message is the name of the error."""
+    """The template cannot be parsed or rendered. The message is the class name of the error."""
 
 
 class _Environment(ImmutableSandboxedEnvironment):
     intercepted_binops = frozenset({"*", "**", "%"})
 
     def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
-        """Refuse `"a".ljust(10**9)` beside what the sandbox refuses."""
+        """Refuse what the sandbox refuses, and `"a".ljust(10**9)`, which would use up the memory."""
         return attr not in _PADDING and super().is_safe_attribute(obj, attr, value)
 
     def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
-        """Multiply and raise numbers up to a million: `"a" * 10**9` would take the memory of the process."""
+        """Refuse `*` and `**` unless both operands are numbers up to a million.
+
+        `"a" * 10**9` would use up the memory. Also refuses to format a text with `%`.
+        """
         if operator != "%" and not (_is_small(left) and _is_small(right)):
             raise BodyTemplateError("LimitError")
         if operator == "%" and isinstance(left, str):
@@ -58,7 +61,7 @@ _ENVIRONMENT: Final = _environment()
 
 @lru_cache(maxsize=200)
 def compile_template(source: str) -> Template:
-    """Return the compiled template. Raises `BodyTemplateError` for a mistake in it."""
+    """Return the compiled template. Raises `BodyTemplateError` if it cannot be parsed."""
     try:
         return _ENVIRONMENT.from_string(source)
     except Exception as error:  # noqa: BLE001 - deep nesting raises errors of Python's compiler

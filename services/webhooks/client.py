@@ -1,7 +1,7 @@
 """The HTTP client of destinations. Every request is bounded in time, and every response in size.
 
-aiohttp, because it is maintained and shows the address of each connection (`socket_factory`). httpx shows it
-only to a network backend of one's own.
+It uses aiohttp, because aiohttp is maintained and gives access to the address of each connection
+(`socket_factory`). With httpx, that needs a network backend of our own.
 """
 
 import asyncio
@@ -40,7 +40,7 @@ class Request:
 
 
 class DestinationClient:
-    """Sends requests. Follows no redirect, uses no proxy, keeps no cookie, and verifies certificates."""
+    """Sends requests. Follows no redirect, uses no proxy, stores no cookies, and verifies certificates."""
 
     def __init__(
         self, public: aiohttp.ClientSession, private: aiohttp.ClientSession, timeout_seconds: float
@@ -50,7 +50,7 @@ class DestinationClient:
         self.timeout_seconds = timeout_seconds
 
     async def send(self, request: Request, now: datetime) -> Outcome:
-        """Send a request and return its outcome. Every error of the network is an outcome."""
+        """Send a request and return its outcome. A network error is returned as an outcome, not raised."""
         session = self._private if request.allow_private else self._public
         deadline = asyncio.get_running_loop().time() + self.timeout_seconds
         try:
@@ -80,7 +80,7 @@ class DestinationClient:
 
 
 async def _read_start(response: aiohttp.ClientResponse, deadline: float) -> str:
-    """Return the beginning of a response's body. A body that hangs or breaks off changes no outcome."""
+    """Return the beginning of a response's body. If the body hangs or breaks off, return what has arrived."""
     content = bytearray()
     with contextlib.suppress(TimeoutError, aiohttp.ClientError, OSError):
         async with asyncio.timeout_at(deadline):

@@ -11,19 +11,25 @@ from services.webhooks.body_template import BodyTemplateError, compile_template
 
 
 class Destinations:
-    """The destinations by name. `apply` replaces them by those of a new version of the file.
+    """The destinations by name. `apply` replaces them by those of a new version of the sites file.
 
-    `wake` is set when something may be due: new deliveries, or other destinations.
+    The event `wake` is set when there may be something to send: new deliveries, or changed destinations.
     """
 
     def __init__(self, sites: Sites, variables: Mapping[str, str]) -> None:
-        """Use these destinations. Raises `SitesFileError` if they cannot be used."""
+        """Use these destinations. Raises `SitesFileError` if one of them is invalid.
+
+        `variables` are the environment variables from which the sites file takes its secrets.
+        """
         self.wake = asyncio.Event()
         self._variables = variables
         self.apply(sites)
 
     def apply(self, sites: Sites) -> None:
-        """Use these destinations from now on. Raises `SitesFileError` and changes nothing if one is wrong."""
+        """Use these destinations from now on.
+
+        If one is invalid, raises `SitesFileError` and changes nothing.
+        """
         by_name = resolve_destinations(sites, self._variables)
         for name, destination in by_name.items():
             for key in ("body", "erased_body"):
@@ -38,5 +44,5 @@ class Destinations:
         self.wake.set()
 
     def receiving(self, site: str, event: EventType) -> tuple[str, ...]:
-        """Return the names of the destinations that receive this event of this site."""
+        """Return the names of the destinations that receive this type of event from this site."""
         return tuple(name for name, each in self.by_name.items() if each.settings.receives(site, event))

@@ -27,7 +27,8 @@ class Handler:
     async def handle(self, records: Sequence[Record]) -> None:
         """Store the deliveries of these records. A record that cannot be decoded is only counted.
 
-        The persister reports such a lead. Such a change is dead-lettered here.
+        The persister publishes the failure of an undecodable lead. This method publishes the failure of an
+        undecodable change.
         """
         events, changes, undecodable = list[NewEvent](), list[LeadChanged](), list[Record]()
         for record in records:
@@ -47,7 +48,7 @@ class Handler:
                 await self._publisher.publish_failure(record, "event", failure)
 
     async def send_to_retry_queue(self, record: Record, failure: Failure) -> None:
-        """Publish the failure of one record, and count the record as parked in the ledger."""
+        """Publish the failure of one record, and count the record as `parked` in the ledger."""
         await self._publisher.publish_failure(record, "event", failure)
         await self._store.count_parked(record)
 

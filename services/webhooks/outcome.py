@@ -1,4 +1,4 @@
-"""What an attempt at a destination means: delivered, failed, rate-limited, or gone. Pure."""
+"""What the result of a request to a destination means: delivered, failed, rate-limited, or gone. No I/O."""
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -27,7 +27,7 @@ class Result(StrEnum):
 
 @dataclass(frozen=True)
 class Outcome:
-    """The outcome of one attempt. `reason` has our own words and codes, `response` the receiver's text."""
+    """The outcome of one attempt. `reason` contains only our own words; `response` is the receiver's text."""
 
     result: Result
     status_code: int | None = None
@@ -37,10 +37,11 @@ class Outcome:
 
 
 def outcome_of(status_code: int, retry_after: str | None, response: str, now: datetime) -> Outcome:
-    """Return what a response means. `retry_after` is the text of its header.
+    """Return what a response means. `retry_after` is the value of the header `Retry-After`, or None.
 
-    2xx is success. 410 means that the receiver wants nothing more (Standard Webhooks 1.0). `Retry-After`
-    counts with 429 and 503 (RFC 9110, 10.2.3). A redirect is a failure: it could lead to another server.
+    2xx is success. 410 means that the receiver wants no more events (Standard Webhooks 1.0). `Retry-After` is
+    used only with 429 and 503 (RFC 9110, 10.2.3). A redirect is a failure, because it could lead to another
+    server.
     """
     text = response.replace("\x00", "")[:RESPONSE_STORED_CHARACTERS]
     if 200 <= status_code < 300:
@@ -57,9 +58,9 @@ def outcome_of(status_code: int, retry_after: str | None, response: str, now: da
 
 
 def parse_retry_after(value: str | None, now: datetime) -> timedelta | None:
-    """Return the wait of a `Retry-After` header, in seconds or as a date, from 1 s to 24 h.
+    """Return the wait that a `Retry-After` header requests, limited to between 1 s and 24 h.
 
-    Returns None if the header is missing or cannot be read.
+    The header contains seconds or a date. Returns None if it is missing or cannot be read.
     """
     text = (value or "").strip()
     if text.isascii() and text.isdecimal():

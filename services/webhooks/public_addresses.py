@@ -1,7 +1,7 @@
-"""Refuses connections to addresses that are not public, so that nobody uses us as a proxy into our network.
+"""Refuses connections to addresses that are not public, so that nobody can reach our network through us.
 
-The check is on the address of each connection, not on the URL's host: a name may resolve to another address
-at every lookup, and a host may be written in many ways (`2130706433`, `0177.0.0.1`, `[::ffff:127.0.0.1]`).
+The address of each connection is checked, not the host in the URL. A name may resolve to another address at
+every lookup, and an address can be written in many ways (`2130706433`, `0177.0.0.1`, `[::ffff:127.0.0.1]`).
 """
 
 import errno
@@ -20,7 +20,7 @@ _LOCAL_NAT64: Final = ipaddress.IPv6Network("64:ff9b:1::/48")
 
 
 class AddressRefusedError(OSError):
-    """The address is not public."""
+    """The address of a connection is not public."""
 
     def __init__(self) -> None:
         # The same text for each address: a client that tried several then reports this error.
@@ -30,8 +30,8 @@ class AddressRefusedError(OSError):
 def is_public(address: str) -> bool:
     """Return True for an address of the public internet.
 
-    False for private, loopback, link-local (metadata services), shared, multicast, reserved and unspecified
-    addresses, and for IPv6 addresses that hold such an IPv4 address.
+    Returns False for private, loopback, link-local (metadata services), shared, multicast, reserved and
+    unspecified addresses, and for IPv6 addresses that contain such an IPv4 address.
     """
     parsed: _Address = ipaddress.ip_address(address.partition("%")[0])
     if isinstance(parsed, ipaddress.IPv6Address):
@@ -53,9 +53,10 @@ def is_public(address: str) -> bool:
 
 
 def create_public_socket(address_info: tuple[Any, ...]) -> socket.socket:
-    """Return a socket for an address that a name resolved to. Raises `AddressRefusedError`.
+    """Return a socket for an address that is about to be connected to.
 
-    aiohttp calls this for each address that it is about to connect to.
+    aiohttp calls this for each address to which a name resolved. Raises `AddressRefusedError` if the address
+    is not public.
     """
     family, kind, protocol, _, address = address_info
     if not is_public(str(address[0])):

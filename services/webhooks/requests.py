@@ -26,11 +26,12 @@ _MESSAGES: Final[Mapping[str, Callable[[dict[str, Any], str], dict[str, Any]]]] 
 def build_request(
     destination: ResolvedDestination, event_id: str, body: str, now: datetime, admin_url: str
 ) -> Request | None:
-    """Return the request that sends an event to a destination; None if it has no template for an erasure.
+    """Return the request that sends an event to a destination.
 
-    `body` is the event's JSON text. `now` has the time zone UTC. Raises `BodyTemplateError` for a template
-    that fails. A webhook is signed anew for each attempt, because the signature holds the time (Standard
-    Webhooks 1.0); its id and its content stay the same.
+    Returns None if the event is an erasure and the destination has no template for it. `body` is the event's
+    JSON text. `now` has the time zone UTC. Raises `BodyTemplateError` if a template fails. A webhook gets a
+    new signature for each attempt, because the signature contains the time (Standard Webhooks 1.0). The
+    webhook's id and content stay the same.
     """
     settings = destination.settings
     headers, content = dict(_JSON), body

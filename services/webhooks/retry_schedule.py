@@ -1,4 +1,4 @@
-"""When a failed delivery is sent again, and how long a failing destination is paused. Pure."""
+"""When a failed delivery is sent again, and how long a failing destination is paused. No I/O."""
 
 import random
 from datetime import timedelta
@@ -26,9 +26,10 @@ _LONGEST_PAUSE: Final = timedelta(minutes=10)
 
 
 def retry_wait(retries: int, rng: random.Random) -> timedelta | None:
-    """Return the wait before the next retry after `retries` retries; None if none is left.
+    """Return the wait before the next retry of a delivery; None if it has no retry left.
 
-    The wait is up to 20 % longer than scheduled, so that deliveries that failed together return apart.
+    `retries` is the number of its retries so far. The wait is up to 20 % longer than scheduled, so that
+    deliveries that failed together are not all retried at the same time.
     """
     if retries >= len(RETRY_WAITS):
         return None
@@ -38,7 +39,8 @@ def retry_wait(retries: int, rng: random.Random) -> timedelta | None:
 def pause(failures: int, rng: random.Random) -> timedelta | None:
     """Return how long a destination is paused after `failures` failures in a row; None for no pause.
 
-    The pause doubles with each failed probe, from 30 s to 10 min, and is up to 20 % longer.
+    After each pause, one delivery is sent as a probe. With each failed probe the pause doubles, from 30 s to
+    10 min. It is up to 20 % longer than that, at random.
     """
     if failures < FAILURES_BEFORE_PAUSE:
         return None

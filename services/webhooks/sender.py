@@ -1,4 +1,4 @@
-"""Sends the deliveries that are due. One destination never holds up another."""
+"""Sends the deliveries that are due. A slow or failing destination never delays the others."""
 
 import asyncio
 import contextlib
@@ -37,8 +37,8 @@ def utc_now() -> datetime:
 class Sender:
     """Claims due deliveries, sends them, and records the outcomes. Several processes share the work.
 
-    A delivery is claimed and committed before its request begins. If the process dies, its lease expires, and
-    another process sends it again with the same `webhook-id`.
+    The claim of a delivery is committed before the request begins. If the process dies, the claim's lease
+    expires, and another process sends the delivery again with the same `webhook-id`.
     """
 
     def __init__(
@@ -64,7 +64,10 @@ class Sender:
         self._log = logger("deliver")
 
     async def run(self) -> None:
-        """Send what is due until cancelled. The database is queried once a second, and after new events."""
+        """Send the deliveries that are due, until cancelled.
+
+        The database is queried once a second, and after new events.
+        """
         failures = 0
         while not self._stopping.is_set():
             self._destinations.wake.clear()
@@ -79,7 +82,7 @@ class Sender:
                 await asyncio.wait_for(self._destinations.wake.wait(), POLL_SECONDS)
 
     async def drain(self) -> None:
-        """Claim nothing more, and wait for the requests that are running. Each has a timeout."""
+        """Claim no more deliveries, and wait for the requests that are running. Each has a timeout."""
         self._stopping.set()
         self._destinations.wake.set()
         await asyncio.gather(*self._workers.values(), return_exceptions=True)
@@ -97,7 +100,7 @@ class Sender:
                 self._workers[name] = asyncio.create_task(self._work(name), name=f"deliver {name}")
 
     async def _work(self, name: str) -> None:
-        """Send what is due to one destination, until nothing is left that may be sent now."""
+        """Send the due deliveries of one destination, until none is left that may be sent now."""
         running = set[asyncio.Task[None]]()
         try:
             while not self._stopping.is_set() and (destination := self._destinations.by_name.get(name)):

@@ -1,4 +1,4 @@
-"""The settings of the webhooks service. The sites file has its destinations (docs/destinations.md)."""
+"""The settings of the webhooks service. The destinations are in the sites file (docs/destinations.md)."""
 
 from pydantic import Field
 from pydantic_settings import BaseSettings

@@ -41,8 +41,8 @@ PlanChange = Callable[[LeadChanged, Mapping[str, Any], Collection[str]], list[Ne
 class Claim:
     """A delivery that this process sends now.
 
-    `body` is None if the lead was erased meanwhile. `retries` are those used up before this attempt. The
-    lease ends at `deadline`, on this process's monotonic clock in seconds.
+    `body` is None if the lead was erased meanwhile. `retries` is the number of retries before this attempt.
+    The lease ends at `deadline`, a time of this process's monotonic clock in seconds.
     """
 
     destination: str
@@ -60,7 +60,7 @@ class Claim:
 class Settlement:
     """The state of a delivery after an attempt.
 
-    `retries` are those used up by now. `wait` is the time until the next attempt, or None.
+    `retries` is the number of retries so far. `wait` is the time until the next attempt, or None.
     """
 
     state: str
@@ -91,9 +91,9 @@ class Store:
     ) -> bool:
         """Store the events of a batch, a delivery for each destination, and the ledger in one transaction.
 
-        `plan` returns the events of each of the `changes`. Events that exist already, and those of erased
-        leads, are left out. `queue_ids` are the rows of the replay queue that sent records of this batch.
-        Returns True if something may be due.
+        `plan` returns the events of each of the `changes`. Events that are already stored, and those of
+        erased leads, are left out. `queue_ids` are the rows of the replay queue from which records of this
+        batch were sent. Returns True if there may be deliveries to send.
         """
         wrong = {id(record) for record in undecodable}
         async with transaction(self._pool) as connection:
@@ -149,12 +149,12 @@ class Store:
         await self._ledger.count_parked(self._pool, record)
 
     async def add_destinations(self, names: Collection[str]) -> None:
-        """Insert the state of destinations that have none yet."""
+        """Insert a row with the initial state for each destination that has no row yet."""
         async with transaction(self._pool) as connection:
             await SQL.add_destinations(connection, names=sorted(names))
 
     async def due_destinations(self, names: Collection[str]) -> list[str]:
-        """Return those of the destinations for which something may be sent now."""
+        """Return those of the destinations that have a delivery to send now."""
         async with transaction(self._pool) as connection:
             rows = SQL.list_due_destinations(connection, names=sorted(names))
             return [row["name"] async for row in rows]
@@ -162,8 +162,9 @@ class Store:
     async def claim(self, name: str, concurrency: int, gap: timedelta) -> list[Claim]:
         """Claim due deliveries of a destination. All processes together send at most `concurrency` at once.
 
-        `gap` is the least time between two requests; with one, a single delivery is claimed. While the
-        destination is paused, nothing is claimed; after the pause, one probe.
+        `gap` is the least time between two requests. If it is not zero, at most one delivery is claimed.
+        While the destination is paused, nothing is claimed. After the pause, one delivery is claimed as a
+        probe.
         """
         deadline = time.monotonic() + self._lease.total_seconds()
         async with transaction(self._pool) as connection:
@@ -186,7 +187,7 @@ class Store:
         """Write the outcome of an attempt, for the delivery and its destination, in one transaction.
 
         Returns False, and changes nothing, if another process has taken over the delivery. If the lead was
-        erased meanwhile, nothing of the response is stored, and the delivery is not repeated.
+        erased meanwhile, the response is not stored, and the delivery is not repeated.
         """
         async with transaction(self._pool) as connection:
             erased = await SQL.lock_event(connection, event_id=claim.event_id)
@@ -211,7 +212,7 @@ class Store:
             return settled is not None
 
     async def _update_destination(self, connection: Connection, claim: Claim, outcome: Outcome) -> None:
-        """Count an outcome for its destination: end, begin or prolong its pause, or disable it."""
+        """Apply an outcome to the state of its destination: end, begin or prolong a pause, or disable it."""
         name, reason = claim.destination, outcome.reason or ""
         about = {"name": name, "claimed_at": claim.claimed_at}
         match outcome.result:

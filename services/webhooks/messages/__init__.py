@@ -1,1 +1,1 @@
-"""The messages that chats show about an event."""
+"""The messages that chat services show about an event."""

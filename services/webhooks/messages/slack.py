@@ -9,7 +9,7 @@ SECTION_MAX: Final = 3000
 
 
 def slack_message(event: dict[str, Any], admin_url: str) -> dict[str, Any]:
-    """Return the payload of an incoming webhook (Block Kit). `text` is what a notification shows."""
+    """Return the payload of an incoming webhook (Block Kit). `text` is the text of the notification."""
     summary = summarize(event, admin_url)
     blocks: list[dict[str, Any]] = [_section(f"*{_escape(summary.title)}*")]
     if summary.fields:

@@ -1,4 +1,4 @@
-"""What a chat message says about an event, before the markup of a chat."""
+"""The content of a chat message about an event, without the markup of a specific chat service."""
 
 from typing import Any, Final, NamedTuple
 
@@ -17,7 +17,7 @@ STATUS_NAMES: Final = {
 
 
 class Summary(NamedTuple):
-    """A title, the fields that are filled, the visitor's message, and a link to the lead (or empty)."""
+    """A title, the fields that are not empty, the visitor's message, and a link to the lead, if any."""
 
     title: str
     fields: list[tuple[str, str]]
@@ -26,7 +26,7 @@ class Summary(NamedTuple):
 
 
 def summarize(event: dict[str, Any], admin_url: str) -> Summary:
-    """Return the summary of an event's JSON. Long values are cut, because chats refuse long messages."""
+    """Return the summary of an event's JSON. Long values are cut: chat services refuse long messages."""
     lead = event["data"]
     link = f"{admin_url.rstrip('/')}/ui/leads/{lead['id']}" if admin_url else ""
     if event["type"] == "lead.erased":

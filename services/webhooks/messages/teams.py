@@ -1,4 +1,4 @@
-"""A message for Microsoft Teams: an Adaptive Card, as its workflow for incoming webhooks takes it."""
+"""A message for Microsoft Teams: an Adaptive Card, the format of Teams' workflow for incoming webhooks."""
 
 import re
 from typing import Any, Final
