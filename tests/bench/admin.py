@@ -85,7 +85,7 @@ def _worked(process: int) -> float:
 
 async def _time(pool: Any, case: Case) -> float:
     began = time.perf_counter()
-    await case.ask(pool)
+    await case.run(pool)
     return (time.perf_counter() - began) * 1000
 
 

@@ -167,7 +167,7 @@ async def measure(url: str, turns: int, only: str, console: Console) -> list[Tim
         for turn in range(-1, turns):  # the first turn fills the caches of the database and of the browser
             async with _signed_in(browser, base, ZONES[turn % len(ZONES)]) as page:
                 for each in measured:
-                    rendered, server = await _take(page, base, each.step)
+                    rendered, server = await _run_step(page, base, each.step)
                     if turn >= 0:
                         each.rendered.append(rendered)
                         each.server.append(server)
@@ -219,7 +219,7 @@ async def _signed_in(browser: Browser, base: str, zone: str) -> AsyncIterator[Pa
     await context.close()
 
 
-async def _take(page: Page, base: str, step: Step) -> tuple[float, float]:
+async def _run_step(page: Page, base: str, step: Step) -> tuple[float, float]:
     """Do a step; return the milliseconds until the page is rendered, and until the slowest response began."""
     await page.goto(base + step.path)
     opened: list[float] = await page.evaluate(_OPENED)

@@ -28,7 +28,7 @@ from services.admin.store.planning import plan_for_values
 from services.admin.store.privacy import erasure, personal_data
 from services.admin.store.views import Views
 
-Ask = Callable[[Any], Awaitable[Any]]
+Run = Callable[[Any], Awaitable[Any]]
 DAY: Final = timedelta(days=1)
 # Filters of the list in other orders: of all leads, of many, of few, of none.
 _ORDERED: Final[dict[str, dict[str, Any]]] = {
@@ -70,10 +70,10 @@ ZONE: Final = ZoneInfo("Europe/Berlin")
 
 @dataclass(frozen=True)
 class Case:
-    """A page load or a part of it; `ask` runs it with a pool. Actions may scan the queue."""
+    """A page load or a part of it. `run` executes it with a pool. Actions may scan the queue."""
 
     name: str
-    ask: Ask
+    run: Run
     may_walk: tuple[str, ...] = ()
 
 
@@ -201,7 +201,7 @@ def cases(sample: dict[str, Any]) -> list[Case]:
         Case("overview: top values, 30 days", lambda pool: Trends(pool).top_values(midnight - 30 * DAY)),
         Case("overview: top values, a year", lambda pool: Trends(pool).top_values(year)),
         Case("overview: by status and service", lambda pool: Trends(pool).shares()),
-        *_workbench(sample),
+        *_failed_deliveries(sample),
         *_people(sample),
     ]
 
@@ -210,7 +210,7 @@ def _view(name: str, view: LeadConditions) -> Case:
     return Case(f"view: {name}", lambda pool: Views(pool).count([view], ZONE, "Ann"))
 
 
-def _workbench(sample: dict[str, Any]) -> list[Case]:
+def _failed_deliveries(sample: dict[str, Any]) -> list[Case]:
     deep = Position(sample["now"], sample["replay"]).cursor()
     return [
         _groups("open"),
@@ -283,7 +283,7 @@ def _replay(sample: dict[str, Any], what: str, **fields: Any) -> Case:
 def _run_query(name: str, query: str, queries: Any = personal_data._SQL, **values: Any) -> Case:
     """Run one query alone, because the function that uses it also writes."""
 
-    async def ask(pool: Any) -> None:
+    async def run(pool: Any) -> None:
         async with snapshot(pool) as connection:
             await plan_for_values(connection)
             found = getattr(queries, query)(connection, **values)
@@ -293,7 +293,7 @@ def _run_query(name: str, query: str, queries: Any = personal_data._SQL, **value
             else:
                 await found
 
-    return Case(name, ask)
+    return Case(name, run)
 
 
 def _export(what: str, **fields: Any) -> Case:
@@ -309,10 +309,10 @@ def _export(what: str, **fields: Any) -> Case:
         limit=lead_exports.CHUNK,
     )
 
-    async def ask(pool: Any) -> None:
+    async def run(pool: Any) -> None:
         async with snapshot(pool) as connection:
             await plan_for_values(connection)
             await count_leads(connection, wanted)
-        await first.ask(pool)
+        await first.run(pool)
 
-    return Case(f"CSV: {what}", ask)
+    return Case(f"CSV: {what}", run)

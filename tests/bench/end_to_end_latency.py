@@ -70,7 +70,7 @@ async def _ours(bench: BenchEnvironment) -> AsyncIterator[Chain]:
         running.callback(connection.close)
 
         async def seen(lead_id: str) -> bool:
-            answer = await connection.ask(request("GET", f"/admin/leads/{lead_id}"))
+            answer = await connection.request(request("GET", f"/admin/leads/{lead_id}"))
             assert answer.startswith((b"HTTP/1.1 200", b"HTTP/1.1 404")), answer
             return answer.startswith(b"HTTP/1.1 200")
 
@@ -121,7 +121,7 @@ async def _parts(bench: BenchEnvironment) -> AsyncIterator[tuple[Database, dict[
 async def _follow(chain: Chain, gateway: Connection, seconds: float) -> float:
     """Post one lead; return the milliseconds from its 201 until it is visible."""
     body = json.dumps(EXAMPLE | {"request_id": uuid4().hex}).encode()
-    answer = await gateway.ask(request("POST", "/inbound/leads", body))
+    answer = await gateway.request(request("POST", "/inbound/leads", body))
     began = time.perf_counter()
     assert answer.startswith(b"HTTP/1.1 201"), answer
     lead_id = json.loads(answer.partition(b"\r\n\r\n")[2])["leadId"]

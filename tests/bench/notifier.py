@@ -48,7 +48,7 @@ async def send_command(port: int, command: str) -> str:
     return answer
 
 
-async def taken(port: int, count: int) -> float:
+async def wait_until_accepted(port: int, count: int) -> float:
     """Wait until the sink has accepted this many mails; return mails per second."""
     async with asyncio.timeout(600):
         while True:
@@ -83,7 +83,7 @@ async def compare(bench: BenchEnvironment) -> list[Result]:
             await post(kafka, *(lead() for _ in range(leads)))
             where = {"KAFKA_TOPIC_PREFIX": kafka.topic_prefix, "DATABASE_URL": database.service}
             async with program(bench, "notifier", environment(bench, port) | where):
-                rate = await taken(port, 2 * leads)
+                rate = await wait_until_accepted(port, 2 * leads)
             await _check_all_sent(database.owner, 2 * leads)
             await bench.stack.drop_topics(kafka)
             await bench.stack.drop_database(database)
@@ -97,7 +97,7 @@ async def compare(bench: BenchEnvironment) -> list[Result]:
             )  # fmt: skip
             if await process.wait():
                 raise RuntimeError("aiosmtplib alone did not send them all")
-            return await taken(port, 2 * leads)
+            return await wait_until_accepted(port, 2 * leads)
 
         rates = await in_turns({"ours": ours, "alone": alone}, bench.rounds)
     against = "aiosmtplib alone, on as many connections"

@@ -177,10 +177,10 @@ async def fail_over(
         pass
     await asyncio.sleep(2)
     stood = {"at the primary before": before, "at the promoted standby": promoted}
-    return await judge(super_url, smtp, meter, stood, seconds)
+    return await check_run(super_url, smtp, meter, stood, seconds)
 
 
-async def judge(
+async def check_run(
     url: str, smtp: SmtpServer, meter: Meter, stood: dict[str, Any], seconds: float | None
 ) -> dict[str, Any]:
     async with open_pool(PostgresSettings.model_validate({"url": url}), "test") as pool:

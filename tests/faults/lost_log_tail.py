@@ -21,7 +21,7 @@ from deploy.cli.topics import provision
 from deploy.embedded.servers.standalone import Kafka as Broker
 from deploy.embedded.servers.standalone import running_kafka, running_postgres
 from runtime.settings import Kafka
-from tests.faults.failover import SERVICES, conclude, counts, judge, services_environment
+from tests.faults.failover import SERVICES, check_run, conclude, counts, services_environment
 from tests.faults.outage import Meter
 from tests.support.mail.smtp import SmtpServer, smtp_server
 from tests.support.services.processes import ServiceProcess, processes
@@ -86,7 +86,7 @@ async def lose_log_tail(
     except AssertionError:
         pass
     await asyncio.sleep(2)
-    return await judge(url, smtp, meter, {"before": before, "bytes lost": lost}, seconds)
+    return await check_run(url, smtp, meter, {"before": before, "bytes lost": lost}, seconds)
 
 
 def signal_consumers(services: dict[str, ServiceProcess], number: signal.Signals) -> None:

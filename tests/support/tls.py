@@ -99,7 +99,7 @@ class _Front:
     def __init__(self, upstream: int, context: ssl.SSLContext) -> None:
         self._upstream, self._context = upstream, context
 
-    async def take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.closing(writer), contextlib.suppress(OSError, asyncio.IncompleteReadError):
             if await reader.readexactly(8) != SSL_REQUEST:
                 return
@@ -134,7 +134,7 @@ def running_tls_postgres(folder: Path, authority: Authority) -> Iterator[Databas
         [port] = free_ports(1)
         thread.start()
         listening = asyncio.run_coroutine_threadsafe(
-            asyncio.start_server(front.take, "127.0.0.1", port), loop
+            asyncio.start_server(front.accept, "127.0.0.1", port), loop
         ).result(10)
         try:
             known = (server.urls.superuser, server.urls.owner, server.urls.service)

@@ -25,7 +25,7 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)  # uvloop's transport is not a subclass
 
-    def ask(self, request: bytes) -> asyncio.Future[bytes]:
+    def request(self, request: bytes) -> asyncio.Future[bytes]:
         self._answer = answer = asyncio.get_running_loop().create_future()
         self._seen = b""
         self._transport.write(request)

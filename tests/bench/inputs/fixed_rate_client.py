@@ -33,7 +33,7 @@ async def _post(url: str, rate: float, seconds: float) -> dict[str, float]:
     async def one(number: int, due: float) -> None:
         nonlocal refused
         connection = await idle.get()
-        answer = await connection.ask(requests[number])
+        answer = await connection.request(requests[number])
         took.append(1000 * (time.perf_counter() - due))
         refused += not answer.startswith(b"HTTP/1.1 201")
         idle.put_nowait(connection)

@@ -106,12 +106,12 @@ async def test_a_cancelled_action_leaves_the_other_leads(
     started = await send(admin, action="status", new_status="lost", filter={})
     path = f"/admin/bulk/{started['bulk']['id']}"
     await eventually(lambda: admin.get(path), until=lambda detail: detail["bulk"]["done"] >= 3)
-    cancelled = await admin.ask("DELETE", path)
+    cancelled = await admin.request("DELETE", path)
     assert (cancelled["state"], cancelled["done"] < 300) == ("cancelled", True)
     await asyncio.sleep(0.3)
     lost = await admin.db.fetchval("SELECT count(*) FROM lead_inbox WHERE status = 'lost'")
     assert lost == (await admin.get(path))["bulk"]["done"] == cancelled["done"]
-    await admin.ask("DELETE", path, 409)
+    await admin.request("DELETE", path, 409)
     assert [len(await events(admin, f"bulk.{word}")) for word in ("started", "cancelled")] == [1, 1]
 
 

@@ -90,7 +90,7 @@ async def test_a_lead_that_changes_moves_no_other_lead_between_pages(admin: Admi
     whole = [lead["id"] for lead in await pages(admin, "status", 100)]
     first = await admin.get("/admin/leads", sort="status", limit=3)
     # The last lead of the page gets a status that comes later, and a new lead comes into the page.
-    await admin.ask("PATCH", f"/admin/leads/{whole[2]}/status", new_status="won")
+    await admin.request("PATCH", f"/admin/leads/{whole[2]}/status", new_status="won")
     await admin.add_lead("contacted", occurred_at=START + timedelta(days=1))
     second = await admin.get("/admin/leads", sort="status", limit=2, cursor=first["next_cursor"])
     assert [lead["id"] for lead in second["leads"]] == whole[3:5]

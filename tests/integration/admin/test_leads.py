@@ -88,7 +88,7 @@ async def test_a_lead_is_shown_with_emails_queue_and_timeline(admin: Admin) -> N
     lead = await admin.add_lead(extra={"budget": 7})
     await admin.add_email(lead.lead_id, "welcome", "sent")
     await admin.add_queue_row(lead_id=lead.lead_id, kind="admin_alert")
-    await admin.ask("PATCH", f"/admin/leads/{lead.lead_id}/status", new_status="processing")
+    await admin.request("PATCH", f"/admin/leads/{lead.lead_id}/status", new_status="processing")
     answer = await admin.get(f"/admin/leads/{lead.lead_id}")
     assert answer["lead"]["email"] == lead.email
     assert answer["lead"]["extra"] == {"budget": 7}
@@ -148,7 +148,7 @@ async def test_a_status_change_with_an_outdated_expected_is_a_conflict(admin: Ad
 
 async def test_setting_the_same_status_changes_nothing(admin: Admin) -> None:
     lead = await admin.add_lead("won")
-    answer = await admin.ask("PATCH", f"/admin/leads/{lead.lead_id}/status", new_status="won")
+    answer = await admin.request("PATCH", f"/admin/leads/{lead.lead_id}/status", new_status="won")
     assert (answer["changed"], answer["message"]) == (False, "The status was already won.")
     assert await admin.db.fetchval("SELECT count(*) FROM audit_log") == 0
 
@@ -178,7 +178,7 @@ async def test_releasing_from_spam_requests_both_emails(admin: Admin) -> None:
     lead = await admin.add_lead("spam", spam_reasons=("honeypot",), extra={"a": [1]}, company="Acme")
     for kind in ("welcome", "admin_alert"):
         await admin.add_email(lead.lead_id, kind, "suppressed")
-    answer = await admin.ask("PATCH", f"/admin/leads/{lead.lead_id}/status", new_status="received")
+    answer = await admin.request("PATCH", f"/admin/leads/{lead.lead_id}/status", new_status="received")
     assert answer["mails_requested"] == ["admin_alert", "welcome"]
     rows = await admin.db.fetch("SELECT * FROM replay_queue ORDER BY kind")
     assert [(row["stage"], row["kind"], row["state"]) for row in rows] == [
@@ -198,7 +198,7 @@ async def test_releasing_from_spam_twice_keeps_one_row_per_email(admin: Admin) -
     await admin.add_queue_row(lead_id=lead.lead_id, state="resolved", payload=None, next_attempt_at=None)
     path = f"/admin/leads/{lead.lead_id}/status"
     for status in ("received", "spam", "received"):
-        await admin.ask("PATCH", path, new_status=status)
+        await admin.request("PATCH", path, new_status=status)
     rows = await admin.db.fetch("SELECT kind, state, made_by FROM replay_queue ORDER BY kind")
     assert [tuple(row) for row in rows] == [
         ("admin_alert", "waiting", "admin"),
@@ -209,7 +209,7 @@ async def test_releasing_from_spam_twice_keeps_one_row_per_email(admin: Admin) -
 async def test_releasing_from_spam_does_not_resend_a_sent_email(admin: Admin) -> None:
     lead = await admin.add_lead("spam")
     await admin.add_email(lead.lead_id, "welcome", "sent")
-    answer = await admin.ask("PATCH", f"/admin/leads/{lead.lead_id}/status", new_status="received")
+    answer = await admin.request("PATCH", f"/admin/leads/{lead.lead_id}/status", new_status="received")
     assert answer["mails_requested"] == ["admin_alert"]
 
 
@@ -219,7 +219,7 @@ async def test_a_resend_requests_the_email_in_one_row(admin: Admin, delivery: st
     if delivery:
         await admin.add_email(lead.lead_id, "welcome", delivery)
     path = f"/admin/leads/{lead.lead_id}/emails/welcome/resend"
-    first, second = await admin.ask("POST", path, 202), await admin.ask("POST", path, 202)
+    first, second = await admin.request("POST", path, 202), await admin.request("POST", path, 202)
     assert first["queue_id"] == second["queue_id"]
     row = await admin.db.fetchrow("SELECT * FROM replay_queue")
     assert row is not None
@@ -233,11 +233,11 @@ async def test_a_resend_of_a_sent_or_suppressed_email_is_refused(
     lead = await admin.add_lead(status)
     if delivery:
         await admin.add_email(lead.lead_id, "welcome", delivery)
-    await admin.ask("POST", f"/admin/leads/{lead.lead_id}/emails/welcome/resend", 409)
+    await admin.request("POST", f"/admin/leads/{lead.lead_id}/emails/welcome/resend", 409)
     assert await admin.db.fetchval("SELECT count(*) FROM replay_queue") == 0
 
 
 async def test_a_resend_of_an_unknown_lead_or_kind_is_refused(admin: Admin) -> None:
-    await admin.ask("POST", f"/admin/leads/{uuid4()}/emails/welcome/resend", 404)
+    await admin.request("POST", f"/admin/leads/{uuid4()}/emails/welcome/resend", 404)
     lead = await admin.add_lead()
-    await admin.ask("POST", f"/admin/leads/{lead.lead_id}/emails/newsletter/resend", 422)
+    await admin.request("POST", f"/admin/leads/{lead.lead_id}/emails/newsletter/resend", 422)

@@ -122,7 +122,7 @@ async def test_notes_are_exported_and_erased_with_the_person(admin: Admin) -> No
     note = await add_note(admin, lead.lead_id, SECRET)
     kept = await add_note(admin, other.lead_id, "Stays.")
     assert (await admin.get(f"/admin/leads/{lead.lead_id}/export"))["notes"] == [note]
-    await admin.ask("DELETE", f"/admin/leads/{lead.lead_id}")
+    await admin.request("DELETE", f"/admin/leads/{lead.lead_id}")
     rows = await admin.db.fetch("SELECT id::text FROM lead_note")
     assert [row["id"] for row in rows] == [kept["id"]]
     assert (await admin.get(url_of(lead.lead_id)))["notes"] == []

@@ -36,7 +36,7 @@ async def test_a_flush_requests_all_waiting_rows_and_is_audited(admin: Admin) ->
     for _ in range(3):
         await admin.add_queue_row(next_attempt_at=later)
     await admin.add_queue_row(state="dead")
-    answer = await admin.ask("POST", "/admin/queue/flush", 202)
+    answer = await admin.request("POST", "/admin/queue/flush", 202)
     assert answer["requested"] == 3
     rows = await admin.db.fetch("SELECT * FROM replay_queue WHERE requested_at IS NOT NULL")
     assert {(row["state"], row["requested_by"], row["attempts"]) for row in rows} == {("waiting", "ann", 0)}
@@ -45,13 +45,13 @@ async def test_a_flush_requests_all_waiting_rows_and_is_audited(admin: Admin) ->
 
 
 async def test_regression_a_flush_names_the_websites_to_import(admin: Admin) -> None:
-    answer = await admin.ask("POST", "/admin/queue/flush", 202)
+    answer = await admin.request("POST", "/admin/queue/flush", 202)
     assert (answer["sites"], answer["message"]) == ([], "0 waiting rows are due now.")
     await admin.db.execute(
         "INSERT INTO scheduled_job (name, schedule, last_details) VALUES ('site_queue', '*', $1)",
         json.dumps({"sites": {"shop": {"depth": 2}, "blog": {"depth": 0}}}),
     )
-    answer = await admin.ask("POST", "/admin/queue/flush", 202)
+    answer = await admin.request("POST", "/admin/queue/flush", 202)
     assert (answer["requested"], answer["sites"]) == (0, ["blog", "shop"])
     assert answer["message"] == (
         "0 waiting rows are due now. The websites' own queues are imported now: blog, shop."
@@ -64,20 +64,20 @@ async def test_clear_archives_waiting_rows_with_payload_and_audit(admin: Admin) 
     await admin.add_queue_row(lead_id=lead_id, payload=b"bytes")
     await admin.add_queue_row(lead_id=None, stage="persister", kind="store")
     await admin.add_queue_row(state="replaying")
-    answer = await admin.ask("DELETE", "/admin/queue/clear", stage="notifier")
+    answer = await admin.request("DELETE", "/admin/queue/clear", stage="notifier")
     assert (answer["archived"], answer["stages"]) == (1, {"notifier": 1})
     row = await admin.db.fetchrow("SELECT * FROM replay_queue WHERE lead_id = $1", lead_id)
     assert row is not None
     assert (row["state"], row["payload"], row["next_attempt_at"]) == ("archived", b"bytes", None)
     (entry,) = (await admin.get("/admin/audit", lead_id=str(lead_id)))["entries"]
     assert (entry["event"], entry["actor"]) == ("lead.archived", "ann")
-    answer = await admin.ask("DELETE", "/admin/queue/clear")
+    answer = await admin.request("DELETE", "/admin/queue/clear")
     assert answer["stages"] == {"persister": 1}
     cleared = (await admin.get("/admin/audit", event="queue.cleared"))["entries"]
     assert [entry["details_json"]["count"] for entry in cleared] == [1, 1]
     # A misspelt filter must not clear all rows.
     await admin.add_queue_row()
-    await admin.ask("DELETE", "/admin/queue/clear", 422, stages="persister")
+    await admin.request("DELETE", "/admin/queue/clear", 422, stages="persister")
     assert await admin.db.fetchval("SELECT count(*) FROM replay_queue WHERE state = 'waiting'") == 1
 
 
@@ -85,11 +85,11 @@ async def test_a_paused_stage_is_resumed_once(admin: Admin) -> None:
     await admin.db.execute(
         "INSERT INTO stage_control VALUES ('notifier', true, 'too many', now(), 'notifier')"
     )
-    answers = [await admin.ask("POST", "/admin/stages/notifier/resume") for _ in range(2)]
+    answers = [await admin.request("POST", "/admin/stages/notifier/resume") for _ in range(2)]
     assert [answer["was_paused"] for answer in answers] == [True, False]
     row = await admin.db.fetchrow("SELECT paused, reason, changed_by FROM stage_control")
     assert row is not None
     assert tuple(row) == (False, None, "ann")
     (entry,) = (await admin.get("/admin/audit", event="stage.resumed"))["entries"]
     assert (entry["actor"], entry["details_json"]) == ("ann", {"stage": "notifier"})
-    await admin.ask("POST", "/admin/stages/nonsense/resume", 422)
+    await admin.request("POST", "/admin/stages/nonsense/resume", 422)

@@ -75,7 +75,7 @@ async def test_a_dead_or_archived_row_is_replayed_with_three_new_retries(admin: 
 async def test_replaying_a_waiting_row_does_not_count_as_a_retry(admin: Admin) -> None:
     later = datetime.now(UTC) + timedelta(hours=1)
     queue_id = await admin.add_queue_row(attempts=2, next_attempt_at=later)
-    answer = await admin.ask("POST", f"/admin/queue/{queue_id}/replay", 202)
+    answer = await admin.request("POST", f"/admin/queue/{queue_id}/replay", 202)
     assert (answer["attempts"], "does not count as a retry" in answer["message"]) == (2, True)
     row = await admin.db.fetchrow("SELECT * FROM replay_queue")
     assert row is not None
@@ -93,10 +93,10 @@ async def test_a_row_that_cannot_be_replayed_is_refused_with_the_reason(admin: A
     }
     before = await admin.db.fetch("SELECT * FROM replay_queue ORDER BY id")
     for queue_id, words in refused.items():
-        problem = await admin.ask("POST", f"/admin/queue/{queue_id}/replay", 409)
+        problem = await admin.request("POST", f"/admin/queue/{queue_id}/replay", 409)
         assert words in problem["detail"]
     unknown_id = uuid4()
-    await admin.ask("POST", f"/admin/queue/{unknown_id}/replay", 404)
+    await admin.request("POST", f"/admin/queue/{unknown_id}/replay", 404)
     # Selected by id: each row that cannot be replayed is named, and one that can is replayed alone.
     ids = [str(each) for each in (*refused, unknown_id)]
     problem = await send(admin, BULK, {"ids": ids}, 409)
@@ -167,7 +167,7 @@ async def test_a_cancelled_replay_leaves_unsent_rows_unchanged(admin: Admin) -> 
     before = await admin.db.fetch("SELECT * FROM replay_queue ORDER BY id")
     begun = (await send(admin, BULK, {"state": "dead"}, 202))["replay"]
     path = f"/admin/queue/replays/{begun['id']}"
-    answer = await admin.ask("DELETE", path)
+    answer = await admin.request("DELETE", path)
     assert (answer["cancelled"], answer["replay"]["state"]) == (3, "cancelled")
     assert answer["replay"]["cancelled_by"] == "ann"
     detail = await admin.get(path)
@@ -175,9 +175,9 @@ async def test_a_cancelled_replay_leaves_unsent_rows_unchanged(admin: Admin) -> 
     assert {result["result"] for result in detail["results"]} == {"cancelled"}
     after = await admin.db.fetch("SELECT * FROM replay_queue ORDER BY id")
     assert [dict(row) for row in after] == [dict(row) for row in before]
-    problem = await admin.ask("DELETE", path, 409)
+    problem = await admin.request("DELETE", path, 409)
     assert problem["detail"] == "The replay is cancelled: there is nothing left to cancel."
-    await admin.ask("DELETE", f"/admin/queue/replays/{uuid4()}", 404)
+    await admin.request("DELETE", f"/admin/queue/replays/{uuid4()}", 404)
     await admin.get(f"/admin/queue/replays/{uuid4()}", 404)
     (entry,) = (await admin.get("/admin/audit", event="queue.replay_cancelled"))["entries"]
     assert (entry["actor"], entry["details_json"]["replay_id"]) == ("ann", begun["id"])
@@ -223,6 +223,6 @@ async def test_an_invalid_order_replays_nothing(
 
 
 async def test_an_order_without_a_json_body_is_refused(admin: Admin) -> None:
-    assert (await admin.ask("POST", BULK, 422))["detail"] == "body Field required"
+    assert (await admin.request("POST", BULK, 422))["detail"] == "body Field required"
     answer = await admin.client.post(BULK, content=b"{", headers={"Content-Type": "application/json"})
     assert (answer.status_code, answer.json()["detail"]) == (422, "body must be JSON")

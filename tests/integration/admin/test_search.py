@@ -82,7 +82,7 @@ async def test_a_phone_number_is_found_with_any_prefix(
 
 
 async def test_an_erased_lead_is_not_found_by_its_words(admin: Admin) -> None:
-    await admin.ask("DELETE", f"/admin/leads/{LEAD_ID}")
+    await admin.request("DELETE", f"/admin/leads/{LEAD_ID}")
     for search in ("zoe", "brien@exam", "301234567", "ofen", "zurich", "dienstag"):
         assert (await admin.get("/admin/leads", q=search))["total"] == 0, search
 

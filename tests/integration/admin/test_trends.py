@@ -80,7 +80,7 @@ async def test_a_change_of_an_old_lead_and_a_late_lead_change_the_past(admin: Ad
     at = MIDNIGHT - 3 * DAY + timedelta(hours=7)
     lead = await admin.add_lead(occurred_at=at)
     await summarize(pool)
-    await admin.ask("PATCH", f"/admin/leads/{lead.lead_id}/status", new_status="spam")
+    await admin.request("PATCH", f"/admin/leads/{lead.lead_id}/status", new_status="spam")
     await admin.add_lead(occurred_at=at, service="Late")
     await summarize(pool)
     zone = ZoneInfo("UTC")
@@ -99,7 +99,7 @@ async def test_only_the_most_frequent_values_are_listed(admin: Admin, pool: Pool
 
 async def set_status(admin: Admin, lead_id: Any, *statuses: str) -> None:
     for status in statuses:
-        await admin.ask("PATCH", f"/admin/leads/{lead_id}/status", new_status=status)
+        await admin.request("PATCH", f"/admin/leads/{lead_id}/status", new_status=status)
 
 
 async def test_a_response_is_the_first_change_of_a_received_lead(admin: Admin, pool: Pool) -> None:

@@ -79,7 +79,7 @@ async def test_a_hostile_name_is_a_text_everywhere(admin: Admin) -> None:
         ({"name": "fine", "status": "", "q": "ada"}, "Choose a filter or an order first"),
     ],
 )
-async def test_a_view_that_cannot_be_saved_asks_again(
+async def test_a_view_that_cannot_be_saved_shows_the_form_again(
     admin: Admin, fields: dict[str, str], message: str
 ) -> None:
     csrf = await sign_in(admin)

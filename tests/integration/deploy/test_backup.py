@@ -151,7 +151,7 @@ async def test_restore_of_backup_under_load_loses_no_lead_and_repeats_no_mail(
         async with producer(kafka) as raw:
             await raw.send_and_wait(kafka.topic_prefix + topics.RECEIVED.name, b"no lead", key=b"x")
         await until_processed(admin, 124, 248)
-        await admin.ask("DELETE", f"/admin/leads/{erased.lead_id}")
+        await admin.request("DELETE", f"/admin/leads/{erased.lead_id}")
         sent = len(smtp.mails)
     shell("erased")
 
@@ -170,7 +170,7 @@ async def test_restore_of_backup_under_load_loses_no_lead_and_repeats_no_mail(
         )
         assert {row["kind"]: row["state"] for row in states} == {"welcome": "dead", "admin_alert": "sent"}
         del smtp.always["rcpt:later@slow.example"]
-        await admin.ask("POST", "/admin/queue/flush", 202)
+        await admin.request("POST", "/admin/queue/flush", 202)
         await eventually(
             lambda: asyncio.sleep(0, len(smtp.of(greylisted.lead_id, "welcome"))), what="the mail"
         )
@@ -180,7 +180,7 @@ async def test_restore_of_backup_under_load_loses_no_lead_and_repeats_no_mail(
         (again,) = (tmp_path / "erased.txt").read_text().split()
         path = f"/admin/leads/{again}"
         assert (await admin.get(path))["lead"]["name"] == "Erased Person"
-        await admin.ask("DELETE", path)
+        await admin.request("DELETE", path)
         assert (await admin.get(path))["lead"]["name"] == ""
         await until_processed(admin, 129, 258)
         assert "nothing is missing and the ledger balances" in shell("check")

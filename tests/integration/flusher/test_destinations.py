@@ -125,11 +125,11 @@ async def test_regression_without_kafka_websites_leads_go_to_the_gateway(
         del gateway.failures["refused"]
         clock.turn(seconds=1)
 
-        async def taken() -> Any:
+        async def sent_rows() -> Any:
             await jobs.send_replays()
             return await db.fetchval("SELECT taken FROM queue_replay")
 
-        await eventually(taken, what="the send of a website's row")
+        await eventually(sent_rows, what="the send of a website's row")
     assert gateway.seen["refused"] == before + 1
     assert await states(db) == {("notifier", "waiting"): 1, ("site", "resolved"): 5}
 

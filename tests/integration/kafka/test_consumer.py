@@ -139,7 +139,7 @@ async def test_regression_member_with_cancelled_stop_leaves_group(kafka: Kafka) 
     )
     assert isinstance(first, Clinging)
 
-    async def taken(by: CollectingHandler) -> list[bytes]:
+    async def values_of(by: CollectingHandler) -> list[bytes]:
         return by.values
 
     async with open_publisher(kafka, "test", Health()) as publisher:
@@ -149,11 +149,11 @@ async def test_regression_member_with_cancelled_stop_leaves_group(kafka: Kafka) 
 
         work = asyncio.create_task(first.run(clinging))
         await send(b"one")
-        await eventually(lambda: taken(clinging), seconds=30, what="the first record")
+        await eventually(lambda: values_of(clinging), seconds=30, what="the first record")
         async with run_in_background(second.run(quick), "second"):
             await asyncio.wait_for(first.revoking.wait(), 30)
             work.cancel()
             await asyncio.wait({work})
             await send(b"two")
-            await eventually(lambda: taken(quick), seconds=8, what="a record at the second member")
+            await eventually(lambda: values_of(quick), seconds=8, what="a record at the second member")
             await second.drain()

@@ -35,7 +35,7 @@ def test_postgresql_connection_skips_dead_address(
     host, port = database.service.rpartition("@")[2].partition("/")[0].split(":")
     resolve(monkeypatch, "127.0.0.2", host)
 
-    async def ask() -> object:
+    async def read_one() -> object:
         url = database.service.replace(f"@{host}:", "@localhost:")
         connection = await asyncpg.connect(url, timeout=PROMPT_SECONDS)
         try:
@@ -44,7 +44,7 @@ def test_postgresql_connection_skips_dead_address(
             await connection.close()
 
     with blackhole(port=int(port)):
-        assert event_loop.run(ask()) == 1
+        assert event_loop.run(read_one()) == 1
 
 
 def test_kafka_connection_skips_dead_address(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -48,7 +48,7 @@ class Clients:
     def __init__(
         self, publisher: Publisher, consumer: Consumer, health: Health, taken: CollectingHandler
     ) -> None:
-        self._publisher, self._consumer, self._health, self._taken = publisher, consumer, health, taken
+        self._publisher, self._consumer, self._health, self._consumed = publisher, consumer, health, taken
 
     async def deliver(self, value: bytes, seconds: float = RECOVERY_SECONDS) -> None:
         """Publish a record, with retries, and wait until the consumer has received it."""
@@ -60,11 +60,11 @@ class Clients:
                 return False
             return True
 
-        async def taken() -> bool:
-            return value in self._taken.values
+        async def consumed() -> bool:
+            return value in self._consumed.values
 
         await eventually(published, seconds=seconds, what="an acknowledgement")
-        await eventually(taken, seconds=seconds, what="the record at the consumer")
+        await eventually(consumed, seconds=seconds, what="the record at the consumer")
 
     async def opened(self) -> list[Any]:
         """Return the open aiokafka clients."""

@@ -75,7 +75,7 @@ async def test_a_corrected_address_is_mailed_and_then_erased(
     path = f"/admin/leads/{sent.lead_id}"
     edited = await admin.client.patch(path, json={"email": "grace@navy.example"})
     assert len(edited.json()["queue_ids"]) == 1, edited.text
-    await admin.ask("POST", f"{path}/emails/welcome/resend", 202)
+    await admin.request("POST", f"{path}/emails/welcome/resend", 202)
     await eventually(
         lambda: get_lead(admin, sent), until=lambda found: welcome(found)["state"] == "sent", seconds=40
     )
@@ -91,7 +91,7 @@ async def test_a_corrected_address_is_mailed_and_then_erased(
     assert found["timeline"][-2]["title"] == "Retried the confirmation email: requested by ann."
     assert found["timeline"][-1]["details"]["smtp_answer"] == "2.0.0 OK"
 
-    await admin.ask("DELETE", path)
+    await admin.request("DELETE", path)
     before = await count_ledger(admin.db)
     await post(kafka, sent)  # a redelivery
     await eventually(
@@ -120,7 +120,7 @@ async def test_an_erasure_during_sending_leaves_no_personal_data(
         return smtp.seen["body"]
 
     await eventually(bodies_received, until=lambda bodies: bodies == 2, what="the bodies of both mails")
-    await admin.ask("DELETE", f"/admin/leads/{sent.lead_id}")
+    await admin.request("DELETE", f"/admin/leads/{sent.lead_id}")
     # Without an answer the emails are unknown. Their failures reach a queue that must not store the lead.
     rows = await eventually(
         lambda: admin.db.fetch("SELECT state, payload FROM replay_queue"),
@@ -155,7 +155,7 @@ async def test_a_lead_erased_before_it_is_stored_stays_erased(
         state="dead",
         next_attempt_at=None,
     )
-    await admin.ask("DELETE", f"/admin/leads/{sent.lead_id}")
+    await admin.request("DELETE", f"/admin/leads/{sent.lead_id}")
     await post(kafka, sent)
     await wait_for_events(admin, sent, "email.suppressed")
     await eventually(lambda: count_ledger(admin.db), until=lambda count: count == 2, what="both stages")

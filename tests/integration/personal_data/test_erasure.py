@@ -41,7 +41,7 @@ async def test_an_erasure_leaves_the_audit_trail_and_no_personal_data(admin: Adm
         lead.lead_id, name="Grace H.", notes="Grace Hopper is nice", assignee="Grace Hopper"
     )
     assert "grace" in await dump_database(admin.db)
-    answer = await admin.ask("DELETE", f"/admin/leads/{lead.lead_id}")
+    answer = await admin.request("DELETE", f"/admin/leads/{lead.lead_id}")
     assert (answer["already"], answer["mails_emptied"], answer["queue_rows_emptied"]) == (False, 1, 2)
     assert answer["kafka"]
     left = await dump_database(admin.db)
@@ -54,7 +54,7 @@ async def test_an_erasure_leaves_the_audit_trail_and_no_personal_data(admin: Adm
     shown = await admin.get(f"/admin/leads/{lead.lead_id}")
     assert shown["lead"]["status"] == "erased"
     assert shown["timeline"][-1]["title"].startswith("ann deleted the personal data.")
-    again = await admin.ask("DELETE", f"/admin/leads/{lead.lead_id}")
+    again = await admin.request("DELETE", f"/admin/leads/{lead.lead_id}")
     assert (again["already"], again["erased_at"]) == (True, answer["erased_at"])
     assert await admin.db.fetchval("SELECT count(*) FROM audit_log WHERE event = 'lead.erased'") == 1
     await admin.edit_lead(lead.lead_id, 409, name="Back")
@@ -63,7 +63,7 @@ async def test_an_erasure_leaves_the_audit_trail_and_no_personal_data(admin: Adm
 async def test_an_unstored_lead_is_erased_and_the_ledger_balances(admin: Admin) -> None:
     lead = make_lead(email="parked@example.com")
     await admin.add_queue_row(**queued_row(lead))
-    answer = await admin.ask("DELETE", f"/admin/leads/{lead.lead_id}")
+    answer = await admin.request("DELETE", f"/admin/leads/{lead.lead_id}")
     assert (answer["was_stored"], answer["queue_rows_emptied"]) == (False, 1)
     assert "parked@example.com" not in await dump_database(admin.db)
     counts = await admin.app.state.adapters.system.count_queue()
@@ -73,7 +73,7 @@ async def test_an_unstored_lead_is_erased_and_the_ledger_balances(admin: Admin) 
 
 
 async def test_an_unknown_lead_is_not_erased(admin: Admin) -> None:
-    await admin.ask("DELETE", f"/admin/leads/{uuid4()}", 404)
+    await admin.request("DELETE", f"/admin/leads/{uuid4()}", 404)
     await admin.client.patch(f"/admin/leads/{uuid4()}", json={"name": "x"})
     assert await admin.db.fetchval("SELECT count(*) FROM lead_inbox") == 0
 
@@ -154,7 +154,7 @@ async def test_a_person_s_leads_are_listed_before_the_erasure(admin: Admin) -> N
     assert [(each["lead_id"], each["site"], each["emails"]) for each in found["leads"]] == [
         (str(lead.lead_id), "shop", 1)
     ]
-    await admin.ask("DELETE", f"/admin/leads/{lead.lead_id}")
+    await admin.request("DELETE", f"/admin/leads/{lead.lead_id}")
     again = await admin.client.post("/admin/leads/person", json={"email": "ada@example.com"})
     assert again.json() == {"leads": [], "records": []}
 
@@ -166,7 +166,7 @@ async def test_erasing_a_lead_without_an_address_keeps_another_persons_record(ad
     for offset, conflict in enumerate((bob, nameless)):
         row = queued_row(conflict, by_origin=True, reason="conflict", origin_offset=offset)
         await admin.add_queue_row(**row)
-    await admin.ask("DELETE", f"/admin/leads/{lead.lead_id}")
+    await admin.request("DELETE", f"/admin/leads/{lead.lead_id}")
     left = await dump_database(admin.db)
     assert "bob@example.com" in left or b"bob@example.com".hex() in left
     assert "secret of this lead" not in left

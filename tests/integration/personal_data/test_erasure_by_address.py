@@ -76,7 +76,7 @@ async def test_regression_erasing_a_conflict_keeps_the_stored_lead(
 async def test_regression_erasing_a_lead_keeps_another_person_s_record(admin: Admin, by: str) -> None:
     ada, row = await with_conflict(admin)
     if by == "id":
-        await admin.ask("DELETE", f"/admin/leads/{ada.lead_id}")
+        await admin.request("DELETE", f"/admin/leads/{ada.lead_id}")
     else:
         await erase_person(admin, "ada@example.com")
     assert "ada@" not in await dump_database(admin.db)

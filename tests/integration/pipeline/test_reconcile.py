@@ -40,7 +40,7 @@ class Copy:
         self._url = stack.admin_url
         self._name = urlsplit(database.owner).path[1:]
 
-    async def take(self) -> None:
+    async def copy(self) -> None:
         await self._execute(f'CREATE DATABASE "{self._name}_copy" TEMPLATE "{self._name}"')
 
     async def promote(self) -> None:
@@ -106,7 +106,7 @@ async def test_regression_rows_lost_by_standby_return_without_second_mail(
     async with running_consumers(kafka, postgres, smtp):
         await post(kafka, *before)
         await eventually(states, until=(8, 16, 0, 0, 16, 0).__eq__, what="the first leads")
-        await copy.take()
+        await copy.copy()
         await post(kafka, *after, later, held)
         everything = (18, 33, 2, 1, 36, 1)
         await eventually(states, until=everything.__eq__, seconds=40, what="the leads that the copy lacks")

@@ -119,7 +119,7 @@ async def test_dead_mail_replay_sends_once_and_audits_actor_and_reason(pipeline:
     assert replayed["details_json"]["cause"] == "requested"
     assert replayed["details_json"]["comment"] == "they fixed their server"
     assert replayed["details_json"]["attempts"] == 0
-    assert "the delivery succeeded" in (await pipeline.admin.ask("POST", path, 409))["detail"]
+    assert "the delivery succeeded" in (await pipeline.admin.request("POST", path, 409))["detail"]
     await pipeline.until_ledger_balances()
 
 
@@ -127,7 +127,7 @@ async def test_a_replay_that_fails_again_has_three_new_retries_or_is_dead_anew(p
     (refused,) = await pipeline.let_welcomes_die(1)
     (item,) = (await pipeline.admin.get("/admin/queue/items"))["items"]
     pipeline.server.always[f"rcpt:{refused.email}"] = "451 4.7.1 later"
-    await pipeline.admin.ask("POST", f"/admin/queue/{item['id']}/replay", 202)
+    await pipeline.admin.request("POST", f"/admin/queue/{item['id']}/replay", 202)
     row: Any = await eventually(
         lambda: pipeline.admin.db.fetchrow("SELECT * FROM replay_queue"),
         until=lambda row: row["state"] == "waiting" and row["last_sent_at"],
@@ -135,7 +135,7 @@ async def test_a_replay_that_fails_again_has_three_new_retries_or_is_dead_anew(p
     )
     assert (row["attempts"], row["final"], row["requested_by"]) == (0, False, None)
     pipeline.server.always[f"rcpt:{refused.email}"] = REFUSED
-    await pipeline.admin.ask("POST", f"/admin/queue/{item['id']}/replay", 202)
+    await pipeline.admin.request("POST", f"/admin/queue/{item['id']}/replay", 202)
     await pipeline.until_rows(dead=1)
     assert pipeline.welcomes() == {}
 
@@ -172,14 +172,14 @@ async def test_cancelled_replay_stops_sending_and_reports_the_rest(
     begun = (await pipeline.replay(state="dead", per_second=1))["replay"]
     path = f"/admin/queue/replays/{begun['id']}"
     await eventually(lambda: pipeline.admin.get(path), until=lambda detail: detail["replay"]["taken"] >= 2)
-    answer = await pipeline.admin.ask("DELETE", path)
+    answer = await pipeline.admin.request("DELETE", path)
     went = answer["replay"]["taken"]
     assert 2 <= went < 6
     assert answer["cancelled"] == 6 - went
     await pipeline.until_outcomes(begun["id"], resolved=went, cancelled=6 - went)
     # A row that is replayed by itself skips the poll at which a running replay would have sent it.
     left = (await pipeline.admin.get(path, result="cancelled"))["results"]
-    await pipeline.admin.ask("POST", f"/admin/queue/{left[0]['queue_id']}/replay", 202)
+    await pipeline.admin.request("POST", f"/admin/queue/{left[0]['queue_id']}/replay", 202)
     await pipeline.until_rows(resolved=went + 1, dead=6 - went - 1)
     for result in left[1:]:
         row = await pipeline.admin.db.fetchrow(

@@ -29,14 +29,14 @@ class Admin:
     client: httpx.AsyncClient
     db: "asyncpg.Connection[asyncpg.Record]"
 
-    async def ask(self, method: str, path: str, status: int = 200, /, **params: Any) -> Any:
+    async def request(self, method: str, path: str, status: int = 200, /, **params: Any) -> Any:
         """Call a route and return the response's JSON; fail on another status."""
         response = await self.client.request(method, path, params=params)
         assert response.status_code == status, response.text
         return response.json()
 
     async def get(self, path: str, status: int = 200, /, **params: Any) -> Any:
-        return await self.ask("GET", path, status, **params)
+        return await self.request("GET", path, status, **params)
 
     async def edit_lead(self, lead_id: UUID, status: int = 200, /, **fields: Any) -> Any:
         """Edit a lead and return the response's JSON; fail on another status."""

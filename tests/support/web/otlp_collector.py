@@ -57,7 +57,7 @@ class Collector:
 
         return list(below("", 0))
 
-    def _take(self, data: bytes) -> None:
+    def _add_spans(self, data: bytes) -> None:
         for resource in ExportTraceServiceRequest.FromString(data).resource_spans:
             about = {each.key: _value(each.value) for each in resource.resource.attributes}
             for scope in resource.scope_spans:
@@ -93,7 +93,9 @@ def running_collector() -> Iterator[Collector]:
         def do_POST(self) -> None:
             data = self.rfile.read(int(self.headers["Content-Length"]))
             assert self.path == "/v1/traces"
-            collector._take(gzip.decompress(data) if self.headers["Content-Encoding"] == "gzip" else data)
+            collector._add_spans(
+                gzip.decompress(data) if self.headers["Content-Encoding"] == "gzip" else data
+            )
             self.send_response(200)
             self.send_header("Content-Length", "0")
             self.end_headers()

@@ -45,9 +45,9 @@ class Client:
     async def of(cls, proxy: Proxy) -> "Client":
         return cls(*await asyncio.open_connection("127.0.0.1", proxy.port))
 
-    async def ask(self, said: bytes, seconds: float = 5) -> bytes:
-        self.writer.write(said)
-        return await asyncio.wait_for(self.reader.readexactly(len(said)), seconds)
+    async def exchange(self, sent: bytes, seconds: float = 5) -> bytes:
+        self.writer.write(sent)
+        return await asyncio.wait_for(self.reader.readexactly(len(sent)), seconds)
 
     async def close(self) -> None:
         await closed(self.writer)
@@ -57,7 +57,7 @@ async def test_a_healthy_proxy_passes_everything_on() -> None:
     async with echo_behind_proxy() as proxy:
         client = await Client.of(proxy)
         said = b"x" * 100_000
-        assert await client.ask(said) == said
+        assert await client.exchange(said) == said
         await client.close()
 
 
@@ -66,7 +66,7 @@ async def test_a_blackhole_holds_back_until_it_is_healed() -> None:
         client = await Client.of(proxy)
         proxy.blackhole.add("down")
         with pytest.raises(TimeoutError):
-            await client.ask(b"lost?", 0.2)
+            await client.exchange(b"lost?", 0.2)
         await proxy.heal()
         assert await asyncio.wait_for(client.reader.readexactly(5), 5) == b"lost?"
         await client.close()
@@ -77,12 +77,12 @@ async def test_latency_delays_each_way_and_a_limit_slows() -> None:
         client = await Client.of(proxy)
         proxy.latency_seconds = 0.1
         started = time.monotonic()
-        await client.ask(b"ping")
+        await client.exchange(b"ping")
         assert time.monotonic() - started >= 0.2
         await proxy.heal()
         proxy.bytes_per_second = 10_000
         started = time.monotonic()
-        await client.ask(b"x" * 1000)
+        await client.exchange(b"x" * 1000)
         assert time.monotonic() - started >= 0.2
         await client.close()
 
@@ -90,12 +90,12 @@ async def test_latency_delays_each_way_and_a_limit_slows() -> None:
 async def test_last_words_arrive_and_their_answer_does_not() -> None:
     async with echo_behind_proxy() as proxy:
         client, other = await Client.of(proxy), await Client.of(proxy)
-        assert await client.ask(b"BEGIN") == b"BEGIN"
+        assert await client.exchange(b"BEGIN") == b"BEGIN"
         proxy.cut_after = b"COMMIT"
         client.writer.write(b"COMMIT;")
         assert await asyncio.wait_for(client.reader.read(), 5) == b""
         assert proxy.cuts == 1
-        assert await other.ask(b"SELECT") == b"SELECT"
+        assert await other.exchange(b"SELECT") == b"SELECT"
         await client.close()
         await other.close()
 
@@ -103,7 +103,7 @@ async def test_last_words_arrive_and_their_answer_does_not() -> None:
 async def test_a_reset_cuts_and_a_stopped_proxy_refuses() -> None:
     async with echo_behind_proxy() as proxy:
         client = await Client.of(proxy)
-        await client.ask(b"ping")
+        await client.exchange(b"ping")
         proxy.reset()
 
         async def cut() -> bool:
@@ -119,5 +119,5 @@ async def test_a_reset_cuts_and_a_stopped_proxy_refuses() -> None:
             await Client.of(proxy)
         await proxy.heal()
         again = await Client.of(proxy)
-        assert await again.ask(b"ping") == b"ping"
+        assert await again.exchange(b"ping") == b"ping"
         await again.close()
