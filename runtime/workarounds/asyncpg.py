@@ -3,10 +3,11 @@
 | workaround | shortcoming | remove it when asyncpg |
 |---|---|---|
 | `DRIVER_ERRORS` | a cut connection may raise `InternalClientError` | raises `InterfaceError` then |
-| `QuietConnection` | a pool logs an error for each replaced connection that hangs | bounds that close |
-| `Connector` | all hosts share one timeout; a pooler's handshake may be outdated | does neither |
+| `QuietConnection` | a pool logs an error for each replaced connection that hangs | limits that wait |
+| `Connector` | a host that hangs uses up the timeout of all hosts | gives each host a share |
+| `Connector` | it believes the server state in a pooler's handshake, which may be old | asks the server |
 | `Connector` | a pooler in transaction mode loses its prepared statements | detects poolers |
-| `terminate_after_timeout` | after a timeout the ROLLBACK waits for another timeout | terminates it |
+| `terminate_after_timeout` | after a timeout, ROLLBACK may hang as long again | closes the connection |
 
 `test_failover.py` and `test_pgbouncer.py` in `tests/integration/database` show whether they are needed.
 """
