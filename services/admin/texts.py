@@ -42,7 +42,7 @@ _viewer: ContextVar[Viewer] = ContextVar("viewer", default=DEFAULT_VIEWER)
 
 @contextmanager
 def viewed_by(viewer: Viewer) -> Iterator[None]:
-    """Let the functions of this module write for this viewer."""
+    """While the context is open, the functions of this module return texts and numbers for this viewer."""
     token = _viewer.set(viewer)
     try:
         yield
@@ -113,7 +113,7 @@ def pgettext(context: str, message: str, /, **values: object) -> str:
 
 
 def gettext_noop(message: str) -> str:
-    """Return the message unchanged, so that a constant is in the catalogue. Its user calls `gettext`."""
+    """Return the message unchanged. It marks a constant for the catalogue; the caller translates it later."""
     return message
 
 
@@ -129,7 +129,7 @@ def ngettext_html(singular: str, plural: str, count: int, /, **values: object) -
 
 
 def pgettext_html(context: str, message: str, /, **values: object) -> Markup:
-    """Return a text that has several meanings in English, as HTML."""
+    """Return, as HTML, a text that has several meanings in English. `context` says which one is meant."""
     return _fill(Markup(_viewer.get().translations.pgettext(context, message)), values)  # noqa: S704 - our own text
 
 

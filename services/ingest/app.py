@@ -167,7 +167,7 @@ class SiteCors(CORSMiddleware):
         self._directory = directory
 
     def is_allowed_origin(self, origin: str) -> bool:
-        """Return True for an origin of a site."""
+        """Return True if the origin belongs to any site."""
         return self._directory.allows_origin(origin)
 
 

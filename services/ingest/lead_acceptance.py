@@ -35,7 +35,7 @@ class LeadSink(Protocol):
     """Stores accepted leads durably."""
 
     async def publish(self, record: LeadRecord) -> None:
-        """Return once the record is durable. Raises `DependencyUnavailable` if it cannot be made durable."""
+        """Store a record durably. Raises `DependencyUnavailable` if it cannot be stored durably now."""
 
 
 class RequestContext(NamedTuple):

@@ -15,7 +15,7 @@ from services.webhooks.destinations import Destinations
 
 @dataclass(frozen=True)
 class NewEvent:
-    """An event to deliver to `destinations`. `body` is the JSON text that they receive."""
+    """An event to deliver to `destinations`. `body` is the JSON text to send."""
 
     id: UUID
     type: EventType
@@ -27,7 +27,7 @@ class NewEvent:
 
 
 def decode(value: bytes | None) -> LeadReceived | LeadChanged | None:
-    """Return the lead or the change that a record has; None if it has neither."""
+    """Return the lead or the change in a record's value; None if the value is neither."""
     for model in (LeadReceived, LeadChanged):
         try:
             return model.model_validate_json(value or b"")
@@ -37,7 +37,10 @@ def decode(value: bytes | None) -> LeadReceived | LeadChanged | None:
 
 
 def events_of_lead(lead: LeadReceived, destinations: Destinations) -> list[NewEvent]:
-    """Return the event of an accepted lead; none of spam, a held lead or one that no destination takes."""
+    """Return the event of an accepted lead.
+
+    The list is empty if the lead is spam or held, or if no destination receives it.
+    """
     if lead.first_status != LeadStatus.RECEIVED:
         return []
     body = LeadEvent.received(lead, destinations.sites.display_name(lead.site))
@@ -48,14 +51,15 @@ def events_of_lead(lead: LeadReceived, destinations: Destinations) -> list[NewEv
 def events_of_change(
     change: LeadChanged, row: Mapping[str, Any], known: Collection[str], destinations: Destinations
 ) -> list[NewEvent]:
-    """Return the events of a change, in their order.
+    """Return the events of a change of a lead, in the order in which they are sent.
 
-    `row` is the lead's row of `lead_inbox` as it is now. `known` are the destinations that have a delivery of
-    the lead.
+    `row` is the lead's current row of `lead_inbox`. `known` are the destinations that have a delivery of the
+    lead.
 
-    A destination that lists `lead.received` receives it before any other event of the lead. The lead's own
-    record may still wait on its topic, so the event is made of the row here. A released lead goes to all that
-    list `lead.received`. If the lead is spam or held by now, only those that know it hear of the change.
+    A destination that lists `lead.received` must receive that event before any other event of the lead. The
+    record of the accepted lead may not be processed yet, so this function also returns `lead.received`, made
+    from `row`. If the change releases the lead, all destinations that list `lead.received` get that event. If
+    the lead is now spam or held, only the destinations in `known` get the change.
     """
     site = row["site"]
     names = destinations.receiving(site, change.type)
@@ -77,9 +81,9 @@ def events_of_change(
 
 
 def in_order(events: Iterable[NewEvent]) -> list[NewEvent]:
-    """Return each event once, for all its destinations, sorted by lead, with `lead.received` first.
+    """Return each event once, with all its destinations, sorted by lead. `lead.received` comes first.
 
-    All processes insert events in this order, so that no two wait for each other.
+    All processes insert events in this order, so that no two processes wait for each other's locks.
     """
     unique = dict[UUID, NewEvent]()
     for event in events:

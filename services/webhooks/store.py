@@ -111,7 +111,7 @@ class Store:
     async def _plan_changes(
         self, connection: Connection, changes: Sequence[LeadChanged], plan: PlanChange
     ) -> list[NewEvent]:
-        """Return the events of changes, for the leads as they are now. An erased lead has none any more."""
+        """Return the events of these changes, for the leads as they are now. An erased lead has no events."""
         if not changes:
             return []
         ids = list({change.lead_id for change in changes})

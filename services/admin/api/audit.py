@@ -1,4 +1,4 @@
-"""The audit log's route, which only reads."""
+"""The route that lists the entries of the audit log."""
 
 from typing import Annotated
 

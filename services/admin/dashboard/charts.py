@@ -82,7 +82,7 @@ class Bar:
 
     @property
     def rest(self) -> str:
-        """Return the second line of the tooltip: spam, and the same bar of the previous period."""
+        """Return the second line of the tooltip: the spam, and the leads of the previous period."""
         before = gettext("%(title)s: %(count)s", title=self.before_title, count=self.before)
         if not self.spam:
             return before

@@ -64,7 +64,7 @@ def error_title(status: int) -> str:
 
 
 def next_step(status: int) -> str:
-    """Return what a person does next, or an empty text."""
+    """Return what a person can do after an error with this HTTP status, or an empty text."""
     text = ERROR_NEXT_STEPS.get(status)
     return gettext(text) if text else ""
 

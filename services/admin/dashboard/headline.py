@@ -25,8 +25,8 @@ SPAM_MAX_AGE_SECONDS: Final = 60.0
 async def read_signals(app: FastAPI, cache: Cache) -> Signals:
     """Return all signals, and store their headline in `app.state.headline`.
 
-    The navigation on every page shows the number of disruptions in that headline. Its texts are in the
-    language of the last reader, so a page that shows them calls `make_headline` itself.
+    The navigation on every page shows the number of disruptions in that headline. The texts in it are in the
+    language of its last reader, so a page that shows them calls `make_headline` itself.
     """
     adapters: Adapters = app.state.adapters
 

@@ -128,12 +128,12 @@ def over_text(hours: int) -> str:
 
 
 def people_names() -> dict[str, str]:
-    """Return the names of the special assignees, by their value in the filter."""
+    """Return the names that pages show for the assignees `ME` and `NOBODY`, by these values."""
     return {value: gettext(name) for value, name in PEOPLE.items()}
 
 
 def period_names() -> dict[Period, str]:
-    """Return the names of the periods."""
+    """Return the name that pages show for each period."""
     return {period: gettext(name) for period, name in PERIODS.items()}
 
 

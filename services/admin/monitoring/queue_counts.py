@@ -22,7 +22,10 @@ STATES: Final = ("waiting", "replaying", "resolved", "dead", "archived")
 
 @dataclass(frozen=True)
 class QueueCounts:
-    """The counts of the replay queue by stage, and the ledger (`books`), as of the snapshot's time `at`."""
+    """The counts of the replay queue by stage, and the ledger (`books`).
+
+    All are from one database snapshot, which was taken at the time `at`.
+    """
 
     at: datetime
     stages: list[StageQueue]

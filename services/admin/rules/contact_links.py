@@ -46,9 +46,9 @@ class ContactLinks:
 
 
 def contact_links(lead: Lead | ParkedLead, sites: Sites) -> ContactLinks:
-    """Return the contact details of a lead, with the reply template of its site.
+    """Return the contact details of a lead, with the reply template of the lead's site.
 
-    A lead that is not stored yet may have an invalid address, and gets the usual reply.
+    A lead that is not stored yet may have an invalid address. Its reply does not use the template.
     """
     email = lead.email if lead.email and "@" in lead.email else None
     received_at = lead.created_at_utc if isinstance(lead, Lead) else None
@@ -71,8 +71,8 @@ def reply_url(
 ) -> str:
     """Return the link that opens a reply: the body, and below it the quoted message.
 
-    Without a subject, the reply has that of the team notification. A long text is cut at a whole character,
-    so that the link has at most `MAILTO_MAX` characters.
+    Without a `subject`, the reply has the subject of the team notification. A long text is cut between two
+    characters, so that the link has at most `MAILTO_MAX` characters.
     """
     subject = _cut(" ".join(subject.split()) or f"Re: {alert_subject(lead.id)}", SUBJECT_MAX)
     begin = f"{mailto_url(email)}?subject={_encode(subject)}"

@@ -25,7 +25,7 @@ _PHONE_NUMBER: Final = re.compile(r"\+[0-9](?:[ ()./-]{0,3}[0-9]){5,17}")
 
 
 def header(columns: Iterable[str], *, bom: bool) -> str:
-    """Return the line with the names of the columns. If `bom` is True, it begins with a byte order mark."""
+    """Return the line with the names of the columns, after a byte order mark if `bom` is True."""
     return (BOM if bom else "") + _line(columns)
 
 

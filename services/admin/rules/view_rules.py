@@ -47,7 +47,7 @@ def check_new(views: Collection[SavedView], name: str, *, shared: bool) -> None:
 
 
 def find_by_name(views: Collection[SavedView], name: str, *, shared: bool) -> SavedView | None:
-    """Return the view with this name, in upper or lower case, or None."""
+    """Return the view with this name, or None. Upper and lower case are equal."""
     return next((each for each in views if each.shared is shared and each.name.lower() == name.lower()), None)
 
 

@@ -43,7 +43,7 @@ class Lead(LeadSummary):
 
 
 class LeadPage(BaseModel):
-    """A page of leads, by default newest first. `total` counts all matches, or estimates many."""
+    """A page of leads, by default newest first. `total` is the number of matches, an estimate if large."""
 
     leads: list[LeadSummary]
     total: int

@@ -30,7 +30,7 @@ class ViewConditions(LeadConditions):
 
 
 class ViewEdit(BaseModel):
-    """The new name of a view, its new filters and order, or both. A field that is absent or null stays."""
+    """The new name of a view, its new filters and order, or both. Absent and null fields stay unchanged."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

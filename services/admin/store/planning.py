@@ -13,6 +13,6 @@ async def plan_for_values(connection: Connection) -> None:
 
     A generic plan would scan the whole table for an optional filter (`:x IS NULL OR column = :x`). The lower
     cost makes PostgreSQL prefer an index over a scan with a sort. With more memory, the bitmap of two filters
-    keeps single rows.
+    is not lossy.
     """
     await _SQL.plan_for_values(connection)

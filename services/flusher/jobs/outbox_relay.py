@@ -1,7 +1,7 @@
 """Publishes the events of the transactional outbox to `leads.changed.v1`, in order for each lead.
 
-A row is deleted after Kafka's acknowledgement, in the transaction that holds its lock. After a crash it is
-published again with the same event id, and consumers ignore it.
+A row is deleted after Kafka's acknowledgement, in the transaction that has locked the row. After a crash its
+event is published again with the same event id, and consumers ignore the repetition.
 """
 
 import asyncio
@@ -43,14 +43,14 @@ class OutboxRelay:
         self.job = ScheduledJob(JOB, CRON, runs, clock, self._report)
 
     async def run(self) -> None:
-        """Publish what waits, every second, until cancelled."""
+        """Publish the waiting events every second, until cancelled."""
         while True:
             await self.job.poll()
             await self.poll()
             await asyncio.sleep(POLL_SECONDS)
 
     async def poll(self) -> None:
-        """Publish what waits. A failure is logged once; the next poll tries again."""
+        """Publish the waiting events. A failure is logged once; the next poll tries again."""
         reason = ""
         try:
             # Without a connection each attempt would hold its locks for SEND_SECONDS.
@@ -67,7 +67,8 @@ class OutboxRelay:
     async def publish_all(self) -> int:
         """Publish all events that no other relay has locked, and return their number.
 
-        Raises `DependencyUnavailable`. The events that Kafka acknowledged before are deleted.
+        Raises `DependencyUnavailable` if an event cannot be published. The events that Kafka has acknowledged
+        are deleted even then.
         """
         total = 0
         while published := await self._publish_batch():

@@ -139,10 +139,11 @@ class OutgoingRecord:
 
 @dataclass
 class SendResult:
-    """The result of sending a chunk: each sent row with its event id, and every other row with the reason.
+    """The result of sending a chunk of rows: which rows were sent, and why the others were not.
 
-    `acknowledged` has the rows that Kafka acknowledged. A lead from a website's queue is posted to the
-    gateway instead, and is then in `delivered` or `refused`. The rows in `unsendable` can never be sent.
+    Each sent row has its event id, and each other row the reason. `acknowledged` has the rows that Kafka
+    acknowledged. A lead from a website's queue is posted to the gateway instead, and is then in `delivered`
+    or `refused`. The rows in `unsendable` can never be sent.
     """
 
     acknowledged: list[tuple[Row, UUID]] = field(default_factory=list)

@@ -173,7 +173,7 @@ def _fields(problem: bytes) -> str:
 
 @asynccontextmanager
 async def open_site_queues(gateway_url: str, sites: Sequence[Site]) -> AsyncIterator[SiteQueueClient]:
-    """Yield a client for the websites' queues and the gateway. It ignores proxy environment variables."""
+    """Yield a client for the websites' queues and the gateway. The client ignores proxy variables."""
     # No limit over all hosts: a host that hangs would use the connections that the others need. The callers
     # limit how much they send at once.
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=20)

@@ -49,9 +49,9 @@ NewestRetries = dict[Key, RecordPosition]
 
 
 class PublishedFailure(NamedTuple):
-    """A published failure of a mail.
+    """A published failure of a mail: its error (such as `smtp.dead`), and a timestamp in ms.
 
-    It has an error (such as `smtp.dead`), and the timestamp in ms of the original record, before any retry.
+    The timestamp is that of the original record, before any retry.
     """
 
     error: str

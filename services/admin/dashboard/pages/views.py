@@ -29,7 +29,8 @@ router = APIRouter(prefix=VIEWS, route_class=PageRoute)
 class ViewForm(LeadSearch):
     """The filters and the order of the list, and the name under which they are saved.
 
-    `replaces` is the id of the view that gets them, if the admin has confirmed that. Its name stays.
+    `replaces` is set if the admin has confirmed to replace an existing view: it is the id of the view that
+    gets the filters and the order. The name of that view does not change.
     """
 
     name: str = ""
@@ -79,8 +80,8 @@ async def save_view(
 ) -> Response:
     """Save a view and open it.
 
-    If the name is invalid or taken, or if there are too many views, show the form again. If the admin may
-    change the view that has the name, the form then offers to replace it.
+    If the name is invalid or taken, or if there are too many views, show the form again. If the name is taken
+    by a view that the admin may change, the form offers to replace that view.
     """
     try:
         if form.replaces:
@@ -106,7 +107,7 @@ async def save_view(
 
 
 def _open_view(request: Request, session: Session, cache: Cache, view: SavedView, zone_name: str) -> Response:
-    """Return a redirect to the list with the filters of a view, whose count is read again."""
+    """Return a redirect to the list of leads with the filters of a view. The view's count is read again."""
     zone = zone_or_utc(zone_name)
     cache.invalidate(counts_key(zone, session.actor))
     return redirect(request, view_url(view.conditions, zone))

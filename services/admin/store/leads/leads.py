@@ -145,7 +145,7 @@ class Leads:
         )
 
     async def resend_email(self, lead_id: UUID, kind: Kind, actor: str) -> Resent:
-        """Request that the notifier sends one email of a lead again. It does so within seconds."""
+        """Request that the notifier sends one email of a lead again, which happens within seconds."""
         async with transaction(self._pool) as connection:
             row = await lock_existing_lead(connection, lead_id)
             delivery_state = await _SQL.delivery_state(connection, id=lead_id, kind=kind)

@@ -56,7 +56,7 @@ class Decisions:
 
 @dataclass(frozen=True)
 class Numbers:
-    """The overview's numbers, each with the same number of the previous period."""
+    """The overview's numbers, and the corresponding numbers of the previous period."""
 
     arrivals: Arrivals
     arrivals_before: Arrivals

@@ -71,10 +71,11 @@ async def find_sorted(
 
 
 def _total_of_page(filters: LeadFilter, found: int) -> int | None:
-    """Return the number of matches if a page that found this many leads shows it: a page without a next one.
+    """Return the number of matches if it follows from a page without a next page; else None.
 
-    That needs no count, and an estimate may be wrong where two filters exclude each other. Returns
-    None for a page after a cursor, and for one after the last lead.
+    `found` is the number of leads that the query for the page returned. Then no count is needed, and an
+    estimate may be wrong where two filters exclude each other. Returns None for a page after a cursor, and
+    for a page after the last lead.
     """
     is_last = found <= filters.limit and (found > 0 or filters.offset == 0)
     return filters.offset + found if is_last and not filters.cursor else None
