@@ -131,6 +131,10 @@ DESTINATION_DEAD: Final = Gauge(
 DESTINATION_FAILING: Final = Gauge(
     "fastcore_destination_failing", "The destination takes no deliveries.", ["destination"]
 )
+# Changes of leads that are not published to leads.changed.v1 yet. Normally 0. Reported by admin.
+OUTBOX_ROWS: Final = Gauge("fastcore_outbox_rows", "Changes of leads that are not published.")
+# Age of the oldest of them. Reported by admin.
+OUTBOX_OLDEST: Final = Gauge("fastcore_outbox_oldest_seconds", "Age of the oldest unpublished change.")
 # One attempt, from connecting to the end of the response.
 WEBHOOK_SECONDS: Final = Histogram(
     "fastcore_webhook_seconds",

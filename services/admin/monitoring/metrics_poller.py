@@ -11,6 +11,7 @@ from runtime.failures import DependencyUnavailable
 from runtime.logs import logger
 from services.admin.monitoring.consumer_lag import LagReader
 from services.admin.monitoring.incident_counts import count_open_incidents
+from services.admin.monitoring.outbox_counts import count_outbox
 from services.admin.monitoring.queue_counts import STATES, QueueCounts, count_queue
 from services.admin.monitoring.scheduled_jobs import list_jobs
 from services.admin.monitoring.spam_shares import read_risen_spam
@@ -41,6 +42,7 @@ async def poll_metrics(pool: Pool, lag: LagReader, read_destinations: ReadDestin
             await _update_spam(pool)
             await update_incidents(pool)
             await update_destinations(read_destinations)
+            await update_outbox(pool)
             counts_due_at = time.monotonic() + (time.monotonic() - started) / MAX_COUNTING_SHARE
         await _update_lag(lag)
         await asyncio.sleep(POLL_SECONDS)
@@ -125,6 +127,16 @@ async def update_destinations(read: ReadDestinations) -> None:
         metrics.DESTINATION_DEAD.labels(destination=each.name).set(each.dead)
         failing = each.state in ("paused", "disabled")
         metrics.DESTINATION_FAILING.labels(destination=each.name).set(failing)
+
+
+async def update_outbox(pool: Pool) -> None:
+    """Set the gauges of the outbox. They keep their values while the database is unavailable."""
+    try:
+        rows, oldest_seconds = await count_outbox(pool)
+    except DependencyUnavailable:
+        return
+    metrics.OUTBOX_ROWS.set(rows)
+    metrics.OUTBOX_OLDEST.set(oldest_seconds)
 
 
 async def _update_lag(lag: LagReader) -> None:

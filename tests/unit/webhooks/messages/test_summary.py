@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from services.webhooks.messages.summary import FIELD_MAX, MESSAGE_MAX, summarize
+from contracts.leads import LeadStatus
+from services.webhooks.messages.summary import FIELD_MAX, MESSAGE_MAX, STATUS_NAMES, summarize
 from tests.unit.webhooks.messages.events import erased, received
 
 
@@ -45,3 +46,14 @@ def test_an_erasure_names_the_reference_only() -> None:
 def test_a_test_says_so_and_without_an_admin_url_there_is_no_link() -> None:
     summary = summarize(received() | {"type": "lead.test"}, "")
     assert (summary.title, summary.link) == ("Test from FASTCore", "")
+
+
+def test_a_change_is_named_in_the_words_of_the_dashboard() -> None:
+    edited = {**received(changed=["email", "consent_text"]), "type": "lead.updated"}
+    assert summarize(edited, "").title == "Lead from Ada Lovelace was edited: email, consent text"
+    moved = {**received(from_status="received", to_status="processing"), "type": "lead.status_changed"}
+    assert summarize(moved, "").title == "Lead from Ada Lovelace: New → In progress"
+
+
+def test_each_status_of_a_change_has_a_name() -> None:
+    assert set(STATUS_NAMES) == set(LeadStatus) - {LeadStatus.ERASED}

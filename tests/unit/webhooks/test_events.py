@@ -1,0 +1,119 @@
+"""Which events a record causes, and who receives them."""
+
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+
+from contracts.lead_events import RECEIVED, LeadChanged, event_id_for
+from runtime.sites.file import parse_sites
+from services.webhooks.destinations import Destinations
+from services.webhooks.events import NewEvent, decode, events_of_change, events_of_lead, in_order
+from tests.support.factories import lead
+
+LEAD_ID = UUID(int=7)
+FILE = b"""
+[sites.shop]
+[[destinations]]
+name = "all"
+kind = "slack"
+url = "https://chat.example/1"
+events = ["lead.received", "lead.updated", "lead.status_changed"]
+[[destinations]]
+name = "new"
+kind = "slack"
+url = "https://chat.example/2"
+[[destinations]]
+name = "status"
+kind = "slack"
+url = "https://chat.example/3"
+events = ["lead.status_changed"]
+"""
+DESTINATIONS = Destinations(parse_sites(FILE), {})
+
+
+def _row(status: str = "won") -> dict[str, Any]:
+    sent = lead(site="shop", name="", email="", phone="1")
+    names = (
+        "phone", "company", "service", "message", "consent", "consent_text", "consent_version", "locale",
+        "source", "extra", "site",
+    )  # fmt: skip
+    return {
+        **{name: getattr(sent, name) for name in names},
+        "id": LEAD_ID,
+        "status": status,
+        "assignee": None,
+        "created_at_utc": sent.occurred_at,
+        "name": "",
+        "email": "",
+    }
+
+
+def _change(before: str | None = None, after: str | None = None) -> LeadChanged:
+    return LeadChanged.model_validate(
+        {
+            "event_id": uuid4(),
+            "occurred_at": datetime.now(UTC),
+            "type": "lead.status_changed" if before else "lead.updated",
+            "lead_id": LEAD_ID,
+            "site": "shop",
+            "changed": () if before else ("email",),
+            "from_status": before,
+            "to_status": after,
+        }
+    )
+
+
+def _planned(change: LeadChanged, status: str = "won", known: tuple[str, ...] = ()) -> dict[str, Any]:
+    events = events_of_change(change, _row(status), known, DESTINATIONS)
+    return {event.type: event.destinations for event in events}
+
+
+def test_a_change_brings_the_lead_only_to_those_that_list_both() -> None:
+    assert _planned(_change()) == {"lead.received": ("all",), "lead.updated": ("all",)}
+    assert _planned(_change("received", "won")) == {
+        "lead.received": ("all",),
+        "lead.status_changed": ("all", "status"),
+    }
+
+
+@pytest.mark.parametrize("before", ["spam", "held"])
+def test_a_release_brings_the_lead_to_all_that_list_it(before: str) -> None:
+    assert _planned(_change(before, "received"), "received") == {
+        "lead.received": ("all", "new"),
+        "lead.status_changed": ("all", "status"),
+    }
+
+
+@pytest.mark.parametrize("status", ["spam", "held"])
+def test_of_spam_only_those_hear_that_know_the_lead(status: str) -> None:
+    assert _planned(_change("received", status), status) == {}
+    assert _planned(_change("received", status), status, ("all", "new")) == {"lead.status_changed": ("all",)}
+
+
+def test_an_event_has_the_id_of_its_change_and_the_lead_its_own() -> None:
+    change = _change("received", "won")
+    first, second = events_of_change(change, _row(), (), DESTINATIONS)
+    assert (first.id, second.id) == (event_id_for(LEAD_ID, RECEIVED), change.event_id)
+    assert '"name":null,"email":null' in first.body
+
+
+def test_a_record_is_a_lead_or_a_change_or_neither() -> None:
+    sent, change = lead(), _change("received", "won")
+    assert decode(sent.model_dump_json().encode()) == sent
+    assert decode(change.model_dump_json().encode()) == change
+    wrong = change.model_copy(update={"to_status": None}).model_dump_json().encode()
+    assert [decode(value) for value in (None, b"", b"{}", b"\xff", wrong)] == [None] * 5
+
+
+def test_events_are_sorted_by_lead_and_begin_with_its_arrival() -> None:
+    sent = lead(lead_id=LEAD_ID, site="shop")
+    (own,) = events_of_lead(sent, DESTINATIONS)
+    changes = [_change("received", "processing"), _change("processing", "won")]
+    events = [event for change in changes for event in events_of_change(change, _row(), (), DESTINATIONS)]
+    ordered = in_order([*events, own])
+    assert [event.id for event in ordered] == [own.id, *(change.event_id for change in changes)]
+    assert ordered[0].destinations == ("all", "new")
+    other = NewEvent(uuid4(), RECEIVED, UUID(int=1), "shop", datetime.now(UTC), "{}", ("all",))
+    assert in_order([*events, other])[0] == other
