@@ -31,8 +31,8 @@ async def _edit(admin: Admin, lead: Any) -> None:
 
 
 async def _set_status(admin: Admin, lead: Any) -> None:
-    await admin.ask("PATCH", f"/admin/leads/{lead.lead_id}/status", new_status="received")
-    await admin.ask("PATCH", f"/admin/leads/{lead.lead_id}/status", new_status="won")
+    await admin.request("PATCH", f"/admin/leads/{lead.lead_id}/status", new_status="received")
+    await admin.request("PATCH", f"/admin/leads/{lead.lead_id}/status", new_status="won")
 
 
 async def _decide(admin: Admin, lead: Any) -> None:
@@ -50,7 +50,7 @@ async def _bulk_assign(admin: Admin, lead: Any) -> None:
 
 
 async def _erase(admin: Admin, lead: Any) -> None:
-    await admin.ask("DELETE", f"/admin/leads/{lead.lead_id}")
+    await admin.request("DELETE", f"/admin/leads/{lead.lead_id}")
 
 
 @pytest.mark.parametrize(
