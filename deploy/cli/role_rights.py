@@ -58,6 +58,7 @@ FUNCTIONS: Final = (
     "search_form(text)",
     "search_patterns(text[])",
     "lead_search_text(text, text, text, text, text, text, text, jsonb)",
+    "record_address_hashes(bytea)",
     "record_addresses(bytea)",
     "erase_lead(uuid, text)",
     "erase_record(uuid, text)",

@@ -1,5 +1,6 @@
 """The overview, for the people who answer leads. Its panels load separately."""
 
+import asyncio
 from datetime import UTC, datetime
 from functools import partial
 from typing import Annotated, Any, Final
@@ -103,29 +104,31 @@ async def _leads_values(adapters: Adapters, zone: ZoneInfo, cache: Cache, shown:
     def key(name: str) -> str:
         return f"{name} {zone.key} {local_day}"
 
-    numbers = await cache.get_or_load(
-        key("numbers"),
-        partial(adapters.responses.numbers, now, today, yesterday),
-        NUMBERS_MAX_AGE_SECONDS,
-    )
-    counts = await cache.get_or_load(
-        key(f"counts {shown.key}"),
-        partial(adapters.trends.count, shown.unit, bucket_starts(shown, now, zone)[0], zone),
-        CHART_MAX_AGE_SECONDS,
-    )
-    week = week_table(
-        await cache.get_or_load(
+    # At once, because each reads other rows: the slowest of them takes a third of the time of all.
+    numbers, counts, hours, tops, times = await asyncio.gather(
+        cache.get_or_load(
+            key("numbers"),
+            partial(adapters.responses.numbers, now, today, yesterday),
+            NUMBERS_MAX_AGE_SECONDS,
+        ),
+        cache.get_or_load(
+            key(f"counts {shown.key}"),
+            partial(adapters.trends.count, shown.unit, bucket_starts(shown, now, zone)[0], zone),
+            CHART_MAX_AGE_SECONDS,
+        ),
+        cache.get_or_load(
             key(f"week {shown.key}"),
             partial(adapters.trends.count_by_hour_of_week, since, zone),
             LISTS_MAX_AGE_SECONDS,
-        )
+        ),
+        cache.get_or_load(
+            key(f"tops {shown.key}"), partial(adapters.trends.top_values, since), LISTS_MAX_AGE_SECONDS
+        ),
+        cache.get_or_load(
+            key("times"), partial(adapters.responses.response_times, now), LISTS_MAX_AGE_SECONDS
+        ),
     )
-    tops = await cache.get_or_load(
-        key(f"tops {shown.key}"), partial(adapters.trends.top_values, since), LISTS_MAX_AGE_SECONDS
-    )
-    times = await cache.get_or_load(
-        key("times"), partial(adapters.responses.response_times, now), LISTS_MAX_AGE_SECONDS
-    )
+    week = week_table(hours)
     return {
         "shown": shown,
         "ranges": RANGES.values(),

@@ -2,18 +2,15 @@
 
 -- name: find_by_email
 -- Where an address is stored, in any spelling: leads (stored, original, mailed to, or waiting to be stored), and queued
--- records under the id of another lead or of none. The first conditions on a record are a cheap filter. `escape` keeps
--- ASCII as it is and accepts any bytes. A JSON escape such as \u00fc, or the case of a non-ASCII letter, may hide an
--- address: then every record is read.
+-- records under the id of another lead or of none. Two addresses may have the same hash.
 SELECT id AS lead_id, NULL::uuid AS queue_id FROM lead_inbox WHERE lower(email) = lower(:email)
 UNION SELECT id, NULL FROM lead_inbox WHERE original IS NOT NULL AND lower(original ->> 'email') = lower(:email)
 UNION SELECT lead_id, NULL FROM email_delivery WHERE kind = 'welcome' AND recipient = lower(:email)
 UNION SELECT CASE WHEN NOT by_origin THEN lead_id END, CASE WHEN by_origin OR lead_id IS NULL THEN id END
 FROM replay_queue
-WHERE (payload IS NOT NULL OR original_payload IS NOT NULL)
-  AND (position(lower(:email) IN lower(encode(coalesce(payload, '') || coalesce(original_payload, ''), 'escape'))) > 0
-       OR position('\\u' IN encode(coalesce(payload, '') || coalesce(original_payload, ''), 'escape')) > 0
-       OR octet_length(:email::text) > char_length(:email))
+WHERE (payload IS NOT NULL AND record_address_hashes(payload) @> ARRAY[hashtextextended(lower(:email), 0)]
+       OR original_payload IS NOT NULL
+          AND record_address_hashes(original_payload) @> ARRAY[hashtextextended(lower(:email), 0)])
   AND lower(:email) = ANY(record_addresses(payload) || record_addresses(original_payload));
 
 -- name: find_by_phone
