@@ -101,7 +101,9 @@ def _unavailable_components(signals: Signals) -> Iterator[Disruption]:
     for name, part in components(signals.health):
         if part.state == "down":
             causes = [
-                f"{check}: {reason or gettext('not ready')}" for check, ok, reason in _checks(part) if not ok
+                _reason_of(check, reason or gettext("not ready"))
+                for check, ok, reason in _checks(part)
+                if not ok
             ]
             state = part.reason if part.reason and not causes else gettext("unavailable")
             yield Disruption(name, " · ".join([state, *causes]))
@@ -113,7 +115,13 @@ def _service_warnings(signals: Signals) -> Iterator[Disruption]:
         for check, ok, reason in _checks(part):
             if ok and reason:
                 text = reason.removeprefix("warning: ")
-                yield Disruption(name, f"{check.replace('_', ' ')}: {text}", severity="amber", subject=check)
+                yield Disruption(
+                    name, _reason_of(check.replace("_", " "), text), severity="amber", subject=check
+                )
+
+
+def _reason_of(subject: str, reason: str | None) -> str:
+    return gettext("%(subject)s: %(reason)s", subject=subject, reason=reason)
 
 
 def _checks(part: PartHealth) -> Iterator[tuple[str, bool, str]]:
@@ -226,7 +234,12 @@ def _gateways(signals: Signals) -> Iterator[Disruption]:
             gettext("Lead intake"),
         )
         if gateway.state != "up":
-            yield Disruption(stage, f"{name}: {gateway.reason}", "#h-gateways", subject=subject)
+            yield Disruption(
+                stage,
+                _reason_of(name, gateway.reason),
+                "#h-gateways",
+                subject=subject,
+            )
             continue
         age, damaged = _spool_number(gateway, "oldest_age_seconds"), _spool_number(gateway, "damaged_files")
         if age > SPOOLED_SECONDS:
@@ -260,7 +273,11 @@ def _site_queues(signals: Signals) -> Iterator[Disruption]:
         name, site = stage_name("site"), signals.sites.display_name(queue.site)
         if queue.reason:
             yield Disruption(
-                name, f"{site}: {queue.reason}", "#h-sites", subject=queue.site, leads=queue.depth
+                name,
+                _reason_of(site, queue.reason),
+                "#h-sites",
+                subject=queue.site,
+                leads=queue.depth,
             )
         if left := queue.unreadable + queue.damaged:
             reason = ngettext(

@@ -12,6 +12,7 @@ from runtime.database.audit_log import append_action
 from runtime.database.postgres import Connection, Pool, load_queries, snapshot, transaction
 from services.admin.rules.errors import ConflictError, NotFoundError
 from services.admin.schemas.incidents import LASTS_AFTER, Incident, IncidentFilter, IncidentList, Sighting
+from services.admin.texts import gettext
 
 _SQL: Any = load_queries(Path(__file__).with_name("incidents.sql"))
 SYSTEM_ACTOR: Final = "fastcore"
@@ -73,9 +74,9 @@ class Incidents:
 async def _lock_open(connection: Connection, incident_id: UUID) -> None:
     row = await _SQL.lock_incident(connection, id=incident_id)
     if row is None:
-        raise NotFoundError("There is no incident with this id.")
+        raise NotFoundError(gettext("There is no incident with this id."))
     if row["resolved_at"] is not None:
-        raise ConflictError("The incident is resolved already.")
+        raise ConflictError(gettext("The incident is resolved already."))
 
 
 async def _audit(

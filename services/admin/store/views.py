@@ -20,10 +20,11 @@ from services.admin.schemas.lead_conditions import LeadConditions
 from services.admin.schemas.views import NewView, SavedView, ViewCount, ViewEdit
 from services.admin.store.leads.search import count_up_to
 from services.admin.store.planning import plan_for_values
+from services.admin.texts import gettext, gettext_noop
 
 _SQL: Any = load_queries(Path(__file__).with_name("views.sql"))
 COUNT_UP_TO: Final = 1000
-NO_SUCH_VIEW: Final = "There is no view with this id. It may have been deleted."
+NO_SUCH_VIEW: Final = gettext_noop("There is no view with this id. It may have been deleted.")
 
 
 class Views:
@@ -121,7 +122,7 @@ async def _list_views(connection: Connection, actor: str) -> list[SavedView]:
 def _find(views: list[SavedView], view_id: UUID) -> SavedView:
     view = next((each for each in views if each.id == view_id), None)
     if view is None:
-        raise NotFoundError(NO_SUCH_VIEW)
+        raise NotFoundError(gettext(NO_SUCH_VIEW))
     return view
 
 

@@ -6,6 +6,7 @@ from html.parser import HTMLParser
 from typing import Final
 
 from babel import Locale
+from babel.dates import get_day_names, get_month_names
 
 from services.admin.texts import Viewer
 
@@ -18,8 +19,17 @@ ATTRIBUTES: Final = {"alt", "aria-label", "data-label", "placeholder", "title"}
 VOID: Final = {
     "area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr",
 }  # fmt: skip
-# The product's name, and the names of what it consists of, are the same in each language.
-NAMES: Final = re.compile(r"FASTCore|Kafka|UTC")
+LOCALE: Final = Locale("de")
+# The names of days and months are CLDR's. Those of the product and its parts are the same everywhere.
+_CALENDAR: Final = {
+    name
+    for width in ("abbreviated", "wide")
+    for context in ("format", "stand-alone")
+    for names in (get_day_names(width, context, LOCALE), get_month_names(width, context, LOCALE))
+    for name in names.values()
+}
+_LONGEST_FIRST: Final = sorted(map(re.escape, _CALENDAR), key=len, reverse=True)
+NAMES: Final = re.compile(rf"\b(?:FASTCore|Kafka|UTC|{'|'.join(_LONGEST_FIRST)})(?!\w)")
 
 
 class Bracketed(NullTranslations):
@@ -35,7 +45,7 @@ class Bracketed(NullTranslations):
         return self.gettext(message)
 
 
-BRACKETED: Final = Viewer(Locale("de"), "en", Bracketed())
+BRACKETED: Final = Viewer(LOCALE, "en", Bracketed())
 
 
 class _Texts(HTMLParser):

@@ -18,6 +18,7 @@ from services.admin.rules.export_files import CSV_TYPE, EXCEL_TYPE, export_heade
 from services.admin.schemas.export_columns import COLUMNS
 from services.admin.schemas.export_query import MAX_CHOSEN, CsvQuery, ExportColumnName, ExportQuery
 from services.admin.schemas.filters import ExportFilter
+from services.admin.texts import gettext
 
 router = APIRouter(prefix="/admin/ui/leads", route_class=PageRoute)
 
@@ -66,6 +67,7 @@ async def show_export(
         "leads/export_dialog.html" if is_htmx(request) else "leads/export_page.html",
         form=form,
         columns=COLUMNS,
+        labels={name: gettext(column.label) for name, column in COLUMNS.items()},
         count=count,
         left_out=left_out,
         is_estimate=is_estimate,

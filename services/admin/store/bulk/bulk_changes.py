@@ -20,9 +20,10 @@ from services.admin.schemas.cursors import Position, split_page
 from services.admin.schemas.replay_filters import HistoryPage
 from services.admin.store.leads.search import LEAD_FILTER, choose_services
 from services.admin.store.planning import plan_for_values
+from services.admin.texts import gettext, gettext_noop
 
 SQL: Any = load_queries(Path(__file__).with_name("bulk_changes.sql"), lead_filter=LEAD_FILTER)
-NO_SUCH_BULK: Final = "There is no action with this id."
+NO_SUCH_BULK: Final = gettext_noop("There is no action with this id.")
 
 
 class BulkChanges:
@@ -48,9 +49,15 @@ class BulkChanges:
             selection = await _selection(connection, order)
             answer = await _count(connection, order, selection)
             if not answer.leads:
-                raise ConflictError("No lead matches.")
+                raise ConflictError(gettext("No lead matches."))
             if expected is not None and answer.leads > expected:
-                raise ConflictError(f"{answer.leads} leads match now, not {expected}. Check the preview.")
+                raise ConflictError(
+                    gettext(
+                        "%(count)s leads match now, not %(expected)s. Check the preview.",
+                        count=answer.leads,
+                        expected=expected,
+                    )
+                )
             bulk_id = uuid4()
             await SQL.start(connection, bulk_id=bulk_id, actor=actor, action=order.action, value=order.value)
             await SQL.choose_leads(connection, bulk_id=bulk_id, **selection)
@@ -74,7 +81,7 @@ class BulkChanges:
         async with snapshot(self._pool) as connection:
             row = await SQL.get_bulk(connection, bulk_id=bulk_id)
             if row is None:
-                raise NotFoundError(NO_SUCH_BULK)
+                raise NotFoundError(gettext(NO_SUCH_BULK))
             counts = SQL.count_results(connection, bulk_id=bulk_id, next_position=row["next_position"])
             results = {each["result"]: each["leads"] async for each in counts if each["result"]}
             items = SQL.list_items(
@@ -100,7 +107,7 @@ class BulkChanges:
             if row is None:
                 existing = await SQL.get_bulk(connection, bulk_id=bulk_id)
                 if existing is None:
-                    raise NotFoundError(NO_SUCH_BULK)
+                    raise NotFoundError(gettext(NO_SUCH_BULK))
                 state = _to_bulk(existing).state
                 raise ConflictError(f"The action is {state}: there is nothing left to cancel.")
             bulk = _to_bulk(row)

@@ -21,6 +21,7 @@ from services.admin.schemas.destinations import (
     Retried,
     SentTest,
 )
+from services.admin.texts import gettext
 
 _SQL: Any = load_queries(Path(__file__).with_name("destinations.sql"))
 RETRY_MAX: Final = 10_000
@@ -66,7 +67,7 @@ class Destinations:
         async with transaction(self._pool) as connection:
             row = await _lock(connection, name, kinds)
             if row["disabled_at"] is not None:
-                raise ConflictError("The destination is disabled already.")
+                raise ConflictError(gettext("The destination is disabled already."))
             reason = f"disabled by {actor}"
             await _SQL.disable_destination(connection, name=name, reason=reason)
             await append_action(
@@ -86,7 +87,7 @@ class Destinations:
         async with transaction(self._pool) as connection:
             row = await _lock(connection, name, kinds)
             if row["disabled_at"] is not None:
-                raise ConflictError("The destination is disabled: enable it first.")
+                raise ConflictError(gettext("The destination is disabled: enable it first."))
             body = example_event(lead_id, datetime.now(UTC)).model_dump_json()
             await _SQL.insert_test_event(connection, id=event_id, lead_id=lead_id, name=name, body=body)
             details = {"destination": name, "event_id": str(event_id)}
@@ -117,7 +118,7 @@ class Destinations:
 
 async def _lock(connection: Connection, name: str, kinds: Mapping[str, str]) -> Mapping[str, Any]:
     if name not in kinds:
-        raise NotFoundError("The sites file has no destination with this name.")
+        raise NotFoundError(gettext("The sites file has no destination with this name."))
     row: Mapping[str, Any] = await _SQL.lock_destination(connection, name=name)
     return row
 

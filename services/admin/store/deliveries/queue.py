@@ -20,6 +20,7 @@ from services.admin.schemas.replay_filters import GroupFilter
 from services.admin.schemas.replays import QueueGroup, QueueGroups, Requested
 from services.admin.schemas.system import SITE_QUEUE_JOB
 from services.admin.store.planning import plan_for_values
+from services.admin.texts import gettext
 
 _SQL: Any = load_queries(Path(__file__).with_name("queue.sql"))
 # Reasons are a closed list of words and codes, so groups are few. The limit is for forged records.
@@ -68,7 +69,7 @@ class ReplayQueue:
         async with transaction(self._pool) as connection:
             row = await _SQL.lock_row(connection, id=queue_id)
             if row is None:
-                raise NotFoundError("There is no row with this id in the queue.")
+                raise NotFoundError(gettext("There is no row with this id in the queue."))
             blocker = replay_blocker(state=row["state"], has_payload=row["has_payload"], erased=row["erased"])
             if blocker:
                 raise ConflictError(blocker)

@@ -18,6 +18,7 @@ from services.admin.schemas.cursors import Position, split_page
 from services.admin.schemas.replay_filters import REPLAYABLE_STATES, HistoryPage, ReplayOrder, ResultPage
 from services.admin.store.deliveries.queue import MAX_GROUPS
 from services.admin.store.planning import plan_for_values
+from services.admin.texts import gettext, gettext_noop
 
 _SQL: Any = load_queries(Path(__file__).with_name("replays.sql"))
 # Up to this number, rows are counted exactly. Larger replays are estimated from a sample, and marked as
@@ -26,7 +27,7 @@ COUNT_RESULTS_UP_TO: Final = 2000
 RESULT_SAMPLE_SIZE: Final = 1000
 # Rows of a replay that one page with a filter on `result` examines.
 RESULT_WINDOW: Final = 2000
-NO_SUCH_REPLAY: Final = "There is no replay with this id."
+NO_SUCH_REPLAY: Final = gettext_noop("There is no replay with this id.")
 
 
 class Replays:
@@ -51,7 +52,13 @@ class Replays:
             if not chosen.wanted:
                 raise ConflictError(replay_rules.nothing_to_replay(chosen.blocked, len(chosen.unknown_ids)))
             if expected is not None and chosen.wanted > expected:
-                raise ConflictError(f"{chosen.wanted} rows match now, not {expected}. Check the preview.")
+                raise ConflictError(
+                    gettext(
+                        "%(count)s rows match now, not %(expected)s. Check the preview.",
+                        count=chosen.wanted,
+                        expected=expected,
+                    )
+                )
             row = await _SQL.start_replay(
                 connection,
                 id=replay_id,
@@ -91,7 +98,7 @@ class Replays:
         async with snapshot(self._pool) as connection:
             row = await _SQL.get_replay(connection, id=replay_id)
             if row is None:
-                raise NotFoundError(NO_SUCH_REPLAY)
+                raise NotFoundError(gettext(NO_SUCH_REPLAY))
             await plan_for_values(connection)
             counts = await _count_results(connection, row)
             selection = {"id": replay_id, "after": page.cursor, "result": page.result}
@@ -120,7 +127,7 @@ class Replays:
             if row is None:
                 existing = await _SQL.get_replay(connection, id=replay_id)
                 if existing is None:
-                    raise NotFoundError(NO_SUCH_REPLAY)
+                    raise NotFoundError(gettext(NO_SUCH_REPLAY))
                 state = replay_rules.state_of(existing)
                 raise ConflictError(f"The replay is {state}: there is nothing left to cancel.")
             replay = _to_replay(row)

@@ -38,9 +38,10 @@ from services.admin.store.leads.mail_requests import request_emails
 from services.admin.store.leads.search import count_up_to, find_leads, find_sorted
 from services.admin.store.leads.status_changes import change_statuses
 from services.admin.store.planning import plan_for_values
+from services.admin.texts import gettext, gettext_noop
 
 _SQL: Any = load_queries(Path(__file__).with_name("leads.sql"))
-NO_SUCH_LEAD: Final = "There is no lead with this id."
+NO_SUCH_LEAD: Final = gettext_noop("There is no lead with this id.")
 
 
 class _TimelineQueueItem(QueueItem):
@@ -96,7 +97,7 @@ class Leads:
         lead, queue = row if row["id"] else None, _QUEUE_ITEMS.validate_json(row["queue"])
         # A lead that is not stored yet exists only as a queue row of the persister or of a website's queue.
         if lead is None and not any(item.stage in ("persister", "site") for item in queue):
-            raise NotFoundError(NO_SUCH_LEAD)
+            raise NotFoundError(gettext(NO_SUCH_LEAD))
         emails, entries = _EMAILS.validate_json(row["emails"]), _AUDIT_ENTRIES.validate_json(row["entries"])
         return LeadDetail(
             lead=Lead.model_validate(dict(lead)) if lead else None,
@@ -125,7 +126,7 @@ class Leads:
             row = await lock_existing_lead(connection, lead_id)
             current, previous_updated_at = LeadStatus(row["status"]), row["updated_at"]
             if unchanged_since not in (None, previous_updated_at):
-                raise ConflictError("This lead was changed since. Look at it, then set its status.")
+                raise ConflictError(gettext("This lead was changed since. Look at it, then set its status."))
             changed = check_status_change(current, new, expected)
             requested: list[str] = []
             if changed:
@@ -172,5 +173,5 @@ async def lock_existing_lead(connection: Connection, lead_id: UUID) -> Any:
     """Return the row of a lead, as `lock_lead` does. Raises `NotFoundError` if the lead is not stored."""
     row = await lock_lead(connection, lead_id)
     if row is None:
-        raise NotFoundError(NO_SUCH_LEAD)
+        raise NotFoundError(gettext(NO_SUCH_LEAD))
     return row

@@ -16,9 +16,10 @@ from services.admin.rules.errors import NotFoundError
 from services.admin.schemas.leads import LeadNote
 from services.admin.schemas.notes import NoteEdit
 from services.admin.store.leads.leads import lock_existing_lead
+from services.admin.texts import gettext, gettext_noop
 
 _SQL: Any = load_queries(Path(__file__).with_name("notes.sql"))
-NO_SUCH_NOTE: Final = "There is no note with this id on this lead. It may have been deleted."
+NO_SUCH_NOTE: Final = gettext_noop("There is no note with this id on this lead. It may have been deleted.")
 
 
 class Notes:
@@ -80,7 +81,7 @@ async def list_notes(connection: Connection, lead_id: UUID) -> list[LeadNote]:
 async def _get_note(connection: Connection, lead_id: UUID, note_id: UUID) -> LeadNote:
     row = await _SQL.get_note(connection, id=note_id, lead_id=lead_id)
     if row is None:
-        raise NotFoundError(NO_SUCH_NOTE)
+        raise NotFoundError(gettext(NO_SUCH_NOTE))
     return LeadNote.model_validate(dict(row))
 
 

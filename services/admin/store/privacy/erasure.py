@@ -19,6 +19,7 @@ from services.admin.rules.personal_data import Selection, Traces, erasure_messag
 from services.admin.schemas.personal_data import LISTED_MAX, Erased, ErasedPerson, PersonLead, PersonRecords
 from services.admin.schemas.phone_numbers import phone_ending
 from services.admin.store.leads.leads import NO_SUCH_LEAD
+from services.admin.texts import gettext
 
 _SQL: Any = load_queries(Path(__file__).with_name("erasure.sql"))
 # Larger records are not read, so that a list of LISTED_MAX leads reads 64 MiB at most. A lead whose fields
@@ -65,7 +66,7 @@ class Erasures:
         async with transaction(self._pool) as connection:
             done = await erasure.erase_lead(connection, lead_id, actor)
         if done is None:
-            raise NotFoundError(NO_SUCH_LEAD)
+            raise NotFoundError(gettext(NO_SUCH_LEAD))
         # After the restore of an older backup, only the logs have the ids that must be erased again.
         self._log.info("Lead erased", lead_id=str(lead_id))
         at = datetime.fromisoformat(done["erased_at"])

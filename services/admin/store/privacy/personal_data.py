@@ -28,6 +28,7 @@ from services.admin.schemas.personal_data import PersonData
 from services.admin.store.leads.leads import NO_SUCH_LEAD, lock_lead
 from services.admin.store.leads.notes import list_notes
 from services.admin.store.privacy.erasure import find_traces
+from services.admin.texts import gettext
 
 _SQL: Any = load_queries(Path(__file__).with_name("personal_data.sql"))
 
@@ -84,7 +85,7 @@ class PersonalData:
             rows_of_lead = [row async for row in _SQL.read_queue(connection, id=lead_id)]
             emails = [row async for row in _SQL.read_emails(connection, id=lead_id)]
             if lead is None and not rows_of_lead and not emails:
-                raise NotFoundError(NO_SUCH_LEAD)
+                raise NotFoundError(gettext(NO_SUCH_LEAD))
             person = Traces()
             addresses = addresses_of(lead, emails, rows_of_lead)
             for address in sorted(addresses):
@@ -114,10 +115,10 @@ async def _edit_parked(connection: Connection, lead_id: UUID, edit: LeadEdit, ac
     """Change the queued record of a lead that is not stored yet."""
     rows = [row async for row in _SQL.lock_parked(connection, id=lead_id)]
     if not rows:
-        raise NotFoundError(NO_SUCH_LEAD)
+        raise NotFoundError(gettext(NO_SUCH_LEAD))
     row = next((each for each in rows if each["state"] != "replaying"), None)
     if row is None:
-        raise ConflictError("The lead is being stored at this moment. Look again in a minute.")
+        raise ConflictError(gettext("The lead is being stored at this moment. Look again in a minute."))
     lead_edit_rules.check_unchanged(row["updated_at"], edit)
     lead = lead_edit_rules.decode_parked_lead(row["payload"], row["stage"])
     changed = lead_edit_rules.changed_fields(dict.fromkeys(ADMIN_FIELDS) | lead, edit)
