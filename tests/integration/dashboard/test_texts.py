@@ -10,7 +10,7 @@ import pytest
 from runtime.settings import Postgres
 from services.admin import texts
 from services.admin.dashboard import rendering
-from tests.support.services.admin import Admin, parked_row
+from tests.support.services.admin import Admin, queued_row
 from tests.support.services.dashboard import HTMX, running_dashboard, sign_in
 from tests.support.stack import Stack
 from tests.support.web.texts import BRACKETED, texts_outside_of_brackets
@@ -129,7 +129,7 @@ async def add_everything(admin: Admin) -> dict[str, UUID]:
     await admin.add_queue_row(lead_id=uuid4(), state="dead", next_attempt_at=None)
     ids["parked"] = uuid4()
     parked = leads["lead"].model_copy(update={"lead_id": ids["parked"]})
-    await admin.add_queue_row(**parked_row(parked, reason="database 22021"))
+    await admin.add_queue_row(**queued_row(parked, reason="database 22021"))
     ids["note"] = await admin.db.fetchval(
         "INSERT INTO lead_note (id, lead_id, author, body, updated_at)"
         " VALUES (gen_random_uuid(), $1, 'ann', 'Hello', now() + interval '1 minute') RETURNING id",
