@@ -23,6 +23,8 @@ _MESSAGES: Final = {
     "tuple_type": 'must be a list, such as ["a", "b"]',
     "dict_type": "must be a table",
     "dataclass_type": "must be text in quotes",
+    "int_type": "must be a whole number",
+    "int_parsing": "must be a whole number",
     "bool_type": "must be true or false",
     "bool_parsing": "must be true or false",
     "string_too_long": "is too long",

@@ -47,6 +47,7 @@ from services.ingest.spool.spool import Spool
 
 NAME: Final = "ingest"
 SCRIPTS: Final = "/inbound/static"
+SCRIPTS_CACHE: Final = "public, max-age=3600, stale-while-revalidate=604800, stale-if-error=604800"
 DOCS_FILES: Final = "/static-offline-docs"
 AUDIT_DRAIN_SECONDS: Final = 2.0
 # A form's files are read and dropped, so that they do not cost the lead. A phone sends 5 MB in that time.
@@ -137,7 +138,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     api.router.routes.append(Route(forms.PATH, trust_proxies(_StateRoute("form_endpoint")), methods=["POST"]))
     api.router.routes.append(Route(HOOK_PATH, _StateRoute("hook_endpoint"), methods=["POST"]))
     api.add_api_route(forms.CHALLENGE_PATH, challenge, include_in_schema=False)
-    api.mount(SCRIPTS, StaticFiles(directory=forms.STATIC), name="scripts")
+    api.mount(SCRIPTS, _CachedScripts(directory=forms.STATIC), name="scripts")
     api.add_api_route(forms.THANKS_PATH, thanks, include_in_schema=False)
     api.add_api_route("/internal/status", status, include_in_schema=False)
     api.include_router(health.routes(readiness, kafka_health))
@@ -193,6 +194,15 @@ class _StateRoute:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await getattr(scope["app"].state, self._name)(scope, receive, send)
+
+
+class _CachedScripts(StaticFiles):
+    """Scripts that browsers keep, so that a page has its script while the gateway is unavailable."""
+
+    def file_response(self, *args: Any, **kwargs: Any) -> Response:
+        response = super().file_response(*args, **kwargs)
+        response.headers["Cache-Control"] = SCRIPTS_CACHE
+        return response
 
 
 class LeadsFirst:

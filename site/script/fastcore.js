@@ -134,7 +134,8 @@
         retryLater();
       } else if (!isDone) {
         const { detail = failed, errors = [] } = await answer.json().catch(() => ({}));
-        text = detail;
+        // Without a mistake of the visitor, the detail is meant for developers.
+        text = errors[0] ? detail : failed;
         for (const { field, message } of errors) {
           const kind = { email: "[type=email]", phone: "[type=tel]", message: "textarea" }[field];
           const input = form.elements[field] || form.querySelector(kind);

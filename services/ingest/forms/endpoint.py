@@ -103,7 +103,7 @@ class FormEndpoint:
             raise ProblemError(problems.UNKNOWN_FORM)
         submitted = submitted._replace(name=name, site=self._sites.get(name))
         request = submitted.request
-        page = page_origin(request.header(b"origin"), request.header(b"referer"))
+        page = _origin_of(request)
         if page not in submitted.site.origins and not (page and is_same_host(page, request.header(b"host"))):
             # The site is not named: the page may be anybody's.
             raise ProblemError(problems.WRONG_ORIGIN)
@@ -155,22 +155,35 @@ class FormEndpoint:
 
     def _refuse(self, submitted: _Submitted, problem: Problem) -> Response:
         if not submitted.accepts_html:
-            return problem.response()
+            response = problem.response()
+            if problem in (problems.UNKNOWN_FORM, problems.WRONG_ORIGIN):
+                # Any page may read these: its script would take them for an unavailable gateway.
+                response.headers["Access-Control-Allow-Origin"] = "*"
+            return response
         site, status = submitted.site, problem.status
         _, texts = texts_for(site.locale)
         if problem.errors or status >= 500:
             wrong = dict.fromkeys(error.field.partition(".")[0] for error in problem.errors or ())
-            response: Response = form_page(site, status, _form_to_send_again(submitted), wrong)
+            response = form_page(site, status, _form_to_send_again(submitted), wrong)
         elif problem == problems.UNKNOWN_FORM:
             response = message_page(NO_SITE, status, texts.unknown_form)
         elif problem == problems.WRONG_ORIGIN:
-            response = message_page(NO_SITE, status, texts.wrong_origin, problem.detail)
+            response = message_page(
+                NO_SITE,
+                status,
+                texts.wrong_origin,
+                f"{_origin_of(submitted.request) or 'No origin'}: {problem.detail}",
+            )
         else:
             text = texts.too_large if problem == problems.TOO_LARGE else texts.unreadable
             response = message_page(site, status, text)
         if retry_after := problem.response().headers.get("Retry-After"):
             response.headers["Retry-After"] = retry_after
         return response
+
+
+def _origin_of(request: LeadRequest) -> str | None:
+    return page_origin(request.header(b"origin"), request.header(b"referer"))
 
 
 def _next_page(submitted: _Submitted) -> str | None:

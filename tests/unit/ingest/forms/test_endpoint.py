@@ -131,6 +131,23 @@ async def test_a_page_of_another_origin_is_refused(gateway: Gateway, headers: di
     assert gateway.leads.records == []
 
 
+@pytest.mark.parametrize(("path", "status"), [(PATH, 403), ("/inbound/forms/unknown-key", 404)])
+async def test_any_page_reads_why_its_form_is_refused(gateway: Gateway, path: str, status: int) -> None:
+    origin = "http://localhost:5501"
+    answer = await submit(gateway, path=path, Accept="application/json", Origin=origin)
+    assert (answer.status_code, answer.headers["Access-Control-Allow-Origin"]) == (status, "*")
+
+
+async def test_the_refused_page_names_the_origin_it_saw(gateway: Gateway) -> None:
+    assert "http://localhost:5501: The page" in (await submit(gateway, Origin="http://localhost:5501")).text
+
+
+async def test_the_script_is_kept_while_the_gateway_is_away(gateway: Gateway) -> None:
+    answer = await gateway.client.get("/inbound/static/fastcore.js")
+    assert "stale-if-error=604800" in answer.headers["Cache-Control"]
+    assert answer.headers["ETag"]
+
+
 async def test_without_an_origin_the_referer_counts(gateway: Gateway) -> None:
     assert (await submit(gateway, Origin="null")).status_code == 303
     assert (await submit(gateway, Origin="", Referer=f"{ORIGIN}/x")).status_code == 303

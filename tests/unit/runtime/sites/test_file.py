@@ -64,6 +64,10 @@ def test_regression_each_limit_of_a_site_has_a_default_of_its_own() -> None:
         ("[sites.x]\norigins = 'https://a.example'", 'sites.x.origins: must be a list, such as ["a", "b"]'),
         ("[sites.x]\norigins = ['a.example']", "sites.x.origins.0: must be an origin such as"),
         ("[sites.x]\norigins = ['https://a.example/page']", "sites.x.origins.0: must be an origin such as"),
+        (
+            "[sites.x.limits]\nleads_per_email_per_hour = 'ten'",
+            "sites.x.limits.leads_per_email_per_hour: must be a whole number",
+        ),
         ("[sites.x]\nlocale = 1", "sites.x.locale: must be text in quotes"),
         ("[sites.x]\nlocale = 'de_DE'", "sites.x.locale: must be a language tag such as en or de-AT"),
         ("[sites.x]\nfrom = 'Studio'", "sites.x.from: must be Name <name@example.com>"),
