@@ -36,7 +36,8 @@ def check(file: Annotated[Path, typer.Argument(help="The sites file.")]) -> None
         Destinations(sites, environment())  # also compiles its templates
     except SitesFileError as error:
         sys.exit(f"{file}: {error}")
-    print(f"{file}: {len(sites.by_name)} sites, no mistakes, digest {sites.digest[:12]}")
+    count = len(sites.by_name)
+    print(f"{file}: {count} {'site' if count == 1 else 'sites'}, no mistakes, digest {sites.digest[:12]}")
     for name, site in sites.by_name.items():
         print("", name, *_lines(site), sep="\n")
 

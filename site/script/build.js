@@ -12,7 +12,7 @@ const { outputFiles } = await build({
   charset: "utf8",
   target: "es2022",
   legalComments: "none",
-  banner: { js: "/* FASTCore, Apache-2.0: site/script/fastcore.js */" },
+  banner: { js: "/* FASTCore, Apache-2.0 */" },
   write: false,
 });
 const [{ text, contents }] = outputFiles;

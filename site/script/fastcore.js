@@ -111,6 +111,7 @@
     });
     on("invalid", (event) => {
       event.preventDefault();
+      status.textContent = "";
       mark(event.target, event.target.validationMessage);
       form.querySelector("[name]:invalid").focus();
     });

@@ -19,7 +19,7 @@ from services.ingest.forms.captcha import Captcha
 from services.ingest.forms.form_lead import KEY, NEXT, Visit, build_submission, text_of
 from services.ingest.forms.lead_key import lead_key
 from services.ingest.forms.origin import is_same_host, next_url, page_origin, visitor_address
-from services.ingest.forms.pages import form_page, message_page
+from services.ingest.forms.pages import form_page, message_page, translate_errors
 from services.ingest.forms.texts import texts_for
 from services.ingest.lead_acceptance import AcceptedLead, LeadAcceptance, RequestContext
 from services.ingest.lead_parser import read_fields
@@ -155,6 +155,8 @@ class FormEndpoint:
 
     def _refuse(self, submitted: _Submitted, problem: Problem) -> Response:
         if not submitted.accepts_html:
+            if problem.errors and submitted.site.locale:
+                problem = translate_errors(problem, submitted.site, submitted.form)
             response = problem.response()
             if problem in (problems.UNKNOWN_FORM, problems.WRONG_ORIGIN):
                 # Any page may read these: its script would take them for an unavailable gateway.

@@ -13,6 +13,7 @@ from markupsafe import Markup
 from pydantic import JsonValue
 from starlette.responses import HTMLResponse
 
+from runtime.http.problem_details import FieldProblem, Problem
 from runtime.sites.model import Site
 from services.ingest.forms.body import FormBody
 from services.ingest.forms.field_names import target_of
@@ -91,6 +92,17 @@ def form_page(site: Site, status: int, form: FormBody, wrong: Collection[str]) -
     )
 
 
+def translate_errors(problem: Problem, site: Site, form: FormBody) -> Problem:
+    """Return the problem with its errors in the site's language, for a script that shows them."""
+    _, texts = texts_for(site.locale)
+    fields, _ = _split_fields(form, site, texts)
+    errors = tuple(
+        FieldProblem(field=each.field, message=_mark(each.field.partition(".")[0], fields, site, texts))
+        for each in problem.errors or ()
+    )
+    return problem.model_copy(update={"detail": texts.check_title, "errors": errors})
+
+
 def _page(template: str, site: Site, status: int, title: str, **values: object) -> HTMLResponse:
     language, texts = texts_for(site.locale)
     content = _TEMPLATES.get_template(template).render(
@@ -137,8 +149,8 @@ def _labels(texts: Texts) -> dict[str, str]:
     return {field: getattr(texts, field) for field in ("name", "email", "phone", "company", "message")}
 
 
-def _mark(target: str, fields: list[Field], site: Site, texts: Texts) -> None:
-    """Set the error of the form's field that stands for the lead's field `target`.
+def _mark(target: str, fields: list[Field], site: Site, texts: Texts) -> str:
+    """Set and return the error of the form's field that stands for the lead's field `target`.
 
     Adds the field if the form has none.
     """
@@ -151,6 +163,7 @@ def _mark(target: str, fields: list[Field], site: Site, texts: Texts) -> None:
         field.error = texts.email_wrong if field.value else texts.email_missing
     else:
         field.error = texts.too_long if field.value else texts.message_missing
+    return field.error
 
 
 def _target(name: str, site: Site) -> str:

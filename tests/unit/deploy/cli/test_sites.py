@@ -32,7 +32,7 @@ def test_a_valid_file_shows_each_site_without_secrets(
     monkeypatch.setenv("STUDIO_TOKEN", TOKEN)
     code, output = check(tmp_path, FILE)
     assert code == 0, output
-    assert "1 sites, no mistakes" in output
+    assert "1 site, no mistakes" in output
     for shown in (
         "studio",
         "env:STUDIO_TOKEN",

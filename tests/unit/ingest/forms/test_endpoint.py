@@ -91,6 +91,8 @@ async def test_a_script_gets_json_and_cors_headers(gateway: Gateway) -> None:
     assert answer.headers["X-Request-ID"]
     problem = expect_problem(await submit(gateway, {"email": ""}, Accept="*/*"), 422)
     assert {error["field"] for error in problem["errors"]} == {"email", "message"}
+    assert problem["detail"] == "Bitte prüfen Sie Ihre Nachricht"
+    assert "Bitte schreiben Sie eine Nachricht." in [error["message"] for error in problem["errors"]]
 
 
 async def test_json_and_multipart_bodies_are_accepted(gateway: Gateway) -> None:
@@ -142,7 +144,7 @@ async def test_the_refused_page_names_the_origin_it_saw(gateway: Gateway) -> Non
     assert "http://localhost:5501: The page" in (await submit(gateway, Origin="http://localhost:5501")).text
 
 
-async def test_the_script_is_kept_while_the_gateway_is_away(gateway: Gateway) -> None:
+async def test_browsers_cache_the_script(gateway: Gateway) -> None:
     answer = await gateway.client.get("/inbound/static/fastcore.js")
     assert "stale-if-error=604800" in answer.headers["Cache-Control"]
     assert answer.headers["ETag"]
