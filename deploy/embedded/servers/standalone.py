@@ -8,12 +8,13 @@ The functions are synchronous, because a session fixture calls them outside any 
 
 import asyncio
 import os
+import random
 import signal
 import socket
 import subprocess
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,17 +25,25 @@ from deploy.embedded.processes.readiness import Alive
 from deploy.embedded.servers import kafka, postgres
 from deploy.embedded.settings import ROOT
 
+# Below the ports that Linux gives to outgoing connections (net.ipv4.ip_local_port_range): another test's
+# connection could take such a port before the server listens on it.
+PORTS = range(20_000, 32_768)
 WaitReady = Callable[[Alive], Awaitable[None]]
 
 
 def free_ports(count: int) -> list[int]:
-    """Return `count` different ports on which nothing listens."""
-    with ExitStack() as stack:
-        # Bind all before any is closed, so that the system hands out no port twice.
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
+    """Return `count` different ports on which nothing listens. Raises `StopIteration` if too few are free."""
+    candidates = (port for port in random.sample(PORTS, len(PORTS)) if _can_bind(port))
+    return [next(candidates) for _ in range(count)]
+
+
+def _can_bind(port: int) -> bool:
+    with socket.socket() as probe:
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
 
 
 class Server:
