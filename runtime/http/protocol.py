@@ -38,8 +38,6 @@ class BoundedHttpProtocol(CorrectedHttpProtocol):
     head_timeout_seconds = 10.0
     _head_timer: asyncio.TimerHandle | None = None
     _unread_timer: asyncio.TimerHandle | None = None
-    _host_headers = 0
-    _transfer_coding = b"chunked"
     # True if the current chunk of data began a message, ended a head or held bytes of a body.
     _progress = False
     # Bytes received since the last progress.
@@ -95,17 +93,6 @@ class BoundedHttpProtocol(CorrectedHttpProtocol):
         super().on_message_begin()
         if not self._resuming:
             self._progress = True
-            self._host_headers, self._transfer_coding = 0, b"chunked"
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """Add a header. Count the Host headers and remember the transfer coding, which `on_head` checks."""
-        if self._in_head:
-            lower = name.lower()
-            if lower == b"host":
-                self._host_headers += 1
-            elif lower == b"transfer-encoding":
-                self._transfer_coding = value.strip().lower()
-        super().on_header(name, value)
 
     def on_head(self) -> None:
         """Stop the timer, and start the app if the head is valid and within its limits."""
@@ -114,6 +101,8 @@ class BoundedHttpProtocol(CorrectedHttpProtocol):
         self._progress = True
         self._stop_head_timer()
         version = self.parser.get_http_version()
+        names = [name for name, _ in self.headers]
+        hosts = names.count(b"host")
         too_large = not in_one_chunk and (
             sum(len(name) + len(value) + 4 for name, value in self.headers) + len(self.url) > HEAD_MAX_BYTES
         )
@@ -121,9 +110,9 @@ class BoundedHttpProtocol(CorrectedHttpProtocol):
             self._reject_large_head()
         elif version not in ("1.0", "1.1"):
             self._reject(HTTPStatus.HTTP_VERSION_NOT_SUPPORTED, "Use HTTP/1.1.")
-        elif self._host_headers > 1 or (self._host_headers == 0 and version == "1.1"):
+        elif hosts > 1 or (hosts == 0 and version == "1.1"):
             self._reject(HTTPStatus.BAD_REQUEST, "Send exactly one Host header (RFC 9112, 3.2).")
-        elif self._transfer_coding != b"chunked":
+        elif b"transfer-encoding" in names and self._transfer_coding() != b"chunked":
             self._reject(HTTPStatus.NOT_IMPLEMENTED, "Send the body without a transfer coding, or chunked.")
         elif b"#" in self.url:
             self._reject(HTTPStatus.BAD_REQUEST, "A request target has no fragment: leave out the '#'.")
@@ -134,6 +123,9 @@ class BoundedHttpProtocol(CorrectedHttpProtocol):
             return
         # Stops the parser: nothing behind a rejected head is read as a request.
         raise ValueError("rejected")
+
+    def _transfer_coding(self) -> bytes:
+        return [value for name, value in self.headers if name == b"transfer-encoding"][-1].strip().lower()
 
     def on_body(self, body: bytes) -> None:
         """Pass a part of the body to the app."""

@@ -69,10 +69,22 @@ class RequestLimits:
             await self._app(scope, receive, send)
         elif self._hosts and not self._hosts.allows(scope["headers"]):
             await _misdirected_request()(scope, receive, send)
-        elif not _has_body(scope):
+        elif not _has_body(scope) or self._is_within_limits(scope):
             await self._app(scope, receive, send)
         else:
             await self._serve_body(scope, receive, send)
+
+    def _is_within_limits(self, scope: Scope) -> bool:
+        """Return True for a body that has arrived and is small, so that nothing of it is left to limit."""
+        return (
+            BODY_COMPLETE in scope
+            and not self._body_max_bytes
+            and self._authenticated is allow_all
+            and any(
+                name == b"content-length" and len(value) < len(str(BODY_MAX_BYTES))
+                for name, value in scope["headers"]
+            )
+        )
 
     async def _serve_body(self, scope: Scope, receive: Receive, send: Send) -> None:
         body: _BoundedBody | _NoBody
