@@ -89,8 +89,12 @@ def create_app(config: settings.Settings | None = None) -> FastAPI:
             async def read_destinations() -> DestinationList:
                 return await destinations.list_destinations(kinds_of(app.state.sites))
 
+            def site_name(site: str) -> str:
+                name: str = app.state.sites.display_name(site)  # the sites file may have changed
+                return name
+
             app.state.adapters = Adapters(
-                leads=Leads(pool),
+                leads=Leads(pool, site_name),
                 held_leads=HeldLeads(pool),
                 bulk=BulkChanges(pool),
                 notes=Notes(pool),

@@ -44,6 +44,7 @@ async def test_the_palette_opens_a_page_and_a_lead_by_keyboard(dashboard: Dashbo
             await page.keyboard.type(words)
             found = page.locator("#palette-leads [role=option]")
             await expect(found).to_have_attribute("aria-selected", "true", timeout=TIMEOUT_MS)
+            await expect(page.locator("#palette [role=status]")).to_have_text("1 result")
             await visitor.check()
             await page.keyboard.press("Enter")
             await page.wait_for_url(f"**/admin/ui/leads/{lead_id}")

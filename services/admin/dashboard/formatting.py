@@ -9,8 +9,9 @@ from typing import Any, Final, LiteralString
 from babel.dates import format_time
 from markupsafe import Markup
 
+from contracts.answers import answer_parts
 from services.admin.rules.lead_rules import STATUS_NAMES, lead_title
-from services.admin.rules.reasons import explain, spam_word
+from services.admin.rules.reasons import concerns_address, explain, spam_word
 from services.admin.texts import NO_VALUE, current_viewer, gettext, gettext_noop, ngettext, number, percent
 
 EVENTS: Final = {
@@ -281,6 +282,21 @@ def json_text(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
+def answer_html(answer: Any) -> Markup:
+    """Return an answer as HTML: the values of a list with commas, and links for the URLs of files.
+
+    A link shows its URL, because a visitor may give a file any name.
+    """
+    return Markup(", ").join(_part_html(json_text(value), url) for value, url in answer_parts(answer))
+
+
+def _part_html(text: str, url: str) -> Markup:
+    if not url:
+        return Markup("{}").format(text)
+    link = Markup('<a href="{}" rel="noopener noreferrer">{}</a>').format(url, url)
+    return Markup("{} ({})").format(text, link) if text else link
+
+
 def detail_pairs(details: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return the details of an audit event or a job as pairs of label and text, without empty values."""
     return [
@@ -344,6 +360,8 @@ FILTERS: Final = {
     "detail_pairs": detail_pairs,
     "field_label": field_label,
     "json_text": json_text,
+    "answer_html": answer_html,
+    "concerns_address": concerns_address,
     "source_items": source_items,
     "source_label": source_label,
     "address_text": address_text,

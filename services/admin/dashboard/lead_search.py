@@ -83,6 +83,10 @@ class LeadSearch(LeadQuery):
 
     q: BlankAsNone[str] = None
 
+    def has_word(self) -> bool:
+        """Return True if the search words have a letter or a digit, without which they find nothing."""
+        return any(map(str.isalnum, self.q or ""))
+
     def hidden_fields(self) -> list[tuple[str, str]]:
         """Return the filters and search words as hidden fields, for another form about these leads."""
         fields = self.conditions() | ({"q": self.q} if self.q else {})

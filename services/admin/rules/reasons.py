@@ -98,6 +98,18 @@ def explain(reason: str) -> str | None:
             return None
 
 
+def concerns_address(reason: str) -> bool:
+    """Return True if an email failed because of its recipient's address, so that a new address helps."""
+    match Reason.match(reason):
+        case ((Reason.ADDRESS_INVALID | Reason.SMTPUTF8_MISSING), _):
+            return True
+        case Reason.SMTP_REPLY, {"code": str(code), "enhanced": enhanced, "phase": "rcpt"}:
+            # RFC 3463: 1.* is about the address, 2.1 is a closed mailbox.
+            return code.startswith("5") and (enhanced is None or enhanced.startswith(("1.", "2.1")))
+        case _:
+            return False
+
+
 def with_words(reason: str) -> str:
     """Return `explanation (reason)`, or the reason alone if it has no explanation."""
     words = explain(reason)

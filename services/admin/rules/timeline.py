@@ -4,7 +4,7 @@ Most events are entries of the audit log. The others come from the lead's rows i
 stored, what the mail server replied, which email is being sent, and when the next retry is due.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Any, Final
 
@@ -65,15 +65,19 @@ _ORDER: Final = ("lead.accepted", "lead.spooled", "lead.published", "lead.stored
 
 
 def build(
-    lead: Row | None, entries: Iterable[Row], emails: Iterable[Row], queue: Iterable[Row]
+    lead: Row | None,
+    entries: Iterable[Row],
+    emails: Iterable[Row],
+    queue: Iterable[Row],
+    site_name: Callable[[str], str] = str,
 ) -> list[TimelineEvent]:
     """Return all events of a lead in order. Planned events come last.
 
     `entries` are the lead's audit entries, and `queue` are its rows of the replay queue. `lead` is None if
-    the lead is not stored.
+    the lead is not stored. `site_name` returns the name of a site that people see, by its key.
     """
     audit, mails, rows = list(entries), list(emails), list(queue)
-    events = [*_intake_events(lead, audit, rows)]
+    events = [*_intake_events(lead, audit, rows, site_name)]
     events += [_audit_event(entry, mails) for entry in audit if entry["event"] != AuditEvent.LEAD_RECEIVED]
     events += [_sending_event(mail) for mail in mails if mail["state"] in ("reserved", "sending")]
     events += [
@@ -84,7 +88,9 @@ def build(
     return _in_order(events)
 
 
-def _intake_events(lead: Row | None, entries: list[Row], queue: list[Row]) -> Iterable[TimelineEvent]:
+def _intake_events(
+    lead: Row | None, entries: list[Row], queue: list[Row], site_name: Callable[[str], str]
+) -> Iterable[TimelineEvent]:
     """Yield the events up to the storing of the lead: accepted or spooled, published, stored."""
     received = next((entry for entry in entries if entry["event"] == AuditEvent.LEAD_RECEIVED), None)
     parked = next((entry for entry in entries if entry["event"] == AuditEvent.LEAD_PARKED), None)
@@ -100,7 +106,8 @@ def _intake_events(lead: Row | None, entries: list[Row], queue: list[Row]) -> It
     )
     if accepted_at is None:
         return
-    site = details.get("site") or (lead and lead["site"])
+    key = details.get("site") or (lead and lead["site"])
+    site = site_name(str(key)) if key else None
     if details.get("spooled"):
         yield _event(accepted_at, "lead.spooled", _spooled_title(site), tone="wait")
     else:

@@ -121,8 +121,9 @@ class ExportFilter(Filter):
         Field(
             description="Words, or parts of words of three characters and more, of any field of a lead (one"
             " or two characters must follow a blank); or a phone number; or the lead's id, its beginning, or"
-            " the reference in the emails. All words must match, in any order; of more than six, the six"
-            " longest. Case, accents and apostrophes do not matter."
+            " the reference in the emails; or the id of its request. All words must match, in any order; of"
+            " more than six, the six longest. Case, accents, apostrophes and quotation marks do not matter,"
+            " and `mueller` also finds `Müller`."
         ),
     ] = None
     service: Service = None

@@ -31,10 +31,22 @@ _TRUNK_PREFIX_8: Final = re.compile(r"80?(?=\d{9,10}$)")
 MAX_PHONE_DIGITS: Final = 19
 # National numbers have fewer digits, so a longer one may begin with a country code without + or 00.
 MIN_INTERNATIONAL_DIGITS: Final = 11
+# German umlauts in ASCII: ae, oe, ue before another letter; not the ue of `neue`, `bauen` and `quer`.
+_DIGRAPH: Final = re.compile(r"([ao]|(?<![aeq])u)e(?=\w)", re.IGNORECASE)
+# Shorter parts would be in too many other words.
+_MIN_UMLAUT_WORD: Final = 5
+# People quote words for other search engines. Apostrophes are removed by the SQL function.
+_QUOTES: Final = str.maketrans('"“”„«»', "      ")
 _ID: Final = re.compile(r"[0-9a-f]{8}[0-9a-f-]{0,28}")
 
 NO_SEARCH: Final[dict[str, Any]] = dict.fromkeys(
-    [*(f"term_{number}" for number in range(1, MAX_TERMS + 1)), "reference", "first_id", "last_id"]
+    [
+        *(f"term_{number}" for number in range(1, MAX_TERMS + 1)),
+        "reference",
+        "first_id",
+        "last_id",
+        "request_id",
+    ]
 )
 
 
@@ -43,15 +55,15 @@ def search_parameters(search: str) -> dict[str, Any]:
 
     `term_1` to `term_6` are lists of texts. A lead must contain at least one text of each list. `reference`
     and the ids are set if the search may be a lead's id, the beginning of an id, or the reference that emails
-    show (the last 8 characters of the id).
+    show (the last 8 characters of the id), and `request_id` if it may be the id of a request.
     """
-    text = " ".join(search.split())
+    text = " ".join(search.translate(_QUOTES).split())
     words = sorted(_join_phone_numbers(text.split()), key=len, reverse=True)
     # Ignore words without a letter or digit: no index finds them.
     words = [word for word in words if any(map(str.isalnum, word))] or words
     terms = [_texts(word) for word in words[:MAX_TERMS]] or [[]]  # nothing but control characters
     numbered = {f"term_{number}": term for number, term in enumerate(terms, 1)}
-    return NO_SEARCH | numbered | _id_parameters(text.lower())
+    return NO_SEARCH | numbered | _id_parameters(text.lower()) | _request_id(text)
 
 
 def _join_phone_numbers(words: list[str]) -> list[str]:
@@ -82,9 +94,14 @@ def _is_phone(text: str) -> bool:
 
 
 def _texts(term: str) -> list[str]:
-    """Return the term. If it is a phone number, also return the digits that a lead may have instead."""
+    """Return the term. If it is a phone number, also return the digits that a lead may have instead.
+
+    `mueller` also finds `Müller`, whose normalised form is `muller`.
+    """
     phone = ascii_phone(term)
     digits = _spellings(phone) if _is_phone(phone) else []
+    if len(term) >= _MIN_UMLAUT_WORD and (umlauts := _DIGRAPH.sub(r"\1", term)) != term:
+        return [term, umlauts]
     return list(dict.fromkeys([term, *(each for each in digits if len(each) >= MIN_PHONE_DIGITS)]))
 
 
@@ -103,6 +120,11 @@ def _spellings(phone: str) -> list[str]:
     if international == digits and not phone.startswith("+") and (trunk := _TRUNK_PREFIX_8.match(digits)):
         spellings.append(digits[trunk.end() :])
     return spellings
+
+
+def _request_id(text: str) -> dict[str, Any]:
+    """Return the id of a request: one word with a digit, in upper and lower case as it was sent."""
+    return {"request_id": text} if " " not in text and any(map(str.isdecimal, text)) else {}
 
 
 def _id_parameters(text: str) -> dict[str, Any]:

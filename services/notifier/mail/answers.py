@@ -4,13 +4,13 @@ A visitor cannot imitate another field of the alert: labels are unique, and each
 with `> `.
 """
 
-import json
 import re
 from typing import Final
 
 from markupsafe import Markup, escape
 from pydantic import JsonValue
 
+from contracts.answers import answer_text
 from contracts.field_types import unique_name
 from contracts.leads import LeadReceived
 from contracts.text import to_line, to_text, truncate, with_lf
@@ -64,7 +64,7 @@ def _label(prefix: str, name: str) -> str:
 
 
 def _display_value(value: JsonValue) -> str:
-    return visible_text(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
+    return visible_text(answer_text(value))
 
 
 def quote_lines(text: str) -> str:

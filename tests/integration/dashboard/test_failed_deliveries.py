@@ -42,3 +42,13 @@ async def test_regression_the_dialogs_count_pending_rows_on_every_tab(admin: Adm
     assert 'Archive <span id="count-clear">2 pending deliveries</span>' in page
     assert 'Retry <span id="count-flush">2 pending deliveries</span>' in page
     assert "Archive all pending</a>" in page
+
+
+async def test_a_refused_address_can_be_corrected(admin: Admin) -> None:
+    await sign_in(admin)
+    lead_id = uuid4()
+    await admin.add_queue_row(state="dead", next_attempt_at=None, reason="smtp 550 at rcpt", lead_id=lead_id)
+    await admin.add_queue_row(lead_id=uuid4())
+    page = (await admin.client.get("/admin/ui/workbench/items")).text
+    assert f'href="/admin/ui/leads/{lead_id}/edit#email">Correct the address</a>' in page
+    assert page.count("Correct the address") == 1

@@ -143,3 +143,26 @@ async def test_a_failure_and_its_retries_are_one_entry(admin: Admin) -> None:
     assert page.count(">Pending</span>") == 1
     assert page.count("Send again") == 2, "the button and its label"
     assert str(queue_id) in page.partition("<summary>Technical details")[2]
+
+
+async def test_answers_are_text_and_only_web_urls_are_links(admin: Admin) -> None:
+    file = {"id": "x", "name": "<plan>", "url": "https://files.example/1?a=1&b=2"}
+    extra = {"services": ["Web", "SEO"], "file": [file], "bad": "javascript:alert(1)"}
+    lead = await admin.add_lead(extra=extra)
+    page = (await admin.client.get(f"/admin/ui/leads/{lead.lead_id}")).text
+    url = "https://files.example/1?a=1&amp;b=2"
+    assert ">Web, SEO<" in page
+    assert f'&lt;plan&gt; (<a href="{url}" rel="noopener noreferrer">{url}</a>)' in page
+    assert 'href="javascript' not in page
+
+
+async def test_an_email_that_is_sent_again_shows_the_current_address(admin: Admin) -> None:
+    lead = await admin.add_lead(email="new@example.com")
+    await admin.add_email(lead.lead_id, "welcome", "dead")
+    await admin.db.execute("UPDATE email_delivery SET recipient = 'old@example.com'")
+    url = f"/admin/ui/leads/{lead.lead_id}"
+    assert "To <bdi>old@example.com" in (await admin.client.get(url)).text
+    await admin.add_queue_row(lead_id=lead.lead_id)
+    page = (await admin.client.get(url)).text
+    assert "To <bdi>new@example.com" in page
+    assert "To <bdi>old@example.com" not in page

@@ -112,3 +112,42 @@ async def test_a_lead_that_is_not_stored_can_be_shown_and_edited(admin: Admin) -
         True,
         True,
     )
+
+
+async def test_the_id_of_a_request_is_found(admin: Admin) -> None:
+    csrf, lead = await sign_in(admin), await admin.add_lead(request_id="Key-2026/1")
+    await admin.add_lead(request_id="Key-2026/2")
+    found = (await admin.client.post("/admin/ui/leads", data={"csrf": csrf, "q": "Key-2026/1"})).text
+    assert "1 lead found" in found
+    assert str(lead.lead_id) in found
+
+
+async def test_an_umlaut_is_found_without_and_with_its_e(admin: Admin) -> None:
+    csrf = await sign_in(admin)
+    await admin.add_lead(name="Jörg Müller")
+    for words in ("mueller", "joerg muller", '"Müller"'):
+        found = (await admin.client.post("/admin/ui/leads", data={"csrf": csrf, "q": words})).text
+        assert "1 lead found" in found, words
+
+
+async def test_words_in_the_url_are_ignored_with_a_notice(admin: Admin) -> None:
+    await sign_in(admin)
+    assert "in this URL are ignored" in (await admin.client.get("/admin/ui/leads?q=ada")).text
+    assert "in this URL are ignored" not in (await admin.client.get("/admin/ui/leads")).text
+
+
+async def test_a_search_without_a_letter_or_digit_says_so(admin: Admin) -> None:
+    csrf = await sign_in(admin)
+    await admin.add_lead()
+    for words in ("'", '"'):
+        found = (await admin.client.post("/admin/ui/leads", data={"csrf": csrf, "q": words})).text
+        assert "Search for a letter or a digit" in found
+    found = (await admin.client.post("/admin/ui/leads", data={"csrf": csrf, "q": "zzz"})).text
+    assert "No leads match" in found
+
+
+async def test_held_leads_are_linked_with_their_number(admin: Admin) -> None:
+    await sign_in(admin)
+    await admin.add_lead("held")
+    page = (await admin.client.get("/admin/ui/leads")).text
+    assert '<a class="button small" href="/admin/ui/held">1 held lead</a>' in page

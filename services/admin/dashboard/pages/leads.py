@@ -43,6 +43,7 @@ from services.admin.texts import gettext
 
 router = APIRouter(prefix=LEADS, route_class=PageRoute)
 SERVICES_MAX_AGE_SECONDS = 30.0
+HELD_MAX_AGE_SECONDS = 10.0
 NEW_LEADS_MAX: Final = 99
 
 
@@ -129,10 +130,13 @@ async def _render_leads(
     """
     filters = search.search_filter(zone, session.actor)
     page, new_leads = await _read_page(adapters, filters, shown)
-    # An htmx response contains the list only: neither the views, nor the services that the form suggests.
-    shares, views = None, list[ViewLink]()
+    # An htmx response contains the list only: neither the views, nor the services that the form suggests,
+    # nor the link to the held leads.
+    shares, views, held = None, list[ViewLink](), 0
     if not is_htmx(request):
         views = await load_links(adapters, cache, zone, session.actor)
+        sites = await cache.get_or_load("held", adapters.held_leads.list_sites, HELD_MAX_AGE_SECONDS)
+        held = sum(site.leads for site in sites)
         shares = await cache.get_or_load("shares", adapters.trends.shares, SERVICES_MAX_AGE_SECONDS)
     return render(
         request,
@@ -144,6 +148,9 @@ async def _render_leads(
         shown=_shown_until(page, filters, shown),
         search=search,
         is_filtered=bool(search.q or search.conditions()),
+        has_word=search.has_word(),
+        ignores_words="q" in request.query_params,
+        held=held,
         hidden=search.hidden_fields(),
         pager=build_pager(search.cursor, page.next_cursor),
         url=search.url(zone),

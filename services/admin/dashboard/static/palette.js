@@ -38,7 +38,7 @@ function filterOptions(isSearching) {
   const options = shownOptions();
   chooseOption(isChosen && options.includes(chosenOption()) ? chosenOption() : options[0]);
   const { searching, results } = paletteStatus.dataset;
-  paletteStatus.textContent = isSearching ? searching : fillPlural(results, options.length);
+  paletteStatus.textContent = isSearching ? searching : fillPlural(results, options.filter((option) => option !== allLeads).length);
 }
 
 // The buttons of the page outside of its tables, and the statuses of a lead's page.

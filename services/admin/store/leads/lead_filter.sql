@@ -15,7 +15,8 @@
       AND (:since::timestamptz IS NULL OR created_at_utc >= :since)
       AND (:until::timestamptz IS NULL OR created_at_utc < :until)
       AND (:term_1::text[] IS NULL OR search_text LIKE ANY (search_patterns(:term_1))
-           OR right(id::text, 8) = :reference OR id BETWEEN :first_id::uuid AND :last_id::uuid)
+           OR right(id::text, 8) = :reference OR id BETWEEN :first_id::uuid AND :last_id::uuid
+           OR request_id = :request_id::text)
       AND (:term_2::text[] IS NULL OR search_text LIKE ANY (search_patterns(:term_2)))
       AND (:term_3::text[] IS NULL OR search_text LIKE ANY (search_patterns(:term_3)))
       AND (:term_4::text[] IS NULL OR search_text LIKE ANY (search_patterns(:term_4)))

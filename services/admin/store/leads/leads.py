@@ -3,6 +3,7 @@
 The methods raise `DependencyUnavailable`, and the errors of `services.admin.rules.errors`.
 """
 
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
@@ -57,8 +58,10 @@ _AUDIT_ENTRIES: Final = TypeAdapter(list[AuditEntry])
 class Leads:
     """Reads and changes the rows of the table `lead_inbox`."""
 
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self, pool: Pool, site_name: Callable[[str], str] = str) -> None:
+        """`site_name` returns the name of a site that people see, by its key."""
         self._pool = pool
+        self._site_name = site_name
 
     async def list_leads(self, filters: LeadFilter) -> LeadPage:
         """Return a page of leads in the order of the filter, and the number of leads that match."""
@@ -104,7 +107,9 @@ class Leads:
             notes=_NOTES.validate_json(row["lead_notes"]),
             emails=emails,
             queue=[*queue],
-            timeline=timeline.build(lead, map(dict, entries), map(dict, emails), map(dict, queue)),
+            timeline=timeline.build(
+                lead, map(dict, entries), map(dict, emails), map(dict, queue), self._site_name
+            ),
             audit=entries,
         )
 

@@ -65,3 +65,20 @@ def test_every_sign_of_spam_has_words() -> None:
     for reason in SpamReason:
         assert reasons.spam_word(reason) != reason.replace("_", " "), reason
     assert reasons.spam_word("a_new_sign") == "a new sign"
+
+
+@pytest.mark.parametrize(
+    ("reason", "concerns"),
+    [
+        ("smtp 550 5.1.1 at rcpt", True),
+        ("smtp 550 at rcpt", True),
+        ("address is not valid", True),
+        ("smtp 550 5.7.1 at rcpt", False),
+        ("smtp 552 5.2.2 at rcpt", False),
+        ("smtp 451 4.1.1 at rcpt", False),
+        ("smtp 550 5.1.1 at mail", False),
+        ("smtp silent at rcpt", False),
+    ],
+)
+def test_a_new_address_helps_only_where_the_address_is_the_reason(reason: str, concerns: bool) -> None:
+    assert reasons.concerns_address(reason) is concerns

@@ -59,6 +59,11 @@ def titles(events: list[TimelineEvent]) -> list[str]:
     return [event.title for event in events]
 
 
+def test_the_title_has_the_name_of_the_site() -> None:
+    events = build(LEAD, [received()], [], [], {"default": "Studio Nord"}.__getitem__)
+    assert titles(events)[0] == "Received from Studio Nord."
+
+
 def test_events_of_a_lead_without_failures_are_in_order() -> None:
     entries = [
         entry("email.sent", 1.25, "notifier", kind="welcome", attempt=1, code=250),

@@ -46,6 +46,10 @@ def terms(search: str) -> list[list[str]]:
         ("0114 496 0000", [["0114 496 0000", "01144960000", "1144960000"]]),
         ("Meyer & Sohn", [["Meyer"], ["Sohn"]]),
         ("call 555-1234", [["555-1234", "5551234"], ["call"]]),
+        ('"Ada"', [["Ada"]]),
+        ("mueller", [["mueller", "muller"]]),
+        ("Luedenscheid", [["Luedenscheid", "Ludenscheid"]]),
+        ("neue queue Joe", [["queue"], ["neue"], ["Joe"]]),
         ("a b c d e f ghi", [["ghi"], ["a"], ["b"], ["c"], ["d"], ["e"]]),
     ],
 )
@@ -58,6 +62,11 @@ def test_a_search_for_an_id_has_its_range_and_its_end() -> None:
     assert parameters["first_id"] == UUID("0191f3c2-7700-0000-0000-000000000000")
     assert parameters["last_id"] == UUID("0191f3c2-77ff-ffff-ffff-ffffffffffff")
     assert search_parameters("9d1C0ffe")["reference"] == "9d1c0ffe"
+
+
+def test_one_word_with_a_digit_may_be_the_id_of_a_request() -> None:
+    assert search_parameters(" Key-2026/1 ")["request_id"] == "Key-2026/1"
+    assert [search_parameters(search)["request_id"] for search in ("ada", "Ada 1")] == [None, None]
 
 
 @pytest.mark.parametrize("search", ["abc1234", "0191f3c2 77", "0191f3c2-77xy", "f" * 33])

@@ -47,6 +47,13 @@ def test_labels_that_begin_alike_or_become_equal_are_all_shown() -> None:
     assert set(extra.values()) <= set(fields.values())
 
 
+def test_lists_and_files_are_no_json() -> None:
+    file = {"id": "x", "name": "plan.pdf", "url": "https://files.example/1"}
+    fields = labelled_fields(lead(extra={"services": ["Web", "SEO"], "file": [file]}))
+    assert fields["Extra services"] == "Web, SEO"
+    assert fields["Extra file"] == "plan.pdf (https://files.example/1)"
+
+
 def test_unknown_field_replaces_none_of_ours() -> None:
     fields = labelled_fields(
         lead(phone="1", source={"phone": "2", "Phone": "3", "utm_source": "x"}, extra={"Phone": "4"})

@@ -1,0 +1,45 @@
+"""What people see of an answer that has no field of its own: lists and files instead of JSON. No I/O."""
+
+import json
+from collections.abc import Iterator
+from typing import Final
+from urllib.parse import urlsplit
+
+from pydantic import JsonValue
+
+_WEB: Final = ("http", "https")
+
+
+def answer_parts(answer: JsonValue) -> Iterator[tuple[JsonValue, str]]:
+    """Yield each value of an answer with its URL, or with "" if it has none.
+
+    A list has several values. A file is an object with a `url`; its value is its name, or "". A text that is
+    a URL has itself as URL. Only `http` and `https` URLs count.
+    """
+    for each in answer if isinstance(answer, list) else [answer]:
+        url = each.get("url") if isinstance(each, dict) else each
+        if not isinstance(url, str) or not _is_web_url(url):
+            yield each, ""
+        else:
+            name = each.get("name") if isinstance(each, dict) else ""
+            yield name if isinstance(name, str) else "", url
+
+
+def answer_text(answer: JsonValue) -> str:
+    """Return an answer as text, such as `Web, SEO` or `plan.pdf (https://files.example/1)`."""
+    return ", ".join(_part_text(value, url) for value, url in answer_parts(answer))
+
+
+def _part_text(value: JsonValue, url: str) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return (f"{text} ({url})" if text else url) if url else text
+
+
+def _is_web_url(text: str) -> bool:
+    if not text.isprintable() or " " in text:
+        return False
+    try:
+        url = urlsplit(text)
+    except ValueError:  # such as an IPv6 address without its closing bracket
+        return False
+    return url.scheme in _WEB and bool(url.netloc)
