@@ -36,7 +36,7 @@ _DIGRAPH: Final = re.compile(r"([ao]|(?<![aeq])u)e(?=\w)", re.IGNORECASE)
 # Shorter parts would be in too many other words.
 _MIN_UMLAUT_WORD: Final = 5
 # People quote words for other search engines. Apostrophes are removed by the SQL function.
-_QUOTES: Final = str.maketrans('"“”„«»', "      ")
+_QUOTES: Final = '"“”„«»'
 _ID: Final = re.compile(r"[0-9a-f]{8}[0-9a-f-]{0,28}")
 
 NO_SEARCH: Final[dict[str, Any]] = dict.fromkeys(
@@ -57,7 +57,7 @@ def search_parameters(search: str) -> dict[str, Any]:
     and the ids are set if the search may be a lead's id, the beginning of an id, or the reference that emails
     show (the last 8 characters of the id), and `request_id` if it may be the id of a request.
     """
-    text = " ".join(search.translate(_QUOTES).split())
+    text = " ".join(search.split())
     words = sorted(_join_phone_numbers(text.split()), key=len, reverse=True)
     # Ignore words without a letter or digit: no index finds them.
     words = [word for word in words if any(map(str.isalnum, word))] or words
@@ -100,8 +100,10 @@ def _texts(term: str) -> list[str]:
     """
     phone = ascii_phone(term)
     digits = _spellings(phone) if _is_phone(phone) else []
-    if len(term) >= _MIN_UMLAUT_WORD and (umlauts := _DIGRAPH.sub(r"\1", term)) != term:
-        return [term, umlauts]
+    bare = term.strip(_QUOTES)
+    umlauts = _DIGRAPH.sub(r"\1", bare) if len(bare) >= _MIN_UMLAUT_WORD else bare
+    if bare and umlauts != term:
+        return list(dict.fromkeys([term, bare, umlauts]))
     return list(dict.fromkeys([term, *(each for each in digits if len(each) >= MIN_PHONE_DIGITS)]))
 
 
