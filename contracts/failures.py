@@ -19,6 +19,10 @@ Kind = Literal["store", "audit", "welcome", "admin_alert", "event", "pull"]
 # The kind of a failed audit record. It belongs to no lead, is identified by its origin, and is retried on its
 # own topic.
 AUDIT_KIND: Final = "audit"
+# The stage of leads that the gateway refused: a website had queued them, or a form builder had posted them.
+SITE: Final = "site"
+# `origin.topic` of a lead that a form builder posted: this and the site's name.
+HOOK_ORIGIN: Final = "hook:"
 
 _YEAR_2200_MS: Final = 7_258_118_400_000
 _NAMESPACE = UUID("5f0c2c8e-6f6b-5b0e-9a3e-0d6a0f4c7f11")

@@ -49,7 +49,7 @@ RECEIVED: Final = Topic("leads.received.v1", ("ingest", "flusher"), ("persister"
 CHANGED: Final = Topic("leads.changed.v1", ("flusher",), ("webhooks",))
 FAILED: Final = Topic(
     "leads.failed.v1",
-    ("persister", "notifier", "webhooks"),
+    ("ingest", "persister", "notifier", "webhooks"),
     ("flusher",),
     max_message_bytes=FAILED_MAX_BYTES,
 )

@@ -13,6 +13,8 @@ from contracts import topics
 from contracts.audit import AuditEvent, AuditRecorded
 from contracts.failures import (
     AUDIT_KIND,
+    HOOK_ORIGIN,
+    SITE,
     LeadFailed,
     Origin,
     failure_event_id,
@@ -30,9 +32,9 @@ _INT8: Final = 2**63
 class FailedRecord:
     """A record that a stage could not handle: its failure and its original bytes.
 
-    `by_origin` is True for an audit record, an undecodable record and a conflict (a lead whose id is already
-    stored with another body). The row of such a record in `replay_queue` is identified by the record's origin
-    (topic, partition and offset), not by a lead id.
+    `by_origin` is True for an audit record, an undecodable record, a conflict (a lead whose id is already
+    stored with another body) and a form builder's lead that the gateway refused. The row of such a record in
+    `replay_queue` is identified by the record's origin (topic, partition and offset), not by a lead id.
     """
 
     record: Record
@@ -85,7 +87,7 @@ def decode_failure(record: Record, group: str) -> FailedRecord:
         if not (
             -_INT4 <= failure.origin.partition < _INT4
             and -_INT8 <= failure.origin.offset < _INT8
-            and failure.stage in topics.RETRY
+            and (failure.stage in topics.RETRY or _is_hook_lead(failure))
         ):
             raise ValueError("the origin or the stage is out of range")
     except (ValueError, OverflowError, OSError):
@@ -94,7 +96,9 @@ def decode_failure(record: Record, group: str) -> FailedRecord:
         # An audit record has no lead: its key is the X-Request-ID. Older persisters report the kind `store`.
         failure = failure.model_copy(update={"kind": AUDIT_KIND})
         return FailedRecord(record, failure, None, _decode_headers(headers), by_origin=True)
-    by_origin = failure.stage == "persister" and failure.reason in (Reason.CONFLICT, Reason.UNDECODABLE)
+    by_origin = _is_hook_lead(failure) or (
+        failure.stage == "persister" and failure.reason in (Reason.CONFLICT, Reason.UNDECODABLE)
+    )
     return FailedRecord(record, failure, _lead_id(record.key), _decode_headers(headers), by_origin)
 
 
@@ -162,6 +166,10 @@ def audit_entry(
             **(details or {}),
         },
     )
+
+
+def _is_hook_lead(failure: LeadFailed) -> bool:
+    return failure.stage == SITE and failure.origin.topic.startswith(HOOK_ORIGIN)
 
 
 def _storable(headers: tuple[tuple[str, bytes | None], ...]) -> h.Headers:

@@ -5,13 +5,15 @@ from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from uuid import uuid4
 
+from contracts.failures import HOOK_ORIGIN, SITE
 from contracts.reasons import Reason
 from runtime import metrics
 from runtime.failures import DependencyUnavailable, PermanentError, RetryableError
 from runtime.kafka.publisher import Publisher
 from runtime.logs import logger
 from runtime.tracing.spans import producer_span
-from services.flusher.retries.retry_rules import SITE, OutgoingRecord, Row, SendResult, replay_record
+from services.flusher.retries.hook_leads import corrected_lead
+from services.flusher.retries.retry_rules import OutgoingRecord, Row, SendResult, replay_record
 
 SEND_SECONDS = 10.0
 ARCHIVE_SECONDS = 2.0
@@ -40,7 +42,9 @@ class ReplayPublisher:
         async def send_row(row: Row) -> None:
             event_id = uuid4()
             try:
-                if row.stage == SITE:
+                if row.stage == SITE and row.origin_topic.startswith(HOOK_ORIGIN):
+                    await self._send(corrected_lead(row))
+                elif row.stage == SITE:
                     await self._deliver(row)
                 else:
                     await self._send(replay_record(row, event_id, now))

@@ -39,7 +39,7 @@ from services.ingest.forms.pages import thanks_page
 from services.ingest.lead_acceptance import LeadAcceptance
 from services.ingest.lead_writer import LeadWriter
 from services.ingest.openapi import describe
-from services.ingest.publisher import AuditPublisher, LeadPublisher
+from services.ingest.publisher import AuditPublisher, LeadPublisher, RefusedLeadPublisher
 from services.ingest.routes import PATH, LeadEndpoint, status_response
 from services.ingest.settings import Settings
 from services.ingest.site_directory import SiteDirectory
@@ -96,7 +96,13 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             api.state.lead_endpoint = LeadEndpoint(settings, directory, acceptance, audit)
             api.state.form_endpoint = FormEndpoint(settings, directory, acceptance, captcha)
             api.state.captcha = captcha
-            api.state.hook_endpoint = HookEndpoint(settings, directory, acceptance, audit)
+            api.state.hook_endpoint = HookEndpoint(
+                settings,
+                directory,
+                acceptance,
+                audit,
+                RefusedLeadPublisher(kafka, settings.publish_budget_seconds),
+            )
             api.state.lead_writer = writer
             async with (
                 run_in_background(spool.run_writer(), "spool writer"),

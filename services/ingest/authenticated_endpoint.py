@@ -88,13 +88,16 @@ class AuthenticatedEndpoint(ABC):
     def _reject(
         self, problem: Problem, site: str | None, correlation_id: str, headers: dict[str, str]
     ) -> ASGIApp:
+        self._report_refusal(problem, site, correlation_id)
+        if problem.status == problems.TOO_SLOW.status:
+            headers["Connection"] = "close"
+        return problem.response(headers)
+
+    def _report_refusal(self, problem: Problem, site: str | None, correlation_id: str) -> None:
         report_refusal(self._log, problem, correlation_id, site)
         # Unauthenticated requests are only counted: they could fill the audit log, which is never pruned.
         if site is not None:
             self._enqueue_audit_entry(problem, site, correlation_id)
-        if problem.status == problems.TOO_SLOW.status:
-            headers["Connection"] = "close"
-        return problem.response(headers)
 
     def _enqueue_audit_entry(self, problem: Problem, site: str, correlation_id: str) -> None:
         fields = sorted({error.field for error in problem.errors or ()})

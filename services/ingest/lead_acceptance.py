@@ -10,6 +10,7 @@ import uuid_utils
 from uuid_utils.compat import uuid7
 
 from contracts import topics
+from contracts.lead_record import LeadRecord, body_sha256, build_record, request_id_of
 from contracts.leads import LeadSubmission, lead_id_for
 from contracts.reasons import LIMIT_REASONS, SpamReason
 from runtime import metrics
@@ -21,7 +22,6 @@ from runtime.sites.model import NO_LIMITS, Limits
 from runtime.tracing import spans
 from services.ingest import problems
 from services.ingest.idempotency_cache import CachedResponse, IdempotencyCache
-from services.ingest.lead_record import LeadRecord, body_sha256, build_record, request_id_of
 from services.ingest.settings import Settings
 from services.ingest.spam import SpamRules, check_content, visitor_network
 

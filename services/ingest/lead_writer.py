@@ -9,11 +9,11 @@ from collections.abc import Callable
 from typing import Final
 
 from contracts import headers, topics
+from contracts.lead_record import LeadRecord
 from runtime.failures import DependencyUnavailable, Failure
 from runtime.health import Health
 from runtime.logs import logger
 from runtime.tracing.spans import producer_span, set_attributes
-from services.ingest.lead_record import LeadRecord
 from services.ingest.publisher import LeadPublisher
 from services.ingest.spool.spool import Spool
 

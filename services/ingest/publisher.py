@@ -7,10 +7,11 @@ from typing import Final
 from contracts import headers as h
 from contracts import topics
 from contracts.audit import AuditRecorded
+from contracts.lead_record import LeadRecord
 from runtime import metrics
 from runtime.failures import Failure
 from runtime.kafka.publisher import Publisher
-from services.ingest.lead_record import LeadRecord
+from runtime.tracing.spans import producer_span
 
 AUDIT_QUEUE_SIZE: Final = 100
 AUDIT_TIMEOUT_SECONDS: Final = 5.0
@@ -48,6 +49,30 @@ class LeadPublisher:
                 headers=record.headers,
                 seconds=self._budget_seconds,
             )
+
+
+class RefusedLeadPublisher:
+    """Publishes leads that need a correction to `leads.failed.v1`, each within a time budget."""
+
+    def __init__(self, kafka: Publisher, budget_seconds: float) -> None:
+        self._kafka = kafka
+        self._budget_seconds = budget_seconds
+
+    async def publish(self, record: LeadRecord) -> None:
+        """Return once every in-sync replica has the record.
+
+        Raises `DependencyUnavailable` if that takes longer than the budget. Such a lead is not spooled: the
+        form builder repeats its request.
+        """
+        with producer_span(topics.FAILED.name, record.headers, record.key) as carried:
+            await self._kafka.send(
+                topics.FAILED.name,
+                key=record.key,
+                value=record.value,
+                headers=carried,
+                seconds=self._budget_seconds,
+            )
+        metrics.PARKED.labels(final="false").inc()
 
 
 class AuditPublisher:

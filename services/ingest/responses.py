@@ -2,6 +2,7 @@
 
 import re
 from typing import Any, Final
+from uuid import UUID
 
 from pydantic_core import to_json
 from starlette.responses import Response
@@ -25,6 +26,11 @@ def correlation_id_of(request: LeadRequest) -> str:
 def accepted_json(lead: AcceptedLead) -> bytes:
     """Return the JSON body of the response for a lead that has been stored durably."""
     return to_json({"leadId": lead.lead_id, "timestamp": lead.timestamp, "status": "received"})
+
+
+def needs_correction_json(lead_id: UUID, timestamp: str) -> bytes:
+    """Return the JSON body of the response for a lead that is kept until somebody corrects it."""
+    return to_json({"leadId": lead_id, "timestamp": timestamp, "status": "needs-correction"})
 
 
 def created(lead: AcceptedLead, headers: dict[str, str]) -> Response:

@@ -38,7 +38,7 @@ def check_content(submission: LeadSubmission, rules: SpamRules, now: datetime) -
     """Return the reasons why the content of a submission looks like spam, or an empty list."""
     meta = submission.meta
     reasons: list[SpamReason] = []
-    if meta and _is_filled(meta.honeypot):
+    if meta and is_filled(meta.honeypot):
         reasons.append(SpamReason.HONEYPOT)
     if meta and (reason := _check_form_time(meta, rules, now)):
         reasons.append(reason)
@@ -51,12 +51,13 @@ def check_content(submission: LeadSubmission, rules: SpamRules, now: datetime) -
     return reasons
 
 
-def _is_filled(honeypot: JsonValue) -> bool:
+def is_filled(honeypot: JsonValue) -> bool:
+    """Return True if a honeypot field has a value that no browser sends by itself."""
     if isinstance(honeypot, str):
         return not is_blank(honeypot) and honeypot.strip().casefold() not in _EMPTY
     if isinstance(honeypot, list | dict):
         return any(
-            _is_filled(each) for each in (honeypot.values() if isinstance(honeypot, dict) else honeypot)
+            is_filled(each) for each in (honeypot.values() if isinstance(honeypot, dict) else honeypot)
         )
     return bool(honeypot)
 

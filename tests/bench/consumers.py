@@ -3,7 +3,7 @@
 import statistics
 from typing import Final
 
-from services.ingest.lead_record import LeadRecord
+from contracts.lead_record import LeadRecord
 from tests.bench.environment import BenchEnvironment
 from tests.bench.inputs.backlog import STORED, made, persisters, post, rate_of
 from tests.bench.measure import Curve, Limit, Result, Run, in_turns

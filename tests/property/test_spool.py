@@ -7,7 +7,7 @@ from tempfile import TemporaryDirectory
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.ingest.lead_record import LeadRecord
+from contracts.lead_record import LeadRecord
 from services.ingest.spool.entries import SpoolEntry, decode, encode
 from services.ingest.spool.spool import Spool
 

@@ -59,7 +59,7 @@ KINDS: Final = {
     "store": gettext_noop("Lead storage"),
     "audit": gettext_noop("Audit entry"),
     "event": gettext_noop("Event for destinations"),
-    "pull": gettext_noop("Website import"),
+    "pull": gettext_noop("Lead from a website"),
 }
 STAGES: Final = {
     "ingest": gettext_noop("Lead intake"),

@@ -35,7 +35,7 @@ WORDS: Final = {
     Reason.FAILURE_UNDECODABLE: gettext_noop("the description of the failure is not readable"),
     Reason.FAILURE_NOT_STORED: gettext_noop("the failure could not be stored as it was reported"),
     Reason.QUEUE_ROW_MISSING: gettext_noop("the failed delivery was not found"),
-    Reason.GATEWAY_REFUSED: gettext_noop("the gateway refused what the website had queued"),
+    Reason.GATEWAY_REFUSED: gettext_noop("the gateway refused fields of the lead that a website sent"),
     Reason.SITE_NOT_CONFIGURED: gettext_noop("its website is no longer in the settings"),
     Reason.SPAM: gettext_noop("the lead looks like spam"),
     Reason.HELD: gettext_noop("the lead is held: it came beyond a limit"),

@@ -12,6 +12,7 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from typing import Final
 
+from contracts.failures import SITE
 from contracts.reasons import Reason
 from runtime import metrics
 from runtime.failures import Backoff, Failure
@@ -20,7 +21,7 @@ from services.flusher.publisher import ReplayPublisher
 from services.flusher.retries.claim import Claim
 from services.flusher.retries.destination_backoff import DestinationBackoff
 from services.flusher.retries.retry_claims import RetryClaims, Selection
-from services.flusher.retries.retry_rules import SITE, Destination, Row, SendResult, cause_of
+from services.flusher.retries.retry_rules import Destination, Row, SendResult, cause_of
 from services.flusher.store import Clock
 
 # A chunk is one transaction, with its payloads in memory: at most 100 x 1 MiB.

@@ -27,7 +27,7 @@ from uuid import UUID, uuid5
 
 from contracts import headers as h
 from contracts import topics
-from contracts.failures import AUDIT_KIND, Kind, LeadDead, LeadFailed, Origin, Stage
+from contracts.failures import AUDIT_KIND, SITE, Kind, LeadDead, LeadFailed, Origin, Stage
 from runtime.failures import DependencyUnavailable
 
 State = Literal["waiting", "replaying", "resolved", "dead", "archived"]
@@ -36,8 +36,6 @@ Cause = Literal["automatic", "requested", "overdue"]
 # The wait before each automatic retry: the next tick, then long enough for a deploy or for an outage of a
 # provider to pass. After the third failed retry the row is dead, and an admin decides.
 WAITS: Final = (timedelta(0), timedelta(minutes=15), timedelta(minutes=60))
-# The stage of leads that a website queued. They are posted to the gateway; no consumer reads them.
-SITE: Final = "site"
 # Added to the wait, so that a retry is never early and a thousand are spread out.
 JITTER: Final = 0.2
 # A row without a result for so long is sent again, without using up a retry: its stage is unavailable, or has

@@ -19,7 +19,7 @@ from uuid import uuid4
 
 from contracts import headers as h
 from contracts.audit import AuditEvent, AuditRecorded
-from contracts.failures import LeadFailed, Origin
+from contracts.failures import SITE, LeadFailed, Origin
 from contracts.leads import lead_id_for
 from contracts.reasons import Reason
 from contracts.sites import SiteQueueEntry
@@ -32,7 +32,6 @@ from runtime.logs import logger
 from services.flusher.failed_record import audit_entry
 from services.flusher.jobs.job_runs import JobRuns
 from services.flusher.jobs.scheduled_job import Report, ScheduledJob
-from services.flusher.retries.retry_rules import SITE
 from services.flusher.settings import Site
 from services.flusher.site_queues.clients import ORIGIN, SiteQueueClient, Submission
 from services.flusher.store import ACTOR, Clock

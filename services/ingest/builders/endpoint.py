@@ -8,22 +8,25 @@ from starlette.responses import Response
 from starlette.types import ASGIApp
 
 from contracts.field_types import LINE_MAX
-from contracts.leads import LeadSubmission
 from contracts.text import to_line, truncate
-from runtime.http.problem_details import ProblemError
+from runtime.failures import DependencyUnavailable
+from runtime.http.problem_details import Problem, ProblemError
 from runtime.sites.model import Site
 from services.ingest import problems
-from services.ingest.authenticated_endpoint import AuthenticatedEndpoint
+from services.ingest.authenticated_endpoint import AuditSink, AuthenticatedEndpoint
 from services.ingest.builders.adapters import Adapter, adapter_of, read_body, submission_key
+from services.ingest.builders.failed_lead import build_failed_record, is_correctable
 from services.ingest.builders.payload import nest_brackets, text_at
 from services.ingest.builders.signatures import SIGNATURES
 from services.ingest.forms.body import TEXT_MAX_BYTES, read_form
 from services.ingest.forms.form_lead import campaign_in
 from services.ingest.forms.lead_key import lead_key
-from services.ingest.lead_acceptance import RequestContext
+from services.ingest.lead_acceptance import LeadAcceptance, LeadSink, RequestContext
 from services.ingest.lead_parser import read_fields
 from services.ingest.request import LeadRequest
-from services.ingest.responses import accepted_json
+from services.ingest.responses import accepted_json, needs_correction_json
+from services.ingest.settings import Settings
+from services.ingest.site_directory import SiteDirectory
 
 PATH: Final = "/inbound/hooks/{hook_key}"
 _FRAMER_ID: Final = b"framer-webhook-submission-id"
@@ -33,7 +36,21 @@ class HookEndpoint(AuthenticatedEndpoint):
     """The ASGI app of a webhook. It answers with 200 instead of 201.
 
     After a 201, Elementor shows its visitors an error, and Wix repeats the request.
+
+    A lead that is invalid gets a 200 too, and becomes a failed delivery: the builder has already thanked the
+    visitor, so nobody else can correct the lead (ADR 0045).
     """
+
+    def __init__(
+        self,
+        settings: Settings,
+        sites: SiteDirectory,
+        acceptance: LeadAcceptance,
+        audit: AuditSink,
+        refused: LeadSink,
+    ) -> None:
+        super().__init__(settings, sites, acceptance, audit)
+        self._refused = refused
 
     def _authenticate(self, request: LeadRequest) -> str:
         site = self._sites.find_by_hook_key(request.path_params["hook_key"])
@@ -51,15 +68,41 @@ class HookEndpoint(AuthenticatedEndpoint):
         if adapter.name in self._sites.signing_secrets(site).keys() - signed:
             raise ProblemError(problems.WRONG_SIGNATURE)
         config = self._sites.get(site)
-        submission = _read_submission(adapter, payload, config)
+        body = _read_body(adapter, payload, config)
         builder_key = submission_key(adapter, payload) or request.header(_FRAMER_ID)
         client_key = builder_key or request.header(b"idempotency-key")
-        key = lead_key(self._acceptance, site, submission, client_key)
         form_name = truncate(to_line(text_at(payload, *adapter.form_name)), LINE_MAX)
         service = config.default_service or form_name
         context = RequestContext(site, correlation_id, request.header(b"traceparent"), service, config.limits)
+        try:
+            submission = read_fields(body)
+        except ProblemError as refused:
+            if not is_correctable(refused.problem, adapter, body):
+                raise
+            return await self._keep(refused.problem, body, client_key, context, headers)
+        key = lead_key(self._acceptance, site, submission, client_key)
         lead = await self._acceptance.accept(submission, key, context)
         return Response(accepted_json(lead), media_type="application/json", headers=headers)
+
+    async def _keep(
+        self,
+        problem: Problem,
+        body: dict[str, JsonValue],
+        client_key: str | None,
+        context: RequestContext,
+        headers: dict[str, str],
+    ) -> Response:
+        """Return the response once the invalid lead is on `leads.failed.v1`."""
+        now = self._acceptance.now()
+        lead_id, record = build_failed_record(problem, body, client_key, context, now)
+        try:
+            await self._refused.publish(record)
+        except DependencyUnavailable:
+            raise ProblemError(problems.UNAVAILABLE) from None
+        self._report_refusal(problem, context.site, context.correlation_id)
+        timestamp = now.isoformat(timespec="microseconds").replace("+00:00", "Z")
+        content = needs_correction_json(lead_id, timestamp)
+        return Response(content, media_type="application/json", headers=headers)
 
     def _check_signatures(self, request: LeadRequest, site: str, body: bytes) -> set[str]:
         """Return the builders that signed the body. Raises `ProblemError` for a wrong signature."""
@@ -74,11 +117,11 @@ class HookEndpoint(AuthenticatedEndpoint):
         return signed
 
 
-def _read_submission(adapter: Adapter, payload: Mapping[str, JsonValue], site: Site) -> LeadSubmission:
+def _read_body(adapter: Adapter, payload: Mapping[str, JsonValue], site: Site) -> dict[str, JsonValue]:
     body = read_body(adapter, payload, site.fields)
-    if submitted_at := text_at(payload, *adapter.submitted_at):
+    if body and (submitted_at := text_at(payload, *adapter.submitted_at)):
         body.setdefault("submitted_at", submitted_at)
     source = body.get("source")
     if isinstance(source, dict):
         body["source"] = campaign_in(source.get("page_url")) | source
-    return read_fields(body)
+    return body

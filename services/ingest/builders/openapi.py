@@ -10,6 +10,22 @@ from services.ingest.openapi_responses import CORRELATION_HEADER, RETRY_HEADER, 
 _EXAMPLE: Final = {"name": "Ada Lovelace", "email": "ada@example.com", "message": "Please call me."}
 _ERRORS: Final = [FieldProblem(field="email", message="is required, unless a phone number is given")]
 
+_ANSWER: Final[dict[str, Any]] = {
+    "anyOf": [
+        {"$ref": "#/components/schemas/LeadAccepted"},
+        {
+            "title": "LeadNeedsCorrection",
+            "type": "object",
+            "required": ["leadId", "timestamp", "status"],
+            "properties": {
+                "leadId": {"type": "string", "format": "uuid"},
+                "timestamp": {"type": "string", "format": "date-time"},
+                "status": {"type": "string", "const": "needs-correction"},
+            },
+        },
+    ]
+}
+
 
 def hook_operation() -> dict[str, Any]:
     """Return the OpenAPI operation."""
@@ -20,7 +36,7 @@ def hook_operation() -> dict[str, Any]:
         "408": ("The body took too long to arrive.", problems.TOO_SLOW),
         "413": ("More than 256 KiB.", problems.TOO_LARGE),
         "415": ("Not a form and not JSON, or an encoded body.", UNSUPPORTED_FORM),
-        "422": ("The lead has no way to answer or no content.", problems.invalid_lead(_ERRORS)),
+        "422": ("The payload has no field of a lead, or is spam.", problems.invalid_lead(_ERRORS)),
         "500": ("An internal error.", problems.INTERNAL_ERROR),
     }
     return {
@@ -49,9 +65,12 @@ def hook_operation() -> dict[str, Any]:
         },
         "responses": {
             "200": {
-                "description": "The lead is stored durably.",
+                "description": (
+                    "The lead is stored durably. With the status `needs-correction` it is invalid, and is"
+                    " kept among the failed deliveries until somebody corrects it."
+                ),
                 "headers": CORRELATION_HEADER,
-                "content": {"application/json": {"schema": {"$ref": "#/components/schemas/LeadAccepted"}}},
+                "content": {"application/json": {"schema": _ANSWER}},
             },
             **{
                 status: problem_response(description, problem)

@@ -4,9 +4,9 @@ from hashlib import sha256
 from typing import Final
 
 from contracts.forgiving import read_key
+from contracts.lead_record import body_sha256
 from contracts.leads import LeadSubmission
 from services.ingest.lead_acceptance import LeadAcceptance
-from services.ingest.lead_record import body_sha256
 
 # A double click or a reload repeats a form within seconds. A visitor who has the same question again usually
 # sends it on another day.

@@ -11,7 +11,7 @@ from typing import Final
 
 from pydantic_core import from_json, to_json
 
-from services.ingest.lead_record import LeadRecord
+from contracts.lead_record import LeadRecord
 
 _CHECKSUM_LENGTH: Final = 8
 

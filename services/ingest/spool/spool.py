@@ -10,10 +10,10 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Final
 
+from contracts.lead_record import LeadRecord
 from runtime import metrics
 from runtime.failures import DependencyUnavailable, PermanentError
 from runtime.logs import logger
-from services.ingest.lead_record import LeadRecord
 from services.ingest.spool.damaged_segments import prune_damaged
 from services.ingest.spool.entries import SpoolEntry
 from services.ingest.spool.folder import DAMAGED_SUFFIX, SpoolFolder

@@ -14,10 +14,10 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from uuid_utils.compat import uuid7
 
 from contracts import topics
+from contracts.lead_record import LeadRecord, body_sha256, build_record
 from contracts.leads import EXAMPLE, LeadSubmission
 from deploy.embedded.processes.readiness import Alive, always_alive
 from runtime.settings import Kafka
-from services.ingest.lead_record import LeadRecord, body_sha256, build_record
 from tests.bench.environment import BenchEnvironment, program
 from tests.support.stack import Database
 from tests.support.wait import eventually

@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 
 from contracts import topics
+from contracts.lead_record import LeadRecord
 from runtime.failures import DependencyUnavailable
 from runtime.health import Health
 from runtime.kafka.publisher import open_publisher
 from runtime.settings import Kafka
-from services.ingest.lead_record import LeadRecord
 from services.ingest.publisher import LeadPublisher
 from tests.support.factories import records_of
 from tests.support.services.gateway import FakeLeadPublisher

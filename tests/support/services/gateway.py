@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 
 from contracts.audit import AuditRecorded
+from contracts.lead_record import LeadRecord
 from contracts.leads import LeadReceived
 from runtime.failures import DependencyUnavailable
 from runtime.settings import Kafka, SitesFile
@@ -20,7 +21,6 @@ from services.ingest.builders.endpoint import HookEndpoint
 from services.ingest.forms.captcha import Captcha
 from services.ingest.forms.endpoint import FormEndpoint
 from services.ingest.lead_acceptance import LeadAcceptance
-from services.ingest.lead_record import LeadRecord
 from services.ingest.routes import LeadEndpoint
 from services.ingest.settings import Settings
 from services.ingest.site_directory import SiteDirectory
@@ -114,6 +114,7 @@ class Gateway:
     def __init__(self, client: httpx.AsyncClient) -> None:
         self.client = client
         self.leads = FakeLeadSink()
+        self.refused = FakeLeadSink()
         self.audit = FakeAuditSink()
         self.now = datetime(2024, 1, 3, 10, 30, 45, 123456, tzinfo=UTC)
 
@@ -161,5 +162,5 @@ async def run_gateway(sites_file: Path | None = None, **fields: Any) -> AsyncIte
         app.state.lead_endpoint = LeadEndpoint(settings, sites, acceptance, gateway.audit)
         app.state.form_endpoint = FormEndpoint(settings, sites, acceptance, captcha)
         app.state.captcha = captcha
-        app.state.hook_endpoint = HookEndpoint(settings, sites, acceptance, gateway.audit)
+        app.state.hook_endpoint = HookEndpoint(settings, sites, acceptance, gateway.audit, gateway.refused)
         yield gateway

@@ -31,6 +31,14 @@ def test_a_failure_is_read_with_what_its_record_keeps() -> None:
     assert not parked.final
 
 
+@pytest.mark.parametrize(("origin", "is_known"), [("hook:studio", True), ("leads.received.v1", False)])
+def test_stage_site_is_known_only_for_leads_of_form_builders(origin: str, is_known: bool) -> None:
+    failed = failure(stage="site", kind="pull", origin=failure().origin.model_copy(update={"topic": origin}))
+    parked = decode_failure(record(tuple(failed.to_headers(OWN)), str(uuid4()).encode()), "group")
+    assert (parked.failure.stage == "site", parked.final) == (is_known, not is_known)
+    assert parked.by_origin
+
+
 @pytest.mark.parametrize("key", [None, b"", b"no uuid", b"\xff\xfe"])
 def test_a_key_that_is_no_uuid_names_no_lead(key: bytes | None) -> None:
     assert decode_failure(record(tuple(failure().to_headers(OWN)), key), "group").lead_id is None

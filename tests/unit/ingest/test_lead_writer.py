@@ -8,10 +8,10 @@ from typing import Any, cast
 
 import pytest
 
+from contracts.lead_record import LeadRecord
 from runtime.failures import DependencyUnavailable
 from runtime.health import Health
 from runtime.tasks import run_in_background
-from services.ingest.lead_record import LeadRecord
 from services.ingest.lead_writer import FAILURES_TO_OPEN, LeadWriter
 from services.ingest.publisher import LeadPublisher
 from services.ingest.spool.entries import SpoolEntry, encode

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from contracts.lead_record import LeadRecord
 from runtime.failures import PermanentError
-from services.ingest.lead_record import LeadRecord
 from services.ingest.spool.folder import SpoolFolder
 from services.ingest.spool.spool import Spool, SpoolUnavailable
 from tests.support.wait import eventually

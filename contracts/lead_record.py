@@ -133,10 +133,15 @@ def build_record(
         "extra": submission.extra,
         "spam_reasons": spam_reasons,
     }
+    return LeadRecord(str(lead_id).encode(), to_json(lead), headers_of(correlation_id, traceparent))
+
+
+def headers_of(correlation_id: str, traceparent: str | None) -> h.Headers:
+    """Return the headers of a lead's record. Omits a malformed `traceparent`."""
     headers: h.Headers = [
         (h.CONTENT_TYPE, b"application/json"),
         (h.CORRELATION_ID, correlation_id.encode()),
     ]
     if traceparent and _TRACEPARENT.fullmatch(traceparent):
         headers.append((h.TRACEPARENT, traceparent.encode()))
-    return LeadRecord(str(lead_id).encode(), to_json(lead), headers)
+    return headers

@@ -13,10 +13,10 @@ from pydantic import ValidationError
 
 from contracts.field_types import EXTRA_MAX_DEPTH
 from contracts.forgiving import NotJsonError, parse_submission_json
+from contracts.lead_record import LeadRecord, body_sha256, build_record, request_id_of, service_of
 from contracts.leads import LeadReceived, LeadSubmission
 from contracts.text import is_blank
 from contracts.visit import Source
-from services.ingest.lead_record import LeadRecord, body_sha256, build_record, request_id_of, service_of
 
 LEAD_ID = uuid4()
 NOW = datetime(2024, 1, 3, 10, 30, tzinfo=UTC)
