@@ -35,10 +35,10 @@ async def replay(
     adapters: CurrentAdapters,
     actor: Actor,
 ) -> schemas.ReplayAnswer:
-    """Send all rows that match a filter again, at a limited rate.
+    """Resend all rows that match a filter, at a limited rate.
 
-    First request a preview with `dry_run`. It returns the number of matching rows as `wanted`. Then send this
-    number as `expected`.
+    Before that, request a preview with `dry_run`. It returns the number of matching rows as `wanted`. Then
+    send this number as `expected`.
     """
     if mode.dry_run:
         response.status_code = 200

@@ -89,7 +89,7 @@ def erasure_message(leads: int, records: int) -> str:
 
 
 def kafka_keeps(at: datetime) -> list[KafkaKeeps]:
-    """Return each topic that may contain a lead's records, with the time at which Kafka deletes them.
+    """Return each topic that may contain records of a lead, and when Kafka deletes those records.
 
     `at` is the time at which the records were written.
     """

@@ -89,7 +89,10 @@ class ErasePerson(BaseModel):
 
 
 class ErasedPerson(BaseModel):
-    """The result of erasing a person. `failed` has the ids that could not be erased, each with the reason."""
+    """The result of erasing a person.
+
+    `failed` has the ids of the leads that could not be erased, each with the reason.
+    """
 
     erased: list[Erased]
     records: list[UUID] = Field(

@@ -34,9 +34,9 @@ Comment = Annotated[Annotated[Text, Field(max_length=200)] | None, _COMMENT]
 
 
 class GroupFilter(Filter):
-    """Selects groups of rows with the same failure.
+    """Selects groups of rows. The rows of a group have the same failure.
 
-    By default, the groups of waiting, replaying and dead rows.
+    By default, it selects only rows that are waiting, replaying or dead.
     """
 
     stage: Stage | None = None

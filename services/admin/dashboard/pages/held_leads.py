@@ -1,6 +1,6 @@
 """The page of leads that are held because they exceeded a rate limit.
 
-All leads of a site are released, or marked as spam, at once.
+A user releases all held leads of a site at once, or marks them all as spam.
 """
 
 from typing import Annotated

@@ -35,7 +35,10 @@ class Unanswered:
 
 @dataclass(frozen=True)
 class ResponseTime:
-    """The number of answered leads, and the median response time in seconds; None without answered leads."""
+    """The number of answered leads, and their median response time in seconds.
+
+    The median is None if no lead was answered.
+    """
 
     answered: int
     seconds: float | None
