@@ -18,10 +18,15 @@ from runtime.sites.model import SITE_NAME, Site, Sites, shared_values
 
 MAX_BYTES: Final = 1024 * 1024
 _TABLES: Final = ("defaults", "sites", "destinations")
+# By pydantic's type of the error, with its values in braces.
 _MESSAGES: Final = {
     "string_type": "must be text in quotes",
     "tuple_type": 'must be a list, such as ["a", "b"]',
     "dict_type": "must be a table",
+    "model_type": "must be a table, such as {{ key = value }}",
+    "literal_error": "must be {expected}",
+    "greater_than_equal": "must be at least {ge}",
+    "less_than_equal": "must be at most {le}",
     "dataclass_type": "must be text in quotes",
     "int_type": "must be a whole number",
     "int_parsing": "must be a whole number",
@@ -133,11 +138,9 @@ def _message(item: ErrorDetails, known: Iterable[str]) -> str:
         return _unknown_key(str(item["loc"][-1]), known)
     if item["type"] == "missing":
         return "is missing"
-    if item["type"] == "literal_error":
-        return f"must be {item['ctx']['expected']}"
     if item["type"] == "value_error":
         return str(item["ctx"]["error"])
-    return _MESSAGES.get(item["type"], "is not valid")
+    return _MESSAGES.get(item["type"], "is not valid").format_map(item.get("ctx", {}))
 
 
 def _unknown_key(key: str, known: Iterable[str]) -> str:

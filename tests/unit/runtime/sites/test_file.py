@@ -64,6 +64,11 @@ def test_regression_each_limit_of_a_site_has_a_default_of_its_own() -> None:
         ("[sites.x]\norigins = 'https://a.example'", 'sites.x.origins: must be a list, such as ["a", "b"]'),
         ("[sites.x]\norigins = ['a.example']", "sites.x.origins.0: must be an origin such as"),
         ("[sites.x]\norigins = ['https://a.example/page']", "sites.x.origins.0: must be an origin such as"),
+        ("[sites.x]\ncaptcha = 'altcha'", "sites.x.captcha: must be a table, such as { key = value }"),
+        (
+            "[sites.x.limits]\nleads_per_email_per_hour = -1",
+            "sites.x.limits.leads_per_email_per_hour: must be at least 0",
+        ),
         (
             "[sites.x.limits]\nleads_per_email_per_hour = 'ten'",
             "sites.x.limits.leads_per_email_per_hour: must be a whole number",
