@@ -50,7 +50,7 @@ class FailedRecord:
 
     @property
     def replay_lead_id(self) -> UUID | None:
-        """The id of the new lead as which a conflicting lead is replayed; None if this is no conflict."""
+        """The id under which a conflicting lead is replayed as a new lead, or None if this is no conflict."""
         if self.by_origin and self.failure.reason == Reason.CONFLICT:
             return uuid5(self.failure.event_id, "lead_id")
         return None
@@ -59,8 +59,8 @@ class FailedRecord:
     def legacy_id(self) -> UUID | None:
         """The id that earlier versions gave this failure, or None if the failed record was a retry.
 
-        Earlier versions derived the id from the position of the failed record. Of a retry, only the position
-        of the original record is known here.
+        Earlier versions derived the id from the position of the failed record. The failure of a retry
+        contains only the position of the original record, so the id of such a failure cannot be derived.
         """
         failure, stage, kind = self.failure, self.failure.stage, self.failure.kind
         if failure.event_id != failure_event_id(failure.origin, stage, kind):
@@ -71,7 +71,7 @@ class FailedRecord:
     def origin_at(self) -> datetime:
         """When Kafka received the original record, in UTC.
 
-        A retry repeats the original record, and has its time.
+        If the failed record is a retry, this is still the time of the original record.
         """
         return _at(self.failure.origin.timestamp_ms)
 
@@ -103,7 +103,7 @@ def decode_failure(record: Record, group: str) -> FailedRecord:
 
 
 def undecodable_failure(record: Record, group: str, reason: str) -> FailedRecord:
-    """Return a record with a final failure of this `reason`.
+    """Return a failed record for `record`, with a failure that is final and has this `reason`.
 
     Its row in the replay queue becomes dead, so that an admin can examine the record. The record's headers
     are not used. The origin of the failure is the position of the record itself.

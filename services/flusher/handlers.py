@@ -32,7 +32,7 @@ class Handler:
         self._log.info("Queue took failures", records=len(records), **counts)
 
     async def send_to_retry_queue(self, record: Record, failure: Failure) -> None:
-        """Store a record that `handle` could not store as a dead row with the record's original bytes."""
+        """Store a dead row with the original bytes of a record that `handle` could not store."""
         dead_record = undecodable_failure(
             record, self._group, Reason.FAILURE_NOT_STORED.format(reason=failure.reason)[:200]
         )

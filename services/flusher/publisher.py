@@ -1,4 +1,4 @@
-"""Sends rows of the replay queue and publishes dead letters, and waits until these are acknowledged."""
+"""Sends rows of the replay queue, and publishes dead letters. Both wait for the acknowledgements."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence

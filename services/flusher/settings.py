@@ -1,4 +1,4 @@
-"""The settings of the flusher. The sections that every service has are defined in runtime."""
+"""The settings of the flusher. The settings that all services share are in `runtime.settings`."""
 
 import ipaddress
 import re

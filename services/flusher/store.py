@@ -170,9 +170,9 @@ async def settle_dead_mail(
 ) -> None:
     """Set the mail of a dead row to `dead`, and append an audit entry.
 
-    Only rows of the notifier have a mail. If a failure is final, the notifier itself sets the mail to `dead`.
-    If the notifier has not committed the mail's outcome yet, this function only stores the failure's id with
-    the mail. The notifier then finds the id and commits the mail as dead.
+    Only a row of the notifier has a mail. If the notifier has not committed the mail's outcome yet, this
+    function only stores the failure's id in the mail's row. The notifier finds the id there, and commits the
+    mail as dead. After a final failure, the notifier sets the mail to `dead` without this id.
     """
     if dead.stage != "notifier" or lead_id is None:
         return

@@ -1,4 +1,4 @@
-"""What the endpoints that require a secret share: rate limit, correlation id, problems and audit entries."""
+"""The base of the endpoints that require a secret: rate limit, correlation id, problems and audit entries."""
 
 import math
 from abc import ABC, abstractmethod
@@ -43,7 +43,7 @@ class AuthenticatedEndpoint(ABC):
         self._log = logger("receive")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one POST with a 201 or a problem. A site's rejected request is entered in the audit log."""
+        """Answer one POST with a 201 or a problem. A problem is audited if the secret identifies a site."""
         request = LeadRequest(scope, receive)
         response = await self._respond(request, correlation_id_of(request))
         await response(scope, receive, send)

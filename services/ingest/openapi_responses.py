@@ -1,4 +1,4 @@
-"""What the OpenAPI descriptions of the gateway's responses have in common."""
+"""The shared parts of the OpenAPI descriptions of the gateway's responses."""
 
 from typing import Any, Final
 

@@ -1,4 +1,7 @@
-"""Publishes leads and audit entries. Only for leads, the caller waits for Kafka's acknowledgement."""
+"""Publishes leads and audit entries.
+
+The caller waits until Kafka acknowledges a lead. Audit entries are published in the background.
+"""
 
 import asyncio
 import contextlib

@@ -65,7 +65,7 @@ class LeadRequest:
         return text
 
     async def chunks(self, max_bytes: int | None = None) -> AsyncIterator[bytes]:
-        """Yield the body as it arrives, at most `max_bytes` in all.
+        """Yield the body as it arrives. The whole body may have at most `max_bytes`.
 
         Raises `ProblemError` if the body is too large or arrives too slowly, or if the client disconnects.
         """

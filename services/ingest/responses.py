@@ -1,4 +1,4 @@
-"""What the responses of the gateway's endpoints have in common."""
+"""Builds the responses, and reports the refusals, of all endpoints of the gateway."""
 
 import re
 from typing import Any, Final

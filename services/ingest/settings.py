@@ -1,4 +1,4 @@
-"""The gateway's settings. The sections that all services share come from `runtime.settings`."""
+"""The gateway's settings. The settings that all services share are in `runtime.settings`."""
 
 from pathlib import Path
 from typing import Annotated, Final, Self

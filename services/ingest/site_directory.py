@@ -29,7 +29,7 @@ class SiteDirectory:
         self.apply(sites)
 
     def apply(self, sites: Sites) -> None:
-        """Use these sites from now on. Raises `SitesFileError` and changes nothing if they are invalid."""
+        """Use these sites from now on. If they are invalid, raise `SitesFileError` and change nothing."""
         permit_weak = self._settings.debug.on
         digests = resolve_digests(sites, "tokens", self._variables, permit_weak=permit_weak)
         tokens = BearerTokens(self._settings.sites(), digests)
@@ -61,7 +61,7 @@ class SiteDirectory:
         return self._hooks.find(hook_key.encode())
 
     def signing_secrets(self, name: str) -> Mapping[str, str]:
-        """Return the signing secret of each form builder that signs its requests to this site, by builder."""
+        """Return the secrets with which form builders sign their requests to this site, by form builder."""
         return self._signing_secrets.get(name, {})
 
     def captcha_secret(self, name: str) -> str:

@@ -77,5 +77,8 @@ def _check_form_time(meta: Meta, rules: SpamRules, now: datetime) -> SpamReason 
 
 
 def visitor_network(ip: JsonValue) -> str | None:
-    """Return the network by which a visitor's leads are counted; None if `ip` is no IP address."""
+    """Return the network of a visitor's address, or None if `ip` is no IP address.
+
+    A visitor's leads are counted by this network.
+    """
     return network_of(ip) if isinstance(ip, str) else None

@@ -70,7 +70,7 @@ def choose_action(
 
 @dataclass
 class BatchPlan:
-    """What to do with each delivery of a batch, and which of the records are the first for their leads."""
+    """What to do with each delivery of a batch, and which records are the first ones of new leads."""
 
     first_records: set[int] = field(default_factory=set)  # by identity: `id(record)`
     new: list[tuple[Delivery, str | None]] = field(default_factory=list)  # with the suppression reason

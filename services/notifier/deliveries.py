@@ -51,9 +51,9 @@ class Delivery:
 
     @property
     def origin_ms(self) -> int:
-        """Return the timestamp in ms of the original record, which failed before any retry.
+        """Return the timestamp in ms of the original record.
 
-        A retry's headers contain it. Without such headers, return the timestamp of `record`.
+        If `record` is a retry, its headers contain this timestamp. Otherwise `record` is the original record.
         """
         return first_origin(self.record.headers, Origin.of(self.record, "")).timestamp_ms
 
@@ -63,7 +63,7 @@ class Delivery:
 
     @property
     def queue_id(self) -> UUID | None:
-        """Return the id of the replay-queue row that sent the record.
+        """Return the id of the `replay_queue` row that this record retries.
 
         Returns None if the record is not a retry of this kind of mail.
         """
@@ -116,7 +116,7 @@ def decode_batch(records: Sequence[Record]) -> DecodedBatch:
 
 
 def requested_kind(record: Record) -> Kind | None:
-    """Return the kind of mail that a record of the retry topic requests; None for any other record."""
+    """Return the kind of mail that a record of the retry topic requests, or None for any other record."""
     if record.topic.endswith(topics.RETRY_NOTIFIER.name):
         name = headers.text(record.headers, headers.KIND)
         for kind in KINDS:
@@ -128,8 +128,8 @@ def requested_kind(record: Record) -> Kind | None:
 def requested_deliveries(record: Record, lead: LeadReceived, *, first: bool) -> list[Delivery]:
     """Return the mails that a record requests.
 
-    A retry requests one kind of mail, any other record requests both kinds. `first` means that the lead has
-    no rows in `email_delivery` yet. Then a retry requests both kinds too.
+    A retry requests one kind of mail, any other record requests both kinds. `first` is True if the lead has
+    no rows in `email_delivery` yet. In that case, a retry requests both kinds too.
     """
     kind = requested_kind(record)
     kinds = KINDS if first or kind is None else (kind,)

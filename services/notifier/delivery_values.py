@@ -25,11 +25,11 @@ def storable(text: str) -> str:
 
 
 def recipient_of(delivery: Delivery, identities: Identities) -> str | None:
-    """Return the value of the column `recipient`: the visitor's address, or the admins' for an alert.
+    """Return the value of the column `recipient`.
 
-    Several addresses are joined by commas. A visitor's address is in lower case, because the dashboard
-    searches in lower case. Returns None for a welcome to a lead without an address. Such a welcome is
-    suppressed.
+    This is the visitor's address for a welcome, and the admins' addresses, joined by commas, for an alert. A
+    visitor's address is in lower case, because the dashboard searches in lower case. Returns None for a
+    welcome to a lead without an address. Such a welcome is suppressed.
     """
     if delivery.kind == "welcome":
         return storable(delivery.lead.email.lower()) if delivery.lead.email else None

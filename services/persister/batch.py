@@ -43,7 +43,7 @@ class DecodedBatch:
     undecodable: list[Record] = field(default_factory=list)
 
     def first_records(self) -> dict[UUID, tuple[Record, LeadReceived]]:
-        """Return the first record of each lead, paired with the lead, by lead id.
+        """Return by lead id: the first record of each lead, and the lead itself.
 
         A later record with the same lead id is a duplicate or a conflict.
         """
@@ -62,7 +62,7 @@ def decode_in_parts(records: Sequence[Record]) -> Iterator[DecodedBatch]:
     """Decode records lazily, `PART_RECORDS` at a time.
 
     Raises `RetryableError` if more leads are undecodable than the circuit breaker allows. The consumer then
-    halves the batch, and checks the breaker between the halves.
+    processes the batch in halves, so that the breaker can stop it after the first half.
     """
     undecodable = 0
     for first in range(0, len(records), PART_RECORDS):

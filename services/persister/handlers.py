@@ -27,7 +27,10 @@ class Handler:
         self._log = logger("park")
 
     async def handle(self, records: Sequence[Record]) -> None:
-        """Store a batch in one transaction. Publish the failures of undecodable records and conflicts."""
+        """Store a batch in one transaction.
+
+        Then publish a failure for each record that cannot be decoded or that conflicts with a stored lead.
+        """
         await self._breaker.check()
         stored = await self._store.save(decode_in_parts(records), records)
         for record in stored.undecodable:

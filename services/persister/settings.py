@@ -1,4 +1,4 @@
-"""The settings of the persister. The sections that every service has are defined in runtime."""
+"""The settings of the persister. The settings that all services share are in `runtime.settings`."""
 
 from pydantic import Field
 from pydantic_settings import BaseSettings

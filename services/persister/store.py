@@ -24,7 +24,11 @@ SQL: Any = load_queries(Path(__file__).with_name("queries.sql"))
 
 @dataclass
 class BatchOutcome:
-    """The result of storing a batch: the records whose failures to publish, and the resolved retries."""
+    """The result of storing a batch.
+
+    The caller must publish a failure for each record in `undecodable` and `conflicts`. `replays` are the ids
+    of the `replay_queue` rows that the batch resolves.
+    """
 
     undecodable: list[Record] = field(default_factory=list)
     conflicts: list[Record] = field(default_factory=list)

@@ -1,4 +1,4 @@
-"""Which events a record causes, and which destinations receive each. No I/O, no clock."""
+"""Decides which events a record causes, and which destinations receive each event. No I/O, no clock."""
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -27,7 +27,7 @@ class NewEvent:
 
 
 def decode(value: bytes | None) -> LeadReceived | LeadChanged | None:
-    """Return the lead or the change in a record's value; None if the value is neither."""
+    """Return the lead or the change that a record's value contains, or None if it contains neither."""
     for model in (LeadReceived, LeadChanged):
         try:
             return model.model_validate_json(value or b"")
@@ -81,9 +81,10 @@ def events_of_change(
 
 
 def in_order(events: Iterable[NewEvent]) -> list[NewEvent]:
-    """Return each event once, with all its destinations, sorted by lead. `lead.received` comes first.
+    """Return the events without duplicates, sorted by lead, each lead's `lead.received` first.
 
-    All processes insert events in this order, so that no two processes wait for each other's locks.
+    If an event occurs several times, the result has it once, with the destinations of all occurrences. All
+    processes insert events in this order, so that no two processes wait for each other's locks.
     """
     unique = dict[UUID, NewEvent]()
     for event in events:

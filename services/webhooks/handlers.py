@@ -25,10 +25,10 @@ class Handler:
         self._destinations = destinations
 
     async def handle(self, records: Sequence[Record]) -> None:
-        """Store the deliveries of these records. A record that cannot be decoded is only counted.
+        """Store the deliveries of these records. An undecodable record is counted, and has no delivery.
 
-        The persister publishes the failure of an undecodable lead. This method publishes the failure of an
-        undecodable change.
+        If the undecodable record is a change of a lead, this method also publishes its failure. The persister
+        publishes the failure of an undecodable lead.
         """
         events, changes, undecodable = list[NewEvent](), list[LeadChanged](), list[Record]()
         for record in records:

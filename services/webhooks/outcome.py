@@ -15,7 +15,7 @@ RESPONSE_STORED_CHARACTERS: Final = 1024
 
 
 class Result(StrEnum):
-    """What happens next to a delivery."""
+    """The result of an attempt. It decides what happens next to the delivery."""
 
     DELIVERED = "delivered"
     INVALID = "invalid"  # no request could be made: uses up a retry, but is not the destination's fault

@@ -26,7 +26,7 @@ _LONGEST_PAUSE: Final = timedelta(minutes=10)
 
 
 def retry_wait(retries: int, rng: random.Random) -> timedelta | None:
-    """Return the wait before the next retry of a delivery; None if it has no retry left.
+    """Return the wait before the next retry of a delivery, or None if no retry is left.
 
     `retries` is the number of its retries so far. The wait is up to 20 % longer than scheduled, so that
     deliveries that failed together are not all retried at the same time.
@@ -37,10 +37,10 @@ def retry_wait(retries: int, rng: random.Random) -> timedelta | None:
 
 
 def pause(failures: int, rng: random.Random) -> timedelta | None:
-    """Return how long a destination is paused after `failures` failures in a row; None for no pause.
+    """Return how long a destination is paused after `failures` failures in a row, or None for no pause.
 
     After each pause, one delivery is sent as a probe. With each failed probe the pause doubles, from 30 s to
-    10 min. It is up to 20 % longer than that, at random.
+    10 min. A random part of up to 20 % is added to it.
     """
     if failures < FAILURES_BEFORE_PAUSE:
         return None

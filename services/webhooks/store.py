@@ -154,7 +154,7 @@ class Store:
             await SQL.add_destinations(connection, names=sorted(names))
 
     async def due_destinations(self, names: Collection[str]) -> list[str]:
-        """Return those of the destinations that have a delivery to send now."""
+        """Return the destinations among `names` that have a delivery to send now."""
         async with transaction(self._pool) as connection:
             rows = SQL.list_due_destinations(connection, names=sorted(names))
             return [row["name"] async for row in rows]

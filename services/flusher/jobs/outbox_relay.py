@@ -1,6 +1,6 @@
 """Publishes the events of the transactional outbox to `leads.changed.v1`, in order for each lead.
 
-A row is deleted after Kafka's acknowledgement, in the transaction that has locked the row. After a crash its
+The transaction that has locked a row deletes the row once Kafka has acknowledged its event. After a crash the
 event is published again with the same event id, and consumers ignore the repetition.
 """
 

@@ -16,7 +16,7 @@ REFRESH_SECONDS: Final = 600.0
 
 
 def statistics_job(pool: Pool, runs: JobRuns, clock: Clock) -> ScheduledJob:
-    """Return the job that refreshes the statistics.
+    """Return the job that refreshes PostgreSQL's statistics.
 
     If the job is requested several times before its next run, it runs only once.
     """

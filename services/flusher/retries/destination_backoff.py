@@ -1,4 +1,4 @@
-"""The backoffs of destinations that failed: each lasts until sending may be tried again. No I/O."""
+"""The backoffs of destinations that failed. A destination gets no rows until its backoff ends. No I/O."""
 
 import time
 from collections.abc import Callable
@@ -49,7 +49,7 @@ class DestinationBackoff:
         return [to for to in self._states if self.is_backing_off(to)]
 
     def reasons(self) -> dict[Destination, str]:
-        """Return the reason of the last failure of each destination that failed at its last attempt.
+        """Return each destination to which the last attempt to send failed, with the reason.
 
         Leaves out a destination if nothing was sent to it for `FORGET_SECONDS` after its backoff.
         """

@@ -1,8 +1,8 @@
 """Sends rows of the replay queue, with one task for each destination. `RetryScheduler` decides when.
 
-If sending to a destination fails (the gateway refuses a website's token, Kafka cannot write a topic), only
-that destination gets a backoff. Sending to other destinations continues. A row that cannot be sent moves to
-the end of the queue.
+If sending to a destination fails, only that destination gets a backoff. For example, the gateway refuses the
+token of one website, or Kafka cannot write one topic. Sending to other destinations continues. A row that
+cannot be sent moves to the end of the queue.
 """
 
 import asyncio
@@ -91,13 +91,14 @@ class DestinationSender:
         self._log = logger("replay")
 
     def reasons(self) -> list[str]:
-        """Return the reasons why sending to destinations failed last, each only once."""
+        """Return why the last attempts to send to destinations failed. Equal reasons are returned once."""
         return sorted(set(self._backoff_of.reasons().values()))
 
     async def send_all(self, selection: Selection) -> tuple[dict[str, int], list[str]]:
         """Send all due or all requested rows. Return counts, and the reasons why some rows were not sent.
 
-        The counts are `sent`, `dead`, and for each stage the number of rows that were sent to it.
+        The keys of the counts are `sent`, `dead` and the names of stages. The count of a stage is the number
+        of rows that were sent to it.
         """
         run = _Run(selection)
         async with asyncio.TaskGroup() as group:
@@ -124,9 +125,10 @@ class DestinationSender:
                 run.tasks[to] = group.create_task(self._send_to(run, to))
 
     async def send_replays(self) -> dict[str, int]:
-        """Send one chunk of each running replay: at most as many rows as the replay may send per second.
+        """Send one chunk of each running replay, and return counts.
 
-        Returns counts: `sent`, `dead`, and for each stage the number of rows that were sent to it.
+        A chunk has at most as many rows as the replay may send per second. The keys of the counts are `sent`,
+        `dead` and the names of stages. The count of a stage is the number of rows that were sent to it.
         """
         now, counts = self._clock(), Counter[str](sent=0, dead=0)
         while not self._stopping.is_set():

@@ -8,7 +8,7 @@ The table shows the next state of a row for each of three events.
 | waiting        | no change                    | dead, if final      | replaying                  |
 | replaying      | waiting, due by the schedule | dead                | replaying                  |
 | resolved       | waiting, due now             | dead                |                            |
-| dead, archived | no change: an admin decides  | no change           | replaying, three new tries |
+| dead, archived | no change: an admin decides  | no change           | replaying, 3 new retries   |
 
 A record has failed permanently if the failure is final, or if the third retry failed. If no result arrives
 within an hour, a replaying row is sent again.
@@ -55,7 +55,7 @@ class Destination(NamedTuple):
 
 @dataclass(frozen=True)
 class Row:
-    """The columns of a `replay_queue` row that are needed to decide about the row and to send it."""
+    """The columns of a `replay_queue` row that are needed to choose its next state and to send it."""
 
     id: UUID
     stage: Stage
@@ -137,11 +137,11 @@ class OutgoingRecord:
 
 @dataclass
 class SendResult:
-    """The result of sending a chunk of rows: which rows were sent, and why the others were not.
+    """The result of sending a chunk of rows. Each row is in one of the lists.
 
-    Each sent row has its event id, and each other row the reason. `acknowledged` has the rows that Kafka
-    acknowledged. A lead from a website's queue is posted to the gateway instead, and is then in `delivered`
-    or `refused`. The rows in `unsendable` can never be sent.
+    Kafka has acknowledged the rows in `acknowledged`. The rows in `delivered` and `refused` are leads from
+    websites' queues: the gateway accepted or refused them. The rows in `unsendable` can never be sent. A row
+    that was sent is paired with its event id, and any other row with the reason.
     """
 
     acknowledged: list[tuple[Row, UUID]] = field(default_factory=list)
@@ -159,7 +159,7 @@ class SendResult:
         self.unavailable += [(row, error) for row in rows]
 
     def unreachable(self) -> dict[Destination, str]:
-        """Return the destinations to which no row of the chunk could be sent, each with the reason."""
+        """Return each destination to which no row of the chunk could be sent, with the reason."""
         answered = {row.destination for row, _ in (*self.acknowledged, *self.delivered, *self.refused)}
         return {
             row.destination: error.reason
@@ -174,7 +174,7 @@ def due_at(attempts: int, now: datetime, rng: random.Random) -> datetime:
 
 
 def after_failure(row: Row | None, *, final: bool, now: datetime, rng: random.Random) -> NextState | None:
-    """Return the next state of a row after a new failure; None if the row's state does not change.
+    """Return the next state of a row after a new failure, or None if the row's state does not change.
 
     `row` is None if the record has no row yet.
     """
@@ -197,7 +197,7 @@ def cause_of(row: Row) -> Cause:
 
 
 def requeue(row: Row, by: str, comment: str | None, now: datetime) -> Row | None:
-    """Return the row as an admin's replay sends it.
+    """Return the row with the changes that an admin's replay makes before the row is sent.
 
     A dead or archived row gets three new retries. A waiting row keeps its number of retries. Returns None for
     a row that cannot be replayed: it is resolved or replaying, or has no payload.
@@ -211,9 +211,9 @@ def requeue(row: Row, by: str, comment: str | None, now: datetime) -> Row | None
 
 
 def attempts_after_send(row: Row) -> int:
-    """Return the row's number of retries after this send.
+    """Return how many retries the row has used up after this send.
 
-    Only a send on schedule counts as a retry. A send on request does not count, nor does one that is repeated
+    Only a send on schedule uses up a retry. A send on request does not. Nor does a send that is repeated
     because no result came in time.
     """
     return min(row.attempts + (cause_of(row) == "automatic"), len(WAITS))

@@ -59,10 +59,10 @@ class RetryScheduler:
         self._in_progress = set[asyncio.Task[Any]]()
 
     async def run(self) -> None:
-        """Do three things concurrently, each once a second, until cancelled or drained.
+        """Run three concurrent loops until cancelled or drained.
 
-        They are: run the scheduled job if it is due, send requested rows, and send a chunk of each running
-        replay.
+        Once a second, the first loop runs the scheduled job if it is due, the second sends requested rows,
+        and the third sends a chunk of each running replay.
         """
         async with asyncio.TaskGroup() as group:
             for poll in (self.job.poll, self.send_requested, self.send_replays):

@@ -54,7 +54,7 @@ class SiteQueueClient:
         self._log = logger("pull")
 
     async def list_queue(self, site: Site) -> tuple[SiteQueuePage, list[SiteQueueEntry]]:
-        """Return the oldest page of a website's queue, and those entries of the page that are valid."""
+        """Return the page with the oldest entries of a website's queue, and the page's valid entries."""
         status, body = await self._request(
             "site",
             "GET",

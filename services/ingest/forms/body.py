@@ -37,7 +37,8 @@ UNSUPPORTED_FORM: Final = Problem.build(
 class FormBody(NamedTuple):
     """The fields of a form in their order, and the field name and file name of each chosen file.
 
-    The value of a field that occurs several times is a list of texts. In a JSON body a value may be any JSON.
+    The value of a field that occurs several times is a list of texts. In a JSON body, a value may have any
+    JSON type.
     """
 
     fields: dict[str, JsonValue]

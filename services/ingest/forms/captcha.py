@@ -38,7 +38,8 @@ _MAX_LENGTH: Final = 8192
 class Captcha:
     """Issues ALTCHA challenges and checks the captchas of forms.
 
-    A solved captcha is valid for one lead. Each replica has its own list of used captchas, up to a limit.
+    A solved captcha is valid for one lead. Each replica keeps its own list of used captchas. The length of
+    the list is limited.
     """
 
     def __init__(self, sites: SiteDirectory, client: httpx.AsyncClient) -> None:

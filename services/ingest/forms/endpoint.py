@@ -74,7 +74,7 @@ class FormEndpoint:
         self._log = logger("form")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one POST: a browser with a page or a redirect, a script with JSON."""
+        """Answer one POST. A browser gets a page or a redirect, and a script gets JSON."""
         request = LeadRequest(scope, receive)
         correlation_id = correlation_id_of(request)
         response = await self._respond(_Submitted(request, scope, correlation_id))

@@ -39,7 +39,7 @@ class Answer(NamedTuple):
 def map_answers(
     answers: Iterable[Answer], names: Mapping[str, Sequence[str]] = _NO_NAMES
 ) -> dict[str, JsonValue]:
-    """Return the body of a submission. Answers without a value are omitted; no other answer is dropped.
+    """Return the body of a submission with all answers that have a value.
 
     An answer is assigned to a field of the lead by the first of these that matches: `names` (the setting
     `fields` of the site), the common names of a field, the form builder's type, the shape of an email

@@ -85,7 +85,10 @@ _NAMES: Final[dict[str, str]] = {
 
 
 def fold_name(name: str) -> str:
-    """Return only the letters and digits of a name, in lower case, without accents or trailing digits."""
+    """Return the letters and digits of a name, in lower case and without accents.
+
+    Digits at the end of the name are removed.
+    """
     # Normalisation takes time that grows with the square of a run of combining marks.
     decomposed = unicodedata.normalize("NFKD", name[:_NAME_MAX]).casefold()
     return "".join(character for character in decomposed if character.isalnum()).rstrip("0123456789")
@@ -97,8 +100,8 @@ _TARGETS: Final = {fold_name(name): target for target, names in _NAMES.items() f
 def target_of(name: str) -> str | None:
     """Return the field of a lead that a name in a form means, or None if the name is not known.
 
-    The result is a field of `LeadSubmission`, `first_name`, `last_name`, or a field of the lead's source or
-    meta with a prefix, such as `source.utm_campaign`.
+    The result is the name of a field of `LeadSubmission`, or `first_name` or `last_name`. The name of a field
+    of the lead's source or meta has a prefix, such as `source.utm_campaign`.
     """
     if _CAMPAIGN.fullmatch(name):
         return f"source.{name}"

@@ -1,4 +1,4 @@
-"""Deletes old damaged segments. They are stored for a while for examination, but contain personal data.
+"""Deletes old damaged segments, because they contain personal data. Until then, a person can examine them.
 
 Before a segment is marked as damaged, all of its readable leads that Kafka accepts are published.
 """
@@ -19,7 +19,7 @@ def prune_damaged(root: Path, now: float) -> int:
     """Delete damaged segments older than 30 days, then the oldest ones until 64 MiB or less remain.
 
     `now` is in seconds since 1970. Returns the number of deleted files. If a file cannot be deleted, the next
-    call tries again to delete it. The call blocks.
+    call tries again to delete it. This function blocks.
     """
     files = []
     for path in root.glob(f"[!.]*/*{DAMAGED_SUFFIX}"):

@@ -52,7 +52,7 @@ class HeldDigests:
         *,
         lease_seconds: float = 900.0,
     ) -> None:
-        """`lease_seconds` is the time for which a digest that is being sent belongs to this process.
+        """`lease_seconds` is how long this process owns a digest that it is sending.
 
         It must be longer than the mailer can take for one mail.
         """

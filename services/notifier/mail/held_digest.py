@@ -39,7 +39,7 @@ class HeldLead:
 class HeldDigest:
     """The leads of one digest.
 
-    `leads` contains at most `LISTED_MAX` of them, `total` is the number of all.
+    `leads` contains at most `LISTED_MAX` leads. `total` is the number of all leads of the digest.
     """
 
     digest_id: UUID

@@ -52,10 +52,10 @@ class BatchSender:
         await asyncio.gather(*(self._work() for _ in range(workers)))
 
     def raise_error(self) -> None:
-        """If the outcome of a mail is not committed, raise an error.
+        """Raise an error if the outcome of any mail is not committed.
 
-        This is a stored error, a `DependencyUnavailable` first. If none is stored, but mails were not
-        started, it is a `DependencyUnavailable` too.
+        Raises an error that `run` stored, preferably a `DependencyUnavailable`. If `run` stored no error but
+        did not start all mails, raises a new `DependencyUnavailable`.
         """
         for error in sorted(self._errors, key=lambda each: not isinstance(each, DependencyUnavailable)):
             raise error

@@ -81,8 +81,8 @@ class MailSender:
     def suspects_last(self, deliveries: Sequence[Delivery]) -> list[Delivery]:
         """Sort the deliveries by their number of dependency failures so far, the fewest first.
 
-        If the first mails succeed and a later one fails again, the server works. So that later mail causes
-        its own failures.
+        The first mails show whether the server works. If it does, and a later mail fails again, that mail
+        causes its own failures.
         """
         return sorted(deliveries, key=lambda each: self._failures.count_of(each.key))
 
@@ -111,10 +111,10 @@ class MailSender:
         return outcome
 
     async def commit_outcome(self, delivery: Delivery, outcome: MailOutcome) -> None:
-        """Publish the mail's failure, if it failed, and commit its outcome. The outcome stays in the cache.
+        """Publish the mail's failure, if it failed, and commit its outcome.
 
-        If the status is in `UNSETTLED`, the mail was certainly not sent. Then its outcome is removed from the
-        cache. Raises `DependencyUnavailable`.
+        If the status is in `UNSETTLED`, the mail was certainly not sent, and the outcome is removed from the
+        cache. Any other outcome stays in the cache. Raises `DependencyUnavailable`.
         """
         await self.settle(delivery, outcome)
         self._failures.remove(delivery.key)
@@ -153,7 +153,7 @@ class MailSender:
                 self._in_progress.discard(delivery.key)
 
     async def settle(self, delivery: Delivery, outcome: MailOutcome) -> None:
-        """If the mail was not sent, publish a failure. Then write the outcome to the database.
+        """Write the outcome to the database. If the mail was not sent, first publish a failure.
 
         Raises `DependencyUnavailable`.
         """

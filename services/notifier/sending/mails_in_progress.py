@@ -32,9 +32,9 @@ class MailInProgress:
 class MailsInProgress:
     """Tracks the mails that are being sent, and caches the outcomes of the last mails.
 
-    An outcome stays in the cache after its commit. A database that fails over to an asynchronous standby may
-    lose the outcome, and Kafka then redelivers the record. Then the cache prevents a second sending of the
-    mail. `holds(topic, partition)` returns True if the partition is assigned to this process.
+    An outcome stays in the cache after its commit, because a failover to an asynchronous standby may lose the
+    committed outcome. Kafka then redelivers the record, and the cache prevents that the mail is sent twice.
+    `holds(topic, partition)` returns True if the partition is assigned to this process.
     """
 
     def __init__(self, holds: Holds) -> None:
@@ -59,16 +59,17 @@ class MailsInProgress:
     def remove_superseded(self, delivery: Delivery) -> None:
         """Remove the mail if its cached outcome is for another record than that of `delivery`.
 
-        The record of `delivery` requests the mail again, so an earlier outcome does not apply.
+        The record of `delivery` is a new request for the mail, so the outcome of an earlier request does not
+        apply.
         """
         mail = self._mails.get(delivery.key)
         if mail and mail.record_id != delivery.record_id:
             del self._mails[delivery.key]
 
     def find(self, delivery: Delivery) -> asyncio.Task[MailOutcome] | None:
-        """Return the task that is sending this mail or has sent it; None if there is none.
+        """Return the task that is sending this mail or has sent it, or None if there is none.
 
-        A task whose outcome is committed is returned only if it was for the same record.
+        If the task's outcome is committed, the task is returned only if it was for the record of `delivery`.
         """
         mail = self._mails.get(delivery.key)
         if mail is None or (mail.committed and mail.record_id != delivery.record_id):

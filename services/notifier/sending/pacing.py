@@ -1,4 +1,4 @@
-"""Limits the rate at which one process sends mails to the rate that the provider accepts.
+"""Limits the rate of one process's mails to the rate that the provider accepts.
 
 Knows no SMTP and no database.
 """

@@ -17,7 +17,7 @@ FAILURES_OF_ONE_MAIL: Final = 3
 
 @dataclass
 class MailFailures:
-    """The dependency failures of one mail, and how many other mails had passed before the first failure."""
+    """The dependency failures of one mail, and how many mails had passed before the first of them."""
 
     topic: str
     partition: int
@@ -48,7 +48,7 @@ class RepeatedFailures:
         self._failures.pop(key, None)
 
     def remove_revoked(self, holds: Callable[[str, int], bool]) -> None:
-        """Remove the numbers of mails whose partitions are no longer assigned to this process."""
+        """Forget the failures of mails whose partitions are no longer assigned to this process."""
         for key, failures in list(self._failures.items()):
             if not holds(failures.topic, failures.partition):
                 del self._failures[key]
@@ -59,7 +59,7 @@ class RepeatedFailures:
         self._welcomes_passed += delivery.kind == "welcome" and outcome.status is MailStatus.SENT
 
     def is_caused_by_mail(self, delivery: Delivery, outcome: MailOutcome) -> bool:
-        """Count a dependency failure of this mail; return True if the mail itself is the cause."""
+        """Count a dependency failure of this mail. Return True if the mail itself is the cause."""
         if outcome.phase not in (Phase.RCPT, Phase.DATA, Phase.BODY):
             return False
         record = delivery.record

@@ -122,7 +122,10 @@ def outcome_of_reply(
 
 
 def outcome_without_reply(phase: Phase, reason: Reason) -> MailOutcome:
-    """Return the outcome of a mail without a reply: `unknown` in the phase BODY, else `unavailable`."""
+    """Return the outcome of a mail that got no reply.
+
+    The outcome is `unknown` in the phase BODY, and `unavailable` in any other phase.
+    """
     status = MailStatus.UNKNOWN if phase is Phase.BODY else MailStatus.UNAVAILABLE
     return MailOutcome(status, reason.format(phase=phase), phase)
 

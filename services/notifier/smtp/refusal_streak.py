@@ -13,8 +13,9 @@ class RefusalStreak:
     """Counts mails to different recipients that got the same refusal since the last accepted mail.
 
     A mail counts once, however many recipients it has. So one alert that a spam filter refuses for several
-    admins is no streak. A streak must contain at least one alert to the admins. Visitors choose all other
-    recipients. Otherwise they could pause the stage with addresses that one server refuses.
+    admins is no streak. A streak must contain at least one alert to the admins, because visitors choose all
+    other recipients. Without this rule, visitors could enter addresses that one server refuses, and thereby
+    pause the stage.
     """
 
     def __init__(self, admins: Callable[[], Collection[str]]) -> None:

@@ -38,7 +38,10 @@ _KEEPALIVE: Final = {"TCP_KEEPIDLE": 15, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3, "
 
 
 class StaleSessionError(Exception):
-    """A pooled connection is closed or too old, and no body was written. The caller must use another."""
+    """A pooled connection is closed or too old, and no body was written.
+
+    The caller must use another connection.
+    """
 
 
 @dataclass
