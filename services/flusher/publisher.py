@@ -1,4 +1,4 @@
-"""Sends rows of the replay queue, and publishes dead letters. Both wait for the acknowledgements."""
+"""Sends rows of the replay queue, and publishes dead letters. Each call waits for the acknowledgements."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence

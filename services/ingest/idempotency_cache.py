@@ -29,7 +29,10 @@ class IdempotencyCache:
         return self._responses.get(lead_id)
 
     def add(self, lead_id: UUID, response: CachedResponse) -> None:
-        """Cache a response. If concurrent requests for a lead add several, only the first is cached."""
+        """Cache a response.
+
+        If concurrent requests for one lead add several responses, only the first response is cached.
+        """
         self._responses.setdefault(lead_id, response)
         if len(self._responses) > self._max_leads:
             self._responses.popitem(last=False)

@@ -72,7 +72,10 @@ class LeadWriter:
         return True
 
     async def publish(self, record: LeadRecord) -> None:
-        """Return once the record is durable. Raises `DependencyUnavailable` if Kafka and the spool fail."""
+        """Return once the record is durable.
+
+        Raises `DependencyUnavailable` if both Kafka and the spool fail.
+        """
         tried_kafka = self._may_try_kafka()
         if tried_kafka and await self._publish_to_kafka(record):
             return

@@ -1,4 +1,4 @@
-"""Finds the deliveries that the records of a batch request. A delivery is one mail of one lead. No I/O."""
+"""Finds the deliveries that each record of a batch requests. A delivery is one mail of one lead. No I/O."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field

@@ -43,7 +43,7 @@ class DecodedBatch:
     undecodable: list[Record] = field(default_factory=list)
 
     def first_records(self) -> dict[UUID, tuple[Record, LeadReceived]]:
-        """Return by lead id: the first record of each lead, and the lead itself.
+        """Return the first record of each lead and the decoded lead, by lead id.
 
         A later record with the same lead id is a duplicate or a conflict.
         """

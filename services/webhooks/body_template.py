@@ -1,4 +1,4 @@
-"""Renders the body of a destination of the kind `http`: a Jinja template in a sandbox.
+"""Renders the request body for a destination of the kind `http`, from a Jinja template in a sandbox.
 
 The operator writes the template, but its values come from a visitor. The sandbox gives a template no access
 to the process. The length of the rendered body is bounded.

@@ -53,13 +53,14 @@ def events_of_change(
 ) -> list[NewEvent]:
     """Return the events of a change of a lead, in the order in which they are sent.
 
-    `row` is the lead's current row of `lead_inbox`. `known` are the destinations that have a delivery of the
-    lead.
+    `row` is the lead's current row of `lead_inbox`. `known` are the destinations that already have a delivery
+    of the lead.
 
     A destination that lists `lead.received` must receive that event before any other event of the lead. The
     record of the accepted lead may not be processed yet, so this function also returns `lead.received`, made
-    from `row`. If the change releases the lead, all destinations that list `lead.received` get that event. If
-    the lead is now spam or held, only the destinations in `known` get the change.
+    from `row`. If the lead was spam or held, and this change ends that, all destinations that list
+    `lead.received` get that event. If the lead is now spam or held, only the destinations in `known` get the
+    change.
     """
     site = row["site"]
     names = destinations.receiving(site, change.type)

@@ -1,4 +1,4 @@
-"""The adapter to the table `scheduled_job`: records runs, and ensures that only one flusher runs a job."""
+"""The adapter to the table `scheduled_job`: records runs, and lets one flusher at a time run a job."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager

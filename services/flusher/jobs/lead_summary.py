@@ -1,4 +1,4 @@
-"""The job that counts the leads of past days for the overview (migration 0019)."""
+"""The job that counts the leads of past days for the dashboard's overview (migration 0019)."""
 
 from pathlib import Path
 from typing import Any, Final
@@ -16,7 +16,10 @@ SQL: Any = load_queries(Path(__file__).with_name("lead_summary.sql"))
 
 
 def lead_summary_job(pool: Pool, runs: JobRuns, clock: Clock) -> ScheduledJob:
-    """Return the job that counts the leads of past days. A run's report has the number of days counted."""
+    """Return the job that counts the leads of past days.
+
+    The report of a run contains the number of days that the run counted.
+    """
 
     async def refresh() -> Report:
         async with transaction(pool) as connection:

@@ -82,7 +82,7 @@ class Row:
 
     @property
     def origin(self) -> Origin:
-        """The position and the consumer group of the original record, which failed before any retry."""
+        """The position and the consumer group of the record that failed first, before any retry."""
         return Origin(
             topic=self.origin_topic,
             partition=self.origin_partition,
@@ -100,7 +100,7 @@ class Row:
     def failure(self, event_id: UUID, now: datetime) -> LeadFailed:
         """Return the row's last failure, with a new event id and time.
 
-        It is put into the headers of a record, or into an audit entry.
+        The returned failure is for the headers of a record, or for an audit entry.
         """
         return LeadFailed(
             event_id=event_id,
@@ -141,7 +141,7 @@ class SendResult:
 
     Kafka has acknowledged the rows in `acknowledged`. The rows in `delivered` and `refused` are leads from
     websites' queues: the gateway accepted or refused them. The rows in `unsendable` can never be sent. A row
-    that was sent is paired with its event id, and any other row with the reason.
+    in `acknowledged` or `delivered` is paired with its event id, and a row in another list with the reason.
     """
 
     acknowledged: list[tuple[Row, UUID]] = field(default_factory=list)

@@ -104,7 +104,10 @@ class Spool:
             raise SpoolUnavailable("spool's disk does not answer") from error
 
     async def run_writer(self) -> None:
-        """Write pending records until cancelled. All records that are pending at a time share one fsync."""
+        """Write pending records until cancelled.
+
+        All records that are pending at the same time share one fsync.
+        """
         while True:
             await self._has_pending.wait()
             self._has_pending.clear()

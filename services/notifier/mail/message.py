@@ -1,6 +1,6 @@
 """Composes the welcome and the alert as the bytes to send. No I/O, no clock.
 
-A header contains only one value from the visitor: the validated address, as the recipient of a welcome.
+The headers contain only one value from the visitor: the validated address, as the recipient of a welcome.
 """
 
 from collections.abc import Iterable

@@ -36,8 +36,9 @@ class RecordPosition(NamedTuple):
     def is_newer_than(self, other: "RecordPosition") -> bool:
         """Return True if this record is newer than the other.
 
-        In one partition the offsets are compared, otherwise the timestamps. The records of one lead are in
-        two partitions if the topic got more partitions after the first record.
+        Two records of one partition are compared by offset, and two records of different partitions by
+        timestamp. The records of one lead are in two partitions if the topic got more partitions after the
+        first record.
         """
         if self[:2] == other[:2]:
             return self.offset > other.offset

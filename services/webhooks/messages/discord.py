@@ -10,7 +10,7 @@ _MARKDOWN: Final = re.compile(r"([\\*_~`|<>@:#\[\]()-])")
 
 
 def discord_message(event: dict[str, Any], admin_url: str) -> dict[str, Any]:
-    """Return the payload of a webhook: one embed. It mentions nobody, whatever a visitor wrote."""
+    """Return the payload of a webhook: one embed. A visitor's text in it cannot mention a user or role."""
     summary = summarize(event, admin_url)
     embed: dict[str, Any] = {
         "title": _escape(summary.title)[:256],
