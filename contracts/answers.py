@@ -1,4 +1,4 @@
-"""What people see of an answer that has no field of its own: lists and files instead of JSON. No I/O."""
+"""Formats a visitor's answer for people, who see text and links instead of JSON. No I/O."""
 
 import json
 from collections.abc import Iterator
@@ -11,10 +11,11 @@ _WEB: Final = ("http", "https")
 
 
 def answer_parts(answer: JsonValue) -> Iterator[tuple[JsonValue, str]]:
-    """Yield each value of an answer with its URL, or with "" if it has none.
+    """Yield each value of an answer, together with its URL. The URL is "" if the value has none.
 
-    A list has several values. A file is an object with a `url`; its value is its name, or "". A text that is
-    a URL has itself as URL. Only `http` and `https` URLs count.
+    Each element of a list is one value. An object with a `url` is a file: its value is the file's name, or ""
+    if it has no name. A text that is a URL is yielded as the URL, and its value is "". Only `http` and
+    `https` URLs count.
     """
     for each in answer if isinstance(answer, list) else [answer]:
         url = each.get("url") if isinstance(each, dict) else each

@@ -78,10 +78,10 @@ class AuditRecorded(BaseModel):
 
 
 class LeadRejected(AuditRecorded):
-    """The entry for a request that the gateway refused. No other entry is accepted from `audit.recorded.v1`.
+    """The entry for a request that the gateway refused.
 
-    A program that can write to the topic could otherwise forge entries in the database. All other entries are
-    inserted in the transaction of the change that they report.
+    It is the only kind of entry that is accepted from `audit.recorded.v1`. So a program that can write to the
+    topic cannot forge the other kinds. They are inserted in the transaction of the change that they report.
     """
 
     event: Literal[AuditEvent.LEAD_REJECTED]

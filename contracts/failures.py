@@ -1,7 +1,7 @@
 """A lead's failure in one stage: `LeadFailed` and `LeadDead`, which are sent as headers.
 
-On the failed, retry and dead topics the value of a record is the original bytes, so that a record that could
-not be decoded is not lost. The headers describe the failure.
+Records on the failed, retry and dead topics keep the failed record's value unchanged, so that even a record
+that cannot be decoded is not lost. The headers describe the failure.
 """
 
 from datetime import UTC, datetime
@@ -31,7 +31,8 @@ _NAMESPACE = UUID("5f0c2c8e-6f6b-5b0e-9a3e-0d6a0f4c7f11")
 class Record(Protocol):
     """The attributes that identify a Kafka record.
 
-    They include the timestamp: after a log has lost its last records, new records get the same offsets.
+    They include the timestamp, because offsets may repeat: if a log loses its last records, new records get
+    the offsets of the lost ones.
     """
 
     @property
@@ -217,5 +218,8 @@ def first_origin(record_headers: h.Headers | tuple[tuple[str, bytes], ...], curr
 
 
 def queue_id_of(record_headers: h.Headers | tuple[tuple[str, bytes], ...], stage: Stage) -> UUID | None:
-    """Return the id of the `replay_queue` row from which a record was replayed to this stage, or None."""
+    """Return the id of the `replay_queue` row that this record retries.
+
+    Return None if the record is not a retry for this stage.
+    """
     return h.uuid(record_headers, h.QUEUE_ID) if h.text(record_headers, h.STAGE) == stage else None

@@ -46,10 +46,10 @@ class NotJsonError(ValueError):
 
 
 def parse_submission_json(body: bytes) -> LeadSubmission:
-    """Return the submission in a JSON text.
+    """Parse the JSON text of a submission.
 
-    Usually validates the bytes directly. If that fails, reads the values one by one. Raises `NotJsonError`,
-    and `ValidationError` in the cases that `read_submission` lists.
+    Usually validates the bytes directly. If that fails, reads the values one by one. Raises `NotJsonError` if
+    the text is not valid JSON, and raises the errors of `read_submission`.
     """
     # pydantic accepts NaN and Infinity, which JSON does not know.
     if b"NaN" in body or b"Infinity" in body:
@@ -73,7 +73,7 @@ def _refuse_constant(name: str) -> NoReturn:
 
 
 def read_submission(fields: Any) -> LeadSubmission:
-    """Return the submission in a JSON object of any shape.
+    """Convert a JSON object of any shape to a submission.
 
     Raises `ValidationError` if `fields` is no object, if the message is too long, if the lead has neither an
     email nor a phone, or if it has no content. Raises `NotJsonError` if the object is nested too deeply.

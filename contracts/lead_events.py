@@ -31,8 +31,9 @@ UNSENT: Final = frozenset({LeadStatus.SPAM, LeadStatus.HELD})
 class LeadChanged(BaseModel):
     """A change by an admin or a job: the value of a record on `leads.changed.v1`.
 
-    `event_id` is the webhook-id, the same however often the record is repeated. `lead.updated` has the names
-    of the fields in `changed`; `lead.status_changed` has `from_status` and `to_status`.
+    `event_id` becomes the header `webhook-id`. It stays the same if the record is published again. The type
+    `lead.updated` sets `changed` to the names of the changed fields. The type `lead.status_changed` sets
+    `from_status` and `to_status`.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -55,7 +56,7 @@ class LeadChanged(BaseModel):
 
     @property
     def is_release(self) -> bool:
-        """True if a lead that was spam or held is neither any more."""
+        """True if the lead was spam or held before the change, and is neither after it."""
         return self.from_status in UNSENT and self.to_status not in UNSENT
 
 
@@ -100,7 +101,10 @@ class LeadData(BaseModel):
 
     @classmethod
     def stored(cls, row: Mapping[str, Any], site_name: str, **more: Any) -> Self:
-        """Return the data of a row of `lead_inbox`, with the fields that a subclass has in addition."""
+        """Return the data of a stored lead. `row` is its row of `lead_inbox`.
+
+        `more` has the values of the fields that a subclass adds.
+        """
         return cls.model_validate(
             {
                 **{name: row[name] for name in (*_SAME, "id", "site", "status", "assignee")},
@@ -144,19 +148,22 @@ class LeadEvent(BaseModel):
 
     @classmethod
     def received(cls, lead: LeadReceived, site_name: str) -> Self:
-        """Return the event of an accepted lead."""
+        """Return the event `lead.received` for an accepted lead."""
         return cls(type="lead.received", timestamp=lead.occurred_at, data=LeadData.of(lead, site_name))
 
     @classmethod
     def released(cls, row: Mapping[str, Any], site_name: str) -> Self:
-        """Return `lead.received` of a row of `lead_inbox`, for a lead that was not sent when it arrived."""
+        """Return the event `lead.received` for a lead that destinations did not receive when it arrived.
+
+        `row` is the lead's row of `lead_inbox`.
+        """
         return cls(
             type="lead.received", timestamp=row["created_at_utc"], data=LeadData.stored(row, site_name)
         )
 
     @classmethod
     def changed(cls, change: LeadChanged, row: Mapping[str, Any], site_name: str) -> Self:
-        """Return the event of a change. `row` is the lead's row of `lead_inbox` as it is now."""
+        """Return the event that reports this change. `row` is the lead's row of `lead_inbox` as it is now."""
         data: LeadData
         if change.type == UPDATED:
             data = UpdatedData.stored(row, site_name, changed=change.changed)

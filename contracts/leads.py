@@ -108,7 +108,8 @@ EXAMPLE: Final[dict[str, JsonValue]] = {
 class Unreadable(NamedTuple):
     """The values that do not fit their fields. Each dict maps the name of a field to the value as text.
 
-    The values become part of `extra`: `of_visitor` counts as the lead's content, `of_machine` does not.
+    The values become part of `extra`. The values in `of_visitor` were entered by the visitor, and count as
+    the lead's content. The values in `of_machine` were set by the website, and do not count.
     """
 
     of_visitor: dict[str, JsonValue]
@@ -188,7 +189,7 @@ INCOMPLETE: Final = "incomplete"
 
 
 def is_answerable(phone: str | None) -> bool:
-    """Return True if the text contains a letter or a digit, so that it may say where to call."""
+    """Return True if the text contains a letter or a digit. No other text can be a phone number."""
     return phone is not None and any(char.isalnum() for char in phone)
 
 
@@ -240,7 +241,7 @@ class LeadReceived(BaseModel):
 
 
 def lead_reference(lead_id: UUID) -> str:
-    """Return the reference of a lead that its emails show."""
+    """Return the lead's reference: the short id that its emails show."""
     # The last digits: a UUIDv7 begins with the time, which leads of the same moment share.
     return str(lead_id)[-8:]
 

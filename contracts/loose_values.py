@@ -62,7 +62,7 @@ def read_nothing(_: Any) -> NoReturn:
 
 
 def read_text(value: Any, separator: str = ", ") -> str | None:
-    """Return a string, number or boolean as text, and a list as its elements joined by `separator`.
+    """Return a string, number or boolean as text. Join the elements of a list with `separator`.
 
     Returns None for a list in which every element is empty. Raises `UnreadableError` for an object.
     """
@@ -82,13 +82,13 @@ def read_name(value: Any) -> str | None:
 
 
 def read_message(value: Any) -> str | None:
-    """Return a text in which each line end is one LF, or None for a text without visible characters."""
+    """Return a text with LF as its only line end. Return None if it has no visible characters."""
     text = read_text(value, "\n")
     return None if text is None or is_blank(text) else with_lf(text)
 
 
 def read_email(value: str) -> str | None:
-    """Return the valid address in a text, or None.
+    """Return the text as an email address, or None if it is not a valid one.
 
     If necessary, removes invisible characters from the text.
     """

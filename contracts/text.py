@@ -84,7 +84,7 @@ def _normalize(value: str) -> str:
 
 
 def replace_surrogates(value: str) -> str:
-    """Return a text that UTF-8 can encode.
+    """Return the text without surrogates, so that UTF-8 can encode it.
 
     Two surrogates that form a pair become one character. A lone surrogate becomes U+FFFD.
     """
@@ -125,7 +125,7 @@ def to_line(value: str) -> str:
 
 
 def with_lf(value: str) -> str:
-    """Return a text in which each line end is one LF."""
+    """Return the text with LF in place of every other line end."""
     return _LINE_END.sub("\n", value)
 
 
@@ -140,8 +140,8 @@ def without_invisible(value: str) -> str:
 def truncate(value: str, maximum: int) -> str:
     """Return at most the first `maximum` code points of a text.
 
-    Does not cut off accents, variation selectors or the parts of a joined emoji from their character. Only a
-    sequence of more than 32 code points may be cut anywhere.
+    Does not separate a character from its accents or variation selectors, nor the parts of a joined emoji
+    from each other. A group of more than 32 code points is an exception: it is cut at `maximum`.
     """
     if len(value) <= maximum:
         return value

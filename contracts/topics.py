@@ -1,4 +1,4 @@
-"""The Kafka topics: producers, consumers, retention and limits of each.
+"""The Kafka topics, with the producers, consumers, retention and limits of each topic.
 
 `deploy/cli/topics.py` creates the topics from this list, and the AsyncAPI document is generated from it.
 """

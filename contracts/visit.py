@@ -1,4 +1,4 @@
-"""What a website says about a visit: where the visitor came from, and signals against spam."""
+"""What a website says about a visit: where the visitor came from, and anti-spam signals."""
 
 from typing import Self
 
@@ -16,10 +16,11 @@ from contracts.field_types import (
 
 
 class Source(BaseModel):
-    """Where the visitor came from. Values that are too long are truncated. Unknown fields: 64 KiB at most.
+    """Where the visitor came from.
 
+    Values that are too long are truncated. All unknown fields together take at most 64 KiB.
     `utm_source` and its siblings describe the last campaign that led the visitor to the site.
-    `first_utm_source` and its siblings describe the first campaign of the visit, if it was another one.
+    `first_utm_source` and its siblings describe the first campaign of the visit, if that was a different one.
     `landing_page` is the first page of the visit.
     """
 

@@ -29,7 +29,7 @@ SERVICE_SETTINGS: Final[tuple[type[BaseSettings], ...]] = (
 class MigrationSettings(BaseSettings):
     """The two database URLs.
 
-    The owner's URL runs the migrations, the services' URL names the role to grant rights to.
+    Migrations run with the owner's URL, and grant rights to the role that the services' URL names.
     """
 
     model_config = section()

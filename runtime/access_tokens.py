@@ -22,7 +22,10 @@ TokenList = Annotated[str, AfterValidator(_require_token)]
 
 
 def named_tokens(value: str, default_name: str) -> dict[str, str]:
-    """Parse `[name:]token,...`. Return the name of each token by the token; without one, `default_name`."""
+    """Parse a list of the form `[name:]token,...`, and return a dict from each token to its name.
+
+    A token without a name gets `default_name`.
+    """
     names: dict[str, str] = {}
     for part in value.split(","):
         name, colon, token = part.strip().rpartition(":")

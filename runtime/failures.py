@@ -37,9 +37,9 @@ class RetryableError(Failure):
 class RewindRequired(Exception):
     """The ledger cannot count these records: earlier offsets are not counted yet, or the log was replaced.
 
-    Seek to `offsets`, call `confirm()`, then compare the ledger with Kafka. If the next batch again begins
-    after such an offset, Kafka has no record in between. Because of `confirm()`, the ledger then counts the
-    offsets in between as missing instead of raising `RewindRequired` again.
+    Seek to `offsets`, call `confirm()`, then compare the ledger with Kafka. If the next batch still begins
+    after one of these offsets, Kafka has no records between the offset and the batch. After `confirm()`, the
+    ledger counts them as missing instead of raising `RewindRequired` again.
     """
 
     def __init__(
@@ -90,9 +90,10 @@ class Backoff:
     cap_seconds: float = 10.0
 
     def seconds(self, attempt: int, rng: random.Random | None = None) -> float:
-        """Return a random wait before attempt `attempt` (from 0): 50 to 100 % of the backoff of that attempt.
+        """Return how long to wait before an attempt. The number of the first attempt is 0.
 
-        A wait near zero would overload a server that has just come back.
+        The wait is a random value from 50 to 100 % of the attempt's backoff. A wait near zero would overload
+        a server that has just come back.
         """
         step = min(self.cap_seconds, self.base_seconds * 2.0 ** min(attempt, 30))
         return step * (0.5 + (rng.random() if rng else random.random()) / 2)  # noqa: S311 - jitter, not a secret

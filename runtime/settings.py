@@ -43,7 +43,10 @@ def section(prefix: str = "") -> SettingsConfigDict:
 
 
 def env_name(name: str) -> Any:
-    """Return a pydantic alias: the field is set by the variable `name`, without the prefix of its section."""
+    """Return a pydantic alias that names the environment variable of a field.
+
+    The prefix of the field's section is not added to it.
+    """
     return AliasChoices(name)
 
 

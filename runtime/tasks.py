@@ -22,8 +22,8 @@ def end_process() -> None:
 async def run_in_background(work: Coroutine[Any, Any, None], name: str) -> AsyncIterator[None]:
     """Run `work` in the background while the body runs, and cancel it at the end.
 
-    If `work` raises an error, the process drains and ends, and its supervisor restarts it. Otherwise a
-    service whose loop has died would look alive.
+    If `work` raises an error, the process drains and ends, and its supervisor restarts it. Without
+    this, a service whose loop has died would look alive.
     """
 
     async def end_process_on_error() -> None:

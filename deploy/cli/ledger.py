@@ -1,8 +1,8 @@
-"""`python -m deploy.cli.ledger`: compare the ids in the topics with the tables, and name what is missing.
+"""`python -m deploy.cli.ledger`: compare Kafka with PostgreSQL, and name what PostgreSQL lacks.
 
-The command can run while the services run. It connects with their database role, and writes nothing. It also
-shows whether the ledger's counts match the rows of the tables, in one snapshot of the database
-(ARCHITECTURE.md, "The books").
+The command also reads one snapshot of the database, and shows whether the ledger's counts match the rows of
+the tables (ARCHITECTURE.md, "The books"). It can run while the services run. It connects with their database
+role, and writes nothing.
 """
 
 import asyncio
@@ -96,7 +96,7 @@ async def _read_committed(consumer: Any, topic: str, comparison: Comparison) -> 
 async def compare_leads(kafka: Kafka, pool: Pool) -> Comparison:
     """List the records of `leads.received.v1` that the database lacks.
 
-    A record must be in `lead_inbox`, by lead id, or in `replay_queue`, by partition and offset.
+    A record is present if `lead_inbox` has its lead id, or `replay_queue` has its partition and offset.
     """
     topic = kafka.topic_prefix + topics.RECEIVED.name
     comparison = Comparison(f"leads of {topic} in lead_inbox or replay_queue")
@@ -145,7 +145,7 @@ async def compare_mails(pool: Pool, waiting: int) -> Comparison:
     """Find leads that do not have two email deliveries in the database.
 
     `waiting` is the notifier's lag. If it is more than 0, no lead counts as missing, because the notifier may
-    still create its deliveries.
+    still create the deliveries.
     """
     comparison = Comparison("two deliveries of each lead in email_delivery", waiting=waiting)
     async with transaction(pool) as connection:
@@ -181,7 +181,7 @@ def _event_id(record: Any) -> UUID | None:
 
 
 async def compare_all(kafka: Kafka, postgres: Postgres, console: Console) -> bool:
-    """Print the ledger's counts beside the tables' rows, and the comparisons of Kafka with PostgreSQL.
+    """Compare the ledger's counts with the tables' rows, and Kafka with PostgreSQL. Print the results.
 
     Return True if the counts match the rows and nothing is missing.
     """

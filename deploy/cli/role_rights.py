@@ -69,7 +69,7 @@ FUNCTIONS: Final = (
 
 
 def rights_sql(role: str) -> str:
-    """Return the SQL that revokes all rights of the role and PUBLIC, then grants what the services need."""
+    """Return the SQL that revokes all rights of PUBLIC and the role, then grants the role what it needs."""
     tables = "; ".join(
         f"GRANT {', '.join(rights)} ON public.{table} TO {role}" for table, rights in GRANTS.items()
     )

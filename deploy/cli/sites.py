@@ -24,7 +24,7 @@ def main() -> None:
 
 @app.command()
 def check(file: Annotated[Path, typer.Argument(help="The sites file.")]) -> None:
-    """Report the mistakes with which a service would refuse this file, and show each site with its defaults.
+    """Report each mistake for which a service would refuse this file. Show each site with its defaults.
 
     Run it where the variables of its `env:` references are set. Prints no secret.
 

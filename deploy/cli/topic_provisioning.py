@@ -1,4 +1,4 @@
-"""Creates the topics that `contracts/topics.py` declares, and repairs topics that fall short of it.
+"""Creates and repairs topics, so that each has at least what `contracts/topics.py` declares.
 
 No value is lowered: a topic may have a longer retention, more partitions or more replicas than declared. If
 Kafka refuses a repair (missing rights, a policy of a managed cluster), the result contains a warning.
@@ -108,9 +108,9 @@ async def _wait_for_brokers(admin: AIOKafkaAdminClient, replication: int) -> lis
 def plan_replicas(
     layout: Layout, brokers: Sequence[int], replication: int
 ) -> dict[tuple[str, int], list[int]]:
-    """Return the broker ids that shall have a replica, for each partition that has too few replicas.
+    """Return the new list of broker ids for each partition that has too few replicas.
 
-    The present brokers of a partition stay. The brokers with the fewest replicas are added.
+    The list begins with the partition's present brokers. The brokers that have the fewest replicas follow.
     """
     load = Counter(dict.fromkeys(brokers, 0))
     load.update(broker for replicas in layout.values() for broker in replicas if broker in load)

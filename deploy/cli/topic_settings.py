@@ -31,7 +31,7 @@ class TopicSettings:
 def min_insync(replicas: int) -> int:
     """Return `min.insync.replicas` for a topic with this many replicas.
 
-    With three or more it is 2, so that a broker may be unavailable. With fewer it is 1.
+    With three or more replicas it is 2, so that one broker may be unavailable. With fewer replicas it is 1.
     """
     return 2 if replicas > 2 else 1
 
@@ -39,8 +39,8 @@ def min_insync(replicas: int) -> int:
 def is_insufficient(name: str, value: str, declared: str) -> bool:
     """Return True if the setting's value falls short of the declared one.
 
-    A setting that is declared as a minimum falls short if it is lower. Any other setting falls short if it
-    differs.
+    For some settings the declared value is a minimum (`_MINIMA`), so only a lower value falls short. Any
+    other setting falls short if its value differs.
     """
     if name not in _MINIMA:
         return value != declared

@@ -1,4 +1,4 @@
-"""Writes files with secrets or personal data, and restricts folders. Only their owner can read them."""
+"""Writes files and restricts folders for secrets and personal data. Only the owner can read them."""
 
 import os
 from pathlib import Path

@@ -1,9 +1,8 @@
 """`python -m deploy.generate.chart [--check]`: lint and render the Helm chart, and validate the result.
 
-The result is in deploy/kubernetes/rendered. Because it is committed, the diff of a change to the chart also
-shows the change of the rendered objects, and the contract tests need no Helm. Helm is built from its Go
-module; without Go, an installed Helm is used. `--at-hand`, which `make check` uses, builds and downloads
-nothing.
+The result is in deploy/kubernetes/rendered, and is committed. So the contract tests need no Helm, and the
+diff of a commit shows how the rendered objects change. Helm is built from its Go module. Without Go, an
+installed Helm is used. `make check` uses the option `--at-hand`, which builds and downloads nothing.
 """
 
 import json
@@ -99,9 +98,9 @@ def manifests(text: str) -> Iterator[dict[str, Any]]:
 
 
 def validate(manifest: dict[str, Any]) -> Iterator[str]:
-    """Yield each violation of the schema of the object's kind, including unknown fields.
+    """Yield an error if the object violates the schema of its kind, for example with an unknown field.
 
-    The object's kind must be one of Kubernetes' own.
+    The kind must be one that Kubernetes itself defines.
     """
     name = f"{manifest['kind']} {manifest['metadata']['name']}"
     try:
@@ -142,7 +141,7 @@ def forbid_unknown_fields(schema: Any) -> Any:
 
 
 def validate_custom(manifest: dict[str, Any]) -> Iterator[str]:
-    """Yield each violation of the schema of the object's custom kind."""
+    """Yield an error for each violation of the kind's schema. The object's kind must be a custom one."""
     schema = forbid_unknown_fields(
         read_crd_schema(manifest["apiVersion"].partition("/")[0], manifest["kind"])
     )

@@ -129,7 +129,7 @@ def asyncapi() -> str:
 
 
 def example_settings(settings: type[BaseSettings]) -> dict[str, Any]:
-    """Return an example value for each required field of the settings and for each section, by name."""
+    """Return example values by name: one for each required field, and one for each section."""
     filled: dict[str, Any] = {}
     for name, field in settings.model_fields.items():
         if is_section(field):

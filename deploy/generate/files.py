@@ -9,9 +9,10 @@ ROOT: Final = Path(__file__).parents[2]
 
 
 def write_files(files: Mapping[Path, str], *, check: bool, target: str) -> None:
-    """Write the files that are out of date. With `check`, write nothing, and exit with 1 if there is one.
+    """Write the files that are out of date.
 
-    `target` is the target of `make` that writes them.
+    With `check`, write nothing, and exit with 1 if a file is out of date. `target` is the target of `make`
+    that writes the files.
     """
     outdated = []
     for path, text in files.items():

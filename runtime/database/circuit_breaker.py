@@ -36,7 +36,7 @@ class CircuitBreaker:
         self._log = logger("breaker")
 
     def count(self, *, good: int = 0, dead: int = 0) -> None:
-        """Add numbers of records: `good` were handled, `dead` were dead-lettered.
+        """Count records. `good` is how many were handled, and `dead` is how many were dead-lettered.
 
         Do not count a failure that is the fault of one recipient or one sender.
         """

@@ -30,7 +30,10 @@ class CountedRecord(Protocol):
 
 
 def fingerprint(record: CountedRecord) -> str:
-    """Return the record's timestamp and a checksum of its key. A replaced log has others at this offset."""
+    """Return the record's timestamp and a checksum of its key.
+
+    If the log is replaced, the record at the same offset has another fingerprint.
+    """
     return f"{record.timestamp}/{zlib.crc32(record.key or b''):08x}"
 
 
@@ -61,7 +64,7 @@ class LedgerEntry:
 
     @property
     def missing(self) -> int:
-        """Return how many offsets of the counted range had no record, because Kafka no longer has it."""
+        """Return how many offsets in the counted range had no record, because Kafka had removed it."""
         return self.new_next_offset - self.next_offset - self.outcomes.total()
 
 
@@ -87,8 +90,8 @@ class Ledger:
     async def lock(self, connection: Connection, records: Sequence[CountedRecord]) -> LedgerEntries:
         """Lock and return the entries of these records' partitions.
 
-        Raises `RewindRequired` if offsets before the records are not counted yet, or if the log was replaced.
-        In the first case the database may have been rolled back. `runtime.kafka.reconcile` then repairs the
+        Raises `RewindRequired` in two cases: offsets before the records are not counted yet (the database may
+        have been rolled back), or the log was replaced. In both cases `runtime.kafka.reconcile` repairs the
         ledger.
         """
         first_offsets = dict[tuple[str, int], int]()
@@ -147,7 +150,7 @@ class Ledger:
             await self.save(connection, entries)
 
     async def read(self, connection: Connection, partitions: Collection[tuple[str, int]]) -> LedgerEntries:
-        """Return each partition's entry with the highest epoch. Partitions without an entry are left out."""
+        """Return the entry of each partition's latest epoch. Partitions without an entry are left out."""
         rows = self._sql.read_entries(connection, **self._parameters(partitions))
         return _entries([row async for row in rows])
 
@@ -167,9 +170,9 @@ class Ledger:
     async def count_expired(
         self, connection: Connection, partition: tuple[str, int], entry: LedgerEntry, start: int
     ) -> None:
-        """Count as missing the uncounted offsets before `start`.
+        """Count the partition's uncounted offsets before `start` as missing.
 
-        Kafka deleted their records before they were read.
+        Kafka deleted their records before this stage read them.
         """
         await self._sql.count_expired(
             connection,

@@ -190,9 +190,9 @@ async def snapshot(pool: Pool) -> AsyncIterator[Connection]:
 
 @asynccontextmanager
 async def connection_within_deadline(pool: Pool) -> AsyncIterator[Connection]:
-    """Yield a connection for at most `PING_SECONDS`, then raise `DependencyUnavailable`.
+    """Yield a connection. Raises `DependencyUnavailable` if the body has not ended within `PING_SECONDS`.
 
-    It opens no transaction. On a hanging server, the ROLLBACK of a transaction would exceed the time limit.
+    Opens no transaction, because its ROLLBACK would exceed the time limit if the server hangs.
     """
     pool_exhausted = not has_free_connection(pool)
     try:
@@ -216,7 +216,7 @@ def has_free_connection(pool: Pool) -> bool:
 
 
 async def ping(pool: Pool) -> None:
-    """Raise `DependencyUnavailable` within `PING_SECONDS` unless the database is writable now."""
+    """Check that the database is writable. If not, raise `DependencyUnavailable` within `PING_SECONDS`."""
     async with connection_within_deadline(pool) as connection:
         if await connection.execute(_IS_READ_ONLY) != "SELECT 0":
             raise asyncpg.ReadOnlySQLTransactionError("the server is read-only")

@@ -20,8 +20,8 @@ async def resolve_replays(
     """Mark rows of the replay queue as resolved, and empty their payloads.
 
     Call it when a lead was stored or its email was sent, so that a retry would do nothing. Resolves the rows
-    whose id is in `queue_ids`. Also resolves the rows of `stage` whose (lead id, kind) is in `effects`. Of
-    these, rows with `by_origin` set are left out, because they stand for one Kafka record, not for a lead.
+    whose id is in `queue_ids`, and the rows of `stage` whose (lead id, kind) is in `effects`. A row with
+    `by_origin` set stands for one Kafka record, not for a lead, so it must be in `queue_ids`.
     """
     if queue_ids or effects:
         await SQL.resolve_rows(

@@ -1,4 +1,8 @@
-"""Checks the Host header. This prevents DNS rebinding, where a website sends requests under its own name."""
+"""Checks the Host header, to prevent DNS rebinding.
+
+In this attack, a website lets its own host name resolve to this server, so that browsers let its script send
+requests here.
+"""
 
 from collections.abc import Iterable
 from ipaddress import ip_address
@@ -12,7 +16,7 @@ class AllowedHosts:
     IP addresses and private names (of containers, Kubernetes services and this machine) are always allowed,
     because no website can own them. An empty list allows every other name too, unless `debug` is set. In
     debug mode services accept the example tokens, which everybody knows. A website could then send valid
-    requests from a visitor's browser, and only the Host header shows that they are not the user's.
+    requests from a visitor's browser. Only the Host header shows that the website sent them.
     """
 
     def __init__(self, listed: str, *, debug: bool) -> None:

@@ -133,20 +133,20 @@ class BoundedHttpProtocol(CorrectedHttpProtocol):
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """Mark the body as complete. A body usually arrives with the head, before the app is called."""
+        """Mark the body as complete, so that reading it needs no deadline."""
         if self.parser.should_upgrade():
             return  # `_feed` continues with the body
         super().on_message_complete()
         self.scope[BODY_COMPLETE] = True  # type: ignore[typeddict-unknown-key]
 
     def pause_writing(self) -> None:
-        """Start the timer of a client that does not read its response."""
+        """Start the timer that aborts the connection: the client does not read the response."""
         super().pause_writing()
         if self._unread_timer is None:
             self._unread_timer = self.loop.call_later(UNREAD_TIMEOUT_SECONDS, self.transport.abort)
 
     def resume_writing(self) -> None:
-        """Stop the timer of a client that reads again."""
+        """Stop the timer that aborts the connection: the client has resumed reading the response."""
         self._stop_unread_timer()
         super().resume_writing()
 

@@ -15,8 +15,9 @@ _IPV6_HOST_PREFIX: Final = 64
 class RateLimiter:
     """Allows at most `limit` hits per key within `seconds`. Times are monotonic seconds.
 
-    A limit of 0 allows everything. At most `max_keys` keys are remembered, so memory is bounded. A new key
-    replaces the key whose last hit is the oldest. So the key of a client that floods the server stays.
+    A limit of 0 allows everything. At most `max_keys` keys are remembered, so that memory is bounded. A
+    further key replaces the key that has been unused for the longest time. So a client that floods the server
+    keeps its key, and stays limited.
     """
 
     def __init__(self, limit: int, seconds: float, max_keys: int = 10_000) -> None:
@@ -52,7 +53,7 @@ class RateLimiter:
         return max(0, self.limit - len(self._hits.get(key, ())))
 
     def seconds_until_reset(self, key: str, now: float) -> float:
-        """Return the seconds until the oldest hit leaves the window; 0 without hits."""
+        """Return the seconds until the oldest hit leaves the window. Return 0 if the window has no hit."""
         hits = self._hits.get(key)
         return max(0.0, next(iter(hits.values())) + self.seconds - now) if hits else 0.0
 

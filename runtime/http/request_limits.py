@@ -25,7 +25,7 @@ def allow_all(_: Scope) -> bool:
 
 
 class Uploads(NamedTuple):
-    """The limits of multipart bodies, which may contain files, for requests below `path_prefix`."""
+    """The limits of multipart bodies, which may contain files. They apply below `path_prefix`."""
 
     path_prefix: str
     max_bytes: int
@@ -42,8 +42,9 @@ class Uploads(NamedTuple):
 class RequestLimits:
     """Rejects a wrong Host header, and limits the size and the duration of a request's body.
 
-    The body of an unauthenticated client is not read: the app gets an empty body. A body beyond its limit
-    raises `HTTPException` (408 or 413) where the app reads it, so the app answers it like every other error.
+    The body of an unauthenticated client is not read: the app gets an empty body. If a body is too large or
+    too slow, the app gets an `HTTPException` (413 or 408) when it reads the body. The app turns this
+    error into a response, like every other error.
     """
 
     def __init__(

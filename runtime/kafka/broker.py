@@ -1,4 +1,4 @@
-"""Connecting to Kafka's brokers: the FastStream broker of a service, and why a connection fails."""
+"""Connects to Kafka: builds a service's FastStream broker, and finds out why a connection fails."""
 
 import asyncio
 import ssl
@@ -64,7 +64,7 @@ async def check_brokers(client: Any) -> None:
 async def diagnose_connection(settings: Kafka) -> str:
     """Return why no connection to Kafka opens. aiokafka's own error only says that it failed.
 
-    Connects to every bootstrap server, and returns the first reason other than "does not answer".
+    Connects to every bootstrap server, and returns the first reason other than `NO_ANSWER`, if there is one.
     """
     servers = settings.bootstrap_servers.split(",")
     reasons = await asyncio.gather(*(_diagnose_server(server.strip(), settings) for server in servers))

@@ -15,7 +15,7 @@ from runtime.workarounds.faststream import stop_broker, subscribe_without_handle
 
 
 class GroupConnection:
-    """Joins the consumer group with a new aiokafka consumer, and leaves it again, by force if necessary."""
+    """Joins the consumer group with a new aiokafka consumer. Leaves the group, by force if necessary."""
 
     def __init__(
         self,

@@ -62,9 +62,9 @@ class FailurePublisher:
         metrics.PARKED.labels(final=str(final).lower()).inc()
 
     async def publish_failure(self, record: Record, kind: Kind, failure: Failure) -> None:
-        """Publish what a handler raised for a record. A `PermanentError` is published as final.
+        """Publish the failure that a handler raised for a record. A `PermanentError` is final.
 
-        Waits and raises as `publish`.
+        Waits as `publish` does, and raises the same errors.
         """
         await self.publish(
             record,

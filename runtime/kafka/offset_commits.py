@@ -37,7 +37,7 @@ class OffsetCommits:
             self._task = asyncio.create_task(self._commit(consumer))
 
     async def flush(self, seconds: float) -> None:
-        """Wait up to `seconds` until all offsets are committed. Then forget those that are not."""
+        """Wait up to `seconds` for the commits. Then forget the offsets that are not committed."""
         task, self._task = self._task, None
         try:
             if task:

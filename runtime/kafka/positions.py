@@ -15,8 +15,8 @@ class Position:
     """The position in one partition.
 
     `entry` is the ledger's entry, or None. `committed` is the group's committed offset, or None. The log has
-    the offsets from `start` up to, but not including, `end`. `log_record` is the fingerprint of the record
-    that the log has at the last offset that the ledger counted, or None if it was not read.
+    the offsets from `start` up to, but not including, `end`. `log_record` is the fingerprint of the log's
+    record at the last offset that the ledger counted. It is None if that record was not read.
     """
 
     entry: LedgerEntry | None
@@ -64,8 +64,8 @@ Positions = dict[TopicPartition, Position]
 def lag(committed: int | None, start: int, end: int) -> int:
     """Return how many records of the log the group has not processed yet.
 
-    A consumer whose group has no committed offset (None), or one before the start of the log, begins at the
-    start (`auto_offset_reset=earliest`).
+    If `committed` is None or lies before `start`, the group continues at the start of the log
+    (`auto_offset_reset=earliest`).
     """
     return max(0, end - max(start, committed or 0))
 

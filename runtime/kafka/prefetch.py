@@ -27,10 +27,10 @@ GAP_MS: Final = 2000
 
 
 class FetchGaps:
-    """Detects gaps: more than 2 s in which no fetch of a partition was answered.
+    """Detects gaps: periods of more than 2 s in which no fetch of a partition was answered.
 
     A log loses its last records, or is created again, only while its broker is unavailable or another broker
-    takes over. No fetch is answered then, so a gap means that the log may be another one. aiokafka reconnects
+    takes over. Meanwhile no fetch is answered, so after a gap the log may be another one. aiokafka reconnects
     by itself and does not report gaps. Call `update` after each poll.
     """
 

@@ -41,7 +41,7 @@ class Publisher:
     """An idempotent producer that waits for every in-sync replica and is replaced when it breaks.
 
     An aiokafka producer fails forever after an out-of-order sequence, a lost producer id or a dead sender
-    task (aiokafka #1017). So a new producer replaces it in two cases: after an error that leaves it unknown
+    task (aiokafka #1017). So a new producer replaces it in two cases: after an error that does not show
     whether the record was written, and after a minute in which no broker answered.
     """
 

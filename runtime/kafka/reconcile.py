@@ -100,7 +100,7 @@ class Reconciler:
             metrics.LEDGER_REWINDS.labels(cause=cause)
 
     async def run(self, consumer: AIOKafkaConsumer) -> Comparison:
-        """Compare, repair the ledger, and return where the consumer must seek to.
+        """Compare the ledger with Kafka, repair the ledger, and return where the consumer must seek to.
 
         Raises `DependencyUnavailable` if Kafka or the database is unavailable, or if no partition answers.
         """

@@ -47,8 +47,8 @@ class Watchdog:
     async def check(self, consumer: AIOKafkaConsumer) -> None:
         """Check the consumer, and measure its lag every 10 s.
 
-        Raises `ConsumerStalled` if there is lag but no progress, and `KafkaConnectionError` if no broker has
-        answered for too long: the caller must then replace the consumer.
+        Raises `ConsumerStalled` if there is lag but no progress. Raises `KafkaConnectionError` if no broker
+        has answered for too long. After this error, the caller must replace the consumer.
         """
         if seconds_since_answer(consumer._client) > self._silence_seconds:  # noqa: SLF001 - aiokafka hides it
             raise KafkaConnectionError("no broker has answered for too long")

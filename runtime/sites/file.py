@@ -59,7 +59,7 @@ def read_bytes(path: Path) -> bytes:
 
 
 def parse_sites(content: bytes) -> Sites:
-    """Check the content of the file and return its sites. Raises `SitesFileError` with all its mistakes."""
+    """Check the content of the file and return its sites. Raises a `SitesFileError` with all mistakes."""
     document = _parse_toml(content)
     problems = [f"{key}: {_unknown_key(key, _TABLES)}" for key in document if key not in _TABLES]
     defaults, tables = document.get("defaults", {}), document.get("sites", {})

@@ -171,7 +171,7 @@ NO_SITE: Final = Site()
 
 @dataclass(frozen=True)
 class Sites:
-    """All sites and destinations by name, and the digest of the sites file. All empty without such a file."""
+    """All sites and destinations by name, and the sites file's digest. Without a file, all are empty."""
 
     by_name: Mapping[str, Site] = field(default_factory=dict)
     digest: str = ""

@@ -63,7 +63,7 @@ _Body = Annotated[str, AfterValidator(_check_length), AfterValidator(_check_temp
 
 
 class Reply(BaseModel):
-    """The templates of a reply. Without a subject or a body, the reply has the usual one."""
+    """The templates of a reply. If the subject or the body is not set, the default one is used."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -72,6 +72,6 @@ class Reply(BaseModel):
 
 
 def render_reply(source: str, fields: Mapping[str, str | None]) -> str:
-    """Return the text of a template. A field that the lead does not have is empty, and a long one is cut."""
+    """Fill the fields of a lead into a template. A missing field is empty, and a long one is truncated."""
     template = _ENVIRONMENT.from_string(source)
     return template.render({name: (fields.get(name) or "")[:_FIELD_MAX] for name in FIELDS})

@@ -79,7 +79,7 @@ def resolve_captcha_secrets(sites: Sites, variables: Mapping[str, str], default:
 
 @dataclass(frozen=True)
 class ResolvedDestination:
-    """A destination with the values that its references stand for, which are not in its repr."""
+    """A destination whose references are replaced by their values. Its repr does not show the values."""
 
     settings: Destination
     url: str = field(repr=False)
@@ -95,8 +95,8 @@ class ResolvedDestination:
 def resolve_destinations(sites: Sites, variables: Mapping[str, str]) -> dict[str, ResolvedDestination]:
     """Return each destination by name, with its URL, secrets and headers.
 
-    Raises `SitesFileError` for a variable that is not set, a secret's file that cannot be read, a value that
-    is no URL, or a secret that Standard Webhooks 1.0 does not allow: it has 24 to 64 bytes, in base64.
+    Raises `SitesFileError` if a variable is not set, if a secret's file cannot be read, if a URL or header is
+    invalid, or if a secret is not 24 to 64 bytes in base64 (as Standard Webhooks 1.0 requires).
     """
     return {name: _resolve_destination(each, variables) for name, each in sites.destinations.items()}
 

@@ -104,11 +104,11 @@ def producer_span(topic: str, headers: h.Headers, key: bytes | None) -> Iterator
 
 @contextmanager
 def consumer_span(records: "Sequence[Record]") -> Iterator[None]:
-    """Run the body in one consumer span per record. Its parent is the span that sent the record.
+    """Create a consumer span for each record, as a child of the span that sent it, and run the body.
 
-    If there is one record, its span is the current span, so the queries belong to the record's trace. Several
-    records get a batch span in a trace of its own. It contains the queries, and links to the records' spans
-    (OpenTelemetry's messaging conventions).
+    With one record, its span is the current span, so the queries belong to the record's trace. With several
+    records, the current span is a batch span in a trace of its own. The queries belong to the batch span, and
+    it has links to the records' spans (OpenTelemetry's messaging conventions).
     """
     if _tracer is None:
         yield

@@ -113,7 +113,7 @@ def accept_any_header_name() -> None:
 
 
 def raise_offset_fetch_errors() -> None:
-    """Make this process's Kafka clients raise an error that an OffsetFetch response has at its top level.
+    """Make this process's Kafka clients raise the top-level error of an OffsetFetch response.
 
     The consumer then asks again, instead of assuming that nothing was committed.
     """

@@ -27,7 +27,7 @@ class CorrectedHttpProtocol(HttpToolsProtocol):
     _resuming = False
 
     def resume_without_upgrade(self) -> None:
-        """Parse a request that offers an upgrade as if it did not, so that its body is read.
+        """Parse the current request as if it offered no upgrade, so that its body is read.
 
         A server may ignore the offer (RFC 9110, 7.8), but httptools ends such a request after its head. So
         this method creates a new parser and feeds it the same head without the offer.
@@ -42,7 +42,7 @@ class CorrectedHttpProtocol(HttpToolsProtocol):
         self.parser.feed_data(b"\r\n".join([*head, b"\r\n"]))
 
     def on_message_begin(self) -> None:
-        """Begin a request. Ignore the second parse of its head by `resume_without_upgrade`."""
+        """Begin a request. Do nothing if `resume_without_upgrade` parses the head again."""
         if not self._resuming:
             self._in_head = True
             super().on_message_begin()
@@ -53,12 +53,12 @@ class CorrectedHttpProtocol(HttpToolsProtocol):
             super().on_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Add a header. Drop a trailer field: it must not pass for a header that a proxy has checked."""
+        """Add a header. Drop a trailer field, because no proxy has checked it as a header."""
         if self._in_head:
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        """End the head and call `on_head`, except when `resume_without_upgrade` has parsed the head again."""
+        """End the head and call `on_head`, unless `resume_without_upgrade` has parsed the head again."""
         if self._resuming:
             self._resuming = False
         else:

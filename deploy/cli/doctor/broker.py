@@ -1,4 +1,4 @@
-"""Checks of Kafka's consumer groups and clock, and of the ledger against the groups' offsets."""
+"""Checks Kafka's consumer groups and clock, and compares the ledger with the groups' offsets."""
 
 import asyncio
 import time
@@ -30,9 +30,10 @@ RESTORED_TODO: Final = (
 
 
 async def count_members(kafka: Kafka) -> int:
-    """Return the number of consumers in all groups, or 0 if Kafka refuses to show them.
+    """Return the number of consumers in all groups. It is used to estimate the database connections.
 
-    Each flusher counts twice, because it opens twice as many database connections as another service.
+    Each flusher counts twice, because it opens twice as many connections as another service. Returns 0 if
+    Kafka does not show the groups.
     """
     admin = AIOKafkaAdminClient(bootstrap_servers=kafka.bootstrap_servers, **parse_security(kafka.security()))
     try:
@@ -66,9 +67,9 @@ def check_group(kafka: Kafka, service: topics.Service, group: Group) -> CheckRes
 
 
 async def check_offsets(kafka: Kafka, pool: Pool) -> AsyncIterator[CheckResult]:
-    """Check each group's lag, and that the ledger has counted all records that the group has committed.
+    """Check each group's lag. Check that the ledger has counted all records that the group has committed.
 
-    Committed records that are not counted mean that the database was restored or has failed over.
+    If it has not, the database was restored or has failed over.
     """
     for service in CONSUMERS:
         try:

@@ -1,6 +1,6 @@
 """Stores each email as an .eml file: lines with the envelope, then the exact bytes of the email.
 
-The name of a file is its time of arrival.
+The name of a file is the time at which its email arrived.
 """
 
 from __future__ import annotations

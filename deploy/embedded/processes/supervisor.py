@@ -141,7 +141,7 @@ class Supervisor:
             return {}
 
     def start_group(self, name: str) -> None:
-        """Start the programs of a group, and return before they run."""
+        """Start the programs of a group. Does not wait until they run."""
         self._call("startProcessGroup", name, False)
 
     def shutdown(self) -> None:

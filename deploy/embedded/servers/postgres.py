@@ -79,7 +79,7 @@ def database_urls(data_dir: Path, port: int) -> DatabaseUrls:
 
 
 def cluster_folder(data_dir: Path) -> Path:
-    """Return the folder of PostgreSQL's data: in the data folder, or for root under /var/lib/fastcore."""
+    """Return the folder of PostgreSQL's data: under /var/lib/fastcore for root, else in the data folder."""
     if os.geteuid() != 0:
         return data_dir / "postgres"
     digest = hashlib.sha256(str(data_dir.resolve()).encode()).hexdigest()[:12]
