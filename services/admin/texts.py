@@ -1,7 +1,7 @@
 """The dashboard's texts in the viewer's language, and its numbers in the viewer's format.
 
-A text in the code is the English one, and the id of its translation (ADR 0043). A text with a `%` is a format
-string. The JSON API has no viewer: its texts are English.
+The code contains the English texts, which are also the ids of the translations (ADR 0043). A text with a `%`
+is a format string. The JSON API has no viewer, so it returns the English texts.
 """
 
 from collections.abc import Iterator, Mapping
@@ -57,10 +57,10 @@ def current_viewer() -> Viewer:
 
 @lru_cache(maxsize=256)
 def find_viewer(accept_language: str) -> Viewer:
-    """Return the viewer with this header Accept-Language (RFC 9110, 12.5.4).
+    """Return the viewer who sends this value of the header Accept-Language (RFC 9110, 12.5.4).
 
-    The preferred locale gives the formats. The texts are in the first language for which there is a compiled
-    catalogue; English, if there is none.
+    Numbers and dates have the format of the most preferred locale. Texts are in the most preferred language
+    that has a compiled catalogue, or in English if none of the languages has one.
     """
     locales = list(_preferred_locales(accept_language))
     if not locales:
@@ -97,18 +97,18 @@ def _load_translations(language: str) -> NullTranslations | None:
 
 
 def gettext(message: str, /, **values: object) -> str:
-    """Return a text with these values. Numbers get the viewer's format."""
+    """Return the translation of a text, with the values inserted. Numbers get the viewer's format."""
     return _fill(_viewer.get().translations.gettext(message), values)
 
 
 def ngettext(singular: str, plural: str, count: int, /, **values: object) -> str:
-    """Return the form of a text that suits a number. The text has the number as `%(count)s`."""
+    """Return the translated singular or plural form of a text. `count` is inserted as `%(count)s`."""
     text = _viewer.get().translations.ngettext(singular, plural, count)
     return _fill(text, {"count": count, **values})
 
 
 def pgettext(context: str, message: str, /, **values: object) -> str:
-    """Return a text that has several meanings in English. `context` says which one is meant."""
+    """Return the translation of a text that has several meanings in English. `context` names the meaning."""
     return _fill(_viewer.get().translations.pgettext(context, message), values)
 
 
@@ -118,18 +118,18 @@ def gettext_noop(message: str) -> str:
 
 
 def gettext_html(message: str, /, **values: object) -> Markup:
-    """Return a text as HTML, for templates: the message may contain elements, and the values are escaped."""
+    """Return a translated text as HTML, for templates. It may contain elements. Its values are escaped."""
     return _fill(Markup(_viewer.get().translations.gettext(message)), values)  # noqa: S704 - our own text
 
 
 def ngettext_html(singular: str, plural: str, count: int, /, **values: object) -> Markup:
-    """Return the form of a text that suits a number, as HTML."""
+    """Return the translated singular or plural form as HTML. `count` is inserted as `%(count)s`."""
     text = Markup(_viewer.get().translations.ngettext(singular, plural, count))  # noqa: S704 - our own text
     return _fill(text, {"count": count, **values})
 
 
 def pgettext_html(context: str, message: str, /, **values: object) -> Markup:
-    """Return, as HTML, a text that has several meanings in English. `context` says which one is meant."""
+    """Return the translation, as HTML, of a text with several meanings. `context` names the meaning."""
     return _fill(Markup(_viewer.get().translations.pgettext(context, message)), values)  # noqa: S704 - our own text
 
 
@@ -159,7 +159,7 @@ def percent(share: float | None) -> str:
 
 
 def plural_forms(singular: str, plural: str) -> dict[str, str]:
-    """Return the forms of a text by plural category (CLDR), for a script. `{count}` stands for the number."""
+    """Return the form of a text for each plural category (CLDR), for a script that replaces `{count}`."""
     rule = Locale.parse(_viewer.get().language, sep="-").plural_form
     samples = {rule(count): count for count in reversed(range(200))}
     return {category: ngettext(singular, plural, count) for category, count in samples.items()}

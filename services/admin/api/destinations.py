@@ -1,4 +1,4 @@
-"""Destinations: list, test, disable and enable them, and send their failed deliveries now."""
+"""Destinations: list, test, disable and enable them, and resend their failed deliveries."""
 
 from collections.abc import Mapping
 from typing import Annotated
@@ -56,16 +56,16 @@ async def disable_destination(name: Name, adapters: CurrentAdapters, kinds: Kind
     "/destinations/{name}/enable", summary="Enable a destination", status_code=204, responses=documented(404)
 )
 async def enable_destination(name: Name, adapters: CurrentAdapters, kinds: Kinds, actor: Actor) -> None:
-    """Send to a destination again, the waiting deliveries first. This also ends a pause. Audited."""
+    """Resume a disabled or paused destination. Its waiting deliveries are sent first. Audited."""
     await adapters.destinations.enable(name, kinds, actor)
 
 
 @router.post("/destinations/{name}/retry", summary="Send failed deliveries now", responses=documented(404))
 async def retry_destination(name: Name, adapters: CurrentAdapters, kinds: Kinds, actor: Actor) -> Retried:
-    """Send the failed deliveries of a destination now, at most 10,000, with a new set of retries. Audited.
+    """Resend at most 10,000 failed deliveries of a destination now. Audited.
 
-    Includes the deliveries that wait for a retry and those that have no retry left. Repeat the request while
-    `left` is not 0.
+    These are the deliveries that wait for a retry and those that have no retry left. Each one gets all its
+    retries again. Repeat the request while `left` is not 0.
     """
     return await adapters.destinations.retry(name, kinds, actor)
 

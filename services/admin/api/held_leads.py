@@ -11,7 +11,7 @@ router = APIRouter(tags=["leads"])
 
 @router.get("/held", summary="Sites with held leads")
 async def list_held_leads(adapters: CurrentAdapters) -> list[HeldSite]:
-    """Return the number of held leads of each site. Only the newest 10,000 held leads are counted.
+    """Return the number of held leads of each site. At most 10,000 leads of a site are counted.
 
     A lead is held if it exceeded a rate limit and nothing else makes it look like spam.
     """

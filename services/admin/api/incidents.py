@@ -1,4 +1,4 @@
-"""Incidents: failures that last. List the incidents, acknowledge one, resolve one."""
+"""Incidents: failures that lasted for at least two minutes. List, acknowledge and resolve them."""
 
 from typing import Annotated
 from uuid import UUID

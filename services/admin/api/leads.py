@@ -1,4 +1,4 @@
-"""Leads: find them, change their status, send an email again."""
+"""Leads: find them, change their status, resend an email."""
 
 from typing import Annotated, Literal
 from uuid import UUID
@@ -50,5 +50,5 @@ async def change_status(
 async def resend(
     lead_id: UUID, kind: Literal["welcome", "admin_alert"], adapters: CurrentAdapters, actor: Actor
 ) -> Resent:
-    """Send again an email that failed, was suppressed, or has an unknown outcome. The notifier sends it."""
+    """Resend an email that failed, was suppressed or has an unknown outcome. The notifier sends it."""
     return await adapters.leads.resend_email(lead_id, kind, actor)

@@ -44,8 +44,8 @@ async def find_person(person: ErasePerson, adapters: CurrentAdapters) -> PersonR
 async def erase_person(person: ErasePerson, adapters: CurrentAdapters, actor: Actor) -> ErasedPerson:
     """Erase all data of the person with a given email address or phone number.
 
-    For the email address, erases leads and queued records; for the phone number, stored leads only. Returns
-    what was erased and what failed.
+    An email address selects leads and queued records. A phone number selects only stored leads. Returns what
+    was erased and what failed.
     """
     return await adapters.erasures.erase_person(person.email, actor, phone=person.phone)
 

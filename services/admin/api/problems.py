@@ -18,7 +18,7 @@ RETRY_AFTER_SECONDS: Final = "2"
 
 
 def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Return the OpenAPI descriptions of the error responses with these statuses, by status."""
+    """Return the OpenAPI description of the error response for each of these statuses."""
     return {
         status: {"model": Problem, "description": HTTPStatus(status).phrase, "content": {MEDIA_TYPE: {}}}
         for status in statuses

@@ -1,4 +1,4 @@
-"""Replays: group the failed rows of the replay queue, and send one row or many rows again."""
+"""Replays: group the failed rows of the replay queue, and resend one row or many rows."""
 
 from typing import Annotated
 from uuid import UUID
@@ -18,7 +18,10 @@ router = APIRouter(tags=["replays"])
 async def list_groups(
     selected: Annotated[filters.GroupFilter, Query()], adapters: CurrentAdapters
 ) -> schemas.QueueGroups:
-    """Count the open rows (waiting, replaying or dead) by stage, kind, state and reason, largest first."""
+    """Return the groups of rows with the same stage, kind, state and reason, the largest group first.
+
+    By default, only rows that are waiting, replaying or dead are counted.
+    """
     return await adapters.queue.list_groups(selected)
 
 
@@ -52,7 +55,7 @@ async def replay(
 async def replay_one(
     queue_id: UUID, adapters: CurrentAdapters, actor: Actor, body: filters.ReplayOne | None = None
 ) -> schemas.Requested:
-    """Send one row again, now. A dead or archived row gets three new retries."""
+    """Resend one row now. A dead or archived row gets three new retries."""
     return await adapters.queue.replay_one(queue_id, body.comment if body else None, actor)
 
 

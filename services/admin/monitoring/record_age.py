@@ -20,7 +20,7 @@ class RecordAges:
         self._readings = dict[tuple[str, object], list[tuple[float, int]]]()
 
     def seconds(self, group: str, partition: object, *, committed: int, end: int, now: float) -> float:
-        """Add a reading. Return how long, at least, the oldest unread record has waited, in seconds.
+        """Add a reading. Return the minimum time, in seconds, that the oldest unread record has waited.
 
         `committed` is the group's committed offset, and `end` the partition's end offset.
         """

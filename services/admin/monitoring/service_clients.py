@@ -17,8 +17,8 @@ REQUEST_TIMEOUT_SECONDS: Final = 2.0
 class ServiceClients:
     """Reads the state of all gateways or services concurrently.
 
-    Each of them has `REQUEST_TIMEOUT_SECONDS` to answer. `gateways` has the URLs of gateways. `services` has
-    the URL of each service by name.
+    The timeout of each request is `REQUEST_TIMEOUT_SECONDS`. `gateways` contains the URLs of the gateways.
+    `services` maps the name of each service to its URL.
     """
 
     def __init__(
@@ -31,8 +31,8 @@ class ServiceClients:
     async def read_gateways(self) -> list[GatewaySpool]:
         """Return the spool of each gateway process.
 
-        The host name of a gateway may resolve to several addresses. Each of them is a process and is queried.
-        If a process does not answer, its state is `unknown`.
+        The host name of a gateway may resolve to several addresses. Each address is queried as one process.
+        If it does not answer, its state is `unknown`.
         """
         spools = await asyncio.gather(*(self._read_gateway(url) for url in self._gateways))
         return [spool for of_gateway in spools for spool in of_gateway]

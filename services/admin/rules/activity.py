@@ -40,10 +40,11 @@ _TOLD_BY_NOTES: Final = (AuditEvent.LEAD_NOTE_ADDED, AuditEvent.LEAD_NOTE_EDITED
 
 @dataclass(frozen=True)
 class Activity:
-    """One entry: a note, a delivery, or another event with a sentence (`title`).
+    """One entry: a note, a delivery or another event.
 
-    `id` stays the same when newer entries are added. `history` has the events of the entry, oldest first. A
-    delivery has a `kind` and a `state`, and the table rows that they come from (`email`, `queue`).
+    `id` stays the same when newer entries are added. `title` is the sentence that describes an event.
+    `history` has the events of the entry, oldest first. A delivery has a `kind` and a `state`. `email` and
+    `queue` are the table rows that contain the state of the delivery.
     """
 
     id: str

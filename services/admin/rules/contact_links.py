@@ -1,4 +1,4 @@
-"""Links to write to the person of a lead (`mailto:`, RFC 6068), or to call (`tel:`, RFC 3966). No I/O.
+"""Links that email (`mailto:`, RFC 6068) or call (`tel:`, RFC 3966) the person of a lead. No I/O.
 
 Browsers pass these links to a mail program or a phone, so their personal data reaches no server's log.
 """
@@ -33,9 +33,10 @@ _DIGITS_MIN, _DIGITS_MAX = 3, 15
 
 @dataclass(frozen=True)
 class ContactLinks:
-    """The email address and the phone of a lead, and the links to write, to reply and to call.
+    """The email address and the phone number of a lead, and the links that use them.
 
-    A link is None if the lead has no usable address or phone for it.
+    `write` opens a new email, `reply` opens a reply to the lead's message, and `call` calls the number. A
+    link is None if the lead has no usable address or number.
     """
 
     email: str | None
@@ -46,9 +47,10 @@ class ContactLinks:
 
 
 def contact_links(lead: Lead | ParkedLead, sites: Sites) -> ContactLinks:
-    """Return the contact details of a lead, with the reply template of the lead's site.
+    """Return a lead's contact details and links.
 
-    A lead that is not stored yet may have an invalid address. Its reply does not use the template.
+    The reply to a stored lead uses the reply template of the lead's site. The reply to a lead that is not
+    stored yet does not use a template.
     """
     email = lead.email if lead.email and "@" in lead.email else None
     received_at = lead.created_at_utc if isinstance(lead, Lead) else None
@@ -69,7 +71,7 @@ def mailto_url(email: str) -> str:
 def reply_url(
     lead: Lead | ParkedLead, email: str, received_at: datetime | None, subject: str = "", body: str = ""
 ) -> str:
-    """Return the link that opens a reply: the body, and below it the quoted message.
+    """Return the link that opens a reply. The lead's message is quoted below `body`.
 
     Without a `subject`, the reply has the subject of the team notification. A long text is cut between two
     characters, so that the link has at most `MAILTO_MAX` characters.

@@ -85,8 +85,8 @@ def mails_text(kinds: Collection[str]) -> str:
 def undo_status(previous: LeadStatus, new: LeadStatus) -> LeadStatus | None:
     """Return the status that the undo button sets, or None if there is no undo button.
 
-    A change to or from spam has no undo button: when a lead leaves spam, emails are sent, and an admin has to
-    confirm that. A release from hold has none either, because nobody can put a lead on hold.
+    A change to or from spam has no undo button: an admin has to confirm that a lead leaves spam, because that
+    sends emails. A release from hold has no undo button, because nobody can put a lead on hold.
     """
     if LeadStatus.SPAM in (previous, new) or previous is LeadStatus.HELD or new is previous:
         return None

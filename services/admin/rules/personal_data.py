@@ -14,9 +14,9 @@ from services.admin.schemas.personal_data import KafkaKeeps, PersonLead, PersonQ
 
 @dataclass(frozen=True)
 class Traces:
-    """The data that contains an address or a phone: ids of leads, and ids of queue rows (`records`).
+    """The ids of the leads and the ids of the queue rows that contain an address or a phone number.
 
-    `records` leaves out the queue rows of these leads.
+    `records` has the ids of the queue rows. It does not include the queue rows of these leads.
     """
 
     leads: frozenset[UUID] = frozenset()
@@ -29,10 +29,10 @@ class Traces:
 
 @dataclass(frozen=True)
 class Selection:
-    """The leads and queue rows to erase, by id, out of those that contain an address.
+    """The ids of the leads and queue rows that an erasure may erase.
 
-    If `records` is None, all queue rows with the address are erased. The lead `own_lead` is erased even if it
-    does not contain the address.
+    A selected lead or row is erased only if it contains the person's address or phone number. The lead
+    `own_lead` is always erased. If `records` is None, all queue rows that contain the address are erased.
     """
 
     leads: frozenset[UUID]
@@ -40,7 +40,7 @@ class Selection:
     own_lead: UUID | None = None
 
     def choose(self, traces: Traces) -> Traces:
-        """Return the ids in `traces` that are selected, and `own_lead`."""
+        """Return the ids to erase: the selected ids that are also in `traces`, and the id `own_lead`."""
         own = {self.own_lead} if self.own_lead else set()
         records = traces.records if self.records is None else traces.records & self.records
         return Traces((traces.leads & self.leads) | own, records)

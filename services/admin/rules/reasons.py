@@ -87,7 +87,7 @@ _SPAM: Final = {
 def explain(reason: str) -> str | None:
     """Return a reason's explanation, or None if the reason is not in the enum.
 
-    The explanation begins with a small letter and has no period.
+    The explanation begins with a lower-case letter and does not end with a period.
     """
     match Reason.match(reason):
         case Reason.SMTP_REPLY, values:
@@ -99,7 +99,7 @@ def explain(reason: str) -> str | None:
 
 
 def concerns_address(reason: str) -> bool:
-    """Return True if an email failed because of its recipient's address, so that a new address helps."""
+    """Return True if an email failed because of its recipient's address. Editing the address then helps."""
     match Reason.match(reason):
         case ((Reason.ADDRESS_INVALID | Reason.SMTPUTF8_MISSING), _):
             return True
@@ -117,7 +117,7 @@ def with_words(reason: str) -> str:
 
 
 def spam_word(reason: str) -> str:
-    """Return the explanation of one of a lead's spam reasons, such as `honeypot`."""
+    """Return the explanation of a spam reason, such as `honeypot`."""
     return gettext(_SPAM[reason]) if reason in _SPAM else reason.replace("_", " ")
 
 

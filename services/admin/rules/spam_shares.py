@@ -11,7 +11,7 @@ MIN_GROWTH: Final = 2.0
 
 @dataclass(frozen=True)
 class SpamShare:
-    """The number of leads of one site, and of spam among them: in the last 24 hours and the 7 days before.
+    """A site's number of leads and number of spam leads, in the last 24 hours and in the 7 days before.
 
     `reason` is the most frequent spam reason of the last 24 hours, or None.
     """

@@ -74,7 +74,7 @@ def build(
     """Return all events of a lead in order. Planned events come last.
 
     `entries` are the lead's audit entries, and `queue` are its rows of the replay queue. `lead` is None if
-    the lead is not stored. `site_name` returns the name of a site that people see, by its key.
+    the lead is not stored. `site_name` turns the key of a site into its display name.
     """
     audit, mails, rows = list(entries), list(emails), list(queue)
     events = [*_intake_events(lead, audit, rows, site_name)]

@@ -42,7 +42,7 @@ class BulkOrder(Filter):
 
     @property
     def value(self) -> str | None:
-        """Return the new status or the new assignee, or None for an erasure or for no assignee."""
+        """Return the new status or the new assignee. Return None if the action erases or unassigns leads."""
         return self.new_status or self.assignee
 
     def selection(self) -> dict[str, Any]:
@@ -51,7 +51,7 @@ class BulkOrder(Filter):
 
 
 class BulkMode(Filter):
-    """Requests a preview, or starts the bulk change if no more leads match than the preview counted."""
+    """Requests a preview (`dry_run`), or starts the bulk change."""
 
     dry_run: Annotated[bool, Field(description="Count the leads, but change none.")] = False
     expected: Annotated[
@@ -99,7 +99,7 @@ class BulkAnswer(BaseModel):
 
 
 class BulkPage(Filter):
-    """Selects the leads of a bulk change by result, and a page of these leads."""
+    """Selects one page of the leads of a bulk change, by default of leads with any result."""
 
     limit: Limit = 50
     result: BulkResult | None = None
@@ -107,7 +107,7 @@ class BulkPage(Filter):
 
 
 class BulkItem(BaseModel):
-    """A lead of a bulk change, as it is now, and the lead's result.
+    """A lead of a bulk change: its current fields, and the result of the change.
 
     The result is null until the lead has been processed.
     """

@@ -37,7 +37,7 @@ def parse_cursor(cursor: str, parse_id: Callable[[str], UUID | int]) -> Position
 class SortPosition:
     """The position of a lead in an order that is not by time of receipt.
 
-    `key` is the value by which the order sorts the lead, or an empty text.
+    `key` is the lead's sort key. It is empty if the order is by name, so that a cursor contains no name.
     """
 
     at: datetime
@@ -86,7 +86,10 @@ def split_page(
 
 
 def as_utc(time: datetime) -> datetime:
-    """Return a time in UTC. A time without a zone is in UTC. Raises `ValueError` for an invalid year."""
+    """Return a time in UTC. Raises `ValueError` for an invalid year.
+
+    A time without a zone is assumed to be in UTC.
+    """
     try:
         return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
     except OverflowError as error:

@@ -10,7 +10,7 @@ DestinationState = Literal["healthy", "paused", "disabled", "removed"]
 
 
 class Destination(BaseModel):
-    """A destination, and the state and the numbers of its deliveries. No secret is shown."""
+    """A destination, its state and the numbers of its deliveries. It does not include the secret."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -50,9 +50,9 @@ class SentTest(BaseModel):
 
 
 class Retried(BaseModel):
-    """The number of deliveries that are sent now.
+    """The number of deliveries that are resent now (`retried`).
 
-    `left` is the number of deliveries that are still failed or dead, at most 10,000.
+    `left` is the number of the destination's other failed and dead deliveries. It is at most 10,000.
     """
 
     model_config = ConfigDict(frozen=True)

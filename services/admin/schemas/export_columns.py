@@ -8,10 +8,10 @@ from services.admin.texts import gettext_noop
 
 @dataclass(frozen=True)
 class ExportColumn:
-    """A column. `label` and `width` (in characters) are those of the spreadsheet.
+    """A column. A spreadsheet shows `label` as its heading. `width` is in characters.
 
-    `kind` is the type of its cells. The kind `time` is in the viewer's zone, the kind `utc` in UTC. The
-    columns with `usual` are selected by default.
+    `kind` is the type of the cells. Times of the kind `time` are in the viewer's zone, and times of the kind
+    `utc` are in UTC. An export contains the columns with `usual` by default.
     """
 
     label: str

@@ -36,7 +36,7 @@ ExportColumnName = Annotated[
 
 
 class ExportQuery(ExportFilter):
-    """Selects the leads and the columns of an export, and the time zone of the local times in it.
+    """Selects the leads and the columns of an export, and the time zone of its local times.
 
     Spam and erased leads are selected only if `include_spam_and_erased` is set, or if `status_filter` or
     `ids` selects them.

@@ -186,7 +186,10 @@ class LeadFilter(ExportFilter):
         return cursor
 
     def sort_position(self) -> SortPosition | None:
-        """Return the position after which the page begins, for any order except `received`."""
+        """Return the position after which the page begins, or None for the first page.
+
+        Call this only if the order is not `received`, which has another kind of cursor.
+        """
         return parse_sort_cursor(self.cursor) if self.cursor else None
 
     @model_validator(mode="after")

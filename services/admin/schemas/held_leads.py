@@ -34,7 +34,10 @@ class HeldDecision(BaseModel):
 
 
 class HeldLeadsDecided(BaseModel):
-    """The number of changed leads, and the number of the site's leads still held (10,000 at most)."""
+    """The result of a decision: the number of changed leads.
+
+    `left` is the number of leads that are still held. It is at most 10,000.
+    """
 
     model_config = ConfigDict(frozen=True)
 

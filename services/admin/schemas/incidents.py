@@ -1,4 +1,4 @@
-"""Incidents: failures that last."""
+"""Incidents: failures that lasted for at least two minutes."""
 
 from datetime import datetime, timedelta
 from typing import Annotated, Final, Literal, get_args
@@ -16,7 +16,7 @@ LASTS_AFTER: Final = timedelta(minutes=2)
 
 
 class Sighting(BaseModel):
-    """A failure that is seen now. `key` identifies it and does not contain the numbers in `reason`."""
+    """A current failure. `key` identifies it. It omits the numbers in `reason`, because they change."""
 
     model_config = ConfigDict(frozen=True)
 

@@ -1,7 +1,7 @@
 """The conditions and the order of a list of leads. They contain no personal data.
 
-The URL of the list and a saved view contain them. A period such as `yesterday` is stored by its name, so that
-it stays correct on later days. A search by words is not included.
+They are stored in the URL of the list and in saved views. A period such as `yesterday` is stored by its name,
+so that it stays correct on later days. Search words are not included.
 """
 
 from collections.abc import Mapping
@@ -91,10 +91,10 @@ class LeadConditions(BaseModel):
         }
 
     def to_filter(self, zone: ZoneInfo, actor: str, page: Mapping[str, Any] | None = None) -> LeadFilter:
-        """Return the conditions as the store's filter. Periods such as `yesterday` refer to the present time.
+        """Return the filter that the store uses. A period such as `yesterday` refers to the current day.
 
-        `actor` is the admin whom the assignee `ME` means. `page` has further fields of the filter. Raises
-        `ValidationError` if these fields are invalid.
+        `actor` replaces the assignee `ME`. `page` contains other fields of the filter, such as `cursor`.
+        Raises `ValidationError` if these fields are invalid.
         """
         since, until = self._bounds(zone)
         if self.waiting:

@@ -43,7 +43,7 @@ class Lead(LeadSummary):
 
 
 class LeadPage(BaseModel):
-    """A page of leads, by default newest first. `total` is the number of matches, an estimate if large."""
+    """A page of leads, by default newest first. `total` counts the matches. A large total is an estimate."""
 
     leads: list[LeadSummary]
     total: int
@@ -171,7 +171,7 @@ class StatusChanged(BaseModel):
 
 
 class Resent(BaseModel):
-    """The answer to a request to send an email again. The notifier sends it within seconds."""
+    """The response to a request to resend an email. The notifier sends it within seconds."""
 
     lead_id: UUID
     kind: str
@@ -198,7 +198,7 @@ def flushed(rows: int, sites: list[str]) -> Flushed:
 
 
 class Cleared(BaseModel):
-    """The number of archived rows, in all and by stage."""
+    """The number of archived rows: `archived` in total, and `stages` by stage."""
 
     archived: int
     stages: dict[str, int]

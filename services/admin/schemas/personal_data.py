@@ -55,7 +55,7 @@ class PersonData(BaseModel):
 
 
 class Erased(BaseModel):
-    """The result of erasing a lead. `already` is True if the lead had been erased before, at `erased_at`."""
+    """The result of erasing a lead. `already` is True if an earlier request erased it, at `erased_at`."""
 
     lead_id: UUID
     already: bool
@@ -68,7 +68,7 @@ class Erased(BaseModel):
 
 
 class ErasePerson(BaseModel):
-    """The address or the phone of the person, or both. They are in the body, so that no URL contains them."""
+    """The person's email address, phone number or both. Sent in the body, so that no URL contains them."""
 
     email: EmailStr | None = None
     phone: str | None = Field(
@@ -105,8 +105,8 @@ class ErasedPerson(BaseModel):
 class PersonLead(BaseModel):
     """One lead of a person. `status` is null if the lead is not stored yet.
 
-    `email` is the lead's current address. It differs from the address in the request if an admin edited it.
-    If the lead is not stored, `name` and `email` are read from its queued record, if that can be decoded.
+    `email` is the lead's current address. If an admin edited it, it can differ from the requested address. If
+    the lead is not stored, `name` and `email` come from its queued record, if the record can be decoded.
     """
 
     lead_id: UUID

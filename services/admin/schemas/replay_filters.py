@@ -56,7 +56,7 @@ class ReplayOne(Filter):
 
 
 class ReplayOrder(Filter):
-    """The rows to replay, and the rate. By default, all waiting, dead and archived rows."""
+    """The rows to replay, and the rate. By default, the rows are all waiting, dead and archived rows."""
 
     stage: Stage | None = None
     kind: Kind | None = None
@@ -91,7 +91,7 @@ class ReplayOrder(Filter):
 
 
 class ReplayMode(Filter):
-    """Requests a preview, or starts the replay if no more rows match than the preview showed."""
+    """Requests a preview (`dry_run`), or starts the replay."""
 
     dry_run: Annotated[bool, Field(description="Count the rows, but send none.")] = False
     expected: Annotated[
@@ -111,7 +111,7 @@ class HistoryPage(Filter):
 
 
 class ResultPage(Filter):
-    """Selects rows of a replay by result, and a page of them."""
+    """Selects one page of the rows of a replay, by default of rows with any result."""
 
     limit: Limit = 50
     result: Result | None = None

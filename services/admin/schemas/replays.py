@@ -30,7 +30,7 @@ class QueueGroups(BaseModel):
 
 
 class Requested(BaseModel):
-    """The result of a request to send one row again. The row is sent within two seconds."""
+    """The response to a request to resend one row. The row is sent within two seconds."""
 
     queue_id: UUID
     previous_state: str
@@ -40,7 +40,7 @@ class Requested(BaseModel):
 
 
 class ChosenGroup(BaseModel):
-    """Rows with the same failure that are, or would be, replayed. `rows` is their number."""
+    """A group of rows that have the same failure and can be replayed. `rows` is the number of rows."""
 
     stage: str
     kind: str
@@ -50,7 +50,7 @@ class ChosenGroup(BaseModel):
 
 
 class BlockedGroup(ChosenGroup):
-    """Rows with the same failure that cannot be replayed, the reason (`why`), and up to 1,000 of the ids."""
+    """A group of rows that cannot be replayed. `why` is the reason. `ids` has at most 1,000 of their ids."""
 
     why: str
     ids: list[UUID]
@@ -74,9 +74,10 @@ class Replay(BaseModel):
 
 
 class ReplayAnswer(BaseModel):
-    """The rows that are, or would be, replayed (`groups`), and those that cannot be replayed (`blocked`).
+    """The preview of a replay, or the started replay. `replay` is null in a preview.
 
-    `replay` is null in a preview. `unknown_ids` are the requested ids that do not exist.
+    `groups` are the matching rows that can be replayed. `blocked` are those that cannot be replayed.
+    `unknown_ids` are the requested ids that do not exist.
     """
 
     dry_run: bool

@@ -53,9 +53,11 @@ NO_SEARCH: Final[dict[str, Any]] = dict.fromkeys(
 def search_parameters(search: str) -> dict[str, Any]:
     """Return the SQL parameters of a search.
 
-    `term_1` to `term_6` are lists of texts. A lead must contain at least one text of each list. `reference`
-    and the ids are set if the search may be a lead's id, the beginning of an id, or the reference that emails
-    show (the last 8 characters of the id), and `request_id` if it may be the id of a request.
+    `term_1` to `term_6` are lists of texts. A lead must contain at least one text of each list.
+
+    The other parameters are set if the whole search may identify a lead. It may be the lead's id, the
+    beginning of that id, the reference that emails show (the last 8 characters of the id), or the id of a
+    request.
     """
     text = " ".join(search.split())
     words = sorted(_join_phone_numbers(text.split()), key=len, reverse=True)
