@@ -21,11 +21,12 @@ class CsrfError(Exception):
 async def load_session(
     request: Request, adapters: CurrentAdapters
 ) -> tuple[Session, DependencyUnavailable | None]:
-    """Return the session of the request's cookie, and either an error or None.
+    """Return the session in the request's cookie, and the error of the revocation check.
 
-    The error means that the database was unavailable, so it is unknown whether the session is revoked. Raises
-    `LoginRequired` if the session is missing, invalid or revoked. FastAPI caches the result, so that the
-    dependencies of a request share one lookup. Error pages read `request.state.session`.
+    The error is None if the check succeeded. Otherwise the database was unavailable, so the session may have
+    been revoked. Raises `LoginRequired` if the session is missing, invalid or revoked. FastAPI caches the
+    result, so that the dependencies of a request share one lookup. Error pages read the session from
+    `request.state.session`.
     """
     sessions: Sessions = request.app.state.sessions
     session = sessions.read(request.cookies.get(COOKIE, ""), time.time())

@@ -1,4 +1,4 @@
-"""Caches results for some seconds, so that ten open pages query the database as rarely as one page."""
+"""Caches results for some seconds, so that ten open pages cause no more queries than one page."""
 
 import asyncio
 import time

@@ -1,4 +1,4 @@
-"""The overview's chart and its table of hours, as shapes and texts that templates draw. No I/O.
+"""Computes the overview's bar chart and its table of leads by weekday and hour. Templates draw both. No I/O.
 
 The template draws the bars as SVG, which is stretched to the width of the page. All text is HTML beside the
 SVG, so that it is not stretched (ADR 0037).
@@ -82,7 +82,11 @@ class Bar:
 
     @property
     def rest(self) -> str:
-        """Return the second line of the tooltip: the spam, and the leads of the previous period."""
+        """Return the second line of the tooltip.
+
+        The line contains the number of spam (if there is any), and the number of leads in the previous
+        period.
+        """
         before = gettext("%(title)s: %(count)s", title=self.before_title, count=self.before)
         if not self.spam:
             return before
@@ -91,9 +95,10 @@ class Bar:
 
 @dataclass(frozen=True)
 class Chart:
-    """The bars, the values of the vertical scale from the top down to zero, the axis labels, and the totals.
+    """The chart: its bars, the labels of its axes, and the totals of both periods.
 
-    `description` says the same in words, for screen readers.
+    `scale` has the values of the vertical axis, from the highest down to zero. `labels` are the labels of the
+    horizontal axis. `description` describes the chart in words, for screen readers.
     """
 
     bars: list[Bar]
@@ -112,9 +117,9 @@ class Chart:
 
 @dataclass(frozen=True)
 class Heat:
-    """A cell of the table of hours: the leads of one hour of one weekday.
+    """A cell of the table of leads by weekday and hour.
 
-    `level` is from 0 (no leads) to `HEAT_LEVELS` - 1 (the most leads).
+    `value` is the number of leads. `level` is from 0 (no leads) to `HEAT_LEVELS` - 1 (the most leads).
     """
 
     title: str
@@ -123,7 +128,10 @@ class Heat:
 
 
 def bucket_starts(shown: Range, now: datetime, zone: ZoneInfo) -> list[datetime]:
-    """Return the start, in UTC, of each day or month: of the previous period first, then of the range."""
+    """Return when each day or month begins, in UTC.
+
+    The days or months of the previous period come first, then those of the range.
+    """
     local = now.astimezone(zone).replace(hour=0, minute=0, second=0, microsecond=0, fold=0)
     backwards = range(2 * shown.bars - 1, -1, -1)
     if shown.unit == "day":
@@ -181,7 +189,7 @@ def bar_chart(shown: Range, counts: Mapping[datetime, Count], now: datetime, zon
 
 
 def week_table(counts: Mapping[tuple[int, int], int]) -> list[tuple[str, list[Heat]]]:
-    """Return a row for each weekday: its name, and its 24 hours.
+    """Return the table's rows. Each row has the name of a weekday and a cell for each of its 24 hours.
 
     `counts` maps a weekday (1 is Monday) and an hour to the number of leads.
     """
@@ -206,7 +214,7 @@ def week_table(counts: Mapping[tuple[int, int], int]) -> list[tuple[str, list[He
 
 
 def busiest_hour(table: list[tuple[str, list[Heat]]]) -> Heat | None:
-    """Return the hour with the most leads; None if there are no leads."""
+    """Return the hour with the most leads. Return None if there are no leads."""
     busiest = max((heat for _, heats in table for heat in heats), key=lambda heat: heat.value)
     return busiest if busiest.value else None
 
@@ -214,9 +222,10 @@ def busiest_hour(table: list[tuple[str, list[Heat]]]) -> Heat | None:
 def scale_ticks(highest: int) -> list[int]:
     """Return the values above zero at which a chart has a horizontal line.
 
-    There are at most five values, and the last is at least `highest`. The distance between two lines is a
-    whole number: 1, 2, 2.5 or 5 times a power of ten. Of the scales that meet these rules, this is the one
-    with the lowest top value, and of two with the same top value, the one with more lines.
+    There are at most five values, and the last is at least `highest`. The distance between two lines is an
+    integer that is 1, 2, 2.5 or 5 times a power of ten. If several scales meet these rules, the scale with
+    the lowest top value is returned. If several of them have this top value, the one with the most lines is
+    returned.
     """
     highest = max(highest, 1)
     size = 10 ** max(0, len(str(highest)) - 2)

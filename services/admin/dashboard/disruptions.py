@@ -1,4 +1,7 @@
-"""Decides the dashboard's headline from all signals. The worst disruption determines its colour. No I/O."""
+"""Derives the dashboard's headline from all health signals. No I/O.
+
+The worst disruption determines the colour of the headline.
+"""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -31,11 +34,12 @@ Severity = Literal["bad", "amber"]
 
 @dataclass(frozen=True)
 class Disruption:
-    """A disrupted component, by the name that the page shows, and the reason for the disruption.
+    """A disrupted component and the reason for the disruption.
 
-    `url` is the page, or the part of the status page, where an admin can act; it is empty if there is none.
-    `subject` is the site, gateway or dependency that is affected, if the component has several. `leads` is
-    the number of affected leads or emails, or None if it is unknown.
+    `component` is the name that the page shows. `url` is the page, or the part of the status page, where an
+    admin can act. It is empty if there is no such page. `subject` tells disruptions of the same component
+    apart, for example by site, gateway or dependency. `leads` is the number of affected leads or emails, or
+    None if it is unknown.
     """
 
     component: str
@@ -63,8 +67,8 @@ NO_HEADLINE: Final = Headline("", "good", [])
 class Signals:
     """All health signals that the headline depends on.
 
-    `spam` lists the sites whose share of spam has risen, and `held` the sites with held leads. `recent`,
-    `jobs`, `spam` and `held` are None if they could not be read.
+    `spam` lists the sites whose share of spam has risen, and `held` the sites with held leads. Each of
+    `recent`, `jobs`, `spam` and `held` is None if it could not be read.
     """
 
     health: SystemHealth

@@ -70,7 +70,7 @@ def next_step(status: int) -> str:
 
 
 def edit_errors(error: ValidationError) -> dict[str, str]:
-    """Return an error message for each invalid field of an edited lead, by field.
+    """Return the error message of each invalid field of an edited lead, keyed by the field's name.
 
     No message contains the submitted value.
     """

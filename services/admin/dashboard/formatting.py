@@ -223,7 +223,10 @@ def kind_name(kind: object) -> str:
 
 
 def stage_name(stage: object) -> str:
-    """Return the name that pages show for a stage or service: what it does, such as `Storage`."""
+    """Return the name that pages show for a stage or service.
+
+    The name says what the stage or service does. For example, the persister's name is `Storage`.
+    """
     name = STAGES.get(str(stage))
     return gettext(name) if name else field_label(str(stage))
 
@@ -239,7 +242,10 @@ def job_description(job: str) -> str:
 
 
 def schedule_name(cron: str) -> str:
-    """Return a cron schedule in words if it runs every few minutes or daily, else the schedule unchanged."""
+    """Return a cron schedule in words, such as `Every 5 minutes`.
+
+    Returns the schedule unchanged if it runs neither every few minutes nor daily.
+    """
     if every := _EVERY_MINUTES.match(cron):
         return ngettext("Every minute", "Every %(count)s minutes", int(every[1]))
     if daily := _DAILY.match(cron):
@@ -283,7 +289,7 @@ def json_text(value: Any) -> str:
 
 
 def answer_html(answer: Any) -> Markup:
-    """Return an answer as HTML: the values of a list with commas, and links for the URLs of files.
+    """Return a visitor's answer as HTML. Commas separate the values of a list, and URLs of files are links.
 
     A link shows its URL, because a visitor may give a file any name.
     """
@@ -298,7 +304,7 @@ def _part_html(text: str, url: str) -> Markup:
 
 
 def detail_pairs(details: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Return the details of an audit event or a job as pairs of label and text, without empty values."""
+    """Return the details of an audit event or a job as pairs of label and text. Omits empty values."""
     return [
         (field_label(name), _detail_text(name, value))
         for name, value in details.items()
@@ -307,14 +313,14 @@ def detail_pairs(details: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def address_text(address: str) -> Markup:
-    """Return an email address as HTML. A line may break only before its domain."""
+    """Return an email address as HTML in which a line may break only before the `@`."""
     return Markup("<wbr>@").join(address.split("@"))
 
 
 def source_items(source: Mapping[str, Any] | None) -> list[tuple[str, Any]]:
     """Return a lead's source (its marketing campaigns) as pairs of name and value.
 
-    The fields of the last campaign come first. Those of the first campaign come last.
+    The fields of the most recent campaign come first. The fields of the first visit's campaign come last.
     """
     source = source or {}
     names = [name for name in CAMPAIGN_FIELDS if name in source]

@@ -1,4 +1,8 @@
-"""Reads the headline when a page requests it, and every 15 s for the navigation and the incidents."""
+"""Reads the health signals and makes the headline.
+
+Each request for a page that shows the headline does this. A poll also does it every 15 s, for the number in
+the navigation, and records the incidents.
+"""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -23,10 +27,11 @@ SPAM_MAX_AGE_SECONDS: Final = 60.0
 
 
 async def read_signals(app: FastAPI, cache: Cache) -> Signals:
-    """Return all signals, and store their headline in `app.state.headline`.
+    """Return all health signals, and store the resulting headline in `app.state.headline`.
 
-    The navigation on every page shows the number of disruptions in that headline. The texts in it are in the
-    language of its last reader, so a page that shows them calls `make_headline` itself.
+    The navigation on every page shows the number of disruptions in the stored headline. The texts of the
+    stored headline may be in another viewer's language. So a page that shows texts of the headline calls
+    `make_headline` itself.
     """
     adapters: Adapters = app.state.adapters
 

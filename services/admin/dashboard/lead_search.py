@@ -47,7 +47,10 @@ Rows = Annotated[Literal[25, 50, 100], BeforeValidator(lambda value: int(str(val
 
 
 class LeadQuery(LeadConditions):
-    """The filters of the list of leads, and the page to show. A URL may have them: none is personal data."""
+    """The filters of the list of leads, and the page to show.
+
+    None of the fields is personal data, so a URL may contain them.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -84,11 +87,17 @@ class LeadSearch(LeadQuery):
     q: BlankAsNone[str] = None
 
     def has_word(self) -> bool:
-        """Return True if the search words have a letter or a digit, without which they find nothing."""
+        """Return True if the search words contain a letter or a digit.
+
+        Search words without a letter and without a digit find no lead.
+        """
         return any(map(str.isalnum, self.q or ""))
 
     def hidden_fields(self) -> list[tuple[str, str]]:
-        """Return the filters and search words as hidden fields, for another form about these leads."""
+        """Return the filters and search words as pairs of name and value.
+
+        A form that acts on the same leads sends them as hidden fields.
+        """
         fields = self.conditions() | ({"q": self.q} if self.q else {})
         return [
             (name, value)
@@ -99,7 +108,7 @@ class LeadSearch(LeadQuery):
     def search_filter(self, zone: ZoneInfo, actor: str) -> LeadFilter:
         """Return the search as the store's filter. Raises `RequestValidationError` for an invalid field.
 
-        `actor` is the admin whom the assignee `ME` means.
+        The assignee `ME` stands for the admin `actor`.
         """
         page = {"limit": self.rows or PAGE_ROWS, "q": self.q, "cursor": last_cursor(self.cursor)}
         try:
@@ -109,7 +118,7 @@ class LeadSearch(LeadQuery):
 
 
 def chips(search: LeadSearch, site_name: Callable[[str], str]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield, for each filter that is set, its text and the changes to the search that remove it."""
+    """Yield the text of each filter value, and the changes to the search that remove this value."""
     words: dict[str, Callable[[str], str]] = {
         "site": site_name,
         "status": state_name,
@@ -125,14 +134,14 @@ def chips(search: LeadSearch, site_name: Callable[[str], str]) -> Iterator[tuple
 
 
 def over_text(hours: int) -> str:
-    """Return how long a lead has been waiting at least, such as `over 3 days`."""
+    """Return the text for a minimum waiting time, such as `over 3 days`."""
     if hours % 24 == 0:
         return ngettext("over %(count)s day", "over %(count)s days", hours // 24)
     return ngettext("over %(count)s hour", "over %(count)s hours", hours)
 
 
 def people_names() -> dict[str, str]:
-    """Return the names that pages show for the assignees `ME` and `NOBODY`, by these values."""
+    """Return the names that pages show for the assignees `ME` and `NOBODY`, keyed by assignee."""
     return {value: gettext(name) for value, name in PEOPLE.items()}
 
 
@@ -152,7 +161,10 @@ COLUMN_ORDERS: Final[dict[str, tuple[LeadOrder, LeadOrder, int]]] = {
 
 
 def column_orders(shown: LeadOrder) -> dict[str, tuple[str, LeadOrder]]:
-    """Return, for each sortable column, the value of `aria-sort` and the order that a click on it selects."""
+    """Return two values for each sortable column, keyed by the column.
+
+    The first is the value of `aria-sort`. The second is the order that a click on the column selects.
+    """
     orders = {}
     for column, (ascending, descending, first) in COLUMN_ORDERS.items():
         if shown == ascending:

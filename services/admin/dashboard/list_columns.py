@@ -1,7 +1,7 @@
 """The columns of the list of leads, and which of them a person has chosen. No I/O.
 
-A cookie stores the choice. So it needs no query, and each browser has its own choice, which suits a screen of
-another size. The choice is not personal data.
+A cookie stores the choice. So no database query is needed, and a person can choose different columns in each
+browser, for example on a smaller screen. The choice is not personal data.
 """
 
 from typing import Final, Literal
@@ -29,7 +29,10 @@ _SEPARATOR: Final = "."
 
 
 def read_columns(cookie: str | None) -> tuple[ColumnName, ...]:
-    """Return the chosen columns in their order, or the default columns without a valid cookie."""
+    """Return the chosen columns in the order of `COLUMNS`.
+
+    Return the default columns if the cookie is missing or invalid.
+    """
     names = (cookie or "").split(_SEPARATOR)
     if names[0] != _LEAD:
         return USUAL_COLUMNS

@@ -1,8 +1,8 @@
 """The links between the pages of a list. No I/O.
 
-A cursor says where a page begins. A query with a cursor finds only older pages. So that a page can link to
-newer pages too, its URL parameter `cursor` contains the cursors of all pages before it, and then its own
-cursor. They are joined by dots, which no cursor contains.
+A cursor says where a page begins. A query with a cursor finds only older pages. To link to newer pages too, a
+page has the cursors of the newer pages and then its own cursor in its URL parameter `cursor`. Dots separate
+the cursors. No cursor contains a dot.
 """
 
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ MAX_CURSORS: Final = 20
 
 @dataclass(frozen=True)
 class Pager:
-    """The values of the URL parameter `cursor` for other pages. None means that there is no such page.
+    """The values of the URL parameter `cursor` in the links to other pages. None means that there is no link.
 
     The value for the newest page is an empty text.
     """
@@ -51,7 +51,8 @@ def build_pager(cursors: str | None, next_cursor: str | None) -> Pager:
 def page_url(path: str, params: Mapping[str, Any], cursor: str | None = None, zone: str = "") -> str:
     """Return the URL of a page: the path, the parameters that have a value, and `cursor`.
 
-    If the parameters contain a date (`since` or `until`), the URL also has the time `zone` of the dates.
+    If the parameters contain `since`, `until` or `received`, the URL also contains the time `zone` of the
+    dates.
     """
     dated = params.get("since") or params.get("until") or params.get("received")
     shown = {**params, "zone": zone if dated else "", "cursor": cursor}

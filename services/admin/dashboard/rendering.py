@@ -192,8 +192,8 @@ def _login_url(next_path: str) -> str:
 def error_page(request: Request, error: Exception) -> Response:
     """Render an error as a page, or as a toast if htmx sent the request.
 
-    If the form of a list fails, the error replaces the list. Otherwise the old list would look like the
-    form's result.
+    If htmx sent the search form of a list, the error replaces the list. If the old list stayed, it would look
+    like the result of the search.
     """
     status, message, headers = _error_details(error)
     if status == 500:

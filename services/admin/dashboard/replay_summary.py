@@ -1,4 +1,4 @@
-"""The result of a replay as one sentence, and its colour. No I/O."""
+"""Summarises the result of a replay: one sentence, and the colour of its badge. No I/O."""
 
 from dataclasses import dataclass
 from typing import Final

@@ -1,4 +1,4 @@
-"""Decides which disruptions become incidents, and gives each a key that is the same at each poll.
+"""Decides which disruptions become incidents. Gives each disruption a key that is the same in each poll.
 
 No I/O.
 """

@@ -56,7 +56,10 @@ def counts_key(zone: ZoneInfo, actor: str) -> str:
 
 
 def build_links(saved: Iterable[SavedView], counts: dict[str, ViewCount], zone: ZoneInfo) -> list[ViewLink]:
-    """Return the links. `counts` has each view's count by its URL. A view just saved has no count yet."""
+    """Return the links to all views. `counts` maps the URL of a view to its count.
+
+    A view that was just saved has no count yet.
+    """
     views = [(gettext(name), conditions, False) for name, conditions in BUILT_IN.items()]
     views += [(view.name, view.conditions, view.shared) for view in saved]
     links = [ViewLink(gettext("All leads"), LEADS, "")]

@@ -1,1 +1,1 @@
-"""The repositories: each module reads or changes one kind of data, with the SQL file beside it."""
+"""The repositories. Each module reads or changes one kind of data with the queries in its SQL file."""

@@ -1,4 +1,4 @@
-"""Makes PostgreSQL plan queries with optional filters for their actual values."""
+"""Makes PostgreSQL plan each query for the actual values of its optional filters."""
 
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ async def plan_for_values(connection: Connection) -> None:
     """Force custom plans for the rest of this transaction, and set `random_page_cost` and `work_mem`.
 
     A generic plan would scan the whole table for an optional filter (`:x IS NULL OR column = :x`). The lower
-    cost makes PostgreSQL prefer an index over a scan with a sort. With more memory, the bitmap of two filters
-    is not lossy.
+    `random_page_cost` makes PostgreSQL prefer an index to a scan with a sort. With the higher `work_mem`, a
+    bitmap of two filters is not lossy.
     """
     await _SQL.plan_for_values(connection)

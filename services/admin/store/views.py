@@ -39,9 +39,9 @@ class Views:
             return await _list_views(connection, actor)
 
     async def count(self, views: Sequence[LeadConditions], zone: ZoneInfo, actor: str) -> list[ViewCount]:
-        """Return the number of leads that each view shows to the actor now, counted up to `COUNT_UP_TO`.
+        """Return the number of leads that each view shows to the actor now.
 
-        Each count is one query that stops at the limit.
+        Each count is one query that stops at `COUNT_UP_TO`.
         """
         counts = []
         async with snapshot(self._pool) as connection:
@@ -72,8 +72,8 @@ class Views:
     async def edit(self, view_id: UUID, edit: ViewEdit, actor: str) -> SavedView:
         """Rename a view, or replace its filters and its order, or both. Audits what changed.
 
-        Raises `NotFoundError`, `ForbiddenError` for a team view of another author, and `ConflictError` if
-        another view has this name.
+        Raises `NotFoundError` if the view does not exist, `ForbiddenError` for a team view of another author,
+        and `ConflictError` if another view has this name.
         """
         async with transaction(self._pool) as connection:
             await _SQL.lock_views(connection)
@@ -98,7 +98,8 @@ class Views:
     async def delete(self, view_id: UUID, actor: str) -> SavedView:
         """Delete a view and return it.
 
-        Raises `NotFoundError`, and `ForbiddenError` for a team view of another author.
+        Raises `NotFoundError` if the view does not exist, and `ForbiddenError` for a team view of another
+        author.
         """
         async with transaction(self._pool) as connection:
             await _SQL.lock_views(connection)

@@ -27,8 +27,8 @@ PAGE_ROWS = 30
 class BulkForm(LeadSearch):
     """The form below the list of leads: an action on the selected leads.
 
-    `ids` are the selected leads. With `matching`, all leads that match the search are selected instead.
-    Without `expected` (the number of leads in the preview), the page shows the preview. To confirm an
+    `ids` are the selected leads. If `matching` is set, all leads that match the search are selected instead.
+    `expected` is the number of leads in the preview. A form without it requests the preview. To confirm an
     erasure, the admin types the number of leads (`typed`).
     """
 
@@ -45,7 +45,8 @@ class BulkForm(LeadSearch):
     def to_order(self, selected: ExportFilter) -> BulkOrder:
         """Return the order for the store. Raises `RequestValidationError` for an invalid field.
 
-        `selected` is the search as a filter. The order contains it if `matching` is set.
+        `selected` is the filter of the search. The order contains this filter if `matching` is set, otherwise
+        it contains `ids`.
         """
         try:
             return BulkOrder.model_validate(
@@ -92,7 +93,7 @@ async def start_bulk_change(
 
 
 class ResultQuery(BaseModel):
-    """The parameters that select the leads of a bulk change by result, and a page of these leads."""
+    """The parameters that select leads of a bulk change: the result of the leads, and the page."""
 
     result: BlankAsNone[BulkResult] = None
     cursor: BlankAsNone[int] = None
@@ -125,7 +126,7 @@ async def show_bulk_change(
 async def cancel_bulk_change(
     request: Request, bulk_id: UUID, session: CurrentSession, adapters: CurrentAdapters
 ) -> Response:
-    """Cancel a bulk change. The leads that it has not changed stay as they are."""
+    """Cancel a bulk change. Leads that are not changed yet stay as they are."""
     await adapters.bulk.cancel(bulk_id, session.actor)
     return redirect(request, f"{BULK}/{bulk_id}")
 

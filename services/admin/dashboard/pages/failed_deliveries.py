@@ -60,7 +60,10 @@ async def show_groups(
     cache: CurrentCache,
     query: Annotated[GroupQuery, Query()],
 ) -> Response:
-    """Show the groups in one state (by default, in all open states) and the latest replays."""
+    """Show the groups of failed deliveries, and the latest replays.
+
+    `query` selects the state of the groups. By default, groups that are waiting, replaying or dead are shown.
+    """
     groups = await adapters.queue.list_groups(GroupFilter(state=query.state))
     history = await adapters.replays.list_replays(HistoryPage(limit=HISTORY_ROWS))
     shown = " ".join(f"{each.id} {each.state} {each.taken}" for each in history.replays)

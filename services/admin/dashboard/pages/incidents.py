@@ -54,7 +54,7 @@ async def resolve_incident(
 
 
 async def incident_values(adapters: Adapters) -> dict[str, Any]:
-    """Return the values for the panel's template. `incidents` is None if the database is unavailable."""
+    """Return the values for the panel's template. `open_incidents` is None if the database is unavailable."""
     try:
         opened = await adapters.incidents.list_incidents(IncidentFilter(state="open"))
         resolved = await adapters.incidents.list_incidents(

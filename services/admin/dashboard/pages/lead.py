@@ -77,12 +77,12 @@ async def _other_requests(lead: Lead | ParkedLead | None, adapters: Adapters) ->
 class StatusForm(BaseModel):
     """A form that sets the status of a lead if it still has the `expected` status.
 
-    Releasing a lead from spam or hold requires `confirmed`. The undo button sends `undoes`: the lead's
-    `updated_at` after the change to undo. If the lead has changed since then, nothing is undone.
+    Releasing a lead from spam or hold requires `confirmed`. The undo button sends `undoes`: the value that
+    the lead's `updated_at` had after the change to undo. If the lead was changed again, nothing is undone.
 
-    The page also has a form for the assignee. That form's `updated_at` is sent here as `shown_updated_at`. If
-    it was still valid before this change, the response contains the new `updated_at`, so that the admin can
-    still save the form for the assignee.
+    The lead's page has another form, for the assignee, which sends the `updated_at` that the page shows. This
+    form sends the same value as `shown_updated_at`. If the value was current before this change, the response
+    contains the new `updated_at`. So the admin can still save the other form.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -172,7 +172,7 @@ async def resend_email(
     session: CurrentSession,
     adapters: CurrentAdapters,
 ) -> Response:
-    """Send an email of the lead again."""
+    """Resend one email of the lead."""
     await adapters.leads.resend_email(lead_id, kind, session.actor)
     if not is_htmx(request):
         return redirect(request, f"/admin/ui/leads/{lead_id}")

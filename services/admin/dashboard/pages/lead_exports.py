@@ -24,10 +24,10 @@ router = APIRouter(prefix="/admin/ui/leads", route_class=PageRoute)
 
 
 class ExportForm(LeadSearch):
-    """The search on the page of leads, the time zone of its dates, and what to export.
+    """The search on the page of leads, and what to export.
 
-    `ids` are the leads that the admin selected. If `ids` is empty or `matching` is set, all leads that match
-    the search are exported.
+    `zone` is the time zone of the dates. `ids` are the leads that the admin selected. If `ids` is empty or
+    `matching` is set, all leads that match the search are exported.
     """
 
     matching: bool = False
@@ -38,11 +38,17 @@ class ExportForm(LeadSearch):
 
     @property
     def chosen(self) -> list[UUID]:
-        """Return the ids of the leads to export. Empty if all leads that match the search are exported."""
+        """Return the ids of the leads to export.
+
+        The list is empty if all leads that match the search are exported.
+        """
         return [] if self.matching else self.ids
 
     def query_fields(self, actor: str) -> dict[str, Any]:
-        """Return the fields of the export's query. `actor` is the admin whom the assignee `ME` means."""
+        """Return the fields of the export's query.
+
+        The assignee `ME` stands for the admin `actor`.
+        """
         zone = zone_or_utc(self.zone)
         conditions = self.search_filter(zone, actor).model_dump(include=set(ExportFilter.model_fields))
         return conditions | {
@@ -57,7 +63,10 @@ class ExportForm(LeadSearch):
 async def show_export(
     request: Request, session: CurrentSession, adapters: CurrentAdapters, form: Annotated[ExportForm, Form()]
 ) -> Response:
-    """Show the form to choose columns and format: as a dialog with htmx, as a page without."""
+    """Show the form that chooses the columns and the format of an export.
+
+    With htmx, the form is a dialog. Without htmx, it is a page.
+    """
     count, left_out, is_estimate = await adapters.exports.count(
         ExportQuery(**form.query_fields(session.actor))
     )
@@ -80,8 +89,8 @@ async def export_csv(
 ) -> Response:
     """Stream the leads of a search as CSV.
 
-    The request is a POST, because the search may contain an email address. The CSV has no byte order mark,
-    because it is for programs. Excel users choose the Excel file.
+    The request is a POST, because the search may contain an email address. The CSV is for programs, so it has
+    no byte order mark. Excel users choose the Excel file instead.
     """
     query = CsvQuery(**form.query_fields(session.actor), bom=False)
     chunks = await adapters.exports.export_csv(query, session.actor)

@@ -63,7 +63,8 @@ async def show_leads(
 class ListForm(LeadSearch):
     """The search form.
 
-    When the page reloads itself, it also sends `shown`: the time before which its leads came.
+    When the page reloads its list, it also sends `shown`. Leads that arrived after this time are counted, but
+    not added to the list.
     """
 
     shown: BlankAsNone[Time] = None
@@ -81,7 +82,7 @@ async def search_leads(
     """Show a page of the leads that match a search.
 
     If the form has no search words and was sent without htmx, the response redirects to the URL that contains
-    the filters, so that the address bar shows it.
+    the filters, so that the address bar shows this URL.
     """
     if not search.q and not is_htmx(request):
         return redirect(request, search.url(zone))

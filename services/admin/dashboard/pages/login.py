@@ -84,9 +84,10 @@ async def log_out(request: Request, session: CurrentSession, adapters: CurrentAd
 
 
 def own_url(url: str) -> str:
-    """Return the path and query of a URL that is a page of the dashboard, else the path of the home page.
+    """Return the path and query of a URL if the URL is a page of the dashboard.
 
-    The result always begins with the home page's path. This prevents open redirects.
+    Otherwise return the home page's path. The result always begins with the home page's path. This prevents
+    open redirects.
     """
     path, mark, query = url.partition("?")
     if not (url.isascii() and url.isprintable()) or any(part in path for part in ("\\", "//", "..")):

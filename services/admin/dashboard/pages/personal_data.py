@@ -33,10 +33,10 @@ class Contact:
         return self.email or self.phone
 
     def matches(self, typed: str) -> bool:
-        """Return True if the admin typed the text that is shown.
+        """Return True if the admin typed the text `shown`, or if there is neither an address nor a phone.
 
-        Two phone numbers are equal if their digits are. Always True if there is neither an address nor a
-        phone.
+        Upper and lower case are equal. Phone numbers are equal if `phone_ending` returns the same digits for
+        both.
         """
         if not self.shown or typed.lower() == self.shown.lower():
             return True
@@ -79,9 +79,8 @@ async def delete_personal_data(
 ) -> Response:
     """Delete this lead, the selected leads and the queue rows with the email address. Report the result.
 
-    In the first request, the admin types the address. In a retry, the form contains the address and the
-    phone, because the lead may already be erased. Both requests delete only this lead and data of this
-    person.
+    The first request contains the address that the admin typed. A retry also contains the phone, because the
+    lead itself may already be erased. Both requests can delete only this lead and data of the same person.
     """
     contact = await _find_contact(lead_id, adapters)
     typed = form.address.strip()

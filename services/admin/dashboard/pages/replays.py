@@ -61,7 +61,7 @@ async def show_duration(
     per_second: Annotated[int, Query(ge=1, le=MAX_PER_SECOND)],
     wanted: Annotated[int, Query(ge=0)],
 ) -> Response:
-    """Show how long a replay of `wanted` rows takes at a rate of `per_second` rows."""
+    """Show how long a replay of `wanted` rows takes if it sends `per_second` rows each second."""
     return render(
         request,
         session,

@@ -1,6 +1,7 @@
 """The system status: a page for operators, with panels that load separately.
 
-The page shows no lead, so it opens even while the database is unavailable.
+The page shows no lead. So it opens even if the database is unavailable and the session cannot be checked for
+revocation.
 """
 
 from typing import Annotated, Any
@@ -57,7 +58,7 @@ async def queue_panel(
 
 @router.get("/ui/status/count")
 async def disruption_count(request: Request, session: UnverifiedSession) -> Response:
-    """Render the number of disruptions for the navigation of a page that is already open."""
+    """Render the number of disruptions. Open pages request it to update their navigation."""
     return render(request, session, "status/disruption_count.html")
 
 

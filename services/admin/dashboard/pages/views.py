@@ -29,8 +29,8 @@ router = APIRouter(prefix=VIEWS, route_class=PageRoute)
 class ViewForm(LeadSearch):
     """The filters and the order of the list, and the name under which they are saved.
 
-    `replaces` is set if the admin has confirmed to replace an existing view: it is the id of the view that
-    gets the filters and the order. The name of that view does not change.
+    If the admin has confirmed that the form replaces an existing view, `replaces` is the id of that view. The
+    view gets the filters and the order, and keeps its name.
     """
 
     name: str = ""
@@ -66,7 +66,7 @@ async def show_views(
 
 @router.post("/new")
 async def show_form(request: Request, session: CurrentSession, form: Annotated[ViewForm, Form()]) -> Response:
-    """Show the form for the name of a view: as a dialog with htmx, as a page without."""
+    """Show the form for the name of a view. With htmx, it is a dialog. Without htmx, it is a page."""
     return _render_form(request, session, form)
 
 
@@ -140,7 +140,7 @@ async def rename_view(
 async def delete_view(
     request: Request, view_id: UUID, session: CurrentSession, adapters: CurrentAdapters
 ) -> Response:
-    """Delete a view. The leads that it shows stay, and so do URLs with its filters."""
+    """Delete a view. No lead is deleted, and URLs with the view's filters still work."""
     await adapters.views.delete(view_id, session.actor)
     return redirect(request, VIEWS)
 

@@ -43,7 +43,8 @@ class BulkChanges:
     async def start(self, order: schemas.BulkOrder, expected: int | None, actor: str) -> schemas.BulkAnswer:
         """Start a bulk change of all leads that match now.
 
-        Raises `ConflictError` if no lead matches, or if more leads match than `expected` or than 100,000.
+        Raises `ConflictError` if no lead matches, if more than `expected` leads match, or if more than
+        100,000 leads match.
         """
         async with transaction(self._pool) as connection:
             selection = await _selection(connection, order)

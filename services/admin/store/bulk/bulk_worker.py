@@ -1,8 +1,8 @@
 """Performs the bulk changes: one chunk of leads in each transaction.
 
-Every admin process runs this module. A row lock ensures that only one process at a time works at a bulk
-change. The changes, audit entries, results and progress of a chunk are one transaction. So if a process dies,
-another continues after the last chunk, and no lead is changed twice.
+Every admin process runs this module. A row lock ensures that only one process at a time works on a bulk
+change. The changes, audit entries, results and progress of a chunk are committed in one transaction. So if a
+process dies, another process continues after the last committed chunk, and no lead is changed twice.
 """
 
 import asyncio

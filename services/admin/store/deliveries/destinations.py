@@ -1,4 +1,7 @@
-"""Destinations and their deliveries: shows what the service `webhooks` sent, and makes an admin's changes."""
+"""Lists destinations and their deliveries, and makes an admin's changes to destinations.
+
+The service `webhooks` sends the deliveries.
+"""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -36,7 +39,7 @@ def kinds_of(sites: Sites) -> dict[str, str]:
 class Destinations:
     """Reads and changes the tables `webhook_*`. The methods raise `DependencyUnavailable`.
 
-    Their argument `kinds` has the kind of each destination in the sites file, by the destination's name.
+    The argument `kinds` of the methods maps the name of each destination in the sites file to its kind.
     """
 
     def __init__(self, pool: Pool) -> None:
@@ -49,7 +52,7 @@ class Destinations:
             return DestinationList(destinations=[_destination(row, kinds) async for row in rows])
 
     async def enable(self, name: str, kinds: Mapping[str, str], actor: str) -> None:
-        """Send to a destination again, and end its pause. Audited.
+        """Resume sending to a destination that is disabled or paused. Audited.
 
         Raises `NotFoundError` if the sites file does not contain the destination.
         """
@@ -59,7 +62,7 @@ class Destinations:
             await append_action(connection, AuditEvent.DESTINATION_ENABLED, actor, {"destination": name})
 
     async def disable(self, name: str, kinds: Mapping[str, str], actor: str) -> None:
-        """Stop sending to a destination. Its deliveries stay stored until it is enabled. Audited.
+        """Stop sending to a destination. Deliveries to it stay stored until an admin enables it. Audited.
 
         Raises `NotFoundError` if the sites file does not contain the destination, and `ConflictError` if the
         destination is already disabled.
@@ -95,10 +98,10 @@ class Destinations:
         return SentTest(event_id=event_id)
 
     async def retry(self, name: str, kinds: Mapping[str, str], actor: str) -> Retried:
-        """Send at most 10,000 failed and dead deliveries of a destination now. Audited.
+        """Make at most 10,000 failed or dead deliveries of a destination due now. Audited.
 
-        A delivery is dead if it has no retry left. Raises `NotFoundError` if the sites file does not contain
-        the destination.
+        A failed delivery has retries left. A dead delivery has none. Raises `NotFoundError` if the sites file
+        does not contain the destination.
         """
         async with transaction(self._pool) as connection:
             await _lock(connection, name, kinds)

@@ -64,7 +64,7 @@ class ReplayQueue:
     async def replay_one(self, queue_id: UUID, comment: str | None, actor: str) -> Requested:
         """Make one row due now.
 
-        When the flusher sends it, the flusher writes an audit entry in the actor's name.
+        The flusher sends the row, and writes an audit entry in the actor's name.
         """
         async with transaction(self._pool) as connection:
             row = await _SQL.lock_row(connection, id=queue_id)

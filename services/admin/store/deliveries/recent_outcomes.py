@@ -1,4 +1,4 @@
-"""Counts the outcomes of the last hour's emails and deliveries."""
+"""Counts emails by outcome, and deliveries that failed permanently, in the last hour."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +11,10 @@ _SQL: Any = load_queries(Path(__file__).with_name("recent_outcomes.sql"))
 
 @dataclass(frozen=True)
 class EmailOutcomes:
-    """The numbers of emails of one kind by their last outcome. `failed` includes unknown outcomes."""
+    """How many emails of one kind were sent, and how many failed. The last outcome of an email counts.
+
+    `failed` includes emails with an unknown outcome.
+    """
 
     sent: int = 0
     failed: int = 0

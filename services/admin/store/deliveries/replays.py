@@ -1,4 +1,4 @@
-"""Replays of many rows by a filter: preview, start, follow and cancel. The flusher sends the rows.
+"""Replays of many queue rows: preview, start, follow and cancel them. The flusher sends the rows.
 
 The methods raise `DependencyUnavailable`, and the errors of `services.admin.rules.errors`.
 """

@@ -1,8 +1,8 @@
 """Writes leads as an Excel file. It is sent while it is written, so no complete copy is in memory or on disk.
 
-XlsxWriter can only send a closed workbook, and stores all rows in a temporary file until then. So each part
-of the rows is a workbook of its own, and this module copies the rows of all parts into one sheet
-(docs/decisions/0035).
+Only a closed workbook can be sent, and XlsxWriter stores all rows in a temporary file until it closes the
+workbook. So this module has XlsxWriter write each part of the rows as a separate workbook, and copies the
+rows of all these workbooks into one sheet (docs/decisions/0035).
 """
 
 import io
@@ -38,8 +38,8 @@ _OPTIONS: Final = {"constant_memory": True}
 class ExcelFile:
     """One Excel file. Call `add` for each part, then `end`, and send the returned bytes in this order.
 
-    Each call takes time in proportion to its rows, so make the calls in a thread. Used as a context manager,
-    it discards a file that is not finished.
+    The time of a call is proportional to the number of its rows, so make the calls in a thread. As a context
+    manager, the object discards a file that is not finished.
     """
 
     def __init__(self, columns: Sequence[str], zone: ZoneInfo) -> None:

@@ -22,7 +22,7 @@ class HeldLeads:
         self._pool = pool
 
     async def list_sites(self) -> list[HeldSite]:
-        """Return each site with held leads. Considers the newest 10,000 held leads.
+        """Return the sites that have held leads. Considers only the newest 10,000 held leads of each site.
 
         Raises `DependencyUnavailable`.
         """
@@ -33,8 +33,9 @@ class HeldLeads:
     async def decide(self, decision: HeldDecision, actor: str) -> HeldLeadsDecided:
         """Set the new status of the held leads of a site, and request the emails that become due.
 
-        Each transaction changes 100 leads and writes an audit entry for each. If the call fails half-way, the
-        remaining leads are still held. Call it again to continue. Raises `DependencyUnavailable`.
+        Changes at most 10,000 leads. Each transaction changes at most 100 leads, and writes an audit entry
+        for each lead. If the call fails half-way, the remaining leads are still held: call it again to
+        continue. Raises `DependencyUnavailable`.
         """
         changed = 0
         while changed < MAX_LEADS:

@@ -36,9 +36,10 @@ class LeadExports:
         self._pool = pool
 
     async def count(self, query: ExportQuery) -> tuple[int, int, bool]:
-        """Return the number of leads in an export, and the number of spam and erased leads left out.
+        """Return the number of leads in an export, and the number of matching leads that the export omits.
 
-        The last value is True if the two numbers are estimates.
+        An export omits spam and erased leads unless the query selects them. The last value is True if the two
+        numbers are estimates.
         """
         if query.ids:
             return len(set(query.ids)), 0, False

@@ -59,7 +59,7 @@ class Leads:
     """Reads and changes the rows of the table `lead_inbox`."""
 
     def __init__(self, pool: Pool, site_name: Callable[[str], str] = str) -> None:
-        """`site_name` returns the name of a site that people see, by its key."""
+        """`site_name` returns the name that pages show for a site. Its argument is the key of the site."""
         self._pool = pool
         self._site_name = site_name
 
@@ -84,7 +84,10 @@ class Leads:
         )
 
     async def count_since(self, filters: LeadFilter, since: datetime, bound: int) -> int:
-        """Return how many leads match the filter and came at `since` or later, counted up to `bound`."""
+        """Return how many leads match the filter and arrived at `since` or later.
+
+        The count stops at `bound`.
+        """
         later = max(since, filters.since) if filters.since else since
         async with snapshot(self._pool) as connection:
             await plan_for_values(connection)
@@ -151,7 +154,7 @@ class Leads:
         )
 
     async def resend_email(self, lead_id: UUID, kind: Kind, actor: str) -> Resent:
-        """Request that the notifier sends one email of a lead again, which happens within seconds."""
+        """Request that the notifier resends one email of a lead. The notifier resends it within seconds."""
         async with transaction(self._pool) as connection:
             row = await lock_existing_lead(connection, lead_id)
             delivery_state = await _SQL.delivery_state(connection, id=lead_id, kind=kind)

@@ -1,4 +1,4 @@
-"""Requests emails of leads as rows of the replay queue.
+"""Requests that the notifier sends emails of leads. Each request is a row of the replay queue.
 
 The flusher sends such rows to the notifier at once.
 """

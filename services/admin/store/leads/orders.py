@@ -1,7 +1,7 @@
 """Lists leads in orders other than newest first, with keyset pagination.
 
-A page begins after the last lead of the page before. So other leads stay on their pages if a lead is added or
-changed meanwhile. With an offset, they would move.
+A page begins after the last lead of the previous page. So if a lead is added or changed meanwhile, all other
+leads stay on their pages. With an offset, leads would move to other pages.
 """
 
 from pathlib import Path

@@ -1,4 +1,7 @@
-"""Counts new leads and how they were answered, for the numbers at the top of the overview."""
+"""Computes the numbers at the top of the overview.
+
+They are new leads, unanswered leads, response times, and leads that were won or lost.
+"""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -17,7 +20,10 @@ MOST_ASSIGNEES: Final = 10
 
 @dataclass(frozen=True)
 class Arrivals:
-    """The number of leads and the number of spam, from the start of a day to the present time of day."""
+    """The number of leads and the number of spam that arrived on one day.
+
+    Only the part of the day before the present time of day counts, so that two days can be compared.
+    """
 
     leads: int
     spam: int
@@ -25,7 +31,10 @@ class Arrivals:
 
 @dataclass(frozen=True)
 class Unanswered:
-    """The number of leads with the status `received`, now and a day ago, and the oldest lead now."""
+    """The number of leads with the status `received`: now (`leads`), and a day ago (`leads_before`).
+
+    `oldest_id` and `oldest_at` are the id and the arrival of the oldest lead that has this status now.
+    """
 
     leads: int
     leads_before: int
@@ -53,7 +62,10 @@ class Decisions:
 
     @property
     def rate(self) -> float | None:
-        """Return the share of won leads among the decided ones; None if none was decided."""
+        """Return the share of decided leads that were won.
+
+        Return None if no lead was decided.
+        """
         return self.won / self.decided if self.decided else None
 
 
@@ -77,7 +89,10 @@ class Responses:
         self._pool = pool
 
     async def numbers(self, now: datetime, today: datetime, yesterday: datetime) -> Numbers:
-        """Return the overview's numbers. `today` and `yesterday` are the starts of the viewer's days."""
+        """Return the overview's numbers.
+
+        `today` and `yesterday` are the times at which these days began in the viewer's time zone.
+        """
         async with snapshot(self._pool) as connection:
             arrivals = await _SQL.count_arrivals(
                 connection, today=today, yesterday=yesterday, same_time=yesterday + (now - today)
@@ -94,9 +109,10 @@ class Responses:
             )
 
     async def response_times(self, now: datetime) -> dict[str, ResponseTime]:
-        """Return the response times of the last 30 days by assignee.
+        """Return the response times of the last 30 days, keyed by assignee.
 
-        The key "" has the leads without an assignee.
+        The result has only the ten assignees who answered the most leads. The key "" stands for leads without
+        an assignee.
         """
         async with snapshot(self._pool) as connection:
             rows = _SQL.response_times(connection, since=now - DECISION_PERIOD, most=MOST_ASSIGNEES)

@@ -24,12 +24,12 @@ ALWAYS_GATHER_UP_TO: Final = 3_000
 
 
 async def find_leads(connection: Connection, filters: LeadFilter) -> tuple[list[LeadSummary], int, bool]:
-    """Return a page of leads plus one, the number of matches, and True if that number is an estimate.
+    """Return the leads of a page, the number of matches, and True if that number is an estimate.
 
-    The additional lead shows that there is a next page. If many leads match, a scan from the newest lead
-    finds a page quickly. If few match, the trigram index finds all of them quickly. This function uses
-    PostgreSQL's estimates to choose between the two. If PostgreSQL chose, it would read the whole table for a
-    count or a deep page.
+    If there is a next page, the list ends with one additional lead: the first of the next page. If many leads
+    match, a scan from the newest lead finds a page quickly. If few match, the trigram index finds all of them
+    quickly. This function uses PostgreSQL's estimates to choose one of these two queries. If this choice were
+    left to PostgreSQL, it would read the whole table for a count or a deep page.
     """
     selection = await choose_services(connection, filters.selection())
     page = filters.after() | {"limit": filters.limit + 1, "offset": filters.offset}
@@ -82,10 +82,11 @@ def _total_of_page(filters: LeadFilter, found: int) -> int | None:
 
 
 async def choose_services(connection: Connection, selection: dict[str, Any]) -> dict[str, Any]:
-    """Return the selection, with the full names of the services that contain the text `service`.
+    """Return the selection, with full names of services instead of the text `service`.
 
-    Upper and lower case are equal. If `service` is the exact name of a service, only that service is
-    selected, so that a link to this service shows no other.
+    The names are those of all services that contain the text. Upper and lower case are equal. If `service` is
+    the exact name of a service, only that service is selected, so that a link to this service does not find
+    leads of other services.
     """
     part = selection["service"]
     if part is None or await _SQL.has_service(connection, service=part):
@@ -108,7 +109,7 @@ async def count_leads(connection: Connection, selection: dict[str, Any]) -> tupl
 
 
 async def count_up_to(connection: Connection, selection: dict[str, Any], bound: int) -> int:
-    """Return how many leads match, counted up to `bound`."""
+    """Return how many leads match. The count stops at `bound`."""
     selection = await choose_services(connection, selection)
     total: int = await _SQL.count_newest(connection, **selection, bound=bound)
     return total

@@ -20,11 +20,11 @@ _SQL: Any = load_queries(Path(__file__).with_name("status_changes.sql"))
 async def change_statuses(
     connection: Connection, leads: Sequence[Any], new: LeadStatus, actor: str, details: dict[str, Any]
 ) -> dict[UUID, tuple[datetime, list[str]]]:
-    """Set the status of each lead, request the emails that become due, and append an audit entry for each.
+    """Set the status of each lead, request the emails that become due, and append the audit entries.
 
-    Returns, by lead id, the new `updated_at` and the kinds of the requested emails. `leads` are rows of
+    Returns the new `updated_at` and the kinds of the requested emails, keyed by lead id. `leads` are rows of
     `lead_inbox` that the transaction of `connection` has locked, and whose change is allowed. `details` are
-    added to each audit entry.
+    added to the audit entry of each lead.
     """
     requested = defaultdict[Any, list[str]](list)
     for current in {LeadStatus(lead["status"]) for lead in leads}:

@@ -1,7 +1,7 @@
 """Counts leads for the overview: over time, by weekday and hour, and by site, source or other values.
 
-Past days are in the table `lead_summary`, which a job of the flusher updates. Later days are counted at each
-request.
+The table `lead_summary` has the counts of past days. A job of the flusher updates it. Each request counts the
+leads of the later days, which the table does not cover yet.
 """
 
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ DIMENSIONS: Final[tuple[Dimension, ...]] = (
 
 @dataclass(frozen=True)
 class Count:
-    """The number of leads without spam, and the number of spam, of one period."""
+    """The counts of one period: leads that are not spam (`leads`), and spam (`spam`)."""
 
     leads: int = 0
     spam: int = 0
@@ -56,9 +56,10 @@ class Trends:
         self._pool = pool
 
     async def count(self, unit: Unit, since: datetime, zone: ZoneInfo) -> dict[datetime, Count]:
-        """Return the counts by the start of the day or month. Omits days and months without leads.
+        """Return the counts of each day or month, keyed by its start. Omits days and months without leads.
 
-        `since` must be at a full quarter of an hour. The start of a day always is, in every time zone.
+        `since` must be at a full quarter of an hour. The start of a day meets this condition in every time
+        zone.
         """
         async with snapshot(self._pool) as connection:
             covered = await _SQL.covered_until(connection)
@@ -66,16 +67,19 @@ class Trends:
             return {row["at"]: Count(row["leads"], row["spam"]) async for row in rows}
 
     async def count_by_hour_of_week(self, since: datetime, zone: ZoneInfo) -> dict[tuple[int, int], int]:
-        """Return the leads by weekday (1 is Monday) and hour of the zone. Omits hours without leads."""
+        """Return the number of leads, keyed by weekday (1 is Monday) and hour in the zone.
+
+        Omits hours without leads.
+        """
         async with snapshot(self._pool) as connection:
             covered = await _SQL.covered_until(connection)
             rows = _SQL.count_by_hour_of_week(connection, since=since, covered=covered, zone=zone.key)
             return {(row["weekday"], row["hour"]): row["leads"] async for row in rows}
 
     async def top_values(self, since: datetime) -> dict[Dimension, dict[str, int]]:
-        """Return the most frequent values of each dimension, with their numbers of leads, the largest first.
+        """Return the most frequent values of each dimension. Each value maps to the number of its leads.
 
-        The value "" comes last. It stands for leads without a value.
+        The most frequent value comes first. The value "" comes last and stands for leads without a value.
         """
         tops: dict[Dimension, dict[str, int]] = {dimension: {} for dimension in DIMENSIONS}
         async with snapshot(self._pool) as connection:

@@ -41,8 +41,8 @@ class Erasures:
     ) -> PersonRecords:
         """Return the leads and queue rows with an address, and the stored leads with a phone.
 
-        Changes nothing. With a `limit`, returns at most that many leads, the newest. If a lead is not stored,
-        its name and address are read from its queued record, but only for the first `LISTED_MAX` of these
+        Changes nothing. If `limit` is set, returns only that many leads, the newest ones. If a lead is not
+        stored, its name and address are read from its queued record. This is done for at most `LISTED_MAX`
         leads.
         """
         async with snapshot(self._pool) as connection:
@@ -88,8 +88,8 @@ class Erasures:
         """Erase the leads and queue rows with an address, and the stored leads with a phone.
 
         Each lead or row is erased in its own transaction. `only` selects some of them. By default, all are
-        erased. Raises `DependencyUnavailable` if the search for them fails. If a lead or row cannot be
-        erased, the result's `failed` has its id and the reason.
+        erased. Raises `DependencyUnavailable` if the search for the leads and rows fails. If a lead or row
+        cannot be erased, `failed` in the result maps its id to the reason.
         """
         async with transaction(self._pool) as connection:
             traces = await find_traces(connection, email, phone)

@@ -40,7 +40,7 @@ class PersonalData:
         self._pool = pool
 
     async def edit(self, lead_id: UUID, edit: LeadEdit, actor: str) -> Edited:
-        """Change a lead's fields, and the queued records from which its emails may be sent again.
+        """Change a lead's fields. Also change the queued records from which the lead's emails may be resent.
 
         If the lead is not stored yet, its queued record is changed.
         """
@@ -69,7 +69,10 @@ class PersonalData:
         )
 
     async def read_parked(self, lead_id: UUID) -> ParkedLead | None:
-        """Return a lead that is not stored yet, from its queued record; None if no record can be decoded."""
+        """Return a lead that is not stored yet. Its fields are read from its queued record.
+
+        Return None if there is no record that can be decoded.
+        """
         async with snapshot(self._pool) as connection:
             queue = _SQL.read_queue(connection, id=lead_id)
             rows = [row async for row in queue if lead_edit_rules.is_parked_lead(row)]
