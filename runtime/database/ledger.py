@@ -39,10 +39,10 @@ def fingerprint(record: CountedRecord) -> str:
 
 @dataclass
 class LedgerEntry:
-    """One partition's entry while a batch is processed.
+    """One partition's ledger entry, as it was read at the start of a batch.
 
-    `next_offset` is the value before the batch. `last_record` is the fingerprint of the last counted record,
-    or None if it is not known.
+    `next_offset` is the first offset that was not counted then. `last_record` is the fingerprint of the last
+    record that was counted, or None if it is not known.
     """
 
     epoch: int

@@ -147,7 +147,7 @@ def enable_rebootstrap() -> None:
 def seconds_since_answer(client: Any) -> float:
     """Return the seconds since a broker last answered this client.
 
-    If none has answered yet, return the seconds since the first call for this client.
+    If none has answered yet, return the seconds since this function was first called with this client.
     """
     return time.monotonic() - _answered.setdefault(client, time.monotonic())
 

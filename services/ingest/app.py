@@ -181,9 +181,9 @@ class SiteCors(CORSMiddleware):
 def trust_proxies(app: ASGIApp) -> ASGIApp:
     """Return the app, wrapped so that a request has the client's address instead of the proxy's.
 
-    The address is from the header of a proxy in FORWARDED_ALLOW_IPS. Use it only for the route of the forms,
-    which needs the address. `serve(trust_proxy_headers=True)` would do the same for every route, and add 2 us
-    to each lead.
+    The address is read from `X-Forwarded-For`, and only if the request is from a proxy in
+    FORWARDED_ALLOW_IPS. Wrap only the route of the forms, which needs the address:
+    `serve(trust_proxy_headers=True)` would do the same for every route, and add 2 us to each lead.
     """
     trusted = os.environ.get("FORWARDED_ALLOW_IPS", "127.0.0.1,::1")  # uvicorn's variable and default
     wrapped: Any = ProxyHeadersMiddleware(cast("Any", app), trusted)

@@ -96,7 +96,7 @@ class LeadSearch(LeadQuery):
     def hidden_fields(self) -> list[tuple[str, str]]:
         """Return the filters and search words as pairs of name and value.
 
-        A form that acts on the same leads sends them as hidden fields.
+        A form that acts on the leads of this search has these pairs as hidden fields.
         """
         fields = self.conditions() | ({"q": self.q} if self.q else {})
         return [

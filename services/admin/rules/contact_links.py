@@ -73,8 +73,8 @@ def reply_url(
 ) -> str:
     """Return the link that opens a reply. The lead's message is quoted below `body`.
 
-    Without a `subject`, the reply has the subject of the team notification. A long text is cut between two
-    characters, so that the link has at most `MAILTO_MAX` characters.
+    Without a `subject`, the reply has the subject of the team notification. The texts are
+    shortened if necessary, so that the link has at most `MAILTO_MAX` characters.
     """
     subject = _cut(" ".join(subject.split()) or f"Re: {alert_subject(lead.id)}", SUBJECT_MAX)
     begin = f"{mailto_url(email)}?subject={_encode(subject)}"

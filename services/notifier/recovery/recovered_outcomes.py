@@ -90,10 +90,10 @@ def recover_outcomes(
     uncounted: Collection[int],
     newest: NewestRetries | None = None,
 ) -> tuple[list[RecoveredOutcome], list[Outcome]]:
-    """Return the lost outcomes of committed records, and how the ledger counts each record.
+    """Return the outcomes that the database has lost, and the outcome that the ledger counts for each record.
 
-    The notifier publishes the failure of a mail before it commits the mail's outcome. So a mail without a
-    published failure was sent or suppressed.
+    The offsets of `records` are committed. The notifier publishes the failure of a mail before it stores the
+    mail's outcome. So a mail without a published failure was sent or suppressed.
 
     `rows` are the stored rows of the records' leads. Recovered rows are added to `rows`. `failures` are keyed
     by event id. `uncounted` contains the `id()` of each record that the ledger does not count yet. If a mail

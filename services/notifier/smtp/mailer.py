@@ -205,7 +205,10 @@ class Mailer:
 
 @asynccontextmanager
 async def open_mailer(settings: Settings, health: Health, stopping: asyncio.Event) -> AsyncIterator[Mailer]:
-    """Yield a mailer and run its monitor. Once `stopping` is set, the mailer starts no further body."""
+    """Yield a mailer and run its monitor.
+
+    Once `stopping` is set, the mailer does not begin to send the body (SMTP DATA) of any further mail.
+    """
     mailer = Mailer(settings, health, stopping)
     try:
         async with run_in_background(mailer.monitor(), "mailer"):

@@ -1,4 +1,4 @@
-"""Detects that several recipients get the same refusal, so that our sender may be refused. No I/O."""
+"""Detects the same refusal for several recipients: the server may refuse our sender, not them. No I/O."""
 
 from collections.abc import Callable, Collection
 from typing import Final
