@@ -15,7 +15,11 @@ from services.webhooks.destinations import Destinations
 
 @dataclass(frozen=True)
 class NewEvent:
-    """An event to deliver to `destinations`. `body` is the JSON text to send."""
+    """An event to deliver to `destinations`. `body` is the JSON text to send.
+
+    `is_from_table` is True if the event was made from the lead's row, read in the transaction that stores the
+    event. Otherwise it was made from the record of an accepted lead, and the lead may be spam by now.
+    """
 
     id: UUID
     type: EventType
@@ -24,6 +28,7 @@ class NewEvent:
     occurred_at: datetime
     body: str = field(repr=False)
     destinations: tuple[str, ...]
+    is_from_table: bool = False
 
 
 def decode(value: bytes | None) -> LeadReceived | LeadChanged | None:
@@ -78,7 +83,7 @@ def events_of_change(
         events.append(
             NewEvent(change.event_id, change.type, row["id"], site, change.occurred_at, text, names)
         )
-    return events
+    return [replace(event, is_from_table=True) for event in events]
 
 
 def in_order(events: Iterable[NewEvent]) -> list[NewEvent]:
@@ -90,8 +95,11 @@ def in_order(events: Iterable[NewEvent]) -> list[NewEvent]:
     unique = dict[UUID, NewEvent]()
     for event in events:
         if same := unique.get(event.id):
-            names = dict.fromkeys((*same.destinations, *event.destinations))
-            unique[event.id] = replace(same, destinations=tuple(names))
+            unique[event.id] = replace(
+                same,
+                destinations=tuple(dict.fromkeys((*same.destinations, *event.destinations))),
+                is_from_table=same.is_from_table or event.is_from_table,
+            )
         else:
             unique[event.id] = event
     return sorted(unique.values(), key=lambda event: (event.lead_id, event.type != RECEIVED))

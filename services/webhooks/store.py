@@ -134,6 +134,7 @@ class Store:
                 "occurred_at": event.occurred_at,
                 "body": event.body,
                 "delivery_count": len(event.destinations),
+                "is_from_table": event.is_from_table,
             }
             for number, event in enumerate(events)
         ]

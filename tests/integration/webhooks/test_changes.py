@@ -1,5 +1,7 @@
 """Changes of leads reach destinations in order, with a real broker, a real database and a real receiver."""
 
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -8,8 +10,10 @@ import asyncpg
 import pytest
 
 from contracts import topics
+from contracts.lead_events import LeadChanged
 from contracts.leads import LeadReceived
 from runtime.settings import Kafka, Postgres
+from services.webhooks.events import NewEvent, events_of_change
 from tests.support.factories import lead, post, producer, records_of
 from tests.support.services.admin import add_leads
 from tests.support.services.outbox import publish_changes
@@ -129,15 +133,47 @@ async def test_a_released_lead_is_sent_once(
             await post(kafka, sent)
             await _set(db, sent, name="edited while nobody hears of it")
             await _read(db, 1)
-            for status in ("received", "spam", "received"):
+            for read, status in enumerate(("received", "spam", "received"), 2):
                 await _set(db, sent, status=status)
                 await publish_changes(kafka, postgres)
+                await _read(db, read)
                 await _sent(db)
-            await _read(db, 4)
-            await _sent(db)
     assert _types(chat) == ["lead.received"]
     assert _types(crm) == ["lead.received", *["lead.status_changed"] * 3]
     assert crm.events[0]["data"]["name"].startswith("edited")
+
+
+async def test_spam_between_reading_and_storing_leaves_the_order_of_events(
+    kafka: Kafka, postgres: Postgres, db: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent = lead(spam_reasons=("honeypot",))
+    await _store(postgres, [sent], "spam")
+
+    def mark_as_spam_meanwhile(change: LeadChanged, *of_lead: Any) -> list[NewEvent]:
+        if change.to_status == "received":
+            with ThreadPoolExecutor() as threads:
+                threads.submit(asyncio.run, _mark_as_spam(postgres, sent)).result()
+        return events_of_change(change, *of_lead)
+
+    monkeypatch.setattr("services.webhooks.handlers.events_of_change", mark_as_spam_meanwhile)
+    await _set(db, sent, status="received")
+    await publish_changes(kafka, postgres)
+    async with webhook_receiver() as crm:
+        sites = write_sites(tmp_path, destination("crm", crm.url, events=ALL))
+        async with webhooks(kafka, postgres, sites, monkeypatch):
+            await _read(db, 1)
+            await publish_changes(kafka, postgres)
+            await _read(db, 2)
+            await _sent(db)
+    assert _types(crm) == ["lead.received", *["lead.status_changed"] * 2]
+
+
+async def _mark_as_spam(postgres: Postgres, which: LeadReceived) -> None:
+    connection = await asyncpg.connect(postgres.url.get_secret_value())
+    try:
+        await _set(connection, which, status="spam")
+    finally:
+        await connection.close()
 
 
 async def test_what_is_spam_again_before_it_was_sent_is_not_sent(
