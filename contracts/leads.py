@@ -188,6 +188,17 @@ INCOMPLETE: Final = "incomplete"
 """The pydantic error type of a lead that has neither an address nor a phone number, or has no content."""
 
 
+def field_name(loc: tuple[int | str, ...]) -> str:
+    """Return the name of the field of a submission at the `loc` of a pydantic error.
+
+    The name of an unknown field is input too, so it is reported as `extra`. An error of the whole submission
+    is one of `body`.
+    """
+    if loc and loc[0] in LeadSubmission.model_fields:
+        return ".".join(str(part) for part in loc)
+    return "extra" if loc else "body"
+
+
 def is_answerable(phone: str | None) -> bool:
     """Return True if the text contains a letter or a digit. No other text can be a phone number."""
     return phone is not None and any(char.isalnum() for char in phone)

@@ -4,6 +4,7 @@
 """
 
 import re
+from collections.abc import Iterable
 from enum import StrEnum
 from functools import cached_property
 from typing import Final
@@ -102,6 +103,12 @@ class Reason(StrEnum):
     RELEASED_FROM_SPAM = "released from spam"
     RELEASED_FROM_HOLD = "released from hold"
     REQUESTED_BY_ADMIN = "requested by an admin"
+
+    @classmethod
+    def gateway_refused(cls, status: int, fields: Iterable[str]) -> str:
+        """Return `GATEWAY_REFUSED` with the names of the refused fields, in at most 200 characters."""
+        names = ", ".join(sorted(set(fields)))
+        return cls.GATEWAY_REFUSED.format(status=status, fields=names and f": {names}")[:200]
 
     @cached_property
     def pattern(self) -> re.Pattern[str]:

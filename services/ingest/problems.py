@@ -9,10 +9,9 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
-from contracts.leads import INCOMPLETE, LeadSubmission
+from contracts.leads import INCOMPLETE, field_name
 from runtime.http.problem_details import FieldProblem, Problem
 
-BODY: Final = "body"
 # `contracts.forgiving` reads every other value of any shape.
 _MESSAGES: Final = {
     "string_type": "must be text",
@@ -127,18 +126,11 @@ def field_problems(error: ValidationError) -> list[FieldProblem]:
         if item["type"] == INCOMPLETE:
             found += [_MISSING[name] for name in item["ctx"]["fields"]]
         else:
-            field = _field_name(item["loc"])
+            field = field_name(item["loc"])
             found.append(
                 FieldProblem(field=field, message=_message(item["type"], item.get("ctx", {}), field))
             )
     return found
-
-
-def _field_name(loc: tuple[int | str, ...]) -> str:
-    # The name of an unknown field is input too, so it is reported as `extra`.
-    if loc and loc[0] in LeadSubmission.model_fields:
-        return ".".join(str(part) for part in loc)
-    return "extra" if loc else BODY
 
 
 def _message(kind: str, context: Mapping[str, Any], field: str) -> str:

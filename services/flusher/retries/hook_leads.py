@@ -10,7 +10,7 @@ from contracts import topics
 from contracts.failures import HOOK_ORIGIN
 from contracts.forgiving import NotJsonError, parse_submission_json
 from contracts.lead_record import body_sha256, build_record
-from contracts.leads import INCOMPLETE
+from contracts.leads import INCOMPLETE, field_name
 from contracts.reasons import Reason
 from runtime.failures import PermanentError, RetryableError
 from services.flusher.retries.retry_rules import OutgoingRecord, Row
@@ -30,9 +30,7 @@ def corrected_lead(row: Row) -> OutgoingRecord:
     try:
         submission = parse_submission_json(row.payload)
     except (NotJsonError, ValidationError) as error:
-        raise RetryableError(
-            Reason.GATEWAY_REFUSED.format(status=_REFUSED, fields=_invalid_fields(error))[:200]
-        ) from None
+        raise RetryableError(Reason.gateway_refused(_REFUSED, _invalid_fields(error))) from None
     record = build_record(
         submission,
         lead_id=row.lead_id,
@@ -52,12 +50,9 @@ def _request_id(queue_id: UUID) -> str:
     return f"hook-{queue_id}"
 
 
-def _invalid_fields(error: NotJsonError | ValidationError) -> str:
-    if isinstance(error, NotJsonError):
-        return ""
+def _invalid_fields(error: NotJsonError | ValidationError) -> set[str]:
     names = set[str]()
-    for item in error.errors(include_input=False, include_url=False):
-        names.update(
-            item["ctx"]["fields"] if item["type"] == INCOMPLETE else map(str, item["loc"][:1] or ["body"])
-        )
-    return ": " + ", ".join(sorted(names))
+    if isinstance(error, ValidationError):
+        for item in error.errors(include_input=False, include_url=False):
+            names.update(item["ctx"]["fields"] if item["type"] == INCOMPLETE else [field_name(item["loc"])])
+    return names

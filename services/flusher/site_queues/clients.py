@@ -98,7 +98,7 @@ class SiteQueueClient:
             headers=headers,
         )
         if status in _LEAD_REFUSED:
-            raise RetryableError(Reason.GATEWAY_REFUSED.format(status=status, fields=_fields(body))[:200])
+            raise RetryableError(Reason.gateway_refused(status, _fields(body)))
         if status != 201:
             raise DependencyUnavailable("gateway", f"gateway answered {status}")
 
@@ -161,14 +161,13 @@ def _slash_redirect(url: httpx.URL, answer: httpx.Response) -> httpx.URL | None:
     return url.copy_with(path=path) if same else None
 
 
-def _fields(problem: bytes) -> str:
+def _fields(problem: bytes) -> list[str]:
     """Return the names of the fields that the gateway's error response calls invalid, never their values."""
     try:
         errors = httpx.Response(200, content=problem).json()["errors"]
-        names = sorted({str(error["field"]) for error in errors})
+        return [str(error["field"]) for error in errors]
     except (ValueError, KeyError, TypeError):
-        return ""
-    return ": " + ", ".join(names)
+        return []
 
 
 @asynccontextmanager

@@ -55,14 +55,13 @@ def build_failed_record(
     content = json.dumps(body, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
     digest = sha256(f"{client_key or ''}\n{content}".encode("utf-8", "replace")).digest()
     lead_id = lead_id_for(request.site, f"refused-{digest.hex()}")
-    fields = ", ".join(sorted({error.field for error in problem.errors or ()}))
     failed = LeadFailed(
         event_id=uuid5(lead_id, "lead.failed"),
         occurred_at=now,
         stage=SITE,
         kind="pull",
         final=False,
-        reason=Reason.GATEWAY_REFUSED.format(status=problem.status, fields=f": {fields}")[:200],
+        reason=Reason.gateway_refused(problem.status, (error.field for error in problem.errors or ())),
         error="gateway",
         origin=Origin(
             topic=HOOK_ORIGIN + request.site,

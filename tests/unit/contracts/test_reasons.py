@@ -41,3 +41,9 @@ def test_every_reason_matches_its_own_text_and_no_other(reason: Reason) -> None:
     names = {"phase": "rcpt", "sqlstate": "22001", "exception": "KeyError", "site": "shop"}
     text = reason.format(**numbers, **names, fields=": email", reason="undecodable")
     assert [each for each in Reason if each.pattern.fullmatch(text)] == [reason]
+
+
+def test_refused_fields_are_sorted_named_once_and_limited() -> None:
+    assert Reason.gateway_refused(422, ["phone", "email", "email"]) == "gateway 422: email, phone"
+    assert Reason.gateway_refused(400, []) == "gateway 400"
+    assert len(Reason.gateway_refused(422, [f"field{number}" for number in range(100)])) == 200
