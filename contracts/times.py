@@ -50,6 +50,11 @@ _ZONE_HOURS: Final = {
 _EPOCH_UNITS: Final = ((2e10, 1), (2e13, 1e3), (2e16, 1e6), (math.inf, 1e9))
 
 
+def utc_text(at: datetime, timespec: str = "microseconds") -> str:
+    """Return a time in UTC as RFC 3339 text with a `Z`. `timespec` is that of `datetime.isoformat`."""
+    return at.isoformat(timespec=timespec).replace("+00:00", "Z")
+
+
 def parse_time(value: object, default_zone: tzinfo | None = UTC) -> datetime | None:
     """Return the point in time in `value`, in UTC; None if it cannot be read.
 

@@ -64,7 +64,6 @@ KEYWORDS: Final[dict[str, Any]] = {
     "gettext": None,
     "gettext_noop": None,
     "ngettext": (1, 2),
-    "pgettext": ((1, "c"), 2),
     "plural_forms": (1, 2),
 }
 COMMENT: Final = "TRANSLATORS:"
@@ -77,8 +76,8 @@ msgstr ""
 "Content-Transfer-Encoding: 8bit\\n"
 
 """
-# The context, and the text or its singular and plural.
-Message = tuple[str | None, str | tuple[str, ...]]
+# A text, or its singular and plural.
+Message = str | tuple[str, ...]
 
 
 def catalogues() -> dict[Path, str]:
@@ -89,10 +88,9 @@ def catalogues() -> dict[Path, str]:
         if page not in pages[message]:
             pages[message].append(page)
     written = {page: Catalog(charset="utf-8") for page in (*PAGES, SHARED)}
-    for page, source, (context, text), comments in found:
-        users = pages[context, text]
-        written[page if len(users) == 1 else SHARED].add(
-            text, context=context, locations=[(source, 1)], auto_comments=comments
+    for page, source, message, comments in found:
+        written[page if len(pages[message]) == 1 else SHARED].add(
+            message, locations=[(source, 1)], auto_comments=comments
         )
     return {CATALOGUES / f"{page}.pot": _as_pot(page, catalogue) for page, catalogue in written.items()}
 
@@ -105,10 +103,10 @@ def _find_messages() -> Iterator[tuple[str, str, Message, list[str]]]:
             continue
         method = "python" if path.suffix == ".py" else "jinja2.ext:babel_extract"
         options = {"trimmed": "true", "newstyle_gettext": "true"}
-        for _, text, comments, context in extract_from_file(
+        for _, message, comments, _ in extract_from_file(
             method, path, KEYWORDS, (COMMENT,), options, strip_comment_tags=True
         ):
-            yield page_of.get(path, SHARED), str(path.relative_to(ADMIN)), (context, text), comments
+            yield page_of.get(path, SHARED), str(path.relative_to(ADMIN)), message, comments
 
 
 def _as_pot(page: str, catalogue: Catalog) -> str:

@@ -25,7 +25,7 @@ class OffsetCommits:
         self._log = logger("consume")
 
     def add(self, consumer: AIOKafkaConsumer, completed: Batch) -> None:
-        """Commit these records in the background, and count them in the metrics.
+        """Commit the offsets of these records in the background, and count the records in the metrics.
 
         Call it in the order in which the records were processed.
         """

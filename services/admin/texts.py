@@ -107,11 +107,6 @@ def ngettext(singular: str, plural: str, count: int, /, **values: object) -> str
     return _fill(text, {"count": count, **values})
 
 
-def pgettext(context: str, message: str, /, **values: object) -> str:
-    """Return the translation of a text that has several meanings in English. `context` names the meaning."""
-    return _fill(_viewer.get().translations.pgettext(context, message), values)
-
-
 def gettext_noop(message: str) -> str:
     """Return the message unchanged. It marks a constant for the catalogue; the caller translates it later."""
     return message
@@ -126,11 +121,6 @@ def ngettext_html(singular: str, plural: str, count: int, /, **values: object) -
     """Return the translated singular or plural form as HTML. `count` is inserted as `%(count)s`."""
     text = Markup(_viewer.get().translations.ngettext(singular, plural, count))  # noqa: S704 - our own text
     return _fill(text, {"count": count, **values})
-
-
-def pgettext_html(context: str, message: str, /, **values: object) -> Markup:
-    """Return the translation, as HTML, of a text with several meanings. `context` names the meaning."""
-    return _fill(Markup(_viewer.get().translations.pgettext(context, message)), values)  # noqa: S704 - our own text
 
 
 def _fill(text: Text, values: Mapping[str, object]) -> Text:

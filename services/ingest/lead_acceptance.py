@@ -13,6 +13,7 @@ from contracts import topics
 from contracts.lead_record import LeadRecord, body_sha256, build_record, request_id_of
 from contracts.leads import LeadSubmission, lead_id_for
 from contracts.reasons import LIMIT_REASONS, SpamReason
+from contracts.times import utc_text
 from runtime import metrics
 from runtime.failures import DependencyUnavailable
 from runtime.http.problem_details import ProblemError
@@ -126,7 +127,7 @@ class LeadAcceptance:
             traceparent=request.traceparent,
         )
         await self._publish(record, lead_id, request.correlation_id)
-        timestamp = now.isoformat(timespec="microseconds").replace("+00:00", "Z")
+        timestamp = utc_text(now)
         self._idempotency.add(lead_id, CachedResponse(digest, timestamp))
         if reasons:
             (_HELD if LIMIT_REASONS.issuperset(reasons) else _SPAM).inc()

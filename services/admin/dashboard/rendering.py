@@ -55,7 +55,6 @@ _TEMPLATES.globals |= {
     "_": texts.gettext_html,
     "gettext": texts.gettext_html,
     "ngettext": texts.ngettext_html,
-    "pgettext": texts.pgettext_html,
     "plural_forms": texts.plural_forms,
 }
 _TEMPLATES.filters |= formatting.FILTERS

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final
 
+from contracts.times import utc_text
 from contracts.visit import Source
 
 _SOURCE_FIELDS: Final = frozenset(Source.model_fields)
@@ -30,7 +31,7 @@ def to_text(value: Any) -> str:
     if value is None or value == {}:
         return ""
     if isinstance(value, datetime):
-        return value.isoformat(timespec="seconds").replace("+00:00", "Z")
+        return utc_text(value, "seconds")
     if isinstance(value, dict):
         return json.dumps(value, ensure_ascii=False)
     if isinstance(value, list):

@@ -9,6 +9,7 @@ from starlette.types import ASGIApp
 
 from contracts.field_types import LINE_MAX
 from contracts.text import to_line, truncate
+from contracts.times import utc_text
 from runtime.failures import DependencyUnavailable
 from runtime.http.problem_details import Problem, ProblemError
 from runtime.sites.model import Site
@@ -79,12 +80,12 @@ class HookEndpoint(AuthenticatedEndpoint):
         except ProblemError as refused:
             if not is_correctable(refused.problem, adapter, body):
                 raise
-            return await self._keep(refused.problem, body, client_key, context, headers)
+            return await self._publish_for_correction(refused.problem, body, client_key, context, headers)
         key = lead_key(self._acceptance, site, submission, client_key)
         lead = await self._acceptance.accept(submission, key, context)
         return Response(accepted_json(lead), media_type="application/json", headers=headers)
 
-    async def _keep(
+    async def _publish_for_correction(
         self,
         problem: Problem,
         body: dict[str, JsonValue],
@@ -100,8 +101,7 @@ class HookEndpoint(AuthenticatedEndpoint):
         except DependencyUnavailable:
             raise ProblemError(problems.UNAVAILABLE) from None
         self._report_refusal(problem, context.site, context.correlation_id)
-        timestamp = now.isoformat(timespec="microseconds").replace("+00:00", "Z")
-        content = needs_correction_json(lead_id, timestamp)
+        content = needs_correction_json(lead_id, utc_text(now))
         return Response(content, media_type="application/json", headers=headers)
 
     def _check_signatures(self, request: LeadRequest, site: str, body: bytes) -> set[str]:
