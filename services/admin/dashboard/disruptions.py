@@ -9,7 +9,8 @@ from datetime import UTC
 from typing import Final, Literal
 
 from runtime.sites.model import Sites
-from services.admin.dashboard.formatting import duration, job_name, stage_name
+from services.admin.dashboard.formatting import duration
+from services.admin.dashboard.labels import job_name, stage_name
 from services.admin.rules.reasons import spam_word
 from services.admin.rules.spam_shares import SpamShare
 from services.admin.schemas.held_leads import HeldSite

@@ -6,7 +6,7 @@ from typing import Final
 from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 
-from services.admin.dashboard.formatting import field_label
+from services.admin.dashboard.labels import field_label
 from services.admin.texts import gettext, gettext_noop
 
 ERROR_TITLES: Final = {

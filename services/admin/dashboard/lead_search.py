@@ -8,7 +8,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BeforeValidator, ConfigDict, ValidationError, model_validator
 
 from services.admin.dashboard.fields import BlankAsNone
-from services.admin.dashboard.formatting import state_name
+from services.admin.dashboard.labels import state_name
 from services.admin.dashboard.paging import last_cursor, page_url
 from services.admin.schemas.filters import LeadFilter, LeadOrder
 from services.admin.schemas.lead_conditions import ME, NOBODY, LeadConditions

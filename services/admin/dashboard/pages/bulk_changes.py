@@ -11,7 +11,7 @@ from contracts.leads import LeadStatus
 from services.admin.adapters import CurrentAdapters
 from services.admin.dashboard.auth import CurrentSession
 from services.admin.dashboard.fields import BlankAsNone
-from services.admin.dashboard.formatting import state_name
+from services.admin.dashboard.labels import state_name
 from services.admin.dashboard.lead_search import LeadSearch
 from services.admin.dashboard.rendering import PageRoute, redirect, render
 from services.admin.dashboard.timezone import ViewerZone

@@ -10,7 +10,7 @@ from pydantic import ConfigDict
 
 from services.admin.adapters import CurrentAdapters
 from services.admin.dashboard.auth import CurrentSession
-from services.admin.dashboard.formatting import state_name
+from services.admin.dashboard.labels import state_name
 from services.admin.dashboard.rendering import PageRoute, redirect, render
 from services.admin.schemas.held_leads import HeldDecision
 from services.admin.texts import ngettext

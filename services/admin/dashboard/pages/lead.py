@@ -11,7 +11,7 @@ from contracts.leads import LeadStatus
 from services.admin.adapters import Adapters, CurrentAdapters
 from services.admin.dashboard.auth import CurrentSession
 from services.admin.dashboard.fields import BlankAsNone
-from services.admin.dashboard.formatting import kind_name, state_name
+from services.admin.dashboard.labels import kind_name, state_name
 from services.admin.dashboard.rendering import (
     PageRoute,
     is_htmx,

@@ -13,8 +13,8 @@ from services.admin.adapters import CurrentAdapters
 from services.admin.dashboard.auth import CurrentSession, UnverifiedSession
 from services.admin.dashboard.cache import Cache, CurrentCache
 from services.admin.dashboard.disruptions import components, make_headline
-from services.admin.dashboard.formatting import stage_name
 from services.admin.dashboard.headline import STATUS_MAX_AGE_SECONDS, read_signals
+from services.admin.dashboard.labels import stage_name
 from services.admin.dashboard.pages.incidents import incident_values
 from services.admin.dashboard.rendering import PageRoute, is_htmx, redirect, render, render_toast
 from services.admin.texts import gettext, gettext_noop

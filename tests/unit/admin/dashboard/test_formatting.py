@@ -1,24 +1,11 @@
-"""Every event, kind, stage and status has a name; durations, times and schedules are formatted."""
+"""Durations, times, schedules, details and campaigns are formatted for people."""
 
 from datetime import UTC, datetime, timedelta, timezone
-from typing import get_args
 
 import pytest
 
-from contracts.audit import AuditEvent
-from contracts.failures import Kind, Stage
-from contracts.leads import LeadStatus
 from services.admin.dashboard import formatting
 from services.admin.texts import NO_VALUE
-
-
-def test_every_event_kind_stage_and_status_has_a_name_and_a_badge_style() -> None:
-    assert set(formatting.EVENTS) == set(AuditEvent)
-    assert set(formatting.KINDS) == set(get_args(Kind))
-    assert {*formatting.STATUSES, "erased"} == set(LeadStatus)
-    assert {*AuditEvent, *LeadStatus} <= set(formatting.BADGE_STYLES)
-    assert set(get_args(Stage)) <= set(formatting.STAGES)
-    assert set(formatting.STATES) <= set(formatting.BADGE_STYLES)
 
 
 @pytest.mark.parametrize(
@@ -52,31 +39,10 @@ def test_detail_pairs_name_kinds_and_states() -> None:
     assert [text for _, text in formatting.detail_pairs(details)] == ["Confirmation email", "New", "Won"]
 
 
-def test_field_label_capitalises_abbreviations() -> None:
-    assert formatting.field_label("lead_id") == "Lead ID"
-    assert formatting.field_label("utm_source") == "UTM source"
-    assert formatting.field_label("page_url") == "Page URL"
-    assert formatting.field_label("smtp_answer") == "SMTP answer"
-
-
-def test_reason_stage_and_state_names_are_sentence_case() -> None:
-    assert formatting.reason_text("smtp 452 4.2.2 at rcpt") == "The mailbox is full"
-    assert formatting.reason_text("something new") == "something new"
-    assert formatting.stage_name("persister") == "Storage"
-    assert formatting.state_name("dead") == "Failed"
-    assert formatting.state_name("suppressed") == "Suppressed"
-    assert formatting.state_name("received") == "New"
-
-
 def test_simple_schedules_are_words_and_others_stay_cron() -> None:
     assert formatting.schedule_name("*/5 * * * *") == "Every 5 minutes"
     assert formatting.schedule_name("7 3 * * *") == "Every day at 03:07 UTC"
     assert formatting.schedule_name("7 3 * * 1") == "7 3 * * 1"
-
-
-def test_an_unknown_job_is_named_by_its_own_name() -> None:
-    assert formatting.job_name("replay_queue") == "Automatic retries"
-    assert (formatting.job_name("new_job"), formatting.job_description("new_job")) == ("New job", "")
 
 
 def test_a_campaign_is_listed_from_source_to_content() -> None:
