@@ -42,7 +42,7 @@ async def test_regression_columns_keep_their_widths_and_emails_are_whole(dashboa
         page = visitor.page
         await post_and_list(dashboard, visitor)
         before = await page.evaluate(COLUMNS)
-        email = f"wilhelmina.{uuid4().hex[:8]}@example-firm.com"
+        email = f"wilhelmina.{uuid4().hex[:6]}@example-firm.com"
         _, lead_id = await post_and_list(
             dashboard, visitor, email=email, company="The Very Long Company Name of Brothers & Sons " * 3
         )
