@@ -1,34 +1,17 @@
 """Decides which events a record causes, and which destinations receive each event. No I/O, no clock."""
 
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from pydantic import ValidationError
 
-from contracts.lead_events import RECEIVED, UNSENT, EventType, LeadChanged, LeadEvent, event_id_for
+from contracts.lead_events import RECEIVED, UNSENT, LeadChanged, LeadEvent, event_id_for
 from contracts.leads import LeadReceived, LeadStatus
+from runtime.database.lead_events import NewEvent
 from services.webhooks.destinations import Destinations
-
-
-@dataclass(frozen=True)
-class NewEvent:
-    """An event to deliver to `destinations`. `body` is the JSON text to send.
-
-    `is_from_table` is True if the event was made from the lead's row, read in the transaction that stores the
-    event. Otherwise it was made from the record of an accepted lead, and the lead may be spam by now.
-    """
-
-    id: UUID
-    type: EventType
-    lead_id: UUID
-    site: str
-    occurred_at: datetime
-    body: str = field(repr=False)
-    destinations: tuple[str, ...]
-    is_from_table: bool = False
 
 
 def decode(value: bytes | None) -> LeadReceived | LeadChanged | None:
@@ -84,25 +67,6 @@ def events_of_change(
             NewEvent(change.event_id, change.type, row["id"], site, change.occurred_at, text, names)
         )
     return [replace(event, is_from_table=True) for event in events]
-
-
-def in_order(events: Iterable[NewEvent]) -> list[NewEvent]:
-    """Return the events without duplicates, sorted by lead, each lead's `lead.received` first.
-
-    If an event occurs several times, the result has it once, with the destinations of all occurrences. All
-    processes insert events in this order, so that no two processes wait for each other's locks.
-    """
-    unique = dict[UUID, NewEvent]()
-    for event in events:
-        if same := unique.get(event.id):
-            unique[event.id] = replace(
-                same,
-                destinations=tuple(dict.fromkeys((*same.destinations, *event.destinations))),
-                is_from_table=same.is_from_table or event.is_from_table,
-            )
-        else:
-            unique[event.id] = event
-    return sorted(unique.values(), key=lambda event: (event.lead_id, event.type != RECEIVED))
 
 
 def _received(

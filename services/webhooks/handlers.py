@@ -8,11 +8,12 @@ from contracts.failures import queue_id_of
 from contracts.lead_events import LeadChanged
 from contracts.leads import LeadReceived
 from contracts.reasons import Reason
+from runtime.database.lead_events import NewEvent
 from runtime.failures import Failure, PermanentError
 from runtime.kafka.failure_publisher import FailurePublisher
 from runtime.kafka.handler import Record
 from services.webhooks.destinations import Destinations
-from services.webhooks.events import NewEvent, decode, events_of_change, events_of_lead
+from services.webhooks.events import decode, events_of_change, events_of_lead
 from services.webhooks.store import Store
 
 

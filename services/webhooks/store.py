@@ -2,25 +2,23 @@
 
 import random
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 from uuid import UUID, uuid4
 
-from pydantic_core import to_json
-
 from contracts.audit import AuditEvent
-from contracts.lead_events import RECEIVED, LeadChanged
+from contracts.lead_events import LeadChanged
 from contracts.reasons import Reason
 from runtime.database.audit_log import append_action
 from runtime.database.erasure import block_erasures
+from runtime.database.lead_events import NewEvent, in_order, insert_events
 from runtime.database.ledger import Ledger
 from runtime.database.postgres import Connection, Pool, load_queries, transaction
 from runtime.database.replay_queue import resolve_replays
 from runtime.kafka.handler import Record
-from services.webhooks.events import NewEvent, in_order
 from services.webhooks.outcome import Outcome, Result
 from services.webhooks.retry_schedule import FAILURES_BEFORE_PAUSE, RATE_LIMIT_PAUSE, pause
 
@@ -100,8 +98,7 @@ class Store:
             await block_erasures(connection)
             entries = await self._ledger.lock(connection, records)
             ordered = in_order([*events, *await self._plan_changes(connection, changes, plan)])
-            if ordered:
-                await self._insert(connection, ordered)
+            await insert_events(connection, ordered)
             for record in records:
                 entries.count(record, "undecodable" if id(record) in wrong else "stored")
             await resolve_replays(connection, "webhooks", queue_ids)
@@ -122,28 +119,6 @@ class Store:
             if (row := rows.get(change.lead_id))
             for event in plan(change, row, row["destinations"])
         ]
-
-    async def _insert(self, connection: Connection, events: Sequence[NewEvent]) -> None:
-        rows = [
-            {
-                "number": number,
-                "id": event.id,
-                "type": event.type,
-                "lead_id": event.lead_id,
-                "site": event.site,
-                "occurred_at": event.occurred_at,
-                "body": event.body,
-                "delivery_count": len(event.destinations),
-                "is_from_table": event.is_from_table,
-            }
-            for number, event in enumerate(events)
-        ]
-        new = {row["id"] async for row in SQL.insert_events(connection, events=to_json(rows).decode())}
-        await SQL.insert_deliveries(connection, **_pairs(event for event in events if event.id in new))
-        # What a change or the lead's own record has sent to some destinations may be new to others.
-        known = _pairs(event for event in events if event.id not in new and event.type == RECEIVED)
-        if known["event_ids"]:
-            await SQL.add_deliveries(connection, **known)
 
     async def count_parked(self, record: Record) -> None:
         """Count one record as `parked` in the ledger, after its failure was published."""
@@ -237,11 +212,6 @@ class Store:
                 failures = max(row["failures"], FAILURES_BEFORE_PAUSE if row["is_paused"] else 0)
                 if longer := pause(failures, self._rng):
                     await SQL.pause_destination(connection, wait=longer, reason=reason, **about)
-
-
-def _pairs(events: Iterable[NewEvent]) -> dict[str, list[Any]]:
-    pairs = [(event.id, name) for event in events for name in event.destinations]
-    return {"event_ids": [each for each, _ in pairs], "destinations": [name for _, name in pairs]}
 
 
 def _claim(name: str, owner: UUID, deadline: float, row: Mapping[str, Any]) -> Claim:

@@ -12,8 +12,9 @@ import pytest
 from contracts import topics
 from contracts.lead_events import LeadChanged
 from contracts.leads import LeadReceived
+from runtime.database.lead_events import NewEvent
 from runtime.settings import Kafka, Postgres
-from services.webhooks.events import NewEvent, events_of_change
+from services.webhooks.events import events_of_change
 from tests.support.factories import lead, post, producer, records_of
 from tests.support.services.admin import add_leads
 from tests.support.services.outbox import publish_changes

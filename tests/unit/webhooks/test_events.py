@@ -7,9 +7,10 @@ from uuid import UUID, uuid4
 import pytest
 
 from contracts.lead_events import RECEIVED, LeadChanged, event_id_for
+from runtime.database.lead_events import NewEvent, in_order
 from runtime.sites.file import parse_sites
 from services.webhooks.destinations import Destinations
-from services.webhooks.events import NewEvent, decode, events_of_change, events_of_lead, in_order
+from services.webhooks.events import decode, events_of_change, events_of_lead
 from tests.support.factories import lead
 
 LEAD_ID = UUID(int=7)
