@@ -32,7 +32,7 @@ async def poll(visitor: Visitor) -> int:
 
 
 async def polls_unchanged(visitor: Visitor) -> bool:
-    """Whether one of three polls is answered without a body; the first may bring a relative time that moved on."""
+    """Return True if one of three polls has no body. The first may bring a relative time that moved on."""
     return 204 in [await poll(visitor) for _ in range(3)]
 
 
