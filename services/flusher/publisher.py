@@ -1,4 +1,8 @@
-"""Sends rows of the replay queue, and publishes dead letters. Each call waits for the acknowledgements."""
+"""Sends rows of the replay queue, and publishes dead letters.
+
+Each call waits until Kafka has acknowledged the records. For a lead from a website's queue, it waits until
+the gateway has answered.
+"""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence

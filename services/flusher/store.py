@@ -171,8 +171,8 @@ async def settle_dead_mail(
     """Set the mail of a dead row to `dead`, and append an audit entry.
 
     Only a row of the notifier has a mail. If the notifier has not committed the mail's outcome yet, this
-    function only stores the failure's id in the mail's row. The notifier finds the id there, and commits the
-    mail as dead. After a final failure, the notifier sets the mail to `dead` without this id.
+    function stores `failure_id` in the mail's row and does not change the state. The notifier finds the id
+    there, and commits the mail as dead. After a final failure, the notifier also appends the audit entry.
     """
     if dead.stage != "notifier" or lead_id is None:
         return

@@ -1,4 +1,7 @@
-"""The base of the endpoints that require a secret: rate limit, correlation id, problems and audit entries."""
+"""The base class of the endpoints that require a secret.
+
+It limits the rate of requests, sets the correlation id, responds with problems, and audits refused requests.
+"""
 
 import math
 from abc import ABC, abstractmethod

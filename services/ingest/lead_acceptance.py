@@ -42,7 +42,8 @@ class LeadSink(Protocol):
 class RequestContext(NamedTuple):
     """The site that a request belongs to, and the ids of the request in logs and traces.
 
-    `default_service` is used for a lead without a service. It may be empty.
+    `default_service` is used for a lead without a service. It may be empty. `limits` are the site's own rate
+    limits.
     """
 
     site: str
@@ -61,7 +62,7 @@ class AcceptedLead(NamedTuple):
 
 
 class LeadAcceptance:
-    """Stores each valid lead durably, and a repeated lead only once.
+    """Stores each valid lead durably. Does not store a lead again while it is in the cache.
 
     Each replica has its own cache of accepted leads and its own rate limiters. Their memory is bounded.
     """
@@ -98,10 +99,11 @@ class LeadAcceptance:
     ) -> AcceptedLead:
         """Return the lead once it is stored durably.
 
-        If the site has used the key for this lead before, returns the lead of the first request.
-        `spam_reasons` are added to the reasons that this method finds.
+        `key` is the idempotency key, or None. If the cache has a lead of this site and key with the same
+        content, returns the cached lead and stores nothing. `spam_reasons` are added to the reasons that this
+        method finds.
 
-        Raises `ProblemError` if the key was used for another lead, or if the lead cannot be stored durably
+        Raises `ProblemError` if the cached lead has another content, or if the lead cannot be stored durably
         now.
         """
         lead_id = lead_id_for(request.site, key) if key else uuid7()

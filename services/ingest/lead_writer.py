@@ -74,7 +74,8 @@ class LeadWriter:
     async def publish(self, record: LeadRecord) -> None:
         """Return once the record is durable.
 
-        Raises `DependencyUnavailable` if both Kafka and the spool fail.
+        Raises `DependencyUnavailable` if both Kafka and the spool fail, and `PermanentError` if Kafka never
+        accepts the record.
         """
         tried_kafka = self._may_try_kafka()
         if tried_kafka and await self._publish_to_kafka(record):

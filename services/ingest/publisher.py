@@ -64,8 +64,8 @@ class RefusedLeadPublisher:
     async def publish(self, record: LeadRecord) -> None:
         """Return once every in-sync replica has the record.
 
-        Raises `DependencyUnavailable` if that takes longer than the budget. Such a lead is not spooled: the
-        form builder repeats its request.
+        Raises `DependencyUnavailable` if that takes longer than the budget, and `PermanentError` if the topic
+        never accepts the record. Such a lead is not spooled: the form builder repeats its request.
         """
         with producer_span(topics.FAILED.name, record.headers, record.key) as carried:
             await self._kafka.send(

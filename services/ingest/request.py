@@ -37,7 +37,7 @@ class LeadRequest:
     def media_type(self) -> str:
         """Return the body's media type in lower case, or an empty text if it is missing.
 
-        Raises `ProblemError` if the body has a `Content-Encoding`.
+        Raises `ProblemError` if the body has a `Content-Encoding` other than `identity`.
         """
         encoding = self.header(b"content-encoding")
         if encoding and encoding.strip().lower() not in ("", "identity"):
@@ -45,10 +45,13 @@ class LeadRequest:
         return (self.header(b"content-type") or "").partition(";")[0].strip().lower()
 
     async def read_body(self) -> bytes:
-        """Return the body, which must have the media type of JSON.
+        """Return the body, without a byte order mark. The body must be JSON.
 
-        Raises `ProblemError` if the body is too large, arrives too slowly, has a `Content-Encoding` or
-        another media type, or if the client disconnects.
+        The media type may be missing, because the type is then assumed to be JSON. It may be the type that
+        curl sends by default if the body begins with a brace.
+
+        Raises `ProblemError` if the body is too large, arrives too slowly, is compressed or has another media
+        type, or if the client disconnects.
         """
         media_type = self.media_type()
         # curl sends the form type by default.

@@ -71,7 +71,7 @@ class SiteDirectory:
     def allows_origin(self, origin: str) -> bool:
         """Return True if an origin belongs to any site.
 
-        A CORS preflight request contains no token, so it is not known which site sends it.
+        All sites are compared, because a CORS preflight request contains no token that identifies the site.
         """
         return origin in self._origins
 

@@ -1,6 +1,7 @@
 """Decides whether a lead looks like spam. No I/O, no clock.
 
-A lead that looks like spam is stored with the status `spam` and never rejected.
+A lead that looks like spam is never rejected. It is stored with the status `spam`, or with the status
+`held` if it only exceeded a rate limit.
 """
 
 import re

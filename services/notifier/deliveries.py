@@ -58,12 +58,15 @@ class Delivery:
         return first_origin(self.record.headers, Origin.of(self.record, "")).timestamp_ms
 
     def settled(self, row: "DeliveryRow") -> bool:
-        """Return True if `row` stores this record's outcome, under the record's current or legacy id."""
+        """Return True if the outcome in `row` is the outcome of this delivery.
+
+        Earlier versions stored the `legacy_record_id` in `row` instead of the `record_id`.
+        """
         return row.settled_by in (self.record_id, self.legacy_record_id)
 
     @property
     def queue_id(self) -> UUID | None:
-        """Return the id of the `replay_queue` row that this record retries.
+        """Return the id of the `replay_queue` row from which the record was sent.
 
         Returns None if the record is not a retry of this kind of mail.
         """

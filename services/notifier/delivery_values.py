@@ -37,7 +37,7 @@ def recipient_of(delivery: Delivery, identities: Identities) -> str | None:
 
 
 def mailbox_of(delivery: Delivery) -> str | None:
-    """Return the key of the mailbox that gets this welcome.
+    """Return the key of the visitor's mailbox (see `mailbox_key`) if the delivery is a welcome.
 
     Returns None for an alert, and for a lead without an address.
     """

@@ -1,4 +1,4 @@
-"""Group commit: one write for all items that arrived during the previous write. Knows nothing of mails."""
+"""Group commit: one write for all items that arrived during the previous write. Independent of mails."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -14,8 +14,10 @@ class GroupCommit(Generic[Item, Result]):
     """Passes items to `commit` in groups, one group at a time. `commit` returns one result for each item.
 
     If no write is running, an item is written at once. Items that arrive during a write form the next group.
-    If `commit` raises `RetryableError` for a group, its items are written one by one. If a caller is
-    cancelled, the write of the caller's item continues. Call `idle` to wait until no write is running.
+    If `commit` raises `RetryableError` for a group, the items of the group are written one by one.
+
+    If a caller is cancelled while its item waits, the item is not written. A write that has begun continues.
+    Call `idle` to wait until no write is running.
     """
 
     def __init__(self, commit: Callable[[list[Item]], Awaitable[list[Result]]]) -> None:

@@ -43,7 +43,7 @@ class DecodedBatch:
     undecodable: list[Record] = field(default_factory=list)
 
     def first_records(self) -> dict[UUID, tuple[Record, LeadReceived]]:
-        """Return the first record of each lead and the decoded lead, by lead id.
+        """Return the first record of each lead, paired with the decoded lead, keyed by lead id.
 
         A later record with the same lead id is a duplicate or a conflict.
         """
@@ -53,7 +53,10 @@ class DecodedBatch:
         return first
 
     def replays(self) -> list[UUID]:
-        """Return the ids of the `replay_queue` rows from which records of this batch were replayed."""
+        """Return the id of the `replay_queue` row of each retry in this batch.
+
+        A retry is a record that the flusher sent again. Retries that cannot be decoded are left out.
+        """
         decoded = [record for record, _ in (*self.leads, *self.entries)]
         return [queue_id for record in decoded if (queue_id := queue_id_of(record.headers, "persister"))]
 
@@ -62,7 +65,7 @@ def decode_in_parts(records: Sequence[Record]) -> Iterator[DecodedBatch]:
     """Decode records lazily, `PART_RECORDS` at a time.
 
     Raises `RetryableError` if more leads are undecodable than the circuit breaker allows. The consumer then
-    processes the batch in halves, so that the breaker can stop it after the first half.
+    processes the batch in halves. So the breaker can stop the consumer after the first half.
     """
     undecodable = 0
     for first in range(0, len(records), PART_RECORDS):
@@ -98,7 +101,7 @@ def _decode_entry(value: bytes) -> LeadRejected:
 
 
 def count_leads(records: Sequence[Record]) -> int:
-    """Return how many of the records are leads. The circuit breaker does not count audit records."""
+    """Return the number of leads. The other records are audit records, which the breaker does not count."""
     return sum(not topics.is_audit(record.topic) for record in records)
 
 
@@ -114,9 +117,9 @@ def kind_of(record: Record) -> Kind:
 def rejected_entry(entry: LeadRejected) -> AuditRecorded:
     """Return the audit entry to store for a refused request, with only the values that can be trusted.
 
-    Any program that can write to the topic may have sent the Kafka record. So `lead_id` is removed, and
-    `details` contains only `code` and `fields`, shortened. The record's time is stored as
-    `details["sent_at"]`, because the entry itself gets the database's time.
+    Any program that can write to the topic may have sent `entry`. So `lead_id` is removed, and `details`
+    contains only `code` and `fields`, shortened. The time in `entry` is stored as `details["sent_at"]`,
+    because the stored entry gets the database's time.
     """
     details: dict[str, JsonValue] = {"sent_at": entry.occurred_at.isoformat()}
     code, fields = entry.details.get("code"), entry.details.get("fields")
@@ -130,7 +133,7 @@ def rejected_entry(entry: LeadRejected) -> AuditRecorded:
 def received_entry(record: Record, lead: LeadReceived) -> AuditRecorded:
     """Return the audit entry of a stored lead.
 
-    The entry contains the record's origin, but nothing that a visitor typed.
+    The entry contains the record's topic, partition and offset, but nothing that a visitor typed.
     """
     details: dict[str, JsonValue] = {
         "site": lead.site,

@@ -33,8 +33,9 @@ class JobRuns:
     async def begin_run(self, name: str, schedule: str, next_run_at: datetime | None) -> int | None:
         """Record that a run begins, and return the run's number.
 
-        Returns None if no run is needed: the run for the current tick of the schedule has already succeeded,
-        and no other run is requested.
+        `schedule` is the job's cron expression, and `next_run_at` its next tick. Returns None if no run is
+        needed: the run for the current tick of the schedule has already succeeded, and nobody has requested
+        another run.
         """
         async with transaction(self._pool) as connection:
             runs: int | None = await SQL.begin_run(

@@ -1,4 +1,4 @@
-"""A claim: rows that an open transaction has locked. It records the results of sending the rows."""
+"""A claim: rows that an open transaction has locked. Its methods record the results of sending the rows."""
 
 import random
 from collections.abc import Iterable, Sequence
@@ -57,7 +57,8 @@ class Claim:
     ) -> list[Row]:
         """Record the results of sending, and return the rows that became dead.
 
-        `publish` sends the dead letters of these rows before they are recorded as dead.
+        `publish` sends the dead letters of these rows before the rows are recorded as dead. `rng` adds jitter
+        to the times of the next retries.
         """
         await self._mark_sent(result.acknowledged)
         await self._resolve(result.delivered)

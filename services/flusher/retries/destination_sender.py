@@ -64,9 +64,10 @@ class _Run:
 
 
 class DestinationSender:
-    """Sends due rows, requested rows and rows of replays.
+    """Sends rows that are due, rows whose retry an admin requested, and rows of replays.
 
-    Raises `DependencyUnavailable` if the database is unavailable.
+    A replay is an admin's retry of many rows at a limited rate. Raises `DependencyUnavailable` if the
+    database is unavailable.
     """
 
     def __init__(

@@ -1,4 +1,7 @@
-"""Builds the records of form builders' leads that the gateway refused and somebody corrected. No I/O."""
+"""Builds the Kafka records of corrected leads from form builders. No I/O.
+
+The gateway refused these leads when a form builder sent them. Since then, somebody has corrected them.
+"""
 
 from typing import Final
 from uuid import UUID

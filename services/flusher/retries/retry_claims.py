@@ -55,7 +55,7 @@ class RetryClaims:
         """Lock a running replay and its next rows. Yields None if no replay is due at `now`.
 
         Locks at most `at_most` rows, and no rows for the destinations in `without`. If `sites_only` is True,
-        locks only leads that websites queued. Rows that are not locked wait for a later tick.
+        locks only rows of the stage `site`. Rows that are not locked wait for a later tick.
         """
         async with transaction(self._pool) as connection:
             replay = await SQL.claim_replay(connection, now=now)

@@ -139,9 +139,12 @@ class OutgoingRecord:
 class SendResult:
     """The result of sending a chunk of rows. Each row is in one of the lists.
 
-    Kafka has acknowledged the rows in `acknowledged`. The rows in `delivered` and `refused` are leads from
-    websites' queues: the gateway accepted or refused them. The rows in `unsendable` can never be sent. A row
-    in `acknowledged` or `delivered` is paired with its event id, and a row in another list with the reason.
+    The rows in `acknowledged` were sent to a stage, and Kafka has acknowledged them. The rows in `delivered`
+    and `refused` are leads from websites' queues or from form builders. Those in `delivered` were accepted,
+    and those in `refused` were not. The rows in `unsendable` can never be sent.
+
+    A row in `acknowledged` or `delivered` is paired with its event id, and a row in another list with the
+    reason.
     """
 
     acknowledged: list[tuple[Row, UUID]] = field(default_factory=list)
@@ -213,8 +216,8 @@ def requeue(row: Row, by: str, comment: str | None, now: datetime) -> Row | None
 def attempts_after_send(row: Row) -> int:
     """Return how many retries the row has used up after this send.
 
-    Only a send on schedule uses up a retry. A send on request does not. Nor does a send that is repeated
-    because no result came in time.
+    Only a send on schedule uses up a retry. Two kinds of send use up none: a send on request, and a send that
+    is repeated because no result came in time.
     """
     return min(row.attempts + (cause_of(row) == "automatic"), len(WAITS))
 

@@ -30,7 +30,10 @@ DRAIN_SECONDS: Final = 20.0
 
 
 def utc_now() -> datetime:
-    """Return the current time in UTC. The service reads the clock only here, so that tests can replace it."""
+    """Return the current time in UTC.
+
+    The service reads the time of day only here, so that tests can replace the clock.
+    """
     return datetime.now(UTC)
 
 

@@ -1,7 +1,7 @@
 """The HTTP client for websites' queues (list and remove entries) and for the gateway (submit leads).
 
 Each response is limited in time and size. A redirect is followed only if it adds or removes the last slash of
-the path. Otherwise another server could get the token.
+the path. Any other redirect is not followed, because another server could get the token.
 """
 
 import asyncio
@@ -172,7 +172,10 @@ def _fields(problem: bytes) -> list[str]:
 
 @asynccontextmanager
 async def open_site_queues(gateway_url: str, sites: Sequence[Site]) -> AsyncIterator[SiteQueueClient]:
-    """Yield a client for the websites' queues and the gateway. The client ignores proxy variables."""
+    """Yield a client for the websites' queues and the gateway.
+
+    The client ignores environment variables such as `HTTPS_PROXY`.
+    """
     # No limit over all hosts: a host that hangs would use the connections that the others need. The callers
     # limit how much they send at once.
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=20)

@@ -1,9 +1,9 @@
 """The job that imports leads from websites' queues.
 
 A website queues leads that it cannot deliver to the gateway. Each entry is posted to the gateway with the
-entry's own idempotency key, and then removed from the website's queue. After a crash between these steps it
-is posted again with the same key, so the lead is stored once. A lead that the gateway refuses goes to the
-replay queue. While the gateway is unavailable, entries stay in the website's queue.
+entry's own idempotency key, and then removed from the website's queue. After a crash between these two steps,
+the entry is posted again with the same key, so the lead is stored once. A lead that the gateway refuses goes
+to the replay queue. While the gateway is unavailable, entries stay in the website's queue.
 """
 
 import asyncio

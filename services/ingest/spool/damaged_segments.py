@@ -1,6 +1,7 @@
-"""Deletes old damaged segments, because they contain personal data. Until then, a person can examine them.
+"""Deletes old damaged segments. A segment is a file of the spool, and contains personal data.
 
-Before a segment is marked as damaged, all of its readable leads that Kafka accepts are published.
+Before a segment is marked as damaged, all of its readable leads that Kafka accepts are published. Until a
+damaged segment is deleted, a person can examine it.
 """
 
 import contextlib

@@ -25,7 +25,8 @@ _PROBE_BYTES: Final = 4096  # one block, which a full disk does not have
 class SpoolFolder:
     """One worker's segments, locked with `flock`, so that the lock ends with the process.
 
-    All methods raise `OSError` if the disk is full, read-only or failing.
+    If the disk is full, read-only or failing, the methods raise `OSError`. Only `close` and `count_segments`
+    ignore such an error.
     """
 
     def __init__(self, path: Path, lock: IO[bytes]) -> None:
@@ -64,8 +65,8 @@ class SpoolFolder:
     def list_all(root: Path) -> list[Path]:
         """Return the folders of all workers, the oldest first.
 
-        Folders that are still being created are left out. Raises `OSError` if the root cannot be read (`glob`
-        would hide that error and return nothing).
+        Folders that are still being created are left out. Returns an empty list if `root` does not exist.
+        Raises `OSError` if `root` cannot be read (`glob` would hide that error and return nothing).
         """
         try:
             with os.scandir(root) as entries:
@@ -94,8 +95,8 @@ class SpoolFolder:
         """Write entries and fsync them. Return the path of the segment and the entries' size in bytes.
 
         After a failure, nothing more is written to the segment: a failed fsync leaves the file in an unknown
-        state, and a later successful fsync proves nothing. If the segment was new, it is removed. Otherwise a
-        disk that stays full would collect one file per rejected lead.
+        state, and a later successful fsync proves nothing. A new segment is removed after a failure, so that
+        a disk that stays full does not collect one file for each rejected lead.
         """
         open_segment = self._open_segment
         file = open_segment or self._create_segment()

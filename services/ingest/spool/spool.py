@@ -200,8 +200,10 @@ class Spool:
     async def drain(self, send: Callable[[LeadRecord], Awaitable[object]]) -> None:
         """Publish all segments, the oldest first. A file is removed once all of its leads are acknowledged.
 
-        Raises what `send` raises. A later call does not send acknowledged leads again. If a file cannot be
-        read or removed, this method publishes all other files first, and then raises that file's `OSError`.
+        If `send` raises `PermanentError` for a lead, the lead stays in its file, which is kept as damaged.
+        Raises any other error that `send` raises; a later call does not send acknowledged leads again. If a
+        file cannot be read or removed, this method publishes all other files first, and then raises that
+        file's `OSError`.
         """
         failed: list[tuple[Segment, OSError]] = []
         while rest := [each for each in self._segments if all(each is not one for one, _ in failed)]:

@@ -1,1 +1,1 @@
-"""The emails to the team that list held leads: deciding when they are due, and sending them."""
+"""Sends the team emails that list held leads, and decides when such an email is due."""

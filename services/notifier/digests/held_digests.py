@@ -1,7 +1,7 @@
 """Sends the team one email about the held leads of a site, at most once an hour.
 
-This email is called a digest. It concerns several leads, so it has no row in `email_delivery`, and the ledger
-does not count it.
+A lead is held if it exceeded a rate limit and nothing else makes it look like spam. The email is called a
+digest. It concerns several leads, so it has no row in `email_delivery`, and the ledger does not count it.
 """
 
 import asyncio

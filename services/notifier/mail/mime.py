@@ -25,7 +25,7 @@ _PLAIN: Final = re.compile(r"[!-~][ -~]*")
 
 
 class HeaderInjectionError(Exception):
-    """A parser finds headers in the built message that differ from the intended headers."""
+    """The headers that a parser reads from the built message are not the intended headers."""
 
 
 def build_mime_message(headers: Mapping[str, str], text: str, html: str, *, utf8: bool) -> bytes:

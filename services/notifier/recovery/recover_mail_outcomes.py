@@ -61,7 +61,11 @@ class MailOutcomeRecovery:
         self._log = logger("reconcile")
 
     async def run(self, positions: Positions) -> None:
-        """Write the missing outcomes for the records of these partitions. Raises `DependencyUnavailable`."""
+        """Write the missing outcomes of the records in these partitions.
+
+        `positions` has the offsets of each partition in the ledger, the consumer group and the log. Raises
+        `DependencyUnavailable`.
+        """
         async with transaction(self._pool) as connection:
             unsettled = {row["lead_id"] async for row in _SQL.unsettled_leads(connection)}
         behind = any(position.behind for position in positions.values())

@@ -69,10 +69,11 @@ class RecoveredOutcome:
 
 
 def update_newest_retries(records: Sequence[Record], newest: NewestRetries) -> NewestRetries:
-    """Update `newest` with the retries among these records, and return it.
+    """Update `newest` with the retries among these records, and return `newest`.
 
-    Several records of a batch may retry one mail. Only the newest gets an outcome. The records of one
-    partition must be in the order of their offsets.
+    `newest` maps each mail to the position of its newest retry. Several records of a batch may retry one
+    mail, and only the newest of them gets an outcome. The records of one partition must be in the order of
+    their offsets.
     """
     for record, lead in decode_batch(records).leads:
         if kind := requested_kind(record):
@@ -96,9 +97,10 @@ def recover_outcomes(
     mail's outcome. So a mail without a published failure was sent or suppressed.
 
     `rows` are the stored rows of the records' leads. Recovered rows are added to `rows`. `failures` are keyed
-    by event id. `uncounted` contains the `id()` of each record that the ledger does not count yet. If a mail
-    has several retries, only the newest committed retry decides its state. `newest` has the newest retry of
-    each mail; if it is None, the newest retries among `records` are used.
+    by event id. `uncounted` contains the `id()` of each record that the ledger does not count yet.
+
+    If a mail has several retries, only the newest committed retry decides the mail's state. `newest` has the
+    position of that retry for each mail. By default, only the retries among `records` are considered.
     """
     newest = update_newest_retries(records, {}) if newest is None else newest
     mails, outcomes = list[RecoveredOutcome](), list[Outcome]()

@@ -1,1 +1,1 @@
-"""Sending the mails of a batch: their order, rate and concurrency, and which mails are in progress."""
+"""Sends the mails of a batch: chooses their order, rate and concurrency, and tracks mails in progress."""

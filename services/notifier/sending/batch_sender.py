@@ -19,7 +19,7 @@ BATCH_SECONDS: Final = 600.0
 class BatchSender:
     """Sends mails concurrently.
 
-    After a dependency failure, or when the service stops, starts no more mails.
+    After a dependency failure, after `BATCH_SECONDS`, or once the service stops, it starts no more mails.
     """
 
     def __init__(

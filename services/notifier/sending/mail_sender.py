@@ -38,8 +38,8 @@ RELEASE_SECONDS: Final = 5.0
 class MailSender:
     """Sends mails, publishes their failures and commits their outcomes.
 
-    A mail that has started is finished even if its batch is cancelled. Its outcome is cached at least until
-    the outcome is committed. Otherwise it would be unknown whether the mail was sent.
+    A mail that has started is finished even if its batch is cancelled, and its outcome is cached at least
+    until it is committed. If the mail were cancelled too, nobody would know whether it was sent.
     """
 
     def __init__(
@@ -134,7 +134,7 @@ class MailSender:
         self._in_progress.discard(delivery.key)
 
     async def release(self, deliveries: Sequence[Delivery]) -> None:
-        """Release the leases of those mails that were certainly not sent.
+        """Release the leases of those mails in `deliveries` that were certainly not sent.
 
         If the database fails, that is only logged, because Kafka redelivers the records of these mails.
         """
@@ -153,7 +153,7 @@ class MailSender:
                 self._in_progress.discard(delivery.key)
 
     async def settle(self, delivery: Delivery, outcome: MailOutcome) -> None:
-        """Write the outcome to the database. If the mail was not sent, first publish a failure.
+        """If the mail was not sent, publish a failure. Then write the outcome to the database.
 
         Raises `DependencyUnavailable`.
         """

@@ -67,9 +67,10 @@ class MailsInProgress:
             del self._mails[delivery.key]
 
     def find(self, delivery: Delivery) -> asyncio.Task[MailOutcome] | None:
-        """Return the task that is sending this mail or has sent it, or None if there is none.
+        """Return the task that is sending this mail or has sent it, or None if there is no such task.
 
-        If the task's outcome is committed, the task is returned only if it was for the record of `delivery`.
+        A task with a committed outcome is ignored if it sent the mail for another record than that of
+        `delivery`.
         """
         mail = self._mails.get(delivery.key)
         if mail is None or (mail.committed and mail.record_id != delivery.record_id):

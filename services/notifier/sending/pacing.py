@@ -49,7 +49,7 @@ class Pacing:
             yield
 
     def start(self) -> float:
-        """Use up a token of the bucket for the mail that starts now. Call it within `slot`.
+        """Take a token from the token bucket for the mail that starts now. Call this method within `slot`.
 
         Returns the start time, which `record_outcome` needs.
         """

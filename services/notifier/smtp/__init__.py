@@ -1,1 +1,1 @@
-"""Sending emails over SMTP, and what the server's replies mean."""
+"""Sends emails over SMTP, and decides what the server's replies mean."""

@@ -63,7 +63,7 @@ class Session:
     async def connect(self) -> None:
         """Connect and log in.
 
-        The TCP connection may take `TCP_SECONDS`, the server's greeting may take longer.
+        The TCP connection may take at most `TCP_SECONDS`. The server's greeting may take longer.
         """
         connecting = asyncio.create_task(self.client.connect())
         try:
