@@ -1,4 +1,4 @@
-"""Formats a visitor's answer for people, who see text and links instead of JSON. No I/O."""
+"""Formats a visitor's answer to a form field as text and links, for people to read. No I/O."""
 
 import json
 from collections.abc import Iterator
@@ -11,10 +11,10 @@ _WEB: Final = ("http", "https")
 
 
 def answer_parts(answer: JsonValue) -> Iterator[tuple[JsonValue, str]]:
-    """Yield each value of an answer, together with its URL. The URL is "" if the value has none.
+    """Yield a pair (value, URL) for each value of an answer. The URL is "" if the value has none.
 
-    Each element of a list is one value. An object with a `url` is a file: its value is the file's name, or ""
-    if it has no name. A text that is a URL is yielded as the URL, and its value is "". Only `http` and
+    Each element of a list is one value. An object with a `url` is a file: the pair has the file's name, or ""
+    if the file has no name, and the URL. For a text that is a URL, the pair is ("", URL). Only `http` and
     `https` URLs count.
     """
     for each in answer if isinstance(answer, list) else [answer]:

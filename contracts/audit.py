@@ -80,8 +80,8 @@ class AuditRecorded(BaseModel):
 class LeadRejected(AuditRecorded):
     """The entry for a request that the gateway refused.
 
-    It is the only kind of entry that is accepted from `audit.recorded.v1`. So a program that can write to the
-    topic cannot forge the other kinds. They are inserted in the transaction of the change that they report.
+    No other entry is accepted from the topic `audit.recorded.v1`, so that a program that can write to the
+    topic cannot forge one. Every other entry is inserted in the transaction of the change that it reports.
     """
 
     event: Literal[AuditEvent.LEAD_REJECTED]

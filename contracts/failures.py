@@ -1,5 +1,6 @@
 """A lead's failure in one stage: `LeadFailed` and `LeadDead`, which are sent as headers.
 
+A stage is a step in the processing of a lead, such as the persister, which stores it.
 Records on the failed, retry and dead topics keep the failed record's value unchanged, so that even a record
 that cannot be decoded is not lost. The headers describe the failure.
 """
@@ -58,8 +59,8 @@ def failure_event_id(record: Record, stage: Stage, kind: Kind) -> UUID:
 def legacy_failure_event_id(record: Record, stage: Stage, kind: Kind) -> UUID:
     """Return the id that earlier versions gave this failure. Kafka and the database still contain such ids.
 
-    The id does not include the record's timestamp. If a log lost its last records, two records at one offset
-    have the same legacy id. To tell them apart, also compare the timestamps.
+    The id does not depend on the record's timestamp. If a log lost its last records, a lost record and the
+    new record at the same offset have the same legacy id. To tell them apart, compare their timestamps too.
     """
     return uuid5(_NAMESPACE, f"{record.topic}\n{record.partition}\n{record.offset}\n{stage}\n{kind}")
 
@@ -195,7 +196,7 @@ class LeadDead(LeadFailed):
 
 
 def first_origin(record_headers: h.Headers | tuple[tuple[str, bytes], ...], current: Origin) -> Origin:
-    """Return the origin that a record's headers name, or `current` if they name none.
+    """Return the origin that a record's headers name, or `current` if they name no valid one.
 
     The headers name only the first origin, as in Spring Kafka. A list of all origins would grow with every
     retry.

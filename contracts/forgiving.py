@@ -75,8 +75,9 @@ def _refuse_constant(name: str) -> NoReturn:
 def read_submission(fields: Any) -> LeadSubmission:
     """Convert a JSON object of any shape to a submission.
 
-    Raises `ValidationError` if `fields` is no object, if the message is too long, if the lead has neither an
-    email nor a phone, or if it has no content. Raises `NotJsonError` if the object is nested too deeply.
+    Raises `ValidationError` if `fields` is no object, if the message is too long, if there is neither a valid
+    email nor a phone, or if the lead has no content. Raises `NotJsonError` if the object is nested too
+    deeply.
     """
     if not isinstance(fields, Mapping):
         return LeadSubmission.model_validate(fields)

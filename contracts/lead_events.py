@@ -4,7 +4,7 @@
 lead from the database when it makes the deliveries.
 
 The body of an event is `{"type": …, "timestamp": …, "data": …}`, as Standard Webhooks 1.0 recommends. A field
-may be added without notice. A field is never renamed or removed, unless the event type gets a new name.
+may be added to an event type without notice. To rename or remove a field, a new event type is needed.
 """
 
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ from contracts.times import Timestamp
 from contracts.visit import Source
 
 EventType = Literal["lead.received", "lead.updated", "lead.status_changed", "lead.erased"]
-"""The events that a destination may list. Each also gets `lead.erased` for every lead that it received."""
+"""The events that a destination may list. Each destination also gets `lead.erased` for its leads."""
 RECEIVED: Final[EventType] = "lead.received"
 UPDATED: Final[EventType] = "lead.updated"
 STATUS_CHANGED: Final[EventType] = "lead.status_changed"
@@ -56,7 +56,7 @@ class LeadChanged(BaseModel):
 
     @property
     def is_release(self) -> bool:
-        """True if the lead was spam or held before the change, and is neither after it."""
+        """True if the lead was `spam` or `held`, and the change gave it another status."""
         return self.from_status in UNSENT and self.to_status not in UNSENT
 
 
@@ -175,7 +175,7 @@ class LeadEvent(BaseModel):
 
 
 def example_event(lead_id: UUID, now: datetime) -> LeadEvent:
-    """Return an event to test a destination with: a lead with example values, under an unused `lead_id`."""
+    """Return an event that tests a destination. It has example values; no lead may have the id `lead_id`."""
     data = LeadData(
         id=lead_id,
         reference=lead_reference(lead_id),

@@ -71,9 +71,10 @@ def request_id_of(key: str) -> str:
 
 
 def service_of(submission: LeadSubmission, default_service: str) -> str:
-    """Return the first of these that is not empty: the lead's service, the site's default, the page's title.
+    """Return the service that the visitor asks for, such as "Web design".
 
-    If all are empty, return `DEFAULT_SERVICE`.
+    This is the first text that is not empty: the field `service`, the site's default, the title of the page,
+    `DEFAULT_SERVICE`.
     """
     title = submission.source.page_title if submission.source else None
     return submission.service or default_service or title or DEFAULT_SERVICE

@@ -30,9 +30,9 @@ _LEAD_NAMESPACE: Final = uuid5(NAMESPACE_URL, "urn:fastcore:lead")
 class LeadStatus(StrEnum):
     """The values of `lead_inbox.status`.
 
-    A lead is `held` if it exceeds a rate limit and nothing else makes it look like spam. No email is sent for
-    a lead that is `spam` or `held`; the team gets one email that lists the held leads of a site. `erased` is
-    final.
+    A lead is `held` if it exceeds a rate limit and nothing else makes it look like spam. A lead that is
+    `spam` or `held` gets no emails of its own. Instead, the team gets one email that lists the held leads of
+    a site. `erased` is final.
     """
 
     RECEIVED = "received"
@@ -189,10 +189,10 @@ INCOMPLETE: Final = "incomplete"
 
 
 def field_name(loc: tuple[int | str, ...]) -> str:
-    """Return the name of the field of a submission at the `loc` of a pydantic error.
+    """Return the name of the submission's field to which the `loc` of a pydantic error points.
 
-    The name of an unknown field is input too, so it is reported as `extra`. An error of the whole submission
-    is one of `body`.
+    Returns `extra` for an unknown field, because the client chose its name. Returns `body` if the error
+    concerns the whole submission.
     """
     if loc and loc[0] in LeadSubmission.model_fields:
         return ".".join(str(part) for part in loc)

@@ -1,6 +1,7 @@
 """Converts a JSON value of any shape to the type of its field. No I/O.
 
-Each `read_` function raises `UnreadableError` for a value that does not fit.
+For a value that does not fit its field, `read_or_keep` and `read_email` return None. The other `read_`
+functions raise `UnreadableError`.
 """
 
 import json
@@ -133,6 +134,6 @@ def load_object(text: str) -> Any:
 def parse_int(digits: str) -> int | str:
     """Return the integer that the digits mean.
 
-    Return the digits unchanged if there are more than Python converts to an integer.
+    Return the digits unchanged if there are too many for Python's `int`.
     """
     return digits if len(digits) > _INT_MAX_DIGITS else int(digits)

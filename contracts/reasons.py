@@ -1,6 +1,6 @@
 """The reasons why a record fails, an email is not sent, or a lead is spam. They are stored and published.
 
-`services.admin.rules.reasons` has the explanations for people. The runbook's table is generated from both.
+`services.admin.rules.reasons` has the explanations for people. Both are the source of docs/reasons.md.
 """
 
 import re
@@ -50,9 +50,9 @@ LIMIT_REASONS: Final = frozenset({SpamReason.RATE_IP, SpamReason.RATE_EMAIL, Spa
 
 
 class Reason(StrEnum):
-    """Why a record failed. A value may have placeholders for codes and names; fill them with `format`.
+    """Why a record failed, or why an email is not sent or is sent later.
 
-    Never fill in personal data.
+    A value may have placeholders for codes and names. Fill them with `format`, never with personal data.
     """
 
     # The persister

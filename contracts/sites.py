@@ -58,7 +58,7 @@ class SiteQueueEntry(BaseModel):
 
 
 class SiteQueuePage(BaseModel):
-    """The oldest entries, and the total number of entries. Each entry is validated separately."""
+    """The oldest entries, not validated yet, and the total number of entries (`depth`)."""
 
     model_config = _CAMEL
 

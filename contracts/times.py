@@ -1,4 +1,4 @@
-"""Field types for points in time. All values are aware and in UTC.
+"""Field types for points in time. All values have a time zone; those of `Timestamp` are in UTC.
 
 The years are limited for two reasons. A time zone conversion overflows near the ends of the calendar. asyncpg
 stores the first and the last possible moments as infinity, and reads infinity back without a time zone.
@@ -51,7 +51,7 @@ _EPOCH_UNITS: Final = ((2e10, 1), (2e13, 1e3), (2e16, 1e6), (math.inf, 1e9))
 
 
 def utc_text(at: datetime, timespec: str = "microseconds") -> str:
-    """Return a time in UTC as RFC 3339 text with a `Z`. `timespec` is that of `datetime.isoformat`."""
+    """Return `at`, which must be in UTC, as RFC 3339 text with a `Z`. `isoformat` explains `timespec`."""
     return at.isoformat(timespec=timespec).replace("+00:00", "Z")
 
 

@@ -18,7 +18,7 @@ FAILED_MAX_BYTES: Final = 2 * RECEIVED_MAX_BYTES
 
 @dataclass(frozen=True)
 class Topic:
-    """One Kafka topic. The key of a record is the lead's id as text.
+    """One Kafka topic. `key` names the value that is the key of each record, as text.
 
     Times are in milliseconds, sizes in bytes.
     """

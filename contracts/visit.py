@@ -1,4 +1,4 @@
-"""What a website says about a visit: where the visitor came from, and anti-spam signals."""
+"""What a website says about a visit: the visitor's source, anti-spam signals, and the consent's text."""
 
 from typing import Self
 
@@ -66,10 +66,10 @@ class Source(BaseModel):
 
 
 class Meta(BaseModel):
-    """Anti-spam signals from the site. `ip` and `user_agent` are neither published nor stored.
+    """Anti-spam signals, and the text and version of the consent. Only the consent is published and stored.
 
-    A signal may have any JSON type: bots send anything, and the gateway answers spam like any other lead. The
-    gateway evaluates the signals.
+    The gateway evaluates the signals. A signal may have any JSON type, because bots send any value, and the
+    gateway must not refuse their leads: it answers spam like any other lead.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
