@@ -41,7 +41,10 @@ def is_weak_token(token: str) -> bool:
 
 
 def refuse_weak_tokens(variable: str, tokens: list[str]) -> None:
-    """Exit if one of the tokens is weak. The message names `variable`. DEBUG=true permits weak tokens."""
+    """Exit if a token is weak. The message names `variable`, the environment variable with the tokens.
+
+    Do not call it with DEBUG=true, which permits weak tokens.
+    """
     for token in tokens:
         if is_weak_token(token):
             sys.exit(

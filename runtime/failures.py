@@ -35,11 +35,14 @@ class RetryableError(Failure):
 
 
 class RewindRequired(Exception):
-    """The ledger cannot count these records: earlier offsets are not counted yet, or the log was replaced.
+    """The ledger cannot count these records.
 
-    Seek to `offsets`, call `confirm()`, then compare the ledger with Kafka. If the next batch still begins
-    after one of these offsets, Kafka has no records between the offset and the batch. After `confirm()`, the
-    ledger counts them as missing instead of raising `RewindRequired` again.
+    Either earlier offsets are not counted yet, or the log was replaced, or the ledger has no entry for the
+    partition.
+
+    Seek to `offsets`, call `confirm()`, then compare the ledger with Kafka. If the next batch of a partition
+    still begins after its offset in `offsets`, Kafka has no records in between. After `confirm()`, the ledger
+    counts the offsets in between as missing, and does not raise `RewindRequired` again.
     """
 
     def __init__(

@@ -28,7 +28,7 @@ Check: TypeAlias = Callable[[], Awaitable[None]]
 class Part:
     """A dependency or task that this process needs, and its state.
 
-    `reason` is our own text; `since` is in UTC.
+    `reason` is our own text. `since` (in UTC) and `changed` (monotonic seconds) say when `ok` last changed.
     """
 
     ok: bool

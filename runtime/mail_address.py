@@ -28,7 +28,7 @@ class Address:
 # Caches the admins' addresses, which every alert needs, and a lead's address for its two mails.
 @lru_cache(maxsize=64)
 def parse_address(value: str) -> Address | None:
-    """Parse one address. Return None if it must not be written into a header."""
+    """Parse one address. Return None if it is invalid, or must not be written into a header."""
     if is_plain(value):  # 1 us instead of 60
         local, _, domain = value.partition("@")
         return Address(local, domain, smtputf8=False)

@@ -67,7 +67,7 @@ def is_section(field: FieldInfo) -> bool:
 
 
 class Debug(BaseSettings):
-    """Development or production."""
+    """Says whether the process runs in development or in production."""
 
     model_config = section()
     on: bool = Field(default=False, validation_alias=env_name("DEBUG"))
@@ -203,7 +203,7 @@ class Postgres(BaseSettings):
     pool_max: int = Field(default=5, ge=4)
     """Maximum number of connections of one process. At least 4: a job holds one while others work."""
     connect_timeout_seconds: float = Field(default=5.0, gt=0)
-    """Timeout for opening a connection, shared by all hosts. Then the database counts as unavailable."""
+    """Timeout for opening a connection, shared by all hosts. After it the database counts as unavailable."""
     command_timeout_seconds: float = Field(default=20.0, gt=0)
     """Timeout of one statement, after which the database counts as unavailable."""
 
@@ -220,10 +220,10 @@ class Http(BaseSettings):
     graceful_timeout_seconds: int = Field(default=50, ge=1)
     """How long a stop waits for open requests. Keep it below the container's stop grace period of 60 s."""
     head_timeout_seconds: float = Field(default=10.0, gt=0)
-    """Timeout for receiving a request's head. A slow one occupies a connection."""
+    """Timeout for receiving a request's head. A client that sends slowly occupies a connection."""
     allowed_hosts: str = Field(default="", examples=["leads.example.com,*.internal.example.com"])
-    """Allowed Host headers. Empty: all; with DEBUG=true only localhost, IP addresses and names without a
-    dot, so that no website reaches the example tokens under its own name (DNS rebinding)."""
+    """Allowed Host headers. Empty: all. With DEBUG=true, empty allows only IP addresses and private names
+    such as localhost, so that no website can use the example tokens (DNS rebinding)."""
 
 
 def load(settings: type[S]) -> S:

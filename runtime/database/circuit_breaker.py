@@ -1,8 +1,8 @@
-"""A stage's circuit breaker: it pauses the stage when so many records fail that the deployment must be bad.
+"""A circuit breaker pauses a stage when so many records fail that the deployment must be bad.
 
-It never ends a process. An admin can resume the stage (table `stage_control`). If the process that paused the
-stage has ended, the next process that checks the breaker resumes the stage. Until then, every process of the
-stage is paused.
+A stage is a service that consumes records. All its processes pause, and none of them ends. An admin can
+resume the stage (table `stage_control`). If the process that paused the stage has ended, the next process
+that checks the breaker resumes the stage.
 """
 
 import time
@@ -36,7 +36,7 @@ class CircuitBreaker:
         self._log = logger("breaker")
 
     def count(self, *, good: int = 0, dead: int = 0) -> None:
-        """Count records. `good` is how many were handled, and `dead` is how many were dead-lettered.
+        """Count the records that were handled: `dead` were dead-lettered, and `good` were not.
 
         Do not count a failure that is the fault of one recipient or one sender.
         """

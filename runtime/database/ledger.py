@@ -1,8 +1,11 @@
 """The ledger of one stage: it counts the outcome of each record of each partition exactly once.
 
-`next_offset` is the offset after the last counted record of a partition. A record below it is never
-counted again: not after a redelivery, not after a rebalance, and not by a consumer that the group has already
-removed. Offsets only decide which records are counted. Whether a lead is written is decided by its id.
+A stage is a service that consumes records. An epoch is the life of one log: if the log of a partition is
+replaced, a new epoch begins.
+
+`next_offset` is the offset after the last counted record of a partition. A record below `next_offset` is
+never counted again: not after a redelivery, not after a rebalance, and not by a consumer that the group has
+already removed. Offsets only decide which records are counted. A lead's id decides whether it is written.
 """
 
 import zlib
@@ -90,9 +93,9 @@ class Ledger:
     async def lock(self, connection: Connection, records: Sequence[CountedRecord]) -> LedgerEntries:
         """Lock and return the entries of these records' partitions.
 
-        Raises `RewindRequired` in two cases: offsets before the records are not counted yet (the database may
-        have been rolled back), or the log was replaced. In both cases `runtime.kafka.reconcile` repairs the
-        ledger.
+        Raises `RewindRequired` in three cases: a partition has no entry, offsets before the records are not
+        counted yet (the database may have been rolled back), or the log was replaced. In each case
+        `runtime.kafka.reconcile` repairs the ledger.
         """
         first_offsets = dict[tuple[str, int], int]()
         for record in records:
@@ -157,7 +160,7 @@ class Ledger:
     async def open_epoch(
         self, connection: Connection, partition: tuple[str, int], epoch: int, base_offset: int
     ) -> None:
-        """Insert the entry of a new epoch, or a partition's first entry. Counting starts at `base_offset`."""
+        """Insert the entry of an epoch of this partition. Counting starts at `base_offset`."""
         await self._sql.open_epoch(
             connection,
             stage=self.stage,

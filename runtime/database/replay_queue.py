@@ -19,9 +19,9 @@ async def resolve_replays(
 ) -> None:
     """Mark rows of the replay queue as resolved, and empty their payloads.
 
-    Call it when a lead was stored or its email was sent, so that a retry would do nothing. Resolves the rows
-    whose id is in `queue_ids`, and the rows of `stage` whose (lead id, kind) is in `effects`. A row with
-    `by_origin` set stands for one Kafka record, not for a lead, so it must be in `queue_ids`.
+    Call it after a lead was stored or its email was sent, because a retry would then have no effect. Resolves
+    the rows whose id is in `queue_ids`, and the rows of `stage` whose (lead id, kind) is in `effects`.
+    `effects` resolves no row with `by_origin` set: such a row stands for one Kafka record, not for a lead.
     """
     if queue_ids or effects:
         await SQL.resolve_rows(

@@ -14,9 +14,11 @@ class AllowedHosts:
     """The host names in a comma-separated list. `*.example.com` allows every name below example.com.
 
     IP addresses and private names (of containers, Kubernetes services and this machine) are always allowed,
-    because no website can own them. An empty list allows every other name too, unless `debug` is set. In
-    debug mode services accept the example tokens, which everybody knows. A website could then send valid
-    requests from a visitor's browser. Only the Host header shows that the website sent them.
+    because no website can own them. Without `debug`, an empty list allows every other name too.
+
+    With `debug`, services accept the example tokens, which everybody knows. A website could then send valid
+    requests from a visitor's browser, and only the Host header shows that the website sent them. So an empty
+    list allows no other name.
     """
 
     def __init__(self, listed: str, *, debug: bool) -> None:

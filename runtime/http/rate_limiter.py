@@ -49,7 +49,7 @@ class RateLimiter:
         return allowed
 
     def remaining(self, key: str) -> int:
-        """Return how many more hits the window allowed at the last call of `allow` for this key."""
+        """Return how many hits below the limiter's own limit are left after the last `allow` for this key."""
         return max(0, self.limit - len(self._hits.get(key, ())))
 
     def seconds_until_reset(self, key: str, now: float) -> float:

@@ -42,7 +42,7 @@ class BatchProcessor:
 
     @property
     def completed(self) -> int:
-        """Return how many records, from the start of the batch, are completed."""
+        """Return how many records at the start of the batch are completed, or belong to `busy` partitions."""
         return self._refused[0][0] if self._refused else self._next
 
     async def run(self) -> None:

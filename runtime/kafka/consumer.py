@@ -36,7 +36,7 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
     | comparing (skipped without a reconciler) | the ledger fits Kafka, or is repaired: seek | polling |
     | | `DependencyUnavailable` | paused, then comparing |
     | polling | records arrived | processing |
-    | | a minute has passed, the assignment changed, or the fetches have a gap | comparing |
+    | | a minute has passed, the assignment changed, or `FetchGaps` found a gap | comparing |
     | processing | all records are completed: commit them | polling |
     | | `PartitionsBusy`: commit the completed records, pause these partitions only | polling |
     | | `RewindRequired`: commit the completed records, seek to the error's offsets | comparing |
@@ -47,8 +47,8 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
     | | `ConsumerStalled`, or a bug: `run` raises it, which ends the process | leaving, then stopped |
     | leaving | offsets are committed and the group is left, each within a timeout | as above |
 
-    Rebalance: when partitions are revoked, prefetched records are dropped, and the batch in progress is
-    finished and committed first. `Policy` limits the duration of each step.
+    When a rebalance revokes partitions, the consumer drops the prefetched records. It finishes and commits
+    the batch in progress before other members get the partitions. `Policy` limits the duration of each step.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Publishes a record that a stage could not handle to `leads.failed.v1`, with its original bytes."""
+"""Publishes the records that a stage could not handle, unchanged, to the topic `leads.failed.v1`."""
 
 from datetime import UTC, datetime
 from uuid import UUID
@@ -34,10 +34,13 @@ class FailurePublisher:
     ) -> None:
         """Publish one failure, and wait for Kafka's acknowledgement.
 
-        The wait is limited by the `seconds` given to the constructor. The event id is derived from the
-        record, so a consumer of the topic can ignore a repeated publication. `final` means that no retry can
-        help. If the record is a retry, `queue_id` is the id of its row in `replay_queue`; otherwise None.
-        Raises `DependencyUnavailable` and `PermanentError`.
+        Waits at most the `seconds` that were given to the constructor. The event id is derived from the
+        record, so a consumer of the topic can ignore a repeated publication. `error` is the name of the
+        exception's class. `final` means that no retry can help. If the record is a retry, `queue_id` is the
+        id of its row in `replay_queue`; otherwise None.
+
+        Raises `DependencyUnavailable` if Kafka does not acknowledge the record in time. Raises
+        `PermanentError` if Kafka will never accept it.
         """
         failed = LeadFailed(
             event_id=failure_event_id(record, self._stage, kind),

@@ -40,7 +40,7 @@ async def open_reader(kafka: Kafka, group: str | None = None) -> AsyncIterator[A
 
 
 async def assign_all_partitions(consumer: Any, *topics: str) -> list[TopicPartition]:
-    """Assign all partitions that these topics have in Kafka to the consumer, and return them."""
+    """Assign all partitions of these topics to the consumer, and return the partitions."""
     first_partitions = [TopicPartition(topic, 0) for topic in topics]
     async with asyncio.timeout(KAFKA_SECONDS):
         await consumer.beginning_offsets(first_partitions)  # it also loads the topics' metadata

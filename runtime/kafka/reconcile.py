@@ -1,8 +1,11 @@
 """Compares a stage's ledger with its consumer group and with the logs, and repairs differences.
 
-There are two differences. If the database was rolled back (a promoted asynchronous standby, a restored
-backup), the group has committed records that the ledger has not counted. If the log was replaced (it lost its
-tail, or the topic was created again), the ledger's offsets refer to records that Kafka no longer has.
+A difference has one of three causes:
+- The database was rolled back (a promoted asynchronous standby, a restored backup). The group has then
+  committed records that the ledger has not counted.
+- The log was replaced (it lost its last records, or the topic was created again). The ledger's offsets then
+  refer to records that Kafka no longer has.
+- Kafka deleted records before the stage read them. The ledger then counts them as missing.
 """
 
 import asyncio
@@ -78,8 +81,8 @@ class Reconciler:
     counted. A stage that must not repeat its effects (sending an email) passes `rebuild`, a
     function that updates the ledger without processing the records again.
 
-    If a log was replaced, the new log is read from its start. For the topics in `by_time`, whose old records
-    must not be processed again, it is read from the time of the last counted record.
+    If a log was replaced, the new log is read from its start. The topics in `by_time` are read from the time
+    of the last counted record instead, because their old records must not be processed again.
     """
 
     def __init__(

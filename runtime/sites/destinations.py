@@ -82,9 +82,11 @@ class Destination(BaseModel):
 
     `url` may be a reference, because the URL of a chat's incoming webhook is a secret. `secret` signs the
     requests of the kind `webhook`. It may have two values while the receiver changes to a new secret. Without
-    `sites`, the destination receives the leads of all sites. Only the kind `http` uses `method`, `headers`,
-    `content_type`, `body` and `erased_body`. The two bodies are Jinja templates. Without `erased_body`, such
-    a destination is not informed of erasures.
+    `sites`, the destination receives the leads of all sites.
+
+    Only the kind `http` uses `method`, `headers`, `content_type`, `body` and `erased_body`. `body` and
+    `erased_body` are Jinja templates. If `erased_body` is empty, a destination of this kind is not
+    informed of erasures.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

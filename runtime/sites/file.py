@@ -154,7 +154,7 @@ def exit_with(path: Path | None, error: SitesFileError) -> NoReturn:
 
 
 def load_sites(path: Path | None) -> Sites:
-    """Read the file at a service's start, or exit with the line that names the mistake."""
+    """Read the file at a service's start. Without a path, return no sites. Exit if the file has a mistake."""
     if path is None:
         return Sites()
     try:

@@ -1,7 +1,7 @@
 """The model of a site's reply template: the subject and the body of a reply to a lead.
 
-The templates are Jinja's, without loops, arithmetic, calls and attributes. So a template can neither reach
-the process nor make a text that is much longer than itself and its fields.
+The templates are Jinja templates without loops, arithmetic, calls and attributes. So a template cannot reach
+objects of the process, and its result is not much longer than the template and the fields together.
 """
 
 from collections.abc import Mapping

@@ -32,8 +32,8 @@ def resolve_digests(
 ) -> dict[bytes, str]:
     """Return a dict from the SHA-256 digest of each secret under `key` to the name of the site that has it.
 
-    Raises `SitesFileError` if a variable is not set, if two sites have the same secret or, without
-    `permit_weak`, if a secret is weak.
+    Raises `SitesFileError` if a variable is not set, or if two sites have the same secret. A weak secret is
+    an error too, unless `permit_weak` is set.
     """
     digests: dict[bytes, str] = {}
     for name, site in sites.by_name.items():

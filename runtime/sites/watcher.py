@@ -23,7 +23,7 @@ def watch_sites(
 ) -> Callable[[], Coroutine[Any, Any, None]]:
     """Return a coroutine function that calls `apply` with each new version of the file.
 
-    If `path` is None, the function does nothing.
+    If `path` is None, the returned function does nothing.
     """
     return SitesWatcher(path, loaded, health, apply).run if path else _watch_nothing
 

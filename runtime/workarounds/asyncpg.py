@@ -6,7 +6,7 @@
 | `QuietConnection` | a pool logs an error for each replaced connection that hangs | closes with a timeout |
 | `Connector` | a host that hangs uses up the timeout of all hosts | gives each host a share |
 | `Connector` | it believes the server state in a pooler's handshake, which may be old | asks the server |
-| `Connector` | a pooler in transaction mode loses its prepared statements | detects poolers |
+| `Connector` | prepared statements are lost behind a pooler in transaction mode | detects poolers |
 | `terminate_after_timeout` | after a timeout, ROLLBACK may hang as long again | closes the connection |
 
 `test_failover.py` and `test_pgbouncer.py` in `tests/integration/database` show whether these are needed.
@@ -60,8 +60,8 @@ class Connector:
     """Opens connections to the first writable host of a URL.
 
     Each host gets an equal share of the timeout, so a host that hangs does not prevent a connection to the
-    next. The host that answered most recently is tried first. If the URL has `target_session_attrs`, this
-    parameter decides which host is suitable.
+    next. The host that answered most recently is tried first. If the URL has `target_session_attrs`, a host
+    that satisfies this parameter is used instead of a writable one.
     """
 
     def __init__(self, url: str, timeout_seconds: float) -> None:
