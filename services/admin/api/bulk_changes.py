@@ -29,8 +29,8 @@ async def start_bulk_change(
 ) -> schemas.BulkAnswer:
     """Set the status or the assignee of at most 100,000 leads, or erase them. Each change is audited.
 
-    First request a preview with `dry_run`. It returns the number of matching leads as `leads`. Then send this
-    number as `expected`.
+    First request a preview with `dry_run`. It returns the number of matching leads as `leads`. Then send the
+    request again, with this number as `expected`.
     """
     if mode.dry_run:
         response.status_code = 200

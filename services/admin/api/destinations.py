@@ -56,7 +56,7 @@ async def disable_destination(name: Name, adapters: CurrentAdapters, kinds: Kind
     "/destinations/{name}/enable", summary="Enable a destination", status_code=204, responses=documented(404)
 )
 async def enable_destination(name: Name, adapters: CurrentAdapters, kinds: Kinds, actor: Actor) -> None:
-    """Resume a disabled or paused destination. Its waiting deliveries are sent first. Audited."""
+    """Resume sending to a disabled or paused destination, beginning with the waiting deliveries. Audited."""
     await adapters.destinations.enable(name, kinds, actor)
 
 

@@ -47,10 +47,11 @@ async def export_excel(
 ) -> StreamingResponse:
     """Stream all leads that match all parameters, newest first, as an Excel file. The export is audited.
 
-    Times are Excel dates in `zone`; the heading of a column names the zone. Excel shows every text as text
-    and never runs it as a formula. The export contains spam and erased leads only if
-    `include_spam_and_erased` is set, or if `status_filter` or `ids` selects them. Answers 409 if there are
-    more leads than a sheet has rows (1,048,575).
+    Times are Excel dates in `zone`, or in UTC for `created_at_utc`. The heading of a column names the zone.
+    Excel shows every text as text and never runs it as a formula.
+
+    The export contains spam and erased leads only if `include_spam_and_erased` is set, or if `status_filter`
+    or `ids` selects them. Answers 409 if there are more leads than a sheet has rows (1,048,575).
     """
     chunks = await adapters.exports.export_excel(query, actor)
     return StreamingResponse(chunks, media_type=EXCEL_TYPE, headers=export_headers("xlsx", datetime.now(UTC)))

@@ -34,7 +34,7 @@ async def list_items(filters: Annotated[QueueFilter, Query()], adapters: Current
 async def flush(adapters: CurrentAdapters, actor: Actor) -> Flushed:
     """Make every waiting row due now, and request the import of the leads that the websites have queued.
 
-    A flusher begins within seconds. This does not count as one of a row's three retries.
+    A flusher begins within seconds. A retry on request does not count as one of a row's three retries.
     """
     return await adapters.queue.flush(actor)
 

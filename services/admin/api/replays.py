@@ -40,8 +40,8 @@ async def replay(
 ) -> schemas.ReplayAnswer:
     """Resend all rows that match a filter, at a limited rate.
 
-    Before that, request a preview with `dry_run`. It returns the number of matching rows as `wanted`. Then
-    send this number as `expected`.
+    First request a preview with `dry_run`. It returns the number of matching rows as `wanted`. Then send the
+    request again, with this number as `expected`.
     """
     if mode.dry_run:
         response.status_code = 200

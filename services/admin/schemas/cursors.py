@@ -66,7 +66,7 @@ def parse_sort_cursor(cursor: str) -> SortPosition:
 def parse_bigint(text: str) -> int:
     """Return the row id in a text.
 
-    Raises `ValueError` if it is not an integer from 0 to the largest bigint.
+    Raises `ValueError` if the text is not an integer from 0 to the largest bigint.
     """
     number = int(text)
     if not 0 <= number < 2**63:

@@ -34,7 +34,7 @@ class Destination(BaseModel):
 
 
 class DestinationList(BaseModel):
-    """All destinations of the sites file, and those that were removed from it, by name."""
+    """All destinations of the sites file, and those that were removed from the file, sorted by name."""
 
     model_config = ConfigDict(frozen=True)
 

@@ -8,10 +8,11 @@ from services.admin.texts import gettext_noop
 
 @dataclass(frozen=True)
 class ExportColumn:
-    """A column. A spreadsheet shows `label` as its heading. `width` is in characters.
+    """A column of an export. An Excel file shows `label` as its heading. `width` is in characters.
 
     `kind` is the type of the cells. Times of the kind `time` are in the viewer's zone, and times of the kind
-    `utc` are in UTC. An export contains the columns with `usual` by default.
+    `utc` are in UTC. The dashboard's form selects the columns with `usual` at first; the API exports all
+    columns by default.
     """
 
     label: str

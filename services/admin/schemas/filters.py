@@ -97,7 +97,10 @@ MAX_SEARCH_OFFSET = 200
 
 
 def after(cursor: str | None, parse_id: Callable[[str], UUID | int] = UUID) -> dict[str, Any]:
-    """Return the SQL parameters of a page that begins after a cursor."""
+    """Return the SQL parameters of a page that begins after a cursor, or of the first page without a cursor.
+
+    `parse_id` returns the id in the cursor. Raises `ValueError` if the cursor is not valid.
+    """
     position = parse_cursor(cursor, parse_id) if cursor else None
     return {"after_at": position and position.at, "after_id": position and position.id}
 

@@ -22,7 +22,7 @@ class HeldSite(BaseModel):
 
 
 class HeldDecision(BaseModel):
-    """The new status of all held leads of a site."""
+    """The new status of those held leads of a site that were received until the time `until`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

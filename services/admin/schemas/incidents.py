@@ -16,7 +16,10 @@ LASTS_AFTER: Final = timedelta(minutes=2)
 
 
 class Sighting(BaseModel):
-    """A current failure. `key` identifies it. It omits the numbers in `reason`, because they change."""
+    """A failure that an admin process sees now.
+
+    `key` identifies the failure. Numbers in `reason` change, so the key does not contain them.
+    """
 
     model_config = ConfigDict(frozen=True)
 

@@ -91,7 +91,7 @@ class ErasePerson(BaseModel):
 class ErasedPerson(BaseModel):
     """The result of erasing a person.
 
-    `failed` has the ids of the leads that could not be erased, each with the reason.
+    `failed` has the ids of the leads and queue rows that could not be erased, each with the reason.
     """
 
     erased: list[Erased]
@@ -105,8 +105,9 @@ class ErasedPerson(BaseModel):
 class PersonLead(BaseModel):
     """One lead of a person. `status` is null if the lead is not stored yet.
 
-    `email` is the lead's current address. If an admin edited it, it can differ from the requested address. If
-    the lead is not stored, `name` and `email` come from its queued record, if the record can be decoded.
+    `email` is the lead's current address. After an edit, it can differ from the address that was searched
+    for. The `name` and `email` of a lead that is not stored come from its queued record, if the record can be
+    decoded.
     """
 
     lead_id: UUID

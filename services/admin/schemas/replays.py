@@ -50,7 +50,7 @@ class ChosenGroup(BaseModel):
 
 
 class BlockedGroup(ChosenGroup):
-    """A group of rows that cannot be replayed. `why` is the reason. `ids` has at most 1,000 of their ids."""
+    """A group of rows that cannot be replayed, and `why`. `ids` has at most 1,000 of the rows' ids."""
 
     why: str
     ids: list[UUID]
@@ -134,8 +134,8 @@ class CountedOutcomes(BaseModel):
 class ReplayDetail(CountedOutcomes):
     """One replay, its progress, and a page of its rows in the order of their ids.
 
-    With the parameter `result`, a page may have fewer rows than `limit`, even none, although it has a
-    `next_cursor`.
+    With the parameter `result`, a page may be short or empty although more pages follow. Only a page without
+    a `next_cursor` is the last one.
     """
 
     replay: Replay
