@@ -15,8 +15,9 @@ def body_access(
 ) -> Callable[[Scope], bool]:
     """Return a function that returns True if a request may send a body.
 
-    A request may send a body if its path is `login`, or if it has a valid token or session. `RequestLimits`
-    replaces the body of any other request by an empty one, and the route then rejects the request.
+    A request may send a body if its path is `login`, or if it has a valid token or session. `now` returns the
+    time in seconds since 1970. `RequestLimits` replaces the body of any other request by an empty one, and
+    the route then rejects the request.
     """
 
     def authenticated(scope: Scope) -> bool:

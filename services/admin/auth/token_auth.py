@@ -30,9 +30,9 @@ class TokenAuth:
 
         Raises `HTTPException`: 401 without a valid token, 429 after too many wrong tokens from `address`.
 
-        A valid token is accepted even after too many wrong ones. Otherwise an attacker behind a proxy would
-        lock out everybody else behind that proxy. This does not make tokens easier to guess: a production
-        token has at least 24 characters.
+        A valid token is accepted even after too many wrong ones, so that an attacker behind a proxy cannot
+        lock out everybody else behind that proxy. This rule does not help to guess a token, because a
+        production token has at least 24 characters.
         """
         name = self.tokens.find(token) if token is not None else None
         if name is not None:

@@ -41,9 +41,9 @@ class TopicCounts:
 class LedgerCounts:
     """Counts from one database snapshot.
 
-    `topics` has the ledger's counts for each stage and topic. `leads` is the number of rows of
-    `lead_inbox`. `queue` and `emails` are the numbers of rows of `replay_queue` and `email_delivery` by
-    state.
+    `topics` has the ledger's counts for each stage and topic. `leads` is the number of rows of `lead_inbox`,
+    without leads that were erased before they were stored. `queue` and `emails` are the numbers of rows of
+    `replay_queue` and `email_delivery` by state.
     """
 
     topics: tuple[TopicCounts, ...]
@@ -58,7 +58,7 @@ _MAIL_TOPICS: Final = (topics.RECEIVED.name, topics.RETRY_NOTIFIER.name)
 
 
 def compare(counts: LedgerCounts) -> Books:
-    """Compare each count in the ledger with the number that must equal it. Return all pairs of numbers."""
+    """Compare each count in the ledger with the number that must equal this count. Return all such pairs."""
     stages = sorted({each.stage for each in counts.topics})
     totals = [
         _stage_totals(stage, [each for each in counts.topics if each.stage == stage]) for stage in stages

@@ -31,8 +31,8 @@ class ServiceClients:
     async def read_gateways(self) -> list[GatewaySpool]:
         """Return the spool of each gateway process.
 
-        The host name of a gateway may resolve to several addresses. Each address is queried as one process.
-        If it does not answer, its state is `unknown`.
+        The host name of a gateway may resolve to several addresses. Each address is queried as one process. A
+        process that does not answer has the state `unknown`.
         """
         spools = await asyncio.gather(*(self._read_gateway(url) for url in self._gateways))
         return [spool for of_gateway in spools for spool in of_gateway]

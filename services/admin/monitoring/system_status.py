@@ -1,6 +1,6 @@
 """Reads the status of the database, Kafka and all services concurrently.
 
-A component that is down does not delay the others.
+So a component that is down does not delay the results of the others.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""Reads the value of each column of an export from a lead. Knows no file format."""
+"""Reads the value of each column of an export from a lead, for all file formats."""
 
 import json
 from collections.abc import Mapping

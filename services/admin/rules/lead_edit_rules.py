@@ -51,10 +51,11 @@ def is_parked_lead(row: Mapping[str, Any]) -> bool:
 
 
 def decode_parked_lead(payload: bytes | None, stage: str) -> dict[str, Any]:
-    """Return the fields of the lead in a queued record. Raises `ConflictError` if it cannot be decoded.
+    """Return the fields of the lead in a queued record (`payload`).
 
-    A record of the stage `site` can be any JSON object: it is a lead that a website queued and the gateway
-    refused.
+    A record of the stage `site` can be any JSON object: it is a lead that the gateway refused, from a
+    website's queue or from a form builder. Raises `ConflictError` if the record is missing or cannot be
+    decoded.
     """
     if payload is None:
         raise ConflictError(gettext("The record of this lead is no longer stored: there is nothing to edit."))

@@ -70,7 +70,7 @@ def emails_due(current: LeadStatus, new: LeadStatus) -> tuple[Kind, ...]:
 
 
 def release_reason(current: LeadStatus) -> Reason:
-    """Return the reason to store with the requested emails when a lead leaves this status."""
+    """Return the reason that is stored with an email that is sent because a lead leaves this status."""
     return Reason.RELEASED_FROM_HOLD if current is LeadStatus.HELD else Reason.RELEASED_FROM_SPAM
 
 

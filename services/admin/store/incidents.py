@@ -1,4 +1,4 @@
-"""Incidents. Each admin process records the failures that it sees. People acknowledge and resolve them."""
+"""Incidents: failures that last. Admin processes record them, and people acknowledge and resolve them."""
 
 from datetime import timedelta
 from pathlib import Path
@@ -30,8 +30,8 @@ class Incidents:
     async def record(self, sightings: list[Sighting]) -> None:
         """Open or update the incident of each sighting, and resolve incidents whose failures have ended.
 
-        Several processes may do this at once, because there is only one open incident for each key. If
-        several sightings have the same key, the first is used.
+        Several processes may call this at once, because there is only one open incident for each key. If
+        several sightings have the same key, only the first is recorded.
         """
         by_key = {each.key: each for each in reversed(sightings)}
         async with transaction(self._pool) as connection:
@@ -61,8 +61,8 @@ class Incidents:
     async def resolve(self, incident_id: UUID, actor: str) -> Incident:
         """Resolve an open incident, and audit that.
 
-        If the failure lasts, a later poll opens another incident. Raises `NotFoundError` if the incident does
-        not exist, and `ConflictError` if it is already resolved.
+        If the failure has not ended, the next call of `record` opens another incident. Raises
+        `NotFoundError` if the incident does not exist, and `ConflictError` if it is already resolved.
         """
         async with transaction(self._pool) as connection:
             await _lock_open(connection, incident_id)

@@ -1,4 +1,6 @@
-"""Saved views of the list of leads: an admin's own and the team's. Each change is audited without the name.
+"""Saved views of the list of leads: an admin's own and the team's.
+
+Each change is audited, but the audit entry does not contain the name of the view.
 
 The methods raise `DependencyUnavailable`, and the errors of `services.admin.rules.errors`.
 """

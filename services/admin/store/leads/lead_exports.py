@@ -36,10 +36,10 @@ class LeadExports:
         self._pool = pool
 
     async def count(self, query: ExportQuery) -> tuple[int, int, bool]:
-        """Return the number of leads in an export, and the number of matching leads that the export omits.
+        """Return the number of leads in an export, the number of omitted leads, and True for estimates.
 
-        An export omits spam and erased leads unless the query selects them. The last value is True if the two
-        numbers are estimates.
+        Omitted leads are spam and erased leads that match the other filters, but that the query does not
+        select. The last value is True if one of the two numbers is an estimate.
         """
         if query.ids:
             return len(set(query.ids)), 0, False

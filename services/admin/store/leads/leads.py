@@ -96,7 +96,8 @@ class Leads:
     async def get_lead(self, lead_id: UUID) -> LeadDetail:
         """Return a lead with its emails, queue rows and timeline, all as of the same moment.
 
-        Raises `NotFoundError` if the lead is not stored, and no row of the replay queue contains it.
+        A lead that is not stored yet may be in a row of the replay queue. Raises `NotFoundError` if there is
+        no such row either.
         """
         async with autocommit(self._pool) as connection:
             row = await _SQL.get_lead(connection, id=lead_id)
@@ -127,8 +128,9 @@ class Leads:
     ) -> StatusChanged:
         """Set a lead's status, write the audit entry, and request the emails that become due.
 
-        Raises `ConflictError` if the current status is not `expected`, or if the lead's `updated_at` is later
-        than `unchanged_since`.
+        Raises `NotFoundError` if the lead is not stored. Raises `ConflictError` if the change is not allowed,
+        if the current status is not `expected`, or if the lead's `updated_at` is not `unchanged_since`. None
+        as `expected` or `unchanged_since` omits that check.
         """
         async with transaction(self._pool) as connection:
             row = await lock_existing_lead(connection, lead_id)
@@ -154,7 +156,10 @@ class Leads:
         )
 
     async def resend_email(self, lead_id: UUID, kind: Kind, actor: str) -> Resent:
-        """Request that the notifier resends one email of a lead. The notifier resends it within seconds."""
+        """Request that the notifier resends one email of a lead. The notifier resends it within seconds.
+
+        Raises `NotFoundError` if the lead is not stored, and `ConflictError` if the email must not be sent.
+        """
         async with transaction(self._pool) as connection:
             row = await lock_existing_lead(connection, lead_id)
             delivery_state = await _SQL.delivery_state(connection, id=lead_id, kind=kind)

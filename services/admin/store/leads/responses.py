@@ -20,9 +20,9 @@ MOST_ASSIGNEES: Final = 10
 
 @dataclass(frozen=True)
 class Arrivals:
-    """The number of leads and the number of spam that arrived on one day.
+    """The number of leads that are not spam, and the number of spam leads, that arrived on one day.
 
-    Only the part of the day before the present time of day counts, so that two days can be compared.
+    Leads of yesterday are counted only up to the current time of day, so that both days can be compared.
     """
 
     leads: int

@@ -82,11 +82,11 @@ def _total_of_page(filters: LeadFilter, found: int) -> int | None:
 
 
 async def choose_services(connection: Connection, selection: dict[str, Any]) -> dict[str, Any]:
-    """Return the selection, with full names of services instead of the text `service`.
+    """Return the SQL parameters `selection`, with the services that the text in `service` selects.
 
-    The names are those of all services that contain the text. Upper and lower case are equal. If `service` is
-    the exact name of a service, only that service is selected, so that a link to this service does not find
-    leads of other services.
+    The text selects all services whose names contain it, in upper or lower case. If the text is the exact
+    name of a service, it selects only that service, so that a link to a service does not find leads of
+    others.
     """
     part = selection["service"]
     if part is None or await _SQL.has_service(connection, service=part):

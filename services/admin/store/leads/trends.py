@@ -77,9 +77,10 @@ class Trends:
             return {(row["weekday"], row["hour"]): row["leads"] async for row in rows}
 
     async def top_values(self, since: datetime) -> dict[Dimension, dict[str, int]]:
-        """Return the most frequent values of each dimension. Each value maps to the number of its leads.
+        """Return the most frequent values of each dimension since a time, with their numbers of leads.
 
-        The most frequent value comes first. The value "" comes last and stands for leads without a value.
+        A dimension is a property of a lead, such as its site. The most frequent value comes first. The value
+        "" comes last and stands for leads without a value.
         """
         tops: dict[Dimension, dict[str, int]] = {dimension: {} for dimension in DIMENSIONS}
         async with snapshot(self._pool) as connection:

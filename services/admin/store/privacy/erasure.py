@@ -39,11 +39,11 @@ class Erasures:
     async def find_person(
         self, email: str | None, phone: str | None = None, limit: int | None = None
     ) -> PersonRecords:
-        """Return the leads and queue rows with an address, and the stored leads with a phone.
+        """Return the leads and queue rows with this email address, and the stored leads with this phone.
 
-        Changes nothing. If `limit` is set, returns only that many leads, the newest ones. If a lead is not
-        stored, its name and address are read from its queued record. This is done for at most `LISTED_MAX`
-        leads.
+        Changes nothing. If `limit` is set, returns only that many leads, the newest ones. The names and
+        addresses of leads that are not stored come from their queued records. At most `LISTED_MAX` such
+        records are read.
         """
         async with snapshot(self._pool) as connection:
             traces = await find_traces(connection, email, phone)
@@ -85,11 +85,11 @@ class Erasures:
     async def erase_person(
         self, email: str | None, actor: str, only: Selection | None = None, *, phone: str | None = None
     ) -> ErasedPerson:
-        """Erase the leads and queue rows with an address, and the stored leads with a phone.
+        """Erase the leads and queue rows with this email address, and the stored leads with this phone.
 
-        Each lead or row is erased in its own transaction. `only` selects some of them. By default, all are
-        erased. Raises `DependencyUnavailable` if the search for the leads and rows fails. If a lead or row
-        cannot be erased, `failed` in the result maps its id to the reason.
+        `only` selects some of these leads and rows. By default, all are erased, each in its own transaction.
+        If a lead or row cannot be erased, `failed` in the result maps its id to the reason. Raises
+        `DependencyUnavailable` if the search for the leads and rows fails.
         """
         async with transaction(self._pool) as connection:
             traces = await find_traces(connection, email, phone)
@@ -133,7 +133,10 @@ class Erasures:
 
 
 async def find_traces(connection: Connection, email: str | None, phone: str | None = None) -> Traces:
-    """Return the ids of all leads and queue rows with an address, and of stored leads with a phone."""
+    """Return the ids of the leads and queue rows with this email address or this phone.
+
+    Only stored leads are searched for the phone.
+    """
     rows = [row async for row in _SQL.find_by_email(connection, email=email)] if email else []
     if ending := phone_ending(phone):
         rows += [row async for row in _SQL.find_by_phone(connection, ending=ending)]

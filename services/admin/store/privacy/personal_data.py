@@ -40,9 +40,9 @@ class PersonalData:
         self._pool = pool
 
     async def edit(self, lead_id: UUID, edit: LeadEdit, actor: str) -> Edited:
-        """Change a lead's fields. Also change the queued records from which the lead's emails may be resent.
+        """Change a lead's fields, also in the queued records from which the lead's emails may be resent.
 
-        If the lead is not stored yet, its queued record is changed.
+        If the lead is not stored yet, only its queued record is changed.
         """
         async with transaction(self._pool) as connection:
             lead = await lock_lead(connection, lead_id)
