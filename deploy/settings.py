@@ -68,7 +68,7 @@ class ReplicationSettings(BaseSettings):
 
 
 def missing_variables(settings: type[BaseSettings]) -> list[str]:
-    """Return the variables that a settings class and its sections require, but that are not set."""
+    """Return the names of the required variables, also of sections, that the environment does not set."""
     missing = []
     for name, field in settings.model_fields.items():
         inner: Any = field.annotation

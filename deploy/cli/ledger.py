@@ -212,7 +212,10 @@ async def compare_all(kafka: Kafka, postgres: Postgres, console: Console) -> boo
 
 
 def main() -> None:
-    """Compare Kafka with PostgreSQL, and name what is missing. Exits with 1 if anything is missing."""
+    """Compare Kafka with PostgreSQL, and name what is missing.
+
+    Exits with 1 if anything is missing, or if the ledger's counts differ from the rows of the tables.
+    """
     kafka, postgres = load(Kafka), load(Postgres)
     try:
         is_complete = event_loop.run(compare_all(kafka, postgres, Console()))

@@ -1,4 +1,4 @@
-"""The index that makes searches for parts of words fast. Without it, a search finds the same leads."""
+"""The index that makes searches for parts of words fast. Without it, searches are slow but still work."""
 
 from typing import Any, TypeAlias
 
@@ -17,9 +17,9 @@ BUILD_SECONDS = 4 * 3600.0
 async def ensure_search_index(connection: Connection) -> None:
     """Create the extension pg_trgm and the index, unless they exist.
 
-    pg_trgm comes with PostgreSQL (contrib). Since version 13 the owner of a database may create it. Does
-    nothing if the server lacks pg_trgm, or if this role may not create it. While the index is created, leads
-    can be written and read. Raises the errors of asyncpg.
+    pg_trgm is one of PostgreSQL's contrib extensions. Since PostgreSQL 13, the owner of a database may create
+    the extension. Does nothing if the server lacks pg_trgm, or if this role may not create it. Leads can be
+    written and read while the index is created. Raises the errors of asyncpg.
     """
     schema = await _trigram_schema(connection)
     if schema is None or await has_search_index(connection):

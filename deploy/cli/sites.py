@@ -24,9 +24,10 @@ def main() -> None:
 
 @app.command()
 def check(file: Annotated[Path, typer.Argument(help="The sites file.")]) -> None:
-    """Report each mistake for which a service would refuse this file. Show each site with its defaults.
+    """Report the mistakes for which a service would refuse this file.
 
-    Run it where the variables of its `env:` references are set. Prints no secret.
+    If there are none, show the settings of each site, including those from the table `defaults`. Prints no
+    secret. The variables to which the file refers with `env:` must be set.
 
     Exits with 1 if the file has a mistake, else with 0.
     """

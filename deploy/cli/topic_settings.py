@@ -50,8 +50,8 @@ def is_insufficient(name: str, value: str, declared: str) -> bool:
 async def read_settings(admin: AIOKafkaAdminClient, names: Iterable[str]) -> dict[str, TopicSettings]:
     """Return the settings of each topic by name.
 
-    Raises those errors of aiokafka after which a retry may succeed. If Kafka refuses to show a topic's
-    settings, the topic's `refused` has the reason.
+    If Kafka does not show a topic's settings, the topic's `refused` has the reason. If the whole request
+    fails and a retry may succeed, raises aiokafka's error.
     """
     settings = {name: TopicSettings(refused="Kafka names no settings") for name in names}
     if not settings:
@@ -83,14 +83,14 @@ async def repair_settings(
     *,
     lacking: Collection[str] = (),
 ) -> list[str]:
-    """Correct the settings that fall short.
+    """Correct the settings that fall short of their declaration.
 
-    Return a line for each change, and for each repair that Kafka refused. `declared` has the declared
-    settings of each topic, and `replicas` has its number of replicas.
+    By topic, `declared` has the declared settings, and `replicas` has the number of replicas. Returns a line
+    for each change, and for each repair that Kafka refused.
 
-    The required min.insync.replicas follows from `replication`, not from `replicas`: a broker may not yet
-    show replicas that were just added. The topics in `lacking` are different, because Kafka refused to add
-    replicas to them. Their required min.insync.replicas follows from `replicas`.
+    Usually the required min.insync.replicas follows from `replication`, because a broker may not yet show
+    replicas that were just added. Kafka refused to add replicas to the topics in `lacking`, so for these it
+    follows from `replicas`. A min.insync.replicas above the number of replicas is lowered.
     """
     lines = list[str]()
     for name, settings in (await read_settings(admin, declared)).items():

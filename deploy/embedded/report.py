@@ -24,12 +24,12 @@ def show(text: str) -> None:
 
 
 def print_error(text: str) -> None:
-    """Print an error to stderr, without markup."""
+    """Print an error to stderr. Markup in `text` is not interpreted."""
     errors.print(f"[bold red]error:[/] {escape(text)}", soft_wrap=True)
 
 
 def warn(text: str) -> None:
-    """Print a warning to stderr, without markup."""
+    """Print a warning to stderr. Markup in `text` is not interpreted."""
     errors.print(f"[yellow]warning:[/] {escape(text)}", soft_wrap=True)
 
 

@@ -54,7 +54,7 @@ def _download(folder: Path) -> None:
 
 
 def main() -> None:
-    """Check the configuration and the rules, and run the rules' tests. Exits with the first failure."""
+    """Check the configuration and the rules, then run the rules' tests. Exits at the first failure."""
     promtool = find_program("promtool")
     for command in (
         ("check", "config", "prometheus.yml"),

@@ -1,8 +1,8 @@
 """`python -m deploy.generate.chart [--check]`: lint and render the Helm chart, and validate the result.
 
 The result is in deploy/kubernetes/rendered, and is committed. So the contract tests need no Helm, and the
-diff of a commit shows how the rendered objects change. Helm is built from its Go module. Without Go, an
-installed Helm is used. `make check` uses the option `--at-hand`, which builds and downloads nothing.
+diff of a commit shows how the rendered objects change. The command builds Helm from its Go module. Without
+Go, it uses an installed Helm. `make check` uses the option `--at-hand`, which builds and downloads nothing.
 """
 
 import json
@@ -61,8 +61,8 @@ def built_helm() -> Path:
 def find_helm() -> str:
     """Return the path of the Helm program.
 
-    The first call builds the pinned version from its Go module, which takes two minutes. Without Go it
-    returns the installed Helm. Exits if neither Helm nor Go is installed.
+    The first call builds the pinned version from its Go module, which takes two minutes. If Go is not
+    installed, returns the path of the installed Helm. Exits if neither Helm nor Go is installed.
     """
     built = built_helm()
     if built.exists():
@@ -141,7 +141,7 @@ def forbid_unknown_fields(schema: Any) -> Any:
 
 
 def validate_custom(manifest: dict[str, Any]) -> Iterator[str]:
-    """Yield an error for each violation of the kind's schema. The object's kind must be a custom one."""
+    """Yield an error for each violation of the schema of a custom resource (see `is_custom`)."""
     schema = forbid_unknown_fields(
         read_crd_schema(manifest["apiVersion"].partition("/")[0], manifest["kind"])
     )

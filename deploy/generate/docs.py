@@ -1,9 +1,14 @@
 """`python -m deploy.generate.docs [--check]`: write or check the generated documents.
 
-Generates docs/openapi/*.json from the apps, docs/asyncapi.json from the topics, docs/metrics.md from the
-metrics, docs/reasons.md from the reasons for failures, the chart's alerts from Prometheus' alerts,
-.env.example and compose's lists of settings from the Settings classes, and the site kit's types and schema
-from the contracts.
+| document | source |
+|---|---|
+| docs/openapi/*.json | the apps |
+| docs/asyncapi.json | the topics |
+| docs/metrics.md | the metrics |
+| docs/reasons.md | the reasons for failures |
+| .env.example, compose's lists of settings | the Settings classes |
+| the site kit's types and schema | the contracts |
+| the chart's alerts | Prometheus' alerts |
 """
 
 import importlib

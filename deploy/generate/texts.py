@@ -1,7 +1,7 @@
 """`python -m deploy.generate.texts [--check]`: write or check the catalogues of the dashboard's texts.
 
-There is one catalogue (.pot) for each page, for translators. A text that several pages have is in
-`shared.pot`, so that it is translated once.
+A catalogue (.pot) lists texts for translators. There is one for each page. The texts that several pages have
+are in `shared.pot`, so that each is translated once.
 """
 
 from collections import defaultdict

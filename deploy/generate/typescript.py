@@ -1,4 +1,4 @@
-"""Generates a website's contract in TypeScript: the types, and the site kit's validation schema."""
+"""Generates TypeScript for websites: the types of the exchanged JSON, and the site kit's schema."""
 
 import json
 from typing import Any, Final

@@ -121,9 +121,11 @@ def main(
     Reads the services' settings from the environment and .env, and queries Kafka, PostgreSQL, the mail server
     and each service. Changes nothing: it sends no email, writes no record and prints no secret.
 
-    Each line is one check: its level (ok; warn: works, but not as production should; fail), what the check
-    observed, and below it what to do. Exits with 1 if a check fails, else with 0. --json prints one object:
-    the counts "ok", "warn" and "fail", and "findings", each with "check", "level", "seen" and "todo".
+    Each line shows one check: its level, and what the check observed. The level is ok, warn (works, but not
+    as production should) or fail. The next line says what to do. Exits with 1 if a check fails, else with 0.
+
+    --json prints one object: the counts "ok", "warn" and "fail", and the list "findings". Each finding has
+    "check", "level", "seen" and "todo".
 
     make doctor                                        the stack of make up
     docker compose run --rm doctor                     the composed stack

@@ -69,7 +69,7 @@ def check_group(kafka: Kafka, service: topics.Service, group: Group) -> CheckRes
 async def check_offsets(kafka: Kafka, pool: Pool) -> AsyncIterator[CheckResult]:
     """Check each group's lag. Check that the ledger has counted all records that the group has committed.
 
-    If it has not, the database was restored or has failed over.
+    If the ledger lacks records, the database was restored or has failed over, or Kafka's log was replaced.
     """
     for service in CONSUMERS:
         try:
@@ -97,10 +97,10 @@ async def check_offsets(kafka: Kafka, pool: Pool) -> AsyncIterator[CheckResult]:
 
 
 async def check_broker_clock(kafka: Kafka) -> AsyncIterator[CheckResult]:
-    """Check the broker's clock with the newest lead in Kafka.
+    """Check the broker's clock. Compare it with the clocks of the gateway and of this machine.
 
-    Compares the timestamp that the broker gave this lead with the gateway's timestamp in the lead, and with
-    the present time of this machine.
+    The broker's clock is known from the timestamp that the broker gave the newest lead in Kafka. The
+    gateway's timestamp is in the lead itself.
     """
     consumer = AIOKafkaConsumer(
         bootstrap_servers=kafka.bootstrap_servers,

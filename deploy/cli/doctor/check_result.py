@@ -9,7 +9,7 @@ Level = Literal["ok", "warn", "fail"]
 
 @dataclass(frozen=True)
 class CheckResult:
-    """One line of the doctor's report. The field names are part of its JSON output."""
+    """The result of one check. The doctor's JSON output has the same field names."""
 
     check: str
     level: Level

@@ -1,4 +1,4 @@
-"""The mailbox's web server: pages and JSON. Emails are untrusted: text is escaped, HTML sandboxed."""
+"""The mailbox's web server: pages and JSON. It escapes the text of emails, and sandboxes their HTML."""
 
 import asyncio
 from collections.abc import AsyncIterator

