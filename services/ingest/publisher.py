@@ -55,7 +55,7 @@ class LeadPublisher:
 
 
 class RefusedLeadPublisher:
-    """Publishes leads that need a correction to `leads.failed.v1`, each within a time budget."""
+    """Publishes refused leads, which somebody must correct, to `leads.failed.v1`. Each has a time budget."""
 
     def __init__(self, kafka: Publisher, budget_seconds: float) -> None:
         self._kafka = kafka

@@ -32,7 +32,7 @@ async def load_statuses(connection: Connection, lead_ids: Collection[UUID]) -> d
 async def count_welcomes(
     connection: Connection, leads: Sequence[LeadReceived], counts: WelcomeCounts
 ) -> None:
-    """Add to `counts` the recent welcomes to each lead's mailbox, and those for each lead's site.
+    """Count the recent welcomes to each lead's mailbox and for each lead's site, and add them to `counts`.
 
     Locks the mailboxes until the transaction ends, so that the limit of a mailbox is exact. Sites are not
     locked, so each concurrent process may exceed the limit of a site by one batch.

@@ -26,7 +26,11 @@ class GroupCommit(Generic[Item, Result]):
         self._task: asyncio.Task[None] | None = None
 
     async def __call__(self, item: Item) -> Result:
-        """Write one item and return its result. Raises the error that `commit` raises for the group."""
+        """Write one item and return its result.
+
+        Raises the error that `commit` raises for the item's group. If `commit` raised `RetryableError` for
+        several items, raises the error that it raises for this item alone.
+        """
         result: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         self._pending.append((item, result))
         if self._task is None or self._task.done():

@@ -1,4 +1,4 @@
-"""Handles batches of records: reserves, sends and records the mails they request. No SQL, no SMTP."""
+"""Handles batches of Kafka records: reserves and sends the requested mails. No SQL, no SMTP."""
 
 import asyncio
 from collections.abc import Sequence

@@ -35,8 +35,8 @@ async def change_status(
 ) -> StatusChanged:
     """Set the status of a lead. The change is audited.
 
-    A change from `spam` to `received` sends the suppressed emails. A change from `held` to `received` sends
-    the confirmation.
+    A change from `spam` to `received` sends the confirmation and the team notification. A change from `held`
+    to `received` sends only the confirmation. An email that was sent before is not sent again.
     """
     return await adapters.leads.change_status(lead_id, change.new_status, change.expected, actor)
 

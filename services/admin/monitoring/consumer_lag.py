@@ -32,8 +32,8 @@ Lags: TypeAlias = dict[str, dict[str, int]]
 class LagReader:
     """Reads lags over one connection to Kafka, which is opened on first use and again after a failure.
 
-    Each `read` updates `oldest_seconds`. It maps each group to the minimum time, in seconds, that the group's
-    oldest unread record has waited.
+    Each `read` also updates `oldest_seconds`, which maps each consumer group to a time in seconds. The
+    group's oldest unread record has waited for at least that time.
     """
 
     def __init__(self, settings: Kafka) -> None:
@@ -80,7 +80,7 @@ class LagReader:
             await admin.describe_cluster()
 
     async def aclose(self) -> None:
-        """Close the connection. If it is still opening, first wait for it, at most `READ_TIMEOUT_SECONDS`."""
+        """Close the connection. Waits up to `READ_TIMEOUT_SECONDS` for a connection that is still opening."""
         opening, self._opening = self._opening, None
         if opening:
             with contextlib.suppress(KafkaError, OSError, TimeoutError):

@@ -120,9 +120,9 @@ def _cut(text: str, room: int) -> str:
 def tel_url(phone: str) -> str | None:
     """Return the link that calls a phone number; None if the text is not exactly one number.
 
-    A number without a country code is used as it is, so that the phone dials it in its own country. RFC 3966
-    requires a `phone-context` for such a number. It is omitted, because it is not known, and phones do not
-    need it.
+    A number without a country code is used as it is. A phone then dials it as a number of the phone's own
+    country. RFC 3966 requires a `phone-context` for such a number. The context is omitted, because nobody
+    knows it, and phones do not need it.
     """
     match = _PHONE.fullmatch(ascii_phone(phone).strip())
     if match is None:

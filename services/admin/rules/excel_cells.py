@@ -27,8 +27,8 @@ def heading(column: str, zone: ZoneInfo) -> str:
 def cell(lead: Mapping[str, Any], column: str, zone: ZoneInfo) -> Cell:
     """Return the content of the cell for a lead and a column, or None for an empty cell.
 
-    A time is a datetime without a time zone, in `zone` or, for a column of the kind `utc`, in UTC. Excel
-    cannot store times before 1900, so these are returned as text.
+    A time is returned as a datetime without a time zone: in UTC for a column of the kind `utc`, else in
+    `zone`. Excel cannot store times before 1900, so such a time is returned as text.
     """
     value = read_value(lead, column)
     if isinstance(value, datetime):

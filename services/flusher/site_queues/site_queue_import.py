@@ -64,7 +64,7 @@ class ImportResult:
 
 
 class SiteQueueImport:
-    """Imports the queues on schedule and when an admin requests it. Only one flusher at a time runs it."""
+    """Imports the websites' queues on schedule and on an admin's request, in one flusher at a time."""
 
     def __init__(self, pool: Pool, runs: JobRuns, sites: SiteQueueClient, cron: str, clock: Clock) -> None:
         self._pool = pool
