@@ -155,6 +155,18 @@ async def compare_mails(pool: Pool, waiting: int) -> Comparison:
     return comparison
 
 
+async def compare_deliveries(pool: Pool) -> Comparison:
+    """Find events that do not have one delivery for each destination that wanted them."""
+    comparison = Comparison("a delivery of each event for each destination in webhook_delivery")
+    async with transaction(pool) as connection:
+        comparison.compared = await SQL.count_events(connection)
+        comparison.missing = [
+            f"event {row['id']}: {row['deliveries']} of {row['delivery_count']} deliveries"
+            async for row in SQL.events_without_deliveries(connection, limit=NAMED_AT_MOST)
+        ]
+    return comparison
+
+
 async def _notifier_lag(kafka: Kafka) -> int:
     comparison = Comparison("")
     async with _open_consumer(kafka, topics.GROUPS["notifier"]) as consumer:
@@ -199,6 +211,7 @@ async def compare_all(kafka: Kafka, postgres: Postgres, console: Console) -> boo
                 await compare_leads(kafka, pool),
                 await compare_failures(kafka, pool),
                 await compare_mails(pool, await _notifier_lag(kafka)),
+                await compare_deliveries(pool),
                 Comparison("rows that the triggers did not count", missing=await find_wrong_counts(pool)),
             ]
         table = Table("compared", "records", "not processed yet", "missing")

@@ -18,3 +18,14 @@ SELECT event_id FROM audit_log WHERE event_id = ANY(:ids::uuid[]);
 SELECT id FROM lead_inbox l
 WHERE l.stored AND (SELECT count(*) FROM email_delivery d WHERE d.lead_id = l.id) <> 2
 ORDER BY created_at_utc LIMIT :limit;
+
+-- name: events_without_deliveries
+-- Events that have fewer or more deliveries than destinations that wanted them.
+SELECT e.id, e.delivery_count, count(d.event_id) AS deliveries
+FROM webhook_event e LEFT JOIN webhook_delivery d ON d.event_id = e.id
+GROUP BY e.id HAVING count(d.event_id) <> e.delivery_count
+ORDER BY e.position LIMIT :limit;
+
+-- name: count_events$
+-- How many events there are.
+SELECT count(*) FROM webhook_event;

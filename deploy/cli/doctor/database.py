@@ -9,6 +9,7 @@ from typing import Any, Final
 from urllib.parse import parse_qs, urlsplit
 
 from deploy.cli.doctor.check_result import CheckResult, fail, is_this_machine, ok, warn
+from deploy.cli.doctor.deliveries import check_destinations, check_outbox
 from deploy.cli.doctor.rights import check_rights
 from deploy.cli.migrate import ENCODING, MIGRATIONS
 from deploy.cli.search_index import has_search_index
@@ -27,7 +28,7 @@ MEBIBYTE: Final = 1 << 20
 
 
 async def check_database(pool: Pool, settings: Postgres, processes: int) -> AsyncIterator[CheckResult]:
-    """Connect to the database, then check rights, schema, jobs and ledger.
+    """Connect to the database, then check rights, schema, jobs, outbox, destinations and ledger.
 
     `processes` is the number of service processes. It determines how many connections they need. If the
     database cannot be queried, the last result is a failure with the reason.
@@ -50,6 +51,9 @@ async def check_database(pool: Pool, settings: Postgres, processes: int) -> Asyn
             yield await _check_migrations(connection)
             yield _check_search_index(settings, await has_search_index(connection))
             async for result in _check_jobs(connection):
+                yield result
+            yield await check_outbox(connection)
+            async for result in check_destinations(connection):
                 yield result
         for result in await _check_ledger_and_queue(pool):
             yield result

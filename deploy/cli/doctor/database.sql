@@ -75,3 +75,18 @@ SELECT to_regclass('public.schema_migration') IS NOT NULL AND to_regclass('publi
 -- Each job, the outcome of its last run, and by how much its next run is late.
 SELECT name, last_outcome, next_run_at, extract(epoch FROM now() - next_run_at)::float8 AS late_seconds
 FROM scheduled_job;
+
+-- name: outbox^
+-- How many changes of leads wait to be published, and for how long the oldest.
+SELECT count(*) AS rows, coalesce(extract(epoch FROM now() - min(created_at)), 0)::float8 AS oldest_seconds
+FROM lead_event_outbox;
+
+-- name: destinations
+-- Each destination's state, and its dead deliveries, at most 10,000.
+SELECT w.name, w.disabled_at IS NOT NULL AS is_disabled, w.disabled_reason, w.paused_until IS NOT NULL AS is_paused,
+       w.last_reason, extract(epoch FROM now() - coalesce(w.disabled_at, w.paused_since))::float8 AS since_seconds,
+       (SELECT count(*) FROM (SELECT FROM webhook_delivery d WHERE d.destination = w.name
+                              AND d.state IN ('pending', 'failed') LIMIT 10000) AS bounded) AS waiting,
+       (SELECT count(*) FROM (SELECT FROM webhook_delivery d WHERE d.destination = w.name AND d.state = 'dead'
+                              LIMIT 10000) AS bounded) AS dead
+FROM webhook_destination w ORDER BY w.name;

@@ -5,7 +5,7 @@ spools are read at other moments, so they are not compared.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from contracts import topics
@@ -43,7 +43,9 @@ class LedgerCounts:
 
     `topics` has the ledger's counts for each stage and topic. `leads` is the number of rows of `lead_inbox`,
     without leads that were erased before they were stored. `queue` and `emails` are the numbers of rows of
-    `replay_queue` and `email_delivery` by state.
+    `replay_queue` and `email_delivery` by state. `deliveries` is the number of rows of `webhook_delivery` by
+    state, where `waiting` stands for pending, failed and sending. `deliveries_wanted` is the sum of
+    `delivery_count` over all events.
     """
 
     topics: tuple[TopicCounts, ...]
@@ -51,6 +53,11 @@ class LedgerCounts:
     queue: dict[str, int]
     queue_by_others: int  # rows made by an admin or a site pull, not from the failed topic
     emails: dict[str, int]
+    deliveries: dict[str, int] = field(default_factory=dict)
+    deliveries_wanted: int = 0
+    changes_written: int = 0  # rows that were ever inserted into lead_event_outbox
+    changes_published: int = 0  # rows that the relay deleted, because Kafka has acknowledged them
+    changes_waiting: int = 0  # rows now
 
 
 _LEAD_TOPICS: Final = (topics.RECEIVED.name, topics.RETRY_PERSISTER.name)
@@ -84,6 +91,16 @@ def compare(counts: LedgerCounts) -> Books:
             (2 * _stored(counts.topics, "notifier", _MAIL_TOPICS), "2 x stored: a welcome and an alert each"),
             (email_rows, "rows of email_delivery, in all states"),
         ),
+        _identity(
+            ("webhooks", "deliveries"),
+            (counts.deliveries_wanted, "wanted: the destinations of each event"),
+            (sum(counts.deliveries.values()), "rows of webhook_delivery, in all states"),
+        ),
+        _identity(
+            ("flusher", "changes"),
+            (counts.changes_written, "rows ever written into lead_event_outbox"),
+            (counts.changes_published + counts.changes_waiting, "rows published, and those that wait"),
+        ),
     ]
     # For every stage: each record that it consumed has one outcome.
     for total in totals:
@@ -101,6 +118,7 @@ def compare(counts: LedgerCounts) -> Books:
         stages=totals,
         queue_states=counts.queue,
         email_states=counts.emails,
+        delivery_states=counts.deliveries,
     )
 
 

@@ -40,8 +40,10 @@ async def count_queue(pool: Pool) -> QueueCounts:
         open_rows = {row["stage"]: row async for row in _SQL.count_due(connection)}
         controls = {row["stage"]: row async for row in _SQL.list_stage_controls(connection)}
         ledger = tuple([TopicCounts(**dict(row)) async for row in _SQL.sum_ledger(connection)])
+        unpublished = await _SQL.count_outbox(connection)
     queue = [row for row in counted if row["table_name"] == "replay_queue"]
     leads = [row for row in counted if row["table_name"] == "lead_inbox"]
+    outbox = _states_of(counted, "lead_event_outbox")
     books = compare(
         LedgerCounts(
             topics=ledger,
@@ -49,7 +51,12 @@ async def count_queue(pool: Pool) -> QueueCounts:
             leads=sum(row["rows"] for row in leads if row["made_by"] == "persister"),
             queue=_rows_by_state(queue),
             queue_by_others=sum(row["rows"] for row in queue if row["made_by"] != "flusher"),
-            emails={row["state"]: row["rows"] for row in counted if row["table_name"] == "email_delivery"},
+            emails=_states_of(counted, "email_delivery"),
+            deliveries=_states_of(counted, "webhook_delivery"),
+            deliveries_wanted=_states_of(counted, "webhook_event").get("wanted", 0),
+            changes_written=outbox.get("written", 0),
+            changes_published=-outbox.get("published", 0),
+            changes_waiting=unpublished,
         )
     )
     stages = []
@@ -69,6 +76,10 @@ async def find_wrong_counts(pool: Pool) -> list[str]:
             f"{row['table_name']} {row['state']}: {row['difference']:+}"
             async for row in _SQL.recount_rows(connection)
         ]
+
+
+def _states_of(rows: list[Any], table: str) -> dict[str, int]:
+    return {row["state"]: row["rows"] for row in rows if row["table_name"] == table}
 
 
 def _rows_by_state(rows: list[Any]) -> dict[str, int]:

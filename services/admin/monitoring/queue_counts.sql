@@ -5,7 +5,7 @@
 SELECT now();
 
 -- name: count_rows
--- The rows of each table by state. Triggers count them (migration 0004).
+-- The rows of each table by state. Triggers count them (migrations 0004 and 0031).
 SELECT table_name, stage, state, made_by, sum(rows)::bigint AS rows
 FROM row_count GROUP BY table_name, stage, state, made_by HAVING sum(rows) <> 0;
 
@@ -27,15 +27,26 @@ SELECT stage, topic, sum(next_offset - base_offset)::bigint AS offsets, sum(stor
        sum(undecodable)::bigint AS undecodable, sum(missing)::bigint AS missing
 FROM partition_ledger GROUP BY stage, topic;
 
+-- name: count_outbox$
+-- How many events of the outbox wait to be published.
+SELECT count(*) FROM lead_event_outbox;
+
 -- name: recount_rows
--- The counts that differ from the rows. Scans whole tables, so no page uses it.
+-- The counts that differ from the rows. Scans whole tables, so no page uses it. Of the outbox the triggers count what was
+-- written and, negative, what was published: together, what waits.
 WITH counted AS (
     SELECT 'lead_inbox' AS table_name, NULL AS stage, status AS state,
            CASE WHEN stored THEN 'persister' ELSE 'admin' END AS made_by, count(*) AS rows
     FROM lead_inbox GROUP BY status, stored
     UNION ALL SELECT 'email_delivery', NULL, state, NULL, count(*) FROM email_delivery GROUP BY state
     UNION ALL SELECT 'replay_queue', stage, state, made_by, count(*) FROM replay_queue GROUP BY stage, state, made_by
-    UNION ALL SELECT table_name, stage, state, made_by, -rows FROM row_count
+    UNION ALL SELECT 'webhook_delivery', NULL,
+                     CASE WHEN state IN ('pending', 'failed', 'sending') THEN 'waiting' ELSE state END, NULL, count(*)
+              FROM webhook_delivery GROUP BY 3
+    UNION ALL SELECT 'webhook_event', NULL, 'wanted', NULL, sum(delivery_count) FROM webhook_event
+    UNION ALL SELECT 'lead_event_outbox', NULL, 'waiting', NULL, count(*) FROM lead_event_outbox
+    UNION ALL SELECT table_name, stage, CASE table_name WHEN 'lead_event_outbox' THEN 'waiting' ELSE state END, made_by,
+                     -rows FROM row_count
 )
 SELECT table_name, stage, state, made_by, sum(rows)::bigint AS difference
 FROM counted GROUP BY table_name, stage, state, made_by HAVING sum(rows) <> 0

@@ -1,6 +1,6 @@
 """Responses about the ledger: whether the counts of the stages match the rows of the tables."""
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 
 class Identity(BaseModel):
@@ -42,3 +42,7 @@ class Books(BaseModel):
     stages: list[StageTotals]
     email_states: dict[str, int]
     queue_states: dict[str, int]
+    delivery_states: dict[str, int] = Field(
+        default_factory=dict,
+        description="Deliveries to destinations. `waiting` stands for pending, failed and sending.",
+    )

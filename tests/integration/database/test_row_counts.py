@@ -38,6 +38,16 @@ UPSERT_QUEUE = """
 """
 
 
+INSERT_EVENTS = """
+    WITH events AS (
+        INSERT INTO webhook_event (id, type, lead_id, site, occurred_at, body, delivery_count)
+        SELECT gen_random_uuid(), 'lead.received', id, site, now(), '{}', 2 FROM lead_inbox
+        RETURNING id, lead_id, position)
+    INSERT INTO webhook_delivery (event_id, destination, lead_id, position)
+    SELECT id, destination, lead_id, position FROM events, unnest('{crm,chat}'::text[]) AS destination
+"""
+
+
 @pytest.fixture
 async def service(database: Database) -> AsyncIterator[Any]:
     """A connection as the services have it."""
@@ -75,6 +85,36 @@ async def test_inserts_and_changes_of_every_kind_are_counted(service: Any, db: A
     assert await counts(service, "replay_queue") == {"waiting": 2}
     await db.execute("DELETE FROM lead_inbox WHERE status = 'erased'")
     assert await counts(service, "lead_inbox") == {"received": 510}
+    assert await agree(service)
+
+
+async def test_deliveries_and_the_outbox_are_counted(service: Any, db: Any, postgres: Postgres) -> None:
+    await service.execute(INSERT_LEADS, 60, "received")
+    await service.execute(INSERT_EVENTS)
+    waiting = "UPDATE webhook_delivery SET state = 'sending', lease_until = now() + interval '1 minute'"
+    before = await service.fetchval("SELECT count(*) FROM row_count")
+    await service.execute(waiting)  # a claim
+    assert await service.fetchval("SELECT count(*) FROM row_count") == before
+    await service.execute("UPDATE webhook_delivery SET state = 'delivered' WHERE destination = 'crm'")
+    await service.execute("SELECT erase_lead(id, 'ann') FROM lead_inbox ORDER BY id LIMIT 1")
+    assert await counts(service, "webhook_delivery") == {"delivered": 60, "waiting": 60}
+    assert await counts(service, "webhook_event") == {"wanted": 120}
+    await service.execute("UPDATE lead_inbox SET status = 'won' WHERE status = 'received'")
+    await service.execute(
+        "DELETE FROM lead_event_outbox WHERE position IN (SELECT position FROM lead_event_outbox LIMIT 9)"
+    )
+    assert await counts(service, "lead_event_outbox") == {"written": 59, "published": -9}
+    assert await agree(service)
+    async with open_pool(postgres, "test") as pool:
+        books = (await count_queue(pool)).books
+        changes = next(each for each in books.identities if each.name == "changes")
+        assert (changes.books, changes.rows) == (59, 59)
+        assert books.delivery_states == {"delivered": 60, "waiting": 60}
+        await db.execute("DELETE FROM webhook_delivery WHERE state = 'delivered' AND position = 1")
+        after = (await count_queue(pool)).books
+    wrong = [{one.name for one in each.identities if not one.balanced} for each in (books, after)]
+    assert wrong == [{"leads"}, {"leads", "deliveries"}]  # no record has brought these leads
+    await db.execute("SELECT recount_rows()")
     assert await agree(service)
 
 

@@ -12,8 +12,10 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
 from contracts import topics
+from deploy.cli.doctor.deliveries import check_destinations, check_outbox
 from deploy.embedded.servers.standalone import free_ports
-from runtime.settings import Kafka
+from runtime.database.postgres import open_pool, snapshot
+from runtime.settings import Kafka, Postgres
 from tests.support.factories import lead, post
 from tests.support.services.installation import ADMIN_TOKEN, INGEST_TOKEN, Installation
 from tests.support.services.processes import ROOT
@@ -67,6 +69,8 @@ async def test_a_whole_installation_is_well_but_for_what_is_a_developers(install
         "migrations",
         "clocks",
         "connections",
+        "outbox",
+        "destinations",
         "ledger",
         "services",
         "spools",
@@ -155,6 +159,37 @@ async def test_every_fault_is_a_fail_that_says_what_to_do(broken: dict[str, str]
             assert lines[number + 1].strip().startswith("->"), f"{line!r} says nothing to do"
     for secret in secrets(database):
         assert secret not in output
+
+
+async def test_what_waits_for_other_systems_is_a_warning(postgres: Postgres, db: Any) -> None:
+    await db.execute(
+        "INSERT INTO lead_event_outbox (type, lead_id, site, created_at)"
+        " VALUES ('lead.updated', gen_random_uuid(), 'x', now() - interval '10 min')"
+    )
+    await db.execute(
+        "INSERT INTO webhook_destination (name, disabled_at, disabled_reason, paused_until, paused_since)"
+        " VALUES ('gone', now(), 'destination answered 410', NULL, NULL), ('good', NULL, NULL, NULL, NULL),"
+        " ('slow', NULL, NULL, now(), now() - interval '3 h')"
+    )
+    await db.execute(
+        "WITH event AS (INSERT INTO webhook_event (id, type, lead_id, site, occurred_at, delivery_count)"
+        " VALUES (gen_random_uuid(), 'lead.received', gen_random_uuid(), 'x', now(), 1) RETURNING *)"
+        " INSERT INTO webhook_delivery (event_id, destination, lead_id, position, state)"
+        " SELECT id, 'slow', lead_id, position, 'dead' FROM event"
+    )
+    async with open_pool(postgres, "test") as pool, snapshot(pool) as connection:
+        results = [await check_outbox(connection), *[each async for each in check_destinations(connection)]]
+    assert [(each.check, each.level, each.seen) for each in results] == [
+        ("outbox", "warn", "1 changes of leads wait, the oldest for 10 minutes"),
+        (
+            "destinations",
+            "warn",
+            "gone is disabled for 0 minutes, 0 deliveries wait: destination answered 410",
+        ),
+        ("destinations", "warn", "slow is paused for 3 hours, 0 deliveries wait: None"),
+        ("destinations", "warn", "slow has 1 dead deliveries"),
+        ("destinations", "ok", "1 without a fault"),
+    ]
 
 
 async def test_a_ledger_that_a_restore_set_back_is_found(

@@ -48,3 +48,25 @@ async def test_lead_missing_from_inbox_is_named(
     said = console.export_text()
     assert f"missing: {leads[7].lead_id}" in said
     assert "differs by 1" in said
+
+
+async def test_event_without_its_delivery_is_named(
+    kafka: Kafka, postgres: Postgres, leads: list[LeadReceived], database: Database
+) -> None:
+    connection = await asyncpg.connect(database.owner)
+    event_id = await connection.fetchval(
+        "INSERT INTO webhook_event (id, type, lead_id, site, occurred_at, delivery_count)"
+        " VALUES (gen_random_uuid(), 'lead.received', $1, 'x', now(), 2) RETURNING id",
+        leads[7].lead_id,
+    )
+    await connection.execute(
+        "INSERT INTO webhook_delivery (event_id, destination, lead_id, position) VALUES ($1, 'crm', $2, 1)",
+        event_id,
+        leads[7].lead_id,
+    )
+    await connection.close()
+    console = Console(record=True, width=160)
+    assert not await compare_all(kafka, postgres, console)
+    said = console.export_text()
+    assert f"missing: event {event_id}: 1 of 2 deliveries" in said
+    assert "webhooks: deliveries" in said

@@ -33,6 +33,11 @@ HEALTHY = LedgerCounts(
     queue={"waiting": 1, "dead": 2, "resolved": 2},
     queue_by_others=2,
     emails={"sent": 10, "waiting": 2},
+    deliveries={"delivered": 4, "dead": 1, "suppressed": 1, "waiting": 2},
+    deliveries_wanted=8,
+    changes_written=7,
+    changes_published=5,
+    changes_waiting=2,
 )
 
 
@@ -57,6 +62,10 @@ def test_a_healthy_snapshot_balances() -> None:
         (replace(HEALTHY, queue={"waiting": 6}), ("flusher", "queue", -1)),
         (replace(HEALTHY, queue_by_others=1), ("flusher", "queue", -1)),
         (replace(HEALTHY, emails={"sent": 11}), ("notifier", "mails", 1)),
+        (replace(HEALTHY, deliveries_wanted=9), ("webhooks", "deliveries", 1)),
+        (replace(HEALTHY, deliveries={"delivered": 9}), ("webhooks", "deliveries", -1)),
+        (replace(HEALTHY, changes_published=4), ("flusher", "changes", 1)),
+        (replace(HEALTHY, changes_waiting=3), ("flusher", "changes", -1)),
         (
             replace(HEALTHY, topics=(*HEALTHY.topics, replace(topic_counts("site", "x"), offsets=2))),
             ("site", "records", -2),
