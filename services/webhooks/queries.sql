@@ -1,3 +1,12 @@
+-- name: wait_for_changes!
+-- Before events of records are stored: wait for a batch with changes, and hold up the next one until this transaction ends.
+SELECT pg_advisory_xact_lock_shared(hashtextextended('fastcore.webhooks.changes', 0));
+
+-- name: wait_for_records!
+-- Before changes are planned: wait for all batches that are being stored. Otherwise a lead's record could be stored beside
+-- a change to spam: the lead would be sent, and the change to nobody, because nobody had the lead yet.
+SELECT pg_advisory_xact_lock(hashtextextended('fastcore.webhooks.changes', 0));
+
 -- name: read_leads
 -- Leads as they are now, with the destinations that have a delivery of each. Erased leads are left out.
 SELECT l.id, l.site, l.status, l.assignee, l.created_at_utc, l.name, l.email, l.phone, l.company, l.service, l.message,

@@ -96,6 +96,7 @@ class Store:
         wrong = {id(record) for record in undecodable}
         async with transaction(self._pool) as connection:
             await block_erasures(connection)
+            await (SQL.wait_for_records if changes else SQL.wait_for_changes)(connection)
             entries = await self._ledger.lock(connection, records)
             ordered = in_order([*events, *await self._plan_changes(connection, changes, plan)])
             await insert_events(connection, ordered)
