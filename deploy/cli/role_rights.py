@@ -30,6 +30,7 @@ GRANTS: Final = {
             "webhook_event",
             "webhook_delivery",
             "webhook_destination",
+            "retry_schedule",
         ),
         ("SELECT", "INSERT", "UPDATE"),
     ),

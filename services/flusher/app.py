@@ -3,12 +3,13 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Final
+from typing import Final, get_args
 
 from fastapi import FastAPI
 
-from contracts import topics
+from contracts import failures, topics
 from runtime.consumer_app import Resources, Stage, create_consumer_app
+from runtime.database.retry_schedules import RetrySchedule, report_retry_schedules
 from runtime.kafka.policy import Policy
 from runtime.kafka.reconcile import Reconciler
 from runtime.settings import load
@@ -21,6 +22,7 @@ from services.flusher.jobs.statistics import statistics_job
 from services.flusher.publisher import ReplayPublisher
 from services.flusher.retries.destination_sender import CONNECTIONS
 from services.flusher.retries.retry_claims import RetryClaims
+from services.flusher.retries.retry_rules import JITTER, WAITS
 from services.flusher.retries.retry_scheduler import RetryScheduler, utc_now
 from services.flusher.settings import Settings
 from services.flusher.site_queues.clients import open_site_queues
@@ -52,6 +54,11 @@ async def _open_stage(settings: Settings, resources: Resources) -> AsyncIterator
     async with open_site_queues(settings.gateway_url, settings.sites()) as sites:
         publisher = ReplayPublisher(resources.publisher, sites.deliver)
         claims, runs = RetryClaims(pool, utc_now), JobRuns(pool, utc_now)
+        waits = tuple(wait.total_seconds() for wait in WAITS)
+        schedules = [
+            RetrySchedule(stage, "records", waits, JITTER, settings.cron)
+            for stage in get_args(failures.Stage)
+        ]
         jobs = RetryScheduler(claims, runs, publisher, resources.health, settings.cron)
         yield Stage(
             Handler(Store(pool, resources.ledger, utc_now), publisher, resources.group),
@@ -62,6 +69,7 @@ async def _open_stage(settings: Settings, resources: Resources) -> AsyncIterator
                 "pull": SiteQueueImport(pool, runs, sites, settings.cron, utc_now).run,
                 "retention": Retention(pool, runs, utc_now, settings.retention_days).run,
                 "lead summary": lead_summary_job(pool, runs, utc_now).run,
+                "retry schedules": partial(report_retry_schedules, pool, schedules),
                 "statistics": statistics_job(pool, runs, utc_now).run,
             },
             drain=jobs.drain,

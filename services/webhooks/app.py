@@ -10,6 +10,7 @@ from fastapi import FastAPI
 
 from contracts import topics
 from runtime.consumer_app import Resources, Stage, create_consumer_app
+from runtime.database.retry_schedules import RetrySchedule, report_retry_schedules
 from runtime.kafka.failure_publisher import FailurePublisher
 from runtime.kafka.policy import Policy
 from runtime.kafka.reconcile import Reconciler
@@ -19,6 +20,7 @@ from runtime.sites.watcher import watch_sites
 from services.webhooks.client import open_client
 from services.webhooks.destinations import Destinations
 from services.webhooks.handlers import Handler
+from services.webhooks.retry_schedule import JITTER
 from services.webhooks.sender import Sender
 from services.webhooks.settings import Settings
 from services.webhooks.store import Store
@@ -59,10 +61,17 @@ async def _open_stage(
     publisher = FailurePublisher(resources.publisher, NAME, resources.group, FAILURE_SECONDS)
     watching = watch_sites(settings.sites_file.path, destinations.sites, resources.health, destinations.apply)
     async with open_client(settings.timeout_seconds) as client:
-        sender = Sender(store, client, destinations, settings.admin_url)
+        waits = settings.retry_schedule
+        seconds = tuple(wait.total_seconds() for wait in waits.waits)
+        schedule = RetrySchedule(NAME, "deliveries", seconds, JITTER)
+        sender = Sender(store, client, destinations, waits, settings.admin_url)
         yield Stage(
             Handler(store, publisher, destinations),
             Reconciler(settings.kafka, resources.pool, resources.ledger),
-            jobs={"deliveries": sender.run, "sites file": watching},
+            jobs={
+                "deliveries": sender.run,
+                "sites file": watching,
+                "retry schedule": partial(report_retry_schedules, resources.pool, [schedule]),
+            },
             drain=sender.drain,
         )

@@ -18,7 +18,7 @@ from services.webhooks.client import DestinationClient
 from services.webhooks.destinations import Destinations
 from services.webhooks.outcome import Outcome, Result
 from services.webhooks.requests import build_request
-from services.webhooks.retry_schedule import RATE_LIMIT_PAUSE, RETRY_WAITS, retry_wait
+from services.webhooks.retry_schedule import RATE_LIMIT_PAUSE, RetrySchedule
 from services.webhooks.store import Claim, Settlement, Store
 
 POLL_SECONDS: Final = 1.0
@@ -46,6 +46,7 @@ class Sender:
         store: Store,
         client: DestinationClient,
         destinations: Destinations,
+        retry_schedule: RetrySchedule,
         admin_url: str = "",
         *,
         now: Callable[[], datetime] = utc_now,
@@ -54,6 +55,7 @@ class Sender:
         self._store = store
         self._client = client
         self._destinations = destinations
+        self._retry_schedule = retry_schedule
         self._admin_url = admin_url
         self._now = now
         self._rng = rng or random.Random()  # noqa: S311 - jitter, not a secret
@@ -129,7 +131,7 @@ class Sender:
         # A process that stood still: another one may have sent this delivery, and an erasure after it.
         if time.monotonic() > claim.deadline - self._client.timeout_seconds:
             return
-        if claim.retries > len(RETRY_WAITS):
+        if claim.retries > len(self._retry_schedule.waits):
             await self._record(claim, Outcome(Result.FAILED, reason=Reason.PROCESS_DIED_SENDING))
             return
         started = self._now()
@@ -190,7 +192,7 @@ class Sender:
         if outcome.result in (Result.RATE_LIMITED, Result.GONE):
             wait = outcome.retry_after or RATE_LIMIT_PAUSE
             return Settlement("failed", claim.retries, wait)
-        scheduled = retry_wait(claim.retries, self._rng)
+        scheduled = self._retry_schedule.wait(claim.retries, self._rng)
         if scheduled is None:
             return Settlement("dead", claim.retries)
         wait = max(scheduled, outcome.retry_after or scheduled)

@@ -22,7 +22,7 @@ from runtime.sites.secrets import ResolvedDestination, resolve_destinations
 from services.webhooks.client import Request, open_client
 from services.webhooks.outcome import Outcome, Result
 from services.webhooks.requests import build_request
-from services.webhooks.retry_schedule import RETRY_WAITS
+from services.webhooks.retry_schedule import DEFAULT_WAITS_SECONDS, parse_waits
 from tests.contract.test_readme import PAGES, ROOT, blocks
 from tests.support.factories import lead
 from tests.support.wait import eventually
@@ -62,7 +62,8 @@ def test_it_names_each_key_each_field_and_each_wait() -> None:
     assert waits
     units = {"s": "seconds", "min": "minutes", "h": "hours"}
     named = re.findall(r"(\d+) (s|min|h)\b", waits[1])
-    assert tuple(timedelta(**{units[unit]: int(number)}) for number, unit in named) == RETRY_WAITS
+    found = tuple(timedelta(**{units[unit]: int(number)}) for number, unit in named)
+    assert found == parse_waits(DEFAULT_WAITS_SECONDS)
 
 
 @pytest.fixture

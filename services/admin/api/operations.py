@@ -10,8 +10,11 @@ router = APIRouter(tags=["operations"])
 
 @router.get("/scheduler/jobs", summary="The scheduled jobs and how their last runs ended")
 async def list_jobs(adapters: CurrentAdapters) -> Jobs:
-    """Return each scheduled job with its schedule, its last run (outcome and duration) and its next run."""
-    return Jobs(jobs=await adapters.system.list_jobs())
+    """Return each scheduled job with its schedule, its last run (outcome and duration) and its next run.
+
+    Also returns after which waits each stage retries what failed.
+    """
+    return await adapters.system.read_jobs()
 
 
 @router.get(

@@ -13,9 +13,9 @@ from runtime.database.postgres import Pool, ping
 from runtime.failures import DependencyUnavailable
 from services.admin.monitoring.consumer_lag import LagReader
 from services.admin.monitoring.queue_counts import QueueCounts, count_queue
-from services.admin.monitoring.scheduled_jobs import list_jobs, list_site_queues
+from services.admin.monitoring.scheduled_jobs import list_jobs, list_site_queues, read_jobs
 from services.admin.monitoring.service_clients import ServiceClients
-from services.admin.schemas.system import GroupLag, Job, PartHealth, QueueStats, SiteQueue, SystemHealth
+from services.admin.schemas.system import GroupLag, Job, Jobs, PartHealth, QueueStats, SiteQueue, SystemHealth
 
 
 class SystemStatus:
@@ -69,6 +69,10 @@ class SystemStatus:
     async def list_jobs(self) -> list[Job]:
         """Return the scheduled jobs. Raises `DependencyUnavailable`."""
         return await list_jobs(self._pool)
+
+    async def read_jobs(self) -> Jobs:
+        """Return the scheduled jobs and the retry schedules. Raises `DependencyUnavailable`."""
+        return await read_jobs(self._pool)
 
     async def _count_queue_if_available(self) -> QueueCounts | None:
         try:

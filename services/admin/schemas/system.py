@@ -107,10 +107,30 @@ class Job(BaseModel):
     overdue: bool
 
 
+class RetrySchedule(BaseModel):
+    """After which waits a stage retries, as a process of the service that retries reported it.
+
+    `records` are the stage's rows of the replay queue, which the flusher retries. `deliveries` are requests
+    to destinations, which `webhooks` retries.
+    """
+
+    stage: str
+    work: Literal["records", "deliveries"]
+    waits_seconds: list[float] = Field(
+        description="The wait before the first retry, the second, and so on. After the last one it is dead."
+    )
+    jitter: float = Field(description="Each wait is up to this share longer.")
+    cron: str | None = Field(description="Retries are sent at these times (UTC); null: as soon as due.")
+    reported_at: datetime
+
+
 class Jobs(BaseModel):
-    """All scheduled jobs."""
+    """All scheduled jobs, and the retry schedule of each stage."""
 
     jobs: list[Job]
+    retries: list[RetrySchedule] = Field(
+        default_factory=list, description="Empty until a flusher or `webhooks` has reported them."
+    )
 
 
 class PartHealth(BaseModel):

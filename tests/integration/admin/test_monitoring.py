@@ -145,7 +145,13 @@ async def test_jobs_show_their_last_run_and_whether_it_is_overdue(admin: Admin) 
         " ('replay', '*/5 * * * *', 7, 'succeeded', 12, now() + interval '3 minutes'),"
         " ('stuck', '*/5 * * * *', 1, 'failed', 5, now() - interval '20 minutes')"
     )
-    jobs = (await admin.get("/admin/scheduler/jobs"))["jobs"]
+    await admin.db.execute(
+        "INSERT INTO retry_schedule (stage, work, waits_seconds, jitter)"
+        " VALUES ('webhooks', 'deliveries', '{5,300}', 0.2)"
+    )
+    answer = await admin.get("/admin/scheduler/jobs")
+    (retries,), jobs = answer["retries"], answer["jobs"]
+    assert (retries["stage"], retries["waits_seconds"], retries["cron"]) == ("webhooks", [5, 300], None)
     assert [(job["name"], job["runs"], job["last_outcome"], job["overdue"]) for job in jobs] == [
         ("replay", 7, "succeeded", False),
         ("stuck", 1, "failed", True),

@@ -148,6 +148,11 @@ async def add_everything(admin: Admin) -> dict[str, UUID]:
         " VALUES (gen_random_uuid(), 'ann', 5, 5, '{}', 'again') RETURNING id"
     )
     await admin.db.execute(
+        "INSERT INTO retry_schedule (stage, work, waits_seconds, jitter, cron) VALUES"
+        " ('persister', 'records', '{0,900}', 0.2, '*/5 * * * *'),"
+        " ('webhooks', 'deliveries', '{5,300}', 0.2, NULL)"
+    )
+    await admin.db.execute(
         "INSERT INTO scheduled_job (name, schedule, last_finished_at, last_outcome, last_details)"
         " VALUES ('replay_queue', '*/5 * * * *', now(), 'failed', '{}'),"
         " ('site_queue', '7 3 * * *', now(), 'succeeded', $1)",

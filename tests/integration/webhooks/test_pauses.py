@@ -18,6 +18,7 @@ from runtime.sites.file import read_sites
 from services.webhooks.client import open_client
 from services.webhooks.destinations import Destinations
 from services.webhooks.outcome import Outcome, Result
+from services.webhooks.retry_schedule import RetrySchedule
 from services.webhooks.sender import Sender
 from services.webhooks.store import SQL, Settlement, Store
 from tests.support.factories import lead, post
@@ -191,7 +192,7 @@ async def test_a_suspended_process_sends_and_records_nothing_late(
         sites = read_sites(write_sites(tmp_path, destination("crm", receiver.url)))
         destinations = Destinations(sites, dict(os.environ))
         store = Store(pool, Ledger("webhooks"), timedelta(seconds=0.3))
-        sender = Sender(store, client, destinations)
+        sender = Sender(store, client, destinations, RetrySchedule([timedelta(seconds=5)]))
         (late,) = await store.claim("crm", 8, timedelta(0))
         await asyncio.sleep(0.5)
         (current,) = await store.claim("crm", 8, timedelta(0))

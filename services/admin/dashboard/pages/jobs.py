@@ -1,4 +1,4 @@
-"""The scheduled tasks: their schedules, last runs and next runs."""
+"""The scheduled tasks: their schedules, last runs and next runs. Also the retry schedules."""
 
 from fastapi import APIRouter, Request, Response
 
@@ -11,5 +11,6 @@ router = APIRouter(prefix="/admin/ui/jobs", route_class=PageRoute)
 
 @router.get("")
 async def show_jobs(request: Request, session: CurrentSession, adapters: CurrentAdapters) -> Response:
-    """Show each scheduled task and its last run."""
-    return render(request, session, "jobs.html", jobs=await adapters.system.list_jobs())
+    """Show each scheduled task and its last run, and when each step retries what failed."""
+    read = await adapters.system.read_jobs()
+    return render(request, session, "jobs.html", jobs=read.jobs, retries=read.retries)
