@@ -2,58 +2,34 @@
 
 import asyncio
 from typing import Any
-from uuid import UUID
 
 import asyncpg
 import pytest
 
 from runtime.failures import DependencyUnavailable
 from runtime.settings import Kafka, Postgres
-from tests.support.factories import lead, records_of
-from tests.support.services.admin import add_leads
+from tests.support.factories import records_of
 from tests.support.services.flusher import flusher
-from tests.support.services.outbox import published, relay_of
+from tests.support.services.outbox import (
+    change_leads,
+    order_in_the_outbox,
+    order_on_the_topic,
+    published,
+    relay_of,
+)
 from tests.support.stack import Database, Stack
 from tests.support.wait import eventually
-
-
-async def _change(db: Any, leads: int, times: int) -> list[UUID]:
-    """Change each of some new leads so many times, in one transaction after the other."""
-    sent = [lead() for _ in range(leads)]
-    await add_leads(db, sent)
-    ids = [each.lead_id for each in sent]
-    for number in range(times):
-        await db.execute(
-            "UPDATE lead_inbox SET status = (ARRAY['processing', 'contacted', 'won', 'lost'])[$1 % 4 + 1]",
-            number,
-        )
-    return ids
-
-
-async def _order_on_the_topic(kafka: Kafka) -> dict[str, list[str]]:
-    """Return the event ids of each lead in their order, each once."""
-    found = dict[str, dict[str, None]]()
-    for event in await published(kafka):
-        found.setdefault(event["lead_id"], {})[event["event_id"]] = None
-    return {lead_id: list(ids) for lead_id, ids in found.items()}
-
-
-async def _order_in_the_outbox(db: Any) -> dict[str, list[str]]:
-    rows = await db.fetch(
-        "SELECT lead_id::text, array_agg(event_id::text ORDER BY position) FROM lead_event_outbox GROUP BY 1"
-    )
-    return dict(rows)
 
 
 async def test_events_are_published_by_lead_in_order_and_deleted(
     kafka: Kafka, postgres: Postgres, db: Any
 ) -> None:
-    await _change(db, leads=700, times=3)  # several batches, and the events of a lead in each
-    expected = await _order_in_the_outbox(db)
+    await change_leads(db, leads=700, times=3)  # several batches, and the events of a lead in each
+    expected = await order_in_the_outbox(db)
     async with relay_of(kafka, postgres) as relay:
         assert await relay.publish_all() == 2100
         assert await relay.publish_all() == 0
-    assert await _order_on_the_topic(kafka) == expected
+    assert await order_on_the_topic(kafka) == expected
     records = await records_of(kafka, "leads.changed.v1")
     assert len(records) == 2100
     assert await db.fetchval("SELECT count(*) FROM lead_event_outbox") == 0
@@ -69,9 +45,10 @@ async def test_events_are_published_by_lead_in_order_and_deleted(
 async def test_several_relays_publish_each_event_once_in_order(
     kafka: Kafka, postgres: Postgres, db: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("services.flusher.jobs.outbox_relay.BATCH", 3)  # neighbours of a lead part here
-    await _change(db, leads=20, times=8)
-    expected = await _order_in_the_outbox(db)
+    # Two leads in turn: the three batches that are published at once hold events of the same lead.
+    monkeypatch.setattr("services.flusher.jobs.outbox_relay.BATCH", 3)
+    await change_leads(db, leads=2, times=80)
+    expected = await order_in_the_outbox(db)
     async with (
         relay_of(kafka, postgres) as one,
         relay_of(kafka, postgres) as other,
@@ -79,14 +56,14 @@ async def test_several_relays_publish_each_event_once_in_order(
     ):
         while await db.fetchval("SELECT count(*) FROM lead_event_outbox"):
             await asyncio.gather(*(relay._publish_batch() for relay in (one, other, third)))
-    assert await _order_on_the_topic(kafka) == expected
+    assert await order_on_the_topic(kafka) == expected
     assert len(await published(kafka)) == 160
 
 
 async def test_an_event_waits_while_a_relay_has_an_earlier_one_of_its_lead(
     kafka: Kafka, postgres: Postgres, db: Any
 ) -> None:
-    await _change(db, leads=1, times=3)
+    await change_leads(db, leads=1, times=3)
     lock = await asyncpg.connect(postgres.url.get_secret_value())
     try:
         async with lock.transaction():
@@ -102,8 +79,8 @@ async def test_an_event_waits_while_a_relay_has_an_earlier_one_of_its_lead(
 async def test_an_event_is_repeated_with_its_id_if_its_deletion_did_not_commit(
     kafka: Kafka, postgres: Postgres, db: Any
 ) -> None:
-    await _change(db, leads=2, times=2)
-    expected = await _order_in_the_outbox(db)
+    await change_leads(db, leads=2, times=2)
+    expected = await order_in_the_outbox(db)
     await db.execute(
         "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'no'; END $$;"
         "CREATE TRIGGER refuse BEFORE DELETE ON lead_event_outbox EXECUTE FUNCTION refuse()"
@@ -114,14 +91,14 @@ async def test_an_event_is_repeated_with_its_id_if_its_deletion_did_not_commit(
         await db.execute("DROP TRIGGER refuse ON lead_event_outbox")
         assert await relay.publish_all() == 4
     assert len(await published(kafka)) == 8
-    assert await _order_on_the_topic(kafka) == expected
+    assert await order_on_the_topic(kafka) == expected
 
 
 async def test_nothing_is_deleted_without_kafkas_acknowledgement(
     kafka: Kafka, postgres: Postgres, db: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("services.flusher.jobs.outbox_relay.SEND_SECONDS", 0.5)
-    await _change(db, leads=3, times=2)
+    await change_leads(db, leads=3, times=2)
     nowhere = kafka.model_copy(update={"bootstrap_servers": "127.0.0.1:9"})
     async with relay_of(nowhere, postgres) as relay:
         await relay.poll()  # it does not even try without a connection
@@ -135,8 +112,8 @@ async def test_nothing_is_deleted_without_kafkas_acknowledgement(
 async def test_an_event_that_fails_delays_only_the_later_ones_of_its_lead(
     kafka: Kafka, postgres: Postgres, db: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ids = await _change(db, leads=5, times=3)
-    expected = await _order_in_the_outbox(db)
+    ids = await change_leads(db, leads=5, times=3)
+    expected = await order_in_the_outbox(db)
     async with relay_of(kafka, postgres) as relay:
         send, failed = relay._publisher.send, list[str]()
 
@@ -152,20 +129,20 @@ async def test_an_event_that_fails_delays_only_the_later_ones_of_its_lead(
         left = await db.fetch("SELECT lead_id FROM lead_event_outbox")
         assert [row["lead_id"] for row in left] == [ids[2]] * 3
         assert await relay.publish_all() == 3
-    assert await _order_on_the_topic(kafka) == expected
+    assert await order_on_the_topic(kafka) == expected
 
 
 async def test_the_flusher_publishes_after_a_database_outage_and_shows_its_job(
     kafka: Kafka, postgres: Postgres, stack: Stack, database: Database, db: Any
 ) -> None:
     async with flusher(kafka, postgres):
-        await _change(db, leads=1, times=1)
+        await change_leads(db, leads=1, times=1)
         await eventually(
             lambda: db.fetchval("SELECT count(*) FROM lead_event_outbox"), until=lambda n: n == 0
         )
         async with stack.database_unavailable(database):
             await asyncio.sleep(1.5)  # the relay looks every second
-        await _change(db, leads=1, times=2)
+        await change_leads(db, leads=1, times=2)
         await eventually(
             lambda: db.fetchval("SELECT count(*) FROM lead_event_outbox"),
             until=lambda n: n == 0,

@@ -6,7 +6,8 @@ import socket
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 import trustme
@@ -30,7 +31,7 @@ async def _post(client: DestinationClient, url: str, *, allow_private: bool = Tr
 
 @asynccontextmanager
 async def _server(
-    *parts: bytes, pause: float = 0.0, hang: bool = False
+    *parts: bytes, pause: float = 0.0, hang: bool = False, context: ssl.SSLContext | None = None
 ) -> AsyncIterator[tuple[str, list[bytes]]]:
     """Run a server that reads a request, writes `parts`, then hangs or closes. Yield its URL and requests."""
     requests: list[bytes] = []
@@ -50,7 +51,7 @@ async def _server(
                 await asyncio.sleep(30)
         writer.close()
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context)
     port = server.sockets[0].getsockname()[1]
     try:
         yield f"http://127.0.0.1:{port}/hook", requests
@@ -131,6 +132,22 @@ async def test_a_certificate_of_an_unknown_authority_is_refused() -> None:
     finally:
         server.close()
     assert outcome.reason == Reason.DESTINATION_CERTIFICATE
+
+
+@pytest.mark.parametrize(("days", "reason"), [(1, None), (-1, Reason.DESTINATION_CERTIFICATE)])
+async def test_a_certificate_is_refused_once_it_has_expired(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, days: int, reason: str | None
+) -> None:
+    authority, context, now = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), datetime.now(UTC)
+    authority.cert_pem.write_to_path(str(tmp_path / "authority.pem"))
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "authority.pem"))
+    until = now + timedelta(days=days)
+    authority.issue_cert("localhost", not_before=now - timedelta(days=9), not_after=until).configure_cert(
+        context
+    )
+    async with _server(HEAD + b"Content-Length: 0\r\n\r\n", context=context) as (url, requests):
+        outcome = await _send(url.replace("http://127.0.0.1", "https://localhost"))
+    assert (outcome.reason, len(requests)) == (reason, int(reason is None))
 
 
 # Addresses of this machine and of a network's inside, as attackers write them.
