@@ -3,25 +3,17 @@
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from tests.faults.delivery_checker import check_deliveries
 from tests.faults.injections.poison_records import Poisoner
 from tests.faults.load import BAD, Answer, Lead, Refusal
 from tests.faults.observed_state import READ_BY, ObservedState
+from tests.faults.violations import Violation
 
 # Replies about one mail or mailbox. Any other failure is an outage and makes no row.
 _LEAD_ERROR = re.compile(r"smtp (450|451|550)\b")
-
-
-@dataclass(frozen=True)
-class Violation:
-    """A broken guarantee. `lead_id` is the affected lead."""
-
-    kind: str
-    detail: str
-    lead_id: str | None = None
 
 
 def check(
@@ -43,6 +35,7 @@ def check(
         *_queue(observed, leads, poison),
         *_archive(observed, leads, poison),
         *_ledger(observed),
+        *check_deliveries(observed, leads, poison),
     ]
 
 
@@ -82,8 +75,9 @@ def _inbox(observed: ObservedState, leads: Mapping[str, Lead], poison: Poisoner)
         yield Violation("invented", "a row that was never posted", lead_id)
     for lead_id in poison.odd - observed.inbox.keys():
         yield Violation("lost", "a good lead under odd headers has no row", lead_id)
-    twice = Counter((row["email"], row["message"]) for row in observed.inbox.values())
-    for lead_id, row in observed.inbox.items():
+    kept = {lead_id: row for lead_id, row in observed.inbox.items() if row["status"] != "erased"}
+    twice = Counter((row["email"], row["message"]) for row in kept.values())
+    for lead_id, row in kept.items():
         if twice[row["email"], row["message"]] > 1:
             yield Violation("duplicated row", "the same lead under two ids", lead_id)
 
@@ -93,6 +87,8 @@ def _stored(observed: ObservedState, lead: Lead) -> Iterator[Violation]:
     if row is None:
         if any(body.accepted for body in lead.bodies):
             yield Violation("lost", "201, and no row", lead.id)
+        return
+    if row["status"] == "erased" and lead.erase:
         return
     stored = [body for body in lead.bodies if body.message == row["message"]]
     if not any(body.possible for body in stored) or row["email"] != lead.email:
@@ -130,7 +126,10 @@ def _mails(observed: ObservedState, leads: Mapping[str, Lead], poison: Poisoner)
 def _mail(observed: ObservedState, lead: Lead | None, lead_id: str, kind: str) -> Iterator[Violation]:
     state, mails = observed.deliveries.get((lead_id, kind)), observed.mails[lead_id, kind]
     unknown, expected = observed.unknown[lead_id, kind], "sent"
-    if lead and lead.spam:
+    erased = observed.inbox[lead_id]["status"] == "erased"
+    if erased and state in ("suppressed", "dead", "unknown"):
+        expected = state  # erased before it was sent
+    elif lead and lead.spam:
         expected = "suppressed"
     elif lead and lead.mailing == "refused" and kind == "welcome":
         expected = "dead"
@@ -142,7 +141,7 @@ def _mail(observed: ObservedState, lead: Lead | None, lead_id: str, kind: str) -
         yield Violation("duplicated mail", f"{kind} arrived {mails} times, {unknown} unknown", lead_id)
     if mails == 0 and state == "sent":
         yield Violation("lost mail", f"{kind} is sent, and did not arrive", lead_id)
-    if mails and state in ("suppressed", "dead"):
+    if mails and state in ("suppressed", "dead") and not erased:
         yield Violation("mail state", f"{kind} is {state}, and arrived", lead_id)
 
 
@@ -151,7 +150,7 @@ def _queue(observed: ObservedState, leads: Mapping[str, Lead], poison: Poisoner)
     for row in observed.queue:
         lead_id, kind, state, reason = row["lead_id"], row["kind"], row["state"], row["reason"]
         lead = leads.get(lead_id)
-        if lead_id in poison.unstorable:
+        if lead_id in poison.unstorable or (lead and lead.erase and state in ("archived", "resolved")):
             explained = True
         elif row["stage"] == "persister":
             conflict = reason == "conflict" and lead is not None and len(lead.bodies) > 1

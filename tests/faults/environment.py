@@ -20,12 +20,14 @@ from deploy.cli.migrate import migrate
 from deploy.cli.topics import provision
 from deploy.embedded.servers import postgres, standalone
 from runtime.settings import Kafka
-from tests.faults.injections import power_cut
+from tests.faults.injections import name_service, power_cut
 from tests.faults.injections.poison_records import Poisoner
 from tests.faults.injections.proxy import Proxy, own_port
+from tests.faults.receiver import SECRET, Receiver
 from tests.faults.servers import listen_behind_proxy, start_part
 from tests.support.mail.smtp import SmtpServer
 from tests.support.services.processes import ServiceProcess
+from tests.support.services.webhooks import VARIABLE, destination, write_sites
 
 SITE_TOKEN = "site-token-of-the-fault-suite"
 ADMIN_TOKEN = "admin-token-of-the-fault-suite"
@@ -41,7 +43,10 @@ TIMES = {
     "FASTCORE_NOTIFIER_ANSWER_TIMEOUT_SECONDS": "4",
     "FASTCORE_NOTIFIER_MAIL_TIMEOUT_SECONDS": "8",
     "FASTCORE_NOTIFIER_LEASE_SECONDS": "10",
+    "FASTCORE_WEBHOOKS_TIMEOUT_SECONDS": "3",
+    "FASTCORE_WEBHOOKS_RETRY_WAITS_SECONDS": ",".join(["1", "1", "2", "4", *["8"] * 16]),
 }
+DESTINATION = "crm"
 
 
 @dataclass
@@ -56,6 +61,7 @@ class Environment:
     smtp_proxy: Proxy
     smtp: SmtpServer
     poison: Poisoner
+    receiver: Receiver
     services: dict[str, ServiceProcess] = field(default_factory=dict)
     extras: list[ServiceProcess] = field(default_factory=list)
     mails: Counter[tuple[str, str]] = field(default_factory=Counter)  # (lead id, kind) -> mails accepted
@@ -83,6 +89,12 @@ class Environment:
             smtp_proxy=Proxy(0),
             smtp=smtp,
             poison=Poisoner(kafka.bootstrap_servers),
+            receiver=Receiver(folder),
+        )
+        name_service.write_address(environment.names, name_service.RECEIVER)
+        events = ["lead.received", "lead.updated", "lead.status_changed"]
+        write_sites(
+            folder, destination(DESTINATION, environment.receiver.url, events=events, allow_private=False)
         )
         for name in SERVICES:
             environment.services[name] = environment.service(name)
@@ -98,7 +110,21 @@ class Environment:
         made.port = own_port()
         made.url = f"http://127.0.0.1:{made.port}"
         made.environment["FASTCORE_HTTP_PORT"] = str(made.port)
+        if name in ("webhooks", "admin"):
+            made.environment["FASTCORE_SITES_FILE"] = str(self.folder / "sites.toml")
+        if name == "webhooks":
+            made.program = ("tests.faults.injections.name_service", name)
+            made.environment |= {
+                VARIABLE: SECRET,
+                name_service.VARIABLE: str(self.names),
+                "SSL_CERT_FILE": str(self.receiver.authority),
+            }
         return made
+
+    @property
+    def names(self) -> Path:
+        """The file with the address of the receiver's name."""
+        return self.folder / "names"
 
     @property
     def variables(self) -> dict[str, str]:
@@ -126,6 +152,7 @@ class Environment:
         await migrate(self.postgres.urls.owner, self.postgres.urls.service)
         await provision(Kafka(bootstrap_servers=self.kafka.bootstrap_servers))
         await self.smtp.start()
+        await self.receiver.start()
         self.smtp_proxy.target_port = self.smtp.port
         for proxy in self.proxies:
             await proxy.start()
@@ -146,6 +173,7 @@ class Environment:
         for proxy in self.proxies:
             await proxy.stop()
         await self.smtp.stop()
+        await self.receiver.stop()
         await asyncio.to_thread(self.kafka.stop)
         await asyncio.to_thread(self.postgres.stop)
         if not keep:
@@ -188,6 +216,8 @@ class Environment:
         """Undo every fault and start what is dead."""
         for proxy in self.proxies:
             await proxy.heal()
+        await self.receiver.heal()
+        name_service.write_address(self.names, name_service.RECEIVER)
         self.smtp.script.clear()
         self.smtp.always = {k: v for k, v in self.smtp.always.items() if k.startswith("rcpt:")}
         for part in (self.kafka, self.postgres):
@@ -221,10 +251,18 @@ class Environment:
 
     async def flush(self) -> None:
         """Flush the replay queue as an admin."""
+        await self._post_as_admin("queue/flush")
+
+    async def retry_deliveries(self) -> None:
+        """End a pause of the destination, and retry its failed deliveries, as an admin."""
+        await self._post_as_admin(f"destinations/{DESTINATION}/enable")
+        await self._post_as_admin(f"destinations/{DESTINATION}/retry")
+
+    async def _post_as_admin(self, path: str) -> None:
         with contextlib.suppress(httpx.HTTPError):
             async with httpx.AsyncClient(timeout=5) as client:
                 await client.post(
-                    f"{self.services['admin'].url}/admin/queue/flush",
+                    f"{self.services['admin'].url}/admin/{path}",
                     headers={"Authorization": f"Bearer {ADMIN_TOKEN}"},
                 )
 

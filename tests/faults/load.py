@@ -9,6 +9,8 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 
 import httpx
 
+from tests.faults.office import Office
+
 Mailing = Literal["good", "refused", "greylisted"]
 Shape = Literal["plain", "again", "at once", "other body", "other body at once", "bad"]
 
@@ -17,6 +19,9 @@ _SHAPES: dict[Shape, int] = {
     "plain": 76, "again": 8, "at once": 5, "other body": 3, "other body at once": 2, "bad": 6,
 }  # fmt: skip
 _CONCURRENT_COPIES = 99
+# As shares of the leads: those whose status an admin changes, and those that are erased.
+_CHANGED, _ERASED = 0.12, 0.05
+_STATUSES = ("processing", "contacted", "won")
 _REFUSED, _GREYLISTED, _IMPATIENT = 0.02, 0.02, 0.1
 
 BAD: dict[str, tuple[dict[str, Any], set[int]]] = {
@@ -80,6 +85,9 @@ class Lead:
     email: str
     spam: bool = False
     mailing: Mailing = "good"
+    statuses: tuple[str, ...] = ()  # what an admin changes the status to, one after the other
+    erase: bool = False  # whether an admin erases it afterwards
+    changes: list[tuple[str, int]] = field(default_factory=list)  # each change, and the final response
 
     @property
     def id(self) -> str:
@@ -132,6 +140,9 @@ def plan_load(rng: random.Random, name: str, traffic: Traffic) -> list[Step]:
         )
         if not lead.spam and draw < _REFUSED + _GREYLISTED:
             lead.mailing = "refused" if draw < _REFUSED else "greylisted"
+        if shape == "plain" and not lead.spam:
+            lead.statuses = _STATUSES[: rng.randint(1, 3)] if rng.random() < _CHANGED else ()
+            lead.erase = rng.random() < _ERASED
         steps.append(Step(at, shape, lead, patient=rng.random() > _IMPATIENT))
     for step in steps:
         if step.shape == "at once":
@@ -143,9 +154,11 @@ def plan_load(rng: random.Random, name: str, traffic: Traffic) -> list[Step]:
 class Website:
     """Posts the planned requests, and keeps all responses for the whole run."""
 
-    def __init__(self, url: str, token: str) -> None:
+    def __init__(self, url: str, token: str, office: Office | None = None) -> None:
+        """Post to this gateway. `office` makes the planned changes of each lead that was accepted."""
         self._url = f"{url}/inbound/leads"
         self._token = token
+        self._office = office
         self.leads: dict[str, Lead] = {}
         self.refusals: list[Refusal] = []
         self.give_up = asyncio.Event()
@@ -185,6 +198,8 @@ class Website:
         else:
             for post in posts:
                 await post
+        if self._office and lead.bodies[0].accepted:
+            await self._office.change(client, lead)
 
     @property
     def _auth(self) -> dict[str, str]:

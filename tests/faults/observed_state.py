@@ -1,6 +1,7 @@
 """Reads the state of the database, the topics and the mailbox without any code of the services."""
 
 import contextlib
+import json
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
+from tests.faults.arrivals import Arrivals
 from tests.faults.environment import Environment
 
 # The documented names.
@@ -15,9 +17,11 @@ PARTITIONS = 6
 READ_BY = {
     "persister": ("leads.received.v1", "leads.retry.persister.v1", "audit.recorded.v1"),
     "notifier": ("leads.received.v1", "leads.retry.notifier.v1"),
+    "webhooks": ("leads.received.v1", "leads.retry.webhooks.v1", "leads.changed.v1"),
     "flusher": ("leads.failed.v1",),
 }
 DEAD = "leads.dead.v1"
+CHANGED = "leads.changed.v1"
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,14 @@ class ObservedState:
     lags: dict[str, int] = field(default_factory=dict)
     archive: list[ArchivedRecord] = field(default_factory=list)
     mails: Counter[tuple[str, str]] = field(default_factory=Counter)
+    arrivals: Arrivals | None = None  # at the destination
+    changes: dict[str, list[str]] = field(default_factory=dict)  # each lead's new statuses, by the audit log
+    destination_rows: list[dict[str, Any]] = field(default_factory=list)  # of webhook_delivery
+    wanted: int = 0  # the sum of delivery_count
+    unpublished: int = 0  # rows of the outbox
+    counted: Counter[str] = field(default_factory=Counter)  # what the triggers have counted
+    # By lead, each event of leads.changed.v1 once: its id and the new status, in the topic's order.
+    published: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
 
 
 async def observe(environment: Environment) -> ObservedState:
@@ -71,10 +83,47 @@ async def observe(environment: Environment) -> ObservedState:
         )
     ]
     observed.ledger = [dict(row) for row in await environment.sql("SELECT * FROM partition_ledger")]
+    await _observe_deliveries(environment, observed)
     bootstrap = environment.kafka.bootstrap_servers
     observed.lags, observed.ends = await read_lags(bootstrap)
-    observed.archive = await _read_archive(bootstrap)
+    observed.archive = [
+        ArchivedRecord(record.key, record.value, dict(record.headers).get("fastcore-event-id"))
+        for record in await _read_topic(bootstrap, DEAD)
+    ]
+    for record in await _read_topic(bootstrap, CHANGED):
+        event = json.loads(record.value)
+        found = observed.published.setdefault(event["lead_id"], [])
+        if event["event_id"] not in {event_id for event_id, _ in found}:
+            found.append((event["event_id"], event["to_status"]))
     return observed
+
+
+async def _observe_deliveries(environment: Environment, observed: ObservedState) -> None:
+    observed.arrivals = environment.receiver.arrivals
+    for row in await environment.sql(
+        "SELECT lead_id::text, details_json->>'to' AS status FROM audit_log"
+        " WHERE event = 'lead.status_changed' ORDER BY id"
+    ):
+        observed.changes.setdefault(row["lead_id"], []).append(row["status"])
+    observed.destination_rows = [
+        dict(row)
+        for row in await environment.sql(
+            "SELECT d.event_id::text, d.lead_id::text, e.type, d.state, d.reason, d.attempts"
+            " FROM webhook_delivery d JOIN webhook_event e ON e.id = d.event_id"
+        )
+    ]
+    (totals,) = await environment.sql(
+        "SELECT (SELECT coalesce(sum(delivery_count), 0) FROM webhook_event) AS wanted,"
+        " (SELECT count(*) FROM lead_event_outbox) AS unpublished"
+    )
+    observed.wanted, observed.unpublished = totals["wanted"], totals["unpublished"]
+    for row in await environment.sql(
+        "SELECT table_name, state, sum(rows)::bigint AS rows FROM row_count GROUP BY table_name, state"
+    ):
+        if row["table_name"] == "lead_event_outbox":
+            observed.counted[f"outbox {row['state']}"] += abs(row["rows"])
+        else:
+            observed.counted[row["table_name"]] += row["rows"]
 
 
 async def read_lags(bootstrap: str) -> tuple[dict[str, int], dict[tuple[str, int], int]]:
@@ -102,20 +151,18 @@ async def read_lags(bootstrap: str) -> tuple[dict[str, int], dict[tuple[str, int
             await admin.close()
 
 
-async def _read_archive(bootstrap: str) -> list[ArchivedRecord]:
+async def _read_topic(bootstrap: str, topic: str) -> list[Any]:
     consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, enable_auto_commit=False)
     await consumer.start()
     try:
-        places = [TopicPartition(DEAD, number) for number in range(PARTITIONS)]
+        places = [TopicPartition(topic, number) for number in range(PARTITIONS)]
         consumer.assign(places)
         await consumer.seek_to_beginning()
-        ends, found = await consumer.end_offsets(places), list[ArchivedRecord]()
+        ends, found = await consumer.end_offsets(places), list[Any]()
         for place in places:
             while await consumer.position(place) < ends[place]:
                 got = await consumer.getmany(place, timeout_ms=1000)
-                for record in (each for part in got.values() for each in part):
-                    event_id = dict(record.headers).get("fastcore-event-id")
-                    found.append(ArchivedRecord(record.key, record.value, event_id))
+                found += [record for part in got.values() for record in part]
         return found
     finally:
         await consumer.stop()
@@ -130,6 +177,9 @@ FROM email_delivery WHERE lead_id = $1::text::uuid
 UNION ALL
 SELECT updated_at, concat_ws(' ', 'replay_queue', stage, kind, state, 'attempts', attempts, reason)
 FROM replay_queue WHERE lead_id = $1::text::uuid
+UNION ALL
+SELECT updated_at, concat_ws(' ', 'webhook_delivery', event_id, state, 'attempts', attempts, reason)
+FROM webhook_delivery WHERE lead_id = $1::text::uuid
 UNION ALL
 SELECT stored_at, concat_ws(' ', 'lead_inbox', status) FROM lead_inbox WHERE id = $1::text::uuid
 ORDER BY 1

@@ -34,7 +34,7 @@ def _cells(result: Round) -> list[str]:
         str(refused),
         str(result.answers.get("503", 0)),
         str(result.answers.get("lost", 0)),
-        str(result.count("lost") + result.count("lost mail")),
+        str(sum(result.count(kind) for kind in ("lost", "lost mail", "lost event", "lost change"))),
         str(result.count("duplicated row")),
         str(result.count("duplicated mail")),
         str(result.unknown_mails),

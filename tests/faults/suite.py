@@ -14,10 +14,12 @@ import asyncpg
 from aiokafka.errors import KafkaError
 
 from tests.faults import observed_state
-from tests.faults.checker import Violation, check
-from tests.faults.environment import SITE_TOKEN, Environment
+from tests.faults.checker import check
+from tests.faults.environment import ADMIN_TOKEN, SITE_TOKEN, Environment
 from tests.faults.injections.faults import ALL, LONG
 from tests.faults.load import Step, Traffic, Website, plan_load
+from tests.faults.office import Office
+from tests.faults.violations import Violation
 
 SLICE_SECONDS = 5
 # The guarantee is 60 s; the rest is for a shared machine.
@@ -122,10 +124,11 @@ class Suite:
     async def _build(self) -> Environment:
         self._environments += 1
         folder = self._folder / f"environment-{self._environments}"
-        self._say(f"starting Kafka, PostgreSQL, a mail server and five services in {folder}")
+        self._say(f"starting Kafka, PostgreSQL, a mail server, a receiver and six services in {folder}")
         environment = self._environment = await Environment.build(folder)
         await environment.start()
-        self._website = Website(environment.services["ingest"].url, SITE_TOKEN)
+        office = Office(environment.services["admin"].url, ADMIN_TOKEN)
+        self._website = Website(environment.services["ingest"].url, SITE_TOKEN, office)
         return environment
 
     async def close(self, *, keep: bool = False) -> None:
@@ -144,7 +147,10 @@ class Suite:
         await found.action(self._environment, rng)
 
     async def _wait_until_idle(self, result: Round) -> None:
-        """Wait until no record, spooled lead or queue row is pending; flush pending retries like an admin."""
+        """Wait until no record, spooled lead, queue row, change or delivery is pending.
+
+        Retries what is pending as an admin does.
+        """
         environment, began, calm = self._environment, time.monotonic(), 0
         assert environment
         waiting: dict[str, Any] = {}
@@ -159,6 +165,8 @@ class Suite:
                 return
             if waiting["queue"]:
                 await environment.flush()
+            if waiting.get("deliveries"):
+                await environment.retry_deliveries()
             await asyncio.sleep(1)
         result.violations.append(Violation("not idle", f"after {IDLE_SECONDS:.0f} s: {waiting}"))
 
@@ -173,11 +181,17 @@ class Suite:
             " AND NOT coalesce(lead_id::text = ANY($1::text[]) AND stage = 'persister', false)",
             list(environment.poison.unstorable),
         )
+        (open_work,) = await environment.sql(
+            "SELECT (SELECT count(*) FROM lead_event_outbox) AS outbox,"
+            " (SELECT count(*) FROM webhook_delivery WHERE state NOT IN ('delivered', 'suppressed'))"
+            " AS deliveries"
+        )
         return {
             **lags,
             "came": came,
             "spool": "no answer" if spooled is None else spooled,
             "queue": rows[0]["count"],
+            **open_work,
         }
 
     def _measure(self, result: Round, known: set[str], refused: int) -> None:

@@ -6,6 +6,7 @@ import signal
 import sys
 
 import services.__main__
+from tests.faults.injections import name_service
 
 # The last completed step -> the step that is prevented.
 FAILPOINTS = {
@@ -20,6 +21,19 @@ FAILPOINTS = {
         "Claim",
         "_mark_sent",
     ),  # acknowledged by Kafka -> replaying
+    "deliveries stored": ("services.webhooks.store", "Store", "save"),  # record read -> deliveries
+    "request": ("services.webhooks.client", "DestinationClient", "send"),  # claimed -> request
+    "outcome stored": ("services.webhooks.store", "Store", "settle"),  # response -> delivered
+    "event published": (
+        "services.flusher.jobs.outbox_relay",
+        "OutboxRelay",
+        "_send",
+    ),  # row of the outbox locked -> its event in Kafka
+    "event deleted": (
+        "services.flusher.jobs.outbox_relay",
+        "SQL",
+        "delete_events",
+    ),  # acknowledged by Kafka -> row of the outbox deleted
 }
 
 
@@ -33,6 +47,8 @@ def main(name: str, place: str) -> None:
     found = getattr(importlib.import_module(module), owner)
     assert hasattr(found, method), f"{owner} has no {method} any more"
     setattr(found, method, _die)
+    if name_service.VARIABLE in os.environ:
+        name_service.install()
     services.__main__.main(name)
 
 

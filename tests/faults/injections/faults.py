@@ -9,10 +9,12 @@ from tests.faults.injections import (
     clock_faults,
     database_faults,
     mail_faults,
+    receiver_faults,
     server_faults,
     service_faults,
     spool_faults,
 )
+from tests.faults.receiver import BEHAVIOURS
 from tests.support.mail.smtp import DROP, HANG
 
 
@@ -27,16 +29,9 @@ class Fault:
 
 
 def _all() -> list[Fault]:
-    named: dict[str, Action] = {
-        f"kill {name}": service_faults.kill(name) for name in ("ingest", "persister", "notifier", "flusher")
-    }
-    named |= {
-        f"restart {name}": service_faults.restart(name)
-        for name in ("ingest", "persister", "notifier", "flusher")
-    }
-    named |= {
-        f"another {name}": service_faults.extra_member(name) for name in ("persister", "notifier", "flusher")
-    }
+    named: dict[str, Action] = {f"kill {name}": service_faults.kill(name) for name in service_faults.PARTS}
+    named |= {f"restart {name}": service_faults.restart(name) for name in service_faults.PARTS}
+    named |= {f"another {name}": service_faults.extra_member(name) for name in service_faults.PARTS[1:]}
     named |= {"stop kafka": server_faults.stopped("kafka"), "kill kafka": server_faults.killed("kafka")}
     named |= {
         "kill postgres": server_faults.killed("postgres"),
@@ -57,7 +52,21 @@ def _all() -> list[Fault]:
             ("notifier", "mail settled"),
             ("flusher", "offset commit"),
             ("flusher", "replay noted"),
+            ("flusher", "event published"),
+            ("flusher", "event deleted"),
+            ("webhooks", "deliveries stored"),
+            ("webhooks", "offset commit"),
+            ("webhooks", "request"),
+            ("webhooks", "outcome stored"),
         )
+    }
+    named |= {f"receiver {name}": receiver_faults.answers(name) for name in BEHAVIOURS}
+    named |= {
+        "kill webhooks mid-request": receiver_faults.kill_webhooks_mid_request,
+        "receiver away": receiver_faults.stopped,
+        "receiver's certificate expires": receiver_faults.expired_certificate,
+        "receiver's name is unknown": receiver_faults.name_points_to(""),
+        "receiver's name moves": receiver_faults.name_points_to(receiver_faults.METADATA),
     }
     for part in ("kafka", "postgres", "smtp"):
         named |= {

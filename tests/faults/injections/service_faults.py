@@ -12,7 +12,7 @@ from tests.faults.injections.server_faults import frozen
 from tests.faults.servers import start_part
 from tests.support.mail.smtp import HANG
 
-PARTS = ("ingest", "persister", "notifier", "flusher")
+PARTS = ("ingest", "persister", "notifier", "webhooks", "flusher")
 
 
 def kill(name: str) -> Action:
@@ -79,8 +79,8 @@ async def rebalance_repeatedly(environment: Environment, rng: random.Random) -> 
                 await extra.stop()
             await asyncio.sleep(3)
 
-    environment.log_event("a second persister, notifier and flusher join and leave every 3 s")
-    await asyncio.gather(*(flicker(name) for name in ("persister", "notifier", "flusher")))
+    environment.log_event("a second persister, notifier, webhooks and flusher join and leave every 3 s")
+    await asyncio.gather(*(flicker(name) for name in PARTS[1:]))
     environment.log_event("no more members join")
 
 
@@ -134,7 +134,7 @@ def kill_before(name: str, place: str) -> Action:
         async with environment.exclusive(name):
             service = environment.services[name]
             await service.stop()
-            service.program = ("tests.faults.injections.failpoint", name, place)
+            program, service.program = service.program, ("tests.faults.injections.failpoint", name, place)
             service.start()
             assert service.process
             deadline = time.monotonic() + rng.uniform(20, 30)
@@ -146,7 +146,7 @@ def kill_before(name: str, place: str) -> Action:
                 environment.log_event(f"{name} did not reach: {place}")
             else:
                 environment.log_event(f"{name} ended with {code}, before: {place}")
-            service.program = ("services", name)
+            service.program = program
             service.start()
 
     return action

@@ -40,6 +40,7 @@ class Scenario:
         self.observed.lags = dict.fromkeys(READ_BY, 0)
         self.page("persister", "leads.received.v1", 5, stored=3)
         self.page("notifier", "leads.received.v1", 5, stored=3)
+        self.page("webhooks", "leads.received.v1", 5, stored=3)
         self.page("flusher", "leads.failed.v1", 2, stored=2)
 
     @staticmethod
