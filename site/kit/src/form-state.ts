@@ -12,7 +12,7 @@ import { isObject } from "./validate.js";
 
 export const COOKIE = "fastcore_form";
 const COOKIE_SECONDS = 300;
-// Browsers take 4 KiB with name and attributes.
+// Browsers accept cookies of up to 4 KiB, including the name and the attributes.
 const COOKIE_MAX = 3800;
 const INFLATED_MAX = 64 * 1024;
 
@@ -66,7 +66,7 @@ export function refusedCookie(
   const hidden = new Set([FORM_KEY, HONEYPOT, RENDERED_AT, FILES]);
   const values = Object.entries(fields)
     .filter((each): each is [string, string] => typeof each[1] === "string" && !hidden.has(each[0]))
-    // The longest goes first where there is too much: rather one field to type again than all.
+    // If not all values fit, leave out the longest, so that the visitor retypes as few fields as possible.
     .sort(([, a], [, b]) => a.length - b.length);
   const packedWith = (count: number) =>
     pack({
@@ -75,7 +75,8 @@ export function refusedCookie(
       renderedAt: text(fields[RENDERED_AT], 100),
       values: Object.fromEntries(values.slice(0, count)),
     });
-  // As many as can be unpacked again, by size; then by halves: compressing once per field would take a minute.
+  // Take as many values as `unpack` accepts. If the cookie is still too large, find the number of values by
+  // bisection: compressing once per field would take a minute for a thousand fields.
   let most = 0;
   for (let size = 0; most < values.length; most += 1) {
     const [name, value] = values[most] ?? ["", ""];
@@ -118,7 +119,7 @@ function unpack(cookie: string | undefined): Record<string, unknown> {
     );
     return isObject(value) ? value : {};
   } catch {
-    return {}; // none, or somebody's own
+    return {}; // no cookie, or not one of ours
   }
 }
 

@@ -10,7 +10,7 @@ import { type FormEvent, type ReactElement, useEffect, useRef, useState } from "
 import type { FormState } from "./form-state.js";
 import { FILES, FORM_KEY, HONEYPOT, RENDERED_AT } from "./names.js";
 import type { Rule } from "./validate.js";
-import { noteVisit, sourceFields } from "./visit.js";
+import { recordVisit, sourceFields } from "./visit.js";
 import { explain, WORDS, type Words } from "./words.js";
 
 export interface ContactFormOptions {
@@ -51,11 +51,11 @@ export function useContactForm(state: FormState, options: ContactFormOptions = {
   const words: Words = { ...WORDS, ...options.words };
   const [view, setView] = useState<View>({ phase: "filling", errors: state.errors, message: state.message });
   const busy = useRef(false);
-  // The names of the files that were refused: the team sees that the visitor has some.
+  // The names of the refused files are sent with the lead, so that the team can ask for the files.
   const refused = useRef<string[]>([]);
-  // The browser's own bubbles are for visitors without JavaScript; with it we speak beside the fields.
-  const [alive, setAlive] = useState(false);
-  useEffect(() => setAlive(true), []);
+  // With JavaScript, errors are shown beside the fields, and the browser's own validation messages are disabled.
+  const [isHydrated, setHydrated] = useState(false);
+  useEffect(() => setHydrated(true), []);
 
   async function send(element: HTMLFormElement): Promise<void> {
     const wrong = violationsOf(element, words);
@@ -106,7 +106,7 @@ export function useContactForm(state: FormState, options: ContactFormOptions = {
     ...view,
     leadId: view.leadId,
     reset,
-    form: { action, method: "post", noValidate: alive, onSubmit, onInput },
+    form: { action, method: "post", noValidate: isHydrated, onSubmit, onInput },
   };
 }
 
@@ -121,7 +121,7 @@ export function HiddenFields(props: {
   readonly className?: string;
 }): ReactElement {
   const { state, className } = props;
-  useEffect(() => noteVisit(false), []);
+  useEffect(() => recordVisit(false), []);
   const fields = { [FORM_KEY]: state.key, [RENDERED_AT]: state.renderedAt };
   return (
     <>
@@ -145,25 +145,25 @@ export function HiddenFields(props: {
  * has agreed to that. Without `storage` they are in memory.
  */
 export function LandingPage({ storage = false }: { readonly storage?: boolean }): null {
-  useEffect(() => noteVisit(storage), [storage]);
+  useEffect(() => recordVisit(storage), [storage]);
   return null;
 }
 
-// The site answers within its budget of some seconds; the rest is for a slow connection.
-const PATIENCE_MS = 30_000;
+// The route answers within its budget of about 5 s. The rest is for a slow connection.
+const TIMEOUT_MS = 30_000;
 
 async function post(action: string, fields: Record<string, unknown>, words: Words): Promise<View> {
   const answer = await fetch(action, {
     method: "POST",
     headers: { accept: "application/json", "content-type": "application/json" },
     body: JSON.stringify(fields),
-    signal: AbortSignal.timeout(PATIENCE_MS),
+    signal: AbortSignal.timeout(TIMEOUT_MS),
   }).catch(() => undefined);
   if (!answer) return { phase: "filling", errors: {}, message: words.offline };
   const problem = (await answer.json().catch(() => undefined)) as
     | { leadId?: string; notice?: string; detail?: string; errors?: { field: string; message: string }[] }
     | undefined;
-  // Our route's own answers, and no other page that something on the way may show with a 200.
+  // Only 201 and 202 come from the route. A proxy or a login page may answer with 200.
   if (answer.status === 201 || answer.status === 202) {
     return { phase: "sent", errors: {}, message: problem?.notice ?? "", leadId: problem?.leadId };
   }
@@ -177,7 +177,7 @@ async function post(action: string, fields: Record<string, unknown>, words: Word
 function fieldsOf(element: HTMLFormElement, files: readonly string[]): Record<string, unknown> {
   const fields = new Map<string, string[]>();
   for (const [name, value] of new FormData(element)) {
-    if (typeof value !== "string") continue; // refused when it was chosen
+    if (typeof value !== "string") continue; // a file, which was refused when the visitor chose it
     fields.set(name, [...(fields.get(name) ?? []), value]);
   }
   return {
@@ -197,7 +197,7 @@ function fieldsIn(element: HTMLFormElement): Field[] {
 function violationsOf(element: HTMLFormElement, words: Words): Record<string, string> {
   return Object.fromEntries(
     fieldsIn(element)
-      // A file is refused, so none can be required.
+      // Files are refused, so a required file field must not block the form.
       .filter((each) => each.type !== "file" && (!each.validity.valid || isBlank(each)))
       .map((each) => {
         const limit = "maxLength" in each ? each.maxLength : 0;
@@ -212,7 +212,7 @@ function ruleOf(field: Field): Rule {
   return field.type === "email" ? "email" : "invalid";
 }
 
-// The browser counts blanks as an answer; we do not.
+// The browser accepts blanks in a required field. The gateway does not.
 function isBlank(field: Field): boolean {
   return "required" in field && field.required && field.type !== "checkbox" && !field.value.trim();
 }

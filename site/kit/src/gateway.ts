@@ -21,7 +21,7 @@ export interface FieldProblem {
 export type Answer =
   | { readonly is: "accepted"; readonly leadId: string | undefined }
   | { readonly is: "invalid"; readonly problems: readonly FieldProblem[] }
-  | { readonly is: "refused" | "away"; readonly reason: string };
+  | { readonly is: "refused" | "unavailable"; readonly reason: string };
 
 export interface Budget {
   /** The timeout of one request, in milliseconds. */
@@ -30,16 +30,16 @@ export interface Budget {
   readonly totalMs: number;
 }
 
-// A visitor waits. FASTCore answers within milliseconds, and within 3 s while its broker is away.
+// The visitor waits for this request. FASTCore answers within milliseconds, or within 3 s while Kafka is unavailable.
 const BUDGET: Budget = { tryMs: 3000, totalMs: 5000 };
 const PAUSE_MS = 250;
 const ANSWER_MAX_BYTES = 64 * 1024;
-const REFUSED = new Set([400, 413, 415, 422]);
+const FINAL_REFUSALS = new Set([400, 413, 415, 422]);
 
 /**
  * Post a lead to the gateway, at most twice, and return the result. Never throws.
  *
- * With an open `breaker`, it posts once and returns after `SILENT_MS` at the latest.
+ * With an open `breaker`, it posts once and returns after `OPEN_TIMEOUT_MS` at the latest.
  */
 export async function submit(
   settings: Settings,
@@ -51,28 +51,32 @@ export async function submit(
     ["FASTCORE_URL", settings.url],
     ["FASTCORE_SITE_INGEST_TOKEN", settings.ingestToken],
   ]) {
-    if (!value) return { is: "away", reason: `${name} is not set` };
+    if (!value) return { is: "unavailable", reason: `${name} is not set` };
   }
-  const tried = async (timeoutMs: number) => {
+  const attemptOnce = async (timeoutMs: number) => {
     const answer = await attempt(settings, lead, timeoutMs);
-    // A refused connection costs no time, so it needs no breaker.
-    breaker?.note(!(answer.is === "away" && answer.reason === "timeout"));
+    // Only a timeout opens the breaker: a refused connection fails at once.
+    breaker?.record(!(answer.is === "unavailable" && answer.reason === "timeout"));
     return answer;
   };
   if (breaker?.isOpen)
-    return breaker.short(budget.tryMs, { is: "away", reason: "timeout" } as Attempt, tried);
+    return breaker.runWithShortTimeout(
+      budget.tryMs,
+      { is: "unavailable", reason: "timeout" } as Attempt,
+      attemptOnce,
+    );
   const deadline = performance.now() + budget.totalMs;
-  let answer = await tried(budget.tryMs);
-  // Once more: a restart or a lost connection is over in a moment.
-  const left = Math.floor(deadline - performance.now() - PAUSE_MS); // a signal takes whole milliseconds alone
-  if (answer.is === "away" && answer.again && left > 0) {
+  let answer = await attemptOnce(budget.tryMs);
+  // Retry once: a restart or a lost connection usually lasts less than a second.
+  const left = Math.floor(deadline - performance.now() - PAUSE_MS); // AbortSignal.timeout accepts only integers
+  if (answer.is === "unavailable" && answer.isRetryable && left > 0) {
     await new Promise((done) => setTimeout(done, PAUSE_MS));
-    answer = await tried(Math.min(budget.tryMs, left));
+    answer = await attemptOnce(Math.min(budget.tryMs, left));
   }
   return answer;
 }
 
-type Attempt = Answer & { readonly again?: boolean };
+type Attempt = Answer & { readonly isRetryable?: boolean };
 
 async function attempt(
   settings: Settings,
@@ -91,26 +95,28 @@ async function attempt(
         traceparent: lead.traceparent,
       },
       body: JSON.stringify(lead.body),
-      redirect: "manual", // the token is for this address alone
+      redirect: "manual", // never send the token to another address
       cache: "no-store",
       signal: AbortSignal.timeout(timeoutMs),
     });
     status = answer.status;
     text = await readBounded(answer);
   } catch (error) {
-    return { is: "away", reason: codeOf(error), again: true };
+    return { is: "unavailable", reason: codeOf(error), isRetryable: true };
   }
   if (status === 201) {
     const leadId = asObject(text)?.leadId;
-    // Whoever says 201 without it is another server at this address: its word is no lead that is safe.
-    return typeof leadId === "string" ? { is: "accepted", leadId } : { is: "away", reason: "not FASTCore" };
+    // A 201 without a `leadId` comes from a server that is not FASTCore, so the lead is not stored.
+    return typeof leadId === "string"
+      ? { is: "accepted", leadId }
+      : { is: "unavailable", reason: "not FASTCore" };
   }
-  if (!REFUSED.has(status)) {
-    // Our token, our address, a limit, an outage: not the lead's fault. Waiting helps with some of these.
-    return { is: "away", reason: `gateway ${status}`, again: status >= 500 };
+  if (!FINAL_REFUSALS.has(status)) {
+    // A wrong token or address, a rate limit or an outage. The lead is not at fault, so it can be sent later.
+    return { is: "unavailable", reason: `gateway ${status}`, isRetryable: status >= 500 };
   }
   const problem = asObject(text);
-  // The key holds a digest of what the visitor typed: whoever used it before sent the very same.
+  // The key contains a digest of the visitor's values, so the earlier request had the same values.
   if (problem?.type === "urn:fastcore:problem:key-reused") return { is: "accepted", leadId: undefined };
   const problems = fieldProblems(problem?.errors);
   return status === 422 && problems.length

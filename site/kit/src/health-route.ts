@@ -12,7 +12,7 @@ export interface HealthOptions {
   readonly log?: Log;
 }
 
-// The check writes 300 KiB and syncs it: anyone may ask, and the disk is asked this often.
+// The check writes and fsyncs 300 KiB. Anyone may request it, so its result is reused for this time.
 const CHECK_MS = 5000;
 
 /** Return a route that answers 200 if the site's queue can be written, else 503 with the reason. */
@@ -33,7 +33,7 @@ export function createHealthRoute(options: HealthOptions = {}): {
 
   return {
     GET: async (request) => {
-      request.headers.get("accept"); // whoever reads the request is not answered at build time by Next.js
+      request.headers.get("accept"); // reading the request keeps Next.js from answering at build time
       const nowMs = performance.now();
       if (!checked || nowMs - checked.atMs >= CHECK_MS) checked = { atMs: nowMs, error: writeError() };
       const error = await checked.error;

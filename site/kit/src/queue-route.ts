@@ -54,14 +54,14 @@ export function createQueueRoutes(options: QueueOptions = {}): QueueRoutes {
         const asked = Number(new URL(request.url).searchParams.get("limit") ?? PAGE_MAX_ENTRIES);
         if (!Number.isInteger(asked) || asked < 1) return problem(400, "limit is a number from 1 to 100.");
         const page = await queue.page(Math.min(asked, PAGE_MAX_ENTRIES));
-        // Served all the same: a full disk is emptied by whoever fetches what is on it.
+        // Return the entries even so: a full disk gets space again when FASTCore fetches and deletes them.
         if (page.writeError) log("error", "The queue cannot be written", { reason: page.writeError });
         return Response.json(page, { headers: { "cache-control": "no-store" } });
       }),
     DELETE: (request, context) =>
       guarded(request, async (queue) => {
         const { id } = await context.params;
-        // Some servers hand on the last slash of the path with it.
+        // Some servers include the trailing slash of the path in the parameter.
         return (await queue.remove(id.replace(/\/$/, "")))
           ? new Response(null, { status: 204 })
           : problem(404, "There is no such entry; it may be gone already.");
@@ -69,7 +69,7 @@ export function createQueueRoutes(options: QueueOptions = {}): QueueRoutes {
   };
 }
 
-// Digests: of one length whatever was given, and no comparison stops at the first difference.
+// Compares digests, which have equal lengths, in constant time.
 function isSame(given: string, wanted: string): boolean {
   const digest = (text: string) => createHash("sha256").update(text).digest();
   return timingSafeEqual(digest(given), digest(wanted));

@@ -22,7 +22,7 @@ export interface Bounds {
   readonly bytes: number;
 }
 
-export interface Kept {
+export interface QueuedLead {
   readonly key: string;
   readonly at: Date;
   readonly traceparent: string;
@@ -30,20 +30,20 @@ export interface Kept {
 }
 
 const LEAD_BYTES = 1024;
-// With less room than this on the disk, some leads are refused already.
+// The write check writes a file of this size, so that it fails as soon as the largest lead would.
 const LARGEST_LEAD_BYTES = 300 * 1024;
-// Days of leads, and a disk that nobody notices.
+// Enough for days of leads, and small for a disk.
 const BOUNDS: Bounds = { entries: 10_000, bytes: 100 * 1024 * 1024 };
 const NAME = /^(\d{15})-([0-9a-f]{32})-(\d{1,9})$/;
-// What the flusher reads of a page is bounded: with fewer entries it asks again, with too many bytes it never ends.
+// The flusher refuses a larger page. It requests further pages for the remaining entries.
 const PAGE_MAX_BYTES = 8 * 1024 * 1024;
-// What a file's name can say. A clock beyond it must not hide a lead.
+// The latest time that a file name can hold. A later clock is limited to it, so that no lead is hidden.
 const LATEST_MS = 999_999_999_999_999;
 const READY = ".json";
-const WRITING = ".tmp";
+const TEMPORARY = ".tmp";
 const DAMAGED = ".damaged";
 const WRITE_CHECK = ".write-check-";
-// No write takes so long: an unfinished file of this age was left by a process that died.
+// No write takes this long, so an older temporary file belongs to a process that has died.
 const ABANDONED_MS = 60_000;
 
 interface Name {
@@ -57,7 +57,7 @@ export class Queue {
   readonly #folder: string;
   readonly #bounds: Bounds;
   readonly #log: Log;
-  #turn: Promise<unknown> = Promise.resolve();
+  #lastAppend: Promise<unknown> = Promise.resolve();
 
   constructor(folder: string, bounds: Bounds = BOUNDS, to: Log = log) {
     this.#folder = resolve(folder);
@@ -71,10 +71,10 @@ export class Queue {
    * If the queue already has an entry with this key, that entry stays unchanged and its id is returned. Throws
    * `QueueFull`, and the errors of the file system.
    */
-  async keep(lead: Kept): Promise<string> {
-    const turn = this.#turn.then(() => this.#keep(lead));
-    this.#turn = turn.catch(() => undefined); // one after the other, or the bounds and the keys are guesses
-    return turn;
+  async append(lead: QueuedLead): Promise<string> {
+    const appended = this.#lastAppend.then(() => this.#append(lead));
+    this.#lastAppend = appended.catch(() => undefined); // one at a time, so that limits and keys are checked reliably
+    return appended;
   }
 
   /** Return true if the queue has an undamaged entry with this idempotency key. */
@@ -88,9 +88,9 @@ export class Queue {
       await makeFolder(this.#folder);
       const { files, bytes } = await this.#list();
       if (files >= this.#bounds.entries || bytes + LEAD_BYTES > this.#bounds.bytes) return "full";
-      // Written, not looked up: permissions say nothing about a full, read-only or failing disk.
+      // Write a file instead of checking permissions, which do not show a full, read-only or failing disk.
       const path = join(this.#folder, WRITE_CHECK + randomBytes(4).toString("hex"));
-      await writeWhole(path, Buffer.alloc(LARGEST_LEAD_BYTES));
+      await writeAndSync(path, Buffer.alloc(LARGEST_LEAD_BYTES));
       await unlink(path);
       return undefined;
     } catch (error) {
@@ -139,13 +139,13 @@ export class Queue {
     }
   }
 
-  async #keep(lead: Kept): Promise<string> {
+  async #append(lead: QueuedLead): Promise<string> {
     await makeFolder(this.#folder);
     const digest = digestOf(lead.key);
     const { ready, files, bytes } = await this.#list();
     const known = await this.#find(digest, ready);
     if (known) {
-      await syncFolder(this.#folder); // another process may be about to, or have failed to
+      await syncFolder(this.#folder); // the process that wrote the entry may not have done so
       return known.id;
     }
     const at = new Date(Math.min(Math.max(lead.at.getTime(), 0), LATEST_MS));
@@ -160,10 +160,10 @@ export class Queue {
     if (files >= this.#bounds.entries || bytes + text.length > this.#bounds.bytes) throw new QueueFull();
     const id = `${String(at.getTime()).padStart(15, "0")}-${digest}-${text.length}`;
     const path = join(this.#folder, id);
-    // A name of its own: another process may be writing the same lead in the same millisecond.
-    const writing = `${path}.${randomBytes(4).toString("hex")}${WRITING}`;
-    await writeWhole(writing, Buffer.concat([Buffer.from(`${sha256(text)}\n`), text]));
-    await rename(writing, path + READY);
+    // A random name, because another process may write the same lead in the same millisecond.
+    const temporary = `${path}.${randomBytes(4).toString("hex")}${TEMPORARY}`;
+    await writeAndSync(temporary, Buffer.concat([Buffer.from(`${sha256(text)}\n`), text]));
+    await rename(temporary, path + READY);
     await syncFolder(this.#folder);
     return id;
   }
@@ -182,7 +182,7 @@ export class Queue {
       files = await readdir(this.#folder);
     } catch (error) {
       if (!isMissing(error)) throw error;
-      files = []; // nothing was ever kept
+      files = []; // the folder does not exist before the first lead
     }
     const names = files.flatMap((file) => parse(file) ?? []);
     return {
@@ -202,10 +202,10 @@ export class Queue {
     try {
       whole = await readFile(path + READY);
     } catch (error) {
-      if (isMissing(error)) return undefined; // taken off by somebody else since
+      if (isMissing(error)) return undefined; // another process has removed it
       throw error;
     }
-    const text = checked(whole);
+    const text = verifiedContent(whole);
     if (text) return { id: name.id, ...JSON.parse(text.toString("utf8")) };
     await rename(path + READY, path + DAMAGED);
     this.#log("error", "A queued lead is damaged on disk and was set aside", { file: name.id + DAMAGED });
@@ -215,7 +215,7 @@ export class Queue {
   /** Adopt the temporary files of processes that died: rename a complete file to an entry, others to `.damaged`. */
   async #adopt(): Promise<void> {
     for (const file of await readdir(this.#folder).catch(() => [])) {
-      const name = file.endsWith(WRITING) ? parse(file) : undefined;
+      const name = file.endsWith(TEMPORARY) ? parse(file) : undefined;
       if (!name && !file.startsWith(WRITE_CHECK)) continue;
       const from = join(this.#folder, file);
       try {
@@ -224,7 +224,7 @@ export class Queue {
           await unlink(from);
           continue;
         }
-        const whole = checked(await readFile(from)) !== undefined;
+        const whole = verifiedContent(await readFile(from)) !== undefined;
         await rename(from, join(this.#folder, name.id) + (whole ? READY : DAMAGED));
         this.#log(
           "warn",
@@ -249,13 +249,13 @@ function parse(file: string): Name | undefined {
 }
 
 /** Return the content below the checksum line, or undefined if the checksum is wrong. */
-function checked(whole: Buffer): Buffer | undefined {
+function verifiedContent(whole: Buffer): Buffer | undefined {
   const end = whole.indexOf("\n");
   const text = whole.subarray(end + 1);
   return end > 0 && whole.subarray(0, end).toString("latin1") === sha256(text) ? text : undefined;
 }
 
-async function writeWhole(path: string, data: Buffer): Promise<void> {
+async function writeAndSync(path: string, data: Buffer): Promise<void> {
   const file = await open(path, "wx", 0o600);
   try {
     await file.writeFile(data);
@@ -275,7 +275,7 @@ async function makeFolder(path: string): Promise<void> {
   }
 }
 
-// A new name is safe only once the folder that holds it is.
+// A new or renamed file survives a power failure only if its folder is fsynced.
 async function syncFolder(path: string): Promise<void> {
   const folder = await open(path, "r");
   try {

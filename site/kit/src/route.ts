@@ -6,16 +6,16 @@
  */
 
 import { randomBytes, randomUUID } from "node:crypto";
-import { type Arrival, readArrival, Unreadable } from "./arrival.js";
 import { Breaker } from "./breaker.js";
 import { type Answer, type Budget, type FieldProblem, submit } from "./gateway.js";
 import { codeOf, type Log, log as standardLog } from "./log.js";
+import { type PostedForm, readPostedForm, Unreadable } from "./posted-form.js";
 import { type Bounds, Queue, QueueFull } from "./queue.js";
-import { Recent } from "./recent.js";
-import { Say } from "./say.js";
+import { type Limit, networkOf, RateLimiter, visitorAddress } from "./rate-limiter.js";
+import { RecentResults } from "./recent-results.js";
+import { Responder } from "./responder.js";
 import { readSettings, type Settings } from "./settings.js";
-import { type Consent, checkConsent, type Prepared, prepare } from "./submission.js";
-import { type Limit, networkOf, visitorAddress, Window } from "./window.js";
+import { type Consent, checkConsent, type PreparedLead, prepare } from "./submission.js";
 import { explain, WORDS, type Words } from "./words.js";
 
 export interface ContactOptions {
@@ -39,15 +39,15 @@ export interface Contact {
 }
 
 type Outcome =
-  | { readonly is: "safe"; readonly status: 201 | 202; readonly leadId?: string | undefined }
+  | { readonly is: "stored"; readonly status: 201 | 202; readonly leadId?: string | undefined }
   | { readonly is: "invalid"; readonly problems: readonly FieldProblem[] }
   | { readonly is: "lost" };
 
 /** The fields that a visitor can correct. If the gateway refuses another field, the site is at fault. */
-const VISITORS = new Set(["name", "email", "service", "message", "phone", "company", "consent"]);
+const VISITOR_FIELDS = new Set(["name", "email", "service", "message", "phone", "company", "consent"]);
 /** The gateway accepts no larger body. */
 const BODY_MAX_BYTES = 256 * 1024;
-// An office behind one address sends a few; the gateway judges what comes slower than this.
+// An office behind one address posts a few messages. The gateway checks for spam at lower rates.
 const LIMIT: Limit = { posts: 20, seconds: 600 };
 const TRACEPARENT = /^00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}$/;
 
@@ -63,38 +63,39 @@ export function createContactRoute(options: ContactOptions = {}): Contact {
   const words: Words = { ...WORDS, ...options.words };
   checkConsent(consent);
   const limit = options.limit ?? LIMIT;
-  const window = new Window(limit);
-  // Counted by itself: another website's page must not use up what the visitor may send.
-  const elsewhere = new Window({ ...limit, posts: limit.posts * 3 });
-  const recent = new Recent<Outcome>();
+  const limiter = new RateLimiter(limit);
+  // Counted separately, so that another website's page cannot use up the visitor's limit.
+  const crossSiteLimiter = new RateLimiter({ ...limit, posts: limit.posts * 3 });
+  const recentResults = new RecentResults<Outcome>();
   const breaker = new Breaker();
-  let made: { settings: Settings; queue: Queue } | undefined;
+  let siteState: { settings: Settings; queue: Queue } | undefined;
 
   function site(): { settings: Settings; queue: Queue } {
-    if (!made) {
+    if (!siteState) {
       const settings = { ...readSettings(), ...options.settings };
-      made = { settings, queue: new Queue(settings.queueFolder, options.queueBounds, log) };
+      siteState = { settings, queue: new Queue(settings.queueFolder, options.queueBounds, log) };
     }
-    return made;
+    return siteState;
   }
 
-  async function deliver(lead: Prepared, traceparent: string, now: Date): Promise<Outcome> {
+  async function deliver(lead: PreparedLead, traceparent: string, now: Date): Promise<Outcome> {
     const { settings, queue } = site();
-    // Sent again while it waits here: it has another time now, and would be another lead under the same key.
-    if (await queue.has(lead.key).catch(() => false)) return { is: "safe", status: 202 };
+    // The lead is posted again while it is queued. Its time differs now, so FASTCore would see another lead under
+    // the same key: do not send it twice.
+    if (await queue.has(lead.key).catch(() => false)) return { is: "stored", status: 202 };
     const answer: Answer = await submit(settings, { ...lead, traceparent }, options.budget, breaker);
-    if (answer.is === "accepted") return { is: "safe", status: 201, leadId: answer.leadId };
+    if (answer.is === "accepted") return { is: "stored", status: 201, leadId: answer.leadId };
     let reason = answer.is === "invalid" ? "gateway 422" : answer.reason;
     if (answer.is === "invalid") {
-      const problems = answer.problems.filter((each) => VISITORS.has(each.field));
+      const problems = answer.problems.filter((each) => VISITOR_FIELDS.has(each.field));
       if (problems.length) return { is: "invalid", problems };
       reason = `gateway 422: ${answer.problems.map((each) => each.field).join(", ")}`;
     }
     try {
-      const id = await queue.keep({ key: lead.key, at: now, traceparent, body: lead.body });
-      // What is refused forever waits for people: the flusher brings it where they look.
-      log(answer.is === "away" ? "warn" : "error", "Lead queued on this site", { reason, id });
-      return { is: "safe", status: 202 };
+      const id = await queue.append({ key: lead.key, at: now, traceparent, body: lead.body });
+      // A lead that the gateway refuses is queued too: the flusher adds it to the failed deliveries.
+      log(answer.is === "unavailable" ? "warn" : "error", "Lead queued on this site", { reason, id });
+      return { is: "stored", status: 202 };
     } catch (error) {
       const why = error instanceof QueueFull ? "full" : codeOf(error);
       log("error", "Lead NOT taken: neither FASTCore nor the queue has it", { reason, queue: why });
@@ -106,80 +107,82 @@ export function createContactRoute(options: ContactOptions = {}): Contact {
   function secondsToWait(request: Request): number {
     const address = visitorAddress(request.headers, site().settings.proxyHops);
     return address
-      ? (isFromElsewhere(request) ? elsewhere : window).hit(networkOf(address), performance.now())
+      ? (isCrossSite(request) ? crossSiteLimiter : limiter).hit(networkOf(address), performance.now())
       : 0;
   }
 
-  async function answer(request: Request, say: Say, arrival: Arrival): Promise<Response> {
-    // A page of somebody else's that made a visitor's browser post: it is for the visitor to send, from our form.
-    if (isFromElsewhere(request)) return say.no(403, words.elsewhere);
+  async function answer(request: Request, responder: Responder, posted: PostedForm): Promise<Response> {
+    // Another website's page made the browser post. The visitor has to send the message from this site's form.
+    if (isCrossSite(request)) return responder.refuse(403, words.elsewhere);
     const now = new Date();
     const lead = prepare(
-      arrival.fields,
+      posted.fields,
       {
         address: visitorAddress(request.headers, site().settings.proxyHops),
         userAgent: request.headers.get("user-agent"),
         language: request.headers.get("accept-language"),
         referer: request.headers.get("referer"),
         key: request.headers.get("idempotency-key"),
-        files: arrival.files,
+        files: posted.files,
       },
       consent,
       now,
       randomUUID(),
     );
     if (lead.violations.length) {
-      return say.no(
+      return responder.refuse(
         422,
         words.check,
         Object.fromEntries(lead.violations.map((each) => [each.field, explain(each, words)])),
       );
     }
-    if (Buffer.byteLength(JSON.stringify(lead.body)) > BODY_MAX_BYTES) return say.no(413, words.tooLarge);
+    if (Buffer.byteLength(JSON.stringify(lead.body)) > BODY_MAX_BYTES)
+      return responder.refuse(413, words.tooLarge);
     const traceparent = traceOf(request.headers.get("traceparent"));
-    const outcome = await recent.once(
+    const outcome = await recentResults.once(
       lead.key,
       () => deliver(lead, traceparent, now),
-      (each) => each.is === "safe",
+      (each) => each.is === "stored",
     );
-    if (outcome.is === "safe") return say.thanks(outcome.status, outcome.leadId, arrival.files.length > 0);
-    if (outcome.is === "lost") return say.no(503, words.sorry, {}, { "retry-after": "60" });
-    return say.no(
+    if (outcome.is === "stored")
+      return responder.accept(outcome.status, outcome.leadId, posted.files.length > 0);
+    if (outcome.is === "lost") return responder.refuse(503, words.sorry, {}, { "retry-after": "60" });
+    return responder.refuse(
       422,
       words.check,
       Object.fromEntries(outcome.problems.map((each) => [each.field, words.refused(each.message)])),
     );
   }
 
-  const pages = { formPage, thanksPage, words, refused: logRefusal };
+  const pages = { formPage, thanksPage, words, onRefusal: logRefusal };
 
   function logRefusal(status: number, errors: Readonly<Record<string, string>>): void {
-    if (status >= 500) return; // a line of its own says more
-    const fields = Object.keys(errors).filter((each) => VISITORS.has(each));
+    if (status >= 500) return; // already logged with its reason
+    const fields = Object.keys(errors).filter((each) => VISITOR_FIELDS.has(each));
     log("warn", "Post refused", { status, ...(fields.length ? { fields: fields.join(", ") } : {}) });
   }
 
   async function POST(request: Request): Promise<Response> {
-    let say = new Say(request, isForm(request), {}, pages);
+    let responder = new Responder(request, isForm(request), {}, pages);
     try {
       const wait = secondsToWait(request);
-      if (wait) return say.no(429, words.tooMany, {}, { "retry-after": String(wait) });
-      const arrival = await readArrival(request);
-      say = new Say(request, arrival.plain, arrival.fields, pages);
-      return await answer(request, say, arrival);
+      if (wait) return responder.refuse(429, words.tooMany, {}, { "retry-after": String(wait) });
+      const posted = await readPostedForm(request);
+      responder = new Responder(request, posted.wantsPage, posted.fields, pages);
+      return await answer(request, responder, posted);
     } catch (error) {
       if (error instanceof Unreadable) {
-        return say.no(error.status, error.status === 413 ? words.tooLarge : words.unreadable);
+        return responder.refuse(error.status, error.status === 413 ? words.tooLarge : words.unreadable);
       }
       log("error", "Lead NOT taken: a fault of this site", { reason: codeOf(error) });
-      return say.no(503, words.sorry, {}, { "retry-after": "60" });
+      return responder.refuse(503, words.sorry, {}, { "retry-after": "60" });
     }
   }
 
   return { POST };
 }
 
-function isFromElsewhere(request: Request): boolean {
+function isCrossSite(request: Request): boolean {
   return request.headers.get("sec-fetch-site") === "cross-site";
 }
 

@@ -27,7 +27,7 @@ export function readSettings(env: Environment = process.env): Settings {
   }
   return {
     url: (env.FASTCORE_URL ?? "").trim().replace(/\/+$/, ""),
-    // One site, one token: the gateway's list may name its site, we send the token alone.
+    // Only the token: the prefix `site:` is for the gateway's own list of tokens.
     ingestToken: (env.FASTCORE_SITE_INGEST_TOKEN ?? "").trim(),
     queueToken: (env.FASTCORE_SITE_QUEUE_TOKEN ?? "").trim(),
     queueFolder: env.FASTCORE_SITE_QUEUE_FOLDER?.trim() || defaultFolder(env),
@@ -40,7 +40,7 @@ export const FOLDER_IN_RELEASE = ".fastcore-site-queue";
 
 /** Return the default folder: outside the release, and named after the site's `package.json`. */
 function defaultFolder(env: Environment): string {
-  // An earlier version may have left leads there.
+  // An earlier version may have queued leads in this folder.
   if (existsSync(FOLDER_IN_RELEASE)) return FOLDER_IN_RELEASE;
   const state = env.XDG_STATE_HOME?.trim() || join(env.HOME?.trim() || homedir(), ".local", "state");
   return join(state, "fastcore-site-queue", siteName());
@@ -55,6 +55,6 @@ function siteName(): string {
         .replace(/^[.-]+/, "") || "site"
     );
   } catch {
-    return "site"; // a standalone build may have none
+    return "site"; // a standalone build may have no package.json
   }
 }

@@ -15,7 +15,7 @@ export interface Consent {
   readonly required?: boolean;
 }
 
-export interface Visit {
+export interface RequestContext {
   readonly address: string | undefined;
   readonly userAgent: string | null;
   readonly language: string | null;
@@ -27,21 +27,21 @@ export interface Visit {
   readonly files: readonly string[];
 }
 
-export interface Prepared {
+export interface PreparedLead {
   readonly body: LeadSubmission;
   readonly key: string;
   readonly violations: readonly Violation[];
 }
 
-const TOUCH = [...CAMPAIGN, "referrer"].map((name) => `first_${name}`);
-const SOURCE = ["page_url", "referrer", "landing_page", ...CAMPAIGN, ...TOUCH] as const;
-const OWN = new Set<string>([
+const FIRST_TOUCH_FIELDS = [...CAMPAIGN, "referrer"].map((name) => `first_${name}`);
+const SOURCE_FIELDS = ["page_url", "referrer", "landing_page", ...CAMPAIGN, ...FIRST_TOUCH_FIELDS] as const;
+const KIT_FIELDS = new Set<string>([
   FORM_KEY,
   RENDERED_AT,
   CONSENT_VERSION,
   HONEYPOT,
   FILES,
-  ...SOURCE,
+  ...SOURCE_FIELDS,
   ...["source", "meta", "submitted_at", "request_id", "consent", "locale"],
 ]);
 const URL_MAX = 2048;
@@ -69,32 +69,32 @@ export function checkConsent(consent: Consent | undefined): void {
  */
 export function prepare(
   fields: Readonly<Record<string, unknown>>,
-  visit: Visit,
+  context: RequestContext,
   consent: Consent | undefined,
   now: Date,
   random: string,
-): Prepared {
+): PreparedLead {
   const typed = Object.fromEntries(
     Object.entries(fields)
       .map(([name, value]): [string, unknown] => [storable(name), clean(value)])
-      .filter(([name, value]) => !OWN.has(name) && value !== "" && value !== null),
+      .filter(([name, value]) => !KIT_FIELDS.has(name) && value !== "" && value !== null),
   );
-  if (visit.files.length) typed[FILES_NOT_STORED] = clean(visit.files.join(", "));
+  if (context.files.length) typed[FILES_NOT_STORED] = clean(context.files.join(", "));
   const agreed = asBoolean(fields.consent);
-  const locale = text(fields.locale, LINE_MAX) || text(language(visit.language), LINE_MAX);
+  const locale = text(fields.locale, LINE_MAX) || text(language(context.language), LINE_MAX);
   const body = {
     ...typed,
     ...(agreed === undefined ? (consent ? { consent: false } : {}) : { consent: agreed }),
     ...(locale ? { locale } : {}),
     submitted_at: now.toISOString(),
-    source: sourceOf(fields, visit.referer),
-    meta: metaOf(fields, visit, agreed === true ? consent : undefined, now),
+    source: sourceOf(fields, context.referer),
+    meta: metaOf(fields, context, agreed === true ? consent : undefined, now),
   } as LeadSubmission;
   const violations = [...validate(body, leadSubmissionSchema as Schema), ...missing(typed)];
   if (consent && consent.required !== false && agreed !== true) {
     violations.push({ field: "consent", rule: "required" });
   }
-  const given = text(fields[FORM_KEY]) || text(fields.request_id) || visit.key || random;
+  const given = text(fields[FORM_KEY]) || text(fields.request_id) || context.key || random;
   return { body, key: keyOf(given, { ...typed, consent: agreed }), violations };
 }
 
@@ -132,12 +132,12 @@ function keyOf(given: string, typed: Readonly<Record<string, unknown>>): string 
 function sourceOf(fields: Readonly<Record<string, unknown>>, referer: string | null): Source {
   const given = isObject(fields.source) ? { ...fields, ...fields.source } : fields;
   const page = text(given.page_url) || referer || "";
-  // Without JavaScript the address of the form's page is all there is.
+  // Without JavaScript, the campaign is only in the URL of the form's page.
   const query = URL.canParse(page) ? new URL(page).searchParams : new URLSearchParams();
   const found: Record<string, string> = {
     page_url: text(page, URL_MAX),
     ...Object.fromEntries(
-      SOURCE.slice(1).map((name) => [name, text(given[name], /utm_/.test(name) ? LINE_MAX : URL_MAX)]),
+      SOURCE_FIELDS.slice(1).map((name) => [name, text(given[name], /utm_/.test(name) ? LINE_MAX : URL_MAX)]),
     ),
   };
   for (const name of CAMPAIGN) found[name] ||= text(query.get(name), LINE_MAX);
@@ -146,24 +146,24 @@ function sourceOf(fields: Readonly<Record<string, unknown>>, referer: string | n
 
 function metaOf(
   fields: Readonly<Record<string, unknown>>,
-  visit: Visit,
+  context: RequestContext,
   consent: Consent | undefined,
   now: Date,
 ): Meta {
   const shown = text(fields[RENDERED_AT], LINE_MAX);
   const honeypot = text(fields[HONEYPOT], LINE_MAX);
-  const userAgent = text(visit.userAgent, 500);
+  const userAgent = text(context.userAgent, 500);
   const shownMs = Date.parse(shown);
   const seconds = (now.getTime() - shownMs) / 1000;
   const version = text(fields[CONSENT_VERSION], LINE_MAX) || consent?.version;
   return {
-    ...(visit.address ? { ip: visit.address } : {}),
+    ...(context.address ? { ip: context.address } : {}),
     ...(userAgent ? { user_agent: userAgent } : {}),
     ...(honeypot ? { honeypot } : {}),
     ...(shown ? { form_rendered_at: shown } : {}),
-    // Measured now: the lead may wait in the queue for an hour.
+    // Measured now, because the lead may be queued for hours before the gateway receives it.
     ...(seconds >= 0 ? { fill_seconds: Math.round(seconds * 10) / 10 } : {}),
-    // A form older than the last release shows the text of its time, which we no longer have.
+    // If the form was rendered by an earlier release, its consent text is unknown here.
     ...(consent && version === consent.version ? { consent_text: consent.text } : {}),
     ...(consent && version ? { consent_version: version } : {}),
   };

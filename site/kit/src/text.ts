@@ -34,13 +34,13 @@ export function text(value: unknown, maximum = Number.POSITIVE_INFINITY): string
 }
 
 const CHARACTERS = new Intl.Segmenter();
-// A family emoji has 11 units. Text beyond this without a boundary was made to be one "character".
+// The emoji of a family has 11 units. A longer grapheme is cut inside, because it is no real character.
 const CHARACTER_MAX = 64;
 
 /** Cut a text to at most `maximum` UTF-16 units, but not inside a grapheme, such as the emoji of a family. */
 export function cut(value: string, maximum: number): string {
   if (value.length <= maximum) return value;
-  // The segmenter reads from the start, and a boundary depends only on what is near it.
+  // Segment only the text near the cut: segmenting from the start would take long, and is not needed.
   const from = Math.max(0, maximum - 2 * CHARACTER_MAX);
   const near = CHARACTERS.segment(value.slice(from, maximum + CHARACTER_MAX));
   const found = near.containing(maximum - from);
@@ -50,7 +50,7 @@ export function cut(value: string, maximum: number): string {
   return value.slice(0, last >= 0xd800 && last <= 0xdbff ? end - 1 : end).trimEnd();
 }
 
-// No regular expression over the whole: `\s+$` looks at each run of blanks again from each of its characters.
+// Not by the regular expression `\s+$`, whose time grows with the square of a run of blanks.
 function trim(value: string): string {
   let start = 0;
   let end = value.length;

@@ -36,7 +36,7 @@ function check(value: unknown, schema: Schema, root: Schema, field: string): Vio
   }
   if (schema.anyOf) {
     const found = schema.anyOf.map((each) => check(value, each, root, field));
-    // Of the ways that all fail, the one of the value's own type says most.
+    // If all alternatives fail, report the one whose type matches the value: it has the most specific error.
     return (
       found.find((each) => !each.length) ??
       found.find((each) => each[0]?.rule !== "invalid") ??

@@ -13,26 +13,26 @@ interface Touches {
   readonly last: Touch;
 }
 
-const STORED = "fastcore_visit";
+const STORAGE_KEY = "fastcore_visit";
 let known: Touches | undefined;
 let isRead = false;
 
 /**
  * Remember the current page as the landing page if it is the first of the visit or its URL names a campaign.
  *
- * `stored` permits the use of the session storage.
+ * `canStore` permits the use of the session storage.
  */
-export function noteVisit(stored: boolean): void {
+export function recordVisit(canStore: boolean): void {
   const query = new URLSearchParams(location.search);
   const touch: Touch = Object.fromEntries(
     [...CAMPAIGN.map((name) => [name, query.get(name) ?? ""]), ["referrer", foreignReferrer()]].filter(
       ([, value]) => value,
     ),
   );
-  if (stored && !isRead) {
+  if (canStore && !isRead) {
     isRead = true;
     const before = read();
-    // A form on this page may have noted it before the consent was known.
+    // A form on this page may have recorded the visit before the consent was known.
     const isNew = known && CAMPAIGN.some((name) => known?.last[name]);
     if (before) known = isNew && known ? { first: before.first, last: known.last } : before;
   }
@@ -42,7 +42,7 @@ export function noteVisit(stored: boolean): void {
   } else if (CAMPAIGN.some((name) => touch[name])) {
     known = { ...known, last: { ...touch, landing_page: location.href } };
   }
-  if (stored) write(known);
+  if (canStore) write(known);
 }
 
 /** Return the fields of the lead's source: the last campaign and, as `first_...`, the first one if it differs. */
@@ -50,7 +50,7 @@ export function sourceFields(): Touch {
   if (!known) return {};
   const { first, last } = known;
   const isSame = CAMPAIGN.every((name) => first[name] === last[name]);
-  // The landing page is the first of the visit, as web analytics count it.
+  // The landing page is the first page of the visit, as in web analytics.
   const { landing_page = "", ...campaign } = first;
   return {
     ...last,
@@ -68,17 +68,17 @@ function foreignReferrer(): string {
 
 function read(): Touches | undefined {
   try {
-    const found = JSON.parse(sessionStorage.getItem(STORED) ?? "null");
+    const found = JSON.parse(sessionStorage.getItem(STORAGE_KEY) ?? "null");
     return found?.first && found.last ? found : undefined;
   } catch {
-    return undefined; // storage is off, or holds something else
+    return undefined; // storage is disabled, or contains other data
   }
 }
 
 function write(touches: Touches): void {
   try {
-    sessionStorage.setItem(STORED, JSON.stringify(touches));
+    sessionStorage.setItem(STORAGE_KEY, JSON.stringify(touches));
   } catch {
-    // Storage is off or full: this page still knows.
+    // Storage is disabled or full. The values stay in memory.
   }
 }

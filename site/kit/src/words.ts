@@ -22,7 +22,7 @@ export interface Words {
   readonly filesNotStored: string;
   /** Shown beside a file field when the visitor chooses a file. The file is removed from the field. */
   readonly noFiles: string;
-  /** The label of the button on the page of `formAgain`. */
+  /** The label of the button on the page of `refusedFormPage`. */
   readonly send: string;
 }
 

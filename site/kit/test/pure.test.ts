@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { leadSubmissionSchema } from "../src/contract.js";
+import { networkOf, RateLimiter, visitorAddress } from "../src/rate-limiter.js";
 import { readSettings } from "../src/settings.js";
 import { type Schema, validate } from "../src/validate.js";
-import { networkOf, visitorAddress, Window } from "../src/window.js";
 
 const KNOWN = new Set(
   "$ref $defs anyOf type properties additionalProperties required minLength maxLength pattern format".split(
@@ -100,12 +100,12 @@ test("an IPv6 host is counted by its network", () => {
 });
 
 test("a limit counts within its time, and its memory is bounded", () => {
-  const window = new Window({ posts: 2, seconds: 60 }, 2);
-  assert.deepEqual([window.hit("a", 0), window.hit("a", 1000), window.hit("a", 2000)], [0, 0, 58]);
-  assert.equal(window.hit("a", 60_000), 0);
-  window.hit("b", 60_000);
-  window.hit("c", 60_000); // a, the oldest, is forgotten
-  assert.deepEqual([window.hit("a", 60_000), window.hit("a", 60_000)], [0, 0]);
+  const limiter = new RateLimiter({ posts: 2, seconds: 60 }, 2);
+  assert.deepEqual([limiter.hit("a", 0), limiter.hit("a", 1000), limiter.hit("a", 2000)], [0, 0, 58]);
+  assert.equal(limiter.hit("a", 60_000), 0);
+  limiter.hit("b", 60_000);
+  limiter.hit("c", 60_000); // removes a, the oldest
+  assert.deepEqual([limiter.hit("a", 60_000), limiter.hit("a", 60_000)], [0, 0]);
 });
 
 test("settings are read from the environment, and a wrong one is named", () => {

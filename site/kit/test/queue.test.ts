@@ -6,11 +6,11 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { createQueueRoutes, type SiteQueueEntry } from "../src/index.js";
-import { type Bounds, type Kept, Queue, QueueFull } from "../src/queue.js";
+import { type Bounds, Queue, type QueuedLead, QueueFull } from "../src/queue.js";
 
 const AT = Date.parse("2026-01-01T00:00:00Z");
 
-function lead(n: number): Kept {
+function lead(n: number): QueuedLead {
   return {
     key: `key-${n}`,
     at: new Date(AT + n * 1000),
@@ -28,7 +28,7 @@ async function newQueue(bounds?: Bounds) {
 test("what was kept is listed, oldest first, and gone once it is removed", async () => {
   const { queue } = await newQueue();
   assert.deepEqual(await queue.page(100), { entries: [], depth: 0 });
-  for (const n of [3, 1, 2]) await queue.keep(lead(n));
+  for (const n of [3, 1, 2]) await queue.append(lead(n));
   const page = await queue.page(2);
   const entries = page.entries as SiteQueueEntry[];
   assert.deepEqual(
@@ -53,34 +53,34 @@ test("what was kept is listed, oldest first, and gone once it is removed", async
 
 test("one key is one entry, and stays as it was first", async () => {
   const { queue } = await newQueue();
-  const ids = await Promise.all([1, 2, 3].map((n) => queue.keep({ ...lead(1), at: new Date(AT + n) })));
+  const ids = await Promise.all([1, 2, 3].map((n) => queue.append({ ...lead(1), at: new Date(AT + n) })));
   assert.equal(new Set(ids).size, 1);
   assert.equal((await queue.page(100)).depth, 1);
 });
 
 test("the queue is bounded in entries and in bytes", async () => {
   const few = await newQueue({ entries: 2, bytes: 1_000_000 });
-  await few.queue.keep(lead(1));
-  await few.queue.keep(lead(2));
-  await assert.rejects(few.queue.keep(lead(3)), QueueFull);
-  await few.queue.keep(lead(2)); // it is there
+  await few.queue.append(lead(1));
+  await few.queue.append(lead(2));
+  await assert.rejects(few.queue.append(lead(3)), QueueFull);
+  await few.queue.append(lead(2)); // an entry with this key exists
   const small = await newQueue({ entries: 100, bytes: 400 });
-  await small.queue.keep(lead(1));
-  await assert.rejects(small.queue.keep(lead(2)), QueueFull);
+  await small.queue.append(lead(1));
+  await assert.rejects(small.queue.append(lead(2)), QueueFull);
   assert.equal((await small.queue.page(100)).depth, 1);
 });
 
 test("a bound holds for many at once", async () => {
   const { queue } = await newQueue({ entries: 10, bytes: 1_000_000 });
-  const ends = await Promise.allSettled(Array.from({ length: 30 }, (_, n) => queue.keep(lead(n))));
+  const ends = await Promise.allSettled(Array.from({ length: 30 }, (_, n) => queue.append(lead(n))));
   assert.equal(ends.filter((each) => each.status === "fulfilled").length, 10);
   assert.equal((await queue.page(100)).depth, 10);
 });
 
 test("a damaged file is set aside and reported, and the others are served", async () => {
   const { queue, folder, lines } = await newQueue();
-  const [torn, flipped] = [await queue.keep(lead(1)), await queue.keep(lead(2))];
-  await queue.keep(lead(3));
+  const [torn, flipped] = [await queue.append(lead(1)), await queue.append(lead(2))];
+  await queue.append(lead(3));
   const path = join(folder, `${torn}.json`);
   await writeFile(path, (await readFile(path)).subarray(0, 150));
   const bytes = await readFile(join(folder, `${flipped}.json`));
@@ -94,21 +94,21 @@ test("a damaged file is set aside and reported, and the others are served", asyn
   assert.equal(page.depth, 1);
   assert.equal((page as { damaged?: number }).damaged, 2);
   assert.equal(lines.length, 2);
-  assert.equal((await readdir(folder)).filter((each) => each.endsWith(".damaged")).length, 2); // for people
+  assert.equal((await readdir(folder)).filter((each) => each.endsWith(".damaged")).length, 2); // for a person to inspect
   await writeFile(join(folder, "notes.txt"), "not ours");
   assert.equal((await queue.page(100)).depth, 1);
 });
 
 test("what a process had written when it died is brought in, and a torn piece of it is not", async () => {
   const { queue, folder } = await newQueue();
-  const id = await queue.keep(lead(1));
+  const id = await queue.append(lead(1));
   const whole = await readFile(join(folder, `${id}.json`));
   const names = [1, 2, 3].map((n) => `${String(AT + n).padStart(15, "0")}-${String(n).repeat(32)}-300.tmp`);
   await writeFile(join(folder, names[0] ?? ""), whole);
   await writeFile(join(folder, names[1] ?? ""), whole.subarray(0, 99));
-  await writeFile(join(folder, names[2] ?? ""), whole); // somebody is writing this one now
+  await writeFile(join(folder, names[2] ?? ""), whole); // another process is writing it
   const hourAgo = Date.now() / 1000 - 3600;
-  const check = join(folder, ".write-check-0a1b2c3d"); // of a process that died while it checked
+  const check = join(folder, ".write-check-0a1b2c3d"); // left by a process that died during the check
   await writeFile(check, "");
   await utimes(check, hourAgo, hourAgo);
   for (const name of names.slice(0, 2)) await utimes(join(folder, name), hourAgo, hourAgo);
@@ -142,7 +142,7 @@ test("after kill -9 at any moment every lead that was said to be safe is there, 
         done();
       });
     });
-    // A reader at the same time sees what a crash at that moment would have left.
+    // A concurrent reader sees the same files that a crash at that moment would leave.
     while (alive) await queue.page(100);
     await killed;
     for (const key of text.split("\n").slice(0, -1)) said.add(key);
@@ -161,12 +161,12 @@ test("after kill -9 at any moment every lead that was said to be safe is there, 
     [...said].filter((key) => !found.has(key)),
     [],
   );
-  assert.deepEqual(lines, []); // nothing was torn
+  assert.deepEqual(lines, []); // no torn file was found
 });
 
 test("the queue's routes serve whoever has its token, and nobody else", async () => {
   const { queue, folder } = await newQueue();
-  const id = await queue.keep(lead(1));
+  const id = await queue.append(lead(1));
   const settings = { queueFolder: folder, queueToken: "queue-token" };
   const { GET, DELETE } = createQueueRoutes({ settings });
   const ask = (token: string, query = "") =>
@@ -210,18 +210,18 @@ test("regression: a queue that cannot be written does not look healthy", async (
   assert.match(broken.page.writeError ?? "", /^E[A-Z]+$/);
   assert.deepEqual(broken.lines, ["The queue cannot be written"]);
   const { folder, queue } = await newQueue();
-  await queue.keep(lead(1));
+  await queue.append(lead(1));
   assert.deepEqual((await pageOf(folder, { entries: 1, bytes: 1_000_000 })).page.writeError, "full");
   const healthy = await pageOf(folder);
   assert.deepEqual([healthy.page.depth, healthy.page.writeError, healthy.lines], [1, undefined, []]);
-  assert.equal((await readdir(folder)).length, 1); // nothing is left of the check
+  assert.equal((await readdir(folder)).length, 1); // the check leaves no file
 });
 
 test("a page of large entries stays within what the flusher reads", async () => {
   const { queue } = await newQueue();
   for (let n = 0; n < 40; n += 1) {
     const one = lead(n);
-    await queue.keep({ ...one, body: { ...one.body, essay: "x".repeat(250 * 1024) } });
+    await queue.append({ ...one, body: { ...one.body, essay: "x".repeat(250 * 1024) } });
   }
   const { entries, depth } = await queue.page(100);
   assert.equal(depth, 40);
@@ -238,11 +238,11 @@ test("without a token the queue is closed, not open", async () => {
 
 test("regression: two processes that keep the same lead at once do not write into each other's file", async () => {
   const { folder, queue } = await newQueue();
-  const id = await queue.keep(lead(1));
+  const id = await queue.append(lead(1));
   await rm(join(folder, `${id}.json`));
-  const theirs = join(folder, `${id}.tmp`); // as another process has it between its fsync and its rename
+  const theirs = join(folder, `${id}.tmp`); // between the fsync and the rename of another process
   await writeFile(theirs, "theirs");
-  assert.equal(await queue.keep(lead(1)), id);
+  assert.equal(await queue.append(lead(1)), id);
   assert.equal(await readFile(theirs, "utf8"), "theirs");
   assert.deepEqual((await readdir(folder)).sort(), [`${id}.json`, `${id}.tmp`]);
 });

@@ -16,7 +16,7 @@ afterEach(() => {
 });
 after(() => gateway.stop());
 
-const AWAY = "http://127.0.0.1:2"; // nobody listens there
+const AWAY = "http://127.0.0.1:2"; // nothing listens on this port
 const QUICK = { tryMs: 150, totalMs: 600 };
 
 async function errorsOf(answer: Response): Promise<Record<string, string>> {
@@ -159,7 +159,7 @@ test("what the gateway has against a visitor's field is shown beside it", async 
   assert.deepEqual(await errorsOf(answer), { email: "Please check this: it must be an email address." });
   assert.deepEqual(await site.queued(), []);
   gateway.answer = accept;
-  assert.equal((await site.json(filled())).status, 201); // it was not remembered as final
+  assert.equal((await site.json(filled())).status, 201); // the failure was not cached
 });
 
 for (const [what, status, body] of [
@@ -177,7 +177,7 @@ for (const [what, status, body] of [
     const site = await siteBefore(gateway.url);
     assert.equal((await site.json(filled())).status, 202);
     assert.equal((await site.queued()).length, 1);
-    assert.equal(gateway.taken.length, 1); // not tried again
+    assert.equal(gateway.taken.length, 1); // no retry
     assert.equal(site.lines[0]?.level, "error");
   });
 }
@@ -252,7 +252,7 @@ test("a double click and a reload are one lead; a corrected message and another 
   assert.equal(gateway.taken.length, 1);
   await other.json(filled());
   await site.json(filled({ message: "Please write to me." }));
-  await site.json(filled({ name: "Charles Babbage" })); // whom a cache showed the same form
+  await site.json(filled({ name: "Charles Babbage" })); // a cache showed the same form to this visitor
   const keys = gateway.taken.map((each) => each.headers["idempotency-key"]);
   assert.equal(keys[0], keys[1]);
   assert.equal(new Set(keys).size, 3);
@@ -282,7 +282,7 @@ test("fifty posts from one address: the first are taken, the others told to wait
   const refused = await site.json(filled());
   assert.ok(Number(refused.headers.get("retry-after")) > 500);
   assert.equal((await site.json(filled(), { "x-forwarded-for": "192.0.2.8" })).status, 201);
-  // What stands left of our own proxy's word is a claim.
+  // The client can forge the addresses to the left of the proxy's own.
   assert.equal((await site.json(filled(), { "x-forwarded-for": "192.0.2.99, 192.0.2.7" })).status, 429);
 });
 
@@ -349,7 +349,7 @@ test("regression: a lead with files is taken without them, and lead and visitor 
   assert.equal(gateway.taken[0]?.body.files_not_stored, "plan.pdf, b photo.jpg");
   assert.match(thanksNotice({ notice: "files-not-stored" }), /without its files/);
   assert.equal(thanksNotice({ notice: "<b>" }), "");
-  // As the page's script sends it: the names alone.
+  // The client side sends only the names.
   const scripted = await site.json(filled({ plan: "plan.pdf", files_not_sent: ["plan.pdf"] }));
   assert.equal(scripted.status, 201);
   assert.match(((await scripted.json()) as { notice: string }).notice, /without its files/);
@@ -541,7 +541,7 @@ test("regression: a lead sent again while it waits stays as it is, also by anoth
   assert.equal((await site.json(filled())).status, 202);
   const other = await siteBefore(gateway.url, { settings: { queueFolder: site.settings.queueFolder } });
   assert.equal((await other.json(filled())).status, 202);
-  assert.equal(gateway.taken.length, 0); // with another time it would be another lead under the same key
+  assert.equal(gateway.taken.length, 0); // its time differs, so it would be another lead under the same key
   assert.equal((await site.queued()).length, 1);
 });
 
@@ -557,7 +557,7 @@ test("regression: another website's page cannot make a visitor's browser send", 
   }
   assert.equal((await site.json(filled(), from("cross-site"))).status, 403);
   assert.equal(gateway.taken.length, 0);
-  // Nor does it use up what the visitor may send.
+  // The refused posts do not count against the visitor's limit.
   for (const where of ["same-origin", "same-site", "none"]) {
     assert.equal((await site.json(filled(), from(where))).status, 201);
   }

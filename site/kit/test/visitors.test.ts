@@ -58,7 +58,7 @@ test("after a gateway that is silent the next visitors wait 300 ms, until it ans
   silent = false;
   assert.equal((await timed(4))[0], 201);
   silent = true;
-  assert.ok((await timed(5))[1] > 1000); // closed again: the full budget
+  assert.ok((await timed(5))[1] > 1000); // the breaker is closed again, so the full budget applies
 });
 
 test("a gateway that answers slowly closes the breaker with its late answer", async () => {

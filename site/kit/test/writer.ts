@@ -8,6 +8,6 @@ const queue = new Queue(folder);
 for (let n = 0; ; n += 1) {
   const key = `${round}-${n}`;
   const body = { name: "Ada", email: "ada@example.com", service: "Website", message: "x".repeat(5000) };
-  await queue.keep({ key, at: new Date(), traceparent: "", body });
+  await queue.append({ key, at: new Date(), traceparent: "", body });
   writeSync(1, `${key}\n`);
 }

@@ -6,7 +6,7 @@ import { useEffect, useRef } from "react";
 export function Thanks(props: { notice: string; leadId?: string | undefined; onAgain?: () => void }) {
   const { notice, leadId, onAgain } = props;
   const heading = useRef<HTMLHeadingElement>(null);
-  // The button that the visitor pressed is gone: whoever listens or tabs goes on from here.
+  // The focused button has disappeared, so move the focus here for keyboard and screen reader users.
   useEffect(() => heading.current?.focus(), []);
   return (
     <section className="thanks">

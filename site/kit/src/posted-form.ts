@@ -17,41 +17,41 @@ export class Unreadable extends Error {
   }
 }
 
-export interface Arrival {
+export interface PostedForm {
   readonly fields: Readonly<Record<string, unknown>>;
   /** True if the browser posted the form without JavaScript, so that the answer must be a page. */
-  readonly plain: boolean;
+  readonly wantsPage: boolean;
   /** The names of the files in the form. The content of the files was discarded. */
   readonly files: readonly string[];
 }
 
-// A form writes one byte as up to three: the gateway's 256 KiB, and what that adds.
+// The gateway accepts 256 KiB. A form encodes one byte as up to three.
 const MAX_BYTES = 800 * 1024;
 const DEADLINE_MS = 10_000;
-// Files are skipped while they arrive, so they cost time and no memory.
+// The content of files is discarded while it is read, so files need time but no memory.
 const MAX_BYTES_WITH_FILES = 64 * 1024 * 1024;
 const DEADLINE_WITH_FILES_MS = 60_000;
-// Far more than people fill in.
+// More fields than any form has.
 const MAX_FIELDS = 1000;
 const MAX_FILES = 20;
 const FILE_NAME_MAX = 200;
-// The gateway accepts no deeper lists and objects.
+// The gateway refuses lists and objects that are nested more deeply.
 const MAX_DEPTH = 16;
 
 /** Return the fields of a request. Throws `Unreadable` if the request is malformed, too large or too slow. */
-export async function readArrival(request: Request): Promise<Arrival> {
+export async function readPostedForm(request: Request): Promise<PostedForm> {
   const type = request.headers.get("content-type") ?? "";
   const media = (type.split(";", 1)[0] ?? "").trim().toLowerCase();
-  const plain = !(request.headers.get("accept") ?? "").includes("application/json");
+  const wantsPage = !(request.headers.get("accept") ?? "").includes("application/json");
   switch (media) {
     case "application/json": {
       const fields = readJson(await readBytes(request));
-      return { fields, plain: false, files: fileNames(fields[FILES]) };
+      return { fields, wantsPage: false, files: fileNames(fields[FILES]) };
     }
     case "application/x-www-form-urlencoded":
-      return { fields: readForm(await readBytes(request)), plain, files: [] };
+      return { fields: readForm(await readBytes(request)), wantsPage, files: [] };
     case "multipart/form-data":
-      return { ...(await readParts(request, type)), plain };
+      return { ...(await readParts(request, type)), wantsPage };
     default:
       throw new Unreadable(415);
   }
@@ -63,7 +63,7 @@ async function* piecesOf(request: Request, maximum: number, deadlineMs: number):
   const late = new Promise<never>((_, reject) => {
     timer = setTimeout(() => reject(new Unreadable(408)), deadlineMs);
   });
-  late.catch(() => undefined); // it may come while nobody waits
+  late.catch(() => undefined); // the timer may fire while nothing awaits this promise
   let whole = false;
   try {
     for (let size = 0; reader; ) {
@@ -93,7 +93,7 @@ function readJson(bytes: Buffer): Record<string, unknown> {
   try {
     value = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
   } catch {
-    throw new Unreadable(400); // without the parser's message, which quotes the input
+    throw new Unreadable(400); // omits the parser's message, which quotes the input
   }
   if (!isObject(value) || isDeeper(value, MAX_DEPTH)) throw new Unreadable(400);
   if (Object.keys(value).length > MAX_FIELDS) throw new Unreadable(413);
@@ -106,7 +106,7 @@ function isDeeper(value: unknown, levels: number): boolean {
 }
 
 function readForm(bytes: Buffer): Record<string, unknown> {
-  // Counted before anything is made of them.
+  // Count the fields before parsing them, so that a huge body is refused cheaply.
   let fields = 1;
   for (let at = bytes.indexOf("&"); at >= 0; at = bytes.indexOf("&", at + 1)) {
     fields += 1;
@@ -118,7 +118,7 @@ function readForm(bytes: Buffer): Record<string, unknown> {
 }
 
 /** Read a `multipart/form-data` body. The content of files is discarded, so that a file never costs the lead. */
-async function readParts(request: Request, type: string): Promise<Pick<Arrival, "fields" | "files">> {
+async function readParts(request: Request, type: string): Promise<Pick<PostedForm, "fields" | "files">> {
   const form = new Fields();
   const files: string[] = [];
   let bytes = 0;
@@ -138,13 +138,13 @@ async function readParts(request: Request, type: string): Promise<Pick<Arrival, 
     });
     parser.on("file", (name, file, given) => {
       let size = 0;
-      // The parser reports it as well; without a listener here Node.js would end the site's process.
+      // The parser reports this error too. Without this listener, Node.js would end the site's process.
       file.on("error", () => undefined);
       file.on("data", (piece: Buffer) => {
         size += piece.length;
       });
       file.on("end", () => {
-        if (!size && !given) return; // the visitor chose none
+        if (!size && !given) return; // an empty file field: the visitor chose no file
         const label = given || "file";
         files.push(label);
         form.add(name, label);

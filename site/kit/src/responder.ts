@@ -1,7 +1,7 @@
 /** Builds the response to a post: JSON for the kit's client side, a redirect for a browser without JavaScript. */
 
-import { formAgain } from "./form-again.js";
 import { clearedCookie, refusedCookie } from "./form-state.js";
+import { refusedFormPage } from "./refused-form-page.js";
 import { NOTICE, type Words } from "./words.js";
 
 export interface Pages {
@@ -9,21 +9,21 @@ export interface Pages {
   readonly thanksPage: string;
   readonly words: Words;
   /** Called for each refused post, with the HTTP status and the error messages by field name. */
-  readonly refused: (status: number, errors: Readonly<Record<string, string>>) => void;
+  readonly onRefusal: (status: number, errors: Readonly<Record<string, string>>) => void;
 }
 
-/** The possible responses to one post: `thanks` after a success, `no` after a refusal. */
-export class Say {
+/** The possible responses to one post: `accept` after a success, `refuse` after a refusal. */
+export class Responder {
   constructor(
     readonly request: Request,
-    readonly plain: boolean,
+    readonly wantsPage: boolean,
     readonly fields: Readonly<Record<string, unknown>>,
     readonly pages: Pages,
   ) {}
 
-  thanks(status: 201 | 202, leadId: string | undefined, withoutFiles: boolean): Response {
-    const headers = { ...NO_STORE, "set-cookie": clearedCookie(this.#path, this.#secure) };
-    if (this.plain)
+  accept(status: 201 | 202, leadId: string | undefined, withoutFiles: boolean): Response {
+    const headers = { ...NO_STORE, "set-cookie": clearedCookie(this.#formPath, this.#isSecure) };
+    if (this.wantsPage)
       return seeOther(withoutFiles ? this.#thanksWithoutFiles() : this.pages.thanksPage, headers);
     const notice = withoutFiles ? { notice: this.pages.words.filesNotStored } : {};
     return Response.json(
@@ -32,19 +32,20 @@ export class Say {
     );
   }
 
-  no(
+  refuse(
     status: number,
     message: string,
     errors: Readonly<Record<string, string>> = {},
     more: Readonly<Record<string, string>> = {},
   ): Response {
-    this.pages.refused(status, errors);
-    if (this.plain) {
-      const { cookie, isWhole } = refusedCookie(this.#path, this.#secure, message, errors, this.fields);
-      // Too long for a cookie. Not for a post that a stranger's page made: our own form shows more than this page.
+    this.pages.onRefusal(status, errors);
+    if (this.wantsPage) {
+      const { cookie, isWhole } = refusedCookie(this.#formPath, this.#isSecure, message, errors, this.fields);
+      // The values do not fit into a cookie, so show them on a page. Not for a post from another website (403): the
+      // visitor has to see the site's own form.
       if (!isWhole && status === 422)
-        return formAgain(status, message, errors, this.fields, this.pages.words);
-      return seeOther(this.#back(), { ...NO_STORE, "set-cookie": cookie });
+        return refusedFormPage(status, message, errors, this.fields, this.pages.words);
+      return seeOther(this.#formUrl(), { ...NO_STORE, "set-cookie": cookie });
     }
     const problem = {
       title: "Not sent",
@@ -64,23 +65,24 @@ export class Say {
     return `${page}${query}${anchor === undefined ? "" : `#${anchor}`}`;
   }
 
-  get #path(): string {
-    // Without a slash at its end, which `trailingSlash` of Next.js adds: the cookie is for both.
+  get #formPath(): string {
+    // Without the trailing slash that Next.js may add (`trailingSlash`), so that the cookie applies to both paths.
     return withoutSlash(this.pages.formPage.split(/[?#]/, 1)[0] ?? "");
   }
 
-  get #secure(): boolean {
+  get #isSecure(): boolean {
     const proto = this.request.headers.get("x-forwarded-proto") ?? new URL(this.request.url).protocol;
     return proto.startsWith("https");
   }
 
   /** Return the path of the form's page, with the query that the visitor's page had. Never another site's URL. */
-  #back(): string {
+  #formUrl(): string {
     const referer = this.request.headers.get("referer") ?? "";
-    const seen = URL.canParse(referer) ? new URL(referer) : undefined;
+    const referring = URL.canParse(referer) ? new URL(referer) : undefined;
     const [page, anchor] = this.pages.formPage.split("#");
-    const isOurs = seen && withoutSlash(seen.pathname) === this.#path && !this.pages.formPage.includes("?");
-    return `${isOurs ? seen.pathname + seen.search : page}${anchor === undefined ? "" : `#${anchor}`}`;
+    const isFormPage =
+      referring && withoutSlash(referring.pathname) === this.#formPath && !this.pages.formPage.includes("?");
+    return `${isFormPage ? referring.pathname + referring.search : page}${anchor === undefined ? "" : `#${anchor}`}`;
   }
 }
 

@@ -11,7 +11,7 @@ const SHOWN_MAX = 100;
  *
  * The page has no style and no script, so that it works with every content security policy of the site.
  */
-export function formAgain(
+export function refusedFormPage(
   status: number,
   message: string,
   errors: Readonly<Record<string, string>>,
@@ -19,7 +19,7 @@ export function formAgain(
   words: Words,
 ): Response {
   const all = { ...Object.fromEntries(Object.keys(errors).map((name) => [name, ""])), ...fields };
-  // A post of a thousand fields was made by no person: the page stays small.
+  // Limits the size of the page: no person fills in hundreds of fields.
   const shown = Object.entries(all).filter(([name]) => name !== FILES);
   const rows = shown.slice(0, SHOWN_MAX).flatMap(([name, value]) => {
     const values = (Array.isArray(value) ? value : [value]).map(String);

@@ -1,6 +1,6 @@
 /** Remembers the results of the latest posts, at most 1,000. A double click gets the result of the first click. */
 
-export class Recent<T> {
+export class RecentResults<T> {
   readonly #maximum: number;
   readonly #found = new Map<string, Promise<T>>();
 

@@ -7,7 +7,7 @@ export interface Limit {
   readonly seconds: number;
 }
 
-export class Window {
+export class RateLimiter {
   readonly #limit: Limit;
   readonly #maximum: number;
   readonly #seen = new Map<string, { start: number; posts: number }>();
@@ -23,7 +23,7 @@ export class Window {
     let found = this.#seen.get(address);
     if (!found || nowMs - found.start >= windowMs) {
       found = { start: nowMs, posts: 0 };
-      this.#seen.delete(address); // again at the end: the map's order is that of the windows
+      this.#seen.delete(address); // inserted again below, so that the map is ordered by start
       this.#seen.set(address, found);
       const oldest = this.#seen.keys().next().value;
       if (this.#seen.size > this.#maximum && oldest !== undefined) this.#seen.delete(oldest);
