@@ -10,7 +10,7 @@ from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -35,7 +35,8 @@ from services.ingest.builders.endpoint import HookEndpoint
 from services.ingest.forms import endpoint as forms
 from services.ingest.forms.captcha import Captcha
 from services.ingest.forms.endpoint import FormEndpoint
-from services.ingest.forms.pages import thanks_page
+from services.ingest.forms.routes import add_form_routes
+from services.ingest.forms.script import SCRIPTS_CACHE
 from services.ingest.lead_acceptance import LeadAcceptance
 from services.ingest.lead_writer import LeadWriter
 from services.ingest.openapi import describe
@@ -47,7 +48,6 @@ from services.ingest.spool.spool import Spool
 
 NAME: Final = "ingest"
 SCRIPTS: Final = "/inbound/static"
-SCRIPTS_CACHE: Final = "public, max-age=3600, stale-while-revalidate=604800, stale-if-error=604800"
 DOCS_FILES: Final = "/static-offline-docs"
 AUDIT_DRAIN_SECONDS: Final = 2.0
 # A form's files are read and dropped, so that they do not cost the lead. A phone sends 5 MB in that time.
@@ -130,22 +130,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     async def status() -> Response:
         return await status_response(kafka_health, spool, api.state.lead_writer.breaker)
 
-    async def thanks(form_key: str) -> Response:
-        name = directory.find_by_form_key(form_key)
-        return thanks_page(directory.get(name)) if name else problems.UNKNOWN_FORM.response()
-
-    async def challenge(form_key: str) -> Response:
-        name = directory.find_by_form_key(form_key)
-        if name is None:
-            return problems.UNKNOWN_FORM.response()
-        return JSONResponse(api.state.captcha.create_challenge(name), headers={"Cache-Control": "no-store"})
-
     api.router.routes.append(Route(PATH, _StateRoute("lead_endpoint"), methods=["POST"]))
     api.router.routes.append(Route(forms.PATH, trust_proxies(_StateRoute("form_endpoint")), methods=["POST"]))
     api.router.routes.append(Route(HOOK_PATH, _StateRoute("hook_endpoint"), methods=["POST"]))
-    api.add_api_route(forms.CHALLENGE_PATH, challenge, include_in_schema=False)
+    add_form_routes(api, directory)
     api.mount(SCRIPTS, _CachedScripts(directory=forms.STATIC), name="scripts")
-    api.add_api_route(forms.THANKS_PATH, thanks, include_in_schema=False)
     api.add_api_route("/internal/status", status, include_in_schema=False)
     api.include_router(health.routes(readiness, kafka_health))
     add_exception_handlers(

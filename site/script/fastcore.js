@@ -3,20 +3,21 @@
  *
  * It shows errors beside the fields, adds the campaign to the lead, saves a draft that survives a reload, and sends the
  * message later if the gateway is unavailable. The `<script>` tag needs `defer`, because the script looks for forms
- * once. The built file has less than 3,000 bytes.
+ * once. The gateway serves less than 3,000 bytes, whatever the language.
  *
- * The form's attributes `data-thanks`, `data-later` and `data-failed` set its texts. If the `<script>` tag has
- * `data-campaign`, the first and the last campaign of the visit are stored in the session storage and sent. Otherwise
- * only the campaign of the current page is sent.
+ * The gateway replaces "{texts}" by the texts of the site's language (services/ingest/forms/script.py). The form's
+ * attributes `data-thanks`, `data-later`, `data-sent` and `data-failed` take precedence over them. If the `<script>`
+ * tag has `data-campaign`, the first and the last campaign of the visit are stored in the session storage and sent.
+ * Otherwise only the campaign of the current page is sent.
  */
-(() => {
+((thanksText, laterText, sentText, failedText) => {
   const WEEK_MS = 6048e5;
   const LATER_MS = 3e4;
   // UTM parameters, gclid, fbclid, msclkid and their like, gbraid, wbraid, li_fat_id.
   const CAMPAIGN = /^utm_|clk?id$|braid$|^li_fat_id$/;
   const store = (name, value) => {
     try {
-      if (value === undefined) return JSON.parse(sessionStorage[name]);
+      if (value == null) return JSON.parse(sessionStorage[name]);
       sessionStorage[name] = JSON.stringify(value);
     } catch {} // nothing is stored, or storage is off
   };
@@ -32,7 +33,7 @@
     return found;
   };
   const now = [href, referrer.startsWith(`${origin}/`) ? "" : referrer];
-  const isKept = currentScript?.dataset.campaign !== undefined;
+  const isKept = currentScript?.dataset.campaign != null;
   const touches = (isKept && store("fastcore")) || [now, now];
   if (Object.keys(touch("", now))[1]) touches[1] = now;
   if (isKept) store("fastcore", touches);
@@ -57,49 +58,51 @@
         transaction.onabort = failed;
       };
     });
+  // The browser accepts anything, so the gateway answers with JSON.
   const post = ({ url, body }) =>
-    fetch(url, {
-      method: "POST",
-      body: new URLSearchParams(body),
-      headers: { Accept: "application/json" },
-    }).catch(() => ({}));
+    fetch(url, { method: "POST", body: new URLSearchParams(body) }).catch(() => ({}));
   const isLater = ({ status }) => !status || status === 429 || status > 499;
   const retryLater = () => setTimeout(retry, LATER_MS);
+  // By the address of a form: shows what became of a message that waited.
+  const results = {};
   // Two tabs may send the same message: its key makes it one lead.
   const retry = async () => {
     try {
-      for (const each of await waiting((sent) => sent.getAll())) {
-        const answer = await post(each);
+      for (const { key, ...message } of await waiting((sent) => sent.getAll())) {
+        const answer = await post(message);
         if (isLater(answer)) return retryLater();
         // A refusal may be a mistake in the site's settings: it is tried for a week.
-        if (answer.ok || each.key < Date.now() - WEEK_MS) await waiting((sent) => sent.delete(each.key));
+        if (answer.ok || key < Date.now() - WEEK_MS) await waiting((sent) => sent.delete(key));
+        results[message.url]?.(answer.ok);
       }
     } catch {} // the browser keeps nothing here
   };
 
-  const make = (name, properties) => Object.assign(document.createElement(name), properties);
+  const make = (name) => document.createElement(name);
   const mark = (field, textContent) => {
     const id = `${field.name}-fastcore`;
     document.getElementById(id)?.remove();
     field.ariaInvalid = !!textContent;
     if (!textContent) return;
     field.setAttribute("aria-describedby", id);
-    field.after(make("p", { id, textContent, className: "fastcore-error" }));
+    field.after(Object.assign(make("p"), { id, textContent, className: "fastcore-error" }));
+    field.form.querySelector("[aria-invalid=true]").focus();
   };
 
   const enhance = (form) => {
-    const {
-      thanks = "Thank you.",
-      later = "Saved. It will be sent soon.",
-      failed = "Not sent.",
-    } = form.dataset;
+    const { thanks = thanksText, later = laterText, sent = sentText, failed = failedText } = form.dataset;
     const url = form.getAttribute("action");
     const fields = () =>
       [...form.elements].filter((each) => each.name && each.willValidate && each.type !== "file");
     const status = form.querySelector("[role=status]") || form.appendChild(make("output"));
+    const show = (text) => {
+      status.textContent = text;
+    };
     const on = (type, listener) => form.addEventListener(type, listener, true);
-    let isBusy = false;
+    // The key of the message that is being sent: a double click sends it once.
+    let key;
 
+    results[url] = (isSent) => show(isSent ? sent : failed);
     const draft = store(url) || [];
     for (const each of fields()) Object.assign(each, draft.shift());
     on("input", ({ target }) => {
@@ -111,55 +114,50 @@
     });
     on("invalid", (event) => {
       event.preventDefault();
-      status.textContent = "";
+      show("");
       mark(event.target, event.target.validationMessage);
-      form.querySelector("[name]:invalid").focus();
     });
     on("submit", async (event) => {
       event.preventDefault();
-      if (isBusy) return;
-      isBusy = true;
-      const key = Date.now() + Math.random();
+      if (key) return;
+      key = Date.now() + Math.random();
       const data = new FormData(form, event.submitter);
       for (const [name, value] of Object.entries({ ...source, _key: key })) {
-        if (value && !data.has(name)) data.set(name, value);
+        if (!data.has(name)) data.set(name, value);
       }
       // A file goes as its name: the gateway keeps no file.
-      const sent = { key, url, body: [...data].map(([name, value]) => [name, value.name ?? value]) };
-      const answer = await post(sent);
+      const posted = { key, url, body: [...data].map(([name, value]) => [name, value.name ?? value]) };
+      const answer = await post(posted);
       let isDone = answer.ok;
-      let text = thanks;
+      let text = isDone ? thanks : failed;
       if (isLater(answer)) {
-        isDone = await waiting((all) => all.put(sent)).catch(() => 0);
-        text = isDone ? later : failed;
+        isDone = await waiting((all) => all.put(posted)).catch(() => 0);
+        if (isDone) text = later;
         retryLater();
       } else if (!isDone) {
-        const { detail = failed, errors = [] } = await answer.json().catch(() => ({}));
+        const { detail, errors = [] } = await answer.json().catch(() => ({}));
         // Without a mistake of the visitor, the detail is meant for developers.
-        text = errors[0] ? detail : failed;
+        if (errors[0]) text = detail;
         for (const { field, message } of errors) {
-          const kind = { email: "[type=email]", phone: "[type=tel]", message: "textarea" }[field];
+          // The gateway refuses no other field of a form.
+          const kind = field === "email" ? "[type=email]" : "textarea";
           const input = form.elements[field] || form.querySelector(kind);
-          // The browser reports it as its own errors; then the visitor may correct another field instead.
-          if (!input?.setCustomValidity) continue;
-          input.setCustomValidity(message);
-          input.checkValidity();
-          input.setCustomValidity("");
+          if (input?.form) mark(input, message);
         }
       }
-      isBusy = false;
+      key = 0;
       if (isDone) {
         store(url, []);
         for (const each of fields()) mark(each);
         form.reset();
         const next = form.elements._next?.value;
-        if (next && answer.ok) location.assign(next);
+        if (next && answer.ok) location.href = next;
       }
-      status.textContent = text;
+      show(text);
     });
   };
 
   for (const form of document.querySelectorAll('form[action*="/inbound/forms/"]')) enhance(form);
   retry();
   addEventListener("online", retry);
-})();
+})("{texts}");

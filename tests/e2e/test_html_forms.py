@@ -38,7 +38,7 @@ if (location.hash === "#script") form.addEventListener("submit", async event => 
 }});
 </script></body></html>"""
 
-GUARDED = """<!doctype html><html lang="en"><head><title>Contact</title>
+GUARDED = """<!doctype html><html lang="{language}"><head><title>Contact</title>
 <link rel="icon" href="data:,"></head><body>
 <form method="post" action="{gateway}/inbound/forms/{key}">
 <label>Email <input name="email" type="email"></label>
@@ -93,7 +93,8 @@ async def website(kafka: Kafka, tmp_path: Path) -> AsyncIterator[Website]:
             pages |= {
                 "/contact": page_of(gateway.url, "application/x-www-form-urlencoded"),
                 "/upload": page_of(gateway.url, "multipart/form-data", "/danke"),
-                "/guarded": GUARDED.format(gateway=gateway.url, key=GUARDED_KEY),
+                "/guarded": GUARDED.format(gateway=gateway.url, key=GUARDED_KEY, language="en"),
+                "/geschuetzt": GUARDED.format(gateway=gateway.url, key=GUARDED_KEY, language="de-AT"),
                 "/danke": '<!doctype html><html lang="de"><title>Danke</title><h1>Danke!</h1></html>',
             }
             async with running_browser() as browser:
@@ -157,16 +158,31 @@ async def test_a_mistake_is_corrected_on_the_gateways_page_without_script(
     assert lead.source.utm_campaign == "spring"
 
 
-async def test_a_page_of_another_origin_is_refused_with_a_clear_message(website: Website) -> None:
-    async with open_window(website.browser, website.gateway) as visitor:
-        await visitor.page.goto(f"http://localhost:{website.port}/contact")
-        await fill_and_send(visitor.page)
-        await expect(visitor.page.get_by_role("heading")).to_have_text("Your message was not sent")
-        await expect(visitor.page.locator("main")).to_contain_text("This form cannot be sent from the page")
-        await expect(visitor.page.locator(".note")).to_contain_text(
-            "Add the page's origin to the site's origins"
+@pytest.mark.parametrize("script", [True, False])
+async def test_a_page_of_another_origin_is_refused_with_a_clear_message(
+    website: Website, script: bool
+) -> None:
+    elsewhere = f"http://localhost:{website.port}"
+    async with open_window(website.browser, website.gateway, java_script_enabled=script) as visitor:
+        page = visitor.page
+        await page.goto(f"{elsewhere}/contact{CAMPAIGN}")
+        await fill_and_send(page)
+        await expect(page.get_by_role("heading")).to_have_text("Ihre Nachricht wurde nicht gesendet")
+        await expect(page.locator("main")).to_contain_text("Dieses Formular kann von der vorherigen Seite")
+        await expect(page.locator(".note")).to_contain_text(f"{elsewhere} fehlt in den origins")
+        await expect(page.get_by_label("Nachricht")).to_have_value("Zeile 1\nZeile 2")
+        await expect(page.get_by_role("link", name="Zurück zur Website")).to_have_attribute(
+            "href", website.url
         )
-    assert await records_of(website.kafka, topics.RECEIVED.name) == []
+        if script:
+            await check_page(visitor)
+        assert await records_of(website.kafka, topics.RECEIVED.name) == []
+        # Only the visitor can send it, from a page that no other website can use.
+        await page.get_by_role("button", name="Senden").click()
+        await expect(page.get_by_role("heading", name="Vielen Dank")).to_be_visible()
+    lead = await website.lead()
+    assert lead.source
+    assert (lead.source.page_url, lead.source.utm_campaign) == (f"{elsewhere}/contact{CAMPAIGN}", "spring")
 
 
 async def test_a_script_of_the_page_gets_json(website: Website) -> None:
@@ -212,3 +228,11 @@ async def test_a_lead_whose_captcha_the_browser_solved_is_no_spam(website: Websi
         await page.get_by_role("button", name="Send").click()
         await expect(page.get_by_role("heading", name="Thank you")).to_be_visible()
     assert (await website.lead()).spam_reasons == (() if solved else ("captcha_missing",))
+
+
+async def test_the_captcha_has_the_language_of_the_page(website: Website) -> None:
+    async with open_window(website.browser, website.gateway) as visitor:
+        await visitor.page.goto(f"{website.url}/geschuetzt")
+        await visitor.page.locator("altcha-widget").get_by_text("Ich bin kein Roboter").click()
+        verified = visitor.page.get_by_text("Überprüft", exact=True)
+        await expect(verified).to_be_visible(timeout=30_000)

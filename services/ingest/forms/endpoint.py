@@ -19,7 +19,7 @@ from services.ingest.forms.captcha import Captcha
 from services.ingest.forms.form_lead import KEY, NEXT, Visit, build_submission, text_of
 from services.ingest.forms.lead_key import lead_key
 from services.ingest.forms.origin import is_same_host, next_url, page_origin, visitor_address
-from services.ingest.forms.pages import form_page, message_page, translate_errors
+from services.ingest.forms.pages import form_page, message_page, origin_page, translate_errors
 from services.ingest.forms.texts import texts_for
 from services.ingest.lead_acceptance import AcceptedLead, LeadAcceptance, RequestContext
 from services.ingest.lead_parser import read_fields
@@ -29,8 +29,6 @@ from services.ingest.settings import Settings
 from services.ingest.site_directory import SiteDirectory
 
 PATH: Final = "/inbound/forms/{form_key}"
-THANKS_PATH: Final = "/inbound/forms/{form_key}/thanks"
-CHALLENGE_PATH: Final = "/inbound/forms/{form_key}/challenge"
 PREFIX: Final = "/inbound/forms/"
 STATIC: Final = Path(__file__).with_name("static")
 """The scripts that web pages load from the gateway."""
@@ -85,8 +83,12 @@ class FormEndpoint:
 
     async def _respond(self, submitted: _Submitted) -> Response:
         try:
-            submitted = self._identify(submitted)
-            submitted = submitted._replace(form=await read_form(submitted.request))
+            submitted = self._find_site(submitted)
+            is_allowed = _is_allowed_page(submitted)
+            if is_allowed or submitted.accepts_html:  # the page that refuses a form shows what was typed
+                submitted = submitted._replace(form=await read_form(submitted.request))
+            if not is_allowed:
+                raise ProblemError(problems.WRONG_ORIGIN)
             return self._thank(submitted, await self._accept(submitted))
         except ProblemError as rejected:
             problem = rejected.problem
@@ -96,18 +98,12 @@ class FormEndpoint:
         report_refusal(self._log, problem, submitted.correlation_id, submitted.name)
         return self._refuse(submitted, problem)
 
-    def _identify(self, submitted: _Submitted) -> _Submitted:
-        """Find the site, and check the page that sent the form."""
+    def _find_site(self, submitted: _Submitted) -> _Submitted:
         name = self._sites.find_by_form_key(submitted.scope["path_params"]["form_key"])
         if name is None:
             raise ProblemError(problems.UNKNOWN_FORM)
-        submitted = submitted._replace(name=name, site=self._sites.get(name))
-        request = submitted.request
-        page = _origin_of(request)
-        if page not in submitted.site.origins and not (page and is_same_host(page, request.header(b"host"))):
-            # The site is not named: the page may be anybody's.
-            raise ProblemError(problems.WRONG_ORIGIN)
-        return submitted._replace(page=page or "")
+        page = page_origin(submitted.request.header(b"origin"), submitted.request.header(b"referer"))
+        return submitted._replace(name=name, site=self._sites.get(name), page=page or "")
 
     async def _accept(self, submitted: _Submitted) -> AcceptedLead:
         submission = self._read_submission(submitted)
@@ -170,12 +166,7 @@ class FormEndpoint:
         elif problem == problems.UNKNOWN_FORM:
             response = message_page(NO_SITE, status, texts.unknown_form)
         elif problem == problems.WRONG_ORIGIN:
-            response = message_page(
-                NO_SITE,
-                status,
-                texts.wrong_origin,
-                f"{_origin_of(submitted.request) or 'No origin'}: {problem.detail}",
-            )
+            response = origin_page(site, status, _form_to_send_again(submitted), submitted.page)
         else:
             text = texts.too_large if problem == problems.TOO_LARGE else texts.unreadable
             response = message_page(site, status, text)
@@ -184,8 +175,11 @@ class FormEndpoint:
         return response
 
 
-def _origin_of(request: LeadRequest) -> str | None:
-    return page_origin(request.header(b"origin"), request.header(b"referer"))
+def _is_allowed_page(submitted: _Submitted) -> bool:
+    """Return True for a page of the site, and for the gateway's own page, which sends a form again."""
+    if submitted.page in submitted.site.origins:
+        return True
+    return bool(submitted.page) and is_same_host(submitted.page, submitted.request.header(b"host"))
 
 
 def _next_page(submitted: _Submitted) -> str | None:

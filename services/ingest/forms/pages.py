@@ -61,13 +61,13 @@ _TEMPLATES.globals["described"] = _described
 def thanks_page(site: Site) -> HTMLResponse:
     """Return the page that thanks the visitor."""
     _, texts = texts_for(site.locale)
-    return _page("message.html", site, 200, texts.thanks_title, paragraphs=[texts.thanks], note="")
+    return _page("message.html", site, 200, texts.thanks_title, paragraphs=[texts.thanks])
 
 
-def message_page(site: Site, status: int, text: str, note: str = "") -> HTMLResponse:
-    """Return a page that says why a message was not sent. `note` is for the website's owner, in English."""
+def message_page(site: Site, status: int, text: str) -> HTMLResponse:
+    """Return a page that says why a message was not sent."""
     _, texts = texts_for(site.locale)
-    return _page("message.html", site, status, texts.error_title, paragraphs=[text], note=note)
+    return _page("message.html", site, status, texts.error_title, paragraphs=[text])
 
 
 def form_page(site: Site, status: int, form: FormBody, wrong: Collection[str]) -> HTMLResponse:
@@ -89,6 +89,29 @@ def form_page(site: Site, status: int, form: FormBody, wrong: Collection[str]) -
         errors=[field for field in fields if field.error],
         fields=fields,
         hidden=invisible,
+        note="",
+    )
+
+
+def origin_page(site: Site, status: int, form: FormBody, origin: str) -> HTMLResponse:
+    """Return the page for a form that was sent from another origin than the site's.
+
+    The page has the form with everything that was entered. The visitor may send it from there: no other page
+    can do so for the visitor. A note for the website's owner names the `origin`, which is empty if it is
+    hidden.
+    """
+    _, texts = texts_for(site.locale)
+    fields, invisible = _split_fields(form, site, texts)
+    return _page(
+        "form.html",
+        site,
+        status,
+        texts.error_title,
+        intro=texts.wrong_origin,
+        errors=[],
+        fields=fields,
+        hidden=invisible,
+        note=texts.owner_origin.format(origin=origin) if origin else texts.owner_hidden_origin,
     )
 
 

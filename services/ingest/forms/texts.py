@@ -4,7 +4,11 @@ from typing import Final, NamedTuple
 
 
 class Texts(NamedTuple):
-    """The words in one language."""
+    """The words in one language.
+
+    `owner_origin` and `owner_hidden_origin` are for the website's owner. `saved` and `saved_sent` are for
+    fastcore.js: a message waits in the browser, and has been sent later.
+    """
 
     thanks_title: str
     thanks: str
@@ -23,11 +27,15 @@ class Texts(NamedTuple):
     send: str
     error_title: str
     wrong_origin: str
+    owner_origin: str
+    owner_hidden_origin: str
     unknown_form: str
     too_large: str
     unreadable: str
     later_title: str
     later: str
+    saved: str
+    saved_sent: str
 
 
 DEFAULT: Final = "en"
@@ -49,12 +57,22 @@ TEXTS: Final = {
         too_long="This text is too long. Please shorten it.",
         send="Send",
         error_title="Your message was not sent",
-        wrong_origin="This form cannot be sent from the page that you came from.",
+        wrong_origin=(
+            "This form cannot be sent from the page that you came from. Everything that you entered is "
+            "still here: you can send it from this page."
+        ),
+        owner_origin="For the owner of the website: add {origin} to the site's origins in the sites file.",
+        owner_hidden_origin=(
+            "For the owner of the website: the page hides its origin. Remove no-referrer from its "
+            "Referrer-Policy."
+        ),
         unknown_form="This form does not exist any more.",
         too_large="Your message is too large. Please send it without files.",
         unreadable="Your message could not be read. Please go back and send it again.",
         later_title="Please try again",
         later="Your message could not be stored now. Please wait a moment and send it again.",
+        saved="Saved. It will be sent soon.",
+        saved_sent="Your saved message has been sent.",
     ),
     "de": Texts(
         thanks_title="Vielen Dank",
@@ -73,12 +91,22 @@ TEXTS: Final = {
         too_long="Dieser Text ist zu lang. Bitte kürzen Sie ihn.",
         send="Senden",
         error_title="Ihre Nachricht wurde nicht gesendet",
-        wrong_origin="Dieses Formular kann von der vorherigen Seite nicht gesendet werden.",
+        wrong_origin=(
+            "Dieses Formular kann von der vorherigen Seite nicht gesendet werden. Ihre Eingaben sind "
+            "noch da: Sie können sie von dieser Seite senden."
+        ),
+        owner_origin="Für den Betreiber der Website: {origin} fehlt in den origins der Site (Sites-Datei).",
+        owner_hidden_origin=(
+            "Für den Betreiber der Website: Die Seite verbirgt ihren Ursprung. Entfernen Sie "
+            "no-referrer aus ihrer Referrer-Policy."
+        ),
         unknown_form="Dieses Formular gibt es nicht mehr.",
         too_large="Ihre Nachricht ist zu groß. Bitte senden Sie sie ohne Dateien.",
         unreadable="Ihre Nachricht war nicht lesbar. Bitte gehen Sie zurück und senden Sie sie noch einmal.",
         later_title="Bitte versuchen Sie es noch einmal",
         later="Ihre Nachricht konnte gerade nicht gespeichert werden. Bitte senden Sie sie noch einmal.",
+        saved="Gespeichert. Wird bald gesendet.",
+        saved_sent="Die gespeicherte Nachricht wurde gesendet.",
     ),
     "fr": Texts(
         thanks_title="Merci",
@@ -97,12 +125,24 @@ TEXTS: Final = {
         too_long="Ce texte est trop long. Veuillez le raccourcir.",
         send="Envoyer",
         error_title="Votre message n'a pas été envoyé",
-        wrong_origin="Ce formulaire ne peut pas être envoyé depuis la page d'où vous venez.",
+        wrong_origin=(
+            "Ce formulaire ne peut pas être envoyé depuis la page d'où vous venez. Tout ce que vous "
+            "avez saisi est encore là : vous pouvez l'envoyer depuis cette page."
+        ),
+        owner_origin=(
+            "Pour le responsable du site : ajoutez {origin} aux origins du site dans le fichier des sites."
+        ),
+        owner_hidden_origin=(
+            "Pour le responsable du site : la page cache son origine. Retirez no-referrer de sa "
+            "Referrer-Policy."
+        ),
         unknown_form="Ce formulaire n'existe plus.",
         too_large="Votre message est trop volumineux. Veuillez l'envoyer sans fichiers.",
         unreadable="Votre message n'a pas pu être lu. Veuillez revenir en arrière et l'envoyer de nouveau.",
         later_title="Veuillez réessayer",
         later="Votre message n'a pas pu être enregistré. Veuillez l'envoyer de nouveau.",
+        saved="Enregistré. L'envoi suivra bientôt.",
+        saved_sent="Le message enregistré a été envoyé.",
     ),
     "es": Texts(
         thanks_title="Gracias",
@@ -121,12 +161,24 @@ TEXTS: Final = {
         too_long="Este texto es demasiado largo. Acórtelo.",
         send="Enviar",
         error_title="Su mensaje no se ha enviado",
-        wrong_origin="Este formulario no se puede enviar desde la página anterior.",
+        wrong_origin=(
+            "Este formulario no se puede enviar desde la página anterior. Todo lo que escribió sigue "
+            "aquí: puede enviarlo desde esta página."
+        ),
+        owner_origin=(
+            "Para el responsable del sitio: añada {origin} a los origins del sitio en el archivo de sitios."
+        ),
+        owner_hidden_origin=(
+            "Para el responsable del sitio: la página oculta su origen. Quite no-referrer de su "
+            "Referrer-Policy."
+        ),
         unknown_form="Este formulario ya no existe.",
         too_large="Su mensaje es demasiado grande. Envíelo sin archivos.",
         unreadable="No se pudo leer su mensaje. Vuelva atrás y envíelo de nuevo.",
         later_title="Inténtelo de nuevo",
         later="Su mensaje no se pudo guardar. Espere un momento y envíelo de nuevo.",
+        saved="Guardado. Se enviará pronto.",
+        saved_sent="El mensaje guardado se ha enviado.",
     ),
     "it": Texts(
         thanks_title="Grazie",
@@ -145,12 +197,24 @@ TEXTS: Final = {
         too_long="Questo testo è troppo lungo. Lo accorci.",
         send="Invia",
         error_title="Il Suo messaggio non è stato inviato",
-        wrong_origin="Questo modulo non può essere inviato dalla pagina precedente.",
+        wrong_origin=(
+            "Questo modulo non può essere inviato dalla pagina precedente. Quello che ha scritto è "
+            "ancora qui: può inviarlo da questa pagina."
+        ),
+        owner_origin=(
+            "Per il responsabile del sito: aggiunga {origin} agli origins del sito nel file dei siti."
+        ),
+        owner_hidden_origin=(
+            "Per il responsabile del sito: la pagina nasconde la sua origine. Tolga no-referrer dalla "
+            "sua Referrer-Policy."
+        ),
         unknown_form="Questo modulo non esiste più.",
         too_large="Il Suo messaggio è troppo grande. Lo invii senza file.",
         unreadable="Non è stato possibile leggere il messaggio. Torni indietro e lo invii di nuovo.",
         later_title="Riprovi",
         later="Non è stato possibile salvare il messaggio. Attenda un momento e lo invii di nuovo.",
+        saved="Salvato. Sarà inviato presto.",
+        saved_sent="Il messaggio salvato è stato inviato.",
     ),
     "nl": Texts(
         thanks_title="Bedankt",
@@ -169,12 +233,25 @@ TEXTS: Final = {
         too_long="Deze tekst is te lang. Maak hem korter.",
         send="Verzenden",
         error_title="Uw bericht is niet verzonden",
-        wrong_origin="Dit formulier kan niet worden verzonden vanaf de vorige pagina.",
+        wrong_origin=(
+            "Dit formulier kan niet worden verzonden vanaf de vorige pagina. Alles wat u hebt ingevuld "
+            "staat er nog: u kunt het vanaf deze pagina verzenden."
+        ),
+        owner_origin=(
+            "Voor de eigenaar van de website: voeg {origin} toe aan de origins van de site in het "
+            "sitesbestand."
+        ),
+        owner_hidden_origin=(
+            "Voor de eigenaar van de website: de pagina verbergt haar herkomst. Verwijder no-referrer "
+            "uit haar Referrer-Policy."
+        ),
         unknown_form="Dit formulier bestaat niet meer.",
         too_large="Uw bericht is te groot. Verstuur het zonder bestanden.",
         unreadable="Uw bericht kon niet worden gelezen. Ga terug en verzend het opnieuw.",
         later_title="Probeer het opnieuw",
         later="Uw bericht kon niet worden opgeslagen. Wacht even en verzend het opnieuw.",
+        saved="Opgeslagen. Wordt snel verzonden.",
+        saved_sent="Uw opgeslagen bericht is verzonden.",
     ),
 }
 
