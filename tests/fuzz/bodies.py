@@ -2,16 +2,15 @@
 
 import copy
 import json
-from pathlib import Path
 from typing import Any, Final, TypeVar
 from urllib.parse import quote_plus
 
 from hypothesis import strategies as st
 
+from tests.support.builder_examples import EXAMPLES
+
 # Stands for what a visitor wrote. No error may repeat it, and no page may contain it unescaped.
 MARKER: Final = "marker-5f3b9c<i>&'"
-_FOLDER: Final = Path(__file__).parents[1] / "unit" / "ingest" / "builders" / "examples"
-EXAMPLES: Final = [json.loads(path.read_text()) for path in sorted(_FOLDER.glob("*.json"))]
 BOUNDARY: Final = b"boundary"
 _ODD_CHARACTERS: Final = "\0\ud83d\u200c\u2028\v\u00a0\ufeff\r\n\"'<>%&=+;[]{}\\"
 
@@ -169,7 +168,9 @@ def _paths(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
 @st.composite
 def builder_payload(draw: st.DrawFn) -> bytes:
     """Draw the JSON of a form builder in which up to three values are replaced by other JSON."""
-    body = copy.deepcopy(draw(st.sampled_from([each["body"] for each in EXAMPLES if "body" in each])))
+    body = copy.deepcopy(
+        draw(st.sampled_from([each.payload for each in EXAMPLES.values() if not each.pairs]))
+    )
     for _ in range(draw(st.integers(0, 3))):
         if paths := _paths(body):
             *parents, last = draw(st.sampled_from(paths))
@@ -183,8 +184,7 @@ def builder_payload(draw: st.DrawFn) -> bytes:
 @st.composite
 def builder_form(draw: st.DrawFn) -> bytes:
     """Draw the form data of a form builder in which up to three pairs are replaced."""
-    example = draw(st.sampled_from([each["form"] for each in EXAMPLES if "form" in each]))
-    pairs = [(name, value) for name, value in example]
+    pairs = list(draw(st.sampled_from([each.pairs for each in EXAMPLES.values() if each.pairs])))
     for _ in range(draw(st.integers(0, 3))):
         index = draw(st.integers(0, len(pairs) - 1))
         pairs[index] = (draw(st.just(pairs[index][0]) | NAMES), draw(VALUES))

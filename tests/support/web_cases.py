@@ -5,14 +5,14 @@
 to a whole installation, and compares the alert, the list, the search, the CSV and the lead's page with it.
 """
 
-import json
 from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
 from typing import Any, Final
 
+from tests.support.builder_examples import EXAMPLES
+
 CASES: Final = Path(__file__).with_name("cases")
-BUILDERS: Final = Path(__file__).parents[1] / "unit" / "ingest" / "builders" / "examples"
 PAGE: Final = Path(__file__).parents[2] / "docs" / "cases.md"
 QUESTION: Final = (
     "On a scale from 1 to 5, how satisfied are you with the following aspects of our current website for"
@@ -23,9 +23,9 @@ HEAD: Final = """\
 
 Each row is an input that a website, a form or a person really sent, and that some software refused, cut or
 hid. A test posts each to a whole installation, and compares what people see with this table. The inputs are
-in `tests/support/cases`, and those of form builders in `tests/unit/ingest/builders/examples`. The table is
-generated from the test's values (`python -m tests.support.web_cases`): `⏎` is a line break, and `·` stands
-between parts.
+in `tests/support/cases`, and those of form builders in [form-builders](form-builders). The table is generated
+from the test's values (`python -m tests.support.web_cases`): `⏎` is a line break, and `·` stands between
+parts.
 
 ## Leads
 
@@ -40,6 +40,17 @@ Each payload is answered with 200. Sent again, it is the same lead.
 | payload | alert | list | found by | CSV | lead's page |
 |---|---|---|---|---|---|
 """
+
+
+OTHERS: Final = (
+    "\n## Other inputs\n\n| input | what is right | test |\n|---|---|---|\n"
+    "| a request that offers an upgrade (`Connection: Upgrade`), as Java's HTTP client and `curl --http2` do"
+    " | the offer is ignored, and the body is a lead"
+    " | [test_http_surface.py](../tests/integration/ingest/test_http_surface.py) |\n"
+    "| SQL with which the services' role tries to become the owner of the tables, or to rewrite the audit log"
+    " (`tests/support/cases/database`) | it is refused"
+    " | [test_services_role.py](../tests/integration/database/test_services_role.py) |\n"
+)
 
 
 @dataclass(frozen=True)
@@ -229,13 +240,10 @@ EXPECTED: Final[dict[str, WebCase]] = {
 
 def builder_cases() -> dict[str, WebCase]:
     """Return the payload of each form builder as a case. The person is the same in all of them."""
-    return {
-        path.stem: _builder_case(json.loads(path.read_text())) for path in sorted(BUILDERS.glob("*.json"))
-    }
+    return {name: _builder_case(example.body) for name, example in EXAMPLES.items()}
 
 
-def _builder_case(example: dict[str, Any]) -> WebCase:
-    body = example["expected"]["body"]
+def _builder_case(body: dict[str, Any]) -> WebCase:
     source = {key: str(value) for key, value in body.get("source", {}).items()}
     consent = body.get("consent")
     texts = (body["name"], body["email"], body["message"], *source.values())
@@ -277,7 +285,7 @@ def cases_page() -> str:
     """Return the page `docs/cases.md`."""
     rows = (f"| {name} | {case.wrong} | {_columns(case)} |\n" for name, case in EXPECTED.items())
     builders = (f"| {name} | {_columns(case)} |\n" for name, case in builder_cases().items())
-    return HEAD + "".join(rows) + BUILDERS_HEAD + "".join(builders)
+    return HEAD + "".join(rows) + BUILDERS_HEAD + "".join(builders) + OTHERS
 
 
 if __name__ == "__main__":

@@ -3,17 +3,16 @@
 import csv
 import html
 import io
-import json
 from typing import Any
 
 import httpx
 import pytest
 
+from tests.support.builder_examples import EXAMPLES
 from tests.support.services.dashboard import csrf_token
 from tests.support.services.installation import ADMIN_TOKEN, HOOK_KEY, INGEST_TOKEN, Installation
 from tests.support.wait import eventually
 from tests.support.web.plain_http import plain_client
-from tests.support.web_cases import BUILDERS as BUILDER_FILES
 from tests.support.web_cases import CASES, EXPECTED, PAGE, WebCase, builder_cases, cases_page
 
 BUILDERS = builder_cases()
@@ -58,11 +57,10 @@ async def test_case_is_seen_as_it_was_meant(installation: Installation, name: st
 async def test_payload_of_a_form_builder_is_seen_as_it_was_meant(
     installation: Installation, name: str
 ) -> None:
-    example = json.loads((BUILDER_FILES / f"{name}.json").read_text())
-    content = {"data": dict(example["form"])} if "form" in example else {"json": example["body"]}
+    example = EXAMPLES[name]
     async with installation.client() as client:
         answer = await client.post(
-            f"/inbound/hooks/{HOOK_KEY}", headers=example.get("headers", {}), **content
+            f"/inbound/hooks/{HOOK_KEY}", content=example.content, headers=example.headers
         )
     assert answer.status_code == 200, answer.text
     await check_all(installation, answer.json()["leadId"], BUILDERS[name])

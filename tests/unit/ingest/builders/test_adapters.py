@@ -1,28 +1,19 @@
-import json
-from pathlib import Path
 from time import perf_counter
 from typing import Any
 
 import pytest
 
 from services.ingest.builders.adapters import adapter_of, read_body, submission_key
-from services.ingest.builders.payload import nest_brackets
-
-EXAMPLES = sorted(Path(__file__).with_name("examples").glob("*.json"))
+from tests.support.builder_examples import EXAMPLES, BuilderExample
 
 
-def _payload(example: dict[str, Any]) -> dict[str, Any]:
-    return example.get("body") or nest_brackets((name, value) for name, value in example["form"])
-
-
-@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
-def test_payload_becomes_the_lead_that_the_visitor_sent(path: Path) -> None:
-    example = json.loads(path.read_text())
-    payload = _payload(example)
+@pytest.mark.parametrize("example", EXAMPLES.values(), ids=EXAMPLES)
+def test_payload_becomes_the_lead_that_the_visitor_sent(example: BuilderExample) -> None:
+    payload = example.payload
     adapter = adapter_of(payload)
 
-    assert read_body(adapter, payload, {}) == example["expected"]["body"]
-    assert submission_key(adapter, payload) == example["expected"]["key"]
+    assert read_body(adapter, payload, {}) == example.body
+    assert submission_key(adapter, payload) == example.key
 
 
 LEAD = {"name": "Ada", "email": "ada@example.com", "message": "Hello"}

@@ -12,12 +12,9 @@ from typing import Any
 import pytest
 import structlog
 
+from tests.support.builder_examples import EXAMPLES
 from tests.support.services.gateway import Gateway, run_gateway
 
-EXAMPLES = {
-    path.stem: json.loads(path.read_text())
-    for path in sorted(Path(__file__).with_name("examples").glob("*.json"))
-}
 KEY, SECRET = "hook-key-of-the-studio-1234567890", "a-signing-secret-0123456789"
 HOOK = f"/inbound/hooks/{KEY}"
 SITES = f"""
@@ -36,16 +33,14 @@ async def gateway(tmp_path: Path) -> AsyncIterator[Gateway]:
         yield running
 
 
-async def _post(gateway: Gateway, example: dict[str, Any]) -> Any:
-    headers = example.get("headers", {})
-    if "form" in example:
-        return await gateway.client.post(HOOK, data=dict(example["form"]), headers=headers)
-    return await gateway.client.post(HOOK, content=json.dumps(example["body"]), headers=headers)
+async def _post_example(gateway: Gateway, name: str) -> Any:
+    example = EXAMPLES[name]
+    return await gateway.client.post(HOOK, content=example.content, headers=example.headers)
 
 
 @pytest.mark.parametrize("builder", EXAMPLES)
 async def test_golden_payload_is_answered_with_200_and_is_a_lead(gateway: Gateway, builder: str) -> None:
-    answer = await _post(gateway, EXAMPLES[builder])
+    answer = await _post_example(gateway, builder)
 
     assert answer.status_code == 200, answer.text
     (lead,) = gateway.leads.leads
@@ -56,7 +51,7 @@ async def test_golden_payload_is_answered_with_200_and_is_a_lead(gateway: Gatewa
 
 @pytest.mark.parametrize("builder", EXAMPLES)
 async def test_repeated_payload_is_the_same_lead(gateway: Gateway, builder: str) -> None:
-    first, second = [await _post(gateway, EXAMPLES[builder]) for _ in range(2)]
+    first, second = [await _post_example(gateway, builder) for _ in range(2)]
 
     assert second.status_code == 200
     assert first.json() == second.json()
@@ -65,7 +60,7 @@ async def test_repeated_payload_is_the_same_lead(gateway: Gateway, builder: str)
 
 async def test_same_answers_under_two_submission_ids_are_two_leads(gateway: Gateway) -> None:
     for number in ("1", "2"):
-        await _post(gateway, {"body": BODY | {"submission_id": number}})
+        await gateway.client.post(HOOK, json=BODY | {"submission_id": number})
 
     assert len(gateway.leads.leads) == 2
 
@@ -105,8 +100,8 @@ async def test_payload_that_is_no_lead_is_refused_and_audited(
 
 async def test_key_of_the_url_is_not_logged(gateway: Gateway) -> None:
     with structlog.testing.capture_logs() as logs:
-        await _post(gateway, {"body": BODY})
-        await _post(gateway, {"body": {}})
+        await gateway.client.post(HOOK, json=BODY)
+        await gateway.client.post(HOOK, json={})
 
     assert [entry["event"] for entry in logs] == ["request refused"]
     assert KEY not in repr(logs)
@@ -119,7 +114,7 @@ async def test_builder_with_a_signing_secret_has_to_sign(
     path = tmp_path / "sites.toml"
     path.write_text(SITES + 'signing_secrets = { typeform = "env:TYPEFORM_SECRET" }\n')
     monkeypatch.setenv("TYPEFORM_SECRET", SECRET)
-    content = json.dumps(EXAMPLES["typeform"]["body"]).encode()
+    content = EXAMPLES["typeform"].content
     digest = hmac.new(SECRET.encode(), content, hashlib.sha256).digest()
     signature = f"sha256={base64.b64encode(digest if signed else digest[::-1]).decode()}"
     headers = {} if signed is None else {"Typeform-Signature": signature}
