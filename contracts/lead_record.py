@@ -33,7 +33,6 @@ _FIRST_SOURCE_FIELDS: Final = (
 )
 _NOT_DIGESTED: Final = frozenset({"meta", "request_id", "source"})
 _ABSENT: Final[tuple[JsonValue, ...]] = (None, "", [], {})
-DEFAULT_SERVICE: Final = "Website"
 
 
 class LeadRecord(NamedTuple):
@@ -73,11 +72,11 @@ def request_id_of(key: str) -> str:
 def service_of(submission: LeadSubmission, default_service: str) -> str:
     """Return the service that the visitor asks for, such as "Web design".
 
-    This is the first text that is not empty: the field `service`, the site's default, the title of the page,
-    `DEFAULT_SERVICE`.
+    This is the first text that is not empty: the field `service`, the site's default, the title of the page.
+    If all are empty, so is the service: none is made up.
     """
     title = submission.source.page_title if submission.source else None
-    return submission.service or default_service or title or DEFAULT_SERVICE
+    return submission.service or default_service or title or ""
 
 
 def _source_values(source: Source | None) -> dict[str, JsonValue] | None:

@@ -215,7 +215,8 @@ def _is_filled(value: JsonValue) -> bool:
 class LeadReceived(BaseModel):
     """An accepted lead: the value of a record on `leads.received.v1`. Times are aware and in UTC.
 
-    A lead has an email or a phone. `message` is empty if the visitor wrote none.
+    A lead has an email or a phone. `message` is empty if the visitor wrote none, `service` if neither the
+    lead, the site nor the page's title names one.
     """
 
     # NaN and infinite numbers are written as they are, not as null, so that the database rejects them.

@@ -6,13 +6,13 @@ from uuid import UUID
 
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, EmailStr, Field, model_validator
 
-from contracts.field_types import Line, Message, Note, RequiredLine
+from contracts.field_types import Line, Message, Note
 from services.admin.schemas.leads import Lead
 
 # The visitor typed these fields. The first edit keeps their original values.
 VISITOR_FIELDS: Final = ("name", "email", "phone", "company", "service", "message")
 ADMIN_FIELDS: Final = ("assignee", "notes")
-_REQUIRED: Final = ("service", "message")
+_NEVER_NULL: Final = ("service", "message")
 
 
 def blank_as_none(value: object) -> object:
@@ -32,7 +32,7 @@ class LeadEdit(BaseModel):
     email: Annotated[EmailStr | None, BeforeValidator(blank_as_none)] = None
     phone: Line | None = None
     company: Line | None = None
-    service: RequiredLine | None = None
+    service: Line | None = None
     message: Message | None = None
     assignee: Line | None = None
     notes: Note | None = None
@@ -42,8 +42,8 @@ class LeadEdit(BaseModel):
     ] = None
 
     @model_validator(mode="after")
-    def _refuse_null_in_required_fields(self) -> Self:
-        for name in _REQUIRED:
+    def _refuse_null(self) -> Self:
+        for name in _NEVER_NULL:
             if name in self.model_fields_set and getattr(self, name) is None:
                 msg = f"{name} must not be null"
                 raise ValueError(msg)
@@ -52,8 +52,8 @@ class LeadEdit(BaseModel):
     def changes(self) -> dict[str, str | None]:
         """Return the fields that the body contains, except `expected_updated_at`."""
         names = (*VISITOR_FIELDS, *ADMIN_FIELDS)
-        # A message may be empty, and is never null.
-        empty = {"message": ""}
+        # A service and a message may be empty, and are never null.
+        empty = dict.fromkeys(_NEVER_NULL, "")
         return {
             name: getattr(self, name) or empty.get(name) for name in names if name in self.model_fields_set
         }

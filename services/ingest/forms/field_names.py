@@ -56,8 +56,7 @@ _NAMES: Final[dict[str, str]] = {
         howcanwehelp howcanwehelpyou text textarea body 留言 メッセージ お問い合わせ内容 сообщение 메시지
     """,
     "service": """
-        service subject topic betreff thema leistung dienstleistung asunto sujet objet oggetto
-        assunto onderwerp amne emne enquirytype inquirytype тема
+        service topic thema leistung dienstleistung enquirytype inquirytype
     """,
     "consent": """
         consent gdpr gdprconsent gdpragreement rgpd dsgvo privacy privacypolicy privacyconsent

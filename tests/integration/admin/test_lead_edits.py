@@ -46,7 +46,7 @@ async def test_an_edit_of_an_outdated_lead_is_a_conflict(admin: Admin) -> None:
     "body",
     [
         {"email": "no address"},
-        {"service": ""},
+        {"service": None},
         {"message": None},
         {"message": "x" * 10_001},
         {"status": "won"},
@@ -56,6 +56,13 @@ async def test_an_edit_follows_the_rules_of_a_submission(admin: Admin, body: dic
     lead = await admin.add_lead()
     await admin.edit_lead(lead.lead_id, 422, **body)
     assert await admin.db.fetchval("SELECT count(*) FROM audit_log") == 0
+
+
+async def test_a_service_can_be_cleared(admin: Admin) -> None:
+    lead = await admin.add_lead()
+    assert (await admin.edit_lead(lead.lead_id, service=" "))["changed"] == ["service"]
+    assert await admin.db.fetchval("SELECT service FROM lead_inbox") == ""
+    await admin.edit_lead(lead.lead_id, name="Grace")  # and the lead can be edited again
 
 
 async def test_an_edit_without_a_difference_changes_nothing(admin: Admin) -> None:

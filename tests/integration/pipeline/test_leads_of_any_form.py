@@ -31,7 +31,7 @@ async def test_lead_with_only_a_phone_is_stored_and_alerted(installation: Instal
     found = await eventually(detail, until=has_final_emails, what="the lead and its mails")
     lead = found["lead"]
     assert (lead["name"], lead["email"], lead["phone"]) == (None, None, "442079460000")
-    assert (lead["service"], lead["message"], lead["status"]) == ("Website", "", "received")
+    assert (lead["service"], lead["message"], lead["status"]) == ("", "", "received")
     assert lead["extra"]["best_time"].startswith("after 5 pm")
     (welcome,) = [mail for mail in found["emails"] if mail["kind"] == "welcome"]
     assert (welcome["reason"], welcome["recipient"]) == ("no_address", None)

@@ -167,5 +167,5 @@ def test_service_falls_back_to_the_site_then_to_the_page() -> None:
     titled = LeadSubmission.model_validate(BASE | {"service": None, "source": {"page_title": "Prices"}})
     assert service_of(titled, "Contact form") == "Contact form"
     assert service_of(titled, "") == "Prices"
-    assert service_of(LeadSubmission.model_validate(BASE | {"service": " "}), "") == "Website"
+    assert service_of(LeadSubmission.model_validate(BASE | {"service": " "}), "") == ""
     assert service_of(LeadSubmission.model_validate(BASE), "Contact form") == "Web"

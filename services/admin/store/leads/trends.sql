@@ -48,11 +48,11 @@ GROUP BY 1 HAVING sum(rows) <> 0 ORDER BY 2 DESC, 1;
 
 -- name: count_services
 -- The most frequent services, counted.
-SELECT service AS word, count(*) AS leads FROM lead_inbox GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT 8;
+SELECT service AS word, count(*) AS leads FROM lead_inbox WHERE service <> '' GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT 8;
 
 -- name: estimate_services
 -- The most frequent services, estimated from the sample of the last ANALYZE.
 SELECT word, (share * :rows::bigint)::bigint AS leads
 FROM pg_stats, unnest(most_common_vals::text::text[], most_common_freqs) AS common (word, share)
-WHERE schemaname = current_schema() AND tablename = 'lead_inbox' AND attname = 'service'
+WHERE schemaname = current_schema() AND tablename = 'lead_inbox' AND attname = 'service' AND word <> ''
 ORDER BY share DESC, word LIMIT 8;
