@@ -30,8 +30,9 @@ async def test_search_and_edit_work_without_javascript(admin: Admin) -> None:
     response = await admin.client.post(
         f"{url}/edit", data={"csrf": csrf, "assignee": "ann", "notes": "a\r\nb"}
     )
-    assert (response.status_code, response.headers["location"]) == (303, url)
-    page = (await admin.client.get(url)).text
+    assert (response.status_code, response.headers["location"]) == (303, f"{url}?saved=1")
+    page = (await admin.client.get(response.headers["location"])).text
+    assert '<p class="toast good">Saved.</p>' in page
     assert 'value="ann"' in page
     stored = await admin.db.fetchrow("SELECT name, notes FROM lead_inbox WHERE id = $1", lead.lead_id)
     assert stored is not None

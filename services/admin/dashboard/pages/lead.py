@@ -39,7 +39,10 @@ router = APIRouter(prefix="/admin/ui/leads/{lead_id}", route_class=PageRoute)
 async def show_lead(
     request: Request, lead_id: UUID, session: CurrentSession, adapters: CurrentAdapters
 ) -> Response:
-    """Show a lead. The page reloads the lead's timeline and emails at intervals."""
+    """Show a lead. The page reloads the lead's timeline and emails at intervals.
+
+    With the query parameter `saved`, the page says that the lead was saved.
+    """
     details = await adapters.leads.get_lead(lead_id)
     parked = None if details.lead else await adapters.personal_data.read_parked(lead_id)
     submission = details.lead or parked
@@ -63,6 +66,7 @@ async def show_lead(
         values=details.lead,
         errors={},
         shown_updated_at=details.lead.updated_at if details.lead else None,
+        is_saved="saved" in request.query_params,
     )
 
 

@@ -39,8 +39,9 @@ async def edit_lead(
 ) -> Response:
     """Save the submitted fields. An empty text clears an optional field.
 
-    With htmx, the response is the form again: with a message if the fields were saved, otherwise with an
-    error at each invalid field.
+    Saving the visitor's fields leads to the lead's page, which says that they are saved. With htmx, the
+    response for the assignee is its form again, with a message. If the fields were not saved, the response is
+    the form with an error at each invalid field.
     """
     form = await request.form()
     # Save only the submitted fields: a form must not clear fields that it does not show.
@@ -48,7 +49,7 @@ async def edit_lead(
     is_follow_up = not set(VISITOR_FIELDS) & set(names)
     # Browsers submit CRLF line ends, even if the stored text has LF.
     fields = {name: str(form[name]).replace("\r\n", "\n") for name in names}
-    fragment = "leads/follow_up_saved.html" if is_follow_up else "leads/edit_saved.html"
+    fragment = "leads/follow_up_saved.html" if is_follow_up else "leads/edit_form.html"
     try:
         edit = LeadEdit.model_validate(fields)
         edited = await adapters.personal_data.edit(lead_id, edit, session.actor)
@@ -63,8 +64,8 @@ async def edit_lead(
         version = fields.get("expected_updated_at", "")
         values = lead.model_dump() | fields
         return _render_edit(request, session, template, lead, values, version, status, errors)
-    if not is_htmx(request):
-        return redirect(request, f"/admin/ui/leads/{lead_id}")
+    if not (is_follow_up and is_htmx(request)):
+        return redirect(request, f"/admin/ui/leads/{lead_id}?saved=1")
     lead = edited.lead or await _read_lead(lead_id, adapters)
     return trigger_refresh(_render_edit(request, session, fragment, lead, lead.model_dump(), lead.updated_at))
 
@@ -115,5 +116,5 @@ def _render_edit(
         shown_updated_at=version,
         errors=errors or {},
         fields=(*VISITOR_FIELDS, "notes") if values.get("notes") else VISITOR_FIELDS,
-        required={"service"} | ({"email"} if lead.email else set()),
+        required={"email"} if lead.email else set[str](),
     )

@@ -93,6 +93,10 @@ for (const [name, isSaving] of [["htmx:beforeSend", true], ["htmx:afterRequest",
     if (detail.elt.matches("form[data-unsaved]")) for (const field of textFields(detail.elt)) field.readOnly = isSaving;
   });
 }
+// What a form has saved needs no question, if another page is opened. A login (401) opens one too, and has saved nothing.
+document.addEventListener("htmx:beforeOnLoad", ({ detail: { elt, xhr } }) => {
+  if (xhr.status === 204 && xhr.getResponseHeader("HX-Redirect")) elt.closest("form")?.removeAttribute("data-unsaved");
+});
 // The message that a text is saved is true until the text changes.
 document.addEventListener("input", ({ target }) => {
   target.closest(".saving")?.querySelector(".saved").replaceChildren();
@@ -128,6 +132,13 @@ new MutationObserver(() => {
   const toasts = document.getElementById("toasts");
   if (toasts.querySelector(".toast.good") && !toasts.querySelector("button")) toastTimer = setTimeout(() => toasts.replaceChildren(), 7000);
 }).observe(document.getElementById("toasts"), { childList: true, subtree: true });
+// A page may begin with a message. It is added anew, so that it is read out, and a reload does not repeat it.
+document.getElementById("toasts").replaceChildren(...document.getElementById("toasts").children);
+const withoutMessage = new URL(location.href);
+if (withoutMessage.searchParams.has("saved")) {
+  withoutMessage.searchParams.delete("saved");
+  history.replaceState(null, "", withoutMessage);
+}
 
 // [data-open-dialog="id"] opens a dialog. Its form submits the action; data-close-dialog cancels it. Both are links with
 // the role of a button: without scripts, the link makes the dialog the :target, which the style sheet shows.
