@@ -1,7 +1,7 @@
 """`python -m deploy.cli.sites check FILE`: check a sites file before a roll-out."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,7 +9,7 @@ import typer
 
 from runtime.settings import Debug, load
 from runtime.sites.file import SitesFileError, environment, read_sites
-from runtime.sites.model import KEYS, Captcha, Sender, Site
+from runtime.sites.model import KEYS, Captcha, Limits, Sender, Site
 from runtime.sites.reply import Reply
 from runtime.sites.secrets import check_secrets
 from services.webhooks.destinations import Destinations
@@ -36,18 +36,30 @@ def check(file: Annotated[Path, typer.Argument(help="The sites file.")]) -> None
         check_secrets(sites, environment(), permit_weak=load(Debug).on)
         Destinations(sites, environment())  # also compiles its templates
     except SitesFileError as error:
-        sys.exit(f"{file}: {error}")
-    count = len(sites.by_name)
-    print(f"{file}: {count} {'site' if count == 1 else 'sites'}, no mistakes, digest {sites.digest[:12]}")
+        sys.exit(_mistakes(file, error.problems))
+    counts = [_count(len(sites.by_name), "site")]
+    if sites.destinations:
+        counts.append(_count(len(sites.destinations), "destination"))
+    print(f"{file}: {', '.join(counts)}, no mistakes, digest {sites.digest[:12]}")
     for name, site in sites.by_name.items():
         print("", name, *_lines(site), sep="\n")
+
+
+def _mistakes(file: Path, problems: Sequence[str]) -> str:
+    if len(problems) == 1:
+        return f"{file}: {problems[0]}"
+    return "\n".join([f"{file}: {_count(len(problems), 'mistake')}", *(f"  {each}" for each in problems)])
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _lines(site: Site) -> Iterator[str]:
     values = [getattr(site, name) for name in Site.model_fields]
     for key, value in zip(KEYS, values, strict=True):
-        if value:
-            yield f"  {key:16} {_display(value)}"
+        if value and (text := _display(value)):
+            yield f"  {key:16} {text}"
 
 
 def _display(value: Any) -> str:
@@ -57,11 +69,11 @@ def _display(value: Any) -> str:
         return ", ".join(each[:15] + "..." if each.startswith("sha256:") else each for each in value)
     if isinstance(value, Captcha):
         return f"{value.kind}: {value.secret}" if value.secret else value.kind
-    if isinstance(value, Reply):
-        return "; ".join(f"{name}: {text!r}" for name, text in value.model_dump(exclude_none=True).items())
+    if isinstance(value, Reply | Limits):
+        value = value.model_dump(exclude_none=True)
     if isinstance(value, dict):
         return "; ".join(f"{name}: {_display(each)}" for name, each in value.items())
-    return str(value)
+    return repr(value) if isinstance(value, str) and "\n" in value else str(value)
 
 
 if __name__ == "__main__":

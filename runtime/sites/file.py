@@ -38,7 +38,14 @@ _MESSAGES: Final = {
 
 
 class SitesFileError(Exception):
-    """The sites file has a mistake. The message names the key and the reason, but no value."""
+    """The sites file has mistakes. Each of `problems` names the key and the reason, but no value.
+
+    The message is all of them in one line.
+    """
+
+    def __init__(self, *problems: str) -> None:
+        super().__init__("; ".join(problems))
+        self.problems = problems
 
 
 def read_sites(path: Path) -> Sites:
@@ -82,7 +89,7 @@ def parse_sites(content: bytes) -> Sites:
     problems += wrong_defaults
     destinations = _parse_destinations(document.get("destinations", []), problems)
     if problems := problems or shared_values(sites) or conflicts(destinations, sites):
-        raise SitesFileError("; ".join(dict.fromkeys(problems)))
+        raise SitesFileError(*dict.fromkeys(problems))
     return Sites(sites, sha256(content).hexdigest(), destinations)
 
 
@@ -94,7 +101,7 @@ def _parse_destinations(tables: Any, problems: list[str]) -> dict[str, Destinati
         return destinations
     for number, table in enumerate(tables, 1):
         name = table.get("name")
-        where = f"destinations.{name}" if _is_destination_name(name) else f"destinations.{number}"
+        where = f"destinations.{name}" if _is_destination_name(name) else f"destinations (table {number})"
         if own := _problems_of(where, table, Destination):
             problems += own
         elif name in destinations:
@@ -126,11 +133,20 @@ def _problems_of(where: str, table: Mapping[str, Any], model: type[BaseModel] = 
     try:
         model.model_validate(table)
     except ValidationError as error:
-        return [
-            f"{'.'.join([where, *map(str, item['loc'])])}: {_message(item, known)}"
-            for item in error.errors(include_input=False, include_url=False)
-        ]
+        return [_problem(where, item, known) for item in error.errors(include_input=False, include_url=False)]
     return []
+
+
+def _problem(where: str, item: ErrorDetails, known: Iterable[str]) -> str:
+    """Return a mistake with its key as the file spells it, and the number of the value in a list."""
+    keys, message = list(item["loc"]), _message(item, known)
+    if keys and keys[-1] == "[key]":  # pydantic's way to say that a key is invalid, not its value
+        message = f"the key {keys[-2]} {message}"
+        keys = keys[:-2]
+    elif keys and isinstance(number := keys[-1], int):
+        message = f"value {number + 1} {message}"
+        keys.pop()
+    return f"{'.'.join([where, *map(str, keys)])}: {message}"
 
 
 def _message(item: ErrorDetails, known: Iterable[str]) -> str:
@@ -145,7 +161,9 @@ def _message(item: ErrorDetails, known: Iterable[str]) -> str:
 
 def _unknown_key(key: str, known: Iterable[str]) -> str:
     similar = difflib.get_close_matches(key, list(known), n=1)
-    return f"is not a known key (did you mean {similar[0]}?)" if similar else "is not a known key"
+    if similar:
+        return f"is not a known key (did you mean {similar[0]}?)"
+    return "is not a known key; docs/sites.md has them"
 
 
 def exit_with(path: Path | None, error: SitesFileError) -> NoReturn:

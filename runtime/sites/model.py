@@ -49,7 +49,7 @@ def _check_form_key(value: str) -> str:
 def _check_origin(value: str) -> str:
     origin = value.strip().rstrip("/").lower()
     if not ORIGIN.fullmatch(origin):
-        raise ValueError("must be an origin such as https://www.example.com, without a path")
+        raise ValueError("must be an origin such as https://www.example.com: with https://, without a path")
     return origin
 
 

@@ -147,7 +147,9 @@ def _read_reference(where: str, reference: str, variables: Mapping[str, str]) ->
 def _read_variable(where: str, variable: str, variables: Mapping[str, str]) -> str:
     secret = variables.get(variable, "").strip()
     if not secret:
-        raise SitesFileError(f"{where}: the variable {variable} is not set")
+        raise SitesFileError(
+            f"{where}: the variable {variable} is not set: set it where this runs, or in .env"
+        )
     return secret
 
 

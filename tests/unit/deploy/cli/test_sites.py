@@ -16,6 +16,7 @@ tokens = ["env:STUDIO_TOKEN"]
 from = "Studio Nord <hello@studio.example>"
 fields = { name = ["your-name"] }
 reply = { subject = "Your request", body = "Hello {{ name }}," }
+limits = { leads_per_ip_per_hour = 5 }
 """
 
 
@@ -38,9 +39,11 @@ def test_a_valid_file_shows_each_site_without_secrets(
         "env:STUDIO_TOKEN",
         "Studio Nord <hello@studio.example>",
         "name: your-name",
-        "subject: 'Your request'",
+        "subject: Your request; body: Hello {{ name }},",
+        "limits           leads_per_ip_per_hour: 5\n",
     ):
         assert shown in output
+    assert "None" not in output
     assert "locale           de" in output
     assert TOKEN not in output
 
@@ -52,6 +55,9 @@ def test_mistakes_and_unset_variables_fail(tmp_path: Path, monkeypatch: pytest.M
     assert "sites.studio.tokens: the variable STUDIO_TOKEN is not set" in output
     code, output = check(tmp_path, "[sites.x]\nlocale = 1")
     assert (code, "sites.x.locale: must be text in quotes" in output) == (1, True)
+    code, output = check(tmp_path, "[sites.x]\nlocale = 1\norigins = ['a.example']")
+    assert "sites.toml: 2 mistakes\n  sites.x.origins: value 1 must be an origin" in output
+    assert "\n  sites.x.locale: must be text in quotes\n" in output
     code, output = check(tmp_path, "[sites.x.reply]\nbody = 'Hello {{ nmae }}'")
     assert (code, "sites.x.reply.body: has a name that is no field" in output) == (1, True)
 

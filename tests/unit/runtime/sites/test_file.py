@@ -62,8 +62,16 @@ def test_regression_each_limit_of_a_site_has_a_default_of_its_own() -> None:
         ("[sites.x]\norigin = []", "sites.x.origin: is not a known key (did you mean origins?)"),
         ("[sites.x]\nsender = 'a@b.example'", "sites.x.sender: is not a known key"),
         ("[sites.x]\norigins = 'https://a.example'", 'sites.x.origins: must be a list, such as ["a", "b"]'),
-        ("[sites.x]\norigins = ['a.example']", "sites.x.origins.0: must be an origin such as"),
-        ("[sites.x]\norigins = ['https://a.example/page']", "sites.x.origins.0: must be an origin such as"),
+        ("[sites.x]\norigins = ['a.example']", "sites.x.origins: value 1 must be an origin such as"),
+        (
+            "[sites.x]\norigins = ['https://a.example', 'https://a.example/page']",
+            "sites.x.origins: value 2 must be an origin such as",
+        ),
+        (
+            "[sites.x]\nsigning_secrets = { wix = 'env:A' }",
+            "sites.x.signing_secrets: the key wix must be 'typeform', 'tally', 'webflow' or 'framer'",
+        ),
+        ("[sites.x]\n[[destinations]]\nurl = 'https://a.example'", "destinations (table 1).name: is missing"),
         ("[sites.x]\ncaptcha = 'altcha'", "sites.x.captcha: must be a table, such as { key = value }"),
         (
             "[sites.x.limits]\nleads_per_email_per_hour = -1",
@@ -77,12 +85,12 @@ def test_regression_each_limit_of_a_site_has_a_default_of_its_own() -> None:
         ("[sites.x]\nlocale = 'de_DE'", "sites.x.locale: must be a language tag such as en or de-AT"),
         ("[sites.x]\nfrom = 'Studio'", "sites.x.from: must be Name <name@example.com>"),
         ("[sites.x]\nfrom = 1", "sites.x.from: must be text in quotes"),
-        ("[sites.x]\nalert_to = ['nobody']", "sites.x.alert_to.0: must be an email address"),
+        ("[sites.x]\nalert_to = ['nobody']", "sites.x.alert_to: value 1 must be an email address"),
         ("[sites.x]\nform_key = 'short'", "sites.x.form_key: must be 8 to 100 letters"),
         ("[sites.x]\nthanks_url = 'javascript:1'", "sites.x.thanks_url: must be a URL such as"),
         ("[sites.x]\nfields = 1", "sites.x.fields: must be a table"),
         ("[defaults]\nlocale = '?'\n[sites.x]", "defaults.locale: must be a language tag"),
-        (f"[sites.x]\ntokens = ['{TOKEN}']", "sites.x.tokens.0: must be env:VARIABLE or sha256:"),
+        (f"[sites.x]\ntokens = ['{TOKEN}']", "sites.x.tokens: value 1 must be env:VARIABLE or sha256:"),
     ],
 )
 def test_a_mistake_is_one_line_with_the_key_and_the_reason(text: str, message: str) -> None:
