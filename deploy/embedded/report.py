@@ -79,6 +79,15 @@ def ready_message(stack: Stack, state: State, seconds: float) -> str:
         f"  {escape(curl_post(state))}\n",
         f"  {escape(curl_list(state))}\n",
     ]
+    if state.mail_problem:
+        server = f"{environment['SMTP_HOST']}:{environment.get('SMTP_PORT', '587')}"
+        lines.append(
+            f"[bold yellow]No email is sent:[/] the mail server {escape(server)} does not work"
+            f" ({escape(state.mail_problem)}). Leads are accepted and stored; their emails wait, and are sent"
+            " once it works.\nCorrect SMTP_HOST, SMTP_PORT, SMTP_TLS, SMTP_USER and SMTP_PASSWORD in .env"
+            " (docs/email.md), then `make down` and `make up`. Without SMTP_HOST, emails are in a mailbox on"
+            " this machine.\n"
+        )
     return "\n".join(lines)
 
 
@@ -93,7 +102,7 @@ _LEAD = (
 def curl_post(state: State) -> str:
     """Return a curl command that posts a lead."""
     return (
-        f"curl -X POST {state.url}/inbound/leads "
+        f"curl -w '\\n' -X POST {state.url}/inbound/leads "
         f'-H "Authorization: Bearer {_bearer(state, "FASTCORE_SITE_INGEST_TOKEN")}" '
         f"-H \"Content-Type: application/json\" -d '{_LEAD}'"
     )
@@ -102,7 +111,7 @@ def curl_post(state: State) -> str:
 def curl_list(state: State) -> str:
     """Return a curl command that lists the leads."""
     token = _bearer(state, "FASTCORE_ADMIN_TOKEN")
-    return f'curl {state.url}/admin/leads -H "Authorization: Bearer {token}"'
+    return f"curl -w '\\n' {state.url}/admin/leads -H \"Authorization: Bearer {token}\""
 
 
 def _bearer(state: State, variable: str) -> str:

@@ -59,8 +59,10 @@ def start(
         )
         try:
             states = ProgramStates(supervisor, process)
-            asyncio.run(Startup(stack, servers, environment, supervisor, states, progress).run())
-            running = State(process.pid, f"http://localhost:{stack.edge_port}", servers, variables)
+            startup = Startup(stack, servers, environment, supervisor, states, progress)
+            asyncio.run(startup.run())
+            url = f"http://localhost:{stack.edge_port}"
+            running = State(process.pid, url, servers, variables, startup.mail_problem)
             state.write(folder, running)
         except Exception:
             stop(folder, progress)

@@ -20,6 +20,8 @@ from deploy.embedded.servers import kafka, postgres
 from deploy.embedded.settings import ROOT, SERVICES, Stack
 
 _SERVICES_READY_SECONDS = 60
+# A mail server that answers does so within seconds. Without one, everything but emails works.
+_MAIL_SECONDS = 15
 _POLL_SECONDS = 0.5
 _ENDED = {"BACKOFF", "EXITED", "FATAL"}
 
@@ -46,7 +48,8 @@ class ProgramStates:
 class Startup:
     """One start of the stack.
 
-    If a program does not answer, the start fails with an error that shows the end of the program's log.
+    If a program does not answer, the start fails with an error that shows the end of the program's log. If
+    only the mail server that SMTP_HOST names does not work, the start succeeds, and `mail_problem` says why.
     """
 
     def __init__(
@@ -60,6 +63,7 @@ class Startup:
     ) -> None:
         self._stack, self._servers, self._environment = stack, servers, environment
         self._supervisor, self._states, self._progress = supervisor, states, progress
+        self.mail_problem = ""
 
     async def run(self) -> None:
         """Wait for the servers, create schema and topics, then start the services and wait for them.
@@ -95,12 +99,17 @@ class Startup:
 
     async def _wait_for_service(self, client: httpx.AsyncClient, name: str) -> None:
         url, last_answer = f"{self._stack.url(name)}/readyz", "nothing"
+        mail_deadline = time.monotonic() + _MAIL_SECONDS
 
         async def is_ready() -> bool:
             nonlocal last_answer
             with suppress(httpx.TransportError):
                 response = await client.get(url)
                 last_answer = response.text
+                if name == "notifier" and "mailbox" not in self._servers:
+                    self.mail_problem = "" if response.is_success else mail_problem(response)
+                    if self.mail_problem:
+                        return time.monotonic() > mail_deadline
                 return response.is_success
             return False
 
@@ -135,6 +144,18 @@ class Startup:
             process.kill()  # after an interrupt; a process that has ended is not affected
         if process.returncode != 0:
             raise EmbeddedError(f"`python -m {module}` failed:\n{output.strip()}")
+
+
+def mail_problem(answer: httpx.Response) -> str:
+    """Return why the mail server does not work, if nothing else keeps the notifier from being ready."""
+    try:
+        failed = {name: part["reason"] for name, part in answer.json()["parts"].items() if not part["ok"]}
+    except (ValueError, KeyError, TypeError):
+        return ""
+    # A consumer whose mails wait for the server is paused.
+    if failed.get("consumer", "").startswith("paused"):
+        del failed["consumer"]
+    return failed["smtp"] if failed.keys() == {"smtp"} else ""
 
 
 def _read_tail(log: Path, lines: int = 15) -> str:

@@ -18,6 +18,8 @@ class State:
     """The embedded servers. The installation uses external servers in place of the others."""
     environment: dict[str, str]
     """The variables that point a service or a test at this stack, passwords included."""
+    mail_problem: str = ""
+    """Why the mail server that SMTP_HOST names did not work at the start; empty if it did."""
 
 
 def read(folder: Path) -> State | None:

@@ -155,6 +155,29 @@ async def test_a_program_that_dies_is_started_again(installation: Installation) 
     assert _pid_of_edge(installation) not in (0, before)
 
 
+async def test_a_mail_server_that_does_not_work_is_named(
+    installation: Installation,
+) -> None:
+    installation.run("down")
+    (port,) = free_ports(1)
+    installation.environment |= {"SMTP_HOST": "127.0.0.1", "SMTP_PORT": str(port), "SMTP_TLS": "false"}
+    try:
+        message = installation.up()
+        assert f"No email is sent: the mail server 127.0.0.1:{port} does not work" in message
+        assert "Correct SMTP_HOST, SMTP_PORT" in message
+        async with installation.client() as edge:
+            posted = await edge.post("/inbound/leads", json=LEAD, headers=SITE)
+            assert posted.status_code == 201, posted.text
+        # A lead that waits for its emails keeps the next start from nothing either.
+        installation.run("down")
+        assert "No email is sent" in installation.up()
+    finally:
+        for name in ("SMTP_HOST", "SMTP_PORT", "SMTP_TLS"):
+            del installation.environment[name]
+        installation.run("down")
+        installation.up()
+
+
 async def test_down_cleans_up_after_a_crash_and_an_interrupt_after_that(installation: Installation) -> None:
     async with installation.client() as edge:
         posted = await edge.post("/inbound/leads", json=LEAD, headers=SITE)

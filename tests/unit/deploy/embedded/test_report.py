@@ -11,13 +11,14 @@ from deploy.embedded.state import State
 DATABASE = DatabaseUrls("postgresql://p:one@h/d", "postgresql://o:two@h/d", "postgresql://s:three@h/d")
 
 
-def _message(configured: dict[str, str]) -> str:
+def _message(configured: dict[str, str], mail_problem: str = "") -> str:
     stack = Stack()
     state = State(
         1,
         "http://localhost:8000",
         embedded_servers(configured),
         build_environment(stack, configured, DATABASE),
+        mail_problem,
     )
     return report.ready_message(stack, state, 5)
 
@@ -31,7 +32,8 @@ def test_it_contains_urls_tokens_and_a_curl_command() -> None:
         "dev-admin-token-xyz-123",
         "make psql",
         "/mails",
-        'curl -X POST http://localhost:8000/inbound/leads -H "Authorization: Bearer dev-token-xyz-123"',
+        "curl -w '\\n' -X POST http://localhost:8000/inbound/leads",
+        '-H "Authorization: Bearer dev-token-xyz-123"',
     ):
         assert words in message
 
@@ -49,3 +51,15 @@ def test_no_password_is_shown(secret: str) -> None:
 
 def test_an_external_server_is_named_by_its_variable() -> None:
     assert "the server that SMTP_HOST names" in _message({"SMTP_HOST": "mail.example"})
+
+
+def test_a_mail_server_that_does_not_work_is_named_with_what_to_do() -> None:
+    assert "No email is sent" not in _message({"SMTP_HOST": "mail.example"})
+    message = _message({"SMTP_HOST": "mail.example", "SMTP_PORT": "2525"}, "smtp connect [refused]")
+    for words in (
+        "No email is sent:[/] the mail server mail.example:2525 does not work (smtp connect \\[refused])",
+        "Leads are accepted and stored",
+        "Correct SMTP_HOST, SMTP_PORT",
+        "Without SMTP_HOST, emails are in a mailbox on this machine",
+    ):
+        assert words in message
