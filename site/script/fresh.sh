@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Check the kit as a package, and build the pages of its README, word by word, on newly generated sites, all at the same
-# time. `tests/fresh` runs this and opens the sites in a browser. Needs the package registry.
+# time. `tests/fresh` runs this and opens the sites in a browser. Needs the package registry. The generator of Astro needs
+# GitHub, so the site of Astro has its packages alone, as that of Hono.
 set -euo pipefail
-fresh=${1:?"usage: fresh.sh FOLDER, an empty folder that gets next-15, next-16 and sveltekit"}
+fresh=${1:?"usage: fresh.sh FOLDER, an empty folder that gets next-15, next-16, sveltekit, hono and astro"}
 site=$(cd "$(dirname "$0")/.." && pwd)
 kit=$fresh/kit.tgz
 cd "$site/kit"
@@ -39,13 +40,40 @@ build_sveltekit() {
   npm run build
 }
 
-export NEXT_TELEMETRY_DISABLED=1
+make_package() {
+  mkdir "$fresh/$1"
+  cd "$fresh/$1"
+  echo '{"name": "contact-site", "private": true, "type": "module"}' >package.json
+  shift
+  npm install --loglevel error --no-audit --no-fund --prefer-offline "$kit" "$@"
+}
+
+build_hono() {
+  make_package hono hono @hono/node-server
+  node "$site/script/readme-files.js" "$site/kit/README.md" Hono .
+}
+
+build_astro() {
+  # Astro 6 needs Node.js 22.
+  if node -e 'process.exit(Number.parseInt(process.versions.node) < 22)'; then make_package astro astro @astrojs/node
+  else make_package astro astro@5 @astrojs/node@9
+  fi
+  node "$site/script/readme-files.js" "$site/kit/README.md" Astro .
+  sed -i 's/www.example.com/127.0.0.1/' astro.config.mjs
+  mkdir -p src/pages
+  echo '<html lang="en"><body><a href="/contact">Contact</a></body></html>' >src/pages/index.astro
+  npx astro build
+}
+
+export NEXT_TELEMETRY_DISABLED=1 ASTRO_TELEMETRY_DISABLED=1
 declare -A running
 start() { "$@" >"$fresh/$1${2:+-$2}.log" 2>&1 & running[$1${2:+-$2}]=$!; }
 start check_package
 start build_next 15
 start build_next 16
 start build_sveltekit
+start build_hono
+start build_astro
 failed=0
 for name in "${!running[@]}"; do
   wait "${running[$name]}" || { failed=1; echo "$name failed:"; tail -n 40 "$fresh/$name.log"; }

@@ -29,6 +29,8 @@ SERVERS = {
     "next-15": "node_modules/next/dist/bin/next",
     "next-16": "node_modules/next/dist/bin/next",
     "sveltekit": "build",
+    "hono": "server.js",
+    "astro": "dist/server/entry.mjs",
 }
 
 
