@@ -21,6 +21,7 @@ from services.webhooks.client import open_client
 from services.webhooks.destinations import Destinations
 from services.webhooks.handlers import Handler
 from services.webhooks.retry_schedule import JITTER
+from services.webhooks.secret_watcher import SecretWatcher
 from services.webhooks.sender import Sender
 from services.webhooks.settings import Settings
 from services.webhooks.store import Store
@@ -60,6 +61,7 @@ async def _open_stage(
     store = Store(resources.pool, resources.ledger, lease)
     publisher = FailurePublisher(resources.publisher, NAME, resources.group, FAILURE_SECONDS)
     watching = watch_sites(settings.sites_file.path, destinations.sites, resources.health, destinations.apply)
+    secrets = SecretWatcher(destinations, resources.health)
     async with open_client(settings.timeout_seconds) as client:
         waits = settings.retry_schedule
         seconds = tuple(wait.total_seconds() for wait in waits.waits)
@@ -71,6 +73,7 @@ async def _open_stage(
             jobs={
                 "deliveries": sender.run,
                 "sites file": watching,
+                "secret files": secrets.run,
                 "retry schedule": partial(report_retry_schedules, resources.pool, [schedule]),
             },
             drain=sender.drain,

@@ -22,7 +22,7 @@ class Destinations:
         `variables` are the environment variables from which the sites file takes its secrets.
         """
         self.wake = asyncio.Event()
-        self._variables = variables
+        self.variables = variables
         self.apply(sites)
 
     def apply(self, sites: Sites) -> None:
@@ -30,7 +30,7 @@ class Destinations:
 
         If one is invalid, raises `SitesFileError` and changes nothing.
         """
-        by_name = resolve_destinations(sites, self._variables)
+        by_name = resolve_destinations(sites, self.variables)
         for name, destination in by_name.items():
             for key in ("body", "erased_body"):
                 try:

@@ -1,0 +1,62 @@
+"""Applies a new value of a secret's file while the service runs. Environment variables need a restart."""
+
+import asyncio
+from typing import Final
+
+from runtime.health import Health
+from runtime.logs import logger
+from runtime.sites.file import SitesFileError
+from runtime.sites.model import Sites
+from runtime.sites.secrets import ResolvedDestination, resolve_destinations
+from services.webhooks.destinations import Destinations
+
+CHECK_SECONDS: Final = 5.0
+# A program may write a file in several steps, so a new value counts if it is the same after this time.
+SETTLE_SECONDS: Final = 0.5
+PART: Final = "secret_files"
+
+
+class SecretWatcher:
+    """Reads the files behind `file:` references every 5 s, and applies new values to the destinations.
+
+    A value that is unusable only causes a warning: the previous value still applies.
+    """
+
+    def __init__(self, destinations: Destinations, health: Health) -> None:
+        self._destinations = destinations
+        self._health = health
+        self._rejected = ""
+        self._log = logger("secrets")
+
+    async def run(self) -> None:
+        """Check the files until cancelled."""
+        while True:
+            await asyncio.sleep(CHECK_SECONDS)
+            await self.check()
+
+    async def check(self) -> None:
+        """Apply the values of the files if one has changed."""
+        sites, current = self._destinations.sites, self._destinations.by_name
+        try:
+            found = await self._read(sites)
+            if found != current:
+                await asyncio.sleep(SETTLE_SECONDS)
+                if await self._read(sites) == found and self._destinations.sites is sites:
+                    self._destinations.apply(sites)
+                    changed = [name for name, each in found.items() if each != current[name]]
+                    self._log.info("secrets applied", destinations=changed)
+        except SitesFileError as error:
+            self._report(str(error))
+        else:
+            self._report("")
+
+    async def _read(self, sites: Sites) -> dict[str, ResolvedDestination]:
+        """Read all secrets, in a thread because a disk may hang. Raises `SitesFileError`."""
+        return await asyncio.to_thread(resolve_destinations, sites, self._destinations.variables)
+
+    def _report(self, problem: str) -> None:
+        if problem and problem != self._rejected:
+            self._log.warning("secrets not applied", reason=problem)
+        self._rejected = problem
+        warning = f"warning: {problem}. The value before still applies" if problem else ""
+        self._health.set(PART, ok=True, reason=warning)
