@@ -90,6 +90,7 @@ class Reason(StrEnum):
     PROCESS_DIED = "process ended after the body may have been written"
     # The webhooks service: an attempt at a destination
     DESTINATION_ANSWERED = "destination answered {status}"
+    DESTINATION_LACKS_TEXT = "destination answered {status} without the text of expect"
     DESTINATION_SILENT = "destination did not answer in time"
     DESTINATION_NAME_UNKNOWN = "destination's name has no address"
     DESTINATION_CERTIFICATE = "destination's certificate is not valid"

@@ -21,6 +21,7 @@ class NewEvent:
 
     `is_from_table` is True if the event was made from the lead's row, read in the transaction that stores the
     event. Otherwise it was made from the record of an accepted lead, and the lead may be spam by now.
+    `traceparent` is that of the record (W3C Trace Context).
     """
 
     id: UUID
@@ -31,6 +32,7 @@ class NewEvent:
     body: str = field(repr=False)
     destinations: tuple[str, ...]
     is_from_table: bool = False
+    traceparent: str | None = None
 
 
 def in_order(events: Iterable[NewEvent]) -> list[NewEvent]:
@@ -71,6 +73,7 @@ async def insert_events(connection: Connection, events: Sequence[NewEvent]) -> N
             "body": event.body,
             "delivery_count": len(event.destinations),
             "is_from_table": event.is_from_table,
+            "traceparent": event.traceparent,
         }
         for number, event in enumerate(events)
     ]

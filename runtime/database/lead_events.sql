@@ -2,11 +2,11 @@
 -- Insert events in the order of their numbers, and return the ids of those that are new. An event of an erased lead is left
 -- out, and an event that was made from a record if somebody has marked its lead as spam since. The event that was made from
 -- a row stays, even if the status has changed since the row was read: else the change would arrive without `lead.received`.
-INSERT INTO webhook_event (id, type, lead_id, site, occurred_at, body, delivery_count)
-SELECT e.id, e.type, e.lead_id, e.site, e.occurred_at, e.body, e.delivery_count
+INSERT INTO webhook_event (id, type, lead_id, site, occurred_at, body, delivery_count, traceparent)
+SELECT e.id, e.type, e.lead_id, e.site, e.occurred_at, e.body, e.delivery_count, e.traceparent
 FROM json_to_recordset(:events::json)
     AS e (number int, id uuid, type text, lead_id uuid, site text, occurred_at timestamptz, body text,
-          delivery_count int, is_from_table boolean)
+          delivery_count int, is_from_table boolean, traceparent text)
 WHERE NOT EXISTS (SELECT FROM lead_inbox l WHERE l.id = e.lead_id
                   AND (l.status = 'erased' OR NOT e.is_from_table AND l.status IN ('spam', 'held')))
 ORDER BY e.number

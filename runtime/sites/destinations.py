@@ -18,9 +18,19 @@ _REFERENCE: Final = re.compile(r"env:[A-Za-z_][A-Za-z0-9_]*|file:/[^\x00]+")
 _HEADER: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")
 # Set by the service itself, or would change where a request ends.
 _OWN_HEADERS: Final = frozenset(
-    {"host", "content-length", "content-type", "transfer-encoding", "connection", "te", "trailer"}
+    {
+        "host",
+        "content-length",
+        "content-type",
+        "transfer-encoding",
+        "connection",
+        "te",
+        "trailer",
+        "traceparent",
+    }
 )
 BODY_TEMPLATE_MAX: Final = 20_000
+EXPECT_MAX: Final = 200
 DestinationKind = Literal["webhook", "slack", "teams", "discord", "http"]
 
 
@@ -82,10 +92,12 @@ class Destination(BaseModel):
 
     `url` may be a reference, because the URL of a chat's incoming webhook is a secret. `secret` signs the
     requests of the kind `webhook`. It may have two values while the receiver changes to a new secret. Without
-    `sites`, the destination receives the leads of all sites.
+    `sites`, the destination receives the leads of all sites. With `trace`, its requests have the header
+    `traceparent` of the lead's trace.
 
-    Only the kind `http` uses `method`, `headers`, `content_type`, `body` and `erased_body`. `body` and
-    `erased_body` are Jinja templates. If `erased_body` is empty, a destination of this kind is not
+    Only the kind `http` uses `method`, `headers`, `content_type`, `expect`, `body` and `erased_body`.
+    `expect` is text that a 2xx response must contain: some systems answer 200 and refuse the request.
+    `body` and `erased_body` are Jinja templates. If `erased_body` is empty, a destination of this kind is not
     informed of erasures.
     """
 
@@ -98,12 +110,14 @@ class Destination(BaseModel):
     sites: tuple[str, ...] = ()
     events: tuple[EventType, ...] = (RECEIVED,)
     allow_private: Annotated[bool, Field(strict=True)] = False
+    trace: Annotated[bool, Field(strict=True)] = False
     method: Literal["POST", "PUT", "PATCH"] = "POST"
     headers: dict[
         Annotated[str, AfterValidator(_check_header_name)],
         Annotated[str, AfterValidator(_check_header_value)],
     ] = Field(default_factory=dict)
     content_type: Annotated[str, AfterValidator(_check_header_value)] = "application/json"
+    expect: str = Field(default="", max_length=EXPECT_MAX)
     body: str = Field(default="", max_length=BODY_TEMPLATE_MAX)
     erased_body: str = Field(default="", max_length=BODY_TEMPLATE_MAX)
 
@@ -115,7 +129,14 @@ class Destination(BaseModel):
             raise ValueError("signs nothing: only the kind webhook has a secret")
         if self.kind == "http" and not self.body:
             raise ValueError("needs a body, which is a Jinja template")
-        of_http = {"method", "headers", "content_type", "body", "erased_body"} & self.model_fields_set
+        of_http = {
+            "method",
+            "headers",
+            "content_type",
+            "expect",
+            "body",
+            "erased_body",
+        } & self.model_fields_set
         if self.kind != "http" and of_http:
             raise ValueError(f"has {', '.join(sorted(of_http))}, which only the kind http has")
         return self

@@ -41,6 +41,7 @@ _IS_SINGLE: Final = contexts.create_key("fastcore.one")
 # The span of each record of the current batch, by topic, partition and offset.
 _RECORD_SPANS: Final = contexts.create_key("fastcore.records")
 _W3C: Final = TraceContextTextMapPropagator()
+_TRACEPARENT: Final = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 _UUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 # The correlation ids that the gateway accepts. Other producers may write anything.
 _CORRELATION_ID: Final = re.compile(r"[A-Za-z0-9._:\-]{1,128}")
@@ -95,9 +96,7 @@ def producer_span(topic: str, headers: h.Headers, key: bytes | None) -> Iterator
     parent = contexts.get_current() if contexts.get_value(_IS_SINGLE) else _parent_context(headers)
     attributes = {**_messaging_attributes("send", topic), **_lead_attribute(key)}
     with _start_span(_tracer, f"send {topic}", SpanKind.PRODUCER, parent, attributes) as new_span:
-        carrier: dict[str, str] = {}
-        _W3C.inject(carrier, set_span_in_context(new_span, Context()))
-        traceparent = carrier.get(h.TRACEPARENT)
+        traceparent = _traceparent_of_span(new_span)
         others = [header for header in headers if header[0] != h.TRACEPARENT]
         yield [*others, (h.TRACEPARENT, traceparent.encode())] if traceparent else headers
 
@@ -155,6 +154,30 @@ def record_context(record: "Record") -> Iterator[None]:
             yield
         finally:
             contexts.detach(token)
+
+
+def traceparent_of(headers: h.Headers | tuple[tuple[str, bytes], ...]) -> str | None:
+    """Return the `traceparent` of these headers, or None if it is missing or malformed.
+
+    The value is that of version 00 of W3C's Trace Context: 55 characters. Tracing may be off.
+    """
+    value = h.text(headers, h.TRACEPARENT) or ""
+    return value if _TRACEPARENT.fullmatch(value) else None
+
+
+@contextmanager
+def client_span(name: str, traceparent: str | None) -> Iterator[str | None]:
+    """Run the body in a client span. Yields its `traceparent`, for the header of the request.
+
+    The parent is the span in `traceparent`; without one, the span begins a trace. Without a collector, yields
+    `traceparent` as it is.
+    """
+    if _tracer is None:
+        yield traceparent
+        return
+    parent = _parent_context([(h.TRACEPARENT, traceparent.encode())] if traceparent else [])
+    with _start_span(_tracer, name, SpanKind.CLIENT, parent, {}) as new_span:
+        yield _traceparent_of_span(new_span)
 
 
 def set_attributes(**attributes: str | int | bool) -> None:
@@ -247,6 +270,12 @@ def _lead_attribute(key: bytes | None) -> dict[str, str]:
 def _parent_context(headers: Any) -> Context:
     traceparent = h.text(headers, h.TRACEPARENT)
     return _W3C.extract({h.TRACEPARENT: traceparent} if traceparent else {}, Context())
+
+
+def _traceparent_of_span(of: Span) -> str | None:
+    carrier: dict[str, str] = {}
+    _W3C.inject(carrier, set_span_in_context(of, Context()))
+    return carrier.get(h.TRACEPARENT)
 
 
 def _position(record: "Record") -> tuple[str, int, int]:

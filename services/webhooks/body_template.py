@@ -5,6 +5,7 @@ to the process. The length of the rendered body is bounded.
 """
 
 import json
+import re
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, Final
@@ -42,6 +43,16 @@ class _Environment(ImmutableSandboxedEnvironment):
 _PADDING: Final = frozenset({"center", "expandtabs", "ljust", "rjust", "zfill"})
 
 
+def e164(value: object) -> str | None:
+    """Return an international phone number in the form +442079460000 (E.164), or None if it is none.
+
+    A national number is None too, because nobody said in which country it is.
+    """
+    text = re.sub(r"\(0\)|[\s()./-]", "", str(value or ""))
+    number = re.sub(r"^00", "+", text)
+    return number if re.fullmatch(r"\+[1-9][0-9]{6,14}", number) else None
+
+
 def _is_small(value: Any) -> bool:
     return isinstance(value, int | float) and abs(value) <= 1_000_000
 
@@ -51,6 +62,7 @@ def _environment() -> SandboxedEnvironment:
     environment.globals = {}  # no range, lipsum, cycler and namespace
     # Not Jinja's own, which writes < and & for HTML pages.
     environment.filters["tojson"] = lambda value: json.dumps(value, ensure_ascii=False)
+    environment.filters["e164"] = e164
     for name in ("center", "format", "indent", "pprint", "wordwrap", "xmlattr"):
         del environment.filters[name]
     return environment

@@ -30,13 +30,14 @@ USER_AGENT: Final = "FASTCore-Webhooks/1"
 
 @dataclass(frozen=True)
 class Request:
-    """A request to a destination."""
+    """A request to a destination. A response of success must contain `expect`."""
 
     method: str
     url: str = field(repr=False)
     headers: Mapping[str, str] = field(repr=False)
     body: bytes = field(repr=False)
     allow_private: bool = False
+    expect: str = ""
 
 
 class DestinationClient:
@@ -64,7 +65,8 @@ class DestinationClient:
                 )
             async with response:
                 text = await _read_start(response, deadline)
-                return outcome_of(response.status, response.headers.get("Retry-After"), text, now)
+                retry_after = response.headers.get("Retry-After")
+                return outcome_of(response.status, retry_after, text, now, request.expect)
         except TimeoutError:
             return Outcome(Result.FAILED, reason=Reason.DESTINATION_SILENT)
         except aiohttp.ClientConnectorDNSError:

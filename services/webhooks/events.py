@@ -8,20 +8,28 @@ from uuid import UUID
 
 from pydantic import ValidationError
 
+from contracts import headers as h
+from contracts import topics
 from contracts.lead_events import RECEIVED, UNSENT, LeadChanged, LeadEvent, event_id_for
 from contracts.leads import LeadReceived, LeadStatus
 from runtime.database.lead_events import NewEvent
+from runtime.kafka.handler import Record
 from services.webhooks.destinations import Destinations
 
 
-def decode(value: bytes | None) -> LeadReceived | LeadChanged | None:
-    """Return the lead or the change that a record's value contains, or None if it contains neither."""
-    for model in (LeadReceived, LeadChanged):
-        try:
-            return model.model_validate_json(value or b"")
-        except ValidationError:
-            continue
-    return None
+def decode(record: Record) -> LeadReceived | LeadChanged | None:
+    """Return the lead or the change that a record contains, or None if the record contains neither.
+
+    A retried record is decoded as a record of the topic that it was first on.
+    """
+    topic = record.topic
+    if topic.endswith(topics.RETRY_WEBHOOKS.name):
+        topic = h.text(record.headers, h.ORIGINAL_TOPIC) or topic
+    model = LeadChanged if topic.endswith(topics.CHANGED.name) else LeadReceived
+    try:
+        return model.model_validate_json(record.value or b"")
+    except ValidationError:
+        return None
 
 
 def events_of_lead(lead: LeadReceived, destinations: Destinations) -> list[NewEvent]:

@@ -1,7 +1,10 @@
 """Turns accepted leads and changes into events, and each event into a delivery for each destination."""
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from typing import Any
+from uuid import UUID
 
 from contracts import topics
 from contracts.failures import queue_id_of
@@ -12,6 +15,7 @@ from runtime.database.lead_events import NewEvent
 from runtime.failures import Failure, PermanentError
 from runtime.kafka.failure_publisher import FailurePublisher
 from runtime.kafka.handler import Record
+from runtime.tracing.spans import traceparent_of
 from services.webhooks.destinations import Destinations
 from services.webhooks.events import decode, events_of_change, events_of_lead
 from services.webhooks.store import Store
@@ -32,16 +36,21 @@ class Handler:
         publishes the failure of an undecodable lead.
         """
         events, changes, undecodable = list[NewEvent](), list[LeadChanged](), list[Record]()
+        traces = dict[UUID, str | None]()  # by the change's event id
         for record in records:
-            decoded = decode(record.value)
+            decoded = decode(record)
+            traceparent = traceparent_of(record.headers)
             if isinstance(decoded, LeadReceived):
-                events += events_of_lead(decoded, self._destinations)
+                found = events_of_lead(decoded, self._destinations)
+                events += [replace(event, traceparent=traceparent) for event in found]
             elif decoded:
                 changes.append(decoded)
+                traces[decoded.event_id] = traceparent
             else:
                 undecodable.append(record)
         queue_ids = [queue_id for record in records if (queue_id := queue_id_of(record.headers, "webhooks"))]
-        if await self._store.save(records, events, changes, self._plan, undecodable, queue_ids):
+        plan = partial(self._plan, traces)
+        if await self._store.save(records, events, changes, plan, undecodable, queue_ids):
             self._destinations.wake.set()
         for record in undecodable:
             if record.topic.endswith(topics.CHANGED.name):
@@ -53,5 +62,12 @@ class Handler:
         await self._publisher.publish_failure(record, "event", failure)
         await self._store.count_parked(record)
 
-    def _plan(self, change: LeadChanged, row: Mapping[str, Any], known: Collection[str]) -> list[NewEvent]:
-        return events_of_change(change, row, known, self._destinations)
+    def _plan(
+        self,
+        traces: Mapping[UUID, str | None],
+        change: LeadChanged,
+        row: Mapping[str, Any],
+        known: Collection[str],
+    ) -> list[NewEvent]:
+        found = events_of_change(change, row, known, self._destinations)
+        return [replace(event, traceparent=traces[change.event_id]) for event in found]

@@ -36,14 +36,20 @@ class Outcome:
     retry_after: timedelta | None = None
 
 
-def outcome_of(status_code: int, retry_after: str | None, response: str, now: datetime) -> Outcome:
+def outcome_of(
+    status_code: int, retry_after: str | None, response: str, now: datetime, expect: str = ""
+) -> Outcome:
     """Return what a response means. `retry_after` is the value of the header `Retry-After`, or None.
 
-    2xx is success. 410 means that the receiver wants no more events (Standard Webhooks 1.0). `Retry-After` is
-    used only with 429 and 503 (RFC 9110, 10.2.3). A redirect is a failure, because it could lead to another
-    server.
+    2xx is success if the response contains `expect`, and a failure otherwise. 410 means that the receiver
+    wants no more events (Standard Webhooks 1.0). `Retry-After` is used only with 429 and 503 (RFC 9110,
+    10.2.3). A redirect is a failure, because it could lead to another server.
     """
     text = response.replace("\x00", "")[:RESPONSE_STORED_CHARACTERS]
+    if 200 <= status_code < 300 and expect not in response:
+        return Outcome(
+            Result.FAILED, status_code, Reason.DESTINATION_LACKS_TEXT.format(status=status_code), text
+        )
     if 200 <= status_code < 300:
         return Outcome(Result.DELIVERED, status_code, None, text)
     reason = Reason.DESTINATION_ANSWERED.format(status=status_code)

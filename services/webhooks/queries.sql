@@ -71,7 +71,7 @@ FROM (
 ) AS due
 JOIN webhook_event e ON e.id = due.event_id
 WHERE (d.event_id, d.destination) = (due.event_id, due.destination)
-RETURNING d.event_id, d.lead_id, d.retries, e.type, e.body, now() AS claimed_at;
+RETURNING d.event_id, d.lead_id, d.retries, e.type, e.body, e.traceparent, now() AS claimed_at;
 
 -- name: pace_destination!
 -- After a claim: the time of the next one, and the pause during a probe, so that no other process sends a second one.

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from standardwebhooks import Webhook
 
+from contracts.headers import TRACEPARENT
 from contracts.lead_events import ERASED
 from runtime.sites.secrets import ResolvedDestination
 from services.webhooks.body_template import render_body
@@ -24,14 +25,19 @@ _MESSAGES: Final[Mapping[str, Callable[[dict[str, Any], str], dict[str, Any]]]] 
 
 
 def build_request(
-    destination: ResolvedDestination, event_id: str, body: str, now: datetime, admin_url: str
+    destination: ResolvedDestination,
+    event_id: str,
+    body: str,
+    now: datetime,
+    admin_url: str,
+    traceparent: str | None = None,
 ) -> Request | None:
     """Return the request that sends an event to a destination.
 
     Returns None if the event is an erasure and the destination has no template for it. `body` is the event's
     JSON text. `now` has the time zone UTC. Raises `BodyTemplateError` if a template fails. A webhook gets a
     new signature for each attempt, because the signature contains the time (Standard Webhooks 1.0). The
-    webhook's id and content stay the same.
+    webhook's id and content stay the same. `traceparent` is sent if the destination's `trace` is true.
     """
     settings = destination.settings
     headers, content = dict(_JSON), body
@@ -51,4 +57,13 @@ def build_request(
         content = render_body(template, event, event_id)
     else:
         content = json.dumps(_MESSAGES[settings.kind](json.loads(body), admin_url))
-    return Request(settings.method, destination.url, headers, content.encode(), settings.allow_private)
+    if settings.trace and traceparent:
+        headers[TRACEPARENT] = traceparent
+    return Request(
+        settings.method,
+        destination.url,
+        headers,
+        content.encode(),
+        settings.allow_private,
+        settings.expect,
+    )

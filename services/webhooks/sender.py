@@ -13,8 +13,9 @@ from runtime import metrics
 from runtime.failures import Backoff, Failure
 from runtime.logs import logger
 from runtime.sites.secrets import ResolvedDestination
+from runtime.tracing.spans import client_span, set_attributes
 from services.webhooks.body_template import BodyTemplateError
-from services.webhooks.client import DestinationClient
+from services.webhooks.client import DestinationClient, Request
 from services.webhooks.destinations import Destinations
 from services.webhooks.outcome import Outcome, Result
 from services.webhooks.requests import build_request
@@ -149,11 +150,21 @@ class Sender:
     async def _attempt(self, destination: ResolvedDestination, claim: Claim, now: datetime) -> Outcome:
         if claim.body is None:
             return Outcome(Result.SKIPPED, reason=Reason.ERASED)
-        request = build_request(destination, str(claim.event_id), claim.body, now, self._admin_url)
-        if request is None:
-            return Outcome(Result.SKIPPED, reason=Reason.TEMPLATE_MISSING)
+        with client_span("deliver", claim.traceparent) as traceparent:
+            request = build_request(
+                destination, str(claim.event_id), claim.body, now, self._admin_url, traceparent
+            )
+            if request is None:
+                return Outcome(Result.SKIPPED, reason=Reason.TEMPLATE_MISSING)
+            return await self._send(request, claim, now)
+
+    async def _send(self, request: Request, claim: Claim, now: datetime) -> Outcome:
+        set_attributes(destination=claim.destination, event_id=str(claim.event_id))
         began = time.monotonic()
         outcome = await self._client.send(request, now)
+        set_attributes(result=outcome.result.value)
+        if outcome.status_code:
+            set_attributes(status_code=outcome.status_code)
         metrics.WEBHOOK_SECONDS.labels(destination=claim.destination).observe(time.monotonic() - began)
         return outcome
 

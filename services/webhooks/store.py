@@ -49,6 +49,7 @@ class Claim:
     type: str
     body: str | None = field(repr=False)
     retries: int
+    traceparent: str | None
     claimed_at: datetime
     owner: UUID
     deadline: float
@@ -216,5 +217,5 @@ class Store:
 
 
 def _claim(name: str, owner: UUID, deadline: float, row: Mapping[str, Any]) -> Claim:
-    about = {each: row[each] for each in ("event_id", "lead_id", "type", "body", "retries", "claimed_at")}
-    return Claim(destination=name, owner=owner, deadline=deadline, **about)
+    names = ("event_id", "lead_id", "type", "body", "retries", "traceparent", "claimed_at")
+    return Claim(destination=name, owner=owner, deadline=deadline, **{each: row[each] for each in names})

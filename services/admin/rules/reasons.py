@@ -53,6 +53,7 @@ WORDS: Final = {
     Reason.RECIPIENTS_REFUSED: gettext_noop("the mail server refused some recipients"),
     Reason.PROCESS_DIED: gettext_noop("the sending was interrupted, so its outcome is unknown"),
     Reason.DESTINATION_ANSWERED: gettext_noop("the destination did not accept it"),
+    Reason.DESTINATION_LACKS_TEXT: gettext_noop("the destination answered, but did not confirm it"),
     Reason.DESTINATION_SILENT: gettext_noop("the destination did not answer in time"),
     Reason.DESTINATION_NAME_UNKNOWN: gettext_noop("the destination's host name is not known"),
     Reason.DESTINATION_CERTIFICATE: gettext_noop("the destination's certificate is not valid"),

@@ -99,3 +99,21 @@ def test_a_body_of_the_greatest_length_is_sent() -> None:
 
 def test_small_numbers_can_be_multiplied() -> None:
     assert render("{{ 6 * 7 }} {{ 2 ** 10 }} {{ 7 % 4 }}") == "42 1024 3"
+
+
+@pytest.mark.parametrize(
+    ("typed", "number"),
+    [
+        ("+44 (0)20 7946 0000", "+442079460000"), ("0049 30/123-45.67", "+49301234567"),
+        ("+1 (212) 555 0100", "+12125550100"), ("030 1234567", None), ("+44", None), ("", None),
+        ("+44 20 call me", None), ("+" + "1" * 16, None), (None, None), ("+0123456789", None),
+        ("+44 20 7946 000\u0660", None),
+    ],
+)  # fmt: skip
+def test_a_phone_number_is_international_or_none(typed: str | None, number: str | None) -> None:
+    assert json.loads(render("{{ lead.phone | e164 | tojson }}", phone=typed)) == number
+
+
+def test_a_dictionary_becomes_a_form() -> None:
+    form = render('{{ {"a": lead.name, "b": lead.message or ""} | urlencode }}', name="Ä&=\n", message=None)
+    assert form == "a=%C3%84%26%3D%0A&b="

@@ -5,7 +5,10 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from aiokafka import ConsumerRecord
 
+from contracts import headers as h
+from contracts import topics
 from contracts.lead_events import RECEIVED, LeadChanged, event_id_for
 from runtime.database.lead_events import NewEvent, in_order
 from runtime.sites.file import parse_sites
@@ -100,12 +103,30 @@ def test_an_event_has_the_id_of_its_change_and_the_lead_its_own() -> None:
     assert '"name":null,"email":null' in first.body
 
 
-def test_a_record_is_a_lead_or_a_change_or_neither() -> None:
+def _record(topic: str, value: bytes | None, origin: str = "") -> Any:
+    found = ((h.ORIGINAL_TOPIC, origin.encode()),) if origin else ()
+    return ConsumerRecord(f"test.{topic}", 0, 0, 0, 0, b"k", value, 0, 1, 1, found)
+
+
+def test_a_record_is_decoded_as_its_topic_says() -> None:
     sent, change = lead(), _change("received", "won")
-    assert decode(sent.model_dump_json().encode()) == sent
-    assert decode(change.model_dump_json().encode()) == change
-    wrong = change.model_copy(update={"to_status": None}).model_dump_json().encode()
-    assert [decode(value) for value in (None, b"", b"{}", b"\xff", wrong)] == [None] * 5
+    received, changed, retry = topics.RECEIVED.name, topics.CHANGED.name, topics.RETRY_WEBHOOKS.name
+    lead_bytes, change_bytes = sent.model_dump_json().encode(), change.model_dump_json().encode()
+    assert decode(_record(received, lead_bytes)) == sent
+    assert decode(_record(changed, change_bytes)) == change
+    assert decode(_record(retry, lead_bytes, f"test.{received}")) == sent
+    assert decode(_record(retry, lead_bytes)) == sent
+    assert decode(_record(retry, change_bytes, f"test.{changed}")) == change
+    # A header of a record that is no retry means nothing.
+    assert decode(_record(received, lead_bytes, f"test.{changed}")) == sent
+    assert decode(_record(received, change_bytes)) is None
+    assert decode(_record(changed, lead_bytes)) is None
+
+
+@pytest.mark.parametrize("value", [None, b"", b"{}", b"\xff", b'{"type": "lead.status_changed"}'])
+def test_a_record_that_is_neither_lead_nor_change_is_none(value: bytes | None) -> None:
+    for topic in (topics.RECEIVED.name, topics.CHANGED.name):
+        assert decode(_record(topic, value)) is None
 
 
 def test_events_are_sorted_by_lead_and_begin_with_its_arrival() -> None:

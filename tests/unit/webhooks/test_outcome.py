@@ -60,3 +60,15 @@ def test_a_wait_is_seconds_or_a_date_within_a_day(text: str, seconds: int) -> No
 )  # fmt: skip
 def test_regression_a_wait_that_cannot_be_read_is_none(text: str | None) -> None:
     assert parse_retry_after(text, NOW) is None
+
+
+def test_a_success_needs_the_expected_text() -> None:
+    assert outcome_of(200, None, '{"status":"success"}', NOW, '"status":"success"').result == Result.DELIVERED
+    refused = outcome_of(202, None, '{"status":"error"}', NOW, '"status":"success"')
+    assert (refused.result, refused.status_code) == (Result.FAILED, 202)
+    assert refused.reason == "destination answered 202 without the text of expect"
+    assert refused.response == '{"status":"error"}'
+    late = "x" * RESPONSE_STORED_CHARACTERS + "stored"
+    assert outcome_of(200, None, late, NOW, "stored").result == Result.DELIVERED
+    assert outcome_of(410, None, "stored", NOW, "stored").result == Result.GONE
+    assert outcome_of(500, None, "stored", NOW, "stored").reason == "destination answered 500"

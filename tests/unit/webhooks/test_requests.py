@@ -108,3 +108,14 @@ def test_an_erasure_uses_its_own_template_or_sends_nothing(erasure: str) -> None
 def test_a_template_that_fails_is_an_error_without_values(body: str) -> None:
     with pytest.raises(BodyTemplateError, match=r"^UndefinedError$"):
         request_of(resolved("http", body="{{ lead.nothing }}"), body)
+
+
+@pytest.mark.parametrize("kind", ["webhook", "slack", "http"])
+def test_only_a_destination_that_asks_for_the_trace_gets_it(body: str, kind: str) -> None:
+    needed: dict[str, dict[str, Any]] = {"webhook": {"secret": ("env:A",)}, "http": {"body": "x"}}
+    trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+    for wanted, traceparent, sent in ((True, trace, trace), (True, None, None), (False, trace, None)):
+        destination = resolved(kind, trace=wanted, **needed.get(kind, {}))
+        request = build_request(destination, "evt-1", body, NOW, "", traceparent)
+        assert request
+        assert request.headers.get("traceparent") == sent

@@ -29,7 +29,7 @@ def mistake(fields: dict[str, str], **changes: str | None) -> str:
 def test_a_destination_has_defaults_for_all_but_its_url() -> None:
     made = parse(WEBHOOK)["x"]
     assert made.secret == ("env:KEY",)
-    assert (made.sites, made.events, made.allow_private) == ((), (RECEIVED,), False)
+    assert (made.sites, made.events, made.allow_private, made.trace) == ((), (RECEIVED,), False, False)
     assert parse(WEBHOOK, secret="['env:NEW', 'file:/run/old']")["x"].secret == ("env:NEW", "file:/run/old")
     assert parse(CHAT)["x"].url == "env:SLACK_URL"
     assert parse(HTTP, headers="{ Authorization = 'env:A' }", method="'PUT'")["x"].method == "PUT"
@@ -65,6 +65,10 @@ MISTAKES: list[tuple[dict[str, str], dict[str, str | None], str]] = [
     (WEBHOOK, {"sites": "['absent']"}, "destinations.x.sites: the file has no site absent; add"),
     (WEBHOOK, {"events": "['lead.won']"}, "destinations.x.events: value 1 must be 'lead.received', "),
     (WEBHOOK, {"allow_private": "'perhaps'"}, "destinations.x.allow_private: must be true or false"),
+    (CHAT, {"trace": "'yes'"}, "destinations.x.trace: must be true or false"),
+    (CHAT, {"expect": "'ok'"}, "destinations.x: has expect, which only the kind http has"),
+    (HTTP, {"expect": "'" + "x" * 201 + "'"}, "destinations.x.expect: is too long"),
+    (HTTP, {"headers": "{ Traceparent = 'x' }"}, f"destinations.x.headers.Traceparent.[key]: {HEADER}"),
     (WEBHOOK, {"method": "'PUT'"}, "destinations.x: has method, which only the kind http has"),
     (WEBHOOK, {"body": "'x'", "headers": "{}"}, "destinations.x: has body, headers, which only"),
     (CHAT, {"secret": "'env:KEY'"}, "destinations.x: signs nothing: only the kind webhook has a secret"),

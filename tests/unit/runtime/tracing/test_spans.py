@@ -55,3 +55,24 @@ def test_no_service_imports_sdk_without_collector() -> None:
 def test_version_matches_pyproject() -> None:
     project = tomllib.loads(Path("pyproject.toml").read_text(encoding="utf-8"))["project"]
     assert project["version"] == VERSION
+
+
+async def test_client_span_continues_the_trace_or_passes_it_on() -> None:
+    traceparent = HEADERS[0][1].decode()
+    with spans.client_span("deliver", traceparent) as carried:
+        assert carried == traceparent
+    async with spans.export_spans(Tracing(exporter_otlp_endpoint="http://127.0.0.1:9"), "test"):
+        with spans.client_span("deliver", traceparent) as carried:
+            assert carried
+            assert carried[:36] == traceparent[:36]
+            assert carried != traceparent
+        with spans.client_span("deliver", None) as carried:
+            assert spans.traceparent_of([("traceparent", (carried or "").encode())]) == carried
+
+
+def test_only_a_valid_traceparent_is_read() -> None:
+    assert spans.traceparent_of(HEADERS) == HEADERS[0][1].decode()
+    zero = b"00-" + b"0" * 32 + b"-00f067aa0ba902b7-01"
+    for odd in (b"", b"\xff", b"bob@example.com", zero, HEADERS[0][1] + b"-x", HEADERS[0][1].upper()):
+        assert spans.traceparent_of([("traceparent", odd)]) is None
+    assert spans.traceparent_of([]) is None
