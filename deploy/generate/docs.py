@@ -4,6 +4,7 @@
 |---|---|
 | docs/openapi/*.json | the apps |
 | docs/asyncapi.json | the topics |
+| docs/events/v1.json | the events that destinations receive |
 | docs/metrics.md | the metrics |
 | docs/reasons.md | the reasons for failures |
 | .env.example, compose's lists of settings | the Settings classes |
@@ -28,6 +29,7 @@ from pydantic_settings import BaseSettings
 
 from contracts import topics
 from contracts.audit import LeadRejected
+from contracts.event_bodies import event_schema
 from contracts.lead_events import LeadChanged
 from contracts.leads import LeadReceived
 from deploy.generate.compose_environment import environment_files
@@ -161,6 +163,7 @@ def documents() -> dict[Path, str]:
     return {
         ROOT / ".env.example": env_example(),
         ROOT / "docs/asyncapi.json": asyncapi(),
+        ROOT / "docs/events/v1.json": json.dumps(event_schema(), indent=2) + "\n",
         ROOT / "docs/metrics.md": metrics_document(),
         ROOT / "docs/reasons.md": reasons_table(),
         ROOT / "deploy/kubernetes/fastcore/alerts.yaml": alerts,

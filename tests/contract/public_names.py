@@ -17,6 +17,7 @@ import asyncpg
 
 from contracts import headers, topics
 from contracts.audit import AuditEvent
+from contracts.event_bodies import event_schema
 from deploy.cli.migrate import migrate
 from deploy.embedded.servers.standalone import running_postgres
 from deploy.generate.docs import env_example, example_settings, openapi, settings_of
@@ -40,7 +41,30 @@ def public_names() -> dict[str, list[str]]:
         "settings": sorted(re.findall(r"^#([A-Z][A-Z0-9_]+)=", env_example(), re.MULTILINE)),
         "metrics": sorted(f"{exported(each)}{{{','.join(each._labelnames)}}}" for _, each, _ in entries()),
         "audit events": sorted(AuditEvent),
+        "event fields": sorted(event_fields(event_schema())),
     }
+
+
+def event_fields(schema: dict[str, Any]) -> set[str]:
+    """Return `type: field kind` of each field of each event in the schema of the events."""
+    definitions = schema["$defs"]
+
+    def kind(field: dict[str, Any]) -> str:
+        if "anyOf" in field:
+            return " or ".join(sorted(kind(each) for each in field["anyOf"]))
+        return str(field.get("$ref", field.get("format", field.get("type", "any")))).rpartition("/")[2]
+
+    fields = set[str]()
+    for name, reference in schema["discriminator"]["mapping"].items():
+        event = definitions[reference.rpartition("/")[2]]
+        data = definitions[event["properties"]["data"]["$ref"].rpartition("/")[2]]
+        fields |= {f"{name}: {key}" for key in event["required"]}
+        fields |= {
+            f"{name}: data.{key} {kind(field)}"
+            for key, field in data["properties"].items()
+            if key in data["required"]
+        }
+    return fields
 
 
 async def tables(connection: "asyncpg.Connection[asyncpg.Record]") -> list[str]:

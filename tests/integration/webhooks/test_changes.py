@@ -10,6 +10,7 @@ import asyncpg
 import pytest
 
 from contracts import topics
+from contracts.event_bodies import EVENT_BODY
 from contracts.lead_events import LeadChanged
 from contracts.leads import LeadReceived
 from runtime.database.lead_events import NewEvent
@@ -213,6 +214,8 @@ async def test_nothing_follows_an_erasure_and_it_comes_last(
             await _read(db, 3)
             await _sent(db)
     assert _types(crm) == ["lead.received", "lead.erased"]
+    for body in crm.bodies:
+        EVENT_BODY.validate_json(body)
     assert "never sent" not in "".join(crm.bodies)
     bodies = await db.fetchval("SELECT count(*) FROM webhook_event WHERE body LIKE '%ada-%'")
     assert bodies == 0

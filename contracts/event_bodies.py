@@ -1,0 +1,79 @@
+"""The JSON bodies that destinations of the kind `webhook` receive: one model for each type of event.
+
+`docs/events/v1.json` is their JSON Schema. A receiver may rely on it: a field may be added. None is removed
+or renamed, unless the schema gets a new version and the event type a new name.
+"""
+
+from datetime import datetime
+from typing import Annotated, Any, Final, Literal
+from uuid import UUID
+
+from pydantic import BaseModel, Field, TypeAdapter
+
+from contracts.lead_events import LeadData, StatusChangedData, UpdatedData
+
+
+class ErasedData(BaseModel):
+    """What is left of an erased lead: its ids. The database writes this event (migration 0026)."""
+
+    id: UUID
+    reference: str
+    site: str
+
+
+class ReceivedEvent(BaseModel):
+    """A new lead, or one that was released from spam."""
+
+    type: Literal["lead.received"]
+    timestamp: datetime
+    data: LeadData
+
+
+class ExampleEvent(BaseModel):
+    """Example values, which an admin has sent to test a destination. No visitor sent them."""
+
+    type: Literal["lead.test"]
+    timestamp: datetime
+    data: LeadData
+
+
+class UpdatedEvent(BaseModel):
+    """A field of the lead, or its assignee, was changed."""
+
+    type: Literal["lead.updated"]
+    timestamp: datetime
+    data: UpdatedData
+
+
+class StatusChangedEvent(BaseModel):
+    """The lead's status was changed."""
+
+    type: Literal["lead.status_changed"]
+    timestamp: datetime
+    data: StatusChangedData
+
+
+class ErasedEvent(BaseModel):
+    """The lead was erased: the receiver must delete what it has of it."""
+
+    type: Literal["lead.erased"]
+    timestamp: datetime
+    data: ErasedData
+
+
+EVENT_BODY: Final = TypeAdapter[Any](
+    Annotated[
+        ReceivedEvent | UpdatedEvent | StatusChangedEvent | ErasedEvent | ExampleEvent,
+        Field(discriminator="type"),
+    ]
+)
+
+
+def event_schema() -> dict[str, Any]:
+    """Return the JSON Schema (2020-12) of all events, version 1."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "FASTCore event, version 1",
+        "description": "The body of a webhook. Ignore fields that you do not know: more may be added.",
+        **EVENT_BODY.json_schema(),
+    }
